@@ -1,29 +1,31 @@
-# Each target does all of its own set-up, into .venv. Python is the first of these names on PATH that
-# runs (a pyenv shim can be there and fail), is new enough, and can make a virtual environment.
+# Each target installs what it needs into .venv. PYTHON is the first of these names on PATH that runs (a pyenv
+# shim may exist and fail), is new enough, and can create a virtual environment.
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3.14 python3; do \
 	if $$name -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
 	>/dev/null 2>&1; then echo $$name; break; fi; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Further arguments for the target's command: make test ARGS="-k queued -x"
+# Extra arguments for the target's command: make test ARGS="-k queued -x"
 ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all e2e e2e-tools nightly lint format types bench docs dashboards dashboard-preview check-generated measures clean
 
 help:
-	@echo "make demo       the pools of real any-llm calls, live, against a fake provider (about 1 min, the first time also installs)"
-	@echo "make test       unit, contract and integration tests (about 5 min; the first time installs about 75 MB, 2 min more)"
-	@echo "make test-all   the same, and the tests of every provider's SDK and of GlueLLM (installs 330 MB more)"
-	@echo "make e2e        the tests with a real Collector, Prometheus, VictoriaMetrics, Alertmanager (builds these with Go first; says how much)"
-	@echo "make nightly    the studies and the compatibility matrix (about 3 hours); 'make -C tests/studies' lists them"
-	@echo "make lint       ruff, and the directions of imports"
+	@echo "make demo       live view of the connection pools of real any-llm calls, against a fake provider (1 min; first time: 15 MB, 30 s more)"
+	@echo "make test       unit, contract and integration tests (5 min; first time: 75 MB, 1 min more)"
+	@echo "make test-all   the same, with the SDKs of all providers and GlueLLM (first time: 330 MB, 2 min more)"
+	@echo "make e2e        tests with a real Collector, Prometheus, VictoriaMetrics and Alertmanager (6 min); installs all SDKs (330 MB),"
+	@echo "                and builds these programs the first time with Go and npm (10 min, 6.4 GB)"
+	@echo "make nightly    studies and the compatibility matrix (3 h 45 min; builds the programs of 'make e2e' first);"
+	@echo "                'make -C tests/studies' lists them"
+	@echo "make lint       check style (ruff) and the directions of imports"
 	@echo "make types      mypy --strict, pyright"
-	@echo "make bench      what the instrumentation costs, beside its budgets (about 15 min)"
-	@echo "make docs       write the generated pages of docs/, and the boards, rules and manifests of dashboards/"
-	@echo "make measures   lines of code and words of prose, by folder"
-	@echo "Less often: format, dashboards, dashboard-preview, check-generated, e2e-tools, clean."
-	@echo "ARGS=... goes to the command: make test ARGS=\"-k queued -x\". PYTHON=... chooses the interpreter."
+	@echo "make bench      measure the cost of the instrumentation and compare it with its budgets (15 min)"
+	@echo "make docs       generate pages of docs/, and the boards, rules and manifests of dashboards/"
+	@echo "make measures   count lines of code and words of prose, by folder"
+	@echo "Other targets: format, dashboards, dashboard-preview, check-generated, e2e-tools, clean."
+	@echo "ARGS=... is passed to the command: make test ARGS=\"-k queued -x\". PYTHON=... selects the interpreter."
 
 define need-python
 @if [ -z "$(PYTHON)" ]; then \
@@ -36,9 +38,9 @@ TEST := '.[demo,http]' --group test
 DEV := '.[demo,http]' --group dev
 ALL := '.[demo,http,gluellm]' --group test --group providers
 
-# $(call install,what for,how much it downloads and how long it takes,what pip is to install)
+# $(call install,purpose,size of the download and time,what pip installs)
 define install
-@echo "Set-up, only the first time: installing $(1) into $(VENV). $(2)."
+@echo "First-time set-up: installing $(1) into $(VENV). $(2)."
 @$(BIN)/python -m pip install --quiet --upgrade pip
 @$(BIN)/python -m pip install --quiet --editable $(3)
 @touch $@
@@ -46,7 +48,7 @@ endef
 
 $(BIN)/python:
 	$(need-python)
-	@echo "Set-up, only the first time: creating a virtual environment with $(PYTHON) in $(VENV)."
+	@echo "First-time set-up: creating a virtual environment with $(PYTHON) in $(VENV)."
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed-demo: pyproject.toml | $(BIN)/python
@@ -65,23 +67,23 @@ $(VENV)/.installed-all: $(VENV)/.installed-test
 demo: $(VENV)/.installed-demo
 	$(BIN)/gluellm-pools demo $(ARGS)
 
-# In parallel: most of a test is waiting for a clock. A file stays in one process, for its fixtures.
+# In parallel, since most of a test's time is waiting. A file runs in one process, to share its fixtures.
 PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile
 
 test: $(VENV)/.installed-test
-	@echo "Running the tests: about 5 minutes on 2 cores. 'make test ARGS=tests/unit' runs some of them."
+	@echo "Running the tests: about 5 minutes on 2 cores. 'make test ARGS=tests/unit' runs one folder."
 	@$(PYTEST) -m 'not all_sdks' $(ARGS)
 
 test-all: $(VENV)/.installed-all
-	@echo "Running all tests, those with every provider's SDK and GlueLLM too."
+	@echo "Running all tests, including those of every provider's SDK and of GlueLLM."
 	@$(PYTEST) $(ARGS)
 
-# Without .venv: it needs nothing that isn't in Python.
+# Without .venv: it needs only the standard library.
 e2e-tools:
 	$(need-python)
 	@PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m e2e.tools $(ARGS)
 
-# A program that is missing fails its tests here.
+# With REQUIRE_E2E=1 a missing program is an error, not a skipped test.
 e2e: $(VENV)/.installed-all
 	@$(MAKE) --no-print-directory e2e-tools ARGS=
 	@REQUIRE_E2E=1 $(PYTEST) tests/e2e $(ARGS)
@@ -111,8 +113,8 @@ docs: $(VENV)/.installed-test dashboards
 dashboards: $(VENV)/.installed-test
 	PYTHONPATH=dashboards $(BIN)/python -m gluellm_dashboards.build $(ARGS)
 
-# npm's packages stay out of the source tree; 13.2 of Grafana's run on React 19, which one of theirs has
-# not heard of.
+# npm packages stay out of the source tree. --legacy-peer-deps: Grafana 13.2 uses React 19, which one of its
+# dependencies does not list.
 PREVIEW := .cache/dashboard-preview
 
 $(PREVIEW)/.installed: dashboards/preview/package.json

@@ -11,11 +11,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from gluellm_pools.verify.queries import QUERIES
 from opentelemetry.instrumentation.gluellm.adapters import ADAPTERS
 from opentelemetry.instrumentation.gluellm.adapters.callers import SDKS
-from opentelemetry.instrumentation.gluellm.attribution.any_llm import SEAMS as ANY_LLM_SEAMS
+from opentelemetry.instrumentation.gluellm.attribution.any_llm import HOOKS as ANY_LLM_SEAMS
 from opentelemetry.instrumentation.gluellm.attribution.limiter import LOST as GLUELLM_LOST
-from opentelemetry.instrumentation.gluellm.cli.verify.queries import QUERIES
 from opentelemetry.instrumentation.gluellm.config import SETTINGS
 from opentelemetry.instrumentation.gluellm.limits.values import ARGUMENTS
 from opentelemetry.instrumentation.gluellm.providers import (
@@ -70,7 +70,8 @@ and the phases sum to its whole time.
 
 A request stays `queued` until its connection has taken it. httpcore 1.0 assigns one idle connection to
 every request that waits and refuses all but one of them. In each collection, the requests in
-`awaiting_response`, `reading` and `unread` never exceed the connections (HTTP/1.1) or streams (HTTP/2).
+`awaiting_response`, `reading` and `unread` never exceed the connections (HTTP/1.1) or streams (HTTP/2),
+except for a moment: a request that is cancelled or fails counts until its own task has handled that.
 
 How to read them, by the rate of `gluellm.pool.request.time` and by `gluellm.pool.request.oldest_age`
 per phase. Requests in `unread`, `awaiting_response` and `reading` hold connections, so look at these
@@ -182,7 +183,7 @@ Each table is for the values of `gluellm.pool.library` in its head. The last two
 `gluellm.pool.library` can be `any_llm` or `gluellm` on this one metric; each is there once its package is
 imported.
 
-{seams}
+{hooks}
 
 ## Spans
 
@@ -455,7 +456,7 @@ def metrics_page() -> str:
             setup=semconv.SPAN_SETUP.format(**names),
             connect=semconv.SPAN_CONNECT.format(**names),
             tls=semconv.SPAN_TLS.format(**names),
-            seams=seam_tables(),
+            hooks=seam_tables(),
             model=semconv.REQUEST_MODEL,
             operation=semconv.OPERATION_NAME,
             tls_name=semconv.TLS_PROTOCOL_NAME,
@@ -534,7 +535,9 @@ PAGES = {"metrics.md": metrics_page, "configuration.md": configuration_page}
 
 def main() -> int:
     """Write the pages, or check them. Returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--check", action="store_true", help="fail when a page is out of date")
     check = parser.parse_args().check
     stale = False

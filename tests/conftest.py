@@ -1,4 +1,4 @@
-"""Fixtures for all tests: servers on one background loop, certificates."""
+"""Fixtures for all tests: certificates, and servers on one background loop."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from support.network import Certificates
 heed_interrupts()
 
 _SDKS = ("openai", "anthropic")
-"""Providers whose SDKs `make test` installs; `make test-all` installs all of them."""
+"""Providers whose SDKs `make test` installs. `make test-all` installs all SDKs."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is run with another provider, so that `make test` leaves it out."""
+    """Mark the tests of other providers, which `make test` does not run."""
     for item in items:
         if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
             provider = item.callspec.params.get("provider")
@@ -35,13 +35,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what needs another provider's SDK where these are not installed."""
+    """Skip the tests of other providers if their SDKs are not installed."""
     if item.get_closest_marker("all_sdks") and not importlib.util.find_spec("mistralai"):
         pytest.skip("needs the SDKs of all providers: make test-all")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Trust one certificate: each client that trusts all of them reads 270 kB for up to 60 ms."""
+    """Trust one certificate only: reading the default 270 kB takes each client up to 60 ms."""
     trusted = Path(tempfile.mkdtemp(prefix="gluellm-tests-")) / "ca.pem"
     trustme.CA().cert_pem.write_to_path(str(trusted))
     os.environ["SSL_CERT_FILE"] = str(trusted)
@@ -49,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what was imported out of the collections that tests ask for."""
+    """Exclude imported objects from the garbage collections of the tests."""
     gc.collect()
     gc.freeze()
 
@@ -57,27 +57,33 @@ def pytest_collection_finish() -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Say what a run of the whole suite left out, and the command that runs it."""
-    if config.args != config.getini("testpaths") or config.option.keyword:
+    """After a whole suite, print what was not run and the command that runs it."""
+    if config.option.keyword:
         return
-    left_out = ["real programs: make e2e", "studies and the compatibility matrix: make nightly"]
-    if "not all_sdks" in config.option.markexpr:
-        left_out.insert(0, "SDKs of all providers, GlueLLM: make test-all")
+    if config.args == ["tests/e2e"]:
+        not_run = ["unit, contract and integration tests: make test-all"]
+    elif config.args == config.getini("testpaths"):
+        not_run = ["real programs: make e2e"]
+        if "not all_sdks" in config.option.markexpr:
+            not_run.insert(0, "SDKs of all providers, GlueLLM: make test-all")
+    else:
+        return
+    not_run.append("studies and the compatibility matrix: make nightly")
     terminalreporter.section("not run")
-    terminalreporter.write("".join(f"{what}\n" for what in left_out))
+    terminalreporter.write("".join(f"{what}\n" for what in not_run))
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than processors: most of a test is waiting for a clock."""
+    """Use one worker more than there are processors, since tests mostly wait."""
     return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """Run coroutines that are tests on asyncio.
+    """Run async tests on asyncio.
 
     Clients that an earlier test dropped are collected first: the finalizers of some SDKs start a
-    task in whichever loop runs.
+    task in the running loop, whichever that is.
     """
     gc.collect()
     return "asyncio"
@@ -85,7 +91,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[ServerLoop]:
-    """The loop that all servers of the run share."""
+    """The event loop that all servers of the run share."""
     loop = ServerLoop()
     yield loop
     loop.stop()
@@ -93,13 +99,13 @@ def servers() -> Iterator[ServerLoop]:
 
 @pytest.fixture(scope="session")
 def certificates() -> Certificates:
-    """A certificate authority for the run."""
+    """The certificate authority of the run."""
     return Certificates.make()
 
 
 @pytest.fixture
 def listen(servers: ServerLoop) -> Iterator[Listen]:
-    """Start servers and proxies; they are closed when the test is over."""
+    """Start servers and proxies, and close them at the end of the test."""
     started: list[Listener] = []
 
     def start(kind: Callable[..., L], /, **settings: Any) -> L:
@@ -113,5 +119,5 @@ def listen(servers: ServerLoop) -> Iterator[Listen]:
 
 @pytest.fixture
 def server(listen: Listen) -> HTTP1Server:
-    """An HTTP/1.1 server in cleartext."""
+    """An HTTP/1.1 server without TLS."""
     return listen(HTTP1Server)

@@ -92,7 +92,11 @@ def _address(text: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 when done, 1 when ``--check`` found a difference, 2 for a source that names the unknown."""
-    parser = argparse.ArgumentParser(prog="gluellm_dashboards.build", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="gluellm_dashboards.build",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--check", action="store_true", help="write nothing, compare")
     parser.add_argument(
         "--runbooks",

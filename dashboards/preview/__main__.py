@@ -86,7 +86,11 @@ def height(prepared: dict[str, Any]) -> int:
 
 def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """What was asked for."""
-    parser = argparse.ArgumentParser(prog="make dashboard-preview ARGS=...", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="make dashboard-preview ARGS=...",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--prometheus", metavar="URL", help="what is asked")
     parser.add_argument(
         "--out", metavar="FOLDER", type=Path, default=Path(), help="with --prometheus"

@@ -18,8 +18,8 @@ from any_llm import AnyLLM
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
+from gluellm_pools.fake_provider import Behaviour, FakeProvider
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProvider
 from opentelemetry.instrumentation.gluellm.diagnosis.littles_law import poisson_quantile
 
 CONNECTIONS = 10

@@ -31,107 +31,145 @@ ALL_PAIRS = "CONTRACT_ALL_PAIRS"
 _NOT_FOR: Mapping[str, Mapping[str, str]] = {
     "aiohttp": {
         "it speaks HTTP/1.1 only": """
-            test_http2.py test_shared_setup.py test_http2_through_a_proxy
-            test_numbers_agree_under_load_on_http2 test_http2_offered_and_http1_agreed
-            test_more_requests_than_streams test_full_metrics_of_a_stream
-            test_snapshot_under_load_on_http2 test_leak_beside_a_silent_stream
+            test_http2.py test_shared_setup.py
+            test_protocol_version_is_that_of_the_origin_behind_a_proxy
+            test_metrics_agree_with_the_clients_under_load_on_http2
+            test_requests_queue_if_a_connection_offers_http2_and_gets_http1
+            test_requests_beyond_the_streams_are_stream_queued
+            test_full_metrics_have_the_wait_for_a_stream
+            test_snapshot_under_load_on_http2_is_consistent
+            test_leak_is_detected_beside_a_silent_stream
             test_request_links_to_the_set_up_it_waits_for""",
         "a closed connector refuses requests": """
-            test_closed_pool_serves_again test_waiter_of_a_closed_pool_that_serves_again
+            test_closed_pool_that_serves_again_is_counted_as_before
+            test_request_queued_before_close_is_served_by_a_later_connection
             test_connection_made_by_a_closed_pool_is_closed_once
-            test_waiter_of_a_pool_that_is_closed_twice""",
+            test_request_queued_before_close_keeps_its_connection_after_a_second_close""",
         "its event loop keeps a response in flight, and with it the connector; see "
-        "test_abandoned_response_is_held_until_the_server_is_done": """
-            test_garbage_collected_pool_with_an_open_response""",
+        "test_abandoned_response_is_unread_until_the_server_has_sent_it": """
+            test_garbage_collected_pool_ends_the_lease_of_its_open_response""",
         "closing a connector cancels the requests that wait; see "
-        "test_closed_connector_cancels_waiting_requests": "test_pool_closed_under_a_waiter",
+        "test_closed_connector_cancels_waiting_requests": """
+            test_request_queued_in_a_closed_pool_is_served_on_a_new_connection""",
         "a response that ends because its connector was closed is no failure": """
-            test_reading_on_after_the_pool_was_closed""",
-        "it has no timeout for sending": "test_write_timeout",
+            test_read_after_the_pool_is_closed_is_a_failed_request""",
+        "it has no timeout for sending": "test_write_timeout_counts_as_awaiting",
         "it has no limit on idle connections": """
-            test_eviction_below_the_keepalive_limit test_keepalive_limit
-            test_keepalive_limit_of_a_full_pool""",
+            test_connection_evicted_below_the_keepalive_limit_has_its_reason
+            test_connection_beyond_the_keepalive_limit_is_closed_with_its_reason
+            test_full_pool_beyond_its_keepalive_limit_closes_one_connection""",
         "its limit does not count idle connections, so it evicts none": """
-            test_eviction_for_another_origin""",
-        "it tries to connect once": "test_connecting_is_tried_again",
+            test_connection_evicted_for_another_origin_has_its_reason""",
+        "it tries to connect once": "test_retries_belong_to_one_set_up",
         "its WebSocket reports its end as a message and raises nothing": """
-            test_end_of_a_websocket_that_is_being_read""",
+            test_closing_a_websocket_during_a_read_is_no_failure""",
     },
     "urllib3": {
         "its HTTP/2 is an experiment that has to be injected, with one stream on a connection": """
-            test_http2.py test_shared_setup.py test_http2_through_a_proxy
-            test_numbers_agree_under_load_on_http2 test_http2_offered_and_http1_agreed
-            test_more_requests_than_streams test_full_metrics_of_a_stream
-            test_snapshot_under_load_on_http2 test_leak_beside_a_silent_stream
+            test_http2.py test_shared_setup.py
+            test_protocol_version_is_that_of_the_origin_behind_a_proxy
+            test_metrics_agree_with_the_clients_under_load_on_http2
+            test_requests_queue_if_a_connection_offers_http2_and_gets_http1
+            test_requests_beyond_the_streams_are_stream_queued
+            test_full_metrics_have_the_wait_for_a_stream
+            test_snapshot_under_load_on_http2_is_consistent
+            test_leak_is_detected_beside_a_silent_stream
             test_request_links_to_the_set_up_it_waits_for""",
         "it has no list of connections in use": """
-            test_lost_connection_is_orphaned test_set_up_in_flight_at_instrument""",
+            test_lost_connection_is_reported_as_orphaned
+            test_tunnel_in_set_up_at_instrument_is_connecting""",
         "a client with a proxy is a manager of its own, as in test_proxies.py": """
-            test_proxy_of_a_client""",
+            test_pool_of_a_clients_proxy_is_observed""",
         "an interrupted wait gives back a place that it had not taken; see "
-        "test_interrupted_wait_leaves_the_queue": "test_interrupted_while_queued",
-        "a closed pool refuses requests; see test_cleared_manager_builds_anew": """
-            test_closed_pool_serves_again test_waiter_of_a_closed_pool_that_serves_again
+        "test_interrupted_wait_of_urllib3_releases_a_slot_it_never_had": """
+            test_interrupted_waiter_leaves_the_queue""",
+        "a closed pool refuses requests; see test_cleared_manager_builds_new_pools": """
+            test_closed_pool_that_serves_again_is_counted_as_before
+            test_request_queued_before_close_is_served_by_a_later_connection
             test_connection_made_by_a_closed_pool_is_closed_once
-            test_waiter_of_a_pool_that_is_closed_twice""",
+            test_request_queued_before_close_keeps_its_connection_after_a_second_close""",
         "closing a pool leaves connections in use alone; see "
-        "test_pool_closed_under_a_request_lets_it_go_on": """
-            test_pool_closed_under_a_request test_reading_on_after_the_pool_was_closed""",
+        "test_request_continues_after_its_pool_is_closed": """
+            test_request_of_a_closed_pool_ends_once
+            test_read_after_the_pool_is_closed_is_a_failed_request""",
         "a request that waits for a connection of a closed pool waits until its timeout": """
-            test_pool_closed_under_a_waiter""",
-        "a pool has one origin; see test_manager_lets_go_of_the_pool_that_was_used_least": """
-            test_eviction_below_the_keepalive_limit test_eviction_for_another_origin""",
-        "its idle connections don't expire": "test_keepalive_expiry",
-        "each try takes a connection of its own; see test_each_try_is_a_request": """
-            test_connecting_is_tried_again""",
-        "it has no connections over Unix sockets": "test_unix_socket",
-        "it has no async pools": "test_snapshot_in_a_handler_of_an_async_program",
+            test_request_queued_in_a_closed_pool_is_served_on_a_new_connection""",
+        "a pool has one origin; see "
+        "test_manager_drops_the_least_recently_used_pool_beyond_num_pools": """
+            test_connection_evicted_below_the_keepalive_limit_has_its_reason
+            test_connection_evicted_for_another_origin_has_its_reason""",
+        "its idle connections don't expire": "test_expired_connection_is_closed_with_its_reason",
+        "each try takes a connection of its own; see test_each_retry_is_a_request": """
+            test_retries_belong_to_one_set_up""",
+        "it has no connections over Unix sockets": """
+            test_connections_over_a_unix_socket_have_the_origin_of_the_request""",
+        "it has no async pools": "test_snapshot_works_in_a_signal_handler_of_an_async_program",
         "it hands over no connection that has switched to another protocol": "test_upgrades.py",
     },
     "grpc": {
         "a channel has no limit on connections, so no request waits for a free one": """
             test_acquire.py test_saturation.py test_load.py
-            test_lost_wake_up_is_a_waiter_beside_an_idle_connection test_lost_connection_is_orphaned
-            test_timeout_that_does_not_come_is_an_overrun
-            test_pool_that_is_full_for_long_has_none test_blocked_loop_does_not_hide_a_longer_wait
-            test_client_with_limits test_in_flight_at_instrument test_in_flight_at_uninstrument
-            test_no_request_is_queued_after_a_second_instrument test_interrupted_while_queued
-            test_in_flight_over_a_second_instrument test_one_pause_does_not_hide_waiting_requests
-            test_time_in_queue_is_of_waiters_only test_wait_span
-            test_pool_closed_under_a_waiter""",
+            test_lost_wake_up_is_a_waiter_beside_an_idle_connection
+            test_lost_connection_is_reported_as_orphaned
+            test_missing_pool_timeout_is_reported_as_an_overrun test_full_pool_has_no_anomaly
+            test_blocked_loop_does_not_hide_a_longer_wait
+            test_full_client_queues_requests_and_times_out
+            test_requests_in_flight_at_instrument_continue_and_are_not_counted
+            test_requests_in_flight_at_uninstrument_continue_and_are_not_reported
+            test_queue_is_empty_after_reinstrument test_interrupted_waiter_leaves_the_queue
+            test_requests_in_flight_during_reinstrument_are_not_counted_twice
+            test_one_pause_does_not_hide_waiting_requests
+            test_time_in_queue_has_no_immediate_acquires
+            test_wait_span_has_times_pool_state_and_a_link_to_the_holder
+            test_request_queued_in_a_closed_pool_is_served_on_a_new_connection""",
         "gRPC reports no connections; test_grpc_channels.py has what it reports": """
-            test_snapshot.py test_pool_from_before_instrument_is_followed
-            test_closed_pool test_garbage_collected_pool test_pool_closed_under_a_request
-            test_garbage_collected_pool_with_an_open_response
-            test_reading_on_after_the_pool_was_closed test_broken_off_on_a_reused_connection
-            test_connection_close_was_asked_for test_keepalive_expiry test_keepalive_limit
-            test_keepalive_limit_of_a_full_pool test_server_closes_an_idle_connection
-            test_full_metrics_of_a_connection test_clean_up_of_idle_connections_is_no_error
-            test_client_span_has_reuse_and_wait test_interrupted_before_the_head
-            test_response_that_is_closed_twice""",
+            test_snapshot.py test_pool_from_before_instrument_is_observed
+            test_closed_pool_reports_zero_connections
+            test_garbage_collected_pool_reports_zero_connections
+            test_request_of_a_closed_pool_ends_once
+            test_garbage_collected_pool_ends_the_lease_of_its_open_response
+            test_read_after_the_pool_is_closed_is_a_failed_request
+            test_failure_on_a_reused_connection_is_a_reuse_failure
+            test_connection_close_header_is_the_close_reason
+            test_expired_connection_is_closed_with_its_reason
+            test_connection_beyond_the_keepalive_limit_is_closed_with_its_reason
+            test_full_pool_beyond_its_keepalive_limit_closes_one_connection
+            test_idle_connection_closed_by_the_server_has_its_reason
+            test_full_metrics_have_handshake_lifetime_and_requests_of_a_connection
+            test_closing_idle_connections_makes_no_span
+            test_current_client_span_gets_reuse_and_wait_as_attributes
+            test_interrupt_before_the_head_closes_the_connection
+            test_second_close_of_a_response_has_no_effect""",
         "a closed channel refuses calls": """
-            test_closed_pool_serves_again test_waiter_of_a_closed_pool_that_serves_again
+            test_closed_pool_that_serves_again_is_counted_as_before
+            test_request_queued_before_close_is_served_by_a_later_connection
             test_connection_made_by_a_closed_pool_is_closed_once
-            test_waiter_of_a_pool_that_is_closed_twice""",
+            test_request_queued_before_close_keeps_its_connection_after_a_second_close""",
         "HTTP/2 is inside gRPC's core, which reports no streams and no limit on them": """
-            test_http2.py test_full_metrics_of_a_stream test_leak_beside_a_silent_stream""",
+            test_http2.py test_full_metrics_have_the_wait_for_a_stream
+            test_leak_is_detected_beside_a_silent_stream""",
         "a channel connects by itself, for all of its calls; test_grpc_channels.py has that": """
-            test_shared_setup.py test_set_up_in_flight_at_instrument test_connect_timeout
-            test_connecting_is_tried_again test_slow_set_up_is_connecting_and_no_wait
-            test_setup_span test_request_links_to_the_set_up_it_waits_for""",
+            test_shared_setup.py test_tunnel_in_set_up_at_instrument_is_connecting
+            test_connect_timeout_ends_the_set_up_after_the_timeout test_retries_belong_to_one_set_up
+            test_slow_set_up_counts_as_connecting_and_not_as_queued
+            test_set_up_span_has_connect_and_tls_as_children
+            test_request_links_to_the_set_up_it_waits_for""",
         "its statuses and deadlines are its own; test_grpc_calls.py has them": """
-            test_statuses_are_no_failures test_write_timeout test_read_timeout_before_the_head
-            test_phases_move_while_a_request_hangs""",
+            test_http_statuses_are_not_error_types test_write_timeout_counts_as_awaiting
+            test_read_timeout_before_the_head_counts_as_awaiting
+            test_time_by_phase_grows_while_a_request_hangs""",
         "it takes a proxy from the environment only and reports nothing about it": """
-            test_proxies.py test_proxy_of_a_client""",
+            test_proxies.py test_pool_of_a_clients_proxy_is_observed""",
         "it knows no redirects": "test_redirect_is_two_requests",
         "a channel has one origin": """
-            test_eviction_below_the_keepalive_limit test_eviction_for_another_origin""",
+            test_connection_evicted_below_the_keepalive_limit_has_its_reason
+            test_connection_evicted_for_another_origin_has_its_reason""",
         "it is about the object of an HTTP client; test_grpc_channels.py has a single channel": """
-            test_single_client_has_the_name_that_it_was_given""",
-        "the path of a Unix socket is not reported": "test_unix_socket",
+            test_instrumented_client_has_the_given_name""",
+        "the path of a Unix socket is not reported": """
+            test_connections_over_a_unix_socket_have_the_origin_of_the_request""",
         "a target's scheme says how its name is resolved, and any text is one": """
-            test_unsupported_protocol_never_entered_the_pool""",
+            test_url_with_unsupported_protocol_is_not_counted""",
         "it hands over no connection that has switched to another protocol": "test_upgrades.py",
     },
 }
@@ -195,6 +233,6 @@ _REASONS = {
     for library, reasons in _NOT_FOR.items()
 }
 if _keeps_refused_tunnels():
-    _REASONS["aiohttp"]["test_proxy_that_refuses"] = (
+    _REASONS["aiohttp"]["test_refused_tunnel_leaves_no_open_connection"] = (
         "this version keeps a connection to a proxy that has refused as an idle one to the origin"
     )

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.pool import oddities, watch
+from opentelemetry.instrumentation.gluellm.watch import anomalies, watch
 from support.clients import PoolUnderTest, Runner
 from support.grpc_server import GrpcServer
 from support.http1 import HTTP1Server
@@ -112,7 +112,7 @@ def quick_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     To be used before ``telemetry``.
     """
     monkeypatch.setattr(watch, "INTERVAL", 0.05)
-    monkeypatch.setattr(oddities, "_GRACE", 200_000_000)
+    monkeypatch.setattr(anomalies, "_GRACE", 200_000_000)
 
 
 @pytest.fixture

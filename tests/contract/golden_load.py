@@ -1,6 +1,6 @@
-"""The load behind the golden telemetry: every row of the outcome table, for each library.
+"""The load for the golden telemetry: every row of the outcome table, for each library.
 
-A scenario plays requests and calls ``take()`` at the moments whose telemetry is compared.
+A scenario sends requests and calls ``take()`` at each moment whose telemetry is compared.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import SpanKind, use_span
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProvider
+from gluellm_pools.fake_provider import Behaviour, FakeProvider
 from support.clients import PoolUnderTest, Runner
 from support.deaf import MORE_THAN_BUFFERS, DeafServer
 from support.exchange import Exchange
@@ -45,7 +45,7 @@ FULL = {"metrics": "full", "time_in_queue": True, "span_min_duration": 0}
 
 @dataclass
 class Play:
-    """A scenario in one library and runner."""
+    """One run of a scenario, with a library and a runner."""
 
     library: Library
     runner: Runner
@@ -60,14 +60,14 @@ class Play:
         self.is_grpc = self.library.name == "grpc"
 
     def server(self, kind: Any = None, **settings: Any) -> Any:
-        """A server of this kind, else of the protocol that is played."""
+        """Start a server of this kind, by default one of the run's protocol."""
         usual = GrpcServer if self.is_grpc else HTTP2Server if self.http2 else HTTP1Server
         server = self.listen(kind or usual, **settings)
         self.recording.name_port(server.port)
         return server
 
     def secure(self, *, trusted: bool = True, **settings: Any) -> Any:
-        """A server with TLS, and a pool's settings."""
+        """Start a server with TLS; return it and the settings of a pool for it."""
         issuer = self.certificates
         tls = issuer.server("h2") if self.is_grpc or self.http2 else issuer.server()
         if self.is_grpc:
@@ -78,7 +78,7 @@ class Play:
         return self.server(tls=tls, **settings), client
 
     def pool(self, **settings: Any) -> PoolUnderTest:
-        """A pool; a channel has no limit on connections."""
+        """Make a pool. A channel has no limit on connections, so that setting is dropped."""
         if self.is_grpc:
             settings.pop("max_connections", None)
         elif self.http2:
@@ -86,7 +86,7 @@ class Play:
         return self.runner.pool(self.library, **settings)
 
     def send(self, pool: Any, url: str, /, *, ask: bool = False, **more: Any) -> Exchange:
-        """Start a request below a CLIENT span of its own."""
+        """Start a request inside its own CLIENT span."""
         self.recording.name_port(urlsplit(url).port)
         tracer = self.telemetry.tracer_provider.get_tracer("caller")
         caller = tracer.start_span(f"caller {len(self.callers)}", kind=SpanKind.CLIENT)
@@ -96,30 +96,30 @@ class Play:
         return exchange
 
     def run(self, pool: Any, url: str, /, **more: Any) -> None:
-        """Make a whole request, whatever becomes of it."""
+        """Send a request and read its response, or let it fail."""
         finish(self.send(pool, url, **more))
 
     def hold(self, pool: Any, server: Any, path: str = "/held", **reply: Any) -> Any:
-        """Start a request whose response ends once the gate, the second result, is open."""
+        """Start a request; its response ends when the returned gate opens."""
         gate = server.gate()
         exchange = self.send(pool, server.reply(path, Reply(end_after=gate, **reply)))
         exchange.head()
         return exchange, gate
 
     def read(self, exchange: Exchange) -> None:
-        """Begin to read a response that is held."""
+        """Begin to read a held response."""
         exchange.chunk()
         already = self.telemetry.current("reading")
         exchange.begin_read()
         self.wait_for("reading", already + 1)
 
     def wait_for(self, phase: str, number: int = 1) -> None:
-        """Wait until this many requests are in a phase."""
+        """Wait until this number of requests is in a phase."""
         wait_until(lambda: self.telemetry.current(phase) == number, phase)
 
 
 def finish(*exchanges: Exchange) -> None:
-    """Read responses to their end, or let the requests fail."""
+    """Read the responses to their end, or let the requests fail."""
     for exchange in exchanges:
         exchange.begin_read()
     for exchange in exchanges:
@@ -128,7 +128,7 @@ def finish(*exchanges: Exchange) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A part of the load, and where it is played."""
+    """A part of the load, and the libraries and runners that play it."""
 
     name: str
     play: Callable[[Play], None]
@@ -147,7 +147,7 @@ def scenario(
     http2: bool = False,
     **variants: dict[str, Any],
 ) -> Any:
-    """Add a scenario, over HTTP/2 too if asked; variants are names and settings."""
+    """Add a scenario, its variants (name and settings), and one over HTTP/2 if requested."""
 
     def add(play: Callable[[Play], None]) -> None:
         name = play.__name__
@@ -161,7 +161,7 @@ def scenario(
 
 
 def scenarios(library: str) -> Iterator[tuple[str, Scenario]]:
-    """Every runner and scenario of a library."""
+    """Yield each runner and scenario of a library."""
     for mode in MODES[library]:
         for each in SCENARIOS if (library, mode) != ("httpx2", "trio") else ():  # as in httpx
             if library in each.libraries and mode in each.modes:
@@ -170,7 +170,7 @@ def scenarios(library: str) -> Iterator[tuple[str, Scenario]]:
 
 @contextlib.contextmanager
 def full_pool(play: Play) -> Iterator[tuple[Any, str]]:
-    """A pool in which nobody gets a connection, and a URL to ask it for."""
+    """A pool without a free connection, and a URL to request from it."""
     if play.is_grpc:
         yield play.pool(), refused_url()
         return
@@ -199,7 +199,7 @@ def served(play: Play) -> None:
     play.take("served")
     pool.close()
     play.take("closed")
-    with suppress_instrumentation():  # spans only
+    with suppress_instrumentation():  # suppresses spans only
         play.run(play.pool(), play.server().url())
     play.take("suppressed")
 
@@ -268,7 +268,7 @@ def not_connected(play: Play) -> None:
 def broken_off(play: Play) -> None:
     server, pool = play.server(), play.pool()
     for failure in Failure:
-        if not (play.http2 and "end of file" in failure):  # met as an end or as a reset
+        if not (play.http2 and "end of file" in failure):  # reported as an end or as a reset
             play.run(pool, server.reply("/", Reply(failure=failure)))
     play.take("broken off")
     play.run(pool, server.url("/fine"))
@@ -388,7 +388,7 @@ def shared(play: Play) -> None:
 
 
 def faults(play: Play, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Begin a leak, client churn and the anomalies that a library can have; returns their end."""
+    """Start a leak, client churn and the library's anomalies; return a function that ends them."""
     server = play.server()
     leaked, _ = play.hold(play.pool(), server, "/leaked")
     for _ in range(10):
@@ -410,7 +410,7 @@ def faults(play: Play, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     gate.open()
     finish(first)
     holder, end = play.hold(late, server)
-    play.read(holder)  # else it is one more leak
+    play.read(holder)  # unread, it would be another leak
     late.wait_without_timeout(monkeypatch)
     overdue = play.send(late, server.url(), pool=0.1)
 
@@ -423,7 +423,7 @@ def faults(play: Play, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 def any_llm_calls(play: Play) -> None:
-    """A call whose first request is refused and sent again, and a streamed one."""
+    """Play a call whose first request gets a 429 and is resent, and a streamed call."""
     any_llm = pytest.importorskip("any_llm")
     question: Any = {"model": "model-1", "messages": [{"role": "user", "content": "hi"}]}
 

@@ -1,4 +1,4 @@
-"""Getting a connection: at once, after a wait, not in time, not any more."""
+"""Acquiring a connection: immediately, after a wait, not at all."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_immediate_acquire_takes_exactly_zero(runner, library, server, telemetry
 
 @pytest.mark.modes("sync", "asyncio", "trio")
 def test_queued_acquire_lasts_until_the_release(pool_of_one, server, telemetry):
-    """The second request waits from its entry until the first response has been read."""
+    """The second request waits until the first response has been read."""
     first, gate = pool_of_one.hold(server, "/first")
     body = first.begin_read()
     second = pool_of_one.send(server.url("/second"), pool=30)
@@ -66,8 +66,7 @@ def test_queued_acquire_lasts_until_the_release(pool_of_one, server, telemetry):
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_pool_timeout(pool_of_one, library, server, telemetry):
-    """A request that got no connection in time has an acquire and no lease."""
+def test_pool_timeout_is_an_acquire_without_a_lease(pool_of_one, library, server, telemetry):
     holder, gate = pool_of_one.hold(server)
     late = pool_of_one.send(server.url(), pool=0.15)
     error = late.failure()
@@ -87,7 +86,7 @@ def test_pool_timeout(pool_of_one, library, server, telemetry):
 
 @pytest.mark.modes("asyncio", "trio")
 def test_cancelled_waiter_leaves_the_queue(pool_of_one, server, telemetry):
-    """A cancelled wait is an acquire that was cancelled, after the time that it took."""
+    """The acquire is recorded as cancelled, with the time that it took."""
     holder, gate = pool_of_one.hold(server)
     waiter = pool_of_one.send(server.url())
     wait_until(lambda: pool_of_one.queued == 1 and time.monotonic() > waiter.entered + 0.1)
@@ -103,7 +102,9 @@ def test_cancelled_waiter_leaves_the_queue(pool_of_one, server, telemetry):
 
 
 @pytest.mark.all_pairs
-def test_one_idle_connection_for_two_waiters(pool_of_one, library, server, telemetry):
+def test_two_waiters_for_one_idle_connection_have_one_acquire_each(
+    pool_of_one, library, server, telemetry
+):
     """httpcore 1.0.9 assigns it to both, and one queues again; httpcore2 reserves it for one.
 
     Either way each has one acquire, up to the assignment that was not refused.
@@ -140,8 +141,10 @@ def test_one_idle_connection_for_two_waiters(pool_of_one, library, server, telem
     assert server.timeline.count("accept") == 1
 
 
-def test_two_waiters_whose_connection_stays_silent(pool_of_one, library, server, telemetry):
-    """Assigned twice or not, each times out on a connection of its own, closed by an error."""
+def test_two_waiters_of_a_silent_server_time_out_on_their_own_connections(
+    pool_of_one, library, server, telemetry
+):
+    """Both connections are closed with an error."""
     gate, never = server.gate(), server.gate()
     holder = pool_of_one.send(server.reply("/held", Reply(end_after=gate)))
     holder.head()

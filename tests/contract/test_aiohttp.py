@@ -1,4 +1,4 @@
-"""What only aiohttp does: its timeouts, its retries, its limits, the end of its connectors."""
+"""Behaviour that only aiohttp has: timeouts, retries, limits, the end of connectors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run(runner: Runner, function: Any, *arguments: Any) -> Any:
 
 
 def test_total_timeout_in_the_queue_is_a_pool_timeout(pool_of_one, server, telemetry):
-    """It reaches the pool as a cancellation, and aiohttp raises its own error from that."""
+    """The pool sees a cancellation; aiohttp raises its own timeout error."""
     holder, gate = pool_of_one.hold(server)
     late = pool_of_one.send(server.url(), total=0.15)
     error = late.failure()
@@ -58,7 +58,7 @@ def test_timeout_while_connecting_is_a_connect_timeout(pool, telemetry, timeout)
 
 @pytest.mark.parametrize("where", ["before the head", "in the body"])
 def test_total_timeout_in_a_response_is_a_read_timeout(pool, server, telemetry, where):
-    """The provider was silent; with the status, if a head came."""
+    """The status is recorded if a head was received."""
     in_body = where == "in the body"
     delay = {"end_after" if in_body else "head_after": server.gate()}
     exchange = pool.send(server.reply("/", Reply(**delay)), total=0.15)
@@ -72,8 +72,8 @@ def test_total_timeout_in_a_response_is_a_read_timeout(pool, server, telemetry, 
 # More than one request
 
 
-def test_request_that_is_tried_again_is_a_further_request(pool, server, telemetry):
-    """aiohttp tries an idempotent request again that failed on a reused connection, silently."""
+def test_silent_retry_of_aiohttp_is_a_second_request(pool, server, telemetry):
+    """aiohttp retries an idempotent request that failed on a reused connection."""
     pool.raw._retry_connection = True
     server.reply("/", Reply(), Reply(failure=Failure.EOF_BEFORE_HEAD), Reply())
     pool.get(server.url())
@@ -85,8 +85,8 @@ def test_request_that_is_tried_again_is_a_further_request(pool, server, telemetr
 # Limits
 
 
-def test_limit_for_each_host(runner, library, listen, telemetry):
-    """It lets a request wait though the connector has room, and shows beside the other limit."""
+def test_limit_per_host_queues_requests_and_is_reported(runner, library, listen, telemetry):
+    """Requests wait although the connector has free connections."""
     here, there = listen(HTTP1Server), listen(HTTP1Server)
     pool = runner.pool(library, max_connections=0, limit_per_host=1)
     holder, gate = pool.hold(here)
@@ -103,8 +103,8 @@ def test_limit_for_each_host(runner, library, listen, telemetry):
     assert_settled(telemetry, [holder, other, waiter], new(), new(), reused())
 
 
-def test_idle_connections_are_beside_the_limit(pool_of_one, listen, telemetry):
-    """Those to other origins stay open, so there can be more connections than the limit says."""
+def test_idle_connections_of_aiohttp_can_exceed_the_limit(pool_of_one, listen, telemetry):
+    """Those to other origins stay open."""
     servers = [listen(HTTP1Server) for _ in range(3)]
     exchanges = [pool_of_one.get(server.url()) for server in servers]
     assert_settled(telemetry, exchanges, new(), new(), new())
@@ -113,7 +113,7 @@ def test_idle_connections_are_beside_the_limit(pool_of_one, listen, telemetry):
     telemetry.check(PEAK_ACTIVE=1, OCCUPANCY_RATIO=0)
 
 
-def test_force_close(runner, library, server, telemetry):
+def test_force_close_closes_the_connection_of_each_request(runner, library, server, telemetry):
     """A connector that keeps nothing: a connection for each request, closed as agreed."""
     pool = runner.pool(library, force_close=True, keepalive_expiry=None)
     exchanges = [pool.get(server.url()) for _ in range(2)]
@@ -123,7 +123,7 @@ def test_force_close(runner, library, server, telemetry):
 
 @pytest.mark.usefixtures("quick_watch")
 def test_waiter_of_a_full_connector_is_no_anomaly(runner, library, listen, telemetry, monkeypatch):
-    """aiohttp serves whichever origin comes up, and a limit that is reached is reached for all."""
+    """A connector that is at its limit may have idle connections to other origins."""
     here, there = listen(HTTP1Server), listen(HTTP1Server)
 
     def there_first(queues: list[Any]) -> None:
@@ -155,8 +155,8 @@ def test_waiter_of_a_full_connector_is_no_anomaly(runner, library, listen, telem
 
 
 @pytest.mark.parametrize("to_its_end", [True, False])
-def test_read_that_is_given_up_is_no_failure(pool, runner, server, telemetry, to_its_end):
-    """An application that reads with a timeout of its own can read on."""
+def test_cancelled_read_is_no_failure_of_the_request(pool, runner, server, telemetry, to_its_end):
+    """An application that reads with its own timeout can continue to read."""
     gate, end = server.gate(), server.gate()
     url = server.reply("/", Reply(chunks=((gate, b"late"),), end_after=end))
 
@@ -176,8 +176,8 @@ def test_read_that_is_given_up_is_no_failure(pool, runner, server, telemetry, to
     assert telemetry.closed() == closed
 
 
-def test_response_is_over_once_its_body_has_come(pool, server, telemetry):
-    """aiohttp reads ahead, and gives the connection back before the body was read."""
+def test_response_ends_when_its_body_is_received(pool, server, telemetry):
+    """aiohttp reads ahead and releases the connection before the body is read."""
     exchange = pool.send(server.url())
     exchange.head()
     wait_until(lambda: telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1)
@@ -189,7 +189,7 @@ def test_response_is_over_once_its_body_has_come(pool, server, telemetry):
 
 
 def test_closed_connector_cancels_waiting_requests(pool_of_one, server, telemetry):
-    """The response that is in flight ends when its reader drops it."""
+    """A response in flight ends when its reader drops it."""
     holder, _ = pool_of_one.hold(server)
     waiter = pool_of_one.send(server.url())
     wait_until(lambda: pool_of_one.queued == 1)
@@ -201,8 +201,10 @@ def test_closed_connector_cancels_waiting_requests(pool_of_one, server, telemetr
     assert telemetry.by(semconv.POOL_DISCARDED, "discard") == {"closed": 1}
 
 
-def test_connector_closed_while_it_connects(runner, library, listen, certificates, telemetry):
-    """The connection is closed as soon as it is established, and the request fails."""
+def test_connector_closed_while_connecting_fails_the_request(
+    runner, library, listen, certificates, telemetry
+):
+    """The connection is closed as soon as it is established."""
     server = listen(HTTP1Server, tls=certificates.server(), setup_after=0.2)
     pool = runner.pool(library, ssl_context=certificates.client())
     exchange = pool.send(server.url())
@@ -214,8 +216,8 @@ def test_connector_closed_while_it_connects(runner, library, listen, certificate
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_abandoned_response_is_held_until_the_server_is_done(pool, server, telemetry):
-    """The loop keeps it and its connector, so it stays what it is: unread, and a leak some day."""
+def test_abandoned_response_is_unread_until_the_server_has_sent_it(pool, server, telemetry):
+    """The event loop keeps the response and its connector, so it can become a leak."""
     exchange, gate = pool.hold(server, "/")
     exchange.abandon()
     del exchange
@@ -233,8 +235,7 @@ def test_abandoned_response_is_held_until_the_server_is_done(pool, server, telem
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_session_that_is_left_behind_by_its_loop(server, telemetry):
-    """A response and a session that were not closed end with their loop."""
+def test_unclosed_session_and_response_end_with_their_loop(server, telemetry):
 
     async def main() -> None:
         session = aiohttp.ClientSession()
@@ -247,8 +248,8 @@ def test_session_that_is_left_behind_by_its_loop(server, telemetry):
     assert telemetry.requests() == {(200, None): 1}
 
 
-def test_connector_that_is_closed_in_another_loop(server, telemetry):
-    """Its own is gone, so aiohttp closes none of its connections; they are gone all the same."""
+def test_connector_closed_in_another_loop_has_no_connections(server, telemetry):
+    """Its own loop is gone, so aiohttp closes no connection itself."""
     sessions = []
 
     async def main() -> None:
@@ -279,8 +280,9 @@ class OwnWay(aiohttp.TCPConnector):
         return protocol
 
 
-def test_connector_that_connects_in_its_own_way(runner, library, server, telemetry):
-    """It is seen from its first request on."""
+def test_connector_with_its_own_connect_is_observed_from_its_first_request(
+    runner, library, server, telemetry
+):
 
     async def ask() -> None:
         async with aiohttp.ClientSession(connector=OwnWay()) as session:

@@ -1,4 +1,4 @@
-"""Whole clients of httpx and httpx2: what holds for bare pools holds for the pools in them."""
+"""Whole clients of httpx and httpx2."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.script import Reply
 from support.waiting import wait_until
 
 
-def test_client_with_limits(runner, library, server, telemetry):
+def test_full_client_queues_requests_and_times_out(runner, library, server, telemetry):
     """A full client makes its requests wait, and lets one of them wait too long."""
     client = runner.client(library, **library.limits_of_client(1))
     holder, gate = client.hold(server)
@@ -32,8 +32,8 @@ def test_client_with_limits(runner, library, server, telemetry):
     assert telemetry.by(semconv.POOL_DISCARDED, "discard") == {"closed": 1}
 
 
-def test_streaming_client(runner, library, server, telemetry):
-    """A stream's silence is the provider's; the pause of its reader is the application's."""
+def test_client_stream_separates_reading_from_unread_time(runner, library, server, telemetry):
+    """The server's silence is reading; the reader's pause is unread."""
     client = runner.client(library)
     gate = server.gate()
     stream = client.send(server.reply("/", Reply(chunks=((0.0, b"a"), (0.15, b"b"), (gate, b"c")))))
@@ -48,8 +48,8 @@ def test_streaming_client(runner, library, server, telemetry):
     assert_near(telemetry.phases()["reading"], chunks[1] - chunks[0])
 
 
-def test_proxy_of_a_client(runner, library, listen, server, telemetry):
-    """With a proxy the pool in use is another one of the client's: it is the one that counts."""
+def test_pool_of_a_clients_proxy_is_observed(runner, library, listen, server, telemetry):
+    """The client uses another pool for requests through the proxy."""
     proxy = listen(HTTPProxy)
     client = runner.client(library, mounts={"http://": _transport(runner, library, proxy.origin)})
     first = client.get(server.url())
@@ -62,7 +62,6 @@ def test_proxy_of_a_client(runner, library, listen, server, telemetry):
 
 
 def test_redirect_is_two_requests(runner, library, server, telemetry):
-    """The pool sees what went over the wire."""
     client = runner.client(library, follow_redirects=True)
     server.reply("/old", Reply(status=302, headers=(("Location", "/new"),)))
     client.get(server.url("/old"))

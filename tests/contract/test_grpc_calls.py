@@ -1,4 +1,4 @@
-"""gRPC's calls: from being made to their status, by phase and by outcome."""
+"""gRPC calls from creation to status, by phase and outcome."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def told(telemetry: Telemetry) -> dict[Any, int]:
 
 
 @pytest.mark.parametrize("waits", [False, True], ids=["fail-fast", "wait for ready"])
-def test_acquire_is_known_only_where_a_call_waits_for_ready(telemetry, pool, server, waits):
-    """It is exactly 0 on a ready channel. Otherwise it is unknown, so there is no value."""
+def test_acquire_is_recorded_only_for_calls_with_wait_for_ready(telemetry, pool, server, waits):
+    """It is exactly 0 on a ready channel. For other calls it is unknown."""
     timeouts = {"pool": 5.0} if waits else {}
     pool.ask(server.url(), **timeouts).finish()
     assert telemetry.count(semconv.ACQUIRE_DURATION) == waits
@@ -49,8 +49,8 @@ def test_acquire_is_known_only_where_a_call_waits_for_ready(telemetry, pool, ser
     assert told(telemetry) == {("OK", None): 1}
 
 
-def test_call_with_one_answer_awaits_it_all_the_time(telemetry, pool, server):
-    """Head, message and status come at once, so there is nothing to read."""
+def test_unary_call_awaits_its_response_until_the_end(telemetry, pool, server):
+    """Head, message and status arrive together, so no time is reading."""
     before = telemetry.phases()
     exchange = pool.ask(server.reply("/", Reply(head_after=0.2)))
     wait_until(lambda: telemetry.current("awaiting_response") == 1)
@@ -65,7 +65,7 @@ NAMES = {404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 503: "UNA
 
 @pytest.mark.parametrize("status", NAMES)
 def test_status_of_the_server_is_reported_and_is_no_error(telemetry, pool, server, status):
-    """As with HTTP: what a server answers is an answer."""
+    """Like an HTTP status, a gRPC status from the server is a response."""
     url = server.reply("/", Reply(status=status))
     for exchange in (pool.send(url), pool.ask(url)):
         assert isinstance(exchange.failure(), grpc.RpcError)
@@ -76,8 +76,8 @@ def test_status_of_the_server_is_reported_and_is_no_error(telemetry, pool, serve
     assert telemetry.count(semconv.LEASE_DURATION) == 3
 
 
-def test_status_that_we_fail_to_read_is_no_cancellation(telemetry, pool, server, monkeypatch):
-    """A failure of the instrumentation is no outcome of the call, which ended in another error."""
+def test_unreadable_status_is_not_reported_as_a_cancellation(telemetry, pool, server, monkeypatch):
+    """The call ended with another error; the instrumentation's failure is counted separately."""
 
     def fails(*_: object) -> None:
         raise RuntimeError("ours")
@@ -91,8 +91,9 @@ def test_status_that_we_fail_to_read_is_no_cancellation(telemetry, pool, server,
     assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 1
 
 
-def test_connection_that_is_cut_under_a_stream(runner, library, server, telemetry):
-    """The call fails, and the channel is not ready any more."""
+def test_lost_connection_fails_the_stream_and_leaves_the_channel_not_ready(
+    runner, library, server, telemetry
+):
     pool = runner.pool(library)
     exchange, _ = pool.hold(server, "/")
     rest = exchange.begin_read()
@@ -107,7 +108,7 @@ def test_connection_that_is_cut_under_a_stream(runner, library, server, telemetr
 
 
 @pytest.mark.modes("sync")
-def test_sync_stream_that_is_dropped(runner, library, server, telemetry):
+def test_dropped_sync_stream_is_cancelled(runner, library, server, telemetry):
     """gRPC cancels a sync call without references, which ends its lease."""
     pool = runner.pool(library)
     exchange, _ = pool.hold(server, "/")
@@ -138,8 +139,8 @@ def test_first_read_of_a_stream_awaits_its_head(runner, library, server, telemet
     assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
 
 
-def test_many_calls_on_one_channel(runner, library, server, telemetry):
-    """All at once over one connection, as gRPC does it: each has its lease, nothing queues."""
+def test_concurrent_calls_on_one_channel_have_a_lease_each(runner, library, server, telemetry):
+    """All use one connection and none is queued."""
     gate = server.gate()
     url = server.reply("/", Reply(end_after=gate))
     pool = runner.pool(library)
@@ -159,7 +160,7 @@ def test_many_calls_on_one_channel(runner, library, server, telemetry):
     assert telemetry.points(semconv.OPEN_CONNECTIONS) == []
 
 
-def test_client_that_streams_is_half_closed(runner, library, server, telemetry):
+def test_streaming_requests_are_half_closed(runner, library, server, telemetry):
     """A call that sends several messages, and one that sends and receives them."""
     pool = runner.pool(library)
     assert pool.send_several(server.url()) == [b"ok", b"ok"]
@@ -168,7 +169,7 @@ def test_client_that_streams_is_half_closed(runner, library, server, telemetry):
     assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
 
 
-def test_call_that_is_refused_at_once_never_was_there(runner, library, server, telemetry):
+def test_call_that_fails_before_it_is_sent_is_not_counted(runner, library, server, telemetry):
     """A request that can't be serialized goes nowhere, and a closed channel takes none."""
     pool = runner.pool(library)
     pool.get(server.url())
@@ -179,7 +180,7 @@ def test_call_that_is_refused_at_once_never_was_there(runner, library, server, t
     telemetry.check(ACTIVE_REQUESTS=0, POOL_OPENED=1)
 
 
-def test_interceptors_see_their_own_calls(runner, library, server, telemetry):
+def test_intercepted_call_has_one_lease(runner, library, server, telemetry):
     """A call that is intercepted has one lease, in whatever object the application holds."""
     pool = runner.pool(library)
     pool.intercept()

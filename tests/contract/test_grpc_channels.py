@@ -1,4 +1,4 @@
-"""gRPC's channels from first call to end: state, waits for it, snapshots, diagnosis."""
+"""gRPC channels from first call to end: state, waits, snapshots, diagnosis."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ NOT_REPORTED = """OPEN_CONNECTIONS CONNECTION_CONNECTING CONNECTION_MAX CONNECTI
     REUSE_FAILURES ACQUIRE_TIMEOUT REQUEUES STREAM_ACTIVE ANOMALIES"""
 
 
-def test_what_a_channel_does_not_report_is_left_out(pool, server, telemetry):
-    """Unknown values have no series, both while the channel lives and afterwards."""
+def test_unknown_values_of_a_channel_have_no_series(pool, server, telemetry):
+    """This holds during the channel's life and afterwards."""
     pool.get(server.url())
     for _ in range(2):
         points = telemetry.collect()
@@ -42,8 +42,8 @@ def test_what_a_channel_does_not_report_is_left_out(pool, server, telemetry):
     assert semconv.CHANNEL_TIME.name in points
 
 
-def test_closed_channel(pool, server, telemetry):
-    """It is discarded, and in shutdown for as long as there are references to it."""
+def test_closed_channel_is_discarded_and_in_state_shutdown(pool, server, telemetry):
+    """It stays in shutdown for as long as it is referenced."""
     pool.get(server.url())
     assert telemetry.value(semconv.POOL_LIVE) == 1
     pool.close()
@@ -56,8 +56,8 @@ def test_closed_channel(pool, server, telemetry):
     assert telemetry.by(semconv.POOL_DISCARDED, "discard") == {"closed": 1}
 
 
-def test_channel_that_was_not_closed_is_garbage_collected(pool, server, telemetry):
-    """It goes with the garbage collector, and we keep none alive."""
+def test_unclosed_channel_is_garbage_collected(pool, server, telemetry):
+    """The instrumentation keeps no channel alive."""
     pool.get(server.url())
     reference = weakref.ref(pool.core)
     pool.forget()
@@ -69,8 +69,7 @@ def test_channel_that_was_not_closed_is_garbage_collected(pool, server, telemetr
     assert_rows(telemetry, new())
 
 
-def test_channel_that_is_closed_under_a_call(pool, server, telemetry):
-    """Its calls are cancelled."""
+def test_closing_a_channel_cancels_its_calls(pool, server, telemetry):
     exchange, _ = pool.hold(server, "/")
     rest = exchange.begin_read()
     wait_until(lambda: telemetry.current("reading") == 1)
@@ -81,7 +80,7 @@ def test_channel_that_is_closed_under_a_call(pool, server, telemetry):
 
 
 @pytest.mark.modes("asyncio")
-def test_async_call_goes_on_without_its_channel(runner, library, server, telemetry):
+def test_async_call_continues_after_its_channel_is_dropped(runner, library, server, telemetry):
     """A channel that was built for one call and dropped still gets the answer."""
     gate = server.gate()
     server.reply("/", Reply(end_after=gate))
@@ -106,7 +105,7 @@ def test_async_call_goes_on_without_its_channel(runner, library, server, telemet
 
 @pytest.mark.modes("asyncio")
 def test_async_channel_is_closed_with_its_core(pool, runner, server, telemetry):
-    """any-llm does that to the channels of a loop that is gone."""
+    """any-llm closes the core of channels whose event loop is gone."""
     pool.get(server.url())
     runner.portal.call(pool.channel._channel.close)  # type: ignore[union-attr]
     assert telemetry.by(semconv.POOL_DISCARDED, "discard") in ({}, {"closed": 1})
@@ -115,8 +114,8 @@ def test_async_channel_is_closed_with_its_core(pool, runner, server, telemetry):
 
 
 @pytest.mark.modes("sync")
-def test_sync_channel_lives_on_in_its_stubs(pool, server, telemetry):
-    """Its own object may go while a stub of it still makes calls: that is no end."""
+def test_sync_channel_lives_as_long_as_its_stubs(pool, server, telemetry):
+    """A dropped channel object does not end the channel while a stub still makes calls."""
     stub = pool.channel_to(server.url()).unary_unary("/")
     stub(b"")
     pool.forget()
@@ -130,8 +129,8 @@ def test_sync_channel_lives_on_in_its_stubs(pool, server, telemetry):
 
 
 @pytest.mark.parametrize("kind", ["stream", "one answer", "intercepted"])
-def test_channel_from_before_instrument_is_followed(runner, library, server, untouched, kind):
-    """And it is ready from the first look on."""
+def test_channel_from_before_instrument_is_observed(runner, library, server, untouched, kind):
+    """It is ready from the watch's first pass on."""
     pool = runner.pool(library)
     if kind == "intercepted":
         pool.intercept()
@@ -147,8 +146,10 @@ def test_channel_from_before_instrument_is_followed(runner, library, server, unt
     assert untouched.value(semconv.POOL_LIVE) == 0
 
 
-def test_calls_in_flight_at_instrument_and_uninstrument_go_on(runner, library, server, untouched):
-    """Calls in flight are not observed, or no longer observed; they go on."""
+def test_calls_in_flight_at_instrument_and_uninstrument_continue(
+    runner, library, server, untouched
+):
+    """They are not counted."""
     gates = [server.gate(), server.gate()]
     url = server.reply("/", *(Reply(end_after=gate) for gate in gates))
     pool = runner.pool(library)
@@ -171,8 +172,8 @@ def test_calls_in_flight_at_instrument_and_uninstrument_go_on(runner, library, s
     assert untouched.by(semconv.CHANNEL_CURRENT, "channel") == {"ready": 1}
 
 
-def test_single_channel_has_the_name_that_it_was_given(runner, library, server, untouched):
-    """Whatever the scope is, until it is taken out again."""
+def test_instrumented_channel_has_the_given_name(runner, library, server, untouched):
+    """The name holds in every scope until uninstrument_client()."""
     pool, other = runner.pool(library), runner.pool(library)
     for one in (pool, other):
         one.get(server.url())
@@ -205,8 +206,8 @@ def times(telemetry: Telemetry) -> dict[str, float]:
     return {state: telemetry.value(semconv.CHANNEL_TIME, channel=state) for state in STATES}
 
 
-def test_slow_set_up_is_connecting_of_call_and_channel(pool, listen, telemetry):
-    """Both leave it when the connection is there, within some hundredths of the time it took."""
+def test_call_and_channel_are_connecting_during_a_slow_set_up(pool, listen, telemetry):
+    """Both leave the phase when the connection is established."""
     server = listen(GrpcServer, setup_after=0.4)
     exchange = pool.ask(server.url())
     wait_until(lambda: telemetry.current("connecting") == 1)
@@ -221,8 +222,8 @@ def test_slow_set_up_is_connecting_of_call_and_channel(pool, listen, telemetry):
     assert telemetry.count(semconv.ACQUIRE_DURATION) == 0
 
 
-def test_call_that_waits_for_ready_queues_until_then(pool, listen, telemetry):
-    """Its wait is an acquire, as it asked for, and has a span."""
+def test_call_with_wait_for_ready_is_queued_until_the_channel_is_ready(pool, listen, telemetry):
+    """The wait is an acquire and has a span."""
     server = listen(GrpcServer, setup_after=0.4)
     exchange = pool.ask(server.url(), pool=30.0)
     wait_until(lambda: telemetry.current("queued") == 1)
@@ -236,8 +237,8 @@ def test_call_that_waits_for_ready_queues_until_then(pool, listen, telemetry):
     assert semconv.SPAN_CONNECTION_ACTIVE not in (span.attributes or {})
 
 
-def test_call_that_waits_in_vain_for_ready(pool, telemetry):
-    """Its deadline is then a pool timeout: it never got what it queued for."""
+def test_deadline_of_a_call_that_waits_for_ready_is_a_pool_timeout(pool, telemetry):
+    """The call was still queued."""
     exchange = pool.ask(refused_url(), pool=0.4)
     wait_until(lambda: states(telemetry) == {"transient_failure": 1})
     assert telemetry.current("queued") == 1
@@ -250,8 +251,10 @@ def test_call_that_waits_in_vain_for_ready(pool, telemetry):
     assert (span.attributes or {})[semconv.ERROR_TYPE] == "pool_timeout"
 
 
-def test_call_that_waits_for_a_server_to_come(runner, library, server, telemetry):
-    """It queues through failures to connect, and the channel reports that it was not ready."""
+def test_call_with_wait_for_ready_stays_queued_while_connecting_fails(
+    runner, library, server, telemetry
+):
+    """The channel reports the time in which it was not ready."""
     server.turns_away = True
     pool = runner.pool(library, options=FAST_RETRIES)
     exchange = pool.ask(server.url(), pool=30.0)
@@ -264,8 +267,8 @@ def test_call_that_waits_for_a_server_to_come(runner, library, server, telemetry
     assert times(telemetry)["transient_failure"] > 0.1
 
 
-def test_connection_that_the_server_closes_leaves_the_channel_idle(pool, runner, server, telemetry):
-    """An async channel is asked at each collection, a sync one at its next call."""
+def test_channel_is_idle_after_the_server_closes_its_connection(pool, runner, server, telemetry):
+    """An async channel is read at each collection, a sync channel at its next call."""
     began = time.monotonic()
     pool.get(server.url())
     ready = time.monotonic()
@@ -282,8 +285,8 @@ def test_connection_that_the_server_closes_leaves_the_channel_idle(pool, runner,
     assert server.timeline.count("accept") == 2
 
 
-def test_times_add_up_to_the_channels_life(pool, server, telemetry):
-    """Whatever states it was in, and after its end too."""
+def test_times_in_states_sum_to_the_channels_life(pool, server, telemetry):
+    """The sum includes all states and stays after the channel's end."""
     pool.get(server.url())
     before = time.monotonic()
     until_then, began = sum(times(telemetry).values()), time.monotonic()
@@ -298,8 +301,8 @@ def test_times_add_up_to_the_channels_life(pool, server, telemetry):
     assert states(telemetry) == {"shutdown": 1}
 
 
-def test_snapshot_of_a_channel(pool, library, server, telemetry):
-    """Its state and its calls; and nothing of connections or limits."""
+def test_snapshot_of_a_channel_has_state_and_calls(pool, library, server, telemetry):
+    """It has no connections and no limits."""
     exchange, gate = pool.hold(server, "/")
     wait_until(lambda: telemetry.current("unread") == 1)
     taken = snapshot()
@@ -326,8 +329,8 @@ def test_snapshot_of_a_channel(pool, library, server, telemetry):
     assert "requests 1 x OK" in " ".join(str(snapshot()).split())
 
 
-def test_call_that_queues_for_a_channel_that_never_gets_ready(pool, telemetry):
-    """The finding names the state, for how long, and how many wait."""
+def test_diagnose_names_the_state_of_a_channel_that_is_never_ready(pool, telemetry):
+    """The finding has the state, its duration and the number of waiting calls."""
     exchange = pool.ask(refused_url(), pool=1.0)
     wait_until(lambda: snapshot().pools and snapshot().pools[0].channel_state != "idle")
     wait_until(lambda: snapshot().pools[0].channel_state == "transient_failure")
@@ -339,5 +342,5 @@ def test_call_that_queues_for_a_channel_that_never_gets_ready(pool, telemetry):
     findings = diagnose(dataclasses.replace(taken, pools=(later,)))
     (found,) = [finding for finding in findings if finding.kind is Kind.CHANNEL_NOT_READY]
     assert found.severity is Severity.ERROR
-    assert "transient_failure for 60 s" in found.seen
+    assert "transient_failure for 60 s" in found.observed
     exchange.failure()

@@ -1,4 +1,4 @@
-"""HTTP/2, where it differs: streams, their limit, orphans, GOAWAY."""
+"""HTTP/2 streams: limit, orphans, GOAWAY."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def streams(telemetry: Telemetry) -> tuple[float, float, float]:
     return active, limit, orphaned
 
 
-def test_streams_in_use_and_their_limit(telemetry, pool, server):
-    """Each request in flight is a stream; the limit is the peer's, and stays when they are over."""
+def test_streams_in_use_and_the_peers_limit_are_reported(telemetry, pool, server):
+    """The limit stays after the requests are over."""
     assert streams(telemetry) == (0, LIMIT, 0)
     gate = server.gate()
     url = server.reply("/held", Reply(end_after=gate))
@@ -70,7 +70,7 @@ def test_streams_of_several_connections_add_up(telemetry, runner, library, serve
 
 @pytest.mark.modes("asyncio")
 @pytest.mark.parametrize("in_body", [False, True], ids=["before the head", "in the body"])
-def test_cancelled_request_leaves_an_orphan(telemetry, pool, server, in_body):
+def test_cancelled_request_leaves_an_orphaned_stream(telemetry, pool, server, in_body):
     """The library sends no RST_STREAM: the slot is taken until the server has sent everything."""
     gate = server.gate()
     reply = Reply(end_after=gate) if in_body else Reply(head_after=gate)
@@ -90,7 +90,7 @@ def test_cancelled_request_leaves_an_orphan(telemetry, pool, server, in_body):
     assert streams(telemetry) == (0, LIMIT, 0)
 
 
-def test_response_that_is_closed_early_leaves_an_orphan(telemetry, pool, server):
+def test_early_close_leaves_an_orphaned_stream(telemetry, pool, server):
     """A consumer that has read enough: answered, no error. The provider sends the rest in vain."""
     before = telemetry.phases()["unread"]
     exchange, gate = pool.hold(server)
@@ -106,8 +106,7 @@ def test_response_that_is_closed_early_leaves_an_orphan(telemetry, pool, server)
     assert_rows(telemetry, new(), reused(), reused(), closed={})
 
 
-def test_orphans_go_with_their_connection(telemetry, pool, server):
-    """A closed pool has no streams."""
+def test_closed_pool_has_no_orphaned_streams(telemetry, pool, server):
     exchange, _ = pool.hold(server)
     exchange.close()
     assert streams(telemetry) == (0, LIMIT, 1)
@@ -116,7 +115,7 @@ def test_orphans_go_with_their_connection(telemetry, pool, server):
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_phases_of_a_stream(http2_pool, server, telemetry):
+def test_phases_of_a_stream_are_those_of_an_http1_request(http2_pool, server, telemetry):
     """A stream's phases are those of an HTTP/1.1 request; its connection's version is 2."""
     gate = server.gate()
     reply = Reply(head_after=0.1, chunks=((0.0, b"a"), (gate, b"b")))
@@ -147,8 +146,8 @@ def test_phases_of_a_stream(http2_pool, server, telemetry):
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_waiting_for_a_stream(http2_pool, listen, telemetry):
-    """With every stream in use the wait is for a stream: the connection was acquired at once."""
+def test_request_without_a_free_stream_waits_after_its_acquire(http2_pool, listen, telemetry):
+    """The connection is acquired immediately."""
     server = listen(HTTP2Server, max_streams=1)
     first = http2_pool.get(server.url())
     holder, gate = http2_pool.stall(server, "/held")
@@ -170,8 +169,7 @@ def test_waiting_for_a_stream(http2_pool, listen, telemetry):
 
 
 @pytest.mark.parametrize("in_body", [False, True], ids=["before the head", "in the body"])
-def test_reset_stream(http2_pool, library, server, telemetry, in_body):
-    """RST_STREAM fails one request; the connection goes on."""
+def test_reset_stream_fails_one_request_only(http2_pool, library, server, telemetry, in_body):
     failure = Failure.RESET_IN_BODY if in_body else Failure.RESET_BEFORE_HEAD
     exchange = http2_pool.send(server.reply("/", Reply(failure=failure)))
     if in_body:
@@ -188,7 +186,7 @@ def test_reset_stream(http2_pool, library, server, telemetry, in_body):
     assert server.timeline.count("accept") == 1
 
 
-def test_goaway_sends_a_request_back_to_the_queue(http2_pool, server, telemetry):
+def test_goaway_requeues_the_request(http2_pool, server, telemetry):
     """The request that the server won't serve is queued again and gets a new connection."""
     first = http2_pool.get(server.url())
     server.go_away()
@@ -202,7 +200,6 @@ def test_goaway_sends_a_request_back_to_the_queue(http2_pool, server, telemetry)
 
 @pytest.mark.modes("asyncio", "trio")
 def test_cancelled_stream_keeps_the_connection(http2_pool, server, telemetry):
-    """A cancelled request is over; others on its connection are not."""
     first = http2_pool.get(server.url())
     before, _ = http2_pool.stall(server)
     before.cancel()
@@ -220,8 +217,8 @@ def test_cancelled_stream_keeps_the_connection(http2_pool, server, telemetry):
 
 
 @pytest.mark.modes("asyncio", "trio")
-def test_cancelled_while_waiting_for_a_stream(http2_pool, listen, telemetry):
-    """It had its connection, so it was a lease, cancelled without a status."""
+def test_cancelled_wait_for_a_stream_is_a_lease_without_a_status(http2_pool, listen, telemetry):
+    """It had its connection."""
     server = listen(HTTP2Server, max_streams=1)
     first = http2_pool.get(server.url())
     holder, gate = http2_pool.hold(server)
@@ -235,7 +232,7 @@ def test_cancelled_while_waiting_for_a_stream(http2_pool, listen, telemetry):
     assert_near(telemetry.phases()["stream_queued"], waiter.duration)
 
 
-def test_connection_lost_under_two_streams(http2_pool, server, telemetry):
+def test_lost_connection_fails_all_its_streams(http2_pool, server, telemetry):
     """Both requests fail. httpcore lists the dead connection as idle until it needs the room."""
     first = http2_pool.get(server.url())
     never = server.gate()
@@ -254,8 +251,10 @@ def test_connection_lost_under_two_streams(http2_pool, server, telemetry):
     telemetry.check(CONNECTION_CLOSED=2, OPEN_CONNECTIONS=0)
 
 
-def test_idle_connection_that_the_server_closed(http2_pool, server, telemetry):
-    """httpcore doesn't look at an idle HTTP/2 socket: the next request fails on it."""
+def test_idle_http2_connection_closed_by_the_server_fails_the_next_request(
+    http2_pool, server, telemetry
+):
+    """httpcore does not check an idle HTTP/2 socket."""
     first = http2_pool.get(server.url())
     server.hang_up()
     server.timeline.wait_for("close")
@@ -269,7 +268,7 @@ def test_idle_connection_that_the_server_closed(http2_pool, server, telemetry):
 
 # On asyncio no error reports a failed write: the loop notices later, in a read.
 @pytest.mark.modes("sync", "trio")
-def test_connection_lost_while_a_body_is_acknowledged(http2_pool, library, server, telemetry):
+def test_failed_acknowledgement_of_a_body_fails_the_request(http2_pool, library, server, telemetry):
     """The data had come, and the reader's own write, of their acknowledgement, fails."""
     gate, passed, never = server.gate(), server.gate(), server.gate()
     exchange = http2_pool.send(server.reply("/", Reply(chunks=((gate, b"ok"),), end_after=never)))

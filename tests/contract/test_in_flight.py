@@ -1,4 +1,4 @@
-"""Requests that are under way when the instrumentation comes or goes."""
+"""Requests in flight at instrument() and uninstrument()."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from support.waiting import wait_until
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_in_flight_at_instrument(runner, library, server, untouched):
+def test_requests_in_flight_at_instrument_continue_and_are_not_counted(
+    runner, library, server, untouched
+):
     """Requests that began before go on undisturbed and unseen; the pool's next ones are seen.
 
     They may be assigned their connection, be read and be closed after it: nothing goes negative.
@@ -44,8 +46,8 @@ def test_in_flight_at_instrument(runner, library, server, untouched):
     assert untouched.value(semconv.POOL_OPENED) == 1
 
 
-def test_pool_from_before_instrument_is_followed(runner, library, server, untouched):
-    """A client that exists already: its idle connection is there, though nobody saw it opened."""
+def test_pool_from_before_instrument_is_observed(runner, library, server, untouched):
+    """The idle connection of an existing client is reported, although its opening was not."""
     pool = runner.pool(library)
     pool.get(server.url())
     instrument(untouched)
@@ -58,8 +60,10 @@ def test_pool_from_before_instrument_is_followed(runner, library, server, untouc
     untouched.check(OPEN_CONNECTIONS=0, POOL_LIVE=0)
 
 
-def test_set_up_in_flight_at_instrument(runner, library, listen, certificates, untouched):
-    """A tunnel that is half made is connecting, though the proxy is connected already."""
+def test_tunnel_in_set_up_at_instrument_is_connecting(
+    runner, library, listen, certificates, untouched
+):
+    """The connection to the proxy exists; the one to the origin does not."""
     proxy = listen(HTTPProxy)
     proxy.tunnel_after = tunnel = proxy.gate()
     server = listen(HTTP1Server, tls=certificates.server())
@@ -81,8 +85,10 @@ def test_set_up_in_flight_at_instrument(runner, library, listen, certificates, u
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_in_flight_at_uninstrument(runner, library, server, untouched):
-    """Requests go on undisturbed, whichever phase they are in, and nothing is told any more."""
+def test_requests_in_flight_at_uninstrument_continue_and_are_not_reported(
+    runner, library, server, untouched
+):
+    """Requests continue in every phase."""
     instrument(untouched)
     pool = runner.pool(library, max_connections=2)
     reading, gate = pool.hold(server, "/read")
@@ -104,10 +110,12 @@ def test_in_flight_at_uninstrument(runner, library, server, untouched):
     assert untouched.points(semconv.REQUESTS) == []
 
 
-def test_in_flight_over_a_second_instrument(runner, library, server, untouched):
-    """Off and on again on the same providers: the old request's end is unseen, new ones count once.
+def test_requests_in_flight_during_reinstrument_are_not_counted_twice(
+    runner, library, server, untouched
+):
+    """The end of an old request is not counted; new requests count once.
 
-    What the old one did before, its acquire and its connection's set-up, was told already.
+    The old request's acquire and its connection's set-up were recorded before.
     """
     instrument(untouched)
     pool = runner.pool(library, max_connections=1)
@@ -129,11 +137,11 @@ def test_in_flight_over_a_second_instrument(runner, library, server, untouched):
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_time_goes_on_over_a_second_instrument(runner, library, server, untouched):
-    """The time of what was under way stays counted, and hides no other request's time.
+def test_time_by_phase_does_not_fall_after_reinstrument(runner, library, server, untouched):
+    """The time of requests in flight stays counted and hides no other request's time.
 
-    It is a counter of the same Meter: where it fell, the next requests would have to make up for it
-    before their own time showed.
+    It is a counter of the same Meter: after a fall, later requests would have to exceed the old
+    value first.
     """
     instrument(untouched)
     pool = runner.pool(library)
@@ -159,8 +167,8 @@ def test_time_goes_on_over_a_second_instrument(runner, library, server, untouche
     assert untouched.value(semconv.ACTIVE_REQUESTS) == 0
 
 
-def test_no_request_is_queued_after_a_second_instrument(runner, library, server, untouched):
-    """Those that queued when it went leave the queue unseen: the next one is the only one in it."""
+def test_queue_is_empty_after_reinstrument(runner, library, server, untouched):
+    """Requests queued at uninstrument() are no longer counted; only the next request is queued."""
     instrument(untouched)
     pool = runner.pool(library, max_connections=1)
     gates = [server.gate(), server.gate()]

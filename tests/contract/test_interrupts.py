@@ -1,4 +1,4 @@
-"""Sync requests that end by an exception out of nowhere: Ctrl-C in the main thread."""
+"""Sync requests that a signal interrupts, such as Ctrl-C in the main thread."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def interrupted(ready: Callable[[], bool], action: Callable[[], Any]) -> float:
     return took
 
 
-def test_interrupted_while_queued(pool_of_one, server, telemetry):
-    """It leaves the queue like a cancelled one."""
+def test_interrupted_waiter_leaves_the_queue(pool_of_one, server, telemetry):
+    """It is counted like a cancelled waiter."""
     holder, gate = pool_of_one.hold(server)
     took = interrupted(lambda: telemetry.current("queued"), lambda: pool_of_one.call(server.url()))
     assert telemetry.current("queued") == 0
@@ -66,8 +66,7 @@ def test_interrupted_while_queued(pool_of_one, server, telemetry):
     assert_near(sum(telemetry.phases().values()), took + holder.duration)
 
 
-def test_interrupted_before_the_head(pool, server, telemetry):
-    """The connection is lost, and so is the request."""
+def test_interrupt_before_the_head_closes_the_connection(pool, server, telemetry):
     url = server.reply("/", Reply(head_after=server.gate()))
 
     def waits() -> bool:
@@ -78,8 +77,7 @@ def test_interrupted_before_the_head(pool, server, telemetry):
     assert_near(sum(telemetry.phases().values()), took)
 
 
-def test_interrupted_in_the_body(pool, server, telemetry):
-    """With the status that came."""
+def test_interrupt_in_the_body_keeps_the_status(pool, server, telemetry):
     url = server.reply("/", Reply(end_after=server.gate()))
 
     def reads() -> bool:
@@ -92,8 +90,8 @@ def test_interrupted_in_the_body(pool, server, telemetry):
 
 
 @pytest.mark.only("urllib3")
-def test_interrupted_wait_leaves_the_queue(pool_of_one, server, telemetry):
-    """It gives back a place that it never had, so that the holder finds none."""
+def test_interrupted_wait_of_urllib3_releases_a_slot_it_never_had(pool_of_one, server, telemetry):
+    """The holder then finds no slot to release to."""
     if urllib3.__version__.startswith("1."):
         pytest.skip("urllib3 1.26 throws the connection away and says nothing")
     response = pool_of_one.open(server.url())

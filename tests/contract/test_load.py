@@ -1,4 +1,4 @@
-"""Many requests at once, ending in every way: the numbers still agree with what the load did."""
+"""Metrics under concurrent load with every outcome."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ AT_ONCE = 16
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_numbers_agree_under_load(runner, library, server, telemetry):
-    """Served, reset, timed out in the queue and in reading, cancelled: all are told, once each."""
+def test_metrics_agree_with_the_clients_under_load(runner, library, server, telemetry):
+    """Requests are served, reset, cancelled, or time out in the queue or a read."""
     check_load(runner.pool(library, max_connections=3), server, runner, telemetry)
 
 
 # Without cancelling, resets and read timeouts: on a shared connection httpcore 1.0.9 and httpcore2
 # 2.16.2 can lock up by themselves then, since a cancelled stream keeps its place.
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_numbers_agree_under_load_on_http2(runner, library, listen, telemetry):
-    """Streams that share connections, served or timed out in the pool's queue."""
+def test_metrics_agree_with_the_clients_under_load_on_http2(runner, library, listen, telemetry):
+    """Requests are served or time out in the queue."""
     pool = runner.pool(library, max_connections=3, http1=False, http2=True)
     check_load(pool, listen(HTTP2Server, max_streams=4), runner, telemetry, broken=0.0)
 

@@ -1,4 +1,4 @@
-"""Requests of pools outside the scope: one line in the log has their number and the setting."""
+"""The log line about requests of pools outside the scope."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [line for line in said if OUTSIDE in line]
 
 
-def test_log_says_once_that_all_requests_are_outside(runner, library, server, scoped, caplog):
-    """With their number and the setting, when metrics are collected and not on their path."""
+def test_all_requests_outside_the_scope_are_logged_once(runner, library, server, scoped, caplog):
+    """The line has their number and the setting, and is logged at a collection."""
     pool = runner.pool(library)
     for _ in range(3):
         pool.get(server.url())
@@ -51,8 +51,8 @@ def test_log_says_once_that_all_requests_are_outside(runner, library, server, sc
     ]
 
 
-def test_log_is_silent_where_a_pool_is_in_scope(server, scoped, caplog):
-    """What is outside is outside on purpose then."""
+def test_nothing_is_logged_if_a_pool_is_in_scope(server, scoped, caplog):
+    """Pools outside the scope are then intended."""
     with httpx.Client() as inside, httpx.Client() as outside:
         GlueLLMInstrumentor.instrument_client(inside)
         inside.get(server.url())
@@ -61,8 +61,8 @@ def test_log_is_silent_where_a_pool_is_in_scope(server, scoped, caplog):
     assert lines(caplog) == []
 
 
-def test_log_is_silent_where_single_clients_are_observed(server, untouched, caplog):
-    """No scope was asked for."""
+def test_nothing_is_logged_if_only_single_clients_are_instrumented(server, untouched, caplog):
+    """There is no scope then."""
     caplog.set_level(logging.INFO, LOGGER)
     with httpx.Client() as unused, httpx.Client() as outside:
         GlueLLMInstrumentor.instrument_client(unused, meter_provider=untouched.meter_provider)
@@ -72,7 +72,7 @@ def test_log_is_silent_where_single_clients_are_observed(server, untouched, capl
     assert lines(caplog) == []
 
 
-def test_requests_of_exporters_are_not_counted(server, scoped, caplog):
+def test_requests_of_exporters_are_not_logged_as_outside_the_scope(server, scoped, caplog):
     """Every program that exports would have the line otherwise."""
     tracing = TracerProvider()
     exporter = OTLPSpanExporter(endpoint=server.url(), timeout=5)

@@ -1,4 +1,4 @@
-"""The end of a pool: closed, or found by the garbage collector."""
+"""The end of a pool: closed or garbage collected."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def assert_at_the_server(telemetry: Telemetry) -> None:
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_closed_pool(pool, server, telemetry):
-    """Its idle connections were closed with it, and its name reports 0."""
+def test_closed_pool_reports_zero_connections(pool, server, telemetry):
+    """Idle connections are closed with their pool."""
     exchange = pool.get(server.url())
     telemetry.check(POOL_LIVE=1, POOL_OPENED=1)
     pool.close()
@@ -39,8 +39,8 @@ def test_closed_pool(pool, server, telemetry):
     telemetry.check(OPEN_CONNECTIONS=0, POOL_OPENED=1)
 
 
-def test_closed_pool_serves_again(pool, runner, server, telemetry):
-    """Nothing in httpcore forbids requests after ``close()``: connections are counted as before."""
+def test_closed_pool_that_serves_again_is_counted_as_before(pool, runner, server, telemetry):
+    """httpcore accepts requests after ``close()``."""
     first = pool.get(server.url())
     close_as_it_is(pool, runner)
     second = pool.get(server.url())
@@ -49,8 +49,8 @@ def test_closed_pool_serves_again(pool, runner, server, telemetry):
     telemetry.check(POOL_LIVE=1, OPEN_CONNECTIONS=1)
 
 
-def test_pool_closed_under_a_request(pool, server, telemetry):
-    """The connection goes with the pool; the request ends once, however its reader finds out."""
+def test_request_of_a_closed_pool_ends_once(pool, server, telemetry):
+    """Its connection is closed with the pool."""
     exchange, _ = pool.hold(server, "/")
     assert exchange.chunk() == b"ok"
     pool.close()
@@ -60,8 +60,10 @@ def test_pool_closed_under_a_request(pool, server, telemetry):
     assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
 
 
-def test_pool_closed_under_a_waiter(pool_of_one, runner, server, telemetry):
-    """httpcore still serves who is queued, on a new connection: it is a request as any other."""
+def test_request_queued_in_a_closed_pool_is_served_on_a_new_connection(
+    pool_of_one, runner, server, telemetry
+):
+    """It is counted like any other request."""
     holder, _ = pool_of_one.hold(server)
     waiter = pool_of_one.send(server.url("/queued"))
     wait_until(lambda: pool_of_one.queued == 1)
@@ -73,12 +75,10 @@ def test_pool_closed_under_a_waiter(pool_of_one, runner, server, telemetry):
     assert telemetry.closed() == {"pool_closed": 1}
 
 
-def test_waiter_of_a_closed_pool_that_serves_again(pool_of_one, runner, server, telemetry):
-    """Who queued before the close may be served by a connection that is made after it.
-
-    The pool is followed anew by then. The connection is opened once, and the request is told where
-    it is.
-    """
+def test_request_queued_before_close_is_served_by_a_later_connection(
+    pool_of_one, runner, server, telemetry
+):
+    """The pool is tracked again by then; its connection is opened once."""
     holder, _ = pool_of_one.hold(server)
     gate = server.gate()
     waiter = pool_of_one.send(server.reply("/queued", Reply(head_after=gate)))
@@ -95,8 +95,10 @@ def test_waiter_of_a_closed_pool_that_serves_again(pool_of_one, runner, server, 
     assert_settled(telemetry, [holder, waiter, last], new(), new(), reused())
 
 
-def test_waiter_of_a_pool_that_is_closed_twice(pool_of_one, runner, library, server, telemetry):
-    """It has its connection though the pool served others meanwhile, who are gone by then."""
+def test_request_queued_before_close_keeps_its_connection_after_a_second_close(
+    pool_of_one, runner, library, server, telemetry
+):
+    """The pool served other requests in between, which are over by then."""
     never, gate = server.gate(), server.gate()
     holder = pool_of_one.send(server.reply("/held", Reply(end_after=never)))
     holder.head()
@@ -122,7 +124,7 @@ def test_waiter_of_a_pool_that_is_closed_twice(pool_of_one, runner, library, ser
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_connection_made_by_a_closed_pool_is_closed_once(pool_of_one, runner, server, telemetry):
-    """A connection that a closed pool made for one who queued goes on under the pool's next use."""
+    """It was made for a queued request and stays in the pool's next use."""
     holder, _ = pool_of_one.hold(server)
     waiter = pool_of_one.send(server.url("/queued"))
     wait_until(lambda: pool_of_one.queued == 1)
@@ -142,8 +144,7 @@ def test_connection_made_by_a_closed_pool_is_closed_once(pool_of_one, runner, se
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_reading_on_after_the_pool_was_closed(pool, server, telemetry):
-    """The read fails, so the request does: it is not told as answered well."""
+def test_read_after_the_pool_is_closed_is_a_failed_request(pool, server, telemetry):
     exchange, _ = pool.hold(server, "/")
     assert exchange.chunk() == b"ok"
     pool.close()
@@ -154,8 +155,8 @@ def test_reading_on_after_the_pool_was_closed(pool, server, telemetry):
 
 @pytest.mark.modes("sync", "asyncio", "trio")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_garbage_collected_pool(pool, runner, server, telemetry):
-    """A pool that nobody closed is gone with its connections, and its name reports 0."""
+def test_garbage_collected_pool_reports_zero_connections(pool, runner, server, telemetry):
+    """An unclosed pool is gone with its connections."""
     pool.get(server.url())
     assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
     pool.forget()
@@ -176,8 +177,10 @@ def test_garbage_collected_pool(pool, runner, server, telemetry):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_garbage_collected_pool_with_an_open_response(pool, library, server, telemetry):
-    """A response that was dropped with its pool ends its lease: nothing stays in a phase."""
+def test_garbage_collected_pool_ends_the_lease_of_its_open_response(
+    pool, library, server, telemetry
+):
+    """No request stays in a phase."""
     exchange, _ = pool.hold(server, "/")
     exchange.abandon()
     del exchange
@@ -195,8 +198,8 @@ def test_garbage_collected_pool_with_an_open_response(pool, library, server, tel
     assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
 
 
-def test_many_pools_of_one_name(runner, library, server, telemetry):
-    """A pool per request: all in one series, opened and discarded by number."""
+def test_pools_of_one_name_share_a_series(runner, library, server, telemetry):
+    """With a pool per request, opened and discarded pools are counted in one series."""
     exchanges = []
     for _ in range(5):
         pool = runner.pool(library)
@@ -208,8 +211,8 @@ def test_many_pools_of_one_name(runner, library, server, telemetry):
     assert len(telemetry.points(semconv.POOL_OPENED)) == 1
 
 
-def test_unused_pool_does_not_count(runner, library, server, telemetry):
-    """SDKs build pools that they never use: a pool is there from its first request on."""
+def test_unused_pool_is_not_reported(runner, library, server, telemetry):
+    """SDKs build pools that they never use. A pool counts from its first request on."""
     unused = runner.pool(library)
     assert telemetry.value(semconv.POOL_OPENED) == 0
     unused.close()

@@ -1,4 +1,4 @@
-"""Pools behind proxies: the way to the proxy and through it is set-up."""
+"""Pools behind proxies: connecting to the proxy and through it is set-up."""
 
 from __future__ import annotations
 
@@ -40,8 +40,10 @@ def target(listen: Listen, kind: str, certificates: Certificates) -> HTTP1Server
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_through_a_proxy(runner, library, listen, certificates, telemetry, kind):
-    """A new and a reused connection; the origin is the one asked for, never the proxy."""
+def test_requests_through_a_proxy_have_the_target_as_origin(
+    runner, library, listen, certificates, telemetry, kind
+):
+    """A new and a reused connection; the origin is never the proxy."""
     proxy: Proxy = listen(KINDS[kind])
     proxy.tunnel_after = tunnel = proxy.gate()
     server = target(listen, kind, certificates)
@@ -70,8 +72,10 @@ def test_through_a_proxy(runner, library, listen, certificates, telemetry, kind)
 
 
 @pytest.mark.parametrize("kind", ["tunnel", "socks", "socks-tls"])
-def test_proxy_that_refuses(runner, library, listen, certificates, telemetry, kind):
-    """The connection to the origin was not established: no open connection is left behind."""
+def test_refused_tunnel_leaves_no_open_connection(
+    runner, library, listen, certificates, telemetry, kind
+):
+    """The connection to the origin was never established."""
     proxy: Proxy = listen(KINDS[kind])
     proxy.refuses = True
     proxy.tunnel_after = 0.1
@@ -84,8 +88,10 @@ def test_proxy_that_refuses(runner, library, listen, certificates, telemetry, ki
 
 
 @pytest.mark.parametrize("kind", ["forward", "tunnel", "socks"])
-def test_proxy_that_is_not_there(runner, library, listen, certificates, telemetry, kind):
-    """A refused and an unreachable proxy fail like a refused and an unreachable origin."""
+def test_missing_proxy_fails_like_a_missing_origin(
+    runner, library, listen, certificates, telemetry, kind
+):
+    """Both for a proxy that refuses connections and for one that cannot be reached."""
     url = target(listen, kind, certificates).url()
     refused = proxied(runner, library, kind, refused_url(), certificates).send(url)
     assert isinstance(refused.failure(), library.raises("connection_error"))
@@ -99,8 +105,10 @@ def test_proxy_that_is_not_there(runner, library, listen, certificates, telemetr
 
 
 @pytest.mark.parametrize("kind", ["tunnel", "socks-tls"])
-def test_untrusted_server_behind_a_proxy(runner, library, listen, certificates, telemetry, kind):
-    """TLS fails after the tunnel stood: still a set-up that failed."""
+def test_untrusted_server_behind_a_proxy_is_a_failed_set_up(
+    runner, library, listen, certificates, telemetry, kind
+):
+    """TLS fails after the tunnel is established."""
     proxy: Proxy = listen(KINDS[kind])
     server = target(listen, kind, certificates)
     url = proxy.origin if kind == "tunnel" else proxy.origin.replace("http:", "socks5:")
@@ -113,8 +121,9 @@ def test_untrusted_server_behind_a_proxy(runner, library, listen, certificates, 
 
 
 @pytest.mark.parametrize("kind", ["tunnel", "socks-tls"])
-def test_http2_through_a_proxy(runner, library, listen, certificates, telemetry, kind):
-    """What is spoken with the origin counts, whatever is spoken with the proxy."""
+def test_protocol_version_is_that_of_the_origin_behind_a_proxy(
+    runner, library, listen, certificates, telemetry, kind
+):
     proxy: Proxy = listen(KINDS[kind])
     server = listen(HTTP2Server, tls=certificates.server("h2"))
     pool = proxied(runner, library, kind, proxy.origin, certificates, http2=True)

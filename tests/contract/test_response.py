@@ -1,4 +1,4 @@
-"""Waiting for a response and reading it: slow, broken off, cancelled, left alone."""
+"""Responses: slow, broken, cancelled, closed early."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.waiting import wait_until
 
 
 def test_phases_follow_the_servers_schedule(pool, server, telemetry):
-    """The head's delay is awaiting, a chunk's is reading, the reader's own is unread."""
+    """The delay of the head is awaiting, of a chunk reading, and of the reader unread."""
     gate = server.gate()
     chunks = ((0.0, b"a"), (gate, b"b"))
     reply = Reply(head_after=0.15, status=201, chunks=chunks, end_after=0.15)
@@ -47,8 +47,7 @@ def test_phases_follow_the_servers_schedule(pool, server, telemetry):
     )
 
 
-def test_phases_move_while_a_request_hangs(pool, server, telemetry):
-    """Time is reported while it passes, before the request is over."""
+def test_time_by_phase_grows_while_a_request_hangs(pool, server, telemetry):
     exchange, gate = pool.stall(server, "/")
     before = telemetry.phases()["awaiting_response"]
     asked = time.monotonic()
@@ -63,8 +62,8 @@ def test_phases_move_while_a_request_hangs(pool, server, telemetry):
 
 
 @pytest.mark.parametrize("status", [204, 404, 429, 500])
-def test_statuses_are_no_failures(pool, server, telemetry, status):
-    """What the server answers is the request's status, and never an ``error.type``."""
+def test_http_statuses_are_not_error_types(pool, server, telemetry, status):
+    """The status of a response is never an ``error.type``."""
     # A 204 has no body, so h11 would refuse chunks.
     chunks = () if status == 204 else ((0.0, b"x"),)
     exchange = pool.get(server.reply("/", Reply(status=status, chunks=chunks)))
@@ -73,8 +72,8 @@ def test_statuses_are_no_failures(pool, server, telemetry, status):
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_read_timeout_before_the_head(pool, library, server, telemetry):
-    """The time until the timeout was spent awaiting; the connection is lost."""
+def test_read_timeout_before_the_head_counts_as_awaiting(pool, library, server, telemetry):
+    """The connection is lost."""
     never = server.gate()
     exchange = pool.send(server.reply("/", Reply(head_after=never)), read=0.15)
     assert isinstance(exchange.failure(), library.raises("read_timeout"))
@@ -84,8 +83,8 @@ def test_read_timeout_before_the_head(pool, library, server, telemetry):
     telemetry.check(OPEN_CONNECTIONS=0, REUSE_FAILURES=0)
 
 
-def test_read_timeout_in_the_body(pool, library, server, telemetry):
-    """The error has the status as well, since a head came; the silence was reading."""
+def test_read_timeout_in_the_body_has_status_and_error(pool, library, server, telemetry):
+    """The silence counts as reading."""
     first = pool.get(server.url("/first"))
     before = telemetry.phases()
     exchange, _ = pool.hold(server, read=0.15)
@@ -97,8 +96,8 @@ def test_read_timeout_in_the_body(pool, library, server, telemetry):
     assert telemetry.closed() == library.closed(error=1)
 
 
-def test_write_timeout(pool, library, listen, telemetry):
-    """A body that the server doesn't take: being sent is awaiting the response."""
+def test_write_timeout_counts_as_awaiting(pool, library, listen, telemetry):
+    """The server does not read the request's body."""
     deaf = listen(DeafServer)
     exchange = pool.send(deaf.url(), body=bytes(MORE_THAN_BUFFERS), write=0.15)
     assert isinstance(exchange.failure(), library.raises("write_timeout"))
@@ -109,8 +108,9 @@ def test_write_timeout(pool, library, listen, telemetry):
 
 
 @breaks_off_before_the_head
-def test_broken_off_before_the_head(pool, library, server, telemetry, failure, error):
-    """On a new connection this is no reuse failure."""
+def test_new_connection_lost_before_the_head_is_no_reuse_failure(
+    pool, library, server, telemetry, failure, error
+):
     exchange = pool.send(server.reply("/", Reply(head_after=0.1, failure=failure)))
     exchange.failure()
     error = error if library.reports_connections else "read_error"
@@ -122,8 +122,10 @@ def test_broken_off_before_the_head(pool, library, server, telemetry, failure, e
 
 
 @breaks_off_in_the_body
-def test_broken_off_in_the_body(pool, library, server, telemetry, failure, error):
-    """A stream that breaks off has its status and its error; the lease lasted until then."""
+def test_connection_lost_in_the_body_has_status_and_error(
+    pool, library, server, telemetry, failure, error
+):
+    """The lease lasts until then."""
     exchange = pool.send(server.reply("/", Reply(end_after=0.15, failure=failure)))
     exchange.head()
     assert exchange.chunk() == b"ok"
@@ -138,8 +140,8 @@ def test_broken_off_in_the_body(pool, library, server, telemetry, failure, error
 
 @pytest.mark.modes("asyncio", "trio")
 @pytest.mark.parametrize("phase", ["reading", "unread"])
-def test_cancelled_in_the_body(pool, library, server, telemetry, phase):
-    """Cancelled in a read or between two reads: the status that came, and ``cancelled``."""
+def test_cancellation_in_the_body_has_status_and_error(pool, library, server, telemetry, phase):
+    """The request is cancelled in a read or between two reads."""
     exchange, _ = pool.hold(server)
     assert exchange.chunk() == b"ok"
     begun = time.monotonic()
@@ -154,8 +156,8 @@ def test_cancelled_in_the_body(pool, library, server, telemetry, phase):
 
 
 @pytest.mark.parametrize("read_first", [False, True], ids=["unread", "half-read"])
-def test_response_that_is_closed_before_its_end(pool, library, server, telemetry, read_first):
-    """The application held the connection without reading: no error, but a cancelled gRPC call."""
+def test_early_close_is_no_error(pool, library, server, telemetry, read_first):
+    """Only a gRPC call is reported as cancelled."""
     exchange, _ = pool.hold(server, "/")
     if read_first:
         assert exchange.chunk() == b"ok"
@@ -172,8 +174,7 @@ def test_response_that_is_closed_before_its_end(pool, library, server, telemetry
     assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
 
 
-def test_response_that_is_closed_twice(pool, server, telemetry):
-    """Reading to the end and closing is one release."""
+def test_second_close_of_a_response_has_no_effect(pool, server, telemetry):
     exchange = pool.send(server.url())
     exchange.head()
     assert exchange.chunk() == b"ok"

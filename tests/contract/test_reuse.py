@@ -1,4 +1,4 @@
-"""Connections between requests: kept, expired, dropped by either side, in each other's way."""
+"""Connections between requests: reused, expired, closed by either side, evicted."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from support.waiting import wait_until
 
 
 @breaks_off_before_the_head
-def test_broken_off_on_a_reused_connection(pool, server, telemetry, failure, error):
-    """What a load balancer does that forgot the connection: counted as a reuse failure."""
+def test_failure_on_a_reused_connection_is_a_reuse_failure(pool, server, telemetry, failure, error):
+    """For example, a load balancer dropped the connection."""
     server.reply("/", Reply(), Reply(failure=failure))
     first = pool.get(server.url())
     assert telemetry.value(semconv.REUSE_FAILURES) == 0
@@ -26,7 +26,7 @@ def test_broken_off_on_a_reused_connection(pool, server, telemetry, failure, err
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_keepalive_expiry(runner, library, server, telemetry):
+def test_expired_connection_is_closed_with_its_reason(runner, library, server, telemetry):
     """An expired connection is closed, at the latest by the request that makes a new one."""
     pool = runner.pool(library, keepalive_expiry=0.05)
     first = pool.get(server.url())
@@ -44,7 +44,9 @@ def test_keepalive_expiry(runner, library, server, telemetry):
 
 @pytest.mark.modes("sync", "asyncio", "trio")
 @pytest.mark.parametrize("expiry", [None, 60.0])
-def test_server_closes_an_idle_connection(runner, library, listen, telemetry, expiry):
+def test_idle_connection_closed_by_the_server_has_its_reason(
+    runner, library, listen, telemetry, expiry
+):
     """The peer's idle timeout has another reason than the pool's own."""
     server = listen(HTTP1Server, idle_timeout=0.4)
     pool = runner.pool(library, keepalive_expiry=expiry)
@@ -57,7 +59,9 @@ def test_server_closes_an_idle_connection(runner, library, listen, telemetry, ex
 
 
 @pytest.mark.all_pairs
-def test_keepalive_limit(runner, library, server, telemetry):
+def test_connection_beyond_the_keepalive_limit_is_closed_with_its_reason(
+    runner, library, server, telemetry
+):
     """httpcore 1.0.9 counts every connection against the limit, httpcore2 the idle ones alone.
 
     So with one connection in use, the one that gets idle is closed by the first and kept by the
@@ -77,7 +81,9 @@ def test_keepalive_limit(runner, library, server, telemetry):
     assert telemetry.value(semconv.CONNECTION_IDLE_MAX) == 1
 
 
-def test_keepalive_limit_of_a_full_pool(runner, library, server, telemetry):
+def test_full_pool_beyond_its_keepalive_limit_closes_one_connection(
+    runner, library, server, telemetry
+):
     """The release that makes too many idle closes one of them; none makes room for another origin.
 
     The connection that is kept may be the one whose request is not quite over.
@@ -96,7 +102,9 @@ def test_keepalive_limit_of_a_full_pool(runner, library, server, telemetry):
 
 
 @pytest.mark.all_pairs
-def test_eviction_below_the_keepalive_limit(runner, library, listen, telemetry):
+def test_connection_evicted_below_the_keepalive_limit_has_its_reason(
+    runner, library, listen, telemetry
+):
     """httpcore2 may evict where it keeps fewer idle connections than the pool has in all.
 
     httpcore 1.0.9 keeps no idle one in a full pool, so it closes it for the limit, and earlier.
@@ -119,7 +127,7 @@ def test_eviction_below_the_keepalive_limit(runner, library, listen, telemetry):
         assert telemetry.value(semconv.OPEN_CONNECTIONS, port=here.port) == 0
 
 
-def test_eviction_for_another_origin(pool_of_one, listen, telemetry):
+def test_connection_evicted_for_another_origin_has_its_reason(pool_of_one, listen, telemetry):
     """A full pool closes an idle connection to make room for one to elsewhere."""
     here, there = listen(HTTP1Server), listen(HTTP1Server)
     exchanges = [
@@ -135,8 +143,8 @@ def test_eviction_for_another_origin(pool_of_one, listen, telemetry):
 
 
 @pytest.mark.parametrize("asker", ["server", "client"])
-def test_connection_close_was_asked_for(pool, server, telemetry, asker):
-    """``Connection: close`` of either side ends the connection, as agreed."""
+def test_connection_close_header_is_the_close_reason(pool, server, telemetry, asker):
+    """The header comes from either side."""
     header = (("Connection", "close"),)
     server.reply("/", Reply(headers=header if asker == "server" else ()))
     first = pool.get(server.url(), headers=header if asker == "client" else ())

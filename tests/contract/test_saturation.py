@@ -97,9 +97,9 @@ def read_all_the_time(
 @pytest.mark.modes("sync", "asyncio", "trio")
 @pytest.mark.parametrize("way", ["direct", "forward proxy"])
 def test_waiters_are_queued_until_a_connection_takes_them(runner, library, server, telemetry, way):
-    """httpcore 1.0 assigns a connection that is given back to all who wait; one gets it.
+    """httpcore 1.0 assigns a released connection to all waiting requests; one gets it.
 
-    With two connections, never are more than two requests in phases that hold one.
+    With two connections, at most two requests are in phases that hold one.
     """
     settings = {"proxy": library.core.Proxy(server.origin)} if way == "forward proxy" else {}
     pool = runner.pool(library, max_connections=2, **settings)
@@ -130,7 +130,9 @@ def test_waiters_are_queued_until_a_connection_takes_them(runner, library, serve
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_requests_that_enter_at_once_take_turns(pool_of_one, runner, server, telemetry):
+def test_requests_that_enter_together_are_queued_until_taken(
+    pool_of_one, runner, server, telemetry
+):
     """httpcore 1.0 assigns it to each of them at once, and the first one may be overtaken."""
     url = server.reply("/", Reply(head_after=0.002))
     exchanges = [pool_of_one.get(url)]
@@ -146,7 +148,9 @@ def test_requests_that_enter_at_once_take_turns(pool_of_one, runner, server, tel
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_http2_offered_and_http1_agreed(runner, library, listen, certificates, telemetry):
+def test_requests_queue_if_a_connection_offers_http2_and_gets_http1(
+    runner, library, listen, certificates, telemetry
+):
     """All requests are assigned to the connection that is being established; one gets it."""
     server = listen(HTTP1Server, tls=certificates.server())
     server.setup_after = secured = server.gate()
@@ -170,8 +174,8 @@ def test_http2_offered_and_http1_agreed(runner, library, listen, certificates, t
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_more_requests_than_streams(runner, library, listen, telemetry):
-    """On HTTP/2 who has no stream waits for one; nobody who waits counts as having one."""
+def test_requests_beyond_the_streams_are_stream_queued(runner, library, listen, telemetry):
+    """A waiting request has no stream."""
     server = listen(HTTP2Server, max_streams=STREAMS)
     pool = runner.pool(library, max_connections=1, http1=False, http2=True)
     pool.get(server.url("/first"))  # from then on the client knows how many streams there are

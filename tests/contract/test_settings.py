@@ -1,4 +1,4 @@
-"""What the settings of ``instrument()`` change: scope, origins, the full set of metrics."""
+"""Effects of the settings of ``instrument()``: scope, names, full metrics."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from support.script import Reply
 from support.waiting import wait_until
 
 
-def test_pools_outside_any_llm_are_out_of_the_default_scope(runner, library, server, untouched):
-    """With ``scope="any_llm"`` a pool that no any-llm call touches leaves no trace."""
+def test_default_scope_has_no_pools_outside_any_llm(runner, library, server, untouched):
+    """``scope="any_llm"`` reports only pools that any-llm calls use."""
     instrument(untouched, scope="any_llm")
     runner.pool(library).get(server.url())
     assert_rows(untouched)
@@ -24,8 +24,8 @@ def test_pools_outside_any_llm_are_out_of_the_default_scope(runner, library, ser
     assert untouched.points(semconv.OPEN_CONNECTIONS) == []
 
 
-def test_single_client_has_the_name_that_it_was_given(runner, library, server, untouched):
-    """``instrument_client()`` observes one client whatever the scope, until it is taken back."""
+def test_instrumented_client_has_the_given_name(runner, library, server, untouched):
+    """``instrument_client()`` observes one client in every scope until uninstrument_client()."""
     instrument(untouched, scope="any_llm")
     client, other = runner.client(library), runner.client(library)
     GlueLLMInstrumentor().instrument_client(client.raw, pool_name="mine")
@@ -39,8 +39,10 @@ def test_single_client_has_the_name_that_it_was_given(runner, library, server, u
     assert untouched.value(semconv.POOL_LIVE) == 0
 
 
-def test_full_metrics_of_a_connection(runner, library, listen, certificates, untouched):
-    """Its handshake, its life and its requests, and how long each response was waited for."""
+def test_full_metrics_have_handshake_lifetime_and_requests_of_a_connection(
+    runner, library, listen, certificates, untouched
+):
+    """They also have the time until each response."""
     instrument(untouched, metrics="full")
     server = listen(HTTP1Server, tls=certificates.server(), setup_after=0.15)
     server.reply("/", Reply(head_after=0.1))
@@ -63,8 +65,7 @@ def test_full_metrics_of_a_connection(runner, library, listen, certificates, unt
     assert last.duration >= 0.1
 
 
-def test_full_metrics_of_a_stream(runner, library, listen, untouched):
-    """How long a request waited for its HTTP/2 stream."""
+def test_full_metrics_have_the_wait_for_a_stream(runner, library, listen, untouched):
     instrument(untouched, metrics="full")
     server = listen(HTTP2Server, max_streams=1)
     pool = runner.pool(library, http1=False, http2=True)
@@ -79,8 +80,8 @@ def test_full_metrics_of_a_stream(runner, library, listen, untouched):
     assert_near(untouched.total(semconv.STREAM_ACQUIRE_DURATION), waited)
 
 
-def test_time_in_queue_is_of_waiters_only(runner, library, server, untouched):
-    """The alias keeps .NET's meaning: an immediate acquire is no value there."""
+def test_time_in_queue_has_no_immediate_acquires(runner, library, server, untouched):
+    """The alias has the meaning that it has in .NET."""
     instrument(untouched, time_in_queue=True)
     pool = runner.pool(library, max_connections=1)
     holder, gate = pool.hold(server)

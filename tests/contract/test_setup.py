@@ -1,4 +1,4 @@
-"""Establishing a connection: what it took, and how it failed."""
+"""Establishing a connection: its time and its failures."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from support.waiting import wait_until
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_slow_set_up_is_connecting_and_no_wait(runner, library, listen, certificates, telemetry):
-    """A TLS handshake that the server holds back is set-up time: the acquire was immediate."""
+def test_slow_set_up_counts_as_connecting_and_not_as_queued(
+    runner, library, listen, certificates, telemetry
+):
+    """A TLS handshake that the server delays is set-up time; the acquire is immediate."""
     server = listen(HTTP1Server, tls=certificates.server(), setup_after=0.2)
     pool = runner.pool(library, ssl_context=certificates.client())
     exchange = pool.send(server.url())
@@ -33,8 +35,8 @@ def test_slow_set_up_is_connecting_and_no_wait(runner, library, listen, certific
 
 
 @pytest.mark.parametrize("error", ["connection_error", "name_resolution_error"])
-def test_connecting_fails_at_once(pool, library, telemetry, error):
-    """It counts as a lease, with a set-up that failed and no timeout; no connection is left."""
+def test_failed_connect_is_a_lease_with_an_error_and_no_timeout(pool, library, telemetry, error):
+    """A failed set-up counts as a lease without a timeout and leaves no connection."""
     url = refused_url() if error == "connection_error" else UNRESOLVABLE
     exchange = pool.send(url, connect=5)
     assert isinstance(exchange.failure(), library.raises("connection_error"))
@@ -45,8 +47,8 @@ def test_connecting_fails_at_once(pool, library, telemetry, error):
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_connect_timeout(pool, library, telemetry):
-    """The set-up took as long as it was given."""
+def test_connect_timeout_ends_the_set_up_after_the_timeout(pool, library, telemetry):
+    """The set-up lasts as long as the timeout allows."""
     with unreachable() as url:
         exchange = pool.send(url, connect=0.2)
         wait_until(lambda: telemetry.current("connecting") == 1)
@@ -59,8 +61,8 @@ def test_connect_timeout(pool, library, telemetry):
     assert telemetry.value(semconv.CONNECTION_CONNECTING) == 0
 
 
-def test_connecting_is_tried_again(runner, library, telemetry):
-    """``retries`` belong to the same set-up: one value, which covers them all."""
+def test_retries_belong_to_one_set_up(runner, library, telemetry):
+    """``retries`` give one set-up time, which covers all attempts."""
     pool = runner.pool(library, retries=1)
     exchange = pool.send(refused_url())
     assert isinstance(exchange.failure(), library.raises("connection_error"))
@@ -68,7 +70,9 @@ def test_connecting_is_tried_again(runner, library, telemetry):
     assert_near(telemetry.total(semconv.CONNECTION_CREATE_DURATION), exchange.duration)
 
 
-def test_unix_socket(runner, library, listen, telemetry, tmp_path):
+def test_connections_over_a_unix_socket_have_the_origin_of_the_request(
+    runner, library, listen, telemetry, tmp_path
+):
     """A Unix socket's connections are like any other's, at the origin as asked for."""
     path = tmp_path / "socket"
     server = listen(HTTP1Server, unix_path=path)
@@ -80,8 +84,8 @@ def test_unix_socket(runner, library, listen, telemetry, tmp_path):
     assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle", address="local") == 1
 
 
-def test_unsupported_protocol_never_entered_the_pool(pool, library, server, telemetry):
-    """A URL that the pool refuses to queue leaves no trace, and disturbs no later request."""
+def test_url_with_unsupported_protocol_is_not_counted(pool, library, server, telemetry):
+    """A URL that the pool refuses to queue is not recorded and does not affect later requests."""
     refused = pool.send(server.url().replace("http:", "gopher:"))
     assert isinstance(refused.failure(), library.core.UnsupportedProtocol)
     served = pool.get(server.url())

@@ -1,4 +1,4 @@
-"""HTTP/2 lets several requests wait for one connection to be set up: what if that goes wrong."""
+"""HTTP/2 requests that wait for the set-up of one connection."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def begin(pool: PoolUnderTest, url: str, server: Listener, count: int = 2) -> li
     return [first, *(pool.send(url) for _ in range(count - 1))]
 
 
-def test_set_up_is_shared(pool, server, telemetry):
-    """Requests that wait for one set-up are all connecting; it is measured once."""
+def test_requests_that_share_a_set_up_are_all_connecting(pool, server, telemetry):
+    """The set-up is measured once."""
     first, *others = begin(pool, server.url(), server, 3)
     wait_until(lambda: telemetry.current("connecting") == 3)
     assert telemetry.value(semconv.CONNECTION_CONNECTING) == 1
@@ -56,8 +56,8 @@ def test_set_up_is_shared(pool, server, telemetry):
     assert server.timeline.count("accept") == 1
 
 
-def test_after_the_set_up_they_wait_for_a_stream(pool, server, telemetry):
-    """All that were connecting leave that phase together, also where one stream is all there is."""
+def test_requests_wait_for_a_stream_after_a_shared_set_up(pool, server, telemetry):
+    """All leave the connecting phase together, even if there is only one stream."""
     server.max_streams = 1
     gate = server.gate()
     url = server.reply("/", Reply(head_after=gate))
@@ -75,8 +75,8 @@ def test_after_the_set_up_they_wait_for_a_stream(pool, server, telemetry):
 
 # httpcore drops such a connection from its list when the first set-up fails, and never closes it.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_set_up_that_fails_for_the_first_only(pool, library, server, telemetry):
-    """The request that waited sets the connection up itself: two set-ups, two outcomes."""
+def test_second_request_sets_up_after_the_first_failed(pool, library, server, telemetry):
+    """Two set-ups with two outcomes."""
     hasty = pool.send(server.url(), connect=0.1)
     server.timeline.wait_for("accept")
     patient = pool.send(server.url(), connect=5)
@@ -90,8 +90,10 @@ def test_set_up_that_fails_for_the_first_only(pool, library, server, telemetry):
     assert_near(succeeded, server.timeline.at("secured") - hasty.left)
 
 
-def test_set_up_that_fails_for_all(runner, library, server, certificates, telemetry):
-    """Each request tries by itself when the one before it has failed, and each is told."""
+def test_shared_set_up_that_fails_is_reported_for_each_request(
+    runner, library, server, certificates, telemetry
+):
+    """Each request tries by itself after the previous one failed."""
     distrusting = certificates.distrusting_client()
     pool = runner.pool(library, http1=False, http2=True, ssl_context=distrusting)
     first, second = begin(pool, server.url(), server)
@@ -105,8 +107,10 @@ def test_set_up_that_fails_for_all(runner, library, server, certificates, teleme
 
 @pytest.mark.modes("asyncio", "trio")
 @pytest.mark.parametrize("succeeds", [True, False], ids=["succeeds", "fails"])
-def test_set_up_with_a_cancelled_waiter(runner, library, server, certificates, telemetry, succeeds):
-    """The set-up goes on for the one who began it, and its outcome is told all the same."""
+def test_shared_set_up_continues_after_a_waiter_is_cancelled(
+    runner, library, server, certificates, telemetry, succeeds
+):
+    """The request that began the set-up continues, and its outcome is recorded."""
     context = certificates.client() if succeeds else certificates.distrusting_client()
     pool = runner.pool(library, http1=False, http2=True, ssl_context=context)
     first, second = begin(pool, server.url(), server)
@@ -121,8 +125,7 @@ def test_set_up_with_a_cancelled_waiter(runner, library, server, certificates, t
 
 
 @pytest.mark.modes("asyncio", "trio")
-def test_the_one_who_sets_up_is_cancelled(pool, server, telemetry):
-    """The next one sets the connection up anew."""
+def test_next_request_sets_up_after_the_first_is_cancelled(pool, server, telemetry):
     first, second = begin(pool, server.url(), server)
     wait_until(lambda: telemetry.current("connecting") == 2)
     first.cancel()
@@ -133,8 +136,10 @@ def test_the_one_who_sets_up_is_cancelled(pool, server, telemetry):
     assert_near(succeeded, server.timeline.at("secured") - first.left)
 
 
-def test_server_that_speaks_only_http1(runner, library, listen, certificates, telemetry):
-    """Who hoped for a stream of a connection that became HTTP/1.1 queues again for another."""
+def test_requests_queue_again_if_a_shared_connection_is_http1(
+    runner, library, listen, certificates, telemetry
+):
+    """They waited for a stream of a connection that became HTTP/1.1."""
     server = listen(HTTP1Server, tls=certificates.server(), setup_after=0.15)
     gate = server.gate()
     url = server.reply("/", Reply(head_after=gate))

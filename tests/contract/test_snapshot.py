@@ -1,4 +1,4 @@
-"""A snapshot under load: from another thread and in a signal handler, true and never in the way."""
+"""Snapshots under load, from another thread and in a signal handler."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ def ended(taken: Snapshot) -> int:
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_snapshot_from_another_thread_under_load(runner, library, server, telemetry):
+def test_snapshot_from_another_thread_under_load_is_consistent(runner, library, server, telemetry):
     """One after the other, while requests come, wait, time out and go."""
     check_under_load(runner.pool(library, max_connections=MAXIMUM), server, telemetry)
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_snapshot_under_load_on_http2(runner, library, http2_server, telemetry):
+def test_snapshot_under_load_on_http2_is_consistent(runner, library, http2_server, telemetry):
     """The same with streams that share connections."""
     pool = runner.pool(library, max_connections=MAXIMUM, http1=False, http2=True)
     check_under_load(pool, http2_server, telemetry)
@@ -147,8 +147,8 @@ def interrupted() -> Iterator[list[BaseException | None]]:
 
 
 @pytest.mark.modes("sync")
-def test_snapshot_in_a_signal_handler(runner, library, server, telemetry, interrupted):
-    """The main thread is interrupted anywhere in a request, also while it has the pool's lock."""
+def test_snapshot_works_in_a_signal_handler(runner, library, server, telemetry, interrupted):
+    """The handler can run while the main thread holds the pool's lock."""
     pool = runner.pool(library, max_connections=MAXIMUM)
     url = server.reply("/", Reply(head_after=0.001, end_after=0.001))
     others = [pool.send(url) for _ in range(6)]
@@ -166,7 +166,9 @@ def test_snapshot_in_a_signal_handler(runner, library, server, telemetry, interr
 
 
 @pytest.mark.modes("sync")
-def test_snapshot_in_a_handler_of_an_async_program(runner, library, server, telemetry, interrupted):
+def test_snapshot_works_in_a_signal_handler_of_an_async_program(
+    runner, library, server, telemetry, interrupted
+):
     """The event loop runs in the main thread, as it does in most programs."""
     assert runner.mode == "sync"  # it is in nobody's way
     url = server.reply("/", Reply(head_after=0.001, end_after=0.001))
@@ -203,7 +205,7 @@ def in_time(action: Callable[[], Any]) -> Any:
 
 
 def test_snapshot_takes_no_lock(pool, server, telemetry):
-    """Neither the pool's nor ours, whoever holds them."""
+    """It works while another thread holds the pool's lock or the instrumentation's."""
     pool.get(server.url())
     installation: Any = GlueLLMInstrumentor._installation
     with (
@@ -218,8 +220,8 @@ def test_snapshot_takes_no_lock(pool, server, telemetry):
     assert telemetry.value(semconv.POOL_LIVE) == 1
 
 
-def test_snapshot_keeps_no_pool(runner, library, server, telemetry):
-    """It holds numbers and text, and goes on holding them."""
+def test_snapshot_keeps_no_pool_alive(runner, library, server, telemetry):
+    """It has numbers and text only."""
     pool = runner.pool(library, max_connections=MAXIMUM)
     pool.get(server.url())
     held, _ = pool.hold(server)
@@ -241,7 +243,7 @@ def test_snapshot_keeps_no_pool(runner, library, server, telemetry):
     check(taken)
 
 
-def test_snapshot_has_each_state(pool_of_one, server, telemetry):
+def test_snapshot_has_connections_and_requests_with_their_states(pool_of_one, server, telemetry):
     """A connection that is read from, a request in the queue, and what they wait for."""
     holder, gate = pool_of_one.hold(server)
     holder.begin_read()
@@ -258,7 +260,6 @@ def test_snapshot_has_each_state(pool_of_one, server, telemetry):
     waiter.finish()
 
 
-def test_without_an_installation_there_is_no_snapshot():
-    """And the error says what to do."""
+def test_snapshot_without_instrument_raises_with_advice():
     with pytest.raises(RuntimeError, match=r"instrument\(\) first"):
         snapshot()

@@ -1,4 +1,4 @@
-"""Spans of waits and set-ups: when they are made, what they hold, whose children they are."""
+"""Spans of waits and set-ups: conditions, content, parents."""
 
 from __future__ import annotations
 
@@ -43,16 +43,14 @@ def _links(span: ReadableSpan) -> list[int]:
     return [link.context.span_id for link in span.links if link.context is not None]
 
 
-def test_no_span_for_what_is_quick(pool, server, telemetry):
-    """An immediate acquire and a set-up on loopback are below the threshold."""
+def test_fast_acquire_and_set_up_have_no_span(pool, server, telemetry):
     pool.get(server.url())
     pool.get(server.url())
     assert telemetry.spans() == []
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_wait_span(pool_of_one, server, telemetry):
-    """It has the wait's true times, the state that explains it, and a link to the holder's span."""
+def test_wait_span_has_times_pool_state_and_a_link_to_the_holder(pool_of_one, server, telemetry):
     tracer = telemetry.tracer_provider.get_tracer("test")
     gate = server.gate()
     with tracer.start_as_current_span("holder") as holding:
@@ -79,8 +77,9 @@ def test_wait_span(pool_of_one, server, telemetry):
     assert span.attributes[semconv.SERVER_PORT] == server.port
 
 
-def test_setup_span(runner, library, listen, certificates, telemetry):
-    """It holds the TCP connect and the TLS handshake as its children."""
+def test_set_up_span_has_connect_and_tls_as_children(
+    runner, library, listen, certificates, telemetry
+):
     server = listen(HTTP1Server, tls=certificates.server(), setup_after=0.12)
     pool = runner.pool(library, ssl_context=certificates.client())
     tracer = telemetry.tracer_provider.get_tracer("test")
@@ -106,7 +105,7 @@ def test_setup_span(runner, library, listen, certificates, telemetry):
 
 
 def test_request_links_to_the_set_up_it_waits_for(runner, library, listen, certificates, telemetry):
-    """One set-up, one span of it; who waited for it besides points there."""
+    """The set-up has one span, to which the waiting requests link."""
     server = listen(HTTP2Server, tls=certificates.server("h2"), setup_after=0.15)
     context = certificates.client()
     pool = runner.pool(library, http1=False, http2=True, ssl_context=context)
@@ -122,8 +121,8 @@ def test_request_links_to_the_set_up_it_waits_for(runner, library, listen, certi
     assert telemetry.count(semconv.CONNECTION_CREATE_DURATION) == 1
 
 
-def test_clean_up_of_idle_connections_is_no_error(runner, library, server, telemetry):
-    """Expiry, hang-up and the pool's end leave no span behind."""
+def test_closing_idle_connections_makes_no_span(runner, library, server, telemetry):
+    """Neither expiry, a server's close nor the pool's end makes one."""
     pool = runner.pool(library, keepalive_expiry=60)
     pool.get(server.url())
     server.hang_up()
@@ -133,8 +132,8 @@ def test_clean_up_of_idle_connections_is_no_error(runner, library, server, telem
     assert telemetry.spans() == []
 
 
-def test_client_span_has_reuse_and_wait(pool, server, telemetry):
-    """The current CLIENT span gets two attributes; one of another kind gets none."""
+def test_current_client_span_gets_reuse_and_wait_as_attributes(pool, server, telemetry):
+    """A span of another kind gets none."""
     tracer = telemetry.tracer_provider.get_tracer("test")
     for name, kind in (("one", SpanKind.CLIENT), ("two", SpanKind.CLIENT), ("3", SpanKind.SERVER)):
         with tracer.start_as_current_span(name, kind=kind):

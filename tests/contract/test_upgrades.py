@@ -1,4 +1,4 @@
-"""Connections that switch to another protocol: a WebSocket is told as one, nothing else is."""
+"""Connections that switch to another protocol: only a WebSocket is reported as one."""
 
 from __future__ import annotations
 
@@ -41,8 +41,7 @@ def protocols() -> list[str]:
     return [connection.protocol for pool in snapshot().pools for connection in pool.connections]
 
 
-def test_websocket_is_reported_as_one(pool, listen, telemetry):
-    """While it is open, and as one that ended well once it is closed."""
+def test_websocket_has_its_protocol_name_and_ends_without_an_error(pool, listen, telemetry):
     server = listen(Switching)
     exchange = pool.send(server.url(), headers=asking_for("WebSocket"))
     assert exchange.head() == 101
@@ -54,8 +53,8 @@ def test_websocket_is_reported_as_one(pool, listen, telemetry):
     assert telemetry.requests() == {(101, None): 1}
 
 
-def test_other_protocol_is_none(pool, listen, telemetry):
-    """What it is isn't known by name, so it stays what it was."""
+def test_upgrade_to_another_protocol_is_not_a_websocket(pool, listen, telemetry):
+    """An unknown protocol keeps the name of the original one."""
     exchange = pool.send(listen(Switching).url(), headers=asking_for("tcp"))
     assert exchange.head() == 101
     assert telemetry.by(semconv.OPEN_CONNECTIONS, *PROTOCOLS) == {HTTP: 1}
@@ -63,8 +62,9 @@ def test_other_protocol_is_none(pool, listen, telemetry):
     exchange.close()
 
 
-def test_websocket_and_plain_request_of_one_pool(pool, listen, server, telemetry):
-    """The one is told beside the other, though they share the pool's name."""
+def test_websocket_and_plain_request_of_one_pool_have_separate_series(
+    pool, listen, server, telemetry
+):
     websocket = pool.send(listen(Switching).url(), headers=asking_for("websocket"))
     websocket.head()
     gate = server.gate()
@@ -78,8 +78,8 @@ def test_websocket_and_plain_request_of_one_pool(pool, listen, server, telemetry
 
 @pytest.mark.modes("asyncio")
 @pytest.mark.parametrize("who", ["client", "server"])
-def test_end_of_a_websocket_that_is_being_read(who, runner, library, listen, telemetry):
-    """It is read all the time: closing it here ends a read and is no failure, a reset is one."""
+def test_closing_a_websocket_during_a_read_is_no_failure(who, runner, library, listen, telemetry):
+    """A local close ends the read without an error; a reset is an error."""
     server = listen(Switching)
     client = runner.client(library).raw
     portal = runner.portal

@@ -1,4 +1,4 @@
-"""What only urllib3 does: managers, its queue, retries, preloaded bodies, replays."""
+"""Behaviour that only urllib3 has: managers, queue, retries, preloaded bodies, replays."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ pytestmark = pytest.mark.only("urllib3")
 OLD = urllib3.__version__.startswith("1.")
 
 
-def test_cleared_manager_builds_anew(pool, server, telemetry):
-    """Its pools are discarded as closed, though it only lets go of them; another one serves."""
+def test_cleared_manager_builds_new_pools(pool, server, telemetry):
+    """The old pools are reported as closed, although the manager only drops them."""
     first = pool.get(server.url())
     pool.raw.clear()
     gc.collect()
@@ -42,8 +42,8 @@ def test_cleared_manager_builds_anew(pool, server, telemetry):
     telemetry.check(POOL_LIVE=1, POOL_OPENED=2)
 
 
-def test_pool_closed_under_a_request_lets_it_go_on(pool, server, telemetry):
-    """It goes on; its connection has nowhere to return to, and is closed when it is over."""
+def test_request_continues_after_its_pool_is_closed(pool, server, telemetry):
+    """Its connection cannot return to the pool and is closed at the end of the request."""
     exchange, gate = pool.hold(server, "/")
     pool.core.close()
     assert telemetry.value(semconv.CONNECTION_CLOSED) == 0
@@ -55,7 +55,7 @@ def test_pool_closed_under_a_request_lets_it_go_on(pool, server, telemetry):
 
 
 def test_closed_pool_refuses_requests(pool, server, telemetry):
-    """A request to it fails at once, and is one that failed."""
+    """A request to a closed pool fails at once and counts as failed."""
     pool.get(server.url())
     closed = pool.core
     closed.close()
@@ -65,7 +65,9 @@ def test_closed_pool_refuses_requests(pool, server, telemetry):
     telemetry.check(ACTIVE_REQUESTS=0, INSTRUMENTATION_ERRORS=0)
 
 
-def test_manager_lets_go_of_the_pool_that_was_used_least(runner, library, listen, telemetry):
+def test_manager_drops_the_least_recently_used_pool_beyond_num_pools(
+    runner, library, listen, telemetry
+):
     """One pool for each origin, and no more than ``num_pools``: the first one goes."""
     here, there = listen(HTTP1Server), listen(HTTP1Server)
     pool = runner.pool(library, num_pools=1)
@@ -94,8 +96,8 @@ def test_forwarding_proxy_serves_many_origins_with_one_pool(runner, library, lis
     telemetry.check(POOL_LIVE=1, OPEN_CONNECTIONS=1)
 
 
-def test_pools_without_a_manager(runner, library, server, telemetry):
-    """A pool that the application builds by itself, of a subclass as botocore has it."""
+def test_pools_without_a_manager_are_observed(runner, library, server, telemetry):
+    """A pool that the application builds, of a subclass like botocore's."""
     assert (runner.mode, library.name) == ("sync", "urllib3")
 
     class Connection(urllib3.connection.HTTPConnection):
@@ -114,7 +116,7 @@ def test_pools_without_a_manager(runner, library, server, telemetry):
 
 
 def test_pool_that_does_not_block_has_no_limit(runner, library, server, telemetry):
-    """Three at once on a pool of one: three connections, no wait, and one is kept."""
+    """Three requests at once on a pool of one use three connections without a wait; one is kept."""
     pool = runner.pool(library, maxsize=1)
     gate = server.gate()
     url = server.reply("/held", Reply(end_after=gate))
@@ -135,8 +137,10 @@ def test_pool_that_does_not_block_has_no_limit(runner, library, server, telemetr
     assert telemetry.value(semconv.PEAK_ACTIVE) == 3
 
 
-def test_place_of_a_response_that_was_only_closed_is_lost(pool_of_one, library, server, telemetry):
-    """``close()`` without ``release_conn()``: the request is over, and a full pool stays full."""
+def test_closed_response_without_release_conn_keeps_its_slot(
+    pool_of_one, library, server, telemetry
+):
+    """The request is over after ``close()``, and a full pool stays full."""
     never = server.gate()
     response = pool_of_one.open(server.reply("/held", Reply(end_after=never)))
     response.close()
@@ -151,8 +155,8 @@ def test_place_of_a_response_that_was_only_closed_is_lost(pool_of_one, library, 
 
 
 @pytest.mark.skipif(OLD, reason="urllib3 1.26 gives it back at once")
-def test_connection_that_was_given_back_by_hand(pool, server, telemetry):
-    """A response that is read to its end and kept: its connection is the next request's."""
+def test_connection_is_reused_after_an_explicit_release(pool, server, telemetry):
+    """The response is read to its end and kept; the next request uses its connection."""
     response = pool.open(server.url(), release_conn=False, preload_content=True)
     assert response.data == b"ok"
     assert telemetry.current("unread") == 1
@@ -173,8 +177,8 @@ class NonsenseServer(Listener):
         await reader.read()
 
 
-def test_preloaded_body_is_reading(pool, server, telemetry):
-    """It is read within ``urlopen``: the head's delay is awaiting, the body's is reading."""
+def test_preloaded_body_counts_as_reading(pool, server, telemetry):
+    """The body is read in ``urlopen``: the head's delay is awaiting, the body's is reading."""
     url = server.reply("/", Reply(head_after=0.15, end_after=0.2))
     exchange = pool.send_with(url, preload_content=True)
     wait_until(lambda: telemetry.current("awaiting_response") == 1)
@@ -193,15 +197,16 @@ def test_preloaded_body_is_reading(pool, server, telemetry):
 
 
 @breaks_off_in_the_body
-def test_preloaded_body_that_breaks_off(pool, library, server, telemetry, failure, error):
-    """A head came, so there is a status beside the error."""
+def test_broken_preloaded_body_has_status_and_error(
+    pool, library, server, telemetry, failure, error
+):
     with pytest.raises(library.raises(error)):
         pool.open(server.reply("/", Reply(failure=failure)), preload_content=True)
     assert_rows(telemetry, failed(error, status=200), closed={"error": 1})
 
 
-def test_response_that_is_dropped(pool, server, telemetry):
-    """Its finalizer closes its connection: that ends the request."""
+def test_dropped_response_ends_the_request(pool, server, telemetry):
+    """Its finalizer closes the connection, which ends the request."""
     response = pool.open(server.reply("/", Reply(end_after=server.gate())))
     assert telemetry.current("unread") == 1
     del response
@@ -213,11 +218,10 @@ def test_response_that_is_dropped(pool, server, telemetry):
     ("status", "reason"), [(200, "garbage_collected"), (204, "connection_close")]
 )
 @pytest.mark.skipif(OLD, reason="urllib3 1.26 releases it itself")
-def test_dropped_response_with_nothing_to_read(pool, server, telemetry, status, reason):
-    """No finalizer closes what has ended: the connection goes with it, and so does the request.
-
-    One without a body ends when it is read, which nobody does.
-    """
+def test_dropped_response_without_a_body_ends_with_its_connection(
+    pool, server, telemetry, status, reason
+):
+    """No finalizer runs for a response at its end; the request ends with the connection."""
     chunks = () if status == 204 else ((0.0, b"ok"),)
     url = server.reply("/", Reply(status=status, chunks=chunks))
     response = pool.open(url, release_conn=False, preload_content=status == 200)
@@ -228,8 +232,7 @@ def test_dropped_response_with_nothing_to_read(pool, server, telemetry, status, 
     telemetry.check(OPEN_CONNECTIONS=0)
 
 
-def test_drained_response_gives_its_connection_back(pool, server, telemetry):
-    """``drain_conn()`` reads what is left, which is reading."""
+def test_drain_conn_counts_as_reading_and_releases_the_connection(pool, server, telemetry):
     gate = server.gate()
     response = pool.open(server.reply("/", Reply(end_after=gate)))
     thread = threading.Thread(target=response.drain_conn)
@@ -241,8 +244,8 @@ def test_drained_response_gives_its_connection_back(pool, server, telemetry):
     assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
 
 
-def test_chunk_that_makes_no_sense(pool, library, listen, telemetry):
-    """The library closes the response in the middle of its read: a failure of the protocol."""
+def test_invalid_chunk_is_a_protocol_error(pool, library, listen, telemetry):
+    """The library closes the response in the middle of its read."""
     server = listen(NonsenseServer)
     response = pool.open(server.url())
     with pytest.raises(library.raises("protocol_error")):
@@ -250,7 +253,7 @@ def test_chunk_that_makes_no_sense(pool, library, listen, telemetry):
     assert_rows(telemetry, failed("protocol_error", status=200), closed={"error": 1})
 
 
-def test_closed_by_another_thread_while_it_is_read(pool, server, telemetry):
+def test_response_closed_by_another_thread_during_a_read_ends_once(pool, server, telemetry):
     """The read ends with whatever the library makes of it, and the request ends once."""
     response = pool.open(server.reply("/", Reply(end_after=server.gate())))
     failures: list[BaseException] = []
@@ -271,8 +274,8 @@ def test_closed_by_another_thread_while_it_is_read(pool, server, telemetry):
     telemetry.check(ACTIVE_REQUESTS=0, REQUESTS=1, CONNECTION_CLOSED=1, INSTRUMENTATION_ERRORS=0)
 
 
-def test_reader_of_lines(pool, server, telemetry):
-    """Line by line, as SDKs read event streams: the pause between two is the application's."""
+def test_pauses_between_lines_are_unread_time(pool, server, telemetry):
+    """The reader iterates over lines, as SDKs read event streams."""
     url = server.reply("/", Reply(chunks=((0.0, b"a\n"), (0.15, b"b\n"))))
     assert [*pool.open(url)] == [b"a\n", b"b\n"]
     assert_rows(telemetry, new())
@@ -299,8 +302,8 @@ def traced(request: pytest.FixtureRequest, untouched: Telemetry) -> Iterator[Tel
     GlueLLMInstrumentor().uninstrument()
 
 
-def test_each_try_is_a_request(pool, server, telemetry):
-    """A reset, an end of file, and an answer: three connections were taken."""
+def test_each_retry_is_a_request(pool, server, telemetry):
+    """A reset, an end of file and an answer use three connections."""
     broken = (Failure.RESET_BEFORE_HEAD, Failure.EOF_BEFORE_HEAD)
     url = server.reply("/", *(Reply(failure=failure) for failure in broken), Reply())
     response = pool.open(url, retries=2, preload_content=True)
@@ -309,8 +312,8 @@ def test_each_try_is_a_request(pool, server, telemetry):
     assert telemetry.closed() == {"error": 2}
 
 
-def test_back_off_is_no_part_of_a_request(pool, telemetry):
-    """Between two tries nothing is in the pool."""
+def test_back_off_between_retries_is_not_counted(pool, telemetry):
+    """Nothing is in the pool between two attempts."""
     retries = urllib3.Retry(connect=2, backoff_factor=0.2)
     exchange = pool.send_with(refused_url(), retries=retries)
     exchange.failure()
@@ -320,8 +323,8 @@ def test_back_off_is_no_part_of_a_request(pool, telemetry):
     assert sum(telemetry.phases().values()) < 0.3
 
 
-def test_status_that_is_tried_again(pool, server, telemetry):
-    """Its body is read to its end, and the next try has the same connection."""
+def test_retry_after_a_status_reuses_the_connection(pool, server, telemetry):
+    """The body is read to its end first."""
     url = server.reply("/", Reply(status=503), Reply())
     retries = urllib3.Retry(total=2, status_forcelist=[503], backoff_factor=0)
     response = pool.open(url, retries=retries)
@@ -330,8 +333,8 @@ def test_status_that_is_tried_again(pool, server, telemetry):
 
 
 @pytest.mark.parametrize("preload", [True, False])
-def test_redirect_that_a_pool_follows_is_two_requests(runner, library, server, telemetry, preload):
-    """Whether a manager follows it, or a pool by itself."""
+def test_followed_redirect_is_two_requests(runner, library, server, telemetry, preload):
+    """Both for redirects that a manager follows and for those that a pool follows."""
     pool = runner.pool(library, follow_redirects=True)
     server.reply("/old", Reply(status=302, headers=(("Location", "/new"),)))
     response = pool.open(server.url("/old"), preload_content=preload)
@@ -341,8 +344,8 @@ def test_redirect_that_a_pool_follows_is_two_requests(runner, library, server, t
     assert_rows(telemetry, new(status=302), reused(), new(status=302), reused())
 
 
-def test_spans_nest_under_those_of_opentelemetrys_instrumentation(runner, library, server, traced):
-    """Whichever of the two was installed first; the wait and the set-up belong to its span."""
+def test_spans_nest_under_those_of_the_urllib3_instrumentation(runner, library, server, traced):
+    """The spans of wait and set-up are its children, whichever was installed first."""
     pool = runner.pool(library, max_connections=1)
     holder = pool.open(server.url())
     waiter = pool.send(server.url("/waiter"), pool=30)
@@ -361,8 +364,8 @@ def test_spans_nest_under_those_of_opentelemetrys_instrumentation(runner, librar
     assert all("gluellm.pool.acquire.duration" in a for a in attributes)
 
 
-def test_failure_while_sending_that_is_tried_again(pool, listen, telemetry):
-    """Of the last try the exception tells; of one before, that it broke off while it was sent."""
+def test_retried_failure_while_sending_is_reported_for_each_attempt(pool, listen, telemetry):
+    """The last attempt has the exception's error type; earlier ones broke off while sending."""
     deaf = listen(DeafServer)
     retries = urllib3.Retry(1, allowed_methods=None)
     exchange = pool.send_with(
@@ -373,8 +376,10 @@ def test_failure_while_sending_that_is_tried_again(pool, listen, telemetry):
 
 
 @pytest.mark.parametrize("how", ["preloaded", "read", "not released"])
-def test_replays_of_vcrpy_are_no_requests(runner, library, server, telemetry, tmp_path, how):
-    """The request that is recorded counts; its replays are neither cancelled nor in flight."""
+def test_vcrpy_replays_are_not_counted_as_requests(
+    runner, library, server, telemetry, tmp_path, how
+):
+    """The recorded request counts; its replays are neither cancelled nor in flight."""
     vcr = pytest.importorskip("vcr", reason="vcrpy is not installed")
     url = server.url()
     cassette = str(tmp_path / "cassette.yaml")
@@ -396,8 +401,8 @@ def test_replays_of_vcrpy_are_no_requests(runner, library, server, telemetry, tm
     telemetry.check(ACTIVE_REQUESTS=0, CONNECTION_OPENED=1)
 
 
-def test_replay_after_a_recording_on_the_same_connection(pool_of_one, server, telemetry, tmp_path):
-    """An established connection is given back without an answer, and serves on."""
+def test_connection_released_by_a_vcrpy_replay_is_reused(pool_of_one, server, telemetry, tmp_path):
+    """A replay returns an established connection without a response."""
     vcr = pytest.importorskip("vcr", reason="vcrpy is not installed")
     url = server.url()
     with vcr.use_cassette(str(tmp_path / "cassette.yaml"), allow_playback_repeats=True) as cassette:

@@ -1,4 +1,4 @@
-"""What the watch finds between requests: anomalies of a pool, leaks, late event loops."""
+"""Findings of the watch: anomalies of a pool, leaks, late event loops."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def anomalies(telemetry: Telemetry) -> dict[Any, int]:
 
 
 def test_lost_wake_up_is_a_waiter_beside_an_idle_connection(pool_of_one, server, telemetry):
-    """The connection was given back, and the request that waits for it was not woken."""
+    """The connection was released, and the waiting request was not woken."""
     holder, gate = pool_of_one.hold(server)
     waiter = pool_of_one.send(server.url("/waiter"), pool=60)
     wait_until(lambda: telemetry.current("queued") == 1)
@@ -46,8 +46,8 @@ def test_lost_wake_up_is_a_waiter_beside_an_idle_connection(pool_of_one, server,
     assert anomalies(telemetry) == {"waiter_with_idle_connection": 1}
 
 
-def test_lost_connection_is_orphaned(runner, library, server, telemetry):
-    """Its request is over and the pool takes it for active: its place is gone for good."""
+def test_lost_connection_is_reported_as_orphaned(runner, library, server, telemetry):
+    """Its request is over and the pool counts it as active for good."""
     pool = runner.pool(library, max_connections=2)
     exchange, _ = pool.hold(server, "/lost")
     pool.lose_connection()
@@ -60,8 +60,10 @@ def test_lost_connection_is_orphaned(runner, library, server, telemetry):
     assert telemetry.value(semconv.OCCUPANCY_RATIO) == 0.5
 
 
-def test_timeout_that_does_not_come_is_an_overrun(pool_of_one, server, telemetry, monkeypatch):
-    """The request waits on, far beyond what it asked for."""
+def test_missing_pool_timeout_is_reported_as_an_overrun(
+    pool_of_one, server, telemetry, monkeypatch
+):
+    """The request waits far beyond its timeout."""
     holder, gate = pool_of_one.hold(server)
     pool_of_one.wait_without_timeout(monkeypatch)
     waiter = pool_of_one.send(server.url("/waiter"), pool=0.2)
@@ -73,7 +75,7 @@ def test_timeout_that_does_not_come_is_an_overrun(pool_of_one, server, telemetry
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_pool_that_is_full_for_long_has_none(runner, library, server, telemetry):
+def test_full_pool_has_no_anomaly(runner, library, server, telemetry):
     """A waiter within its timeout, a connection that a slow request has, an idle one elsewhere."""
     pool = runner.pool(library, max_connections=1)
     slow = pool.send(server.reply("/slow", Reply(head_after=0.6)))
@@ -90,8 +92,8 @@ BLOCK = 0.3
 
 
 @pytest.mark.modes("asyncio")
-def test_blocked_loop_is_seen(runner, library, server, telemetry):
-    """A request waits for its head while other code of the loop doesn't let go of it."""
+def test_blocked_loop_is_reported_as_late(runner, library, server, telemetry):
+    """A request waits for its head while other code blocks the loop."""
     gate = server.gate()
     exchange = runner.pool(library).send(server.reply("/held", Reply(head_after=gate)))
     server.timeline.wait_for("request", "/held")
@@ -141,7 +143,7 @@ def test_one_pause_does_not_hide_waiting_requests(pool_of_one, runner, server, t
 
 @pytest.mark.modes("asyncio")
 def test_blocked_loop_does_not_hide_a_longer_wait(pool_of_one, runner, server, telemetry):
-    """The loop is late for most of the time, but by a tenth of the wait at most."""
+    """The loop is late most of the time, but by at most a tenth of the wait."""
     held, gate = pool_of_one.hold(server)
     waiter = pool_of_one.send(server.url())
     wait_until(lambda: telemetry.current("queued") == 1)
@@ -160,7 +162,7 @@ def test_blocked_loop_does_not_hide_a_longer_wait(pool_of_one, runner, server, t
 
 @pytest.mark.modes("sync", "asyncio", "trio")
 def test_healthy_loop_is_not_late(runner, library, server, telemetry):
-    """A request waits, and nothing else happens. Threads have no loop."""
+    """A request waits on an idle loop. Threads have no loop."""
     runner.pool(library).get(server.reply("/slow", Reply(head_after=0.5)))
     late = telemetry.value(semconv.EVENT_LOOP_LAG_PEAK)
     if runner.mode == "asyncio":
@@ -169,8 +171,7 @@ def test_healthy_loop_is_not_late(runner, library, server, telemetry):
         assert late == 0
 
 
-def test_turned_off_there_is_no_series(runner, library, server, untouched):
-    """With ``loop_lag=False``."""
+def test_loop_lag_off_leaves_no_series(runner, library, server, untouched):
     instrument(untouched, loop_lag=False)
     runner.pool(library).get(server.url())
     assert untouched.value(semconv.POOL_OPENED) == 1
@@ -207,21 +208,22 @@ def check(
     assert telemetry.value(semconv.LEAKS) == 1
 
 
-def test_unread_response_is_a_leak_and_a_silent_provider_is_none(watched, runner, library, server):
+def test_unread_response_is_a_leak_and_a_silent_provider_is_not(watched, runner, library, server):
     """Two connections, or two calls on one channel."""
     check(runner.pool(library), server, watched)
 
 
-def test_leak_beside_a_silent_stream(watched, runner, library, http2_server):
-    """Two streams of one connection: whichever stream reads does so for all."""
+def test_leak_is_detected_beside_a_silent_stream(watched, runner, library, http2_server):
+    """Two streams share a connection: either one's read receives for both."""
     pool = runner.pool(library, http1=False, http2=True)
     pool.get(http2_server.url())
     check(pool, http2_server, watched)
 
 
 @pytest.mark.only("aiohttp")
-def test_leak_on_a_connection_from_before_instrument(untouched, runner, library, server):
-    """What was there before is watched as what is new."""
+def test_leak_is_detected_on_a_connection_from_before_instrument(
+    untouched, runner, library, server
+):
     pool = runner.pool(library)
     pool.get(server.url())
     instrument(untouched, leak_threshold=2)
@@ -234,8 +236,8 @@ def test_leak_on_a_connection_from_before_instrument(untouched, runner, library,
 
 @pytest.mark.only("grpc")
 @pytest.mark.modes("asyncio")
-def test_async_stream_that_is_dropped_is_held_and_a_leak(watched, runner, library, server):
-    """grpc.aio keeps it, beyond its server's end: that is what a ``break`` in a loop does."""
+def test_dropped_async_stream_is_a_leak(watched, runner, library, server):
+    """grpc.aio keeps it beyond the server's end, as after a ``break`` in a loop."""
     pool = runner.pool(library)
     dropped, end = pool.hold(server)
     dropped.abandon()

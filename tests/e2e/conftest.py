@@ -8,10 +8,7 @@ from typing import TypeVar
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
-    FakeProvider,
-    FakeProviderThread,
-)
+from gluellm_pools.fake_provider import FakeProvider, FakeProviderThread
 
 from .programs import Stack
 from .running import lacking, required

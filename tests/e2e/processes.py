@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
+from gluellm_pools.fake_provider import FakeProvider
 from support.waiting import wait_until
 
 from .running import HOST, answers, free_port

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.pool import watch
+from opentelemetry.instrumentation.gluellm.watch import watch
 
 from .telemetry import Telemetry
 from .waiting import until

@@ -1,4 +1,4 @@
-"""What has to hold whatever became of requests."""
+"""Assertions that hold for requests of every outcome."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from .telemetry import Reading, Telemetry
 from .waiting import LATENESS, wait_until
 
 SLACK = 0.09
-"""Seconds that a thread or task may come late on an idle machine."""
+"""Allowed lateness of a thread or task on an idle machine, in seconds."""
 
 
-def _as_a_channel_tells(row: Row) -> Row:
-    """gRPC tells of no connection, of no HTTP status, and of an acquire only where that was asked
-    for."""
+def _as_a_channel_reports(row: Row) -> Row:
+    """The row for gRPC: no connection, no HTTP status, and an acquire only with wait_for_ready."""
     return replace(row, acquire_known=row.waited_for_ready, created=False, status=None)
 
 
 def assert_rows(telemetry: Reading, *rows: Row, closed: Mapping[str, int] | None = None) -> None:
-    """The metrics hold these requests' values, nothing else, and no request in flight.
+    """Assert that the metrics have these requests' values and no others, and none in flight.
 
-    ``closed`` are the connections that were closed, by reason.
+    ``closed`` is the number of closed connections by reason.
     """
-    told = telemetry.now() if isinstance(telemetry, Telemetry) else telemetry
-    if "grpc" in told.by(semconv.REQUESTS, "library"):
-        rows = tuple(_as_a_channel_tells(row) for row in rows)
+    if isinstance(telemetry, Telemetry):
+        telemetry = telemetry.now()
+    if "grpc" in telemetry.by(semconv.REQUESTS, "library"):
+        rows = tuple(_as_a_channel_reports(row) for row in rows)
     expected = {
         "acquire": Counter(row.acquire for row in rows if row.acquire_known),
         "create": Counter(row.create for row in rows if row.created),
@@ -41,16 +41,18 @@ def assert_rows(telemetry: Reading, *rows: Row, closed: Mapping[str, int] | None
         "timeouts": Counter(row.timeout for row in rows if row.timeout),
     }
     reported = {
-        "acquire": told.by(semconv.ACQUIRE_DURATION, "error"),
-        "create": told.by(semconv.CONNECTION_CREATE_DURATION, "error"),
-        "lease": told.count(semconv.LEASE_DURATION),
-        "requests": told.requests(),
-        "timeouts": told.by(semconv.TIMEOUTS, "kind"),
+        "acquire": telemetry.by(semconv.ACQUIRE_DURATION, "error"),
+        "create": telemetry.by(semconv.CONNECTION_CREATE_DURATION, "error"),
+        "lease": telemetry.count(semconv.LEASE_DURATION),
+        "requests": telemetry.requests(),
+        "timeouts": telemetry.by(semconv.TIMEOUTS, "kind"),
     }
     assert reported == expected, f"reported {reported}, expected {expected}"
     if closed is not None:
-        assert told.closed() == closed, f"closed: reported {told.closed()}, expected {closed}"
-    told.check(ACTIVE_REQUESTS=0, INSTRUMENTATION_ERRORS=0, INSTRUMENTATION_DROPPED=0)
+        assert telemetry.closed() == closed, (
+            f"closed: reported {telemetry.closed()}, expected {closed}"
+        )
+    telemetry.check(ACTIVE_REQUESTS=0, INSTRUMENTATION_ERRORS=0, INSTRUMENTATION_DROPPED=0)
 
 
 def assert_settled(
@@ -59,32 +61,33 @@ def assert_settled(
     *rows: Row,
     closed: Mapping[str, int] | None = None,
 ) -> None:
-    """These requests are over: their rows, no request left, and phases that sum to the whole.
+    """Assert that these requests have ended, with their rows, and that phases sum to their time.
 
-    The whole is measured twice over: by the client, right around the library's calls, and by the
-    histograms of acquire and lease.
+    That time is measured twice: by the client, around the library's calls, and by the histograms of
+    acquire and lease.
     """
     exchanges = list(exchanges)
     assert len(exchanges) == len(rows)
     for exchange in exchanges:
         exchange.wait()
     wait_until(lambda: not telemetry.value(semconv.ACTIVE_REQUESTS), "no active request")
-    told = telemetry.now()
-    assert_rows(told, *rows, closed=closed)
-    assert all(told.current(phase) == 0 for phase in semconv.PHASES)
-    phases = told.phases()
+    reported = telemetry.now()
+    assert_rows(reported, *rows, closed=closed)
+    assert all(reported.current(phase) == 0 for phase in semconv.PHASES)
+    phases = reported.phases()
     whole = sum(phases.values())
     assert all(seconds >= 0 for seconds in phases.values()), phases
     assert_near(whole, sum(exchange.duration for exchange in exchanges), slack=len(rows) * SLACK)
-    acquired, leased = told.total(semconv.ACQUIRE_DURATION), told.total(semconv.LEASE_DURATION)
-    # An immediate acquire is exactly 0, though the pool took some microseconds to make it, and some
-    # milliseconds where another thread had the interpreter meanwhile.
+    acquired = reported.total(semconv.ACQUIRE_DURATION)
+    leased = reported.total(semconv.LEASE_DURATION)
+    # An immediate acquire is exactly 0, although the pool takes some microseconds for it, or some
+    # milliseconds if another thread has the interpreter.
     parts = f"phases {phases}, acquire {acquired}, lease {leased}"
     assert whole == pytest.approx(acquired + leased, abs=LATENESS.beside(0.02 * len(rows))), parts
 
 
 def assert_near(seconds: float, expected: float, *, slack: float = SLACK) -> None:
-    """A time is what the schedule says, give or take how late threads came during the test."""
+    """Assert that a time is as scheduled, allowing for the lateness of threads during the test."""
     allowed = LATENESS.beside(slack)
     assert seconds == pytest.approx(expected, abs=allowed), f"{seconds} s, not {expected} s"
 
@@ -92,16 +95,16 @@ def assert_near(seconds: float, expected: float, *, slack: float = SLACK) -> Non
 def assert_phases(
     telemetry: Reading, *, since: dict[str, float] | None = None, **expected: float
 ) -> None:
-    """Seconds by phase, ``since`` earlier ones. A phase that is not named took next to none.
+    """Assert the seconds by phase, ``since`` earlier ones; about 0 for phases that are not named.
 
-    A busy machine adds time to any phase, and takes none from those that the schedule holds.
+    A busy machine can add time to any phase; it cannot shorten a scheduled one.
     """
-    told = telemetry.phases()
+    reported = telemetry.phases()
     if since is not None:
-        told = {phase: seconds - since[phase] for phase, seconds in told.items()}
+        reported = {phase: seconds - since[phase] for phase, seconds in reported.items()}
     late = LATENESS.beside(SLACK)
-    added = max(late, sum(told.values()) - sum(expected.values()))
-    for phase, seconds in told.items():
+    added = max(late, sum(reported.values()) - sum(expected.values()))
+    for phase, seconds in reported.items():
         scheduled = expected.pop(phase, 0.0)
-        assert scheduled - late <= seconds <= scheduled + added, (phase, told)
+        assert scheduled - late <= seconds <= scheduled + added, (phase, reported)
     assert not expected

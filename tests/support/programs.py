@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
+from gluellm_pools.fake_provider import FakeProvider
 
 _TESTS = Path(__file__).parents[1]
 PATIENCE = 60.0
@@ -99,6 +99,6 @@ def demo(*scenarios: str, seconds: float) -> str:
     """A program that plays the demo's scenarios, for less time than its command allows."""
     return f"""
 import sys
-from opentelemetry.instrumentation.gluellm.cli.demo.run import run
+from gluellm_pools.demo.run import run
 sys.exit(any(run(scenario, {seconds}, 0) for scenario in {scenarios!r}))
 """

@@ -19,7 +19,7 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import POOL
 from support.waiting import wait_until
 
-COMMAND = [sys.executable, "-m", "opentelemetry.instrumentation.gluellm.cli.main"]
+COMMAND = [sys.executable, "-m", "gluellm_pools.main"]
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -58,10 +58,10 @@ GlueLLMInstrumentor.uninstrument_client(object())
 taken = snapshot()
 assert_type(taken, Snapshot)
 assert_type(taken.pools[0].max_connections, int | None)
-assert_type(taken.pools[0].requests[0].place, str | None)
+assert_type(taken.pools[0].requests[0].call_site, str | None)
 assert_type(diagnose(taken), list[Finding])
 assert_type(diagnose(taken, previous=taken), list[Finding])
-assert_type(diagnose(taken)[0].cure, str)
+assert_type(diagnose(taken)[0].advice, str)
 taken.uptime = 1.0  # type: ignore[misc]
 
 config = Config.read(scope="all")

@@ -79,7 +79,7 @@ DEFAULTS = {
 
 
 def test_defaults_are_the_documented_ones_and_every_setting_is_described() -> None:
-    """Type checkers know all the settings; a Config is read once, and nobody changes it."""
+    """Type checkers know all settings; a Config is read once and immutable."""
     assert Config.read() == Config() == Config(**DEFAULTS)
     for setting in SETTINGS:
         assert setting.description
@@ -108,7 +108,7 @@ def test_wrong_argument_names_setting_value_and_what_is_allowed(
 
 
 def test_argument_that_can_not_be_written_is_named() -> None:
-    """Neither a number of thousands of digits nor an object whose repr fails is another error."""
+    """For example a number with thousands of digits, or an object whose repr fails."""
     for name in ("span_min_duration", "peak_window", "leak_threshold", "max_origins", "scope"):
         for digits in (400, 5000):
             with pytest.raises(ValueError, match=f"^{name}=.*: allowed is "):
@@ -173,7 +173,7 @@ def test_wrong_environment_variable_is_logged_once_and_the_default_holds(
 def test_misspelt_environment_variable_is_named_once_with_the_known_ones(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A variable that sets nothing is told, since nobody can see that it does nothing."""
+    """It would otherwise be ignored silently."""
     monkeypatch.setenv("OTEL_PYTHON_GLUELLM_LEAK_TRESHOLD", "5")
     Config.read()
     Config.read()

@@ -1,4 +1,4 @@
-"""What the documentation says, against what is there."""
+"""The documentation compared with the code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OURS = re.compile(r"`(gluellm\.[a-z_.]+)`")
 
 
 @by_page
-def test_links_examples_and_names_of_a_page(page: Path) -> None:
+def test_links_examples_and_names_of_a_page_exist(page: Path) -> None:
     """Pages that were renamed, and metrics, attributes and variables that don't exist."""
     text = page.read_text()
     targets = re.findall(r"\]\(([^)#]+)[^)]*\)", text)
@@ -41,7 +41,7 @@ def test_links_examples_and_names_of_a_page(page: Path) -> None:
     assert set(re.findall(r"OTEL_PYTHON_GLUELLM_[A-Z_]+", text)) <= known
 
 
-def test_openai_waits_as_long_for_a_connection_as_the_readme_says() -> None:
+def test_readme_has_the_pool_timeout_of_openai() -> None:
     """The number in the README's first lines is the SDK's default."""
     openai = pytest.importorskip("openai")
     timeout = openai.AsyncOpenAI(api_key="any").timeout

@@ -19,10 +19,10 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, config, snapshot
 from opentelemetry.instrumentation.gluellm.attribution import calls
+from opentelemetry.instrumentation.gluellm.failures import Failures
 from opentelemetry.instrumentation.gluellm.limits import configure, reset_pools
-from opentelemetry.instrumentation.gluellm.pool.guard import Failures
+from opentelemetry.instrumentation.gluellm.patching import Hooks
 from opentelemetry.instrumentation.gluellm.pool.registry import PoolRegistry
-from opentelemetry.instrumentation.gluellm.pool.seams import Seams
 from opentelemetry.instrumentation.gluellm.telemetry import logs
 
 POOLS = [
@@ -74,7 +74,7 @@ def test_wrong_setting_raises_and_installs_nothing(setting: str, value: object, 
 
 
 @pytest.mark.parametrize("seconds", [1e10, 1e300, sys.float_info.max, 10**300], ids="{:.0e}".format)
-def test_any_finite_number_of_seconds_is_taken(seconds: float) -> None:
+def test_any_finite_number_of_seconds_is_accepted(seconds: float) -> None:
     """Centuries mean for ever: they must not overflow on the way to nanoseconds."""
     settings = ("span_min_duration", "peak_window", "leak_threshold")
     GlueLLMInstrumentor().instrument(**dict.fromkeys(settings, seconds))  # type: ignore[arg-type]
@@ -83,7 +83,7 @@ def test_any_finite_number_of_seconds_is_taken(seconds: float) -> None:
 
 
 @pytest.mark.parametrize("variable", ["SPAN_MIN_DURATION", "PEAK_WINDOW", "LEAK_THRESHOLD", None])
-def test_no_number_in_the_environment_keeps_a_program_from_starting(
+def test_any_number_in_the_environment_lets_the_program_start(
     monkeypatch: pytest.MonkeyPatch, variable: str | None
 ) -> None:
     """It is for ever where it is finite, and else a wrong one: the default holds."""
@@ -144,10 +144,10 @@ def broken_log(request: pytest.FixtureRequest) -> Iterator[None]:
         ("OTEL_PYTHON_GLUELLM_POOL_MAX_CONNECTIONS", "many"),
     ],
 )
-def test_log_that_raises_costs_the_warning_of_a_variable_alone(
+def test_log_that_raises_loses_only_the_warning_of_a_variable(
     monkeypatch: pytest.MonkeyPatch, variable: str, text: str
 ) -> None:
-    """Neither a wrong variable nor the log may keep a program from starting."""
+    """A wrong variable and a failing log let the program start."""
     monkeypatch.setattr(config, "_warned", set())
     monkeypatch.setattr(configure, "_warned", set())
     monkeypatch.setenv(variable, text)
@@ -166,7 +166,7 @@ def test_log_that_raises_stops_nothing_that_is_found_while_installing(
     monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation.httpx", None)
     GlueLLMInstrumentor().instrument(http_spans=True)
     assert GlueLLMInstrumentor._installation is not None
-    logs.warn_of_missing_seams(Seams("httpcore", "0", {"pool": False}))
+    logs.warn_of_missing_hooks(Hooks("httpcore", "0", {"pool": False}))
     failures = Failures()
     failures.caught("test", RuntimeError())
     logs.warn_of_failures(failures)
@@ -203,7 +203,7 @@ def test_wrong_provider_is_refused(
 def test_log_names_the_failure_of_an_attribution(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With the exception that was caught, so that its cause can be found."""
+    """The line has the exception, so that its cause can be found."""
 
     def broken(_: Any) -> str:
         raise ZeroDivisionError

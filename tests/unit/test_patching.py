@@ -1,4 +1,4 @@
-"""Patches that are taken back without a trace."""
+"""Applying and removing patches."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_foreign_wrapper_on_top_stays(target: Any, patches: PatchSet, calls: lis
     assert vars(target)["method"] is foreign
 
 
-def test_inherited_method_is_patched_where_it_was_asked_for(
+def test_inherited_method_is_patched_in_the_given_class(
     target: Any, patches: PatchSet, calls: list[str]
 ) -> None:
     """The base is left alone, and undoing leaves the subclass without one of its own."""
@@ -171,7 +171,7 @@ def test_inherited_method_is_patched_where_it_was_asked_for(
         patches.wrap(target, "missing", counting([]))
 
 
-def test_patched_class_goes_with_its_last_user() -> None:
+def test_patched_class_is_garbage_collected() -> None:
     """A class that was made for one call must not live as long as the instrumentation."""
     target = make_target()
     patches = PatchSet()
@@ -210,7 +210,7 @@ def module(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> str:
     return name
 
 
-def test_callback_hears_of_a_module_that_is_imported_later(module: str) -> None:
+def test_callback_is_called_for_a_module_that_is_imported_later(module: str) -> None:
     """Libraries are often imported at the first call. Hooks stay, so they hold weakly."""
     listener, gone = Listener(), Listener()
     when_imported(module, listener.heard)
@@ -252,7 +252,9 @@ def test_log_that_raises_stays_out_of_the_import(
 
 @pytest.mark.parametrize("name", ["method", "coroutine", "build"])
 @pytest.mark.parametrize("first_undone", [0, 1])
-def test_sets_of_two_purposes_come_and_go_in_any_order(name: str, first_undone: int) -> None:
+def test_two_patch_sets_can_be_applied_and_removed_in_any_order(
+    name: str, first_undone: int
+) -> None:
     """Each is called while it is on, once, and the identical object is back when both are gone."""
     target = make_target()
     before = dict(vars(target))
@@ -271,7 +273,7 @@ def test_sets_of_two_purposes_come_and_go_in_any_order(name: str, first_undone: 
 
 
 @pytest.mark.parametrize("first_undone", [0, 1])
-def test_inherited_function_of_two_purposes_is_inherited_again(first_undone: int) -> None:
+def test_inherited_function_of_two_patch_sets_is_inherited_again(first_undone: int) -> None:
     """The class had none of its own, and has none again."""
 
     class Child(make_target()):  # type: ignore[misc]
@@ -285,8 +287,8 @@ def test_inherited_function_of_two_purposes_is_inherited_again(first_undone: int
     assert "method" not in vars(Child)
 
 
-def test_sets_of_two_purposes_come_and_go_in_two_threads() -> None:
-    """As ``uninstrument()`` and ``reset_pools()`` do: neither trips over the other."""
+def test_two_patch_sets_can_be_applied_and_removed_in_two_threads() -> None:
+    """``uninstrument()`` and ``reset_pools()`` do so at the same time."""
     first, second = PatchSet(), PatchSet(LIMITS_MARK)
     threads: list[threading.Thread] = []
 
@@ -325,10 +327,10 @@ def test_sets_of_two_purposes_come_and_go_in_two_threads() -> None:
 
 
 @pytest.mark.parametrize("foreign_between", [False, True])
-def test_a_set_that_comes_back_over_another_leaves_nothing_behind(
+def test_patch_set_reapplied_under_another_leaves_nothing_behind(
     target: Any, patches: PatchSet, foreign_between: bool
 ) -> None:
-    """On and off beneath the other purpose; a foreign wrapper in between stays."""
+    """A third-party wrapper between the two stays."""
     expected = vars(target)["method"]
     other = PatchSet(LIMITS_MARK)
     patches.wrap(target, "method", counting([]))

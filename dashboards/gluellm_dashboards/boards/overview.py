@@ -243,12 +243,12 @@ def _trust() -> list[Panel]:
             [
                 Column(
                     title="Signal",
-                    signal=process.SEAMS,
+                    signal=process.HOOKS,
                     steps=[(0, ORANGE), (1, GREEN)],
                     names={0: "missing", 1: "works"},
                 )
             ],
-            description=f"{process.SEAMS.tells} What is missing is on top.",
+            description=f"{process.HOOKS.tells} What is missing is on top.",
             sort="Signal",
             lowest_first=True,
             width=6,

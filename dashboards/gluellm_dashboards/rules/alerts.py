@@ -14,7 +14,7 @@ from opentelemetry.instrumentation.gluellm import thresholds
 from .. import config, links
 from . import conditions, expressions
 from .alert import COMMAND, CRITICAL, INFO, WARNING, Alert
-from .conditions import ANOMALY_TYPE, SEAM
+from .conditions import ANOMALY_TYPE, HOOK_MISSING
 from .expressions import OF_POOL
 from .questions import LIBRARY, at
 
@@ -204,9 +204,9 @@ ALERTS: Final = (
         name="GlueLLMBlind",
         severity=WARNING,
         kind="missing_seam",
-        expr=f"{at(config.SERVICE, conditions.SEAMS)}\n  == 0",
+        expr=f"{at(config.SERVICE, conditions.HOOKS)}\n  == 0",
         hold="5m",
-        labels=(*config.SERVICE, LIBRARY, SEAM),
+        labels=(*config.SERVICE, LIBRARY, HOOK_MISSING),
         board=links.OVERVIEW,
         summary="{{ $labels.job }} lacks the signal {{ $labels.gluellm_seam }} of "
         "{{ $labels.gluellm_pool_library }}",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from opentelemetry.instrumentation.gluellm.cli.verify.promql import duration
-from opentelemetry.instrumentation.gluellm.cli.verify.queries import CONNECT_FAILURES as TO_CONNECT
-from opentelemetry.instrumentation.gluellm.cli.verify.query import Query, by, now
+from gluellm_pools.verify.promql import duration
+from gluellm_pools.verify.queries import CONNECT_FAILURES as TO_CONNECT
+from gluellm_pools.verify.query import Query, by, now
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
@@ -15,10 +15,10 @@ from .. import config
 from .questions import KIND_POOL, LIBRARY, essential
 
 ANOMALY_TYPE: Final = label_name(semconv.ANOMALY_TYPE)
-SEAM: Final = label_name(semconv.SEAM_NAME)
+HOOK_MISSING: Final = label_name(semconv.HOOK_NAME)
 _PHASE: Final = label_name(semconv.REQUEST_PHASE)
 _ORIGIN: Final = (label_name(semconv.SERVER_ADDRESS), label_name(semconv.SERVER_PORT))
-_INSTANCES: Final = f'{SEAM}="pool_owner"'
+_INSTANCES: Final = f'{HOOK_MISSING}="pool_owner"'
 """A seam that every library has: one series where all of them would be dozens."""
 
 
@@ -75,8 +75,8 @@ def _reported_ago(name: str, ago: str) -> Query:
     return Query(
         name,
         f"Did it report {ago} ago?",
-        (semconv.SEAM,),
-        f"max{by()}(last_over_time({now(semconv.SEAM, _INSTANCES)}[10m] offset {ago}))",
+        (semconv.HOOK_MISSING,),
+        f"max{by()}(last_over_time({now(semconv.HOOK_MISSING, _INSTANCES)}[10m] offset {ago}))",
     )
 
 
@@ -143,19 +143,19 @@ STREAMS_MAX: Final = _state(
     "streams_max", "How many may there be?", "sum", semconv.STREAM_MAX, "", *_ORIGIN
 )
 LOOP_LATE: Final = essential("event_loop_late")
-SEAMS: Final = Query(
+HOOKS: Final = Query(
     "seams_now",
     "Does each signal work?",
-    (semconv.SEAM,),
+    (semconv.HOOK_MISSING,),
     # Not only of what still exports: an installed version does not change by that.
-    f"min{by(LIBRARY, SEAM)}({now(semconv.SEAM)})",
+    f"min{by(LIBRARY, HOOK_MISSING)}({now(semconv.HOOK_MISSING)})",
 )
-REPORTING: Final = _state("reporting", "Does it report?", "max", semconv.SEAM, _INSTANCES)
+REPORTING: Final = _state("reporting", "Does it report?", "max", semconv.HOOK_MISSING, _INSTANCES)
 REPORTED: Final = Query(
     "reported",
     "Did it report?",
-    (semconv.SEAM,),
-    f"max{by()}(last_over_time({now(semconv.SEAM, _INSTANCES)}[{config.KNOWN}]))",
+    (semconv.HOOK_MISSING,),
+    f"max{by()}(last_over_time({now(semconv.HOOK_MISSING, _INSTANCES)}[{config.KNOWN}]))",
 )
 REPORTED_BEFORE: Final = _reported_ago("reported_before", config.KNOWN)
 REPORTED_LONG_BEFORE: Final = _reported_ago("reported_long_before", config.LASTING)

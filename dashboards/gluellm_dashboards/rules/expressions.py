@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from gluellm_pools.verify.query import POOL
 from opentelemetry.instrumentation.gluellm import thresholds
-from opentelemetry.instrumentation.gluellm.cli.verify.query import POOL
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
 

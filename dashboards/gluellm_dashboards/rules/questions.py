@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from opentelemetry.instrumentation.gluellm.cli.verify.queries import QUERIES
-from opentelemetry.instrumentation.gluellm.cli.verify.query import Query, by, now, rate
+from gluellm_pools.verify.queries import QUERIES
+from gluellm_pools.verify.query import Query, by, now, rate
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
 
@@ -64,12 +64,12 @@ LIMIT_PER_POOL: Final = Query(
 BLIND_SEAMS: Final = Query(
     "blind_seams",
     "How many signals does the installed version of a library lack?",
-    (semconv.SEAM,),
-    f"sum{by()}({now(semconv.SEAM)} == bool 0)",
+    (semconv.HOOK_MISSING,),
+    f"sum{by()}({now(semconv.HOOK_MISSING)} == bool 0)",
 )
 VERSIONS: Final = Query(
     "versions",
     "Which version of the service is each instance? The label tells; the value is always 1.",
-    (semconv.SEAM,),
-    f"max{by()}({now(semconv.SEAM)})",
+    (semconv.HOOK_MISSING,),
+    f"max{by()}({now(semconv.HOOK_MISSING)})",
 )

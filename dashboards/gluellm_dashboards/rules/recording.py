@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from opentelemetry.instrumentation.gluellm.cli.verify import query as promql
-from opentelemetry.instrumentation.gluellm.cli.verify.query import Query
+from gluellm_pools.verify import query as promql
+from gluellm_pools.verify.query import Query
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
 
 from .. import config, naming

@@ -1,5 +1,5 @@
-"""Each PromQL once: its name, expression, unit, and what it tells.
+"""Each PromQL once: its name, expression, unit, and what it shows.
 
-The essential ones are the package's own (`cli/verify/queries.py`), since ``gluellm-pools verify``
-asks them too.
+The essential ones are the command's own (`gluellm_pools/verify/queries.py`), since
+``gluellm-pools verify`` asks them as well.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from opentelemetry.instrumentation.gluellm.cli.verify.query import POOL, WINDOW
+from gluellm_pools.verify.query import POOL, WINDOW
 
 from ..config import JOB, PROCESS, VERSION
 from .signal import before, by_labels, now, signal

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from opentelemetry.instrumentation.gluellm.cli.verify.query import (
-    MATCHERS,
-    POOL,
-    PROCESS_MATCHERS,
-    WINDOW,
-    Query,
-)
+from gluellm_pools.verify.query import MATCHERS, POOL, PROCESS_MATCHERS, WINDOW, Query
 from opentelemetry.instrumentation.gluellm.thresholds import LATE_SHARE
 
 from ..config import JOB, KNOWN, PROCESS, SERVICE, VERSION

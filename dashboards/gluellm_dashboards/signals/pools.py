@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from opentelemetry.instrumentation.gluellm.cli.verify.query import POOL
+from gluellm_pools.verify.query import POOL
 
 from ..config import SERVICE
 from ..variables import PROVIDER

@@ -22,7 +22,7 @@ EVENT_LOOP_LAG = essential(
     "Longest recent pause of an event loop. A single pause matters little: look at the share of "
     "late time.",
 )
-SEAMS = essential(
+HOOKS = essential(
     "seams",
     "1 where a signal works. 0 where the installed version of the library lacks what it rests on: "
     "what is lost then stands in docs/metrics.md under Seams.",

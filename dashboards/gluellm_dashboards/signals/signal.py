@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from opentelemetry.instrumentation.gluellm.cli.verify import query as promql
-from opentelemetry.instrumentation.gluellm.cli.verify.queries import QUERIES
-from opentelemetry.instrumentation.gluellm.cli.verify.query import Query
+from gluellm_pools.verify import query as promql
+from gluellm_pools.verify.queries import QUERIES
+from gluellm_pools.verify.query import Query
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
 
 from .. import naming

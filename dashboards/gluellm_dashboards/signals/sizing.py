@@ -11,7 +11,7 @@ first kind. What is sent again for that is the same demand once more, and is no 
 
 from __future__ import annotations
 
-from opentelemetry.instrumentation.gluellm.cli.verify.query import POOL
+from gluellm_pools.verify.query import POOL
 
 from ..config import PROCESS
 from ..variables import PROVIDER

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
-from opentelemetry.instrumentation.gluellm.cli.verify.boards import Board, read_board
-from opentelemetry.instrumentation.gluellm.cli.verify.variables import Variable, filled_in
+from gluellm_pools.verify.boards import Board, read_board
+from gluellm_pools.verify.variables import Variable, filled_in
 
 from ..stores import Store
 from .playing import WINDOW, Period, Story, Way

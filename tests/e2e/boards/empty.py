@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from opentelemetry.instrumentation.gluellm.cli.demo.acts import SCENARIOS
+from gluellm_pools.demo.acts import SCENARIOS
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import METRICS, Metric

@@ -19,8 +19,8 @@ from gluellm_dashboards.signals import (
     waiting,
 )
 from gluellm_dashboards.signals.signal import Signal
-from opentelemetry.instrumentation.gluellm.cli.demo.acts import SCENARIOS
-from opentelemetry.instrumentation.gluellm.cli.demo.targets import CONNECTIONS, MAX_STREAMS
+from gluellm_pools.demo.acts import SCENARIOS
+from gluellm_pools.demo.targets import CONNECTIONS, MAX_STREAMS
 from opentelemetry.instrumentation.gluellm.thresholds import LATE_SHARE
 from studies.accuracy.catalogue import INCIDENTS
 

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from opentelemetry.instrumentation.gluellm.cli.demo.acts import SCENARIOS
+from gluellm_pools.demo.acts import SCENARIOS
 from support.waiting import wait_until
 
 from ..processes import environment

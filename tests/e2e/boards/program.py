@@ -17,7 +17,7 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 from prometheus_client import start_http_server
 
-from opentelemetry.instrumentation.gluellm.cli.demo.run import run
+from gluellm_pools.demo.run import run
 
 
 def main() -> int:

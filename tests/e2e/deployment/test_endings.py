@@ -12,7 +12,7 @@ import pytest
 from e2e.processes import EXAMPLES, caller, environment, scraped_at
 from e2e.programs import Stack
 from e2e.running import free_port, request
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
+from gluellm_pools.fake_provider import FakeProvider
 from support.waiting import wait_until
 
 _FREEZE = """

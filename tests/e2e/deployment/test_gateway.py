@@ -11,7 +11,7 @@ from e2e.calls import call, exporting, instrumented
 from e2e.processes import EXAMPLES
 from e2e.programs import Stack
 from e2e.running import HOST
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
+from gluellm_pools.fake_provider import FakeProvider
 from support.waiting import wait_until
 
 _CALLS = 5

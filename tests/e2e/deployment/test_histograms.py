@@ -13,7 +13,7 @@ from prometheus_client.exposition import generate_latest
 
 from e2e.calls import call, exporting, instrumented
 from e2e.programs import Stack
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider, FakeProviderThread
+from gluellm_pools.fake_provider import FakeProvider, FakeProviderThread
 from support.waiting import wait_until
 
 _CALLS = 7

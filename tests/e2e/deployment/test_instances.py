@@ -11,7 +11,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricExportR
 from e2e.calls import call, instrumented
 from e2e.processes import caller, environment
 from e2e.programs import Stack
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider, FakeProviderThread
+from gluellm_pools.fake_provider import FakeProvider, FakeProviderThread
 from support.waiting import wait_until
 
 _MANY, _FEW = 20, 3

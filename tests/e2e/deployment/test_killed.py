@@ -10,7 +10,7 @@ import pytest
 from e2e.processes import caller, environment, scraped_at
 from e2e.programs import STORES, Stack, Store
 from e2e.running import free_port
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
+from gluellm_pools.fake_provider import FakeProvider
 from support.waiting import wait_until
 
 SERIES = "gluellm_pool_live"

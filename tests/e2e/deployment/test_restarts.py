@@ -10,7 +10,7 @@ import pytest
 from e2e.calls import call, exporting, instrumented
 from e2e.programs import STORES, Prometheus, Stack, Store
 from e2e.stores import increase
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProviderThread
+from gluellm_pools.fake_provider import FakeProviderThread
 from support.waiting import wait_until
 
 pytest.importorskip("any_llm")

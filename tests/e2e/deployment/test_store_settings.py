@@ -14,7 +14,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from e2e.calls import call, instrumented
 from e2e.programs import Prometheus, Stack, VictoriaMetrics
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
+from gluellm_pools.fake_provider import FakeProvider
 
 _COUNT = "gluellm_pool_lease_duration_seconds_count"
 ABOUT_US = {

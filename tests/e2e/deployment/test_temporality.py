@@ -10,7 +10,7 @@ import pytest
 from e2e.calls import ask, call, client, exporting, instrumented
 from e2e.processes import EXAMPLES
 from e2e.programs import STORES, Stack, Store
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
+from gluellm_pools.fake_provider import FakeProvider
 from support.waiting import wait_until
 
 OVERLAY = EXAMPLES / "collector-delta.yaml"

@@ -13,7 +13,7 @@ import pytest
 
 from e2e.processes import EXAMPLES, SCRIPTS, command, environment, served
 from e2e.programs import STORES, Stack, Store
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
+from gluellm_pools.fake_provider import FakeProvider
 from support.waiting import wait_until
 
 _REQUESTS = 24

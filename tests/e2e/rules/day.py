@@ -73,9 +73,9 @@ class Day:
             late += lag
             self._add(semconv.EVENT_LOOP_LAG_PEAK, lag, now, instance)
             self._add(semconv.EVENT_LOOP_LATE_TIME, late, now, instance)
-            for seam in _SEAMS:
-                own = {semconv.POOL_LIBRARY: "httpx", semconv.SEAM_NAME: seam}
-                self._add(semconv.SEAM, 1, now, instance, own)
+            for hook in _SEAMS:
+                own = {semconv.POOL_LIBRARY: "httpx", semconv.HOOK_NAME: hook}
+                self._add(semconv.HOOK_MISSING, 1, now, instance, own)
             self._store("target_info", now, 1, {"job": "api", "instance": instance})
 
     def _thinking(self, leaks_at: float | None) -> Load:

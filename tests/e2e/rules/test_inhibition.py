@@ -48,8 +48,8 @@ def _leaks(own: dict[str, str]) -> list[Series]:
     ]
 
 
-_READ = {semconv.POOL_LIBRARY: "httpx", semconv.SEAM_NAME: "read"}
-_BLIND = series(semconv.SEAM, "0", _READ, **NOBODY)
+_READ = {semconv.POOL_LIBRARY: "httpx", semconv.HOOK_NAME: "read"}
+_BLIND = series(semconv.HOOK_MISSING, "0", _READ, **NOBODY)
 
 
 def _late(scrapes: int) -> Series:

@@ -8,13 +8,13 @@ from gluellm_dashboards.signals import events
 
 from .asking import POOL, check, series
 
-SEAM = "gluellm_instrumentation_seam"
+HOOK_MISSING = "gluellm_instrumentation_seam"
 _ONE = {"job": "api", "gluellm_seam": "pool_owner", "gluellm_pool_library": "httpx"}
 # Four minutes, the window, is the step of the annotation here.
 
 
 def process(name: str, version: str, values: str) -> dict[str, str]:
-    return series(SEAM, {**_ONE, "instance": name, "service_version": version}, values)
+    return series(HOOK_MISSING, {**_ONE, "instance": name, "service_version": version}, values)
 
 
 def limit(name: str, most: str, live: str = "1x60") -> list[dict[str, str]]:

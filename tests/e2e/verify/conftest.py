@@ -15,8 +15,8 @@ import pytest
 
 from e2e.processes import environment
 from e2e.programs import Store
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProviderThread
-from opentelemetry.instrumentation.gluellm.cli.main import main
+from gluellm_pools.fake_provider import FakeProviderThread
+from gluellm_pools.main import main
 from support.waiting import wait_until
 
 SEVERAL = "count_over_time(gluellm_pool_lease_duration_seconds_count[1m]) > 10"

@@ -124,7 +124,7 @@ BROKEN = {
         says=(
             "ERROR: deltas stored",
             "come in the rhythm of one exporter",
-            "cure: unset OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+            "advice: unset OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
         ),
     ),
     # VictoriaMetrics makes no job and instance of the resource's attributes by itself.
@@ -198,7 +198,7 @@ def test_a_scrape_without_honor_labels_is_reported_until_it_is_fixed(
     store.change(wrong, right)
     store.start()
     text = _report(verify, store.url, 0)
-    assert "INFO: labels exported seen: until" in text, text
+    assert "INFO: labels exported observed: until" in text, text
     assert "the newest samples are right" in text
 
 
@@ -221,7 +221,7 @@ def test_two_workers_with_one_instance_collide_until_each_has_its_own(
     for _ in range(2):
         run(endpoint=store.otlp_endpoint)
     text = _report(verify, store.url, 0)
-    assert "INFO: processes collide seen: until" in text, text
+    assert "INFO: processes collide observed: until" in text, text
 
 
 def test_an_empty_store_is_reported_with_the_next_steps(stack: Stack, verify: Verify) -> None:

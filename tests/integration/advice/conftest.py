@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider, FakeProviderThread
+from gluellm_pools.fake_provider import FakeProvider, FakeProviderThread
 from support.clock import Clock, instrumented
 from support.telemetry import Telemetry
 

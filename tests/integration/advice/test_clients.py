@@ -1,4 +1,4 @@
-"""What is advised fits the client that it is about."""
+"""Advice fits the client."""
 
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from gluellm_pools.fake_provider import Behaviour, FakeProvider
 from opentelemetry.instrumentation.gluellm import Snapshot, diagnose, snapshot
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProvider
 from support.waiting import wait_until
 
 httpx2: Any = pytest.importorskip("httpx2")
@@ -23,11 +23,11 @@ def ask(http: Any, provider: FakeProvider) -> None:
 def advised(kind: str, now: Snapshot) -> str:
     """What the one finding of a kind advises."""
     (finding,) = [finding for finding in diagnose(now) if finding.kind == kind]
-    return finding.cure
+    return finding.advice
 
 
-def test_a_synchronous_client_is_told_of_synchronous_ones(provider):
-    """Of httpx2.Client, in a program without any event loop."""
+def test_synchronous_client_gets_advice_for_a_synchronous_client(provider):
+    """httpx2.Client in a program without an event loop."""
     provider.behaviour = Behaviour(head_delay=0.1)
     limits = httpx2.Limits(max_connections=2)
     with (
@@ -42,16 +42,14 @@ def test_a_synchronous_client_is_told_of_synchronous_ones(provider):
     assert "Async" not in advice
 
 
-def test_synchronous_clients_that_are_thrown_away(provider):
-    """The advice is to keep one of them."""
+def test_churn_of_synchronous_clients_advises_to_keep_one(provider):
     for _ in range(12):
         with httpx2.Client(trust_env=False) as http:
             ask(http, provider)
     assert advised("client_churn", snapshot()).startswith("Build one httpx2.Client when")
 
 
-def test_an_abandoned_stream_of_a_synchronous_client(provider, clock):
-    """It is closed without a coroutine."""
+def test_abandoned_synchronous_stream_is_closed_without_a_coroutine(provider, clock):
     provider.behaviour = Behaviour(tokens=5, token_rate=100, stall_after=4)
     url = f"{provider.openai_url}/chat/completions"
     with httpx2.Client(trust_env=False) as http, contextlib.ExitStack() as held:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProvider
+from gluellm_pools.fake_provider import Behaviour, FakeProvider
 from support.programs import run_with_gluellm
 
 pytestmark = pytest.mark.all_sdks
@@ -68,12 +68,14 @@ def test_calls_that_wait_in_the_limiter_are_not_blamed_on_the_pool(provider, tmp
     finding = report["found"]["gluellm_limiter"]
     assert finding["severity"] == "warning"
     assert finding["pool"] == "openai/httpx"
-    assert finding["seen"].startswith(
+    assert finding["observed"].startswith(
         "20 calls waiting in GlueLLM's rate limiter for openai, the longest for "
     )
-    assert "the pool has 0 busy and 50 idle connections, and 0 requests queued" in finding["seen"]
-    assert "GlueLLM lets 60 calls a minute pass" in finding["means"]
-    assert "gluellm.configure(rate_limit_requests_per_minute=N)" in finding["cure"]
+    assert (
+        "the pool has 0 busy and 50 idle connections, and 0 requests queued" in finding["observed"]
+    )
+    assert "GlueLLM lets 60 calls a minute pass" in finding["explanation"]
+    assert "gluellm.configure(rate_limit_requests_per_minute=N)" in finding["advice"]
     (limiter,) = report["process"]["limiters"]
     assert (limiter["provider"], limiter["waiting"], limiter["waited"]) == ("openai", 20, 20)
     assert "20 calls waiting in GlueLLM's rate limiter for openai (60 calls a minute)" in (
@@ -94,8 +96,7 @@ UNLIMITED = """
 """
 
 
-def test_a_pool_that_is_too_small_is_said_where_the_limiter_lets_all_pass(provider, tmp_path):
-    """The limiter explains nothing then."""
+def test_small_pool_is_reported_if_the_limiter_does_not_wait(provider, tmp_path):
     provider.behaviour = Behaviour(head_delay=0.3)
     report = run(provider, tmp_path, UNLIMITED)
     assert "pool_too_small" in report["found"]
@@ -115,8 +116,8 @@ LOOPS = """
 def test_an_event_loop_for_each_call_is_advised_against(provider, tmp_path):
     """GlueLLM keeps a client for each: any-llm's instances have nothing to do with it."""
     finding = run(provider, tmp_path, LOOPS)["found"]["client_churn"]
-    assert "A client is built for each event loop" in finding["means"]
-    assert finding["cure"] == (
+    assert "A client is built for each event loop" in finding["explanation"]
+    assert finding["advice"] == (
         "Run all calls in one event loop, asyncio.run(main()) once for the program, or await "
         "gluellm.close_providers() before a loop ends. GlueLLM keeps a client for each event loop."
     )
@@ -137,8 +138,8 @@ HOOKED = """
 """
 
 
-def test_the_hook_is_taken_back(provider, tmp_path):
-    """The identical function, in both modules that hold it."""
+def test_uninstrument_restores_gluellms_limiter(provider, tmp_path):
+    """The identical function, in both modules that have it."""
     report = run(provider, tmp_path, HOOKED)
     assert report["replaced"] == report["restored"] == report["again"] == [True, True]
     assert report["named"] == report["name"]
@@ -154,7 +155,7 @@ MISSING = """
 """
 
 
-def test_calls_go_on_without_the_hook(provider, tmp_path):
+def test_calls_continue_without_the_limiter_hook(provider, tmp_path):
     """One warning names the version and what is not observed."""
     report = run(provider, tmp_path, MISSING)
     assert report["answered"]

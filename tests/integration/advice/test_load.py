@@ -1,4 +1,4 @@
-"""What findings claim about load, against real clients whose load is known."""
+"""Findings about load, with real clients under known load."""
 
 import asyncio
 import contextlib
@@ -7,13 +7,8 @@ from typing import Any
 
 import pytest
 
+from gluellm_pools.fake_provider import Behaviour, FakeProvider, FakeProviderThread, ReceivedRequest
 from opentelemetry.instrumentation.gluellm import Finding, Snapshot, diagnose, snapshot
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
-    Behaviour,
-    FakeProvider,
-    FakeProviderThread,
-    ReceivedRequest,
-)
 from support.waiting import until
 
 httpx2: Any = pytest.importorskip("httpx2")
@@ -70,8 +65,8 @@ def test_failures_do_not_shorten_the_time_of_the_provider(provider):
 
     before, now = asyncio.run(run())
     (finding,) = of_kind("slow_provider", now, before)
-    taken = re.match(r"A request took ([\d.]+) s of the provider's", finding.seen)
-    assert taken is not None, finding.seen
+    taken = re.match(r"A request took ([\d.]+) s of the provider's", finding.observed)
+    assert taken is not None, finding.observed
     assert float(taken[1]) >= 0.85
 
 
@@ -100,10 +95,10 @@ def test_callers_that_give_up_are_not_counted_as_demand(provider):
 
     before, now = asyncio.run(load(3, 70))
     (finding,) = of_kind("pool_too_small", now, before)
-    size = re.search(r"Allow (\d+) connections", finding.cure)
-    assert size is not None, finding.cure
+    size = re.search(r"Allow (\d+) connections", finding.advice)
+    assert size is not None, finding.advice
     advised = int(size[1])
-    assert 7 <= advised <= 14, finding.seen
+    assert 7 <= advised <= 14, finding.observed
     assert queued(*asyncio.run(load(advised, 30))) < 0.02
     assert queued(*asyncio.run(load(advised // 2 - 1, 30))) > 0.02
 
@@ -139,7 +134,7 @@ def test_expired_connections_of_a_healthy_client_are_no_finding(provider):
     assert [o.requests_on_new_connection for o in totals.origins] == [5]
 
 
-def test_a_wait_for_a_stream_is_not_blamed_on_connections():
+def test_no_finding_blames_connections_for_a_wait_for_a_stream():
     """One connection of a hundred is open: the provider allows two streams on it."""
 
     async def run(provider: FakeProvider) -> Snapshot:
@@ -160,8 +155,8 @@ def test_a_wait_for_a_stream_is_not_blamed_on_connections():
     ) as provider:
         now = asyncio.run(run(provider))
     (finding,) = of_kind("http2_stuck", now)
-    assert finding.seen.startswith(
+    assert finding.observed.startswith(
         "2 of 2 HTTP/2 streams are taken, on 1 connection of at most 100; 4 requests waiting"
     )
-    assert "a larger pool does not help" in finding.means
+    assert "a larger pool does not help" in finding.explanation
     assert not {"pool_too_small", "pool_saturated"} & {f.kind for f in diagnose(now)}

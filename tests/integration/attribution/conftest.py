@@ -8,11 +8,8 @@ pytest.importorskip("any_llm")
 pytest.importorskip("openai")
 pytest.importorskip("anthropic")
 
+from gluellm_pools.fake_provider import FakeProvider, FakeProviderThread
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import AnyLLMAttribution
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
-    FakeProvider,
-    FakeProviderThread,
-)
 
 from .providers import Probe
 

@@ -11,8 +11,8 @@ import openai
 import pytest
 from any_llm.providers import registry
 
+from gluellm_pools.fake_provider import FakeProvider
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 from opentelemetry.instrumentation.gluellm.pool.lease import Call
 
 OPENAI_IS_ON_HTTPX2 = int(openai.__version__.split(".")[0]) >= 3

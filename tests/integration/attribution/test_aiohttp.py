@@ -8,10 +8,8 @@ import httpx_aiohttp
 import pytest
 from any_llm import AnyLLM
 
+from gluellm_pools.fake_provider import FakeProviderThread
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
-    FakeProviderThread,
-)
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.telemetry import Telemetry
 
@@ -25,8 +23,8 @@ def telemetry(instrument):
     return instrument(scope="any_llm")
 
 
-async def test_httpx_over_aiohttp_counts_once(telemetry):
-    """The connector is the pool; httpx above it has none."""
+async def test_httpx_over_aiohttp_is_one_pool(telemetry):
+    """The connector is the pool; the httpx client above it has none."""
     openai = pytest.importorskip("openai")
     with FakeProviderThread() as provider:
         llm = AnyLLM.create(
@@ -64,8 +62,8 @@ class OwnConnector(aiohttp.TCPConnector):
     ],
     ids=["session", "its connector", "httpx's client over it"],
 )
-async def test_client_that_is_handed_in(handed_in, telemetry, server):
-    """Each is the session's pool, for as long as it is handed in."""
+async def test_aiohttp_clients_can_be_instrumented_alone(handed_in, telemetry, server):
+    """The pool is the session's until uninstrument_client()."""
     async with aiohttp.ClientSession(connector=OwnConnector()) as session:
         transport = httpx_aiohttp.AiohttpTransport(client=session)
         async with httpx.AsyncClient(transport=transport) as client:
@@ -77,8 +75,8 @@ async def test_client_that_is_handed_in(handed_in, telemetry, server):
     assert counted(telemetry) == {("aiohttp", "mine"): 1}
 
 
-async def test_httpx_client_over_aiohttp(telemetry, server):
-    """Before its first request it has no connector, and the error says what to do."""
+async def test_httpx_client_over_aiohttp_has_no_pool_before_its_first_request(telemetry, server):
+    """The error says what to do."""
     async with httpx_aiohttp.HttpxAiohttpClient(trust_env=False) as client:
         with pytest.raises(TypeError, match="Make one request"):
             GlueLLMInstrumentor().instrument_client(client)
@@ -88,8 +86,7 @@ async def test_httpx_client_over_aiohttp(telemetry, server):
     assert counted(telemetry) == {("aiohttp", "aiohttp"): 1}
 
 
-async def test_closed_session_has_no_pool(telemetry):
-    """The error says so."""
+async def test_instrumenting_a_closed_session_raises(telemetry):
     session = aiohttp.ClientSession()
     await session.close()
     with pytest.raises(TypeError, match="is closed"):
@@ -97,7 +94,7 @@ async def test_closed_session_has_no_pool(telemetry):
 
 
 @pytest.mark.all_sdks
-async def test_sdk_clients(telemetry, server):
+async def test_sdk_clients_on_aiohttp_can_be_instrumented_alone(telemetry, server):
     """google-genai's, before and after its first request; azure's; cohere's."""
     genai = pytest.importorskip("google.genai")
     azure = pytest.importorskip("azure.ai.inference.aio")

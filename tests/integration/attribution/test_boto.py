@@ -90,8 +90,8 @@ async def in_the_middle(
     return taken
 
 
-async def test_bedrock(server, telemetry):
-    """Its pool is its own, under its registered name, and its requests know their call."""
+async def test_bedrock_pool_has_its_provider_and_its_calls(server, telemetry):
+    """It has the registered name, and its requests have provider, model and operation."""
     taken = await in_the_middle(server, telemetry, 1)
     (pool,) = taken.pools
     assert (pool.name, pool.library, pool.provider) == ("bedrock", "urllib3", "bedrock")
@@ -100,16 +100,16 @@ async def test_bedrock(server, telemetry):
     (request,) = pool.requests
     assert (request.model, request.operation, request.provider) == (MODEL, "chat", "bedrock")
     if sys.version_info >= (3, 12):  # before, a coroutine's maker is not found in its task
-        assert request.place is not None
-        assert "test_boto.py" in request.place
+        assert request.call_site is not None
+        assert "test_boto.py" in request.call_site
     assert telemetry.by(semconv.REQUESTS, "library", "name", "provider", "status") == {
         ("urllib3", "bedrock", "aws.bedrock", 200): 1
     }
     assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
 
 
-def test_session_that_builds_a_client_by_itself(server, listen, telemetry):
-    """In a thread without a context; and a manager for a proxy, with its first request."""
+def test_client_built_by_a_session_is_attributed(server, listen, telemetry):
+    """Its thread has no context, and its first request makes a manager for the proxy."""
     proxy = listen(HTTPProxy)
     config = Config(proxies={"http": proxy.origin})
     llm: Any = AnyLLM.create("bedrock", api_base=answers(server), config=config)
@@ -122,7 +122,7 @@ def test_session_that_builds_a_client_by_itself(server, listen, telemetry):
     }
 
 
-def test_client_that_is_handed_in(server, telemetry):
+def test_boto3_client_can_be_instrumented_before_it_has_a_pool(server, telemetry):
     """A boto3 client of one's own has no pool yet when it is handed in."""
     client = boto3.client("bedrock-runtime", endpoint_url=answers(server))
     other = boto3.client("bedrock-runtime", endpoint_url=server.origin)
@@ -135,7 +135,7 @@ def test_client_that_is_handed_in(server, telemetry):
     assert telemetry.value(semconv.POOL_LIVE) == 0
 
 
-def test_default_session_stays_everybodys(server, telemetry, monkeypatch):
+def test_default_session_of_boto3_is_not_attributed_to_any_llm(server, telemetry, monkeypatch):
     """any-llm's sagemaker is the first to use boto3's default session: what the application makes
     of it later is none of any-llm's, and keeps its own limits."""
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
@@ -151,8 +151,8 @@ def test_default_session_stays_everybodys(server, telemetry, monkeypatch):
 
 
 @pytest.mark.parametrize("calls", [4, 5, 10])
-async def test_more_calls_than_threads(server, telemetry, calls):
-    """Four threads: the fifth call waits for one, and no pool sees it."""
+async def test_calls_beyond_the_executors_threads_are_reported(server, telemetry, calls):
+    """Four threads: the fifth call waits for one, and no pool is involved."""
     taken = await in_the_middle(server, telemetry, 4, calls)
     (executor,) = taken.process.executors
     assert (executor.threads, executor.requests, executor.waiting) == (4, 4, calls - 4)
@@ -161,11 +161,11 @@ async def test_more_calls_than_threads(server, telemetry, calls):
     assert Kind.UNBOUNDED_POOL not in found
     assert (Kind.EXECUTOR_FULL in found) is (calls > 4)
     if calls == 10:
-        assert "max_pool_connections" not in found[Kind.EXECUTOR_FULL].cure  # it keeps 10 already
+        assert "max_pool_connections" not in found[Kind.EXECUTOR_FULL].advice  # it keeps 10 already
     assert server.timeline.count("accept") == 4
 
 
-async def test_threads_that_something_else_has(server, telemetry):
+async def test_threads_used_by_other_code_are_not_blamed_on_the_provider(server, telemetry):
     """Calls wait for a thread, but not because of the provider: nothing is said of it."""
     taken = await in_the_middle(server, telemetry, 1, busy=4)
     (executor,) = taken.process.executors
@@ -174,7 +174,6 @@ async def test_threads_that_something_else_has(server, telemetry):
 
 
 def test_executor_that_is_gone_is_not_kept_alive(server, telemetry):
-    """It is not kept alive, and the pool goes on without it."""
     llm = AnyLLM.create("bedrock", api_base=answers(server))
     asyncio.run(llm.acompletion(model=MODEL, messages=QUESTION))
     wait_until(lambda: not snapshot().process.executors)

@@ -1,4 +1,4 @@
-"""How calls nest, end and keep apart, with real any-llm providers on real sockets."""
+"""Nesting, end and separation of calls, with real any-llm providers and sockets."""
 
 import asyncio
 import concurrent.futures
@@ -15,9 +15,9 @@ from any_llm.providers.anthropic.anthropic import AnthropicProvider
 from any_llm.providers.openai.openai import OpenaiProvider
 from any_llm.utils.aio import run_async_in_sync
 
+from gluellm_pools.fake_provider import Behaviour
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import AnyLLMAttribution
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour
 from support.programs import run_code
 from support.waiting import until
 
@@ -86,8 +86,9 @@ async def cancelled(llm, server, probe):
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
 @pytest.mark.parametrize("way", [dropped, closed, reset, failed, cancelled])
-async def test_call_ends_with_its_request(provider, way, probe, provider_server):
-    """Whichever way that ends."""
+async def test_call_ends_with_its_request_whatever_the_outcome(
+    provider, way, probe, provider_server
+):
     retries = 1 if way is failed else 0
     llm = providers.create(provider, provider_server, max_retries=retries)
     await way(llm, provider_server, probe)
@@ -98,8 +99,8 @@ async def test_call_ends_with_its_request(provider, way, probe, provider_server)
     await probe.close()
 
 
-async def test_task_that_outlives_its_call_claims_nothing(probe, provider_server):
-    """A context is copied into a task; what the task does once the call is over is its own."""
+async def test_task_that_outlives_its_call_is_not_attributed_to_it(probe, provider_server):
+    """The task has a copy of the call's context."""
     llm = providers.create("openai", provider_server)
     over = asyncio.Event()
     tasks = []
@@ -123,8 +124,8 @@ async def test_task_that_outlives_its_call_claims_nothing(probe, provider_server
     assert probe.builders[-1] is None, "the pool of the task isn't the call's either"
 
 
-async def test_innermost_call_wins(probe, provider_server):
-    """A provider that asks another one: each request is attributed to the one that it goes to."""
+async def test_nested_call_has_its_own_provider(probe, provider_server):
+    """A provider calls another one; each request is attributed to the one that it goes to."""
     inner = providers.create("anthropic", provider_server)
 
     class Router(OpenaiProvider):
@@ -146,13 +147,13 @@ async def test_innermost_call_wins(probe, provider_server):
         ("router", "outer", "chat"),
         ("anthropic", None, "list_models"),
     ]
-    assert all(request.call.place for request in probe.requests)
+    assert all(request.call.call_site for request in probe.requests)
     builders = [call.provider for call in probe.builders if call is not None]
     assert builders == ["anthropic", "router", "anthropic"]
 
 
 async def test_overridden_public_coroutine_is_wrapped_once(probe, provider_server, errors):
-    """A subclass that makes a public coroutine of its own is covered, with super() or without."""
+    """Both for a subclass that calls super() and for one that doesn't."""
 
     class Own(OpenaiProvider):
         PROVIDER_NAME = "own"
@@ -171,7 +172,7 @@ async def test_overridden_public_coroutine_is_wrapped_once(probe, provider_serve
 
 
 def test_overridden_sync_method_is_wrapped(probe, provider_server):
-    """A sync call that runs no any-llm coroutine, as bedrock's embedding, is a call, too."""
+    """A sync call without an any-llm coroutine, such as bedrock's embedding, is a call."""
 
     class Own(OpenaiProvider):
         PROVIDER_NAME = "own"
@@ -194,8 +195,8 @@ def test_overridden_sync_method_is_wrapped(probe, provider_server):
     assert all(seen.call is not None and seen.call.ended for seen in probe.requests)
 
 
-def test_executor_is_attributed_by_construction(probe, provider_server):
-    """A call in an executor has lost its context; the pool it uses was claimed when built."""
+def test_call_in_an_executor_is_attributed_by_the_pools_constructor(probe, provider_server):
+    """The call's context is not available in the executor."""
 
     class Blocking(OpenaiProvider):
         PROVIDER_NAME = "blocking"
@@ -219,8 +220,8 @@ def test_executor_is_attributed_by_construction(probe, provider_server):
     assert probe.claims == [None]
 
 
-def test_constructor_of_a_subclass_claims_what_it_builds(probe):
-    """Before and after it calls the constructor of AnyLLM."""
+def test_pools_built_in_a_subclass_constructor_are_attributed(probe):
+    """Both before and after it calls the constructor of AnyLLM."""
 
     class Own(OpenaiProvider):
         PROVIDER_NAME = "own"
@@ -237,7 +238,7 @@ def test_constructor_of_a_subclass_claims_what_it_builds(probe):
 
 
 def test_failing_constructor_ends_its_call(errors, monkeypatch):
-    """The error is the caller's, as before, and nothing is left in the context."""
+    """The caller gets the error, and the context has no call left."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(any_llm.MissingApiKeyError):
         OpenaiProvider(api_key="")
@@ -245,8 +246,8 @@ def test_failing_constructor_ends_its_call(errors, monkeypatch):
     assert errors == []
 
 
-async def test_openai_compatible_endpoint_goes_by_its_name(probe, provider_server):
-    """create_openai_compatible() names the provider; an address for a name is not shown."""
+async def test_openai_compatible_endpoint_has_its_given_name(probe, provider_server):
+    """create_openai_compatible() sets the provider's name; an address as a name is hidden."""
     for name in ("my-gateway", "https://user:key@gateway.internal/v1"):
         llm = any_llm.AnyLLM.create_openai_compatible(name, provider_server.openai_url)
         await llm.acompletion(model="m", **CHAT)
@@ -255,8 +256,8 @@ async def test_openai_compatible_endpoint_goes_by_its_name(probe, provider_serve
     assert [call.provider for call in probe.builders if call] == ["my-gateway", "_OTHER"]
 
 
-def test_class_made_for_one_endpoint_goes_away(provider_server):
-    """create_openai_compatible() makes a class per call: patching it must not keep it alive."""
+def test_class_of_one_endpoint_is_garbage_collected(provider_server):
+    """create_openai_compatible() makes a class per call; its patches must not keep it alive."""
     llm = any_llm.AnyLLM.create_openai_compatible("gateway", provider_server.openai_url)
     reference = weakref.ref(type(llm))
     del llm
@@ -274,8 +275,7 @@ def arguments_of(number: int) -> dict[str, Any]:
     return {"model": model, "stream": number % 4 < 2, "max_tokens": 5, **CHAT}
 
 
-async def test_interleaved_calls_keep_apart(probe, provider_server):
-    """All at once on one loop."""
+async def test_concurrent_calls_on_one_loop_are_attributed_separately(probe, provider_server):
     llms = [providers.create(name, provider_server) for name in NAMES]
     chaos = random.Random(1)
 
@@ -294,8 +294,8 @@ async def test_interleaved_calls_keep_apart(probe, provider_server):
     assert libraries == {"httpcore", "httpcore2" if providers.OPENAI_IS_ON_HTTPX2 else "httpcore"}
 
 
-def test_sync_calls_of_many_threads_keep_apart(probe, provider_server):
-    """They share any-llm's one runner loop, and still have a context each."""
+def test_sync_calls_of_threads_are_attributed_separately(probe, provider_server):
+    """They share any-llm's runner loop, with a context each."""
     llms = [providers.create(name, provider_server) for name in NAMES]
 
     def one(number: int) -> None:
@@ -310,8 +310,8 @@ def test_sync_calls_of_many_threads_keep_apart(probe, provider_server):
     assert set(probe.claims) == CLAIMS
 
 
-def test_sync_call_leaves_nothing_on_the_runner_loop(probe, provider_server):
-    """What another program runs on any-llm's loop between two calls is nobody's."""
+def test_sync_call_leaves_no_context_on_the_runner_loop(probe, provider_server):
+    """Other code on any-llm's loop between two calls is not attributed."""
     llm = providers.create("openai", provider_server)
     llm.completion(model="m", **CHAT)
 
@@ -324,8 +324,8 @@ def test_sync_call_leaves_nothing_on_the_runner_loop(probe, provider_server):
     run_async_in_sync(probe.close())
 
 
-def test_any_llm_that_is_imported_later_is_covered(provider_server):
-    """install() first, `from any_llm import aembedding` after it: the early bound name counts."""
+def test_any_llm_imported_after_install_is_attributed(provider_server):
+    """A name that the program imported early is covered as well."""
     program = """
         import asyncio, sys
         from opentelemetry.instrumentation.gluellm.attribution.any_llm import AnyLLMAttribution
@@ -335,9 +335,9 @@ def test_any_llm_that_is_imported_later_is_covered(provider_server):
         attribution = AnyLLMAttribution()
         attribution.install()
         assert "any_llm" not in sys.modules
-        assert attribution.seams() == {}
+        assert attribution.hooks() == {}
         from any_llm import aembedding, amoderation
-        assert all(attribution.seams().values()), attribution.seams()
+        assert all(attribution.hooks().values()), attribution.hooks()
 
         handle = httpcore.AsyncConnectionPool.handle_async_request
         async def probe(self, request):
@@ -354,7 +354,7 @@ def test_any_llm_that_is_imported_later_is_covered(provider_server):
         asyncio.run(main())
         attribution.uninstall()
         attribution.uninstall()
-        assert attribution.seams() == {}
+        assert attribution.hooks() == {}
     """
     done = run_code(program, provider_server.openai_url)
     assert done.stdout.split() == ["openai", "m", "embeddings", "False"]
@@ -378,8 +378,8 @@ def test_uninstall_restores_the_identical_objects(attribution):
                 assert cls.__dict__[name] is value, (cls, name)
 
 
-async def test_stream_in_flight_goes_on_over_uninstall(attribution, probe, provider_server):
-    """And a call made after it is nobody's."""
+async def test_stream_in_flight_continues_after_uninstall(attribution, probe, provider_server):
+    """A call that is made afterwards is not attributed."""
     llm = providers.create("openai", provider_server)
     stream = await llm.acompletion(model="m", stream=True, **CHAT)
     await anext(stream)
@@ -391,8 +391,8 @@ async def test_stream_in_flight_goes_on_over_uninstall(attribution, probe, provi
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
-def test_sync_stream_that_is_left_ends_its_call(provider, probe, provider_server):
-    """any-llm's generator closes the stream on its loop when it goes."""
+def test_abandoned_sync_stream_ends_its_call(provider, probe, provider_server):
+    """any-llm's generator closes the stream on its loop when it is collected."""
     llm = providers.create(provider, provider_server)
     provider_server.script(Behaviour(tokens=1000, token_rate=100))
     stream = llm.completion(model="m", stream=True, max_tokens=5, **CHAT)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
+from gluellm_pools.fake_provider import FakeProvider
 from support.programs import run_with_gluellm
 
 pytestmark = pytest.mark.all_sdks
@@ -65,8 +65,8 @@ def run(server: FakeProvider, when: str, what: str, home: Path, gateway: bool) -
     return [line for line in done.stdout.splitlines() if line.startswith(("http", "error"))]
 
 
-def test_gateway_mode_is_openai(provider_server, tmp_path):
-    """With OPENAI_BASE_URL set, each model goes through openai, under its whole name."""
+def test_gateway_mode_is_attributed_to_openai(provider_server, tmp_path):
+    """With OPENAI_BASE_URL each model goes through openai under its full name."""
     pytest.importorskip("gluellm")
     assert run(provider_server, "before", "early patch", tmp_path, gateway=True) == [
         "httpcore /v1/embeddings openai openai:e embeddings order-4711",

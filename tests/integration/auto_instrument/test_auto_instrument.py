@@ -12,11 +12,7 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
-    Behaviour,
-    FakeProvider,
-    FakeProviderThread,
-)
+from gluellm_pools.fake_provider import Behaviour, FakeProvider, FakeProviderThread
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 HERE = Path(__file__).parent
@@ -139,10 +135,10 @@ SPANS = {
 
 
 def test_settings_come_from_the_environment(provider):
-    """Without any-llm, scope "all" is what shows a pool; a variable says so.
+    """Without any-llm, a variable sets scope "all", which is needed to report a pool.
 
-    A wrong value of another one is told once, and stops nothing. ``http_spans`` is left to the
-    loader, which turns on what is installed, whatever our setting says: one CLIENT span a request.
+    A wrong value of another variable is logged once. ``http_spans`` is left to the loader, which
+    enables the installed instrumentations: one CLIENT span per request.
     """
     console, errors = run(
         "http_script.py",
@@ -166,8 +162,8 @@ def test_settings_come_from_the_environment(provider):
     assert len(clients) == 3 * len(traced)
 
 
-def test_it_can_be_turned_off_by_name(provider):
-    """The loader knows us as ``gluellm``."""
+def test_instrumentation_can_be_disabled_by_name(provider):
+    """Its name for the loader is ``gluellm``."""
     console, _ = run(
         "http_script.py",
         provider.openai_url,

@@ -1,4 +1,4 @@
-"""How the boards are laid out, and what each panel tells beside its numbers."""
+"""Layout of the boards, and the texts of their panels."""
 
 import re
 from collections.abc import Iterator
@@ -41,8 +41,8 @@ def links_of(node: object) -> Iterator[str]:
             yield from links_of(value)
 
 
-def test_there_are_the_four_boards_that_answer_a_question_each():
-    """By the addresses that alerts, links and people know them by."""
+def test_there_are_four_boards_with_stable_uids():
+    """Alerts and links use these uids."""
     found = {board["uid"] for board in map(document, FILES)}
     assert found == {"gluellm-overview", "gluellm-pool", "gluellm-provider", "gluellm-fleet"}
 
@@ -63,7 +63,6 @@ def test_ids_and_titles_of_panels_differ(board):
 
 @EACH
 def test_panels_stay_within_the_grid_and_do_not_overlap(board):
-    """Each has a place of its own, as wide as the grid at most."""
     for places in areas(board):
         for place in places:
             assert place["w"] > 0
@@ -110,7 +109,7 @@ def test_a_number_without_data_has_no_colour_of_health(board):
 
 @EACH
 def test_links_lead_to_boards_that_exist(board):
-    """By their uid, with variables that they have."""
+    """They use the uid, and variables that the board has."""
     known = {found["uid"]: found for found in map(document, FILES)}
     addresses = list(links_of(board))
     assert addresses or board["uid"] in ("gluellm-pool", "gluellm-provider")  # no runbooks
@@ -127,8 +126,8 @@ def test_links_lead_to_boards_that_exist(board):
 
 
 @EACH
-def test_every_board_leads_to_the_others(board):
-    """By the tag, with the variables and the time."""
+def test_every_board_links_to_the_others(board):
+    """Links go by the tag and keep the variables and the time."""
     assert config.TAG in board["tags"]
     (link,) = [link for link in board["links"] if link["type"] == "dashboards"]
     assert link["tags"] == [config.TAG]
@@ -166,8 +165,7 @@ def test_an_import_by_hand_asks_for_the_data_source(board):
     assert str(board) == before
 
 
-def test_files_are_what_the_source_says():
-    """The committed boards are those that the source makes."""
+def test_committed_boards_match_their_source():
     made = boards.files()
     assert {file.name: file.read_text() for file in FILES} == {
         path.removeprefix("grafana/"): text for path, text in made.items()
@@ -175,7 +173,7 @@ def test_files_are_what_the_source_says():
 
 
 def test_links_to_runbooks_are_of_alerts_that_exist():
-    """Where a base is configured."""
+    """There are links only if a base is configured."""
     base = "https://wiki.example.com/pools"
     texts = "".join(build.generated(base).values())
     found = set(re.findall(rf"{base}/(\w+)\.md", texts))

@@ -1,4 +1,4 @@
-"""What the boards ask: it parses, and it rests on what is emitted and on nothing else."""
+"""Queries of the boards: they parse, and use only emitted and recorded metrics."""
 
 import re
 
@@ -42,18 +42,18 @@ def metrics_of(asked: Asked) -> set[str]:
 
 
 def test_every_query_is_promql():
-    """With its variables filled in, each query parses."""
+    """Each query parses with its variables filled in."""
     for asked in QUESTIONS:
         promql_parser.parse(asked.filled)
 
 
 def test_every_metric_in_a_query_is_emitted_or_recorded():
-    """No query rests on a metric that neither the contract nor a recording rule has."""
+    """Each metric is in the contract or written by a recording rule."""
     for asked in QUESTIONS:
         assert metrics_of(asked) <= STORED | MADE, asked
 
 
-def test_every_metric_is_on_a_board_or_said_not_to_be():
+def test_every_metric_is_on_a_board_or_listed_as_not_shown():
     """A metric that is emitted is shown, or listed with the reason; and never both."""
     asked = set[str]().union(*(metrics_of(one) for one in QUESTIONS))
     shown = {
@@ -106,7 +106,7 @@ def test_every_query_is_narrowed_by_the_boards_variables():
 
 
 def test_rates_span_at_least_four_export_intervals():
-    """A rate looks back over Grafana's window, which Min step widens, or over minutes by name."""
+    """The window is Grafana's, which Min step widens, or a fixed number of minutes."""
     for asked in QUESTIONS:
         windows = set(re.findall(r"\[([^\]]+)\]", asked.expression))
         assert windows <= {"$__rate_interval", "5m", "15m", "10m", "1h"}, asked
@@ -124,7 +124,7 @@ def test_min_step_is_the_export_interval(file):
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_variables_that_are_used_are_defined(file):
-    """In queries, links, legends and in the queries of variables, which go by those before them."""
+    """Uses are in queries, links, legends and queries of later variables."""
     board = document(file)
     defined: set[str] = set()
     for variable in board["templating"]["list"]:

@@ -1,4 +1,4 @@
-"""What `build.py` does with files that differ, and with a source that is wrong."""
+"""`build.py` with files that differ, and with a wrong source."""
 
 import shutil
 from pathlib import Path
@@ -75,7 +75,7 @@ def test_what_provisions_the_boards_is_no_stray(root):
 
 
 def test_a_build_writes_what_differs_and_removes_strays(root, capsys):
-    """After it a check has nothing to say; before it a board without a source was a difference."""
+    """A check fails before the build and passes afterwards."""
     (root / "grafana" / "old.json").write_text("{}")
     (root / "grafana" / "gluellm-pool.json").unlink()
     assert build.main(["--check"]) == 1
@@ -86,7 +86,7 @@ def test_a_build_writes_what_differs_and_removes_strays(root, capsys):
 
 
 def test_an_unknown_metric_fails_with_the_nearest_known_name(root, monkeypatch, capsys):
-    """As when a signal has a slip of the pen: nothing is written, and the message says what is."""
+    """Nothing is written."""
 
     def misspelt() -> tuple[Board, ...]:
         wrong = "gluellm.pool.acquire.duratoin"
@@ -132,8 +132,8 @@ def test_runbooks_at_no_address_are_refused(root, capsys):
     assert file.read_text() == before
 
 
-def test_runbooks_at_an_address_are_taken(root):
-    """With a port and a path whose spaces are written out, and without the slash at its end."""
+def test_valid_runbook_addresses_are_accepted(root):
+    """They have a port, and a path with escaped spaces and no trailing slash."""
     assert build.main(["--runbooks", "http://wiki.example.com:8080/on%20call/"]) == 0
     text = (root / "prometheus" / "alerts.yaml").read_text()
     assert "runbook_url: http://wiki.example.com:8080/on%20call/GlueLLMBlind.md" in text

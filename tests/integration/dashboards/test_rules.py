@@ -16,7 +16,7 @@ from gluellm_dashboards.rules.alerts import ALERTS, INTERVAL
 from gluellm_dashboards.rules.case import series
 from gluellm_dashboards.rules.cases import CASES
 from gluellm_dashboards.rules.expressions import REQUESTS
-from opentelemetry.instrumentation.gluellm.cli.verify.promql import duration
+from gluellm_pools.verify.promql import duration
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import (
     label_name,
@@ -85,19 +85,18 @@ def test_two_alerts_page_and_one_is_for_information():
 
 
 @every_alert
-def test_no_alert_fires_at_the_first_glance(alert):
-    """Each has to be true for a while."""
+def test_every_alert_has_a_for_duration(alert):
     assert duration(alert.hold) >= config.EXPORT_INTERVAL
 
 
 @pytest.mark.parametrize("name", sorted(PAGES))
 def test_a_page_comes_within_150_seconds(name):
-    """From the moment the state is there: until it is exported, until it is evaluated, and held."""
+    """The time covers export, evaluation and the alert's duration."""
     for alert in (one for one in ALERTS if one.name == name):
         assert config.EXPORT_INTERVAL + duration(INTERVAL) + duration(alert.hold) <= 150
 
 
-def test_a_wait_for_a_stream_is_not_blamed_on_connections():
+def test_no_alert_blames_connections_for_a_wait_for_a_stream():
     """One connection of a hundred may be open then."""
     (alert,) = (one for one in ALERTS if '"stream_queued"' in one.expr)
     assert alert.severity == CRITICAL
@@ -119,7 +118,7 @@ def test_a_state_is_believed_for_two_exports_and_not_for_five_minutes():
 
 @every_alert
 def test_alerts_read_metrics_of_the_contract(alert):
-    """And nothing else, but what tells that an instance is there at all."""
+    """They also read the metric that shows that an instance exists."""
     allowed = OURS | {REQUESTS.name} | (OTHERS if alert.kind == "silent_instance" else set())
     assert names_in(alert.expr) <= allowed
 
@@ -154,21 +153,21 @@ def test_unknown_recorded_series_raises_with_the_nearest_name():
 
 @every_alert
 def test_texts_use_labels_that_the_alert_has(alert):
-    """A label that is not there is an empty place in a text at night."""
+    """A missing label would be an empty string in the text."""
     used = set(re.findall(r"\$labels\.(\w+)", f"{alert.summary} {alert.description}"))
     assert used <= set(alert.labels)
 
 
 @every_alert
-def test_the_result_of_an_alert_has_the_labels_that_it_says(alert):
-    """They are what the link to its board, and the inhibition, rest on."""
+def test_result_of_an_alert_has_its_declared_labels(alert):
+    """The link to its board and the inhibition depend on them."""
     assert names_in(alert.expr)
     for label in alert.labels:
         assert re.search(rf"by \([^)]*\b{label}\b", alert.expr), label
 
 
 @every_name
-def test_the_runbook_says_the_thresholds_that_hold(name):
+def test_runbooks_have_the_thresholds_of_the_rules(name):
     """A number that was changed in the configuration and not here misleads."""
     text = (RUNBOOKS / f"{name}.md").read_text()
 
@@ -179,15 +178,15 @@ def test_the_runbook_says_the_thresholds_that_hold(name):
 
 
 def test_the_index_leads_to_every_runbook():
-    """From a symptom."""
+    """The index starts from symptoms."""
     linked = set(re.findall(r"\]\((\w+)\.md\)", (RUNBOOKS / "README.md").read_text()))
     assert linked == set(NAMES)
     assert {file.stem for file in RUNBOOKS.glob("*.md")} == {*NAMES, "README"}
 
 
 @pytest.mark.parametrize("file", sorted(RUNBOOKS.glob("*.md")), ids=lambda file: file.stem)
-def test_links_of_runbooks_lead_somewhere(file):
-    """To a file, and to a heading of it."""
+def test_links_of_runbooks_exist(file):
+    """Both the file and its heading."""
     for target in re.findall(r"\]\(([^)#\s]*(?:#[\w-]+)?)\)", file.read_text()):
         path, _, heading = target.partition("#")
         there = (file.parent / path).resolve() if path else file
@@ -201,7 +200,7 @@ def _anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
 
 
-def test_runbooks_can_lie_elsewhere():
+def test_runbooks_option_sets_the_address_of_runbooks():
     """``--runbooks URL`` is in alerts and on boards."""
     files = build.generated("https://wiki.example.com/pools/")
 
@@ -227,7 +226,7 @@ def test_a_case_with_an_attribute_that_a_metric_lacks_is_refused():
 
 
 def test_inhibition_names_labels_that_alerts_have():
-    """In the example for Alertmanager."""
+    """This is the example for Alertmanager."""
     text = (build.ROOT / "dev/alertmanager/alertmanager.yaml").read_text()
     page = next(alert for alert in ALERTS if alert.severity == CRITICAL)
 
@@ -261,7 +260,6 @@ def _matches(alert: Alert, matcher: str) -> bool:
 
 @pytest.mark.parametrize("file", sorted(RUNBOOKS.glob("*.md")), ids=lambda file: file.stem)
 def test_panels_that_a_runbook_names_are_on_the_board(file):
-    """At night nobody looks for a panel that was renamed."""
     named = re.findall(r"\*\*(\w+): ([^*]+)\*\*", file.read_text())
 
     for board, panel in named:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.demo import faults
-from opentelemetry.instrumentation.gluellm.cli.main import main
+from gluellm_pools.demo import faults
+from gluellm_pools.main import main
 from support import programs
 from support.watching import COMMAND, environment
 
@@ -67,7 +67,7 @@ def closing_rows(output: str) -> dict[str, dict[str, list[int]]]:
     return rows
 
 
-def test_the_shortest_story_comes_true_and_says_what_it_leaves_out():
+def test_shortest_demo_shows_its_acts_and_lists_the_others():
     """Five acts are seen in the metrics, and the table has what each side counted."""
     told = said(demo("--seconds", "6"))
     missing = "leak, http2-stuck, blocked-loop, recovery."
@@ -85,13 +85,12 @@ def test_the_shortest_story_comes_true_and_says_what_it_leaves_out():
         assert sent > 20
 
 
-def test_one_scenario_alone():
-    """A single act of each."""
+def test_one_scenario_can_be_played_alone():
     played("http2-stuck", "blocked-loop", seconds=2.5)
 
 
-def test_a_leak_is_told_with_the_lines_that_abandoned_the_streams():
-    """The warning comes in the act; so does a pool timeout that names who holds the connections."""
+def test_leak_is_logged_with_the_lines_that_abandoned_the_streams():
+    """The act also logs a pool timeout that names the holders of the connections."""
     told = played("leak", seconds=5.5)
     code = Path(faults.__file__).read_text().splitlines()
     warned = re.findall(r"logged: WARNING Connection leak .* at (\S+):(\d+) in (\S+)\)", told)
@@ -111,8 +110,8 @@ def test_a_leak_is_told_with_the_lines_that_abandoned_the_streams():
     assert "finding: ERROR: leak in openai/httpx2." in told
 
 
-def test_an_endpoint_where_nobody_listens_changes_nothing():
-    """Exporting fails, is said once, and the demo ends as usual; with the act that it needs."""
+def test_unreachable_endpoint_does_not_affect_the_demo():
+    """The failed export is logged once, and the demo ends as usual."""
     there = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
     told = played("recovery", seconds=2.5, OTEL_EXPORTER_OTLP_TIMEOUT="1", **there)
     assert "Exporting to http://127.0.0.1:9" in told
@@ -142,7 +141,7 @@ def test_ctrl_c_ends_with_the_table():
     assert err == ""
 
 
-def test_a_port_in_use_is_said_plainly():
+def test_port_in_use_exits_with_2_and_one_line():
     """Exit 2, the port's number, no traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -168,7 +167,7 @@ def test_bad_input_is_refused(arguments, capsys):
     assert out == ""
 
 
-def test_a_missing_library_is_said_plainly(tmp_path):
+def test_missing_library_exits_with_2_and_names_the_extra(tmp_path):
     """Python finds no rich: the message names the extra; exit 2."""
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"

@@ -22,8 +22,8 @@ def test_origins_beyond_the_limit_are_one():
     assert footprint.measure(1, 30)["series"] == footprint.series(1, 21)
 
 
-def test_the_page_has_the_formula():
-    """With the numbers that are measured here."""
+def test_deployment_page_has_the_formula():
+    """Its numbers are those that are measured here."""
     formula = (
         f"series = {footprint.OF_THE_PROCESS} + {footprint.OF_A_LIBRARY} * libraries + "
         f"{footprint.OF_A_PROVIDER} * providers + {footprint.OF_AN_ORIGIN} * origins"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProviderThread
+from gluellm_pools.fake_provider import FakeProviderThread
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 _EVERY_CELL_TWICE = r"""
@@ -55,7 +55,7 @@ def test_each_cell_may_run_again():
 
 
 def test_a_module_that_is_reloaded_sets_up_once():
-    """As by autoreload: no second provider, and no warning of one."""
+    """Autoreload makes no second provider and no warning."""
     finished = run(_RELOADED, OTEL_EXPORTER_OTLP_TIMEOUT="0.1")
     said = finished.stderr.splitlines()
     assert said  # nobody listens, so the last export fails

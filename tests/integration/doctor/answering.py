@@ -12,11 +12,11 @@ from pathlib import Path
 
 NOBODY = 65534
 TIMEOUT = 60
-MAIN = "opentelemetry.instrumentation.gluellm.cli.main"
+MAIN = "gluellm_pools.main"
 PRELUDE = """
 import os, signal, sys, threading, time
-from opentelemetry.instrumentation.gluellm.diagnosis.on_signal import SignalReporter
-from opentelemetry.instrumentation.gluellm.diagnosis.rendezvous import Presence
+from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.on_signal import SignalReporter
+from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import Presence
 
 class Report:
     def to_dict(self):
@@ -48,7 +48,7 @@ FROM_HERE = f"import sys; sys.path[:0] = {sys.path!r}\n"
 _DOCTOR = f"""
 from {MAIN} import main
 # Another user may not be allowed to read the source.
-from opentelemetry.instrumentation.gluellm.cli.doctor import attach
+from gluellm_pools.doctor import attach
 {{before}}
 sys.exit(main(["doctor", *sys.argv[1:]]))
 """

@@ -12,12 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
-    Behaviour,
-    FakeProvider,
-    FakeProviderThread,
-)
-from opentelemetry.instrumentation.gluellm.cli.main import main
+from gluellm_pools.fake_provider import Behaviour, FakeProvider, FakeProviderThread
+from gluellm_pools.main import main
 
 from . import answering
 from .answering import Begin, next_line

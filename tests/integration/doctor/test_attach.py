@@ -1,4 +1,4 @@
-"""`doctor --pid`: a hung any-llm program is asked, and whoever can't be asked is left alone."""
+"""`doctor --pid`: answers of a hung program, and processes that get no signal."""
 
 import json
 import os
@@ -27,8 +27,8 @@ pytestmark = has_signals
 
 
 @needs_any_llm
-def test_a_hung_program_is_asked_and_the_cause_named(doctor, begin, provider, tmp_path):
-    """Every connection is held by a stream that nobody reads, and a call waits for one."""
+def test_cause_in_a_hung_program_is_named(doctor, begin, provider, tmp_path):
+    """Unread streams hold every connection, and a call waits for one."""
     script = tmp_path / "service.py"
     script.write_text(
         "from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor\n"
@@ -54,8 +54,7 @@ def test_a_hung_program_is_asked_and_the_cause_named(doctor, begin, provider, tm
     assert logged.count("Report on SIGUSR2:") == 2
 
 
-def test_a_blocked_event_loop_is_told_with_what_blocks_it(doctor, begin, provider):
-    """The line of the program where its loop stands still."""
+def test_blocked_event_loop_is_reported_with_the_blocking_line(doctor, begin, provider):
     script = SCRIPTS / "blocking.py"
     process = begin(PYTHON, script, provider.openai_url, until="blocked", **ON)
     # Its lateness grows while it is blocked, and so does what the doctor makes of it.
@@ -68,7 +67,7 @@ def test_a_blocked_event_loop_is_told_with_what_blocks_it(doctor, begin, provide
     )
 
 
-def test_nothing_to_worry_about_is_status_0(doctor, begin):
+def test_no_finding_is_status_0(doctor, begin):
     """A process without a call; after uninstrument() it has no entry any more."""
     code = """
     from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
@@ -91,8 +90,8 @@ def test_nothing_to_worry_about_is_status_0(doctor, begin):
     assert "Traceback" not in errors
 
 
-def test_a_main_thread_that_never_comes_back_is_a_finding(doctor, begin):
-    """Native code that keeps the interpreter: nobody in the process can answer."""
+def test_main_thread_that_never_returns_is_a_finding(doctor, begin):
+    """Native code keeps the interpreter, so nothing in the process can answer."""
     keeps = "import collections, itertools; collections.deque(itertools.repeat(0), maxlen=0)"
     process = begin(f"reporter.install(); ready(); {keeps}")
     done = doctor("--pid", process.pid, "--timeout", "0.3")
@@ -103,8 +102,8 @@ def test_a_main_thread_that_never_comes_back_is_a_finding(doctor, begin):
     assert json.loads(as_json.stdout)["findings"][0]["kind"] == "no_answer"
 
 
-def test_a_process_that_is_not_instrumented_lives_on(doctor, begin):
-    """The signal would kill it, so none is sent; what to do is said."""
+def test_process_that_is_not_instrumented_gets_no_signal(doctor, begin):
+    """The signal would kill it. The output says what to do."""
     process = begin("ready(); wait()")
     done = doctor("--pid", process.pid)
     assert done.returncode == 2
@@ -115,8 +114,8 @@ def test_a_process_that_is_not_instrumented_lives_on(doctor, begin):
 
 
 @only_linux
-def test_a_process_that_gave_the_signal_up_lives_on(doctor, begin):
-    """Its entry is there, and its handler no longer."""
+def test_process_without_its_signal_handler_gets_no_signal(doctor, begin):
+    """Its entry exists and its handler does not."""
     process = begin(
         "reporter.install(); signal.signal(signal.SIGUSR2, signal.SIG_DFL); ready(); wait()"
     )
@@ -126,8 +125,8 @@ def test_a_process_that_gave_the_signal_up_lives_on(doctor, begin):
     lives_on(process)
 
 
-def test_an_entry_of_a_dead_process_means_nothing(doctor, begin):
-    """It has ended, whether or not its parent knows."""
+def test_entry_of_a_dead_process_is_ignored(doctor, begin):
+    """Both before and after its parent has waited for it."""
     process = begin(USUAL)
     process.send_signal(signal.SIGKILL)
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
@@ -142,8 +141,8 @@ def test_an_entry_of_a_dead_process_means_nothing(doctor, begin):
 
 
 @only_linux
-def test_a_stopped_process_is_told(doctor, begin):
-    """It could not answer before it goes on."""
+def test_stopped_process_is_reported(doctor, begin):
+    """It can only answer after SIGCONT."""
     process = begin(USUAL)
     process.send_signal(signal.SIGSTOP)
     status = Path(f"/proc/{process.pid}/status")

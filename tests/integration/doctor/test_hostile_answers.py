@@ -1,4 +1,4 @@
-"""A process that answers as none should, or ends, or gives its signal up at a bad moment."""
+"""Processes that answer wrongly, end, or drop their handler at a bad moment."""
 
 import json
 import os
@@ -69,8 +69,8 @@ def end():
         ("presence.withdraw()", 2, "ended, or was uninstrumented, before it answered"),
     ],
 )
-def test_an_answer_that_is_none_is_told_at_once(doctor, private, begin, respond, status, said):
-    """In one line without a traceback or an escape sequence, and nothing stays on disk."""
+def test_invalid_answer_is_reported_at_once(doctor, private, begin, respond, status, said):
+    """The line has no traceback and no escape sequence; nothing stays on disk."""
     process = begin(f"{ANSWERING}\ndef respond(token):\n    {respond}\nready(); end()")
     returned, printed, told = doctor("--pid", process.pid)
     assert returned == status, told
@@ -80,8 +80,8 @@ def test_an_answer_that_is_none_is_told_at_once(doctor, private, begin, respond,
     lives_on(process)
 
 
-def test_an_entry_that_names_another_signal_gets_none(doctor, private, begin):
-    """SIGINT is one that Python catches, and that would end the program."""
+def test_entry_that_names_another_signal_gets_no_signal(doctor, private, begin):
+    """Python handles SIGINT, which would end the program."""
     process = begin(USUAL)
     entry = private / f"{process.pid}.json"
     content = json.loads(entry.read_text())
@@ -93,8 +93,8 @@ def test_an_entry_that_names_another_signal_gets_none(doctor, private, begin):
     assert lives_on(process) == []
 
 
-def test_an_answer_that_comes_too_late_is_taken_away(doctor, private, begin):
-    """By the process, since the doctor has left: a report names places in the code."""
+def test_late_answer_is_removed(doctor, private, begin):
+    """The process removes it, since the doctor has exited and a report has call sites."""
     code = """
     def to_dict(self):
         print("asked", flush=True)
@@ -115,8 +115,8 @@ def test_an_answer_that_comes_too_late_is_taken_away(doctor, private, begin):
     assert files_in(private) == [f"{process.pid}.json"]
 
 
-def test_a_process_that_ends_instead_of_an_answer(doctor, private, begin):
-    """It is told, and what it left is swept by the next one."""
+def test_process_that_ends_before_its_answer_is_reported(doctor, private, begin):
+    """The next run of the doctor removes its files."""
     process = begin(f"{ANSWERING}\ndef respond(token): os._exit(3)\nready(); end()")
     status, _, said = doctor("--pid", process.pid)
     assert status == 2
@@ -126,8 +126,8 @@ def test_a_process_that_ends_instead_of_an_answer(doctor, private, begin):
     assert files_in(private) == [f"{other.pid}.json"]
 
 
-def test_a_doctor_that_is_ended_leaves_nothing(place, private, begin):
-    """As by `timeout 5 gluellm-pools doctor --pid 4242`."""
+def test_killed_doctor_leaves_no_files(place, private, begin):
+    """For example `timeout 5 gluellm-pools doctor --pid 4242`."""
     process = begin(f"{ANSWERING}\ndef respond(token): pass\nready(); end()")
     asking = subprocess.Popen(
         [PYTHON, "-c", _doctor_code(""), str(process.pid)],
@@ -169,7 +169,7 @@ sys.modules["last"].last = Last()
     [("reporter.uninstall(); ready(); wait()", 0), ("sys.exit(7)", 7)],
     ids=["uninstall", "exit"],
 )
-def test_a_process_that_gives_its_signal_up_meanwhile_is_not_killed(place, begin, end, status):
+def test_process_that_drops_its_handler_is_not_killed(place, begin, end, status):
     """It sees the request, and keeps a handler, or ignores the signal, to its end."""
     slow = SLOW_TO_END if status else ""
     process = begin(f"{slow}reporter.install(); ready(); wait(); {end}")
@@ -202,13 +202,13 @@ def test_a_process_that_gives_its_signal_up_meanwhile_is_not_killed(place, begin
 
 def _doctor_code(before: str) -> str:
     return (
-        f"{FROM_HERE}from opentelemetry.instrumentation.gluellm.cli.doctor import attach\n"
+        f"{FROM_HERE}from gluellm_pools.doctor import attach\n"
         f"{before}\nsys.exit(attach.attach(int(sys.argv[1]), 10.0, as_json=False))\n"
     )
 
 
-def test_a_signal_that_had_no_effect_is_sent_again(doctor, begin):
-    """As one that comes just before a system call, and is looked at after it."""
+def test_signal_without_effect_is_sent_again(doctor, begin):
+    """A signal just before a system call is handled after it."""
     code = """
     def asked(*_):
         signal.signal(signal.SIGUSR2, second)
@@ -228,7 +228,7 @@ def test_a_signal_that_had_no_effect_is_sent_again(doctor, begin):
 
 
 def test_two_doctors_at_once_are_both_answered(place, private, begin):
-    """Each under its own token."""
+    """Each has its own token."""
     process = begin(USUAL)
     with ThreadPoolExecutor(2) as threads:
         asking = [threads.submit(doctor_of, None, place, "--pid", process.pid) for _ in range(2)]
@@ -252,8 +252,8 @@ def test_a_storm_of_signals_is_answered_by_few_reports(doctor, begin):
 
 
 @only_linux
-def test_nothing_but_a_process_is_asked(doctor, begin):
-    """A thread of one is told with whose it is; and a doctor does not ask itself."""
+def test_thread_and_doctor_itself_are_refused(doctor, begin):
+    """A thread is reported with its process."""
     process = begin(USUAL)
     (thread,) = (
         int(one.name)

@@ -1,4 +1,4 @@
-"""An environment that is against it: places for temporary files, streams, limits, variables."""
+"""Hostile environments: temporary files, streams, limits, variables."""
 
 import os
 import subprocess
@@ -49,7 +49,6 @@ def deep(place: Path) -> Path:
 
 @pytest.mark.parametrize("make", [odd, linked, deep])
 def test_temporary_directory_may_have_any_name(doctor, tmp_path, begin, make):
-    """Whatever it is called."""
     place = {"TMPDIR": os.fspath(make(tmp_path))}
     process = begin(USUAL, **place)
     done = doctor("--pid", process.pid, **place)
@@ -64,7 +63,7 @@ def test_temporary_directory_may_have_any_name(doctor, tmp_path, begin, make):
 
 @pytest.mark.parametrize("value", ["x" * 4000, "relative", "/nowhere", "/dev/null", ""])
 def test_unusable_temporary_directory_is_skipped(doctor, private, begin, value):
-    """As Python does: for the next one that may be. Both come to the same, nothing is harmed."""
+    """The next usable one is taken, as Python's tempfile does."""
     places = {"TMPDIR": value, "TEMP": os.fspath(private.parent)}
     process = begin(USUAL, **places)
     assert files_in(private) == [f"{process.pid}.json"]
@@ -104,8 +103,8 @@ def test_disk_that_fills_up_later_is_reported(doctor, place, private, begin):
 
 
 @only_linux
-def test_a_process_without_standard_streams(doctor, place, tmp_path):
-    """What native code writes to their numbers reaches neither our pipe nor our files."""
+def test_process_without_standard_streams_answers(doctor, place, tmp_path):
+    """Output of native code to descriptors 0 to 2 reaches neither the pipe nor the files."""
     code = """
 os.close(0); os.close(1); os.close(2)
 sys.stdin = sys.stdout = sys.stderr = None
@@ -141,7 +140,7 @@ while True: signal.pause()
     [("1>&-", 0), ("2>&-", 2), ("0<&- 1>&- 2>&-", 0), ("0<&- 1>&- 2>&-", 2)],
 )
 def test_doctor_without_standard_streams_returns_its_status(place, begin, closed, status):
-    """Both that of an answer, and that of a refusal."""
+    """Both the status of an answer and that of a refusal."""
     process = begin(USUAL)
     pid = os.getpid() if status else process.pid
     done = subprocess.run(
@@ -178,8 +177,8 @@ def test_output_that_can_not_be_written_is_no_finding(place, begin):
 # The program's own handlers, and its children
 
 
-def test_a_handler_that_came_later_and_keeps_it(doctor, begin):
-    """The silence is not taken for a hanging program alone."""
+def test_replaced_handler_is_named_as_a_cause_of_silence(doctor, begin):
+    """The doctor does not report a hung program alone."""
     process = begin(
         """
         reporter.install()
@@ -194,7 +193,7 @@ def test_a_handler_that_came_later_and_keeps_it(doctor, begin):
     assert lives_on(process) == ["theirs"]
 
 
-def test_a_child_that_gave_the_signal_up_is_not_asked(doctor, begin):
+def test_forked_child_without_a_handler_gets_no_signal(doctor, begin):
     """Forked, without an entry of its own as after a fork in native code; its parent is."""
     process = begin(
         """

@@ -33,7 +33,7 @@ def test_a_leak_is_named_with_file_and_line(doctor, provider, tmp_path):
     assert not {"\x1b", "\u202e"} & set(done.stderr)
     finding = re.sub(r"\s+", " ", done.stderr[done.stderr.index(": leak in openai/") :])
     assert place in finding
-    assert "cure: Read each stream to its end, or close it" in finding
+    assert "advice: Read each stream to its end, or close it" in finding
     assert re.search(r"when: [\d.]+ s( to [\d.]+ s)? after the start", finding)
     assert "ended with status 0" in done.stderr
 
@@ -61,7 +61,7 @@ def test_a_killed_program_has_left_its_findings(doctor, provider):
     ids=["healthy", "its own instrument()", "its own instrument_client()", "one that is refused"],
 )
 def test_calls_are_counted_whatever_the_program_turns_on(doctor, provider, ways, said):
-    """And of a healthy one nothing above INFO is said."""
+    """A healthy program logs nothing above INFO."""
     settings = {} if ways == ("any_llm",) else EVERY_CLIENT
     done = doctor("--", PYTHON, CALLING, provider.openai_url, *ways, **settings)
     assert done.returncode == 0
@@ -83,7 +83,7 @@ def test_calls_are_counted_whatever_the_program_turns_on(doctor, provider, ways,
     ],
 )
 def test_the_exit_status_is_the_programs(doctor, place, code, status, said):
-    """Its own, or 128 and the signal's number; without a call that is said. No file stays."""
+    """The status is the program's own, or 128 plus the signal's number. No file stays."""
     done = doctor("--", PYTHON, "-c", code)
     assert (done.returncode, done.stdout) == (status, "")
     assert said in done.stderr
@@ -94,14 +94,14 @@ def test_the_exit_status_is_the_programs(doctor, place, code, status, said):
 
 @pytest.mark.parametrize("arguments", [("sk-secret",), ("-k", "sk-secret")])
 def test_arguments_of_a_program_are_not_repeated(doctor, arguments):
-    """The first one may be a script, and is told only where there is such a file."""
+    """The first argument is printed only if such a file exists, since it may be a script."""
     done = doctor("--", "true", *arguments)
     assert "true ended with status 0" in done.stderr
     assert "sk-secret" not in done.stdout + done.stderr
 
 
 def test_streams_and_arguments_are_the_programs(begin):
-    """Standard input and output, options that look like ours, and a second ``--``."""
+    """Standard input and output, options like the doctor's own, and a second ``--``."""
     code = "import sys; print(sys.stdin.readline().strip(), sys.argv[1:])"
     arguments = ("--", PYTHON, "-c", code, "--pid", "7", "--", "--json")
     process = begin(*DOCTOR, *arguments, until="")
@@ -110,7 +110,7 @@ def test_streams_and_arguments_are_the_programs(begin):
     assert process.returncode == 0
 
 
-def test_a_process_that_outlives_the_doctor_is_left_in_peace(doctor, tmp_path):
+def test_process_that_outlives_the_doctor_is_not_affected(doctor, tmp_path):
     """It has the environment of then, and what it starts runs as ever."""
     later = tmp_path / "environment"
     code = f"import json, os; open({str(later)!r}, 'w').write(json.dumps(dict(os.environ)))"
@@ -132,8 +132,8 @@ LAUNCHER = Path(PYTHON).with_name("opentelemetry-instrument")
     not LAUNCHER.exists() or importlib.util.find_spec("opentelemetry.distro") is None,
     reason="needs opentelemetry-distro",
 )
-def test_a_program_under_opentelemetry_instrument_is_seen(doctor, provider):
-    """Its sitecustomize stands in front of ours, and both run; what it turned on stays."""
+def test_program_under_opentelemetry_instrument_is_observed(doctor, provider):
+    """Both sitecustomize modules run, and instrumentations that it enabled stay on."""
     command = (LAUNCHER, PYTHON, CALLING, provider.openai_url)
     exporters = {f"OTEL_{name}_EXPORTER": "none" for name in ("TRACES", "LOGS")}
     exporters["OTEL_METRICS_EXPORTER"] = "console"
@@ -154,7 +154,7 @@ def test_child_processes_with_calls_are_reported(doctor, provider, way):
 
 
 def test_a_hidden_sitecustomize_runs(doctor, tmp_path):
-    """Once, as the module of that name, with what it needs from its own directory."""
+    """It runs once under its own name, with the other files of its directory."""
     (tmp_path / "sitecustomize.py").write_text("import beside\nprint(__name__, beside.there)\n")
     (tmp_path / "beside.py").write_text("there = True\n")
     code = "import sys; print(sys.modules['sitecustomize'].__file__)"

@@ -17,8 +17,8 @@ EVERY_CLIENT = {"OTEL_PYTHON_GLUELLM_SCOPE": "all"}
 @pytest.mark.parametrize(
     ("sent", "before"), [(signal.SIGTERM, ()), (signal.SIGINT, ("setsid",))], ids=["TERM", "INT"]
 )
-def test_a_signal_that_only_the_doctor_gets_is_passed_on(begin, provider, sent, before):
-    """From a supervisor, without a terminal; and what was found is told."""
+def test_signal_to_the_doctor_is_passed_on_and_findings_are_printed(begin, provider, sent, before):
+    """The signal comes from a supervisor, without a terminal."""
     command = (*before, *DOCTOR, "--", PYTHON, CALLING, provider.openai_url, "wait")
     process = begin(*command, until="called", **EVERY_CLIENT)
     process.send_signal(sent)
@@ -76,7 +76,7 @@ class Terminal:
         os.close(self.master)
 
 
-def test_ctrl_c_ends_the_program_and_then_tells(provider):
+def test_ctrl_c_ends_the_program_and_then_prints_the_findings(provider):
     """One KeyboardInterrupt in the program; the doctor outlives it and has the status of it."""
     terminal = Terminal("--", PYTHON, CALLING, provider.openai_url, "wait")
     try:
@@ -92,7 +92,7 @@ def test_ctrl_c_ends_the_program_and_then_tells(provider):
     assert "Interrupted." not in shown
 
 
-def test_ctrl_c_tells_of_a_program_that_does_not_end(provider):
+def test_ctrl_c_prints_findings_of_a_program_that_does_not_end(provider):
     """What was found so far, each time; in the end the status of the program."""
     terminal = Terminal("--", PYTHON, CALLING, provider.openai_url, "stay")
     try:

@@ -38,8 +38,8 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     ],
     ids=["root asks nobody's", "nobody asks root's"],
 )
-def test_a_process_of_another_user_is_not_asked(place, begin, whose, asker, said):
-    """Though it answers: it gets no signal, and the asker leaves nothing."""
+def test_process_of_another_user_gets_no_signal(place, begin, whose, asker, said):
+    """The doctor leaves nothing behind."""
     process = begin(whose)
     owner = NOBODY if asker is None else 0
     done = doctor_of(asker, place, "--pid", process.pid)
@@ -103,8 +103,8 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_another_user_planted_is_not_used(doctor, place, begin, kind):
-    """Neither followed, nor opened, nor written into; the log still has the reports."""
+def test_files_of_another_user_are_not_used(doctor, place, begin, kind):
+    """They are not followed, opened or written; the reports are still logged."""
     path = place / "gluellm-pools-0"
     plant(kind, path, place)
     process = begin(USUAL, until="")
@@ -120,8 +120,8 @@ def test_what_another_user_planted_is_not_used(doctor, place, begin, kind):
     assert lives_on(process) == ["ready"]
 
 
-def test_a_directory_put_in_place_of_ours_is_not_used(doctor, place, begin):
-    """Where everybody may take away what is another's, as in a shared directory made in haste."""
+def test_replaced_report_directory_is_not_used(doctor, place, begin):
+    """In a shared directory without the sticky bit other users can replace it."""
     place.chmod(0o777)
     process = begin(USUAL)
     ours, moved = place / "gluellm-pools-0", place / "moved"
@@ -136,8 +136,8 @@ def test_a_directory_put_in_place_of_ours_is_not_used(doctor, place, begin):
     assert files_in(ours) == [f"{process.pid}.json"]
 
 
-def test_pid_1_is_left_alone(doctor, place):
-    """By its user, to whom it does not answer, and by another, whose it is not."""
+def test_pid_1_gets_no_signal(doctor, place):
+    """Asked by its own user, to whom it does not answer, and by another user."""
     done = doctor_of(NOBODY, place, "--pid", 1)
     assert done.returncode == 2
     assert "process 1 belongs to the user with the id 0" in done.stderr

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProviderThread
+from gluellm_pools.fake_provider import FakeProviderThread
 from support.programs import run_code
 
 ROOT = Path(__file__).parents[3]
@@ -20,8 +20,8 @@ def programs(page: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/getting-started.md"])
-def test_example_runs_as_it_stands(page):
-    """What a reader copies works, and the one that prints metrics prints ours."""
+def test_example_runs_unchanged(page):
+    """The example that prints metrics prints this package's."""
     (program,) = programs(page)
     with FakeProviderThread() as provider:
         finished = run_code(program, OPENAI_API_KEY="any", OPENAI_BASE_URL=provider.openai_url)
@@ -32,7 +32,7 @@ def test_example_runs_as_it_stands(page):
         assert "openai/httpx2: 0 active, 0 connecting, 1 idle" in finished.stdout
 
 
-def test_sizing_by_littles_law():
+def test_guides_sizing_example_matches_the_load():
     """The guide's example, three times as fast: its lines are the guide's, its size the load's."""
     program = (ROOT / "docs/examples/sizing.py").read_text()
     for slow, quick in {

@@ -1,4 +1,4 @@
-"""docs/connection-pooling.md's defaults, held against what is installed."""
+"""Defaults in docs/connection-pooling.md, compared with the installed packages."""
 
 import asyncio
 import importlib
@@ -16,8 +16,8 @@ import pytest
         pytest.param("cerebras.cloud.sdk._constants", 100, 20, 5, 60, marks=pytest.mark.all_sdks),
     ],
 )
-def test_defaults_of_the_sdks(module, connections, idle, connect, rest):
-    """Limits, timeouts, and two more attempts."""
+def test_guide_has_the_defaults_of_the_sdks(module, connections, idle, connect, rest):
+    """Limits, timeouts, and two retries."""
     constants = importlib.import_module(module)
     limits, timeout = constants.DEFAULT_CONNECTION_LIMITS, constants.DEFAULT_TIMEOUT
     assert (limits.max_connections, limits.max_keepalive_connections) == (connections, idle)
@@ -32,8 +32,8 @@ def test_defaults_of_the_sdks(module, connections, idle, connect, rest):
 
 
 @pytest.mark.all_sdks
-def test_defaults_of_gluellm():
-    """Its limits, its timeouts with the most that they may be, and its attempts."""
+def test_guide_has_the_defaults_of_gluellm():
+    """Limits, timeouts with their maximum, and attempts."""
     config = pytest.importorskip("gluellm.config", reason="GlueLLM needs Python 3.12")
     fields = config.GlueLLMSettings.model_fields
     expected = {

@@ -1,4 +1,4 @@
-"""Every private name of somebody else's that the package uses, read from its source."""
+"""Every private name of other packages that this package uses, read from its source."""
 
 import ast
 import re
@@ -7,17 +7,11 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[3] / "src/opentelemetry/instrumentation/gluellm"
 _PRIVATE = re.compile(r"_[A-Za-z]\w*")
-_APART = ("cli",)
-"""The command is a process of its own; nothing of it runs in the program that is watched."""
 
 
 def files() -> list[Path]:
     """The modules that run in the program that is watched."""
-    return [
-        path
-        for path in sorted(SOURCE.rglob("*.py"))
-        if path.relative_to(SOURCE).parts[0] not in _APART
-    ]
+    return sorted(SOURCE.rglob("*.py"))
 
 
 def private_names(source: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""An any-llm that lacks, or has changed, what the attribution and the limits rely on."""
+"""any-llm with missing or changed names that attribution and limits use."""
 
 import asyncio
 import functools
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.attribution.any_llm import SEAMS
+from opentelemetry.instrumentation.gluellm.attribution.any_llm import HOOKS
 from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
 from opentelemetry.instrumentation.gluellm.telemetry import logs, semconv
 from studies.fail_open import runtime
@@ -106,27 +106,27 @@ def _observed(base: str, *, limits: bool) -> tuple[list[str], dict[str, int], in
         configure_pools(max_connections=3, pool_timeout=5)
     instrument(telemetry, scope="any_llm")
     found = results(base)
-    seams = {
-        point.attributes[semconv.SEAM_NAME]: point.value
-        for point in telemetry.points(semconv.SEAM, library="any_llm")
+    hooks = {
+        point.attributes[semconv.HOOK_NAME]: point.value
+        for point in telemetry.points(semconv.HOOK_MISSING, library="any_llm")
     }
     errors = len(telemetry.points(semconv.INSTRUMENTATION_ERRORS))
     GlueLLMInstrumentor().uninstrument()
-    return found, seams, errors
+    return found, hooks, errors
 
 
 def _check(base: str, caplog: pytest.LogCaptureFixture, *, limits: bool) -> None:
     expected = results(base)
     with caplog.at_level(logging.WARNING):
-        found, seams, errors = _observed(base, limits=limits)
+        found, hooks, errors = _observed(base, limits=limits)
     reset_pools()
     assert found == expected
     told = [r for r in caplog.records if "gluellm" in r.name]
     texts = [record.getMessage() for record in told]
     assert len(texts) == len(set(texts))
     assert [record for record in told if record.exc_info] == []
-    off = {seam for seam, value in seams.items() if not value}
-    assert off <= set(SEAMS)
+    off = {hook for hook, value in hooks.items() if not value}
+    assert off <= set(HOOKS)
     assert len(texts) <= len(off) + errors + (2 if limits else 0)
     assert results(base) == expected
 
@@ -143,7 +143,7 @@ def _check(base: str, caplog: pytest.LogCaptureFixture, *, limits: bool) -> None
 def test_calls_succeed_with_a_changed_name_of_any_llm(
     name, how, limits, provider, monkeypatch, caplog
 ):
-    """Calls come to what they come to without us, and each loss is told once."""
+    """Results are those without the instrumentation, and each loss is logged once."""
     base = any_llm.AnyLLM
     value = KINDS[how](getattr(base, name, None))
     if name == "__init_subclass__" and callable(value):
@@ -172,10 +172,10 @@ def test_each_missing_hook_of_any_llm_is_logged_once(value, provider, monkeypatc
     """``any_llm.AnyLLM`` is no class, or another one: nothing is raised or logged twice."""
     monkeypatch.setattr(any_llm, "AnyLLM", value)
     with caplog.at_level(logging.WARNING):
-        found, seams, _ = _observed(provider, limits=False)
+        found, hooks, _ = _observed(provider, limits=False)
         _observed(provider, limits=False)
     assert len(found) == 3
-    off = {seam for seam, works in seams.items() if not works}
+    off = {hook for hook, works in hooks.items() if not works}
     assert off
     texts = [r.getMessage() for r in caplog.records if "lacks the seam" in r.getMessage()]
     assert len([text for text in texts if "any_llm" in text]) == len(off)

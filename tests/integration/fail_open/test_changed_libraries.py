@@ -65,7 +65,7 @@ def trials(request: pytest.FixtureRequest) -> Iterator[Trials]:
 
 @pytest.mark.parametrize("case", WHOLE.values(), ids=WHOLE)
 def test_unchanged_library_has_every_hook(case, trials):
-    """And logs no warning."""
+    """No warning is logged."""
     outcome = trials.of(case)
     assert list(complaints(case, outcome)) == []
     assert (outcome.off, outcome.errors, outcome.warnings) == ([], {}, [])
@@ -73,8 +73,8 @@ def test_unchanged_library_has_every_hook(case, trials):
 
 
 @pytest.mark.parametrize("case", WITH_A_HOOK_LESS, ids=str)
-def test_only_hooks_that_need_a_missing_name_are_off(case, trials):
-    """With one warning each, which names the hook and the version; requests are counted."""
+def test_missing_name_disables_only_the_hooks_that_need_it(case, trials):
+    """One warning each names the hook and the version; requests are counted."""
     outcome = trials.of(case)
     assert outcome.applicable
     assert list(complaints(case, outcome)) == []
@@ -94,7 +94,7 @@ def test_only_hooks_that_need_a_missing_name_are_off(case, trials):
 
 
 @pytest.mark.parametrize("case", all_at_once(UNUSED))
-def test_names_that_no_hook_needs_may_go(case, trials):
+def test_missing_names_that_no_hook_needs_disable_nothing(case, trials):
     outcome = trials.of(case)
     assert outcome.applicable
     assert list(complaints(case, outcome)) == []
@@ -103,6 +103,6 @@ def test_names_that_no_hook_needs_may_go(case, trials):
 
 
 @pytest.mark.parametrize("case", [*all_at_once(SMALLER), *some()], ids=str)
-def test_changed_library_touches_no_request(case, trials):
-    """One warning tells each loss, and nothing is left behind."""
+def test_changed_library_does_not_affect_requests(case, trials):
+    """Each loss is logged once, and nothing is left behind."""
     assert list(complaints(case, trials.of(case))) == []

@@ -1,4 +1,4 @@
-"""Clients whose insides are not as we know them: handing one in raises TypeError, or works."""
+"""Clients with unexpected internals: instrumenting them raises TypeError or works."""
 
 import ast
 import contextlib
@@ -10,8 +10,8 @@ import pytest
 
 from integration.fail_open import names
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.adapters import arguments
 from opentelemetry.instrumentation.gluellm.adapters.urllib3 import sessions
+from opentelemetry.instrumentation.gluellm.limits import arguments
 from studies.fail_open.seen import Odd
 
 
@@ -56,8 +56,8 @@ def _off() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_odd_client_is_a_type_error(name):
-    """Whatever one of its attributes is, the caller learns that it can't be instrumented."""
+def test_client_with_an_unexpected_attribute_raises_type_error(name):
+    """The message says that the client cannot be instrumented."""
     for value in VALUES.values():
         with pytest.raises(TypeError):
             GlueLLMInstrumentor.instrument_client(_client({name: value}))
@@ -67,8 +67,8 @@ def test_an_odd_client_is_a_type_error(name):
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-def test_a_client_all_of_whose_insides_are_odd_is_a_type_error(value):
-    """Also where it looks like a client of each library at once."""
+def test_client_with_only_unexpected_attributes_raises_type_error(value):
+    """The client resembles clients of every library at once."""
     with pytest.raises(TypeError):
         GlueLLMInstrumentor.instrument_client(_client(dict.fromkeys(NAMES, value)))
 
@@ -78,12 +78,12 @@ def test_unknown_session_of_boto3_is_not_the_default_one(value, monkeypatch):
     """boto3's default session may be, or have, anything."""
     boto3 = type("Boto3", (), {"DEFAULT_SESSION": type("Session", (), {"_session": value})()})
     monkeypatch.setitem(sys.modules, "boto3", boto3)  # type: ignore[arg-type]
-    assert not sessions.is_everybodys(object())
+    assert not sessions.is_shared(object())
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-def test_odd_options_of_a_provider_are_the_users(value, monkeypatch):
-    """Of a botocore Config, and of huggingface_hub, that are not as we know them."""
+def test_unexpected_options_of_a_provider_are_the_users(value, monkeypatch):
+    """Options of a botocore Config and of huggingface_hub are passed on."""
     config = type("Config", (), {"_user_provided_options": value})()
     with contextlib.suppress(TypeError, RuntimeError):  # counted by who calls it
         assert isinstance(arguments.limits_given({"config": config}), frozenset)
@@ -94,7 +94,7 @@ def test_odd_options_of_a_provider_are_the_users(value, monkeypatch):
 
 @pytest.mark.all_sdks
 def test_botocore_without_a_name_loses_one_hook(monkeypatch, caplog):
-    """Its sessions and clients are built as ever."""
+    """Its sessions and clients are built as before."""
     sessions_of = pytest.importorskip("botocore.session", reason="bedrock's SDK is an extra")
     http = pytest.importorskip("botocore.httpsession", reason="bedrock's SDK is an extra")
     monkeypatch.delattr(http.URLLib3Session, "_get_proxy_manager")

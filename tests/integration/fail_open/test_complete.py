@@ -7,16 +7,17 @@ from studies.fail_open import breaks
 
 OURS: dict[str, set[str]] = {
     "adapters/aiohttp": {"_OTHER"},
-    "adapters/errors.py": {"_OTHER"},
+    "adapters/error_types.py": {"_OTHER"},
     "adapters/grpc": {"_calls", "_lease", "_name", "_call"},
     "adapters/httpcore": {"_handshakes", "_record", "_stream", "_target"},
     "adapters/urllib3": {"_OTHER"},
     "attribution": {"_OTHER", "_call", "_hold", "_scope", "_stream", "_token", "_variable"},
+    "concurrency": {"_T"},
     "config": {"_T"},
     "diagnosis": {"_OTHER", "_identity", "_number"},
     "instrumentor": {"_installation", "_lock"},
     "limits": {"_aiohttp", "_botocore_http_session", "_botocore_session", "_httpcore", "_urllib3"},
-    "pool": {"_OTHER", "_T", "_origins", "_slices", "_width"},
+    "pool": {"_OTHER", "_origins", "_slices", "_width"},
     "telemetry": {"_OTHER", "_bucket", "_count", "_known", "_name", "_sets", "_sum"},
 }
 """What looks like somebody's private name and is the package's own: slots, words of the contract,
@@ -24,7 +25,7 @@ methods that are called through another name than ``self``."""
 
 ELSEWHERE: dict[str, set[str]] = {
     # test_clients.py
-    "adapters/arguments.py": {"_GLOBAL_ASYNC_CLIENT_FACTORY", "_http", "_user_provided_options"},
+    "limits": {"_GLOBAL_ASYNC_CLIENT_FACTORY", "_http", "_user_provided_options"},
     # The class that has it is of C, and is what is taken away.
     "adapters/grpc": {"_status"},
     # test_clients.py
@@ -33,8 +34,8 @@ ELSEWHERE: dict[str, set[str]] = {
     "attribution": {"_aembedding", "_amoderation", "_completion"},
     # Only the module's presence is checked, and only ../rules/test_http_spans.py has it.
     "http_spans": {"_load"},
-    # ../../unit/pool/test_threads.py
-    "pool": {"_interpreters", "_xxsubinterpreters"},
+    # ../../unit/test_concurrency.py
+    "concurrency": {"_interpreters", "_xxsubinterpreters"},
     # test_opentelemetry.py
     "telemetry": {
         *("_RUNTIME_CONTEXT", "_SPAN_KEY", "_SUPPRESS_INSTRUMENTATION_KEY"),

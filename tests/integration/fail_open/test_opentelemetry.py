@@ -1,4 +1,4 @@
-"""An OpenTelemetry that lacks, or has changed, what is not part of its API."""
+"""OpenTelemetry with missing or changed names outside its API."""
 
 import json
 import os
@@ -182,8 +182,8 @@ def beside(url: str) -> dict[str, Found]:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_opentelemetry_may_be_another(change, changed):
-    """Requests are untouched; what is lost is told once; nothing is raised by ``instrument()``."""
+def test_requests_succeed_with_a_changed_opentelemetry(change, changed):
+    """Each loss is logged once; ``instrument()`` raises nothing."""
     kinds = CHANGES[change][1]
     results, found, kept = changed[change]
     assert results == [[200, 200]] * 3
@@ -230,8 +230,8 @@ HTTP_SPANS = {
 
 
 @pytest.mark.parametrize("change", HTTP_SPANS)
-def test_instrumentations_beside_us_may_be_others(change, beside):
-    """Where ``http_spans`` can't turn one on, that is a warning, and the rest is as ever."""
+def test_changed_http_instrumentation_is_a_warning(change, beside):
+    """``http_spans`` logs one warning; everything else works."""
     results, found, kept = beside[change]
     assert results == [[200, 200]] * 3
     assert found["gluellm.pool.requests"] == 2

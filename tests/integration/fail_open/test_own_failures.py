@@ -1,4 +1,4 @@
-"""Every part of our own fails: the request goes on, and one warning for each kind tells so."""
+"""Own failures: requests continue, and each kind is logged once."""
 
 import asyncio
 import logging
@@ -15,26 +15,20 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.adapters.aiohttp import failures as aiohttp_failures
 from opentelemetry.instrumentation.gluellm.adapters.httpcore import requests as core_requests
 from opentelemetry.instrumentation.gluellm.adapters.urllib3 import requests as urllib3_requests
-from opentelemetry.instrumentation.gluellm.diagnosis import notes
-from opentelemetry.instrumentation.gluellm.pool import (
-    churn,
-    loops,
-    oddities,
-    place,
-    registry,
-    watch,
-)
-from opentelemetry.instrumentation.gluellm.pool.guard import _EVENTS
+from opentelemetry.instrumentation.gluellm.diagnosis import pool_timeout_note
+from opentelemetry.instrumentation.gluellm.pool import call_site, registry
+from opentelemetry.instrumentation.gluellm.pool.observer import _EVENTS
 from opentelemetry.instrumentation.gluellm.pool.outbox import Outbox
 from opentelemetry.instrumentation.gluellm.telemetry import (
     drain,
     entry,
+    gauges,
+    histograms,
     logs,
-    metrics,
     semconv,
     spans,
-    state,
 )
+from opentelemetry.instrumentation.gluellm.watch import anomalies, churn, loop_lag, watch
 from support.http1 import HTTP1Server
 from support.libraries import Library
 from support.telemetry import Telemetry
@@ -45,17 +39,17 @@ PARTS: list[tuple[type, str]] = [
     (owner, name)
     for owner, names in (
         (entry.EntryObserver, None),
-        (metrics.DurationObserver, None),
+        (histograms.DurationObserver, None),
         (spans.SpanObserver, None),
-        (notes.NoteObserver, None),
+        (pool_timeout_note.NoteObserver, None),
         (logs.WatchObserver, None),
         (drain.Drain, ("some", "_work_off")),
-        (state.StateSource, ("_add_process",)),
-        (loops.LoopLag, ("watch", "fired", "peak")),
+        (gauges.StateSource, ("_add_process",)),
+        (loop_lag.LoopLag, ("watch", "fired", "peak")),
         (watch.Watch, ("_look_at", "_look_after_suspects")),
-        (oddities.Oddities, ("look", "passed")),
+        (anomalies.Anomalies, ("look", "passed")),
         (churn.Churn, ("look",)),
-        (place.Place, ("__init__",)),
+        (call_site.CallSite, ("__init__",)),
         (registry.PoolRegistry, ("state", "_add", "track", "origin", "attend")),
     )
     for name in (names or [event for event in _EVENTS if event in vars(owner)])
@@ -135,10 +129,10 @@ EVERYTHING = {"metrics": "full", "time_in_queue": True, "span_min_duration": 0}
 
 
 @pytest.mark.parametrize(("owner", "name"), PARTS, ids=lambda part: getattr(part, "__name__", part))
-def test_a_part_that_fails_touches_no_request(
+def test_own_failure_does_not_reach_a_request(
     owner, name, traffic, instrument, monkeypatch, caplog
 ):
-    """Whatever it raises: results are the same, each kind is counted and told once."""
+    """Results stay the same, and each kind is counted and logged once."""
     expected = traffic.results()
     error = ERRORS[PARTS.index((owner, name)) % len(ERRORS)]
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
@@ -149,7 +143,7 @@ def test_a_part_that_fails_touches_no_request(
         telemetry = instrument(**EVERYTHING)
         for _ in range(2):
             assert traffic.results() == expected
-        if (owner, name) == (loops.LoopLag, "watch") or owner is watch.Watch:
+        if (owner, name) == (loop_lag.LoopLag, "watch") or owner is watch.Watch:
             # The watch looks from time to time, and only while a request is there.
             wait_until(lambda: traffic.results() == expected and count())
         telemetry.collect()
@@ -176,10 +170,9 @@ def test_a_part_that_fails_touches_no_request(
         (aiohttp_failures, "before_sending", "aiohttp"),
     ],
 )
-def test_failure_without_a_name_is_no_cancellation(
+def test_failure_without_a_name_is_reported_as_other(
     module, name, library, server, traffic, instrument, monkeypatch
 ):
-    """A failure whose name could not be found is reported as ``_OTHER``."""
     monkeypatch.setattr(module, name, _raising(RuntimeError)[0])
     telemetry = instrument(**EVERYTHING)
     traffic.results()
@@ -202,8 +195,8 @@ def test_failure_without_a_name_is_no_cancellation(
     assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
 
 
-def test_without_an_sdk_requests_go_on_and_nothing_is_logged(traffic, caplog):
-    """With the API alone each provider does nothing."""
+def test_requests_succeed_without_an_sdk_and_nothing_is_logged(traffic, caplog):
+    """With the API alone every provider is a no-op."""
     expected = traffic.results()
     GlueLLMInstrumentor().instrument(scope="all", span_min_duration=0)
     assert traffic.results() == expected
@@ -250,8 +243,8 @@ API = (
 
 
 @pytest.mark.parametrize("name", API)
-def test_an_sdk_that_raises_touches_no_request(name, traffic, caplog):
-    """Neither does it keep the program from starting or from ending."""
+def test_failing_sdk_does_not_reach_a_request(name, traffic, caplog):
+    """The program starts and ends as well."""
     expected = traffic.results()
     telemetry = Telemetry()
     fails, count = _raising(RuntimeError)

@@ -1,4 +1,4 @@
-"""Real any-llm providers that talk to the fake one, and what is under way in their pools."""
+"""Real any-llm providers with a fake server, and the requests in flight in their pools."""
 
 import importlib
 from types import ModuleType
@@ -7,8 +7,8 @@ from typing import Any
 import any_llm
 import openai
 
+from gluellm_pools.fake_provider import FakeProvider
 from opentelemetry.instrumentation.gluellm import snapshot
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider
 
 CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 100}
 STREAM: dict[str, Any] = {**CHAT, "stream": True}

@@ -10,7 +10,7 @@ pytest.importorskip("any_llm")
 pytest.importorskip("openai")
 pytest.importorskip("anthropic")
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProvider, FakeProviderThread
+from gluellm_pools.fake_provider import FakeProvider, FakeProviderThread
 from support.clock import Clock, instrumented
 from support.telemetry import Telemetry
 

@@ -13,11 +13,11 @@ from types import SimpleNamespace
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
 from support.waiting import until
 
-WHOSE = ("provider", "model", "trace", "correlation_id", "place")
+WHOSE = ("provider", "model", "trace", "correlation_id", "call_site")
 _WHOSE = (
     r"(?:provider (?P<provider>[^,]+))?(?:, )?(?:model (?P<model>[^,]+))?(?:, )?"
     r"(?:trace (?P<trace>[0-9a-f]{32}))?(?:, )?"
-    r"(?:correlation id (?P<correlation_id>[^,]+))?(?:, )?(?:at (?P<place>[^\n]*))?"
+    r"(?:correlation id (?P<correlation_id>[^,]+))?(?:, )?(?:at (?P<call_site>[^\n]*))?"
 )
 _LEAK = re.compile(
     r"Connection leak suspected in pool (?P<pool>\S+): nobody has read the response for "
@@ -97,7 +97,7 @@ TOLD_FOR_TASKS = sys.version_info >= (3, 12)
 sync API, there is no frame of the application then."""
 
 
-def place(file: str, mark: str, function: Callable[..., object] | str) -> str:
+def call_site(file: str, mark: str, function: Callable[..., object] | str) -> str:
     """How a line is told that has the comment ``# place: <mark>``."""
     lines = Path(file).read_text(encoding="utf-8").splitlines()
     numbers = [number for number, line in enumerate(lines, 1) if line.endswith(f"# place: {mark}")]

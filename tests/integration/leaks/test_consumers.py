@@ -8,14 +8,14 @@ import anthropic
 import openai
 import pytest
 
+from gluellm_pools.fake_provider import Behaviour, FakeProvider
 from opentelemetry.instrumentation.gluellm import snapshot
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProvider
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.waiting import wait_until
 
 from . import calls
 from .conftest import PROVIDERS
-from .reports import TOLD_FOR_TASKS, WHOSE, place
+from .reports import TOLD_FOR_TASKS, WHOSE, call_site
 
 pytestmark = pytest.mark.anyio
 
@@ -54,7 +54,7 @@ async def test_leak_that_is_read_or_released_after_all_is_logged(
     assert [getattr(over, of) for of in WHOSE] == [getattr(leak, of) for of in WHOSE]
     assert 3 <= float(leak.held) < 8 <= float(over.held) < 13
     name = test_leak_that_is_read_or_released_after_all_is_logged.__name__
-    assert over.place == place(__file__, "paused", name)
+    assert over.call_site == call_site(__file__, "paused", name)
     assert telemetry.value(semconv.LEAK_SUSPECTED) == 0
     assert telemetry.value(semconv.LEAKS) == 1
     task.cancel()
@@ -72,7 +72,7 @@ def sync_client(provider: str, server: FakeProvider) -> Any:
 
 @PROVIDERS
 def test_leak_of_a_sync_client_names_its_call_site(provider, server, instrument, reports):
-    """Under scope="all" it is the line that sent the request."""
+    """With scope="all" it is the line that sent the request."""
     clock = instrument(scope="all")
     client = sync_client(provider, server)
     held = []
@@ -90,7 +90,7 @@ def test_leak_of_a_sync_client_names_its_call_site(provider, server, instrument,
     clock.advance(3)
     (leak,) = wait_until(reports.leaks, "the leak")
     test = test_leak_of_a_sync_client_names_its_call_site.__name__
-    assert leak.place == place(__file__, "sync", f"{test}.<locals>.abandon")
+    assert leak.call_site == call_site(__file__, "sync", f"{test}.<locals>.abandon")
     held[0].close()
     (over,) = wait_until(reports.over, "its end")
     assert over.how == "was released after all"
@@ -117,7 +117,7 @@ def test_of_any_llms_sync_api_streams_are_no_leaks_and_downloads_can_be(
     wait_until(lambda: calls.phases("silent") == ["reading"], "a read")
     (request,) = [request for pool in snapshot().pools for request in pool.requests]
     test = test_of_any_llms_sync_api_streams_are_no_leaks_and_downloads_can_be
-    assert request.place == (place(__file__, "silent", test) if TOLD_FOR_TASKS else None)
+    assert request.call_site == (call_site(__file__, "silent", test) if TOLD_FOR_TASKS else None)
     # Larger than any buffer on the way.
     server.replies = {("GET", "/v1/files/f1/content"): b"0" * 1_000_000}
     download = llm.download_file("f1", chunk_size=10)

@@ -1,4 +1,4 @@
-"""Nothing is told of calls that are merely slow, however many and however long."""
+"""Slow calls are not reported as leaks."""
 
 import asyncio
 import random
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour
+from gluellm_pools.fake_provider import Behaviour
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clock import Clock
 from support.telemetry import Telemetry
@@ -42,7 +42,7 @@ async def only_a_leak_is_told(
 async def test_calls_that_are_silent_for_ten_minutes_are_no_leaks(
     provider, server, clock, reports, telemetry
 ):
-    """Before the head, as of reasoning models, and in the middle of a stream: a read waits."""
+    """The silence is before the head, as with reasoning models, or in a stream."""
 
     async def read(llm: Any) -> None:
         async for _ in await llm.acompletion(model="silent", **calls.STREAM):

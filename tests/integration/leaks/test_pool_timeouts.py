@@ -1,4 +1,4 @@
-"""A PoolTimeout explains itself, wherever its traceback is shown."""
+"""The note on a PoolTimeout."""
 
 import logging
 import re
@@ -13,11 +13,11 @@ import anthropic
 import openai
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProvider
+from gluellm_pools.fake_provider import Behaviour, FakeProvider
 
 from . import calls
 from .conftest import PROVIDERS
-from .reports import place
+from .reports import call_site
 
 pytestmark = pytest.mark.anyio
 SDK: dict[str, ModuleType] = {"openai": openai, "anthropic": anthropic}
@@ -85,7 +85,7 @@ def is_time(text: str) -> datetime:
 
 @PROVIDERS
 async def test_note_survives_the_sdks_wrapping_and_comes_once(provider, server, clock, caplog):
-    """Two streams that nobody reads on a pool of two make the next call time out."""
+    """Two unread streams on a pool of two make the next call time out."""
     llm = create(provider, server)
     held = await fill(provider, llm)
     before = datetime.now(UTC)
@@ -114,7 +114,7 @@ async def test_note_survives_the_sdks_wrapping_and_comes_once(provider, server, 
     assert (before - began).total_seconds() <= 0.002
     assert (ended - after).total_seconds() <= 0.002
     assert abs((ended - began).total_seconds() - float(told["waited"])) <= 0.06
-    where = place(__file__, provider, never_iterated if provider == "openai" else left)
+    where = call_site(__file__, provider, never_iterated if provider == "openai" else left)
     holder = (
         rf"[\d.]+ s, unread for [\d.]+ s, provider {provider}, model left, at {re.escape(where)}"
     )
@@ -128,8 +128,8 @@ async def test_note_survives_the_sdks_wrapping_and_comes_once(provider, server, 
 
 
 @PROVIDERS
-async def test_timeout_stays_what_it_was(provider, server, instrument):
-    """Types, messages and causes are those of a program that is not instrumented."""
+async def test_pool_timeout_keeps_type_message_and_cause(provider, server, instrument):
+    """They are those of a program without the instrumentation."""
 
     async def run() -> list[tuple[type, str, str]]:
         llm = create(provider, server)
@@ -147,7 +147,7 @@ async def test_timeout_stays_what_it_was(provider, server, instrument):
 
 @PROVIDERS
 async def test_each_attempt_has_a_note_of_its_own(provider, server, clock):
-    """A retry waits anew."""
+    """Each attempt waits separately."""
     module: Any = calls.library(provider)
     errors: list[BaseException] = []
 
@@ -179,7 +179,7 @@ async def test_each_attempt_has_a_note_of_its_own(provider, server, clock):
 
 @PROVIDERS
 async def test_other_errors_have_no_note(provider, server, clock):
-    """A read timeout, for one: the pool had no part in it."""
+    """For example a read timeout, in which the pool has no part."""
     llm = calls.create(provider, server, max_retries=0, timeout=WAIT)
     server.script(Behaviour(head_delay=30))
     error = await time_out(provider, llm)

@@ -1,4 +1,4 @@
-"""Requests that are stuck in a queue, and clients that are built for one call each."""
+"""Requests that are stuck in a queue, and clients that are built per call."""
 
 import asyncio
 import gc
@@ -9,14 +9,14 @@ import any_llm
 import pytest
 
 from opentelemetry.instrumentation.gluellm import Snapshot, diagnose, snapshot
-from opentelemetry.instrumentation.gluellm.pool.words import place_text
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.text import call_site_text
 from support.clock import Clock
 from support.waiting import until
 
 from . import calls
 from .conftest import PROVIDERS
-from .reports import place
+from .reports import call_site
 
 STUCK = (
     r"(?P<number>\d+) requests? ha(?:s|ve) waited in pool (?P<pool>\S+) for (?P<waited>[\d.]+) s "
@@ -25,7 +25,7 @@ STUCK = (
 CHURN = (
     r"Client churn on (?P<pool>\S+): (?P<pools>\d+) connection pools for one origin in the last "
     r"minute, 1\.0 per call, with (?P<requests>[\d.]+) requests each, .*They are built at "
-    r"(?P<place>.*?)\. Keep one instance, llm = AnyLLM\.create\(\"(?P<provider>\w+)\"\), .*"
+    r"(?P<call_site>.*?)\. Keep one instance, llm = AnyLLM\.create\(\"(?P<provider>\w+)\"\), .*"
 )
 
 pytestmark = pytest.mark.anyio
@@ -39,8 +39,10 @@ async def held(llm: Any) -> Any:
 
 
 @PROVIDERS
-async def test_requests_that_are_stuck_in_the_queue_are_told(provider, server, instrument, reports):
-    """Once per pool and ten minutes, with the pool's state and who holds its connections."""
+async def test_stuck_requests_are_logged_once_per_pool_and_ten_minutes(
+    provider, server, instrument, reports
+):
+    """The line has the pool's state and the holders of its connections."""
     clock = instrument(leak_threshold=0)
 
     llm = calls.create(provider, server, connections=2, max_retries=0)
@@ -67,7 +69,7 @@ async def test_requests_that_are_stuck_in_the_queue_are_told(provider, server, i
     assert first["pool"] == f"{provider}/{calls.LIBRARY[provider]}"
     assert 10 <= float(first["waited"]) < 20
     assert first["state"] == "max 2, active 2, idle 0, connecting 0, queued 3"
-    where = re.escape(place(__file__, "held", held))
+    where = re.escape(call_site(__file__, "held", held))
     holder = rf"[\d.]+ s, unread for [\d.]+ s, provider {provider}, model held, at {where}"
     assert re.fullmatch(rf"longest held: \(1\) {holder}; \(2\) {holder}", first["holders"])
 
@@ -80,10 +82,8 @@ async def look_twice(llm: Any, clock: Clock) -> None:
     await llm.client.close()
 
 
-async def test_clients_that_are_built_for_each_call_are_told_once(
-    server, clock, telemetry, reports
-):
-    """any-llm's module functions do that. Numbers, the place, and the cure; once per provider."""
+async def test_client_churn_is_logged_once_per_provider(server, clock, telemetry, reports):
+    """The line has numbers, call site and advice."""
     arguments = {**calls.arguments("anthropic", server), **calls.CHAT}
 
     async def build() -> None:
@@ -101,14 +101,14 @@ async def test_clients_that_are_built_for_each_call_are_told_once(
     assert told["pool"] == "anthropic/httpx"
     assert 10 <= int(told["pools"]) <= 12
     assert float(told["requests"]) == 1.0
-    name = test_clients_that_are_built_for_each_call_are_told_once.__name__
-    assert told["place"] == place(__file__, "churn", f"{name}.<locals>.build")
+    name = test_client_churn_is_logged_once_per_provider.__name__
+    assert told["call_site"] == call_site(__file__, "churn", f"{name}.<locals>.build")
     assert told["provider"] == "anthropic"
     assert len(reports.warnings()) == 1
     assert telemetry.value(semconv.POOL_OPENED) == 25
 
 
-def test_churn_names_the_line_that_built_its_pools(server, clock):
+def test_churn_log_names_the_line_that_built_the_pools(server, clock):
     """A client that is built later on another line and kept has the same pool name."""
     own = calls.arguments("openai", server)
 
@@ -120,10 +120,12 @@ def test_churn_names_the_line_that_built_its_pools(server, clock):
         return snapshot(), llm
 
     now, _ = asyncio.run(run())
-    name = f"{test_churn_names_the_line_that_built_its_pools.__name__}.<locals>.run"
+    name = f"{test_churn_log_names_the_line_that_built_the_pools.__name__}.<locals>.run"
     churn = [finding for finding in diagnose(now) if finding.kind == "client_churn"]
-    assert [place_text(place(__file__, "thrown away", name)) in f.seen for f in churn] == [True]
-    assert place(__file__, "kept", name) in {pool.built_at for pool in now.pools}
+    assert [
+        call_site_text(call_site(__file__, "thrown away", name)) in f.observed for f in churn
+    ] == [True]
+    assert call_site(__file__, "kept", name) in {pool.built_at for pool in now.pools}
 
 
 @PROVIDERS

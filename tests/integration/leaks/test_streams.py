@@ -12,18 +12,14 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
-    Behaviour,
-    FakeProvider,
-    FakeProviderThread,
-)
+from gluellm_pools.fake_provider import Behaviour, FakeProvider, FakeProviderThread
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clock import Clock, instrumented
 from support.telemetry import Telemetry
 from support.waiting import until
 
 from . import calls
-from .reports import Reports, place
+from .reports import Reports, call_site
 
 STREAM = calls.STREAM
 
@@ -115,10 +111,12 @@ VERDICTS: dict[Way, dict[str, str]] = {
     kept: {"openai": FOR_EVER, "anthropic": FOR_EVER},
 }
 PLACES: dict[Way, str] = {
-    kept: place(__file__, "kept", kept),
-    dropped: place(__file__, "dropped", dropped),
-    never_iterated: place(__file__, "never_iterated", never_iterated),
-    cancelled_between_reads: place(__file__, "between", "cancelled_between_reads.<locals>.work"),
+    kept: call_site(__file__, "kept", kept),
+    dropped: call_site(__file__, "dropped", dropped),
+    never_iterated: call_site(__file__, "never_iterated", never_iterated),
+    cancelled_between_reads: call_site(
+        __file__, "between", "cancelled_between_reads.<locals>.work"
+    ),
 }
 
 
@@ -203,10 +201,10 @@ def outcome(request: pytest.FixtureRequest) -> Iterator[Outcome]:
 
 
 @pytest.mark.parametrize("way", VERDICTS, ids=lambda way: way.__name__)
-def test_stream_that_holds_its_connection_unread_is_told(way, outcome):
-    """Once where the connection stays held, and not where it doesn't, with all that finds it.
+def test_unread_stream_that_holds_its_connection_is_logged(way, outcome):
+    """It is logged once with all details, and only if the connection stays held.
 
-    What openai holds until the garbage collector comes is told to be released then.
+    A stream that openai holds until garbage collection is logged as released then.
     """
     name, provider = way.__name__, outcome.provider
     assert outcome.verdict(way) == VERDICTS[way][provider]
@@ -216,18 +214,17 @@ def test_stream_that_holds_its_connection_unread_is_told(way, outcome):
     assert leak.pool == f"{provider}/{calls.LIBRARY[provider]}"
     assert (leak.provider, leak.trace) == (provider, outcome.traces[name])
     assert leak.correlation_id is None
-    assert leak.place == PLACES[way]
+    assert leak.call_site == PLACES[way]
     assert (leak.number, leak.stack) == ("1", "")
     assert 2 <= float(leak.unread) <= float(leak.held) + 0.1
 
 
 def test_stream_of_anthropic_that_is_never_iterated_sends_nothing(outcome):
-    """That is why it holds nothing; openai sends its request at once."""
+    """So it holds no connection. openai sends its request at once."""
     assert ("never_iterated" in outcome.requested) == (outcome.provider == "openai")
 
 
-def test_leaks_are_counted(outcome):
-    """Those that there are now go down when they end; those that there ever were do not."""
+def test_suspected_leaks_go_down_and_counted_leaks_do_not(outcome):
     all_of_them = len(outcome.expected(UNTIL_COLLECTED, FOR_EVER))
     assert outcome.leaks == [all_of_them] * 3
     assert outcome.suspected == [all_of_them, len(outcome.expected(FOR_EVER)), 0]

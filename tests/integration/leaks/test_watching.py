@@ -1,4 +1,4 @@
-"""The thread that looks for leaks: there while it is needed, and nowhere else."""
+"""The watch thread: when it runs and what it logs."""
 
 import threading
 from typing import Any
@@ -10,7 +10,7 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.waiting import until, wait_until
 
 from . import calls
-from .reports import place
+from .reports import call_site
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +30,7 @@ async def left(llm: Any, number: int = 1) -> list[Any]:
 
 
 async def test_watch_runs_only_while_requests_are_in_flight(server, clock):
-    """None before the first request, none some looks after the last, and one again then."""
+    """It starts with a request and ends some passes after the last one."""
     llm = calls.create("openai", server)
     assert not watches()
     await llm.acompletion(model="m", **calls.CHAT)
@@ -44,7 +44,7 @@ async def test_watch_runs_only_while_requests_are_in_flight(server, clock):
 
 
 async def test_no_thread_is_left_after_uninstrument(server, clock, reports):
-    """Neither with requests under way, nor by the next request."""
+    """This holds with requests in flight, and after the next request."""
     llm = calls.create("openai", server)
     held = await left(llm)
     assert watches() == 1
@@ -60,7 +60,7 @@ async def test_no_thread_is_left_after_uninstrument(server, clock, reports):
 async def test_leaks_of_one_call_site_are_logged_once_with_their_number(
     server, clock, telemetry, reports
 ):
-    """Those that come later wait for the end of the ten minutes, and are counted meanwhile."""
+    """Later ones are counted and logged after ten minutes."""
     llm = calls.create("openai", server)
     streams = await left(llm, 5)
     clock.advance(3)
@@ -72,7 +72,7 @@ async def test_leaks_of_one_call_site_are_logged_once_with_their_number(
     await clock.looked()
     (leak,) = reports.leaks()
     assert leak.number == "5"
-    assert leak.place == place(__file__, "left", left)
+    assert leak.call_site == call_site(__file__, "left", left)
     clock.advance(101)
     await until(lambda: len(reports.leaks()) == 2, "those that came later")
     assert reports.leaks()[1].number == "2"
@@ -80,8 +80,9 @@ async def test_leaks_of_one_call_site_are_logged_once_with_their_number(
     assert telemetry.value(semconv.LEAKS) == 7
 
 
-async def test_threshold_of_zero_looks_for_no_leaks(server, instrument, telemetry, reports):
-    """However long a stream is unread."""
+async def test_leak_threshold_of_zero_disables_leak_detection(
+    server, instrument, telemetry, reports
+):
     clock = instrument(leak_threshold=0)
 
     llm = calls.create("openai", server)
@@ -108,9 +109,9 @@ async def test_leak_stacks_logs_the_whole_stack(server, instrument, reports):
     stack = [line.strip() for line in leak.stack.splitlines() if line]
     name = test_leak_stacks_logs_the_whole_stack.__name__
     expected = [
-        place(__file__, "left", left),
-        place(__file__, "caller of left", name),
+        call_site(__file__, "left", left),
+        call_site(__file__, "caller of left", name),
     ]
-    assert leak.place == expected[0]
+    assert leak.call_site == expected[0]
     assert [frame for frame in stack if frame in expected] == expected
     assert len(stack) > len(expected)

@@ -1,4 +1,4 @@
-"""Each limit, set by ``configure_pools()``, is the one that the server sees in effect."""
+"""Limits set by ``configure_pools()``, measured at the server."""
 
 import asyncio
 import time
@@ -25,8 +25,8 @@ MANY = 10
 
 
 @pytest.mark.parametrize("provider", EVERY)
-def test_the_peak_of_connections_obeys_the_limit(provider, llms):
-    """Without it there is a connection for each call at once; with it, so many as allowed."""
+def test_max_connections_bounds_the_peak(provider, llms):
+    """Without the limit there is a connection for each concurrent call."""
     llms.answer_together(MANY)
     call_at_once(create(provider, llms.origin), MANY)
     assert llms.peak == MANY
@@ -45,8 +45,8 @@ def _closed(llms: CountedLLMs) -> bool:
 
 
 @pytest.mark.parametrize("provider", ["openai", "mistral", "anthropic", "groq", "bedrock", "otari"])
-def test_no_more_connections_are_kept_than_allowed(provider, llms):
-    """Of as many as there were calls; without the limit all of them stay open."""
+def test_max_keepalive_connections_bounds_idle_connections(provider, llms):
+    """Without the limit all of them stay open."""
 
     async def kept(expected: int) -> None:
         llms.peak = 0
@@ -65,8 +65,8 @@ def test_no_more_connections_are_kept_than_allowed(provider, llms):
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "gemini", "cohere"])
-def test_an_idle_connection_expires(provider, llms):
-    """A call after the expiry has a connection of its own; without the limit it reuses one."""
+def test_keepalive_expiry_ends_an_idle_connection(provider, llms):
+    """Without the limit the next call reuses it."""
 
     async def connections() -> int:
         before = llms.accepted
@@ -84,7 +84,7 @@ def test_an_idle_connection_expires(provider, llms):
 @pytest.mark.parametrize(
     "provider", ["openai", "mistral", "anthropic", "groq", "ollama", "bedrock"]
 )
-def test_a_wait_for_a_connection_is_bounded(provider, llms):
+def test_pool_timeout_bounds_the_wait_for_a_connection(provider, llms):
     """The SDKs of openai and anthropic wait for ten minutes; urllib3 waits for ever."""
     configure_pools(max_connections=1, pool_timeout=0.2)
     gate = llms.gate()
@@ -119,8 +119,8 @@ def _causes(error: BaseException | None) -> Any:
         error = more or error.__cause__ or error.__context__
 
 
-def test_the_snapshot_has_each_limit_and_its_origin(llms):
-    """As data and as text."""
+def test_snapshot_has_each_limit_and_its_source(llms):
+    """Both as data and as text."""
     configure_pools(max_connections=3, pool_timeout=7)
     configure_pools(provider="anthropic", max_connections=4)
     GlueLLMInstrumentor().instrument()

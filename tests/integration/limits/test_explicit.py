@@ -1,4 +1,4 @@
-"""What the user set for a client wins, in the way of each SDK; an SDK's own default doesn't."""
+"""Limits that the user sets on a client win; an SDK's defaults do not."""
 
 import asyncio
 from collections.abc import Callable
@@ -51,8 +51,8 @@ CLIENTS: list[tuple[str, Callable[[], dict[str, Any]]]] = [
 
 
 @pytest.mark.parametrize(("provider", "given"), CLIENTS)
-def test_what_the_user_set_wins(provider, given, llms):
-    """No pool that was built gets our number, and each call goes through."""
+def test_limits_set_on_a_client_win_over_configured_ones(provider, given, llms):
+    """No pool gets the configured number, and each call succeeds."""
     configure_pools(max_connections=OURS, pool_timeout=5)
 
     async def main() -> list[Any]:
@@ -73,7 +73,7 @@ def test_what_the_user_set_wins(provider, given, llms):
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "groq"])
 def test_a_timeout_of_the_client_is_its_pool_timeout(provider, llms):
-    """httpx takes a number for all four. The limit on connections holds all the same."""
+    """httpx uses one number for all four timeouts. The limit on connections still applies."""
     configure_pools(max_connections=OURS, pool_timeout=5)
     with built() as pools:
         llm = create(provider, llms.origin, timeout=60)
@@ -84,7 +84,7 @@ def test_a_timeout_of_the_client_is_its_pool_timeout(provider, llms):
 @pytest.mark.anyio
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
 async def test_a_timeout_of_one_call_is_its_pool_timeout(provider, llms):
-    """Of that call, and of no other one of the same pool."""
+    """It applies to no other call of the same pool."""
     configure_pools(max_connections=OURS, pool_timeout=5)
     GlueLLMInstrumentor().instrument()
     asked: list[float | None] = []

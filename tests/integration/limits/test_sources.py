@@ -1,4 +1,4 @@
-"""Where limits come from: several calls, providers, our variables, and HTTPX's."""
+"""Sources of limits: calls, providers, environment variables."""
 
 import asyncio
 import sys
@@ -29,8 +29,8 @@ def limits_of(provider: str, origin: str, **more: Any) -> tuple[int | None, str 
 
 
 @pytest.mark.all_sdks
-def test_one_for_a_provider_wins_over_one_for_all(llms):
-    """In whichever order they were given, and value by value."""
+def test_limit_for_a_provider_wins_over_one_for_all(llms):
+    """This holds for each value and in either order of the calls."""
     configure_pools(provider="openai", max_connections=5)
     configure_pools(max_connections=9, keepalive_expiry=2)
     configure_pools(provider="groq", keepalive_expiry=3)
@@ -46,7 +46,7 @@ def test_one_for_a_provider_wins_over_one_for_all(llms):
     assert limits_of("groq", llms.origin)[0] == 9
 
 
-def test_a_later_call_changes_what_is_built_from_then_on(llms):
+def test_later_call_changes_only_pools_that_are_built_after_it(llms):
     """A pool that exists keeps its limit, and what the later call leaves out holds on."""
     configure_pools(max_connections=5, keepalive_expiry=2)
     with built() as pools:
@@ -60,16 +60,14 @@ def test_a_later_call_changes_what_is_built_from_then_on(llms):
     del first
 
 
-def test_reset_forgets_everything(llms):
-    """The SDK's own number is back."""
+def test_reset_pools_restores_the_sdks_defaults(llms):
     configure_pools(max_connections=5)
     configure_pools(provider="openai", max_connections=6)
     reset_pools()
     assert limits_of("openai", llms.origin) == (1000, None)
 
 
-def test_a_pool_of_the_application_is_left_alone(llms):
-    """Limits are for what any-llm builds, whatever else the process does."""
+def test_limits_do_not_apply_to_the_applications_own_pools(llms):
     import httpx
 
     configure_pools(max_connections=5)
@@ -79,8 +77,8 @@ def test_a_pool_of_the_application_is_left_alone(llms):
     del client
 
 
-def test_both_clients_of_a_provider_with_two(llms):
-    """deepseek has one of openai's and one of anthropic's."""
+def test_limits_apply_to_both_clients_of_a_provider(llms):
+    """deepseek has one of openai's clients and one of anthropic's."""
     configure_pools(provider="deepseek", max_connections=5)
     with built() as pools:
         llm = create("deepseek", llms.origin)
@@ -90,8 +88,8 @@ def test_both_clients_of_a_provider_with_two(llms):
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
-def test_pools_of_a_proxy(provider, llms, monkeypatch):
-    """With a proxy in the environment the pool in use is another one."""
+def test_limits_apply_to_pools_of_a_proxy(provider, llms, monkeypatch):
+    """The client uses another pool with a proxy from the environment."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     configure_pools(max_connections=5)
@@ -103,7 +101,7 @@ def test_pools_of_a_proxy(provider, llms, monkeypatch):
     del llm
 
 
-def test_the_functions_of_the_module(llms):
+def test_limits_apply_to_any_llms_module_functions(llms):
     """They build a client for each call, which has the limit; so has the sync interface."""
     import any_llm
 
@@ -124,8 +122,8 @@ def test_the_functions_of_the_module(llms):
     assert seen[-1:] == [5]
 
 
-def test_our_variables(monkeypatch, llms):
-    """``configure_pools()`` without an argument reads them; a call in code wins over them."""
+def test_limits_come_from_environment_variables(monkeypatch, llms):
+    """``configure_pools()`` without an argument reads them; a limit from code wins."""
     monkeypatch.setenv(LIMIT_VARIABLES["max_connections"], "4")
     monkeypatch.setenv(LIMIT_VARIABLES["pool_timeout"], "2.5")
     configure_pools()
@@ -141,8 +139,8 @@ def test_our_variables(monkeypatch, llms):
     )
 
 
-def test_variables_with_a_provider_hold_for_it_alone(monkeypatch, llms):
-    """And win over a limit that code sets for all."""
+def test_variable_with_a_provider_applies_only_to_it(monkeypatch, llms):
+    """It wins over a limit from code for all providers."""
     monkeypatch.setenv(LIMIT_VARIABLES["max_connections"], "4")
     monkeypatch.setenv(LIMIT_VARIABLES["provider"], "anthropic")
     configure_pools()
@@ -172,10 +170,10 @@ def test_variables_with_a_provider_hold_for_it_alone(monkeypatch, llms):
         ({"provider": "xai", "max_connections": "4"}, "runs on gRPC", 1000),
     ],
 )
-def test_a_wrong_variable_is_logged_and_not_used(
+def test_wrong_variable_is_logged_and_ignored(
     variables, warning, number, monkeypatch, caplog, llms
 ):
-    """It must not keep a program from starting; what is right beside it holds."""
+    """It does not keep the program from starting; correct variables still apply."""
     for name, text in variables.items():
         monkeypatch.setenv(LIMIT_VARIABLES[name], text)
     GlueLLMInstrumentor().instrument()
@@ -187,8 +185,8 @@ def test_a_wrong_variable_is_logged_and_not_used(
     assert limits_of("openai", llms.origin)[0] == number
 
 
-def test_the_variables_that_nothing_reads(monkeypatch, llms, caplog):
-    """``apply_httpx_env=True`` makes them true, below everything that we read ourselves."""
+def test_apply_httpx_env_applies_the_httpx_variables(monkeypatch, llms, caplog):
+    """They have the lowest priority of all sources."""
     monkeypatch.setenv("HTTPX_MAX_CONNECTIONS", "4")
     monkeypatch.setenv("HTTPX_MAX_KEEPALIVE_CONNECTIONS", "2")
     GlueLLMInstrumentor().instrument()
@@ -216,7 +214,7 @@ def run(program: str, *launcher: str, **variables: str) -> list[str]:
     return run_code(program, launcher=launcher, **variables).stdout.split("\n")[:-1]
 
 
-def test_nobody_imports_the_limits_unasked():
+def test_limits_are_imported_only_when_configured():
     """An instrumentation must not change what a program does. A variable is asking, with
     ``instrument()``, as ``opentelemetry-instrument`` calls it; its end undoes none."""
     program = """
@@ -242,8 +240,8 @@ def test_nobody_imports_the_limits_unasked():
 
 
 @pytest.mark.skipif(not COMMAND.exists(), reason="needs opentelemetry-distro")
-def test_a_variable_is_asking_under_opentelemetry_instrument():
-    """Where there is no place for a call."""
+def test_variable_sets_limits_under_opentelemetry_instrument():
+    """The program makes no call for it."""
     program = """
         from any_llm import AnyLLM
         pool = AnyLLM.create("openai", api_key="any").client._client._transport._pool
@@ -258,8 +256,8 @@ def test_a_variable_is_asking_under_opentelemetry_instrument():
     assert run(program, str(COMMAND), **variables) == ["4"]
 
 
-def test_any_llm_is_imported_by_nobody_but_the_program():
-    """Limits wait for it; a provider that is known needs no import either."""
+def test_limits_do_not_import_any_llm():
+    """They wait for the program's import, also with a known provider."""
     program = """
         import sys
         from opentelemetry.instrumentation.gluellm.limits import configure_pools
@@ -273,8 +271,8 @@ def test_any_llm_is_imported_by_nobody_but_the_program():
     assert run(program) == ["False False", "5"]
 
 
-def test_without_any_llm_there_is_nothing_to_limit():
-    """Said clearly in code; the environment's limits are then nobody's."""
+def test_configure_pools_without_any_llm_raises_import_error():
+    """Limits from the environment are then ignored."""
     program = """
         import sys
         sys.modules["any_llm"] = None

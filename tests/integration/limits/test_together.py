@@ -1,4 +1,4 @@
-"""Limits and the instrumentation side by side: neither minds when the other comes or goes."""
+"""Limits and the instrumentation are independent of each other."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -79,8 +79,8 @@ ACTIONS: dict[str, Callable[[], object]] = {
 
 
 @pytest.mark.parametrize("order", list(steps()), ids="-".join)
-def test_the_identical_functions_are_back(order, llms):
-    """In every order; and meanwhile each does what it is for, whether the other is on or not."""
+def test_limits_and_instrumentation_restore_the_identical_functions(order, llms):
+    """They are installed and removed in every order."""
     before = functions()
     on: set[str] = set()
     for step in (*order, *order):  # a second time, over what the first may have left
@@ -99,8 +99,7 @@ def test_the_identical_functions_are_back(order, llms):
     assert all(functions()[key] is function for key, function in before.items())
 
 
-def test_a_request_in_flight_goes_on(llms):
-    """While limits come and go."""
+def test_request_in_flight_continues_while_limits_are_set_and_reset(llms):
     gate = llms.gate()
     llms.answer_after(gate)
     configure_pools(max_connections=1, pool_timeout=30)

@@ -12,10 +12,10 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
 
 @pytest.mark.parametrize("library", ["httpx", "urllib3"])
-def test_forks_under_load(library, server, run):
-    """Every process counts its own requests and no others, and none waits for a lock of ours.
+def test_forked_processes_under_load_count_their_own_requests(library, server, run):
+    """No process waits for a lock of the instrumentation.
 
-    A child has a watch of its own once it sends, and begins with nothing.
+    A child starts with empty counts and gets its own watch with its first request.
     """
     finished = run("forking.py", library, server.url(), str(CHILDREN))
     assert finished.status == 0, finished.err

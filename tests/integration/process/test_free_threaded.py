@@ -1,8 +1,9 @@
-"""Many threads at once, with the interpreter lock and without it: the sums are exact.
+"""Sums over many threads that send at the same time.
 
-Where there is the lock, it changes hands as often as it can. With a free-threaded build of Python
-``PYTHON_GIL=0 python -m pytest tests/integration/process/test_free_threaded.py`` runs without it,
-whatever extension modules ask for.
+They are exact with the interpreter lock, which changes hands as often as possible here. Without it
+they may not be: see docs/compatibility.md. On a free-threaded build of Python,
+``PYTHON_GIL=0 python -m pytest tests/integration/process/test_free_threaded.py`` runs without the
+lock, even if an extension module would enable it.
 """
 
 import gc
@@ -24,12 +25,12 @@ from .requesting import LIBRARIES, Requesting
 
 THREADS = 8
 REQUESTS = 60
-"""Of each thread."""
+"""Number of requests of each thread."""
 
 
 @pytest.fixture(autouse=True)
 def busy() -> Iterator[None]:
-    """The interpreter lock, where there is one, changes hands every microsecond."""
+    """Switch threads every microsecond, if there is an interpreter lock."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -71,8 +72,8 @@ def at_once(work: Callable[[int], None], *besides: Callable[[], None]) -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_sums_are_exact(library, server, telemetry):
-    """Pools that all threads share, while others collect and take snapshots."""
+def test_sums_over_threads_are_exact(library, server, telemetry):
+    """Threads share pools while others collect and take snapshots."""
     limits = {"maxsize": 4, "block": True} if library == "urllib3" else {}
     pools = [Requesting.of(library, server.url(), **limits) for _ in range(2)]
 
@@ -105,8 +106,8 @@ def test_sums_are_exact(library, server, telemetry):
     assert closed == totals.connections_opened
 
 
-def test_connection_that_is_given_back_is_not_gone(server, telemetry):
-    """However long its thread has to wait before the queue has it, and whoever looks meanwhile."""
+def test_released_connection_is_not_reported_as_closed(server, telemetry):
+    """Collections run between its release and its return to the queue."""
 
     class WaitedFor(queue.LifoQueue[Any]):
         def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
@@ -128,8 +129,8 @@ def test_connection_that_is_given_back_is_not_gone(server, telemetry):
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_instrumentation_comes_and_goes_meanwhile(library, server):
-    """Under requests of all threads: none of them fails, and nothing is left of it in the end."""
+def test_requests_succeed_while_instrument_and_uninstrument_repeat(library, server):
+    """The last uninstrument() removes everything."""
     telemetry = Telemetry()
     pool = Requesting.of(library, server.url())
 

@@ -1,4 +1,4 @@
-"""Signal handlers that raise where a thread of ours is started: no lock is kept, no thread lost."""
+"""Signal handlers that raise while the instrumentation starts a thread."""
 
 import sys
 from collections.abc import Callable
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm.adapters.grpc.sampling import Sampler
-from opentelemetry.instrumentation.gluellm.pool.guard import Failures
-from opentelemetry.instrumentation.gluellm.pool.watch import Watch
+from opentelemetry.instrumentation.gluellm.failures import Failures
+from opentelemetry.instrumentation.gluellm.watch.watch import Watch
 from unit.pool.fakes import Scene
 
 from .interruption import everywhere
@@ -41,8 +41,8 @@ def of_sampler() -> tuple[Any, Callable[[], None]]:
 
 
 @pytest.mark.parametrize("made", [of_watch, of_sampler])
-def test_start_of_a_thread(made):
-    """What is raised reaches the program, and whoever asks next has a thread that runs."""
+def test_interrupted_start_of_a_thread_can_be_repeated(made):
+    """The exception reaches the program, and the next request starts the thread."""
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         raise TimeIsUpError

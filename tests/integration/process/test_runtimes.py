@@ -1,4 +1,4 @@
-"""What docs/compatibility.md says of gevent, eventlet, uvloop and trio."""
+"""Statements of docs/compatibility.md on gevent, eventlet, uvloop and trio."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""A program that ends with requests under way ends as without us: how, when, and silently."""
+"""A program that exits with requests in flight exits as without the instrumentation."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Signal handlers that come at any place in our code: they may raise, send requests, and look."""
+"""Signal handlers at any point of the code that raise, send requests or take snapshots."""
 
 import gc
 import signal
@@ -98,14 +98,10 @@ def assert_balanced(telemetry: Telemetry) -> None:
         (False, "broken off in its body", CtrlCError, 2),
     ],
 )
-def test_what_a_handler_raises_reaches_the_program(
+def test_signal_handlers_exception_reaches_the_program(
     first, error, library, reply, begin, server, telemetry
 ):
-    """Anywhere in our code: nothing of ours swallows it, and it leaves nothing behind.
-
-    In the first request of a pool, and in one that finds everything there. Each row is for every
-    second place.
-    """
+    """Every second point of the code is interrupted, in a first and in a later request."""
     url = server.reply("/", REPLIES[reply])
     places = 0
 
@@ -155,8 +151,8 @@ Answering.__abstractmethods__ = frozenset()  # of what is converted, where nothi
 
 @everywhere_in_our_code
 @pytest.mark.parametrize("error", [CtrlCError, TimeIsUpError])
-def test_what_a_handler_raises_reaches_the_caller_of_any_llm(error, telemetry):
-    """Amid what is put around a provider's constructor and its calls, too."""
+def test_signal_handlers_exception_reaches_the_caller_of_any_llm(error, telemetry):
+    """The code around a provider's constructor and its calls is interrupted."""
     places = 0
 
     def handle(_number: int, _frame: FrameType | None) -> None:
@@ -184,13 +180,12 @@ def test_what_a_handler_raises_reaches_the_caller_of_any_llm(error, telemetry):
 
 @everywhere_in_our_code
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_signal_handler_may_send_and_take_a_snapshot_anywhere(library, server, telemetry):
-    """Anywhere in our code a handler may send a request, take a snapshot and ask what it means.
+def test_signal_handler_can_send_and_take_a_snapshot_anywhere(library, server, telemetry):
+    """Every third point of the instrumentation's code is interrupted.
 
-    In each third place.
-    Through the same pool of urllib3. One of httpcore holds a lock of its own that is not reentrant
-    while it assigns connections, and so waits for itself with or without us: there it is another.
-    A request is counted, unless it comes amid the very first one of its pool.
+    The handler uses the same pool of urllib3. A pool of httpcore holds a lock that is not reentrant
+    while it assigns connections, so there it is another pool. A request is counted, unless it comes
+    during the very first one of its pool.
     """
     url = server.reply("/", REPLIES["answered"])
     pool = other = Requesting.of(library, url)
@@ -251,11 +246,11 @@ def test_signal_handler_may_send_and_collect_during_a_collection(deed, library, 
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_handler_sends_while_the_sdk_holds_its_locks(library, server):
-    """Its request tells the SDK nothing, however much there is to tell: it would wait for itself.
+def test_signal_handler_can_send_while_the_sdk_holds_its_locks(library, server):
+    """Its request records nothing in the SDK, since it would wait for itself.
 
-    The reservoir of exemplars is a part of the SDK that an application may replace, and is asked
-    under the lock of the histogram that our records need.
+    The reservoir of exemplars is a part of the SDK that an application may replace. It is called
+    under the lock of the histogram that the request's records need.
     """
     handled = 0
 

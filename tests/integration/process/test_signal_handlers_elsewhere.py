@@ -1,4 +1,4 @@
-"""Signal handlers that raise in our code of async requests, any-llm calls, and turning us off."""
+"""Signal handlers that raise in async requests, any-llm calls and uninstrument()."""
 
 import asyncio
 import contextlib
@@ -122,11 +122,13 @@ def leases() -> int:
 @pytest.mark.parametrize(
     ("first", "error"), [(True, TimeIsUpError), (False, TimeIsUpError), (False, CtrlCError)]
 )
-def test_async_request(first, error, library, server, telemetry, caplog):
-    """What is raised reaches the program, and loses no connection.
+def test_signal_handlers_exception_in_an_async_request_loses_no_connection(
+    first, error, library, server, telemetry, caplog
+):
+    """The next request gets the pool's only connection.
 
-    Where the loop calls us it reaches that, and where aiohttp does so itself its log. The next
-    request gets the pool's only connection.
+    The exception reaches the program; in callbacks of the loop it reaches the loop, and in
+    callbacks of aiohttp the log.
     """
     url = server.reply("/", Reply(chunks=((0, b"o"), (0, b"k"))))
     places = 0
@@ -168,10 +170,10 @@ def test_async_request(first, error, library, server, telemetry, caplog):
 
 
 @pytest.mark.parametrize("error", [TimeIsUpError, CtrlCError])
-def test_uninstrument(error):
-    """It reaches the program, and nothing stays on once uninstrument() was called again.
+def test_uninstrument_can_be_repeated_after_a_signal_handler_raises(error):
+    """The exception reaches the program, and a second uninstrument() removes everything.
 
-    In every 97th place.
+    Every 97th point is interrupted.
     """
     telemetry = Telemetry()
     places = 0
@@ -192,10 +194,10 @@ def test_uninstrument(error):
 
 
 @pytest.mark.parametrize("error", [TimeIsUpError, CtrlCError])
-def test_instrument(error):
-    """It reaches the program, and nothing is left on by an instrument() that has not succeeded.
+def test_instrument_interrupted_by_a_signal_handler_installs_nothing(error):
+    """The exception reaches the program, and nothing is left on.
 
-    In every 1009th place.
+    Every 1009th point is interrupted.
     """
     telemetry = Telemetry()
     places = 0
@@ -215,8 +217,7 @@ def test_instrument(error):
     assert places > 5
 
 
-def test_patch():
-    """Wherever replacing a method is interrupted, undoing it puts the method back."""
+def test_interrupted_patch_can_be_undone():
     places = 0
     for interruption in everywhere(raising(TimeIsUpError)):
 

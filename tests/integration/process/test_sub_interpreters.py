@@ -26,10 +26,10 @@ def each(requests: int) -> dict[str, int]:
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
 def test_each_interpreter_counts_its_own_requests(configuration, run, server):
-    """Exactly, with others beside it that come, are uninstrumented and end.
+    """Counts are exact beside other interpreters that start, are uninstrumented and end.
 
-    One with daemons left aborts the process as it ends, and an isolated one can have none. So none
-    has a watch, which is told and counted once.
+    An interpreter that ends with daemon threads aborts the process, and an isolated one cannot have
+    any. So none has a watch, which is logged and counted once.
     """
     never = server.reply("/never", Reply(chunks=((0, b"o"),), end_after=server.gate()))
     finished = run("interpreting.py", configuration, server.url(), never)
@@ -67,8 +67,8 @@ def test_each_interpreter_counts_its_own_requests(configuration, run, server):
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
-def test_process_ends_before_its_sub_interpreter(configuration, run, server):
-    """As without us, with a request behind it and the instrumentation on."""
+def test_process_can_end_before_its_sub_interpreter(configuration, run, server):
+    """The sub-interpreter is instrumented and has sent a request."""
     finished = run("leaving.py", configuration, server.url())
     assert (finished.status, finished.out) == (0, "end\n"), finished.err
     assert finished.err.startswith(WARNING)

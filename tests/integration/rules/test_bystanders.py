@@ -1,4 +1,4 @@
-"""What the program sees of us beside its own requests: nothing, also where it does odd things."""
+"""The instrumentation has no side effects on unusual programs."""
 
 import copy
 import inspect
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.telemetry import semconv, state
+from opentelemetry.instrumentation.gluellm.telemetry import gauges, semconv
 from support.script import Reply
 from support.waiting import wait_until
 
@@ -17,19 +17,19 @@ from .conftest import BOTH
 pytestmark = BOTH
 
 
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
-def test_request_in_flight_can_be_copied(library, server, telemetry, copied):
-    """A note of ours on it is no reason that it can't, and nobody's copy has it."""
+@pytest.mark.parametrize("snapshot_of", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_request_in_flight_can_be_copied(library, server, telemetry, snapshot_of):
+    """The package's note on it does not prevent a copy and is not copied."""
     pool = library.core.ConnectionPool()
     request = library.core.Request("GET", server.url(), headers={"Host": "h"})
     response = pool.handle_request(request)
-    copied(request)
+    snapshot_of(request)
     response.read()
     response.close()
     pool.close()
 
 
-def test_exception_of_any_make_reaches_the_reader(library, server, telemetry):
+def test_exception_with_an_unhashable_errno_reaches_the_reader(library, server, telemetry):
     """An errno can be anything, also what can't be looked up."""
     pool = library.core.ConnectionPool()
     response = pool.handle_request(
@@ -53,7 +53,7 @@ def test_exception_of_any_make_reaches_the_reader(library, server, telemetry):
 
 
 def test_hooked_coroutine_functions_are_still_coroutine_functions(library, telemetry):
-    """Of the public methods of an async pool, on every supported Python."""
+    """This covers the public methods of an async pool."""
     pool = library.core.AsyncConnectionPool
     assert inspect.iscoroutinefunction(pool.handle_async_request)
     assert inspect.iscoroutinefunction(pool.aclose)
@@ -87,7 +87,7 @@ def test_time_of_a_request_that_ends_during_a_collection_counts_once(
     pool = threads.pool(library)
     exchange = pool.send(server.reply("/held", Reply(head_after=gate)))
     wait_until(lambda: telemetry.current("awaiting_response") == 1)
-    add_pool = state._add_pool
+    add_pool = gauges._add_pool
 
     def meanwhile(*args: Any) -> None:
         gate.open()
@@ -96,8 +96,8 @@ def test_time_of_a_request_that_ends_during_a_collection_counts_once(
         exchange.wait()
         add_pool(*args)
 
-    monkeypatch.setattr(state, "_add_pool", meanwhile)
+    monkeypatch.setattr(gauges, "_add_pool", meanwhile)
     telemetry.collect()
-    monkeypatch.setattr(state, "_add_pool", add_pool)
+    monkeypatch.setattr(gauges, "_add_pool", add_pool)
     assert sum(telemetry.phases().values()) <= exchange.duration
     pool.close()

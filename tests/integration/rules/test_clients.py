@@ -44,7 +44,7 @@ def only_clients(providers: Telemetry) -> Any:
 
 @EVERYWHERE
 def test_client_is_observed_under_the_users_name(runner, library, server, only_clients):
-    """Without instrument(): this client's pool, and no other."""
+    """Without instrument() no other pool is observed."""
     mine, other = runner.client(library), runner.client(library)
     telemetry = only_clients(mine.raw, "search")
     mine.get(server.url())
@@ -70,8 +70,7 @@ def test_named_client_has_the_providers_of_its_requests(threads, library, server
     }
 
 
-def test_client_without_a_name_goes_by_its_library(threads, library, server, only_clients):
-    """As pools outside any-llm do."""
+def test_client_without_a_name_has_its_librarys_name(threads, library, server, only_clients):
     client = threads.client(library)
     telemetry = only_clients(client.raw)
     client.get(server.url())
@@ -97,7 +96,7 @@ def test_sdk_client_is_accepted(client, only_clients):
 
 @BOTH
 def test_pools_of_proxies_are_the_clients_too(library, server, only_clients):
-    """With a proxy the pool in use is the one of a mount, not of the transport."""
+    """With a proxy the client uses the pool of a mount, not of its transport."""
     with library.client.Client(trust_env=False, proxy=server.origin) as client:
         telemetry = only_clients(client, "proxied")
         assert client.get("http://api.test/").status_code == 200
@@ -106,7 +105,7 @@ def test_pools_of_proxies_are_the_clients_too(library, server, only_clients):
 
 @BOTH
 def test_client_in_use_is_observed_from_its_next_request_on(threads, library, server, only_clients):
-    """What is under way goes on undisturbed and is not counted."""
+    """Requests in flight continue and are not counted."""
     gate = server.gate()
     client = threads.client(library)
     running = client.send(server.reply("/slow", Reply(end_after=gate)))
@@ -120,7 +119,7 @@ def test_client_in_use_is_observed_from_its_next_request_on(threads, library, se
     assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 2
 
 
-def test_uninstrumented_client_is_observed_no_longer(runner, library, server, only_clients):
+def test_uninstrumented_client_is_no_longer_observed(runner, library, server, only_clients):
     """The others are; with the last one the whole instrumentation is off. Twice is harmless."""
     first, second = runner.client(library), runner.client(library)
     telemetry = only_clients(first.raw, "first")
@@ -141,7 +140,7 @@ def test_uninstrumented_client_is_observed_no_longer(runner, library, server, on
 
 
 def test_client_can_be_instrumented_again(threads, library, server, only_clients):
-    """Under another name, too. What was counted under the first one stays."""
+    """Its new name applies; counts under the first name stay."""
     client = threads.client(library)
     telemetry = only_clients(client.raw, "first")
     client.get(server.url())
@@ -167,10 +166,9 @@ def test_uninstrumented_client_is_not_observed_within_instrument(
     assert telemetry.value(semconv.POOL_LIVE) == 0
 
 
-def test_clients_keep_their_names_when_the_whole_is_instrumented(
+def test_instrumented_clients_keep_their_names_after_instrument(
     threads, library, server, only_clients, instrument
 ):
-    """instrument_client() first, instrument() later."""
     mine, other = threads.client(library), threads.client(library)
     telemetry = only_clients(mine.raw, "mine")
     mine.get(server.url())
@@ -200,8 +198,9 @@ def test_instrumented_client_is_not_kept_alive(library, server, only_clients):
 
 
 @BOTH
-def test_one_request_object_sent_twice_at_once(library, server, instrument, threads):
-    """Nothing forbids it: each sending is a request of its own."""
+def test_request_object_sent_twice_at_once_counts_as_two_requests(
+    library, server, instrument, threads
+):
     telemetry = instrument()
     pool = library.core.ConnectionPool()
     request = library.request(server.url())

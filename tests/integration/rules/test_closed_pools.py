@@ -1,4 +1,4 @@
-"""What a pool leaves behind after its close, and what it does with further requests."""
+"""Requests of a pool after its close."""
 
 import gc
 

@@ -1,4 +1,4 @@
-"""What a collection may do: look at numbers. No socket, no lock of a pool, no new instrument."""
+"""A collection reads numbers only: no socket, no pool lock, no new instrument."""
 
 import threading
 from typing import Any
@@ -60,7 +60,7 @@ def test_snapshot_takes_nothing_from_the_next_collection(runner, library, server
 
 @BOTH
 def test_response_closes_without_waiting_for_a_collection(library, server, telemetry, monkeypatch):
-    """Requests go on while somebody collects, or is stuck in it."""
+    """Requests continue during a collection, even if it hangs."""
     installation = GlueLLMInstrumentor._installation
     assert installation is not None
     inside, go_on = threading.Event(), threading.Event()
@@ -103,7 +103,7 @@ def test_collection_creates_no_instrument(threads, library, server, telemetry, m
 
 
 def test_time_by_phase_never_falls_while_requests_run(threads, library, server, telemetry):
-    """A counter that falls looks like a restart: collected again and again under load."""
+    """A counter that falls looks like a restart. It is collected repeatedly under load."""
     pool = threads.pool(library, max_connections=2)
     stop = threading.Event()
 

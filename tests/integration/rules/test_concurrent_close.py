@@ -19,7 +19,7 @@ def assert_answered(telemetry: Telemetry) -> None:
 
 
 @pytest.mark.parametrize("http2", [False, True], ids=["1.1", "2"])
-def test_response_that_another_task_closes(library, http2, listen, telemetry):
+def test_close_by_another_task_during_a_read_is_no_error(library, http2, listen, telemetry):
     """The read fails after the close."""
     server = listen(HTTP2Server) if http2 else listen(HTTP1Server)
     server.reply("/", Reply(end_after=server.gate()))
@@ -39,7 +39,7 @@ def test_response_that_another_task_closes(library, http2, listen, telemetry):
     assert_answered(telemetry)
 
 
-def test_response_that_another_thread_closes(library, listen, telemetry):
+def test_close_by_another_thread_during_a_read_is_no_error(library, listen, telemetry):
     """The read fails after the close, which leaves an HTTP/2 connection open."""
     server = listen(HTTP2Server)
     server.reply("/", Reply(end_after=server.gate()))

@@ -81,7 +81,7 @@ def test_gone_pool_reports_zero_and_then_vanishes(threads, library, server, tele
         metric.name
         for metric in semconv.METRICS
         if metric.instrument in (Instrument.OBSERVABLE_GAUGE, Instrument.OBSERVABLE_UP_DOWN_COUNTER)
-        and metric not in (semconv.SEAM, semconv.PEAK_ACTIVE, semconv.PEAK_QUEUED)
+        and metric not in (semconv.HOOK_MISSING, semconv.PEAK_ACTIVE, semconv.PEAK_QUEUED)
     }
     limits = {
         semconv.CONNECTION_MAX.name,

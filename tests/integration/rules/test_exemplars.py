@@ -31,8 +31,8 @@ def exemplars(points: list[Any]) -> set[tuple[int, bool]]:
     return {(e.trace_id, e.value > 0.01) for point in points for e in point.exemplars}
 
 
-def test_wait_is_an_example_of_the_request_that_waited(library, server, telemetry):
-    """The holder's release assigns; somebody else's span collects; the waiter's trace is told."""
+def test_exemplar_of_a_wait_is_the_span_of_the_waiting_request(library, server, telemetry):
+    """The holder's release assigns the connection, and another span collects."""
     tracer = telemetry.tracer_provider.get_tracer("test")
     gate = server.gate()
     server.reply("/slow", Reply(end_after=gate))
@@ -59,8 +59,8 @@ def test_wait_is_an_example_of_the_request_that_waited(library, server, telemetr
     pool.close()
 
 
-def test_value_without_a_span_is_an_example_of_nothing(library, server, telemetry):
-    """Not of the span in which somebody collects, nor of one whose request drains."""
+def test_value_without_a_span_has_no_exemplar(library, server, telemetry):
+    """The spans of a collection or of a draining request are not used."""
     pool = library.core.ConnectionPool()
     pool.request("GET", server.url())
     tracer = telemetry.tracer_provider.get_tracer("test")
@@ -70,8 +70,8 @@ def test_value_without_a_span_is_an_example_of_nothing(library, server, telemetr
     pool.close()
 
 
-def test_end_of_a_connection_is_an_example_of_nothing(library, server, instrument):
-    """Who closes it, and in whose span, says nothing about it."""
+def test_end_of_a_connection_has_no_exemplar(library, server, instrument):
+    """The span that closes it is unrelated."""
     telemetry = instrument(metrics="full")
     tracer = telemetry.tracer_provider.get_tracer("test")
     with tracer.start_as_current_span("request"):
@@ -84,8 +84,7 @@ def test_end_of_a_connection_is_an_example_of_nothing(library, server, instrumen
     assert exemplars(points[semconv.CONNECTION_REQUESTS.name]) == set()
 
 
-def test_span_that_is_not_sampled_is_no_example(library, server, telemetry):
-    """A link to a trace that nobody keeps leads nowhere."""
+def test_unsampled_span_is_no_exemplar(library, server, telemetry):
     tracer = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False).get_tracer("test")
     pool = library.core.ConnectionPool()
     with tracer.start_as_current_span("request"):

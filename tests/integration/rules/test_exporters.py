@@ -110,8 +110,9 @@ def begin_exporting(
 
 @pytest.mark.parametrize("kind", ["http", "grpc"])
 @pytest.mark.parametrize("signal", ["spans", "metrics"])
-def test_what_no_collector_takes(kind, signal, dead_collector, instrument, stack, caplog):
-    """No series, so no alert; no finding; and no line in this package's log."""
+def test_failing_exporter_leaves_no_series_finding_or_log_line(
+    kind, signal, dead_collector, instrument, stack, caplog
+):
     telemetry = instrument(scope="all", leak_threshold=2)
     wait_until(begin_exporting(kind, signal, dead_collector, stack))
     assert_nothing_is_seen(telemetry)
@@ -122,7 +123,7 @@ def test_what_no_collector_takes(kind, signal, dead_collector, instrument, stack
 
 @pytest.mark.parametrize("kind", ["http", "grpc"])
 @pytest.mark.parametrize("scope", ["any_llm", "all"])
-def test_spans_that_are_exported_inside_an_any_llm_call(
+def test_exporter_inside_an_any_llm_call_is_not_observed(
     kind, scope, dead_collector, instrument, stack
 ):
     """A simple processor exports where the span ends, and pools built there are any-llm's else."""
@@ -134,7 +135,9 @@ def test_spans_that_are_exported_inside_an_any_llm_call(
     assert_nothing_is_seen(telemetry)
 
 
-def test_exporter_goes_on_unseen_while_others_are_seen(server, dead_collector, instrument, stack):
+def test_exporter_is_not_observed_beside_the_applications_requests(
+    server, dead_collector, instrument, stack
+):
     """The application's requests by the same library count, suppressed or not."""
     requests = pytest.importorskip("requests")
     telemetry = instrument(scope="all")

@@ -1,11 +1,11 @@
-"""What a finalizer can reach only changes plain numbers: it may run inside the SDK's own locks."""
+"""Finalizers cannot deadlock, even inside the SDK's own locks."""
 
 from support.grpc_server import GrpcServer
 from support.script import Reply
 
 
 def test_finalizer_inside_the_sdks_locks_does_not_hang(server, listen, run):
-    """Whatever the finalizers of each library, and those of its users, end."""
+    """It ends responses, requests, pools and channels of each library."""
     gate = server.gate()
     silent = server.reply("/silent", Reply(head_after=gate))
     streamed = server.reply("/streamed", Reply(end_after=gate))
@@ -16,5 +16,5 @@ def test_finalizer_inside_the_sdks_locks_does_not_hang(server, listen, run):
 
 
 def test_finalizer_that_logs_and_a_log_handler_that_sends_do_not_wait_for_each_other(server, run):
-    """The one runs while a pool begins to be tracked, the other begins to track one."""
+    """Both run while a pool begins to be tracked."""
     assert run("lock_order.py", server.url()).strip() == "done"

@@ -1,4 +1,4 @@
-"""What is told by opt-in only: the attribute that tells streamed answers, the model."""
+"""Opt-in attributes: streamed responses, and the model."""
 
 import pytest
 
@@ -17,7 +17,7 @@ EVENTS = (("content-type", "text/event-stream; charset=utf-8"),)
 def test_full_metrics_distinguish_streamed_responses(
     runner, library, server, instrument, metrics, told
 ):
-    """By the content type of server-sent events. It doubles the series of the lease histogram."""
+    """The content type decides. The lease histogram has twice as many series."""
     telemetry = instrument(metrics=metrics)
     pool = runner.pool(library)
     pool.get(server.reply("/stream", Reply(headers=EVENTS)))
@@ -33,7 +33,7 @@ def test_full_metrics_distinguish_streamed_responses(
 def test_model_attributes_add_model_and_operation_to_two_histograms(
     library, server, instrument, told
 ):
-    """On the acquire and lease histograms; nothing else has them as attributes of a metric."""
+    """These are the acquire and lease histograms; no other metric has them."""
     telemetry = instrument(model_attributes=told)
     pool = library.core.ConnectionPool()
     token = current_call.set(Call("openai", "m-1", "chat"))

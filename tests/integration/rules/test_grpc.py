@@ -15,7 +15,7 @@ from opentelemetry.instrumentation.grpc.grpcext import intercept_channel
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.metrics import DurationObserver
+from opentelemetry.instrumentation.gluellm.telemetry.histograms import DurationObserver
 from support.fake_xai import FakeXai
 from support.grpc_server import GrpcServer
 from support.telemetry import Telemetry
@@ -29,7 +29,7 @@ MESSAGES: Any = [{"role": "user", "content": "hello"}]
 
 @pytest.mark.all_sdks
 def test_call_of_xai_has_provider_library_model_and_operation(listen, instrument):
-    """In the default scope: provider, library, model and operation; and no other channel."""
+    """The default scope reports no other channel."""
     gate_word = listen(FakeXai, word_after=0.02)
     telemetry = instrument(scope="any_llm", model_attributes=True)
     phases: set[str] = set()
@@ -132,8 +132,8 @@ def test_wait_is_below_the_calls_own_span(listen, instrument, spans_of_grpc, kin
 # The host first
 
 
-def test_own_failure_leaves_calls_untouched(listen, instrument, monkeypatch):
-    """Whatever breaks in us, calls go on and it is counted."""
+def test_own_failure_does_not_affect_grpc_calls(listen, instrument, monkeypatch):
+    """The failure is counted."""
     from opentelemetry.instrumentation.gluellm.pool.channel import TrackedChannel
     from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker
 
@@ -168,7 +168,7 @@ def test_own_failure_leaves_calls_untouched(listen, instrument, monkeypatch):
         GlueLLMInstrumentor().uninstrument()
 
 
-def test_interrupt_inside_of_our_own_code_leaves_no_call_behind(listen, instrument, monkeypatch):
+def test_interrupt_in_the_instrumentation_leaves_no_call_behind(listen, instrument, monkeypatch):
     """Ctrl-C may come anywhere: after gRPC is done with a call, and before we are with its end."""
     from opentelemetry.instrumentation.gluellm.adapters.grpc import sync
 
@@ -218,8 +218,7 @@ def test_a_library_that_gives_something_else_breaks_no_call(listen, instrument, 
     GlueLLMInstrumentor().uninstrument()  # before the library's own is put back
 
 
-def test_looking_makes_no_channel_connect(listen, instrument):
-    """An idle channel stays idle, however often it is collected."""
+def test_collection_does_not_make_an_idle_channel_connect(listen, instrument):
     server = listen(GrpcServer)
     telemetry = instrument()
 
@@ -238,8 +237,8 @@ def test_looking_makes_no_channel_connect(listen, instrument):
     assert server.timeline.count("accept") == 1
 
 
-def test_several_loops_have_a_channel_each(listen, instrument):
-    """In threads of their own, at the same time, under one name."""
+def test_channels_of_several_loops_share_a_name(listen, instrument):
+    """The loops run in their own threads at the same time."""
     server = listen(GrpcServer)
     telemetry = instrument()
 

@@ -52,7 +52,7 @@ def turned_on() -> set[str]:
 
 @pytest.mark.parametrize("client", [httpx, httpx2])
 def test_requests_get_a_span_each(client, server, instrument):
-    """Once, with ours telling on it how the connection was acquired."""
+    """The span has the attributes of the acquired connection."""
     telemetry = instrument(http_spans=True)
     with client.Client(trust_env=False) as session:
         session.get(server.url())
@@ -66,7 +66,7 @@ def test_requests_get_a_span_each(client, server, instrument):
 
 
 def test_wait_in_an_aiohttp_pool_is_under_the_requests_client_span(server, instrument):
-    """And so is the set-up; the request's span tells how its connection was acquired."""
+    """The set-up is as well, and the request's span has the attributes of its acquire."""
     telemetry = instrument(http_spans=True, span_min_duration=0)
     gate = server.gate()
     held, waiting = server.reply("/held", Reply(end_after=gate)), server.url("/waiting")
@@ -110,7 +110,7 @@ def test_uninstrument_turns_off_what_http_spans_turned_on(instrument):
 
 
 def test_two_threads_that_turn_it_on_at_once_leave_nothing_on(instrument, monkeypatch):
-    """The one that comes second must not make us forget what the first has turned on."""
+    """The second one must not overwrite the note of what the first turned on."""
     both = threading.Barrier(2)
 
     def meet(_: Any) -> tuple[()]:
@@ -161,7 +161,7 @@ def test_what_was_on_before_stays_on(instrument):
     assert turned_on() == {"httpx"}
 
 
-def test_instrumentation_turned_off_meanwhile_stays_off_without_a_warning(instrument, caplog):
+def test_instrumentation_turned_off_by_the_program_stays_off_without_a_warning(instrument, caplog):
     """We don't turn it off a second time, which would log a warning."""
     instrument(http_spans=True)
     HTTPXClientInstrumentor().uninstrument()
@@ -187,7 +187,7 @@ def test_without_the_setting_nothing_is_turned_on(instrument):
     ],
 )
 def test_disabled_names_are_skipped(instrument, monkeypatch, disabled, skipped):
-    """OTEL_PYTHON_DISABLED_INSTRUMENTATIONS counts for us as for the loader."""
+    """OTEL_PYTHON_DISABLED_INSTRUMENTATIONS applies here as it does for the loader."""
     monkeypatch.setenv("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", disabled)
     instrument(http_spans=True)
     assert turned_on() == ALL - skipped

@@ -77,7 +77,7 @@ def test_pool_of_the_application_itself_has_the_librarys_name(server, library, i
     assert names(telemetry) == {library.name: 1}
 
 
-def test_any_llms_name_goes_before_the_sdks(server, instrument):
+def test_any_llms_name_wins_over_the_sdks(server, instrument):
     """A pool that an SDK built and an any-llm call uses first."""
     telemetry = instrument()
     send = _openai(server.url("").rstrip("/"))
@@ -87,7 +87,7 @@ def test_any_llms_name_goes_before_the_sdks(server, instrument):
     assert telemetry.by(semconv.POOL_OPENED, "name", "provider") == {("groq", "groq"): 1}
 
 
-def test_users_name_goes_before_all(server, providers):
+def test_given_name_wins_over_all_others(server, providers):
     """And without a name, a client that was handed in has the one of ``scope="all"``."""
     openai = pytest.importorskip("openai")
     named, unnamed = (
@@ -101,7 +101,7 @@ def test_users_name_goes_before_all(server, providers):
         GlueLLMInstrumentor.uninstrument_client(client)
 
 
-def test_application_ends_the_search(server, instrument):
+def test_application_frame_ends_the_search_for_an_sdk(server, instrument):
     """A server's module that calls the application did not build the application's client."""
     telemetry = instrument()
     httpx = pytest.importorskip("httpx")
@@ -115,7 +115,7 @@ def test_application_ends_the_search(server, instrument):
     assert names(telemetry) == {"httpx": 1}
 
 
-def test_stack_is_looked_at_once_for_each_pool(server, instrument, monkeypatch):
+def test_stack_is_inspected_once_per_pool(server, instrument, monkeypatch):
     """When the pool is built; at its first request if that found no SDK; never for later ones."""
     looked = []
     frames = callers._frames

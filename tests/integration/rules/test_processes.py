@@ -13,7 +13,7 @@ DURATIONS = [semconv.LEASE_DURATION, semconv.ACQUIRE_DURATION, semconv.CONNECTIO
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_forked_child_starts_empty_and_counts_inherited_pools_anew(server, listen, run):
+def test_forked_child_starts_empty_and_counts_inherited_pools_again(server, listen, run):
     """No record, pool or request until its own first one; the parent goes on without a child's."""
     target = listen(GrpcServer).target
     printed = run("fork.py", server.url(), target, GRPC_ENABLE_FORK_SUPPORT="1").splitlines()
@@ -41,7 +41,7 @@ def test_forked_child_starts_empty_and_counts_inherited_pools_anew(server, liste
     assert child["after"]["grpc"][channel_time] < parent["after"]["grpc"][channel_time]
 
 
-def test_connections_closed_at_the_end_of_the_process(server, run):
+def test_connections_closed_at_exit_are_not_server_disconnects(server, run):
     """urllib3 closes what is idle in pools that are still there: that is not the peer's doing."""
     assert run("urllib3_exit.py", server.url()) == "{'pool_closed': 1}\n"
 

@@ -1,4 +1,4 @@
-"""Whose requests a series counts: pools that several providers share."""
+"""Providers of series, for pools that several providers share."""
 
 import asyncio
 import socket
@@ -7,11 +7,8 @@ from typing import Any
 
 import pytest
 
+from gluellm_pools.fake_provider import FakeProvider, FakeProviderThread
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
-    FakeProvider,
-    FakeProviderThread,
-)
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import Runner
 from support.libraries import Library
@@ -49,8 +46,10 @@ def provider_server() -> Iterator[FakeProvider]:
     ("library_name", "mode"),
     [("httpx", "sync"), ("httpx2", "asyncio"), ("aiohttp", "asyncio"), ("urllib3", "sync")],
 )
-def test_one_client_for_several_hosts(library_name, mode, server, instrument):
-    """Each origin has its own provider. The pool, that has them all, has none."""
+def test_origins_of_a_shared_client_have_their_own_providers(
+    library_name, mode, server, instrument
+):
+    """The pool has no provider, since it has all of them."""
     telemetry = instrument()
     with Runner.start(mode) as runner:
         client = runner.client(Library.load(library_name))
@@ -78,7 +77,7 @@ def _shared_client() -> Any:
 
 
 @pytest.mark.parametrize("scope", ["any_llm", "all"])
-def test_one_client_for_two_any_llm_providers(scope, provider_server, instrument):
+def test_client_shared_by_two_providers_has_a_series_for_each(scope, provider_server, instrument):
     """At one origin too; connections are the latest request's, and the pool counts once."""
     any_llm = pytest.importorskip("any_llm")
     telemetry = instrument(scope=scope)
@@ -121,7 +120,7 @@ def test_one_client_for_two_any_llm_providers(scope, provider_server, instrument
 
 
 @pytest.mark.usefixtures("hosts_are_here")
-def test_client_of_the_users_has_the_providers_of_its_hosts(server, providers, library):
+def test_instrumented_client_has_the_providers_of_its_hosts(server, providers, library):
     """The name is the user's, and the provider is known all the same."""
     with Runner.start("sync") as runner:
         client = runner.client(library)
@@ -134,7 +133,9 @@ def test_client_of_the_users_has_the_providers_of_its_hosts(server, providers, l
         GlueLLMInstrumentor.uninstrument_client(client.raw)
 
 
-def test_connections_of_before_are_not_of_an_unknown_provider(provider_server, instrument):
+def test_connections_from_before_instrument_have_the_later_requests_provider(
+    provider_server, instrument
+):
     """A pool that is used before ``instrument()`` has connections that no request is known of."""
     any_llm = pytest.importorskip("any_llm")
     chat: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}

@@ -1,4 +1,4 @@
-"""Values are visible in the very collection that follows them, whoever reads and however."""
+"""Values appear in the next collection of every reader."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -91,7 +91,7 @@ def test_cumulative_and_delta_readers_each_see_everything_once(library, server, 
 
 
 def test_up_and_down_counters_stay_whole_with_delta(library, server, observe):
-    """What is there now is told as it is: a difference of nothing would look like an empty pool."""
+    """They are exported as totals: a difference of 0 would look like an empty pool."""
     delta = InMemoryMetricReader(preferred_temporality={**DELTA, UpDownCounter: DELTA[Counter]})
     observe(delta)
     pool = library.core.ConnectionPool()
@@ -104,7 +104,7 @@ def test_up_and_down_counters_stay_whole_with_delta(library, server, observe):
 
 
 def test_scrape_sees_the_values_of_its_own_collection(library, server, observe):
-    """The Prometheus reader collects when somebody asks."""
+    """The Prometheus reader collects at each scrape."""
     reader = PrometheusMetricReader()
     registry = CollectorRegistry()
     registry.register(reader._collector)
@@ -127,7 +127,7 @@ def test_scrape_sees_the_values_of_its_own_collection(library, server, observe):
     pool.close()
 
 
-def test_views_hold(library, server, observe):
+def test_views_of_the_application_apply(library, server, observe):
     """Renamed, other buckets, exponential, fewer attributes, dropped: as the user wants it."""
     reader = InMemoryMetricReader()
     observe(

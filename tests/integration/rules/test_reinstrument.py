@@ -38,7 +38,9 @@ def test_data_continue_on_the_same_provider(runner, library, server, instrument)
             assert len(sets) == len(set(sets)), name
 
 
-def test_nothing_is_reported_while_it_is_off(threads, library, server, instrument):
+def test_nothing_is_reported_between_uninstrument_and_instrument(
+    threads, library, server, instrument
+):
     """Requests in between count nowhere; state and counters are silent, not 0."""
     telemetry = instrument()
     pool = threads.pool(library)
@@ -67,8 +69,8 @@ PACKAGES = ("httpcore", "httpcore2", "aiohttp", "urllib3", "grpc")
 @pytest.mark.parametrize(
     "packages", [PACKAGES, pytest.param(("botocore",), marks=pytest.mark.all_sdks)]
 )
-def test_patches_are_the_identical_objects_afterwards(packages, instrument):
-    """Nothing of ours stays in the libraries' classes, nor in botocore's that are made of them."""
+def test_uninstrument_restores_the_identical_objects(packages, instrument):
+    """This covers the libraries' classes and botocore's subclasses of them."""
     for module in (*packages, "grpc._channel", "grpc.aio"):
         importlib.import_module("botocore.awsrequest" if module == "botocore" else module)
 
@@ -100,8 +102,8 @@ def test_patches_are_the_identical_objects_afterwards(packages, instrument):
         assert [key for key, value in before.items() if after[key] is not value] == []
 
 
-def test_two_providers_one_after_the_other(threads, library, server):
-    """Each installation tells its own provider, and the old one hears no more."""
+def test_each_installation_reports_to_its_own_meter_provider(threads, library, server):
+    """The previous provider gets no more data."""
     first, second = Telemetry(), Telemetry()
     pool = threads.pool(library)
     for telemetry in (first, second):
@@ -131,8 +133,8 @@ def untouched_pools(library: Library) -> Iterator[None]:
 
 @BOTH
 @pytest.mark.usefixtures("untouched_pools")
-def test_foreign_wrapper_on_top_of_a_hook_stays(threads, library, server, instrument):
-    """Ours can't be taken out from below it: it passes requests through, and never counts twice."""
+def test_third_party_wrapper_of_a_hook_stays(threads, library, server, instrument):
+    """The hook below it stays, passes requests through, and never counts twice."""
     telemetry = instrument()
     pools = library.core.ConnectionPool
     ours = pools.handle_request

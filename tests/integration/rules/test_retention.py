@@ -1,4 +1,4 @@
-"""Nothing of the host's is kept alive: contexts, pools, connections, responses, tasks, loops."""
+"""Nothing is kept alive: contexts, pools, connections, responses, tasks, loops."""
 
 import asyncio
 import contextlib
@@ -138,7 +138,7 @@ WITHOUT_CYCLES = {
 
 
 @pytest.mark.parametrize(("way", "name", "how"), WAYS)
-def test_everything_goes_with_its_last_reference(way, name, how, server, listen, telemetry):
+def test_nothing_is_kept_after_its_last_reference(way, name, how, server, listen, telemetry):
     """Read, unread, cancelled or closed, in a loop for each call; without the collector if it can.
 
     What the instrumentation counts of it goes as well.
@@ -205,7 +205,7 @@ def test_contexts_are_not_kept_by_open_leases_and_buffered_records(library, serv
 
 
 def test_context_is_not_kept_by_requests_of_aiohttp(server, telemetry):
-    """Neither by an open lease nor by records that wait to be collected."""
+    """This covers an open lease and records that wait for a collection."""
     server.reply("/streamed", Reply(end_after=server.gate()))
     references: list[weakref.ref[Any]] = []
 
@@ -269,7 +269,7 @@ def test_many_pools_leave_nothing(way, name, server, telemetry):
 
 
 def test_requests_leave_no_garbage_for_the_collector(server, telemetry):
-    """Whatever of ours was part of a request goes with its last reference."""
+    """Objects of the instrumentation are freed with their last reference."""
     with urllib3.HTTPConnectionPool("127.0.0.1", server.port) as pool:
         pool.request("GET", "/")
         gc.collect()

@@ -1,4 +1,4 @@
-"""Connections whose set-up can't be seen, or comes when nobody expects one: the times stay true."""
+"""Times are right for connections whose set-up cannot be observed."""
 
 import logging
 from typing import Any
@@ -45,7 +45,7 @@ class _Backend:
         return _Slotted(self._inner.connect_tcp(*args, **kwargs))
 
 
-def test_stream_without_notes_has_its_times(library, server, instrument, caplog):
+def test_times_are_right_for_a_stream_that_takes_no_attributes(library, server, instrument, caplog):
     """A network backend of the application's own: set-up and response wait don't run together.
 
     The connection was taken as set up once its first answer was there, which made the wait for that

@@ -10,8 +10,8 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 
-def test_connections_that_are_equal_and_have_no_hash(server, telemetry, capsys):
-    """Their class is somebody else's: nothing is asked of it, not when they are gone either."""
+def test_equal_connections_without_a_hash_are_counted_separately(server, telemetry, capsys):
+    """Their class is the application's, so none of its methods are called."""
 
     class Connection(urllib3.connection.HTTPConnection):
         def __eq__(self, other: object) -> bool:
@@ -48,16 +48,16 @@ def test_without_threads_only_the_executor_hook_is_off(server, instrument, monke
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refused)
         telemetry = instrument()
-    seams = telemetry.points(semconv.SEAM, library="urllib3")
-    missing = [p.attributes[semconv.SEAM_NAME] for p in seams if not p.value]
+    hooks = telemetry.points(semconv.HOOK_MISSING, library="urllib3")
+    missing = [p.attributes[semconv.HOOK_NAME] for p in hooks if not p.value]
     assert missing == ["executor"]
     with urllib3.PoolManager() as manager:
         manager.request("GET", server.url())
     assert telemetry.count(semconv.LEASE_DURATION) == 1
 
 
-def test_client_of_requests(server, instrument):
-    """Its sessions are urllib3's pools: with the scope of all pools, or handed in by hand."""
+def test_requests_sessions_are_observed(server, instrument):
+    """Their pools are urllib3's: with scope "all", or with instrument_client()."""
     telemetry = instrument(scope="any_llm")
     with requests.Session() as session:
         session.trust_env = False
@@ -72,8 +72,8 @@ def test_client_of_requests(server, instrument):
         assert telemetry.value(semconv.POOL_LIVE) == 0
 
 
-def test_manager_that_has_no_pool_yet(server, instrument):
-    """A client that is handed in before its first request: the pools to come are its own."""
+def test_manager_can_be_instrumented_before_it_has_a_pool(server, instrument):
+    """Its later pools are the client's."""
     telemetry = instrument(scope="any_llm")
     manager = urllib3.PoolManager()
     GlueLLMInstrumentor().instrument_client(manager)

@@ -1,4 +1,4 @@
-"""Nothing of any-llm's calls is told but what is promised: the provider, the model, the place."""
+"""Of any-llm calls only provider, operation, model and call site are reported."""
 
 import asyncio
 import contextlib
@@ -123,8 +123,8 @@ async def outcomes(provider: str, server: HTTP1Server, canaries: Canaries, place
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_calls(provider, server, places):
-    """Of each family of SDKs: prompts, tools, answers, keys and errors; and no model on metrics."""
+def test_any_llm_call_leaves_no_trace_in_telemetry(provider, server, places):
+    """Prompts, tools, responses, keys and errors of each SDK; metrics have no model either."""
     with secrets_in_context(places.canaries):
         asyncio.run(outcomes(provider, server, places.canaries, places))
     places.assert_no_canary()

@@ -1,4 +1,4 @@
-"""Names that an application or its users choose: bounded, printable, and fit to be exported."""
+"""Names from the application or its users are bounded, printable and exportable."""
 
 import contextlib
 import logging
@@ -44,8 +44,8 @@ def ask(library: Library, host: bytes, port: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["httpx", "httpx2"])
-def test_hosts_and_ports(name, places, caplog):
-    """What is no host or no port is ``_OTHER``, and points with it are exported."""
+def test_invalid_host_or_port_is_reported_as_other(name, places, caplog):
+    """Points with ``_OTHER`` are exported."""
     library = Library.load(name)
     for host in HOSTS.values():
         ask(library, host.encode("utf-8", "surrogatepass"), 80)
@@ -64,7 +64,7 @@ def test_hosts_and_ports(name, places, caplog):
     assert not any(str(2**63) in origin for origin in origins)
 
 
-def test_targets_of_channels_and_hosts_of_urllib3(places):
+def test_any_grpc_target_or_urllib3_host_is_bounded_and_printable(places):
     """gRPC takes any text for a target, and says what is wrong at the first call; urllib3 any host
     and port for a pool."""
     targets = [
@@ -90,8 +90,8 @@ SECRETS = ("https://me:{}@host/v1", "sk-{}" + "x" * 60, "{}\n", "\x1b[31m{}")
 """A URL or a key that stands where a pool's name goes."""
 
 
-def test_names_of_pools(places):
-    """Only what is printable and short becomes one, and a refusal doesn't repeat what it was."""
+def test_pool_name_is_short_and_printable_or_refused(places):
+    """The error does not repeat a refused name."""
     secret = places.plant("the name of a pool")
     with Library.load("httpx").client.Client(verify=False) as client:
         for name in (*TEXTS.values(), *(form.format(secret) for form in SECRETS)):
@@ -108,8 +108,8 @@ def test_names_of_pools(places):
 
 
 @pytest.mark.parametrize("places", [{"model_attributes": True}], indirect=True)
-def test_models(server, places, caplog):
-    """A model's name comes from whoever calls the application, and goes to labels and the log."""
+def test_hostile_model_name_is_bounded_and_printable(server, places, caplog):
+    """It comes from callers of the application, and goes into attributes and the log."""
     pytest.importorskip("openai")
     any_llm = pytest.importorskip("any_llm")
     server.reply("/v1/chat/completions", *[Reply(status=400) for _ in TEXTS])
@@ -133,8 +133,8 @@ def test_models(server, places, caplog):
     assert max(map(len, models)) == LONGEST_LABEL
 
 
-def test_models_in_the_log(server, places):
-    """Of a leak and of a queue that doesn't move: one line each, whatever the model is called."""
+def test_hostile_model_name_stays_on_one_log_line(server, places):
+    """In the log lines for leaks and stuck queues."""
 
     def method(self: Any, model: str) -> None:
         del self, model

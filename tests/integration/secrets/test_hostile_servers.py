@@ -1,4 +1,4 @@
-"""What a hostile server sends comes out nowhere, and breaks nothing that is told."""
+"""Data from hostile servers appears in no telemetry and breaks none."""
 
 import asyncio
 import contextlib
@@ -38,8 +38,8 @@ def assert_silent(places: Places) -> None:
 
 
 @pytest.mark.parametrize("name", ["httpx", "httpx2", "aiohttp", "urllib3"])
-def test_answers_of_http(name, start_runner, listen, places):
-    """Reasons, statuses, names and values, redirects, lengths, codings, chunks, upgrades."""
+def test_hostile_http_response_leaves_no_trace_in_telemetry(name, start_runner, listen, places):
+    """Reasons, statuses, headers, redirects, lengths, codings, chunks and upgrades."""
     server = listen(RawServer)
     runner = start_runner("asyncio" if name == "aiohttp" else "sync")
     library = Library.load(name)
@@ -77,8 +77,8 @@ class DebuggingServer(HTTP2Server):
 
 
 @pytest.mark.parametrize("name", ["httpx", "httpx2"])
-def test_debug_data_of_http2(name, start_runner, listen, places):
-    """Of a GOAWAY, which the library puts into its exception."""
+def test_debug_data_of_goaway_leaves_no_trace_in_telemetry(name, start_runner, listen, places):
+    """The library puts this data into its exception."""
     server = listen(DebuggingServer)
     pool = start_runner("sync").pool(Library.load(name), http1=False, http2=True)
     for text in TEXTS.values():
@@ -89,8 +89,8 @@ def test_debug_data_of_http2(name, start_runner, listen, places):
     assert_silent(places)
 
 
-def test_statuses_of_grpc(servers, places):
-    """Their details, and metadata that comes with them, of a server and of an interceptor."""
+def test_hostile_grpc_status_leaves_no_trace_in_telemetry(servers, places):
+    """Details and trailing metadata of a server's statuses."""
     texts = [text.replace("\ud800", "").replace("\udfff", "")[:6000] for text in TEXTS.values()]
     waiting = iter(texts)
 
@@ -121,8 +121,8 @@ def test_statuses_of_grpc(servers, places):
     assert_silent(places)
 
 
-def test_a_websockets_hostile_server(listen, places):
-    """An answer to a wish to upgrade that has escapes for a protocol."""
+def test_hostile_websocket_response_leaves_no_trace_in_telemetry(listen, places):
+    """The response to the upgrade has escape sequences as its protocol."""
     server = listen(RawServer)
 
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""Nothing of a request is told, whichever library sends it and however it ends."""
+"""Nothing private of a request is reported, with every library and outcome."""
 
 import contextlib
 import re
@@ -11,7 +11,7 @@ from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 from opentelemetry.instrumentation.gluellm.pool.lease import Call
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.metrics import DurationObserver
+from opentelemetry.instrumentation.gluellm.telemetry.histograms import DurationObserver
 from support.clients import PoolUnderTest, Runner
 from support.grpc_server import GrpcServer
 from support.http1 import HTTP1Server
@@ -62,7 +62,7 @@ def failing_observer(canaries: Canaries, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(("name", "mode"), CELLS)
-def test_nothing_of_a_request_is_told(
+def test_request_leaves_no_trace_in_telemetry(
     name, mode, start_runner, listen, failing_observer, places, capfd
 ):
     """Answered, refused, redirected, broken, timed out, cancelled, leaked, stuck, churned."""
@@ -129,8 +129,8 @@ def test_nothing_of_a_request_is_told(
 
 @pytest.mark.parametrize("name", ["httpx", "httpx2"])
 @pytest.mark.parametrize("mode", ["sync", "asyncio"])
-def test_nothing_of_a_request_over_http2_is_told(name, mode, start_runner, listen, places):
-    """Answered, reset, ended, cut off, and told to go away; with a stream that is left open."""
+def test_http2_request_leaves_no_trace_in_telemetry(name, mode, start_runner, listen, places):
+    """Answered, reset, ended, cut off, and with GOAWAY; one stream is left open."""
     server = listen(HTTP2Server)
     library = Library.load(name)
     pool = start_runner(mode).pool(library, http1=False, http2=True)
@@ -157,7 +157,7 @@ def test_nothing_of_a_request_over_http2_is_told(name, mode, start_runner, liste
 
 
 @pytest.mark.parametrize("name", ["httpx", "httpx2"])
-def test_nothing_of_an_upgrade_is_told(name, listen, places):
+def test_websocket_upgrade_leaves_no_trace_in_telemetry(name, listen, places):
     """A WebSocket with secrets in its key, its protocols and its messages."""
     server = listen(RawServer)
     server.lingers = True
@@ -196,8 +196,8 @@ NAMES = re.compile(r"(HTTP (wait_for_connection|connection_setup)|socket connect
 
 @pytest.mark.parametrize("places", [{"model_attributes": True}], indirect=True)
 @pytest.mark.parametrize("name", ["httpx", "httpx2"])
-def test_attributes_are_the_contracts(name, server, places):
-    """With everything on that makes it tell more, of an answer and of a failure."""
+def test_every_attribute_is_in_the_contract(name, server, places):
+    """With all settings that add attributes, for a response and a failure."""
     library = Library.load(name)
     with library.client.Client(verify=False, trust_env=False) as client:
         called = current_call.set(Call("openai", "gpt-test", "chat"))

@@ -1,4 +1,4 @@
-"""Nothing is added to what is sent: with the instrumentation on and off it is the same bytes."""
+"""The same bytes are sent with and without the instrumentation."""
 
 import json
 from collections.abc import Callable
@@ -42,7 +42,9 @@ CELLS = [cell for cell in EVERY_CELL if cell[0] != "grpc"]  # which has a test o
 
 
 @pytest.mark.parametrize(("name", "mode"), CELLS)
-def test_bytes_of_http(name, mode, start_runner, listen):
+def test_http_requests_are_the_same_bytes_with_the_instrumentation(
+    name, mode, start_runner, listen
+):
     """Two requests on a kept connection, one with a body and one refused: head, order, chunks."""
     server = listen(HTTP1Server)
     server.reply("/v1/x", Reply(), Reply(status=401), Reply(), Reply(status=401))
@@ -85,7 +87,9 @@ def frames_of(sent: bytes) -> list[tuple[str, bytes]]:
 
 @pytest.mark.parametrize("name", ["httpx", "httpx2", "grpc"])
 @pytest.mark.parametrize("mode", ["sync", "asyncio"])
-def test_frames_of_http2(name, mode, start_runner, listen):
+def test_http2_requests_are_the_same_frames_with_the_instrumentation(
+    name, mode, start_runner, listen
+):
     """Settings, headers or a call's metadata as they are compressed, and data, in order."""
     server = listen(GrpcServer if name == "grpc" else HTTP2Server)
     server.reply("/a/b", Reply())

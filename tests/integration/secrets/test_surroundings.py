@@ -1,4 +1,4 @@
-"""Nothing of what stands around a request is told: proxies, sockets, hosts, names, variables."""
+"""Nothing around a request is reported: proxies, sockets, hosts, names, variables."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ import pytest
 import trustme
 import urllib3
 
-from opentelemetry.instrumentation.gluellm.diagnosis.loop_places import places_of_busy_loops
+from opentelemetry.instrumentation.gluellm.diagnosis.busy_loops import call_sites_of_busy_loops
 from opentelemetry.instrumentation.gluellm.patching import when_imported
 from support.http1 import HTTP1Server
 from support.libraries import Library
@@ -28,7 +28,9 @@ CLIENTS = ["httpx", "httpx2"]
 
 @pytest.mark.parametrize("refuses", [False, True], ids=["passes", "refuses"])
 @pytest.mark.parametrize("name", ["httpx", "httpx2", "aiohttp", "urllib3"])
-def test_credentials_of_proxies(name, refuses, start_runner, listen, certificates, places):
+def test_proxy_credentials_leave_no_trace_in_telemetry(
+    name, refuses, start_runner, listen, certificates, places
+):
     """In the proxy's URL, for requests that it forwards and for tunnels, refused ones too."""
     proxy = listen(HTTPProxy)
     proxy.refuses = refuses
@@ -52,8 +54,8 @@ def test_credentials_of_proxies(name, refuses, start_runner, listen, certificate
     places.assert_no_canary()
 
 
-def test_paths_of_sockets(listen, tmp_path, places):
-    """Of a Unix socket the path is the user's, whichever library connects to it."""
+def test_unix_socket_path_leaves_no_trace_in_telemetry(listen, tmp_path, places):
+    """With every library that connects to Unix sockets."""
     directory = tmp_path / places.plant("the path of a socket")
     directory.mkdir()
     socket = directory / "s"
@@ -96,8 +98,8 @@ HOSTS = {
 """Mistakes by what stands where only a host can."""
 
 
-def test_what_is_no_host(places):
-    """A key or a URL that somebody has pasted as a host is ``_OTHER``, in every library."""
+def test_key_or_url_passed_as_host_leaves_no_trace_in_telemetry(places):
+    """It is reported as ``_OTHER`` in every library."""
     for place, form in HOSTS.items():
         host = form.format(places.plant(place))
         for name in CLIENTS:
@@ -124,7 +126,7 @@ def test_what_is_no_host(places):
     assert '"_OTHER"' in places.texts["metrics"]
 
 
-def test_names_and_certificates_of_tls(listen, places):
+def test_tls_server_name_and_certificate_leave_no_trace_in_telemetry(listen, places):
     """The name that is asked for in the handshake, and those in a certificate that doesn't fit."""
     authority = trustme.CA(organization_name=places.plant("the issuer of a certificate"))
     other = Certificates(authority)
@@ -156,7 +158,7 @@ def test_names_and_certificates_of_tls(listen, places):
     places.assert_no_canary()
 
 
-def test_names_of_threads_and_tasks_and_values_of_variables(server, places):
+def test_thread_and_task_names_and_variables_leave_no_trace_in_telemetry(server, places):
     """Those that send requests, and those whose event loop is blocked."""
     library = Library.load("httpx2")
     held, told = threading.Event(), threading.Event()
@@ -176,16 +178,16 @@ def test_names_of_threads_and_tasks_and_values_of_variables(server, places):
     thread = threading.Thread(target=run, name=places.plant("the name of a thread"))
     thread.start()
     assert held.wait(10)
-    busy = places_of_busy_loops()
+    busy = call_sites_of_busy_loops()
     told.set()
     thread.join()
-    assert any("in test_names_of_threads" in line for line in busy), busy
+    assert any("in test_thread_and_task_names" in line for line in busy), busy
     places.add("where blocked loops are", "\n".join(busy))
     places.assert_no_canary()
 
 
-def test_exceptions_of_the_applications_code(server, places, caplog):
-    """Of its hooks, of its transport, and of what it does while a request is under way."""
+def test_application_exceptions_leave_no_trace_in_telemetry(server, places, caplog):
+    """Raised by its hooks, by its transport, and during a request."""
     secret = places.plant("an exception of the application")
 
     def fail(*_: Any) -> None:

@@ -13,13 +13,13 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceResponse,
 )
 
-from opentelemetry.instrumentation.gluellm.cli.watch import connection as connection_module
-from opentelemetry.instrumentation.gluellm.cli.watch import receiver as receiver_module
-from opentelemetry.instrumentation.gluellm.cli.watch.bounds import BODY_BYTES, CONNECTIONS
-from opentelemetry.instrumentation.gluellm.cli.watch.intake import Intake
-from opentelemetry.instrumentation.gluellm.cli.watch.notes import Notes
-from opentelemetry.instrumentation.gluellm.cli.watch.processes import Processes
-from opentelemetry.instrumentation.gluellm.cli.watch.receiver import Receiver
+from gluellm_pools.watch import connection as connection_module
+from gluellm_pools.watch import receiver as receiver_module
+from gluellm_pools.watch.bounds import BODY_BYTES, CONNECTIONS
+from gluellm_pools.watch.intake import Intake
+from gluellm_pools.watch.notes import Notes
+from gluellm_pools.watch.processes import Processes
+from gluellm_pools.watch.receiver import Receiver
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import as_json, logs_request, metrics_request, number, traces_request
 from support.waiting import until
@@ -155,8 +155,8 @@ async def test_every_signal_is_accepted(watch):
             assert answer[0] == 200
 
 
-async def test_rejected_points_are_told_as_a_partial_success(watch):
-    """200, since sending them again would not help."""
+async def test_rejected_points_are_reported_as_a_partial_success(watch):
+    """The status is 200, since sending them again would not help."""
     request = metrics_request(number(semconv.REQUESTS, 5), number(semconv.TIMEOUTS, float("nan")))
     status, _, body = await watch.post(request.SerializeToString())
     answer = ExportMetricsServiceResponse.FromString(body)
@@ -196,7 +196,7 @@ async def test_rejected_points_are_told_as_a_partial_success(watch):
     ids=range(12),
 )
 async def test_bad_requests_get_their_status_in_protobuf(watch, status, said, sent):
-    """google.rpc.Status with what would be right; the view tells it as well."""
+    """The google.rpc.Status says what is correct, and so does the view."""
     bomb = b"".join(gzip.compress(bytes(2**20)) for _ in range(18)) if status == 413 else b""
     client = await watch.connect()
     await client.send(sent + bomb)
@@ -218,7 +218,7 @@ async def test_bad_requests_get_their_status_in_json(watch):
 
 
 async def test_a_client_sees_the_answer_to_a_body_that_is_too_large(watch):
-    """It sends on meanwhile, and a reset would take the answer from it."""
+    """The client is still sending, and a reset would discard the answer."""
     client = await watch.connect()
     await client.send(head(8 * BODY_BYTES))
     await client.send(bytes(2 * BODY_BYTES))
@@ -249,8 +249,8 @@ async def test_a_chunked_body_is_taken(watch):
     assert watch.requests == [5]
 
 
-async def test_who_waits_for_a_go_ahead_gets_it(watch):
-    """curl does for bodies above 1 MiB."""
+async def test_expect_100_continue_is_answered(watch):
+    """curl sends it with bodies above 1 MiB."""
     client = await watch.connect()
     await client.send(head(len(WHOLE), Expect="100-continue"))
     assert (await client.answer())[0] == 100
@@ -279,8 +279,8 @@ async def test_requests_on_one_connection_are_answered_in_order(watch):
     ids=["head", "body"],
 )
 @pytest.mark.usefixtures("hasty")
-async def test_a_slow_client_is_told_and_left(watch, sent, said):
-    """408, though it sends a byte now and then."""
+async def test_slow_client_gets_408_and_is_closed(watch, sent, said):
+    """Even if it sends a byte now and then."""
     client = await watch.connect()
     await client.send(sent)
 
@@ -306,8 +306,8 @@ async def test_a_connection_on_which_nothing_comes_is_closed(watch):
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST /v1/met", head(100) + b"half"], ids=range(3))
-async def test_a_client_that_leaves_is_forgotten(watch, sent):
-    """Before, in and after a head; its connection is given back."""
+async def test_connection_of_a_client_that_disconnects_is_released(watch, sent):
+    """Before, in and after the head of a request."""
     client = await watch.connect()
     await client.send(sent)
     await until(lambda: watch.receiver._serving)
@@ -340,8 +340,8 @@ async def test_a_giant_head_is_refused(watch):
     ],
     ids=["gRPC", "TLS"],
 )
-async def test_another_protocol_is_recognized_and_told(watch, sent, said):
-    """The exporter of that program says little; the view says what to set."""
+async def test_another_protocol_is_recognized_and_reported(watch, sent, said):
+    """The view says what to set, since the program's exporter says little."""
     client = await watch.connect()
     await client.send(sent)
     await client.closed()
@@ -360,8 +360,8 @@ async def test_another_protocol_is_recognized_and_told(watch, sent, said):
     ],
     ids=["bytes", "a word", "words", "control characters"],
 )
-async def test_what_is_no_http_at_all_is_refused(watch, noise):
-    """400, and the receiver goes on."""
+async def test_request_that_is_not_http_gets_400(watch, noise):
+    """The receiver continues to serve."""
     client = await watch.connect()
     await client.send(noise)
     client.writer.write_eof()
@@ -379,8 +379,8 @@ async def test_idle_connections_make_room_for_new_ones(watch):
     assert (await clients[-1].answer())[0] == 200
 
 
-async def test_too_many_busy_connections_are_told_to_come_again(watch):
-    """503 with Retry-After beyond the bound, and nothing at all beyond that; then it goes on."""
+async def test_too_many_busy_connections_get_503_with_retry_after(watch):
+    """Beyond a second bound they get no answer. Afterwards the receiver serves again."""
     busy = [await watch.connect() for _ in range(CONNECTIONS)]
     for client in busy:
         await client.send(head(100) + b"half")
@@ -417,7 +417,7 @@ async def test_bodies_are_bounded_all_together(watch, monkeypatch):
 
 
 @pytest.mark.usefixtures("hasty")
-async def test_a_client_that_reads_no_answers_is_left(watch):
+async def test_client_that_reads_no_responses_is_closed(watch):
     """It sends requests without an end, and what is written for it stays within bounds."""
     for listening in watch.receiver._server.sockets:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)

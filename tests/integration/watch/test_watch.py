@@ -31,8 +31,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-from opentelemetry.instrumentation.gluellm.cli.main import EXIT_BROKEN_PIPE, main
-from opentelemetry.instrumentation.gluellm.cli.watch.bounds import EXPANDED_BYTES
+from gluellm_pools.main import EXIT_BROKEN_PIPE, main
+from gluellm_pools.watch.bounds import EXPANDED_BYTES
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support import programs
 from support.otlp import metrics_request, number
@@ -85,7 +85,7 @@ def test_the_sdks_exporters_are_understood(watch, caplog):
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
 
 
-def test_spans_and_logs_are_accepted_and_our_warnings_shown(watch, caplog):
+def test_spans_and_logs_are_accepted_and_the_packages_warnings_shown(watch, caplog):
     """A program that exports everything here logs no errors for it."""
     resource = Resource({"service.name": "shop"})
     tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
@@ -191,8 +191,8 @@ def test_it_stops_by_itself_and_warns_of_an_address_that_others_reach():
 
 
 @pytest.mark.parametrize("host", ["..", "a" * 80, "192.0.2.1", "nowhere.invalid"])
-def test_a_host_that_is_none_of_ours_is_told(host, capsys):
-    """Exit 2 and a line; what can be no name fails before anybody is asked about it."""
+def test_host_of_another_machine_is_refused(host, capsys):
+    """Exit 2 and one line. An invalid name fails without a DNS query."""
     assert main(["watch", "--port", "0", "--host", host]) == 2
     error = capsys.readouterr().err
     assert error.startswith("gluellm-pools watch: ")
@@ -202,7 +202,7 @@ def test_a_host_that_is_none_of_ours_is_told(host, capsys):
     assert error.count("\n") == 1
 
 
-def test_a_port_in_use_is_told(capsys):
+def test_port_in_use_is_reported(capsys):
     """Exit 2 with what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -13,7 +13,7 @@ from functools import partial
 from random import Random
 from typing import Any, Final
 
-from opentelemetry.instrumentation.gluellm.cli.demo import faults as demo
+from gluellm_pools.demo import faults as demo
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind
 from opentelemetry.instrumentation.gluellm.thresholds import STUCK_ALERT_AFTER
 

@@ -13,7 +13,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
-from opentelemetry.instrumentation.gluellm.cli.demo.faults import Fault
+from gluellm_pools.demo.faults import Fault
 
 from .stage import HUNG, Range, Stage, Traffic, access, create
 

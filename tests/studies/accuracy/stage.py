@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from opentelemetry.instrumentation.gluellm.cli.demo.load import client_library
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProviderThread
+from gluellm_pools.demo.load import client_library
+from gluellm_pools.fake_provider import Behaviour, FakeProviderThread
 
 Range = tuple[float, float]
 """Evenly distributed between the two."""

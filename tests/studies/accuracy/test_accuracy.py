@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.demo.acts import SCENARIOS
+from gluellm_pools.demo.acts import SCENARIOS
 
 from .catalogue import INCIDENTS, LEAK, NOT_BY_LOAD, PAGES, STUCK, TIMEOUTS
 from .incidents.matrix import Row, bounds, waits, wrong

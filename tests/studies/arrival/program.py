@@ -158,9 +158,9 @@ class Program:
         await acts.blocked(plain)
         await _until(lambda: (snapshot().process.event_loop_lag or 0) > acts.BLOCKED / 2)
         await asyncio.to_thread(self._export)
-        await self._stand("held")
+        await self._join_queue("held")
         await held.release()
-        await self._stand("quiet")
+        await self._join_queue("quiet")
         for each in clients:
             await each.http.aclose()
         await xai.client.close()  # type: ignore[attr-defined]
@@ -173,7 +173,7 @@ class Program:
         self._periodic.force_flush(_FLUSH)
         self._tracers.force_flush(_FLUSH)
 
-    async def _stand(self, where: str) -> None:
+    async def _join_queue(self, where: str) -> None:
         """Stand still; ``read`` is answered with the metrics of now, ``go`` ends it."""
         self.say(where)
         while (line := (await asyncio.to_thread(sys.stdin.readline)).strip()) == "read":

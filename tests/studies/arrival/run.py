@@ -16,7 +16,7 @@ import yaml
 
 from e2e import compose
 from e2e.programs import Stack
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
+from gluellm_pools.fake_provider import (
     Behaviour,
     Counts,
     FakeProvider,

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import httpcore
 
+from opentelemetry.instrumentation.gluellm.concurrency import daemon_thread
 from opentelemetry.instrumentation.gluellm.pool.lease import Call
-from opentelemetry.instrumentation.gluellm.pool.threads import thread_beside
 
 from .pools import a_pool, send
 from .workload import OFF, OURS, Instrumentation, Sdk, series_of
@@ -58,7 +58,7 @@ def _held(what: str, providers: int, origins: int) -> tuple[int, int]:
     Instrumentation("httpx", sdk).turn(what)
     if what == OURS:
         sdk.reader.get_metrics_data()
-    thread_beside(lambda: None, name="never started")  # for what it imports: modules don't count
+    daemon_thread(lambda: None, name="never started")  # for what it imports: modules don't count
     gc.collect()
     tracemalloc.start()
     pools = _use(providers, origins)

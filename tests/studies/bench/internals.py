@@ -6,8 +6,8 @@ import os
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.pool import watch
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
+from opentelemetry.instrumentation.gluellm.watch import watch
 
 
 def installation() -> Any:

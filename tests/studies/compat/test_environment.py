@@ -18,12 +18,8 @@ from typing import Any
 import pytest
 from packaging.version import Version
 
+from gluellm_pools.fake_provider import Behaviour, FakeProvider, FakeProviderThread
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
-    Behaviour,
-    FakeProvider,
-    FakeProviderThread,
-)
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.installation import instrument
 from support.telemetry import Telemetry
@@ -93,8 +89,8 @@ def test_missing_hooks_are_those_of_older_versions_and_a_missing_package_is_not_
             importlib.import_module(library.replace("httpx", "httpcore"))
     assert not [record for record in caplog.records if "'http2'" in record.getMessage()]
     hooks = {
-        (point.attributes[semconv.POOL_LIBRARY], point.attributes[semconv.SEAM_NAME]): point.value
-        for point in telemetry.points(semconv.SEAM)
+        (point.attributes[semconv.POOL_LIBRARY], point.attributes[semconv.HOOK_NAME]): point.value
+        for point in telemetry.points(semconv.HOOK_MISSING)
     }
     assert {library for library, _ in hooks} >= set(found)
     assert {hook for hook, works in hooks.items() if not works} == {

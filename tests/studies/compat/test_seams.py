@@ -8,8 +8,8 @@ from importlib.metadata import version
 import httpx
 import pytest
 
+from gluellm_pools.fake_provider import FakeProviderThread
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import FakeProviderThread
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.telemetry import Telemetry
 
@@ -24,8 +24,8 @@ def test_missing_hooks_are_reported_and_requests_go_on(caplog: pytest.LogCapture
             for _ in range(2):
                 assert client.get(f"{server.openai_url}/models").status_code == 200
         missing = {
-            point.attributes[semconv.SEAM_NAME]
-            for point in telemetry.points(semconv.SEAM, library="httpx")
+            point.attributes[semconv.HOOK_NAME]
+            for point in telemetry.points(semconv.HOOK_MISSING, library="httpx")
             if not point.value
         }
         assert not telemetry.points(semconv.LEASE_DURATION)

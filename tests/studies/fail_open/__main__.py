@@ -22,7 +22,11 @@ from .servers import judged, served
 
 def main() -> int:
     """Try them, tell what did not hold, and give the exit status."""
-    parser = argparse.ArgumentParser(prog="studies.fail_open", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="studies.fail_open",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--only", default="", help="those whose words have this in them")
     parser.add_argument("--every", type=int, default=1, help="each so-manieth of them only")
     parser.add_argument("--at-once", type=int, default=2, help="processes at once")

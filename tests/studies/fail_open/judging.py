@@ -32,7 +32,7 @@ def complaints(what: Break, outcome: Outcome) -> Iterator[str]:
         )
     for left, what in (
         (outcome.active, "requests are in flight"),
-        (outcome.standing, "requests queue"),
+        (outcome.in_queue, "requests queue"),
         (outcome.live, "pools live"),
     ):
         if left:

@@ -73,7 +73,7 @@ class Outcome:
     """Whether something was on stderr without the instrumentation."""
     requests: float = 0
     active: float = 0
-    standing: float = 0
+    in_queue: float = 0
     live: float = 0
     left: list[str] = field(default_factory=list)
     """What was not restored."""
@@ -213,8 +213,8 @@ def _run(what: Break, servers: Servers, outcome: Outcome) -> None:
     telemetry.collect()
     telemetry.collect()
     read = telemetry.now()
-    hooks = read.points(semconv.SEAM, library=LIBRARIES.get(what.library, what.library))
-    off = [point.attributes[semconv.SEAM_NAME] for point in hooks if not point.value]
+    hooks = read.points(semconv.HOOK_MISSING, library=LIBRARIES.get(what.library, what.library))
+    off = [point.attributes[semconv.HOOK_NAME] for point in hooks if not point.value]
     outcome.off = sorted(off)
     outcome.errors = {
         point.attributes["gluellm.instrumentation.kind"]: point.value
@@ -225,7 +225,7 @@ def _run(what: Break, servers: Servers, outcome: Outcome) -> None:
     outcome.live = read.value(semconv.POOL_LIVE)
     installation = GlueLLMInstrumentor._installation
     assert installation is not None
-    outcome.standing = sum(ledger.queued.value for ledger in installation.registry.ledgers.values())
+    outcome.in_queue = sum(ledger.queued.value for ledger in installation.registry.ledgers.values())
     outcome.reads = reads()
     GlueLLMInstrumentor().uninstrument()
     after = attributes_of(what.library)

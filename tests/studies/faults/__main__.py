@@ -33,7 +33,11 @@ _HEAD = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play and print. 0, or 1 when a run was not as it should be, 2 without the programs."""
-    parser = argparse.ArgumentParser(prog="make -C tests/studies faults", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="make -C tests/studies faults",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         "--only",
         action="append",

@@ -16,7 +16,7 @@ from typing import Any, Self
 from e2e.processes import environment
 from e2e.programs import STORES, Stack
 from e2e.stores import increase
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProviderThread
+from gluellm_pools.fake_provider import Behaviour, FakeProviderThread
 from studies.talking import TalkingProcess
 from support.waiting import wait_until
 

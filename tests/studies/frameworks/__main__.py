@@ -57,7 +57,11 @@ class _Run:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the frameworks that were asked for, and print the table."""
-    parser = argparse.ArgumentParser(prog="make -C tests/studies frameworks", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="make -C tests/studies frameworks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("frameworks", nargs="*", metavar="framework", help=", ".join(CASES))
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)

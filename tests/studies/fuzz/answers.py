@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from hypothesis import strategies as st
 
-from opentelemetry.instrumentation.gluellm.cli.doctor.attach import attach
+from gluellm_pools.doctor.attach import attach
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Severity
 from support.waiting import wait_until
 
@@ -24,7 +24,7 @@ from .texts import TEXTS, anything, integers
 
 _PROCESS = """
 import os, signal, sys
-from opentelemetry.instrumentation.gluellm.diagnosis.rendezvous import Presence
+from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import Presence
 
 answer = sys.argv[1]
 

@@ -12,8 +12,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
-from opentelemetry.instrumentation.gluellm.cli.view import ATTRIBUTES, METRICS
-from opentelemetry.instrumentation.gluellm.cli.watch.decoding import REQUESTS, Signal
+from gluellm_pools.view import ATTRIBUTES, METRICS
+from gluellm_pools.watch.decoding import REQUESTS, Signal
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 from .texts import FLOATS, TEXTS, integers

@@ -7,12 +7,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from opentelemetry.instrumentation.gluellm.cli.watch.answers import accepted, refused
-from opentelemetry.instrumentation.gluellm.cli.watch.decoding import Encoding, Signal, decode
-from opentelemetry.instrumentation.gluellm.cli.watch.refusal import RefusedError
-from opentelemetry.instrumentation.gluellm.cli.watch.screen import LiveScreen
+from gluellm_pools.watch.answers import accepted, refused
+from gluellm_pools.watch.decoding import Encoding, Signal, decode
+from gluellm_pools.watch.refusal import RefusedError
+from gluellm_pools.watch.screen import LiveScreen
 from support.otlp import as_json
-from unit.cli.watch.watched import URL, Watched
+from unit.gluellm_pools.watch.watched import URL, Watched
 
 from .messages import arbitrary, shaped
 from .recorded import mutated

@@ -13,11 +13,11 @@ from urllib.parse import parse_qs, urlsplit
 
 from hypothesis import strategies as st
 
-from opentelemetry.instrumentation.gluellm.cli import main as command_line
-from opentelemetry.instrumentation.gluellm.cli.verify import command
+from gluellm_pools import main as command_line
+from gluellm_pools.verify import command
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
-from unit.cli.verify.server import answer, serving
+from unit.gluellm_pools.verify.server import answer, serving
 
 from .target import Target, assert_clean
 from .texts import FLOATS, TEXTS, anything, integers

@@ -12,10 +12,10 @@ from typing import Any, Self
 import psutil
 from hypothesis import strategies as st
 
-from opentelemetry.instrumentation.gluellm.cli.watch.intake import Intake
-from opentelemetry.instrumentation.gluellm.cli.watch.notes import Notes
-from opentelemetry.instrumentation.gluellm.cli.watch.processes import Processes
-from opentelemetry.instrumentation.gluellm.cli.watch.receiver import Receiver
+from gluellm_pools.watch.intake import Intake
+from gluellm_pools.watch.notes import Notes
+from gluellm_pools.watch.processes import Processes
+from gluellm_pools.watch.receiver import Receiver
 from support.listener import ServerLoop
 from support.waiting import wait_until
 

@@ -119,7 +119,11 @@ def churn(
 
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 when everything held, 1 when not."""
-    parser = argparse.ArgumentParser(prog="make -C tests/studies churn", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="make -C tests/studies churn",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--pools", type=int, default=100_000, help=f"at least {_LEAST}")
     parser.add_argument("--figures", type=Path, help="also write the figures there, as JSON")
     options = parser.parse_args(arguments)

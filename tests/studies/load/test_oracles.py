@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.pool.copies import copied
+from opentelemetry.instrumentation.gluellm.concurrency import snapshot_of
 from studies.load.growth import Growth
 from studies.load.reading import Choices
 from studies.load.saturation import Load
@@ -66,7 +66,7 @@ def test_exception_raised_in_the_package_is_its_own() -> None:
     def fails() -> list[object]:
         raise OSError("not of the package")
 
-    passed = _raised(lambda: copied(fails))
+    passed = _raised(lambda: snapshot_of(fails))
     assert record.raised_by_us(own)
     later = ValueError("later")
     later.__cause__ = own

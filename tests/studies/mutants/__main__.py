@@ -1,12 +1,15 @@
-"""``python -m studies.mutants``: apply each mutant to a clone, and record which test fails.
+"""Write each defect of mutants.toml into a clone of a commit, and record which test fails.
 
-The clone is made of a commit, so that the same mutants can be tried on the tests of two commits::
+Several commits can be compared:
 
     python -m studies.mutants --commit 2cdef9f --commit HEAD
 
-The first run on a commit installs what its tests need into the clone (about 75 MB), then runs all
-of its tests once under coverage to learn which tests cover which line. These and the
-results are kept in ``.cache/mutants``.
+Exits with 1 if a mutant is not detected; with several commits, if a later commit does not detect
+one that the first commit detects.
+
+The first run on a commit installs what its tests need into the clone (about 75 MB) and runs all
+tests once under coverage, to map lines to tests. The clones, this map and the results are kept in
+.cache/mutants; results.md there is the table.
 """
 
 from __future__ import annotations
@@ -19,21 +22,26 @@ from pathlib import Path
 
 from .checkout import Checkout
 from .mutant import Mutant
-from .results import Result, write
+from .results import Result, failures, write
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
+PAGE = ROOT / ".cache/mutants/results.md"
 
 
 def main() -> int:
-    """Try the mutants. 1 where one is detected by a commit's tests and not by a later one's."""
-    parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
+    """Try the mutants and return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="mutants", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "--commit",
         action="append",
-        help="whose tests to run; can be given several times, oldest first (default: HEAD)",
+        help="commit whose tests to run; can be given several times, oldest first (default: HEAD)",
     )
-    parser.add_argument("--only", action="append", help="try the mutant of this name only, again")
+    parser.add_argument(
+        "--only", action="append", help="try only the mutant of this name, even if it has a result"
+    )
     options = parser.parse_args()
     tables = tomllib.loads((HERE / "mutants.toml").read_text(encoding="utf-8"))["mutant"]
     mutants = [Mutant(**table) for table in tables]
@@ -49,10 +57,12 @@ def main() -> int:
             found = checkout.result(mutant, again=bool(options.only))
             results[checkout.commit][mutant.name] = found
             print(f"{checkout.commit}  {mutant.name:<45} {found}", flush=True)
-    lost = write(HERE / "results.md", mutants, results, whole=not options.only)
-    for name in lost:
-        print(f"{name}: detected before, not detected now", file=sys.stderr)
-    return int(bool(lost))
+    if not options.only:
+        write(PAGE, mutants, results)
+    failed = failures(results)
+    for failure in failed:
+        print(failure, file=sys.stderr)
+    return int(bool(failed))
 
 
 def _hash(commit: str) -> str:

@@ -1,4 +1,4 @@
-"""A clone of one commit, with an environment of its own, in which its tests are run."""
+"""A clone of one commit, with its own environment, in which its tests run."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .results import Result
 
 _WORKERS = "4"
 _BOUND = 1200
-"""Seconds for the tests of one mutant: a mutant that makes them hang counts as detected."""
+"""Timeout in seconds for the tests of one mutant. A mutant whose tests hang counts as detected."""
 
-# `context` names the test of a process that a test starts; pytest-cov that of its own process.
+# `context` names the test in processes that a test starts; pytest-cov names it in its own process.
 _COVERAGE = """\
 [run]
 source = {source}
@@ -34,21 +34,21 @@ _FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", re.MULTILINE)
 
 @dataclass(slots=True)
 class Checkout:
-    """The clone and what is known of its tests."""
+    """The clone, which tests cover which lines, and how long each test takes."""
 
     commit: str
     root: Path
     tests: list[str]
     covering: dict[str, dict[str, list[int]]]
-    """Source file -> line -> positions in ``tests`` of those that ran it."""
+    """Source file -> line -> positions in ``tests`` of those that execute it."""
     seconds: dict[str, float]
-    """Test -> how long it took."""
+    """Test -> its duration."""
     flaky: set[str] = field(default_factory=set)
     """Tests that failed on the unchanged source."""
 
     @classmethod
     def of(cls, repository: Path, commit: str) -> Checkout:
-        """Clone, install and map, as far as that isn't done."""
+        """Clone, install and map, unless an earlier run did."""
         root = (repository / ".cache/mutants" / commit).resolve()
         if not root.exists():
             subprocess.run(["git", "clone", "--quiet", repository, root], check=True)
@@ -66,7 +66,7 @@ class Checkout:
         return cls(commit, root, **json.loads(mapped.read_text()))
 
     def result(self, mutant: Mutant, *, again: bool) -> Result:
-        """What became of the mutant; it is tried unless it was."""
+        """Return the kept result of the mutant, or try it if there is none or with ``again``."""
         kept = self.root / ".cache/results.json"
         results = json.loads(kept.read_text()) if kept.exists() else {}
         if again or mutant.name not in results:
@@ -76,7 +76,7 @@ class Checkout:
         return Result(*results[mutant.name])
 
     def try_out(self, mutant: Mutant) -> Result:
-        """Run the tests that cover what the mutant changes, short ones first, up to a failure."""
+        """Run the tests that cover the changed lines, fastest first, until one fails."""
         lines = self.covering.get(str(mutant.path), {})
         found = {each for number in mutant.lines(self.root) for each in lines.get(str(number), ())}
         tests = {self.tests[each] for each in found}
@@ -95,7 +95,7 @@ class Checkout:
         return Result(count, "")
 
     def _failed(self, tests: list[str]) -> list[str] | None:
-        """Run the tests up to a failure; the tests that failed, or None where they don't end."""
+        """Run the tests until one fails. Return the failed tests, or None after a timeout."""
         listed = self.root / ".cache/tests.txt"
         listed.write_text("".join(f"{test}\n" for test in tests))
         workers = ["-n", _WORKERS, "--dist", "load"] if len(tests) > 50 else []
@@ -111,11 +111,11 @@ class Checkout:
 
 
 def _map(root: Path) -> dict[str, Any]:
-    """Run all tests under coverage: which test ran which line, and how long each took."""
-    print(f"Running all tests of {root.name} once, to learn what they cover: about 30 minutes.")
-    place = root / ".cache/coverage"
-    place.mkdir(parents=True, exist_ok=True)
-    config, data, junit = place / "coveragerc", place / "data", place / "junit.xml"
+    """Run all tests under coverage. Return the lines that each test executes and its duration."""
+    print(f"Running all tests of {root.name} once, to map lines to tests: about 30 minutes.")
+    folder = root / ".cache/coverage"
+    folder.mkdir(parents=True, exist_ok=True)
+    config, data, junit = folder / "coveragerc", folder / "data", folder / "junit.xml"
     config.write_text(_COVERAGE.format(source=root / SOURCE, data=data))
     _python(
         root,
@@ -124,7 +124,7 @@ def _map(root: Path) -> dict[str, Any]:
         *(f"--junitxml={junit}", "-m", "not all_sdks"),
         show=True,
     )
-    _python(root, "-m", "coverage", "combine", "--append", f"--rcfile={config}", str(place))
+    _python(root, "-m", "coverage", "combine", "--append", f"--rcfile={config}", str(folder))
     positions: dict[str, int] = {}
     covering: dict[str, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
     rows = sqlite3.connect(data).execute(

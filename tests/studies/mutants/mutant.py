@@ -1,4 +1,4 @@
-"""One mutant: a snippet of a source file, and what takes its place."""
+"""A mutant: a snippet of a source file and its replacement."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 
-SOURCE = Path("src/opentelemetry/instrumentation/gluellm")
+SOURCE = Path("src")
+LIBRARY = "opentelemetry/instrumentation/gluellm"
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A row of ``mutants.toml``."""
+    """An entry of ``mutants.toml``."""
 
     name: str
     kind: str
@@ -24,14 +25,15 @@ class Mutant:
 
     @property
     def path(self) -> Path:
-        """The file, from the root of the repository."""
-        return SOURCE / self.file
+        """Path of the file, relative to the root of the repository."""
+        command = self.file.startswith("gluellm_pools/")
+        return SOURCE / self.file if command else SOURCE / LIBRARY / self.file
 
     def lines(self, root: Path) -> set[int]:
-        """Numbers of the lines that the mutant changes; of an insertion, the lines beside it.
+        """Numbers of the changed lines; for an insertion, those of the adjacent lines.
 
         Raises:
-            ValueError: the snippet is not, or not only once, in the file.
+            ValueError: the snippet is not exactly once in the file.
         """
         text = (root / self.path).read_text(encoding="utf-8")
         if text.count(self.before) != 1:
@@ -51,7 +53,7 @@ class Mutant:
 
     @contextmanager
     def applied(self, root: Path) -> Iterator[None]:
-        """Change the file for the time of the block."""
+        """Apply the mutant to the file inside the block."""
         path = root / self.path
         text = path.read_text(encoding="utf-8")
         path.write_text(text.replace(self.before, self.after), encoding="utf-8")

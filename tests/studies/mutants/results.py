@@ -1,8 +1,8 @@
-"""What became of the mutants, as a page."""
+"""Results of mutants: the table and the verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Of one mutant, with the tests of one commit."""
+    """Result of one mutant with the tests of one commit."""
 
     covering: int
-    """How many tests cover what it changes."""
+    """Number of tests that cover the changed lines."""
     test: str
-    """The test that failed first; empty where none did."""
+    """The first test that failed; empty if none did."""
 
     def __str__(self) -> str:
         return self.test or f"not detected by the {self.covering} tests that cover it"
 
 
 def write(
-    page: Path, mutants: Sequence[Mutant], results: dict[str, dict[str, Result]], *, whole: bool
-) -> list[str]:
-    """Write the page where all mutants were tried; the names of those that are detected no more."""
+    page: Path, mutants: Sequence[Mutant], results: Mapping[str, Mapping[str, Result]]
+) -> None:
+    """Write the results of all mutants, by commit, as a table."""
     lines = ["# Mutants", "", "Written by `make -C tests/studies mutants`.", ""]
     for commit, found in results.items():
         detected = sum(bool(each.test) for each in found.values())
@@ -37,11 +37,21 @@ def write(
     for mutant in mutants:
         cells = [str(found[mutant.name]).replace("|", "\\|") for found in results.values()]
         lines.append(f"| {' | '.join([mutant.name, mutant.kind, mutant.file, *cells])} |")
-    if whole:
-        page.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    before, *others = results.values()
+    page.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def failures(results: Mapping[str, Mapping[str, Result]]) -> list[str]:
+    """One line for each mutant that makes the study fail.
+
+    With one commit, an undetected mutant; with several, one that the first commit detects and a
+    later one does not.
+    """
+    (first, found), *later = results.items()
+    if not later:
+        return [f"{name}: not detected" for name, result in found.items() if not result.test]
     return [
-        name
-        for name, result in before.items()
-        if result.test and any(not each[name].test for each in others)
+        f"{name}: detected by {first}, not by {commit}"
+        for name, result in found.items()
+        for commit, others in later
+        if result.test and not others[name].test
     ]

@@ -23,7 +23,11 @@ PAGE = Path(__file__).parents[3] / "docs" / "providers.md"
 
 def main() -> int:
     """Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="make -C tests/studies providers", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="make -C tests/studies providers",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("providers", nargs="*", choices=[*BY_PROVIDER, []], metavar="provider")
     parser.add_argument("--check", action="store_true", help="write nothing")
     options = parser.parse_args()

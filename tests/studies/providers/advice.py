@@ -7,7 +7,7 @@ import importlib
 import re
 from typing import Any
 
-from opentelemetry.instrumentation.gluellm.diagnosis.cures import Advisor
+from opentelemetry.instrumentation.gluellm.diagnosis.advice.advisor import Advisor
 from opentelemetry.instrumentation.gluellm.limits import configure_pools
 
 from .calls import create

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from opentelemetry.instrumentation.gluellm.adapters import ADAPTERS
-from opentelemetry.instrumentation.gluellm.diagnosis.families import OWN_POOL_PER_CALL
+from opentelemetry.instrumentation.gluellm.diagnosis.advice.families import OWN_POOL_PER_CALL
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 from . import advice

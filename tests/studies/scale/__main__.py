@@ -35,7 +35,9 @@ _NARROWED = ("gluellm-pool", "gluellm-provider")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0, or with ``--check`` 1 where a budget is missed."""
-    parser = argparse.ArgumentParser(prog="scale", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="scale", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--instances", type=int, default=Size().instances, help="default: 1000")
     parser.add_argument("--hours", type=float, default=24, help="of data; default: 24")
     parser.add_argument(

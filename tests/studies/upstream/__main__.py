@@ -28,7 +28,11 @@ _COUNTED = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the suites that were asked for."""
-    parser = argparse.ArgumentParser(prog="make -C tests/studies upstream", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="make -C tests/studies upstream",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("suites", nargs="*", choices=[*SUITES, []], metavar="suite")
     parser.add_argument(
         "--with",
@@ -76,7 +80,7 @@ def compare(runner: Runner, figures: Figures) -> None:
     off, on = (_run(runner, on=which) for which in (False, True))
     judgement = _judge(runner, differences(off.run, on.run))
     requests, own = (
-        sum(count for what, count in on.seen.items() if what.startswith(beginning))
+        sum(count for what, count in on.observed.items() if what.startswith(beginning))
         for beginning in (REQUESTS, OWN)
     )
     of_judgement = (judgement.worse, judgement.otherwise, judgement.flaky)
@@ -90,7 +94,7 @@ def compare(runner: Runner, figures: Figures) -> None:
         f" {len(judgement.worse)} worse; {off.seconds:.0f} s off, {on.seconds:.0f} s on"
     )
     print("  the instrumentation saw:")
-    for what, count in sorted(on.seen.items()):
+    for what, count in sorted(on.observed.items()):
         print(f"    {count} {what}")
     for label, finished in (("off", off), ("on", on)):
         if finished.hung:

@@ -87,6 +87,7 @@ def wired(module: Path, name: str) -> bool:
     return not signals or (module.name in WIRING and name in PROVIDERS)
 
 
+BELOW_THE_POOL = ("pool", "concurrency", "failures", "text", "thresholds")
 OBSERVING = [f"{PACKAGE_NAME}.{name}" for name in ("telemetry", "diagnosis", "installation")]
 RULES: dict[str, tuple[list[Path], Callable[[Path, str], bool]]] = {
     # The thresholds are plain numbers, and import nothing.
@@ -94,10 +95,10 @@ RULES: dict[str, tuple[list[Path], Callable[[Path, str], bool]]] = {
         in_folder("pool"),
         lambda _, name: (
             is_standard_library(name)
-            or is_under(name, f"{PACKAGE_NAME}.pool", f"{PACKAGE_NAME}.thresholds")
+            or is_under(name, *(f"{PACKAGE_NAME}.{module}" for module in BELOW_THE_POOL))
         ),
     ),
-    "only telemetry imports the APIs of signals": (outside("telemetry", "cli"), wired),
+    "only telemetry imports the APIs of signals": (outside("telemetry"), wired),
     "telemetry uses the API and not the SDK": (
         in_folder("telemetry"),
         lambda _, name: not is_under(name, OPENTELEMETRY_SDK),
@@ -107,12 +108,8 @@ RULES: dict[str, tuple[list[Path], Callable[[Path, str], bool]]] = {
         lambda _, name: is_standard_library(name),
     ),
     "adapters and attribution alone know libraries, which may be missing": (
-        outside("adapters", "attribution", "cli"),
+        outside("adapters", "attribution"),
         lambda _, name: is_standard_library(name) or is_under(name, "opentelemetry", "wrapt"),
-    ),
-    "nothing imports the command line": (
-        outside("cli"),
-        lambda _, name: not is_under(name, f"{PACKAGE_NAME}.cli"),
     ),
     "limits know nothing of what observes": (
         in_folder("limits"),

@@ -11,7 +11,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.attribution import any_llm as attribution_module
 from opentelemetry.instrumentation.gluellm.attribution import calls
-from opentelemetry.instrumentation.gluellm.attribution.any_llm import SEAMS, AnyLLMAttribution
+from opentelemetry.instrumentation.gluellm.attribution.any_llm import HOOKS, AnyLLMAttribution
 from opentelemetry.instrumentation.gluellm.attribution.calls import provider_key
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 
@@ -40,10 +40,10 @@ def attribution(fake: Any, errors: list[str]) -> Iterator[AnyLLMAttribution]:
     attribution.uninstall()
 
 
-def test_call_carries_provider_model_and_operation(
+def test_call_has_provider_model_and_operation(
     fake: Any, attribution: AnyLLMAttribution, errors: list[str]
 ) -> None:
-    """The model is found by name or by place; afterwards the call is over and gone.
+    """The model is a keyword or positional argument; afterwards the call has ended.
 
     A pool that is built in the constructor has no model and no operation.
     """
@@ -91,7 +91,7 @@ def test_base_that_is_patched_later_is_still_attributed(
 
 
 def test_subclass_made_later_is_covered(fake: Any, attribution: AnyLLMAttribution) -> None:
-    """Through ``__init_subclass__``, below classes that have their own, too."""
+    """``__init_subclass__`` wraps it, also below classes that define their own."""
     attribution.install()
     made = []
 
@@ -116,10 +116,8 @@ def test_subclass_made_later_is_covered(fake: Any, attribution: AnyLLMAttributio
     assert asyncio.run(Later()._amoderation("m", "x")).operation == "moderation"
 
 
-def test_any_llm_with_an_init_subclass_of_its_own(
-    fake: Any, attribution: AnyLLMAttribution
-) -> None:
-    """Both run, and it is put back."""
+def test_init_subclass_of_any_llm_still_runs(fake: Any, attribution: AnyLLMAttribution) -> None:
+    """It is restored at uninstall."""
     seen = []
 
     def __init_subclass__(cls: Any, /, **kwargs: Any) -> None:
@@ -139,10 +137,10 @@ def test_any_llm_with_an_init_subclass_of_its_own(
     assert fake.AnyLLM.__dict__["__init_subclass__"] is own
 
 
-async def test_override_that_is_no_coroutine_function(
+async def test_override_that_is_no_coroutine_function_is_a_call(
     fake: Any, attribution: AnyLLMAttribution
 ) -> None:
-    """A plain function that returns an awaitable, or a stream, is a call as well."""
+    """For example a plain function that returns an awaitable or a stream."""
 
     class Own(fake.AnyLLM):  # type: ignore[misc]
         PROVIDER_NAME = "own"
@@ -175,8 +173,10 @@ async def test_download_is_a_call(fake: Any, attribution: AnyLLMAttribution) -> 
     assert call.ended
 
 
-async def test_ended_call_in_the_context_is_none(fake: Any, attribution: AnyLLMAttribution) -> None:
-    """A task that outlived its call starts a call of its own."""
+async def test_ended_call_in_the_context_is_ignored(
+    fake: Any, attribution: AnyLLMAttribution
+) -> None:
+    """A task that outlived its call starts a new one."""
     attribution.install()
 
     over = await fake.Provider().acompletion("old")
@@ -185,8 +185,8 @@ async def test_ended_call_in_the_context_is_none(fake: Any, attribution: AnyLLMA
     assert current_call.get() is over
 
 
-def test_wrappers_are_made_once(fake: Any, attribution: AnyLLMAttribution) -> None:
-    """By one attribution or by two. Warnings of coroutines have the original's name."""
+def test_methods_are_wrapped_once(fake: Any, attribution: AnyLLMAttribution) -> None:
+    """One or two attributions; coroutine warnings have the original's name."""
     before = fake.AnyLLM.acompletion
     attribution.install()
     once = fake.Provider._aembedding
@@ -202,7 +202,9 @@ def test_wrappers_are_made_once(fake: Any, attribution: AnyLLMAttribution) -> No
     assert fake.Provider._aembedding is once
 
 
-def test_uninstall_puts_everything_back(fake: Any, attribution: AnyLLMAttribution) -> None:
+def test_uninstall_restores_the_identical_objects_of_any_llm(
+    fake: Any, attribution: AnyLLMAttribution
+) -> None:
     """The identical objects, and no attribute more than before; then it can be installed again."""
     classes = (fake.FilesMixin, fake.AnyLLM, fake.Provider)
     before = [dict(cls.__dict__) for cls in classes]
@@ -234,7 +236,7 @@ def test_subclass_hook_that_stays_after_uninstall_does_nothing(
 
 
 @pytest.mark.parametrize(
-    ("attribute", "seam"),
+    ("attribute", "hook"),
     [
         ("__init__", "any_llm.init"),
         ("acompletion", "any_llm.calls"),
@@ -243,8 +245,8 @@ def test_subclass_hook_that_stays_after_uninstall_does_nothing(
         (None, None),
     ],
 )
-def test_missing_hook_turns_off_itself_only(
-    attribute: str | None, seam: str | None, fake: Any, attribution: AnyLLMAttribution
+def test_missing_hook_disables_only_itself(
+    attribute: str | None, hook: str | None, fake: Any, attribution: AnyLLMAttribution
 ) -> None:
     """What any-llm renamed is named, the rest works. Without the class every hook is missing."""
     if attribute is None:
@@ -252,22 +254,22 @@ def test_missing_hook_turns_off_itself_only(
     else:
         delattr(fake.AnyLLM, attribute)
     attribution.install()
-    assert attribution.seams() == {name: name != seam and seam is not None for name in SEAMS}
-    if seam is not None:
+    assert attribution.hooks() == {name: name != hook and hook is not None for name in HOOKS}
+    if hook is not None:
         llm = object.__new__(fake.Provider)
         assert asyncio.run(llm.alist_files()).provider == "fake"
     attribution.uninstall()
-    assert attribution.seams() == {}
+    assert attribution.hooks() == {}
 
 
 def broken(*_: Any, **__: Any) -> Any:
     raise RuntimeError("ours")
 
 
-def test_own_failure_leaves_the_call_alone(
+def test_own_failure_does_not_affect_the_call(
     fake: Any, attribution: AnyLLMAttribution, errors: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It goes on unattributed, and is counted."""
+    """The call is not attributed, and the failure is counted."""
     attribution.install()
     llm = fake.Provider()
     monkeypatch.setattr(calls, "provider_key", broken)
@@ -297,7 +299,7 @@ def test_failure_while_patching_is_no_failure_of_the_import(
     """install() returns, and the hooks are reported as missing."""
     monkeypatch.setattr(attribution_module, "_public_coroutines", broken)
     attribution.install()
-    assert attribution.seams() == dict.fromkeys(SEAMS, False)
+    assert attribution.hooks() == dict.fromkeys(HOOKS, False)
     assert errors == ["attribution.install"]
 
 

@@ -52,7 +52,7 @@ huggingface: mine.us-east-1.aws.endpoints.huggingface.cloud
         ),
     ],
 )
-def test_api_host_names_its_provider_or_none(host: str, provider: str) -> None:
+def test_api_host_has_its_provider_or_no_provider(host: str, provider: str) -> None:
     """Exact, regional and per-customer names, in any case; none that may serve something else."""
     assert (provider_for_host(host) or "") == provider
 

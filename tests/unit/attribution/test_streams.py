@@ -43,7 +43,9 @@ async def numbers(seen: list[Any]) -> AsyncGenerator[Any, Any]:
 
 
 @pytest.mark.parametrize("outer", [None, Call("anthropic")], ids=["alone", "inside another call"])
-async def test_call_is_set_in_each_step_and_never_between(call: Call, outer: Call | None) -> None:
+async def test_call_is_set_in_each_step_and_not_between_steps(
+    call: Call, outer: Call | None
+) -> None:
     """The consumer's code runs in the same task, and sees what was there before."""
 
     current_call.set(outer)
@@ -55,7 +57,7 @@ async def test_call_is_set_in_each_step_and_never_between(call: Call, outer: Cal
     assert call.ended
 
 
-async def test_asend_athrow_and_aclose_go_through(call: Call) -> None:
+async def test_asend_athrow_and_aclose_are_forwarded(call: Call) -> None:
     """An async generator stays one, with the call set in every kind of step."""
 
     seen: list[Any] = []
@@ -98,8 +100,8 @@ async def test_cancelled_step_ends_and_leaves_no_call(call: Call) -> None:
     assert call.ended
 
 
-async def test_nothing_but_the_consumer_keeps_a_stream(call: Call) -> None:
-    """Dropped is dropped at once, without the collector, and the call is over."""
+async def test_only_the_consumer_keeps_a_stream_alive(call: Call) -> None:
+    """A dropped stream is freed at once without the collector, and its call ends."""
 
     class Stream:
         def __aiter__(self) -> Any:
@@ -146,7 +148,7 @@ async def _context() -> Any:
     return contextvars.copy_context()
 
 
-async def test_iterator_of_its_own_keeps_the_call(call: Call) -> None:
+async def test_separate_iterator_keeps_the_call(call: Call) -> None:
     """An SDK's stream makes a generator per ``async for``; the stream itself may be dropped."""
 
     class Stream:
@@ -251,7 +253,7 @@ async def test_sdk_stream_stays_a_context_manager(call: Call) -> None:
     assert other.ended
 
 
-def test_sync_stream(call: Call) -> None:
+def test_sync_stream_forwards_send_throw_and_close(call: Call) -> None:
     """The same for a sync generator: send, throw, close, exhaustion."""
     seen: list[Any] = []
 
@@ -322,7 +324,7 @@ class Page:
         raise NotImplementedError
 
 
-def test_what_is_no_stream_is_left_alone(call: Call) -> None:
+def test_results_that_are_no_streams_are_not_wrapped(call: Call) -> None:
     """Answers, lists and pages are handed on as they are."""
     for result in (None, "text", b"bytes", [1], {"a": 1}, object(), range(3), Page()):
         assert wrap_stream(result, call) is None

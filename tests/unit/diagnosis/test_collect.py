@@ -15,10 +15,10 @@ from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import (
     PoolSnapshot,
     Snapshot,
 )
+from opentelemetry.instrumentation.gluellm.pool.call_site import find
 from opentelemetry.instrumentation.gluellm.pool.lease import READING, Call, Lease
-from opentelemetry.instrumentation.gluellm.pool.loops import LoopLag
-from opentelemetry.instrumentation.gluellm.pool.place import find
 from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
+from opentelemetry.instrumentation.gluellm.watch.loop_lag import LoopLag
 from unit.pool.fakes import FakePool, Scene, Unreadable
 
 
@@ -56,7 +56,7 @@ def serve(scene: Scene) -> Lease:
 
 
 def test_snapshot_has_a_pools_limits_and_age(scene: Scene) -> None:
-    """As the reader has them, and as its requests asked for."""
+    """The pool's own limits, and the timeouts of its requests."""
     scene.tracker.read_timeout = 30.0
     scene.ledger.acquire_timeout = 600.0
     scene.enter()
@@ -131,20 +131,20 @@ def test_snapshot_has_each_request(scene: Scene) -> None:
     assert (request.connection, request.pool_timeout) == (0, 600.0)
     assert (request.provider, request.model, request.operation) == ("groq", "llama", "chat")
     assert (request.trace_id, request.correlation_id) == ("0" * 29 + "abc", "id-1")
-    assert request.place is not None
-    assert request.place.startswith(__file__)
+    assert request.call_site is not None
+    assert request.call_site.startswith(__file__)
     assert request.stack == ()
     assert request.leak_suspected
 
 
-def test_request_without_a_listed_connection(scene: Scene) -> None:
+def test_request_without_a_listed_connection_has_its_ages(scene: Scene) -> None:
     """Queued since it entered, however often it was refused one; held, but of one not listed."""
     lease = scene.enter()
     for _ in range(3):
         scene.tracker.waiting(lease, 5.0)
         scene.clock.advance(2)
         scene.tracker.assigned(lease, scene.connection(established=True))
-        scene.tracker.refused(lease)
+        scene.tracker.requeued(lease)
     (request,) = only_pool(take(scene)).requests
     assert (request.phase, request.phase_age) == ("queued", 6.0)
     assert (request.held, request.connection, request.provider) == (None, None, "openai")
@@ -155,7 +155,7 @@ def test_request_without_a_listed_connection(scene: Scene) -> None:
     assert (request.held, request.connection) == (0.0, None)
 
 
-def test_lease_that_is_refused_meanwhile_is_not_held_for_a_month(scene: Scene) -> None:
+def test_lease_that_is_refused_during_the_snapshot_has_no_held_time(scene: Scene) -> None:
     scene.refuse_meanwhile()
     scene.clock.advance(3)
     (request,) = only_pool(take(scene)).requests
@@ -172,7 +172,7 @@ def test_pool_that_can_not_be_read_is_left_out(scene: Scene) -> None:
 # What was counted
 
 
-def test_what_waits_in_the_outbox_is_counted_once(scene: Scene) -> None:
+def test_requests_in_the_outbox_are_counted_once(scene: Scene) -> None:
     """A request is there twice, answered and ended, and may be drained in between."""
     first, second = serve(scene), serve(scene)
     items = scene.registry.outbox.items
@@ -184,8 +184,8 @@ def test_what_waits_in_the_outbox_is_counted_once(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["before the reading", "after it"])
-def test_outbox_that_is_worked_off_meanwhile_counts_once(scene: Scene, first: bool) -> None:
-    """By a collection in another thread, just when the ledger is being read."""
+def test_outbox_drained_during_the_snapshot_counts_once(scene: Scene, first: bool) -> None:
+    """A collection in another thread drains it while the ledger is read."""
     serve(scene)
     serve(scene)
     work_off = scene.work_off
@@ -215,7 +215,7 @@ def test_running_and_suppressed_requests_are_not_outcomes(scene: Scene) -> None:
     assert only_origin(snapshot).requests_entered == 2
 
 
-def test_failures_that_wait_in_the_outbox_are_counted(scene: Scene) -> None:
+def test_failures_in_the_outbox_are_counted(scene: Scene) -> None:
     """Timeouts, and the silence after which a reused connection failed."""
     waiter = scene.enter()
     scene.tracker.waiting(waiter, 5.0)
@@ -250,7 +250,7 @@ def test_snapshot_leaves_the_durations_to_the_collection(scene: Scene) -> None:
     scene.registry.outbox.put(record)
     lease = serve(scene)
     assert outcomes(take(scene)) == {(200, None): 1}
-    assert lease.told == 0
+    assert lease.recorded == 0
     assert list(scene.registry.outbox.items) == [record, lease, lease]
 
 
@@ -273,7 +273,7 @@ def test_totals_outlive_the_pool(scene: Scene) -> None:
 def test_snapshot_has_what_affects_the_processs_pools(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Descriptors, lag, and variables that look like limits and are none."""
+    """It has descriptors, event-loop lag, and variables that no library reads."""
     monkeypatch.setenv("HTTPX_MAX_CONNECTIONS", "500")
     monkeypatch.delenv("HTTPX_MAX_KEEPALIVE_CONNECTIONS", raising=False)
     lag = LoopLag(scene.registry, 75.0)

@@ -1,4 +1,4 @@
-"""Connections that are made too often, can't be made, or break."""
+"""Findings on connections that are made too often, cannot be made, or break."""
 
 from __future__ import annotations
 
@@ -39,25 +39,26 @@ def churned(pools: int, requests: int) -> Snapshot:
     return opened(pools, requests, used_once, of_origin=origin, connections_opened=pools)
 
 
-def test_client_per_call() -> None:
-    """With where they are built, and what to do instead."""
+def test_client_per_call_is_reported_with_its_call_site_and_advice() -> None:
     finding = found(CHURN, churned(20, 20))
     assert finding.severity is Severity.WARNING
-    assert finding.seen == (
+    assert finding.observed == (
         "20 pools opened for 20 requests (1.0 per pool), with 20 new connections, built at "
         "/srv/app/chat.py:17 in answer."
     )
-    assert 'Keep one instance, llm = AnyLLM.create("openai")' in finding.cure
+    assert 'Keep one instance, llm = AnyLLM.create("openai")' in finding.advice
 
 
-def test_churn_of_websockets() -> None:
-    """lmstudio opens six for each call, so calls and protocol are said, and another cure."""
+def test_churn_of_websockets_has_its_own_advice() -> None:
+    """lmstudio opens six for each call, so calls and protocol are named."""
     origin = {"pools": 60, "requests_resent": 50, "protocols": ("1.1", "websocket")}
     names = {"provider": "lmstudio", "name": "lmstudio"}
     finding = found(CHURN, opened(60, 60, of_origin=origin, **names))
-    assert finding.seen.startswith("60 pools opened for 60 requests of 10 calls (1.0 per pool), ")
-    assert "over WebSocket" in finding.seen
-    assert "builds a client for each call by itself" in finding.cure
+    assert finding.observed.startswith(
+        "60 pools opened for 60 requests of 10 calls (1.0 per pool), "
+    )
+    assert "over WebSocket" in finding.observed
+    assert "builds a client for each call by itself" in finding.advice
 
 
 KEPT = a_pool(requests_entered=400)
@@ -106,15 +107,15 @@ def test_when_pools_are_churn(
     assert kinds(snapshot, before) == expected
 
 
-def test_churn_names_the_line_that_built_its_pools() -> None:
-    """Not that of a client that is kept, whichever was built last."""
+def test_churn_finding_names_the_line_that_built_the_pools() -> None:
+    """The finding ignores a client that is kept, whichever was built last."""
     kept = replace(KEPT, built_at="/srv/app/main.py:3 in <module>")
     origin = {"pools": 21, "pools_built_at": {"/srv/app/main.py:3 in <module>": 1, CHURNED: 15}}
     finding = found(CHURN, opened(21, 420, kept, of_origin=origin))
-    assert finding.seen.startswith("20 pools opened for 20 requests")
-    assert finding.seen.endswith(f", 15 of them built at {CHURNED}.")
+    assert finding.observed.startswith("20 pools opened for 20 requests")
+    assert finding.observed.endswith(f", 15 of them built at {CHURNED}.")
     before = a_snapshot(the_totals(400), KEPT, uptime=50.0)
-    assert "20 pools opened for 20" in found(CHURN, opened(21, 1020, *BUSY), before).seen
+    assert "20 pools opened for 20" in found(CHURN, opened(21, 1020, *BUSY), before).observed
 
 
 @pytest.mark.parametrize(("sites", "gluellms"), [({}, True), ({CHURNED: 20}, False)])
@@ -127,8 +128,8 @@ def test_churn_of_gluellms_clients_is_distinguished_from_any_llms(
     totals = the_totals(20, origin=origin, pools_opened=20, **names)
     pool = a_pool(requests_entered=1, **names)
     finding = found(CHURN, a_snapshot(totals, pool, gluellm=True))
-    assert ("gluellm.close_providers()" in finding.cure) is gluellms
-    assert ("AnyLLM" in finding.cure) is not gluellms
+    assert ("gluellm.close_providers()" in finding.advice) is gluellms
+    assert ("AnyLLM" in finding.advice) is not gluellms
 
 
 def failing(requests: int, origin: Any = None, **errors: int) -> Snapshot:
@@ -178,34 +179,36 @@ def test_many_failures_are_an_error(failed: int, severity: Severity) -> None:
 
 
 def test_connect_failures_are_one_finding() -> None:
-    """By kind, the most frequent first, each with its meaning and its cure."""
+    """Kinds are listed by frequency, each with its explanation and advice."""
     finding = found(
         FAILURES, failing(100, connect_timeout=5, name_resolution_error=20, read_error=1)
     )
     assert finding.severity is Severity.ERROR
-    assert finding.seen == (
+    assert finding.observed == (
         "25 of 100 requests (25%) got no connection: name_resolution_error 20, connect_timeout 5."
     )
-    assert finding.means.index("does not resolve") < finding.means.index("no answer in time")
-    assert "resolver" in finding.cure
+    assert finding.explanation.index("does not resolve") < finding.explanation.index(
+        "no answer in time"
+    )
+    assert "resolver" in finding.advice
 
 
 @pytest.mark.parametrize(
     ("silence", "keepalive"), [(0.0, None), (120.0, False), (121.0, False)], ids=str
 )
-def test_idle_connections_that_are_dropped(silence: float, keepalive: bool | None) -> None:
-    """The cure is to drop them first, or to probe: a thinking model looks idle to a balancer."""
+def test_dropped_idle_connections_are_a_finding(silence: float, keepalive: bool | None) -> None:
+    """The advice is to expire them earlier or to probe them."""
     totals = the_totals(100, origin={"reuse_failures": 5, "longest_silence_failed": silence})
     finding = found(REUSE, a_snapshot(totals, a_pool(tcp_keepalive=keepalive)))
     if keepalive is None:
-        assert "keepalive_expiry=3" in finding.cure
-        assert "(now 5 s)" in finding.cure
+        assert "keepalive_expiry=3" in finding.advice
+        assert "(now 5 s)" in finding.advice
         assert "SO_KEEPALIVE" not in str(finding)
     else:
-        assert "SO_KEEPALIVE is off" in finding.seen
-        assert ("of silence" in finding.seen) is (silence > 120)
-        assert "socket.TCP_KEEPIDLE" in finding.cure
-        assert "max_connections=10" in finding.cure
+        assert "SO_KEEPALIVE is off" in finding.observed
+        assert ("of silence" in finding.observed) is (silence > 120)
+        assert "socket.TCP_KEEPIDLE" in finding.advice
+        assert "max_connections=10" in finding.advice
 
 
 def expired(opened: int, closed: int, connecting: float = 0.1) -> Snapshot:
@@ -230,23 +233,23 @@ def expired(opened: int, closed: int, connecting: float = 0.1) -> Snapshot:
         (expired(38, 38, 0.042), True),
     ],
 )
-def test_connections_that_expire(snapshot: Snapshot, *, fires: bool) -> None:
+def test_expiring_connections_are_a_finding(snapshot: Snapshot, *, fires: bool) -> None:
     assert (all_kinds(snapshot) == [EXPIRY]) is fires
 
 
 def test_expiry_is_a_warning_where_connecting_takes_long() -> None:
-    """From a quarter of the time on."""
-    assert found(EXPIRY, expired(38, 36)).seen == (
+    """The threshold is a quarter of the time."""
+    assert found(EXPIRY, expired(38, 36)).observed == (
         "38 of 100 requests (38%) waited for a new connection, which took 11% of the time of all "
         "requests; 36 connections had expired after 5 s idle."
     )
     assert not kinds(expired(20, 20, 0.2))
     assert kinds(expired(20, 20, 0.3)) == [EXPIRY]
-    assert "keepalive_expiry=60" in found(EXPIRY, expired(20, 20)).cure
+    assert "keepalive_expiry=60" in found(EXPIRY, expired(20, 20)).advice
 
 
 def test_connections_that_could_not_be_made_did_not_expire() -> None:
-    """Their time is not the price of an expired connection."""
+    """Their set-up time is not counted as the cost of expiry."""
     (totals,) = expired(20, 20).totals
     (origin,) = totals.origins
     failed = Outcome(count=1, error="connect_timeout", sent=1, seconds=9.0, held_seconds=9.0)

@@ -1,4 +1,4 @@
-"""Findings as a whole: healthy processes, what withholds what, order, and odd input."""
+"""Findings as a whole: healthy processes, suppression, order, and unexpected input."""
 
 from __future__ import annotations
 
@@ -91,14 +91,14 @@ BEFORE = late(90.0, event_loop_lag=0.01, event_loop_late_share=0.0)
         (a_snapshot(the_totals(10)), refused(1000, 900, 50.0), []),
     ],
 )
-def test_what_is_found_in_the_interval(
+def test_findings_are_those_of_the_interval(
     snapshot: Snapshot, previous: Snapshot | None, expected: list[Kind]
 ) -> None:
     assert kinds(snapshot, previous) == expected
 
 
 def test_healthy_process_has_no_findings() -> None:
-    """All connections in use look like health and like saturation: what counts is who waits."""
+    """All connections may be in use, as long as no request waits."""
     reading = the_totals(100, now={"reading": 10}, peak_active=10)
     for healthy in (a_snapshot(), EMPTY, a_snapshot(reading, AT_ITS_LIMIT)):
         assert diagnose(healthy) == []
@@ -106,25 +106,25 @@ def test_healthy_process_has_no_findings() -> None:
     assert diagnose(a_snapshot(the_totals(200), uptime=200.0), a_snapshot()) == []
 
 
-def test_openai_with_its_defaults_is_worth_a_word_only() -> None:
+def test_defaults_of_openai_are_information() -> None:
     """A pool timeout of ten minutes: INFO, as nothing suffers yet."""
     pool = a_pool(max_connections=1000, pool_timeout=600.0)
     finding = found(Kind.POOL_TIMEOUT, a_snapshot(the_totals(), pool))
     assert not kinds(a_snapshot(the_totals(), pool))
     assert finding.severity is Severity.INFO
-    assert finding.seen == "Pool timeout 600 s, read timeout 600 s."
-    assert "default of the openai and anthropic SDKs" in finding.means
-    assert 'AnyLLM.create("openai", timeout=httpx2.Timeout(600, connect=5, pool=' in finding.cure
+    assert finding.observed == "Pool timeout 600 s, read timeout 600 s."
+    assert "default of the openai and anthropic SDKs" in finding.explanation
+    assert 'AnyLLM.create("openai", timeout=httpx2.Timeout(600, connect=5, pool=' in finding.advice
 
 
-def test_blocked_loop_withholds_what_it_looks_like() -> None:
+def test_blocked_loop_suppresses_findings_with_the_same_symptoms() -> None:
     """It makes the same picture as a small pool, a slow provider and a slow consumer."""
     before = a_snapshot()
     assert set(kinds(in_trouble(), before)) == {Kind.SLOW_CONSUMER, Kind.SLOW_PROVIDER}
     assert all_kinds(in_trouble(**BLOCKED), before) == [Kind.BLOCKED_EVENT_LOOP]
 
 
-def test_one_pause_withholds_nothing() -> None:
+def test_one_pause_suppresses_no_finding() -> None:
     """617 requests wait, the oldest for 157 s, and the loop once paused for 0.25 s."""
     ages = [157.0, *([100.0] * 616)]
     pool = a_pool([a_request("queued", age) for age in ages], [a_connection("active")] * 10)
@@ -136,7 +136,7 @@ def test_one_pause_withholds_nothing() -> None:
         assert worst.kind is Kind.POOL_TOO_SMALL
     pause = found(Kind.BLOCKED_EVENT_LOOP, a_snapshot(totals, pool, uptime=300.0, **paused))
     assert pause.severity is Severity.INFO
-    assert pause.seen.endswith("0.25 s late, in all for 0.4% of the time.")
+    assert pause.observed.endswith("0.25 s late, in all for 0.4% of the time.")
     assert not kinds(a_snapshot(uptime=300.0, **paused))
 
 
@@ -151,19 +151,21 @@ def test_wait_that_no_pause_explains_is_always_reported(longest: float, *, fires
 
 @pytest.mark.parametrize("process", [{}, BLOCKED], ids=["fine", "blocked"])
 def test_stuck_requests_are_reported_although_a_connection_is_idle(process: Any) -> None:
-    """As httpcore 1.0 has one for a moment while it assigns it to a waiter."""
+    """httpcore 1.0 has an idle connection for a moment while it assigns it to a waiter."""
     connections = [a_connection("active")] * 9 + [a_connection("idle")]
     pool = a_pool([a_request("queued", 12.0)], connections)
     snapshot = a_snapshot(the_totals(), pool, **process)
     finding = found(Kind.POOL_SATURATED, snapshot)
     assert finding.severity is Severity.WARNING
-    assert finding.seen.startswith("9 of 10 connections in use and 1 request queued")
-    assert finding.means.startswith("Requests are stuck at this moment.")
+    assert finding.observed.startswith("9 of 10 connections in use and 1 request queued")
+    assert finding.explanation.startswith("Requests are stuck at this moment.")
 
 
 @pytest.mark.parametrize(("share", "severity"), [(0.49, Severity.WARNING), (0.5, Severity.ERROR)])
-def test_loop_that_stands_half_of_the_time_is_an_error(share: float, severity: Severity) -> None:
-    """Every request of the process hangs meanwhile."""
+def test_loop_that_is_blocked_half_of_the_time_is_an_error(
+    share: float, severity: Severity
+) -> None:
+    """Every request of the process hangs while it is blocked."""
     snapshot = a_snapshot(event_loop_lag=0.3, event_loop_late=100 * share)
     assert found(Kind.BLOCKED_EVENT_LOOP, snapshot).severity is severity
 
@@ -178,30 +180,34 @@ def test_loop_that_stands_half_of_the_time_is_an_error(share: float, severity: S
         (None, 1024, None),
     ],
 )
-def test_descriptors(used: int | None, limit: int | None, severity: Severity | None) -> None:
-    """From 80% of the limit on, where there is one."""
+def test_descriptors_near_their_limit_are_a_finding(
+    used: int | None, limit: int | None, severity: Severity | None
+) -> None:
+    """The threshold is 80 % of the limit, if there is a limit."""
     snapshot = a_snapshot(open_descriptors=used, descriptor_limit=limit)
     assert [f.severity for f in diagnose(snapshot)] == ([severity] if severity else [])
 
 
-def test_variables_that_nothing_reads() -> None:
-    """All of them in one finding, with what is read instead."""
+def test_ignored_environment_variables_are_one_finding() -> None:
+    """The finding names what is read instead."""
     names = ("HTTPX_MAX_CONNECTIONS", "HTTPX_MAX_KEEPALIVE_CONNECTIONS")
     for gluellm in (False, True):
         snapshot = a_snapshot(ignored_variables=names, gluellm=gluellm)
         finding = found(Kind.IGNORED_VARIABLE, snapshot)
         assert finding.severity is Severity.INFO
-        assert all(name in finding.seen for name in names)
-        assert "GLUELLM_HTTP_MAX_CONNECTIONS" in finding.cure
+        assert all(name in finding.observed for name in names)
+        assert "GLUELLM_HTTP_MAX_CONNECTIONS" in finding.advice
 
 
 @pytest.mark.parametrize(("used", "severity"), [(50, Severity.INFO), (900, Severity.WARNING)])
-def test_unbounded_pool(used: int, severity: Severity) -> None:
+def test_unbounded_pool_is_information_until_descriptors_run_out(
+    used: int, severity: Severity
+) -> None:
     """INFO, until descriptors run out. httpx's own default is advised to begin with."""
     pool = a_pool(max_connections=None)
     finding = found(Kind.UNBOUNDED_POOL, a_snapshot(the_totals(), pool, open_descriptors=used))
     assert finding.severity is severity
-    assert "max_connections=100)" in finding.cure
+    assert "max_connections=100)" in finding.advice
 
 
 @pytest.mark.parametrize(
@@ -210,14 +216,15 @@ def test_unbounded_pool(used: int, severity: Severity) -> None:
         (None, 5.0, True),
         (None, None, True),
         (5.0, None, False),
-        (5.0, 5.0, True),
+        (5.0, 5.0, False),
+        (20.0, 20.0, True),
         (4.9, 5.0, False),
     ],
 )
-def test_pool_timeout_against_read_timeout(
+def test_pool_timeout_that_is_missing_or_too_long_is_a_finding(
     pool_timeout: float | None, read_timeout: float | None, *, fires: bool
 ) -> None:
-    """None at all, or no shorter than the request itself may take."""
+    """None at all, or more than 10 s and no shorter than the request itself may take."""
     pool = a_pool(pool_timeout=pool_timeout, read_timeout=read_timeout)
     assert (all_kinds(a_snapshot(the_totals(), pool)) == [Kind.POOL_TIMEOUT]) is fires
     free = a_pool(pool_timeout=pool_timeout, read_timeout=read_timeout, max_connections=None)
@@ -233,14 +240,14 @@ def test_finding_is_about_pools_with_the_same_timeouts() -> None:
 
     pools = pool(300.0, 1.0), pool(60.0, 5.0, 20.0), pool(60.0, 4.0)
     finding = found(Kind.POOL_TIMEOUT, a_snapshot(the_totals(), *pools))
-    assert finding.seen == (
+    assert finding.observed == (
         "Pool timeout 600 s, read timeout 60 s; 3 requests queued, the longest for 20 s."
     )
-    assert "Timeout(60, connect=5, pool=10)" in finding.cure
+    assert "Timeout(60, connect=5, pool=10)" in finding.advice
 
 
 def test_missing_pool_timeout_is_a_warning_once_a_request_waits() -> None:
-    """From ten seconds on."""
+    """The wait has to last ten seconds."""
     short = a_pool([a_request("queued", 9.0)], pool_timeout=None)
     assert not kinds(a_snapshot(the_totals(), short))
     long = a_pool([a_request("queued", 10.0)], pool_timeout=None)
@@ -313,7 +320,7 @@ def scrambled(value: Any, chance: random.Random) -> Any:
 
 RICH_POOL = a_pool(
     [
-        a_request("unread", 80.0, leak_suspected=True, place="a.py:1 in f"),
+        a_request("unread", 80.0, leak_suspected=True, call_site="a.py:1 in f"),
         a_request("stream_queued", 9.0),
         a_request("queued", 9.0, pool_timeout=3.0),
     ],
@@ -335,8 +342,8 @@ RICH_TOTALS = the_totals(
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_odd_input_raises_nothing(seed: int) -> None:
-    """Whatever stands in a snapshot: findings, their text, and the snapshot's."""
+def test_unexpected_values_in_a_snapshot_raise_nothing(seed: int) -> None:
+    """The findings, their text and the snapshot's text are made."""
     rich = replace(in_trouble(ignored_variables=("A",)), pools=(RICH_POOL,), totals=(RICH_TOTALS,))
     chance = random.Random(seed)
     for _ in range(50):

@@ -1,4 +1,4 @@
-"""Connections that are held and don't work."""
+"""Findings on connections that are held without being used."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from unit.diagnosis.building import (
 )
 
 
-def leaked(age: float = 80.0, place: str = "/srv/app/chat.py:17 in answer") -> RequestSnapshot:
-    return a_request("unread", age, leak_suspected=True, place=place, trace_id="ab" * 16)
+def leaked(age: float = 80.0, call_site: str = "/srv/app/chat.py:17 in answer") -> RequestSnapshot:
+    return a_request("unread", age, leak_suspected=True, call_site=call_site, trace_id="ab" * 16)
 
 
-def test_leak_names_model_place_and_time() -> None:
-    """What a person needs to find the line of code; of many places the first three."""
+def test_leak_names_model_call_site_and_time() -> None:
+    """Of many call sites the first three are named."""
     pool = a_pool([leaked(70.0), leaked(80.0), leaked(65.0, "/srv/app/other.py:3 in go")])
     finding = found(Kind.LEAK, a_snapshot(the_totals(leaks=3), pool))
     assert finding.severity is Severity.WARNING
-    assert finding.seen == (
+    assert finding.observed == (
         "3 of 10 connections held by answers that nobody has read for 60 s or more: 2 x "
         "openai/gpt-4o from /srv/app/chat.py:17 in answer (unread for 80 s, trace "
         "abababababababababababababababab); openai/gpt-4o from /srv/app/other.py:3 in go (unread "
         "for 65 s, trace abababababababababababababababab)."
     )
-    assert "contextlib.aclosing(stream)" in finding.cure
-    pool = a_pool([leaked(place=f"a{number}.py:1 in f") for number in range(5)])
-    seen = found(Kind.LEAK, a_snapshot(the_totals(leaks=5), pool)).seen
+    assert "contextlib.aclosing(stream)" in finding.advice
+    pool = a_pool([leaked(call_site=f"a{number}.py:1 in f") for number in range(5)])
+    seen = found(Kind.LEAK, a_snapshot(the_totals(leaks=5), pool)).observed
     assert seen.endswith("; and 2 more places.")
 
 
@@ -51,13 +51,13 @@ def test_leak_explains_the_queue() -> None:
     assert found(Kind.LEAK, snapshot).severity is Severity.ERROR
 
 
-def test_leaks_are_those_that_are_called_so_and_of_the_interval() -> None:
-    """One place applies the threshold: the watch. What was known at `previous` is old news."""
+def test_leaks_are_those_of_the_watch_and_of_the_interval() -> None:
+    """Only the watch applies the threshold. Leaks known at `previous` are left out."""
     unread = a_pool([a_request("unread", 59.0)])
     assert not all_kinds(a_snapshot(the_totals(), unread))
     before = a_snapshot(the_totals(leaks=2), uptime=50.0)
     snapshot = a_snapshot(the_totals(leaks=3))
-    assert "1 connection had been held unread" in found(Kind.LEAK, snapshot, before).seen
+    assert "1 connection had been held unread" in found(Kind.LEAK, snapshot, before).observed
     assert not kinds(a_snapshot(the_totals(leaks=2)), before)
 
 
@@ -80,8 +80,7 @@ TWO_UNREAD = a_pool([a_request("unread", 50.0)] * 2)
         (a_snapshot(the_totals(100, {"unread": 2.0, "queued": 3.0}, **FULL)), True),
     ],
 )
-def test_slow_consumer(snapshot: Snapshot, *, fires: bool) -> None:
-    """It explains the queue."""
+def test_slow_consumer_explains_the_queue(snapshot: Snapshot, *, fires: bool) -> None:
     assert kinds(snapshot) == [Kind.SLOW_CONSUMER] * fires
 
 
@@ -111,18 +110,18 @@ WANT_OF_STREAMS = the_totals(100, errors={"protocol_error": 5}, origin={"reuse_f
         (multiplexed(0, 100, 5.1, **BLOCKED), True),
     ],
 )
-def test_streams_that_are_orphaned_or_all_taken(snapshot: Snapshot, *, fires: bool) -> None:
+def test_orphaned_and_exhausted_streams_are_a_finding(snapshot: Snapshot, *, fires: bool) -> None:
     """From a tenth of the limit on, or with a request that has waited for long."""
     expected = [Kind.HTTP2_STUCK] * fires
     assert [kind for kind in kinds(snapshot) if kind is not Kind.BLOCKED_EVENT_LOOP] == expected
 
 
 def test_waiting_for_an_orphaned_stream_is_an_error() -> None:
-    """Nobody gives it back."""
+    """An orphaned stream is never released."""
     finding = found(Kind.HTTP2_STUCK, multiplexed(40, 60, 8.0))
     assert finding.severity is Severity.ERROR
-    assert finding.seen == (
+    assert finding.observed == (
         "40 of 100 HTTP/2 streams are orphaned, on 1 connection of at most 10; 1 request waiting "
         "for a stream, the longest for 8.0 s."
     )
-    assert "http2=False" in finding.cure
+    assert "http2=False" in finding.advice

@@ -27,8 +27,8 @@ def crowded(
 
 
 @pytest.mark.parametrize("provider", ["openai", None, "gemini"])
-def test_calls_before_the_pool_are_not_blamed_on_it(provider: str | None) -> None:
-    """Of its provider, of an unknown one, or of any through a gateway."""
+def test_calls_in_the_limiter_are_not_blamed_on_the_pool(provider: str | None) -> None:
+    """Calls of the pool's provider, of an unknown one, or of any through a gateway."""
     kinds = all_kinds(crowded(a_limiter(provider)))
     assert Kind.GLUELLM_LIMITER in kinds
     assert Kind.POOL_TOO_SMALL not in kinds
@@ -43,7 +43,7 @@ def test_calls_before_the_pool_are_not_blamed_on_it(provider: str | None) -> Non
         crowded(a_limiter(waiting=0, longest=0.0, waited=2, seconds=3.0)),
     ],
 )
-def test_pool_that_is_too_small_beside_the_limiter(snapshot: Snapshot) -> None:
+def test_small_pool_is_reported_beside_the_limiter(snapshot: Snapshot) -> None:
     """It is, whatever waits before it."""
     assert Kind.POOL_TOO_SMALL in all_kinds(snapshot)
 
@@ -58,23 +58,25 @@ def test_pool_that_is_too_small_beside_the_limiter(snapshot: Snapshot) -> None:
         ({"waiting": 0, "longest": 0.0, "waited": 4, "seconds": 90.0}, False),
     ],
 )
-def test_limiter_from_when_on(changes: dict[str, Any], *, fires: bool) -> None:
+def test_limiter_is_reported_from_a_second_or_a_tenth_of_the_time(
+    changes: dict[str, Any], *, fires: bool
+) -> None:
     """A second of waiting now, or a tenth of the time of calls; 180.6 s went to requests."""
     snapshot = crowded(a_limiter(**changes))
     assert (Kind.GLUELLM_LIMITER in all_kinds(snapshot)) is fires
 
 
-def test_limiter_names_its_setting() -> None:
-    """And what the pool does meanwhile. What was until `previous` is old news."""
+def test_limiter_finding_names_its_setting() -> None:
+    """It covers the interval only and describes what the pool does."""
     finding = found(Kind.GLUELLM_LIMITER, crowded(a_limiter()))
     assert finding.pool == "openai/httpx"
-    assert finding.seen == (
+    assert finding.observed == (
         "20 calls waiting in GlueLLM's rate limiter for openai, the longest for 9.0 s; this wait "
         "was 50% of the total time of calls and requests; the pool has 0 busy and 0 idle "
         "connections, and 0 requests queued."
     )
-    assert "lets 60 calls a minute pass" in finding.means
-    assert "GLUELLM_RATE_LIMIT_REQUESTS_PER_MINUTE" in finding.cure
+    assert "lets 60 calls a minute pass" in finding.explanation
+    assert "GLUELLM_RATE_LIMIT_REQUESTS_PER_MINUTE" in finding.advice
     over = a_limiter(waiting=0, longest=0.0)
     before = crowded(over, uptime=50.0)
     assert Kind.GLUELLM_LIMITER in all_kinds(before)

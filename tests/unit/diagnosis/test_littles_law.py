@@ -34,8 +34,8 @@ def test_quantile_is_exact(mean: int, share: Fraction) -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -1.0, 2.0, math.nan])
-def test_share_that_is_none(share: float) -> None:
-    """A quantile of everything would be infinite."""
+def test_invalid_share_raises(share: float) -> None:
+    """A quantile of 1 would be infinite."""
     with pytest.raises(ValueError, match="share must be above 0 and below 1"):
         poisson_quantile(1.0, share)
 
@@ -94,7 +94,7 @@ IMPATIENT = {"period": 100.0, "lease_time": 1.0, "maximum": 10}
         ),
     ],
 )
-def test_size_by_what_waits_and_what_gives_up(
+def test_size_depends_on_waiting_requests_and_on_timeouts(
     changes: dict[str, float], concurrency: float | None, expected: int
 ) -> None:
     sizing = size(**changes)
@@ -108,6 +108,6 @@ def test_size_by_what_waits_and_what_gives_up(
     "changes",
     [{"period": 0.0}, {"lease_time": 0.0}, {"lease_time": math.nan}, {"period": math.inf}],
 )
-def test_nothing_to_reckon_with(changes: dict[str, float]) -> None:
+def test_size_is_unknown_without_a_time_or_a_rate(changes: dict[str, float]) -> None:
     """No time, no rate."""
     assert size(**changes) is None

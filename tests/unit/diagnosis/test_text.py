@@ -8,11 +8,11 @@ from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.text import findings_text, snapshot_text
-from opentelemetry.instrumentation.gluellm.pool.words import (
+from opentelemetry.instrumentation.gluellm.text import (
+    call_site_text,
     counted,
     one_line,
     percent,
-    place_text,
     rate,
     seconds,
     timeout_text,
@@ -50,7 +50,7 @@ def example() -> Snapshot:
         held=81.0,
         operation="chat",
         leak_suspected=True,
-        place="/srv/app/chat.py:17 in answer",
+        call_site="/srv/app/chat.py:17 in answer",
         trace_id="ab" * 16,
         correlation_id="order-7",
     )
@@ -79,7 +79,7 @@ def example() -> Snapshot:
     return a_snapshot(totals, pool)
 
 
-def test_snapshot_in_full() -> None:
+def test_snapshot_text_is_complete_and_fits_a_terminal() -> None:
     """What a person reads at 3 am; its lines fit a terminal of 100 columns."""
     assert snapshot_text(example()) == str(example()) == SHOWN
     assert max(len(line) for line in SHOWN.splitlines()) <= 100
@@ -120,46 +120,45 @@ def test_what_only_some_pools_have_is_shown() -> None:
 
 def test_foreign_text_stays_on_its_line() -> None:
     """A model's name and a file's may hold anything; nothing of it commands the terminal."""
-    evil = "a\n\x1b[2J\u202e" + "x" * 5000
-    texts = "model provider operation place origin trace_id correlation_id".split()
+    evil = "evil\n\x1b[2J\u202e" + "x" * 5000
+    texts = "model provider operation call_site origin trace_id correlation_id".split()
     request = a_request(
         "unread", 80.0, stack=(evil,), leak_suspected=True, **dict.fromkeys(texts, evil)
     )
     pool = a_pool([request], [a_connection(evil, origin=evil)], name=evil, built_at=evil)
     snapshot = a_snapshot(the_totals(name=evil), pool, ignored_variables=(evil,))
     for text in (snapshot_text(snapshot), findings_text(diagnose(snapshot))):
-        assert not any(part in text for part in ("\x1b", "\u202e", "a\n"))
+        assert not any(part in text for part in ("\x1b", "\u202e", "evil\n"))
         assert len(text) < 8000
 
 
-def test_findings_in_full() -> None:
+def test_findings_text_is_complete_and_wrapped() -> None:
     """Severity, cause and pool; then the three parts, wrapped. No finding is said to be none."""
     first = Finding(
         kind=Kind.POOL_TOO_SMALL,
         severity=Severity.WARNING,
         pool="openai/httpx2",
-        seen="one two " * 15,
-        means="Something.",
-        cure="Do it.",
+        observed="one two " * 15,
+        explanation="Something.",
+        advice="Do it.",
     )
-    second = dataclasses.replace(first, kind=Kind.LEAK, pool=None, seen="Short.")
+    second = dataclasses.replace(first, kind=Kind.LEAK, pool=None, observed="Short.")
     assert findings_text([]) == "no findings"
     assert findings_text([first, second]) == (
         "WARNING: pool too small in openai/httpx2\n"
-        "  seen:  one two one two one two one two one two one two one two one two one two one two "
-        "one two\n"
-        "         one two one two one two one two\n"
-        "  means: Something.\n"
-        "  cure:  Do it.\n"
+        f"  observed:    {'one two ' * 9}one two\n"
+        "               one two one two one two one two one two\n"
+        "  explanation: Something.\n"
+        "  advice:      Do it.\n"
         "\n"
         "WARNING: leak\n"
-        "  seen:  Short.\n"
-        "  means: Something.\n"
-        "  cure:  Do it."
+        "  observed:    Short.\n"
+        "  explanation: Something.\n"
+        "  advice:      Do it."
     )
 
 
-def test_numbers_in_words() -> None:
+def test_numbers_are_formatted_for_people() -> None:
     """Durations with about two significant digits, shares, rates, plurals and timeouts."""
     values = (0, -1, 0.0004, 0.0432, 0.512, 1.26, 60, 612.3, float("nan"))
     assert [seconds(value) for value in values] == (
@@ -170,4 +169,4 @@ def test_numbers_in_words() -> None:
     assert [counted(1, "pool"), counted(2, "pool")] == ["1 pool", "2 pools"]
     assert [timeout_text(value) for value in (None, 5.0, 0.25)] == ["none", "5 s", "0.25 s"]
     assert one_line("x" * 70, 10) == "x" * 7 + "..."
-    assert place_text("/a/very/long/path.py:17 in answer", 20) == "...h.py:17 in answer"
+    assert call_site_text("/a/very/long/path.py:17 in answer", 20) == "...h.py:17 in answer"

@@ -43,15 +43,15 @@ def threaded(requests: int, waiting: int, threads: int = 6) -> Snapshot:
     return a_snapshot(the_totals(**BEDROCK), a_blocking_pool(requests), executors=(executor,))
 
 
-def test_executor_whose_threads_all_have_a_request() -> None:
-    """With where the calls wait, and how many threads and connections would do."""
+def test_full_executor_is_reported_with_a_size() -> None:
+    """The finding names the waiting calls and the needed threads and connections."""
     finding = found(Kind.EXECUTOR_FULL, threaded(6, 34))
     assert (finding.severity, finding.pool) == (Severity.WARNING, "bedrock/urllib3")
-    assert finding.seen == (
+    assert finding.observed == (
         "6 requests under way in the 6 threads of an executor, and 34 calls waiting for a thread."
     )
-    assert "ThreadPoolExecutor(40)" in finding.cure
-    assert "botocore.config.Config(max_pool_connections=40)" in finding.cure
+    assert "ThreadPoolExecutor(40)" in finding.advice
+    assert "botocore.config.Config(max_pool_connections=40)" in finding.advice
     text = " ".join(snapshot_text(threaded(2, 3)).split())  # of a snapshot, also where it isn't
     assert "2 of 6 threads of an executor hold a connection, 3 calls waiting for one" in text
 
@@ -88,7 +88,7 @@ def test_two_executors_are_two_findings() -> None:
 
 
 def test_pool_that_threads_bound_is_not_unbounded() -> None:
-    """Where the threads are unknown, nothing bounds it."""
+    """A pool whose threads are unknown is unbounded."""
     assert all_kinds(threaded(6, 0)) == []
     alone = a_snapshot(the_totals(**BEDROCK), a_blocking_pool(threads=None))
     assert all_kinds(alone) == [Kind.UNBOUNDED_POOL]
@@ -106,28 +106,30 @@ def discarded(connections: int, requests: int = 100, **changes: object) -> Snaps
     return a_snapshot(totals, a_blocking_pool())
 
 
-def test_connections_that_are_thrown_away() -> None:
-    """With how many it keeps, how many it had at once, and the SDK's own name for the limit."""
+def test_discarded_connections_are_a_finding() -> None:
+    """It has the kept and the concurrent connections, and the SDK's name for the limit."""
     finding = found(Kind.TOO_FEW_KEPT, discarded(40))
     assert finding.severity is Severity.INFO
-    assert finding.seen == (
+    assert finding.observed == (
         "40 connections were thrown away after their request (40% of 100 requests): the pool keeps "
         "10, and had up to 14 in use."
     )
-    assert finding.cure == (
+    assert finding.advice == (
         'Keep 14 connections: AnyLLM.create("bedrock", '
         "config=botocore.config.Config(max_pool_connections=14))."
     )
     dear = found(Kind.TOO_FEW_KEPT, discarded(40, each={"connecting": 0.3}))
     assert dear.severity is Severity.WARNING  # a quarter of the time goes to connecting
-    assert "of the time went to connecting" in dear.seen
+    assert "of the time went to connecting" in dear.observed
 
 
 @pytest.mark.parametrize(
     ("connections", "requests", "fires"),
     [(9, 10, False), (10, 100, True), (10, 101, False), (11, 110, True)],
 )
-def test_thrown_away_by_number_and_share(connections: int, requests: int, *, fires: bool) -> None:
+def test_discarded_connections_need_a_number_and_a_share(
+    connections: int, requests: int, *, fires: bool
+) -> None:
     """Ten, and one in ten requests. A bounded pool's limit on idle ones is another matter."""
     snapshot = discarded(connections, requests)
     assert (Kind.TOO_FEW_KEPT in all_kinds(snapshot)) is fires

@@ -1,4 +1,4 @@
-"""Requests that wait or take long: whose fault that is."""
+"""Findings on requests that wait or take long."""
 
 from __future__ import annotations
 
@@ -60,19 +60,19 @@ def test_queueing_at_unchanged_lease_time_is_a_small_pool() -> None:
     assert SATURATED not in all_kinds(saturated(), BASELINE)  # one finding for one trouble
     assert finding.severity is Severity.WARNING
     # 180.6 s in the pool in 10 s: 18.06 at once, of whom never more than 20.
-    assert finding.seen == (
+    assert finding.observed == (
         "Requests queued for 55% of their time for the 10 connections of the pool. 10/s arrived "
         "and held a connection for 0.81 s: on average 18.1 connections at once (queued requests "
         "included), and 20 suffice 99% of the time."
     )
-    assert "no longer than before" in finding.means
-    assert finding.cure == (
+    assert "no longer than before" in finding.explanation
+    assert finding.advice == (
         'Allow 20 connections: configure_pools(provider="openai", max_connections=20, '
         "max_keepalive_connections=20) where any-llm builds the client, or "
         'AnyLLM.create("openai", http_client=httpx2.AsyncClient('
         "limits=httpx2.Limits(max_connections=20)))."
     )
-    assert "without an earlier snapshot" in found(SMALL, saturated()).means
+    assert "without an earlier snapshot" in found(SMALL, saturated()).explanation
 
 
 QUEUED = {"each": {"queued": 0.5}}
@@ -117,10 +117,10 @@ def test_pool_timeouts_make_it_an_error() -> None:
     """
     finding = found(SMALL, further(errors={"pool_timeout": 2}), BASELINE)
     assert finding.severity is Severity.ERROR
-    assert "2 pool timeouts" in finding.seen
+    assert "2 pool timeouts" in finding.observed
     nothing_held = {phase: -time for phase, time in HEALTHY_TIMES.items()}
     nothing = busy(10, errors={"pool_timeout": 10}, each={**nothing_held, "queued": 10.0})
-    assert "Allow 20 connections" in found(SMALL, nothing).cure
+    assert "Allow 20 connections" in found(SMALL, nothing).advice
 
 
 def test_load_on_several_pools_is_shared() -> None:
@@ -128,9 +128,9 @@ def test_load_on_several_pools_is_shared() -> None:
     pools = full_pool(), full_pool()
     snapshot = further(200, *pools, peak_active=20, peak_queued=10, pools_live=2, **QUEUED)
     finding = found(SMALL, snapshot, BASELINE)
-    assert "5/s arrived per pool" in finding.seen
-    assert "9.0 connections at once" in finding.seen
-    assert "Allow 15 connections" in finding.cure
+    assert "5/s arrived per pool" in finding.observed
+    assert "9.0 connections at once" in finding.observed
+    assert "Allow 15 connections" in finding.advice
 
 
 def slower(by: float, *, requests: int = 200, queued: float = 0.0) -> Snapshot:
@@ -183,23 +183,23 @@ def test_when_a_provider_is_slow(
     assert SATURATED not in all_kinds(snapshot, before)
 
 
-def test_provider_that_became_slow() -> None:
+def test_provider_that_became_slow_is_a_finding() -> None:
     """Twice the time of before."""
     finding = found(SLOW, slower(1.6), BASELINE)
     assert finding.severity is Severity.WARNING
-    assert finding.seen == (
+    assert finding.observed == (
         "A request took 2.4 s of the provider's: 1.9 s to the head, 0.50 s reading on; before it "
         "was 0.80 s."
     )
-    assert "requests queue" in found(SLOW, slower(1.6, queued=1.0), BASELINE).seen
+    assert "requests queue" in found(SLOW, slower(1.6, queued=1.0), BASELINE).observed
 
 
-def test_reasoning_models_are_worth_a_word_only() -> None:
+def test_slow_reasoning_models_are_information() -> None:
     """Silent for 300 s, and nothing is wrong. Half a minute is long, on top of 0.8 s."""
     snapshot = a_snapshot(the_totals(5, {"awaiting_response": 300.0}), uptime=3000.0)
     finding = found(SLOW, snapshot)
     assert finding.severity is Severity.INFO
-    assert "Reasoning models" in finding.means
+    assert "Reasoning models" in finding.explanation
     for more, fires in ((29.1, False), (29.3, True)):
         brief = a_snapshot(the_totals(5, {"reading": more}), uptime=900.0)
         assert all_kinds(brief) == [SLOW] * fires
@@ -213,20 +213,19 @@ def test_full_pool_is_a_state_where_no_cause_is_known(waited: float, severity: S
     finding = found(SATURATED, a_snapshot(the_totals(), full_pool(3, waited)))
     assert finding.severity is severity
     if waited == 2.0:
-        assert finding.seen == (
+        assert finding.observed == (
             "10 of 10 connections in use and 3 requests queued, the longest for 2.0 s; held by "
             "requests that are 10 reading."
         )
 
 
-def test_queue_beside_a_free_connection_is_not_saturated() -> None:
-    """Nor is a full pool that nobody waits for."""
+def test_saturation_needs_a_queue_and_no_free_connection() -> None:
     room = a_pool([a_request("queued", 2.0)], [a_connection("active")] * 9)
     assert not all_kinds(a_snapshot(the_totals(), room))
     assert not all_kinds(a_snapshot(the_totals(), full_pool(0)))
 
 
-def test_leak_too_young_for_its_name_is_no_small_pool() -> None:
+def test_unread_response_below_the_leak_threshold_is_no_small_pool() -> None:
     """Connections that lie unread are not busy, whatever the leak threshold is."""
     times, now = {"unread": 2.0, "queued": 0.75}, {"unread": 10, "queued": 5}
     snapshot = a_snapshot(
@@ -235,12 +234,12 @@ def test_leak_too_young_for_its_name_is_no_small_pool() -> None:
     assert kinds(snapshot) == [SATURATED]
 
 
-def test_anomalies_of_the_interval() -> None:
+def test_anomalies_are_those_of_the_interval() -> None:
     """What happened before `previous` is known already."""
     totals = the_totals(anomalies={"orphaned_connection": 2, "pool_timeout_overrun": 0})
     before = a_snapshot(the_totals(anomalies={"orphaned_connection": 1}), uptime=50.0)
     snapshot = a_snapshot(totals)
-    assert found(Kind.ANOMALY, snapshot, before).seen == "orphaned_connection 1."
+    assert found(Kind.ANOMALY, snapshot, before).observed == "orphaned_connection 1."
     assert kinds(a_snapshot(totals, **BLOCKED)) == [Kind.BLOCKED_EVENT_LOOP]
     assert not kinds(a_snapshot(totals, uptime=200.0), snapshot)
 
@@ -252,12 +251,12 @@ def hung(number: int = 3, age: float = 40.0, phase: str = "awaiting_response") -
     return a_pool([a_request(phase, age) for _ in range(number)])
 
 
-def test_provider_that_answers_no_request() -> None:
-    """From the start. Two hard questions are worth a word only."""
+def test_provider_that_answers_no_request_is_a_finding() -> None:
+    """Two slow requests are only information."""
     finding = found(SLOW, a_snapshot(the_totals(0), hung()))
     assert finding.severity is Severity.WARNING
     for part in ("3 requests to", "the longest for 40 s", "0 queued"):
-        assert part in finding.seen
+        assert part in finding.observed
     assert found(SLOW, a_snapshot(the_totals(0), hung(2))).severity is Severity.INFO
 
 
@@ -275,6 +274,8 @@ def test_provider_that_answers_no_request() -> None:
         ),
     ],
 )
-def test_what_is_no_silence(snapshot: Snapshot, before: Snapshot | None) -> None:
+def test_short_or_started_response_is_no_silence(
+    snapshot: Snapshot, before: Snapshot | None
+) -> None:
     """A moment, or an answer that has begun."""
     assert SLOW not in kinds(snapshot, before)

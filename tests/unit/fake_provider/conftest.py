@@ -12,7 +12,7 @@ import httpx2
 import openai
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProvider
+from gluellm_pools.fake_provider import Behaviour, FakeProvider
 
 CALL: dict[str, Any] = {
     "model": "m",

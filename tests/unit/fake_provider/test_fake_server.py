@@ -11,12 +11,7 @@ from h2.connection import H2Connection
 from h2.events import DataReceived
 from h2.settings import SettingCodes
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import (
-    Behaviour,
-    FakeProvider,
-    FakeProviderThread,
-    PortInUseError,
-)
+from gluellm_pools.fake_provider import Behaviour, FakeProvider, FakeProviderThread, PortInUseError
 from support.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -76,8 +71,8 @@ async def test_client_that_leaves_is_counted():
         assert provider.counts.completed == 0
 
 
-async def test_tls():
-    """With a context handed in the provider speaks TLS, resets included."""
+async def test_provider_speaks_tls():
+    """TLS is enabled by an SSL context; resets work as well."""
     authority = trustme.CA()
     server, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(server)

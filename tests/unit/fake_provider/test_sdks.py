@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour
+from gluellm_pools.fake_provider import Behaviour
 from support.waiting import until
 
 from .conftest import Anthropic, OpenAI
@@ -39,8 +39,8 @@ async def test_answers_are_read_one_after_the_other_on_one_connection(provider, 
     assert {request.path for request in provider.requests} == {path}
 
 
-async def test_head_and_tokens_come_as_fast_as_the_behaviour_says(provider, client):
-    """Not streamed, the tokens have to be made first."""
+async def test_head_and_tokens_have_the_configured_speed(provider, client):
+    """A response that is not streamed starts after its tokens are generated."""
     provider.behaviour = Behaviour(head_delay=0.05, tokens=3, token_rate=20)
     clock = asyncio.get_running_loop().time
     started = clock()
@@ -72,8 +72,7 @@ async def test_error_status_raises_the_sdks_error(provider, client, http2):
         assert "scripted" in str(overloaded.value)
 
 
-async def test_reset_mid_stream(provider, client):
-    """What was sent before the reset is delivered."""
+async def test_reset_mid_stream_delivers_what_was_sent_before(provider, client):
     provider.script(Behaviour(tokens=5, reset_after=2))
     tokens = []
 
@@ -122,7 +121,7 @@ async def test_reused_connections_are_dropped(provider, client):
 
 
 async def test_close_sends_the_next_request_to_a_new_connection(provider, client):
-    """After the answer, with which GOAWAY comes over HTTP/2; nothing fails."""
+    """The response is complete, over HTTP/2 with a GOAWAY; no request fails."""
     provider.behaviour = Behaviour(close=True)
     for _ in range(3):
         assert await client.ask()

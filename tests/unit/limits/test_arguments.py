@@ -1,4 +1,4 @@
-"""Which arguments of a client are the user's word on which limits."""
+"""Arguments of a client that set limits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.adapters.arguments import limits_given
+from opentelemetry.instrumentation.gluellm.limits.arguments import limits_given
 from opentelemetry.instrumentation.gluellm.providers import LIMITS
 
 ALL = frozenset(LIMITS)
@@ -40,6 +40,6 @@ OF_LIMITS = ALL - {"pool_timeout"}
         ({"http_options": 5}, NONE),
     ],
 )
-def test_arguments(arguments: dict[str, Any], given: frozenset[str]) -> None:
-    """None counts as left out."""
+def test_limits_given_by_client_arguments(arguments: dict[str, Any], given: frozenset[str]) -> None:
+    """Each argument sets the limits listed; None counts as unset."""
     assert limits_given(arguments) == given

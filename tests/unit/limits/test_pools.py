@@ -1,4 +1,4 @@
-"""What is set in a library's constructors, and that own failures in there don't reach the host."""
+"""Limits in the constructors of the libraries, and own failures there."""
 
 from __future__ import annotations
 
@@ -62,8 +62,10 @@ CORES = pytest.mark.parametrize("core", [httpcore, httpcore2], ids=lambda core: 
 
 @CORES
 @pytest.mark.parametrize("kind", ["", "Async"])
-def test_httpcore(core: Any, kind: str, installed: PoolLimits) -> None:
-    """By keyword, by position and by default, and in proxies, which are pools of their own."""
+def test_limits_apply_to_httpcore_pools_and_their_proxies(
+    core: Any, kind: str, installed: PoolLimits
+) -> None:
+    """Arguments are given by keyword, by position and by default."""
     make = getattr(core, f"{kind}ConnectionPool")
     proxies = [getattr(core, f"{kind}{proxy}Proxy") for proxy in ("HTTP", "SOCKS")]
     with inside():
@@ -83,8 +85,8 @@ def test_httpcore(core: Any, kind: str, installed: PoolLimits) -> None:
     assert (pool._keepalive_expiry, getattr(pool, POOL_TIMEOUT)) == (1.5, None)
 
 
-async def test_aiohttp(installed: PoolLimits) -> None:
-    """In every kind of connector. One that keeps no connection gets no expiry."""
+async def test_limits_apply_to_aiohttp_connectors(installed: PoolLimits) -> None:
+    """Every kind of connector. One that keeps no connections gets no expiry."""
 
     with inside():
         for connector in (aiohttp.TCPConnector(limit=0), aiohttp.UnixConnector("/tmp/none")):
@@ -99,8 +101,8 @@ async def test_aiohttp(installed: PoolLimits) -> None:
             assert session.connector.limit == 3
 
 
-def test_urllib3(installed: PoolLimits) -> None:
-    """One number for both, and a bound on idle ones alone lets any number open."""
+def test_limits_apply_to_urllib3_pools(installed: PoolLimits) -> None:
+    """One number sets both; a bound on idle connections alone allows any number of open ones."""
     with inside():
         manager = urllib3.PoolManager(10, maxsize=50)
         proxy = urllib3.ProxyManager("http://127.0.0.1:9", maxsize=50)
@@ -118,8 +120,8 @@ def test_urllib3(installed: PoolLimits) -> None:
         assert getattr(pool, LIMITS_FROM)
 
 
-def test_pool_timeout_of_urllib3(installed: PoolLimits) -> None:
-    """One that is given with the request wins."""
+def test_pool_timeout_applies_to_urllib3_requests(installed: PoolLimits) -> None:
+    """A timeout given with the request wins."""
     with inside({"max_connections": Value(1), "pool_timeout": Value(0.01)}):
         manager = urllib3.PoolManager()
     pool = manager.connection_from_url("http://127.0.0.1:9")
@@ -142,8 +144,8 @@ def test_pool_timeout_of_urllib3(installed: PoolLimits) -> None:
 
 
 @CORES
-def test_pool_timeout_of_httpcore(core: Any, installed: PoolLimits) -> None:
-    """Other timeouts and extensions stay, and the caller's own dict is as it was."""
+def test_pool_timeout_applies_to_httpcore_requests(core: Any, installed: PoolLimits) -> None:
+    """Other timeouts and extensions stay, and the caller's dict is not changed."""
     with inside():
         pool = core.ConnectionPool()
 
@@ -161,8 +163,8 @@ def test_pool_timeout_of_httpcore(core: Any, installed: PoolLimits) -> None:
     assert asked(given, own_timeout=True) == given
 
 
-def test_an_ended_call_limits_nothing(installed: PoolLimits) -> None:
-    """A task that outlives its call has the call in its context still."""
+def test_ended_call_sets_no_limits(installed: PoolLimits) -> None:
+    """A task that outlives its call still has the call in its context."""
     with inside() as call:
         call.ended = True
         assert httpcore.ConnectionPool(max_connections=50)._max_connections == 50
@@ -173,7 +175,7 @@ def test_an_ended_call_limits_nothing(installed: PoolLimits) -> None:
 
 @pytest.mark.parametrize("name", ["__init__", "handle_request"])
 def test_replacement_that_can_not_be_removed_does_nothing(name: str, errors: list[str]) -> None:
-    """Foreign code wrapped it since, so it can't be taken out."""
+    """Third-party code wrapped it, so uninstalling leaves it in place."""
     limits = PoolLimits(lambda kind, _: errors.append(kind))
     limits.install()
     with inside():
@@ -207,10 +209,10 @@ def failing(errors: list[str]) -> Iterator[PoolLimits]:
 
 
 @pytest.mark.parametrize("broken", ["_for_httpcore", "_mark_pool", "_with_pool_timeout"])
-def test_our_failures_stay_with_us(
+def test_own_failure_does_not_affect_the_pool_or_its_requests(
     broken: str, failing: PoolLimits, errors: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The pool is built, and the request sent, as without us."""
+    """The pool is built and the request sent as without limits."""
     failing.uninstall()
     monkeypatch.setattr(pools_module, broken, Mock(side_effect=ZeroDivisionError))
     failing.install()
@@ -223,8 +225,10 @@ def test_our_failures_stay_with_us(
     assert len(errors) == 1
 
 
-def test_a_library_without_what_we_need(failing: PoolLimits, errors: list[str]) -> None:
-    """Its limits can't be set. The other libraries' can."""
+def test_library_without_a_needed_name_gets_no_limits(
+    failing: PoolLimits, errors: list[str]
+) -> None:
+    """Limits of the other libraries still apply."""
     failing._patch("httpcore", ModuleType("httpcore"))
     failing._patch("urllib3", SimpleNamespace(PoolManager=object))  # type: ignore[arg-type]
     assert errors == ["limits.httpcore", "limits.urllib3"]
@@ -232,16 +236,15 @@ def test_a_library_without_what_we_need(failing: PoolLimits, errors: list[str]) 
         assert httpcore2.ConnectionPool()._max_connections == 3
 
 
-def test_a_failure_of_the_constructor_is_the_hosts(failing: PoolLimits) -> None:
-    """It is raised, and once."""
+def test_exception_of_the_constructor_is_raised_once(failing: PoolLimits) -> None:
     with inside(), pytest.raises(TypeError, match="no_such_argument"):
         httpcore.ConnectionPool(no_such_argument=1)
     with inside(), pytest.raises(TypeError, match="num_pools"):
         urllib3.PoolManager(10, num_pools=4)  # type: ignore[misc]
 
 
-def test_a_pool_of_a_foreign_class(installed: PoolLimits) -> None:
-    """A manager of urllib3 can be set to build such."""
+def test_pool_of_a_third_party_class_is_built(installed: PoolLimits) -> None:
+    """A urllib3 manager can be configured to build such pools."""
 
     class Pool:
         def __init__(self, *_: Any, **settings: Any) -> None:
@@ -257,7 +260,7 @@ def test_a_pool_of_a_foreign_class(installed: PoolLimits) -> None:
     assert pool.settings["maxsize"] == 3
 
 
-def test_nothing_is_kept_alive(installed: PoolLimits) -> None:
+def test_limits_keep_no_pool_or_manager_alive(installed: PoolLimits) -> None:
     """The notes on a pool and a manager keep neither alive."""
     with inside():
         made = [httpcore.ConnectionPool(), urllib3.PoolManager()]

@@ -1,4 +1,4 @@
-"""Which limits a call has, and that its stream goes on being what it is."""
+"""Limits of a call, and of its stream."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def call(llm: Any, model: str = "m", **more: Any) -> Any:
     return asyncio.run(llm.acompletion(model, **more))
 
 
-def test_limits_hold_in_the_constructor_and_in_calls(world: World) -> None:
-    """And not outside. The outermost call decides; without limits nothing is put around any."""
+def test_limits_apply_in_the_constructor_and_in_calls(world: World) -> None:
+    """The outermost call decides. Without limits no call is wrapped."""
     llm = world.provider()
     assert (llm.limited_while_built.limits, llm.limited_while_built.ended) == (LIMITS, True)
     found = call(llm)
@@ -103,7 +103,7 @@ def test_limits_hold_in_the_constructor_and_in_calls(world: World) -> None:
     assert llm.limited_while_built is call(llm) is None
 
 
-def test_what_the_constructor_was_given_holds_for_every_call(world: World) -> None:
+def test_arguments_of_the_constructor_apply_to_every_call(world: World) -> None:
     """The outermost constructor's arguments count. The pool keeps its timeout for other calls."""
     llm = world.provider(limits=object())
     assert set(llm.limited_while_built.limits) == set(call(llm).limits) == {"pool_timeout"}
@@ -115,8 +115,8 @@ def test_what_the_constructor_was_given_holds_for_every_call(world: World) -> No
     assert [call(llm, timeout=t).own_timeout for t in (3, None, 0)] == [True, False, True]
 
 
-async def test_a_stream_has_the_limits_in_its_steps(world: World) -> None:
-    """It passes for the SDK's class, through both wrappers."""
+async def test_limits_apply_in_the_steps_of_a_stream(world: World) -> None:
+    """The wrapped stream is still an instance of the SDK's class."""
 
     stream = await world.provider().acompletion("stream")
     assert isinstance(stream, Stream)

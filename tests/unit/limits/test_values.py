@@ -1,4 +1,4 @@
-"""What a limit may be, and what is said of one that may not."""
+"""Allowed values of limits, and messages for others."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ SECONDS = (0, -0.5, True, "5", math.nan, math.inf, -math.inf, LONGEST + 1, 10**4
         ("pool_timeout", SECONDS, "seconds above 0 and up to 86400"),
     ],
 )
-def test_wrong_numbers(name: str, values: tuple[object, ...], allowed: str) -> None:
+def test_wrong_number_raises_and_names_what_is_allowed(
+    name: str, values: tuple[object, ...], allowed: str
+) -> None:
     """The message has the name, the range, and what to do instead."""
     for value in values:
         text = refused(**{name: value})
@@ -69,7 +71,7 @@ def test_ends_of_the_ranges_are_allowed() -> None:
             reset_pools()
 
 
-def test_unknown_provider() -> None:
+def test_unknown_provider_raises_and_names_similar_ones() -> None:
     """The nearest names are offered; where there is none, all of them. The message is for a log."""
     for name, offered in (
         *(("opnai", "'openai'"), ("OpenAI", "'openai'")),
@@ -85,8 +87,8 @@ def test_unknown_provider() -> None:
     assert "\x1b" not in refused(provider="\x1b[2J", max_connections=1)
 
 
-def test_every_provider_of_any_llm_is_one() -> None:
-    """As text and as a member of its enum; and each of them is refused or gets its limit."""
+def test_every_provider_of_any_llm_is_accepted_or_refused() -> None:
+    """Providers are given as text and as members of the enum."""
     for name in any_llm.AnyLLM.get_supported_providers():
         if name == "xai":
             assert "gRPC" in refused(provider=name, max_connections=1)
@@ -97,8 +99,8 @@ def test_every_provider_of_any_llm_is_one() -> None:
     assert configure._state.settings.of("openai")["max_connections"].number == 2
 
 
-def test_a_provider_that_only_a_newer_any_llm_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What its library has isn't known, so nothing is refused."""
+def test_provider_of_a_newer_any_llm_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limits of its library are unknown, so none is refused."""
     monkeypatch.setattr(
         any_llm.AnyLLM, "get_supported_providers", staticmethod(lambda: ["openai", "newcomer"])
     )
@@ -115,8 +117,8 @@ def test_a_provider_that_only_a_newer_any_llm_has(monkeypatch: pytest.MonkeyPatc
         *(("xai", name, "gRPC") for name in LIMITS),
     ],
 )
-def test_a_limit_that_the_library_lacks(providers: str, limit: str, library: str) -> None:
-    """With the library's name, and what it has. Given for all, it holds where there is it."""
+def test_limit_that_the_library_lacks_raises(providers: str, limit: str, library: str) -> None:
+    """The message names the library and its limits. A limit for all providers is accepted."""
     for provider in providers.split():
         text = refused(provider=provider, **{limit: 5})
         assert f"provider={provider!r} runs on {library}" in text
@@ -124,8 +126,8 @@ def test_a_limit_that_the_library_lacks(providers: str, limit: str, library: str
     configure_pools(pool_timeout=2)
 
 
-def test_cohere_without_aiohttp(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then it runs on httpx, which has every limit."""
+def test_cohere_without_aiohttp_has_every_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It then runs on httpx."""
     import importlib.util
 
     find = importlib.util.find_spec
@@ -135,8 +137,8 @@ def test_cohere_without_aiohttp(monkeypatch: pytest.MonkeyPatch) -> None:
     configure_pools(provider="cohere", pool_timeout=2)
 
 
-def test_contradictions() -> None:
-    """Within one call, and with what an earlier one for the same providers gave."""
+def test_contradictory_limits_raise() -> None:
+    """They are in one call or in two calls for the same providers."""
     text = refused(max_connections=4, max_keepalive_connections=5)
     assert "max_keepalive_connections=5 is more than max_connections=4" in text
     assert "at most 4" in text
@@ -147,7 +149,7 @@ def test_contradictions() -> None:
 
 
 def test_urllib3_has_one_number_and_waits_only_for_a_limit() -> None:
-    """Where the provider is named: for all providers two numbers are no contradiction."""
+    """The provider is named; for all providers two numbers are no contradiction."""
     text = refused(provider="bedrock", max_connections=5, max_keepalive_connections=4)
     assert "contradict each other" in text
     configure_pools(provider="bedrock", max_connections=5, max_keepalive_connections=5)
@@ -160,7 +162,7 @@ def test_urllib3_has_one_number_and_waits_only_for_a_limit() -> None:
     configure_pools(provider="bedrock", pool_timeout=5)
 
 
-def test_apply_httpx_env() -> None:
+def test_apply_httpx_env_is_a_boolean_for_all_providers() -> None:
     """Yes or no, and not for a provider without a pool. The variables may be unset."""
     for value in (1, "true", None):
         assert "allowed is True or False" in refused(apply_httpx_env=value)

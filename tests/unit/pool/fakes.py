@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from opentelemetry.instrumentation.gluellm.pool.call_site import CallSite
 from opentelemetry.instrumentation.gluellm.pool.connection import TrackedConnection
+from opentelemetry.instrumentation.gluellm.pool.counts import ACTIVE_1, IDLE_1, Tally
 from opentelemetry.instrumentation.gluellm.pool.lease import AWAITING_RESPONSE, Call, Lease
 from opentelemetry.instrumentation.gluellm.pool.observer import PoolObserver
-from opentelemetry.instrumentation.gluellm.pool.place import Place
 from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView, PoolView
 from opentelemetry.instrumentation.gluellm.pool.registry import Owner, PoolRegistry
-from opentelemetry.instrumentation.gluellm.pool.stats import ACTIVE_1, IDLE_1, Tally
 from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker
 
 SECOND = 10**9
@@ -59,9 +59,9 @@ class Reader:
 
     def count(self, pool: FakePool, tracker: PoolTracker, counts: Tally) -> None:
         """Add a fake pool's connections to a count."""
-        for place, connections in ((ACTIVE_1, pool.active), (IDLE_1, pool.idle)):
+        for call_site, connections in ((ACTIVE_1, pool.active), (IDLE_1, pool.idle)):
             for origin, number in connections.items():
-                counts.of(origin)[place] += number
+                counts.of(origin)[call_site] += number
         counts.busy = sum(pool.active.values())
         counts.maximum = pool.maximum
         counts.idle_maximum = pool.idle_maximum
@@ -115,7 +115,7 @@ class Scene:
         pool: FakePool,
         name: str = "openai",
         provider: str | None = "openai",
-        built_at: Place | None = None,
+        built_at: CallSite | None = None,
     ) -> Any:
         """Track one more pool."""
         owner = Owner(name, provider, built_at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from opentelemetry.trace import SpanContext
 
+from opentelemetry.instrumentation.gluellm.pool.call_site import find
 from opentelemetry.instrumentation.gluellm.pool.describe import (
     LONGEST,
     holders,
@@ -14,9 +15,8 @@ from opentelemetry.instrumentation.gluellm.pool.describe import (
     whose,
 )
 from opentelemetry.instrumentation.gluellm.pool.lease import Call, Lease
-from opentelemetry.instrumentation.gluellm.pool.place import find
 from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
-from opentelemetry.instrumentation.gluellm.pool.words import one_line, place_text
+from opentelemetry.instrumentation.gluellm.text import call_site_text, one_line
 from unit.pool.fakes import FakePool, Scene
 
 
@@ -43,8 +43,8 @@ def hold(scene: Scene, call: Call | None = None) -> Lease:
         (7, "7"),
     ],
 )
-def test_text_from_outside_stays_on_one_line(text: object, told: str) -> None:
-    """Whatever a model's name, or a pool's, is made of."""
+def test_any_name_is_described_on_one_line(text: object, told: str) -> None:
+    """The name of a model or of a pool can be any text."""
     assert one_line(text) == told
 
 
@@ -53,16 +53,17 @@ def test_long_text_is_cut_and_a_long_call_site_keeps_its_end() -> None:
     assert one_line("a" * 200, LONGEST) == "a" * 200
     assert one_line("a" * 201, LONGEST) == "a" * 197 + "..."
     end = "module.py:7 in call"
-    assert place_text(end, LONGEST) == end
-    assert place_text("/srv/" + "deep/" * 50 + end, LONGEST) == "..." + ("deep/" * 50 + end)[-197:]
-    assert place_text("a\nb" * 100, LONGEST).isprintable()
+    assert call_site_text(end, LONGEST) == end
+    assert (
+        call_site_text("/srv/" + "deep/" * 50 + end, LONGEST) == "..." + ("deep/" * 50 + end)[-197:]
+    )
+    assert call_site_text("a\nb" * 100, LONGEST).isprintable()
 
 
 # The pool
 
 
 def test_label_is_name_and_library(scene: Scene) -> None:
-    """As in the metrics."""
     assert label(scene.tracker) == "openai/httpx2"
     pool = FakePool()
     assert label(scene.track(pool, "na\nme", None)) == "na?me/httpx2"
@@ -84,8 +85,8 @@ def test_state_has_limit_and_counts_as_far_as_they_are_known(scene: Scene) -> No
 # Who holds it
 
 
-def test_the_longest_held_come_first_and_no_more_than_three(scene: Scene) -> None:
-    """With their age since the acquire, their phase and how long they have been in it."""
+def test_description_has_the_three_longest_holders(scene: Scene) -> None:
+    """They have their age since the acquire, their phase and its age."""
     waiter = scene.enter()
     scene.tracker.waiting(waiter, None)
     for model in ("a", "b", "c", "d"):
@@ -103,15 +104,15 @@ def test_the_longest_held_come_first_and_no_more_than_three(scene: Scene) -> Non
     assert holders(scene.tracker, scene.clock()).startswith("longest held: (1) 1.0 s, ")
 
 
-def test_who_waits_or_was_refused_holds_nothing(scene: Scene) -> None:
-    """And so does a request that has left."""
+def test_waiting_and_refused_requests_are_not_holders(scene: Scene) -> None:
+    """Neither is a request that has left."""
     scene.tracker.waiting(scene.enter(), None)
-    scene.tracker.refused(hold(scene))
+    scene.tracker.requeued(hold(scene))
     scene.tracker.released(hold(scene))
     assert holders(scene.tracker, scene.clock()) == "no connection is held"
 
 
-def test_lease_that_is_refused_while_it_is_described_has_no_age_of_a_month(scene: Scene) -> None:
+def test_lease_that_is_refused_while_it_is_described_has_no_age(scene: Scene) -> None:
     scene.refuse_meanwhile()
     scene.clock.advance(3)
     assert holders(scene.tracker, scene.clock()).startswith("longest held: (1) 3.0 s, ")
@@ -120,10 +121,10 @@ def test_lease_that_is_refused_while_it_is_described_has_no_age_of_a_month(scene
 # Whose it is
 
 
-def test_outside_an_any_llm_call_the_pool_has_the_provider(scene: Scene) -> None:
+def test_request_outside_an_any_llm_call_has_the_pools_provider(scene: Scene) -> None:
     """The request's own call site replaces the call's. A pool without a caller is named so."""
     lease = scene.enter()
-    lease.own_place = find()
+    lease.own_call_site = find()
     assert whose(lease).startswith(f"provider openai, at {__file__}:")
     assert trace_id(lease) is None
     lease.observed = SpanContext(0, 0, is_remote=False)

@@ -20,7 +20,7 @@ ALL = (QUEUED, CONNECTING, STREAM_QUEUED, AWAITING_RESPONSE, READING, UNREAD)
 
 
 def test_lease_is_in_exactly_one_phase_queued_at_first(scene: Scene) -> None:
-    """A phase's number is its place in the contract's list; its age counts from its beginning."""
+    """A phase's number is its index in the contract's list; its age starts with the phase."""
     assert PHASES == semconv.PHASES
     assert [PHASES[phase] for phase in ALL] == list(PHASES)
     lease = scene.enter()

@@ -34,7 +34,7 @@ def pool_ledger(outcomes: int = 100) -> PoolLedger:
 def test_peak_is_the_highest_value_of_the_window(
     changes: list[tuple[int, int]], highest: dict[int, int]
 ) -> None:
-    """A spike between two collections is seen, though it is over when somebody reads."""
+    """A spike between two collections is included."""
     peak = Peak(WINDOW, 0)
     for by, second in changes:
         peak.change(by, second * SECOND)
@@ -50,10 +50,10 @@ def test_peak_is_the_highest_value_of_the_window(
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("timed", [True, False])
 def test_peak_covers_the_window_between_collections(seed: int, timed: bool) -> None:
-    """Against all that happened: never less than the window's highest, nor what is long past.
+    """It is compared with all values: at least the window's highest, and not older ones.
 
-    Collections come at least every four fifths of a window, as the setting demands. A fall may
-    happen in a finalizer, which only subtracts: then the last collection is what is sure to see it.
+    Collections come at least every four fifths of a window, as the setting requires. A fall may
+    happen in a finalizer, which only subtracts: then only the last collection is sure to see it.
     """
     chance = random.Random(seed)
     peak = Peak(WINDOW, 0)
@@ -86,7 +86,7 @@ def test_peak_covers_the_window_between_collections(seed: int, timed: bool) -> N
 
 
 def test_time_in_a_phase_moves_while_a_request_hangs_and_stays_when_it_ends(scene: Scene) -> None:
-    """A lease that leaves a phase leaves its time there: the counter neither jumps nor falls."""
+    """The counter neither jumps nor falls when a lease leaves a phase."""
     assert scene.times() == [0] * 6
     first, second = scene.enter(), scene.enter()
     for seconds in (4, 8):
@@ -126,7 +126,7 @@ def test_time_by_phase_never_falls_over_many_leases(scene: Scene) -> None:
 
 
 def test_failures_to_connect_are_born_at_zero_within_the_bound() -> None:
-    """An alert can't see a series that is born at 1; nor may those of all origins overflow."""
+    """An alert can't see a series that starts at 1. The series of all origins are bounded."""
     bound = Bound(6)
     ledger = PoolLedger("a", None, "httpx", window=WINDOW, now=0, outcomes=bound)
     first, second = (OriginLedger(ledger, host, 443) for host in ("a.test", "b.test"))

@@ -70,10 +70,10 @@ def test_request_counts_once_when_two_threads_count_it(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(("requests", "expected"), [(2, False), (3, True), (20, True)])
-def test_entering_request_is_asked_to_help_once_it_is_half_full(
+def test_entering_request_is_asked_to_drain_a_half_full_outbox(
     requests: int, expected: bool
 ) -> None:
-    """Until then it does nothing but append."""
+    """Below that it only appends."""
     made = scene(10)
     for _ in range(requests):
         request(made)
@@ -83,8 +83,8 @@ def test_entering_request_is_asked_to_help_once_it_is_half_full(
     assert made.recorder.names == ["outbox_filling"] * expected
 
 
-def test_leases_there_keep_no_pool_alive() -> None:
-    """A pool may be gone long before somebody collects."""
+def test_leases_in_the_outbox_keep_no_pool_alive() -> None:
+    """A pool may be gone long before the next collection."""
     made = scene(10)
     request(made)
     made.pool = None

@@ -1,4 +1,4 @@
-"""Connections that are assigned to several requests: all but the one that gets it are queued."""
+"""Connections that are assigned to several requests, of which one gets it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def take(scene: Scene, lease: Lease, connection: TrackedConnection) -> None:
 
 
 def test_all_are_queued_until_one_is_taken(scene: Scene) -> None:
-    """The connection counts as active meanwhile: a request is about to be sent on it."""
+    """The connection counts as active: a request is about to be sent on it."""
     connection = idle_connection(scene)
     waiters = [waiter(scene) for _ in range(3)]
     scene.clock.advance(2)
@@ -51,7 +51,7 @@ def test_all_are_queued_until_one_is_taken(scene: Scene) -> None:
     assert [lease.phase for lease in waiters] == [QUEUED, AWAITING_RESPONSE, QUEUED]
     assert scene.ledger.queued.value == 2
     for lease in (waiters[0], waiters[2]):
-        scene.tracker.refused(lease)
+        scene.tracker.requeued(lease)
     assert connection.leases == 1
     assert connection.lease is waiters[1]
     assert scene.ledger.requeues == 2
@@ -63,7 +63,7 @@ def test_all_are_queued_until_one_is_taken(scene: Scene) -> None:
 
 
 def test_acquire_ends_at_the_assignment_and_queued_when_it_is_taken_once(scene: Scene) -> None:
-    """In between its task has not run. A report that comes late, or again, changes nothing."""
+    """A late or repeated report changes nothing."""
     connection = idle_connection(scene)
     lease = waiter(scene)
     scene.clock.advance(2)
@@ -90,7 +90,7 @@ def test_immediate_acquire_of_a_contested_connection_is_exactly_zero(scene: Scen
     assert scene.ledger.queued.value == 2
     scene.clock.advance(0.001)
     scene.tracker.accepted(newcomer, connection)
-    scene.tracker.refused(late)
+    scene.tracker.requeued(late)
     assert (newcomer.phase, late.phase) == (AWAITING_RESPONSE, QUEUED)
     assert newcomer.acquire_time == 0
     scene.serve(newcomer)
@@ -114,7 +114,7 @@ def test_request_that_is_overtaken_is_queued_from_that_moment(scene: Scene, new:
     scene.tracker.accepted(second, connection)
     assert (first.phase, second.phase) == (QUEUED, AWAITING_RESPONSE)
     assert scene.ledger.queued.value == 1
-    scene.tracker.refused(first)
+    scene.tracker.requeued(first)
     scene.serve(second)
     scene.clock.advance(1)
     scene.tracker.assigned(first, connection)
@@ -131,7 +131,7 @@ def test_request_that_is_refused_before_the_winner_is_reported(scene: Scene) -> 
     """The winner's thread was stopped before it could report."""
     connection = idle_connection(scene)
     first, second = scene.acquire(connection), scene.acquire(connection)
-    scene.tracker.refused(first)
+    scene.tracker.requeued(first)
     assert (first.phase, second.phase) == (QUEUED, QUEUED)
     scene.tracker.accepted(second, connection)
     assert second.phase == AWAITING_RESPONSE
@@ -168,7 +168,7 @@ def test_request_that_ends_before_it_is_taken_never_acquired(
     scene.clock.advance(1)
     scene.tracker.assigned(lease, connection)
     if error is None:
-        scene.tracker.abandoned(lease)
+        scene.tracker.ensure_ended(lease)
     else:
         scene.tracker.failed(lease, error)
         assert lease.acquire_time == SECOND
@@ -193,13 +193,13 @@ def test_request_that_is_answered_though_nothing_reported_that_it_was_taken(scen
 
 
 def test_connection_without_the_hook_is_acquired_when_it_is_assigned(scene: Scene) -> None:
-    """As other libraries have it, and httpcore where the hook is missing."""
+    """This holds for other libraries, and for httpcore if the hook is missing."""
     connection = scene.connection(established=True)
     waiters = [waiter(scene) for _ in range(2)]
     for lease in waiters:
         scene.tracker.assigned(lease, connection)
     assert scene.current()[AWAITING_RESPONSE] == 2
-    scene.tracker.refused(waiters[1])
+    scene.tracker.requeued(waiters[1])
     assert waiters[1].phase == QUEUED
     scene.serve(waiters[0])
     scene.tracker.assigned(waiters[1], connection)
@@ -207,8 +207,8 @@ def test_connection_without_the_hook_is_acquired_when_it_is_assigned(scene: Scen
     scene.settled()
 
 
-def test_wait_and_error_message_name_who_has_a_connection(scene: Scene) -> None:
-    """Not those that it is assigned to, however many wait before the holder."""
+def test_wait_and_error_message_name_the_holders_of_connections(scene: Scene) -> None:
+    """Requests that a connection is only assigned to are not named."""
     connection = idle_connection(scene)
     waiters = [waiter(scene) for _ in range(100)]
     for lease in waiters:
@@ -218,10 +218,10 @@ def test_wait_and_error_message_name_who_has_a_connection(scene: Scene) -> None:
     holder.observed = "span"
     scene.tracker.accepted(holder, connection)
     for lease in waiters[:-1]:
-        scene.tracker.refused(lease)
+        scene.tracker.requeued(lease)
         scene.tracker.assigned(lease, connection)
     scene.clock.advance(3)
-    found = waiter(scene).scene
+    found = waiter(scene).wait_snapshot
     assert found is not None
     assert found.holders == ("span",)
     assert (found.oldest_age, found.oldest_phase) == (3 * SECOND, AWAITING_RESPONSE)
@@ -233,7 +233,7 @@ def test_wait_of_a_request_that_is_refused_at_once_is_explained(scene: Scene) ->
     connection = idle_connection(scene)
     holder, lease = scene.acquire(connection), scene.acquire(connection)
     holder.observed = "span"
-    scene.tracker.refused(lease)
-    assert lease.scene is not None
-    assert lease.scene.holders == ("span",)
-    assert lease.scene.queued == 1
+    scene.tracker.requeued(lease)
+    assert lease.wait_snapshot is not None
+    assert lease.wait_snapshot.holders == ("span",)
+    assert lease.wait_snapshot.queued == 1

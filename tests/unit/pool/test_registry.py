@@ -180,10 +180,10 @@ def test_pool_that_cannot_be_read_leaves_the_others(scene: Scene) -> None:
 # Ends
 
 
-def test_gone_name_is_reported_for_ten_minutes_and_goes_on_counting_if_it_comes_back(
+def test_gone_name_is_reported_for_ten_minutes_and_its_counters_continue(
     scene: Scene,
 ) -> None:
-    """Long enough for everyone who scrapes to see the 0. Counters must not restart at 0."""
+    """Every scraper sees the 0 in that time. Counters must not restart at 0."""
     second = FakePool()
     scene.track(second)
     scene.tracker.discard("closed")
@@ -204,8 +204,8 @@ def test_gone_name_is_reported_for_ten_minutes_and_goes_on_counting_if_it_comes_
     assert scene.registry.reported(scene.clock()) == [scene.ledger]
 
 
-def test_closed_registry_lets_go_of_its_pools(scene: Scene) -> None:
-    """After uninstrumenting nothing is reported, and nothing is held."""
+def test_closed_registry_keeps_no_pools(scene: Scene) -> None:
+    """It reports nothing after uninstrument()."""
     lease = scene.acquire()
     scene.registry.close()
     assert not scene.tracker.open
@@ -217,7 +217,7 @@ def test_closed_registry_lets_go_of_its_pools(scene: Scene) -> None:
     assert "pool_discarded" not in scene.recorder.names
 
 
-def test_forgetful_registry_starts_anew() -> None:
+def test_reset_registry_starts_empty() -> None:
     """A forked child counts from nothing, and has all of its bounds before it."""
     scene = Scene(max_origins=2)
     scene.tracker.origin(b"second", 80, b"http")

@@ -25,7 +25,7 @@ def test_acquire_lasts_until_the_assignment_that_was_not_refused(scene: Scene) -
         scene.tracker.assigned(lease, scene.connection(established=True))
         assert scene.ledger.queued.value == 0
         if seconds == 1:
-            scene.tracker.refused(lease)
+            scene.tracker.requeued(lease)
     scene.clock.advance(5)
     scene.tracker.answered(lease, 200)
     assert scene.ledger.queued.highest(scene.clock()) == 1
@@ -35,7 +35,9 @@ def test_acquire_lasts_until_the_assignment_that_was_not_refused(scene: Scene) -
     scene.settled()
 
 
-def test_connection_whose_stream_takes_no_notes_is_established_by_the_answer(scene: Scene) -> None:
+def test_connection_whose_stream_takes_no_attributes_is_established_by_the_response(
+    scene: Scene,
+) -> None:
     lease = scene.enter()
     connection = scene.connection()
     scene.tracker.assigned(lease, connection)
@@ -55,7 +57,7 @@ def test_refused_request_queues_again_and_never_acquired_if_it_fails_then(scene:
     connection = scene.connection(established=True)
     scene.clock.advance(1)
     scene.tracker.assigned(lease, connection)
-    scene.tracker.refused(lease)
+    scene.tracker.requeued(lease)
     assert (lease.phase, lease.acquired_at, lease.connection) == (QUEUED, 0, None)
     assert (scene.ledger.active.value, connection.leases, scene.ledger.requeues) == (0, 0, 1)
     assert scene.recorder.names[-1] == "lease_requeued"
@@ -71,8 +73,8 @@ def test_refused_request_queues_again_and_never_acquired_if_it_fails_then(scene:
 # What explains a wait
 
 
-def test_wait_is_explained_by_what_it_found(scene: Scene) -> None:
-    """Active and idle connections, who queues, and the longest holders' notes, oldest first."""
+def test_wait_records_the_pool_state_and_holders_at_its_start(scene: Scene) -> None:
+    """Active and idle connections, the queue, and the longest holders, oldest first."""
     scene.tracker.maximum = 5
     for number in range(4):
         holder = scene.acquire(scene.connection(established=True))
@@ -81,7 +83,7 @@ def test_wait_is_explained_by_what_it_found(scene: Scene) -> None:
     scene.connection(established=True)
     waiter = scene.enter()
     scene.tracker.waiting(waiter)
-    found = waiter.scene
+    found = waiter.wait_snapshot
     assert found is not None
     assert (found.active, found.idle, found.maximum, found.queued) == (4, 1, 5, 1)
     assert found.holders == ("span 0", "span 1", "span 2")
@@ -89,7 +91,7 @@ def test_wait_is_explained_by_what_it_found(scene: Scene) -> None:
     assert found.oldest_phase == AWAITING_RESPONSE
 
 
-def test_waits_do_not_keep_those_before_them(scene: Scene) -> None:
+def test_waits_keep_no_earlier_requests_alive(scene: Scene) -> None:
     """Ten thousand requests that each found the last one holding would be a chain in memory."""
     connection = scene.connection(established=True)
     scene.acquire(connection)

@@ -12,8 +12,8 @@ from unit.pool.fakes import Scene
 # Failures
 
 
-def test_failed_connect_is_reported_once_and_its_connection_goes(scene: Scene) -> None:
-    """It was acquired and held, but never opened, so it isn't closed either."""
+def test_failed_connect_is_reported_once_and_leaves_no_connection(scene: Scene) -> None:
+    """The connection was acquired but never opened, so it isn't closed either."""
     lease = scene.enter()
     connection = scene.connection()
     scene.tracker.assigned(lease, connection)
@@ -42,7 +42,9 @@ def test_failed_connect_is_reported_once_and_its_connection_goes(scene: Scene) -
         ("read_error", "answered", 0),  # bytes had come
     ],
 )
-def test_failure_on_a_reused_connection(scene: Scene, error: str, when: str, counts: int) -> None:
+def test_failure_on_a_reused_connection_is_counted_as_one(
+    scene: Scene, error: str, when: str, counts: int
+) -> None:
     """What a load balancer does that drops idle connections; a slow provider is something else."""
     lease = scene.enter()
     connection = scene.connection(established=when != "new")
@@ -75,7 +77,7 @@ def test_lease_that_ends_twice_counts_once(scene: Scene, first: str, second: str
     scene.settled()
 
 
-def test_assignment_to_a_request_that_has_gone_takes_nothing(scene: Scene) -> None:
+def test_assignment_to_an_ended_request_has_no_effect(scene: Scene) -> None:
     """Cancelled while another task was assigning: its connection isn't active for it."""
     lease = scene.enter()
     scene.tracker.failed(lease, "cancelled")
@@ -85,7 +87,7 @@ def test_assignment_to_a_request_that_has_gone_takes_nothing(scene: Scene) -> No
 
 
 def test_connection_closes_once(scene: Scene) -> None:
-    """With the reason that came first."""
+    """The first reason is kept."""
     connection = scene.connection(established=True)
     connection.close("evicted")
     connection.close("pool_closed")
@@ -93,7 +95,7 @@ def test_connection_closes_once(scene: Scene) -> None:
     assert [arguments[1] for arguments in scene.recorder.told("connection_closed")] == ["evicted"]
 
 
-def test_request_that_is_no_longer_counted_counts_in_the_state_only(scene: Scene) -> None:
+def test_request_of_an_ended_installation_counts_in_the_state_only(scene: Scene) -> None:
     """Its installation was undone. It holds a connection; counters and durations leave it out."""
     lease = scene.acquire()
     lease.counted = False
@@ -115,7 +117,7 @@ def test_request_that_is_no_longer_counted_counts_in_the_state_only(scene: Scene
 # The pool's end
 
 
-def test_garbage_collected_pool_ends_what_was_in_it(scene: Scene) -> None:
+def test_garbage_collected_pool_ends_its_leases_and_connections(scene: Scene) -> None:
     """Leases end, connections are closed. A finalizer of a response may come afterwards."""
     answered = scene.acquire()
     scene.tracker.answered(answered, 200)
@@ -130,7 +132,7 @@ def test_garbage_collected_pool_ends_what_was_in_it(scene: Scene) -> None:
     assert scene.ledger.closed == {"garbage_collected": 3}
     assert not scene.tracker.connections
     assert scene.ledger.discarded == {"closed": 0, "garbage_collected": 1}
-    assert all(lease.unwinding for lease in (answered, pending, queued))
+    assert all(lease.in_finalizer for lease in (answered, pending, queued))
     scene.settled()
     events = list(scene.recorder.events)
     scene.tracker.released(answered)

@@ -115,7 +115,7 @@ def test_sets_of_one_histogram_are_bounded() -> None:
     assert len(seen) < 1500
 
 
-def test_failure_beyond_the_bound_still_is_one(scene: Scene) -> None:
+def test_failure_beyond_the_bound_is_still_a_failure(scene: Scene) -> None:
     """Its type folds into _OTHER, and does not become a success."""
     histogram = HistogramAttributes("create")
     for number in range(3000):

@@ -1,4 +1,4 @@
-"""From the outbox into the SDK: in order, a little at a time, with nothing of a user's context."""
+"""Draining the outbox into the SDK: in order, in parts, without the user's context."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from opentelemetry.trace import (
 )
 
 from opentelemetry import context
-from opentelemetry.instrumentation.gluellm.pool.guard import Failures
+from opentelemetry.instrumentation.gluellm.failures import Failures
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from opentelemetry.instrumentation.gluellm.pool.outbox import Outbox
 from opentelemetry.instrumentation.gluellm.telemetry import drain as drain_module
@@ -62,8 +62,8 @@ class Filled:
         self.outbox.put((histogram, float(value), {}, example))
 
 
-def test_items_are_worked_off_in_order() -> None:
-    """The first comes first; leases go to whoever tells of them."""
+def test_items_are_drained_in_order() -> None:
+    """Leases go to the function that records them."""
     first, second = Histogram(), Histogram()
     filled = Filled(first, 0)
     lease = Scene().enter()
@@ -76,7 +76,7 @@ def test_items_are_worked_off_in_order() -> None:
     assert not filled.outbox.items
 
 
-def test_what_comes_meanwhile_is_left_for_the_next_time() -> None:
+def test_items_added_during_a_drain_wait_for_the_next() -> None:
     """Otherwise requests that come faster than they are recorded would hold a collection up."""
     filled: Filled
 
@@ -90,10 +90,10 @@ def test_what_comes_meanwhile_is_left_for_the_next_time() -> None:
     assert len(filled.outbox.items) == 3
 
 
-def test_entering_request_works_off_a_little_until_the_outbox_is_less_than_half_full(
+def test_entering_request_drains_some_items_of_a_half_full_outbox(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """At most 64 items: who happens to come must not pay for all. A long drain yields to loops."""
+    """At most 64 items, so that no request pays for all. A long drain yields to loops."""
     histogram = Histogram()
     filled = Filled(histogram, 190, capacity=200)
     filled.outbox.filling = True
@@ -135,7 +135,7 @@ def test_requests_and_forks_do_not_wait_for_a_drain(
     assert len(histogram.records) == 200
 
 
-def test_record_that_raises_costs_itself_only() -> None:
+def test_record_that_raises_does_not_affect_the_others() -> None:
     """A view's own reservoir or aggregation can raise: what stands behind is not lost."""
 
     def fail() -> None:
@@ -169,7 +169,7 @@ def test_value_is_recorded_in_a_context_of_its_span_alone() -> None:
 
 
 @pytest.mark.parametrize("example", [None, INVALID_SPAN_CONTEXT])
-def test_value_without_a_span_does_not_get_the_drainers(example: Any) -> None:
+def test_value_without_a_span_does_not_get_the_span_of_the_draining_thread(example: Any) -> None:
     """The SDK takes the current context for an empty one: the drainer's span is no example."""
     histogram = Histogram()
     filled = Filled(histogram, 0)

@@ -27,7 +27,7 @@ def scene() -> Scene:
 
 
 def test_identity_of_the_span_is_noted(scene: Scene, tracers: TracerProvider) -> None:
-    """Not the span or anything else of the context. Without a span there is no event."""
+    """Nothing else of the context is noted. Without a span there is no event."""
     lease = scene.enter()
     assert lease.counted
     assert lease.observed is None
@@ -55,7 +55,7 @@ def tracers() -> Iterator[TracerProvider]:
 
 
 def test_suppressed_request_makes_no_spans(scene: Scene) -> None:
-    """By the key of the API, and by the older plain one. It counts like any other."""
+    """The API's key and the older plain key suppress. The request is counted."""
     assert not suppressed()
     with suppress_instrumentation():
         assert suppressed()

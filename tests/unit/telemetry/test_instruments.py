@@ -96,7 +96,7 @@ def test_meter_has_one_set_of_instruments(provider: Provider) -> None:
     assert first.histogram(semconv.ACQUIRE_DURATION) is first.histogram(semconv.ACQUIRE_DURATION)
 
 
-def test_instruments_that_change_hands_observe_once(
+def test_instruments_connected_to_another_installation_observe_once(
     provider: Provider, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Connected, let go, connected to another, which is held weakly: each point once."""

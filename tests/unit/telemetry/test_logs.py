@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from opentelemetry.trace import SpanContext
 
+from opentelemetry.instrumentation.gluellm.pool.call_site import CallSite, find
 from opentelemetry.instrumentation.gluellm.pool.lease import READING, UNREAD, Call, Lease
-from opentelemetry.instrumentation.gluellm.pool.place import Place, find
 from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
-from opentelemetry.instrumentation.gluellm.pool.watch import Watch
 from opentelemetry.instrumentation.gluellm.telemetry import logs
 from opentelemetry.instrumentation.gluellm.telemetry.logs import WatchObserver
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
+from opentelemetry.instrumentation.gluellm.watch.watch import Watch
 from unit.pool.fakes import FakePool, Scene
 
 Log = pytest.LogCaptureFixture
@@ -29,11 +29,11 @@ class Logged:
         self.scene = Scene(WatchObserver(lambda ledger, _: f"Keep one of {ledger.provider}"))
         self.watch = Watch(self.scene.registry, leak_threshold=60, loop_lag=None)
 
-    def leak(self, place: Place | None, provider: str = "groq", **further: Any) -> Lease:
+    def leak(self, call_site: CallSite | None, provider: str = "groq", **further: Any) -> Lease:
         """A response that is not read."""
-        lease = self.scene.enter(Call(provider, place=place, **further))
+        lease = self.scene.enter(Call(provider, call_site=call_site, **further))
         connection = self.scene.connection(established=True)
-        connection.reads_told = True
+        connection.reports_reads = True
         self.scene.tracker.assigned(lease, connection)
         self.scene.tracker.answered(lease, 200)
         return lease
@@ -60,17 +60,17 @@ def logged(caplog: Log) -> Logged:
     return Logged(caplog)
 
 
-def here() -> Place:
+def here() -> CallSite:
     """A place in this file, always the same."""
     found = find()
     assert found is not None
     return found
 
 
-def places(number: int) -> list[Place]:
+def places(number: int) -> list[CallSite]:
     """So many different places."""
     code = here().code
-    return [Place(code, line) for line in range(1, number + 1)]
+    return [CallSite(code, line) for line in range(1, number + 1)]
 
 
 # Leaks
@@ -98,9 +98,11 @@ def test_leak_is_logged_with_all_that_is_known(logged: Logged) -> None:
     )
 
 
-def test_leaks_of_one_call_site_are_one_line(logged: Logged) -> None:
-    """With their number, and the longest-held. Streams of a gather() cross the threshold within
-    a moment, not at once: they are told together.
+def test_leaks_of_one_call_site_are_logged_on_one_line(logged: Logged) -> None:
+    """The line has their number and the longest-held.
+
+    Streams of a gather() cross the threshold one after the other within a moment; they are logged
+    together.
     """
     for _ in range(100):
         logged.leak(here())
@@ -116,7 +118,7 @@ def test_leaks_of_one_call_site_are_one_line(logged: Logged) -> None:
 
 
 def test_one_call_site_is_logged_once_in_ten_minutes(logged: Logged) -> None:
-    """What comes meanwhile is counted for the next time."""
+    """Leaks in between are counted for the next line."""
     logged.leak(here())
     logged.look(60)
     for _ in range(9):
@@ -136,10 +138,10 @@ def test_one_call_site_is_logged_once_in_ten_minutes(logged: Logged) -> None:
 def test_each_call_site_is_logged_within_a_bound(
     logged: Logged, monkeypatch: pytest.MonkeyPatch, number: int, last: str
 ) -> None:
-    """Also the one that is not known. Those of all further ones go together."""
+    """Unknown call sites are one; all beyond the bound are logged together."""
     monkeypatch.setattr(logs, "_MOST_PLACES", 3 if number == 10 else 100)
-    for place in (*places(number), *([None] if number == 3 else [])):
-        logged.leak(place)
+    for call_site in (*places(number), *([None] if number == 3 else [])):
+        logged.leak(call_site)
     logged.look(60)
     assert len(logged.told()) == 4
     assert last in logged.told()[3]
@@ -149,9 +151,9 @@ def test_each_call_site_is_logged_within_a_bound(
 def test_leak_that_was_released_before_it_was_logged_has_no_age(
     logged: Logged, goes_on: bool
 ) -> None:
-    """Its call site was logged a moment before; ten minutes later its numbers would be wrong.
+    """Its call site was just logged; ten minutes later its numbers would be wrong.
 
-    Of several that are yet to be told, the one that somebody can still look at is.
+    Of several unlogged leaks, one that is still open is logged.
     """
     logged.leak(here())
     logged.look(60)
@@ -179,8 +181,8 @@ ENDS: dict[str, Callable[[Logged, Lease], object]] = {
 
 
 @pytest.mark.parametrize("how", ENDS)
-def test_leak_that_was_none_is_logged_as_information(logged: Logged, how: str) -> None:
-    """With the time that it was held."""
+def test_leak_that_is_released_is_logged_as_information(logged: Logged, how: str) -> None:
+    """The line has the time that it was held."""
     lease = logged.leak(here())
     logged.look(60)
     logged.scene.clock.advance(30)
@@ -220,7 +222,7 @@ def test_stuck_requests_are_logged_with_state_and_holders(logged: Logged) -> Non
 
 
 def churn(
-    logged: Logged, provider: str | None, name: str = "groq", built_at: Place | None = None
+    logged: Logged, provider: str | None, name: str = "groq", built_at: CallSite | None = None
 ) -> None:
     """Ten clients for ten calls, and a look."""
     for _ in range(10):
@@ -235,7 +237,7 @@ def has(line: str, *parts: str) -> bool:
 
 
 def test_churn_is_logged_with_numbers_call_site_and_advice(logged: Logged) -> None:
-    """Once a provider, for the life of the process."""
+    """It is logged once per provider for the life of the process."""
     churn(logged, "groq", built_at=here())
     (line,) = logged.told()
     for part in (
@@ -254,8 +256,8 @@ def test_churn_is_logged_with_numbers_call_site_and_advice(logged: Logged) -> No
     assert len(logged.told()) == 2
 
 
-def test_churn_of_websockets_says_so(logged: Logged) -> None:
-    """And how many pools each call makes, where it is more than one."""
+def test_churn_of_websockets_is_logged_as_such(logged: Logged) -> None:
+    """The line has the number of pools per call, if it is more than one."""
     call = Call("lmstudio")
     for _ in range(10):
         pool = FakePool()
@@ -292,12 +294,12 @@ def test_file_name_from_outside_stays_on_one_line(logged: Logged) -> None:
     """Code that was compiled under any name."""
     space: dict[str, Any] = {"find": find}
     exec(compile("place = find(whole=True)", "/srv/a\nb.py", "exec"), space)
-    place = space["place"]
-    logged.leak(Place(place.code, place.line))
+    call_site = space["place"]
+    logged.leak(CallSite(call_site.code, call_site.line))
     logged.look(60)
     assert "/srv/a?b.py:1" in logged.told()[0]
     assert "\n" not in logged.told()[0]
     whole = Logged(logged._log)
-    whole.leak(place)
+    whole.leak(call_site)
     whole.look(60)
     assert whole.told()[1].splitlines()[1].startswith("  /srv/a?b.py:1")

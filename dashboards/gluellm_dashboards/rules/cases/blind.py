@@ -13,9 +13,9 @@ from .waiting import NOTHING, answered
 _BLIND: Final = "GlueLLMBlind"
 
 
-def _seam(values: str, instance: str = "api-1", seam: str = "read", **labels: str) -> Series:
-    own = {semconv.POOL_LIBRARY: "httpx", semconv.SEAM_NAME: seam}
-    return series(semconv.SEAM, values, own, instance=instance, **labels)
+def _seam(values: str, instance: str = "api-1", hook: str = "read", **labels: str) -> Series:
+    own = {semconv.POOL_LIBRARY: "httpx", semconv.HOOK_NAME: hook}
+    return series(semconv.HOOK_MISSING, values, own, instance=instance, **labels)
 
 
 def _reports(values: str, instance: str = "api-1", **labels: str) -> Series:
@@ -41,7 +41,7 @@ CASES: Final = (
     Case(
         _BLIND,
         "the installed library lacks a seam",
-        [_seam("0x20"), _seam("1x20", seam="state")],
+        [_seam("0x20"), _seam("1x20", hook="state")],
         {"4m": NOTHING, "6m": _READ},
     ),
     Case(
@@ -56,7 +56,7 @@ CASES: Final = (
         [_seam("1x20"), _seam("_ 0x0 _x18", "api-2")],
         {"5m30s": NOTHING, "8m": NOTHING, "20m": NOTHING},
     ),
-    Case(_BLIND, "all is seen", [_seam("1x90"), _seam("1x90", seam="state")], {"90m": NOTHING}),
+    Case(_BLIND, "all is seen", [_seam("1x90"), _seam("1x90", hook="state")], {"90m": NOTHING}),
     Case(
         _BLIND,
         "an instance exports on, and our metrics are gone",

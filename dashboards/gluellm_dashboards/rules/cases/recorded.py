@@ -13,7 +13,7 @@ from .waiting import answered, failed, pool_timeouts
 
 _MOMENT: Final = "10m"
 _PHASE: Final = semconv.REQUEST_PHASE
-_SEAM: Final = {semconv.POOL_LIBRARY: "httpx", semconv.SEAM_NAME: "read"}
+_SEAM: Final = {semconv.POOL_LIBRARY: "httpx", semconv.HOOK_NAME: "read"}
 _OTHER: Final = "api-2"
 _VERSION: Final = {config.VERSION: "1.2"}
 
@@ -38,8 +38,8 @@ SERIES: Final = (
     series(semconv.REQUEST_TIME, "0+120x10", {_PHASE: "unread"}),
     series(semconv.REQUEST_TIME, "0+60x10", {_PHASE: "unread"}, instance=_OTHER),
     series(semconv.EVENT_LOOP_LATE_TIME, "0+15x10"),
-    series(semconv.SEAM, "0x10", _SEAM, **_VERSION),
-    series(semconv.SEAM, "1x10", {**_SEAM, semconv.SEAM_NAME: "state"}, **_VERSION),
+    series(semconv.HOOK_MISSING, "0x10", _SEAM, **_VERSION),
+    series(semconv.HOOK_MISSING, "1x10", {**_SEAM, semconv.HOOK_NAME: "state"}, **_VERSION),
 )
 
 _INSTANCE: Final = recording.INSTANCE_POOL

@@ -1,4 +1,4 @@
-"""Makes the connection pools under LLM calls visible: occupancy, waiting, timeouts, leases.
+"""Observe the HTTP connection pools under LLM calls: occupancy, waits, timeouts, leases.
 
 .. code-block:: python
 
@@ -10,9 +10,9 @@
     llm = AnyLLM.create("openai")
     ...
 
-Metrics and spans go to the global OpenTelemetry providers unless others are handed in. What the
-pools look like at this moment, and what is wrong with them, is told by ``snapshot()`` and
-``diagnose(snapshot)``.
+Metrics and spans go to the global OpenTelemetry providers, or to those passed to ``instrument()``.
+``snapshot()`` returns the current state of the pools. ``diagnose(snapshot)`` returns what is wrong
+with them and what to do.
 """
 
 from .diagnosis.diagnose import diagnose

@@ -1,8 +1,8 @@
-"""The settings: read once, from keyword arguments and environment variables.
+"""Settings, read once from keyword arguments and environment variables.
 
-A keyword argument wins over its environment variable, which wins over the default. A wrong keyword
-argument is a mistake in code and raises; a wrong environment variable must not keep a program from
-starting, so it is logged once and the default holds.
+A keyword argument overrides its environment variable, which overrides the default. A wrong keyword
+argument raises, because it is a mistake in code. A wrong environment variable must not stop a
+program from starting: it is logged once, and the default is used.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, TypeVar, cast
 
-from .diagnosis.signal_names import signal_number
+from .diagnosis.signal_report.signals import signal_number
 from .environment import ENVIRONMENT_PREFIX, LIMIT_VARIABLES
-from .pool.guard import raise_on
-from .pool.warning import warn
-from .pool.words import one_line
+from .failures import raise_on, warn
+from .text import one_line
 
 EXPORT_INTERVAL_VARIABLE = "OTEL_METRIC_EXPORT_INTERVAL"
-"""The SDK's own variable, in milliseconds."""
+"""The SDK's variable for its export interval in milliseconds."""
 
 MAX_ORIGINS_BOUND = 200
-"""A phase metric has six series per origin, and the SDK folds all series of an instrument into one
-beyond 2 000 attribute sets."""
+"""Highest allowed ``max_origins``. A phase metric has six series per origin, and the SDK merges all
+series of an instrument into one beyond 2 000 attribute sets."""
 
 _LONGEST_VARIABLE = 80
 _PEAK_WINDOW = 75.0
@@ -35,14 +34,14 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a setting's value may be."""
+    """Allowed values of a setting."""
 
     allowed: str
-    """In words, for error messages and the configuration reference."""
+    """Description of the allowed values, for error messages and the configuration reference."""
     accepts: Callable[[object], bool]
-    """Whether a value given in code is allowed."""
+    """Check of a value from code: True if it is allowed."""
     parse: Callable[[str], object]
-    """Turns an environment variable into a value; raises ValueError where it can't."""
+    """Conversion of an environment variable's text to a value. Raises ValueError if it can't."""
 
 
 def _one_of(*values: str) -> Rule:
@@ -74,7 +73,7 @@ def _seconds(*, zero: bool) -> Rule:
             return False
         try:
             finite = math.isfinite(value)
-        except OverflowError:  # a whole number beyond what a float can hold
+        except OverflowError:  # an int that is too large for a float
             return False
         return finite and (value >= 0 if zero else value > 0)
 
@@ -100,7 +99,7 @@ def _leak_threshold() -> Rule:
 def _name_or_none() -> Rule:
     return Rule(
         'None, or the name of a signal: "SIGUSR1", "SIGUSR2", a real-time one as "SIGRTMIN+1"',
-        # Which ones, and why not the others, is said where the signal is taken.
+        # SignalReporter.install() checks the name and explains why a signal is not allowed.
         lambda value: value is None or (isinstance(value, str) and bool(value)),
         _usable_signal,
     )
@@ -211,11 +210,11 @@ class Config:
 
     @classmethod
     def read(cls, **arguments: object) -> Config:
-        """The settings from keyword arguments, else the environment, else the defaults.
+        """Read the settings from keyword arguments, else the environment, else the defaults.
 
-        Raises ValueError for a value that is not allowed, TypeError for a setting that does not
-        exist. A wrong environment variable, and one of a setting that does not exist, is logged
-        once as a warning instead.
+        Raises ValueError for a value that is not allowed and TypeError for an unknown setting.
+        Environment variables with a wrong value or of an unknown setting don't raise: each is
+        logged once as a warning.
         """
         settings = {setting.name: setting for setting in SETTINGS}
         unknown = sorted(arguments.keys() - settings.keys())
@@ -240,24 +239,24 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A field of Config with what is told about it."""
+    """A field of Config with its documentation and its rule."""
 
     name: str
     default: object
     description: str
     unit: str
-    """``s``, a plural noun, or empty where the value has none."""
+    """``s``, a plural noun, or empty if the value has no unit."""
     rule: Rule
 
     @property
     def variable(self) -> str:
-        """The environment variable."""
+        """Name of the environment variable."""
         return ENVIRONMENT_PREFIX + self.name.upper()
 
     def read_environment(self, environment: Mapping[str, str], values: dict[str, object]) -> None:
-        """Put the environment's value into ``values``, where there is a usable one.
+        """Store the environment's value in ``values`` if it is set and allowed.
 
-        An empty variable counts as unset, as the OpenTelemetry specification has it.
+        An empty variable counts as unset, as the OpenTelemetry specification requires.
         """
         text = environment.get(self.variable, "").strip()
         if not text:
@@ -291,14 +290,14 @@ def _settings() -> tuple[Setting, ...]:
 
 
 SETTINGS = _settings()
-"""Every setting, in the order of Config's fields."""
+"""All settings, in the order of Config's fields."""
 
 
 def _written(value: object) -> str:
     try:
         return repr(value)
     except Exception as error:
-        # Whole numbers of thousands of digits have none, and an object's own may fail.
+        # repr() raises ValueError for an int with thousands of digits; a foreign __repr__ may fail.
         raise_on(error)
         return f"something of the type {type(value).__name__}"
 
@@ -314,7 +313,7 @@ def _warn_once(variable: str, text: str, allowed: str, default: object) -> None:
 
 
 def _warn_of_unknown_variables(environment: Mapping[str, str], known: set[str]) -> None:
-    """Name variables that set nothing: a misspelt one looks like a setting that doesn't work."""
+    """Warn of variables with this package's prefix that set nothing, for example misspelt ones."""
     for variable in environment:
         if not variable.startswith(ENVIRONMENT_PREFIX) or variable in known:
             continue
@@ -331,8 +330,8 @@ def _default_peak_window(environment: Mapping[str, str]) -> float:
     try:
         interval = float(environment.get(EXPORT_INTERVAL_VARIABLE, "")) / 1000
     except ValueError:
-        return _PEAK_WINDOW  # unset, or wrong: the SDK complains of its own variable
-    # An infinite interval is a reader that never collects by itself.
+        return _PEAK_WINDOW  # unset, or wrong: the SDK warns of its own variable
+    # With an infinite interval the reader never collects by itself.
     if not math.isfinite(interval):
         return _PEAK_WINDOW
     return max(_PEAK_WINDOW, _INTERVALS_PER_PEAK_WINDOW * interval)

@@ -1,7 +1,6 @@
-"""The environment variables that set limits of pools.
+"""Environment variables that set limits of pools.
 
-Their names stand here, apart from ``limits``: whoever looks whether one is set must not import what
-changes behaviour.
+They are separate from ``limits``, so that checking them doesn't import code that changes behaviour.
 """
 
 from __future__ import annotations
@@ -22,21 +21,22 @@ LIMIT_VARIABLES: Final = {
     PROVIDER: f"{ENVIRONMENT_PREFIX}POOL_PROVIDER",
     APPLY_HTTPX_ENV: f"{ENVIRONMENT_PREFIX}POOL_APPLY_HTTPX_ENV",
 }
-"""The arguments of ``configure_pools()``, each with its variable."""
+"""Environment variable of each argument of ``configure_pools()``."""
 
 HTTPX_VARIABLES: Final = {
     "max_connections": "HTTPX_MAX_CONNECTIONS",
     "max_keepalive_connections": "HTTPX_MAX_KEEPALIVE_CONNECTIONS",
 }
-"""What GlueLLM's guide names. Verified with httpx 0.28, httpx2 2.16, openai 3.57, anthropic 0.125
-and gluellm 1.11: nothing reads them, unless ``configure_pools(apply_httpx_env=True)`` does."""
+"""Variables that GlueLLM's guide mentions. No library reads them (verified with httpx 0.28,
+httpx2 2.16, openai 3.57, anthropic 0.125, gluellm 1.11); ``configure_pools(apply_httpx_env=True)``
+applies them."""
 
 applied: set[str] = set()
-"""Those of ``HTTPX_VARIABLES`` that limits follow now."""
+"""Variables of ``HTTPX_VARIABLES`` that are currently applied as limits."""
 
 
 def limits_asked_for(environment: Mapping[str, str]) -> bool:
-    """Whether the environment sets limits. An empty variable counts as unset."""
+    """Return whether the environment sets limits. An empty variable counts as unset."""
     given = {name: environment.get(variable, "") for name, variable in LIMIT_VARIABLES.items()}
     if given[APPLY_HTTPX_ENV].strip().lower() in ("false", "0"):
         del given[APPLY_HTTPX_ENV]

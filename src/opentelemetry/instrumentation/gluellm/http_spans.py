@@ -1,4 +1,7 @@
-"""Turning OpenTelemetry's own HTTP and gRPC instrumentations on beside us, and only those off."""
+"""The setting ``http_spans``: turn on OpenTelemetry's own HTTP and gRPC instrumentations.
+
+Uninstalling turns off only those that were turned on here.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from .pool.guard import raise_on
-from .pool.warning import warn
-from .pool.words import where_it_failed
+from .failures import raise_on, warn
+from .text import where_it_failed
 
 _DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 
@@ -22,14 +24,15 @@ class _Instrumentation:
     """One of OpenTelemetry's instrumentors."""
 
     library: str
-    """What it instruments."""
+    """Module that it instruments."""
     package: str
-    """Where it is, in ``opentelemetry.instrumentation``."""
+    """Its package below ``opentelemetry.instrumentation``."""
     instrumentor: str
+    """Name of its class."""
     name: str
-    """What it is disabled by: its name as an entry point."""
+    """Its entry point, the name in ``OTEL_PYTHON_DISABLED_INSTRUMENTATIONS``."""
     needed: bool = False
-    """Whether a warning tells where it is not installed."""
+    """Whether to warn if it is not installed."""
 
 
 _MISSING = (
@@ -37,8 +40,8 @@ _MISSING = (
     "pip install 'opentelemetry-instrumentation-gluellm[http]'"
 )
 _FAILED = "http_spans leaves %s as it is: %s"
-# Most providers are on httpx or httpx2, so http_spans without that package is a mistake. The others
-# are turned on where they are.
+# Most providers use httpx or httpx2, so http_spans without their instrumentation is a mistake. The
+# others are optional.
 _INSTRUMENTATIONS = (
     _Instrumentation("httpx2", "httpx", "HTTPX2ClientInstrumentor", "httpx2", needed=True),
     _Instrumentation("httpx", "httpx", "HTTPXClientInstrumentor", "httpx", needed=True),
@@ -50,15 +53,15 @@ _INSTRUMENTATIONS = (
 
 
 class HttpSpans:
-    """The instrumentors that we turned on."""
+    """The OpenTelemetry instrumentors that one installation turned on."""
 
     def __init__(self) -> None:
         self._turned_on: list[Any] = []
 
     def install(self, *, tracer_provider: Any, meter_provider: Any) -> None:
-        """Turn on what is there, is not disabled by name, and is not on already.
+        """Turn on each instrumentor that is installed, not disabled by name and not already on.
 
-        Under auto-instrumentation the loader does so itself.
+        Does nothing under auto-instrumentation, whose loader turns them on.
         """
         if _auto_instrumentation():
             return
@@ -80,7 +83,7 @@ class HttpSpans:
                 warn(_FAILED, wanted.library, where_it_failed(error))
                 continue
             try:
-                # httpx2.alias_httpx() makes both names one module: once is enough.
+                # After httpx2.alias_httpx() both names are one module: instrument it once.
                 module = importlib.import_module(wanted.library)
                 if seen.setdefault(id(module), wanted.library) != wanted.library:
                     continue
@@ -122,7 +125,7 @@ class HttpSpans:
             except Exception as error:
                 raise_on(error)
                 warn(_FAILED, type(instrumentor).__name__, where_it_failed(error))
-            # Last, since a signal handler may raise before, and then this is called again.
+            # Removed last: if a signal handler raises above, the next call finishes the work.
             if instrumentor in self._turned_on:
                 self._turned_on.remove(instrumentor)
 
@@ -130,7 +133,7 @@ class HttpSpans:
 def _is_there(library: str) -> bool:
     try:
         return importlib.util.find_spec(library) is not None
-    except Exception as error:  # a module that somebody put there by hand
+    except Exception as error:  # ValueError for a module without __spec__ in sys.modules
         raise_on(error)
         return False
 
@@ -140,5 +143,5 @@ def _disabled() -> set[str]:
 
 
 def _auto_instrumentation() -> bool:
-    # The loader is imported by opentelemetry-instrument's sitecustomize, and by nothing else.
+    # Only the sitecustomize of opentelemetry-instrument imports the loader.
     return "opentelemetry.instrumentation.auto_instrumentation._load" in sys.modules

@@ -1,4 +1,4 @@
-"""One installation: observers, registry, adapters and attribution, wired up and taken apart."""
+"""One installation: connects observers, registry, adapters and attribution, and undoes it."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from .attribution.any_llm import LOST, AnyLLMAttribution
 from .attribution.context import current_call
 from .attribution.hosts import provider_for_host
 from .attribution.limiter import RateLimiterObserver, calls_per_minute
+from .concurrency import snapshot_of
 from .config import Config
+from .diagnosis.advice.advisor import Advisor
 from .diagnosis.collect import collect
-from .diagnosis.cures import Advisor
-from .diagnosis.notes import NoteObserver
-from .diagnosis.on_signal import SignalReporter
+from .diagnosis.pool_timeout_note import NoteObserver
 from .diagnosis.report import Reports
+from .diagnosis.signal_report.on_signal import SignalReporter
 from .diagnosis.snapshot import LimiterSnapshot, Snapshot
-from .pool import place
-from .pool.copies import copied
+from .patching import Hooks
+from .pool import call_site
 from .pool.ledger import PoolLedger
-from .pool.loops import LoopLag
 from .pool.registry import PoolRegistry
-from .pool.seams import Seams
-from .pool.watch import Watch
 from .telemetry import instruments, logs
 from .telemetry.entry import EntryObserver, entry_context, suppressed
-from .telemetry.metrics import DurationObserver
+from .telemetry.gauges import StateSource
+from .telemetry.histograms import DurationObserver
 from .telemetry.spans import SpanObserver, tracer_of
-from .telemetry.state import StateSource
+from .watch.loop_lag import LoopLag
+from .watch.watch import Watch
 
 
 class Installation:
-    """What ``instrument()`` turns on and ``uninstrument()`` turns off again."""
+    """Everything that ``instrument()`` turns on and ``uninstrument()`` turns off."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Installation:
         signal_must_work: bool = False,
     ) -> None:
         self.clients_only = clients_only
-        """Whether only clients that were handed in are observed."""
+        """Whether only the clients passed to ``instrument_client()`` are observed."""
         self._signal_must_work = signal_must_work
         self._instruments = instruments.of_provider(meter_provider)
         books = self._instruments.books
@@ -66,7 +66,7 @@ class Installation:
             time_in_queue=config.time_in_queue,
         )
         self._drain = durations.drain
-        self._watch_observer = logs.WatchObserver(_churn_cure)
+        self._watch_observer = logs.WatchObserver(_churn_advice)
         self.registry = PoolRegistry(
             (
                 EntryObserver(),
@@ -79,7 +79,7 @@ class Installation:
             peak_window=config.peak_window,
             books=books,
             entry_context=entry_context(),
-            find_place=_find_whole if config.leak_stacks else place.find,
+            find_call_site=_find_whole if config.leak_stacks else call_site.find,
             provider_for_host=provider_for_host,
             loop_lag=config.loop_lag,
         )
@@ -94,7 +94,7 @@ class Installation:
         self._source = StateSource(
             self.registry,
             self._drain,
-            self._seams,
+            self._hooks,
             self._before_collection,
             self._loop_lag,
         )
@@ -102,7 +102,7 @@ class Installation:
             registry=self.registry,
             current_call=_no_call if clients_only else current_call.get,
             suppressed=suppressed,
-            tell_streaming=config.metrics == "full",
+            note_streaming=config.metrics == "full",
             everything=config.scope == "all" and not clients_only,
         )
         self._attribution = (
@@ -111,17 +111,17 @@ class Installation:
             else AnyLLMAttribution(self._failures.caught, whole_stacks=config.leak_stacks)
         )
         if self._attribution is not None:
-            self._attribution.on_seams = _warn_of_any_llm
+            self._attribution.on_hooks = _warn_of_any_llm
         self._limiter = None if clients_only else RateLimiterObserver(self._failures.caught)
         if self._limiter is not None:
             self._limiter.on_hooks = _warn_of_gluellm
         self._adapters = tuple(adapter() for adapter in ADAPTERS)
         for adapter in self._adapters:
-            adapter.on_seams = logs.warn_of_missing_seams
+            adapter.on_hooks = logs.warn_of_missing_hooks
         self._reporter = self._reporter_on(config.snapshot_signal)
 
     def install(self) -> None:
-        """Patch and connect. Undoes itself where that raises."""
+        """Apply all patches and connect the instruments. Undoes everything if a step raises."""
         try:
             self._watch.start()
             for adapter in self._adapters:
@@ -133,21 +133,21 @@ class Installation:
             self._instruments.connect(self._source)
             _installations.add(self)
             self._listen_to_signal()
-            # Where the SDK fails nobody may collect, and so nobody would be told.
+            # Report failures now: if the SDK failed, there may be no collection to report them.
             logs.warn_of_failures(self._failures)
         except BaseException:
             self.uninstall()
             raise
 
     def uninstall(self) -> None:
-        """Take everything back, in reverse order. What is recorded already still goes out.
+        """Undo everything in reverse order. The contents of the outbox are still recorded.
 
-        Can be called again where something has interrupted it.
+        If a signal handler interrupts it, it can be called again.
         """
         try:
             self._take_back()
         except BaseException:
-            # Ctrl-C, or from a signal handler: nothing is to be left half taken back.
+            # Ctrl-C or another signal handler raised: finish the work before raising.
             self._take_back()
             raise
 
@@ -167,11 +167,10 @@ class Installation:
             try:
                 step()
             except Exception as error:
-                # The other steps are taken all the same.
                 self._failures.caught("uninstall", error)
 
     def snapshot(self) -> Snapshot:
-        """Every live pool, what was counted so far, and the process."""
+        """Return the live pools, the counts so far and the state of the process."""
         return collect(
             self.registry,
             began=self._began,
@@ -215,7 +214,7 @@ class Installation:
         except ValueError as error:
             if self._signal_must_work:
                 raise
-            # Asked for by the environment, which must not keep a program from starting.
+            # A wrong environment variable must not stop a program from starting.
             logs.warn_of_signal(error)
 
     def _before_collection(self) -> None:
@@ -224,30 +223,30 @@ class Installation:
         if registry.counts_outside and (registry.outside or registry.ledgers):
             registry.counts_outside = False
             if not registry.ledgers:
-                logs.tell_of_requests_outside(registry.outside, self._scope)
+                logs.log_requests_outside(registry.outside, self._scope)
 
-    def _seams(self) -> list[Seams]:
-        found = [seams for adapter in self._adapters for seams in adapter.seams()]
+    def _hooks(self) -> list[Hooks]:
+        found = [hooks for adapter in self._adapters for hooks in adapter.hooks()]
         if self._attribution is not None:
-            attribution = self._attribution.seams()
+            attribution = self._attribution.hooks()
             if attribution:
-                found.append(Seams("any_llm", "", attribution))
+                found.append(Hooks("any_llm", "", attribution))
         if self._limiter is not None and (hooks := self._limiter.hooks()):
-            found.append(Seams("gluellm", "", hooks))
+            found.append(Hooks("gluellm", "", hooks))
         return found
 
     # Fork
 
     def before_fork(self) -> None:
-        """Hold the drain, so that none spans the fork."""
+        """Acquire the drain's lock, so that no drain is running during the fork."""
         self._drain.before_fork()
 
     def after_fork_in_parent(self) -> None:
-        """Let drains go on."""
+        """Release the drain's lock."""
         self._drain.after_fork_in_parent()
 
     def after_fork_in_child(self) -> None:
-        """Start anew: what was counted is the parent's."""
+        """Reset all counts and state: they belong to the parent."""
         self._drain.after_fork_in_child()
         self._began = time.monotonic_ns()
         self.registry.forget()
@@ -263,22 +262,22 @@ _installations: weakref.WeakSet[Installation] = weakref.WeakSet()
 
 
 def _before_fork() -> None:
-    for installation in copied(lambda: _installations):
+    for installation in snapshot_of(lambda: _installations):
         installation.before_fork()
 
 
 def _after_fork_in_parent() -> None:
-    for installation in copied(lambda: _installations):
+    for installation in snapshot_of(lambda: _installations):
         installation.after_fork_in_parent()
 
 
 def _after_fork_in_child() -> None:
-    for installation in copied(lambda: _installations):
+    for installation in snapshot_of(lambda: _installations):
         installation.after_fork_in_child()
 
 
 if hasattr(os, "register_at_fork"):
-    # Can't be taken back, so once per process, over whatever is installed then.
+    # Can't be unregistered, so it is registered once and covers all installations.
     os.register_at_fork(
         before=_before_fork,
         after_in_parent=_after_fork_in_parent,
@@ -287,21 +286,21 @@ if hasattr(os, "register_at_fork"):
 
 
 def _warn_of_any_llm(found: dict[str, bool]) -> None:
-    seams = Seams("any_llm", version_of("any-llm-sdk"), found, signals=dict(LOST))
-    logs.warn_of_missing_seams(seams)
+    hooks = Hooks("any_llm", version_of("any-llm-sdk"), found, signals=dict(LOST))
+    logs.warn_of_missing_hooks(hooks)
 
 
 def _warn_of_gluellm(found: dict[str, bool]) -> None:
-    seams = Seams("gluellm", version_of("gluellm"), found, signals=dict(limiter.LOST))
-    logs.warn_of_missing_seams(seams)
+    hooks = Hooks("gluellm", version_of("gluellm"), found, signals=dict(limiter.LOST))
+    logs.warn_of_missing_hooks(hooks)
 
 
-def _find_whole() -> place.Place | None:
-    return place.find(whole=True)
+def _find_whole() -> call_site.CallSite | None:
+    return call_site.find(whole=True)
 
 
-def _churn_cure(ledger: PoolLedger, call_site_known: bool) -> str:
-    # GlueLLM builds its clients before it calls any-llm: their call site is unknown.
+def _churn_advice(ledger: PoolLedger, call_site_known: bool) -> str:
+    # GlueLLM builds its clients before it calls any-llm, so their call site is unknown.
     gluellm = "gluellm" in sys.modules and not call_site_known
     return Advisor(ledger.provider, ledger.library, gluellm, ledger.synchronous).keep_instance()
 

@@ -1,4 +1,4 @@
-"""The wiring: configuration, observers, adapters, and undoing them in reverse order."""
+"""Public entry points: the instrumentor and ``snapshot()``."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ from .adapters.clients import any_owned, disown, own, pools_of
 from .config import Config
 from .diagnosis.snapshot import Snapshot
 from .environment import limits_asked_for
+from .failures import raise_on, warn
 from .http_spans import HttpSpans
 from .installation import Installation
 from .package import _instruments
-from .pool.guard import raise_on
 from .pool.registry import Owner
-from .pool.warning import warn
-from .pool.words import one_line, where_it_failed
+from .text import one_line, where_it_failed
 
 _MAX_NAME = 64
 
 
 class Settings(TypedDict, total=False):
-    """Keyword arguments of ``instrument()``; ``config.py`` says what each is and may be."""
+    """Keyword arguments of ``instrument()``. ``Config`` documents them and their allowed values."""
 
     tracer_provider: TracerProvider | None
     meter_provider: MeterProvider | None
@@ -48,7 +47,7 @@ class Settings(TypedDict, total=False):
 
 
 class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
-    """Makes the connection pools under LLM calls visible.
+    """Instrumentor for the HTTP connection pools under LLM calls.
 
     .. code-block:: python
 
@@ -56,9 +55,10 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
         GlueLLMInstrumentor().instrument()
 
-    ``instrument()`` takes, keyword-only, ``tracer_provider`` and ``meter_provider`` (default: the
-    global ones) and the settings of :class:`~opentelemetry.instrumentation.gluellm.config.Config`.
-    A wrong value raises ValueError, an unknown setting TypeError, and nothing is then installed.
+    ``instrument()`` takes keyword arguments only: ``tracer_provider`` and ``meter_provider``
+    (default: the global ones) and the settings of
+    :class:`~opentelemetry.instrumentation.gluellm.config.Config`. It raises ValueError for a wrong
+    value and TypeError for an unknown setting; nothing is then installed.
     """
 
     _installation: Installation | None = None
@@ -66,13 +66,16 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     _lock = threading.RLock()
 
     def instrument(self, **kwargs: Unpack[Settings]) -> None:
-        """Observe the pools from now on, those that exist already included. Twice is harmless."""
-        # The base class looks whether it is on and turns it on in two steps.
+        """Start observing pools, including those that already exist.
+
+        A second call has no effect.
+        """
+        # The base class checks and sets its state in two steps: keep other threads out.
         with GlueLLMInstrumentor._lock:
             super().instrument(**kwargs)
 
     def uninstrument(self, **kwargs: Any) -> None:
-        """Observe nothing any more, single clients included. Requests in flight go on."""
+        """Stop observing, single clients included. Requests in flight are not affected."""
         with GlueLLMInstrumentor._lock:
             installation = GlueLLMInstrumentor._installation
             if installation is not None and installation.clients_only:
@@ -81,7 +84,7 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 super().uninstrument(**kwargs)
 
     def instrumentation_dependencies(self) -> Collection[str]:
-        """Nothing is required: each library is observed where it is there."""
+        """Return no dependencies: each library is observed if it is installed."""
         return _instruments
 
     def _instrument(self, **kwargs: Any) -> None:
@@ -97,8 +100,8 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 meter_provider=meter_provider,
                 signal_must_work="snapshot_signal" in kwargs,
             )
-            # instrument_client() came first, whose pools keep their names, or the instance of a
-            # subclass, whose HTTP spans nobody else could turn off.
+            # Undo an installation by instrument_client(), whose pools keep their names, or by an
+            # instance of a subclass, whose HTTP spans could not be turned off later.
             cls._take_back()
             try:
                 installation.install()
@@ -110,7 +113,8 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                     )
                 _set_limits_of_environment()
             except BaseException:
-                # From a signal handler: uninstrument() does nothing where this has not succeeded.
+                # Undo it here, since uninstrument() does nothing after a failed instrument(). A
+                # signal handler may raise any BaseException.
                 self._uninstrument()
                 raise
 
@@ -121,8 +125,8 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     def _take_back() -> None:
         cls = GlueLLMInstrumentor
         with cls._lock:
-            # Forgotten once it is taken back: a signal handler may raise in here, and who then
-            # calls this again is to have it finished.
+            # Cleared only after the undo: if a signal handler raises in between, the next call
+            # finishes the work.
             http_spans, installation = cls._http_spans, cls._installation
             if http_spans is not None:
                 http_spans.uninstall()
@@ -142,19 +146,20 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
     ) -> None:
-        """Observe the pools of one client, under ``pool_name``, whatever the scope is.
+        """Observe the pools of one client as ``pool_name``, whatever the scope is.
 
         ``client`` is a Client or AsyncClient of httpx or httpx2, a ClientSession of aiohttp, a
-        client of boto3, a Session of requests, a PoolManager of urllib3, a gRPC channel, an SDK's
-        client that holds one of these, or a pool of these libraries itself. Without ``pool_name``
-        the pool gets the name that it would have with ``scope="all"``. Works with and without
-        ``instrument()``; the providers count only without.
+        client of boto3, a Session of requests, a PoolManager of urllib3, a gRPC channel, an SDK
+        client that holds one of these, or a pool of these libraries. Without ``pool_name``, the
+        pool gets the name that it would have with ``scope="all"``. Works with and without
+        ``instrument()``; the two OpenTelemetry providers are used only if nothing is instrumented
+        yet.
 
-        Raises TypeError for any other client; ValueError for a name that is empty, longer than 64
-        characters, not printable or a URL, and for a wrong provider.
+        Raises TypeError for any other client. Raises ValueError for a wrong provider and for a name
+        that is empty, longer than 64 characters, not printable or a URL.
         """
         if pool_name is not None and not _is_name(pool_name):
-            # What was given is not repeated: a key or a URL in its place is a likely mistake.
+            # The message omits the value: a key or URL passed by mistake must not be logged.
             raise ValueError(
                 f"pool_name= was given {_described(pool_name)}: allowed are 1 to {_MAX_NAME} "
                 "printable characters that are no URL"
@@ -177,9 +182,10 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
     @classmethod
     def uninstrument_client(cls, client: Any) -> None:
-        """Observe the pools of one client no longer, whoever uses it. Harmless when not observed.
+        """Stop observing the pools of one client, even if they are in scope.
 
-        Raises TypeError for what is no client.
+        Allowed for a client that is not observed. Raises TypeError for anything that is not a
+        client (see :meth:`instrument_client`).
         """
         base = GlueLLMInstrumentor
         with base._lock:
@@ -192,10 +198,10 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
 
 def snapshot() -> Snapshot:
-    """Every live pool with its connections and requests, and what was counted so far.
+    """Return all live pools with their connections and requests, and all counts so far.
 
-    Takes no lock and touches no socket: it can be called from any thread and in a signal handler.
-    Raises RuntimeError when nothing is instrumented.
+    Takes no lock and touches no socket, so any thread and any signal handler can call it. Raises
+    RuntimeError if nothing is instrumented.
     """
     installation = GlueLLMInstrumentor._installation
     if installation is None:
@@ -207,7 +213,7 @@ def snapshot() -> Snapshot:
 
 
 def _set_limits_of_environment() -> None:
-    """Where the environment asks for limits, and only there: nothing else imports them."""
+    """Apply the limits of the environment. ``limits`` is imported only if there are any."""
     if not limits_asked_for(os.environ):
         return
     try:
@@ -220,7 +226,7 @@ def _set_limits_of_environment() -> None:
 
 
 def _renew_lock() -> None:
-    # In a forked child its holder may be a thread that is not there.
+    # The thread that held the lock may not exist in the forked child.
     GlueLLMInstrumentor._lock = threading.RLock()
 
 

@@ -1,12 +1,12 @@
-"""What the package instruments, in the form that OpenTelemetry's tools read."""
+"""Instrumented libraries, declared in the form that OpenTelemetry's tools read."""
 
 from __future__ import annotations
 
 from typing import Final
 
 _instruments: Final[tuple[str, ...]] = ()
-"""Nothing is required: ``BaseInstrumentor`` turns an instrumentation off when one of these is
-missing, and here each library is observed where it is installed. See
+"""Required libraries: none. ``BaseInstrumentor`` turns an instrumentation off if one of these is
+missing, but this package observes whichever libraries are installed. See
 ``docs/decisions/0001-any-of-dependencies.md``."""
 
 _instruments_any: Final = (
@@ -18,8 +18,8 @@ _instruments_any: Final = (
     "urllib3 >= 1.26",
     "grpcio >= 1.72",
 )
-"""Any one of these is enough. The same list is the extra ``instruments-any``, which is what
-``opentelemetry-instrument`` reads."""
+"""Libraries of which at least one must be installed. The extra ``instruments-any``, which
+``opentelemetry-instrument`` reads, has the same list."""
 
 _supports_metrics: Final = True
 

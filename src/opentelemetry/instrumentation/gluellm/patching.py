@@ -11,18 +11,18 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import wrapt
 
-from .pool.guard import raise_on
-from .pool.locks import acquire
-from .pool.warning import warn
-from .pool.words import where_it_failed
+from .concurrency import acquire
+from .failures import raise_on, warn
+from .text import where_it_failed
 
 USUAL_MARK = "__gluellm_patch__"
 LIMITS_MARK = "__gluellm_limits_patch__"
-"""For patches that set limits: they come and go beside the instrumentation's, in any order."""
+"""Mark of patches that set limits: applied and undone independently of the instrumentation's."""
 MARKS = (USUAL_MARK, LIMITS_MARK)
 
 _LOCK_TIMEOUT = 1.0
@@ -31,10 +31,9 @@ _lock = threading.RLock()
 
 @contextlib.contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Sets of several purposes patch the same classes, each in whichever thread it likes.
+    """Hold the lock: patch sets of several purposes patch the same classes, from any thread.
 
-    Not without end: the garbage collector may run in here, and a finalizer that logs waits for the
-    log's lock, whose holder, a handler that sends over HTTP, may wait for this one.
+    After `_LOCK_TIMEOUT` seconds, go on without it; see the timeout rule of `acquire`.
     """
     lock = _lock
     held: list[bool] = []
@@ -47,7 +46,7 @@ def _one_at_a_time() -> Iterator[None]:
 
 
 def _renew_lock() -> None:
-    # In a forked child its holder may be a thread that is not there.
+    # The thread that holds it may not exist in a forked child.
     global _lock
     _lock = threading.RLock()
 
@@ -57,10 +56,10 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Patch:
-    """One patch. It lives as long as its replacement does, whose mark it is.
+    """One patch. Its replacement refers to it, under the mark, and so keeps it alive.
 
-    A PatchSet knows its patches weakly, and a patch its class: a class that was made for one call
-    and patched goes away with it.
+    A PatchSet holds its patches weakly, and a patch its class: a class that was created for one
+    call can be collected although it was patched.
     """
 
     __slots__ = ("__weakref__", "live", "name", "original", "owner", "replacement")
@@ -78,7 +77,7 @@ class _Patch:
         if owner is None or owner.__dict__.get(self.name) is not self.replacement:
             return
         original = self.original
-        # What another set put under ours, and took back while ours was over it.
+        # Skip patches of other sets that lie below and were undone while this one covered them.
         while (under := _patch_of(original)) is not None and not under.live:
             original = under.original
         if original is _INHERITED:
@@ -91,7 +90,7 @@ _INHERITED = object()
 
 
 def _patch_of(attribute: Any) -> _Patch | None:
-    """The patch that this very attribute of a class is the replacement of."""
+    """Return the patch whose replacement is this very attribute of a class."""
     function = attribute.__func__ if isinstance(attribute, classmethod) else attribute
     for mark in MARKS:
         patch = getattr(function, mark, None)
@@ -101,18 +100,18 @@ def _patch_of(attribute: Any) -> _Patch | None:
 
 
 def is_patched(function: Any) -> bool:
-    """Whether a function is a replacement of ours, or wraps one."""
+    """Return whether a function is a replacement of the instrumentation, or wraps one."""
     return isinstance(getattr(function, USUAL_MARK, None), _Patch)
 
 
 class PatchSet:
     """Patches that are undone together.
 
-    Sets with another ``mark`` patch the same attributes independently, and whichever of them is
-    undone last puts the identical original back.
+    Sets with different marks patch the same attributes independently, and the one that is undone
+    last restores the identical original.
 
-    A replacement must itself fall through to the original once its installation is gone: where
-    someone wrapped our replacement since, it can't be taken out and stays in the call chain.
+    A replacement must call the original once its installation is gone. If third parties wrapped it,
+    it cannot be removed and stays in the call chain.
     """
 
     def __init__(self, mark: str = USUAL_MARK) -> None:
@@ -121,16 +120,17 @@ class PatchSet:
         self._numbers = itertools.count()
 
     def wrap(self, owner: type, name: str, make: Callable[[Any], Any]) -> bool:
-        """Replace ``owner.name`` by ``make(original)``.
+        """Replace ``owner.name`` with ``make(original)``.
 
-        Returns False, and does nothing, where the attribute is ours already: a class can be
-        reached under several names (``httpx2.alias_httpx()`` makes ``httpx`` *be* httpx2). Ours
-        with somebody's wrapper around it is ours still, until it is undone.
+        Does nothing and returns False if the attribute is already patched with this mark: a class
+        can be reached under several names (``httpx2.alias_httpx()`` makes ``httpx`` *be* httpx2).
+        A replacement that third parties wrapped counts as patched until it is undone.
 
-        Name, docstring and signature of the original are kept, since mocking libraries decide by
-        them what they may replace. Of a class method ``make`` gets and gives the plain function.
+        Keeps name, docstring and signature of the original, since mocking libraries use them to
+        decide what they may replace. For a class method, ``make`` receives and returns the plain
+        function.
 
-        Raises AttributeError when the class has no such attribute.
+        Raises AttributeError if the class has no such attribute.
         """
         with _one_at_a_time():
             return self._wrap(owner, name, make)
@@ -145,14 +145,15 @@ class PatchSet:
             original = raw.__func__
         replacement = functools.wraps(original)(make(original))
         if inspect.iscoroutinefunction(original) and hasattr(inspect, "markcoroutinefunction"):
-            # A plain function that hands back a coroutine (Python >= 3.12 can tell so).
+            # The replacement is a plain function that returns a coroutine. From Python 3.12 on it
+            # can be marked as a coroutine function.
             inspect.markcoroutinefunction(replacement)
         attribute = classmethod(replacement) if isinstance(raw, classmethod) else replacement
         self._set(owner, name, raw, attribute, replacement)
         return True
 
     def add(self, owner: type, name: str, make: Callable[[], classmethod[Any, Any, Any]]) -> bool:
-        """Give ``owner`` a class method of its own that it hasn't got; False where it has one."""
+        """Add a class method to ``owner``; return False if ``owner`` itself has that attribute."""
         with _one_at_a_time():
             if name in owner.__dict__:
                 return False
@@ -161,29 +162,29 @@ class PatchSet:
         return True
 
     def undo(self) -> None:
-        """Put the identical originals back, in reverse order, where the attribute is still ours."""
+        """Restore the identical originals, in reverse order, unless third parties replaced them."""
         with _one_at_a_time():
             for number, patch in sorted(self._patches.items(), reverse=True):
-                # One that somebody took out meanwhile must not keep the others in.
+                # A patch that third parties removed must not keep the others from being undone.
                 with contextlib.suppress(AttributeError):
                     patch.undo()
-                # Last, since a signal handler may raise before, and then this is called again.
+                # Last: if a signal handler raises before this line, undo() can be repeated.
                 self._patches.pop(number, None)
 
     def _set(self, owner: type, name: str, raw: Any, attribute: Any, marked: Any) -> None:
         patch = _Patch(owner, name, raw, attribute)
         setattr(marked, self._mark, patch)
-        # Known before it is there: a signal handler may raise in between, and undoing one that
-        # isn't there does nothing.
+        # Registered before it is applied, since a signal handler may raise in between. Undoing a
+        # patch that was not applied does nothing.
         self._patches[next(self._numbers)] = patch
         setattr(owner, name, attribute)
 
 
 def when_imported(name: str, callback: Callable[[Any], None]) -> None:
-    """Call the bound method ``callback`` with the module once it is imported, or now if it is.
+    """Call the bound method ``callback`` with a module, now or when it is imported.
 
-    Import hooks can't be taken back, so the callback's object is held weakly. A failure in it stays
-    out of the import statement of the host.
+    Import hooks cannot be removed, so the callback's object is held weakly. A failure of the
+    callback is logged, and does not reach the application's import statement.
     """
     reference = weakref.WeakMethod(callback)
 
@@ -203,3 +204,16 @@ def when_imported(name: str, callback: Callable[[Any], None]) -> None:
         warn("can't wait for the import of %s: %s", name, where_it_failed(error))
         if name in sys.modules:
             hook(sys.modules[name])
+
+
+@dataclass(slots=True)
+class Hooks:
+    """The hooks of one library, and which of them work in the installed version."""
+
+    library: str
+    """The value of ``gluellm.pool.library``."""
+    version: str
+    """Name and version of the distribution, as text."""
+    found: dict[str, bool] = field(default_factory=dict)
+    signals: dict[str, str] = field(default_factory=dict)
+    """What is lost without each hook, as text for a warning."""

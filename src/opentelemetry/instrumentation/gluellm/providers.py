@@ -1,7 +1,7 @@
-"""Which library carries each any-llm provider's requests, and which limits that library has.
+"""HTTP library of each any-llm provider, and the pool limits that the library has.
 
-The one home of these facts: the cures and ``configure_pools()`` rest on them. Verified with
-any-llm-sdk 1.40.2, openai 3.57, anthropic 0.125, google-genai 3.6, cohere 7.3, botocore 1.44.
+Advice and ``configure_pools()`` both use this table. Verified with any-llm-sdk 1.40.2, openai 3.57,
+anthropic 0.125, google-genai 3.6, cohere 7.3, botocore 1.44.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ MAX_KEEPALIVE_CONNECTIONS = "max_keepalive_connections"
 KEEPALIVE_EXPIRY = "keepalive_expiry"
 POOL_TIMEOUT = "pool_timeout"
 LIMITS = (MAX_CONNECTIONS, MAX_KEEPALIVE_CONNECTIONS, KEEPALIVE_EXPIRY, POOL_TIMEOUT)
-"""The limits of a pool, by the names that httpx gave them."""
+"""Limits of a pool, under httpx's names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A library that providers' requests go through."""
+    """A library that sends the requests of providers."""
 
     name: str
-    """As people know it."""
+    """Name for people, for example ``gRPC``."""
     limits: tuple[str, ...]
-    """Those that its pools have."""
+    """Limits that its pools have."""
     instead: str = ""
-    """What there is to do where it has none."""
+    """Explanation for people if its pools have no limits; else empty."""
 
 
 HTTPX = Library("httpx", LIMITS)
 HTTPX2 = Library("httpx2", LIMITS)
 AIOHTTP = Library("aiohttp", (MAX_CONNECTIONS, KEEPALIVE_EXPIRY))
-"""Its timeout for a connection is that for the queue and for connecting in one."""
+"""Without a pool timeout: aiohttp has one timeout for queueing and connecting together."""
 URLLIB3 = Library("urllib3", (MAX_CONNECTIONS, MAX_KEEPALIVE_CONNECTIONS, POOL_TIMEOUT))
-"""One number, ``maxsize``, bounds open and idle connections, for each host."""
+"""``maxsize`` bounds both open and idle connections, per host."""
 GRPC = Library(
     "gRPC", (), "all calls of an AnyLLM object share one connection, several objects have several"
 )
@@ -43,11 +43,11 @@ GRPC = Library(
 @dataclass(frozen=True, slots=True)
 class _Stack:
     libraries: tuple[Library, ...]
-    """The first one carries chat."""
+    """Libraries that send the provider's requests, the one for chat first."""
     needs: str | None = None
-    """A module that these rest on, if they do so on an optional one."""
+    """Optional module that these libraries require; None if they require none."""
     otherwise: tuple[Library, ...] = ()
-    """What is used where that can't be imported."""
+    """Libraries that are used if the module ``needs`` is missing."""
 
 
 OPENAI_COMPATIBLE = (
@@ -55,7 +55,7 @@ OPENAI_COMPATIBLE = (
     "kenari llama llamacpp llamafile minimax moonshot mzai nebius neosantara openai openrouter "
     "ovhcloud perplexity portkey qiniu requesty sambanova telnyx vllm zai"
 )
-"""Providers whose client is the openai SDK's, and nothing else."""
+"""Providers that send all requests through the openai SDK's client."""
 
 _STACKS: tuple[tuple[_Stack, str], ...] = (
     (_Stack((HTTPX2,)), OPENAI_COMPATIBLE),
@@ -75,11 +75,14 @@ _STACKS: tuple[tuple[_Stack, str], ...] = (
 _STACK_OF = {provider: stack for stack, names in _STACKS for provider in names.split()}
 
 PROVIDERS = frozenset(_STACK_OF)
-"""The providers that are known, by any-llm's key."""
+"""any-llm's keys of the known providers."""
 
 
 def libraries_of(provider: str) -> tuple[Library, ...]:
-    """The libraries that carry a provider's requests, chat's first; none for an unknown one."""
+    """Return the libraries that send a provider's requests here, the one for chat first.
+
+    Depends on what is installed. Empty for an unknown provider.
+    """
     stack = _STACK_OF.get(provider)
     if stack is None:
         return ()
@@ -89,16 +92,17 @@ def libraries_of(provider: str) -> tuple[Library, ...]:
 
 
 def usual_library(provider: str) -> Library | None:
-    """The library that carries a provider's chat where everything is installed."""
+    """Return the library that sends a provider's chat if all optional modules are installed."""
     stack = _STACK_OF.get(provider)
     return None if stack is None else stack.libraries[0]
 
 
 def is_carried_by(provider: str | None, library: str) -> bool:
-    """Whether any-llm's provider sends through such a library, whatever is installed.
+    """Return whether an any-llm provider can send through a library, whatever is installed.
 
-    One of httpx is handed to providers that use httpx2, and the other way round. A pool of another
-    library is that of a client of the application's own, which calls the same host.
+    httpx and httpx2 count as the same: applications pass a client of one to providers that use the
+    other. A pool of any other library belongs to a client of the application that calls the same
+    host.
     """
     stack = _STACK_OF.get(provider or "")
     if stack is None:
@@ -109,7 +113,10 @@ def is_carried_by(provider: str | None, library: str) -> bool:
 
 
 def has_limit(provider: str, limit: str) -> bool:
-    """Whether a provider has this limit, whatever is installed. Looks nothing up."""
+    """Return whether a provider's pools have this limit, whatever is installed.
+
+    Does no module look-up.
+    """
     stack = _STACK_OF.get(provider)
     if stack is None:
         return False

@@ -20,5 +20,5 @@ instrument(telemetry)
 for library in clients:
     with library.Client(trust_env=False) as client:
         assert client.get(sys.argv[1]).status_code == 200
-hooks = {p.attributes[semconv.SEAM_NAME]: p.value for p in telemetry.points(semconv.SEAM)}
+hooks = {p.attributes[semconv.HOOK_NAME]: p.value for p in telemetry.points(semconv.HOOK_MISSING)}
 print(telemetry.by(semconv.REQUESTS, "library"), set(hooks.values()), "http2" in hooks)

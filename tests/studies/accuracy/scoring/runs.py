@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gluellm_pools.demo.faults import Fault
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, diagnose, snapshot
-from opentelemetry.instrumentation.gluellm.cli.demo.faults import Fault
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
 from support.installation import instrument
 from support.telemetry import Telemetry

@@ -21,7 +21,7 @@ import openai
 import urllib3
 from anyio.from_thread import start_blocking_portal
 
-from opentelemetry.instrumentation.gluellm.cli.fake_provider import Behaviour, FakeProviderThread
+from gluellm_pools.fake_provider import Behaviour, FakeProviderThread
 from studies.load.servers import Origin, Sent, origins
 from support.clients import PoolUnderTest, Runner
 from support.exchange import Exchange, Opened, TaskExchange, ThreadExchange

@@ -1,4 +1,4 @@
-"""Where events come from: one adapter for each library that any-llm's providers use."""
+"""Sources of events: one adapter for each library that any-llm's providers use."""
 
 from __future__ import annotations
 

@@ -1,15 +1,14 @@
-"""Which pools are tracked, and as whose: the same question for every library."""
+"""Which pools are tracked, and under which owner. The rules are the same for every library."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from ..concurrency import acquire
 from ..pool.lease import Call
-from ..pool.locks import acquire
-from ..pool.loops import running_loop
 from ..pool.reader import PoolReader, seconds_or_none
-from ..pool.registry import Owner
+from ..pool.registry import Owner, running_loop
 from ..pool.tracker import PoolTracker
 from .base import Surroundings
 from .callers import exporter_on_stack, sdk_on_stack
@@ -17,10 +16,10 @@ from .marks import BUILT_BY, OWNER, TRACKER
 
 _LOCK_TIMEOUT = 0.05
 EXCLUDED = Owner("", None)
-"""Owner of a pool that is not observed: the user took it out, or an exporter sends through it."""
+"""Owner of a pool that is not observed: the user excluded it, or an exporter sends through it."""
 
 Adopt = Callable[[Any, PoolTracker], None]
-"""Gets to know the connections that a pool has when its tracking begins."""
+"""Creates the records of the connections that a pool has when its tracking begins."""
 
 
 def _no(_pool: Any) -> bool:
@@ -28,10 +27,9 @@ def _no(_pool: Any) -> bool:
 
 
 class Admission:
-    """Claims the pools of one library, and begins to track those in scope with their first request.
+    """Claims the pools of one library, and starts to track those in scope at their first request.
 
-    A pool bears its tracker and its owner as attributes (``marks``), for which its class has been
-    given defaults.
+    A pool's tracker and owner are attributes of the pool, with defaults on its class (``marks``).
     """
 
     def __init__(
@@ -46,23 +44,23 @@ class Admission:
         self.registry = surroundings.registry
         self.library = library
         self.active = True
-        """False once the installation is undone: what is left of it passes everything on."""
+        """False once the installation is undone: remaining replacements then pass everything on."""
         self._reader = reader
         self._adopt = adopt
         self._is_synchronous = is_synchronous
 
     def call(self) -> Call | None:
-        """The any-llm call that is under way here."""
+        """The running code's any-llm call; None if there is none or it has ended."""
         call = self.surroundings.current_call()
         return None if call is None or call.ended else call
 
     def claim(self, pool: Any) -> None:
-        """A pool was built: note the any-llm provider or the SDK that it was built for."""
+        """Store on a new pool the any-llm provider or the SDK that it is built for."""
         try:
             call = self.call()
             if call is not None:
                 if getattr(pool, OWNER, None) is None:
-                    setattr(pool, OWNER, Owner(call.provider, call.provider, call.place))
+                    setattr(pool, OWNER, Owner(call.provider, call.provider, call.call_site))
             elif self.surroundings.everything:
                 setattr(pool, BUILT_BY, sdk_on_stack())
         except Exception as error:
@@ -71,9 +69,9 @@ class Admission:
     def tracker(
         self, pool: Any, host: str, read_timeout: float | None = None
     ) -> PoolTracker | None:
-        """The tracker of a pool that gets a request for ``host``; None where it is not in scope.
+        """The tracker of a pool that gets a request for ``host``; None if the pool is not in scope.
 
-        ``read_timeout`` (seconds) is what this request asks for.
+        ``read_timeout`` (seconds) is this request's.
         """
         tracker: PoolTracker | None = getattr(pool, TRACKER, None)
         if tracker is None or not tracker.open or tracker.registry is not self.registry:
@@ -90,7 +88,7 @@ class Admission:
         return tracker
 
     def outside(self) -> None:
-        """Count a request of a pool that is not in scope, unless an exporter sends it."""
+        """Count a request of a pool out of scope, unless an exporter sends the request."""
         registry = self.registry
         if not registry.counts_outside:
             return
@@ -102,19 +100,20 @@ class Admission:
             registry.failures.caught(f"{self.library}.outside", error)
 
     def enter(self, pool: Any, host: str, read_timeout: float | None = None) -> PoolTracker | None:
-        """Begin to track a pool that has no tracker, where it is in scope."""
+        """Start to track a pool that has no tracker; return None if the pool is not in scope."""
         if not self.active or getattr(pool, OWNER, None) is EXCLUDED:
             return None
-        # Not without end: the garbage collector may run in here, and a finalizer that logs waits
-        # for the log's lock, whose holder, a handler that sends over HTTP, may wait for this one.
+        # Bounded wait: the garbage collector may run while this lock is held, and a finalizer that
+        # logs waits for the log's lock. A log handler that sends over HTTP may hold that one and
+        # wait for this one.
         registry = self.registry
         lock = registry.lock
         held: list[bool] = []
         try:
             if not acquire(lock, held, _LOCK_TIMEOUT):
-                return None  # this request is not seen; the next one tries again
+                return None  # this request is not observed; the next one tries again
             if registry.entering is pool:
-                return None  # the same, for a signal handler's request amid this: it has the lock
+                return None  # a signal handler's request during this one: the lock is reentrant
             outer, registry.entering = registry.entering, pool
             try:
                 return self._track(pool, host, read_timeout)
@@ -151,11 +150,11 @@ class Admission:
             try:
                 self._adopt(pool, tracker)
             except Exception as error:
-                # Its requests count without what was there before us.
+                # Requests are counted anyway, without the connections that the pool already had.
                 self.registry.failures.caught(f"{self.library}.adopt", error)
             setattr(pool, TRACKER, tracker)
         except BaseException:
-            # The pool bears another one from its next request on.
+            # The pool gets a new tracker at its next request.
             tracker.discard("closed")
             raise
         return tracker

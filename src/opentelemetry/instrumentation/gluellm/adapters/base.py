@@ -1,4 +1,4 @@
-"""What every adapter is: the source of events about one library's pools."""
+"""The base class of the adapters, the sources of events about each library's pools."""
 
 from __future__ import annotations
 
@@ -9,50 +9,48 @@ from importlib.metadata import version
 from types import ModuleType
 from typing import Any, ClassVar
 
-from ..patching import PatchSet, when_imported
-from ..pool.guard import raise_on
+from ..failures import raise_on
+from ..patching import Hooks, PatchSet, when_imported
 from ..pool.lease import Call
 from ..pool.registry import PoolRegistry
-from ..pool.seams import Seams
-from .fitting import fitted
+from .signatures import fitted
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What an adapter is told of the rest: where events go, and whose request and pool it is."""
+    """What an adapter gets from the installation: the registry, attribution and settings."""
 
     registry: PoolRegistry
     current_call: Callable[[], Call | None]
     """The any-llm call of the running code, ended or not."""
     suppressed: Callable[[], bool]
-    """Whether the running code has OpenTelemetry's key that suppresses instrumentation."""
-    tell_streaming: bool = False
+    """Whether OpenTelemetry's key that suppresses instrumentation is set in the running code."""
+    note_streaming: bool = False
     """Whether to note which responses are event streams."""
     everything: bool = False
-    """Whether pools count that no any-llm call builds or uses."""
+    """Whether pools that no any-llm call builds or uses are in scope (``scope="all"``)."""
 
 
 class Adapter(ABC):
-    """Knows one library's private names. The only kind of module that may.
+    """Source of events about one library's pools. Only adapters use its private names.
 
-    Installing and uninstalling are idempotent. A seam that the installed version lacks turns off
-    what rests on it and nothing else.
+    ``install`` and ``uninstall`` are idempotent. A hook that the installed version lacks turns off
+    only the signals that depend on it.
     """
 
     MODULES: ClassVar[Mapping[str, str]]
-    """The modules that are patched once they are imported, each with its value of
-    ``gluellm.pool.library``."""
+    """Modules to patch once they are imported, each with its ``gluellm.pool.library`` value."""
     LOST: ClassVar[Mapping[str, str]]
-    """The seams, each with what is lost without it, in words for a warning."""
+    """Names of the hooks, each with what is lost without it, worded for a warning."""
     DISTRIBUTIONS: ClassVar[Mapping[str, str]] = {}
-    """What a module is installed as, where that has another name."""
+    """Distribution names by module, for modules whose distribution has another name."""
 
     def __init__(self) -> None:
         self._surroundings: Surroundings | None = None
         self._patches = PatchSet()
-        self._seams: dict[str, Seams] = {}
-        self.on_seams: Callable[[Seams], None] = _ignore
-        """Told of each library's seams when it has been looked at."""
+        self._hooks: dict[str, Hooks] = {}
+        self.on_hooks: Callable[[Hooks], None] = _ignore
+        """Called with a library's hooks once they have been probed."""
 
     def install(self, surroundings: Surroundings) -> None:
         """Patch the library, or arrange for it to be patched when it is imported."""
@@ -63,15 +61,15 @@ class Adapter(ABC):
             when_imported(module, self._install_module)
 
     def uninstall(self) -> None:
-        """Put back what was patched. Requests in flight go on undisturbed."""
+        """Restore the patched attributes. Requests in flight are not disturbed."""
         self._surroundings = None
-        self.let_go()
+        self.detach()
         self._patches.undo()
-        self._seams.clear()
+        self._hooks.clear()
 
-    def seams(self) -> list[Seams]:
-        """The seams of each library that has been looked at so far."""
-        return list(self._seams.values())
+    def hooks(self) -> list[Hooks]:
+        """The hooks of each library that has been probed so far."""
+        return list(self._hooks.values())
 
     def _install_module(self, module: ModuleType) -> None:
         surroundings = self._surroundings
@@ -79,19 +77,20 @@ class Adapter(ABC):
         if surroundings is None or name not in self.MODULES:
             return
         library = self.MODULES[name]
-        if library in self._seams:
+        if library in self._hooks:
             return
         distribution = self.DISTRIBUTIONS.get(name, name)
-        seams = Seams(library, version_of(distribution), signals=dict(self.LOST))
-        self._seams[library] = seams
+        hooks = Hooks(library, version_of(distribution), signals=dict(self.LOST))
+        self._hooks[library] = hooks
         try:
-            self.patch(module, library, surroundings, seams.found)
+            self.patch(module, library, surroundings, hooks.found)
         except Exception as error:
-            # What is not looked at is not there. What is patched already finds no lease.
+            # Hooks that were not probed count as missing. Replacements that are already in place
+            # find no lease.
             surroundings.registry.failures.caught(f"{library}.install", error)
             for name in self.LOST:
-                seams.found.setdefault(name, False)
-        self.on_seams(seams)
+                hooks.found.setdefault(name, False)
+        self.on_hooks(hooks)
 
     def _replace(
         self,
@@ -101,7 +100,7 @@ class Adapter(ABC):
         *,
         asynchronous: bool | None = None,
     ) -> bool:
-        """Replace a method, where the installed version has it as we know it; whether it has."""
+        """Replace a method; return False if the installed version has no compatible one."""
         try:
             if owner is None or not callable(getattr(owner, attribute, None)):
                 return False
@@ -109,7 +108,7 @@ class Adapter(ABC):
             self._patches.wrap(owner, attribute, fitted(make, asynchronous, package))
         except Exception as error:
             raise_on(error)
-            return False  # of another make: a class that refuses attributes, for instance
+            return False  # incompatible: a class that refuses attributes, for example
         return True
 
     @abstractmethod
@@ -120,21 +119,21 @@ class Adapter(ABC):
         surroundings: Surroundings,
         found: dict[str, bool],
     ) -> None:
-        """Patch the library's module, and note in ``found`` which seams it has."""
+        """Patch the library's module, and set in ``found`` which hooks it has."""
 
     @abstractmethod
-    def let_go(self) -> None:
-        """The installation is undone: what can't be taken back passes everything on from now."""
+    def detach(self) -> None:
+        """Turn off the hooks: replacements that can't be removed pass everything on from now."""
 
 
 def version_of(distribution: str) -> str:
-    """A distribution and its version, in words."""
+    """Name and version of a distribution, worded for a message."""
     try:
         return f"{distribution} {version(distribution)}"
-    except Exception as error:  # not only PackageNotFoundError: it can be of any make
+    except Exception as error:  # not only PackageNotFoundError: metadata can be malformed
         raise_on(error)
         return f"{distribution} of an unknown version"
 
 
-def _ignore(seams: Seams) -> None:
+def _ignore(hooks: Hooks) -> None:
     pass

@@ -1,7 +1,7 @@
 """Which SDK a pool belongs to, and whether OpenTelemetry exports through it.
 
-Both are read from the modules of the running stack. That is done when a pool is built and when it
-gets its first request, never for each request.
+Both come from the modules on the call stack. The stack is walked when a pool is built and at its
+first request, never for each request of a tracked pool.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from types import FrameType
 
-from ..pool.place import ends_search
+from ..pool.call_site import ends_search
 
 _DEEPEST = 200
 
@@ -45,15 +45,14 @@ SDKS = {
     "weaviate": "weaviate",
     "xai_sdk": "xai",
 }
-"""Pool names by module. SDKs come first and frameworks around them later on a stack, so the
-innermost module decides."""
+"""Pool names by module. The innermost module on the stack decides: frameworks call SDKs."""
 _EXPORTERS = ("opentelemetry.sdk", "opentelemetry.exporter")
 
 
 def sdk_on_stack() -> str | None:
-    """The pool name for the SDK that the running code belongs to; None where there is none.
+    """The pool name for the SDK whose code is running; None if there is none.
 
-    The application ends the search: a server's module, ``mcp`` for instance, may call an
+    The search stops at the application's code: a server's module, ``mcp`` for example, may call an
     application that builds a client of its own.
     """
     for frame, module in _frames():
@@ -67,7 +66,7 @@ def sdk_on_stack() -> str | None:
 
 
 def exporter_on_stack() -> bool:
-    """Whether OpenTelemetry's SDK, or an exporter for it, has called the running code."""
+    """Whether OpenTelemetry's SDK or one of its exporters is on the call stack."""
     return any(module.startswith(_EXPORTERS) for _, module in _frames())
 
 

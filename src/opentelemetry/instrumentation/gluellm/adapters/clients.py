@@ -1,11 +1,11 @@
-"""Single clients that the user hands in, and takes out again."""
+"""Single clients that the user instruments and uninstruments."""
 
 from __future__ import annotations
 
 import weakref
 from typing import Any
 
-from ..pool.guard import raise_on
+from ..failures import raise_on
 from ..pool.registry import Owner
 from .admission import EXCLUDED
 from .aiohttp.clients import pools_in as aiohttp_pools
@@ -15,7 +15,7 @@ from .marks import OWNER, TRACKER
 from .urllib3.clients import pools_in as urllib3_pools
 
 _FINDERS = (httpcore_pools, aiohttp_pools, urllib3_pools, grpc_pools)
-"""Each gives the pools of a client of its library, and none for anything else."""
+"""Each returns the pools of a client of its library, and an empty list for anything else."""
 
 _LIBRARIES = {
     "httpcore": "httpx",
@@ -30,9 +30,9 @@ _owned: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def pools_of(client: Any) -> list[Any]:
-    """The pools of a client, of an SDK's client that holds one, or the pool itself.
+    """The pools of a client, or of an SDK client that holds one.
 
-    Raises TypeError for anything else.
+    For a pool, the pool itself. Raises TypeError for anything else.
     """
     for pools_in in _FINDERS:
         try:
@@ -41,7 +41,7 @@ def pools_of(client: Any) -> list[Any]:
                 return found
         except TypeError:
             raise
-        except Exception as error:  # what is inside of it is of another make
+        except Exception as error:  # incompatible internals
             raise_on(error)
     raise TypeError(
         f"can't instrument {type(client).__name__!r}: expected an httpx or httpx2 Client or "
@@ -59,21 +59,21 @@ def _library_of(pool: Any) -> str | None:
 
 
 def own(pool: Any, owner: Owner) -> None:
-    """Track a pool under the user's name for it from its next request on."""
+    """Track a pool under this owner, which names it, from its next request on."""
     setattr(pool, OWNER, owner)
     _restart(pool)
     _owned.add(pool)
 
 
 def disown(pool: Any) -> None:
-    """Track a pool no longer, whoever uses it."""
+    """Stop tracking a pool, whichever code uses it."""
     setattr(pool, OWNER, EXCLUDED)
     _restart(pool)
     _owned.discard(pool)
 
 
 def any_owned() -> bool:
-    """Whether a client that the user handed in is still alive and instrumented."""
+    """Whether any individually instrumented client is still alive."""
     return bool(len(_owned))
 
 

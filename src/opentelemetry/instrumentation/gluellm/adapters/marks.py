@@ -1,32 +1,34 @@
-"""Our notes on a library's objects: attributes, so that a note goes when its object goes.
+"""Attributes that the instrumentation sets on a library's objects, whose lifetime they share.
 
-Each class gets the attribute with None as its default, so that reading it is one look-up, with no
-exception and without making the instance build its ``__dict__``. The defaults are inert and stay.
+Each class gets None as the attribute's default. Reading the attribute is then one look-up, which
+raises nothing and does not make the instance build its ``__dict__``. The defaults have no effect
+and stay after ``uninstrument()``.
 """
 
 from __future__ import annotations
 
-from ..pool.guard import raise_on
+from ..failures import raise_on
 
 TRACKER = "_gluellm_tracker"
 """On a pool: its PoolTracker, once it is tracked."""
 OWNER = "_gluellm_owner"
-"""On a pool: its Owner, where it was built inside an any-llm call or handed in by the user."""
+"""On a pool: its Owner, if it was built inside an any-llm call or instrumented by the user."""
 BUILT_BY = "_gluellm_built_by"
 """On a pool that neither the user nor any-llm named: its name. Set with ``scope="all"``, and for an
 instrumented client without a name."""
 LIMITS_FROM = "_gluellm_limits_from"
-"""On a pool: what set its limits, in words, where that was ``configure_pools()``."""
+"""On a pool: what set its limits, in words, if that was ``configure_pools()``."""
 POOL_TIMEOUT = "_gluellm_pool_timeout"
 """On a pool: the pool timeout in seconds that ``configure_pools()`` gave it."""
 LIMITS = "_gluellm_limits"
-"""On what builds pools later, perhaps in another thread: the limits that those get."""
+"""On an object that builds pools later, perhaps in another thread: the limits for those pools."""
 
 
 def give_defaults(owner: type | None, *names: str) -> None:
-    """Make ``names`` readable on every instance of a class."""
+    """Give a class the default None for each of the attributes ``names``."""
     for name in names:
-        # A class may refuse attributes, or not be one any more: its methods can't be replaced then.
+        # In an unknown version this may be no class, or one that refuses attributes. Its methods
+        # can't be replaced either then.
         try:
             if owner is not None and not hasattr(owner, name):
                 setattr(owner, name, None)

@@ -1,15 +1,17 @@
-"""Puts provider, model and operation into the context of every any-llm call.
+"""Attribution of requests and pools to any-llm calls, by wrapping any-llm's methods.
 
-Verified with any-llm-sdk 1.40.2. What is wrapped, and why there:
+Each wrapper sets a `Call` (provider, model, operation) in a context variable. Verified with
+any-llm-sdk 1.40.2. Wrapped are:
 
-- the constructors of `AnyLLM` and of its subclasses: they claim the pools that are built in them;
-- the public coroutines of `AnyLLM` and of its file mix-in, and what a subclass overrides of them.
-  any-llm's sync methods run these on a loop in another thread, with the caller's context;
-- a subclass's own version of such a sync method, since nothing else is called in it, and what it
-  hands to threads (see ``threads``);
-- ``_aembedding`` and ``_amoderation`` of every subclass. any-llm's module functions call these two
-  directly. They are wrapped on a subclass that merely inherits them, too, because GlueLLM replaces
-  ``BaseOpenAIProvider._aembedding`` at its first call, which may come after us.
+- the constructors of `AnyLLM` and its subclasses: pools that are built in them belong to the
+  provider;
+- the public coroutines of `AnyLLM` and its file mix-in, and overrides in subclasses. any-llm's sync
+  methods run these on a loop in another thread, with the caller's context;
+- overrides of the sync methods in subclasses, which call none of the coroutines, and methods that
+  they pass to threads (see ``threads``);
+- ``_aembedding`` and ``_amoderation`` of every subclass, which any-llm's module functions call
+  directly. Subclasses that inherit them are wrapped as well, because GlueLLM replaces
+  ``BaseOpenAIProvider._aembedding`` at its first call, possibly after this module has patched it.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from .threads import Carried
 
 _DIRECT = ("_aembedding", "_amoderation")
 _THREADED = ("_completion",)
-"""What a provider runs in threads, beside those that the base class has, too."""
+"""Methods that providers run in threads, besides overrides of the base class's sync methods."""
 
 LOST: Mapping[str, str] = {
     "any_llm.init": "the provider of pools that any-llm's constructors build",
@@ -35,27 +37,26 @@ LOST: Mapping[str, str] = {
     "any_llm.moderation": "whose requests any-llm's module functions for moderation send",
     "any_llm.subclasses": "what providers make of any-llm's calls on their own",
 }
-"""The seams, each with what is lost without it, in words for a warning."""
-SEAMS = tuple(LOST)
+"""Each hook, with what is not observed without it (text for a warning)."""
+HOOKS = tuple(LOST)
 
 
 def _no_error(kind: str, error: Exception) -> None:
     pass
 
 
-def _ignore(seams: dict[str, bool]) -> None:
+def _ignore(hooks: dict[str, bool]) -> None:
     pass
 
 
 class AnyLLMAttribution:
-    """Attributes requests and pools to the any-llm calls that they belong to.
+    """Wrappers of any-llm's methods, applied as soon as any-llm is imported.
 
-    Takes effect when any-llm is imported, at once if it is already. ``on_error`` is called with
-    each caught failure of the instrumentation, and its kind before it (``attribution.install``,
-    ``attribution.call``, ``attribution.stream``, ``attribution.place``); the host's call goes on as
-    if it weren't instrumented. ``whole_stacks`` notes the whole stack of each call site.
-    ``make_scope`` and ``mark`` let another feature (the limits) wrap the same calls with its own
-    patches.
+    ``on_error`` is called with the kind (``attribution.install``, ``attribution.call``,
+    ``attribution.stream`` or ``attribution.place``) and the exception of each caught failure of the
+    instrumentation; the application's call continues without attribution. ``whole_stacks`` records
+    the whole stack of each call site. ``make_scope`` and ``mark`` are for ``limits``, which wraps
+    the same calls with patches of its own.
     """
 
     def __init__(
@@ -72,15 +73,15 @@ class AnyLLMAttribution:
         self._hooked = False
         self._scope: CallScope | None = None
         self._patches = PatchSet(mark)
-        self._seams: dict[str, bool] = {}
+        self._hooks: dict[str, bool] = {}
         self._base: type = object
         self._coroutines: dict[str, str] = {}
         self._sync_twins: dict[str, str] = {}
-        self.on_seams: Callable[[dict[str, bool]], None] = _ignore
-        """Told of the seams when any-llm has been looked at."""
+        self.on_hooks: Callable[[dict[str, bool]], None] = _ignore
+        """Callback for the hooks, called each time that any-llm is patched."""
 
     def install(self) -> None:
-        """Wrap any-llm now, or as soon as it is imported. Harmless when installed already."""
+        """Wrap any-llm now, or as soon as it is imported. A second call has no effect."""
         with self._lock:
             if self._scope is not None:
                 return
@@ -89,30 +90,31 @@ class AnyLLMAttribution:
                 self._patch()
                 return
             self._hooked = True
-        # Not under our lock: the hook takes it while another thread's import holds wrapt's.
+        # Outside of the lock to avoid a deadlock: an import in another thread holds wrapt's lock
+        # while it calls the hook, which takes this one.
         when_imported("any_llm", self._on_import)
 
     def uninstall(self) -> None:
-        """Put the identical functions back.
+        """Restore the identical functions. Has no effect if not installed.
 
-        Where somebody wrapped one of ours since, it stays and passes everything through. Calls and
-        streams that are under way go on. Harmless when not installed.
+        A wrapper that third parties wrapped since stays in place and passes everything through.
+        Calls and streams in flight continue.
         """
         with self._lock:
             if self._scope is None:
                 return
             self._scope.on = False
             self._patches.undo()
-            self._seams = {}
-            # Last, since a signal handler may raise before, and then this is called again.
+            self._hooks = {}
+            # Cleared last: if a signal handler raises above, the next call finishes the work.
             self._scope = None
 
-    def seams(self) -> dict[str, bool]:
-        """Each place of any-llm that is relied on, and whether the installed version has it.
+    def hooks(self) -> dict[str, bool]:
+        """Return each hook, with whether the installed any-llm has it.
 
         Empty until any-llm is imported.
         """
-        return dict(self._seams)
+        return dict(self._hooks)
 
     def _on_import(self, module: Any) -> None:
         with self._lock:
@@ -123,11 +125,11 @@ class AnyLLMAttribution:
         scope = self._scope
         if scope is None or self._module is None:
             return
-        self._seams = dict.fromkeys(SEAMS, False)
+        self._hooks = dict.fromkeys(HOOKS, False)
         base = getattr(self._module, "AnyLLM", None)
         if isinstance(base, type):
             self._try(self._patch_class, base, scope)
-        self.on_seams(self.seams())
+        self.on_hooks(self.hooks())
 
     def _patch_class(self, base: type, scope: CallScope) -> None:
         self._base = base
@@ -138,12 +140,12 @@ class AnyLLMAttribution:
             for twin in (name.removeprefix("a"), "_" + name.removeprefix("a"))
             if name.startswith("a") and hasattr(base, twin)
         }
-        self._seams["any_llm.init"] = self._try(self._wrap_init, base, scope)
+        self._hooks["any_llm.init"] = self._try(self._wrap_init, base, scope)
         wrapped = {n for n in self._coroutines if self._try(self._wrap_call, base, scope, n)}
-        self._seams["any_llm.calls"] = wrapped >= {"acompletion"} | set(self._coroutines)
-        self._seams["any_llm.embedding"] = callable(getattr(base, "_aembedding", None))
-        self._seams["any_llm.moderation"] = callable(getattr(base, "_amoderation", None))
-        self._seams["any_llm.subclasses"] = self._try(self._follow_subclasses, base, scope)
+        self._hooks["any_llm.calls"] = wrapped >= {"acompletion"} | set(self._coroutines)
+        self._hooks["any_llm.embedding"] = callable(getattr(base, "_aembedding", None))
+        self._hooks["any_llm.moderation"] = callable(getattr(base, "_amoderation", None))
+        self._hooks["any_llm.subclasses"] = self._try(self._follow_subclasses, base, scope)
 
     def _try(self, step: Callable[..., None], base: type, scope: CallScope, *args: Any) -> bool:
         try:
@@ -187,7 +189,7 @@ class AnyLLMAttribution:
             follow(cls)
 
     def _cover(self, cls: type, scope: CallScope) -> None:
-        """Wrap what a provider class, or a mix-in of it, makes of its own."""
+        """Wrap the methods that a provider class or one of its mix-ins defines itself."""
         for owner in cls.__mro__:
             if owner not in self._base.__mro__:
                 self._cover_own(owner, scope)
@@ -227,15 +229,16 @@ class AnyLLMAttribution:
 
 
 def supported_providers() -> frozenset[str]:
-    """The keys of the providers that the installed any-llm has. Imports it."""
+    """Return the keys of all providers of the installed any-llm. Imports any-llm."""
     base: Any = importlib.import_module("any_llm").AnyLLM
     return frozenset(base.get_supported_providers())
 
 
 def _public_coroutines(base: type) -> Iterator[tuple[str, str]]:
-    """The names of the public coroutines, and of what is made of an async generator function.
+    """Yield name and operation of each public coroutine and async generator function.
 
-    ``adownload_file`` is the latter: a context manager that sends its request on entry.
+    ``adownload_file`` is an async generator function, decorated as a context manager that sends its
+    request on entry.
     """
     for name in dir(base):
         if name.startswith("_"):
@@ -243,7 +246,7 @@ def _public_coroutines(base: type) -> Iterator[tuple[str, str]]:
         attribute = inspect.getattr_static(base, name)
         if not inspect.isfunction(attribute):
             continue
-        written = inspect.unwrap(attribute)  # under any-llm's and other people's decorators
+        written = inspect.unwrap(attribute)  # inside decorators of any-llm and of third parties
         if inspect.iscoroutinefunction(written) or inspect.isasyncgenfunction(written):
             yield name, operation_name(name)
 
@@ -255,9 +258,10 @@ def _subclasses(base: type[Any]) -> Iterator[type[Any]]:
 
 
 def _late(cls: type, name: str, original: Any) -> Any:
-    """An inherited coroutine function that is looked up when it is called.
+    """Return a coroutine function that looks up the inherited one at each call.
 
-    ``original`` is what was inherited first, for a call with something else than an instance.
+    ``original``, the function inherited at patch time, is used if the first argument is not an
+    instance of ``cls``.
     """
 
     async def inherited(instance: Any, /, *args: Any, **kwargs: Any) -> Any:

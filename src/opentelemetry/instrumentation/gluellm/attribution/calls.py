@@ -1,4 +1,4 @@
-"""What is put around one any-llm call: a `Call` in the context variable, for as long as it runs."""
+"""Wrappers that set a `Call` in the context variable while one any-llm call runs."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Callable
 from contextvars import Token
 from typing import Any
 
-from ..pool.guard import from_signal_handler
+from ..failures import from_signal_handler
+from ..pool.call_site import CallSite, find
 from ..pool.lease import Call
-from ..pool.place import Place, find
-from ..pool.words import one_line
+from ..text import one_line
 from .context import CallVariable, current_call
 from .correlation import correlation_id
 from .streams import AsyncOpening, leave, wrap_stream
 
 OnError = Callable[[str, Exception], None]
-"""Gets each caught failure of the instrumentation, and its kind before it."""
+"""Callback for caught failures of the instrumentation: gets the kind and the exception."""
 ModelOf = Callable[[tuple[Any, ...], dict[str, Any]], str | None]
 
 _REGISTERED_OPERATIONS = {
@@ -28,32 +28,36 @@ _REGISTERED_OPERATIONS = {
     "responses": "chat",
 }
 
-# AnyLLM.create_openai_compatible() takes any text for a provider's name. It becomes an attribute of
-# every signal, where no address and no key may stand.
+# AnyLLM.create_openai_compatible() accepts any text as provider name. It becomes an attribute of
+# all telemetry, which must not contain an address or an API key.
 _PLAIN_KEY = re.compile(r"\w[\w .-]{0,63}", re.ASCII)
 OTHER_PROVIDER = "_OTHER"
 _LONGEST_MODEL = 256
-"""Characters; an ARN of bedrock or a path of Vertex AI has less than 200."""
+"""Characters. An ARN of bedrock or a path of Vertex AI has fewer than 200."""
 
 
 def operation_name(method: str) -> str:
-    """The ``gen_ai.operation.name`` of an any-llm method: registered or, failing that, any-llm's.
+    """Return the ``gen_ai.operation.name`` of an any-llm method.
 
-    https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/
+    It is the registered value if there is one, else any-llm's name without the prefixes ``_`` and
+    ``a``. Source: https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/
     """
     asynchronous = method.removeprefix("_").removeprefix("a")
     return _REGISTERED_OPERATIONS.get(asynchronous, asynchronous)
 
 
 def provider_key(instance: Any) -> str:
-    """any-llm's key of the provider that ``instance`` is of."""
+    """Return any-llm's key of the provider that ``instance`` is a client of.
+
+    ``_OTHER`` unless the name is 1 to 64 ASCII letters, digits, ``_``, ``.``, ``-`` or spaces.
+    """
     name = instance.PROVIDER_NAME
     key = str(name.value if isinstance(name, enum.Enum) else name)
     return key if _PLAIN_KEY.fullmatch(key) else OTHER_PROVIDER
 
 
 def model_reader(method: Any) -> ModelOf:
-    """A function that finds the argument ``model`` in a call of ``method``."""
+    """Return a function that finds the argument ``model`` in a call of ``method``."""
     try:
         index = [*inspect.signature(method).parameters].index("model") - 1
     except (TypeError, ValueError):
@@ -69,22 +73,23 @@ def model_reader(method: Any) -> ModelOf:
 
 
 def _told(model: str) -> str:
-    # Any text is a model's name, and it goes into labels, logs and onto terminals. Half a surrogate
-    # pair would keep its points from being exported.
+    # A model name can be any text, and it ends up in labels, in logs and on terminals. Data points
+    # with an unpaired surrogate in an attribute would not be exported.
     if len(model) <= _LONGEST_MODEL and model.isascii() and model.isprintable():
         return model
     return one_line(model, _LONGEST_MODEL)
 
 
 class CallScope:
-    """Makes the wrappers of one installation, and turns them off with it.
+    """Factory of one installation's wrappers. Setting ``on`` to False turns all of them off.
 
-    A wrapper never adds a failure of its own to the host's call: the call goes on, without an
-    attribution, and the failure is counted by ``on_error``.
+    A wrapper never adds an exception to the application's call. If it fails, the call continues
+    without attribution, and ``on_error`` counts the failure.
 
-    A signal handler can raise between any two steps of a wrapper. So every way out by an exception
-    ends the call, and what may stay in the variable then claims nothing. It is said anew in each
-    wrapper, since any-llm counts the frames between itself and whom it warns.
+    A signal handler can raise between any two steps of a wrapper. So each wrapper marks the call as
+    ended on every exception: a call that stays in the variable then claims nothing. The wrappers
+    repeat this code, because any-llm counts stack frames to find the caller that it warns, and a
+    shared function would add one.
     """
 
     def __init__(
@@ -96,12 +101,12 @@ class CallScope:
     ) -> None:
         self.on = True
         self.variable = variable
-        """What holds the call while it runs."""
+        """Context variable that holds the current call."""
         self._on_error = on_error
         self._whole_stacks = whole_stacks
 
     def failed(self, kind: str, error: Exception) -> None:
-        """Count a failure of ours. What a signal handler has raised in here is raised on."""
+        """Count a failure of the instrumentation; raise ``error`` if a signal handler raised it."""
         if from_signal_handler(error):
             raise error
         try:
@@ -110,8 +115,8 @@ class CallScope:
             if from_signal_handler(further):
                 raise
 
-    def place(self) -> Place | None:
-        """Where the application is at this moment; None inside another any-llm call."""
+    def call_site(self) -> CallSite | None:
+        """Return the application's current call site; None inside another any-llm call."""
         try:
             around = self.variable.get()
             if not self.on or (around is not None and not around.ended):
@@ -128,11 +133,11 @@ class CallScope:
         model_of: ModelOf,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        place: Place | None,
+        call_site: CallSite | None,
     ) -> Call | None:
-        """The call that starts here; None inside another call of the same provider.
+        """Start a call; None inside another call of the same provider.
 
-        Inside a call of another provider a new one starts: requests are attributed to the innermost
+        Inside a call of another provider a new one starts. Requests are attributed to the innermost
         call, so a fallback's requests get the fallback's provider.
         """
         if not self.on:
@@ -140,11 +145,11 @@ class CallScope:
         try:
             outer = self.variable.get()
             if outer is None or outer.ended:
-                return self.new_call(instance, operation, model_of(args, kwargs), kwargs, place)
+                return self.new_call(instance, operation, model_of(args, kwargs), kwargs, call_site)
             if outer.provider == provider_key(instance):
                 return None
             call = self.new_call(
-                instance, operation, model_of(args, kwargs), kwargs, place or outer.place
+                instance, operation, model_of(args, kwargs), kwargs, call_site or outer.call_site
             )
             if call is not None:
                 call.outer = outer
@@ -158,14 +163,17 @@ class CallScope:
         instance: Any,
         operation: str | None,
         model: str | None,
-        kwargs: dict[str, Any],  # noqa: ARG002  for scopes of another purpose
-        place: Place | None,
+        kwargs: dict[str, Any],  # noqa: ARG002  used by LimitScope
+        call_site: CallSite | None,
     ) -> Call | None:
-        """Create the call for an instance; None to leave it unobserved."""
-        return Call(provider_key(instance), model, operation, place, correlation_id())
+        """Create the call for an instance. A subclass can return None to leave it unobserved."""
+        return Call(provider_key(instance), model, operation, call_site, correlation_id())
 
     def finish(self, result: Any, call: Call, *, plain: bool = False) -> Any:
-        """End the call, or hand it on to the stream that is its result."""
+        """End the call, or pass it to the stream that is its result.
+
+        ``plain`` is for the result of a plain function, which can also be an async context manager.
+        """
         try:
             wrapped = wrap_stream(result, call, self.variable)
             if wrapped is None and plain and hasattr(type(result), "__aenter__"):
@@ -179,10 +187,10 @@ class CallScope:
         return result
 
     def around_init(self, original: Any) -> Any:
-        """The constructor: it claims the pools that are built in it, and makes no request."""
+        """Wrap a constructor, so that pools built in it belong to its provider."""
 
         def __init__(instance: Any, /, *args: Any, **kwargs: Any) -> None:
-            call = self.begin(instance, None, _no_model, args, kwargs, self.place())
+            call = self.begin(instance, None, _no_model, args, kwargs, self.call_site())
             if call is None:
                 return original(instance, *args, **kwargs)  # type: ignore[no-any-return]
             token = None
@@ -196,17 +204,17 @@ class CallScope:
         return __init__
 
     def around_coroutine(self, original: Any, operation: str) -> Any:
-        """A coroutine function of a provider.
+        """Wrap a coroutine function of a provider.
 
-        The place is found when the coroutine is made, since it may run elsewhere: in a task, or on
-        the loop of any-llm's sync API, with no frame of its maker above it.
+        The call site is found when the coroutine is created. It may run in a task or on the loop of
+        any-llm's sync API, where the caller is not on the stack.
         """
         model_of = model_reader(original)
 
         async def attribute(
-            instance: Any, place: Place | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+            instance: Any, call_site: CallSite | None, args: tuple[Any, ...], kwargs: dict[str, Any]
         ) -> Any:
-            call = self.begin(instance, operation, model_of, args, kwargs, place)
+            call = self.begin(instance, operation, model_of, args, kwargs, call_site)
             if call is None:
                 return await original(instance, *args, **kwargs)
             token = None
@@ -221,20 +229,20 @@ class CallScope:
                 raise
             return self.finish(result, call)
 
-        # What a coroutine is called in warnings and in a debugger.
+        # Warnings and debuggers show the name of the coroutine.
         attribute.__name__ = getattr(original, "__name__", "attribute")
         attribute.__qualname__ = getattr(original, "__qualname__", "attribute")
 
         def attributed(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
-            return attribute(instance, self.place(), args, kwargs)
+            return attribute(instance, self.call_site(), args, kwargs)
 
         if hasattr(inspect, "markcoroutinefunction"):
             return inspect.markcoroutinefunction(attributed)
 
-        # Python 3.11 knows a coroutine function only by its code. No frame more than above: any-llm
-        # counts them to find whom to warn.
+        # Python 3.11 recognizes a coroutine function only by its code, so this one must be async.
+        # It repeats ``attribute`` instead of calling it, to add no stack frame (see `CallScope`).
         async def attributed_311(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
-            call = self.begin(instance, operation, model_of, args, kwargs, self.place())
+            call = self.begin(instance, operation, model_of, args, kwargs, self.call_site())
             if call is None:
                 return await original(instance, *args, **kwargs)
             token = None
@@ -252,11 +260,11 @@ class CallScope:
         return attributed_311
 
     def around_function(self, original: Any, operation: str) -> Any:
-        """A plain function: a sync call, or one that returns an awaitable, a stream, a manager."""
+        """Wrap a plain function, which may return an awaitable, a stream or a context manager."""
         model_of = model_reader(original)
 
         def attributed(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
-            call = self.begin(instance, operation, model_of, args, kwargs, self.place())
+            call = self.begin(instance, operation, model_of, args, kwargs, self.call_site())
             if call is None:
                 return original(instance, *args, **kwargs)
             token = None
@@ -289,13 +297,13 @@ class CallScope:
         return self.finish(result, call)
 
     def _leave(self, token: Token[Call | None] | None, call: Call) -> None:
-        if token is None:
+        if token is None:  # a signal handler raised before set() had returned it
             self.variable.set(call.outer)
         else:
             leave(token)
 
     def around(self, original: Any, operation: str) -> Any:
-        """A function of a provider, whichever way it is made."""
+        """Wrap a coroutine function or a plain function of a provider."""
         if inspect.iscoroutinefunction(original):
             return self.around_coroutine(original, operation)
         return self.around_function(original, operation)

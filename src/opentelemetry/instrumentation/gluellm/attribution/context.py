@@ -1,4 +1,4 @@
-"""The context variable that says which any-llm call the running code belongs to."""
+"""Context variable with the any-llm call that the running code belongs to."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from ..pool.lease import Call
 CallVariable = ContextVar[Call | None]
 
 current_call: CallVariable = ContextVar("gluellm_current_call", default=None)
-"""The call that requests belong to and that claims the pools built inside it.
+"""The current call, to which requests and newly built pools are attributed.
 
-A context is copied into every task that is started inside a call, and such a task can outlive the
-call by far. So the value is marked ``ended`` when its call is over, and an ended call claims
-nothing.
+Tasks started inside a call copy the context and can outlive the call. So a call is marked ``ended``
+when it is over, and an ended call claims nothing.
 """

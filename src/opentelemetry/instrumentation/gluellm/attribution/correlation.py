@@ -1,4 +1,4 @@
-"""GlueLLM's correlation id, under which an application finds its own records of a call."""
+"""GlueLLM's correlation id, which connects a call to the application's own records."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _LONGEST = 64
 
 
 def correlation_id() -> str | None:
-    """The running code's correlation id; None without GlueLLM or outside its calls.
+    """Return the current correlation id; None without GlueLLM or outside of its calls.
 
-    Verified with gluellm 1.11. An application can set any text; only a short one without spaces is
-    an id.
+    Verified with gluellm 1.11. An application can set any text. Only printable text of at most 64
+    characters without spaces counts as an id.
     """
     module = sys.modules.get(_MODULE)
     get = getattr(module, "get_correlation_id", None)

@@ -1,9 +1,9 @@
-"""Which provider an API host belongs to, for pools that are used outside any-llm.
+"""Provider of each known API host, for pools that are used outside of any-llm.
 
-The hosts are those of any-llm 1.40's ``API_BASE`` constants and of the SDKs that its providers use.
-A host that serves more than one provider's API, or more than models, is left out: a workspace of
-Databricks, ``*.services.ai.azure.com`` (Azure's, OpenAI's and Anthropic's API on one host), Telnyx'
-telephony API, and everything on the local machine.
+The hosts come from the ``API_BASE`` constants of any-llm 1.40 and from the SDKs that its providers
+use. Left out are hosts that serve several providers' APIs or other services: Databricks workspaces,
+``*.services.ai.azure.com`` (APIs of Azure, OpenAI and Anthropic), Telnyx' telephony API, and all
+hosts on the local machine.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ _HOSTS = {
 }
 
 _SUFFIXES = (
-    # Regional hosts: before the name with a dot, or Vertex AI's with a hyphen.
+    # Regional hosts. The region is followed by a dot, or by a hyphen for Vertex AI.
     (".api.openai.com", "openai"),
     (".api.x.ai", "xai"),
     ("-aiplatform.googleapis.com", "vertexai"),
-    # A host per customer's resource, deployment or region.
+    # One host per customer resource, deployment or region.
     (".openai.azure.com", "azureopenai"),
     (".models.ai.azure.com", "azure"),
     (".endpoints.huggingface.cloud", "huggingface"),
@@ -84,9 +84,9 @@ _AWS_SERVICES = {
 
 
 def provider_for_host(host: str) -> str | None:
-    """any-llm's key of the provider whose API ``host`` serves; None when that isn't known.
+    """Return any-llm's key of the provider whose API ``host`` serves; None if unknown.
 
-    ``host`` is a name as in a URL's host part, without a port, in any case.
+    ``host`` is a URL's host without the port, in upper or lower case.
     """
     name = host.lower().rstrip(".")
     exact = _HOSTS.get(name)
@@ -101,9 +101,9 @@ def provider_for_host(host: str) -> str | None:
 
 
 def _aws_provider(name: str) -> str | None:
-    """``<service>.<region>.amazonaws.com``, before it an endpoint's id in a private network.
+    """Return the provider of ``[<VPC endpoint>.]<service>.<region>.amazonaws.com``.
 
-    https://docs.aws.amazon.com/general/latest/gr/bedrock.html
+    Source: https://docs.aws.amazon.com/general/latest/gr/bedrock.html
     """
     labels = name.split(".")
     if labels[0].startswith("vpce-"):

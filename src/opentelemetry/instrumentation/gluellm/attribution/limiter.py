@@ -1,10 +1,10 @@
-"""GlueLLM's rate limiter, in which calls wait before they enter any pool.
+"""Waits in GlueLLM's rate limiter, which come before any pool.
 
-Verified with gluellm 1.11. Each attempt of a call awaits ``acquire_rate_limit(key)``, where the key
-is ``global:<provider>`` unless the call has an API key of its own. By default it lets 60 attempts a
-minute pass for each key. ``gluellm.api`` and ``gluellm.embeddings`` hold the function as a global
-that they look up for each call, so it is replaced there, and not where it is defined. Waits of the
-key pool and of a batch's semaphore are not observed.
+Verified with gluellm 1.11. Each attempt of a call awaits ``acquire_rate_limit(key)``. The key is
+``global:<provider>``, unless the call has an API key of its own. By default the limiter admits 60
+attempts per minute and key. ``gluellm.api`` and ``gluellm.embeddings`` import the function as a
+global and look it up at each call, so it is replaced there and not where it is defined. Waits for
+the key pool and for a batch's semaphore are not observed.
 """
 
 from __future__ import annotations
@@ -17,35 +17,36 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..concurrency import snapshot_of
+from ..failures import raise_on
 from ..patching import PatchSet, when_imported
-from ..pool.copies import copied
-from ..pool.guard import raise_on
 from ..providers import PROVIDERS
 
 HOOK = "rate_limiter"
 LOST: Mapping[str, str] = {HOOK: "calls that wait in GlueLLM's rate limiter"}
-"""The hook, with what is lost without it, in words for a warning."""
+"""The hook, with what is not observed without it (text for a warning)."""
 _MODULES = ("gluellm.api", "gluellm.embeddings")
 _FUNCTION = "acquire_rate_limit"
 _LIMITER = "gluellm.rate_limiting.rate_limiter"
 _GLOBAL_KEY = "global:"
 _SHORTEST = 10**7
-"""Nanoseconds of GlueLLM's shortest pause. What takes less did not wait."""
+"""Nanoseconds of GlueLLM's shortest pause; an attempt that took less did not wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class LimitedCalls:
-    """Calls to one provider that waited in the limiter. Times are seconds."""
+    """Attempts to call one provider that waited in the limiter."""
 
     provider: str | None
     """any-llm's key; None for calls with an API key of their own and for unknown providers."""
     waiting: int
+    """Attempts that are waiting now."""
     longest: float
-    """Longest time that one of these has waited."""
+    """Seconds that the oldest waiting attempt has waited; 0 if none is waiting."""
     waited: int
-    """Attempts that waited so far, those that still wait included."""
+    """Attempts that have waited so far, including those that are waiting now."""
     seconds: float
-    """Time that they waited so far."""
+    """Total seconds that the attempts in ``waited`` have waited so far."""
 
 
 class _Wait:
@@ -69,10 +70,10 @@ def _ignore(found: dict[str, bool]) -> None:
 
 
 class RateLimiterObserver:
-    """Counts the calls that wait in GlueLLM's rate limiter.
+    """Counter of attempts that wait in GlueLLM's rate limiter. Active once GlueLLM is imported.
 
-    Takes effect when GlueLLM is imported. ``on_error`` is called with a kind for each failure of
-    the instrumentation that was caught; the call goes on.
+    ``on_error`` is called with the kind and the exception of each caught failure of the
+    instrumentation; the application's call continues. ``clock`` returns monotonic nanoseconds.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class RateLimiterObserver:
         self._waits: dict[_Wait, None] = {}
         self._waited: dict[str | None, _Waited] = {}
         self.on_hooks: Callable[[dict[str, bool]], None] = _ignore
-        """Called with the hooks when GlueLLM has been looked at."""
+        """Callback for the hooks, called each time that a module of GlueLLM is patched."""
 
     def install(self) -> None:
         """Replace the function now, or as soon as GlueLLM is imported."""
@@ -105,27 +106,27 @@ class RateLimiterObserver:
             when_imported(name, self._patch)
 
     def uninstall(self) -> None:
-        """Put the identical function back. Waits that are in progress go on uncounted."""
+        """Restore the identical function. Waits in progress continue and are not counted."""
         self._on = False
         self._patches.undo()
         self._found.clear()
         self.forget()
 
     def forget(self) -> None:
-        """Start anew, as a forked child has to: the waits are the parent's."""
-        self._lock = threading.RLock()  # in a child its holder may be a thread that is gone
+        """Discard all waits. In a forked child they belong to the parent."""
+        self._lock = threading.RLock()  # its holder may not exist in the child
         self._waits.clear()
         self._waited.clear()
 
     def hooks(self) -> dict[str, bool]:
-        """Whether the installed GlueLLM has the hook. Empty until it is imported."""
+        """Return whether the installed GlueLLM has the hook. Empty until it is imported."""
         return dict(self._found)
 
     def limited(self) -> tuple[LimitedCalls, ...]:
-        """Calls that wait or have waited, by provider."""
+        """Return waiting and past attempts by provider."""
         now = self._clock()
-        waits = [wait for wait in copied(self._waits.keys) if now - wait.since >= _SHORTEST]
-        waited = dict(copied(self._waited.items))
+        waits = [wait for wait in snapshot_of(self._waits.keys) if now - wait.since >= _SHORTEST]
+        waited = dict(snapshot_of(self._waited.items))
         found = []
         for provider in dict.fromkeys((*waited, *(wait.provider for wait in waits))):
             ages = [now - wait.since for wait in waits if wait.provider == provider]
@@ -182,7 +183,7 @@ class RateLimiterObserver:
             return None
 
     def _end(self, wait: _Wait) -> None:
-        # A finalizer can be here: plain numbers only.
+        # The finalizer rule (pool/lease.py): a dropped coroutine ends here.
         spent = self._clock() - wait.since
         if wait in self._waits and spent >= _SHORTEST:
             waited = self._waited.get(wait.provider)
@@ -194,7 +195,10 @@ class RateLimiterObserver:
 
 
 def _provider(key: object) -> str | None:
-    """any-llm's key of the provider: the text before the colon of a model can be anything."""
+    """Return the provider in a limiter key; None for an unknown one.
+
+    GlueLLM takes the text before the colon of a model name, which can be anything.
+    """
     if not isinstance(key, str) or not key.startswith(_GLOBAL_KEY):
         return None
     provider = key.removeprefix(_GLOBAL_KEY)
@@ -202,7 +206,7 @@ def _provider(key: object) -> str | None:
 
 
 def calls_per_minute() -> int | None:
-    """The limit in effect; None where it is unknown."""
+    """Return GlueLLM's current limit in calls per minute; None if unknown."""
     settings = getattr(sys.modules.get(_LIMITER), "settings", None)
     limit = getattr(settings, "rate_limit_requests_per_minute", None)
     return limit if isinstance(limit, int) else None

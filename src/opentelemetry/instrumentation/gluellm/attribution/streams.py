@@ -1,11 +1,11 @@
-"""What any-llm returns and what runs on after the call: streams and open downloads.
+"""Wrappers for streams and downloads, which continue after the any-llm call has returned.
 
-Each is wrapped by an object that sets the context variable for the time of one step, so the value
-is never seen by the code that consumes the stream. A generator would do that: its frame runs in the
-consumer's context and would leave the value there from one step to the next.
+A wrapper sets the context variable during each step only, so the code that consumes the stream
+never sees the value. A generator can't do this: its frame runs in the consumer's context, where the
+value would stay set between two steps.
 
-A wrapper holds its stream and nobody holds the wrapper but the consumer, so that a stream is
-dropped, finalized and closed when it would be without us.
+A wrapper holds its stream, and only the consumer holds the wrapper. So a stream is dropped,
+finalized and closed at the same moment as without the instrumentation.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ _OWN = frozenset({"_call", "_hold", "_stream", "_variable"})
 
 
 def leave(token: Token[Call | None]) -> None:
-    """Set the context variable back.
+    """Reset the context variable.
 
     A step that a finalizer closes may end in another context than it began in. That context never
-    had our value, so nothing is to be set back there.
+    had the value, so there is nothing to reset.
     """
-    try:  # noqa: SIM105  this is in every chunk's path, where suppress() would cost the most
+    try:  # noqa: SIM105  runs for every chunk, where suppress() would be the largest cost
         token.var.reset(token)
     except ValueError:
         pass
 
 
 class _Hold:
-    """Ends its call once no wrapper of it is left: the streams were dropped."""
+    """Object shared by all wrappers of a call, which ends the call when the last one is dropped."""
 
     __slots__ = ("_call",)
 
@@ -47,7 +47,7 @@ class _Hold:
 
 
 class _Stream:
-    """Passes everything through to ``stream``, with the call set while one of its steps runs."""
+    """Transparent wrapper of ``stream`` that sets the call while a step runs."""
 
     __slots__ = ("__weakref__", "_call", "_hold", "_stream", "_variable")
 
@@ -71,11 +71,11 @@ class _Stream:
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
-        kind: type = self._stream.__class__  # of what is under another wrapper of ours, too
+        kind: type = self._stream.__class__  # looks through a wrapper inside this one as well
         return kind
 
     def __getattr__(self, name: str) -> Any:
-        if name in _OWN:  # not there yet: an instance that copy or pickle is about to make
+        if name in _OWN:  # not set yet: copy or pickle is creating this instance
             raise AttributeError(name)
         value = getattr(self._stream, name)
         if name in _STEPS:
@@ -124,7 +124,7 @@ class AsyncStream(_Stream):
 
 
 class AsyncContextStream(AsyncStream):
-    """An async iterator that is a context manager, too, as the streams of the SDKs are."""
+    """An async iterator that is also a context manager, like the streams of the SDKs."""
 
     __slots__ = ()
 
@@ -146,7 +146,7 @@ class AsyncContextStream(AsyncStream):
 
 
 class SyncStream(_Stream):
-    """A sync iterator of an any-llm call: of a provider whose sync call is no any-llm coroutine."""
+    """A sync iterator, of a provider whose sync call doesn't run any-llm's coroutine."""
 
     __slots__ = ()
 
@@ -174,7 +174,7 @@ class SyncStream(_Stream):
 
 
 class SyncContextStream(SyncStream):
-    """A sync iterator that is a context manager, too."""
+    """A sync iterator that is also a context manager."""
 
     __slots__ = ()
 
@@ -196,7 +196,7 @@ class SyncContextStream(SyncStream):
 
 
 class AsyncOpening(_Stream):
-    """The context manager of a download: its request is sent on entry."""
+    """The async context manager of a download, which sends its request on entry."""
 
     __slots__ = ()
 
@@ -224,10 +224,10 @@ class AsyncOpening(_Stream):
 def wrap_stream(
     result: Any, call: Call, variable: CallVariable = current_call, hold: _Hold | None = None
 ) -> Any:
-    """The wrapper for a stream, or None for a result that is none.
+    """Return a wrapper for a stream; None for any other result.
 
-    Only iterators are streams. An SDK's page of a list is iterable, too, but it is a model that
-    may be validated or serialized, and its requests are those of later calls.
+    Only iterators are streams. An SDK's page of a list is iterable as well, but it is a model that
+    may be validated or serialized, and its requests belong to later calls.
     """
     kind = type(result)
     if hasattr(kind, "__anext__"):
@@ -242,7 +242,7 @@ def wrap_stream(
 
 
 def _step(method: Any, call: Call, variable: CallVariable, *, ends: bool) -> Any:
-    """``method`` of a stream, sync or async, with the call set while it runs."""
+    """Wrap a sync or async ``method`` of a stream, so that the call is set while it runs."""
 
     def step(*args: Any, **kwargs: Any) -> Any:
         call.steps += 1

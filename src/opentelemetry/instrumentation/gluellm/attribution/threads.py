@@ -1,8 +1,8 @@
-"""Providers whose SDK blocks: any-llm hands a method of theirs to a thread of an executor.
+"""Carry the call into executor threads, for providers whose SDK blocks.
 
-``run_in_executor`` takes no context along, so the thread knows nothing of the call. But the method
-is looked up where the call is, ``functools.partial(self._completion, ...)``, and what the look-up
-gives can bring the call along.
+any-llm runs a method of such a provider with ``run_in_executor``, which doesn't copy the context.
+But the method is looked up in the calling thread (``functools.partial(self._completion, ...)``), so
+the look-up returns a function that carries the call.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .streams import leave
 
 
 class Carried:
-    """A method that runs with the call in which it was looked up, whichever thread runs it."""
+    """A method that runs in the call in which it was looked up, in any thread."""
 
     def __init__(self, function: Callable[..., Any], scope: CallScope) -> None:
         self._function = function
@@ -36,7 +36,7 @@ class Carried:
         return functools.partial(_carry, scope.variable, call, method)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Through the class, with the instance as an argument."""
+        """Call the function through the class, with the instance as first argument."""
         return self._function(*args, **kwargs)
 
 

@@ -1,1 +1,1 @@
-"""What it means: snapshots for a debugger's eye, and findings with advice."""
+"""Interpretation of the pools: frozen snapshots, and findings with advice."""

@@ -1,4 +1,4 @@
-"""From live pools to a snapshot. Takes no lock and touches no socket, so it may run anywhere."""
+"""Collection of a snapshot. Takes no lock and touches no socket, so it may run anywhere."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import time
 from typing import Any
 
 from .. import environment
+from ..concurrency import snapshot_of, snapshot_of_queue
 from ..pool.channel import CHANNEL_STATES, states_of
-from ..pool.copies import copied, copied_queue
+from ..pool.counts import RunningRequests, Tally
 from ..pool.describe import trace_id
 from ..pool.lease import PHASES, QUEUED, Lease, LeaseState, read_states
 from ..pool.ledger import EndedTimes, OriginLedger, PoolLedger
-from ..pool.loops import LoopLag
 from ..pool.reader import ConnectionView, seconds_or_none
 from ..pool.registry import PoolRegistry
-from ..pool.stats import RunningRequests, Tally
 from ..pool.tracker import PoolTracker
+from ..watch.loop_lag import LoopLag
 from .executors import Executors
 from .snapshot import (
     ConnectionSnapshot,
@@ -42,12 +42,16 @@ def collect(
     loop_lag: LoopLag | None,
     limiters: tuple[LimiterSnapshot, ...] = (),
 ) -> Snapshot:
-    """A snapshot of every live pool; ``began`` is when the counting began."""
+    """Return a snapshot of every live pool.
+
+    ``began`` is when counting began, in nanoseconds of the registry's clock. ``leak_threshold`` is
+    in seconds.
+    """
     now = registry.clock()
     executors = Executors()
     pools = tuple(
         found
-        for tracker in copied(registry.trackers.keys)
+        for tracker in snapshot_of(registry.trackers.keys)
         if (found := _pool(tracker, executors)) is not None
     )
     return Snapshot(
@@ -72,7 +76,7 @@ def collect(
 
 
 def _ignored_variables() -> tuple[str, ...]:
-    """Variables that nothing reads, unless ``configure_pools()`` was asked to."""
+    """Return the ``HTTPX_*`` variables that are set but not applied by ``configure_pools()``."""
     return tuple(
         name
         for name in environment.HTTPX_VARIABLES.values()
@@ -84,7 +88,7 @@ def _ignored_variables() -> tuple[str, ...]:
 
 
 def _pool(tracker: PoolTracker, executors: Executors) -> PoolSnapshot | None:
-    leases = read_states(tracker.leases)  # before the connections, as in the registry
+    leases = read_states(tracker.leases)  # before the connections, as in PoolRegistry
     view = tracker.view()
     if view is None:
         return None
@@ -140,9 +144,9 @@ def _request(lease: Lease, state: LeaseState, index: dict[int, int], now: int) -
     _, phase, since, acquired_at = state
     if phase == QUEUED:
         since = lease.entered_at
-    place = lease.place
+    call_site = lease.call_site
     connection = lease.connection
-    # A channel's call has a connection too, though nobody tells which.
+    # A gRPC call has a connection as well, although gRPC does not report which one.
     has_one = connection is not None or lease.channel is not None
     held = has_one and acquired_at > 0 and phase != QUEUED
     return RequestSnapshot(
@@ -158,8 +162,8 @@ def _request(lease: Lease, state: LeaseState, index: dict[int, int], now: int) -
         operation=call.operation if call is not None else None,
         trace_id=trace_id(lease),
         correlation_id=call.correlation_id if call is not None else None,
-        place=str(place) if place is not None else None,
-        stack=place.frames if place is not None else (),
+        call_site=str(call_site) if call_site is not None else None,
+        stack=call_site.frames if call_site is not None else (),
         leak_suspected=lease.suspected,
     )
 
@@ -172,8 +176,8 @@ def _origin(origin: OriginLedger) -> str:
 
 
 def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
-    # The ledgers don't have what has ended since the last collection.
-    for item in copied_queue(registry.outbox.items):
+    # Count the leases that ended since the last collection: the ledgers lack them.
+    for item in snapshot_of_queue(registry.outbox.items):
         if isinstance(item, Lease) and item.ended:
             item.account()
     _, counts = registry.state(now)
@@ -187,7 +191,7 @@ def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
             pools_live=ledger.live,
             pools_discarded=sum(ledger.discarded.values()),
             connections_opened=ledger.opened,
-            connections_closed=dict(copied(ledger.closed.items)),
+            connections_closed=dict(snapshot_of(ledger.closed.items)),
             requeues=ledger.requeues,
             peak_active=ledger.active.highest(now),
             peak_queued=ledger.queued.highest(now),
@@ -196,7 +200,7 @@ def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
             channel_seconds=_channel_seconds(ledger, now),
             origins=_origins(ledger, counts, now),
         )
-        for ledger in copied(registry.ledgers.values)
+        for ledger in snapshot_of(registry.ledgers.values)
     )
 
 
@@ -209,7 +213,7 @@ def _channel_seconds(ledger: PoolLedger, now: int) -> dict[str, float] | None:
 
 def _origins(ledger: PoolLedger, counts: Tally, now: int) -> tuple[OriginTotals, ...]:
     found = []
-    for origin in copied(ledger.origins.values):
+    for origin in snapshot_of(ledger.origins.values):
         running = counts.requests.get(origin) or RunningRequests()
         left = counts.spent.get(origin) or tuple(origin.spent)
         found.append(
@@ -232,7 +236,7 @@ def _origins(ledger: PoolLedger, counts: Tally, now: int) -> tuple[OriginTotals,
                         resend=resend,
                         **_times(origin.other_times.get((status, error, resend))),
                     )
-                    for (status, error, resend), count in copied(origin.requests.items)
+                    for (status, error, resend), count in snapshot_of(origin.requests.items)
                     if count
                 ),
                 timeouts=dict(origin.timeouts),
@@ -240,14 +244,14 @@ def _origins(ledger: PoolLedger, counts: Tally, now: int) -> tuple[OriginTotals,
                 longest_silence_failed=origin.longest_silence / 1e9,
                 requests_resent=origin.resent,
                 requests_on_new_connection=origin.on_new_connection,
-                protocols=tuple(sorted(copied(origin.protocols.copy))),
+                protocols=tuple(sorted(snapshot_of(origin.protocols.copy))),
             )
         )
     return tuple(found)
 
 
 def _call_sites(origin: OriginLedger) -> dict[str, int]:
-    return {str(built.place): built.pools for built in copied(origin.built_at.values)}
+    return {str(built.call_site): built.pools for built in snapshot_of(origin.built_at.values)}
 
 
 def _times(times: EndedTimes | None) -> dict[str, Any]:
@@ -270,7 +274,7 @@ def _times(times: EndedTimes | None) -> dict[str, Any]:
 def _open_descriptors() -> int | None:
     for path in _DESCRIPTORS:
         try:
-            return sum(1 for _ in os.scandir(path)) - 1  # less the one that lists them
+            return sum(1 for _ in os.scandir(path)) - 1  # without the descriptor of this listing
         except OSError:
             continue
     return None

@@ -1,9 +1,9 @@
-"""From snapshots to causes.
+"""Diagnosis: from snapshots to findings.
 
-How a pool is read, by time per phase: lease time as before and ``queued`` grows, then the pool is
-too small; ``awaiting_response`` or ``reading`` grows, then the provider is slow; ``unread`` grows,
-then it is a leak if it never drains and else a slow consumer. What withholds what stands in
-`_of_pool`; each rule's thresholds stand beside it, in ``rules``.
+The time per phase shows the cause. If ``queued`` grows while the lease time stays the same, the
+pool is too small. If ``awaiting_response`` or ``reading`` grows, the provider is slow. If
+``unread`` grows, it is a leak if it never drains, otherwise a slow consumer. `_of_pool` decides
+which finding suppresses which. The thresholds are in ``thresholds``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .snapshot import Snapshot
 
 _SEVERITIES = (Severity.ERROR, Severity.WARNING, Severity.INFO)
 _CAUSES_FIRST = (
-    # What is certain by itself: a connection held, a stream orphaned, a client built, a refusal.
+    # Certain by themselves: a connection held, a stream orphaned, a client built, a refusal.
     Kind.LEAK,
     Kind.HTTP2_STUCK,
     Kind.CLIENT_CHURN,
@@ -35,9 +35,9 @@ _CAUSES_FIRST = (
     Kind.CHANNEL_NOT_READY,
     Kind.REUSE_FAILURES,
     Kind.GLUELLM_LIMITER,
-    # What makes the rest uncertain.
+    # Makes the following ones uncertain.
     Kind.BLOCKED_EVENT_LOOP,
-    # What is concluded from times.
+    # Inferred from times.
     Kind.SLOW_CONSUMER,
     Kind.SLOW_PROVIDER,
     Kind.POOL_TOO_SMALL,
@@ -55,16 +55,15 @@ _CAUSES_FIRST = (
 
 
 def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Finding]:
-    """What a snapshot says: causes and risks, the most severe and most causal first.
+    """Return the causes and risks that a snapshot shows, the most severe and most causal first.
 
-    With ``previous``, an earlier snapshot of the same process, it is about what happened between
-    the two, and the time before ``previous`` is what latencies are compared with; without, about
-    everything since ``instrument()``. The state of the pools is that of ``snapshot`` in both cases.
-    A ``previous`` of another process (a fork's parent too), or one that is not earlier, is taken as
-    None.
+    With ``previous``, an earlier snapshot of the same process, findings cover the time between the
+    two, and latencies are compared with the time before ``previous``. Without it, they cover
+    everything since ``instrument()``. In both cases the state of the pools is that of ``snapshot``.
+    ``previous`` is ignored if it is of another process (a fork's parent included) or not earlier.
 
-    A pure function of its arguments; it raises nothing. At most one finding per cause and pool
-    name. A healthy process may have findings of severity INFO, and none above.
+    A pure function of its arguments that raises nothing. Returns at most one finding per kind and
+    pool name. A healthy process may have findings of severity INFO, but none above.
     """
     before = earlier(snapshot, previous)
     cases = pool_cases(snapshot, before)
@@ -93,29 +92,29 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
 def _of_pool(
     case: PoolCase, *, blocked: bool, descriptors_run_out: bool, limited: bool
 ) -> list[Finding | None]:
-    """The findings on one pool name."""
+    """Return the findings on one pool name, without those that another finding explains."""
     leak = holding.leak(case, waiting.waits(case))
     long_wait = process.waits_beyond_lag(case)
     stuck = holding.http2_stuck(case, loop_is_blocked=blocked and not long_wait)
     churn = connecting.client_churn(case)
     failures = connecting.connect_failures(case, loop_is_blocked=blocked)
     broken = connecting.reuse_failures(case)
-    # Without a stream to give, httpcore fails on the connection; a server that is gone has dropped
-    # its connections.
+    # Both explain failures on reused connections: httpcore fails on a connection that has no
+    # stream left, and a server that is down has dropped its connections.
     if stuck is not None or connecting.server_is_gone(case):
         broken = None
     consumer = provider = too_small = saturated = None
     if not blocked:
         if leak is None:
             consumer = holding.slow_consumer(case)
-        # Building clients keeps the loop from reading answers; if it did so before, too, that is
-        # in both of the times that are compared.
+        # Building clients keeps the loop from reading answers. If clients were built in the
+        # baseline as well, the effect is in both of the times that are compared.
         if churn is None or connecting.churns(case.baseline):
             provider = waiting.slow_provider(case) or silence.silent_provider(case)
         causes = [leak, stuck, consumer]
         if provider is not None and provider.severity is not Severity.INFO:
             causes.append(provider)
-        # The first calls that the limiter lets pass can queue for a moment.
+        # The first calls that GlueLLM's limiter lets pass can queue for a moment.
         if not any(causes) and not limited:
             too_small = waiting.pool_too_small(case)
         if not any((*causes, too_small, failures)):
@@ -142,7 +141,7 @@ def _of_pool(
 
 
 def _ordered(findings: Iterable[Finding]) -> list[Finding]:
-    """In order, and the most severe one where a cause was found twice for one pool name."""
+    """Return the findings in order, only the most severe one of each kind and pool name."""
     order = sorted(
         findings,
         key=lambda f: (_SEVERITIES.index(f.severity), _CAUSES_FIRST.index(f.kind), f.pool or ""),

@@ -1,4 +1,4 @@
-"""The executors whose threads send requests, as seen through their pools."""
+"""Executors whose threads send requests, derived from the pools of these requests."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from .snapshot import ExecutorSnapshot, PoolSnapshot
 
 
 class Executors:
-    """Puts the pools together whose requests the same threads send."""
+    """Pools, grouped by the executor whose threads send their requests."""
 
     def __init__(self) -> None:
         self._found: dict[object, tuple[Workers, Counter[str]]] = {}
 
     def add(self, workers: Workers, pool: PoolSnapshot) -> None:
-        """A pool of theirs."""
+        """Add a pool whose requests these workers send."""
         _, requests = self._found.setdefault(workers.executor, (workers, Counter()))
         requests[pool.label] += sum(1 for request in pool.requests if request.held is not None)
 
     def snapshots(self) -> tuple[ExecutorSnapshot, ...]:
-        """One for each executor."""
+        """Return one snapshot per executor."""
         return tuple(
             ExecutorSnapshot(
                 threads=workers.maximum,

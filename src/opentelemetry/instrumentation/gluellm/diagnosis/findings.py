@@ -1,4 +1,4 @@
-"""What a diagnosis says."""
+"""Findings: the result of a diagnosis."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ class Severity(StrEnum):
     """How urgent a finding is."""
 
     ERROR = "error"
-    """Requests fail or hang because of it now."""
+    """It makes requests fail or hang now."""
     WARNING = "warning"
-    """Requests are slower for it, or will fail once load grows."""
+    """It makes requests slower, or will make them fail once the load grows."""
     INFO = "info"
-    """Worth knowing; nothing suffers yet."""
+    """Worth knowing; it affects no request yet."""
 
 
 class Kind(StrEnum):
-    """What was found."""
+    """Kind of cause or risk."""
 
     BLOCKED_EVENT_LOOP = "blocked_event_loop"
     LEAK = "leak"
@@ -45,26 +45,28 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One cause or risk, with the evidence and the cure."""
+    """One cause or risk, with evidence and advice."""
 
     kind: Kind
     severity: Severity
     pool: str | None
-    """Name and library of the pool, as in ``openai/httpx2``; None for the whole process."""
-    seen: str
-    """What was seen, with numbers."""
-    means: str
-    """What that means."""
-    cure: str
-    """What to do, in the provider's own terms."""
+    """Name and library of the pool, for example ``openai/httpx2``; None for the whole process."""
+    observed: str
+    """Evidence, with numbers."""
+    explanation: str
+    """What the evidence means."""
+    advice: str
+    """What to do, in the terms of the pool's client or SDK."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as a dict of strings and None, for ``json.dumps``."""
+        """Return the fields as a dict of strings and None, for ``json.dumps``."""
         return {key: None if value is None else str(value) for key, value in asdict(self).items()}
 
     def __str__(self) -> str:
         where = f" in {self.pool}" if self.pool else ""
         return (
             f"{self.severity}: {self.kind.replace('_', ' ')}{where}\n"
-            f"  seen:  {self.seen}\n  means: {self.means}\n  cure:  {self.cure}"
+            f"  observed:    {self.observed}\n"
+            f"  explanation: {self.explanation}\n"
+            f"  advice:      {self.advice}"
         )

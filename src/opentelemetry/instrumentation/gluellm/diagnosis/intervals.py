@@ -1,4 +1,4 @@
-"""What happened between two snapshots, per pool name."""
+"""Activity of each pool name between two snapshots."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ..thresholds import CHURN_REQUESTS_PER_POOL
 from .snapshot import Outcome, PoolSnapshot, PoolTotals, ProcessSnapshot, Snapshot
 
 HELD = ("connecting", "stream_queued", "awaiting_response", "reading", "unread")
-"""The phases of a request that has a connection."""
+"""Phases of a request that has a connection."""
 PROVIDERS_PART = ("awaiting_response", "reading")
-"""The phases in which the provider is at work."""
+"""Phases in which the provider works on a request."""
 CONNECT_ERRORS = (
     "connect_timeout",
     "name_resolution_error",
@@ -22,35 +22,35 @@ CONNECT_ERRORS = (
     "too_many_open_files",
     "no_local_ports",
 )
-"""The contract's ``error.type`` of requests whose connection was never established."""
+"""``error.type`` of requests whose connection was never established, as in the contract."""
 
 _ENDED_EARLY = ("cancelled", "read_timeout")
-"""``error.type`` of requests that the provider may still have answered."""
+"""``error.type`` of requests that the provider might still have answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
-    """What all pools of one name did in a period. Times are seconds."""
+    """Activity of all pools of one name in a period. Times are seconds."""
 
     period: float = 0.0
     pools_opened: int = 0
     pools_synchronous: int = 0
-    """Those among them that synchronous code uses, as far as that is known."""
+    """Opened pools that synchronous code uses, as far as that is known."""
     connections_opened: int = 0
     connections_closed: Mapping[str, int] = field(default_factory=dict)
     origins: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """Pools that asked for each origin for the first time, and requests for it, without the live
-    pools that are known to be kept."""
+    """By origin: pools that had their first request to it, and requests to it. Live pools that are
+    known to be kept are excluded (`_kept`)."""
     built_at: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Call sites that built these pools, by origin, each with how many; where that is known."""
+    """By origin: call sites that built these pools and how many each built, where known."""
     entered: int = 0
     resent: int = 0
-    """Requests among them that were not the first of their any-llm call."""
+    """Entered requests that were not the first of their any-llm call."""
     protocols: tuple[str, ...] = ()
-    """What the connections of its origins ever spoke."""
+    """Protocols of its connections so far, before the period included."""
     phase_seconds: Mapping[str, float] = field(default_factory=dict)
     outcomes: tuple[Outcome, ...] = ()
-    """Requests that left, by how; the outcomes of all origins together."""
+    """Requests that left the pool, by outcome, for all origins together."""
     on_new_connection: int = 0
     """Requests that waited while their connection was established."""
     timeouts: Mapping[str, int] = field(default_factory=dict)
@@ -58,17 +58,17 @@ class Activity:
     leaks: int = 0
     anomalies: Mapping[str, int] = field(default_factory=dict)
     held_now: int = 0
-    """Requests that have a connection at its end."""
+    """Requests that have a connection at the end of the period."""
 
     def time(self, *phases: str) -> float:
-        """Seconds that its requests spent in these phases; in all of them without an argument."""
+        """Return the seconds that requests spent in these phases; in all if none is given."""
         if not phases:
             return sum(self.phase_seconds.values())
         return sum(self.phase_seconds.get(phase, 0.0) for phase in phases)
 
     @property
     def errors(self) -> dict[str | None, int]:
-        """Requests that left, by the contract's ``error.type``; None for those without one."""
+        """Requests that left the pool, by ``error.type``; the key None is for those without one."""
         errors: Counter[str | None] = Counter()
         for outcome in self.outcomes:
             errors[outcome.error] += outcome.count
@@ -76,17 +76,17 @@ class Activity:
 
     @property
     def left(self) -> int:
-        """Requests that left the pool, however."""
+        """Number of requests that left the pool, with any outcome."""
         return sum(outcome.count for outcome in self.outcomes)
 
     @property
     def served(self) -> int:
-        """Requests that the provider gave what they asked for."""
+        """Number of requests with a successful answer of the provider."""
         return sum(outcome.count for outcome in self.outcomes if outcome.served)
 
     @property
     def connect_failures(self) -> dict[str, int]:
-        """Requests whose connection could not be established, by reason, most frequent first."""
+        """Requests whose connection could not be established, by reason; most frequent first."""
         failed = [(error, self.errors.get(error, 0)) for error in CONNECT_ERRORS]
         return {
             error: count for error, count in sorted(failed, key=lambda pair: -pair[1]) if count > 0
@@ -94,28 +94,28 @@ class Activity:
 
     @property
     def sent(self) -> int:
-        """Requests that left and had, as far as one can tell, a connection to be sent on."""
+        """Number of requests that left the pool, less those that certainly had no connection."""
         unsent = self.errors.get("pool_timeout", 0) + sum(self.connect_failures.values())
         return max(0, self.left - unsent)
 
     @property
     def connecting_time(self) -> float:
-        """Seconds in ``connecting`` of the requests that got their connection, or still may."""
+        """Seconds in ``connecting``, less those of requests that got no connection."""
         failed = sum(o.held_seconds for o in self.outcomes if o.error in CONNECT_ERRORS)
         return max(self.time("connecting") - failed, 0.0)
 
     @property
     def first_attempts(self) -> int:
-        """Requests that entered, less those that repeat one which failed.
+        """Number of requests that entered, less those that repeat a failed one.
 
-        Some calls need several requests: without a failure a further one is no repetition.
+        Some calls need several requests. So no more repetitions are assumed than requests failed.
         """
         failed = sum(outcome.count for outcome in self.outcomes if not outcome.served)
         return self.entered - min(self.resent, failed)
 
     @property
     def given_up_waiting(self) -> int:
-        """First attempts that were cancelled or ended in a pool timeout."""
+        """Number of first attempts that were cancelled or ended in a pool timeout."""
         return sum(
             outcome.count
             for outcome in self.outcomes
@@ -126,31 +126,33 @@ class Activity:
     def lease_time(self) -> float:
         """Mean seconds for which a request holds its connection.
 
-        Of requests that were served, and of those in flight, which count as whole ones.
+        Covers successful requests and requests in flight; each of the latter counts as a whole one.
         """
         held = self.time(*HELD) - sum(o.held_seconds for o in self.outcomes if not o.served)
         requests = self.served + self.held_now
         return max(held, 0.0) / requests if requests else 0.0
 
     def provider_time(self, *phases: str) -> float:
-        """Mean seconds of a request in these of the provider's phases, at least.
+        """Return a lower bound of the mean seconds per request in these phases of the provider.
 
-        Requests in flight count as whole ones though their time is not over, so the mean is never
-        too high: what it proves to have grown has grown.
+        Requests in flight count as whole ones although their time is not over. So the mean is never
+        too high, and an increase is real.
         """
         return self._provider_time(phases, self.held_now)
 
     def provider_time_at_most(self, *phases: str) -> float:
-        """Upper bound of ``provider_time``: includes the time of requests in flight but not their
-        number."""
+        """Return an upper bound of the mean seconds per request in these phases.
+
+        It includes the time of requests in flight, but not their number.
+        """
         return self._provider_time(phases, 0)
 
     def _provider_time(self, phases: Iterable[str], in_flight: int) -> float:
-        """Mean of the requests that were served, or of these and those that ended early.
+        """Return the larger of two means: successful requests without and with those ended early.
 
-        The larger of the two. Requests that failed for another reason are in neither: a refusal
-        takes no time, and would hide that the others take long. So would requests that were
-        cancelled early, but those that were cancelled late show a provider that hangs.
+        Requests that failed for other reasons are in neither: a refusal takes no time, and would
+        hide that the others take long. Requests that were cancelled soon would hide it as well, but
+        those that were cancelled late show a provider that hangs.
         """
         phases = tuple(phases)
 
@@ -170,38 +172,38 @@ class Activity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolCase:
-    """Everything that is known of one pool name: what a rule decides by."""
+    """Everything known about one pool name: the input of a rule."""
 
     label: str
-    """Name and library."""
+    """Name and library, for example ``openai/httpx2``."""
     provider: str | None
     library: str
     process: ProcessSnapshot
     leak_threshold: float
     activity: Activity
     baseline: Activity | None
-    """What happened before the period; None when there is nothing to compare with."""
+    """Activity before the period; None if there is nothing to compare with."""
     pools: tuple[PoolSnapshot, ...]
-    """The live ones."""
+    """Live pools of this name."""
     peak_active: int
     peak_queued: int
     longest_silence_failed: float
 
     @property
     def maximum(self) -> int | None:
-        """The smallest limit of its live pools; None when all are unlimited, or none is left."""
+        """Smallest limit of its live pools; None if all are unlimited or none is left."""
         return min((p.max_connections for p in self.pools if p.max_connections), default=None)
 
     @property
     def synchronous(self) -> bool:
-        """Whether synchronous code uses most of these pools: of the live ones, if there are any."""
+        """Whether synchronous code uses most live pools, or most opened ones if none is live."""
         if self.pools:
             return 2 * sum(pool.synchronous for pool in self.pools) > len(self.pools)
         return self.builds_synchronous
 
     @property
     def builds_synchronous(self) -> bool:
-        """The same of the pools that were opened in the period."""
+        """Whether synchronous code uses most of the pools that were opened in the period."""
         return 2 * self.activity.pools_synchronous > self.activity.pools_opened
 
     @property
@@ -210,10 +212,10 @@ class PoolCase:
 
 
 def earlier(snapshot: Snapshot, previous: Snapshot | None) -> Snapshot | None:
-    """``previous`` if it is an earlier snapshot of the same process, else None.
+    """Return ``previous`` if it is an earlier snapshot of the same process, else None.
 
-    By the monotonic clock since ``instrument()``, since the wall clock may be set back. A snapshot
-    of a process before it forked, or of another installation, is none to compare with.
+    Compares the monotonic time since ``instrument()``, because the wall clock may be set back. A
+    snapshot from before a fork, or of another installation, cannot be compared.
     """
     if previous is None or previous.process.pid != snapshot.process.pid:
         return None
@@ -221,10 +223,10 @@ def earlier(snapshot: Snapshot, previous: Snapshot | None) -> Snapshot | None:
 
 
 def pool_cases(snapshot: Snapshot, previous: Snapshot | None = None) -> list[PoolCase]:
-    """One case per pool name, in the order of the totals.
+    """Return one case per pool name, in the order of the totals.
 
-    With an earlier ``previous`` its activity is what happened since then, and its baseline what had
-    happened until then. Without, it is all that happened since ``instrument()``.
+    With an earlier ``previous``, the activity is what happened since then and the baseline what
+    happened before. Without it, the activity covers everything since ``instrument()``.
     """
     before = {_key(totals): totals for totals in previous.totals} if previous else {}
     return [
@@ -272,7 +274,7 @@ def _pools(snapshot: Snapshot | None, totals: PoolTotals) -> tuple[PoolSnapshot,
 def _activity(
     totals: PoolTotals, before: Activity | None, period: float, pools: Iterable[PoolSnapshot]
 ) -> Activity:
-    """The totals less what they were; never below 0, should counting have begun anew."""
+    """Return the totals less those in ``before``; never below 0, even if counting restarted."""
     was = before or Activity()
     origins = totals.origins
     phases = _sum(origin.phase_seconds for origin in origins)
@@ -281,7 +283,7 @@ def _activity(
     )
     asked: dict[str, tuple[int, int]] = {}
     built_at: dict[str, Counter[str]] = {}
-    for origin in origins:  # several providers can share one
+    for origin in origins:  # several providers can share an origin
         built, entered = asked.get(origin.origin, (0, 0))
         asked[origin.origin] = (built + origin.pools, entered + origin.requests_entered)
         built_at.setdefault(origin.origin, Counter()).update(origin.pools_built_at)
@@ -293,8 +295,8 @@ def _activity(
         connections_opened=max(0, totals.connections_opened - was.connections_opened),
         connections_closed=_less(totals.connections_closed, was.connections_closed),
         origins={
-            # The kept ones are taken off on both sides, so that one which is kept since before
-            # counts neither with itself nor with what it served meanwhile.
+            # Kept pools are subtracted on both sides. So for a pool that was kept before the
+            # period, neither the pool nor the requests that it served in the period count.
             origin: _minus(_minus(counts, kept.get(origin)), was.origins.get(origin))
             for origin, counts in asked.items()
         },
@@ -324,16 +326,17 @@ def _activity(
 def _kept(
     pools: Iterable[PoolSnapshot], origins: list[str]
 ) -> tuple[dict[str, tuple[int, int]], dict[str, Counter[str]]]:
-    """Pools and requests by origin, of the pools that are kept and serve that origin alone.
+    """Return pools and requests by origin, of live pools that are kept and serve one origin.
 
-    Also how many of these pools each call site built, by origin.
+    A pool is kept if it had at least ``CHURN_REQUESTS_PER_POOL`` requests. Also returns, by origin,
+    how many of these pools each call site built.
     """
     kept: dict[str, tuple[int, int]] = {}
     built_at: dict[str, Counter[str]] = {}
     for pool in pools:
         if pool.requests_entered < CHURN_REQUESTS_PER_POOL:
             continue
-        # A pool's requests are not known by origin, so they are where there is only one.
+        # A pool does not count its requests by origin, so only a single origin is certain.
         seen = {connection.origin for connection in pool.connections}
         seen |= {request.origin for request in pool.requests}
         seen = seen or set(origins)
@@ -347,7 +350,7 @@ def _kept(
 
 
 def _since(now: Iterable[Outcome], before: Iterable[Outcome]) -> tuple[Outcome, ...]:
-    """The outcomes of all origins together, less those of before."""
+    """Return the outcomes of all origins together, less those in ``before``."""
     found: dict[tuple[Any, ...], Outcome] = {}
     for sign, outcomes in ((1, now), (-1, before)):
         for outcome in outcomes:
@@ -360,7 +363,7 @@ def _since(now: Iterable[Outcome], before: Iterable[Outcome]) -> tuple[Outcome, 
 
 
 def _added(to: Outcome, more: Outcome, sign: int) -> Outcome:
-    """Never below 0, should counting have begun anew."""
+    """Return the sum or difference; never below 0, even if counting restarted."""
     phases = {*to.provider_seconds, *more.provider_seconds}
     return replace(
         to,

@@ -1,14 +1,15 @@
-"""How large a pool has to be.
+"""Required size of a pool.
 
 Little's law: the mean number of requests that hold a connection at one moment is the rate at which
-they arrive times how long each holds one, ``L = arrival rate x lease time``. (J. D. C. Little, "A
-Proof for the Queuing Formula: L = lambda W", Operations Research 9(3), 1961.) It holds for every
-distribution of arrivals and of lease times.
+they arrive times the time for which each holds one, ``L = arrival rate x lease time``. (J. D. C.
+Little, "A Proof for the Queuing Formula: L = lambda W", Operations Research 9(3), 1961.) It holds
+for every distribution of arrivals and of lease times.
 
-A pool of L connections has too few half of the time. With arrivals independent of each other and
-connections enough, the number in use at one moment is Poisson distributed with mean L, again
-whatever the lease times are (the M/G/infinity queue; L. Takacs, "Introduction to the Theory of
-Queues", 1962). So its 0.99 quantile is the size that is too small 1 % of the time.
+A pool of L connections is too small about half of the time. If arrivals are independent of each
+other and connections are not limited, the number in use at one moment is Poisson distributed with
+mean L, again for every distribution of lease times (the M/G/infinity queue; L. Takacs,
+"Introduction to the Theory of Queues", 1962). So its 0.99 quantile is the size that is too small
+1 % of the time.
 """
 
 from __future__ import annotations
@@ -19,40 +20,41 @@ from dataclasses import dataclass
 from ..thresholds import GIVEN_UP_SHARE
 
 QUANTILE = 0.99
-"""Share of the time that the pool has to suffice."""
+"""Share of the time for which the pool has to be large enough."""
 _REACH = 40
-"""Standard deviations around the mean that are summed: what lies outside is below 1e-300."""
+"""Standard deviations around the mean that are summed. The probability outside is below 1e-100."""
 _GROWS = 0.75
-"""Mean over last number in the pool: 0.5 for steady growth from nothing, 1 for what stays."""
+"""Ratio of the mean number in the pool to the last one, below which a queue counts as growing:
+steady growth from zero gives 0.5, a constant number 1."""
 _LARGEST_MEAN = 1e7
-"""No pool has so many connections; beyond it the sum would take seconds."""
+"""Upper bound of the mean: no pool has so many connections, and the sum would take seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizing:
-    """What Little's law asks for, per pool. Times are seconds."""
+    """Size that Little's law requires, per pool. Times are seconds."""
 
     arrival_rate: float
-    """First attempts a second."""
+    """First attempts per second."""
     lease_time: float
-    """Mean time that a request holds a connection."""
+    """Mean time for which a request holds a connection."""
     concurrency: float
-    """L: requests that would hold one at the same time, in the mean."""
+    """L: mean number of requests that would hold a connection at the same time."""
     offered: float
     """Arrival rate times lease time."""
     size: int
     """Connections to allow."""
     burst: bool = False
-    """Whether that is the peak, since the mean of the period is below what the pool has."""
+    """Whether ``size`` is the peak, because the pool is large enough for the period's mean."""
     cut_off: bool = False
-    """Whether requests that were given up bounded the queue."""
+    """Whether callers that gave up limited the queue."""
 
 
 def poisson_quantile(mean: float, share: float = QUANTILE) -> int:
-    """The smallest k with P(X <= k) >= ``share`` for X Poisson distributed with ``mean``.
+    """Return the smallest k with P(X <= k) >= ``share`` for X Poisson distributed with ``mean``.
 
-    Exact but for the rounding of floats: probabilities are summed from their logarithms, since
-    ``exp(-mean)`` itself is 0 from a mean of 746 on. 0 for a mean that is not a positive number.
+    Exact except for the rounding of floats: probabilities are summed from their logarithms, since
+    ``exp(-mean)`` is 0 from a mean of 746 on. Returns 0 for a mean that is not a positive number.
     Raises ValueError for a share that is not above 0 and below 1.
     """
     if not 0 < share < 1:
@@ -83,30 +85,33 @@ def required_size(
     peak: int,
     maximum: int,
 ) -> Sizing | None:
-    """The size for one pool that lets requests wait, always above the ``maximum`` it has.
+    """Return the size for one pool in which requests wait; always more than its ``maximum``.
 
-    ``arrived`` first attempts in ``period`` seconds, of which each holds its connection for
-    ``lease_time`` and a share ``given_up`` was cancelled or ended in a pool timeout. ``in_pool`` is
-    the mean number of requests in any phase, waiting ones included, and ``in_pool_now`` their
-    number at the end; ``peak`` is the largest number at one moment, as far as that is remembered.
-    None when the period or the lease time is not a positive number.
+    - ``arrived``: first attempts in ``period`` seconds.
+    - ``given_up``: share of these that were cancelled or ended in a pool timeout.
+    - ``lease_time``: mean seconds for which a request holds its connection.
+    - ``in_pool``, ``in_pool_now``: requests in any phase, queued ones included; their mean number
+      and their number at the end of the period.
+    - ``peak``: largest number of requests at one moment, as far as it is remembered.
 
-    Three kinds of load need three readings of L:
+    Returns None if the period or the lease time is not a positive number.
 
-    - Callers that come whatever happens (an open loop): the queue grows for as long as more enter
-      than leave, so the number that waits says nothing. L is arrival rate x lease time. A queue
-      that grew steadily is on average half of what it is in the end, which tells it from the other.
-    - A fixed number of callers, each waiting for its answer (a closed loop): waiting throttles
-      the arrivals, and arrival rate x lease time can't exceed the pool's size. Without the
-      limit, what waits would be served, so L is what is in the pool in any phase.
-    - Callers that give up: then their patience bounds the queue, and not their number. Those that
-      wait are no demand, and those that ask again arrive anew. L is arrival rate x lease time, and
-      no more than what is in the pool. (One overloaded pool that needed 26 connections was advised
-      176.)
+    L depends on the kind of load:
 
-    What was asked for in one burst of a long period is above the mean by far: then it is the peak.
-    More than the peak is never needed, as long as the peak is not one that was forgotten, that is
-    below the mean.
+    - Open loop: callers arrive whatever happens. The queue grows as long as more requests enter
+      than leave, so its length does not show the demand. L is arrival rate x lease time. A queue
+      that grows steadily is on average half as long as at the end; that distinguishes it from a
+      closed loop.
+    - Closed loop: a fixed number of callers, each waiting for its answer. Waiting throttles the
+      arrivals, so arrival rate x lease time can't exceed the pool's size. Without the limit, the
+      queued requests would be served, so L is the number of requests in the pool in any phase.
+    - Callers that give up: their patience bounds the queue, not their number. The queue is not
+      demand, since a caller that tries again counts as a new arrival. L is arrival rate x lease
+      time, at most the number of requests in the pool. (Counting the queue, the advice was 176
+      for an overloaded pool that needed 26 connections.)
+
+    A single burst in a long period exceeds the mean by far; then the size is the peak. More than
+    the peak is never needed. A peak below the mean is one that was forgotten, and is ignored.
     """
     if not (period > 0 and lease_time > 0 and math.isfinite(period * lease_time)):
         return None

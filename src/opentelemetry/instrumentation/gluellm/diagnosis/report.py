@@ -1,4 +1,4 @@
-"""A snapshot with what it means, as one thing to print, to log and to send."""
+"""Report: a snapshot and its findings, to print, log or send."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .busy_loops import call_sites_of_busy_loops
 from .diagnose import diagnose
 from .findings import Finding, Kind
-from .loop_places import places_of_busy_loops
 from .snapshot import Snapshot
 from .text import findings_text
 
@@ -20,10 +20,10 @@ class Report:
     snapshot: Snapshot
     findings: tuple[Finding, ...]
     busy_loops: tuple[str, ...] = ()
-    """Where event loops were, if one is blocked: lines of text."""
+    """Call sites that kept event loops busy, as lines of text; empty if no loop is blocked."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The same for ``json.dumps``, with the readable text beside it."""
+        """Return the report for ``json.dumps``, with the readable text under ``text``."""
         return {
             "snapshot": self.snapshot.to_dict(),
             "findings": [finding.to_dict() for finding in self.findings],
@@ -37,25 +37,25 @@ class Report:
 
 
 class Reports:
-    """Makes reports, each against the snapshot of the one before it."""
+    """Factory of reports. Each is compared with the snapshot of the one before."""
 
     def __init__(self, take: Callable[[], Snapshot]) -> None:
         self._take = take
         self._previous: Snapshot | None = None
 
     def __call__(self) -> Report:
-        """The report of now. Raises what taking the snapshot raises."""
+        """Return a report on the present state. Raises whatever taking the snapshot raises."""
         snapshot = self._take()
         previous, self._previous = self._previous, snapshot
         return report_on(snapshot, previous)
 
 
 def report_on(snapshot: Snapshot, previous: Snapshot | None) -> Report:
-    """The report on a snapshot that was taken just now, in this process."""
+    """Return the report on a snapshot that was taken just now in this process."""
     findings = tuple(diagnose(snapshot, previous))
     blocked = any(finding.kind is Kind.BLOCKED_EVENT_LOOP for finding in findings)
     return Report(
         snapshot=snapshot,
         findings=findings,
-        busy_loops=places_of_busy_loops() if blocked else (),
+        busy_loops=call_sites_of_busy_loops() if blocked else (),
     )

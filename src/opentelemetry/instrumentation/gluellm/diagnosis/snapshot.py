@@ -1,7 +1,7 @@
-"""Every live pool, and what was counted so far, at one moment: frozen, and free of references.
+"""Snapshot of all live pools and of the counts so far, at one moment.
 
-A snapshot holds numbers and text only, so it can be kept, compared and sent: nothing in it keeps a
-pool, a connection or a task alive.
+A snapshot is frozen and contains only numbers and text. So it can be kept, compared and sent, and
+it keeps no pool, connection or task alive.
 """
 
 from __future__ import annotations
@@ -18,50 +18,50 @@ class ConnectionSnapshot:
     """One connection. Times are seconds."""
 
     origin: str
-    """Host and port as asked for; without the port where there is none."""
+    """Host and port as requested; the host alone if there is no port."""
     state: str
     """``connecting``, ``active`` or ``idle``."""
     protocol: str
-    """``1.1`` or ``2`` of HTTP, or ``websocket``; meaningless while it is connecting."""
+    """HTTP version ``1.1`` or ``2``, or ``websocket``; meaningless while connecting."""
     age: float
-    """Since it was made."""
+    """Time since the connection was created."""
     requests_served: int
     streams_active: int | None = None
-    """HTTP/2: streams with a request of ours; None on HTTP/1.1."""
+    """HTTP/2: streams that tracked requests use; None on HTTP/1.1."""
     streams_max: int | None = None
-    """HTTP/2: the peer's limit."""
+    """HTTP/2: the peer's limit on streams; None on HTTP/1.1."""
     streams_orphaned: int | None = None
-    """HTTP/2: streams that nobody reads any more and that the peer still has open."""
+    """HTTP/2: streams that no request uses any more but the peer still has open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestSnapshot:
-    """One request that is in a pool. Times are seconds."""
+    """One request in a pool. Times are seconds."""
 
     origin: str
     phase: str
-    """One of the telemetry contract's six."""
+    """One of the six phases in the telemetry contract."""
     phase_age: float
-    """How long it has been in that phase; for ``queued``, since it entered the pool."""
+    """Time in that phase; for ``queued``, time since the request entered the pool."""
     age: float
-    """Since it entered the pool."""
+    """Time since the request entered the pool."""
     held: float | None = None
-    """Since it acquired its connection; None when it has none."""
+    """Time since the request acquired its connection; None if it has none."""
     connection: int | None = None
-    """Index of its connection in the pool's ``connections``; None when it has none."""
+    """Index of its connection in the pool's ``connections``; None if none is known."""
     pool_timeout: float | None = None
-    """Of a waiting request: how long it waits at most; None when there is no bound."""
+    """Queued requests: the longest time to wait for a connection; None if unlimited."""
     provider: str | None = None
     model: str | None = None
     operation: str | None = None
     trace_id: str | None = None
-    """32 hexadecimal digits; None when it belongs to no span."""
+    """32 hexadecimal digits; None if the request belongs to no span."""
     correlation_id: str | None = None
-    """GlueLLM's, where there is one."""
-    place: str | None = None
+    """GlueLLM's correlation ID, if there is one."""
+    call_site: str | None = None
     """Where the application made the call: ``file:line in function``."""
     stack: tuple[str, ...] = ()
-    """The whole stack, the innermost frame first; with ``leak_stacks=True`` only."""
+    """Whole stack, innermost frame first; only with ``leak_stacks=True``."""
     leak_suspected: bool = False
 
 
@@ -71,47 +71,47 @@ class PoolSnapshot:
 
     name: str
     provider: str | None
-    """any-llm's key; None when unknown, or when requests of its name had several."""
+    """any-llm's key; None if unknown, or if requests of this name had several providers."""
     library: str
-    """One of the telemetry contract's values of ``gluellm.pool.library``."""
+    """Value of ``gluellm.pool.library`` in the telemetry contract."""
     age: float
-    """Since its first request."""
+    """Time since the pool's first request."""
     requests_entered: int
-    """Requests so far, those under way included."""
+    """Requests so far, including those in flight."""
     max_connections: int | None = None
-    """None when unlimited."""
+    """None if unlimited."""
     max_idle_connections: int | None = None
-    """None when unlimited."""
+    """None if unlimited."""
     max_connections_per_origin: int | None = None
-    """None when there is no such limit."""
+    """None if there is no such limit."""
     limits_from: str | None = None
-    """What set the limits: ``configure_pools()`` in words; None for who built the client."""
+    """Calls of ``configure_pools()`` or variables that set the limits; None if none did."""
     keepalive_expiry: float | None = None
-    """How long an idle connection is kept; None when for ever."""
+    """How long an idle connection is kept; None if it is kept for ever."""
     tcp_keepalive: bool | None = None
-    """Whether its sockets have SO_KEEPALIVE; None when unknown."""
+    """Whether SO_KEEPALIVE is on for its sockets; None if unknown."""
     pool_timeout: float | None = None
-    """As its last request asked for; None when it waits for ever."""
+    """Pool timeout of its last request; None if it waits for ever."""
     read_timeout: float | None = None
-    """As its first request asked for; None when it waits for ever."""
+    """Read timeout of its first request; None if it waits for ever."""
     channel_state: str | None = None
-    """Of a gRPC channel: ``idle``, ``connecting``, ``ready``, ``transient_failure`` or
-    ``shutdown``, as last seen; None for any other pool. A channel tells of no limit and of no
-    connection."""
+    """Last observed state of a gRPC channel: ``idle``, ``connecting``, ``ready``,
+    ``transient_failure`` or ``shutdown``; None for other pools. A channel reports no limits and no
+    connections."""
     channel_state_age: float | None = None
-    """How long it has been in that state, as far as that was seen."""
+    """Time in ``channel_state``, as far as it was observed; None for other pools."""
     synchronous: bool = False
-    """Whether synchronous code uses it, as far as that is known."""
+    """Whether synchronous code uses the pool, as far as that is known."""
     threads: int | None = None
-    """Threads of the executor that sends its requests, which bound them; None where none does."""
+    """Maximum number of threads in the executor that sends its requests; None without one."""
     built_at: str | None = None
-    """Where the application built it: ``file:line in function``."""
+    """Where the application built the pool: ``file:line in function``."""
     connections: tuple[ConnectionSnapshot, ...] = ()
     requests: tuple[RequestSnapshot, ...] = ()
 
     @property
     def label(self) -> str:
-        """Name and library, as people are told."""
+        """Name and library as shown to users, for example ``openai/httpx2``."""
         return f"{self.name}/{self.library}"
 
     @property
@@ -133,130 +133,132 @@ class PoolSnapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Requests that left a pool in one way."""
+    """Requests that left a pool with the same outcome."""
 
     count: int
     status: int | str | None = None
-    """HTTP's, or the name of gRPC's; None where no response's head came."""
+    """HTTP status, or name of the gRPC status; None if no response head arrived."""
     error: str | None = None
-    """The contract's ``error.type``; None on success."""
+    """``error.type`` of the telemetry contract; None on success."""
     resend: bool = False
-    """Whether these were further requests of any-llm calls that had sent one already."""
+    """Whether their any-llm calls had already sent a request."""
     sent: int = 0
-    """How many of them acquired a connection. This and the times are given for all but first
-    attempts that the provider served."""
+    """Requests among them that acquired a connection. 0, as are the times below, for first attempts
+    that the provider answered successfully."""
     seconds: float = 0.0
-    """Their whole time, all together."""
+    """Total time of these requests in the pool."""
     held_seconds: float = 0.0
-    """How much of it they had a connection."""
+    """Part of ``seconds`` in which they held a connection."""
     provider_seconds: Mapping[str, float] = field(default_factory=dict)
-    """How much of it went to ``awaiting_response`` and, at most, to ``reading``."""
+    """Part of ``seconds`` in ``awaiting_response``, and an upper bound for ``reading``."""
 
     @property
     def served(self) -> bool:
-        """Whether the provider gave these requests what they asked for."""
+        """Whether the provider answered these requests successfully."""
         return served(self.status, self.error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginTotals:
-    """What all pools of one name did towards one origin for one provider, since ``instrument()``.
-    Times are seconds."""
+    """Totals of all pools of one name for one origin and provider, since ``instrument()``.
+
+    Times are seconds.
+    """
 
     origin: str
     provider: str | None = None
-    """any-llm's key; None when unknown."""
+    """any-llm's key; None if unknown."""
     pools: int
-    """Pools that ever asked for it; one that several providers share is counted once."""
+    """Pools that ever had a request to the origin. A pool of several providers counts once."""
     pools_built_at: Mapping[str, int] = field(default_factory=dict)
-    """How many of these pools each call site built: ``file:line in function``. Pools whose call
-    site is unknown are left out."""
+    """Number of these pools by the call site that built them (``file:line in function``). Pools
+    whose call site is unknown are left out."""
     requests_entered: int
     phase_seconds: Mapping[str, float]
-    """Time spent in each phase, finished and running requests together."""
+    """Time in each phase, of finished and running requests together."""
     requests_now: Mapping[str, int]
     """Requests in each phase now."""
     outcomes: tuple[Outcome, ...] = ()
     timeouts: Mapping[str, int]
-    """By kind: pool, connect, read, write."""
+    """Number of timeouts by kind: pool, connect, read, write."""
     reuse_failures: int = 0
     """Requests that failed on a reused connection before the first byte of a response."""
     longest_silence_failed: float = 0.0
-    """The longest that a request had waited for bytes when its reused connection failed."""
+    """Longest time that a request had waited for bytes when its reused connection failed."""
     requests_on_new_connection: int = 0
     """Requests that waited while their connection was established."""
     requests_resent: int = 0
     """Requests that were not the first of their any-llm call."""
     protocols: tuple[str, ...] = ()
-    """What its connections ever spoke: ``1.1`` or ``2`` of HTTP, or ``websocket``."""
+    """Protocols of its connections so far: HTTP ``1.1`` or ``2``, or ``websocket``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolTotals:
-    """What all pools of one name did since ``instrument()``, those that are gone included."""
+    """Totals of all pools of one name since ``instrument()``, including pools that are gone."""
 
     name: str
     provider: str | None
-    """any-llm's key; None when unknown, or when its requests had several."""
+    """any-llm's key; None if unknown, or if the requests had several providers."""
     library: str
     pools_opened: int
     pools_synchronous: int = 0
-    """Those among them that synchronous code uses, as far as that is known."""
+    """Opened pools that synchronous code uses, as far as that is known."""
     pools_live: int
     pools_discarded: int
     connections_opened: int
     connections_closed: Mapping[str, int]
-    """By the contract's close reason."""
+    """Number by close reason, as in the telemetry contract."""
     requeues: int
     peak_active: int
     """Most connections active or connecting at one moment of the last ``peak_window``."""
     peak_queued: int
     leaks: int
-    """Connections ever held unread beyond the leak threshold."""
+    """Connections that were ever held unread for longer than the leak threshold."""
     anomalies: Mapping[str, int]
     channel_seconds: Mapping[str, float] | None = None
-    """Time that its gRPC channels spent in each state; None for other pools, which are the only
-    ones that tell of connections."""
+    """Time that its gRPC channels spent in each state; None for other pools. Channels report no
+    connections."""
     origins: tuple[OriginTotals, ...] = ()
 
     @property
     def label(self) -> str:
-        """Name and library, as people are told."""
+        """Name and library as shown to users, for example ``openai/httpx2``."""
         return f"{self.name}/{self.library}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutorSnapshot:
-    """An executor whose threads send the requests of pools: of SDKs that block."""
+    """Executor whose threads send the requests of blocking SDKs and clients."""
 
     threads: int
-    """As many as it has at most."""
+    """Maximum number of threads."""
     waiting: int
-    """Calls that wait for a thread, whatever they are about: they have entered no pool."""
+    """Calls of any kind that wait for a thread. They have not entered a pool."""
     requests: int
     """Requests that hold a connection in these threads."""
     pools: tuple[str, ...]
-    """Name and library of their pools, the one with the most requests first."""
+    """Name and library of each pool, the one with the most requests first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimiterSnapshot:
-    """Calls to one provider that wait in GlueLLM's rate limiter, before any pool. Seconds."""
+    """Calls to one provider in GlueLLM's rate limiter, before any pool. Times are seconds."""
 
     provider: str | None
-    """any-llm's key; None for calls with an API key of their own and for unknown providers."""
+    """any-llm's key; None for calls with their own API key and for unknown providers."""
     waiting: int
     longest: float
-    """Longest time that one of these has waited."""
+    """Longest time that one of the waiting calls has waited."""
     waited: int
-    """Attempts that waited since ``instrument()``, those that still wait included."""
+    """Attempts that have waited since ``instrument()``, including those that still wait."""
     seconds: float
-    """Time that they waited since then."""
+    """Total time of these waits since ``instrument()``."""
     calls_per_minute: int | None = None
-    """The limit; None where it is unknown."""
+    """GlueLLM's limit; None if unknown."""
 
     def less(self, before: LimiterSnapshot) -> LimiterSnapshot:
-        """What waited since ``before``. Never below 0, should counting have begun anew."""
+        """Return what waited since ``before``; never below 0, even if counting restarted."""
         return replace(
             self,
             waited=max(0, self.waited - before.waited + min(before.waiting, self.waiting)),
@@ -266,49 +268,49 @@ class LimiterSnapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessSnapshot:
-    """What of the process bears upon its pools."""
+    """Properties of the process that affect its pools."""
 
     pid: int
     open_descriptors: int | None = None
-    """None where the system does not tell."""
+    """Open file descriptors; None if the system does not report them."""
     descriptor_limit: int | None = None
-    """None when unlimited or unknown."""
+    """Soft limit on open file descriptors; None if unlimited or unknown."""
     event_loop_lag: float | None = None
-    """Worst lateness in seconds of a timer in the last ``peak_window``, on event loops that hold
-    leases; None where that is not measured."""
+    """Worst lateness of a timer in the last ``peak_window``, in seconds, on event loops that hold
+    leases; None if it is not measured."""
     event_loop_late: float | None = None
-    """Seconds that such timers were late since ``instrument()``; with several loops, only the most
-    delayed one counts. None where that is not measured."""
+    """Seconds since ``instrument()`` that timers were late, on event loops that hold leases. Of
+    several loops only the most delayed one counts. None if it is not measured."""
     event_loop_late_share: float | None = None
-    """Share of the last minute, from 0 to 1, in which such a loop was late. A short pause hardly
-    raises it. None where that is not measured."""
+    """Share of the last minute, from 0 to 1, in which an event loop that holds leases was late. A
+    short pause hardly raises it. None if it is not measured."""
     ignored_variables: tuple[str, ...] = ()
-    """Environment variables that look like pool limits, are set, and are read by nothing."""
+    """Environment variables that are set and look like pool limits, but that no library reads."""
     gluellm: bool = False
-    """Whether GlueLLM is imported, which hands its own clients to the SDKs."""
+    """Whether GlueLLM is imported, which passes its own clients to the SDKs."""
     executors: tuple[ExecutorSnapshot, ...] = ()
-    """Those whose threads send requests."""
+    """Executors whose threads send requests."""
     limiters: tuple[LimiterSnapshot, ...] = ()
-    """GlueLLM's rate limiter, by provider; empty while no call has waited in it."""
+    """GlueLLM's rate limiter, by provider; empty until a call has waited in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Every live pool, the totals by pool name, and the process, at one moment."""
+    """All live pools, the totals by pool name, and the process, at one moment."""
 
     taken_at: float
     """Seconds since the epoch."""
     uptime: float
-    """Seconds of the monotonic clock since ``instrument()``, in a forked child since the fork: what
-    the totals cover."""
+    """Seconds of the monotonic clock since ``instrument()``, or since the fork in a forked child.
+    The totals cover this time."""
     leak_threshold: float
-    """Seconds; 0 when leaks are not looked for."""
+    """Seconds; 0 if leak detection is off."""
     process: ProcessSnapshot
     pools: tuple[PoolSnapshot, ...] = ()
     totals: tuple[PoolTotals, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as dicts, lists, strings, numbers and None, for ``json.dumps``."""
+        """Return the snapshot as dicts, lists, strings, numbers and None, for ``json.dumps``."""
         plain: dict[str, Any] = _plain(asdict(self))
         return plain
 

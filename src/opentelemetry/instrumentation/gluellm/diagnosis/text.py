@@ -1,4 +1,4 @@
-"""Snapshots and findings as text, for a terminal of 80 to 100 columns at 3 am."""
+"""Snapshots and findings as text for a terminal of 80 to 100 columns."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..pool.words import counted, one_line, percent, place_text, seconds, timeout_text
+from ..text import call_site_text, counted, one_line, percent, seconds, timeout_text
 from .findings import Finding
 from .snapshot import ConnectionSnapshot, PoolSnapshot, PoolTotals, RequestSnapshot, Snapshot
 
 _WIDTH = 96
 _MOST_POOLS = 6
-"""A client per call makes hundreds that look alike, and the findings should stay in sight."""
+"""A client per call makes hundreds of similar pools, which would push the findings out of sight."""
 _MOST_NAMES = 20
 _MOST_ORIGINS = 5
 _MOST_HOLDERS = 10
@@ -24,9 +24,10 @@ _LONGEST_LIMITS = 400
 
 
 def snapshot_text(snapshot: Snapshot) -> str:
-    """A snapshot, readable: the pools with the most requests first, the longest-held in each.
+    """Return a snapshot as readable text.
 
-    Long lists end with a count of what is left out; lines may exceed the width by a long word.
+    The pools with the most requests come first, and in each pool the requests held longest. Long
+    lists end with the number of entries left out. A long word may make a line wider than usual.
     """
     process = snapshot.process
     lines = _wrapped(
@@ -78,7 +79,7 @@ def snapshot_text(snapshot: Snapshot) -> str:
 
 
 def findings_text(findings: Sequence[Finding]) -> str:
-    """Findings one after the other, each with its kind, what was seen, what it means, the cure."""
+    """Return the findings as text, each with its kind, observation, explanation and advice."""
     if not findings:
         return "no findings"
     blocks = []
@@ -86,11 +87,11 @@ def findings_text(findings: Sequence[Finding]) -> str:
         where = f" in {one_line(finding.pool)}" if finding.pool else ""
         lines = [f"{finding.severity.upper()}: {finding.kind.replace('_', ' ')}{where}"]
         for name, text in (
-            ("seen", finding.seen),
-            ("means", finding.means),
-            ("cure", finding.cure),
+            ("observed", finding.observed),
+            ("explanation", finding.explanation),
+            ("advice", finding.advice),
         ):
-            lines += _wrapped(one_line(text, len(text)), f"  {name + ':':<7}", " " * 9)
+            lines += _wrapped(one_line(text, len(text)), f"  {name + ':':<13}", " " * 15)
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 
@@ -98,7 +99,7 @@ def findings_text(findings: Sequence[Finding]) -> str:
 def _pool(pool: PoolSnapshot) -> Iterator[str]:
     yield from _limits(pool) if pool.channel_state is None else _channel(pool)
     if pool.built_at:
-        yield f"  built at {place_text(pool.built_at, _LONGEST_PLACE)}"
+        yield f"  built at {call_site_text(pool.built_at, _LONGEST_PLACE)}"
     yield from _connections(pool.connections)
     held = sorted((r for r in pool.requests if r.phase != "queued"), key=lambda r: -(r.held or 0))
     if held:
@@ -115,7 +116,7 @@ def _pool(pool: PoolSnapshot) -> Iterator[str]:
 
 
 def _channel(pool: PoolSnapshot) -> Iterator[str]:
-    """A gRPC channel: nothing is known of its connections, and it has no limits."""
+    """Yield the lines of a gRPC channel, which reports no connections and has no limits."""
     since = seconds(pool.channel_state_age or 0.0)
     yield from _wrapped(
         f"{one_line(pool.label)}: channel {one_line(pool.channel_state or '')} for {since}; "
@@ -146,7 +147,7 @@ def _limits(pool: PoolSnapshot) -> Iterator[str]:
 
 
 def _connections(connections: Sequence[ConnectionSnapshot]) -> Iterator[str]:
-    """A line per origin, as there may be a thousand connections."""
+    """Yield one line per origin, since there may be a thousand connections."""
     origins: dict[str, list[ConnectionSnapshot]] = {}
     for connection in connections:
         origins.setdefault(connection.origin, []).append(connection)
@@ -185,10 +186,10 @@ def _request(request: RequestSnapshot) -> Iterator[str]:
     if request.correlation_id:
         parts.append(f"correlation {one_line(request.correlation_id, 40)}")
     yield from _wrapped(", ".join(one_line(part) for part in parts), "    ")
-    if request.place:
-        yield f"      {place_text(request.place, _LONGEST_PLACE)}"
+    if request.call_site:
+        yield f"      {call_site_text(request.call_site, _LONGEST_PLACE)}"
     for frame in request.stack:
-        yield f"        {place_text(frame, _LONGEST_PLACE)}"
+        yield f"        {call_site_text(frame, _LONGEST_PLACE)}"
 
 
 def _totals(totals: PoolTotals) -> Iterator[str]:
@@ -257,7 +258,8 @@ def _clock(epoch: float) -> str:
 
 
 def _wrapped(text: str, indent: str = "", following: str | None = None) -> list[str]:
-    bound = re.sub(r"(?<=\d) (?=s\b)", "\N{NO-BREAK SPACE}", text)  # a number and its unit
+    # Keeps a number and its unit on one line.
+    bound = re.sub(r"(?<=\d) (?=s\b)", "\N{NO-BREAK SPACE}", text)
     lines = textwrap.wrap(
         bound,
         _WIDTH,

@@ -1,4 +1,4 @@
-"""Limits for the pools that any-llm builds. Nothing imports this module unless it is asked for.
+"""Limits for the pools that any-llm builds. Imported only if limits are configured.
 
 .. code-block:: python
 
@@ -10,9 +10,9 @@
 
     llm = AnyLLM.create("openai")  # at most 50 connections, and 10 s in the queue for one
 
-An instrumentation must not change what a program does, so this is apart from it: it works with and
-without ``GlueLLMInstrumentor().instrument()``, before and after it, and ``uninstrument()`` leaves
-it alone.
+An instrumentation must not change what a program does, so limits are separate from it. They work
+with and without ``GlueLLMInstrumentor().instrument()``, before and after it, and ``uninstrument()``
+leaves them in place.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Takes limits from code and from the environment, and puts them into effect."""
+"""Configuration of limits from code and from the environment."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import threading
 from .. import environment
 from ..attribution.any_llm import AnyLLMAttribution, supported_providers
 from ..environment import APPLY_HTTPX_ENV, HTTPX_VARIABLES, LIMIT_VARIABLES, PROVIDER
+from ..failures import warn
 from ..patching import LIMITS_MARK
-from ..pool.warning import warn
-from ..pool.words import one_line
 from ..providers import LIMITS, PROVIDERS, libraries_of
+from ..text import one_line
 from .pools import PoolLimits
 from .scope import LimitScope
 from .settings import Settings, Source, check_provider
@@ -35,35 +35,36 @@ def configure_pools(
 ) -> None:
     """Set the limits of the pools that any-llm builds from now on.
 
-    The names are httpx's (https://www.python-httpx.org/advanced/resource-limits/); every library
-    that has such a limit gets it:
+    The names are httpx's (https://www.python-httpx.org/advanced/resource-limits/). Each limit
+    applies to the libraries that have it:
 
     - ``max_connections``, 1 to 100 000: open connections of a pool. httpx and httpx2; aiohttp's
-      ``limit``; urllib3's ``maxsize`` with ``block``, which is for each host.
-    - ``max_keepalive_connections``, 1 to 100 000: idle ones that are kept. httpx and httpx2;
-      urllib3's ``maxsize``, where ``max_connections`` doesn't set it.
-    - ``keepalive_expiry``, seconds up to a day: how long an idle one is kept. httpx and httpx2;
-      aiohttp's ``keepalive_timeout``.
+      ``limit``; urllib3's ``maxsize`` with ``block``, per host.
+    - ``max_keepalive_connections``, 1 to 100 000: idle connections to keep. httpx and httpx2;
+      urllib3's ``maxsize``, unless ``max_connections`` sets it.
+    - ``keepalive_expiry``, seconds up to a day: how long to keep an idle connection. httpx and
+      httpx2; aiohttp's ``keepalive_timeout``.
     - ``pool_timeout``, seconds up to a day: the longest wait for a connection. httpx and httpx2,
       which then raise ``PoolTimeout``; urllib3 with ``max_connections``: ``EmptyPoolError``.
 
-    ``provider`` is any-llm's key, and the limits are for that provider alone. Of several calls each
-    limit counts by itself: the last one, and one for the provider before one for all. With
-    ``apply_httpx_env`` the variables ``HTTPX_MAX_CONNECTIONS`` and
-    ``HTTPX_MAX_KEEPALIVE_CONNECTIONS``, which nothing else reads, are limits too, for what no call
-    and no variable of our own sets. Without any argument the limits are those of the variables
-    ``OTEL_PYTHON_GLUELLM_POOL_MAX_CONNECTIONS`` and its siblings, as they are with
-    ``instrument()``.
+    ``provider`` is any-llm's key and restricts the limits to that provider. Several calls add up:
+    for each limit the last value applies, and one for the provider takes precedence over one for
+    all providers.
 
-    What the user sets for a client wins: a client or transport that is handed to any-llm, as
-    GlueLLM does for openai and anthropic, and ``limits=``, ``timeout=``, ``config=`` and the like
-    in ``AnyLLM.create``. The defaults of the SDKs are not the user's. Pools that exist keep their
+    ``apply_httpx_env`` also applies ``HTTPX_MAX_CONNECTIONS`` and
+    ``HTTPX_MAX_KEEPALIVE_CONNECTIONS``, which no library reads, unless a call or an
+    ``OTEL_PYTHON_GLUELLM_POOL_*`` variable sets that limit. Without arguments, the limits are those
+    of ``OTEL_PYTHON_GLUELLM_POOL_MAX_CONNECTIONS`` and its siblings, as with ``instrument()``.
+
+    Settings of the user for a client take precedence: a client or transport that is passed to
+    any-llm (GlueLLM does so for openai and anthropic), and ``limits=``, ``timeout=``, ``config=``
+    and the like in ``AnyLLM.create``. Defaults of the SDKs do not. Existing pools keep their
     limits.
 
-    Raises ValueError, before anything is changed, for a number out of range, limits that contradict
-    each other, a provider that any-llm doesn't have, a limit that the provider's library doesn't
-    have, and nothing given at all; ImportError where any-llm is not installed. A wrong environment
-    variable is logged as a warning and not used.
+    Raises ValueError, before anything changes, for a number out of range, for limits that
+    contradict each other, for a provider that any-llm doesn't have, for a limit that the provider's
+    library doesn't have, and if nothing is given. Raises ImportError if any-llm is not installed. A
+    wrong environment variable is logged as a warning and ignored.
     """
     given = {
         name: number
@@ -75,7 +76,7 @@ def configure_pools(
         if number is not None
     }
     if not isinstance(apply_httpx_env, bool):
-        raise ValueError(  # noqa: TRY004  as every wrong value
+        raise ValueError(  # noqa: TRY004  as for every wrong value
             f"apply_httpx_env={one_line(repr(apply_httpx_env))}: allowed is True or False"
         )
     if not given and not apply_httpx_env:
@@ -99,7 +100,7 @@ def configure_pools(
 
 
 def configure_from_environment() -> None:
-    """Set the limits that the environment asks for. What is wrong there is logged and not used."""
+    """Apply the limits that the environment sets. Wrong variables are logged and ignored."""
     if not _has_any_llm():
         return
     texts = {
@@ -134,17 +135,17 @@ def configure_from_environment() -> None:
 
 
 def reset_pools() -> None:
-    """Forget all limits, and put back what was replaced in any-llm and the libraries.
+    """Remove all limits, and restore what was replaced in any-llm and the libraries.
 
-    Pools that exist keep their numbers of connections and their expiry; their pool timeout is again
-    what their SDK asks for. Harmless when nothing is configured.
+    Existing pools keep their numbers of connections and their expiry; their pool timeout is again
+    that of their SDK. Does nothing if no limit is configured.
     """
     with _state.lock:
         _state.reset()
 
 
 class _State:
-    """What is in effect in this process."""
+    """Limits and patches in effect in this process."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -181,7 +182,7 @@ def _provider_key(provider: object) -> str | None:
     if provider is None or (isinstance(provider, str) and provider in PROVIDERS):
         return provider
     if not isinstance(provider, str):
-        raise ValueError(  # noqa: TRY004  as every wrong value
+        raise ValueError(  # noqa: TRY004  as for every wrong value
             f"provider={one_line(repr(provider))}: allowed is a provider's key as any-llm has it, "
             '"openai" for instance'
         )
@@ -190,7 +191,10 @@ def _provider_key(provider: object) -> str | None:
 
 
 def _with_httpx(settings: Settings, provider: str | None) -> Settings:
-    """With the limits of HTTPX_*. httpx's own rule for two that differ holds: the smaller one."""
+    """Return the settings with the limits of ``HTTPX_*``.
+
+    They are not checked against each other: httpx itself uses the smaller one.
+    """
     for library in libraries_of(provider or ""):
         if not any(name in library.limits for name in HTTPX_VARIABLES):
             raise ValueError(
@@ -253,7 +257,7 @@ _state = _State()
 
 
 def _renew_locks() -> None:
-    # In a forked child its holder may be a thread that is not there.
+    # In a forked child, the thread that held the lock may not exist.
     _state.renew_locks()
 
 

@@ -1,10 +1,9 @@
-"""Gives the pools that are built inside limited calls their limits, in each library.
+"""Patches that apply limits to the pools that are built inside limited calls, per library.
 
-Only public parameters are set, in public constructors and methods. What a library makes of them is
-its own affair.
+They set only public parameters of public constructors and methods.
 
-urllib3's pools are built at their first request, which botocore sends from a thread that knows
-nothing of the call. So what builds pools later carries the limits of the call that it was made in.
+urllib3 builds a pool at its first request, which botocore sends from a thread outside the call's
+context. So an object that builds pools later carries the limits of the call in which it was built.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from ..adapters import marks
-from ..adapters.urllib3.sessions import is_everybodys
+from ..adapters.urllib3.sessions import is_shared
 from ..attribution.calls import OnError
 from ..patching import LIMITS_MARK, PatchSet, when_imported
 from ..providers import (
@@ -30,7 +29,7 @@ from .values import Values, origin_of
 
 
 class PoolLimits:
-    """The patches on the libraries' pools. Taken back, they leave existing pools as they are."""
+    """Patches on the libraries' pools. Undoing them leaves existing pools as they are."""
 
     def __init__(self, on_error: OnError) -> None:
         self._on_error = on_error
@@ -41,7 +40,7 @@ class PoolLimits:
         self._hooked = False
 
     def install(self) -> None:
-        """Patch each library now, or as soon as it is imported. Harmless when installed."""
+        """Patch each library, now or when it is imported. Does nothing if installed."""
         with self._lock:
             if self._on:
                 return
@@ -51,18 +50,18 @@ class PoolLimits:
                     self._patch(name, module)
                 return
             self._hooked = True
-        # Not under our lock: the hook takes it while another thread's import holds wrapt's.
+        # Without self._lock: the hook takes it while another thread's import holds wrapt's lock.
         for name in _LIBRARIES:
             when_imported(name, self._on_import)
 
     def uninstall(self) -> None:
-        """Put the identical functions back; what is wrapped by others since passes through."""
+        """Restore the identical functions. Wrappers that others have wrapped pass calls through."""
         with self._lock:
             self._on = False
             self._patches.undo()
 
     def renew_lock(self) -> None:
-        """In a forked child the lock's holder may be a thread that is not there."""
+        """Replace the lock in a forked child, where the thread that held it may not exist."""
         self._lock = threading.RLock()
 
     def _on_import(self, module: ModuleType) -> None:
@@ -110,27 +109,30 @@ class PoolLimits:
         self._wrap(pool, "urlopen", self._request(_urlopen_with_pool_timeout(index)))
 
     def _botocore_session(self, module: ModuleType) -> None:
-        # Makes further clients in any thread: any-llm's bedrock has one for each timeout.
+        # Builds further clients in any thread: any-llm's bedrock has one per timeout.
         self._carry(module.Session, "create_client")
 
     def _botocore_http_session(self, module: ModuleType) -> None:
-        # Makes a manager for a proxy at the first request through it.
+        # Builds a manager for a proxy at the first request through it.
         self._carry(module.URLLib3Session, "send")
 
     def _carry(self, owner: type, method: str) -> None:
-        """Let ``method`` run within the limits of the call that its object was made in."""
+        """Run ``method`` with the limits of the call in which its object was built."""
         marks.give_defaults(owner, marks.LIMITS)
         self._wrap(owner, "__init__", self._constructor(_for_others, _mark_builder))
         self._wrap(owner, method, self._within)
 
-    # Replacements
+    # Wrappers
 
     def _constructor(
         self,
         change: Callable[[Values, dict[str, Any]], Values],
         mark: Callable[[Any, Values], None],
     ) -> Callable[[Any], Any]:
-        """Around a constructor: ``change`` sets its arguments and says which limits these are."""
+        """Return a factory that wraps a constructor.
+
+        ``change`` sets arguments and returns the limits that they apply, which ``mark`` notes.
+        """
 
         def make(original: Any) -> Any:
             names = _positional(original)
@@ -175,7 +177,7 @@ class PoolLimits:
     def _request(
         self, change: Callable[[float, Any, dict[str, Any]], None]
     ) -> Callable[[Any], Any]:
-        """Around a pool's method that sends a request: its pool timeout is the pool's own."""
+        """Return a factory that wraps a pool's send method, to apply the pool's own timeout."""
 
         def make(original: Any) -> Any:
             def send(self_: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -197,7 +199,7 @@ class PoolLimits:
         def connection_from_pool_key(self_: Any, /, *args: Any, **kwargs: Any) -> Any:
             pool = original(self_, *args, **kwargs)
             limits = self_._gluellm_limits
-            # The manager may be told to build pools of somebody else's class.
+            # The manager can build pools of a foreign class, without defaults for the marks.
             if limits is not None and getattr(pool, marks.LIMITS_FROM, None) is None:
                 self._noted(_mark_pool, pool, limits)
             return pool
@@ -207,7 +209,7 @@ class PoolLimits:
     def _within(self, original: Any) -> Any:
         def within(self_: Any, /, *args: Any, **kwargs: Any) -> Any:
             limits = self_._gluellm_limits
-            if limits is None or not self._on or limited() is not None or is_everybodys(self_):
+            if limits is None or not self._on or limited() is not None or is_shared(self_):
                 return original(self_, *args, **kwargs)
             call = LimitedCall("", limits)
             token = current_limits.set(call)
@@ -221,13 +223,13 @@ class PoolLimits:
 
 
 def _positional(function: Any) -> list[str]:
-    """The names of the arguments that can be given by position, without ``self``."""
+    """Return the names of arguments that can be positional, without ``self``."""
     parameters = inspect.signature(function).parameters.values()
     return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
 
 
 def _taker(function: Any) -> Callable[[dict[str, Any]], bool]:
-    """Whether a function takes all of some arguments by name."""
+    """Return a function that checks whether ``function`` accepts all arguments by name."""
     parameters = inspect.signature(function).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return lambda _: True
@@ -260,7 +262,7 @@ def _for_aiohttp(limits: Values, arguments: dict[str, Any]) -> Values:
     if MAX_CONNECTIONS in limits:
         done[MAX_CONNECTIONS] = limits[MAX_CONNECTIONS]
         arguments["limit"] = limits[MAX_CONNECTIONS].number
-    # A connector that keeps no connection refuses to be told for how long.
+    # aiohttp raises ValueError for keepalive_timeout with force_close.
     if KEEPALIVE_EXPIRY in limits and not arguments.get("force_close"):
         done[KEEPALIVE_EXPIRY] = limits[KEEPALIVE_EXPIRY]
         arguments["keepalive_timeout"] = limits[KEEPALIVE_EXPIRY].number
@@ -268,7 +270,7 @@ def _for_aiohttp(limits: Values, arguments: dict[str, Any]) -> Values:
 
 
 def _for_urllib3(limits: Values, arguments: dict[str, Any]) -> Values:
-    """One number bounds both; the bound on open connections is the one that matters more."""
+    """Set ``maxsize``, which bounds open and idle connections; ``max_connections`` goes first."""
     done = {}
     if MAX_CONNECTIONS in limits:
         arguments["maxsize"] = limits[MAX_CONNECTIONS].number
@@ -286,7 +288,7 @@ def _for_others(limits: Values, _: dict[str, Any]) -> Values:
     return limits
 
 
-# Notes on what was built
+# Marks on built objects
 
 
 def _mark_pool(pool: Any, limits: Values) -> None:
@@ -307,7 +309,7 @@ def _mark_builder(builder: Any, limits: Values) -> None:
 
 
 def _with_pool_timeout(timeout: float, args: Any, kwargs: dict[str, Any]) -> None:
-    """httpcore's: in the request's extensions, which are the caller's and stay as they are."""
+    """Set httpcore's pool timeout in a copy of the extensions, which belong to the caller."""
     request = args[0] if args else kwargs["request"]
     timeouts = request.extensions.get("timeout") or {}
     request.extensions = {**request.extensions, "timeout": {**timeouts, "pool": timeout}}

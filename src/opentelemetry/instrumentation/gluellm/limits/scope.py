@@ -1,4 +1,4 @@
-"""What is put around any-llm's calls: the limits for the pools that are built in them."""
+"""Scope around any-llm's calls, with the limits for the pools that are built inside."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from ..adapters.arguments import client_is_users, limits_given
 from ..attribution.calls import CallScope, ModelOf, OnError, provider_key
 from ..attribution.context import CallVariable
+from ..pool.call_site import CallSite
 from ..pool.lease import Call
-from ..pool.place import Place
 from ..providers import POOL_TIMEOUT
+from .arguments import client_is_users, limits_given
 from .values import Values
 
 current_limits: CallVariable = ContextVar("gluellm_current_limits", default=None)
-"""Apart from attribution's variable, whose values are what metrics say."""
+"""Limited call of the running code. Not attribution's variable, which metrics report."""
 
 _GIVEN = "_gluellm_limits_given"
-"""On an AnyLLM object: the limits that its maker set."""
+"""Attribute of an AnyLLM object: the limits that the user set for it."""
 _NONE: frozenset[str] = frozenset()
 
 
 class LimitedCall(Call):
-    """A call, or a constructor, in which pools get limits."""
+    """Call, or constructor, in which pools get limits."""
 
     __slots__ = ("limits", "own_timeout")
 
@@ -31,18 +31,18 @@ class LimitedCall(Call):
         super().__init__(provider)
         self.limits = limits
         self.own_timeout = own_timeout
-        """Whether the call was given a timeout, which then is its pool timeout too."""
+        """Whether the user set a timeout, which is then the pool timeout as well."""
 
 
 class LimitScope(CallScope):
-    """Finds the limits of each call: those that hold for its provider, less what the user set."""
+    """Scope that finds the limits of each call: its provider's, less those that the user set."""
 
     def __init__(self, on_error: OnError, limits_of: Callable[[str], Values]) -> None:
         super().__init__(on_error, variable=current_limits)
         self._limits_of = limits_of
 
-    def place(self) -> Place | None:
-        """Not looked for."""
+    def call_site(self) -> CallSite | None:
+        """Return None: limits need no call site."""
         return None
 
     def begin(
@@ -52,11 +52,11 @@ class LimitScope(CallScope):
         model_of: ModelOf,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        place: Place | None,
+        call_site: CallSite | None,
     ) -> Call | None:
         if operation is None and self.on:
             self._note(instance, kwargs)
-        return super().begin(instance, operation, model_of, args, kwargs, place)
+        return super().begin(instance, operation, model_of, args, kwargs, call_site)
 
     def new_call(
         self,
@@ -64,7 +64,7 @@ class LimitScope(CallScope):
         operation: str | None,
         model: str | None,  # noqa: ARG002
         kwargs: dict[str, Any],
-        place: Place | None,  # noqa: ARG002
+        call_site: CallSite | None,  # noqa: ARG002
     ) -> Call | None:
         provider = provider_key(instance)
         limits = self._limits_of(provider)
@@ -79,9 +79,9 @@ class LimitScope(CallScope):
         )
 
     def _note(self, instance: Any, arguments: dict[str, Any]) -> None:
-        """Keep which limits the user set: some pools are built at the first call only.
+        """Note which limits the user set, since some pools are built only at the first call.
 
-        The outermost constructor comes first, and its arguments are the user's.
+        The outermost constructor begins first; its arguments are the user's, so they are kept.
         """
         try:
             if getattr(instance, _GIVEN, None) is None:
@@ -91,6 +91,6 @@ class LimitScope(CallScope):
 
 
 def limited() -> LimitedCall | None:
-    """The limited call that the running code belongs to, while it lasts."""
+    """Return the limited call of the running code; None if there is none or it has ended."""
     call = current_limits.get()
     return call if isinstance(call, LimitedCall) and not call.ended else None

@@ -1,4 +1,4 @@
-"""The limits that were asked for, and which of them holds for a provider."""
+"""Configured limits, and those that apply to a provider."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from ..pool.words import one_line
 from ..providers import (
     GRPC,
     LIMITS,
@@ -17,13 +16,14 @@ from ..providers import (
     URLLIB3,
     libraries_of,
 )
+from ..text import one_line
 from .values import Value, Values
 
 _NEAREST = 3
 
 
 class Source(enum.IntEnum):
-    """Who asked for a limit; the first one wins."""
+    """Source of a limit, in order of precedence."""
 
     CODE = 0
     ENVIRONMENT = 1
@@ -31,29 +31,29 @@ class Source(enum.IntEnum):
 
 
 Scope = tuple[str | None, Source]
-"""A provider, or None for all of them, and who asked."""
+"""Provider (None for all) and source of limits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All limits that were asked for. A change makes a new one."""
+    """All configured limits. Immutable: a change returns a new object."""
 
     scopes: Mapping[Scope, Values] = field(default_factory=dict)
 
     def with_values(
         self, provider: str | None, source: Source, values: Values, *, whole: bool = False
     ) -> Settings:
-        """With further limits; ``whole`` drops what was asked for in this scope before."""
+        """Return settings with further limits; ``whole`` drops earlier ones of this scope."""
         before: Values = {} if whole else self.scopes.get((provider, source), {})
         return replace(self, scopes={**self.scopes, (provider, source): {**before, **values}})
 
     def without(self, *sources: Source) -> Settings:
-        """Without what these asked for."""
+        """Return settings without the limits of these sources."""
         kept = {scope: values for scope, values in self.scopes.items() if scope[1] not in sources}
         return replace(self, scopes=kept)
 
     def of(self, provider: str) -> Values:
-        """The limits that hold for a provider: of each the most specific one."""
+        """Return the limits for a provider, each with its most specific value."""
         found: dict[str, Value] = {}
         for scope in [(name, source) for name in (provider, None) for source in Source]:
             for name, value in self.scopes.get(scope, {}).items():
@@ -61,12 +61,12 @@ class Settings:
         return found
 
     def variables(self) -> set[str]:
-        """The environment variables that limits come from."""
+        """Return the environment variables that set limits."""
         every = (value for values in self.scopes.values() for value in values.values())
         return {value.variable for value in every if value.variable is not None}
 
     def check(self, provider: str | None, source: Source) -> None:
-        """Raise ValueError where the limits of a scope contradict each other or hold nowhere."""
+        """Raise ValueError if limits of a scope contradict each other or have no effect."""
         values = self.scopes.get((provider, source), {})
         most, idle = values.get(MAX_CONNECTIONS), values.get(MAX_KEEPALIVE_CONNECTIONS)
         if most is not None and idle is not None and idle.number > most.number:
@@ -115,7 +115,7 @@ class Settings:
 
 
 def check_provider(name: str, supported: frozenset[str]) -> None:
-    """Raise ValueError, with the nearest names, for a provider that any-llm doesn't have."""
+    """Raise ValueError, with similar names, for a provider that any-llm doesn't have."""
     if name in supported:
         return
     nearest = difflib.get_close_matches(name.lower(), sorted(supported), _NEAREST)

@@ -1,4 +1,4 @@
-"""What each limit may be."""
+"""Allowed values of each limit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..environment import APPLY_HTTPX_ENV, LIMIT_VARIABLES, PROVIDER
-from ..pool.words import one_line
 from ..providers import (
     KEEPALIVE_EXPIRY,
     LIMITS,
@@ -14,31 +13,32 @@ from ..providers import (
     MAX_KEEPALIVE_CONNECTIONS,
     POOL_TIMEOUT,
 )
+from ..text import one_line
 
 MOST_CONNECTIONS = 100_000
-"""More than one machine has file descriptors and ports for."""
+"""Largest limit: more than one machine has file descriptors and ports for."""
 LONGEST = 86_400.0
-"""Seconds of a day: more is a mistake of unit."""
+"""Largest time, a day in seconds: a larger one is in the wrong unit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The numbers that a limit may be."""
+    """Numbers that a limit may have."""
 
     whole: bool
     unit: str
     instead: str
-    """What to do for what the range leaves out."""
+    """Advice for a value that the range excludes."""
 
     @property
     def allowed(self) -> str:
-        """In words."""
+        """Allowed numbers, in words."""
         if self.whole:
             return f"a whole number from 1 to {MOST_CONNECTIONS}"
         return f"a number of seconds above 0 and up to {LONGEST:.0f}, which is a day"
 
     def accepts(self, value: object) -> bool:
-        """Whether the value is in the range. NaN is in none."""
+        """Return whether the value is in the range; NaN never is."""
         if isinstance(value, bool):
             return False
         if self.whole:
@@ -46,7 +46,7 @@ class Range:
         return isinstance(value, (int, float)) and 0 < value <= LONGEST
 
     def parse(self, text: str) -> float:
-        """The number that an environment variable holds; ValueError where it holds none."""
+        """Return the number in a text. Raises ValueError if there is none."""
         return int(text) if self.whole else float(text)
 
 
@@ -57,18 +57,18 @@ RANGES: Mapping[str, Range] = {
     KEEPALIVE_EXPIRY: Range(False, "s", f"{_OWN}, and give 0.001 to keep none"),
     POOL_TIMEOUT: Range(False, "s", f"{_OWN}, and give 0.001 to fail at once in a full pool"),
 }
-"""Of each limit."""
+"""Range of each limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One limit, and what set it."""
+    """One limit and its source."""
 
     number: float
     variable: str | None = None
-    """The environment variable that set it; None for ``configure_pools()`` in code."""
+    """Environment variable that set the limit; None for ``configure_pools()`` in code."""
     provider: str | None = None
-    """The provider that it was given for; None for one that holds for all."""
+    """Provider that the limit applies to; None for all."""
 
 
 Values = Mapping[str, Value]
@@ -76,7 +76,7 @@ Values = Mapping[str, Value]
 
 
 def checked(name: str, number: object, provider: str | None) -> Value:
-    """A limit from code. Raises ValueError, with the range, for one that is not allowed."""
+    """Return a limit from code. Raises ValueError, with the range, if it is not allowed."""
     allowed = RANGES[name]
     if not allowed.accepts(number):
         raise ValueError(
@@ -87,7 +87,7 @@ def checked(name: str, number: object, provider: str | None) -> Value:
 
 
 def parsed(name: str, variable: str, text: str, provider: str | None) -> Value:
-    """A limit from the environment. Raises ValueError, with the range, likewise."""
+    """Return a limit from the environment. Raises ValueError, with the range, if not allowed."""
     allowed = RANGES[name]
     try:
         number = allowed.parse(text)
@@ -99,7 +99,7 @@ def parsed(name: str, variable: str, text: str, provider: str | None) -> Value:
 
 
 def origin_of(values: Values) -> str:
-    """What set these limits, in words: ``configure_pools(max_connections=20)``."""
+    """Return what set these limits, as text: ``configure_pools(max_connections=20)``."""
     calls: dict[str | None, list[str]] = {}
     variables = []
     for name in LIMITS:
@@ -110,16 +110,16 @@ def origin_of(values: Values) -> str:
             variables.append(f"{value.variable}={value.number:g}")
         else:
             calls.setdefault(value.provider, []).append(f"{name}={value.number:g}")
-    told = []
+    recorded = []
     for provider, arguments in calls.items():
         whose = [f'provider="{provider}"'] if provider is not None else []
-        told.append(f"configure_pools({', '.join([*whose, *arguments])})")
-    return "; ".join([*told, *variables])
+        recorded.append(f"configure_pools({', '.join([*whose, *arguments])})")
+    return "; ".join([*recorded, *variables])
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """An argument of ``configure_pools()``, for the configuration reference."""
+    """Argument of ``configure_pools()``, for the configuration reference."""
 
     name: str
     variable: str
@@ -145,4 +145,4 @@ def _arguments() -> tuple[Argument, ...]:
 
 
 ARGUMENTS = _arguments()
-"""Every argument, in the order of the signature."""
+"""All arguments, in the order of the signature."""

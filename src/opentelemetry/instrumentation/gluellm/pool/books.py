@@ -1,27 +1,27 @@
-"""What is counted for as long as a Meter lives, over the installations that feed it one by one."""
+"""State that lives as long as a Meter, across the installations that report to it in turn."""
 
 from __future__ import annotations
 
-from .guard import Failures
+from ..failures import Failures
 from .ledger import Bound, PoolLedger
 from .outbox import Outbox
 
 MAX_OUTCOMES = 1_200
-"""Distinct pairs of origin and way of leaving the pool, each a series."""
+"""Bound on the series of requests: distinct pairs of origin ledger and outcome."""
 
 
 class Books:
     """Ledgers, failures and the outbox.
 
-    The SDK's series go on when the instrumentation is taken off and put on again: a counter that
-    began at 0 then would have fallen, and a delta would be negative.
+    The SDK's series continue when the instrumentation is uninstalled and installed again. A counter
+    that restarted at 0 would fall, and a delta would be negative.
     """
 
     def __init__(self, outbox: Outbox | None = None) -> None:
         self.ledgers: dict[tuple[str, str], PoolLedger] = {}
-        """By name and library."""
+        """Ledgers by pool name and library."""
         self.origins: set[tuple[str, int | None]] = set()
-        """The origins that are told apart."""
+        """The origins that are reported under their own address, as address and port."""
         self.origin_ledgers = 0
         self.outcomes = Bound(MAX_OUTCOMES)
         self.failures = Failures()
@@ -29,10 +29,10 @@ class Books:
         self.late_time = 0
         """Nanoseconds by which event loops were late, see `LoopLag`."""
         self.late_reported = 0
-        """The highest value that was reported of it: a counter must never fall."""
+        """Highest value of the late time that was reported: a counter must never fall."""
 
     def clear(self) -> None:
-        """Start anew, as a forked child has to: what the parent counted is the parent's."""
+        """Reset everything in a forked child: the parent reports what it has counted."""
         self.ledgers.clear()
         self.origins.clear()
         self.origin_ledgers = 0

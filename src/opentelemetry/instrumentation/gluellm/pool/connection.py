@@ -1,10 +1,10 @@
-"""What is kept of one connection while it lives."""
+"""One connection of a pool while it lives."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .copies import nothing
+from ..concurrency import nothing
 from .lease import QUEUED, Lease
 
 if TYPE_CHECKING:
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 WEBSOCKET = "websocket"
-"""The protocol of a connection that was HTTP/1.1 until both sides switched (RFC 6455)."""
+"""Protocol of a connection that switched from HTTP/1.1 to WebSocket (RFC 6455)."""
 
 
 class TrackedConnection:
-    """A connection of a pool. It refers to no library object."""
+    """A connection of a pool. Refers to no library object."""
 
     __slots__ = (
         "active",
@@ -38,7 +38,7 @@ class TrackedConnection:
         "orphans",
         "peer",
         "protocol",
-        "reads_told",
+        "reports_reads",
         "reports_accept",
         "served",
         "streams",
@@ -53,56 +53,58 @@ class TrackedConnection:
         self.origin = origin
         self.created_at = now
         self.adopted = False
-        """Whether it was there before us: then nothing is told of its set-up."""
+        """Whether it existed before its pool was tracked. Its set-up is then not reported."""
         self.established_at = 0
-        """0 while it is being established."""
+        """When it was ready for its first request; 0 while it is being established."""
         self.connect_started_at = self.connect_ended_at = 0
         self.tls_started_at = self.tls_ended_at = 0
         self.tls_version: str | None = None
         self.peer: tuple[str, int] | None = None
         self.protocol = "1.1"
-        """``1.1`` or ``2`` of HTTP, or ``websocket``."""
+        """HTTP version, ``1.1`` or ``2``, or ``websocket``."""
         self.leases = 0
+        """Leases that it is assigned to."""
         self.active = False
-        """Whether it counts as active or connecting: from its assignment until it is given back, is
-        closed, or could not be established, whichever comes first."""
+        """Whether it counts as active or connecting: from its assignment until it is given back,
+        closed or could not be established, whichever comes first."""
         self.first_lease: Lease | None = None
         """The lease whose request establishes it."""
         self.lease: Lease | None = None
         """The lease that has it: on HTTP/1.1 the only one, on HTTP/2 the one assigned last."""
         self.streams: dict[int, Lease] | None = None
-        """HTTP/2: leases by stream."""
+        """HTTP/2: leases by stream. None on HTTP/1.1."""
         self.orphans: dict[int, None] = {}
-        """HTTP/2: streams whose request is over and that the peer may still have open."""
-        self.reads_told = False
-        """Whether its body reads are noted: without that, unread means nothing."""
+        """HTTP/2: streams whose request has ended and that the peer may still have open."""
+        self.reports_reads = False
+        """Whether reads of bodies are reported. If not, the phase ``unread`` means nothing."""
         self.reports_accept = False
-        """Whether it reports which request it takes, where several are assigned to it: HTTP/1.1 of
-        httpcore, if the hook works."""
+        """Whether it reports which of several assigned requests it accepts: HTTP/1.1 of httpcore,
+        if the hook works."""
         self.orphaned = False
-        """Whether it was counted as a connection that nobody refers to."""
+        """Whether it was counted as an ``orphaned_connection``."""
         self.served = 0
         """Requests that were answered on it."""
         self.closing: str | None = None
-        """Why it is about to be closed, where the pool has decided so."""
+        """Reason why the pool is about to close it; None if unknown."""
         self.observed: Any = None
-        """The observer's own note, its set-up span for instance."""
+        """Data of the observers, such as the context of its set-up span."""
         self.closed = False
         self.missing = False
+        """Whether the adapter's previous reading did not find it in the pool."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return nothing, ()
 
     def close(self, reason: str) -> None:
-        """Count it as closed, once. Reached by finalizers."""
+        """Count it as closed, once. The finalizer rule applies."""
         if self.closed:
             return
         self.closed = True
         self.deactivate()
         tracker = self.tracker
         tracker.connections.pop(self, None)
-        # No cycle is left to the garbage collector. A request that is under way on it finds out
-        # with its next read, and drops it then.
+        # Leave no reference cycle to the garbage collector. A request that is in flight on it
+        # notices the close at its next read, and its end drops the reference.
         self.first_lease = None
         lease = self.lease
         if lease is None or lease.ended or lease.connection is not self:
@@ -112,13 +114,13 @@ class TrackedConnection:
             tracker.observer.connection_closed(self, reason)
 
     def serve(self, origin: OriginLedger) -> None:
-        """Count it for the ledger of its latest request, which may be another provider's."""
+        """Count it in the ledger of its latest request, which may be another provider's."""
         self.origin = origin
         if self.established_at:
             origin.protocols.add(self.protocol)
 
     def holders(self) -> list[Lease]:
-        """The leases that have it now: on HTTP/2 those with a stream."""
+        """Return the leases that hold it now: on HTTP/2 those with a stream."""
         leases = (self.lease,) if self.streams is None else self.streams.values()
         return [
             lease
@@ -130,7 +132,7 @@ class TrackedConnection:
         ]
 
     def switch(self, protocol: str) -> None:
-        """Both sides go on in another protocol."""
+        """Record that both sides switched to another protocol."""
         self.protocol = protocol
         self.origin.protocols.add(protocol)
 
@@ -141,9 +143,9 @@ class TrackedConnection:
             self.tracker.ledger.active.change(1, now)
 
     def deactivate(self) -> None:
-        """Count it no longer. The pool may replace it before the request that held it is over.
+        """Stop counting it as active or connecting. The finalizer rule applies.
 
-        Reached by finalizers.
+        The pool may replace it before the request that held it has ended.
         """
         if self.active:
             self.active = False

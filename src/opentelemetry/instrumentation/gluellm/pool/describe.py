@@ -1,43 +1,43 @@
-"""What logs and error messages say of a pool and of who holds its connections, in words."""
+"""Text about a pool and the holders of its connections, for logs and error messages."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..concurrency import snapshot_of
+from ..text import call_site_text, one_line
 from .channel import CHANNEL_STATES
-from .copies import copied
 from .lease import PHASES, QUEUED, STREAM_QUEUED, Lease, read_states
-from .words import one_line, place_text
 
 if TYPE_CHECKING:
     from .tracker import PoolTracker
 
 HOLDERS = 3
 LONGEST = 200
-"""Characters of a text from outside that go into a log or an error message."""
+"""Longest text from outside that goes into a log or an error message, in characters."""
 
 
 def label(tracker: PoolTracker) -> str:
-    """Name and library of a pool."""
+    """Format the name and the library of a pool."""
     ledger = tracker.ledger
     return f"{one_line(ledger.name, LONGEST)}/{ledger.library}"
 
 
 def seconds(nanoseconds: int) -> str:
-    """A time for people."""
+    """Format nanoseconds as seconds."""
     return f"{nanoseconds / 1e9:.1f} s"
 
 
 def trace_id(lease: Lease) -> str | None:
-    """The trace that a lease belongs to, as 32 hexadecimal digits."""
+    """Return a lease's trace id as 32 hexadecimal digits; None if it has none."""
     number = getattr(lease.observed, "trace_id", 0)
     return f"{number:032x}" if number else None
 
 
 def state(tracker: PoolTracker) -> str:
-    """Limit and counts of a pool, as far as they can be read at this moment."""
+    """Describe the limit and counts of a pool, as far as they can be read now."""
     view = tracker.view()
-    queued = sum(1 for lease in copied(tracker.leases.keys) if lease.standing)
+    queued = sum(1 for lease in snapshot_of(tracker.leases.keys) if lease.in_queue)
     channel = tracker.channel
     if channel is not None:
         since = seconds(tracker.clock() - channel.since)
@@ -53,7 +53,7 @@ def state(tracker: PoolTracker) -> str:
 
 
 def whose(lease: Lease) -> str:
-    """Whose request it is: provider, model, trace, place, as far as that is known."""
+    """Describe a request's provider, model, trace and call site, as far as they are known."""
     call = lease.call
     provider = call.provider if call is not None else lease.origin.provider
     parts = []
@@ -66,13 +66,13 @@ def whose(lease: Lease) -> str:
         parts.append(f"trace {trace}")
     if call is not None and call.correlation_id is not None:
         parts.append(f"correlation id {one_line(call.correlation_id, LONGEST)}")
-    if lease.place is not None:
-        parts.append(f"at {place_text(str(lease.place), LONGEST)}")
+    if lease.call_site is not None:
+        parts.append(f"at {call_site_text(str(lease.call_site), LONGEST)}")
     return ", ".join(parts) or "nothing known of its caller"
 
 
 def holders(tracker: PoolTracker, now: int) -> str:
-    """The longest-held leases of a pool."""
+    """Describe the longest-held leases of a pool."""
     held = [
         (acquired_at, lease)
         for lease, (_, phase, _, acquired_at) in read_states(tracker.leases)
@@ -83,9 +83,9 @@ def holders(tracker: PoolTracker, now: int) -> str:
     held.sort(key=lambda entry: entry[0])
     if not held:
         return "no connection is held"
-    told = [
+    recorded = [
         f"({number}) {seconds(now - acquired_at)}, {PHASES[lease.phase]} for "
         f"{seconds(max(now - lease.phase_since, 0))}, {whose(lease)}"
         for number, (acquired_at, lease) in enumerate(held[:HOLDERS], 1)
     ]
-    return "longest held: " + "; ".join(told)
+    return "longest held: " + "; ".join(recorded)

@@ -1,12 +1,12 @@
-"""Durations from outside: seconds in a setting, nanoseconds inside."""
+"""Conversion of durations: settings are in seconds, the pool layer counts nanoseconds."""
 
 from __future__ import annotations
 
 _NANOSECONDS = 1_000_000_000
 _LONGEST = (2**63 - 1) / _NANOSECONDS
-"""What the clock itself can tell, in seconds: about 292 years."""
+"""Longest duration that the clock can measure, in seconds: about 292 years."""
 
 
 def nanoseconds(seconds: float) -> int:
-    """Whole nanoseconds; of more than 292 years, which means for ever, so many."""
+    """Convert seconds to whole nanoseconds, at most 292 years: longer durations mean forever."""
     return int(min(seconds, _LONGEST) * _NANOSECONDS)

@@ -1,4 +1,14 @@
-"""One request's way through a pool."""
+"""One request's way through a pool, and two rules for all code that it passes.
+
+The finalizer rule: a finalizer can run at any point of any thread, also while that thread holds the
+pool's lock or a lock of the OpenTelemetry SDK. Code that a finalizer can reach therefore only
+changes plain numbers and references and appends to deques. It takes no lock, logs nothing and does
+not call OpenTelemetry.
+
+The atomic rule: where several plain numbers must change together, the block contains no call and
+no loop, because CPython switches threads and runs signal handlers and finalizers only at calls and
+loop iterations. Such blocks are marked ``# atomic``.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +16,13 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from .copies import copied, nothing
+from ..concurrency import nothing, snapshot_of
 
 if TYPE_CHECKING:
+    from .call_site import CallSite
     from .channel import TrackedChannel
     from .connection import TrackedConnection
     from .ledger import OriginLedger
-    from .place import Place
     from .tracker import PoolTracker
 
 QUEUED, CONNECTING, STREAM_QUEUED, AWAITING_RESPONSE, READING, UNREAD = range(6)
@@ -35,20 +45,21 @@ _state = attrgetter("ended", "phase", "phase_since", "acquired_at")
 
 
 def read_states(leases: dict[Lease, None]) -> list[tuple[Lease, LeaseState]]:
-    """The leases that have not ended, with their states at one moment.
+    """Return the leases that have not ended, with their states at one moment.
 
     No Python code runs while the states are read, so the interpreter lock keeps other threads out.
-    Read one by one, a connection that changes hands meanwhile would count for both its leases.
+    If they were read one by one, a connection that changes hands meanwhile would count for both of
+    its leases.
     """
     if not leases:
         return []
-    found = copied(leases.keys)
+    found = snapshot_of(leases.keys)
     read = [*zip(found, map(_state, found), strict=True)]
     return [(lease, state) for lease, state in read if not state[0]]
 
 
 class Call:
-    """One any-llm call: what its requests and the pools built inside it are attributed to."""
+    """One any-llm call, to which its requests and the pools built inside it are attributed."""
 
     __slots__ = (
         "correlation_id",
@@ -56,7 +67,7 @@ class Call:
         "model",
         "operation",
         "outer",
-        "place",
+        "call_site",
         "provider",
         "requests",
         "steps",
@@ -67,57 +78,54 @@ class Call:
         provider: str,
         model: str | None = None,
         operation: str | None = None,
-        place: Place | None = None,
+        call_site: CallSite | None = None,
         correlation_id: str | None = None,
     ) -> None:
         self.provider = provider
         self.model = model
         self.operation = operation
-        self.place = place
-        """Where the application made it."""
+        self.call_site = call_site
+        """Line of the application that made the call; None if unknown."""
         self.correlation_id = correlation_id
-        """GlueLLM's, where there is one."""
+        """GlueLLM's correlation id; None if there is none."""
         self.outer: Call | None = None
-        """The call of another provider that it was made in."""
+        """The call of another provider inside which this one was made."""
         self.ended = False
-        """From then on it has ``ended_at``."""
+        """Whether the call is over. Further requests are then not attributed to it."""
         self.requests = 0
         self.steps = 0
-        """How often the application has asked its stream for more."""
+        """How often the application has requested the next item of the call's stream."""
 
 
 @dataclass(frozen=True, slots=True)
-class WaitScene:
-    """What a request found when its wait began: that is what explains the wait."""
+class WaitSnapshot:
+    """The state of a pool when a request began to wait, to explain the wait."""
 
     active: int
     idle: int
     maximum: int | None
     queued: int
     holders: tuple[Any, ...]
-    """The observers' notes of the longest-held leases, the oldest first. Not the leases: each of
-    them may have a scene too, and all that ever queued would stay in memory as a chain."""
+    """`Lease.observed` of the longest-held leases, oldest first. The leases themselves could refer
+    to further snapshots, and a chain of all leases that ever queued would stay in memory."""
     oldest_age: int
-    """Nanoseconds since the oldest of them acquired its connection."""
+    """Nanoseconds since the longest-held lease acquired its connection; 0 if none is held."""
     oldest_phase: int
+    """Phase of the longest-held lease."""
 
 
 class Lease:
     """A request from entering the pool to giving its connection back.
 
-    All times are nanoseconds of the registry's monotonic clock; 0 is "not yet". A lease is in
-    exactly one phase until it has ended, and its phases add up to its whole time.
+    All times are nanoseconds of the registry's monotonic clock; 0 means "not yet". A lease is in
+    exactly one phase until it ends, and its phases add up to its whole time.
 
-    Atomic blocks: where several plain numbers must change together, the block contains no call and
-    no loop, because CPython switches threads and runs signal handlers and finalizers only at calls
-    and loop iterations. They are marked ``# atomic``.
+    The finalizer rule and the atomic rule apply: a finalizer may end a lease. A lease refers to no
+    library object, so it keeps no pool, connection or response alive.
 
-    It holds plain numbers and references to such: a finalizer may end a lease at any place of any
-    thread. It refers to no library object, so it keeps no pool, connection or response alive.
-
-    What every request touches is in slots. The rest stays at the defaults of the class for most
-    leases, and costs nothing until it is set: CPython 3.11 to 3.13 specialize the access to slots,
-    but not to an attribute that hides one of its class.
+    Attributes that every request sets are slots. The others are defaults of the class, and cost
+    nothing until they are set. CPython 3.11 to 3.13 specialize the access to slots, but not to an
+    attribute that hides one of its class.
     """
 
     __slots__ = (
@@ -140,58 +148,58 @@ class Lease:
         "reused",
         "status",
         "ticket",
-        "told",
+        "recorded",
         "tracker",
         "waited",
     )
 
     ended_at: int
-    """Set right before ``ended``, and not there until then."""
-    standing = False
-    """Whether it stands in the queue now."""
+    """When the request ended. Set right before ``ended``; the attribute is missing until then."""
+    in_queue = False
+    """Whether it is in the queue now."""
     stream_queued_at = 0
     stream_sent_at = 0
     resend = False
-    """Whether it is a further request of the same any-llm call."""
+    """Whether its any-llm call has sent a request before this one."""
     streaming = False
-    """Whether the response is an event stream; only noted where that is told."""
-    unwinding = False
-    """Whether it ends inside a finalizer, where an observer may only change plain numbers."""
-    scene: WaitScene | None = None
+    """Whether the response is an event stream; only set with ``metrics="full"``."""
+    in_finalizer = False
+    """Whether it ends in a finalizer. Observers then follow the finalizer rule."""
+    wait_snapshot: WaitSnapshot | None = None
     previous: Lease | None = None
-    """The lease that the same request object has besides, where it is under way twice."""
+    """An earlier lease of the same request object, if that object is in flight more than once."""
     in_client_span = False
-    """Whether the observer wants to hear of its answer."""
+    """Whether it entered inside a CLIENT span. Observers are then notified of its answer."""
     spans_suppressed = False
-    """Whether OpenTelemetry's key asked for no spans when it entered."""
-    own_place: Place | None = None
-    """Where the application sent it, outside any-llm's calls."""
+    """Whether OpenTelemetry's suppress key was set when it entered."""
+    own_call_site: CallSite | None = None
+    """Line of the application that sent it; only set outside any-llm calls."""
     waits_since = 0
-    """When it took its present place in the queue: a requeue begins its pool timeout anew."""
+    """When it took its current place in the queue. A requeue restarts the pool timeout."""
     pool_timeout: float | None = None
-    """Seconds that it waits at most, as it asked for when it took its place."""
+    """Pool timeout in seconds of its current place in the queue; None if there is none."""
     suspected = False
-    """Whether it has been unread for longer than the leak threshold, and still is."""
+    """Whether it is suspected as a leak: unread for longer than the leak threshold until now."""
     leaked = False
-    """Whether it ever was suspected."""
+    """Whether it was ever suspected as a leak."""
     steps = 0
-    """Those of its call when the watch last looked."""
+    """Value of `Call.steps` when the watch last checked it for a leak."""
     stepped_at = 0
-    """When the watch last found that there were more."""
+    """When the watch last found that `Call.steps` had changed."""
     overdue = False
-    """Whether it was counted as waiting past its own pool timeout."""
+    """Whether it was counted as a ``pool_timeout_overrun``."""
     passed_over = False
-    """Whether it was counted as waiting beside a connection that could serve it."""
+    """Whether it was counted as a ``waiter_with_idle_connection``."""
     channel: TrackedChannel | None = None
-    """The gRPC channel that it is a call of; it has no connection then that could be told."""
+    """gRPC: the call's channel. Such a lease has no connection."""
     sent_at = 0
-    """When such a call was seen to go out, having waited for its channel to be ready."""
+    """gRPC: when a call that waited for its channel was seen to be sent."""
     being_read = False
-    """Whether such a call has a read in flight."""
+    """gRPC: whether a read is in flight."""
     acquire_known = True
-    """False where nothing tells how long it waited: then its acquire is left out."""
+    """False if nothing reports how long it waited: its acquire is then not recorded."""
     end_known = True
-    """False where nothing tells when its response is closed: then its duration is left out."""
+    """False if nothing reports the close of its response: its duration is then not recorded."""
 
     def __init__(
         self, tracker: PoolTracker, origin: OriginLedger, call: Call | None, now: int
@@ -202,29 +210,30 @@ class Lease:
         self.entered_at = self.phase_since = now
         self.phase = QUEUED
         self.ticket = 0
-        """Identity of the pool's own object for the request; 0 until that is known."""
+        """``id()`` of the pool's own object for the request; 0 until that is known."""
         self.waited = False
-        """Whether it ever stood in the queue: an immediate acquire took exactly 0."""
+        """Whether it was ever in the queue. An acquire without waiting took exactly 0."""
         self.acquired_at = 0
-        """When the last assignment was made; 0 again after one that was refused. It may still be
-        refused while the lease is queued."""
+        """When the last assignment was made; 0 after a requeue. While the lease is queued, the
+        connection may still refuse it."""
         self.connection: TrackedConnection | None = None
         self.reused = False
         self.fresh = False
         """Whether its connection was still being established when it was assigned."""
         self.answered_at = 0
         self.status: int | str = 0
-        """HTTP's status, or the name of gRPC's; 0 until there is one."""
+        """HTTP status, or name of the gRPC status; 0 until there is one."""
         self.error: str | None = None
+        """Error type of the contract; None unless the request failed."""
         self.ended = False
-        """From then on it has ``ended_at``."""
+        """Whether the request is over. ``ended_at`` exists from then on."""
         self.counted = True
-        """False once its installation is undone, or while it is withdrawn: then it goes to no
-        outbox."""
+        """Whether it goes to the outbox. False once its installation is undone, and while
+        `PoolTracker.discard_lease` ends it."""
         self.observed: Any = None
-        """The observer's own note, a span context for instance."""
-        self.told = 0
-        """Which durations are recorded: 1 acquire, 2 acquire and lease."""
+        """Data of the observers, such as a span context."""
+        self.recorded = 0
+        """Which durations are recorded: 0 none, 1 acquire, 2 acquire and lease."""
         self.accounted = False
         """Whether its end is counted in the ledger."""
 
@@ -232,19 +241,22 @@ class Lease:
         return nothing, ()
 
     def enter(self, phase: int, now: int) -> None:
-        """Leave the phase it is in and enter ``phase``. An ended lease stays as it is."""
+        """Leave the current phase and enter ``phase``. An ended lease stays unchanged."""
         if self.ended:
             return
-        # One statement without a call in it, which the interpreter lock makes atomic.
+        # One statement without a call: the atomic rule.
         self.origin.spent[self.phase] += now - self.phase_since
-        # In this order: who reads the phase and then the time, in another thread, can't take the
-        # age of the phase before for that of this one.
+        # In this order: another thread that reads the phase and then the time cannot combine the
+        # new phase with the age of the previous one.
         self.phase_since = now
         self.phase = phase
 
     @property
     def acquire_time(self) -> int:
-        """Nanoseconds in the queue until the last assignment, or the end where there was none."""
+        """Nanoseconds in the queue until the last assignment, or until the end if there was none.
+
+        0 without a wait, and while neither has happened.
+        """
         if not self.waited:
             return 0
         until = self.acquired_at or (self.ended_at if self.ended else self.entered_at)
@@ -252,36 +264,37 @@ class Lease:
 
     @property
     def request_sent_at(self) -> int:
-        """When it could be sent: it had its connection, established, and on HTTP/2 a stream."""
+        """When it could be sent: with an established connection and, on HTTP/2, a stream."""
         connection = self.connection
         established_at = connection.established_at if connection is not None else 0
         return self.stream_sent_at or self.sent_at or max(self.acquired_at, established_at)
 
     @property
     def left_since(self) -> int:
-        """Since when the application has taken nothing of the response.
+        """Since when the application has taken nothing from the response.
 
-        That may be later than the last read: an SDK reads ahead, and an application lives on that.
+        This may be later than the last read: an SDK reads ahead, and the application then takes
+        items without a read.
         """
         return max(self.phase_since, self.stepped_at)
 
     @property
-    def place(self) -> Place | None:
-        """Where the application made the call that it belongs to."""
-        return self.own_place if self.call is None else self.call.place
+    def call_site(self) -> CallSite | None:
+        """Line of the application that made the call or, outside any-llm, sent the request."""
+        return self.own_call_site if self.call is None else self.call.call_site
 
     @property
     def timeout_kind(self) -> str | None:
-        """Which timeout it ended in."""
+        """Timeout that ended it: ``pool``, ``connect``, ``read`` or ``write``; None otherwise."""
         return None if self.error is None else _TIMEOUT_KINDS.get(self.error)
 
     @property
     def failed_on_reused_connection(self) -> bool:
-        """Whether it failed on a reused connection before the first byte of a response."""
+        """Whether it failed on a reused connection before the head of a response arrived."""
         return self.reused and not self.answered_at and self.error in _REUSE_FAILURES
 
     def account(self) -> None:
-        """Count its end: its outcome, a timeout, a failure on a reused connection.
+        """Count its end: outcome, timeout, failure on a reused connection, times.
 
         Only the first call counts. Finalizers and signal handlers may call it.
         """
@@ -291,8 +304,7 @@ class Lease:
         kind, reused = None, False
         if self.error is not None:
             kind, reused = self.timeout_kind, self.failed_on_reused_connection
-        # From here on nothing is called: neither can a signal handler that raises part these steps,
-        # nor can another thread come in between. One may have counted it since it was asked.
+        # atomic. Another thread may have counted it while the outcome was determined.
         if self.accounted:
             return
         self.accounted = True
@@ -304,6 +316,6 @@ class Lease:
             silence = self.ended_at - self.phase_since
             if silence > origin.longest_silence:
                 origin.longest_silence = silence
-        # Last: an interrupt in here loses times, which no counter depends on.
+        # Last: a signal handler that raises during this call loses times, but no count.
         if times is not None:
             times.add(self)

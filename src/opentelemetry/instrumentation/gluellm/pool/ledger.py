@@ -1,43 +1,43 @@
-"""Time and counts per pool name and origin, as plain numbers.
+"""Times and counts per pool name and origin, as plain numbers.
 
-Whoever adds here may be a finalizer, so nothing here locks, logs or calls out. Readers come at
-collection only. Every update is a single statement without a call in it, which CPython's
-interpreter lock makes atomic.
+The finalizer rule and the atomic rule (``lease.py``) apply to all code that adds here: each update
+is a single statement without a call, or a block marked ``# atomic``. Collections and snapshots only
+read.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..concurrency import snapshot_of
 from .channel import CHANNEL_STATES, states_of
-from .copies import copied
 from .lease import AWAITING_RESPONSE, PHASES, UNREAD
 
 if TYPE_CHECKING:
+    from .call_site import CallSite
     from .channel import TrackedChannel
     from .lease import Lease
-    from .place import Place
 
 OTHER = "_OTHER"
 Outcome = tuple[int | str, str | None, bool]
-"""How a request left: status (0: none), error type, resend."""
+"""How a request left the pool: status (0 if none), error type, and whether it was a resend."""
 Counters = dict[tuple[str, str | None], int]
-"""Counts of a pool name by what is counted and by its own label; times in nanoseconds."""
+"""Counters of a pool name, by what is counted and its own label. Times are in nanoseconds."""
 GONE_REPORTED = 600 * 10**9
-"""Nanoseconds for which series are reported after they have ended: over OTLP nothing else ends a
+"""Nanoseconds for which series are reported after they have ended. Over OTLP, nothing else ends a
 series."""
 _REFUSED = 400
-"""The lowest status of HTTP by which a provider refuses a request."""
+"""Lowest HTTP status by which a provider refuses a request."""
 LIBRARIES_OF_CHANNELS = frozenset({"grpc"})
-"""Libraries whose pools are channels, which tell nothing of their connections."""
+"""Libraries whose pools are channels, which do not report their connections."""
 
 ANOMALIES = ("waiter_with_idle_connection", "orphaned_connection", "pool_timeout_overrun")
 """States that a pool should never be in, by their names in the telemetry contract."""
 _MOST_CALL_SITES = 16
-"""Call sites that build pools, per origin. Pools of further ones count without their call site."""
+"""Bound on the call sites of an origin's pools. Further pools count without their call site."""
 _SLICES = 5
-# Ways to fail that alerts ask for: their series are there with 0 from the pool's first request on,
-# since increase() can't see a series that is born at 1.
+# Failures that alerts use. Their series exist with 0 from the pool's first request on, since
+# increase() does not see the increase of a series that begins at 1.
 _CONNECT_ERRORS = (
     "connect_timeout",
     "name_resolution_error",
@@ -45,7 +45,7 @@ _CONNECT_ERRORS = (
     "secure_connection_error",
 )
 _BORN_AT_ZERO: tuple[Outcome, ...] = tuple((0, error, False) for error in _CONNECT_ERRORS)
-# A call has a status whatever became of it.
+# A gRPC call has a status however it ends.
 _BORN_AT_ZERO_ON_CHANNELS: tuple[Outcome, ...] = tuple(
     ("DEADLINE_EXCEEDED" if error == "connect_timeout" else "UNAVAILABLE", error, False)
     for error in _CONNECT_ERRORS
@@ -53,18 +53,19 @@ _BORN_AT_ZERO_ON_CHANNELS: tuple[Outcome, ...] = tuple(
 
 
 def served(status: int | str | None, error: str | None) -> bool:
-    """Whether the provider gave such a request what it asked for."""
+    """Return whether the provider fulfilled a request that left with this status and error."""
     if error is not None:
         return False
     return status == "OK" if isinstance(status, str) else (status or 0) < _REFUSED
 
 
 class Peak:
-    """The highest value within a window, kept in slices.
+    """The highest value within a window, kept in slices of the window.
 
-    Reading changes nothing, so several readers with different intervals see the same. Slices are
-    turned when the value rises and when it is read. A fall in between leaves the slice before with
-    what it had, so one slice more than the window needs is kept, besides the one being filled.
+    Reading resets nothing, so several readers with different intervals see the same. Slices are
+    turned when the value rises and when it is read, but not when it falls, so a high value may be
+    in an earlier slice than the one in which it ended. For that reason one slice more than the
+    window needs is kept, besides the current one.
     """
 
     __slots__ = ("_slices", "_width", "end", "high", "value")
@@ -73,13 +74,14 @@ class Peak:
         self._width = max(window // _SLICES, 1)
         self._slices = [0] * (_SLICES + 1)
         self.end = now + self._width
-        """When the slice that is being filled ends."""
+        """When the current slice ends."""
         self.high = 0
-        """The highest value in it."""
+        """Highest value in the current slice."""
         self.value = 0
+        """Current value. Code that lowers it may assign it directly."""
 
     def change(self, by: int, now: int) -> None:
-        """Add to the value that is watched."""
+        """Add ``by`` to the value."""
         if now >= self.end:
             self.turn(now)
         self.value = value = self.value + by
@@ -87,34 +89,34 @@ class Peak:
             self.high = value
 
     def raise_to(self, value: int, now: int) -> None:
-        """Note a value that is there for this moment only."""
+        """Record a value that exists only at this moment."""
         if now >= self.end:
             self.turn(now)
         if value > self.high:
             self.high = value
 
     def highest(self, now: int) -> int:
-        """The highest value within the window."""
+        """Return the highest value within the window."""
         if now >= self.end:
             self.turn(now)
         return max(self.high, *self._slices)
 
     def turn(self, now: int) -> None:
-        """Begin the slice that ``now`` lies in."""
-        # Up to the first call whoever comes first takes the turn: another thread may be here at the
-        # same time, and a signal handler that takes a snapshot in between.
+        """Begin the slice that contains ``now``."""
+        # atomic, up to the call of min(): other threads, and signal handlers that take a snapshot,
+        # may run this at the same time, and only the first of them may turn.
         turns = (now - self.end) // self._width + 1
         if turns < 1:
             return
         self.end += turns * self._width
         high, self.high = self.high, self.value
-        # The slice that ended had its high; where nothing changed since, the value held all along.
+        # The slice that ended has its own high. In any slice since then the value was constant.
         held = [self.value] * min(turns - 1, _SLICES + 1)
         self._slices = [*held, high, *self._slices][: _SLICES + 1]
 
 
 class Bound:
-    """How many more distinct things may come, over all ledgers of a process."""
+    """A bound on distinct items, over all ledgers of a process. ``left`` is what remains of it."""
 
     __slots__ = ("left",)
 
@@ -122,7 +124,7 @@ class Bound:
         self.left = left
 
     def take(self, number: int) -> bool:
-        """Make room for so many; False, and nothing taken, where there is too little left."""
+        """Reserve ``number`` items. If fewer are left, reserve none and return False."""
         if self.left < number:
             return False
         self.left -= number
@@ -130,12 +132,12 @@ class Bound:
 
 
 class BuiltAt:
-    """A call site that builds pools, and how many of one origin's pools it built."""
+    """A call site that builds pools, and how many of an origin's pools it has built."""
 
-    __slots__ = ("place", "pools")
+    __slots__ = ("call_site", "pools")
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, call_site: CallSite) -> None:
+        self.call_site = call_site
         self.pools = 0
 
 
@@ -151,10 +153,10 @@ class EndedTimes:
         self.held = 0
         self.awaiting_response = 0
         self.reading = 0
-        """At most: the pauses between reads are included, the last one excepted."""
+        """Upper bound on the time of reading: includes the pauses between reads but the last."""
 
     def add(self, lease: Lease) -> None:
-        """Add an ended request."""
+        """Add the times of an ended request."""
         ended_at = lease.ended_at
         acquired_at = lease.acquired_at
         answered_at = lease.answered_at
@@ -173,7 +175,7 @@ class EndedTimes:
 
 
 class OriginLedger:
-    """What one pool name did towards one origin, for one provider."""
+    """Times and counts of one pool name for one origin and one provider."""
 
     __slots__ = (
         "address",
@@ -203,64 +205,65 @@ class OriginLedger:
         self.address = address
         self.port = port
         self.provider = provider
-        """any-llm's key of the provider of its requests; None when unknown."""
+        """any-llm's key of the provider of its requests; None if unknown."""
         self.spent = [0] * len(PHASES)
-        """Nanoseconds in each phase that leases have left. Whole numbers: sums don't drift."""
+        """Nanoseconds in each phase that leases have left. Sums of integers do not drift."""
         self.requests: dict[Outcome, int] = {}
-        """Requests that left the pool, by how they did."""
+        """Requests that left the pool, by outcome."""
         born = _BORN_AT_ZERO if pool.channels is None else _BORN_AT_ZERO_ON_CHANNELS
         if pool.outcomes.take(len(born)):
             self.requests = dict.fromkeys(born, 0)
         self.other_times: dict[Outcome, EndedTimes] = {}
-        """Times of the requests that were not first attempts which the provider served."""
+        """Times of all requests except first attempts that the provider served, by outcome."""
         self.on_new_connection = 0
         """Requests that waited while their connection was established."""
         self.resent = 0
-        """Requests that were not the first of their any-llm call."""
+        """Requests other than the first of their any-llm call."""
         self.timeouts = {"pool": 0, "connect": 0, "read": 0, "write": 0}
         self.reuse_failures = 0
         self.longest_silence = 0
-        """Nanoseconds: the longest that a request had waited when its reused connection failed."""
+        """Longest time, in nanoseconds, that a request had waited when its reused connection
+        failed."""
         self.entered = 0
-        """Requests that entered a pool for it, those under way included."""
+        """Requests that entered a pool for it, including those in flight."""
         self.pools = 0
-        """Pools that ever asked for it. A pool that two providers share is counted in one of its
-        two ledgers for the origin."""
+        """Pools that ever had a request for it. A pool that two providers share is counted in one
+        of its two ledgers for the origin."""
         self.pools_gone = 0
-        """Those of these pools that were discarded, each counted in one ledger as well."""
+        """Discarded pools among `pools`, each counted in one ledger as well."""
         self.built_at: dict[tuple[str, int], BuiltAt] = {}
-        """Call sites that built these pools, as far as they are known."""
+        """Known call sites that built these pools, by `CallSite.key`."""
         self.protocols: set[str] = set()
-        """HTTP versions of the connections so far."""
+        """Protocols of the connections so far."""
         self.attributes: Any = None
-        """The telemetry's attribute sets for this origin, built once."""
+        """Attribute sets of the telemetry for this origin, built once."""
 
     @property
     def reported(self) -> tuple[str, int | None]:
-        """Address and port, which the ledgers of several providers can share."""
+        """Address and port that it is reported under; several providers' ledgers can share them."""
         return self.address, self.port
 
-    def pool_entered(self, place: Place | None) -> None:
-        """Count a pool that asks for this origin for the first time, and the line that built it."""
+    def pool_entered(self, call_site: CallSite | None) -> None:
+        """Count a pool with its first request for this origin, and the call site that built it."""
         self.pools += 1
-        if place is None:
+        if call_site is None:
             return
-        built = self.built_at.get(place.key)
+        built = self.built_at.get(call_site.key)
         if built is None:
             if len(self.built_at) >= _MOST_CALL_SITES:
                 return
-            built = self.built_at.setdefault(place.key, BuiltAt(place))
+            built = self.built_at.setdefault(call_site.key, BuiltAt(call_site))
         built.pools += 1
 
     def times_of(self, outcome: Outcome) -> EndedTimes | None:
-        """Where the times of such requests are added; None for first attempts that were served."""
+        """Return where to add a request's times; None for a first attempt that was served."""
         status, error, resend = outcome
         if not resend and served(status, error):
             return None
         return self.other_times.setdefault(outcome, EndedTimes())
 
     def outcome(self, status: int | str, error: str | None, resend: bool) -> Outcome:
-        """What a request that left the pool counts as: a key of ``requests``."""
+        """Return the key of ``requests`` for a request that left; ``_OTHER`` beyond the bound."""
         key: Outcome = (status, error, resend)
         if key not in self.requests:
             if not self.pool.outcomes.take(1):
@@ -272,8 +275,8 @@ class OriginLedger:
 class PoolSeries:
     """The pool-level series of one pool name under one provider.
 
-    A name has one of these while all its requests have the same provider. When a second provider
-    comes, a new one without a provider begins, and the old one ends.
+    A name has one PoolSeries while all its requests have the same provider. When a second provider
+    appears, that one ends, and a new one without a provider begins.
     """
 
     __slots__ = ("attributes", "base", "ended_at", "provider", "reported")
@@ -281,18 +284,18 @@ class PoolSeries:
     def __init__(self, provider: str | None, base: Counters) -> None:
         self.provider = provider
         self.base = base
-        """The name's counters when it began: it reports what was added since."""
+        """The name's counters when the series began. The series reports what was added since."""
         self.ended_at = 0
-        """0 while it is the current one."""
+        """When it ended; 0 while it is the current one."""
         self.attributes: Any = None
-        """The telemetry's attribute sets, built once."""
+        """Attribute sets of the telemetry, built once."""
         self.reported: Counters = {}
-        """Last reported value of each counter. A counter never falls, even when another thread
+        """Last reported value of each counter. A counter must never fall, even if another thread
         changes it during the collection."""
 
 
 class PoolLedger:
-    """What all pools of one name and library did."""
+    """Times and counts of all pools of one name and library."""
 
     __slots__ = (
         "acquire_timeout",
@@ -332,13 +335,13 @@ class PoolLedger:
         self.outcomes = outcomes
         self.series = PoolSeries(provider, {})
         self.former: PoolSeries | None = None
-        """The series that ended when a second provider came. That happens once at most."""
+        """The series that ended when a second provider appeared, which happens at most once."""
         self.library = library
         self.origins: dict[tuple[str, int | None, str | None], OriginLedger] = {}
         self.channels: dict[TrackedChannel, None] | None = (
             {} if library in LIBRARIES_OF_CHANNELS else None
         )
-        """Its channels, the closed ones included until they are gone; None for other pools."""
+        """Its channels, including closed ones until they are collected; None for other pools."""
         self.channel_spent = [0] * len(CHANNEL_STATES)
         """Nanoseconds in each state that its channels have left."""
         self.watch(window, now)
@@ -346,25 +349,25 @@ class PoolLedger:
         self.closed: dict[str, int] = {}
         self.requeues = 0
         self.acquire_timeout: float | None = None
-        """Seconds, as last asked for."""
+        """Pool timeout of the latest request, in seconds."""
         self.leaks = 0
-        """Leases that were ever suspected to leak their connection."""
+        """Leases that were ever suspected as leaks."""
         self.anomalies = dict.fromkeys(ANOMALIES, 0)
         self.live = 0
         self.pools_opened = 0
         self.pools_synchronous = 0
-        """Those of its pools that synchronous code uses, as far as that is known."""
+        """Pools that synchronous code uses, as far as that is known."""
         self.discarded = {"closed": 0, "garbage_collected": 0}
         self.empty_since: int | None = None
-        """When the last pool of this name was gone; None while there is one."""
+        """When the last pool of this name was discarded; None while there is one."""
 
     @property
     def provider(self) -> str | None:
-        """any-llm's key of the provider of all its requests; None when unknown or several."""
+        """any-llm's key of the provider of all its requests; None if unknown or not only one."""
         return self.series.provider
 
     def asked_for(self, provider: str | None, now: int) -> None:
-        """Note the provider of a request: a second one ends the series of the first."""
+        """Record the provider of a request. A second provider ends the series of the first."""
         before = self.series
         if before.provider is None or before.provider == provider:
             return
@@ -376,7 +379,7 @@ class PoolLedger:
             self.series = series
 
     def counters(self, now: int) -> Counters:
-        """Everything that is counted for the name, and not for an origin of it."""
+        """Return all counters of the name itself, without those of its origins."""
         found: Counters = {
             ("pools_opened", None): self.pools_opened,
             ("leaks", None): self.leaks,
@@ -390,7 +393,7 @@ class PoolLedger:
             _, spent = states_of(self.channels, self.channel_spent, now)
             labelled["channel_time"] = dict(zip(CHANNEL_STATES, spent, strict=True))
         for what, counts in labelled.items():
-            for label, count in copied(counts.items):
+            for label, count in snapshot_of(counts.items):
                 found[what, label] = count
         return found
 
@@ -400,18 +403,18 @@ class PoolLedger:
         return 2 * self.pools_synchronous > self.pools_opened
 
     def watch(self, window: int, now: int) -> None:
-        """Begin the peaks anew, over a window of so many nanoseconds."""
+        """Restart the peaks, over a ``window`` in nanoseconds."""
         self.active = Peak(window, now)
-        """Connections active or being established."""
+        """Connections that are active or being established."""
         self.queued = Peak(window, now)
-        """Requests that stand in a queue."""
+        """Requests that are in a queue."""
 
     def abandon(self, now: int) -> None:
-        """Follow none of its pools any more; what was counted stays."""
+        """Stop tracking all pools of this name. What was counted stays."""
         self.live = 0
         self.active.value = self.queued.value = 0
         if self.channels:
-            for channel in copied(self.channels.keys):
+            for channel in snapshot_of(self.channels.keys):
                 channel.end()
         if self.empty_since is None:
             self.empty_since = now

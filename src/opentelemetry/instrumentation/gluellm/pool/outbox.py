@@ -1,7 +1,7 @@
-"""What has happened and is yet to be told: a bounded queue between the request's path and the SDK.
+"""A bounded queue between the request's path and the SDK.
 
-The path of a request, and a finalizer, only append here. Counters and histograms are fed from it
-when somebody collects, or at the entry of a request once it is more than half full.
+The request's path and finalizers only append to it. The drain turns its items into counters and
+histogram values at each collection. When it is half full, requests that enter help the drain.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ CAPACITY = 8192
 
 
 class Outbox:
-    """A queue of leases (answered or ended) and of whatever else observers put there.
+    """A queue of answered and ended leases, and of observers' records.
 
-    Past its capacity nothing is kept: a lease's end is then counted at once, and only its
-    durations are lost and counted in ``dropped``.
+    When it is full, new items are dropped and counted in ``dropped``. The outcome of a dropped
+    lease is counted at once, so only its durations are lost.
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
@@ -27,23 +27,23 @@ class Outbox:
         self.half = capacity // 2
         self.items: deque[Any] = deque()
         self.filling = False
-        """Whether whoever enters should help to empty it."""
+        """Whether requests that enter should help to drain it."""
         self.attention = False
-        """Whether whoever enters should look what is asked of it: help here, or waking the watch.
-        One flag, since every request looks at it."""
+        """Whether the next request that enters should call `PoolRegistry.attend`: to help here, or
+        to wake the watch. One flag for both, since every request reads it."""
         self.dropped = 0
 
     def put(self, item: Any) -> None:
-        """Keep an observer's record. Reached by finalizers."""
+        """Append an observer's record. The finalizer rule applies."""
         if len(self.items) < self.capacity:
             self.items.append(item)
         else:
             self.dropped += 1
 
     def press(self, lease: Lease) -> None:
-        """Keep a lease where there is room, and ask for help when it gets tight.
+        """Append a lease if there is room, and request help if the queue is half full.
 
-        Reached by finalizers.
+        The finalizer rule applies.
         """
         length = len(self.items)
         if length >= self.half:

@@ -1,4 +1,4 @@
-"""What an adapter reads of a library's pool, when somebody asks."""
+"""How an adapter reads a library's pool, for a collection or a snapshot."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from .connection import TrackedConnection
-    from .stats import Tally
+    from .counts import Tally
     from .tracker import PoolTracker
 
 
 def seconds_or_none(value: object) -> float | None:
-    """A time that a library's object has; None for what is no time, in a version unknown to us."""
+    """Return ``value`` if it is a number of seconds; None for what unknown versions may have."""
     return value if isinstance(value, (int, float)) else None
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionView:
-    """One connection that the pool has listed."""
+    """One connection in the pool's own list."""
 
     record: TrackedConnection
     state: str
@@ -27,48 +27,48 @@ class ConnectionView:
     wanted: bool
     """Whether one of the pool's own requests refers to it."""
     streams_max: int | None
-    """HTTP/2: how many streams it may have; None on HTTP/1.1."""
+    """Limit on HTTP/2 streams; None on HTTP/1.1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """The threads that send a pool's requests, where an executor's do."""
+    """The executor whose threads send a pool's requests."""
 
     executor: object
-    """Equal for pools that share them. Refers to the executor weakly."""
+    """Identity of the executor: equal for pools that share it, and refers to it weakly."""
     maximum: int
     waiting: int
-    """Calls that wait for a thread, whatever they are about."""
+    """Calls that wait for a thread, including those that send no request."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
-    """One pool: its limits and connections."""
+    """The limits and connections of one pool at one moment."""
 
     max_connections: int | None
-    """None when unlimited."""
+    """Upper bound of connections; None if unlimited."""
     max_idle_connections: int | None
     keepalive_expiry: float | None
-    """Seconds; None when idle connections are kept for ever."""
+    """Seconds for which idle connections are kept; None for ever."""
     tcp_keepalive: bool | None
-    """Whether its sockets have SO_KEEPALIVE; None when that isn't known."""
+    """Whether its sockets have SO_KEEPALIVE; None if unknown."""
     connections: Sequence[ConnectionView]
     max_connections_per_origin: int | None = None
-    """None when there is no such limit."""
+    """Upper bound of connections per origin; None if there is none."""
     limits_from: str | None = None
-    """What set the limits, in words, where that was not the one who built the client."""
+    """What set the limits, as text; None if the code that built the client did."""
     workers: Workers | None = None
-    """None where requests are sent by no executor's threads."""
+    """The executor that sends its requests; None if none does."""
 
 
 class PoolReader(Protocol):
     """Reads pools of one library. Both methods run in any thread and touch no socket and no lock.
 
-    Either may raise where the pool is in the middle of a change.
+    Both may raise if the pool changes meanwhile.
     """
 
     def count(self, pool: Any, tracker: PoolTracker, counts: Tally) -> None:
-        """Add the pool's connections to ``counts``: the cheap one, for every collection."""
+        """Add the pool's connections to ``counts``. Cheap, since each collection calls it."""
 
     def view(self, pool: Any, tracker: PoolTracker) -> PoolView:
-        """Look at each connection."""
+        """Read the limits and each connection."""

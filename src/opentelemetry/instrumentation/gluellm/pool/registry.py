@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ..concurrency import snapshot_of
 from .books import Books
-from .copies import copied
+from .call_site import CallSite
+from .counts import NameState, Tally
 from .durations import nanoseconds
-from .guard import Guard
 from .lease import QUEUED, Lease, LeaseState, read_states
 from .ledger import GONE_REPORTED, OTHER, OriginLedger, PoolLedger
-from .observer import PoolObserver
-from .place import Place
+from .observer import Guard, PoolObserver
 from .reader import PoolReader
-from .stats import NameState, Tally
 from .tracker import PoolTracker
 
 MAX_NAMES = 50
-"""Pool names of a process; all further ones are ``_OTHER``."""
+"""Bound on the pool names of a process. Pools with further names are reported as ``_OTHER``."""
 MAX_ORIGIN_LEDGERS = 180
-"""Combinations of pool name, origin and provider. With one ``_OTHER`` for each name they make 230,
-and the six phases of each 1 380 attribute sets."""
+"""Bound on combinations of pool name, origin and provider. With an ``_OTHER`` for each name there
+are at most 230, and with six phases each, 1 380 attribute sets."""
 _DEFAULT_PORTS = {b"http": 80, b"ws": 80, b"https": 443, b"wss": 443}
-# What a host of a URL can be once it is encoded: a name or an IPv4 address, of parts of at most 63
-# characters (RFC 1035), or an IPv6 address. Anything else would be text of unknown source in a
-# label, and most keys are longer than that.
+# The encoded host of a URL: a name or an IPv4 address in parts of at most 63 characters (RFC 1035),
+# or an IPv6 address. Anything else would be text of unknown source in a label. Most API keys, for
+# example, are longer than 63 characters.
 _HOST = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?|(?=.{2,45}\Z)[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*"
 )
@@ -37,12 +38,12 @@ _HIGHEST_PORT = 65535
 
 
 def is_host(text: str) -> bool:
-    """Whether text is what a host of a URL can be, and so may be told."""
+    """Return whether ``text`` can be the host of a URL, and so may be reported."""
     return _HOST.fullmatch(text) is not None
 
 
 def _is_port(port: object) -> bool:
-    # A library can take any number; one beyond 64 bits keeps its points from being exported.
+    # Libraries accept any number. One beyond 64 bits would keep data points from being exported.
     return port is None or (isinstance(port, int) and 0 < port <= _HIGHEST_PORT)
 
 
@@ -55,7 +56,7 @@ def _no_provider(host: str) -> str | None:  # noqa: ARG001
 
 
 class Nowhere:
-    """Stands for the event loop of a pool whose loop is not watched."""
+    """Placeholder for the event loop of a pool whose loop is not watched."""
 
     def __call__(self) -> None:
         return None
@@ -64,23 +65,31 @@ class Nowhere:
 NOWHERE = Nowhere()
 
 
+def running_loop() -> Any:
+    """Return a weak reference to asyncio's running event loop; ``NOWHERE`` if there is none."""
+    try:
+        return weakref.ref(asyncio.get_running_loop())
+    except (RuntimeError, TypeError):
+        return NOWHERE
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose pool it is: the name it is reported under, and any-llm's key of the provider."""
+    """The owner of a pool: a name, a provider, and the call site that built the pool."""
 
     name: str
-    """Empty for a client that was handed in without a name."""
+    """Name that the pool is reported under; empty for a client passed in without a name."""
     provider: str | None
-    """That of the any-llm call that built the pool; None where none did."""
-    built_at: Place | None = None
-    """Where the application built the pool, where that is known."""
+    """any-llm's key of the provider whose call built the pool; None if no call did."""
+    built_at: CallSite | None = None
+    """Line of the application that built the pool; None if unknown."""
 
 
 class PoolRegistry:
     """Names pools and origins within bounds, and reads the state of all pools at once.
 
-    ``max_origins`` bounds the origins that the process tells apart, ``peak_window`` (seconds) is
-    what the peaks cover, ``clock`` gives monotonic nanoseconds.
+    ``max_origins`` bounds the origins that are reported under their own address, ``peak_window`` is
+    the window of the peaks in seconds, and ``clock`` returns monotonic nanoseconds.
     """
 
     def __init__(
@@ -92,39 +101,41 @@ class PoolRegistry:
         clock: Callable[[], int] = time.monotonic_ns,
         books: Books | None = None,
         entry_context: Callable[[], object] = _nothing,
-        find_place: Callable[[], Place | None] = _nothing,
+        find_call_site: Callable[[], CallSite | None] = _nothing,
         provider_for_host: Callable[[str], str | None] = _no_provider,
         loop_lag: bool = False,
     ) -> None:
         self.open = True
-        """False once its installation is undone: what is left of it then passes everything on."""
+        """False once its installation is undone. Wrappers that are left only call the original."""
         self.clock = clock
         self.max_origins = max_origins
         self._books = books or Books()
         self.failures = self._books.failures
         self.lock = threading.RLock()
-        """Held while a pool's tracking begins, and for nothing else: two threads can send the
-        first request of one pool at once."""
+        """Held only while the tracking of a pool begins: two threads can send the first request of
+        a pool at once."""
         self.entering: Any = None
-        """The pool whose tracking begins now, in the thread that has the lock."""
+        """The pool whose tracking is beginning, in the thread that holds the lock; or None."""
         self.outside = 0
-        """Requests of pools that are not in scope, while they are counted. Not exact: several
+        """Requests of pools out of scope, while `counts_outside`. Approximate, since several
         threads may count at once."""
         self.counts_outside = False
-        """Whether these are counted."""
+        """Whether requests of pools out of scope are counted."""
         self.outbox = self._books.outbox
         self.entry_context = entry_context
-        """Whether there is something about a request that enters that an observer has to note."""
-        self.find_place = find_place
-        """Gives the place in the application's code that runs now."""
+        """Returns the context of a request that enters. Unless that is empty, observers are
+        notified with `PoolObserver.lease_queued`."""
+        self.find_call_site = find_call_site
+        """Returns the application's call site of the running code."""
         self.provider_for_host = provider_for_host
         self.no_loop = None if loop_lag else NOWHERE
+        """Initial value of `PoolTracker.loop`."""
         self.wake: Callable[[], None] = _nothing
-        """Starts the watch where it rests."""
+        """Starts the watch's thread if it has ended."""
         self.observer: PoolObserver = Guard(observers, self.failures)
         self.trackers: dict[PoolTracker, None] = {}
         self.ending: dict[PoolTracker, None] = {}
-        """Pools that are closed while requests of theirs are still under way."""
+        """Closed pools with requests in flight."""
         self.ledgers = self._books.ledgers
         self._window = nanoseconds(peak_window)
         for ledger in self.ledgers.values():
@@ -132,11 +143,11 @@ class PoolRegistry:
 
     @property
     def books(self) -> Books:
-        """What outlives this installation."""
+        """State that outlives this installation."""
         return self._books
 
     def attend(self) -> None:
-        """A request enters and something is asked of it."""
+        """Answer `Outbox.attention` when a request enters: wake the watch, help to drain."""
         outbox = self.outbox
         outbox.attention = False
         self.wake()
@@ -156,7 +167,7 @@ class PoolRegistry:
         host: str = "",
         provider: str | None = None,
     ) -> PoolTracker:
-        """Follow a pool from now on. ``host`` and ``provider`` are those of its first request."""
+        """Begin to track a pool. ``host`` and ``provider`` are those of its first request."""
         provider = provider or owner.provider or self.provider_for_host(host)
         ledger = self._ledger(owner.name, provider, library)
         ledger.asked_for(provider, self.clock())
@@ -165,7 +176,7 @@ class PoolRegistry:
         tracker.first = (host if is_host(host.lower()) else "", provider)
         tracker.built_at = owner.built_at
         self.observer.pool_opened(tracker)
-        # From here on nothing is called: a signal handler that raises can't part these steps.
+        # atomic
         ledger.live += 1
         ledger.pools_opened += 1
         ledger.empty_since = None
@@ -200,7 +211,7 @@ class PoolRegistry:
         scheme: bytes,
         provider: str | None = None,
     ) -> OriginLedger:
-        """The ledger of an origin for a provider, ``_OTHER`` for all origins beyond the bound."""
+        """Return the ledger of an origin for a provider; that of ``_OTHER`` beyond the bound."""
         origin = self.reported_origin(host, port, scheme)
         found = ledger.origins.get((*origin, provider))
         if found is None and self._books.origin_ledgers >= MAX_ORIGIN_LEDGERS:
@@ -215,7 +226,7 @@ class PoolRegistry:
     def reported_origin(
         self, host: bytes, port: int | None, scheme: bytes
     ) -> tuple[str, int | None]:
-        """Address and port that an origin is reported under."""
+        """Return the address and port that an origin is reported under."""
         origin = (host.decode("ascii", "replace").lower(), port or _DEFAULT_PORTS.get(scheme))
         if origin in self._books.origins:
             return origin
@@ -228,37 +239,38 @@ class PoolRegistry:
     # State
 
     def reported(self, now: int) -> list[PoolLedger]:
-        """The ledgers to report: a name whose last pool is gone stays for ten minutes."""
+        """Return the ledgers to report. A name stays for ten minutes after its last pool."""
         return [
             ledger
-            for ledger in copied(self.ledgers.values)
+            for ledger in snapshot_of(self.ledgers.values)
             if ledger.live or ledger.empty_since is None or now - ledger.empty_since < GONE_REPORTED
         ]
 
     def still_queued_in(self, pool: Any) -> PoolTracker | None:
-        """Which tracker has the requests that were queued in a pool as it was closed, if any.
+        """Return the tracker whose requests were in flight in a pool when it was closed, if any.
 
-        Not always the pool's own: one that was closed and used again has had several.
+        It may not be the pool's current tracker: a pool that is closed and used again gets a new
+        one.
         """
-        for tracker in copied(self.ending.keys):
+        for tracker in snapshot_of(self.ending.keys):
             if tracker.leases and tracker.reference is not None and tracker.reference() is pool:
                 return tracker
         return None
 
     def state(self, now: int) -> tuple[dict[PoolLedger, NameState], Tally]:
-        """The state of all pools, summed up by name and origin in one pass."""
+        """Return the state of all pools, summed by name and origin in one pass."""
         states = {ledger: NameState(ledger) for ledger in self.reported(now)}
         counts = Tally()
-        # Before the running leases: one that ends meanwhile is then missing in this reading, where
-        # it would otherwise count twice.
+        # Before the leases in flight: a phase that ends meanwhile is then missing from the sum.
+        # Otherwise it would count twice.
         for ledger in states:
-            for origin in copied(ledger.origins.values):
+            for origin in snapshot_of(ledger.origins.values):
                 counts.spent[origin] = tuple(origin.spent)
-        for tracker in copied(self.trackers.keys):
+        for tracker in snapshot_of(self.trackers.keys):
             state = states.get(tracker.ledger)
             if state is not None:
                 self._add(tracker, state, counts)
-        for tracker in copied(self.ending.keys):
+        for tracker in snapshot_of(self.ending.keys):
             state = states.get(tracker.ledger)
             if not tracker.leases:
                 self.ending.pop(tracker, None)
@@ -274,8 +286,9 @@ class PoolRegistry:
         pool = reference() if reference is not None else None
         if pool is None:
             return
-        # Before the connections: one that is established meanwhile is then counted for a lease
-        # that is not yet counted as having it, and never the other way round.
+        # Before the connections. A connection that is established in between is counted for a lease
+        # that does not count as holding it yet. The other order could count a lease as holding a
+        # connection that is not counted.
         leases = read_states(tracker.leases)
         try:
             tracker.reader.count(pool, tracker, counts)
@@ -298,37 +311,37 @@ class PoolRegistry:
             state.idle_maximum += counts.idle_maximum
         _add_leases(leases, state, counts)
 
-    # Ends
+    # End
 
     def close(self) -> None:
-        """Let go of every pool; what still happens in them is no longer told."""
+        """Stop tracking all pools. What happens in them from now on is not recorded."""
         self.open = False
-        self._let_go()
+        self._detach()
 
-    def _let_go(self) -> None:
-        for tracker in (*copied(self.trackers.keys), *copied(self.ending.keys)):
+    def _detach(self) -> None:
+        for tracker in (*snapshot_of(self.trackers.keys), *snapshot_of(self.ending.keys)):
             tracker.open = False
             tracker.reference = None
-            for lease in copied(tracker.leases.keys):
-                # The time that it took so far stays counted, how it goes on and ends is nobody's.
+            for lease in snapshot_of(tracker.leases.keys):
+                # The time so far stays counted; the remaining time and the outcome are not.
                 lease.counted = False
                 lease.accounted = True
-                lease.told = 2
+                lease.recorded = 2
                 tracker.released(lease)
             tracker.leases.clear()
             tracker.connections.clear()
         self.trackers.clear()
         self.ending.clear()
         now = self.clock()
-        for ledger in copied(self.ledgers.values):
+        for ledger in snapshot_of(self.ledgers.values):
             ledger.abandon(now)
 
     def forget(self) -> None:
-        """Start anew, as a forked child has to: what the parent counted is the parent's."""
+        """Reset everything in a forked child: the parent reports what it has counted."""
         self.lock = threading.RLock()
         self.entering = None
         self.outside = 0
-        self._let_go()
+        self._detach()
         self._books.clear()
 
 
@@ -339,7 +352,7 @@ def _add_leases(leases: list[tuple[Lease, LeaseState]], state: NameState, counts
         of_origin.count[phase] += 1
         of_origin.since[phase] += since
         if phase == QUEUED:
-            # One that was refused a connection queues again, but has waited all the time.
+            # A lease that was requeued has waited since it entered.
             since = lease.entered_at
         if not oldest[phase] or since < oldest[phase]:
             oldest[phase] = since

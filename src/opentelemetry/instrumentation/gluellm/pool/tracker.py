@@ -1,12 +1,16 @@
-"""What is kept of one pool while it lives, and the steps of its requests."""
+"""One pool while it lives, and the steps of its requests.
+
+The mutable state of a pool is its leases in flight and its connections; times and counts are in the
+ledgers, which outlive it.
+"""
 
 from __future__ import annotations
 
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from ..concurrency import nothing, snapshot_of
 from .channel import SHUTDOWN
-from .copies import copied, nothing
 from .lease import (
     AWAITING_RESPONSE,
     CONNECTING,
@@ -15,25 +19,25 @@ from .lease import (
     UNREAD,
     Call,
     Lease,
-    WaitScene,
+    WaitSnapshot,
 )
 from .ledger import OTHER
 from .reader import seconds_or_none
 
 if TYPE_CHECKING:
+    from .call_site import CallSite
     from .channel import TrackedChannel
     from .connection import TrackedConnection
     from .ledger import OriginLedger, PoolLedger
-    from .place import Place
     from .reader import PoolReader, PoolView
     from .registry import PoolRegistry
 
 _HOLDERS = 3
-_UNTOLD: tuple[bytes, int | None, bytes] = (b"", None, b"")
+_UNREPORTED: tuple[bytes, int | None, bytes] = (b"", None, b"")
 """Key for origins whose host must not be reported."""
 LOOKS_AFTERWARDS = 4
-"""Looks of the watch at a pool after its last request: with ten thousand idle pools it would take
-longer to look at them all than is worth it."""
+"""Passes in which the watch still checks a pool after its last request. Checking ten thousand idle
+pools in each pass would take longer than it is worth."""
 
 
 class _PoolReference(weakref.ref[Any]):
@@ -42,15 +46,15 @@ class _PoolReference(weakref.ref[Any]):
 
 
 def _pool_is_gone(reference: weakref.ref[Any]) -> None:
-    # The garbage collector calls this, at any place of any thread: plain numbers only.
+    # The garbage collector calls this: the finalizer rule.
     reference.tracker.discard("garbage_collected")  # type: ignore[attr-defined]
 
 
 class PoolTracker:
-    """Follows one pool. Holds it weakly, and is held by it and by the registry.
+    """Tracks one pool. Refers to it weakly; the pool and the registry refer to the tracker.
 
-    Those methods that assign or end a lease can be reached by a finalizer and under the pool's
-    lock, so they only do arithmetic and tell the observers that promise to do no more.
+    Methods that assign or end a lease can be called by finalizers and under the pool's lock. They
+    follow the finalizer rule (``lease.py``), and notify only observers that follow it as well.
     """
 
     __slots__ = (
@@ -77,7 +81,7 @@ class PoolTracker:
         "reader",
         "reference",
         "registry",
-        "stuck_told_at",
+        "stuck_logged_at",
         "synchronous",
         "tracked_at",
     )
@@ -92,7 +96,7 @@ class PoolTracker:
     ) -> None:
         self.registry = registry
         self.builder = builder
-        """any-llm's key of the provider that the pool was built for; None when unknown."""
+        """any-llm's key of the provider that the pool was built for; None if unknown."""
         self.first: tuple[str, str | None] = ("", None)
         """Host and provider of the first request."""
         self.clock = registry.clock
@@ -106,31 +110,31 @@ class PoolTracker:
         self.entered = 0
         """Requests so far."""
         self.entered_before = 0
-        """The same when the watch last looked."""
+        """Value of `entered` at the watch's previous pass."""
         self.looks_left = LOOKS_AFTERWARDS
-        """How often the watch still looks at it without a request."""
+        """Passes in which the watch still checks it although it has no request."""
         self.synchronous = False
         """Whether synchronous code uses it, as far as that is known."""
-        self.built_at: Place | None = None
-        """Where the application built it, where that is known."""
+        self.built_at: CallSite | None = None
+        """Line of the application that built it; None if unknown."""
         self.channel: TrackedChannel | None = None
-        """What is kept of it where it is a gRPC channel."""
+        """Its state as a gRPC channel; None for other pools."""
         self.read_timeout: float | None = None
-        """Seconds, as the first request asked for."""
+        """Read timeout of the first request, in seconds; None if there is none."""
         self.loop: Any = registry.no_loop
-        """A weak reference to the event loop that its requests run in; None when that is to be
-        found out by the next request, ``NOWHERE`` when it is not."""
-        self.stuck_told_at = 0
-        """When it was last told that requests are stuck in it."""
+        """Weak reference to the event loop of its requests. None until the next request sets it;
+        ``NOWHERE`` if no loop is watched for this pool."""
+        self.stuck_logged_at = 0
+        """When its stuck requests were last logged; 0 before that."""
         self.maximum: int | None = None
-        """Upper bound of connections, as last read; None when unlimited."""
+        """Upper bound of connections at the last reading; None if unlimited."""
         self.open = True
-        """False once the pool is closed, gone, or its installation is undone."""
-        # Dicts as ordered sets: the leases that came first are the longest-held ones.
+        """False once the pool is closed or gone, or its installation is undone."""
+        # Dicts serve as ordered sets: the leases that came first are the longest-held ones.
         self.leases: dict[Lease, None] = {}
         self.connections: dict[TrackedConnection, None] = {}
         self._origins: dict[tuple[bytes, int | None, bytes, str | None], OriginLedger] = {}
-        """By origin as asked for, and provider of the call."""
+        """Ledgers by origin as requested, and provider of the call."""
         reference = _PoolReference(pool, _pool_is_gone)
         reference.tracker = self
         self.reference: _PoolReference | None = reference
@@ -138,7 +142,7 @@ class PoolTracker:
     def origin(
         self, host: bytes, port: int | None, scheme: bytes, provider: str | None = None
     ) -> OriginLedger:
-        """The ledger of a request for an origin, in a call of ``provider`` if there is one."""
+        """Return the ledger of a request for an origin, in a call of ``provider`` if not None."""
         key = (host, port, scheme, provider)
         found = self._origins.get(key)
         if found is None:
@@ -149,21 +153,22 @@ class PoolTracker:
             found = self.registry.origin(self.ledger, host, port, scheme, provider)
             if found.address.encode() != host.lower():
                 # A malformed host may be a key or a URL: do not store it.
-                key = (*_UNTOLD, asked)
+                key = (*_UNREPORTED, asked)
             if key not in self._origins and len(self._origins) < self.registry.max_origins:
-                # Beyond the bound origins share a ledger, and providers share an origin.
-                known = copied(self._origins.values)
+                # Several keys can have the same reported origin: origins beyond the bound, and one
+                # origin for several providers. The pool counts once for all of them.
+                known = snapshot_of(self._origins.values)
                 if all(other.reported != found.reported for other in known):
                     found.pool_entered(self.built_at)
                 self._origins[key] = found
         return found
 
     def origin_of_connection(self, host: bytes, port: int | None, scheme: bytes) -> OriginLedger:
-        """Ledger for a connection without a known request."""
+        """Return the ledger of a connection without a known request."""
         reported = self.registry.reported_origin(host, port, scheme)
-        known = copied(self._origins.values)
-        if reported[0] == OTHER:  # beyond the bound a tracker does not keep it
-            known += copied(self.ledger.origins.values)
+        known = snapshot_of(self._origins.values)
+        if reported[0] == OTHER:  # `_origins` may not have it, beyond its bound
+            known += snapshot_of(self.ledger.origins.values)
         for found in known:
             if found.reported == reported:
                 return found
@@ -176,16 +181,16 @@ class PoolTracker:
     def __reduce__(self) -> tuple[Any, ...]:
         return nothing, ()
 
-    # A request's way
+    # Steps of a request
 
-    # The next four are on the path of every request, so they call as little as they can: the steps
-    # that are the same are written out.
+    # begin, assigned, answered and released run for every request. They call as little as possible,
+    # so steps that they share are repeated inline.
 
     def begin(
         self, host: bytes, port: int | None, scheme: bytes, call: Call | None = None
     ) -> Lease:
-        """A request for an origin enters the pool."""
-        # Before its clock starts.
+        """Begin the lease of a request for an origin, which enters the pool."""
+        # Before the lease's clock starts.
         if self.outbox.attention:
             self.registry.attend()
         provider = None if call is None else call.provider
@@ -195,14 +200,14 @@ class PoolTracker:
         lease = Lease(self, origin, call, self.clock())
         try:
             if call is None:
-                lease.own_place = self.registry.find_place()
+                lease.own_call_site = self.registry.find_call_site()
             context = self.entry_context()
             if context:
                 self.observer.lease_queued(lease, context)
         except Exception as error:
-            # Of a Python or an API unknown to us. The request counts all the same.
+            # From an unknown version of Python or OpenTelemetry. The request counts anyway.
             self.registry.failures.caught("entry", error)
-        # From here on nothing is called: a signal handler that raises can't part these steps.
+        # atomic
         if call is not None:
             call.requests += 1
             if call.requests > 1:
@@ -214,26 +219,26 @@ class PoolTracker:
         return lease
 
     def waiting(self, lease: Lease, timeout: float | None = None) -> None:
-        """The request found no connection and now stands in the queue, for ``timeout`` seconds."""
+        """Queue a request that found no connection. ``timeout`` is its pool timeout in seconds."""
         now = self.clock()
         lease.pool_timeout = seconds_or_none(timeout)
-        self._stand(lease, now)
-        if lease.scene is None:
-            lease.scene = self._scene(now)
+        self._join_queue(lease, now)
+        if lease.wait_snapshot is None:
+            lease.wait_snapshot = self._wait_snapshot(now)
 
     def assigned(self, lease: Lease, connection: TrackedConnection) -> None:
-        """A connection is assigned, tentatively. Under the pool's lock, in any task."""
+        """Assign a connection, which may still refuse. Runs in any task, under the pool's lock."""
         if lease.ended:
             return
         if connection.reports_accept and (lease.waited or connection.leases):
-            self._promised(lease, connection)
+            self._assigned_tentatively(lease, connection)
             return
         if lease.waited:
             now = self.clock()
             lease.origin.spent[QUEUED] += now - lease.phase_since
             lease.phase_since = now
-            if lease.standing:
-                lease.standing = False
+            if lease.in_queue:
+                lease.in_queue = False
                 self.ledger.queued.value -= 1
         else:
             # An immediate acquire took exactly no time.
@@ -260,18 +265,18 @@ class PoolTracker:
                 lease.reused = True
 
     def accepted(self, lease: Lease, connection: TrackedConnection) -> None:
-        """The connection takes a request that it was promised to, and begins to send it."""
+        """Record that a connection begins to send a request that it was assigned to."""
         self.given_back(connection)
         before = connection.lease
         now = self.clock()
         if before is not None and before is not lease:
-            self._queue_again(before, connection, now)  # it was overtaken
+            self._queue_again(before, connection, now)  # that lease was overtaken
         # atomic
         if lease.ended or lease.phase != QUEUED:
             return
         connection.lease = lease
-        if lease.standing:
-            lease.standing = False
+        if lease.in_queue:
+            lease.in_queue = False
             self.ledger.queued.value -= 1
         lease.origin.spent[QUEUED] += now - lease.phase_since
         lease.phase_since = now
@@ -281,16 +286,16 @@ class PoolTracker:
             connection.serve(lease.origin)
 
     def given_back(self, connection: TrackedConnection) -> None:
-        """An HTTP/1.1 connection is idle: the response that was read from it is closed.
+        """End the lease of an HTTP/1.1 connection that is idle, since its response is closed.
 
-        Other threads can run between that and the hook that reports it.
+        The hook that reports the close can come later, since other threads can run in between.
         """
         lease = connection.lease
         if lease is not None and lease.answered_at and lease.connection is connection:
             lease.tracker.released(lease)
 
     def answered(self, lease: Lease, status: int) -> None:
-        """The response's head has come; nobody reads the body yet."""
+        """Record the head of a response. Its body is unread until a read begins."""
         if lease.ended:  # its installation was undone meanwhile
             return
         lease.answered_at = now = self.clock()
@@ -310,25 +315,24 @@ class PoolTracker:
             else:
                 self.outbox.press(lease)
             if lease.waited or lease.fresh or lease.in_client_span:
-                self._tell_answered(lease)
+                self._report_answered(lease)
 
     def released(self, lease: Lease) -> None:
-        """The response is closed. Reached by finalizers."""
+        """End a lease whose response is closed. The finalizer rule applies."""
         now = self.clock()
         items = self.items
         tight = len(items) >= self.outbox.half
         if lease.ended:
             return
-        # From here to the outbox nothing is called: a signal handler that raises can't part these
-        # steps, and whoever it interrupts before them can begin anew.
+        # atomic, up to the outbox. If a signal handler raises before, this can be called again.
         lease.ended_at = now
         lease.ended = True
         lease.origin.spent[lease.phase] += now - lease.phase_since
         leases = self.leases
         if lease in leases:
             del leases[lease]
-        if lease.waited and lease.standing:  # the first is in a slot, which most stop at
-            lease.standing = False
+        if lease.waited and lease.in_queue:  # `waited` is a slot, and false for most
+            lease.in_queue = False
             self.ledger.queued.value -= 1
         connection = lease.connection
         if connection is not None and connection.leases:
@@ -344,8 +348,8 @@ class PoolTracker:
             else:
                 items.append(lease)
 
-    def _promised(self, lease: Lease, connection: TrackedConnection) -> None:
-        """A connection is assigned that may take another request first.
+    def _assigned_tentatively(self, lease: Lease, connection: TrackedConnection) -> None:
+        """Assign a connection that may accept another request first.
 
         httpcore 1.0 assigns an idle connection to each request that waits, and a request that
         enters at that moment may overtake them. The lease stays queued until `accepted`.
@@ -366,36 +370,36 @@ class PoolTracker:
             active.value = value = active.value + 1
             if value > active.high:
                 active.high = value
-        self._stand(lease, now)
+        self._join_queue(lease, now)
 
-    def _stand(self, lease: Lease, now: int) -> None:
-        """Count a lease as standing in the queue, from now on."""
+    def _join_queue(self, lease: Lease, now: int) -> None:
+        """Count a lease as queued from now on."""
         queued = self.ledger.queued
         if now >= queued.end:
             queued.turn(now)
         # atomic
         lease.waits_since = now
-        if lease.standing or lease.ended or lease.phase != QUEUED:
+        if lease.in_queue or lease.ended or lease.phase != QUEUED:
             return
-        lease.waited = lease.standing = True
+        lease.waited = lease.in_queue = True
         queued.value = value = queued.value + 1
         if value > queued.high:
             queued.high = value
 
     def _queue_again(self, lease: Lease, connection: TrackedConnection | None, now: int) -> None:
-        """Put a lease back into the queue if this is its connection: another one has taken it."""
+        """Put a lease back into the queue if ``connection`` is still what it is assigned to."""
         # atomic
         if lease.connection is not connection or lease.ended:
             return
         phase = lease.phase
         if phase == AWAITING_RESPONSE:
-            # It was never sent: it has been queued all the time.
+            # It was never sent, so all of its time is queued time.
             lease.phase = QUEUED
         elif phase in (CONNECTING, STREAM_QUEUED):
             lease.origin.spent[phase] += now - lease.phase_since
             lease.phase_since = now
             lease.phase = QUEUED
-        self._stand(lease, now)
+        self._join_queue(lease, now)
 
     def _assigned_fresh(self, lease: Lease, connection: TrackedConnection) -> None:
         if not lease.fresh:
@@ -406,23 +410,23 @@ class PoolTracker:
         if connection.first_lease is None:
             connection.first_lease = lease
 
-    def _tell_answered(self, lease: Lease) -> None:
+    def _report_answered(self, lease: Lease) -> None:
         connection = lease.connection
         if connection is not None and not connection.established_at:
-            # Its network stream takes no notes, so this is the first that we hear of it.
+            # Its network stream accepts no attributes, so nothing has reported the set-up yet.
             set_up = connection.tls_ended_at or connection.connect_ended_at or lease.answered_at
             self.established(connection, connection.protocol, set_up)
-        if lease.standing:
-            # Another thread assigned the connection while it was about to take its place.
-            lease.standing = False
+        if lease.in_queue:
+            # Another thread assigned the connection while this one was putting it into the queue.
+            lease.in_queue = False
             self.ledger.queued.value -= 1
         if lease.waited and lease.acquired_at:
             self.observer.lease_waited(lease)
         if lease.fresh or lease.in_client_span:
             self.observer.lease_answered(lease)
 
-    def refused(self, lease: Lease) -> None:
-        """The assigned connection was no longer available: back to the queue."""
+    def requeued(self, lease: Lease) -> None:
+        """Put a lease back into the queue, since its assigned connection is not available."""
         now = self.clock()
         connection = lease.connection
         # atomic
@@ -436,13 +440,13 @@ class PoolTracker:
             if connection.lease is lease:
                 connection.lease = None
         self._queue_again(lease, None, now)
-        if lease.scene is None:
-            lease.scene = self._scene(now)
+        if lease.wait_snapshot is None:
+            lease.wait_snapshot = self._wait_snapshot(now)
         self.ledger.requeues += 1
         self.observer.lease_requeued(lease)
 
     def established(self, connection: TrackedConnection, protocol: str, at: int = 0) -> None:
-        """A new connection is ready for its first request, since ``at`` if that is not now."""
+        """Record that a new connection is ready, since ``at`` or, if that is 0, since now."""
         if connection.established_at:
             return
         now = self.clock()
@@ -455,7 +459,7 @@ class PoolTracker:
         if connection.streams is None:
             self._established_for_one(connection, now)
         else:
-            # Others may wait for it too; they find out one after the other.
+            # Further leases may wait for it. They notice one after the other.
             for lease in (connection.first_lease, connection.lease):
                 if lease is not None and lease.phase == CONNECTING:
                     lease.enter(STREAM_QUEUED, now)
@@ -465,26 +469,26 @@ class PoolTracker:
     def _established_for_one(self, connection: TrackedConnection, now: int) -> None:
         """Give an HTTP/1.1 connection to the lease that established it.
 
-        Where HTTP/2 was offered, other leases may be assigned to it as well: they queue again.
+        If HTTP/2 was offered, other leases may be assigned to it as well. They are requeued.
         """
         first = connection.first_lease or connection.lease
         connection.lease = first
         if first is not None and first.phase == CONNECTING:
             first.enter(AWAITING_RESPONSE, now)
         if connection.leases > 1:
-            for other in copied(self.leases.keys):
+            for other in snapshot_of(self.leases.keys):
                 if other.connection is connection and other.phase == CONNECTING:
                     self._queue_again(other, connection, now)
 
-    def failed(self, lease: Lease, error: str, *, unwinding: bool = False) -> None:
-        """The request ended without a response. Reached by finalizers when ``unwinding``."""
+    def failed(self, lease: Lease, error: str, *, in_finalizer: bool = False) -> None:
+        """End a lease with an error. The finalizer rule applies if ``in_finalizer``."""
         if lease.ended:
             return
         lease.error = error
-        lease.unwinding = unwinding
+        lease.in_finalizer = in_finalizer
         connection = lease.connection
         if error == "pool_timeout" or lease.phase == QUEUED:
-            # It gave up while a connection was being handed to it: it never acquired one.
+            # It gave up while it was being assigned a connection, so it never acquired one.
             lease.acquired_at = 0
         self._turn_peaks()
         self.released(lease)
@@ -498,8 +502,8 @@ class PoolTracker:
         if lease.counted and (lease.waited or not lease.acquired_at):
             self.observer.lease_waited(lease)
 
-    def abandoned(self, lease: Lease) -> None:
-        """Whoever had to tell how the request ended may have been interrupted in that."""
+    def ensure_ended(self, lease: Lease) -> None:
+        """Fallback: end the lease if the normal end was interrupted."""
         if not lease.ended:
             lease.error = lease.error or "cancelled"
             if lease.phase == QUEUED:
@@ -507,39 +511,40 @@ class PoolTracker:
             self.released(lease)
 
     def timed_out(self, lease: Lease, error: BaseException) -> None:
-        """The request waited in vain; ``error`` is on its way to the application."""
+        """Notify observers of a pool timeout, before ``error`` reaches the application."""
         self.observer.lease_timed_out(lease, error)
 
-    def withdraw(self, lease: Lease) -> None:
-        """The request never was there, as far as is told: it ends, and counts nowhere.
+    def discard_lease(self, lease: Lease) -> None:
+        """End the lease without recording it in any metric.
 
-        The pool has refused to take it in, or a failure of ours has lost track of it.
+        For a request that the pool did not admit, or that a failure of the instrumentation lost
+        track of.
         """
         counted, lease.counted = lease.counted, False
         self.released(lease)
         lease.counted = counted
 
     def _next_to_connect(self, connection: TrackedConnection) -> None:
-        # On HTTP/2 others may have waited for the set-up that failed: the next of them tries.
+        # On HTTP/2 other leases may have waited for the set-up that failed. The next one tries.
         connection.connect_started_at = connection.tls_started_at = connection.tls_ended_at = 0
         connection.first_lease = None
         if not connection.leases:
             connection.lease = None
             self.connections.pop(connection, None)
             return
-        for lease in copied(self.leases.keys):
+        for lease in snapshot_of(self.leases.keys):
             if lease.connection is connection:
                 connection.first_lease = lease
                 return
 
     def _turn_peaks(self) -> None:
-        """Before values fall: what they were until now belongs to the slices that have ended."""
+        """Turn the peaks' slices before values fall: those that ended had the higher values."""
         now = self.clock()
         for peak in (self.ledger.queued, self.ledger.active):
             if now >= peak.end:
                 peak.turn(now)
 
-    def _scene(self, now: int) -> WaitScene | None:
+    def _wait_snapshot(self, now: int) -> WaitSnapshot | None:
         try:
             active = [connection for connection in self.connections if connection.active]
             holders = sorted(
@@ -547,9 +552,9 @@ class PoolTracker:
                 key=lambda lease: lease.acquired_at,
             )[:_HOLDERS]
         except RuntimeError:
-            # Another thread's request changed the dict meanwhile: no scene is better than a lock.
+            # Another thread changed the dict meanwhile. No snapshot is better than a lock.
             return None
-        return WaitScene(
+        return WaitSnapshot(
             active=len(active),
             idle=len(self.connections) - len(active),
             maximum=self.maximum,
@@ -560,7 +565,7 @@ class PoolTracker:
         )
 
     def view(self) -> PoolView | None:
-        """The pool as it is now; None where it is gone or can't be read at this moment."""
+        """Read the pool as it is now; None if it is gone or cannot be read at this moment."""
         reference = self.reference
         pool = reference() if reference is not None else None
         if pool is None:
@@ -571,10 +576,10 @@ class PoolTracker:
             self.registry.failures.caught("view", error)
             return None
 
-    # The pool's own end
+    # End of the pool
 
     def discard(self, reason: str) -> None:
-        """The pool is ``closed`` or ``garbage_collected``. Reached by finalizers."""
+        """End the pool: ``closed`` or ``garbage_collected``. The finalizer rule applies."""
         if self.open:
             self.open = False
             registry = self.registry
@@ -586,29 +591,29 @@ class PoolTracker:
             if not ledger.live:
                 ledger.empty_since = self.clock()
             ledger.discarded[reason] += 1
-            asked = {found.reported: found for found in copied(self._origins.values)}
+            asked = {found.reported: found for found in snapshot_of(self._origins.values)}
             for found in asked.values():
                 found.pools_gone += 1
             self.observer.pool_discarded(self, reason)
             if self.channel is not None and self.channel.state != SHUTDOWN:
-                self.channel.end()  # it may go on, under another name
+                self.channel.end()  # it may be used further, under another name
         if reason == "garbage_collected":
             self.reference = None
             self._end_all()
 
     def _end_all(self) -> None:
         if self.channel is not None:
-            # A call goes on without its channel, and its own end is told.
+            # Calls continue without the channel object, and report their own end.
             self.channel.end()
             return
         # No response is alive that could still give its connection back.
-        for lease in copied(self.leases.keys):
-            lease.unwinding = True
+        for lease in snapshot_of(self.leases.keys):
+            lease.in_finalizer = True
             if lease.answered_at:
                 self.released(lease)
             else:
-                self.failed(lease, "cancelled", unwinding=True)
-        for connection in copied(self.connections.keys):
+                self.failed(lease, "cancelled", in_finalizer=True)
+        for connection in snapshot_of(self.connections.keys):
             connection.close("garbage_collected")
 
 

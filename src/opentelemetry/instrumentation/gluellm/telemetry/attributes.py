@@ -1,7 +1,7 @@
-"""Attribute sets, built once, within a bound.
+"""Attribute sets, built once and bounded in number.
 
-The SDK folds *all* series of an instrument into one overflow beyond 2 000 attribute sets, so every
-set that could come in number is counted against a bound of our own, and folds by itself.
+Beyond 2 000 attribute sets, the SDK merges *all* series of an instrument into one overflow series.
+So each histogram counts its sets against a lower bound, and merges only the sets beyond it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from ..pool.ledger import OriginLedger, Outcome, PoolLedger, PoolSeries
 from . import semconv
 
 MAX_SETS = 1_000
-"""Attribute sets of one histogram for the life of the process, besides at most two plain ones for
-each of the 230 origin ledgers."""
+"""Bound on the attribute sets of one histogram for the life of the process. In addition there are
+at most two base sets for each of the 230 origin ledgers."""
 
 Attributes = dict[str, Any]
 
@@ -30,7 +30,7 @@ class PoolAttributes:
         self._sets: dict[tuple[str, str], Attributes] = {}
 
     def of(self, key: str | None, value: str | None) -> Attributes:
-        """The set with one more attribute; the plain one without a key."""
+        """Return the set with one more attribute; the base set if ``key`` or ``value`` is None."""
         if key is None or value is None:
             return self.base
         found = self._sets.get((key, value))
@@ -47,7 +47,7 @@ def _of_name(ledger: PoolLedger, provider: str | None) -> Attributes:
 
 
 class OriginAttributes:
-    """The attribute sets of one pool name towards one origin, for one provider."""
+    """The attribute sets of one pool name, origin and provider."""
 
     __slots__ = (
         "base",
@@ -82,10 +82,10 @@ class OriginAttributes:
         self.requests: dict[Outcome, Attributes] = {}
         self.sets: dict[Hashable, Attributes] = {}
         self.time_reported = [0.0] * len(PHASES)
-        """What was last reported of each phase's time."""
+        """Last reported seconds of each phase."""
 
     def of_request(self, key: Outcome) -> Attributes:
-        """The attributes of requests that left the pool in one way."""
+        """Return the set for requests with one outcome."""
         found = self.requests.get(key)
         if found is None:
             status, error, resend = key
@@ -103,13 +103,13 @@ class OriginAttributes:
 
 
 def protocol_key(protocol: object) -> str:
-    """The key that a connection's protocol is told under: what isn't HTTP is named."""
+    """Return the key for a connection's protocol: version for HTTP, name for anything else."""
     other = protocol == semconv.WEBSOCKET
     return semconv.PROTOCOL_NAME if other else semconv.PROTOCOL_VERSION
 
 
 def of_series(ledger: PoolLedger, series: PoolSeries) -> PoolAttributes:
-    """The attribute sets of a pool name under one provider, kept with its series."""
+    """Return the attribute sets of a pool name under one provider, stored in its series."""
     found: PoolAttributes | None = series.attributes
     if found is None:
         found = series.attributes = PoolAttributes(ledger, series.provider)
@@ -117,7 +117,7 @@ def of_series(ledger: PoolLedger, series: PoolSeries) -> PoolAttributes:
 
 
 def of_origin(ledger: OriginLedger) -> OriginAttributes:
-    """The attribute sets of an origin, kept with it."""
+    """Return the attribute sets of an origin, stored in its ledger."""
     found: OriginAttributes | None = ledger.attributes
     if found is None:
         found = ledger.attributes = OriginAttributes(ledger)
@@ -125,7 +125,7 @@ def of_origin(ledger: OriginLedger) -> OriginAttributes:
 
 
 class HistogramAttributes:
-    """The attribute sets of one histogram, within the bound."""
+    """The attribute sets of one histogram, at most ``MAX_SETS``."""
 
     __slots__ = ("_known", "_name")
 
@@ -136,7 +136,10 @@ class HistogramAttributes:
     def of(
         self, ledger: OriginLedger, *, error: str | None = None, **further: str | bool | None
     ) -> Attributes:
-        """The set for an origin with what is given; beyond the bound, the origin's plain one."""
+        """Return the set for an origin, with an error and further attributes.
+
+        Beyond the bound it is the origin's base set, with the error ``_OTHER`` if there is one.
+        """
         attributes: OriginAttributes = ledger.attributes or of_origin(ledger)
         if error is None and not further:
             return attributes.base

@@ -1,4 +1,4 @@
-"""What of a request's own context is noted when it enters a pool."""
+"""Read the caller's OpenTelemetry context when a request enters a pool."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from opentelemetry import context as context_api
 from ..pool.lease import Lease
 from ..pool.observer import PoolObserver
 
-# Neither is part of the API, so a version may not have it.
+# Both keys are private names of the API, so a version may lack them.
 _SUPPRESS_INSTRUMENTATION_KEY: Any = getattr(context_api, "_SUPPRESS_INSTRUMENTATION_KEY", None)
 if not isinstance(_SUPPRESS_INSTRUMENTATION_KEY, str):
     _SUPPRESS_INSTRUMENTATION_KEY = None
 _SPAN_KEY = getattr(propagation, "_SPAN_KEY", None)
-# Set beside the other one "for backward compatibility" by opentelemetry-instrumentation.
+# opentelemetry-instrumentation sets this key as well, "for backward compatibility".
 _SUPPRESS_PLAIN = "suppress_instrumentation"
 _CLIENT = SpanKind.CLIENT
 
 
 def entry_context() -> Callable[[], object]:
-    """Gives the running code's context, which is empty for most requests of an untraced program.
+    """Return a function that returns the current context, empty in most untraced programs.
 
-    The API's own function for it takes four calls, the context variable behind it one. Where a
-    runtime context of another kind is configured, it is the API's function.
+    The API's own function makes four calls, the context variable behind it only one. The API's
+    function is returned if another kind of runtime context is configured.
     """
     runtime = getattr(context_api, "_RUNTIME_CONTEXT", None)
     variable = getattr(runtime, "_current_context", None)
@@ -36,7 +36,7 @@ def entry_context() -> Callable[[], object]:
 
 
 def suppressed() -> bool:
-    """Whether the running code has the key that suppresses instrumentation."""
+    """Return whether the current context has the key that suppresses instrumentation."""
     return _is_suppressed(get_current())
 
 
@@ -47,8 +47,10 @@ def _is_suppressed(context: Context) -> bool:
 
 
 class EntryObserver(PoolObserver):
-    """Notes the span that a request belongs to, and whether its spans are suppressed. Keeps no
-    context."""
+    """Observer that stores a request's span context, and whether its spans are suppressed.
+
+    It keeps no context.
+    """
 
     def lease_queued(self, lease: Lease, context: object) -> None:
         if not isinstance(context, Context):

@@ -1,8 +1,8 @@
-"""The instruments of one Meter: one set of callbacks for the life of the process.
+"""Instruments of one Meter, with one set of callbacks for the life of the process.
 
-A Meter keeps its callbacks as long as it lives, and a second ``create_observable_*`` of the same
-name hands back the old instrument and discards the new callback. So the callbacks dispatch, weakly,
-to whichever source is installed now, and yield nothing while there is none.
+A Meter keeps its callbacks for its whole life. A second ``create_observable_*`` with the same name
+returns the old instrument and discards the new callback. So the callbacks read the current source
+through a weak reference, and return nothing if there is none.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .semconv import Instrument, Metric
 
 
 class Source(Protocol):
-    """Gives the observations of one collection, by metric name."""
+    """Source of the observations of one collection, by metric name."""
 
     def collect(self) -> dict[str, list[Observation]]: ...
 
@@ -46,13 +46,13 @@ class MeterInstruments:
 
     @property
     def active(self) -> bool:
-        """Whether values go anywhere: false for the API without an SDK, until one is set."""
+        """Whether recorded values are used. False without an SDK, until one is set."""
         if isinstance(self.meter, NoOpMeter):
             return False
         return getattr(self.meter, "_real_meter", self.meter) is not None
 
     def connect(self, source: Source) -> None:
-        """Let the callbacks ask ``source``, which is held weakly."""
+        """Create the observable instruments. Their callbacks read ``source``, held weakly."""
         self._source = weakref.ref(source)
         for metric in semconv.METRICS:
             if metric.instrument is not Instrument.HISTOGRAM:
@@ -62,11 +62,11 @@ class MeterInstruments:
                     self.books.failures.caught("sdk.instrument", error)
 
     def disconnect(self) -> None:
-        """Let the callbacks yield nothing."""
+        """Make the callbacks return nothing."""
         self._source = _nothing
 
     def histogram(self, metric: Metric) -> Any:
-        """The histogram for a metric of the contract, made at the first call."""
+        """Return the histogram for a metric of the contract, created at the first call."""
         found = self._histograms.get(metric.name)
         if found is None:
             found = self._histograms[metric.name] = self._create_histogram(metric)
@@ -84,7 +84,7 @@ class MeterInstruments:
                 return made
             raise TypeError("no histogram")
         except Exception as error:
-            # An SDK that can't must not keep a program from starting.
+            # A failure of the SDK must not stop the program from starting.
             self.books.failures.caught("sdk.instrument", error)
             return NoOpMeter(semconv.SCOPE_NAME).create_histogram(metric.name)
 
@@ -108,8 +108,9 @@ class MeterInstruments:
         first = name == self._observable[0]
 
         def observe(_: CallbackOptions) -> Iterable[Observation]:
-            # A collection runs in one thread, instrument by instrument in the order of creation:
-            # the first takes the snapshot, the others read it, and two readers don't share one.
+            # A collection runs in one thread and reads instruments in the order of creation. The
+            # first callback takes the snapshot, the others reuse it. It is thread-local, so that
+            # two readers don't share one.
             current: dict[str, list[Observation]] | None
             current = None if first else getattr(self._collection, "observations", None)
             if current is None:
@@ -125,7 +126,10 @@ _known: weakref.WeakSet[MeterInstruments] = weakref.WeakSet()
 
 
 def of_provider(provider: MeterProvider | None) -> MeterInstruments:
-    """The one set of instruments of a provider, of the global one where none is given."""
+    """Return the one set of instruments of a MeterProvider, the global one by default.
+
+    The instruments do nothing if the provider raises.
+    """
     try:
         meter = get_meter(semconv.SCOPE_NAME, __version__, provider, semconv.SCHEMA_URL)
     except Exception as error:
@@ -136,11 +140,11 @@ def of_provider(provider: MeterProvider | None) -> MeterInstruments:
 
 
 def instruments_of(meter: Meter) -> MeterInstruments:
-    """The one set of instruments of a Meter.
+    """Return the one set of instruments of a Meter.
 
-    Before an SDK is set the API hands out proxies, a new one at each call, whose instruments later
-    arrive in the real Meter with the callbacks that they have. So a proxy counts as the Meter that
-    it stands for, and all proxies that stand for none yet count as the same.
+    Until an SDK is set, the API returns a new proxy Meter at each call. Later the instruments of
+    all proxies, with their callbacks, are created in the real Meter. So a proxy counts as its real
+    Meter, and all proxies without one count as the same Meter.
     """
     wanted = _identity(meter)
     for known in _known:

@@ -1,4 +1,4 @@
-"""What people are told in the log. Nothing here is reached by a finalizer."""
+"""Log lines for people. The finalizer rule (pool/lease.py): no finalizer calls this module."""
 
 from __future__ import annotations
 
@@ -7,52 +7,51 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..environment import ENVIRONMENT_PREFIX
+from ..failures import Failures, warn
+from ..patching import Hooks
+from ..pool.call_site import CallSite
 from ..pool.connection import WEBSOCKET
 from ..pool.describe import LONGEST, holders, label, seconds, state, whose
-from ..pool.guard import Failures
 from ..pool.lease import PHASES, Lease
 from ..pool.ledger import OriginLedger, PoolLedger
 from ..pool.observer import PoolObserver
-from ..pool.place import Place
-from ..pool.seams import Seams
 from ..pool.tracker import PoolTracker
-from ..pool.warning import warn
-from ..pool.watch import TOLD_EVERY
-from ..pool.words import counted, one_line, place_text
+from ..text import call_site_text, counted, one_line
+from ..watch.watch import LOGGED_EVERY
 from .semconv import SCOPE_NAME
 
 _logger = logging.getLogger(SCOPE_NAME)
 _told: set[tuple[str, str, str]] = set()
 
 
-def warn_of_missing_seams(seams: Seams) -> None:
-    """One WARNING for each seam that the installed version lacks, once per process."""
-    for seam, works in seams.found.items():
-        key = (seams.library, seams.version, seam)
+def warn_of_missing_hooks(hooks: Hooks) -> None:
+    """Log a WARNING for each hook that the installed version lacks, once per process."""
+    for hook, works in hooks.found.items():
+        key = (hooks.library, hooks.version, hook)
         if works or key in _told:
             continue
         _told.add(key)
         warn(
             "%s (%s) lacks the seam %r, so this is not observed: %s. Requests are not affected.",
-            seams.library,
-            seams.version,
-            seam,
-            seams.signals.get(seam, seam),
+            hooks.library,
+            hooks.version,
+            hook,
+            hooks.signals.get(hook, hook),
         )
 
 
 def write_report(text: str) -> None:
-    """A report that a signal asked for: at WARNING, so that it is there without any set-up."""
+    """Log a report that a signal requested, at WARNING so that it appears by default."""
     _logger.warning("%s", text)
 
 
 def warn_of_signal(error: ValueError) -> None:
-    """One WARNING that the signal which the environment names can't be used."""
+    """Log a WARNING that the signal named in the environment can't be used."""
     warn("%s. Reports on a signal are off.", error)
 
 
-def tell_of_requests_outside(requests: int, scope: str) -> None:
-    """One INFO that all requests so far were outside the scope, and which setting includes them."""
+def log_requests_outside(requests: int, scope: str) -> None:
+    """Log an INFO that all requests so far were out of scope, with the setting to include them."""
     warn(
         "%s went through pools outside the scope %s, and none through a pool in it. To observe "
         'these pools, set %sSCOPE=all or call instrument(scope="all").',
@@ -64,7 +63,10 @@ def tell_of_requests_outside(requests: int, scope: str) -> None:
 
 
 def warn_of_failures(failures: Failures) -> None:
-    """One WARNING for each kind of own failure, with the exception's type and not its message."""
+    """Log a WARNING for each new kind of failure of the instrumentation.
+
+    It has the exception's type but not its message, which may contain a URL or a header.
+    """
     for kind, error in failures.unreported():
         warn(
             "the instrumentation failed in %s with %s and went on without; counted in "
@@ -76,39 +78,40 @@ def warn_of_failures(failures: Failures) -> None:
 
 @dataclass(slots=True)
 class _Leaks:
-    """Leaks of one acquiring place."""
+    """Suspected leaks of one call site."""
 
-    told_at: int = 0
-    """When they were last told; 0 before that."""
-    untold: int = 0
+    logged_at: int = 0
+    """Time of the last warning; 0 before the first."""
+    unreported: int = 0
+    """Number of leaks since the last warning."""
     looks: int = 0
-    """Looks since the first of those that are yet to be told."""
+    """Passes of the watch since the first unreported leak."""
     longest: Lease | None = None
-    """The longest-held of those that are yet to be told."""
+    """Longest-held lease of the unreported leaks; None if there are none."""
 
 
 class WatchObserver(PoolObserver):
-    """Logs what the watch finds, each thing once in a while. Called in the watch's thread only."""
+    """Observer that logs what the watch finds, at a limited rate, in the watch's thread."""
 
-    def __init__(self, churn_cure: Callable[[PoolLedger, bool], str]) -> None:
-        self._churn_cure = churn_cure
-        """Advice against client churn in pools of this name, without a full stop. The second
-        argument is whether call sites that build them are known."""
+    def __init__(self, churn_advice: Callable[[PoolLedger, bool], str]) -> None:
+        self._churn_advice = churn_advice
+        """Function that returns advice against client churn for a pool name, without a full stop.
+        Its second argument is whether call sites that build the pools are known."""
         self._leaks: dict[object, _Leaks] = {}
         self._churned: set[str] = set()
 
     def forget(self) -> None:
-        """Tell anew, as a forked child has to: what was told is in the parent's log."""
+        """Allow all warnings again. In a forked child, earlier ones are in the parent's log."""
         self._leaks.clear()
         self._churned.clear()
 
     def leak_suspected(self, lease: Lease) -> None:
-        place = lease.place
-        key: object = place.key if place is not None else None
+        call_site = lease.call_site
+        key: object = call_site.key if call_site is not None else None
         if key not in self._leaks and len(self._leaks) >= _MOST_PLACES:
             key = None
         leaks = self._leaks.setdefault(key, _Leaks())
-        leaks.untold += 1
+        leaks.unreported += 1
         longest = leaks.longest
         if longest is None or not longest.suspected or lease.acquired_at < longest.acquired_at:
             leaks.longest = lease
@@ -122,11 +125,11 @@ class WatchObserver(PoolObserver):
             if leaks.looks < _LOOKS:
                 continue
             now = lease.tracker.clock()
-            if not leaks.told_at or now - leaks.told_at >= TOLD_EVERY:
-                number, leaks.untold = leaks.untold, 0
+            if not leaks.logged_at or now - leaks.logged_at >= LOGGED_EVERY:
+                number, leaks.unreported = leaks.unreported, 0
                 leaks.longest = None
                 leaks.looks = 0
-                leaks.told_at = now
+                leaks.logged_at = now
                 _warn_of_leak(lease, now, number)
 
     def leak_over(self, lease: Lease, how: str) -> None:
@@ -163,7 +166,7 @@ class WatchObserver(PoolObserver):
         pools: int,
         requests: int,
         calls: int,
-        built: tuple[tuple[Place, int], ...],
+        built: tuple[tuple[CallSite, int], ...],
     ) -> None:
         ledger = origin.pool
         provider = ledger.provider or ledger.name
@@ -179,32 +182,33 @@ class WatchObserver(PoolObserver):
             " and over WebSocket" if WEBSOCKET in origin.protocols else "",
             requests / pools,
             _built_at(built, pools),
-            one_line(self._churn_cure(ledger, bool(built)), _LONGEST_CURE),
+            one_line(self._churn_advice(ledger, bool(built)), _LONGEST_ADVICE),
         )
 
 
-def _built_at(built: tuple[tuple[Place, int], ...], pools: int) -> str:
+def _built_at(built: tuple[tuple[CallSite, int], ...], pools: int) -> str:
     if not built:
         return "The call site that builds them is unknown"
-    place, number = built[0]
+    call_site, number = built[0]
     which = "They" if number >= pools else f"{number} of them"
-    return f"{which} are built at {place_text(str(place), LONGEST)}"
+    return f"{which} are built at {call_site_text(str(call_site), LONGEST)}"
 
 
 _LOOKS = 2
-"""Those that leak together are told together, though one look of the watch may part them."""
-_LONGEST_CURE = 500
+"""Passes of the watch before a warning, so that leaks of one burst are reported together even if
+they are found in two passes."""
+_LONGEST_ADVICE = 500
 _MOST_PLACES = 500
-"""Places whose leaks are told one by one; those of all further ones go together."""
+"""Call sites with leak warnings of their own. Leaks of all further call sites share one."""
 
 
 def _held(lease: Lease) -> str:
-    """What a response holds: on a gRPC channel no connection of its own."""
+    """Return what a response holds: a connection, or a stream of a gRPC channel."""
     return "connection" if lease.channel is None else "stream"
 
 
 def _warn_of_leak(lease: Lease, now: int, number: int) -> None:
-    stack = lease.place.frames if lease.place is not None else ()
+    stack = lease.call_site.frames if lease.call_site is not None else ()
     if lease.suspected:
         what = (
             f"nobody has read the response for {seconds(now - lease.left_since)}, and its "
@@ -221,5 +225,5 @@ def _warn_of_leak(lease: Lease, now: int, number: int) -> None:
         whose(lease),
         number,
         "close" if lease.channel is None else "cancel",
-        "".join(f"\n  {place_text(frame, LONGEST)}" for frame in stack),
+        "".join(f"\n  {call_site_text(frame, LONGEST)}" for frame in stack),
     )

@@ -1,8 +1,8 @@
-"""The contract's names as Prometheus and its kin store them, by the way on which the data came.
+"""The contract's names in Prometheus and compatible stores, by ingestion path.
 
-Source: the OpenTelemetry specification's page on compatibility with Prometheus and OpenMetrics
-(dots become underscores, the unit and ``_total`` become suffixes). ``tests/e2e`` holds
-these names against what each store really has.
+Source: the OpenTelemetry specification, "Prometheus and OpenMetrics Compatibility" (dots become
+underscores, the unit and ``_total`` become suffixes). ``tests/e2e`` compares these names with the
+contents of each store.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _UNITS: Final = {"s": "seconds"}
 _RATIO: Final = "ratio"
 _SEPARATORS: Final = re.compile(r"[^a-zA-Z0-9:]+")
 HISTOGRAM_SUFFIXES: Final = ("_bucket", "_sum", "_count")
-"""What a histogram with explicit buckets is stored as: one series name for each."""
+"""Suffixes of the series names of a histogram with explicit buckets."""
 
 
 class Way(StrEnum):
-    """How metrics come into a store that speaks PromQL, in words for people."""
+    """Ingestion paths into a store that supports PromQL, with their names for people."""
 
     COLLECTOR = "Collector's Prometheus exporter"
     PROMETHEUS = "Prometheus' OTLP endpoint"
@@ -32,12 +32,12 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The labels that tell processes apart."""
+    """Labels that distinguish processes."""
 
     service: str
-    """The label that ``service.name`` becomes."""
+    """Label made from ``service.name``."""
     instance: str
-    """The label that ``service.instance.id`` becomes."""
+    """Label made from ``service.instance.id``."""
 
 
 IDENTITIES: Final = {
@@ -46,9 +46,10 @@ IDENTITIES: Final = {
     Way.VICTORIA_METRICS: Identity("job", "instance"),
     Way.READER: Identity("job", "instance"),
 }
-"""VictoriaMetrics has these with the relabeling of ``dashboards/dev`` only; by itself it has
-``service_name`` and ``service_instance_id``. With a ``service.namespace`` the job is
-``namespace/name``. A program that is scraped is called what its target's file says."""
+"""Labels of each ingestion path. VictoriaMetrics has these only with the relabeling of
+``dashboards/dev``, and ``service_name`` and ``service_instance_id`` otherwise. With a
+``service.namespace`` the job is ``namespace/name``. For a scraped program the labels come from its
+target's configuration."""
 
 _OTEL_SCOPE: Final = {
     "name": "otel_scope_name",
@@ -61,11 +62,11 @@ SCOPE_LABELS: Final[dict[Way, dict[str, str]]] = {
     Way.VICTORIA_METRICS: {"name": "scope_name", "version": "scope_version"},
     Way.READER: _OTEL_SCOPE,
 }
-"""The labels that the instrumentation scope becomes, by what of it they tell."""
+"""Labels made from the instrumentation scope on each ingestion path, by field of the scope."""
 
 
 def metric_name(metric: Metric) -> str:
-    """The name of its series; those of a histogram add one of `HISTOGRAM_SUFFIXES`."""
+    """Return a metric's series name, for a histogram without its `HISTOGRAM_SUFFIXES`."""
     tokens = [token for token in _SEPARATORS.split(metric.name) if token]
     unit = _UNITS.get(metric.unit)
     if unit is not None and unit not in tokens:
@@ -78,7 +79,7 @@ def metric_name(metric: Metric) -> str:
 
 
 def series_names(metric: Metric) -> tuple[str, ...]:
-    """The names of all its series."""
+    """Return the names of all series of a metric."""
     name = metric_name(metric)
     if metric.instrument == Instrument.HISTOGRAM:
         return tuple(name + suffix for suffix in HISTOGRAM_SUFFIXES)
@@ -86,5 +87,5 @@ def series_names(metric: Metric) -> tuple[str, ...]:
 
 
 def label_name(key: str) -> str:
-    """The label that an attribute key becomes."""
+    """Return the label made from an attribute key."""
     return _SEPARATORS.sub("_", key)

@@ -1,10 +1,10 @@
-"""The telemetry contract as data: every name, unit, description, bucket list and attribute key.
+"""The telemetry contract as data: all names, units, descriptions, buckets and attribute keys.
 
-Nothing else in the package spells one of them out. The metrics reference, the dashboards and the
-tests derive from this module, so a change here is a change of the public interface.
+No other module spells them out. The metrics reference, the dashboards and the tests are derived
+from this module, so a change here changes the public interface.
 
-Durations are seconds. Names without the ``gluellm.`` prefix come from the OpenTelemetry semantic
-conventions of ``SCHEMA_URL``, or, where these have none, from .NET's ``System.Net.Http`` metrics.
+Durations are in seconds. Names without the ``gluellm.`` prefix come from the OpenTelemetry semantic
+conventions of ``SCHEMA_URL`` or, if these have none, from .NET's ``System.Net.Http`` metrics.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Final
 
 SCOPE_NAME: Final = "opentelemetry.instrumentation.gluellm"
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.39.0"
-"""The first version of the conventions that has all the conventional names used here."""
+"""First version of the conventions that has all conventional names used here."""
 
 OTHER: Final = "_OTHER"
-"""What a value becomes that is unknown, or beyond the bound on the number of values."""
+"""Replacement for a value that is unknown or beyond the bound on the number of values."""
 
 # --- attribute keys -------------------------------------------------------------------------------
 
@@ -40,7 +40,7 @@ DISCARD_REASON: Final = "gluellm.pool.discard_reason"
 REQUEST_RESEND: Final = "gluellm.request.resend"
 ANOMALY_TYPE: Final = "gluellm.anomaly.type"
 CHANNEL_STATE: Final = "gluellm.channel.state"
-SEAM_NAME: Final = "gluellm.seam"
+HOOK_NAME: Final = "gluellm.seam"
 INSTRUMENTATION_KIND: Final = "gluellm.instrumentation.kind"
 REQUEST_MODEL: Final = "gen_ai.request.model"
 OPERATION_NAME: Final = "gen_ai.operation.name"
@@ -89,7 +89,7 @@ ANOMALY_TYPES: Final = (
 
 
 class ErrorType(StrEnum):
-    """Values of ``error.type``: the same for a failure, whichever library raised it."""
+    """Values of ``error.type``. A kind of failure has the same value for every library."""
 
     POOL_TIMEOUT = "pool_timeout"
     CONNECT_TIMEOUT = "connect_timeout"
@@ -126,11 +126,10 @@ class CloseReason(StrEnum):
 ERROR_TYPES: Final = tuple(error.value for error in ErrorType)
 CLOSE_REASONS: Final = tuple(reason.value for reason in CloseReason)
 
-# Keys of any-llm whose provider is registered in the conventions under another name. The rest map
-# to themselves: some are registered under that very name (openai, anthropic, cohere, deepseek,
-# groq, perplexity), most are not registered. The conventions give gcp.vertex_ai to whatever is
-# reached at aiplatform.googleapis.com, Anthropic's models there included; they have no such rule
-# for Azure.
+# any-llm's keys of providers that the conventions register under another name. All other keys map
+# to themselves: a few are registered under the same name (openai, anthropic, cohere, deepseek,
+# groq, perplexity), most are not registered. The conventions use gcp.vertex_ai for all models at
+# aiplatform.googleapis.com, including Anthropic's; they have no such rule for Azure.
 _REGISTERED_PROVIDERS: Final = {
     "azure": "azure.ai.inference",
     "azureopenai": "azure.ai.openai",
@@ -145,25 +144,25 @@ _REGISTERED_PROVIDERS: Final = {
 
 
 def registered_provider_name(key: str) -> str:
-    """The value of ``gen_ai.provider.name`` for any-llm's provider key.
+    """Return the value of ``gen_ai.provider.name`` for any-llm's provider key.
 
     Source: the well-known values of the OpenTelemetry GenAI attribute registry. A key without a
-    registered value is its own name.
+    registered value is returned unchanged.
     """
     return _REGISTERED_PROVIDERS.get(key, key)
 
 
-# --- what the keys mean ---------------------------------------------------------------------------
+# --- descriptions of the keys ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """One key of the contract, in words."""
+    """One attribute key of the contract, with its description."""
 
     key: str
     description: str
     values: tuple[str, ...] = ()
-    """All that it can be, where that is a closed set."""
+    """All possible values, if the set is closed; else empty."""
 
 
 ATTRIBUTES: Final = (
@@ -232,7 +231,7 @@ ATTRIBUTES: Final = (
         ("true",),
     ),
     Attribute(ANOMALY_TYPE, "Which state it was.", ANOMALY_TYPES),
-    Attribute(SEAM_NAME, "The place in the library that a signal rests on."),
+    Attribute(HOOK_NAME, "The place in the library that a signal rests on."),
     Attribute(INSTRUMENTATION_KIND, "What failed, or which kind of record was dropped."),
     Attribute(
         REQUEST_MODEL,
@@ -242,7 +241,7 @@ ATTRIBUTES: Final = (
     Attribute(OPERATION_NAME, "The operation of the any-llm call. By opt-in on metrics."),
     Attribute(RESPONSE_STREAMING, "Whether the response was streamed.", ("true", "false")),
 )
-"""Keys of metrics; spans have some more."""
+"""Attribute keys of metrics. Spans have further ones."""
 
 # --- spans ----------------------------------------------------------------------------------------
 
@@ -255,7 +254,7 @@ SPAN_TLS: Final = "TLS client handshake {address}"
 
 
 class Instrument(StrEnum):
-    """Kinds of instruments, by the name of the class in the metrics API."""
+    """Kinds of instruments, named like the classes of the metrics API."""
 
     OBSERVABLE_COUNTER = "ObservableCounter"
     OBSERVABLE_UP_DOWN_COUNTER = "ObservableUpDownCounter"
@@ -272,16 +271,16 @@ class Metric:
     unit: str
     description: str
     attributes: tuple[str, ...]
-    """Keys that a series of this metric can have."""
+    """Attribute keys that a series of this metric can have."""
     buckets: tuple[float, ...] = ()
     """Upper bounds of a histogram's buckets, in its unit."""
     full: bool = False
-    """Emitted with ``metrics="full"`` only."""
+    """Whether it is emitted with ``metrics="full"`` only."""
     setting: str = ""
-    """The setting that turns this metric on, where it is off by default."""
+    """Setting that turns this metric on; empty if it needs none."""
     opt_in_attributes: tuple[str, ...] = ()
-    """Further keys: ``gluellm.response.streaming`` with ``metrics="full"``, the ``gen_ai.`` ones
-    with ``model_attributes=True``."""
+    """Attribute keys that are off by default: ``metrics="full"`` turns on
+    ``gluellm.response.streaming``, ``model_attributes=True`` the ``gen_ai.`` ones."""
 
 
 LEVEL_POOL: Final = (PROVIDER_NAME, POOL_NAME, POOL_LIBRARY)
@@ -594,12 +593,12 @@ EVENT_LOOP_LAG_PEAK: Final = Metric(
     ),
     (),
 )
-SEAM: Final = Metric(
+HOOK_MISSING: Final = Metric(
     "gluellm.instrumentation.seam",
     _GAUGE,
     "{seam}",
     "1 where this signal works, 0 where the installed version of the library lacks it.",
-    (POOL_LIBRARY, SEAM_NAME),
+    (POOL_LIBRARY, HOOK_NAME),
 )
 INSTRUMENTATION_ERRORS: Final = Metric(
     "gluellm.instrumentation.errors",
@@ -663,7 +662,7 @@ CONNECTION_REQUESTS: Final = Metric(
     full=True,
 )
 
-# By a setting of its own.
+# With a setting of its own.
 REQUEST_TIME_IN_QUEUE: Final = Metric(
     "http.client.request.time_in_queue",
     _HISTOGRAM,
@@ -709,7 +708,7 @@ METRICS: Final = (
     CHANNEL_TIME,
     EVENT_LOOP_LATE_TIME,
     EVENT_LOOP_LAG_PEAK,
-    SEAM,
+    HOOK_MISSING,
     INSTRUMENTATION_ERRORS,
     INSTRUMENTATION_DROPPED,
     RESPONSE_WAIT_DURATION,

@@ -1,6 +1,7 @@
-"""Spans of waits and set-ups, made when they end, with the time at which they began.
+"""Spans of waits and connection set-ups, created when they end, with their true start time.
 
-Modelled on .NET's ``System.Net.Http`` connection spans. The fast path makes none.
+Modelled on .NET's ``System.Net.Http`` connection spans. Requests without a wait or set-up have
+none.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from opentelemetry.trace import (
     get_tracer,
 )
 
+from ..failures import Failures
 from ..pool.connection import TrackedConnection
 from ..pool.durations import nanoseconds
-from ..pool.guard import Failures
 from ..pool.lease import PHASES, Lease
 from ..pool.observer import PoolObserver
 from ..version import __version__
@@ -36,7 +37,10 @@ _NOT_AN_ERROR = frozenset({"cancelled"})
 
 
 def tracer_of(provider: TracerProvider | None, failures: Failures) -> Tracer:
-    """Our tracer of a provider, of the global one where none is given."""
+    """Return this package's tracer of a provider, the global one by default.
+
+    The tracer does nothing if the provider raises.
+    """
     try:
         return get_tracer(semconv.SCOPE_NAME, __version__, provider, semconv.SCHEMA_URL)
     except Exception as error:
@@ -45,14 +49,17 @@ def tracer_of(provider: TracerProvider | None, failures: Failures) -> Tracer:
 
 
 class SpanObserver(PoolObserver):
-    """Makes spans in the request's own task, outside the pool's lock, and never in a finalizer."""
+    """Observer that creates spans in the request's own task, outside of the pool's lock.
+
+    The finalizer rule (pool/lease.py): finalizers create no spans.
+    """
 
     def __init__(self, tracer: Tracer, minimum: float) -> None:
         self._tracer = tracer
         self._minimum = nanoseconds(minimum)
 
     def lease_waited(self, lease: Lease) -> None:
-        if lease.unwinding:
+        if lease.in_finalizer:
             return
         if not lease.acquired_at:
             self._wait(lease, lease.entered_at, lease.ended_at, lease.error)
@@ -82,21 +89,21 @@ class SpanObserver(PoolObserver):
             return
         attributes = _attributes(lease)
         links = []
-        scene = lease.scene
+        wait_snapshot = lease.wait_snapshot
         if setup is not None:
             links.append(Link(setup))
-        elif scene is not None:
-            attributes[semconv.SPAN_CONNECTION_ACTIVE] = scene.active
-            attributes[semconv.SPAN_CONNECTION_IDLE] = scene.idle
-            attributes[semconv.SPAN_REQUEST_QUEUED] = scene.queued
-            if scene.maximum is not None:
-                attributes[semconv.SPAN_CONNECTION_MAX] = scene.maximum
-            if scene.oldest_age:
-                attributes[semconv.SPAN_OLDEST_LEASE_AGE] = scene.oldest_age / 1e9
-                attributes[semconv.SPAN_OLDEST_LEASE_PHASE] = PHASES[scene.oldest_phase]
+        elif wait_snapshot is not None:
+            attributes[semconv.SPAN_CONNECTION_ACTIVE] = wait_snapshot.active
+            attributes[semconv.SPAN_CONNECTION_IDLE] = wait_snapshot.idle
+            attributes[semconv.SPAN_REQUEST_QUEUED] = wait_snapshot.queued
+            if wait_snapshot.maximum is not None:
+                attributes[semconv.SPAN_CONNECTION_MAX] = wait_snapshot.maximum
+            if wait_snapshot.oldest_age:
+                attributes[semconv.SPAN_OLDEST_LEASE_AGE] = wait_snapshot.oldest_age / 1e9
+                attributes[semconv.SPAN_OLDEST_LEASE_PHASE] = PHASES[wait_snapshot.oldest_phase]
             links += [
                 Link(_without_state(holder))
-                for holder in scene.holders
+                for holder in wait_snapshot.holders
                 if holder is not None and holder.is_valid
             ]
         self._span(
@@ -109,7 +116,7 @@ class SpanObserver(PoolObserver):
         )
 
     def _shared_setup(self, lease: Lease, connection: TrackedConnection) -> None:
-        # HTTP/2: it was assigned a connection that another request was establishing.
+        # HTTP/2: the lease was assigned a connection that another request was establishing.
         established = connection.established_at
         if lease.acquired_at < established and established - lease.acquired_at >= self._minimum:
             setup = connection.observed
@@ -121,7 +128,7 @@ class SpanObserver(PoolObserver):
             self._setup(lease, connection, began, connection.established_at, None)
 
     def connection_failed(self, lease: Lease, connection: TrackedConnection) -> None:
-        if lease.counted and not lease.unwinding:
+        if lease.counted and not lease.in_finalizer:
             began = connection.connect_started_at
             self._setup(lease, connection, began, lease.ended_at, lease.error)
 
@@ -198,7 +205,7 @@ def _name(template: str, address: str, port: int | None) -> str:
 
 
 def _without_state(holder: SpanContext) -> SpanContext:
-    # The holder's trace is another caller's, and its tracestate what that one was sent.
+    # The tracestate belongs to another caller's trace and must not be exported with this one.
     return SpanContext(holder.trace_id, holder.span_id, holder.is_remote, holder.trace_flags)
 
 
@@ -224,5 +231,5 @@ def _attributes(lease: Lease) -> dict[str, Any]:
 
 
 def _epoch(monotonic: int) -> int:
-    """Nanoseconds since the epoch of a time of the monotonic clock."""
+    """Return a time of the monotonic clock as nanoseconds since the epoch."""
     return time.time_ns() - (time.monotonic_ns() - monotonic)

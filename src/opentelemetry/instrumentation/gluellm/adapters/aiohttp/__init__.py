@@ -1,4 +1,4 @@
-"""Pools of aiohttp: its connectors."""
+"""Adapter for the pools of aiohttp, its connectors."""
 
 from .adapter import AiohttpAdapter
 

@@ -1,4 +1,4 @@
-"""The adapter for aiohttp: which methods are replaced, and what rests on each."""
+"""The adapter for aiohttp: which methods are replaced, and what depends on each."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, ClassVar
 
-from ...pool.guard import raise_on
+from ...failures import raise_on
 from ...pool.tracker import PoolTracker
 from ..admission import Admission
 from ..base import Adapter, Surroundings
 from ..marks import BUILT_BY, LIMITS_FROM, OWNER, TRACKER, give_defaults
 from . import connections, probes, setup
 from .marks import CONNECTION, ENTERING, LEASE
-from .requests import RequestSeams
-from .responses import ResponseSeams
+from .requests import RequestHooks
+from .responses import ResponseHooks
 
 _CREATE = "_create_connection"
 _CONNECTORS = ("TCPConnector", "UnixConnector", "NamedPipeConnector")
 
 
 class AiohttpAdapter(Adapter):
-    """Patches aiohttp's connectors, once it is imported."""
+    """Patches aiohttp's connectors, now or once it is imported."""
 
     MODULES: ClassVar = {"aiohttp": "aiohttp"}
     LOST: ClassVar = {
@@ -44,9 +44,9 @@ class AiohttpAdapter(Adapter):
         super().__init__()
         self._admission: Admission | None = None
         self._create: Callable[[Any], Any] | None = None
-        """Makes the replacement of a connector's ``_create_connection``."""
+        """Makes the replacement for a connector's ``_create_connection``."""
 
-    def let_go(self) -> None:
+    def detach(self) -> None:
         if self._admission is not None:
             self._admission.active = False
         self._admission = None
@@ -63,8 +63,8 @@ class AiohttpAdapter(Adapter):
             surroundings, library, connections.READER, self._adopt
         )
         registry = surroundings.registry
-        requests = RequestSeams(admission)
-        responses = ResponseSeams(registry, tell_streaming=surroundings.tell_streaming)
+        requests = RequestHooks(admission)
+        responses = ResponseHooks(registry, note_streaming=surroundings.note_streaming)
         pool = getattr(module, "BaseConnector", None)
         protocol = _inside(module, "client_proto", "ResponseHandler")
         reader = getattr(module, "StreamReader", None)
@@ -77,7 +77,7 @@ class AiohttpAdapter(Adapter):
             found[name] = works = found.get(name, True) and works
             return works
 
-        def seam(
+        def hook(
             name: str,
             owner: Any,
             attribute: str,
@@ -89,38 +89,38 @@ class AiohttpAdapter(Adapter):
                 return False
             return probed(name, self._replace(owner, attribute, make, asynchronous=asynchronous))
 
-        # The request comes last: until it is replaced nothing is tracked, so whatever is patched
-        # before it finds no lease.
+        # "request" comes last: until ``connect`` is replaced nothing is tracked, so the hooks that
+        # are installed before it find no lease.
         probed("total_timeout", probes.total_timeout(module, _inside(module, "helpers")))
-        seam("wait", pool, "_wait_for_available_connection", requests.wait, asynchronous=True)
+        hook("wait", pool, "_wait_for_available_connection", requests.wait, asynchronous=True)
         if probed("read", probes.read(reader, protocol)):
-            seam("read", reader, "_wait", responses.body, asynchronous=True)
+            hook("read", reader, "_wait", responses.body, asynchronous=True)
         if probed("response", callable(getattr(protocol, "feed_data", None))):
-            seam("response", protocol, "read", responses.head, asynchronous=True)
+            hook("response", protocol, "read", responses.head, asynchronous=True)
         if probed("close_reason", probes.close_reason(protocol)):
-            seam("connection_close", protocol, "close", responses.close)
+            hook("connection_close", protocol, "close", responses.close)
         else:
             probed("connection_close", False)
         if probed("connection_setup", probes.set_up(protocol)):
             self._create = requests.create_connection
             for name in _CONNECTORS:
                 kind = getattr(module, name, None)
-                seam("connection_setup", kind, _CREATE, self._create, asynchronous=True)
+                hook("connection_setup", kind, _CREATE, self._create, asynchronous=True)
             made = setup.protocol_made(registry.failures)
-            seam("connection_setup", protocol, "__init__", made)
-        seam("pool_close", pool, "_close", responses.pool_close, asynchronous=None)
-        seam("pool_owner", pool, "__init__", requests.connector_init)
-        released = probed("release", probes.given_back(protocol)) and seam(
+            hook("connection_setup", protocol, "__init__", made)
+        hook("pool_close", pool, "_close", responses.pool_close, asynchronous=None)
+        hook("pool_owner", pool, "__init__", requests.connector_init)
+        released = probed("release", probes.given_back(protocol)) and hook(
             "release", pool, "_release", responses.release
         )
         if probed("state", probes.pool_state(module)) and released:
-            seam("request", pool, "connect", requests.connect, asynchronous=True)
+            hook("request", pool, "connect", requests.connect, asynchronous=True)
         else:
             probed("request", False)
 
     def _adopt(self, pool: Any, tracker: PoolTracker) -> None:
         if self._create is not None:
-            # A connector of somebody else's may establish its connections in its own way.
+            # A third party's connector may override this method.
             owner = next((kind for kind in type(pool).__mro__ if _CREATE in vars(kind)), None)
             if owner is not None:
                 self._replace(owner, _CREATE, self._create, asynchronous=True)
@@ -130,7 +130,7 @@ class AiohttpAdapter(Adapter):
 def _inside(library: ModuleType, module: str, name: str = "") -> Any:
     try:
         found = importlib.import_module(f"{library.__name__}.{module}")
-    except Exception as error:  # not only ImportError: it can fail in any way
+    except Exception as error:  # not only ImportError: importing can raise anything
         raise_on(error)
         return None
     return getattr(found, name, None) if name else found

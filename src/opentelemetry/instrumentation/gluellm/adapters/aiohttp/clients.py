@@ -1,4 +1,4 @@
-"""Where a client that runs on aiohttp has its connectors."""
+"""Connectors of clients that run on aiohttp."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _DEEPEST = 5
 
 
 def pools_in(client: Any) -> list[Any]:
-    """The connectors of a session, of an SDK's client that holds one, or the connector itself.
+    """The connectors of a session, or of an SDK client that holds one.
 
-    Empty for anything else. Raises TypeError for a client whose session is yet to be built, or is
-    closed: it has no connector then.
+    For a connector, the connector itself. Empty for anything else. Raises TypeError for a client
+    whose session is not built yet or is closed, since it has no connector then.
     """
     if _is_connector(client):
         return [client]
@@ -43,11 +43,11 @@ def pools_in(client: Any) -> list[Any]:
 
 
 def _sessions(holder: Any) -> Iterator[Any]:
-    """What a client has its sessions in: each is one, or None or a function where it is to come."""
+    """The sessions of a client; None or a function stands for one that is not built yet."""
     if hasattr(holder, "_connector") and hasattr(holder, "connector_owner"):
         yield holder
     elif hasattr(holder, "_transport") and hasattr(holder, "_mounts"):
-        # httpx over httpx_aiohttp.AiohttpTransport; a proxy has a transport of its own.
+        # httpx over httpx_aiohttp.AiohttpTransport; each proxy has a separate transport.
         for transport in (holder._transport, *holder._mounts.values()):
             if hasattr(transport, "get_client") and hasattr(transport, "client"):
                 yield transport.client

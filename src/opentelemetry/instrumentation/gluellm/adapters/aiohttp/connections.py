@@ -1,9 +1,8 @@
-"""Connections of aiohttp: their records, states and reasons to close.
+"""Connections of aiohttp: their records, states and close reasons.
 
-A connector has the connections in use and those being established in ``_acquired``, where a
-placeholder stands for one that is being established, and the idle ones in ``_conns``. Its limits
-bound the former only. The record is an attribute of the connection's protocol, so that it goes
-with it.
+A connector lists the connections in use in ``_acquired``, with a placeholder for each one that is
+being established, and the idle ones in ``_conns``. Its limits apply to ``_acquired`` only. A record
+is an attribute of the connection's protocol and lives as long as the protocol.
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from ...concurrency import snapshot_of
 from ...patching import is_patched
 from ...pool.connection import TrackedConnection
-from ...pool.copies import copied
+from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, Tally
 from ...pool.lease import Lease
 from ...pool.ledger import OriginLedger
 from ...pool.reader import ConnectionView, PoolView, seconds_or_none
-from ...pool.stats import ACTIVE, CONNECTING, IDLE_1, Tally
 from ...pool.tracker import PoolTracker
 from ..marks import LIMITS_FROM
 from .marks import CONNECTION
@@ -28,7 +27,7 @@ _DEPTH = 8
 
 
 def created(lease: Lease) -> TrackedConnection:
-    """A request begins to establish a connection."""
+    """Create the record of a connection that a request starts to establish."""
     tracker = lease.tracker
     record = TrackedConnection(tracker, lease.origin, tracker.clock())
     tracker.connections[record] = None
@@ -37,14 +36,14 @@ def created(lease: Lease) -> TrackedConnection:
 
 
 def established(record: TrackedConnection, protocol: Any) -> None:
-    """A connection stands, and this protocol speaks on it."""
-    record.reads_told = _reads_are_told()
+    """Record that a connection is established, and attach the record to its protocol."""
+    record.reports_reads = _reports_reads()
     setattr(protocol, CONNECTION, record)
     record.tracker.established(record, "1.1")
 
 
 def tracked(protocol: Any, origin: OriginLedger, tracker: PoolTracker) -> TrackedConnection:
-    """What we know of a connection; one that was there before us is known from now on."""
+    """The record of a connection. A connection that was not tracked before gets one now."""
     known: TrackedConnection | None = getattr(protocol, CONNECTION)
     if known is not None and known.tracker is tracker:
         return known
@@ -52,20 +51,20 @@ def tracked(protocol: Any, origin: OriginLedger, tracker: PoolTracker) -> Tracke
     known.adopted = True
     known.established_at = known.created_at
     known.served = 1
-    known.reads_told = _reads_are_told()
+    known.reports_reads = _reports_reads()
     origin.protocols.add(known.protocol)
     setattr(protocol, CONNECTION, known)
     tracker.connections[known] = None
     return known
 
 
-def _reads_are_told() -> bool:
+def _reports_reads() -> bool:
     reader = getattr(sys.modules.get("aiohttp"), "StreamReader", None)
     return is_patched(getattr(reader, "_wait", None))
 
 
 def adopt(pool: Any, tracker: PoolTracker) -> None:
-    """Get to know the connections that a pool has when its tracking begins."""
+    """Create the records of the connections that a pool has when its tracking begins."""
     for _ in _idle(pool, tracker):
         pass
     tracker.maximum = _bound(pool._limit)
@@ -75,7 +74,7 @@ def adopt(pool: Any, tracker: PoolTracker) -> None:
 
 
 def _idle(pool: Any, tracker: PoolTracker) -> Iterator[tuple[Any, TrackedConnection]]:
-    """The idle connections, each with the key that it is listed under."""
+    """The records of the idle connections, each with the key that it is listed under."""
     for key, listed in tuple(pool._conns.items()):
         for protocol, _ in tuple(listed):
             record = getattr(protocol, CONNECTION)
@@ -86,7 +85,7 @@ def _idle(pool: Any, tracker: PoolTracker) -> Iterator[tuple[Any, TrackedConnect
 
 
 def _in_use(pool: Any, tracker: PoolTracker) -> tuple[list[tuple[Any, TrackedConnection]], int]:
-    """The connections in use, and how many more there are or will be."""
+    """The tracked connections in use, and the number of untracked ones and placeholders."""
     known = []
     others = 0
     for protocol in tuple(pool._acquired):
@@ -99,15 +98,16 @@ def _in_use(pool: Any, tracker: PoolTracker) -> tuple[list[tuple[Any, TrackedCon
 
 
 def _unseen_origin(tracker: PoolTracker) -> OriginLedger | None:
-    # Whose requests began before us don't tell where they go; most pools have one origin.
-    origins = copied(tracker.ledger.origins.values)
+    # The origin of requests that began before the instrumentation is unknown. Most pools have one.
+    origins = snapshot_of(tracker.ledger.origins.values)
     return origins[0] if len({origin.reported for origin in origins}) == 1 else None
 
 
 def count(pool: Any, tracker: PoolTracker, counts: Tally) -> None:
     """Add a pool's connections to ``counts``.
 
-    Runs in a metric callback: ``is_connected`` only looks at flags of the transport.
+    Metric callbacks call it, so it touches no socket: ``is_connected`` only reads flags of the
+    transport.
     """
     known, others = _in_use(pool, tracker)
     seen = len(known)
@@ -119,7 +119,7 @@ def count(pool: Any, tracker: PoolTracker, counts: Tally) -> None:
         counts.of(record.origin)[IDLE_1] += 1
         seen += 1
     if others:
-        for record in copied(tracker.connections.keys):
+        for record in snapshot_of(tracker.connections.keys):
             if not record.established_at and others:
                 counts.of(record.origin)[CONNECTING] += 1
                 others -= 1
@@ -134,22 +134,22 @@ def count(pool: Any, tracker: PoolTracker, counts: Tally) -> None:
 
 
 def view(pool: Any, tracker: PoolTracker) -> PoolView:
-    """Look at each connection of a pool. The same rules as for `count` hold."""
+    """Return the state of each connection of a pool. Like `count`, it touches no socket."""
     known, _ = _in_use(pool, tracker)
     found = [
-        # It takes its place whether it is still connected or not. One of an adopted connection may
-        # be held by a request that began before us.
+        # Connected or not, it occupies a place. An adopted connection may be held by a request
+        # that began before the instrumentation.
         ConnectionView(record, "active", record.adopted, None)
         for _, record in known
     ]
     found += [
-        # A waiter passes such a connection by while the limit is reached by those in use.
+        # While the connections in use reach the limit, a waiter can't take an idle one.
         ConnectionView(record, "idle", not _has_room(pool, key), None)
         for key, record in _idle(pool, tracker)
     ]
     found += [
         ConnectionView(record, "connecting", True, None)
-        for record in copied(tracker.connections.keys)
+        for record in snapshot_of(tracker.connections.keys)
         if not record.established_at
     ]
     return PoolView(
@@ -172,7 +172,7 @@ def _has_room(pool: Any, key: Any) -> bool:
 
 
 class _Reader:
-    """What the core asks this library's pools by."""
+    """The ``PoolReader`` for aiohttp."""
 
     count = staticmethod(count)
     view = staticmethod(view)
@@ -188,15 +188,16 @@ def _bound(limit: int) -> int | None:
 
 
 def _tcp_keepalive(pool: Any) -> bool | None:
-    # aiohttp turns it on for a server's sockets only; a socket factory may.
+    # aiohttp turns it on only for a server's sockets, but a socket factory may turn it on as well.
     return None if getattr(pool, "_socket_factory", None) is not None else False
 
 
 def _reconcile(pool: Any, tracker: PoolTracker) -> None:
-    # A connection that the pool dropped without closing it is gone with the garbage collector. One
-    # that is just being handed over is off the lists too, so it takes two readings to tell.
+    # A connection that the pool dropped without closing is left to the garbage collector. One that
+    # is being handed over is off the lists as well, so a record is closed only when it is missing
+    # in two passes.
     listed = {record for _, record in (*_in_use(pool, tracker)[0], *_idle(pool, tracker))}
-    for record in copied(tracker.connections.keys):
+    for record in snapshot_of(tracker.connections.keys):
         if record in listed or record.leases or not record.established_at:
             record.missing = False
         elif not record.missing:
@@ -209,23 +210,23 @@ def _reconcile(pool: Any, tracker: PoolTracker) -> None:
 
 
 def closed(protocol: Any, record: TrackedConnection) -> None:
-    """A connection is being closed. Reached by finalizers."""
+    """Record that a connection is being closed. The finalizer rule (``pool/lease.py``) applies."""
     lease = record.lease
     record.close(close_reason(protocol, record))
     if lease is not None and not lease.ended:
-        # Its pool is closed under it; it ends when the application lets go of the response.
+        # Its pool is closed during the response. The lease ends when the response is released.
         record.lease = lease
 
 
 def close_reason(protocol: Any, record: TrackedConnection) -> str:
-    """Why a connection is being closed at this moment."""
+    """The close reason of a connection that is being closed now."""
     if record.closing is not None:
         return record.closing
     if not record.tracker.open:
         return "pool_closed"
     lease = record.lease
     if lease is None:
-        # The pool looks at whether the peer has closed it, and then at how long it was idle.
+        # The pool checks first whether the peer has closed it, then how long it was idle.
         return "keepalive_expired" if protocol.is_connected() else "server_disconnect"
     if lease.error is not None:
         return "cancelled" if lease.error == "cancelled" else "error"
@@ -236,7 +237,7 @@ def close_reason(protocol: Any, record: TrackedConnection) -> str:
 
 
 def in_finalizer() -> bool:
-    """Whether the code that runs was called by a ``__del__``, a few calls up."""
+    """Whether one of the last few frames on the stack is a ``__del__``."""
     frame = sys._getframe(1)
     for _ in range(_DEPTH):
         if frame.f_code.co_name == _FINALIZER:

@@ -1,23 +1,23 @@
-"""What an exception of aiohttp means, where its name alone does not say it."""
+"""``error.type`` for exceptions of aiohttp whose class alone does not determine it."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
-from ...pool.guard import raise_on
+from ...failures import raise_on
 from ...pool.lease import QUEUED, Lease
-from ..errors import error_type
+from ..error_types import error_type
 
 _NOT_OF_THE_READ = RuntimeError
-"""Two tasks read at once: that is told to the second, and the response goes on."""
+"""Raised in the second of two tasks that read at once. The response goes on."""
 
 
 def before_sending(lease: Lease, request: Any, error: BaseException) -> str:
-    """Why a request got no connection.
+    """``error.type`` for a request that got no connection.
 
-    aiohttp has one timeout for the queue and the set-up together, and the phase tells which of them
-    it struck. Its timeout for the whole request arrives as a cancellation.
+    aiohttp has one timeout for the queue and the set-up together; the lease's phase shows in which
+    of them it expired. The timeout for the whole request arrives as a cancellation.
     """
     timed_out = isinstance(error, TimeoutError) and error.errno is None
     if timed_out or (isinstance(error, asyncio.CancelledError) and _total_is_over(request)):
@@ -26,32 +26,34 @@ def before_sending(lease: Lease, request: Any, error: BaseException) -> str:
 
 
 def while_sending(protocol: Any, error: BaseException | None) -> str:
-    """Why a request that had its connection got no response."""
+    """``error.type`` for a request that had its connection but got no response."""
     cause = protocol._exception if error is None else error
     return "cancelled" if cause is None else _of_connection(protocol, cause)
 
 
 def while_reading(protocol: Any, error: BaseException) -> str | None:
-    """Why a response broke off; None where it goes on all the same. Raises
-    nothing of its own."""
+    """``error.type`` for a read of the body that failed; None if the response goes on.
+
+    Raises only what a signal handler raises.
+    """
     if type(error) is _NOT_OF_THE_READ:
         return None
     try:
         return _of_connection(protocol, error)
     except Exception as own:
         raise_on(own)
-        return "_OTHER"  # it is called while the host's exception is on its way
+        return "_OTHER"  # the host's exception is propagating and must not be replaced
 
 
 def of_connection(protocol: Any) -> str | None:
-    """What ended the connection, as far as it knows."""
+    """``error.type`` for the exception that ended a connection; None if it has stored none."""
     cause = protocol._exception
     return None if cause is None else _of_connection(protocol, cause)
 
 
 def _of_connection(protocol: Any, error: BaseException) -> str:
     if type(error).__name__ == "ClientPayloadError" and protocol._exception is not None:
-        # One exception for every end before the body's; the connection knows how it came.
+        # Raised whenever a body ends early. The connection has stored the cause.
         error = protocol._exception
     if isinstance(error, TimeoutError) and error.errno is None:
         return "read_timeout"

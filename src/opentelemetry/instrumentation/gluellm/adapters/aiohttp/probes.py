@@ -1,7 +1,7 @@
-"""Whether the installed version has what is read of its objects.
+"""Probes for the attributes that the adapter reads, in the installed version.
 
-Attributes only come with an instance, so one of each class is made, on something that stands for an
-event loop: nothing runs and no socket is opened.
+Attributes exist only on instances, so each probe makes an instance with a stand-in for the event
+loop. Nothing runs and no socket is opened.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from ..fitting import has
+from ..signatures import has
 
 _POOL = (
     "_acquired",
@@ -23,7 +23,7 @@ _POOL = (
 
 
 class _NoLoop:
-    """Has every method, each of which does nothing and gives something false that has them too."""
+    """Stand-in for an event loop. Each method does nothing and returns a stand-in that is false."""
 
     def __init__(self, *, true: bool = True) -> None:
         self._true = true
@@ -38,32 +38,32 @@ class _NoLoop:
 
 
 def pool_state(library: ModuleType) -> bool:
-    """Limits and connections of a pool."""
+    """Probe the limits and connections of a pool."""
     return has(lambda: library.BaseConnector(loop=_NoLoop()), *_POOL)
 
 
 def given_back(protocol: Any) -> bool:
-    """What a connection has met, by the time that it is given back."""
+    """Probe the exception that a connection has stored when it is released."""
     return has(lambda: protocol(loop=_NoLoop()), "_exception")
 
 
 def close_reason(protocol: Any) -> bool:
-    """What tells why a connection is closed."""
+    """Probe the attributes that determine why a connection is closed."""
     return has(lambda: protocol(loop=_NoLoop()), "_payload", "upgraded", "is_connected")
 
 
 def read(reader: Any, protocol: Any) -> bool:
-    """The connection that a body is read from."""
+    """Probe the connection that a body is read from."""
     return has(lambda: reader(protocol(loop=_NoLoop()), 1, loop=_NoLoop()), "_protocol")
 
 
 def set_up(protocol: Any) -> bool:
-    """The transport of a connection, which tells whether it has TLS."""
+    """Probe the transport of a connection, which shows whether it has TLS."""
     return has(lambda: protocol(loop=_NoLoop()), "transport")
 
 
 def total_timeout(library: ModuleType, helpers: Any) -> bool:
-    """The timer of a request, which tells its end from a cancellation."""
+    """Probe the timer of a request, which distinguishes its timeout from a cancellation."""
 
     def request() -> Any:
         from yarl import URL

@@ -1,7 +1,8 @@
-"""A request's way to a connection of aiohttp: into the pool, through its queue, over its set-up.
+"""A request's way to a connection of aiohttp: entering the pool, its queue, the set-up.
 
-Each method here makes a replacement for one method of the library. The replacement of ``connect``
-is on the path of every request: it looks up little and calls less.
+Each public method of RequestHooks makes the replacement for one method of the library. The
+replacement for ``connect`` is on the path of every request, so look-ups and calls are kept to a
+minimum.
 """
 
 from __future__ import annotations
@@ -10,15 +11,15 @@ from typing import Any
 
 from ...pool.lease import QUEUED, Lease
 from ...pool.ledger import OTHER
-from ...pool.loops import running_loop
+from ...pool.registry import running_loop
 from ...pool.tracker import PoolTracker
 from ..admission import Admission
 from . import connections, failures, setup
 from .marks import CONNECTION, LEASE
 
 
-class RequestSeams:
-    """Replacements for the methods that a request passes until it has its connection."""
+class RequestHooks:
+    """Replacements for the methods that a request calls until it has its connection."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
@@ -26,7 +27,7 @@ class RequestSeams:
         self.registry = admission.registry
 
     def connector_init(self, original: Any) -> Any:
-        """Claim a pool that is built inside an any-llm call."""
+        """Claim a new pool for the any-llm call or the SDK that builds it."""
         claim = self._admission.claim
 
         def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
@@ -36,7 +37,7 @@ class RequestSeams:
         return __init__
 
     def connect(self, original: Any) -> Any:
-        """One request, from entering the pool to having its connection."""
+        """Track a request from entering the pool until it has its connection."""
         current_call = self._surroundings.current_call
         everything, outside = self._surroundings.everything, self._admission.outside
         registry = self.registry
@@ -67,7 +68,7 @@ class RequestSeams:
                     failed(lease, req, error)
                 finally:
                     if not lease.ended:
-                        tracker.abandoned(lease)
+                        tracker.ensure_ended(lease)
                 raise
             if lease.connection is None:
                 try:
@@ -80,10 +81,10 @@ class RequestSeams:
                     except Exception as error:
                         caught("aiohttp.assign", error)
                 except BaseException:
-                    # From a signal handler. The caller does not get the connection to close it.
+                    # Raised by a signal handler. Closed here, since the caller never gets it.
                     made.close()
                     if not lease.ended:
-                        tracker.abandoned(lease)
+                        tracker.ensure_ended(lease)
                     raise
             return made
 
@@ -117,13 +118,13 @@ class RequestSeams:
             kind = failures.before_sending(lease, request, error)
             if kind == "pool_timeout":
                 tracker.timed_out(lease, error)
-            tracker.failed(lease, kind, unwinding=isinstance(error, GeneratorExit))
+            tracker.failed(lease, kind, in_finalizer=isinstance(error, GeneratorExit))
         except Exception as own:
             self.registry.failures.caught("aiohttp.failed", own)
-            lease.error = lease.error or OTHER  # it was not cancelled
+            lease.error = lease.error or OTHER  # or the lease would end as cancelled
 
     def wait(self, original: Any) -> Any:
-        """There is no place for one more connection: the request takes its place in the queue."""
+        """Record that a request joins the queue: the limits allow no further connection."""
         registry = self.registry
 
         def _wait_for_available_connection(self_: Any, *args: Any, **kwargs: Any) -> Any:
@@ -142,7 +143,7 @@ class RequestSeams:
         return _wait_for_available_connection
 
     def create_connection(self, original: Any) -> Any:
-        """The request establishes a connection."""
+        """Record that a request establishes a connection, with the times of its set-up."""
         registry = self.registry
         caught = registry.failures.caught
 

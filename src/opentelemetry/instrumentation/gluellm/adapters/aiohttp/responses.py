@@ -1,13 +1,13 @@
-"""Responses of aiohttp: the head, the reads of the body, giving the connection back."""
+"""Responses of aiohttp: the head, the reads of the body, the release of the connection."""
 
 from __future__ import annotations
 
 import sys
 from typing import Any
 
+from ...concurrency import snapshot_of
+from ...failures import raise_on
 from ...pool.connection import WEBSOCKET, TrackedConnection
-from ...pool.copies import copied
-from ...pool.guard import raise_on
 from ...pool.lease import READING, UNREAD, Lease
 from ...pool.registry import PoolRegistry
 from . import connections, failures
@@ -16,22 +16,22 @@ from .marks import CONNECTION
 _SWITCHING_PROTOCOLS = 101
 
 
-class ResponseSeams:
-    """Replacements for the methods that a response passes through."""
+class ResponseHooks:
+    """Replacements for the methods that a response calls until its connection is released."""
 
-    def __init__(self, registry: PoolRegistry, *, tell_streaming: bool) -> None:
+    def __init__(self, registry: PoolRegistry, *, note_streaming: bool) -> None:
         self._registry = registry
-        self._tell_streaming = tell_streaming
+        self._note_streaming = note_streaming
 
     def head(self, original: Any) -> Any:
-        """A request that was sent waits for the response's head.
+        """Record the response's head.
 
-        Not the response's ``start``: a small body has come with the head, and then ``start`` gives
-        the connection back itself.
+        This hooks the protocol's ``read``, since ``ClientResponse.start`` would be too late: if a
+        small body has arrived with the head, ``start`` itself releases the connection.
         """
         registry = self._registry
         caught = registry.failures.caught
-        tell_streaming = self._tell_streaming
+        note_streaming = self._note_streaming
 
         async def answered(lease: Lease, pending: Any) -> Any:
             item = await pending
@@ -39,7 +39,7 @@ class ResponseSeams:
                 message = item[0]
                 status = message.code
                 if status >= 200 or status == _SWITCHING_PROTOCOLS:
-                    if tell_streaming:
+                    if note_streaming:
                         lease.streaming = _is_event_stream(message.headers)
                     lease.tracker.answered(lease, status)
                     if status == _SWITCHING_PROTOCOLS and lease.connection is not None:
@@ -64,14 +64,14 @@ class ResponseSeams:
         return read
 
     def body(self, original: Any) -> Any:
-        """A read finds nothing of the body there, and waits for more."""
+        """Record a read of the body that has to wait for data."""
         caught = self._registry.failures.caught
 
         def _wait(self_: Any, func_name: str) -> Any:
             pending = original(self_, func_name)
             try:
                 protocol = self_._protocol
-                # A server's requests are read in the same way, from protocols without a note.
+                # aiohttp's server reads requests in the same way; its protocols have no record.
                 record = getattr(protocol, CONNECTION, None)
                 if record is None:
                     return pending
@@ -86,15 +86,18 @@ class ResponseSeams:
         return _wait
 
     def release(self, original: Any) -> Any:
-        """The connection is given back: kept or closed. Reached by finalizers."""
+        """Record that the connection is released, to be kept or closed.
+
+        The finalizer rule (``pool/lease.py``) applies.
+        """
         registry = self._registry
         caught = registry.failures.caught
 
-        # Its keyword is written out, since passing ``**kwargs`` on would cost most of all here.
+        # The keyword is explicit: passing on ``**kwargs`` would be the most expensive step here.
         def _release(self_: Any, key: Any, protocol: Any, *, should_close: bool = False) -> Any:
             try:
                 record = protocol._gluellm_connection
-            except Exception as error:  # somebody's own protocol
+            except Exception as error:  # a third party's protocol
                 raise_on(error)
                 record = None
             if record is None or record.lease is None or record.tracker.registry is not registry:
@@ -124,7 +127,7 @@ class ResponseSeams:
         return _release
 
     def close(self, original: Any) -> Any:
-        """A connection is closed, by whichever side and for whatever reason."""
+        """Record that a connection is closed, by either side and for any reason."""
         registry = self._registry
         caught = registry.failures.caught
 
@@ -140,7 +143,7 @@ class ResponseSeams:
         return close
 
     def pool_close(self, original: Any) -> Any:
-        """The pool is closed: by its user, or by its own finalizer."""
+        """Record that the pool is closed, by its user or by its finalizer."""
         registry = self._registry
         caught = registry.failures.caught
 
@@ -151,7 +154,7 @@ class ResponseSeams:
             found: tuple[TrackedConnection, ...] = ()
             try:
                 collected = connections.in_finalizer()
-                found = copied(tracker.connections.keys)
+                found = snapshot_of(tracker.connections.keys)
                 for record in found:
                     record.closing = "garbage_collected" if collected else "pool_closed"
                 tracker.discard("garbage_collected" if collected else "closed")
@@ -160,10 +163,10 @@ class ResponseSeams:
             try:
                 return original(self_, **kwargs)
             finally:
-                # The loop may be closed already, and then the pool closes none of them.
+                # If the loop is closed already, the pool closes none of its connections.
                 for record in found:
                     if record.established_at and not record.closed:
-                        _let_go(record)
+                        _detach(record)
 
         return _close
 
@@ -173,7 +176,7 @@ def _switched(record: TrackedConnection, headers: Any) -> None:
         record.switch(WEBSOCKET)
 
 
-def _let_go(record: TrackedConnection) -> None:
+def _detach(record: TrackedConnection) -> None:
     lease = record.lease
     record.close(record.closing or "pool_closed")
     if lease is not None and not lease.ended:
@@ -181,18 +184,21 @@ def _let_go(record: TrackedConnection) -> None:
 
 
 def _unanswered(lease: Lease, protocol: Any) -> None:
-    """The connection is given up before a head has come, by the exception that is being handled."""
+    """End a lease whose connection is released before a head arrived.
+
+    The reason is the exception that is being handled, if there is one.
+    """
     finalizing = connections.in_finalizer()
     error = None if finalizing else sys.exc_info()[1]
     if error is None and not finalizing and protocol._exception is None:
-        lease.tracker.released(lease)  # whoever took it has not sent a request on it
+        lease.tracker.released(lease)  # no request was sent on the connection
         return
-    unwinding = finalizing or isinstance(error, GeneratorExit)
-    lease.tracker.failed(lease, failures.while_sending(protocol, error), unwinding=unwinding)
+    in_finalizer = finalizing or isinstance(error, GeneratorExit)
+    lease.tracker.failed(lease, failures.while_sending(protocol, error), in_finalizer=in_finalizer)
 
 
 def _is_cancelled(protocol: Any) -> bool:
-    """Whether a task that is being cancelled closes a response whose end has not come."""
+    """Whether a task that is being cancelled closes a response before its end."""
     error = sys.exc_info()[1]
     if error is None or isinstance(error, (Exception, GeneratorExit)):
         return False
@@ -204,9 +210,9 @@ def _is_cancelled(protocol: Any) -> bool:
 def _outcome(record: TrackedConnection, lease: Lease, protocol: Any) -> str | None:
     payload = None if lease.status == _SWITCHING_PROTOCOLS else protocol._payload
     if payload is not None and payload.is_eof():
-        return None  # a read was given up, and the rest of the body has come all the same
+        return None  # a read failed or was cancelled, but the rest of the body has arrived
     if lease.error is not None or record.closed:
-        return lease.error  # closed with its pool: what it met since is no failure
+        return lease.error  # closed with its pool: a later exception is no failure
     return failures.of_connection(protocol)
 
 
@@ -216,7 +222,7 @@ async def _read_body(lease: Lease, protocol: Any, pending: Any) -> Any:
     try:
         found = await pending
         if lease.error is not None and not lease.ended:
-            lease.error = None  # an earlier read was given up
+            lease.error = None  # an earlier read failed or was cancelled; the response goes on
         return found
     except BaseException as error:
         if not lease.ended:
@@ -227,6 +233,6 @@ async def _read_body(lease: Lease, protocol: Any, pending: Any) -> Any:
 
 
 def _is_event_stream(headers: Any) -> bool:
-    """Whether a response is streamed, as LLM providers do it: as server-sent events."""
+    """Whether a response is a stream of server-sent events, as LLM providers send it."""
     kind: str = headers.get("Content-Type", "")
     return kind.lower().startswith("text/event-stream")

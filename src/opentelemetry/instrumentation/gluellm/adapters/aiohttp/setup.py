@@ -1,8 +1,7 @@
 """Times of a connection's set-up.
 
-aiohttp connects a socket and then makes the protocol that will speak on it, right before the TLS
-handshake where there is one. Through a tunnel it makes one for the proxy and then one for the
-origin.
+aiohttp connects a socket, then makes the protocol for it, right before a TLS handshake. Through a
+tunnel it makes one protocol for the proxy and then one for the origin.
 """
 
 from __future__ import annotations
@@ -12,16 +11,17 @@ from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import Any
 
+from ...failures import Failures
 from ...pool.connection import TrackedConnection
-from ...pool.guard import Failures
 from ...pool.registry import is_host
 
 _current: ContextVar[TrackedConnection | None] = ContextVar("gluellm_setup", default=None)
-"""The set-up that the running code belongs to. Set-ups are rare, so this costs no request."""
+"""The record of the connection that the running code establishes. Set-ups are rare, so setting it
+adds no cost to most requests."""
 
 
 def begin(record: TrackedConnection, request: Any) -> Token[TrackedConnection | None]:
-    """A connection begins to be established."""
+    """Record that the set-up of a connection starts. `end` takes the token that this returns."""
     record.connect_started_at = record.tracker.clock()
     peer = getattr(request, "proxy", None) or request.url
     host, port = peer.raw_host, peer.port
@@ -31,13 +31,13 @@ def begin(record: TrackedConnection, request: Any) -> Token[TrackedConnection | 
 
 
 def end(token: Token[TrackedConnection | None]) -> None:
-    """It is established, or could not be."""
-    with contextlib.suppress(ValueError):  # a finalizer closes the coroutine in another context
+    """Leave the set-up, successful or not."""
+    with contextlib.suppress(ValueError):  # a finalizer may close the coroutine in another context
         _current.reset(token)
 
 
 def protocol_made(failures: Failures) -> Callable[[Any], Any]:
-    """Note that a protocol is made, while a connection of ours is being established."""
+    """Record the end of the TCP connect when a tracked connection's protocol is constructed."""
 
     def make(original: Any) -> Any:
         def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
@@ -58,7 +58,7 @@ def protocol_made(failures: Failures) -> Callable[[Any], Any]:
 
 
 def secured(record: TrackedConnection, protocol: Any) -> None:
-    """A connection stands: whether it has TLS, and since when."""
+    """Record whether an established connection has TLS, and when the handshake ended."""
     transport = protocol.transport
     tls = transport.get_extra_info("ssl_object") if transport is not None else None
     if tls is None:

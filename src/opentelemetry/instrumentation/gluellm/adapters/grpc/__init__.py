@@ -1,4 +1,4 @@
-"""Channels of gRPC, ``grpc.aio``'s and the sync ones."""
+"""Adapter for the channels of gRPC, ``grpc.aio``'s and the sync ones."""
 
 from .adapter import GrpcAdapter
 

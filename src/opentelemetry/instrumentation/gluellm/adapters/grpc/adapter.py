@@ -1,4 +1,4 @@
-"""The adapter for gRPC: which methods are replaced, and what rests on each."""
+"""The adapter for gRPC: which methods are replaced, and what depends on each."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, ClassVar, Protocol
 
-from ...pool.guard import raise_on
+from ...failures import raise_on
 from ..admission import Admission
 from ..base import Adapter, Surroundings
 from ..marks import BUILT_BY, LIMITS_FROM, OWNER, TRACKER, give_defaults
 from . import probes
-from .aio import AioSeams
+from .aio import AioHooks
 from .calls import Calls, admission_of
 from .channels import ChannelReader
 from .marks import LEASE, ORIGIN
 from .sampling import Sampler
-from .sync import SyncSeams
+from .sync import SyncHooks
 
-# An async channel can be asked for its state at any time; a sync one takes its lock for it.
+# The state of an async channel can be read at any time; reading a sync one's takes its lock.
 AIO_READER = ChannelReader("_channel", looks=True)
 SYNC_READER = ChannelReader("channel", looks=False)
 
 _AIO_CALLS = ("UnaryUnaryCall", "UnaryStreamCall", "StreamUnaryCall", "StreamStreamCall")
-# The methods that wait for the answer, and those that hand back what stands for the call.
+# The methods that wait for the response, and those that return an object for the call.
 _BLOCKING = (
     ("_UnaryUnaryMultiCallable", "_blocking"),
     ("_StreamUnaryMultiCallable", "_blocking"),
@@ -39,8 +39,8 @@ _STARTING = (
 _STREAMS = ("_SingleThreadedRendezvous", "_MultiThreadedRendezvous")
 
 
-class Seam(Protocol):
-    """Replaces a method, and notes whether a seam has it."""
+class Hook(Protocol):
+    """Replaces a method, and records for the named hook whether the method exists."""
 
     def __call__(
         self,
@@ -76,7 +76,7 @@ class GrpcAdapter(Adapter):
         self._admissions: list[Admission] = []
         self._sampler: Sampler | None = None
 
-    def let_go(self) -> None:
+    def detach(self) -> None:
         for admission in self._admissions:
             admission.active = False
         self._admissions.clear()
@@ -104,7 +104,7 @@ class GrpcAdapter(Adapter):
             found[name] = works = found.get(name, True) and works
             return works
 
-        def seam(
+        def hook(
             name: str,
             owner: Any,
             attribute: str,
@@ -115,49 +115,49 @@ class GrpcAdapter(Adapter):
             if found.get(name, True):
                 probed(name, self._replace(owner, attribute, make, asynchronous=asynchronous))
 
-        self._patch_aio(calls_of(AIO_READER), probed, seam)
-        self._patch_sync(calls_of(SYNC_READER), probed, seam)
+        self._patch_aio(calls_of(AIO_READER), probed, hook)
+        self._patch_sync(calls_of(SYNC_READER), probed, hook)
 
-    def _patch_aio(self, calls: Calls, probed: Callable[[str, bool], bool], seam: Seam) -> None:
+    def _patch_aio(self, calls: Calls, probed: Callable[[str, bool], bool], hook: Hook) -> None:
         aio = _module("grpc.aio")
         inside = _module("grpc.aio._call")
         core = _module("grpc._cython.cygrpc")
         channel = getattr(_module("grpc.aio._channel"), "Channel", None)
         stream = getattr(inside, "_StreamResponseMixin", None)
         kinds = [getattr(inside, name, None) for name in _AIO_CALLS]
-        seams = AioSeams(calls, getattr(aio, "EOF", None))
+        hooks = AioHooks(calls, getattr(aio, "EOF", None))
 
         give_defaults(channel, TRACKER, OWNER, BUILT_BY, LIMITS_FROM, ORIGIN)
         give_defaults(getattr(inside, "Call", None), LEASE)
 
-        calls.tells_state = probed("state", probes.aio_state(core))
+        calls.reports_state = probed("state", probes.aio_state(core))
         ends = probed("release", probes.aio_end(core))
         works = ends and probes.aio_channel(channel) and all(map(probes.aio_call, kinds))
         if not probed("request", works):
             probed("pool_owner", False)
             return
-        seam("pool_close", channel, "_close", seams.close, asynchronous=True)
+        hook("pool_close", channel, "_close", hooks.close, asynchronous=True)
         probed("head", probes.aio_head(stream))
-        calls.reads_told = probed("read", probes.aio_read(aio, stream))
-        if calls.reads_told:
-            seam("read", stream, "_read", seams.read, asynchronous=True)
-        seam("earlier_channels", channel, "_register_call", seams.register_call)
-        seam("pool_owner", channel, "__init__", seams.channel_init)
+        calls.reports_reads = probed("read", probes.aio_read(aio, stream))
+        if calls.reports_reads:
+            hook("read", stream, "_read", hooks.read, asynchronous=True)
+        hook("earlier_channels", channel, "_register_call", hooks.register_call)
+        hook("pool_owner", channel, "__init__", hooks.channel_init)
         for kind in kinds:
-            seam("request", kind, "__init__", seams.call_init)
+            hook("request", kind, "__init__", hooks.call_init)
 
-    def _patch_sync(self, calls: Calls, probed: Callable[[str, bool], bool], seam: Seam) -> None:
+    def _patch_sync(self, calls: Calls, probed: Callable[[str, bool], bool], hook: Hook) -> None:
         inside = _module("grpc._channel")
         core = _module("grpc._cython.cygrpc")
         channel = getattr(inside, "Channel", None)
         call_state = getattr(inside, "_ChannelCallState", None)
-        standing = getattr(inside, "_Rendezvous", None)
-        seams = SyncSeams(calls)
+        in_queue = getattr(inside, "_Rendezvous", None)
+        hooks = SyncHooks(calls)
 
         give_defaults(call_state, TRACKER, OWNER, BUILT_BY, LIMITS_FROM, ORIGIN)
-        give_defaults(standing, LEASE)
+        give_defaults(in_queue, LEASE)
 
-        calls.tells_state = probed("state", probes.sync_state(core))
+        calls.reports_state = probed("state", probes.sync_state(core))
         methods = [(getattr(inside, name, None), method) for name, method in _BLOCKING + _STARTING]
         works = probes.sync_channel(core, inside) and all(
             probes.sync_call(owner, method) for owner, method in methods
@@ -165,28 +165,28 @@ class GrpcAdapter(Adapter):
         if not probed("sync_request", works):
             probed("pool_owner", False)
             return
-        seam("pool_close", channel, "_close", seams.close)
-        seam("pool_owner", channel, "__init__", seams.channel_init)
+        hook("pool_close", channel, "_close", hooks.close)
+        hook("pool_owner", channel, "__init__", hooks.channel_init)
         for name, method in _BLOCKING:
-            seam("sync_request", getattr(inside, name), method, seams.blocking)
+            hook("sync_request", getattr(inside, name), method, hooks.blocking)
         if not probed("sync_release", probes.sync_end(inside)):
             return
-        seam("sync_release", standing, "__del__", seams.delete)
-        seam("sync_release", standing, "cancel", seams.cancel)
-        calls.reads_told = True
+        hook("sync_release", in_queue, "__del__", hooks.delete)
+        hook("sync_release", in_queue, "cancel", hooks.cancel)
+        calls.reports_reads = True
         for name in _STREAMS:
             kind = getattr(inside, name, None)
-            seam("head", kind, "initial_metadata", seams.initial_metadata)
-            seam("read", kind, "_next", seams.next)
-            calls.reads_told &= callable(getattr(kind, "_next", None))
+            hook("head", kind, "initial_metadata", hooks.initial_metadata)
+            hook("read", kind, "_next", hooks.next)
+            calls.reports_reads &= callable(getattr(kind, "_next", None))
         for name, method in _STARTING:
-            seam("sync_request", getattr(inside, name), method, seams.starting)
+            hook("sync_request", getattr(inside, name), method, hooks.starting)
 
 
 def _module(name: str) -> Any:
-    """A module, or None where the installed version has no such one."""
+    """Import a module; None if the installed version has none or importing it fails."""
     try:
         return importlib.import_module(name)
-    except Exception as error:  # not only ImportError: it can fail in any way
+    except Exception as error:  # not only ImportError: importing can raise anything
         raise_on(error)
         return None

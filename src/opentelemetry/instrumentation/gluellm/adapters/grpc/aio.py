@@ -1,4 +1,4 @@
-"""Calls of ``grpc.aio``: begun where the call itself is made, inside whatever intercepts it."""
+"""Calls of ``grpc.aio``, tracked from where the call object is made, inside all interceptors."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from .outcomes import CANCELLED, status_name
 
 
 class _CallEnds:
-    """Told by the library, once, that a call has its status.
+    """Callback that the library calls once, when a call has its status.
 
-    It holds the call weakly: the library's own object, which holds this, would make it a cycle.
+    It holds the call weakly: the library's object holds this callback, so a strong reference would
+    make a cycle.
     """
 
     __slots__ = ("_call", "_calls", "_lease")
@@ -48,7 +49,7 @@ class _CallEnds:
 
 
 class _HeadComes:
-    """Told by the event loop that a call has been sent, and that its answer has begun."""
+    """Callback that the event loop calls when a call has been sent and its response begins."""
 
     __slots__ = ("_calls", "_lease")
 
@@ -63,23 +64,23 @@ class _HeadComes:
         except Exception as error:
             self._calls.failures.caught("grpc.head", error)
             return
-        # Its exception stays for whom it concerns: to ask for it would silence a warning.
+        # The task's exception is not read: that would silence asyncio's warning about it.
         self._calls.answered(self._lease)
 
 
 _ARGUMENTS = ("channel", "wait_for_ready", "deadline")
 
 
-class AioSeams:
+class AioHooks:
     """Replacements for methods of ``grpc.aio``."""
 
     def __init__(self, calls: Calls, end_of_stream: Any) -> None:
         self._calls = calls
         self._end_of_stream = end_of_stream
-        """What the library's streams give instead of a message when there are no more."""
+        """The value that the library's streams return when there are no more messages."""
 
     def channel_init(self, original: Any) -> Any:
-        """A channel is built."""
+        """Note a new channel, and claim it."""
         calls, target = self._calls, Argument(original, "target")
 
         def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
@@ -89,9 +90,9 @@ class AioSeams:
         return __init__
 
     def register_call(self, original: Any) -> Any:
-        """A channel that was there before us makes a call: from now on it is known.
+        """Note a channel that predates the instrumentation when it makes a call.
 
-        With interceptors that is in time, since these make the call in a task of their own.
+        For channels with interceptors that is early enough: those make the call in a separate task.
         """
         calls = self._calls
         known, add = calls.known.references, calls.known.add
@@ -107,7 +108,7 @@ class AioSeams:
         return _register_call
 
     def call_init(self, original: Any) -> Any:
-        """A call is made. With interceptors that is in their task and inside their spans."""
+        """Track a call from its construction: with interceptors, in their task and their spans."""
         begin, learn = self._begin, self._learn
         arguments = [Argument(original, name) for name in _ARGUMENTS]
         core_of, waits_of, deadline_of = arguments
@@ -117,7 +118,7 @@ class AioSeams:
         everything, current_call = surroundings.everything, surroundings.current_call
         caught, outside = self._calls.failures.caught, self._calls.admission.outside
 
-        # On the path of every call of the process, those out of scope included.
+        # Runs for every call of the process, including those out of scope.
         def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
             original(self_, *args, **kwargs)
             try:
@@ -142,9 +143,9 @@ class AioSeams:
         return __init__
 
     def _learn(self, core: Any, maker: FrameType) -> Any:
-        """The channel of a call that is its first since we are here; None where it isn't known.
+        """Find and note the channel of a call whose channel is unknown; None if not found.
 
-        The call gets only gRPC's object inside the channel, but the stub that makes it has both.
+        The call gets only the channel's inner object, but the stub that makes the call has both.
         """
         try:
             stub = maker.f_locals.get("self")
@@ -173,10 +174,10 @@ class AioSeams:
                 preparation.add_done_callback(_HeadComes(calls, lease))
         except Exception as error:
             calls.failures.caught("grpc.begin", error)
-            calls.withdraw(lease)
+            calls.discard_lease(lease)
 
     def read(self, original: Any) -> Any:
-        """The application waits for the next message of a stream."""
+        """Record that the application waits for the next message of a stream."""
         reading = self._reading
 
         def _read(self_: Any) -> Any:
@@ -197,13 +198,13 @@ class AioSeams:
                 self._calls.answered(lease)
             return message
         finally:
-            # At the end of the stream the status may be on its way yet.
+            # At the end of the stream, the status may not have arrived yet.
             lease.being_read = False
             if lease.phase == READING:
                 lease.enter(UNREAD, clock())
 
     def close(self, original: Any) -> Any:
-        """A channel is closed: its calls may have some grace to end."""
+        """Record that a channel is closed, after the grace period of its calls."""
         calls = self._calls
 
         async def closing(channel: Any, pending: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A call's way through a channel: what is the same for ``grpc.aio`` and for sync channels."""
+"""A call's way through a channel: the common part of ``grpc.aio`` and sync channels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from ...pool.channel import READY, SHUTDOWN, TrackedChannel
 from ...pool.lease import AWAITING_RESPONSE, CONNECTING, QUEUED, Lease
 from ...pool.ledger import OTHER
-from ...pool.loops import running_loop
+from ...pool.registry import running_loop
 from ...pool.tracker import PoolTracker
 from ..admission import Admission
 from ..marks import TRACKER
@@ -37,16 +37,16 @@ class Calls:
         self.registry = admission.registry
         self.failures = admission.registry.failures
         self.known = KnownChannels(reader.inside)
-        self.tells_state = True
-        """Whether a channel can be asked for its state."""
-        self.reads_told = False
-        """Whether reads of streams are noted."""
+        self.reports_state = True
+        """Whether the state of a channel can be read."""
+        self.reports_reads = False
+        """Whether reads of streams are recorded."""
         self._current_call = admission.surroundings.current_call
         self._inside = reader.inside
         self._sampler = sampler
 
     def built(self, pool: Any, target: Any) -> None:
-        """A channel was built; inside an any-llm call it is that provider's."""
+        """Note a new channel, and claim it for the any-llm call or the SDK that builds it."""
         if pool is None:
             return
         try:
@@ -57,10 +57,10 @@ class Calls:
         self.admission.claim(pool)
 
     def begin(self, pool: Any, core: Any, *, waits: bool, timeout: float | None) -> Lease | None:
-        """A call begins; None where its channel is not in scope.
+        """Begin the lease of a call; None if its channel is not in scope.
 
-        ``waits`` tells whether it waits for the channel to be ready, ``timeout`` is its own in
-        seconds. Raises nothing.
+        ``waits`` is whether the call waits for the channel to be ready, ``timeout`` is the call's
+        own in seconds. Raises only what a signal handler raises.
         """
         lease: Lease | None = None
         try:
@@ -73,7 +73,7 @@ class Calls:
             elif tracker.loop is None:
                 tracker.loop = running_loop()
             channel = tracker.channel
-            if not self.tells_state:
+            if not self.reports_state:
                 channel.seen(READY)
             elif state_of(core) != channel.state:
                 look(core, tracker)
@@ -85,31 +85,31 @@ class Calls:
             made: Lease = tracker.begin(host, port, scheme, call)
             lease = made
             if channel.state == READY and not waits:
-                # As it is for nearly every call: it has what it needs, and nobody tells since when.
+                # The usual case. The call has what it needs, but gRPC does not report since when.
                 made.channel = channel
                 made.acquire_known = False
                 made.acquired_at = made.entered_at
                 made.phase = AWAITING_RESPONSE
                 return made
             channel.entered(made, waits=waits, timeout=timeout)
-            if channel.state != READY and self.tells_state:
+            if channel.state != READY and self.reports_state:
                 self._sampler.watch(channel, self._look)
         except Exception as error:
             self.failures.caught("grpc.begin", error)
             if lease is not None:
-                self.withdraw(lease)
+                self.discard_lease(lease)
             return None
         return lease
 
-    def withdraw(self, lease: Lease) -> None:
-        """The call was not made after all."""
+    def discard_lease(self, lease: Lease) -> None:
+        """End the lease of a call that was not made after all, without recording it."""
         if lease.channel is not None:
-            lease.channel.withdraw(lease)
+            lease.channel.discard_lease(lease)
         else:
-            lease.tracker.withdraw(lease)
+            lease.tracker.discard_lease(lease)
 
     def succeeded(self, lease: Lease) -> None:
-        """A call ended as it should. Raises nothing."""
+        """End the lease of a call with the status OK. Raises only what a signal handler raises."""
         channel = lease.channel
         try:
             if channel is None or channel.state != READY or lease.phase in _NOT_OUT:
@@ -125,14 +125,18 @@ class Calls:
             self.failures.caught("grpc.end", error)
 
     def end(self, lease: Lease, status: str, text: Callable[[], str]) -> None:
-        """A call has its status. Reached by finalizers where that is CANCELLED. Raises nothing."""
+        """End the lease of a call that has its status. ``text`` returns gRPC's message.
+
+        Raises only what a signal handler raises. If the status is CANCELLED, the finalizer rule
+        (``pool/lease.py``) applies.
+        """
         channel = lease.channel
         if lease.ended or channel is None:
             return
         try:
             if status == CANCELLED:
-                # It may be that the call was dropped and the garbage collector runs.
-                channel.failed(lease, status, "cancelled", unwinding=True)
+                # The call may have been dropped and this called by the garbage collector.
+                channel.failed(lease, status, "cancelled", in_finalizer=True)
                 return
             if status != OK or channel.state != READY:
                 self._look(channel)
@@ -145,21 +149,27 @@ class Calls:
             self.failures.caught("grpc.end", error_of_ours)
 
     def cancelled(self, lease: Lease) -> None:
-        """A call was cancelled or dropped. Reached by finalizers."""
+        """End the lease of a call that was cancelled or dropped.
+
+        The finalizer rule (``pool/lease.py``) applies.
+        """
         self.end(lease, CANCELLED, _no_text)
 
     def unread(self, lease: Lease) -> None:
-        """A call has ended, and its status can't be read. Reached by finalizers. Raises nothing."""
+        """End the lease of a call whose status can't be read.
+
+        Raises only what a signal handler raises. The finalizer rule (``pool/lease.py``) applies.
+        """
         channel = lease.channel
         if lease.ended or channel is None:
             return
         try:
-            channel.failed(lease, 0, OTHER, unwinding=True)
+            channel.failed(lease, 0, OTHER, in_finalizer=True)
         except Exception as error:
             self.failures.caught("grpc.end", error)
 
     def answered(self, lease: Lease) -> None:
-        """The head of a call's answer has come. Raises nothing."""
+        """Record the head of a call's response. Raises only what a signal handler raises."""
         channel = lease.channel
         if channel is not None and not lease.answered_at:
             try:
@@ -170,56 +180,56 @@ class Calls:
                 self.failures.caught("grpc.answered", error)
 
     def closed(self, pool: Any) -> None:
-        """A channel was closed."""
+        """Record that a channel was closed."""
         try:
             tracker = getattr(pool, TRACKER, None)
             if tracker is not None and tracker.registry is self.registry:
-                if tracker.channel is not None and self.tells_state:
+                if tracker.channel is not None and self.reports_state:
                     look(getattr(pool, self._inside), tracker)
                 tracker.discard("closed")
         except Exception as error:
             self.failures.caught("grpc.close", error)
 
     def _tracker(self, pool: Any, host: bytes) -> Any:
-        """The tracker of a channel that has none, or one that is over."""
+        """A new tracker for a channel; None if the channel is shut down or not in scope."""
         before: PoolTracker | None = getattr(pool, TRACKER)
         if before is not None and before.channel is not None and before.channel.state == SHUTDOWN:
             return None  # the library is about to refuse the call
         tracker = self.admission.tracker(pool, host.decode("ascii"))
         if tracker is not None and tracker.channel is not None:
-            tracker.channel.reads_told = self.reads_told
+            tracker.channel.reports_reads = self.reports_reads
             return tracker
         return None
 
     def _look(self, channel: TrackedChannel) -> bool:
-        """Look at a channel where it is still there and followed."""
+        """Read the state of a channel; return False if it is gone or no longer tracked."""
         tracker = channel.tracker
         reference = tracker.reference
         pool = reference() if reference is not None else None
         if pool is None or not tracker.open:
             return False
-        if self.tells_state:
+        if self.reports_state:
             look(getattr(pool, self._inside), tracker)
         return tracker.open
 
 
 def admission_of(surroundings: Any, library: str, reader: ChannelReader) -> Admission:
-    """What decides which channels of a kind are followed."""
+    """The Admission for the channels of one kind."""
     return Admission(surroundings, library, reader, adopt)
 
 
 class Argument:
-    """Finds one argument of a call of a function, given by place or by name."""
+    """Finds one argument of a method's call, passed by position or by name."""
 
     __slots__ = ("_name", "place")
 
     def __init__(self, function: Any, name: str) -> None:
-        # Less the instance. Raises where there is no such parameter.
+        # Without ``self``. Raises ValueError if there is no such parameter.
         self.place = list(inspect.signature(function).parameters).index(name) - 1
         self._name = name
 
     def of(self, args: Arguments, kwargs: dict[str, Any]) -> Any:
-        """Its value; None where it was not given."""
+        """The argument's value; None if it was not passed."""
         place = self.place
         return args[place] if len(args) > place else kwargs.get(self._name)
 

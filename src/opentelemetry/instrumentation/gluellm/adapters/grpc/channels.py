@@ -1,4 +1,4 @@
-"""Which channel a call belongs to, where it leads, and the state that it is in."""
+"""The channel of a call, its origin and its state."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from ...pool.channel import SHUTDOWN, TrackedChannel
+from ...pool.counts import Tally
 from ...pool.reader import PoolView
-from ...pool.stats import Tally
 from ...pool.tracker import PoolTracker
 from .marks import ORIGIN
 
@@ -22,9 +22,9 @@ _PATHS = ("unix:", "unix-abstract:", "vsock:")
 
 
 def origin_of(target: str) -> Origin:
-    """Host, port and scheme of a target as gRPC's name resolution reads it.
+    """Host, port and scheme of a target, parsed like gRPC's name resolution.
 
-    A socket's path is not told, nor is a list of addresses. Without a port, gRPC takes 443.
+    Socket paths and lists of addresses are not reported. Without a port, gRPC uses 443.
     """
     if target.startswith(_PATHS):
         return _UNKNOWN
@@ -43,49 +43,53 @@ def origin_of(target: str) -> Origin:
 
 
 class KnownChannels:
-    """The channels of one kind by gRPC's own object inside, which takes neither notes nor weak
-    references and is all that a call knows of its channel."""
+    """The channels of one kind, by their inner object.
+
+    A call knows only the inner object of its channel, which takes neither attributes nor weak
+    references.
+    """
 
     def __init__(self, inside: str) -> None:
         self._inside = inside
-        """The attribute of a channel that has that object."""
+        """Name of the attribute of a channel that holds the inner object."""
         self.references: dict[int, weakref.ref[Any]] = {}
 
     def add(self, pool: Any) -> None:
-        """Know a channel for as long as it lives."""
+        """Keep a weak reference to a channel for as long as the channel lives."""
         key = id(getattr(pool, self._inside))
         references = self.references
 
         def forget(gone: weakref.ref[Any]) -> None:
-            # The garbage collector calls this, and the number may be another channel's by now.
+            # The garbage collector calls this; another channel may have the same id by now.
             if references.get(key) is gone:
                 references.pop(key, None)
 
         references[key] = weakref.ref(pool, forget)
 
     def of(self, core: Any) -> Any:
-        """The channel with this object inside; None where it is not known."""
+        """The channel with this inner object; None if it is unknown."""
         reference = self.references.get(id(core))
         pool = None if reference is None else reference()
         return pool if pool is None or getattr(pool, self._inside) is core else None
 
 
 def adopt(pool: Any, tracker: PoolTracker) -> None:  # noqa: ARG001
-    """A channel's tracking begins. Its state is looked at when its first call has begun."""
+    """Start tracking a channel. Its state is read when its first call has begun."""
     tracker.channel = TrackedChannel(tracker, tracker.tracked_at)
 
 
 def target_of(core: Any) -> Any:
-    """Where a channel leads, as gRPC's object inside has it: sync by a method, async not.
+    """The target of a channel, from its inner object; None if it is not exposed.
 
-    That of async channels is not told by 1.72, for one.
+    Sync channels have a method for it. Async channels have an attribute, but not in gRPC 1.72, for
+    example.
     """
     target = getattr(core, "target", None)
     return target() if callable(target) else target
 
 
 def note_origin(pool: Any, target: object) -> Origin:
-    """Keep where a channel leads, with the channel."""
+    """Parse a channel's target and store the origin on the channel."""
     if isinstance(target, bytes):
         target = target.decode("utf-8", "replace")
     origin = origin_of(target) if isinstance(target, str) else _UNKNOWN
@@ -94,7 +98,7 @@ def note_origin(pool: Any, target: object) -> Origin:
 
 
 def state_of(core: Any) -> int:
-    """The state of a channel by gRPC's number, without making it connect."""
+    """The state of a channel by gRPC's number. Reading it does not make the channel connect."""
     try:
         state: int = core.check_connectivity_state(False)
     except ValueError:
@@ -103,7 +107,7 @@ def state_of(core: Any) -> int:
 
 
 def look(core: Any, tracker: PoolTracker) -> None:
-    """Note the state of a channel now. One that was closed behind our back is closed."""
+    """Record the current state of a channel. End the tracking of one that is shut down."""
     channel = tracker.channel
     if channel is None:
         return
@@ -115,9 +119,9 @@ def look(core: Any, tracker: PoolTracker) -> None:
 
 
 class ChannelReader:
-    """What the core asks channels by.
+    """The ``PoolReader`` for channels.
 
-    ``looks`` tells whether a channel may be asked for its state at any time: to ask a sync one
+    ``looks`` is whether the state of a channel may be read at any time: reading a sync channel's
     takes its lock.
     """
 
@@ -126,14 +130,14 @@ class ChannelReader:
         self.looks = looks
 
     def count(self, pool: Any, tracker: PoolTracker, counts: Tally) -> None:
-        """There is nothing to count: gRPC tells of no connection. But the state is looked at."""
+        """Read the channel's state. No connections are counted: gRPC does not expose them."""
         counts.busy = 0
         counts.maximum = counts.idle_maximum = None
         if self.looks:
             look(getattr(pool, self.inside), tracker)
 
     def view(self, pool: Any, tracker: PoolTracker) -> PoolView:
-        """Look at the channel."""
+        """Read the channel's state, and return a view without limits and connections."""
         if self.looks:
             look(getattr(pool, self.inside), tracker)
         return PoolView(

@@ -1,4 +1,4 @@
-"""Where a client has its gRPC channels."""
+"""gRPC channels of clients."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _DEEPEST = 4
 
 
 def pools_in(client: Any) -> list[Any]:
-    """The channels of a client that holds some, xai_sdk's for instance, or the channel itself.
+    """The channels of a client that holds some, such as xai_sdk's.
 
-    Empty for anything else, and where gRPC was never imported.
+    For a channel, the channel itself. Empty for anything else, and if gRPC was never imported.
     """
     found: list[Any] = []
     _search(client, _DEEPEST, found)
@@ -33,7 +33,7 @@ def _search(holder: Any, depth: int, found: list[Any]) -> None:
         return
     if depth:
         for name in _HOLDERS:
-            # As it is noted: a property may build something, or raise outside an event loop.
+            # Not ``getattr``: a property may build something, or raise outside an event loop.
             inner = getattr(holder, "__dict__", {}).get(name)
             if inner is not None:
                 _search(inner, depth - 1, found)

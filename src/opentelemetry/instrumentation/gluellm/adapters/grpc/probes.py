@@ -1,4 +1,4 @@
-"""Whether the installed version has what is read of its objects. No channel is made for that."""
+"""Probes for what the adapter uses, in the installed version. None of them makes a channel."""
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ from .calls import has_arguments
 
 
 def aio_state(core: Any) -> bool:
-    """The state of an async channel."""
+    """Probe the state of an async channel."""
     return callable(getattr(getattr(core, "AioChannel", None), "check_connectivity_state", None))
 
 
 def sync_state(core: Any) -> bool:
-    """The state of a sync channel."""
+    """Probe the state of a sync channel."""
     return callable(getattr(getattr(core, "Channel", None), "check_connectivity_state", None))
 
 
 def aio_channel(channel: Any) -> bool:
-    """Where an async channel leads."""
+    """Probe the target of an async channel."""
     return channel is not None and has_arguments(channel.__init__, "target")
 
 
 def aio_call(kind: Any) -> bool:
-    """What a call was made with."""
+    """Probe the parameters that an async call is made with."""
     return kind is not None and has_arguments(
         kind.__init__, "channel", "deadline", "wait_for_ready"
     )
 
 
 def aio_end(core: Any) -> bool:
-    """Being told that an async call has its status, and the status."""
+    """Probe an async call's status, and the callback for its arrival."""
     call = getattr(core, "_AioCall", None)
     return callable(getattr(call, "add_done_callback", None)) and hasattr(call, "_status")
 
 
 def aio_head(stream: Any) -> bool:
-    """Being told that an async call's answer has begun."""
+    """Probe the task that ends when an async call's response begins."""
     return "_preparation" in getattr(stream, "__annotations__", {})
 
 
 def aio_read(aio: Any, stream: Any) -> bool:
-    """An async call's reads, and what ends them."""
+    """Probe an async call's reads, and the value that ends them."""
     return hasattr(aio, "EOF") and callable(getattr(stream, "_read", None))
 
 
 def sync_channel(core: Any, inside: Any) -> bool:
-    """What keeps a sync channel, and where it leads."""
+    """Probe the object that represents a sync channel, and the channel's target."""
     return (
         callable(getattr(getattr(core, "Channel", None), "target", None))
         and has_arguments(getattr(getattr(inside, "Channel", None), "__init__", None), "target")
@@ -57,11 +57,11 @@ def sync_channel(core: Any, inside: Any) -> bool:
 
 
 def sync_call(owner: Any, method: str) -> bool:
-    """What a sync call was made with."""
+    """Probe the parameters that a sync call is made with."""
     return has_arguments(getattr(owner, method, None), "timeout", "wait_for_ready")
 
 
 def sync_end(inside: Any) -> bool:
-    """Being told that a sync call has its status."""
-    standing = getattr(inside, "_Rendezvous", None)
-    return all(callable(getattr(standing, name, None)) for name in ("add_callback", "__del__"))
+    """Probe the callback for a sync call's status, and the call's finalizer."""
+    in_queue = getattr(inside, "_Rendezvous", None)
+    return all(callable(getattr(in_queue, name, None)) for name in ("add_callback", "__del__"))

@@ -1,9 +1,9 @@
-"""Looks often at channels that are not ready while calls wait for them.
+"""Polling of channels that are not ready while calls wait for them.
 
-gRPC tells nobody in Python when a channel gets ready, unless by a thread or a task that waits in
-it, for which the channel's closing would have to wait. So a thread of ours asks, which only reads a
-number, and is there only while a call has not gone out: after 1 ms at first, then at every
-twentieth of the time that it took so far, and every 100 ms in the end.
+gRPC reports in Python that a channel is ready only to a thread or task that waits inside the
+channel, and closing the channel would have to wait for that one. So a thread of the instrumentation
+polls the state, which only reads a number. It runs only while a call has not been sent. The first
+interval is 1 ms, then a twentieth of the time passed so far, at most 100 ms.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ import threading
 import weakref
 from collections.abc import Callable
 
+from ...concurrency import acquire, daemon_thread, snapshot_of
+from ...failures import Failures
 from ...pool.channel import TrackedChannel
-from ...pool.copies import copied
-from ...pool.guard import Failures
-from ...pool.locks import acquire
-from ...pool.threads import thread_beside
 
 _SHORTEST = 0.001
 _LONGEST = 0.1
@@ -25,34 +23,34 @@ _SHARE = 1 / 20
 _LOCK_TIMEOUT = 0.05
 
 Look = Callable[[TrackedChannel], bool]
-"""Looks at a channel; False where there is none any more."""
+"""Reads the state of a channel; returns False if the channel is gone."""
 
 
 class Sampler:
-    """The thread of one installation. It holds no channel."""
+    """The polling thread of one installation. It keeps no channel alive."""
 
     def __init__(self, failures: Failures, clock: Callable[[], int]) -> None:
         self._failures = failures
         self._clock = clock
         self._wanted: dict[TrackedChannel, tuple[Look, int]] = {}
-        """How to look at each channel, and since when."""
+        """How each channel is read, and since when (nanoseconds of the clock)."""
         self._lock = threading.RLock()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         _samplers.add(self)
 
     def watch(self, channel: TrackedChannel, look: Look) -> None:
-        """Look at a channel until no call waits for it."""
+        """Poll a channel until no call waits for it."""
         if channel in self._wanted and self._thread is not None:
             return
-        # Not without end: starting a thread allocates, so that the garbage collector may run a
-        # finalizer in there, which logs, while who holds the log's lock waits here.
-        # The one that was acquired: a signal handler may fork in here, and the child renews it.
+        # Bounded wait: starting a thread allocates, so the garbage collector may run a finalizer
+        # that logs, while the holder of the log's lock waits for this one.
+        # A local variable: a signal handler may fork meanwhile, and the child replaces the lock.
         lock = self._lock
         held: list[bool] = []
         try:
             if not acquire(lock, held, _LOCK_TIMEOUT):
-                return  # what this call waits for is told with less precision
+                return  # the times of this call's wait are then less precise
             self._wanted.setdefault(channel, (look, self._clock()))
             if self._thread is None and not self._stopped.is_set():
                 self._start()
@@ -61,7 +59,7 @@ class Sampler:
                 lock.release()
 
     def stop(self) -> None:
-        """End the thread and wait for it, a second at most."""
+        """Stop the thread and wait for it, at most one second."""
         with self._lock:
             self._stopped.set()
             thread, self._thread = self._thread, None
@@ -70,7 +68,7 @@ class Sampler:
             thread.join(timeout=1.0)
 
     def after_fork_in_child(self) -> None:
-        """The thread is the parent's, and its calls are."""
+        """Drop the thread and the channels: they belong to the parent."""
         self._lock = threading.RLock()
         self._thread = None
         self._wanted.clear()
@@ -79,9 +77,9 @@ class Sampler:
 
     def _start(self) -> None:
         try:
-            thread = thread_beside(self._run, name="gluellm-grpc-channels")
+            thread = daemon_thread(self._run, name="gluellm-grpc-channels")
         except RuntimeError as error:
-            # Not in this interpreter, and no later call would get one.
+            # A sub-interpreter has no daemon threads, so later calls would fail as well.
             self._stopped.set()
             self._wanted.clear()
             self._failures.caught("grpc.watch", error)
@@ -90,7 +88,7 @@ class Sampler:
         try:
             thread.start()
         except BaseException as error:
-            # No more threads to be had, or the interpreter is about to end; or an interrupt.
+            # No thread can be started, the interpreter is shutting down, or an interrupt.
             if not thread.is_alive():
                 self._thread = None
             if not isinstance(error, Exception):
@@ -108,18 +106,18 @@ class Sampler:
             if interval is None:
                 with self._lock:
                     if self._wanted:
-                        interval = _SHORTEST  # a call came while this was about to leave
+                        interval = _SHORTEST  # a call arrived while this thread was about to end
                     elif self._thread is threading.current_thread():
                         self._thread = None
 
     def _pass(self) -> float | None:
-        """Look at each channel once; seconds until the next time, None where there is none."""
+        """Read each channel once; return seconds until the next pass, None if none is needed."""
         next_in: float | None = None
-        for channel, (look, since) in copied(self._wanted.items):
+        for channel, (look, since) in snapshot_of(self._wanted.items):
             if not channel.waiting or not look(channel) or not channel.waiting:
                 self._wanted.pop(channel, None)
                 if channel.waiting and channel.tracker.open:
-                    self._wanted[channel] = (look, self._clock())  # a call came meanwhile
+                    self._wanted[channel] = (look, self._clock())  # a call arrived meanwhile
                     next_in = _SHORTEST
                 continue
             passed = (self._clock() - since) / 1e9
@@ -132,7 +130,7 @@ _samplers: weakref.WeakSet[Sampler] = weakref.WeakSet()
 
 
 def _after_fork_in_child() -> None:
-    for sampler in copied(lambda: _samplers):
+    for sampler in snapshot_of(lambda: _samplers):
         sampler.after_fork_in_child()
 
 

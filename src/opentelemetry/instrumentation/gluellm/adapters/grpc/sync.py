@@ -1,18 +1,18 @@
-"""Calls of sync channels: begun and ended around the methods that make them."""
+"""Calls of sync channels, tracked around the methods that make them."""
 
 from __future__ import annotations
 
 import weakref
 from typing import Any
 
-from ...pool.guard import raise_on
+from ...failures import raise_on
 from ...pool.lease import Lease
 from .calls import Argument, Arguments, Calls
 from .marks import LEASE
 
 
 class _CallEnds:
-    """Told by the library, in its own thread, that a call has its status."""
+    """Callback that the library calls in its own thread when a call has its status."""
 
     __slots__ = ("_calls", "_lease", "_state")
 
@@ -25,19 +25,19 @@ class _CallEnds:
         if not self._lease.ended:
             try:
                 _end(self._calls, self._lease, self._state())
-            except Exception as error:  # what the state is is the library's private affair
+            except Exception as error:  # the state is a private object of the library
                 self._calls.failures.caught("grpc.status", error)
                 self._calls.unread(self._lease)
 
 
-class SyncSeams:
+class SyncHooks:
     """Replacements for methods of ``grpc``'s sync channels."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
     def channel_init(self, original: Any) -> Any:
-        """A channel is built."""
+        """Note a new channel, and claim it."""
         calls, target = self._calls, Argument(original, "target")
 
         def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
@@ -47,7 +47,7 @@ class SyncSeams:
         return __init__
 
     def close(self, original: Any) -> Any:
-        """A channel is closed."""
+        """Record that a channel is closed."""
         calls = self._calls
 
         def _close(self_: Any) -> None:
@@ -59,7 +59,7 @@ class SyncSeams:
         return _close
 
     def blocking(self, original: Any) -> Any:
-        """A call that waits for its answer."""
+        """Track a call that waits for its response."""
         begin, calls = self._beginning(original), self._calls
 
         def _blocking(self_: Any, *args: Any, **kwargs: Any) -> Any:
@@ -68,11 +68,11 @@ class SyncSeams:
                 return original(self_, *args, **kwargs)
             try:
                 result = original(self_, *args, **kwargs)
-                try:  # in here too an interrupt may come
+                try:  # inside the outer try, since a signal handler may raise here as well
                     _end(calls, lease, result[0])
-                except Exception as own:  # what it gives is the library's private affair
+                except Exception as own:  # the result is a private object of the library
                     calls.failures.caught("grpc.end", own)
-                    calls.withdraw(lease)
+                    calls.discard_lease(lease)
             except BaseException as error:
                 _broken(calls, lease, error)
                 raise
@@ -81,7 +81,7 @@ class SyncSeams:
         return _blocking
 
     def starting(self, original: Any) -> Any:
-        """A call that hands back what stands for it while it is under way."""
+        """Track a call that returns an object for the call in flight."""
         begin, calls = self._beginning(original), self._calls
 
         def start(self_: Any, *args: Any, **kwargs: Any) -> Any:
@@ -97,10 +97,10 @@ class SyncSeams:
                 call._gluellm_lease = lease
                 ends = _CallEnds(calls, lease, call._state)
                 if not call.add_callback(ends):
-                    ends()  # it has its status already
+                    ends()  # the call has its status already
             except Exception as error:
                 calls.failures.caught("grpc.begin", error)
-                calls.withdraw(lease)
+                calls.discard_lease(lease)
             except BaseException as interrupt:
                 _broken(calls, lease, interrupt)
                 raise
@@ -132,7 +132,7 @@ class SyncSeams:
         return begin
 
     def next(self, original: Any) -> Any:
-        """The application waits for the next message of a stream."""
+        """Record that the application waits for the next message of a stream."""
         answered = self._calls.answered
 
         def _next(self_: Any) -> Any:
@@ -151,21 +151,21 @@ class SyncSeams:
         return _next
 
     def initial_metadata(self, original: Any) -> Any:
-        """The application waits for the head of an answer."""
+        """Record the head of a response that the application has waited for."""
         answered = self._calls.answered
 
         def initial_metadata(self_: Any) -> Any:
             result = original(self_)
             lease = getattr(self_, LEASE, None)
-            # A call that has failed has no head, and its status is on its way.
-            if lease is not None and not lease.ended and _is_under_way(self_):
+            # A failed call has no head; the callback for its status ends the lease.
+            if lease is not None and not lease.ended and _is_in_flight(self_):
                 answered(lease)
             return result
 
         return initial_metadata
 
     def cancel(self, original: Any) -> Any:
-        """A call is cancelled."""
+        """Record that a call is cancelled."""
         calls = self._calls
 
         def cancel(self_: Any) -> Any:
@@ -178,12 +178,12 @@ class SyncSeams:
         return cancel
 
     def delete(self, original: Any) -> Any:
-        """What stood for a call is dropped: the library cancels the call where it is under way."""
+        """Record that a call's object is dropped: the library then cancels a call in flight."""
         calls = self._calls
 
         def __del__(self_: Any) -> None:
             lease = getattr(self_, LEASE, None)
-            dropped = lease is not None and not lease.ended and _is_under_way(self_)
+            dropped = lease is not None and not lease.ended and _is_in_flight(self_)
             original(self_)
             if dropped and lease is not None:
                 calls.cancelled(lease)
@@ -192,7 +192,7 @@ class SyncSeams:
 
 
 def _channel_of(stub: Any) -> Any:
-    """The channel of a stub that was made before us: what its calls are made by holds it."""
+    """The channel of a stub that predates the instrumentation, held by ``_managed_call``."""
     closure = getattr(getattr(stub, "_managed_call", None), "__closure__", None) or ()
     for cell in closure:
         held = cell.cell_contents
@@ -201,12 +201,12 @@ def _channel_of(stub: Any) -> Any:
     return None
 
 
-def _is_under_way(call: Any) -> bool:
+def _is_in_flight(call: Any) -> bool:
     try:
         return getattr(getattr(call, "_state", None), "code", None) is None
     except Exception as error:
         raise_on(error)
-        return False  # what the state is is the library's private affair
+        return False  # the state is a private object of the library
 
 
 def _end(calls: Calls, lease: Lease, state: Any) -> None:
@@ -218,8 +218,8 @@ def _end(calls: Calls, lease: Lease, state: Any) -> None:
 
 
 def _broken(calls: Calls, lease: Lease, error: BaseException) -> None:
-    """The library has raised instead of making the call, or the application interrupted it."""
+    """End the lease of a call that the library refused to make, or that was interrupted."""
     if isinstance(error, Exception):
-        calls.withdraw(lease)
+        calls.discard_lease(lease)
     else:
         calls.cancelled(lease)

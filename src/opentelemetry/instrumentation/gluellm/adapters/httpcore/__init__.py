@@ -1,4 +1,4 @@
-"""Pools of httpcore and httpcore2, the ones under httpx and httpx2."""
+"""Adapter for the pools of httpcore and httpcore2, which httpx and httpx2 use."""
 
 from .adapter import HttpcoreAdapter
 

@@ -1,4 +1,4 @@
-"""The adapter for httpcore and httpcore2: which methods are replaced, and what rests on each."""
+"""The adapter for httpcore and httpcore2: which methods are replaced, what depends on each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, ClassVar
 
-from ...pool.guard import Failures, raise_on
+from ...failures import Failures, raise_on
 from ...pool.tracker import PoolTracker
 from ..admission import Admission
 from ..base import Adapter, Surroundings
@@ -16,13 +16,13 @@ from ..marks import BUILT_BY, LIMITS_FROM, OWNER, TRACKER, give_defaults
 from . import connections, probes
 from .marks import CONNECTION, LEASE, connection_of
 from .reasons import close_reason
-from .requests import RequestSeams
-from .responses import ResponseSeams
+from .requests import RequestHooks
+from .responses import ResponseHooks
 from .upgrades import upgraded
 
 
 class HttpcoreAdapter(Adapter):
-    """Patches whichever of httpcore and httpcore2 is there, now or once it is imported."""
+    """Patches httpcore and httpcore2, each now or once it is imported."""
 
     # httpcore2 first: after httpx2.alias_httpx() both names mean the same classes.
     MODULES: ClassVar = {"httpcore2": "httpx2", "httpcore": "httpx"}
@@ -55,7 +55,7 @@ class HttpcoreAdapter(Adapter):
                 _module(core)
         super().install(surroundings)
 
-    def let_go(self) -> None:
+    def detach(self) -> None:
         for admission in self._admissions:
             admission.active = False
         self._admissions.clear()
@@ -71,7 +71,7 @@ class HttpcoreAdapter(Adapter):
             surroundings, library, connections.READER, connections.adopt, _is_synchronous
         )
         self._admissions.append(admission)
-        requests = RequestSeams(admission)
+        requests = RequestHooks(admission)
         for prefix, package in (("Async", "_async"), ("", "_sync")):
             self._install_variant(module, prefix, package, requests, found)
 
@@ -80,11 +80,11 @@ class HttpcoreAdapter(Adapter):
         core: ModuleType,
         prefix: str,
         package: str,
-        requests: RequestSeams,
+        requests: RequestHooks,
         found: dict[str, bool],
     ) -> None:
         is_async = bool(prefix)
-        responses = ResponseSeams(requests.registry)
+        responses = ResponseHooks(requests.registry)
         inside = f"{core.__name__}.{package}"
         pools = _module(f"{inside}.connection_pool")
         pool = getattr(pools, f"{prefix}ConnectionPool", None)
@@ -105,7 +105,7 @@ class HttpcoreAdapter(Adapter):
             found[name] = works = found.get(name, True) and works
             return works
 
-        def seam(
+        def hook(
             name: str,
             owner: Any,
             attribute: str,
@@ -117,8 +117,8 @@ class HttpcoreAdapter(Adapter):
                 asynchronous = awaited and is_async
                 probed(name, self._replace(owner, attribute, make, asynchronous=asynchronous))
 
-        # The request comes last: until it is replaced nothing is tracked, so whatever is patched
-        # before it finds no lease.
+        # "request" comes last: until the pool's method is replaced nothing is tracked, so the hooks
+        # that are installed before it find no lease.
         requested = probes.pool_request(core, pool_request)
         for name, attribute, make in (
             ("acquire", "assign_to_connection", requests.assign_to_connection),
@@ -126,49 +126,49 @@ class HttpcoreAdapter(Adapter):
             ("requeue", "clear_connection", requests.clear_connection),
         ):
             if probed(name, requested):
-                seam(name, pool_request, attribute, make, awaited=name == "wait")
-        # Both or none: without the first, a request through a forward proxy would stay queued.
+                hook(name, pool_request, attribute, make, awaited=name == "wait")
+        # Both hooks or none: without the first, a request through a forward proxy stays queued.
         forward = getattr(_module(f"{inside}.http_proxy"), f"{prefix}ForwardHTTPConnection", None)
         forwarding = requests.async_forward if is_async else requests.sync_forward
-        seam("accept", forward, handle, forwarding, awaited=True)
-        seam("accept", http11, "_send_request_headers", requests.http11_send, awaited=True)
+        hook("accept", forward, handle, forwarding, awaited=True)
+        hook("accept", http11, "_send_request_headers", requests.http11_send, awaited=True)
         if probed("release", probes.response(stream)):
             released = responses.async_close if is_async else responses.sync_close
-            seam("release", stream, close, released, awaited=True)
+            hook("release", stream, close, released, awaited=True)
         probed("read", probes.network_read(network, is_async))
         probed("close_reason", probes.http11(http11))
         for connection in (http11, http2):
             if connection is not None:
-                seam("connection_open", connection, "__init__", self._connection_init)
-                seam("connection_close", connection, close, self._connection_close, awaited=True)
+                hook("connection_open", connection, "__init__", self._connection_init)
+                hook("connection_close", connection, close, self._connection_close, awaited=True)
         if http2 is not None and probed("http2", probes.http2(http2)):
             read = responses.async_http2_read if is_async else responses.sync_http2_read
             closed = responses.http2_response_closed
-            seam("http2", http2, handle, responses.http2_handle, awaited=True)
-            seam("http2", http2, "_send_request_headers", responses.http2_send, awaited=True)
-            seam("http2", http2, "_response_closed", closed, awaited=True)
-            seam("http2", http2, "_receive_stream_event", read, awaited=True)
+            hook("http2", http2, handle, responses.http2_handle, awaited=True)
+            hook("http2", http2, "_send_request_headers", responses.http2_send, awaited=True)
+            hook("http2", http2, "_response_closed", closed, awaited=True)
+            hook("http2", http2, "_receive_stream_event", read, awaited=True)
         switched = getattr(_module(f"{inside}.http11"), f"{prefix}HTTP11UpgradeStream", None)
-        seam("upgrade", switched, "__init__", self._upgrade_init)
+        hook("upgrade", switched, "__init__", self._upgrade_init)
         ended = self._async_pool_close if is_async else self._pool_close
-        seam("pool_close", pool, close, ended, awaited=True)
+        hook("pool_close", pool, close, ended, awaited=True)
         timed = probed("connection_setup", probes.setup(core, pool))
         create = self._create_connection(timed)
-        seam("connection_setup", pool, "create_connection", create)
+        hook("connection_setup", pool, "create_connection", create)
         for other in (f"{prefix}HTTPProxy", f"{prefix}SOCKSProxy"):
             proxy = getattr(core, other, None)
-            # Without the socks extra the name stands for a class that only raises.
+            # Without the socks extra, this is a class that only raises.
             if proxy is not None and pool is not None and issubclass(proxy, pool):
-                seam("connection_setup", proxy, "create_connection", create)
-        seam("pool_owner", pool, "__init__", requests.pool_init)
+                hook("connection_setup", proxy, "create_connection", create)
+        hook("pool_owner", pool, "__init__", requests.pool_init)
         if probed("state", probes.pool_state(core, pool)):
-            requests.release_told = found["release"]
+            requests.release_logged = found["release"]
             whole = requests.handle_async_request if is_async else requests.handle_request
-            seam("request", pool, handle, whole, awaited=True)
+            hook("request", pool, handle, whole, awaited=True)
         else:
             probed("request", False)
 
-    # Replacements that know connections
+    # Replacements for methods of connections and for closing a pool
 
     def _connection_init(self, original: Any) -> Any:
         failures = self._failures()
@@ -217,7 +217,7 @@ class HttpcoreAdapter(Adapter):
                     return connection
                 registry = tracker.registry
                 try:
-                    # A pool that is closed still connects for those that queued in it.
+                    # A closed pool still connects for requests that were queued in it.
                     keeper = tracker if tracker.open else registry.still_queued_in(self_)
                     if keeper is not None:
                         connections.created(connection, origin, keeper, timed=timed)
@@ -274,12 +274,12 @@ def _tracker(pool: Any) -> PoolTracker | None:
 def _module(name: str) -> ModuleType | None:
     try:
         return importlib.import_module(name)
-    except Exception as error:  # not only ImportError: it can fail in any way
+    except Exception as error:  # not only ImportError: importing can raise anything
         raise_on(error)
         return None
 
 
 def _is_wanted(library: str) -> bool:
-    # Seams are told from instrument() on, so the core library is looked at as soon as somebody can
-    # use it; httpx itself imports it only when the first client is built.
+    # Hooks are reported from instrument() on, so the core library is imported and probed as soon as
+    # it can be used. httpx itself imports it only when the first client is built.
     return library in sys.modules or "any_llm" in sys.modules

@@ -1,4 +1,4 @@
-"""Where a client of httpx or httpx2 has its pools."""
+"""Pools of httpx and httpx2 clients."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 
 def pools_in(client: Any) -> list[Any]:
-    """The pools of an httpx or httpx2 client, of an SDK client that holds one, or the pool itself.
+    """The pools of an httpx or httpx2 client, or of an SDK client that holds one.
 
-    Empty for anything else.
+    For a pool, the pool itself. Empty for anything else.
     """
     if hasattr(client, "_connections") and hasattr(client, "_requests"):
         return [client]

@@ -1,7 +1,7 @@
 """Connections of httpcore and httpcore2: their records and states.
 
 The private attributes that are read here are the same in httpcore 1.0 and httpcore2 2.16, sync and
-async. A record is kept as an attribute of the library's own object, so that it goes with it.
+async. A record is an attribute of the library's object and lives as long as the object.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import socket
 import sys
 from typing import Any
 
+from ...concurrency import snapshot_of
 from ...patching import is_patched
 from ...pool.connection import TrackedConnection
-from ...pool.copies import copied
+from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, IDLE_2, Tally
 from ...pool.reader import ConnectionView, PoolView, seconds_or_none
-from ...pool.stats import ACTIVE, CONNECTING, IDLE_1, IDLE_2, Tally
 from ...pool.tracker import PoolTracker
 from ..marks import LIMITS_FROM
 from .marks import CONNECTION, connection_of
@@ -23,10 +23,10 @@ from .setup import time_setup
 
 
 def protocol_connection(connection: Any) -> Any | None:
-    """The HTTP/1.1 or HTTP/2 connection inside, or None while it is being established.
+    """The HTTP/1.1 or HTTP/2 connection inside; None while it is being established.
 
-    Direct and SOCKS connections hold it; a forwarding connection holds a direct one to the proxy; a
-    tunnel holds a direct one to the proxy until its own connection stands.
+    Direct and SOCKS connections hold it. A forwarding connection holds a direct connection to the
+    proxy. So does a tunnel, until its own connection is established.
     """
     if getattr(connection, "_connected", True) is False:
         return None
@@ -37,14 +37,14 @@ def protocol_connection(connection: Any) -> Any | None:
 
 
 def created(connection: Any, origin: Any, tracker: PoolTracker, *, timed: bool) -> None:
-    """The pool has made a connection object that is yet to be established."""
+    """Create the record of a connection that the pool has made and not yet established."""
     made = _track(connection, origin, tracker)
     if timed:
         time_setup(connection, made, secure=origin.scheme in (b"https", b"wss"))
 
 
 def tracked(connection: Any, tracker: PoolTracker) -> TrackedConnection:
-    """What we know of a connection; one that was there before us is known from now on."""
+    """The record of a connection. A connection that was not tracked before gets one now."""
     known: TrackedConnection | None = connection_of(connection)
     if known is not None and known.tracker is not tracker and _serves_again(known, tracker):
         known.tracker.connections.pop(known, None)
@@ -68,16 +68,16 @@ def tracked(connection: Any, tracker: PoolTracker) -> TrackedConnection:
 
 
 def _serves_again(known: TrackedConnection, tracker: PoolTracker) -> bool:
-    """Whether the pool was closed, made this connection for those that queued, and is used again.
+    """Whether a closed pool made this connection for queued requests and is now used again.
 
-    Then it is the same connection to the same counts: a second record would count its end twice.
+    Both trackers then count in one ledger, and a second record would count the end twice.
     """
     before = known.tracker
     return before.registry is tracker.registry and before.ledger is tracker.ledger
 
 
 def adopt(pool: Any, tracker: PoolTracker) -> None:
-    """Get to know the connections that a pool has when its tracking begins."""
+    """Create the records of the connections that a pool has when its tracking begins."""
     for connection in tuple(pool._connections):
         tracked(connection, tracker)
     tracker.maximum = _bound(pool._max_connections)
@@ -97,12 +97,12 @@ def _track(connection: Any, origin: Any, tracker: PoolTracker) -> TrackedConnect
 def _note(inner: Any, connection: TrackedConnection) -> None:
     setattr(inner, CONNECTION, connection)
     if connection.protocol == "1.1":
-        connection.reads_told = time_reads(inner, connection)
+        connection.reports_reads = time_reads(inner, connection)
         send = getattr(type(inner), "_send_request_headers", None)
         connection.reports_accept = is_patched(send)
     else:
         read = getattr(type(inner), "_receive_stream_event", None)
-        connection.reads_told = is_patched(read)
+        connection.reports_reads = is_patched(read)
 
 
 def protocol_of(inner: Any) -> str:
@@ -111,7 +111,7 @@ def protocol_of(inner: Any) -> str:
 
 
 def established(inner: Any, stream: Any) -> None:
-    """A protocol connection was built on a network stream."""
+    """Record that a protocol connection was built on a network stream."""
     connection: TrackedConnection | None = connection_of(stream)
     if connection is None or connection.established_at:
         return
@@ -125,9 +125,9 @@ def established(inner: Any, stream: Any) -> None:
 def count(pool: Any, tracker: PoolTracker, counts: Tally) -> None:
     """Add a pool's connections to ``counts``.
 
-    Runs in a metric callback: ``is_idle`` and ``is_closed`` only look at numbers, while
-    ``has_expired`` would poll the socket. The list is read anew, since httpcore2 rebinds it, and
-    copied, since httpcore changes it in place.
+    Metric callbacks call it, so it touches no socket: ``is_idle`` and ``is_closed`` only read
+    numbers, while ``has_expired`` would poll. The list is read from the pool each time, since
+    httpcore2 rebinds it, and copied, since httpcore changes it in place.
     """
     busy = seen = 0
     for connection in tuple(pool._connections):
@@ -136,7 +136,7 @@ def count(pool: Any, tracker: PoolTracker, counts: Tally) -> None:
             record = tracked(connection, tracker)
         seen += 1
         if not record.established_at:
-            # Idle or closed is what a connection calls itself whose set-up has failed.
+            # A connection whose set-up has failed reports itself as idle and as closed.
             if not connection.is_idle():
                 counts.of(record.origin)[CONNECTING] += 1
                 busy += 1
@@ -159,7 +159,7 @@ def count(pool: Any, tracker: PoolTracker, counts: Tally) -> None:
 
 
 def view(pool: Any, tracker: PoolTracker) -> PoolView:
-    """Look at each connection of a pool. The same rules as for `count` hold."""
+    """Return the state of each connection of a pool. Like `count`, it touches no socket."""
     wanted = {id(request.connection) for request in tuple(pool._requests)}
     found = []
     for connection in tuple(pool._connections):
@@ -193,7 +193,7 @@ def view(pool: Any, tracker: PoolTracker) -> PoolView:
 
 
 class _Reader:
-    """What the core asks this library's pools by."""
+    """The ``PoolReader`` for httpcore and httpcore2."""
 
     count = staticmethod(count)
     view = staticmethod(view)
@@ -203,7 +203,7 @@ READER = _Reader()
 
 
 def _tcp_keepalive(pool: Any) -> bool | None:
-    # What the pool sets on its sockets; nothing else turns it on.
+    # Only the options that the pool sets on its sockets turn it on.
     options = getattr(pool, "_socket_options", None)
     if options is None:
         return False if hasattr(pool, "_socket_options") else None
@@ -212,21 +212,22 @@ def _tcp_keepalive(pool: Any) -> bool | None:
 
 
 def stream_limit(inner: Any) -> int:
-    """How many streams an HTTP/2 connection may have: the peer's limit, or ours where it is lower.
+    """Stream limit of an HTTP/2 connection: the peer's or the library's, whichever is lower.
 
-    It is 1 until the peer has told its own, and missing before the connection's first request.
+    It is 1 until the peer has announced its limit. Before the connection's first request the
+    attribute is missing, which also counts as 1.
     """
     limit: int = getattr(inner, "_max_streams", 1)
     return limit
 
 
 def orphans(inner: Any, record: TrackedConnection) -> int:
-    """How many streams the peer still has open though their request is over.
+    """Number of streams that the peer still has open although their requests have ended.
 
-    The library sends no RST_STREAM, so a stream is closed only when the peer has sent it all.
+    The library sends no RST_STREAM, so a stream closes only when the peer has sent all of it.
     """
     streams = inner._h2_state.streams
-    for stream_id in copied(record.orphans.keys):
+    for stream_id in snapshot_of(record.orphans.keys):
         stream = streams.get(stream_id)
         if stream is None or stream.closed:
             record.orphans.pop(stream_id, None)
@@ -234,15 +235,16 @@ def orphans(inner: Any, record: TrackedConnection) -> int:
 
 
 def _bound(limit: int) -> int | None:
-    # Unlimited is sys.maxsize in both libraries.
+    # Both libraries use sys.maxsize for unlimited.
     return None if limit >= sys.maxsize else limit
 
 
 def _reconcile(pool: Any, tracker: PoolTracker) -> None:
-    # A connection that the pool dropped without closing it is gone with the garbage collector. One
-    # that is just being closed is off the list too, so it takes two readings to tell.
+    # A connection that the pool dropped without closing is left to the garbage collector. One that
+    # is being closed is off the list as well, so a record is closed only when it is missing in two
+    # passes.
     listed = {connection_of(connection) for connection in tuple(pool._connections)}
-    for record in copied(tracker.connections.keys):
+    for record in snapshot_of(tracker.connections.keys):
         if record in listed or record.leases:
             record.missing = False
         elif not record.missing:

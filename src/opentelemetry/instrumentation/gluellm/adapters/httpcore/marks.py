@@ -1,4 +1,4 @@
-"""Our notes on objects of httpcore and httpcore2, beside those on a pool."""
+"""Attributes that the instrumentation sets on objects of httpcore and httpcore2, besides pools."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from ...pool.lease import Lease
 LEASE = "_gluellm_lease"
 """On a request: its Lease."""
 CONNECTION = "_gluellm_connection"
-"""On a connection, on the network stream that it gets, and on the protocol connection inside: its
+"""On a connection, on its network stream and on the protocol connection inside: the
 TrackedConnection."""
 
 FORWARDED: ContextVar[Lease | None] = ContextVar("gluellm_forwarded", default=None)
-"""The lease of the request that is being sent through a forward proxy. The library makes a new
-request object for the proxy, which carries no lease."""
+"""Lease of the request that is being sent through a forward proxy. The library makes a new request
+object for the proxy, which carries no lease."""
 
 
 def connection_of(connection: Any) -> Any:
-    """The note on a connection whose class may be unknown to us."""
+    """The record of a connection, or None. For connections whose class may have no default."""
     return getattr(connection, CONNECTION, None)
 
 
 def lease_of(pool_request: Any) -> Lease | None:
-    """The lease of a pool's own object for a request.
+    """The lease of a pool request, the pool's object for one request.
 
-    A request object can be under way twice at once; then the leases are told apart by which of the
-    pool's objects they were first seen with.
+    A request object can be in flight twice at once. Its leases are then distinguished by their
+    tickets: each belongs to the pool request that it was first seen with.
     """
     ticket = id(pool_request)
     lease: Lease | None = pool_request.request._gluellm_lease

@@ -1,6 +1,7 @@
-"""Why httpcore and httpcore2 close a connection.
+"""Close reasons of connections of httpcore and httpcore2.
 
-Neither says so: it is told from what the connection and its pool are at that moment.
+The libraries report no reason. It is derived from the state of the connection and its pool when
+the connection is closed.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from typing import Any
 from ...pool.connection import TrackedConnection
 from ...pool.lease import AWAITING_RESPONSE, Lease
 from ...pool.ledger import OTHER
-from ..errors import error_type
+from ..error_types import error_type
 from .connections import protocol_of
 from .marks import connection_of
 
 
 def close_reason(inner: Any, connection: TrackedConnection) -> str:
-    """Why a protocol connection is being closed at this moment."""
+    """The close reason of a protocol connection that is being closed now."""
     if connection.closing is not None:
         return connection.closing
     if getattr(inner, "_connection_terminated", None) is not None:
@@ -40,19 +41,19 @@ def close_reason(inner: Any, connection: TrackedConnection) -> str:
 
 
 def _pools_reason(inner: Any, connection: TrackedConnection) -> str:
-    """Why the pool closes an idle connection.
+    """The reason for which the pool closes an idle connection.
 
-    A pass of the pool closes what has expired, then what exceeds the idle limit, then what makes
-    room for another origin. It is over when the connections that it picked are closed.
+    A pass of the pool picks expired connections, then those over the idle limit, then those that
+    have to make room for another origin. The picked ones are closed when the pass has ended.
     """
     if getattr(inner, "_connection_error", False):
         return "error"
     expires = inner._expire_at
     if expires is not None and time.monotonic() > expires:
         return "keepalive_expired"
-    # The pool has just polled the socket in the same way. Not one that it has given to a request as
-    # well, as httpcore 1.0 does (https://github.com/encode/httpcore/issues/1110): a poll lets other
-    # threads run, and that request would begin on what is about to be closed.
+    # The pool has just polled the socket in the same way. A connection that httpcore 1.0 has also
+    # assigned to a request (https://github.com/encode/httpcore/issues/1110) is not polled: a poll
+    # lets other threads run, and that request would start on a connection about to be closed.
     readable = inner._network_stream.get_extra_info
     if protocol_of(inner) == "1.1" and not connection.leases and readable("is_readable"):
         return "server_disconnect"
@@ -62,18 +63,19 @@ def _pools_reason(inner: Any, connection: TrackedConnection) -> str:
         return "garbage_collected"
     limit, most = pool._max_keepalive_connections, pool._max_connections
     if type(pool).__module__.partition(".")[0] == "httpcore" or not hasattr(inner, "can_multiplex"):
-        # httpcore 1.0 holds the idle limit against all connections: a pool that is full and has a
-        # lower limit has no idle connection left that could be evicted.
+        # httpcore 1.0 compares all connections with the idle limit: a full pool with a lower idle
+        # limit has no idle connection left to evict.
         return "keepalive_limit" if limit < most else "evicted"
     return "evicted" if limit >= most or _made_room(pool, connection, limit) else "keepalive_limit"
 
 
 def _made_room(pool: Any, connection: TrackedConnection, limit: int) -> bool:
-    """Whether httpcore2 has just put another origin's connection in the place of this idle one.
+    """Whether httpcore2 has just replaced this idle connection by one to another origin.
 
-    The pool is full then. What exceeds the idle limit is closed down to the limit, while an
-    eviction goes below it; but below is also where the pool gets that gives an idle one that it has
-    kept to a request. Idle ones of requests that are not over don't count for it.
+    The pool is then full, and has fewer idle connections than the idle limit: closing what exceeds
+    the limit stops at the limit. Assigning a kept idle connection to a request has the same effect,
+    so a new connection to another origin has to exist as well. The pool does not count idle
+    connections of requests that have not ended.
     """
     present = tuple(pool._connections)
     if len(present) < pool._max_connections:
@@ -81,7 +83,7 @@ def _made_room(pool: Any, connection: TrackedConnection, limit: int) -> bool:
     reserved = {id(request.connection) for request in tuple(pool._requests)}
     if sum(1 for other in present if other.is_idle() and id(other) not in reserved) >= limit:
         return False
-    # One that was made for it has its first request under way. Many origins share one name.
+    # The new connection has its first request in flight. Origins beyond the bound report OTHER.
     return any(
         other.leases
         and other.served <= 1
@@ -92,10 +94,10 @@ def _made_room(pool: Any, connection: TrackedConnection, limit: int) -> bool:
 
 
 def _passing_error(lease: Lease) -> str | None:
-    """The error that makes the connection close itself.
+    """``error.type`` of the exception that makes the connection close itself.
 
-    It does so while it handles the exception. A response that the application closes may be closed
-    while the *application* handles one, which says nothing about the connection.
+    The connection is handling that exception now. The application may also close a response while
+    *it* handles an exception, which is not about the connection.
     """
     error = sys.exc_info()[1]
     if error is None:

@@ -1,8 +1,8 @@
-"""A request's way into and through a pool of httpcore or httpcore2, sync and async.
+"""A request's way through a pool of httpcore or httpcore2, sync and async.
 
-Each method here makes a replacement for one method of the library. What happens in it is the same
-for both kinds of pool; only where something has to be done *after* an await there is a second body.
-The replacements are on the path of every request: they look up little and call less.
+Each public method of RequestHooks makes the replacement for one method of the library. The same
+replacement serves sync and async pools, unless it has work to do *after* an await. Replacements are
+on the path of every request, so look-ups and calls are kept to a minimum.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from typing import Any
 from ...pool.connection import TrackedConnection
 from ...pool.lease import Lease
 from ...pool.ledger import OTHER
-from ...pool.loops import running_loop
+from ...pool.registry import running_loop
 from ...pool.tracker import PoolTracker
 from ..admission import Admission
-from ..errors import error_type
+from ..error_types import error_type
 from . import connections
 from .marks import CONNECTION, FORWARDED, LEASE, lease_of
 
 
-class RequestSeams:
-    """Replacements for the methods that a request passes through until its response's head."""
+class RequestHooks:
+    """Replacements for the methods that a request calls until its response's head."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self._surroundings = admission.surroundings
         self.registry = self._registry = admission.registry
-        self.release_told = True
-        """Whether it is told when a response is closed."""
+        self.release_logged = True
+        """Whether the hook that records the closing of responses works."""
 
-    # Whose pool it is
+    # The owner of a pool
 
     def pool_init(self, original: Any) -> Any:
-        """Claim a pool that is built inside an any-llm call."""
+        """Claim a new pool for the any-llm call or the SDK that builds it."""
         claim = self._admission.claim
 
         def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
@@ -44,7 +44,7 @@ class RequestSeams:
         return __init__
 
     def _enter(self, pool: Any, request: Any) -> PoolTracker | None:
-        """The tracker for a pool that has none, or None where the pool is not in scope."""
+        """The tracker for a pool that has none yet; None if the pool is not in scope."""
         try:
             timeouts = request.extensions.get("timeout") or {}
             host = request.url.host.decode("ascii", "replace")
@@ -79,24 +79,24 @@ class RequestSeams:
     def _failed(self, lease: Lease, error: BaseException) -> None:
         try:
             if type(error).__name__ == "UnsupportedProtocol":
-                lease.tracker.withdraw(lease)
+                lease.tracker.discard_lease(lease)
                 return
-            unwinding = isinstance(error, GeneratorExit)
+            in_finalizer = isinstance(error, GeneratorExit)
             kind = error_type(error)
             if kind == "pool_timeout":
                 lease.tracker.timed_out(lease, error)
-            lease.tracker.failed(lease, kind, unwinding=unwinding)
+            lease.tracker.failed(lease, kind, in_finalizer=in_finalizer)
         except Exception as own:
             self._registry.failures.caught("httpcore.failed", own)
-            lease.error = lease.error or OTHER  # it was not cancelled
+            lease.error = lease.error or OTHER  # or the lease would end as cancelled
 
     def handle_async_request(self, original: Any) -> Any:
-        """One request, from entering the pool to the response's head."""
+        """Track a request from entering the pool to the response's head."""
         enter, begin, failed = self._enter, self._begin(), self._failed
         current_call = self._surroundings.current_call
         everything, outside = self._surroundings.everything, self._admission.outside
-        tell_streaming = self._surroundings.tell_streaming
-        release_told = self.release_told
+        note_streaming = self._surroundings.note_streaming
+        release_logged = self.release_logged
         registry = self._registry
         failures = registry.failures
 
@@ -121,20 +121,20 @@ class RequestSeams:
                     failed(lease, error)
                 finally:
                     if not lease.ended:
-                        tracker.abandoned(lease)
+                        tracker.ensure_ended(lease)
                 raise
             try:
                 try:
-                    if tell_streaming:
+                    if note_streaming:
                         lease.streaming = _is_event_stream(response.headers)
                     status = response.status
                     tracker.answered(lease, status if type(status) is int else int(status))
-                    if not release_told:
+                    if not release_logged:
                         _unfollowed(lease)
                 except Exception as error:
                     failures.caught("httpcore.answered", error)
             except BaseException:
-                # From a signal handler. The caller does not get the response to close it.
+                # Raised by a signal handler. Closed here, since the caller never gets the response.
                 await response.aclose()
                 raise
             return response
@@ -142,12 +142,12 @@ class RequestSeams:
         return handle_async_request
 
     def handle_request(self, original: Any) -> Any:
-        """The same for a sync pool."""
+        """Sync variant of `handle_async_request`."""
         enter, begin, failed = self._enter, self._begin(), self._failed
         current_call = self._surroundings.current_call
         everything, outside = self._surroundings.everything, self._admission.outside
-        tell_streaming = self._surroundings.tell_streaming
-        release_told = self.release_told
+        note_streaming = self._surroundings.note_streaming
+        release_logged = self.release_logged
         registry = self._registry
         failures = registry.failures
 
@@ -170,20 +170,20 @@ class RequestSeams:
                     failed(lease, error)
                 finally:
                     if not lease.ended:
-                        tracker.abandoned(lease)
+                        tracker.ensure_ended(lease)
                 raise
             try:
                 try:
-                    if tell_streaming:
+                    if note_streaming:
                         lease.streaming = _is_event_stream(response.headers)
                     status = response.status
                     tracker.answered(lease, status if type(status) is int else int(status))
-                    if not release_told:
+                    if not release_logged:
                         _unfollowed(lease)
                 except Exception as error:
                     failures.caught("httpcore.answered", error)
             except BaseException:
-                # From a signal handler. The caller does not get the response to close it.
+                # Raised by a signal handler. Closed here, since the caller never gets the response.
                 response.close()
                 raise
             return response
@@ -193,7 +193,10 @@ class RequestSeams:
     # The queue
 
     def wait_for_connection(self, original: Any) -> Any:
-        """Called after each pass over the queue; without a connection the request now waits."""
+        """Record that a request waits: a pass over the queue has assigned it no connection.
+
+        The library calls this after each pass.
+        """
         registry = self._registry
         failures = registry.failures
 
@@ -214,7 +217,10 @@ class RequestSeams:
         return wait_for_connection
 
     def assign_to_connection(self, original: Any) -> Any:
-        """A connection is assigned: under the pool's lock, in whichever task made the pass."""
+        """Record the assignment of a connection.
+
+        The library calls this under the pool's lock, in the task that makes the pass.
+        """
         registry = self._registry
         failures = registry.failures
 
@@ -243,16 +249,16 @@ class RequestSeams:
         return assign_to_connection
 
     def clear_connection(self, original: Any) -> Any:
-        """The assigned connection was no longer available."""
+        """Record a requeue: the assigned connection is no longer available."""
         registry = self._registry
         failures = registry.failures
 
         def clear_connection(self_: Any) -> Any:
-            # Once it is cleared another thread can assign a new connection, so ours comes first.
+            # Recorded first: after the original call another thread can assign a new connection.
             try:
                 lease = lease_of(self_)
                 if lease is not None and lease.tracker.registry is registry:
-                    lease.tracker.refused(lease)
+                    lease.tracker.requeued(lease)
             except Exception as error:
                 failures.caught("httpcore.requeue", error)
             return original(self_)
@@ -260,9 +266,9 @@ class RequestSeams:
         return clear_connection
 
     def http11_send(self, original: Any) -> Any:
-        """An HTTP/1.1 connection has taken a request and begins to send it.
+        """Record that an HTTP/1.1 connection accepts a request and starts to send it.
 
-        Called once for each request that it takes, and never for one that it refuses.
+        The library calls this once for each accepted request, and never for a refused one.
         """
         registry = self._registry
         failures = registry.failures
@@ -284,7 +290,7 @@ class RequestSeams:
         return send_request_headers
 
     def async_forward(self, original: Any) -> Any:
-        """A request is sent through a forward proxy."""
+        """Carry the lease of a request that is sent through a forward proxy."""
 
         async def handle_async_request(self_: Any, request: Any) -> Any:
             FORWARDED.set(getattr(request, LEASE, None))
@@ -296,7 +302,7 @@ class RequestSeams:
         return handle_async_request
 
     def sync_forward(self, original: Any) -> Any:
-        """A request is sent through a forward proxy by a sync connection."""
+        """Sync variant of `async_forward`."""
 
         def handle_request(self_: Any, request: Any) -> Any:
             FORWARDED.set(getattr(request, LEASE, None))
@@ -309,10 +315,10 @@ class RequestSeams:
 
 
 def _keeper(tracked: TrackedConnection | None, tracker: PoolTracker) -> PoolTracker:
-    """Who keeps the record of a connection that a request of this tracker is given.
+    """The tracker that keeps the record of a connection assigned to a request of ``tracker``.
 
-    A pool that is closed and serves again has a new tracker, and the requests that queued in it
-    before are served by its new connections.
+    A closed pool that is used again has a new tracker, and its new connections also serve requests
+    that were queued before, under the old tracker.
     """
     if tracked is None:
         return tracker
@@ -322,13 +328,13 @@ def _keeper(tracked: TrackedConnection | None, tracker: PoolTracker) -> PoolTrac
 
 
 def _unfollowed(lease: Lease) -> None:
-    """Nothing will tell when the response is closed. It must not stay under way for ever."""
+    """End a lease whose release can't be recorded, so that it does not stay in flight."""
     lease.end_known = False
     lease.tracker.released(lease)
 
 
 def _is_event_stream(headers: list[tuple[bytes, bytes]]) -> bool:
-    """Whether a response is streamed, as LLM providers do it: as server-sent events."""
+    """Whether a response is a stream of server-sent events, as LLM providers send it."""
     return any(
         name.lower() == b"content-type" and value.lower().startswith(b"text/event-stream")
         for name, value in headers

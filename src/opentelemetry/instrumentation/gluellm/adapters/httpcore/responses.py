@@ -1,4 +1,4 @@
-"""Responses of httpcore and httpcore2: reading, HTTP/2 streams, giving the connection back."""
+"""Responses of httpcore and httpcore2: reads, HTTP/2 streams, the release of the connection."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from ...pool.connection import TrackedConnection
 from ...pool.lease import AWAITING_RESPONSE, READING, STREAM_QUEUED, UNREAD, Lease
 from ...pool.registry import PoolRegistry
-from ..errors import error_type
-from ..fitting import fits
+from ..error_types import error_type
+from ..signatures import fits
 from .marks import LEASE, lease_of
 from .upgrades import SWITCHING_PROTOCOLS, closed_here
 
@@ -19,10 +19,11 @@ _TIMED = "_gluellm_timed_read"
 
 
 class TimedRead:
-    """Stands for the ``read`` of one network stream, and notes when a body is being read.
+    """Replacement for the ``read`` of one network stream, which records reads of a body.
 
-    Its function is set on the stream itself, so that whoever gets at the stream gets the library's
-    own object. It holds the stream weakly: a cycle would leave the socket to the garbage collector.
+    The function is set on the stream itself, so code that accesses the stream still gets the
+    library's own object. The stream is held weakly: a reference cycle would leave the socket to
+    the garbage collector.
     """
 
     __slots__ = ("connection", "read", "stream")
@@ -33,7 +34,7 @@ class TimedRead:
         self.connection = connection
 
     def async_function(self) -> Any:
-        """What takes the place of an async ``read``."""
+        """Return the replacement for an async ``read``."""
 
         def read(max_bytes: int, timeout: float | None = None) -> Any:
             pending = self.read(self.stream(), max_bytes, timeout)
@@ -45,7 +46,7 @@ class TimedRead:
         return read
 
     def sync_function(self) -> Any:
-        """What takes the place of a sync ``read``."""
+        """Return the replacement for a sync ``read``."""
 
         def read(max_bytes: int, timeout: float | None = None) -> Any:
             lease = self.connection.lease
@@ -77,7 +78,7 @@ async def _read_body(lease: Lease, pending: Any) -> Any:
 
 
 def _read_failed(lease: Lease, error: BaseException) -> None:
-    # A WebSocket is read all the time, so whoever closes it ends a read.
+    # A WebSocket is always being read, so closing it on this side fails a read.
     if lease.status != SWITCHING_PROTOCOLS or not closed_here(error):
         kind = error_type(error)
         # Another task or thread may have closed the response during the read.
@@ -91,14 +92,16 @@ _known_reads: dict[bool, weakref.WeakKeyDictionary[Any, bool]] = {
 
 
 def reads_as_known(read: Any, is_async: bool) -> bool:
-    """Whether the ``read`` of a kind of network stream can be stood for. Asked for each connection,
-    and looked at once for each kind; a kind that goes is not kept."""
+    """Whether the ``read`` of a class of network streams is compatible with its replacement.
+
+    Called for each connection. The result is cached by function, which is held weakly.
+    """
     known = _known_reads[is_async]
     try:
         found = known.get(read)
         if found is None:
             found = known[read] = fits(read, _read, asynchronous=is_async)
-    except TypeError:  # neither hashed nor held weakly: looked at each time
+    except TypeError:  # not hashable, or allows no weak reference: checked each time
         return fits(read, _read, asynchronous=is_async)
     return found
 
@@ -107,10 +110,10 @@ def _read(stream: Any, max_bytes: int, timeout: float | None = None) -> Any: ...
 
 
 def time_reads(inner: Any, connection: TrackedConnection) -> bool:
-    """Let an HTTP/1.1 connection note when it reads a body; whether it does.
+    """Make an HTTP/1.1 connection record its reads of a body; return whether that works.
 
-    On HTTP/2 one stream reads for all, so there the stream's own method tells instead. A network
-    stream that takes no attributes is left alone: its bodies count as unread, and never as leaks.
+    On HTTP/2 one stream reads for all, so ``_receive_stream_event`` is hooked instead. An
+    incompatible network stream is left alone: its bodies count as unread, and never as leaks.
     """
     stream = inner._network_stream
     present = getattr(stream, "read", None)
@@ -129,8 +132,8 @@ def time_reads(inner: Any, connection: TrackedConnection) -> bool:
     return False
 
 
-class ResponseSeams:
-    """Replacements for the methods that a response passes through."""
+class ResponseHooks:
+    """Replacements for the methods that a response calls until it is closed."""
 
     def __init__(self, registry: PoolRegistry) -> None:
         self._registry = registry
@@ -162,7 +165,7 @@ class ResponseSeams:
                 lease.tracker.released(lease)
                 request = stream._pool_request.request
                 if request._gluellm_lease is lease:
-                    # httpcore 1.0 leaves its requests to the garbage collector; not our lease too.
+                    # httpcore 1.0 leaves requests to the garbage collector; free the lease now.
                     request._gluellm_lease = lease.previous
             except Exception as error:
                 failures.caught("httpcore.release", error)
@@ -170,7 +173,7 @@ class ResponseSeams:
         return released
 
     def async_close(self, original: Any) -> Any:
-        """The response is closed: once, whatever the closing itself meets."""
+        """Record that the response is closed: once, even if closing raises."""
         open_lease, released = self._open_lease(), self._released()
 
         async def close(stream: Any, lease: Lease, closing: Any) -> None:
@@ -181,7 +184,7 @@ class ResponseSeams:
                     released(stream, lease)
                 finally:
                     if not lease.ended:
-                        lease.tracker.abandoned(lease)
+                        lease.tracker.ensure_ended(lease)
 
         async def interrupted(stream: Any, interrupt: BaseException) -> None:
             lease = None
@@ -199,7 +202,7 @@ class ResponseSeams:
             try:
                 lease = open_lease(self_)
             except BaseException as interrupt:
-                # From a signal handler. It must not keep the connection in use.
+                # Raised by a signal handler. Close anyway, or the connection stays in use.
                 return interrupted(self_, interrupt)
             closing = original(self_)
             return closing if lease is None else close(self_, lease, closing)
@@ -207,7 +210,7 @@ class ResponseSeams:
         return aclose
 
     def sync_close(self, original: Any) -> Any:
-        """The same for a sync response."""
+        """Sync variant of `async_close`."""
         open_lease, released = self._open_lease(), self._released()
 
         def interrupted(stream: Any) -> None:
@@ -225,7 +228,7 @@ class ResponseSeams:
             try:
                 lease = open_lease(self_)
             except BaseException:
-                # From a signal handler. It must not keep the connection in use.
+                # Raised by a signal handler. Close anyway, or the connection stays in use.
                 interrupted(self_)
                 raise
             if lease is None:
@@ -238,14 +241,14 @@ class ResponseSeams:
                     released(self_, lease)
                 finally:
                     if not lease.ended:
-                        lease.tracker.abandoned(lease)
+                        lease.tracker.ensure_ended(lease)
 
         return close
 
     # HTTP/2
 
     def http2_handle(self, original: Any) -> Any:
-        """The request has a connection and now needs a stream of it."""
+        """Record that the request has its connection and waits for a stream."""
         clock = self._registry.clock
         failures = self._registry.failures
 
@@ -263,7 +266,7 @@ class ResponseSeams:
         return handle
 
     def http2_send(self, original: Any) -> Any:
-        """The request has its stream and is being sent."""
+        """Record that the request has its stream and is being sent."""
         clock = self._registry.clock
         failures = self._registry.failures
 
@@ -284,7 +287,7 @@ class ResponseSeams:
         return send_request_headers
 
     def http2_response_closed(self, original: Any) -> Any:
-        """The stream is over."""
+        """Record that the stream has ended."""
         failures = self._registry.failures
 
         def response_closed(self_: Any, stream_id: int) -> Any:
@@ -298,11 +301,11 @@ class ResponseSeams:
                     if broken_off and lease is not None and not lease.error and lease.answered_at:
                         lease.error = _broken_off_by(self_, is_open=is_open)
                     if lease is not None and lease.answered_at:
-                        # Before another request gets the stream's place. The hook on the response
-                        # comes later, and other tasks run in between.
+                        # Released before another request gets the stream's slot. The hook on the
+                        # response runs later, with other tasks in between.
                         lease.tracker.released(lease)
                     if is_open:
-                        # The library tells the peer nothing, which goes on sending to nobody.
+                        # The library sends no RST_STREAM, so the peer keeps sending.
                         connection.orphans[stream_id] = None
             except Exception as error:
                 failures.caught("httpcore.http2", error)
@@ -311,7 +314,7 @@ class ResponseSeams:
         return response_closed
 
     def async_http2_read(self, original: Any) -> Any:
-        """A stream waits for its next event; whichever stream reads does so for all."""
+        """Record that a stream waits for its next event. One stream reads for all of them."""
 
         def receive_stream_event(self_: Any, request: Any, stream_id: int) -> Any:
             pending = original(self_, request, stream_id)
@@ -321,7 +324,7 @@ class ResponseSeams:
         return receive_stream_event
 
     def sync_http2_read(self, original: Any) -> Any:
-        """The same for a sync connection."""
+        """Sync variant of `async_http2_read`."""
         clock = self._registry.clock
 
         def receive_stream_event(self_: Any, request: Any, stream_id: int) -> Any:
@@ -341,10 +344,10 @@ class ResponseSeams:
 
 
 def _broken_off_by(connection: Any, *, is_open: bool) -> str | None:
-    """What ends a stream between two reads: its reader's own write, or a cancellation.
+    """``error.type`` of what ends a stream between two reads: a failed write or a cancellation.
 
-    Who reads a body acknowledges it, and the connection may fail in that write. It notes the
-    exception, so that one which the application happens to handle is told from it.
+    A reader of a body also writes acknowledgements, and that write may fail. The connection stores
+    the exception, which distinguishes it from one that the application happens to handle.
     """
     error = sys.exc_info()[1]
     if error is None:

@@ -1,4 +1,4 @@
-"""Times of a connection's set-up, taken through the library's public network interface."""
+"""Times of a connection's set-up, measured through the library's public network interface."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from .marks import CONNECTION
 
 
 def time_setup(connection: Any, record: TrackedConnection, *, secure: bool) -> None:
-    """Let a new connection connect through a backend that notes when it did so.
+    """Make a new connection connect through a backend that records the times.
 
-    The backend is a parameter of every connection; a proxy's connection holds one to the proxy.
+    Every connection takes a backend as a parameter. A connection through a proxy holds an inner
+    connection to the proxy, which has the backend.
     """
     holder = connection
     if not hasattr(holder, "_network_backend"):
@@ -36,7 +37,7 @@ class _Timed:
         self._target = target
         self._record = record
         self._handshakes = handshakes
-        """TLS handshakes that are yet to come: with a proxy, with the origin."""
+        """Number of TLS handshakes still to come: with a proxy, with the origin."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._target, name)
@@ -44,7 +45,7 @@ class _Timed:
     def _connecting(self, host: str | None, port: int | None) -> None:
         record = self._record
         now = record.tracker.clock()
-        # A retried connect is one set-up: it began with the first try.
+        # Retries belong to one set-up, which starts with the first attempt.
         record.connect_started_at = record.connect_started_at or now
         record.connect_ended_at = 0
         if record.leases:
@@ -54,7 +55,7 @@ class _Timed:
 
     @contextlib.contextmanager
     def _giving_up(self) -> Iterator[None]:
-        # The pool makes room for the next request before the one that fails hears of it.
+        # The pool gives the place to the next request before the failing request gets its error.
         try:
             yield
         except BaseException:
@@ -68,7 +69,7 @@ class _Timed:
     def _handed_on(self, stream: Any, handshakes: int) -> Any:
         if handshakes > 0:
             return self._stream(stream, self._record, handshakes)
-        # So that the protocol connection that is built on the stream knows whose it is.
+        # The protocol connection that is built on the stream finds its record there.
         with contextlib.suppress(AttributeError):
             setattr(stream, CONNECTION, self._record)
         return stream
@@ -82,7 +83,7 @@ class _Timed:
         record.tls_ended_at = record.tracker.clock()
         try:
             tls = stream.get_extra_info("ssl_object")
-            # httpcore's own MockBackend has TLS without one.
+            # The ssl_object of httpcore's MockBackend has no version().
             version = getattr(tls, "version", None)
             record.tls_version = version() if callable(version) else None
         except Exception as error:
@@ -122,7 +123,7 @@ class _SyncBackend(_Timed):
         return self._connected(stream)
 
 
-# A stream is wrapped only until its handshake: what start_tls hands back is the library's own.
+# Streams are wrapped only until the last handshake, whose start_tls returns the library's stream.
 
 
 class _AsyncStream(_Timed):

@@ -1,7 +1,7 @@
-"""Connections of httpcore and httpcore2 that are switched from HTTP/1.1 to a WebSocket.
+"""Connections of httpcore and httpcore2 that switch from HTTP/1.1 to WebSocket.
 
-The library builds an object of its own for the network stream of such a connection, and for no
-other: what is here costs the rest nothing.
+The library builds a special network stream for such connections only, so the hook on it costs
+other connections nothing.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from .marks import connection_of, lease_of
 
 SWITCHING_PROTOCOLS = 101
 _CLOSED = "ClosedResourceError"
-"""What anyio and trio raise in a read whose stream is closed on this side."""
+"""Raised by anyio and trio in a read whose stream is closed on this side."""
 
 
 def upgraded(stream: Any) -> None:
-    """The network stream of a connection is handed over to whoever asked for another protocol."""
+    """Record the switch when a connection's network stream is handed to its WebSocket client."""
     connection: TrackedConnection | None = connection_of(stream)
     if connection is not None and _asked_for_websocket(connection):
         connection.switch(WEBSOCKET)
 
 
 def _asked_for_websocket(connection: TrackedConnection) -> bool:
-    """Whether its request did. A server switches only to what it was asked for (RFC 9110, 7.8)."""
+    """Whether the request asked for WebSocket. Servers switch only on request (RFC 9110, 7.8)."""
     lease = connection.lease
     reference = connection.tracker.reference
     pool = reference() if reference is not None else None
@@ -41,7 +41,7 @@ def _asked_for_websocket(connection: TrackedConnection) -> bool:
 
 
 def closed_here(error: BaseException) -> bool:
-    """Whether a read failed because this side closed the stream meanwhile."""
+    """Whether a read failed because this side closed the stream during the read."""
     cause = error.__cause__ or error
     if type(cause).__name__ == _CLOSED:
         return True

@@ -1,4 +1,4 @@
-"""Pools of urllib3, the ones under botocore and requests."""
+"""Adapter for the pools of urllib3, which botocore and requests use."""
 
 from .adapter import Urllib3Adapter
 

@@ -1,4 +1,4 @@
-"""The adapter for urllib3: which methods are replaced, and what rests on each."""
+"""The adapter for urllib3: which methods are replaced, and what depends on each."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from ..admission import Admission
 from ..base import Adapter, Surroundings
 from ..marks import BUILT_BY, LIMITS_FROM, OWNER, TRACKER, give_defaults
 from . import executors, probes
-from .connections import ConnectionSeams
+from .connections import ConnectionHooks
 from .marks import ASKED, CONNECTION, EXECUTOR, LEASE, REFERENCE
-from .pools import PoolSeams
+from .pools import PoolHooks
 from .reading import READER, adopt
-from .requests import RequestSeams
-from .responses import ResponseSeams
-from .sessions import SessionSeams
+from .requests import RequestHooks
+from .responses import ResponseHooks
+from .sessions import SessionHooks
 
 
 class Urllib3Adapter(Adapter):
     """Patches urllib3 1.26 and 2, now or once it is imported.
 
-    Subclasses that replace a connection, as botocore's do, call these methods of their parents. The
-    copies that pip and old versions of botocore have of it are other classes, and are not seen.
+    Subclasses of connections, such as botocore's, call the hooked methods of their parents. The
+    copies of urllib3 inside pip and old versions of botocore are other classes and not observed.
     """
 
     MODULES: ClassVar = {"urllib3": "urllib3"}
@@ -48,7 +48,7 @@ class Urllib3Adapter(Adapter):
     def __init__(self) -> None:
         super().__init__()
         self._admissions: list[Admission] = []
-        self._responses: ResponseSeams | None = None
+        self._responses: ResponseHooks | None = None
 
     def install(self, surroundings: Surroundings) -> None:
         super().install(surroundings)
@@ -56,7 +56,7 @@ class Urllib3Adapter(Adapter):
         when_imported("botocore.session", self._install_sessions)
         when_imported("botocore.httpsession", self._install_http_sessions)
 
-    def let_go(self) -> None:
+    def detach(self) -> None:
         for admission in self._admissions:
             admission.active = False
         self._admissions.clear()
@@ -72,11 +72,11 @@ class Urllib3Adapter(Adapter):
         admission = Admission(surroundings, library, READER, adopt, lambda _: True)
         self._admissions.append(admission)
         registry = admission.registry
-        responses = ResponseSeams(registry, tell_streaming=surroundings.tell_streaming)
+        responses = ResponseHooks(registry, note_streaming=surroundings.note_streaming)
         self._responses = responses
-        requests = RequestSeams(admission)
-        connections = ConnectionSeams(registry)
-        pools = PoolSeams(admission)
+        requests = RequestHooks(admission)
+        connections = ConnectionHooks(registry)
+        pools = PoolHooks(admission)
 
         pool = _of(module, "connectionpool", "HTTPConnectionPool")
         connection = _of(module, "connection", "HTTPConnection")
@@ -93,52 +93,53 @@ class Urllib3Adapter(Adapter):
             found[name] = works = found.get(name, True) and works
             return works
 
-        def seam(name: str, owner: Any, attribute: str, make: Callable[[Any], Any]) -> None:
+        def hook(name: str, owner: Any, attribute: str, make: Callable[[Any], Any]) -> None:
             if found.get(name, True):
                 probed(name, self._replace(owner, attribute, make, asynchronous=False))
 
-        # Taking a connection comes last: until it is replaced nothing is tracked, so whatever is
-        # patched before it finds no lease.
+        # "acquire" comes last: until ``_get_conn`` is replaced nothing is tracked, so the hooks
+        # that are installed before it find no lease.
         if probed("read", probes.response(response) and probes.chunks(response)):
-            seam("read", response, "_fp_read", responses.read)
-            seam("read", response, "_update_chunk_length", responses.chunk_length)
-            seam("read", response, "_handle_chunk", responses.chunk)
+            hook("read", response, "_fp_read", responses.read)
+            hook("read", response, "_update_chunk_length", responses.chunk_length)
+            hook("read", response, "_handle_chunk", responses.chunk)
         if probed("response_close", probes.response(response)):
-            seam("response_close", response, "close", responses.close)
-        seam("answer", connection, "getresponse", responses.getresponse)
+            hook("response_close", response, "close", responses.close)
+        hook("answer", connection, "getresponse", responses.getresponse)
         connected = probed("connection_setup", probes.connection(connection))
         for owner in (connection, secure_connection):
-            # A build of Python without ssl has no secure connection, but a placeholder.
+            # In a build of Python without ssl, the secure connection is only a placeholder.
             if connected and owner is not None and "connect" in vars(owner):
-                seam("connection_setup", owner, "connect", connections.connect)
-        seam("connection_tls", connection, "_new_conn", connections.new_socket)
-        seam("connection_tls", connection, "_tunnel", connections.tunnel)
-        seam("connection_close", connection, "close", connections.close)
+                hook("connection_setup", owner, "connect", connections.connect)
+        hook("connection_tls", connection, "_new_conn", connections.new_socket)
+        hook("connection_tls", connection, "_tunnel", connections.tunnel)
+        hook("connection_close", connection, "close", connections.close)
         probed("proxy", callable(getattr(pool, "urlopen", None)))
 
         def follow_forwarding() -> None:
-            # It costs every request, so it waits for the first pool that needs it.
+            # This hook costs every request, so it is installed with the first pool that needs it.
             if admission.active and found["proxy"]:
                 self._replace(pool, "urlopen", requests.urlopen, asynchronous=False)
 
         requests.on_forwarding = pools.on_forwarding = follow_forwarding
-        seam("pool_owner", pool, "__init__", pools.built)
-        seam("pool_owner", manager, "__init__", pools.built)
-        seam("pool_owner", manager, "_new_pool", pools.new_pool)
-        seam("pool_close", pool, "close", pools.close)
+        hook("pool_owner", pool, "__init__", pools.built)
+        hook("pool_owner", manager, "__init__", pools.built)
+        hook("pool_owner", manager, "_new_pool", pools.new_pool)
+        hook("pool_close", pool, "close", pools.close)
         if probed("pool_close", probes.manager(manager)):
-            seam("pool_close", manager, "clear", pools.clear)
+            hook("pool_close", manager, "clear", pools.clear)
         probed("executor", executors.probe())
         released = probes.takes(pool, "_put_conn", "conn")
         if probed("release", released):
-            seam("release", pool, "_put_conn", requests.put_conn)
+            hook("release", pool, "_put_conn", requests.put_conn)
         state = probed("state", probes.pool_state(pool))
         probed("wait", state)
-        # Without its end, or the state of its pool, a request would stay under way for ever.
+        # Tracking needs the pool's state and the hooks on every end of a request. Without them,
+        # requests would stay in flight for ever.
         ends = found["connection_setup"] and found["connection_close"] and found["answer"]
         usable = state and released and ends
         if probed("acquire", usable and probes.takes(pool, "_get_conn", "timeout")):
-            seam("acquire", pool, "_get_conn", requests.get_conn)
+            hook("acquire", pool, "_get_conn", requests.get_conn)
 
     def _install_http2(self, module: ModuleType) -> None:
         connection: Any = getattr(module, "HTTP2Connection", None)
@@ -146,14 +147,14 @@ class Urllib3Adapter(Adapter):
             self._replace(connection, "getresponse", self._responses.getresponse)
 
     def _install_sessions(self, module: ModuleType) -> None:
-        # botocore imports urllib3, so this comes after it.
+        # Runs after ``patch``, since botocore imports urllib3.
         if self._admissions:
-            sessions = SessionSeams(self._admissions[0])
+            sessions = SessionHooks(self._admissions[0])
             self._wrap_session(module, "Session", "create_client", sessions.create_client, sessions)
 
     def _install_http_sessions(self, module: ModuleType) -> None:
         if self._admissions:
-            sessions = SessionSeams(self._admissions[0])
+            sessions = SessionHooks(self._admissions[0])
             name, method = "URLLib3Session", "_get_proxy_manager"
             self._wrap_session(module, name, method, sessions.proxy_manager, sessions)
 
@@ -163,18 +164,18 @@ class Urllib3Adapter(Adapter):
         name: str,
         method: str,
         make: Callable[[Any], Any],
-        sessions: SessionSeams,
+        sessions: SessionHooks,
     ) -> None:
         owner: Any = getattr(module, name, None)
         give_defaults(owner, OWNER)
         claimed = self._replace(owner, "__init__", sessions.built)
         if claimed and self._replace(owner, method, make):
             return
-        for seams in self._seams.values():
-            seams.found["pool_owner"] = False
-            self.on_seams(seams)
+        for hooks in self._hooks.values():
+            hooks.found["pool_owner"] = False
+            self.on_hooks(hooks)
 
 
 def _of(package: ModuleType, module: str, name: str) -> Any:
-    # The package imports them all; a name that is gone is a seam that is missing.
+    # The package imports all of these modules; a missing name is a missing hook.
     return getattr(getattr(package, module, None), name, None)

@@ -1,4 +1,4 @@
-"""Where a client that runs on urllib3 has its pools."""
+"""Pools of clients that run on urllib3."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from .pools import pools_of
 
 _DEPTH = 4
 _INSIDE = ("_endpoint", "http_session", "rest_client", "_api", "_client", "client")
-"""boto3 and botocore: ``client._endpoint.http_session``; clients that OpenAPI's generator has made:
-``api_client.rest_client``; SDKs that hold one of these."""
+"""Attributes that lead to a pool. boto3 and botocore: ``client._endpoint.http_session``; clients
+made by OpenAPI Generator: ``api_client.rest_client``; SDK clients that hold one of these."""
 
 
 def pools_in(client: Any) -> list[Any]:
-    """The pools of a pool manager, of a client of botocore or requests, or the pool itself.
+    """The pools of a pool manager, or of a client of botocore or requests.
 
-    A manager is among them: the pools that it is yet to build are tracked as its own. Empty for
-    anything else.
+    Managers are included, since the pools that they build later inherit their owner. For a pool,
+    the pool itself. Empty for anything else.
     """
     found = _held_by(client)
     holder = client
@@ -43,7 +43,7 @@ def _held_by(holder: Any) -> list[Any]:
     adapters = getattr(holder, "adapters", None)  # of a requests.Session
     if isinstance(adapters, dict):
         return [pool for adapter in adapters.values() for pool in _held_by(adapter)]
-    # What builds further managers with a request: those behind a proxy.
+    # botocore's HTTP session builds the managers for proxies later, with a request.
     pools: list[Any] = [holder] if hasattr(holder, "_get_proxy_manager") else []
     for manager in managers:
         if _is_manager(manager):

@@ -1,7 +1,8 @@
-"""Connections of urllib3: their records, their set-up, and why they are closed.
+"""Connections of urllib3: their records, their set-up and their close reasons.
 
-A pool of urllib3 keeps its idle connections in a queue and knows nothing of those in use. So a
-connection is known from the first request that gets it, by a note on the library's own object.
+A pool of urllib3 keeps its idle connections in a queue and has no list of those in use. So the
+record of a connection is created when a request first gets it, as an attribute of the library's
+object.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import weakref
 from types import NoneType
 from typing import Any, Final
 
+from ...concurrency import snapshot_of
 from ...patching import is_patched
 from ...pool.connection import TrackedConnection
-from ...pool.copies import copied
 from ...pool.lease import CONNECTING, READING, Lease
 from ...pool.registry import PoolRegistry, is_host
 from ...pool.tracker import PoolTracker
@@ -22,12 +23,12 @@ from .marks import ASKED, CONNECTION, REFERENCE, connection_of, running
 from .responses import IN_HEAD
 
 _LIBRARIES: Final = ("urllib3", "http.client")
-"""Whose exceptions are about the request. Another one may be the application's, which sends the
-request while it handles that."""
+"""Modules whose exceptions are about the request. Any other exception may be one that the
+application was handling when it sent the request."""
 
 
 def asked_of(pool: Any) -> tuple[bytes, int | None, bytes]:
-    """The origin of a pool, as a tracker takes it. A pool of urllib3 has one."""
+    """The origin of a pool, in the form that a tracker takes. A pool of urllib3 has one origin."""
     asked: tuple[bytes, int | None, bytes] | None = getattr(pool, ASKED, None)
     if asked is None:
         asked = (
@@ -42,19 +43,19 @@ def asked_of(pool: Any) -> tuple[bytes, int | None, bytes]:
 class _Reference(weakref.ref[Any]):
     __slots__ = ("record",)
     record: TrackedConnection
-    # By identity: a connection of somebody else's class may not be hashable, or equal to others.
+    # By identity: connections of a third party's class may be unhashable or equal to each other.
     __hash__ = object.__hash__
     __eq__ = object.__eq__
 
 
 _references: set[_Reference] = set()
-"""Here too, and not only on the connections: of one that goes in a cycle with its connection,
-nobody is told."""
+"""Keeps the references alive. If one were collected in a cycle together with its connection, its
+callback would not run."""
 
 
 def _connection_is_gone(reference: weakref.ref[Any]) -> None:
-    # The garbage collector calls this, at any place of any thread: plain numbers only. It happens
-    # to a connection whose response was read to its end and never released.
+    # The garbage collector calls this, so the finalizer rule (``pool/lease.py``) applies. The cause
+    # is a response that was read to its end and never released.
     _references.discard(reference)
     record: TrackedConnection = reference.record  # type: ignore[attr-defined]
     if record.closed:
@@ -69,21 +70,21 @@ def _connection_is_gone(reference: weakref.ref[Any]) -> None:
 
 
 def record_of(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnection:
-    """What we know of a connection that a pool hands out or holds."""
+    """The record of a connection that a pool hands out or holds. Creates one if necessary."""
     record = connection_of(connection)
     connected = getattr(connection, "sock", None) is not None
     if record is not None and not record.closed and record.tracker is tracker:
         if connected or not record.established_at:
             return record
-        record.close("connection_close")  # by a class that does so without the library's method
+        record.close("connection_close")  # a subclass closed it without the library's method
     record = TrackedConnection(
         tracker, tracker.origin_of_connection(*asked_of(pool)), tracker.clock()
     )
-    record.reads_told = _reads_are_told()
+    record.reports_reads = _reports_reads()
     reference = getattr(connection, REFERENCE, None)
     if reference is None:
         reference = _Reference(connection, _connection_is_gone)
-        # First of all: a signal handler may raise in here, and the connection be gone then.
+        # Set first, for the callback: a signal handler may raise here, and free the connection.
         reference.record = record
         setattr(connection, REFERENCE, reference)
         _references.add(reference)
@@ -100,29 +101,29 @@ def record_of(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnec
 
 
 def with_sockets() -> set[TrackedConnection]:
-    """What is known of all connections that are connected now, whoever has them."""
-    there = ((known.record, known()) for known in copied(lambda: _references))
+    """The records of all connections that have a socket now, in any pool or in use."""
+    there = ((known.record, known()) for known in snapshot_of(lambda: _references))
     return {record for record, found in there if getattr(found, "sock", None) is not None}
 
 
-def _reads_are_told() -> bool:
+def _reports_reads() -> bool:
     response = getattr(sys.modules.get("urllib3.response"), "HTTPResponse", None)
     return is_patched(getattr(response, "_fp_read", None))
 
 
 def _protocol(connection: Any) -> str:
-    # urllib3's own HTTP/2 is opt-in, and has one stream at a time.
+    # HTTP/2 in urllib3 is opt-in and has one stream at a time.
     return "2" if hasattr(connection, "_h2_conn") else "1.1"
 
 
-class ConnectionSeams:
-    """Replacements for the methods that a connection passes through."""
+class ConnectionHooks:
+    """Replacements for methods of a connection."""
 
     def __init__(self, registry: PoolRegistry) -> None:
         self._registry = registry
 
     def connect(self, original: Any) -> Any:
-        """The whole set-up: TCP, what a proxy asks for, TLS."""
+        """Record the whole set-up: TCP, a proxy's part, TLS."""
         registry = self._registry
         clock = registry.clock
         failures = registry.failures
@@ -145,7 +146,7 @@ class ConnectionSeams:
                 except Exception as error:
                     failures.caught("urllib3.connected", error)
             except BaseException as error:
-                # Here, and not where the connection is closed: a back-off may come first.
+                # Recorded here, not when the connection is closed: a back-off may come before that.
                 lease = running(record)
                 if lease is not None:
                     failed(lease, error)
@@ -161,7 +162,7 @@ class ConnectionSeams:
             self._registry.failures.caught("urllib3.failed", own)
 
     def new_socket(self, original: Any) -> Any:
-        """The TCP connection, to the origin or to a proxy."""
+        """Record the TCP connect, to the origin or to a proxy."""
         registry = self._registry
         clock = registry.clock
 
@@ -182,7 +183,7 @@ class ConnectionSeams:
         return _new_conn
 
     def tunnel(self, original: Any) -> Any:
-        """A proxy has let us through; the handshake with the origin comes now."""
+        """Record that a proxy has opened a tunnel: the handshake with the origin starts."""
         clock = self._registry.clock
 
         def _tunnel(self_: Any) -> Any:
@@ -195,7 +196,7 @@ class ConnectionSeams:
         return _tunnel
 
     def close(self, original: Any) -> Any:
-        """The socket is closed, or handed on to the response that says it is the last one."""
+        """Record that the socket is closed, or passed to a response that is the last one on it."""
         registry = self._registry
         failures = registry.failures
 
@@ -229,29 +230,32 @@ def _connected(connection: Any, record: TrackedConnection, now: int) -> None:
 
 
 def closing(record: TrackedConnection) -> None:
-    """A connection is about to be closed. Reached by finalizers."""
+    """Record that a connection is about to be closed.
+
+    The finalizer rule (``pool/lease.py``) applies.
+    """
     lease = running(record)
     if lease is None:
         record.close(_idle_reason(record))
     elif IN_HEAD.get() is lease:
-        # http.client hands the socket to the response, which is read to its end yet.
+        # http.client passes the socket to the response, which is still to be read.
         record.closing = "connection_close"
     elif lease.answered_at:
-        # Within a read it is the read that fails, which tells with what.
+        # During a read the hook on the read ends the lease, since it gets the exception.
         reading = lease.phase == READING and lease.error is None
         record.close(record.closing or ("error" if reading else "response_incomplete"))
         if not reading:
             lease.tracker.released(lease)
     elif lease.phase != CONNECTING or not record.connect_started_at:
-        # It failed while it was sent, or was interrupted on the way. A set-up that fails tells so.
+        # Sending failed or was interrupted. The hook on ``connect`` records a failed set-up.
         error = sys.exc_info()[1]
         known = isinstance(error, OSError) or not isinstance(error, (Exception, NoneType))
         if error is None and _never_used(record):
             unsent(record, lease)
         elif error is not None and (known or type(error).__module__.startswith(_LIBRARIES)):
-            fail(lease, failure_of(lease, error), unwinding=True)
+            fail(lease, failure_of(lease, error), in_finalizer=True)
         else:
-            fail(lease, "write_error", unwinding=True)
+            fail(lease, "write_error", in_finalizer=True)
 
 
 def _idle_reason(record: TrackedConnection) -> str:
@@ -263,20 +267,22 @@ def _idle_reason(record: TrackedConnection) -> str:
         return "garbage_collected"
     if pool.pool is None:
         return "pool_closed"
-    # A request that takes one finds that the peer has closed it. With no request about to get one,
-    # it is the finalizer of the pool, which runs at the end of the process too.
+    # A request that takes an idle connection may find that the peer has closed it. Without such a
+    # request the pool's finalizer closes it, which also runs at the end of the process.
     taking = any(
-        lease.connection is None and not lease.ended for lease in copied(record.tracker.leases.keys)
+        lease.connection is None and not lease.ended
+        for lease in snapshot_of(record.tracker.leases.keys)
     )
     return "server_disconnect" if taking else "pool_closed"
 
 
 def unsent(record: TrackedConnection, lease: Lease) -> None:
-    """End a lease whose request never went over its connection. Finalizers may call it.
+    """End a lease whose request was never sent on its connection, without recording it.
 
-    vcrpy (9.4) answers in place of the connection.
+    Example: vcrpy (9.4) answers in place of the connection. The finalizer rule (``pool/lease.py``)
+    applies.
     """
-    record.tracker.withdraw(lease)
+    record.tracker.discard_lease(lease)
     record.first_lease = None
 
 
@@ -288,4 +294,4 @@ def _end(lease: Lease, error: str) -> None:
     if lease.answered_at:
         lease.tracker.released(lease)
     else:
-        lease.tracker.failed(lease, error, unwinding=True)
+        lease.tracker.failed(lease, error, in_finalizer=True)

@@ -1,7 +1,7 @@
-"""Which executor's threads send a pool's requests.
+"""The executor whose threads send a pool's requests.
 
-botocore and otari are called in threads. Then the number of threads is what bounds the requests at
-once, and a call that finds none free waits before it enters any pool.
+botocore and otari are called in threads. The number of threads then bounds concurrent requests, and
+a call that finds no free thread waits before it enters any pool.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from .marks import EXECUTOR
 
 
 def note_executor(pool: Any) -> None:
-    """Note the executor that the running thread belongs to, if it is one's."""
+    """Store on a pool the executor that the running thread belongs to, if any."""
     found = _executor_here()
     if found is not None:
         setattr(pool, EXECUTOR, found)
 
 
 def _executor_here() -> weakref.ref[Any] | None:
-    # The first argument of each thread of a ThreadPoolExecutor is a weak reference to it.
+    # The first argument of each ThreadPoolExecutor thread is a weak reference to the executor.
     arguments = getattr(threading.current_thread(), "_args", None)
     first = arguments[0] if isinstance(arguments, tuple) and arguments else None
     if not isinstance(first, weakref.ref):
@@ -30,12 +30,12 @@ def _executor_here() -> weakref.ref[Any] | None:
     executor = first()
     if not isinstance(getattr(executor, "_max_workers", None), int):
         return None
-    # Not the thread's own reference: its callback is none of ours.
+    # A new reference, since the thread's own one has a callback of the executor.
     return weakref.ref(executor)
 
 
 def workers_of(pool: Any) -> Workers | None:
-    """The executor whose threads send a pool's requests; None where that is not known."""
+    """The executor whose threads send a pool's requests; None if it is unknown."""
     reference = getattr(pool, EXECUTOR, None)
     executor = reference() if reference is not None else None
     if executor is None:
@@ -48,7 +48,7 @@ def workers_of(pool: Any) -> Workers | None:
 
 
 def probe() -> bool:
-    """Whether an executor of this Python version shows its threads and its queue."""
+    """Probe whether an executor of this Python version exposes its threads and its queue."""
     from concurrent.futures import ThreadPoolExecutor
 
     try:
@@ -57,4 +57,4 @@ def probe() -> bool:
             queue = getattr(executor, "_work_queue", None)
             return found is not None and found() is executor and hasattr(queue, "qsize")
     except RuntimeError:
-        return False  # no more threads to be had, or the interpreter is about to end
+        return False  # no thread can be started, or the interpreter is shutting down

@@ -1,25 +1,26 @@
-"""What a failure of urllib3 is called: where it happened tells as much as its class."""
+"""``error.type`` for failures of urllib3, which depends on their class and on the phase."""
 
 from __future__ import annotations
 
-from ...pool.guard import from_signal_handler
+from ...failures import from_signal_handler
 from ...pool.lease import CONNECTING, Lease
-from ..errors import error_type
+from ..error_types import error_type
 
 _DEPTH = 4
 
 
 def failure_of(lease: Lease, error: BaseException) -> str:
-    """The contract's ``error.type`` for what a request of a pool has raised. Raises nothing itself.
+    """The contract's ``error.type`` for an exception that a request of a pool raised.
 
-    urllib3 sends with the socket's own errors, and only names a timeout where it reads.
+    urllib3 passes on the socket's own errors when it sends, and has a timeout class only for reads.
+    Raises only what a signal handler raises.
     """
     try:
         return _failure_of(lease, _innermost(error))
     except Exception as own:
         if from_signal_handler(own):
             raise
-        return "_OTHER"  # the host's exception can be of any make
+        return "_OTHER"  # the host's exception may be malformed
 
 
 def _failure_of(lease: Lease, error: BaseException) -> str:
@@ -30,18 +31,18 @@ def _failure_of(lease: Lease, error: BaseException) -> str:
         return "read_timeout" if lease.answered_at else "write_timeout"
     found = error_type(error)
     if found == "read_timeout" and connecting:
-        return "connect_timeout"  # of a proxy that doesn't answer, or a handshake
+        return "connect_timeout"  # a proxy does not answer, or the handshake timed out
     if found == "secure_connection_error" and not connecting:
         return "read_error"
     if found == "protocol_error" and connecting:
-        return "connection_error"  # of a proxy that hangs up
+        return "connection_error"  # a proxy closed the connection
     if found == "_OTHER" and isinstance(error, OSError):
         return "connection_error" if connecting else "read_error"
     return found
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """What an error of urllib3 was raised for, where it only says in which part it happened."""
+    """The cause of an error whose class only names the step of urllib3 in which it happened."""
     for _ in range(_DEPTH):
         inner: object = None
         name = type(error).__name__
@@ -57,16 +58,16 @@ def _innermost(error: BaseException) -> BaseException:
     return error
 
 
-def fail(lease: Lease, error: str, *, unwinding: bool = False) -> None:
-    """A request is over with an error, and its connection with it.
+def fail(lease: Lease, error: str, *, in_finalizer: bool = False) -> None:
+    """End a request with an error, and close the record of its connection.
 
-    Where a finalizer can be the one who tells, it is ``unwinding``.
+    ``in_finalizer`` has to be true if a finalizer may be calling.
     """
     record = lease.connection
     if lease.answered_at:
         lease.error = error
         lease.tracker.released(lease)
     else:
-        lease.tracker.failed(lease, error, unwinding=unwinding)
+        lease.tracker.failed(lease, error, in_finalizer=in_finalizer)
     if record is not None:
         record.close("cancelled" if error == "cancelled" else "error")

@@ -1,8 +1,8 @@
-"""Whose pools they are, and when they end.
+"""Owners and ends of pools.
 
 botocore builds its PoolManager with its client, and the manager builds a pool with the first
-request, in a thread that knows nothing of the call. So the manager is claimed where it is built,
-and its pools are its owner's.
+request, in a thread that does not have the call in its context. So the manager is claimed when it
+is built, and its pools inherit its owner.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from ..marks import BUILT_BY, LIMITS_FROM, OWNER, TRACKER
 from .marks import connection_of
 
 
-class PoolSeams:
+class PoolHooks:
     """Replacements for the methods that build and close pools."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self._registry = admission.registry
         self.on_forwarding: Callable[[], None] = _nothing
-        """Called when a pool is built whose proxy forwards."""
+        """Called when a pool for a forwarding proxy is built."""
 
     def built(self, original: Any) -> Any:
-        """Claim a pool or a manager of pools that is built inside an any-llm call."""
+        """Claim a new pool or pool manager for the any-llm call or the SDK that builds it."""
         claim = self._admission.claim
         failures = self._registry.failures
 
@@ -41,7 +41,7 @@ class PoolSeams:
         return __init__
 
     def new_pool(self, original: Any) -> Any:
-        """A manager builds a pool: it is whose the manager is."""
+        """Give the pools that a manager builds the manager's owner."""
         failures = self._registry.failures
 
         def _new_pool(self_: Any, *args: Any, **kwargs: Any) -> Any:
@@ -58,7 +58,7 @@ class PoolSeams:
         return _new_pool
 
     def close(self, original: Any) -> Any:
-        """A pool is closed: by its owner, or by a manager that needs its place (urllib3 1.26)."""
+        """Record that a pool is closed, by its owner or by a manager that needs room (1.26)."""
         closed = self._closed
 
         def close(self_: Any) -> Any:
@@ -68,7 +68,7 @@ class PoolSeams:
         return close
 
     def clear(self, original: Any) -> Any:
-        """A manager lets go of its pools; since urllib3 1.26.16 without closing them."""
+        """Record that a manager drops its pools; since urllib3 1.26.16 it does not close them."""
         closed = self._closed
         failures = self._registry.failures
 
@@ -94,7 +94,8 @@ class PoolSeams:
             for connection in tuple(queue.queue) if queue is not None else ():
                 record = connection_of(connection)
                 if record is not None:
-                    # Of a pool that was let go of, the garbage collector closes them.
+                    # Recorded now: if the manager only drops the pool, the garbage collector
+                    # closes its connections.
                     record.close("pool_closed")
             tracker.discard("closed")
         except Exception as error:
@@ -102,7 +103,7 @@ class PoolSeams:
 
 
 def forwards(pool: Any) -> bool:
-    """Whether a pool is one to a proxy that is asked with whole URLs, for any origin."""
+    """Whether a pool's proxy forwards: it gets whole URLs, for any origin."""
     proxy = getattr(pool, "proxy", None)
     return proxy is not None and getattr(pool, "host", None) == proxy.host
 

@@ -1,11 +1,11 @@
-"""Whether the installed version has what is read of its objects. None of it opens a socket."""
+"""Probes for what the adapter uses, in the installed version. None of them opens a socket."""
 
 from __future__ import annotations
 
 import inspect
 from typing import Any
 
-from ..fitting import has
+from ..signatures import has
 
 
 def takes(owner: Any, method: str, *parameters: str) -> bool:
@@ -21,29 +21,29 @@ def takes(owner: Any, method: str, *parameters: str) -> bool:
 
 
 def pool_state(pool: Any) -> bool:
-    """Origin, limits and idle connections of a pool."""
+    """Probe the origin, limits and idle connections of a pool."""
     if not has(lambda: pool("localhost"), "host", "port", "scheme", "pool", "block", "proxy"):
         return False
     return has(lambda: pool("localhost").pool, "queue", "maxsize")
 
 
 def connection(owner: Any) -> bool:
-    """Whether a connection has a socket."""
+    """Probe the socket and the address of a connection."""
     return has(lambda: owner("localhost"), "sock", "host", "port")
 
 
 def response(owner: Any) -> bool:
-    """What tells whose a response is, and whether it was read to its end."""
+    """Probe the attributes that show the lease of a response and whether it was read to its end."""
     return has(
         lambda: owner(preload_content=False), "_pool", "_connection", "_original_response", "_fp"
     )
 
 
 def chunks(owner: Any) -> bool:
-    """Whether a chunk of a body is being read."""
+    """Probe the attribute that shows whether a chunk of a body is being read."""
     return has(lambda: owner(preload_content=False), "chunk_left")
 
 
 def manager(owner: Any) -> bool:
-    """The pools of a manager."""
+    """Probe the pools of a manager."""
     return has(lambda: owner().pools, "_container")

@@ -1,14 +1,14 @@
-"""The state of a pool of urllib3. Touches no socket and no lock, and runs in any thread."""
+"""The state of a pool of urllib3, read in any thread, without a socket or a lock."""
 
 from __future__ import annotations
 
 import socket
 from typing import Any
 
+from ...concurrency import snapshot_of
 from ...pool.connection import TrackedConnection
-from ...pool.copies import copied
+from ...pool.counts import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, Tally
 from ...pool.reader import ConnectionView, PoolView
-from ...pool.stats import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, Tally
 from ...pool.tracker import PoolTracker
 from ..marks import LIMITS_FROM
 from .connections import record_of, with_sockets
@@ -17,7 +17,7 @@ from .marks import connection_of
 
 
 def adopt(pool: Any, tracker: PoolTracker) -> None:
-    """Get to know the idle connections that a pool has when its tracking begins."""
+    """Create the records of the idle connections that a pool has when its tracking begins."""
     for connection in _queued(pool):
         _known(connection, pool, tracker)
     tracker.maximum = _limits(pool)[0]
@@ -32,7 +32,7 @@ def count(pool: Any, tracker: PoolTracker, counts: Tally) -> None:
             idle += 1
             counts.of(record.origin)[IDLE_2 if record.protocol == "2" else IDLE_1] += 1
     seen = idle
-    for record in copied(tracker.connections.keys):
+    for record in snapshot_of(tracker.connections.keys):
         if not record.leases:
             continue
         seen += 1
@@ -49,13 +49,13 @@ def count(pool: Any, tracker: PoolTracker, counts: Tally) -> None:
 
 
 def view(pool: Any, tracker: PoolTracker) -> PoolView:
-    """Look at each connection of a pool."""
+    """Return the state of each connection of a pool."""
     found = []
     for connection in _queued(pool):
         record = _known(connection, pool, tracker)
         if record is not None and not record.leases:
             found.append(ConnectionView(record, "idle", False, None))
-    for record in copied(tracker.connections.keys):
+    for record in snapshot_of(tracker.connections.keys):
         if record.leases:
             state = "active" if record.established_at else "connecting"
             found.append(ConnectionView(record, state, True, None))
@@ -72,7 +72,7 @@ def view(pool: Any, tracker: PoolTracker) -> PoolView:
 
 
 class _Reader:
-    """What the core asks this library's pools by."""
+    """The ``PoolReader`` for urllib3."""
 
     count = staticmethod(count)
     view = staticmethod(view)
@@ -82,13 +82,13 @@ READER = _Reader()
 
 
 def _queued(pool: Any) -> tuple[Any, ...]:
-    # The list inside of its queue; one that was never used stands for a free place.
+    # The list inside the pool's queue. None stands for a free place.
     queue = pool.pool
     return () if queue is None else tuple(item for item in tuple(queue.queue) if item is not None)
 
 
 def _known(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnection | None:
-    """What we know of a connection in the queue; None where it has no socket any more."""
+    """The record of a connection in the queue; None if it has no socket any more."""
     record = connection_of(connection)
     if getattr(connection, "sock", None) is None:
         return None
@@ -98,7 +98,10 @@ def _known(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnectio
 
 
 def _limits(pool: Any) -> tuple[int | None, int | None]:
-    """Upper bounds of all and of idle connections: one number, and a bound of all if it blocks."""
+    """Limits on all and on idle connections, None if unlimited.
+
+    The queue's size limits the idle ones, and all of them only if the pool blocks.
+    """
     queue = pool.pool
     size = getattr(queue, "maxsize", None)
     if not size:
@@ -116,11 +119,11 @@ def _tcp_keepalive(pool: Any) -> bool | None:
 
 
 def _reconcile(pool: Any, tracker: PoolTracker) -> None:
-    # One that is being taken or given back is in no queue either, for as long as its thread has to
-    # wait. So what is missing is gone only if it has no socket, at two readings.
+    # A connection that is being taken or returned is in no queue either, for as long as its thread
+    # has to wait. So a record is closed only when it is missing and without a socket in two passes.
     listed = {connection_of(connection) for connection in _queued(pool)}
     missing = []
-    for record in copied(tracker.connections.keys):
+    for record in snapshot_of(tracker.connections.keys):
         if record in listed or record.leases or not record.established_at:
             record.missing = False
         else:

@@ -1,8 +1,7 @@
-"""A request's way through a pool of urllib3: a connection is taken, used, and given back.
+"""A request's way through a pool of urllib3: it takes a connection, uses and returns it.
 
-``urlopen`` calls itself for each retry and each redirect, so what counts as one request is one
-connection taken. That lies inside ``urlopen``, hence inside the span that OpenTelemetry's own
-instrumentation opens around it.
+``urlopen`` calls itself for each retry and each redirect, so one request is one connection taken.
+That happens inside ``urlopen``, hence inside the span of OpenTelemetry's urllib3 instrumentation.
 """
 
 from __future__ import annotations
@@ -26,23 +25,23 @@ from .pools import forwards
 _FORWARDED: Final[ContextVar[tuple[bytes, int | None, bytes] | None]] = ContextVar(
     "gluellm_urllib3_forwarded", default=None
 )
-"""The origin that is asked for here through a proxy that forwards."""
+"""Origin of the request that the running code sends through a forwarding proxy."""
 _NOTICED = 20_000_000
-"""Nanoseconds for a connection that only a wait explains, where the queue had one to begin with:
-another thread was faster."""
+"""Nanoseconds. If the queue had a connection and getting it took longer than this, another thread
+was faster and the request has waited."""
 
 
-class RequestSeams:
-    """Replacements for the methods of a pool that a request passes through."""
+class RequestHooks:
+    """Replacements for the methods of a pool that a request calls."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self._registry = admission.registry
         self.on_forwarding: Callable[[], None]
-        """Called when a pool is tracked whose proxy forwards, which was there before us."""
+        """Called when a pool for a forwarding proxy is first tracked: it may predate the hooks."""
 
     def urlopen(self, original: Any) -> Any:
-        """A proxy that forwards gets the whole URL, and its pool serves every origin."""
+        """Note a request's origin from its URL: a forwarding proxy's pool serves every origin."""
 
         def urlopen(self_: Any, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
             if getattr(self_, "proxy", None) is None:
@@ -56,7 +55,7 @@ class RequestSeams:
         return urlopen
 
     def get_conn(self, original: Any) -> Any:
-        """The request enters the pool, and leaves its queue with a connection."""
+        """Track a request from entering the pool until it has its connection."""
         admission = self._admission
         registry = self._registry
         failures = registry.failures
@@ -89,7 +88,8 @@ class RequestSeams:
                 if blocks:
                     try:
                         tracker.ledger.acquire_timeout = timeout
-                        # The list inside of it, read without its lock. A closed pool has none.
+                        # The list inside the queue, read without the queue's lock. A closed pool
+                        # has no queue.
                         free = self_.pool
                         if free is not None and not free.queue:
                             tracker.waiting(lease, timeout)
@@ -101,7 +101,7 @@ class RequestSeams:
                     failed(lease, error)
                 finally:
                     if not lease.ended:
-                        tracker.abandoned(lease)
+                        tracker.ensure_ended(lease)
                 raise
             try:
                 try:
@@ -123,10 +123,10 @@ class RequestSeams:
                         note_executor(self_)
                 except Exception as error:
                     failures.caught("urllib3.acquire", error)
-                    tracker.withdraw(lease)
+                    tracker.discard_lease(lease)
             except BaseException:
-                # From a signal handler. The caller does not get the connection.
-                tracker.abandoned(lease)
+                # Raised by a signal handler. Closed here, since the caller never gets it.
+                tracker.ensure_ended(lease)
                 connection.close()
                 raise
             return connection
@@ -134,7 +134,7 @@ class RequestSeams:
         return _get_conn
 
     def put_conn(self, original: Any) -> Any:
-        """The connection is given back. What the pool has no room for is closed."""
+        """Record the return of a connection. The pool closes it if it has no room."""
         registry = self._registry
         failures = registry.failures
 
@@ -144,12 +144,13 @@ class RequestSeams:
                 return original(self_, conn)
             lease = record.lease
             try:
-                # Before it is in the queue, where another thread takes it at once.
+                # Released before the connection is in the queue, where another thread can take it.
                 if lease is not None and not lease.ended:
                     if lease.answered_at:
                         record.tracker.released(lease)
                     else:
-                        # The library would have closed a connection that a request was sent on.
+                        # The library closes a connection with an unanswered request, so none was
+                        # sent.
                         unsent(record, lease)
                 if record.closing is not None:
                     record.close(record.closing)
@@ -178,10 +179,10 @@ class RequestSeams:
 
     @staticmethod
     def _fresh(pool: Any, connection: Any, lease: Lease, tracker: PoolTracker) -> TrackedConnection:
-        """What is known of a connection that is not simply the last request's."""
+        """The record of a connection that is new, reconnected or now serves another origin."""
         record = record_of(connection, pool, tracker)
         if record.origin is not lease.origin:
-            # To a proxy that forwards: it was another origin's until now.
+            # A connection to a forwarding proxy, which served another origin until now.
             record.origin = lease.origin
             record.switch(record.protocol)
         return record
@@ -193,10 +194,10 @@ class RequestSeams:
             kind = failure_of(lease, error)
             if kind == "pool_timeout":
                 lease.tracker.timed_out(lease, error)
-            fail(lease, kind, unwinding=isinstance(error, GeneratorExit))
+            fail(lease, kind, in_finalizer=isinstance(error, GeneratorExit))
         except Exception as own:
             self._registry.failures.caught("urllib3.failed", own)
-            lease.error = lease.error or OTHER  # it was not cancelled
+            lease.error = lease.error or OTHER  # or the lease would end as cancelled
 
 
 def _origin_in(url: Any) -> tuple[bytes, int | None, bytes] | None:
@@ -213,6 +214,6 @@ def _origin_in(url: Any) -> tuple[bytes, int | None, bytes] | None:
 
 
 def _seconds(timeout: Any) -> float | None:
-    """The read timeout of a ``Timeout``; None where it has none."""
+    """The read timeout of a ``Timeout`` in seconds; None if it has none."""
     value = getattr(timeout, "_read", None)
     return float(value) if isinstance(value, (int, float)) else None

@@ -1,8 +1,8 @@
 """Responses of urllib3: the head, reads of the body, closing.
 
-A response of http.client reads on its own, so a read is seen where urllib3 asks it for bytes. One
-whose body is read for the application (``preload_content``) does so within its constructor, before
-anybody has got hold of it.
+The socket is read inside http.client's response, so a read is recorded where urllib3 asks that for
+bytes. With ``preload_content`` the body is read in the constructor of urllib3's response, before
+any other code has the object.
 """
 
 from __future__ import annotations
@@ -17,24 +17,25 @@ from .failures import fail, failure_of
 from .marks import LEASE
 
 IN_HEAD: Final[ContextVar[Lease | None]] = ContextVar("gluellm_urllib3_head", default=None)
-"""The lease whose head is being received here."""
+"""The lease whose response head the running code is receiving."""
 _STREAMS = ("text/event-stream", "application/vnd.amazon.eventstream")
 
 
-class ResponseSeams:
-    """Replacements for the methods that a response passes through."""
+class ResponseHooks:
+    """Replacements for the methods that a response calls until it is closed."""
 
-    def __init__(self, registry: PoolRegistry, *, tell_streaming: bool) -> None:
+    def __init__(self, registry: PoolRegistry, *, note_streaming: bool) -> None:
         self._registry = registry
-        self._tell_streaming = tell_streaming
+        self._note_streaming = note_streaming
 
     def getresponse(self, original: Any) -> Any:
-        """A connection waits for a response's head."""
+        """Record the response's head, which a connection waits for."""
         registry = self._registry
         failures = registry.failures
         answered, failed = self.answered, self._failed
 
-        # urllib3 1.26 tries an argument of Python 2 first, and takes a TypeError for an answer.
+        # No further parameters: urllib3 1.26 first passes an argument of Python 2, and expects a
+        # TypeError.
         def getresponse(self_: Any) -> Any:
             record = self_._gluellm_connection
             lease = None if record is None else record.lease
@@ -60,44 +61,44 @@ class ResponseSeams:
 
     def _failed(self, lease: Lease, error: BaseException) -> None:
         try:
-            # What is read in here times out with the socket's own error.
+            # A timeout while the head is read raises the socket's own error.
             silent = isinstance(error, TimeoutError)
             fail(lease, "read_timeout" if silent else failure_of(lease, error))
         except Exception as own:
             self._registry.failures.caught("urllib3.failed", own)
 
     def answered(self, lease: Lease, response: Any) -> None:
-        """A response's head has come."""
+        """Record a response's head."""
         if lease.ended:
             return
-        if self._tell_streaming:
+        if self._note_streaming:
             kind = response.headers.get("content-type") or ""
             lease.streaming = kind.lower().startswith(_STREAMS)
         lease.tracker.answered(lease, int(response.status))
 
     def _lease_of(self, response: Any) -> Lease | None:
-        """The lease of a response that bears none yet: kept on it, so that this is done once."""
+        """The lease of a response that has none stored yet. Stores it, so this runs only once."""
         lease: Lease | None = None
         if response._pool is None and response._connection is None:
-            # In its constructor; a response of somebody else, say in a finalizer, has a pool.
+            # Still in its constructor. Any other response, in a finalizer for example, has a pool.
             lease = IN_HEAD.get()
             if lease is not None and not lease.answered_at:
                 self.answered(lease, response)
         if lease is None:
-            # urllib3 1.26 builds its own from what the connection has given.
+            # urllib3 1.26 builds its response from the connection's, which has the lease.
             lease = getattr(getattr(response, "_original_response", None), LEASE, None)
         response._gluellm_lease = lease or False
         return lease
 
     def read(self, original: Any) -> Any:
-        """Bytes are asked for."""
+        """Record a read of the body."""
         registry = self._registry
         clock = registry.clock
         failures = registry.failures
         lease_of = self._lease_of
         has_read1 = "read1" in inspect.signature(original).parameters  # since urllib3 2.1
 
-        # In the path of every chunk: arguments that are collected and spread cost more than all.
+        # Runs for every chunk: ``*args`` and ``**kwargs`` would cost more than all the rest.
         def _fp_read(self_: Any, amt: int | None = None, *, read1: bool = False) -> Any:
             lease = self_._gluellm_lease
             if lease is None:
@@ -115,7 +116,7 @@ class ResponseSeams:
                 _note(lease, error)
                 raise
             if lease.connection.closed:
-                lease.tracker.released(lease)  # by another thread, meanwhile
+                lease.tracker.released(lease)  # another thread closed it during the read
             return data
 
         if has_read1:
@@ -127,7 +128,7 @@ class ResponseSeams:
         return _fp_read_all
 
     def chunk_length(self, original: Any) -> Any:
-        """The size of a chunk is asked for; the chunk itself is, right after that."""
+        """Record a read of a chunk's size. The chunk itself is read right after that."""
         registry = self._registry
         clock = registry.clock
         failures = registry.failures
@@ -159,7 +160,7 @@ class ResponseSeams:
         return _update_chunk_length
 
     def chunk(self, original: Any) -> Any:
-        """The bytes of a chunk are asked for."""
+        """Record a read of a chunk."""
         registry = self._registry
         clock = registry.clock
 
@@ -182,7 +183,7 @@ class ResponseSeams:
         return _handle_chunk
 
     def close(self, original: Any) -> Any:
-        """The response is closed, and its connection with it, read to its end or not."""
+        """Record that a response and its connection are closed, read to the end or not."""
         registry = self._registry
         failures = registry.failures
 
@@ -192,9 +193,10 @@ class ResponseSeams:
                 lease = getattr(getattr(self_, "_original_response", None), LEASE, None)
             if not lease or lease.ended or lease.tracker.registry is not registry:
                 return original(self_)
-            ours = lease.phase != READING  # else it closes itself, since its read has failed
+            ours = lease.phase != READING  # while reading, the failed read closes the response
             if not ours:
-                # Or it was interrupted after a chunk's size: before the chunk, or after the last.
+                # Or the read was interrupted after a chunk's size: before the chunk itself, or
+                # after the size 0 that ends the body.
                 cut_off = lease.connection is not None and lease.connection.closed
                 ours = cut_off or getattr(self_, "chunk_left", None) == 0
                 if cut_off:
@@ -214,7 +216,8 @@ class ResponseSeams:
 
 
 def _note(lease: Lease, error: BaseException) -> None:
-    # The library closes the connection and gives its place back before anybody hears of it.
+    # Recorded at once: the library closes the connection and frees its place before the caller
+    # gets the exception.
     if lease.error is None:
         lease.error = failure_of(lease, error)
     lease.enter(UNREAD, lease.tracker.clock())
@@ -230,7 +233,7 @@ def _closing(response: Any, lease: Lease) -> None:
     if record is None:
         return
     original = response._original_response
-    # One without a body has no end to be read to.
+    # A response without a body is complete without a read.
     if original is not None and not original.isclosed() and original.length != 0:
         record.closing = "response_incomplete"
     elif record.closing is None:
@@ -238,7 +241,7 @@ def _closing(response: Any, lease: Lease) -> None:
 
 
 def _closed(lease: Lease) -> None:
-    # With a response that was the last one on it, its connection is closed already.
+    # If this was the last response on its connection, the connection is closed already.
     record = lease.connection
     lease.tracker.released(lease)
     if record is not None and record.closing is not None:

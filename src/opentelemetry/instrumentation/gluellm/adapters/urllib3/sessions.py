@@ -1,8 +1,8 @@
-"""Sessions of botocore, which build clients and managers long after an any-llm call has built them.
+"""Sessions of botocore, which build clients and managers long after an any-llm call built them.
 
-any-llm's bedrock has one client for each timeout that it is called with, and botocore a manager for
-each proxy, which comes with its first request. Both happen in a thread that knows nothing of the
-call.
+any-llm's bedrock provider has one client for each timeout that it is called with. botocore has one
+manager for each proxy, built with the first request. Both are built in a thread that does not have
+the call in its context.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from ..marks import OWNER
 from .clients import pools_in
 
 
-def is_everybodys(session: Any) -> bool:
-    """Whether a session is boto3's default one, which all of the process shares.
+def is_shared(session: Any) -> bool:
+    """Whether a session is boto3's default one, which the whole process shares.
 
-    any-llm's sagemaker may be the first to use it; the application's own clients come from it too.
+    any-llm's sagemaker provider may be the first to use it, but the application's own clients come
+    from it as well.
     """
     default = getattr(sys.modules.get("boto3"), "DEFAULT_SESSION", None)
     return default is not None and getattr(default, "_session", None) is session
 
 
-class SessionSeams:
-    """Replacements for methods of a session, and of its HTTP session."""
+class SessionHooks:
+    """Replacements for methods of a session and of its HTTP session."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
@@ -42,18 +43,18 @@ class SessionSeams:
         return __init__
 
     def create_client(self, original: Any) -> Any:
-        """The pools of a client are whose its session is, unless they are somebody's already."""
+        """Give a client's pools the owner of its session, unless they have one already."""
 
         def create_client(self_: Any, *args: Any, **kwargs: Any) -> Any:
             client = original(self_, *args, **kwargs)
-            if not is_everybodys(self_):
+            if not is_shared(self_):
                 self._inherit(self_, client)
             return client
 
         return create_client
 
     def proxy_manager(self, original: Any) -> Any:
-        """So are those behind a proxy, which an HTTP session finds out with a request."""
+        """Give a proxy's pools the owner of their HTTP session, which builds them later."""
 
         def _get_proxy_manager(self_: Any, *args: Any, **kwargs: Any) -> Any:
             manager = original(self_, *args, **kwargs)

@@ -1,2 +1,4 @@
-"""One function per cause: what shows it, from when on, and what to do. Which cause withholds which
-other is decided in diagnose.py."""
+"""Rules: one function per cause, which returns a finding with evidence and advice, or None.
+
+``diagnose.py`` decides which cause suppresses which.
+"""

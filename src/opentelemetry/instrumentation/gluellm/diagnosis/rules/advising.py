@@ -1,11 +1,11 @@
-"""The advisor for the pools of one name."""
+"""Advisor for the pools of one name."""
 
 from __future__ import annotations
 
-from ..cures import Advisor
+from ..advice.advisor import Advisor
 from ..intervals import PoolCase
 
 
 def advisor(case: PoolCase) -> Advisor:
-    """How the clients of these pools are configured."""
+    """Return the advisor on the clients of these pools."""
     return Advisor(case.provider, case.library, case.process.gluellm, case.synchronous)

@@ -1,8 +1,8 @@
-"""gRPC channels that have no connection to give."""
+"""Rule: gRPC channels that are not ready."""
 
 from __future__ import annotations
 
-from ...pool.words import counted, seconds
+from ...text import counted, seconds
 from ...thresholds import CHANNEL_NOT_READY_FOR as NOT_READY_FOR
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
@@ -11,7 +11,7 @@ _STATES = ("connecting", "transient_failure")
 
 
 def channel_not_ready(case: PoolCase) -> Finding | None:
-    """A channel that has been failing, or trying, to connect for long."""
+    """Detect channels that have been connecting, or failing to, for a long time."""
     stuck = [
         pool
         for pool in case.pools
@@ -26,10 +26,11 @@ def channel_not_ready(case: PoolCase) -> Finding | None:
         kind=Kind.CHANNEL_NOT_READY,
         severity=Severity.ERROR if waiting else Severity.WARNING,
         pool=case.label,
-        seen=f"{what} not ready, one in {longest.channel_state} for "
+        observed=f"{what} not ready, one in {longest.channel_state} for "
         f"{seconds(longest.channel_state_age or 0.0)}; {counted(waiting, 'call')} waiting for it.",
-        means="gRPC tries to connect again and again, and fails: calls that wait for ready wait "
+        explanation="gRPC tries to connect again and again, and fails: calls that wait for ready "
+        "wait "
         "until their deadline, all others fail at once as UNAVAILABLE.",
-        cure="Check the target and its port, the resolver, TLS against plaintext, and the way "
+        advice="Check the target and its port, the resolver, TLS against plaintext, and the way "
         "there. GRPC_VERBOSITY=debug and GRPC_TRACE=connectivity_state say what each attempt met.",
     )

@@ -1,4 +1,4 @@
-"""Connections that are made too often, can't be made, or break."""
+"""Rules: connections that are opened too often, cannot be established, or break."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict, replace
 
 from ...pool.connection import WEBSOCKET
-from ...pool.words import counted, percent, place_text, seconds
+from ...text import call_site_text, counted, percent, seconds
 from ...thresholds import (
     CONNECT_FAILURE_SHARE,
     CONNECT_FAILURES,
@@ -21,15 +21,15 @@ from ...thresholds import (
     SILENT_CONNECTION,
 )
 from ...thresholds import churns as are_churned
+from ..advice.own_clients import server_words
 from ..findings import Finding, Kind, Severity
 from ..intervals import Activity, PoolCase
-from ..own_clients import server_words
 from .advising import advisor
 
 _OTHER_ORIGINS = "_OTHER"
-"""The contract's name for the origins beyond ``max_origins``, which are many."""
+"""Name in the telemetry contract for all origins beyond ``max_origins`` together."""
 _AT_ONCE = ("too_many_open_files", "no_local_ports")
-"""Never the network: one is enough."""
+"""Errors that the network never causes: one is enough for a finding."""
 
 _CONNECT_HELP = {
     "connect_timeout": (
@@ -60,17 +60,17 @@ _CONNECT_HELP = {
 
 
 def churns(activity: Activity | None) -> bool:
-    """Whether clients are built and thrown away after a request or two."""
+    """Return whether clients are built and thrown away after a request or two."""
     return _churned(activity) is not None
 
 
 def _churned(activity: Activity | None) -> tuple[int, int, Counter[str]] | None:
-    """Pools and requests of the origins whose clients are built and thrown away.
+    """Return pools and requests of the origins whose clients are built and thrown away.
 
-    Also how many of these pools each known call site built.
+    Also returns how many of these pools each known call site built. None if no origin churns.
 
-    By origin: a pool for each of ten hosts is no churn. And without the pools that are kept: one
-    busy client beside them would hide any number of calls that build their own.
+    Counted by origin, since one pool for each of ten hosts is no churn. Kept pools are excluded,
+    since one busy client would hide any number of calls that build their own.
     """
     if activity is None:
         return None
@@ -88,19 +88,19 @@ def _churned(activity: Activity | None) -> tuple[int, int, Counter[str]] | None:
 
 
 def client_churn(case: PoolCase) -> Finding | None:
-    """A client, and with it a pool, for each call."""
+    """Detect that each call builds a client, and with it a pool."""
     churned = _churned(case.activity)
     if churned is None:
         return None
     pools, requests, built_at = churned
     activity = case.activity
     calls = activity.entered - activity.resent
-    # What any-llm's calls need several of each, the application can't spare by keeping one.
+    # Where one any-llm call needs several pools (lmstudio), a kept client does not save those.
     each = f" of {counted(calls, 'call')}" if activity.resent else ""
     over = " over WebSocket" if WEBSOCKET in activity.protocols else ""
     advice = replace(advisor(case), synchronous=case.builds_synchronous)
     if any(built_at.values()):
-        # GlueLLM builds its clients before it calls any-llm: their call site is unknown.
+        # GlueLLM builds its clients before it calls any-llm, so their call site is unknown.
         advice = replace(advice, gluellm=False)
     what, until = "call", "they are garbage-collected"
     if advice.may_be_gluellms:
@@ -109,31 +109,32 @@ def client_churn(case: PoolCase) -> Finding | None:
         kind=Kind.CLIENT_CHURN,
         severity=Severity.WARNING,
         pool=case.label,
-        seen=f"{pools} pools opened for {counted(requests, 'request')}{each} "
+        observed=f"{pools} pools opened for {counted(requests, 'request')}{each} "
         f"({requests / pools:.1f} per pool), with "
         f"{counted(activity.connections_opened, 'new connection')}{over}"
         f"{_built_at(built_at, pools)}.",
-        means=f"A client is built for each {what}. Hardly any connection is reused: calls pay for "
+        explanation=f"A client is built for each {what}. Hardly any connection is reused: calls "
+        "pay for "
         f"TCP and TLS again and again, and the connections stay open until {until}.",
-        cure=f"{advice.keep_instance()}.",
+        advice=f"{advice.keep_instance()}.",
     )
 
 
 def _built_at(sites: Counter[str], pools: int) -> str:
-    """The call site that built the most of so many pools."""
+    """Return text on the call site that built the most pools; empty if none is known."""
     if not any(sites.values()):
         return ""
     ((site, count),) = sites.most_common(1)
     number = "" if count >= pools else f"{count} of them "
-    return f", {number}built at {place_text(site)}"
+    return f", {number}built at {call_site_text(site)}"
 
 
 def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
-    """Connections that could not be established, by reason."""
+    """Detect connections that could not be established, by reason."""
     activity = case.activity
     failures = activity.connect_failures
     if loop_is_blocked:
-        failures.pop("connect_timeout", None)  # a loop that stands still lets them run out
+        failures.pop("connect_timeout", None)  # a blocked loop lets them expire
     count = sum(failures.values())
     if not count:
         return None
@@ -146,15 +147,16 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
         kind=Kind.CONNECT_FAILURES,
         severity=Severity.ERROR if share >= FAILURES_SEVERE else Severity.WARNING,
         pool=case.label,
-        seen=f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) got "
+        observed=f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) "
+        "got "
         f"no connection: {kinds}.",
-        means=_each_kind(failures, 0),
-        cure=_each_kind(failures, 1).format(**asdict(server_words(case.provider, case.library))),
+        explanation=_each_kind(failures, 0),
+        advice=_each_kind(failures, 1).format(**asdict(server_words(case.provider, case.library))),
     )
 
 
 def server_is_gone(case: PoolCase) -> bool:
-    """Whether most requests find nobody to connect to."""
+    """Return whether most requests cannot connect."""
     failed = sum(case.activity.connect_failures.values())
     return failed >= MOST_FAIL * max(1, case.activity.left)
 
@@ -164,7 +166,7 @@ def _each_kind(failures: dict[str, int], part: int) -> str:
 
 
 def reuse_failures(case: PoolCase) -> Finding | None:
-    """Requests that found their reused connection dead."""
+    """Detect requests that failed on a reused connection."""
     activity = case.activity
     count = activity.reuse_failures
     share = count / max(activity.left, count, 1)
@@ -193,28 +195,28 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         )
     else:
         means += "The pool reuses a connection that the other side has given up."
-    cures = []
+    steps = []
     if unprobed:
-        cures.append(f"Switch SO_KEEPALIVE on: {advice.probe_idle(case.maximum)}")
+        steps.append(f"Switch SO_KEEPALIVE on: {advice.probe_idle(case.maximum)}")
     if not silent:
         now = f" (now {expiry:g} s)" if expiry else ""
-        cures.append(
+        steps.append(
             f"Keep idle connections for less long than the load balancer does{now}: "
             f"{advice.keep_idle(3, case.maximum)}"
         )
-    cures = cures or ["Stream the answers, so that bytes flow, and let the SDK retry"]
+    steps = steps or ["Stream the answers, so that bytes flow, and let the SDK retry"]
     return Finding(
         kind=Kind.REUSE_FAILURES,
         severity=Severity.ERROR if share >= FAILURES_SEVERE else Severity.WARNING,
         pool=case.label,
-        seen=seen + ".",
-        means=means,
-        cure=". ".join(cures) + ".",
+        observed=seen + ".",
+        explanation=means,
+        advice=". ".join(steps) + ".",
     )
 
 
 def keepalive_too_short(case: PoolCase) -> Finding | None:
-    """Idle connections expire before the next request comes."""
+    """Detect idle connections that expire before the next request."""
     activity = case.activity
     opened = activity.connections_opened
     expired = activity.connections_closed.get("keepalive_expired", 0)
@@ -231,12 +233,13 @@ def keepalive_too_short(case: PoolCase) -> Finding | None:
         kind=Kind.KEEPALIVE_TOO_SHORT,
         severity=Severity.WARNING if connecting >= CONNECTING_HURTS * spent else Severity.INFO,
         pool=case.label,
-        seen=f"{paid} of {counted(requests, 'request')} "
+        observed=f"{paid} of {counted(requests, 'request')} "
         f"({percent(min(paid / max(requests, 1), 1.0))}) waited for a new connection, which took "
         f"{percent(connecting / spent)} of the time of all requests; {expired} connections had "
         f"expired {kept}.",
-        means="Idle connections are closed before the next request needs them, and that request "
+        explanation="Idle connections are closed before the next request needs them, and that "
+        "request "
         "pays for TCP and TLS.",
-        cure=f"Keep them for longer, below the load balancer's own idle timeout: "
+        advice=f"Keep them for longer, below the load balancer's own idle timeout: "
         f"{advisor(case).keep_idle(longer, case.maximum)}.",
     )

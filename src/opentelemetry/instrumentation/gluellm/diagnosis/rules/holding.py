@@ -1,10 +1,10 @@
-"""Connections that are held and don't work: leaks, slow consumers, stuck HTTP/2 streams."""
+"""Rules: connections held without progress: leaks, slow consumers, stuck HTTP/2 streams."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from ...pool.words import counted, one_line, percent, place_text, seconds
+from ...text import call_site_text, counted, one_line, percent, seconds
 from ...thresholds import (
     ORPHANED_SHARE,
     STREAM_WAIT,
@@ -12,9 +12,9 @@ from ...thresholds import (
     UNREAD_SHARE,
     UNREAD_TIME,
 )
+from ..advice.own_clients import own_client
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
-from ..own_clients import own_client
 from ..snapshot import ConnectionSnapshot, RequestSnapshot
 from .advising import advisor
 
@@ -22,7 +22,7 @@ _MOST_PLACES = 3
 
 
 def leak(case: PoolCase, waits: bool) -> Finding | None:
-    """Connections that are held by responses that nobody reads."""
+    """Detect connections that unread responses hold; ``waits`` if requests queue for them."""
     held = [r for pool in case.pools for r in pool.requests if r.leak_suspected]
     if held:
         hurts = waits or len(held) >= (case.maximum or len(held) + 1)
@@ -30,22 +30,23 @@ def leak(case: PoolCase, waits: bool) -> Finding | None:
             kind=Kind.LEAK,
             severity=Severity.ERROR if hurts else Severity.WARNING,
             pool=case.label,
-            seen=f"{_of_limit(len(held), case)} held by answers that nobody has "
+            observed=f"{_of_limit(len(held), case)} held by answers that nobody has "
             f"read for {seconds(case.leak_threshold)} or more: {_holders(held)}.",
-            means="A streamed answer was abandoned before its end. It keeps its "
+            explanation="A streamed answer was abandoned before its end. It keeps its "
             f"{_held(case)}, some for ever, and requests queue for what is left.",
-            cure=_leak_cure(case),
+            advice=_leak_advice(case),
         )
     if case.activity.leaks:
         return Finding(
             kind=Kind.LEAK,
             severity=Severity.WARNING,
             pool=case.label,
-            seen=f"{counted(case.activity.leaks, _held(case))} had been held unread for "
+            observed=f"{counted(case.activity.leaks, _held(case))} had been held unread for "
             f"{seconds(case.leak_threshold)} or more, and came back.",
-            means="Streamed answers were left unread until the garbage collector found them, or "
+            explanation="Streamed answers were left unread until the garbage collector found "
+            "them, or "
             "their reader paused for long.",
-            cure=_leak_cure(case),
+            advice=_leak_advice(case),
         )
     return None
 
@@ -61,8 +62,8 @@ _CALL_CURE = (
 )
 
 
-def _leak_cure(case: PoolCase) -> str:
-    """For what the call has handed out: any-llm's stream, or the library's own answer."""
+def _leak_advice(case: PoolCase) -> str:
+    """Return advice on what the call returned: any-llm's stream, or the library's response."""
     own = own_client(case.provider, case.library)
     if own is not None:
         return f"{own.end}."
@@ -72,7 +73,7 @@ def _leak_cure(case: PoolCase) -> str:
 
 
 def _held(case: PoolCase) -> str:
-    """What an answer holds: on a gRPC channel no connection of its own."""
+    """Return what a response holds. On a gRPC channel it has no connection of its own."""
     return "stream" if case.library == "grpc" else "connection"
 
 
@@ -83,17 +84,19 @@ def _of_limit(held: int, case: PoolCase) -> str:
 
 
 def _holders(held: list[RequestSnapshot]) -> str:
-    """Who holds them, by place: how many, which model, for how long, in which trace."""
-    places = Counter((r.provider, r.model, r.place) for r in held)
+    """Return text on the holders by call site: number, provider, model, age and trace."""
+    places = Counter((r.provider, r.model, r.call_site) for r in held)
     texts = []
-    for (provider, model, place), count in places.most_common(_MOST_PLACES):
-        requests = [r for r in held if (r.provider, r.model, r.place) == (provider, model, place)]
+    for (provider, model, call_site), count in places.most_common(_MOST_PLACES):
+        requests = [
+            r for r in held if (r.provider, r.model, r.call_site) == (provider, model, call_site)
+        ]
         oldest = max(requests, key=lambda r: r.phase_age)
         what = "/".join(one_line(part) for part in (provider, model) if part)
         parts = [
             f"{count} x" if count > 1 else "",
             what,
-            f"from {place_text(place)}" if place else "from an unknown place",
+            f"from {call_site_text(call_site)}" if call_site else "from an unknown place",
             f"(unread for {seconds(oldest.phase_age)}"
             + (f", trace {one_line(oldest.trace_id)})" if oldest.trace_id else ")"),
         ]
@@ -104,7 +107,7 @@ def _holders(held: list[RequestSnapshot]) -> str:
 
 
 def unread_now(case: PoolCase) -> float:
-    """Seconds of the period for which the answers that are unread now have been so."""
+    """Return how long responses that are unread now have been unread, within the period."""
     return sum(
         min(request.phase_age, case.activity.period)
         for pool in case.pools
@@ -114,9 +117,9 @@ def unread_now(case: PoolCase) -> float:
 
 
 def slow_consumer(case: PoolCase) -> Finding | None:
-    """The application takes its time between the reads of an answer.
+    """Detect an application that takes long between the reads of a response.
 
-    What is unread now is left out: that may be a leak which is not old enough to be called one.
+    Responses that are unread now are excluded: they may be leaks below the leak threshold.
     """
     activity = case.activity
     running = unread_now(case)
@@ -132,23 +135,25 @@ def slow_consumer(case: PoolCase) -> Finding | None:
         kind=Kind.SLOW_CONSUMER,
         severity=Severity.WARNING,
         pool=case.label,
-        seen=f"Answers lay unread for {percent(unread / held)} of the time that connections were "
+        observed=f"Answers lay unread for {percent(unread / held)} of the time that connections "
+        "were "
         f"held, {seconds(unread / requests)} per request, and were read in the end.",
-        means="The application is slower than the provider: it works between the chunks of an "
+        explanation="The application is slower than the provider: it works between the chunks of "
+        "an "
         "answer, or writes them to a slow client, and the connection waits with it.",
-        cure=f"Read the answer at once, into {queue} or a list, and work on it outside the loop "
+        advice=f"Read the answer at once, into {queue} or a list, and work on it outside the loop "
         "over the stream.",
     )
 
 
 def http2_stuck(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
-    """HTTP/2 streams that are taken and lead nowhere."""
+    """Detect HTTP/2 streams that are taken but make no progress."""
     orphaned = full = streams = limit = 0
     for connection in _multiplexed(case):
         lost = connection.streams_orphaned or 0
         most = connection.streams_max or 0
         taken = (connection.streams_active or 0) + lost
-        # Without a known limit the share is that of what is open.
+        # If the limit is unknown, the share is of the open streams.
         if lost > 0 and lost >= ORPHANED_SHARE * (most or taken):
             orphaned += lost
         if most and taken >= most:
@@ -174,8 +179,8 @@ def http2_stuck(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
         kind=Kind.HTTP2_STUCK,
         severity=Severity.ERROR if waiting or full else Severity.WARNING,
         pool=case.label,
-        seen=seen + (queue + seconds(longest) if waiting else "") + ".",
-        means=(
+        observed=seen + (queue + seconds(longest) if waiting else "") + ".",
+        explanation=(
             "Cancelled requests gave no reset to the server, so it keeps their streams open and "
             "they count against the limit of the connection."
             if orphaned
@@ -183,7 +188,7 @@ def http2_stuck(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
             "opens no second one. The wait for a stream has no timeout, and a larger pool does not "
             "help."
         ),
-        cure=(
+        advice=(
             f"Speak HTTP/1.1 to this provider: {plain}. Until then, rather "
             "let requests end than cancel them, and renew the client when streams are gone."
             if orphaned

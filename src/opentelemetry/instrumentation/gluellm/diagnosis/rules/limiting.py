@@ -1,12 +1,12 @@
-"""Calls that wait in GlueLLM's rate limiter, before they enter any pool."""
+"""Rule: calls that wait in GlueLLM's rate limiter, before they enter a pool."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...pool.words import counted, one_line, percent, seconds
+from ...text import counted, one_line, percent, seconds
 from ...thresholds import LIMITED_CALLS, LIMITED_FOR, LIMITED_SHARE
-from ..cures import GLUELLM_PROVIDERS
+from ..advice.advisor import GLUELLM_PROVIDERS
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
 from ..snapshot import LimiterSnapshot, Snapshot
@@ -14,7 +14,7 @@ from .advising import advisor
 
 
 def since(snapshot: Snapshot, before: Snapshot | None) -> tuple[LimiterSnapshot, ...]:
-    """What waited in the limiter in the period, by provider."""
+    """Return what waited in the limiter during the period, by provider."""
     was = {limiter.provider: limiter for limiter in before.process.limiters} if before else {}
     return tuple(
         limiter.less(was[limiter.provider]) if limiter.provider in was else limiter
@@ -23,14 +23,14 @@ def since(snapshot: Snapshot, before: Snapshot | None) -> tuple[LimiterSnapshot,
 
 
 def limited(limiters: Sequence[LimiterSnapshot], cases: Sequence[PoolCase]) -> list[Finding]:
-    """Calls that wait in the limiter, by provider."""
+    """Detect calls that wait in the limiter; one finding per provider."""
     return [finding for limiter in limiters if (finding := _limited(limiter, cases))]
 
 
 def wait_before(
     case: PoolCase, limiters: Sequence[LimiterSnapshot], cases: Sequence[PoolCase]
 ) -> bool:
-    """Whether calls of this pool wait in the limiter, and not for a connection."""
+    """Return whether calls of this pool wait in the limiter rather than for a connection."""
     if case.queued_now or case.activity.timeouts.get("pool", 0):
         return False
     its = [limiter for limiter in limiters if case in _behind(limiter, cases)]
@@ -40,7 +40,7 @@ def wait_before(
 
 
 def _behind(limiter: LimiterSnapshot, cases: Sequence[PoolCase]) -> list[PoolCase]:
-    """The pools of the calls that pass this limiter, as far as they are known."""
+    """Return the pools of the calls that pass this limiter, as far as they are known."""
     clients = [case for case in cases if advisor(case).may_be_gluellms]
     if limiter.provider is None:
         return clients
@@ -48,7 +48,7 @@ def _behind(limiter: LimiterSnapshot, cases: Sequence[PoolCase]) -> list[PoolCas
         its = [case for case in clients if case.provider == limiter.provider]
     else:
         its = [case for case in cases if case.provider == limiter.provider]
-    # With a gateway GlueLLM sends every model through its openai client.
+    # With a gateway, GlueLLM sends every model through its openai client.
     return its or [case for case in clients if case.provider == "openai"]
 
 
@@ -81,10 +81,11 @@ def _limited(limiter: LimiterSnapshot, cases: Sequence[PoolCase]) -> Finding | N
         kind=Kind.GLUELLM_LIMITER,
         severity=Severity.WARNING,
         pool=case.label if case is not None else None,
-        seen="; ".join(seen) + ".",
-        means=f"GlueLLM lets {most} a minute pass for each provider (60 by default), and each "
+        observed="; ".join(seen) + ".",
+        explanation=f"GlueLLM lets {most} a minute pass for each provider (60 by default), and "
+        "each "
         "retry counts. What waits there has entered no pool, so a larger pool does not help.",
-        cure="Allow as many calls a minute as the provider does: "
+        advice="Allow as many calls a minute as the provider does: "
         "GLUELLM_RATE_LIMIT_REQUESTS_PER_MINUTE=N before the program starts, or "
         "gluellm.configure(rate_limit_requests_per_minute=N). GLUELLM_RATE_LIMIT_ENABLED=false "
         "turns the limiter off.",

@@ -1,8 +1,8 @@
-"""Causes that concern the whole process."""
+"""Rules: causes that affect the whole process."""
 
 from __future__ import annotations
 
-from ...pool.words import counted, one_line, percent, seconds
+from ...text import counted, one_line, percent, seconds
 from ...thresholds import (
     DESCRIPTORS_NEAR,
     DESCRIPTORS_SEVERE,
@@ -18,10 +18,10 @@ from ..snapshot import ProcessSnapshot, Snapshot
 
 
 def late_share(snapshot: Snapshot, before: Snapshot | None) -> float | None:
-    """Return the share of the time in which a loop was late; None where it is not measured.
+    """Return the share of the time in which a loop was late; None if it is not measured.
 
-    Over the period that is judged, or over the last minute if that is worse and lies within the
-    period.
+    The larger of two shares: that of the judged period, and that of the last minute if the period
+    is longer.
     """
     process = snapshot.process
     late, period = process.event_loop_late, snapshot.uptime
@@ -37,13 +37,13 @@ def late_share(snapshot: Snapshot, before: Snapshot | None) -> float | None:
 
 
 def loop_is_blocked(snapshot: Snapshot, before: Snapshot | None) -> bool:
-    """Return whether waiting and slowness may come from the event loop."""
+    """Return whether late event loops may explain waits and slowness."""
     share = late_share(snapshot, before)
     return share is not None and share > LATE_SHARE
 
 
 def waits_beyond_lag(case: PoolCase) -> bool:
-    """Return whether a request waits for longer than the worst pause of a loop can explain."""
+    """Return whether a request has waited longer than the worst pause of a loop can explain."""
     lag = case.process.event_loop_lag or 0.0
     waits = [
         request.phase_age
@@ -57,7 +57,7 @@ def waits_beyond_lag(case: PoolCase) -> bool:
 def blocked_event_loop(
     snapshot: Snapshot, before: Snapshot | None, *, clients_churn: bool
 ) -> Finding | None:
-    """An event loop that was late for a large share of the time, or once for long."""
+    """Detect an event loop that was late for a large share of the time, or once for long."""
     lag = snapshot.process.event_loop_lag
     share = late_share(snapshot, before)
     if lag is None or share is None:
@@ -69,12 +69,13 @@ def blocked_event_loop(
             kind=Kind.BLOCKED_EVENT_LOOP,
             severity=Severity.INFO,
             pool=None,
-            seen=f"An event loop that holds connections ran up to {seconds(lag)} late, in all for "
+            observed=f"An event loop that holds connections ran up to {seconds(lag)} late, in all "
+            "for "
             f"{percent(share)} of the time.",
-            means="Something blocked the loop for a moment. At or below "
+            explanation="Something blocked the loop for a moment. At or below "
             f"{percent(LATE_SHARE)} of the time, a late loop does not explain long waits or slow "
             "answers.",
-            cure="Nothing, if it stays rare. Else find what blocks the loop with asyncio's debug "
+            advice="Nothing, if it stays rare. Else find what blocks the loop with asyncio's debug "
             "mode (PYTHONASYNCIODEBUG=1) or py-spy dump.",
         )
     builds = (
@@ -82,24 +83,26 @@ def blocked_event_loop(
         if clients_churn
         else ""
     )
-    # The churn is then named first: it is a cause, and the lag is what it does.
+    # With churn it is only a WARNING, so that churn, which causes the lag, comes first.
     severe = share >= LATE_SHARE_SEVERE and not clients_churn
     return Finding(
         kind=Kind.BLOCKED_EVENT_LOOP,
         severity=Severity.ERROR if severe else Severity.WARNING,
         pool=None,
-        seen=f"An event loop that holds connections was late for {percent(share)} of the time, by "
+        observed=f"An event loop that holds connections was late for {percent(share)} of the "
+        "time, by "
         f"up to {seconds(lag)}.",
-        means="Something computes or blocks inside the loop, and every request on it stands still "
+        explanation="Something computes or blocks inside the loop, and every request on it stands "
+        "still "
         "meanwhile. A blocked loop looks like a pool that is too small, a slow provider and a slow "
         f"consumer at once, so no verdict is given on these.{builds}",
-        cure="Find it with asyncio's debug mode (PYTHONASYNCIODEBUG=1 logs callbacks over 0.1 s) "
+        advice="Find it with asyncio's debug mode (PYTHONASYNCIODEBUG=1 logs callbacks over 0.1 s) "
         "or py-spy dump; move it out with asyncio.to_thread(...) or into a process.",
     )
 
 
 def descriptors_near_limit(process: ProcessSnapshot) -> Finding | None:
-    """Few file descriptors are left; each connection takes one."""
+    """Detect that few file descriptors are left; each connection takes one."""
     used, limit = process.open_descriptors, process.descriptor_limit
     if used is None or not limit or used < DESCRIPTORS_NEAR * limit:
         return None
@@ -108,16 +111,17 @@ def descriptors_near_limit(process: ProcessSnapshot) -> Finding | None:
         kind=Kind.DESCRIPTORS_NEAR_LIMIT,
         severity=Severity.ERROR if severe else Severity.WARNING,
         pool=None,
-        seen=f"{used} of {limit} file descriptors are open ({percent(used / limit)}).",
-        means="Each connection takes one. At the limit connections fail with too_many_open_files, "
+        observed=f"{used} of {limit} file descriptors are open ({percent(used / limit)}).",
+        explanation="Each connection takes one. At the limit connections fail with "
+        "too_many_open_files, "
         "and so does every file and socket of the process.",
-        cure="Bound the pools and keep one client instead of one per call; raise the limit with "
+        advice="Bound the pools and keep one client instead of one per call; raise the limit with "
         "ulimit -n (LimitNOFILE= in systemd, --ulimit nofile= in Docker).",
     )
 
 
 def ignored_variable(process: ProcessSnapshot) -> Finding | None:
-    """A variable that looks like a limit and is none."""
+    """Detect set variables that look like limits but that no library reads."""
     names = process.ignored_variables
     if not names:
         return None
@@ -127,9 +131,10 @@ def ignored_variable(process: ProcessSnapshot) -> Finding | None:
         kind=Kind.IGNORED_VARIABLE,
         severity=Severity.INFO,
         pool=None,
-        seen=f"{counted(len(names), 'environment variable')} set that nothing reads: {listed}.",
-        means="Neither httpx nor any SDK reads them: the pools have their clients' own limits.",
-        cure=(
+        observed=f"{counted(len(names), 'environment variable')} set that nothing reads: {listed}.",
+        explanation="Neither httpx nor any SDK reads them: the pools have their clients' own "
+        "limits.",
+        advice=(
             f"GlueLLM reads {gluellms}; for other clients configure_pools(apply_httpx_env=True) "
             "makes these variables limits."
             if process.gluellm

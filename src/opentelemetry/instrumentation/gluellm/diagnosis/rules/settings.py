@@ -1,8 +1,8 @@
-"""Settings that will hurt one day."""
+"""Rules: settings that cause trouble under load."""
 
 from __future__ import annotations
 
-from ...pool.words import counted, seconds, timeout_text
+from ...text import counted, seconds, timeout_text
 from ...thresholds import STUCK_AFTER
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
@@ -10,14 +10,15 @@ from ..snapshot import PoolSnapshot
 from .advising import advisor
 
 BOUND = 100
-"""Connections to begin with, as httpx has by default."""
+"""Limit on connections to advise as a start: httpx's default."""
 _WAIT = 10
-"""Seconds to advise as pool timeout: longer than a burst, and short of a caller's patience."""
+"""Pool timeout to advise, in seconds: longer than a burst, shorter than callers' patience."""
 
 
 def unbounded_pool(case: PoolCase, *, descriptors_run_out: bool) -> Finding | None:
-    """A pool without a limit."""
-    # A gRPC channel has no such limit: all its calls share a connection or a few. Threads are one.
+    """Detect pools without a limit on connections."""
+    # gRPC channels need no limit: their calls share one connection or a few. If an executor sends
+    # the requests, its threads are the limit.
     open_ends = [
         pool
         for pool in case.pools
@@ -30,20 +31,21 @@ def unbounded_pool(case: PoolCase, *, descriptors_run_out: bool) -> Finding | No
         kind=Kind.UNBOUNDED_POOL,
         severity=Severity.WARNING if descriptors_run_out else Severity.INFO,
         pool=case.label,
-        seen=f"No limit on connections; {counted(count, 'connection')} now.",
-        means="A burst opens a connection for each request, until the provider refuses them or "
+        observed=f"No limit on connections; {counted(count, 'connection')} now.",
+        explanation="A burst opens a connection for each request, until the provider refuses them "
+        "or "
         "file descriptors run out.",
-        cure=f"{advisor(case).allow(BOUND, limited=False)}.",
+        advice=f"{advisor(case).allow(BOUND, limited=False)}.",
     )
 
 
 def pool_timeout(case: PoolCase) -> Finding | None:
-    """Requests may queue for longer than anybody waits for their answer."""
+    """Detect that requests may queue for at least as long as they may wait for the answer."""
     unbounded = [pool for pool in case.pools if _waits_too_long(pool)]
     if not unbounded:
         return None
     pool = max(unbounded, key=lambda pool: max(_queued(pool), default=0.0))
-    # Other pools of the name may have other timeouts.
+    # Pools of one name can have different timeouts.
     alike = [other for other in unbounded if _timeouts(other) == _timeouts(pool)]
     ages = [age for other in alike for age in _queued(other)]
     longest = max(ages, default=0.0)
@@ -63,10 +65,10 @@ def pool_timeout(case: PoolCase) -> Finding | None:
         kind=Kind.POOL_TIMEOUT,
         severity=Severity.WARNING if longest >= STUCK_AFTER else Severity.INFO,
         pool=case.label,
-        seen=f"Pool timeout {timeout_text(pool.pool_timeout)}, read timeout "
+        observed=f"Pool timeout {timeout_text(pool.pool_timeout)}, read timeout "
         f"{timeout_text(pool.read_timeout)}{queue if ages else ''}.",
-        means=f"{means}{defaults} Nothing fails, so nothing is noticed.",
-        cure=f"{_advice(case, pool)}.",
+        explanation=f"{means}{defaults} Nothing fails, so nothing is noticed.",
+        advice=f"{_advice(case, pool)}.",
     )
 
 
@@ -76,7 +78,7 @@ def _advice(case: PoolCase, pool: PoolSnapshot) -> str:
 
 
 def _queued(pool: PoolSnapshot) -> list[float]:
-    """Seconds that each queued request of a pool has waited."""
+    """Return the seconds that each queued request of a pool has waited."""
     return [request.phase_age for request in pool.requests if request.phase == "queued"]
 
 
@@ -86,7 +88,9 @@ def _timeouts(pool: PoolSnapshot) -> tuple[float | None, float | None]:
 
 def _waits_too_long(pool: PoolSnapshot) -> bool:
     if pool.max_connections is None:
-        return False  # nothing ever waits
+        return False  # no request ever waits
     if pool.pool_timeout is None:
         return True
+    if pool.pool_timeout <= _WAIT:
+        return False  # the advice would make it longer
     return pool.read_timeout is not None and pool.pool_timeout >= pool.read_timeout

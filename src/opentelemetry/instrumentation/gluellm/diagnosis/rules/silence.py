@@ -1,19 +1,19 @@
-"""A provider that answers nobody."""
+"""Rule: a provider that answers no request."""
 
 from __future__ import annotations
 
-from ...pool.words import counted, one_line, seconds
+from ...text import counted, one_line, seconds
 from ...thresholds import SILENT_AS_BEFORE, SILENT_FOR, SILENT_REQUESTS
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
 
 
 def silent_provider(case: PoolCase) -> Finding | None:
-    """Requests are sent and nobody is answered.
+    """Detect that requests are sent and none is answered.
 
-    There need be nothing to compare with, so this is told where no request was answered in the
-    period and all that are under way have waited for long. A WARNING unless answers took that long
-    before: reasoning models are silent for 300 to 700 s.
+    Needs no baseline: applies if no request was answered in the period and all requests in flight
+    have waited for long. It is a WARNING for several requests unless earlier answers took about as
+    long: reasoning models are silent for 300 to 700 s.
     """
     sent = [r for pool in case.pools for r in pool.requests if r.held is not None]
     waiting = [r for r in sent if r.phase == "awaiting_response"]
@@ -31,12 +31,14 @@ def silent_provider(case: PoolCase) -> Finding | None:
         kind=Kind.SLOW_PROVIDER,
         severity=Severity.WARNING if severe else Severity.INFO,
         pool=case.label,
-        seen=f"{counted(len(waiting), 'request')} to {origins} sent and waiting for the first byte "
+        observed=f"{counted(len(waiting), 'request')} to {origins} sent and waiting for the first "
+        "byte "
         f"of an answer, the longest for {seconds(longest)}; none was answered meanwhile, "
         f"{case.queued_now} queued.",
-        means="They have their connections, so it is not the pool: the provider has not begun to "
+        explanation="They have their connections, so it is not the pool: the provider has not "
+        "begun to "
         "answer. Reasoning models are silent for 300 to 700 s; for any other model it hangs, or "
         "something on the way swallows the requests.",
-        cure="Ask the provider's status page, and send one request by hand. Stream, so that "
+        advice="Ask the provider's status page, and send one request by hand. Stream, so that "
         "silence shows early, and bound the read timeout. A larger pool does not help.",
     )

@@ -1,25 +1,25 @@
-"""SDKs that block: what bounds them is the threads that they are called in, and not their pools."""
+"""Rules: SDKs that block, which are limited by the threads they run in, not by their pools."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...pool.words import counted, percent
+from ...text import counted, percent
 from ...thresholds import (
     CONNECTING_HURTS,
     DISCARDED_CONNECTIONS,
     DISCARDED_SHARE,
     THREADS_BUSY,
 )
+from ..advice.own_clients import own_client
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
-from ..own_clients import own_client
 from ..snapshot import ExecutorSnapshot, Snapshot
 from .advising import advisor
 
 
 def executor_full(snapshot: Snapshot, cases: Sequence[PoolCase]) -> list[Finding]:
-    """Every thread of an executor has a request, and further calls wait for one."""
+    """Detect executors whose threads are busy with requests while further calls wait."""
     return [
         _executor_full(executor, cases)
         for executor in snapshot.process.executors
@@ -38,30 +38,30 @@ def _executor_full(executor: ExecutorSnapshot, cases: Sequence[PoolCase]) -> Fin
         pool = f". {advisor(case).keep(wanted)}"
     return Finding(
         kind=Kind.EXECUTOR_FULL,
-        # As many as threads: whoever comes now waits for as long as a whole call takes.
+        # As many waiting calls as threads: a new call waits about as long as a call takes.
         severity=Severity.WARNING if waiting >= threads else Severity.INFO,
         pool=label,
-        seen=f"{counted(executor.requests, 'request')} under way in the "
+        observed=f"{counted(executor.requests, 'request')} under way in the "
         f"{counted(threads, 'thread')} of an executor, and {counted(waiting, 'call')} waiting for "
         "a thread.",
-        means=f"The {'client' if own else 'SDK'} blocks, so its calls run in threads: "
+        explanation=f"The {'client' if own else 'SDK'} blocks, so its calls run in threads: "
         f"{'asyncio.to_thread' if own else 'any-llm'} takes the event loop's default executor, "
         "which has min(32, CPUs + 4). A call that finds none free waits before it enters any pool. "
         "No pool's queue shows that, and the pool's own limit is never reached.",
-        cure=f"Allow {wanted} threads when the program starts: asyncio.get_running_loop()."
+        advice=f"Allow {wanted} threads when the program starts: asyncio.get_running_loop()."
         f"set_default_executor(concurrent.futures.ThreadPoolExecutor({wanted}))"
         f"{', or an executor of yours with as many' if own else ''}{pool}.",
     )
 
 
 def _keeps(case: PoolCase, wanted: int) -> bool:
-    """Whether its pools keep so many connections already."""
+    """Return whether all its pools already keep this many connections."""
     kept = [pool.max_idle_connections for pool in case.pools]
     return bool(kept) and all(most is None or most >= wanted for most in kept)
 
 
 def too_few_kept(case: PoolCase) -> Finding | None:
-    """A pool that opens as many connections as are asked for, and keeps fewer."""
+    """Detect a pool that opens connections without limit but keeps only some of them."""
     kept = min(
         (
             pool.max_idle_connections
@@ -82,7 +82,8 @@ def too_few_kept(case: PoolCase) -> Finding | None:
         kind=Kind.TOO_FEW_KEPT,
         severity=Severity.WARNING if hurts else Severity.INFO,
         pool=case.label,
-        seen=f"{discarded} connections were thrown away after their request ({percent(share)} of "
+        observed=f"{discarded} connections were thrown away after their request ({percent(share)} "
+        "of "
         f"{counted(activity.entered, 'request')}): the pool keeps {kept}, and had up to {peak} in "
         "use"
         + (
@@ -90,8 +91,8 @@ def too_few_kept(case: PoolCase) -> Finding | None:
             if hurts
             else "."
         ),
-        means="The pool has no limit, but keeps only so many idle connections for the next "
+        explanation="The pool has no limit, but keeps only so many idle connections for the next "
         "requests. What comes back beyond that is closed, and the next burst pays for TCP and TLS "
         "anew.",
-        cure=f"{advisor(case).keep(peak)}.",
+        advice=f"{advisor(case).keep(peak)}.",
     )

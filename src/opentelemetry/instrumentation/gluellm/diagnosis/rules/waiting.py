@@ -1,10 +1,10 @@
-"""Requests that wait or take long: whose fault that is."""
+"""Rules: requests that wait or take long, and whether the pool or the provider causes it."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from ...pool.words import counted, percent, rate, seconds
+from ...text import counted, percent, rate, seconds
 from ...thresholds import (
     BASELINE_REQUESTS,
     CONNECTING_HOLDS,
@@ -40,7 +40,7 @@ _ANOMALIES = {
 
 
 def waits(case: PoolCase) -> bool:
-    """Whether requests wait for connections to an extent that matters."""
+    """Return whether requests wait for connections to a relevant extent."""
     activity = case.activity
     queued, spent = activity.time("queued"), activity.time()
     timeouts = activity.timeouts.get("pool", 0)
@@ -55,7 +55,7 @@ def waits(case: PoolCase) -> bool:
 
 
 def is_slower(case: PoolCase) -> bool:
-    """Whether the provider takes markedly longer for a request than in the baseline."""
+    """Return whether the provider takes markedly longer per request than in the baseline."""
     before = case.baseline
     if before is None or before.served < BASELINE_REQUESTS:
         return False
@@ -67,7 +67,7 @@ def is_slower(case: PoolCase) -> bool:
 
 
 def slow_provider(case: PoolCase) -> Finding | None:
-    """The provider takes longer than before, or than requests are ready to wait."""
+    """Detect a provider that takes long, longer than before, or longer than read timeouts."""
     activity = case.activity
     each = activity.provider_time(*PROVIDERS_PART)
     slower = is_slower(case)
@@ -98,8 +98,8 @@ def slow_provider(case: PoolCase) -> Finding | None:
         kind=Kind.SLOW_PROVIDER,
         severity=Severity.ERROR if gives_up else Severity.WARNING if slower else Severity.INFO,
         pool=case.label,
-        seen="; ".join(seen) + ".",
-        means=(
+        observed="; ".join(seen) + ".",
+        explanation=(
             "The time goes to waiting for the provider's bytes. It is slow, or the requests are "
             "others than before: a larger model, longer answers. Or this process gets too little "
             "processor time to read them."
@@ -107,7 +107,7 @@ def slow_provider(case: PoolCase) -> Finding | None:
             else "The answers take long. Reasoning models are silent for 300 to 700 s and nothing "
             "is wrong; if this is another model, the provider is slow."
         ),
-        cure=(
+        advice=(
             "Ask the provider's status page, and compare models. Stream, so that silence shows "
             "early; bound the read timeout; send less at a time or to a second provider. A larger "
             "pool does not help."
@@ -119,7 +119,7 @@ def slow_provider(case: PoolCase) -> Finding | None:
 
 
 def pool_too_small(case: PoolCase) -> Finding | None:
-    """Requests queue though connections are not held for longer than before."""
+    """Detect requests that queue although connections are not held longer than before."""
     maximum = case.maximum
     activity = case.activity
     if maximum is None or not waits(case) or is_slower(case):
@@ -128,7 +128,7 @@ def pool_too_small(case: PoolCase) -> Finding | None:
     if activity.time("connecting") > CONNECTING_HOLDS * held:
         return None
     if holding.unread_now(case) > UNREAD_SHARE * held:
-        return None  # perhaps a leak that is too young to be called one
+        return None  # may be a leak below the leak threshold
     timeouts = activity.timeouts.get("pool", 0)
     was_full = case.peak_active >= maximum or activity.period > PEAK_REMEMBERED
     if not (was_full or timeouts):
@@ -162,10 +162,11 @@ def pool_too_small(case: PoolCase) -> Finding | None:
         kind=Kind.POOL_TOO_SMALL,
         severity=Severity.ERROR if timeouts else Severity.WARNING,
         pool=case.label,
-        seen=seen + ".",
-        means="More requests come at a time than the pool has connections. They are not held for "
+        observed=seen + ".",
+        explanation="More requests come at a time than the pool has connections. They are not "
+        "held for "
         f"longer than the answers take, {compared}: it is the pool's size.",
-        cure=f"{advisor(case).allow(size)}.",
+        advice=f"{advisor(case).allow(size)}.",
     )
 
 
@@ -176,7 +177,7 @@ def _waiting(sizing: Sizing) -> str:
 
 
 def _pools(case: PoolCase) -> int:
-    """The pools that shared the load; those that are gone are not known one by one."""
+    """Return how many live pools share the load, at least 1. Pools that are gone are unknown."""
     return max(1, len(case.pools))
 
 
@@ -201,7 +202,7 @@ def _sizing(case: PoolCase, maximum: int) -> Sizing | None:
 
 
 def pool_saturated(case: PoolCase) -> Finding | None:
-    """Requests wait at this moment, for a pool that is at its limit."""
+    """Detect requests that wait now for a pool that is at its limit."""
     full = [pool for pool in case.pools if _is_full(pool)]
     if not full:
         return None
@@ -217,21 +218,23 @@ def pool_saturated(case: PoolCase) -> Finding | None:
         kind=Kind.POOL_SATURATED,
         severity=Severity.ERROR if timeouts else Severity.WARNING if lasts else Severity.INFO,
         pool=case.label,
-        seen=f"{busy} of {counted(maximum, 'connection')} in use and "
+        observed=f"{busy} of {counted(maximum, 'connection')} in use and "
         f"{counted(len(waiting), 'request')} queued, the longest for {seconds(longest)}"
         + (f"; held by requests that are {held}." if held else "."),
-        means=f"{'The pool is at its limit' if busy >= maximum else 'Requests are stuck'} at this "
+        explanation=f"{'The pool is at its limit' if busy >= maximum else 'Requests are stuck'} "
+        "at this "
         "moment. That is a state and not yet a cause: a burst, a slow provider, a leak and a pool "
         "that is too small all look like it.",
-        cure="Take another snapshot in a minute and compare: diagnose(snapshot, previous) tells "
+        advice="Take another snapshot in a minute and compare: diagnose(snapshot, previous) tells "
         "which it is.",
     )
 
 
 def _is_full(pool: PoolSnapshot) -> bool:
-    """Return whether requests queue at its limit, or have queued for so long that they are stuck.
+    """Return whether requests queue at the limit, or have queued so long that they are stuck.
 
-    httpcore 1.0 can have an idle connection for a moment while requests wait.
+    Below the limit only the latter counts: httpcore 1.0 can have an idle connection for a moment
+    while requests queue.
     """
     if pool.max_connections is None:
         return False
@@ -241,19 +244,20 @@ def _is_full(pool: PoolSnapshot) -> bool:
 
 
 def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
-    """States that the pool should never be in."""
+    """Detect states that a pool should never be in."""
     found = {kind: count for kind, count in case.activity.anomalies.items() if count > 0}
     if not found:
         return None
     return Finding(
         kind=Kind.ANOMALY,
-        # A loop that stands still lets the pool look wrong.
+        # A blocked loop can make a sound pool look wrong.
         severity=Severity.INFO if loop_is_blocked else Severity.WARNING,
         pool=case.label,
-        seen=", ".join(f"{kind} {count}" for kind, count in found.items()) + ".",
-        means="; ".join(f"{kind}: {_ANOMALIES.get(kind, 'not known here')}" for kind in found)
+        observed=", ".join(f"{kind} {count}" for kind, count in found.items()) + ".",
+        explanation="; ".join(f"{kind}: {_ANOMALIES.get(kind, 'not known here')}" for kind in found)
         + ". These are faults in the pool itself, not in the application.",
-        cure=f"Update {_core(case)}, and look for the fault in its tracker. Until then, renew the "
+        advice=f"Update {_core(case)}, and look for the fault in its tracker. Until then, renew "
+        "the "
         "client when it happens.",
     )
 

@@ -1,0 +1,87 @@
+"""What a pool's numbers say, in half a line: only where they say something, and no more than that.
+
+The rules are those of the table of phases in README.md. Numbers without the requests behind them
+tell neither a young leak from a slow consumer nor a slow provider from a slow model for certain.
+"""
+
+from __future__ import annotations
+
+from opentelemetry.instrumentation.gluellm import thresholds
+
+from .text import seconds
+from .view import PoolView, View
+
+_PROVIDERS = ("awaiting_response", "reading")
+_HOLDING = ("unread", *_PROVIDERS)
+
+
+def severity(pool: PoolView) -> tuple[int, int, int, int]:
+    """Greater for a pool that suffers more; all 0 for a healthy one.
+
+    In coarse steps, so that what is ordered by it keeps its place from one export to the next.
+    """
+    queues = 2 if pool.oldest_waiter >= thresholds.STUCK_AFTER else int(waits(pool))
+    return (
+        int(pool.leaks_suspected > 0),
+        int(pool.streams_orphaned > 0),
+        int(pool.timeouts.get("pool", 0) > 0),
+        queues,
+    )
+
+
+def late(view: View) -> bool:
+    """Return whether an event loop was late for so long that times and waits are doubtful."""
+    return view.late_share > thresholds.LATE_SHARE
+
+
+def suffers(pool: PoolView) -> bool:
+    return any(severity(pool))
+
+
+def waits(pool: PoolView) -> bool:
+    """Whether requests wait for connections to an extent that matters, now or of late."""
+    return (
+        pool.oldest_waiter >= thresholds.WAIT_NOTICED
+        or pool.share("queued") >= thresholds.QUEUED_SHARE
+        or pool.timeouts.get("pool", 0) > 0
+    )
+
+
+def reading(pool: PoolView, *, doubtful: bool = False) -> str | None:
+    """What the numbers say; None when that is nothing.
+
+    Doubtful are times and waits where an event loop is late: they say nothing about anybody else.
+    """
+    if pool.leaks_suspected:
+        return "answers that nobody reads: gluellm-pools doctor names the line"
+    if pool.streams_orphaned:
+        return "HTTP/2 streams of ended requests stay taken: try HTTP/1.1"
+    if thresholds.churns(pool.pools_opened, pool.requests):
+        return "fewer than 3 requests per pool: make one client and keep it"
+    return None if doubtful else _reading_of_times(pool)
+
+
+def _reading_of_times(pool: PoolView) -> str | None:
+    longest = max(pool.oldest.get(phase, 0.0) for phase in _PROVIDERS)
+    unread, held = pool.share("unread"), pool.share(*_HOLDING)
+    silent = pool.timeouts.get("read", 0)
+    if pool.share("connecting") >= thresholds.CONNECTING_HURTS:
+        if pool.channels:
+            return "channels that are not connected: calls fail, or wait for one"
+        return "connections are made instead of reused, or are slow to make"
+    if unread > 0 and unread >= thresholds.UNREAD_SHARE * held:
+        if waits(pool) or pool.oldest.get("unread", 0.0) >= thresholds.LONG_ANSWER:
+            return "held by answers not yet read: a slow consumer, or a leak"
+        return None
+    if (
+        silent >= thresholds.READ_TIMEOUTS
+        and silent >= thresholds.READ_TIMEOUT_SHARE * pool.requests
+    ):
+        return "read timeouts: the provider does not answer in time"
+    if longest >= thresholds.LONG_ANSWER:
+        return f"{seconds(longest)} for an answer so far: the provider is slow, or the model is"
+    if waits(pool) and pool.maximum is not None and pool.active >= pool.maximum:
+        if longest >= thresholds.YOUNG_CALL:
+            return f"calls hold them all ({seconds(longest)}): a small pool, or a slow provider"
+        return f"young calls ({seconds(longest)}) hold them all: the pool is too small"
+    return None

@@ -1,0 +1,120 @@
+"""Compatibility of replacements with the methods of the installed version.
+
+A replacement on a request's path takes only the arguments that it knows. A method that takes
+others, or that changed between coroutine function and plain function, is not replaced.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from inspect import Parameter
+from typing import Any
+
+from ..failures import raise_on
+
+_BY_PLACE = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def has(make: Callable[[], Any], *names: str) -> bool:
+    """Whether the object that ``make`` returns has all of the attributes; False if it raises."""
+    try:
+        made = make()
+        return all(hasattr(made, name) for name in names)
+    except Exception as error:
+        raise_on(error)
+        return False
+
+
+class IncompatibleHookError(TypeError):
+    """A method of the installed version is incompatible with its replacement."""
+
+
+def fits(original: Any, replacement: Any, *, asynchronous: bool | None = None) -> bool:
+    """Whether a replacement, not wrapped yet, is compatible with a method."""
+    try:
+        return _fits(original, replacement, asynchronous)
+    except Exception as error:
+        raise_on(error)
+        return False
+
+
+def fitted(
+    make: Callable[[Any], Any], asynchronous: bool | None, package: str
+) -> Callable[[Any], Any]:
+    """Return a ``make`` that raises IncompatibleHookError if its replacement is incompatible.
+
+    ``asynchronous`` is whether the original has to be a coroutine function; None if it may be
+    either. Only the ``package``'s own functions are checked for that: a third party's wrapper may
+    be a plain function that returns the coroutine.
+    """
+
+    def made(original: Any) -> Any:
+        replacement = make(original)
+        if not _fits(original, replacement, asynchronous, package):
+            raise IncompatibleHookError
+        return replacement
+
+    return made
+
+
+def _fits(
+    original: Any, replacement: Any, asynchronous: bool | None, package: str | None = None
+) -> bool:
+    try:
+        theirs = list(inspect.signature(original).parameters.values())
+    except (TypeError, ValueError):
+        return True  # written in C, or an object without a signature: nothing to compare
+    kinds = {parameter.kind for parameter in theirs}
+    if Parameter.VAR_POSITIONAL in kinds and Parameter.VAR_KEYWORD in kinds:
+        return True  # a third party's wrapper, which passes on all arguments
+    function = inspect.unwrap(original)
+    if (
+        asynchronous is not None
+        and inspect.isfunction(function)
+        and (package is None or _top(function.__module__) == package)
+        and inspect.iscoroutinefunction(function) is not asynchronous
+    ):
+        return False
+    ours = list(inspect.signature(replacement, follow_wrapped=False).parameters.values())
+    return _takes_the_same(ours[1:], theirs[1:])
+
+
+def _top(module: str | None) -> str:
+    return (module or "").partition(".")[0]
+
+
+def _takes_the_same(ours: list[Parameter], theirs: list[Parameter]) -> bool:
+    """Whether the replacement accepts the calls of the original and passes on no others."""
+    kinds = {parameter.kind for parameter in ours}
+    any_place, any_name = Parameter.VAR_POSITIONAL in kinds, Parameter.VAR_KEYWORD in kinds
+    our_places = [parameter for parameter in ours if parameter.kind in _BY_PLACE]
+    their_places = [parameter for parameter in theirs if parameter.kind in _BY_PLACE]
+    if len(our_places) > len(their_places):
+        return False
+    for place, parameter in enumerate(their_places):
+        if place >= len(our_places):
+            if not any_place or (parameter.kind is not Parameter.POSITIONAL_ONLY and not any_name):
+                return False
+            continue
+        if parameter.name != our_places[place].name or not _same(our_places[place], parameter):
+            return False
+    named = {p.name: p for p in ours if p.kind is Parameter.KEYWORD_ONLY}
+    their_names = {p.name: p for p in theirs if p.kind is Parameter.KEYWORD_ONLY}
+    if not named.keys() <= their_names.keys():
+        return False
+    if any(p.kind is Parameter.VAR_KEYWORD for p in theirs) and not any_name:
+        return False
+    if any(p.kind is Parameter.VAR_POSITIONAL for p in theirs) and not any_place:
+        return False
+    return all(
+        _same(named[name], parameter) if name in named else any_name
+        for name, parameter in their_names.items()
+    )
+
+
+def _same(ours: Parameter, theirs: Parameter) -> bool:
+    """Whether leaving out an argument means the same for both."""
+    if theirs.default is Parameter.empty:
+        return True
+    return ours.default is theirs.default or bool(ours.default == theirs.default)

@@ -1,0 +1,111 @@
+"""Copies of containers that other threads change, locks safe from signal handlers, threads."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from .failures import raise_on
+
+
+def daemon_thread(run: Callable[[], None], *, name: str) -> threading.Thread:
+    """Create a daemon thread, without starting it.
+
+    Raises RuntimeError in a sub-interpreter. Isolated sub-interpreters have no daemon threads. Any
+    other aborts the whole process if it ends while a daemon thread is alive, and up to Python 3.12
+    it does so before any code can end that thread.
+    """
+    if not _in_main_interpreter():
+        raise RuntimeError("no daemon threads in a sub-interpreter")
+    return threading.Thread(target=run, name=name, daemon=True)
+
+
+# Chosen by version: trying to import a module that is missing reads every folder of sys.path.
+_INTERPRETERS = "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
+
+
+def _in_main_interpreter() -> bool:
+    try:
+        interpreters = importlib.import_module(_INTERPRETERS)
+        return bool(interpreters.get_current() == interpreters.get_main())
+    except Exception as error:  # the module is private: it may be missing or incompatible
+        raise_on(error)
+    return True  # then this Python has no sub-interpreters
+
+
+_T = TypeVar("_T")
+_TRIES = 100
+_TRIES_OF_A_QUEUE = 3
+"""Fewer than for dicts: a queue can be long, and then each try takes a while."""
+
+
+def snapshot_of(view: Callable[[], Iterable[_T]]) -> tuple[_T, ...]:
+    """Copy a dict's keys, values or items, without a lock since finalizers change such dicts.
+
+    Up to Python 3.11 the garbage collector can run during the copying, and a finalizer can change
+    the dict. The copying is then repeated. Raises RuntimeError if 100 repetitions are not enough.
+    """
+    for _ in range(_TRIES):
+        try:
+            # This display builds a list first; tuple() does not. Without the interpreter lock, only
+            # copying a dict into a list is one step that no other thread can interrupt.
+            return (*view(),)
+        except RuntimeError:
+            continue
+    return (*view(),)
+
+
+def snapshot_of_queue(queue: deque[_T]) -> tuple[_T, ...]:
+    """Copy a deque while other threads change it.
+
+    Without the interpreter lock a deque cannot be copied in one step, and while other threads keep
+    appending, a long one cannot be copied at all. After a few tries its items are therefore read
+    one by one. Then an item that another thread removes from the front may be missing, and one
+    further item with it.
+    """
+    for _ in range(_TRIES_OF_A_QUEUE):
+        try:
+            return tuple(queue)
+        except RuntimeError:
+            continue
+    found: list[_T] = []
+    for index in range(len(queue)):
+        try:
+            found.append(queue[index])
+        except IndexError:
+            break
+    return tuple(found)
+
+
+def nothing() -> None:
+    """Return None: what copies and pickles contain instead of the instrumentation's objects.
+
+    Libraries' objects refer to leases, connections and trackers, whose ``__reduce__`` names this
+    function. A copy of the library's object thus has none of them.
+    """
+
+
+def acquire(lock: Any, held: list[bool], timeout: float = -1, *, blocking: bool = True) -> bool:
+    """Acquire a lock so that an exception raised by a signal handler cannot leave it held.
+
+    Wait for at most ``timeout`` seconds (-1: without limit), and return whether the lock was
+    acquired. ``held`` is an empty list that receives the same answer.
+
+    The release rule: call this function inside a ``try``, and release the lock in the ``finally``
+    of the same function if ``held`` contains True. The return value is lost if a handler raises
+    right after the lock was acquired, and another function can be interrupted before it releases.
+
+    The timeout rule: pass a timeout where the garbage collector may run while the lock is held
+    (starting a thread allocates, for example). A finalizer that logs then waits for the logging
+    lock, and the holder of that lock, a log handler that sends over HTTP, may wait for this one.
+
+    The local variable rule: keep the lock in a local variable until it is released. A signal
+    handler may fork in between, and the child replaces the attribute that holds the lock.
+    """
+    # One call of C acquires and notes the result; no signal handler can run in between.
+    held.extend(map(lock.acquire, (blocking,), (timeout,)))
+    return held[0]

@@ -1,0 +1,239 @@
+"""How to set the limits and timeouts of a pool's client, built by any-llm or by the application.
+
+The wording relies on these facts, which hold for openai and anthropic:
+
+- With a client that has httpx's default timeouts, the SDK uses its own timeouts: 5 s to connect,
+  600 s for the rest. Any other timeout of the client takes precedence over the SDK's.
+- ``AnyLLM.create(timeout=...)`` sets the timeouts without a client.
+- ``Limits(max_connections=N)`` without ``max_keepalive_connections`` keeps all N idle connections.
+- anthropic turns SO_KEEPALIVE on in the client that it builds. A plain ``httpx.AsyncClient`` does
+  not; ``anthropic.DefaultAsyncHttpxClient`` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ...providers import (
+    KEEPALIVE_EXPIRY,
+    MAX_CONNECTIONS,
+    MAX_KEEPALIVE_CONNECTIONS,
+    POOL_TIMEOUT,
+    has_limit,
+)
+from .families import (
+    ANTHROPIC,
+    BOTOCORE,
+    FAMILY_OF,
+    HUGGINGFACE,
+    NO_CLIENT,
+    OWN_POOL_PER_CALL,
+    Family,
+)
+from .own_clients import OwnClient, own_client
+
+GLUELLM_PROVIDERS = frozenset({"openai", "anthropic"})
+"""Providers for which GlueLLM 1.11 builds an ``httpx.AsyncClient``. Only GlueLLM's settings set the
+limits of that client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advisor:
+    """Advice on the client of one pool, as sentences without a final full stop."""
+
+    provider: str | None
+    library: str
+    gluellm: bool
+    """Whether GlueLLM is in the process."""
+    synchronous: bool = False
+    """Whether synchronous code uses the pool. any-llm's providers use no synchronous httpx client,
+    so the application built it, or an SDK that the application calls."""
+
+    def allow(self, size: int, *, limited: bool = True) -> str:
+        """Advise how to allow ``size`` connections; ``limited`` if the pool has a limit now."""
+        if (client := self._own_client) is not None:
+            return client.allow(size, limited=limited)
+        own = self._configured(
+            {MAX_CONNECTIONS: size, MAX_KEEPALIVE_CONNECTIONS: size},
+            self._client(f"limits={self._limits(size)}", size),
+        )
+        if not self.may_be_gluellms:
+            return f"Allow {size} connections: {own}"
+        return (
+            f"Allow {size} connections: under GlueLLM, set GLUELLM_HTTP_MAX_CONNECTIONS={size} and "
+            f"GLUELLM_HTTP_MAX_KEEPALIVE_CONNECTIONS={size} before the program starts; for a "
+            f"client that is not GlueLLM's, {own}"
+        )
+
+    def wait_at_most(self, wait: int, read: float = 600.0) -> str:
+        """Advise how to set a pool timeout of ``wait`` seconds and keep the read timeout."""
+        if (client := self._own_client) is not None:
+            return client.wait_at_most(wait, read)
+        timeout = f"timeout={self._module}.Timeout({read:g}, connect=5, pool={wait})"
+        if self._sync:
+            return f"Set a pool timeout of a few seconds: {self._client(timeout)}"
+        takes = self._family.takes_timeout
+        own = f'AnyLLM.create("{self.provider}", {timeout})' if takes else self._client(timeout)
+        own = self._configured({POOL_TIMEOUT: wait}, own)
+        if not self.may_be_gluellms:
+            return f"Set a pool timeout of a few seconds: {own}"
+        return (
+            f"Set a pool timeout of a few seconds: under GlueLLM, "
+            f"GLUELLM_DEFAULT_POOL_TIMEOUT={wait} (60 by default, GLUELLM_MAX_POOL_TIMEOUT caps "
+            f"it); for a client that is not GlueLLM's, {own}"
+        )
+
+    def keep_idle(self, expiry: int, maximum: int | None) -> str:
+        """Advise how to keep idle connections for ``expiry`` seconds in a pool of ``maximum``."""
+        if (client := self._own_client) is not None:
+            return client.keep_idle(expiry, maximum)
+        own = self._client(f"limits={self._limits(maximum, f'keepalive_expiry={expiry}')}")
+        return self._configured({KEEPALIVE_EXPIRY: expiry}, own)
+
+    def keep(self, size: int) -> str:
+        """Advise how to keep ``size`` idle connections in a pool without another limit."""
+        if (client := self._own_client) is not None:
+            return client.keep(size)
+        if self._family is BOTOCORE:
+            return (
+                f'Keep {size} connections: AnyLLM.create("{self.provider}", '
+                f"config=botocore.config.Config(max_pool_connections={size}))"
+            )
+        if self.provider is not None and not self._sync:
+            return (
+                f"Keep {size} connections: its client takes no such setting, but "
+                f'configure_pools(max_keepalive_connections={size}, provider="{self.provider}") '
+                f"sets it"
+            )
+        limits = self._limits(None, f"max_keepalive_connections={size}")
+        return f"Keep {size} connections: {self._client(f'limits={limits}')}"
+
+    def probe_idle(self, maximum: int | None) -> str:
+        """Advise how to turn SO_KEEPALIVE on in a pool of ``maximum`` connections.
+
+        Sets the idle time as well, since the system's default is two hours. ``TCP_KEEPIDLE`` is
+        Linux's name; macOS calls it ``TCP_KEEPALIVE``.
+        """
+        if (client := self._own_client) is not None:
+            return client.probe_idle(maximum)
+        if self._family is ANTHROPIC:
+            return (
+                "the client that the anthropic SDK builds by itself, or "
+                "anthropic.DefaultAsyncHttpxClient(...), switches it on"
+            )
+        return self._client(
+            f"transport={self._module}.{'' if self._sync else 'Async'}HTTPTransport("
+            f"limits={self._limits(maximum)}, "
+            f"socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), "
+            f"(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)])"
+        )
+
+    def without_http2(self, maximum: int | None) -> str:
+        """Advise how to use HTTP/1.1 on at most ``maximum`` connections."""
+        if (client := self._own_client) is not None:
+            return client.http1
+        return self._client(f"http2=False, limits={self._limits(maximum)}")
+
+    def keep_instance(self) -> str:
+        """Advise how to use one pool instead of one per call."""
+        if (client := self._own_client) is not None:
+            return client.instance
+        if self.may_be_gluellms:
+            return (
+                "Run all calls in one event loop, asyncio.run(main()) once for the program, or "
+                "await gluellm.close_providers() before a loop ends. GlueLLM keeps a client for "
+                "each event loop"
+            )
+        name = self.provider
+        if name is None or self._sync:
+            kind = "Client" if self._sync else "AsyncClient"
+            sdk = ", or one client of the SDK," if name is not None else ""
+            return (
+                f"Build one {self._module}.{kind}{sdk} when the program starts, and use it for all "
+                f"calls"
+            )
+        if name in OWN_POOL_PER_CALL:
+            return (
+                f"any-llm's {name} provider builds a client for each call by itself: make fewer "
+                f"calls at a time, or use another provider of the model"
+            )
+        return (
+            f'Keep one instance, llm = AnyLLM.create("{name}"), for the life of the program and '
+            f"call llm.acompletion(...). The module's functions, any_llm.acompletion(...) and its "
+            f"siblings, build a client for each call"
+        )
+
+    @property
+    def _sync(self) -> bool:
+        return self.synchronous and self.library in ("httpx", "httpx2")
+
+    @property
+    def _own_client(self) -> OwnClient | None:
+        return own_client(self.provider, self.library)
+
+    @property
+    def _family(self) -> Family:
+        if self._sync:
+            return Family("{client}")
+        return FAMILY_OF.get(self.provider or "", Family("{client}"))
+
+    @property
+    def _module(self) -> str:
+        module = self._family.module or self.library
+        return module if module in ("httpx", "httpx2") else "httpx"
+
+    def _limits(self, maximum: int | None, more: str = "") -> str:
+        """Return a ``Limits`` expression. It names ``max_connections``: the default is no limit."""
+        arguments = f"max_connections={maximum}" + (f", {more}" if more else "")
+        return f"{self._module}.Limits({arguments})"
+
+    def _configured(self, limits: Mapping[str, int], own: str) -> str:
+        """Put ``configure_pools()`` before the advice ``own`` if it supports one of the limits.
+
+        It has no effect on clients that the application or each call builds: then return ``own``.
+        """
+        provider = self.provider or ""
+        if provider in OWN_POOL_PER_CALL or self._sync:
+            return own
+        there = [
+            f"{name}={value}"
+            for name, value in limits.items()
+            if has_limit(provider, name)
+            # urllib3 has one number for open and idle connections.
+            and not (name == MAX_KEEPALIVE_CONNECTIONS and self.library == "urllib3")
+        ]
+        if not there:
+            return own
+        call = f'configure_pools(provider="{provider}", {", ".join(there)})'
+        if self._family is NO_CLIENT:
+            return f"{call}, since its client takes no limit otherwise"
+        return f"{call} where any-llm builds the client, or {own}"
+
+    @property
+    def may_be_gluellms(self) -> bool:
+        """Whether GlueLLM may have built the client."""
+        return (
+            not self._sync
+            and self.gluellm
+            and self.library == "httpx"
+            and self.provider in GLUELLM_PROVIDERS
+        )
+
+    def _client(self, arguments: str, size: int | None = None) -> str:
+        """Advise where to pass a client with these arguments. ``size`` replaces N in the advice."""
+        family = self._family
+        if family.instead is not None:
+            text = family.instead.replace("{provider}", str(self.provider))
+            return text if size is None else text.replace("=N)", f"={size})")
+        if family.timeout is not None and "timeout=" not in arguments:
+            arguments = f"timeout={family.timeout}, {arguments}"
+        kind = "Client" if self._sync else "AsyncClient"
+        builder = family.builder or f"{self._module}.{kind}"
+        how = family.how.format(client=f"{builder}({arguments})", arguments=arguments)
+        if self._sync:
+            usual = FAMILY_OF.get(self.provider or "", family).how.startswith("http_client=")
+            return f"{how}, which the SDK's client takes as http_client=" if usual else how
+        if self.provider in FAMILY_OF and family is not HUGGINGFACE:
+            how = f'AnyLLM.create("{self.provider}", {how})'
+        return f"{how}. {family.note}".removesuffix(".") if family.note else how

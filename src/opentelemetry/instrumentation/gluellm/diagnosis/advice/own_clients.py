@@ -1,0 +1,174 @@
+"""How to configure the application's own clients of libraries other than httpx.
+
+The wording relies on these facts, verified with aiohttp 3.14, urllib3 2.8, botocore 1.44 and
+grpcio 1.85:
+
+- aiohttp has one timeout that covers both the queue and connecting. A timeout that is left out of
+  ``ClientTimeout`` is unlimited; the session's default does not apply.
+- urllib3's pools make requests wait only with ``block=True``. In such a pool, a response that is
+  closed unread occupies its connection's slot until ``release_conn()``.
+- boto3's pools never make requests wait, and no setting changes that. ``max_pool_connections`` is
+  the number of connections that they keep.
+- A gRPC channel shares a connection with other channels of the same target and options, unless it
+  sets ``grpc.use_local_subchannel_pool``. It reads ``https_proxy``, in lower case only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...providers import is_carried_by
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnClient:
+    """Advice on the client of one library, as sentences without a final full stop.
+
+    ``{bound}`` stands for the pool's present limit on connections.
+    """
+
+    sized: str
+    """How to allow ``{size}`` connections."""
+    sized_otherwise: str = ""
+    """Added to ``sized`` for pools without a limit: their client may not support one."""
+    wait: str
+    """How to set a pool timeout of ``{wait}`` and a read timeout of ``{read}`` seconds."""
+    expiry: str
+    """How to keep idle connections for ``{expiry}`` seconds."""
+    kept: str
+    """How to keep ``{size}`` idle connections."""
+    probes: str
+    """How to turn SO_KEEPALIVE on, or the library's equivalent."""
+    http1: str
+    """How to use HTTP/1.1."""
+    instance: str
+    """How to use one pool instead of one per call."""
+    end: str
+    """How to end a response so that it releases its connection."""
+    bound: str = ""
+    no_bound: str = ""
+
+    def allow(self, size: int, *, limited: bool) -> str:
+        return (self.sized if limited else self.sized + self.sized_otherwise).format(size=size)
+
+    def wait_at_most(self, wait: int, read: float) -> str:
+        return self.wait.format(wait=wait, read=f"{read:g}")
+
+    def keep_idle(self, expiry: int, maximum: int | None) -> str:
+        return self.expiry.format(
+            expiry=expiry, milliseconds=1000 * expiry, bound=self._bound(maximum)
+        )
+
+    def keep(self, size: int) -> str:
+        return self.kept.format(size=size)
+
+    def probe_idle(self, maximum: int | None) -> str:
+        return self.probes.format(bound=self._bound(maximum))
+
+    def _bound(self, maximum: int | None) -> str:
+        return self.no_bound if maximum is None else self.bound.format(maximum=maximum)
+
+
+_AIOHTTP = OwnClient(
+    bound="limit={maximum}, ",
+    no_bound="limit=0, ",
+    sized="Allow {size} connections: aiohttp.ClientSession(connector=aiohttp.TCPConnector("
+    "limit={size}))",
+    wait="Set a timeout of seconds: aiohttp.ClientSession(timeout=aiohttp.ClientTimeout("
+    "connect={wait}, sock_read={read})), where connect bounds the queue and connecting in one. "
+    "Name total and sock_connect too if you want them: what is left out has no timeout",
+    expiry="aiohttp.ClientSession(connector=aiohttp.TCPConnector({bound}"
+    "keepalive_timeout={expiry}))",
+    kept="Keep {size} connections: aiohttp keeps all that it opens, for keepalive_timeout seconds "
+    "of aiohttp.TCPConnector",
+    probes="aiohttp.ClientSession(connector=aiohttp.TCPConnector({bound}"
+    "socket_factory=make_socket)), where make_socket is a function of yours. It builds a "
+    "socket.socket of the first three parts of the address that it is given, and calls its "
+    "setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) and "
+    "setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)",
+    http1="aiohttp speaks nothing else",
+    instance="Build one aiohttp.ClientSession when the program starts, and use it for all calls",
+    end="Read each answer to its end or give it up, also where the code between may return or "
+    "raise: async with session.get(...) as response: ... does, or response.release()",
+)
+
+# A pool of boto3 looks like any other urllib3 pool, so each text covers both.
+_URLLIB3 = OwnClient(
+    bound="maxsize={maximum}, block=True, ",
+    sized="Allow {size} connections: urllib3.PoolManager(maxsize={size}, block=True)",
+    sized_otherwise=". A boto3 client has no such limit: call it in at most {size} threads, and "
+    "keep as many connections with config=botocore.config.Config(max_pool_connections={size})",
+    wait="Set a pool timeout of a few seconds: pass pool_timeout={wait} to the request() or "
+    "urlopen() of the urllib3.PoolManager",
+    expiry="urllib3 has no such setting. Call clear() of the urllib3.PoolManager before the first "
+    "request after a pause, or send the request again, as a boto3 client does by itself",
+    kept="Keep {size} connections: urllib3.PoolManager(maxsize={size}), or for a boto3 client "
+    "config=botocore.config.Config(max_pool_connections={size})",
+    probes="urllib3.PoolManager({bound}socket_options=["
+    "*urllib3.connection.HTTPConnection.default_socket_options, "
+    "(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)]), "
+    "or for a boto3 client config=botocore.config.Config(tcp_keepalive=True)",
+    http1="urllib3 speaks nothing else unless urllib3.http2.inject_into_urllib3() was called",
+    instance="Build one urllib3.PoolManager, or one boto3 client, when the program starts, and use "
+    "it for all calls",
+    end="Read each answer to its end and call response.release_conn(), also where the code between "
+    "may return or raise. To give one up, call response.close() and then response.release_conn(): "
+    "closed alone, it keeps its place in a pool with block=True. Of a boto3 client's answer, read "
+    "or close the body or stream",
+)
+
+_GRPC = OwnClient(
+    sized="A gRPC channel has no limit on connections, since its calls share one. For more of them "
+    'use several channels, each with options=[("grpc.use_local_subchannel_pool", 1)]',
+    wait="Set a deadline of seconds: pass timeout= to each call. It covers the wait for the "
+    "channel, which wait_for_ready=True asks for, and the answer in one",
+    expiry='options=[("grpc.client_idle_timeout_ms", {milliseconds})] of the channel',
+    kept="Keep one channel: {size} calls share its connection",
+    probes='options=[("grpc.keepalive_time_ms", 60000), ("grpc.keepalive_timeout_ms", 20000)] of '
+    "the channel, with which gRPC itself asks. Many servers allow that once in 300 s only, and "
+    "end the connection of who asks more often",
+    http1="gRPC can't. Use several channels instead, each with "
+    'options=[("grpc.use_local_subchannel_pool", 1)]',
+    instance="Open one channel when the program starts, and use it for all calls",
+    end="Read each answer to its end, or call.cancel() it, also where the loop may break, return "
+    "or raise. grpc.aio keeps a call that nobody reads for ever, whether anybody refers to it or "
+    "not",
+)
+
+_OWN_CLIENTS = {"aiohttp": _AIOHTTP, "urllib3": _URLLIB3, "grpc": _GRPC}
+
+
+def own_client(provider: str | None, library: str) -> OwnClient | None:
+    """Return the advice on a client that the application owns.
+
+    None if any-llm's provider uses that library, and for httpx and httpx2.
+    """
+    return None if is_carried_by(provider, library) else _OWN_CLIENTS.get(library)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerWords:
+    """Names under which users know a client's settings for its server."""
+
+    address: str = "the URL"
+    proxy: str = "the proxy, if there is one"
+    encryption: str = "https against http in the URL"
+    certificates: str = "the certificates that the client trusts"
+
+
+_ANY_LLMS = ServerWords(
+    "api_base", "HTTPS_PROXY", "https against http in api_base", "SSL_CERT_FILE"
+)
+_CHANNELS = ServerWords(
+    "the channel's target",
+    "https_proxy",
+    "secure_channel() against insecure_channel()",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+)
+
+
+def server_words(provider: str | None, library: str) -> ServerWords:
+    """Return any-llm's terms if its provider uses the library, else the library's terms."""
+    if is_carried_by(provider, library):
+        return _ANY_LLMS
+    return _CHANNELS if library == "grpc" else ServerWords()

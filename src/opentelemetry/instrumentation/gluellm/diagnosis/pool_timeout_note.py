@@ -1,0 +1,43 @@
+"""Note that explains a PoolTimeout."""
+
+from __future__ import annotations
+
+import time
+
+from ..pool.describe import holders, label, seconds, state
+from ..pool.lease import Lease
+from ..pool.observer import PoolObserver
+
+_BEGINNING = "Connection pool "
+
+
+class NoteObserver(PoolObserver):
+    """Observer that adds one note to a pool timeout: the pool's state and its longest holders.
+
+    The note goes on the library's own exception. The SDKs raise theirs from it, so a traceback that
+    shows the cause shows the note. Type, message and cause of the exception do not change.
+    """
+
+    def lease_timed_out(self, lease: Lease, error: BaseException) -> None:
+        if any(note.startswith(_BEGINNING) for note in getattr(error, "__notes__", ())):
+            return  # nested transports: the inner pool has added its note
+        tracker = lease.tracker
+        now = tracker.clock()
+        began = lease.waits_since or lease.entered_at
+        error.add_note(
+            f"{_BEGINNING}{label(tracker)}: {state(tracker)}. This request{_attempt(lease)} waited "
+            f"{seconds(now - began)}, from {_clock(now - began)} to {_clock(0)}; "
+            f"{holders(tracker, now)}."
+        )
+
+
+def _attempt(lease: Lease) -> str:
+    # The SDKs retry by themselves, so the application has waited longer than this request.
+    return f", number {lease.call.requests} of its call," if lease.resend and lease.call else ""
+
+
+def _clock(ago: int) -> str:
+    # UTC, so that log lines of several machines can be compared.
+    epoch = time.time() - ago / 1e9
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(epoch))
+    return f"{whole}.{int(epoch % 1 * 1000):03d}Z"

@@ -1,0 +1,1 @@
+"""Reports from a running process, on a signal and for ``gluellm-pools doctor --pid``."""

@@ -1,0 +1,57 @@
+"""File descriptors that detect when their number was reused."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+
+_LAST_STANDARD = 2
+
+
+class OwnDescriptor:
+    """Descriptor that is used only while it refers to the file that was opened.
+
+    A program that turns itself into a daemon closes every inherited descriptor, and its own files
+    get their numbers. Writing or closing by number would then hit a file of the application.
+    """
+
+    __slots__ = ("_identity", "_number")
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._identity = _identity(number)
+
+    @property
+    def number(self) -> int:
+        """Number of the descriptor. Raises OSError (EBADF) if another file has it now."""
+        if _identity(self._number) != self._identity:
+            raise OSError(errno.EBADF, "the descriptor was closed, and its number is another's")
+        return self._number
+
+    def close(self) -> None:
+        """Close the descriptor, unless it is closed already. Never raises."""
+        with contextlib.suppress(OSError):
+            os.close(self.number)
+
+
+def beyond_standard(number: int) -> int:
+    """Return the descriptor, or a duplicate with a higher number if it is one of the first three.
+
+    If a program is started without standard streams, the files that it opens next get their
+    numbers. Anything that native code or a child writes to standard error would then go there.
+    Raises OSError; the descriptor is then closed.
+    """
+    if number > _LAST_STANDARD:
+        return number
+    import fcntl
+
+    try:
+        return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _LAST_STANDARD + 1)
+    finally:
+        os.close(number)
+
+
+def _identity(number: int) -> tuple[int, int]:
+    found = os.fstat(number)
+    return found.st_dev, found.st_ino

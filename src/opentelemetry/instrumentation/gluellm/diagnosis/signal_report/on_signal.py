@@ -1,0 +1,318 @@
+"""Report on a signal, as turned on by ``snapshot_signal="SIGUSR2"``.
+
+The handler only writes one byte into a pipe: it interrupts the main thread anywhere, also inside a
+lock of the logging module. A thread waits at the other end and does the work. If gevent or eventlet
+has replaced threads, a greenlet of the main thread does it; it waits with their ``select``, so that
+other greenlets can run.
+"""
+
+from __future__ import annotations
+
+import _thread
+import atexit
+import contextlib
+import importlib
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import BuiltinFunctionType, FrameType
+from typing import TYPE_CHECKING, Any
+
+from ...text import one_line
+from .descriptors import OwnDescriptor, beyond_standard
+from .rendezvous import Presence
+from .signals import signal_number, why_taken
+
+if TYPE_CHECKING:
+    from ..report import Report
+
+# Not os.write: eventlet's replacement raises if the signal interrupts its hub.
+_write: Callable[[int, bytes], int] = importlib.import_module(os.name).write
+_ASKED, _STOP = b"?", b"."
+_AT_ONCE = 4096
+"""Bytes to read at once: one report answers all signals that came during the one before."""
+_REST, _LONGEST_REST, _TIMES = 0.1, 2.0, 4
+"""Pause after a report in seconds: ``_TIMES`` times its duration, at least ``_REST`` and at most
+``_LONGEST_REST``."""
+_LONGEST_REASON = 500
+_PATIENCE = 1.0
+"""Seconds that uninstall() waits for a report in progress."""
+
+
+class _Handler:
+    """Handler of the signal. Without a pipe it does nothing, and the signal counts as free."""
+
+    def __init__(self, previous: Any) -> None:
+        self.previous = previous
+        self.pipe: OwnDescriptor | None = None
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        pipe = self.pipe
+        if pipe is not None:
+            # If the pipe is full, enough requests wait; without a reader, the thread has ended.
+            with contextlib.suppress(OSError):
+                _write(pipe.number, _ASKED)
+
+
+class SignalReporter:
+    """Reporter that answers a signal, in the log and to ``gluellm-pools doctor --pid``."""
+
+    def __init__(
+        self,
+        signal_name: str,
+        report: Callable[[], Report],
+        log: Callable[[str], None],
+        failed: Callable[[str, BaseException], None] | None = None,
+    ) -> None:
+        """Create a reporter. It calls ``report`` and ``log`` in its own thread.
+
+        Their exceptions go only to ``failed``, with the name of the step that failed. Raises
+        ValueError, naming the allowed signals, if ``signal_name`` is not one of them.
+        """
+        self.signal_name = signal_name
+        self._number = signal_number(signal_name)
+        self._report = report
+        self._log = log
+        self._failed = failed or _ignore
+        self._handler: _Handler | None = None
+        self._thread: threading.Thread | None = None
+        self._read: OwnDescriptor | None = None
+        self._presence: Presence | None = None
+        self._ends = threading.Event()
+        """Ends the pause after a report early."""
+
+    def install(self) -> None:
+        """Answer the signal from now on. Does nothing if it is installed.
+
+        Raises ValueError outside the main thread, if the signal already has a handler, or if a wait
+        in a greenlet would block the program.
+        """
+        if self._handler is not None:
+            return
+        name = self.signal_name
+        if _runs_in_greenlet() and _is_native(select.select):
+            raise ValueError(
+                f"snapshot_signal={name!r}: threads are patched but `select` is not, so waiting "
+                f"for the signal would block the program. Patch both (gevent.monkey.patch_all(), "
+                f"eventlet.monkey_patch()) or omit snapshot_signal"
+            )
+        current = signal.getsignal(self._number)
+        if isinstance(current, _Handler) and current.pipe is None:
+            current = current.previous  # left by uninstall()
+        elif taken := why_taken(name, current):
+            raise ValueError(
+                f"snapshot_signal={name!r}: the signal is taken by {taken}; choose another one, or "
+                f"call instrument() before that handler is set"
+            )
+        handler = _Handler(current)
+        try:
+            signal.signal(self._number, handler)
+        except ValueError as error:
+            # Python has no public check for the thread that signal() requires: a subinterpreter has
+            # a main thread as well, and eventlet 0.41 shows each greenlet as another thread.
+            raise ValueError(
+                f"snapshot_signal={name!r}: {error}; call instrument() there, or leave "
+                f"snapshot_signal out"
+            ) from error
+        # siginterrupt stays on, so that the signal interrupts a system call that hangs.
+        self._handler = handler
+        self._start(handler)
+        atexit.register(self._at_exit)
+
+    def uninstall(self) -> None:
+        """Restore the previous handler, end the thread, remove the files. Can be called twice.
+
+        Python can restore handlers only in the main thread, and they must not be restored while a
+        doctor may be about to send the signal, whose default action kills the process. In both
+        cases the reporter's handler stays and does nothing. The next install() replaces it.
+        """
+        handler, self._handler = self._handler, None
+        if handler is None:
+            return
+        atexit.unregister(self._at_exit)
+        pipe, handler.pipe = handler.pipe, None
+        restored = not self._withdraw() and _restore(self._number, handler)
+        self._ends.set()
+        thread, self._thread = self._thread, None
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                os.write(pipe.number, _STOP)
+            if thread is not None and thread is not threading.current_thread():
+                thread.join(_PATIENCE)
+            if restored:
+                # Otherwise the handler may be about to write, and the number may be reused.
+                pipe.close()
+
+    def after_fork_in_child(self) -> None:
+        """Give the child its own pipe, thread and entry; the parent keeps its own."""
+        handler = self._handler
+        if handler is None:
+            return
+        pipe, handler.pipe = handler.pipe, None
+        self._thread = None
+        for descriptor in (pipe, self._read):
+            if descriptor is not None:
+                descriptor.close()
+        self._read = None
+        self._ends = threading.Event()
+        self._withdraw()
+        self._start(handler)
+
+    def _start(self, handler: _Handler) -> None:
+        """Create the pipe, the thread and the entry. Failures are logged, never raised."""
+        ends: tuple[OwnDescriptor, ...] = ()
+        try:
+            self._read, pipe = ends = _pipe()
+            os.set_blocking(pipe.number, False)
+            self._ends.clear()
+            thread = None
+            if _runs_in_greenlet():
+                # Not threading.Thread: its start() switches to other greenlets, and after a fork
+                # gevent's hub is still the parent's at this point.
+                _thread.start_new_thread(self._run, (self._read, handler))
+            else:
+                thread = threading.Thread(
+                    target=self._run,
+                    args=(self._read, handler),
+                    name="gluellm-pool-report",
+                    daemon=True,
+                )
+                thread.start()
+        except (OSError, RuntimeError) as error:
+            self._read = None
+            for end in ends:
+                end.close()
+            self._say(f"No reports on {self.signal_name}: {error}. Requests are not affected.")
+            return
+        self._thread = thread
+        handler.pipe = pipe
+        try:
+            # Last: a doctor that finds the entry sends the signal.
+            self._presence = Presence(self._number)
+        except Exception as error:
+            self._say(
+                f"Reports on {self.signal_name} go to the log only, and `gluellm-pools doctor "
+                f"--pid` can't ask for one: {one_line(error, _LONGEST_REASON)}."
+            )
+
+    def _run(self, read: OwnDescriptor, handler: _Handler) -> None:
+        in_greenlet = _runs_in_greenlet()
+        try:
+            while True:
+                try:
+                    if in_greenlet:
+                        _wait_for(read.number)
+                    received = os.read(read.number, _AT_ONCE)
+                except (OSError, ValueError):
+                    return  # the program closed it
+                if not received or _STOP in received or self._handler is not handler:
+                    return
+                began = time.monotonic()
+                self._answer()
+                # Limits how much of the interpreter an endless stream of signals can take.
+                took = time.monotonic() - began
+                self._ends.wait(min(max(_REST, _TIMES * took), _LONGEST_REST))
+        finally:
+            if self._read is read:
+                self._read = None
+            read.close()
+
+    def _answer(self) -> None:
+        presence = self._presence
+        try:
+            tokens = presence.requests() if presence else []
+        except OSError as error:
+            tokens = []
+            self._failed("report.requests", error)
+        try:
+            report = self._report()
+            content, text = report.to_dict(), str(report)
+        except Exception as error:
+            self._failed("report", error)
+            content, text = {"error": type(error).__qualname__}, None
+        # The log last: one of its locks may be what hangs.
+        for token in tokens:
+            try:
+                if presence is not None:
+                    presence.answer(token, content)
+            except Exception as error:
+                self._failed("report.answer", error)
+        if text is not None:
+            self._say(f"Report on {self.signal_name}:\n{text}")
+
+    def _say(self, text: str) -> None:
+        try:
+            self._log(text)
+        except Exception as error:
+            self._failed("report.log", error)
+
+    def _withdraw(self) -> bool:
+        """Remove the entry. Return whether a doctor may be about to send the signal."""
+        presence, self._presence = self._presence, None
+        if presence is not None:
+            with contextlib.suppress(OSError):
+                return presence.withdraw()
+        return False
+
+    def _at_exit(self) -> None:
+        # Python drops its handlers at exit. A late signal would then kill the process and replace
+        # its exit status.
+        if self._withdraw() and signal.getsignal(self._number) is self._handler:
+            with contextlib.suppress(ValueError):  # not in the main thread
+                signal.signal(self._number, signal.SIG_IGN)
+
+
+def _pipe() -> tuple[OwnDescriptor, OwnDescriptor]:
+    """Return both ends of a pipe. Raises OSError, with both ends closed."""
+    read, write = os.pipe()
+    # beyond_standard() closes a descriptor that it can't move.
+    try:
+        read = beyond_standard(read)
+    except OSError:
+        os.close(write)
+        raise
+    try:
+        write = beyond_standard(write)
+    except OSError:
+        os.close(read)
+        raise
+    return OwnDescriptor(read), OwnDescriptor(write)
+
+
+def _is_native(function: object) -> bool:
+    """Return whether a built-in function is unpatched."""
+    return isinstance(function, BuiltinFunctionType)
+
+
+def _runs_in_greenlet() -> bool:
+    """Return whether a new thread is a greenlet of gevent or eventlet."""
+    return not _is_native(_thread.start_new_thread)
+
+
+def _wait_for(number: int) -> None:
+    """Let other greenlets run until a descriptor can be read. Raises OSError and ValueError."""
+    # gevent has both; eventlet removes poll(). select() fails for numbers from 1024 on.
+    poll = getattr(select, "poll", None)
+    if poll is None:
+        select.select([number], [], [])
+        return
+    waiting = poll()
+    waiting.register(number, select.POLLIN)
+    waiting.poll()
+
+
+def _restore(number: int, handler: _Handler) -> bool:
+    """Restore the previous handler if ``handler`` is still set. Return whether that was done."""
+    current: object = signal.getsignal(number)
+    if current is handler:
+        with contextlib.suppress(ValueError):  # not in the main thread
+            signal.signal(number, handler.previous)
+            return True
+    return False  # a later handler may still call it
+
+
+def _ignore(what: str, error: BaseException) -> None:
+    pass

@@ -1,0 +1,91 @@
+"""Counts of connections and requests, summed over all pools for a collection or a snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .connection import WEBSOCKET
+from .lease import PHASES
+
+if TYPE_CHECKING:
+    from .ledger import OriginLedger, PoolLedger
+
+CONNECTING, ACTIVE_1, IDLE_1, ACTIVE_2, IDLE_2, ACTIVE_WEBSOCKET = PLACES = range(6)
+"""Indexes into a count of connections: being established; active and idle on HTTP/1.1 and HTTP/2.
+A WebSocket is never idle: it ends with the request that opened it."""
+ACTIVE = {"1.1": ACTIVE_1, "2": ACTIVE_2, WEBSOCKET: ACTIVE_WEBSOCKET}
+"""Index of an active connection, by protocol."""
+
+
+class RunningRequests:
+    """Requests of one origin in flight, by phase."""
+
+    __slots__ = ("count", "since")
+
+    def __init__(self) -> None:
+        self.count = [0] * len(PHASES)
+        self.since = [0] * len(PHASES)
+        """Sum of the times at which they entered the phase. ``count * now - since`` is the time
+        that they have spent in it together."""
+
+
+class Tally:
+    """Connections and requests by origin and state, summed over pools."""
+
+    __slots__ = ("busy", "idle_maximum", "maximum", "origins", "requests", "spent", "streams")
+
+    def __init__(self) -> None:
+        self.origins: dict[OriginLedger, list[int]] = {}
+        self.streams: dict[OriginLedger, list[int]] = {}
+        """HTTP/2 streams by origin: active, limit and orphaned ones."""
+        self.requests: dict[OriginLedger, RunningRequests] = {}
+        self.spent: dict[OriginLedger, tuple[int, ...]] = {}
+        """Nanoseconds in each phase, of the phases that had ended when the summing began."""
+        self.busy = 0
+        """Active or connecting connections of the pool that was read last."""
+        self.maximum: int | None = None
+        """Upper bound of connections of the pool that was read last; None if unlimited."""
+        self.idle_maximum: int | None = None
+        """Upper bound of idle connections of the pool that was read last; None if unlimited."""
+
+    def of(self, origin: OriginLedger) -> list[int]:
+        """Return the counts of one origin, to add to."""
+        counts = self.origins.get(origin)
+        if counts is None:
+            counts = self.origins[origin] = [0] * len(PLACES)
+        return counts
+
+    def add_streams(self, origin: OriginLedger, active: int, limit: int, orphaned: int) -> None:
+        """Add the streams of one HTTP/2 connection."""
+        streams = self.streams.get(origin)
+        if streams is None:
+            streams = self.streams[origin] = [0, 0, 0]
+        streams[0] += active
+        streams[1] += limit
+        streams[2] += orphaned
+
+    def running(self, origin: OriginLedger) -> RunningRequests:
+        """Return the requests in flight of one origin, to add to."""
+        running = self.requests.get(origin)
+        if running is None:
+            running = self.requests[origin] = RunningRequests()
+        return running
+
+
+@dataclass(slots=True)
+class NameState:
+    """The state of all pools of one name at one moment."""
+
+    ledger: PoolLedger
+    maximum: int | None = 0
+    """Sum of the pools' bounds on connections; None if one pool is unlimited."""
+    idle_maximum: int | None = 0
+    """Sum of the pools' bounds on idle connections; None if one pool is unlimited."""
+    occupancy: float | None = None
+    """Share of the limit in use in the fullest pool; None if every pool is unlimited."""
+    busy: int = 0
+    """Active or connecting connections."""
+    leaks_suspected: int = 0
+    oldest_since: list[int] = field(default_factory=lambda: [0] * len(PHASES))
+    """When the oldest request in each phase entered it (queued: the pool); 0 if there is none."""

@@ -1,0 +1,241 @@
+"""Gauges and counters of the contract, read from plain numbers once per collection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from opentelemetry.metrics import Observation
+
+from ..concurrency import snapshot_of
+from ..patching import Hooks
+from ..pool.channel import CHANNEL_STATES, states_of
+from ..pool.counts import (
+    ACTIVE_1,
+    ACTIVE_2,
+    ACTIVE_WEBSOCKET,
+    CONNECTING,
+    IDLE_1,
+    IDLE_2,
+    PLACES,
+    NameState,
+    RunningRequests,
+    Tally,
+)
+from ..pool.lease import PHASES
+from ..pool.ledger import GONE_REPORTED, Counters, OriginLedger, PoolLedger, PoolSeries
+from ..pool.registry import PoolRegistry
+from ..watch.loop_lag import LoopLag
+from . import semconv
+from .attributes import PoolAttributes, of_origin, of_series
+from .drain import NO_SPAN, Drain
+from .semconv import Metric
+
+_NO_CONNECTIONS = [0] * len(PLACES)
+_NO_STREAMS = (0, 0, 0)
+_NO_REQUESTS = RunningRequests()
+_PLACES = {
+    ("1.1", "active"): ACTIVE_1,
+    ("1.1", "idle"): IDLE_1,
+    ("2", "active"): ACTIVE_2,
+    ("2", "idle"): IDLE_2,
+    (semconv.WEBSOCKET, "active"): ACTIVE_WEBSOCKET,
+}
+
+Observations = dict[str, list[Observation]]
+
+
+class StateSource:
+    """Source of the observations of one collection."""
+
+    def __init__(
+        self,
+        registry: PoolRegistry,
+        drain: Drain,
+        hooks: Callable[[], Iterable[Hooks]],
+        on_collect: Callable[[], None],
+        loop_lag: LoopLag | None,
+    ) -> None:
+        self._registry = registry
+        self._drain = drain
+        self._hooks = hooks
+        self._on_collect = on_collect
+        self._loop_lag = loop_lag
+
+    def collect(self) -> Observations:
+        """Drain the outbox, then take one snapshot of all pools and the process."""
+        found = _Points()
+        registry = self._registry
+        try:
+            self._drain.all()
+            self._on_collect()
+            now = registry.clock()
+            states, counts = registry.state(now)
+            now = registry.clock()
+            for ledger, state in states.items():
+                _add_pool(found, ledger, state, now)
+                for origin in snapshot_of(ledger.origins.values):
+                    _add_origin(found, origin, counts, now)
+        except Exception as error:
+            registry.failures.caught("collection", error)
+        try:
+            self._add_process(found)
+        except Exception as error:
+            registry.failures.caught("collection", error)
+        if found.odd:
+            # A library version has values of unexpected types. The SDK would log a warning for them
+            # at each collection.
+            registry.failures.caught("collection.value", TypeError())
+        return found.by_name
+
+    def _add_process(self, found: _Points) -> None:
+        if self._loop_lag is not None:
+            now = self._registry.clock()
+            found.add(semconv.EVENT_LOOP_LATE_TIME, self._loop_lag.late_time(now) / 1e9, {})
+            found.add(semconv.EVENT_LOOP_LAG_PEAK, self._loop_lag.peak(now) / 1e9, {})
+        for hooks in self._hooks():
+            for hook, works in hooks.found.items():
+                attributes = {
+                    semconv.POOL_LIBRARY: hooks.library,
+                    semconv.HOOK_NAME: hook,
+                }
+                found.add(semconv.HOOK_MISSING, int(works), attributes)
+        for kind, count in dict(self._registry.failures.counts).items():
+            attributes = {semconv.INSTRUMENTATION_KIND: kind}
+            found.add(semconv.INSTRUMENTATION_ERRORS, count, attributes)
+        dropped = {semconv.INSTRUMENTATION_KIND: "buffer_full"}
+        found.add(semconv.INSTRUMENTATION_DROPPED, self._registry.outbox.dropped, dropped)
+
+
+class _Points:
+    __slots__ = ("by_name", "odd")
+
+    def __init__(self) -> None:
+        self.by_name: Observations = {}
+        self.odd = False
+        """Whether a value was not a number."""
+
+    def add(self, metric: Metric, value: Any, attributes: dict[str, Any]) -> None:
+        if not isinstance(value, (int, float)):
+            self.odd = True
+            return
+        # NO_SPAN, or the SDK would use the collecting thread's span as exemplar.
+        observation = Observation(value, attributes, NO_SPAN)
+        points = self.by_name.get(metric.name)
+        if points is None:
+            self.by_name[metric.name] = [observation]
+        else:
+            points.append(observation)
+
+
+def _add_pool(found: _Points, ledger: PoolLedger, state: NameState, now: int) -> None:
+    # Both are read once: a request of a second provider may replace them meanwhile.
+    series, former = ledger.series, ledger.former
+    gauges = _gauges(ledger, state, now)
+    _add_series(found, of_series(ledger, series), gauges)
+    _add_counters(found, ledger, series, ledger.counters(now))
+    if former is not None and now - former.ended_at < GONE_REPORTED:
+        _add_series(found, of_series(ledger, former), [(*gauge[:3], 0) for gauge in gauges])
+        _add_counters(found, ledger, former, ledger.series.base)
+
+
+_Gauge = tuple[Metric, str | None, str | None, float]
+"""A metric, key and value of its additional attribute (None without one), and the value."""
+
+
+def _add_series(found: _Points, attributes: PoolAttributes, gauges: list[_Gauge]) -> None:
+    for metric, key, label, value in gauges:
+        found.add(metric, value, attributes.of(key, label))
+
+
+def _add_counters(
+    found: _Points, ledger: PoolLedger, series: PoolSeries, counters: Counters
+) -> None:
+    """Add what the pool name has counted while ``series`` was current."""
+    attributes, base, reported = of_series(ledger, series), series.base, series.reported
+    for which, total in counters.items():
+        what, label = which
+        metric, key = _COUNTERS[what]
+        # A counter must never fall, even if another thread changes it during the collection.
+        count = reported[which] = max(reported.get(which, 0), total - base.get(which, 0))
+        value = count / 1e9 if metric.unit == "s" else count
+        found.add(metric, value, attributes.of(key, label))
+
+
+_COUNTERS: dict[str, tuple[Metric, str | None]] = {
+    "opened": (semconv.CONNECTION_OPENED, None),
+    "closed": (semconv.CONNECTION_CLOSED, semconv.CLOSE_REASON),
+    "requeues": (semconv.REQUEUES, None),
+    "pools_opened": (semconv.POOL_OPENED, None),
+    "discarded": (semconv.POOL_DISCARDED, semconv.DISCARD_REASON),
+    "leaks": (semconv.LEAKS, None),
+    "anomalies": (semconv.ANOMALIES, semconv.ANOMALY_TYPE),
+    "channel_time": (semconv.CHANNEL_TIME, semconv.CHANNEL_STATE),
+}
+"""Metric of each of a ledger's counters, and the key of its additional attribute."""
+
+
+def _gauges(ledger: PoolLedger, state: NameState, now: int) -> list[_Gauge]:
+    """Return the gauges of a pool name."""
+    gauges: list[_Gauge] = [
+        (semconv.PEAK_QUEUED, None, None, ledger.queued.highest(now)),
+        (semconv.POOL_LIVE, None, None, ledger.live),
+        (semconv.LEAK_SUSPECTED, None, None, state.leaks_suspected),
+    ]
+    for phase, oldest in zip(PHASES, state.oldest_since, strict=True):
+        age = max(now - oldest, 0) / 1e9 if oldest else 0.0
+        gauges.append((semconv.REQUEST_OLDEST_AGE, semconv.REQUEST_PHASE, phase, age))
+    if ledger.acquire_timeout is not None and ledger.live:
+        gauges.append((semconv.ACQUIRE_TIMEOUT, None, None, ledger.acquire_timeout))
+    if ledger.channels is not None:
+        counts, _ = states_of(ledger.channels, ledger.channel_spent, now)
+        for name, count in zip(CHANNEL_STATES, counts, strict=True):
+            gauges.append((semconv.CHANNEL_CURRENT, semconv.CHANNEL_STATE, name, count))
+        return gauges
+    # Connections. gRPC channels, which don't expose theirs, have returned above.
+    if state.maximum is not None:
+        gauges.append((semconv.CONNECTION_MAX, None, None, state.maximum))
+    if state.idle_maximum is not None:
+        gauges.append((semconv.CONNECTION_IDLE_MAX, None, None, state.idle_maximum))
+    if state.occupancy is not None:
+        gauges.append((semconv.OCCUPANCY_RATIO, None, None, state.occupancy))
+    elif not ledger.live:
+        gauges.append((semconv.OCCUPANCY_RATIO, None, None, 0.0))
+    # Connections from before the installation are in the pool's state, but not in the peak.
+    peak = max(ledger.active.highest(now), state.busy)
+    gauges.append((semconv.PEAK_ACTIVE, None, None, peak))
+    return gauges
+
+
+def _add_origin(found: _Points, origin: OriginLedger, tally: Tally, now: int) -> None:
+    counts = tally.origins.get(origin, _NO_CONNECTIONS)
+    running = tally.requests.get(origin, _NO_REQUESTS)
+    attributes = of_origin(origin)
+    base = attributes.base
+    add = found.add
+    for (protocol, use), position in _PLACES.items():
+        if protocol in origin.protocols:
+            add(semconv.OPEN_CONNECTIONS, counts[position], attributes.connections[protocol, use])
+    if "2" in origin.protocols:
+        active, limit, orphaned = tally.streams.get(origin, _NO_STREAMS)
+        of_streams = attributes.streams
+        add(semconv.STREAM_ACTIVE, active, of_streams)
+        add(semconv.STREAM_MAX, limit, of_streams)
+        add(semconv.STREAM_ORPHANED, orphaned, of_streams)
+    if origin.pool.channels is None:
+        add(semconv.CONNECTION_CONNECTING, counts[CONNECTING], base)
+        add(semconv.REUSE_FAILURES, origin.reuse_failures, base)
+    add(semconv.ACTIVE_REQUESTS, sum(running.count), base)
+    reported = attributes.time_reported
+    left = tally.spent.get(origin) or tuple(origin.spent)
+    for phase, of_phase in enumerate(attributes.phases):
+        count = running.count[phase]
+        add(semconv.REQUEST_CURRENT, count, of_phase)
+        spent = (left[phase] + count * now - running.since[phase]) / 1e9
+        # A counter must never fall, even if another thread's request changes phase in between.
+        reported[phase] = max(reported[phase], spent)
+        add(semconv.REQUEST_TIME, reported[phase], of_phase)
+    for key, count in snapshot_of(origin.requests.items):
+        add(semconv.REQUESTS, count, attributes.of_request(key))
+    for kind, count in origin.timeouts.items():
+        add(semconv.TIMEOUTS, count, attributes.timeouts[kind])

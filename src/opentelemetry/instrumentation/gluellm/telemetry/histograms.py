@@ -1,0 +1,199 @@
+"""Duration histograms of the contract, recorded from finished leases and connections."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opentelemetry.context import Context
+
+from ..failures import Failures
+from ..pool.connection import TrackedConnection
+from ..pool.lease import Lease
+from ..pool.observer import PoolObserver
+from ..pool.outbox import Outbox
+from . import semconv
+from .attributes import HistogramAttributes, of_origin
+from .drain import NO_SPAN, Drain, bare_context
+from .instruments import MeterInstruments
+
+_ACQUIRE_ERRORS = frozenset({"pool_timeout", "cancelled"})
+# Each error type adds 13 series per origin to the create histogram, so it distinguishes only these.
+# All others become connection_error. gluellm.pool.requests has all types, at one series each.
+_CREATE_ERRORS = frozenset({"connect_timeout", "secure_connection_error", "cancelled"})
+
+
+class DurationObserver(PoolObserver):
+    """Observer that turns acquires, set-ups and leases into histogram values."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        instruments: MeterInstruments,
+        failures: Failures,
+        *,
+        full: bool,
+        model_attributes: bool,
+        time_in_queue: bool,
+    ) -> None:
+        self._outbox = outbox
+        self._instruments = instruments
+        self.drain = Drain(outbox, self.tell, failures)
+        self._full = full
+        self._model_attributes = model_attributes
+        self._acquire = _Histogram(instruments, semconv.ACQUIRE_DURATION)
+        self._lease = _Histogram(instruments, semconv.LEASE_DURATION)
+        self._create = _Histogram(instruments, semconv.CONNECTION_CREATE_DURATION)
+        self._in_queue = (
+            _Histogram(instruments, semconv.REQUEST_TIME_IN_QUEUE) if time_in_queue else None
+        )
+        if full:
+            self._response_wait = _Histogram(instruments, semconv.RESPONSE_WAIT_DURATION)
+            self._tls = _Histogram(instruments, semconv.CONNECTION_TLS_DURATION)
+            self._stream = _Histogram(instruments, semconv.STREAM_ACQUIRE_DURATION)
+            self._lifetime = _Histogram(instruments, semconv.CONNECTION_DURATION)
+            self._served = _Histogram(instruments, semconv.CONNECTION_REQUESTS)
+
+    # Called on the request's path
+
+    def outbox_filling(self) -> None:
+        self.drain.some()
+
+    # Called by the drain
+
+    def tell(self, lease: Lease) -> None:
+        """Record what is new of a lease: its acquire if it is answered or over, its end if over."""
+        active = self._instruments.active
+        ended = lease.ended
+        recorded = lease.recorded
+        # One context for both records: building one costs as much as an attribute does.
+        context = bare_context(lease.observed) if active else NO_SPAN
+        if not recorded:
+            lease.recorded = 1
+            # With neither, the wait is unknown: the hook that observes it is missing.
+            if active and (lease.acquired_at or lease.error is not None):
+                if lease.acquire_known:
+                    self._record_acquire(lease, context)
+                if self._full and lease.answered_at:
+                    self._record_answer(lease, context)
+        if ended and recorded < 2:
+            lease.account()
+            lease.recorded = 2
+            if active and lease.acquired_at and lease.end_known:
+                self._record_end(lease, context)
+
+    def _record_acquire(self, lease: Lease, context: Context) -> None:
+        origin = lease.origin
+        error = None
+        if not lease.acquired_at:
+            error = lease.error if lease.error in _ACQUIRE_ERRORS else semconv.OTHER
+        if error is None and not self._model_attributes:
+            attributes = (origin.attributes or of_origin(origin)).base
+        else:
+            further = _call(lease) if self._model_attributes else {}
+            attributes = self._acquire.attributes.of(origin, error=error, **further)
+        waited = lease.acquire_time / 1e9
+        self._acquire.record(waited, attributes, context)
+        if self._in_queue is not None and waited:
+            attributes = self._in_queue.attributes.of(origin)
+            self._in_queue.record(waited, attributes, context)
+
+    def _record_answer(self, lease: Lease, context: Context) -> None:
+        sent_at = lease.request_sent_at
+        if lease.answered_at > sent_at:  # else the answer was the first event that was observed
+            self._response_wait.record(
+                (lease.answered_at - sent_at) / 1e9,
+                self._response_wait.attributes.of(lease.origin),
+                context,
+            )
+        if lease.stream_sent_at:
+            self._stream.record(
+                (lease.stream_sent_at - lease.stream_queued_at) / 1e9,
+                self._stream.attributes.of(lease.origin, protocol="2"),
+                context,
+            )
+
+    def _record_end(self, lease: Lease, context: Context) -> None:
+        origin = lease.origin
+        if self._full or self._model_attributes:
+            further: dict[str, Any] = _call(lease) if self._model_attributes else {}
+            if self._full:
+                further["streaming"] = lease.streaming
+            attributes = self._lease.attributes.of(origin, **further)
+        else:
+            attributes = (origin.attributes or of_origin(origin)).base
+        held = (lease.ended_at - lease.acquired_at) / 1e9
+        self._lease.record(held, attributes, context)
+
+    # Connections. They are few, so their values are put into the outbox right away.
+
+    def connection_created(self, lease: Lease, connection: TrackedConnection) -> None:
+        if not lease.counted:
+            return
+        began = connection.connect_started_at or connection.created_at
+        self._put(
+            self._create,
+            connection.established_at - began,
+            self._create.attributes.of(connection.origin),
+            lease,
+        )
+        if self._full and connection.tls_ended_at:
+            self._put_tls(lease, connection, connection.tls_ended_at, None)
+
+    def connection_failed(self, lease: Lease, connection: TrackedConnection) -> None:
+        if not lease.counted:
+            return
+        self._put(
+            self._create,
+            lease.ended_at - connection.connect_started_at,
+            self._create.attributes.of(connection.origin, error=_create_error(lease.error)),
+            lease,
+        )
+        if self._full and connection.tls_started_at and not connection.tls_ended_at:
+            self._put_tls(lease, connection, lease.ended_at, lease.error)
+
+    def _put_tls(
+        self, lease: Lease, connection: TrackedConnection, ended_at: int, error: str | None
+    ) -> None:
+        attributes = self._tls.attributes.of(connection.origin, error=error)
+        self._put(self._tls, ended_at - connection.tls_started_at, attributes, lease)
+
+    def connection_closed(self, connection: TrackedConnection, reason: str) -> None:  # noqa: ARG002
+        if not self._full:
+            return
+        origin = connection.origin
+        lived = connection.tracker.clock() - connection.established_at
+        attributes = self._lifetime.attributes.of(origin, protocol=connection.protocol)
+        self._put(self._lifetime, lived, attributes, None)
+        served = (
+            self._served.histogram,
+            connection.served,
+            self._served.attributes.of(origin),
+            None,
+        )
+        self._outbox.put(served)
+
+    def _put(
+        self, target: _Histogram, nanoseconds: int, attributes: dict[str, Any], lease: Lease | None
+    ) -> None:
+        example = lease.observed if lease is not None else None
+        self._outbox.put((target.histogram, nanoseconds / 1e9, attributes, example))
+
+
+class _Histogram:
+    __slots__ = ("attributes", "histogram", "record")
+
+    def __init__(self, instruments: MeterInstruments, metric: semconv.Metric) -> None:
+        self.histogram = instruments.histogram(metric)
+        self.record = self.histogram.record
+        self.attributes = HistogramAttributes(metric.name)
+
+
+def _call(lease: Lease) -> dict[str, Any]:
+    call = lease.call
+    if call is None:
+        return {}
+    return {"model": call.model, "operation": call.operation}
+
+
+def _create_error(error: str | None) -> str:
+    return error if error in _CREATE_ERRORS else "connection_error"

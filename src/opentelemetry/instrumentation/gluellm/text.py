@@ -1,0 +1,101 @@
+"""Formatting of numbers and of text from outside, for people."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Iterator
+
+_LONGEST, _LONGEST_PLACE = 60, 120
+_MOST_MARKS = 4
+"""Combining marks that one letter may have. No language needs more, and a pile of them would cover
+the lines above and below."""
+# Characters that are invisible although their category is not one of control characters: the
+# letters and marks of Unicode's Default_Ignorable_Code_Point, and the blank Braille pattern.
+_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0") | {
+    chr(number) for span in ((0xFE00, 0xFE10), (0xE0100, 0xE01F0)) for number in range(*span)
+}
+
+
+def one_line(value: object, longest: int = _LONGEST) -> str:
+    """Format a value as one printable line of at most ``longest`` characters.
+
+    A model's name, a path or a metric's attribute can contain anything, and an escape sequence in
+    it would reach the reader's terminal.
+    """
+    text = str(value)[: longest + 1]
+    if not text.isascii() or not text.isprintable():
+        text = "".join(_seen(text))
+    return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
+def _seen(text: str) -> Iterator[str]:
+    marks = 0
+    for character in text:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        seen = unicodedata.category(character)[0] not in "CZ" and character not in _UNSEEN
+        yield character if character == " " or (seen and marks <= _MOST_MARKS) else "?"
+
+
+def where_it_failed(error: BaseException) -> str:
+    """Describe a failure of the instrumentation by its type and innermost line.
+
+    Leaves out the message, which can contain a URL or a header.
+    """
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    what = one_line(type(error).__qualname__)
+    if traceback is None:
+        return what
+    code = traceback.tb_frame.f_code
+    return (
+        f"{what} at {call_site_text(f'{code.co_filename}:{traceback.tb_lineno} in {code.co_name}')}"
+    )
+
+
+def call_site_text(call_site: str, longest: int = _LONGEST_PLACE) -> str:
+    """Format a ``file:line in function``, shortened at its start: its end identifies the line."""
+    text = one_line(call_site, max(longest, len(call_site)))
+    return text if len(text) <= longest else "..." + text[len(text) - longest + 3 :]
+
+
+def seconds(value: float) -> str:
+    """Format seconds with about two significant digits: ``0.043 s``, ``1.2 s``, ``600 s``."""
+    if not math.isfinite(value):
+        return "unknown time"
+    if value <= 0:
+        return "0 s"
+    if value < 0.001:
+        return "<0.001 s"
+    if value < 0.1:
+        return f"{value:.3f} s"
+    if value < 1:
+        return f"{value:.2f} s"
+    return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
+
+
+def timeout_text(value: float | None) -> str:
+    """Format a timeout in seconds, ``600 s`` or ``0.5 s``; ``none`` for None."""
+    if value is None:
+        return "none"
+    return f"{value:g} s"
+
+
+def percent(share: float) -> str:
+    """Format a share between 0 and 1 as a percentage, without decimals from 1 % on."""
+    if not math.isfinite(share):
+        return "unknown share"
+    if 0 < share < 0.01:
+        return f"{100 * share:.1g}%"
+    return f"{100 * share:.0f}%"
+
+
+def counted(number: int, noun: str) -> str:
+    """Format a number with its noun: ``1 request``, ``2 requests``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def rate(per_second: float) -> str:
+    """Format events per second: ``12/s``, ``0.8/s``."""
+    return f"{per_second:.0f}/s" if per_second >= 10 else f"{per_second:.2g}/s"

@@ -1,0 +1,1 @@
+"""What no event reports: leaks, stuck queues, churn, anomalies, late event loops."""

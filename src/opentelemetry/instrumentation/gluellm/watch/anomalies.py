@@ -1,0 +1,91 @@
+"""States that a pool should never be in, caused by faults in the pool itself.
+
+A pool may be in some of them for a moment. A state therefore counts if two passes of the watch find
+it unchanged, and no state counts while an event loop is late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..pool.connection import TrackedConnection
+from ..pool.durations import nanoseconds
+from ..pool.lease import Lease
+from ..pool.ledger import OTHER
+from ..pool.reader import ConnectionView
+from ..pool.registry import NOWHERE, PoolRegistry
+from ..pool.tracker import PoolTracker
+from ..thresholds import OVERRUN_GRACE, OVERRUN_GRACE_UNKNOWN, STALE_FOR
+
+if TYPE_CHECKING:
+    from .loop_lag import LoopLag
+
+_SINCE_BLOCKED = nanoseconds(STALE_FOR)
+_GRACE = nanoseconds(OVERRUN_GRACE)
+_GRACE_UNKNOWN = nanoseconds(OVERRUN_GRACE_UNKNOWN)
+
+
+class Anomalies:
+    """Counts anomalies in the ledgers, each connection and each request once."""
+
+    def __init__(self, registry: PoolRegistry, loop_lag: LoopLag | None) -> None:
+        self._registry = registry
+        self._loop_lag = loop_lag
+        self._seen: set[tuple[object, ...]] = set()
+        """States that the previous pass found."""
+        self._found: set[tuple[object, ...]] = set()
+        """States that the current pass has found."""
+
+    def clear(self) -> None:
+        """Forget the states that were found, in a forked child."""
+        self._seen.clear()
+        self._found.clear()
+
+    def passed(self) -> None:
+        """End the current pass. The next one compares with the states that it found."""
+        self._seen, self._found = self._found, set()
+
+    def look(self, tracker: PoolTracker, waiting: list[Lease], now: int) -> bool:
+        """Check one pool and its ``waiting`` leases; return False if it cannot be checked now."""
+        view = tracker.view()
+        lag = self._loop_lag
+        if view is None or (lag is not None and lag.blocked_within(_SINCE_BLOCKED, now)):
+            return False
+        anomalies = tracker.ledger.anomalies
+        grace = _GRACE_UNKNOWN if tracker.loop is NOWHERE else _GRACE
+        for connection in view.connections:
+            record = connection.record
+            odd = connection.state != "idle" and not connection.wanted and not record.leases
+            if odd and not record.orphaned and self._again(record, record.served):
+                record.orphaned = True
+                anomalies["orphaned_connection"] += 1
+        for lease in waiting:
+            timeout = lease.pool_timeout
+            overrun = now - lease.waits_since - grace
+            over = timeout is not None and not lease.overdue and overrun > timeout * 1e9
+            # In two passes, since the threads of a stopped process resume in any order.
+            if over and self._again(lease, lease.waits_since):
+                lease.overdue = True
+                anomalies["pool_timeout_overrun"] += 1
+            idle = None if lease.passed_over else _could_serve(lease, view.connections)
+            if idle is not None and self._again(lease, idle, idle.served, lease.waits_since):
+                lease.passed_over = True
+                anomalies["waiter_with_idle_connection"] += 1
+        return True
+
+    def _again(self, *state: object) -> bool:
+        """Note a state of this pass, and return whether the previous pass found it as well."""
+        self._found.add(state)
+        return state in self._seen
+
+
+def _could_serve(lease: Lease, connections: Sequence[ConnectionView]) -> TrackedConnection | None:
+    if lease.origin.address == OTHER:
+        return None  # many origins share that address
+    for connection in connections:
+        record = connection.record
+        idle = connection.state == "idle" and not connection.wanted and not record.leases
+        if idle and record.origin.reported == lease.origin.reported:
+            return record
+    return None

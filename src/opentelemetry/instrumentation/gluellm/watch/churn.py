@@ -1,0 +1,93 @@
+"""Client churn: pools that are built, serve a request or two and are not used again."""
+
+from __future__ import annotations
+
+from ..concurrency import snapshot_of
+from ..pool.call_site import CallSite
+from ..pool.durations import nanoseconds
+from ..pool.ledger import OTHER, OriginLedger, PoolLedger
+from ..pool.registry import PoolRegistry
+from ..thresholds import CHURN_GONE_SHARE, CHURN_MANY_POOLS, CHURN_WINDOW, churns
+
+_WINDOW = nanoseconds(CHURN_WINDOW)
+
+_Key = tuple[PoolLedger, tuple[str, int | None]]
+
+
+class Churn:
+    """Compares the numbers of new pools and requests of each origin. Called by the watch."""
+
+    def __init__(self, registry: PoolRegistry) -> None:
+        self._registry = registry
+        self._before: dict[_Key, tuple[int, int, int, int, int]] = {}
+        """Begin of the window, and numbers of pools, requests, calls and discarded pools then."""
+        self._built: dict[_Key, dict[CallSite, int]] = {}
+        """Pools that each call site had built at the begin of the window."""
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin new windows now. The ledgers may contain counts of an earlier installation."""
+        self._before.clear()
+        self._built.clear()
+        now = self._registry.clock()
+        for key, origins in self._origins().items():
+            self._before[key] = (now, *_counts(origins))
+            self._built[key] = _built(origins)
+
+    def look(self) -> None:
+        """Report each origin whose clients churn, once per window."""
+        registry = self._registry
+        now = registry.clock()
+        for key, origins in self._origins().items():
+            if origins[0].address == OTHER:
+                continue  # many origins share that address
+            began, *before = self._before.setdefault(key, (now, 0, 0, 0, 0))
+            counts = _counts(origins)
+            built, sent, called, gone = (
+                count - was for count, was in zip(counts, before, strict=True)
+            )
+            gone_or_many = gone >= built * CHURN_GONE_SHARE or built >= CHURN_MANY_POOLS
+            churned = churns(built, sent) and gone_or_many
+            if churned:
+                sites = _built_since(origins, self._built.get(key, {}))
+                registry.observer.clients_churned(origins[0], built, sent, called, sites)
+            if churned or now - began >= _WINDOW:
+                self._before[key] = (now, *counts)
+                self._built[key] = _built(origins)
+
+    def _origins(self) -> dict[_Key, list[OriginLedger]]:
+        """Group origin ledgers by pool name and origin: there may be one for each provider."""
+        found: dict[_Key, list[OriginLedger]] = {}
+        for ledger in snapshot_of(self._registry.ledgers.values):
+            for origin in snapshot_of(ledger.origins.values):
+                found.setdefault((ledger, origin.reported), []).append(origin)
+        return found
+
+
+def _built(origins: list[OriginLedger]) -> dict[CallSite, int]:
+    """Return how many pools each call site has built so far."""
+    found: dict[tuple[str, int], tuple[CallSite, int]] = {}
+    for origin in origins:
+        for key, site in snapshot_of(origin.built_at.items):
+            call_site, pools = found.get(key, (site.call_site, 0))
+            found[key] = (call_site, pools + site.pools)
+    return dict(found.values())
+
+
+def _built_since(
+    origins: list[OriginLedger], before: dict[CallSite, int]
+) -> tuple[tuple[CallSite, int], ...]:
+    """Return call sites with the pools that they built since ``before``, largest number first."""
+    since = [
+        (call_site, pools - before.get(call_site, 0))
+        for call_site, pools in _built(origins).items()
+    ]
+    return tuple(sorted((site for site in since if site[1] > 0), key=lambda site: -site[1]))
+
+
+def _counts(origins: list[OriginLedger]) -> tuple[int, int, int, int]:
+    """Return the numbers of pools, requests, calls and discarded pools so far."""
+    gone = sum(origin.pools_gone for origin in origins)
+    entered = sum(origin.entered for origin in origins)
+    resent = sum(origin.resent for origin in origins)
+    return sum(origin.pools for origin in origins), entered, entered - resent, gone

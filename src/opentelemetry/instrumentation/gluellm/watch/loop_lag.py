@@ -1,0 +1,264 @@
+"""Lateness of timers on the event loops of pools with leases.
+
+A blocked loop makes every pool and every provider look slow at once; late timers show that the loop
+is the cause. A loop has a timer only while it has requests in flight. The watch starts the timer
+from its own thread, and the timer re-arms itself in the loop. Loops are held weakly, and a
+scheduled timer keeps no loop running.
+
+Only asyncio's loops are supported, including uvloop's. Trio offers nothing that can be called from
+another thread without its token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections import deque
+from collections.abc import Iterable
+
+from ..concurrency import snapshot_of, snapshot_of_queue
+from ..pool.durations import nanoseconds
+from ..pool.lease import READING, UNREAD, Lease
+from ..pool.ledger import Peak
+from ..pool.registry import NOWHERE, PoolRegistry
+from ..pool.tracker import PoolTracker
+from ..thresholds import LATE_FROM, LATE_WINDOW, STALE_LATE
+
+PERIOD = 0.1
+"""Seconds between two firings. Up to that much of each block is not measured."""
+_WANTED_FOR = 2_500_000_000
+"""Nanoseconds for which a timer continues after the watch last requested it."""
+_HARMLESS = nanoseconds(LATE_FROM)
+_RECENT = 64
+_WINDOW = nanoseconds(LATE_WINDOW)
+_STALE = nanoseconds(STALE_LATE)
+
+
+class _Timer:
+    """The timer of one loop. Its steps run in the loop; other threads read its attributes."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, lag: LoopLag) -> None:
+        self.loop = weakref.ref(loop)
+        self.lag = lag
+        self.due = 0
+        self.wanted_until = 0
+        self.armed = False
+        self.late = 0
+        """Nanoseconds by which it has fired late so far. Only changed in its loop."""
+        self.counted = 0
+        """Nanoseconds that the watch has counted, of `late` and of a firing that is overdue."""
+
+    def start(self) -> None:
+        """Fire for the first time. Scheduled without delay, so it measures the present lateness."""
+        self.fire()
+
+    def fire(self) -> None:
+        """Record the lateness, and arm the timer again while the watch wants it."""
+        try:
+            self._fire()
+        except Exception as error:
+            # Otherwise the loop would pass it to the application's exception handler.
+            self.armed = False
+            self.lag.failed(error)
+
+    def _fire(self) -> None:
+        lag = self.lag
+        now = lag.clock()
+        # In this order: a reader in between gets too little lateness for a moment, never too much.
+        due, self.due = self.due, now
+        lag.fired(self, due, now)
+        loop = self.loop()
+        if loop is None or now > self.wanted_until or not lag.on:
+            self.armed = False
+            return
+        self.due = now + int(PERIOD * 1e9)
+        loop.call_later(PERIOD, self.fire)
+
+
+class LoopLag:
+    """Lateness of timers in nanoseconds: the worst within a window, and the total late time.
+
+    The late time is counted in each pass of the watch, once a second. With several loops, each pass
+    counts only the most delayed one, so that the rate of the late time is a share of the time.
+    """
+
+    def __init__(self, registry: PoolRegistry, window: float) -> None:
+        self.on = True
+        self.clock = registry.clock
+        self._registry = registry
+        self._timers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Timer]
+        self._timers = weakref.WeakKeyDictionary()
+        self._window = nanoseconds(window)
+        self._began = registry.clock()
+        self._peak = Peak(self._window, self._began)
+        self._fired_late: dict[_Timer, None] = {}
+        """Timers that fired late since the watch's previous pass. Held strongly, since a
+        short-lived loop may be gone by the next pass."""
+        books = registry.books
+        books.late_time = self._late_before = max(books.late_time, books.late_reported)
+        """Late time until this installation began."""
+        self._history: deque[tuple[int, int]] = deque()
+        """Clock and late time of each pass within the window of the recent share."""
+        self._blocked_at = 0
+
+    def forget(self) -> None:
+        """Reset everything in a forked child, where the parent's loops do not run."""
+        self._timers = weakref.WeakKeyDictionary()
+        self._peak = Peak(self._window, self.clock())
+        self._fired_late = {}
+        books = self._registry.books
+        books.late_time = books.late_reported = self._late_before = 0
+        self._history = deque()
+        self._began = self.clock()
+        self._blocked_at = 0
+
+    def watch(self, tracker: PoolTracker, now: int) -> None:
+        """Keep a timer running in the loop of a pool that has leases. Called by the watch."""
+        home = tracker.loop
+        if home is None or home is NOWHERE:
+            return
+        loop = home()
+        if loop is None or loop.is_closed():
+            # The client may continue in another loop; its next request shows which.
+            tracker.loop = None
+            return
+        timer = self._timers.get(loop)
+        if timer is None:
+            timer = self._timers[loop] = _Timer(loop, self)
+        timer.wanted_until = now + _WANTED_FOR
+        if timer.armed:
+            return
+        timer.due = now
+        timer.armed = True
+        try:
+            loop.call_soon_threadsafe(timer.start)
+        except Exception as error:
+            timer.armed = False
+            if not loop.is_closed():  # it may have been closed meanwhile
+                self.failed(error)
+
+    def fired(self, timer: _Timer, due: int, now: int) -> None:
+        """Record that a timer fires that was due at ``due``."""
+        late = now - due
+        if late < _HARMLESS:
+            self._peak.raise_to(max(late, 0), now)
+        elif self._was_needed(timer, due):
+            self._peak.raise_to(late, now)
+            timer.late += late
+            self._fired_late[timer] = None
+            if late >= _STALE:
+                self._blocked_at = now
+
+    def peak(self, now: int) -> int:
+        """Return the worst lateness in the window, including timers that are overdue."""
+        worst = self._peak.highest(now)
+        for loop, timer in self._pending():
+            if timer.armed and not loop.is_closed() and loop.is_running():
+                due = timer.due
+                late = now - due
+                if late > worst and self._was_needed(timer, due):
+                    worst = late
+                    self._peak.raise_to(late, now)
+        return worst
+
+    def blocked_within(self, nanoseconds: int, now: int) -> bool:
+        """Return whether a loop is blocked, or was within the last ``nanoseconds``."""
+        if self._blocked_at and now - self._blocked_at < nanoseconds:
+            return True
+        return any(
+            timer.armed and now - timer.due >= _STALE and loop.is_running()
+            for loop, timer in self._pending()
+        )
+
+    def look(self, now: int) -> None:
+        """Count the late time since the previous pass. Called by the watch."""
+        fired = snapshot_of(self._fired_late.keys)
+        for timer in fired:  # before its lateness is read: it may fire again meanwhile
+            self._fired_late.pop(timer, None)
+        worst = 0
+        for timer, late in self._late_timers(fired, now):
+            worst = max(worst, late - timer.counted)
+            timer.counted = max(timer.counted, late)
+        books = self._registry.books
+        books.late_time += worst
+        history = self._history
+        history.append((now, books.late_time))
+        while len(history) > 1 and history[1][0] <= now - _WINDOW:
+            history.popleft()
+
+    def late_time(self, now: int) -> int:
+        """Return the total late time since the Meter was created. It never falls."""
+        books = self._registry.books
+        timers = self._late_timers(snapshot_of(self._fired_late.keys), now)
+        uncounted = max((late - timer.counted for timer, late in timers), default=0)
+        books.late_reported = max(books.late_reported, books.late_time + max(uncounted, 0))
+        return books.late_reported
+
+    def late(self, now: int) -> int:
+        """Return the late time since this installation began."""
+        return self.late_time(now) - self._late_before
+
+    def recent_share(self, now: int) -> float:
+        """Return the share of the last minute in which a loop was late.
+
+        While the installation is younger than a minute, it is the share of its age.
+        """
+        begin = now - _WINDOW
+        before = self._late_before
+        for looked_at, late in snapshot_of_queue(self._history):
+            if looked_at > begin:
+                break
+            before = late
+        period = min(_WINDOW, now - self._began)
+        return min((self.late_time(now) - before) / period, 1.0) if period > 0 else 0.0
+
+    def _late_timers(self, fired: Iterable[_Timer], now: int) -> list[tuple[_Timer, int]]:
+        """Return timers that fired late or are overdue, with their total lateness so far."""
+        found = {timer: timer.late for timer in fired}
+        for loop, timer in self._pending():
+            due = timer.due
+            late = now - due
+            overdue = timer.armed and late >= _HARMLESS and not loop.is_closed()
+            if overdue and loop.is_running() and self._was_needed(timer, due):
+                found[timer] = timer.late + late
+        return list(found.items())
+
+    def failed(self, error: Exception) -> None:
+        """Count the failure of a timer as one of the instrumentation."""
+        self._registry.failures.caught("loop_lag", error)
+
+    def stop(self) -> None:
+        """Keep timers from re-arming."""
+        self.on = False
+
+    def _pending(self) -> list[tuple[asyncio.AbstractEventLoop, _Timer]]:
+        return list(snapshot_of(self._timers.items))
+
+    def _was_needed(self, timer: _Timer, due: int) -> bool:
+        """Return whether a request in flight needed the loop when the timer was due.
+
+        Some programs run a loop only now and then, for one call or one chunk. Such a loop is not
+        late in between.
+        """
+        loop = timer.loop()
+        registry = self._registry
+        for tracker in snapshot_of(registry.trackers.keys):
+            if tracker.leases and tracker.loop is not None and tracker.loop() is loop:
+                for lease in snapshot_of(tracker.leases.keys):
+                    if lease.entered_at <= due and _needs_loop(lease, due):
+                        return True
+        # Leases that ended after the timer was due, in the loop's iteration in which it fires.
+        for item in reversed(snapshot_of_queue(registry.outbox.items)[-_RECENT:]):
+            if type(item) is not tuple and item.ended and item.entered_at <= due < item.ended_at:
+                home = item.tracker.loop
+                if home is not None and home() is loop and _needs_loop(item, due):
+                    return True
+        return False
+
+
+def _needs_loop(lease: Lease, due: int) -> bool:
+    # An unread lease needs no loop: it is the application's turn, and a program that runs a loop
+    # for one chunk at a time has such a lease while the loop does not run. A lease that began
+    # reading after the timer was due was unread at that time.
+    phase = lease.phase
+    return phase != (READING if lease.phase_since > due else UNREAD)

@@ -1,0 +1,250 @@
+"""A thread that detects once a second what no event reports, such as leaks and stuck queues.
+
+The thread runs while requests are in flight, and ends when there have been none for a while. The
+next request starts it again. It only reads plain numbers, and notifies observers in its own thread.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from .. import thresholds
+from ..concurrency import acquire, daemon_thread, snapshot_of
+from ..pool.durations import nanoseconds
+from ..pool.lease import QUEUED, STREAM_QUEUED, UNREAD, Lease
+from ..pool.registry import PoolRegistry
+from ..pool.tracker import LOOKS_AFTERWARDS, PoolTracker
+from .anomalies import Anomalies
+from .churn import Churn
+from .loop_lag import LoopLag
+
+INTERVAL = 1.0
+"""Seconds between two passes. A leak is detected at most this long after its threshold."""
+STUCK_AFTER = nanoseconds(thresholds.STUCK_AFTER)
+LOGGED_EVERY = nanoseconds(thresholds.LOG_AGAIN_AFTER)
+_LOCK_TIMEOUT = 0.05
+_REST_AFTER = 10
+"""Passes without any request after which the thread ends."""
+
+
+class Watch:
+    """The watch of one installation. ``leak_threshold`` is in seconds; 0 detects no leaks."""
+
+    def __init__(
+        self,
+        registry: PoolRegistry,
+        *,
+        leak_threshold: float,
+        loop_lag: LoopLag | None,
+        interval: float | None = None,
+    ) -> None:
+        self._registry = registry
+        self._leak_threshold = nanoseconds(leak_threshold)
+        self._loop_lag = loop_lag
+        self._interval = INTERVAL if interval is None else interval
+        # Reentrant: a signal handler may send a request while its thread holds the lock.
+        self._lock = threading.RLock()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._asked = False
+        """Whether the thread has announced its end and no request has entered since."""
+        self._suspects: dict[Lease, tuple[int, int]] = {}
+        """Suspected leases, with ``phase_since`` and ``steps``, which change if they are read."""
+        self._anomalies = Anomalies(registry, loop_lag)
+        self._churn = Churn(registry)
+
+    def start(self) -> None:
+        """Let the next request start the thread."""
+        self._registry.wake = self.wake
+        self._registry.outbox.attention = True
+
+    def wake(self) -> None:
+        """Start the thread if there is none, when a request enters.
+
+        Raises only exceptions from signal handlers, and exceptions that are not an ``Exception``.
+        """
+        self._asked = False
+        # The timeout rule, the local variable rule and the release rule of acquire().
+        lock = self._lock
+        held: list[bool] = []
+        try:
+            if not acquire(lock, held, _LOCK_TIMEOUT):
+                self._registry.outbox.attention = True  # the next request tries again
+                return
+            if self._thread is not None or self._stopped.is_set():
+                return
+            try:
+                thread = daemon_thread(self._run, name="gluellm-pool-watch")
+            except RuntimeError as error:
+                # Not in this interpreter, so later requests need not try. Counts and times are
+                # reported without the watch.
+                self._registry.failures.caught("watch.start", error)
+                return
+            self._thread = thread
+            try:
+                thread.start()
+            except BaseException as error:
+                # No thread is available, the interpreter is shutting down, or an interrupt.
+                if not thread.is_alive():
+                    self._thread = None
+                    self._registry.outbox.attention = True  # the next request tries again
+                if not isinstance(error, Exception):
+                    raise
+                self._registry.failures.caught("watch.start", error)
+        finally:
+            if held and held[0]:
+                lock.release()
+
+    def stop(self) -> None:
+        """End the thread, and wait for it for at most a second."""
+        self._registry.wake = _rest
+        with self._lock:
+            self._stopped.set()
+            thread, self._thread = self._thread, None
+        if self._loop_lag is not None:
+            self._loop_lag.stop()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=1.0)
+        self._suspects.clear()
+
+    def after_fork_in_child(self) -> None:
+        """Reset everything in a forked child. The next request starts a thread there."""
+        self._lock = threading.RLock()
+        self._thread = None
+        self._suspects.clear()
+        self._anomalies.clear()
+        self._churn.clear()
+        if self._loop_lag is not None:
+            self._loop_lag.forget()
+        if self._stopped.is_set():
+            return
+        # The lock in it may be held by the thread that does not exist here.
+        self._stopped = threading.Event()
+        self._registry.outbox.attention = True
+
+    def _run(self) -> None:
+        try:
+            quiet = 0
+            stopped = self._stopped
+            while not stopped.wait(self._interval):
+                quiet = 0 if self.look() or self._suspects else quiet + 1
+                if quiet >= _REST_AFTER and self._rests():
+                    return
+        finally:
+            # Even after an exception: the next request can then start another thread.
+            if self._thread is threading.current_thread():
+                self._thread = None
+                self._registry.outbox.attention = True
+
+    def _rests(self) -> bool:
+        """Announce the end of the thread; return True if no request has entered since.
+
+        The first call sets the flag by which the next request calls `wake`. A request that entered
+        just before that is detected by the pass in between.
+        """
+        with self._lock:
+            if not self._asked:
+                self._asked = self._registry.outbox.attention = True
+                return False
+            if self._thread is threading.current_thread():
+                self._thread = None
+            return True
+
+    def look(self) -> bool:
+        """Make one pass over everything; return whether any request is in flight."""
+        registry = self._registry
+        busy = False
+        try:
+            self._look_after_suspects()
+            for tracker in snapshot_of(registry.trackers.keys):
+                if tracker.leases or tracker.entered != tracker.entered_before:
+                    tracker.entered_before = tracker.entered
+                    tracker.looks_left = LOOKS_AFTERWARDS
+                if tracker.leases:
+                    busy = True
+                    self._look_at(tracker)
+                elif tracker.looks_left and self._anomalies.look(tracker, [], registry.clock()):
+                    # The last request of a pool may leave an orphaned connection behind.
+                    tracker.looks_left -= 1
+            if self._loop_lag is not None:
+                self._loop_lag.look(registry.clock())
+            self._anomalies.passed()
+            self._churn.look()
+            registry.observer.watch_passed()
+        except BaseException as error:
+            # Log handlers of the application may raise a BaseException here, such as an exit or the
+            # failure of a test. It must not end the watch, whose thread is not the application's.
+            registry.failures.caught("watch", error)
+        return busy
+
+    def _look_at(self, tracker: PoolTracker) -> None:
+        now = self._registry.clock()
+        if self._loop_lag is not None:
+            self._loop_lag.watch(tracker, now)
+        waiting = []
+        stuck = []
+        for lease in snapshot_of(tracker.leases.keys):
+            phase = lease.phase
+            if phase == UNREAD:
+                self._look_for_leak(lease, now)
+            elif phase == QUEUED:
+                if lease.in_queue:
+                    if lease.connection is None:  # else one is assigned that may refuse it
+                        waiting.append(lease)
+                    if now - lease.entered_at >= STUCK_AFTER:
+                        stuck.append(lease)
+            elif phase == STREAM_QUEUED and now - lease.phase_since >= STUCK_AFTER:
+                stuck.append(lease)
+        self._anomalies.look(tracker, waiting, now)
+        recorded = tracker.stuck_logged_at
+        if stuck and (not recorded or now - recorded >= LOGGED_EVERY):
+            tracker.stuck_logged_at = now
+            self._registry.observer.requests_stuck(tracker, tuple(stuck))
+
+    # Leaks
+
+    def _look_for_leak(self, lease: Lease, now: int) -> None:
+        call = lease.call
+        if call is not None and call.steps != lease.steps:
+            lease.steps = call.steps
+            lease.stepped_at = now
+        # Either has `reports_reads`. Without reported reads, a silent provider would look like an
+        # application that no longer reads.
+        holder = lease.connection or lease.channel
+        if (
+            not self._leak_threshold
+            # Switched to another protocol, whose bytes are not read from a response.
+            or lease.status == 101
+            or now - lease.left_since < self._leak_threshold
+            or lease.suspected
+            or lease.ended
+            or holder is None
+            or not holder.reports_reads
+        ):
+            return
+        lease.suspected = True
+        if not lease.leaked:
+            lease.leaked = True
+            lease.tracker.ledger.leaks += 1
+        self._suspects[lease] = (lease.phase_since, lease.steps)
+        self._registry.observer.leak_suspected(lease)
+
+    def _look_after_suspects(self) -> None:
+        for lease, (since, steps) in tuple(self._suspects.items()):
+            call = lease.call
+            stepped = call is not None and call.steps != steps
+            if lease.ended:
+                how = "released"
+            elif lease.phase != UNREAD or lease.phase_since != since or stepped:
+                how = "read"
+            elif not lease.tracker.open:
+                how = "closed"
+            else:
+                continue
+            del self._suspects[lease]
+            lease.suspected = False
+            self._registry.observer.leak_over(lease, how)
+
+
+def _rest() -> None:
+    pass

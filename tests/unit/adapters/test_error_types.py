@@ -1,0 +1,162 @@
+"""One name for a failure, whichever library raised it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import functools
+import socket
+import ssl
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import httpcore
+import httpcore2
+import pytest
+import trio
+
+from opentelemetry.instrumentation.gluellm.adapters.error_types import error_type
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+
+CORES = [httpcore, httpcore2]
+
+BY_CLASS = [
+    *(("PoolTimeout", "pool_timeout"), ("ConnectTimeout", "connect_timeout")),
+    *(("ReadTimeout", "read_timeout"), ("WriteTimeout", "write_timeout")),
+    *(("ReadError", "read_error"), ("WriteError", "write_error")),
+    *((f"{side}ProtocolError", "protocol_error") for side in ("Remote", "Local")),
+    *((f"{what}Error", "connection_error") for what in ("Proxy", "Connect")),
+    ("UnsupportedProtocol", "_OTHER"),
+]
+
+AIOHTTP = [
+    (aiohttp.ServerDisconnectedError(), "protocol_error"),
+    (aiohttp.ClientOSError(errno.ECONNRESET, "reset"), "read_error"),
+    (aiohttp.ClientConnectionResetError("Cannot write to closing transport"), "write_error"),
+    (aiohttp.ClientPayloadError("Response payload is not completed"), "protocol_error"),
+    (aiohttp.ClientConnectionError("Connector is closed."), "connection_error"),
+    (aiohttp.SocketTimeoutError("Timeout on reading data from socket"), "read_timeout"),
+    (aiohttp.ServerTimeoutError(), "read_timeout"),
+    (aiohttp.ConnectionTimeoutError(), "connect_timeout"),
+    (aiohttp.ServerFingerprintMismatch(b"", b"", "host", 443), "secure_connection_error"),
+    (aiohttp.InvalidURL("http://"), "_OTHER"),
+]
+KEY: Any = SimpleNamespace(host="host", port=443, ssl=True)
+
+CAUSES = [
+    (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "name_resolution_error"),
+    (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), "connection_error"),
+    (ssl.SSLCertVerificationError(1, "certificate verify failed"), "secure_connection_error"),
+    (ssl.SSLError(1, "wrong version number"), "secure_connection_error"),
+    (OSError(errno.EMFILE, "Too many open files"), "too_many_open_files"),
+    (OSError(errno.ENFILE, "Too many open files in system"), "too_many_open_files"),
+    (OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address"), "no_local_ports"),
+]
+
+
+def caused(error: BaseException, cause: BaseException) -> BaseException:
+    """``error``, raised from ``cause``."""
+    error.__cause__ = cause
+    return error
+
+
+def in_context(error: BaseException, context: BaseException) -> BaseException:
+    """``error``, raised while ``context`` was handled."""
+    error.__context__ = context
+    return error
+
+
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize(("name", "expected"), BY_CLASS)
+def test_both_libraries_errors_have_the_same_type(core: object, name: str, expected: str) -> None:
+    """httpcore and httpcore2 have separate classes of the same name."""
+    assert error_type(getattr(core, name)("any text")) == expected
+
+
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize(("cause", "expected"), CAUSES)
+def test_failure_to_connect_is_named_by_its_cause(
+    core: Any, cause: BaseException, expected: str
+) -> None:
+    """One ConnectError class has many causes, which the error type distinguishes.
+
+    anyio raises an OSError from the cause, and httpcore its own error from that. Several addresses
+    may have failed, each with its own cause (anyio, trio).
+    """
+    error = core.ConnectError
+    group = ExceptionGroup("multiple connection attempts failed", [OSError("other"), cause])  # type: ignore[list-item]
+    for raised in (
+        caused(error("failed"), cause),
+        in_context(error("failed"), cause),
+        caused(error("All connection attempts failed"), in_context(OSError("failed"), cause)),
+        caused(error("failed"), caused(OSError("all failed"), group)),
+    ):
+        assert error_type(raised) == expected
+    # A bare one that a library lets through; what is nothing of this is _OTHER.
+    assert error_type(cause) == (expected if expected != "connection_error" else "_OTHER")
+
+
+@pytest.mark.parametrize(("error", "expected"), AIOHTTP)
+def test_aiohttps_errors_have_the_same_types(error: Exception, expected: str) -> None:
+    """If one class covers several phases, the adapter uses the phase."""
+    assert error_type(error) == expected
+
+
+@pytest.mark.parametrize(("cause", "expected"), CAUSES)
+def test_aiohttps_failure_to_connect_is_named_by_its_cause(cause: OSError, expected: str) -> None:
+    """One class stands for most of them here too."""
+    unix = functools.partial(aiohttp.client_exceptions.UnixClientConnectorError, "/path")
+    for kind in (aiohttp.ClientConnectorError, aiohttp.ClientProxyConnectionError, unix):
+        assert error_type(caused(kind(KEY, cause), cause)) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (aiohttp.ClientConnectorDNSError, "name_resolution_error"),
+        (aiohttp.ClientConnectorCertificateError, "secure_connection_error"),
+        (aiohttp.ClientConnectorSSLError, "secure_connection_error"),
+    ],
+)
+def test_aiohttp_has_classes_for_some_of_them(kind: Any, expected: str) -> None:
+    """The cause may be an unspecific error: aiodns raises a plain OSError."""
+    cause = OSError(None, "DNS lookup failed")
+    assert error_type(caused(kind(KEY, cause), cause)) == expected
+
+
+def test_cause_of_another_error_is_ignored() -> None:
+    """A retry after a failed look-up that then breaks off is a broken connection."""
+    for error in (httpcore.ReadError("x"), httpcore2.WriteError("x"), httpcore.ConnectTimeout("x")):
+        expected = error_type(error)
+        assert error_type(in_context(error, socket.gaierror())) == expected
+    first, second = httpcore.ConnectError("x"), OSError("y")  # causes can form a circle
+    assert error_type(caused(first, in_context(second, first))) == "connection_error"
+
+
+def test_what_ends_a_request_from_outside_is_cancelled() -> None:
+    """Cancelled by asyncio or trio, closed by the collector, interrupted by a person."""
+    told: list[str] = []
+
+    async def main() -> None:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            try:
+                await trio.lowlevel.checkpoint()
+            except BaseException as error:  # it has no public constructor
+                told.append(error_type(error))
+                raise
+
+    trio.run(main)
+    group = BaseExceptionGroup("", [asyncio.CancelledError()])
+    outside = (asyncio.CancelledError(), GeneratorExit(), KeyboardInterrupt(), group)
+    assert {*told, *map(error_type, outside)} == {"cancelled"}
+    # A class that nobody foresaw makes no label of its own.
+    assert {error_type(error) for error in (ValueError("x"), RuntimeError("y"))} == {semconv.OTHER}
+
+
+def test_every_type_is_one_of_the_contract() -> None:
+    """No name that the contract doesn't know."""
+    told = {error_type(getattr(httpcore, name)("")) for name, _ in BY_CLASS}
+    told |= {error_type(caused(httpcore.ConnectError(""), cause)) for cause, _ in CAUSES}
+    assert told | {"cancelled"} == set(semconv.ERROR_TYPES)

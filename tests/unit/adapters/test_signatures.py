@@ -1,0 +1,46 @@
+"""Which functions a replacement may wrap."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.adapters.signatures import IncompatibleHookError, fitted
+
+
+async def original(self: Any, request: Any) -> Any: ...
+
+
+original.__module__ = "library.inside"
+
+
+def plain(self: Any, request: Any) -> Any:
+    """What somebody puts over it: it gives the coroutine on."""
+    return original(self, request)
+
+
+def without_coroutine(self: Any, request: Any) -> Any: ...
+
+
+without_coroutine.__module__ = "library.inside"
+
+
+def ours(_: Any) -> Callable[..., Any]:
+    async def replacement(self_: Any, request: Any) -> Any: ...
+
+    return replacement
+
+
+@pytest.mark.parametrize("method", [original, plain, functools.wraps(original)(plain)])
+def test_wrapper_of_a_coroutine_function_may_be_a_plain_function(method: Any) -> None:
+    """The wrapper may or may not refer to the function that it wraps."""
+    assert callable(fitted(ours, True, "library")(method))
+
+
+def test_librarys_own_function_that_is_no_coroutine_function_is_left_alone() -> None:
+    """It has become another one in this version."""
+    with pytest.raises(IncompatibleHookError):
+        fitted(ours, True, "library")(without_coroutine)

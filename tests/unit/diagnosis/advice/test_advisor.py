@@ -1,0 +1,154 @@
+"""How each provider's client is configured, checked against the SDKs that are installed."""
+
+from __future__ import annotations
+
+import re
+import socket
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.diagnosis.advice.advisor import (
+    GLUELLM_PROVIDERS,
+    Advisor,
+)
+from opentelemetry.instrumentation.gluellm.diagnosis.advice.families import FAMILY_OF
+from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
+
+PROVIDERS = sorted(FAMILY_OF)
+
+
+def advice(advisor: Advisor) -> list[str]:
+    ways = advisor.allow(40), advisor.wait_at_most(10), advisor.keep_idle(3, 40)
+    return [*ways, advisor.probe_idle(40), advisor.without_http2(40), advisor.keep_instance()]
+
+
+def test_every_provider_of_any_llm_has_advice() -> None:
+    """One that any-llm adds has to be looked at."""
+    any_llm = pytest.importorskip("any_llm")
+    assert set(any_llm.AnyLLM.get_supported_providers()) <= set(PROVIDERS)
+
+
+def test_advice_depends_on_provider_library_and_gluellm() -> None:
+    """GlueLLM's client is one of httpx, with its limits in its settings."""
+    assert Advisor("openai", "httpx2", gluellm=True).allow(40) == (
+        'Allow 40 connections: configure_pools(provider="openai", max_connections=40, '
+        "max_keepalive_connections=40) where any-llm builds the client, or "
+        'AnyLLM.create("openai", http_client=httpx2.AsyncClient('
+        "limits=httpx2.Limits(max_connections=40)))"
+    )
+    text = Advisor("openai", "httpx", gluellm=True).allow(40)
+    assert "GLUELLM_HTTP_MAX_CONNECTIONS=40" in text
+    assert "GLUELLM_HTTP_MAX_KEEPALIVE_CONNECTIONS=40" in text
+    assert "http_client=httpx.AsyncClient(" in text
+    waits = Advisor("anthropic", "httpx", gluellm=True).wait_at_most(10)
+    assert "GLUELLM_DEFAULT_POOL_TIMEOUT=10" in waits
+    assert "GLUELLM" not in Advisor("openai", "httpx", gluellm=False).allow(40)
+    assert "GLUELLM" not in Advisor("groq", "httpx", gluellm=True).allow(40)
+    unknown = Advisor(None, "httpx2", gluellm=False)
+    assert unknown.allow(7) == (
+        "Allow 7 connections: httpx2.AsyncClient(limits=httpx2.Limits(max_connections=7))"
+    )
+    assert not any("configure_pools" in text for text in advice(unknown))
+
+
+SYNC_ONLY = ("Async", "AnyLLM", "configure_pools", "acompletion", "GLUELLM")
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def test_synchronous_clients_get_synchronous_advice(library: str) -> None:
+    """Each piece of advice builds a client with the limits that it names."""
+    module: Any = pytest.importorskip(library)
+    expressions = set()
+    for provider in (*PROVIDERS, None):
+        advisor = Advisor(provider, library, gluellm=True, synchronous=True)
+        for text in (*advice(advisor), advisor.keep(40)):
+            assert not any(word in text for word in SYNC_ONLY), text
+            assert f"{library}.Client" in text
+        expressions.add(advisor.allow(40).partition(": ")[2].partition(", which")[0])
+    for built in expressions:
+        with eval(built, {library: module}) as client:
+            assert client._transport._pool._max_connections == 40
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_advice_is_complete_and_its_limits_can_be_configured(provider: str) -> None:
+    """It leaves out limits that a library lacks and providers that build a pool per call."""
+    pytest.importorskip("any_llm")
+    urllib3 = provider in ("bedrock", "sagemaker", "otari")
+    for text in advice(Advisor(provider, "urllib3" if urllib3 else "httpx", gluellm=False)):
+        assert not re.search(r"\{\w*\}|None|\.$|^$", text), text
+        assert all(text.count(a) == text.count(b) for a, b in ("()", "[]", "{}")), text
+        if "configure_pools(" not in text:
+            continue
+        assert provider not in PER_CALL
+        arguments = text[text.index("configure_pools(") :].partition(")")[0].partition("(")[2]
+        reset_pools()
+        if "pool_timeout" in arguments:
+            configure_pools(max_connections=5)  # what waits has a limit
+        eval(f"configure_pools({arguments})", {"configure_pools": configure_pools})
+    reset_pools()
+
+
+PER_CALL = ("liner", "lmstudio", "voyage", "watsonx", "xai")
+"""A limit for one call, or for no pool at all, is no advice."""
+
+
+def followed(text: str) -> Any:
+    """What the advice builds, with a key for the providers that ask for one."""
+    any_llm = pytest.importorskip("any_llm")
+    modules = {
+        name: pytest.importorskip(name) for name in ("httpx", "httpx2", "openai", "anthropic")
+    }
+
+    class AnyLLM:
+        @staticmethod
+        def create(provider: str, **arguments: Any) -> Any:
+            extra = {"api_key": "any", "api_base": "http://127.0.0.1:9/v1"}
+            return any_llm.AnyLLM.create(provider, **extra, **arguments)
+
+    code = text[text.index("AnyLLM.create(") :].partition(". It goes")[0]
+    return eval(code, {**modules, "AnyLLM": AnyLLM, "socket": socket})
+
+
+INSTALLED = [
+    *((name, "httpx2") for name in "openai azureopenai openrouter vllm deepseek meta".split()),
+    *(("openai", "httpx"), ("anthropic", "httpx")),
+]
+
+
+def the_pool(llm: Any) -> Any:
+    return llm.client._client._transport._pool
+
+
+@pytest.mark.parametrize(("provider", "library"), INSTALLED)
+def test_followed_advice_is_in_effect(provider: str, library: str) -> None:
+    """The client reaches the SDK with its limits, and the SDK's own timeouts stay."""
+    advisor = Advisor(provider, library, gluellm=False)
+    llm = followed(advisor.allow(40))
+    pool, timeout = the_pool(llm), llm.client.timeout
+    assert (pool._max_connections, pool._max_keepalive_connections) == (40, 40)
+    assert (timeout.connect, timeout.read) == (5, 600)
+    timeout = followed(advisor.wait_at_most(10)).client.timeout
+    assert (timeout.connect, timeout.read, timeout.write, timeout.pool) == (5, 600, 600, 10)
+    kept = the_pool(followed(advisor.keep_idle(3, 40)))
+    assert (kept._keepalive_expiry, kept._max_connections) == (3, 40)
+    if provider == "anthropic":  # its own client has keepalive, and keeps it with other limits
+        options = [option[:2] for option in pool._socket_options]
+        assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE) in options
+    elif hasattr(socket, "TCP_KEEPIDLE"):  # the advice is in Linux's terms
+        probing = the_pool(followed(advisor.probe_idle(40)))
+        assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) in probing._socket_options
+        assert (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60) in probing._socket_options
+        assert probing._max_connections == 40
+
+
+@pytest.mark.all_sdks
+def test_gluellms_settings_are_what_it_reads() -> None:
+    """The variables exist, and its client gets them."""
+    api = pytest.importorskip("gluellm.api")
+    config = pytest.importorskip("gluellm.config")
+    fields = config.GlueLLMSettings.model_fields
+    names = "http_max_connections http_max_keepalive_connections default_pool_timeout"
+    assert {*names.split(), "max_pool_timeout"} <= set(fields)
+    assert api.HTTPX_TRANSPORT_PROVIDERS == GLUELLM_PROVIDERS

@@ -1,0 +1,201 @@
+"""Advice for clients that the application owns: in its library's terms, and true there."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.diagnosis.advice.advisor import Advisor
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import ExecutorSnapshot
+from unit.diagnosis.building import a_pool, a_request, a_snapshot, all_kinds, found, the_totals
+
+LIBRARIES = ("aiohttp", "urllib3", "grpc")
+OF_OTHERS = re.compile(r"httpx|AnyLLM|configure_pools|api_base")
+
+
+def own(library: str, provider: str | None = None) -> Advisor:
+    return Advisor(provider, library, gluellm=True)
+
+
+def advice(advisor: Advisor) -> dict[str, str]:
+    return {
+        "allow": advisor.allow(40),
+        "allow at first": advisor.allow(40, limited=False),
+        "wait": advisor.wait_at_most(10),
+        "expiry": advisor.keep_idle(3, 40),
+        "expiry of an unlimited one": advisor.keep_idle(3, None),
+        "keep": advisor.keep(40),
+        "probe": advisor.probe_idle(40),
+        "probe an unlimited one": advisor.probe_idle(None),
+        "http1": advisor.without_http2(40),
+        "instance": advisor.keep_instance(),
+    }
+
+
+def expression(text: str, beginning: str) -> str:
+    """The call in the text that begins so."""
+    start = text.index(beginning)
+    depth = 0
+    for place in range(start, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[place], 0)
+        if not depth and text[place] == ")":
+            return text[start : place + 1]
+    raise AssertionError(text)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("provider", [None, "openai", "somebody"])
+def test_advice_is_in_the_librarys_terms(library: str, provider: str | None) -> None:
+    """This includes hosts of providers whose SDK uses another library."""
+    for what, text in advice(own(library, provider)).items():
+        assert text, what
+        assert not OF_OTHERS.search(text), text
+        assert "None" not in text
+        assert not text.endswith(".")
+        assert not re.search(r"\{\w*\}", text), text
+        assert all(text.count(a) == text.count(b) for a, b in ("()", "[]", "{}"))
+
+
+def test_advice_by_library_and_provider() -> None:
+    """A provider's own library is any-llm's. boto3 is named where a pool is not limited."""
+    for provider, library in (("gemini", "aiohttp"), ("bedrock", "urllib3"), ("xai", "grpc")):
+        assert "AnyLLM.create" in own(library, provider).allow(40)
+    assert "AnyLLM.create" in own("httpx", "openai").allow(40)  # handed to SDKs that use httpx2
+    for library in ("httpx", "httpx2"):  # the ones that have a limit for idle connections
+        assert own(library).keep(14) == (
+            f"Keep 14 connections: {library}.AsyncClient(limits={library}.Limits("
+            "max_connections=None, max_keepalive_connections=14))"
+        )
+    assert "botocore" not in own("urllib3").allow(40)
+    assert "at most 40 threads" in own("urllib3").allow(40, limited=False)
+
+
+def test_aiohttp_takes_what_is_advised() -> None:
+    """The limits and timeouts are in effect."""
+    asyncio.run(follow_aiohttp(pytest.importorskip("aiohttp")))
+
+
+async def follow_aiohttp(aiohttp: Any) -> None:
+    texts = advice(own("aiohttp"))
+
+    def follow(what: str) -> Any:
+        code = expression(texts[what], "aiohttp.ClientSession(")
+        return eval(code, {"aiohttp": aiohttp, "make_socket": socket.socket})
+
+    async with follow("allow") as session:
+        assert session.connector.limit == 40
+    async with follow("expiry") as session:
+        assert (session.connector.limit, session.connector._keepalive_timeout) == (40, 3)
+    async with follow("expiry of an unlimited one") as session:
+        assert session.connector.limit == 0
+    async with follow("wait") as session:
+        assert (session.timeout.connect, session.timeout.sock_read) == (10, 600)
+        assert (session.timeout.total, session.timeout.sock_connect) == (None, None)
+    async with follow("probe") as session:
+        assert session.connector._socket_factory is socket.socket
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="the advice is in Linux's terms")
+def test_urllib3_takes_what_is_advised() -> None:
+    """The limit makes requests wait, which ``maxsize`` alone does not."""
+    urllib3 = pytest.importorskip("urllib3")
+    texts = advice(own("urllib3"))
+
+    def follow(what: str) -> Any:
+        code = expression(texts[what], "urllib3.PoolManager(")
+        manager = eval(code, {"urllib3": urllib3, "socket": socket})
+        return manager.connection_from_url("http://127.0.0.1:9")
+
+    assert (follow("allow").pool.maxsize, follow("allow").block) == (40, True)
+    assert (follow("keep").pool.maxsize, follow("keep").block) == (40, False)
+    options = follow("probe").conn_kw["socket_options"]
+    assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) in options
+    assert (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1) in options
+    assert not follow("probe an unlimited one").block
+
+
+def test_grpc_takes_what_is_advised() -> None:
+    """Channels are made with these options."""
+    grpc = pytest.importorskip("grpc")
+    for what, text in advice(own("grpc")).items():
+        for options in re.findall(r"options=(\[.*?\])", text):
+            grpc.insecure_channel("127.0.0.1:9", options=eval(options)).close()
+        assert ("options=" in text) is (what not in ("wait", "keep", "instance"))
+
+
+def named(library: str, provider: str | None = None) -> dict[str, Any]:
+    return {"name": "search", "provider": provider, "library": library}
+
+
+def leak(library: str, provider: str | None) -> Finding:
+    identity = named(library, provider)
+    request = a_request("unread", 80.0, leak_suspected=True, provider=provider)
+    totals = the_totals(leaks=1, **identity)
+    return found(Kind.LEAK, a_snapshot(totals, a_pool([request], **identity)))
+
+
+@pytest.mark.parametrize(
+    ("library", "provider", "advice"),
+    [
+        ("aiohttp", None, "async with session.get(...) as response"),
+        ("aiohttp", None, "response.release()"),
+        ("urllib3", None, "response.release_conn()"),
+        ("urllib3", None, "response.close() and then response.release_conn()"),
+        ("grpc", None, "call.cancel()"),
+        ("aiohttp", "gemini", "contextlib.aclosing(stream)"),
+        ("urllib3", "bedrock", "contextlib.aclosing(stream)"),
+        ("httpx2", "openai", "contextlib.aclosing(stream)"),
+        ("grpc", "xai", "cancel its call"),
+    ],
+)
+def test_leak_is_ended_as_the_library_does(library: str, provider: str | None, advice: str) -> None:
+    """An answer of the application's own client is no stream of any-llm's."""
+    text = leak(library, provider).advice
+    assert advice in text
+    assert ("aclosing" in text) is ("aclosing" in advice)
+    assert text.endswith(".")
+
+
+def unbounded(library: str, **changes: Any) -> Any:
+    pool = a_pool(max_connections=None, **named(library), **changes)
+    return a_snapshot(the_totals(**named(library)), pool)
+
+
+def test_unbounded_own_pool_gets_advice_for_its_library() -> None:
+    """The advice names the library's setting. A channel has no limit and is never unbounded."""
+    for library, advice in (
+        ("aiohttp", "aiohttp.TCPConnector(limit=100)"),
+        ("urllib3", "urllib3.PoolManager(maxsize=100, block=True)"),
+        ("urllib3", "botocore.config.Config(max_pool_connections=100)"),
+        ("httpx", "httpx.Limits(max_connections=100)"),
+    ):
+        assert advice in found(Kind.UNBOUNDED_POOL, unbounded(library)).advice
+    for state in (None, "ready"):
+        assert Kind.UNBOUNDED_POOL not in all_kinds(unbounded("grpc", channel_state=state))
+
+
+def full_executor(provider: str | None, kept: int) -> Finding:
+    """40 calls for six threads, and a pool that keeps so many connections."""
+    identity: dict[str, Any] = {"name": "bedrock", "provider": provider, "library": "urllib3"}
+    executor = ExecutorSnapshot(threads=6, waiting=34, requests=6, pools=("bedrock/urllib3",))
+    pool = a_pool(max_connections=None, max_idle_connections=kept, threads=6, **identity)
+    return found(
+        Kind.EXECUTOR_FULL, a_snapshot(the_totals(**identity), pool, executors=(executor,))
+    )
+
+
+def test_full_executor_asks_for_threads_and_for_connections_that_are_not_kept_yet() -> None:
+    """An own client's calls were put into threads by the application."""
+    for provider in ("bedrock", None):
+        for kept, more in ((39, True), (40, False), (50, False)):
+            advice = full_executor(provider, kept).advice
+            assert "ThreadPoolExecutor(40)" in advice
+            assert ("max_pool_connections=40" in advice) is more
+    assert "any-llm takes" in full_executor("bedrock", 10).explanation
+    assert "any-llm" not in str(full_executor(None, 10))
+    assert "an executor of yours" in full_executor(None, 10).advice

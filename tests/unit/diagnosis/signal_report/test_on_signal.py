@@ -1,0 +1,208 @@
+"""Reports on a signal: who may have it, what it does, and that nothing stays behind."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import stat
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.diagnosis.signal_report import on_signal
+from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.on_signal import SignalReporter
+from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import (
+    Directory,
+    UnusableDirectoryError,
+)
+from support.waiting import wait_until
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="no such signals here"),
+    pytest.mark.usefixtures("place"),
+]
+
+
+class NoReport:
+    """Stands in for a report."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"taken": True}
+
+    def __str__(self) -> str:
+        return "what was found"
+
+
+def theirs(*_: object) -> None:
+    """A handler of the application's."""
+
+
+@pytest.fixture
+def logged() -> list[str]:
+    """What was written to the log."""
+    return []
+
+
+@pytest.fixture
+def reporter(logged: list[str]) -> Iterator[SignalReporter]:
+    """A reporter for SIGUSR2, which is off again in the end."""
+    made = SignalReporter("SIGUSR2", NoReport, logged.append)
+    yield made
+    made.uninstall()
+
+
+# Who has the signal
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows faulthandler's handlers")
+def test_a_signal_of_faulthandler_is_refused(reporter: SignalReporter) -> None:
+    """Its handler is set in C, without signal.signal()."""
+    with Path(os.devnull).open("w") as nowhere:
+        faulthandler.register(signal.SIGUSR2, file=nowhere)
+        try:
+            with pytest.raises(ValueError, match="faulthandler"):
+                reporter.install()
+        finally:
+            faulthandler.unregister(signal.SIGUSR2)
+
+
+def test_installation_in_another_thread_is_refused(reporter: SignalReporter) -> None:
+    """Python allows handlers there only. The thread's name is the application's text."""
+    with ThreadPoolExecutor(1, thread_name_prefix="a worker") as executor:
+        error = executor.submit(reporter.install).exception()
+    assert isinstance(error, ValueError)
+    assert "main thread" in str(error)
+    assert "a worker" not in str(error)
+    assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
+
+
+# On and off
+
+
+def descriptors() -> int:
+    return len(list(Path("/dev/fd").iterdir()))
+
+
+@pytest.mark.parametrize("before", [signal.SIG_DFL, signal.SIG_IGN])
+def test_uninstall_leaves_no_handler_descriptor_thread_or_file(
+    before: Any, reporter: SignalReporter, place: Path
+) -> None:
+    """The identical handler, as many descriptors and threads as before, no file."""
+    original = signal.signal(signal.SIGUSR2, before)
+    try:
+        threads, open_before = threading.active_count(), descriptors()
+        for _ in range(3):
+            reporter.install()
+            assert threading.active_count() == threads + 1
+            assert [entry.name for entry in place.iterdir()] == [f"{os.getpid()}.json"]
+            reporter.uninstall()
+            assert signal.getsignal(signal.SIGUSR2) is before
+            assert threading.active_count() == threads
+            assert descriptors() == open_before
+            assert not list(place.iterdir())
+    finally:
+        signal.signal(signal.SIGUSR2, original)
+
+
+@pytest.mark.parametrize("fails", ["first", "second", "thread"])
+def test_nothing_stays_open_where_it_can_not_begin(
+    fails: str, reporter: SignalReporter, logged: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No descriptor more can be had, or no thread: it says so, and holds neither end of a pipe."""
+    open_before = descriptors()
+    moves = iter([fails == "first", fails == "second"])
+
+    def moved(number: int) -> int:
+        if next(moves):
+            os.close(number)  # as beyond_standard() does where it fails
+            raise OSError("too many open files")
+        return number
+
+    def no_thread(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(on_signal, "beyond_standard", moved)
+    if fails == "thread":
+        monkeypatch.setattr(threading.Thread, "start", no_thread)
+    reporter.install()
+    assert descriptors() == open_before
+    assert "No reports on SIGUSR2" in logged[0]
+
+
+def test_handler_that_was_set_later_stays(reporter: SignalReporter) -> None:
+    """Uninstalling removes only the package's own handler."""
+    reporter.install()
+    signal.signal(signal.SIGUSR2, theirs)
+    reporter.uninstall()
+    assert signal.getsignal(signal.SIGUSR2) is theirs
+    signal.signal(signal.SIGUSR2, signal.SIG_DFL)
+
+
+def test_report_is_logged_until_uninstall(reporter: SignalReporter, logged: list[str]) -> None:
+    """Uninstalling in another thread leaves a handler that does nothing: the default kills."""
+    reporter.install()
+    thread = threading.Thread(target=reporter.uninstall)
+    thread.start()
+    thread.join()
+    os.kill(os.getpid(), signal.SIGUSR2)
+    assert not logged
+    reporter.install()  # the signal is free
+    os.kill(os.getpid(), signal.SIGUSR2)
+    wait_until(lambda: logged, "a report")
+    assert logged == ["Report on SIGUSR2:\nwhat was found"]
+    reporter.uninstall()
+    assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
+
+
+def test_failures_are_reported_and_go_no_further() -> None:
+    """A report that can't be made, and a log that can't be written; the thread goes on."""
+    failures: list[str] = []
+    report = Mock(side_effect=[RuntimeError("broken"), NoReport()])
+    log = Mock(side_effect=OSError("full"))
+    reporter = SignalReporter("SIGUSR2", report, log, lambda what, _: failures.append(what))
+    reporter.install()
+    try:
+        for expected in (["report"], ["report", "report.log"]):
+            os.kill(os.getpid(), signal.SIGUSR2)
+            wait_until(lambda expected=expected: failures == expected, "a failure")  # type: ignore[misc]
+    finally:
+        reporter.uninstall()
+
+
+# Where the doctor finds it
+
+
+@pytest.mark.parametrize("trap", ["open to others", "a link", "a file"])
+def test_directory_of_another_user_is_not_used(
+    trap: str, reporter: SignalReporter, logged: list[str], place: Path
+) -> None:
+    """One warning is logged, and reports still go to the log. A new directory is private."""
+    reporter.install()
+    assert stat.S_IMODE(place.stat().st_mode) == 0o700
+    assert [stat.S_IMODE(entry.stat().st_mode) for entry in place.iterdir()] == [0o600]
+    reporter.uninstall()
+    place.rmdir()
+    if trap == "open to others":
+        place.mkdir()
+        place.chmod(0o770)
+    elif trap == "a link":
+        elsewhere = place.with_name("elsewhere")
+        elsewhere.mkdir(mode=0o700)
+        place.symlink_to(elsewhere)
+    else:
+        place.write_text("")
+    with pytest.raises(UnusableDirectoryError):
+        Directory.open()
+    reporter.install()
+    (warning,) = logged
+    assert "Reports on SIGUSR2 go to the log only" in warning
+    assert str(place) in warning
+    os.kill(os.getpid(), signal.SIGUSR2)
+    wait_until(lambda: len(logged) == 2, "a report")

@@ -1,0 +1,237 @@
+"""What a signal does to processes, and how dead processes are recognized: tried in children."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import (
+    Directory,
+    Presence,
+    Request,
+    presence_of,
+)
+from support.waiting import wait_until
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="no such signals here"),
+    pytest.mark.usefixtures("place"),
+]
+
+PRELUDE = """
+import os, signal, sys, threading, time
+from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.on_signal import SignalReporter
+
+class Report:
+    def to_dict(self):
+        return {"pid": os.getpid(), "thread": threading.current_thread().name}
+    def __str__(self):
+        return f"report of {os.getpid()}"
+
+done = []
+
+def log(text):
+    done.append(text) if text.startswith("Report") else None
+    # In one write: parent and child share the pipe.
+    os.write(1, (text.replace("\\n", " ") + "\\n").encode())
+
+reporter = SignalReporter("SIGUSR2", Report, log)
+"""
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    """Start a child that runs some code; it is killed in the end."""
+    children: list[subprocess.Popen[str]] = []
+
+    def run(code: str) -> subprocess.Popen[str]:
+        child = subprocess.Popen(
+            [sys.executable, "-c", PRELUDE + textwrap.dedent(code)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        children.append(child)
+        return child
+
+    yield run
+    for child in children:
+        child.kill()
+        child.wait()
+
+
+def line_of(child: subprocess.Popen[str]) -> str:
+    assert child.stdout is not None
+    return child.stdout.readline().strip()
+
+
+def ask(pid: int) -> dict[str, Any]:
+    """Ask a process as the doctor does."""
+    directory = Directory.open()
+    assert presence_of(directory, pid)
+    request = Request(directory, pid)
+    os.kill(pid, signal.SIGUSR2)
+    answer = wait_until(request.answer, "an answer")
+    request.close()
+    directory.close()
+    return answer
+
+
+def test_the_doctor_is_answered_whatever_the_main_thread_does(start: Any, place: Path) -> None:
+    """While it hangs in a system call or holds a lock of the log, as often as the doctor asks.
+
+    The end of the program removes its entry, without uninstall().
+    """
+    child = start(
+        """
+        lock = threading.Lock()
+        def log(text):
+            with lock:
+                os.write(1, (text.replace("\\n", " ") + "\\n").encode())
+        reporter = SignalReporter("SIGUSR2", Report, log)
+        reporter.install()
+        print("hangs", flush=True)
+        sys.stdin.readline()
+        with lock:
+            print("locked", flush=True)
+            sys.stdin.readline()
+        sys.stdin.readline()
+        """
+    )
+    answer = {"pid": child.pid, "thread": "gluellm-pool-report"}
+    report = f"Report on SIGUSR2: report of {child.pid}"
+    assert line_of(child) == "hangs"
+    for _ in range(2):
+        assert ask(child.pid) == answer
+        assert line_of(child) == report
+    child.stdin.write("\n")
+    child.stdin.flush()
+    assert line_of(child) == "locked"
+    assert ask(child.pid) == answer
+    child.stdin.write("\n")
+    child.stdin.flush()
+    assert line_of(child) == report
+    child.stdin.close()
+    assert child.wait(10) == 0
+    assert not list(place.iterdir())
+
+
+def test_a_wait_that_would_block_the_program_is_refused(start: Any) -> None:
+    """gevent has replaced threads and not select. The signal keeps its handler."""
+    pytest.importorskip("gevent")
+    child = start("""
+        from gevent import monkey
+        monkey.patch_thread()
+        try:
+            reporter.install()
+        except ValueError as error:
+            log(str(error))
+        log(str(signal.getsignal(signal.SIGUSR2)))
+    """)
+    refused, handler = child.stdout.read().splitlines()
+    assert refused.startswith("snapshot_signal='SIGUSR2': threads are patched but `select` is not")
+    assert "gevent.monkey.patch_all()" in refused
+    assert handler == str(signal.SIG_DFL)
+
+
+@pytest.mark.parametrize(
+    "replace",
+    ["from gevent.monkey import patch_all as patch", "from eventlet import monkey_patch as patch"],
+)
+def test_a_forked_child_answers_in_a_greenlet(
+    start: Any, replace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The child has its own greenlet; the parent's is dropped."""
+    pytest.importorskip(replace.split()[1].partition(".")[0])
+    monkeypatch.setenv("EVENTLET_NO_GREENDNS", "yes")
+    child = start(f"""
+        {replace}
+        patch()
+        reporter.install()
+        child = os.fork()
+        if not child:
+            reporter.after_fork_in_child()
+        os.kill(os.getpid(), signal.SIGUSR2)
+        time.sleep(0.5)
+        if child:
+            os.waitpid(child, 0)
+            log(f"parent {{os.getpid()}} child {{child}}")
+        os._exit(0)
+    """)
+    *reports, pids = child.stdout.read().splitlines()
+    _, parent, _, forked = pids.split()
+    assert sorted(reports) == sorted(
+        f"Report on SIGUSR2: report of {pid}" for pid in (parent, forked)
+    )
+
+
+@pytest.mark.parametrize(
+    "replace",
+    ["from gevent.monkey import patch_all as patch", "from eventlet import monkey_patch as patch"],
+)
+def test_a_signal_does_not_interrupt_a_hub_that_waits(
+    start: Any, replace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program sleeps in a greenlet, and the signal comes from another process."""
+    pytest.importorskip(replace.split()[1].partition(".")[0])
+    monkeypatch.setenv("EVENTLET_NO_GREENDNS", "yes")
+    child = start(f"""
+        {replace}
+        patch()
+        reporter.install()
+        log("ready")
+        while not done:
+            time.sleep(0.02)
+        log("goes on")
+    """)
+    assert line_of(child) == "ready"
+    child.send_signal(signal.SIGUSR2)
+    assert child.stdout.read().splitlines() == [
+        f"Report on SIGUSR2: report of {child.pid}",
+        "goes on",
+    ]
+
+
+def test_forked_child_and_parent_answer_separately(start: Any, place: Path) -> None:
+    """A pipe, a thread and an entry each. What is left of a killed one is not taken for alive."""
+    child = start(
+        """
+        reporter.install()
+        os.register_at_fork(after_in_child=reporter.after_fork_in_child)
+        forked = os.fork()
+        if not forked:
+            while True:
+                signal.pause()
+        print(forked, flush=True)
+        os.waitpid(forked, 0)
+        print("goes on", flush=True)
+        sys.stdin.readline()
+        """
+    )
+    forked = int(line_of(child))
+    directory = Directory.open()
+    try:
+        wait_until(lambda: presence_of(directory, forked), "the child's entry")
+        for pid in (forked, child.pid, forked):
+            assert ask(pid)["pid"] == pid
+            assert line_of(child) == f"Report on SIGUSR2: report of {pid}"
+    finally:
+        os.kill(forked, signal.SIGKILL)
+    assert line_of(child) == "goes on"
+    assert ask(child.pid)["pid"] == child.pid
+    # Its lock went with it, and the next process sweeps it.
+    assert (place / f"{forked}.json").exists()
+    assert presence_of(directory, forked) is None
+    presence = Presence(signal.SIGUSR2)
+    names = {entry.name for entry in place.iterdir()}
+    assert names == {f"{os.getpid()}.json", f"{child.pid}.json"}
+    presence.withdraw()
+    directory.close()

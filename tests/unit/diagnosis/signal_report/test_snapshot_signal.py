@@ -1,0 +1,110 @@
+"""The setting ``snapshot_signal``: on with instrument(), off with uninstrument()."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from support.waiting import wait_until
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="no such signals here")
+
+VARIABLE = "OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL"
+
+
+@pytest.fixture(autouse=True)
+def instrumentor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GlueLLMInstrumentor]:
+    """Off before and after, with a directory of its own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv(VARIABLE, raising=False)
+    made = GlueLLMInstrumentor()
+    yield made
+    if made.is_instrumented_by_opentelemetry:
+        made.uninstrument()
+    signal.signal(signal.SIGUSR2, signal.SIG_DFL)
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate()]
+
+
+def test_the_signal_writes_snapshot_and_findings_to_the_log(
+    instrumentor: GlueLLMInstrumentor, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The level is WARNING, which is shown without any logging configuration."""
+    instrumentor.instrument(snapshot_signal="SIGUSR2")
+    os.kill(os.getpid(), signal.SIGUSR2)
+    wait_until(lambda: caplog.records, "a report")
+    (record,) = caplog.records
+    assert record.name == "opentelemetry.instrumentation.gluellm"
+    assert record.levelno == logging.WARNING
+    assert record.getMessage().startswith("Report on SIGUSR2:\n")
+    assert f"connection pools of process {os.getpid()}" in record.getMessage()
+
+
+def test_no_handler_without_the_setting_or_after_uninstrument(
+    instrumentor: GlueLLMInstrumentor,
+) -> None:
+    """The default handler, and no thread."""
+    instrumentor.instrument()
+    assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
+    assert "gluellm-pool-report" not in threads()
+    instrumentor.uninstrument()
+    instrumentor.instrument(snapshot_signal="SIGUSR2")
+    assert "gluellm-pool-report" in threads()
+    instrumentor.uninstrument()
+    assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
+    assert "gluellm-pool-report" not in threads()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("SIGKILL", "snapshot_signal='SIGKILL'"),
+        ("SIGNONE", "snapshot_signal='SIGNONE'"),
+        ("SIGUSR2", r"is taken by the handler .*theirs"),
+    ],
+)
+def test_a_signal_that_can_not_be_used_is_refused_and_everything_undone(
+    instrumentor: GlueLLMInstrumentor, name: str, said: str
+) -> None:
+    """The next instrument(), without it, finds nothing in its way."""
+    signal.signal(signal.SIGUSR2, theirs)
+    with pytest.raises(ValueError, match=said):
+        instrumentor.instrument(snapshot_signal=name)
+    assert not instrumentor.is_instrumented_by_opentelemetry
+    instrumentor.instrument()
+    assert instrumentor.is_instrumented_by_opentelemetry
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [("SIGUSR2", "is taken by the handler"), ("SIGKILL", "allowed is None, or the name of a")],
+)
+def test_unusable_signal_in_the_environment_is_a_warning(
+    instrumentor: GlueLLMInstrumentor,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    value: str,
+    said: str,
+) -> None:
+    """One warning, and everything else is on."""
+    monkeypatch.setenv(VARIABLE, value)
+    signal.signal(signal.SIGUSR2, theirs)
+    instrumentor.instrument()
+    assert instrumentor.is_instrumented_by_opentelemetry
+    (record,) = caplog.records
+    assert said in record.getMessage()
+    assert signal.getsignal(signal.SIGUSR2) is theirs
+
+
+def theirs(*_: object) -> None:
+    """A handler of the application's."""

@@ -1,0 +1,107 @@
+"""The note of a pool timeout: what the pool looked like, who held it, and once."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from datetime import UTC, datetime
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.diagnosis.pool_timeout_note import NoteObserver
+from opentelemetry.instrumentation.gluellm.pool.lease import Call, Lease
+from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
+from unit.pool.fakes import Scene
+
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+
+
+class PoolTimeoutError(Exception):
+    """Stands for the library's own."""
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """A pool of one connection, held for a minute by a request that nobody reads."""
+    scene = Scene(NoteObserver())
+    assert scene.pool is not None
+    scene.pool.maximum = 1
+    lease = scene.enter(Call("openai", "gpt-4o"))
+    record = scene.connection(established=True)
+    scene.tracker.assigned(lease, record)
+    scene.tracker.answered(lease, 200)
+    scene.pool.views = [ConnectionView(record, "active", True, None)]
+    scene.clock.advance(60)
+    return scene
+
+
+def time_out(scene: Scene, error: Exception, seconds: float = 5.0) -> Lease:
+    """A request that waits in vain."""
+    lease = scene.enter()
+    scene.tracker.waiting(lease, seconds)
+    scene.clock.advance(seconds)
+    scene.tracker.timed_out(lease, error)
+    scene.tracker.failed(lease, "pool_timeout")
+    return lease
+
+
+def notes(error: BaseException) -> list[str]:
+    """The notes of an exception."""
+    return list(getattr(error, "__notes__", ()))
+
+
+def test_note_has_state_wait_and_holders(scene: Scene) -> None:
+    """Everything that the contract names, on one line."""
+    error = PoolTimeoutError("as it was")
+    time_out(scene, error)
+    (note,) = notes(error)
+    assert re.fullmatch(
+        r"Connection pool openai/httpx2: max 1, active 1, idle 0, connecting 0, queued 1\. "
+        rf"This request waited 5\.0 s, from {TIME} to {TIME}; "
+        r"longest held: \(1\) 65\.0 s, unread for 65\.0 s, provider openai, model gpt-4o\.",
+        note,
+    )
+
+
+def test_pool_timeout_gets_one_note(scene: Scene) -> None:
+    """Others' notes stay. In a transport over a transport the inner pool has explained it."""
+    cause = ValueError("cause")
+    error = PoolTimeoutError("as it was")
+    error.__cause__ = cause
+    error.add_note("from the application")
+    time_out(scene, error)
+    time_out(scene, error)
+    assert (type(error), error.args, error.__cause__) == (PoolTimeoutError, ("as it was",), cause)
+    assert len(notes(error)) == 2
+    assert notes(error)[0] == "from the application"
+    assert "Connection pool openai" in "".join(traceback.format_exception(error))
+
+
+def test_note_has_the_times_of_the_wait_in_utc(scene: Scene) -> None:
+    """The wait starts when the request last queued, as for the library's timeout."""
+    error = PoolTimeoutError()
+    lease = scene.enter()
+    for seconds in (4, 30):
+        scene.tracker.waiting(lease, 30.0)
+        scene.clock.advance(seconds)
+    scene.tracker.timed_out(lease, error)
+    assert "This request waited 30.0 s" in notes(error)[0]
+    began, ended = (
+        datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z")
+        for text in re.findall(TIME, notes(error)[0])
+    )
+    assert abs((ended - began).total_seconds() - 30) < 0.01
+    assert abs((datetime.now(UTC) - ended).total_seconds()) < 5
+
+
+def test_error_that_takes_no_note_is_unchanged(scene: Scene) -> None:
+    """The failure is counted and not raised."""
+
+    class Stubborn(Exception):  # noqa: N818
+        def add_note(self, _: str) -> None:
+            raise TypeError
+
+    error = Stubborn()
+    time_out(scene, error)
+    assert notes(error) == []
+    assert scene.registry.failures.counts == {"observer.lease_timed_out": 1}

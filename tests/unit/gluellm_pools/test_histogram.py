@@ -1,0 +1,34 @@
+"""Quantiles from buckets."""
+
+import pytest
+
+from gluellm_pools.histogram import Histogram, Quantile
+
+BOUNDS = (0.0, 1.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("histogram", "share", "expected"),
+    [
+        (Histogram(), 0.5, None),  # no value is not 0
+        (Histogram(BOUNDS, (0, 0, 0, 0)), 0.5, None),
+        (Histogram(BOUNDS, (99, 1, 0, 0)), 0.95, Quantile(0.0)),  # the first bucket ends at 0
+        (Histogram(BOUNDS, (0, 0, 10, 0)), 0.5, Quantile(3.0)),  # half way through its width
+        # A bucket is wider than what it holds, and the last one has no end.
+        (Histogram(BOUNDS, (0, 0, 10, 0), longest=1.5), 0.99, Quantile(1.5)),
+        (Histogram(BOUNDS, (1, 0, 0, 9)), 0.5, Quantile(5.0, beyond=True)),
+    ],
+)
+def test_quantiles_are_interpolated_in_buckets(histogram, share, expected):
+    assert histogram.quantile(share) == expected
+
+
+def test_histograms_are_added_and_subtracted():
+    """Added up over origins, and subtracted for a window; what doesn't fit is left whole."""
+    one, two = Histogram(BOUNDS, (1, 2, 0, 0), 0.7), Histogram(BOUNDS, (0, 1, 1, 0), 3.0)
+    both = one.plus(two)
+    assert both == Histogram(BOUNDS, (1, 3, 1, 0), 3.0)
+    assert both.since(one).counts == (0, 1, 1, 0)
+    assert Histogram().plus(one) == one
+    other_buckets, before_a_restart = Histogram((1.0,), (1, 1)), Histogram(BOUNDS, (9, 9, 9, 9))
+    assert one.since(other_buckets) == one.since(before_a_restart) == one.plus(other_buckets) == one

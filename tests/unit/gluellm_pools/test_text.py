@@ -1,0 +1,26 @@
+"""Text for terminals."""
+
+import pytest
+
+from gluellm_pools.text import percent, printable, seconds
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        *(("openai", "openai"), ("a\x1b[31mred", "a?[31mred"), ("a\nb\tc", "a?b?c"), (17, "17")),
+        *(("a\u202e", "a?"), ("\u200bb", "?b"), ("\x9bc", "?c")),
+        *(("x" * 41, "x" * 37 + "..."), ("x" * 40, "x" * 40)),
+    ],
+)
+def test_control_characters_never_reach_the_terminal(raw, shown):
+    """Escape sequences, line ends, direction marks and sheer length are taken out."""
+    assert printable(raw) == shown
+
+
+def test_durations_and_shares_have_two_significant_digits():
+    """Two significant digits, and 0 only for exactly 0; whole percents."""
+    values = (0, 0.0004, 0.0432, 0.512, 1.26, 600)
+    shown = ["0 s", "<0.001 s", "0.043 s", "0.51 s", "1.3 s", "600 s"]
+    assert [seconds(value) for value in values] == shown
+    assert percent(0.754) == "75%"

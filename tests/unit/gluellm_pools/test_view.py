@@ -1,0 +1,226 @@
+"""The view of exported metrics: what each number is read from, and what is left out."""
+
+import pytest
+from opentelemetry.metrics import Observation
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
+from opentelemetry.sdk.metrics.view import View as SdkView
+
+from gluellm_pools.view import PoolKey, PoolView, View, read
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+
+POOL = {
+    semconv.PROVIDER_NAME: "openai",
+    semconv.POOL_NAME: "openai",
+    semconv.POOL_LIBRARY: "httpx2",
+}
+KEY = PoolKey("openai", "httpx2")
+
+
+class Source:
+    """A meter of the package's scope whose numbers a test sets."""
+
+    def __init__(self, scope: str = semconv.SCOPE_NAME, **options) -> None:
+        self.reader = InMemoryMetricReader()
+        self.meter = MeterProvider([self.reader], shutdown_on_exit=False, **options).get_meter(
+            scope
+        )
+        self.observations = {}
+        self.histograms = {}
+
+    def set(self, metric: semconv.Metric, value: float, **attributes: object) -> None:
+        """The metric's value for POOL and these attributes."""
+        self.set_raw(metric, value, {**POOL, **attributes})
+
+    def set_raw(self, metric: semconv.Metric, value: float, attributes: dict) -> None:
+        if metric.name not in self.observations:
+            self.observations[metric.name] = observations = {}
+            create = getattr(self.meter, f"create_{metric.instrument.name.lower()}")
+            create(metric.name, [lambda _: list(observations.values())], metric.unit)
+        key = tuple(sorted(attributes.items()))
+        self.observations[metric.name][key] = Observation(value, attributes)
+
+    def record(self, metric: semconv.Metric, value: float, **attributes: object) -> None:
+        histogram = self.histograms.get(metric.name)
+        if histogram is None:
+            histogram = self.histograms[metric.name] = self.meter.create_histogram(
+                metric.name, metric.unit, explicit_bucket_boundaries_advisory=metric.buckets
+            )
+        histogram.record(value, {**POOL, **attributes})
+
+    def read(self) -> View:
+        return read(self.reader.get_metrics_data())
+
+
+def named(key: str, value: object) -> dict[str, object]:
+    return {key: value}
+
+
+def test_foreign_metrics_and_points_without_a_pool_are_no_rows():
+    """No metrics, those of another scope, and points without a pool's name, which views drop."""
+    assert read(None) == Source().read() == View()
+    other = Source(scope="some.other.library")
+    other.set(semconv.OPEN_CONNECTIONS, 3, **named(semconv.CONNECTION_STATE, "active"))
+    assert other.read() == View()
+    source = Source()
+    source.set_raw(semconv.POOL_LIVE, 1, {"else": 1})
+    assert source.read().pools == {}
+
+
+def test_state_is_summed_over_origins_and_protocols():
+    """A row holds all origins of a pool name."""
+    source = Source()
+    for port, number in ((1, 2), (2, 3)):
+        for state, more in (("active", 0), ("idle", 1)):
+            attributes = {semconv.SERVER_PORT: port, semconv.CONNECTION_STATE: state}
+            source.set(semconv.OPEN_CONNECTIONS, number + more, **attributes)
+    source.set(semconv.CONNECTION_CONNECTING, 1)
+    source.set(semconv.CONNECTION_MAX, 10)
+    source.set(semconv.POOL_LIVE, 2)
+    pool = source.read().pools[KEY]
+    assert (pool.active, pool.idle, pool.connecting, pool.maximum, pool.live) == (5, 7, 1, 10, 2)
+    assert pool.providers == {"openai"}
+
+
+def test_requests_are_counted_with_their_failures():
+    """Errors and statuses of 400 and above are failures; what never left is not reached."""
+    source = Source()
+    source.set(semconv.REQUESTS, 10, **named(semconv.STATUS_CODE, 200))
+    source.set(semconv.REQUESTS, 3, **named(semconv.STATUS_CODE, 429))
+    source.set(semconv.REQUESTS, 2, **named(semconv.ERROR_TYPE, "pool_timeout"))
+    source.set(semconv.REQUESTS, 4, **named(semconv.ERROR_TYPE, "connection_error"))
+    source.set(
+        semconv.REQUESTS, 1, **{semconv.ERROR_TYPE: "read_timeout", semconv.STATUS_CODE: 200}
+    )
+    pool = source.read().pools[KEY]
+    assert pool.requests == 20
+    assert pool.failed == 10
+    assert pool.reached == 14
+    assert pool.errors == {"pool_timeout": 2, "connection_error": 4, "read_timeout": 1}
+
+
+def test_phases_now_and_shares_of_time():
+    """Shares are of the time of all phases together."""
+    source = Source()
+    for phase, number, time in (("queued", 3, 6.0), ("reading", 1, 2.0)):
+        source.set(semconv.REQUEST_CURRENT, number, **named(semconv.REQUEST_PHASE, phase))
+        source.set(semconv.REQUEST_TIME, time, **named(semconv.REQUEST_PHASE, phase))
+        source.set(semconv.REQUEST_OLDEST_AGE, time / 2, **named(semconv.REQUEST_PHASE, phase))
+    pool = source.read().pools[KEY]
+    assert pool.by_phase == {"queued": 3, "reading": 1}
+    assert pool.share("queued") == 0.75
+    assert pool.share("queued", "reading") == 1.0
+    assert pool.oldest_waiter == 3.0
+    assert PoolView().share("queued") == 0.0
+
+
+def test_reused_is_what_was_acquired_without_a_set_up():
+    """Failed acquires and failed set-ups count as what they are."""
+    source = Source()
+    for _ in range(5):
+        source.record(semconv.ACQUIRE_DURATION, 0)
+    source.record(semconv.ACQUIRE_DURATION, 3, **named(semconv.ERROR_TYPE, "pool_timeout"))
+    source.record(semconv.CONNECTION_CREATE_DURATION, 0.01)
+    source.record(
+        semconv.CONNECTION_CREATE_DURATION, 0.01, **named(semconv.ERROR_TYPE, "connection_error")
+    )
+    source.set(semconv.CONNECTION_OPENED, 1)
+    pool = source.read().pools[KEY]
+    assert (pool.acquired, pool.set_ups, pool.reused, pool.opened) == (5, 2, 3, 1)
+    assert pool.wait.count == 6
+    assert pool.wait.longest == 3
+
+
+def test_since_gives_the_growth_of_counters_and_the_state_of_now():
+    """What an act did is the difference of two views; its quantiles too."""
+    source = Source()
+    empty = source.read()
+
+    def numbers(requests, timeouts, live, wait, waits):
+        source.set(semconv.REQUESTS, requests, **named(semconv.STATUS_CODE, 200))
+        source.set(semconv.TIMEOUTS, timeouts, **named(semconv.TIMEOUT_KIND, "read"))
+        source.set(semconv.POOL_LIVE, live)
+        for _ in range(waits):
+            source.record(semconv.ACQUIRE_DURATION, wait)
+        return source.read()
+
+    before = numbers(10, 1, 1, 0, 1)
+    assert before.since(empty).pools[KEY].requests == 10  # a name that came later began at 0
+    pool = numbers(12, 4, 3, 2.0, 4).since(before).pools[KEY]
+    assert (pool.requests, pool.timeouts, pool.live, pool.wait.count) == (2, {"read": 3}, 3, 4)
+    assert 1.0 < pool.wait.quantile(0.5).value <= 2.0
+
+
+def test_grpc_channels_are_counted_by_state_and_calls_by_status():
+    """They replace connections and HTTP statuses."""
+    source = Source()
+    library = named(semconv.POOL_LIBRARY, "grpc")
+    for state, number in (("ready", 2), ("idle", 0)):
+        source.set(
+            semconv.CHANNEL_CURRENT, number, **library, **named(semconv.CHANNEL_STATE, state)
+        )
+    for status, number in (("OK", 30), ("NOT_FOUND", 2)):
+        source.set(semconv.REQUESTS, number, **library, **named(semconv.RPC_STATUS_CODE, status))
+    (key,) = source.read().pools
+    pool = source.read().pools[key]
+    assert key.of_channels
+    assert not KEY.of_channels
+    assert pool.channels == {"ready": 2, "idle": 0}
+    assert (pool.requests, pool.failed) == (32, 2)
+
+
+def test_an_exponential_histogram_counts_but_has_no_quantiles():
+    """A view of the user's may change the aggregation."""
+    exponential = SdkView(
+        instrument_name=semconv.ACQUIRE_DURATION.name,
+        aggregation=ExponentialBucketHistogramAggregation(),
+    )
+    source = Source(views=[exponential])
+    source.record(semconv.ACQUIRE_DURATION, 1.0)
+    pool = source.read().pools[KEY]
+    assert pool.acquired == 1
+    assert pool.wait.quantile(0.5) is None
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_missing_hooks_and_own_failures_are_reported(missing):
+    """What is not visible is named, and not shown as 0."""
+    source = Source()
+    hook = {semconv.POOL_LIBRARY: "httpx", semconv.HOOK_NAME: "acquire"}
+    source.set_raw(semconv.HOOK_MISSING, 1 - missing, hook)
+    source.set_raw(semconv.INSTRUMENTATION_DROPPED, 4, {semconv.INSTRUMENTATION_KIND: "buffer"})
+    view = source.read()
+    assert view.missing_seams == ["httpx: acquire"] * missing
+    assert view.own_failures == 4
+
+
+def test_leaks_and_streams_are_summed_and_lag_is_the_worst():
+    """State of now, also in a difference."""
+    source = Source()
+    for port in (1, 2):
+        source.set(semconv.STREAM_ACTIVE, 1, **{semconv.SERVER_PORT: port})
+        source.set(semconv.STREAM_MAX, 4, **{semconv.SERVER_PORT: port})
+        source.set(semconv.STREAM_ORPHANED, 2, **{semconv.SERVER_PORT: port})
+    source.set(semconv.LEAK_SUSPECTED, 3)
+    source.set_raw(semconv.EVENT_LOOP_LAG_PEAK, 0.3, {})
+    source.set_raw(semconv.EVENT_LOOP_LATE_TIME, 7.0, {})
+    before = source.read()
+    for view in (before, source.read().since(before)):
+        pool = view.pools[KEY]
+        assert (pool.streams_active, pool.streams_max, pool.streams_orphaned) == (2, 8, 4)
+        assert pool.leaks_suspected == 3
+        assert view.loop_lag == 0.3
+    assert View().loop_lag is None
+
+
+def test_late_time_is_a_share_of_the_time_between_two_views():
+    """It is 0 if that time is unknown."""
+    source = Source()
+    source.set_raw(semconv.EVENT_LOOP_LATE_TIME, 7.0, {})
+    before = source.read()
+    source.set_raw(semconv.EVENT_LOOP_LATE_TIME, 10.0, {})
+    assert source.read().since(before, 60.0).late_share == 0.05
+    assert source.read().since(before).late_share == 0.0
+    assert before.late_share == 0.0
+    assert View().late_share == 0.0

@@ -1,0 +1,216 @@
+"""Grafana dashboards: which queries, with which values."""
+
+import json
+import os
+
+import pytest
+
+from gluellm_pools.main import main
+from gluellm_pools.verify import boards
+from gluellm_pools.verify.boards import BoardError, read_board, read_boards
+from gluellm_pools.verify.variables import (
+    Variable,
+    built_in,
+    filled_in,
+    label_query,
+    unknown_variables,
+    value_of,
+)
+
+from .test_hostile import store
+
+
+def written(tmp_path, body, name="board.json"):
+    path = tmp_path / name
+    path.write_text(body if isinstance(body, str) else json.dumps(body))
+    return path
+
+
+def test_queries_are_found_in_panels_and_rows(tmp_path):
+    """Rows include collapsed ones and those of old boards. Hidden and Loki queries are ignored."""
+    panel = {"title": "a", "targets": [{"expr": "a"}, {"expr": "hidden", "hide": True}, {}]}
+    loki = {"title": "l", "datasource": {"type": "loki"}, "targets": [{"expr": "{a=`b`}"}]}
+    row = {"type": "row", "panels": [{"title": "b", "targets": [{"expr": " b "}]}]}
+    board = read_board(written(tmp_path, {"title": "T", "panels": [panel, loki, row, "odd"]}))
+    assert [(one.panel, one.expression) for one in board.targets] == [("a", "a"), ("b", "b")]
+    assert board.title == "T"
+    old = read_board(written(tmp_path, {"dashboard": {"rows": [{"panels": [panel]}]}}))
+    assert [one.expression for one in old.targets] == ["a"]
+    assert old.title == "board"
+
+
+def test_the_shortest_step_is_the_query_s_or_the_panel_s(tmp_path):
+    """Grafana computes the window of a rate from it."""
+    targets = [{"expr": "a", "interval": "$interval"}, {"expr": "b"}]
+    panel = {"title": "p", "interval": "30s", "targets": targets}
+    plain = {"title": "q", "targets": [{"expr": "c"}]}
+    board = read_board(written(tmp_path, {"panels": [panel, plain]}))
+    assert [one.step for one in board.targets] == ["$interval", "30s", ""]
+
+
+def test_annotations_are_queries_too(tmp_path):
+    """Both formats; those of other data sources and disabled ones are ignored."""
+    listed = [
+        {"name": "new", "target": {"expr": " a ", "interval": "60s"}, "expr": "old form"},
+        {"name": "old", "expr": "b", "step": "30s", "enable": True},
+        {"name": "off", "expr": "c", "enable": False},
+        {"name": "logs", "expr": "d", "datasource": {"type": "loki"}},
+        {"name": "Annotations & Alerts", "builtIn": 1, "type": "dashboard"},
+        {"name": "odd", "target": "e"},
+        "odd",
+    ]
+    board = read_board(written(tmp_path, {"panels": [], "annotations": {"list": listed}}))
+    assert [(one.panel, one.expression, one.step) for one in board.annotations] == [
+        ("annotation new", "a", "60s"),
+        ("annotation old", "b", "30s"),
+    ]
+    assert read_board(written(tmp_path, {"panels": [], "annotations": None})).annotations == ()
+
+
+def test_a_variable_without_values_does_no_harm_where_all_lets_everything_through():
+    """Also what lacks the label."""
+    for given, harmless in (
+        ({"all_value": ".*", "has_all": True}, True),
+        ({"all_value": ".+", "has_all": True}, False),
+        ({"has_all": True}, False),
+        ({"all_value": ".*"}, False),
+    ):
+        assert Variable("a", "query", **given).may_be_empty is harmless
+
+
+def test_a_folder_may_hold_other_files(tmp_path):
+    """One board is enough, none is not."""
+    written(tmp_path, {"name": "package"}, "package.json")
+    with pytest.raises(BoardError, match="no Grafana dashboard"):
+        read_boards([tmp_path])
+    written(tmp_path, {"title": "T", "panels": []})
+    assert [board.title for board in read_boards([tmp_path])] == ["T"]
+    with pytest.raises(BoardError, match="no file"):
+        read_boards([tmp_path / "nowhere"])
+
+
+def test_variables_are_replaced_in_every_notation():
+    """Current and old notations."""
+    values = {"job": "api", **built_in(3600, 15)}
+    text = "$job ${job} ${job:regex} [[job]] [[job:raw]] $__rate_interval [$__range] $1 $other"
+    assert filled_in(text, values) == "api api api api api 60s [3600s] $1 $other"
+    assert built_in(3600, 60)["__rate_interval"] == "240s"
+    assert unknown_variables(text, [Variable("job", "query")]) == ["1", "other"]
+
+
+def test_a_variable_s_value_is_what_grafana_shows_at_first():
+    """The saved choice where it still exists, else all, else the first."""
+    for given, values, shown in (
+        ({"chosen": ("x",)}, ["x", "y"], "x"),
+        ({"chosen": ("gone",)}, ["x", "y"], "x"),
+        ({"chosen": ("gone",), "has_all": True}, ["x"], ".*"),
+        ({"has_all": True, "all_value": ".+"}, ["x"], ".+"),
+        ({"chosen": ("a.b", "c"), "has_all": True}, ["a.b", "c"], r"a\\.b|c"),
+    ):
+        assert value_of(Variable("a", "query", **given), values) == shown
+    assert value_of(Variable("a", "interval")) == "5m"
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("label_values(a, job)", ("job", "a")),
+        ('label_values(a{b="c",d="e"}, job)', ("job", 'a{b="c",d="e"}')),
+        ("label_values(job)", ("job", "")),
+        ("label_values( a , job )", ("job", "a")),
+        (" label_values(\n  a{b='c)'},\n  job\n) ", ("job", "a{b='c)'}")),
+        *((f"label_values({wrong}", None) for wrong in (", job)", ")", "a, job", "a, b c)")),
+        ("query_result(a)", None),
+    ],
+)
+def test_what_a_variable_asks_for(query, found):
+    """Label and selector, with the spaces that people write."""
+    assert label_query(Variable("v", "query", query)) == found
+
+
+def test_a_query_can_be_wrapped(tmp_path):
+    """Newer Grafana saves it wrapped, with the chosen value."""
+    variable = {
+        "name": "job",
+        "type": "query",
+        "query": {"query": "label_values(a, job)", "refId": "x"},
+        "current": {"value": ["$__all"]},
+        "includeAll": True,
+    }
+    board = read_board(written(tmp_path, {"panels": [], "templating": {"list": [variable]}}))
+    assert board.variables == (
+        Variable("job", "query", "label_values(a, job)", (), "", has_all=True),
+    )
+
+
+# A board that can't be used is named, ends at once, and does not keep others from being run
+
+
+def _nested(depth):
+    return '{"panels":[' * depth + "]}" * depth
+
+
+_BROKEN = {
+    "a list as templating": ('{"panels":[],"templating":[1]}', "templating"),
+    "a number as variables": ('{"panels":[],"templating":{"list":5}}', "list of variables"),
+    "a number as queries": ('{"panels":[{"targets":5}]}', "list of queries"),
+    "a number as panels": ('{"panels":[{"panels":5}]}', "list of panels"),
+    "panels nested too deep": (_nested(30), "nested too deep"),
+    "panels nested far too deep": (_nested(3000), "nested too deep"),
+    "lists nested far too deep": ("[" * 100_000, "nested too deep"),
+    "half a surrogate pair": ('{"panels":[{"targets":[{"expr":"a{b=\\"\\ud800\\"}"}]}]}', "ud800"),
+    "no JSON": ("{", "no JSON"),
+    **{body: (body, "") for body in ("[]", "{}", '{"panels": 3}', "null")},
+    "too many values": ("[" + "1," * boards.MOST_BYTES, "longer than 20 MiB"),
+    "many small values": ("[" + "{}," * 600_000 + "{}]", "more than 1000000 values"),
+}
+
+
+@pytest.mark.parametrize("what", _BROKEN)
+def test_a_broken_board_is_refused_by_name(tmp_path, what):
+    """The message says what is wrong. No query is sent."""
+    body, told = _BROKEN[what]
+    with pytest.raises(BoardError, match=rf"board\.json.*{told}"):
+        read_board(written(tmp_path, body))
+
+
+def test_a_broken_board_in_a_folder_is_reported_and_the_others_are_run(tmp_path, capsys):
+    """One file of many; the exit status shows that one board was not read."""
+    written(tmp_path, "{", "a.json")
+    with pytest.raises(BoardError, match=r"holds no Grafana dashboard.*a\.json can't be used"):
+        read_boards([tmp_path])
+    written(tmp_path, {"title": "Sound", "panels": [{"targets": [{"expr": "up"}]}]}, "b.json")
+    broken, sound = read_boards([tmp_path])
+    assert (broken.title, broken.targets, sound.title) == ("a.json", (), "Sound")
+    assert "no JSON" in broken.broken
+    with store() as url:
+        status = main(["verify", "--prometheus", url, "--boards", str(tmp_path), "--json"])
+    assert status == 1
+    queries = json.loads(capsys.readouterr().out)["queries"]
+    (outcome,) = [one for one in queries if one["board"] == "a.json"]
+    assert outcome["reason"]
+    assert not outcome["fine"]
+    assert [one["rows"] for one in queries if one["board"] == "Sound"] == [1]
+
+
+def test_what_is_no_regular_file_is_not_read(tmp_path, capsys):
+    """A pipe would be waited for without end, and a device read without end."""
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "zero.json").symlink_to("/dev/zero")
+    (tmp_path / "gone.json").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "folder.json").mkdir()
+    written(tmp_path, {"title": "Sound", "panels": []})
+    told = {board.title: board.broken for board in read_boards([tmp_path])}
+    assert list(told) == ["Sound", "gone.json", "pipe.json", "zero.json"]
+    assert "no regular file" in told["pipe.json"]
+    assert "no regular file" in told["zero.json"]
+    assert "can't be read: No such file" in told["gone.json"]
+    for name in ("pipe.json", "zero.json"):
+        assert main(["verify", "--prometheus", "http://h", "--boards", str(tmp_path / name)]) == 2
+        assert f"{name} can't be used: it is no regular file" in capsys.readouterr().err
+
+
+def test_values_that_name_each_other_end_somewhere():
+    """A million references to a text of a million characters would fill the memory."""
+    values = {"a": "$b" * 40_000, "b": "x" * 80_000}
+    assert len(filled_in("$a" * 10, values)) < 1_000_000

@@ -1,0 +1,184 @@
+"""A store that answers nonsense, or with malice, ends in one clear line and exit status 2."""
+
+import re
+from contextlib import redirect_stdout
+from pathlib import Path
+from unittest.mock import Mock
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from gluellm_pools.main import main
+from gluellm_pools.verify import product, rows, shapes
+from gluellm_pools.verify.address import Address
+from gluellm_pools.verify.asking import RefusedError, Store
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
+
+from .server import answer, serving
+
+_NAME = metric_name(semconv.POOL_LIVE)
+_LABELS = {"__name__": _NAME, "job": "api", "instance": "x"}
+
+
+def success(data):
+    """The body of an answer."""
+    return {"status": "success", "data": data}
+
+
+def vector(**row):
+    """The body of an answer with one row."""
+    return success({"resultType": "vector", "result": [{"metric": _LABELS, **row}]})
+
+
+def scalar(value):
+    """The body of an answer to time()."""
+    return success({"resultType": "scalar", "result": [1e9, value]})
+
+
+def store(*, now="1e9", query=None, values=None, **others):
+    """A server with one series of ours that answers a part of what is asked so."""
+
+    def answering(handler, path):
+        length = int(handler.headers.get("content-length", 0))
+        form = handler.rfile.read(length).decode() or urlsplit(handler.path).query
+        asked = parse_qs(form).get("query", [""])[0]
+        tail = path.rpartition("/")[2]
+        if tail in others:
+            body = others[tail]
+        elif tail == "values":
+            body = success([_NAME]) if values is None else values
+        elif asked == "time()":
+            body = scalar(now)
+        elif tail == "query":
+            body = vector(value=[1e9, "1"]) if query is None else query
+        else:
+            body = success({"version": "3.16.0"} if tail == "buildinfo" else {})
+        answer(handler, body)
+
+    return serving(answering)
+
+
+_DEEP = b"[" * 100_000
+_HOSTILE = {
+    "nested without end": ({"buildinfo": _DEEP, "query": _DEEP}, "nested|not Prometheus"),
+    "nested values": ({"query": b'{"status":"success","data":' + _DEEP}, "nested too deep"),
+    "no finite number": ({"query": vector(value=[1, "NaN"])}, "no number"),
+    "an infinite number": ({"query": vector(value=[1, "+Inf"])}, "no number"),
+    "a number beyond floats": ({"now": 10**400}, "not that of a query"),
+    "a time beyond floats": ({"query": vector(value=[10**400, "1"])}, "not that of a query"),
+    "an object as a value": ({"query": vector(value={"a": 1})}, "not that of a query"),
+    "an object in a value": ({"query": vector(value=[1, {}])}, "not that of a query"),
+    "an object as values": ({"query": vector(values={"a": 1})}, "not that of a query"),
+    "an object in values": ({"query": vector(values=[{"a": 1}])}, "not that of a query"),
+    "a number as labels": (
+        {"query": success({"resultType": "vector", "result": [{"metric": 5}]})},
+        "not that of a query",
+    ),
+    "a number as names": ({"values": success(5)}, "no list of values"),
+    # Each takes three bytes, and 64 and more once parsed.
+    "many empty objects": (
+        {"query": b'{"status":"success","data":[' + b"{}," * 1_000_000 + b"{}]}"},
+        "more than 1000000 values",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", _HOSTILE)
+def test_a_hostile_answer_is_refused_in_one_line(capsys, what):
+    """Exit status 1 is for wrong data, and a traceback would be read as that."""
+    answers, told = _HOSTILE[what]
+    with store(**answers) as url:
+        status = main(["verify", "--prometheus", url])
+    printed = capsys.readouterr()
+    assert status == 2
+    assert not printed.out
+    assert re.search(told, printed.err), printed.err
+    assert "fault of gluellm-pools" not in printed.err
+    assert printed.err.count("\n") == 1
+
+
+_NOTHING = success({"resultType": "vector", "result": []})
+_ONE = vector(value=[1e9, "1"])
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"targets": success({"activeTargets": 5})},
+        {"query": vector(value=[1e9, "1"], values=[[1e9, "1"]]), "flags": success(5)},
+        {"query": _NOTHING, "values": success([]), "targets": success({"activeTargets": 5})},
+        {"query": {**_ONE, "stats": 5}},  # VictoriaMetrics has an object there
+    ],
+)
+def test_a_strange_answer_to_a_side_question_stops_nothing(capsys, answers):
+    """What only some stores have may be missing as well."""
+    with store(**answers) as url:
+        assert main(["verify", "--prometheus", url]) in (0, 1)
+    out = capsys.readouterr().out
+    assert out.startswith("gluellm-pools verify:")
+    assert ("Prometheus 3.16.0" in out) is ("flags" not in answers)
+
+
+def test_half_a_surrogate_pair_in_a_label_is_replaced(capsys):
+    """It can't be sent in the next question or printed."""
+    labels = {**_LABELS, "job": "\ud800", "\udfff": "b"}
+    row = {"metric": labels, "value": [1e9, "1"]}
+    with store(query=success({"resultType": "vector", "result": [row]})) as url:
+        assert main(["verify", "--prometheus", url, "--json"]) in (0, 1)
+        assert Store(Address(url), 10).query("up")[0]["metric"]["job"] == "�"
+    assert "\\ud800" not in capsys.readouterr().out
+    assert shapes.whole("a\ud83d\ude00\ud800é") == "a😀�é"
+    assert shapes.parsed(b'"\xed\xa0\x80"') == "���"
+
+
+def test_an_option_that_is_no_text_is_asked_with(capsys):
+    """A byte that is no UTF-8 comes as half a surrogate pair."""
+    with store() as url:
+        assert main(["verify", "--prometheus", url, "--service", "\udcff"]) in (0, 1)
+        assert len(Store(Address(url), 10).query('up{job="\udcff"}')) == 1
+    assert "fault" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_a_redirect_to_what_is_no_address_is_reported(capsys, code):
+    """The standard library would read it, though nothing is followed."""
+
+    def redirecting(handler, path):
+        answer(handler, "", code, location="http://[bad/x")
+
+    with serving(redirecting) as url:
+        assert main(["verify", "--prometheus", url]) == 2
+    error = capsys.readouterr().err
+    assert "redirects to 'http://[bad/x', which is no address" in error
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "said"),
+    [
+        (RuntimeError("a detail"), 2, ["fault of gluellm-pools", "RuntimeError"]),
+        (KeyboardInterrupt(), 130, []),
+    ],
+)
+def test_unexpected_exception_is_no_wrong_data(capsys, monkeypatch, raised, status, said):
+    """Exit status 2, and a request for a report. Ctrl-C keeps its own status."""
+    monkeypatch.setattr(product, "recognise", Mock(side_effect=raised))
+    assert main(["verify", "--prometheus", "http://h"]) == status
+    error = capsys.readouterr().err
+    assert all(part in error for part in said)
+
+
+def test_a_histogram_is_a_row_and_no_number():
+    """A native histogram has buckets instead of a value."""
+    row = {"metric": {}, "histogram": [1, {"count": "1"}]}
+    assert shapes.rows_of({"resultType": "vector", "result": [row]}) == [row]
+    with pytest.raises(RefusedError):
+        rows.number_of(row)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_report_that_can_not_be_written_is_no_wrong_data(capsys):
+    """Exit status 2, as for a question that can't be asked."""
+    with store() as url, Path("/dev/full").open("w") as full, redirect_stdout(full):
+        assert main(["verify", "--prometheus", url]) == 2
+    assert "can't write the output: No space left on device" in capsys.readouterr().err

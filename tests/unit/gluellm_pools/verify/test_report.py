@@ -1,0 +1,100 @@
+"""What the report says of each query's answer."""
+
+import pytest
+
+from gluellm_pools.verify import asking
+from gluellm_pools.verify.address import Address
+from gluellm_pools.verify.asking import Store
+from gluellm_pools.verify.facts import Series
+from gluellm_pools.verify.findings import cut_findings, findings
+from gluellm_pools.verify.report import Report, as_text
+from gluellm_pools.verify.running import Outcome, run_essential
+from gluellm_pools.verify.ways import arrivals
+
+from .server import answer, serving
+from .test_judging import _LABELS, _NOW, given, kinds
+
+_PHASES = {"queued": "0.345", "reading": "0.2", "unread": "NaN"}
+
+
+def _vector(rows) -> dict:
+    result = [{"metric": labels, "value": [_NOW, value]} for labels, value in rows]
+    return {"status": "success", "data": {"resultType": "vector", "result": result}}
+
+
+def _outcome(question: str, rows) -> Outcome:
+    """The outcome of a question when the store answers so."""
+    with serving(lambda handler, path: answer(handler, _vector(rows))) as url:
+        outcomes = run_essential(Store(Address(url), 10.0), given())
+    return next(one for one in outcomes if question in one.where)
+
+
+def _text(outcome: Outcome, **options) -> str:
+    facts = given()
+    text = as_text(Report("http://h", facts, arrivals(facts), [], [outcome]), **options)
+    return " ".join(text.split())
+
+
+_POOL = {"gen_ai_provider_name": "openai", "gluellm_pool_name": "default"}
+
+
+@pytest.mark.parametrize(
+    ("question", "rows", "told"),
+    [
+        (
+            "In which phase",
+            [({"gluellm_request_phase": phase}, value) for phase, value in _PHASES.items()],
+            "0.345 s/s In which phase do requests spend their time? (highest of 3: queued)",
+        ),
+        (
+            "with which status",
+            [
+                ({**_POOL, "http_response_status_code": "200"}, "3"),
+                ({**_POOL, "error_type": "x"}, "1"),
+            ],
+            "3/s How many requests, with which status? (highest of 2: openai default 200)",
+        ),
+        (  # All are 0: none of them stands out.
+            "anomalies",
+            [({"a": "x"}, "0"), ({"a": "y"}, "0")],
+            "How many anomalies were seen? (highest of 2)",
+        ),
+        (  # The highest would always be 1.
+            "signal",
+            [({"library": "httpx", "seam": "wait"}, "0"), ({"library": "httpx"}, "1")],
+            "0 Does each signal work (1) or not (0)? (lowest of 2: httpx wait)",
+        ),
+    ],
+)
+def test_the_value_that_stands_out_comes_with_its_labels_and_unit(question, rows, told):
+    """A number alone does not say in which phase."""
+    assert told in _text(_outcome(question, rows))
+
+
+def test_rates_of_young_series_are_not_called_good():
+    """They are divided by time before the first sample. One old process is enough."""
+    young = given(processes=[Series(_LABELS, _NOW - 1, first=_NOW - 61)])
+    assert kinds(young) == ["info: rates_too_low"]
+    (finding,) = findings(young, arrivals(young))
+    assert finding.observed == "the oldest series began 61 s ago, and rates look back 5 min"
+    report = Report("http://h", young, arrivals(young), [finding], [])
+    assert "Good so far" in as_text(report)
+    assert "All good" not in as_text(report)
+    assert report.good
+    old = Series(_LABELS, _NOW - 1, first=_NOW - 400)
+    further = Series({**_LABELS, "instance": "b"}, _NOW - 1, first=_NOW - 9)
+    assert kinds(given(processes=[old])) == kinds(given(processes=[old, further])) == []
+
+
+def test_truncated_answer_is_reported(monkeypatch):
+    """An answer that just fits is complete."""
+    monkeypatch.setattr(asking, "MOST_ROWS", 3)
+    for number, cut in ((3, []), (4, ["up"])):
+        rows = [({"a": str(one)}, "1") for one in range(number)]
+        with serving(lambda handler, path, rows=rows: answer(handler, _vector(rows))) as url:
+            store = Store(Address(url), 10.0)
+            assert len(store.query("up")) == 3
+        assert store.cut == cut
+    (finding,) = cut_findings(store.cut, 3)
+    assert finding.observed == "more than 3 series in the answer to up"
+    assert cut_findings([], 3) == []

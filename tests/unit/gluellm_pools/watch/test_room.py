@@ -1,0 +1,86 @@
+"""Which processes are kept when there are too many, and for how long."""
+
+import pytest
+
+from gluellm_pools.watch.bounds import (
+    GONE_SECONDS,
+    PROCESSES,
+    REPLACED_SECONDS,
+    UNKNOWN_GONE_SECONDS,
+)
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.otlp import metrics_request, number
+
+from .watched import Watched
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return Watched()
+
+
+def foreign(watched: Watched, name: str) -> None:
+    """A process exports metrics of another scope."""
+    request = metrics_request(
+        number("jvm.memory", 1), scope="io.somebody", service__instance__id=name
+    )
+    watched.intake.take(request)
+
+
+def names(watched: Watched) -> set[str]:
+    return {process.identity.instance for process in watched.intake.processes}
+
+
+def ours(watched: Watched, name: str) -> int:
+    """A process exports pool metrics; how many points were rejected."""
+    metric = number(semconv.REQUESTS, 5)
+    return watched.intake.take(metrics_request(metric, service__instance__id=name)).number
+
+
+def test_process_with_pool_metrics_replaces_processes_without(watched):
+    """Of many services on the endpoint, the one that is silent for longest is replaced."""
+    for n in range(PROCESSES):
+        foreign(watched, f"foreign-{n}")
+        watched.now += 0.1
+    assert ours(watched, "ours") == 0
+    assert "ours" in names(watched)
+    assert "foreign-0" not in names(watched)
+    assert len(watched.intake.processes) == PROCESSES
+
+
+def test_process_without_pool_metrics_is_replaced_before_a_silent_one_with_them(watched):
+    """This holds even if it has just exported."""
+    ours(watched, "ours")
+    watched.now += REPLACED_SECONDS + 1
+    for n in range(PROCESSES - 1):
+        foreign(watched, f"foreign-{n}")
+    ours(watched, "another")
+    assert {"ours", "another"} <= names(watched)
+
+
+def test_a_process_without_pool_metrics_replaces_no_active_process(watched):
+    """Whether that one exports pool metrics or not."""
+    for n in range(PROCESSES - 1):
+        ours(watched, f"ours-{n}")
+    watched.now += REPLACED_SECONDS + 1
+    foreign(watched, "foreign")
+    before = names(watched)
+    foreign(watched, "another")
+    assert names(watched) == before
+    ours(watched, "ours")
+    foreign(watched, "another")
+    assert names(watched) == (before | {"ours"}) - {"foreign"}
+    watched.now += 200
+    foreign(watched, "another")
+    assert "another" in names(watched)
+
+
+def test_a_process_that_exported_once_is_silent_before_it_is_gone(watched):
+    """It is shown as silent before it vanishes."""
+    watched.export("openai")
+    watched.now += GONE_SECONDS + 60
+    watched.intake.processes.drop_gone()
+    assert watched.process.silent
+    watched.now += UNKNOWN_GONE_SECONDS
+    watched.intake.processes.drop_gone()
+    assert len(watched.intake.processes) == 0

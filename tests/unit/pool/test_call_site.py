@@ -1,0 +1,210 @@
+"""Which line of the application is the call site, and what that keeps alive."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sysconfig
+import threading
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.pool import call_site as place_module
+from opentelemetry.instrumentation.gluellm.pool.call_site import CallSite, find
+
+SITE = sysconfig.get_paths()["purelib"]
+STDLIB = sysconfig.get_paths()["stdlib"]
+HERE = __file__
+
+
+def library(filename: str, name: str = "somelib") -> Callable[[Callable[[], Any]], Any]:
+    """A function ``call(f)`` whose code lies in a file of that name."""
+    code = compile("def call(f):\n    return f()\n", filename, "exec")
+    space: dict[str, Any] = {"__name__": name}
+    exec(code, space)
+    call: Callable[[Callable[[], Any]], Any] = space["call"]
+    return call
+
+
+def line_of(found: CallSite | None, text: str) -> bool:
+    """Whether the place is the line of this file that has the text."""
+    assert found is not None
+    assert found.code.co_filename == HERE
+    lines = Path(HERE).read_text(encoding="utf-8").splitlines()
+    return text in lines[found.line - 1]
+
+
+# The first frame outside libraries
+
+
+def test_call_site_is_the_calling_line() -> None:
+    """It is not the function's first line. The same line is the same call site."""
+    found, again = (find() for _ in range(2))  # here
+    assert line_of(found, "# here")
+    other = find()
+    assert found is not None
+    assert again is not None
+    assert other is not None
+    assert str(other).startswith(f"{HERE}:")
+    assert str(other).endswith("in test_call_site_is_the_calling_line")
+    assert found.key == again.key != other.key
+    assert found.frames == ()  # it would cost ten times as much
+
+
+@pytest.mark.parametrize(
+    "filename",
+    [
+        f"{SITE}/openai/_client.py",
+        "/some/where/lib/python3.12/site-packages/httpx/_client.py",
+        "/usr/lib/python3/dist-packages/requests/api.py",
+        "C:\\venv\\Lib\\site-packages\\httpx\\_client.py",
+        f"{STDLIB}/concurrent/futures/thread.py",
+        f"{STDLIB}/contextlib.py",
+        "<frozen importlib._bootstrap>",
+        "<attrs generated init somelib.Thing>",
+        place_module.__file__.replace("place.py", "tracker.py"),
+    ],
+)
+def test_call_site_skips_libraries(filename: str) -> None:
+    """Installed ones, the standard library, generated code and our own."""
+    call = library(filename)
+    found = call(lambda: call(find))  # through
+    assert line_of(found, "# through")
+
+
+@pytest.mark.parametrize(
+    ("filename", "name"),
+    [
+        ("/srv/app/main.py", "somelib"),
+        ("/home/someone/project/src/asyncio_tools/events.py", "somelib"),
+        ("/home/someone/site-packages-of-mine/main.py", "somelib"),
+        ("relative.py", "somelib"),
+        ("<stdin>", "__main__"),
+        ("<string>", "__main__"),
+    ],
+)
+def test_call_site_does_not_skip_application_code(filename: str, name: str) -> None:
+    """Code that is typed in is an application as well."""
+    found = library(filename, name)(find)
+    assert found is not None
+    assert found.key == (filename, 2)
+
+
+# Installed applications
+
+
+@pytest.mark.usefixtures("unseen")
+def test_call_site_is_an_installed_application_if_there_is_no_other() -> None:
+    """The first frame that belongs to none of the libraries under a pool, or none at all."""
+    application = library(f"{SITE}/ourapp/service.py", "ourapp.service")
+    client = library(f"{SITE}/httpx/_client.py", "httpx._client")
+    sdk = library(f"{SITE}/openai/_base_client.py", "openai._base_client")
+    found = in_thread(lambda: application(lambda: sdk(lambda: client(find))))
+    assert found is not None
+    assert found.key == (f"{SITE}/ourapp/service.py", 2)
+    assert in_thread(lambda: sdk(find)) is None
+
+
+def test_call_site_prefers_the_applications_own_files() -> None:
+    """A framework that is installed calls and is called by it."""
+    framework = library(f"{SITE}/langchain/chat.py", "langchain.chat")
+    found = framework(lambda: framework(find))  # asked
+    assert line_of(found, "# asked")
+
+
+@pytest.fixture
+def unseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This file counts as the standard library, so that its frames are passed over."""
+    monkeypatch.setitem(place_module._kinds, HERE, place_module._STANDARD)
+
+
+def in_thread(ask: Callable[[], CallSite | None]) -> CallSite | None:
+    """Ask without the test runner's frames, which are installed code too."""
+    found: list[CallSite | None] = []
+    thread = threading.Thread(target=lambda: found.append(ask()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+# Event loops
+
+
+@pytest.mark.usefixtures("unseen")
+def test_call_site_ignores_frames_outside_the_event_loop() -> None:
+    """A task of libraries only has no call site; the code that runs the loop is none."""
+    sdk = library(f"{SITE}/openai/_base_client.py", "openai._base_client")
+
+    async def run() -> CallSite | None:
+        return sdk(find)  # type: ignore[no-any-return]
+
+    assert asyncio.run(run()) is None
+
+
+def test_call_site_of_a_task_is_its_current_line() -> None:
+    """Coroutines that wait for each other are one stack."""
+    sdk = library(f"{SITE}/openai/_base_client.py", "openai._base_client")
+
+    async def inner() -> CallSite | None:
+        await asyncio.sleep(0)
+        return sdk(find)  # type: ignore[no-any-return]  # in the task
+
+    async def outer() -> CallSite | None:
+        return await asyncio.create_task(inner())
+
+    assert line_of(asyncio.run(outer()), "# in the task")
+
+
+# What is kept
+
+
+def test_call_site_keeps_no_frames_alive() -> None:
+    """The objects that their variables refer to are freed as well."""
+
+    class Thing:
+        pass
+
+    def ask(whole: bool) -> tuple[CallSite | None, weakref.ref[Thing]]:
+        thing = Thing()
+        return find(whole=whole), weakref.ref(thing)
+
+    gc.disable()
+    try:
+        for whole in (False, True):
+            found, thing = ask(whole)
+            assert found is not None
+            assert thing() is None
+    finally:
+        gc.enable()
+
+
+def test_cache_of_file_names_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that compiles code under ever new names."""
+    monkeypatch.setattr(place_module, "_kinds", {})
+    monkeypatch.setattr(place_module, "_MOST_KNOWN", 5)
+    for number in range(20):
+        found = library(f"/srv/generated/{number}.py")(find)
+        assert found is not None
+        assert found.key == (f"/srv/generated/{number}.py", 2)
+    assert len(place_module._kinds) == 5
+
+
+# The whole stack
+
+
+def test_whole_stack_has_every_frame_the_innermost_first() -> None:
+    """Libraries too: that is what it is asked for."""
+    sdk = library(f"{SITE}/openai/_base_client.py", "openai._base_client")
+    found = sdk(lambda: find(whole=True))
+    assert found is not None
+    frames = found.frames
+    assert frames[0].endswith(
+        "test_whole_stack_has_every_frame_the_innermost_first.<locals>.<lambda>"
+    )
+    assert frames[1] == f"{SITE}/openai/_base_client.py:2 in call"
+    assert frames[2].endswith("in test_whole_stack_has_every_frame_the_innermost_first")
+    assert len(frames) > 5

@@ -1,0 +1,116 @@
+"""Copies made while other threads change what is copied, and threads in a sub-interpreter."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from types import ModuleType
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.concurrency import (
+    daemon_thread,
+    snapshot_of,
+    snapshot_of_queue,
+)
+from opentelemetry.instrumentation.gluellm.watch.watch import Watch
+from unit.pool.fakes import Scene
+
+
+class Changing(deque[int]):
+    """A queue that is changed within each iteration, as without the interpreter lock."""
+
+    def __iter__(self) -> Iterator[int]:
+        for item in super().__iter__():
+            self.append(item)
+            yield item
+
+
+def test_queue_that_changes_within_every_copying_is_read_one_by_one() -> None:
+    """Nothing is missing of what was there; one that gets shorter is copied as far as it goes."""
+
+    class Emptied(Changing):
+        def __getitem__(self, index: int) -> int:  # type: ignore[override]
+            item = super().__getitem__(index)
+            self.clear()
+            return item
+
+    queue = Changing((1, 2, 3))
+    with pytest.raises(RuntimeError):
+        tuple(queue)
+    assert snapshot_of_queue(queue)[:3] == (1, 2, 3)
+    assert snapshot_of_queue(Emptied((1, 2, 3))) == (1,)
+
+
+@pytest.mark.parametrize(
+    "copy", [lambda d, q: snapshot_of(d.items), lambda d, q: snapshot_of_queue(q)]
+)
+def test_copies_of_changing_collections_never_fail(
+    copy: Callable[[dict[int, int], deque[int]], tuple[object, ...]],
+) -> None:
+    """Both with and without the interpreter lock; unchanged items are in each copy."""
+    numbers = dict.fromkeys(range(300), 0)
+    queue = deque(range(3000))
+    over = threading.Event()
+
+    def change(own: int) -> None:
+        while not over.is_set():
+            numbers[own] = 0
+            del numbers[own]
+            queue.append(own)
+            queue.popleft()
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    threads = [threading.Thread(target=change, args=(1000 + n,)) for n in range(3)]
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in range(100):
+            assert len(copy(numbers, queue)) >= 300
+    finally:
+        sys.setswitchinterval(before)
+        over.set()
+        for thread in threads:
+            thread.join(30)
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both of Python's modules say that this is not the main interpreter."""
+    module = ModuleType("_interpreters")
+    vars(module).update(get_current=lambda: 1, get_main=lambda: 0)
+    monkeypatch.setitem(sys.modules, "_interpreters", module)
+    monkeypatch.setitem(sys.modules, "_xxsubinterpreters", module)
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_sub_interpreter_gets_no_thread() -> None:
+    """Whether it has daemons or not: one that is left as it ends aborts the process."""
+    with pytest.raises(RuntimeError):
+        daemon_thread(lambda: None, name="any")
+
+
+@pytest.mark.parametrize("functions", [None, {"get_current": lambda _: 1, "get_main": None}])
+def test_python_without_interpreter_modules_gets_a_thread(
+    monkeypatch: pytest.MonkeyPatch, functions: dict[str, object] | None
+) -> None:
+    """There is the main one alone; or what these private modules have is of another make."""
+    module = None if functions is None else ModuleType("_interpreters")
+    vars(module).update(functions or {}) if module else None
+    monkeypatch.setitem(sys.modules, "_interpreters", module)
+    monkeypatch.setitem(sys.modules, "_xxsubinterpreters", module)
+    assert daemon_thread(lambda: None, name="any").daemon
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_watch_without_a_thread_counts_that_once_and_loses_no_request(scene: Scene) -> None:
+    watch = Watch(scene.registry, leak_threshold=60, loop_lag=None)
+    watch.start()
+    for _ in range(3):
+        scene.enter()
+    assert len(scene.tracker.leases) == 3
+    assert scene.registry.failures.counts == {"watch.start": 1}
+    watch.stop()

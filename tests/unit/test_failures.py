@@ -1,0 +1,207 @@
+"""Exceptions of observers do not reach the application."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import inspect
+import logging
+import signal
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.adapters.httpcore.responses import reads_as_known
+from opentelemetry.instrumentation.gluellm.failures import Failures, from_signal_handler, warn
+from opentelemetry.instrumentation.gluellm.pool.observer import Guard, PoolObserver
+from unit.pool.fakes import Recorder
+
+EVENTS = [name for name in vars(PoolObserver) if not name.startswith("_")]
+
+
+def _fail(self: object, *arguments: object) -> None:
+    raise RuntimeError("sk-secret")
+
+
+class Broken(PoolObserver):
+    """Overrides every event with a method that raises."""
+
+
+for _event in EVENTS:
+    setattr(Broken, _event, _fail)
+
+
+def arguments_of(event: str) -> list[object]:
+    """As many arguments as the event takes."""
+    return [object()] * (len(inspect.signature(getattr(PoolObserver, event)).parameters) - 1)
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_raising_observer_is_caught_and_counted_and_others_are_called(event: str) -> None:
+    """Every event, with the raising observer first, last and alone."""
+    failures, first, last = Failures(), Recorder(), Recorder()
+    arguments = arguments_of(event)
+    for guard in (Guard((first, Broken(), last), failures), Guard((Broken(),), failures)):
+        getattr(guard, event)(*arguments)
+    assert first.events == last.events == [(event, tuple(arguments))]
+    assert failures.counts == {f"observer.{event}": 2}
+    getattr(Guard((PoolObserver(),), failures), event)(*arguments)  # nobody overrides it
+    assert failures.counts == {f"observer.{event}": 2}
+
+
+def test_guard_raises_keyboard_interrupt_and_cancellation() -> None:
+
+    class Interrupted(PoolObserver):
+        def lease_requeued(self, lease: object) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Guard((Interrupted(),), Failures()).lease_requeued(object())  # type: ignore[arg-type]
+
+
+def test_failures_are_reported_once_per_kind_and_without_their_message() -> None:
+    """It can hold a URL or a key: only the exception's type is reported."""
+    failures = Failures()
+    for _ in range(3):
+        failures.caught("read", ValueError("https://api.test/?key=sk-secret"))
+    failures.caught("collection", KeyError("y"))
+    assert list(failures.unreported()) == [("read", "ValueError"), ("collection", "KeyError")]
+    failures.caught("read", ValueError("x"))
+    assert list(failures.unreported()) == []
+    assert failures.counts == {"read": 4, "collection": 1}
+
+
+class _TimeIsUpError(Exception):
+    """What the handlers below raise."""
+
+
+def _keeping(number: int, frame: object) -> None:
+    raise _TimeIsUpError
+
+
+def _deleting(number: int, frame: object) -> None:
+    del number, frame
+    raise _TimeIsUpError
+
+
+def _taking_itself_off(number: int, frame: object) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    raise _TimeIsUpError
+
+
+class _Callable:
+    def __call__(self, *arguments: object) -> None:
+        del arguments
+        raise _TimeIsUpError
+
+
+@pytest.fixture
+def own_signal() -> Iterator[int]:
+    """A signal whose handler is put back."""
+    before = signal.getsignal(signal.SIGUSR2)
+    yield signal.SIGUSR2
+    signal.signal(signal.SIGUSR2, before)
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [_keeping, _deleting, _taking_itself_off, _Callable(), functools.partial(_deleting)],
+)
+def test_exception_from_a_signal_handler_is_raised(handler: Any, own_signal: int) -> None:
+    """Handlers are functions, methods and others, and may change their arguments."""
+    failures = Failures()
+    signal.signal(own_signal, handler)
+
+    def guarded() -> None:
+        try:
+            signal.raise_signal(own_signal)
+        except Exception as error:
+            failures.caught("read", error)
+
+    with pytest.raises(_TimeIsUpError):
+        guarded()
+    assert failures.counts == {}
+
+
+def test_warning_that_a_signal_handler_interrupts_raises_its_exception(own_signal: int) -> None:
+    """The exception reaches the application. One that the log itself raises is dropped."""
+    logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
+
+    def interrupted(_: logging.LogRecord) -> None:
+        signal.raise_signal(own_signal)
+
+    signal.signal(own_signal, _keeping)
+    logger.addFilter(interrupted)
+    try:
+        with pytest.raises(_TimeIsUpError):
+            warn("any")
+    finally:
+        logger.removeFilter(interrupted)
+
+
+# Failures come out of foreign functions, whose frames can hold anything
+
+
+def _handed_a_frame(frame: object) -> None:
+    raise ValueError("no source")
+
+
+def _reusing_the_name_of_its_arguments(*args: Any) -> None:
+    args = None  # type: ignore[assignment]
+    raise ValueError(args)
+
+
+@pytest.mark.parametrize("fail", [_handed_a_frame, _reusing_the_name_of_its_arguments])
+def test_function_with_a_handlers_signature_is_not_taken_for_one(fail: Any) -> None:
+    """Its failure is counted, and nothing is raised."""
+    failures = Failures()
+    try:
+        fail(inspect.currentframe())
+    except Exception as error:
+        failures.caught("read", error)
+    assert failures.counts == {"read": 1}
+
+
+def test_exception_without_a_readable_traceback_is_counted() -> None:
+    """A foreign exception's attributes can be properties that raise."""
+
+    class OddError(Exception):
+        @property
+        def __traceback__(self) -> Any:
+            raise RuntimeError
+
+    assert not from_signal_handler(OddError())
+
+
+def test_kind_of_network_stream_is_not_kept() -> None:
+    """Its entry ends with the last reference to its ``read``."""
+
+    class Kind:
+        pass
+
+    def made(kind: Kind) -> Any:
+        def read(self: Any, max_bytes: int, timeout: float | None = None) -> Any:
+            return kind
+
+        return read
+
+    read = made(Kind())
+    gone = weakref.ref(read.__closure__[0].cell_contents)
+    assert reads_as_known(read, False)
+    assert reads_as_known(read, False)
+    del read
+    gc.collect()
+    assert gone() is None
+
+
+def test_unhashable_read_is_inspected_each_time() -> None:
+
+    class Reads:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __call__(self, stream: Any, max_bytes: int, timeout: float | None = None) -> Any: ...
+
+    assert reads_as_known(Reads(), False)
+    assert reads_as_known(Reads(), True)

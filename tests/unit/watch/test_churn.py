@@ -1,0 +1,165 @@
+"""Clients that are built and thrown away, counted origin by origin on a fake clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.pool.lease import Call
+from opentelemetry.instrumentation.gluellm.watch.churn import Churn
+from unit.pool.fakes import FakePool, Scene
+
+HOST = b"churned.test"
+
+
+@pytest.fixture
+def churn(scene: Scene) -> Churn:
+    """Looked by hand."""
+    return Churn(scene.registry)
+
+
+def build(
+    scene: Scene,
+    pools: int,
+    requests: int = 1,
+    name: str = "groq",
+    host: bytes = HOST,
+    calls: tuple[Call | None, ...] = (None,),
+) -> list[FakePool]:
+    """Pools of one origin, each with so many requests; they are gone unless they are kept."""
+    made = []
+    for _ in range(pools):
+        made.append(FakePool())
+        tracker = scene.track(made[-1], name, name)
+        for call in calls * requests:
+            tracker.failed(tracker.begin(host, None, b"https", call), "connection_error")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("pools", "requests", "kept", "fires"),
+    [
+        *[(10, 1, False, True), (9, 1, False, False), (20, 3, False, False)],
+        *[(10, 2, False, True), (49, 1, True, False), (50, 1, True, True)],
+    ],
+)
+def test_many_pools_with_few_requests_are_churn_unless_they_are_kept(
+    scene: Scene, churn: Churn, pools: int, requests: int, kept: bool, fires: bool
+) -> None:
+    """Fifty are churn though no garbage collector came: no application needs that many."""
+    made = build(scene, pools, requests)
+    if not kept:
+        made.clear()
+    churn.look()
+    expected = [("groq", "churned.test", pools, pools * requests)]
+    assert told(scene) == (expected if fires else [])
+
+
+def told(scene: Scene) -> list[tuple[str, str, int, int]]:
+    """Pool name, address, pools and requests of what was reported."""
+    return [
+        (origin.pool.name, origin.address, pools, requests)
+        for origin, pools, requests, *_ in scene.recorder.told("clients_churned")
+    ]
+
+
+def test_pools_of_an_earlier_installation_are_not_churn(scene: Scene) -> None:
+    """They were not built in the last minute."""
+    build(scene, 20)
+    Churn(scene.registry).look()
+    assert told(scene) == []
+
+
+def test_pools_of_several_passes_add_up_within_a_minute(scene: Scene, churn: Churn) -> None:
+    """A pass comes once a second, and a client per call may come every five."""
+    for _ in range(11):
+        build(scene, 1)
+        churn.look()
+        scene.clock.advance(5)
+    assert [pools for _, _, pools, _ in told(scene)] == [10]
+
+
+def test_slowly_built_pools_are_no_churn(scene: Scene, churn: Churn) -> None:
+    """Eight a minute for an hour."""
+    for _ in range(60 * 8):
+        build(scene, 1)
+        churn.look()
+        scene.clock.advance(60 / 8)
+    assert told(scene) == []
+
+
+def test_churn_is_reported_with_numbers_since_the_last_report(scene: Scene, churn: Churn) -> None:
+    build(scene, 12)
+    churn.look()
+    build(scene, 30, requests=2)
+    churn.look()
+    assert [numbers[2:] for numbers in told(scene)] == [(12, 12), (30, 60)]
+
+
+def test_earlier_requests_do_not_hide_churn(scene: Scene, churn: Churn) -> None:
+    """A thousand requests of an hour ago have nothing to do with it."""
+    build(scene, 1, requests=1000)
+    churn.look()
+    scene.clock.advance(3600)
+    churn.look()
+    build(scene, 10)
+    churn.look()
+    assert told(scene) == [("groq", "churned.test", 10, 10)]
+
+
+@pytest.mark.parametrize(("pools", "known"), [(1, 14), (30, 0)])
+def test_many_hosts_beyond_the_bound_are_no_churn(pools: int, known: int) -> None:
+    """All of them go by one name: one pool asks for it once, and one for each can't be shared."""
+    scene = Scene(max_origins=known + 1)
+    for number in range(known):
+        scene.tracker.origin(b"known-%d.test" % number, None, b"https")
+    churn = Churn(scene.registry)
+    kept = [FakePool()]
+    tracker = scene.track(kept[0])
+    for number in range(50):
+        if pools > 1:
+            kept = [FakePool()]
+            tracker = scene.track(kept[0])
+        lease = tracker.begin(b"host-%d.test" % number, None, b"https", None)
+        tracker.failed(lease, "connection_error")
+    if pools == 1:
+        other = scene.ledger.origins["_OTHER", None, "openai"]
+        assert (other.pools, other.entered) == (1, 50)
+    churn.look()
+    assert told(scene) == []
+
+
+def test_clear_forgets_what_the_parent_process_counted(scene: Scene, churn: Churn) -> None:
+    """A forked child calls it; its ledgers start at 0."""
+    build(scene, 9)
+    churn.look()
+    churn.clear()
+    scene.registry.forget()
+    build(scene, 9)
+    churn.look()
+    assert told(scene) == []
+
+
+# Beside other pools of the same name
+
+
+def test_pools_discarded_at_another_origin_are_not_counted(scene: Scene, churn: Churn) -> None:
+    """Ten clients that an application keeps for one origin are no churn."""
+    kept = build(scene, 10, host=b"kept.test")
+    build(scene, 5, host=b"other.test")
+    churn.look()
+    assert told(scene) == []
+    del kept
+    churn.look()
+    assert [one[1] for one in told(scene)] == ["kept.test"]
+
+
+def test_pool_of_two_providers_is_discarded_once(scene: Scene, churn: Churn) -> None:
+    """The origin has a ledger for each provider. Four of ten clients are gone, then five."""
+    calls = Call("openai"), Call("anthropic")
+    kept = build(scene, 6, host=b"shared.test", calls=calls)
+    build(scene, 4, host=b"shared.test", calls=calls)
+    churn.look()
+    assert told(scene) == []
+    del kept[0]
+    churn.look()
+    assert [one[1] for one in told(scene)] == ["shared.test"]

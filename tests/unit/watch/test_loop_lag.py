@@ -1,0 +1,410 @@
+"""Lateness of timers: a block is seen, and a loop that rests is not late."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.pool.lease import READING
+from opentelemetry.instrumentation.gluellm.pool.registry import NOWHERE, running_loop
+from opentelemetry.instrumentation.gluellm.watch.loop_lag import LoopLag
+from opentelemetry.instrumentation.gluellm.watch.watch import Watch
+from unit.pool.fakes import SECOND, Clock, FakePool, Scene
+
+BLOCK, SEEN = 0.35, 0.25
+"""Seconds: all of a block but the time between two firings is seen."""
+
+
+class FakeLoop:
+    """An event loop that runs what is due when a test says so."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.running, self.closed = True, False
+        self.scheduled: list[tuple[int, Callable[[], None]]] = []
+
+    def call_soon_threadsafe(self, callback: Callable[[], None]) -> None:
+        if self.closed:
+            raise RuntimeError("Event loop is closed")
+        self.scheduled.append((self._clock(), callback))
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> None:
+        self.scheduled.append((self._clock() + round(delay * SECOND), callback))
+
+    def is_running(self) -> bool:
+        return self.running
+
+    def is_closed(self) -> bool:
+        return self.closed
+
+    def turn(self) -> None:
+        """One pass of the loop."""
+        due = [(at, callback) for at, callback in self.scheduled if at <= self._clock()]
+        self.scheduled = [each for each in self.scheduled if each not in due]
+        for _, callback in due:
+            callback()
+
+
+class Measured:
+    """A pool, the lag of the loop that its requests run in, and a watch."""
+
+    def __init__(self) -> None:
+        self.scene = Scene(loop_lag=True)
+        self.clock = self.scene.clock
+        self.lag = LoopLag(self.scene.registry, window=75.0)
+        self.watch = Watch(self.scene.registry, leak_threshold=60, loop_lag=self.lag)
+        self.loop = FakeLoop(self.clock)
+        self.scene.tracker.loop = weakref.ref(self.loop)
+
+    def read(self, *, turn: bool = True) -> Any:
+        """A request whose body is being read, and a look that starts the timer."""
+        lease = self.scene.acquire()
+        self.scene.tracker.answered(lease, 200)
+        lease.enter(READING, self.clock())
+        self.watch.look()
+        if turn:
+            self.loop.turn()
+        return lease
+
+    def run(self, seconds: float) -> None:
+        """Let the loop run, pass by pass."""
+        for _ in range(round(seconds / 0.05)):
+            self.clock.advance(0.05)
+            self.loop.turn()
+
+    def block(self, seconds: float = BLOCK) -> None:
+        """Let time pass in which the loop does nothing, and then run it."""
+        self.clock.advance(seconds)
+        self.loop.turn()
+
+    @property
+    def peak(self) -> float:
+        return self.lag.peak(self.clock()) / SECOND
+
+    @property
+    def late(self) -> float:
+        return self.lag.late(self.clock()) / SECOND
+
+    @property
+    def armed(self) -> list[bool]:
+        return [timer.armed for _, timer in self.lag._pending()]
+
+
+@pytest.fixture
+def measured() -> Measured:
+    return Measured()
+
+
+def test_block_is_detected_during_and_after_it_and_a_healthy_loop_is_not_late(
+    measured: Measured,
+) -> None:
+    measured.read()
+    measured.run(1)
+    assert (measured.peak, measured.late) == (0, 0)
+    measured.clock.advance(BLOCK)
+    assert measured.peak == measured.late == pytest.approx(SEEN)
+    measured.loop.turn()
+    measured.run(1)
+    assert measured.peak == pytest.approx(SEEN)
+    measured.clock.advance(200)
+    measured.loop.running = False
+    assert measured.peak == 0
+
+
+def test_blocks_add_up_and_are_recent_for_a_while(measured: Measured) -> None:
+    """The peak of one block and of two is the same; the time that is lost is not."""
+    measured.read()
+    measured.run(0.1)
+    measured.block(0.15)
+    assert measured.late == pytest.approx(0.05)
+    assert not measured.lag.blocked_within(SECOND, measured.clock())  # too short for that
+    measured.run(0.1)
+    measured.watch.look()
+    for blocks in (1, 2):
+        assert not measured.lag.blocked_within(SECOND, measured.clock())
+        measured.run(0.1)
+        measured.block()
+        assert measured.late == pytest.approx(0.05 + blocks * SEEN)
+        measured.watch.look()
+        assert measured.late == pytest.approx(0.05 + blocks * SEEN)
+        assert measured.lag.blocked_within(SECOND, measured.clock())
+        measured.run(1.1)
+        measured.watch.look()
+    assert measured.peak == pytest.approx(SEEN)
+    measured.clock.advance(BLOCK)
+    assert measured.lag.blocked_within(SECOND, measured.clock())  # at this moment
+
+
+def test_latest_of_several_loops_counts(measured: Measured) -> None:
+    """Two loops that are blocked at the same time lose that time once."""
+    pool, loop = FakePool(), FakeLoop(measured.clock)
+    other = measured.scene.track(pool, name="anthropic")
+    other.loop = weakref.ref(loop)
+    lease = other.begin(b"api.test", None, b"https", None)
+    other.assigned(lease, measured.scene.connection(established=True))
+    measured.read()
+    for _ in range(2):
+        measured.loop.turn()
+        loop.turn()
+        measured.clock.advance(0.6)
+        measured.watch.look()
+    loop.turn()
+    measured.loop.turn()
+    measured.watch.look()
+    assert measured.late == pytest.approx(1.0)
+    assert sum(timer.late for _, timer in measured.lag._pending()) == pytest.approx(2 * SECOND)
+
+
+def test_late_time_never_falls(measured: Measured) -> None:
+    """It is read during a block, at its end, and in the next installation on this Meter."""
+    lease = measured.read()
+    measured.run(0.2)
+    seen = [0]
+    for step in range(12):
+        measured.clock.advance(0.05)
+        seen.append(measured.lag.late_time(measured.clock()))
+        if step % 3 == 0:
+            measured.watch.look()
+    measured.loop.turn()
+    measured.scene.tracker.released(lease)
+    seen.append(measured.lag.late_time(measured.clock()))
+    assert seen == sorted(seen)
+    assert seen[-1] == pytest.approx(0.5 * SECOND)
+    next_one = LoopLag(measured.scene.registry, window=75.0)
+    assert next_one.late_time(measured.clock()) == seen[-1]
+    assert next_one.late(measured.clock()) == 0
+
+
+def test_lateness_of_a_loop_that_ends_before_the_next_pass_counts(measured: Measured) -> None:
+    """For example with ``asyncio.run`` for each call."""
+    measured.read()
+    measured.run(0.1)
+    measured.block()
+    measured.loop = FakeLoop(measured.clock)
+    gc.collect()
+    measured.watch.look()
+    assert measured.late == pytest.approx(SEEN)
+    assert measured.scene.tracker.loop is None
+
+
+def test_late_share_is_of_the_last_minute() -> None:
+    """For a younger process it is the share of all its time."""
+    scene = Scene(loop_lag=True)
+    lag = LoopLag(scene.registry, window=75.0)
+    books, clock = scene.registry.books, scene.clock
+    assert lag.recent_share(clock()) == 0
+    for late in (0.0, 5.0, 0.0):
+        clock.advance(10)
+        books.late_time += round(late * 1e9)
+        lag.look(clock())
+    assert lag.recent_share(clock()) == pytest.approx(5 / 30)
+    clock.advance(45)  # the watch rests: no request is in flight
+    assert lag.recent_share(clock()) == pytest.approx(5 / 60)
+    clock.advance(10)
+    lag.look(clock())
+    assert lag.recent_share(clock()) == 0
+    assert len(lag._history) <= 3
+    lag.forget()
+    assert lag.recent_share(clock()) == 0
+
+
+def test_block_that_starts_before_the_first_pass_is_detected(measured: Measured) -> None:
+    """Only its part after the pass is measured."""
+    measured.read(turn=False)
+    measured.block()
+    assert measured.peak == pytest.approx(BLOCK)
+
+
+@pytest.mark.parametrize(
+    ("what", "seen"),
+    [("no request", 0), ("ends with it", SEEN), ("of another loop", 0), ("began later", 0)],
+)
+def test_only_a_block_of_a_loop_that_a_request_needs_counts(
+    measured: Measured, what: str, seen: float
+) -> None:
+    """The timer still runs for a while after the last request."""
+    lease = measured.read()
+    measured.run(0.1)
+    if what == "ends with it":
+        measured.clock.advance(BLOCK)
+        measured.scene.tracker.released(lease)
+        measured.loop.turn()
+    else:
+        measured.scene.tracker.released(lease)
+        measured.scene.work_off()
+        other = FakeLoop(measured.clock)
+        if what == "of another loop":
+            measured.scene.tracker.loop = weakref.ref(other)
+            measured.scene.acquire()
+        elif what == "began later":
+            measured.clock.advance(BLOCK)
+            measured.scene.acquire()
+        measured.block()
+    assert measured.peak == pytest.approx(seen)
+
+
+@pytest.mark.parametrize("chunks", [False, True], ids=["one call at a time", "one chunk at a time"])
+def test_loop_that_runs_intermittently_is_not_late(measured: Measured, chunks: bool) -> None:
+    """Between runs nothing is in flight, or responses are unread."""
+    tracker = measured.scene.tracker
+    lease = measured.read()
+    for _ in range(3):
+        measured.run(0.2)
+        if chunks:
+            tracker.answered(lease, 200)
+        else:
+            tracker.released(lease)
+        measured.loop.running = False
+        measured.clock.advance(BLOCK)
+        measured.watch.look()
+        measured.clock.advance(BLOCK)
+        assert measured.peak == 0
+        measured.loop.running = True
+        if chunks:
+            lease.enter(READING, measured.clock())
+        measured.loop.turn()
+        assert measured.peak == 0
+        if not chunks:
+            lease = measured.read()
+
+
+def test_timer_ends_when_no_request_needs_it(measured: Measured) -> None:
+    """The watch has to ask for it again and again."""
+    lease = measured.read()
+    measured.run(2.4)
+    assert measured.armed == [True]
+    measured.scene.tracker.released(lease)
+    measured.run(0.3)
+    assert measured.armed == [False]
+    assert not measured.loop.scheduled
+    measured.read()
+    assert measured.armed == [True]
+    measured.run(0.1)
+    measured.watch.stop()
+    measured.run(0.2)
+    assert measured.armed == [False]
+
+
+def test_timer_that_fails_does_not_reach_the_loop(measured: Measured) -> None:
+    """It is counted as an own failure, and the watch starts another."""
+
+    def fail() -> int:
+        raise ValueError
+
+    measured.lag.clock = fail
+    measured.read()
+    assert measured.scene.registry.failures.counts == {"loop_lag": 1}
+    measured.lag.clock = measured.clock
+    measured.watch.look()
+    measured.loop.turn()
+    assert measured.armed == [True]
+
+
+def test_pools_of_a_loop_share_one_timer(measured: Measured) -> None:
+    for _ in range(20):
+        measured.read()
+    measured.run(0.05)
+    assert len(measured.loop.scheduled) == len(measured.armed) == 1
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_closed_loop_gets_no_timer(measured: Measured, when: str) -> None:
+    """No failure and no lateness; the pool's next request sets its new loop."""
+    if when == "after":
+        measured.read()
+        measured.run(0.1)
+    measured.loop.closed = True
+    measured.clock.advance(BLOCK)
+    assert (measured.peak, measured.late) == (0, 0)
+    measured.scene.acquire()
+    measured.watch.look()
+    assert measured.scene.tracker.loop is None
+    assert measured.scene.registry.failures.counts == {}
+
+
+def test_forked_child_has_no_lateness_of_its_parent(measured: Measured) -> None:
+    """The parent's loops and their lateness are the parent's."""
+    measured.read()
+    measured.run(0.1)
+    measured.block()
+    measured.watch.look()
+    measured.lag.forget()
+    assert (measured.peak, measured.late, measured.armed) == (0, 0, [])
+    assert not measured.lag.blocked_within(SECOND, measured.clock())
+
+
+# Real loops
+
+
+def _uvloop() -> asyncio.AbstractEventLoop:
+    loop: asyncio.AbstractEventLoop = importlib.import_module("uvloop").new_event_loop()
+    return loop
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def make_loop(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
+    pytest.importorskip(request.param)
+    return asyncio.new_event_loop if request.param == "asyncio" else _uvloop
+
+
+class Real(Measured):
+    """The same on a real loop and the real clock."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        registry = self.scene.registry
+        registry.clock = self.scene.tracker.clock = self.clock = time.monotonic_ns  # type: ignore[assignment]
+        self.lag = LoopLag(registry, window=75.0)
+        self.watch = Watch(registry, leak_threshold=60, loop_lag=self.lag)
+        self.scene.tracker.loop = weakref.ref(loop)
+
+
+def test_block_of_a_real_loop_is_detected_and_its_timer_does_not_keep_the_loop(
+    make_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    loop = make_loop()
+    real = Real(loop)
+
+    async def call() -> None:
+        real.read()
+        await asyncio.sleep(0.02)
+        time.sleep(BLOCK)
+        await asyncio.sleep(0.02)
+
+    loop.run_until_complete(call())
+    assert real.late >= SEEN - 0.1
+    assert real.armed == [True]
+    gone = weakref.ref(loop)
+    loop.close()
+    del loop
+    gc.collect()
+    assert gone() is None
+    real.watch.look()
+    assert real.scene.tracker.loop is None
+    assert real.armed == []
+
+
+# Where a pool's requests run
+
+
+def test_running_loop_is_referenced_weakly(measured: Measured) -> None:
+    """Without one, as in trio's tasks, there is no timer and no repeated query."""
+
+    async def find() -> Any:
+        return running_loop()
+
+    loop = asyncio.new_event_loop()
+    assert loop.run_until_complete(find())() is loop
+    loop.close()
+    assert running_loop() is NOWHERE
+    measured.scene.tracker.loop = NOWHERE
+    measured.read()
+    assert measured.scene.tracker.loop is NOWHERE
+    assert measured.armed == []

@@ -1,0 +1,412 @@
+"""Findings of the watch on a fake clock, and the life of its thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.pool.connection import TrackedConnection
+from opentelemetry.instrumentation.gluellm.pool.lease import (
+    AWAITING_RESPONSE,
+    READING,
+    UNREAD,
+    Call,
+)
+from opentelemetry.instrumentation.gluellm.pool.lease import STREAM_QUEUED as STREAM
+from opentelemetry.instrumentation.gluellm.pool.observer import PoolObserver
+from opentelemetry.instrumentation.gluellm.watch import watch as watch_module
+from opentelemetry.instrumentation.gluellm.watch.watch import Watch
+from support.waiting import wait_until
+from unit.pool.fakes import FakePool, Scene
+
+THRESHOLD = 60.0
+
+
+@pytest.fixture
+def watch(scene: Scene) -> Watch:
+    """A watch that looks only when a test says so."""
+    return Watch(scene.registry, leak_threshold=THRESHOLD, loop_lag=None)
+
+
+def readable(scene: Scene) -> TrackedConnection:
+    """A connection whose reads are noted."""
+    made = scene.connection(established=True)
+    made.reports_reads = True
+    return made
+
+
+def unread(
+    scene: Scene,
+    connection: TrackedConnection | None = None,
+    *,
+    status: int = 200,
+    call: Call | None = None,
+) -> Any:
+    """A request that was answered, and whose response is not read."""
+    lease = scene.enter(call)
+    scene.tracker.assigned(lease, connection or readable(scene))
+    scene.tracker.answered(lease, status)
+    return lease
+
+
+def suspected(scene: Scene, watch: Watch, **further: Any) -> Any:
+    """One that has been unread for the threshold, as the watch has seen."""
+    lease = unread(scene, **further)
+    scene.clock.advance(THRESHOLD)
+    watch.look()
+    assert lease.suspected
+    return lease
+
+
+# Leaks
+
+
+def test_leak_is_found_at_its_threshold_and_reported_once(scene: Scene, watch: Watch) -> None:
+    """It is reported, counted, and in the state. Later passes do not report it again."""
+    lease = unread(scene)
+    scene.clock.advance(THRESHOLD - 0.001)
+    assert watch.look()
+    assert scene.recorder.told("leak_suspected") == []
+    scene.clock.advance(0.001)
+    for _ in range(3):
+        watch.look()
+        assert scene.recorder.told("leak_suspected") == [(lease,)]
+        assert scene.ledger.leaks == 1
+        scene.clock.advance(THRESHOLD)
+    states, _ = scene.registry.state(scene.clock())
+    assert states[scene.ledger].leaks_suspected == 1
+
+
+def test_time_unread_counts_from_the_last_read(scene: Scene, watch: Watch) -> None:
+    """A long stream is no leak, whenever its head came."""
+    lease = unread(scene)
+    scene.clock.advance(THRESHOLD - 1)
+    lease.enter(READING, scene.clock())
+    scene.clock.advance(THRESHOLD * 10)
+    watch.look()
+    lease.enter(UNREAD, scene.clock())
+    scene.clock.advance(THRESHOLD - 1)
+    watch.look()
+    assert scene.recorder.told("leak_suspected") == []
+
+
+@pytest.mark.parametrize(
+    "what", ["reading", "awaiting", "reads are not noted", "another protocol", "threshold of 0"]
+)
+def test_unread_response_with_an_active_reader_is_no_leak(
+    scene: Scene, watch: Watch, what: str
+) -> None:
+    """A silent provider, a WebSocket whose bytes don't pass through the response, and so on."""
+    if what == "threshold of 0":
+        watch = Watch(scene.registry, leak_threshold=0, loop_lag=None)
+    connection = scene.connection(established=True) if what == "reads are not noted" else None
+    lease = unread(scene, connection, status=101 if what == "another protocol" else 200)
+    if what in ("reading", "awaiting"):
+        lease.enter(READING if what == "reading" else AWAITING_RESPONSE, scene.clock())
+    scene.clock.advance(86_400)
+    assert watch.look()
+    assert scene.recorder.told("leak_suspected") == []
+    assert scene.ledger.leaks == 0
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [("released", "released"), ("pool closed", "closed"), ("pool collected", "released")],
+)
+def test_released_leak_is_reported_once(scene: Scene, watch: Watch, how: str, told: str) -> None:
+    """Afterwards the lease is not kept; a suspected leak keeps no pool alive."""
+    lease = suspected(scene, watch)
+    if how == "released":
+        scene.tracker.released(lease)
+    elif how == "pool closed":
+        scene.tracker.discard("closed")
+    else:
+        scene.pool = None
+    watch.look()
+    watch.look()
+    assert scene.recorder.told("leak_over") == [(lease, told)]
+    assert not lease.suspected
+    assert scene.ledger.leaks == 1
+
+
+@pytest.mark.parametrize("how", ["read", "step of the call"])
+def test_leak_that_is_read_again_ends_and_can_recur(scene: Scene, watch: Watch, how: str) -> None:
+    """A slow consumer: suspected again after the next pause, and counted once as a leak."""
+    call = Call("openai", "m")
+    lease = suspected(scene, watch, call=call)
+    if how == "read":
+        lease.enter(READING, scene.clock())
+        lease.enter(UNREAD, scene.clock())
+    else:
+        call.steps += 1
+    scene.clock.advance(1)
+    watch.look()
+    assert scene.recorder.told("leak_over") == [(lease, "read")]
+    assert not lease.suspected
+    scene.clock.advance(THRESHOLD)
+    watch.look()
+    assert len(scene.recorder.told("leak_suspected")) == 2
+    assert scene.ledger.leaks == 1
+
+
+def test_reader_of_data_that_the_sdk_read_ahead_is_no_leak(scene: Scene, watch: Watch) -> None:
+    """The threshold counts from the pass that saw its last step."""
+    call = Call("openai", "m")
+    lease = unread(scene, call=call)
+    for _ in range(int(THRESHOLD * 3)):
+        call.steps += 1
+        scene.clock.advance(1)
+        watch.look()
+    scene.clock.advance(THRESHOLD - 1)
+    watch.look()
+    assert scene.recorder.told("leak_suspected") == []
+    scene.clock.advance(1)
+    watch.look()
+    assert scene.recorder.told("leak_suspected") == [(lease,)]
+
+
+# Stuck requests
+
+
+def test_stuck_requests_are_reported_once_a_pool(scene: Scene, watch: Watch) -> None:
+    """The report comes after ten seconds, oldest first, and again after ten minutes."""
+    first = scene.enter()
+    scene.tracker.waiting(first, 600.0)
+    scene.clock.advance(5)
+    second = scene.enter()
+    scene.tracker.waiting(second, 600.0)
+    scene.clock.advance(4.9)
+    watch.look()
+    assert scene.recorder.told("requests_stuck") == []
+    scene.clock.advance(6)
+    watch.look()
+    watch.look()
+    scene.clock.advance(599)
+    watch.look()
+    assert scene.recorder.told("requests_stuck") == [(scene.tracker, (first, second))]
+    scene.clock.advance(1)
+    watch.look()
+    assert len(scene.recorder.told("requests_stuck")) == 2
+
+
+def test_each_pool_reports_its_own_stuck_requests(scene: Scene, watch: Watch) -> None:
+    """This includes pools of one name."""
+    other_pool = FakePool()
+    other = scene.track(other_pool)
+    for tracker in (scene.tracker, other):
+        tracker.waiting(tracker.begin(b"api.test", None, b"https", None), 600.0)
+    scene.clock.advance(11)
+    watch.look()
+    assert {told[0] for told in scene.recorder.told("requests_stuck")} == {scene.tracker, other}
+
+
+def test_request_that_is_requeued_repeatedly_is_stuck(scene: Scene, watch: Watch) -> None:
+    """Each requeue restarts its timeout, but not its wait."""
+    lease = scene.enter()
+    connection = scene.connection(established=True)
+    for _ in range(4):
+        scene.tracker.waiting(lease, 60.0)
+        scene.clock.advance(3)
+        scene.tracker.assigned(lease, connection)
+        scene.tracker.requeued(lease)
+    scene.tracker.waiting(lease, 60.0)
+    watch.look()
+    assert scene.recorder.told("requests_stuck") == [(scene.tracker, (lease,))]
+
+
+def test_request_that_waits_for_a_stream_is_stuck(scene: Scene, watch: Watch) -> None:
+    """A request that is about to queue is not."""
+    scene.enter()
+    lease = scene.acquire(scene.connection(established=True, protocol="2"))
+    assert lease.phase == STREAM
+    scene.clock.advance(11)
+    watch.look()
+    assert scene.recorder.told("requests_stuck") == [(scene.tracker, (lease,))]
+
+
+# One look
+
+
+@pytest.mark.parametrize("error", [SystemExit(), ValueError("secret")], ids=repr)
+@pytest.mark.parametrize("where", ["observer", "clock"])
+def test_failing_pass_is_counted_and_raises_nothing(
+    scene: Scene, watch: Watch, monkeypatch: pytest.MonkeyPatch, where: str, error: BaseException
+) -> None:
+    """The thread goes on: no log handler or test may end it."""
+    unread(scene)
+    fail = Mock(side_effect=error)
+    if where == "clock":
+        scene.registry.clock = fail
+    else:
+        monkeypatch.setattr(scene.registry.observer, "watch_passed", fail)
+    watch.look()
+    assert scene.registry.failures.counts == {"watch": 1}
+
+
+# The thread
+
+
+class Looks(PoolObserver):
+    """Counts looks."""
+
+    def __init__(self) -> None:
+        self.passed = 0
+        self.threads: set[threading.Thread] = set()
+
+    def watch_passed(self) -> None:
+        self.passed += 1
+        self.threads.add(threading.current_thread())
+
+
+class Watched:
+    """A scene with a watch whose thread looks every few milliseconds and rests after two looks."""
+
+    def __init__(self) -> None:
+        self.looks = Looks()
+        self.scene = Scene(self.looks)
+        self.watch = Watch(
+            self.scene.registry, leak_threshold=THRESHOLD, loop_lag=None, interval=0.005
+        )
+
+    @property
+    def thread(self) -> threading.Thread | None:
+        """The watch's thread, while it has one."""
+        return self.watch._thread
+
+    def request(self) -> None:
+        """A whole request."""
+        self.scene.tracker.released(self.scene.acquire())
+
+    def seen(self) -> None:
+        """Wait until a look began and ended."""
+        passed = self.looks.passed
+        wait_until(lambda: self.looks.passed >= passed + 2, "a look")
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
+    """A watch that is stopped in the end."""
+    monkeypatch.setattr(watch_module, "_REST_AFTER", 1)
+    made = Watched()
+    made.watch.start()
+    yield made
+    made.watch.stop()
+
+
+def test_thread_stays_while_a_request_is_in_flight_and_then_ends(watched: Watched) -> None:
+    """Being instrumented costs none; it comes with a request, and again with the next one."""
+    assert watched.thread is None
+    lease = watched.scene.acquire()
+    first = watched.thread
+    assert first is not None
+    assert first.daemon
+    for _ in range(3):
+        watched.seen()
+    assert watched.thread is first
+    watched.scene.tracker.released(lease)
+    wait_until(lambda: watched.thread is None)
+    first.join(5)
+    assert not first.is_alive()
+    watched.request()
+    assert watched.thread not in (None, first)
+
+
+def test_thread_stays_while_a_leak_is_suspected(watched: Watched) -> None:
+    """The watch has to report that it is over."""
+    scene = watched.scene
+    lease = unread(scene)
+    scene.clock.advance(THRESHOLD)
+    wait_until(lambda: lease.suspected)
+    for _ in range(5):
+        watched.seen()
+    scene.tracker.released(lease)
+    wait_until(lambda: scene.recorder.told("leak_over"))
+    wait_until(lambda: watched.thread is None)
+
+
+def test_request_during_the_watchs_exit_keeps_it_running(scene: Scene) -> None:
+    """Step by step: the watch asks to be woken, a request comes, and it may not leave."""
+    watch = Watch(scene.registry, leak_threshold=THRESHOLD, loop_lag=None, interval=3600)
+    watch.start()
+    unread(scene)
+    try:
+        assert watch._thread is not None
+        assert not watch._rests()
+        scene.enter()
+        assert not watch._rests()
+        assert watch._rests()  # nobody came this time
+        assert scene.registry.outbox.attention  # whoever comes now wakes it
+    finally:
+        watch.stop()
+
+
+def test_stop_ends_the_thread_and_no_request_starts_another(watched: Watched) -> None:
+    """None is left after uninstrument()."""
+    watched.scene.acquire()
+    thread = watched.thread
+    assert thread is not None
+    watched.watch.stop()
+    assert not thread.is_alive()
+    watched.scene.registry.outbox.attention = True
+    for start in (watched.request, watched.watch.wake):
+        start()
+        assert watched.thread is None
+    watched.watch.stop()
+
+
+def test_stop_can_be_called_in_the_watch_thread(watched: Watched) -> None:
+    """An observer, or a log handler, that takes the instrumentation off."""
+    done = threading.Event()
+
+    def stop() -> None:
+        watched.watch.stop()
+        done.set()
+
+    watched.scene.registry.observer.watch_passed = stop  # type: ignore[method-assign]
+    watched.watch.start()
+    watched.scene.acquire()
+    assert done.wait(5)
+
+
+def test_thread_that_can_not_be_started_is_tried_again(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request goes on, and the next one tries again."""
+
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(threading.Thread, "start", fail)
+        watched.request()
+        assert watched.thread is None
+        assert watched.scene.registry.failures.counts == {"watch.start": 1}
+    watched.request()
+    assert watched.thread is not None
+    watched.seen()
+
+
+def test_after_fork_the_next_request_starts_a_thread(scene: Scene) -> None:
+    """The parent's is not there, and its lock may have been held at that moment."""
+    watch = Watch(scene.registry, leak_threshold=THRESHOLD, loop_lag=None, interval=3600)
+    watch.start()
+    scene.acquire()
+    parents = watch._thread
+    assert parents is not None
+    parents_stop = watch._stopped
+    pool = FakePool()
+    with watch._lock:
+        scene.registry.forget()
+        watch.after_fork_in_child()
+        scene.tracker = scene.track(pool)
+        thread = threading.Thread(target=scene.enter)
+        thread.start()
+        thread.join(5)
+        assert not thread.is_alive()
+        assert watch._thread not in (None, parents)
+    watch.stop()
+    parents_stop.set()
