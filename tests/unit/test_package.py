@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from importlib.metadata import distribution, entry_points
 from pathlib import Path
 
@@ -10,9 +13,24 @@ import pytest
 from opentelemetry.instrumentation.dependencies import get_dist_dependency_conflicts
 from packaging.requirements import Requirement
 
+from opentelemetry.instrumentation import gluellm
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, package
 
 NAME = "opentelemetry-instrumentation-gluellm"
+PACKAGE = gluellm.__name__
+
+LIBRARIES = {"httpx", "httpx2", "httpcore", "httpcore2", "aiohttp", "urllib3", "grpc"}
+FOLDERS = {"adapters", "attribution", "diagnosis", "limits", "pool", "telemetry", "watch"}
+
+LOADED = """
+import json, sys
+import opentelemetry.metrics, opentelemetry.trace, wrapt
+import opentelemetry.instrumentation.instrumentor
+before = set(sys.modules)
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+{}
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
 
 
 def requirements(extra: str) -> set[tuple[str, str]]:
@@ -64,3 +82,47 @@ def test_one_library_of_the_list_is_enough(monkeypatch: pytest.MonkeyPatch) -> N
     assert get_dist_dependency_conflicts(distribution(NAME)) is None
     present.clear()
     assert get_dist_dependency_conflicts(distribution(NAME)) is not None
+
+
+def loaded_by(statement: str) -> tuple[set[str], set[str]]:
+    """Modules of this package, and top-level names of others, that a fresh interpreter loads.
+
+    Without those that OpenTelemetry and wrapt load: wrapt 2 imports asyncio.
+    """
+    program = LOADED.format(statement)
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    names = set(json.loads(done.stdout))
+    own = {name for name in names if f"{name}.".startswith(f"{PACKAGE}.")}
+    return (
+        {name.removeprefix(f"{PACKAGE}.") for name in own},
+        {name.partition(".")[0] for name in names - own},
+    )
+
+
+def test_importing_the_instrumentor_loads_little() -> None:
+    """Neither the work of ``instrument()`` nor a library that it would observe."""
+    own, others = loaded_by("")
+    assert "instrumentor" in own
+    assert not {name.partition(".")[0] for name in own} & (FOLDERS | {"installation", "config"})
+    assert not others & (LIBRARIES | {"asyncio"})
+
+
+def test_instrument_loads_what_it_turns_on() -> None:
+    """``snapshot()`` may be called in a signal handler, and a report is due at a signal's time."""
+    rules = {"diagnosis.diagnose", "diagnosis.text", "diagnosis.signal_report.on_signal"}
+    own, others = loaded_by("GlueLLMInstrumentor().instrument()")
+    assert "diagnosis.collect" in own
+    assert not own & (rules | {"limits", "http_spans"})
+    assert not others & LIBRARIES
+    own, _ = loaded_by("GlueLLMInstrumentor().instrument(snapshot_signal='SIGUSR2')")
+    assert own >= rules
+
+
+def test_public_names_resolve() -> None:
+    """Also for ``import *``, ``dir()`` and a name that is none."""
+    star: dict[str, object] = {}
+    exec(f"from {PACKAGE} import *", star)
+    assert set(gluellm.__all__) <= star.keys() & set(dir(gluellm))
+    assert all(getattr(gluellm, name) is star[name] for name in gluellm.__all__)
+    with pytest.raises(AttributeError, match="snapshots"):
+        gluellm.snapshots  # noqa: B018

@@ -13,13 +13,23 @@
 Metrics and spans go to the global OpenTelemetry providers, or to those passed to ``instrument()``.
 ``snapshot()`` returns the current state of the pools. ``diagnose(snapshot)`` returns what is wrong
 with them and what to do.
+
+Each name loads its module at first use. A program that calls ``diagnose()`` in a signal handler
+should import it at its start.
 """
 
-from .diagnosis.diagnose import diagnose
-from .diagnosis.findings import Finding
-from .diagnosis.snapshot import Snapshot
-from .instrumentor import GlueLLMInstrumentor, snapshot
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .version import __version__
+
+if TYPE_CHECKING:
+    from .diagnosis.diagnose import diagnose
+    from .diagnosis.findings import Finding
+    from .diagnosis.snapshot import Snapshot
+    from .instrumentor import GlueLLMInstrumentor, snapshot
 
 __all__ = [
     "GlueLLMInstrumentor",
@@ -29,3 +39,22 @@ __all__ = [
     "snapshot",
     "__version__",
 ]
+
+_MODULES = {
+    "GlueLLMInstrumentor": ".instrumentor",
+    "Finding": ".diagnosis.findings",
+    "Snapshot": ".diagnosis.snapshot",
+    "diagnose": ".diagnosis.diagnose",
+    "snapshot": ".instrumentor",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_MODULES[name], __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(globals().keys() | _MODULES.keys())

@@ -7,6 +7,7 @@ import sys
 import time
 import weakref
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
@@ -23,8 +24,6 @@ from .config import Config
 from .diagnosis.advice.advisor import Advisor
 from .diagnosis.collect import collect
 from .diagnosis.pool_timeout_note import NoteObserver
-from .diagnosis.report import Reports
-from .diagnosis.signal_report.on_signal import SignalReporter
 from .diagnosis.snapshot import LimiterSnapshot, Snapshot
 from .patching import Hooks
 from .pool import call_site
@@ -37,6 +36,9 @@ from .telemetry.histograms import DurationObserver
 from .telemetry.spans import SpanObserver, tracer_of
 from .watch.loop_lag import LoopLag
 from .watch.watch import Watch
+
+if TYPE_CHECKING:
+    from .diagnosis.signal_report.on_signal import SignalReporter
 
 
 class Installation:
@@ -202,6 +204,10 @@ class Installation:
     def _reporter_on(self, signal_name: str | None) -> SignalReporter | None:
         if signal_name is None:
             return None
+        # The rules load here: a signal must not be the first to import them.
+        from .diagnosis.report import Reports
+        from .diagnosis.signal_report.on_signal import SignalReporter
+
         return SignalReporter(
             signal_name, Reports(self.snapshot), logs.write_report, self._failures.caught
         )

@@ -5,22 +5,22 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Collection
-from typing import Any, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
-from .adapters.clients import any_owned, disown, own, pools_of
-from .config import Config
-from .diagnosis.snapshot import Snapshot
 from .environment import limits_asked_for
 from .failures import raise_on, warn
-from .http_spans import HttpSpans
-from .installation import Installation
 from .package import _instruments
-from .pool.registry import Owner
 from .text import one_line, where_it_failed
+
+# Imported by the methods that need it, so that importing the instrumentor costs little.
+if TYPE_CHECKING:
+    from .diagnosis.snapshot import Snapshot
+    from .http_spans import HttpSpans
+    from .installation import Installation
 
 _MAX_NAME = 64
 
@@ -68,7 +68,25 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     def instrument(self, **kwargs: Unpack[Settings]) -> None:
         """Start observing pools, including those that already exist.
 
-        A second call has no effect.
+        A second call has no effect. A setting that is not given comes from its environment
+        variable, else from its default:
+
+        - ``tracer_provider``, ``meter_provider``: OpenTelemetry providers (None: the global ones)
+        - ``scope``: ``"any_llm"`` (default), the pools of any-llm calls, or ``"all"``
+        - ``http_spans``: also turn on OpenTelemetry's own HTTP and gRPC instrumentations (False)
+        - ``metrics``: ``"lean"`` (default), or ``"full"`` with five more histograms
+        - ``span_min_duration``: shortest wait or connection set-up that becomes a span (0.05 s)
+        - ``max_origins``: most servers that metrics name (20)
+        - ``peak_window``: how far back the ``peak`` gauges look (75 s)
+        - ``model_attributes``: add model and operation to the acquire and lease histograms (False)
+        - ``time_in_queue``: also emit ``http.client.request.time_in_queue`` (False)
+        - ``leak_threshold``: time that a response may stay unread (60 s; 0: detect no leaks)
+        - ``leak_stacks``: record the whole stack of each call (False)
+        - ``loop_lag``: measure how late event loops are (True)
+        - ``snapshot_signal``: name of a signal that logs a report, such as ``"SIGUSR2"`` (None)
+
+        ``skip_dep_check`` and ``raise_exception_on_conflict`` go to ``BaseInstrumentor``. Raises
+        ValueError for a wrong value and TypeError for an unknown setting.
         """
         # The base class checks and sets its state in two steps: keep other threads out.
         with GlueLLMInstrumentor._lock:
@@ -88,6 +106,9 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         return _instruments
 
     def _instrument(self, **kwargs: Any) -> None:
+        from .config import Config
+        from .installation import Installation
+
         tracer_provider = kwargs.pop("tracer_provider", None)
         meter_provider = kwargs.pop("meter_provider", None)
         _check_providers(tracer_provider, meter_provider)
@@ -107,6 +128,8 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 installation.install()
                 cls._installation = installation
                 if config.http_spans:
+                    from .http_spans import HttpSpans
+
                     cls._http_spans = HttpSpans()
                     cls._http_spans.install(
                         tracer_provider=tracer_provider, meter_provider=meter_provider
@@ -158,6 +181,11 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         Raises TypeError for any other client. Raises ValueError for a wrong provider and for a name
         that is empty, longer than 64 characters, not printable or a URL.
         """
+        from .adapters.clients import own, pools_of
+        from .config import Config
+        from .installation import Installation
+        from .pool.registry import Owner
+
         if pool_name is not None and not _is_name(pool_name):
             # The message omits the value: a key or URL passed by mistake must not be logged.
             raise ValueError(
@@ -187,6 +215,8 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         Allowed for a client that is not observed. Raises TypeError for anything that is not a
         client (see :meth:`instrument_client`).
         """
+        from .adapters.clients import any_owned, disown, pools_of
+
         base = GlueLLMInstrumentor
         with base._lock:
             for pool in pools_of(client):
