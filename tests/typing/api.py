@@ -47,6 +47,8 @@ instrumentor.instrument(
     snapshot_signal="SIGUSR2",
 )
 instrumentor.instrument(snapshot_signal=10)  # type: ignore[arg-type]
+instrumentor.instrument(scope="everything")  # type: ignore[arg-type]
+instrumentor.instrument(leak_treshold=30)  # type: ignore[call-arg]
 instrumentor.uninstrument()
 
 GlueLLMInstrumentor.instrument_client(object(), pool_name="search")

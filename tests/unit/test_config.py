@@ -9,7 +9,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm import config
 from opentelemetry.instrumentation.gluellm.config import SETTINGS, Config
-from opentelemetry.instrumentation.gluellm.instrumentor import Settings
+from opentelemetry.instrumentation.gluellm.instrumentor import GlueLLMInstrumentor, Settings
 
 LOGGER = "opentelemetry.instrumentation.gluellm"
 
@@ -88,6 +88,8 @@ def test_defaults_are_the_documented_ones_and_every_setting_is_described() -> No
     passed_on = "tracer_provider meter_provider skip_dep_check raise_exception_on_conflict"
     names = {setting.name for setting in SETTINGS}
     assert Settings.__annotations__.keys() - set(passed_on.split()) == names == DEFAULTS.keys()
+    shown = GlueLLMInstrumentor.instrument.__doc__ or ""
+    assert all(f"``{name}``" in shown for name in Settings.__annotations__)
     assert {suffix.lower() for suffix in ENVIRONMENT_VALUES} == names
     with pytest.raises(FrozenInstanceError):
         Config().scope = "all"  # type: ignore[misc]
