@@ -9,19 +9,19 @@ from ...concurrency import snapshot_of
 from ...failures import raise_on
 from ...pool.connection import WEBSOCKET, TrackedConnection
 from ...pool.lease import READING, UNREAD, Lease
-from ...pool.registry import PoolRegistry
+from ..marks import CONNECTION
+from ..scope import Scope, is_event_stream
 from . import connections, failures
-from .marks import CONNECTION
 
 _SWITCHING_PROTOCOLS = 101
 
 
-class ResponseHooks:
+class AiohttpResponseHooks:
     """Replacements for the methods that a response calls until its connection is released."""
 
-    def __init__(self, registry: PoolRegistry, *, note_streaming: bool) -> None:
-        self._registry = registry
-        self._note_streaming = note_streaming
+    def __init__(self, scope: Scope) -> None:
+        self._registry = scope.registry
+        self._note_streaming = scope.note_streaming
 
     def head(self, original: Any) -> Any:
         """Record the response's head.
@@ -40,7 +40,7 @@ class ResponseHooks:
                 status = message.code
                 if status >= 200 or status == _SWITCHING_PROTOCOLS:
                     if note_streaming:
-                        lease.streaming = _is_event_stream(message.headers)
+                        lease.streaming = is_event_stream(message.headers.get("Content-Type", ""))
                     lease.tracker.answered(lease, status)
                     if status == _SWITCHING_PROTOCOLS and lease.connection is not None:
                         _switched(lease.connection, message.headers)
@@ -230,9 +230,3 @@ async def _read_body(lease: Lease, protocol: Any, pending: Any) -> Any:
         raise
     finally:
         lease.enter(UNREAD, clock())
-
-
-def _is_event_stream(headers: Any) -> bool:
-    """Whether a response is a stream of server-sent events, as LLM providers send it."""
-    kind: str = headers.get("Content-Type", "")
-    return kind.lower().startswith("text/event-stream")

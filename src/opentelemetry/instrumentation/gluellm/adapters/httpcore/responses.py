@@ -11,14 +11,15 @@ from ...pool.connection import TrackedConnection
 from ...pool.lease import AWAITING_RESPONSE, READING, STREAM_QUEUED, UNREAD, Lease
 from ...pool.registry import PoolRegistry
 from ..error_types import error_type
+from ..marks import LEASE
 from ..signatures import fits
-from .marks import LEASE, lease_of
+from .marks import lease_of
 from .upgrades import SWITCHING_PROTOCOLS, closed_here
 
 _TIMED = "_gluellm_timed_read"
 
 
-class TimedRead:
+class _TimedRead:
     """Replacement for the ``read`` of one network stream, which records reads of a body.
 
     The function is set on the stream itself, so code that accesses the stream still gets the
@@ -117,14 +118,14 @@ def time_reads(inner: Any, connection: TrackedConnection) -> bool:
     """
     stream = inner._network_stream
     present = getattr(stream, "read", None)
-    timed: TimedRead | None = getattr(present, _TIMED, None)
+    timed: _TimedRead | None = getattr(present, _TIMED, None)
     if timed is not None:
         timed.connection = connection
         return True
     is_async = hasattr(inner, "handle_async_request")
     own: Any = type(stream).read
     if getattr(present, "__func__", None) is own and reads_as_known(own, is_async):
-        timed = TimedRead(stream, connection)
+        timed = _TimedRead(stream, connection)
         function = timed.async_function() if is_async else timed.sync_function()
         setattr(function, _TIMED, timed)
         stream.read = function
@@ -132,7 +133,7 @@ def time_reads(inner: Any, connection: TrackedConnection) -> bool:
     return False
 
 
-class ResponseHooks:
+class HttpcoreResponseHooks:
     """Replacements for the methods that a response calls until it is closed."""
 
     def __init__(self, registry: PoolRegistry) -> None:

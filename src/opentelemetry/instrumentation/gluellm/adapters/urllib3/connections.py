@@ -18,8 +18,9 @@ from ...pool.connection import TrackedConnection
 from ...pool.lease import CONNECTING, READING, Lease
 from ...pool.registry import PoolRegistry, is_host
 from ...pool.tracker import PoolTracker
-from .failures import fail, failure_of
-from .marks import ASKED, CONNECTION, REFERENCE, connection_of, running
+from ..marks import CONNECTION, connection_of
+from .failures import fail, failed, failure_of
+from .marks import ASKED, REFERENCE, running
 from .responses import IN_HEAD
 
 _LIBRARIES: Final = ("urllib3", "http.client")
@@ -64,14 +65,16 @@ def _connection_is_gone(reference: weakref.ref[Any]) -> None:
     if lease is not None:
         if _never_used(record):
             unsent(record, lease)
+        elif lease.answered_at:
+            lease.tracker.released(lease)
         else:
-            _end(lease, "cancelled")
+            lease.tracker.failed(lease, "cancelled", in_finalizer=True)
     record.close("garbage_collected")
 
 
 def record_of(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnection:
     """The record of a connection that a pool hands out or holds. Creates one if necessary."""
-    record = connection_of(connection)
+    record: TrackedConnection | None = connection_of(connection)
     connected = getattr(connection, "sock", None) is not None
     if record is not None and not record.closed and record.tracker is tracker:
         if connected or not record.established_at:
@@ -116,7 +119,7 @@ def _protocol(connection: Any) -> str:
     return "2" if hasattr(connection, "_h2_conn") else "1.1"
 
 
-class ConnectionHooks:
+class Urllib3ConnectionHooks:
     """Replacements for methods of a connection."""
 
     def __init__(self, registry: PoolRegistry) -> None:
@@ -127,7 +130,6 @@ class ConnectionHooks:
         registry = self._registry
         clock = registry.clock
         failures = registry.failures
-        failed = self._failed
 
         def connect(self_: Any) -> Any:
             record = self_._gluellm_connection
@@ -154,12 +156,6 @@ class ConnectionHooks:
             return result
 
         return connect
-
-    def _failed(self, lease: Lease, error: BaseException) -> None:
-        try:
-            fail(lease, failure_of(lease, error))
-        except Exception as own:
-            self._registry.failures.caught("urllib3.failed", own)
 
     def new_socket(self, original: Any) -> Any:
         """Record the TCP connect, to the origin or to a proxy."""
@@ -288,10 +284,3 @@ def unsent(record: TrackedConnection, lease: Lease) -> None:
 
 def _never_used(record: TrackedConnection) -> bool:
     return not record.established_at and not record.connect_started_at
-
-
-def _end(lease: Lease, error: str) -> None:
-    if lease.answered_at:
-        lease.tracker.released(lease)
-    else:
-        lease.tracker.failed(lease, error, in_finalizer=True)

@@ -10,23 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..admission import Admission
-from ..marks import BUILT_BY, LIMITS_FROM, OWNER, TRACKER
-from .marks import connection_of
+from ..marks import BUILT_BY, LIMITS_FROM, OWNER, TRACKER, connection_of
+from ..scope import Scope
 
 
 class PoolHooks:
     """Replacements for the methods that build and close pools."""
 
-    def __init__(self, admission: Admission) -> None:
-        self._admission = admission
-        self._registry = admission.registry
-        self.on_forwarding: Callable[[], None] = _nothing
+    def __init__(self, scope: Scope, on_forwarding: Callable[[], None]) -> None:
+        self._claim = scope.claim
+        self._registry = scope.registry
+        self._on_forwarding = on_forwarding
         """Called when a pool for a forwarding proxy is built."""
 
     def built(self, original: Any) -> Any:
         """Claim a new pool or pool manager for the any-llm call or the SDK that builds it."""
-        claim = self._admission.claim
+        claim, on_forwarding = self._claim, self._on_forwarding
         failures = self._registry.failures
 
         def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
@@ -34,7 +33,7 @@ class PoolHooks:
             claim(self_)
             try:
                 if forwards(self_):
-                    self.on_forwarding()
+                    on_forwarding()
             except Exception as error:
                 failures.caught("urllib3.proxy", error)
 
@@ -74,7 +73,7 @@ class PoolHooks:
 
         def clear(self_: Any) -> Any:
             try:
-                pools = pools_of(self_)
+                pools = pools_of_manager(self_)
             except Exception as error:
                 failures.caught("urllib3.pool_close", error)
                 pools = ()
@@ -108,10 +107,6 @@ def forwards(pool: Any) -> bool:
     return proxy is not None and getattr(pool, "host", None) == proxy.host
 
 
-def _nothing() -> None:
-    pass
-
-
-def pools_of(manager: Any) -> tuple[Any, ...]:
+def pools_of_manager(manager: Any) -> tuple[Any, ...]:
     """The pools that a manager has now, read without its lock."""
     return tuple(manager.pools._container.values())
