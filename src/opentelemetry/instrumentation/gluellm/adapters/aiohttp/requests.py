@@ -35,7 +35,6 @@ class AiohttpRequestHooks:
         current_call, everything, outside = scope.current_call, scope.everything, scope.outside
         enter, failed = self._enter, scope.failed
         registry = scope.registry
-        caught = registry.failures.caught
 
         async def tracked(
             tracker: PoolTracker, self_: Any, req: Any, traces: Any, timeout: Any
@@ -51,7 +50,7 @@ class AiohttpRequestHooks:
                 self_._gluellm_entering = (lease, timeout)
                 tracker.ledger.acquire_timeout = timeout.connect or timeout.total
             except Exception as error:
-                caught("aiohttp.begin", error)
+                registry.failures.caught("aiohttp.begin", error)
                 if lease is None:
                     return await original(self_, req, traces, timeout)
             try:
@@ -72,7 +71,7 @@ class AiohttpRequestHooks:
                             record = connections.record_of_idle(protocol, lease.origin, tracker)
                         tracker.assigned(lease, record)
                     except Exception as error:
-                        caught("aiohttp.assign", error)
+                        registry.failures.caught("aiohttp.assign", error)
                 except BaseException:
                     # Raised by a signal handler. Closed here, since the caller never gets it.
                     made.close()
@@ -128,7 +127,6 @@ class AiohttpRequestHooks:
     def create_connection(self, original: Any) -> Any:
         """Record that a request establishes a connection, with the times of its set-up."""
         registry = self._registry
-        caught = registry.failures.caught
 
         def _create_connection(self_: Any, req: Any, *args: Any, **kwargs: Any) -> Any:
             pending = original(self_, req, *args, **kwargs)
@@ -148,7 +146,7 @@ class AiohttpRequestHooks:
                 record = connections.connecting(lease)
                 token = setup.begin(record, req)
             except Exception as error:
-                caught("aiohttp.create", error)
+                registry.failures.caught("aiohttp.create", error)
             try:
                 protocol = await pending
             finally:
@@ -158,12 +156,12 @@ class AiohttpRequestHooks:
                 try:
                     setup.secured(record, protocol)
                 except Exception as error:
-                    caught("aiohttp.tls", error)
+                    registry.failures.caught("aiohttp.tls", error)
                 try:
                     if getattr(protocol, CONNECTION) is None:
                         connections.connected(record, protocol)
                 except Exception as error:
-                    caught("aiohttp.established", error)
+                    registry.failures.caught("aiohttp.established", error)
             return protocol
 
         return _create_connection

@@ -30,7 +30,6 @@ class AiohttpResponseHooks:
         small body has arrived with the head, ``start`` itself releases the connection.
         """
         registry = self._registry
-        caught = registry.failures.caught
         note_streaming = self._note_streaming
 
         async def answered(lease: Lease, pending: Any) -> Any:
@@ -45,7 +44,7 @@ class AiohttpResponseHooks:
                     if status == _SWITCHING_PROTOCOLS and lease.connection is not None:
                         _switched(lease.connection, message.headers)
             except Exception as error:
-                caught("aiohttp.answered", error)
+                registry.failures.caught("aiohttp.answered", error)
             return item
 
         def read(self_: Any) -> Any:
@@ -65,7 +64,6 @@ class AiohttpResponseHooks:
 
     def body(self, original: Any) -> Any:
         """Record a read of the body that has to wait for data."""
-        caught = self._registry.failures.caught
 
         def _wait(self_: Any, func_name: str) -> Any:
             pending = original(self_, func_name)
@@ -79,7 +77,7 @@ class AiohttpResponseHooks:
                 if lease is None or lease.phase != UNREAD or lease.ended:
                     return pending
             except Exception as error:
-                caught("aiohttp.read", error)
+                self._registry.failures.caught("aiohttp.read", error)
                 return pending
             return _read_body(lease, protocol, pending)
 
@@ -91,7 +89,6 @@ class AiohttpResponseHooks:
         The finalizer rule (``pool/lease.py``) applies.
         """
         registry = self._registry
-        caught = registry.failures.caught
 
         # The keyword is explicit: passing on ``**kwargs`` would be the most expensive step here.
         def _release(self_: Any, key: Any, protocol: Any, *, should_close: bool = False) -> Any:
@@ -118,7 +115,7 @@ class AiohttpResponseHooks:
                             lease.error = "cancelled"
                         lease.tracker.released(lease)
             except Exception as error:
-                caught("aiohttp.release", error)
+                registry.failures.caught("aiohttp.release", error)
             try:
                 return original(self_, key, protocol, should_close=should_close)
             finally:
@@ -129,7 +126,6 @@ class AiohttpResponseHooks:
     def close(self, original: Any) -> Any:
         """Record that a connection is closed, by either side and for any reason."""
         registry = self._registry
-        caught = registry.failures.caught
 
         def close(self_: Any) -> Any:
             record = self_._gluellm_connection
@@ -137,7 +133,7 @@ class AiohttpResponseHooks:
                 try:
                     connections.closed(self_, record)
                 except Exception as error:
-                    caught("aiohttp.close", error)
+                    registry.failures.caught("aiohttp.close", error)
             return original(self_)
 
         return close
@@ -145,7 +141,6 @@ class AiohttpResponseHooks:
     def pool_close(self, original: Any) -> Any:
         """Record that the pool is closed, by its user or by its finalizer."""
         registry = self._registry
-        caught = registry.failures.caught
 
         def _close(self_: Any, **kwargs: Any) -> Any:
             tracker = self_._gluellm_tracker
@@ -159,7 +154,7 @@ class AiohttpResponseHooks:
                     record.closing = "garbage_collected" if collected else "pool_closed"
                 tracker.discard("garbage_collected" if collected else "closed")
             except Exception as error:
-                caught("aiohttp.pool_close", error)
+                registry.failures.caught("aiohttp.pool_close", error)
             try:
                 return original(self_, **kwargs)
             finally:

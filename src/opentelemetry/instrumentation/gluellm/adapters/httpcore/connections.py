@@ -131,27 +131,25 @@ class HttpcoreConnectionHooks:
 
     def init(self, original: Any) -> Any:
         """Record that a protocol connection is built on a network stream."""
-        caught = self._failures.caught
 
         def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
             original(self_, *args, **kwargs)
             try:
                 _established(self_, self_._network_stream)
             except Exception as error:
-                caught("httpcore.established", error)
+                self._failures.caught("httpcore.established", error)
 
         return __init__
 
     def upgrade_init(self, original: Any) -> Any:
         """Record that a connection switches to WebSocket."""
-        caught = self._failures.caught
 
         def __init__(self_: Any, stream: Any, *args: Any, **kwargs: Any) -> None:
             original(self_, stream, *args, **kwargs)
             try:
                 upgraded(stream)
             except Exception as error:
-                caught("httpcore.upgraded", error)
+                self._failures.caught("httpcore.upgraded", error)
 
         return __init__
 

@@ -44,7 +44,6 @@ class HttpcoreRequestHooks:
         enter, outside, everything = self._enter, scope.outside, scope.everything
         current_call = scope.current_call
         registry = scope.registry
-        failures = registry.failures
 
         def begin(pool: Any, request: Any) -> Lease | None:
             # Scope.tracker() written out, since this runs for every request of the process.
@@ -70,7 +69,7 @@ class HttpcoreRequestHooks:
                 if before is not None and not before.ended:
                     lease.previous = before
             except Exception as error:
-                failures.caught("httpcore.begin", error)
+                registry.failures.caught("httpcore.begin", error)
                 return None
             return lease
 
@@ -103,7 +102,6 @@ class HttpcoreRequestHooks:
 
     def _handle_async(self, original: Any) -> Any:
         begin, special, failed = self._begin(), self._special(), self._scope.failed
-        failures = self._registry.failures
 
         async def handle_async_request(self_: Any, request: Any) -> Any:
             lease = begin(self_, request)
@@ -125,7 +123,7 @@ class HttpcoreRequestHooks:
                     status = response.status
                     lease.tracker.answered(lease, status if type(status) is int else int(status))
                 except Exception as error:
-                    failures.caught("httpcore.answered", error)
+                    self._registry.failures.caught("httpcore.answered", error)
             except BaseException:
                 # Raised by a signal handler. Closed here, since the caller never gets the response.
                 await response.aclose()
@@ -136,7 +134,6 @@ class HttpcoreRequestHooks:
 
     def _handle_sync(self, original: Any) -> Any:
         begin, special, failed = self._begin(), self._special(), self._scope.failed
-        failures = self._registry.failures
 
         def handle_request(self_: Any, request: Any) -> Any:
             lease = begin(self_, request)
@@ -158,7 +155,7 @@ class HttpcoreRequestHooks:
                     status = response.status
                     lease.tracker.answered(lease, status if type(status) is int else int(status))
                 except Exception as error:
-                    failures.caught("httpcore.answered", error)
+                    self._registry.failures.caught("httpcore.answered", error)
             except BaseException:
                 # Raised by a signal handler. Closed here, since the caller never gets the response.
                 response.close()
@@ -175,7 +172,6 @@ class HttpcoreRequestHooks:
         The library calls this after each pass.
         """
         registry = self._registry
-        failures = registry.failures
 
         def wait_for_connection(self_: Any, timeout: float | None = None) -> Any:
             try:
@@ -188,7 +184,7 @@ class HttpcoreRequestHooks:
                         if lease is not None:
                             tracker.waiting(lease, timeout)
             except Exception as error:
-                failures.caught("httpcore.wait", error)
+                registry.failures.caught("httpcore.wait", error)
             return original(self_, timeout)
 
         return wait_for_connection
@@ -199,7 +195,6 @@ class HttpcoreRequestHooks:
         The library calls this under the pool's lock, in the task that makes the pass.
         """
         registry = self._registry
-        failures = registry.failures
 
         def assign_to_connection(self_: Any, connection: Any) -> Any:
             result = original(self_, connection)
@@ -220,7 +215,7 @@ class HttpcoreRequestHooks:
                     tracked = connections.tracked(connection, _keeper(tracked, tracker))
                 tracker.assigned(lease, tracked)
             except Exception as error:
-                failures.caught("httpcore.assign", error)
+                registry.failures.caught("httpcore.assign", error)
             return result
 
         return assign_to_connection
@@ -228,7 +223,6 @@ class HttpcoreRequestHooks:
     def clear_connection(self, original: Any) -> Any:
         """Record a requeue: the assigned connection is no longer available."""
         registry = self._registry
-        failures = registry.failures
 
         def clear_connection(self_: Any) -> Any:
             # Recorded first: after the original call another thread can assign a new connection.
@@ -237,7 +231,7 @@ class HttpcoreRequestHooks:
                 if lease is not None and lease.tracker.registry is registry:
                     lease.tracker.requeued(lease)
             except Exception as error:
-                failures.caught("httpcore.requeue", error)
+                registry.failures.caught("httpcore.requeue", error)
             return original(self_)
 
         return clear_connection
@@ -248,7 +242,6 @@ class HttpcoreRequestHooks:
         The library calls this once for each accepted request, and never for a refused one.
         """
         registry = self._registry
-        failures = registry.failures
         forwarded = FORWARDED.get
 
         def send_request_headers(self_: Any, request: Any) -> Any:
@@ -261,7 +254,7 @@ class HttpcoreRequestHooks:
                     if lease is not None and lease.tracker.registry is registry:
                         lease.tracker.accepted(lease, connection)
             except Exception as error:
-                failures.caught("httpcore.accept", error)
+                registry.failures.caught("httpcore.accept", error)
             return original(self_, request)
 
         return send_request_headers

@@ -141,7 +141,6 @@ class HttpcoreResponseHooks:
 
     def _open_lease(self) -> Callable[[Any], Lease | None]:
         registry = self._registry
-        failures = registry.failures
 
         def open_lease(stream: Any) -> Lease | None:
             try:
@@ -153,13 +152,12 @@ class HttpcoreResponseHooks:
                     return lease
                 return lease_of(pool_request)
             except Exception as error:
-                failures.caught("httpcore.release", error)
+                registry.failures.caught("httpcore.release", error)
                 return None
 
         return open_lease
 
     def _released(self) -> Callable[[Any, Lease], None]:
-        failures = self._registry.failures
 
         def released(stream: Any, lease: Lease) -> None:
             try:
@@ -169,7 +167,7 @@ class HttpcoreResponseHooks:
                     # httpcore 1.0 leaves requests to the garbage collector; free the lease now.
                     request._gluellm_lease = lease.previous
             except Exception as error:
-                failures.caught("httpcore.release", error)
+                self._registry.failures.caught("httpcore.release", error)
 
         return released
 
@@ -188,15 +186,7 @@ class HttpcoreResponseHooks:
                         lease.tracker.ensure_ended(lease)
 
         async def interrupted(stream: Any, interrupt: BaseException) -> None:
-            lease = None
-            try:
-                lease = open_lease(stream)
-            finally:
-                try:
-                    await original(stream)
-                finally:
-                    if lease is not None:
-                        released(stream, lease)
+            await aclose(stream)
             raise interrupt
 
         def aclose(self_: Any) -> Any:
@@ -214,23 +204,12 @@ class HttpcoreResponseHooks:
         """Sync variant of `async_close`."""
         open_lease, released = self._open_lease(), self._released()
 
-        def interrupted(stream: Any) -> None:
-            lease = None
-            try:
-                lease = open_lease(stream)
-            finally:
-                try:
-                    original(stream)
-                finally:
-                    if lease is not None:
-                        released(stream, lease)
-
         def close(self_: Any) -> None:
             try:
                 lease = open_lease(self_)
             except BaseException:
                 # Raised by a signal handler. Close anyway, or the connection stays in use.
-                interrupted(self_)
+                close(self_)
                 raise
             if lease is None:
                 original(self_)
@@ -251,7 +230,6 @@ class HttpcoreResponseHooks:
     def http2_handle(self, original: Any) -> Any:
         """Record that the request has its connection and waits for a stream."""
         clock = self._registry.clock
-        failures = self._registry.failures
 
         def handle(self_: Any, request: Any) -> Any:
             try:
@@ -261,7 +239,7 @@ class HttpcoreResponseHooks:
                     lease.stream_queued_at = now = clock()
                     lease.enter(STREAM_QUEUED, now)
             except Exception as error:
-                failures.caught("httpcore.http2", error)
+                self._registry.failures.caught("httpcore.http2", error)
             return original(self_, request)
 
         return handle
@@ -269,7 +247,6 @@ class HttpcoreResponseHooks:
     def http2_send(self, original: Any) -> Any:
         """Record that the request has its stream and is being sent."""
         clock = self._registry.clock
-        failures = self._registry.failures
 
         def send_request_headers(self_: Any, request: Any, stream_id: int) -> Any:
             try:
@@ -282,14 +259,13 @@ class HttpcoreResponseHooks:
                     lease.stream_sent_at = now = clock()
                     lease.enter(AWAITING_RESPONSE, now)
             except Exception as error:
-                failures.caught("httpcore.http2", error)
+                self._registry.failures.caught("httpcore.http2", error)
             return original(self_, request=request, stream_id=stream_id)
 
         return send_request_headers
 
     def http2_response_closed(self, original: Any) -> Any:
         """Record that the stream has ended."""
-        failures = self._registry.failures
 
         def response_closed(self_: Any, stream_id: int) -> Any:
             try:
@@ -309,7 +285,7 @@ class HttpcoreResponseHooks:
                         # The library sends no RST_STREAM, so the peer keeps sending.
                         connection.orphans[stream_id] = None
             except Exception as error:
-                failures.caught("httpcore.http2", error)
+                self._registry.failures.caught("httpcore.http2", error)
             return original(self_, stream_id=stream_id)
 
         return response_closed

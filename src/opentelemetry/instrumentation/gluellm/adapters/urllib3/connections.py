@@ -129,7 +129,6 @@ class Urllib3ConnectionHooks:
         """Record the whole set-up: TCP, a proxy's part, TLS."""
         registry = self._registry
         clock = registry.clock
-        failures = registry.failures
 
         def connect(self_: Any) -> Any:
             record = self_._gluellm_connection
@@ -146,7 +145,7 @@ class Urllib3ConnectionHooks:
                 try:
                     _connected(self_, record, clock())
                 except Exception as error:
-                    failures.caught("urllib3.connected", error)
+                    registry.failures.caught("urllib3.connected", error)
             except BaseException as error:
                 # Recorded here, not when the connection is closed: a back-off may come before that.
                 lease = running(record)
@@ -194,7 +193,6 @@ class Urllib3ConnectionHooks:
     def close(self, original: Any) -> Any:
         """Record that the socket is closed, or passed to a response that is the last one on it."""
         registry = self._registry
-        failures = registry.failures
 
         def close(self_: Any) -> Any:
             record = self_._gluellm_connection
@@ -202,7 +200,7 @@ class Urllib3ConnectionHooks:
                 try:
                     closing(record)
                 except Exception as error:
-                    failures.caught("urllib3.close", error)
+                    registry.failures.caught("urllib3.close", error)
             return original(self_)
 
         return close

@@ -26,7 +26,6 @@ class PoolHooks:
     def built(self, original: Any) -> Any:
         """Claim a new pool or pool manager for the any-llm call or the SDK that builds it."""
         claim, on_forwarding = self._claim, self._on_forwarding
-        failures = self._registry.failures
 
         def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
             original(self_, *args, **kwargs)
@@ -35,13 +34,12 @@ class PoolHooks:
                 if forwards(self_):
                     on_forwarding()
             except Exception as error:
-                failures.caught("urllib3.proxy", error)
+                self._registry.failures.caught("urllib3.proxy", error)
 
         return __init__
 
     def new_pool(self, original: Any) -> Any:
         """Give the pools that a manager builds the manager's owner."""
-        failures = self._registry.failures
 
         def _new_pool(self_: Any, *args: Any, **kwargs: Any) -> Any:
             pool = original(self_, *args, **kwargs)
@@ -51,7 +49,7 @@ class PoolHooks:
                     if inherited is not None:
                         setattr(pool, note, inherited)
             except Exception as error:
-                failures.caught("urllib3.claim", error)
+                self._registry.failures.caught("urllib3.claim", error)
             return pool
 
         return _new_pool
@@ -69,13 +67,12 @@ class PoolHooks:
     def clear(self, original: Any) -> Any:
         """Record that a manager drops its pools; since urllib3 1.26.16 it does not close them."""
         closed = self._closed
-        failures = self._registry.failures
 
         def clear(self_: Any) -> Any:
             try:
                 pools = pools_of_manager(self_)
             except Exception as error:
-                failures.caught("urllib3.pool_close", error)
+                self._registry.failures.caught("urllib3.pool_close", error)
                 pools = ()
             for pool in pools:
                 closed(pool)

@@ -59,7 +59,6 @@ class Urllib3RequestHooks:
         current_call, everything, outside = scope.current_call, scope.everything, scope.outside
         enter, failed = self._enter, scope.failed
         registry = scope.registry
-        failures = registry.failures
 
         def _get_conn(self_: Any, timeout: float | None = None) -> Any:
             # Scope.tracker() written out, since this runs for every request of the process.
@@ -81,7 +80,7 @@ class Urllib3RequestHooks:
                     host, port, scheme = _FORWARDED.get() or (host, port, scheme)
                 lease = tracker.begin(host, port, scheme, call)
             except Exception as error:
-                failures.caught("urllib3.begin", error)
+                registry.failures.caught("urllib3.begin", error)
                 return original(self_, timeout)
             try:
                 if blocks:
@@ -93,7 +92,7 @@ class Urllib3RequestHooks:
                         if free is not None and not free.queue:
                             tracker.waiting(lease, timeout)
                     except Exception as error:
-                        failures.caught("urllib3.wait", error)
+                        registry.failures.caught("urllib3.wait", error)
                 connection = original(self_, timeout)
             except BaseException as error:
                 try:
@@ -121,7 +120,7 @@ class Urllib3RequestHooks:
                     if lease.fresh:
                         note_executor(self_)
                 except Exception as error:
-                    failures.caught("urllib3.acquire", error)
+                    registry.failures.caught("urllib3.acquire", error)
                     tracker.discard_lease(lease)
             except BaseException:
                 # Raised by a signal handler. Closed here, since the caller never gets it.
@@ -135,7 +134,6 @@ class Urllib3RequestHooks:
     def put_conn(self, original: Any) -> Any:
         """Record the return of a connection. The pool closes it if it has no room."""
         registry = self._registry
-        failures = registry.failures
 
         def _put_conn(self_: Any, conn: Any) -> Any:
             record = None if conn is None else getattr(conn, CONNECTION, None)
@@ -156,7 +154,7 @@ class Urllib3RequestHooks:
                 else:
                     record.closing = "pool_closed" if self_.pool is None else "keepalive_limit"
             except Exception as error:
-                failures.caught("urllib3.release", error)
+                registry.failures.caught("urllib3.release", error)
             try:
                 return original(self_, conn)
             finally:

@@ -30,7 +30,6 @@ class Urllib3ResponseHooks:
     def getresponse(self, original: Any) -> Any:
         """Record the response's head, which a connection waits for."""
         registry = self._registry
-        failures = registry.failures
         answered = self._answered
 
         # No further parameters: urllib3 1.26 first passes an argument of Python 2, and expects a
@@ -53,7 +52,7 @@ class Urllib3ResponseHooks:
                 if not lease.answered_at:
                     answered(lease, response)
             except Exception as error:
-                failures.caught("urllib3.answered", error)
+                registry.failures.caught("urllib3.answered", error)
             return response
 
         return getresponse
@@ -125,14 +124,13 @@ class Urllib3ResponseHooks:
         """Record a read of a chunk's size. The chunk itself is read right after that."""
         registry = self._registry
         clock = registry.clock
-        failures = registry.failures
         lease_of = self._lease_of
 
         def _update_chunk_length(self_: Any) -> Any:
             try:
                 begun = self_.chunk_left is not None
             except Exception as error:
-                failures.caught("urllib3.read", error)
+                registry.failures.caught("urllib3.read", error)
                 begun = True
             if begun:
                 return original(self_)
@@ -176,7 +174,6 @@ class Urllib3ResponseHooks:
     def close(self, original: Any) -> Any:
         """Record that a response and its connection are closed, read to the end or not."""
         registry = self._registry
-        failures = registry.failures
 
         def close(self_: Any) -> Any:
             lease = self_._gluellm_lease
@@ -196,7 +193,7 @@ class Urllib3ResponseHooks:
                 try:
                     _closing(self_, lease)
                 except Exception as error:
-                    failures.caught("urllib3.response_close", error)
+                    registry.failures.caught("urllib3.response_close", error)
             try:
                 return original(self_)
             finally:
