@@ -56,16 +56,16 @@ def _reports_reads() -> bool:
     return is_patched(getattr(reader, "_wait", None))
 
 
-def closed(protocol: Any, record: TrackedConnection) -> None:
+def closed(record: TrackedConnection, reason: str) -> None:
     """Record that a connection is being closed. The finalizer rule (``pool/lease.py``) applies."""
     lease = record.lease
-    record.close(_close_reason(protocol, record))
+    record.close(reason)
     if lease is not None and not lease.ended:
         # Its pool is closed during the response. The lease ends when the response is released.
         record.lease = lease
 
 
-def _close_reason(protocol: Any, record: TrackedConnection) -> str:
+def close_reason_of(protocol: Any, record: TrackedConnection) -> str:
     """The close reason of a connection that is being closed now."""
     if record.closing is not None:
         return record.closing

@@ -131,7 +131,7 @@ class AiohttpResponseHooks:
             record = self_._gluellm_connection
             if record is not None and not record.closed and record.tracker.registry is registry:
                 try:
-                    connections.closed(self_, record)
+                    connections.closed(record, connections.close_reason_of(self_, record))
                 except Exception as error:
                     registry.failures.caught("aiohttp.close", error)
             return original(self_)
@@ -161,7 +161,7 @@ class AiohttpResponseHooks:
                 # If the loop is closed already, the pool closes none of its connections.
                 for record in found:
                     if record.established_at and not record.closed:
-                        _detach(record)
+                        connections.closed(record, record.closing or "pool_closed")
 
         return _close
 
@@ -169,13 +169,6 @@ class AiohttpResponseHooks:
 def _switched(record: TrackedConnection, headers: Any) -> None:
     if headers.get("Upgrade", "").lower() == WEBSOCKET:
         record.switch(WEBSOCKET)
-
-
-def _detach(record: TrackedConnection) -> None:
-    lease = record.lease
-    record.close(record.closing or "pool_closed")
-    if lease is not None and not lease.ended:
-        record.lease = lease
 
 
 def _unanswered(lease: Lease, protocol: Any) -> None:

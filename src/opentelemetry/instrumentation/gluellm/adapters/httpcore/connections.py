@@ -37,7 +37,7 @@ def protocol_connection(connection: Any) -> Any | None:
 def tracked(connection: Any, tracker: PoolTracker) -> TrackedConnection:
     """The record of a connection. A connection that was not tracked before gets one now."""
     known: TrackedConnection | None = connection_of(connection)
-    if known is not None and known.tracker is not tracker and _serves_again(known, tracker):
+    if known is not None and known.tracker is not tracker and serves_again(known, tracker):
         known.tracker.connections.pop(known, None)
         known.tracker = tracker
         tracker.connections[known] = None
@@ -58,7 +58,7 @@ def tracked(connection: Any, tracker: PoolTracker) -> TrackedConnection:
     return known
 
 
-def _serves_again(known: TrackedConnection, tracker: PoolTracker) -> bool:
+def serves_again(known: TrackedConnection, tracker: PoolTracker) -> bool:
     """Whether a closed pool made this connection for queued requests and is now used again.
 
     Both trackers then count in one ledger, and a second record would count the end twice.

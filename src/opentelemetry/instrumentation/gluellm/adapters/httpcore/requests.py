@@ -289,11 +289,9 @@ def _keeper(tracked: TrackedConnection | None, tracker: PoolTracker) -> PoolTrac
     A closed pool that is used again has a new tracker, and its new connections also serve requests
     that were queued before, under the old tracker.
     """
-    if tracked is None:
-        return tracker
-    other = tracked.tracker
-    again = other.registry is tracker.registry and other.ledger is tracker.ledger
-    return other if again else tracker
+    if tracked is not None and connections.serves_again(tracked, tracker):
+        return tracked.tracker
+    return tracker
 
 
 def _end_unobserved(lease: Lease, status: int) -> None:

@@ -7,13 +7,13 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from ...patching import Hooks, when_imported
-from ..base import Adapter, ScopeOf
+from ..base import Adapter, ScopeOf, imported
 from ..marks import BUILT_BY, CONNECTION, LEASE, LIMITS_FROM, OWNER, TRACKER, give_defaults
 from ..scope import Scope
 from ..signatures import takes
 from . import executors, probes
 from .connections import Urllib3ConnectionHooks
-from .marks import ASKED, EXECUTOR, REFERENCE
+from .marks import EXECUTOR, POOL_ORIGIN, REFERENCE
 from .pools import PoolHooks
 from .reading import Urllib3Reader
 from .requests import Urllib3RequestHooks
@@ -66,11 +66,12 @@ class Urllib3Adapter(Adapter):
 
     def patch(self, module: ModuleType, scope: Scope) -> None:
         probe, hook = self.probe, self.hook
-        pool = _of(module, "connectionpool", "HTTPConnectionPool")
-        connection = _of(module, "connection", "HTTPConnection")
-        secure_connection = _of(module, "connection", "HTTPSConnection")
-        response = _of(module, "response", "HTTPResponse")
-        manager = _of(module, "poolmanager", "PoolManager")
+        inside = module.__name__
+        pool = imported(f"{inside}.connectionpool", "HTTPConnectionPool")
+        connection = imported(f"{inside}.connection", "HTTPConnection")
+        secure_connection = imported(f"{inside}.connection", "HTTPSConnection")
+        response = imported(f"{inside}.response", "HTTPResponse")
+        manager = imported(f"{inside}.poolmanager", "PoolManager")
 
         def follow_forwarding() -> None:
             # This hook costs every request, so it is installed with the first pool that needs it.
@@ -83,7 +84,7 @@ class Urllib3Adapter(Adapter):
         connections = Urllib3ConnectionHooks(scope.registry)
         pools = PoolHooks(scope, follow_forwarding)
 
-        give_defaults(pool, TRACKER, OWNER, BUILT_BY, LIMITS_FROM, ASKED, EXECUTOR)
+        give_defaults(pool, TRACKER, OWNER, BUILT_BY, LIMITS_FROM, POOL_ORIGIN, EXECUTOR)
         give_defaults(manager, TRACKER, OWNER, BUILT_BY, LIMITS_FROM)
         give_defaults(connection, CONNECTION, REFERENCE)
         give_defaults(response, LEASE)
@@ -148,8 +149,3 @@ class Urllib3Adapter(Adapter):
             return
         self.probe("pool_owner", False)
         self._on_hooks(hooks)
-
-
-def _of(package: ModuleType, module: str, name: str) -> Any:
-    # The package imports all of these modules; a missing name is a missing hook.
-    return getattr(getattr(package, module, None), name, None)

@@ -20,7 +20,7 @@ from ...pool.registry import PoolRegistry, is_host
 from ...pool.tracker import PoolTracker
 from ..marks import CONNECTION, connection_of
 from .failures import fail, failed, failure_of
-from .marks import ASKED, REFERENCE, running
+from .marks import POOL_ORIGIN, REFERENCE, running
 from .responses import IN_HEAD
 
 _LIBRARIES: Final = ("urllib3", "http.client")
@@ -28,17 +28,17 @@ _LIBRARIES: Final = ("urllib3", "http.client")
 application was handling when it sent the request."""
 
 
-def asked_of(pool: Any) -> tuple[bytes, int | None, bytes]:
+def pool_origin(pool: Any) -> tuple[bytes, int | None, bytes]:
     """The origin of a pool, in the form that a tracker takes. A pool of urllib3 has one origin."""
-    asked: tuple[bytes, int | None, bytes] | None = getattr(pool, ASKED, None)
-    if asked is None:
-        asked = (
+    origin: tuple[bytes, int | None, bytes] | None = getattr(pool, POOL_ORIGIN, None)
+    if origin is None:
+        origin = (
             str(pool.host).encode("ascii", "replace"),
             pool.port,
             str(pool.scheme or "http").encode("ascii", "replace"),
         )
-        setattr(pool, ASKED, asked)
-    return asked
+        setattr(pool, POOL_ORIGIN, origin)
+    return origin
 
 
 class _Reference(weakref.ref[Any]):
@@ -81,7 +81,7 @@ def record_of(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnec
             return record
         record.close("connection_close")  # a subclass closed it without the library's method
     record = TrackedConnection(
-        tracker, tracker.origin_of_connection(*asked_of(pool)), tracker.clock()
+        tracker, tracker.origin_of_connection(*pool_origin(pool)), tracker.clock()
     )
     record.reports_reads = _reports_reads()
     reference = getattr(connection, REFERENCE, None)

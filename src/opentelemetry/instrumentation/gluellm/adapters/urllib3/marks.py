@@ -7,7 +7,7 @@ from ...pool.lease import Lease
 
 REFERENCE = "_gluellm_reference"
 """On a connection: the weak reference whose callback runs when the connection is collected."""
-ASKED = "_gluellm_asked"
+POOL_ORIGIN = "_gluellm_pool_origin"
 """On a pool: host, port and scheme of its origin, in the form that a tracker takes."""
 EXECUTOR = "_gluellm_executor"
 """On a pool: a weak reference to the executor whose threads send its requests."""

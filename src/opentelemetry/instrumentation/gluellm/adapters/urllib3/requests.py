@@ -16,7 +16,7 @@ from ...pool.lease import Lease
 from ...pool.tracker import PoolTracker
 from ..marks import CONNECTION
 from ..scope import Scope
-from .connections import asked_of, record_of, unsent
+from .connections import pool_origin, record_of, unsent
 from .executors import note_executor
 from .failures import failure_of
 from .pools import forwards
@@ -75,7 +75,7 @@ class Urllib3RequestHooks:
                 blocks = self_.block
                 if call is not None and call.ended:
                     call = None
-                host, port, scheme = self_._gluellm_asked or asked_of(self_)
+                host, port, scheme = self_._gluellm_pool_origin or pool_origin(self_)
                 if self_.proxy is not None:
                     host, port, scheme = _FORWARDED.get() or (host, port, scheme)
                 lease = tracker.begin(host, port, scheme, call)
