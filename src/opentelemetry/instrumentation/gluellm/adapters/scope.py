@@ -77,7 +77,9 @@ class Scope:
 
         return __init__
 
-    def tracker(self, pool: Any, host: str, read_timeout: float | None = None) -> Any:
+    def tracker(
+        self, pool: Any, host: str, read_timeout: float | None = None
+    ) -> PoolTracker | None:
         """The tracker of a pool that gets a request for ``host``; None if the pool is not in scope.
 
         ``read_timeout`` (seconds) is this request's.

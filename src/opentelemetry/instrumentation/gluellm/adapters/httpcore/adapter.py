@@ -117,4 +117,4 @@ class HttpcoreAdapter(Adapter):
 def _proxies(core: ModuleType, prefix: str, pool: Any) -> list[Any]:
     kinds = [getattr(core, f"{prefix}{name}", None) for name in ("HTTPProxy", "SOCKSProxy")]
     # Without the socks extra, this is a class that only raises.
-    return [kind for kind in kinds if kind is not None and pool in kind.__mro__]
+    return [kind for kind in kinds if pool in getattr(kind, "__mro__", ())]
