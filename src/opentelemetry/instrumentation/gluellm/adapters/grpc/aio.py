@@ -58,7 +58,7 @@ class AioHooks:
         current_call, everything, outside = scope.current_call, scope.everything, scope.outside
         caught = scope.registry.failures.caught
 
-        # Scope.tracker() begun here, since this runs for every call of the process.
+        # Scope.tracker() written out in part, since this runs for every call of the process.
         def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
             original(self_, *args, **kwargs)
             try:
