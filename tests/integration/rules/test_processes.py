@@ -48,7 +48,7 @@ def test_connections_closed_at_exit_are_not_server_disconnects(server, run):
 
 def test_without_h2_no_hook_is_missing(run, server):
     """Most programs lack it: there is no HTTP/2 to be blind to, and nothing to warn of."""
-    assert run("without_h2.py", server.url()) == "{'httpx': 1, 'httpx2': 1} {1} False\n"
+    assert run("without_h2.py", server.url()) == "{'httpx': 1, 'httpx2': 1} {0} ()\n"
 
 
 def test_aliased_httpx_is_turned_on_once(server, run):

@@ -184,6 +184,7 @@ class Installation:
             leak_threshold=self._leak_threshold,
             loop_lag=self._loop_lag,
             limiters=self._limiters(),
+            hooks=self._hooks(),
         )
 
     def _limiters(self) -> tuple[LimiterSnapshot, ...]:
@@ -239,9 +240,8 @@ class Installation:
     def _hooks(self) -> list[Hooks]:
         found = [adapter.hooks for adapter in self._adapters if adapter.hooks is not None]
         if self._attribution is not None:
-            attribution = self._attribution.hooks()
-            if attribution:
-                found.append(Hooks("any_llm", "", attribution))
+            # Also before any-llm is imported, so that a process reports from instrument() on.
+            found.append(Hooks("any_llm", "", self._attribution.hooks()))
         if self._limiter is not None and (hooks := self._limiter.hooks()):
             found.append(Hooks("gluellm", "", hooks))
         return found

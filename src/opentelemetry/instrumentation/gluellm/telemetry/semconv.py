@@ -40,7 +40,7 @@ DISCARD_REASON: Final = "gluellm.pool.discard_reason"
 REQUEST_RESEND: Final = "gluellm.request.resend"
 ANOMALY_TYPE: Final = "gluellm.anomaly.type"
 CHANNEL_STATE: Final = "gluellm.channel.state"
-HOOK_NAME: Final = "gluellm.seam"
+HOOK_LIBRARY: Final = "gluellm.hook.library"
 INSTRUMENTATION_KIND: Final = "gluellm.instrumentation.kind"
 REQUEST_MODEL: Final = "gen_ai.request.model"
 OPERATION_NAME: Final = "gen_ai.operation.name"
@@ -178,8 +178,7 @@ ATTRIBUTES: Final = (
     ),
     Attribute(
         POOL_LIBRARY,
-        "The library that the pool belongs to; `any_llm` and `gluellm` as well on "
-        "`gluellm.instrumentation.seam`.",
+        "The library that the pool belongs to.",
         POOL_LIBRARIES,
     ),
     Attribute(
@@ -231,7 +230,11 @@ ATTRIBUTES: Final = (
         ("true",),
     ),
     Attribute(ANOMALY_TYPE, "Which state it was.", ANOMALY_TYPES),
-    Attribute(HOOK_NAME, "The place in the library that a signal rests on."),
+    Attribute(
+        HOOK_LIBRARY,
+        "The observed library, `any_llm` or `gluellm`.",
+        (*POOL_LIBRARIES, "any_llm", "gluellm"),
+    ),
     Attribute(INSTRUMENTATION_KIND, "What failed, or which kind of record was dropped."),
     Attribute(
         REQUEST_MODEL,
@@ -594,11 +597,15 @@ EVENT_LOOP_LAG_PEAK: Final = Metric(
     (),
 )
 HOOK_MISSING: Final = Metric(
-    "gluellm.instrumentation.seam",
-    _GAUGE,
-    "{seam}",
-    "1 where this signal works, 0 where the installed version of the library lacks it.",
-    (POOL_LIBRARY, HOOK_NAME),
+    "gluellm.instrumentation.hook.missing",
+    _UP_DOWN_COUNTER,
+    "{hook}",
+    (
+        "Number of hooks that the installed version of a library lacks; 0 when all work. From "
+        "`instrument()` on, before any pool exists; of a library that is imported later, from its "
+        "import on. Which hooks and which metrics stop: in the log and the snapshot."
+    ),
+    (HOOK_LIBRARY,),
 )
 INSTRUMENTATION_ERRORS: Final = Metric(
     "gluellm.instrumentation.errors",
