@@ -69,6 +69,7 @@ PHASES: Final = (
     "unread",
 )  # in the order of the numbers in pool/lease.py
 POOL_LIBRARIES: Final = ("httpx", "httpx2", "aiohttp", "urllib3", "grpc")
+HOOK_LIBRARIES: Final = (*POOL_LIBRARIES, "any_llm", "gluellm")
 CONNECTION_STATES: Final = ("active", "idle")
 PROTOCOL_VERSIONS: Final = ("1.1", "2")
 WEBSOCKET: Final = "websocket"
@@ -176,11 +177,7 @@ ATTRIBUTES: Final = (
         "Stable and few: the name that the user gave; else any-llm's provider key; else the SDK "
         "that built the pool; else the library's name. At most 50 names, then `_OTHER`.",
     ),
-    Attribute(
-        POOL_LIBRARY,
-        "The library that the pool belongs to.",
-        POOL_LIBRARIES,
-    ),
+    Attribute(POOL_LIBRARY, "The library that the pool belongs to.", POOL_LIBRARIES),
     Attribute(
         SERVER_ADDRESS,
         "The origin's host as asked for. Beyond `max_origins` per process, and where it is no "
@@ -230,11 +227,7 @@ ATTRIBUTES: Final = (
         ("true",),
     ),
     Attribute(ANOMALY_TYPE, "Which state it was.", ANOMALY_TYPES),
-    Attribute(
-        HOOK_LIBRARY,
-        "The observed library, `any_llm` or `gluellm`.",
-        (*POOL_LIBRARIES, "any_llm", "gluellm"),
-    ),
+    Attribute(HOOK_LIBRARY, "The observed library, `any_llm` or `gluellm`.", HOOK_LIBRARIES),
     Attribute(INSTRUMENTATION_KIND, "What failed, or which kind of record was dropped."),
     Attribute(
         REQUEST_MODEL,
