@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -79,9 +78,10 @@ def gather(store: Store, product: Product, window: float, service: str | None = 
     facts["falling"] = falling(ask, found, narrowed, moment)
     hooks = _positive(ask, found, narrowed, [semconv.HOOK_MISSING], semconv.HOOK_LIBRARY)
     facts["missing_hooks"] = dict(sorted(hooks))  # the highest of each library
-    facts["failures"] = failures = Counter[str]()
+    failures: dict[str, float] = {}
     for kind, count in _positive(ask, found, narrowed, _FAILURES, semconv.INSTRUMENTATION_KIND):
-        failures[kind] += count
+        failures[kind] = failures.get(kind, 0.0) + count
+    facts["failures"] = failures
     return _with(blank, facts)
 
 
