@@ -140,7 +140,7 @@ def test_missing_hooks_are_named() -> None:
     assert "hooks missing" not in snapshot_text(a_snapshot())
 
 
-def test_findings_in_full() -> None:
+def test_findings_text_is_complete_and_wrapped() -> None:
     """Severity, cause and pool; then the three parts, wrapped. No finding is said to be none."""
     first = Finding(
         kind=Kind.POOL_TOO_SMALL,
