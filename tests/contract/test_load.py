@@ -14,7 +14,7 @@ from support.http2 import HTTP2Server
 from support.listener import Listener
 from support.script import Failure, Reply
 from support.telemetry import Telemetry
-from support.waiting import wait_until
+from support.waiting import LATENESS, wait_until
 
 ROUNDS = 6
 AT_ONCE = 16
@@ -79,7 +79,9 @@ def check_load(
     assert statuses.get(200, 0) == answered[True]
     assert statuses.get(None, 0) == answered[False]
     whole = sum(telemetry.phases().values())
-    assert whole == pytest.approx(sum(e.duration for e in exchanges), rel=0.1)
+    durations = sum(exchange.duration for exchange in exchanges)
+    late = len(exchanges) * LATENESS.beside(0)  # each of them was as late as the machine
+    assert whole == pytest.approx(durations, abs=0.1 * durations + late)
     created = telemetry.count(semconv.CONNECTION_CREATE_DURATION, error=None)
     assert telemetry.value(semconv.CONNECTION_OPENED) == created
     assert telemetry.value(semconv.PEAK_ACTIVE) <= 3
