@@ -14,7 +14,7 @@ from pathlib import Path
 from gluellm_pools.verify.queries import QUERIES
 from opentelemetry.instrumentation.gluellm.adapters import ADAPTERS
 from opentelemetry.instrumentation.gluellm.adapters.callers import SDKS
-from opentelemetry.instrumentation.gluellm.attribution.any_llm import HOOKS as ANY_LLM_SEAMS
+from opentelemetry.instrumentation.gluellm.attribution.any_llm import HOOKS as ANY_LLM_HOOKS
 from opentelemetry.instrumentation.gluellm.attribution.limiter import LOST as GLUELLM_LOST
 from opentelemetry.instrumentation.gluellm.config import SETTINGS
 from opentelemetry.instrumentation.gluellm.limits.values import ARGUMENTS
@@ -176,12 +176,12 @@ call that waits for a stream's turn counts as `awaiting_response`.
 - **Leaks.** `grpc.aio` 1.85 keeps a stream that nobody reads for ever, dropped or not, so a `break` out of
   one is a leak until its channel is closed. It is a stream that is held, not a connection.
 
-## Seams
+## Hooks
 
-The values of `gluellm.seam` on `gluellm.instrumentation.seam`, and what is lost where the gauge is 0.
-Each table is for the values of `gluellm.pool.library` in its head. The last two are for any-llm and GlueLLM:
-`gluellm.pool.library` can be `any_llm` or `gluellm` on this one metric; each is there once its package is
-imported.
+A hook is a function of a library that the instrumentation replaces. `gluellm.instrumentation.hook.missing`
+counts the hooks that the installed version lacks. Of `any_llm` it is reported from `instrument()` on, of any
+other library from its import on. For the names of missing hooks, see the log, which has one WARNING for each,
+or `snapshot().process.missing_hooks`. The tables list what is not observed without a hook.
 
 {hooks}
 
@@ -390,17 +390,19 @@ def query_section() -> list[str]:
     return lines
 
 
-def seam_tables() -> str:
-    """What each seam carries, for each library, any-llm and GlueLLM."""
+def hook_tables() -> str:
+    """Return what is not observed without each hook, for each library, any-llm and GlueLLM."""
     lost: dict[str, Mapping[str, str]] = {
         " and ".join(map(code, adapter.MODULES.values())): adapter.LOST for adapter in ADAPTERS
     }
-    lost["any-llm"] = {name: ANY_LLM_LOST[name] for name in ANY_LLM_SEAMS}
+    lost["any-llm"] = {name: ANY_LLM_LOST[name] for name in ANY_LLM_HOOKS}
     lost["GlueLLM"] = GLUELLM_LOST
     tables = []
     for library, signals in lost.items():
         rows = [f"| {code(name)} | {text} |" for name, text in signals.items()]
-        tables.append("\n".join([f"| seam of {library} | lost without it |", "|---|---|", *rows]))
+        tables.append(
+            "\n".join([f"| hook of {library} | not observed without it |", "|---|---|", *rows])
+        )
     return "\n\n".join(tables)
 
 
@@ -456,7 +458,7 @@ def metrics_page() -> str:
             setup=semconv.SPAN_SETUP.format(**names),
             connect=semconv.SPAN_CONNECT.format(**names),
             tls=semconv.SPAN_TLS.format(**names),
-            hooks=seam_tables(),
+            hooks=hook_tables(),
             model=semconv.REQUEST_MODEL,
             operation=semconv.OPERATION_NAME,
             tls_name=semconv.TLS_PROTOCOL_NAME,

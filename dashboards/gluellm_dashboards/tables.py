@@ -19,6 +19,10 @@ from .variables import WINDOW
 _NARROWEST: Final = 80
 _LETTER: Final = 8
 """Pixels of a column, and of a letter in its title."""
+_NO_VALUE: Final[list[object]] = [
+    {"type": "special", "options": {"match": "null+nan", "result": {"index": 0, "text": "-"}}}
+]
+"""A quantile of nothing is a dash, as is what is not there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +34,6 @@ class Column:
     steps: Steps = ()
     window: str = WINDOW
     decimals: int | None = None
-    names: Mapping[int, str] | None = None
-    """What values mean, where they are no numbers."""
 
 
 def rows(
@@ -42,7 +44,6 @@ def rows(
     description: str,
     links: Mapping[str, Sequence[Link]] | None = None,
     sort: str,
-    lowest_first: bool = False,
     recorded: bool = False,
     width: int = 24,
     height: int = 9,
@@ -54,7 +55,7 @@ def rows(
         .show_header(True)
         .cell_height(options.TableCellHeight.SM)
         .min_width(_NARROWEST)
-        .sort_by([common.TableSortByFieldState().display_name(sort).desc(not lowest_first)])
+        .sort_by([common.TableSortByFieldState().display_name(sort).desc(True)])
         .thresholds(thresholds(()))
     )
     headed = dict(keys)
@@ -62,7 +63,7 @@ def rows(
         # Grafana tells values apart by their query, where there are several.
         headed[f"Value #{reference}" if len(columns) > 1 else "Value"] = column.title
         properties = [model.DynamicConfigValue("unit", unit(column.signal))]
-        properties.append(model.DynamicConfigValue("mappings", _meanings(column)))
+        properties.append(model.DynamicConfigValue("mappings", _NO_VALUE))
         properties.append(model.DynamicConfigValue("custom.width", _width(column.title)))
         digits = decimals(column.signal) if column.decimals is None else column.decimals
         if digits is not None:
@@ -100,17 +101,3 @@ def rows(
 def _width(title: str) -> int:
     """Of a column with numbers, in pixels, so that its title isn't cut."""
     return max(_NARROWEST - 8, _LETTER * len(title) + 24)
-
-
-def _meanings(column: Column) -> list[object]:
-    """Of a column's values; a quantile of nothing is a dash, as is what is not there."""
-    found: list[object] = [
-        {
-            "type": "special",
-            "options": {"match": "null+nan", "result": {"index": 0, "text": "-"}},
-        }
-    ]
-    if column.names:
-        meaning = {str(value): {"text": text} for value, text in column.names.items()}
-        found.append({"type": "value", "options": meaning})
-    return found

@@ -20,7 +20,7 @@ WINDOW: Final = "$__rate_interval"
 """Of rates. With `STEP` as Min step it is at least four export intervals."""
 STEP: Final = "$interval"
 
-_SEAM: Final = metric("gluellm.instrumentation.seam")
+_HOOKS: Final = metric("gluellm.instrumentation.hook.missing")
 _ACTIVE: Final = metric("http.client.active_requests")
 """By origin: a pool that several providers share has no provider of its own."""
 PROVIDER: Final = label("gen_ai.provider.name", _ACTIVE)
@@ -100,7 +100,7 @@ def _chooser(
 ) -> Builder[model.VariableModel]:
     before = dict(list(labels.items())[: list(labels).index(name)])
     # Processes are there from instrument() on, pools from their first request.
-    known = metric_name(_ACTIVE if name in _OF_POOL else _SEAM)
+    known = metric_name(_ACTIVE if name in _OF_POOL else _HOOKS)
     variable = (
         build.QueryVariable(name)
         .label(_TITLES[name])

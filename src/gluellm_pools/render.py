@@ -89,7 +89,10 @@ def pool_summary(key: PoolKey, pool: PoolView) -> str:
 
 def health_lines(view: View) -> list[str]:
     """What makes the numbers doubtful: blind spots, own failures, a late event loop."""
-    lines = [f"not visible here: {', '.join(view.missing_seams)}"] if view.missing_seams else []
+    lines = []
+    if any(view.missing_hooks.values()):
+        missing = counts_text(view.missing_hooks)
+        lines.append(f"hooks missing, see the program's log for their names: {missing}")
     if view.own_failures:
         lines.append(f"the instrumentation failed or dropped records {view.own_failures} times")
     if late(view):

@@ -6,6 +6,7 @@ this process and metrics that arrive over the network. Cumulative temporality is
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -135,8 +136,8 @@ class View:
     """All pools, and what the instrumentation says about itself."""
 
     pools: dict[PoolKey, PoolView] = field(default_factory=dict)
-    missing_seams: list[str] = field(default_factory=list)
-    """``library: signal`` of what the installed versions don't let us see."""
+    missing_hooks: Counter[str] = field(default_factory=Counter)
+    """Number of hooks that the installed version of a library lacks, by library."""
     own_failures: int = 0
     """The instrumentation's own errors and dropped records."""
     loop_lag: float | None = None
@@ -263,10 +264,8 @@ def _set_ups(pool: PoolView, _attributes: Mapping[str, Any], point: Any) -> None
     pool.set_ups += point.count
 
 
-def _seam(view: View, attributes: Mapping[str, Any], point: Any) -> None:
-    if point.value == 0:
-        library = attributes.get(semconv.POOL_LIBRARY, "?")
-        view.missing_seams.append(f"{library}: {attributes.get(semconv.HOOK_NAME, '?')}")
+def _missing_hooks(view: View, attributes: Mapping[str, Any], point: Any) -> None:
+    view.missing_hooks[str(attributes.get(semconv.HOOK_LIBRARY, "?"))] += point.value
 
 
 def _loop_lag(view: View, _attributes: Mapping[str, Any], point: Any) -> None:
@@ -302,7 +301,7 @@ _POOL = {
     semconv.STREAM_ORPHANED.name: _adds_to("streams_orphaned"),
 }
 _PROCESS = {
-    semconv.HOOK_MISSING.name: _seam,
+    semconv.HOOK_MISSING.name: _missing_hooks,
     semconv.EVENT_LOOP_LAG_PEAK.name: _loop_lag,
     semconv.EVENT_LOOP_LATE_TIME.name: _loop_late,
     semconv.INSTRUMENTATION_ERRORS.name: _own_failure,
@@ -323,7 +322,7 @@ ATTRIBUTES = frozenset(
         semconv.STATUS_CODE,
         semconv.RPC_STATUS_CODE,
         semconv.TIMEOUT_KIND,
-        semconv.HOOK_NAME,
+        semconv.HOOK_LIBRARY,
     )
 )
 """Keys of the attributes that it tells points apart by."""

@@ -97,7 +97,9 @@ class Recording:
                     shape = f"monotonic {shape}"
                 for point in metric.data.data_points:
                     attributes = dict(point.attributes or {})
-                    library = attributes.get(semconv.POOL_LIBRARY, *self.libraries[:1])
+                    keys = (semconv.POOL_LIBRARY, semconv.HOOK_LIBRARY)
+                    own = [attributes[key] for key in keys if key in attributes]
+                    library = next(iter((*own, *self.libraries)), None)
                     unsteady = metric.name.startswith(UNSTEADY)
                     if library not in self.libraries or (unsteady and not self.births):
                         continue

@@ -167,7 +167,7 @@ def test_inherited_method_is_patched_in_the_given_class(
     own = type("Own", (target,), {"method": lambda self, url: url})
     assert patches.wrap(target, "method", counting([]))
     assert patches.wrap(own, "method", counting([]))
-    with pytest.raises(AttributeError):  # a seam that is gone is the caller's to handle
+    with pytest.raises(AttributeError):  # a missing hook is the caller's to handle
         patches.wrap(target, "missing", counting([]))
 
 

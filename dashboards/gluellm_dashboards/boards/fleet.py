@@ -63,7 +63,7 @@ def _status() -> list[Panel]:
             window=config.RATE_WINDOW,
             no_value="none seen",
         ),
-        _figure("Blind", fleet.BLIND_INSTANCES, [(0, GREEN), (1, ORANGE)]),
+        _figure("Lack hooks", fleet.INSTANCES_MISSING_HOOKS, [(0, GREEN), (1, ORANGE)]),
     ]
 
 
@@ -145,10 +145,10 @@ def _trust() -> list[Panel]:
             no_value="No async pool seen, or the recording rules are not loaded.",
         ),
         _top(
-            "Which instances are blind, to how many signals?",
-            fleet.BLIND_SEAMS,
+            "Which instances lack hooks, and how many?",
+            fleet.MISSING_HOOKS,
             width=8,
-            no_value="No instance is blind, if the panels above have data.",
+            no_value="No instance lacks a hook, if the panels above have data.",
         ),
     ]
 

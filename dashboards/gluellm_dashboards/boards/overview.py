@@ -105,7 +105,7 @@ def _status() -> list[Panel]:
             window=config.RATE_WINDOW,
             no_value=shared.NO_REQUEST,
         ),
-        _figure("Blind seams", process.BLIND_SEAMS, [(0, GREEN), (1, ORANGE)], "GlueLLMBlind"),
+        _figure("Missing hooks", process.MISSING_HOOKS, [(0, GREEN), (1, ORANGE)], "GlueLLMBlind"),
     ]
 
 
@@ -238,19 +238,17 @@ def _trust() -> list[Panel]:
             no_value="No async pool seen, or no data.",
         ),
         rows(
-            "Which signals work?",
-            {"gluellm_pool_library": "Library", "gluellm_seam": "Seam"},
+            "Which libraries lack hooks?",
+            {"gluellm_hook_library": "Library"},
             [
                 Column(
-                    title="Signal",
-                    signal=process.HOOKS,
-                    steps=[(0, ORANGE), (1, GREEN)],
-                    names={0: "missing", 1: "works"},
+                    title="Missing hooks",
+                    signal=process.HOOKS_MISSING,
+                    steps=[(0, GREEN), (1, ORANGE)],
                 )
             ],
-            description=f"{process.HOOKS.tells} What is missing is on top.",
-            sort="Signal",
-            lowest_first=True,
+            description=process.HOOKS_MISSING.tells,
+            sort="Missing hooks",
             width=6,
             height=9,
         ),

@@ -14,7 +14,7 @@ from opentelemetry.instrumentation.gluellm import thresholds
 from .. import config, links
 from . import conditions, expressions
 from .alert import COMMAND, CRITICAL, INFO, WARNING, Alert
-from .conditions import ANOMALY_TYPE, HOOK_MISSING
+from .conditions import ANOMALY_TYPE, HOOK_LIBRARY
 from .expressions import OF_POOL
 from .questions import LIBRARY, at
 
@@ -203,17 +203,17 @@ ALERTS: Final = (
     Alert(
         name="GlueLLMBlind",
         severity=WARNING,
-        kind="missing_seam",
-        expr=f"{at(config.SERVICE, conditions.HOOKS)}\n  == 0",
+        kind="missing_hook",
+        expr=f"{at(config.SERVICE, conditions.HOOKS_MISSING)}\n  > 0",
         hold="5m",
-        labels=(*config.SERVICE, LIBRARY, HOOK_MISSING),
+        labels=(*config.SERVICE, HOOK_LIBRARY),
         board=links.OVERVIEW,
-        summary="{{ $labels.job }} lacks the signal {{ $labels.gluellm_seam }} of "
-        "{{ $labels.gluellm_pool_library }}",
+        summary=f"{{{{ $labels.job }}}} lacks {_NUMBER} hooks of "
+        "{{ $labels.gluellm_hook_library }}",
         description=(
-            "The installed version of {{ $labels.gluellm_pool_library }} has no place for the seam "
-            "{{ $labels.gluellm_seam }}: what rests on it is missing or too low, on boards and in "
-            "alerts."
+            "The installed version of {{ $labels.gluellm_hook_library }} lacks hooks, so metrics "
+            "that depend on them are missing or too low, on boards and in alerts. The program's "
+            "log names each hook."
         ),
         first=(
             "compare the installed version with docs/compatibility.md. Update this package, or "

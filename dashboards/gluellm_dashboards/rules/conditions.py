@@ -15,11 +15,9 @@ from .. import config
 from .questions import KIND_POOL, LIBRARY, essential
 
 ANOMALY_TYPE: Final = label_name(semconv.ANOMALY_TYPE)
-HOOK_MISSING: Final = label_name(semconv.HOOK_NAME)
+HOOK_LIBRARY: Final = label_name(semconv.HOOK_LIBRARY)
 _PHASE: Final = label_name(semconv.REQUEST_PHASE)
 _ORIGIN: Final = (label_name(semconv.SERVER_ADDRESS), label_name(semconv.SERVER_PORT))
-_INSTANCES: Final = f'{HOOK_MISSING}="pool_owner"'
-"""A seam that every library has: one series where all of them would be dozens."""
 
 
 def events(metric: Metric, own: str = "", window: str = config.RATE_WINDOW) -> str:
@@ -76,7 +74,7 @@ def _reported_ago(name: str, ago: str) -> Query:
         name,
         f"Did it report {ago} ago?",
         (semconv.HOOK_MISSING,),
-        f"max{by()}(last_over_time({now(semconv.HOOK_MISSING, _INSTANCES)}[10m] offset {ago}))",
+        f"max{by()}(last_over_time({now(semconv.HOOK_MISSING)}[10m] offset {ago}))",
     )
 
 
@@ -143,19 +141,14 @@ STREAMS_MAX: Final = _state(
     "streams_max", "How many may there be?", "sum", semconv.STREAM_MAX, "", *_ORIGIN
 )
 LOOP_LATE: Final = essential("event_loop_late")
-HOOKS: Final = Query(
-    "seams_now",
-    "Does each signal work?",
-    (semconv.HOOK_MISSING,),
-    # Not only of what still exports: an installed version does not change by that.
-    f"min{by(LIBRARY, HOOK_MISSING)}({now(semconv.HOOK_MISSING)})",
-)
-REPORTING: Final = _state("reporting", "Does it report?", "max", semconv.HOOK_MISSING, _INSTANCES)
+# Not only of what still exports: an installed version does not change by that.
+HOOKS_MISSING: Final = essential("hooks_missing")
+REPORTING: Final = _state("reporting", "Does it report?", "max", semconv.HOOK_MISSING)
 REPORTED: Final = Query(
     "reported",
     "Did it report?",
     (semconv.HOOK_MISSING,),
-    f"max{by()}(last_over_time({now(semconv.HOOK_MISSING, _INSTANCES)}[{config.KNOWN}]))",
+    f"max{by()}(last_over_time({now(semconv.HOOK_MISSING)}[{config.KNOWN}]))",
 )
 REPORTED_BEFORE: Final = _reported_ago("reported_before", config.KNOWN)
 REPORTED_LONG_BEFORE: Final = _reported_ago("reported_long_before", config.LASTING)

@@ -61,15 +61,15 @@ LIMIT_PER_POOL: Final = Query(
     f"sum{by(LIBRARY)}({now(semconv.CONNECTION_MAX)}) / "
     f"(sum{by(LIBRARY)}({now(semconv.POOL_LIVE)}) > 0)",
 )
-BLIND_SEAMS: Final = Query(
-    "blind_seams",
-    "How many signals does the installed version of a library lack?",
+MISSING_HOOKS: Final = Query(
+    "missing_hooks",
+    "How many hooks do the installed versions of all libraries lack?",
     (semconv.HOOK_MISSING,),
-    f"sum{by()}({now(semconv.HOOK_MISSING)} == bool 0)",
+    f"sum{by()}({now(semconv.HOOK_MISSING)})",
 )
 VERSIONS: Final = Query(
     "versions",
     "Which version of the service is each instance? The label tells; the value is always 1.",
     (semconv.HOOK_MISSING,),
-    f"max{by()}({now(semconv.HOOK_MISSING)})",
+    f"group{by()}({now(semconv.HOOK_MISSING)})",
 )

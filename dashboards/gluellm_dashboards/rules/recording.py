@@ -87,8 +87,8 @@ RECORDED: Final = (
     ),
     Recorded(essential("time_by_phase"), SERVICE_POOL, _RATE),
     Recorded(essential("event_loop_late"), INSTANCE, _RATE),
-    Recorded(questions.BLIND_SEAMS, INSTANCE, "count_blind"),
-    Recorded(questions.VERSIONS, INSTANCE_VERSION, "max"),
+    Recorded(questions.MISSING_HOOKS, INSTANCE, "sum"),
+    Recorded(questions.VERSIONS, INSTANCE_VERSION, "group"),
 )
 
 

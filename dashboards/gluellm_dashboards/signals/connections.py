@@ -68,7 +68,6 @@ LOWEST_LIMIT = signal(
     f"min{by()}({now('gluellm.pool.connection.max')} / ({now('gluellm.pool.live')} > 0))",
     "The limit of a single pool, the lowest where instances differ: the fleet's board says which.",
     of=["gluellm.pool.connection.max", "gluellm.pool.live"],
-    lowest=True,
 )
 PEAK_ACTIVE = signal(
     "peak_active",
@@ -151,7 +150,6 @@ REUSE_SHARE = signal(
     "keep-alive that is shorter than the pauses between requests.",
     of=[_OPENED, _REQUESTS],
     unit="ratio",
-    lowest=True,
 )
 REUSE_FAILURES = essential(
     "reuse_failures",

@@ -7,9 +7,8 @@ from gluellm_pools.verify.query import POOL, WINDOW
 from ..config import JOB, PROCESS, VERSION
 from .signal import before, by_labels, now, signal
 
-_SEAM = "gluellm.instrumentation.seam"
-_ONE_SEAM = {"gluellm.seam": "pool_owner"}
-"""Each library has it, so that one series tells of a process and a library."""
+_REPORTS = "gluellm.instrumentation.hook.missing"
+"""Every process has it, from `instrument()` on."""
 _MAX = "gluellm.pool.connection.max"
 _LIVE = "gluellm.pool.live"
 MEMORY = "10m"
@@ -21,10 +20,10 @@ _POOLS = by_labels(JOB, *POOL)
 STARTED = signal(
     "started",
     "Which processes are new?",
-    f"count{by_labels(JOB, VERSION)}(max{_PROCESSES}({now(_SEAM, _ONE_SEAM)}) unless "
-    f"max{_PROCESSES}(last_over_time({now(_SEAM, _ONE_SEAM)}[{MEMORY}] offset {WINDOW})))",
+    f"count{by_labels(JOB, VERSION)}(max{_PROCESSES}({now(_REPORTS)}) unless "
+    f"max{_PROCESSES}(last_over_time({now(_REPORTS)}[{MEMORY}] offset {WINDOW})))",
     "Processes that did not report before: a deploy, a restart, a new replica.",
-    of=[_SEAM],
+    of=[_REPORTS],
     by=(),
     on_event=True,
 )

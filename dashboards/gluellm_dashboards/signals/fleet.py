@@ -45,7 +45,7 @@ _OPENED = _series("pools_opened", INSTANCE_POOL)
 _REQUESTS = _series("request_rate", INSTANCE_POOL)
 _LEAKED = _series("leaks_suspected", INSTANCE_POOL)
 _LATE = _series("event_loop_late", INSTANCE)
-_BLIND = _series("blind_seams", INSTANCE)
+_MISSING = _series("missing_hooks", INSTANCE)
 _VERSION = _series("versions", INSTANCE_VERSION)
 
 OLDEST = _signal(
@@ -194,35 +194,35 @@ LATE = _signal(
 INSTANCES = _signal(
     "fleet_instances",
     "How many instances report?",
-    f"count({_BLIND})",
+    f"count({_MISSING})",
     "From `instrument()` on, whether they called anything yet or not.",
-    "blind_seams",
+    "missing_hooks",
     level=INSTANCE,
 )
 GONE = _signal(
     "fleet_gone",
     "How many instances stopped reporting?",
-    f"count(last_over_time({_BLIND}[{KNOWN}]) unless {_BLIND}) or 0 * count({_BLIND})",
+    f"count(last_over_time({_MISSING}[{KNOWN}]) unless {_MISSING}) or 0 * count({_MISSING})",
     "Instances that reported within the last hour and don't any more. Deploys and scaling down "
     "make some; else these are blind spots.",
-    "blind_seams",
+    "missing_hooks",
     level=INSTANCE,
 )
-BLIND_INSTANCES = _signal(
-    "fleet_blind_instances",
-    "How many instances are blind to something?",
-    f"count({_BLIND} > 0) or 0 * count({_BLIND})",
-    "Instances where the installed version of a library lacks a signal: numbers may be missing or "
-    "too low there.",
-    "blind_seams",
+INSTANCES_MISSING_HOOKS = _signal(
+    "fleet_instances_missing_hooks",
+    "How many instances lack hooks?",
+    f"count({_MISSING} > 0) or 0 * count({_MISSING})",
+    "Instances where the installed version of a library lacks hooks: numbers may be missing or too "
+    "low there.",
+    "missing_hooks",
     level=INSTANCE,
 )
-BLIND_SEAMS = _signal(
-    "fleet_blind_seams",
-    "Which instances are blind, to how many signals?",
-    f"max{by()}({_BLIND}) > 0",
-    "How many signals the installed versions lack. Which ones stands on the overview.",
-    "blind_seams",
+MISSING_HOOKS = _signal(
+    "fleet_missing_hooks",
+    "Which instances lack hooks, and how many?",
+    f"max{by()}({_MISSING}) > 0",
+    "Number of hooks that the installed versions lack. The overview shows of which library.",
+    "missing_hooks",
     level=INSTANCE,
 )
 VERSIONS = _signal(

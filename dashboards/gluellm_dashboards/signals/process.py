@@ -7,9 +7,8 @@ from opentelemetry.instrumentation.gluellm.thresholds import LATE_SHARE
 from ..config import PROCESS
 from .signal import by, by_labels, essential, now, rate, signal
 
-_SEAM = "gluellm.instrumentation.seam"
-_INSTANCES = {"gluellm.seam": "pool_owner"}
-"""A seam that each library has, so that one series tells of a process and a library."""
+_HOOKS = "gluellm.instrumentation.hook.missing"
+"""Every process has it, from `instrument()` on."""
 
 EVENT_LOOP_LATE = essential(
     "event_loop_late",
@@ -22,18 +21,19 @@ EVENT_LOOP_LAG = essential(
     "Longest recent pause of an event loop. A single pause matters little: look at the share of "
     "late time.",
 )
-HOOKS = essential(
-    "seams",
-    "1 where a signal works. 0 where the installed version of the library lacks what it rests on: "
-    "what is lost then stands in docs/metrics.md under Seams.",
+HOOKS_MISSING = essential(
+    "hooks_missing",
+    "0 when all hooks work. Otherwise the installed version of the library lacks some, and the "
+    "metrics that depend on them stop. The program's log names the hooks; docs/metrics.md, Hooks, "
+    "lists what is lost without each.",
 )
-BLIND_SEAMS = signal(
-    "blind_seams",
-    "How many signals don't work?",
-    f"sum{by()}(1 - min{by(_SEAM, 'gluellm.pool.library', 'gluellm.seam')}({now(_SEAM)}))",
-    "Signals that the installed version of a library does not give. 0 is healthy. Otherwise panels "
-    "may be empty or too low: see which one under the seams.",
-    of=[_SEAM],
+MISSING_HOOKS = signal(
+    "missing_hooks",
+    "How many hooks are missing?",
+    f"sum{by()}(max{by(_HOOKS, 'gluellm.hook.library')}({now(_HOOKS)}))",
+    "Hooks that the installed versions of the libraries lack. 0 is healthy. Otherwise panels may "
+    "be empty or too low: the table of missing hooks shows which library it is.",
+    of=[_HOOKS],
     by=(),
 )
 ERRORS = signal(
@@ -55,8 +55,8 @@ RECORDS_DROPPED = essential(
 INSTANCES = signal(
     "instances",
     "How many processes report, in which version?",
-    f"count{by()}(max{by_labels(*PROCESS)}({now(_SEAM, _INSTANCES)}))",
+    f"count{by()}(max{by_labels(*PROCESS)}({now(_HOOKS)}))",
     "Processes that report, from `instrument()` on, whether they called anything yet or not.",
-    of=[_SEAM],
+    of=[_HOOKS],
     by=(),
 )

@@ -47,7 +47,6 @@ def signal(
     unit: str = "",
     by: Sequence[str] | None = None,
     on_event: bool = False,
-    lowest: bool = False,
 ) -> Signal:
     """A signal with a template of the functions below.
 
@@ -60,7 +59,6 @@ def signal(
         template,
         unit,
         on_event,
-        lowest,
         promql.POOL if by is None else tuple(by),
     )
     return Signal(query, tells)

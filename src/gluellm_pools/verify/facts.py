@@ -96,8 +96,8 @@ class Facts:
     writers: int = 1
     """How many exporters seem to write into one and the same series."""
     falling: list[FallingCounter] = field(default_factory=list)
-    blind: list[tuple[str, str]] = field(default_factory=list)
-    """Library and name of each seam that is 0."""
+    missing_hooks: dict[str, float] = field(default_factory=dict)
+    """Number of missing hooks by library, where there are any."""
     failures: dict[str, float] = field(default_factory=dict)
     """The instrumentation's own failures and lost records, by kind, where there are any."""
     earlier: bool = False

@@ -196,14 +196,15 @@ def _gaps(facts: Facts) -> Iterator[Finding]:
 
 
 def _itself(facts: Facts) -> Iterator[Finding]:
-    if facts.blind:
-        pairs = [f"{library}: {hook}" for library, hook in facts.blind]
+    if facts.missing_hooks:
+        libraries = [f"{name} ({count:.0f})" for name, count in sorted(facts.missing_hooks.items())]
         yield Finding(
             "blind",
             Severity.WARNING,
-            f"seams that are 0: {some(pairs)}",
-            "the installed version of that library lacks what the signal rests on: it is off",
-            "see docs/compatibility.md for the versions that were verified",
+            f"hooks missing: {some(libraries)}",
+            "the installed version of that library lacks them, so some metrics stop",
+            "the program's log names the hooks and what is not observed; docs/compatibility.md has "
+            "the versions that were verified",
         )
     if facts.failures:
         kinds = [f"{kind} ({count:.0f})" for kind, count in sorted(facts.failures.items())]

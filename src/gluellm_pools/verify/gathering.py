@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument, Metric
 
 from . import naming
 from .asking import Store
@@ -23,6 +24,7 @@ from .rhythm import interval, writers
 from .rows import labels_of, number_of
 
 _FAILURES = (semconv.INSTRUMENTATION_ERRORS, semconv.INSTRUMENTATION_DROPPED)
+_GAUGES = (Instrument.OBSERVABLE_GAUGE, Instrument.OBSERVABLE_UP_DOWN_COUNTER)
 _AHEAD = 3600.0
 
 
@@ -74,8 +76,12 @@ def gather(store: Store, product: Product, window: float, service: str | None = 
     facts["interval"] = interval(times, facts["writers"])
     moment = _with(blank, {"processes": processes}).moment
     facts["falling"] = falling(ask, found, narrowed, moment)
-    facts["blind"] = _blind(ask, found, narrowed)
-    facts["failures"] = _failures(ask, found, narrowed)
+    hooks = _positive(ask, found, narrowed, [semconv.HOOK_MISSING], semconv.HOOK_LIBRARY)
+    facts["missing_hooks"] = dict(sorted(hooks))  # the highest of each library
+    failures: dict[str, float] = {}
+    for kind, count in _positive(ask, found, narrowed, _FAILURES, semconv.INSTRUMENTATION_KIND):
+        failures[kind] = failures.get(kind, 0.0) + count
+    facts["failures"] = failures
     return _with(blank, facts)
 
 
@@ -173,8 +179,8 @@ def _targets(ask: Look, processes: Sequence[Series]) -> dict[tuple[str, str], fl
 
 
 def _scraped(ask: Look, found: Sequence[Stored]) -> bool | None:
-    # Metadata of counters is kept without their suffix, so a gauge is asked for.
-    gauges = [one for one in found if one.metric.instrument == semconv.Instrument.OBSERVABLE_GAUGE]
+    # Metadata of counters is kept without their suffix, so a metric without one is asked for.
+    gauges = [one for one in found if one.metric.instrument in _GAUGES]
     for one in gauges[:2]:
         answer = ask.store.status("/api/v1/targets/metadata", metric=one.name, limit="1")
         if not isinstance(answer, list):
@@ -194,35 +200,20 @@ def _down(ask: Look) -> list[str]:
     ]
 
 
-def _blind(
-    ask: Look, found: Sequence[Stored], narrowed: Sequence[Sequence[str]]
-) -> list[tuple[str, str]]:
-    pairs = set()
-    for name in counted_names(found, [semconv.HOOK_MISSING]):
+def _positive(
+    ask: Look,
+    found: Sequence[Stored],
+    narrowed: Sequence[Sequence[str]],
+    metrics: Sequence[Metric],
+    key: str,
+) -> Iterator[tuple[str, float]]:
+    """Values above 0 of these metrics, each with its value of an attribute."""
+    for name in counted_names(found, metrics):
         for matchers in narrowed:
-            for row in ask.rows(f"{naming.selector(name, matchers)} == 0"):
+            for row in ask.rows(f"topk(1000, {naming.selector(name, matchers)} > 0)"):
                 labels = labels_of(row)
-                pairs.add(
-                    tuple(
-                        next((labels[form] for form in _forms(key) if form in labels), "?")
-                        for key in (semconv.POOL_LIBRARY, semconv.HOOK_NAME)
-                    )
-                )
-    return sorted((library, hook) for library, hook in pairs)
-
-
-def _failures(
-    ask: Look, found: Sequence[Stored], narrowed: Sequence[Sequence[str]]
-) -> dict[str, float]:
-    kinds: dict[str, float] = {}
-    for name in counted_names(found, _FAILURES):
-        for matchers in narrowed:
-            for row in ask.rows(f"topk(20, {naming.selector(name, matchers)} > 0)"):
-                labels = labels_of(row)
-                key = semconv.INSTRUMENTATION_KIND
-                kind = next((labels[form] for form in _forms(key) if form in labels), "?")
-                kinds[kind] = kinds.get(kind, 0.0) + number_of(row)
-    return kinds
+                own = next((labels[form] for form in _forms(key) if form in labels), "?")
+                yield own, number_of(row)
 
 
 def _forms(key: str) -> tuple[str, str]:

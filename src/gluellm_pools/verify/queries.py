@@ -17,8 +17,7 @@ _STATE: Final = label_name(semconv.CONNECTION_STATE)
 _STATUS: Final = label_name(semconv.STATUS_CODE)
 _RPC_STATUS: Final = label_name(semconv.RPC_STATUS_CODE)
 _ANOMALY: Final = label_name(semconv.ANOMALY_TYPE)
-_LIBRARY: Final = label_name(semconv.POOL_LIBRARY)
-_SEAM: Final = label_name(semconv.HOOK_NAME)
+_HOOK_LIBRARY: Final = label_name(semconv.HOOK_LIBRARY)
 QUEUED: Final = f'{_PHASE}=~"queued|stream_queued"'
 """Matches the phases in which a request waits for a connection or a stream."""
 _TO_CONNECT: Final = (
@@ -165,11 +164,10 @@ QUERIES: Final = (
         by=(),
     ),
     Query(
-        "seams",
-        "Does each signal work (1) or not (0)?",
+        "hooks_missing",
+        "How many hooks does the installed version of a library lack?",
         (semconv.HOOK_MISSING,),
-        f"min{by(_LIBRARY, _SEAM)}({now(semconv.HOOK_MISSING)})",
-        lowest=True,
+        f"max{by(_HOOK_LIBRARY)}({now(semconv.HOOK_MISSING)})",
         by=(),
     ),
     Query(

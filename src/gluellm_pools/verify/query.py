@@ -48,8 +48,6 @@ class Query:
     """
     on_event: bool = False
     """Whether no answer at all is in order, since the series come with the first event."""
-    lowest: bool = False
-    """Whether the lowest value is the one to look at, not the highest."""
     by: tuple[str, ...] = POOL
     """The labels that an answer has, those apart that are part of the question."""
 

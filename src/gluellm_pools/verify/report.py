@@ -158,7 +158,7 @@ def _among(outcome: Outcome) -> str:
     if outcome.rows == 1:
         return ""
     of = f": {printable(outcome.of, _OF)}" if outcome.of else ""
-    return f" ({'lowest' if outcome.lowest else 'highest'} of {outcome.rows}{of})"
+    return f" (highest of {outcome.rows}{of})"
 
 
 def _promql(outcome: Outcome) -> str:

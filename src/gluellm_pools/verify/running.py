@@ -53,10 +53,9 @@ class Outcome:
     board: str = ""
     rows: int = 0
     value: float | None = None
-    """The highest or lowest, what is no number left out; None without any."""
+    """The highest, what is no number left out; None without any."""
     of: str = ""
     """The values of the labels that this one has; empty where others have the same."""
-    lowest: bool = False
     unit: str = ""
     reason: str = ""
     """Why there is no answer; empty where there is one."""
@@ -70,7 +69,7 @@ def run_essential(store: Store, facts: Facts) -> list[Outcome]:
     outcomes = []
     for query in QUERIES:
         expression = query.promql(_narrowing(facts), window)
-        blank = Outcome(query.question, expression, unit=query.unit, lowest=query.lowest)
+        blank = Outcome(query.question, expression, unit=query.unit)
         outcome = _run(store, facts, blank)
         if query.on_event and not outcome.rows and outcome.fine:
             outcome = _as(outcome, reason=outcome.reason or "nothing of this kind yet", fine=True)
@@ -152,7 +151,7 @@ def _answered(outcome: Outcome, rows: Sequence[dict[str, Any]]) -> Outcome:
     known = [(value, row) for row in rows if (value := _value(row)) is not None]
     if not known:
         return replace(outcome, rows=len(rows))
-    best = (min if outcome.lowest else max)(value for value, _ in known)
+    best = max(value for value, _ in known)
     holding = [labels_of(row) for value, row in known if value == best]
     of = " ".join(holding[0].values()) if len(holding) == 1 and len(known) > 1 else ""
     return replace(outcome, rows=len(rows), value=best, of=of)

@@ -43,7 +43,7 @@ ONLY: Final = {
 }
 """Ways and metrics of which an answer is expected in one act only, and why."""
 QUIET: Final = {
-    "Which instances are blind, to how many signals?": "it lists what is blind, and nothing is",
+    "Which instances lack hooks, and how many?": "it lists what lacks hooks, and nothing does",
 }
 """Panels that list what is wrong, and why nothing is in any act."""
 UNSHOWN: Final = {

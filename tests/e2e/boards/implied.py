@@ -93,7 +93,7 @@ IMPLIED: Final = (
     Implied("healthy", connections.CONNECT_FAILURES, highest, at_most=0),
     Implied("healthy", connections.REUSE_FAILURES, highest, at_most=0),
     Implied("healthy", pools.LEAKS_SUSPECTED, highest, at_most=0),
-    Implied("healthy", process.BLIND_SEAMS, highest, at_most=0),
+    Implied("healthy", process.MISSING_HOOKS, highest, at_most=0),
     Implied("healthy", process.RECORDS_DROPPED, highest, at_most=0),
     Implied("healthy", requests.SHARE_OF_PROVIDER, highest, at_least=0.6),
     Implied("healthy", connections.REUSE_SHARE, highest, at_least=0.8),
@@ -150,7 +150,7 @@ IMPLIED: Final = (
     Implied("failures", requests.ERRORS, highest, at_least=0.1, pool=OPENAI, labels=_READ_TIMEOUT),
     # The fleet, of one instance.
     Implied("healthy", fleet.INSTANCES, last, at_least=1, at_most=1, recorded=True),
-    Implied("healthy", fleet.BLIND_INSTANCES, highest, at_most=0, recorded=True),
+    Implied("healthy", fleet.INSTANCES_MISSING_HOOKS, highest, at_most=0, recorded=True),
     Implied("healthy", fleet.LEAKING_INSTANCES, highest, at_most=0, recorded=True),
     Implied("healthy", fleet.LOWEST_LIMIT, last, 4, at_most=4, pool=ANTHROPIC, recorded=True),
     Implied("saturated", fleet.QUEUED, highest, at_least=3, pool=OPENAI, recorded=True),

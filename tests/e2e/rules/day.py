@@ -16,7 +16,6 @@ from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
 
 from .simulation import ALWAYS_THERE, HOUR, MINUTE, Load, Pool
 
-_SEAMS = ("request", "acquire", "wait", "release", "read", "state", "pool_owner")
 Samples = dict[int, float]
 """By minute."""
 
@@ -73,9 +72,9 @@ class Day:
             late += lag
             self._add(semconv.EVENT_LOOP_LAG_PEAK, lag, now, instance)
             self._add(semconv.EVENT_LOOP_LATE_TIME, late, now, instance)
-            for hook in _SEAMS:
-                own = {semconv.POOL_LIBRARY: "httpx", semconv.HOOK_NAME: hook}
-                self._add(semconv.HOOK_MISSING, 1, now, instance, own)
+            for library in ("any_llm", "httpx"):
+                own = {semconv.HOOK_LIBRARY: library}
+                self._add(semconv.HOOK_MISSING, 0, now, instance, own)
             self._store("target_info", now, 1, {"job": "api", "instance": instance})
 
     def _thinking(self, leaks_at: float | None) -> Load:

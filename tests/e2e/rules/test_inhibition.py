@@ -48,8 +48,7 @@ def _leaks(own: dict[str, str]) -> list[Series]:
     ]
 
 
-_READ = {semconv.POOL_LIBRARY: "httpx", semconv.HOOK_NAME: "read"}
-_BLIND = series(semconv.HOOK_MISSING, "0", _READ, **NOBODY)
+_BLIND = series(semconv.HOOK_MISSING, "1", {semconv.HOOK_LIBRARY: "httpx"}, **NOBODY)
 
 
 def _late(scrapes: int) -> Series:

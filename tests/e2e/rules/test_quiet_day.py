@@ -102,7 +102,7 @@ def test_the_day_has_every_metric_that_an_alert_reads(healthy: Day) -> None:
             r"\b((?:gluellm|http)_\w+?)(?=[\[{ )]|$)", re.sub(r"\bon \([^)]*\)", "", alert.expr)
         )
         if not name.startswith(("gluellm_pool_stream", "gluellm_pool_name", "gluellm_pool_library"))
-        and name not in ("gluellm_seam", "gluellm_anomaly_type", "gluellm_request_phase")
+        and name not in ("gluellm_hook_library", "gluellm_anomaly_type", "gluellm_request_phase")
     }
     there = {name.partition("{")[0] for name in healthy.series}
 

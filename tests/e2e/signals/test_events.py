@@ -8,8 +8,8 @@ from gluellm_dashboards.signals import events
 
 from .asking import POOL, check, series
 
-HOOK_MISSING = "gluellm_instrumentation_seam"
-_ONE = {"job": "api", "gluellm_seam": "pool_owner", "gluellm_pool_library": "httpx"}
+HOOK_MISSING = "gluellm_instrumentation_hook_missing"
+_ONE = {"job": "api", "gluellm_hook_library": "any_llm"}
 # Four minutes, the window, is the step of the annotation here.
 
 
@@ -27,14 +27,14 @@ def limit(name: str, most: str, live: str = "1x60") -> list[dict[str, str]]:
 
 def test_a_new_version_is_marked_with_its_number_for_one_step(tmp_path: Path) -> None:
     """A deploy: processes that were not there, of a version that is new. Then they are known."""
-    written = [process("a", "1.0", "1x60"), process("b", "1.1", "_x30 1x30")]
+    written = [process("a", "1.0", "0x60"), process("b", "1.1", "_x30 0x30")]
     found = {'{job="api", service_version="1.1"}': 1.0}
     check(tmp_path, written, (events.STARTED, "33m", found), (events.STARTED, "40m", {}))
 
 
 def test_a_gap_in_the_data_is_no_start(tmp_path: Path) -> None:
     """A Collector was restarted: for seven minutes nothing came, and then the same processes."""
-    written = [process("a", "1.0", "1x20 _x7 1x30")]
+    written = [process("a", "1.0", "0x20 _x7 0x30")]
     check(tmp_path, written, *((events.STARTED, f"{minute}m", {}) for minute in range(28, 45)))
 
 

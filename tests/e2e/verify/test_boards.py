@@ -52,7 +52,7 @@ _BROKEN = {
     "variable": ("sum(gluellm_pool_live{$filter})", "the board does not define $filter"),
     "syntax": ("sum((", "the store refuses it"),
     "join": (
-        "gluellm_pool_live * on (gluellm_pool_name) max by (job) (gluellm_instrumentation_seam)",
+        "gluellm_pool_live * on (gluellm_pool_name) min(gluellm_instrumentation_hook_missing)",
         "no labels of one side fit the other's",
     ),
 }

@@ -25,7 +25,7 @@ def test_origins_beyond_the_limit_are_one():
 def test_deployment_page_has_the_formula():
     """Its numbers are those that are measured here."""
     formula = (
-        f"series = {footprint.OF_THE_PROCESS} + {footprint.OF_A_LIBRARY} * libraries + "
+        f"series = {footprint.OF_THE_PROCESS} + libraries + "
         f"{footprint.OF_A_PROVIDER} * providers + {footprint.OF_AN_ORIGIN} * origins"
     )
     assert formula in PAGE.read_text()

@@ -195,9 +195,10 @@ def test_uninstrument_can_be_repeated_after_a_signal_handler_raises(error):
 
 @pytest.mark.parametrize("error", [TimeIsUpError, CtrlCError])
 def test_instrument_interrupted_by_a_signal_handler_installs_nothing(error):
-    """The exception reaches the program, and nothing is left on.
+    """Nothing is left on by an instrument() that was interrupted and raises.
 
-    Every 1009th point is interrupted.
+    Code that runs while it installs handles exceptions like any other program: a probe that raises
+    counts as a missing hook. Ctrl-C always reaches the program. In every 1009th place.
     """
     telemetry = Telemetry()
     places = 0
@@ -208,7 +209,8 @@ def test_instrument_interrupted_by_a_signal_handler_installs_nothing(error):
                 instrument(telemetry)
         except error:
             reached = True
-        assert reached == bool(interruption.place), f"swallowed: {interruption.place}"
+        if error is CtrlCError:
+            assert reached == bool(interruption.place), f"swallowed: {interruption.place}"
         if not reached:
             GlueLLMInstrumentor().uninstrument()
         assert_off(interruption.place)

@@ -182,7 +182,7 @@ def test_interrupt_in_the_instrumentation_leaves_no_call_behind(listen, instrume
         raise CtrlCError
 
     with grpc.insecure_channel(server.target) as channel:
-        for name, method in (("_end", channel.unary_unary), ("_CallEnds", channel.unary_stream)):
+        for name, method in (("_end", channel.unary_unary), ("partial", channel.unary_stream)):
             with monkeypatch.context() as patch:
                 patch.setattr(sync, name, interrupted)
                 with pytest.raises(CtrlCError):

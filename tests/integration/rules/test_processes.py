@@ -2,11 +2,13 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.grpc_server import GrpcServer
+from support.programs import run_code
 
 HTTP = ("httpx", "httpx2", "urllib3", "aiohttp")
 DURATIONS = [semconv.LEASE_DURATION, semconv.ACQUIRE_DURATION, semconv.CONNECTION_CREATE_DURATION]
@@ -48,7 +50,26 @@ def test_connections_closed_at_exit_are_not_server_disconnects(server, run):
 
 def test_without_h2_no_hook_is_missing(run, server):
     """Most programs lack it: there is no HTTP/2 to be blind to, and nothing to warn of."""
-    assert run("without_h2.py", server.url()) == "{'httpx': 1, 'httpx2': 1} {1} False\n"
+    assert run("without_h2.py", server.url()) == "{'httpx': 1, 'httpx2': 1} {0} ()\n"
+
+
+@pytest.mark.parametrize("loop_lag", [True, False])
+def test_missing_hooks_are_reported_before_a_library_is_imported(loop_lag):
+    """Boards and alerts recognize a process that reports by this metric."""
+    program = f"""
+        import sys
+        from opentelemetry.instrumentation.gluellm.telemetry import semconv
+        from support.installation import instrument
+        from support.telemetry import Telemetry
+
+        telemetry = Telemetry()
+        instrument(telemetry, loop_lag={loop_lag})
+        observed = {{"any_llm", "httpcore", "httpcore2", "urllib3", "aiohttp", "grpc"}}
+        assert not observed & {{*sys.modules}}
+        print([(dict(p.attributes), p.value) for p in telemetry.points(semconv.HOOK_MISSING)])
+    """
+    done = run_code(program, PYTHONPATH=str(Path(__file__).parents[2]))
+    assert done.stdout == "[({'gluellm.hook.library': 'any_llm'}, 0)]\n"
 
 
 def test_aliased_httpx_is_turned_on_once(server, run):

@@ -52,7 +52,7 @@ def main() -> int:
                 continue
             counts["breaks tried"] += 1
             counts["requests"] += len(outcome.observed)
-            counts["seams turned off"] += len(outcome.off)
+            counts["hooks turned off"] += len(outcome.off)
             counts["warnings"] += len(outcome.warnings)
             counts["breaks that nothing was lost by"] += not (outcome.off or outcome.errors)
             if not found:

@@ -213,9 +213,9 @@ def _run(what: Break, servers: Servers, outcome: Outcome) -> None:
     telemetry.collect()
     telemetry.collect()
     read = telemetry.now()
-    hooks = read.points(semconv.HOOK_MISSING, library=LIBRARIES.get(what.library, what.library))
-    off = [point.attributes[semconv.HOOK_NAME] for point in hooks if not point.value]
-    outcome.off = sorted(off)
+    library = LIBRARIES.get(what.library, what.library)
+    missing = [hook.partition(": ") for hook in snapshot().process.missing_hooks]
+    outcome.off = sorted(hook for of, _, hook in missing if of == library)
     outcome.errors = {
         point.attributes["gluellm.instrumentation.kind"]: point.value
         for point in read.points(semconv.INSTRUMENTATION_ERRORS)

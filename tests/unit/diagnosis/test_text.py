@@ -132,6 +132,14 @@ def test_foreign_text_stays_on_its_line() -> None:
         assert len(text) < 8000
 
 
+def test_missing_hooks_are_named() -> None:
+    """Without any there is no such line."""
+    missing = a_snapshot(missing_hooks=("httpx: read", "grpc: head"))
+    assert "hooks missing: httpx: read, grpc: head" in " ".join(snapshot_text(missing).split())
+    assert missing.to_dict()["process"]["missing_hooks"] == ["httpx: read", "grpc: head"]
+    assert "hooks missing" not in snapshot_text(a_snapshot())
+
+
 def test_findings_text_is_complete_and_wrapped() -> None:
     """Severity, cause and pool; then the three parts, wrapped. No finding is said to be none."""
     first = Finding(

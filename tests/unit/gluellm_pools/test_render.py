@@ -1,6 +1,7 @@
 """What is drawn: it fits, has the numbers, and no foreign markup or escapes."""
 
 import io
+from collections import Counter
 
 import pytest
 from rich.console import Console
@@ -68,8 +69,8 @@ def test_missing_values_are_shown_as_missing_and_not_as_0():
     text = drawn(view_of(PoolView(live=1)))
     for part in ("max none", "p50 -  p95 -  p99 -", "provider unknown"):
         assert part in text
-    text = drawn(View({}, ["httpx: acquire"], 3))
-    assert "not visible here: httpx: acquire" in text
+    text = drawn(View({}, Counter(httpx=2, aiohttp=0), 3))
+    assert "hooks missing, see the program's log for their names: httpx 2\n" in text
     assert "failed or dropped records 3 times" in text
     assert "no pool has served a request yet" in drawn(View())
 

@@ -13,7 +13,6 @@ from .waiting import answered, failed, pool_timeouts
 
 _MOMENT: Final = "10m"
 _PHASE: Final = semconv.REQUEST_PHASE
-_SEAM: Final = {semconv.POOL_LIBRARY: "httpx", semconv.HOOK_NAME: "read"}
 _OTHER: Final = "api-2"
 _VERSION: Final = {config.VERSION: "1.2"}
 
@@ -38,8 +37,8 @@ SERIES: Final = (
     series(semconv.REQUEST_TIME, "0+120x10", {_PHASE: "unread"}),
     series(semconv.REQUEST_TIME, "0+60x10", {_PHASE: "unread"}, instance=_OTHER),
     series(semconv.EVENT_LOOP_LATE_TIME, "0+15x10"),
-    series(semconv.HOOK_MISSING, "0x10", _SEAM, **_VERSION),
-    series(semconv.HOOK_MISSING, "1x10", {**_SEAM, semconv.HOOK_NAME: "state"}, **_VERSION),
+    series(semconv.HOOK_MISSING, "2x10", {semconv.HOOK_LIBRARY: "httpx"}, **_VERSION),
+    series(semconv.HOOK_MISSING, "1x10", {semconv.HOOK_LIBRARY: "aiohttp"}, **_VERSION),
 )
 
 _INSTANCE: Final = recording.INSTANCE_POOL
@@ -59,7 +58,7 @@ EXPECTED: Final = (
     ("pool_timeout_rate", _INSTANCE, "api-2", 0.5),
     ("time_by_phase", _SERVICE, "", 3.0),
     ("event_loop_late", recording.INSTANCE, "api-1", 0.25),
-    ("blind_seams", recording.INSTANCE, "api-1", 1.0),
+    ("missing_hooks", recording.INSTANCE, "api-1", 3.0),
     ("versions", recording.INSTANCE_VERSION, "api-1", 1.0),
 )
 """By query, level and instance: the value."""

@@ -3,8 +3,8 @@
 Exceptions from signal handlers: Python runs a signal handler between any two instructions, so its
 exception can surface in any ``try`` block of the instrumentation. Such an exception is not a
 failure of the instrumentation: the application raises it to end what is running. It is therefore
-never swallowed; code that catches exceptions passes them to `Failures.caught` or `raise_on`, which
-raise it again.
+never swallowed on a request's path; code there that catches exceptions passes them to
+`Failures.caught` or `raise_on`, which raise it again.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import time
@@ -13,7 +14,8 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
 from .adapters import ADAPTERS
-from .adapters.base import Surroundings, version_of
+from .adapters.base import version_of
+from .adapters.scope import Scope
 from .attribution import limiter
 from .attribution.any_llm import LOST, AnyLLMAttribution
 from .attribution.context import current_call
@@ -100,7 +102,8 @@ class Installation:
             self._before_collection,
             self._loop_lag,
         )
-        self._surroundings = Surroundings(
+        self._scope_of = functools.partial(
+            Scope,
             registry=self.registry,
             current_call=_no_call if clients_only else current_call.get,
             suppressed=suppressed,
@@ -117,9 +120,11 @@ class Installation:
         self._limiter = None if clients_only else RateLimiterObserver(self._failures.caught)
         if self._limiter is not None:
             self._limiter.on_hooks = _warn_of_gluellm
-        self._adapters = tuple(adapter() for adapter in ADAPTERS)
-        for adapter in self._adapters:
-            adapter.on_hooks = logs.warn_of_missing_hooks
+        self._adapters = tuple(
+            adapter(module, logs.warn_of_missing_hooks)
+            for adapter in ADAPTERS
+            for module in adapter.MODULES
+        )
         self._reporter = self._reporter_on(config.snapshot_signal)
 
     def install(self) -> None:
@@ -127,7 +132,7 @@ class Installation:
         try:
             self._watch.start()
             for adapter in self._adapters:
-                adapter.install(self._surroundings)
+                adapter.install(self._scope_of)
             if self._attribution is not None:
                 self._attribution.install()
             if self._limiter is not None:
@@ -179,6 +184,7 @@ class Installation:
             leak_threshold=self._leak_threshold,
             loop_lag=self._loop_lag,
             limiters=self._limiters(),
+            hooks=self._hooks(),
         )
 
     def _limiters(self) -> tuple[LimiterSnapshot, ...]:
@@ -232,11 +238,10 @@ class Installation:
                 logs.log_requests_outside(registry.outside, self._scope)
 
     def _hooks(self) -> list[Hooks]:
-        found = [hooks for adapter in self._adapters for hooks in adapter.hooks()]
+        found = [adapter.hooks for adapter in self._adapters if adapter.hooks is not None]
         if self._attribution is not None:
-            attribution = self._attribution.hooks()
-            if attribution:
-                found.append(Hooks("any_llm", "", attribution))
+            # Also before any-llm is imported, so that a process reports from instrument() on.
+            found.append(Hooks("any_llm", "", self._attribution.hooks()))
         if self._limiter is not None and (hooks := self._limiter.hooks()):
             found.append(Hooks("gluellm", "", hooks))
         return found

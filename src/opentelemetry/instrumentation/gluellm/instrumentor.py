@@ -181,7 +181,7 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         Raises TypeError for any other client. Raises ValueError for a wrong provider and for a name
         that is empty, longer than 64 characters, not printable or a URL.
         """
-        from .adapters.clients import own, pools_of
+        from .adapters.clients import own, pools_of_client
         from .config import Config
         from .installation import Installation
         from .pool.registry import Owner
@@ -193,7 +193,7 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 "printable characters that are no URL"
             )
         _check_providers(tracer_provider, meter_provider)
-        pools = pools_of(client)
+        pools = pools_of_client(client)
         base = GlueLLMInstrumentor
         with base._lock:
             if base._installation is None:
@@ -215,11 +215,11 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         Allowed for a client that is not observed. Raises TypeError for anything that is not a
         client (see :meth:`instrument_client`).
         """
-        from .adapters.clients import any_owned, disown, pools_of
+        from .adapters.clients import any_owned, disown, pools_of_client
 
         base = GlueLLMInstrumentor
         with base._lock:
-            for pool in pools_of(client):
+            for pool in pools_of_client(client):
                 disown(pool)
             installation = base._installation
             if installation is not None and installation.clients_only and not any_owned():

@@ -16,7 +16,7 @@ from typing import Any
 
 import wrapt
 
-from .concurrency import acquire
+from .concurrency import acquire, snapshot_of
 from .failures import raise_on, warn
 from .text import where_it_failed
 
@@ -208,12 +208,16 @@ def when_imported(name: str, callback: Callable[[Any], None]) -> None:
 
 @dataclass(slots=True)
 class Hooks:
-    """The hooks of one library, and which of them work in the installed version."""
+    """The hooks of one library, as probed in the installed version."""
 
     library: str
-    """The value of ``gluellm.pool.library``."""
+    """The value of ``gluellm.hook.library``."""
     version: str
     """Name and version of the distribution, as text."""
     found: dict[str, bool] = field(default_factory=dict)
     signals: dict[str, str] = field(default_factory=dict)
-    """What is lost without each hook, as text for a warning."""
+    """What is not observed without the hook, worded for a warning."""
+
+    def missing(self) -> list[str]:
+        """Return the hooks that the installed version lacks."""
+        return [hook for hook, works in snapshot_of(self.found.items) if not works]

@@ -108,7 +108,7 @@ def one(labels, newest=_NOW):
         ({"falling": [FallingCounter(_LABELS, 9.0, 30.0)]}, ["error: processes_collide"]),
         ({"falling": [FallingCounter(_LABELS, 3.0, 240.0)]}, []),  # restarted under its name
         ({"writers": 2}, ["error: processes_collide"]),
-        ({"blind": [("httpx", "wait")]}, ["warning: blind"]),
+        ({"missing_hooks": {"httpx": 1}}, ["warning: blind"]),
         ({"failures": {"collection": 3.0}}, ["warning: own_failures"]),
         ({"unknown": ["gluellm_pool_new"]}, ["info: names_unknown"]),
         ({"targets": {("api", "a"): 0.0}, "scraped": True}, ["warning: target_down"]),
@@ -165,7 +165,7 @@ def test_the_report_fits_a_terminal_and_keeps_foreign_text_harmless():
     facts = given(
         processes=[Series(labels, _NOW - 700)],
         unknown=[f"gluellm_{hostile}"],
-        blind=[(hostile, hostile)],
+        missing_hooks={hostile: 1},
         failures={hostile: 1.0},
         falling=[FallingCounter(labels, 20.0, 30.0)],
         down=[hostile],

@@ -59,11 +59,6 @@ _POOL = {"gen_ai_provider_name": "openai", "gluellm_pool_name": "default"}
             [({"a": "x"}, "0"), ({"a": "y"}, "0")],
             "How many anomalies were seen? (highest of 2)",
         ),
-        (  # The highest would always be 1.
-            "signal",
-            [({"library": "httpx", "seam": "wait"}, "0"), ({"library": "httpx"}, "1")],
-            "0 Does each signal work (1) or not (0)? (lowest of 2: httpx wait)",
-        ),
     ],
 )
 def test_the_value_that_stands_out_comes_with_its_labels_and_unit(question, rows, told):

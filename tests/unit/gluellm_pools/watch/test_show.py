@@ -51,7 +51,7 @@ def drawn(watched: Watched, head=(), foot=(), **options) -> list[str]:
 def test_process_without_a_pool_is_shown_as_instrumented():
     """Hooks are reported before there is any pool."""
     watched = Watched()
-    watched.intake.take(metrics_request(gauge(semconv.HOOK_MISSING, 1)))
+    watched.intake.take(metrics_request(gauge(semconv.HOOK_MISSING, 0)))
     (line,) = process_lines(watched.process)[1:]
     assert line.startswith("  Instrumented, but no request has used a pool in its scope yet. ")
     assert "OTEL_PYTHON_GLUELLM_SCOPE=all" in line
@@ -80,7 +80,7 @@ def test_foreign_text_has_no_escapes():
     watched.export(evil, service__name=evil, service__instance__id=evil)
     watched.intake.take(
         metrics_request(
-            gauge(semconv.HOOK_MISSING, 0, gluellm__seam=evil), service__name=f"{evil}2"
+            gauge(semconv.HOOK_MISSING, 1, gluellm__hook__library=evil), service__name=f"{evil}2"
         )
     )
     watched.intake.take(metrics_request(number("x", 1), scope=evil, service__name=f"{evil}3"))

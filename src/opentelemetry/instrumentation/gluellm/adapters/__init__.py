@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from .aiohttp import AiohttpAdapter
+from .aiohttp.adapter import AiohttpAdapter
 from .base import Adapter
-from .grpc import GrpcAdapter
-from .httpcore import HttpcoreAdapter
-from .urllib3 import Urllib3Adapter
+from .grpc.adapter import GrpcAdapter
+from .httpcore.adapter import HttpcoreAdapter
+from .urllib3.adapter import Urllib3Adapter
 
 ADAPTERS: Final[tuple[type[Adapter], ...]] = (
     HttpcoreAdapter,

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 from types import ModuleType
 from typing import Any, ClassVar
 
 from ..failures import raise_on
 from ..patching import Hooks, PatchSet, when_imported
-from ..pool.lease import Call
-from ..pool.registry import PoolRegistry
+from .scope import LibraryReader, Scope
 from .signatures import fitted
 
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What an adapter gets from the installation: the registry, attribution and settings."""
-
-    registry: PoolRegistry
-    current_call: Callable[[], Call | None]
-    """The any-llm call of the running code, ended or not."""
-    suppressed: Callable[[], bool]
-    """Whether OpenTelemetry's key that suppresses instrumentation is set in the running code."""
-    note_streaming: bool = False
-    """Whether to note which responses are event streams."""
-    everything: bool = False
-    """Whether pools that no any-llm call builds or uses are in scope (``scope="all"``)."""
+ScopeOf = Callable[[str, LibraryReader], Scope]
+"""Makes an installation's scope for a library (``gluellm.pool.library``)."""
 
 
 class Adapter(ABC):
@@ -39,58 +26,75 @@ class Adapter(ABC):
     """
 
     MODULES: ClassVar[Mapping[str, str]]
-    """Modules to patch once they are imported, each with its ``gluellm.pool.library`` value."""
+    """Modules that this class can patch, each with its ``gluellm.pool.library`` value."""
     LOST: ClassVar[Mapping[str, str]]
     """Names of the hooks, each with what is lost without it, worded for a warning."""
     DISTRIBUTIONS: ClassVar[Mapping[str, str]] = {}
     """Distribution names by module, for modules whose distribution has another name."""
 
-    def __init__(self) -> None:
-        self._surroundings: Surroundings | None = None
-        self._patches = PatchSet()
-        self._hooks: dict[str, Hooks] = {}
-        self.on_hooks: Callable[[Hooks], None] = _ignore
-        """Called with a library's hooks once they have been probed."""
+    reader: LibraryReader
 
-    def install(self, surroundings: Surroundings) -> None:
+    def __init__(self, module: str, on_hooks: Callable[[Hooks], None]) -> None:
+        self.module = module
+        self.library = self.MODULES[module]
+        self.hooks: Hooks | None = None
+        """The hooks of the library, once they have been probed."""
+        self._on_hooks = on_hooks
+        self._scope: Scope | None = None
+        self._patches = PatchSet()
+
+    def install(self, scope_of: ScopeOf) -> None:
         """Patch the library, or arrange for it to be patched when it is imported."""
-        if self._surroundings is not None:
-            return
-        self._surroundings = surroundings
-        for module in self.MODULES:
-            when_imported(module, self._install_module)
+        if self._scope is None:
+            self._scope = scope_of(self.library, self.reader)
+            when_imported(self.module, self._install_module)
 
     def uninstall(self) -> None:
         """Restore the patched attributes. Requests in flight are not disturbed."""
-        self._surroundings = None
-        self.detach()
+        self._scope = None
         self._patches.undo()
-        self._hooks.clear()
+        self.hooks = None
 
-    def hooks(self) -> list[Hooks]:
-        """The hooks of each library that has been probed so far."""
-        return list(self._hooks.values())
+    def probe(self, name: str, works: bool) -> bool:
+        """Record whether a hook works; return False if it does not or an earlier probe failed."""
+        assert self.hooks is not None
+        found = self.hooks.found
+        found[name] = works = found.get(name, True) and works
+        return works
+
+    def hook(
+        self,
+        name: str,
+        owner: Any,
+        attribute: str,
+        make: Callable[[Any], Any],
+        *,
+        asynchronous: bool | None = False,
+    ) -> bool:
+        """Replace a method for a hook, unless a probe of the hook failed. Record whether it works.
+
+        ``asynchronous`` is whether the method has to be a coroutine function, None for either.
+        """
+        return self.probe(name, True) and self.probe(
+            name, self._replace(owner, attribute, make, asynchronous=asynchronous)
+        )
 
     def _install_module(self, module: ModuleType) -> None:
-        surroundings = self._surroundings
-        name = module.__name__
-        if surroundings is None or name not in self.MODULES:
+        scope = self._scope
+        # A module may be another one's alias (``httpx2.alias_httpx()``).
+        if scope is None or module.__name__ != self.module or self.hooks is not None:
             return
-        library = self.MODULES[name]
-        if library in self._hooks:
-            return
-        distribution = self.DISTRIBUTIONS.get(name, name)
-        hooks = Hooks(library, version_of(distribution), signals=dict(self.LOST))
-        self._hooks[library] = hooks
+        distribution = self.DISTRIBUTIONS.get(self.module, self.module)
+        self.hooks = hooks = Hooks(self.library, version_of(distribution), signals=dict(self.LOST))
         try:
-            self.patch(module, library, surroundings, hooks.found)
+            self.patch(module, scope)
         except Exception as error:
             # Hooks that were not probed count as missing. Replacements that are already in place
             # find no lease.
-            surroundings.registry.failures.caught(f"{library}.install", error)
+            scope.registry.failures.caught(f"{self.library}.install", error)
             for name in self.LOST:
                 hooks.found.setdefault(name, False)
-        self.on_hooks(hooks)
+        self._on_hooks(hooks)
 
     def _replace(
         self,
@@ -102,38 +106,35 @@ class Adapter(ABC):
     ) -> bool:
         """Replace a method; return False if the installed version has no compatible one."""
         try:
-            if owner is None or not callable(getattr(owner, attribute, None)):
+            if self._scope is None or not callable(getattr(owner, attribute, None)):
                 return False
             package = owner.__module__.partition(".")[0]
             self._patches.wrap(owner, attribute, fitted(make, asynchronous, package))
         except Exception as error:
-            raise_on(error)
+            raise_on(error)  # some methods are replaced during a request
             return False  # incompatible: a class that refuses attributes, for example
         return True
 
     @abstractmethod
-    def patch(
-        self,
-        module: ModuleType,
-        library: str,
-        surroundings: Surroundings,
-        found: dict[str, bool],
-    ) -> None:
-        """Patch the library's module, and set in ``found`` which hooks it has."""
+    def patch(self, module: ModuleType, scope: Scope) -> None:
+        """Patch the library's module with `hook`, and record all of its hooks."""
 
-    @abstractmethod
-    def detach(self) -> None:
-        """Turn off the hooks: replacements that can't be removed pass everything on from now."""
+
+def imported(name: str, attribute: str = "") -> Any:
+    """A module of a library, or an attribute of one.
+
+    None if the installed version has none or importing it fails, which can raise anything.
+    """
+    try:
+        module = importlib.import_module(name)
+    except Exception:
+        return None
+    return getattr(module, attribute, None) if attribute else module
 
 
 def version_of(distribution: str) -> str:
     """Name and version of a distribution, worded for a message."""
     try:
         return f"{distribution} {version(distribution)}"
-    except Exception as error:  # not only PackageNotFoundError: metadata can be malformed
-        raise_on(error)
+    except Exception:  # not only PackageNotFoundError: metadata can be malformed
         return f"{distribution} of an unknown version"
-
-
-def _ignore(hooks: Hooks) -> None:
-    pass

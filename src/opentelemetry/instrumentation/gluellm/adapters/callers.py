@@ -14,35 +14,19 @@ from ..pool.call_site import ends_search
 
 _DEEPEST = 200
 
-SDKS = {
-    "anthropic": "anthropic",
-    "azure": "azure",
+_SAME = (
+    "anthropic azure cerebras chromadb cohere fireworks groq huggingface_hub langchain langfuse "
+    "langsmith litellm llama_index mcp mistralai ollama openai pinecone replicate together "
+    "voyageai weaviate"
+)
+"""Modules after which their pools are named."""
+SDKS = {name: name for name in _SAME.split()} | {
     "botocore": "boto3",
-    "cerebras": "cerebras",
-    "chromadb": "chromadb",
-    "cohere": "cohere",
-    "fireworks": "fireworks",
     "google.cloud": "google-cloud",
     "google.genai": "google-genai",
-    "groq": "groq",
-    "huggingface_hub": "huggingface_hub",
-    "langchain": "langchain",
     "langchain_community": "langchain",
     "langchain_core": "langchain",
-    "langfuse": "langfuse",
-    "langsmith": "langsmith",
-    "litellm": "litellm",
-    "llama_index": "llama_index",
-    "mcp": "mcp",
-    "mistralai": "mistralai",
-    "ollama": "ollama",
-    "openai": "openai",
-    "pinecone": "pinecone",
     "qdrant_client": "qdrant",
-    "replicate": "replicate",
-    "together": "together",
-    "voyageai": "voyageai",
-    "weaviate": "weaviate",
     "xai_sdk": "xai",
 }
 """Pool names by module. The innermost module on the stack decides: frameworks call SDKs."""

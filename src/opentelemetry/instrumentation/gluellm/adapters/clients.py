@@ -5,16 +5,15 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from ..failures import raise_on
 from ..pool.registry import Owner
-from .admission import EXCLUDED
-from .aiohttp.clients import pools_in as aiohttp_pools
-from .grpc.clients import pools_in as grpc_pools
-from .httpcore.clients import pools_in as httpcore_pools
+from .aiohttp.clients import aiohttp_pools
+from .grpc.clients import grpc_channels
+from .httpcore.clients import httpcore_pools
 from .marks import OWNER, TRACKER
-from .urllib3.clients import pools_in as urllib3_pools
+from .scope import EXCLUDED
+from .urllib3.clients import urllib3_pools
 
-_FINDERS = (httpcore_pools, aiohttp_pools, urllib3_pools, grpc_pools)
+_FINDERS = (httpcore_pools, aiohttp_pools, urllib3_pools, grpc_channels)
 """Each returns the pools of a client of its library, and an empty list for anything else."""
 
 _LIBRARIES = {
@@ -29,20 +28,20 @@ _LIBRARIES = {
 _owned: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-def pools_of(client: Any) -> list[Any]:
+def pools_of_client(client: Any) -> list[Any]:
     """The pools of a client, or of an SDK client that holds one.
 
     For a pool, the pool itself. Raises TypeError for anything else.
     """
-    for pools_in in _FINDERS:
+    for find in _FINDERS:
         try:
-            found = pools_in(client)
+            found = find(client)
             if found and all(_library_of(pool) for pool in found):
                 return found
         except TypeError:
             raise
-        except Exception as error:  # incompatible internals
-            raise_on(error)
+        except Exception:  # incompatible internals
+            continue
     raise TypeError(
         f"can't instrument {type(client).__name__!r}: expected an httpx or httpx2 Client or "
         "AsyncClient (or an SDK client that holds one) whose transport is the default one, "

@@ -9,60 +9,33 @@ from collections.abc import Iterator
 
 from ..failures import from_signal_handler
 
-_BY_NAME = {
-    "PoolTimeout": "pool_timeout",
-    "ConnectTimeout": "connect_timeout",
-    "ReadTimeout": "read_timeout",
-    "WriteTimeout": "write_timeout",
-    "ReadError": "read_error",
-    "WriteError": "write_error",
-    "RemoteProtocolError": "protocol_error",
-    "LocalProtocolError": "protocol_error",
-    "ProxyError": "connection_error",
-    "ConnectError": "connection_error",
-    # aiohttp
-    "ClientConnectionError": "connection_error",
-    "ClientConnectionResetError": "write_error",
-    "ClientConnectorCertificateError": "secure_connection_error",
-    "ClientConnectorDNSError": "name_resolution_error",
-    "ClientConnectorError": "connection_error",
-    "ClientConnectorSSLError": "secure_connection_error",
-    "ClientHttpProxyError": "connection_error",
-    "ClientOSError": "read_error",
-    "ClientPayloadError": "protocol_error",
-    "ClientProxyConnectionError": "connection_error",
-    "ClientResponseError": "protocol_error",
-    "ConnectionTimeoutError": "connect_timeout",
-    "HttpProcessingError": "protocol_error",
-    "ServerDisconnectedError": "protocol_error",
-    "ServerFingerprintMismatch": "secure_connection_error",
-    "ServerTimeoutError": "read_timeout",
-    "SocketTimeoutError": "read_timeout",
-    "UnixClientConnectorError": "connection_error",
-    # urllib3, and the exceptions of http.client, ssl and sockets that it passes on
-    "BadStatusLine": "protocol_error",
-    "BrokenPipeError": "write_error",
-    "CertificateError": "secure_connection_error",
-    "ConnectTimeoutError": "connect_timeout",
-    "ConnectionAbortedError": "read_error",
-    "ConnectionResetError": "read_error",
-    "EmptyPoolError": "pool_timeout",
-    "HTTPException": "protocol_error",
-    "IncompleteRead": "protocol_error",
-    "InvalidChunkLength": "protocol_error",
-    "LineTooLong": "protocol_error",
-    "LocationParseError": "name_resolution_error",
-    "NameResolutionError": "name_resolution_error",
-    "NewConnectionError": "connection_error",
-    "ProtocolError": "protocol_error",
-    "ReadTimeoutError": "read_timeout",
-    "RemoteDisconnected": "protocol_error",
-    "ResponseNotReady": "protocol_error",
-    "SSLCertVerificationError": "secure_connection_error",
-    "SSLEOFError": "secure_connection_error",
-    "SSLError": "secure_connection_error",
-    "UnknownProtocol": "protocol_error",
+_NAMES = {
+    "pool_timeout": "PoolTimeout EmptyPoolError",
+    "connect_timeout": "ConnectTimeout ConnectionTimeoutError ConnectTimeoutError",
+    "read_timeout": "ReadTimeout ServerTimeoutError SocketTimeoutError ReadTimeoutError",
+    "write_timeout": "WriteTimeout",
+    "read_error": "ReadError ClientOSError ConnectionAbortedError ConnectionResetError",
+    "write_error": "WriteError ClientConnectionResetError BrokenPipeError",
+    "protocol_error": (
+        "RemoteProtocolError LocalProtocolError ClientPayloadError ClientResponseError "
+        "HttpProcessingError ServerDisconnectedError BadStatusLine HTTPException IncompleteRead "
+        "InvalidChunkLength LineTooLong ProtocolError RemoteDisconnected ResponseNotReady "
+        "UnknownProtocol"
+    ),
+    "connection_error": (
+        "ProxyError ConnectError ClientConnectionError ClientConnectorError "
+        "ClientHttpProxyError ClientProxyConnectionError UnixClientConnectorError "
+        "NewConnectionError"
+    ),
+    "secure_connection_error": (
+        "ClientConnectorCertificateError ClientConnectorSSLError ServerFingerprintMismatch "
+        "CertificateError SSLCertVerificationError SSLEOFError SSLError"
+    ),
+    "name_resolution_error": "ClientConnectorDNSError LocationParseError NameResolutionError",
 }
+"""Names of exception classes of all libraries by ``error.type``, also those of http.client, ssl and
+sockets that urllib3 passes on."""
+_BY_NAME = {name: kind for kind, names in _NAMES.items() for name in names.split()}
 _BY_ERRNO = {
     errno.EMFILE: "too_many_open_files",
     errno.ENFILE: "too_many_open_files",

@@ -7,7 +7,8 @@ and stay after ``uninstrument()``.
 
 from __future__ import annotations
 
-from ..failures import raise_on
+import contextlib
+from typing import Any
 
 TRACKER = "_gluellm_tracker"
 """On a pool: its PoolTracker, once it is tracked."""
@@ -22,6 +23,18 @@ POOL_TIMEOUT = "_gluellm_pool_timeout"
 """On a pool: the pool timeout in seconds that ``configure_pools()`` gave it."""
 LIMITS = "_gluellm_limits"
 """On an object that builds pools later, perhaps in another thread: the limits for those pools."""
+LEASE = "_gluellm_lease"
+"""On a request of httpcore or aiohttp, a call of gRPC or a response of urllib3: its Lease. False on
+a response that is known to have none."""
+CONNECTION = "_gluellm_connection"
+"""On a connection, and on httpcore's network streams and protocol connections: the
+TrackedConnection. aiohttp's connections are protocols. urllib3's object can connect again after it
+was closed, and then gets a new record."""
+
+
+def connection_of(connection: Any) -> Any:
+    """The record of a connection, or None. For connections whose class may have no default."""
+    return getattr(connection, CONNECTION, None)
 
 
 def give_defaults(owner: type | None, *names: str) -> None:
@@ -29,8 +42,6 @@ def give_defaults(owner: type | None, *names: str) -> None:
     for name in names:
         # In an unknown version this may be no class, or one that refuses attributes. Its methods
         # can't be replaced either then.
-        try:
+        with contextlib.suppress(Exception):
             if owner is not None and not hasattr(owner, name):
                 setattr(owner, name, None)
-        except Exception as error:
-            raise_on(error)

@@ -21,9 +21,26 @@ def has(make: Callable[[], Any], *names: str) -> bool:
     try:
         made = make()
         return all(hasattr(made, name) for name in names)
-    except Exception as error:
-        raise_on(error)
+    except Exception:
         return False
+
+
+def has_parameters(function: Any, *names: str) -> bool:
+    """Whether a function has parameters with these names."""
+    return set(names) <= set(_parameters(function))
+
+
+def takes(owner: Any, method: str, *parameters: str) -> bool:
+    """Whether a method takes these parameters, in this order, after ``self``."""
+    names = _parameters(getattr(owner, method, None))[1:]
+    return tuple(names[: len(parameters)]) == parameters
+
+
+def _parameters(function: Any) -> list[str]:
+    try:
+        return list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return []
 
 
 class IncompatibleHookError(TypeError):
@@ -35,7 +52,7 @@ def fits(original: Any, replacement: Any, *, asynchronous: bool | None = None) -
     try:
         return _fits(original, replacement, asynchronous)
     except Exception as error:
-        raise_on(error)
+        raise_on(error)  # called for new connections, hence during requests
         return False
 
 

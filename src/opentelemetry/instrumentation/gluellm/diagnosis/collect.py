@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from .. import environment
 from ..concurrency import snapshot_of, snapshot_of_queue
+from ..patching import Hooks
 from ..pool.channel import CHANNEL_STATES, states_of
 from ..pool.counts import RunningRequests, Tally
 from ..pool.describe import trace_id
@@ -41,6 +43,7 @@ def collect(
     leak_threshold: float,
     loop_lag: LoopLag | None,
     limiters: tuple[LimiterSnapshot, ...] = (),
+    hooks: Iterable[Hooks] = (),
 ) -> Snapshot:
     """Return a snapshot of every live pool.
 
@@ -69,6 +72,9 @@ def collect(
             gluellm="gluellm" in sys.modules,
             executors=executors.snapshots(),
             limiters=limiters,
+            missing_hooks=tuple(
+                f"{one.library}: {hook}" for one in hooks for hook in one.missing()
+            ),
         ),
         totals=_totals(registry, now),
         pools=pools,

@@ -291,7 +291,10 @@ class ProcessSnapshot:
     executors: tuple[ExecutorSnapshot, ...] = ()
     """Executors whose threads send requests."""
     limiters: tuple[LimiterSnapshot, ...] = ()
-    """GlueLLM's rate limiter, by provider; empty until a call has waited in it."""
+    """GlueLLM's rate limiter, by provider; empty while no call has waited in it."""
+    missing_hooks: tuple[str, ...] = ()
+    """Hooks that the installed version of a library lacks, such as ``httpx: read``. The log has a
+    warning for each, which names what is not observed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

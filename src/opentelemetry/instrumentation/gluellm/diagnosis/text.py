@@ -62,6 +62,8 @@ def snapshot_text(snapshot: Snapshot) -> str:
     if process.ignored_variables:
         names = ", ".join(one_line(name) for name in process.ignored_variables)
         facts.append(f"set but read by nothing: {names}")
+    if process.missing_hooks:
+        facts.append(f"hooks missing: {', '.join(process.missing_hooks)}")
     if facts:
         lines += _wrapped("; ".join(facts))
     if not snapshot.pools:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
-from ..concurrency import nothing
+from ..concurrency import nothing, snapshot_of
 from .lease import QUEUED, Lease
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class TrackedConnection:
         """Data of the observers, such as the context of its set-up span."""
         self.closed = False
         self.missing = False
-        """Whether the adapter's previous reading did not find it in the pool."""
+        """Whether the previous `close_missing` did not find it in the pool."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return nothing, ()
@@ -150,3 +151,18 @@ class TrackedConnection:
         if self.active:
             self.active = False
             self.tracker.ledger.active.value -= 1
+
+
+def close_missing(tracker: PoolTracker, listed: Container[TrackedConnection]) -> None:
+    """Close the records of connections that a pool dropped without closing them.
+
+    ``listed`` contains those that the pool lists. A connection that is being taken, returned or
+    closed is not listed either, so a record is closed only if it is missing in two passes.
+    """
+    for record in snapshot_of(tracker.connections.keys):
+        if record in listed or record.leases:
+            record.missing = False
+        elif not record.missing:
+            record.missing = True
+        else:
+            record.close("garbage_collected")

@@ -94,12 +94,8 @@ class StateSource:
             found.add(semconv.EVENT_LOOP_LATE_TIME, self._loop_lag.late_time(now) / 1e9, {})
             found.add(semconv.EVENT_LOOP_LAG_PEAK, self._loop_lag.peak(now) / 1e9, {})
         for hooks in self._hooks():
-            for hook, works in hooks.found.items():
-                attributes = {
-                    semconv.POOL_LIBRARY: hooks.library,
-                    semconv.HOOK_NAME: hook,
-                }
-                found.add(semconv.HOOK_MISSING, int(works), attributes)
+            attributes = {semconv.HOOK_LIBRARY: hooks.library}
+            found.add(semconv.HOOK_MISSING, len(hooks.missing()), attributes)
         for kind, count in dict(self._registry.failures.counts).items():
             attributes = {semconv.INSTRUMENTATION_KIND: kind}
             found.add(semconv.INSTRUMENTATION_ERRORS, count, attributes)

@@ -26,13 +26,13 @@ _told: set[tuple[str, str, str]] = set()
 
 def warn_of_missing_hooks(hooks: Hooks) -> None:
     """Log a WARNING for each hook that the installed version lacks, once per process."""
-    for hook, works in hooks.found.items():
+    for hook in hooks.missing():
         key = (hooks.library, hooks.version, hook)
-        if works or key in _told:
+        if key in _told:
             continue
         _told.add(key)
         warn(
-            "%s (%s) lacks the seam %r, so this is not observed: %s. Requests are not affected.",
+            "%s (%s) lacks the hook %r, so this is not observed: %s. Requests are not affected.",
             hooks.library,
             hooks.version,
             hook,

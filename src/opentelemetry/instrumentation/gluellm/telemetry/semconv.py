@@ -40,7 +40,7 @@ DISCARD_REASON: Final = "gluellm.pool.discard_reason"
 REQUEST_RESEND: Final = "gluellm.request.resend"
 ANOMALY_TYPE: Final = "gluellm.anomaly.type"
 CHANNEL_STATE: Final = "gluellm.channel.state"
-HOOK_NAME: Final = "gluellm.seam"
+HOOK_LIBRARY: Final = "gluellm.hook.library"
 INSTRUMENTATION_KIND: Final = "gluellm.instrumentation.kind"
 REQUEST_MODEL: Final = "gen_ai.request.model"
 OPERATION_NAME: Final = "gen_ai.operation.name"
@@ -69,6 +69,7 @@ PHASES: Final = (
     "unread",
 )  # in the order of the numbers in pool/lease.py
 POOL_LIBRARIES: Final = ("httpx", "httpx2", "aiohttp", "urllib3", "grpc")
+HOOK_LIBRARIES: Final = (*POOL_LIBRARIES, "any_llm", "gluellm")
 CONNECTION_STATES: Final = ("active", "idle")
 PROTOCOL_VERSIONS: Final = ("1.1", "2")
 WEBSOCKET: Final = "websocket"
@@ -176,12 +177,7 @@ ATTRIBUTES: Final = (
         "Stable and few: the name that the user gave; else any-llm's provider key; else the SDK "
         "that built the pool; else the library's name. At most 50 names, then `_OTHER`.",
     ),
-    Attribute(
-        POOL_LIBRARY,
-        "The library that the pool belongs to; `any_llm` and `gluellm` as well on "
-        "`gluellm.instrumentation.seam`.",
-        POOL_LIBRARIES,
-    ),
+    Attribute(POOL_LIBRARY, "The library that the pool belongs to.", POOL_LIBRARIES),
     Attribute(
         SERVER_ADDRESS,
         "The origin's host as asked for. Beyond `max_origins` per process, and where it is no "
@@ -231,7 +227,7 @@ ATTRIBUTES: Final = (
         ("true",),
     ),
     Attribute(ANOMALY_TYPE, "Which state it was.", ANOMALY_TYPES),
-    Attribute(HOOK_NAME, "The place in the library that a signal rests on."),
+    Attribute(HOOK_LIBRARY, "The observed library, `any_llm` or `gluellm`.", HOOK_LIBRARIES),
     Attribute(INSTRUMENTATION_KIND, "What failed, or which kind of record was dropped."),
     Attribute(
         REQUEST_MODEL,
@@ -594,11 +590,15 @@ EVENT_LOOP_LAG_PEAK: Final = Metric(
     (),
 )
 HOOK_MISSING: Final = Metric(
-    "gluellm.instrumentation.seam",
-    _GAUGE,
-    "{seam}",
-    "1 where this signal works, 0 where the installed version of the library lacks it.",
-    (POOL_LIBRARY, HOOK_NAME),
+    "gluellm.instrumentation.hook.missing",
+    _UP_DOWN_COUNTER,
+    "{hook}",
+    (
+        "Number of hooks that the installed version of a library lacks; 0 when all work. From "
+        "`instrument()` on, before any pool exists; of a library that is imported later, from its "
+        "import on. Which hooks and which metrics stop: in the log and the snapshot."
+    ),
+    (HOOK_LIBRARY,),
 )
 INSTRUMENTATION_ERRORS: Final = Metric(
     "gluellm.instrumentation.errors",

@@ -1,5 +1,1 @@
 """Adapter for the pools of aiohttp, its connectors."""
-
-from .adapter import AiohttpAdapter
-
-__all__ = ["AiohttpAdapter"]

@@ -16,7 +16,7 @@ _HOLDERS = (
 _DEEPEST = 5
 
 
-def pools_in(client: Any) -> list[Any]:
+def aiohttp_pools(client: Any) -> list[Any]:
     """The connectors of a session, or of an SDK client that holds one.
 
     For a connector, the connector itself. Empty for anything else. Raises TypeError for a client

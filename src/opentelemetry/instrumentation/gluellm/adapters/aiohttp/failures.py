@@ -9,11 +9,11 @@ from ...failures import raise_on
 from ...pool.lease import QUEUED, Lease
 from ..error_types import error_type
 
-_NOT_OF_THE_READ = RuntimeError
+_CONCURRENT_READ = RuntimeError
 """Raised in the second of two tasks that read at once. The response goes on."""
 
 
-def before_sending(lease: Lease, request: Any, error: BaseException) -> str:
+def before_sending(lease: Lease, error: BaseException, request: Any) -> str:
     """``error.type`` for a request that got no connection.
 
     aiohttp has one timeout for the queue and the set-up together; the lease's phase shows in which
@@ -36,7 +36,7 @@ def while_reading(protocol: Any, error: BaseException) -> str | None:
 
     Raises only what a signal handler raises.
     """
-    if type(error) is _NOT_OF_THE_READ:
+    if type(error) is _CONCURRENT_READ:
         return None
     try:
         return _of_connection(protocol, error)

@@ -37,22 +37,22 @@ class _NoLoop:
         return self._true
 
 
-def pool_state(library: ModuleType) -> bool:
+def connector_state(library: ModuleType) -> bool:
     """Probe the limits and connections of a pool."""
     return has(lambda: library.BaseConnector(loop=_NoLoop()), *_POOL)
 
 
-def given_back(protocol: Any) -> bool:
+def released(protocol: Any) -> bool:
     """Probe the exception that a connection has stored when it is released."""
     return has(lambda: protocol(loop=_NoLoop()), "_exception")
 
 
-def close_reason(protocol: Any) -> bool:
+def close_reasons(protocol: Any) -> bool:
     """Probe the attributes that determine why a connection is closed."""
     return has(lambda: protocol(loop=_NoLoop()), "_payload", "upgraded", "is_connected")
 
 
-def read(reader: Any, protocol: Any) -> bool:
+def body_read(reader: Any, protocol: Any) -> bool:
     """Probe the connection that a body is read from."""
     return has(lambda: reader(protocol(loop=_NoLoop()), 1, loop=_NoLoop()), "_protocol")
 

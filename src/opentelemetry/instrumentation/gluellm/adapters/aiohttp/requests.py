@@ -10,39 +10,31 @@ from __future__ import annotations
 from typing import Any
 
 from ...pool.lease import QUEUED, Lease
-from ...pool.ledger import OTHER
 from ...pool.registry import running_loop
 from ...pool.tracker import PoolTracker
-from ..admission import Admission
+from ..marks import CONNECTION, LEASE
+from ..scope import Scope
 from . import connections, failures, setup
-from .marks import CONNECTION, LEASE
+
+ENTERING = "_gluellm_entering"
+"""On a connector: lease and timeouts of the request that entered last. The method that queues a
+request does not get the request, but nothing else runs on the connector's loop between entering
+and queueing."""
 
 
-class RequestHooks:
+class AiohttpRequestHooks:
     """Replacements for the methods that a request calls until it has its connection."""
 
-    def __init__(self, admission: Admission) -> None:
-        self._admission = admission
-        self._surroundings = admission.surroundings
-        self.registry = admission.registry
-
-    def connector_init(self, original: Any) -> Any:
-        """Claim a new pool for the any-llm call or the SDK that builds it."""
-        claim = self._admission.claim
-
-        def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
-            original(self_, *args, **kwargs)
-            claim(self_)
-
-        return __init__
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._registry = scope.registry
 
     def connect(self, original: Any) -> Any:
         """Track a request from entering the pool until it has its connection."""
-        current_call = self._surroundings.current_call
-        everything, outside = self._surroundings.everything, self._admission.outside
-        registry = self.registry
-        caught = registry.failures.caught
-        failed = self._failed
+        scope = self._scope
+        current_call, everything, outside = scope.current_call, scope.everything, scope.outside
+        enter, failed = self._enter, scope.failed
+        registry = scope.registry
 
         async def tracked(
             tracker: PoolTracker, self_: Any, req: Any, traces: Any, timeout: Any
@@ -58,14 +50,14 @@ class RequestHooks:
                 self_._gluellm_entering = (lease, timeout)
                 tracker.ledger.acquire_timeout = timeout.connect or timeout.total
             except Exception as error:
-                caught("aiohttp.begin", error)
+                registry.failures.caught("aiohttp.begin", error)
                 if lease is None:
                     return await original(self_, req, traces, timeout)
             try:
                 made = await original(self_, req, traces, timeout)
             except BaseException as error:
                 try:
-                    failed(lease, req, error)
+                    failed(lease, error, failures.before_sending, req)
                 finally:
                     if not lease.ended:
                         tracker.ensure_ended(lease)
@@ -76,10 +68,10 @@ class RequestHooks:
                         protocol = made.protocol
                         record = protocol._gluellm_connection
                         if record is None or record.tracker is not tracker:
-                            record = connections.tracked(protocol, lease.origin, tracker)
+                            record = connections.record_of_idle(protocol, lease.origin, tracker)
                         tracker.assigned(lease, record)
                     except Exception as error:
-                        caught("aiohttp.assign", error)
+                        registry.failures.caught("aiohttp.assign", error)
                 except BaseException:
                     # Raised by a signal handler. Closed here, since the caller never gets it.
                     made.close()
@@ -89,12 +81,13 @@ class RequestHooks:
             return made
 
         def connect(self_: Any, req: Any, traces: Any, timeout: Any) -> Any:
+            # Scope.tracker() written out, since this runs for every request of the process.
             tracker = self_._gluellm_tracker
             if tracker is None or not tracker.open or tracker.registry is not registry:
                 if not everything and self_._gluellm_owner is None and current_call() is None:
                     outside()
                     return original(self_, req, traces, timeout)
-                tracker = self._enter(self_, req, timeout)
+                tracker = enter(self_, req, timeout)
                 if tracker is None:
                     return original(self_, req, traces, timeout)
             if tracker.loop is None:
@@ -107,25 +100,14 @@ class RequestHooks:
         try:
             if pool._closed:
                 return None
-            return self._admission.enter(pool, request.url.raw_host or "", timeout.sock_read)
+            return self._scope.enter(pool, request.url.raw_host or "", timeout.sock_read)
         except Exception as error:
-            self.registry.failures.caught("aiohttp.track", error)
+            self._registry.failures.caught("aiohttp.track", error)
             return None
-
-    def _failed(self, lease: Lease, request: Any, error: BaseException) -> None:
-        try:
-            tracker = lease.tracker
-            kind = failures.before_sending(lease, request, error)
-            if kind == "pool_timeout":
-                tracker.timed_out(lease, error)
-            tracker.failed(lease, kind, in_finalizer=isinstance(error, GeneratorExit))
-        except Exception as own:
-            self.registry.failures.caught("aiohttp.failed", own)
-            lease.error = lease.error or OTHER  # or the lease would end as cancelled
 
     def wait(self, original: Any) -> Any:
         """Record that a request joins the queue: the limits allow no further connection."""
-        registry = self.registry
+        registry = self._registry
 
         def _wait_for_available_connection(self_: Any, *args: Any, **kwargs: Any) -> Any:
             try:
@@ -144,8 +126,7 @@ class RequestHooks:
 
     def create_connection(self, original: Any) -> Any:
         """Record that a request establishes a connection, with the times of its set-up."""
-        registry = self.registry
-        caught = registry.failures.caught
+        registry = self._registry
 
         def _create_connection(self_: Any, req: Any, *args: Any, **kwargs: Any) -> Any:
             pending = original(self_, req, *args, **kwargs)
@@ -162,10 +143,10 @@ class RequestHooks:
         async def set_up(lease: Lease, req: Any, pending: Any) -> Any:
             token = None
             try:
-                record = connections.created(lease)
+                record = connections.connecting(lease)
                 token = setup.begin(record, req)
             except Exception as error:
-                caught("aiohttp.create", error)
+                registry.failures.caught("aiohttp.create", error)
             try:
                 protocol = await pending
             finally:
@@ -175,12 +156,12 @@ class RequestHooks:
                 try:
                     setup.secured(record, protocol)
                 except Exception as error:
-                    caught("aiohttp.tls", error)
+                    registry.failures.caught("aiohttp.tls", error)
                 try:
                     if getattr(protocol, CONNECTION) is None:
-                        connections.established(record, protocol)
+                        connections.connected(record, protocol)
                 except Exception as error:
-                    caught("aiohttp.established", error)
+                    registry.failures.caught("aiohttp.established", error)
             return protocol
 
         return _create_connection

@@ -9,19 +9,19 @@ from ...concurrency import snapshot_of
 from ...failures import raise_on
 from ...pool.connection import WEBSOCKET, TrackedConnection
 from ...pool.lease import READING, UNREAD, Lease
-from ...pool.registry import PoolRegistry
+from ..marks import CONNECTION
+from ..scope import Scope, is_event_stream
 from . import connections, failures
-from .marks import CONNECTION
 
 _SWITCHING_PROTOCOLS = 101
 
 
-class ResponseHooks:
+class AiohttpResponseHooks:
     """Replacements for the methods that a response calls until its connection is released."""
 
-    def __init__(self, registry: PoolRegistry, *, note_streaming: bool) -> None:
-        self._registry = registry
-        self._note_streaming = note_streaming
+    def __init__(self, scope: Scope) -> None:
+        self._registry = scope.registry
+        self._note_streaming = scope.note_streaming
 
     def head(self, original: Any) -> Any:
         """Record the response's head.
@@ -30,7 +30,6 @@ class ResponseHooks:
         small body has arrived with the head, ``start`` itself releases the connection.
         """
         registry = self._registry
-        caught = registry.failures.caught
         note_streaming = self._note_streaming
 
         async def answered(lease: Lease, pending: Any) -> Any:
@@ -40,12 +39,12 @@ class ResponseHooks:
                 status = message.code
                 if status >= 200 or status == _SWITCHING_PROTOCOLS:
                     if note_streaming:
-                        lease.streaming = _is_event_stream(message.headers)
+                        lease.streaming = is_event_stream(message.headers.get("Content-Type", ""))
                     lease.tracker.answered(lease, status)
                     if status == _SWITCHING_PROTOCOLS and lease.connection is not None:
                         _switched(lease.connection, message.headers)
             except Exception as error:
-                caught("aiohttp.answered", error)
+                registry.failures.caught("aiohttp.answered", error)
             return item
 
         def read(self_: Any) -> Any:
@@ -65,7 +64,6 @@ class ResponseHooks:
 
     def body(self, original: Any) -> Any:
         """Record a read of the body that has to wait for data."""
-        caught = self._registry.failures.caught
 
         def _wait(self_: Any, func_name: str) -> Any:
             pending = original(self_, func_name)
@@ -79,7 +77,7 @@ class ResponseHooks:
                 if lease is None or lease.phase != UNREAD or lease.ended:
                     return pending
             except Exception as error:
-                caught("aiohttp.read", error)
+                self._registry.failures.caught("aiohttp.read", error)
                 return pending
             return _read_body(lease, protocol, pending)
 
@@ -91,7 +89,6 @@ class ResponseHooks:
         The finalizer rule (``pool/lease.py``) applies.
         """
         registry = self._registry
-        caught = registry.failures.caught
 
         # The keyword is explicit: passing on ``**kwargs`` would be the most expensive step here.
         def _release(self_: Any, key: Any, protocol: Any, *, should_close: bool = False) -> Any:
@@ -118,7 +115,7 @@ class ResponseHooks:
                             lease.error = "cancelled"
                         lease.tracker.released(lease)
             except Exception as error:
-                caught("aiohttp.release", error)
+                registry.failures.caught("aiohttp.release", error)
             try:
                 return original(self_, key, protocol, should_close=should_close)
             finally:
@@ -129,15 +126,14 @@ class ResponseHooks:
     def close(self, original: Any) -> Any:
         """Record that a connection is closed, by either side and for any reason."""
         registry = self._registry
-        caught = registry.failures.caught
 
         def close(self_: Any) -> Any:
             record = self_._gluellm_connection
             if record is not None and not record.closed and record.tracker.registry is registry:
                 try:
-                    connections.closed(self_, record)
+                    connections.closed(record, connections.close_reason_of(self_, record))
                 except Exception as error:
-                    caught("aiohttp.close", error)
+                    registry.failures.caught("aiohttp.close", error)
             return original(self_)
 
         return close
@@ -145,7 +141,6 @@ class ResponseHooks:
     def pool_close(self, original: Any) -> Any:
         """Record that the pool is closed, by its user or by its finalizer."""
         registry = self._registry
-        caught = registry.failures.caught
 
         def _close(self_: Any, **kwargs: Any) -> Any:
             tracker = self_._gluellm_tracker
@@ -159,14 +154,14 @@ class ResponseHooks:
                     record.closing = "garbage_collected" if collected else "pool_closed"
                 tracker.discard("garbage_collected" if collected else "closed")
             except Exception as error:
-                caught("aiohttp.pool_close", error)
+                registry.failures.caught("aiohttp.pool_close", error)
             try:
                 return original(self_, **kwargs)
             finally:
                 # If the loop is closed already, the pool closes none of its connections.
                 for record in found:
                     if record.established_at and not record.closed:
-                        _detach(record)
+                        connections.closed(record, record.closing or "pool_closed")
 
         return _close
 
@@ -174,13 +169,6 @@ class ResponseHooks:
 def _switched(record: TrackedConnection, headers: Any) -> None:
     if headers.get("Upgrade", "").lower() == WEBSOCKET:
         record.switch(WEBSOCKET)
-
-
-def _detach(record: TrackedConnection) -> None:
-    lease = record.lease
-    record.close(record.closing or "pool_closed")
-    if lease is not None and not lease.ended:
-        record.lease = lease
 
 
 def _unanswered(lease: Lease, protocol: Any) -> None:
@@ -230,9 +218,3 @@ async def _read_body(lease: Lease, protocol: Any, pending: Any) -> Any:
         raise
     finally:
         lease.enter(UNREAD, clock())
-
-
-def _is_event_stream(headers: Any) -> bool:
-    """Whether a response is a stream of server-sent events, as LLM providers send it."""
-    kind: str = headers.get("Content-Type", "")
-    return kind.lower().startswith("text/event-stream")

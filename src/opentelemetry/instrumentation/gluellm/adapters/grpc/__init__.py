@@ -1,5 +1,1 @@
 """Adapter for the channels of gRPC, ``grpc.aio``'s and the sync ones."""
-
-from .adapter import GrpcAdapter
-
-__all__ = ["GrpcAdapter"]

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar
 
-from ...failures import raise_on
-from ..admission import Admission
-from ..base import Adapter, Surroundings
-from ..marks import BUILT_BY, LIMITS_FROM, OWNER, TRACKER, give_defaults
+from ...patching import Hooks
+from ..base import Adapter, imported
+from ..marks import BUILT_BY, LEASE, LIMITS_FROM, OWNER, TRACKER, give_defaults
+from ..scope import Scope
 from . import probes
 from .aio import AioHooks
-from .calls import Calls, admission_of
-from .channels import ChannelReader
-from .marks import LEASE, ORIGIN
+from .calls import Calls
+from .channels import AIO_CORE, ORIGIN, SYNC_CORE, ChannelReader
 from .sampling import Sampler
 from .sync import SyncHooks
-
-# The state of an async channel can be read at any time; reading a sync one's takes its lock.
-AIO_READER = ChannelReader("_channel", looks=True)
-SYNC_READER = ChannelReader("channel", looks=False)
 
 _AIO_CALLS = ("UnaryUnaryCall", "UnaryStreamCall", "StreamUnaryCall", "StreamStreamCall")
 # The methods that wait for the response, and those that return an object for the call.
@@ -37,20 +31,6 @@ _STARTING = (
     ("_StreamStreamMultiCallable", "__call__"),
 )
 _STREAMS = ("_SingleThreadedRendezvous", "_MultiThreadedRendezvous")
-
-
-class Hook(Protocol):
-    """Replaces a method, and records for the named hook whether the method exists."""
-
-    def __call__(
-        self,
-        name: str,
-        owner: Any,
-        attribute: str,
-        make: Callable[[Any], Any],
-        *,
-        asynchronous: bool = False,
-    ) -> None: ...
 
 
 class GrpcAdapter(Adapter):
@@ -71,58 +51,29 @@ class GrpcAdapter(Adapter):
         "pool_close": "telling closed channels from garbage-collected ones",
     }
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._admissions: list[Admission] = []
+    reader = ChannelReader()
+
+    def __init__(self, module: str, on_hooks: Callable[[Hooks], None]) -> None:
+        super().__init__(module, on_hooks)
         self._sampler: Sampler | None = None
 
-    def detach(self) -> None:
-        for admission in self._admissions:
-            admission.active = False
-        self._admissions.clear()
+    def uninstall(self) -> None:
         if self._sampler is not None:
             self._sampler.stop()
             self._sampler = None
+        super().uninstall()
 
-    def patch(
-        self,
-        module: ModuleType,  # noqa: ARG002
-        library: str,
-        surroundings: Surroundings,
-        found: dict[str, bool],
-    ) -> None:
-        registry = surroundings.registry
-        self._sampler = Sampler(registry.failures, registry.clock)
+    def patch(self, module: ModuleType, scope: Scope) -> None:  # noqa: ARG002
+        self._sampler = sampler = Sampler(scope.registry.failures, scope.registry.clock)
+        self._patch_aio(Calls(scope, AIO_CORE, sampler))
+        self._patch_sync(Calls(scope, SYNC_CORE, sampler))
 
-        def calls_of(reader: ChannelReader) -> Calls:
-            admission = admission_of(surroundings, library, reader)
-            self._admissions.append(admission)
-            assert self._sampler is not None
-            return Calls(admission, reader, self._sampler)
-
-        def probed(name: str, works: bool) -> bool:
-            found[name] = works = found.get(name, True) and works
-            return works
-
-        def hook(
-            name: str,
-            owner: Any,
-            attribute: str,
-            make: Callable[[Any], Any],
-            *,
-            asynchronous: bool = False,
-        ) -> None:
-            if found.get(name, True):
-                probed(name, self._replace(owner, attribute, make, asynchronous=asynchronous))
-
-        self._patch_aio(calls_of(AIO_READER), probed, hook)
-        self._patch_sync(calls_of(SYNC_READER), probed, hook)
-
-    def _patch_aio(self, calls: Calls, probed: Callable[[str, bool], bool], hook: Hook) -> None:
-        aio = _module("grpc.aio")
-        inside = _module("grpc.aio._call")
-        core = _module("grpc._cython.cygrpc")
-        channel = getattr(_module("grpc.aio._channel"), "Channel", None)
+    def _patch_aio(self, calls: Calls) -> None:
+        probe, hook = self.probe, self.hook
+        aio = imported("grpc.aio")
+        inside = imported("grpc.aio._call")
+        core = imported("grpc._cython.cygrpc")
+        channel = imported("grpc.aio._channel", "Channel")
         stream = getattr(inside, "_StreamResponseMixin", None)
         kinds = [getattr(inside, name, None) for name in _AIO_CALLS]
         hooks = AioHooks(calls, getattr(aio, "EOF", None))
@@ -130,25 +81,25 @@ class GrpcAdapter(Adapter):
         give_defaults(channel, TRACKER, OWNER, BUILT_BY, LIMITS_FROM, ORIGIN)
         give_defaults(getattr(inside, "Call", None), LEASE)
 
-        calls.reports_state = probed("state", probes.aio_state(core))
-        ends = probed("release", probes.aio_end(core))
+        calls.reports_state = probe("state", probes.aio_state(core))
+        ends = probe("release", probes.aio_end(core))
         works = ends and probes.aio_channel(channel) and all(map(probes.aio_call, kinds))
-        if not probed("request", works):
-            probed("pool_owner", False)
+        if not probe("request", works):
+            probe("pool_owner", False)
             return
         hook("pool_close", channel, "_close", hooks.close, asynchronous=True)
-        probed("head", probes.aio_head(stream))
-        calls.reports_reads = probed("read", probes.aio_read(aio, stream))
-        if calls.reports_reads:
-            hook("read", stream, "_read", hooks.read, asynchronous=True)
+        probe("head", probes.aio_head(stream))
+        calls.reports_reads = probe("read", probes.aio_read(aio, stream))
+        hook("read", stream, "_read", hooks.read, asynchronous=True)
         hook("earlier_channels", channel, "_register_call", hooks.register_call)
         hook("pool_owner", channel, "__init__", hooks.channel_init)
         for kind in kinds:
             hook("request", kind, "__init__", hooks.call_init)
 
-    def _patch_sync(self, calls: Calls, probed: Callable[[str, bool], bool], hook: Hook) -> None:
-        inside = _module("grpc._channel")
-        core = _module("grpc._cython.cygrpc")
+    def _patch_sync(self, calls: Calls) -> None:
+        probe, hook = self.probe, self.hook
+        inside = imported("grpc._channel")
+        core = imported("grpc._cython.cygrpc")
         channel = getattr(inside, "Channel", None)
         call_state = getattr(inside, "_ChannelCallState", None)
         in_queue = getattr(inside, "_Rendezvous", None)
@@ -157,19 +108,19 @@ class GrpcAdapter(Adapter):
         give_defaults(call_state, TRACKER, OWNER, BUILT_BY, LIMITS_FROM, ORIGIN)
         give_defaults(in_queue, LEASE)
 
-        calls.reports_state = probed("state", probes.sync_state(core))
+        calls.reports_state = probe("state", probes.sync_state(core))
         methods = [(getattr(inside, name, None), method) for name, method in _BLOCKING + _STARTING]
         works = probes.sync_channel(core, inside) and all(
             probes.sync_call(owner, method) for owner, method in methods
         )
-        if not probed("sync_request", works):
-            probed("pool_owner", False)
+        if not probe("sync_request", works):
+            probe("pool_owner", False)
             return
         hook("pool_close", channel, "_close", hooks.close)
         hook("pool_owner", channel, "__init__", hooks.channel_init)
         for name, method in _BLOCKING:
             hook("sync_request", getattr(inside, name), method, hooks.blocking)
-        if not probed("sync_release", probes.sync_end(inside)):
+        if not probe("sync_release", probes.sync_end(inside)):
             return
         hook("sync_release", in_queue, "__del__", hooks.delete)
         hook("sync_release", in_queue, "cancel", hooks.cancel)
@@ -181,12 +132,3 @@ class GrpcAdapter(Adapter):
             calls.reports_reads &= callable(getattr(kind, "_next", None))
         for name, method in _STARTING:
             hook("sync_request", getattr(inside, name), method, hooks.starting)
-
-
-def _module(name: str) -> Any:
-    """Import a module; None if the installed version has none or importing it fails."""
-    try:
-        return importlib.import_module(name)
-    except Exception as error:  # not only ImportError: importing can raise anything
-        raise_on(error)
-        return None

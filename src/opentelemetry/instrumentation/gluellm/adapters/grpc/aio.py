@@ -5,68 +5,14 @@ from __future__ import annotations
 import sys
 import time
 import weakref
+from functools import partial
 from types import FrameType
 from typing import Any
 
 from ...pool.lease import READING, UNREAD, Lease
-from .calls import Argument, Calls
-from .marks import LEASE
+from ..marks import LEASE
+from .calls import CallArgument, Calls
 from .outcomes import CANCELLED, status_name
-
-
-class _CallEnds:
-    """Callback that the library calls once, when a call has its status.
-
-    It holds the call weakly: the library's object holds this callback, so a strong reference would
-    make a cycle.
-    """
-
-    __slots__ = ("_call", "_calls", "_lease")
-
-    def __init__(self, calls: Calls, lease: Lease, call: Any) -> None:
-        self._calls = calls
-        self._lease = lease
-        self._call = weakref.ref(call)
-
-    def __call__(self) -> None:
-        lease = self._lease
-        if lease.ended:
-            return
-        call = self._call()
-        status = None
-        try:
-            if call is not None:
-                status = call._cython_call._status
-                if not status.code():
-                    self._calls.succeeded(lease)
-                    return
-            name = CANCELLED if status is None else status_name(int(status.code()))
-        except Exception as error:
-            self._calls.failures.caught("grpc.status", error)
-            self._calls.unread(lease)
-            return
-        self._calls.end(lease, name, lambda: _text(status))
-
-
-class _HeadComes:
-    """Callback that the event loop calls when a call has been sent and its response begins."""
-
-    __slots__ = ("_calls", "_lease")
-
-    def __init__(self, calls: Calls, lease: Lease) -> None:
-        self._calls = calls
-        self._lease = lease
-
-    def __call__(self, preparation: Any) -> None:
-        try:
-            if self._lease.ended or preparation.cancelled():
-                return
-        except Exception as error:
-            self._calls.failures.caught("grpc.head", error)
-            return
-        # The task's exception is not read: that would silence asyncio's warning about it.
-        self._calls.answered(self._lease)
-
 
 _ARGUMENTS = ("channel", "wait_for_ready", "deadline")
 
@@ -80,14 +26,8 @@ class AioHooks:
         """The value that the library's streams return when there are no more messages."""
 
     def channel_init(self, original: Any) -> Any:
-        """Note a new channel, and claim it."""
-        calls, target = self._calls, Argument(original, "target")
-
-        def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
-            original(self_, *args, **kwargs)
-            calls.built(self_, target.of(args, kwargs))
-
-        return __init__
+        """Note a new channel."""
+        return self._calls.channel_init(original, lambda channel: channel)
 
     def register_call(self, original: Any) -> Any:
         """Note a channel that predates the instrumentation when it makes a call.
@@ -110,15 +50,15 @@ class AioHooks:
     def call_init(self, original: Any) -> Any:
         """Track a call from its construction: with interceptors, in their task and their spans."""
         begin, learn = self._begin, self._learn
-        arguments = [Argument(original, name) for name in _ARGUMENTS]
+        arguments = [CallArgument(original, name) for name in _ARGUMENTS]
         core_of, waits_of, deadline_of = arguments
         core_at, waits_at = core_of.place, waits_of.place
         known = self._calls.known.references
-        surroundings = self._calls.admission.surroundings
-        everything, current_call = surroundings.everything, surroundings.current_call
-        caught, outside = self._calls.failures.caught, self._calls.admission.outside
+        scope = self._calls.scope
+        current_call, everything, outside = scope.current_call, scope.everything, scope.outside
+        caught = scope.registry.failures.caught
 
-        # Runs for every call of the process, including those out of scope.
+        # Scope.tracker() written out in part, since this runs for every call of the process.
         def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
             original(self_, *args, **kwargs)
             try:
@@ -167,14 +107,46 @@ class AioHooks:
         if lease is None:
             return
         try:
-            call._cython_call.add_done_callback(_CallEnds(calls, lease, call))
+            # A weak reference: the library's object holds the callback.
+            ends = partial(self._ends, lease, weakref.ref(call))
+            call._cython_call.add_done_callback(ends)
             preparation = getattr(call, "_preparation", None)
             if preparation is not None:
                 call._gluellm_lease = lease
-                preparation.add_done_callback(_HeadComes(calls, lease))
+                preparation.add_done_callback(partial(self._head_comes, lease))
         except Exception as error:
             calls.failures.caught("grpc.begin", error)
             calls.discard_lease(lease)
+
+    def _ends(self, lease: Lease, reference: weakref.ref[Any]) -> None:
+        """Called by the library once, when a call has its status."""
+        if lease.ended:
+            return
+        call = reference()
+        status = None
+        try:
+            if call is not None:
+                status = call._cython_call._status
+                if not status.code():
+                    self._calls.succeeded(lease)
+                    return
+            name = CANCELLED if status is None else status_name(int(status.code()))
+        except Exception as error:
+            self._calls.failures.caught("grpc.status", error)
+            self._calls.unread(lease)
+            return
+        self._calls.end(lease, name, lambda: _text(status))
+
+    def _head_comes(self, lease: Lease, preparation: Any) -> None:
+        """Called by the event loop when a call has been sent and its response begins."""
+        try:
+            if lease.ended or preparation.cancelled():
+                return
+        except Exception as error:
+            self._calls.failures.caught("grpc.head", error)
+            return
+        # The task's exception is not read: that would silence asyncio's warning about it.
+        self._calls.answered(lease)
 
     def read(self, original: Any) -> Any:
         """Record that the application waits for the next message of a stream."""

@@ -11,18 +11,10 @@ from ...pool.lease import AWAITING_RESPONSE, CONNECTING, QUEUED, Lease
 from ...pool.ledger import OTHER
 from ...pool.registry import running_loop
 from ...pool.tracker import PoolTracker
-from ..admission import Admission
 from ..marks import TRACKER
-from .channels import (
-    ChannelReader,
-    KnownChannels,
-    adopt,
-    look,
-    note_origin,
-    state_of,
-    target_of,
-)
-from .outcomes import CANCELLED, OK, error_type
+from ..scope import Scope
+from .channels import KnownChannels, look, note_origin, state_of, target_of
+from .outcomes import CANCELLED, OK, error_of_status
 from .sampling import Sampler
 
 Arguments = tuple[Any, ...]
@@ -32,29 +24,36 @@ _NOT_OUT = (QUEUED, CONNECTING)
 class Calls:
     """Begins and ends the leases of one kind of channel."""
 
-    def __init__(self, admission: Admission, reader: ChannelReader, sampler: Sampler) -> None:
-        self.admission = admission
-        self.registry = admission.registry
-        self.failures = admission.registry.failures
-        self.known = KnownChannels(reader.inside)
+    def __init__(self, scope: Scope, inside: str, sampler: Sampler) -> None:
+        self.scope = scope
+        self.registry = scope.registry
+        self.failures = scope.registry.failures
+        self.known = KnownChannels(inside)
         self.reports_state = True
         """Whether the state of a channel can be read."""
         self.reports_reads = False
         """Whether reads of streams are recorded."""
-        self._current_call = admission.surroundings.current_call
-        self._inside = reader.inside
+        self._current_call = scope.current_call
+        self._inside = inside
         self._sampler = sampler
 
-    def built(self, pool: Any, target: Any) -> None:
+    def channel_init(self, original: Any, pool_of: Callable[[Any], Any]) -> Any:
         """Note a new channel, and claim it for the any-llm call or the SDK that builds it."""
-        if pool is None:
-            return
-        try:
-            self.known.add(pool)
-            note_origin(pool, target)
-        except Exception as error:
-            self.failures.caught("grpc.built", error)
-        self.admission.claim(pool)
+        target = CallArgument(original, "target")
+
+        def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
+            original(self_, *args, **kwargs)
+            pool = pool_of(self_)
+            if pool is None:
+                return
+            try:
+                self.known.add(pool)
+                note_origin(pool, target.of(args, kwargs))
+            except Exception as error:
+                self.failures.caught("grpc.built", error)
+            self.scope.claim(pool)
+
+        return __init__
 
     def begin(self, pool: Any, core: Any, *, waits: bool, timeout: float | None) -> Lease | None:
         """Begin the lease of a call; None if its channel is not in scope.
@@ -113,7 +112,7 @@ class Calls:
         channel = lease.channel
         try:
             if channel is None or channel.state != READY or lease.phase in _NOT_OUT:
-                self.end(lease, OK, _no_text)
+                self.end(lease, OK, str)
                 return
             lease.status = OK
             lease.tracker.released(lease)
@@ -140,7 +139,7 @@ class Calls:
                 return
             if status != OK or channel.state != READY:
                 self._look(channel)
-            error = error_type(status, lease.phase, text)
+            error = error_of_status(status, lease.phase, text)
             if error is None:
                 channel.completed(lease, status)
             else:
@@ -153,7 +152,7 @@ class Calls:
 
         The finalizer rule (``pool/lease.py``) applies.
         """
-        self.end(lease, CANCELLED, _no_text)
+        self.end(lease, CANCELLED, str)
 
     def unread(self, lease: Lease) -> None:
         """End the lease of a call whose status can't be read.
@@ -195,7 +194,7 @@ class Calls:
         before: PoolTracker | None = getattr(pool, TRACKER)
         if before is not None and before.channel is not None and before.channel.state == SHUTDOWN:
             return None  # the library is about to refuse the call
-        tracker = self.admission.tracker(pool, host.decode("ascii"))
+        tracker = self.scope.tracker(pool, host.decode("ascii"))
         if tracker is not None and tracker.channel is not None:
             tracker.channel.reports_reads = self.reports_reads
             return tracker
@@ -213,12 +212,7 @@ class Calls:
         return tracker.open
 
 
-def admission_of(surroundings: Any, library: str, reader: ChannelReader) -> Admission:
-    """The Admission for the channels of one kind."""
-    return Admission(surroundings, library, reader, adopt)
-
-
-class Argument:
+class CallArgument:
     """Finds one argument of a method's call, passed by position or by name."""
 
     __slots__ = ("_name", "place")
@@ -232,15 +226,3 @@ class Argument:
         """The argument's value; None if it was not passed."""
         place = self.place
         return args[place] if len(args) > place else kwargs.get(self._name)
-
-
-def has_arguments(function: Any, *names: str) -> bool:
-    """Whether a function has these parameters."""
-    try:
-        return set(names) <= inspect.signature(function).parameters.keys()
-    except (TypeError, ValueError):
-        return False
-
-
-def _no_text() -> str:
-    return ""

@@ -11,7 +11,15 @@ from ...pool.channel import SHUTDOWN, TrackedChannel
 from ...pool.counts import Tally
 from ...pool.reader import PoolView
 from ...pool.tracker import PoolTracker
-from .marks import ORIGIN
+from ..scope import LibraryReader
+
+# The pool is the channel. A sync channel is represented by its ``_call_state``, which its stubs
+# keep alive and which closes the connections when it is collected. The channel object itself may be
+# gone long before that.
+ORIGIN = "_gluellm_origin"
+"""On a channel: host, port and scheme of its target."""
+AIO_CORE, SYNC_CORE = "_channel", "channel"
+"""The attribute of a channel that holds its inner object."""
 
 Origin = tuple[bytes, int | None, bytes]
 
@@ -21,7 +29,7 @@ _PORT = re.compile(r"[0-9]{1,5}")
 _PATHS = ("unix:", "unix-abstract:", "vsock:")
 
 
-def origin_of(target: str) -> Origin:
+def _origin_of(target: str) -> Origin:
     """Host, port and scheme of a target, parsed like gRPC's name resolution.
 
     Socket paths and lists of addresses are not reported. Without a port, gRPC uses 443.
@@ -73,11 +81,6 @@ class KnownChannels:
         return pool if pool is None or getattr(pool, self._inside) is core else None
 
 
-def adopt(pool: Any, tracker: PoolTracker) -> None:  # noqa: ARG001
-    """Start tracking a channel. Its state is read when its first call has begun."""
-    tracker.channel = TrackedChannel(tracker, tracker.tracked_at)
-
-
 def target_of(core: Any) -> Any:
     """The target of a channel, from its inner object; None if it is not exposed.
 
@@ -92,7 +95,7 @@ def note_origin(pool: Any, target: object) -> Origin:
     """Parse a channel's target and store the origin on the channel."""
     if isinstance(target, bytes):
         target = target.decode("utf-8", "replace")
-    origin = origin_of(target) if isinstance(target, str) else _UNKNOWN
+    origin = _origin_of(target) if isinstance(target, str) else _UNKNOWN
     setattr(pool, ORIGIN, origin)
     return origin
 
@@ -118,28 +121,23 @@ def look(core: Any, tracker: PoolTracker) -> None:
             tracker.discard("closed")
 
 
-class ChannelReader:
-    """The ``PoolReader`` for channels.
+class ChannelReader(LibraryReader):
+    """Reads channels. Only the state of an async one is read: reading a sync one's takes its lock.
 
-    ``looks`` is whether the state of a channel may be read at any time: reading a sync channel's
-    takes its lock.
+    gRPC does not expose the limits and connections of a channel.
     """
 
-    def __init__(self, inside: str, *, looks: bool) -> None:
-        self.inside = inside
-        self.looks = looks
+    def adopt(self, pool: Any, tracker: PoolTracker) -> None:  # noqa: ARG002
+        # The state is read when the channel's first call has begun.
+        tracker.channel = TrackedChannel(tracker, tracker.tracked_at)
 
     def count(self, pool: Any, tracker: PoolTracker, counts: Tally) -> None:
-        """Read the channel's state. No connections are counted: gRPC does not expose them."""
         counts.busy = 0
         counts.maximum = counts.idle_maximum = None
-        if self.looks:
-            look(getattr(pool, self.inside), tracker)
+        _look_at_async(pool, tracker)
 
     def view(self, pool: Any, tracker: PoolTracker) -> PoolView:
-        """Read the channel's state, and return a view without limits and connections."""
-        if self.looks:
-            look(getattr(pool, self.inside), tracker)
+        _look_at_async(pool, tracker)
         return PoolView(
             max_connections=None,
             max_idle_connections=None,
@@ -147,3 +145,9 @@ class ChannelReader:
             tcp_keepalive=None,
             connections=(),
         )
+
+
+def _look_at_async(pool: Any, tracker: PoolTracker) -> None:
+    core = getattr(pool, AIO_CORE, None)
+    if core is not None:
+        look(core, tracker)

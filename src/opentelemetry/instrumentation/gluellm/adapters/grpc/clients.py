@@ -9,7 +9,7 @@ _HOLDERS = ("_api_channel", "_management_channel", "_channel", "channel", "_clie
 _DEEPEST = 4
 
 
-def pools_in(client: Any) -> list[Any]:
+def grpc_channels(client: Any) -> list[Any]:
     """The channels of a client that holds some, such as xai_sdk's.
 
     For a channel, the channel itself. Empty for anything else, and if gRPC was never imported.

@@ -50,7 +50,7 @@ def status_name(number: int) -> str:
     return STATUSES[number] if 0 <= number < len(STATUSES) else UNKNOWN
 
 
-def error_type(status: str, phase: int, text: Callable[[], str]) -> str | None:
+def error_of_status(status: str, phase: int, text: Callable[[], str]) -> str | None:
     """The contract's ``error.type`` for a status that ended a call in ``phase``; None for no error.
 
     ``text`` returns gRPC's message. It is read only for failures to connect, and never recorded.

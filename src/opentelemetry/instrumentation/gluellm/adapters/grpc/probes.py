@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .calls import has_arguments
+from ..signatures import has_parameters
 
 
 def aio_state(core: Any) -> bool:
@@ -19,12 +19,12 @@ def sync_state(core: Any) -> bool:
 
 def aio_channel(channel: Any) -> bool:
     """Probe the target of an async channel."""
-    return channel is not None and has_arguments(channel.__init__, "target")
+    return channel is not None and has_parameters(channel.__init__, "target")
 
 
 def aio_call(kind: Any) -> bool:
     """Probe the parameters that an async call is made with."""
-    return kind is not None and has_arguments(
+    return kind is not None and has_parameters(
         kind.__init__, "channel", "deadline", "wait_for_ready"
     )
 
@@ -49,8 +49,8 @@ def sync_channel(core: Any, inside: Any) -> bool:
     """Probe the object that represents a sync channel, and the channel's target."""
     return (
         callable(getattr(getattr(core, "Channel", None), "target", None))
-        and has_arguments(getattr(getattr(inside, "Channel", None), "__init__", None), "target")
-        and has_arguments(
+        and has_parameters(getattr(getattr(inside, "Channel", None), "__init__", None), "target")
+        and has_parameters(
             getattr(getattr(inside, "_ChannelCallState", None), "__init__", None), "channel"
         )
     )
@@ -58,7 +58,7 @@ def sync_channel(core: Any, inside: Any) -> bool:
 
 def sync_call(owner: Any, method: str) -> bool:
     """Probe the parameters that a sync call is made with."""
-    return has_arguments(getattr(owner, method, None), "timeout", "wait_for_ready")
+    return has_parameters(getattr(owner, method, None), "timeout", "wait_for_ready")
 
 
 def sync_end(inside: Any) -> bool:

@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 import weakref
+from functools import partial
 from typing import Any
 
 from ...failures import raise_on
 from ...pool.lease import Lease
-from .calls import Argument, Arguments, Calls
-from .marks import LEASE
-
-
-class _CallEnds:
-    """Callback that the library calls in its own thread when a call has its status."""
-
-    __slots__ = ("_calls", "_lease", "_state")
-
-    def __init__(self, calls: Calls, lease: Lease, state: Any) -> None:
-        self._calls = calls
-        self._lease = lease
-        self._state = weakref.ref(state)
-
-    def __call__(self) -> None:
-        if not self._lease.ended:
-            try:
-                _end(self._calls, self._lease, self._state())
-            except Exception as error:  # the state is a private object of the library
-                self._calls.failures.caught("grpc.status", error)
-                self._calls.unread(self._lease)
+from ..marks import LEASE
+from .calls import Arguments, CallArgument, Calls
 
 
 class SyncHooks:
@@ -37,14 +19,10 @@ class SyncHooks:
         self._calls = calls
 
     def channel_init(self, original: Any) -> Any:
-        """Note a new channel, and claim it."""
-        calls, target = self._calls, Argument(original, "target")
-
-        def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
-            original(self_, *args, **kwargs)
-            calls.built(getattr(self_, "_call_state", None), target.of(args, kwargs))
-
-        return __init__
+        """Note a new channel."""
+        return self._calls.channel_init(
+            original, lambda channel: getattr(channel, "_call_state", None)
+        )
 
     def close(self, original: Any) -> Any:
         """Record that a channel is closed."""
@@ -95,7 +73,7 @@ class SyncHooks:
                 raise
             try:
                 call._gluellm_lease = lease
-                ends = _CallEnds(calls, lease, call._state)
+                ends = partial(_ends, calls, lease, weakref.ref(call._state))
                 if not call.add_callback(ends):
                     ends()  # the call has its status already
             except Exception as error:
@@ -109,7 +87,10 @@ class SyncHooks:
         return start
 
     def _beginning(self, original: Any) -> Any:
-        waits_of, timeout_of = Argument(original, "wait_for_ready"), Argument(original, "timeout")
+        waits_of, timeout_of = (
+            CallArgument(original, "wait_for_ready"),
+            CallArgument(original, "timeout"),
+        )
         calls = self._calls
         known = calls.known
 
@@ -207,6 +188,16 @@ def _is_in_flight(call: Any) -> bool:
     except Exception as error:
         raise_on(error)
         return False  # the state is a private object of the library
+
+
+def _ends(calls: Calls, lease: Lease, state: weakref.ref[Any]) -> None:
+    """Called by the library in its own thread when a call has its status."""
+    if not lease.ended:
+        try:
+            _end(calls, lease, state())
+        except Exception as error:  # the state is a private object of the library
+            calls.failures.caught("grpc.status", error)
+            calls.unread(lease)
 
 
 def _end(calls: Calls, lease: Lease, state: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-def pools_in(client: Any) -> list[Any]:
+def httpcore_pools(client: Any) -> list[Any]:
     """The pools of an httpx or httpx2 client, or of an SDK client that holds one.
 
     For a pool, the pool itself. Empty for anything else.

@@ -1,4 +1,4 @@
-"""Connections of httpcore and httpcore2: their records and states.
+"""Connections of httpcore and httpcore2: their records, from creation to close.
 
 The private attributes that are read here are the same in httpcore 1.0 and httpcore2 2.16, sync and
 async. A record is an attribute of the library's object and lives as long as the object.
@@ -6,20 +6,18 @@ async. A record is an attribute of the library's object and lives as long as the
 
 from __future__ import annotations
 
-import socket
-import sys
 from typing import Any
 
-from ...concurrency import snapshot_of
+from ...failures import Failures
 from ...patching import is_patched
 from ...pool.connection import TrackedConnection
-from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, IDLE_2, Tally
-from ...pool.reader import ConnectionView, PoolView, seconds_or_none
 from ...pool.tracker import PoolTracker
-from ..marks import LIMITS_FROM
-from .marks import CONNECTION, connection_of
+from ..marks import CONNECTION, TRACKER, connection_of
+from .marks import protocol_of
+from .reasons import close_reason
 from .responses import time_reads
 from .setup import time_setup
+from .upgrades import upgraded
 
 
 def protocol_connection(connection: Any) -> Any | None:
@@ -36,17 +34,10 @@ def protocol_connection(connection: Any) -> Any | None:
     return inner
 
 
-def created(connection: Any, origin: Any, tracker: PoolTracker, *, timed: bool) -> None:
-    """Create the record of a connection that the pool has made and not yet established."""
-    made = _track(connection, origin, tracker)
-    if timed:
-        time_setup(connection, made, secure=origin.scheme in (b"https", b"wss"))
-
-
 def tracked(connection: Any, tracker: PoolTracker) -> TrackedConnection:
     """The record of a connection. A connection that was not tracked before gets one now."""
     known: TrackedConnection | None = connection_of(connection)
-    if known is not None and known.tracker is not tracker and _serves_again(known, tracker):
+    if known is not None and known.tracker is not tracker and serves_again(known, tracker):
         known.tracker.connections.pop(known, None)
         known.tracker = tracker
         tracker.connections[known] = None
@@ -67,20 +58,13 @@ def tracked(connection: Any, tracker: PoolTracker) -> TrackedConnection:
     return known
 
 
-def _serves_again(known: TrackedConnection, tracker: PoolTracker) -> bool:
+def serves_again(known: TrackedConnection, tracker: PoolTracker) -> bool:
     """Whether a closed pool made this connection for queued requests and is now used again.
 
     Both trackers then count in one ledger, and a second record would count the end twice.
     """
     before = known.tracker
     return before.registry is tracker.registry and before.ledger is tracker.ledger
-
-
-def adopt(pool: Any, tracker: PoolTracker) -> None:
-    """Create the records of the connections that a pool has when its tracking begins."""
-    for connection in tuple(pool._connections):
-        tracked(connection, tracker)
-    tracker.maximum = _bound(pool._max_connections)
 
 
 def _track(connection: Any, origin: Any, tracker: PoolTracker) -> TrackedConnection:
@@ -105,12 +89,7 @@ def _note(inner: Any, connection: TrackedConnection) -> None:
         connection.reports_reads = is_patched(read)
 
 
-def protocol_of(inner: Any) -> str:
-    """The value of ``network.protocol.version``."""
-    return "2" if hasattr(inner, "_h2_state") else "1.1"
-
-
-def established(inner: Any, stream: Any) -> None:
+def _established(inner: Any, stream: Any) -> None:
     """Record that a protocol connection was built on a network stream."""
     connection: TrackedConnection | None = connection_of(stream)
     if connection is None or connection.established_at:
@@ -119,135 +98,90 @@ def established(inner: Any, stream: Any) -> None:
     _note(inner, connection)
 
 
-# State
+class HttpcoreConnectionHooks:
+    """Replacements for methods of connections, and for those of a pool that make and close them."""
 
+    def __init__(self, failures: Failures) -> None:
+        self._failures = failures
+        self.timed = False
+        """Whether the times of a set-up can be recorded."""
 
-def count(pool: Any, tracker: PoolTracker, counts: Tally) -> None:
-    """Add a pool's connections to ``counts``.
+    def create(self, original: Any) -> Any:
+        """Record that the pool makes a connection, which is not yet established."""
+        timed = self.timed
 
-    Metric callbacks call it, so it touches no socket: ``is_idle`` and ``is_closed`` only read
-    numbers, while ``has_expired`` would poll. The list is read from the pool each time, since
-    httpcore2 rebinds it, and copied, since httpcore changes it in place.
-    """
-    busy = seen = 0
-    for connection in tuple(pool._connections):
-        record = getattr(connection, CONNECTION, None)
-        if record is None or record.tracker is not tracker or record.adopted:
-            record = tracked(connection, tracker)
-        seen += 1
-        if not record.established_at:
-            # A connection whose set-up has failed reports itself as idle and as closed.
-            if not connection.is_idle():
-                counts.of(record.origin)[CONNECTING] += 1
-                busy += 1
-        elif connection.is_idle() and not record.leases:
-            counts.of(record.origin)[IDLE_2 if record.protocol == "2" else IDLE_1] += 1
-        elif not connection.is_closed():
-            counts.of(record.origin)[ACTIVE[record.protocol]] += 1
-            busy += 1
-        if record.streams is not None and not connection.is_closed():
-            inner = protocol_connection(connection)
-            if inner is not None:
-                counts.add_streams(
-                    record.origin, len(record.streams), stream_limit(inner), orphans(inner, record)
-                )
-    counts.busy = busy
-    tracker.maximum = counts.maximum = _bound(pool._max_connections)
-    counts.idle_maximum = _bound(pool._max_keepalive_connections)
-    if len(tracker.connections) > seen:
-        _reconcile(pool, tracker)
+        def create_connection(self_: Any, origin: Any) -> Any:
+            connection = original(self_, origin)
+            tracker: PoolTracker | None = getattr(self_, TRACKER, None)
+            if tracker is None or connection_of(connection) is not None:
+                return connection
+            registry = tracker.registry
+            try:
+                # A closed pool still connects for requests that were queued in it.
+                keeper = tracker if tracker.open else registry.still_queued_in(self_)
+                if keeper is not None:
+                    made = _track(connection, origin, keeper)
+                    if timed:
+                        time_setup(connection, made, secure=origin.scheme in (b"https", b"wss"))
+            except Exception as error:
+                registry.failures.caught("httpcore.create", error)
+            return connection
 
+        return create_connection
 
-def view(pool: Any, tracker: PoolTracker) -> PoolView:
-    """Return the state of each connection of a pool. Like `count`, it touches no socket."""
-    wanted = {id(request.connection) for request in tuple(pool._requests)}
-    found = []
-    for connection in tuple(pool._connections):
-        record = tracked(connection, tracker)
-        idle = connection.is_idle()
-        if not record.established_at:
-            if idle:
-                continue
-            state = "connecting"
-        elif idle and not record.leases:
-            state = "idle"
-        elif connection.is_closed():
-            continue
-        else:
-            state = "active"
-        limit = None
-        if record.streams is not None:
-            inner = protocol_connection(connection)
-            if inner is not None:
-                limit = stream_limit(inner)
-                orphans(inner, record)
-        found.append(ConnectionView(record, state, id(connection) in wanted, limit))
-    return PoolView(
-        max_connections=_bound(pool._max_connections),
-        max_idle_connections=_bound(pool._max_keepalive_connections),
-        keepalive_expiry=seconds_or_none(getattr(pool, "_keepalive_expiry", None)),
-        tcp_keepalive=_tcp_keepalive(pool),
-        connections=found,
-        limits_from=getattr(pool, LIMITS_FROM, None),
-    )
+    def init(self, original: Any) -> Any:
+        """Record that a protocol connection is built on a network stream."""
 
+        def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
+            original(self_, *args, **kwargs)
+            try:
+                _established(self_, self_._network_stream)
+            except Exception as error:
+                self._failures.caught("httpcore.established", error)
 
-class _Reader:
-    """The ``PoolReader`` for httpcore and httpcore2."""
+        return __init__
 
-    count = staticmethod(count)
-    view = staticmethod(view)
+    def upgrade_init(self, original: Any) -> Any:
+        """Record that a connection switches to WebSocket."""
 
+        def __init__(self_: Any, stream: Any, *args: Any, **kwargs: Any) -> None:
+            original(self_, stream, *args, **kwargs)
+            try:
+                upgraded(stream)
+            except Exception as error:
+                self._failures.caught("httpcore.upgraded", error)
 
-READER = _Reader()
+        return __init__
 
+    def close(self, original: Any) -> Any:
+        """Record that a connection is closed, and why."""
 
-def _tcp_keepalive(pool: Any) -> bool | None:
-    # Only the options that the pool sets on its sockets turn it on.
-    options = getattr(pool, "_socket_options", None)
-    if options is None:
-        return False if hasattr(pool, "_socket_options") else None
-    wanted = (socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-    return any(tuple(option[:2]) == wanted and bool(option[2]) for option in options)
+        def close(self_: Any) -> Any:
+            connection = connection_of(self_)
+            if connection is not None and not connection.closed:
+                try:
+                    if connection.streams is None and self_.is_idle():
+                        connection.tracker.given_back(connection)
+                    connection.close(close_reason(self_, connection))
+                except Exception as error:
+                    connection.tracker.registry.failures.caught("httpcore.close", error)
+            return original(self_)
 
+        return close
 
-def stream_limit(inner: Any) -> int:
-    """Stream limit of an HTTP/2 connection: the peer's or the library's, whichever is lower.
+    def pool_close(self, original: Any) -> Any:
+        """Record that a pool is closed."""
 
-    It is 1 until the peer has announced its limit. Before the connection's first request the
-    attribute is missing, which also counts as 1.
-    """
-    limit: int = getattr(inner, "_max_streams", 1)
-    return limit
+        def close(self_: Any) -> Any:
+            tracker: PoolTracker | None = getattr(self_, TRACKER, None)
+            if tracker is not None and tracker.open:
+                try:
+                    for known in map(connection_of, tuple(self_._connections)):
+                        if known is not None:
+                            known.closing = "pool_closed"
+                    tracker.discard("closed")
+                except Exception as error:
+                    tracker.registry.failures.caught("httpcore.pool_close", error)
+            return original(self_)
 
-
-def orphans(inner: Any, record: TrackedConnection) -> int:
-    """Number of streams that the peer still has open although their requests have ended.
-
-    The library sends no RST_STREAM, so a stream closes only when the peer has sent all of it.
-    """
-    streams = inner._h2_state.streams
-    for stream_id in snapshot_of(record.orphans.keys):
-        stream = streams.get(stream_id)
-        if stream is None or stream.closed:
-            record.orphans.pop(stream_id, None)
-    return len(record.orphans)
-
-
-def _bound(limit: int) -> int | None:
-    # Both libraries use sys.maxsize for unlimited.
-    return None if limit >= sys.maxsize else limit
-
-
-def _reconcile(pool: Any, tracker: PoolTracker) -> None:
-    # A connection that the pool dropped without closing is left to the garbage collector. One that
-    # is being closed is off the list as well, so a record is closed only when it is missing in two
-    # passes.
-    listed = {connection_of(connection) for connection in tuple(pool._connections)}
-    for record in snapshot_of(tracker.connections.keys):
-        if record in listed or record.leases:
-            record.missing = False
-        elif not record.missing:
-            record.missing = True
-        else:
-            record.close("garbage_collected")
+        return close

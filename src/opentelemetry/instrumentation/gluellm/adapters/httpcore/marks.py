@@ -1,4 +1,4 @@
-"""Attributes that the instrumentation sets on objects of httpcore and httpcore2, besides pools."""
+"""What identifies requests and connections of httpcore and httpcore2."""
 
 from __future__ import annotations
 
@@ -7,20 +7,9 @@ from typing import Any
 
 from ...pool.lease import Lease
 
-LEASE = "_gluellm_lease"
-"""On a request: its Lease."""
-CONNECTION = "_gluellm_connection"
-"""On a connection, on its network stream and on the protocol connection inside: the
-TrackedConnection."""
-
 FORWARDED: ContextVar[Lease | None] = ContextVar("gluellm_forwarded", default=None)
 """Lease of the request that is being sent through a forward proxy. The library makes a new request
 object for the proxy, which carries no lease."""
-
-
-def connection_of(connection: Any) -> Any:
-    """The record of a connection, or None. For connections whose class may have no default."""
-    return getattr(connection, CONNECTION, None)
 
 
 def lease_of(pool_request: Any) -> Lease | None:
@@ -37,3 +26,8 @@ def lease_of(pool_request: Any) -> Lease | None:
             break
         lease = lease.previous
     return lease
+
+
+def protocol_of(inner: Any) -> str:
+    """The value of ``network.protocol.version`` for a protocol connection."""
+    return "2" if hasattr(inner, "_h2_state") else "1.1"

@@ -23,7 +23,7 @@ def network_read(owner: Any, is_async: bool) -> bool:
     return callable(read) and reads_as_known(read, is_async)
 
 
-def pool_state(core: Any, pool: Any) -> bool:
+def core_pool_state(core: Any, pool: Any) -> bool:
     """Probe the limits and connections of a pool."""
     return has(lambda: pool(), *_POOL) and has(lambda: _connection(core, pool), *_CONNECTION)
 

@@ -14,8 +14,8 @@ from ...pool.connection import TrackedConnection
 from ...pool.lease import AWAITING_RESPONSE, Lease
 from ...pool.ledger import OTHER
 from ..error_types import error_type
-from .connections import protocol_of
-from .marks import connection_of
+from ..marks import connection_of
+from .marks import protocol_of
 
 
 def close_reason(inner: Any, connection: TrackedConnection) -> str:

@@ -12,127 +12,118 @@ from typing import Any
 
 from ...pool.connection import TrackedConnection
 from ...pool.lease import Lease
-from ...pool.ledger import OTHER
 from ...pool.registry import running_loop
 from ...pool.tracker import PoolTracker
-from ..admission import Admission
 from ..error_types import error_type
+from ..marks import CONNECTION, LEASE
+from ..scope import Scope, is_event_stream
 from . import connections
-from .marks import CONNECTION, FORWARDED, LEASE, lease_of
+from .marks import FORWARDED, lease_of
+
+_CONTENT_TYPE = b"content-type"
 
 
-class RequestHooks:
+class HttpcoreRequestHooks:
     """Replacements for the methods that a request calls until its response's head."""
 
-    def __init__(self, admission: Admission) -> None:
-        self._admission = admission
-        self._surroundings = admission.surroundings
-        self.registry = self._registry = admission.registry
-        self.release_logged = True
+    def __init__(self, scope: Scope, *, is_async: bool) -> None:
+        self._scope = scope
+        self._registry = scope.registry
+        self._is_async = is_async
+        self.reports_release = True
         """Whether the hook that records the closing of responses works."""
-
-    # The owner of a pool
-
-    def pool_init(self, original: Any) -> Any:
-        """Claim a new pool for the any-llm call or the SDK that builds it."""
-        claim = self._admission.claim
-
-        def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
-            original(self_, *args, **kwargs)
-            claim(self_)
-
-        return __init__
-
-    def _enter(self, pool: Any, request: Any) -> PoolTracker | None:
-        """The tracker for a pool that has none yet; None if the pool is not in scope."""
-        try:
-            timeouts = request.extensions.get("timeout") or {}
-            host = request.url.host.decode("ascii", "replace")
-            return self._admission.enter(pool, host, timeouts.get("read"))
-        except Exception as error:
-            self._registry.failures.caught("httpcore.track", error)
-            return None
 
     # One request
 
-    def _begin(self) -> Callable[[PoolTracker, Any], Lease | None]:
-        current_call = self._surroundings.current_call
-        failures = self._registry.failures
+    def handle(self, original: Any) -> Any:
+        """Track a request from entering the pool to the response's head."""
+        return self._handle_async(original) if self._is_async else self._handle_sync(original)
 
-        def begin(tracker: PoolTracker, request: Any) -> Lease | None:
+    def _begin(self) -> Callable[[Any, Any], Lease | None]:
+        scope, is_async = self._scope, self._is_async
+        enter, outside, everything = self._enter, scope.outside, scope.everything
+        current_call = scope.current_call
+        registry = scope.registry
+
+        def begin(pool: Any, request: Any) -> Lease | None:
+            # Scope.tracker() written out, since this runs for every request of the process.
+            tracker = pool._gluellm_tracker
+            if tracker is None or not tracker.open or tracker.registry is not registry:
+                if not everything and pool._gluellm_owner is None and current_call() is None:
+                    if registry.counts_outside:
+                        outside()
+                    return None
+                tracker = enter(pool, request)
+                if tracker is None:
+                    return None
+            if is_async and tracker.loop is None:
+                tracker.loop = running_loop()
             try:
                 before = request._gluellm_lease
                 call = current_call()
                 if call is not None and call.ended:
                     call = None
                 url = request.url
-                request._gluellm_lease = lease = tracker.begin(url.host, url.port, url.scheme, call)
+                lease: Lease = tracker.begin(url.host, url.port, url.scheme, call)
+                request._gluellm_lease = lease
                 if before is not None and not before.ended:
                     lease.previous = before
             except Exception as error:
-                failures.caught("httpcore.begin", error)
+                registry.failures.caught("httpcore.begin", error)
                 return None
             return lease
 
         return begin
 
-    def _failed(self, lease: Lease, error: BaseException) -> None:
+    def _enter(self, pool: Any, request: Any) -> PoolTracker | None:
+        """The tracker for a pool that has none yet; None if the pool is not in scope."""
         try:
-            if type(error).__name__ == "UnsupportedProtocol":
-                lease.tracker.discard_lease(lease)
-                return
-            in_finalizer = isinstance(error, GeneratorExit)
-            kind = error_type(error)
-            if kind == "pool_timeout":
-                lease.tracker.timed_out(lease, error)
-            lease.tracker.failed(lease, kind, in_finalizer=in_finalizer)
-        except Exception as own:
-            self._registry.failures.caught("httpcore.failed", own)
-            lease.error = lease.error or OTHER  # or the lease would end as cancelled
+            timeouts = request.extensions.get("timeout") or {}
+            host = request.url.host.decode("ascii", "replace")
+            return self._scope.enter(pool, host, timeouts.get("read"))
+        except Exception as error:
+            self._registry.failures.caught("httpcore.track", error)
+            return None
 
-    def handle_async_request(self, original: Any) -> Any:
-        """Track a request from entering the pool to the response's head."""
-        enter, begin, failed = self._enter, self._begin(), self._failed
-        current_call = self._surroundings.current_call
-        everything, outside = self._surroundings.everything, self._admission.outside
-        note_streaming = self._surroundings.note_streaming
-        release_logged = self.release_logged
-        registry = self._registry
-        failures = registry.failures
+    def _special(self) -> Callable[[Lease, Any], None] | None:
+        """What else to record of a response's head, before the head itself; None if nothing."""
+        note_streaming, reports_release = self._scope.note_streaming, self.reports_release
+        if not note_streaming and reports_release:
+            return None
+
+        def special(lease: Lease, response: Any) -> None:
+            if note_streaming:
+                kinds = [value for name, value in response.headers if name.lower() == _CONTENT_TYPE]
+                lease.streaming = any(is_event_stream(kind.decode("latin-1")) for kind in kinds)
+            if not reports_release:
+                _end_unobserved(lease, int(response.status))
+
+        return special
+
+    def _handle_async(self, original: Any) -> Any:
+        begin, special, failed = self._begin(), self._special(), self._scope.failed
 
         async def handle_async_request(self_: Any, request: Any) -> Any:
-            tracker = self_._gluellm_tracker
-            if tracker is None or not tracker.open or tracker.registry is not registry:
-                if not everything and self_._gluellm_owner is None and current_call() is None:
-                    outside()
-                    return await original(self_, request)
-                tracker = enter(self_, request)
-                if tracker is None:
-                    return await original(self_, request)
-            if tracker.loop is None:
-                tracker.loop = running_loop()
-            lease = begin(tracker, request)
+            lease = begin(self_, request)
             if lease is None:
                 return await original(self_, request)
             try:
                 response = await original(self_, request)
             except BaseException as error:
                 try:
-                    failed(lease, error)
+                    failed(lease, error, _failure_of)
                 finally:
                     if not lease.ended:
-                        tracker.ensure_ended(lease)
+                        lease.tracker.ensure_ended(lease)
                 raise
             try:
                 try:
-                    if note_streaming:
-                        lease.streaming = _is_event_stream(response.headers)
+                    if special is not None:
+                        special(lease, response)
                     status = response.status
-                    tracker.answered(lease, status if type(status) is int else int(status))
-                    if not release_logged:
-                        _unfollowed(lease)
+                    lease.tracker.answered(lease, status if type(status) is int else int(status))
                 except Exception as error:
-                    failures.caught("httpcore.answered", error)
+                    self._registry.failures.caught("httpcore.answered", error)
             except BaseException:
                 # Raised by a signal handler. Closed here, since the caller never gets the response.
                 await response.aclose()
@@ -141,47 +132,30 @@ class RequestHooks:
 
         return handle_async_request
 
-    def handle_request(self, original: Any) -> Any:
-        """Sync variant of `handle_async_request`."""
-        enter, begin, failed = self._enter, self._begin(), self._failed
-        current_call = self._surroundings.current_call
-        everything, outside = self._surroundings.everything, self._admission.outside
-        note_streaming = self._surroundings.note_streaming
-        release_logged = self.release_logged
-        registry = self._registry
-        failures = registry.failures
+    def _handle_sync(self, original: Any) -> Any:
+        begin, special, failed = self._begin(), self._special(), self._scope.failed
 
         def handle_request(self_: Any, request: Any) -> Any:
-            tracker = self_._gluellm_tracker
-            if tracker is None or not tracker.open or tracker.registry is not registry:
-                if not everything and self_._gluellm_owner is None and current_call() is None:
-                    outside()
-                    return original(self_, request)
-                tracker = enter(self_, request)
-                if tracker is None:
-                    return original(self_, request)
-            lease = begin(tracker, request)
+            lease = begin(self_, request)
             if lease is None:
                 return original(self_, request)
             try:
                 response = original(self_, request)
             except BaseException as error:
                 try:
-                    failed(lease, error)
+                    failed(lease, error, _failure_of)
                 finally:
                     if not lease.ended:
-                        tracker.ensure_ended(lease)
+                        lease.tracker.ensure_ended(lease)
                 raise
             try:
                 try:
-                    if note_streaming:
-                        lease.streaming = _is_event_stream(response.headers)
+                    if special is not None:
+                        special(lease, response)
                     status = response.status
-                    tracker.answered(lease, status if type(status) is int else int(status))
-                    if not release_logged:
-                        _unfollowed(lease)
+                    lease.tracker.answered(lease, status if type(status) is int else int(status))
                 except Exception as error:
-                    failures.caught("httpcore.answered", error)
+                    self._registry.failures.caught("httpcore.answered", error)
             except BaseException:
                 # Raised by a signal handler. Closed here, since the caller never gets the response.
                 response.close()
@@ -198,7 +172,6 @@ class RequestHooks:
         The library calls this after each pass.
         """
         registry = self._registry
-        failures = registry.failures
 
         def wait_for_connection(self_: Any, timeout: float | None = None) -> Any:
             try:
@@ -211,7 +184,7 @@ class RequestHooks:
                         if lease is not None:
                             tracker.waiting(lease, timeout)
             except Exception as error:
-                failures.caught("httpcore.wait", error)
+                registry.failures.caught("httpcore.wait", error)
             return original(self_, timeout)
 
         return wait_for_connection
@@ -222,7 +195,6 @@ class RequestHooks:
         The library calls this under the pool's lock, in the task that makes the pass.
         """
         registry = self._registry
-        failures = registry.failures
 
         def assign_to_connection(self_: Any, connection: Any) -> Any:
             result = original(self_, connection)
@@ -243,7 +215,7 @@ class RequestHooks:
                     tracked = connections.tracked(connection, _keeper(tracked, tracker))
                 tracker.assigned(lease, tracked)
             except Exception as error:
-                failures.caught("httpcore.assign", error)
+                registry.failures.caught("httpcore.assign", error)
             return result
 
         return assign_to_connection
@@ -251,7 +223,6 @@ class RequestHooks:
     def clear_connection(self, original: Any) -> Any:
         """Record a requeue: the assigned connection is no longer available."""
         registry = self._registry
-        failures = registry.failures
 
         def clear_connection(self_: Any) -> Any:
             # Recorded first: after the original call another thread can assign a new connection.
@@ -260,7 +231,7 @@ class RequestHooks:
                 if lease is not None and lease.tracker.registry is registry:
                     lease.tracker.requeued(lease)
             except Exception as error:
-                failures.caught("httpcore.requeue", error)
+                registry.failures.caught("httpcore.requeue", error)
             return original(self_)
 
         return clear_connection
@@ -271,7 +242,6 @@ class RequestHooks:
         The library calls this once for each accepted request, and never for a refused one.
         """
         registry = self._registry
-        failures = registry.failures
         forwarded = FORWARDED.get
 
         def send_request_headers(self_: Any, request: Any) -> Any:
@@ -284,12 +254,12 @@ class RequestHooks:
                     if lease is not None and lease.tracker.registry is registry:
                         lease.tracker.accepted(lease, connection)
             except Exception as error:
-                failures.caught("httpcore.accept", error)
+                registry.failures.caught("httpcore.accept", error)
             return original(self_, request)
 
         return send_request_headers
 
-    def async_forward(self, original: Any) -> Any:
+    def forward(self, original: Any) -> Any:
         """Carry the lease of a request that is sent through a forward proxy."""
 
         async def handle_async_request(self_: Any, request: Any) -> Any:
@@ -299,11 +269,6 @@ class RequestHooks:
             finally:
                 FORWARDED.set(None)
 
-        return handle_async_request
-
-    def sync_forward(self, original: Any) -> Any:
-        """Sync variant of `async_forward`."""
-
         def handle_request(self_: Any, request: Any) -> Any:
             FORWARDED.set(getattr(request, LEASE, None))
             try:
@@ -311,7 +276,11 @@ class RequestHooks:
             finally:
                 FORWARDED.set(None)
 
-        return handle_request
+        return handle_async_request if self._is_async else handle_request
+
+
+def _failure_of(lease: Lease, error: BaseException) -> str | None:  # noqa: ARG001
+    return None if type(error).__name__ == "UnsupportedProtocol" else error_type(error)
 
 
 def _keeper(tracked: TrackedConnection | None, tracker: PoolTracker) -> PoolTracker:
@@ -320,22 +289,13 @@ def _keeper(tracked: TrackedConnection | None, tracker: PoolTracker) -> PoolTrac
     A closed pool that is used again has a new tracker, and its new connections also serve requests
     that were queued before, under the old tracker.
     """
-    if tracked is None:
-        return tracker
-    other = tracked.tracker
-    again = other.registry is tracker.registry and other.ledger is tracker.ledger
-    return other if again else tracker
+    if tracked is not None and connections.serves_again(tracked, tracker):
+        return tracked.tracker
+    return tracker
 
 
-def _unfollowed(lease: Lease) -> None:
+def _end_unobserved(lease: Lease, status: int) -> None:
     """End a lease whose release can't be recorded, so that it does not stay in flight."""
+    lease.tracker.answered(lease, status)
     lease.end_known = False
     lease.tracker.released(lease)
-
-
-def _is_event_stream(headers: list[tuple[bytes, bytes]]) -> bool:
-    """Whether a response is a stream of server-sent events, as LLM providers send it."""
-    return any(
-        name.lower() == b"content-type" and value.lower().startswith(b"text/event-stream")
-        for name, value in headers
-    )

@@ -11,14 +11,15 @@ from ...pool.connection import TrackedConnection
 from ...pool.lease import AWAITING_RESPONSE, READING, STREAM_QUEUED, UNREAD, Lease
 from ...pool.registry import PoolRegistry
 from ..error_types import error_type
+from ..marks import LEASE
 from ..signatures import fits
-from .marks import LEASE, lease_of
+from .marks import lease_of
 from .upgrades import SWITCHING_PROTOCOLS, closed_here
 
 _TIMED = "_gluellm_timed_read"
 
 
-class TimedRead:
+class _TimedRead:
     """Replacement for the ``read`` of one network stream, which records reads of a body.
 
     The function is set on the stream itself, so code that accesses the stream still gets the
@@ -117,14 +118,14 @@ def time_reads(inner: Any, connection: TrackedConnection) -> bool:
     """
     stream = inner._network_stream
     present = getattr(stream, "read", None)
-    timed: TimedRead | None = getattr(present, _TIMED, None)
+    timed: _TimedRead | None = getattr(present, _TIMED, None)
     if timed is not None:
         timed.connection = connection
         return True
     is_async = hasattr(inner, "handle_async_request")
     own: Any = type(stream).read
     if getattr(present, "__func__", None) is own and reads_as_known(own, is_async):
-        timed = TimedRead(stream, connection)
+        timed = _TimedRead(stream, connection)
         function = timed.async_function() if is_async else timed.sync_function()
         setattr(function, _TIMED, timed)
         stream.read = function
@@ -132,7 +133,7 @@ def time_reads(inner: Any, connection: TrackedConnection) -> bool:
     return False
 
 
-class ResponseHooks:
+class HttpcoreResponseHooks:
     """Replacements for the methods that a response calls until it is closed."""
 
     def __init__(self, registry: PoolRegistry) -> None:
@@ -140,7 +141,6 @@ class ResponseHooks:
 
     def _open_lease(self) -> Callable[[Any], Lease | None]:
         registry = self._registry
-        failures = registry.failures
 
         def open_lease(stream: Any) -> Lease | None:
             try:
@@ -152,13 +152,12 @@ class ResponseHooks:
                     return lease
                 return lease_of(pool_request)
             except Exception as error:
-                failures.caught("httpcore.release", error)
+                registry.failures.caught("httpcore.release", error)
                 return None
 
         return open_lease
 
     def _released(self) -> Callable[[Any, Lease], None]:
-        failures = self._registry.failures
 
         def released(stream: Any, lease: Lease) -> None:
             try:
@@ -168,7 +167,7 @@ class ResponseHooks:
                     # httpcore 1.0 leaves requests to the garbage collector; free the lease now.
                     request._gluellm_lease = lease.previous
             except Exception as error:
-                failures.caught("httpcore.release", error)
+                self._registry.failures.caught("httpcore.release", error)
 
         return released
 
@@ -187,15 +186,7 @@ class ResponseHooks:
                         lease.tracker.ensure_ended(lease)
 
         async def interrupted(stream: Any, interrupt: BaseException) -> None:
-            lease = None
-            try:
-                lease = open_lease(stream)
-            finally:
-                try:
-                    await original(stream)
-                finally:
-                    if lease is not None:
-                        released(stream, lease)
+            await aclose(stream)
             raise interrupt
 
         def aclose(self_: Any) -> Any:
@@ -213,23 +204,12 @@ class ResponseHooks:
         """Sync variant of `async_close`."""
         open_lease, released = self._open_lease(), self._released()
 
-        def interrupted(stream: Any) -> None:
-            lease = None
-            try:
-                lease = open_lease(stream)
-            finally:
-                try:
-                    original(stream)
-                finally:
-                    if lease is not None:
-                        released(stream, lease)
-
         def close(self_: Any) -> None:
             try:
                 lease = open_lease(self_)
             except BaseException:
                 # Raised by a signal handler. Close anyway, or the connection stays in use.
-                interrupted(self_)
+                close(self_)
                 raise
             if lease is None:
                 original(self_)
@@ -250,7 +230,6 @@ class ResponseHooks:
     def http2_handle(self, original: Any) -> Any:
         """Record that the request has its connection and waits for a stream."""
         clock = self._registry.clock
-        failures = self._registry.failures
 
         def handle(self_: Any, request: Any) -> Any:
             try:
@@ -260,7 +239,7 @@ class ResponseHooks:
                     lease.stream_queued_at = now = clock()
                     lease.enter(STREAM_QUEUED, now)
             except Exception as error:
-                failures.caught("httpcore.http2", error)
+                self._registry.failures.caught("httpcore.http2", error)
             return original(self_, request)
 
         return handle
@@ -268,7 +247,6 @@ class ResponseHooks:
     def http2_send(self, original: Any) -> Any:
         """Record that the request has its stream and is being sent."""
         clock = self._registry.clock
-        failures = self._registry.failures
 
         def send_request_headers(self_: Any, request: Any, stream_id: int) -> Any:
             try:
@@ -281,14 +259,13 @@ class ResponseHooks:
                     lease.stream_sent_at = now = clock()
                     lease.enter(AWAITING_RESPONSE, now)
             except Exception as error:
-                failures.caught("httpcore.http2", error)
+                self._registry.failures.caught("httpcore.http2", error)
             return original(self_, request=request, stream_id=stream_id)
 
         return send_request_headers
 
     def http2_response_closed(self, original: Any) -> Any:
         """Record that the stream has ended."""
-        failures = self._registry.failures
 
         def response_closed(self_: Any, stream_id: int) -> Any:
             try:
@@ -308,7 +285,7 @@ class ResponseHooks:
                         # The library sends no RST_STREAM, so the peer keeps sending.
                         connection.orphans[stream_id] = None
             except Exception as error:
-                failures.caught("httpcore.http2", error)
+                self._registry.failures.caught("httpcore.http2", error)
             return original(self_, stream_id=stream_id)
 
         return response_closed

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from ...pool.connection import TrackedConnection
 from ...pool.registry import is_host
-from .marks import CONNECTION
+from ..marks import CONNECTION
 
 
 def time_setup(connection: Any, record: TrackedConnection, *, secure: bool) -> None:

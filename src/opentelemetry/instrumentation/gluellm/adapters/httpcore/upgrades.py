@@ -10,7 +10,8 @@ import errno
 from typing import Any
 
 from ...pool.connection import WEBSOCKET, TrackedConnection
-from .marks import connection_of, lease_of
+from ..marks import connection_of
+from .marks import lease_of
 
 SWITCHING_PROTOCOLS = 101
 _CLOSED = "ClosedResourceError"

@@ -1,5 +1,1 @@
 """Adapter for the pools of urllib3, which botocore and requests use."""
-
-from .adapter import Urllib3Adapter
-
-__all__ = ["Urllib3Adapter"]

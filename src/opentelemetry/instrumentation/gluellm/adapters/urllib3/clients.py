@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .pools import pools_of
+from .pools import pools_of_manager
 
 _DEPTH = 4
 _INSIDE = ("_endpoint", "http_session", "rest_client", "_api", "_client", "client")
@@ -12,7 +12,7 @@ _INSIDE = ("_endpoint", "http_session", "rest_client", "_api", "_client", "clien
 made by OpenAPI Generator: ``api_client.rest_client``; SDK clients that hold one of these."""
 
 
-def pools_in(client: Any) -> list[Any]:
+def urllib3_pools(client: Any) -> list[Any]:
     """The pools of a pool manager, or of a client of botocore or requests.
 
     Managers are included, since the pools that they build later inherit their owner. For a pool,
@@ -47,7 +47,7 @@ def _held_by(holder: Any) -> list[Any]:
     pools: list[Any] = [holder] if hasattr(holder, "_get_proxy_manager") else []
     for manager in managers:
         if _is_manager(manager):
-            pools.extend((manager, *pools_of(manager)))
+            pools.extend((manager, *pools_of_manager(manager)))
     return pools
 
 

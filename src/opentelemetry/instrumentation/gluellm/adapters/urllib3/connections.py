@@ -18,8 +18,9 @@ from ...pool.connection import TrackedConnection
 from ...pool.lease import CONNECTING, READING, Lease
 from ...pool.registry import PoolRegistry, is_host
 from ...pool.tracker import PoolTracker
-from .failures import fail, failure_of
-from .marks import ASKED, CONNECTION, REFERENCE, connection_of, running
+from ..marks import CONNECTION, connection_of
+from .failures import fail, failed, failure_of
+from .marks import POOL_ORIGIN, REFERENCE, running
 from .responses import IN_HEAD
 
 _LIBRARIES: Final = ("urllib3", "http.client")
@@ -27,17 +28,17 @@ _LIBRARIES: Final = ("urllib3", "http.client")
 application was handling when it sent the request."""
 
 
-def asked_of(pool: Any) -> tuple[bytes, int | None, bytes]:
+def pool_origin(pool: Any) -> tuple[bytes, int | None, bytes]:
     """The origin of a pool, in the form that a tracker takes. A pool of urllib3 has one origin."""
-    asked: tuple[bytes, int | None, bytes] | None = getattr(pool, ASKED, None)
-    if asked is None:
-        asked = (
+    origin: tuple[bytes, int | None, bytes] | None = getattr(pool, POOL_ORIGIN, None)
+    if origin is None:
+        origin = (
             str(pool.host).encode("ascii", "replace"),
             pool.port,
             str(pool.scheme or "http").encode("ascii", "replace"),
         )
-        setattr(pool, ASKED, asked)
-    return asked
+        setattr(pool, POOL_ORIGIN, origin)
+    return origin
 
 
 class _Reference(weakref.ref[Any]):
@@ -64,21 +65,23 @@ def _connection_is_gone(reference: weakref.ref[Any]) -> None:
     if lease is not None:
         if _never_used(record):
             unsent(record, lease)
+        elif lease.answered_at:
+            lease.tracker.released(lease)
         else:
-            _end(lease, "cancelled")
+            lease.tracker.failed(lease, "cancelled", in_finalizer=True)
     record.close("garbage_collected")
 
 
 def record_of(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnection:
     """The record of a connection that a pool hands out or holds. Creates one if necessary."""
-    record = connection_of(connection)
+    record: TrackedConnection | None = connection_of(connection)
     connected = getattr(connection, "sock", None) is not None
     if record is not None and not record.closed and record.tracker is tracker:
         if connected or not record.established_at:
             return record
         record.close("connection_close")  # a subclass closed it without the library's method
     record = TrackedConnection(
-        tracker, tracker.origin_of_connection(*asked_of(pool)), tracker.clock()
+        tracker, tracker.origin_of_connection(*pool_origin(pool)), tracker.clock()
     )
     record.reports_reads = _reports_reads()
     reference = getattr(connection, REFERENCE, None)
@@ -116,7 +119,7 @@ def _protocol(connection: Any) -> str:
     return "2" if hasattr(connection, "_h2_conn") else "1.1"
 
 
-class ConnectionHooks:
+class Urllib3ConnectionHooks:
     """Replacements for methods of a connection."""
 
     def __init__(self, registry: PoolRegistry) -> None:
@@ -126,8 +129,6 @@ class ConnectionHooks:
         """Record the whole set-up: TCP, a proxy's part, TLS."""
         registry = self._registry
         clock = registry.clock
-        failures = registry.failures
-        failed = self._failed
 
         def connect(self_: Any) -> Any:
             record = self_._gluellm_connection
@@ -144,7 +145,7 @@ class ConnectionHooks:
                 try:
                     _connected(self_, record, clock())
                 except Exception as error:
-                    failures.caught("urllib3.connected", error)
+                    registry.failures.caught("urllib3.connected", error)
             except BaseException as error:
                 # Recorded here, not when the connection is closed: a back-off may come before that.
                 lease = running(record)
@@ -154,12 +155,6 @@ class ConnectionHooks:
             return result
 
         return connect
-
-    def _failed(self, lease: Lease, error: BaseException) -> None:
-        try:
-            fail(lease, failure_of(lease, error))
-        except Exception as own:
-            self._registry.failures.caught("urllib3.failed", own)
 
     def new_socket(self, original: Any) -> Any:
         """Record the TCP connect, to the origin or to a proxy."""
@@ -198,7 +193,6 @@ class ConnectionHooks:
     def close(self, original: Any) -> Any:
         """Record that the socket is closed, or passed to a response that is the last one on it."""
         registry = self._registry
-        failures = registry.failures
 
         def close(self_: Any) -> Any:
             record = self_._gluellm_connection
@@ -206,7 +200,7 @@ class ConnectionHooks:
                 try:
                     closing(record)
                 except Exception as error:
-                    failures.caught("urllib3.close", error)
+                    registry.failures.caught("urllib3.close", error)
             return original(self_)
 
         return close
@@ -288,10 +282,3 @@ def unsent(record: TrackedConnection, lease: Lease) -> None:
 
 def _never_used(record: TrackedConnection) -> bool:
     return not record.established_at and not record.connect_started_at
-
-
-def _end(lease: Lease, error: str) -> None:
-    if lease.answered_at:
-        lease.tracker.released(lease)
-    else:
-        lease.tracker.failed(lease, error, in_finalizer=True)

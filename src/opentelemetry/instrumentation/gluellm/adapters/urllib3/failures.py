@@ -58,6 +58,18 @@ def _innermost(error: BaseException) -> BaseException:
     return error
 
 
+def failed(lease: Lease, error: BaseException, timeout: str | None = None) -> None:
+    """End a request with an exception. A timeout is reported as ``timeout``, if that is given.
+
+    Raises only what a signal handler raises.
+    """
+    try:
+        kind = timeout if isinstance(error, TimeoutError) else None
+        fail(lease, kind or failure_of(lease, error))
+    except Exception as own:
+        lease.tracker.registry.failures.caught("urllib3.failed", own)
+
+
 def fail(lease: Lease, error: str, *, in_finalizer: bool = False) -> None:
     """End a request with an error, and close the record of its connection.
 

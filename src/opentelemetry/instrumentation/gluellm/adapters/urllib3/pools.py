@@ -10,39 +10,36 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..admission import Admission
-from ..marks import BUILT_BY, LIMITS_FROM, OWNER, TRACKER
-from .marks import connection_of
+from ..marks import BUILT_BY, LIMITS_FROM, OWNER, TRACKER, connection_of
+from ..scope import Scope
 
 
 class PoolHooks:
     """Replacements for the methods that build and close pools."""
 
-    def __init__(self, admission: Admission) -> None:
-        self._admission = admission
-        self._registry = admission.registry
-        self.on_forwarding: Callable[[], None] = _nothing
+    def __init__(self, scope: Scope, on_forwarding: Callable[[], None]) -> None:
+        self._claim = scope.claim
+        self._registry = scope.registry
+        self._on_forwarding = on_forwarding
         """Called when a pool for a forwarding proxy is built."""
 
     def built(self, original: Any) -> Any:
         """Claim a new pool or pool manager for the any-llm call or the SDK that builds it."""
-        claim = self._admission.claim
-        failures = self._registry.failures
+        claim, on_forwarding = self._claim, self._on_forwarding
 
         def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
             original(self_, *args, **kwargs)
             claim(self_)
             try:
                 if forwards(self_):
-                    self.on_forwarding()
+                    on_forwarding()
             except Exception as error:
-                failures.caught("urllib3.proxy", error)
+                self._registry.failures.caught("urllib3.proxy", error)
 
         return __init__
 
     def new_pool(self, original: Any) -> Any:
         """Give the pools that a manager builds the manager's owner."""
-        failures = self._registry.failures
 
         def _new_pool(self_: Any, *args: Any, **kwargs: Any) -> Any:
             pool = original(self_, *args, **kwargs)
@@ -52,7 +49,7 @@ class PoolHooks:
                     if inherited is not None:
                         setattr(pool, note, inherited)
             except Exception as error:
-                failures.caught("urllib3.claim", error)
+                self._registry.failures.caught("urllib3.claim", error)
             return pool
 
         return _new_pool
@@ -70,13 +67,12 @@ class PoolHooks:
     def clear(self, original: Any) -> Any:
         """Record that a manager drops its pools; since urllib3 1.26.16 it does not close them."""
         closed = self._closed
-        failures = self._registry.failures
 
         def clear(self_: Any) -> Any:
             try:
-                pools = pools_of(self_)
+                pools = pools_of_manager(self_)
             except Exception as error:
-                failures.caught("urllib3.pool_close", error)
+                self._registry.failures.caught("urllib3.pool_close", error)
                 pools = ()
             for pool in pools:
                 closed(pool)
@@ -108,10 +104,6 @@ def forwards(pool: Any) -> bool:
     return proxy is not None and getattr(pool, "host", None) == proxy.host
 
 
-def _nothing() -> None:
-    pass
-
-
-def pools_of(manager: Any) -> tuple[Any, ...]:
+def pools_of_manager(manager: Any) -> tuple[Any, ...]:
     """The pools that a manager has now, read without its lock."""
     return tuple(manager.pools._container.values())

@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from ..signatures import has
-
-
-def takes(owner: Any, method: str, *parameters: str) -> bool:
-    """Whether a method takes these parameters, in this order, after ``self``."""
-    function = getattr(owner, method, None)
-    if not callable(function):
-        return False
-    try:
-        names = list(inspect.signature(function).parameters)[1:]
-    except (TypeError, ValueError):
-        return False
-    return tuple(names[: len(parameters)]) == parameters
 
 
 def pool_state(pool: Any) -> bool:
@@ -32,7 +19,7 @@ def connection(owner: Any) -> bool:
     return has(lambda: owner("localhost"), "sock", "host", "port")
 
 
-def response(owner: Any) -> bool:
+def response_state(owner: Any) -> bool:
     """Probe the attributes that show the lease of a response and whether it was read to its end."""
     return has(
         lambda: owner(preload_content=False), "_pool", "_connection", "_original_response", "_fp"

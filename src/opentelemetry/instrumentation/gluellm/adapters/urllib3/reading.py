@@ -6,79 +6,74 @@ import socket
 from typing import Any
 
 from ...concurrency import snapshot_of
-from ...pool.connection import TrackedConnection
+from ...pool.connection import TrackedConnection, close_missing
 from ...pool.counts import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, Tally
 from ...pool.reader import ConnectionView, PoolView
 from ...pool.tracker import PoolTracker
-from ..marks import LIMITS_FROM
+from ..marks import LIMITS_FROM, connection_of
+from ..scope import LibraryReader
 from .connections import record_of, with_sockets
 from .executors import workers_of
-from .marks import connection_of
 
 
-def adopt(pool: Any, tracker: PoolTracker) -> None:
-    """Create the records of the idle connections that a pool has when its tracking begins."""
-    for connection in _queued(pool):
-        _known(connection, pool, tracker)
-    tracker.maximum = _limits(pool)[0]
+class Urllib3Reader(LibraryReader):
+    """Reads pools of urllib3."""
 
+    def adopt(self, pool: Any, tracker: PoolTracker) -> None:
+        for connection in _queued(pool):
+            _known(connection, pool, tracker)
+        tracker.maximum = _limits(pool)[0]
 
-def count(pool: Any, tracker: PoolTracker, counts: Tally) -> None:
-    """Add a pool's connections to ``counts``."""
-    busy = idle = 0
-    for connection in _queued(pool):
-        record = _known(connection, pool, tracker)
-        if record is not None and not record.leases:
-            idle += 1
-            counts.of(record.origin)[IDLE_2 if record.protocol == "2" else IDLE_1] += 1
-    seen = idle
-    for record in snapshot_of(tracker.connections.keys):
-        if not record.leases:
-            continue
-        seen += 1
-        busy += 1
-        if not record.established_at:
-            counts.of(record.origin)[CONNECTING] += 1
-        else:
-            counts.of(record.origin)[ACTIVE_2 if record.protocol == "2" else ACTIVE_1] += 1
-    counts.busy = busy
-    counts.maximum, counts.idle_maximum = _limits(pool)
-    tracker.maximum = counts.maximum
-    if len(tracker.connections) > seen:
-        _reconcile(pool, tracker)
+    def count(self, pool: Any, tracker: PoolTracker, counts: Tally) -> None:
+        """Add a pool's connections to ``counts``."""
+        busy = idle = 0
+        for connection in _queued(pool):
+            record = _known(connection, pool, tracker)
+            if record is not None and not record.leases:
+                idle += 1
+                counts.of(record.origin)[IDLE_2 if record.protocol == "2" else IDLE_1] += 1
+        seen = idle
+        for record in snapshot_of(tracker.connections.keys):
+            if not record.leases:
+                continue
+            seen += 1
+            busy += 1
+            if not record.established_at:
+                counts.of(record.origin)[CONNECTING] += 1
+            else:
+                counts.of(record.origin)[ACTIVE_2 if record.protocol == "2" else ACTIVE_1] += 1
+        counts.busy = busy
+        counts.maximum, counts.idle_maximum = _limits(pool)
+        tracker.maximum = counts.maximum
+        if len(tracker.connections) > seen:
+            # A connection in no queue may be in use by a thread that has to wait: it has a socket.
+            queued = {connection_of(connection) for connection in _queued(pool)}
+            close_missing(tracker, queued | with_sockets())
 
+    def view(self, pool: Any, tracker: PoolTracker) -> PoolView:
+        """Return the state of each connection of a pool."""
+        found = []
+        for connection in _queued(pool):
+            record = _known(connection, pool, tracker)
+            if record is not None and not record.leases:
+                found.append(ConnectionView(record, "idle", False, None))
+        for record in snapshot_of(tracker.connections.keys):
+            if record.leases:
+                state = "active" if record.established_at else "connecting"
+                found.append(ConnectionView(record, state, True, None))
+        maximum, idle_maximum = _limits(pool)
+        return PoolView(
+            max_connections=maximum,
+            max_idle_connections=idle_maximum,
+            keepalive_expiry=None,
+            tcp_keepalive=_tcp_keepalive(pool),
+            connections=found,
+            limits_from=getattr(pool, LIMITS_FROM, None),
+            workers=workers_of(pool),
+        )
 
-def view(pool: Any, tracker: PoolTracker) -> PoolView:
-    """Return the state of each connection of a pool."""
-    found = []
-    for connection in _queued(pool):
-        record = _known(connection, pool, tracker)
-        if record is not None and not record.leases:
-            found.append(ConnectionView(record, "idle", False, None))
-    for record in snapshot_of(tracker.connections.keys):
-        if record.leases:
-            state = "active" if record.established_at else "connecting"
-            found.append(ConnectionView(record, state, True, None))
-    maximum, idle_maximum = _limits(pool)
-    return PoolView(
-        max_connections=maximum,
-        max_idle_connections=idle_maximum,
-        keepalive_expiry=None,
-        tcp_keepalive=_tcp_keepalive(pool),
-        connections=found,
-        limits_from=getattr(pool, LIMITS_FROM, None),
-        workers=workers_of(pool),
-    )
-
-
-class _Reader:
-    """The ``PoolReader`` for urllib3."""
-
-    count = staticmethod(count)
-    view = staticmethod(view)
-
-
-READER = _Reader()
+    def is_synchronous(self, pool: Any) -> bool:  # noqa: ARG002
+        return True
 
 
 def _queued(pool: Any) -> tuple[Any, ...]:
@@ -89,7 +84,7 @@ def _queued(pool: Any) -> tuple[Any, ...]:
 
 def _known(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnection | None:
     """The record of a connection in the queue; None if it has no socket any more."""
-    record = connection_of(connection)
+    record: TrackedConnection | None = connection_of(connection)
     if getattr(connection, "sock", None) is None:
         return None
     if record is None or record.closed or record.tracker is not tracker:
@@ -116,23 +111,3 @@ def _tcp_keepalive(pool: Any) -> bool | None:
     options = kept.get("socket_options", getattr(pool.ConnectionCls, "default_socket_options", ()))
     wanted = (socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     return any(tuple(option[:2]) == wanted and bool(option[2]) for option in options or ())
-
-
-def _reconcile(pool: Any, tracker: PoolTracker) -> None:
-    # A connection that is being taken or returned is in no queue either, for as long as its thread
-    # has to wait. So a record is closed only when it is missing and without a socket in two passes.
-    listed = {connection_of(connection) for connection in _queued(pool)}
-    missing = []
-    for record in snapshot_of(tracker.connections.keys):
-        if record in listed or record.leases or not record.established_at:
-            record.missing = False
-        else:
-            missing.append(record)
-    connected = with_sockets() if missing else ()
-    for record in missing:
-        if record in connected or record.leases:
-            record.missing = False
-        elif not record.missing:
-            record.missing = True
-        else:
-            record.close("garbage_collected")

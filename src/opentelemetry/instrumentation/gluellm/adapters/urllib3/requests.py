@@ -13,31 +13,30 @@ from urllib.parse import urlsplit
 
 from ...pool.connection import TrackedConnection
 from ...pool.lease import Lease
-from ...pool.ledger import OTHER
 from ...pool.tracker import PoolTracker
-from ..admission import Admission
-from .connections import asked_of, record_of, unsent
+from ..marks import CONNECTION
+from ..scope import Scope
+from .connections import pool_origin, record_of, unsent
 from .executors import note_executor
-from .failures import fail, failure_of
-from .marks import CONNECTION
+from .failures import failure_of
 from .pools import forwards
 
 _FORWARDED: Final[ContextVar[tuple[bytes, int | None, bytes] | None]] = ContextVar(
     "gluellm_urllib3_forwarded", default=None
 )
 """Origin of the request that the running code sends through a forwarding proxy."""
-_NOTICED = 20_000_000
+_WAIT_THRESHOLD = 20_000_000
 """Nanoseconds. If the queue had a connection and getting it took longer than this, another thread
 was faster and the request has waited."""
 
 
-class RequestHooks:
+class Urllib3RequestHooks:
     """Replacements for the methods of a pool that a request calls."""
 
-    def __init__(self, admission: Admission) -> None:
-        self._admission = admission
-        self._registry = admission.registry
-        self.on_forwarding: Callable[[], None]
+    def __init__(self, scope: Scope, on_forwarding: Callable[[], None]) -> None:
+        self._scope = scope
+        self._registry = scope.registry
+        self._on_forwarding = on_forwarding
         """Called when a pool for a forwarding proxy is first tracked: it may predate the hooks."""
 
     def urlopen(self, original: Any) -> Any:
@@ -56,19 +55,18 @@ class RequestHooks:
 
     def get_conn(self, original: Any) -> Any:
         """Track a request from entering the pool until it has its connection."""
-        admission = self._admission
-        registry = self._registry
-        failures = registry.failures
-        current_call = admission.surroundings.current_call
-        everything = admission.surroundings.everything
-        enter, failed, fresh = self._enter, self._failed, self._fresh
+        scope = self._scope
+        current_call, everything, outside = scope.current_call, scope.everything, scope.outside
+        enter, failed = self._enter, scope.failed
+        registry = scope.registry
 
         def _get_conn(self_: Any, timeout: float | None = None) -> Any:
+            # Scope.tracker() written out, since this runs for every request of the process.
             tracker = self_._gluellm_tracker
             call = current_call()
             if tracker is None or not tracker.open or tracker.registry is not registry:
                 if not everything and self_._gluellm_owner is None and call is None:
-                    admission.outside()
+                    outside()
                     return original(self_, timeout)
                 tracker = enter(self_)
                 if tracker is None:
@@ -77,12 +75,12 @@ class RequestHooks:
                 blocks = self_.block
                 if call is not None and call.ended:
                     call = None
-                host, port, scheme = self_._gluellm_asked or asked_of(self_)
+                host, port, scheme = self_._gluellm_pool_origin or pool_origin(self_)
                 if self_.proxy is not None:
                     host, port, scheme = _FORWARDED.get() or (host, port, scheme)
                 lease = tracker.begin(host, port, scheme, call)
             except Exception as error:
-                failures.caught("urllib3.begin", error)
+                registry.failures.caught("urllib3.begin", error)
                 return original(self_, timeout)
             try:
                 if blocks:
@@ -94,11 +92,11 @@ class RequestHooks:
                         if free is not None and not free.queue:
                             tracker.waiting(lease, timeout)
                     except Exception as error:
-                        failures.caught("urllib3.wait", error)
+                        registry.failures.caught("urllib3.wait", error)
                 connection = original(self_, timeout)
             except BaseException as error:
                 try:
-                    failed(lease, error)
+                    failed(lease, error, failure_of)
                 finally:
                     if not lease.ended:
                         tracker.ensure_ended(lease)
@@ -106,7 +104,7 @@ class RequestHooks:
             try:
                 try:
                     unseen = blocks and not lease.waited
-                    if unseen and tracker.clock() - lease.entered_at > _NOTICED:
+                    if unseen and tracker.clock() - lease.entered_at > _WAIT_THRESHOLD:
                         tracker.waiting(lease, timeout)
                     record = getattr(connection, CONNECTION, None)
                     if (
@@ -116,13 +114,13 @@ class RequestHooks:
                         or connection.sock is None
                         or record.origin is not lease.origin
                     ):
-                        record = fresh(self_, connection, lease, tracker)
+                        record = _fresh(self_, connection, lease, tracker)
                     record.closing = None
                     tracker.assigned(lease, record)
                     if lease.fresh:
                         note_executor(self_)
                 except Exception as error:
-                    failures.caught("urllib3.acquire", error)
+                    registry.failures.caught("urllib3.acquire", error)
                     tracker.discard_lease(lease)
             except BaseException:
                 # Raised by a signal handler. Closed here, since the caller never gets it.
@@ -136,7 +134,6 @@ class RequestHooks:
     def put_conn(self, original: Any) -> Any:
         """Record the return of a connection. The pool closes it if it has no room."""
         registry = self._registry
-        failures = registry.failures
 
         def _put_conn(self_: Any, conn: Any) -> Any:
             record = None if conn is None else getattr(conn, CONNECTION, None)
@@ -157,7 +154,7 @@ class RequestHooks:
                 else:
                     record.closing = "pool_closed" if self_.pool is None else "keepalive_limit"
             except Exception as error:
-                failures.caught("urllib3.release", error)
+                registry.failures.caught("urllib3.release", error)
             try:
                 return original(self_, conn)
             finally:
@@ -166,38 +163,24 @@ class RequestHooks:
 
         return _put_conn
 
-    # Steps
-
     def _enter(self, pool: Any) -> PoolTracker | None:
         try:
             if forwards(pool):
-                self.on_forwarding()
-            return self._admission.enter(pool, str(pool.host), _seconds(pool.timeout))
+                self._on_forwarding()
+            return self._scope.enter(pool, str(pool.host), _seconds(pool.timeout))
         except Exception as error:
             self._registry.failures.caught("urllib3.track", error)
             return None
 
-    @staticmethod
-    def _fresh(pool: Any, connection: Any, lease: Lease, tracker: PoolTracker) -> TrackedConnection:
-        """The record of a connection that is new, reconnected or now serves another origin."""
-        record = record_of(connection, pool, tracker)
-        if record.origin is not lease.origin:
-            # A connection to a forwarding proxy, which served another origin until now.
-            record.origin = lease.origin
-            record.switch(record.protocol)
-        return record
 
-    def _failed(self, lease: Lease, error: BaseException) -> None:
-        try:
-            if lease.ended:
-                return
-            kind = failure_of(lease, error)
-            if kind == "pool_timeout":
-                lease.tracker.timed_out(lease, error)
-            fail(lease, kind, in_finalizer=isinstance(error, GeneratorExit))
-        except Exception as own:
-            self._registry.failures.caught("urllib3.failed", own)
-            lease.error = lease.error or OTHER  # or the lease would end as cancelled
+def _fresh(pool: Any, connection: Any, lease: Lease, tracker: PoolTracker) -> TrackedConnection:
+    """The record of a connection that is new, reconnected or now serves another origin."""
+    record = record_of(connection, pool, tracker)
+    if record.origin is not lease.origin:
+        # A connection to a forwarding proxy, which served another origin until now.
+        record.origin = lease.origin
+        record.switch(record.protocol)
+    return record
 
 
 def _origin_in(url: Any) -> tuple[bytes, int | None, bytes] | None:

@@ -12,27 +12,25 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 from ...pool.lease import READING, UNREAD, Lease
-from ...pool.registry import PoolRegistry
-from .failures import fail, failure_of
-from .marks import LEASE
+from ..marks import LEASE
+from ..scope import Scope, is_event_stream
+from .failures import failed, failure_of
 
 IN_HEAD: Final[ContextVar[Lease | None]] = ContextVar("gluellm_urllib3_head", default=None)
 """The lease whose response head the running code is receiving."""
-_STREAMS = ("text/event-stream", "application/vnd.amazon.eventstream")
 
 
-class ResponseHooks:
+class Urllib3ResponseHooks:
     """Replacements for the methods that a response calls until it is closed."""
 
-    def __init__(self, registry: PoolRegistry, *, note_streaming: bool) -> None:
-        self._registry = registry
-        self._note_streaming = note_streaming
+    def __init__(self, scope: Scope) -> None:
+        self._registry = scope.registry
+        self._note_streaming = scope.note_streaming
 
     def getresponse(self, original: Any) -> Any:
         """Record the response's head, which a connection waits for."""
         registry = self._registry
-        failures = registry.failures
-        answered, failed = self.answered, self._failed
+        answered = self._answered
 
         # No further parameters: urllib3 1.26 first passes an argument of Python 2, and expects a
         # TypeError.
@@ -45,7 +43,7 @@ class ResponseHooks:
             try:
                 response = original(self_)
             except BaseException as error:
-                failed(lease, error)
+                failed(lease, error, timeout="read_timeout")
                 raise
             finally:
                 IN_HEAD.reset(token)
@@ -54,47 +52,45 @@ class ResponseHooks:
                 if not lease.answered_at:
                     answered(lease, response)
             except Exception as error:
-                failures.caught("urllib3.answered", error)
+                registry.failures.caught("urllib3.answered", error)
             return response
 
         return getresponse
 
-    def _failed(self, lease: Lease, error: BaseException) -> None:
-        try:
-            # A timeout while the head is read raises the socket's own error.
-            silent = isinstance(error, TimeoutError)
-            fail(lease, "read_timeout" if silent else failure_of(lease, error))
-        except Exception as own:
-            self._registry.failures.caught("urllib3.failed", own)
-
-    def answered(self, lease: Lease, response: Any) -> None:
+    def _answered(self, lease: Lease, response: Any) -> None:
         """Record a response's head."""
         if lease.ended:
             return
         if self._note_streaming:
-            kind = response.headers.get("content-type") or ""
-            lease.streaming = kind.lower().startswith(_STREAMS)
+            lease.streaming = is_event_stream(response.headers.get("content-type") or "")
         lease.tracker.answered(lease, int(response.status))
 
     def _lease_of(self, response: Any) -> Lease | None:
-        """The lease of a response that has none stored yet. Stores it, so this runs only once."""
+        """The lease of a response that has none stored yet. Stores it, so this runs only once.
+
+        Raises only what a signal handler raises.
+        """
         lease: Lease | None = None
-        if response._pool is None and response._connection is None:
-            # Still in its constructor. Any other response, in a finalizer for example, has a pool.
-            lease = IN_HEAD.get()
-            if lease is not None and not lease.answered_at:
-                self.answered(lease, response)
-        if lease is None:
-            # urllib3 1.26 builds its response from the connection's, which has the lease.
-            lease = getattr(getattr(response, "_original_response", None), LEASE, None)
-        response._gluellm_lease = lease or False
+        try:
+            if response._pool is None and response._connection is None:
+                # Still in its constructor. Any other response, in a finalizer for example, has a
+                # pool.
+                lease = IN_HEAD.get()
+                if lease is not None and not lease.answered_at:
+                    self._answered(lease, response)
+            if lease is None:
+                # urllib3 1.26 builds its response from the connection's, which has the lease.
+                lease = getattr(getattr(response, "_original_response", None), LEASE, None)
+            response._gluellm_lease = lease or False
+        except Exception as error:
+            self._registry.failures.caught("urllib3.read", error)
+            return None
         return lease
 
     def read(self, original: Any) -> Any:
         """Record a read of the body."""
         registry = self._registry
         clock = registry.clock
-        failures = registry.failures
         lease_of = self._lease_of
         has_read1 = "read1" in inspect.signature(original).parameters  # since urllib3 2.1
 
@@ -102,10 +98,7 @@ class ResponseHooks:
         def _fp_read(self_: Any, amt: int | None = None, *, read1: bool = False) -> Any:
             lease = self_._gluellm_lease
             if lease is None:
-                try:
-                    lease = lease_of(self_)
-                except Exception as error:
-                    failures.caught("urllib3.read", error)
+                lease = lease_of(self_)
             if not lease or lease.ended or lease.tracker.registry is not registry:
                 return original(self_, amt, read1=read1) if has_read1 else original(self_, amt)
             lease.enter(READING, clock())
@@ -131,23 +124,19 @@ class ResponseHooks:
         """Record a read of a chunk's size. The chunk itself is read right after that."""
         registry = self._registry
         clock = registry.clock
-        failures = registry.failures
         lease_of = self._lease_of
 
         def _update_chunk_length(self_: Any) -> Any:
             try:
                 begun = self_.chunk_left is not None
             except Exception as error:
-                failures.caught("urllib3.read", error)
+                registry.failures.caught("urllib3.read", error)
                 begun = True
             if begun:
                 return original(self_)
             lease = self_._gluellm_lease
             if lease is None:
-                try:
-                    lease = lease_of(self_)
-                except Exception as error:
-                    failures.caught("urllib3.read", error)
+                lease = lease_of(self_)
             if not lease or lease.ended or lease.tracker.registry is not registry:
                 return original(self_)
             lease.enter(READING, clock())
@@ -185,7 +174,6 @@ class ResponseHooks:
     def close(self, original: Any) -> Any:
         """Record that a response and its connection are closed, read to the end or not."""
         registry = self._registry
-        failures = registry.failures
 
         def close(self_: Any) -> Any:
             lease = self_._gluellm_lease
@@ -205,7 +193,7 @@ class ResponseHooks:
                 try:
                     _closing(self_, lease)
                 except Exception as error:
-                    failures.caught("urllib3.response_close", error)
+                    registry.failures.caught("urllib3.response_close", error)
             try:
                 return original(self_)
             finally:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from ..admission import Admission
 from ..marks import OWNER
-from .clients import pools_in
+from ..scope import Scope
+from .clients import urllib3_pools
 
 
 def is_shared(session: Any) -> bool:
@@ -28,19 +28,8 @@ def is_shared(session: Any) -> bool:
 class SessionHooks:
     """Replacements for methods of a session and of its HTTP session."""
 
-    def __init__(self, admission: Admission) -> None:
-        self._admission = admission
-        self._failures = admission.registry.failures
-
-    def built(self, original: Any) -> Any:
-        """Claim a session that is built inside an any-llm call."""
-        claim = self._admission.claim
-
-        def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
-            original(self_, *args, **kwargs)
-            claim(self_)
-
-        return __init__
+    def __init__(self, scope: Scope) -> None:
+        self._registry = scope.registry
 
     def create_client(self, original: Any) -> Any:
         """Give a client's pools the owner of its session, unless they have one already."""
@@ -65,11 +54,11 @@ class SessionHooks:
 
     def _inherit(self, session: Any, built: Any) -> None:
         owner = session._gluellm_owner
-        if owner is None or not self._admission.active:
+        if owner is None or not self._registry.open:
             return
         try:
-            for pool in pools_in(built):
+            for pool in urllib3_pools(built):
                 if getattr(pool, OWNER, None) is None:
                     setattr(pool, OWNER, owner)
         except Exception as error:
-            self._failures.caught("urllib3.claim", error)
+            self._registry.failures.caught("urllib3.claim", error)

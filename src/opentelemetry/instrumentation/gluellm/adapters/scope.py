@@ -1,70 +1,81 @@
-"""Which pools are tracked, and under which owner. The rules are the same for every library."""
+"""Which requests are observed, and under which owner. The rules are the same for every library."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from ..concurrency import acquire
-from ..pool.lease import Call
+from ..pool.lease import Call, Lease
+from ..pool.ledger import OTHER
 from ..pool.reader import PoolReader, seconds_or_none
-from ..pool.registry import Owner, running_loop
+from ..pool.registry import Owner, PoolRegistry, running_loop
 from ..pool.tracker import PoolTracker
-from .base import Surroundings
 from .callers import exporter_on_stack, sdk_on_stack
 from .marks import BUILT_BY, OWNER, TRACKER
 
 _LOCK_TIMEOUT = 0.05
 EXCLUDED = Owner("", None)
 """Owner of a pool that is not observed: the user excluded it, or an exporter sends through it."""
-
-Adopt = Callable[[Any, PoolTracker], None]
-"""Creates the records of the connections that a pool has when its tracking begins."""
+_EVENT_STREAMS = ("text/event-stream", "application/vnd.amazon.eventstream")
 
 
-def _no(_pool: Any) -> bool:
-    return False
+class LibraryReader(PoolReader, Protocol):
+    """Reads the pools of one library, also when their tracking begins."""
+
+    def adopt(self, pool: Any, tracker: PoolTracker) -> None:
+        """Create the records of the connections that a pool has when its tracking begins."""
+
+    def is_synchronous(self, pool: Any) -> bool:  # noqa: ARG002
+        """Whether synchronous code uses the pool, as far as that is known."""
+        return False
 
 
-class Admission:
-    """Claims the pools of one library, and starts to track those in scope at their first request.
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Answers for one library the question of every hook: is this request observed?
 
     A pool's tracker and owner are attributes of the pool, with defaults on its class (``marks``).
+    Where a request enters, `tracker` answers: a pool's tracking starts with its first request in
+    scope. Later hooks find the request's lease, and check ``lease.tracker.registry``: after
+    ``uninstrument()`` a replacement that can't be removed passes everything on.
     """
 
-    def __init__(
-        self,
-        surroundings: Surroundings,
-        library: str,
-        reader: PoolReader,
-        adopt: Adopt,
-        is_synchronous: Callable[[Any], bool] = _no,
-    ) -> None:
-        self.surroundings = surroundings
-        self.registry = surroundings.registry
-        self.library = library
-        self.active = True
-        """False once the installation is undone: remaining replacements then pass everything on."""
-        self._reader = reader
-        self._adopt = adopt
-        self._is_synchronous = is_synchronous
-
-    def call(self) -> Call | None:
-        """The running code's any-llm call; None if there is none or it has ended."""
-        call = self.surroundings.current_call()
-        return None if call is None or call.ended else call
+    library: str
+    """The value of ``gluellm.pool.library``."""
+    reader: LibraryReader
+    registry: PoolRegistry
+    current_call: Callable[[], Call | None]
+    """The any-llm call of the running code, ended or not."""
+    suppressed: Callable[[], bool]
+    """Whether OpenTelemetry's key that suppresses instrumentation is set in the running code."""
+    note_streaming: bool = False
+    """Whether to note which responses are event streams."""
+    everything: bool = False
+    """Whether pools that no any-llm call builds or uses are in scope (``scope="all"``)."""
 
     def claim(self, pool: Any) -> None:
         """Store on a new pool the any-llm provider or the SDK that it is built for."""
         try:
-            call = self.call()
+            call = self._call()
             if call is not None:
                 if getattr(pool, OWNER, None) is None:
                     setattr(pool, OWNER, Owner(call.provider, call.provider, call.call_site))
-            elif self.surroundings.everything:
+            elif self.everything:
                 setattr(pool, BUILT_BY, sdk_on_stack())
         except Exception as error:
             self.registry.failures.caught(f"{self.library}.claim", error)
+
+    def built(self, original: Any) -> Any:
+        """Make the replacement for a constructor that claims what it has built."""
+        claim = self.claim
+
+        def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
+            original(self_, *args, **kwargs)
+            claim(self_)
+
+        return __init__
 
     def tracker(
         self, pool: Any, host: str, read_timeout: float | None = None
@@ -76,9 +87,9 @@ class Admission:
         tracker: PoolTracker | None = getattr(pool, TRACKER, None)
         if tracker is None or not tracker.open or tracker.registry is not self.registry:
             if (
-                not self.surroundings.everything
+                not self.everything
                 and getattr(pool, OWNER, None) is None
-                and self.surroundings.current_call() is None
+                and self.current_call() is None
             ):
                 self.outside()
                 return None
@@ -93,7 +104,7 @@ class Admission:
         if not registry.counts_outside:
             return
         try:
-            if self.surroundings.suppressed() and exporter_on_stack():
+            if self.suppressed() and exporter_on_stack():
                 return
             registry.outside += 1
         except Exception as error:
@@ -101,12 +112,12 @@ class Admission:
 
     def enter(self, pool: Any, host: str, read_timeout: float | None = None) -> PoolTracker | None:
         """Start to track a pool that has no tracker; return None if the pool is not in scope."""
-        if not self.active or getattr(pool, OWNER, None) is EXCLUDED:
+        registry = self.registry
+        if not registry.open or getattr(pool, OWNER, None) is EXCLUDED:
             return None
         # Bounded wait: the garbage collector may run while this lock is held, and a finalizer that
         # logs waits for the log's lock. A log handler that sends over HTTP may hold that one and
         # wait for this one.
-        registry = self.registry
         lock = registry.lock
         held: list[bool] = []
         try:
@@ -126,17 +137,44 @@ class Admission:
             if held and held[0]:
                 lock.release()
 
+    def failed(
+        self, lease: Lease, error: BaseException, kind_of: Callable[..., str | None], *further: Any
+    ) -> None:
+        """End the lease of a request that a pool or its connection failed with ``error``.
+
+        ``kind_of`` takes the lease, ``error`` and ``further``, and returns the ``error.type``; None
+        if the pool did not admit the request. Raises only what a signal handler raises.
+        """
+        try:
+            if lease.ended:
+                return
+            tracker = lease.tracker
+            kind = kind_of(lease, error, *further)
+            if kind is None:
+                tracker.discard_lease(lease)
+                return
+            if kind == "pool_timeout":
+                tracker.timed_out(lease, error)
+            tracker.failed(lease, kind, in_finalizer=isinstance(error, GeneratorExit))
+        except Exception as own:
+            self.registry.failures.caught(f"{self.library}.failed", own)
+            lease.error = lease.error or OTHER  # or the lease would end as cancelled
+
+    def _call(self) -> Call | None:
+        call = self.current_call()
+        return None if call is None or call.ended else call
+
     def _track(self, pool: Any, host: str, read_timeout: float | None) -> PoolTracker | None:
         tracker: PoolTracker | None = getattr(pool, TRACKER, None)
         if tracker is not None and tracker.open and tracker.registry is self.registry:
             return tracker
-        call = self.call()
+        call = self._call()
         owner = self._owner(pool, call)
         if owner is None:
             return None
         tracker = self.registry.track(
             pool,
-            self._reader,
+            self.reader,
             owner=owner,
             library=self.library,
             host=host,
@@ -144,11 +182,11 @@ class Admission:
         )
         try:
             tracker.read_timeout = seconds_or_none(read_timeout)
-            if self._is_synchronous(pool):
+            if self.reader.is_synchronous(pool):
                 tracker.synchronous = True
                 tracker.ledger.pools_synchronous += 1
             try:
-                self._adopt(pool, tracker)
+                self.reader.adopt(pool, tracker)
             except Exception as error:
                 # Requests are counted anyway, without the connections that the pool already had.
                 self.registry.failures.caught(f"{self.library}.adopt", error)
@@ -164,17 +202,22 @@ class Admission:
         if owner is EXCLUDED:
             return None
         handed_in = owner is not None and owner.provider is None
-        if not handed_in and self.surroundings.suppressed() and exporter_on_stack():
+        if not handed_in and self.suppressed() and exporter_on_stack():
             setattr(pool, OWNER, EXCLUDED)
             return None
         if owner is not None and owner.name:
             return owner
         if call is not None:
             return Owner(call.provider, None)
-        if not handed_in and not self.surroundings.everything:
+        if not handed_in and not self.everything:
             return None
         name: str | None = getattr(pool, BUILT_BY, None)
         if name is None:
             name = sdk_on_stack() or self.library
             setattr(pool, BUILT_BY, name)
         return Owner(name, None)
+
+
+def is_event_stream(content_type: str) -> bool:
+    """Whether a response with this content type is a stream of events, as LLM providers send it."""
+    return content_type.lower().startswith(_EVENT_STREAMS)

@@ -1,0 +1,136 @@
+"""The state of a pool of httpcore or httpcore2, read in any thread, without a socket or a lock."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from typing import Any
+
+from ...concurrency import snapshot_of
+from ...pool.connection import TrackedConnection, close_missing
+from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, IDLE_2, Tally
+from ...pool.reader import ConnectionView, PoolView, seconds_or_none
+from ...pool.tracker import PoolTracker
+from ..marks import CONNECTION, LIMITS_FROM, connection_of
+from ..scope import LibraryReader
+from .connections import protocol_connection, tracked
+
+
+class HttpcoreReader(LibraryReader):
+    """Reads pools of httpcore and httpcore2."""
+
+    def adopt(self, pool: Any, tracker: PoolTracker) -> None:
+        for connection in tuple(pool._connections):
+            tracked(connection, tracker)
+        tracker.maximum = _bound(pool._max_connections)
+
+    def is_synchronous(self, pool: Any) -> bool:
+        return not hasattr(pool, "handle_async_request")
+
+    def count(self, pool: Any, tracker: PoolTracker, counts: Tally) -> None:
+        """Add a pool's connections to ``counts``.
+
+        Metric callbacks call it, so it touches no socket: ``is_idle`` and ``is_closed`` only read
+        numbers, while ``has_expired`` would poll. The list is read from the pool each time, since
+        httpcore2 rebinds it, and copied, since httpcore changes it in place.
+        """
+        busy = seen = 0
+        for connection in tuple(pool._connections):
+            record = getattr(connection, CONNECTION, None)
+            if record is None or record.tracker is not tracker or record.adopted:
+                record = tracked(connection, tracker)
+            seen += 1
+            if not record.established_at:
+                # A connection whose set-up has failed reports itself as idle and as closed.
+                if not connection.is_idle():
+                    counts.of(record.origin)[CONNECTING] += 1
+                    busy += 1
+            elif connection.is_idle() and not record.leases:
+                counts.of(record.origin)[IDLE_2 if record.protocol == "2" else IDLE_1] += 1
+            elif not connection.is_closed():
+                counts.of(record.origin)[ACTIVE[record.protocol]] += 1
+                busy += 1
+            if record.streams is not None and not connection.is_closed():
+                inner = protocol_connection(connection)
+                if inner is not None:
+                    counts.add_streams(
+                        record.origin,
+                        len(record.streams),
+                        _stream_limit(inner),
+                        _orphans(inner, record),
+                    )
+        counts.busy = busy
+        tracker.maximum = counts.maximum = _bound(pool._max_connections)
+        counts.idle_maximum = _bound(pool._max_keepalive_connections)
+        if len(tracker.connections) > seen:
+            close_missing(tracker, {connection_of(item) for item in tuple(pool._connections)})
+
+    def view(self, pool: Any, tracker: PoolTracker) -> PoolView:
+        """Return the state of each connection of a pool. Like `count`, it touches no socket."""
+        wanted = {id(request.connection) for request in tuple(pool._requests)}
+        found = []
+        for connection in tuple(pool._connections):
+            record = tracked(connection, tracker)
+            idle = connection.is_idle()
+            if not record.established_at:
+                if idle:
+                    continue
+                state = "connecting"
+            elif idle and not record.leases:
+                state = "idle"
+            elif connection.is_closed():
+                continue
+            else:
+                state = "active"
+            limit = None
+            if record.streams is not None:
+                inner = protocol_connection(connection)
+                if inner is not None:
+                    limit = _stream_limit(inner)
+                    _orphans(inner, record)
+            found.append(ConnectionView(record, state, id(connection) in wanted, limit))
+        return PoolView(
+            max_connections=_bound(pool._max_connections),
+            max_idle_connections=_bound(pool._max_keepalive_connections),
+            keepalive_expiry=seconds_or_none(getattr(pool, "_keepalive_expiry", None)),
+            tcp_keepalive=_tcp_keepalive(pool),
+            connections=found,
+            limits_from=getattr(pool, LIMITS_FROM, None),
+        )
+
+
+def _tcp_keepalive(pool: Any) -> bool | None:
+    # Only the options that the pool sets on its sockets turn it on.
+    options = getattr(pool, "_socket_options", None)
+    if options is None:
+        return False if hasattr(pool, "_socket_options") else None
+    wanted = (socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    return any(tuple(option[:2]) == wanted and bool(option[2]) for option in options)
+
+
+def _stream_limit(inner: Any) -> int:
+    """Stream limit of an HTTP/2 connection: the peer's or the library's, whichever is lower.
+
+    It is 1 until the peer has announced its limit. Before the connection's first request the
+    attribute is missing, which also counts as 1.
+    """
+    limit: int = getattr(inner, "_max_streams", 1)
+    return limit
+
+
+def _orphans(inner: Any, record: TrackedConnection) -> int:
+    """Number of streams that the peer still has open although their requests have ended.
+
+    The library sends no RST_STREAM, so a stream closes only when the peer has sent all of it.
+    """
+    streams = inner._h2_state.streams
+    for stream_id in snapshot_of(record.orphans.keys):
+        stream = streams.get(stream_id)
+        if stream is None or stream.closed:
+            record.orphans.pop(stream_id, None)
+    return len(record.orphans)
+
+
+def _bound(limit: int) -> int | None:
+    # Both libraries use sys.maxsize for unlimited.
+    return None if limit >= sys.maxsize else limit
