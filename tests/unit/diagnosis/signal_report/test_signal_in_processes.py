@@ -142,10 +142,13 @@ def test_a_wait_that_would_block_the_program_is_refused(start: Any) -> None:
     assert handler == str(signal.SIG_DFL)
 
 
-@pytest.mark.parametrize(
+EACH_GREENLET_LIBRARY = pytest.mark.parametrize(
     "replace",
     ["from gevent.monkey import patch_all as patch", "from eventlet import monkey_patch as patch"],
 )
+
+
+@EACH_GREENLET_LIBRARY
 def test_a_forked_child_answers_in_a_greenlet(
     start: Any, replace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,10 +176,7 @@ def test_a_forked_child_answers_in_a_greenlet(
     )
 
 
-@pytest.mark.parametrize(
-    "replace",
-    ["from gevent.monkey import patch_all as patch", "from eventlet import monkey_patch as patch"],
-)
+@EACH_GREENLET_LIBRARY
 def test_a_signal_does_not_interrupt_a_hub_that_waits(
     start: Any, replace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
