@@ -165,8 +165,9 @@ def grow_old(seconds: float) -> None:
     assert installation is not None
     installation._watch.look()  # which notes how far each stream has been read
     back = int(seconds * 1e9)
+    for notes in installation._watch._leases.values():
+        notes.stepped_at -= back if notes.stepped_at else 0
     for lease in leases():
-        lease.stepped_at -= back if lease.stepped_at else 0
         lease.entered_at -= back
         lease.phase_since -= back
         lease.acquired_at -= back if lease.acquired_at else 0

@@ -124,8 +124,7 @@ def test_snapshot_has_each_request(scene: Scene) -> None:
     scene.clock.advance(4)
     lease.enter(READING, scene.clock())
     scene.clock.advance(8)
-    lease.suspected = True
-    (request,) = only_pool(take(scene)).requests
+    (request,) = only_pool(take(scene, leak_suspects=(lease,))).requests
     assert (request.origin, request.phase) == ("api.test:443", "reading")
     assert (request.phase_age, request.age, request.held) == (8.0, 15.0, 14.0)
     assert (request.connection, request.pool_timeout) == (0, 600.0)

@@ -101,6 +101,7 @@ class Installation:
             self._hooks,
             self._before_collection,
             self._loop_lag,
+            self._watch.suspects,
         )
         self._scope_of = functools.partial(
             Scope,
@@ -183,6 +184,7 @@ class Installation:
             began=self._began,
             leak_threshold=self._leak_threshold,
             loop_lag=self._loop_lag,
+            leak_suspects=self._watch.suspects(),
             limiters=self._limiters(),
             hooks=self._hooks(),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 from .. import environment
@@ -42,6 +42,7 @@ def collect(
     began: int,
     leak_threshold: float,
     loop_lag: LoopLag | None,
+    leak_suspects: Iterable[Lease] = (),
     limiters: tuple[LimiterSnapshot, ...] = (),
     hooks: Iterable[Hooks] = (),
 ) -> Snapshot:
@@ -52,10 +53,11 @@ def collect(
     """
     now = registry.clock()
     executors = Executors()
+    suspects = frozenset(leak_suspects)
     pools = tuple(
         found
         for tracker in snapshot_of(registry.trackers.keys)
-        if (found := _pool(tracker, executors)) is not None
+        if (found := _pool(tracker, executors, suspects)) is not None
     )
     return Snapshot(
         taken_at=time.time(),
@@ -93,7 +95,9 @@ def _ignored_variables() -> tuple[str, ...]:
 # Live pools
 
 
-def _pool(tracker: PoolTracker, executors: Executors) -> PoolSnapshot | None:
+def _pool(
+    tracker: PoolTracker, executors: Executors, suspects: Container[Lease]
+) -> PoolSnapshot | None:
     leases = read_states(tracker.leases)  # before the connections, as in PoolRegistry
     view = tracker.view()
     if view is None:
@@ -102,7 +106,10 @@ def _pool(tracker: PoolTracker, executors: Executors) -> PoolSnapshot | None:
     now = tracker.clock()
     index = {id(connection.record): i for i, connection in enumerate(view.connections)}
     channel = tracker.channel
-    requests = [_request(lease, state, index, now) for lease, state in leases]
+    requests = [
+        _request(lease, state, index, now, leak_suspected=lease in suspects)
+        for lease, state in leases
+    ]
     found = PoolSnapshot(
         name=ledger.name,
         provider=ledger.provider,
@@ -145,7 +152,9 @@ def _connection(view: ConnectionView, now: int) -> ConnectionSnapshot:
     )
 
 
-def _request(lease: Lease, state: LeaseState, index: dict[int, int], now: int) -> RequestSnapshot:
+def _request(
+    lease: Lease, state: LeaseState, index: dict[int, int], now: int, *, leak_suspected: bool
+) -> RequestSnapshot:
     call = lease.call
     _, phase, since, acquired_at = state
     if phase == QUEUED:
@@ -170,7 +179,7 @@ def _request(lease: Lease, state: LeaseState, index: dict[int, int], now: int) -
         correlation_id=call.correlation_id if call is not None else None,
         call_site=str(call_site) if call_site is not None else None,
         stack=call_site.frames if call_site is not None else (),
-        leak_suspected=lease.suspected,
+        leak_suspected=leak_suspected,
     )
 
 

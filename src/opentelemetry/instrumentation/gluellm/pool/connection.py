@@ -35,7 +35,6 @@ class TrackedConnection:
         "missing",
         "observed",
         "origin",
-        "orphaned",
         "orphans",
         "peer",
         "protocol",
@@ -47,6 +46,7 @@ class TrackedConnection:
         "tls_started_at",
         "tls_version",
         "tracker",
+        "__weakref__",
     )
 
     def __init__(self, tracker: PoolTracker, origin: OriginLedger, now: int) -> None:
@@ -81,8 +81,6 @@ class TrackedConnection:
         self.reports_accept = False
         """Whether it reports which of several assigned requests it accepts: HTTP/1.1 of httpcore,
         if the hook works."""
-        self.orphaned = False
-        """Whether it was counted as an ``orphaned_connection``."""
         self.served = 0
         """Requests that were answered on it."""
         self.closing: str | None = None

@@ -86,6 +86,5 @@ class NameState:
     """Share of the limit in use in the fullest pool; None if every pool is unlimited."""
     busy: int = 0
     """Active or connecting connections."""
-    leaks_suspected: int = 0
     oldest_since: list[int] = field(default_factory=lambda: [0] * len(PHASES))
     """When the oldest request in each phase entered it (queued: the pool); 0 if there is none."""

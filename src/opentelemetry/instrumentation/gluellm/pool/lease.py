@@ -178,18 +178,6 @@ class Lease:
     """When it took its current place in the queue. A requeue restarts the pool timeout."""
     pool_timeout: float | None = None
     """Pool timeout in seconds of its current place in the queue; None if there is none."""
-    suspected = False
-    """Whether it is suspected as a leak: unread for longer than the leak threshold until now."""
-    leaked = False
-    """Whether it was ever suspected as a leak."""
-    steps = 0
-    """Value of `Call.steps` when the watch last checked it for a leak."""
-    stepped_at = 0
-    """When the watch last found that `Call.steps` had changed."""
-    overdue = False
-    """Whether it was counted as a ``pool_timeout_overrun``."""
-    passed_over = False
-    """Whether it was counted as a ``waiter_with_idle_connection``."""
     channel: TrackedChannel | None = None
     """gRPC: the call's channel. Such a lease has no connection."""
     sent_at = 0
@@ -268,15 +256,6 @@ class Lease:
         connection = self.connection
         established_at = connection.established_at if connection is not None else 0
         return self.stream_sent_at or self.sent_at or max(self.acquired_at, established_at)
-
-    @property
-    def left_since(self) -> int:
-        """Since when the application has taken nothing from the response.
-
-        This may be later than the last read: an SDK reads ahead, and the application then takes
-        items without a read.
-        """
-        return max(self.phase_since, self.stepped_at)
 
     @property
     def call_site(self) -> CallSite | None:

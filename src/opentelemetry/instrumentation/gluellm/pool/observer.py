@@ -74,8 +74,8 @@ class PoolObserver:
     def watch_passed(self) -> None:
         """End of a pass of the watch."""
 
-    def leak_suspected(self, lease: Lease) -> None:
-        """Suspected leak: the response has been unread for longer than the leak threshold."""
+    def leak_suspected(self, lease: Lease, since: int) -> None:
+        """Suspected leak: the response is unread since ``since``, beyond the leak threshold."""
 
     def leak_over(self, lease: Lease, how: str) -> None:
         """End of a suspicion: the lease was ``released`` or ``read`` on, or its pool ``closed``."""

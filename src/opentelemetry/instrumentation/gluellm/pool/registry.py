@@ -356,5 +356,3 @@ def _add_leases(leases: list[tuple[Lease, LeaseState]], state: NameState, counts
             since = lease.entered_at
         if not oldest[phase] or since < oldest[phase]:
             oldest[phase] = since
-        if lease.suspected:
-            state.leaks_suspected += 1

@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 _HOLDERS = 3
 _UNREPORTED: tuple[bytes, int | None, bytes] = (b"", None, b"")
 """Key for origins whose host must not be reported."""
-LOOKS_AFTERWARDS = 4
-"""Passes in which the watch still checks a pool after its last request. Checking ten thousand idle
-pools in each pass would take longer than it is worth."""
 
 
 class _PoolReference(weakref.ref[Any]):
@@ -65,13 +62,11 @@ class PoolTracker:
         "clock",
         "connections",
         "entered",
-        "entered_before",
         "entry_context",
         "first",
         "leases",
         "ledger",
         "items",
-        "looks_left",
         "loop",
         "maximum",
         "observer",
@@ -81,9 +76,9 @@ class PoolTracker:
         "reader",
         "reference",
         "registry",
-        "stuck_logged_at",
         "synchronous",
         "tracked_at",
+        "__weakref__",
     )
 
     def __init__(
@@ -109,10 +104,6 @@ class PoolTracker:
         self.tracked_at = registry.clock()
         self.entered = 0
         """Requests so far."""
-        self.entered_before = 0
-        """Value of `entered` at the watch's previous pass."""
-        self.looks_left = LOOKS_AFTERWARDS
-        """Passes in which the watch still checks it although it has no request."""
         self.synchronous = False
         """Whether synchronous code uses it, as far as that is known."""
         self.built_at: CallSite | None = None
@@ -124,8 +115,6 @@ class PoolTracker:
         self.loop: Any = registry.no_loop
         """Weak reference to the event loop of its requests. None until the next request sets it;
         ``NOWHERE`` if no loop is watched for this pool."""
-        self.stuck_logged_at = 0
-        """When its stuck requests were last logged; 0 before that."""
         self.maximum: int | None = None
         """Upper bound of connections at the last reading; None if unlimited."""
         self.open = True

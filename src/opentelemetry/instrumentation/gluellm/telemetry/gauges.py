@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -22,7 +23,7 @@ from ..pool.counts import (
     RunningRequests,
     Tally,
 )
-from ..pool.lease import PHASES
+from ..pool.lease import PHASES, Lease
 from ..pool.ledger import GONE_REPORTED, Counters, OriginLedger, PoolLedger, PoolSeries
 from ..pool.registry import PoolRegistry
 from ..watch.loop_lag import LoopLag
@@ -55,12 +56,14 @@ class StateSource:
         hooks: Callable[[], Iterable[Hooks]],
         on_collect: Callable[[], None],
         loop_lag: LoopLag | None,
+        leak_suspects: Callable[[], Iterable[Lease]],
     ) -> None:
         self._registry = registry
         self._drain = drain
         self._hooks = hooks
         self._on_collect = on_collect
         self._loop_lag = loop_lag
+        self._leak_suspects = leak_suspects
 
     def collect(self) -> Observations:
         """Drain the outbox, then take one snapshot of all pools and the process."""
@@ -72,8 +75,9 @@ class StateSource:
             now = registry.clock()
             states, counts = registry.state(now)
             now = registry.clock()
+            suspects = Counter(lease.tracker.ledger for lease in self._leak_suspects())
             for ledger, state in states.items():
-                _add_pool(found, ledger, state, now)
+                _add_pool(found, ledger, state, suspects[ledger], now)
                 for origin in snapshot_of(ledger.origins.values):
                     _add_origin(found, origin, counts, now)
         except Exception as error:
@@ -124,10 +128,12 @@ class _Points:
             points.append(observation)
 
 
-def _add_pool(found: _Points, ledger: PoolLedger, state: NameState, now: int) -> None:
+def _add_pool(
+    found: _Points, ledger: PoolLedger, state: NameState, leak_suspects: int, now: int
+) -> None:
     # Both are read once: a request of a second provider may replace them meanwhile.
     series, former = ledger.series, ledger.former
-    gauges = _gauges(ledger, state, now)
+    gauges = _gauges(ledger, state, leak_suspects, now)
     _add_series(found, of_series(ledger, series), gauges)
     _add_counters(found, ledger, series, ledger.counters(now))
     if former is not None and now - former.ended_at < GONE_REPORTED:
@@ -171,12 +177,12 @@ _COUNTERS: dict[str, tuple[Metric, str | None]] = {
 """Metric of each of a ledger's counters, and the key of its additional attribute."""
 
 
-def _gauges(ledger: PoolLedger, state: NameState, now: int) -> list[_Gauge]:
+def _gauges(ledger: PoolLedger, state: NameState, leak_suspects: int, now: int) -> list[_Gauge]:
     """Return the gauges of a pool name."""
     gauges: list[_Gauge] = [
         (semconv.PEAK_QUEUED, None, None, ledger.queued.highest(now)),
         (semconv.POOL_LIVE, None, None, ledger.live),
-        (semconv.LEAK_SUSPECTED, None, None, state.leaks_suspected),
+        (semconv.LEAK_SUSPECTED, None, None, leak_suspects),
     ]
     for phase, oldest in zip(PHASES, state.oldest_since, strict=True):
         age = max(now - oldest, 0) / 1e9 if oldest else 0.0

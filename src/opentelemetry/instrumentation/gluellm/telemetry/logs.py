@@ -88,6 +88,10 @@ class _Leaks:
     """Passes of the watch since the first unreported leak."""
     longest: Lease | None = None
     """Longest-held lease of the unreported leaks; None if there are none."""
+    since: int = 0
+    """Time since which that lease is unread."""
+    over: bool = False
+    """Whether its suspicion is over."""
 
 
 class WatchObserver(PoolObserver):
@@ -105,7 +109,7 @@ class WatchObserver(PoolObserver):
         self._leaks.clear()
         self._churned.clear()
 
-    def leak_suspected(self, lease: Lease) -> None:
+    def leak_suspected(self, lease: Lease, since: int) -> None:
         call_site = lease.call_site
         key: object = call_site.key if call_site is not None else None
         if key not in self._leaks and len(self._leaks) >= _MOST_PLACES:
@@ -113,8 +117,8 @@ class WatchObserver(PoolObserver):
         leaks = self._leaks.setdefault(key, _Leaks())
         leaks.unreported += 1
         longest = leaks.longest
-        if longest is None or not longest.suspected or lease.acquired_at < longest.acquired_at:
-            leaks.longest = lease
+        if longest is None or leaks.over or lease.acquired_at < longest.acquired_at:
+            leaks.longest, leaks.since, leaks.over = lease, since, False
 
     def watch_passed(self) -> None:
         for leaks in self._leaks.values():
@@ -130,9 +134,12 @@ class WatchObserver(PoolObserver):
                 leaks.longest = None
                 leaks.looks = 0
                 leaks.logged_at = now
-                _warn_of_leak(lease, now, number)
+                _warn_of_leak(lease, now, number, None if leaks.over else leaks.since)
 
     def leak_over(self, lease: Lease, how: str) -> None:
+        for leaks in self._leaks.values():
+            if leaks.longest is lease:
+                leaks.over = True
         what = {
             "released": "was released after all",
             "read": "is read again after all",
@@ -207,11 +214,11 @@ def _held(lease: Lease) -> str:
     return "connection" if lease.channel is None else "stream"
 
 
-def _warn_of_leak(lease: Lease, now: int, number: int) -> None:
+def _warn_of_leak(lease: Lease, now: int, number: int, since: int | None) -> None:
     stack = lease.call_site.frames if lease.call_site is not None else ()
-    if lease.suspected:
+    if since is not None:
         what = (
-            f"nobody has read the response for {seconds(now - lease.left_since)}, and its "
+            f"nobody has read the response for {seconds(now - since)}, and its "
             f"{_held(lease)} has been held for {seconds(now - lease.acquired_at)}"
         )
     else:

@@ -6,9 +6,11 @@ it unchanged, and no state counts while an event loop is late.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..concurrency import snapshot_of
 from ..pool.connection import TrackedConnection
 from ..pool.durations import nanoseconds
 from ..pool.lease import Lease
@@ -36,15 +38,25 @@ class Anomalies:
         """States that the previous pass found."""
         self._found: set[tuple[object, ...]] = set()
         """States that the current pass has found."""
+        self._orphaned: weakref.WeakSet[TrackedConnection] = weakref.WeakSet()
+        """Connections that were counted as an ``orphaned_connection``."""
+        self._counted: dict[tuple[str, Lease], None] = {}
+        """Anomalies of requests that were counted, until the request ends."""
 
     def clear(self) -> None:
-        """Forget the states that were found, in a forked child."""
+        """Forget all states and anomalies, in a forked child or after uninstallation."""
         self._seen.clear()
         self._found.clear()
+        self._orphaned.clear()
+        self._counted.clear()
 
     def passed(self) -> None:
         """End the current pass. The next one compares with the states that it found."""
         self._seen, self._found = self._found, set()
+        for anomaly in snapshot_of(self._counted.keys):
+            lease = anomaly[1]
+            if lease.ended or not lease.tracker.open:
+                self._counted.pop(anomaly, None)
 
     def look(self, tracker: PoolTracker, waiting: list[Lease], now: int) -> bool:
         """Check one pool and its ``waiting`` leases; return False if it cannot be checked now."""
@@ -52,27 +64,29 @@ class Anomalies:
         lag = self._loop_lag
         if view is None or (lag is not None and lag.blocked_within(_SINCE_BLOCKED, now)):
             return False
-        anomalies = tracker.ledger.anomalies
         grace = _GRACE_UNKNOWN if tracker.loop is NOWHERE else _GRACE
         for connection in view.connections:
             record = connection.record
             odd = connection.state != "idle" and not connection.wanted and not record.leases
-            if odd and not record.orphaned and self._again(record, record.served):
-                record.orphaned = True
-                anomalies["orphaned_connection"] += 1
+            if odd and record not in self._orphaned and self._again(record, record.served):
+                self._orphaned.add(record)
+                tracker.ledger.anomalies["orphaned_connection"] += 1
         for lease in waiting:
             timeout = lease.pool_timeout
             overrun = now - lease.waits_since - grace
-            over = timeout is not None and not lease.overdue and overrun > timeout * 1e9
+            over = timeout is not None and overrun > timeout * 1e9
             # In two passes, since the threads of a stopped process resume in any order.
             if over and self._again(lease, lease.waits_since):
-                lease.overdue = True
-                anomalies["pool_timeout_overrun"] += 1
-            idle = None if lease.passed_over else _could_serve(lease, view.connections)
+                self._count("pool_timeout_overrun", lease)
+            idle = _could_serve(lease, view.connections)
             if idle is not None and self._again(lease, idle, idle.served, lease.waits_since):
-                lease.passed_over = True
-                anomalies["waiter_with_idle_connection"] += 1
+                self._count("waiter_with_idle_connection", lease)
         return True
+
+    def _count(self, anomaly: str, lease: Lease) -> None:
+        if (anomaly, lease) not in self._counted:
+            self._counted[anomaly, lease] = None
+            lease.tracker.ledger.anomalies[anomaly] += 1
 
     def _again(self, *state: object) -> bool:
         """Note a state of this pass, and return whether the previous pass found it as well."""

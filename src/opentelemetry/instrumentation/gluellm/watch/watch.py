@@ -7,13 +7,14 @@ next request starts it again. It only reads plain numbers, and notifies observer
 from __future__ import annotations
 
 import threading
+import weakref
 
 from .. import thresholds
 from ..concurrency import acquire, daemon_thread, snapshot_of
 from ..pool.durations import nanoseconds
 from ..pool.lease import QUEUED, STREAM_QUEUED, UNREAD, Lease
 from ..pool.registry import PoolRegistry
-from ..pool.tracker import LOOKS_AFTERWARDS, PoolTracker
+from ..pool.tracker import PoolTracker
 from .anomalies import Anomalies
 from .churn import Churn
 from .loop_lag import LoopLag
@@ -25,6 +26,37 @@ LOGGED_EVERY = nanoseconds(thresholds.LOG_AGAIN_AFTER)
 _LOCK_TIMEOUT = 0.05
 _REST_AFTER = 10
 """Passes without any request after which the thread ends."""
+LOOKS_AFTERWARDS = 4
+"""Passes in which the watch still checks a pool after its last request. Checking ten thousand idle
+pools in each pass would take longer than it is worth."""
+
+
+class _PoolNotes:
+    """Notes on a pool from pass to pass."""
+
+    __slots__ = ("entered", "looks_left", "stuck_logged_at")
+
+    def __init__(self) -> None:
+        self.entered = 0
+        """Value of `PoolTracker.entered` at the previous pass."""
+        self.looks_left = LOOKS_AFTERWARDS
+        """Passes in which it is still checked although it has no request."""
+        self.stuck_logged_at = 0
+        """When its stuck requests were last logged; 0 before that."""
+
+
+class _LeaseNotes:
+    """Notes on an unread lease from pass to pass, until it ends."""
+
+    __slots__ = ("leaked", "stepped_at", "steps")
+
+    def __init__(self) -> None:
+        self.steps = 0
+        """Value of `Call.steps` at the previous check."""
+        self.stepped_at = 0
+        """When a check last found that `Call.steps` had changed."""
+        self.leaked = False
+        """Whether it was ever suspected as a leak."""
 
 
 class Watch:
@@ -50,8 +82,15 @@ class Watch:
         """Whether the thread has announced its end and no request has entered since."""
         self._suspects: dict[Lease, tuple[int, int]] = {}
         """Suspected leases, with ``phase_since`` and ``steps``, which change if they are read."""
+        self._leases: dict[Lease, _LeaseNotes] = {}
+        self._pools: weakref.WeakKeyDictionary[PoolTracker, _PoolNotes]
+        self._pools = weakref.WeakKeyDictionary()
         self._anomalies = Anomalies(registry, loop_lag)
         self._churn = Churn(registry)
+
+    def suspects(self) -> tuple[Lease, ...]:
+        """Return the leases that are suspected as leaks now: unread beyond the threshold."""
+        return tuple(lease for lease in snapshot_of(self._suspects.keys) if not lease.ended)
 
     def start(self) -> None:
         """Let the next request start the thread."""
@@ -105,14 +144,13 @@ class Watch:
             self._loop_lag.stop()
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=1.0)
-        self._suspects.clear()
+        self._forget()
 
     def after_fork_in_child(self) -> None:
         """Reset everything in a forked child. The next request starts a thread there."""
         self._lock = threading.RLock()
         self._thread = None
-        self._suspects.clear()
-        self._anomalies.clear()
+        self._forget()
         self._churn.clear()
         if self._loop_lag is not None:
             self._loop_lag.forget()
@@ -121,6 +159,11 @@ class Watch:
         # The lock in it may be held by the thread that does not exist here.
         self._stopped = threading.Event()
         self._registry.outbox.attention = True
+
+    def _forget(self) -> None:
+        self._suspects.clear()
+        self._leases.clear()
+        self._anomalies.clear()
 
     def _run(self) -> None:
         try:
@@ -157,15 +200,18 @@ class Watch:
         try:
             self._look_after_suspects()
             for tracker in snapshot_of(registry.trackers.keys):
-                if tracker.leases or tracker.entered != tracker.entered_before:
-                    tracker.entered_before = tracker.entered
-                    tracker.looks_left = LOOKS_AFTERWARDS
+                notes = self._pools.get(tracker)
+                if notes is None:
+                    notes = self._pools[tracker] = _PoolNotes()
+                if tracker.leases or tracker.entered != notes.entered:
+                    notes.entered = tracker.entered
+                    notes.looks_left = LOOKS_AFTERWARDS
                 if tracker.leases:
                     busy = True
-                    self._look_at(tracker)
-                elif tracker.looks_left and self._anomalies.look(tracker, [], registry.clock()):
+                    self._look_at(tracker, notes)
+                elif notes.looks_left and self._anomalies.look(tracker, [], registry.clock()):
                     # The last request of a pool may leave an orphaned connection behind.
-                    tracker.looks_left -= 1
+                    notes.looks_left -= 1
             if self._loop_lag is not None:
                 self._loop_lag.look(registry.clock())
             self._anomalies.passed()
@@ -177,7 +223,7 @@ class Watch:
             registry.failures.caught("watch", error)
         return busy
 
-    def _look_at(self, tracker: PoolTracker) -> None:
+    def _look_at(self, tracker: PoolTracker, notes: _PoolNotes) -> None:
         now = self._registry.clock()
         if self._loop_lag is not None:
             self._loop_lag.watch(tracker, now)
@@ -196,38 +242,43 @@ class Watch:
             elif phase == STREAM_QUEUED and now - lease.phase_since >= STUCK_AFTER:
                 stuck.append(lease)
         self._anomalies.look(tracker, waiting, now)
-        recorded = tracker.stuck_logged_at
+        recorded = notes.stuck_logged_at
         if stuck and (not recorded or now - recorded >= LOGGED_EVERY):
-            tracker.stuck_logged_at = now
+            notes.stuck_logged_at = now
             self._registry.observer.requests_stuck(tracker, tuple(stuck))
 
     # Leaks
 
     def _look_for_leak(self, lease: Lease, now: int) -> None:
+        if not self._leak_threshold:
+            return
         call = lease.call
-        if call is not None and call.steps != lease.steps:
-            lease.steps = call.steps
-            lease.stepped_at = now
+        notes = self._leases.get(lease)
+        if notes is None:
+            notes = self._leases[lease] = _LeaseNotes()
+        if call is not None and call.steps != notes.steps:
+            notes.steps = call.steps
+            notes.stepped_at = now
+        # An SDK reads ahead, and the application then takes items without a read.
+        since = max(lease.phase_since, notes.stepped_at)
         # Either has `reports_reads`. Without reported reads, a silent provider would look like an
         # application that no longer reads.
         holder = lease.connection or lease.channel
         if (
-            not self._leak_threshold
+            lease.ended
             # Switched to another protocol, whose bytes are not read from a response.
             or lease.status == 101
-            or now - lease.left_since < self._leak_threshold
-            or lease.suspected
-            or lease.ended
+            or now - since < self._leak_threshold
+            or lease in self._suspects
             or holder is None
             or not holder.reports_reads
         ):
             return
-        lease.suspected = True
-        if not lease.leaked:
-            lease.leaked = True
+        if not notes.leaked:
+            notes.leaked = True
             lease.tracker.ledger.leaks += 1
-        self._suspects[lease] = (lease.phase_since, lease.steps)
-        self._registry.observer.leak_suspected(lease)
+        self._suspects[lease] = (lease.phase_since, notes.steps)
+        self._registry.observer.leak_suspected(lease, since)
 
     def _look_after_suspects(self) -> None:
         for lease, (since, steps) in tuple(self._suspects.items()):
@@ -241,9 +292,11 @@ class Watch:
                 how = "closed"
             else:
                 continue
-            del self._suspects[lease]
-            lease.suspected = False
+            self._suspects.pop(lease, None)
             self._registry.observer.leak_over(lease, how)
+        for lease in snapshot_of(self._leases.keys):
+            if lease.ended or not lease.tracker.open:
+                self._leases.pop(lease, None)
 
 
 def _rest() -> None:
