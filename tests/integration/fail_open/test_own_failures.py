@@ -16,7 +16,7 @@ from opentelemetry.instrumentation.gluellm.adapters.aiohttp import failures as a
 from opentelemetry.instrumentation.gluellm.adapters.httpcore import requests as core_requests
 from opentelemetry.instrumentation.gluellm.adapters.urllib3 import requests as urllib3_requests
 from opentelemetry.instrumentation.gluellm.diagnosis import pool_timeout_note
-from opentelemetry.instrumentation.gluellm.pool import call_site, registry
+from opentelemetry.instrumentation.gluellm.pool import call_site, ledger, registry
 from opentelemetry.instrumentation.gluellm.pool.observer import _EVENTS
 from opentelemetry.instrumentation.gluellm.pool.outbox import Outbox
 from opentelemetry.instrumentation.gluellm.telemetry import (
@@ -50,7 +50,8 @@ PARTS: list[tuple[type, str]] = [
         (anomalies.Anomalies, ("look", "passed")),
         (churn.Churn, ("look",)),
         (call_site.CallSite, ("__init__",)),
-        (registry.PoolRegistry, ("state", "_add", "track", "origin", "attend")),
+        (registry.PoolRegistry, ("state", "_add", "track", "attend")),
+        (ledger.Ledgers, ("pool", "origin")),
     )
     for name in (names or [event for event in _EVENTS if event in vars(owner)])
 ]

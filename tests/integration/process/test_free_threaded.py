@@ -95,7 +95,7 @@ def test_sums_over_threads_are_exact(library, server, telemetry):
     assert totals.connections_opened == server.timeline.count("accept")
     installation = GlueLLMInstrumentor._installation
     assert installation is not None
-    for ledger in installation.registry.ledgers.values():
+    for ledger in installation.registry.ledgers.pools.values():
         assert ledger.active.value == ledger.queued.value == 0
     for pool in pools:
         pool.close()

@@ -62,7 +62,7 @@ def assert_nothing_left(pool: Requesting | None, place: str) -> None:
     assert len(leases) <= held, place
     assert len(trackers) <= (pool is not None), place
     assert not registry.failures.counts, place
-    for ledger in registry.ledgers.values():
+    for ledger in registry.ledgers.pools.values():
         assert not ledger.queued.value, place
         assert ledger.active.value <= held, place
         assert ledger.live <= (pool is not None), place
@@ -299,7 +299,7 @@ def _entered() -> int:
     assert installation is not None
     return sum(
         origin.entered
-        for ledger in installation.registry.ledgers.values()
+        for ledger in installation.registry.ledgers.pools.values()
         for origin in ledger.origins.values()
     )
 

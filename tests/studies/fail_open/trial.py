@@ -225,7 +225,9 @@ def _run(what: Break, servers: Servers, outcome: Outcome) -> None:
     outcome.live = read.value(semconv.POOL_LIVE)
     installation = GlueLLMInstrumentor._installation
     assert installation is not None
-    outcome.in_queue = sum(ledger.queued.value for ledger in installation.registry.ledgers.values())
+    outcome.in_queue = sum(
+        ledger.queued.value for ledger in installation.registry.ledgers.pools.values()
+    )
     outcome.reads = reads()
     GlueLLMInstrumentor().uninstrument()
     after = attributes_of(what.library)

@@ -233,7 +233,7 @@ def test_failures_in_the_outbox_are_counted(scene: Scene) -> None:
 
 def test_outcomes_of_a_snapshot_are_bounded_like_those_of_a_collection(scene: Scene) -> None:
     """A server that answers with ever new statuses makes no further keys."""
-    scene.registry._books.outcomes.left = 1
+    scene.registry.ledgers.outcomes.left = 1
     for status in range(400, 410):
         lease = scene.acquire()
         scene.tracker.answered(lease, status)
@@ -276,7 +276,7 @@ def test_snapshot_has_what_affects_the_processs_pools(
     monkeypatch.setenv("HTTPX_MAX_CONNECTIONS", "500")
     monkeypatch.delenv("HTTPX_MAX_KEEPALIVE_CONNECTIONS", raising=False)
     lag = LoopLag(scene.registry, 75.0)
-    scene.registry.books.late_time += 15_000_000_000
+    scene.registry.ledgers.late_time += 15_000_000_000
     scene.clock.advance(600)
     lag._peak.raise_to(250_000_000, scene.clock())
     process = take(scene, loop_lag=lag).process

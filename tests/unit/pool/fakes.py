@@ -9,9 +9,10 @@ from opentelemetry.instrumentation.gluellm.pool.call_site import CallSite
 from opentelemetry.instrumentation.gluellm.pool.connection import TrackedConnection
 from opentelemetry.instrumentation.gluellm.pool.counts import ACTIVE_1, IDLE_1, Tally
 from opentelemetry.instrumentation.gluellm.pool.lease import AWAITING_RESPONSE, Call, Lease
+from opentelemetry.instrumentation.gluellm.pool.ledger import Owner
 from opentelemetry.instrumentation.gluellm.pool.observer import PoolObserver
 from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView, PoolView
-from opentelemetry.instrumentation.gluellm.pool.registry import Owner, PoolRegistry
+from opentelemetry.instrumentation.gluellm.pool.registry import PoolRegistry
 from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker
 
 SECOND = 10**9

@@ -6,15 +6,14 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.pool.books import Books
-from opentelemetry.instrumentation.gluellm.pool.ledger import OriginLedger
+from opentelemetry.instrumentation.gluellm.pool.ledger import Ledgers, OriginLedger
 from opentelemetry.instrumentation.gluellm.pool.outbox import Outbox
 from unit.pool.fakes import Scene
 
 
 def scene(capacity: int) -> Scene:
     """A pool with a small outbox."""
-    return Scene(books=Books(Outbox(capacity)))
+    return Scene(ledgers=Ledgers(Outbox(capacity)))
 
 
 def request(scene: Scene, status: int = 200) -> None:

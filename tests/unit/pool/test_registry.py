@@ -7,13 +7,13 @@ import gc
 import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.lease import PHASES, QUEUED, READING, UNREAD, Call
-from opentelemetry.instrumentation.gluellm.pool.ledger import OTHER
-from opentelemetry.instrumentation.gluellm.pool.registry import (
+from opentelemetry.instrumentation.gluellm.pool.ledger import (
     MAX_NAMES,
     MAX_ORIGIN_LEDGERS,
+    OTHER,
     Owner,
-    PoolRegistry,
 )
+from opentelemetry.instrumentation.gluellm.pool.registry import PoolRegistry
 from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker
 from unit.pool.fakes import Clock, FakePool, Scene, read
 
@@ -58,7 +58,9 @@ def test_ledgers_of_name_and_origin_are_bounded() -> None:
         tracker = track(registry, pool, f"pool-{number}")
         for origin in range(220):
             tracker.origin(b"host-%d" % origin, 80, b"http")
-    pairs = [(ledger.name, key) for ledger in registry.ledgers.values() for key in ledger.origins]
+    pairs = [
+        (ledger.name, key) for ledger in registry.ledgers.pools.values() for key in ledger.origins
+    ]
     others = [pair for pair in pairs if pair[1] == (OTHER, None, None)]
     assert len(pairs) - len(others) == MAX_ORIGIN_LEDGERS
     assert len(others) <= MAX_NAMES + 1
@@ -188,20 +190,20 @@ def test_gone_name_is_reported_for_ten_minutes_and_its_counters_continue(
     scene.track(second)
     scene.tracker.discard("closed")
     scene.clock.advance(10 * TEN_MINUTES)
-    assert scene.registry.reported(scene.clock()) == [scene.ledger]  # one pool is left
+    assert scene.registry.ledgers.reported(scene.clock()) == [scene.ledger]  # one pool is left
     del second
     gc.collect()
     scene.clock.advance(TEN_MINUTES - 1)
-    assert scene.registry.reported(scene.clock()) == [scene.ledger]
+    assert scene.registry.ledgers.reported(scene.clock()) == [scene.ledger]
     states, _ = scene.registry.state(scene.clock())
     assert states[scene.ledger].maximum is None
     scene.clock.advance(1)
-    assert scene.registry.reported(scene.clock()) == []
+    assert scene.registry.ledgers.reported(scene.clock()) == []
     pool = FakePool()
     assert scene.track(pool).ledger is scene.ledger
     assert scene.ledger.pools_opened == 3
     scene.clock.advance(3 * TEN_MINUTES)
-    assert scene.registry.reported(scene.clock()) == [scene.ledger]
+    assert scene.registry.ledgers.reported(scene.clock()) == [scene.ledger]
 
 
 def test_closed_registry_keeps_no_pools(scene: Scene) -> None:
@@ -224,7 +226,7 @@ def test_reset_registry_starts_empty() -> None:
     assert scene.tracker.origin(b"third", 80, b"http").address == OTHER
     scene.origin.requests[scene.origin.outcome(200, None, False)] += 1
     scene.registry.forget()
-    assert scene.registry.reported(scene.clock()) == []
+    assert scene.registry.ledgers.reported(scene.clock()) == []
     pool = FakePool()
     tracker = scene.track(pool)
     assert tracker.ledger is not scene.ledger

@@ -198,11 +198,11 @@ def test_late_share_is_of_the_last_minute() -> None:
     """For a younger process it is the share of all its time."""
     scene = Scene(loop_lag=True)
     lag = LoopLag(scene.registry, window=75.0)
-    books, clock = scene.registry.books, scene.clock
+    ledgers, clock = scene.registry.ledgers, scene.clock
     assert lag.recent_share(clock()) == 0
     for late in (0.0, 5.0, 0.0):
         clock.advance(10)
-        books.late_time += round(late * 1e9)
+        ledgers.late_time += round(late * 1e9)
         lag.look(clock())
     assert lag.recent_share(clock()) == pytest.approx(5 / 30)
     clock.advance(45)  # the watch rests: no request is in flight

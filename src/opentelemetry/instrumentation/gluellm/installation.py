@@ -59,12 +59,12 @@ class Installation:
         """Whether only the clients passed to ``instrument_client()`` are observed."""
         self._signal_must_work = signal_must_work
         self._instruments = instruments.of_provider(meter_provider)
-        books = self._instruments.books
-        self._failures = books.failures
+        ledgers = self._instruments.ledgers
+        self._failures = ledgers.failures
         durations = DurationObserver(
-            books.outbox,
+            ledgers.outbox,
             self._instruments,
-            books.failures,
+            ledgers.failures,
             full=config.metrics == "full",
             model_attributes=config.model_attributes,
             time_in_queue=config.time_in_queue,
@@ -75,13 +75,15 @@ class Installation:
             (
                 EntryObserver(),
                 durations,
-                SpanObserver(tracer_of(tracer_provider, books.failures), config.span_min_duration),
+                SpanObserver(
+                    tracer_of(tracer_provider, ledgers.failures), config.span_min_duration
+                ),
                 NoteObserver(),
                 self._watch_observer,
             ),
             max_origins=config.max_origins,
             peak_window=config.peak_window,
-            books=books,
+            ledgers=ledgers,
             entry_context=entry_context(),
             find_call_site=_find_whole if config.leak_stacks else call_site.find,
             provider_for_host=provider_for_host,
@@ -234,9 +236,9 @@ class Installation:
     def _before_collection(self) -> None:
         logs.warn_of_failures(self._failures)
         registry = self.registry
-        if registry.counts_outside and (registry.outside or registry.ledgers):
+        if registry.counts_outside and (registry.outside or registry.ledgers.pools):
             registry.counts_outside = False
-            if not registry.ledgers:
+            if not registry.ledgers.pools:
                 logs.log_requests_outside(registry.outside, self._scope)
 
     def _hooks(self) -> list[Hooks]:

@@ -184,7 +184,7 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         from .adapters.clients import own, pools_of_client
         from .config import Config
         from .installation import Installation
-        from .pool.registry import Owner
+        from .pool.ledger import Owner
 
         if pool_name is not None and not _is_name(pool_name):
             # The message omits the value: a key or URL passed by mistake must not be logged.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from ..pool.registry import Owner
+from ..pool.ledger import Owner
 from .aiohttp.clients import aiohttp_pools
 from .grpc.clients import grpc_channels
 from .httpcore.clients import httpcore_pools

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from ..concurrency import acquire
 from ..pool.lease import Call, Lease
-from ..pool.ledger import OTHER
+from ..pool.ledger import OTHER, Owner
 from ..pool.reader import PoolReader, seconds_or_none
-from ..pool.registry import Owner, PoolRegistry, running_loop
+from ..pool.registry import PoolRegistry, running_loop
 from ..pool.tracker import PoolTracker
 from .callers import exporter_on_stack, sdk_on_stack
 from .marks import BUILT_BY, OWNER, TRACKER

@@ -215,7 +215,7 @@ def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
             channel_seconds=_channel_seconds(ledger, now),
             origins=_origins(ledger, counts, now),
         )
-        for ledger in snapshot_of(registry.ledgers.values)
+        for ledger in snapshot_of(registry.ledgers.pools.values)
     )
 
 

@@ -7,17 +7,29 @@ read.
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..concurrency import snapshot_of
+from ..failures import Failures
 from .channel import CHANNEL_STATES, states_of
+from .durations import nanoseconds
 from .lease import AWAITING_RESPONSE, PHASES, UNREAD
+from .outbox import Outbox
 
 if TYPE_CHECKING:
     from .call_site import CallSite
     from .channel import TrackedChannel
     from .lease import Lease
 
+MAX_NAMES = 50
+"""Bound on the pool names of a process. Pools with further names are reported as ``_OTHER``."""
+MAX_ORIGIN_LEDGERS = 180
+"""Bound on combinations of pool name, origin and provider. With an ``_OTHER`` for each name there
+are at most 230, and with six phases each, 1 380 attribute sets."""
+MAX_OUTCOMES = 1_200
+"""Bound on the series of requests: distinct pairs of origin ledger and outcome."""
 OTHER = "_OTHER"
 Outcome = tuple[int | str, str | None, bool]
 """How a request left the pool: status (0 if none), error type, and whether it was a resend."""
@@ -50,6 +62,26 @@ _BORN_AT_ZERO_ON_CHANNELS: tuple[Outcome, ...] = tuple(
     ("DEADLINE_EXCEEDED" if error == "connect_timeout" else "UNAVAILABLE", error, False)
     for error in _CONNECT_ERRORS
 )
+
+
+_DEFAULT_PORTS = {b"http": 80, b"ws": 80, b"https": 443, b"wss": 443}
+# The encoded host of a URL: a name or an IPv4 address in parts of at most 63 characters (RFC 1035),
+# or an IPv6 address. Anything else would be text of unknown source in a label. Most API keys, for
+# example, are longer than 63 characters.
+_HOST = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?|(?=.{2,45}\Z)[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*"
+)
+_HIGHEST_PORT = 65535
+
+
+def is_host(text: str) -> bool:
+    """Return whether ``text`` can be the host of a URL, and so may be reported."""
+    return _HOST.fullmatch(text) is not None
+
+
+def _is_port(port: object) -> bool:
+    # Libraries accept any number. One beyond 64 bits would keep data points from being exported.
+    return port is None or (isinstance(port, int) and 0 < port <= _HIGHEST_PORT)
 
 
 def served(status: int | str | None, error: str | None) -> bool:
@@ -424,3 +456,121 @@ class PoolLedger:
         if reason not in self.closed:
             self.closed.setdefault(reason, 0)
         self.closed[reason] += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The owner of a pool: a name, a provider, and the call site that built the pool."""
+
+    name: str
+    """Name that the pool is reported under; empty for a client passed in without a name."""
+    provider: str | None
+    """any-llm's key of the provider whose call built the pool; None if no call did."""
+    built_at: CallSite | None = None
+    """Line of the application that built the pool; None if unknown."""
+
+
+class Ledgers:
+    """The ledgers of a Meter by name and origin, within bounds, and what else outlives an
+    installation.
+
+    The SDK's series continue when the instrumentation is uninstalled and installed again. A counter
+    that restarted at 0 would fall, and a delta would be negative.
+    """
+
+    def __init__(self, outbox: Outbox | None = None) -> None:
+        self.pools: dict[tuple[str, str], PoolLedger] = {}
+        """Ledgers by pool name and library."""
+        self.max_origins = 0
+        self.window = 0
+        """Window of the peaks, in nanoseconds."""
+        self.origins: set[tuple[str, int | None]] = set()
+        """The origins that are reported under their own address, as address and port."""
+        self.origin_ledgers = 0
+        self.outcomes = Bound(MAX_OUTCOMES)
+        self.failures = Failures()
+        self.outbox = outbox or Outbox()
+        self.late_time = 0
+        """Nanoseconds by which event loops were late, see `LoopLag`."""
+        self.late_reported = 0
+        """Highest value of the late time that was reported: a counter must never fall."""
+
+    def configure(self, max_origins: int, peak_window: float, now: int) -> None:
+        """Take over the settings of a new installation, and restart the peaks.
+
+        ``max_origins`` bounds the origins that are reported under their own address;
+        ``peak_window`` is in seconds.
+        """
+        self.max_origins = max_origins
+        self.window = nanoseconds(peak_window)
+        for ledger in self.pools.values():
+            ledger.watch(self.window, now)
+
+    def clear(self) -> None:
+        """Reset everything in a forked child: the parent reports what it has counted."""
+        self.pools.clear()
+        self.origins.clear()
+        self.origin_ledgers = 0
+        self.outcomes.left = MAX_OUTCOMES
+        self.failures.counts.clear()
+        self.outbox.items.clear()
+        self.outbox.dropped = 0
+        self.late_time = self.late_reported = 0
+
+    def pool(self, name: str, provider: str | None, library: str, now: int) -> PoolLedger:
+        """Return the ledger of a pool name, for a request of ``provider``.
+
+        Beyond the bound, it is that of ``_OTHER``.
+        """
+        key, first = (name, library), provider
+        if key not in self.pools and len(self.pools) >= MAX_NAMES:
+            key, first = (OTHER, library), None
+        ledger = self.pools.get(key)
+        if ledger is None:
+            made = PoolLedger(
+                key[0], first, library, window=self.window, now=now, outcomes=self.outcomes
+            )
+            ledger = self.pools.setdefault(key, made)
+        ledger.asked_for(provider, now)
+        return ledger
+
+    def origin(
+        self,
+        ledger: PoolLedger,
+        host: bytes,
+        port: int | None,
+        scheme: bytes,
+        provider: str | None = None,
+    ) -> OriginLedger:
+        """Return the ledger of an origin for a provider; that of ``_OTHER`` beyond the bound."""
+        origin = self.reported_origin(host, port, scheme)
+        found = ledger.origins.get((*origin, provider))
+        if found is None and self.origin_ledgers >= MAX_ORIGIN_LEDGERS:
+            origin, provider = (OTHER, None), None
+            found = ledger.origins.get((*origin, provider))
+        if found is None:
+            self.origin_ledgers += 1
+            made = OriginLedger(ledger, *origin, provider)
+            found = ledger.origins.setdefault((*origin, provider), made)
+        return found
+
+    def reported_origin(
+        self, host: bytes, port: int | None, scheme: bytes
+    ) -> tuple[str, int | None]:
+        """Return the address and port that an origin is reported under."""
+        origin = (host.decode("ascii", "replace").lower(), port or _DEFAULT_PORTS.get(scheme))
+        if origin in self.origins:
+            return origin
+        full = len(self.origins) >= self.max_origins
+        if full or not is_host(origin[0]) or not _is_port(origin[1]):
+            return OTHER, None
+        self.origins.add(origin)
+        return origin
+
+    def reported(self, now: int) -> list[PoolLedger]:
+        """Return the ledgers to report. A name stays for ten minutes after its last pool."""
+        return [
+            ledger
+            for ledger in snapshot_of(self.pools.values)
+            if ledger.live or ledger.empty_since is None or now - ledger.empty_since < GONE_REPORTED
+        ]

@@ -1,50 +1,22 @@
-"""The live pools, held weakly, under stable names."""
+"""The live pools, held weakly, and how all of them are read at once."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from ..concurrency import snapshot_of
-from .books import Books
 from .call_site import CallSite
 from .counts import NameState, Tally
-from .durations import nanoseconds
 from .lease import QUEUED, Lease, LeaseState, read_states
-from .ledger import GONE_REPORTED, OTHER, OriginLedger, PoolLedger
+from .ledger import Ledgers, Owner, PoolLedger, is_host
 from .observer import Guard, PoolObserver
 from .reader import PoolReader
 from .tracker import PoolTracker
-
-MAX_NAMES = 50
-"""Bound on the pool names of a process. Pools with further names are reported as ``_OTHER``."""
-MAX_ORIGIN_LEDGERS = 180
-"""Bound on combinations of pool name, origin and provider. With an ``_OTHER`` for each name there
-are at most 230, and with six phases each, 1 380 attribute sets."""
-_DEFAULT_PORTS = {b"http": 80, b"ws": 80, b"https": 443, b"wss": 443}
-# The encoded host of a URL: a name or an IPv4 address in parts of at most 63 characters (RFC 1035),
-# or an IPv6 address. Anything else would be text of unknown source in a label. Most API keys, for
-# example, are longer than 63 characters.
-_HOST = re.compile(
-    r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?|(?=.{2,45}\Z)[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*"
-)
-_HIGHEST_PORT = 65535
-
-
-def is_host(text: str) -> bool:
-    """Return whether ``text`` can be the host of a URL, and so may be reported."""
-    return _HOST.fullmatch(text) is not None
-
-
-def _is_port(port: object) -> bool:
-    # Libraries accept any number. One beyond 64 bits would keep data points from being exported.
-    return port is None or (isinstance(port, int) and 0 < port <= _HIGHEST_PORT)
 
 
 def _nothing() -> None:
@@ -73,23 +45,11 @@ def running_loop() -> Any:
         return NOWHERE
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """The owner of a pool: a name, a provider, and the call site that built the pool."""
-
-    name: str
-    """Name that the pool is reported under; empty for a client passed in without a name."""
-    provider: str | None
-    """any-llm's key of the provider whose call built the pool; None if no call did."""
-    built_at: CallSite | None = None
-    """Line of the application that built the pool; None if unknown."""
-
-
 class PoolRegistry:
-    """Names pools and origins within bounds, and reads the state of all pools at once.
+    """Knows the live pools, and reads the state of all of them at once.
 
-    ``max_origins`` bounds the origins that are reported under their own address, ``peak_window`` is
-    the window of the peaks in seconds, and ``clock`` returns monotonic nanoseconds.
+    For ``max_origins`` and ``peak_window`` see `Ledgers.configure`; ``clock`` returns monotonic
+    nanoseconds.
     """
 
     def __init__(
@@ -99,7 +59,7 @@ class PoolRegistry:
         max_origins: int = 20,
         peak_window: float = 75.0,
         clock: Callable[[], int] = time.monotonic_ns,
-        books: Books | None = None,
+        ledgers: Ledgers | None = None,
         entry_context: Callable[[], object] = _nothing,
         find_call_site: Callable[[], CallSite | None] = _nothing,
         provider_for_host: Callable[[str], str | None] = _no_provider,
@@ -108,9 +68,9 @@ class PoolRegistry:
         self.open = True
         """False once its installation is undone. Wrappers that are left only call the original."""
         self.clock = clock
-        self.max_origins = max_origins
-        self._books = books or Books()
-        self.failures = self._books.failures
+        self.ledgers = ledgers or Ledgers()
+        self.ledgers.configure(max_origins, peak_window, clock())
+        self.failures = self.ledgers.failures
         self.lock = threading.RLock()
         """Held only while the tracking of a pool begins: two threads can send the first request of
         a pool at once."""
@@ -121,7 +81,7 @@ class PoolRegistry:
         threads may count at once."""
         self.counts_outside = False
         """Whether requests of pools out of scope are counted."""
-        self.outbox = self._books.outbox
+        self.outbox = self.ledgers.outbox
         self.entry_context = entry_context
         """Returns the context of a request that enters. Unless that is empty, observers are
         notified with `PoolObserver.lease_queued`."""
@@ -136,15 +96,6 @@ class PoolRegistry:
         self.trackers: dict[PoolTracker, None] = {}
         self.ending: dict[PoolTracker, None] = {}
         """Closed pools with requests in flight."""
-        self.ledgers = self._books.ledgers
-        self._window = nanoseconds(peak_window)
-        for ledger in self.ledgers.values():
-            ledger.watch(self._window, clock())
-
-    @property
-    def books(self) -> Books:
-        """State that outlives this installation."""
-        return self._books
 
     def attend(self) -> None:
         """Answer `Outbox.attention` when a request enters: wake the watch, help to drain."""
@@ -154,8 +105,6 @@ class PoolRegistry:
         if outbox.filling:
             outbox.attention = True
             self.observer.outbox_filling()
-
-    # Names
 
     def track(
         self,
@@ -169,8 +118,7 @@ class PoolRegistry:
     ) -> PoolTracker:
         """Begin to track a pool. ``host`` and ``provider`` are those of its first request."""
         provider = provider or owner.provider or self.provider_for_host(host)
-        ledger = self._ledger(owner.name, provider, library)
-        ledger.asked_for(provider, self.clock())
+        ledger = self.ledgers.pool(owner.name, provider, library, self.clock())
         tracker = PoolTracker(self, ledger, pool, reader, owner.provider)
         # A malformed host may be a key or a URL: do not store it.
         tracker.first = (host if is_host(host.lower()) else "", provider)
@@ -183,68 +131,7 @@ class PoolRegistry:
         self.trackers[tracker] = None
         return tracker
 
-    def _ledger(self, name: str, provider: str | None, library: str) -> PoolLedger:
-        key = (name, library)
-        if key not in self.ledgers and len(self.ledgers) >= MAX_NAMES:
-            key = (OTHER, library)
-            provider = None
-        ledger = self.ledgers.get(key)
-        if ledger is None:
-            ledger = self.ledgers.setdefault(
-                key,
-                PoolLedger(
-                    key[0],
-                    provider,
-                    library,
-                    window=self._window,
-                    now=self.clock(),
-                    outcomes=self._books.outcomes,
-                ),
-            )
-        return ledger
-
-    def origin(
-        self,
-        ledger: PoolLedger,
-        host: bytes,
-        port: int | None,
-        scheme: bytes,
-        provider: str | None = None,
-    ) -> OriginLedger:
-        """Return the ledger of an origin for a provider; that of ``_OTHER`` beyond the bound."""
-        origin = self.reported_origin(host, port, scheme)
-        found = ledger.origins.get((*origin, provider))
-        if found is None and self._books.origin_ledgers >= MAX_ORIGIN_LEDGERS:
-            origin, provider = (OTHER, None), None
-            found = ledger.origins.get((*origin, provider))
-        if found is None:
-            self._books.origin_ledgers += 1
-            made = OriginLedger(ledger, *origin, provider)
-            found = ledger.origins.setdefault((*origin, provider), made)
-        return found
-
-    def reported_origin(
-        self, host: bytes, port: int | None, scheme: bytes
-    ) -> tuple[str, int | None]:
-        """Return the address and port that an origin is reported under."""
-        origin = (host.decode("ascii", "replace").lower(), port or _DEFAULT_PORTS.get(scheme))
-        if origin in self._books.origins:
-            return origin
-        full = len(self._books.origins) >= self.max_origins
-        if full or not is_host(origin[0]) or not _is_port(origin[1]):
-            return OTHER, None
-        self._books.origins.add(origin)
-        return origin
-
     # State
-
-    def reported(self, now: int) -> list[PoolLedger]:
-        """Return the ledgers to report. A name stays for ten minutes after its last pool."""
-        return [
-            ledger
-            for ledger in snapshot_of(self.ledgers.values)
-            if ledger.live or ledger.empty_since is None or now - ledger.empty_since < GONE_REPORTED
-        ]
 
     def still_queued_in(self, pool: Any) -> PoolTracker | None:
         """Return the tracker whose requests were in flight in a pool when it was closed, if any.
@@ -259,7 +146,7 @@ class PoolRegistry:
 
     def state(self, now: int) -> tuple[dict[PoolLedger, NameState], Tally]:
         """Return the state of all pools, summed by name and origin in one pass."""
-        states = {ledger: NameState(ledger) for ledger in self.reported(now)}
+        states = {ledger: NameState(ledger) for ledger in self.ledgers.reported(now)}
         counts = Tally()
         # Before the leases in flight: a phase that ends meanwhile is then missing from the sum.
         # Otherwise it would count twice.
@@ -333,7 +220,7 @@ class PoolRegistry:
         self.trackers.clear()
         self.ending.clear()
         now = self.clock()
-        for ledger in snapshot_of(self.ledgers.values):
+        for ledger in snapshot_of(self.ledgers.pools.values):
             ledger.abandon(now)
 
     def forget(self) -> None:
@@ -342,7 +229,7 @@ class PoolRegistry:
         self.entering = None
         self.outside = 0
         self._detach()
-        self._books.clear()
+        self.ledgers.clear()
 
 
 def _add_leases(leases: list[tuple[Lease, LeaseState]], state: NameState, counts: Tally) -> None:

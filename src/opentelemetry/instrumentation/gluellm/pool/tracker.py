@@ -139,11 +139,11 @@ class PoolTracker:
             if provider is None:
                 provider = self.builder or self.registry.provider_for_host(_text(host))
             self.ledger.asked_for(provider, self.clock())
-            found = self.registry.origin(self.ledger, host, port, scheme, provider)
+            found = self.registry.ledgers.origin(self.ledger, host, port, scheme, provider)
             if found.address.encode() != host.lower():
                 # A malformed host may be a key or a URL: do not store it.
                 key = (*_UNREPORTED, asked)
-            if key not in self._origins and len(self._origins) < self.registry.max_origins:
+            if key not in self._origins and len(self._origins) < self.registry.ledgers.max_origins:
                 # Several keys can have the same reported origin: origins beyond the bound, and one
                 # origin for several providers. The pool counts once for all of them.
                 known = snapshot_of(self._origins.values)
@@ -154,7 +154,7 @@ class PoolTracker:
 
     def origin_of_connection(self, host: bytes, port: int | None, scheme: bytes) -> OriginLedger:
         """Return the ledger of a connection without a known request."""
-        reported = self.registry.reported_origin(host, port, scheme)
+        reported = self.registry.ledgers.reported_origin(host, port, scheme)
         known = snapshot_of(self._origins.values)
         if reported[0] == OTHER:  # `_origins` may not have it, beyond its bound
             known += snapshot_of(self.ledger.origins.values)
@@ -165,7 +165,7 @@ class PoolTracker:
         first, provider = self.first
         if name != first:
             provider = self.builder or self.registry.provider_for_host(name)
-        return self.registry.origin(self.ledger, host, port, scheme, provider)
+        return self.registry.ledgers.origin(self.ledger, host, port, scheme, provider)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return nothing, ()

@@ -21,7 +21,7 @@ from opentelemetry.metrics import (
     get_meter,
 )
 
-from ..pool.books import Books
+from ..pool.ledger import Ledgers
 from ..version import __version__
 from . import semconv
 from .semconv import Instrument, Metric
@@ -38,7 +38,7 @@ class MeterInstruments:
 
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
-        self.books = Books()
+        self.ledgers = Ledgers()
         self._source: Callable[[], Source | None] = _nothing
         self._collection = threading.local()
         self._histograms: dict[str, Any] = {}
@@ -59,7 +59,7 @@ class MeterInstruments:
                 try:
                     self._create_observable(metric)
                 except Exception as error:
-                    self.books.failures.caught("sdk.instrument", error)
+                    self.ledgers.failures.caught("sdk.instrument", error)
 
     def disconnect(self) -> None:
         """Make the callbacks return nothing."""
@@ -85,7 +85,7 @@ class MeterInstruments:
             raise TypeError("no histogram")
         except Exception as error:
             # A failure of the SDK must not stop the program from starting.
-            self.books.failures.caught("sdk.instrument", error)
+            self.ledgers.failures.caught("sdk.instrument", error)
             return NoOpMeter(semconv.SCOPE_NAME).create_histogram(metric.name)
 
     def _create_observable(self, metric: Metric) -> None:
@@ -134,7 +134,7 @@ def of_provider(provider: MeterProvider | None) -> MeterInstruments:
         meter = get_meter(semconv.SCOPE_NAME, __version__, provider, semconv.SCHEMA_URL)
     except Exception as error:
         made = MeterInstruments(NoOpMeter(semconv.SCOPE_NAME))
-        made.books.failures.caught("sdk.meter", error)
+        made.ledgers.failures.caught("sdk.meter", error)
         return made
     return instruments_of(meter)
 

@@ -58,7 +58,7 @@ class Churn:
     def _origins(self) -> dict[_Key, list[OriginLedger]]:
         """Group origin ledgers by pool name and origin: there may be one for each provider."""
         found: dict[_Key, list[OriginLedger]] = {}
-        for ledger in snapshot_of(self._registry.ledgers.values):
+        for ledger in snapshot_of(self._registry.ledgers.pools.values):
             for origin in snapshot_of(ledger.origins.values):
                 found.setdefault((ledger, origin.reported), []).append(origin)
         return found

@@ -94,8 +94,8 @@ class LoopLag:
         self._fired_late: dict[_Timer, None] = {}
         """Timers that fired late since the watch's previous pass. Held strongly, since a
         short-lived loop may be gone by the next pass."""
-        books = registry.books
-        books.late_time = self._late_before = max(books.late_time, books.late_reported)
+        ledgers = registry.ledgers
+        ledgers.late_time = self._late_before = max(ledgers.late_time, ledgers.late_reported)
         """Late time until this installation began."""
         self._history: deque[tuple[int, int]] = deque()
         """Clock and late time of each pass within the window of the recent share."""
@@ -106,8 +106,8 @@ class LoopLag:
         self._timers = weakref.WeakKeyDictionary()
         self._peak = Peak(self._window, self.clock())
         self._fired_late = {}
-        books = self._registry.books
-        books.late_time = books.late_reported = self._late_before = 0
+        ledgers = self._registry.ledgers
+        ledgers.late_time = ledgers.late_reported = self._late_before = 0
         self._history = deque()
         self._began = self.clock()
         self._blocked_at = 0
@@ -179,20 +179,20 @@ class LoopLag:
         for timer, late in self._late_timers(fired, now):
             worst = max(worst, late - timer.counted)
             timer.counted = max(timer.counted, late)
-        books = self._registry.books
-        books.late_time += worst
+        ledgers = self._registry.ledgers
+        ledgers.late_time += worst
         history = self._history
-        history.append((now, books.late_time))
+        history.append((now, ledgers.late_time))
         while len(history) > 1 and history[1][0] <= now - _WINDOW:
             history.popleft()
 
     def late_time(self, now: int) -> int:
         """Return the total late time since the Meter was created. It never falls."""
-        books = self._registry.books
+        ledgers = self._registry.ledgers
         timers = self._late_timers(snapshot_of(self._fired_late.keys), now)
         uncounted = max((late - timer.counted for timer, late in timers), default=0)
-        books.late_reported = max(books.late_reported, books.late_time + max(uncounted, 0))
-        return books.late_reported
+        ledgers.late_reported = max(ledgers.late_reported, ledgers.late_time + max(uncounted, 0))
+        return ledgers.late_reported
 
     def late(self, now: int) -> int:
         """Return the late time since this installation began."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from ...failures import Failures
 from ...pool.connection import TrackedConnection
-from ...pool.registry import is_host
+from ...pool.ledger import is_host
 
 _current: ContextVar[TrackedConnection | None] = ContextVar("gluellm_setup", default=None)
 """The record of the connection that the running code establishes. Set-ups are rare, so setting it

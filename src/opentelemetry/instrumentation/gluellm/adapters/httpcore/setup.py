@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from ...pool.connection import TrackedConnection
-from ...pool.registry import is_host
+from ...pool.ledger import is_host
 from ..marks import CONNECTION
 
 

@@ -16,7 +16,8 @@ from ...concurrency import snapshot_of
 from ...patching import is_patched
 from ...pool.connection import TrackedConnection
 from ...pool.lease import CONNECTING, READING, Lease
-from ...pool.registry import PoolRegistry, is_host
+from ...pool.ledger import is_host
+from ...pool.registry import PoolRegistry
 from ...pool.tracker import PoolTracker
 from ..marks import CONNECTION, connection_of
 from .failures import fail, failed, failure_of
