@@ -72,14 +72,17 @@ def test_request_counts_once_when_two_threads_count_it(monkeypatch: pytest.Monke
 def test_entering_request_is_asked_to_drain_a_half_full_outbox(
     requests: int, expected: bool
 ) -> None:
-    """Below that it only appends."""
+    """Below that it only appends. The watch is woken once, and not by the outbox."""
     made = scene(10)
+    woken: list[bool] = []
+    made.registry.wake_watch(lambda: woken.append(True))
     for _ in range(requests):
         request(made)
     assert made.registry.outbox.filling is expected
     made.recorder.events.clear()
     made.enter()
     assert made.recorder.names == ["outbox_filling"] * expected
+    assert woken == [True]
 
 
 def test_leases_in_the_outbox_keep_no_pool_alive() -> None:

@@ -341,7 +341,7 @@ def test_request_during_the_watchs_exit_keeps_it_running(scene: Scene) -> None:
         scene.enter()
         assert not watch._rests()
         assert watch._rests()  # nobody came this time
-        assert scene.registry.outbox.attention  # whoever comes now wakes it
+        assert scene.registry.attention  # whoever comes now wakes it
     finally:
         watch.stop()
 
@@ -353,7 +353,7 @@ def test_stop_ends_the_thread_and_no_request_starts_another(watched: Watched) ->
     assert thread is not None
     watched.watch.stop()
     assert not thread.is_alive()
-    watched.scene.registry.outbox.attention = True
+    watched.scene.registry.attention = True
     for start in (watched.request, watched.watch.wake):
         start()
         assert watched.thread is None

@@ -112,7 +112,11 @@ class TrackedChannel:
         lease.answered_at = now
         lease.enter(READING if lease.being_read else UNREAD, now)
         if lease.counted:
-            self.tracker.outbox.press(lease)
+            tracker = self.tracker
+            if len(tracker.items) < tracker.outbox.half:
+                tracker.items.append(lease)
+            else:
+                tracker.registry.press(lease)
 
     def reading(self, lease: Lease) -> None:
         """Record that the application waits for the next message."""

@@ -28,9 +28,6 @@ class Outbox:
         self.items: deque[Any] = deque()
         self.filling = False
         """Whether requests that enter should help to drain it."""
-        self.attention = False
-        """Whether the next request that enters should call `PoolRegistry.attend`: to help here, or
-        to wake the watch. One flag for both, since every request reads it."""
         self.dropped = 0
 
     def put(self, item: Any) -> None:
@@ -41,13 +38,13 @@ class Outbox:
             self.dropped += 1
 
     def press(self, lease: Lease) -> None:
-        """Append a lease if there is room, and request help if the queue is half full.
+        """Append a lease if there is room, and note if the queue is half full.
 
         The finalizer rule applies.
         """
         length = len(self.items)
         if length >= self.half:
-            self.filling = self.attention = True
+            self.filling = True
         if length < self.capacity:
             self.items.append(lease)
             return

@@ -90,21 +90,36 @@ class PoolRegistry:
         self.provider_for_host = provider_for_host
         self.no_loop = None if loop_lag else NOWHERE
         """Initial value of `PoolTracker.loop`."""
-        self.wake: Callable[[], None] = _nothing
-        """Starts the watch's thread if it has ended."""
+        self.attention = False
+        """Whether the next request that enters has to call `attend`. The reasons are `wake` and
+        `Outbox.filling`; every request reads only this."""
+        self.wake: Callable[[], None] | None = None
+        """Starts the watch's thread; None unless the watch waits for a request."""
         self.observer: PoolObserver = Guard(observers, self.failures)
         self.trackers: dict[PoolTracker, None] = {}
         self.ending: dict[PoolTracker, None] = {}
         """Closed pools with requests in flight."""
 
+    def wake_watch(self, wake: Callable[[], None]) -> None:
+        """Have the next request that enters call ``wake``."""
+        self.wake = wake
+        self.attention = True
+
     def attend(self) -> None:
-        """Answer `Outbox.attention` when a request enters: wake the watch, help to drain."""
-        outbox = self.outbox
-        outbox.attention = False
-        self.wake()
-        if outbox.filling:
-            outbox.attention = True
+        """Answer `attention` when a request enters: wake the watch or help to drain the outbox."""
+        self.attention = False
+        wake, self.wake = self.wake, None
+        if wake is not None:
+            wake()
+        if self.outbox.filling:
+            self.attention = True
             self.observer.outbox_filling()
+
+    def press(self, lease: Lease) -> None:
+        """Put a lease into an outbox that is half full or more. The finalizer rule applies."""
+        self.outbox.press(lease)
+        if self.outbox.filling:
+            self.attention = True
 
     def track(
         self,

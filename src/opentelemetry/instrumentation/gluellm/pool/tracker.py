@@ -180,7 +180,7 @@ class PoolTracker:
     ) -> Lease:
         """Begin the lease of a request for an origin, which enters the pool."""
         # Before the lease's clock starts.
-        if self.outbox.attention:
+        if self.registry.attention:
             self.registry.attend()
         provider = None if call is None else call.provider
         origin = self._origins.get((host, port, scheme, provider))
@@ -302,7 +302,7 @@ class PoolTracker:
             if len(items) < self.outbox.half:
                 items.append(lease)
             else:
-                self.outbox.press(lease)
+                self.registry.press(lease)
             if lease.waited or lease.fresh or lease.in_client_span:
                 self._report_answered(lease)
 
@@ -333,7 +333,7 @@ class PoolTracker:
                 connection.lease = None
         if lease.counted:
             if tight:
-                self.outbox.press(lease)
+                self.registry.press(lease)
             else:
                 items.append(lease)
 

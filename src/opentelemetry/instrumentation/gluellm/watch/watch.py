@@ -94,8 +94,7 @@ class Watch:
 
     def start(self) -> None:
         """Let the next request start the thread."""
-        self._registry.wake = self.wake
-        self._registry.outbox.attention = True
+        self._registry.wake_watch(self.wake)
 
     def wake(self) -> None:
         """Start the thread if there is none, when a request enters.
@@ -108,7 +107,7 @@ class Watch:
         held: list[bool] = []
         try:
             if not acquire(lock, held, _LOCK_TIMEOUT):
-                self._registry.outbox.attention = True  # the next request tries again
+                self._registry.wake_watch(self.wake)  # the next request tries again
                 return
             if self._thread is not None or self._stopped.is_set():
                 return
@@ -126,7 +125,7 @@ class Watch:
                 # No thread is available, the interpreter is shutting down, or an interrupt.
                 if not thread.is_alive():
                     self._thread = None
-                    self._registry.outbox.attention = True  # the next request tries again
+                    self._registry.wake_watch(self.wake)  # the next request tries again
                 if not isinstance(error, Exception):
                     raise
                 self._registry.failures.caught("watch.start", error)
@@ -136,7 +135,7 @@ class Watch:
 
     def stop(self) -> None:
         """End the thread, and wait for it for at most a second."""
-        self._registry.wake = _rest
+        self._registry.wake = None
         with self._lock:
             self._stopped.set()
             thread, self._thread = self._thread, None
@@ -158,7 +157,7 @@ class Watch:
             return
         # The lock in it may be held by the thread that does not exist here.
         self._stopped = threading.Event()
-        self._registry.outbox.attention = True
+        self._registry.wake_watch(self.wake)
 
     def _forget(self) -> None:
         self._suspects.clear()
@@ -177,7 +176,7 @@ class Watch:
             # Even after an exception: the next request can then start another thread.
             if self._thread is threading.current_thread():
                 self._thread = None
-                self._registry.outbox.attention = True
+                self._registry.wake_watch(self.wake)
 
     def _rests(self) -> bool:
         """Announce the end of the thread; return True if no request has entered since.
@@ -187,7 +186,8 @@ class Watch:
         """
         with self._lock:
             if not self._asked:
-                self._asked = self._registry.outbox.attention = True
+                self._asked = True
+                self._registry.wake_watch(self.wake)
                 return False
             if self._thread is threading.current_thread():
                 self._thread = None
@@ -297,7 +297,3 @@ class Watch:
         for lease in snapshot_of(self._leases.keys):
             if lease.ended or not lease.tracker.open:
                 self._leases.pop(lease, None)
-
-
-def _rest() -> None:
-    pass
