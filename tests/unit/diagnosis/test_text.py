@@ -7,7 +7,7 @@ import dataclasses
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
-from opentelemetry.instrumentation.gluellm.diagnosis.text import findings_text, snapshot_text
+from opentelemetry.instrumentation.gluellm.diagnosis.text import findings_text
 from opentelemetry.instrumentation.gluellm.text import (
     call_site_text,
     counted,
@@ -81,9 +81,9 @@ def example() -> Snapshot:
 
 def test_snapshot_text_is_complete_and_fits_a_terminal() -> None:
     """What a person reads at 3 am; its lines fit a terminal of 100 columns."""
-    assert snapshot_text(example()) == str(example()) == SHOWN
+    assert str(example()) == SHOWN
     assert max(len(line) for line in SHOWN.splitlines()) <= 100
-    text = snapshot_text(dataclasses.replace(example(), pools=(), totals=()))
+    text = str(dataclasses.replace(example(), pools=(), totals=()))
     assert text.splitlines()[2:] == ["", "no pool is alive that has served a request"]
 
 
@@ -94,7 +94,7 @@ def test_long_lists_end_with_a_count() -> None:
     connections = [a_connection(origin=f"host{number % 50}:443") for number in range(1000)]
     pools = [a_pool(requests, connections)] + [a_pool()] * 40
     totals = [the_totals(name=f"name{number}") for number in range(50)]
-    lines = snapshot_text(a_snapshot(totals, *pools)).splitlines()
+    lines = str(a_snapshot(totals, *pools)).splitlines()
     assert len(lines) < 200
     assert "    and 490 more requests" in lines
     assert "    and 495 more requests" in lines
@@ -111,7 +111,7 @@ def test_what_only_some_pools_have_is_shown() -> None:
     limits = "max_connections max_idle_connections keepalive_expiry pool_timeout read_timeout"
     unlimited = dict.fromkeys(limits.split())
     pool = a_pool([request], [a_connection("active", protocol="2", **streams)], **unlimited)
-    text = snapshot_text(a_snapshot(the_totals(), pool))
+    text = str(a_snapshot(the_totals(), pool))
     assert "HTTP/2 streams 7 of 100, 3 orphaned" in text
     assert "0 idle of unlimited connections" in text
     assert "keeps all idle for ever, pool timeout none, read timeout none" in text
@@ -127,7 +127,7 @@ def test_foreign_text_stays_on_its_line() -> None:
     )
     pool = a_pool([request], [a_connection(evil, origin=evil)], name=evil, built_at=evil)
     snapshot = a_snapshot(the_totals(name=evil), pool, ignored_variables=(evil,))
-    for text in (snapshot_text(snapshot), findings_text(diagnose(snapshot))):
+    for text in (str(snapshot), findings_text(diagnose(snapshot))):
         assert not any(part in text for part in ("\x1b", "\u202e", "evil\n"))
         assert len(text) < 8000
 
@@ -135,9 +135,9 @@ def test_foreign_text_stays_on_its_line() -> None:
 def test_missing_hooks_are_named() -> None:
     """Without any there is no such line."""
     missing = a_snapshot(missing_hooks=("httpx: read", "grpc: head"))
-    assert "hooks missing: httpx: read, grpc: head" in " ".join(snapshot_text(missing).split())
+    assert "hooks missing: httpx: read, grpc: head" in " ".join(str(missing).split())
     assert missing.to_dict()["process"]["missing_hooks"] == ["httpx: read", "grpc: head"]
-    assert "hooks missing" not in snapshot_text(a_snapshot())
+    assert "hooks missing" not in str(a_snapshot())
 
 
 def test_findings_text_is_complete_and_wrapped() -> None:

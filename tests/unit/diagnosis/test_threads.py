@@ -13,7 +13,6 @@ from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import (
     PoolSnapshot,
     Snapshot,
 )
-from opentelemetry.instrumentation.gluellm.diagnosis.text import snapshot_text
 from unit.diagnosis.building import a_pool, a_request, a_snapshot, all_kinds, found, the_totals
 
 BEDROCK = {"name": "bedrock", "provider": "bedrock", "library": "urllib3"}
@@ -52,7 +51,7 @@ def test_full_executor_is_reported_with_a_size() -> None:
     )
     assert "ThreadPoolExecutor(40)" in finding.advice
     assert "botocore.config.Config(max_pool_connections=40)" in finding.advice
-    text = " ".join(snapshot_text(threaded(2, 3)).split())  # of a snapshot, also where it isn't
+    text = " ".join(str(threaded(2, 3)).split())  # of a snapshot, also where it isn't
     assert "2 of 6 threads of an executor hold a connection, 3 calls waiting for one" in text
 
 

@@ -7,294 +7,34 @@ it keeps no pool, connection or task alive.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..pool.ledger import served
+from .parts import (
+    ConnectionSnapshot,
+    ExecutorSnapshot,
+    LimiterSnapshot,
+    OriginTotals,
+    Outcome,
+    PoolSnapshot,
+    PoolTotals,
+    ProcessSnapshot,
+    RequestSnapshot,
+)
+from .text import snapshot_text
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionSnapshot:
-    """One connection. Times are seconds."""
-
-    origin: str
-    """Host and port as requested; the host alone if there is no port."""
-    state: str
-    """``connecting``, ``active`` or ``idle``."""
-    protocol: str
-    """HTTP version ``1.1`` or ``2``, or ``websocket``; meaningless while connecting."""
-    age: float
-    """Time since the connection was created."""
-    requests_served: int
-    streams_active: int | None = None
-    """HTTP/2: streams that tracked requests use; None on HTTP/1.1."""
-    streams_max: int | None = None
-    """HTTP/2: the peer's limit on streams; None on HTTP/1.1."""
-    streams_orphaned: int | None = None
-    """HTTP/2: streams that no request uses any more but the peer still has open."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestSnapshot:
-    """One request in a pool. Times are seconds."""
-
-    origin: str
-    phase: str
-    """One of the six phases in the telemetry contract."""
-    phase_age: float
-    """Time in that phase; for ``queued``, time since the request entered the pool."""
-    age: float
-    """Time since the request entered the pool."""
-    held: float | None = None
-    """Time since the request acquired its connection; None if it has none."""
-    connection: int | None = None
-    """Index of its connection in the pool's ``connections``; None if none is known."""
-    pool_timeout: float | None = None
-    """Queued requests: the longest time to wait for a connection; None if unlimited."""
-    provider: str | None = None
-    model: str | None = None
-    operation: str | None = None
-    trace_id: str | None = None
-    """32 hexadecimal digits; None if the request belongs to no span."""
-    correlation_id: str | None = None
-    """GlueLLM's correlation ID, if there is one."""
-    call_site: str | None = None
-    """Where the application made the call: ``file:line in function``."""
-    stack: tuple[str, ...] = ()
-    """Whole stack, innermost frame first; only with ``leak_stacks=True``."""
-    leak_suspected: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolSnapshot:
-    """One live pool. Times are seconds."""
-
-    name: str
-    provider: str | None
-    """any-llm's key; None if unknown, or if requests of this name had several providers."""
-    library: str
-    """Value of ``gluellm.pool.library`` in the telemetry contract."""
-    age: float
-    """Time since the pool's first request."""
-    requests_entered: int
-    """Requests so far, including those in flight."""
-    max_connections: int | None = None
-    """None if unlimited."""
-    max_idle_connections: int | None = None
-    """None if unlimited."""
-    max_connections_per_origin: int | None = None
-    """None if there is no such limit."""
-    limits_from: str | None = None
-    """Calls of ``configure_pools()`` or variables that set the limits; None if none did."""
-    keepalive_expiry: float | None = None
-    """How long an idle connection is kept; None if it is kept for ever."""
-    tcp_keepalive: bool | None = None
-    """Whether SO_KEEPALIVE is on for its sockets; None if unknown."""
-    pool_timeout: float | None = None
-    """Pool timeout of its last request; None if it waits for ever."""
-    read_timeout: float | None = None
-    """Read timeout of its first request; None if it waits for ever."""
-    channel_state: str | None = None
-    """Last observed state of a gRPC channel: ``idle``, ``connecting``, ``ready``,
-    ``transient_failure`` or ``shutdown``; None for other pools. A channel reports no limits and no
-    connections."""
-    channel_state_age: float | None = None
-    """Time in ``channel_state``, as far as it was observed; None for other pools."""
-    synchronous: bool = False
-    """Whether synchronous code uses the pool, as far as that is known."""
-    threads: int | None = None
-    """Maximum number of threads in the executor that sends its requests; None without one."""
-    built_at: str | None = None
-    """Where the application built the pool: ``file:line in function``."""
-    connections: tuple[ConnectionSnapshot, ...] = ()
-    requests: tuple[RequestSnapshot, ...] = ()
-
-    @property
-    def label(self) -> str:
-        """Name and library as shown to users, for example ``openai/httpx2``."""
-        return f"{self.name}/{self.library}"
-
-    @property
-    def active(self) -> int:
-        return sum(1 for connection in self.connections if connection.state == "active")
-
-    @property
-    def idle(self) -> int:
-        return sum(1 for connection in self.connections if connection.state == "idle")
-
-    @property
-    def connecting(self) -> int:
-        return sum(1 for connection in self.connections if connection.state == "connecting")
-
-    @property
-    def queued(self) -> int:
-        return sum(1 for request in self.requests if request.phase == "queued")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """Requests that left a pool with the same outcome."""
-
-    count: int
-    status: int | str | None = None
-    """HTTP status, or name of the gRPC status; None if no response head arrived."""
-    error: str | None = None
-    """``error.type`` of the telemetry contract; None on success."""
-    resend: bool = False
-    """Whether their any-llm calls had already sent a request."""
-    sent: int = 0
-    """Requests among them that acquired a connection. 0, as are the times below, for first attempts
-    that the provider answered successfully."""
-    seconds: float = 0.0
-    """Total time of these requests in the pool."""
-    held_seconds: float = 0.0
-    """Part of ``seconds`` in which they held a connection."""
-    provider_seconds: Mapping[str, float] = field(default_factory=dict)
-    """Part of ``seconds`` in ``awaiting_response``, and an upper bound for ``reading``."""
-
-    @property
-    def served(self) -> bool:
-        """Whether the provider answered these requests successfully."""
-        return served(self.status, self.error)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OriginTotals:
-    """Totals of all pools of one name for one origin and provider, since ``instrument()``.
-
-    Times are seconds.
-    """
-
-    origin: str
-    provider: str | None = None
-    """any-llm's key; None if unknown."""
-    pools: int
-    """Pools that ever had a request to the origin. A pool of several providers counts once."""
-    pools_built_at: Mapping[str, int] = field(default_factory=dict)
-    """Number of these pools by the call site that built them (``file:line in function``). Pools
-    whose call site is unknown are left out."""
-    requests_entered: int
-    phase_seconds: Mapping[str, float]
-    """Time in each phase, of finished and running requests together."""
-    requests_now: Mapping[str, int]
-    """Requests in each phase now."""
-    outcomes: tuple[Outcome, ...] = ()
-    timeouts: Mapping[str, int]
-    """Number of timeouts by kind: pool, connect, read, write."""
-    reuse_failures: int = 0
-    """Requests that failed on a reused connection before the first byte of a response."""
-    longest_silence_failed: float = 0.0
-    """Longest time that a request had waited for bytes when its reused connection failed."""
-    requests_on_new_connection: int = 0
-    """Requests that waited while their connection was established."""
-    requests_resent: int = 0
-    """Requests that were not the first of their any-llm call."""
-    protocols: tuple[str, ...] = ()
-    """Protocols of its connections so far: HTTP ``1.1`` or ``2``, or ``websocket``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolTotals:
-    """Totals of all pools of one name since ``instrument()``, including pools that are gone."""
-
-    name: str
-    provider: str | None
-    """any-llm's key; None if unknown, or if the requests had several providers."""
-    library: str
-    pools_opened: int
-    pools_synchronous: int = 0
-    """Opened pools that synchronous code uses, as far as that is known."""
-    pools_live: int
-    pools_discarded: int
-    connections_opened: int
-    connections_closed: Mapping[str, int]
-    """Number by close reason, as in the telemetry contract."""
-    requeues: int
-    peak_active: int
-    """Most connections active or connecting at one moment of the last ``peak_window``."""
-    peak_queued: int
-    leaks: int
-    """Connections that were ever held unread for longer than the leak threshold."""
-    anomalies: Mapping[str, int]
-    channel_seconds: Mapping[str, float] | None = None
-    """Time that its gRPC channels spent in each state; None for other pools. Channels report no
-    connections."""
-    origins: tuple[OriginTotals, ...] = ()
-
-    @property
-    def label(self) -> str:
-        """Name and library as shown to users, for example ``openai/httpx2``."""
-        return f"{self.name}/{self.library}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutorSnapshot:
-    """Executor whose threads send the requests of blocking SDKs and clients."""
-
-    threads: int
-    """Maximum number of threads."""
-    waiting: int
-    """Calls of any kind that wait for a thread. They have not entered a pool."""
-    requests: int
-    """Requests that hold a connection in these threads."""
-    pools: tuple[str, ...]
-    """Name and library of each pool, the one with the most requests first."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimiterSnapshot:
-    """Calls to one provider in GlueLLM's rate limiter, before any pool. Times are seconds."""
-
-    provider: str | None
-    """any-llm's key; None for calls with their own API key and for unknown providers."""
-    waiting: int
-    longest: float
-    """Longest time that one of the waiting calls has waited."""
-    waited: int
-    """Attempts that have waited since ``instrument()``, including those that still wait."""
-    seconds: float
-    """Total time of these waits since ``instrument()``."""
-    calls_per_minute: int | None = None
-    """GlueLLM's limit; None if unknown."""
-
-    def less(self, before: LimiterSnapshot) -> LimiterSnapshot:
-        """Return what waited since ``before``; never below 0, even if counting restarted."""
-        return replace(
-            self,
-            waited=max(0, self.waited - before.waited + min(before.waiting, self.waiting)),
-            seconds=max(0.0, self.seconds - before.seconds),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessSnapshot:
-    """Properties of the process that affect its pools."""
-
-    pid: int
-    open_descriptors: int | None = None
-    """Open file descriptors; None if the system does not report them."""
-    descriptor_limit: int | None = None
-    """Soft limit on open file descriptors; None if unlimited or unknown."""
-    event_loop_lag: float | None = None
-    """Worst lateness of a timer in the last ``peak_window``, in seconds, on event loops that hold
-    leases; None if it is not measured."""
-    event_loop_late: float | None = None
-    """Seconds since ``instrument()`` that timers were late, on event loops that hold leases. Of
-    several loops only the most delayed one counts. None if it is not measured."""
-    event_loop_late_share: float | None = None
-    """Share of the last minute, from 0 to 1, in which an event loop that holds leases was late. A
-    short pause hardly raises it. None if it is not measured."""
-    ignored_variables: tuple[str, ...] = ()
-    """Environment variables that are set and look like pool limits, but that no library reads."""
-    gluellm: bool = False
-    """Whether GlueLLM is imported, which passes its own clients to the SDKs."""
-    executors: tuple[ExecutorSnapshot, ...] = ()
-    """Executors whose threads send requests."""
-    limiters: tuple[LimiterSnapshot, ...] = ()
-    """GlueLLM's rate limiter, by provider; empty while no call has waited in it."""
-    missing_hooks: tuple[str, ...] = ()
-    """Hooks that the installed version of a library lacks, such as ``httpx: read``. The log has a
-    warning for each, which names what is not observed."""
+__all__ = [
+    "ConnectionSnapshot",
+    "ExecutorSnapshot",
+    "LimiterSnapshot",
+    "OriginTotals",
+    "Outcome",
+    "PoolSnapshot",
+    "PoolTotals",
+    "ProcessSnapshot",
+    "RequestSnapshot",
+    "Snapshot",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,9 +58,7 @@ class Snapshot:
         return plain
 
     def __str__(self) -> str:
-        from .text import snapshot_text
-
-        return snapshot_text(self)
+        return snapshot_text(self.taken_at, self.uptime, self.process, self.pools, self.totals)
 
 
 def _plain(value: Any) -> Any:

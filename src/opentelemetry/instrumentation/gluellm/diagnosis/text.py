@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..text import call_site_text, counted, one_line, percent, seconds, timeout_text
 from .findings import Finding
-from .snapshot import ConnectionSnapshot, PoolSnapshot, PoolTotals, RequestSnapshot, Snapshot
+from .parts import ConnectionSnapshot, PoolSnapshot, PoolTotals, ProcessSnapshot, RequestSnapshot
 
 _WIDTH = 96
 _MOST_POOLS = 6
@@ -23,16 +23,21 @@ _LONGEST_PLACE = 80
 _LONGEST_LIMITS = 400
 
 
-def snapshot_text(snapshot: Snapshot) -> str:
+def snapshot_text(
+    taken_at: float,
+    uptime: float,
+    process: ProcessSnapshot,
+    pools: Sequence[PoolSnapshot],
+    totals: Sequence[PoolTotals],
+) -> str:
     """Return a snapshot as readable text.
 
     The pools with the most requests come first, and in each pool the requests held longest. Long
     lists end with the number of entries left out. A long word may make a line wider than usual.
     """
-    process = snapshot.process
     lines = _wrapped(
-        f"connection pools of process {process.pid} at {_clock(snapshot.taken_at)}, "
-        f"{seconds(snapshot.uptime)} after instrument()"
+        f"connection pools of process {process.pid} at {_clock(taken_at)}, "
+        f"{seconds(uptime)} after instrument()"
     )
     facts = []
     if process.event_loop_lag is not None:
@@ -66,17 +71,17 @@ def snapshot_text(snapshot: Snapshot) -> str:
         facts.append(f"hooks missing: {', '.join(process.missing_hooks)}")
     if facts:
         lines += _wrapped("; ".join(facts))
-    if not snapshot.pools:
+    if not pools:
         lines += ["", "no pool is alive that has served a request"]
-    pools = sorted(snapshot.pools, key=lambda pool: -len(pool.requests))
-    for pool in pools[:_MOST_POOLS]:
+    ordered = sorted(pools, key=lambda pool: -len(pool.requests))
+    for pool in ordered[:_MOST_POOLS]:
         lines += ["", *_pool(pool)]
     lines += _rest(len(pools) - _MOST_POOLS, "pool", "")
-    if snapshot.totals:
+    if totals:
         lines += ["", "since instrument(), by pool name"]
-        for totals in snapshot.totals[:_MOST_NAMES]:
-            lines += _totals(totals)
-        lines += _rest(len(snapshot.totals) - _MOST_NAMES, "name", "  ")
+        for total in totals[:_MOST_NAMES]:
+            lines += _totals(total)
+        lines += _rest(len(totals) - _MOST_NAMES, "name", "  ")
     return "\n".join(lines)
 
 
