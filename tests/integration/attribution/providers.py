@@ -13,7 +13,7 @@ from any_llm.providers import registry
 
 from gluellm_pools.fake_provider import FakeProvider
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
-from opentelemetry.instrumentation.gluellm.pool.lease import Call
+from opentelemetry.instrumentation.gluellm.pool.call import Call
 
 OPENAI_IS_ON_HTTPX2 = int(openai.__version__.split(".")[0]) >= 3
 

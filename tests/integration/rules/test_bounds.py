@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
-from opentelemetry.instrumentation.gluellm.pool.lease import Call
+from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.libraries import Library
 from support.telemetry import Telemetry

@@ -26,7 +26,7 @@ from opentelemetry.sdk.trace.export import (
 
 from opentelemetry.instrumentation.gluellm import diagnose, snapshot
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
-from opentelemetry.instrumentation.gluellm.pool.lease import Call
+from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.network import refused_url
 from support.telemetry import Telemetry

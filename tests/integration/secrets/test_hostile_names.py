@@ -11,7 +11,7 @@ import urllib3
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.attribution.calls import model_reader
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
-from opentelemetry.instrumentation.gluellm.pool.lease import Call
+from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.libraries import Library
 from support.script import Reply

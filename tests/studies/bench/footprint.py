@@ -19,7 +19,7 @@ from pathlib import Path
 import httpcore
 
 from opentelemetry.instrumentation.gluellm.concurrency import daemon_thread
-from opentelemetry.instrumentation.gluellm.pool.lease import Call
+from opentelemetry.instrumentation.gluellm.pool.call import Call
 
 from .pools import a_pool, send
 from .workload import OFF, OURS, Instrumentation, Sdk, series_of

@@ -7,7 +7,7 @@ from typing import Any
 import httpcore
 
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
-from opentelemetry.instrumentation.gluellm.pool.lease import Call
+from opentelemetry.instrumentation.gluellm.pool.call import Call
 
 from .network import Backend, answer
 from .workload import any_llm_call

@@ -20,7 +20,7 @@ from opentelemetry.instrumentation.gluellm.attribution.streams import (
     SyncStream,
     wrap_stream,
 )
-from opentelemetry.instrumentation.gluellm.pool.lease import Call
+from opentelemetry.instrumentation.gluellm.pool.call import Call
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.pool_timeout_note import NoteObserver
-from opentelemetry.instrumentation.gluellm.pool.lease import Call, Lease
+from opentelemetry.instrumentation.gluellm.pool.call import Call
+from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
 from unit.pool.fakes import Scene
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from opentelemetry.trace import SpanContext
 
+from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.pool.call_site import find
 from opentelemetry.instrumentation.gluellm.pool.describe import (
     LONGEST,
@@ -14,7 +15,7 @@ from opentelemetry.instrumentation.gluellm.pool.describe import (
     trace_id,
     whose,
 )
-from opentelemetry.instrumentation.gluellm.pool.lease import Call, Lease
+from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
 from opentelemetry.instrumentation.gluellm.text import call_site_text, one_line
 from unit.pool.fakes import FakePool, Scene

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from opentelemetry.instrumentation.gluellm.pool.lease import (
+from opentelemetry.instrumentation.gluellm.pool.phases import (
     AWAITING_RESPONSE,
     CONNECTING,
     PHASES,

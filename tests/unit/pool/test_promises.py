@@ -6,12 +6,8 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.connection import TrackedConnection
 from opentelemetry.instrumentation.gluellm.pool.describe import holders
-from opentelemetry.instrumentation.gluellm.pool.lease import (
-    AWAITING_RESPONSE,
-    QUEUED,
-    UNREAD,
-    Lease,
-)
+from opentelemetry.instrumentation.gluellm.pool.lease import Lease
+from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE, QUEUED, UNREAD
 from unit.pool.fakes import SECOND, Scene
 
 

@@ -6,13 +6,14 @@ import gc
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.pool.lease import PHASES, QUEUED, READING, UNREAD, Call
+from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.pool.ledger import (
     MAX_NAMES,
     MAX_ORIGIN_LEDGERS,
     OTHER,
     Owner,
 )
+from opentelemetry.instrumentation.gluellm.pool.phases import PHASES, QUEUED, READING, UNREAD
 from opentelemetry.instrumentation.gluellm.pool.registry import PoolRegistry
 from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker
 from unit.pool.fakes import Clock, FakePool, Scene, read

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import gc
 
-from opentelemetry.instrumentation.gluellm.pool.lease import (
-    AWAITING_RESPONSE,
-    QUEUED,
-    Lease,
-)
+from opentelemetry.instrumentation.gluellm.pool.lease import Lease
+from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE, QUEUED
 from unit.pool.fakes import SECOND, Scene
 
 # The way that ends well

@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.pool.lease import AWAITING_RESPONSE
+from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE
 from unit.pool.fakes import Scene
 
 # Failures

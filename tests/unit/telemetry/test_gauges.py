@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.pool.lease import Call
+from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.drain import Drain
 from opentelemetry.instrumentation.gluellm.telemetry.gauges import StateSource

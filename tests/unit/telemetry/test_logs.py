@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from opentelemetry.trace import SpanContext
 
+from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.pool.call_site import CallSite, find
-from opentelemetry.instrumentation.gluellm.pool.lease import READING, UNREAD, Call, Lease
+from opentelemetry.instrumentation.gluellm.pool.lease import Lease
+from opentelemetry.instrumentation.gluellm.pool.phases import READING, UNREAD
 from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
 from opentelemetry.instrumentation.gluellm.telemetry import logs
 from opentelemetry.instrumentation.gluellm.telemetry.logs import WatchObserver

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.pool.lease import Call
+from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.watch.churn import Churn
 from unit.pool.fakes import FakePool, Scene
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..concurrency import acquire
-from ..pool.lease import Call, Lease
+from ..pool.call import Call
+from ..pool.lease import Lease
 from ..pool.ledger import OTHER, Owner
 from ..pool.reader import PoolReader, seconds_or_none
 from ..pool.registry import PoolRegistry, running_loop

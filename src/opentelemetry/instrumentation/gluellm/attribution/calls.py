@@ -10,8 +10,8 @@ from contextvars import Token
 from typing import Any
 
 from ..failures import from_signal_handler
+from ..pool.call import Call
 from ..pool.call_site import CallSite, find
-from ..pool.lease import Call
 from ..text import one_line
 from .context import CallVariable, current_call
 from .correlation import correlation_id

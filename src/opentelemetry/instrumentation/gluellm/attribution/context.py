@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
-from ..pool.lease import Call
+from ..pool.call import Call
 
 CallVariable = ContextVar[Call | None]
 

@@ -14,7 +14,7 @@ import inspect
 from contextvars import Token
 from typing import Any
 
-from ..pool.lease import Call
+from ..pool.call import Call
 from .context import CallVariable, current_call
 
 _ENDING_STEPS = frozenset({"aclose", "close"})

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import MethodType
 from typing import Any
 
-from ..pool.lease import Call
+from ..pool.call import Call
 from .calls import CallScope
 from .context import CallVariable
 from .streams import leave

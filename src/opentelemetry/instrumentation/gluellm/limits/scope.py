@@ -8,8 +8,8 @@ from typing import Any
 
 from ..attribution.calls import CallScope, ModelOf, OnError, provider_key
 from ..attribution.context import CallVariable
+from ..pool.call import Call
 from ..pool.call_site import CallSite
-from ..pool.lease import Call
 from ..providers import POOL_TIMEOUT
 from .arguments import client_is_users, limits_given
 from .values import Values

@@ -9,29 +9,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..concurrency import nothing, snapshot_of
-from .lease import AWAITING_RESPONSE, CONNECTING, QUEUED, READING, UNREAD, Lease
+from .lease import Lease
+from .ledger import ChannelState
+from .phases import AWAITING_RESPONSE, CONNECTING, QUEUED, READING, READY, UNREAD
 
 if TYPE_CHECKING:
     from .tracker import PoolTracker
 
-IDLE, BEING_CONNECTED, READY, TRANSIENT_FAILURE, SHUTDOWN = range(5)
-CHANNEL_STATES = ("idle", "connecting", "ready", "transient_failure", "shutdown")
-"""Names of the states in the telemetry contract, indexed by gRPC's numbers."""
 
-
-class TrackedChannel:
+class TrackedChannel(ChannelState):
     """The state of a channel. Refers to no library object.
 
     Several threads may report readings at once. Each change of state follows the atomic rule, and
     the times add up in any order.
     """
 
-    __slots__ = ("reports_reads", "since", "state", "tracker", "waiting")
+    __slots__ = ("reports_reads", "tracker", "waiting")
 
     def __init__(self, tracker: PoolTracker, now: int) -> None:
+        super().__init__(now)
         self.tracker = tracker
-        self.state = IDLE
-        self.since = now
         self.reports_reads = False
         """Whether reads of streams are reported. If not, the phase ``unread`` means nothing."""
         self.waiting: dict[Lease, None] = {}
@@ -61,10 +58,7 @@ class TrackedChannel:
 
     def end(self) -> None:
         """Record the end of the channel. The finalizer rule applies."""
-        ledger = self.tracker.ledger
-        if ledger.channels is None or ledger.channels.pop(self, self) is self:
-            return
-        ledger.channel_spent[self.state] += self.tracker.clock() - self.since
+        self.tracker.ledger.channel_ended(self, self.tracker.clock())
 
     # Steps of a call
 
@@ -163,21 +157,3 @@ class TrackedChannel:
         self.waiting.pop(lease, None)
         lease.status = status
         self.tracker.failed(lease, error, in_finalizer=in_finalizer)
-
-
-def states_of(
-    channels: dict[TrackedChannel, None], left: list[int], now: int
-) -> tuple[list[int], list[int]]:
-    """Count the channels in each state, and sum up the nanoseconds in each state.
-
-    ``left`` are the nanoseconds in states that channels have left.
-    """
-    counts = [0] * len(CHANNEL_STATES)
-    # Before the running times: a channel that ends meanwhile is then missing from the sum.
-    # Otherwise it would count twice.
-    spent = list(left)
-    for channel in snapshot_of(channels.keys):
-        state = channel.state
-        counts[state] += 1
-        spent[state] += max(now - channel.since, 0)
-    return counts, spent

@@ -6,7 +6,8 @@ from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
 from ..concurrency import nothing, snapshot_of
-from .lease import QUEUED, Lease
+from .lease import Lease
+from .phases import QUEUED
 
 if TYPE_CHECKING:
     from .ledger import OriginLedger

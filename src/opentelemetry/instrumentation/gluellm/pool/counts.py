@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .connection import WEBSOCKET
-from .lease import PHASES
+from .phases import PHASES
 
 if TYPE_CHECKING:
     from .ledger import OriginLedger, PoolLedger

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from ..concurrency import snapshot_of
 from ..text import call_site_text, one_line
-from .channel import CHANNEL_STATES
-from .lease import PHASES, QUEUED, STREAM_QUEUED, Lease, read_states
+from .lease import Lease, read_states
+from .phases import CHANNEL_STATES, PHASES, QUEUED, STREAM_QUEUED
 
 if TYPE_CHECKING:
     from .tracker import PoolTracker

@@ -17,18 +17,15 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ..concurrency import nothing, snapshot_of
+from .call import Call
+from .call_site import CallSite
+from .ledger import EndedTimes, OriginLedger
+from .phases import AWAITING_RESPONSE, QUEUED, UNREAD
 
 if TYPE_CHECKING:
-    from .call_site import CallSite
     from .channel import TrackedChannel
     from .connection import TrackedConnection
-    from .ledger import OriginLedger
     from .tracker import PoolTracker
-
-QUEUED, CONNECTING, STREAM_QUEUED, AWAITING_RESPONSE, READING, UNREAD = range(6)
-
-PHASES = ("queued", "connecting", "stream_queued", "awaiting_response", "reading", "unread")
-"""The phases' names in the telemetry contract, by number."""
 
 _TIMEOUT_KINDS = {
     "pool_timeout": "pool",
@@ -56,45 +53,6 @@ def read_states(leases: dict[Lease, None]) -> list[tuple[Lease, LeaseState]]:
     found = snapshot_of(leases.keys)
     read = [*zip(found, map(_state, found), strict=True)]
     return [(lease, state) for lease, state in read if not state[0]]
-
-
-class Call:
-    """One any-llm call, to which its requests and the pools built inside it are attributed."""
-
-    __slots__ = (
-        "correlation_id",
-        "ended",
-        "model",
-        "operation",
-        "outer",
-        "call_site",
-        "provider",
-        "requests",
-        "steps",
-    )
-
-    def __init__(
-        self,
-        provider: str,
-        model: str | None = None,
-        operation: str | None = None,
-        call_site: CallSite | None = None,
-        correlation_id: str | None = None,
-    ) -> None:
-        self.provider = provider
-        self.model = model
-        self.operation = operation
-        self.call_site = call_site
-        """Line of the application that made the call; None if unknown."""
-        self.correlation_id = correlation_id
-        """GlueLLM's correlation id; None if there is none."""
-        self.outer: Call | None = None
-        """The call of another provider inside which this one was made."""
-        self.ended = False
-        """Whether the call is over. Further requests are then not attributed to it."""
-        self.requests = 0
-        self.steps = 0
-        """How often the application has requested the next item of the call's stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,4 +255,23 @@ class Lease:
                 origin.longest_silence = silence
         # Last: a signal handler that raises during this call loses times, but no count.
         if times is not None:
-            times.add(self)
+            _add(times, self)
+
+
+def _add(times: EndedTimes, lease: Lease) -> None:
+    """Add the times of an ended request to those of its outcome."""
+    ended_at = lease.ended_at
+    acquired_at = lease.acquired_at
+    answered_at = lease.answered_at
+    awaiting = reading = 0
+    if answered_at:
+        awaiting = max(answered_at - lease.request_sent_at, 0)
+        reading = (lease.phase_since if lease.phase == UNREAD else ended_at) - answered_at
+    elif lease.phase == AWAITING_RESPONSE:
+        awaiting = ended_at - lease.phase_since
+    times.total += ended_at - lease.entered_at
+    if acquired_at:
+        times.sent += 1
+        times.held += ended_at - acquired_at
+        times.awaiting_response += awaiting
+        times.reading += reading

@@ -9,19 +9,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..concurrency import snapshot_of
 from ..failures import Failures
-from .channel import CHANNEL_STATES, states_of
+from .call_site import CallSite
 from .durations import nanoseconds
-from .lease import AWAITING_RESPONSE, PHASES, UNREAD
 from .outbox import Outbox
-
-if TYPE_CHECKING:
-    from .call_site import CallSite
-    from .channel import TrackedChannel
-    from .lease import Lease
+from .phases import CHANNEL_STATES, IDLE, PHASES
 
 MAX_NAMES = 50
 """Bound on the pool names of a process. Pools with further names are reported as ``_OTHER``."""
@@ -187,24 +182,6 @@ class EndedTimes:
         self.reading = 0
         """Upper bound on the time of reading: includes the pauses between reads but the last."""
 
-    def add(self, lease: Lease) -> None:
-        """Add the times of an ended request."""
-        ended_at = lease.ended_at
-        acquired_at = lease.acquired_at
-        answered_at = lease.answered_at
-        awaiting = reading = 0
-        if answered_at:
-            awaiting = max(answered_at - lease.request_sent_at, 0)
-            reading = (lease.phase_since if lease.phase == UNREAD else ended_at) - answered_at
-        elif lease.phase == AWAITING_RESPONSE:
-            awaiting = ended_at - lease.phase_since
-        self.total += ended_at - lease.entered_at
-        if acquired_at:
-            self.sent += 1
-            self.held += ended_at - acquired_at
-            self.awaiting_response += awaiting
-            self.reading += reading
-
 
 class OriginLedger:
     """Times and counts of one pool name for one origin and one provider."""
@@ -304,6 +281,34 @@ class OriginLedger:
         return key
 
 
+class ChannelState:
+    """State of one gRPC channel, since when, as last read."""
+
+    __slots__ = ("since", "state")
+
+    def __init__(self, now: int) -> None:
+        self.state = IDLE
+        self.since = now
+
+
+def states_of(
+    channels: dict[ChannelState, None], left: list[int], now: int
+) -> tuple[list[int], list[int]]:
+    """Count the channels in each state, and sum up the nanoseconds in each state.
+
+    ``left`` are the nanoseconds in states that channels have left.
+    """
+    counts = [0] * len(CHANNEL_STATES)
+    # Before the running times: a channel that ends meanwhile is then missing from the sum.
+    # Otherwise it would count twice.
+    spent = list(left)
+    for channel in snapshot_of(channels.keys):
+        state = channel.state
+        counts[state] += 1
+        spent[state] += max(now - channel.since, 0)
+    return counts, spent
+
+
 class PoolSeries:
     """The pool-level series of one pool name under one provider.
 
@@ -370,7 +375,7 @@ class PoolLedger:
         """The series that ended when a second provider appeared, which happens at most once."""
         self.library = library
         self.origins: dict[tuple[str, int | None, str | None], OriginLedger] = {}
-        self.channels: dict[TrackedChannel, None] | None = (
+        self.channels: dict[ChannelState, None] | None = (
             {} if library in LIBRARIES_OF_CHANNELS else None
         )
         """Its channels, including closed ones until they are collected; None for other pools."""
@@ -447,9 +452,15 @@ class PoolLedger:
         self.active.value = self.queued.value = 0
         if self.channels:
             for channel in snapshot_of(self.channels.keys):
-                channel.end()
+                self.channel_ended(channel, now)
         if self.empty_since is None:
             self.empty_since = now
+
+    def channel_ended(self, channel: ChannelState, now: int) -> None:
+        """Count the time of a channel's last state, once. The finalizer rule applies."""
+        if self.channels is None or self.channels.pop(channel, channel) is channel:
+            return
+        self.channel_spent[channel.state] += now - channel.since
 
     def connection_closed(self, reason: str) -> None:
         """Count a closed connection."""

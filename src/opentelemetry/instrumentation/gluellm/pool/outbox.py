@@ -7,12 +7,18 @@ histogram values at each collection. When it is half full, requests that enter h
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .lease import Lease
+from typing import Any, Protocol
 
 CAPACITY = 8192
+
+
+class Accountable(Protocol):
+    """A lease, as far as the outbox knows it."""
+
+    ended: bool
+
+    def account(self) -> None:
+        """Count its end. Only the first call counts."""
 
 
 class Outbox:
@@ -37,7 +43,7 @@ class Outbox:
         else:
             self.dropped += 1
 
-    def press(self, lease: Lease) -> None:
+    def press(self, lease: Accountable) -> None:
         """Append a lease if there is room, and note if the queue is half full.
 
         The finalizer rule applies.

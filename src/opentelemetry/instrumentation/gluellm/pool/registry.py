@@ -12,9 +12,10 @@ from typing import Any
 from ..concurrency import snapshot_of
 from .call_site import CallSite
 from .counts import NameState, Tally
-from .lease import QUEUED, Lease, LeaseState, read_states
+from .lease import Lease, LeaseState, read_states
 from .ledger import Ledgers, Owner, PoolLedger, is_host
 from .observer import Guard, PoolObserver
+from .phases import QUEUED
 from .reader import PoolReader
 from .tracker import PoolTracker
 

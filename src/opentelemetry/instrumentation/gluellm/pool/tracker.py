@@ -10,18 +10,10 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from ..concurrency import nothing, snapshot_of
-from .channel import SHUTDOWN
-from .lease import (
-    AWAITING_RESPONSE,
-    CONNECTING,
-    QUEUED,
-    STREAM_QUEUED,
-    UNREAD,
-    Call,
-    Lease,
-    WaitSnapshot,
-)
+from .call import Call
+from .lease import Lease, WaitSnapshot
 from .ledger import OTHER
+from .phases import AWAITING_RESPONSE, CONNECTING, QUEUED, SHUTDOWN, STREAM_QUEUED, UNREAD
 from .reader import seconds_or_none
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from ..pool.lease import PHASES
 from ..pool.ledger import OriginLedger, Outcome, PoolLedger, PoolSeries
+from ..pool.phases import PHASES
 from . import semconv
 
 MAX_SETS = 1_000

@@ -10,7 +10,6 @@ from opentelemetry.metrics import Observation
 
 from ..concurrency import snapshot_of
 from ..patching import Hooks
-from ..pool.channel import CHANNEL_STATES, states_of
 from ..pool.counts import (
     ACTIVE_1,
     ACTIVE_2,
@@ -23,8 +22,9 @@ from ..pool.counts import (
     RunningRequests,
     Tally,
 )
-from ..pool.lease import PHASES, Lease
-from ..pool.ledger import GONE_REPORTED, Counters, OriginLedger, PoolLedger, PoolSeries
+from ..pool.lease import Lease
+from ..pool.ledger import GONE_REPORTED, Counters, OriginLedger, PoolLedger, PoolSeries, states_of
+from ..pool.phases import CHANNEL_STATES, PHASES
 from ..pool.registry import PoolRegistry
 from ..watch.loop_lag import LoopLag
 from . import semconv

@@ -12,9 +12,10 @@ from ..patching import Hooks
 from ..pool.call_site import CallSite
 from ..pool.connection import WEBSOCKET
 from ..pool.describe import LONGEST, holders, label, seconds, state, whose
-from ..pool.lease import PHASES, Lease
+from ..pool.lease import Lease
 from ..pool.ledger import OriginLedger, PoolLedger
 from ..pool.observer import PoolObserver
+from ..pool.phases import PHASES
 from ..pool.tracker import PoolTracker
 from ..text import call_site_text, counted, one_line
 from ..watch.watch import LOGGED_EVERY

@@ -26,8 +26,9 @@ from opentelemetry.trace import (
 from ..failures import Failures
 from ..pool.connection import TrackedConnection
 from ..pool.durations import nanoseconds
-from ..pool.lease import PHASES, Lease
+from ..pool.lease import Lease
 from ..pool.observer import PoolObserver
+from ..pool.phases import PHASES
 from ..version import __version__
 from . import semconv
 from .attributes import of_origin

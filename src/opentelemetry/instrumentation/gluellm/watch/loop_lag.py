@@ -18,8 +18,9 @@ from collections.abc import Iterable
 
 from ..concurrency import snapshot_of, snapshot_of_queue
 from ..pool.durations import nanoseconds
-from ..pool.lease import READING, UNREAD, Lease
+from ..pool.lease import Lease
 from ..pool.ledger import Peak
+from ..pool.phases import READING, UNREAD
 from ..pool.registry import NOWHERE, PoolRegistry
 from ..pool.tracker import PoolTracker
 from ..thresholds import LATE_FROM, LATE_WINDOW, STALE_LATE

@@ -12,7 +12,8 @@ import weakref
 from .. import thresholds
 from ..concurrency import acquire, daemon_thread, snapshot_of
 from ..pool.durations import nanoseconds
-from ..pool.lease import QUEUED, STREAM_QUEUED, UNREAD, Lease
+from ..pool.lease import Lease
+from ..pool.phases import QUEUED, STREAM_QUEUED, UNREAD
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
 from .anomalies import Anomalies

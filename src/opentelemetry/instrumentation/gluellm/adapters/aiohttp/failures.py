@@ -6,7 +6,8 @@ import asyncio
 from typing import Any
 
 from ...failures import raise_on
-from ...pool.lease import QUEUED, Lease
+from ...pool.lease import Lease
+from ...pool.phases import QUEUED
 from ..error_types import error_type
 
 _CONCURRENT_READ = RuntimeError

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...pool.lease import QUEUED, Lease
+from ...pool.lease import Lease
+from ...pool.phases import QUEUED
 from ...pool.registry import running_loop
 from ...pool.tracker import PoolTracker
 from ..marks import CONNECTION, LEASE

@@ -9,7 +9,8 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
-from ...pool.lease import READING, UNREAD, Lease
+from ...pool.lease import Lease
+from ...pool.phases import READING, UNREAD
 from ..marks import LEASE
 from .calls import CallArgument, Calls
 from .outcomes import CANCELLED, status_name

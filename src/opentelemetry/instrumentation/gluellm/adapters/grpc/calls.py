@@ -6,9 +6,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from ...pool.channel import READY, SHUTDOWN, TrackedChannel
-from ...pool.lease import AWAITING_RESPONSE, CONNECTING, QUEUED, Lease
+from ...pool.channel import TrackedChannel
+from ...pool.lease import Lease
 from ...pool.ledger import OTHER
+from ...pool.phases import AWAITING_RESPONSE, CONNECTING, QUEUED, READY, SHUTDOWN
 from ...pool.registry import running_loop
 from ...pool.tracker import PoolTracker
 from ..marks import TRACKER

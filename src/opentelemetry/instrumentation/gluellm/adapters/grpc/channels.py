@@ -7,8 +7,9 @@ import weakref
 from typing import Any
 from urllib.parse import unquote
 
-from ...pool.channel import SHUTDOWN, TrackedChannel
+from ...pool.channel import TrackedChannel
 from ...pool.counts import Tally
+from ...pool.phases import SHUTDOWN
 from ...pool.reader import PoolView
 from ...pool.tracker import PoolTracker
 from ..scope import LibraryReader

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...pool.lease import CONNECTING, QUEUED
+from ...pool.phases import CONNECTING, QUEUED
 
 # Indexed by gRPC's numbers.
 STATUSES = (

@@ -11,8 +11,9 @@ import time
 from typing import Any
 
 from ...pool.connection import TrackedConnection
-from ...pool.lease import AWAITING_RESPONSE, Lease
+from ...pool.lease import Lease
 from ...pool.ledger import OTHER
+from ...pool.phases import AWAITING_RESPONSE
 from ..error_types import error_type
 from ..marks import connection_of
 from .marks import protocol_of

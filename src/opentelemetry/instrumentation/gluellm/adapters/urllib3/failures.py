@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ...failures import from_signal_handler
-from ...pool.lease import CONNECTING, Lease
+from ...pool.lease import Lease
+from ...pool.phases import CONNECTING
 from ..error_types import error_type
 
 _DEPTH = 4

@@ -11,7 +11,8 @@ import inspect
 from contextvars import ContextVar
 from typing import Any, Final
 
-from ...pool.lease import READING, UNREAD, Lease
+from ...pool.lease import Lease
+from ...pool.phases import READING, UNREAD
 from ..marks import LEASE
 from ..scope import Scope, is_event_stream
 from .failures import failed, failure_of
