@@ -162,7 +162,7 @@ def _request(
     call_site = lease.call_site
     connection = lease.connection
     # A gRPC call has a connection as well, although gRPC does not report which one.
-    has_one = connection is not None or lease.channel is not None
+    has_one = connection is not None or lease.tracker.channel is not None
     held = has_one and acquired_at > 0 and phase != QUEUED
     return RequestSnapshot(
         origin=_origin(lease.origin),

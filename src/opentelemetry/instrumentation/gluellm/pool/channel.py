@@ -67,7 +67,6 @@ class TrackedChannel(ChannelState):
 
         ``timeout`` is how long it may wait, in seconds. How long any other call waited is unknown.
         """
-        lease.channel = self
         now = lease.entered_at
         if not waits:
             lease.acquire_known = False

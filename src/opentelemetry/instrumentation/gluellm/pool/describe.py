@@ -78,7 +78,7 @@ def holders(tracker: PoolTracker, now: int) -> str:
         for lease, (_, phase, _, acquired_at) in read_states(tracker.leases)
         if acquired_at
         and phase not in (QUEUED, STREAM_QUEUED)
-        and (lease.connection is not None or lease.channel is not None)
+        and (lease.connection is not None or tracker.channel is not None)
     ]
     held.sort(key=lambda entry: entry[0])
     if not held:

@@ -23,7 +23,6 @@ from .ledger import EndedTimes, OriginLedger
 from .phases import AWAITING_RESPONSE, QUEUED, UNREAD
 
 if TYPE_CHECKING:
-    from .channel import TrackedChannel
     from .connection import TrackedConnection
     from .tracker import PoolTracker
 
@@ -136,8 +135,6 @@ class Lease:
     """When it took its current place in the queue. A requeue restarts the pool timeout."""
     pool_timeout: float | None = None
     """Pool timeout in seconds of its current place in the queue; None if there is none."""
-    channel: TrackedChannel | None = None
-    """gRPC: the call's channel. Such a lease has no connection."""
     sent_at = 0
     """gRPC: when a call that waited for its channel was seen to be sent."""
     being_read = False

@@ -212,7 +212,7 @@ _MOST_PLACES = 500
 
 def _held(lease: Lease) -> str:
     """Return what a response holds: a connection, or a stream of a gRPC channel."""
-    return "connection" if lease.channel is None else "stream"
+    return "connection" if lease.tracker.channel is None else "stream"
 
 
 def _warn_of_leak(lease: Lease, now: int, number: int, since: int | None) -> None:
@@ -232,6 +232,6 @@ def _warn_of_leak(lease: Lease, now: int, number: int, since: int | None) -> Non
         what,
         whose(lease),
         number,
-        "close" if lease.channel is None else "cancel",
+        "close" if lease.tracker.channel is None else "cancel",
         "".join(f"\n  {call_site_text(frame, LONGEST)}" for frame in stack),
     )

@@ -264,7 +264,7 @@ class Watch:
         since = max(lease.phase_since, notes.stepped_at)
         # Either has `reports_reads`. Without reported reads, a silent provider would look like an
         # application that no longer reads.
-        holder = lease.connection or lease.channel
+        holder = lease.connection or lease.tracker.channel
         if (
             lease.ended
             # Switched to another protocol, whose bytes are not read from a response.

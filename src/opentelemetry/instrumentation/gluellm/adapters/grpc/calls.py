@@ -86,7 +86,6 @@ class Calls:
             lease = made
             if channel.state == READY and not waits:
                 # The usual case. The call has what it needs, but gRPC does not report since when.
-                made.channel = channel
                 made.acquire_known = False
                 made.acquired_at = made.entered_at
                 made.phase = AWAITING_RESPONSE
@@ -103,14 +102,15 @@ class Calls:
 
     def discard_lease(self, lease: Lease) -> None:
         """End the lease of a call that was not made after all, without recording it."""
-        if lease.channel is not None:
-            lease.channel.discard_lease(lease)
+        channel = lease.tracker.channel
+        if channel is not None:
+            channel.discard_lease(lease)
         else:
             lease.tracker.discard_lease(lease)
 
     def succeeded(self, lease: Lease) -> None:
         """End the lease of a call with the status OK. Raises only what a signal handler raises."""
-        channel = lease.channel
+        channel = lease.tracker.channel
         try:
             if channel is None or channel.state != READY or lease.phase in _NOT_OUT:
                 self.end(lease, OK, str)
@@ -130,7 +130,7 @@ class Calls:
         Raises only what a signal handler raises. If the status is CANCELLED, the finalizer rule
         (``pool/lease.py``) applies.
         """
-        channel = lease.channel
+        channel = lease.tracker.channel
         if lease.ended or channel is None:
             return
         try:
@@ -160,7 +160,7 @@ class Calls:
 
         Raises only what a signal handler raises. The finalizer rule (``pool/lease.py``) applies.
         """
-        channel = lease.channel
+        channel = lease.tracker.channel
         if lease.ended or channel is None:
             return
         try:
@@ -170,7 +170,7 @@ class Calls:
 
     def answered(self, lease: Lease) -> None:
         """Record the head of a call's response. Raises only what a signal handler raises."""
-        channel = lease.channel
+        channel = lease.tracker.channel
         if channel is not None and not lease.answered_at:
             try:
                 if channel.state != READY:

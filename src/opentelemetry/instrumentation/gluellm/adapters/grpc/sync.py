@@ -118,9 +118,9 @@ class SyncHooks:
 
         def _next(self_: Any) -> Any:
             lease = getattr(self_, LEASE, None)
-            if lease is None or lease.ended or lease.channel is None:
+            if lease is None or lease.ended:
                 return original(self_)
-            channel = lease.channel
+            channel = lease.tracker.channel
             channel.reading(lease)
             try:
                 message = original(self_)
