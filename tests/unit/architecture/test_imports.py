@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import graphlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -124,6 +125,24 @@ def test_modules_import_only_what_they_may(rule: str) -> None:
     assert modules
     wrong = [(str(m), name) for m in modules for name in imported_by(m) if not allowed(m, name)]
     assert not wrong
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Imports inside functions and for types count as well."""
+
+    def dotted(module: Path) -> str:
+        parts = [PACKAGE_NAME, *module.with_suffix("").parts]
+        return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+    known = {dotted(module) for module in MODULES}
+    graph = {
+        dotted(module): {
+            name if name in known else name.rpartition(".")[0] for name in imported_by(module)
+        }
+        & known - {dotted(module)}
+        for module in MODULES
+    }
+    assert len([*graphlib.TopologicalSorter(graph).static_order()]) == len(known)
 
 
 def test_adapters_import_no_library_when_they_are_imported() -> None:

@@ -17,9 +17,8 @@ from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import (
 )
 from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.pool.call_site import find
-from opentelemetry.instrumentation.gluellm.pool.lease import Lease
+from opentelemetry.instrumentation.gluellm.pool.lease import ConnectionView, Lease
 from opentelemetry.instrumentation.gluellm.pool.phases import READING
-from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
 from opentelemetry.instrumentation.gluellm.watch.loop_lag import LoopLag
 from unit.pool.fakes import FakePool, Scene, Unreadable
 

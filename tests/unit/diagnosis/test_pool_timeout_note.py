@@ -10,8 +10,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.pool_timeout_note import NoteObserver
 from opentelemetry.instrumentation.gluellm.pool.call import Call
-from opentelemetry.instrumentation.gluellm.pool.lease import Lease
-from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
+from opentelemetry.instrumentation.gluellm.pool.lease import ConnectionView, Lease
 from unit.pool.fakes import Scene
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"

@@ -7,13 +7,16 @@ from typing import Any
 
 from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.pool.call_site import CallSite
-from opentelemetry.instrumentation.gluellm.pool.connection import TrackedConnection
 from opentelemetry.instrumentation.gluellm.pool.counts import ACTIVE_1, IDLE_1, Tally
-from opentelemetry.instrumentation.gluellm.pool.lease import Lease
+from opentelemetry.instrumentation.gluellm.pool.lease import (
+    ConnectionView,
+    Lease,
+    PoolView,
+    TrackedConnection,
+)
 from opentelemetry.instrumentation.gluellm.pool.ledger import Owner
 from opentelemetry.instrumentation.gluellm.pool.observer import PoolObserver
 from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE
-from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView, PoolView
 from opentelemetry.instrumentation.gluellm.pool.registry import PoolRegistry
 from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from opentelemetry.instrumentation.gluellm.pool.connection import close_missing
+from opentelemetry.instrumentation.gluellm.pool.lease import close_missing
 from unit.pool.fakes import Scene
 
 

@@ -15,8 +15,7 @@ from opentelemetry.instrumentation.gluellm.pool.describe import (
     trace_id,
     whose,
 )
-from opentelemetry.instrumentation.gluellm.pool.lease import Lease
-from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
+from opentelemetry.instrumentation.gluellm.pool.lease import ConnectionView, Lease
 from opentelemetry.instrumentation.gluellm.text import call_site_text, one_line
 from unit.pool.fakes import FakePool, Scene
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.pool.connection import TrackedConnection
 from opentelemetry.instrumentation.gluellm.pool.describe import holders
-from opentelemetry.instrumentation.gluellm.pool.lease import Lease
+from opentelemetry.instrumentation.gluellm.pool.lease import Lease, TrackedConnection
 from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE, QUEUED, UNREAD
 from unit.pool.fakes import SECOND, Scene
 

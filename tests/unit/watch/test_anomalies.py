@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.pool.connection import TrackedConnection
-from opentelemetry.instrumentation.gluellm.pool.lease import Lease
-from opentelemetry.instrumentation.gluellm.pool.reader import ConnectionView
+from opentelemetry.instrumentation.gluellm.pool.lease import (
+    ConnectionView,
+    Lease,
+    TrackedConnection,
+)
 from opentelemetry.instrumentation.gluellm.pool.registry import NOWHERE
 from opentelemetry.instrumentation.gluellm.watch.watch import Watch
 from unit.pool.fakes import SECOND, Scene, Unreadable

@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.call import Call
-from opentelemetry.instrumentation.gluellm.pool.connection import TrackedConnection
+from opentelemetry.instrumentation.gluellm.pool.lease import TrackedConnection
 from opentelemetry.instrumentation.gluellm.pool.observer import PoolObserver
 from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE, READING, UNREAD
 from opentelemetry.instrumentation.gluellm.pool.phases import STREAM_QUEUED as STREAM

@@ -22,7 +22,7 @@ EXCLUDED = Owner("", None)
 _EVENT_STREAMS = ("text/event-stream", "application/vnd.amazon.eventstream")
 
 
-class LibraryReader(PoolReader, Protocol):
+class LibraryReader(PoolReader[PoolTracker], Protocol):
     """Reads the pools of one library, also when their tracking begins."""
 
     def adopt(self, pool: Any, tracker: PoolTracker) -> None:

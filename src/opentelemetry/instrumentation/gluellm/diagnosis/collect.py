@@ -13,10 +13,10 @@ from ..concurrency import snapshot_of, snapshot_of_queue
 from ..patching import Hooks
 from ..pool.counts import RunningRequests, Tally
 from ..pool.describe import trace_id
-from ..pool.lease import Lease, LeaseState, read_states
+from ..pool.lease import ConnectionView, Lease, LeaseState, read_states
 from ..pool.ledger import EndedTimes, OriginLedger, PoolLedger, states_of
 from ..pool.phases import CHANNEL_STATES, PHASES, QUEUED
-from ..pool.reader import ConnectionView, seconds_or_none
+from ..pool.reader import seconds_or_none
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
 from ..watch.loop_lag import LoopLag

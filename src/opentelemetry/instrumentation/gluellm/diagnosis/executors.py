@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ..pool.reader import Workers
+from ..pool.lease import Workers
 from .snapshot import ExecutorSnapshot, PoolSnapshot
 
 

@@ -6,31 +6,25 @@ and then: the time between two readings counts for the state of the first one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..concurrency import nothing, snapshot_of
-from .lease import Lease
-from .ledger import ChannelState
+from .lease import Channel, Lease
 from .phases import AWAITING_RESPONSE, CONNECTING, QUEUED, READING, READY, UNREAD
-
-if TYPE_CHECKING:
-    from .tracker import PoolTracker
+from .tracker import PoolTracker
 
 
-class TrackedChannel(ChannelState):
+class TrackedChannel(Channel):
     """The state of a channel. Refers to no library object.
 
     Several threads may report readings at once. Each change of state follows the atomic rule, and
     the times add up in any order.
     """
 
-    __slots__ = ("reports_reads", "tracker", "waiting")
+    __slots__ = ("tracker", "waiting")
+    tracker: PoolTracker
 
     def __init__(self, tracker: PoolTracker, now: int) -> None:
         super().__init__(now)
         self.tracker = tracker
-        self.reports_reads = False
-        """Whether reads of streams are reported. If not, the phase ``unread`` means nothing."""
         self.waiting: dict[Lease, None] = {}
         """Calls that began while the channel was not ready, and are not known to be sent."""
         ledger = tracker.ledger
@@ -55,10 +49,6 @@ class TrackedChannel(ChannelState):
         if state == READY and self.waiting:
             for lease in snapshot_of(self.waiting.keys):
                 self.goes_out(lease, now)
-
-    def end(self) -> None:
-        """Record the end of the channel. The finalizer rule applies."""
-        self.tracker.ledger.channel_ended(self, self.tracker.clock())
 
     # Steps of a call
 
@@ -133,6 +123,10 @@ class TrackedChannel(ChannelState):
         if not lease.answered_at:
             lease.answered_at = now
         self.tracker.released(lease)
+        self.waited(lease)
+
+    def waited(self, lease: Lease) -> None:
+        """Notify observers of a call that has ended well, if it waited."""
         if lease.waited and lease.counted:
             self.tracker.observer.lease_waited(lease)
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from .connection import WEBSOCKET
-from .phases import PHASES
-
-if TYPE_CHECKING:
-    from .ledger import OriginLedger, PoolLedger
+from .ledger import OriginLedger, PoolLedger
+from .phases import PHASES, WEBSOCKET
 
 CONNECTING, ACTIVE_1, IDLE_1, ACTIVE_2, IDLE_2, ACTIVE_WEBSOCKET = PLACES = range(6)
 """Indexes into a count of connections: being established; active and idle on HTTP/1.1 and HTTP/2.

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..concurrency import snapshot_of
 from ..text import call_site_text, one_line
-from .lease import Lease, read_states
+from .lease import Lease, Tracker, read_states
 from .phases import CHANNEL_STATES, PHASES, QUEUED, STREAM_QUEUED
-
-if TYPE_CHECKING:
-    from .tracker import PoolTracker
 
 HOLDERS = 3
 LONGEST = 200
 """Longest text from outside that goes into a log or an error message, in characters."""
 
 
-def label(tracker: PoolTracker) -> str:
+def label(tracker: Tracker) -> str:
     """Format the name and the library of a pool."""
     ledger = tracker.ledger
     return f"{one_line(ledger.name, LONGEST)}/{ledger.library}"
@@ -34,7 +29,7 @@ def trace_id(lease: Lease) -> str | None:
     return f"{number:032x}" if number else None
 
 
-def state(tracker: PoolTracker) -> str:
+def state(tracker: Tracker) -> str:
     """Describe the limit and counts of a pool, as far as they can be read now."""
     view = tracker.view()
     queued = sum(1 for lease in snapshot_of(tracker.leases.keys) if lease.in_queue)
@@ -71,7 +66,7 @@ def whose(lease: Lease) -> str:
     return ", ".join(parts) or "nothing known of its caller"
 
 
-def holders(tracker: PoolTracker, now: int) -> str:
+def holders(tracker: Tracker, now: int) -> str:
     """Describe the longest-held leases of a pool."""
     held = [
         (acquired_at, lease)

@@ -1,4 +1,7 @@
-"""One request's way through a pool, and two rules for all code that it passes.
+"""A request, its connection and its pool, and two rules for all code that a request passes.
+
+These refer to each other, so they are one module. The steps that change them are in
+``tracker.py`` and ``channel.py``.
 
 The finalizer rule: a finalizer can run at any point of any thread, also while that thread holds the
 pool's lock or a lock of the OpenTelemetry SDK. Code that a finalizer can reach therefore only
@@ -12,19 +15,17 @@ loop iterations. Such blocks are marked ``# atomic``.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..concurrency import nothing, snapshot_of
+from ..failures import Failures
 from .call import Call
 from .call_site import CallSite
-from .ledger import EndedTimes, OriginLedger
+from .ledger import ChannelState, EndedTimes, OriginLedger, PoolLedger
 from .phases import AWAITING_RESPONSE, QUEUED, UNREAD
-
-if TYPE_CHECKING:
-    from .connection import TrackedConnection
-    from .tracker import PoolTracker
 
 _TIMEOUT_KINDS = {
     "pool_timeout": "pool",
@@ -144,9 +145,7 @@ class Lease:
     end_known = True
     """False if nothing reports the close of its response: its duration is then not recorded."""
 
-    def __init__(
-        self, tracker: PoolTracker, origin: OriginLedger, call: Call | None, now: int
-    ) -> None:
+    def __init__(self, tracker: Tracker, origin: OriginLedger, call: Call | None, now: int) -> None:
         self.tracker = tracker
         self.origin = origin
         self.call = call
@@ -172,7 +171,7 @@ class Lease:
         """Whether the request is over. ``ended_at`` exists from then on."""
         self.counted = True
         """Whether it goes to the outbox. False once its installation is undone, and while
-        `PoolTracker.discard_lease` ends it."""
+        `Tracker.discard_lease` ends it."""
         self.observed: Any = None
         """Data of the observers, such as a span context."""
         self.recorded = 0
@@ -272,3 +271,257 @@ def _add(times: EndedTimes, lease: Lease) -> None:
         times.held += ended_at - acquired_at
         times.awaiting_response += awaiting
         times.reading += reading
+
+
+class Tracker:
+    """The pool of a lease or a connection. `PoolTracker` implements it."""
+
+    __slots__ = ()
+
+    registry: object
+    """The registry of the installation that tracks the pool."""
+    failures: Failures
+    ledger: PoolLedger
+    clock: Callable[[], int]
+    leases: dict[Lease, None]
+    connections: dict[TrackedConnection, None]
+    channel: Channel | None
+    reference: Callable[[], Any] | None
+    loop: Any
+    open: bool
+
+    view: Callable[[], PoolView | None]
+    discard: Callable[[str], None]
+    origin_of_connection: Callable[[bytes, int | None, bytes], OriginLedger]
+    given_back: Callable[[TrackedConnection], None]
+    connection_closed: Callable[[TrackedConnection, str], None]
+    answered: Callable[[Lease, int], None]
+    assigned: Callable[[Lease, TrackedConnection], None]
+    accepted: Callable[[Lease, TrackedConnection], None]
+    requeued: Callable[[Lease], None]
+    released: Callable[[Lease], None]
+    timed_out: Callable[[Lease, BaseException], None]
+    ensure_ended: Callable[[Lease], None]
+    discard_lease: Callable[[Lease], None]
+
+    def established(self, connection: TrackedConnection, protocol: str, at: int = 0) -> None:
+        """See `PoolTracker`, as for the other steps."""
+        raise NotImplementedError
+
+    def failed(self, lease: Lease, error: str, *, in_finalizer: bool = False) -> None:
+        """See `PoolTracker`, as for the other steps."""
+        raise NotImplementedError
+
+
+class Channel(ChannelState):
+    """The gRPC channel of a tracker. `TrackedChannel` implements it."""
+
+    __slots__ = ()
+
+    tracker: Tracker
+
+    seen: Callable[[int], None]
+    answered: Callable[[Lease], None]
+    reading: Callable[[Lease], None]
+    read: Callable[[Lease], None]
+    completed: Callable[[Lease, str], None]
+    waited: Callable[[Lease], None]
+    discard_lease: Callable[[Lease], None]
+
+    def failed(
+        self, lease: Lease, status: str | int, error: str, *, in_finalizer: bool = False
+    ) -> None:
+        """See `TrackedChannel`, as for the other steps."""
+        raise NotImplementedError
+
+
+class TrackedConnection:
+    """A connection of a pool. Refers to no library object."""
+
+    __slots__ = (
+        "active",
+        "adopted",
+        "closed",
+        "closing",
+        "connect_ended_at",
+        "connect_started_at",
+        "created_at",
+        "established_at",
+        "first_lease",
+        "lease",
+        "leases",
+        "missing",
+        "observed",
+        "origin",
+        "orphans",
+        "peer",
+        "protocol",
+        "reports_reads",
+        "reports_accept",
+        "served",
+        "streams",
+        "tls_ended_at",
+        "tls_started_at",
+        "tls_version",
+        "tracker",
+        "__weakref__",
+    )
+
+    def __init__(self, tracker: Tracker, origin: OriginLedger, now: int) -> None:
+        self.tracker = tracker
+        self.origin = origin
+        self.created_at = now
+        self.adopted = False
+        """Whether it existed before its pool was tracked. Its set-up is then not reported."""
+        self.established_at = 0
+        """When it was ready for its first request; 0 while it is being established."""
+        self.connect_started_at = self.connect_ended_at = 0
+        self.tls_started_at = self.tls_ended_at = 0
+        self.tls_version: str | None = None
+        self.peer: tuple[str, int] | None = None
+        self.protocol = "1.1"
+        """HTTP version, ``1.1`` or ``2``, or ``websocket``."""
+        self.leases = 0
+        """Leases that it is assigned to."""
+        self.active = False
+        """Whether it counts as active or connecting: from its assignment until it is given back,
+        closed or could not be established, whichever comes first."""
+        self.first_lease: Lease | None = None
+        """The lease whose request establishes it."""
+        self.lease: Lease | None = None
+        """The lease that has it: on HTTP/1.1 the only one, on HTTP/2 the one assigned last."""
+        self.streams: dict[int, Lease] | None = None
+        """HTTP/2: leases by stream. None on HTTP/1.1."""
+        self.orphans: dict[int, None] = {}
+        """HTTP/2: streams whose request has ended and that the peer may still have open."""
+        self.reports_reads = False
+        """Whether reads of bodies are reported. If not, the phase ``unread`` means nothing."""
+        self.reports_accept = False
+        """Whether it reports which of several assigned requests it accepts: HTTP/1.1 of httpcore,
+        if the hook works."""
+        self.served = 0
+        """Requests that were answered on it."""
+        self.closing: str | None = None
+        """Reason why the pool is about to close it; None if unknown."""
+        self.observed: Any = None
+        """Data of the observers, such as the context of its set-up span."""
+        self.closed = False
+        self.missing = False
+        """Whether the previous `close_missing` did not find it in the pool."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return nothing, ()
+
+    def close(self, reason: str) -> None:
+        """Count it as closed, once. The finalizer rule applies."""
+        if self.closed:
+            return
+        self.closed = True
+        self.deactivate()
+        tracker = self.tracker
+        tracker.connections.pop(self, None)
+        # Leave no reference cycle to the garbage collector. A request that is in flight on it
+        # notices the close at its next read, and its end drops the reference.
+        self.first_lease = None
+        lease = self.lease
+        if lease is None or lease.ended or lease.connection is not self:
+            self.lease = None
+        if self.established_at:
+            tracker.connection_closed(self, reason)
+
+    def serve(self, origin: OriginLedger) -> None:
+        """Count it in the ledger of its latest request, which may be another provider's."""
+        self.origin = origin
+        if self.established_at:
+            origin.protocols.add(self.protocol)
+
+    def holders(self) -> list[Lease]:
+        """Return the leases that hold it now: on HTTP/2 those with a stream."""
+        leases = (self.lease,) if self.streams is None else self.streams.values()
+        return [
+            lease
+            for lease in leases
+            if lease is not None
+            and lease.connection is self
+            and lease.phase != QUEUED
+            and not lease.ended
+        ]
+
+    def switch(self, protocol: str) -> None:
+        """Record that both sides switched to another protocol."""
+        self.protocol = protocol
+        self.origin.protocols.add(protocol)
+
+    def activate(self, now: int) -> None:
+        """Count it as active or connecting."""
+        if not self.active:
+            self.active = True
+            self.tracker.ledger.active.change(1, now)
+
+    def deactivate(self) -> None:
+        """Stop counting it as active or connecting. The finalizer rule applies.
+
+        The pool may replace it before the request that held it has ended.
+        """
+        if self.active:
+            self.active = False
+            self.tracker.ledger.active.value -= 1
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionView:
+    """One connection in the pool's own list."""
+
+    record: TrackedConnection
+    state: str
+    """``connecting``, ``active`` or ``idle``."""
+    wanted: bool
+    """Whether one of the pool's own requests refers to it."""
+    streams_max: int | None
+    """Limit on HTTP/2 streams; None on HTTP/1.1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """The executor whose threads send a pool's requests."""
+
+    executor: object
+    """Identity of the executor: equal for pools that share it, and refers to it weakly."""
+    maximum: int
+    waiting: int
+    """Calls that wait for a thread, including those that send no request."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """The limits and connections of one pool at one moment."""
+
+    max_connections: int | None
+    """Upper bound of connections; None if unlimited."""
+    max_idle_connections: int | None
+    keepalive_expiry: float | None
+    """Seconds for which idle connections are kept; None for ever."""
+    tcp_keepalive: bool | None
+    """Whether its sockets have SO_KEEPALIVE; None if unknown."""
+    connections: Sequence[ConnectionView]
+    max_connections_per_origin: int | None = None
+    """Upper bound of connections per origin; None if there is none."""
+    limits_from: str | None = None
+    """What set the limits, as text; None if the code that built the client did."""
+    workers: Workers | None = None
+    """The executor that sends its requests; None if none does."""
+
+
+def close_missing(tracker: Tracker, listed: Container[TrackedConnection]) -> None:
+    """Close the records of connections that a pool dropped without closing them.
+
+    ``listed`` contains those that the pool lists. A connection that is being taken, returned or
+    closed is not listed either, so a record is closed only if it is missing in two passes.
+    """
+    for record in snapshot_of(tracker.connections.keys):
+        if record in listed or record.leases:
+            record.missing = False
+        elif not record.missing:
+            record.missing = True
+        else:
+            record.close("garbage_collected")

@@ -284,11 +284,13 @@ class OriginLedger:
 class ChannelState:
     """State of one gRPC channel, since when, as last read."""
 
-    __slots__ = ("since", "state")
+    __slots__ = ("reports_reads", "since", "state")
 
     def __init__(self, now: int) -> None:
         self.state = IDLE
         self.since = now
+        self.reports_reads = False
+        """Whether reads of streams are reported. If not, the phase ``unread`` means nothing."""
 
 
 def states_of(

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..failures import Failures
-
-if TYPE_CHECKING:
-    from .call_site import CallSite
-    from .connection import TrackedConnection
-    from .lease import Lease
-    from .ledger import OriginLedger
-    from .tracker import PoolTracker
+from .call_site import CallSite
+from .lease import Lease, TrackedConnection, Tracker
+from .ledger import OriginLedger
 
 
 class PoolObserver:
@@ -25,10 +21,10 @@ class PoolObserver:
     set, and to the methods whose docstring says so.
     """
 
-    def pool_opened(self, pool: PoolTracker) -> None:
+    def pool_opened(self, pool: Tracker) -> None:
         """First request of a pool."""
 
-    def pool_discarded(self, pool: PoolTracker, reason: str) -> None:
+    def pool_discarded(self, pool: Tracker, reason: str) -> None:
         """End of a pool, ``closed`` or ``garbage_collected``. The finalizer rule applies."""
 
     def lease_queued(self, lease: Lease, context: object) -> None:
@@ -80,7 +76,7 @@ class PoolObserver:
     def leak_over(self, lease: Lease, how: str) -> None:
         """End of a suspicion: the lease was ``released`` or ``read`` on, or its pool ``closed``."""
 
-    def requests_stuck(self, pool: PoolTracker, leases: tuple[Lease, ...]) -> None:
+    def requests_stuck(self, pool: Tracker, leases: tuple[Lease, ...]) -> None:
         """Requests that have waited too long for a connection or a stream, oldest first."""
 
     def clients_churned(

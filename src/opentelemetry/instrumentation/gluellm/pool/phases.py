@@ -1,4 +1,4 @@
-"""Phases of a request and states of a gRPC channel, by number and by name."""
+"""Phases of a request and states of a gRPC channel, by number and by name; a protocol."""
 
 from __future__ import annotations
 
@@ -10,3 +10,6 @@ PHASES = ("queued", "connecting", "stream_queued", "awaiting_response", "reading
 IDLE, BEING_CONNECTED, READY, TRANSIENT_FAILURE, SHUTDOWN = range(5)
 CHANNEL_STATES = ("idle", "connecting", "ready", "transient_failure", "shutdown")
 """Names of the states in the telemetry contract, indexed by gRPC's numbers."""
+
+WEBSOCKET = "websocket"
+"""Protocol of a connection that switched from HTTP/1.1 to WebSocket (RFC 6455)."""

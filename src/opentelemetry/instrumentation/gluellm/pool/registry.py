@@ -17,7 +17,7 @@ from .ledger import Ledgers, Owner, PoolLedger, is_host
 from .observer import Guard, PoolObserver
 from .phases import QUEUED
 from .reader import PoolReader
-from .tracker import PoolTracker
+from .tracker import PoolTracker, Registry
 
 
 def _nothing() -> None:
@@ -46,7 +46,7 @@ def running_loop() -> Any:
         return NOWHERE
 
 
-class PoolRegistry:
+class PoolRegistry(Registry):
     """Knows the live pools, and reads the state of all of them at once.
 
     For ``max_origins`` and ``peak_window`` see `Ledgers.configure`; ``clock`` returns monotonic
@@ -125,7 +125,7 @@ class PoolRegistry:
     def track(
         self,
         pool: Any,
-        reader: PoolReader,
+        reader: PoolReader[PoolTracker],
         *,
         owner: Owner,
         library: str,

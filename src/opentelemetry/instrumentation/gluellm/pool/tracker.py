@@ -1,28 +1,25 @@
 """One pool while it lives, and the steps of its requests.
 
-The mutable state of a pool is its leases in flight and its connections; times and counts are in the
-ledgers, which outlive it.
+The mutable state of a pool is its leases in flight, each in one phase, and its connections, each
+with the leases that it serves. Times and counts are in the ledgers, which outlive the pool.
 """
 
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from ..concurrency import nothing, snapshot_of
+from ..failures import Failures
 from .call import Call
-from .lease import Lease, WaitSnapshot
-from .ledger import OTHER
+from .call_site import CallSite
+from .lease import Channel, Lease, PoolView, TrackedConnection, Tracker, WaitSnapshot
+from .ledger import OTHER, Ledgers, OriginLedger, PoolLedger
+from .observer import PoolObserver
+from .outbox import Outbox
 from .phases import AWAITING_RESPONSE, CONNECTING, QUEUED, SHUTDOWN, STREAM_QUEUED, UNREAD
-from .reader import seconds_or_none
-
-if TYPE_CHECKING:
-    from .call_site import CallSite
-    from .channel import TrackedChannel
-    from .connection import TrackedConnection
-    from .ledger import OriginLedger, PoolLedger
-    from .reader import PoolReader, PoolView
-    from .registry import PoolRegistry
+from .reader import PoolReader, seconds_or_none
 
 _HOLDERS = 3
 _UNREPORTED: tuple[bytes, int | None, bytes] = (b"", None, b"")
@@ -39,7 +36,28 @@ def _pool_is_gone(reference: weakref.ref[Any]) -> None:
     reference.tracker.discard("garbage_collected")  # type: ignore[attr-defined]
 
 
-class PoolTracker:
+class Registry:
+    """The installation of a tracker. `PoolRegistry` implements it."""
+
+    attention: bool
+    clock: Callable[[], int]
+    entry_context: Callable[[], object]
+    failures: Failures
+    find_call_site: Callable[[], CallSite | None]
+    still_queued_in: Callable[[Any], PoolTracker | None]
+    ledgers: Ledgers
+    no_loop: Any
+    observer: PoolObserver
+    outbox: Outbox
+    provider_for_host: Callable[[str], str | None]
+    trackers: dict[PoolTracker, None]
+    ending: dict[PoolTracker, None]
+
+    attend: Callable[[], None]
+    press: Callable[[Lease], None]
+
+
+class PoolTracker(Tracker):
     """Tracks one pool. Refers to it weakly; the pool and the registry refer to the tracker.
 
     Methods that assign or end a lease can be called by finalizers and under the pool's lock. They
@@ -55,6 +73,7 @@ class PoolTracker:
         "connections",
         "entered",
         "entry_context",
+        "failures",
         "first",
         "leases",
         "ledger",
@@ -72,16 +91,18 @@ class PoolTracker:
         "tracked_at",
         "__weakref__",
     )
+    registry: Registry
 
     def __init__(
         self,
-        registry: PoolRegistry,
+        registry: Registry,
         ledger: PoolLedger,
         pool: Any,
-        reader: PoolReader,
+        reader: PoolReader[PoolTracker],
         builder: str | None = None,
     ) -> None:
         self.registry = registry
+        self.failures = registry.failures
         self.builder = builder
         """any-llm's key of the provider that the pool was built for; None if unknown."""
         self.first: tuple[str, str | None] = ("", None)
@@ -100,7 +121,7 @@ class PoolTracker:
         """Whether synchronous code uses it, as far as that is known."""
         self.built_at: CallSite | None = None
         """Line of the application that built it; None if unknown."""
-        self.channel: TrackedChannel | None = None
+        self.channel: Channel | None = None
         """Its state as a gRPC channel; None for other pools."""
         self.read_timeout: float | None = None
         """Read timeout of the first request, in seconds; None if there is none."""
@@ -187,7 +208,7 @@ class PoolTracker:
                 self.observer.lease_queued(lease, context)
         except Exception as error:
             # From an unknown version of Python or OpenTelemetry. The request counts anyway.
-            self.registry.failures.caught("entry", error)
+            self.failures.caught("entry", error)
         # atomic
         if call is not None:
             call.requests += 1
@@ -461,6 +482,11 @@ class PoolTracker:
                 if other.connection is connection and other.phase == CONNECTING:
                     self._queue_again(other, connection, now)
 
+    def connection_closed(self, connection: TrackedConnection, reason: str) -> None:
+        """Count a closed connection. The finalizer rule applies."""
+        self.ledger.connection_closed(reason)
+        self.observer.connection_closed(connection, reason)
+
     def failed(self, lease: Lease, error: str, *, in_finalizer: bool = False) -> None:
         """End a lease with an error. The finalizer rule applies if ``in_finalizer``."""
         if lease.ended:
@@ -554,7 +580,7 @@ class PoolTracker:
         try:
             return self.reader.view(pool, self)
         except Exception as error:
-            self.registry.failures.caught("view", error)
+            self.failures.caught("view", error)
             return None
 
     # End of the pool
@@ -577,7 +603,8 @@ class PoolTracker:
                 found.pools_gone += 1
             self.observer.pool_discarded(self, reason)
             if self.channel is not None and self.channel.state != SHUTDOWN:
-                self.channel.end()  # it may be used further, under another name
+                # It may be used further, under another name.
+                ledger.channel_ended(self.channel, self.clock())
         if reason == "garbage_collected":
             self.reference = None
             self._end_all()
@@ -585,7 +612,7 @@ class PoolTracker:
     def _end_all(self) -> None:
         if self.channel is not None:
             # Calls continue without the channel object, and report their own end.
-            self.channel.end()
+            self.ledger.channel_ended(self.channel, self.clock())
             return
         # No response is alive that could still give its connection back.
         for lease in snapshot_of(self.leases.keys):

@@ -7,8 +7,7 @@ from typing import Any
 from opentelemetry.context import Context
 
 from ..failures import Failures
-from ..pool.connection import TrackedConnection
-from ..pool.lease import Lease
+from ..pool.lease import Lease, TrackedConnection
 from ..pool.observer import PoolObserver
 from ..pool.outbox import Outbox
 from . import semconv

@@ -10,13 +10,11 @@ from ..environment import ENVIRONMENT_PREFIX
 from ..failures import Failures, warn
 from ..patching import Hooks
 from ..pool.call_site import CallSite
-from ..pool.connection import WEBSOCKET
 from ..pool.describe import LONGEST, holders, label, seconds, state, whose
-from ..pool.lease import Lease
+from ..pool.lease import Lease, Tracker
 from ..pool.ledger import OriginLedger, PoolLedger
 from ..pool.observer import PoolObserver
-from ..pool.phases import PHASES
-from ..pool.tracker import PoolTracker
+from ..pool.phases import PHASES, WEBSOCKET
 from ..text import call_site_text, counted, one_line
 from ..watch.watch import LOGGED_EVERY
 from .semconv import SCOPE_NAME
@@ -156,7 +154,7 @@ class WatchObserver(PoolObserver):
             whose(lease),
         )
 
-    def requests_stuck(self, pool: PoolTracker, leases: tuple[Lease, ...]) -> None:
+    def requests_stuck(self, pool: Tracker, leases: tuple[Lease, ...]) -> None:
         now = pool.clock()
         _logger.warning(
             "%s waited in pool %s for %s and longer (%s); the pool: %s; %s.",

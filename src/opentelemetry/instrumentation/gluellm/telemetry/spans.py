@@ -24,9 +24,8 @@ from opentelemetry.trace import (
 )
 
 from ..failures import Failures
-from ..pool.connection import TrackedConnection
 from ..pool.durations import nanoseconds
-from ..pool.lease import Lease
+from ..pool.lease import Lease, TrackedConnection
 from ..pool.observer import PoolObserver
 from ..pool.phases import PHASES
 from ..version import __version__

@@ -11,11 +11,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..concurrency import snapshot_of
-from ..pool.connection import TrackedConnection
 from ..pool.durations import nanoseconds
-from ..pool.lease import Lease
+from ..pool.lease import ConnectionView, Lease, TrackedConnection
 from ..pool.ledger import OTHER
-from ..pool.reader import ConnectionView
 from ..pool.registry import NOWHERE, PoolRegistry
 from ..pool.tracker import PoolTracker
 from ..thresholds import OVERRUN_GRACE, OVERRUN_GRACE_UNKNOWN, STALE_FOR

@@ -9,8 +9,7 @@ import sys
 from typing import Any
 
 from ...patching import is_patched
-from ...pool.connection import TrackedConnection
-from ...pool.lease import Lease
+from ...pool.lease import Lease, TrackedConnection
 from ...pool.ledger import OriginLedger
 from ...pool.tracker import PoolTracker
 from ..marks import CONNECTION

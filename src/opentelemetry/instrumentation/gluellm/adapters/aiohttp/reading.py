@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...concurrency import snapshot_of
-from ...pool.connection import TrackedConnection, close_missing
 from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, Tally
+from ...pool.lease import ConnectionView, PoolView, TrackedConnection, close_missing
 from ...pool.ledger import OriginLedger
-from ...pool.reader import ConnectionView, PoolView, seconds_or_none
+from ...pool.reader import seconds_or_none
 from ...pool.tracker import PoolTracker
 from ..marks import CONNECTION, LIMITS_FROM
 from ..scope import LibraryReader

@@ -7,9 +7,8 @@ from typing import Any
 
 from ...concurrency import snapshot_of
 from ...failures import raise_on
-from ...pool.connection import WEBSOCKET, TrackedConnection
-from ...pool.lease import Lease
-from ...pool.phases import READING, UNREAD
+from ...pool.lease import Lease, TrackedConnection
+from ...pool.phases import READING, UNREAD, WEBSOCKET
 from ..marks import CONNECTION
 from ..scope import Scope, is_event_stream
 from . import connections, failures

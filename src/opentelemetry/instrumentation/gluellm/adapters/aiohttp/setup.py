@@ -12,7 +12,7 @@ from contextvars import ContextVar, Token
 from typing import Any
 
 from ...failures import Failures
-from ...pool.connection import TrackedConnection
+from ...pool.lease import TrackedConnection
 from ...pool.ledger import is_host
 
 _current: ContextVar[TrackedConnection | None] = ContextVar("gluellm_setup", default=None)

@@ -6,8 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from ...pool.channel import TrackedChannel
-from ...pool.lease import Lease
+from ...pool.lease import Channel, Lease
 from ...pool.ledger import OTHER
 from ...pool.phases import AWAITING_RESPONSE, CONNECTING, QUEUED, READY, SHUTDOWN
 from ...pool.registry import running_loop
@@ -119,8 +118,8 @@ class Calls:
             lease.tracker.released(lease)
             if not lease.answered_at:
                 lease.answered_at = lease.ended_at
-            if lease.waited and lease.counted:
-                lease.tracker.observer.lease_waited(lease)
+            if lease.waited:
+                channel.waited(lease)
         except Exception as error:
             self.failures.caught("grpc.end", error)
 
@@ -201,7 +200,7 @@ class Calls:
             return tracker
         return None
 
-    def _look(self, channel: TrackedChannel) -> bool:
+    def _look(self, channel: Channel) -> bool:
         """Read the state of a channel; return False if it is gone or no longer tracked."""
         tracker = channel.tracker
         reference = tracker.reference

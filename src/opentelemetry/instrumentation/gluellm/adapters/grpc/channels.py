@@ -9,8 +9,8 @@ from urllib.parse import unquote
 
 from ...pool.channel import TrackedChannel
 from ...pool.counts import Tally
+from ...pool.lease import PoolView, Tracker
 from ...pool.phases import SHUTDOWN
-from ...pool.reader import PoolView
 from ...pool.tracker import PoolTracker
 from ..scope import LibraryReader
 
@@ -110,7 +110,7 @@ def state_of(core: Any) -> int:
     return state
 
 
-def look(core: Any, tracker: PoolTracker) -> None:
+def look(core: Any, tracker: Tracker) -> None:
     """Record the current state of a channel. End the tracking of one that is shut down."""
     channel = tracker.channel
     if channel is None:

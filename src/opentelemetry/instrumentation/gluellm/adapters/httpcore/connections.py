@@ -10,7 +10,7 @@ from typing import Any
 
 from ...failures import Failures
 from ...patching import is_patched
-from ...pool.connection import TrackedConnection
+from ...pool.lease import TrackedConnection, Tracker
 from ...pool.tracker import PoolTracker
 from ..marks import CONNECTION, TRACKER, connection_of
 from .marks import protocol_of
@@ -34,7 +34,7 @@ def protocol_connection(connection: Any) -> Any | None:
     return inner
 
 
-def tracked(connection: Any, tracker: PoolTracker) -> TrackedConnection:
+def tracked(connection: Any, tracker: Tracker) -> TrackedConnection:
     """The record of a connection. A connection that was not tracked before gets one now."""
     known: TrackedConnection | None = connection_of(connection)
     if known is not None and known.tracker is not tracker and serves_again(known, tracker):
@@ -58,7 +58,7 @@ def tracked(connection: Any, tracker: PoolTracker) -> TrackedConnection:
     return known
 
 
-def serves_again(known: TrackedConnection, tracker: PoolTracker) -> bool:
+def serves_again(known: TrackedConnection, tracker: Tracker) -> bool:
     """Whether a closed pool made this connection for queued requests and is now used again.
 
     Both trackers then count in one ledger, and a second record would count the end twice.
@@ -67,7 +67,7 @@ def serves_again(known: TrackedConnection, tracker: PoolTracker) -> bool:
     return before.registry is tracker.registry and before.ledger is tracker.ledger
 
 
-def _track(connection: Any, origin: Any, tracker: PoolTracker) -> TrackedConnection:
+def _track(connection: Any, origin: Any, tracker: Tracker) -> TrackedConnection:
     made = TrackedConnection(
         tracker,
         tracker.origin_of_connection(origin.host, origin.port, origin.scheme),

@@ -7,9 +7,9 @@ import sys
 from typing import Any
 
 from ...concurrency import snapshot_of
-from ...pool.connection import TrackedConnection, close_missing
 from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, IDLE_2, Tally
-from ...pool.reader import ConnectionView, PoolView, seconds_or_none
+from ...pool.lease import ConnectionView, PoolView, TrackedConnection, close_missing
+from ...pool.reader import seconds_or_none
 from ...pool.tracker import PoolTracker
 from ..marks import CONNECTION, LIMITS_FROM, connection_of
 from ..scope import LibraryReader

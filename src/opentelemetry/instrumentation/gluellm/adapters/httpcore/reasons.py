@@ -10,8 +10,7 @@ import sys
 import time
 from typing import Any
 
-from ...pool.connection import TrackedConnection
-from ...pool.lease import Lease
+from ...pool.lease import Lease, TrackedConnection
 from ...pool.ledger import OTHER
 from ...pool.phases import AWAITING_RESPONSE
 from ..error_types import error_type

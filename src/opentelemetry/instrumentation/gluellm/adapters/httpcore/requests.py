@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...pool.connection import TrackedConnection
-from ...pool.lease import Lease
+from ...pool.lease import Lease, TrackedConnection, Tracker
 from ...pool.registry import running_loop
 from ...pool.tracker import PoolTracker
 from ..error_types import error_type
@@ -283,7 +282,7 @@ def _failure_of(lease: Lease, error: BaseException) -> str | None:  # noqa: ARG0
     return None if type(error).__name__ == "UnsupportedProtocol" else error_type(error)
 
 
-def _keeper(tracked: TrackedConnection | None, tracker: PoolTracker) -> PoolTracker:
+def _keeper(tracked: TrackedConnection | None, tracker: Tracker) -> Tracker:
     """The tracker that keeps the record of a connection assigned to a request of ``tracker``.
 
     A closed pool that is used again has a new tracker, and its new connections also serve requests

@@ -7,8 +7,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from ...pool.connection import TrackedConnection
-from ...pool.lease import Lease
+from ...pool.lease import Lease, TrackedConnection
 from ...pool.phases import AWAITING_RESPONSE, READING, STREAM_QUEUED, UNREAD
 from ...pool.registry import PoolRegistry
 from ..error_types import error_type

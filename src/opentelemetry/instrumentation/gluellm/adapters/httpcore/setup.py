@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from ...pool.connection import TrackedConnection
+from ...pool.lease import TrackedConnection
 from ...pool.ledger import is_host
 from ..marks import CONNECTION
 
@@ -79,7 +79,6 @@ class _Timed:
 
     def _secured(self, stream: Any) -> Any:
         record = self._record
-        registry = record.tracker.registry
         record.tls_ended_at = record.tracker.clock()
         try:
             tls = stream.get_extra_info("ssl_object")
@@ -87,7 +86,7 @@ class _Timed:
             version = getattr(tls, "version", None)
             record.tls_version = version() if callable(version) else None
         except Exception as error:
-            registry.failures.caught("httpcore.tls_version", error)
+            record.tracker.failures.caught("httpcore.tls_version", error)
         return self._handed_on(stream, self._handshakes - 1)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 from typing import Any
 
-from ...pool.connection import WEBSOCKET, TrackedConnection
+from ...pool.lease import TrackedConnection
+from ...pool.phases import WEBSOCKET
 from ..marks import connection_of
 from .marks import lease_of
 

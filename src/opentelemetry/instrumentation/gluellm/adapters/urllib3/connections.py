@@ -14,8 +14,7 @@ from typing import Any, Final
 
 from ...concurrency import snapshot_of
 from ...patching import is_patched
-from ...pool.connection import TrackedConnection
-from ...pool.lease import Lease
+from ...pool.lease import Lease, TrackedConnection
 from ...pool.ledger import is_host
 from ...pool.phases import CONNECTING, READING
 from ...pool.registry import PoolRegistry

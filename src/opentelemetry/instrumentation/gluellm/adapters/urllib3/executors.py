@@ -10,7 +10,7 @@ import threading
 import weakref
 from typing import Any
 
-from ...pool.reader import Workers
+from ...pool.lease import Workers
 from .marks import EXECUTOR
 
 

@@ -68,7 +68,7 @@ def failed(lease: Lease, error: BaseException, timeout: str | None = None) -> No
         kind = timeout if isinstance(error, TimeoutError) else None
         fail(lease, kind or failure_of(lease, error))
     except Exception as own:
-        lease.tracker.registry.failures.caught("urllib3.failed", own)
+        lease.tracker.failures.caught("urllib3.failed", own)
 
 
 def fail(lease: Lease, error: str, *, in_finalizer: bool = False) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ...pool.connection import TrackedConnection
-from ...pool.lease import Lease
+from ...pool.lease import Lease, TrackedConnection
 
 REFERENCE = "_gluellm_reference"
 """On a connection: the weak reference whose callback runs when the connection is collected."""

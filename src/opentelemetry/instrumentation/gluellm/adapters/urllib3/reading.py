@@ -6,9 +6,8 @@ import socket
 from typing import Any
 
 from ...concurrency import snapshot_of
-from ...pool.connection import TrackedConnection, close_missing
 from ...pool.counts import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, Tally
-from ...pool.reader import ConnectionView, PoolView
+from ...pool.lease import ConnectionView, PoolView, TrackedConnection, close_missing
 from ...pool.tracker import PoolTracker
 from ..marks import LIMITS_FROM, connection_of
 from ..scope import LibraryReader

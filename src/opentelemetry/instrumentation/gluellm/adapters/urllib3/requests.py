@@ -11,8 +11,7 @@ from contextvars import ContextVar
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from ...pool.connection import TrackedConnection
-from ...pool.lease import Lease
+from ...pool.lease import Lease, TrackedConnection
 from ...pool.tracker import PoolTracker
 from ..marks import CONNECTION
 from ..scope import Scope

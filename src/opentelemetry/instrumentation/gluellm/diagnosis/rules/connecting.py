@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, replace
 
-from ...pool.connection import WEBSOCKET
+from ...pool.phases import WEBSOCKET
 from ...text import call_site_text, counted, percent, seconds
 from ...thresholds import (
     CONNECT_FAILURE_SHARE,
