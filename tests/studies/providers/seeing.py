@@ -14,7 +14,8 @@ from typing import Any, Self
 import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
-from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import PoolSnapshot, Snapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import PoolSnapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.fake_llms import FakeLLMs
 from support.fake_xai import FakeXai

@@ -7,7 +7,7 @@ from typing import Any
 
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
-from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import (
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import (
     ConnectionSnapshot,
     OriginTotals,
     Outcome,
@@ -15,8 +15,8 @@ from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import (
     PoolTotals,
     ProcessSnapshot,
     RequestSnapshot,
-    Snapshot,
 )
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 
 ORIGIN = "api.test:443"
 BLOCKED = {"event_loop_lag": 0.5, "event_loop_late": 40.0, "event_loop_late_share": 0.4}

@@ -10,11 +10,8 @@ import pytest
 from opentelemetry.trace import SpanContext
 
 from opentelemetry.instrumentation.gluellm.diagnosis.collect import collect
-from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import (
-    OriginTotals,
-    PoolSnapshot,
-    Snapshot,
-)
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import OriginTotals, PoolSnapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.pool.call_site import find
 from opentelemetry.instrumentation.gluellm.pool.lease import ConnectionView, Lease

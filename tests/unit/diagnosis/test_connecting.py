@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
-from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Outcome, Snapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import Outcome
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from unit.diagnosis.building import (
     BLOCKED,
     a_connection,

@@ -14,13 +14,13 @@ import pytest
 from opentelemetry.instrumentation.gluellm.diagnosis import diagnose as module
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
-from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import (
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import (
     OriginTotals,
     PoolSnapshot,
     ProcessSnapshot,
     RequestSnapshot,
-    Snapshot,
 )
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.text import findings_text
 from unit.diagnosis.building import (
     BLOCKED,

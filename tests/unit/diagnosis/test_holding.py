@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
-from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import RequestSnapshot, Snapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import RequestSnapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from unit.diagnosis.building import (
     BLOCKED,
     a_connection,

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind
-from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import LimiterSnapshot, Snapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import LimiterSnapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from unit.diagnosis.building import a_pool, a_request, a_snapshot, all_kinds, found, the_totals
 
 

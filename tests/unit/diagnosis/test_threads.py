@@ -8,11 +8,8 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
-from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import (
-    ExecutorSnapshot,
-    PoolSnapshot,
-    Snapshot,
-)
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import ExecutorSnapshot, PoolSnapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from unit.diagnosis.building import a_pool, a_request, a_snapshot, all_kinds, found, the_totals
 
 BEDROCK = {"name": "bedrock", "provider": "bedrock", "library": "urllib3"}

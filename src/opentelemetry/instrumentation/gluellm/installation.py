@@ -25,8 +25,9 @@ from .concurrency import snapshot_of
 from .config import Config
 from .diagnosis.advice.advisor import Advisor
 from .diagnosis.collect import collect
+from .diagnosis.parts import LimiterSnapshot
 from .diagnosis.pool_timeout_note import NoteObserver
-from .diagnosis.snapshot import LimiterSnapshot, Snapshot
+from .diagnosis.snapshot import Snapshot
 from .patching import Hooks
 from .pool import call_site
 from .pool.ledger import PoolLedger

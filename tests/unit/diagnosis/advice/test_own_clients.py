@@ -11,7 +11,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.advice.advisor import Advisor
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind
-from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import ExecutorSnapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import ExecutorSnapshot
 from unit.diagnosis.building import a_pool, a_request, a_snapshot, all_kinds, found, the_totals
 
 LIBRARIES = ("aiohttp", "urllib3", "grpc")

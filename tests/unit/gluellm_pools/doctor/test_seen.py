@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from gluellm_pools.doctor.seen import SeenFindings
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import ProcessSnapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.report import Report
-from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import ProcessSnapshot, Snapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 
 SNAPSHOT = Snapshot(taken_at=0.0, uptime=1.0, leak_threshold=60.0, process=ProcessSnapshot(pid=1))
 

@@ -21,7 +21,7 @@ from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
 from ..watch.loop_lag import LoopLag
 from .executors import Executors
-from .snapshot import (
+from .parts import (
     ConnectionSnapshot,
     LimiterSnapshot,
     OriginTotals,
@@ -30,8 +30,8 @@ from .snapshot import (
     PoolTotals,
     ProcessSnapshot,
     RequestSnapshot,
-    Snapshot,
 )
+from .snapshot import Snapshot
 
 _DESCRIPTORS = ("/proc/self/fd", "/dev/fd")
 

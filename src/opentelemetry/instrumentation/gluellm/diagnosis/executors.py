@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from ..pool.lease import Workers
-from .snapshot import ExecutorSnapshot, PoolSnapshot
+from .parts import ExecutorSnapshot, PoolSnapshot
 
 
 class Executors:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..thresholds import CHURN_REQUESTS_PER_POOL
-from .snapshot import Outcome, PoolSnapshot, PoolTotals, ProcessSnapshot, Snapshot
+from .parts import Outcome, PoolSnapshot, PoolTotals, ProcessSnapshot
+from .snapshot import Snapshot
 
 HELD = ("connecting", "stream_queued", "awaiting_response", "reading", "unread")
 """Phases of a request that has a connection."""

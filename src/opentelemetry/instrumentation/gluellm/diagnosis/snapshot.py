@@ -10,31 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .parts import (
-    ConnectionSnapshot,
-    ExecutorSnapshot,
-    LimiterSnapshot,
-    OriginTotals,
-    Outcome,
-    PoolSnapshot,
-    PoolTotals,
-    ProcessSnapshot,
-    RequestSnapshot,
-)
+from .parts import PoolSnapshot, PoolTotals, ProcessSnapshot
 from .text import snapshot_text
-
-__all__ = [
-    "ConnectionSnapshot",
-    "ExecutorSnapshot",
-    "LimiterSnapshot",
-    "OriginTotals",
-    "Outcome",
-    "PoolSnapshot",
-    "PoolTotals",
-    "ProcessSnapshot",
-    "RequestSnapshot",
-    "Snapshot",
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

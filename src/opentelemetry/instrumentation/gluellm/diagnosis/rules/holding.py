@@ -15,7 +15,7 @@ from ...thresholds import (
 from ..advice.own_clients import own_client
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
-from ..snapshot import ConnectionSnapshot, RequestSnapshot
+from ..parts import ConnectionSnapshot, RequestSnapshot
 from .advising import advisor
 
 _MOST_PLACES = 3

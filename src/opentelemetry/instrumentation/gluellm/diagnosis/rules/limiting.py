@@ -9,7 +9,8 @@ from ...thresholds import LIMITED_CALLS, LIMITED_FOR, LIMITED_SHARE
 from ..advice.advisor import GLUELLM_PROVIDERS
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
-from ..snapshot import LimiterSnapshot, Snapshot
+from ..parts import LimiterSnapshot
+from ..snapshot import Snapshot
 from .advising import advisor
 
 

@@ -14,7 +14,8 @@ from ...thresholds import (
 )
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
-from ..snapshot import ProcessSnapshot, Snapshot
+from ..parts import ProcessSnapshot
+from ..snapshot import Snapshot
 
 
 def late_share(snapshot: Snapshot, before: Snapshot | None) -> float | None:

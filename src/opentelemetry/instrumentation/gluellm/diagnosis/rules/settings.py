@@ -6,7 +6,7 @@ from ...text import counted, seconds, timeout_text
 from ...thresholds import STUCK_AFTER
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
-from ..snapshot import PoolSnapshot
+from ..parts import PoolSnapshot
 from .advising import advisor
 
 BOUND = 100

@@ -14,7 +14,8 @@ from ...thresholds import (
 from ..advice.own_clients import own_client
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
-from ..snapshot import ExecutorSnapshot, Snapshot
+from ..parts import ExecutorSnapshot
+from ..snapshot import Snapshot
 from .advising import advisor
 
 

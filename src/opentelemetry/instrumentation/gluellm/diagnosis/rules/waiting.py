@@ -26,7 +26,7 @@ from ...thresholds import (
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PROVIDERS_PART, PoolCase
 from ..littles_law import Sizing, required_size
-from ..snapshot import PoolSnapshot
+from ..parts import PoolSnapshot
 from . import holding
 from .advising import advisor
 
