@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 from unittest.mock import Mock
@@ -340,6 +342,25 @@ def test_request_during_the_watchs_exit_keeps_it_running(scene: Scene) -> None:
         assert scene.registry.attention  # whoever comes now wakes it
     finally:
         watch.stop()
+
+
+def test_notes_end_with_what_they_are_about(watched: Watched) -> None:
+    """Those on leases and pools; while the watch rests, the notes keep no pool's tracker."""
+    scene = watched.scene
+    lease = unread(scene, call=Call("openai", "m"))
+    watched.seen()
+    assert watched.watch._leases.keys() == {lease}
+    scene.tracker.released(lease)
+    wait_until(lambda: watched.thread is None)
+    assert not watched.watch._leases
+    assert list(watched.watch._pools) == [scene.tracker]
+    gone = weakref.ref(scene.tracker)
+    lease.tracker = scene.tracker = scene.pool = None
+    scene.recorder.events.clear()
+    scene.registry.outbox.items.clear()
+    del lease
+    gc.collect()
+    assert gone() is None
 
 
 def test_stop_ends_the_thread_and_no_request_starts_another(watched: Watched) -> None:

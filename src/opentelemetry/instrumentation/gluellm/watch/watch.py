@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import MutableMapping
 
 from .. import thresholds
 from ..concurrency import acquire, daemon_thread, snapshot_of
@@ -84,8 +85,9 @@ class Watch:
         self._suspects: dict[Lease, tuple[int, int]] = {}
         """Suspected leases, with ``phase_since`` and ``steps``, which change if they are read."""
         self._leases: dict[Lease, _LeaseNotes] = {}
-        self._pools: weakref.WeakKeyDictionary[PoolTracker, _PoolNotes]
-        self._pools = weakref.WeakKeyDictionary()
+        self._pools: MutableMapping[PoolTracker, _PoolNotes] = {}
+        """Notes on the pools of the previous pass. Weak while there is no thread; a weak dict would
+        make passes over ten thousand idle pools several times as long."""
         self._anomalies = Anomalies(registry, loop_lag)
         self._churn = Churn(registry)
 
@@ -163,6 +165,7 @@ class Watch:
     def _forget(self) -> None:
         self._suspects.clear()
         self._leases.clear()
+        self._pools = {}
         self._anomalies.clear()
 
     def _run(self) -> None:
@@ -191,6 +194,7 @@ class Watch:
                 self._registry.wake_watch(self.wake)
                 return False
             if self._thread is threading.current_thread():
+                self._pools = weakref.WeakKeyDictionary(self._pools)
                 self._thread = None
             return True
 
@@ -200,10 +204,12 @@ class Watch:
         busy = False
         try:
             self._look_after_suspects()
+            pools: dict[PoolTracker, _PoolNotes] = {}
             for tracker in snapshot_of(registry.trackers.keys):
                 notes = self._pools.get(tracker)
                 if notes is None:
                     notes = self._pools[tracker] = _PoolNotes()
+                pools[tracker] = notes
                 if tracker.leases or tracker.entered != notes.entered:
                     notes.entered = tracker.entered
                     notes.looks_left = LOOKS_AFTERWARDS
@@ -213,6 +219,7 @@ class Watch:
                 elif notes.looks_left and self._anomalies.look(tracker, [], registry.clock()):
                     # The last request of a pool may leave an orphaned connection behind.
                     notes.looks_left -= 1
+            self._pools = pools
             if self._loop_lag is not None:
                 self._loop_lag.look(registry.clock())
             self._anomalies.passed()
