@@ -44,10 +44,13 @@ async def ask(llm: AnyLLM, times: int) -> None:
         await llm.acompletion(model="some", messages=[{"role": "user", "content": "hello"}])
 
 
-def exporting(endpoint: str) -> MetricReader:
+def exporting(
+    endpoint: str, exporter: type[OTLPMetricExporter] = OTLPMetricExporter
+) -> MetricReader:
     """A reader that exports to the base URL of an OTLP/HTTP endpoint, when it is flushed."""
-    exporter = OTLPMetricExporter(endpoint=f"{endpoint}/v1/metrics")
-    return PeriodicExportingMetricReader(exporter, export_interval_millis=_NEVER)
+    return PeriodicExportingMetricReader(
+        exporter(endpoint=f"{endpoint}/v1/metrics"), export_interval_millis=_NEVER
+    )
 
 
 @contextmanager
