@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .parts import PoolSnapshot, PoolTotals, ProcessSnapshot
-from .text import snapshot_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +34,8 @@ class Snapshot:
         return plain
 
     def __str__(self) -> str:
+        from .text import snapshot_text
+
         return snapshot_text(self.taken_at, self.uptime, self.process, self.pools, self.totals)
 
 
