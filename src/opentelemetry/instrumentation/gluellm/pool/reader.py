@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 from .counts import Tally
 from .lease import PoolView, Tracker
 
-_Tracker = TypeVar("_Tracker", bound=Tracker, contravariant=True)
+TrackerT = TypeVar("TrackerT", bound=Tracker, contravariant=True)
 
 
 def seconds_or_none(value: object) -> float | None:
@@ -15,14 +15,14 @@ def seconds_or_none(value: object) -> float | None:
     return value if isinstance(value, (int, float)) else None
 
 
-class PoolReader(Protocol[_Tracker]):
+class PoolReader(Protocol[TrackerT]):
     """Reads pools of one library. Both methods run in any thread and touch no socket and no lock.
 
     Both may raise if the pool changes meanwhile.
     """
 
-    def count(self, pool: Any, tracker: _Tracker, counts: Tally) -> None:
+    def count(self, pool: Any, tracker: TrackerT, counts: Tally) -> None:
         """Add the pool's connections to ``counts``. Cheap, since each collection calls it."""
 
-    def view(self, pool: Any, tracker: _Tracker) -> PoolView:
+    def view(self, pool: Any, tracker: TrackerT) -> PoolView:
         """Read the limits and each connection."""
