@@ -134,7 +134,7 @@ def test_wait_is_below_the_calls_own_span(listen, instrument, spans_of_grpc, kin
 
 def test_own_failure_does_not_affect_grpc_calls(listen, instrument, monkeypatch):
     """The failure is counted."""
-    from opentelemetry.instrumentation.gluellm.pool.channel import TrackedChannel
+    from opentelemetry.instrumentation.gluellm.adapters.grpc.channel import ChannelTracker
     from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker
 
     server = listen(GrpcServer)
@@ -150,10 +150,10 @@ def test_own_failure_does_not_affect_grpc_calls(listen, instrument, monkeypatch)
     for owner, name in (
         (PoolTracker, "begin"),
         (PoolTracker, "released"),
-        (TrackedChannel, "entered"),
-        (TrackedChannel, "answered"),
-        (TrackedChannel, "completed"),
-        (TrackedChannel, "seen"),
+        (ChannelTracker, "call_entered"),
+        (ChannelTracker, "call_answered"),
+        (ChannelTracker, "completed"),
+        (ChannelTracker, "seen"),
         (DurationObserver, "tell"),
     ):
         telemetry = instrument()

@@ -204,7 +204,7 @@ def test_running_and_suppressed_requests_are_not_outcomes(scene: Scene) -> None:
     running = scene.acquire()
     scene.tracker.answered(running, 200)
     suppressed = scene.acquire()
-    suppressed.counted = False
+    suppressed.accounted = True
     scene.serve(suppressed)
     snapshot = take(scene)
     assert outcomes(snapshot) == {}

@@ -167,7 +167,7 @@ def test_request_that_ends_before_it_is_taken_never_acquired(
     else:
         scene.tracker.failed(lease, error)
         assert lease.acquire_time == SECOND
-        assert scene.recorder.told("lease_waited") == [(lease,)]
+        assert scene.recorder.told("lease_waited") == [(lease, False)]
     assert (lease.acquired_at, connection.leases) == (0, 0)
     scene.settled()
 
@@ -216,7 +216,9 @@ def test_wait_and_error_message_name_the_holders_of_connections(scene: Scene) ->
         scene.tracker.requeued(lease)
         scene.tracker.assigned(lease, connection)
     scene.clock.advance(3)
-    found = waiter(scene).wait_snapshot
+    wait = waiter(scene).wait
+    assert wait is not None
+    found = wait.snapshot
     assert found is not None
     assert found.holders == ("span",)
     assert (found.oldest_age, found.oldest_phase) == (3 * SECOND, AWAITING_RESPONSE)
@@ -229,6 +231,7 @@ def test_wait_of_a_request_that_is_refused_at_once_is_explained(scene: Scene) ->
     holder, lease = scene.acquire(connection), scene.acquire(connection)
     holder.observed = "span"
     scene.tracker.requeued(lease)
-    assert lease.wait_snapshot is not None
-    assert lease.wait_snapshot.holders == ("span",)
-    assert lease.wait_snapshot.queued == 1
+    assert lease.wait is not None
+    assert lease.wait.snapshot is not None
+    assert lease.wait.snapshot.holders == ("span",)
+    assert lease.wait.snapshot.queued == 1

@@ -27,7 +27,7 @@ def test_acquire_lasts_until_the_assignment_that_was_not_refused(scene: Scene) -
     scene.tracker.answered(lease, 200)
     assert scene.ledger.queued.highest(scene.clock()) == 1
     assert lease.acquire_time == 4 * SECOND
-    assert scene.recorder.told("lease_waited") == [(lease,)]
+    assert scene.recorder.told("lease_waited") == [(lease, False)]
     scene.tracker.released(lease)
     scene.settled()
 
@@ -80,7 +80,8 @@ def test_wait_records_the_pool_state_and_holders_at_its_start(scene: Scene) -> N
     scene.connection(established=True)
     waiter = scene.enter()
     scene.tracker.waiting(waiter)
-    found = waiter.wait_snapshot
+    assert waiter.wait is not None
+    found = waiter.wait.snapshot
     assert found is not None
     assert (found.active, found.idle, found.maximum, found.queued) == (4, 1, 5, 1)
     assert found.holders == ("span 0", "span 1", "span 2")

@@ -98,12 +98,12 @@ def test_connection_closes_once(scene: Scene) -> None:
 def test_request_of_an_ended_installation_counts_in_the_state_only(scene: Scene) -> None:
     """Its installation was undone. It holds a connection; counters and durations leave it out."""
     lease = scene.acquire()
-    lease.counted = False
+    lease.accounted = True
     assert scene.current()[AWAITING_RESPONSE] == 1
     assert scene.ledger.active.value == 1
     scene.tracker.failed(lease, "read_error")
     timed_out = scene.enter()
-    timed_out.counted = False
+    timed_out.accounted = True
     scene.tracker.waiting(timed_out)
     scene.tracker.failed(timed_out, "pool_timeout")
     assert scene.work_off() == []
@@ -121,7 +121,7 @@ def test_garbage_collected_pool_ends_its_leases_and_connections(scene: Scene) ->
     """Leases end, connections are closed. A finalizer of a response may come afterwards."""
     answered = scene.acquire()
     scene.tracker.answered(answered, 200)
-    pending = scene.acquire()
+    scene.acquire()
     queued = scene.enter()
     scene.tracker.waiting(queued)
     scene.connection(established=True)
@@ -132,7 +132,7 @@ def test_garbage_collected_pool_ends_its_leases_and_connections(scene: Scene) ->
     assert scene.ledger.closed == {"garbage_collected": 3}
     assert not scene.tracker.connections
     assert scene.ledger.discarded == {"closed": 0, "garbage_collected": 1}
-    assert all(lease.in_finalizer for lease in (answered, pending, queued))
+    assert scene.recorder.told("lease_waited") == [(queued, True)]
     scene.settled()
     events = list(scene.recorder.events)
     scene.tracker.released(answered)

@@ -29,7 +29,7 @@ def scene() -> Scene:
 def test_identity_of_the_span_is_noted(scene: Scene, tracers: TracerProvider) -> None:
     """Nothing else of the context is noted. Without a span there is no event."""
     lease = scene.enter()
-    assert lease.counted
+    assert not lease.accounted
     assert lease.observed is None
     assert scene.recorder.names == ["pool_opened"]
     tracer = tracers.get_tracer("test")
@@ -60,7 +60,7 @@ def test_suppressed_request_makes_no_spans(scene: Scene) -> None:
     with suppress_instrumentation():
         assert suppressed()
         lease = scene.enter()
-        assert (lease.spans_suppressed, lease.counted) == (True, True)
+        assert (lease.spans_suppressed, lease.accounted) == (True, False)
     for value in (True, False):
         token = context.attach(context.set_value("suppress_instrumentation", value))
         assert suppressed() is scene.enter().spans_suppressed is value

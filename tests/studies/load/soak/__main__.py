@@ -62,7 +62,7 @@ _MOST_SETS: Final = 1500
 _SERIES_OF_ORIGIN: Final = 230
 """Of docs/performance.md: series of a pool's name with one origin, after every failure."""
 _PACKAGE: Final = "opentelemetry.instrumentation.gluellm"
-_KEPT: Final = ("Lease", "PoolTracker", "TrackedConnection", "TrackedChannel", "Installation")
+_KEPT: Final = ("Lease", "PoolTracker", "TrackedConnection", "Installation")
 """Classes of which no object may be left."""
 _FEW: Final = 20
 """Objects of a class that may be kept while it is on: the log of leaks keeps the longest-held lease

@@ -14,7 +14,7 @@ from ..patching import Hooks, PatchSet, when_imported
 from .scope import LibraryReader, Scope
 from .signatures import fitted
 
-ScopeOf = Callable[[str, LibraryReader], Scope]
+ScopeOf = Callable[[str, LibraryReader[Any]], Scope]
 """Makes an installation's scope for a library (``gluellm.pool.library``)."""
 
 
@@ -32,7 +32,7 @@ class Adapter(ABC):
     DISTRIBUTIONS: ClassVar[Mapping[str, str]] = {}
     """Distribution names by module, for modules whose distribution has another name."""
 
-    reader: LibraryReader
+    reader: LibraryReader[Any]
 
     def __init__(self, module: str, on_hooks: Callable[[Hooks], None]) -> None:
         self.module = module

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from ..concurrency import acquire
 from ..pool.call import Call
 from ..pool.lease import Lease
 from ..pool.ledger import OTHER, Owner
-from ..pool.reader import PoolReader, seconds_or_none
+from ..pool.reader import PoolReader, TrackerT, seconds_or_none
 from ..pool.registry import PoolRegistry, running_loop
 from ..pool.tracker import PoolTracker
 from .callers import exporter_on_stack, sdk_on_stack
@@ -22,11 +22,15 @@ EXCLUDED = Owner("", None)
 _EVENT_STREAMS = ("text/event-stream", "application/vnd.amazon.eventstream")
 
 
-class LibraryReader(PoolReader[PoolTracker], Protocol):
+class LibraryReader(PoolReader[TrackerT], Protocol[TrackerT]):
     """Reads the pools of one library, also when their tracking begins."""
 
-    def adopt(self, pool: Any, tracker: PoolTracker) -> None:
+    kind: ClassVar[type[PoolTracker]] = PoolTracker
+    """What tracks a pool of the library."""
+
+    def adopt(self, pool: Any, tracker: TrackerT) -> None:  # noqa: ARG002
         """Create the records of the connections that a pool has when its tracking begins."""
+        return
 
     def is_synchronous(self, pool: Any) -> bool:  # noqa: ARG002
         """Whether synchronous code uses the pool, as far as that is known."""
@@ -45,7 +49,7 @@ class Scope:
 
     library: str
     """The value of ``gluellm.pool.library``."""
-    reader: LibraryReader
+    reader: LibraryReader[Any]
     registry: PoolRegistry
     current_call: Callable[[], Call | None]
     """The any-llm call of the running code, ended or not."""
@@ -178,6 +182,7 @@ class Scope:
             self.reader,
             owner=owner,
             library=self.library,
+            kind=self.reader.kind,
             host=host,
             provider=None if call is None else call.provider,
         )

@@ -14,8 +14,8 @@ from ..patching import Hooks
 from ..pool.counts import RunningRequests, Tally
 from ..pool.describe import trace_id
 from ..pool.lease import ConnectionView, Lease, LeaseState, read_states
-from ..pool.ledger import EndedTimes, OriginLedger, PoolLedger, states_of
-from ..pool.phases import CHANNEL_STATES, PHASES, QUEUED
+from ..pool.ledger import EndedTimes, OriginLedger, PoolLedger
+from ..pool.phases import PHASES, QUEUED
 from ..pool.reader import seconds_or_none
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
@@ -105,7 +105,6 @@ def _pool(
     ledger = tracker.ledger
     now = tracker.clock()
     index = {id(connection.record): i for i, connection in enumerate(view.connections)}
-    channel = tracker.channel
     requests = [
         _request(lease, state, index, now, leak_suspected=lease in suspects)
         for lease, state in leases
@@ -125,8 +124,8 @@ def _pool(
         pool_timeout=seconds_or_none(ledger.acquire_timeout),
         read_timeout=tracker.read_timeout,
         synchronous=tracker.synchronous,
-        channel_state=CHANNEL_STATES[channel.state] if channel is not None else None,
-        channel_state_age=(now - channel.since) / 1e9 if channel is not None else None,
+        channel_state=view.state,
+        channel_state_age=view.state_age,
         built_at=str(tracker.built_at) if tracker.built_at is not None else None,
         connections=tuple(_connection(connection, now) for connection in view.connections),
         requests=tuple(requests),
@@ -161,9 +160,7 @@ def _request(
         since = lease.entered_at
     call_site = lease.call_site
     connection = lease.connection
-    # A gRPC call has a connection as well, although gRPC does not report which one.
-    has_one = connection is not None or lease.tracker.channel is not None
-    held = has_one and acquired_at > 0 and phase != QUEUED
+    held = lease.has_connection and acquired_at > 0 and phase != QUEUED
     return RequestSnapshot(
         origin=_origin(lease.origin),
         phase=PHASES[phase],
@@ -171,7 +168,7 @@ def _request(
         age=max(now - lease.entered_at, 0) / 1e9,
         held=max(now - acquired_at, 0) / 1e9 if held else None,
         connection=index.get(id(connection)) if held else None,
-        pool_timeout=lease.pool_timeout,
+        pool_timeout=None if lease.wait is None else lease.wait.timeout,
         provider=call.provider if call is not None else lease.origin.provider,
         model=call.model if call is not None else None,
         operation=call.operation if call is not None else None,
@@ -212,18 +209,20 @@ def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
             peak_queued=ledger.queued.highest(now),
             leaks=ledger.leaks,
             anomalies=dict(ledger.anomalies),
-            channel_seconds=_channel_seconds(ledger, now),
+            channel_seconds=_state_seconds(ledger, now),
             origins=_origins(ledger, counts, now),
         )
         for ledger in snapshot_of(registry.ledgers.pools.values)
     )
 
 
-def _channel_seconds(ledger: PoolLedger, now: int) -> dict[str, float] | None:
-    if ledger.channels is None:
-        return None
-    _, spent = states_of(ledger.channels, ledger.channel_spent, now)
-    return {state: time / 1e9 for state, time in zip(CHANNEL_STATES, spent, strict=True)}
+def _state_seconds(ledger: PoolLedger, now: int) -> dict[str, float] | None:
+    times = {
+        state: time / 1e9
+        for (what, state), time in ledger.counters(now).items()
+        if what == "state_time" and state is not None
+    }
+    return times or None
 
 
 def _origins(ledger: PoolLedger, counts: Tally, now: int) -> tuple[OriginTotals, ...]:

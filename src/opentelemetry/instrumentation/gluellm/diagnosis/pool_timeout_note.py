@@ -23,7 +23,7 @@ class NoteObserver(PoolObserver):
             return  # nested transports: the inner pool has added its note
         tracker = lease.tracker
         now = tracker.clock()
-        began = lease.waits_since or lease.entered_at
+        began = lease.entered_at if lease.wait is None else lease.wait.since
         error.add_note(
             f"{_BEGINNING}{label(tracker)}: {state(tracker)}. This request{_attempt(lease)} waited "
             f"{seconds(now - began)}, from {_clock(now - began)} to {_clock(0)}; "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..concurrency import snapshot_of
 from ..text import call_site_text, one_line
 from .lease import Lease, Tracker, read_states
-from .phases import CHANNEL_STATES, PHASES, QUEUED, STREAM_QUEUED
+from .phases import PHASES, QUEUED, STREAM_QUEUED
 
 HOLDERS = 3
 LONGEST = 200
@@ -32,19 +32,9 @@ def trace_id(lease: Lease) -> str | None:
 def state(tracker: Tracker) -> str:
     """Describe the limit and counts of a pool, as far as they can be read now."""
     view = tracker.view()
-    queued = sum(1 for lease in snapshot_of(tracker.leases.keys) if lease.in_queue)
-    channel = tracker.channel
-    if channel is not None:
-        since = seconds(tracker.clock() - channel.since)
-        return f"channel {CHANNEL_STATES[channel.state]} for {since}, queued {queued}"
-    if view is None:
-        return f"queued {queued}"
-    count = dict.fromkeys(("active", "idle", "connecting"), 0)
-    for connection in view.connections:
-        count[connection.state] += 1
-    maximum = "unlimited" if view.max_connections is None else view.max_connections
-    counts = ", ".join(f"{name} {number}" for name, number in count.items())
-    return f"max {maximum}, {counts}, queued {queued}"
+    waits = [lease.wait for lease in snapshot_of(tracker.leases.keys)]
+    queued = sum(1 for wait in waits if wait is not None and wait.in_queue)
+    return f"queued {queued}" if view is None else f"{view}, queued {queued}"
 
 
 def whose(lease: Lease) -> str:
@@ -71,9 +61,7 @@ def holders(tracker: Tracker, now: int) -> str:
     held = [
         (acquired_at, lease)
         for lease, (_, phase, _, acquired_at) in read_states(tracker.leases)
-        if acquired_at
-        and phase not in (QUEUED, STREAM_QUEUED)
-        and (lease.connection is not None or tracker.channel is not None)
+        if acquired_at and phase not in (QUEUED, STREAM_QUEUED) and lease.has_connection
     ]
     held.sort(key=lambda entry: entry[0])
     if not held:

@@ -18,13 +18,13 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import Any, ClassVar
 
 from ..concurrency import nothing, snapshot_of
 from ..failures import Failures
 from .call import Call
 from .call_site import CallSite
-from .ledger import ChannelState, EndedTimes, OriginLedger, PoolLedger
+from .ledger import EndedTimes, OriginLedger, PoolLedger
 from .phases import AWAITING_RESPONSE, QUEUED, UNREAD
 
 _TIMEOUT_KINDS = {
@@ -72,6 +72,22 @@ class WaitSnapshot:
     """Phase of the longest-held lease."""
 
 
+class Wait:
+    """A request's wait for a connection."""
+
+    __slots__ = ("in_queue", "since", "snapshot", "timeout")
+
+    def __init__(self, now: int) -> None:
+        self.in_queue = False
+        """Whether the request is in the queue now."""
+        self.since = now
+        """When it took its current place in the queue. A requeue restarts the pool timeout."""
+        self.timeout: float | None = None
+        """Pool timeout in seconds of its current place in the queue; None if there is none."""
+        self.snapshot: WaitSnapshot | None = None
+        """The pool when the wait began; None if it could not be read."""
+
+
 class Lease:
     """A request from entering the pool to giving its connection back.
 
@@ -93,7 +109,6 @@ class Lease:
         "answered_at",
         "call",
         "connection",
-        "counted",
         "ended",
         "ended_at",
         "entered_at",
@@ -108,22 +123,20 @@ class Lease:
         "ticket",
         "recorded",
         "tracker",
-        "waited",
+        "wait",
     )
 
     ended_at: int
     """When the request ended. Set right before ``ended``; the attribute is missing until then."""
-    in_queue = False
-    """Whether it is in the queue now."""
-    stream_queued_at = 0
-    stream_sent_at = 0
+    sent_at = 0
+    """When it was sent, if that was later than its connection was ready: with its HTTP/2 stream, or
+    once its gRPC channel was ready."""
+    stream_wait: int | None = None
+    """Nanoseconds that it waited for its HTTP/2 stream; None if it has none."""
     resend = False
     """Whether its any-llm call has sent a request before this one."""
     streaming = False
     """Whether the response is an event stream; only set with ``metrics="full"``."""
-    in_finalizer = False
-    """Whether it ends in a finalizer. Observers then follow the finalizer rule."""
-    wait_snapshot: WaitSnapshot | None = None
     previous: Lease | None = None
     """An earlier lease of the same request object, if that object is in flight more than once."""
     in_client_span = False
@@ -132,14 +145,6 @@ class Lease:
     """Whether OpenTelemetry's suppress key was set when it entered."""
     own_call_site: CallSite | None = None
     """Line of the application that sent it; only set outside any-llm calls."""
-    waits_since = 0
-    """When it took its current place in the queue. A requeue restarts the pool timeout."""
-    pool_timeout: float | None = None
-    """Pool timeout in seconds of its current place in the queue; None if there is none."""
-    sent_at = 0
-    """gRPC: when a call that waited for its channel was seen to be sent."""
-    being_read = False
-    """gRPC: whether a read is in flight."""
     acquire_known = True
     """False if nothing reports how long it waited: its acquire is then not recorded."""
     end_known = True
@@ -153,8 +158,8 @@ class Lease:
         self.phase = QUEUED
         self.ticket = 0
         """``id()`` of the pool's own object for the request; 0 until that is known."""
-        self.waited = False
-        """Whether it was ever in the queue. An acquire without waiting took exactly 0."""
+        self.wait: Wait | None = None
+        """Its wait; None if it was never in the queue. Its acquire then took exactly 0."""
         self.acquired_at = 0
         """When the last assignment was made; 0 after a requeue. While the lease is queued, the
         connection may still refuse it."""
@@ -169,15 +174,13 @@ class Lease:
         """Error type of the contract; None unless the request failed."""
         self.ended = False
         """Whether the request is over. ``ended_at`` exists from then on."""
-        self.counted = True
-        """Whether it goes to the outbox. False once its installation is undone, and while
-        `Tracker.discard_lease` ends it."""
         self.observed: Any = None
         """Data of the observers, such as a span context."""
         self.recorded = 0
         """Which durations are recorded: 0 none, 1 acquire, 2 acquire and lease."""
         self.accounted = False
-        """Whether its end is counted in the ledger."""
+        """Whether its end is counted in the ledger, or is not to be counted. Set at the end of its
+        installation and by `PoolTracker.discard_lease`: nothing is reported of it from then on."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return nothing, ()
@@ -199,7 +202,7 @@ class Lease:
 
         0 without a wait, and while neither has happened.
         """
-        if not self.waited:
+        if self.wait is None:
             return 0
         until = self.acquired_at or (self.ended_at if self.ended else self.entered_at)
         return until - self.entered_at
@@ -209,7 +212,17 @@ class Lease:
         """When it could be sent: with an established connection and, on HTTP/2, a stream."""
         connection = self.connection
         established_at = connection.established_at if connection is not None else 0
-        return self.stream_sent_at or self.sent_at or max(self.acquired_at, established_at)
+        return self.sent_at or max(self.acquired_at, established_at)
+
+    @property
+    def has_connection(self) -> bool:
+        """Whether it has a connection, which may still refuse while the lease is queued."""
+        return self.connection is not None
+
+    @property
+    def reports_reads(self) -> bool:
+        """Whether reads of its body are reported. If not, the phase ``unread`` means nothing."""
+        return self.connection is not None and self.connection.reports_reads
 
     @property
     def call_site(self) -> CallSite | None:
@@ -285,10 +298,11 @@ class Tracker:
     clock: Callable[[], int]
     leases: dict[Lease, None]
     connections: dict[TrackedConnection, None]
-    channel: Channel | None
     reference: Callable[[], Any] | None
     loop: Any
     open: bool
+    held_unit: ClassVar[str]
+    release_verb: ClassVar[str]
 
     view: Callable[[], PoolView | None]
     discard: Callable[[str], None]
@@ -310,28 +324,6 @@ class Tracker:
 
     def failed(self, lease: Lease, error: str, *, in_finalizer: bool = False) -> None:
         """See `PoolTracker`, as for the other steps."""
-        raise NotImplementedError
-
-
-class Channel(ChannelState):
-    """The gRPC channel of a tracker. `TrackedChannel` implements it."""
-
-    __slots__ = ()
-
-    tracker: Tracker
-
-    seen: Callable[[int], None]
-    answered: Callable[[Lease], None]
-    reading: Callable[[Lease], None]
-    read: Callable[[Lease], None]
-    completed: Callable[[Lease, str], None]
-    waited: Callable[[Lease], None]
-    discard_lease: Callable[[Lease], None]
-
-    def failed(
-        self, lease: Lease, status: str | int, error: str, *, in_finalizer: bool = False
-    ) -> None:
-        """See `TrackedChannel`, as for the other steps."""
         raise NotImplementedError
 
 
@@ -510,6 +502,19 @@ class PoolView:
     """What set the limits, as text; None if the code that built the client did."""
     workers: Workers | None = None
     """The executor that sends its requests; None if none does."""
+    state: str | None = None
+    """State of the pool as a whole, if its library has such states."""
+    state_age: float | None = None
+    """Seconds in that state, as far as it was observed."""
+
+    def __str__(self) -> str:
+        count = dict.fromkeys(("active", "idle", "connecting"), 0)
+        for connection in self.connections:
+            count[connection.state] += 1
+        maximum = "unlimited" if self.max_connections is None else self.max_connections
+        return ", ".join(
+            (f"max {maximum}", *(f"{name} {number}" for name, number in count.items()))
+        )
 
 
 def close_missing(tracker: Tracker, listed: Container[TrackedConnection]) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ..concurrency import snapshot_of
 from ..failures import Failures
 from .call_site import CallSite
 from .durations import nanoseconds
 from .outbox import Outbox
-from .phases import CHANNEL_STATES, IDLE, PHASES
+from .phases import PHASES
 
 MAX_NAMES = 50
 """Bound on the pool names of a process. Pools with further names are reported as ``_OTHER``."""
@@ -35,9 +35,6 @@ GONE_REPORTED = 600 * 10**9
 series."""
 _REFUSED = 400
 """Lowest HTTP status by which a provider refuses a request."""
-LIBRARIES_OF_CHANNELS = frozenset({"grpc"})
-"""Libraries whose pools are channels, which do not report their connections."""
-
 ANOMALIES = ("waiter_with_idle_connection", "orphaned_connection", "pool_timeout_overrun")
 """States that a pool should never be in, by their names in the telemetry contract."""
 _MOST_CALL_SITES = 16
@@ -45,20 +42,13 @@ _MOST_CALL_SITES = 16
 _SLICES = 5
 # Failures that alerts use. Their series exist with 0 from the pool's first request on, since
 # increase() does not see the increase of a series that begins at 1.
-_CONNECT_ERRORS = (
+CONNECT_ERRORS = (
     "connect_timeout",
     "name_resolution_error",
     "connection_error",
     "secure_connection_error",
 )
-_BORN_AT_ZERO: tuple[Outcome, ...] = tuple((0, error, False) for error in _CONNECT_ERRORS)
-# A gRPC call has a status however it ends.
-_BORN_AT_ZERO_ON_CHANNELS: tuple[Outcome, ...] = tuple(
-    ("DEADLINE_EXCEEDED" if error == "connect_timeout" else "UNAVAILABLE", error, False)
-    for error in _CONNECT_ERRORS
-)
-
-
+_BORN_AT_ZERO: tuple[Outcome, ...] = tuple((0, error, False) for error in CONNECT_ERRORS)
 _DEFAULT_PORTS = {b"http": 80, b"ws": 80, b"https": 443, b"wss": 443}
 # The encoded host of a URL: a name or an IPv4 address in parts of at most 63 characters (RFC 1035),
 # or an IPv6 address. Anything else would be text of unknown source in a label. Most API keys, for
@@ -219,9 +209,8 @@ class OriginLedger:
         """Nanoseconds in each phase that leases have left. Sums of integers do not drift."""
         self.requests: dict[Outcome, int] = {}
         """Requests that left the pool, by outcome."""
-        born = _BORN_AT_ZERO if pool.channels is None else _BORN_AT_ZERO_ON_CHANNELS
-        if pool.outcomes.take(len(born)):
-            self.requests = dict.fromkeys(born, 0)
+        if pool.outcomes.take(len(pool.born_at_zero)):
+            self.requests = dict.fromkeys(pool.born_at_zero, 0)
         self.other_times: dict[Outcome, EndedTimes] = {}
         """Times of all requests except first attempts that the provider served, by outcome."""
         self.on_new_connection = 0
@@ -281,36 +270,6 @@ class OriginLedger:
         return key
 
 
-class ChannelState:
-    """State of one gRPC channel, since when, as last read."""
-
-    __slots__ = ("reports_reads", "since", "state")
-
-    def __init__(self, now: int) -> None:
-        self.state = IDLE
-        self.since = now
-        self.reports_reads = False
-        """Whether reads of streams are reported. If not, the phase ``unread`` means nothing."""
-
-
-def states_of(
-    channels: dict[ChannelState, None], left: list[int], now: int
-) -> tuple[list[int], list[int]]:
-    """Count the channels in each state, and sum up the nanoseconds in each state.
-
-    ``left`` are the nanoseconds in states that channels have left.
-    """
-    counts = [0] * len(CHANNEL_STATES)
-    # Before the running times: a channel that ends meanwhile is then missing from the sum.
-    # Otherwise it would count twice.
-    spent = list(left)
-    for channel in snapshot_of(channels.keys):
-        state = channel.state
-        counts[state] += 1
-        spent[state] += max(now - channel.since, 0)
-    return counts, spent
-
-
 class PoolSeries:
     """The pool-level series of one pool name under one provider.
 
@@ -340,8 +299,6 @@ class PoolLedger:
         "acquire_timeout",
         "active",
         "anomalies",
-        "channel_spent",
-        "channels",
         "closed",
         "discarded",
         "empty_since",
@@ -360,6 +317,11 @@ class PoolLedger:
         "series",
     )
 
+    born_at_zero: ClassVar[tuple[Outcome, ...]] = _BORN_AT_ZERO
+    """Outcomes whose series exist from the first request on."""
+    reports_connections: ClassVar[bool] = True
+    """Whether the library reports the connections of a pool."""
+
     def __init__(
         self,
         name: str,
@@ -377,12 +339,6 @@ class PoolLedger:
         """The series that ended when a second provider appeared, which happens at most once."""
         self.library = library
         self.origins: dict[tuple[str, int | None, str | None], OriginLedger] = {}
-        self.channels: dict[ChannelState, None] | None = (
-            {} if library in LIBRARIES_OF_CHANNELS else None
-        )
-        """Its channels, including closed ones until they are collected; None for other pools."""
-        self.channel_spent = [0] * len(CHANNEL_STATES)
-        """Nanoseconds in each state that its channels have left."""
         self.watch(window, now)
         self.opened = 0
         self.closed: dict[str, int] = {}
@@ -417,24 +373,25 @@ class PoolLedger:
             self.former = before
             self.series = series
 
-    def counters(self, now: int) -> Counters:
+    def counters(self, now: int) -> Counters:  # noqa: ARG002
         """Return all counters of the name itself, without those of its origins."""
         found: Counters = {
             ("pools_opened", None): self.pools_opened,
             ("leaks", None): self.leaks,
         }
         labelled = {"discarded": self.discarded}
-        if self.channels is None:
+        if self.reports_connections:
             found["opened", None] = self.opened
             found["requeues", None] = self.requeues
             labelled |= {"closed": self.closed, "anomalies": self.anomalies}
-        else:
-            _, spent = states_of(self.channels, self.channel_spent, now)
-            labelled["channel_time"] = dict(zip(CHANNEL_STATES, spent, strict=True))
         for what, counts in labelled.items():
             for label, count in snapshot_of(counts.items):
                 found[what, label] = count
         return found
+
+    def states(self) -> dict[str, int]:
+        """Count its pools by state, if the library has states of pools."""
+        return {}
 
     @property
     def synchronous(self) -> bool:
@@ -452,17 +409,8 @@ class PoolLedger:
         """Stop tracking all pools of this name. What was counted stays."""
         self.live = 0
         self.active.value = self.queued.value = 0
-        if self.channels:
-            for channel in snapshot_of(self.channels.keys):
-                self.channel_ended(channel, now)
         if self.empty_since is None:
             self.empty_since = now
-
-    def channel_ended(self, channel: ChannelState, now: int) -> None:
-        """Count the time of a channel's last state, once. The finalizer rule applies."""
-        if self.channels is None or self.channels.pop(channel, channel) is channel:
-            return
-        self.channel_spent[channel.state] += now - channel.since
 
     def connection_closed(self, reason: str) -> None:
         """Count a closed connection."""
@@ -530,19 +478,24 @@ class Ledgers:
         self.outbox.dropped = 0
         self.late_time = self.late_reported = 0
 
-    def pool(self, name: str, provider: str | None, library: str, now: int) -> PoolLedger:
+    def pool(
+        self,
+        name: str,
+        provider: str | None,
+        library: str,
+        now: int,
+        kind: type[PoolLedger] = PoolLedger,
+    ) -> PoolLedger:
         """Return the ledger of a pool name, for a request of ``provider``.
 
-        Beyond the bound, it is that of ``_OTHER``.
+        Beyond the bound, it is that of ``_OTHER``. A new one is of the ``kind`` of its library.
         """
         key, first = (name, library), provider
         if key not in self.pools and len(self.pools) >= MAX_NAMES:
             key, first = (OTHER, library), None
         ledger = self.pools.get(key)
         if ledger is None:
-            made = PoolLedger(
-                key[0], first, library, window=self.window, now=now, outcomes=self.outcomes
-            )
+            made = kind(key[0], first, library, window=self.window, now=now, outcomes=self.outcomes)
             ledger = self.pools.setdefault(key, made)
         ledger.asked_for(provider, now)
         return ledger

@@ -17,8 +17,8 @@ class PoolObserver:
     Most requests trigger no event; finished leases go to the outbox.
 
     Unless its docstring says otherwise, a method is called in the request's own task or thread,
-    outside the pool's lock. The finalizer rule (``lease.py``) applies if ``lease.in_finalizer`` is
-    set, and to the methods whose docstring says so.
+    outside the pool's lock. The finalizer rule (``lease.py``) applies if ``in_finalizer`` is set,
+    and to the methods whose docstring says so.
     """
 
     def pool_opened(self, pool: Tracker) -> None:
@@ -36,8 +36,8 @@ class PoolObserver:
     def lease_requeued(self, lease: Lease) -> None:
         """Return of a request to the queue, since the assigned connection was unusable."""
 
-    def lease_waited(self, lease: Lease) -> None:
-        """End of a wait: the request has a connection, or has failed. The finalizer rule applies.
+    def lease_waited(self, lease: Lease, in_finalizer: bool) -> None:
+        """End of a wait: the request has a connection, or has failed.
 
         Called once, when the head of the response arrived or the request failed. Until then an
         assignment can be refused; besides, it happens under the pool's lock, in the task that
@@ -59,8 +59,10 @@ class PoolObserver:
     def connection_created(self, lease: Lease, connection: TrackedConnection) -> None:
         """Establishment of the lease's new connection."""
 
-    def connection_failed(self, lease: Lease, connection: TrackedConnection) -> None:
-        """Failure to establish the lease's new connection. The finalizer rule applies."""
+    def connection_failed(
+        self, lease: Lease, connection: TrackedConnection, in_finalizer: bool
+    ) -> None:
+        """Failure to establish the lease's new connection."""
 
     def connection_closed(self, connection: TrackedConnection, reason: str) -> None:
         """Close of an established connection. The finalizer rule applies."""

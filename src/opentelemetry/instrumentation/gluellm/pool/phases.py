@@ -7,9 +7,5 @@ QUEUED, CONNECTING, STREAM_QUEUED, AWAITING_RESPONSE, READING, UNREAD = range(6)
 PHASES = ("queued", "connecting", "stream_queued", "awaiting_response", "reading", "unread")
 """The phases' names in the telemetry contract, by number."""
 
-IDLE, BEING_CONNECTED, READY, TRANSIENT_FAILURE, SHUTDOWN = range(5)
-CHANNEL_STATES = ("idle", "connecting", "ready", "transient_failure", "shutdown")
-"""Names of the states in the telemetry contract, indexed by gRPC's numbers."""
-
 WEBSOCKET = "websocket"
 """Protocol of a connection that switched from HTTP/1.1 to WebSocket (RFC 6455)."""

@@ -131,11 +131,16 @@ class PoolRegistry(Registry):
         library: str,
         host: str = "",
         provider: str | None = None,
+        kind: type[PoolTracker] = PoolTracker,
     ) -> PoolTracker:
-        """Begin to track a pool. ``host`` and ``provider`` are those of its first request."""
+        """Begin to track a pool, by a tracker of the ``kind`` of its library.
+
+        ``host`` and ``provider`` are those of its first request.
+        """
         provider = provider or owner.provider or self.provider_for_host(host)
-        ledger = self.ledgers.pool(owner.name, provider, library, self.clock())
-        tracker = PoolTracker(self, ledger, pool, reader, owner.provider)
+        now = self.clock()
+        ledger = self.ledgers.pool(owner.name, provider, library, now, kind.ledger_type)
+        tracker = kind(self, ledger, pool, reader, owner.provider)
         # A malformed host may be a key or a URL: do not store it.
         tracker.first = (host if is_host(host.lower()) else "", provider)
         tracker.built_at = owner.built_at
@@ -227,10 +232,7 @@ class PoolRegistry(Registry):
             tracker.reference = None
             for lease in snapshot_of(tracker.leases.keys):
                 # The time so far stays counted; the remaining time and the outcome are not.
-                lease.counted = False
-                lease.accounted = True
-                lease.recorded = 2
-                tracker.released(lease)
+                tracker.discard_lease(lease)
             tracker.leases.clear()
             tracker.connections.clear()
         self.trackers.clear()

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from ..concurrency import nothing, snapshot_of
 from ..failures import Failures
 from .call import Call
 from .call_site import CallSite
-from .lease import Channel, Lease, PoolView, TrackedConnection, Tracker, WaitSnapshot
+from .lease import Lease, PoolView, TrackedConnection, Tracker, Wait, WaitSnapshot
 from .ledger import OTHER, Ledgers, OriginLedger, PoolLedger
 from .observer import PoolObserver
 from .outbox import Outbox
-from .phases import AWAITING_RESPONSE, CONNECTING, QUEUED, SHUTDOWN, STREAM_QUEUED, UNREAD
+from .phases import AWAITING_RESPONSE, CONNECTING, QUEUED, STREAM_QUEUED, UNREAD
 from .reader import PoolReader, seconds_or_none
 
 _HOLDERS = 3
@@ -47,6 +47,7 @@ class Registry:
     still_queued_in: Callable[[Any], PoolTracker | None]
     ledgers: Ledgers
     no_loop: Any
+    open: bool
     observer: PoolObserver
     outbox: Outbox
     provider_for_host: Callable[[str], str | None]
@@ -67,7 +68,6 @@ class PoolTracker(Tracker):
     __slots__ = (
         "_origins",
         "built_at",
-        "channel",
         "builder",
         "clock",
         "connections",
@@ -92,6 +92,12 @@ class PoolTracker(Tracker):
         "__weakref__",
     )
     registry: Registry
+    lease_type: ClassVar[type[Lease]] = Lease
+    ledger_type: ClassVar[type[PoolLedger]] = PoolLedger
+    held_unit = "connection"
+    """What a request holds, as a word for people."""
+    release_verb = "close"
+    """What the application does to give it back."""
 
     def __init__(
         self,
@@ -121,8 +127,6 @@ class PoolTracker(Tracker):
         """Whether synchronous code uses it, as far as that is known."""
         self.built_at: CallSite | None = None
         """Line of the application that built it; None if unknown."""
-        self.channel: Channel | None = None
-        """Its state as a gRPC channel; None for other pools."""
         self.read_timeout: float | None = None
         """Read timeout of the first request, in seconds; None if there is none."""
         self.loop: Any = registry.no_loop
@@ -199,7 +203,7 @@ class PoolTracker(Tracker):
         origin = self._origins.get((host, port, scheme, provider))
         if origin is None:
             origin = self.origin(host, port, scheme, provider)
-        lease = Lease(self, origin, call, self.clock())
+        lease = self.lease_type(self, origin, call, self.clock())
         try:
             if call is None:
                 lease.own_call_site = self.registry.find_call_site()
@@ -223,24 +227,25 @@ class PoolTracker(Tracker):
     def waiting(self, lease: Lease, timeout: float | None = None) -> None:
         """Queue a request that found no connection. ``timeout`` is its pool timeout in seconds."""
         now = self.clock()
-        lease.pool_timeout = seconds_or_none(timeout)
-        self._join_queue(lease, now)
-        if lease.wait_snapshot is None:
-            lease.wait_snapshot = self._wait_snapshot(now)
+        wait = self._join_queue(lease, now)
+        wait.timeout = seconds_or_none(timeout)
+        if wait.snapshot is None:
+            wait.snapshot = self._wait_snapshot(now)
 
     def assigned(self, lease: Lease, connection: TrackedConnection) -> None:
         """Assign a connection, which may still refuse. Runs in any task, under the pool's lock."""
         if lease.ended:
             return
-        if connection.reports_accept and (lease.waited or connection.leases):
+        wait = lease.wait
+        if connection.reports_accept and (wait is not None or connection.leases):
             self._assigned_tentatively(lease, connection)
             return
-        if lease.waited:
+        if wait is not None:
             now = self.clock()
             lease.origin.spent[QUEUED] += now - lease.phase_since
             lease.phase_since = now
-            if lease.in_queue:
-                lease.in_queue = False
+            if wait.in_queue:
+                wait.in_queue = False
                 self.ledger.queued.value -= 1
         else:
             # An immediate acquire took exactly no time.
@@ -277,8 +282,9 @@ class PoolTracker(Tracker):
         if lease.ended or lease.phase != QUEUED:
             return
         connection.lease = lease
-        if lease.in_queue:
-            lease.in_queue = False
+        wait = lease.wait
+        if wait is not None and wait.in_queue:
+            wait.in_queue = False
             self.ledger.queued.value -= 1
         lease.origin.spent[QUEUED] += now - lease.phase_since
         lease.phase_since = now
@@ -310,13 +316,13 @@ class PoolTracker(Tracker):
             connection.served += 1
             # httpcore 1.0 assigns one idle connection to several requests; this one has it.
             connection.lease = lease
-        if lease.counted:
+        if not lease.accounted:
             items = self.items
             if len(items) < self.outbox.half:
                 items.append(lease)
             else:
                 self.registry.press(lease)
-            if lease.waited or lease.fresh or lease.in_client_span:
+            if lease.wait is not None or lease.fresh or lease.in_client_span:
                 self._report_answered(lease)
 
     def released(self, lease: Lease) -> None:
@@ -326,6 +332,8 @@ class PoolTracker(Tracker):
         tight = len(items) >= self.outbox.half
         if lease.ended:
             return
+        report = not lease.accounted  # read first: from its end on, a snapshot can account it
+        wait = lease.wait
         # atomic, up to the outbox. If a signal handler raises before, this can be called again.
         lease.ended_at = now
         lease.ended = True
@@ -333,8 +341,8 @@ class PoolTracker(Tracker):
         leases = self.leases
         if lease in leases:
             del leases[lease]
-        if lease.waited and lease.in_queue:  # `waited` is a slot, and false for most
-            lease.in_queue = False
+        if wait is not None and wait.in_queue:
+            wait.in_queue = False
             self.ledger.queued.value -= 1
         connection = lease.connection
         if connection is not None and connection.leases:
@@ -344,7 +352,7 @@ class PoolTracker(Tracker):
                 self.ledger.active.value -= 1
             elif connection.closed:
                 connection.lease = None
-        if lease.counted:
+        if report:
             if tight:
                 self.registry.press(lease)
             else:
@@ -361,7 +369,7 @@ class PoolTracker(Tracker):
         if now >= active.end:
             active.turn(now)
         # An acquire ends at the assignment that is not refused.
-        acquired_at = now if lease.waited else lease.entered_at
+        acquired_at = lease.entered_at if lease.wait is None else now
         # atomic
         lease.acquired_at = acquired_at
         lease.reused = connection.served > 0
@@ -374,19 +382,22 @@ class PoolTracker(Tracker):
                 active.high = value
         self._join_queue(lease, now)
 
-    def _join_queue(self, lease: Lease, now: int) -> None:
+    def _join_queue(self, lease: Lease, now: int) -> Wait:
         """Count a lease as queued from now on."""
         queued = self.ledger.queued
         if now >= queued.end:
             queued.turn(now)
+        wait = lease.wait or Wait(now)
         # atomic
-        lease.waits_since = now
-        if lease.in_queue or lease.ended or lease.phase != QUEUED:
-            return
-        lease.waited = lease.in_queue = True
+        lease.wait = wait
+        wait.since = now
+        if wait.in_queue or lease.ended or lease.phase != QUEUED:
+            return wait
+        wait.in_queue = True
         queued.value = value = queued.value + 1
         if value > queued.high:
             queued.high = value
+        return wait
 
     def _queue_again(self, lease: Lease, connection: TrackedConnection | None, now: int) -> None:
         """Put a lease back into the queue if ``connection`` is still what it is assigned to."""
@@ -418,12 +429,14 @@ class PoolTracker(Tracker):
             # Its network stream accepts no attributes, so nothing has reported the set-up yet.
             set_up = connection.tls_ended_at or connection.connect_ended_at or lease.answered_at
             self.established(connection, connection.protocol, set_up)
-        if lease.in_queue:
-            # Another thread assigned the connection while this one was putting it into the queue.
-            lease.in_queue = False
-            self.ledger.queued.value -= 1
-        if lease.waited and lease.acquired_at:
-            self.observer.lease_waited(lease)
+        wait = lease.wait
+        if wait is not None:
+            if wait.in_queue:
+                # Another thread assigned the connection while this one put it into the queue.
+                wait.in_queue = False
+                self.ledger.queued.value -= 1
+            if lease.acquired_at:
+                self.observer.lease_waited(lease, False)
         if lease.fresh or lease.in_client_span:
             self.observer.lease_answered(lease)
 
@@ -442,8 +455,9 @@ class PoolTracker(Tracker):
             if connection.lease is lease:
                 connection.lease = None
         self._queue_again(lease, None, now)
-        if lease.wait_snapshot is None:
-            lease.wait_snapshot = self._wait_snapshot(now)
+        wait = lease.wait
+        if wait is not None and wait.snapshot is None:
+            wait.snapshot = self._wait_snapshot(now)
         self.ledger.requeues += 1
         self.observer.lease_requeued(lease)
 
@@ -465,7 +479,7 @@ class PoolTracker(Tracker):
             for lease in (connection.first_lease, connection.lease):
                 if lease is not None and lease.phase == CONNECTING:
                     lease.enter(STREAM_QUEUED, now)
-        if connection.first_lease is not None:
+        if connection.first_lease is not None and self.registry.open:
             self.observer.connection_created(connection.first_lease, connection)
 
     def _established_for_one(self, connection: TrackedConnection, now: int) -> None:
@@ -492,22 +506,22 @@ class PoolTracker(Tracker):
         if lease.ended:
             return
         lease.error = error
-        lease.in_finalizer = in_finalizer
         connection = lease.connection
         if error == "pool_timeout" or lease.phase == QUEUED:
             # It gave up while it was being assigned a connection, so it never acquired one.
             lease.acquired_at = 0
         self._turn_peaks()
+        report = not lease.accounted
         self.released(lease)
         if connection is not None and not connection.established_at:
             if connection.first_lease is lease:
-                if connection.connect_started_at:
-                    self.observer.connection_failed(lease, connection)
+                if connection.connect_started_at and report:
+                    self.observer.connection_failed(lease, connection, in_finalizer)
                 self._next_to_connect(connection)
             elif not connection.leases:
                 self.connections.pop(connection, None)
-        if lease.counted and (lease.waited or not lease.acquired_at):
-            self.observer.lease_waited(lease)
+        if report and (lease.wait is not None or not lease.acquired_at):
+            self.observer.lease_waited(lease, in_finalizer)
 
     def ensure_ended(self, lease: Lease) -> None:
         """Fallback: end the lease if the normal end was interrupted."""
@@ -527,9 +541,10 @@ class PoolTracker(Tracker):
         For a request that the pool did not admit, or that a failure of the instrumentation lost
         track of.
         """
-        counted, lease.counted = lease.counted, False
-        self.released(lease)
-        lease.counted = counted
+        if not lease.ended:
+            lease.accounted = True
+            lease.recorded = 2
+            self.released(lease)
 
     def _next_to_connect(self, connection: TrackedConnection) -> None:
         # On HTTP/2 other leases may have waited for the set-up that failed. The next one tries.
@@ -602,21 +617,14 @@ class PoolTracker(Tracker):
             for found in asked.values():
                 found.pools_gone += 1
             self.observer.pool_discarded(self, reason)
-            if self.channel is not None and self.channel.state != SHUTDOWN:
-                # It may be used further, under another name.
-                ledger.channel_ended(self.channel, self.clock())
         if reason == "garbage_collected":
             self.reference = None
-            self._end_all()
+            self._collected()
 
-    def _end_all(self) -> None:
-        if self.channel is not None:
-            # Calls continue without the channel object, and report their own end.
-            self.ledger.channel_ended(self.channel, self.clock())
-            return
+    def _collected(self) -> None:
+        """End what the pool had, since it was garbage-collected."""
         # No response is alive that could still give its connection back.
         for lease in snapshot_of(self.leases.keys):
-            lease.in_finalizer = True
             if lease.answered_at:
                 self.released(lease)
             else:

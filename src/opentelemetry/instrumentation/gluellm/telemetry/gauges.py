@@ -23,8 +23,8 @@ from ..pool.counts import (
     Tally,
 )
 from ..pool.lease import Lease
-from ..pool.ledger import GONE_REPORTED, Counters, OriginLedger, PoolLedger, PoolSeries, states_of
-from ..pool.phases import CHANNEL_STATES, PHASES
+from ..pool.ledger import GONE_REPORTED, Counters, OriginLedger, PoolLedger, PoolSeries
+from ..pool.phases import PHASES
 from ..pool.registry import PoolRegistry
 from ..watch.loop_lag import LoopLag
 from . import semconv
@@ -172,7 +172,7 @@ _COUNTERS: dict[str, tuple[Metric, str | None]] = {
     "discarded": (semconv.POOL_DISCARDED, semconv.DISCARD_REASON),
     "leaks": (semconv.LEAKS, None),
     "anomalies": (semconv.ANOMALIES, semconv.ANOMALY_TYPE),
-    "channel_time": (semconv.CHANNEL_TIME, semconv.CHANNEL_STATE),
+    "state_time": (semconv.CHANNEL_TIME, semconv.CHANNEL_STATE),
 }
 """Metric of each of a ledger's counters, and the key of its additional attribute."""
 
@@ -189,12 +189,10 @@ def _gauges(ledger: PoolLedger, state: NameState, leak_suspects: int, now: int) 
         gauges.append((semconv.REQUEST_OLDEST_AGE, semconv.REQUEST_PHASE, phase, age))
     if ledger.acquire_timeout is not None and ledger.live:
         gauges.append((semconv.ACQUIRE_TIMEOUT, None, None, ledger.acquire_timeout))
-    if ledger.channels is not None:
-        counts, _ = states_of(ledger.channels, ledger.channel_spent, now)
-        for name, count in zip(CHANNEL_STATES, counts, strict=True):
-            gauges.append((semconv.CHANNEL_CURRENT, semconv.CHANNEL_STATE, name, count))
+    for name, count in ledger.states().items():
+        gauges.append((semconv.CHANNEL_CURRENT, semconv.CHANNEL_STATE, name, count))
+    if not ledger.reports_connections:
         return gauges
-    # Connections. gRPC channels, which don't expose theirs, have returned above.
     if state.maximum is not None:
         gauges.append((semconv.CONNECTION_MAX, None, None, state.maximum))
     if state.idle_maximum is not None:
@@ -224,7 +222,7 @@ def _add_origin(found: _Points, origin: OriginLedger, tally: Tally, now: int) ->
         add(semconv.STREAM_ACTIVE, active, of_streams)
         add(semconv.STREAM_MAX, limit, of_streams)
         add(semconv.STREAM_ORPHANED, orphaned, of_streams)
-    if origin.pool.channels is None:
+    if origin.pool.reports_connections:
         add(semconv.CONNECTION_CONNECTING, counts[CONNECTING], base)
         add(semconv.REUSE_FAILURES, origin.reuse_failures, base)
     add(semconv.ACTIVE_REQUESTS, sum(running.count), base)

@@ -104,9 +104,9 @@ class DurationObserver(PoolObserver):
                 self._response_wait.attributes.of(lease.origin),
                 context,
             )
-        if lease.stream_sent_at:
+        if lease.stream_wait is not None:
             self._stream.record(
-                (lease.stream_sent_at - lease.stream_queued_at) / 1e9,
+                lease.stream_wait / 1e9,
                 self._stream.attributes.of(lease.origin, protocol="2"),
                 context,
             )
@@ -126,8 +126,6 @@ class DurationObserver(PoolObserver):
     # Connections. They are few, so their values are put into the outbox right away.
 
     def connection_created(self, lease: Lease, connection: TrackedConnection) -> None:
-        if not lease.counted:
-            return
         began = connection.connect_started_at or connection.created_at
         self._put(
             self._create,
@@ -138,9 +136,12 @@ class DurationObserver(PoolObserver):
         if self._full and connection.tls_ended_at:
             self._put_tls(lease, connection, connection.tls_ended_at, None)
 
-    def connection_failed(self, lease: Lease, connection: TrackedConnection) -> None:
-        if not lease.counted:
-            return
+    def connection_failed(
+        self,
+        lease: Lease,
+        connection: TrackedConnection,
+        in_finalizer: bool,  # noqa: ARG002
+    ) -> None:
         self._put(
             self._create,
             lease.ended_at - connection.connect_started_at,

@@ -147,7 +147,7 @@ class WatchObserver(PoolObserver):
         now = lease.ended_at if lease.ended else lease.tracker.clock()
         _logger.info(
             "A %s of pool %s that was held unread %s, after %s: %s.",
-            _held(lease),
+            lease.tracker.held_unit,
             label(lease.tracker),
             what,
             seconds(now - lease.acquired_at),
@@ -208,28 +208,23 @@ _MOST_PLACES = 500
 """Call sites with leak warnings of their own. Leaks of all further call sites share one."""
 
 
-def _held(lease: Lease) -> str:
-    """Return what a response holds: a connection, or a stream of a gRPC channel."""
-    return "connection" if lease.tracker.channel is None else "stream"
-
-
 def _warn_of_leak(lease: Lease, now: int, number: int, since: int | None) -> None:
     stack = lease.call_site.frames if lease.call_site is not None else ()
     if since is not None:
         what = (
             f"nobody has read the response for {seconds(now - since)}, and its "
-            f"{_held(lease)} has been held for {seconds(now - lease.acquired_at)}"
+            f"{lease.tracker.held_unit} has been held for {seconds(now - lease.acquired_at)}"
         )
     else:
         what = "nobody read the response for longer than the threshold; that one is over by now"
     _logger.warning(
         "%s leak suspected in pool %s: %s (%s). Leaks from this place since it was last "
         "told: %d. Read the stream to its end, or %s it.%s",
-        _held(lease).capitalize(),
+        lease.tracker.held_unit.capitalize(),
         label(lease.tracker),
         what,
         whose(lease),
         number,
-        "close" if lease.tracker.channel is None else "cancel",
+        lease.tracker.release_verb,
         "".join(f"\n  {call_site_text(frame, LONGEST)}" for frame in stack),
     )

@@ -80,7 +80,7 @@ CHANNEL_STATES: Final = (
     "ready",
     "transient_failure",
     "shutdown",
-)  # in the order of the numbers in pool/channel.py
+)  # in the order of the numbers in adapters/grpc/channel.py
 DISCARD_REASONS: Final = ("closed", "garbage_collected")
 ANOMALY_TYPES: Final = (
     "waiter_with_idle_connection",

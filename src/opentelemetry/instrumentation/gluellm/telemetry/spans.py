@@ -58,8 +58,8 @@ class SpanObserver(PoolObserver):
         self._tracer = tracer
         self._minimum = nanoseconds(minimum)
 
-    def lease_waited(self, lease: Lease) -> None:
-        if lease.in_finalizer:
+    def lease_waited(self, lease: Lease, in_finalizer: bool) -> None:
+        if in_finalizer:
             return
         if not lease.acquired_at:
             self._wait(lease, lease.entered_at, lease.ended_at, lease.error)
@@ -89,7 +89,7 @@ class SpanObserver(PoolObserver):
             return
         attributes = _attributes(lease)
         links = []
-        wait_snapshot = lease.wait_snapshot
+        wait_snapshot = None if lease.wait is None else lease.wait.snapshot
         if setup is not None:
             links.append(Link(setup))
         elif wait_snapshot is not None:
@@ -124,11 +124,13 @@ class SpanObserver(PoolObserver):
 
     def connection_created(self, lease: Lease, connection: TrackedConnection) -> None:
         began = connection.connect_started_at or connection.created_at
-        if lease.counted and connection.established_at - began >= self._minimum:
+        if connection.established_at - began >= self._minimum:
             self._setup(lease, connection, began, connection.established_at, None)
 
-    def connection_failed(self, lease: Lease, connection: TrackedConnection) -> None:
-        if lease.counted and not lease.in_finalizer:
+    def connection_failed(
+        self, lease: Lease, connection: TrackedConnection, in_finalizer: bool
+    ) -> None:
+        if not in_finalizer:
             began = connection.connect_started_at
             self._setup(lease, connection, began, lease.ended_at, lease.error)
 

@@ -70,14 +70,17 @@ class Anomalies:
                 self._orphaned.add(record)
                 tracker.ledger.anomalies["orphaned_connection"] += 1
         for lease in waiting:
-            timeout = lease.pool_timeout
-            overrun = now - lease.waits_since - grace
+            wait = lease.wait
+            if wait is None:
+                continue
+            timeout = wait.timeout
+            overrun = now - wait.since - grace
             over = timeout is not None and overrun > timeout * 1e9
             # In two passes, since the threads of a stopped process resume in any order.
-            if over and self._again(lease, lease.waits_since):
+            if over and self._again(lease, wait.since):
                 self._count("pool_timeout_overrun", lease)
             idle = _could_serve(lease, view.connections)
-            if idle is not None and self._again(lease, idle, idle.served, lease.waits_since):
+            if idle is not None and self._again(lease, idle, idle.served, wait.since):
                 self._count("waiter_with_idle_connection", lease)
         return True
 

@@ -242,7 +242,7 @@ class Watch:
             if phase == UNREAD:
                 self._look_for_leak(lease, now)
             elif phase == QUEUED:
-                if lease.in_queue:
+                if lease.wait is not None and lease.wait.in_queue:
                     if lease.connection is None:  # else one is assigned that may refuse it
                         waiting.append(lease)
                     if now - lease.entered_at >= STUCK_AFTER:
@@ -269,17 +269,14 @@ class Watch:
             notes.stepped_at = now
         # An SDK reads ahead, and the application then takes items without a read.
         since = max(lease.phase_since, notes.stepped_at)
-        # Either has `reports_reads`. Without reported reads, a silent provider would look like an
-        # application that no longer reads.
-        holder = lease.connection or lease.tracker.channel
         if (
             lease.ended
             # Switched to another protocol, whose bytes are not read from a response.
             or lease.status == 101
             or now - since < self._leak_threshold
             or lease in self._suspects
-            or holder is None
-            or not holder.reports_reads
+            # A silent provider would look like an application that no longer reads.
+            or not lease.reports_reads
         ):
             return
         if not notes.leaked:

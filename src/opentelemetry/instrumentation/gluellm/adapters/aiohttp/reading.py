@@ -20,7 +20,7 @@ from ..scope import LibraryReader
 from .connections import record_of_idle
 
 
-class AiohttpReader(LibraryReader):
+class AiohttpReader(LibraryReader[PoolTracker]):
     """Reads connectors of aiohttp. Calls ``on_adopt`` with each whose tracking begins."""
 
     def __init__(self, on_adopt: Callable[[Any], None]) -> None:

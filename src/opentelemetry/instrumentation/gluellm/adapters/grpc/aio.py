@@ -9,10 +9,9 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
-from ...pool.lease import Lease
-from ...pool.phases import READING, UNREAD
 from ..marks import LEASE
 from .calls import CallArgument, Calls
+from .channel import CallLease
 from .outcomes import CANCELLED, status_name
 
 _ARGUMENTS = ("channel", "wait_for_ready", "deadline")
@@ -117,9 +116,9 @@ class AioHooks:
                 preparation.add_done_callback(partial(self._head_comes, lease))
         except Exception as error:
             calls.failures.caught("grpc.begin", error)
-            calls.discard_lease(lease)
+            lease.tracker.discard_lease(lease)
 
-    def _ends(self, lease: Lease, reference: weakref.ref[Any]) -> None:
+    def _ends(self, lease: CallLease, reference: weakref.ref[Any]) -> None:
         """Called by the library once, when a call has its status."""
         if lease.ended:
             return
@@ -138,7 +137,7 @@ class AioHooks:
             return
         self._calls.end(lease, name, lambda: _text(status))
 
-    def _head_comes(self, lease: Lease, preparation: Any) -> None:
+    def _head_comes(self, lease: CallLease, preparation: Any) -> None:
         """Called by the event loop when a call has been sent and its response begins."""
         try:
             if lease.ended or preparation.cancelled():
@@ -160,11 +159,8 @@ class AioHooks:
 
         return _read
 
-    async def _reading(self, lease: Lease, pending: Any) -> Any:
-        clock = lease.tracker.clock
-        lease.being_read = True
-        if lease.phase == UNREAD:
-            lease.enter(READING, clock())
+    async def _reading(self, lease: CallLease, pending: Any) -> Any:
+        lease.tracker.reading(lease)
         try:
             message = await pending
             if not lease.answered_at and message is not self._end_of_stream:
@@ -172,9 +168,7 @@ class AioHooks:
             return message
         finally:
             # At the end of the stream, the status may not have arrived yet.
-            lease.being_read = False
-            if lease.phase == READING:
-                lease.enter(UNREAD, clock())
+            lease.tracker.read(lease)
 
     def close(self, original: Any) -> Any:
         """Record that a channel is closed, after the grace period of its calls."""

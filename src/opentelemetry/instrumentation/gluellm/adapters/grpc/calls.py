@@ -6,13 +6,12 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from ...pool.lease import Channel, Lease
 from ...pool.ledger import OTHER
-from ...pool.phases import AWAITING_RESPONSE, CONNECTING, QUEUED, READY, SHUTDOWN
+from ...pool.phases import AWAITING_RESPONSE, CONNECTING, QUEUED
 from ...pool.registry import running_loop
-from ...pool.tracker import PoolTracker
 from ..marks import TRACKER
 from ..scope import Scope
+from .channel import READY, SHUTDOWN, CallLease, ChannelTracker
 from .channels import KnownChannels, look, note_origin, state_of, target_of
 from .outcomes import CANCELLED, OK, error_of_status
 from .sampling import Sampler
@@ -55,13 +54,15 @@ class Calls:
 
         return __init__
 
-    def begin(self, pool: Any, core: Any, *, waits: bool, timeout: float | None) -> Lease | None:
+    def begin(
+        self, pool: Any, core: Any, *, waits: bool, timeout: float | None
+    ) -> CallLease | None:
         """Begin the lease of a call; None if its channel is not in scope.
 
         ``waits`` is whether the call waits for the channel to be ready, ``timeout`` is the call's
         own in seconds. Raises only what a signal handler raises.
         """
-        lease: Lease | None = None
+        lease: CallLease | None = None
         try:
             host, port, scheme = pool._gluellm_origin or note_origin(pool, target_of(core))
             tracker = pool._gluellm_tracker
@@ -71,110 +72,92 @@ class Calls:
                     return None
             elif tracker.loop is None:
                 tracker.loop = running_loop()
-            channel = tracker.channel
             if not self.reports_state:
-                channel.seen(READY)
-            elif state_of(core) != channel.state:
+                tracker.seen(READY)
+            elif state_of(core) != tracker.state:
                 look(core, tracker)
-                if channel.state == SHUTDOWN:
+                if tracker.state == SHUTDOWN:
                     return None
             call = self._current_call()
             if call is not None and call.ended:
                 call = None
-            made: Lease = tracker.begin(host, port, scheme, call)
+            made: CallLease = tracker.begin(host, port, scheme, call)
             lease = made
-            if channel.state == READY and not waits:
+            if tracker.state == READY and not waits:
                 # The usual case. The call has what it needs, but gRPC does not report since when.
-                made.acquire_known = False
                 made.acquired_at = made.entered_at
                 made.phase = AWAITING_RESPONSE
                 return made
-            channel.entered(made, waits=waits, timeout=timeout)
-            if channel.state != READY and self.reports_state:
-                self._sampler.watch(channel, self._look)
+            tracker.call_entered(made, waits=waits, timeout=timeout)
+            if tracker.state != READY and self.reports_state:
+                self._sampler.watch(tracker, self._look)
         except Exception as error:
             self.failures.caught("grpc.begin", error)
             if lease is not None:
-                self.discard_lease(lease)
+                lease.tracker.discard_lease(lease)
             return None
         return lease
 
-    def discard_lease(self, lease: Lease) -> None:
-        """End the lease of a call that was not made after all, without recording it."""
-        channel = lease.tracker.channel
-        if channel is not None:
-            channel.discard_lease(lease)
-        else:
-            lease.tracker.discard_lease(lease)
-
-    def succeeded(self, lease: Lease) -> None:
+    def succeeded(self, lease: CallLease) -> None:
         """End the lease of a call with the status OK. Raises only what a signal handler raises."""
-        channel = lease.tracker.channel
+        tracker = lease.tracker
         try:
-            if channel is None or channel.state != READY or lease.phase in _NOT_OUT:
+            if tracker.state != READY or lease.wait is not None or lease.phase in _NOT_OUT:
                 self.end(lease, OK, str)
                 return
-            lease.status = OK
-            lease.tracker.released(lease)
-            if not lease.answered_at:
-                lease.answered_at = lease.ended_at
-            if lease.waited:
-                channel.waited(lease)
+            tracker.succeeded(lease, OK)
         except Exception as error:
             self.failures.caught("grpc.end", error)
 
-    def end(self, lease: Lease, status: str, text: Callable[[], str]) -> None:
+    def end(self, lease: CallLease, status: str, text: Callable[[], str]) -> None:
         """End the lease of a call that has its status. ``text`` returns gRPC's message.
 
         Raises only what a signal handler raises. If the status is CANCELLED, the finalizer rule
         (``pool/lease.py``) applies.
         """
-        channel = lease.tracker.channel
-        if lease.ended or channel is None:
+        if lease.ended:
             return
+        tracker = lease.tracker
         try:
             if status == CANCELLED:
                 # The call may have been dropped and this called by the garbage collector.
-                channel.failed(lease, status, "cancelled", in_finalizer=True)
+                tracker.call_failed(lease, status, "cancelled", in_finalizer=True)
                 return
-            if status != OK or channel.state != READY:
-                self._look(channel)
+            if status != OK or tracker.state != READY:
+                self._look(tracker)
             error = error_of_status(status, lease.phase, text)
             if error is None:
-                channel.completed(lease, status)
+                tracker.completed(lease, status)
             else:
-                channel.failed(lease, status, error)
+                tracker.call_failed(lease, status, error)
         except Exception as error_of_ours:
             self.failures.caught("grpc.end", error_of_ours)
 
-    def cancelled(self, lease: Lease) -> None:
+    def cancelled(self, lease: CallLease) -> None:
         """End the lease of a call that was cancelled or dropped.
 
         The finalizer rule (``pool/lease.py``) applies.
         """
         self.end(lease, CANCELLED, str)
 
-    def unread(self, lease: Lease) -> None:
+    def unread(self, lease: CallLease) -> None:
         """End the lease of a call whose status can't be read.
 
         Raises only what a signal handler raises. The finalizer rule (``pool/lease.py``) applies.
         """
-        channel = lease.tracker.channel
-        if lease.ended or channel is None:
-            return
         try:
-            channel.failed(lease, 0, OTHER, in_finalizer=True)
+            lease.tracker.failed(lease, OTHER, in_finalizer=True)
         except Exception as error:
             self.failures.caught("grpc.end", error)
 
-    def answered(self, lease: Lease) -> None:
+    def answered(self, lease: CallLease) -> None:
         """Record the head of a call's response. Raises only what a signal handler raises."""
-        channel = lease.tracker.channel
-        if channel is not None and not lease.answered_at:
+        tracker = lease.tracker
+        if not lease.answered_at:
             try:
-                if channel.state != READY:
-                    self._look(channel)
-                channel.answered(lease)
+                if tracker.state != READY:
+                    self._look(tracker)
+                tracker.call_answered(lease)
             except Exception as error:
                 self.failures.caught("grpc.answered", error)
 
@@ -183,7 +166,7 @@ class Calls:
         try:
             tracker = getattr(pool, TRACKER, None)
             if tracker is not None and tracker.registry is self.registry:
-                if tracker.channel is not None and self.reports_state:
+                if self.reports_state:
                     look(getattr(pool, self._inside), tracker)
                 tracker.discard("closed")
         except Exception as error:
@@ -191,18 +174,16 @@ class Calls:
 
     def _tracker(self, pool: Any, host: bytes) -> Any:
         """A new tracker for a channel; None if the channel is shut down or not in scope."""
-        before: PoolTracker | None = getattr(pool, TRACKER)
-        if before is not None and before.channel is not None and before.channel.state == SHUTDOWN:
+        before: ChannelTracker | None = getattr(pool, TRACKER)
+        if before is not None and before.state == SHUTDOWN:
             return None  # the library is about to refuse the call
-        tracker = self.scope.tracker(pool, host.decode("ascii"))
-        if tracker is not None and tracker.channel is not None:
-            tracker.channel.reports_reads = self.reports_reads
-            return tracker
-        return None
+        tracker: Any = self.scope.tracker(pool, host.decode("ascii"))
+        if tracker is not None:
+            tracker.reports_reads = self.reports_reads
+        return tracker
 
-    def _look(self, channel: Channel) -> bool:
+    def _look(self, tracker: ChannelTracker) -> bool:
         """Read the state of a channel; return False if it is gone or no longer tracked."""
-        tracker = channel.tracker
         reference = tracker.reference
         pool = reference() if reference is not None else None
         if pool is None or not tracker.open:

@@ -7,12 +7,9 @@ import weakref
 from typing import Any
 from urllib.parse import unquote
 
-from ...pool.channel import TrackedChannel
 from ...pool.counts import Tally
-from ...pool.lease import PoolView, Tracker
-from ...pool.phases import SHUTDOWN
-from ...pool.tracker import PoolTracker
 from ..scope import LibraryReader
+from .channel import SHUTDOWN, STATES, ChannelTracker, ChannelView
 
 # The pool is the channel. A sync channel is represented by its ``_call_state``, which its stubs
 # keep alive and which closes the connections when it is collected. The channel object itself may be
@@ -110,45 +107,42 @@ def state_of(core: Any) -> int:
     return state
 
 
-def look(core: Any, tracker: Tracker) -> None:
+def look(core: Any, tracker: ChannelTracker) -> None:
     """Record the current state of a channel. End the tracking of one that is shut down."""
-    channel = tracker.channel
-    if channel is None:
-        return
     state = state_of(core)
-    if state != channel.state:
-        channel.seen(state)
+    if state != tracker.state:
+        tracker.seen(state)
         if state == SHUTDOWN:
             tracker.discard("closed")
 
 
-class ChannelReader(LibraryReader):
+class ChannelReader(LibraryReader[ChannelTracker]):
     """Reads channels. Only the state of an async one is read: reading a sync one's takes its lock.
 
     gRPC does not expose the limits and connections of a channel.
     """
 
-    def adopt(self, pool: Any, tracker: PoolTracker) -> None:  # noqa: ARG002
-        # The state is read when the channel's first call has begun.
-        tracker.channel = TrackedChannel(tracker, tracker.tracked_at)
+    kind = ChannelTracker
 
-    def count(self, pool: Any, tracker: PoolTracker, counts: Tally) -> None:
+    def count(self, pool: Any, tracker: ChannelTracker, counts: Tally) -> None:
         counts.busy = 0
         counts.maximum = counts.idle_maximum = None
         _look_at_async(pool, tracker)
 
-    def view(self, pool: Any, tracker: PoolTracker) -> PoolView:
+    def view(self, pool: Any, tracker: ChannelTracker) -> ChannelView:
         _look_at_async(pool, tracker)
-        return PoolView(
+        return ChannelView(
             max_connections=None,
             max_idle_connections=None,
             keepalive_expiry=None,
             tcp_keepalive=None,
             connections=(),
+            state=STATES[tracker.state],
+            state_age=(tracker.clock() - tracker.since) / 1e9,
         )
 
 
-def _look_at_async(pool: Any, tracker: PoolTracker) -> None:
+def _look_at_async(pool: Any, tracker: ChannelTracker) -> None:
     core = getattr(pool, AIO_CORE, None)
     if core is not None:
         look(core, tracker)

@@ -15,14 +15,14 @@ from collections.abc import Callable
 
 from ...concurrency import acquire, daemon_thread, snapshot_of
 from ...failures import Failures
-from ...pool.channel import TrackedChannel
+from .channel import ChannelTracker
 
 _SHORTEST = 0.001
 _LONGEST = 0.1
 _SHARE = 1 / 20
 _LOCK_TIMEOUT = 0.05
 
-Look = Callable[[TrackedChannel], bool]
+Look = Callable[[ChannelTracker], bool]
 """Reads the state of a channel; returns False if the channel is gone."""
 
 
@@ -32,14 +32,14 @@ class Sampler:
     def __init__(self, failures: Failures, clock: Callable[[], int]) -> None:
         self._failures = failures
         self._clock = clock
-        self._wanted: dict[TrackedChannel, tuple[Look, int]] = {}
+        self._wanted: dict[ChannelTracker, tuple[Look, int]] = {}
         """How each channel is read, and since when (nanoseconds of the clock)."""
         self._lock = threading.RLock()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         _samplers.add(self)
 
-    def watch(self, channel: TrackedChannel, look: Look) -> None:
+    def watch(self, channel: ChannelTracker, look: Look) -> None:
         """Poll a channel until no call waits for it."""
         if channel in self._wanted and self._thread is not None:
             return
@@ -114,9 +114,10 @@ class Sampler:
         """Read each channel once; return seconds until the next pass, None if none is needed."""
         next_in: float | None = None
         for channel, (look, since) in snapshot_of(self._wanted.items):
-            if not channel.waiting or not look(channel) or not channel.waiting:
+            waiting = channel.waiting_calls
+            if not waiting or not look(channel) or not waiting:
                 self._wanted.pop(channel, None)
-                if channel.waiting and channel.tracker.open:
+                if waiting and channel.open:
                     self._wanted[channel] = (look, self._clock())  # a call arrived meanwhile
                     next_in = _SHORTEST
                 continue

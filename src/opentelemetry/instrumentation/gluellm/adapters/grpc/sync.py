@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from ...failures import raise_on
-from ...pool.lease import Lease
 from ..marks import LEASE
 from .calls import Arguments, CallArgument, Calls
+from .channel import CallLease
 
 
 class SyncHooks:
@@ -50,7 +50,7 @@ class SyncHooks:
                     _end(calls, lease, result[0])
                 except Exception as own:  # the result is a private object of the library
                     calls.failures.caught("grpc.end", own)
-                    calls.discard_lease(lease)
+                    lease.tracker.discard_lease(lease)
             except BaseException as error:
                 _broken(calls, lease, error)
                 raise
@@ -78,7 +78,7 @@ class SyncHooks:
                     ends()  # the call has its status already
             except Exception as error:
                 calls.failures.caught("grpc.begin", error)
-                calls.discard_lease(lease)
+                lease.tracker.discard_lease(lease)
             except BaseException as interrupt:
                 _broken(calls, lease, interrupt)
                 raise
@@ -94,7 +94,7 @@ class SyncHooks:
         calls = self._calls
         known = calls.known
 
-        def begin(stub: Any, args: Arguments, kwargs: dict[str, Any]) -> Lease | None:
+        def begin(stub: Any, args: Arguments, kwargs: dict[str, Any]) -> CallLease | None:
             try:
                 core = stub._channel
                 pool = known.of(core)
@@ -120,13 +120,13 @@ class SyncHooks:
             lease = getattr(self_, LEASE, None)
             if lease is None or lease.ended:
                 return original(self_)
-            channel = lease.tracker.channel
-            channel.reading(lease)
+            tracker = lease.tracker
+            tracker.reading(lease)
             try:
                 message = original(self_)
                 answered(lease)
             finally:
-                channel.read(lease)
+                tracker.read(lease)
             return message
 
         return _next
@@ -190,7 +190,7 @@ def _is_in_flight(call: Any) -> bool:
         return False  # the state is a private object of the library
 
 
-def _ends(calls: Calls, lease: Lease, state: weakref.ref[Any]) -> None:
+def _ends(calls: Calls, lease: CallLease, state: weakref.ref[Any]) -> None:
     """Called by the library in its own thread when a call has its status."""
     if not lease.ended:
         try:
@@ -200,7 +200,7 @@ def _ends(calls: Calls, lease: Lease, state: weakref.ref[Any]) -> None:
             calls.unread(lease)
 
 
-def _end(calls: Calls, lease: Lease, state: Any) -> None:
+def _end(calls: Calls, lease: CallLease, state: Any) -> None:
     code = getattr(state, "code", None)
     if code is None:
         calls.cancelled(lease)
@@ -208,9 +208,9 @@ def _end(calls: Calls, lease: Lease, state: Any) -> None:
         calls.end(lease, code.name, lambda: str(state.details or ""))
 
 
-def _broken(calls: Calls, lease: Lease, error: BaseException) -> None:
+def _broken(calls: Calls, lease: CallLease, error: BaseException) -> None:
     """End the lease of a call that the library refused to make, or that was interrupted."""
     if isinstance(error, Exception):
-        calls.discard_lease(lease)
+        lease.tracker.discard_lease(lease)
     else:
         calls.cancelled(lease)

@@ -16,7 +16,7 @@ from ..scope import LibraryReader
 from .connections import protocol_connection, tracked
 
 
-class HttpcoreReader(LibraryReader):
+class HttpcoreReader(LibraryReader[PoolTracker]):
     """Reads pools of httpcore and httpcore2."""
 
     def adopt(self, pool: Any, tracker: PoolTracker) -> None:

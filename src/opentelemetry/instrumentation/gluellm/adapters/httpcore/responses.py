@@ -236,8 +236,7 @@ class HttpcoreResponseHooks:
                 lease = getattr(request, LEASE, None)
                 known = self_._gluellm_connection
                 if known is not None and lease is not None and lease.connection is known:
-                    lease.stream_queued_at = now = clock()
-                    lease.enter(STREAM_QUEUED, now)
+                    lease.enter(STREAM_QUEUED, clock())
             except Exception as error:
                 self._registry.failures.caught("httpcore.http2", error)
             return original(self_, request)
@@ -256,7 +255,8 @@ class HttpcoreResponseHooks:
                     if connection.streams is None:
                         connection.streams = {}
                     connection.streams[stream_id] = lease
-                    lease.stream_sent_at = now = clock()
+                    lease.sent_at = now = clock()
+                    lease.stream_wait = now - lease.phase_since
                     lease.enter(AWAITING_RESPONSE, now)
             except Exception as error:
                 self._registry.failures.caught("httpcore.http2", error)

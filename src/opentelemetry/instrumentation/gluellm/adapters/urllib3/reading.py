@@ -15,7 +15,7 @@ from .connections import record_of, with_sockets
 from .executors import workers_of
 
 
-class Urllib3Reader(LibraryReader):
+class Urllib3Reader(LibraryReader[PoolTracker]):
     """Reads pools of urllib3."""
 
     def adopt(self, pool: Any, tracker: PoolTracker) -> None:

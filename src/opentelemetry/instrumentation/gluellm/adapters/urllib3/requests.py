@@ -102,7 +102,7 @@ class Urllib3RequestHooks:
                 raise
             try:
                 try:
-                    unseen = blocks and not lease.waited
+                    unseen = blocks and lease.wait is None
                     if unseen and tracker.clock() - lease.entered_at > _WAIT_THRESHOLD:
                         tracker.waiting(lease, timeout)
                     record = getattr(connection, CONNECTION, None)
