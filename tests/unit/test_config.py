@@ -28,7 +28,7 @@ WRONG_VALUES = {
     ("leak_threshold", "a finite number"): (INFINITE, "60", None),
     ("leak_stacks", "True or False"): (1,),
     ("loop_lag", "True or False"): (None,),
-    ("snapshot_signal", "name of a signal"): ("", 12),
+    ("snapshot_signal", "a real-time signal"): ("", 12),
 }
 
 ENVIRONMENT_VALUES: dict[str, dict[str, object]] = {

@@ -98,7 +98,7 @@ def _leak_threshold() -> Rule:
 
 def _name_or_none() -> Rule:
     return Rule(
-        'None, or the name of a signal: "SIGUSR1", "SIGUSR2", a real-time one as "SIGRTMIN+1"',
+        'None, "SIGUSR1", "SIGUSR2", or a real-time signal such as "SIGRTMIN+1"',
         # SignalReporter.install() checks the name and explains why a signal is not allowed.
         lambda value: value is None or (isinstance(value, str) and bool(value)),
         _usable_signal,
