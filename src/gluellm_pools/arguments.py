@@ -1,4 +1,4 @@
-"""What the commands have in common: kinds of arguments, and refusing what can't be done."""
+"""What all commands share: kinds of arguments, error messages, and where a report is written."""
 
 from __future__ import annotations
 
@@ -8,51 +8,90 @@ import importlib.util
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 EXIT_USAGE = 2
+_DISTRIBUTION = "opentelemetry-instrumentation-gluellm"
 
 
 def refuse(command: str, message: str, status: int = EXIT_USAGE) -> int:
-    """Say why it can't be done; the exit status to end with."""
+    """Print an error message and return the exit status."""
     print(f"{command}: {message}", file=sys.stderr)
     return status
 
 
-def written(command: str, text: str) -> bool:
-    """Print it; False where that can't be done, which is said. Raises BrokenPipeError.
+def missing_message(modules: Iterable[str], extra: str) -> str | None:
+    """Return what is not installed and how to install it; None if every module is installed."""
+    missing = ", ".join(name for name in modules if not installed(name))
+    if not missing:
+        return None
+    return f"this needs {missing}, which is not installed.\n{install_hint(extra)}"
 
-    What the output's encoding does not have is written as an escape.
-    """
-    try:
-        try:
-            print(text, flush=True)
-        except UnicodeEncodeError as lacking:
-            known = text.encode(lacking.encoding, "backslashreplace").decode(lacking.encoding)
-            print(known, flush=True)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        # Or the interpreter would write it at its end, and fail again.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        refuse(command, f"can't write the output: {error.strerror or error}")
-        return False
-    return True
+
+def install_hint(extra: str) -> str:
+    return f"Install it with: pip install '{_DISTRIBUTION}[{extra}]'"
 
 
 def installed(module: str) -> bool:
-    """Whether it can be imported; the module itself is not."""
+    """Return whether a module can be imported, without importing it."""
     try:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # the package above it is missing
         return False
 
 
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json`` and ``--output``, for commands that print a report."""
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument(
+        "-o", "--output", type=_writable, metavar="FILE", help="write the report to this file"
+    )
+
+
+def _writable(name: str) -> Path:
+    try:
+        Path(name).open("a").close()  # fails now instead of at the end of a long run
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"can't write {name!r}: {error}") from None
+    return Path(name)
+
+
+def write_output(command: str, text: str, path: Path | None = None) -> bool:
+    """Write text to a file, or else to standard output.
+
+    Returns False, after an error message, if it can't be written. Characters that the encoding of
+    standard output lacks are written as escapes. Raises BrokenPipeError.
+    """
+    try:
+        if path is not None:
+            path.write_text(f"{text}\n", encoding="utf-8")
+        else:
+            _print(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if path is None:
+            # Otherwise the interpreter writes the buffer at exit, and fails again.
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        where = "the output" if path is None else str(path)
+        refuse(command, f"can't write {where}: {error.strerror or error}")
+        return False
+    return True
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except UnicodeEncodeError as error:
+        print(text.encode(error.encoding, "backslashreplace").decode(error.encoding), flush=True)
+
+
 def seconds(longest: float, shortest: float = 0.0) -> Callable[[str], float]:
-    """A kind of argument: above 0, and within these bounds."""
-    allowed = f"at most {longest:g}" if shortest <= 0 else f"from {shortest:g} to {longest:g}"
-    separator = ", " if shortest <= 0 else " "
+    """Return a type of argument: seconds, above 0 and within these bounds."""
+    bounds = f"from {shortest:.15g} to" if shortest > 0 else "above 0, at most"
+    allowed = f"a number of seconds {bounds} {longest:.15g}"
 
     def parse(text: str) -> float:
         try:
@@ -60,16 +99,14 @@ def seconds(longest: float, shortest: float = 0.0) -> Callable[[str], float]:
         except ValueError:
             value = math.nan
         if not (value > 0 and shortest <= value <= longest):
-            raise argparse.ArgumentTypeError(
-                f"found {text!r}, allowed is a number of seconds{separator}{allowed}"
-            )
+            raise argparse.ArgumentTypeError(f"found {text!r}, allowed is {allowed}")
         return value
 
     return parse
 
 
 def port(highest: int = 65_535) -> Callable[[str], int]:
-    """A kind of argument: up to this one, or 0 for any free one."""
+    """Return a type of argument: a port, or 0 for any free one."""
 
     def parse(text: str) -> int:
         value = int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else -1

@@ -1,51 +1,62 @@
-"""The arguments of ``doctor``, and which of its two ways they ask for."""
+"""Arguments of ``doctor``."""
 
 from __future__ import annotations
 
 import argparse
-import math
 from typing import Any
 
-from .refusal import refuse
+from ..arguments import add_output_arguments, refuse, seconds
 
-_PATIENCE = 10.0
-_LONGEST_PATIENCE = 3600.0
+_COMMAND = "gluellm-pools doctor"
+_TIMEOUT = 10.0
+_LONGEST = 3600.0
 
+_USAGE = """\
+gluellm-pools doctor [-h] [--for SECONDS] [--timeout SECONDS] [--json] [-o FILE] --pid N
+       gluellm-pools doctor [-h] [--json] [-o FILE] -- PROGRAM [ARGUMENT ...]"""
 _DESCRIPTION = """\
-Tells what is wrong with the connection pools under a program's LLM calls, and what to do about it.
-
-  gluellm-pools doctor -- python app.py     runs a program, and tells at its end and on Ctrl-C
-  gluellm-pools doctor --pid 4242           asks a running one, which was started with
-                                            snapshot_signal="SIGUSR2" or with
-                                            OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL=SIGUSR2
-"""
+Reports what is wrong with the connection pools under a program's LLM calls, with the line of code,
+and what to do. Inspects a running process, or runs a program and reports at its end."""
 _EPILOG = """\
+examples:
+  gluellm-pools doctor --pid 4242
+  gluellm-pools doctor --pid 4242 --for 60
+  gluellm-pools doctor --pid 4242 --json -o report.json
+  gluellm-pools doctor -- python app.py
+
+A process can be inspected if it was started with a signal for reports:
+  OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL=SIGUSR2 opentelemetry-instrument python app.py
+
 exit status:
-  with --pid: 0 nothing to worry about, 1 warnings or errors were found (a process that does not
-  answer is one), 2 it could not be asked.
-  with a program: the program's own, 128+n when signal n ended it; 126 it can't be run,
-  127 there is no such program, 2 wrong arguments.
-"""
+  --pid: 0 no warning or error, 1 a warning, an error or no answer, 2 it can't be inspected
+  a program: its own, 128+n if signal n ended it, 126 it can't be run, 127 it was not found"""
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Add ``doctor`` to the commands."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "doctor",
-        help="what is wrong with the pools of a program, and what to do",
-        usage="gluellm-pools doctor [-h] (-- PROGRAM [ARGUMENT ...] | --pid N [--json])",
+        help="what is wrong with the pools of a program, and what to do about it",
+        usage=_USAGE,
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--pid", type=_pid, metavar="N", help="ask this running process")
-    parser.add_argument("--json", action="store_true", help="with --pid: print JSON")
+    parser.add_argument("--pid", type=_pid, metavar="N", help="inspect this running process")
+    parser.add_argument(
+        "--for",
+        dest="period",
+        type=seconds(_LONGEST),
+        metavar="SECONDS",
+        help="with --pid: watch the process for so long, and report on that time",
+    )
     parser.add_argument(
         "--timeout",
-        type=_timeout,
+        type=seconds(_LONGEST),
         metavar="SECONDS",
-        help=f"with --pid: wait this long for the answer (default: {_PATIENCE:g})",
+        help=f"with --pid: wait at most so long for the answer (default: {_TIMEOUT:g})",
     )
+    add_output_arguments(parser)
     parser.add_argument("program", nargs=argparse.REMAINDER, help="the program and its arguments")
     parser.set_defaults(run=_doctor)
 
@@ -54,34 +65,32 @@ def _doctor(options: argparse.Namespace) -> int:
     program = options.program
     if program[:1] == ["--"]:  # some versions of argparse leave it there
         program = program[1:]
-    if options.pid is None:
-        if options.json or options.timeout is not None:
-            return refuse("--json and --timeout go with --pid")
-        if not program:
-            return refuse("name a program to run, as in: doctor -- python app.py, or give --pid N")
+    if (options.pid is None) is not bool(program):
+        found = f"; found {program[0]!r} as well as --pid" if program else ""
+        return refuse(
+            _COMMAND,
+            f"give either --pid N or a program, as in: {_COMMAND} -- python app.py{found}",
+        )
+    if program and (options.period or options.timeout):
+        return refuse(_COMMAND, "--for and --timeout go with --pid")
+    if program and options.json and options.output is None:
+        return refuse(_COMMAND, "--json needs -o FILE here: the output is the program's")
+    if program:
         from .launch import launch
 
-        return launch(program)
-    if program:
-        return refuse(f"either --pid or a program, not both; found {program[0]!r} beside --pid")
-    from .attach import attach
+        return launch(program, as_json=options.json, output=options.output)
+    from .ask import inspect
 
-    return attach(options.pid, options.timeout or _PATIENCE, as_json=options.json)
+    return inspect(
+        options.pid,
+        options.timeout or _TIMEOUT,
+        options.period or 0.0,
+        as_json=options.json,
+        output=options.output,
+    )
 
 
 def _pid(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or not 0 < int(text) < 2**31:
         raise argparse.ArgumentTypeError(f"found {text!r}, allowed is the number of a process")
     return int(text)
-
-
-def _timeout(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= _LONGEST_PATIENCE:
-        raise argparse.ArgumentTypeError(
-            f"found {text!r}, allowed is a number of seconds, at most {_LONGEST_PATIENCE:g}"
-        )
-    return value

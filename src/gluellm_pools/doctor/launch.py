@@ -1,13 +1,12 @@
-"""``doctor -- PROGRAM``: runs a program with the instrumentation on, and tells what was found.
+"""``doctor -- PROGRAM``: run a program with the instrumentation on, and report what was found.
 
-The program has our standard streams, its own exit status, and its own say in telemetry.
+The program keeps its standard streams, its exit status and its own telemetry.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,97 +14,64 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-from .refusal import refuse
-from .telling import tell
+from ..arguments import refuse, write_output
+from .run_report import run_report
 
 DIRECTORY_VARIABLE = "GLUELLM_POOLS_DOCTOR_DIRECTORY"
 EXIT_NOT_RUNNABLE, EXIT_NOT_FOUND = 126, 127
+_COMMAND = "gluellm-pools doctor"
 _SITE = Path(__file__).with_name("site")
-_POLL = 0.2
-_PATIENCE_AFTER_INTERRUPT = 2.0
-"""Seconds in which a program that was interrupted mostly ends, and tells everything then."""
 
 
-def launch(program: Sequence[str]) -> int:
-    """Run the program and tell what was found; its exit status."""
-    # Processes that the program leaves behind may go on to write there.
+def launch(program: Sequence[str], *, as_json: bool = False, output: Path | None = None) -> int:
+    """Run the program, report what was found, and return the program's exit status.
+
+    Without a file, the report goes to standard error: standard output is the program's.
+    """
+    # Processes that outlive the program may still write there.
     with tempfile.TemporaryDirectory(
         prefix="gluellm-pools-doctor-", ignore_cleanup_errors=True
     ) as directory:
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(
-                filter(None, (str(_SITE), os.environ.get("PYTHONPATH", "")))
-            ),
-            DIRECTORY_VARIABLE: directory,
-        }
+        paths = filter(None, (str(_SITE), os.environ.get("PYTHONPATH")))
+        variables = {"PYTHONPATH": os.pathsep.join(paths), DIRECTORY_VARIABLE: directory}
         try:
-            child = subprocess.Popen(program, env=environment)
+            child = subprocess.Popen(program, env=os.environ | variables)
         except OSError as error:
-            return _refuse_to_run(program, error)
-        status = _wait(child, program, Path(directory))
-        # Whatever becomes of our own words: the status is the program's.
+            return _refuse_to_run(program[0], error)
+        with _signals_forwarded(child):
+            status = child.wait()
+        # The exit status is the program's, even if the report fails.
         with contextlib.suppress(Exception):
-            tell(Path(directory), child.pid, program, status)
+            report = run_report(Path(directory), child.pid, program, status, as_json=as_json)
+            if output is not None:
+                write_output(_COMMAND, report, output)
+            else:
+                print(f"\n{report}", file=sys.stderr, flush=True)
     return status if status >= 0 else 128 - status
 
 
-def _refuse_to_run(program: Sequence[str], error: OSError) -> int:
-    name = program[0]
-    hint = ""
-    if name.endswith(".py"):
-        hint = f"; to run a script, name its Python: doctor -- python {name}"
-    if isinstance(error, FileNotFoundError):
-        if Path(name).exists():  # a script whose interpreter is missing
-            return refuse(f"{name!r} names an interpreter that does not exist", EXIT_NOT_RUNNABLE)
-        where = "" if os.sep in name else " on PATH"
-        if name == "python" and shutil.which("python3"):
-            hint = "; python3 is there"
-        return refuse(f"there is no program {name!r}{where}{hint}", EXIT_NOT_FOUND)
-    return refuse(f"{name!r} can't be run: {error.strerror}{hint}", EXIT_NOT_RUNNABLE)
-
-
-def _wait(child: subprocess.Popen[bytes], program: Sequence[str], directory: Path) -> int:
-    """Wait for the program's end; its status, negative for a signal.
-
-    Ctrl-C is the program's: the terminal sends it to both. One that does not end of it is told
-    about as far as it is known.
-    """
-    interrupts: list[float] = []
-    with _signals_passed_on(child, interrupts):
-        while True:
-            try:
-                return child.wait(_POLL)
-            except subprocess.TimeoutExpired:
-                if not interrupts:
-                    continue
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                return child.wait(_PATIENCE_AFTER_INTERRUPT)
-            interrupts.clear()
-            with contextlib.suppress(Exception):
-                tell(directory, child.pid, program, None)
+def _refuse_to_run(name: str, error: OSError) -> int:
+    hint = f"; run a script with its Python: {_COMMAND} -- python {name}"
+    message = f"{name!r} can't be run: {error.strerror}{hint if name.endswith('.py') else ''}"
+    status = EXIT_NOT_RUNNABLE
+    if isinstance(error, FileNotFoundError) and Path(name).exists():
+        message = f"{name!r} names an interpreter that does not exist"
+    elif isinstance(error, FileNotFoundError):
+        status = EXIT_NOT_FOUND
+    return refuse(_COMMAND, message, status)
 
 
 @contextlib.contextmanager
-def _signals_passed_on(child: subprocess.Popen[bytes], interrupts: list[float]) -> Iterator[None]:
-    def interrupted(_number: int, _frame: FrameType | None) -> None:
-        interrupts.append(0.0)
-        if not _terminal_tells_the_program():
-            child.send_signal(signal.SIGINT)
+def _signals_forwarded(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    def forward(number: int, _frame: FrameType | None) -> None:
+        if number != signal.SIGINT or not _terminal_interrupts_program():
+            child.send_signal(number)
 
-    def passed_on(number: int, _frame: FrameType | None) -> None:
-        child.send_signal(number)
-
-    handlers: dict[int, Any] = {signal.SIGINT: interrupted, signal.SIGTERM: passed_on}
-    if hasattr(signal, "SIGHUP"):
-        handlers[signal.SIGHUP] = passed_on
-    previous = {}
-    for number, handler in handlers.items():
-        # One that we were started to ignore (nohup), the program ignores as well.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            previous[number] = signal.signal(number, handler)
+    numbers = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
+    # The program also ignores what the doctor was started to ignore (nohup).
+    handled = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, forward) for number in handled}
     try:
         yield
     finally:
@@ -113,17 +79,8 @@ def _signals_passed_on(child: subprocess.Popen[bytes], interrupts: list[float]) 
             signal.signal(number, handler)
 
 
-def _terminal_tells_the_program() -> bool:
-    """Whether Ctrl-C reaches the program without us: it is in the terminal's foreground."""
-    if sys.platform == "win32":
-        return True
-    try:
-        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
-    except OSError:
-        return False
-    try:
-        return os.tcgetpgrp(terminal) == os.getpgrp()
-    except OSError:
-        return False
-    finally:
-        os.close(terminal)
+def _terminal_interrupts_program() -> bool:
+    """Return whether the terminal sends Ctrl-C to the program as well."""
+    with contextlib.suppress(OSError), Path("/dev/tty").open("rb") as terminal:
+        return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    return sys.platform == "win32"

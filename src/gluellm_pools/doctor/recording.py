@@ -1,151 +1,178 @@
-"""Inside a program that runs under the doctor: a look every second, written to a file."""
+"""Inside a program that runs under the doctor: a report every second, written to a file."""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import json
 import os
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm import snapshot
-from opentelemetry.instrumentation.gluellm.diagnosis.report import report_on
-from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import Directory
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
+from opentelemetry.instrumentation.gluellm.diagnosis.report import Report, report_on
+from opentelemetry.instrumentation.gluellm.diagnosis.signal_report import rendezvous
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.text import findings_text
 
-from .seen import SeenFindings
-from .yielding import turn_on_until_the_program_does
+from .instrumentation import instrument_until_program_does
 
 _INTERVAL = 1.0
-_FEW_LOOKS = 3
 _WINDOW = 10
-"""Looks between a snapshot and the one that it is compared with: the findings are of that time."""
+"""Findings cover the time of so many snapshots."""
+_SHORT_LIFE = 3
+"""Number of snapshots up to which the one at the program's end counts as well."""
+_SEVERITIES = list(Severity)
+_EXPLAIN_FULL_POOL = {"leak", "slow_consumer", "slow_provider", "pool_too_small", "http2_stuck"}
+"""Kinds of findings that explain a saturated pool."""
+
+
+@dataclass(slots=True)
+class TimedFinding:
+    """Finding of one kind and pool over the time of a run. Times are seconds since its start."""
+
+    finding: Finding
+    """The last one of the worst severity."""
+    rank: tuple[int, int]
+    """Severity, and position in its report: the most causal finding comes first."""
+    first: float
+    last: float
+    busy_loops: tuple[str, ...] = ()
+    """Call sites that blocked an event loop, when that was first observed."""
+
+    def to_dict(self) -> dict[str, Any]:
+        lines = [findings_text([self.finding]), *(f"  {line}" for line in self.busy_loops)]
+        times = {"first": self.first, "last": self.last}
+        return {**self.finding.to_dict(), "text": "\n".join(lines), **times}
+
+
+class FindingsOverTime:
+    """Findings of many reports, each kind once per pool."""
+
+    def __init__(self) -> None:
+        self._findings: dict[tuple[Kind, str | None], TimedFinding] = {}
+
+    def add(self, report: Report, at: float) -> None:
+        """Add the findings of a report that was made ``at`` seconds after the start."""
+        for position, finding in enumerate(report.findings):
+            rank = (_SEVERITIES.index(finding.severity), position)
+            key = (finding.kind, finding.pool)
+            known = self._findings.setdefault(key, TimedFinding(finding, rank, at, at))
+            known.last = at
+            if rank[0] <= known.rank[0]:
+                known.finding, known.rank = finding, rank
+            if finding.kind is Kind.BLOCKED_EVENT_LOOP and not known.busy_loops:
+                known.busy_loops = report.busy_loops
+
+    def ordered(self) -> list[TimedFinding]:
+        """Return the findings, the most severe and then the most causal first.
+
+        A saturated pool is left out if another finding explains it.
+        """
+        explained = {
+            (Kind.POOL_SATURATED, pool)
+            for (kind, pool), known in self._findings.items()
+            if kind in _EXPLAIN_FULL_POOL and known.finding.severity is not Severity.INFO
+        }
+        kept = [known for key, known in self._findings.items() if key not in explained]
+        return sorted(kept, key=lambda known: known.rank)
 
 
 class Recorder:
-    """Looks, gathers what is found, and keeps the file up to date.
+    """Collects the findings and keeps the process's file up to date.
 
-    The file is rewritten as a whole, and at most once a second, so that a killed program has left
-    one that is a second old.
+    The file is replaced as a whole, so a killed program leaves one that is a second old.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Raises UnusableDirectoryError where the directory is not private to this user."""
-        # Through a descriptor: the doctor may be gone before the program, and somebody else could
-        # put a directory of his own in its place.
-        self._directory = Directory.at(path)
-        self._begin()
+    def __init__(self, directory: rendezvous.Directory) -> None:
+        # A descriptor: the doctor can end before the program, and another user could then create a
+        # directory of the same name.
+        self._directory = directory
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._started = time.monotonic()
         self._lock = threading.Lock()
-        self._seen = SeenFindings()
+        self._findings = FindingsOverTime()
         self._window: deque[Snapshot] = deque(maxlen=_WINDOW)
-        self._last: Snapshot | None = None
-        self._busy: Snapshot | None = None
-        self._looks = 0
-        self._written: str | None = None
+        self._count = self._requests = 0
+        self._shown: Snapshot | None = None
+        self._shows_requests = False
         self._stopped = threading.Event()
 
     def start(self) -> None:
-        """Look from now on, and at the end of the program."""
-        self._write(ended=False)
-        atexit.register(self._end)
-        self._run_thread()
-
-    def after_fork_in_child(self) -> None:
-        """A file and findings of the child's own."""
-        self._begin()
-        with contextlib.suppress(Exception):
-            self._write(ended=False)
-            self._run_thread()
-
-    def _run_thread(self) -> None:
+        """Start recording in a thread."""
+        self._write()
         threading.Thread(target=self._run, name="gluellm-pool-doctor", daemon=True).start()
 
-    def _run(self) -> None:
-        stopped = self._stopped
-        while not stopped.wait(_INTERVAL):
-            with contextlib.suppress(Exception):
-                self._look(ended=False)
+    def after_fork_in_child(self) -> None:
+        """Start again, with a file of the child's own."""
+        self._reset()
+        with contextlib.suppress(Exception):
+            self.start()
 
-    def _end(self) -> None:
+    def at_exit(self) -> None:
+        """Record the program's end."""
         self._stopped.set()
         with contextlib.suppress(Exception):
-            self._look(ended=True)
+            self._record(ended=True)
 
-    def _look(self, *, ended: bool) -> None:
+    def _run(self) -> None:
+        # It ends with the doctor, which removes its directory, or when the disk is full.
+        with contextlib.suppress(Exception):
+            while not self._stopped.wait(_INTERVAL):
+                self._record(ended=False)
+
+    def _record(self, *, ended: bool) -> None:
         with self._lock:
-            try:
-                now = snapshot()
-            except RuntimeError:
-                now = None  # the program turned it off: what was seen so far stands
-            if now is not None:
-                self._add(now, ended=ended)
-            self._write(ended=ended)
+            # snapshot() raises after uninstrument().
+            with contextlib.suppress(Exception):
+                self._add(snapshot(), ended=ended)
+            self._write()
 
     def _add(self, now: Snapshot, *, ended: bool) -> None:
-        if self._last is not None and now.uptime < self._last.uptime:
-            self._window.clear()  # another installation, whose numbers begin anew
-        # Until the window is full the findings are of the time since the start.
+        if self._window and now.uptime < self._window[-1].uptime:
+            self._window.clear()  # another installation, which counts from 0
+        # Until the window is full, the findings cover the time since the start.
         previous = self._window[0] if len(self._window) == _WINDOW else None
-        self._looks += 1
-        # At its end a program cancels what is under way: that says nothing of its life, unless that
-        # was shorter than a few looks.
-        if not ended or self._looks <= _FEW_LOOKS:
-            self._seen.add(report_on(now, previous), time.monotonic() - self._started)
         self._window.append(now)
-        if self._last is None or _requests(now):
-            self._last = now
-        if any(pool.requests for pool in now.pools):
-            self._busy = now
+        self._count += 1
+        # A program cancels its requests when it ends, which says nothing about its life.
+        if not ended or self._count <= _SHORT_LIFE:
+            self._findings.add(report_on(now, previous), time.monotonic() - self._started)
+        entered = sum(origin.requests_entered for pool in now.totals for origin in pool.origins)
+        self._requests = entered or self._requests
+        has_requests = any(pool.requests for pool in now.pools)
+        if entered and (has_requests or not self._shows_requests):
+            self._shown, self._shows_requests = now, has_requests
 
-    def _write(self, *, ended: bool) -> None:
-        last = self._last
-        content: dict[str, Any] = {
+    def _write(self) -> None:
+        content = {
             "pid": os.getpid(),
-            "command": [Path(sys.orig_argv[0]).name, *_script(sys.orig_argv[1:2])],
-            "ended": ended,
-            "requests": _requests(last) if last else 0,
-            "findings": [seen.to_dict() for seen in self._seen.ordered()],
-            "text": str(self._busy or last) if last and _requests(last) else None,
+            # Other arguments may contain a key.
+            "command": [Path(path).name for path in (sys.executable, *sys.argv[:1])],
+            "seconds": time.monotonic() - self._started,
+            "requests": self._requests,
+            "findings": [finding.to_dict() for finding in self._findings.ordered()],
+            "text": str(self._shown or ""),
         }
-        changed = json.dumps(content)
-        if changed == self._written:
-            return
-        content["seconds"] = time.monotonic() - self._started
-        try:
-            self._directory.write(f"{os.getpid()}.json", content)
-        except FileNotFoundError:
-            self._stopped.set()  # the doctor has gone, and its directory with it
-            raise
-        self._written = changed
+        self._directory.write(f"{os.getpid()}.json", content)
 
 
-def _script(arguments: Sequence[str]) -> list[str]:
-    # What is no script may hold code or a key: of an option its letter is told.
-    # A pathlib.Path raises for what is too long to be a name.
-    return [
-        argument[:2] if argument.startswith("-") else Path(argument).name
-        for argument in arguments
-        if argument.startswith("-") or os.path.exists(argument)  # noqa: PTH110
-    ]
-
-
-def _requests(of: Snapshot) -> int:
-    return sum(origin.requests_entered for total in of.totals for origin in total.origins)
-
-
-def arm(directory: str) -> None:
-    """Turn the instrumentation on where nobody has, and record into the directory."""
-    turn_on_until_the_program_does()
-    recorder = Recorder(Path(directory))
+def start_recording(path: str) -> None:
+    """Instrument the program and record into the doctor's directory, if that still exists."""
+    try:
+        directory = rendezvous.Directory.at(Path(path))
+    except rendezvous.UnusableDirectoryError:
+        return
+    instrument_until_program_does()
+    recorder = Recorder(directory)
     recorder.start()
+    atexit.register(recorder.at_exit)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=recorder.after_fork_in_child)

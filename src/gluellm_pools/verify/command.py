@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..arguments import EXIT_USAGE, refuse, seconds, written
+from ..arguments import EXIT_USAGE, refuse, seconds, write_output
 from .address import HEADERS_VARIABLE, AddressError, read_address
 
 _COMMAND = "gluellm-pools verify"
@@ -109,7 +109,7 @@ def _verify(options: argparse.Namespace) -> int:
             "That is a fault of gluellm-pools: please report it, with what answers at the URL and "
             "in which version",
         )
-    if text and not written(_COMMAND, text):
+    if text and not write_output(_COMMAND, text):
         return EXIT_USAGE
     return status
 

@@ -48,7 +48,7 @@ FROM_HERE = f"import sys; sys.path[:0] = {sys.path!r}\n"
 _DOCTOR = f"""
 from {MAIN} import main
 # Another user may not be allowed to read the source.
-from gluellm_pools.doctor import attach
+from gluellm_pools.doctor import ask
 {{before}}
 sys.exit(main(["doctor", *sys.argv[1:]]))
 """

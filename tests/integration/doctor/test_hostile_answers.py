@@ -89,7 +89,7 @@ def test_entry_that_names_another_signal_gets_no_signal(doctor, private, begin):
         entry.write_text(json.dumps({**content, "signal": number}))
         status, _, said = doctor("--pid", process.pid)
         assert status == 2
-        assert "names no signal that may ask for a report" in said
+        assert "names no signal that may request a report" in said
     assert lives_on(process) == []
 
 
@@ -144,12 +144,13 @@ def test_killed_doctor_leaves_no_files(place, private, begin):
 
 AT_THE_MOMENT = """
 import os, sys
-send = attach.AskedProcess.send
+from gluellm_pools.doctor.process import TargetProcess
+send = TargetProcess.send
 def late(process, number):
     print("looked", flush=True)
     os.read({pipe}, 1)
     send(process, number)
-attach.AskedProcess.send = late
+TargetProcess.send = late
 """
 SLOW_TO_END = """
 class Last:
@@ -202,8 +203,8 @@ def test_process_that_drops_its_handler_is_not_killed(place, begin, end, status)
 
 def _doctor_code(before: str) -> str:
     return (
-        f"{FROM_HERE}from gluellm_pools.doctor import attach\n"
-        f"{before}\nsys.exit(attach.attach(int(sys.argv[1]), 10.0, as_json=False))\n"
+        f"{FROM_HERE}from gluellm_pools.doctor.ask import inspect\n"
+        f"{before}\nsys.exit(inspect(int(sys.argv[1]), 10.0, 0.0))\n"
     )
 
 
@@ -262,8 +263,8 @@ def test_thread_and_doctor_itself_are_refused(doctor, begin):
     )
     status, _, said = doctor("--pid", thread)
     assert status == 2
-    assert f"{thread} is a thread of process {process.pid}: ask that one" in said
+    assert f"{thread} is a thread: use --pid {process.pid}" in said
     status, _, said = doctor("--pid", os.getpid())
     assert status == 2
-    assert "answers no signal of ours" in said
+    assert "handles no signal for reports" in said
     assert lives_on(process) == []

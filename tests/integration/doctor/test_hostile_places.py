@@ -81,7 +81,7 @@ def test_without_a_writable_directory_reports_go_to_the_log(place, begin):
     assert next_line(process) == "ready"
     done = doctor_of(None, place, "--pid", process.pid, before=NO_ROOM)
     assert done.returncode == 2
-    assert "can't be asked here: No usable temporary directory" in done.stderr
+    assert "can't be inspected: No usable temporary directory" in done.stderr
     assert "Traceback" not in done.stderr
     assert lives_on(process) == []
     assert not files_in(place)
@@ -92,12 +92,12 @@ def test_disk_that_fills_up_later_is_reported(doctor, place, private, begin):
     process = begin(f"reporter.install(); {NO_ROOM}; ready(); wait()")
     done = doctor("--pid", process.pid)
     assert done.returncode == 2
-    assert f"could not leave its answer in {private}: is it full?" in done.stderr
+    assert f"could not write its answer to {private}: is it full?" in done.stderr
     assert files_in(private) == [f"{process.pid}.json"]
     late = "import tempfile; tempfile.gettempdir()\n" + NO_ROOM
     done = doctor_of(None, place, "--pid", process.pid, before=late)
     assert done.returncode == 2
-    assert "can't be asked" in done.stderr
+    assert "can't be inspected" in done.stderr
     assert files_in(private) == [f"{process.pid}.json"]
     assert len(lives_on(process)) == 1
 
@@ -189,7 +189,7 @@ def test_replaced_handler_is_named_as_a_cause_of_silence(doctor, begin):
     )
     done = doctor("--pid", process.pid, "--timeout", "0.5")
     assert done.returncode == 1
-    assert "a handler of its own since" in " ".join(done.stdout.split())
+    assert "replaced or blocks the signal's handler" in " ".join(done.stdout.split())
     assert lives_on(process) == ["theirs"]
 
 
@@ -216,7 +216,7 @@ def test_forked_child_without_a_handler_gets_no_signal(doctor, begin):
     assert next_line(process) == "ready"
     done = doctor("--pid", forked)
     assert done.returncode == 2
-    assert "answers no signal of ours" in done.stderr
+    assert "handles no signal for reports" in done.stderr
     os.kill(forked, 0)
     assert doctor("--pid", process.pid).returncode == 0
     lives_on(process)

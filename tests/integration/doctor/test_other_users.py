@@ -33,8 +33,8 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.mark.parametrize(
     ("whose", "asker", "said"),
     [
-        (AS_NOBODY, None, f"belongs to the user with the id {NOBODY}, and you are 0"),
-        (USUAL, NOBODY, f"belongs to the user with the id 0, and you are {NOBODY}"),
+        (AS_NOBODY, None, f"belongs to the user {NOBODY}, and you are 0"),
+        (USUAL, NOBODY, f"belongs to the user 0, and you are {NOBODY}"),
     ],
     ids=["root asks nobody's", "nobody asks root's"],
 )
@@ -113,7 +113,7 @@ def test_files_of_another_user_are_not_used(doctor, place, begin, kind):
     assert str(path) in line
     done = doctor("--pid", process.pid)
     assert done.returncode == 2
-    assert f"can't be asked here: {path}" in done.stderr
+    assert f"can't be inspected: {path}" in done.stderr
     assert "Traceback" not in done.stderr
     if path.is_dir():
         assert not files_in(path)
@@ -140,11 +140,11 @@ def test_pid_1_gets_no_signal(doctor, place):
     """Asked by its own user, to whom it does not answer, and by another user."""
     done = doctor_of(NOBODY, place, "--pid", 1)
     assert done.returncode == 2
-    assert "process 1 belongs to the user with the id 0" in done.stderr
+    assert "process 1 belongs to the user 0" in done.stderr
     done = doctor("--pid", 1)
     assert done.returncode == 2
     assert "process 1 (" in done.stderr
-    assert "answers no signal of ours" in done.stderr
+    assert "handles no signal for reports" in done.stderr
     assert not files_in(place)
 
 

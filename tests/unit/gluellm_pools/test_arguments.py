@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from gluellm_pools.arguments import written
+from gluellm_pools.arguments import write_output
 
 
 @pytest.mark.parametrize(
@@ -19,5 +19,5 @@ def test_what_the_encoding_lacks_is_escaped(
     """The rest stands as it is, and the command has not failed."""
     kept = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(kept, encoding=encoding))
-    assert written("gluellm-pools", "so \u2192 \xe4")
+    assert write_output("gluellm-pools", "so \u2192 \xe4")
     assert kept.getvalue() == expected

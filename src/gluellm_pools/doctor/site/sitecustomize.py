@@ -1,86 +1,57 @@
 """Runs first in every Python that `gluellm-pools doctor -- PROGRAM` starts.
 
-The doctor puts this file's directory in front of PYTHONPATH. That hides a sitecustomize of the
-environment's own, which is therefore run from here.
+The doctor puts this file's directory in front of PYTHONPATH. It hides any other sitecustomize
+module, so this one runs that one.
 """
 
-import importlib
+import importlib.machinery
+import importlib.util
 import json
 import os
-import stat
 import sys
 
-_DIRECTORY = "GLUELLM_POOLS_DOCTOR_DIRECTORY"
-_HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120  # cheap, so early
+_DIRECTORY = os.environ.get("GLUELLM_POOLS_DOCTOR_DIRECTORY", "")
+_HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120  # faster than pathlib
 _LAUNCHER = "opentelemetry-instrument"
 
 
-def _run_the_hidden_one() -> None:
+def _run_hidden_module() -> None:
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != _HERE]  # noqa: PTH100
-    ours = sys.modules.pop("sitecustomize", None)
+    spec = importlib.machinery.PathFinder.find_spec("sitecustomize")
+    if spec is not None and spec.loader is not None:
+        module = sys.modules["sitecustomize"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+
+
+def _record() -> None:
     try:
-        importlib.import_module("sitecustomize")
-    except ImportError as error:
-        if error.name != "sitecustomize":
-            raise
-    finally:
-        if ours is not None:
-            # The import system, which is about to finish with this module, looks for one.
-            sys.modules.setdefault("sitecustomize", ours)
+        from gluellm_pools.doctor.recording import start_recording
 
-
-def _arm(directory: str) -> None:
-    try:
-        from gluellm_pools.doctor.recording import arm
-
-        arm(directory)
-    except Exception as error:  # the program is to run all the same, and the doctor to say why not
-        report = {
-            "error": f"{type(error).__name__}: {error}",
-            "missing": isinstance(error, ModuleNotFoundError),
-            "python": sys.executable,
-        }
-        path = os.path.join(directory, f"{os.getpid()}.json")  # noqa: PTH118
-        # Nobody else's file: the directory is private, and there is none of this name yet.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        start_recording(_DIRECTORY)
+    except Exception as error:  # the program runs all the same, and the doctor reports this
+        report = {"error": f"{type(error).__name__}: {error}", "python": sys.executable}
+        # "x": never another user's file or link, if the doctor's directory was replaced.
+        with open(os.path.join(_DIRECTORY, f"{os.getpid()}.json"), "x") as file:  # noqa: PTH118, PTH123
             json.dump(report, file)
 
 
-def _is_launcher() -> bool:
-    return any(os.path.basename(word) == _LAUNCHER for word in sys.orig_argv[1:2])  # noqa: PTH119
+def _stay_first(event: str, _arguments: object) -> None:
+    """Audit hook: put this module in front of the launcher's, which then runs as the hidden one.
 
-
-def _stay_first() -> None:
-    """The launcher puts a sitecustomize of its own in front of this one, and becomes the program.
-
-    Going first again, this one runs that one as the one that it hides.
+    The launcher puts its own sitecustomize in front, and becomes the program.
     """
-
-    def hook(event: str, _arguments: object) -> None:
-        if event == "os.exec":
-            path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-            others = [entry for entry in path if entry and entry != _HERE]
-            os.environ["PYTHONPATH"] = os.pathsep.join([_HERE, *others])
-
-    sys.addaudithook(hook)
-
-
-def _is_private(directory: str) -> bool:
-    try:
-        found = os.lstat(directory)
-    except OSError:
-        return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o77
+    if event == "os.exec":
+        path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        others = [entry for entry in path if entry and entry != _HERE]
+        os.environ["PYTHONPATH"] = os.pathsep.join([_HERE, *others])
 
 
 try:
-    _run_the_hidden_one()
+    _run_hidden_module()
 finally:
-    _directory = os.environ.get(_DIRECTORY, "")
-    # The doctor may be gone, and with it the directory, when a process that it left starts another.
-    if _directory and _is_private(_directory):
-        if _is_launcher():
-            _stay_first()
+    # The doctor may have ended, and removed its directory, before this process started.
+    if os.path.isdir(_DIRECTORY):  # noqa: PTH112
+        if os.path.basename("".join(sys.orig_argv[1:2])) == _LAUNCHER:  # noqa: PTH119
+            sys.addaudithook(_stay_first)
         else:
-            _arm(_directory)
+            _record()

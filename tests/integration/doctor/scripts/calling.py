@@ -4,8 +4,7 @@
 time to import. ``instrument`` turns the instrumentation on by itself, with a provider of its own,
 and prints how many requests that was told of; ``client`` does so for its own client only;
 ``refused`` tries with a setting that is not allowed; ``child`` calls in a process that it starts,
-``fork`` in one that it forks; ``wait`` stays until it is interrupted, and ``stay`` even then, until
-it is terminated.
+``fork`` in one that it forks; ``wait`` stays until it is interrupted.
 """
 
 import asyncio
@@ -76,9 +75,6 @@ if reader is not None:
         for metric in scope.metrics:
             if metric.name == semconv.REQUESTS.name:
                 print("told of", sum(point.value for point in metric.data.data_points))
-if "stay" in ways:
-    # Not print(), which can be what the signal interrupts.
-    signal.signal(signal.SIGINT, lambda *_: os.write(1, b"stays\n"))
 print("called", flush=True)
-while {"wait", "stay"} & set(ways):
+while "wait" in ways:
     signal.pause()

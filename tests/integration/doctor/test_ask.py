@@ -4,14 +4,16 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import gluellm_pools
 from support.waiting import wait_until
 
-from .answering import USUAL, lives_on, next_line, tell
+from .answering import TIMEOUT, USUAL, environment, lives_on, next_line, tell
 from .conftest import (
     LEAKING,
     PYTHON,
@@ -90,6 +92,36 @@ def test_no_finding_is_status_0(doctor, begin):
     assert "Traceback" not in errors
 
 
+def test_doctor_runs_on_the_standard_library_alone(place, begin):
+    """-I and -S leave out every installed package: no extra, no OpenTelemetry."""
+    process = begin(USUAL)
+    code = (
+        "import sys; sys.path.append(sys.argv.pop(1)); from gluellm_pools.main import main; main()"
+    )
+    source = str(Path(gluellm_pools.__file__).parents[1])
+    done = subprocess.run(
+        [PYTHON, "-I", "-S", "-c", code, source, "doctor", "--pid", str(process.pid)],
+        env=environment(TMPDIR=str(place)),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert done.stdout == f"report of {process.pid}\n", done.stderr
+    lives_on(process)
+
+
+def test_report_covers_the_time_that_the_doctor_watched(doctor, begin, tmp_path):
+    """Two reports, each compared with the one before; the second goes to the file."""
+    process = begin(USUAL)
+    output = tmp_path / "report.json"
+    done = doctor("--pid", process.pid, "--for", "0.2", "--json", "-o", output)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert f"watching process {process.pid} for 0.2 s" in done.stderr
+    assert json.loads(output.read_text())["text"] == f"report of {process.pid}"
+    assert len(lives_on(process)) == 2
+
+
 def test_main_thread_that_never_returns_is_a_finding(doctor, begin):
     """Native code keeps the interpreter, so nothing in the process can answer."""
     keeps = "import collections, itertools; collections.deque(itertools.repeat(0), maxlen=0)"
@@ -162,10 +194,12 @@ def test_stopped_process_is_reported(doctor, begin):
         ("--pid 2147483647", "there is no process 2147483647"),
         ("--pid 1 --timeout 0", "found '0', allowed is a number of seconds"),
         ("--pid 1 --timeout nan", "found 'nan'"),
-        ("--pid 1 -- python", "either --pid or a program, not both"),
-        ("--json -- python", "--json and --timeout go with --pid"),
-        ("", "name a program to run"),
-        ("--", "name a program to run"),
+        ("--pid 1 -- python", "either --pid N or a program"),
+        ("--timeout 9 -- python", "--for and --timeout go with --pid"),
+        ("--json -- python", "--json needs -o FILE"),
+        ("-o / -- python", "can't write '/'"),
+        ("", "give either --pid N or a program"),
+        ("--", "give either --pid N or a program"),
     ],
 )
 def test_wrong_arguments_are_refused(doctor, arguments, said):

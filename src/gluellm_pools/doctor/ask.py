@@ -1,0 +1,153 @@
+"""``doctor --pid``: request a report from a running process.
+
+No signal is sent before it is certain that the process handles it: its default action ends a
+process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
+from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import (
+    Request,
+    UnsuitableFileError,
+)
+from opentelemetry.instrumentation.gluellm.diagnosis.text import findings_text
+
+from ..arguments import EXIT_USAGE, refuse, write_output
+from ..text import printable, printable_lines
+from .process import InspectionError, TargetProcess
+
+_COMMAND = "gluellm-pools doctor"
+_POLL = 0.02
+_RESEND_AFTER = 2.0
+"""Seconds without an answer after which the signal is sent again. One that arrives just before a
+system call is handled only after that call, which the next signal interrupts."""
+
+
+def inspect(
+    pid: int, timeout: float, period: float, *, as_json: bool = False, output: Path | None = None
+) -> int:
+    """Print the report of a process and return the exit status.
+
+    With a ``period`` in seconds, the findings cover that time, from now on. ``timeout`` is how long
+    to wait for an answer.
+    """
+    if not hasattr(os, "geteuid"):
+        return refuse(_COMMAND, "--pid needs signals, which this system does not have")
+    try:
+        report = _report(pid, timeout, period)
+        text = json.dumps(report, indent=2) if as_json else printable_lines(report["text"])
+    except InspectionError as error:
+        return refuse(_COMMAND, printable_lines(error))
+    except (UnsuitableFileError, RecursionError) as error:
+        return refuse(_COMMAND, f"process {pid} gave an answer that can't be used: {error}")
+    except OSError as error:
+        return refuse(_COMMAND, printable_lines(f"process {pid} can't be inspected: {error}"))
+    if not write_output(_COMMAND, text, output):
+        return EXIT_USAGE
+    severities = [one.get("severity") for one in report["findings"] if isinstance(one, dict)]
+    return int(Severity.WARNING in severities or Severity.ERROR in severities)
+
+
+def _report(pid: int, timeout: float, period: float) -> dict[str, Any]:
+    """Return the report of a process. Raises InspectionError, UnsuitableFileError, OSError."""
+    with _exit_on_signals(), contextlib.closing(TargetProcess(pid)) as process:
+        report = _ask(process, timeout)
+        if period and report["snapshot"] is not None:
+            print(f"{_COMMAND}: watching process {pid} for {period:g} s", file=sys.stderr)
+            if process.ends_within(period):
+                raise InspectionError(f"process {pid} has ended")
+            report = _ask(process, timeout)
+    return report
+
+
+@contextlib.contextmanager
+def _exit_on_signals() -> Iterator[None]:
+    """Raise SystemExit on SIGTERM and SIGHUP, so that the request is removed."""
+
+    def leave(number: int, _frame: object) -> None:
+        sys.exit(128 + number)
+
+    both = (signal.SIGTERM, signal.SIGHUP)
+    numbers = [number for number in both if signal.getsignal(number) is signal.SIG_DFL]
+    try:
+        for number in numbers:
+            signal.signal(number, leave)
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _ask(process: TargetProcess, timeout: float) -> dict[str, Any]:
+    """Return the process's report, or one that says that it gave none."""
+    process.signal_number()
+    request = Request(process.directory, process.pid)
+    try:
+        # Checked again now that the process can see the request: from here on it keeps its handler
+        # as long as it has its entry, and a process that gave it up before has no entry any more.
+        process.send(process.signal_number())
+        answer = _wait(process, request, timeout)
+    finally:
+        request.close()
+    if answer is None:
+        finding = _no_answer(process.pid, timeout)
+        text = findings_text([finding])
+        return {"snapshot": None, "findings": [finding.to_dict()], "text": text}
+    if "error" in answer:
+        error = printable(answer["error"])
+        raise InspectionError(f"process {process.pid} failed to take its snapshot, with {error}")
+    # The other process can be of another version.
+    if not isinstance(answer.get("text"), str) or not isinstance(answer.get("findings"), list):
+        raise UnsuitableFileError("it is no report")
+    return {"snapshot": {}, **answer}
+
+
+def _wait(process: TargetProcess, request: Request, timeout: float) -> dict[str, Any] | None:
+    """Return the answer; None if the process gives none in time."""
+    began = time.monotonic()
+    resend_at = began + _RESEND_AFTER
+    while (now := time.monotonic()) < began + timeout:
+        # In this order: the process writes an answer before it removes the request, and removes
+        # its entry before the request when it stops listening.
+        waits = request.waits
+        answer = request.answer()
+        if answer is not None:
+            return answer
+        if not process.listens():
+            raise InspectionError(
+                f"process {process.pid} ended, or was uninstrumented, before it answered"
+            )
+        if not waits:
+            raise InspectionError(
+                f"process {process.pid} could not write its answer to {process.directory.path}: is "
+                "it full? The report is in the log of the process"
+            )
+        if now > resend_at:
+            process.send(process.signal_number())
+            resend_at = now + _RESEND_AFTER
+        time.sleep(_POLL)
+    return None
+
+
+def _no_answer(pid: int, timeout: float) -> Finding:
+    return Finding(
+        kind=cast(Kind, "no_answer"),  # diagnose() has no such finding
+        severity=Severity.ERROR,
+        pool=None,
+        observed=f"Process {pid} did not answer within {timeout:g} s.",
+        explanation="Native code keeps its main thread or the interpreter, and the event loop with "
+        "all of its requests stands still. Or the program replaced or blocks the signal's handler.",
+        advice=f"Find the line from outside: py-spy dump --native --pid {pid}, or gdb. Move that "
+        "call to a process, or to a thread if it releases the interpreter: asyncio.to_thread().",
+    )

@@ -1,0 +1,108 @@
+"""A process to inspect."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+
+from opentelemetry.instrumentation.gluellm.diagnosis.signal_report import rendezvous, signals
+
+_HOW_TO_START = (
+    "start it with OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL=SIGUSR2 in its environment, or with "
+    'instrument(snapshot_signal="SIGUSR2")'
+)
+
+
+class InspectionError(Exception):
+    """The process can't be inspected; the message says why and what to do."""
+
+
+class TargetProcess:
+    """Process of this user. On Linux a descriptor holds it, so that a reused PID gets no signal."""
+
+    def __init__(self, pid: int) -> None:
+        """Raises InspectionError if this user has no such process, OSError without a directory."""
+        self.pid = pid
+        status = signals.status_of(pid)
+        self._name = status.get("Name", "unknown name")
+        if status.get("Tgid", str(pid)) != str(pid):
+            raise InspectionError(f"{pid} is a thread: use --pid {status['Tgid']}, its process")
+        # The second number is the effective user, as in geteuid() (proc_pid_status(5)).
+        owner = status["Uid"].split()[1] if "Uid" in status else None
+        try:
+            os.kill(pid, 0)
+            foreign = owner not in (None, str(os.geteuid()))
+        except ProcessLookupError:
+            raise InspectionError(f"there is no process {pid}") from None
+        except PermissionError:
+            foreign = True
+        if foreign:
+            raise InspectionError(
+                f"process {pid} belongs to the user {owner or 'of another id'}, and you are "
+                f"{os.geteuid()}: run the doctor as that user"
+            )
+        try:
+            self.directory = rendezvous.Directory.open(make=False)
+        except rendezvous.MissingDirectoryError as error:
+            raise self._not_listening(str(error)) from None
+        try:
+            self._descriptor: int | None = os.pidfd_open(pid)
+        except (AttributeError, OSError):
+            # It ended, this is not Linux, the kernel is older than 5.3, or a container blocks it.
+            self._descriptor = None
+
+    def close(self) -> None:
+        self.directory.close()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+
+    def listens(self) -> bool:
+        """Return whether the process still has its entry in the directory."""
+        return rendezvous.presence_of(self.directory, self.pid) is not None
+
+    def signal_number(self) -> int:
+        """Return the signal that the process handles. Raises InspectionError if there is none."""
+        pid, state = self.pid, signals.status_of(self.pid).get("State", "")
+        if state.startswith("Z"):
+            raise InspectionError(f"process {pid} has ended, and waits for its parent to notice")
+        presence = rendezvous.presence_of(self.directory, pid)
+        if presence is None:
+            raise self._not_listening(f"{self.directory.path} has no entry of it")
+        if presence.get("protocol") != rendezvous.PROTOCOL:
+            raise InspectionError(
+                f"process {pid} runs another version of opentelemetry-instrumentation-gluellm: run "
+                "the gluellm-pools of its own environment"
+            )
+        number = presence.get("signal")
+        if type(number) is not int or number not in signals.signal_numbers().values():
+            raise InspectionError(f"process {pid} names no signal that may request a report")
+        if signals.is_caught(pid, number) is False:
+            raise InspectionError(
+                f"process {pid} no longer catches signal {number}, which would end it: "
+                f"{_HOW_TO_START}"
+            )
+        if state.startswith(("T", "t")):
+            raise InspectionError(f"process {pid} is stopped; continue it with: kill -CONT {pid}")
+        return number
+
+    def send(self, number: int) -> None:
+        """Send a signal. Raises InspectionError if the process has ended, and OSError."""
+        try:
+            if self._descriptor is not None:
+                signal.pidfd_send_signal(self._descriptor, number)
+            else:
+                os.kill(self.pid, number)
+        except ProcessLookupError:
+            raise InspectionError(f"process {self.pid} has just ended") from None
+
+    def ends_within(self, seconds: float) -> bool:
+        """Wait, and return whether the process has ended, as far as that is known."""
+        known = [self._descriptor] if self._descriptor is not None else []
+        return bool(select.select(known, [], [], seconds)[0])
+
+    def _not_listening(self, where: str) -> InspectionError:
+        return InspectionError(
+            f"process {self.pid} ({self._name}) handles no signal for reports: {_HOW_TO_START}.\n"
+            f"If it was, run the doctor in the same container and with the same TMPDIR: {where}"
+        )

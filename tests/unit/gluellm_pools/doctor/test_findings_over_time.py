@@ -1,0 +1,75 @@
+"""Findings of many reports: each once, as it was when it was worst, with its time."""
+
+from __future__ import annotations
+
+from gluellm_pools.doctor.recording import FindingsOverTime
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
+from opentelemetry.instrumentation.gluellm.diagnosis.report import Report
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import ProcessSnapshot, Snapshot
+
+SNAPSHOT = Snapshot(taken_at=0.0, uptime=1.0, leak_threshold=60.0, process=ProcessSnapshot(pid=1))
+
+
+def finding(
+    kind: Kind, severity: Severity, observed: str = "", pool: str | None = "a/httpx"
+) -> Finding:
+    return Finding(
+        kind=kind, severity=severity, pool=pool, observed=observed, explanation="", advice=""
+    )
+
+
+def report(*findings: Finding, busy_loops: tuple[str, ...] = ()) -> Report:
+    return Report(snapshot=SNAPSHOT, findings=findings, busy_loops=busy_loops)
+
+
+def test_a_finding_comes_once_with_its_span_of_time() -> None:
+    """The numbers are the last ones of its worst severity."""
+    over_time = FindingsOverTime()
+    over_time.add(report(finding(Kind.LEAK, Severity.WARNING, "one")), 1.0)
+    over_time.add(report(finding(Kind.LEAK, Severity.ERROR, "two")), 2.0)
+    over_time.add(report(finding(Kind.LEAK, Severity.ERROR, "three")), 3.0)
+    over_time.add(report(finding(Kind.LEAK, Severity.WARNING, "four")), 4.0)
+    over_time.add(report(), 5.0)
+    (only,) = over_time.ordered()
+    assert only.finding.observed == "three"
+    assert (only.first, only.last) == (1.0, 4.0)
+
+
+def test_the_same_cause_in_two_pools_is_two_findings() -> None:
+    """A saturated pool is left out once its cause is known."""
+    over_time = FindingsOverTime()
+    over_time.add(report(finding(Kind.POOL_SATURATED, Severity.ERROR)), 1.0)
+    for pool in ("a/httpx", "b/httpx"):
+        over_time.add(report(finding(Kind.LEAK, Severity.ERROR, pool=pool)), 9.0)
+    assert [one.finding.kind for one in over_time.ordered()] == [Kind.LEAK, Kind.LEAK]
+
+
+def test_the_most_severe_come_first_and_then_as_diagnosed() -> None:
+    """A late error stands above an early warning."""
+    over_time = FindingsOverTime()
+    over_time.add(
+        report(
+            finding(Kind.POOL_TIMEOUT, Severity.INFO),
+            finding(Kind.CLIENT_CHURN, Severity.WARNING),
+            finding(Kind.POOL_SATURATED, Severity.WARNING),
+        ),
+        1.0,
+    )
+    assert [one.finding.kind for one in over_time.ordered()] == [
+        Kind.CLIENT_CHURN,
+        Kind.POOL_SATURATED,
+        Kind.POOL_TIMEOUT,
+    ]
+    over_time.add(report(finding(Kind.BLOCKED_EVENT_LOOP, Severity.ERROR)), 2.0)
+    assert over_time.ordered()[0].finding.kind is Kind.BLOCKED_EVENT_LOOP
+
+
+def test_a_blocked_loop_is_reported_with_its_first_call_site() -> None:
+    """Later it may be elsewhere, or go on."""
+    over_time = FindingsOverTime()
+    blocked = finding(Kind.BLOCKED_EVENT_LOOP, Severity.ERROR, pool=None)
+    over_time.add(report(blocked), 1.0)
+    over_time.add(report(blocked, busy_loops=("event loop", "  app.py:1 in f")), 2.0)
+    over_time.add(report(blocked, busy_loops=("event loop", "  app.py:9 in g")), 3.0)
+    (only,) = over_time.ordered()
+    assert only.to_dict()["text"].endswith("\n  event loop\n    app.py:1 in f")
