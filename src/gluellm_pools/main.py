@@ -1,28 +1,48 @@
 """The command ``gluellm-pools``.
 
-Exit status: 0 when all went well, 1 when the demo's numbers disagree, 2 for a command that can't be
-run as given, 130 after Ctrl-C; for those of ``doctor`` see its ``--help``.
+Exit status: 0 on success and for help, 1 if the demo's numbers disagree, 2 for wrong arguments and
+for a command that can't run, 130 after Ctrl-C. ``doctor``, ``watch`` and ``verify`` list theirs in
+``--help``.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import difflib
+import importlib
 import io
 import os
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from opentelemetry.instrumentation.gluellm.version import __version__
 
-from .arguments import installed, port, refuse, seconds
+from .arguments import install_hint, missing_message, port, refuse, seconds
 from .doctor.command import add_parser as add_doctor
 from .verify.command import add_parser as add_verify
 from .watch.command import add_parser as add_watch
 
 _PROGRAM = "gluellm-pools"
-_DESCRIPTION = "Connection pools under LLM calls, made visible."
-_DEMO_EXTRA = "opentelemetry-instrumentation-gluellm[demo]"
+_DESCRIPTION = "Shows the HTTP connection pools under LLM calls: who waits, why, and what to do."
+_EPILOG = """\
+examples:
+  gluellm-pools demo
+  gluellm-pools watch
+  gluellm-pools doctor --pid 4242
+  gluellm-pools doctor -- python app.py
+  gluellm-pools verify --prometheus http://localhost:9090
+
+`gluellm-pools COMMAND --help` lists the arguments of a command.
+"""
+_DEMO_EPILOG = """\
+examples:
+  gluellm-pools demo
+  gluellm-pools demo --list
+  gluellm-pools demo --scenario leak --seconds 20
+"""
 _DEMO_MODULES = ("rich", "any_llm", "openai", "anthropic", "h2", "opentelemetry.sdk")
 _OTLP_MODULE = "opentelemetry.exporter.otlp.proto.http"
 _SHORTEST, _LONGEST = 6.0, 3600.0
@@ -33,32 +53,81 @@ EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 130, 141
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status; wrong arguments raise SystemExit(2)."""
-    options = _parser().parse_args(arguments)
+    parser, commands = _parsers()
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks for completions (docs/commands.md)
+        with contextlib.suppress(ImportError):
+            importlib.import_module("argcomplete").autocomplete(parser)
+    options = _parse(parser, commands, sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # bars are no reason to fail on an ASCII terminal
+            stream.reconfigure(errors="replace")  # bars must not fail on an ASCII terminal
     try:
+        if options.command is None:
+            parser.print_help()
+            return 0
         status: int = options.run(options)
         return status
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has left: leave as well, and keep the interpreter from flushing.
+        # The reader of the output has ended: end as well, and keep the interpreter from flushing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=_PROGRAM, description=_DESCRIPTION)
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+def _parse(
+    parser: argparse.ArgumentParser,
+    commands: dict[str, argparse.ArgumentParser],
+    arguments: Sequence[str],
+) -> argparse.Namespace:
+    """Parse the arguments. Raises SystemExit(2), and names the nearest command or option."""
+    command = next((word for word in arguments if not word.startswith("-")), None)
+    if command is not None and command not in commands:
+        parser.error(
+            f"unknown command {command!r}{_suggestion(command, commands)}; the commands are "
+            f"{', '.join(commands)}"
+        )
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        # argparse would print the usage of the whole program here.
+        used = commands.get(options.command, parser)
+        known = [option for action in used._actions for option in action.option_strings]
+        used.error(f"unknown argument {' '.join(unknown)!r}{_suggestion(unknown[0], known)}")
+    return options
+
+
+def _suggestion(word: str, known: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(word.partition("=")[0], list(known), n=1)
+    return f" (did you mean {nearest[0]}?)" if nearest else ""
+
+
+def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """Return the parser of the program, and those of its commands by name."""
+    parser = argparse.ArgumentParser(
+        prog=_PROGRAM,
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("-V", "--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    _add_demo(commands)
+    add_watch(commands)
+    add_doctor(commands)
+    add_verify(commands)
+    return parser, commands.choices
+
+
+def _add_demo(commands: argparse._SubParsersAction[Any]) -> None:
     demo = commands.add_parser(
         "demo",
         help="watch the pools of real any-llm calls against a fake provider",
-        description="Plays a story of about 55 s in acts: real any-llm calls against a fake "
-        "provider on loopback, and what their connection pools show of it. With "
+        description="Plays a story of about 55 s in acts: real any-llm calls against a fake\n"
+        "provider on loopback, and what their connection pools show of it. With\n"
         "OTEL_EXPORTER_OTLP_ENDPOINT set, metrics and spans are exported there too (OTLP/HTTP).",
+        epilog=_DEMO_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     demo.add_argument(
         "--seconds",
@@ -77,30 +146,25 @@ def _parser() -> argparse.ArgumentParser:
         help="first of the fake providers' ports, which are in a row (default: any free ones)",
     )
     demo.set_defaults(run=_demo)
-    add_doctor(commands)
-    add_watch(commands)
-    add_verify(commands)
-    return parser
 
 
 def _demo(options: argparse.Namespace) -> int:
-    missing = _missing()
-    if missing:
-        return refuse(
-            _PROGRAM,
-            f"the demo needs {', '.join(missing)}, which is not installed.\n"
-            f"Install it with: pip install '{_DEMO_EXTRA}'",
-        )
     from .demo.acts import SCENARIOS
 
     if options.list:
         for name, act in SCENARIOS.items():
             print(textwrap.fill(f"{name:12} {act.line}", 80, subsequent_indent=" " * 13))
         return 0
+    wanted = list(_DEMO_MODULES)
+    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        wanted.append(_OTLP_MODULE)
+    if missing := missing_message(wanted, "demo"):
+        return refuse(_PROGRAM, missing)
     if options.scenario is not None and options.scenario not in SCENARIOS:
         return refuse(
             _PROGRAM,
-            f"there is no scenario {options.scenario!r}. Known are: {', '.join(SCENARIOS)}",
+            f"there is no scenario {options.scenario!r}{_suggestion(options.scenario, SCENARIOS)}. "
+            f"Known are: {', '.join(SCENARIOS)}",
         )
     from .demo.run import run
     from .fake_provider import PortInUseError
@@ -114,22 +178,12 @@ def _demo(options: argparse.Namespace) -> int:
         )
     except ImportError as error:
         return refuse(
-            _PROGRAM,
-            f"the demo needs more than is installed: {error}\n"
-            f"Install it with: pip install '{_DEMO_EXTRA}'",
+            _PROGRAM, f"the demo needs more than is installed: {error}\n{install_hint('demo')}"
         )
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
         return refuse(_PROGRAM, f"the demo can't run here: {error}")
-
-
-def _missing() -> list[str]:
-    """Modules that the demo needs and that are not installed."""
-    wanted = list(_DEMO_MODULES)
-    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
-        wanted.append(_OTLP_MODULE)
-    return [name for name in wanted if not installed(name)]
 
 
 if __name__ == "__main__":

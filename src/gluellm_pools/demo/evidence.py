@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from opentelemetry.instrumentation.gluellm.thresholds import LATE_SHARE, QUEUED_SHARE
 
-from ..render import counts_text
 from ..text import percent, seconds
 from ..view import PoolView
 from .targets import ANTHROPIC, HTTP2, OPENAI
@@ -142,6 +141,8 @@ def blocked_loop(seen: Seen) -> Evidence:
 
 
 def failures(seen: Seen) -> Evidence:
+    from ..render import counts_text  # needs rich, which `demo --list` does not
+
     openai, anthropic = seen.of(OPENAI), seen.of(ANTHROPIC)
     refused = anthropic.errors.get("connection_error", 0)
     return Evidence(

@@ -21,14 +21,14 @@ ACTS = ("healthy saturated slow churn leak http2-stuck blocked-loop failures rec
         (["demo", "--port", "http"], "found 'http'"),
         *((["watch", "--port", wrong], f"found '{wrong}'") for wrong in ("-1", "http", "70000")),
         (["watch", "--port", "\u0664\u0663\u0661\u0668"], "a port from 1 to 65535"),
-        (["watch", "--seconds", "0"], "a number of seconds"),
+        (["watch", "--seconds", "0"], "a number of seconds above 0, at most 2592000"),
         *((["watch", "--seconds", wrong], f"found '{wrong}'") for wrong in ("nan", "soon")),
-        (["watch", "more"], "unrecognized arguments"),
+        (["watch", "more"], "gluellm-pools watch: error: unknown argument 'more'"),
+        (["doctor", "--pid", "1", "--timout=3"], "'--timout=3' (did you mean --timeout?)"),
         *(([*VERIFY, "--window", wrong], "allowed is") for wrong in ("3", "x")),
         ([*VERIFY, "--timeout", "nan"], "allowed is"),
         (["verify"], "required"),
-        (["watchdog"], "invalid choice"),
-        ([], "COMMAND"),
+        (["dotcor"], "unknown command 'dotcor' (did you mean doctor?)"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, said, capsys):
@@ -37,6 +37,11 @@ def test_wrong_arguments_are_refused(arguments, said, capsys):
         command.main(arguments)
     assert stop.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_help_is_printed_without_arguments(capsys):
+    assert command.main([]) == 0
+    assert "gluellm-pools doctor --pid 4242" in capsys.readouterr().out
 
 
 def test_scenarios_are_listed_and_an_unknown_one_is_answered_with_them(capsys):
@@ -75,7 +80,7 @@ def test_a_missing_extra_is_named(name, extra, module, monkeypatch, capsys):
     assert f"pip install 'opentelemetry-instrumentation-gluellm[{extra}]'" in error
 
 
-def test_the_exporter_is_needed_only_with_an_endpoint(monkeypatch):
+def test_the_exporter_is_needed_only_with_an_endpoint(monkeypatch, capsys):
     """OTLP is optional until it is asked for."""
     find = importlib.util.find_spec
 
@@ -86,6 +91,8 @@ def test_the_exporter_is_needed_only_with_an_endpoint(monkeypatch):
 
     monkeypatch.setattr(importlib.util, "find_spec", without)
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
-    assert command.main(["demo", "--list"]) == 0
+    assert command.main(["demo", "--scenario", "none"]) == 2
+    assert "opentelemetry.exporter" not in capsys.readouterr().err
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
-    assert command.main(["demo", "--list"]) == 2
+    assert command.main(["demo", "--scenario", "none"]) == 2
+    assert "opentelemetry.exporter" in capsys.readouterr().err
