@@ -26,6 +26,7 @@ from .verify.command import add_parser as add_verify
 from .watch.command import add_parser as add_watch
 
 _PROGRAM = "gluellm-pools"
+_DEMO = "gluellm-pools demo"
 _DESCRIPTION = "Shows the HTTP connection pools under LLM calls: who waits, why, and what to do."
 _EPILOG = """\
 examples:
@@ -93,7 +94,7 @@ def _parse(
         # argparse would print the usage of the whole program here.
         used = commands.get(options.command, parser)
         known = [option for action in used._actions for option in action.option_strings]
-        used.error(f"unknown argument {' '.join(unknown)!r}{_suggestion(unknown[0], known)}")
+        used.error(f"unknown argument {unknown[0]!r}{_suggestion(unknown[0], known)}")
     return options
 
 
@@ -159,10 +160,10 @@ def _demo(options: argparse.Namespace) -> int:
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         wanted.append(_OTLP_MODULE)
     if missing := missing_message(wanted, "demo"):
-        return refuse(_PROGRAM, missing)
+        return refuse(_DEMO, missing)
     if options.scenario is not None and options.scenario not in SCENARIOS:
         return refuse(
-            _PROGRAM,
+            _DEMO,
             f"there is no scenario {options.scenario!r}{_suggestion(options.scenario, SCENARIOS)}. "
             f"Known are: {', '.join(SCENARIOS)}",
         )
@@ -174,16 +175,16 @@ def _demo(options: argparse.Namespace) -> int:
         return run(options.scenario, options.seconds or default, options.port)
     except PortInUseError as error:
         return refuse(
-            _PROGRAM, f"{error.strerror}. Choose another with --port, or leave it to the system."
+            _DEMO, f"{error.strerror}. Choose another with --port, or leave it to the system."
         )
     except ImportError as error:
         return refuse(
-            _PROGRAM, f"the demo needs more than is installed: {error}\n{install_hint('demo')}"
+            _DEMO, f"the demo needs more than is installed: {error}\n{install_hint('demo')}"
         )
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
-        return refuse(_PROGRAM, f"the demo can't run here: {error}")
+        return refuse(_DEMO, f"the demo can't run here: {error}")
 
 
 if __name__ == "__main__":

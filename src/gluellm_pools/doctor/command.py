@@ -36,7 +36,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Add ``doctor`` to the commands."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "doctor",
-        help="what is wrong with the pools of a program, and what to do about it",
+        help="what is wrong with the pools of a program, and what to do",
         usage=_USAGE,
         description=_DESCRIPTION,
         epilog=_EPILOG,

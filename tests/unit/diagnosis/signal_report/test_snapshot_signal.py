@@ -87,7 +87,7 @@ def test_a_signal_that_can_not_be_used_is_refused_and_everything_undone(
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [("SIGUSR2", "is taken by the handler"), ("SIGKILL", "allowed is None, or the name of a")],
+    [("SIGUSR2", "is taken by the handler"), ("SIGKILL", 'allowed is None, "SIGUSR1"')],
 )
 def test_unusable_signal_in_the_environment_is_a_warning(
     instrumentor: GlueLLMInstrumentor,
