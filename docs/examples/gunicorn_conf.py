@@ -6,6 +6,8 @@ from typing import Any
 
 import telemetry
 
+# For gluellm-pools doctor --pid. gunicorn itself uses SIGUSR1 and SIGUSR2.
+raw_env = ["OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL=SIGRTMIN"]
 workers = 2
 worker_class = "gthread"
 threads = 4
