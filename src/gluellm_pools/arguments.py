@@ -52,8 +52,8 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
 def _writable(name: str) -> Path:
     try:
         Path(name).open("a").close()  # fails now instead of at the end of a long run
-    except (OSError, ValueError) as error:
-        raise argparse.ArgumentTypeError(f"can't write {name!r}: {error}") from None
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"can't write {name!r}: {error.strerror}") from None
     return Path(name)
 
 
