@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 import gluellm_pools
 from support.waiting import wait_until
 
-from .answering import TIMEOUT, USUAL, environment, lives_on, next_line, tell
+from .answering import USUAL, lives_on, next_line, tell
 from .conftest import (
     LEAKING,
     PYTHON,
@@ -92,22 +91,13 @@ def test_no_finding_is_status_0(doctor, begin):
     assert "Traceback" not in errors
 
 
-def test_doctor_runs_on_the_standard_library_alone(place, begin):
+def test_doctor_runs_on_the_standard_library_alone(begin):
     """-I and -S leave out every installed package: no extra, no OpenTelemetry."""
     process = begin(USUAL)
-    code = (
-        "import sys; sys.path.append(sys.argv.pop(1)); from gluellm_pools.main import main; main()"
-    )
     source = str(Path(gluellm_pools.__file__).parents[1])
-    done = subprocess.run(
-        [PYTHON, "-I", "-S", "-c", code, source, "doctor", "--pid", str(process.pid)],
-        env=environment(TMPDIR=str(place)),
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    assert done.stdout == f"report of {process.pid}\n", done.stderr
+    code = f"import sys; sys.path.append({source!r}); from gluellm_pools.main import main; main()"
+    command = (PYTHON, "-I", "-S", "-c", code, "doctor", "--pid", process.pid)
+    begin(*command, until=f"report of {process.pid}")
     lives_on(process)
 
 

@@ -1,5 +1,6 @@
 """`doctor -- PROGRAM` and signals: Ctrl-C at a terminal, and what a supervisor sends."""
 
+import contextlib
 import os
 import pty
 import re
@@ -30,63 +31,34 @@ def test_signal_to_the_doctor_is_passed_on_and_findings_are_printed(begin, provi
         assert re.search(r"^1 request in", errors, re.MULTILINE)
 
 
-class Terminal:
-    """A terminal with a doctor in its foreground."""
-
-    def __init__(self, *arguments: object) -> None:
-        self.master, slave = pty.openpty()
-        take = (
-            "import fcntl, os, sys, termios; os.setsid(); "
-            "fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
-        )
-        self.process = subprocess.Popen(
-            [PYTHON, "-c", take, *DOCTOR, *map(str, arguments)],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env=environment(PYTHONPATH=os.environ.get("PYTHONPATH", ""), **EVERY_CLIENT),
-        )
-        os.close(slave)
-        self.shown = ""
-
-    def until(self, text: str) -> None:
-        """Read until the text was shown."""
-        while text not in self.shown:
-            try:
-                self.shown += os.read(self.master, 4096).decode()
-            except OSError as error:  # EIO, once nobody has the other end
-                raise AssertionError(self.shown) from error
-
-    def rest(self) -> str:
-        """Read to the end; everything that was shown."""
-        try:
-            while read := os.read(self.master, 4096):
-                self.shown += read.decode()
-        except OSError:  # EIO, once nobody has the other end
-            pass
-        return self.shown
-
-    def press_ctrl_c(self) -> None:
-        os.write(self.master, b"\x03")
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self.master)
-
-
 def test_ctrl_c_ends_the_program_and_then_prints_the_findings(provider):
     """One KeyboardInterrupt in the program; the doctor outlives it and has the status of it."""
-    terminal = Terminal("--", PYTHON, CALLING, provider.openai_url, "wait")
+    master, slave = pty.openpty()
+    take = (
+        "import fcntl, os, sys, termios; os.setsid(); "
+        "fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    command = (*DOCTOR, "--", PYTHON, str(CALLING), provider.openai_url, "wait")
+    doctor = subprocess.Popen(
+        [PYTHON, "-c", take, *command],
+        **dict.fromkeys(("stdin", "stdout", "stderr"), slave),
+        env=environment(PYTHONPATH=os.environ.get("PYTHONPATH", ""), **EVERY_CLIENT),
+    )
+    os.close(slave)
+    shown = b""
     try:
-        terminal.until("called")
-        terminal.press_ctrl_c()
-        shown = terminal.rest()
-        assert terminal.process.wait(TIMEOUT) == 128 + signal.SIGINT
+        while b"called" not in shown:
+            shown += os.read(master, 4096)
+        os.write(master, b"\x03")
+        with contextlib.suppress(OSError):  # EIO, once nobody has the other end
+            while read := os.read(master, 4096):
+                shown += read
+        assert doctor.wait(TIMEOUT) == 128 + signal.SIGINT
     finally:
-        terminal.close()
-    assert shown.count("KeyboardInterrupt") == 1
-    assert "was ended by SIGINT" in shown
-    assert "1 request in" in shown
-    assert "Interrupted." not in shown
+        doctor.kill()
+        doctor.wait()
+        os.close(master)
+    assert shown.count(b"KeyboardInterrupt") == 1
+    assert b"was ended by SIGINT" in shown
+    assert b"1 request in" in shown
+    assert b"Interrupted." not in shown
