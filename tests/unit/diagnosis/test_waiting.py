@@ -216,7 +216,7 @@ def test_full_pool_is_a_state_where_no_cause_is_known(waited: float, severity: S
     if waited == 2.0:
         assert finding.observed == (
             "10 of 10 connections in use and 3 requests queued, the longest for 2.0 s; held by "
-            "requests that are 10 reading."
+            "requests: 10 reading."
         )
 
 

@@ -223,7 +223,7 @@ def pool_saturated(case: PoolCase) -> Finding | None:
         pool=case.label,
         observed=f"{busy} of {counted(maximum, 'connection')} in use and "
         f"{counted(len(waiting), 'request')} queued, the longest for {seconds(longest)}"
-        + (f"; held by requests that are {held}." if held else "."),
+        + (f"; held by requests: {held}." if held else "."),
         explanation=(
             f"Likely a leak: nobody has read the answers of {leak}."
             if leak
