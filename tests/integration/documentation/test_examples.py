@@ -46,6 +46,9 @@ def test_guides_sizing_example_matches_the_load():
     page = (ROOT / "docs/connection-pooling.md").read_text()
     told = re.sub(r"[0-9.]+ ", "# ", finished.stdout)
     assert told.strip() in re.sub(r"[0-9.]+ ", "# ", page)
+    (mean,) = re.findall(r"= ([0-9.]+) connections", finished.stdout)
     (enough,) = re.findall(r"time +(\d+) connections", finished.stdout)
-    # 20 at a time on average are 31 in all but 1 % of the time.
-    assert 26 <= int(enough) <= 40
+    # 60 a second for 0.3 s or, on a busy machine, longer.
+    assert 15 <= float(mean) <= 60
+    # The normal approximation of the 99 % quantile.
+    assert int(enough) == pytest.approx(float(mean) + 2.33 * float(mean) ** 0.5, abs=2)
