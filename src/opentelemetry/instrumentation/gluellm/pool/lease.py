@@ -1,7 +1,7 @@
 """A request, its connection and its pool, and two rules for all code that a request passes.
 
 These refer to each other, so they are one module. The steps that change them are in
-``tracker.py`` and ``channel.py``.
+``tracker.py``, those of gRPC in ``adapters/grpc/channel.py``.
 
 The finalizer rule: a finalizer can run at any point of any thread, also while that thread holds the
 pool's lock or a lock of the OpenTelemetry SDK. Code that a finalizer can reach therefore only
@@ -179,8 +179,8 @@ class Lease:
         self.recorded = 0
         """Which durations are recorded: 0 none, 1 acquire, 2 acquire and lease."""
         self.accounted = False
-        """Whether its end is counted in the ledger, or is not to be counted. Set at the end of its
-        installation and by `PoolTracker.discard_lease`: nothing is reported of it from then on."""
+        """Whether its end needs no counting any more: it was counted, or `PoolTracker.discard_lease`
+        excluded it, as also happens when its installation ends."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return nothing, ()
@@ -200,7 +200,9 @@ class Lease:
     def acquire_time(self) -> int:
         """Nanoseconds in the queue until the last assignment, or until the end if there was none.
 
-        0 without a wait, and while neither has happened.
+        Exactly 0 means that it did not wait, or that neither has happened. An assignment can be
+        tentative: a connection of httpcore may then refuse the request, which queues again and
+        waits for another assignment (decision 13).
         """
         if self.wait is None:
             return 0

@@ -92,7 +92,7 @@ class DurationObserver(PoolObserver):
             attributes = self._acquire.attributes.of(origin, error=error, **further)
         waited = lease.acquire_time / 1e9
         self._acquire.record(waited, attributes, context)
-        if self._in_queue is not None and waited:
+        if self._in_queue is not None and lease.wait is not None:
             attributes = self._in_queue.attributes.of(origin)
             self._in_queue.record(waited, attributes, context)
 

@@ -67,7 +67,7 @@ PHASES: Final = (
     "awaiting_response",
     "reading",
     "unread",
-)  # in the order of the numbers in pool/lease.py
+)  # in the order of the numbers in pool/phases.py
 POOL_LIBRARIES: Final = ("httpx", "httpx2", "aiohttp", "urllib3", "grpc")
 HOOK_LIBRARIES: Final = (*POOL_LIBRARIES, "any_llm", "gluellm")
 CONNECTION_STATES: Final = ("active", "idle")

@@ -11,7 +11,7 @@ from unit.pool.fakes import SECOND, Scene
 
 
 def idle_connection(scene: Scene) -> TrackedConnection:
-    """An idle connection that reports which request it takes."""
+    """An idle connection that reports which request it accepts."""
     connection = scene.connection(established=True)
     connection.reports_accept = True
     return connection
@@ -24,14 +24,14 @@ def waiter(scene: Scene) -> Lease:
     return lease
 
 
-def take(scene: Scene, lease: Lease, connection: TrackedConnection) -> None:
+def accept(scene: Scene, lease: Lease, connection: TrackedConnection) -> None:
     """The request is assigned the connection, has it and is served."""
     scene.tracker.assigned(lease, connection)
     scene.tracker.accepted(lease, connection)
     scene.serve(lease)
 
 
-def test_all_are_queued_until_one_is_taken(scene: Scene) -> None:
+def test_all_are_queued_until_one_is_accepted(scene: Scene) -> None:
     """The connection counts as active: a request is about to be sent on it."""
     connection = idle_connection(scene)
     waiters = [waiter(scene) for _ in range(3)]
@@ -52,12 +52,12 @@ def test_all_are_queued_until_one_is_taken(scene: Scene) -> None:
     assert scene.ledger.requeues == 2
     scene.serve(waiters[1])
     for lease in (waiters[0], waiters[2]):
-        take(scene, lease, connection)
+        accept(scene, lease, connection)
     assert scene.ledger.queued.highest(scene.clock()) == 3
     scene.settled()
 
 
-def test_acquire_ends_at_the_assignment_and_queued_when_it_is_taken_once(scene: Scene) -> None:
+def test_acquire_ends_at_the_assignment_and_queued_when_accepted(scene: Scene) -> None:
     """A late or repeated report changes nothing."""
     connection = idle_connection(scene)
     lease = waiter(scene)
@@ -89,7 +89,7 @@ def test_immediate_acquire_of_a_contested_connection_is_exactly_zero(scene: Scen
     assert (newcomer.phase, late.phase) == (AWAITING_RESPONSE, QUEUED)
     assert newcomer.acquire_time == 0
     scene.serve(newcomer)
-    take(scene, late, connection)
+    accept(scene, late, connection)
     scene.settled()
 
 
@@ -132,11 +132,11 @@ def test_request_that_is_refused_before_the_winner_is_reported(scene: Scene) -> 
     assert second.phase == AWAITING_RESPONSE
     assert connection.lease is second
     scene.serve(second)
-    take(scene, first, connection)
+    accept(scene, first, connection)
     scene.settled()
 
 
-def test_lease_whose_connection_is_taken_again_is_over(scene: Scene) -> None:
+def test_lease_has_ended_when_its_connection_accepts_another(scene: Scene) -> None:
     """Another thread runs between the end of its response and the hook that reports it."""
     connection = idle_connection(scene)
     first = scene.acquire(connection)
@@ -154,7 +154,7 @@ def test_lease_whose_connection_is_taken_again_is_over(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("error", ["cancelled", "pool_timeout", None])
-def test_request_that_ends_before_it_is_taken_never_acquired(
+def test_request_that_ends_before_it_is_accepted_never_acquired(
     scene: Scene, error: str | None
 ) -> None:
     """An assignment alone gives nothing, and the fallback that ends it knows that as well."""
@@ -172,7 +172,7 @@ def test_request_that_ends_before_it_is_taken_never_acquired(
     scene.settled()
 
 
-def test_request_that_is_answered_though_nothing_reported_that_it_was_taken(scene: Scene) -> None:
+def test_request_that_is_answered_although_no_hook_reported_its_acceptance(scene: Scene) -> None:
     """It had the connection since it was assigned."""
     connection = idle_connection(scene)
     lease = waiter(scene)
