@@ -10,8 +10,8 @@ from rich.text import Text
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import CHANNEL_STATES, PHASES
 
 from .histogram import Histogram, Quantile
-from .reading import late, reading
 from .text import percent, printable, printable_ends, seconds
+from .verdicts import late, reading
 from .view import PoolKey, PoolView, View
 
 _PHASE_STYLES = dict(

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from gluellm_dashboards.rules.alerts import ALERTS
-from gluellm_pools import reading
+from gluellm_pools import verdicts
 from gluellm_pools.view import PoolView
 from opentelemetry.instrumentation.gluellm import thresholds
 from opentelemetry.instrumentation.gluellm.watch import watch
@@ -48,16 +48,16 @@ def test_definitions_are_the_same_for_log_watch_and_findings() -> None:
     assert thresholds.churns(10, 29)
     assert not thresholds.churns(10, 30)
     assert not thresholds.churns(9, 9)
-    assert reading.reading(PoolView(pools_opened=10, requests=29)) is not None
-    assert reading.reading(PoolView(pools_opened=10, requests=30)) is None
+    assert verdicts.reading(PoolView(pools_opened=10, requests=29)) is not None
+    assert verdicts.reading(PoolView(pools_opened=10, requests=30)) is None
     assert watch.STUCK_AFTER == thresholds.STUCK_AFTER * 1e9
     stuck, waiting = (
         PoolView(oldest={"queued": thresholds.STUCK_AFTER + more}) for more in (0.0, -0.1)
     )
-    assert reading.severity(stuck) > reading.severity(waiting)
+    assert verdicts.severity(stuck) > verdicts.severity(waiting)
     assert thresholds.STUCK_ALERT_AFTER > thresholds.STUCK_AFTER
     for more, slow in ((0.01, True), (-0.01, False)):
         unread = thresholds.UNREAD_SHARE + more
         times = {"unread": unread, "reading": 1 - unread}
         view = PoolView(oldest={"queued": 2.0}, seconds_by_phase=times)
-        assert ("slow consumer" in (reading.reading(view) or "")) is slow
+        assert ("slow consumer" in (verdicts.reading(view) or "")) is slow

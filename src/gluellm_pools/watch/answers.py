@@ -11,9 +11,9 @@ from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
-from .bounds import RETRY_AFTER
 from .decoding import RESPONSES, Encoding, Signal
 from .intake import Rejected
+from .limits import RETRY_AFTER
 from .refusal import RefusedError
 
 _REJECTED = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from .bounds import BODY_BYTES, EXPANDED_BYTES
+from .limits import BODY_BYTES, EXPANDED_BYTES
 from .refusal import RefusedError
 
 ENCODINGS = ("gzip", "deflate", "identity")

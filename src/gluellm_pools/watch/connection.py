@@ -10,7 +10,7 @@ import h11
 
 from .answers import Answer, accepted, refused
 from .body import Body
-from .bounds import BODY_BYTES, BODY_SECONDS, HEAD_BYTES, HEAD_SECONDS, IDLE_SECONDS, LINGER_SECONDS
+from .limits import BODY_BYTES, BODY_SECONDS, HEAD_BYTES, HEAD_SECONDS, IDLE_SECONDS, LINGER_SECONDS
 from .refusal import RefusedError
 from .routes import Route, encoding_of, header, route_of
 

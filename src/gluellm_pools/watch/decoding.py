@@ -29,7 +29,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from ..text import printable
-from .bounds import PARTS, UNCOUNTED_BYTES
+from .limits import PARTS, UNCOUNTED_BYTES
 from .refusal import RefusedError
 
 

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from opentelemetry.instrumentation.gluellm.text import counted
 
-from ..reading import late, reading, severity, suffers
 from ..render import pool_block, pool_summary
+from ..verdicts import late, reading, severity, suffers
 from ..view import PoolKey, PoolView
 from .processes import Process
 from .show import MIXED, MOST_POOLS, doubts, heading, pools_of

@@ -19,7 +19,7 @@ from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
 
 from ..text import printable, printable_ends
 from ..view import METRICS
-from .bounds import LOG_CHARACTERS, LOG_LINES, NAME_CHARACTERS, PROCESSES
+from .limits import LOG_CHARACTERS, LOG_LINES, NAME_CHARACTERS, PROCESSES
 from .points import Point, SeriesKey, UnfitPointError, digest_of, points_of, text_of
 from .processes import Identity, Processes
 

@@ -26,7 +26,7 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 from ..text import printable, printable_ends
 from ..view import ATTRIBUTES
-from .bounds import BUCKETS, LARGEST_VALUE, NAME_CHARACTERS
+from .limits import BUCKETS, LARGEST_VALUE, NAME_CHARACTERS
 
 _HISTOGRAMS = frozenset(
     metric.name for metric in semconv.METRICS if metric.instrument is semconv.Instrument.HISTOGRAM

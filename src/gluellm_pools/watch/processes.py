@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ..view import View, read_points
-from .bounds import (
+from .limits import (
     GONE_INTERVALS,
     GONE_SECONDS,
     PROCESSES,

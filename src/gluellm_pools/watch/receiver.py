@@ -11,10 +11,10 @@ from collections.abc import Callable, Coroutine
 import h11
 from google.protobuf.message import Message
 
-from .bounds import CONNECTIONS, HELD_BYTES, LINGERING
 from .connection import Connection
 from .decoding import decode
 from .intake import Intake, Rejected
+from .limits import CONNECTIONS, HELD_BYTES, LINGERING
 from .notes import Notes
 from .refusal import RefusedError
 from .routes import Route

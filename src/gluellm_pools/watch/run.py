@@ -15,12 +15,12 @@ from rich.console import Console
 
 from ..screens import Terminal, forget_output, print_line, redraws
 from ..text import printable
+from .display import LiveScreen, PlainScreen, Screen
 from .intake import Intake
 from .notes import Notes
 from .processes import Processes
 from .receiver import Receiver
 from .refusal import CannotListenError, CannotShowError
-from .screen import LiveScreen, PlainScreen, Screen
 
 _LONGEST_HOST = 100
 EXIT_OK, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 130, 143

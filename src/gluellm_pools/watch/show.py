@@ -8,9 +8,9 @@ from opentelemetry.instrumentation.gluellm.environment import ENVIRONMENT_PREFIX
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
 from opentelemetry.instrumentation.gluellm.text import counted, seconds
 
-from ..reading import late, reading, severity
 from ..render import health_lines, pool_line
 from ..text import printable
+from ..verdicts import late, reading, severity
 from ..view import PoolKey, PoolView, View
 from .intake import Intake
 from .processes import Process

@@ -15,8 +15,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 
 from gluellm_pools.watch import connection as connection_module
 from gluellm_pools.watch import receiver as receiver_module
-from gluellm_pools.watch.bounds import BODY_BYTES, CONNECTIONS
 from gluellm_pools.watch.intake import Intake
+from gluellm_pools.watch.limits import BODY_BYTES, CONNECTIONS
 from gluellm_pools.watch.notes import Notes
 from gluellm_pools.watch.processes import Processes
 from gluellm_pools.watch.receiver import Receiver

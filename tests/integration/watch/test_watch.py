@@ -32,7 +32,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from gluellm_pools.main import EXIT_BROKEN_PIPE, main
-from gluellm_pools.watch.bounds import EXPANDED_BYTES
+from gluellm_pools.watch.limits import EXPANDED_BYTES
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support import programs
 from support.otlp import metrics_request, number

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from gluellm_pools.watch.answers import accepted, refused
 from gluellm_pools.watch.decoding import Encoding, Signal, decode
+from gluellm_pools.watch.display import LiveScreen
 from gluellm_pools.watch.refusal import RefusedError
-from gluellm_pools.watch.screen import LiveScreen
 from support.otlp import as_json
 from unit.gluellm_pools.watch.watched import URL, Watched
 

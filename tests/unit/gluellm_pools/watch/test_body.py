@@ -7,7 +7,7 @@ import zlib
 import pytest
 
 from gluellm_pools.watch.body import Body
-from gluellm_pools.watch.bounds import BODY_BYTES, EXPANDED_BYTES
+from gluellm_pools.watch.limits import BODY_BYTES, EXPANDED_BYTES
 from gluellm_pools.watch.refusal import RefusedError
 
 TEXT = b"pools and more pools " * 500

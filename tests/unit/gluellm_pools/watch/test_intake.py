@@ -2,8 +2,8 @@
 
 import pytest
 
-from gluellm_pools.watch.bounds import LOG_LINES, SCOPES
 from gluellm_pools.watch.intake import Intake
+from gluellm_pools.watch.limits import LOG_LINES, SCOPES
 from gluellm_pools.watch.processes import Processes
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import logs_request, metrics_request, number, traces_request

@@ -3,7 +3,7 @@
 import pytest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
-from gluellm_pools.watch.bounds import BUCKETS
+from gluellm_pools.watch.limits import BUCKETS
 from gluellm_pools.watch.points import Point, UnfitPointError, points_of
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import CUMULATIVE, DELTA, POOL, gauge, histogram, number, pairs

@@ -4,8 +4,8 @@ import pytest
 
 from gluellm_pools.view import PoolKey, PoolView
 from gluellm_pools.watch import processes as module
-from gluellm_pools.watch.bounds import GONE_SECONDS, PROCESSES, REPLACED_SECONDS
 from gluellm_pools.watch.intake import Rejected
+from gluellm_pools.watch.limits import GONE_SECONDS, PROCESSES, REPLACED_SECONDS
 from gluellm_pools.watch.processes import Processes
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gluellm_pools.watch.bounds import (
+from gluellm_pools.watch.limits import (
     GONE_SECONDS,
     PROCESSES,
     REPLACED_SECONDS,

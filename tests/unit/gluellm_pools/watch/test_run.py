@@ -4,8 +4,8 @@ import errno
 
 import pytest
 
+from gluellm_pools.watch.display import PlainScreen
 from gluellm_pools.watch.run import _Guarded
-from gluellm_pools.watch.screen import PlainScreen
 
 from .watched import URL, Watched
 

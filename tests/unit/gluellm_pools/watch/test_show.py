@@ -6,9 +6,9 @@ import pytest
 from rich.text import Text
 
 from gluellm_pools.text import printable_ends
-from gluellm_pools.watch.bounds import GONE_SECONDS, NAME_CHARACTERS
+from gluellm_pools.watch.display import LiveScreen
 from gluellm_pools.watch.frame import frame
-from gluellm_pools.watch.screen import LiveScreen
+from gluellm_pools.watch.limits import GONE_SECONDS, NAME_CHARACTERS
 from gluellm_pools.watch.show import MOST_POOLS, environment_lines, heading, name_of, process_lines
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import LATER, SECOND, START, gauge, logs_request, metrics_request, number

@@ -8,7 +8,7 @@ from rich.console import Console
 from gluellm_pools.histogram import Histogram
 from gluellm_pools.render import view_blocks, view_lines
 from gluellm_pools.view import PoolKey, PoolView, View
-from gluellm_pools.watch.screen import LiveScreen
+from gluellm_pools.watch.display import LiveScreen
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import CUMULATIVE, DELTA, LATER, SECOND, gauge, histogram, metrics_request, number
 

@@ -6,10 +6,10 @@ import io
 
 from rich.console import Console
 
+from gluellm_pools.watch.display import PlainScreen
 from gluellm_pools.watch.intake import Intake
 from gluellm_pools.watch.notes import Notes
 from gluellm_pools.watch.processes import Process, Processes
-from gluellm_pools.watch.screen import PlainScreen
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import LATER, SECOND, metrics_request, number
 

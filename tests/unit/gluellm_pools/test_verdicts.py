@@ -2,7 +2,7 @@
 
 import pytest
 
-from gluellm_pools.reading import reading, severity, suffers
+from gluellm_pools.verdicts import reading, severity, suffers
 from gluellm_pools.view import PoolView
 
 QUEUEING = {"queued": 6.0, "awaiting_response": 3.0, "reading": 1.0}
