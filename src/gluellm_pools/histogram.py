@@ -1,4 +1,4 @@
-"""Histograms as the view needs them: added up, subtracted, and asked for quantiles."""
+"""Histograms: added up, subtracted, and estimated quantiles."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Quantile:
-    """An estimate, in the histogram's unit."""
+    """Estimated quantile, in the histogram's unit."""
 
     value: float
     beyond: bool = False
-    """The true value is somewhere above: it lies in the bucket without an upper bound."""
+    """Whether the true value is larger: it is in the bucket without an upper bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,40 +21,42 @@ class Histogram:
     bounds: tuple[float, ...] = ()
     counts: tuple[int, ...] = ()
     longest: float | None = None
-    """The largest value ever recorded, where it is known."""
+    """Largest value ever recorded; None if unknown."""
+    total: float = 0.0
+    """Sum of the values."""
 
     @property
     def count(self) -> int:
         return sum(self.counts)
 
-    def plus(self, other: Histogram) -> Histogram:
-        """Both together. With different buckets the first one wins: they can't be added up."""
+    @property
+    def mean(self) -> float | None:
+        """Exact mean; None if there are no values."""
+        return self.total / self.count if self.count else None
+
+    def __add__(self, other: Histogram) -> Histogram:
+        """Sum of both. Histograms with different buckets can't be added: the first one is kept."""
         if not self.counts:
             return other
-        if not self._fits(other):
-            return self
-        counts = tuple(a + b for a, b in zip(self.counts, other.counts, strict=True))
         known = [value for value in (self.longest, other.longest) if value is not None]
-        return Histogram(self.bounds, counts, max(known, default=None))
+        return self._with(other, 1, max(known, default=None))
 
-    def since(self, before: Histogram) -> Histogram:
-        """What was recorded after ``before``; all of it when the counts were reset meanwhile."""
-        if not self._fits(before):
-            return self
-        counts = tuple(a - b for a, b in zip(self.counts, before.counts, strict=True))
-        if any(number < 0 for number in counts):
-            return self
-        return Histogram(self.bounds, counts, self.longest)
+    def __sub__(self, before: Histogram) -> Histogram:
+        """Values recorded after ``before``; all values if the counts were reset in between."""
+        grown = self._with(before, -1, self.longest)
+        return self if any(number < 0 for number in grown.counts) else grown
 
-    def _fits(self, other: Histogram) -> bool:
-        # A histogram of a single bucket has no bounds, and neither has one that came without any.
-        return self.bounds == other.bounds and len(self.counts) == len(other.counts)
+    def _with(self, other: Histogram, sign: int, longest: float | None) -> Histogram:
+        if self.bounds != other.bounds or len(self.counts) != len(other.counts):
+            return self
+        counts = tuple(a + sign * b for a, b in zip(self.counts, other.counts, strict=True))
+        return Histogram(self.bounds, counts, longest, self.total + sign * other.total)
 
     def quantile(self, share: float) -> Quantile | None:
-        """Estimated by linear interpolation inside its bucket, as Prometheus does.
+        """Estimate by linear interpolation inside the bucket, as Prometheus does.
 
-        None without any value. A bucket whose upper bound is 0 or less holds exactly that bound
-        here: no duration is negative.
+        None if there are no values. A bucket with an upper bound of 0 or less holds exactly that
+        bound here, since durations are not negative.
         """
         count = self.count
         if not count:

@@ -1,7 +1,7 @@
-"""What a pool's numbers say, in half a line: only where they say something, and no more than that.
+"""Verdicts on a pool's numbers, in half a line.
 
-The rules are those of the table of phases in README.md. Numbers without the requests behind them
-tell neither a young leak from a slow consumer nor a slow provider from a slow model for certain.
+The rules are those of the table of phases in README.md. The numbers lack the single requests, so
+they cannot separate a young leak from a slow consumer, or a slow provider from a slow model.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _HOLDING = ("unread", *_PROVIDERS)
 
 
 def severity(pool: PoolView) -> tuple[int, int, int, int]:
-    """Greater for a pool that suffers more; all 0 for a healthy one.
+    """Sort key: larger for a pool with larger problems, all 0 for a healthy one.
 
-    In coarse steps, so that what is ordered by it keeps its place from one export to the next.
+    Its steps are coarse, so that pools sorted by it keep their positions between exports.
     """
     queues = 2 if pool.oldest_waiter >= thresholds.STUCK_AFTER else int(waits(pool))
     return (
@@ -30,7 +30,7 @@ def severity(pool: PoolView) -> tuple[int, int, int, int]:
 
 
 def late(view: View) -> bool:
-    """Return whether an event loop was late for so long that times and waits are doubtful."""
+    """Whether an event loop was late for so long that times and waits are doubtful."""
     return view.late_share > thresholds.LATE_SHARE
 
 
@@ -39,7 +39,7 @@ def suffers(pool: PoolView) -> bool:
 
 
 def waits(pool: PoolView) -> bool:
-    """Whether requests wait for connections to an extent that matters, now or of late."""
+    """Whether requests wait for connections noticeably, now or in the period of the counters."""
     return (
         pool.oldest_waiter >= thresholds.WAIT_NOTICED
         or pool.share("queued") >= thresholds.QUEUED_SHARE
@@ -47,10 +47,10 @@ def waits(pool: PoolView) -> bool:
     )
 
 
-def reading(pool: PoolView, *, doubtful: bool = False) -> str | None:
-    """What the numbers say; None when that is nothing.
+def verdict(pool: PoolView, *, doubtful: bool = False) -> str | None:
+    """What the numbers mean; None if there is no problem.
 
-    Doubtful are times and waits where an event loop is late: they say nothing about anybody else.
+    With ``doubtful``, as while an event loop is late, times and waits are not judged.
     """
     if pool.leaks_suspected:
         return "answers that nobody reads: gluellm-pools doctor names the line"
@@ -58,13 +58,13 @@ def reading(pool: PoolView, *, doubtful: bool = False) -> str | None:
         return "HTTP/2 streams of ended requests stay taken: try HTTP/1.1"
     if thresholds.churns(pool.pools_opened, pool.requests):
         return "fewer than 3 requests per pool: make one client and keep it"
-    return None if doubtful else _reading_of_times(pool)
+    return None if doubtful else _verdict_on_times(pool)
 
 
-def _reading_of_times(pool: PoolView) -> str | None:
+def _verdict_on_times(pool: PoolView) -> str | None:
     longest = max(pool.oldest.get(phase, 0.0) for phase in _PROVIDERS)
     unread, held = pool.share("unread"), pool.share(*_HOLDING)
-    silent = pool.timeouts.get("read", 0)
+    read_timeouts = pool.timeouts.get("read", 0)
     if pool.share("connecting") >= thresholds.CONNECTING_HURTS:
         if pool.channels:
             return "channels that are not connected: calls fail, or wait for one"
@@ -73,9 +73,8 @@ def _reading_of_times(pool: PoolView) -> str | None:
         if waits(pool) or pool.oldest.get("unread", 0.0) >= thresholds.LONG_ANSWER:
             return "held by answers not yet read: a slow consumer, or a leak"
         return None
-    if (
-        silent >= thresholds.READ_TIMEOUTS
-        and silent >= thresholds.READ_TIMEOUT_SHARE * pool.requests
+    if read_timeouts >= max(
+        thresholds.READ_TIMEOUTS, thresholds.READ_TIMEOUT_SHARE * pool.requests
     ):
         return "read timeouts: the provider does not answer in time"
     if longest >= thresholds.LONG_ANSWER:

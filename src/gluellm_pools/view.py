@@ -1,13 +1,13 @@
-"""What the metrics say about each pool: a pure function from exported metrics to plain values.
+"""What the metrics say about each pool: pure functions from exported metrics to plain values.
 
-The input is what any reader or exporter of the SDK hands out, so the same view serves metrics of
-this process and metrics that arrive over the network. Cumulative temporality is assumed.
+The input is any stream of data points with the attributes of the SDK's, so the view is the same for
+metrics of this process and for metrics received over OTLP. Temporality must be cumulative.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,132 +27,121 @@ UNREACHED = (
     semconv.ErrorType.TOO_MANY_OPEN_FILES,
     semconv.ErrorType.NO_LOCAL_PORTS,
 )
-"""Values of ``error.type`` of requests that never got as far as the provider."""
+"""Values of ``error.type`` of requests that never reached the provider."""
+_COUNTERS = (
+    "opened set_ups pools_opened seconds_by_phase timeouts requests failed errors acquired wait"
+).split()
+"""Fields of PoolView that grow; the others are state."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class PoolKey:
-    """What a row stands for: all pools of one name on one library."""
+    """Key of a row: all pools of one name on one library."""
 
     name: str
     library: str
 
     @property
     def of_channels(self) -> bool:
-        """Whether its pools are gRPC channels, which tell nothing of their connections."""
+        """Whether its pools are gRPC channels, which report no connections."""
         return self.library == "grpc"
 
 
 @dataclass(slots=True)
 class PoolView:
-    """One row. State is of now; counters and times are totals, or what came since `since`."""
+    """One row. Counters are totals, or the growth since the view that `since` was given."""
 
     providers: frozenset[str] = frozenset()
-    """The providers of its requests."""
+    """Providers of its requests."""
     # State.
     active: int = 0
     idle: int = 0
     connecting: int = 0
     maximum: int | None = None
-    """Upper bound on connections; None when there is none."""
+    """Upper bound on connections; None if there is none."""
     live: int = 0
     """Pools alive."""
-    channels: dict[str, int] = field(default_factory=dict)
-    """gRPC channels, by the state that each was last seen in."""
-    by_phase: dict[str, int] = field(default_factory=dict)
-    """Requests now, by phase."""
+    channels: Counter[str] = field(default_factory=Counter)
+    """gRPC channels by state."""
+    by_phase: Counter[str] = field(default_factory=Counter)
+    """Requests in flight by phase."""
     oldest: dict[str, float] = field(default_factory=dict)
-    """Seconds that the longest has been there, by phase."""
+    """Age in seconds of the oldest request by phase."""
     leaks_suspected: int = 0
-    """Connections over the leak threshold."""
+    """Connections past the leak threshold."""
     streams_active: int = 0
     """HTTP/2 streams in use."""
     streams_max: int = 0
-    """The peers' limits on them; 0 without HTTP/2."""
+    """Sum of the peers' stream limits; 0 without HTTP/2."""
     streams_orphaned: int = 0
-    """HTTP/2 streams that are taken though their requests are over."""
+    """HTTP/2 streams that are taken although their requests have ended."""
     # Counters.
     opened: int = 0
     """Connections established."""
     set_ups: int = 0
-    """Attempts to establish one, failures included."""
+    """Attempts to establish one, including failures."""
     pools_opened: int = 0
-    seconds_by_phase: dict[str, float] = field(default_factory=dict)
-    timeouts: dict[str, int] = field(default_factory=dict)
-    """By kind."""
+    seconds_by_phase: Counter[str] = field(default_factory=Counter)
+    timeouts: Counter[str] = field(default_factory=Counter)
+    """Timeouts by kind."""
     requests: int = 0
-    """Requests that left the pool, whatever became of them."""
+    """Requests that left the pool, with any result."""
     failed: int = 0
-    """Those with an error, or a status of 400 and above, or one of gRPC's other than OK."""
-    errors: dict[str, int] = field(default_factory=dict)
-    """By ``error.type``."""
+    """Requests with an error, an HTTP status of 400 or more, or a gRPC status other than OK."""
+    errors: Counter[str] = field(default_factory=Counter)
+    """Failed requests by ``error.type``."""
     acquired: int = 0
-    """Requests that were given a connection."""
+    """Requests that got a connection."""
     wait: Histogram = field(default_factory=Histogram)
-    """Time queued of all requests, immediate acquires included."""
+    """Time queued of all requests, including immediate acquires."""
 
     @property
     def oldest_waiter(self) -> float:
-        """Seconds that the longest waiter has been queued."""
+        """Age in seconds of the oldest queued request."""
         return self.oldest.get("queued", 0.0)
 
     @property
     def reused(self) -> int:
-        """Requests that were given a connection which was there already."""
+        """Requests that got an existing connection."""
         return max(0, self.acquired - self.set_ups)
 
     @property
     def reached(self) -> int:
-        """Requests that got as far as the provider."""
+        """Requests that reached the provider."""
         return self.requests - sum(self.errors.get(error, 0) for error in UNREACHED)
 
     def share(self, *phases: str) -> float:
-        """Share of all requests' time that was spent in these phases, from 0 to 1."""
+        """Share of the time of all requests that was spent in these phases, from 0 to 1."""
         total = sum(self.seconds_by_phase.values())
         spent = sum(self.seconds_by_phase.get(phase, 0.0) for phase in phases)
         return min(max(spent / total, 0.0), 1.0) if total > 0 else 0.0
 
-    def since(self, before: PoolView | None) -> PoolView:
-        """The state of now with the counters' growth since an earlier view."""
-        if before is None:
-            return self
-        return replace(
-            self,
-            opened=self.opened - before.opened,
-            set_ups=self.set_ups - before.set_ups,
-            pools_opened=self.pools_opened - before.pools_opened,
-            seconds_by_phase=_grown(self.seconds_by_phase, before.seconds_by_phase),
-            timeouts=_grown(self.timeouts, before.timeouts),
-            requests=self.requests - before.requests,
-            failed=self.failed - before.failed,
-            errors=_grown(self.errors, before.errors),
-            acquired=self.acquired - before.acquired,
-            wait=self.wait.since(before.wait),
-        )
+    def since(self, before: PoolView) -> PoolView:
+        """Current state, with the growth of the counters since an earlier view."""
+        grown = {name: getattr(self, name) - getattr(before, name) for name in _COUNTERS}
+        return replace(self, **grown)
 
 
 @dataclass(slots=True)
 class View:
-    """All pools, and what the instrumentation says about itself."""
+    """All pools of a process, and what the instrumentation reports about itself."""
 
     pools: dict[PoolKey, PoolView] = field(default_factory=dict)
     missing_hooks: Counter[str] = field(default_factory=Counter)
     """Number of hooks that the installed version of a library lacks, by library."""
     own_failures: int = 0
-    """The instrumentation's own errors and dropped records."""
-    loop_lag: float | None = None
-    """Seconds by which an event loop was late at most, of late; None where it is not measured."""
-    loop_late: float | None = None
-    """Seconds in which an event loop was late; None where that is not measured."""
+    """Errors of the instrumentation and records that it dropped."""
+    loop_lag: float = 0.0
+    """Largest recent delay of an event loop in seconds; 0 if it is not measured."""
+    loop_late: float = 0.0
+    """Seconds in which an event loop was late; 0 if that is not measured."""
     over: float | None = None
     """Seconds that the counters cover; None if they count from the start of the process."""
 
     @property
     def late_share(self) -> float:
-        """Share of the time in which an event loop was late; 0 where the time is not known."""
-        if not self.loop_late or not self.over:
-            return 0.0
-        return min(self.loop_late / self.over, 1.0)
+        """Share of the time in which an event loop was late; 0 if the time is unknown."""
+        return min(self.loop_late / self.over, 1.0) if self.over else 0.0
 
     def busy(self) -> View:
         """Only the pools that have or had a request."""
@@ -160,169 +149,131 @@ class View:
         return replace(self, pools=busy)
 
     def since(self, before: View, seconds: float | None = None) -> View:
-        """Return the current state with the counters' growth since an earlier view, ``seconds``
-        ago."""
-        pools = {key: pool.since(before.pools.get(key)) for key, pool in self.pools.items()}
-        late = self.loop_late
-        if late is not None:
-            late = max(late - (before.loop_late or 0.0), 0.0)
+        """Current state, with the growth of the counters since a view ``seconds`` ago."""
+        none = PoolView()
+        pools = {key: pool.since(before.pools.get(key, none)) for key, pool in self.pools.items()}
+        late = max(self.loop_late - before.loop_late, 0.0)
         return replace(self, pools=pools, loop_late=late, over=seconds)
 
 
 def read(metrics: MetricsData | None) -> View:
-    """The view of one collection; empty without any."""
-    return read_points(_points(metrics))
+    """The view of one collection; empty for None."""
+    return read_points(
+        (metric.name, point)
+        for resource in (metrics.resource_metrics if metrics else ())
+        for scope in resource.scope_metrics
+        if scope.scope.name == semconv.SCOPE_NAME
+        for metric in scope.metrics
+        for point in metric.data.data_points
+    )
 
 
 def read_points(points: Iterable[tuple[str, Any]]) -> View:
-    """The view of data points of our scope, each with its metric's name."""
+    """The view of data points of this package's scope, each with the name of its metric."""
     view = View()
     for name, point in points:
         attributes: Mapping[str, Any] = point.attributes or {}
-        reader = _PROCESS.get(name)
-        if reader is not None:
-            reader(view, attributes, point)
-            continue
-        fill = _POOL.get(name)
-        pool_name = attributes.get(semconv.POOL_NAME)
-        if fill is None or pool_name is None:
-            continue
-        key = PoolKey(str(pool_name), str(attributes.get(semconv.POOL_LIBRARY, "?")))
-        pool = view.pools.setdefault(key, PoolView())
-        provider = attributes.get(semconv.PROVIDER_NAME)
-        if provider is not None:
-            pool.providers |= {str(provider)}
-        fill(pool, attributes, point)
+        if name in _PROCESS_METRICS:
+            _add_to_process(view, name, attributes, point)
+        elif name in METRICS and semconv.POOL_NAME in attributes:
+            library = str(attributes.get(semconv.POOL_LIBRARY, "?"))
+            key = PoolKey(str(attributes[semconv.POOL_NAME]), library)
+            pool = view.pools.setdefault(key, PoolView())
+            if semconv.PROVIDER_NAME in attributes:
+                pool.providers |= {str(attributes[semconv.PROVIDER_NAME])}
+            _add_to_pool(pool, name, attributes, point)
     view.pools = dict(sorted(view.pools.items()))
     return view
 
 
-def _points(metrics: MetricsData | None) -> Iterator[tuple[str, Any]]:
-    for resource in metrics.resource_metrics if metrics else ():
-        for scope in resource.scope_metrics:
-            if scope.scope.name != semconv.SCOPE_NAME:
-                continue
-            for metric in scope.metrics:
-                for point in metric.data.data_points:
-                    yield metric.name, point
-
-
-def _grown(now: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    return {key: value - before.get(key, 0) for key, value in now.items()}
-
-
-def _add(counts: dict[str, Any], key: object, value: float) -> None:
-    counts[str(key)] = counts.get(str(key), 0) + value
-
-
-def _adds_to(name: str) -> Callable[[PoolView, Mapping[str, Any], Any], None]:
-    def fill(pool: PoolView, _attributes: Mapping[str, Any], point: Any) -> None:
-        setattr(pool, name, (getattr(pool, name) or 0) + point.value)
-
-    return fill
-
-
-def _counts_by(name: str, attribute: str) -> Callable[[PoolView, Mapping[str, Any], Any], None]:
-    def fill(pool: PoolView, attributes: Mapping[str, Any], point: Any) -> None:
-        _add(getattr(pool, name), attributes.get(attribute, "?"), point.value)
-
-    return fill
-
-
-def _connections(pool: PoolView, attributes: Mapping[str, Any], point: Any) -> None:
-    if attributes.get(semconv.CONNECTION_STATE) == "active":
-        pool.active += point.value
+def _add_to_process(view: View, name: str, attributes: Mapping[str, Any], point: Any) -> None:
+    if name == semconv.HOOK_MISSING.name:
+        view.missing_hooks[str(attributes.get(semconv.HOOK_LIBRARY, "?"))] += point.value
+    elif name == semconv.EVENT_LOOP_LAG_PEAK.name:
+        view.loop_lag = max(view.loop_lag, point.value)
+    elif name == semconv.EVENT_LOOP_LATE_TIME.name:
+        view.loop_late += point.value
     else:
-        pool.idle += point.value
+        view.own_failures += point.value
 
 
-def _oldest(pool: PoolView, attributes: Mapping[str, Any], point: Any) -> None:
-    phase = str(attributes.get(semconv.REQUEST_PHASE, "?"))
-    pool.oldest[phase] = max(pool.oldest.get(phase, 0.0), point.value)
+def _add_to_pool(pool: PoolView, name: str, attributes: Mapping[str, Any], point: Any) -> None:
+    if name in _SUMS:
+        total = getattr(pool, _SUMS[name]) or 0
+        setattr(pool, _SUMS[name], total + point.value)
+    elif name in _SUMS_BY:
+        field_name, attribute = _SUMS_BY[name]
+        getattr(pool, field_name)[str(attributes.get(attribute, "?"))] += point.value
+    elif name == semconv.OPEN_CONNECTIONS.name:
+        state = "active" if attributes.get(semconv.CONNECTION_STATE) == "active" else "idle"
+        setattr(pool, state, getattr(pool, state) + point.value)
+    elif name == semconv.REQUEST_OLDEST_AGE.name:
+        phase = str(attributes.get(semconv.REQUEST_PHASE, "?"))
+        pool.oldest[phase] = max(pool.oldest.get(phase, 0.0), point.value)
+    elif name == semconv.CONNECTION_CREATE_DURATION.name:
+        pool.set_ups += point.count
+    elif name == semconv.ACQUIRE_DURATION.name:
+        _add_acquires(pool, attributes, point)
+    else:
+        _add_requests(pool, attributes, point.value)
 
 
-def _requests(pool: PoolView, attributes: Mapping[str, Any], point: Any) -> None:
-    pool.requests += point.value
+def _add_requests(pool: PoolView, attributes: Mapping[str, Any], number: int) -> None:
+    pool.requests += number
     error = attributes.get(semconv.ERROR_TYPE)
     if error is not None:
-        _add(pool.errors, error, point.value)
-    answered = int(attributes.get(semconv.STATUS_CODE, 0)) < 400
-    if error is not None or not answered or attributes.get(semconv.RPC_STATUS_CODE, "OK") != "OK":
-        pool.failed += point.value
+        pool.errors[str(error)] += number
+    status, rpc = (attributes.get(key) for key in (semconv.STATUS_CODE, semconv.RPC_STATUS_CODE))
+    refused = str(status).isdecimal() and int(str(status)) >= 400
+    if error is not None or refused or rpc not in (None, "OK"):
+        pool.failed += number
 
 
-def _acquires(pool: PoolView, attributes: Mapping[str, Any], point: Any) -> None:
+def _add_acquires(pool: PoolView, attributes: Mapping[str, Any], point: Any) -> None:
     if semconv.ERROR_TYPE not in attributes:
         pool.acquired += point.count
     bounds = getattr(point, "explicit_bounds", None)
-    if bounds is not None:  # an exponential histogram, as a user's view may make one, has none
-        counts = tuple(point.bucket_counts)
-        pool.wait = pool.wait.plus(Histogram(tuple(bounds), counts, point.max))
+    if bounds is not None:  # exponential histograms, which a view can configure, have none
+        histogram = Histogram(tuple(bounds), tuple(point.bucket_counts), point.max, point.sum)
+        pool.wait += histogram
 
 
-def _set_ups(pool: PoolView, _attributes: Mapping[str, Any], point: Any) -> None:
-    pool.set_ups += point.count
-
-
-def _missing_hooks(view: View, attributes: Mapping[str, Any], point: Any) -> None:
-    view.missing_hooks[str(attributes.get(semconv.HOOK_LIBRARY, "?"))] += point.value
-
-
-def _loop_lag(view: View, _attributes: Mapping[str, Any], point: Any) -> None:
-    view.loop_lag = max(view.loop_lag or 0.0, point.value)
-
-
-def _loop_late(view: View, _attributes: Mapping[str, Any], point: Any) -> None:
-    view.loop_late = (view.loop_late or 0.0) + point.value
-
-
-def _own_failure(view: View, _attributes: Mapping[str, Any], point: Any) -> None:
-    view.own_failures += point.value
-
-
-_POOL = {
-    semconv.OPEN_CONNECTIONS.name: _connections,
-    semconv.CONNECTION_CONNECTING.name: _adds_to("connecting"),
-    semconv.CONNECTION_MAX.name: _adds_to("maximum"),
-    semconv.CONNECTION_OPENED.name: _adds_to("opened"),
-    semconv.CONNECTION_CREATE_DURATION.name: _set_ups,
-    semconv.REQUEST_CURRENT.name: _counts_by("by_phase", semconv.REQUEST_PHASE),
-    semconv.REQUEST_OLDEST_AGE.name: _oldest,
-    semconv.REQUEST_TIME.name: _counts_by("seconds_by_phase", semconv.REQUEST_PHASE),
-    semconv.REQUESTS.name: _requests,
-    semconv.ACQUIRE_DURATION.name: _acquires,
-    semconv.TIMEOUTS.name: _counts_by("timeouts", semconv.TIMEOUT_KIND),
-    semconv.POOL_LIVE.name: _adds_to("live"),
-    semconv.CHANNEL_CURRENT.name: _counts_by("channels", semconv.CHANNEL_STATE),
-    semconv.POOL_OPENED.name: _adds_to("pools_opened"),
-    semconv.LEAK_SUSPECTED.name: _adds_to("leaks_suspected"),
-    semconv.STREAM_ACTIVE.name: _adds_to("streams_active"),
-    semconv.STREAM_MAX.name: _adds_to("streams_max"),
-    semconv.STREAM_ORPHANED.name: _adds_to("streams_orphaned"),
+_SUMS = {
+    semconv.CONNECTION_CONNECTING.name: "connecting",
+    semconv.CONNECTION_MAX.name: "maximum",
+    semconv.CONNECTION_OPENED.name: "opened",
+    semconv.POOL_LIVE.name: "live",
+    semconv.POOL_OPENED.name: "pools_opened",
+    semconv.LEAK_SUSPECTED.name: "leaks_suspected",
+    semconv.STREAM_ACTIVE.name: "streams_active",
+    semconv.STREAM_MAX.name: "streams_max",
+    semconv.STREAM_ORPHANED.name: "streams_orphaned",
 }
-_PROCESS = {
-    semconv.HOOK_MISSING.name: _missing_hooks,
-    semconv.EVENT_LOOP_LAG_PEAK.name: _loop_lag,
-    semconv.EVENT_LOOP_LATE_TIME.name: _loop_late,
-    semconv.INSTRUMENTATION_ERRORS.name: _own_failure,
-    semconv.INSTRUMENTATION_DROPPED.name: _own_failure,
+"""Metrics whose points are added up, with the field of PoolView."""
+_SUMS_BY = {
+    semconv.REQUEST_CURRENT.name: ("by_phase", semconv.REQUEST_PHASE),
+    semconv.REQUEST_TIME.name: ("seconds_by_phase", semconv.REQUEST_PHASE),
+    semconv.TIMEOUTS.name: ("timeouts", semconv.TIMEOUT_KIND),
+    semconv.CHANNEL_CURRENT.name: ("channels", semconv.CHANNEL_STATE),
 }
-
-METRICS = frozenset((*_POOL, *_PROCESS))
-"""Names of the metrics that the view is made of."""
-ATTRIBUTES = frozenset(
+"""Metrics whose points are added up by an attribute, with the field and the attribute."""
+_PROCESS_METRICS = {
+    semconv.HOOK_MISSING.name,
+    semconv.EVENT_LOOP_LAG_PEAK.name,
+    semconv.EVENT_LOOP_LATE_TIME.name,
+    semconv.INSTRUMENTATION_ERRORS.name,
+    semconv.INSTRUMENTATION_DROPPED.name,
+}
+METRICS = frozenset(
     (
-        semconv.POOL_NAME,
-        semconv.POOL_LIBRARY,
-        semconv.PROVIDER_NAME,
-        semconv.CONNECTION_STATE,
-        semconv.CHANNEL_STATE,
-        semconv.REQUEST_PHASE,
-        semconv.ERROR_TYPE,
-        semconv.STATUS_CODE,
-        semconv.RPC_STATUS_CODE,
-        semconv.TIMEOUT_KIND,
-        semconv.HOOK_LIBRARY,
+        *_SUMS,
+        *_SUMS_BY,
+        *_PROCESS_METRICS,
+        semconv.OPEN_CONNECTIONS.name,
+        semconv.CONNECTION_CREATE_DURATION.name,
+        semconv.REQUEST_OLDEST_AGE.name,
+        semconv.ACQUIRE_DURATION.name,
+        semconv.REQUESTS.name,
     )
 )
-"""Keys of the attributes that it tells points apart by."""
+"""Names of the metrics that the view is made of."""

@@ -48,8 +48,8 @@ def test_definitions_are_the_same_for_log_watch_and_findings() -> None:
     assert thresholds.churns(10, 29)
     assert not thresholds.churns(10, 30)
     assert not thresholds.churns(9, 9)
-    assert verdicts.reading(PoolView(pools_opened=10, requests=29)) is not None
-    assert verdicts.reading(PoolView(pools_opened=10, requests=30)) is None
+    assert verdicts.verdict(PoolView(pools_opened=10, requests=29)) is not None
+    assert verdicts.verdict(PoolView(pools_opened=10, requests=30)) is None
     assert watch.STUCK_AFTER == thresholds.STUCK_AFTER * 1e9
     stuck, waiting = (
         PoolView(oldest={"queued": thresholds.STUCK_AFTER + more}) for more in (0.0, -0.1)
@@ -60,4 +60,4 @@ def test_definitions_are_the_same_for_log_watch_and_findings() -> None:
         unread = thresholds.UNREAD_SHARE + more
         times = {"unread": unread, "reading": 1 - unread}
         view = PoolView(oldest={"queued": 2.0}, seconds_by_phase=times)
-        assert ("slow consumer" in (verdicts.reading(view) or "")) is slow
+        assert ("slow consumer" in (verdicts.verdict(view) or "")) is slow

@@ -1,61 +1,67 @@
-"""The arguments of ``watch``."""
+"""Show the connection pools of programs that export their metrics here over OTLP/HTTP.
 
-from __future__ import annotations
-
-import argparse
-from typing import Any
-
-from ..arguments import installed, port, refuse, seconds
-
-_COMMAND = "gluellm-pools watch"
-_EXTRA = "opentelemetry-instrumentation-gluellm[cli]"
-_MODULES = ("rich", "h11", "google.protobuf", "google.rpc", "opentelemetry.proto")
-_HOST, _PORT = "127.0.0.1", 4318
-_LONGEST = 30 * 86400.0
-
-_DESCRIPTION = """\
-Shows the connection pools of whatever program exports its metrics here over OTLP/HTTP, live: for
-who has no collector at hand. Start it, then start the program with
+It needs no collector. Start it, then start the program with
 
   OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318
   OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf
   OTEL_METRIC_EXPORT_INTERVAL=5000
-"""
-_EPILOG = """\
-exit status: 0 after --seconds, 2 it can't listen or lacks something, 130 after Ctrl-C, 143 after
+
+examples:
+  gluellm-pools watch
+  gluellm-pools watch --for 60 --json | jq '.processes[].pools[].verdict'
+
+exit status: 0 after --for, 2 if it can't listen or lacks something, 130 after Ctrl-C, 143 after
 SIGTERM.
 """
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from ..arguments import installed, port, refuse, seconds
+from ..text import printable
+
+if TYPE_CHECKING:
+    from .display import Display
+    from .intake import Intake
+
+_COMMAND = "gluellm-pools watch"
+_EXTRA = "opentelemetry-instrumentation-gluellm[cli]"
+_MODULES = ("rich", "google.protobuf", "opentelemetry.proto")
+_HOST, _PORT = "127.0.0.1", 4318
+_LONGEST = 30 * 86400.0
+_INTERVAL = 0.5
+_INTERRUPTED, _TERMINATED = 130, 143
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Add ``watch`` to the commands."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "watch",
-        help="watch the pools of programs that export here over OTLP/HTTP",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
+        help="show the pools of programs that export here over OTLP/HTTP",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    port_help = f"port to listen on, 0 for any free one (default: {_PORT})"
+    parser.add_argument("--port", type=port(), default=_PORT, metavar="PORT", help=port_help)
+    host_help = f"address to listen on (default: {_HOST}). Anyone who reaches another one can send"
+    parser.add_argument("--host", default=_HOST, metavar="ADDRESS", help=host_help)
+    for_help = "end after so many seconds (default: at Ctrl-C)"
     parser.add_argument(
-        "--port",
-        type=port(),
-        default=_PORT,
-        metavar="PORT",
-        help=f"listen on this port, 0 for any free one (default: {_PORT})",
-    )
-    parser.add_argument(
-        "--host",
-        default=_HOST,
-        metavar="ADDRESS",
-        help=f"listen on this address (default: {_HOST}; with another one, anyone who reaches it "
-        "can send: there is no authentication)",
-    )
-    parser.add_argument(
+        "--for",
         "--seconds",
+        dest="seconds",
         type=seconds(_LONGEST),
-        metavar="N",
-        help="stop after so long (default: on Ctrl-C)",
+        metavar="SECONDS",
+        help=for_help,
     )
+    json_help = "print one JSON object at the end, and nothing before"
+    parser.add_argument("--json", action="store_true", help=json_help)
     parser.set_defaults(run=_watch)
 
 
@@ -67,10 +73,49 @@ def _watch(options: argparse.Namespace) -> int:
             f"this needs {', '.join(missing)}, which is not installed.\n"
             f"Install it with: pip install '{_EXTRA}'",
         )
-    from .refusal import CannotListenError, CannotShowError
-    from .run import run
+    from ..screens import Terminal, forget_output, redraws
+    from .display import JsonDisplay, LineDisplay, LiveDisplay
+    from .intake import Intake
+    from .receiver import Receiver
 
+    intake = Intake()
     try:
-        return run(options.host, options.port, options.seconds)
-    except (CannotListenError, CannotShowError) as error:
-        return refuse(_COMMAND, f"{error}.")
+        receiver = Receiver(options.host, options.port, intake)
+    except (OSError, UnicodeError) as error:
+        where = f"port {options.port} of {printable(options.host, 100)}"
+        why = getattr(error, "strerror", None) or error
+        return refuse(_COMMAND, f"can't listen on {where}: {why}. Choose another with --port.")
+    threading.Thread(target=receiver.serve_forever, name="gluellm-watch", daemon=True).start()
+    console = Terminal()
+    display: Display = JsonDisplay(receiver.url, intake)
+    if not options.json:
+        kind = LiveDisplay if redraws(console) else LineDisplay
+        display = kind(receiver.url, intake, console)
+    try:
+        return _show(display, intake, options.seconds)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        forget_output()
+        return refuse(_COMMAND, f"can't write the output: {error.strerror or error}.")
+    finally:
+        receiver.server_close()
+
+
+def _show(display: Display, intake: Intake, duration: float | None) -> int:
+    """Show what comes until the end; the exit status."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    ends = time.monotonic() + (_LONGEST if duration is None else duration)
+    display.start()
+    try:
+        while (left := ends - time.monotonic()) > 0:
+            with intake.lock:
+                intake.processes.forget_gone()
+                display.show()
+            time.sleep(min(_INTERVAL, left))
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    finally:
+        with intake.lock:
+            display.finish()
+    return 0

@@ -1,149 +1,286 @@
-"""Where the watch shows what comes: live on a terminal, as lines anywhere else."""
+"""What is shown of each process: redrawn on a terminal, as lines anywhere else, or as JSON."""
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Callable
-from types import TracebackType
-from typing import Protocol, Self
+import json
+import re
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from opentelemetry.instrumentation.gluellm.environment import ENVIRONMENT_PREFIX
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
+
+from ..render import health_lines, pool_block, pool_line
 from ..screens import LiveArea, print_line
-from .frame import frame
+from ..text import printable, seconds
+from ..verdicts import late, severity, suffers, verdict
+from ..view import PoolKey, PoolView, View
 from .intake import Intake
-from .notes import Notes
 from .processes import Process
-from .show import LEGEND, heading, name_of, process_lines, unshown_lines, waiting_lines
 
-_LOG_LINES = 4
 _LINES_EVERY = 5.0
-"""Seconds between two reports of a process on anything but a terminal, at least."""
+"""Seconds between two reports of a process as lines, at least."""
+MOST_POOLS = 30
+"""Pools reported of one process."""
+_LONGEST_LINE = 200
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MIXED = (
+    "MIXED UP: two processes export under this name and overwrite each other's numbers. Give each "
+    "its own service.instance.id in OTEL_RESOURCE_ATTRIBUTES."
+)
+_NOT_INSTRUMENTED = (
+    f"Its metrics arrive (scopes: {{}}), but none of {SCOPE_NAME}. Is "
+    "GlueLLMInstrumentor().instrument() called in it, with the same meter provider?"
+)
+_NO_POOL = (
+    "Instrumented, but no request has used a pool in its scope yet. To count requests outside "
+    f"any-llm calls, set {ENVIRONMENT_PREFIX}SCOPE=all."
+)
+_Blocks = frozenset[tuple[Process, PoolKey]]
 
 
-class Screen(Protocol):
-    interval: float
-    """Seconds between two calls of `show`."""
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One process."""
 
-    def __enter__(self) -> Self: ...
+    process: Process
+    view: View
+    pools: list[tuple[PoolKey, PoolView, str | None]]
+    """Pools that had a request, each with its verdict; the largest problems first."""
+    warnings: list[str]
+    """Reasons to doubt the numbers, or why there are none."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    @property
+    def severity(self) -> tuple[bool, tuple[int, ...]]:
+        """Sort key: largest for processes with problems, smallest for silent ones."""
+        worst = max((severity(pool) for _, pool, _ in self.pools), default=())
+        return not self.process.silent, worst
 
-    def show(self) -> None:
-        """Show what is there."""
+    @property
+    def heading(self) -> str:
+        """Name, time of the last export, and the period of the counters."""
+        process, over = self.process, self.view.over
+        service, instance = process.identity
+        name = f"{service} ({instance[:8] if _UUID.fullmatch(instance) else instance})"
+        parts = [f"{'SILENT, ' if process.silent else ''}last export {process.silence:.0f} s ago"]
+        if process.exports > 1:
+            parts.append(f"every {seconds(process.interval)}")
+        parts.append(f"counters over {over:.0f} s" if over else "counters since its start")
+        return f"{name if instance else service}: {', '.join(parts)}"
 
-    def close(self) -> None:
-        """Tell what is yet untold."""
+    @property
+    def lines(self) -> list[str]:
+        """For logs and pipes: a line for each pool below the heading."""
+        below = [*(pool_line(*pool) for pool in self.pools), *self.warnings]
+        return [self.heading, *(f"  {line}" for line in below)]
+
+    @property
+    def as_json(self) -> dict[str, Any]:
+        """For programs. Pools have the fields of PoolView."""
+        service, instance = self.process.identity
+        return {
+            "service": service,
+            "instance": instance,
+            "silent": self.process.silent,
+            "last_export_seconds_ago": self.process.silence,
+            "counters_over_seconds": self.view.over,
+            "warnings": self.warnings,
+            "pools": [_pool_as_json(*pool) for pool in self.pools],
+        }
 
 
-class LiveScreen(LiveArea):
-    """Redraws in place."""
+def reports_of(processes: Iterable[Process]) -> list[Report]:
+    """Reports of the processes; those with the largest problems first."""
+    reports = [_report_of(process) for process in processes]
+    return sorted(reports, key=lambda report: report.severity, reverse=True)
 
-    def __init__(self, console: Console, url: str, intake: Intake, notes: Notes) -> None:
-        super().__init__(console)
-        self.interval = 0.5
-        self._console = console
+
+def _report_of(process: Process) -> Report:
+    view, busy = process.recent(), process.view().busy().pools
+    # Numbers of two processes mean nothing, and those of a silent one are old.
+    judged = not process.mixed and not process.silent
+    pools = [
+        (key, pool, verdict(pool, doubtful=late(view)) if judged else None)
+        for key, pool in view.pools.items()
+        if key in busy
+    ]
+    pools.sort(key=lambda found: severity(found[1]), reverse=True)
+    warnings = [_MIXED] if process.mixed else []
+    if len(pools) > MOST_POOLS:
+        warnings.append(f"and {len(pools) - MOST_POOLS} more pools")
+    warnings += [printable(line, _LONGEST_LINE) for line in health_lines(view)]
+    if not process.exports:
+        warnings.append(_NOT_INSTRUMENTED.format(", ".join(sorted(process.scopes))))
+    elif not view.pools:
+        warnings.append(_NO_POOL)
+    return Report(process, view, pools[:MOST_POOLS], warnings)
+
+
+def _pool_as_json(key: PoolKey, pool: PoolView, judged: str | None) -> dict[str, Any]:
+    estimates = {f"p{share}": pool.wait.quantile(share / 100) for share in (50, 95, 99)}
+    values = {name: found.value if found else None for name, found in estimates.items()}
+    return {
+        "name": key.name,
+        "library": key.library,
+        "verdict": judged,
+        **{field.name: getattr(pool, field.name) for field in fields(pool)},
+        "providers": sorted(pool.providers),
+        "wait": {"mean": pool.wait.mean, "estimated": values},
+    }
+
+
+def _listening(url: str) -> str:
+    return f"Listening on {url} for OTLP/HTTP. Ctrl-C ends."
+
+
+def instructions(url: str, intake: Intake) -> list[str]:
+    """What to do while no metrics have arrived."""
+    only = f", only {' and '.join(sorted(intake.not_shown))}" if intake.not_shown else ""
+    return [
+        f"No metrics have arrived yet{only}. Start a program with",
+        f"  OTEL_EXPORTER_OTLP_ENDPOINT={url}",
+        "  OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+        "  OTEL_METRIC_EXPORT_INTERVAL=5000",
+        "that runs under opentelemetry-instrument, or calls GlueLLMInstrumentor().instrument() and",
+        "has a MeterProvider that exports. With opentelemetry-instrumentation-logging in it, its",
+        "warnings are shown as well, such as a leak with its line of code.",
+    ]
+
+
+class Display:
+    """Shows nothing until the end."""
+
+    def __init__(self, url: str, intake: Intake) -> None:
         self._url = url
         self._intake = intake
-        self._notes = notes
-        self._logged: deque[str] = deque(maxlen=_LOG_LINES)
+
+    def start(self) -> None:
+        """Called before the first `show`."""
 
     def show(self) -> None:
-        intake = self._intake
-        self._logged += _taken(intake.logs)
-        head = [Text(f"Listening on {self._url} for OTLP/HTTP. Ctrl-C ends.", style="bold")]
-        if not len(intake.processes):
-            head += [Text(line) for line in waiting_lines(self._url)]
-        else:
-            head.append(Text(LEGEND, style="dim"))
-        head.append(Text())
-        foot = [Text(f"logged: {line}", style="yellow") for line in self._logged]
-        foot += [Text(line, style="red") for line in self._notes.lines()]
-        foot += [Text(line, style="dim") for line in unshown_lines(intake)]
-        self.draw(frame(self._console, intake.processes, head, foot))
+        """Called twice a second."""
 
-    def close(self) -> None:
-        self.show()
+    def finish(self) -> None:
+        """Called after the last `show`."""
 
 
-class PlainScreen:
-    """Lines: of each process after it exported, and of what happens besides as it happens."""
+class LiveDisplay(Display):
+    """A frame that is redrawn."""
 
-    def __init__(
-        self,
-        console: Console,
-        url: str,
-        intake: Intake,
-        notes: Notes,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.interval = 0.5
+    def __init__(self, url: str, intake: Intake, console: Console) -> None:
+        super().__init__(url, intake)
+        self._area = LiveArea(console)
+
+    def start(self) -> None:
+        self._area.start()
+
+    def show(self) -> None:
+        intake, width = self._intake, self._area.console.width
+        head = [Text(_listening(self._url), style="bold"), Text()]
+        if not intake.processes:
+            head[1:1] = [Text(line) for line in instructions(self._url, intake)]
+        height = self._area.console.height - 1 - len(head)
+        foot = _wrapped(intake.messages.latest(), width, "yellow")[-(height // 3) :]
+        rows = frame(reports_of(intake.processes.values()), width, height - len(foot))
+        joined = Text("\n", no_wrap=True, overflow="ellipsis").join([*head, *rows, *foot])
+        self._area.draw(joined)
+
+    def finish(self) -> None:
+        try:
+            self.show()
+        finally:
+            self._area.stop()
+
+
+def frame(reports: Sequence[Report], width: int, room: int) -> list[Text]:
+    """Reports in so many rows: pools as blocks while there is room, the others as lines.
+
+    Pools with the largest problems become blocks first, and the first of these in any case.
+    """
+    pools = [(report, key, pool) for report in reports for key, pool, _ in report.pools]
+    pools.sort(key=lambda found: (found[0].severity[0], severity(found[2])), reverse=True)
+    blocks: _Blocks = frozenset()
+    rows = list(_rows(reports, blocks, width))
+    for report, key, pool in pools:
+        more = blocks | {(report.process, key)}
+        longer = list(_rows(reports, more, width))
+        if len(longer) > room and (blocks or not suffers(pool)):
+            break
+        blocks, rows = more, longer
+    if len(rows) <= room:
+        return rows
+    kept = max(room - 1, 0)
+    cut = f"{len(rows) - kept} more lines: make the terminal taller"
+    return [*rows[:kept], Text(cut, style="dim")]
+
+
+def _rows(reports: Sequence[Report], blocks: _Blocks, width: int) -> Iterator[Text]:
+    for report in reports:
+        process = report.process
+        yield Text(report.heading, style="bold yellow" if process.silent else "bold")
+        for key, pool, judged in report.pools:
+            if (process, key) in blocks:
+                text = pool_block(key, pool, width, judged)
+            else:
+                text = Text(pool_line(key, pool, judged), style="red" if judged else "")
+            yield from (Text(text.plain, style="dim") if process.mixed else text).split()
+        yield from _wrapped(report.warnings, width, "yellow")
+        yield Text()
+
+
+def _wrapped(lines: Iterable[str], width: int, style: str) -> list[Text]:
+    return [Text(part, style) for line in lines for part in textwrap.wrap(line, max(width, 1))]
+
+
+class LineDisplay(Display):
+    """Lines: of each process after it exported, and of everything else when it happens."""
+
+    def __init__(self, url: str, intake: Intake, console: Console) -> None:
+        super().__init__(url, intake)
         self._console = console
-        self._url = url
-        self._intake = intake
-        self._notes = notes
-        self._clock = clock
-        self._told: dict[Process, tuple[float, float]] = {}
-        """When each was told, and what had last been heard of it then."""
-        self._silent: set[Process] = set()
+        self._shown: dict[Process, tuple[float, float, bool]] = {}
+        """When each process was shown, with its last export and whether it was silent."""
 
-    def __enter__(self) -> Self:
-        self._print(f"Listening on {self._url} for OTLP/HTTP. Ctrl-C ends.")
-        for line in waiting_lines(self._url):
-            self._print(line)
-        self._print(LEGEND)
-        return self
+    def start(self) -> None:
+        self._print([_listening(self._url), *instructions(self._url, self._intake)])
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        pass
+    def show(self, every: float = _LINES_EVERY) -> None:
+        now = self._intake.clock()
+        self._print(self._intake.messages.unread())
+        for report in reports_of(self._intake.processes.values()):
+            process = report.process
+            state = process.last_export, process.silent
+            shown_at, *shown = self._shown.get(process, (now - every, 0.0, False))
+            if state != tuple(shown) and now - shown_at >= every:
+                self._shown[process] = now, *state
+                self._print(report.lines)
 
-    def show(self) -> None:
-        self._show(at_once=False)
+    def finish(self) -> None:
+        """Show what is new."""
+        self.show(every=0.0)
+        if not self._intake.processes:
+            self._print(instructions(self._url, self._intake))
 
-    def close(self) -> None:
-        self._show(at_once=True)
-        for line in unshown_lines(self._intake):
-            self._print(line)
-
-    def _show(self, *, at_once: bool) -> None:
-        for line in self._notes.fresh():
-            self._print(line)
-        for line in _taken(self._intake.logs):
-            self._print(f"logged: {line}")
-        processes = list(self._intake.processes)
-        for process in [process for process in self._told if process not in processes]:
-            del self._told[process]
-            self._silent.discard(process)
-            self._print(f"{name_of(process)}: gone")
-        now = self._clock()
-        for process in processes:
-            logged_at, heard = self._told.get(process, (now - _LINES_EVERY, -1.0))
-            if process.heard > heard and (at_once or now - logged_at >= _LINES_EVERY):
-                self._silent.discard(process)
-                self._told[process] = (now, process.heard)
-                for line in process_lines(process):
-                    self._print(line)
-            elif process.silent and process not in self._silent:
-                self._silent.add(process)
-                self._print(heading(process))
-
-    def _print(self, line: str) -> None:
-        print_line(self._console, line)
+    def _print(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            print_line(self._console, line)
 
 
-def _taken(lines: deque[str]) -> list[str]:
-    taken = list(lines)
-    lines.clear()
-    return taken
+class JsonDisplay(Display):
+    """One object at the end; standard output has nothing else."""
+
+    def start(self) -> None:
+        print(_listening(self._url), file=sys.stderr)
+
+    def finish(self) -> None:
+        found = {
+            "processes": [report.as_json for report in reports_of(self._intake.processes.values())],
+            "messages": self._intake.messages.unread(),
+        }
+        print(json.dumps(found, indent=2), flush=True)

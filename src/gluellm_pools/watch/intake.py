@@ -1,151 +1,181 @@
-"""What becomes of a decoded request: points for the processes, log lines, or only a count."""
+"""What becomes of a request: points of processes, log lines, or only a count."""
 
 from __future__ import annotations
 
+import threading
+import time
+import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import Any, TypeVar
 
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceRequest,
-)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
-from opentelemetry.proto.metrics.v1.metrics_pb2 import ResourceMetrics, ScopeMetrics
 
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
 
-from ..text import printable, printable_ends
+from ..text import printable
 from ..view import METRICS
-from .limits import LOG_CHARACTERS, LOG_LINES, NAME_CHARACTERS, PROCESSES
-from .points import Point, SeriesKey, UnfitPointError, digest_of, points_of, text_of
+from . import limits
+from .points import Point, SeriesKey, UnfitPointError, distinct_name, point_of, series_of, text_of
 from .processes import Identity, Processes
 
+REQUESTS: dict[str, Any] = {
+    "metrics": ExportMetricsServiceRequest,
+    "traces": ExportTraceServiceRequest,
+    "logs": ExportLogsServiceRequest,
+}
+"""Messages by signal, as in the path."""
 _INFO, _WARN = 9, 13
 """Severity numbers of OTLP."""
-_STEP = 500
-"""Points."""
-_IDENTIFYING = (
-    "service.namespace",
-    "service.name",
-    "service.instance.id",
-    "host.name",
-    "process.pid",
-)
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+_Items = TypeVar("_Items", bound=Sized)
 
 
-@dataclass(slots=True)
-class Rejected:
-    """What of a request was not taken, for the answer's partial success."""
-
-    number: int = 0
-    reason: str = ""
-    """Of the first."""
-
-    def add(self, number: int, reason: str) -> None:
-        self.number += number
-        self.reason = self.reason or reason
+class RefusedError(Exception):
+    """A request that is answered with an HTTP status and a message, which are its arguments."""
 
 
-@dataclass(slots=True)
+class Messages:
+    """Log records of processes, and problems on the way here, which few programs log."""
+
+    def __init__(self) -> None:
+        self._latest: dict[str, str] = {}
+        self._unread: deque[str] = deque(maxlen=limits.UNREAD_MESSAGES)
+
+    def add(self, message: str) -> None:
+        """Add text that may come from outside. A known message only gets a new time."""
+        text = printable(message, limits.MESSAGE_CHARACTERS)
+        if self._latest.pop(text, None) is None:
+            self._unread.append(text)
+        self._latest[text] = time.strftime("%H:%M:%S")
+        if len(self._latest) > limits.MESSAGES:
+            self._latest.pop(next(iter(self._latest)), None)
+
+    def latest(self) -> list[str]:
+        """The latest messages with the time of day."""
+        return [f"{at} {text}" for text, at in tuple(self._latest.items())]
+
+    def unread(self) -> list[str]:
+        """Messages that are new since the last call."""
+        return [self._unread.popleft() for _ in range(len(self._unread))]
+
+
 class Intake:
-    """Takes requests in, one after the other."""
+    """Takes one request at a time, from any thread. Readers hold `lock`."""
 
-    processes: Processes
-    spans: int = 0
-    """Received, and not shown."""
-    foreign_records: int = 0
-    """Log records of others, received and not shown."""
-    logs: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
-    """What the instrumentation of a process logged, printable; the reader takes lines away."""
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.lock = threading.Lock()
+        self.processes = Processes(clock)
+        self.messages = Messages()
+        self.not_shown: set[str] = set()
+        """What was received besides."""
+        self._parts = 0
 
-    def take(self, request: Message) -> Rejected:
-        """Take the request; what could not be taken of it."""
-        rejected = Rejected()
-        for _ in self.steps(request, rejected):
-            pass
+    def take(self, signal: str, body: bytes | bytearray, encoding: str = "identity") -> list[str]:
+        """Take a body; the reasons for rejected points. Raises RefusedError."""
+        rejected: list[str] = []
+        with self.lock:
+            self._parts = 0
+            request = _decoded(signal, _decompressed(body, encoding))
+            if signal == "metrics":
+                for resource in self._counted(request.resource_metrics, limits.RESOURCES):
+                    self._take_metrics(resource, rejected)
+            elif signal == "logs":
+                for resource in self._counted(request.resource_logs, limits.RESOURCES):
+                    self._take_logs(resource)
+            else:
+                self.not_shown.add("spans")
         return rejected
 
-    def steps(self, request: Message, rejected: Rejected) -> Iterator[None]:
-        """The same in steps of some milliseconds: the largest request takes seconds."""
-        if isinstance(request, ExportMetricsServiceRequest):
-            for resource in request.resource_metrics:
-                yield
-                yield from self._metrics(resource, rejected)
-        elif isinstance(request, ExportLogsServiceRequest):
-            self._logs(request)
-        elif isinstance(request, ExportTraceServiceRequest):
-            self.spans += sum(
-                len(scope.spans) for rs in request.resource_spans for scope in rs.scope_spans
-            )
+    def _counted(self, items: _Items, most: int = limits.PARTS) -> _Items:
+        """The items, unless the request has too many. Raises RefusedError."""
+        self._parts += len(items)
+        if len(items) > most or self._parts > limits.PARTS:
+            raise RefusedError(413, "the request has too many parts, export less at once")
+        return items
 
-    def _metrics(self, resource: ResourceMetrics, rejected: Rejected) -> Iterator[None]:
-        ours = [scope for scope in resource.scope_metrics if scope.scope.name == SCOPE_NAME]
-        identity = identity_of(resource.resource.attributes)
-        process = self.processes.of(identity, ours=bool(ours))
-        found: list[tuple[SeriesKey, Point]] = []
-        for number, item in enumerate(_points(ours), 1):
-            if isinstance(item, UnfitPointError):
-                rejected.add(1, str(item))
-            else:
-                found.append(item)
-            if number % _STEP == 0:
-                yield
+    def _take_metrics(self, resource: Any, rejected: list[str]) -> None:
+        scopes = self._counted(resource.scope_metrics)
+        own = [scope for scope in scopes if scope.scope.name == SCOPE_NAME]
+        identity = identity_of(self._counted(resource.resource.attributes))
+        process = self.processes.of(identity, own=bool(own))
+        points = list(self._points(own, rejected))
         if process is None:
-            rejected.add(
-                len(found), f"metrics of {PROCESSES} processes are watched already, and no more"
-            )
+            rejected += [f"more than {limits.PROCESSES} processes export here"] * len(points)
             return
-        for scope in resource.scope_metrics:
+        for scope in scopes:
             if scope.scope.name != SCOPE_NAME:
-                process.scope_seen(printable(scope.scope.name, NAME_CHARACTERS) or "(no name)")
-        if ours:
-            process.collection_begins(max((point.time for _, point in found), default=0))
-            for number, item in enumerate(found, 1):
-                try:
-                    self.processes.take(process, *item)
-                except UnfitPointError as error:
-                    rejected.add(1, str(error))
-                if number % _STEP == 0:
-                    yield
+                name = printable(scope.scope.name, limits.NAME_CHARACTERS)
+                process.scopes |= {name} if len(process.scopes) < limits.SCOPES else set()
+        if own:
+            process.begin_collection(max((point.time for _, point in points), default=0))
+        for key, point in points:
+            try:
+                self.processes.take(process, key, point)
+            except UnfitPointError as error:
+                rejected.append(str(error))
 
-    def _logs(self, request: ExportLogsServiceRequest) -> None:
-        for resource in request.resource_logs:
-            service = identity_of(resource.resource.attributes).service
-            for scope in resource.scope_logs:
-                if scope.scope.name != SCOPE_NAME:
-                    self.foreign_records += len(scope.log_records)
+    def _points(
+        self, scopes: Iterable[Any], rejected: list[str]
+    ) -> Iterator[tuple[SeriesKey, Point]]:
+        for scope in scopes:
+            for metric in self._counted(scope.metrics):
+                kind = metric.WhichOneof("data")
+                if metric.name not in METRICS or kind is None:
                     continue
-                for record in scope.log_records[-LOG_LINES:]:
-                    if record.severity_number >= _INFO:
-                        level = "WARNING" if record.severity_number >= _WARN else "INFO"
-                        text = printable(record.body.string_value, LOG_CHARACTERS)
-                        self.logs.append(f"{level} from {service}: {text}")
+                for raw in self._counted(getattr(metric, kind).data_points):
+                    self._counted(raw.attributes)
+                    try:
+                        yield (metric.name, series_of(raw)), point_of(metric, kind, raw)
+                    except UnfitPointError as error:
+                        rejected.append(f"{metric.name}: {error}")
+
+    def _take_logs(self, resource: Any) -> None:
+        service, _ = identity_of(self._counted(resource.resource.attributes))
+        for scope in self._counted(resource.scope_logs):
+            if scope.scope.name != SCOPE_NAME:
+                self.not_shown.add("log records of other scopes")
+                continue
+            for record in scope.log_records[-limits.UNREAD_MESSAGES :]:
+                if record.severity_number >= _INFO:
+                    level = "WARNING" if record.severity_number >= _WARN else "INFO"
+                    self.messages.add(f"{level} from {service}: {record.body.string_value}")
 
 
-def _points(
-    scopes: Iterable[ScopeMetrics],
-) -> Iterator[tuple[SeriesKey, Point] | UnfitPointError]:
-    for scope in scopes:
-        for metric in scope.metrics:
-            if metric.name in METRICS:
-                yield from points_of(metric)
+def _decompressed(body: bytes | bytearray, encoding: str) -> bytes:
+    """The body, never expanded beyond its limit. Raises RefusedError."""
+    if encoding == "identity":
+        return bytes(body)
+    inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
+    try:
+        whole = inflater.decompress(body, limits.BODY_BYTES + 1)
+    except zlib.error as error:
+        raise RefusedError(400, f"the body is not gzip or deflate: {error}") from None
+    if len(whole) > limits.BODY_BYTES:
+        raise RefusedError(413, f"the body expands to more than {limits.BODY_BYTES} bytes")
+    if not inflater.eof or inflater.unused_data:
+        raise RefusedError(400, "the compressed body is truncated, or goes on after its end")
+    return whole
+
+
+def _decoded(signal: str, body: bytes) -> Any:
+    try:
+        return REQUESTS[signal].FromString(body)
+    except (DecodeError, UnicodeDecodeError):  # the latter from protobuf in pure Python
+        name = REQUESTS[signal].DESCRIPTOR.name
+        raise RefusedError(400, f"the body is not a protobuf {name}, or is truncated") from None
 
 
 def identity_of(attributes: Iterable[KeyValue]) -> Identity:
-    """From a resource's attributes, as the semantic conventions name them."""
-    found = dict.fromkeys(_IDENTIFYING, "")
-    for pair in attributes:
-        if pair.key in found:
-            found[pair.key] = text_of(pair)
-    namespace, service, instance, host, pid = (found[key] for key in _IDENTIFYING)
-    service = service or "unknown_service"
-    if not instance and pid:
-        instance = f"{host}:{pid}" if host else f"pid {pid}"
-    digest = digest_of(part.encode("utf-8", "replace") for part in (namespace, service, instance))
-    service = printable_ends(service, NAME_CHARACTERS)
-    if namespace:
-        service = f"{printable_ends(namespace, NAME_CHARACTERS)}/{service}"
-    return Identity(service, printable_ends(instance, NAME_CHARACTERS), digest)
+    """The process, from its resource's attributes."""
+    found = {pair.key: distinct_name(text_of(pair)) for pair in attributes}
+    service = found.get("service.name") or "unknown_service"
+    if namespace := found.get("service.namespace"):
+        service = f"{namespace}/{service}"
+    pid, host = found.get("process.pid", ""), found.get("host.name", "")
+    return service, found.get("service.instance.id") or ":".join(filter(None, (host, pid)))

@@ -1,260 +1,165 @@
-"""The processes that export to us: what each one last told, and what it told a minute ago."""
+"""The processes that export here: their latest state, and that of a minute ago."""
 
 from __future__ import annotations
 
-import time
+import math
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from ..view import View, read_points
-from .limits import (
-    GONE_INTERVALS,
-    GONE_SECONDS,
-    PROCESSES,
-    REPLACED_SECONDS,
-    SCOPES,
-    SERIES,
-    SERIES_PER_PROCESS,
-    SILENT_INTERVALS,
-    SILENT_SECONDS,
-    SNAPSHOT_SECONDS,
-    UNKNOWN_GONE_SECONDS,
-    UNKNOWN_INTERVAL,
-    WINDOW,
-)
+from . import limits
 from .points import Point, SeriesKey, UnfitPointError
 
-Clock = Callable[[], float]
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What tells processes apart, made from the resource; every part is printable."""
-
-    service: str
-    instance: str
-    """``service.instance.id``, or host and process id; empty where the resource has neither."""
-    digest: bytes = b""
-    """Of both in full, which are shortened above."""
-
-
-@dataclass(slots=True)
-class _Series:
-    point: Point
-    collection: int
-    """Number of the process's collection that it last came with."""
+Identity = tuple[str, str]
+"""``service.name`` with its namespace; and ``service.instance.id``, or host and process id, or
+nothing. Both are printable."""
 
 
 class Process:
-    """One process. Not to be used from several threads."""
+    """Series of one process. Not thread-safe."""
 
-    def __init__(self, identity: Identity, clock: Clock) -> None:
+    def __init__(self, identity: Identity, clock: Callable[[], float]) -> None:
         self.identity = identity
-        self.heard = clock()
-        """When something last came, by the clock."""
-        self.scopes: dict[str, None] = {}
-        """Scopes of metrics that are not ours, the first few."""
+        self.last_export = clock()
+        self.scopes: set[str] = set()
+        """Other scopes whose metrics came."""
         self.exports = 0
-        """Collections that came with metrics of ours."""
+        """Collections with metrics of this package's scope."""
         self._clock = clock
-        self._clashed_at: float | None = None
-        self._series: dict[SeriesKey, _Series] = {}
-        self._deltas: dict[SeriesKey, _Series] = {}
-        """Delta series, which stay when a collection lacks them.
-
-        Apart, or each collection would look at all of them, and one request can hold thousands.
-        """
-        self._began_anew_in = 0
+        self._mixed_at = -math.inf
+        self.series: dict[SeriesKey, tuple[Point, int]] = {}
+        """Latest points, with the number of the collection that they came with."""
+        self._restarted_in = 0
         self._collected_at = 0
-        self._collection_heard = self.heard
-        self._gaps: deque[float] = deque(maxlen=3)
+        self._collection_came = self.last_export
+        self._intervals: deque[float] = deque(maxlen=3)
         self._history: deque[tuple[float, View]] = deque()
         self._view: View | None = None
 
-    def __len__(self) -> int:
-        """Series that are held."""
-        return len(self._series) + len(self._deltas)
-
-    def has(self, key: SeriesKey) -> bool:
-        return key in self._series or key in self._deltas
-
     @property
-    def interval(self) -> float | None:
-        """Seconds between its exports; None until there were two."""
-        return max(self._gaps, default=None)
+    def interval(self) -> float:
+        """Seconds between two exports."""
+        return max(self._intervals, default=limits.UNKNOWN_INTERVAL)
 
     @property
     def silence(self) -> float:
-        """Seconds since it was last heard."""
-        return max(0.0, self._clock() - self.heard)
+        """Seconds since the last export."""
+        return max(0.0, self._clock() - self.last_export)
 
     @property
     def silent(self) -> bool:
-        interval = UNKNOWN_INTERVAL if self.interval is None else self.interval
-        return self.silence > max(SILENT_SECONDS, SILENT_INTERVALS * interval)
+        return self.silence > max(limits.SILENT_SECONDS, limits.SILENT_INTERVALS * self.interval)
 
     @property
-    def clashes(self) -> bool:
-        """Whether another process wrote over this one's series lately."""
-        at = self._clashed_at
-        return at is not None and self._clock() - at < WINDOW + 2 * (self.interval or 0.0)
-
-    @property
-    def gone(self) -> bool:
-        if self.interval is None:
-            return self.silence > UNKNOWN_GONE_SECONDS
-        return self.silence > max(GONE_SECONDS, GONE_INTERVALS * self.interval)
+    def mixed(self) -> bool:
+        """Whether two processes exported under this identity recently."""
+        return self._clock() - self._mixed_at < limits.WINDOW + 2 * self.interval
 
     def view(self) -> View:
-        """State, and counters since the process began (with delta: since it was first heard)."""
+        """State, and counters since the process started."""
         if self._view is None:
-            self._view = read_points(
-                (name, series.point)
-                for kept in (self._series, self._deltas)
-                for (name, _), series in kept.items()
-            )
+            self._view = read_points((name, p) for (name, _), (p, _) in self.series.items())
         return self._view
 
-    def recent(self) -> tuple[View, float | None]:
-        """State, and counters of the last minute or so, with how many seconds that is.
-
-        As long as there is nothing to reckon from, counters are as of `view`, and the seconds None.
-        """
+    def recent(self) -> View:
+        """State, and counters of about the last minute; like `view` until there is a second one."""
         if not self._history:
-            return self.view(), None
+            return self.view()
         began, before = self._history[0]
-        seconds = self._collection_heard - began
-        return self.view().since(before, seconds), seconds
+        return self.view().since(before, self._collection_came - began)
 
-    def scope_seen(self, name: str) -> None:
-        if len(self.scopes) < SCOPES:
-            self.scopes[name] = None
-
-    def collection_begins(self, collected_at: int) -> None:
-        """Points of this time come now: several requests may carry one collection."""
+    def begin_collection(self, collected_at: int) -> None:
+        """Expect points of this time. A Collector may split a collection into several requests."""
         if self.exports and collected_at and collected_at == self._collected_at:
             return
         now = self._clock()
         if self.exports:
-            self._gaps.append(now - self._collection_heard)
-            self._keep_state(now)
+            self._intervals.append(now - self._collection_came)
+            self._remember_state(now)
             self._forget_ended_series()
         self.exports += 1
         self._collected_at = collected_at
-        self._collection_heard = now
+        self._collection_came = now
 
     def take(self, key: SeriesKey, point: Point) -> None:
-        """Remember the point. Raises UnfitPointError when it can't be added to what came before."""
-        found = self._series.get(key) or self._deltas.get(key)
-        if found is not None:
-            before = found.point
-            if point.delta and before.delta:
-                if point.time and (point.start, point.time) == (before.start, before.time):
-                    return  # sent twice: the answer to the first was late or lost
-                point.add(before)
-            elif point.resets and self._restarted(before, point):
-                self._begin_anew()
-        kept, other = self._series, self._deltas
-        if point.delta:
-            kept, other = other, kept
-        other.pop(key, None)
-        kept[key] = _Series(point, self.exports)
+        """Keep the point."""
+        found = self.series.get(key)
+        if found is not None and point.cumulative and self._was_restarted(found[0], point):
+            self._forget_predecessor()
+        self.series[key] = point, self.exports
         self._view = None
 
-    def _begin_anew(self) -> None:
-        """Forget what its predecessor told; points of this collection may have come already."""
-        if self._began_anew_in == self.exports:
-            return  # all that is kept is of this collection
-        self._began_anew_in = self.exports
-        self._series = _of_collection(self._series, self.exports)
-        self._deltas = _of_collection(self._deltas, self.exports)
-        self._history.clear()
-
-    def _restarted(self, before: Point, point: Point) -> bool:
-        """Whether its counters began anew."""
+    def _was_restarted(self, before: Point, point: Point) -> bool:
         fell = point.monotonic and (point.value < before.value or point.count < before.count)
         if not point.start or not before.start:
             return fell
         if point.start < before.start or (fell and point.start == before.start):
-            # What had ended came back, or fell without a new start, as of forked workers that
-            # share one resource: there are two.
-            self._clashed_at = self._clock()
+            # An earlier start came back, or a counter fell without a new start: forked workers
+            # share one resource.
+            self._mixed_at = self._clock()
         return fell or point.start != before.start
 
-    def _keep_state(self, now: float) -> None:
-        """Keep the state of the collection that is over, to reckon from."""
-        history = self._history
-        heard = self._collection_heard
-        if not history or heard - history[-1][0] >= SNAPSHOT_SECONDS:
-            history.append((heard, self.view()))
-        while len(history) > 1 and now - history[1][0] >= WINDOW:
+    def _forget_predecessor(self) -> None:
+        """Keep only points of the current collection, once in each collection."""
+        if self._restarted_in != self.exports:
+            self._restarted_in = self.exports
+            self.series = {k: kept for k, kept in self.series.items() if kept[1] == self.exports}
+            self._history.clear()
+
+    def _remember_state(self, now: float) -> None:
+        came, history = self._collection_came, self._history
+        if not history or came - history[-1][0] >= limits.SNAPSHOT_SECONDS:
+            history.append((came, self.view()))
+        while len(history) > 1 and now - history[1][0] >= limits.WINDOW:
             history.popleft()
 
     def _forget_ended_series(self) -> None:
-        """Those that the last collection lacked. Of delta series only what changed is sent."""
-        ended = [key for key, series in self._series.items() if series.collection < self.exports]
-        for key in ended:
-            point = self._series.pop(key).point
-            if point.resets and point.monotonic:
-                self._history.clear()  # sums over series would seem to shrink
-            self._view = None
+        """Forget series that the last collection lacked."""
+        for key, (point, collection) in tuple(self.series.items()):
+            if collection < self.exports:
+                del self.series[key]
+                self._view = None
+                if point.cumulative and point.monotonic:
+                    self._history.clear()  # sums over series would shrink
 
 
-def _of_collection(series: dict[SeriesKey, _Series], number: int) -> dict[SeriesKey, _Series]:
-    return {key: one for key, one in series.items() if one.collection == number}
+class Processes(dict[Identity, Process]):
+    """All processes, within limits."""
 
-
-class Processes:
-    """All of them, within bounds."""
-
-    def __init__(self, clock: Clock = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
         self._clock = clock
-        self._found: dict[Identity, Process] = {}
 
-    def __iter__(self) -> Iterator[Process]:
-        return iter(tuple(self._found.values()))
+    def of(self, identity: Identity, *, own: bool) -> Process | None:
+        """The process, which may be new; None if there are too many.
 
-    def __len__(self) -> int:
-        return len(self._found)
-
-    def of(self, identity: Identity, *, ours: bool) -> Process | None:
-        """The process, new if need be; None when there are too many that are still heard.
-
-        Ours are those that come with metrics of our scope: others give way to them.
+        ``own`` processes send metrics of this package's scope: others make room for them.
         """
-        process = self._found.get(identity)
-        if process is None:
-            if len(self._found) >= PROCESSES and not self._make_room(ours=ours):
+        if identity not in self:
+            if len(self) >= limits.PROCESSES and not self._make_room(own=own):
                 return None
-            process = self._found[identity] = Process(identity, self._clock)
-        process.heard = self._clock()
-        return process
+            self[identity] = Process(identity, self._clock)
+        self[identity].last_export = self._clock()
+        return self[identity]
 
     def take(self, process: Process, key: SeriesKey, point: Point) -> None:
-        """Hand the point to its process. Raises UnfitPointError when it can't be kept."""
-        if not process.has(key):
-            if len(process) >= SERIES_PER_PROCESS:
-                raise UnfitPointError(f"more than {SERIES_PER_PROCESS} series of one process")
-            if sum(map(len, self._found.values())) >= SERIES:
-                raise UnfitPointError(f"more than {SERIES} series of all processes")
+        """Give the point to its process. Raises UnfitPointError beyond the limits."""
+        if key not in process.series:
+            every = sum(len(each.series) for each in self.values())
+            if len(process.series) >= limits.SERIES_PER_PROCESS or every >= limits.SERIES:
+                most = f"{limits.SERIES_PER_PROCESS} series of it, or {limits.SERIES} of all"
+                raise UnfitPointError(f"more than {most}")
         process.take(key, point)
 
-    def drop_gone(self) -> None:
-        """Forget those that have been silent for long."""
-        for process in self:
-            if process.gone:
-                del self._found[process.identity]
+    def forget_gone(self) -> None:
+        for identity, process in tuple(self.items()):
+            if process.silence > max(limits.GONE_SECONDS, limits.GONE_INTERVALS * process.interval):
+                del self[identity]
 
-    def _make_room(self, *, ours: bool) -> bool:
-        """Forget the one that is missed least, if one may be."""
-        least = max(
-            self._found.values(), key=lambda process: (not process.exports, process.silence)
-        )
-        heard = least.silence < REPLACED_SECONDS
-        if heard and (least.exports or not ours):
-            return False
-        if least.exports and not ours and not least.silent:
-            return False  # it may export once a minute, and a stranger is not worth it
-        del self._found[least.identity]
-        return True
+    def _make_room(self, *, own: bool) -> bool:
+        """Forget one without own metrics, or one that is silent, for one with own metrics."""
+        least = max(self.values(), key=lambda process: (not process.exports, process.silence))
+        replaced = own and (not least.exports or least.silence >= limits.REPLACED_SECONDS)
+        if replaced:
+            del self[least.identity]
+        return replaced

@@ -1,175 +1,191 @@
-"""The listening side: connections within their bounds, and the bodies that they hold together."""
+"""OTLP/HTTP on one address: one request per connection, in a thread, within limits.
+
+https://opentelemetry.io/docs/specs/otlp/#otlphttp
+"""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import ipaddress
+import io
+import socket
+import sys
 import threading
-from collections.abc import Callable, Coroutine
+import time
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
+from typing import Any
 
-import h11
-from google.protobuf.message import Message
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 
-from .connection import Connection
-from .decoding import decode
-from .intake import Intake, Rejected
-from .limits import CONNECTIONS, HELD_BYTES, LINGERING
-from .notes import Notes
-from .refusal import RefusedError
-from .routes import Route
+from ..text import printable
+from . import limits
+from .intake import REQUESTS, Intake, RefusedError
 
-_BACKLOG = 128
-_AT_A_STRETCH = 0.05
-"""Seconds."""
+_PROTOBUF = "application/x-protobuf"
+_CHUNK = 2**16
+_LONGEST = 300
+_PATHS = "take /v1/... out of OTEL_EXPORTER_OTLP_ENDPOINT: exporters append it"
+_NO_JSON = f"send {_PROTOBUF}, not JSON: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+_OTHER_PROTOCOLS = {
+    b"\x16\x03": "TLS was sent here: the endpoint must begin with http://, not https://",
+    b"PRI * HTTP/2": "gRPC was sent here: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf there",
+}
+"""First bytes of a connection, and what to do about it."""
 
 
-class Receiver:
-    """An OTLP/HTTP receiver on one address."""
+class Receiver(ThreadingTCPServer):
+    """Accepts connections in `serve_forever`; every request goes to the intake."""
 
-    def __init__(self, intake: Intake, notes: Notes) -> None:
-        self.notes = notes
-        self._intake = intake
-        self._server: asyncio.Server | None = None
-        self._serving: dict[Connection, asyncio.Task[None]] = {}
-        self._refusing: set[asyncio.Task[None]] = set()
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = limits.CONNECTIONS
+
+    def __init__(self, host: str, port: int, intake: Intake) -> None:
+        """Listen; port 0 takes any free one. Raises OSError and UnicodeError."""
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.intake = intake
+        self._deadlines: dict[socket.socket, float] = {}
+        """When the input of each connection ends."""
         self._held = 0
-        self._decoding = asyncio.Lock()
-        self.host = ""
-        self.port = 0
+        self._holding = threading.Lock()
+        super().__init__((host, port), _Handler)
+        self.port = self.socket.getsockname()[1]
+        self.url = f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen; port 0 takes any free one. Raises OSError."""
-        self._server = await asyncio.start_server(self._connected, host, port, backlog=_BACKLOG)
-        self.host, self.port = self._server.sockets[0].getsockname()[:2]
-
-    async def stop(self) -> None:
-        """Close everything at once."""
-        if self._server is not None:
-            self._server.close()
-        tasks = [*self._serving.values(), *self._refusing]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    @property
-    def url(self) -> str:
-        """What a program on this machine sets as its endpoint."""
-        address = ipaddress.ip_address(self.host.partition("%")[0])
-        host = self.host
-        if address.is_unspecified:
-            host = "127.0.0.1" if address.version == 4 else "::1"
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
-
-    @property
-    def beyond_loopback(self) -> bool:
-        """Whether other machines can reach it."""
-        sockets = self._server.sockets if self._server is not None else ()
-        hosts = [str(socket.getsockname()[0]).partition("%")[0] for socket in sockets]
-        return not all(ipaddress.ip_address(host).is_loopback for host in hosts)
-
-    async def take(self, route: Route, body: bytes) -> Rejected:
-        """Decode one body at a time, apart from the loop, and take it in. Raises RefusedError."""
-        self.hold(len(body))
-        try:
-            async with self._decoding:
-                request = await _apart(lambda: decode(route.signal, route.encoding, body))
-                rejected = await self._taken(request)
-            if rejected.number:
-                self.notes.rejected(rejected.number, rejected.reason)
-            return rejected
-        finally:
-            self.release(len(body))
-
-    async def _taken(self, request: Message) -> Rejected:
-        """Taken in, with pauses in which the loop serves others and the screen is drawn."""
-        rejected = Rejected()
-        loop = asyncio.get_running_loop()
-        until = loop.time() + _AT_A_STRETCH
-        for _ in self._intake.steps(request, rejected):
-            if loop.time() > until:
-                await asyncio.sleep(0)
-                until = loop.time() + _AT_A_STRETCH
-        return rejected
-
-    def hold(self, number: int) -> None:
-        """Count bytes that a connection holds. Raises RefusedError when there are too many."""
-        self._held += number
-        if self._held > HELD_BYTES:
-            self._held -= number
-            raise RefusedError(503, "too much is being received at once, try again later")
-
-    def release(self, number: int) -> None:
-        self._held -= number
-
-    def tell_refusal(self, error: RefusedError, request: h11.Request | None) -> None:
-        method = request.method.decode("ascii", "replace") if request else ""
-        # Without the query, in which some put a key, nor where it was asked as a proxy.
-        target = request.target.decode("ascii", "replace").partition("?")[0] if request else ""
-        path = target if target.startswith("/") else ""
-        self.notes.refused(error.status, method, path, error.message)
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = Connection(reader, writer, self)
-        task = asyncio.current_task()
-        assert task is not None
-        if len(self._serving) < CONNECTIONS or self._close_idle():
-            self._serving[connection] = task
-            await self._run(connection, connection.serve())
-        elif len(self._refusing) < LINGERING:
-            self._refusing.add(task)
-            self.notes.refused(503, "", "", f"more than {CONNECTIONS} connections at once")
-            await self._run(connection, connection.refuse())
-        else:
-            connection.close()
-
-    async def _run(self, connection: Connection, course: Coroutine[None, None, None]) -> None:
-        """To its end, whatever the client does: it may leave or stop reading at any time."""
-        task = asyncio.current_task()
-        try:
-            await course
-        except (OSError, TimeoutError):
-            connection.close()
-        except Exception as error:  # ours, and no reason to stop watching
-            self.notes.broken(f"{type(error).__name__}: {error}")
-            connection.close()
-        finally:
-            self._serving.pop(connection, None)
-            if task is not None:
-                self._refusing.discard(task)
-            connection.end()
-
-    def _close_idle(self) -> bool:
-        """Make room: close the connection that has been without a request for longest."""
-        idle = next((connection for connection in self._serving if connection.idle), None)
-        if idle is None:
+    def verify_request(self, request: Any, _address: Any) -> bool:
+        """Whether a new connection is served; otherwise it is closed."""
+        if len(self._deadlines) >= limits.CONNECTIONS:
+            self.intake.messages.add(f"closed a connection: more than {limits.CONNECTIONS} at once")
             return False
-        del self._serving[idle]
-        idle.close()
+        self._deadlines[request] = time.monotonic() + limits.REQUEST_SECONDS
         return True
 
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection."""
+        super().shutdown_request(request)
+        self._deadlines.pop(request, None)
 
-async def _apart(work: Callable[[], Message]) -> Message:
-    """Do the work in a thread that nobody waits for at the end, unlike `asyncio.to_thread`'s."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Message] = loop.create_future()
+    def service_actions(self) -> None:
+        """Enforce the deadlines; `serve_forever` calls this twice a second."""
+        now = time.monotonic()
+        for connection, deadline in tuple(self._deadlines.items()):
+            if now > deadline:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RD)
 
-    def tell(result: Message | None, error: Exception | None) -> None:
-        if done.done():  # cancelled
-            return
-        if error is not None:
-            done.set_exception(error)
-        elif result is not None:
-            done.set_result(result)
+    def hold(self, number: int) -> None:
+        """Count bytes of bodies that are being received. Raises RefusedError beyond the limit."""
+        with self._holding:
+            if self._held + number > limits.HELD_BYTES:
+                raise RefusedError(503, "too much is being received at once, try again later")
+            self._held += number
 
-    def run() -> None:
-        result = failure = None
+    def handle_error(self, *_: object) -> None:
+        """Show failures of `watch`. OSError is a client that left."""
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            self.intake.messages.add(f"failed: {type(error).__name__}: {error}")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = limits.REQUEST_SECONDS
+    error_content_type = "text/plain; charset=utf-8"
+    error_message_format = "%(explain)s\n"
+    server: Receiver
+    rfile: io.BufferedReader
+
+    def handle(self) -> None:
+        """Read the head of a request, and let the base class parse and dispatch it."""
+        self.requestline = self.command = self.path = ""
+        self._input, head = self.rfile, b""
+        start = self._input.peek(1)
+        for protocol, problem in _OTHER_PROTOCOLS.items():
+            if start.startswith(protocol):
+                self.server.intake.messages.add(problem)
+                return
+        while not head.endswith((b"\r\n\r\n", b"\n\n")):
+            line = self._input.readline(limits.HEAD_BYTES)
+            head += line
+            if len(head) > limits.HEAD_BYTES:
+                self.send_error(431, f"the head is larger than {limits.HEAD_BYTES} bytes")
+            if not line or len(head) > limits.HEAD_BYTES:
+                return
+        self.rfile = io.BufferedReader(io.BytesIO(head))
+        self.handle_one_request()
+
+    def do_POST(self) -> None:
+        """Take an export."""
+        body = bytearray()
         try:
-            result = work()
-        except Exception as error:
-            failure = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(tell, result, failure)
+            signal = self._signal()
+            self._receive(body)
+            encoding = self.headers.get("Content-Encoding", "identity").strip().lower()
+            rejected = self.server.intake.take(signal, body, encoding)
+        except RefusedError as error:
+            self.send_error(*error.args)
+            return
+        finally:
+            self.server.hold(-len(body))
+        answer = metrics_service_pb2.ExportMetricsServiceResponse()
+        if rejected:
+            answer.partial_success.rejected_data_points = len(rejected)
+            answer.partial_success.error_message = rejected[0]
+            self.server.intake.messages.add(f"rejected {len(rejected)} points: {rejected[0]}")
+        encoded = answer.SerializeToString()
+        self.send_response_only(200)
+        self.send_header("Content-Type", _PROTOBUF)
+        self.send_header("Content-Length", str(len(encoded)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(encoded)
 
-    threading.Thread(target=run, name="gluellm-watch-decode", daemon=True).start()
-    return await done
+    def _signal(self) -> str:
+        """``metrics``, ``traces`` or ``logs``. Raises RefusedError."""
+        path = self.path.partition("?")[0]
+        signal = path.removeprefix("/v1/")
+        if signal not in REQUESTS or path == signal:
+            raise RefusedError(404, f"only {', '.join(REQUESTS)} are here, below /v1/; {_PATHS}")
+        if self.headers.get_content_type() != _PROTOBUF:
+            raise RefusedError(415, _NO_JSON)
+        return signal
+
+    def _receive(self, body: bytearray) -> None:
+        """Append what is sent; it counts as held. Raises RefusedError."""
+        declared = self.headers.get("Content-Length", "")
+        if "Transfer-Encoding" in self.headers or not declared.isdecimal():
+            raise RefusedError(411, "send the body with a Content-Length, not in chunks")
+        if len(declared) > 15 or int(declared) > limits.BODY_BYTES:
+            raise RefusedError(413, f"the body is larger than {limits.BODY_BYTES} bytes")
+        while missing := int(declared) - len(body):
+            chunk = self._input.read1(min(missing, _CHUNK))
+            if not chunk:
+                seconds = f"{limits.REQUEST_SECONDS:g} s"
+                raise RefusedError(408, f"{missing} bytes of the body are missing after {seconds}")
+            self.server.hold(len(chunk))
+            body += chunk
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer with an error and show it; the base class uses this as well."""
+        text = printable(message or explain, _LONGEST)
+        # Without the query, which may contain a key.
+        request = f"{self.command or ''} {self.path.partition('?')[0]}".strip() or "a connection"
+        self.server.intake.messages.add(f"refused {printable(request, 70)}: {code}, {text}")
+        self.request_version = self.protocol_version  # answers to HTTP/0.9 would have no head
+        super().send_error(code, explain=text)
+
+    def finish(self) -> None:
+        """Read what the client still sends, so that it can read the answer."""
+        super().finish()
+        self._input.close()
+        until = time.monotonic() + limits.LINGER_SECONDS
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(limits.LINGER_SECONDS)
+            while time.monotonic() < until and self.connection.recv(_CHUNK):
+                pass
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing: errors are messages."""

@@ -12,13 +12,13 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
-from gluellm_pools.view import ATTRIBUTES, METRICS
-from gluellm_pools.watch.decoding import REQUESTS, Signal
+from gluellm_pools.view import METRICS
+from gluellm_pools.watch.intake import REQUESTS
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 from .texts import FLOATS, TEXTS, integers
 
-_KEYS = sorted(ATTRIBUTES)
+_KEYS = sorted(attribute.key for attribute in semconv.ATTRIBUTES)
 _NAMES = sorted(METRICS)
 _RESOURCE = ("service.name", "service.instance.id", "service.namespace", "host.name", "process.pid")
 _OFTEN = semconv.ACQUIRE_DURATION.name
@@ -41,9 +41,9 @@ _TIMES = st.one_of(st.sampled_from((0, 1, 10**18, 10**18 + 1, 2**64 - 1)), integ
 
 
 @st.composite
-def arbitrary(draw: Draw, signal: Signal) -> Message:
+def arbitrary(draw: Draw, signal: str) -> Message:
     """A request of which any field may be there, and hold anything."""
-    request = REQUESTS[signal]()
+    request: Message = REQUESTS[signal]()
     _fill(draw, request, request.DESCRIPTOR, 0)
     return request
 

@@ -7,48 +7,24 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from gluellm_pools.watch.answers import accepted, refused
-from gluellm_pools.watch.decoding import Encoding, Signal, decode
-from gluellm_pools.watch.display import LiveScreen
-from gluellm_pools.watch.refusal import RefusedError
-from support.otlp import as_json
-from unit.gluellm_pools.watch.watched import URL, Watched
+from gluellm_pools.watch.display import reports_of
+from gluellm_pools.watch.intake import REQUESTS, RefusedError
+from unit.gluellm_pools.watch.watched import Watched
 
 from .messages import arbitrary, shaped
 from .recorded import mutated
 from .target import Target, assert_clean
-from .texts import anything
 
-Body = tuple[Signal, Encoding, bytes]
-_METRICS = (Signal.METRICS, Encoding.PROTOBUF)
+Body = tuple[str, bytes]
+"""Signal and body."""
 _SIZES = st.one_of(
     st.sampled_from(((80, 24), (100, 40), (1, 1), (2, 3), (20, 5), (300, 8))),
     st.tuples(st.integers(1, 130), st.integers(1, 50)),
 )
-_JSON_KEYS = (
-    "resourceMetrics resource attributes scopeMetrics scope name metrics sum dataPoints asInt "
-    "resourceLogs traceId key"
-).split()
-_ANYTHING = anything(st.sampled_from(_JSON_KEYS), leaves=20)
 
 
-def _as_json(message: Any) -> bytes:
-    # A message nested more deeply than JSON's printer goes has no JSON.
-    try:
-        return as_json(message)
-    except (RecursionError, ValueError):
-        return b"{}"
-
-
-def _of_metrics(messages: st.SearchStrategy[Any]) -> st.SearchStrategy[Body]:
-    return st.one_of(
-        _in_protobuf(messages.map(lambda one: one.SerializeToString())),
-        messages.map(lambda one: (Signal.METRICS, Encoding.JSON, _as_json(one))),
-    )
-
-
-def _arbitrary(signal: Signal) -> st.SearchStrategy[Body]:
-    return arbitrary(signal).map(lambda one: (signal, Encoding.PROTOBUF, one.SerializeToString()))
+def _arbitrary(signal: str) -> st.SearchStrategy[Body]:
+    return arbitrary(signal).map(lambda one: (signal, one.SerializeToString()))
 
 
 def _nested(depth: int) -> bytes:
@@ -63,17 +39,16 @@ def _nested(depth: int) -> bytes:
     return body
 
 
-def _in_protobuf(bodies: st.SearchStrategy[bytes]) -> st.SearchStrategy[Body]:
-    return bodies.map(lambda body: (*_METRICS, body))
+def _of_metrics(bodies: st.SearchStrategy[bytes]) -> st.SearchStrategy[Body]:
+    return bodies.map(lambda body: ("metrics", body))
 
 
-SIGNALS = st.sampled_from(list(Signal))
+SIGNALS = st.sampled_from(list(REQUESTS))
 BODIES: st.SearchStrategy[Body] = st.one_of(
-    *[_of_metrics(shaped()), _in_protobuf(mutated())] * 2,
+    *[_of_metrics(shaped().map(lambda one: one.SerializeToString())), _of_metrics(mutated())] * 2,
     SIGNALS.flatmap(_arbitrary),
-    st.tuples(SIGNALS, st.sampled_from(list(Encoding)), st.binary(max_size=300)),
-    _in_protobuf(st.sampled_from((10, 45, 60, 3000)).map(_nested)),
-    st.tuples(SIGNALS, st.just(Encoding.JSON), _ANYTHING.map(lambda one: json.dumps(one).encode())),
+    st.tuples(SIGNALS, st.binary(max_size=300)),
+    _of_metrics(st.sampled_from((10, 45, 60, 3000)).map(_nested)),
 )
 
 
@@ -89,36 +64,34 @@ class Shown(Target):
 
     def take(self, given_input: tuple[list[tuple[Body, float]], tuple[int, int]]) -> str:
         bodies, (width, height) = given_input
-        lines, screen = Watched(width, height), Watched(width, height, terminal=True)
-        plain = lines.plain()
+        lines, live = Watched(width, height), Watched(width, height, terminal=True)
+        displays = (lines, lines.lines()), (live, live.live())
         taken = False
         for body, wait in bodies:
-            for watched in (lines, screen):
+            for watched, _ in displays:
                 taken |= _taken(watched, *body)
                 watched.now += wait
-                watched.intake.processes.drop_gone()
-        with plain, LiveScreen(screen.console, URL, screen.intake, screen.notes) as live:
-            for watched, shown in ((lines, plain), (screen, live)):
-                shown.show()
-                watched.now += 5
-                shown.show()
-                shown.close()
-                assert_clean(watched.out.getvalue())
+                watched.intake.processes.forget_gone()
+        for watched, display in displays:
+            display.start()
+            display.show()
+            watched.now += 5
+            display.show()
+            display.finish()
+            assert_clean(watched.out.getvalue())
+            json.dumps([report.as_json for report in reports_of(watched.intake.processes.values())])
         return "shown" if taken else "refused"
 
 
-def _taken(watched: Watched, signal: Signal, encoding: Encoding, body: bytes) -> bool:
+def _taken(watched: Watched, signal: str, body: bytes) -> bool:
     """Whether a body was taken in, or refused."""
     try:
-        request = decode(signal, encoding, body)
+        for reason in watched.intake.take(signal, body)[:1]:
+            watched.intake.messages.add(reason)
     except RefusedError as error:
-        if error.status not in (400, 413):
-            raise AssertionError(error.status) from error
-        refused(error, encoding)
-        watched.notes.refused(error.status, "POST", f"/v1/{signal}", error.message)
+        status, message = error.args
+        if status not in (400, 413):
+            raise AssertionError(error.args) from error
+        watched.intake.messages.add(message)
         return False
-    rejected = watched.intake.take(request)
-    accepted(signal, encoding, rejected)
-    if rejected.number:
-        watched.notes.rejected(rejected.number, rejected.reason)
     return True

@@ -25,10 +25,12 @@ def test_quantiles_are_interpolated_in_buckets(histogram, share, expected):
 
 def test_histograms_are_added_and_subtracted():
     """Added up over origins, and subtracted for a window; what doesn't fit is left whole."""
-    one, two = Histogram(BOUNDS, (1, 2, 0, 0), 0.7), Histogram(BOUNDS, (0, 1, 1, 0), 3.0)
-    both = one.plus(two)
-    assert both == Histogram(BOUNDS, (1, 3, 1, 0), 3.0)
-    assert both.since(one).counts == (0, 1, 1, 0)
-    assert Histogram().plus(one) == one
+    one, two = Histogram(BOUNDS, (1, 2, 0, 0), 0.7, 1.5), Histogram(BOUNDS, (0, 1, 1, 0), 3.0, 3.5)
+    both = one + two
+    assert both == Histogram(BOUNDS, (1, 3, 1, 0), 3.0, 5.0)
+    assert both.mean == 1.0
+    assert Histogram().mean is None
+    assert both - one == two
+    assert Histogram() + one == one
     other_buckets, before_a_restart = Histogram((1.0,), (1, 1)), Histogram(BOUNDS, (9, 9, 9, 9))
-    assert one.since(other_buckets) == one.since(before_a_restart) == one.plus(other_buckets) == one
+    assert one - other_buckets == one - before_a_restart == one + other_buckets == one

@@ -57,7 +57,7 @@ def test_scenarios_are_listed_and_an_unknown_one_is_answered_with_them(capsys):
 
 
 DEMO = ("rich", "any_llm", "openai", "anthropic", "h2", "opentelemetry.sdk")
-WATCH = ("rich", "h11", "google.protobuf", "google.rpc", "opentelemetry.proto")
+WATCH = ("rich", "google.protobuf", "opentelemetry.proto")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gluellm_pools.verdicts import reading, severity, suffers
+from gluellm_pools.verdicts import severity, suffers, verdict
 from gluellm_pools.view import PoolView
 
 QUEUEING = {"queued": 6.0, "awaiting_response": 3.0, "reading": 1.0}
@@ -22,9 +22,9 @@ SAID = {
     "instead of reused": full(seconds_by_phase={"connecting": 3.0, "queued": 7.0}),
     "channels that are not connected": CHANNELS,
     "not yet read": full(seconds_by_phase=LATE),
-    "45.0 s for an answer so far": full(oldest={"awaiting_response": 45.0}),
+    "45 s for an answer so far": full(oldest={"awaiting_response": 45.0}),
     "does not answer in time": full(timeouts={"read": 3}),
-    "calls hold them all (20.0 s): a small pool, or a slow": full(oldest={"reading": 20.0}),
+    "calls hold them all (20 s): a small pool, or a slow": full(oldest={"reading": 20.0}),
     "young calls (2.0 s) hold them all: the pool is too small": full(oldest={"reading": 2.0}),
 }
 
@@ -32,7 +32,7 @@ SAID = {
 @pytest.mark.parametrize("said", SAID)
 def test_numbers_are_read_as_the_table_of_phases_has_it(said):
     """One for each line of it; every text fits beside a label in 80 columns."""
-    text = reading(SAID[said])
+    text = verdict(SAID[said])
     assert said in text
     assert len(text) <= 80 - 14
 
@@ -50,13 +50,13 @@ def test_numbers_are_read_as_the_table_of_phases_has_it(said):
     ],
 )
 def test_numbers_without_a_problem_have_no_verdict(pool):
-    assert reading(pool) is None
+    assert verdict(pool) is None
 
 
 def test_late_event_loop_suppresses_verdicts_on_times():
     """It makes the pool look small and the provider slow. Leaks are still reported."""
-    assert reading(full(), doubtful=True) is None
-    assert reading(full(leaks_suspected=1), doubtful=True)
+    assert verdict(full(), doubtful=True) is None
+    assert verdict(full(leaks_suspected=1), doubtful=True)
 
 
 def test_pools_are_ordered_by_severity():

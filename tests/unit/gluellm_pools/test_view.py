@@ -210,7 +210,7 @@ def test_leaks_and_streams_are_summed_and_lag_is_the_worst():
         assert (pool.streams_active, pool.streams_max, pool.streams_orphaned) == (2, 8, 4)
         assert pool.leaks_suspected == 3
         assert view.loop_lag == 0.3
-    assert View().loop_lag is None
+    assert View().loop_lag == 0.0
 
 
 def test_late_time_is_a_share_of_the_time_between_two_views():

@@ -1,55 +1,203 @@
-"""What is kept of a request: this package's telemetry is shown, the rest is counted."""
+"""What is kept of a request, and which bodies are refused."""
+
+import gzip
+import os
+import subprocess
+import sys
+import tracemalloc
+import zlib
 
 import pytest
 
-from gluellm_pools.watch.intake import Intake
-from gluellm_pools.watch.limits import LOG_LINES, SCOPES
-from gluellm_pools.watch.processes import Processes
+from gluellm_pools.watch import limits
+from gluellm_pools.watch.intake import Intake, RefusedError
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import logs_request, metrics_request, number, traces_request
 
+from .watched import Watched
+
+REQUEST = metrics_request(number(semconv.REQUESTS, 5))
+WHOLE = REQUEST.SerializeToString()
+GZIP, DEFLATE = gzip.compress(WHOLE), zlib.compress(WHOLE)
+
 
 @pytest.fixture
-def taken() -> Intake:
-    return Intake(Processes())
+def taken() -> Watched:
+    return Watched()
 
 
 def test_only_the_scope_name_is_kept_of_other_metrics(taken):
     """A user who forgot to instrument can then see what arrived."""
-    for n in range(SCOPES + 5):
+    for n in range(limits.SCOPES + 5):
         request = metrics_request(number("requests", 1), scope=f"other.{n}\x1b[31m")
-        assert taken.take(request).number == 0
-    (process,) = taken.processes
-    assert len(process) == 0
-    assert process.exports == 0
-    assert len(process.scopes) == SCOPES
-    assert next(iter(process.scopes)) == "other.0?[31m"
+        assert taken.take(request) == []
+    assert not taken.process.series
+    assert taken.process.exports == 0
+    assert len(taken.process.scopes) == limits.SCOPES
+    assert "other.0?[31m" in taken.process.scopes
 
 
 def test_invalid_points_are_rejected_one_by_one(taken):
     """The others are taken. Nothing is wrong with metrics that the view lacks."""
-    assert taken.take(metrics_request(number(semconv.REQUEUES, 1))).number == 0
-    (process,) = taken.processes
-    assert (len(process), process.exports) == (0, 1)
+    assert taken.take(metrics_request(number(semconv.REQUEUES, 1))) == []
+    assert (len(taken.process.series), taken.process.exports) == (0, 1)
     values = (float("nan"), 5, float("inf"))
     rejected = taken.take(metrics_request(*(number(semconv.REQUESTS, v) for v in values)))
-    assert rejected.number == 2
-    assert rejected.reason.startswith(semconv.REQUESTS.name)
-    assert len(process) == 1
+    assert len(rejected) == 2
+    assert rejected[0].startswith(semconv.REQUESTS.name)
+    assert len(taken.process.series) == 1
 
 
-def test_logs_of_the_package_are_bounded_and_the_others_counted(taken):
-    """One printable line each, warnings and infos. Default exporters send spans here too."""
+def test_logs_of_the_package_are_bounded_and_the_others_not_shown(taken):
+    """One printable line each, warnings and infos. Default exporters send spans here as well."""
     taken.take(logs_request("leak\x1b[2J at\napp.py", 13))
     taken.take(logs_request("released", 9))
     taken.take(logs_request("detail", 5))
     taken.take(logs_request("foreign", 17, scope="root"))
-    assert list(taken.logs) == ["WARNING from shop: leak?[2J at?app.py", "INFO from shop: released"]
-    assert taken.foreign_records == 1
-    for n in range(LOG_LINES + 10):
+    said = ["WARNING from shop: leak?[2J at?app.py", "INFO from shop: released"]
+    assert taken.intake.messages.unread() == said
+    for n in range(limits.UNREAD_MESSAGES + 10):
         taken.take(logs_request(f"{n} " + "x" * 100_000))
-    assert len(taken.logs) == LOG_LINES
-    assert max(map(len, taken.logs)) < 2100
-    assert taken.logs[-1].startswith(f"WARNING from shop: {LOG_LINES + 9} ")
-    assert taken.take(traces_request()).number == 0
-    assert taken.spans == 1
+    messages = taken.intake.messages.unread()
+    assert len(messages) == limits.UNREAD_MESSAGES
+    assert max(map(len, messages)) <= limits.MESSAGE_CHARACTERS
+    assert len(taken.intake.messages.latest()) == limits.MESSAGES
+    assert taken.take(traces_request()) == []
+    assert taken.intake.not_shown == {"spans", "log records of other scopes"}
+
+
+def test_a_known_message_is_printed_once(taken):
+    """An exporter repeats what is refused."""
+    for _ in range(3):
+        taken.intake.messages.add("refused")
+    assert taken.intake.messages.unread() == ["refused"]
+    (line,) = taken.intake.messages.latest()
+    assert line.endswith(" refused")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "sent"), [("identity", WHOLE), ("gzip", GZIP), ("deflate", DEFLATE)]
+)
+def test_a_body_is_taken_compressed_or_not(encoding, sent):
+    intake = Intake()
+    assert intake.take("metrics", sent, encoding) == []
+    assert len(intake.processes) == 1
+    assert Intake().take("metrics", b"") == []  # an empty message
+
+
+def refusal(body: bytes, encoding: str = "identity") -> tuple[int, str]:
+    with pytest.raises(RefusedError) as found:
+        Intake().take("metrics", body, encoding)
+    return found.value.args
+
+
+REFUSED = {
+    "gzip cut": ("gzip", GZIP[:-9], "truncated"),
+    "deflate cut": ("deflate", DEFLATE[:-1], "truncated"),
+    "text as gzip": ("gzip", b"some text", "not gzip"),
+    "unknown": ("br", b"some text", "not gzip"),
+    "junk after gzip": ("gzip", GZIP + b"junk", "goes on"),
+    "wrong checksum": ("gzip", GZIP[:-8] + b"\0" * 8, "not gzip"),
+    "truncated": ("identity", WHOLE[:-1], "not a protobuf ExportMetricsServiceRequest"),
+    "noise": ("identity", b"\xff" * 20, "not a protobuf ExportMetricsServiceRequest"),
+    "JSON": ("identity", b"{}", "not a protobuf ExportMetricsServiceRequest"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_body_that_is_not_as_declared_is_refused(what):
+    """400, and what is wrong with it."""
+    encoding, sent, said = REFUSED[what]
+    status, message = refusal(sent, encoding)
+    assert status == 400
+    assert said in message
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress])
+def test_a_bomb_is_refused_before_it_expands(compress):
+    """200 MiB in 200 kB: little more than the limit is ever held."""
+    bomb = compress(bytes(200 * 2**20), 1)
+    tracemalloc.start()
+    try:
+        status, message = refusal(bomb, "gzip")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert status == 413
+    assert str(limits.BODY_BYTES) in message
+    assert peak < 3 * limits.BODY_BYTES
+
+
+def field(number: int, inner: bytes) -> bytes:
+    """A length-delimited field."""
+    length, size = b"", len(inner)
+    while size > 127:
+        length += bytes([size & 127 | 128])
+        size >>= 7
+    return bytes([number << 3 | 2]) + length + bytes([size]) + inner
+
+
+def own_metric(inner: bytes) -> bytes:
+    """A request with one metric of this package's scope, which contains these bytes."""
+    name = field(1, semconv.REQUESTS.name.encode())
+    scope = field(1, field(1, semconv.SCOPE_NAME.encode()))
+    return field(1, field(2, scope + field(2, name + inner)))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x0a\x00" * (limits.RESOURCES + 1),
+        field(1, b"\x12\x00" * (limits.PARTS + 1)),
+        own_metric(field(7, b"\x0a\x00" * (limits.PARTS + 1))),
+        own_metric(field(7, field(1, b"\x3a\x00" * (limits.PARTS + 1)))),
+    ],
+    ids=["resources", "scopes", "points", "attributes"],
+)
+def test_a_request_of_very_many_empty_parts_is_refused(body):
+    """Two bytes become a message that takes time: 413."""
+    status, message = refusal(body)
+    assert status == 413
+    assert "too many parts" in message
+
+
+def test_text_that_is_no_utf8_is_refused_by_protobuf_in_pure_python_too():
+    """It raises another error there, which was taken for a failure of the receiver."""
+    code = (
+        "from gluellm_pools.watch.intake import *\n"
+        "from google.protobuf.internal import api_implementation\n"
+        "assert api_implementation.Type() == 'python'\n"
+        "try: Intake().take('metrics', bytes.fromhex('0a031a01ff'))\n"
+        "except RefusedError as error: print(error.args[0])\n"
+    )
+    environment = {**os.environ, "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "400\n", done.stderr
+
+
+# Names longer than what is shown: they are shortened, and stay different
+
+
+POD = "production-inference-services.recommendation-gateway-worker-7d9f8b6c5d-"
+MIDDLE = ("x" * 50 + "1" + "y" * 50, "x" * 50 + "2" + "y" * 50)
+
+
+@pytest.mark.parametrize("key", ["service__name", "service__instance__id", "service__namespace"])
+@pytest.mark.parametrize("names", [(POD + "x2k4p.main", POD + "q9z7w.main"), MIDDLE])
+def test_processes_with_similar_long_names_are_distinguished(taken, key, names):
+    """Pods of one deployment differ at the end of their names; others perhaps in the middle."""
+    for name in names:
+        taken.export("openai", **{key: name})
+    assert len(taken.intake.processes) == 2
+
+
+@pytest.mark.parametrize("names", [(POD + "a", POD + "b"), MIDDLE])
+def test_pools_with_similar_long_names_are_not_added_up(taken, names):
+    """Each is a row of its own."""
+    taken.export(*names)
+    pools = taken.process.view().pools
+    assert [pool.requests for pool in pools.values()] == [5, 5]
+    assert all(len(key.name) == limits.NAME_CHARACTERS for key in pools)
+    assert len(taken.report.lines) == 3

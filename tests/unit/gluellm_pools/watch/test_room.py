@@ -6,7 +6,7 @@ from gluellm_pools.watch.limits import (
     GONE_SECONDS,
     PROCESSES,
     REPLACED_SECONDS,
-    UNKNOWN_GONE_SECONDS,
+    UNKNOWN_INTERVAL,
 )
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import metrics_request, number
@@ -24,17 +24,17 @@ def foreign(watched: Watched, name: str) -> None:
     request = metrics_request(
         number("jvm.memory", 1), scope="io.somebody", service__instance__id=name
     )
-    watched.intake.take(request)
+    watched.take(request)
 
 
 def names(watched: Watched) -> set[str]:
-    return {process.identity.instance for process in watched.intake.processes}
+    return {instance for _, instance in watched.intake.processes}
 
 
 def ours(watched: Watched, name: str) -> int:
     """A process exports pool metrics; how many points were rejected."""
     metric = number(semconv.REQUESTS, 5)
-    return watched.intake.take(metrics_request(metric, service__instance__id=name)).number
+    return len(watched.take(metrics_request(metric, service__instance__id=name)))
 
 
 def test_process_with_pool_metrics_replaces_processes_without(watched):
@@ -58,29 +58,26 @@ def test_process_without_pool_metrics_is_replaced_before_a_silent_one_with_them(
     assert {"ours", "another"} <= names(watched)
 
 
-def test_a_process_without_pool_metrics_replaces_no_active_process(watched):
-    """Whether that one exports pool metrics or not."""
-    for n in range(PROCESSES - 1):
+def test_a_process_without_pool_metrics_replaces_none(watched):
+    """It has to wait until one is gone."""
+    for n in range(PROCESSES):
         ours(watched, f"ours-{n}")
+    before = names(watched)
     watched.now += REPLACED_SECONDS + 1
     foreign(watched, "foreign")
-    before = names(watched)
-    foreign(watched, "another")
     assert names(watched) == before
-    ours(watched, "ours")
-    foreign(watched, "another")
-    assert names(watched) == (before | {"ours"}) - {"foreign"}
-    watched.now += 200
-    foreign(watched, "another")
-    assert "another" in names(watched)
+    watched.now += 5 * UNKNOWN_INTERVAL
+    watched.intake.processes.forget_gone()
+    foreign(watched, "foreign")
+    assert names(watched) == {"foreign"}
 
 
 def test_a_process_that_exported_once_is_silent_before_it_is_gone(watched):
     """It is shown as silent before it vanishes."""
     watched.export("openai")
     watched.now += GONE_SECONDS + 60
-    watched.intake.processes.drop_gone()
+    watched.intake.processes.forget_gone()
     assert watched.process.silent
-    watched.now += UNKNOWN_GONE_SECONDS
-    watched.intake.processes.drop_gone()
+    watched.now += 5 * UNKNOWN_INTERVAL
+    watched.intake.processes.forget_gone()
     assert len(watched.intake.processes) == 0

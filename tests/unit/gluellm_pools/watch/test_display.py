@@ -1,0 +1,280 @@
+"""What is shown: headings, warnings, frames that fit, and lines that come once."""
+
+import json
+import re
+
+import pytest
+from rich.console import Group
+from rich.text import Text
+
+from gluellm_pools.watch.display import MOST_POOLS, JsonDisplay, frame, instructions, reports_of
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.otlp import LATER, SECOND, START, gauge, histogram, logs_request, metrics_request
+from support.otlp import number as sum_of
+
+from .watched import URL, Watched
+
+
+def drawn(watched: Watched) -> list[str]:
+    """The lines of one frame."""
+    width, height = watched.console.size
+    rows = frame(reports_of(watched.intake.processes.values()), width, height - 1)
+    # A Text that is printed by itself loses its `no_wrap`.
+    watched.console.print(Group(Text("\n", no_wrap=True, overflow="ellipsis").join(rows)))
+    return watched.said()
+
+
+def test_the_variables_to_set_name_this_receiver():
+    """They have the SDK's names and units: the interval is in milliseconds."""
+    assert instructions(URL, Watched().intake)[1:4] == [
+        "  OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318",
+        "  OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+        "  OTEL_METRIC_EXPORT_INTERVAL=5000",
+    ]
+
+
+def test_a_heading_has_process_last_export_and_period():
+    """A UUID is shortened; silence is shown."""
+    watched = Watched()
+    instance = {"service__instance__id": "f91ae67e-a6b8-4902-b861-ef753071e037"}
+    watched.export("openai", **instance)
+    watched.now += 3
+    first = "shop (f91ae67e): last export 3 s ago, counters since its start"
+    assert watched.report.heading == first
+    watched.now += 7
+    watched.export("openai", **instance)
+    second = "shop (f91ae67e): last export 0 s ago, every 10 s, counters over 10 s"
+    assert watched.report.heading == second
+    watched.now += 45
+    silent = "shop (f91ae67e): SILENT, last export 45 s ago, every 10 s, counters over 10 s"
+    assert watched.report.heading == silent
+
+
+def test_process_without_a_pool_is_shown_as_instrumented():
+    """Hooks are reported before there is any pool."""
+    watched = Watched()
+    watched.take(metrics_request(gauge(semconv.HOOK_MISSING, 0)))
+    (line,) = watched.report.warnings
+    assert line.startswith("Instrumented, but no request has used a pool in its scope yet. ")
+    assert "OTEL_PYTHON_GLUELLM_SCOPE=all" in line
+
+
+def test_two_processes_under_one_name_get_advice():
+    """The numbers mix two processes: there is a warning, and they are dim and not judged."""
+    watched = Watched()
+    for start in (START + SECOND, START):
+        leak = sum_of(semconv.LEAK_SUSPECTED, 1, monotonic=False)
+        request = sum_of(semconv.REQUESTS, 5, LATER + start, start=start)
+        watched.take(metrics_request(request, leak))
+    assert watched.report.lines[1].startswith("  openai/httpx2: leaks: 1 suspected")
+    assert watched.report.lines[-1].startswith("  MIXED UP: two processes export under this name")
+    assert "service.instance.id in OTEL_RESOURCE_ATTRIBUTES" in watched.report.lines[-1]
+    rows = frame([watched.report], 80, 40)
+    (block,) = [row for row in rows if "openai/httpx2" in row.plain]
+    assert block.style == "dim"
+
+
+def test_foreign_text_has_no_escapes():
+    """Names of services, instances, pools, libraries, scopes and hooks, and requested paths."""
+    evil = "\x1b[2J\x07\u202e"
+    watched = Watched(200, 60)
+    watched.export(evil, service__name=evil, service__instance__id=evil)
+    watched.take(
+        metrics_request(
+            gauge(semconv.HOOK_MISSING, 1, gluellm__hook__library=evil), service__name=f"{evil}2"
+        )
+    )
+    watched.take(metrics_request(sum_of("x", 1), scope=evil, service__name=f"{evil}3"))
+    watched.take(logs_request(evil))
+    watched.intake.messages.add(f"refused {evil}")
+    watched.lines().show()
+    text = watched.out.getvalue() + "\n".join(drawn(watched))
+    assert "?[2J" in text
+    assert not [c for c in text if c in evil[:1] + evil[4:]]
+
+
+@pytest.mark.parametrize("height", [8, 12, 24, 40, 100])
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_a_frame_fits_the_terminal(width, height):
+    """Many pools of many processes: blocks while there is room, then lines, then how many more."""
+    watched = Watched(width, height)
+    for n in range(5):
+        watched.export("openai", "anthropic", "mistral", service__instance__id=f"worker-{n}")
+    lines = drawn(watched)
+    assert len(lines) < height
+    assert max(map(len, lines)) <= width
+    blocks = sum("requests now " in line for line in lines)
+    if height == 100:
+        assert 5 < blocks <= 15
+        assert sum("/httpx2: " in line for line in lines) == 15 - blocks
+    if height == 8:
+        assert blocks == 0
+        assert re.match(r"\d+ more lines: make the", lines[-1])
+
+
+def test_very_many_pools_of_a_process_are_cut():
+    """Their number is shown."""
+    watched = Watched(100, 300)
+    watched.export(*(f"pool-{n:03}" for n in range(MOST_POOLS + 7)))
+    assert watched.report.lines[-1] == "  and 7 more pools"
+    assert any("and 7 more pools" in line for line in drawn(watched))
+
+
+def test_lines_come_when_there_is_news_and_not_too_often():
+    """A process has lines after an export, at most every 5 s, and once when it becomes silent."""
+    watched = Watched(200)
+    display = watched.lines()
+    display.start()
+    assert "Listening on http://127.0.0.1:4318 for OTLP/HTTP. Ctrl-C ends." in watched.said()
+    watched.export("openai")
+    display.show()
+    assert len(watched.said()) == 2
+    for _ in range(9):
+        watched.now += 0.5
+        watched.export("openai")
+        display.show()
+    assert watched.said() == []
+    watched.now += 0.5
+    display.show()
+    assert len(watched.said()) == 2
+    display.show()
+    watched.now += 20
+    display.show()
+    display.show()
+    assert [line for line in watched.said() if "SILENT, last export 20 s ago" in line] != []
+    display.finish()
+    assert watched.said() == []
+
+
+def test_remaining_news_is_printed_at_the_end():
+    """The last export before Ctrl-C, logs and problems; or that no metrics came at all."""
+    watched = Watched(200)
+    display = watched.lines()
+    watched.intake.not_shown.add("spans")
+    display.finish()
+    assert watched.said()[0].startswith("No metrics have arrived yet, only spans. Start a program")
+    watched.export("openai")
+    display.show()
+    watched.said()
+    watched.now += 1
+    watched.export("openai")
+    watched.take(logs_request("a leak"))
+    watched.intake.messages.add("refused POST /: 404, not here")
+    display.finish()
+    lines = watched.said()
+    assert lines[:2] == ["WARNING from shop: a leak", "refused POST /: 404, not here"]
+    assert lines[2].startswith("shop: last export 0 s ago, every 1.0 s")
+
+
+def test_a_live_view_shows_instructions_until_something_comes():
+    """Then it shows the pools, and below them logs and problems."""
+    watched = Watched(100, 40, terminal=True)
+    display = watched.live()
+    display.start()
+    display.show()
+    hint = watched.said()
+    assert any("No metrics have arrived yet" in line for line in hint)
+    assert any("opentelemetry-instrumentation-logging" in line for line in hint)
+    watched.export("openai")
+    watched.take(logs_request("a leak"))
+    watched.intake.messages.add("gRPC was sent")
+    display.finish()
+    text = "\n".join(watched.said())
+    assert "No metrics have arrived yet" not in text
+    assert text.index("openai/httpx2") < text.index("a leak") < text.index("gRPC was sent")
+
+
+def test_json_is_one_object_at_the_end(capsys):
+    """It has the verdicts, state and counters, and estimates that are named so."""
+    watched = Watched()
+    waits = histogram(semconv.ACQUIRE_DURATION, [1, 1], [0.5])
+    leak = sum_of(semconv.LEAK_SUSPECTED, 2, monotonic=False)
+    watched.take(metrics_request(sum_of(semconv.REQUESTS, 5), leak, waits))
+    watched.intake.messages.add("refused POST /: 404, not here")
+    display = JsonDisplay(URL, watched.intake)
+    display.start()
+    display.show()
+    display.finish()
+    out, err = capsys.readouterr()
+    assert err.startswith("Listening on ")
+    found = json.loads(out)
+    assert found["messages"] == ["refused POST /: 404, not here"]
+    (process,) = found["processes"]
+    assert (process["service"], process["silent"]) == ("shop", False)
+    (pool,) = process["pools"]
+    assert (pool["name"], pool["requests"], pool["leaks_suspected"]) == ("openai", 5, 2)
+    assert "doctor names the line" in pool["verdict"]
+    assert pool["wait"]["estimated"]["p50"] == 0.5
+
+
+# Processes with problems are visible on a terminal that is too small for all
+
+SICK = 4
+"""Which of the processes."""
+
+
+def shop(watched: Watched, leaks: int = 3, waiting: float = 0.0) -> None:
+    """Seven processes, of which the fifth has leaks, or requests that wait."""
+    for n in range(7):
+        now = [
+            sum_of(semconv.REQUEST_CURRENT, 2, monotonic=False, gluellm__request__phase=phase)
+            for phase in ("queued", "awaiting_response", "unread")
+        ]
+        sick = [
+            sum_of(semconv.LEAK_SUSPECTED, leaks, monotonic=False),
+            gauge(semconv.REQUEST_OLDEST_AGE, waiting, gluellm__request__phase="queued"),
+        ]
+        metrics = [sum_of(semconv.REQUESTS, 5), *now, *(sick if n == SICK else [])]
+        watched.take(metrics_request(*metrics, service__instance__id=f"worker-{n}"))
+
+
+@pytest.mark.parametrize("height", [12, 18, 24, 40])
+@pytest.mark.parametrize(
+    ("leaks", "waiting", "seen"), [(3, 0.0, "3 suspected"), (0, 4.0, "oldest queued 4.0 s")]
+)
+def test_process_with_a_problem_is_first_and_in_full(height, leaks, waiting, seen):
+    """Other lines are cut for it, and counted."""
+    watched = Watched(80, height)
+    shop(watched, leaks, waiting)
+    lines = drawn(watched)
+    assert lines[0].startswith("shop (worker-4): last export")
+    assert any("requests now " in line for line in lines[:8])
+    assert any(seen in line for line in lines[:8])
+    if leaks:
+        assert "gluellm-pools doctor names the line" in lines[2]
+    assert len(lines) < height
+    assert ("more lines" in lines[-1]) == (height < 40)
+
+
+def test_processes_keep_their_positions_between_exports():
+    """A longer wait or a second leak does not move a process."""
+    watched = Watched(100, 100)
+    places = []
+    for waiting, leaks in ((3.0, 0), (1.2, 0), (5.0, 0), (5.0, 1), (0.0, 4)):
+        shop(watched, leaks, waiting)
+        places.append([line.split(":")[0] for line in drawn(watched) if line.startswith("shop")])
+    assert places[0] == [f"shop (worker-{n})" for n in (4, 0, 1, 2, 3, 5, 6)]
+    assert all(place == places[0] for place in places)
+
+
+def test_silent_process_has_no_verdict():
+    """Its state is unknown; it is listed below the others."""
+    watched = Watched(100, 40)
+    shop(watched)
+    watched.now += 200
+    watched.export("openai", service__instance__id="worker-6")
+    lines = drawn(watched)
+    assert lines[0].startswith("shop (worker-6)")
+    assert not any("verdict" in line for line in lines)
+
+
+def test_sick_pools_come_first_in_their_process_and_at_length_before_healthy_ones_of_others():
+    """A block of a healthy pool is no use beside a sick one in a line."""
+    watched = Watched(100, 26)
+    for n in range(2):
+        leak = sum_of(semconv.LEAK_SUSPECTED, 1, monotonic=False, gluellm__pool__name="z")
+        metrics = [sum_of(semconv.REQUESTS, 5, gluellm__pool__name=name) for name in ("a", "z")]
+        watched.take(metrics_request(*metrics, leak, service__instance__id=f"worker-{n}"))
+    lines = drawn(watched)
+    assert [line.split("/")[0] for line in lines if "/httpx2" in line] == ["z", "a", "z", "a"]
+    assert [line[:2] for line in lines if "/httpx2  " in line] == ["z/", "z/"]
