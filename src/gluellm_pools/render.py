@@ -18,9 +18,9 @@ from .text import percent, printable, printable_ends, seconds
 from .verdicts import late, verdict
 from .view import PoolKey, PoolView, View
 
-_PHASE_STYLES = dict(
-    zip(PHASES, ("red", "yellow", "magenta", "blue", "green", "bright_black"), strict=True)
-)
+_STYLES = ("red", "yellow", "magenta", "blue", "green", "bright_black")
+PHASE_MARKS = dict(zip(PHASES, zip("█▞▚▒░▓", _STYLES, strict=True), strict=True))
+"""Mark and style of each phase in the bar of times; the marks differ where there is no colour."""
 _LABEL = 13
 _NARROW = 100
 _VISIBLE_SHARE = 0.015
@@ -105,7 +105,7 @@ def pool_block(key: PoolKey, pool: PoolView, width: int, judged: str | None = No
             _append_bar(text, [*cells, ("▓", "blue", pool.idle)], total, bar_width)
         elif label == "time spent":
             spent = pool.seconds_by_phase
-            times = [("█", style, spent.get(phase, 0.0)) for phase, style in _PHASE_STYLES.items()]
+            times = [(*mark, spent.get(phase, 0.0)) for phase, mark in PHASE_MARKS.items()]
             _append_bar(text, times, sum(spent.values()), bar_width)
         text.append(value, style="red" if label in _ALERTING else "")
     return text

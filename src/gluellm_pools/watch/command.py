@@ -53,12 +53,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--host", default=_HOST, metavar="ADDRESS", help=host_help)
     for_help = "end after so many seconds (default: at Ctrl-C)"
     parser.add_argument(
-        "--for",
-        "--seconds",
-        dest="seconds",
-        type=seconds(_LONGEST),
-        metavar="SECONDS",
-        help=for_help,
+        "--for", "--seconds", dest="seconds", type=seconds(_LONGEST), metavar="N", help=for_help
     )
     json_help = "print one JSON object at the end, and nothing before"
     parser.add_argument("--json", action="store_true", help=json_help)

@@ -125,14 +125,10 @@ def _report_of(process: Process) -> Report:
 def _pool_as_json(key: PoolKey, pool: PoolView, judged: str | None) -> dict[str, Any]:
     estimates = {f"p{share}": pool.wait.quantile(share / 100) for share in (50, 95, 99)}
     values = {name: found.value if found else None for name, found in estimates.items()}
-    return {
-        "name": key.name,
-        "library": key.library,
-        "verdict": judged,
-        **{field.name: getattr(pool, field.name) for field in fields(pool)},
-        "providers": sorted(pool.providers),
-        "wait": {"mean": pool.wait.mean, "estimated": values},
-    }
+    names = {"name": key.name, "library": key.library, "verdict": judged}
+    numbers = {field.name: getattr(pool, field.name) for field in fields(pool)}
+    wait = {"mean": pool.wait.mean, "estimated": values}
+    return {**names, **numbers, "providers": sorted(pool.providers), "wait": wait}
 
 
 def _listening(url: str) -> str:

@@ -23,7 +23,6 @@ from .intake import REQUESTS, Intake, RefusedError
 
 _PROTOBUF = "application/x-protobuf"
 _CHUNK = 2**16
-_LONGEST = 300
 _PATHS = "take /v1/... out of OTEL_EXPORTER_OTLP_ENDPOINT: exporters append it"
 _NO_JSON = f"send {_PROTOBUF}, not JSON: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
 _OTHER_PROTOCOLS = {
@@ -169,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answer with an error and show it; the base class uses this as well."""
-        text = printable(message or explain, _LONGEST)
+        text = printable(message or explain, 300)
         # Without the query, which may contain a key.
         request = f"{self.command or ''} {self.path.partition('?')[0]}".strip() or "a connection"
         self.server.intake.messages.add(f"refused {printable(request, 70)}: {code}, {text}")
