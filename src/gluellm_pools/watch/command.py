@@ -94,6 +94,7 @@ def _watch(options: argparse.Namespace) -> int:
         forget_output()
         return refuse(_COMMAND, f"can't write the output: {error.strerror or error}.")
     finally:
+        receiver.shutdown()
         receiver.server_close()
 
 

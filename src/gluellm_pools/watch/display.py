@@ -143,9 +143,9 @@ def instructions(url: str, intake: Intake) -> list[str]:
         f"  OTEL_EXPORTER_OTLP_ENDPOINT={url}",
         "  OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
         "  OTEL_METRIC_EXPORT_INTERVAL=5000",
-        "that runs under opentelemetry-instrument, or calls GlueLLMInstrumentor().instrument() and",
-        "has a MeterProvider that exports. With opentelemetry-instrumentation-logging in it, its",
-        "warnings are shown as well, such as a leak with its line of code.",
+        "under opentelemetry-instrument, or with GlueLLMInstrumentor().instrument() and a",
+        "MeterProvider that exports. Install opentelemetry-instrumentation-logging there",
+        "to see its warnings here, such as a leak with its line of code.",
     ]
 
 
@@ -180,7 +180,7 @@ class LiveDisplay(Display):
         intake, width = self._intake, self._area.console.width
         head = [Text(_listening(self._url), style="bold"), Text()]
         if not intake.processes:
-            head[1:1] = [Text(line) for line in instructions(self._url, intake)]
+            head[1:1] = _wrapped(instructions(self._url, intake), width)
         height = self._area.console.height - 1 - len(head)
         foot = _wrapped(intake.messages.latest(), width, "yellow")[-(height // 3) :]
         rows = frame(reports_of(intake.processes.values()), width, height - len(foot))
@@ -230,7 +230,7 @@ def _rows(reports: Sequence[Report], blocks: _Blocks, width: int) -> Iterator[Te
         yield Text()
 
 
-def _wrapped(lines: Iterable[str], width: int, style: str) -> list[Text]:
+def _wrapped(lines: Iterable[str], width: int, style: str = "") -> list[Text]:
     return [Text(part, style) for line in lines for part in textwrap.wrap(line, max(width, 1))]
 
 

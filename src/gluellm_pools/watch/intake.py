@@ -48,16 +48,16 @@ class Messages:
 
     def add(self, message: str) -> None:
         """Add text that may come from outside. A known message only gets a new time."""
-        text = printable(message, limits.MESSAGE_CHARACTERS)
-        if self._latest.pop(text, None) is None:
+        text, known = printable(message, limits.MESSAGE_CHARACTERS), self._latest
+        if text not in known:
             self._unread.append(text)
-        self._latest[text] = time.strftime("%H:%M:%S")
-        if len(self._latest) > limits.MESSAGES:
-            self._latest.pop(next(iter(self._latest)), None)
+        others = [item for item in known.items() if item[0] != text]
+        # Replaced, not changed: other threads may be reading it.
+        self._latest = dict([*others, (text, time.strftime("%H:%M:%S"))][-limits.MESSAGES :])
 
     def latest(self) -> list[str]:
         """The latest messages with the time of day."""
-        return [f"{at} {text}" for text, at in tuple(self._latest.items())]
+        return [f"{at} {text}" for text, at in self._latest.items()]
 
     def unread(self) -> list[str]:
         """Messages that are new since the last call."""

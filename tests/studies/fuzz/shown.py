@@ -1,4 +1,4 @@
-"""From a body to the screen, in this process: decoding, what is kept, and what is drawn."""
+"""From a body to the screen in this process: decoding, remembering and drawing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _arbitrary(signal: str) -> st.SearchStrategy[Body]:
 
 
 def _nested(depth: int) -> bytes:
-    """An attribute of a resource, of lists in lists: of fields 5 and 1, in fields 1, 1, 1 and 2."""
+    """A resource with an attribute of lists in lists (fields 5 and 1 in fields 1, 1, 1 and 2)."""
     body = b""
     for number in (*(5, 1) * depth, 2, 1, 1, 1):
         length, rest = b"", len(body)

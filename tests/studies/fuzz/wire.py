@@ -1,4 +1,4 @@
-"""The receiver behind real sockets: HTTP that is none, and HTTP whose bodies are bad."""
+"""The receiver over real sockets: broken HTTP, and correct HTTP with bad bodies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .shown import BODIES
 from .target import MOST_SECONDS, Target, assert_clean
 
 ALLOWED = (100, 200, 400, 404, 408, 411, 413, 414, 415, 431, 501, 505)
-"""503 is for busy moments, and there are none here."""
+"""Without 503: one client cannot make the receiver busy."""
 _MORE_DESCRIPTORS = 5
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
@@ -58,7 +58,7 @@ Draw = Any
 
 @st.composite
 def _body(draw: Draw) -> bytes:
-    """A body, encoded or not as its head will say."""
+    """A body, compressed or not, as its head will declare."""
     if draw(st.integers(0, 3)):
         body = draw(st.sampled_from(exports()))
     else:
@@ -88,7 +88,7 @@ def _chunks(draw: Draw, body: bytes) -> bytes:
 
 @st.composite
 def _request(draw: Draw) -> bytes:
-    """A request that is right but for two of its parts at most."""
+    """A request with at most two wrong parts."""
     wrong = draw(st.sets(st.sampled_from(_FAULTS), max_size=2))
     body = draw(_body())
     encoding = "gzip" if body.startswith(_GZIP) else "deflate" if body.startswith(b"x") else ""
@@ -171,7 +171,7 @@ class Wire(Target):
 
 
 def talk(port: int, pieces: list[bytes], end: str) -> bytes:
-    """All that comes back. Raises ConnectionError, and TimeoutError where no end comes."""
+    """All that comes back. Raises ConnectionError, or TimeoutError if nothing ends it."""
     with socket.create_connection(("127.0.0.1", port), MOST_SECONDS) as client:
         for piece in pieces:
             client.sendall(piece)
@@ -180,7 +180,7 @@ def talk(port: int, pieces: list[bytes], end: str) -> bytes:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             return b""
         received = bytearray()
-        # Of another protocol than HTTP the end may be a reset.
+        # A connection with another protocol than HTTP may end in a reset.
         is_http = not b"".join(pieces).startswith((b"PRI * HTTP/2.0", b"\x16\x03"))
         with contextlib.suppress(BlockingIOError if is_http else OSError):
             client.shutdown(socket.SHUT_WR)
@@ -190,7 +190,7 @@ def talk(port: int, pieces: list[bytes], end: str) -> bytes:
 
 
 def post(port: int, body: bytes) -> list[int]:
-    """The statuses that answer an export."""
+    """The statuses of the answers to an export."""
     head = (
         "POST /v1/metrics HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
@@ -199,7 +199,7 @@ def post(port: int, body: bytes) -> list[int]:
 
 
 def statuses_of(received: bytes) -> list[int]:
-    """Of each answer. Raises AssertionError for bytes that are no answer."""
+    """The status of each answer. Raises AssertionError for other bytes."""
     found, rest = [], received
     while rest:
         begin = _STATUS.match(rest)
