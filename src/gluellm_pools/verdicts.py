@@ -15,27 +15,23 @@ _PROVIDERS = ("awaiting_response", "reading")
 _HOLDING = ("unread", *_PROVIDERS)
 
 
-def severity(pool: PoolView) -> tuple[int, int, int, int]:
-    """Sort key: larger for a pool with larger problems, all 0 for a healthy one.
+def severity(pool: PoolView) -> tuple[bool, ...]:
+    """Sort key: larger for a pool with larger problems, all False for a healthy one.
 
     Its steps are coarse, so that pools sorted by it keep their positions between exports.
     """
-    queues = 2 if pool.oldest_waiter >= thresholds.STUCK_AFTER else int(waits(pool))
     return (
-        int(pool.leaks_suspected > 0),
-        int(pool.streams_orphaned > 0),
-        int(pool.timeouts.get("pool", 0) > 0),
-        queues,
+        pool.leaks_suspected > 0,
+        pool.streams_orphaned > 0,
+        pool.timeouts.get("pool", 0) > 0,
+        pool.oldest_waiter >= thresholds.STUCK_AFTER,
+        waits(pool),
     )
 
 
 def late(view: View) -> bool:
     """Whether an event loop was late for so long that times and waits are doubtful."""
     return view.late_share > thresholds.LATE_SHARE
-
-
-def suffers(pool: PoolView) -> bool:
-    return any(severity(pool))
 
 
 def waits(pool: PoolView) -> bool:

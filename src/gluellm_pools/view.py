@@ -49,7 +49,7 @@ class PoolKey:
 
 @dataclass(slots=True)
 class PoolView:
-    """One row. Counters are totals, or the growth since the view that `since` was given."""
+    """One row. Counters are totals, or the growth since an earlier view."""
 
     providers: frozenset[str] = frozenset()
     """Providers of its requests."""
@@ -116,11 +116,6 @@ class PoolView:
         spent = sum(self.seconds_by_phase.get(phase, 0.0) for phase in phases)
         return min(max(spent / total, 0.0), 1.0) if total > 0 else 0.0
 
-    def since(self, before: PoolView) -> PoolView:
-        """Current state, with the growth of the counters since an earlier view."""
-        grown = {name: getattr(self, name) - getattr(before, name) for name in _COUNTERS}
-        return replace(self, **grown)
-
 
 @dataclass(slots=True)
 class View:
@@ -150,8 +145,11 @@ class View:
 
     def since(self, before: View, seconds: float | None = None) -> View:
         """Current state, with the growth of the counters since a view ``seconds`` ago."""
-        none = PoolView()
-        pools = {key: pool.since(before.pools.get(key, none)) for key, pool in self.pools.items()}
+        pools = {}
+        for key, now in self.pools.items():
+            then = before.pools.get(key, PoolView())
+            grown = {name: getattr(now, name) - getattr(then, name) for name in _COUNTERS}
+            pools[key] = replace(now, **grown)
         late = max(self.loop_late - before.loop_late, 0.0)
         return replace(self, pools=pools, loop_late=late, over=seconds)
 
@@ -174,48 +172,39 @@ def read_points(points: Iterable[tuple[str, Any]]) -> View:
     for name, point in points:
         attributes: Mapping[str, Any] = point.attributes or {}
         if name in _PROCESS_METRICS:
-            _add_to_process(view, name, attributes, point)
+            _add(view, name, attributes, point)
         elif name in METRICS and semconv.POOL_NAME in attributes:
             library = str(attributes.get(semconv.POOL_LIBRARY, "?"))
             key = PoolKey(str(attributes[semconv.POOL_NAME]), library)
             pool = view.pools.setdefault(key, PoolView())
             if semconv.PROVIDER_NAME in attributes:
                 pool.providers |= {str(attributes[semconv.PROVIDER_NAME])}
-            _add_to_pool(pool, name, attributes, point)
+            _add(pool, name, attributes, point)
     view.pools = dict(sorted(view.pools.items()))
     return view
 
 
-def _add_to_process(view: View, name: str, attributes: Mapping[str, Any], point: Any) -> None:
-    if name == semconv.HOOK_MISSING.name:
-        view.missing_hooks[str(attributes.get(semconv.HOOK_LIBRARY, "?"))] += point.value
-    elif name == semconv.EVENT_LOOP_LAG_PEAK.name:
-        view.loop_lag = max(view.loop_lag, point.value)
-    elif name == semconv.EVENT_LOOP_LATE_TIME.name:
-        view.loop_late += point.value
-    else:
-        view.own_failures += point.value
-
-
-def _add_to_pool(pool: PoolView, name: str, attributes: Mapping[str, Any], point: Any) -> None:
+def _add(target: View | PoolView, name: str, attributes: Mapping[str, Any], point: Any) -> None:
     if name in _SUMS:
-        total = getattr(pool, _SUMS[name]) or 0
-        setattr(pool, _SUMS[name], total + point.value)
+        total = getattr(target, _SUMS[name]) or 0
+        setattr(target, _SUMS[name], total + point.value)
     elif name in _SUMS_BY:
         field_name, attribute = _SUMS_BY[name]
-        getattr(pool, field_name)[str(attributes.get(attribute, "?"))] += point.value
+        getattr(target, field_name)[str(attributes.get(attribute, "?"))] += point.value
+    elif isinstance(target, View):
+        target.loop_lag = max(target.loop_lag, point.value)
     elif name == semconv.OPEN_CONNECTIONS.name:
         state = "active" if attributes.get(semconv.CONNECTION_STATE) == "active" else "idle"
-        setattr(pool, state, getattr(pool, state) + point.value)
+        setattr(target, state, getattr(target, state) + point.value)
     elif name == semconv.REQUEST_OLDEST_AGE.name:
         phase = str(attributes.get(semconv.REQUEST_PHASE, "?"))
-        pool.oldest[phase] = max(pool.oldest.get(phase, 0.0), point.value)
+        target.oldest[phase] = max(target.oldest.get(phase, 0.0), point.value)
     elif name == semconv.CONNECTION_CREATE_DURATION.name:
-        pool.set_ups += point.count
+        target.set_ups += point.count
     elif name == semconv.ACQUIRE_DURATION.name:
-        _add_acquires(pool, attributes, point)
+        _add_acquires(target, attributes, point)
     else:
-        _add_requests(pool, attributes, point.value)
+        _add_requests(target, attributes, point.value)
 
 
 def _add_requests(pool: PoolView, attributes: Mapping[str, Any], number: int) -> None:
@@ -248,13 +237,17 @@ _SUMS = {
     semconv.STREAM_ACTIVE.name: "streams_active",
     semconv.STREAM_MAX.name: "streams_max",
     semconv.STREAM_ORPHANED.name: "streams_orphaned",
+    semconv.EVENT_LOOP_LATE_TIME.name: "loop_late",
+    semconv.INSTRUMENTATION_ERRORS.name: "own_failures",
+    semconv.INSTRUMENTATION_DROPPED.name: "own_failures",
 }
-"""Metrics whose points are added up, with the field of PoolView."""
+"""Metrics whose points are added up, with the field of PoolView or View."""
 _SUMS_BY = {
     semconv.REQUEST_CURRENT.name: ("by_phase", semconv.REQUEST_PHASE),
     semconv.REQUEST_TIME.name: ("seconds_by_phase", semconv.REQUEST_PHASE),
     semconv.TIMEOUTS.name: ("timeouts", semconv.TIMEOUT_KIND),
     semconv.CHANNEL_CURRENT.name: ("channels", semconv.CHANNEL_STATE),
+    semconv.HOOK_MISSING.name: ("missing_hooks", semconv.HOOK_LIBRARY),
 }
 """Metrics whose points are added up by an attribute, with the field and the attribute."""
 _PROCESS_METRICS = {

@@ -19,7 +19,7 @@ from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
 from ..render import health_lines, pool_block, pool_line
 from ..screens import LiveArea, print_line
 from ..text import printable, seconds
-from ..verdicts import late, severity, suffers, verdict
+from ..verdicts import late, severity, verdict
 from ..view import PoolKey, PoolView, View
 from .intake import Intake
 from .processes import Process
@@ -57,7 +57,7 @@ class Report:
     """Reasons to doubt the numbers, or why there are none."""
 
     @property
-    def severity(self) -> tuple[bool, tuple[int, ...]]:
+    def severity(self) -> tuple[bool, tuple[bool, ...]]:
         """Sort key: largest for processes with problems, smallest for silent ones."""
         worst = max((severity(pool) for _, pool, _ in self.pools), default=())
         return not self.process.silent, worst
@@ -206,7 +206,7 @@ def frame(reports: Sequence[Report], width: int, room: int) -> list[Text]:
     for report, key, pool in pools:
         more = blocks | {(report.process, key)}
         longer = list(_rows(reports, more, width))
-        if len(longer) > room and (blocks or not suffers(pool)):
+        if len(longer) > room and (blocks or not any(severity(pool))):
             break
         blocks, rows = more, longer
     if len(rows) <= room:

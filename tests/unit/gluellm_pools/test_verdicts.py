@@ -2,7 +2,7 @@
 
 import pytest
 
-from gluellm_pools.verdicts import severity, suffers, verdict
+from gluellm_pools.verdicts import severity, verdict
 from gluellm_pools.view import PoolView
 
 QUEUEING = {"queued": 6.0, "awaiting_response": 3.0, "reading": 1.0}
@@ -70,7 +70,7 @@ def test_pools_are_ordered_by_severity():
         PoolView(),
     ]
     assert sorted(worst_first, key=severity) == worst_first[::-1]
-    assert [suffers(pool) for pool in worst_first] == [True, True, True, True, True, False]
+    assert [any(severity(pool)) for pool in worst_first] == [True, True, True, True, True, False]
     assert severity(full(leaks_suspected=1)) == severity(full(leaks_suspected=7))
     assert severity(full(oldest={"queued": 2.0})) == severity(full(oldest={"queued": 4.0}))
     assert severity(full(oldest={"queued": 12.0})) == severity(full(oldest={"queued": 14.0}))
