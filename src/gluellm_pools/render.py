@@ -124,8 +124,8 @@ def _parts(key: PoolKey, pool: PoolView, judged: str | None) -> Iterator[tuple[s
         maximum = "none" if pool.maximum is None else pool.maximum
         yield "connections", f"{pool.active} active, {pool.idle} idle{connecting}, max {maximum}"
     if pool.streams_max:
-        orphaned = f"{pool.streams_orphaned} orphaned of {pool.streams_max}"
-        yield "HTTP/2 streams", f" {pool.streams_active} active and {orphaned}"
+        orphaned = f"{pool.streams_orphaned} orphaned, max {pool.streams_max}"
+        yield "HTTP/2", f"{pool.streams_active} streams active, {orphaned}"
     now = [f"{pool.by_phase[phase]} {phase}" for phase in PHASES if pool.by_phase.get(phase)]
     oldest = f", oldest queued {seconds(pool.oldest_waiter)}" if pool.oldest_waiter else ""
     noun = "calls" if key.of_channels else "requests"

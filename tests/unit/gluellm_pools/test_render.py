@@ -125,7 +125,7 @@ def test_leaks_streams_and_a_late_loop_have_lines_where_they_are():
     view = View({PoolKey("openai", "httpx2"): pool}, loop_lag=0.31, loop_late=13.0, over=60.0)
     for text in (drawn(view, 100), "\n".join(view_lines(view))):
         assert "2 suspected" in text
-        assert "1 active and 3 orphaned of 4" in text
+        assert "1 streams active, 3 orphaned, max 4" in text
         assert "The event loop was late for 22% of the time, by up to 0.31 s" in text
     one_pause = View(view.pools, loop_lag=0.4, loop_late=0.4, over=60.0)
     assert "late" not in drawn(one_pause)
