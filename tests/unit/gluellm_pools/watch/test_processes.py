@@ -1,4 +1,4 @@
-"""Processes: windows, restarts, delta, ends, and bounds."""
+"""Processes: windows, restarts, ends and limits."""
 
 import pytest
 
@@ -22,7 +22,7 @@ KEY = PoolKey("openai", "httpx2")
 
 
 class Exporting(Watched):
-    """Takes exports whose metrics a test makes."""
+    """Takes exports of the metrics that a test builds."""
 
     def export(self, *metrics, **resource) -> list[str]:
         return self.take(metrics_request(*metrics, **resource))
@@ -114,7 +114,7 @@ def test_a_counter_that_fell_is_a_restart_where_start_times_are_missing(
 
 
 def test_two_processes_under_one_name_are_detected(watched):
-    """Workers without an instance of their own: what had ended comes back, or is forked."""
+    """Workers without an instance of their own: an earlier start returns, or both have the same."""
     for _ in range(2):
         for start, value in ((START, 50), (START + SECOND, 3)):
             watched.export(number(semconv.REQUESTS, value, watched.after(1), start=start))
@@ -209,7 +209,7 @@ def test_too_many_processes_are_rejected_until_one_is_silent(watched):
 
 
 def test_series_are_bounded_per_process_and_in_all(watched, monkeypatch):
-    """What is beyond is rejected and counted; what is there goes on."""
+    """Further series are rejected and counted; known ones are updated."""
     monkeypatch.setattr(limits, "SERIES_PER_PROCESS", 10)
     monkeypatch.setattr(limits, "SERIES", 15)
     many = [number(semconv.REQUESTS, 1, server__port=n) for n in range(12)]

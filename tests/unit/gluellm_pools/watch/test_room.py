@@ -19,7 +19,7 @@ def watched() -> Watched:
     return Watched()
 
 
-def foreign(watched: Watched, name: str) -> None:
+def export_other(watched: Watched, name: str) -> None:
     """A process exports metrics of another scope."""
     request = metrics_request(
         number("jvm.memory", 1), scope="io.somebody", service__instance__id=name
@@ -31,7 +31,7 @@ def names(watched: Watched) -> set[str]:
     return {instance for _, instance in watched.intake.processes}
 
 
-def ours(watched: Watched, name: str) -> int:
+def export_own(watched: Watched, name: str) -> int:
     """A process exports pool metrics; how many points were rejected."""
     metric = number(semconv.REQUESTS, 5)
     return len(watched.take(metrics_request(metric, service__instance__id=name)))
@@ -40,35 +40,35 @@ def ours(watched: Watched, name: str) -> int:
 def test_process_with_pool_metrics_replaces_processes_without(watched):
     """Of many services on the endpoint, the one that is silent for longest is replaced."""
     for n in range(PROCESSES):
-        foreign(watched, f"foreign-{n}")
+        export_other(watched, f"foreign-{n}")
         watched.now += 0.1
-    assert ours(watched, "ours") == 0
-    assert "ours" in names(watched)
+    assert export_own(watched, "own") == 0
+    assert "own" in names(watched)
     assert "foreign-0" not in names(watched)
     assert len(watched.intake.processes) == PROCESSES
 
 
 def test_process_without_pool_metrics_is_replaced_before_a_silent_one_with_them(watched):
     """This holds even if it has just exported."""
-    ours(watched, "ours")
+    export_own(watched, "own")
     watched.now += REPLACED_SECONDS + 1
     for n in range(PROCESSES - 1):
-        foreign(watched, f"foreign-{n}")
-    ours(watched, "another")
-    assert {"ours", "another"} <= names(watched)
+        export_other(watched, f"foreign-{n}")
+    export_own(watched, "another")
+    assert {"own", "another"} <= names(watched)
 
 
 def test_a_process_without_pool_metrics_replaces_none(watched):
     """It has to wait until one is gone."""
     for n in range(PROCESSES):
-        ours(watched, f"ours-{n}")
+        export_own(watched, f"own-{n}")
     before = names(watched)
     watched.now += REPLACED_SECONDS + 1
-    foreign(watched, "foreign")
+    export_other(watched, "foreign")
     assert names(watched) == before
     watched.now += 5 * UNKNOWN_INTERVAL
     watched.intake.processes.forget_gone()
-    foreign(watched, "foreign")
+    export_other(watched, "foreign")
     assert names(watched) == {"foreign"}
 
 
