@@ -179,8 +179,8 @@ class Lease:
         self.recorded = 0
         """Which durations are recorded: 0 none, 1 acquire, 2 acquire and lease."""
         self.accounted = False
-        """Whether its end needs no counting any more: it was counted, or `PoolTracker.discard_lease`
-        excluded it, as also happens when its installation ends."""
+        """Whether its end needs no counting any more: it was counted, or excluded by
+        `PoolTracker.discard_lease`, which the end of the installation calls as well."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return nothing, ()
