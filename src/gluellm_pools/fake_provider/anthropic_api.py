@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .answer import Answer, Stream, whole, words
-from .wire import Request, event
+from .messages import Answer, Request, Stream, event, whole, words
 
 _ERROR_TYPES = {
     400: "invalid_request_error",

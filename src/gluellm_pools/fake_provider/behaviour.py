@@ -1,4 +1,4 @@
-"""What the fake provider is told to do, and what it counted."""
+"""What the fake provider does with a request, and what it counts."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Behaviour:
     ``1 / token_rate``. An answer that is not streamed is sent whole once its last token is due, as
     real providers do: its head comes after ``head_delay + tokens / token_rate``.
 
-    Over HTTP/2 all of this holds for one stream, and the connection's other streams go on, but for
-    ``hang_up_after`` and ``drop_reused``: they end the connection and every stream on it.
+    Over HTTP/2 all of this concerns one stream and leaves the connection's other streams alone,
+    except ``hang_up_after`` and ``drop_reused``, which end the connection with all its streams.
     """
 
     head_delay: float = 0.0
@@ -36,27 +36,25 @@ class Behaviour:
     """Reset the connection (TCP RST), over HTTP/2 the stream (RST_STREAM), after that many tokens;
     not streamed: after half the body."""
     hang_up_after: int | None = None
-    """End the connection in order (TCP FIN), in the middle of the body all the same."""
+    """End the connection in order (TCP FIN) although the body is incomplete."""
     stall_after: int | None = None
     """Fall silent after that many tokens, until the client leaves.
 
-    Over HTTP/2 until it resets the stream or leaves; the stream is open and counts until then.
+    Over HTTP/2 until it resets the stream or leaves; the stream stays open until then.
     """
     close: bool = False
-    """Answer with ``connection: close`` and close. Over HTTP/2: GOAWAY behind the answer, and close
-    when the other streams have theirs."""
+    """Answer with ``connection: close`` and close. Over HTTP/2 send GOAWAY after the answer, and
+    close when the other streams have ended."""
     drop_reused: bool = False
-    """Reset the connection (TCP RST) instead of answering if it carried a request before.
-
-    A load balancer does that which has forgotten an idle connection. The first request of a
-    connection is answered.
+    """Reset the connection (TCP RST) instead of answering if it carried a request before, like a
+    load balancer that has forgotten an idle connection. A connection's first request is answered.
     """
 
     def __post_init__(self) -> None:
         for name in ("head_delay", "jitter", "token_rate", "tokens"):
             value = getattr(self, name)
             if math.isnan(value) or value < 0:
-                raise ValueError(f"{name} must be 0 or more, found {value!r}")
+                raise ValueError(f"{name} must be at least 0, found {value!r}")
         if not 200 <= self.status <= 599:
             raise ValueError(f"status must be from 200 to 599, found {self.status!r}")
 
@@ -91,7 +89,7 @@ class Counts:
     completed: int = 0
     """Answers that were sent to their end."""
     resets: int = 0
-    """Requests whose answer the provider cut short as told, before or in the middle of it."""
+    """Requests whose answer the provider cut short, before or in the middle of it."""
     abandoned: int = 0
     """Requests whose client left before the answer was complete."""
     idle_closed: int = 0
@@ -100,7 +98,7 @@ class Counts:
     """Accepted connections that carried at least one request."""
 
     open_streams: int = 0
-    """HTTP/2 streams that are open now: begun, and neither answered to the end nor reset."""
+    """HTTP/2 streams that are open now: neither answered to the end nor reset."""
     most_streams: int = 0
     """The most HTTP/2 streams that were open at once on one connection."""
 

@@ -1,41 +1,56 @@
-"""One accepted connection: what is the same in every version of HTTP."""
+"""One accepted connection, and how a behaviour is carried out on it in any version of HTTP."""
 
 from __future__ import annotations
 
 import asyncio
+import math
+import random
 import socket
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from enum import Enum, auto
 from typing import Protocol
 
-from . import anthropic_api, openai_api
-from .answer import Answer, Whole, whole
-from .answering import Order
-from .behaviour import Behaviour, Counts, ReceivedRequest
-from .wire import Request
+from .behaviour import Behaviour, Counts
+from .messages import Request, Stream, Whole
+from .origin import Order, Origin
 
-_Make = Callable[[Request, int, int], Answer | None]
-_MakeError = Callable[[int, str], Answer]
-_APIS: dict[str, tuple[_Make, _MakeError]] = {
-    "anthropic": (anthropic_api.answer, anthropic_api.error),
-    "openai": (openai_api.answer, openai_api.error),
-}
+SETTLE = 0.01
+"""Seconds between the last byte and a reset, so that the client has read what was sent."""
+READ_BYTES = 65_536
 
 
-class Origin(Protocol):
-    """What a connection needs of the provider it belongs to."""
+class Cut(Enum):
+    """How an answer is broken off."""
 
-    counts: Counts
-    idle_timeout: float
-    max_streams: int
-    replies: dict[tuple[str, str], object]
+    ANSWER_RESET = auto()
+    """RST_STREAM over HTTP/2; HTTP/1.1 can only reset the connection."""
+    CONNECTION_RESET = auto()
+    CONNECTION_END = auto()
 
-    def received(self, request: ReceivedRequest) -> Behaviour: ...
+
+class CutError(Exception):
+    """The behaviour breaks off here."""
+
+    def __init__(self, cut: Cut) -> None:
+        self.cut = cut
+
+
+class Wire(Protocol):
+    """Sends one answer."""
+
+    async def head(self, status: int, headers: dict[str, str], length: int | None) -> None:
+        """Send the head. Without a length the body ends where `write` ends it."""
+
+    async def write(self, data: bytes, *, end: bool = False) -> None:
+        """Send a part of the body; ``end`` marks the last one."""
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, without end if infinite. Does not return if the client leaves meanwhile."""
 
 
 class Connection(ABC):
-    """Requests are read and answered as the behaviour says, until either side closes."""
+    """Reads and answers requests until either side closes."""
 
     def __init__(
         self,
@@ -45,6 +60,7 @@ class Connection(ABC):
         writer: asyncio.StreamWriter,
     ) -> None:
         self._origin = origin
+        self._counts = origin.counts
         self._number = number
         self._reader = reader
         self._writer = writer
@@ -62,36 +78,66 @@ class Connection(ABC):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
-    def _take(self, request: Request) -> Order:
-        """Count a request that arrived whole, and ask what is to be done with it."""
+    def _order(self, request: Request) -> Order:
         self._served += 1
-        counts = self._origin.counts
-        counts.requests += 1
-        counts.used_connections += self._served == 1
-        received = self._received(request)
-        counts.by_api[received.api] += 1
-        behaviour = self._origin.received(received)
-        answer = self._answer(request, received, behaviour)
-        return Order(answer, behaviour, reused=self._served > 1)
+        return self._origin.order(request, self._number, reused=self._served > 1)
 
-    def _received(self, request: Request) -> ReceivedRequest:
-        fields = request.fields
-        model = fields.get("model")
-        return ReceivedRequest(
-            method=request.method,
-            path=request.path,
-            api="anthropic" if "anthropic-version" in request.headers else "openai",
-            model=model if isinstance(model, str) else None,
-            stream=fields.get("stream") is True,
-            connection=self._number,
-        )
 
-    def _answer(self, request: Request, received: ReceivedRequest, behaviour: Behaviour) -> Answer:
-        make, make_error = _APIS[received.api]
-        if behaviour.status >= 400:
-            return make_error(behaviour.status, "scripted by the fake provider")
-        reply = self._origin.replies.get((request.method, request.path))
-        if reply is not None:
-            return Whole(reply) if isinstance(reply, bytes) else whole(reply)
-        answer = make(request, behaviour.tokens, self._origin.counts.requests)
-        return answer or make_error(404, f"no such endpoint: {request.method} {request.path}")
+async def respond(order: Order, wire: Wire, counts: Counts) -> None:
+    """Send the answer and count it. Raises `CutError` where the behaviour breaks off."""
+    if order.reused and order.behaviour.drop_reused:
+        raise CutError(Cut.CONNECTION_RESET)
+    if isinstance(order.answer, Stream):
+        await _send_stream(order.answer, order.behaviour, wire, counts)
+    else:
+        await _send_whole(order.answer, order.behaviour, wire, counts)
+    counts.completed += 1
+
+
+async def _send_whole(answer: Whole, behaviour: Behaviour, wire: Wire, counts: Counts) -> None:
+    delay = behaviour.head_delay
+    if behaviour.token_rate and answer.status < 400:
+        delay += behaviour.tokens / behaviour.token_rate
+    await _until_head(delay, behaviour, wire)
+    headers = {"content-type": "application/json"}
+    if behaviour.retry_after is not None and answer.status >= 400:
+        headers["retry-after"] = f"{behaviour.retry_after:g}"
+    counts.by_status[answer.status] += 1
+    await wire.head(answer.status, headers, len(answer.body))
+    cuts = (behaviour.reset_after, behaviour.hang_up_after, behaviour.stall_after)
+    if any(cut is not None for cut in cuts):
+        await wire.write(answer.body[: len(answer.body) // 2])
+        await _disturb(behaviour, wire, math.inf)
+    await wire.write(answer.body, end=True)
+
+
+async def _send_stream(answer: Stream, behaviour: Behaviour, wire: Wire, counts: Counts) -> None:
+    await _until_head(behaviour.head_delay, behaviour, wire)
+    counts.by_status[200] += 1
+    await wire.head(200, {"content-type": "text/event-stream"}, None)
+    await wire.write(answer.opening)
+    clock = asyncio.get_running_loop().time
+    started = clock()
+    await _disturb(behaviour, wire, 0)
+    for sent, token in enumerate(answer.tokens, 1):
+        if behaviour.token_rate:
+            await wire.pause(started + sent / behaviour.token_rate - clock())
+        await wire.write(token)
+        await _disturb(behaviour, wire, sent)
+    await wire.write(answer.closing, end=True)
+
+
+async def _until_head(delay: float, behaviour: Behaviour, wire: Wire) -> None:
+    await wire.pause(delay + random.uniform(0, behaviour.jitter))
+    if behaviour.reset_before_head:
+        raise CutError(Cut.ANSWER_RESET)
+
+
+async def _disturb(behaviour: Behaviour, wire: Wire, sent: float) -> None:
+    """Carry out what the behaviour does once that many tokens were sent."""
+    if behaviour.reset_after is not None and sent >= behaviour.reset_after:
+        raise CutError(Cut.ANSWER_RESET)
+    if behaviour.hang_up_after is not None and sent >= behaviour.hang_up_after:
+        raise CutError(Cut.CONNECTION_END)
+    if behaviour.stall_after is not None and sent >= behaviour.stall_after:
+        await wire.pause(math.inf)

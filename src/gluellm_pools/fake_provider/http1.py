@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 
-from .answering import SETTLE, Cut, CutError, respond
-from .connection import Connection
-from .wire import BadRequestError, chunk, read_request, response_head
+import h11
+
+from .connection import READ_BYTES, SETTLE, Connection, Cut, CutError, respond
+from .messages import Request
 
 
 class _ClientLeftError(Exception):
@@ -15,68 +16,81 @@ class _ClientLeftError(Exception):
 
 
 class HTTP1Connection(Connection):
-    """Also the `Wire` of the one answer that is under way."""
+    """Also the `Wire` of the answer that is in progress."""
 
     _close = False
-    _chunked = False
 
     async def serve(self) -> None:
-        counts = self._origin.counts
+        self._http = h11.Connection(h11.SERVER)
         try:
             while await self._serve_one():
-                pass
+                self._http.start_next_cycle()
         except CutError as error:
-            counts.resets += 1
+            self._counts.resets += 1
             await asyncio.sleep(SETTLE)
             if error.cut is not Cut.CONNECTION_END:
                 self.reset()
         except (_ClientLeftError, ConnectionError):
-            if self.answering:
-                counts.abandoned += 1
-        except BadRequestError:
-            self._writer.write(response_head(400, {"content-length": "0", "connection": "close"}))
+            self._counts.abandoned += self.answering
+        except h11.RemoteProtocolError:
+            headers = [("content-length", "0"), ("connection", "close")]
+            self._writer.write(self._http.send(h11.Response(status_code=400, headers=headers)))
         finally:
             self._writer.close()
 
     async def _serve_one(self) -> bool:
-        """Answer one request; whether the connection stays open for another."""
+        """Answer one request; return whether the connection stays open for another."""
         self.answering = False
         idle = self._origin.idle_timeout
         try:
             async with asyncio.timeout(None if math.isinf(idle) else idle):
-                request = await read_request(self._reader)
+                request = await self._read_request()
         except TimeoutError:
-            self._origin.counts.idle_closed += 1
+            self._counts.idle_closed += 1
             return False
         if request is None:
             return False
         self.answering = True
-        order = self._take(request)
-        self._close = order.behaviour.close or request.wants_close
-        await respond(order, self, self._origin.counts)
-        self._origin.counts.completed += 1
-        return not self._close
+        order = self._order(request)
+        self._close = order.behaviour.close
+        await respond(order, self, self._counts)
+        return self._http.our_state is h11.DONE
+
+    async def _read_request(self) -> Request | None:
+        """Return the next request, None if the client closed the connection before it."""
+        head = await self._next_event()
+        if not isinstance(head, h11.Request):
+            return None
+        body = bytearray()
+        while isinstance(part := await self._next_event(), h11.Data):
+            body += part.data
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
+        path = head.target.decode("latin-1").partition("?")[0]
+        return Request(head.method.decode("latin-1"), path, headers, bytes(body))
+
+    async def _next_event(self) -> object:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            self._http.receive_data(await self._reader.read(READ_BYTES))
+        return event
 
     async def head(self, status: int, headers: dict[str, str], length: int | None) -> None:
-        self._chunked = length is None
-        if length is None:
-            headers["transfer-encoding"] = "chunked"
-        else:
+        if length is not None:
             headers["content-length"] = str(length)
-        headers["connection"] = "close" if self._close else "keep-alive"
-        self._writer.write(response_head(status, headers))
-        await self._writer.drain()
+        if self._close:
+            headers["connection"] = "close"
+        await self._send(h11.Response(status_code=status, headers=list(headers.items())))
 
     async def write(self, data: bytes, *, end: bool = False) -> None:
-        if self._chunked:
-            data = chunk(data) + (chunk(b"") if end else b"")
-        self._writer.write(data)
+        await self._send(h11.Data(data), *([h11.EndOfMessage()] if end else []))
+
+    async def _send(self, *events: h11.Event) -> None:
+        self._writer.write(b"".join(self._http.send(event) or b"" for event in events))
         await self._writer.drain()
 
     async def pause(self, seconds: float) -> None:
-        """Wait, and notice a client that leaves meanwhile.
+        """Wait, and detect a client that leaves meanwhile.
 
-        A client sends nothing while it waits for an answer, so all there is to read is its end.
+        A client sends nothing while it waits for an answer, so any read means that it left.
         """
         if seconds <= 0:
             return

@@ -9,8 +9,7 @@ import base64
 import struct
 from typing import Any
 
-from .answer import Answer, Stream, whole, words
-from .wire import Request, event
+from .messages import Answer, Request, Stream, event, whole, words
 
 _CREATED = 1_700_000_000
 _ERROR_TYPES = {

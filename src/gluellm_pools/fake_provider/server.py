@@ -1,126 +1,65 @@
-"""The fake provider itself: a listening socket, its connections, its counts."""
+"""The fake provider as a server: its listening socket and its connections."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import math
 import socket
-import ssl
-from collections import deque
-from collections.abc import Callable
-from types import TracebackType
-from typing import Self
+import threading
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeVar
 
-from .behaviour import Behaviour, Counts, ReceivedRequest
 from .connection import Connection
-from .http1 import HTTP1Connection
+from .origin import Origin
 
-_REMEMBERED = 10_000
-_HOST = "127.0.0.1"
+_T = TypeVar("_T")
 
 
 class PortInUseError(OSError):
-    """The port that was asked for belongs to another program."""
+    """Another program listens on the requested port."""
 
 
-class FakeProvider:
+@dataclass(kw_only=True, eq=False)
+class FakeProvider(Origin):
     """Serves the OpenAI and Anthropic APIs on loopback, as ``behaviour`` says.
 
-    ``behaviour`` may be a function of the request, which runs in the provider's event loop.
-    Raises `PortInUseError` on entry when ``port`` is taken; port 0 takes any free one.
-    ``idle_timeout`` is the time in seconds after which an idle connection is closed. ``replies``
-    maps a method and a path to the body of further endpoints: bytes, or what JSON can express.
-
-    With ``http2`` it speaks HTTP/2 only, to clients that know beforehand ("prior knowledge"; httpx
-    does with ``http1=False, http2=True``), and lets them open ``max_streams`` streams at once on a
-    connection. Raises ImportError if the library h2 is not installed, and ValueError if
-    ``max_streams`` is less than 1.
-
-    All public attributes may be changed at any time, from any thread; ``max_streams`` is told to
-    new connections.
+    Raises `PortInUseError` on entry when ``port`` is taken, ImportError if the library h2 is needed
+    and not installed, and ValueError if ``max_streams`` is less than 1.
     """
 
-    def __init__(
-        self,
-        *,
-        port: int = 0,
-        behaviour: Behaviour | Callable[[ReceivedRequest], Behaviour] | None = None,
-        ssl_context: ssl.SSLContext | None = None,
-        idle_timeout: float = math.inf,
-        replies: dict[tuple[str, str], object] | None = None,
-        http2: bool = False,
-        max_streams: int = 100,
-    ) -> None:
-        if max_streams < 1:
-            raise ValueError(f"max_streams must be 1 or more, found {max_streams!r}")
-        self.behaviour = behaviour or Behaviour()
-        self.idle_timeout = idle_timeout
-        self.replies = replies or {}
-        self.counts = Counts()
-        self.requests: deque[ReceivedRequest] = deque(maxlen=_REMEMBERED)
-        """The last requests, oldest first."""
-        self.port = port
-        self.max_streams = max_streams
-        self._connection_class = _http2_connection_class() if http2 else HTTP1Connection
-        self._ssl_context = ssl_context
-        self._script: deque[Behaviour] = deque()
-        self._listener: asyncio.Server | None = None
-        self._connections: dict[asyncio.Task[None], Connection] = {}
-        self._accepted = 0
+    _listener: asyncio.Server | None = field(default=None, init=False)
+    _connections: dict[asyncio.Task[None], Connection] = field(default_factory=dict, init=False)
+    _accepted: int = field(default=0, init=False)
 
-    @property
-    def host(self) -> str:
-        return _HOST
-
-    @property
-    def url(self) -> str:
-        scheme = "https" if self._ssl_context else "http"
-        return f"{scheme}://{_HOST}:{self.port}"
-
-    @property
-    def openai_url(self) -> str:
-        """Base URL for OpenAI clients, which have the version in it."""
-        return f"{self.url}/v1"
-
-    @property
-    def anthropic_url(self) -> str:
-        """Base URL for Anthropic clients, which have no version in it."""
-        return self.url
-
-    def script(self, *behaviours: Behaviour) -> None:
-        """Answer the next requests like this, one each, before ``behaviour`` holds again."""
-        self._script.extend(behaviours)
+    def __post_init__(self) -> None:
+        if self.max_streams < 1:
+            raise ValueError(f"max_streams must be at least 1, found {self.max_streams!r}")
+        self._connection_class = _connection_class(http2=self.http2)
 
     async def __aenter__(self) -> Self:
         await self.listen()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def listen(self) -> None:
-        """Accept connections; again on the same port after `refuse`."""
+        """Accept connections; after `refuse` on the same port again."""
         if self._listener is not None:
             return
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            sock.bind((_HOST, self.port))
+            sock.bind((self.host, self.port))
             self._listener = await asyncio.start_server(
-                self._accept, sock=sock, ssl=self._ssl_context, backlog=1024
+                self._accept, sock=sock, ssl=self.ssl_context, backlog=1024
             )
         except OSError as error:
             sock.close()
             if error.errno == errno.EADDRINUSE:
-                raise PortInUseError(
-                    errno.EADDRINUSE, f"port {self.port} on {_HOST} is in use"
-                ) from error
+                message = f"port {self.port} on {self.host} is in use"
+                raise PortInUseError(errno.EADDRINUSE, message) from error
             raise
         self.port = sock.getsockname()[1]
 
@@ -131,7 +70,7 @@ class FakeProvider:
             self._listener = None
 
     async def drop(self, *, idle_only: bool = False, reset: bool = False) -> None:
-        """Close the open connections, also those in the middle of an answer."""
+        """Close the open connections, by default also those in the middle of an answer."""
         tasks = []
         for task, connection in list(self._connections.items()):
             if idle_only and connection.answering:
@@ -146,14 +85,6 @@ class FakeProvider:
     async def close(self) -> None:
         await self.refuse()
         await self.drop()
-
-    def received(self, request: ReceivedRequest) -> Behaviour:
-        self.requests.append(request)
-        try:
-            return self._script.popleft()
-        except IndexError:
-            behaviour = self.behaviour
-            return behaviour(request) if callable(behaviour) else behaviour
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._accepted += 1
@@ -172,12 +103,61 @@ class FakeProvider:
             del self._connections[task]
 
 
-def _http2_connection_class() -> type[Connection]:
+class FakeProviderThread(FakeProvider):
+    """A `FakeProvider` in a thread with an event loop of its own, as a plain context manager.
+
+    `run` and `call` run its coroutines (`refuse`, `drop`, ...) on that loop.
+    """
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="fake-provider", daemon=True)
+        self._thread.start()
+        try:
+            self.run(self.listen())
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.run(self.close())
+        finally:
+            self._stop()
+
+    def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        """Run a coroutine on the provider's loop from any thread, and wait for its result."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    async def call(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        """Like `run`, from another event loop, which is not blocked."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.close()
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+
+def _connection_class(*, http2: bool) -> type[Connection]:
+    """Import what the protocol needs, which the package itself does not depend on."""
     try:
-        from .http2 import HTTP2Connection
+        if http2:
+            from .http2 import HTTP2Connection
+
+            return HTTP2Connection
+        from .http1 import HTTP1Connection
     except ImportError as error:
+        needed = "h2>=4.1" if http2 else "h11>=0.14"
         raise ImportError(
-            "the fake provider needs the library h2 for HTTP/2, which is not installed. "
-            "Install it with: pip install 'h2>=4.1'"
+            f"the fake provider needs {needed}, which is not installed. "
+            f"Install it with: pip install '{needed}'"
         ) from error
-    return HTTP2Connection
+    return HTTP1Connection

@@ -164,7 +164,7 @@ class Stage:
             http2=setting.http2,
             max_streams=setting.max_streams,
         )
-        self.provider = self.thread.provider
+        self.provider = self.thread
         self.clients: list[Any] = []
         self.work: Range = (0.0, 0.0)
         """What every caller does between two chunks, besides its own work."""
