@@ -43,8 +43,7 @@ class Behaviour:
     Over HTTP/2 until it resets the stream or leaves; the stream stays open until then.
     """
     close: bool = False
-    """Answer with ``connection: close`` and close. Over HTTP/2 send GOAWAY after the answer, and
-    close when the other streams have ended."""
+    """Answer with ``connection: close`` and close; HTTP/1.1 only."""
     drop_reused: bool = False
     """Reset the connection (TCP RST) instead of answering if it carried a request before, like a
     load balancer that has forgotten an idle connection. A connection's first request is answered.

@@ -7,7 +7,7 @@ import math
 import random
 import socket
 import struct
-from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
@@ -49,27 +49,24 @@ class Wire(Protocol):
         """Wait, without end if infinite. Does not return if the client leaves meanwhile."""
 
 
-class Connection(ABC):
+@dataclass(eq=False)
+class Connection:
     """Reads and answers requests until either side closes."""
 
-    def __init__(
-        self,
-        origin: Origin,
-        number: int,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        self._origin = origin
-        self._counts = origin.counts
-        self._number = number
-        self._reader = reader
-        self._writer = writer
-        self._served = 0
-        self.answering = False
+    _origin: Origin
+    _number: int
+    _reader: asyncio.StreamReader
+    _writer: asyncio.StreamWriter
+    _served: int = 0
+    answering: bool = False
 
-    @abstractmethod
     async def serve(self) -> None:
         """Answer requests; returns when the connection is closed."""
+        raise NotImplementedError
+
+    @property
+    def _counts(self) -> Counts:
+        return self._origin.counts
 
     def reset(self) -> None:
         """Close at once with a TCP RST: linger 0 makes the kernel send it instead of a FIN."""

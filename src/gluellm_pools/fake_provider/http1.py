@@ -64,9 +64,7 @@ class HTTP1Connection(Connection):
         body = bytearray()
         while isinstance(part := await self._next_event(), h11.Data):
             body += part.data
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
-        path = head.target.decode("latin-1").partition("?")[0]
-        return Request(head.method.decode("latin-1"), path, headers, bytes(body))
+        return Request.of(head.method, head.target, head.headers, body)
 
     async def _next_event(self) -> object:
         while (event := self._http.next_event()) is h11.NEED_DATA:

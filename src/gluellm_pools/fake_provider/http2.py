@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import dataclass, field
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -23,7 +24,6 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
-from hyperframe.frame import GoAwayFrame
 
 from .connection import READ_BYTES, SETTLE, Connection, Cut, CutError, respond
 from .messages import Request
@@ -47,8 +47,7 @@ class HTTP2Connection(Connection):
         """Set when the client opens its window."""
         self._streams: dict[int, _Stream] = {}
         """The open ones, including those whose request is still arriving."""
-        self._expiry = asyncio.timeout(None)
-        self._going_away = self._broken_off = False
+        self._broken_off = False
         try:
             await self._read()
             if not self._broken_off:
@@ -65,20 +64,14 @@ class HTTP2Connection(Connection):
     async def _read(self) -> None:
         """React to what arrives until either side ends the connection."""
         self.state.initiate_connection()
+        self._flush()
         try:
-            async with self._expiry:
-                self._expire_when_idle()
+            while data := await self._reader.read(READ_BYTES):
+                for event in self.state.receive_data(data):
+                    self._react(event)
+                    if isinstance(event, ConnectionTerminated):
+                        return
                 self._flush()
-                while data := await self._reader.read(READ_BYTES):
-                    for event in self.state.receive_data(data):
-                        self._react(event)
-                        if isinstance(event, ConnectionTerminated):
-                            return
-                    self._flush()
-        except TimeoutError:
-            if not self._going_away:
-                self._counts.idle_closed += 1
-                self._writer.write(self.go_away())
         except ProtocolError:
             self._flush()  # h2 has a GOAWAY to send
         except ConnectionError:
@@ -108,30 +101,17 @@ class HTTP2Connection(Connection):
                 self.window.set()
 
     def _open(self, number: int, headers: list[tuple[bytes, bytes]]) -> None:
-        if self._going_away:
-            return  # GOAWAY makes the client send the request elsewhere
         self._streams[number] = _Stream(self, number, headers)
         self.answering = True
-        self._expiry.reschedule(None)
         self._counts.open_streams += 1
         self._counts.most_streams = max(self._counts.most_streams, len(self._streams))
 
     def _closed(self, stream: _Stream) -> None:
         del self._streams[stream.number]
+        self.answering = bool(self._streams)
         self._counts.open_streams -= 1
-        self._expire_when_idle()
-
-    def _expire_when_idle(self) -> None:
-        if self._streams:
-            return
-        self.answering = False
-        # Closed at once, the connection could be reset by a late WINDOW_UPDATE of the client.
-        timeout = SETTLE if self._going_away else self._origin.idle_timeout
-        if not math.isinf(timeout):
-            self._expiry.reschedule(asyncio.get_running_loop().time() + timeout)
 
     async def _respond(self, order: Order, stream: _Stream) -> None:
-        stream.last = order.behaviour.close
         try:
             await respond(order, stream, self._counts)
         except CutError as error:
@@ -162,51 +142,39 @@ class HTTP2Connection(Connection):
     def _unanswered(self) -> int:
         return sum(stream.task is not None for stream in self._streams.values())
 
-    def go_away(self) -> bytes:
-        self._going_away = True
-        # By hand: h2 would not finish the open streams after its own close_connection().
-        highest = self.state.highest_inbound_stream_id
-        return GoAwayFrame(stream_id=0, last_stream_id=highest).serialize()
+    def _flush(self) -> None:
+        self._writer.write(self.state.data_to_send())
 
-    def _flush(self, more: bytes = b"") -> None:
-        self._writer.write(self.state.data_to_send() + more)
-
-    async def drain(self, more: bytes = b"") -> None:
-        self._flush(more)
+    async def drain(self) -> None:
+        self._flush()
         await self._writer.drain()
 
 
+@dataclass(eq=False)
 class _Stream:
     """A request as it arrives, and the `Wire` of its answer."""
 
-    def __init__(
-        self, connection: HTTP2Connection, number: int, headers: list[tuple[bytes, bytes]]
-    ) -> None:
-        self.number = number
-        self.body = bytearray()
-        self.task: asyncio.Task[None] | None = None
-        """Answers the request once it arrived whole."""
-        self.last = False
-        """Whether GOAWAY follows the answer."""
-        self._connection = connection
-        self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+    connection: HTTP2Connection
+    number: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytearray = field(default_factory=bytearray)
+    task: asyncio.Task[None] | None = None
+    """Answers the request once it arrived whole."""
 
     def request(self) -> Request:
-        headers = self._headers
-        path = headers[":path"].partition("?")[0]
-        return Request(headers[":method"], path, headers, bytes(self.body))
+        pseudo = dict(self.headers)
+        return Request.of(pseudo[b":method"], pseudo[b":path"], self.headers, self.body)
 
     async def head(self, status: int, headers: dict[str, str], length: int | None) -> None:
         if length is not None:
             headers["content-length"] = str(length)
         lines = [(":status", str(status)), *headers.items()]
-        self._connection.state.send_headers(self.number, lines)
-        await self._connection.drain()
+        self.connection.state.send_headers(self.number, lines)
+        await self.connection.drain()
 
     async def write(self, data: bytes, *, end: bool = False) -> None:
         """Send as the client's window allows."""
-        connection = self._connection
-        state = connection.state
+        connection, state = self.connection, self.connection.state
         while True:
             window = state.local_flow_control_window(self.number)
             room = min(window, state.max_outbound_frame_size)
@@ -215,10 +183,8 @@ class _Stream:
                 await connection.window.wait()
                 continue
             part, data = data[:room], data[room:]
-            ended = end and not data
-            state.send_data(self.number, part, end_stream=ended)
-            # In one write with the end, or the client could send a request in between.
-            await connection.drain(connection.go_away() if ended and self.last else b"")
+            state.send_data(self.number, part, end_stream=end and not data)
+            await connection.drain()
             if not data:
                 return
 

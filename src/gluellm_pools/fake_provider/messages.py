@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,15 @@ class Request:
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes
+
+    @classmethod
+    def of(
+        cls, method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]], body: bytearray
+    ) -> Self:
+        """Decode a request; its query is dropped."""
+        names = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+        path = target.decode("latin-1").partition("?")[0]
+        return cls(method.decode("latin-1"), path, names, bytes(body))
 
     @property
     def fields(self) -> dict[str, Any]:

@@ -99,28 +99,16 @@ def _response_object(fields: dict[str, Any], number: int, **more: object) -> dic
         "created_at": _CREATED,
         "model": _model(fields),
         "status": "in_progress",
-        "error": None,
-        "incomplete_details": None,
-        "instructions": None,
-        "metadata": {},
         "output": [],
         "parallel_tool_calls": True,
-        "temperature": 1.0,
         "tool_choice": "auto",
         "tools": [],
-        "top_p": 1.0,
         **more,
     }
 
 
 def _completed(fields: dict[str, Any], tokens: int, number: int) -> dict[str, Any]:
-    usage = {
-        "input_tokens": 4,
-        "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens": tokens,
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": 4 + tokens,
-    }
+    usage = {"input_tokens": 4, "output_tokens": tokens, "total_tokens": 4 + tokens}
     output = [_item(number, "completed", [_part("".join(words(tokens)))])]
     return _response_object(fields, number, status="completed", output=output, usage=usage)
 

@@ -36,7 +36,7 @@ class Origin:
     """A function of the request runs in the provider's event loop."""
     ssl_context: ssl.SSLContext | None = None
     idle_timeout: float = math.inf
-    """Seconds after which an idle connection is closed."""
+    """Seconds after which an idle connection is closed; HTTP/1.1 only."""
     replies: dict[tuple[str, str], object] = field(default_factory=dict)
     """Bodies of further endpoints by method and path: bytes, or a value for JSON."""
     http2: bool = False

@@ -32,11 +32,12 @@ async def test_refused_connections_and_recovery_on_the_same_port():
         assert provider.counts.connections == 2
 
 
-async def test_idle_connections_are_closed_after_the_timeout(provider, http2):
+@pytest.mark.parametrize("http2", [False], indirect=True)
+async def test_idle_connections_are_closed_after_the_timeout(provider):
     """A connection is idle when it carries nothing, however long the last answer took."""
     provider.idle_timeout = 0.05
     provider.script(Behaviour(head_delay=0.2))
-    async with httpx.AsyncClient(http1=not http2, http2=http2) as client:
+    async with httpx.AsyncClient() as client:
         assert (await client.get(f"{provider.openai_url}/models")).status_code == 200
         await until(lambda: provider.counts.idle_closed == 1)
         await until(lambda: provider.counts.open_connections == 0)
