@@ -44,11 +44,11 @@ examples:
   gluellm-pools demo --list
   gluellm-pools demo --scenario leak --seconds 20
 """
-_DEMO_MODULES = ("rich", "any_llm", "openai", "anthropic", "h2", "opentelemetry.sdk")
+_DEMO_MODULES = ("rich", "any_llm", "openai", "anthropic", "h11", "h2", "opentelemetry.sdk")
 _OTLP_MODULE = "opentelemetry.exporter.otlp.proto.http"
 _SHORTEST, _LONGEST = 6.0, 3600.0
-_STORY_SECONDS, _SCENARIO_SECONDS = 55.0, 10.0
-_HIGHEST_PORT = 65_532  # the demo takes four in a row
+_ACT_SECONDS = 12.0
+_HIGHEST_PORT = 65_533  # the demo takes three in a row
 EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 130, 141
 
 
@@ -124,9 +124,9 @@ def _add_demo(commands: argparse._SubParsersAction[Any]) -> None:
     demo = commands.add_parser(
         "demo",
         help="watch the pools of real any-llm calls against a fake provider",
-        description="Plays a story of about 55 s in acts: real any-llm calls against a fake\n"
-        "provider on loopback, and what their connection pools show of it. With\n"
-        "OTEL_EXPORTER_OTLP_ENDPOINT set, metrics and spans are exported there too (OTLP/HTTP).",
+        description="Plays acts of about 12 s each: real any-llm calls to a fake provider on this\n"
+        "machine, and what their connection pools show. Four acts by default. With\n"
+        "OTEL_EXPORTER_OTLP_ENDPOINT set, metrics and spans are also exported there (OTLP/HTTP).",
         epilog=_DEMO_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -134,11 +134,13 @@ def _add_demo(commands: argparse._SubParsersAction[Any]) -> None:
         "--seconds",
         type=seconds(_LONGEST, _SHORTEST),
         metavar="N",
-        help=f"length, from {_SHORTEST:g} to {_LONGEST:g} "
-        f"(default: {_STORY_SECONDS:g}; with --scenario {_SCENARIO_SECONDS:g})",
+        help=f"length of all acts together, from {_SHORTEST:g} to {_LONGEST:g} "
+        f"(default: {_ACT_SECONDS:g} per act); an act takes a few seconds at least",
     )
-    demo.add_argument("--scenario", metavar="NAME", help="play this act only (see --list)")
-    demo.add_argument("--list", action="store_true", help="list the acts and stop")
+    choice = demo.add_mutually_exclusive_group()
+    choice.add_argument("--all", action="store_true", help="play every act")
+    choice.add_argument("--scenario", metavar="NAME", help="play this act only (see --list)")
+    choice.add_argument("--list", action="store_true", help="list the acts and stop")
     demo.add_argument(
         "--port",
         type=port(_HIGHEST_PORT),
@@ -150,29 +152,33 @@ def _add_demo(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from .demo.acts import SCENARIOS
+    from .demo.acts import SCENARIOS, acts_to_play, plan
 
     if options.list:
         for name, act in SCENARIOS.items():
-            print(textwrap.fill(f"{name:12} {act.line}", 80, subsequent_indent=" " * 13))
+            line = act.line if act.by_default else f"(--all) {act.line}"
+            print(textwrap.fill(f"{name:12} {line}", 80, subsequent_indent=" " * 13))
         return 0
-    wanted = list(_DEMO_MODULES)
-    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
-        wanted.append(_OTLP_MODULE)
-    if missing := missing_message(wanted, "demo"):
-        return refuse(_DEMO, missing)
     if options.scenario is not None and options.scenario not in SCENARIOS:
         return refuse(
             _DEMO,
             f"there is no scenario {options.scenario!r}{_suggestion(options.scenario, SCENARIOS)}. "
             f"Known are: {', '.join(SCENARIOS)}",
         )
+    wanted = list(_DEMO_MODULES)
+    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        wanted.append(_OTLP_MODULE)
+    if missing := missing_message(wanted, "demo"):
+        return refuse(
+            _DEMO,
+            missing,
+        )
     from .demo.run import run
     from .fake_provider import PortInUseError
 
-    default = _STORY_SECONDS if options.scenario is None else _SCENARIO_SECONDS
+    acts = acts_to_play(options.scenario, every=options.all)
     try:
-        return run(options.scenario, options.seconds or default, options.port)
+        return run(plan(acts, options.seconds or _ACT_SECONDS * len(acts)), options.port)
     except PortInUseError as error:
         return refuse(
             _DEMO, f"{error.strerror}. Choose another with --port, or leave it to the system."

@@ -99,6 +99,7 @@ def demo(*scenarios: str, seconds: float) -> str:
     """A program that plays the demo's scenarios, for less time than its command allows."""
     return f"""
 import sys
+from gluellm_pools.demo.acts import acts_to_play, plan
 from gluellm_pools.demo.run import run
-sys.exit(any(run(scenario, {seconds}, 0) for scenario in {scenarios!r}))
+sys.exit(any(run(plan(acts_to_play(name), {seconds})) for name in {scenarios!r}))
 """

@@ -1,15 +1,26 @@
-"""The demo's story: what happens in each act, and which number has to show it."""
+"""The demo's story: what happens in each act, and which values have to show it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from opentelemetry.instrumentation.gluellm.thresholds import LATE_SHARE, QUEUED_SHARE
+
 from ..fake_provider import Behaviour
-from . import evidence
-from .evidence import Evidence, Seen
+from .evidence import LATE, WARNINGS, Check
 from .faults import AbandonedStreams, BlockedLoop, Fault, StuckStreams
-from .targets import ANTHROPIC, GLUELLM, OPENAI, SILENT, SLOW, TARGETS
+from .targets import (
+    ANTHROPIC,
+    CONNECTIONS,
+    HTTP2,
+    MAX_STREAMS,
+    OPENAI,
+    SILENT,
+    SLOW,
+    TARGETS,
+    TIMEOUT,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,142 +33,162 @@ class Traffic:
     stream: bool = False
     client_per_call: bool = False
     timeout: float | None = None
-    """Seconds that the callers allow for any step; else the client's generous ones."""
+    """Seconds that the callers allow for each step; None for the client's long timeouts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
     name: str
     line: str
-    """What happens, and which number shows it."""
-    evidence: Callable[[Seen], Evidence]
-    traffic: tuple[Traffic, ...] = ()
+    """What happens, for the viewer."""
+    evidence: Sequence[Check]
+    """The act goes on until all of them hold, within reason."""
+    traffic: Sequence[Traffic] = ()
     behaviours: Mapping[str, Behaviour] = field(default_factory=dict)
     """By target; the others are quick."""
-    refusing: tuple[str, ...] = ()
+    refusing: Sequence[str] = ()
     """Targets whose provider refuses connections."""
     fault: type[Fault] = Fault
-    """Goes on beside the traffic."""
-    discards: bool = False
-    """The act leaves pools behind that only the garbage collector finds."""
-    longest: float = 0.3
-    """Seconds that one request may take, so that the act ends in time."""
-    clearing: float = 0.0
-    """Seconds of the act that it takes to see what was cleared up."""
-    shortest: float = 1.0
-    """Seconds under which the act can't hold what its line promises."""
+    """Runs beside the traffic."""
+    shown: Sequence[str] = (OPENAI,)
+    """Targets whose pools are shown at length. The first is the one whose callers are shown."""
+    shortest: float = 1.5
+    """Seconds that the act takes at least."""
     after: str | None = None
-    """The act that has to come before this one when it is played alone."""
+    """The act that precedes this one when it is played alone."""
+    by_default: bool = False
 
 
-_CALM = (
-    Traffic(OPENAI, 2, stream=True),
-    Traffic(ANTHROPIC, 2),
-    Traffic(GLUELLM, 1),
-)
+_CALM_TRAFFIC = (Traffic(OPENAI, 2, stream=True), Traffic(ANTHROPIC, 2))
+
+
+def _calm(target: str) -> Sequence[Check]:
+    return (
+        Check(target, "calls", 2),
+        Check(target, "failed", at_most=0),
+        Check(target, "queued", at_most=QUEUED_SHARE),
+        Check(target, "reuse", 0.5),
+    )
+
 
 STORY = (
     Act(
         name="healthy",
-        line="Fewer callers than connections: hardly any time goes to 'queued' (wait p50 0 s), "
-        "and connections are reused.",
-        traffic=_CALM,
-        evidence=evidence.healthy,
-        shortest=1.2,
+        line="Fewer callers than connections: each call finds a free connection at once.",
+        traffic=_CALM_TRAFFIC,
+        evidence=(*_calm(OPENAI), *_calm(ANTHROPIC)),
+        by_default=True,
     ),
     Act(
         name="saturated",
-        line="Far more callers than connections, the providers as quick as before: the time goes "
-        "to 'queued', wait p95 grows, and openai's callers run into the pool timeout.",
+        line="openai has many more callers than connections, and is as fast as before.",
         traffic=(
-            Traffic(OPENAI, 20, pause=0.0, stream=True),
-            Traffic(ANTHROPIC, 12, pause=0.0),
-            Traffic(GLUELLM, 4),
+            Traffic(OPENAI, 26, pause=0.0, stream=True, timeout=TIMEOUT),
+            Traffic(ANTHROPIC, 2),
         ),
-        evidence=evidence.saturated,
-        longest=0.6,
-        shortest=1.6,
+        evidence=(
+            # On a busy machine all phases grow: an idle one has three times as much.
+            Check(OPENAI, "queued", 0.25),
+            Check(OPENAI, "pool timeouts", 1),
+        ),
+        shortest=2.5,
+        by_default=True,
     ),
     Act(
         name="slow",
-        line="The provider is slow, connections are enough: the time goes to 'awaiting_response' "
-        "and 'reading', hardly any to 'queued'.",
-        traffic=(Traffic(OPENAI, 3, stream=True), Traffic(ANTHROPIC, 3), Traffic(GLUELLM, 1)),
+        line="There are enough connections, but the providers take their time.",
+        traffic=(Traffic(OPENAI, 4, stream=True, timeout=TIMEOUT), Traffic(ANTHROPIC, 3)),
         behaviours=dict.fromkeys(TARGETS, SLOW),
-        evidence=evidence.slow,
-        longest=0.9,
+        evidence=(
+            Check(OPENAI, "time at the provider", 0.8),
+            Check(OPENAI, "queued", at_most=QUEUED_SHARE),
+            Check(OPENAI, "read timeouts", 1),
+        ),
+        shortest=2.5,
         after="healthy",
-        shortest=1.2,
+        by_default=True,
     ),
     Act(
         name="churn",
-        line="A client per call on openai: as many pools and new connections as calls, none "
-        "reused; live pools, and 'max' as the sum of their limits, grow until the garbage "
-        "collector comes.",
+        line="A new client for each call to openai: each opens a pool and a connection, and none "
+        "is reused.",
         traffic=(Traffic(OPENAI, 2, pause=0.1, client_per_call=True), Traffic(ANTHROPIC, 1)),
-        evidence=evidence.churn,
-        discards=True,
-        longest=0.4,
-        shortest=0.9,
+        evidence=(
+            Check(OPENAI, "pools per call", 1),
+            Check(OPENAI, "reuse", at_most=0),
+        ),
     ),
     Act(
         name="leak",
-        line="Four streams of openai are abandoned, never read or broken off: they hold the "
-        "pool's connections in 'unread', callers run into the pool timeout, and a warning names "
-        "the line that abandoned them.",
+        line="Four streams of openai are not read to their end. They hold every connection of the "
+        "pool, and other callers time out.",
         traffic=(Traffic(OPENAI, 2, stream=True), Traffic(ANTHROPIC, 1)),
         fault=AbandonedStreams,
-        evidence=evidence.leak,
-        longest=0.6,
-        clearing=1.0,
-        shortest=4.9,
+        evidence=(
+            Check(OPENAI, "leaks suspected", CONNECTIONS[OPENAI]),
+            Check(OPENAI, "unread now", CONNECTIONS[OPENAI]),
+            Check(OPENAI, "pool timeouts", 1),
+            Check("", WARNINGS, 2),
+        ),
+        shortest=4.0,
+        by_default=True,
     ),
     Act(
         name="http2-stuck",
-        line="openai over HTTP/2, four streams on a connection: the provider hangs, callers wait "
-        "in 'stream_queued', others give up and orphan their streams. It is quick again soon, and "
-        "yet every call fails.",
+        line="openai over HTTP/2 with four streams: the provider hangs, callers give up, and their "
+        "streams stay taken. It soon is fast again, and yet every call fails.",
         traffic=(Traffic(ANTHROPIC, 1),),
         fault=StuckStreams,
-        evidence=evidence.http2_stuck,
-        shortest=1.7,
+        evidence=(
+            Check(HTTP2, "streams orphaned", MAX_STREAMS),
+            Check(HTTP2, "stream_queued", 0.001),
+            Check(HTTP2, "protocol errors", 1),
+        ),
+        shown=(HTTP2,),
+        shortest=2.0,
     ),
     Act(
         name="blocked-loop",
-        line="Providers as quick as ever, and something blocks the callers' event loop for 0.3 s "
-        "again and again: gluellm.event_loop.late.time shows it, and the waits mean nothing "
-        "meanwhile.",
-        traffic=(
-            Traffic(OPENAI, 2, stream=True),
-            Traffic(ANTHROPIC, 6, pause=0.0),
-            Traffic(GLUELLM, 1),
-        ),
+        line="The providers are fast, but something blocks the callers' event loop for 0.3 s again "
+        "and again. Waits and times mean little meanwhile.",
+        traffic=(Traffic(OPENAI, 2, stream=True), Traffic(ANTHROPIC, 6, pause=0.0)),
         fault=BlockedLoop,
-        evidence=evidence.blocked_loop,
-        longest=0.9,
-        shortest=1.5,
+        evidence=(Check("", LATE, LATE_SHARE), Check(ANTHROPIC, "calls", 1)),
     ),
     Act(
         name="failures",
-        line="openai's provider falls silent, anthropic's refuses connections: read timeouts "
-        "count up on one, connection errors without a new connection on the other.",
-        traffic=(
-            Traffic(OPENAI, 2, stream=True, timeout=0.4),
-            Traffic(ANTHROPIC, 2, pause=0.2),
-        ),
+        line="openai's provider does not answer, anthropic's refuses connections.",
+        traffic=(Traffic(OPENAI, 2, stream=True, timeout=0.4), Traffic(ANTHROPIC, 2, pause=0.2)),
         behaviours={OPENAI: SILENT},
         refusing=(ANTHROPIC,),
-        evidence=evidence.failures,
-        longest=0.5,
+        evidence=(
+            Check(OPENAI, "read timeouts", 1),
+            Check(ANTHROPIC, "connection errors", 1),
+            Check(ANTHROPIC, "new connections", at_most=0),
+        ),
+        shown=(OPENAI, ANTHROPIC),
     ),
     Act(
         name="recovery",
-        line="Both providers are back: anthropic's callers connect anew once, then all reuse; "
-        "no failure, and hardly any time goes to 'queued' (wait p50 0 s).",
-        traffic=_CALM,
-        evidence=evidence.recovery,
+        line="Both providers are back: anthropic's callers connect once, then reuse.",
+        traffic=_CALM_TRAFFIC,
+        evidence=(*_calm(OPENAI), *_calm(ANTHROPIC), Check(ANTHROPIC, "new connections", 1)),
+        shown=(ANTHROPIC,),
         after="failures",
     ),
 )
 
 SCENARIOS = {act.name: act for act in STORY}
+
+
+def acts_to_play(scenario: str | None = None, *, every: bool = False) -> list[Act]:
+    """Return the acts by default, every act, or one with the act that has to precede it."""
+    if scenario is None:
+        return [act for act in STORY if every or act.by_default]
+    act = SCENARIOS[scenario]
+    return [act] if act.after is None else [SCENARIOS[act.after], act]
+
+
+def plan(acts: Sequence[Act], seconds: float) -> list[tuple[Act, float]]:
+    """Return the acts with the seconds of each: equal shares, but at least what an act needs."""
+    return [(act, max(act.shortest, seconds / len(acts))) for act in acts]

@@ -1,159 +1,81 @@
-"""What the metrics of an act have to show, act by act."""
+"""Evidence of an act: bounds that values of its metrics have to reach."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from opentelemetry.instrumentation.gluellm.thresholds import LATE_SHARE, QUEUED_SHARE
+from opentelemetry.instrumentation.gluellm.text import percent
 
-from ..text import percent, seconds
 from ..view import PoolView
-from .targets import ANTHROPIC, HTTP2, OPENAI
 
-_BOTH = (OPENAI, ANTHROPIC)
-_MUCH = 0.25
-"""Share of time; on a busy machine every phase grows, so it is well below what an idle one has."""
+LATE, WARNINGS = "event loop late", "leak warnings"
+"""Measures of the process, which belong to no pool."""
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """What the metrics of an act say, and whether that is what its line promised."""
-
-    text: str
-    held: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What the metrics say of an act."""
+class Observed:
+    """What an act has shown so far."""
 
     pools: Mapping[str, PoolView] = field(default_factory=dict)
-    """What each target's pool did during the act, and its state at the end."""
-    late_share: float = 0.0
-    """Share of the time in which an event loop was late."""
-
-    def of(self, target: str) -> PoolView:
-        return self.pools.get(target) or PoolView()
+    """By target: the counts of the act, and the state at its end."""
+    process: Mapping[str, float] = field(default_factory=dict)
+    """By measure."""
 
 
-def _p(pool: PoolView, share: float) -> float:
-    estimate = pool.wait.quantile(share)
-    return estimate.value if estimate else 0.0
+def _per_call(number: int, pool: PoolView) -> float:
+    return number / pool.requests if pool.requests else 0.0
 
 
-def _is_calm(pool: PoolView) -> bool:
-    return (
-        pool.requests > 0
-        and not pool.failed
-        and _p(pool, 0.5) == 0
-        and pool.share("queued") <= QUEUED_SHARE
-    )
+_MEASURES: dict[str, Callable[[PoolView], float]] = {
+    "calls": lambda pool: pool.requests,
+    "failed": lambda pool: pool.failed,
+    "queued": lambda pool: pool.share("queued"),
+    "pool timeouts": lambda pool: pool.timeouts.get("pool", 0),
+    "read timeouts": lambda pool: pool.timeouts.get("read", 0),
+    "time at the provider": lambda pool: pool.share("awaiting_response", "reading"),
+    "pools per call": lambda pool: _per_call(pool.pools_opened, pool),
+    "new connections": lambda pool: pool.opened,
+    "reuse": lambda pool: _per_call(pool.reused, pool),
+    "leaks suspected": lambda pool: pool.leaks_suspected,
+    "unread now": lambda pool: pool.by_phase.get("unread", 0),
+    "streams orphaned": lambda pool: pool.streams_orphaned,
+    "stream_queued": lambda pool: pool.share("stream_queued"),
+    "protocol errors": lambda pool: pool.errors.get("protocol_error", 0),
+    "connection errors": lambda pool: pool.errors.get("connection_error", 0),
+}
+_SHARES = (LATE, "queued", "time at the provider", "reuse", "stream_queued")
 
 
-def _calm_text(pool: PoolView) -> str:
-    return (
-        f"queued {percent(pool.share('queued'))} of the time, wait p50 {seconds(_p(pool, 0.5))}, "
-        f"{pool.failed} of {pool.requests} failed, {pool.opened} new connections, "
-        f"{pool.reused} reused"
-    )
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Bounds of one value: of a target's pool, or of the process if ``target`` is empty."""
+
+    target: str
+    measure: str
+    at_least: float = -math.inf
+    at_most: float = math.inf
+
+    def value(self, observed: Observed) -> float:
+        if not self.target:
+            return observed.process.get(self.measure, 0.0)
+        return _MEASURES[self.measure](observed.pools.get(self.target) or PoolView())
+
+    def text(self, observed: Observed) -> str:
+        value = self.value(observed)
+        text = percent(value) if self.measure in _SHARES else f"{value:.4g}"
+        return f"{self.measure} {text}"
 
 
-def healthy(seen: Seen) -> Evidence:
-    both = [seen.of(target) for target in _BOTH]
-    parts = [f"{name}: {_calm_text(pool)}" for name, pool in zip(_BOTH, both, strict=True)]
-    held = all(_is_calm(pool) and pool.reused > pool.opened for pool in both)
-    return Evidence("; ".join(parts), held)
+def holds(checks: Sequence[Check], observed: Observed) -> bool:
+    return all(check.at_least <= check.value(observed) <= check.at_most for check in checks)
 
 
-def saturated(seen: Seen) -> Evidence:
-    both = [seen.of(target) for target in _BOTH]
-    timeouts = seen.of(OPENAI).timeouts.get("pool", 0)
-    parts = [
-        f"{name}: queued {percent(pool.share('queued'))} of the time, "
-        f"wait p95 {seconds(_p(pool, 0.95))}"
-        for name, pool in zip(_BOTH, both, strict=True)
-    ]
-    held = all(pool.share("queued") >= _MUCH and _p(pool, 0.95) >= 0.05 for pool in both)
-    return Evidence(f"{'; '.join(parts)}; openai: pool timeouts {timeouts}", held and timeouts > 0)
-
-
-def slow(seen: Seen) -> Evidence:
-    both = [seen.of(target) for target in _BOTH]
-    parts = [
-        f"{name}: awaiting_response {percent(pool.share('awaiting_response'))}, "
-        f"reading {percent(pool.share('reading'))}, queued {percent(pool.share('queued'))}"
-        for name, pool in zip(_BOTH, both, strict=True)
-    ]
-    held = all(
-        pool.share("awaiting_response", "reading") >= 0.8 and pool.share("queued") <= QUEUED_SHARE
-        for pool in both
-    )
-    return Evidence("; ".join(parts), held)
-
-
-def churn(seen: Seen) -> Evidence:
-    pool = seen.of(OPENAI)
-    return Evidence(
-        f"openai: {pool.requests} calls opened {pool.pools_opened} pools and {pool.opened} "
-        f"connections, {pool.reused} reused",
-        pool.requests > 0
-        and pool.pools_opened == pool.requests
-        and pool.opened == pool.requests
-        and pool.reused == 0,
-    )
-
-
-def leak(seen: Seen) -> Evidence:
-    pool = seen.of(OPENAI)
-    unread, timeouts = pool.by_phase.get("unread", 0), pool.timeouts.get("pool", 0)
-    return Evidence(
-        f"openai: leaks suspected {pool.leaks_suspected}, now 'unread' {unread} of "
-        f"{pool.maximum or 0} connections, unread {percent(pool.share('unread'))} of the time, "
-        f"pool timeouts {timeouts}",
-        pool.leaks_suspected > 0 and unread > 0 and timeouts > 0,
-    )
-
-
-def http2_stuck(seen: Seen) -> Evidence:
-    pool = seen.of(HTTP2)
-    refused = pool.errors.get("protocol_error", 0)
-    return Evidence(
-        f"openai over HTTP/2: {pool.streams_orphaned} of {pool.streams_max} streams orphaned by "
-        f"{pool.errors.get('cancelled', 0)} cancelled requests, "
-        f"stream_queued {percent(pool.share('stream_queued'))} of the time, "
-        f"then protocol_error {refused}",
-        0 < pool.streams_max <= pool.streams_orphaned
-        and pool.seconds_by_phase.get("stream_queued", 0.0) > 0
-        and refused > 0,
-    )
-
-
-def blocked_loop(seen: Seen) -> Evidence:
-    pool = seen.of(ANTHROPIC)
-    awaiting = percent(pool.share("awaiting_response"))
-    return Evidence(
-        f"the event loop was late for {percent(seen.late_share)} of the time, so nothing follows "
-        f"from anthropic: wait p95 {seconds(_p(pool, 0.95))}, "
-        f"queued {percent(pool.share('queued'))}, awaiting_response {awaiting} of the time",
-        seen.late_share > LATE_SHARE and pool.requests > 0,
-    )
-
-
-def failures(seen: Seen) -> Evidence:
-    from ..render import counts_text  # needs rich, which `demo --list` does not
-
-    openai, anthropic = seen.of(OPENAI), seen.of(ANTHROPIC)
-    refused = anthropic.errors.get("connection_error", 0)
-    return Evidence(
-        f"openai: timeouts {counts_text(openai.timeouts)}; "
-        f"anthropic: connection_error {refused}, new connections {anthropic.opened}",
-        openai.timeouts.get("read", 0) > 0 and refused > 0 and anthropic.opened == 0,
-    )
-
-
-def recovery(seen: Seen) -> Evidence:
-    openai, anthropic = seen.of(OPENAI), seen.of(ANTHROPIC)
-    parts = [f"{OPENAI}: {_calm_text(openai)}", f"{ANTHROPIC}: {_calm_text(anthropic)}"]
-    held = anthropic.opened > 0 and all(_is_calm(p) and p.reused for p in (openai, anthropic))
-    return Evidence("; ".join(parts), held)
+def evidence_text(checks: Sequence[Check], observed: Observed) -> str:
+    """Return the values by target: ``openai: queued 76%, pool timeouts 83; anthropic: ...``."""
+    parts = []
+    for target in dict.fromkeys(check.target for check in checks):
+        values = ", ".join(check.text(observed) for check in checks if check.target == target)
+        parts.append(f"{target}: {values}" if target else values)
+    return "; ".join(parts)

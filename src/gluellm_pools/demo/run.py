@@ -1,68 +1,61 @@
-"""Plays the story: providers, load, instrumentation and the view, started and stopped in order."""
+"""The demo: starts what acts need, plays them one after the other, and sums up."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import importlib.util
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
+from opentelemetry.sdk.metrics.export import MetricReader
 from rich.console import Console
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, Snapshot, snapshot
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Severity
-from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding
 
-from ..fake_provider import FakeProvider, FakeProviderThread
-from ..render import counts_text, pool_label
-from ..screens import Terminal, print_line, redraws
-from ..text import printable
+from ..fake_provider import FakeProviderThread
+from ..render import pool_label
+from ..screens import Terminal, print_line
 from ..view import PoolKey, PoolView, View
 from .acts import Act
-from .closing import Row, closing_table, disagreements
-from .evidence import Seen
-from .load import Load, prepare_environment
-from .notes import Notes, PoolLog
-from .planning import left_out, plan
-from .screen import LiveScreen, PlainScreen, Screen
-from .targets import GLUELLM, HTTP2, MAX_STREAMS, POOL_NAMES, QUICK, TARGETS
+from .evidence import LATE, WARNINGS, Observed, evidence_text, holds
+from .load import Load, avoid_proxy
+from .logs import Logs
+from .screen import Screen
+from .targets import HTTP2, MAX_STREAMS, POOL_NAMES, QUICK, TARGETS
 from .telemetry import Telemetry
-
-if TYPE_CHECKING:
-    from opentelemetry.sdk.metrics.export import MetricReader
+from .verdict import at_fault, disagreements, fault_text, main_finding, short
 
 EXIT_OK, EXIT_DISAGREE, EXIT_INTERRUPTED = 0, 1, 130
 _SETTLE = 0.05
-"""Seconds in which the last steps of requests that are over come to their end."""
-_LONGEST_NOTE = 200
-_LONGEST_EXPLANATION = 2000
+"""Seconds in which requests that ended complete their last steps."""
 _LEAK_THRESHOLD = 2.0
 """Seconds: the least that is allowed."""
 _TICK = 0.25
-"""Seconds between two looks at what was logged."""
-_LATE = 2.0
-"""Seconds beyond its time that something to be logged is waited for."""
+_LONGEST_HOLD = 3.0
+"""Seconds that the last frame of an act stays while its load runs; at most a quarter of the act."""
+_OVERTIME = 20.0
+"""Seconds beyond its length that an act waits for its evidence, on a busy machine."""
+_LONGEST_NOTE = 400
 
 
 def run(
-    scenario: str | None, seconds: float, port: int, readers: Sequence[MetricReader] = ()
+    acts: Sequence[tuple[Act, float]], port: int = 0, readers: Sequence[MetricReader] = ()
 ) -> int:
-    """Play, print, and return the exit status. ``readers`` read the metrics as well.
+    """Play acts of so many seconds each, print, and return the exit status.
 
-    Raises PortInUseError.
+    ``readers`` read the metrics as well. Raises PortInUseError.
     """
-    console = Terminal()
-    notes, log = Notes(), PoolLog()
-    logging.basicConfig(handlers=[notes], level=logging.WARNING, force=True)
-    with_gluellm = importlib.util.find_spec("gluellm") is not None
+    avoid_proxy()
+    logs = Logs()
+    logging.basicConfig(handlers=[logs], level=logging.WARNING, force=True)
     with ExitStack() as stack:
-        threads = {
+        providers = {
             target: FakeProviderThread(
                 port=port and port + number,
                 behaviour=QUICK,
@@ -70,10 +63,9 @@ def run(
                 max_streams=MAX_STREAMS,
             )
             for number, target in enumerate(TARGETS)
-            if target != GLUELLM or with_gluellm
         }
-        providers = {name: stack.enter_context(thread) for name, thread in threads.items()}
-        prepare_environment(providers[GLUELLM].openai_url if with_gluellm else None)
+        for provider in providers.values():
+            stack.enter_context(provider)
         telemetry = Telemetry(readers)
         instrumentor = GlueLLMInstrumentor()
         instrumentor.instrument(
@@ -82,224 +74,198 @@ def run(
             leak_threshold=_LEAK_THRESHOLD,
             peak_window=telemetry.peak_window,
         )
-        acts = plan(scenario, seconds)
-        log.attach()
+        demo = Demo(telemetry, logs, providers)
         try:
-            demo = Demo(console, telemetry, log, threads, providers, with_gluellm)
-            if scenario is None and left_out(acts):
-                console.print(left_out(acts), style="yellow", soft_wrap=not console.is_terminal)
             status = asyncio.run(demo.play(acts))
         finally:
             instrumentor.uninstrument()
-            log.detach()
             telemetry.shutdown()
-    for line in notes.lines():
-        console.print(
-            f"logged meanwhile: {printable(line, _LONGEST_NOTE)}",
-            style="dim",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+    for line in logs.others():
+        demo.say(f"logged meanwhile: {line}", "dim")
     return status
 
 
+@dataclass
 class Demo:
-    def __init__(
-        self,
-        console: Console,
-        telemetry: Telemetry,
-        log: PoolLog,
-        threads: dict[str, FakeProviderThread],
-        providers: dict[str, FakeProvider],
-        with_gluellm: bool,
-    ) -> None:
-        self._console = console
-        self._telemetry = telemetry
-        self._log = log
-        self._threads = threads
-        self._providers = providers
-        self._with_gluellm = with_gluellm
-        self._keys: dict[str, PoolKey] = {}
+    """What the acts share."""
 
-    async def play(self, acts: list[tuple[Act, float]]) -> int:
-        load = Load(self._providers, gluellm=self._with_gluellm)
-        self._keys = {t: PoolKey(POOL_NAMES[t], library) for t, library in load.libraries.items()}
+    telemetry: Telemetry
+    logs: Logs
+    providers: Mapping[str, FakeProviderThread]
+    console: Console = field(default_factory=Terminal)
+    load: Load = field(init=False)
+
+    async def play(self, acts: Sequence[tuple[Act, float]]) -> int:
+        self.load = Load(self.providers)
+        self._announce(sum(seconds for _, seconds in acts))
+        plays: list[Play] = []
         interrupted = False
-        self._announce()
         try:
-            await load.warm_up()
-            for number, (act, duration) in enumerate(acts, 1):
-                await self._play_act(load, act, duration, f"act {number} of {len(acts)}")
+            await self.load.warm_up()
+            for number, (act, seconds) in enumerate(acts, 1):
+                plays.append(Play(self, act, seconds, f"act {number} of {len(acts)}"))
+                await plays[-1].run()
         except asyncio.CancelledError:
             interrupted = True  # Ctrl-C: asyncio.run cancels the main task
-            await load.clear()
+            await self.load.clear()
         await asyncio.sleep(_SETTLE)
-        rows = self._rows(load)
-        await load.close()
-        return self._close(rows, interrupted)
-
-    def _announce(self) -> None:
-        say = self._console.print
-        say("Real any-llm calls against a fake provider on loopback, seen through their pools.")
-        if self._with_gluellm:
-            say(f"GlueLLM's pool goes by its any-llm provider: {pool_label(self._keys[GLUELLM])}.")
-        else:
-            say("GlueLLM is not installed: its pool is left out.")
-        if self._telemetry.endpoint:
-            say(f"Exporting to {printable(self._telemetry.endpoint, 80)} over OTLP/HTTP.")
-
-    async def _play_act(self, load: Load, act: Act, duration: float, where: str) -> None:
-        await self._set_scene(act)
-        self._log.begin()
-        before, began, began_at = self._telemetry.read(), snapshot(), time.monotonic()
-        screen = self._screen(act, where, duration)
-        traffic = asyncio.create_task(load.play(act, duration - act.clearing))
-        ends = asyncio.create_task(asyncio.sleep(duration - act.clearing))
-        try:
-            with screen:
-                await self._watch(screen, before, began_at, load, traffic, ends)
-                await traffic
-                await asyncio.sleep(_SETTLE)
-                totals, ended = self._telemetry.read(), snapshot()
-                act_view = totals.since(before, time.monotonic() - began_at)
-                screen.show(act_view)
-                self._tell_log(load)
-        finally:
-            await _cancel(traffic, ends)
-        evidence = act.evidence(self._seen(act_view))
-        if evidence.held:
-            self._say(f"seen: {evidence.text}", "green")
-        else:
-            self._say(f"NOT SEEN: {evidence.text}", "bold red")
-        self._tell_finding(began, ended)
-        await load.clear()
-        if act.clearing:
-            await self._log.until(logging.INFO, act.clearing + _LATE)
-            self._tell_log(load)
-        if act.discards:
-            gc.collect()
-            live = {
-                pool_label(key): pool.live for key, pool in self._telemetry.read().pools.items()
-            }
-            self._say(f"live pools after a garbage collection: {counts_text(live)}", "green")
-
-    async def _watch(
-        self,
-        screen: Screen,
-        before: View,
-        began_at: float,
-        load: Load,
-        *tasks: asyncio.Task[None],
-    ) -> None:
-        """Show the act until both its traffic and its time have ended."""
-        clock = asyncio.get_running_loop().time
-        due = clock() + screen.interval
-        while True:
-            _, pending = await asyncio.wait(tasks, timeout=min(_TICK, max(due - clock(), 0)))
-            if not pending:
-                return
-            self._tell_log(load)
-            if clock() >= due:
-                due = clock() + screen.interval
-                view = self._telemetry.read()
-                screen.show(view.since(before, time.monotonic() - began_at))
-
-    def _tell_log(self, load: Load) -> None:
-        """What was logged since the last time, and a pool timeout that explains itself."""
-        if load.explained and not load.told:
-            load.told = True
-            self._say(f"caught: {load.explained[0]}", "magenta")
-            for note in load.explained[1:]:
-                self._say(f"  its note: {printable(note, _LONGEST_EXPLANATION)}", "magenta")
-        lines = self._log.take()
-        quiet = [text for level, text in lines if level == logging.INFO]
-        for level, text in lines:
-            if level > logging.INFO:
-                self._say(f"logged: {logging.getLevelName(level)} {text}", "yellow")
-        if quiet:
-            self._say(f"logged: INFO {quiet[0]}", "cyan")
-        if quiet[1:]:
-            self._say(f"logged: INFO, {len(quiet) - 1} more like it", "cyan")
-
-    def _tell_finding(self, began: Snapshot, ended: Snapshot) -> None:
-        """The first cause that `diagnose` finds in the act."""
-        finding = _first(diagnose(ended, began))
-        if finding is not None:
-            kind = finding.kind.replace("_", " ")
-            pool = f" in {finding.pool}" if finding.pool else ""
-            seen = printable(finding.observed, _LONGEST_EXPLANATION)
-            self._say(f"finding: {finding.severity.upper()}: {kind}{pool}. {seen}", "bold")
-            self._say(f"   cure: {printable(finding.advice, _LONGEST_EXPLANATION)}", "bold")
-
-    def _say(self, line: str, style: str) -> None:
-        print_line(self._console, line, style)
-
-    async def _set_scene(self, act: Act) -> None:
-        """Make the providers behave as the act says. No request is under way here."""
-        for target, thread in self._threads.items():
-            provider = self._providers[target]
-            provider.behaviour = act.behaviours.get(target, QUICK)
-            if target in act.refusing:
-                await thread.call(provider.refuse())
-                await thread.call(provider.drop())
-            else:
-                await thread.call(provider.listen())
-        await asyncio.sleep(_SETTLE)
-
-    def _screen(self, act: Act, where: str, duration: float) -> Screen:
-        kind = LiveScreen if redraws(self._console) else PlainScreen
-        return kind(self._console, act.name, act.line, where, duration)
-
-    def _seen(self, view: View) -> Seen:
-        return Seen(self._by_target(view), view.late_share)
-
-    def _by_target(self, view: View) -> dict[str, PoolView]:
-        return {t: view.pools[key] for t, key in self._keys.items() if key in view.pools}
-
-    def _rows(self, load: Load) -> list[Row]:
         gc.collect()
-        pools = self._by_target(self._telemetry.read())
-        rows = []
-        for target, key in self._keys.items():
-            pool = pools.get(target, PoolView())
-            label = pool_label(key)
-            if target == GLUELLM:
-                label += " GlueLLM"
-            tally, counts = load.tallies[target], self._providers[target].counts
-            if not (pool.requests or tally.sent or counts.requests):
-                continue
-            # Over HTTP/2 these are the refusals of the library's own state, and nothing else.
-            refused = pool.errors.get(semconv.ErrorType.PROTOCOL_ERROR, 0) * (target == HTTP2)
-            rows.append(Row(label, pool, tally, counts, refused))
-        return rows
-
-    def _close(self, rows: list[Row], interrupted: bool) -> int:
-        say = self._console.print
-        say()
-        say(closing_table(rows, min(self._console.width, 120)))
-        say(
-            "Waits are estimates: interpolated inside the histogram's buckets, and no longer "
-            "than the longest recorded.",
-            style="dim",
-        )
+        pools = self.pools(self.telemetry.read())
+        await self.load.close()
+        self.say("")
         if interrupted:
-            say("Interrupted. What was under way is cancelled, and may never have arrived.")
-            return EXIT_INTERRUPTED
-        wrong = disagreements(rows)
+            self.say("Interrupted: requests in flight were cancelled.")
+        status = EXIT_INTERRUPTED if interrupted else self._compare(pools)
+        self._sum_up(plays)
+        return status
+
+    def key(self, target: str) -> PoolKey:
+        return PoolKey(POOL_NAMES[target], self.load.libraries[target])
+
+    def pools(self, view: View) -> dict[str, PoolView]:
+        """Return the pools of a view by target."""
+        return {target: view.pools.get(self.key(target)) or PoolView() for target in TARGETS}
+
+    def say(self, line: str, style: str | None = None) -> None:
+        print_line(self.console, line, style)
+
+    def _announce(self, seconds: float) -> None:
+        self.say(
+            "Real any-llm calls to a fake provider on this machine, and their connection pools. "
+            f"Takes about {seconds:.0f} s; Ctrl-C ends it."
+        )
+        if self.telemetry.endpoint:
+            self.say(f"Exporting to {short(self.telemetry.endpoint, 80)} over OTLP/HTTP.")
+
+    def _compare(self, pools: Mapping[str, PoolView]) -> int:
+        """Compare what the metrics, the callers and the providers counted."""
+        tallies = self.load.tallies
+        wrong = [
+            f"{pool_label(self.key(target))}: {line}"
+            for target, pool in pools.items()
+            for line in disagreements(
+                pool, tallies[target], self.providers[target].counts, http2=target == HTTP2
+            )
+        ]
         for line in wrong:
             print(line, file=sys.stderr)
         if wrong:
             return EXIT_DISAGREE
-        say("Metrics, callers and providers agree.", style="green")
+        calls = sum(tally.sent for tally in tallies.values())
+        self.say(f"Metrics, callers and providers agree, over {calls} calls.", "green")
         return EXIT_OK
 
+    def _sum_up(self, plays: Sequence[Play]) -> None:
+        """Print three lines: what callers saw, whose fault it was, and what to run next."""
+        by_error: dict[str, list[str]] = {}
+        for play in plays:
+            by_error.setdefault(play.error.rstrip("."), []).append(play.act.name)
+        errors = [f"{error} in {', '.join(acts)}" for error, acts in by_error.items() if error]
+        faults = [f"{at_fault(play.finding)} in {play.act.name}" for play in plays if play.finding]
+        self.say(f"Callers saw {'; '.join(errors) or 'no errors'}.", "bold")
+        self.say(f"At fault was {'; '.join(faults) or 'nobody'}.", "bold")
+        self.say("Your own program: gluellm-pools doctor -- python app.py", "bold")
 
-def _first(findings: Sequence[Finding]) -> Finding | None:
-    return next((f for f in findings if f.severity is not Severity.INFO), None)
 
+@dataclass
+class Play:
+    """One act that is being played."""
 
-async def _cancel(*tasks: asyncio.Task[None]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
+    demo: Demo
+    act: Act
+    seconds: float
+    where: str
+    finding: Finding | None = None
+    """The cause that `diagnose` finds."""
+    error: str = ""
+    """What failing callers see."""
+
+    async def run(self) -> None:
+        demo, act, load = self.demo, self.act, self.demo.load
+        await self._prepare_providers()
+        demo.logs.leaks = 0
+        self._before, self._earlier = demo.telemetry.read(), snapshot()
+        self._began = time.monotonic()
+        traffic = asyncio.create_task(load.play(act, self.seconds))
+        try:
+            heading = f"{self.where}: {act.name}"
+            keys = [demo.key(target) for target in act.shown]
+            with Screen(demo.console, heading, act.line, self.seconds, keys) as screen:
+                await self._watch(screen, traffic)
+            if self.finding is not None:
+                demo.say(f"advice: {short(self.finding.advice, _LONGEST_NOTE)}", "bold")
+            await asyncio.wait([traffic], timeout=max(self.seconds - self._elapsed(), 0))
+            load.end()
+            await traffic
+        finally:
+            traffic.cancel()
+            await asyncio.wait([traffic])
+        await asyncio.sleep(_SETTLE)
+        observed = self._observed(self._view())
+        text = evidence_text(act.evidence, observed)
+        if holds(act.evidence, observed):
+            demo.say(f"seen: {text}", "green")
+        else:
+            demo.say(f"NOT SEEN: {text}", "bold red")
+        await load.clear()
+        gc.collect()  # clients that calls built for themselves
+
+    async def _prepare_providers(self) -> None:
+        """Make the providers behave as the act says. No request is in flight here."""
+        for target, provider in self.demo.providers.items():
+            provider.behaviour = self.act.behaviours.get(target, QUICK)
+            if target in self.act.refusing:
+                await provider.call(provider.refuse())
+                await provider.call(provider.drop())
+            else:
+                await provider.call(provider.listen())
+        await asyncio.sleep(_SETTLE)
+
+    async def _watch(self, screen: Screen, traffic: asyncio.Task[None]) -> None:
+        """Show frames until the last one, which has the evidence unless that takes too long."""
+        last_after = self.seconds - min(_LONGEST_HOLD, self.seconds / 4)
+        due = screen.interval
+        while not traffic.done():
+            await asyncio.wait([traffic], timeout=min(_TICK, max(due - self._elapsed(), 0)))
+            self._print_logs()
+            view, elapsed = self._view(), self._elapsed()
+            is_shown = holds(self.act.evidence, self._observed(view))
+            is_last = elapsed >= last_after and (is_shown or elapsed >= self.seconds + _OVERTIME)
+            if is_last or elapsed >= due:
+                due = elapsed + screen.interval
+                self._show(screen, view, last=is_last)
+            if is_last:
+                return
+
+    def _show(self, screen: Screen, view: View, *, last: bool) -> None:
+        demo = self.demo
+        caller = self.act.shown[0]
+        findings = diagnose(snapshot(), self._earlier)
+        self.finding = main_finding(findings, pool_label(demo.key(caller)))
+        symptom, self.error = demo.load.tallies[caller].symptom()
+        fault = fault_text(self.finding)
+        verdict = {"what your caller sees": symptom, "whose fault it is": fault}
+        screen.show(self._elapsed(), verdict, view, last=last)
+
+    def _print_logs(self) -> None:
+        """Print what was logged since the last time, and a pool timeout that names its cause."""
+        load, say = self.demo.load, self.demo.say
+        explained, load.explained = load.explained, []
+        if explained:
+            say(f"caught: {explained[0]}", "magenta")
+        for note in explained[1:]:
+            # It lists every holder; one is enough here.
+            say(f"  its note: {short(note.partition('; (2)')[0], _LONGEST_NOTE)}", "magenta")
+        for line in self.demo.logs.take():
+            say(f"logged: {short(line, _LONGEST_NOTE)}", "yellow")
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._began
+
+    def _view(self) -> View:
+        """Return the metrics of the act so far."""
+        return self.demo.telemetry.read().since(self._before, self._elapsed())
+
+    def _observed(self, view: View) -> Observed:
+        process = {LATE: view.late_share, WARNINGS: self.demo.logs.leaks}
+        return Observed(self.demo.pools(view), process)

@@ -1,88 +1,100 @@
-"""Where an act is shown: live on a terminal, as lines anywhere else."""
+"""One act on the screen: redrawn in place on a terminal, as lines anywhere else."""
 
 from __future__ import annotations
 
-import time
-from types import TracebackType
-from typing import Protocol, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
-from ..render import view_blocks, view_lines
-from ..screens import LiveArea, print_line
-from ..view import View
+from ..render import PHASE_MARKS, health_lines, pool_block, pool_line, view_lines
+from ..screens import LiveArea, print_line, redraws
+from ..view import PoolKey, View
+from .verdict import short
 
 _REFRESH = 0.25
 _LINES_PER_ACT = 3
 _SHORTEST_INTERVAL = 0.5
+_LONGEST_LINE = 1000
+_VERDICT_LINES = 3
+_OWNERS = (
+    ("queued", ": pool "),
+    ("awaiting_response", ","),
+    ("reading", ": provider "),
+    ("unread", ": you"),
+)
 
 
-class Screen(Protocol):
-    def __enter__(self) -> Self: ...
+@dataclass
+class Screen:
+    """Shows the frames of one act."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    console: Console
+    heading: str
+    line: str
+    duration: float
+    at_length: Sequence[PoolKey]
+    """Pools that are shown at length; the others get a line each."""
 
-    interval: float
-    """Seconds between two calls of `show`."""
-
-    def show(self, act: View) -> None:
-        """Show what the metrics say about the act so far."""
-
-
-class LiveScreen(LiveArea):
-    """Redraws in place, four times a second."""
-
-    def __init__(self, console: Console, name: str, line: str, where: str, duration: float) -> None:
-        super().__init__(console)
-        self._console = console
-        self._heading = Text.assemble((f"{where}: {name}", "bold reverse"), "\n", (line, "italic"))
-        self._name = name
-        self._duration = duration
-        self._began = time.monotonic()
+    def __post_init__(self) -> None:
+        self._live = LiveArea(self.console) if redraws(self.console) else None
         self.interval = _REFRESH
+        """Seconds between two frames."""
+        if self._live is None:
+            self.interval = max(_SHORTEST_INTERVAL, self.duration / _LINES_PER_ACT)
 
     def __enter__(self) -> Self:
-        # Above what changes, so that what is logged meanwhile comes below it.
-        self._console.print()
-        self._console.print(self._heading)
-        return super().__enter__()
-
-    def show(self, act: View) -> None:
-        elapsed = min(time.monotonic() - self._began, self._duration)
-        title = Text(f"{self._name}, {elapsed:.0f} of {self._duration:.0f} s", style="bold")
-        blocks = view_blocks(act.busy(), self._console.width)
-        self.draw(Group(title, blocks))
-
-
-class PlainScreen:
-    """A few lines an act, for logs and pipes."""
-
-    def __init__(self, console: Console, name: str, line: str, where: str, duration: float) -> None:
-        self._console = console
-        self._heading = f"{where}: {name}. {line}"
-        self._began = time.monotonic()
-        self.interval = max(_SHORTEST_INTERVAL, duration / _LINES_PER_ACT)
-
-    def __enter__(self) -> Self:
-        print_line(self._console, "")
-        print_line(self._console, self._heading)
+        print_line(self.console, "")
+        if self._live is None:
+            print_line(self.console, f"{self.heading}. {self.line}")
+        else:
+            # Above the live area: log lines go between the two.
+            self.console.print(Text(f"{self.heading}\n{self.line}", "bold"))
+            self._live.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        pass
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.__exit__(None, None, None)
 
-    def show(self, act: View) -> None:
-        elapsed = time.monotonic() - self._began
-        for line in view_lines(act):
-            print_line(self._console, f"{elapsed:5.1f} s  {line}")
+    def show(self, elapsed: float, verdict: Mapping[str, str], view: View, *, last: bool) -> None:
+        """Show a frame; the last one stays. Without a terminal only that one has a verdict."""
+        if self._live is not None:
+            progress = Text(f"{elapsed:.0f} of {self.duration:.0f} s", style="dim")
+            pools = self._pools(view)
+            self._live.draw(Group(progress, self._verdict(verdict), *pools, *_legend()))
+            return
+        for line in view_lines(view):
+            print_line(self.console, f"{elapsed:5.1f} s  {line}")
+        for label, text in verdict.items() if last else ():
+            print_line(self.console, f"{label}: {short(text, _LONGEST_LINE)}")
+
+    def _verdict(self, verdict: Mapping[str, str]) -> Table:
+        grid = Table.grid(padding=(0, 2))
+        room = self.console.width - max(map(len, verdict)) - 4
+        for label, text in verdict.items():
+            grid.add_row(Text(label, "bold"), Text(short(text, _VERDICT_LINES * room)))
+        return grid
+
+    def _pools(self, view: View) -> list[RenderableType]:
+        width, pools = self.console.width, view.busy().pools
+        blocks = [pool_block(key, pools[key], width) for key in self.at_length if key in pools]
+        others = [
+            Text(pool_line(key, pool), no_wrap=True, overflow="ellipsis")
+            for key, pool in pools.items()
+            if key not in self.at_length
+        ]
+        doubts = [Text(short(line, width), style="yellow") for line in health_lines(view)]
+        return [*blocks, *others, *doubts]
+
+
+def _legend() -> list[Text]:
+    """What the bars mean, and whose time a phase is."""
+    line = Text(" time ", "dim")
+    for phase, owner in _OWNERS:
+        mark, style = PHASE_MARKS[phase]
+        line.append(f" {mark}", style).append(f" {phase}{owner}", "dim")
+    return [Text(" connections  █ active  ▒ connecting  ▓ idle  · free", "dim"), line]

@@ -1,4 +1,4 @@
-"""Whom the demo's callers call, what they ask, and how the providers behave."""
+"""Targets of the demo's calls, the question, and how the fake providers behave."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import math
 
 from ..fake_provider import Behaviour
 
-OPENAI, ANTHROPIC, GLUELLM, HTTP2 = "openai", "anthropic", "gluellm", "http2"
-TARGETS = (OPENAI, ANTHROPIC, GLUELLM, HTTP2)
-POOL_NAMES = {OPENAI: "openai", ANTHROPIC: "anthropic", GLUELLM: "openai", HTTP2: "openai-http2"}
-"""Names of the targets' pools: GlueLLM's gateway mode is the openai provider to any-llm."""
-CONNECTIONS = {OPENAI: 4, ANTHROPIC: 4, GLUELLM: 2}
+TARGETS = OPENAI, ANTHROPIC, HTTP2 = "openai", "anthropic", "http2"
+POOL_NAMES = {OPENAI: "openai", ANTHROPIC: "anthropic", HTTP2: "openai-http2"}
+CONNECTIONS = {OPENAI: 4, ANTHROPIC: 4}
 """Pool sizes, small enough to saturate in a second."""
 MAX_STREAMS = 4
 """HTTP/2 streams that the provider allows on a connection; real ones allow about 100."""
+TIMEOUT = 0.9
+"""Seconds that openai's callers allow for each step in the acts `saturated` and `slow`. Their calls
+take about 1 s in both, and the ones that fail do so with the same error."""
 
 MODEL = "demo"
 MESSAGES = [{"role": "user", "content": "Say something."}]
 
-QUICK = Behaviour(head_delay=0.08, jitter=0.02, tokens=8, token_rate=160)
-SLOW = Behaviour(head_delay=0.35, jitter=0.1, tokens=8, token_rate=20)
+QUICK = Behaviour(head_delay=0.14, jitter=0.02, tokens=8, token_rate=160)
+SLOW = Behaviour(head_delay=0.55, jitter=0.55, tokens=8, token_rate=80)
 SILENT = Behaviour(head_delay=math.inf)

@@ -1,4 +1,4 @@
-"""The Anthropic API: messages, token counts, models.
+"""The Anthropic API: messages, models.
 
 Formats as in https://docs.anthropic.com/en/api, as far as the official SDK reads them.
 """
@@ -9,18 +9,13 @@ from typing import Any
 
 from .messages import Answer, Request, Stream, event, whole, words
 
-_ERROR_TYPES = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    429: "rate_limit_error",
-    529: "overloaded_error",
-}
+_CREATED = "2026-01-01T00:00:00Z"
+_ERROR_TYPES = {429: "rate_limit_error", 529: "overloaded_error"}
 
 
 def error(status: int, message: str) -> Answer:
-    kind = _ERROR_TYPES.get(status, "api_error")
+    usual = "api_error" if status >= 500 else "invalid_request_error"
+    kind = _ERROR_TYPES.get(status, usual)
     return whole({"type": "error", "error": {"type": kind, "message": message}}, status)
 
 
@@ -32,39 +27,27 @@ def answer(request: Request, tokens: int, number: int) -> Answer | None:
             if fields.get("stream"):
                 return _stream(fields, tokens, number)
             content = [{"type": "text", "text": "".join(words(tokens))}]
-            return whole(_message(fields, number, content, "end_turn", tokens))
-        case "POST", "/v1/messages/count_tokens":
-            return whole({"input_tokens": 4})
+            ended = {"content": content, "stop_reason": "end_turn"}
+            return whole(_message(fields, number, tokens, **ended))
         case "GET", "/v1/models":
-            model = {
-                "type": "model",
-                "id": "demo",
-                "display_name": "Demo",
-                "created_at": "2026-01-01T00:00:00Z",
-            }
-            return whole(
-                {"data": [model], "has_more": False, "first_id": "demo", "last_id": "demo"}
-            )
+            model = {"type": "model", "id": "demo", "display_name": "Demo", "created_at": _CREATED}
+            page = {"has_more": False, "first_id": "demo", "last_id": "demo"}
+            return whole({"data": [model], **page})
         case _:
             return None
 
 
-def _message(
-    fields: dict[str, Any],
-    number: int,
-    content: list[dict[str, str]],
-    stop_reason: str | None,
-    tokens: int,
-) -> dict[str, Any]:
+def _message(fields: dict[str, Any], number: int, tokens: int, **more: object) -> dict[str, Any]:
     return {
         "id": f"msg_{number}",
         "type": "message",
         "role": "assistant",
         "model": str(fields.get("model", "demo")),
-        "content": content,
-        "stop_reason": stop_reason,
+        "content": [],
+        "stop_reason": None,
         "stop_sequence": None,
         "usage": {"input_tokens": 4, "output_tokens": tokens},
+        **more,
     }
 
 
@@ -73,7 +56,7 @@ def _stream(fields: dict[str, Any], tokens: int, number: int) -> Answer:
         return event({"type": kind, **more}, kind)
 
     opening = (
-        send("message_start", message=_message(fields, number, [], None, 0))
+        send("message_start", message=_message(fields, number, 0))
         + send("content_block_start", index=0, content_block={"type": "text", "text": ""})
         + send("ping")
     )

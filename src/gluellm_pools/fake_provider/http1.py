@@ -11,10 +11,6 @@ from .connection import READ_BYTES, SETTLE, Connection, Cut, CutError, respond
 from .messages import Request
 
 
-class _ClientLeftError(Exception):
-    pass
-
-
 class HTTP1Connection(Connection):
     """Also the `Wire` of the answer that is in progress."""
 
@@ -30,7 +26,7 @@ class HTTP1Connection(Connection):
             await asyncio.sleep(SETTLE)
             if error.cut is not Cut.CONNECTION_END:
                 self.reset()
-        except (_ClientLeftError, ConnectionError):
+        except ConnectionError:
             self._counts.abandoned += self.answering
         except h11.RemoteProtocolError:
             headers = [("content-length", "0"), ("connection", "close")]
@@ -97,4 +93,4 @@ class HTTP1Connection(Connection):
                 await self._reader.read(1)
         except TimeoutError:
             return
-        raise _ClientLeftError
+        raise ConnectionAbortedError("the client left")

@@ -13,7 +13,6 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
-    ConnectionTerminated,
     DataReceived,
     Event,
     RemoteSettingsChanged,
@@ -69,8 +68,6 @@ class HTTP2Connection(Connection):
             while data := await self._reader.read(READ_BYTES):
                 for event in self.state.receive_data(data):
                     self._react(event)
-                    if isinstance(event, ConnectionTerminated):
-                        return
                 self._flush()
         except ProtocolError:
             self._flush()  # h2 has a GOAWAY to send

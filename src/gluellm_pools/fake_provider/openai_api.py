@@ -12,16 +12,11 @@ from typing import Any
 from .messages import Answer, Request, Stream, event, whole, words
 
 _CREATED = 1_700_000_000
-_ERROR_TYPES = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    404: "not_found_error",
-    429: "rate_limit_error",
-}
 
 
 def error(status: int, message: str) -> Answer:
-    kind = _ERROR_TYPES.get(status, "server_error")
+    usual = "server_error" if status >= 500 else "invalid_request_error"
+    kind = "rate_limit_error" if status == 429 else usual
     body = {"error": {"message": message, "type": kind, "param": None, "code": None}}
     return whole(body, status)
 
@@ -52,39 +47,34 @@ def _usage(tokens: int) -> dict[str, int]:
     return {"prompt_tokens": 4, "completion_tokens": tokens, "total_tokens": 4 + tokens}
 
 
+def _chat_object(
+    fields: dict[str, Any], number: int, kind: str, choices: list[dict[str, Any]], **more: object
+) -> dict[str, Any]:
+    return {
+        "id": f"chatcmpl-{number}",
+        "object": kind,
+        "created": _CREATED,
+        "model": _model(fields),
+        "choices": [{"index": 0, "logprobs": None, **choice} for choice in choices],
+        **more,
+    }
+
+
 def _chat(fields: dict[str, Any], tokens: int, number: int) -> Answer:
     message = {"role": "assistant", "content": "".join(words(tokens)), "refusal": None}
-    return whole(
-        {
-            "id": f"chatcmpl-{number}",
-            "object": "chat.completion",
-            "created": _CREATED,
-            "model": _model(fields),
-            "choices": [
-                {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
-            ],
-            "usage": _usage(tokens),
-        }
-    )
+    choices = [{"message": message, "finish_reason": "stop"}]
+    usage = _usage(tokens)
+    return whole(_chat_object(fields, number, "chat.completion", choices, usage=usage))
 
 
 def _chat_stream(fields: dict[str, Any], tokens: int, number: int) -> Answer:
-    def chunk(delta: dict[str, str] | None, finish: str | None = None, **more: object) -> bytes:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
-        return event(
-            {
-                "id": f"chatcmpl-{number}",
-                "object": "chat.completion.chunk",
-                "created": _CREATED,
-                "model": _model(fields),
-                "choices": [] if delta is None else [choice],
-                **more,
-            }
-        )
+    def chunk(*deltas: dict[str, str], finish: str | None = None, **more: object) -> bytes:
+        choices = [{"delta": delta, "finish_reason": finish} for delta in deltas]
+        return event(_chat_object(fields, number, "chat.completion.chunk", choices, **more))
 
-    closing = chunk({}, "stop")
+    closing = chunk({}, finish="stop")
     if (fields.get("stream_options") or {}).get("include_usage"):
-        closing += chunk(None, usage=_usage(tokens))
+        closing += chunk(usage=_usage(tokens))
     return Stream(
         chunk({"role": "assistant", "content": ""}),
         tuple(chunk({"content": word}) for word in words(tokens)),
@@ -114,13 +104,8 @@ def _completed(fields: dict[str, Any], tokens: int, number: int) -> dict[str, An
 
 
 def _item(number: int, status: str, content: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "id": f"msg_{number}",
-        "type": "message",
-        "role": "assistant",
-        "status": status,
-        "content": content,
-    }
+    message = {"id": f"msg_{number}", "type": "message", "role": "assistant"}
+    return {**message, "status": status, "content": content}
 
 
 def _part(text: str) -> dict[str, Any]:

@@ -24,8 +24,8 @@ class PortInUseError(OSError):
 class FakeProvider(Origin):
     """Serves the OpenAI and Anthropic APIs on loopback, as ``behaviour`` says.
 
-    Raises `PortInUseError` on entry when ``port`` is taken, ImportError if the library h2 is needed
-    and not installed, and ValueError if ``max_streams`` is less than 1.
+    Raises `PortInUseError` on entry when ``port`` is taken, ImportError without h11 or, for HTTP/2,
+    h2, and ValueError if ``max_streams`` is less than 1.
     """
 
     _listener: asyncio.Server | None = field(default=None, init=False)
@@ -71,16 +71,13 @@ class FakeProvider(Origin):
 
     async def drop(self, *, idle_only: bool = False, reset: bool = False) -> None:
         """Close the open connections, by default also those in the middle of an answer."""
-        tasks = []
-        for task, connection in list(self._connections.items()):
-            if idle_only and connection.answering:
-                continue
+        dropped = {t: c for t, c in self._connections.items() if not (idle_only and c.answering)}
+        for task, connection in dropped.items():
             if reset:
                 connection.reset()
             task.cancel()
-            tasks.append(task)
-        if tasks:
-            await asyncio.wait(tasks)
+        if dropped:
+            await asyncio.wait(dropped)
 
     async def close(self) -> None:
         await self.refuse()
@@ -147,17 +144,11 @@ class FakeProviderThread(FakeProvider):
 
 
 def _connection_class(*, http2: bool) -> type[Connection]:
-    """Import what the protocol needs, which the package itself does not depend on."""
-    try:
-        if http2:
-            from .http2 import HTTP2Connection
+    """Import the protocol: what is not spoken need not be installed."""
+    if http2:
+        from .http2 import HTTP2Connection
 
-            return HTTP2Connection
-        from .http1 import HTTP1Connection
-    except ImportError as error:
-        needed = "h2>=4.1" if http2 else "h11>=0.14"
-        raise ImportError(
-            f"the fake provider needs {needed}, which is not installed. "
-            f"Install it with: pip install '{needed}'"
-        ) from error
+        return HTTP2Connection
+    from .http1 import HTTP1Connection
+
     return HTTP1Connection

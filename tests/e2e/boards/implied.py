@@ -101,14 +101,13 @@ IMPLIED: Final = (
     # Too many callers: they queue, time out, and Little's law asks for more than there is.
     Implied("saturated", waiting.QUEUED_NOW, highest, at_least=3, pool=OPENAI),
     Implied("saturated", waiting.WAIT_P95, highest, at_least=0.1, pool=OPENAI),
-    Implied("saturated", waiting.WAIT_P95, highest, at_least=0.1, pool=ANTHROPIC),
     Implied("saturated", waiting.OLDEST_WAITER, highest, at_least=0.05, pool=OPENAI),
     Implied("saturated", waiting.TIMEOUTS, highest, 0.1, pool=OPENAI, labels=_POOL_TIMEOUT),
     Implied("saturated", requests.SHARE_OF_POOL, highest, at_least=0.5),
     Implied("saturated", requests.SHARE_OF_PROVIDER, lowest, at_most=0.5),
     Implied("saturated", connections.OCCUPANCY, highest, at_least=1, pool=OPENAI),
-    Implied("saturated", connections.PEAK_ACTIVE, highest, at_least=4, pool=ANTHROPIC),
-    Implied("saturated", sizing.SIZE, highest, at_least=5, pool=ANTHROPIC),
+    Implied("saturated", connections.PEAK_ACTIVE, highest, at_least=4, pool=OPENAI),
+    Implied("saturated", sizing.SIZE, highest, at_least=5, pool=OPENAI),
     # A slow provider: the time is its, nobody queues, and each request takes longer.
     Implied("slow", requests.SHARE_OF_PROVIDER, highest, at_least=0.8),
     Implied("slow", requests.SHARE_OF_POOL, lowest, at_most=0.2),

@@ -17,6 +17,7 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 from prometheus_client import start_http_server
 
+from gluellm_pools.demo.acts import STORY, plan
 from gluellm_pools.demo.run import run
 
 
@@ -32,7 +33,8 @@ def main() -> int:
         ),
         settings["interval"] * 1000,
     )
-    return run(None, settings["seconds"], 0, [PrometheusMetricReader(), exponential])
+    acts = plan(STORY, settings["seconds"])
+    return run(acts, readers=[PrometheusMetricReader(), exponential])
 
 
 if __name__ == "__main__":

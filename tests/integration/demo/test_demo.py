@@ -1,6 +1,6 @@
 """The demo as a program of its own: its lines come true, its numbers agree, its ends are clean.
 
-One run of ``demo --seconds 15`` plays all acts; here they are spread over a few runs.
+An act goes on until its evidence is there, so that none of this depends on the machine's speed.
 """
 
 import re
@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -39,87 +38,78 @@ def demo(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
 
 
 def said(done: subprocess.CompletedProcess[str]) -> str:
-    """What a demo said whose every act was seen, and whose three independent counts agree."""
+    """What a demo printed whose every act was seen, and whose three independent counts agree."""
     assert done.returncode == 0, done.stdout + done.stderr
     assert "NOT SEEN" not in done.stdout
-    assert "Metrics, callers and providers agree." in done.stdout
+    assert "Metrics, callers and providers agree, over" in done.stdout
     assert "\x1b" not in done.stdout
     return done.stdout
 
 
 def played(*scenarios: str, seconds: float, **more: str) -> str:
-    """What scenarios say."""
+    """What scenarios print."""
     program = programs.demo(*scenarios, seconds=seconds)
     return said(ended(sys.executable, "-c", program, **more))
 
 
-def closing_rows(output: str) -> dict[str, dict[str, list[int]]]:
-    """The closing table's numbers, by pool and by who counted."""
-    rows: dict[str, dict[str, list[int]]] = {}
-    label = ""
-    table = output[output.rindex("counted by") : output.rindex("Waits are")]
-    for line in table.splitlines()[2:]:
-        if found := re.match(r"  (metrics|callers|provider)\s+([\d ]+)", line):
-            rows[label][found[1]] = [int(number) for number in found[2].split()]
-        elif line.strip() and not line.startswith(" "):
-            label = line.strip()
-            rows[label] = {}
-    return rows
+def test_default_demo_shows_the_same_to_callers_and_finds_whose_fault_it_is():
+    """Saturated and slow look the same from outside. The end is three lines."""
+    text = said(demo("--seconds", "6"))
+    assert re.findall(r"(?m)^act \d of (\d): (\S+)\.", text) == [
+        *(("4", name) for name in ("healthy", "saturated", "slow", "leak"))
+    ]
+    assert text.count("\nseen: ") == 4
+    assert "logged meanwhile" not in text
+    _, saturated, slow, leak = re.findall(r"what your caller sees: (.*)", text)
+    symptom = re.compile(r"calls take about [\d.]+ s, and some fail: openai.APITimeoutError: .*")
+    assert symptom.fullmatch(saturated)
+    assert symptom.fullmatch(slow)
+    assert "Request timed out." in leak
+    faults = re.findall(r"whose fault it is: ([\w ]+): ", text)
+    assert faults == ["nobody", "the pool", "the provider", "your program"]
+    assert text.splitlines()[-3:] == [
+        "Callers saw openai.APITimeoutError: Request timed out in saturated, slow, leak.",
+        "At fault was the pool in saturated; the provider in slow; your program in leak.",
+        "Your own program: gluellm-pools doctor -- python app.py",
+    ]
 
 
-def test_shortest_demo_shows_its_acts_and_lists_the_others():
-    """Five acts are seen in the metrics, and the table has what each side counted."""
-    told = said(demo("--seconds", "6"))
-    missing = "leak, http2-stuck, blocked-loop, recovery."
-    assert f"Left out, since they need more time: {missing}" in told
-    assert "act 5 of 5" in told
-    assert told.count("\nseen: ") == 5
-    assert "logged meanwhile" not in told
-    rows = closing_rows(told)
-    labels = {"openai/httpx2", "anthropic/httpx"}
-    assert labels <= rows.keys()
-    for label in labels:
-        sent, failed, reached, opened, reused = rows[label]["metrics"][:5]
-        assert rows[label]["callers"] == [sent, failed]
-        assert rows[label]["provider"] == [reached, opened, reused]
-        assert sent > 20
-
-
-def test_one_scenario_can_be_played_alone():
-    played("http2-stuck", "blocked-loop", seconds=2.5)
+def test_other_acts_are_seen_as_well():
+    """Each on its own; the act before recovery comes with it."""
+    played("churn", "http2-stuck", "blocked-loop", "recovery", seconds=2.5)
 
 
 def test_leak_is_logged_with_the_lines_that_abandoned_the_streams():
-    """The act also logs a pool timeout that names the holders of the connections."""
-    told = played("leak", seconds=5.5)
+    """The act also shows a pool timeout that names a holder of the connections."""
+    text = played("leak", seconds=4.0)
     code = Path(faults.__file__).read_text().splitlines()
-    warned = re.findall(r"logged: WARNING Connection leak .* at (\S+):(\d+) in (\S+)\)", told)
-    assert {name for _, _, name in warned} == {
+    name = "gluellm_pools/demo/faults.py"
+    warned = re.findall(rf"logged: WARNING Connection leak .* at {name}:(\d+) in (\S+)\)", text)
+    assert {function for _, function in warned} == {
         "AbandonedStreams._never_read",
         "AbandonedStreams._break_off",
     }
-    for file, line, _ in warned:
-        assert file == faults.__file__
+    for line, _ in warned:
         assert "stream=True" in code[int(line) - 1]
-    assert told.index("was released after all") > told.index("\nseen: ")
-    assert told.count("caught: openai.APITimeoutError") == 1
-    note = re.search(r"its note: Connection pool openai/httpx2: max 4, active 4,.*", told)
+    assert text.count("caught: openai.APITimeoutError") == 1
+    note = re.search(r"its note: Connection pool openai/httpx2: max 4, active 4,.*", text)
     assert note is not None
     assert "unread for" in note[0]
-    assert f"{faults.__file__}:" in note[0]
-    assert "finding: ERROR: leak in openai/httpx2." in told
+    assert f"{name}:" in note[0]
+    assert "your program: leak. 4 of 4 connections" in text
+    assert str(Path.cwd()) not in text
 
 
 def test_unreachable_endpoint_does_not_affect_the_demo():
     """The failed export is logged once, and the demo ends as usual."""
     there = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
-    told = played("recovery", seconds=2.5, OTEL_EXPORTER_OTLP_TIMEOUT="1", **there)
-    assert "Exporting to http://127.0.0.1:9" in told
-    assert "logged meanwhile" in told
+    text = played("healthy", seconds=2.5, OTEL_EXPORTER_OTLP_TIMEOUT="1", **there)
+    assert "Exporting to http://127.0.0.1:9" in text
+    assert "logged meanwhile" in text
 
 
-def test_ctrl_c_ends_with_the_table():
-    """What was counted so far is shown, and what an act abandoned is given back; exit 130."""
+def test_ctrl_c_ends_with_the_summary():
+    """The streams that an act abandoned are closed; exit 130."""
     process = subprocess.Popen(
         [*COMMAND, "demo", "--scenario", "leak"],
         stdout=subprocess.PIPE,
@@ -131,12 +121,10 @@ def test_ctrl_c_ends_with_the_table():
     while "caught: openai.APITimeoutError" not in process.stdout.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    sent = time.monotonic()
     out, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130
-    assert time.monotonic() - sent < 10
-    assert "counted by" in out
-    assert "\nInterrupted. " in out
+    assert "\nInterrupted: " in out
+    assert "Your own program: gluellm-pools doctor" in out
     assert "logged meanwhile" not in out
     assert err == ""
 
@@ -167,17 +155,22 @@ def test_bad_input_is_refused(arguments, capsys):
     assert out == ""
 
 
-def test_missing_library_exits_with_2_and_names_the_extra(tmp_path):
-    """Python finds no rich: the message names the extra; exit 2."""
+def test_missing_extra_is_named_and_list_needs_none(tmp_path):
+    """Python finds none of the extra's modules: exit 2, except for --list."""
+    missing = ("rich", "any_llm", "openai", "anthropic", "h11", "h2", "opentelemetry.sdk")
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
         "class Missing:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'rich':\n"
+        f"        if name in {missing}:\n"
         "            raise ModuleNotFoundError(name)\n"
         "sys.meta_path.insert(0, Missing())\n"
     )
-    done = demo("--list", PYTHONPATH=f"{tmp_path}:{environment().get('PYTHONPATH', '')}")
+    path = f"{tmp_path}:{environment().get('PYTHONPATH', '')}"
+    done = demo(PYTHONPATH=path)
     assert done.returncode == 2
     assert "rich" in done.stderr
     assert "pip install 'opentelemetry-instrumentation-gluellm[demo]'" in done.stderr
+    done = demo("--list", PYTHONPATH=path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "healthy" in done.stdout

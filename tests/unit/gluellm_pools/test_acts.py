@@ -1,67 +1,74 @@
-"""Plan of the demo, and acts whose evidence is missing."""
+"""The demo's plan, its evidence, and what it says about callers and faults."""
 
 import logging
+import time
 
 import pytest
 
-from gluellm_pools.demo.acts import SCENARIOS, STORY
-from gluellm_pools.demo.closing import Row, disagreements
-from gluellm_pools.demo.errors import explanation
-from gluellm_pools.demo.evidence import Seen
-from gluellm_pools.demo.load import Tally
-from gluellm_pools.demo.notes import Notes, PoolLog
-from gluellm_pools.demo.planning import left_out, plan
+from gluellm_pools.demo import faults
+from gluellm_pools.demo.acts import SCENARIOS, STORY, acts_to_play, plan
+from gluellm_pools.demo.evidence import Observed, holds
+from gluellm_pools.demo.logs import Logs
 from gluellm_pools.demo.targets import TARGETS
+from gluellm_pools.demo.verdict import Tally, disagreements, explanation, short
 from gluellm_pools.fake_provider import Counts
 from gluellm_pools.view import PoolView
 
 
-@pytest.mark.parametrize("length", [*range(6, 17), 55])
-def test_act_is_played_only_with_its_time_and_its_preceding_act(length):
-    """The acts that are left out are listed."""
-    acts = plan(None, length)
-    names = [act.name for act, _ in acts]
-    assert sum(seconds for _, seconds in acts) == pytest.approx(length)
-    for act, seconds in acts:
-        assert seconds >= act.shortest
-        assert act.after is None or act.after in names[: names.index(act.name)]
-    if length >= 15:
-        assert [act for act, _ in acts] == list(STORY)
-        assert left_out(acts) == ""
-    if length == 6:
-        assert names == ["healthy", "saturated", "slow", "churn", "failures"]
-        missing = "leak, http2-stuck, blocked-loop, recovery"
-        assert f"more time: {missing}. The whole story takes 15 s" in left_out(acts)
+def test_four_acts_by_default_and_every_act_on_demand():
+    """Equal shares of the time, but no act gets less than it needs."""
+    names = [act.name for act in acts_to_play()]
+    assert names == ["healthy", "saturated", "slow", "leak"]
+    assert acts_to_play(every=True) == list(STORY)
+    assert [seconds for _, seconds in plan(acts_to_play(), 48.0)] == [12.0] * 4
+    assert [seconds for _, seconds in plan(STORY, 1.0)] == [act.shortest for act in STORY]
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_one_scenario_takes_all_the_time_and_is_not_seen_where_nothing_happened(name):
-    """Alone, or after the act that it can't do without. Evidence needs numbers."""
-    acts = plan(name, 10)
-    before = {"recovery": ["failures"], "slow": ["healthy"]}.get(name)
-    assert [act.name for act, _ in acts][-1:] == [name]
-    assert before in (None, [act.name for act, _ in acts][:-1])
-    assert sum(seconds for _, seconds in acts) == pytest.approx(10)
-    idle = Seen({target: PoolView() for target in TARGETS}, 0.0)
-    assert not SCENARIOS[name].evidence(idle).held
-    assert not SCENARIOS[name].evidence(Seen()).held
+def test_one_scenario_is_not_seen_where_nothing_happened(name):
+    """It follows the act that it depends on. Evidence needs numbers."""
+    before = {"recovery": ["failures"], "slow": ["healthy"]}.get(name, [])
+    assert [act.name for act in acts_to_play(name)] == [*before, name]
+    idle = Observed({target: PoolView() for target in TARGETS})
+    assert not holds(SCENARIOS[name].evidence, idle)
+    assert not holds(SCENARIOS[name].evidence, Observed())
 
 
-def test_rows_agree_or_name_their_difference():
+def test_counts_agree_or_their_difference_is_named():
     """Each of the five comparisons is independent."""
     pool = PoolView(requests=10, failed=2, errors={"pool_timeout": 1}, opened=2, set_ups=2)
     pool.acquired = 9
     counts = Counts(connections=2, requests=9, used_connections=2)
-    assert disagreements([Row("p", pool, Tally(10, 2), counts)]) == []
-    wrong = disagreements([Row("p", pool, Tally(11, 3), Counts(requests=8))])
+    assert disagreements(pool, Tally(10, 2), counts, http2=False) == []
+    wrong = disagreements(pool, Tally(11, 3), Counts(requests=8), http2=False)
     assert len(wrong) == 5
-    assert wrong[0] == "p: the metrics count 10 requests, the callers sent 11"
-    # What HTTP/2 refused in the client had a connection, and is neither reached nor reused.
+    assert wrong[0] == "the metrics count 10 requests, the callers sent 11"
+    # A request that HTTP/2 refuses in the client has a connection and reaches nothing.
     pool = PoolView(requests=5, failed=3, errors={"protocol_error": 3}, opened=1, set_ups=1)
     pool.acquired = 5
     counts = Counts(connections=1, requests=2, used_connections=1)
-    assert disagreements([Row("p", pool, Tally(5, 3), counts, 3)]) == []
-    assert len(disagreements([Row("p", pool, Tally(5, 3), counts)])) == 2
+    assert disagreements(pool, Tally(5, 3), counts, http2=True) == []
+    assert len(disagreements(pool, Tally(5, 3), counts, http2=False)) == 2
+
+
+def test_callers_see_rounded_times_and_the_most_frequent_error():
+    """Only of the last seconds, so that an act ends with what it does last."""
+    tally, now = Tally(), time.monotonic()
+    tally.recent.append((now - 60.0, 9.0, "old"))
+    assert tally.symptom() == ("no call has ended lately", "")
+    tally.recent.append((now, 0.21, ""))
+    assert tally.symptom() == ("calls take about 0.2 s, and none fails", "")
+    tally.recent += [(now, 1.2, "late"), (now, 1.2, "late"), (now, 1.3, "other")]
+    assert tally.symptom() == ("calls take about 1 s, and some fail: late", "late")
+    del tally.recent[1]
+    assert tally.symptom()[0] == "calls take about 1 s, and all fail: late"
+
+
+def test_paths_begin_with_the_package():
+    """Wherever it is installed, and also if the front of the path was cut off."""
+    text = f"held at {faults.__file__}:68 in f; ...ges/gluellm_pools/demo/load.py:9 in g"
+    shown = "held at gluellm_pools/demo/faults.py:68 in f; gluellm_pools/demo/load.py:9 in g"
+    assert short(text, 100) == shown
 
 
 def test_an_exception_is_shown_with_its_causes_and_notes():
@@ -79,33 +86,12 @@ def test_an_exception_is_shown_with_its_causes_and_notes():
     assert explanation(caught) == ["builtins.ValueError: late <- builtins.TimeoutError", "max 4"]
 
 
-def test_log_lines_are_kept_until_they_are_read():
-    """INFO and above, without control characters, and not passed to other handlers."""
-    log = PoolLog()
-    logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
-    before = (logger.level, logger.propagate, list(logger.handlers))
-    log.attach()
-    try:
-        logger.warning("a\x1b[31m")
-        logger.info("b")
-        logger.debug("c")
-        assert not logger.propagate
-    finally:
-        log.detach()
-    assert log.take() == [(logging.WARNING, "a?[31m"), (logging.INFO, "b")]
-    assert log.take() == []
-    assert (logger.level, logger.propagate, list(logger.handlers)) == before
-
-
-def test_notes_keep_each_warning_once():
-    """A warning that repeats is counted; arguments that don't fit don't hurt."""
-    notes = Notes()
-    logger = logging.getLogger("demo-notes")
-    logger.propagate = False
-    logger.addHandler(notes)
-    for _ in range(3):
-        logger.warning("down: %s", "x")
-    logger.warning("%d", "no number")
-    logger.info("quiet")
-    logger.removeHandler(notes)
-    assert notes.lines() == ["3 x WARNING demo-notes: down: x", "WARNING demo-notes: '%d'"]
+def test_warnings_are_kept_until_they_are_shown():
+    """Those of the instrumentation one by one, and each of another library once."""
+    logs = Logs()
+    ours = logging.LogRecord("opentelemetry.instrumentation.gluellm", 30, "", 0, "A leak", (), None)
+    logs.handle(ours)
+    for message in ("down: %s", "down: %s", "%d"):
+        logs.handle(logging.LogRecord("other", 30, "", 0, message, ("x",), None))
+    assert (logs.leaks, logs.take(), logs.take()) == (1, ["WARNING A leak"], [])
+    assert logs.others() == ["2 x WARNING other: down: x", "WARNING other: '%d'"]

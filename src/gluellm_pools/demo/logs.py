@@ -1,0 +1,43 @@
+"""Log records, kept while the live view owns the terminal."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
+
+_MOST = 20
+_LONGEST = 200
+
+
+class Logs(logging.Handler):
+    """Keeps warnings of the instrumentation apart from those of other libraries."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.leaks = 0
+        """Leak warnings of the act."""
+        self._lines: deque[str] = deque(maxlen=_MOST)
+        self._others: Counter[str] = Counter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = record.getMessage()
+        except Exception:  # a record whose arguments don't fit its message
+            text = repr(record.msg)
+        if record.name.startswith(SCOPE_NAME):
+            self.leaks += "leak" in text
+            self._lines.append(f"{record.levelname} {text}")
+            return
+        line = f"{record.levelname} {record.name}: {text}"[:_LONGEST]
+        if line in self._others or len(self._others) < _MOST:
+            self._others[line] += 1
+
+    def take(self) -> list[str]:
+        """Return the instrumentation's lines since the last call."""
+        return [self._lines.popleft() for _ in range(len(self._lines))]
+
+    def others(self) -> list[str]:
+        """Return each warning of another library once, with its count."""
+        return [f"{n} x {line}" if n > 1 else line for line, n in self._others.items()]

@@ -1,0 +1,118 @@
+"""What the callers of an act see, whose fault it is, and whether all counts agree."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import ErrorType
+
+from ..fake_provider import Counts
+from ..text import printable
+from ..view import PoolView
+
+_ABOVE_PACKAGE = re.compile(r"\S*[\\/](?=gluellm_pools[\\/]demo[\\/])")
+_RECENT = 4.0
+"""Seconds that the callers' row looks back."""
+_AT_FAULT = {
+    Kind.POOL_TOO_SMALL: "the pool",
+    Kind.POOL_SATURATED: "the pool",
+    Kind.SLOW_PROVIDER: "the provider",
+    Kind.CONNECT_FAILURES: "the provider",
+    Kind.REUSE_FAILURES: "the provider",
+    Kind.HTTP2_STUCK: "the HTTP library",
+}
+"""By kind; all others are the program's own."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """The calls of one target, as the callers count them."""
+
+    sent: int = 0
+    failed: int = 0
+    recent: deque[tuple[float, float, str]] = field(default_factory=lambda: deque(maxlen=500))
+    """When calls ended, how long they took, and their error or an empty string."""
+
+    def symptom(self) -> tuple[str, str]:
+        """Return what callers see at the moment, in words, and the error in it if there is one."""
+        since = time.monotonic() - _RECENT
+        recent = [(seconds, error) for ended, seconds, error in self.recent if ended >= since]
+        if not recent:
+            return "no call has ended lately", ""
+        text = f"calls take about {_rounded(sum(seconds for seconds, _ in recent) / len(recent))}"
+        errors = Counter(error for _, error in recent if error)
+        if not errors:
+            return f"{text}, and none fails", ""
+        error = errors.most_common(1)[0][0]
+        how_many = "all" if errors.total() == len(recent) else "some"
+        return f"{text}, and {how_many} fail: {error}", error
+
+
+def _rounded(seconds: float) -> str:
+    """Round so that equal loads read the same: to 0.1 s, and from 0.35 s on to half seconds."""
+    if seconds < 0.35:
+        return f"{max(seconds, 0.1):.1f} s"
+    return f"{max(round(2 * seconds) / 2, 0.5):g} s"
+
+
+def error_text(error: BaseException) -> str:
+    """Return type and message, as the last line of a traceback has them."""
+    kind, message = type(error), str(error)
+    name = f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}"
+    return f"{name}: {message}" if message else name
+
+
+def explanation(error: BaseException) -> list[str]:
+    """Return the error with its causes and then their notes; empty without a note."""
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    notes = [note for link in chain for note in getattr(link, "__notes__", ())]
+    return [" <- ".join(map(error_text, chain)), *notes] if notes else []
+
+
+def main_finding(findings: Sequence[Finding], pool: str) -> Finding | None:
+    """Return the first cause, preferably of this pool or of the process."""
+    causes = [finding for finding in findings if finding.severity is not Severity.INFO]
+    return next((f for f in causes if f.pool in (pool, None)), causes[0] if causes else None)
+
+
+def at_fault(finding: Finding) -> str:
+    return _AT_FAULT.get(finding.kind, "your program")
+
+
+def fault_text(finding: Finding | None) -> str:
+    if finding is None:
+        return "nobody: nothing is wrong in the pools"
+    kind = finding.kind.replace("_", " ")
+    return f"{at_fault(finding)}: {kind}. {finding.observed}"
+
+
+def short(text: str, longest: int) -> str:
+    """Return the text as one line, with paths from the package on."""
+    return printable(_ABOVE_PACKAGE.sub("", text), longest)
+
+
+def disagreements(pool: PoolView, tally: Tally, counts: Counts, *, http2: bool) -> list[str]:
+    """Return a sentence for each number that metrics, callers and provider count differently."""
+    # httpcore refuses a request in its own HTTP/2 state although the request has a connection.
+    refused = pool.errors.get(ErrorType.PROTOCOL_ERROR, 0) if http2 else 0
+    compared = (
+        ("requests", pool.requests, "the callers sent", tally.sent),
+        ("failed requests", pool.failed, "the callers saw", tally.failed),
+        ("requests at the provider", pool.reached - refused, "it received", counts.requests),
+        ("connections opened", pool.opened, "the provider accepted", counts.connections),
+        ("requests on reused connections", pool.reused - refused, "it saw", counts.reused),
+    )
+    return [
+        f"the metrics count {ours} {what}, {who} {theirs}"
+        for what, ours, who, theirs in compared
+        if ours != theirs
+    ]
