@@ -81,7 +81,8 @@ def run(
             instrumentor.uninstrument()
             telemetry.shutdown()
     for line in logs.others():
-        demo.say(f"logged meanwhile: {line}", "dim")
+        demo.say(f"logged meanwhile: {short(line, _LONGEST_NOTE)}", "dim")
+    demo.sum_up()
     return status
 
 
@@ -94,17 +95,19 @@ class Demo:
     providers: Mapping[str, FakeProviderThread]
     console: Console = field(default_factory=Terminal)
     load: Load = field(init=False)
+    plays: list[Play] = field(default_factory=list)
+    """The acts so far."""
 
     async def play(self, acts: Sequence[tuple[Act, float]]) -> int:
         self.load = Load(self.providers)
         self._announce(sum(seconds for _, seconds in acts))
-        plays: list[Play] = []
         interrupted = False
         try:
             await self.load.warm_up()
             for number, (act, seconds) in enumerate(acts, 1):
-                plays.append(Play(self, act, seconds, f"act {number} of {len(acts)}"))
-                await plays[-1].run()
+                play = Play(self, act, seconds, f"act {number} of {len(acts)}")
+                self.plays.append(play)
+                await play.run()
         except asyncio.CancelledError:
             interrupted = True  # Ctrl-C: asyncio.run cancels the main task
             await self.load.clear()
@@ -115,9 +118,7 @@ class Demo:
         self.say("")
         if interrupted:
             self.say("Interrupted: requests in flight were cancelled.")
-        status = EXIT_INTERRUPTED if interrupted else self._compare(pools)
-        self._sum_up(plays)
-        return status
+        return EXIT_INTERRUPTED if interrupted else self._compare(pools)
 
     def key(self, target: str) -> PoolKey:
         return PoolKey(POOL_NAMES[target], self.load.libraries[target])
@@ -155,13 +156,13 @@ class Demo:
         self.say(f"Metrics, callers and providers agree, over {calls} calls.", "green")
         return EXIT_OK
 
-    def _sum_up(self, plays: Sequence[Play]) -> None:
+    def sum_up(self) -> None:
         """Print three lines: what callers saw, whose fault it was, and what to run next."""
         by_error: dict[str, list[str]] = {}
-        for play in plays:
+        for play in self.plays:
             by_error.setdefault(play.error.rstrip("."), []).append(play.act.name)
         errors = [f"{error} in {', '.join(acts)}" for error, acts in by_error.items() if error]
-        faults = [f"{at_fault(play.finding)} in {play.act.name}" for play in plays if play.finding]
+        faults = [f"{at_fault(p.finding)} in {p.act.name}" for p in self.plays if p.finding]
         self.say(f"Callers saw {'; '.join(errors) or 'no errors'}.", "bold")
         self.say(f"At fault was {'; '.join(faults) or 'nobody'}.", "bold")
         self.say("Your own program: gluellm-pools doctor -- python app.py", "bold")
@@ -252,7 +253,7 @@ class Play:
         load, say = self.demo.load, self.demo.say
         explained, load.explained = load.explained, []
         if explained:
-            say(f"caught: {explained[0]}", "magenta")
+            say(f"caught: {short(explained[0], _LONGEST_NOTE)}", "magenta")
         for note in explained[1:]:
             # It lists every holder; one is enough here.
             say(f"  its note: {short(note.partition('; (2)')[0], _LONGEST_NOTE)}", "magenta")
