@@ -16,7 +16,7 @@ from ..view import PoolKey, View
 from .verdict import short
 
 _REFRESH = 0.25
-_LINES_PER_ACT = 3
+_REPORTS_PER_ACT = 2
 _SHORTEST_INTERVAL = 0.5
 _LONGEST_LINE = 1000
 _VERDICT_LINES = 3
@@ -44,7 +44,7 @@ class Screen:
         self.interval = _REFRESH
         """Seconds between two frames."""
         if self._live is None:
-            self.interval = max(_SHORTEST_INTERVAL, self.duration / _LINES_PER_ACT)
+            self.interval = max(_SHORTEST_INTERVAL, self.duration / _REPORTS_PER_ACT)
 
     def __enter__(self) -> Self:
         print_line(self.console, "")
