@@ -91,7 +91,7 @@ STORY = (
             Check(OPENAI, "queued", 0.25),
             Check(OPENAI, "pool timeouts", 1),
         ),
-        shortest=2.5,
+        shortest=3.5,
         by_default=True,
     ),
     Act(
@@ -104,7 +104,7 @@ STORY = (
             Check(OPENAI, "queued", at_most=QUEUED_SHARE),
             Check(OPENAI, "read timeouts", 1),
         ),
-        shortest=2.5,
+        shortest=3.5,
         after="healthy",
         by_default=True,
     ),

@@ -16,7 +16,7 @@ from ..text import printable
 from ..view import PoolView
 
 _ABOVE_PACKAGE = re.compile(r"\S*[\\/](?=gluellm_pools[\\/]demo[\\/])")
-_RECENT = 4.0
+_RECENT = 5.0
 """Seconds that the callers' row looks back."""
 _AT_FAULT = {
     Kind.POOL_TOO_SMALL: "the pool",
@@ -54,8 +54,8 @@ class Tally:
 
 
 def _rounded(seconds: float) -> str:
-    """Round so that equal loads read the same: to 0.1 s, and from 0.35 s on to half seconds."""
-    if seconds < 0.35:
+    """Round so that equal loads read the same: to 0.1 s, and from 0.45 s on to half seconds."""
+    if seconds < 0.45:
         return f"{max(seconds, 0.1):.1f} s"
     return f"{max(round(2 * seconds) / 2, 0.5):g} s"
 
