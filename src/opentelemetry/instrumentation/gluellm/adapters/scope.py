@@ -87,7 +87,8 @@ class Scope:
     ) -> PoolTracker | None:
         """The tracker of a pool that gets a request for ``host``; None if the pool is not in scope.
 
-        ``read_timeout`` (seconds) is this request's.
+        ``read_timeout`` (seconds) is this request's. Hooks that run for every request repeat this
+        inline. Those of libraries for threads leave ``loop`` alone: no event loop is watched then.
         """
         tracker: PoolTracker | None = getattr(pool, TRACKER, None)
         if tracker is None or not tracker.open or tracker.registry is not self.registry:

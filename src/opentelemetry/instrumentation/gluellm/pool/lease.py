@@ -312,6 +312,7 @@ class Tracker:
     given_back: Callable[[TrackedConnection], None]
     connection_closed: Callable[[TrackedConnection, str], None]
     answered: Callable[[Lease, int], None]
+    waiting: Callable[[Lease, float | None], None]
     assigned: Callable[[Lease, TrackedConnection], None]
     accepted: Callable[[Lease, TrackedConnection], None]
     requeued: Callable[[Lease], None]
@@ -373,6 +374,7 @@ class TrackedConnection:
         self.tls_started_at = self.tls_ended_at = 0
         self.tls_version: str | None = None
         self.peer: tuple[str, int] | None = None
+        """Address and port that it connects to, which a span reports: only a valid host."""
         self.protocol = "1.1"
         """HTTP version, ``1.1`` or ``2``, or ``websocket``."""
         self.leases = 0

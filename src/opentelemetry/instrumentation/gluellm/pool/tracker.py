@@ -61,7 +61,7 @@ class Registry:
 class PoolTracker(Tracker):
     """Tracks one pool. Refers to it weakly; the pool and the registry refer to the tracker.
 
-    Methods that assign or end a lease can be called by finalizers and under the pool's lock. They
+    Methods that queue, assign or end a lease can be called by finalizers and under the pool's lock. They
     follow the finalizer rule (``lease.py``), and notify only observers that follow it as well.
     """
 
