@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from ..concurrency import nothing, snapshot_of
 from ..failures import Failures
@@ -288,13 +288,13 @@ def _add(times: EndedTimes, lease: Lease) -> None:
         times.reading += reading
 
 
-class Tracker:
-    """The pool of a lease or a connection. `PoolTracker` implements it."""
+class Tracker(Protocol):
+    """What leases, connections and adapters need of `PoolTracker`, which describes its methods."""
 
     __slots__ = ()
 
-    registry: object
-    """The registry of the installation that tracks the pool."""
+    registry: Any
+    """The `PoolRegistry` of the installation that tracks the pool."""
     failures: Failures
     ledger: PoolLedger
     clock: Callable[[], int]
@@ -306,28 +306,27 @@ class Tracker:
     held_unit: ClassVar[str]
     release_verb: ClassVar[str]
 
-    view: Callable[[], PoolView | None]
-    discard: Callable[[str], None]
-    origin_of_connection: Callable[[bytes, int | None, bytes], OriginLedger]
-    given_back: Callable[[TrackedConnection], None]
-    connection_closed: Callable[[TrackedConnection, str], None]
-    answered: Callable[[Lease, int], None]
-    waiting: Callable[[Lease, float | None], None]
-    assigned: Callable[[Lease, TrackedConnection], None]
-    accepted: Callable[[Lease, TrackedConnection], None]
-    requeued: Callable[[Lease], None]
-    released: Callable[[Lease], None]
-    timed_out: Callable[[Lease, BaseException], None]
-    ensure_ended: Callable[[Lease], None]
-    discard_lease: Callable[[Lease], None]
+    # Steps of a request
+    def waiting(self, lease: Lease, timeout: float | None = None) -> None: ...
+    def assigned(self, lease: Lease, connection: TrackedConnection) -> None: ...
+    def accepted(self, lease: Lease, connection: TrackedConnection) -> None: ...
+    def requeued(self, lease: Lease) -> None: ...
+    def answered(self, lease: Lease, status: int) -> None: ...
+    def released(self, lease: Lease) -> None: ...
+    def failed(self, lease: Lease, error: str, *, in_finalizer: bool = False) -> None: ...
+    def timed_out(self, lease: Lease, error: BaseException) -> None: ...
+    def ensure_ended(self, lease: Lease) -> None: ...
+    def discard_lease(self, lease: Lease) -> None: ...
 
-    def established(self, connection: TrackedConnection, protocol: str, at: int = 0) -> None:
-        """See `PoolTracker`, as for the other steps."""
-        raise NotImplementedError
-
-    def failed(self, lease: Lease, error: str, *, in_finalizer: bool = False) -> None:
-        """See `PoolTracker`, as for the other steps."""
-        raise NotImplementedError
+    # Steps of a connection and of the pool
+    def origin_of_connection(
+        self, host: bytes, port: int | None, scheme: bytes
+    ) -> OriginLedger: ...
+    def established(self, connection: TrackedConnection, protocol: str, at: int = 0) -> None: ...
+    def given_back(self, connection: TrackedConnection) -> None: ...
+    def connection_closed(self, connection: TrackedConnection, reason: str) -> None: ...
+    def view(self) -> PoolView | None: ...
+    def discard(self, reason: str) -> None: ...
 
 
 class TrackedConnection:

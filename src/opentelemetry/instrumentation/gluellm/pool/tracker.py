@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from ..concurrency import nothing, snapshot_of
 from ..failures import Failures
@@ -36,15 +36,14 @@ def _pool_is_gone(reference: weakref.ref[Any]) -> None:
     reference.tracker.discard("garbage_collected")  # type: ignore[attr-defined]
 
 
-class Registry:
-    """The installation of a tracker. `PoolRegistry` implements it."""
+class Registry(Protocol):
+    """What a tracker needs of `PoolRegistry`."""
 
     attention: bool
     clock: Callable[[], int]
     entry_context: Callable[[], object]
     failures: Failures
     find_call_site: Callable[[], CallSite | None]
-    still_queued_in: Callable[[Any], PoolTracker | None]
     ledgers: Ledgers
     no_loop: Any
     open: bool
@@ -54,15 +53,16 @@ class Registry:
     trackers: dict[PoolTracker, None]
     ending: dict[PoolTracker, None]
 
-    attend: Callable[[], None]
-    press: Callable[[Lease], None]
+    def attend(self) -> None: ...
+    def press(self, lease: Lease) -> None: ...
+    def still_queued_in(self, pool: Any) -> PoolTracker | None: ...
 
 
 class PoolTracker(Tracker):
     """Tracks one pool. Refers to it weakly; the pool and the registry refer to the tracker.
 
-    Methods that queue, assign or end a lease can be called by finalizers and under the pool's lock. They
-    follow the finalizer rule (``lease.py``), and notify only observers that follow it as well.
+    Methods that queue, assign or end a lease can be called by finalizers and under the pool's lock.
+    They follow the finalizer rule (``lease.py``), and notify only observers that follow it as well.
     """
 
     __slots__ = (
