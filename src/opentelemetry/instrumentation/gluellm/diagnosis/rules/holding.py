@@ -6,8 +6,6 @@ from collections import Counter
 
 from ...text import call_site_text, counted, one_line, percent, seconds
 from ...thresholds import (
-    LIKELY_LEAK_AFTER,
-    LIKELY_LEAK_SHARE,
     ORPHANED_SHARE,
     STREAM_WAIT,
     UNREAD_REQUESTS,
@@ -17,7 +15,7 @@ from ...thresholds import (
 from ..advice.own_clients import own_client
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
-from ..parts import ConnectionSnapshot, PoolSnapshot, RequestSnapshot
+from ..parts import ConnectionSnapshot, RequestSnapshot
 from .advising import advisor
 
 _MOST_PLACES = 3
@@ -36,7 +34,7 @@ def leak(case: PoolCase, waits: bool) -> Finding | None:
             f"read for {seconds(case.leak_threshold)} or more: {_holders(held)}.",
             explanation="A streamed answer was abandoned before its end. It keeps its "
             f"{_held(case)}, some for ever, and requests queue for what is left.",
-            advice=leak_advice(case),
+            advice=_leak_advice(case),
         )
     if case.activity.leaks:
         return Finding(
@@ -48,40 +46,30 @@ def leak(case: PoolCase, waits: bool) -> Finding | None:
             explanation="Streamed answers were left unread until the garbage collector found "
             "them, or "
             "their reader paused for long.",
-            advice=leak_advice(case),
+            advice=_leak_advice(case),
         )
     return None
 
 
-def likely_leak(pools: list[PoolSnapshot]) -> str | None:
-    """Return text on the call site that likely leaks, if unread responses there hold most."""
-    held = [request for pool in pools for request in pool.requests if request.held is not None]
-    unread = [r for r in held if r.phase == "unread" and r.phase_age >= LIKELY_LEAK_AFTER]
-    for call_site, count in Counter(r.call_site for r in unread if r.call_site).most_common(1):
-        if count >= LIKELY_LEAK_SHARE * len(held):
-            return _holders([request for request in unread if request.call_site == call_site])
-    return None
-
-
-_LEAK_ADVICE = (
+_LEAK_CURE = (
     "Read each stream to its end, or close it: {}(stream): ... around the loop, also where it may "
     "break, return or raise. Don't ask for a stream that is not read."
 )
 _ASYNC_CLOSING = "async with contextlib.aclosing"
-_CALL_ADVICE = (
+_CALL_CURE = (
     "Read each stream to its end, or cancel its call, also where the loop may break, return or "
     "raise: grpc.aio keeps a call that nobody reads for ever, whether anybody refers to it or not."
 )
 
 
-def leak_advice(case: PoolCase) -> str:
+def _leak_advice(case: PoolCase) -> str:
     """Return advice on what the call returned: any-llm's stream, or the library's response."""
     own = own_client(case.provider, case.library)
     if own is not None:
         return f"{own.end}."
     if case.library == "grpc":
-        return _CALL_ADVICE
-    return _LEAK_ADVICE.format("with contextlib.closing" if case.synchronous else _ASYNC_CLOSING)
+        return _CALL_CURE
+    return _LEAK_CURE.format("with contextlib.closing" if case.synchronous else _ASYNC_CLOSING)
 
 
 def _held(case: PoolCase) -> str:

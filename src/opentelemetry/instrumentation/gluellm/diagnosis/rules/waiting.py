@@ -112,7 +112,7 @@ def slow_provider(case: PoolCase) -> Finding | None:
             "early; bound the read timeout; send less at a time or to a second provider. A larger "
             "pool does not help."
             if hurts
-            else "Nothing, if the model reasons. Else compare with an earlier report to see "
+            else "Nothing, if the model reasons. Else compare with an earlier snapshot to see "
             "whether it has become slower."
         ),
     )
@@ -142,11 +142,10 @@ def pool_too_small(case: PoolCase) -> Finding | None:
     if timeouts:
         seen += f", {counted(timeouts, 'pool timeout')}"
     if sizing is not None:
-        arrived = f"{rate(sizing.arrival_rate)} arrived{_per_pool(case)} and"
         seen += (
-            f". {arrived if sizing.arrival_rate else 'No new request arrived; the others'} held a "
-            f"connection for {seconds(sizing.lease_time)}: on average {sizing.concurrency:.1f} "
-            f"connections at once{_waiting(sizing)}, "
+            f". {rate(sizing.arrival_rate)} arrived{_per_pool(case)} and held a connection for "
+            f"{seconds(sizing.lease_time)}: on average {sizing.concurrency:.1f} connections at "
+            f"once{_waiting(sizing)}, "
             + (
                 f"and up to {sizing.size} in bursts"
                 if sizing.burst
@@ -215,28 +214,19 @@ def pool_saturated(case: PoolCase) -> Finding | None:
     held = ", ".join(f"{count} {phase}" for phase, count in holders.most_common())
     timeouts = case.activity.timeouts.get("pool", 0)
     lasts = longest >= WAIT_NOTICED
-    leak = holding.likely_leak(full)
-    command = f"gluellm-pools doctor --pid {case.process.pid} --for 60"
     return Finding(
         kind=Kind.POOL_SATURATED,
         severity=Severity.ERROR if timeouts else Severity.WARNING if lasts else Severity.INFO,
         pool=case.label,
         observed=f"{busy} of {counted(maximum, 'connection')} in use and "
         f"{counted(len(waiting), 'request')} queued, the longest for {seconds(longest)}"
-        + (f"; held by requests: {held}." if held else "."),
-        explanation=(
-            f"Likely a leak: nobody has read the answers of {leak}."
-            if leak
-            else f"{'The pool is at its limit' if busy >= maximum else 'Requests are stuck'} at "
-            "this moment. That is a state and not yet a cause: a burst, a slow provider, a leak "
-            "and a pool that is too small all look like it."
-        ),
-        advice=(
-            f"{holding.leak_advice(case)} To be certain, watch the running process for a minute: "
-            f"{command}"
-            if leak
-            else f"Watch the running process for a minute to see which it is: {command}"
-        ),
+        + (f"; held by requests that are {held}." if held else "."),
+        explanation=f"{'The pool is at its limit' if busy >= maximum else 'Requests are stuck'} "
+        "at this "
+        "moment. That is a state and not yet a cause: a burst, a slow provider, a leak and a pool "
+        "that is too small all look like it.",
+        advice="Take another snapshot in a minute and compare: diagnose(snapshot, previous) tells "
+        "which it is.",
     )
 
 
