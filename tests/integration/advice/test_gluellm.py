@@ -74,7 +74,7 @@ def test_calls_that_wait_in_the_limiter_are_not_blamed_on_the_pool(provider, tmp
     assert (
         "the pool has 0 busy and 50 idle connections, and 0 requests queued" in finding["observed"]
     )
-    assert "GlueLLM lets 60 calls a minute pass" in finding["explanation"]
+    assert "GlueLLM starts at most 60 calls a minute" in finding["explanation"]
     assert "gluellm.configure(rate_limit_requests_per_minute=N)" in finding["advice"]
     (limiter,) = report["process"]["limiters"]
     assert (limiter["provider"], limiter["waiting"], limiter["waited"]) == ("openai", 20, 20)

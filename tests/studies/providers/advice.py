@@ -7,7 +7,7 @@ import importlib
 import re
 from typing import Any
 
-from opentelemetry.instrumentation.gluellm.diagnosis.advice.advisor import Advisor
+from opentelemetry.instrumentation.gluellm.diagnosis.advice.advisor import advisor_for
 from opentelemetry.instrumentation.gluellm.limits import configure_pools
 
 from .calls import create
@@ -20,7 +20,7 @@ _MODULES = ("aiohttp", "anthropic", "botocore.config", "httpx", "httpx2", "huggi
 
 def of(row: Row, size: object = SIZE) -> str:
     """What is said of how to allow so many connections."""
-    text = Advisor(row.provider, row.library, gluellm=False).allow(size)  # type: ignore[arg-type]
+    text = advisor_for(row.provider, row.library, gluellm=False).allow(size)  # type: ignore[arg-type]
     return text.removeprefix(f"Allow {size} connections: ")
 
 

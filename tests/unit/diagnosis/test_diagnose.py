@@ -136,7 +136,7 @@ def test_one_pause_suppresses_no_finding() -> None:
         assert worst.kind is Kind.POOL_TOO_SMALL
     pause = found(Kind.BLOCKED_EVENT_LOOP, a_snapshot(totals, pool, uptime=300.0, **paused))
     assert pause.severity is Severity.INFO
-    assert pause.observed.endswith("0.25 s late, in all for 0.4% of the time.")
+    assert pause.observed.endswith("late for 0.4% of the time, by up to 0.25 s.")
     assert not kinds(a_snapshot(uptime=300.0, **paused))
 
 

@@ -32,7 +32,7 @@ def test_leak_names_model_call_site_and_time() -> None:
     finding = found(Kind.LEAK, a_snapshot(the_totals(leaks=3), pool))
     assert finding.severity is Severity.WARNING
     assert finding.observed == (
-        "3 of 10 connections held by answers that nobody has read for 60 s or more: 2 x "
+        "3 of 10 connections held by answers that were not read for 60 s or more: 2 x "
         "openai/gpt-4o from /srv/app/chat.py:17 in answer (unread for 80 s, trace "
         "abababababababababababababababab); openai/gpt-4o from /srv/app/other.py:3 in go (unread "
         "for 65 s, trace abababababababababababababababab)."
@@ -40,7 +40,7 @@ def test_leak_names_model_call_site_and_time() -> None:
     assert "contextlib.aclosing(stream)" in finding.advice
     pool = a_pool([leaked(call_site=f"a{number}.py:1 in f") for number in range(5)])
     seen = found(Kind.LEAK, a_snapshot(the_totals(leaks=5), pool)).observed
-    assert seen.endswith("; and 2 more places.")
+    assert seen.endswith("; and 2 more call sites.")
 
 
 def test_leak_explains_the_queue() -> None:

@@ -76,7 +76,7 @@ def test_limiter_finding_names_its_setting() -> None:
         "was 50% of the total time of calls and requests; the pool has 0 busy and 0 idle "
         "connections, and 0 requests queued."
     )
-    assert "lets 60 calls a minute pass" in finding.explanation
+    assert "at most 60 calls a minute" in finding.explanation
     assert "GLUELLM_RATE_LIMIT_REQUESTS_PER_MINUTE" in finding.advice
     over = a_limiter(waiting=0, longest=0.0)
     before = crowded(over, uptime=50.0)

@@ -44,7 +44,7 @@ def test_full_executor_is_reported_with_a_size() -> None:
     finding = found(Kind.EXECUTOR_FULL, threaded(6, 34))
     assert (finding.severity, finding.pool) == (Severity.WARNING, "bedrock/urllib3")
     assert finding.observed == (
-        "6 requests under way in the 6 threads of an executor, and 34 calls waiting for a thread."
+        "6 requests in flight in the 6 threads of an executor, and 34 calls waiting for a thread."
     )
     assert "ThreadPoolExecutor(40)" in finding.advice
     assert "botocore.config.Config(max_pool_connections=40)" in finding.advice
@@ -107,7 +107,7 @@ def test_discarded_connections_are_a_finding() -> None:
     finding = found(Kind.TOO_FEW_KEPT, discarded(40))
     assert finding.severity is Severity.INFO
     assert finding.observed == (
-        "40 connections were thrown away after their request (40% of 100 requests): the pool keeps "
+        "40 connections were closed after their request (40% of 100 requests): the pool keeps "
         "10, and had up to 14 in use."
     )
     assert finding.advice == (

@@ -189,8 +189,8 @@ def test_provider_that_became_slow_is_a_finding() -> None:
     finding = found(SLOW, slower(1.6), BASELINE)
     assert finding.severity is Severity.WARNING
     assert finding.observed == (
-        "A request took 2.4 s of the provider's: 1.9 s to the head, 0.50 s reading on; before it "
-        "was 0.80 s."
+        "A request waited 2.4 s for the provider: 1.9 s for the head of the answer, 0.50 s for the "
+        "rest; before, it was 0.80 s."
     )
     assert "requests queue" in found(SLOW, slower(1.6, queued=1.0), BASELINE).observed
 
@@ -215,8 +215,8 @@ def test_full_pool_is_a_state_where_no_cause_is_known(waited: float, severity: S
     assert finding.severity is severity
     if waited == 2.0:
         assert finding.observed == (
-            "10 of 10 connections in use and 3 requests queued, the longest for 2.0 s; held by "
-            "requests that are 10 reading."
+            "10 of 10 connections in use and 3 requests queued, the longest for 2.0 s; requests "
+            "that hold connections: 10 reading."
         )
 
 

@@ -23,7 +23,7 @@ from .attribution.hosts import provider_for_host
 from .attribution.limiter import RateLimiterObserver, calls_per_minute
 from .concurrency import snapshot_of
 from .config import Config
-from .diagnosis.advice.advisor import Advisor
+from .diagnosis.advice.advisor import advisor_for
 from .diagnosis.collect import collect
 from .diagnosis.parts import LimiterSnapshot
 from .diagnosis.pool_timeout_note import NoteObserver
@@ -318,7 +318,9 @@ def _find_whole() -> call_site.CallSite | None:
 def _churn_advice(ledger: PoolLedger, call_site_known: bool) -> str:
     # GlueLLM builds its clients before it calls any-llm, so their call site is unknown.
     gluellm = "gluellm" in sys.modules and not call_site_known
-    return Advisor(ledger.provider, ledger.library, gluellm, ledger.synchronous).keep_instance()
+    return advisor_for(
+        ledger.provider, ledger.library, gluellm=gluellm, synchronous=ledger.synchronous
+    ).keep_instance()
 
 
 def _no_call() -> None:

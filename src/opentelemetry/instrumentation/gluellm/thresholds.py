@@ -119,6 +119,17 @@ UNREAD_TIME = 0.1
 no time."""
 UNREAD_REQUESTS = 5
 """Fewer requests can come from one caller with a reason."""
+
+
+def consumes_slowly(unread: float, held: float, requests: int) -> bool:
+    """Return whether an application reads slowly; takes seconds in all, of so many requests."""
+    return (
+        requests >= UNREAD_REQUESTS
+        and unread >= UNREAD_SHARE * held
+        and unread >= UNREAD_TIME * requests
+    )
+
+
 LEAK_ALERT_SHARE = 0.05
 """Share of an instance's limit. One leaked connection of 1 000 needs no reaction."""
 LEAK_ALERT_COUNT = 5

@@ -11,14 +11,16 @@ import pytest
 from opentelemetry.instrumentation.gluellm.diagnosis.advice.advisor import (
     GLUELLM_PROVIDERS,
     Advisor,
+    advisor_for,
 )
 from opentelemetry.instrumentation.gluellm.diagnosis.advice.families import FAMILY_OF
+from opentelemetry.instrumentation.gluellm.diagnosis.advice.own_clients import OwnClient
 from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
 
 PROVIDERS = sorted(FAMILY_OF)
 
 
-def advice(advisor: Advisor) -> list[str]:
+def advice(advisor: Advisor | OwnClient) -> list[str]:
     ways = advisor.allow(40), advisor.wait_at_most(10), advisor.keep_idle(3, 40)
     return [*ways, advisor.probe_idle(40), advisor.without_http2(40), advisor.keep_instance()]
 
@@ -31,21 +33,21 @@ def test_every_provider_of_any_llm_has_advice() -> None:
 
 def test_advice_depends_on_provider_library_and_gluellm() -> None:
     """GlueLLM's client is one of httpx, with its limits in its settings."""
-    assert Advisor("openai", "httpx2", gluellm=True).allow(40) == (
+    assert advisor_for("openai", "httpx2", gluellm=True).allow(40) == (
         'Allow 40 connections: configure_pools(provider="openai", max_connections=40, '
         "max_keepalive_connections=40) where any-llm builds the client, or "
         'AnyLLM.create("openai", http_client=httpx2.AsyncClient('
         "limits=httpx2.Limits(max_connections=40)))"
     )
-    text = Advisor("openai", "httpx", gluellm=True).allow(40)
+    text = advisor_for("openai", "httpx", gluellm=True).allow(40)
     assert "GLUELLM_HTTP_MAX_CONNECTIONS=40" in text
     assert "GLUELLM_HTTP_MAX_KEEPALIVE_CONNECTIONS=40" in text
     assert "http_client=httpx.AsyncClient(" in text
-    waits = Advisor("anthropic", "httpx", gluellm=True).wait_at_most(10)
+    waits = advisor_for("anthropic", "httpx", gluellm=True).wait_at_most(10)
     assert "GLUELLM_DEFAULT_POOL_TIMEOUT=10" in waits
-    assert "GLUELLM" not in Advisor("openai", "httpx", gluellm=False).allow(40)
-    assert "GLUELLM" not in Advisor("groq", "httpx", gluellm=True).allow(40)
-    unknown = Advisor(None, "httpx2", gluellm=False)
+    assert "GLUELLM" not in advisor_for("openai", "httpx", gluellm=False).allow(40)
+    assert "GLUELLM" not in advisor_for("groq", "httpx", gluellm=True).allow(40)
+    unknown = advisor_for(None, "httpx2", gluellm=False)
     assert unknown.allow(7) == (
         "Allow 7 connections: httpx2.AsyncClient(limits=httpx2.Limits(max_connections=7))"
     )
@@ -61,7 +63,7 @@ def test_synchronous_clients_get_synchronous_advice(library: str) -> None:
     module: Any = pytest.importorskip(library)
     expressions = set()
     for provider in (*PROVIDERS, None):
-        advisor = Advisor(provider, library, gluellm=True, synchronous=True)
+        advisor = advisor_for(provider, library, gluellm=True, synchronous=True)
         for text in (*advice(advisor), advisor.keep(40)):
             assert not any(word in text for word in SYNC_ONLY), text
             assert f"{library}.Client" in text
@@ -76,7 +78,7 @@ def test_advice_is_complete_and_its_limits_can_be_configured(provider: str) -> N
     """It leaves out limits that a library lacks and providers that build a pool per call."""
     pytest.importorskip("any_llm")
     urllib3 = provider in ("bedrock", "sagemaker", "otari")
-    for text in advice(Advisor(provider, "urllib3" if urllib3 else "httpx", gluellm=False)):
+    for text in advice(advisor_for(provider, "urllib3" if urllib3 else "httpx", gluellm=False)):
         assert not re.search(r"\{\w*\}|None|\.$|^$", text), text
         assert all(text.count(a) == text.count(b) for a, b in ("()", "[]", "{}")), text
         if "configure_pools(" not in text:
@@ -124,7 +126,7 @@ def the_pool(llm: Any) -> Any:
 @pytest.mark.parametrize(("provider", "library"), INSTALLED)
 def test_followed_advice_is_in_effect(provider: str, library: str) -> None:
     """The client reaches the SDK with its limits, and the SDK's own timeouts stay."""
-    advisor = Advisor(provider, library, gluellm=False)
+    advisor = advisor_for(provider, library, gluellm=False)
     llm = followed(advisor.allow(40))
     pool, timeout = the_pool(llm), llm.client.timeout
     assert (pool._max_connections, pool._max_keepalive_connections) == (40, 40)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.diagnosis.advice.advisor import Advisor
+from opentelemetry.instrumentation.gluellm.diagnosis.advice.advisor import Advisor, advisor_for
+from opentelemetry.instrumentation.gluellm.diagnosis.advice.own_clients import OwnClient
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import ExecutorSnapshot
 from unit.diagnosis.building import a_pool, a_request, a_snapshot, all_kinds, found, the_totals
@@ -18,14 +19,14 @@ LIBRARIES = ("aiohttp", "urllib3", "grpc")
 OF_OTHERS = re.compile(r"httpx|AnyLLM|configure_pools|api_base")
 
 
-def own(library: str, provider: str | None = None) -> Advisor:
-    return Advisor(provider, library, gluellm=True)
+def own(library: str, provider: str | None = None) -> Advisor | OwnClient:
+    return advisor_for(provider, library, gluellm=True)
 
 
-def advice(advisor: Advisor) -> dict[str, str]:
+def advice(advisor: Advisor | OwnClient) -> dict[str, str]:
     return {
         "allow": advisor.allow(40),
-        "allow at first": advisor.allow(40, limited=False),
+        "allow at first": advisor.limit(40),
         "wait": advisor.wait_at_most(10),
         "expiry": advisor.keep_idle(3, 40),
         "expiry of an unlimited one": advisor.keep_idle(3, None),
@@ -72,7 +73,7 @@ def test_advice_by_library_and_provider() -> None:
             "max_connections=None, max_keepalive_connections=14))"
         )
     assert "botocore" not in own("urllib3").allow(40)
-    assert "at most 40 threads" in own("urllib3").allow(40, limited=False)
+    assert "at most 40 threads" in own("urllib3").limit(40)
 
 
 def test_aiohttp_takes_what_is_advised() -> None:
@@ -196,6 +197,6 @@ def test_full_executor_asks_for_threads_and_for_connections_that_are_not_kept_ye
             advice = full_executor(provider, kept).advice
             assert "ThreadPoolExecutor(40)" in advice
             assert ("max_pool_connections=40" in advice) is more
-    assert "any-llm takes" in full_executor("bedrock", 10).explanation
+    assert "any-llm uses" in full_executor("bedrock", 10).explanation
     assert "any-llm" not in str(full_executor(None, 10))
-    assert "an executor of yours" in full_executor(None, 10).advice
+    assert "an executor of your own" in full_executor(None, 10).advice

@@ -12,17 +12,7 @@ from collections.abc import Iterable
 
 from .findings import Finding, Kind, Severity
 from .intervals import PoolCase, earlier, pool_cases
-from .rules import (
-    channels,
-    connecting,
-    holding,
-    limiting,
-    process,
-    settings,
-    silence,
-    threads,
-    waiting,
-)
+from .rules import connecting, holding, limiting, process, provider, settings, threads, waiting
 from .snapshot import Snapshot
 
 _SEVERITIES = (Severity.ERROR, Severity.WARNING, Severity.INFO)
@@ -70,30 +60,24 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
     blocked = process.loop_is_blocked(snapshot, before)
     descriptors = process.descriptors_near_limit(snapshot.process)
     limiters = limiting.since(snapshot, before)
+    clients_churn = any(connecting.churned_origins(case.activity) for case in cases)
     found: list[Finding | None] = [
-        process.blocked_event_loop(
-            snapshot, before, clients_churn=any(connecting.churns(c.activity) for c in cases)
-        ),
+        process.blocked_event_loop(snapshot, before, clients_churn=clients_churn),
         descriptors,
         process.ignored_variable(snapshot.process),
-        *threads.executor_full(snapshot, cases),
-        *limiting.limited(limiters, cases),
     ]
+    found += [threads.executor_full(executor, cases) for executor in snapshot.process.executors]
+    found += [limiting.gluellm_limiter(limiter, cases) for limiter in limiters]
     for case in cases:
-        found += _of_pool(
-            case,
-            blocked=blocked,
-            descriptors_run_out=descriptors is not None,
-            limited=limiting.wait_before(case, limiters, cases),
-        )
+        limited = limiting.wait_before(case, limiters, cases)
+        found += _of_pool(case, blocked=blocked, limited=limited)
+        found.append(settings.unbounded_pool(case, descriptors_run_out=descriptors is not None))
     return _ordered(finding for finding in found if finding is not None)
 
 
-def _of_pool(
-    case: PoolCase, *, blocked: bool, descriptors_run_out: bool, limited: bool
-) -> list[Finding | None]:
+def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | None]:
     """Return the findings on one pool name, without those that another finding explains."""
-    leak = holding.leak(case, waiting.waits(case))
+    leak = holding.leak(case, hurts=waiting.queue_matters(case))
     long_wait = process.waits_beyond_lag(case)
     stuck = holding.http2_stuck(case, loop_is_blocked=blocked and not long_wait)
     churn = connecting.client_churn(case)
@@ -103,19 +87,19 @@ def _of_pool(
     # stream left, and a server that is down has dropped its connections.
     if stuck is not None or connecting.server_is_gone(case):
         broken = None
-    consumer = provider = too_small = saturated = None
+    consumer = slow = too_small = saturated = None
     if not blocked:
         if leak is None:
             consumer = holding.slow_consumer(case)
         # Building clients keeps the loop from reading answers. If clients were built in the
         # baseline as well, the effect is in both of the times that are compared.
-        if churn is None or connecting.churns(case.baseline):
-            provider = waiting.slow_provider(case) or silence.silent_provider(case)
+        if churn is None or (case.baseline and connecting.churned_origins(case.baseline)):
+            slow = provider.slow_provider(case) or provider.silent_provider(case)
         causes = [leak, stuck, consumer]
-        if provider is not None and provider.severity is not Severity.INFO:
-            causes.append(provider)
+        if slow is not None and slow.severity is not Severity.INFO:
+            causes.append(slow)
         # The first calls that GlueLLM's limiter lets pass can queue for a moment.
-        if not any(causes) and not limited:
+        if not (any(causes) or limited or provider.is_slower(case)):
             too_small = waiting.pool_too_small(case)
         if not any((*causes, too_small, failures)):
             saturated = waiting.pool_saturated(case)
@@ -126,16 +110,15 @@ def _of_pool(
         stuck,
         churn,
         failures,
-        channels.channel_not_ready(case),
+        connecting.channel_not_ready(case),
         broken,
         consumer,
-        provider,
+        slow,
         too_small,
         saturated,
         waiting.anomaly(case, loop_is_blocked=blocked),
         connecting.keepalive_too_short(case),
         threads.too_few_kept(case),
-        settings.unbounded_pool(case, descriptors_run_out=descriptors_run_out),
         settings.pool_timeout(case),
     ]
 

@@ -38,9 +38,16 @@ GLUELLM_PROVIDERS = frozenset({"openai", "anthropic"})
 limits of that client."""
 
 
+def advisor_for(
+    provider: str | None, library: str, *, gluellm: bool, synchronous: bool = False
+) -> Advisor | OwnClient:
+    """Return the advisor on the client of one pool; the parameters are those of `Advisor`."""
+    return own_client(provider, library) or Advisor(provider, library, gluellm, synchronous)
+
+
 @dataclass(frozen=True, slots=True)
 class Advisor:
-    """Advice on the client of one pool, as sentences without a final full stop."""
+    """Advice on a client of any-llm, httpx or httpx2, as sentences without a final full stop."""
 
     provider: str | None
     library: str
@@ -50,10 +57,8 @@ class Advisor:
     """Whether synchronous code uses the pool. any-llm's providers use no synchronous httpx client,
     so the application built it, or an SDK that the application calls."""
 
-    def allow(self, size: int, *, limited: bool = True) -> str:
-        """Advise how to allow ``size`` connections; ``limited`` if the pool has a limit now."""
-        if (client := self._own_client) is not None:
-            return client.allow(size, limited=limited)
+    def allow(self, size: int) -> str:
+        """Advise how to allow ``size`` connections."""
         own = self._configured(
             {MAX_CONNECTIONS: size, MAX_KEEPALIVE_CONNECTIONS: size},
             self._client(f"limits={self._limits(size)}", size),
@@ -66,10 +71,11 @@ class Advisor:
             f"client that is not GlueLLM's, {own}"
         )
 
+    limit = allow
+    """Advise how to limit a pool that has no limit. Other libraries' clients may not support it."""
+
     def wait_at_most(self, wait: int, read: float = 600.0) -> str:
         """Advise how to set a pool timeout of ``wait`` seconds and keep the read timeout."""
-        if (client := self._own_client) is not None:
-            return client.wait_at_most(wait, read)
         timeout = f"timeout={self._module}.Timeout({read:g}, connect=5, pool={wait})"
         if self._sync:
             return f"Set a pool timeout of a few seconds: {self._client(timeout)}"
@@ -86,15 +92,11 @@ class Advisor:
 
     def keep_idle(self, expiry: int, maximum: int | None) -> str:
         """Advise how to keep idle connections for ``expiry`` seconds in a pool of ``maximum``."""
-        if (client := self._own_client) is not None:
-            return client.keep_idle(expiry, maximum)
         own = self._client(f"limits={self._limits(maximum, f'keepalive_expiry={expiry}')}")
         return self._configured({KEEPALIVE_EXPIRY: expiry}, own)
 
     def keep(self, size: int) -> str:
         """Advise how to keep ``size`` idle connections in a pool without another limit."""
-        if (client := self._own_client) is not None:
-            return client.keep(size)
         if self._family is BOTOCORE:
             return (
                 f'Keep {size} connections: AnyLLM.create("{self.provider}", '
@@ -115,8 +117,6 @@ class Advisor:
         Sets the idle time as well, since the system's default is two hours. ``TCP_KEEPIDLE`` is
         Linux's name; macOS calls it ``TCP_KEEPALIVE``.
         """
-        if (client := self._own_client) is not None:
-            return client.probe_idle(maximum)
         if self._family is ANTHROPIC:
             return (
                 "the client that the anthropic SDK builds by itself, or "
@@ -131,14 +131,10 @@ class Advisor:
 
     def without_http2(self, maximum: int | None) -> str:
         """Advise how to use HTTP/1.1 on at most ``maximum`` connections."""
-        if (client := self._own_client) is not None:
-            return client.http1
         return self._client(f"http2=False, limits={self._limits(maximum)}")
 
     def keep_instance(self) -> str:
         """Advise how to use one pool instead of one per call."""
-        if (client := self._own_client) is not None:
-            return client.instance
         if self.may_be_gluellms:
             return (
                 "Run all calls in one event loop, asyncio.run(main()) once for the program, or "
@@ -164,13 +160,25 @@ class Advisor:
             f"siblings, build a client for each call"
         )
 
+    def end_answers(self) -> str:
+        """Advise how to end responses so that they release their connections."""
+        if self.library == "grpc":
+            return (
+                "Read each stream to its end, or cancel its call, also where the loop may break, "
+                "return or raise: grpc.aio keeps a call that is not read for ever, even if nothing "
+                "refers to it"
+            )
+        closing = (
+            "with contextlib.closing" if self.synchronous else "async with contextlib.aclosing"
+        )
+        return (
+            f"Read each stream to its end, or close it: {closing}(stream): ... around the loop, "
+            "also where it may break, return or raise. Don't request a stream that is not read"
+        )
+
     @property
     def _sync(self) -> bool:
         return self.synchronous and self.library in ("httpx", "httpx2")
-
-    @property
-    def _own_client(self) -> OwnClient | None:
-        return own_client(self.provider, self.library)
 
     @property
     def _family(self) -> Family:

@@ -22,7 +22,7 @@ from ...providers import is_carried_by
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnClient:
-    """Advice on the client of one library, as sentences without a final full stop.
+    """Advice on the client of one library, with the methods of ``Advisor``.
 
     ``{bound}`` stands for the pool's present limit on connections.
     """
@@ -47,11 +47,15 @@ class OwnClient:
     """How to end a response so that it releases its connection."""
     bound: str = ""
     no_bound: str = ""
+    may_be_gluellms = False
 
-    def allow(self, size: int, *, limited: bool) -> str:
-        return (self.sized if limited else self.sized + self.sized_otherwise).format(size=size)
+    def allow(self, size: int) -> str:
+        return self.sized.format(size=size)
 
-    def wait_at_most(self, wait: int, read: float) -> str:
+    def limit(self, size: int) -> str:
+        return (self.sized + self.sized_otherwise).format(size=size)
+
+    def wait_at_most(self, wait: int, read: float = 600.0) -> str:
         return self.wait.format(wait=wait, read=f"{read:g}")
 
     def keep_idle(self, expiry: int, maximum: int | None) -> str:
@@ -64,6 +68,15 @@ class OwnClient:
 
     def probe_idle(self, maximum: int | None) -> str:
         return self.probes.format(bound=self._bound(maximum))
+
+    def without_http2(self, _maximum: int | None) -> str:
+        return self.http1
+
+    def keep_instance(self) -> str:
+        return self.instance
+
+    def end_answers(self) -> str:
+        return self.end
 
     def _bound(self, maximum: int | None) -> str:
         return self.no_bound if maximum is None else self.bound.format(maximum=maximum)

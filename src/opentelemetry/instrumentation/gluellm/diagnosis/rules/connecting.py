@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 from ...pool.phases import WEBSOCKET
 from ...text import call_site_text, counted, percent, seconds
 from ...thresholds import (
+    CHANNEL_NOT_READY_FOR,
     CONNECT_FAILURE_SHARE,
     CONNECT_FAILURES,
     CONNECTING_COSTS,
@@ -19,91 +20,83 @@ from ...thresholds import (
     REUSE_FAILURE_SHARE,
     REUSE_FAILURES,
     SILENT_CONNECTION,
+    churns,
 )
-from ...thresholds import churns as are_churned
+from ..advice.advisor import advisor_for
 from ..advice.own_clients import server_words
 from ..findings import Finding, Kind, Severity
 from ..intervals import Activity, PoolCase
-from .advising import advisor
 
 _OTHER_ORIGINS = "_OTHER"
 """Name in the telemetry contract for all origins beyond ``max_origins`` together."""
+_NOT_READY = ("connecting", "transient_failure")
 _AT_ONCE = ("too_many_open_files", "no_local_ports")
 """Errors that the network never causes: one is enough for a finding."""
 
 _CONNECT_HELP = {
     "connect_timeout": (
-        "no answer in time: the host is down or overloaded, or a firewall drops the packets",
-        "check the address and the way there; the connect timeout is seldom too short",
+        "there is no answer in time. The host is down or overloaded, or a firewall drops packets",
+        "check the address and the route to it; the connect timeout is rarely too short",
     ),
     "name_resolution_error": (
         "the host name does not resolve",
         "check {address} for a typing error, and the resolver of this machine or container",
     ),
     "connection_error": (
-        "the connection is refused or reset: nothing listens there, or a proxy turns it away",
+        "the connection is refused or reset. Nothing listens there, or a proxy rejects it",
         "check {address}, the port and {proxy}, and that the server runs",
     ),
     "secure_connection_error": (
-        "TLS fails: a certificate that does not verify, or no TLS on that port",
-        "check {encryption}, and {certificates} where a proxy signs",
+        "TLS fails. The certificate does not verify, or the port has no TLS",
+        "check {encryption}, and {certificates} if a proxy signs",
     ),
     "too_many_open_files": (
         "the process has no file descriptor left",
         "keep one client instead of one per call, and raise ulimit -n",
     ),
     "no_local_ports": (
-        "this machine has no local port left towards that address",
+        "this machine has no local port left for that address",
         "reuse connections: keep one client, and keep idle connections for longer",
     ),
 }
 
 
-def churns(activity: Activity | None) -> bool:
-    """Return whether clients are built and thrown away after a request or two."""
-    return _churned(activity) is not None
-
-
-def _churned(activity: Activity | None) -> tuple[int, int, Counter[str]] | None:
-    """Return pools and requests of the origins whose clients are built and thrown away.
-
-    Also returns how many of these pools each known call site built. None if no origin churns.
+def churned_origins(activity: Activity) -> list[str]:
+    """Return the origins whose clients are built and thrown away after a request or two.
 
     Counted by origin, since one pool for each of ten hosts is no churn. Kept pools are excluded,
     since one busy client would hide any number of calls that build their own.
     """
-    if activity is None:
-        return None
-    churned = [
-        (pools, requests, activity.built_at.get(origin, {}))
-        for origin, (pools, requests) in activity.origins.items()
-        if are_churned(pools, requests) and origin != _OTHER_ORIGINS
+    return [
+        origin
+        for origin, pools in activity.new_pools.items()
+        if churns(pools, activity.new_pool_requests.get(origin, 0)) and origin != _OTHER_ORIGINS
     ]
-    if not churned:
-        return None
-    built_at: Counter[str] = Counter()
-    for _, _, sites in churned:
-        built_at.update(sites)
-    return sum(pools for pools, *_ in churned), sum(count for _, count, _ in churned), built_at
 
 
 def client_churn(case: PoolCase) -> Finding | None:
     """Detect that each call builds a client, and with it a pool."""
-    churned = _churned(case.activity)
-    if churned is None:
-        return None
-    pools, requests, built_at = churned
     activity = case.activity
+    churned = churned_origins(activity)
+    if not churned:
+        return None
+    pools = sum(activity.new_pools[origin] for origin in churned)
+    requests = sum(activity.new_pool_requests.get(origin, 0) for origin in churned)
+    built_at: Counter[str] = Counter()
+    for origin in churned:
+        built_at.update(activity.new_pools_built_at.get(origin, {}))
     calls = activity.entered - activity.resent
     # Where one any-llm call needs several pools (lmstudio), a kept client does not save those.
     each = f" of {counted(calls, 'call')}" if activity.resent else ""
     over = " over WebSocket" if WEBSOCKET in activity.protocols else ""
-    advice = replace(advisor(case), synchronous=case.builds_synchronous)
-    if any(built_at.values()):
-        # GlueLLM builds its clients before it calls any-llm, so their call site is unknown.
-        advice = replace(advice, gluellm=False)
+    # GlueLLM builds its clients before it calls any-llm, so their call site is unknown.
+    gluellm = case.process.gluellm and not any(built_at.values())
+    totals = case.totals
+    advisor = advisor_for(
+        totals.provider, totals.library, gluellm=gluellm, synchronous=case.builds_synchronous
+    )
     what, until = "call", "they are garbage-collected"
-    if advice.may_be_gluellms:
+    if advisor.may_be_gluellms:
         what, until = "event loop", "gluellm.close_providers() closes them"
     return Finding(
         kind=Kind.CLIENT_CHURN,
@@ -113,10 +106,9 @@ def client_churn(case: PoolCase) -> Finding | None:
         f"({requests / pools:.1f} per pool), with "
         f"{counted(activity.connections_opened, 'new connection')}{over}"
         f"{_built_at(built_at, pools)}.",
-        explanation=f"A client is built for each {what}. Hardly any connection is reused: calls "
-        "pay for "
-        f"TCP and TLS again and again, and the connections stay open until {until}.",
-        advice=f"{advice.keep_instance()}.",
+        explanation=f"A client is built for each {what}, so hardly any connection is reused. Calls "
+        f"pay for TCP and TLS again and again, and the connections stay open until {until}.",
+        advice=f"{advisor.keep_instance()}.",
     )
 
 
@@ -143,15 +135,18 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
     if not (usual or share >= MOST_FAIL or any(kind in failures for kind in _AT_ONCE)):
         return None
     kinds = ", ".join(f"{kind} {number}" for kind, number in failures.items())
+    explanation, advice = (
+        "; ".join(f"{kind}: {_CONNECT_HELP[kind][part]}" for kind in failures) for part in (0, 1)
+    )
+    words = asdict(server_words(case.totals.provider, case.totals.library))
     return Finding(
         kind=Kind.CONNECT_FAILURES,
         severity=Severity.ERROR if share >= FAILURES_SEVERE else Severity.WARNING,
         pool=case.label,
         observed=f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) "
-        "got "
-        f"no connection: {kinds}.",
-        explanation=_each_kind(failures, 0),
-        advice=_each_kind(failures, 1).format(**asdict(server_words(case.provider, case.library))),
+        f"got no connection: {kinds}.",
+        explanation=f"{explanation}.",
+        advice=f"{advice.format(**words)}.",
     )
 
 
@@ -161,10 +156,6 @@ def server_is_gone(case: PoolCase) -> bool:
     return failed >= MOST_FAIL * max(1, case.activity.left)
 
 
-def _each_kind(failures: dict[str, int], part: int) -> str:
-    return "; ".join(f"{kind}: {_CONNECT_HELP[kind][part]}" for kind in failures) + "."
-
-
 def reuse_failures(case: PoolCase) -> Finding | None:
     """Detect requests that failed on a reused connection."""
     activity = case.activity
@@ -172,46 +163,37 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     share = count / max(activity.left, count, 1)
     if count < REUSE_FAILURES or share < REUSE_FAILURE_SHARE:
         return None
-    advice = advisor(case)
-    silence = case.longest_silence_failed
+    advisor = case.advisor
+    silence = max((origin.longest_silence_failed for origin in case.totals.origins), default=0.0)
     silent = silence > SILENT_CONNECTION
     unprobed = any(pool.tcp_keepalive is False for pool in case.pools)
     expiry = max((pool.keepalive_expiry or 0 for pool in case.pools), default=0)
-    seen = (
-        f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) failed on "
-        f"a reused connection before an answer came"
+    now = f" (now {expiry:g} s)" if expiry else ""
+    cause = (
+        "the other side has already dropped the connections that the pool reuses."
+        if not silent
+        else "a model that thinks for minutes without sending a byte looks idle to it."
     )
-    if silent:
-        seen += f", after up to {seconds(silence)} of silence"
+    advice = []
     if unprobed:
-        seen += "; SO_KEEPALIVE is off"
-    means = (
-        "Something between here and the provider, a load balancer or an address translator, drops "
-        "connections on which nothing moves. "
-    )
-    if silent:
-        means += "A model that thinks for minutes without a byte looks idle to it" + (
-            ", and without SO_KEEPALIVE nothing tells it otherwise." if unprobed else "."
-        )
-    else:
-        means += "The pool reuses a connection that the other side has given up."
-    steps = []
-    if unprobed:
-        steps.append(f"Switch SO_KEEPALIVE on: {advice.probe_idle(case.maximum)}")
+        advice.append(f"Switch SO_KEEPALIVE on: {advisor.probe_idle(case.maximum)}.")
     if not silent:
-        now = f" (now {expiry:g} s)" if expiry else ""
-        steps.append(
-            f"Keep idle connections for less long than the load balancer does{now}: "
-            f"{advice.keep_idle(3, case.maximum)}"
+        advice.append(
+            f"Keep idle connections for less time than the load balancer does{now}: "
+            f"{advisor.keep_idle(3, case.maximum)}."
         )
-    steps = steps or ["Stream the answers, so that bytes flow, and let the SDK retry"]
     return Finding(
         kind=Kind.REUSE_FAILURES,
         severity=Severity.ERROR if share >= FAILURES_SEVERE else Severity.WARNING,
         pool=case.label,
-        observed=seen + ".",
-        explanation=means,
-        advice=". ".join(steps) + ".",
+        observed=f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) "
+        "failed on a reused connection before an answer came"
+        + (f", after up to {seconds(silence)} of silence" if silent else "")
+        + ("; SO_KEEPALIVE is off." if unprobed else "."),
+        explanation="Something between here and the provider, such as a load balancer or an "
+        f"address translator, drops connections that carry no data: {cause}",
+        advice=" ".join(advice)
+        or "Stream the answers, so that bytes flow, and let the SDK send failed requests again.",
     )
 
 
@@ -228,7 +210,6 @@ def keepalive_too_short(case: PoolCase) -> Finding | None:
     expiry = max((pool.keepalive_expiry or 0 for pool in case.pools), default=0)
     kept = f"after {expiry:g} s idle" if expiry else "while idle"
     paid, requests = activity.on_new_connection, activity.entered
-    longer = max(60, 2 * round(expiry))
     return Finding(
         kind=Kind.KEEPALIVE_TOO_SHORT,
         severity=Severity.WARNING if connecting >= CONNECTING_HURTS * spent else Severity.INFO,
@@ -238,8 +219,31 @@ def keepalive_too_short(case: PoolCase) -> Finding | None:
         f"{percent(connecting / spent)} of the time of all requests; {expired} connections had "
         f"expired {kept}.",
         explanation="Idle connections are closed before the next request needs them, and that "
-        "request "
-        "pays for TCP and TLS.",
-        advice=f"Keep them for longer, below the load balancer's own idle timeout: "
-        f"{advisor(case).keep_idle(longer, case.maximum)}.",
+        "request pays for TCP and TLS.",
+        advice="Keep them for longer, but not as long as the load balancer's own idle timeout: "
+        f"{case.advisor.keep_idle(max(60, 2 * round(expiry)), case.maximum)}.",
+    )
+
+
+def channel_not_ready(case: PoolCase) -> Finding | None:
+    """Detect gRPC channels that have been connecting, or failing to, for a long time."""
+    ages = [
+        pool.channel_state_age or 0.0 for pool in case.pools if pool.channel_state in _NOT_READY
+    ]
+    longest = max(ages, default=0.0)
+    if longest < CHANNEL_NOT_READY_FOR:
+        return None
+    late = sum(age >= CHANNEL_NOT_READY_FOR for age in ages)
+    waiting = sum(request.phase in ("queued", "connecting") for request in case.requests)
+    return Finding(
+        kind=Kind.CHANNEL_NOT_READY,
+        severity=Severity.ERROR if waiting else Severity.WARNING,
+        pool=case.label,
+        observed=f"{counted(late, 'channel')} not ready, one for {seconds(longest)}; "
+        f"{counted(waiting, 'call')} waiting.",
+        explanation="gRPC fails to connect and keeps trying. Calls with wait_for_ready wait until "
+        "their deadline; all others fail at once as UNAVAILABLE.",
+        advice="Check the target and its port, the resolver, TLS against plaintext, and the route "
+        "to it. GRPC_VERBOSITY=debug and GRPC_TRACE=connectivity_state log the result of each "
+        "attempt.",
     )

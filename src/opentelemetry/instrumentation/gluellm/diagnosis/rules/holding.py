@@ -2,79 +2,54 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from ...text import call_site_text, counted, one_line, percent, seconds
-from ...thresholds import (
-    ORPHANED_SHARE,
-    STREAM_WAIT,
-    UNREAD_REQUESTS,
-    UNREAD_SHARE,
-    UNREAD_TIME,
-)
-from ..advice.own_clients import own_client
+from ...thresholds import ORPHANED_SHARE, STREAM_WAIT, consumes_slowly
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
-from ..parts import ConnectionSnapshot, RequestSnapshot
-from .advising import advisor
+from ..parts import RequestSnapshot
 
-_MOST_PLACES = 3
+_MOST_CALL_SITES = 3
 
 
-def leak(case: PoolCase, waits: bool) -> Finding | None:
-    """Detect connections that unread responses hold; ``waits`` if requests queue for them."""
-    held = [r for pool in case.pools for r in pool.requests if r.leak_suspected]
+def leak(case: PoolCase, *, hurts: bool) -> Finding | None:
+    """Detect connections that unread responses hold; ``hurts`` if requests queue for them."""
+    held = [request for request in case.requests if request.leak_suspected]
+    threshold = seconds(case.leak_threshold)
     if held:
-        hurts = waits or len(held) >= (case.maximum or len(held) + 1)
-        return Finding(
-            kind=Kind.LEAK,
-            severity=Severity.ERROR if hurts else Severity.WARNING,
-            pool=case.label,
-            observed=f"{_of_limit(len(held), case)} held by answers that nobody has "
-            f"read for {seconds(case.leak_threshold)} or more: {_holders(held)}.",
-            explanation="A streamed answer was abandoned before its end. It keeps its "
-            f"{_held(case)}, some for ever, and requests queue for what is left.",
-            advice=_leak_advice(case),
+        hurts |= len(held) >= (case.maximum or len(held) + 1)
+        observed = (
+            f"{_of_limit(len(held), case)} held by answers that were not read for {threshold} or "
+            f"more: {_holders(held)}."
         )
-    if case.activity.leaks:
-        return Finding(
-            kind=Kind.LEAK,
-            severity=Severity.WARNING,
-            pool=case.label,
-            observed=f"{counted(case.activity.leaks, _held(case))} had been held unread for "
-            f"{seconds(case.leak_threshold)} or more, and came back.",
-            explanation="Streamed answers were left unread until the garbage collector found "
-            "them, or "
-            "their reader paused for long.",
-            advice=_leak_advice(case),
+        explanation = (
+            "A streamed answer was abandoned before its end. It keeps its "
+            f"{_held(case)}, possibly for ever, and requests queue for the rest."
         )
-    return None
-
-
-_LEAK_CURE = (
-    "Read each stream to its end, or close it: {}(stream): ... around the loop, also where it may "
-    "break, return or raise. Don't ask for a stream that is not read."
-)
-_ASYNC_CLOSING = "async with contextlib.aclosing"
-_CALL_CURE = (
-    "Read each stream to its end, or cancel its call, also where the loop may break, return or "
-    "raise: grpc.aio keeps a call that nobody reads for ever, whether anybody refers to it or not."
-)
-
-
-def _leak_advice(case: PoolCase) -> str:
-    """Return advice on what the call returned: any-llm's stream, or the library's response."""
-    own = own_client(case.provider, case.library)
-    if own is not None:
-        return f"{own.end}."
-    if case.library == "grpc":
-        return _CALL_CURE
-    return _LEAK_CURE.format("with contextlib.closing" if case.synchronous else _ASYNC_CLOSING)
+    elif case.activity.leaks:
+        hurts = False
+        observed = (
+            f"{counted(case.activity.leaks, _held(case))} had been held unread for {threshold} or "
+            "more, and came back."
+        )
+        explanation = (
+            "Streamed answers were left unread until the garbage collector found them, or their "
+            "reader paused for long."
+        )
+    else:
+        return None
+    return Finding(
+        kind=Kind.LEAK,
+        severity=Severity.ERROR if hurts else Severity.WARNING,
+        pool=case.label,
+        observed=observed,
+        explanation=explanation,
+        advice=f"{case.advisor.end_answers()}.",
+    )
 
 
 def _held(case: PoolCase) -> str:
     """Return what a response holds. On a gRPC channel it has no connection of its own."""
-    return "stream" if case.library == "grpc" else "connection"
+    return "stream" if case.totals.library == "grpc" else "connection"
 
 
 def _of_limit(held: int, case: PoolCase) -> str:
@@ -85,24 +60,24 @@ def _of_limit(held: int, case: PoolCase) -> str:
 
 def _holders(held: list[RequestSnapshot]) -> str:
     """Return text on the holders by call site: number, provider, model, age and trace."""
-    places = Counter((r.provider, r.model, r.call_site) for r in held)
+    groups: dict[tuple[str | None, ...], list[RequestSnapshot]] = {}
+    for request in held:
+        key = request.provider, request.model, request.call_site
+        groups.setdefault(key, []).append(request)
     texts = []
-    for (provider, model, call_site), count in places.most_common(_MOST_PLACES):
-        requests = [
-            r for r in held if (r.provider, r.model, r.call_site) == (provider, model, call_site)
-        ]
+    ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
+    for (provider, model, call_site), requests in ordered[:_MOST_CALL_SITES]:
         oldest = max(requests, key=lambda r: r.phase_age)
+        number = f"{len(requests)} x " if len(requests) > 1 else ""
         what = "/".join(one_line(part) for part in (provider, model) if part)
-        parts = [
-            f"{count} x" if count > 1 else "",
-            what,
-            f"from {call_site_text(call_site)}" if call_site else "from an unknown place",
-            f"(unread for {seconds(oldest.phase_age)}"
-            + (f", trace {one_line(oldest.trace_id)})" if oldest.trace_id else ")"),
-        ]
-        texts.append(" ".join(part for part in parts if part))
-    if len(places) > _MOST_PLACES:
-        texts.append(f"and {counted(len(places) - _MOST_PLACES, 'more place')}")
+        where = call_site_text(call_site) if call_site else "an unknown call site"
+        trace = f", trace {one_line(oldest.trace_id)}" if oldest.trace_id else ""
+        texts.append(
+            f"{number}{what + ' ' if what else ''}from {where} "
+            f"(unread for {seconds(oldest.phase_age)}{trace})"
+        )
+    if len(groups) > _MOST_CALL_SITES:
+        texts.append(f"and {counted(len(groups) - _MOST_CALL_SITES, 'more call site')}")
     return "; ".join(texts)
 
 
@@ -110,8 +85,7 @@ def unread_now(case: PoolCase) -> float:
     """Return how long responses that are unread now have been unread, within the period."""
     return sum(
         min(request.phase_age, case.activity.period)
-        for pool in case.pools
-        for request in pool.requests
+        for request in case.requests
         if request.phase == "unread"
     )
 
@@ -126,22 +100,18 @@ def slow_consumer(case: PoolCase) -> Finding | None:
     unread = activity.time("unread") - running
     held = activity.time(*HELD) - running
     requests = activity.sent + activity.held_now
-    if requests < UNREAD_REQUESTS or held <= 0:
-        return None
-    if unread < UNREAD_SHARE * held or unread < UNREAD_TIME * requests:
+    if held <= 0 or not consumes_slowly(unread, held, requests):
         return None
     queue = "a queue.Queue" if case.synchronous else "an asyncio.Queue"
     return Finding(
         kind=Kind.SLOW_CONSUMER,
         severity=Severity.WARNING,
         pool=case.label,
-        observed=f"Answers lay unread for {percent(unread / held)} of the time that connections "
-        "were "
-        f"held, {seconds(unread / requests)} per request, and were read in the end.",
+        observed=f"Answers were unread for {percent(unread / held)} of the time that connections "
+        f"were held, {seconds(unread / requests)} per request, and were read in the end.",
         explanation="The application is slower than the provider: it works between the chunks of "
-        "an "
-        "answer, or writes them to a slow client, and the connection waits with it.",
-        advice=f"Read the answer at once, into {queue} or a list, and work on it outside the loop "
+        "an answer, or writes them to a slow client, and the connection is held meanwhile.",
+        advice=f"Read the answer at once, into {queue} or a list, and process it outside the loop "
         "over the stream.",
     )
 
@@ -149,7 +119,9 @@ def slow_consumer(case: PoolCase) -> Finding | None:
 def http2_stuck(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     """Detect HTTP/2 streams that are taken but make no progress."""
     orphaned = full = streams = limit = 0
-    for connection in _multiplexed(case):
+    for connection in (connection for pool in case.pools for connection in pool.connections):
+        if connection.protocol != "2" or connection.state == "connecting":
+            continue
         lost = connection.streams_orphaned or 0
         most = connection.streams_max or 0
         taken = (connection.streams_active or 0) + lost
@@ -160,47 +132,42 @@ def http2_stuck(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
             full += 1
         streams += taken
         limit += most
-    waiting = [r for pool in case.pools for r in pool.requests if r.phase == "stream_queued"]
-    longest = max((request.phase_age for request in waiting), default=0.0)
-    stands = bool(full) and longest >= STREAM_WAIT and not loop_is_blocked
-    if not orphaned and not stands:
+    waits = [request.phase_age for request in case.requests if request.phase == "stream_queued"]
+    longest = max(waits, default=0.0)
+    if not orphaned and not (full and longest >= STREAM_WAIT and not loop_is_blocked):
         return None
-    plain = advisor(case).without_http2(case.maximum)
-    queue = f"; {counted(len(waiting), 'request')} waiting for a stream, the longest for "
-    seen = (
-        f"{orphaned} of {limit or streams} HTTP/2 streams are orphaned"
-        if orphaned
-        else f"{streams} of {limit} HTTP/2 streams are taken"
-    )
+    http1 = case.advisor.without_http2(case.maximum)
+    if orphaned:
+        observed = f"{orphaned} of {limit or streams} HTTP/2 streams are orphaned"
+        explanation = (
+            "Cancelled requests were not reset, so the server keeps their streams open and they "
+            "count against the connection's limit."
+        )
+        advice = (
+            f"Use HTTP/1.1 with this provider: {http1}. Until then, let requests end instead of "
+            "cancelling them, and replace the client when its streams are used up."
+        )
+    else:
+        observed = f"{streams} of {limit} HTTP/2 streams are taken"
+        explanation = (
+            "The connection carries as many requests as the server allows, and the library opens "
+            "no second one. The wait for a stream has no timeout, and a larger pool does not help."
+        )
+        advice = f"Use several clients, or HTTP/1.1: {http1}."
     open_connections = sum(len(pool.connections) for pool in case.pools)
-    bound = f" of at most {case.maximum}" if case.maximum and len(case.pools) == 1 else ""
-    seen += f", on {counted(open_connections, 'connection')}{bound}"
+    observed += f", on {counted(open_connections, 'connection')}"
+    if case.maximum and len(case.pools) == 1:
+        observed += f" of at most {case.maximum}"
+    if waits:
+        observed += (
+            f"; {counted(len(waits), 'request')} waiting for a stream, the longest for "
+            f"{seconds(longest)}"
+        )
     return Finding(
         kind=Kind.HTTP2_STUCK,
-        severity=Severity.ERROR if waiting or full else Severity.WARNING,
+        severity=Severity.ERROR if waits or full else Severity.WARNING,
         pool=case.label,
-        observed=seen + (queue + seconds(longest) if waiting else "") + ".",
-        explanation=(
-            "Cancelled requests gave no reset to the server, so it keeps their streams open and "
-            "they count against the limit of the connection."
-            if orphaned
-            else "The connection carries as many requests as the server allows, and the library "
-            "opens no second one. The wait for a stream has no timeout, and a larger pool does not "
-            "help."
-        ),
-        advice=(
-            f"Speak HTTP/1.1 to this provider: {plain}. Until then, rather "
-            "let requests end than cancel them, and renew the client when streams are gone."
-            if orphaned
-            else f"Use several clients, or HTTP/1.1: {plain}."
-        ),
+        observed=f"{observed}.",
+        explanation=explanation,
+        advice=advice,
     )
-
-
-def _multiplexed(case: PoolCase) -> list[ConnectionSnapshot]:
-    return [
-        connection
-        for pool in case.pools
-        for connection in pool.connections
-        if connection.protocol == "2" and connection.state != "connecting"
-    ]

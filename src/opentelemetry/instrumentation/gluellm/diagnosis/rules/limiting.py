@@ -11,7 +11,6 @@ from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
 from ..parts import LimiterSnapshot
 from ..snapshot import Snapshot
-from .advising import advisor
 
 
 def since(snapshot: Snapshot, before: Snapshot | None) -> tuple[LimiterSnapshot, ...]:
@@ -21,11 +20,6 @@ def since(snapshot: Snapshot, before: Snapshot | None) -> tuple[LimiterSnapshot,
         limiter.less(was[limiter.provider]) if limiter.provider in was else limiter
         for limiter in snapshot.process.limiters
     )
-
-
-def limited(limiters: Sequence[LimiterSnapshot], cases: Sequence[PoolCase]) -> list[Finding]:
-    """Detect calls that wait in the limiter; one finding per provider."""
-    return [finding for limiter in limiters if (finding := _limited(limiter, cases))]
 
 
 def wait_before(
@@ -42,18 +36,19 @@ def wait_before(
 
 def _behind(limiter: LimiterSnapshot, cases: Sequence[PoolCase]) -> list[PoolCase]:
     """Return the pools of the calls that pass this limiter, as far as they are known."""
-    clients = [case for case in cases if advisor(case).may_be_gluellms]
+    clients = [case for case in cases if case.advisor.may_be_gluellms]
     if limiter.provider is None:
         return clients
     if limiter.provider in GLUELLM_PROVIDERS:
-        its = [case for case in clients if case.provider == limiter.provider]
+        its = [case for case in clients if case.totals.provider == limiter.provider]
     else:
-        its = [case for case in cases if case.provider == limiter.provider]
+        its = [case for case in cases if case.totals.provider == limiter.provider]
     # With a gateway, GlueLLM sends every model through its openai client.
-    return its or [case for case in clients if case.provider == "openai"]
+    return its or [case for case in clients if case.totals.provider == "openai"]
 
 
-def _limited(limiter: LimiterSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
+def gluellm_limiter(limiter: LimiterSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
+    """Detect calls that wait in the limiter for one provider."""
     its = _behind(limiter, cases)
     case = its[0] if len(its) == 1 else None
     everything = limiter.seconds + sum(one.activity.time() for one in its)
@@ -62,41 +57,33 @@ def _limited(limiter: LimiterSnapshot, cases: Sequence[PoolCase]) -> Finding | N
     if not (waits or costs):
         return None
     whose = f" for {one_line(limiter.provider)}" if limiter.provider else ""
-    now = (
+    observed = (
         f"{counted(limiter.waiting, 'call')} waiting in GlueLLM's rate limiter{whose}, the longest "
         f"for {seconds(limiter.longest)}"
         if limiter.waiting
         else f"{counted(limiter.waited, 'attempt')} waited in GlueLLM's rate limiter{whose}"
     )
-    seen = [now]
     if limiter.seconds and everything:
-        seen.append(
-            f"this wait was {percent(limiter.seconds / everything)} of the total time of calls and "
-            "requests"
-        )
+        share = percent(limiter.seconds / everything)
+        observed += f"; this wait was {share} of the total time of calls and requests"
     if case is not None:
-        seen.append(_pool(case))
-    limit = limiter.calls_per_minute
-    most = f"{limit} calls" if limit is not None else "a number of calls"
+        idle = sum(pool.idle for pool in case.pools)
+        busy = sum(pool.active + pool.connecting for pool in case.pools)
+        observed += (
+            f"; the pool has {busy} busy and {counted(idle, 'idle connection')}, and "
+            f"{counted(case.queued_now, 'request')} queued"
+        )
+    most = "a set number of" if limiter.calls_per_minute is None else limiter.calls_per_minute
     return Finding(
         kind=Kind.GLUELLM_LIMITER,
         severity=Severity.WARNING,
         pool=case.label if case is not None else None,
-        observed="; ".join(seen) + ".",
-        explanation=f"GlueLLM lets {most} a minute pass for each provider (60 by default), and "
-        "each "
-        "retry counts. What waits there has entered no pool, so a larger pool does not help.",
-        advice="Allow as many calls a minute as the provider does: "
-        "GLUELLM_RATE_LIMIT_REQUESTS_PER_MINUTE=N before the program starts, or "
+        observed=f"{observed}.",
+        explanation=f"GlueLLM starts at most {most} calls a minute for each provider (60 by "
+        "default), and each retry counts. A waiting call has entered no pool, so a larger pool "
+        "does not help.",
+        advice="Allow as many calls a minute as the provider does: set "
+        "GLUELLM_RATE_LIMIT_REQUESTS_PER_MINUTE=N before the program starts, or call "
         "gluellm.configure(rate_limit_requests_per_minute=N). GLUELLM_RATE_LIMIT_ENABLED=false "
         "turns the limiter off.",
-    )
-
-
-def _pool(case: PoolCase) -> str:
-    idle = sum(pool.idle for pool in case.pools)
-    busy = sum(pool.active + pool.connecting for pool in case.pools)
-    return (
-        f"the pool has {busy} busy and {counted(idle, 'idle connection')}, and "
-        f"{counted(case.queued_now, 'request')} queued"
     )

@@ -39,20 +39,13 @@ def late_share(snapshot: Snapshot, before: Snapshot | None) -> float | None:
 
 def loop_is_blocked(snapshot: Snapshot, before: Snapshot | None) -> bool:
     """Return whether late event loops may explain waits and slowness."""
-    share = late_share(snapshot, before)
-    return share is not None and share > LATE_SHARE
+    return (late_share(snapshot, before) or 0.0) > LATE_SHARE
 
 
 def waits_beyond_lag(case: PoolCase) -> bool:
     """Return whether a request has waited longer than the worst pause of a loop can explain."""
-    lag = case.process.event_loop_lag or 0.0
-    waits = [
-        request.phase_age
-        for pool in case.pools
-        for request in pool.requests
-        if request.phase in ("queued", "stream_queued")
-    ]
-    return max(waits, default=0.0) > WAIT_TIMES_LAG * lag
+    waits = [r.phase_age for r in case.requests if r.phase in ("queued", "stream_queued")]
+    return max(waits, default=0.0) > WAIT_TIMES_LAG * (case.process.event_loop_lag or 0.0)
 
 
 def blocked_event_loop(
@@ -63,42 +56,41 @@ def blocked_event_loop(
     share = late_share(snapshot, before)
     if lag is None or share is None:
         return None
-    if share <= LATE_SHARE:
-        if lag <= LATE_NOTICED:
-            return None
-        return Finding(
-            kind=Kind.BLOCKED_EVENT_LOOP,
-            severity=Severity.INFO,
-            pool=None,
-            observed=f"An event loop that holds connections ran up to {seconds(lag)} late, in all "
-            "for "
-            f"{percent(share)} of the time.",
-            explanation="Something blocked the loop for a moment. At or below "
-            f"{percent(LATE_SHARE)} of the time, a late loop does not explain long waits or slow "
-            "answers.",
-            advice="Nothing, if it stays rare. Else find what blocks the loop with asyncio's debug "
-            "mode (PYTHONASYNCIODEBUG=1) or py-spy dump.",
+    if loop_is_blocked(snapshot, before):
+        # With churn it is only a WARNING, so that churn, which causes the lag, comes first.
+        severe = share >= LATE_SHARE_SEVERE and not clients_churn
+        severity = Severity.ERROR if severe else Severity.WARNING
+        explanation = (
+            "Something computes or blocks inside the loop, and every request on it stops "
+            "meanwhile. A blocked loop has the same symptoms as a pool that is too small, a slow "
+            "provider and a slow consumer, so these findings are withheld."
         )
-    builds = (
-        " A client for each call is one cause: it loads the certificates each time."
-        if clients_churn
-        else ""
-    )
-    # With churn it is only a WARNING, so that churn, which causes the lag, comes first.
-    severe = share >= LATE_SHARE_SEVERE and not clients_churn
+        if clients_churn:
+            explanation += " Building a client for each call is one cause: it loads certificates."
+        advice = (
+            "Find the call with asyncio's debug mode (PYTHONASYNCIODEBUG=1 logs callbacks over "
+            "0.1 s) or py-spy dump; move it out with asyncio.to_thread(...) or into a process."
+        )
+    elif lag > LATE_NOTICED:
+        severity = Severity.INFO
+        explanation = (
+            f"Something blocked the loop for a moment. Up to {percent(LATE_SHARE)} of the time, a "
+            "late loop does not explain long waits or slow answers."
+        )
+        advice = (
+            "Nothing, if it stays rare. Otherwise find what blocks the loop with asyncio's debug "
+            "mode (PYTHONASYNCIODEBUG=1) or py-spy dump."
+        )
+    else:
+        return None
     return Finding(
         kind=Kind.BLOCKED_EVENT_LOOP,
-        severity=Severity.ERROR if severe else Severity.WARNING,
+        severity=severity,
         pool=None,
         observed=f"An event loop that holds connections was late for {percent(share)} of the "
-        "time, by "
-        f"up to {seconds(lag)}.",
-        explanation="Something computes or blocks inside the loop, and every request on it stands "
-        "still "
-        "meanwhile. A blocked loop looks like a pool that is too small, a slow provider and a slow "
-        f"consumer at once, so no verdict is given on these.{builds}",
-        advice="Find it with asyncio's debug mode (PYTHONASYNCIODEBUG=1 logs callbacks over 0.1 s) "
-        "or py-spy dump; move it out with asyncio.to_thread(...) or into a process.",
+        f"time, by up to {seconds(lag)}.",
+        explanation=explanation,
+        advice=advice,
     )
 
 
@@ -107,16 +99,14 @@ def descriptors_near_limit(process: ProcessSnapshot) -> Finding | None:
     used, limit = process.open_descriptors, process.descriptor_limit
     if used is None or not limit or used < DESCRIPTORS_NEAR * limit:
         return None
-    severe = used >= DESCRIPTORS_SEVERE * limit
     return Finding(
         kind=Kind.DESCRIPTORS_NEAR_LIMIT,
-        severity=Severity.ERROR if severe else Severity.WARNING,
+        severity=Severity.ERROR if used >= DESCRIPTORS_SEVERE * limit else Severity.WARNING,
         pool=None,
         observed=f"{used} of {limit} file descriptors are open ({percent(used / limit)}).",
-        explanation="Each connection takes one. At the limit connections fail with "
-        "too_many_open_files, "
-        "and so does every file and socket of the process.",
-        advice="Bound the pools and keep one client instead of one per call; raise the limit with "
+        explanation="Each connection takes one. At the limit, connections fail with "
+        "too_many_open_files, and opening files and sockets fails in the whole process.",
+        advice="Limit the pools and keep one client instead of one per call. Raise the limit with "
         "ulimit -n (LimitNOFILE= in systemd, --ulimit nofile= in Docker).",
     )
 
@@ -126,20 +116,14 @@ def ignored_variable(process: ProcessSnapshot) -> Finding | None:
     names = process.ignored_variables
     if not names:
         return None
-    listed = ", ".join(one_line(name) for name in names)
-    gluellms = "GLUELLM_HTTP_MAX_CONNECTIONS and GLUELLM_HTTP_MAX_KEEPALIVE_CONNECTIONS"
     return Finding(
         kind=Kind.IGNORED_VARIABLE,
         severity=Severity.INFO,
         pool=None,
-        observed=f"{counted(len(names), 'environment variable')} set that nothing reads: {listed}.",
-        explanation="Neither httpx nor any SDK reads them: the pools have their clients' own "
-        "limits.",
-        advice=(
-            f"GlueLLM reads {gluellms}; for other clients configure_pools(apply_httpx_env=True) "
-            "makes these variables limits."
-            if process.gluellm
-            else "configure_pools(apply_httpx_env=True) makes them limits of the clients that "
-            f"any-llm builds. Under GlueLLM, {gluellms} are read."
-        ),
+        observed=f"{counted(len(names), 'environment variable')} set that no library reads: "
+        f"{', '.join(one_line(name) for name in names)}.",
+        explanation="Neither httpx nor any SDK reads them. The pools have their clients' limits.",
+        advice="configure_pools(apply_httpx_env=True) makes them limits of the clients that "
+        "any-llm builds. GlueLLM reads GLUELLM_HTTP_MAX_CONNECTIONS and "
+        "GLUELLM_HTTP_MAX_KEEPALIVE_CONNECTIONS instead.",
     )

@@ -7,7 +7,6 @@ from ...thresholds import STUCK_AFTER
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
 from ..parts import PoolSnapshot
-from .advising import advisor
 
 BOUND = 100
 """Limit on connections to advise as a start: httpx's default."""
@@ -33,9 +32,8 @@ def unbounded_pool(case: PoolCase, *, descriptors_run_out: bool) -> Finding | No
         pool=case.label,
         observed=f"No limit on connections; {counted(count, 'connection')} now.",
         explanation="A burst opens a connection for each request, until the provider refuses them "
-        "or "
-        "file descriptors run out.",
-        advice=f"{advisor(case).allow(BOUND, limited=False)}.",
+        "or file descriptors run out.",
+        advice=f"{case.advisor.limit(BOUND)}.",
     )
 
 
@@ -50,31 +48,20 @@ def pool_timeout(case: PoolCase) -> Finding | None:
     ages = [age for other in alike for age in _queued(other)]
     longest = max(ages, default=0.0)
     queue = f"; {counted(len(ages), 'request')} queued, the longest for {seconds(longest)}"
-    defaults = (
-        " 600 s is the default of the openai and anthropic SDKs: a full pool is a silent queue of "
-        "ten minutes."
-        if pool.pool_timeout == 600
-        else ""
-    )
-    means = (
-        "A request for which no connection comes free waits for ever."
-        if pool.pool_timeout is None
-        else "A request may wait for a connection for as long as for the answer itself."
-    )
+    explanation = "A request may wait for a connection for as long as for the answer itself."
+    if pool.pool_timeout is None:
+        explanation = "If no connection becomes free, a request waits for ever."
+    elif pool.pool_timeout == 600:
+        explanation += " 600 s is the default of the openai and anthropic SDKs."
     return Finding(
         kind=Kind.POOL_TIMEOUT,
         severity=Severity.WARNING if longest >= STUCK_AFTER else Severity.INFO,
         pool=case.label,
         observed=f"Pool timeout {timeout_text(pool.pool_timeout)}, read timeout "
         f"{timeout_text(pool.read_timeout)}{queue if ages else ''}.",
-        explanation=f"{means}{defaults} Nothing fails, so nothing is noticed.",
-        advice=f"{_advice(case, pool)}.",
+        explanation=f"{explanation} Until then no error shows that the pool is full.",
+        advice=f"{case.advisor.wait_at_most(_WAIT, pool.read_timeout or 600.0)}.",
     )
-
-
-def _advice(case: PoolCase, pool: PoolSnapshot) -> str:
-    read = 600.0 if pool.read_timeout is None else pool.read_timeout
-    return advisor(case).wait_at_most(_WAIT, read)
 
 
 def _queued(pool: PoolSnapshot) -> list[float]:

@@ -11,47 +11,36 @@ from ...thresholds import (
     DISCARDED_SHARE,
     THREADS_BUSY,
 )
-from ..advice.own_clients import own_client
+from ..advice.own_clients import OwnClient
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
 from ..parts import ExecutorSnapshot
-from ..snapshot import Snapshot
-from .advising import advisor
 
 
-def executor_full(snapshot: Snapshot, cases: Sequence[PoolCase]) -> list[Finding]:
-    """Detect executors whose threads are busy with requests while further calls wait."""
-    return [
-        _executor_full(executor, cases)
-        for executor in snapshot.process.executors
-        if executor.waiting and executor.requests >= max(1.0, THREADS_BUSY * executor.threads)
-    ]
-
-
-def _executor_full(executor: ExecutorSnapshot, cases: Sequence[PoolCase]) -> Finding:
+def executor_full(executor: ExecutorSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
+    """Detect an executor whose threads are busy with requests while further calls wait."""
     threads, waiting = executor.threads, executor.waiting
-    label = executor.pools[0]
-    case = next((case for case in cases if case.label == label), None)
+    if not waiting or executor.requests < max(1.0, THREADS_BUSY * threads):
+        return None
+    case = next((case for case in cases if case.label == executor.pools[0]), None)
     wanted = threads + waiting
-    own = case is not None and own_client(case.provider, case.library) is not None
-    pool = ""
-    if case is not None and not _keeps(case, wanted):
-        pool = f". {advisor(case).keep(wanted)}"
+    own = case is not None and isinstance(case.advisor, OwnClient)
+    pool = f". {case.advisor.keep(wanted)}" if case is not None and not _keeps(case, wanted) else ""
     return Finding(
         kind=Kind.EXECUTOR_FULL,
         # As many waiting calls as threads: a new call waits about as long as a call takes.
         severity=Severity.WARNING if waiting >= threads else Severity.INFO,
-        pool=label,
-        observed=f"{counted(executor.requests, 'request')} under way in the "
+        pool=executor.pools[0],
+        observed=f"{counted(executor.requests, 'request')} in flight in the "
         f"{counted(threads, 'thread')} of an executor, and {counted(waiting, 'call')} waiting for "
         "a thread.",
         explanation=f"The {'client' if own else 'SDK'} blocks, so its calls run in threads: "
-        f"{'asyncio.to_thread' if own else 'any-llm'} takes the event loop's default executor, "
-        "which has min(32, CPUs + 4). A call that finds none free waits before it enters any pool. "
-        "No pool's queue shows that, and the pool's own limit is never reached.",
+        f"{'asyncio.to_thread' if own else 'any-llm'} uses the event loop's default executor, "
+        "which has min(32, CPUs + 4). A call that finds no free thread waits before it enters any "
+        "pool. No pool's queue shows that, and the pool's own limit is never reached.",
         advice=f"Allow {wanted} threads when the program starts: asyncio.get_running_loop()."
         f"set_default_executor(concurrent.futures.ThreadPoolExecutor({wanted}))"
-        f"{', or an executor of yours with as many' if own else ''}{pool}.",
+        f"{', or an executor of your own with as many' if own else ''}{pool}.",
     )
 
 
@@ -76,24 +65,18 @@ def too_few_kept(case: PoolCase) -> Finding | None:
     share = discarded / max(activity.entered, discarded, 1)
     if kept is None or discarded < DISCARDED_CONNECTIONS or share < DISCARDED_SHARE:
         return None
-    spent = activity.time()
-    hurts = spent > 0 and activity.time("connecting") >= CONNECTING_HURTS * spent
-    peak = max(case.peak_active, kept + 1)
+    spent, connecting = activity.time(), activity.time("connecting")
+    hurts = spent > 0 and connecting >= CONNECTING_HURTS * spent
+    cost = f"; {percent(connecting / spent)} of the time went to connecting" if hurts else ""
+    peak = max(case.totals.peak_active, kept + 1)
     return Finding(
         kind=Kind.TOO_FEW_KEPT,
         severity=Severity.WARNING if hurts else Severity.INFO,
         pool=case.label,
-        observed=f"{discarded} connections were thrown away after their request ({percent(share)} "
-        "of "
+        observed=f"{discarded} connections were closed after their request ({percent(share)} of "
         f"{counted(activity.entered, 'request')}): the pool keeps {kept}, and had up to {peak} in "
-        "use"
-        + (
-            f"; {percent(activity.time('connecting') / spent)} of the time went to connecting."
-            if hurts
-            else "."
-        ),
-        explanation="The pool has no limit, but keeps only so many idle connections for the next "
-        "requests. What comes back beyond that is closed, and the next burst pays for TCP and TLS "
-        "anew.",
-        advice=f"{advisor(case).keep(peak)}.",
+        f"use{cost}.",
+        explanation="The pool opens connections without limit, but keeps only some of the idle "
+        "ones. It closes the others, and the next burst pays for TCP and TLS again.",
+        advice=f"{case.advisor.keep(peak)}.",
     )

@@ -1,0 +1,119 @@
+"""Rules: a provider that is slow, or that answers no request."""
+
+from __future__ import annotations
+
+from ...text import counted, one_line, percent, seconds
+from ...thresholds import (
+    BASELINE_REQUESTS,
+    CURRENT_REQUESTS,
+    LONG_ANSWER,
+    READ_TIMEOUT_SHARE,
+    READ_TIMEOUTS,
+    SILENT_AS_BEFORE,
+    SILENT_FOR,
+    SILENT_REQUESTS,
+    SLOWER,
+    SLOWER_BY,
+)
+from ..findings import Finding, Kind, Severity
+from ..intervals import PROVIDERS_PART, PoolCase
+from .waiting import queue_matters
+
+
+def is_slower(case: PoolCase) -> bool:
+    """Return whether the provider takes markedly longer per request than in the baseline."""
+    before = case.baseline
+    if before is None or before.served < BASELINE_REQUESTS:
+        return False
+    if case.activity.sent + case.activity.held_now < CURRENT_REQUESTS:
+        return False
+    was = before.provider_time(*PROVIDERS_PART, at_most=True)
+    now = case.activity.provider_time(*PROVIDERS_PART)
+    return now >= SLOWER * was and now - was >= SLOWER_BY
+
+
+def slow_provider(case: PoolCase) -> Finding | None:
+    """Detect a provider that takes long, longer than before, or longer than read timeouts."""
+    activity = case.activity
+    each = activity.provider_time(*PROVIDERS_PART)
+    slower = is_slower(case)
+    silent = activity.timeouts.get("read", 0)
+    gives_up = silent >= READ_TIMEOUTS and silent >= READ_TIMEOUT_SHARE * activity.left
+    long = each >= LONG_ANSWER and activity.sent + activity.held_now >= CURRENT_REQUESTS
+    if not (slower or gives_up or long):
+        return None
+    head, body = (seconds(activity.provider_time(phase)) for phase in PROVIDERS_PART)
+    observed = (
+        f"A request waited {seconds(each)} for the provider: {head} for the head of the answer, "
+        f"{body} for the rest"
+    )
+    if slower and case.baseline is not None:
+        was = case.baseline.provider_time(*PROVIDERS_PART, at_most=True)
+        observed += f"; before, it was {seconds(was)}"
+    if gives_up:
+        observed += f"; {silent} of {counted(activity.left, 'request')} ended in a read timeout"
+    if slower and queue_matters(case):
+        share = percent(activity.time("queued") / activity.time())
+        observed += f"; requests queue ({share} of the time) since connections are held for longer"
+    severity = Severity.INFO
+    explanation = (
+        "The answers take long. Reasoning models are silent for 300 to 700 s; any other model is "
+        "slow then."
+    )
+    advice = (
+        "Nothing, if the model reasons. Otherwise compare with an earlier snapshot to see whether "
+        "it has become slower."
+    )
+    if slower or gives_up:
+        severity = Severity.ERROR if gives_up else Severity.WARNING
+        explanation = (
+            "The time passes while requests wait for the provider's bytes. The provider is slow, "
+            "or the requests have changed: a larger model, longer answers. Or this process gets "
+            "too little processor time to read them."
+        )
+        advice = (
+            "Check the provider's status page, and compare models. Stream, so that silence shows "
+            "early. Set a read timeout, and send fewer requests at a time or some to a second "
+            "provider. A larger pool does not help."
+        )
+    return Finding(
+        kind=Kind.SLOW_PROVIDER,
+        severity=severity,
+        pool=case.label,
+        observed=f"{observed}.",
+        explanation=explanation,
+        advice=advice,
+    )
+
+
+def silent_provider(case: PoolCase) -> Finding | None:
+    """Detect that requests are sent and none is answered.
+
+    Needs no baseline: applies if no request was answered in the period and all requests in flight
+    have waited for long. It is a WARNING for several requests unless earlier answers took about as
+    long: reasoning models are silent for 300 to 700 s.
+    """
+    sent = [request for request in case.requests if request.held is not None]
+    waiting = [request for request in sent if request.phase == "awaiting_response"]
+    if not waiting or len(waiting) < len(sent) or case.activity.errors[None] > 0:
+        return None
+    ages = [request.phase_age for request in waiting]
+    if min(ages) < SILENT_FOR:
+        return None
+    before = case.baseline
+    usual = before.provider_time("awaiting_response", at_most=True) if before is not None else 0.0
+    origins = ", ".join(sorted({one_line(request.origin) for request in waiting})[:3])
+    severe = len(waiting) >= SILENT_REQUESTS and usual < SILENT_AS_BEFORE * min(ages)
+    return Finding(
+        kind=Kind.SLOW_PROVIDER,
+        severity=Severity.WARNING if severe else Severity.INFO,
+        pool=case.label,
+        observed=f"{counted(len(waiting), 'request')} to {origins} sent and waiting for the first "
+        f"byte of an answer, the longest for {seconds(max(ages))}; none was answered meanwhile, "
+        f"{case.queued_now} queued.",
+        explanation="They have their connections, so the pool is not the cause: the provider has "
+        "not begun to answer. Reasoning models are silent for 300 to 700 s. With any other model, "
+        "the provider hangs or something on the network path drops the requests.",
+        advice="Check the provider's status page, and send one request by hand. Stream, so that "
+        "silence shows early, and set a read timeout. A larger pool does not help.",
+    )
