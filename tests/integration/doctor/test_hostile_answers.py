@@ -53,9 +53,9 @@ def end():
     ("respond", "status", "said"),
     [
         ("answer(token, b'x' * 33_600_000)", 2, "larger than 32 MiB"),
-        ("answer(token, b'[' * 300_000)", 2, "no JSON"),
-        ("answer(token, b'\\xff\\xfe')", 2, "no JSON"),
-        ("answer(token, b'[1]')", 2, "no JSON object"),
+        ("answer(token, b'[' * 300_000)", 2, "not JSON"),
+        ("answer(token, b'\\xff\\xfe')", 2, "not JSON"),
+        ("answer(token, b'[1]')", 2, "not a JSON object"),
         ("answer(token, b'{}')", 2, "no report"),
         ('answer(token, b\'{"text": 1, "findings": {}}\')', 2, "no report"),
         ('answer(token, b\'{"text": "a\\\\u001b[2Jb\\\\ud800", "findings": [1]}\')', 0, ""),
@@ -63,7 +63,7 @@ def end():
         (
             "os.mkfifo(f'{os.getpid()}-{token}.answer', dir_fd=presence.directory.descriptor)",
             2,
-            "no regular file",
+            "not a regular file",
         ),
         ("presence.directory.remove(f'{os.getpid()}-{token}.request')", 2, "is it full?"),
         ("presence.withdraw()", 2, "ended, or was uninstrumented, before it answered"),

@@ -13,8 +13,15 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="no such 
 
 REFUSED = {
     "there is no such signal here": ("SIGNONE", "sigusr2", "", "12"),
-    "no program can catch it": ("SIGKILL", "SIGSTOP"),
-    "a meaning of its own": ("SIGINT", "SIGTERM", "SIGHUP", "SIGSEGV", "SIGCHLD"),
+    "a meaning of its own": (
+        "SIGKILL",
+        "SIGSTOP",
+        "SIGINT",
+        "SIGTERM",
+        "SIGHUP",
+        "SIGSEGV",
+        "SIGCHLD",
+    ),
 }
 
 

@@ -19,6 +19,20 @@ class OwnDescriptor:
     __slots__ = ("_identity", "_number")
 
     def __init__(self, number: int) -> None:
+        """Take over a descriptor, which gets a higher number if it is one of the first three.
+
+        If a program is started without standard streams, the files that it opens next get their
+        numbers. Anything that native code or a child writes to standard error would then go there.
+        Raises OSError; the descriptor is then closed.
+        """
+        if number <= _LAST_STANDARD:
+            import fcntl
+
+            try:
+                moved = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _LAST_STANDARD + 1)
+            finally:
+                os.close(number)
+            number = moved
         self._number = number
         self._identity = _identity(number)
 
@@ -26,30 +40,13 @@ class OwnDescriptor:
     def number(self) -> int:
         """Number of the descriptor. Raises OSError (EBADF) if another file has it now."""
         if _identity(self._number) != self._identity:
-            raise OSError(errno.EBADF, "the descriptor was closed, and its number is another's")
+            raise OSError(errno.EBADF, "the descriptor was closed, and another file has its number")
         return self._number
 
     def close(self) -> None:
         """Close the descriptor, unless it is closed already. Never raises."""
         with contextlib.suppress(OSError):
             os.close(self.number)
-
-
-def beyond_standard(number: int) -> int:
-    """Return the descriptor, or a duplicate with a higher number if it is one of the first three.
-
-    If a program is started without standard streams, the files that it opens next get their
-    numbers. Anything that native code or a child writes to standard error would then go there.
-    Raises OSError; the descriptor is then closed.
-    """
-    if number > _LAST_STANDARD:
-        return number
-    import fcntl
-
-    try:
-        return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _LAST_STANDARD + 1)
-    finally:
-        os.close(number)
 
 
 def _identity(number: int) -> tuple[int, int]:

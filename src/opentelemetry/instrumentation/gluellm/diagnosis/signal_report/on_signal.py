@@ -18,16 +18,19 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from types import BuiltinFunctionType, FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...text import one_line
-from .descriptors import OwnDescriptor, beyond_standard
+from .descriptors import OwnDescriptor
 from .rendezvous import Presence
 from .signals import signal_number, why_taken
 
 if TYPE_CHECKING:
     from ..report import Report
+
+_T = TypeVar("_T")
 
 # Not os.write: eventlet's replacement raises if the signal interrupts its hub.
 _write: Callable[[int, bytes], int] = importlib.import_module(os.name).write
@@ -65,7 +68,7 @@ class SignalReporter:
         signal_name: str,
         report: Callable[[], Report],
         log: Callable[[str], None],
-        failed: Callable[[str, BaseException], None] | None = None,
+        failed: Callable[[str, BaseException], None] = lambda _what, _error: None,
     ) -> None:
         """Create a reporter. It calls ``report`` and ``log`` in its own thread.
 
@@ -76,7 +79,7 @@ class SignalReporter:
         self._number = signal_number(signal_name)
         self._report = report
         self._log = log
-        self._failed = failed or _ignore
+        self._failed = failed
         self._handler: _Handler | None = None
         self._thread: threading.Thread | None = None
         self._read: OwnDescriptor | None = None
@@ -165,7 +168,8 @@ class SignalReporter:
         """Create the pipe, the thread and the entry. Failures are logged, never raised."""
         ends: tuple[OwnDescriptor, ...] = ()
         try:
-            self._read, pipe = ends = _pipe()
+            read, write = os.pipe()
+            self._read, pipe = ends = OwnDescriptor(read), OwnDescriptor(write)
             os.set_blocking(pipe.number, False)
             self._ends.clear()
             thread = None
@@ -222,11 +226,7 @@ class SignalReporter:
 
     def _answer(self) -> None:
         presence = self._presence
-        try:
-            tokens = presence.requests() if presence else []
-        except OSError as error:
-            tokens = []
-            self._failed("report.requests", error)
+        tokens = self._attempt("report.requests", presence.requests) if presence else None
         try:
             report = self._report()
             content, text = report.to_dict(), str(report)
@@ -234,20 +234,21 @@ class SignalReporter:
             self._failed("report", error)
             content, text = {"error": type(error).__qualname__}, None
         # The log last: one of its locks may be what hangs.
-        for token in tokens:
-            try:
-                if presence is not None:
-                    presence.answer(token, content)
-            except Exception as error:
-                self._failed("report.answer", error)
+        if presence is not None:
+            for token in tokens or ():
+                self._attempt("report.answer", partial(presence.answer, token, content))
         if text is not None:
             self._say(f"Report on {self.signal_name}:\n{text}")
 
     def _say(self, text: str) -> None:
+        self._attempt("report.log", partial(self._log, text))
+
+    def _attempt(self, what: str, step: Callable[[], _T]) -> _T | None:
         try:
-            self._log(text)
+            return step()
         except Exception as error:
-            self._failed("report.log", error)
+            self._failed(what, error)
+        return None
 
     def _withdraw(self) -> bool:
         """Remove the entry. Return whether a doctor may be about to send the signal."""
@@ -263,23 +264,6 @@ class SignalReporter:
         if self._withdraw() and signal.getsignal(self._number) is self._handler:
             with contextlib.suppress(ValueError):  # not in the main thread
                 signal.signal(self._number, signal.SIG_IGN)
-
-
-def _pipe() -> tuple[OwnDescriptor, OwnDescriptor]:
-    """Return both ends of a pipe. Raises OSError, with both ends closed."""
-    read, write = os.pipe()
-    # beyond_standard() closes a descriptor that it can't move.
-    try:
-        read = beyond_standard(read)
-    except OSError:
-        os.close(write)
-        raise
-    try:
-        write = beyond_standard(write)
-    except OSError:
-        os.close(read)
-        raise
-    return OwnDescriptor(read), OwnDescriptor(write)
 
 
 def _is_native(function: object) -> bool:
@@ -312,7 +296,3 @@ def _restore(number: int, handler: _Handler) -> bool:
             signal.signal(number, handler.previous)
             return True
     return False  # a later handler may still call it
-
-
-def _ignore(what: str, error: BaseException) -> None:
-    pass

@@ -20,15 +20,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from .descriptors import OwnDescriptor, beyond_standard
+from .descriptors import OwnDescriptor
 from .signals import status_of
 
 PROTOCOL = 1
 """Version of the files' contents. A doctor of another version refuses instead of guessing."""
 
 _PRESENCE, _REQUEST, _ANSWER = ".json", ".request", ".answer"
-
-
 _LARGEST = 32 * 2**20
 """Bytes of the largest file to read. A report on 10 000 requests has about 10 MB."""
 
@@ -67,25 +65,15 @@ class Directory:
             place = tempfile.gettempdir()
         except OSError as error:
             raise UnusableDirectoryError(f"{error.strerror or error}; set TMPDIR") from error
-        path, made = Path(place) / f"gluellm-pools-{os.geteuid()}", False
-        try:
-            if make:
-                path.mkdir(mode=0o700)
-                made = True
-        except FileExistsError:
-            pass
-        except OSError as error:
-            raise UnusableDirectoryError(f"{path}: {error.strerror}") from error
-        try:
-            directory = cls.at(path)
-            if made:
-                os.fchmod(directory.descriptor, 0o700)  # rights that the umask removed
-        except UnusableDirectoryError:
-            if made:
-                # The umask removed the owner's rights: it would block all later processes.
-                with contextlib.suppress(OSError):
-                    path.rmdir()
-            raise
+        path = Path(place) / f"gluellm-pools-{os.geteuid()}"
+        if make:
+            try:
+                path.mkdir(mode=0o700, exist_ok=True)
+            except OSError as error:
+                raise UnusableDirectoryError(f"{path}: {error.strerror}") from error
+        directory = cls.at(path)
+        if make:
+            os.fchmod(directory.descriptor, 0o700)  # rights that the umask removed
         return directory
 
     @classmethod
@@ -95,17 +83,16 @@ class Directory:
         Raises UnusableDirectoryError if it is not private, MissingDirectoryError if it is missing.
         """
         try:
-            opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            descriptor = beyond_standard(opened)
+            directory = cls(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW), path)
         except FileNotFoundError:
-            raise MissingDirectoryError(f"{path} is not there") from None
+            raise MissingDirectoryError(f"{path} does not exist") from None
         except OSError as error:
             raise UnusableDirectoryError(f"{path}: {error.strerror}") from error
-        found = os.fstat(descriptor)
+        found = os.fstat(directory.descriptor)
         if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
-            os.close(descriptor)
+            directory.close()
             raise UnusableDirectoryError(f"{path} belongs to, or is open to, another user")
-        return cls(descriptor, path)
+        return directory
 
     def close(self) -> None:
         self._descriptor.close()
@@ -128,7 +115,7 @@ class Directory:
         descriptor = os.open(name, flags, dir_fd=self.descriptor)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise UnsuitableFileError("it is no regular file")
+            raise UnsuitableFileError("it is not a regular file")
         with os.fdopen(descriptor, "rb") as file:
             body = file.read(_LARGEST + 1)
         if len(body) > _LARGEST:
@@ -136,9 +123,9 @@ class Directory:
         try:
             content = json.loads(body.decode("utf-8"))
         except (ValueError, RecursionError):
-            raise UnsuitableFileError("it is no JSON") from None
+            raise UnsuitableFileError("it is not JSON") from None
         if not isinstance(content, dict):
-            raise UnsuitableFileError("it is no JSON object")
+            raise UnsuitableFileError("it is not a JSON object")
         return content
 
     def write(self, name: str, content: dict[str, Any]) -> None:
@@ -156,7 +143,7 @@ class Directory:
         """Create a file under a temporary name. Return its name and descriptor."""
         name = f"{os.getpid()}-{secrets.token_hex(8)}.unfinished"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        descriptor = beyond_standard(os.open(name, flags, 0o600, dir_fd=self.descriptor))
+        descriptor = os.open(name, flags, 0o600, dir_fd=self.descriptor)
         os.fchmod(descriptor, 0o600)  # regardless of the umask
         return name, descriptor
 
@@ -168,13 +155,6 @@ class Directory:
         try:
             os.unlink(name, dir_fd=self.descriptor)
         except FileNotFoundError:
-            return False
-        return True
-
-    def has(self, name: str) -> bool:
-        try:
-            os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
-        except OSError:
             return False
         return True
 
@@ -227,6 +207,7 @@ class Presence:
             self.directory.sweep()
             name, descriptor = self.directory.create()
             self._locked = OwnDescriptor(descriptor)
+            descriptor = self._locked.number
             # Locked before the rename: readers take an unlocked entry for a leftover.
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             content = {"protocol": PROTOCOL, "signal": signal_number, "started": start_of("self")}
@@ -295,7 +276,7 @@ class Request:
     @property
     def waits(self) -> bool:
         """Whether the process has not handled the request yet."""
-        return self._directory.has(self._stem + _REQUEST)
+        return self._stem + _REQUEST in self._directory.names()
 
     def close(self) -> None:
         """Remove request and answer."""

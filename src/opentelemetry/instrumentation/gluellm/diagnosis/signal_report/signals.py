@@ -11,7 +11,6 @@ from ...text import one_line
 
 _USER = ("SIGUSR1", "SIGUSR2")
 _LONGEST_HANDLER = 120
-_UNCATCHABLE = ("SIGKILL", "SIGSTOP")
 
 
 def signal_numbers() -> dict[str, int]:
@@ -38,24 +37,15 @@ def signal_number(name: str) -> int:
     numbers = signal_numbers()
     if name in numbers:
         return numbers[name]
-    if name in _UNCATCHABLE:
-        why = "no program can catch it"
-    elif name in signal.Signals.__members__:
+    if name in signal.Signals.__members__:
         why = "it has a meaning of its own, to the system or to the terminal"
     else:
         why = "there is no such signal here"
-    found = one_line(repr(name))
-    raise ValueError(f"snapshot_signal={found}: {why}; allowed is {allowed_in_words()}")
-
-
-def allowed_in_words() -> str:
-    """Return the signals that :func:`signal_number` accepts, as text for a message."""
-    names = [name for name in signal_numbers() if "+" not in name]
-    if not names:
-        return "None (this system has no such signals; call snapshot() instead)"
-    if "SIGRTMIN" in names:
-        return "SIGUSR1, SIGUSR2, or a real-time signal: SIGRTMIN, SIGRTMIN+1, ... SIGRTMAX"
-    return " or ".join(names)
+    if "SIGRTMIN" in numbers:
+        allowed = "SIGUSR1, SIGUSR2, or a real-time signal: SIGRTMIN, SIGRTMIN+1, ... SIGRTMAX"
+    else:
+        allowed = " or ".join(numbers) or "None (here are no such signals; call snapshot() instead)"
+    raise ValueError(f"snapshot_signal={one_line(repr(name))}: {why}; allowed is {allowed}")
 
 
 def why_taken(name: str, current: Any) -> str | None:
@@ -70,7 +60,7 @@ def why_taken(name: str, current: Any) -> str | None:
         return f"the handler {one_line(_described(current), _LONGEST_HANDLER)}"
     if is_caught("self", number):
         # faulthandler.register() and native libraries bypass Python's table of handlers.
-        return "a handler that Python knows nothing of (faulthandler.register() sets such a one)"
+        return "a handler that was set outside Python's signal module, as by faulthandler"
     return None
 
 
