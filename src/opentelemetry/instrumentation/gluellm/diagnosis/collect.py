@@ -5,24 +5,24 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Container, Iterable
-from typing import Any
 
 from .. import environment
 from ..concurrency import snapshot_of, snapshot_of_queue
 from ..patching import Hooks
 from ..pool.counts import RunningRequests, Tally
 from ..pool.describe import trace_id
-from ..pool.lease import ConnectionView, Lease, LeaseState, read_states
+from ..pool.lease import ConnectionView, Lease, LeaseState, Workers, read_states
 from ..pool.ledger import EndedTimes, OriginLedger, PoolLedger
 from ..pool.phases import PHASES, QUEUED
 from ..pool.reader import seconds_or_none
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
 from ..watch.loop_lag import LoopLag
-from .executors import Executors
 from .parts import (
     ConnectionSnapshot,
+    ExecutorSnapshot,
     LimiterSnapshot,
     OriginTotals,
     Outcome,
@@ -34,6 +34,9 @@ from .parts import (
 from .snapshot import Snapshot
 
 _DESCRIPTORS = ("/proc/self/fd", "/dev/fd")
+
+_Executors = dict[object, tuple[Workers, Counter[str]]]
+"""By executor: its threads, and by pool the requests in them that hold a connection."""
 
 
 def collect(
@@ -52,13 +55,10 @@ def collect(
     in seconds.
     """
     now = registry.clock()
-    executors = Executors()
+    executors: _Executors = {}
     suspects = frozenset(leak_suspects)
-    pools = tuple(
-        found
-        for tracker in snapshot_of(registry.trackers.keys)
-        if (found := _pool(tracker, executors, suspects)) is not None
-    )
+    trackers = snapshot_of(registry.trackers.keys)
+    pools = [_pool(tracker, executors, suspects) for tracker in trackers]
     return Snapshot(
         taken_at=time.time(),
         uptime=(now - began) / 1e9,
@@ -72,14 +72,22 @@ def collect(
             event_loop_late_share=loop_lag.recent_share(now) if loop_lag is not None else None,
             ignored_variables=_ignored_variables(),
             gluellm="gluellm" in sys.modules,
-            executors=executors.snapshots(),
+            executors=tuple(
+                ExecutorSnapshot(
+                    threads=workers.maximum,
+                    waiting=workers.waiting,
+                    requests=held.total(),
+                    pools=tuple(label for label, _ in held.most_common()),
+                )
+                for workers, held in executors.values()
+            ),
             limiters=limiters,
             missing_hooks=tuple(
                 f"{one.library}: {hook}" for one in hooks for hook in one.missing()
             ),
         ),
         totals=_totals(registry, now),
-        pools=pools,
+        pools=tuple(pool for pool in pools if pool is not None),
     )
 
 
@@ -96,7 +104,7 @@ def _ignored_variables() -> tuple[str, ...]:
 
 
 def _pool(
-    tracker: PoolTracker, executors: Executors, suspects: Container[Lease]
+    tracker: PoolTracker, executors: _Executors, suspects: Container[Lease]
 ) -> PoolSnapshot | None:
     leases = read_states(tracker.leases)  # before the connections, as in PoolRegistry
     view = tracker.view()
@@ -105,10 +113,6 @@ def _pool(
     ledger = tracker.ledger
     now = tracker.clock()
     index = {id(connection.record): i for i, connection in enumerate(view.connections)}
-    requests = [
-        _request(lease, state, index, now, leak_suspected=lease in suspects)
-        for lease, state in leases
-    ]
     found = PoolSnapshot(
         name=ledger.name,
         provider=ledger.provider,
@@ -128,17 +132,20 @@ def _pool(
         channel_state_age=view.state_age,
         built_at=str(tracker.built_at) if tracker.built_at is not None else None,
         connections=tuple(_connection(connection, now) for connection in view.connections),
-        requests=tuple(requests),
+        requests=tuple(
+            _request(lease, state, index, now, leak_suspected=lease in suspects)
+            for lease, state in leases
+        ),
         threads=view.workers.maximum if view.workers is not None else None,
     )
     if view.workers is not None:
-        executors.add(view.workers, found)
+        _, held = executors.setdefault(view.workers.executor, (view.workers, Counter()))
+        held[found.label] += sum(request.held is not None for request in found.requests)
     return found
 
 
 def _connection(view: ConnectionView, now: int) -> ConnectionSnapshot:
     record = view.record
-    http2 = record.streams is not None
     return ConnectionSnapshot(
         origin=_origin(record.origin),
         state=view.state,
@@ -147,7 +154,7 @@ def _connection(view: ConnectionView, now: int) -> ConnectionSnapshot:
         requests_served=record.served,
         streams_active=len(record.streams) if record.streams is not None else None,
         streams_max=view.streams_max,
-        streams_orphaned=len(record.orphans) if http2 else None,
+        streams_orphaned=len(record.orphans) if record.streams is not None else None,
     )
 
 
@@ -230,12 +237,13 @@ def _origins(ledger: PoolLedger, counts: Tally, now: int) -> tuple[OriginTotals,
     for origin in snapshot_of(ledger.origins.values):
         running = counts.requests.get(origin) or RunningRequests()
         left = counts.spent.get(origin) or tuple(origin.spent)
+        built_at = snapshot_of(origin.built_at.values)
         found.append(
             OriginTotals(
                 origin=_origin(origin),
                 provider=origin.provider,
                 pools=origin.pools,
-                pools_built_at=_call_sites(origin),
+                pools_built_at={str(built.call_site): built.pools for built in built_at},
                 requests_entered=origin.entered,
                 phase_seconds={
                     phase: max(left[i] + running.count[i] * now - running.since[i], 0) / 1e9
@@ -243,14 +251,8 @@ def _origins(ledger: PoolLedger, counts: Tally, now: int) -> tuple[OriginTotals,
                 },
                 requests_now=dict(zip(PHASES, running.count, strict=True)),
                 outcomes=tuple(
-                    Outcome(
-                        count=count,
-                        status=status or None,
-                        error=error,
-                        resend=resend,
-                        **_times(origin.other_times.get((status, error, resend))),
-                    )
-                    for (status, error, resend), count in snapshot_of(origin.requests.items)
+                    _outcome(key, count, origin.other_times.get(key) or EndedTimes())
+                    for key, count in snapshot_of(origin.requests.items)
                     if count
                 ),
                 timeouts=dict(origin.timeouts),
@@ -264,22 +266,21 @@ def _origins(ledger: PoolLedger, counts: Tally, now: int) -> tuple[OriginTotals,
     return tuple(found)
 
 
-def _call_sites(origin: OriginLedger) -> dict[str, int]:
-    return {str(built.call_site): built.pools for built in snapshot_of(origin.built_at.values)}
-
-
-def _times(times: EndedTimes | None) -> dict[str, Any]:
-    if times is None:
-        return {}
-    return {
-        "sent": times.sent,
-        "seconds": times.total / 1e9,
-        "held_seconds": times.held / 1e9,
-        "provider_seconds": {
+def _outcome(key: tuple[int | str, str | None, bool], count: int, times: EndedTimes) -> Outcome:
+    status, error, resend = key
+    return Outcome(
+        count=count,
+        status=status or None,
+        error=error,
+        resend=resend,
+        sent=times.sent,
+        seconds=times.total / 1e9,
+        held_seconds=times.held / 1e9,
+        provider_seconds={
             "awaiting_response": times.awaiting_response / 1e9,
             "reading": times.reading / 1e9,
         },
-    }
+    )
 
 
 # The process
