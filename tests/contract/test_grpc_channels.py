@@ -317,7 +317,7 @@ def test_snapshot_of_a_channel_has_state_and_calls(pool, library, server, teleme
     assert request.connection is None
     text = " ".join(str(taken).split())
     assert "grpc/grpc: channel ready for" in text
-    assert "1 call under way, 0 queued" in text
+    assert "1 call in flight, 0 queued" in text
     assert "unlimited" not in text
     json.dumps(taken.to_dict())
     gate.open()

@@ -6,12 +6,14 @@ import re
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from ..text import call_site_text, counted, one_line, percent, seconds, timeout_text
 from .findings import Finding
 from .parts import ConnectionSnapshot, PoolSnapshot, PoolTotals, ProcessSnapshot, RequestSnapshot
 
+_T = TypeVar("_T")
 _WIDTH = 96
 _MOST_POOLS = 6
 """A client per call makes hundreds of similar pools, which would push the findings out of sight."""
@@ -19,7 +21,7 @@ _MOST_NAMES = 20
 _MOST_ORIGINS = 5
 _MOST_HOLDERS = 10
 _MOST_QUEUED = 5
-_LONGEST_PLACE = 80
+_LONGEST_CALL_SITE = 80
 _LONGEST_LIMITS = 400
 
 
@@ -39,17 +41,28 @@ def snapshot_text(
         f"connection pools of process {process.pid} at {_clock(taken_at)}, "
         f"{seconds(uptime)} after instrument()"
     )
-    facts = []
+    lines += _wrapped("; ".join(_process(process)))
+    if not pools:
+        lines += ["", "no pool is alive that has served a request"]
+    ordered = sorted(pools, key=lambda pool: -len(pool.requests))
+    lines += _first(ordered, _MOST_POOLS, _pool, "pool", "")
+    if totals:
+        lines += ["", "since instrument(), by pool name"]
+        lines += _first(totals, _MOST_NAMES, _totals, "name", "  ")
+    return "\n".join(lines)
+
+
+def _process(process: ProcessSnapshot) -> Iterator[str]:
     if process.event_loop_lag is not None:
         late = f"event loop late by up to {seconds(process.event_loop_lag)}"
         if process.event_loop_late_share:
             late += f", {percent(process.event_loop_late_share)} of the last minute"
-        facts.append(late)
+        yield late
     if process.open_descriptors is not None:
         limit = f" of {process.descriptor_limit}" if process.descriptor_limit else ""
-        facts.append(f"{process.open_descriptors}{limit} file descriptors open")
+        yield f"{process.open_descriptors}{limit} file descriptors open"
     for executor in process.executors:
-        facts.append(
+        yield (
             f"{executor.requests} of {executor.threads} threads of an executor hold a connection, "
             f"{counted(executor.waiting, 'call')} waiting for one"
         )
@@ -58,31 +71,16 @@ def snapshot_text(
             whose = f" for {one_line(limiter.provider)}" if limiter.provider else ""
             most = limiter.calls_per_minute
             limit = f" ({most} calls a minute)" if most is not None else ""
-            facts.append(
+            yield (
                 f"{counted(limiter.waiting, 'call')} waiting in GlueLLM's rate limiter{whose}"
                 f"{limit}, the longest for {seconds(limiter.longest)}"
             )
     if process.gluellm:
-        facts.append("GlueLLM is in use")
+        yield "GlueLLM is in use"
     if process.ignored_variables:
-        names = ", ".join(one_line(name) for name in process.ignored_variables)
-        facts.append(f"set but read by nothing: {names}")
+        yield "set but not read: " + ", ".join(map(one_line, process.ignored_variables))
     if process.missing_hooks:
-        facts.append(f"hooks missing: {', '.join(process.missing_hooks)}")
-    if facts:
-        lines += _wrapped("; ".join(facts))
-    if not pools:
-        lines += ["", "no pool is alive that has served a request"]
-    ordered = sorted(pools, key=lambda pool: -len(pool.requests))
-    for pool in ordered[:_MOST_POOLS]:
-        lines += ["", *_pool(pool)]
-    lines += _rest(len(pools) - _MOST_POOLS, "pool", "")
-    if totals:
-        lines += ["", "since instrument(), by pool name"]
-        for total in totals[:_MOST_NAMES]:
-            lines += _totals(total)
-        lines += _rest(len(totals) - _MOST_NAMES, "name", "  ")
-    return "\n".join(lines)
+        yield f"hooks missing: {', '.join(process.missing_hooks)}"
 
 
 def findings_text(findings: Sequence[Finding]) -> str:
@@ -104,22 +102,20 @@ def findings_text(findings: Sequence[Finding]) -> str:
 
 
 def _pool(pool: PoolSnapshot) -> Iterator[str]:
+    yield ""
     yield from _limits(pool) if pool.channel_state is None else _channel(pool)
     if pool.built_at:
-        yield f"  built at {call_site_text(pool.built_at, _LONGEST_PLACE)}"
-    yield from _connections(pool.connections)
+        yield f"  built at {call_site_text(pool.built_at, _LONGEST_CALL_SITE)}"
+    origins: dict[str, list[ConnectionSnapshot]] = {}
+    for connection in pool.connections:
+        origins.setdefault(connection.origin, []).append(connection)
+    yield from _first(list(origins.values()), _MOST_ORIGINS, _connections, "origin", "  ")
     held = sorted((r for r in pool.requests if r.phase != "queued"), key=lambda r: -(r.held or 0))
-    if held:
-        yield "  longest held"
-        for request in held[:_MOST_HOLDERS]:
-            yield from _request(request)
-        yield from _rest(len(held) - _MOST_HOLDERS, "request", "    ")
     queued = sorted((r for r in pool.requests if r.phase == "queued"), key=lambda r: -r.phase_age)
-    if queued:
-        yield "  longest queued"
-        for request in queued[:_MOST_QUEUED]:
-            yield from _request(request)
-        yield from _rest(len(queued) - _MOST_QUEUED, "request", "    ")
+    for which, requests, most in (("held", held, _MOST_HOLDERS), ("queued", queued, _MOST_QUEUED)):
+        if requests:
+            yield f"  longest {which}"
+            yield from _first(requests, most, _request, "request", "    ")
 
 
 def _channel(pool: PoolSnapshot) -> Iterator[str]:
@@ -127,7 +123,7 @@ def _channel(pool: PoolSnapshot) -> Iterator[str]:
     since = seconds(pool.channel_state_age or 0.0)
     yield from _wrapped(
         f"{one_line(pool.label)}: channel {one_line(pool.channel_state or '')} for {since}; "
-        f"{counted(len(pool.requests), 'call')} under way, {pool.queued} queued"
+        f"{counted(len(pool.requests), 'call')} in flight, {pool.queued} queued"
     )
     yield from _wrapped(f"{counted(pool.requests_entered, 'call')} in {seconds(pool.age)}", "  ")
 
@@ -154,107 +150,102 @@ def _limits(pool: PoolSnapshot) -> Iterator[str]:
 
 
 def _connections(connections: Sequence[ConnectionSnapshot]) -> Iterator[str]:
-    """Yield one line per origin, since there may be a thousand connections."""
-    origins: dict[str, list[ConnectionSnapshot]] = {}
-    for connection in connections:
-        origins.setdefault(connection.origin, []).append(connection)
-    for origin, those in list(origins.items())[:_MOST_ORIGINS]:
-        states = Counter(connection.state for connection in those)
-        parts = [", ".join(f"{count} {one_line(state)}" for state, count in states.items())]
-        parts.append(f"oldest {seconds(max(connection.age for connection in those))}")
-        parts.append(counted(sum(c.requests_served for c in those), "request") + " served")
-        streams = [connection for connection in those if connection.protocol == "2"]
-        if streams:
-            active = sum(connection.streams_active or 0 for connection in streams)
-            most = sum(connection.streams_max or 0 for connection in streams)
-            lost = sum(connection.streams_orphaned or 0 for connection in streams)
-            parts.append(f"HTTP/2 streams {active} of {most}, {lost} orphaned")
-        yield from _wrapped(f"{one_line(origin)}: {'; '.join(parts)}", "  ")
-    yield from _rest(len(origins) - _MOST_ORIGINS, "origin", "  ")
+    """Yield one line on the connections to an origin, since there may be a thousand."""
+    states = Counter(connection.state for connection in connections)
+    text = ", ".join(f"{count} {one_line(state)}" for state, count in states.items())
+    oldest = max(connection.age for connection in connections)
+    served = sum(connection.requests_served for connection in connections)
+    text += f"; oldest {seconds(oldest)}; {counted(served, 'request')} served"
+    streams = [connection for connection in connections if connection.protocol == "2"]
+    if streams:
+        active = sum(connection.streams_active or 0 for connection in streams)
+        most = sum(connection.streams_max or 0 for connection in streams)
+        lost = sum(connection.streams_orphaned or 0 for connection in streams)
+        text += f"; HTTP/2 streams {active} of {most}, {lost} orphaned"
+    yield from _wrapped(f"{one_line(connections[0].origin)}: {text}", "  ")
 
 
 def _request(request: RequestSnapshot) -> Iterator[str]:
     if request.phase == "queued":
         bound = f" of at most {request.pool_timeout:g} s" if request.pool_timeout else ""
-        parts = [f"queued {seconds(request.phase_age)}{bound}"]
+        text = f"queued {seconds(request.phase_age)}{bound}"
     else:
         held = f"held {seconds(request.held)}, " if request.held is not None else ""
-        parts = [f"{held}{one_line(request.phase)} {seconds(request.phase_age)}"]
+        text = f"{held}{one_line(request.phase)} {seconds(request.phase_age)}"
     if request.leak_suspected:
-        parts.append("LEAK SUSPECTED")
-    what = "/".join(one_line(part) for part in (request.provider, request.model) if part)
-    parts += [
-        part
-        for part in (what, request.operation and one_line(request.operation, 20), request.origin)
-        if part
-    ]
+        text += ", LEAK SUSPECTED"
+    whose = "/".join(one_line(part) for part in (request.provider, request.model) if part)
+    for part in (whose, one_line(request.operation or "", 20), one_line(request.origin)):
+        text += f", {part}" if part else ""
     if request.trace_id:
-        parts.append(f"trace {one_line(request.trace_id)}")
+        text += f", trace {one_line(request.trace_id)}"
     if request.correlation_id:
-        parts.append(f"correlation {one_line(request.correlation_id, 40)}")
-    yield from _wrapped(", ".join(one_line(part) for part in parts), "    ")
+        text += f", correlation {one_line(request.correlation_id, 40)}"
+    yield from _wrapped(text, "    ")
     if request.call_site:
-        yield f"      {call_site_text(request.call_site, _LONGEST_PLACE)}"
+        yield f"      {call_site_text(request.call_site, _LONGEST_CALL_SITE)}"
     for frame in request.stack:
-        yield f"        {call_site_text(frame, _LONGEST_PLACE)}"
+        yield f"        {call_site_text(frame, _LONGEST_CALL_SITE)}"
 
 
 def _totals(totals: PoolTotals) -> Iterator[str]:
     outcomes: Counter[str] = Counter()
-    phases: dict[str, float] = {}
+    phases: Counter[str] = Counter()
+    providers: Counter[str] = Counter()
     for origin in totals.origins:
         for outcome in origin.outcomes:
             outcomes[str(outcome.error or outcome.status or "_OTHER")] += outcome.count
-        for phase, spent in origin.phase_seconds.items():
-            phases[phase] = phases.get(phase, 0.0) + spent
-    everything = sum(phases.values())
-    shares = [
-        f"{phase} {percent(spent / everything)}" for phase, spent in phases.items() if spent > 0
-    ]
+        phases.update(origin.phase_seconds)
+        providers[origin.provider or "unknown"] += origin.requests_entered
+    channels = totals.channel_seconds
     parts = [f"pools {totals.pools_opened} opened, {totals.pools_live} alive"]
-    if totals.channel_seconds is None:
+    if channels is None:
+        closed = _listed(totals.connections_closed)
         parts.append(
-            f"connections {totals.connections_opened} opened"
-            + _listed(", closed: ", totals.connections_closed)
+            f"connections {totals.connections_opened} opened" + _after(", closed: ", closed)
         )
     else:
-        spent = sum(totals.channel_seconds.values())
-        states = [
-            f"{one_line(state)} {percent(time / spent)}"
-            for state, time in totals.channel_seconds.items()
-            if time > 0
-        ]
-        parts.append("channels: " + (", ".join(states) or "none alive"))
-    parts.append(
-        "requests " + (", ".join(f"{n} x {one_line(name)}" for name, n in outcomes.items()) or "0")
-    )
-    by_provider: Counter[str] = Counter()
-    for origin in totals.origins:
-        by_provider[origin.provider or "unknown"] += origin.requests_entered
-    if len(by_provider) > 1:
-        parts.append("providers" + _listed(" ", by_provider))
-    if shares:
-        parts.append("time: " + ", ".join(shares))
-    connections = f"{totals.peak_active} connections, " if totals.channel_seconds is None else ""
+        parts.append("channels: " + (_shares(channels) or "none alive"))
+    ended = ", ".join(f"{count} x {one_line(name)}" for name, count in outcomes.items())
+    parts.append(f"requests {ended or 0}")
+    if len(providers) > 1:
+        parts.append(f"providers {_listed(providers)}")
+    parts.append(_after("time: ", _shares(phases)))
+    connections = f"{totals.peak_active} connections, " if channels is None else ""
     parts.append(f"peaks {connections}{totals.peak_queued} queued")
-    for name, number in (("requeues", totals.requeues), ("leaks", totals.leaks)):
-        if number:
-            parts.append(f"{name} {number}")
-    if any(totals.anomalies.values()):
-        parts.append("anomalies" + _listed(" ", totals.anomalies))
     broken = sum(origin.reuse_failures for origin in totals.origins)
-    if broken:
-        parts.append(f"failed on reused connections {broken}")
-    yield from _wrapped(f"{one_line(totals.label)}: {'; '.join(parts)}", "  ")
+    counts = {
+        "requeues": totals.requeues,
+        "leaks": totals.leaks,
+        "anomalies": _listed(totals.anomalies),
+        "failed on reused connections": broken,
+    }
+    parts += [f"{name} {count}" for name, count in counts.items() if count]
+    yield from _wrapped(f"{one_line(totals.label)}: {'; '.join(filter(None, parts))}", "  ")
 
 
-def _listed(before: str, counts: Mapping[str, int]) -> str:
-    shown = [f"{one_line(name)} {count}" for name, count in counts.items() if count]
-    return before + ", ".join(shown) if shown else ""
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{one_line(name)} {count}" for name, count in counts.items() if count)
 
 
-def _rest(number: int, noun: str, indent: str) -> list[str]:
-    return [f"{indent}and {counted(number, f'more {noun}')}"] if number > 0 else []
+def _shares(times: Mapping[str, float]) -> str:
+    everything = sum(times.values())
+    shares = {name: time / everything for name, time in times.items() if time > 0}
+    return ", ".join(f"{one_line(name)} {percent(share)}" for name, share in shares.items())
+
+
+def _after(start: str, text: str) -> str:
+    return start + text if text else ""
+
+
+def _first(
+    entries: Sequence[_T], most: int, lines: Callable[[_T], Iterable[str]], noun: str, indent: str
+) -> Iterator[str]:
+    """Yield the lines on the first entries, and the number of the others."""
+    for entry in entries[:most]:
+        yield from lines(entry)
+    if len(entries) > most:
+        yield f"{indent}and {counted(len(entries) - most, f'more {noun}')}"
 
 
 def _clock(epoch: float) -> str:
