@@ -30,11 +30,11 @@ def call_sites_of_busy_loops() -> tuple[str, ...]:
     for ident, frame in sys._current_frames().items():
         frames = _within_loop(frame)
         if frames:
-            which = _which(threads.get(ident))
-            lines.append(f"event loop of {which}, innermost frame first")
-            lines += [
-                f"  {call_site_text(_text(inner), _LONGEST)}" for inner in frames[:_MOST_FRAMES]
-            ]
+            lines.append(f"event loop of {_which(threads.get(ident))}, innermost frame first")
+        for inner in frames[:_MOST_FRAMES]:
+            code = inner.f_code
+            place = f"{code.co_filename}:{inner.f_lineno} in {code.co_qualname}"
+            lines.append(f"  {call_site_text(place, _LONGEST)}")
     return tuple(lines)
 
 
@@ -42,7 +42,7 @@ def _which(thread: threading.Thread | None) -> str:
     # Not the thread's name, which the application chooses. py-spy, gdb and `top -H` show the
     # native ID.
     if thread is None:
-        return "a thread that is not Python's own"
+        return "a thread that Python did not start"
     if thread is threading.main_thread():
         return "the main thread"
     return f"thread {thread.native_id}"
@@ -64,7 +64,3 @@ def _within_loop(innermost: FrameType) -> list[FrameType]:
             frames.append(frame)
         frame = frame.f_back
     return []
-
-
-def _text(frame: FrameType) -> str:
-    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"

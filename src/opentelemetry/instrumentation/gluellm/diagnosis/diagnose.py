@@ -15,34 +15,6 @@ from .intervals import PoolCase, earlier, pool_cases
 from .rules import connecting, holding, limiting, process, provider, settings, threads, waiting
 from .snapshot import Snapshot
 
-_SEVERITIES = (Severity.ERROR, Severity.WARNING, Severity.INFO)
-_CAUSES_FIRST = (
-    # Certain by themselves: a connection held, a stream orphaned, a client built, a refusal.
-    Kind.LEAK,
-    Kind.HTTP2_STUCK,
-    Kind.CLIENT_CHURN,
-    Kind.CONNECT_FAILURES,
-    Kind.CHANNEL_NOT_READY,
-    Kind.REUSE_FAILURES,
-    Kind.GLUELLM_LIMITER,
-    # Makes the following ones uncertain.
-    Kind.BLOCKED_EVENT_LOOP,
-    # Inferred from times.
-    Kind.SLOW_CONSUMER,
-    Kind.SLOW_PROVIDER,
-    Kind.POOL_TOO_SMALL,
-    Kind.EXECUTOR_FULL,
-    Kind.DESCRIPTORS_NEAR_LIMIT,
-    Kind.ANOMALY,
-    # States and settings.
-    Kind.POOL_SATURATED,
-    Kind.KEEPALIVE_TOO_SHORT,
-    Kind.TOO_FEW_KEPT,
-    Kind.UNBOUNDED_POOL,
-    Kind.POOL_TIMEOUT,
-    Kind.IGNORED_VARIABLE,
-)
-
 
 def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Finding]:
     """Return the causes and risks that a snapshot shows, the most severe and most causal first.
@@ -125,9 +97,10 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
 
 def _ordered(findings: Iterable[Finding]) -> list[Finding]:
     """Return the findings in order, only the most severe one of each kind and pool name."""
+    severities, kinds = list(Severity), list(Kind)
     order = sorted(
         findings,
-        key=lambda f: (_SEVERITIES.index(f.severity), _CAUSES_FIRST.index(f.kind), f.pool or ""),
+        key=lambda f: (severities.index(f.severity), kinds.index(f.kind), f.pool or ""),
     )
     first: dict[tuple[Kind, str | None], Finding] = {}
     for finding in order:

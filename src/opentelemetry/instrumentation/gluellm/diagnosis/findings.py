@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Severity(StrEnum):
-    """How urgent a finding is."""
+    """How urgent a finding is, the most urgent first."""
 
     ERROR = "error"
     """It makes requests fail or hang now."""
@@ -19,23 +19,27 @@ class Severity(StrEnum):
 
 
 class Kind(StrEnum):
-    """Kind of cause or risk."""
+    """Kind of cause or risk, the most causal first."""
 
-    BLOCKED_EVENT_LOOP = "blocked_event_loop"
+    # Certain by themselves: a connection held, a stream orphaned, a client built, a refusal.
     LEAK = "leak"
-    SLOW_CONSUMER = "slow_consumer"
     HTTP2_STUCK = "http2_stuck"
     CLIENT_CHURN = "client_churn"
     CONNECT_FAILURES = "connect_failures"
     CHANNEL_NOT_READY = "channel_not_ready"
     REUSE_FAILURES = "reuse_failures"
+    GLUELLM_LIMITER = "gluellm_limiter"
+    # Makes the following ones uncertain.
+    BLOCKED_EVENT_LOOP = "blocked_event_loop"
+    # Inferred from times.
+    SLOW_CONSUMER = "slow_consumer"
     SLOW_PROVIDER = "slow_provider"
     POOL_TOO_SMALL = "pool_too_small"
-    GLUELLM_LIMITER = "gluellm_limiter"
     EXECUTOR_FULL = "executor_full"
-    POOL_SATURATED = "pool_saturated"
-    ANOMALY = "anomaly"
     DESCRIPTORS_NEAR_LIMIT = "descriptors_near_limit"
+    ANOMALY = "anomaly"
+    # States and settings.
+    POOL_SATURATED = "pool_saturated"
     KEEPALIVE_TOO_SHORT = "keepalive_too_short"
     TOO_FEW_KEPT = "too_few_kept"
     UNBOUNDED_POOL = "unbounded_pool"

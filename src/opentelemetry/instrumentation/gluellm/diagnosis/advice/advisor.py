@@ -63,13 +63,11 @@ class Advisor:
             {MAX_CONNECTIONS: size, MAX_KEEPALIVE_CONNECTIONS: size},
             self._client(f"limits={self._limits(size)}", size),
         )
-        if not self.may_be_gluellms:
-            return f"Allow {size} connections: {own}"
-        return (
-            f"Allow {size} connections: under GlueLLM, set GLUELLM_HTTP_MAX_CONNECTIONS={size} and "
-            f"GLUELLM_HTTP_MAX_KEEPALIVE_CONNECTIONS={size} before the program starts; for a "
-            f"client that is not GlueLLM's, {own}"
+        settings = (
+            f"set GLUELLM_HTTP_MAX_CONNECTIONS={size} and "
+            f"GLUELLM_HTTP_MAX_KEEPALIVE_CONNECTIONS={size} before the program starts"
         )
+        return f"Allow {size} connections: {self._under_gluellm(settings, own)}"
 
     limit = allow
     """Advise how to limit a pool that has no limit. Other libraries' clients may not support it."""
@@ -77,18 +75,20 @@ class Advisor:
     def wait_at_most(self, wait: int, read: float = 600.0) -> str:
         """Advise how to set a pool timeout of ``wait`` seconds and keep the read timeout."""
         timeout = f"timeout={self._module}.Timeout({read:g}, connect=5, pool={wait})"
-        if self._sync:
-            return f"Set a pool timeout of a few seconds: {self._client(timeout)}"
-        takes = self._family.takes_timeout
-        own = f'AnyLLM.create("{self.provider}", {timeout})' if takes else self._client(timeout)
+        if self._family.takes_timeout:
+            own = f'AnyLLM.create("{self.provider}", {timeout})'
+        else:
+            own = self._client(timeout)
         own = self._configured({POOL_TIMEOUT: wait}, own)
-        if not self.may_be_gluellms:
-            return f"Set a pool timeout of a few seconds: {own}"
-        return (
-            f"Set a pool timeout of a few seconds: under GlueLLM, "
-            f"GLUELLM_DEFAULT_POOL_TIMEOUT={wait} (60 by default, GLUELLM_MAX_POOL_TIMEOUT caps "
-            f"it); for a client that is not GlueLLM's, {own}"
+        settings = (
+            f"GLUELLM_DEFAULT_POOL_TIMEOUT={wait} (60 by default, GLUELLM_MAX_POOL_TIMEOUT caps it)"
         )
+        return f"Set a pool timeout of a few seconds: {self._under_gluellm(settings, own)}"
+
+    def _under_gluellm(self, settings: str, own: str) -> str:
+        if not self.may_be_gluellms:
+            return own
+        return f"under GlueLLM, {settings}; for a client that is not GlueLLM's, {own}"
 
     def keep_idle(self, expiry: int, maximum: int | None) -> str:
         """Advise how to keep idle connections for ``expiry`` seconds in a pool of ``maximum``."""

@@ -3,25 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
 
+from ... import thresholds
 from ...pool.phases import WEBSOCKET
 from ...text import call_site_text, counted, percent, seconds
-from ...thresholds import (
-    CHANNEL_NOT_READY_FOR,
-    CONNECT_FAILURE_SHARE,
-    CONNECT_FAILURES,
-    CONNECTING_COSTS,
-    CONNECTING_HURTS,
-    EXPIRED_CONNECTIONS,
-    EXPIRED_SHARE,
-    FAILURES_SEVERE,
-    MOST_FAIL,
-    REUSE_FAILURE_SHARE,
-    REUSE_FAILURES,
-    SILENT_CONNECTION,
-    churns,
-)
 from ..advice.advisor import advisor_for
 from ..advice.own_clients import server_words
 from ..findings import Finding, Kind, Severity
@@ -70,7 +55,8 @@ def churned_origins(activity: Activity) -> list[str]:
     return [
         origin
         for origin, pools in activity.new_pools.items()
-        if churns(pools, activity.new_pool_requests.get(origin, 0)) and origin != _OTHER_ORIGINS
+        if thresholds.churns(pools, activity.new_pool_requests.get(origin, 0))
+        and origin != _OTHER_ORIGINS
     ]
 
 
@@ -131,17 +117,17 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
     if not count:
         return None
     share = count / max(activity.left, count)
-    usual = count >= CONNECT_FAILURES and share >= CONNECT_FAILURE_SHARE
-    if not (usual or share >= MOST_FAIL or any(kind in failures for kind in _AT_ONCE)):
+    usual = count >= thresholds.CONNECT_FAILURES and share >= thresholds.CONNECT_FAILURE_SHARE
+    if not (usual or share >= thresholds.MOST_FAIL or any(kind in failures for kind in _AT_ONCE)):
         return None
     kinds = ", ".join(f"{kind} {number}" for kind, number in failures.items())
     explanation, advice = (
         "; ".join(f"{kind}: {_CONNECT_HELP[kind][part]}" for kind in failures) for part in (0, 1)
     )
-    words = asdict(server_words(case.totals.provider, case.totals.library))
+    words = server_words(case.totals.provider, case.totals.library)
     return Finding(
         kind=Kind.CONNECT_FAILURES,
-        severity=Severity.ERROR if share >= FAILURES_SEVERE else Severity.WARNING,
+        severity=Severity.ERROR if share >= thresholds.FAILURES_SEVERE else Severity.WARNING,
         pool=case.label,
         observed=f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) "
         f"got no connection: {kinds}.",
@@ -153,7 +139,7 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
 def server_is_gone(case: PoolCase) -> bool:
     """Return whether most requests cannot connect."""
     failed = sum(case.activity.connect_failures.values())
-    return failed >= MOST_FAIL * max(1, case.activity.left)
+    return failed >= thresholds.MOST_FAIL * max(1, case.activity.left)
 
 
 def reuse_failures(case: PoolCase) -> Finding | None:
@@ -161,11 +147,11 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     activity = case.activity
     count = activity.reuse_failures
     share = count / max(activity.left, count, 1)
-    if count < REUSE_FAILURES or share < REUSE_FAILURE_SHARE:
+    if count < thresholds.REUSE_FAILURES or share < thresholds.REUSE_FAILURE_SHARE:
         return None
     advisor = case.advisor
     silence = max((origin.longest_silence_failed for origin in case.totals.origins), default=0.0)
-    silent = silence > SILENT_CONNECTION
+    silent = silence > thresholds.SILENT_CONNECTION
     unprobed = any(pool.tcp_keepalive is False for pool in case.pools)
     expiry = max((pool.keepalive_expiry or 0 for pool in case.pools), default=0)
     now = f" (now {expiry:g} s)" if expiry else ""
@@ -184,7 +170,7 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         )
     return Finding(
         kind=Kind.REUSE_FAILURES,
-        severity=Severity.ERROR if share >= FAILURES_SEVERE else Severity.WARNING,
+        severity=Severity.ERROR if share >= thresholds.FAILURES_SEVERE else Severity.WARNING,
         pool=case.label,
         observed=f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) "
         "failed on a reused connection before an answer came"
@@ -202,17 +188,19 @@ def keepalive_too_short(case: PoolCase) -> Finding | None:
     activity = case.activity
     opened = activity.connections_opened
     expired = activity.connections_closed.get("keepalive_expired", 0)
-    if opened < EXPIRED_CONNECTIONS or expired < EXPIRED_SHARE * opened:
+    if opened < thresholds.EXPIRED_CONNECTIONS or expired < thresholds.EXPIRED_SHARE * opened:
         return None
     spent, connecting = activity.time(), activity.connecting_time
-    if spent <= 0 or connecting < CONNECTING_COSTS * spent:
+    if spent <= 0 or connecting < thresholds.CONNECTING_COSTS * spent:
         return None
     expiry = max((pool.keepalive_expiry or 0 for pool in case.pools), default=0)
     kept = f"after {expiry:g} s idle" if expiry else "while idle"
     paid, requests = activity.on_new_connection, activity.entered
     return Finding(
         kind=Kind.KEEPALIVE_TOO_SHORT,
-        severity=Severity.WARNING if connecting >= CONNECTING_HURTS * spent else Severity.INFO,
+        severity=Severity.WARNING
+        if connecting >= thresholds.CONNECTING_HURTS * spent
+        else Severity.INFO,
         pool=case.label,
         observed=f"{paid} of {counted(requests, 'request')} "
         f"({percent(min(paid / max(requests, 1), 1.0))}) waited for a new connection, which took "
@@ -231,9 +219,9 @@ def channel_not_ready(case: PoolCase) -> Finding | None:
         pool.channel_state_age or 0.0 for pool in case.pools if pool.channel_state in _NOT_READY
     ]
     longest = max(ages, default=0.0)
-    if longest < CHANNEL_NOT_READY_FOR:
+    if longest < thresholds.CHANNEL_NOT_READY_FOR:
         return None
-    late = sum(age >= CHANNEL_NOT_READY_FOR for age in ages)
+    late = sum(age >= thresholds.CHANNEL_NOT_READY_FOR for age in ages)
     waiting = sum(request.phase in ("queued", "connecting") for request in case.requests)
     return Finding(
         kind=Kind.CHANNEL_NOT_READY,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ... import thresholds
 from ...text import call_site_text, counted, one_line, percent, seconds
-from ...thresholds import ORPHANED_SHARE, STREAM_WAIT, consumes_slowly
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
 from ..parts import RequestSnapshot
@@ -100,7 +100,7 @@ def slow_consumer(case: PoolCase) -> Finding | None:
     unread = activity.time("unread") - running
     held = activity.time(*HELD) - running
     requests = activity.sent + activity.held_now
-    if held <= 0 or not consumes_slowly(unread, held, requests):
+    if held <= 0 or not thresholds.consumes_slowly(unread, held, requests):
         return None
     queue = "a queue.Queue" if case.synchronous else "an asyncio.Queue"
     return Finding(
@@ -126,7 +126,7 @@ def http2_stuck(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
         most = connection.streams_max or 0
         taken = (connection.streams_active or 0) + lost
         # If the limit is unknown, the share is of the open streams.
-        if lost > 0 and lost >= ORPHANED_SHARE * (most or taken):
+        if lost > 0 and lost >= thresholds.ORPHANED_SHARE * (most or taken):
             orphaned += lost
         if most and taken >= most:
             full += 1
@@ -134,7 +134,7 @@ def http2_stuck(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
         limit += most
     waits = [request.phase_age for request in case.requests if request.phase == "stream_queued"]
     longest = max(waits, default=0.0)
-    if not orphaned and not (full and longest >= STREAM_WAIT and not loop_is_blocked):
+    if not orphaned and not (full and longest >= thresholds.STREAM_WAIT and not loop_is_blocked):
         return None
     http1 = case.advisor.without_http2(case.maximum)
     if orphaned:

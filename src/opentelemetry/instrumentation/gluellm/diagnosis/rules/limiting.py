@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ... import thresholds
 from ...text import counted, one_line, percent, seconds
-from ...thresholds import LIMITED_CALLS, LIMITED_FOR, LIMITED_SHARE
 from ..advice.advisor import GLUELLM_PROVIDERS
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
@@ -52,8 +52,11 @@ def gluellm_limiter(limiter: LimiterSnapshot, cases: Sequence[PoolCase]) -> Find
     its = _behind(limiter, cases)
     case = its[0] if len(its) == 1 else None
     everything = limiter.seconds + sum(one.activity.time() for one in its)
-    waits = limiter.waiting and limiter.longest >= LIMITED_FOR
-    costs = limiter.waited >= LIMITED_CALLS and limiter.seconds >= LIMITED_SHARE * everything
+    waits = limiter.waiting and limiter.longest >= thresholds.LIMITED_FOR
+    costs = (
+        limiter.waited >= thresholds.LIMITED_CALLS
+        and limiter.seconds >= thresholds.LIMITED_SHARE * everything
+    )
     if not (waits or costs):
         return None
     whose = f" for {one_line(limiter.provider)}" if limiter.provider else ""

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
+from ... import thresholds
 from ...text import counted, one_line, percent, seconds
-from ...thresholds import (
-    DESCRIPTORS_NEAR,
-    DESCRIPTORS_SEVERE,
-    LATE_NOTICED,
-    LATE_SHARE,
-    LATE_SHARE_SEVERE,
-    LATE_WINDOW,
-    WAIT_TIMES_LAG,
-)
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
 from ..parts import ProcessSnapshot
@@ -32,20 +24,21 @@ def late_share(snapshot: Snapshot, before: Snapshot | None) -> float | None:
         late -= before.process.event_loop_late or 0.0
         period -= before.uptime
     share = late / period if period > 0 else 0.0
-    if period > LATE_WINDOW:
+    if period > thresholds.LATE_WINDOW:
         share = max(share, process.event_loop_late_share or 0.0)
     return min(max(share, 0.0), 1.0)
 
 
 def loop_is_blocked(snapshot: Snapshot, before: Snapshot | None) -> bool:
     """Return whether late event loops may explain waits and slowness."""
-    return (late_share(snapshot, before) or 0.0) > LATE_SHARE
+    return (late_share(snapshot, before) or 0.0) > thresholds.LATE_SHARE
 
 
 def waits_beyond_lag(case: PoolCase) -> bool:
     """Return whether a request has waited longer than the worst pause of a loop can explain."""
     waits = [r.phase_age for r in case.requests if r.phase in ("queued", "stream_queued")]
-    return max(waits, default=0.0) > WAIT_TIMES_LAG * (case.process.event_loop_lag or 0.0)
+    lag = case.process.event_loop_lag or 0.0
+    return max(waits, default=0.0) > thresholds.WAIT_TIMES_LAG * lag
 
 
 def blocked_event_loop(
@@ -58,7 +51,7 @@ def blocked_event_loop(
         return None
     if loop_is_blocked(snapshot, before):
         # With churn it is only a WARNING, so that churn, which causes the lag, comes first.
-        severe = share >= LATE_SHARE_SEVERE and not clients_churn
+        severe = share >= thresholds.LATE_SHARE_SEVERE and not clients_churn
         severity = Severity.ERROR if severe else Severity.WARNING
         explanation = (
             "Something computes or blocks inside the loop, and every request on it stops "
@@ -71,11 +64,11 @@ def blocked_event_loop(
             "Find the call with asyncio's debug mode (PYTHONASYNCIODEBUG=1 logs callbacks over "
             "0.1 s) or py-spy dump; move it out with asyncio.to_thread(...) or into a process."
         )
-    elif lag > LATE_NOTICED:
+    elif lag > thresholds.LATE_NOTICED:
         severity = Severity.INFO
         explanation = (
-            f"Something blocked the loop for a moment. Up to {percent(LATE_SHARE)} of the time, a "
-            "late loop does not explain long waits or slow answers."
+            "Something blocked the loop for a moment. A loop that is late for up to "
+            f"{percent(thresholds.LATE_SHARE)} of the time explains no long waits or slow answers."
         )
         advice = (
             "Nothing, if it stays rare. Otherwise find what blocks the loop with asyncio's debug "
@@ -97,11 +90,13 @@ def blocked_event_loop(
 def descriptors_near_limit(process: ProcessSnapshot) -> Finding | None:
     """Detect that few file descriptors are left; each connection takes one."""
     used, limit = process.open_descriptors, process.descriptor_limit
-    if used is None or not limit or used < DESCRIPTORS_NEAR * limit:
+    if used is None or not limit or used < thresholds.DESCRIPTORS_NEAR * limit:
         return None
     return Finding(
         kind=Kind.DESCRIPTORS_NEAR_LIMIT,
-        severity=Severity.ERROR if used >= DESCRIPTORS_SEVERE * limit else Severity.WARNING,
+        severity=Severity.ERROR
+        if used >= thresholds.DESCRIPTORS_SEVERE * limit
+        else Severity.WARNING,
         pool=None,
         observed=f"{used} of {limit} file descriptors are open ({percent(used / limit)}).",
         explanation="Each connection takes one. At the limit, connections fail with "

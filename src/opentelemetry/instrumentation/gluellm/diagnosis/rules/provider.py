@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
+from ... import thresholds
 from ...text import counted, one_line, percent, seconds
-from ...thresholds import (
-    BASELINE_REQUESTS,
-    CURRENT_REQUESTS,
-    LONG_ANSWER,
-    READ_TIMEOUT_SHARE,
-    READ_TIMEOUTS,
-    SILENT_AS_BEFORE,
-    SILENT_FOR,
-    SILENT_REQUESTS,
-    SLOWER,
-    SLOWER_BY,
-)
 from ..findings import Finding, Kind, Severity
 from ..intervals import PROVIDERS_PART, PoolCase
 from .waiting import queue_matters
@@ -23,13 +12,13 @@ from .waiting import queue_matters
 def is_slower(case: PoolCase) -> bool:
     """Return whether the provider takes markedly longer per request than in the baseline."""
     before = case.baseline
-    if before is None or before.served < BASELINE_REQUESTS:
+    if before is None or before.served < thresholds.BASELINE_REQUESTS:
         return False
-    if case.activity.sent + case.activity.held_now < CURRENT_REQUESTS:
+    if case.activity.sent + case.activity.held_now < thresholds.CURRENT_REQUESTS:
         return False
     was = before.provider_time(*PROVIDERS_PART, at_most=True)
     now = case.activity.provider_time(*PROVIDERS_PART)
-    return now >= SLOWER * was and now - was >= SLOWER_BY
+    return now >= thresholds.SLOWER * was and now - was >= thresholds.SLOWER_BY
 
 
 def slow_provider(case: PoolCase) -> Finding | None:
@@ -38,8 +27,14 @@ def slow_provider(case: PoolCase) -> Finding | None:
     each = activity.provider_time(*PROVIDERS_PART)
     slower = is_slower(case)
     silent = activity.timeouts.get("read", 0)
-    gives_up = silent >= READ_TIMEOUTS and silent >= READ_TIMEOUT_SHARE * activity.left
-    long = each >= LONG_ANSWER and activity.sent + activity.held_now >= CURRENT_REQUESTS
+    gives_up = (
+        silent >= thresholds.READ_TIMEOUTS
+        and silent >= thresholds.READ_TIMEOUT_SHARE * activity.left
+    )
+    long = (
+        each >= thresholds.LONG_ANSWER
+        and activity.sent + activity.held_now >= thresholds.CURRENT_REQUESTS
+    )
     if not (slower or gives_up or long):
         return None
     head, body = (seconds(activity.provider_time(phase)) for phase in PROVIDERS_PART)
@@ -98,12 +93,13 @@ def silent_provider(case: PoolCase) -> Finding | None:
     if not waiting or len(waiting) < len(sent) or case.activity.errors[None] > 0:
         return None
     ages = [request.phase_age for request in waiting]
-    if min(ages) < SILENT_FOR:
+    if min(ages) < thresholds.SILENT_FOR:
         return None
     before = case.baseline
     usual = before.provider_time("awaiting_response", at_most=True) if before is not None else 0.0
     origins = ", ".join(sorted({one_line(request.origin) for request in waiting})[:3])
-    severe = len(waiting) >= SILENT_REQUESTS and usual < SILENT_AS_BEFORE * min(ages)
+    many = len(waiting) >= thresholds.SILENT_REQUESTS
+    severe = many and usual < thresholds.SILENT_AS_BEFORE * min(ages)
     return Finding(
         kind=Kind.SLOW_PROVIDER,
         severity=Severity.WARNING if severe else Severity.INFO,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ... import thresholds
 from ...text import counted, seconds, timeout_text
-from ...thresholds import STUCK_AFTER
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
 from ..parts import PoolSnapshot
@@ -55,7 +55,7 @@ def pool_timeout(case: PoolCase) -> Finding | None:
         explanation += " 600 s is the default of the openai and anthropic SDKs."
     return Finding(
         kind=Kind.POOL_TIMEOUT,
-        severity=Severity.WARNING if longest >= STUCK_AFTER else Severity.INFO,
+        severity=Severity.WARNING if longest >= thresholds.STUCK_AFTER else Severity.INFO,
         pool=case.label,
         observed=f"Pool timeout {timeout_text(pool.pool_timeout)}, read timeout "
         f"{timeout_text(pool.read_timeout)}{queue if ages else ''}.",

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ... import thresholds
 from ...text import counted, percent
-from ...thresholds import (
-    CONNECTING_HURTS,
-    DISCARDED_CONNECTIONS,
-    DISCARDED_SHARE,
-    THREADS_BUSY,
-)
 from ..advice.own_clients import OwnClient
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
@@ -20,7 +15,7 @@ from ..parts import ExecutorSnapshot
 def executor_full(executor: ExecutorSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
     """Detect an executor whose threads are busy with requests while further calls wait."""
     threads, waiting = executor.threads, executor.waiting
-    if not waiting or executor.requests < max(1.0, THREADS_BUSY * threads):
+    if not waiting or executor.requests < max(1.0, thresholds.THREADS_BUSY * threads):
         return None
     case = next((case for case in cases if case.label == executor.pools[0]), None)
     wanted = threads + waiting
@@ -63,10 +58,14 @@ def too_few_kept(case: PoolCase) -> Finding | None:
     activity = case.activity
     discarded = activity.connections_closed.get("keepalive_limit", 0)
     share = discarded / max(activity.entered, discarded, 1)
-    if kept is None or discarded < DISCARDED_CONNECTIONS or share < DISCARDED_SHARE:
+    if (
+        kept is None
+        or discarded < thresholds.DISCARDED_CONNECTIONS
+        or share < thresholds.DISCARDED_SHARE
+    ):
         return None
     spent, connecting = activity.time(), activity.time("connecting")
-    hurts = spent > 0 and connecting >= CONNECTING_HURTS * spent
+    hurts = spent > 0 and connecting >= thresholds.CONNECTING_HURTS * spent
     cost = f"; {percent(connecting / spent)} of the time went to connecting" if hurts else ""
     peak = max(case.totals.peak_active, kept + 1)
     return Finding(

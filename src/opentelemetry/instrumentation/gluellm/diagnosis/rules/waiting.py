@@ -4,19 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ... import thresholds
 from ...text import counted, percent, rate, seconds
-from ...thresholds import (
-    BASELINE_REQUESTS,
-    CONNECTING_HOLDS,
-    PEAK_REMEMBERED,
-    POOL_TIMEOUT_SHARE,
-    QUEUED_REQUESTS,
-    QUEUED_SHARE,
-    QUEUED_TIME,
-    STUCK_AFTER,
-    UNREAD_SHARE,
-    WAIT_NOTICED,
-)
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
 from ..littles_law import Sizing, required_size
@@ -38,12 +27,12 @@ def queue_matters(case: PoolCase) -> bool:
     queued, spent = activity.time("queued"), activity.time()
     requests = activity.left + activity.held_now + case.queued_now
     timeouts = activity.timeouts.get("pool", 0)
-    if timeouts and timeouts >= POOL_TIMEOUT_SHARE * activity.left:
+    if timeouts and timeouts >= thresholds.POOL_TIMEOUT_SHARE * activity.left:
         return True
     return (
-        requests >= QUEUED_REQUESTS
-        and queued >= QUEUED_SHARE * spent
-        and queued >= QUEUED_TIME * requests
+        requests >= thresholds.QUEUED_REQUESTS
+        and queued >= thresholds.QUEUED_SHARE * spent
+        and queued >= thresholds.QUEUED_TIME * requests
         and spent > 0
     )
 
@@ -55,12 +44,12 @@ def pool_too_small(case: PoolCase) -> Finding | None:
     if maximum is None or not queue_matters(case):
         return None
     held = activity.time(*HELD)
-    if activity.time("connecting") > CONNECTING_HOLDS * held:
+    if activity.time("connecting") > thresholds.CONNECTING_HOLDS * held:
         return None
-    if unread_now(case) > UNREAD_SHARE * held:
+    if unread_now(case) > thresholds.UNREAD_SHARE * held:
         return None  # may be a leak below the leak threshold
     timeouts = activity.timeouts.get("pool", 0)
-    was_full = case.totals.peak_active >= maximum or activity.period > PEAK_REMEMBERED
+    was_full = case.totals.peak_active >= maximum or activity.period > thresholds.PEAK_REMEMBERED
     if not (was_full or timeouts):
         return None
     # Live pools that share the load. Pools that are gone are unknown.
@@ -92,7 +81,7 @@ def pool_too_small(case: PoolCase) -> Finding | None:
         )
     compared = (
         "no longer than before"
-        if case.baseline is not None and case.baseline.served >= BASELINE_REQUESTS
+        if case.baseline is not None and case.baseline.served >= thresholds.BASELINE_REQUESTS
         else "as far as can be known without an earlier snapshot"
     )
     size = sizing.size if sizing is not None else 2 * maximum
@@ -134,7 +123,7 @@ def pool_saturated(case: PoolCase) -> Finding | None:
     holders = Counter(request.phase for request in requests if request.held is not None)
     held = ", ".join(f"{count} {phase}" for phase, count in holders.most_common())
     timeouts = case.activity.timeouts.get("pool", 0)
-    lasts = max(waits) >= WAIT_NOTICED
+    lasts = max(waits) >= thresholds.WAIT_NOTICED
     return Finding(
         kind=Kind.POOL_SATURATED,
         severity=Severity.ERROR if timeouts else Severity.WARNING if lasts else Severity.INFO,
@@ -159,7 +148,7 @@ def _is_full(pool: PoolSnapshot) -> bool:
         return False
     longest = max((r.phase_age for r in pool.requests if r.phase == "queued"), default=0.0)
     full = pool.active + pool.connecting >= pool.max_connections
-    return longest >= STUCK_AFTER or (pool.queued > 0 and full)
+    return longest >= thresholds.STUCK_AFTER or (pool.queued > 0 and full)
 
 
 def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
