@@ -49,9 +49,9 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
 
 def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | None]:
     """Return the findings on one pool name, without those that another finding explains."""
-    leak = holding.leak(case, hurts=waiting.queue_matters(case))
+    leak = holding.leaked_connections(case, hurts=waiting.queue_matters(case))
     long_wait = process.waits_beyond_lag(case)
-    stuck = holding.http2_stuck(case, loop_is_blocked=blocked and not long_wait)
+    stuck = holding.stuck_streams(case, loop_is_blocked=blocked and not long_wait)
     churn = connecting.client_churn(case)
     failures = connecting.connect_failures(case, loop_is_blocked=blocked)
     broken = connecting.reuse_failures(case)

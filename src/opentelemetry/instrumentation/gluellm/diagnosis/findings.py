@@ -53,7 +53,7 @@ class Finding:
 
     kind: Kind
     severity: Severity
-    pool: str | None
+    pool: str | None = None
     """Name and library of the pool, for example ``openai/httpx2``; None for the whole process."""
     observed: str
     """Evidence, with numbers."""

@@ -10,6 +10,7 @@ from typing import Any
 from ..thresholds import CHURN_REQUESTS_PER_POOL
 from .advice.advisor import Advisor, advisor_for
 from .advice.own_clients import OwnClient
+from .advice.servers import CONNECT_HELP
 from .parts import Outcome, PoolSnapshot, PoolTotals, ProcessSnapshot, RequestSnapshot
 from .snapshot import Snapshot
 
@@ -17,16 +18,6 @@ HELD = ("connecting", "stream_queued", "awaiting_response", "reading", "unread")
 """Phases of a request that has a connection."""
 PROVIDERS_PART = ("awaiting_response", "reading")
 """Phases in which the provider works on a request."""
-CONNECT_ERRORS = (
-    "connect_timeout",
-    "name_resolution_error",
-    "connection_error",
-    "secure_connection_error",
-    "too_many_open_files",
-    "no_local_ports",
-)
-"""``error.type`` of requests whose connection was never established, as in the contract."""
-
 _ENDED_EARLY = ("cancelled", "read_timeout")
 """``error.type`` of requests that the provider might still have answered."""
 
@@ -99,7 +90,7 @@ class Activity:
         return {
             error: count
             for error, count in self.errors.most_common()
-            if error in CONNECT_ERRORS and count > 0
+            if error in CONNECT_HELP and count > 0
         }
 
     @property
@@ -111,7 +102,7 @@ class Activity:
     @property
     def connecting_time(self) -> float:
         """Seconds in ``connecting``, less those of requests that got no connection."""
-        failed = sum(o.held_seconds for o in self.outcomes.values() if o.error in CONNECT_ERRORS)
+        failed = sum(o.held_seconds for o in self.outcomes.values() if o.error in CONNECT_HELP)
         return max(self.time("connecting") - failed, 0.0)
 
     @property
@@ -310,10 +301,11 @@ def _new_pools(
         opened[origin.origin] += origin.pools
         requests[origin.origin] += origin.requests_entered
         built_at.setdefault(origin.origin, Counter()).update(origin.pools_built_at)
+    known = set(built_at)
     for pool in pools:
         served = {connection.origin for connection in pool.connections}
         served |= {request.origin for request in pool.requests}
-        served = served or set(built_at)
+        served = served or known
         if pool.requests_entered >= CHURN_REQUESTS_PER_POOL and len(served) == 1:
             (only,) = served
             opened[only] -= 1

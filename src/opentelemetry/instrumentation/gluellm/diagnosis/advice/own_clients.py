@@ -157,33 +157,3 @@ def own_client(provider: str | None, library: str) -> OwnClient | None:
     None if any-llm's provider uses that library, and for httpx and httpx2.
     """
     return None if is_carried_by(provider, library) else _OWN_CLIENTS.get(library)
-
-
-_SERVER_WORDS = {
-    "address": "the URL",
-    "proxy": "the proxy, if there is one",
-    "encryption": "https against http in the URL",
-    "certificates": "the certificates that the client trusts",
-}
-_ANY_LLMS_WORDS = {
-    "address": "api_base",
-    "proxy": "HTTPS_PROXY",
-    "encryption": "https against http in api_base",
-    "certificates": "SSL_CERT_FILE",
-}
-_GRPC_WORDS = {
-    "address": "the channel's target",
-    "proxy": "https_proxy",
-    "encryption": "secure_channel() against insecure_channel()",
-    "certificates": "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
-}
-
-
-def server_words(provider: str | None, library: str) -> dict[str, str]:
-    """Return the names under which users know a client's settings for its server.
-
-    These are any-llm's if its provider uses the library, otherwise the library's.
-    """
-    if is_carried_by(provider, library):
-        return _ANY_LLMS_WORDS
-    return _GRPC_WORDS if library == "grpc" else _SERVER_WORDS

@@ -8,7 +8,7 @@ from ... import thresholds
 from ...pool.phases import WEBSOCKET
 from ...text import call_site_text, counted, percent, seconds
 from ..advice.advisor import advisor_for
-from ..advice.own_clients import server_words
+from ..advice.servers import CONNECT_HELP, server_words
 from ..findings import Finding, Kind, Severity
 from ..intervals import Activity, PoolCase
 
@@ -17,33 +17,6 @@ _OTHER_ORIGINS = "_OTHER"
 _NOT_READY = ("connecting", "transient_failure")
 _AT_ONCE = ("too_many_open_files", "no_local_ports")
 """Errors that the network never causes: one is enough for a finding."""
-
-_CONNECT_HELP = {
-    "connect_timeout": (
-        "there is no answer in time. The host is down or overloaded, or a firewall drops packets",
-        "check the address and the route to it; the connect timeout is rarely too short",
-    ),
-    "name_resolution_error": (
-        "the host name does not resolve",
-        "check {address} for a typing error, and the resolver of this machine or container",
-    ),
-    "connection_error": (
-        "the connection is refused or reset. Nothing listens there, or a proxy rejects it",
-        "check {address}, the port and {proxy}, and that the server runs",
-    ),
-    "secure_connection_error": (
-        "TLS fails. The certificate does not verify, or the port has no TLS",
-        "check {encryption}, and {certificates} if a proxy signs",
-    ),
-    "too_many_open_files": (
-        "the process has no file descriptor left",
-        "keep one client instead of one per call, and raise ulimit -n",
-    ),
-    "no_local_ports": (
-        "this machine has no local port left for that address",
-        "reuse connections: keep one client, and keep idle connections for longer",
-    ),
-}
 
 
 def churned_origins(activity: Activity) -> list[str]:
@@ -122,7 +95,7 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
         return None
     kinds = ", ".join(f"{kind} {number}" for kind, number in failures.items())
     explanation, advice = (
-        "; ".join(f"{kind}: {_CONNECT_HELP[kind][part]}" for kind in failures) for part in (0, 1)
+        "; ".join(f"{kind}: {CONNECT_HELP[kind][part]}" for kind in failures) for part in (0, 1)
     )
     words = server_words(case.totals.provider, case.totals.library)
     return Finding(
@@ -215,19 +188,21 @@ def keepalive_too_short(case: PoolCase) -> Finding | None:
 
 def channel_not_ready(case: PoolCase) -> Finding | None:
     """Detect gRPC channels that have been connecting, or failing to, for a long time."""
-    ages = [
-        pool.channel_state_age or 0.0 for pool in case.pools if pool.channel_state in _NOT_READY
+    stuck = [
+        pool
+        for pool in case.pools
+        if pool.channel_state in _NOT_READY
+        and (pool.channel_state_age or 0.0) >= thresholds.CHANNEL_NOT_READY_FOR
     ]
-    longest = max(ages, default=0.0)
-    if longest < thresholds.CHANNEL_NOT_READY_FOR:
+    if not stuck:
         return None
-    late = sum(age >= thresholds.CHANNEL_NOT_READY_FOR for age in ages)
-    waiting = sum(request.phase in ("queued", "connecting") for request in case.requests)
+    longest = max(pool.channel_state_age or 0.0 for pool in stuck)
+    waiting = sum(1 for pool in stuck for r in pool.requests if r.phase in ("queued", "connecting"))
     return Finding(
         kind=Kind.CHANNEL_NOT_READY,
         severity=Severity.ERROR if waiting else Severity.WARNING,
         pool=case.label,
-        observed=f"{counted(late, 'channel')} not ready, one for {seconds(longest)}; "
+        observed=f"{counted(len(stuck), 'channel')} not ready, one for {seconds(longest)}; "
         f"{counted(waiting, 'call')} waiting.",
         explanation="gRPC fails to connect and keeps trying. Calls with wait_for_ready wait until "
         "their deadline; all others fail at once as UNAVAILABLE.",

@@ -11,7 +11,7 @@ from ..parts import RequestSnapshot
 _MOST_CALL_SITES = 3
 
 
-def leak(case: PoolCase, *, hurts: bool) -> Finding | None:
+def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
     """Detect connections that unread responses hold; ``hurts`` if requests queue for them."""
     held = [request for request in case.requests if request.leak_suspected]
     threshold = seconds(case.leak_threshold)
@@ -116,7 +116,7 @@ def slow_consumer(case: PoolCase) -> Finding | None:
     )
 
 
-def http2_stuck(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
+def stuck_streams(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     """Detect HTTP/2 streams that are taken but make no progress."""
     orphaned = full = streams = limit = 0
     for connection in (connection for pool in case.pools for connection in pool.connections):

@@ -79,7 +79,6 @@ def blocked_event_loop(
     return Finding(
         kind=Kind.BLOCKED_EVENT_LOOP,
         severity=severity,
-        pool=None,
         observed=f"An event loop that holds connections was late for {percent(share)} of the "
         f"time, by up to {seconds(lag)}.",
         explanation=explanation,
@@ -97,7 +96,6 @@ def descriptors_near_limit(process: ProcessSnapshot) -> Finding | None:
         severity=Severity.ERROR
         if used >= thresholds.DESCRIPTORS_SEVERE * limit
         else Severity.WARNING,
-        pool=None,
         observed=f"{used} of {limit} file descriptors are open ({percent(used / limit)}).",
         explanation="Each connection takes one. At the limit, connections fail with "
         "too_many_open_files, and opening files and sockets fails in the whole process.",
@@ -114,7 +112,6 @@ def ignored_variable(process: ProcessSnapshot) -> Finding | None:
     return Finding(
         kind=Kind.IGNORED_VARIABLE,
         severity=Severity.INFO,
-        pool=None,
         observed=f"{counted(len(names), 'environment variable')} set that no library reads: "
         f"{', '.join(one_line(name) for name in names)}.",
         explanation="Neither httpx nor any SDK reads them. The pools have their clients' limits.",

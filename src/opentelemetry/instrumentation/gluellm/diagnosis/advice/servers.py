@@ -1,0 +1,63 @@
+"""What to check if connections to a server cannot be established."""
+
+from __future__ import annotations
+
+from ...providers import is_carried_by
+
+CONNECT_HELP = {
+    "connect_timeout": (
+        "there is no answer in time. The host is down or overloaded, or a firewall drops packets",
+        "check the address and the route to it; the connect timeout is rarely too short",
+    ),
+    "name_resolution_error": (
+        "the host name does not resolve",
+        "check {address} for a typing error, and the resolver of this machine or container",
+    ),
+    "connection_error": (
+        "the connection is refused or reset. Nothing listens there, or a proxy rejects it",
+        "check {address}, the port and {proxy}, and that the server runs",
+    ),
+    "secure_connection_error": (
+        "TLS fails. The certificate does not verify, or the port has no TLS",
+        "check {encryption}, and {certificates} if a proxy signs",
+    ),
+    "too_many_open_files": (
+        "the process has no file descriptor left",
+        "keep one client instead of one per call, and raise ulimit -n",
+    ),
+    "no_local_ports": (
+        "this machine has no local port left for that address",
+        "reuse connections: keep one client, and keep idle connections for longer",
+    ),
+}
+"""By ``error.type`` of requests whose connection was never established: what it means, and what to
+check, with the names of `server_words` in braces."""
+
+_SERVER_WORDS = {
+    "address": "the URL",
+    "proxy": "the proxy, if there is one",
+    "encryption": "https against http in the URL",
+    "certificates": "the certificates that the client trusts",
+}
+_ANY_LLMS_WORDS = {
+    "address": "api_base",
+    "proxy": "HTTPS_PROXY",
+    "encryption": "https against http in api_base",
+    "certificates": "SSL_CERT_FILE",
+}
+_GRPC_WORDS = {
+    "address": "the channel's target",
+    "proxy": "https_proxy",
+    "encryption": "secure_channel() against insecure_channel()",
+    "certificates": "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+}
+
+
+def server_words(provider: str | None, library: str) -> dict[str, str]:
+    """Return the names under which users know a client's settings for its server.
+
+    These are any-llm's if its provider uses the library, otherwise the library's.
+    """
+    if is_carried_by(provider, library):
+        return _ANY_LLMS_WORDS
+    return _GRPC_WORDS if library == "grpc" else _SERVER_WORDS
