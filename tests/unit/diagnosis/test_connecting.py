@@ -194,6 +194,12 @@ def test_connect_failures_are_one_finding() -> None:
     assert "resolver" in finding.advice
 
 
+@pytest.mark.parametrize(("any_llm", "name"), [(True, "api_base"), (False, "the URL")])
+def test_connect_failures_name_the_clients_own_setting(name: str, *, any_llm: bool) -> None:
+    totals = the_totals(100, errors={"name_resolution_error": 20})
+    assert f"check {name} for" in found(FAILURES, a_snapshot(totals, any_llm=any_llm)).advice
+
+
 @pytest.mark.parametrize(
     ("silence", "keepalive"), [(0.0, None), (120.0, False), (121.0, False)], ids=str
 )

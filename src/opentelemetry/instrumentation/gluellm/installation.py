@@ -319,7 +319,11 @@ def _churn_advice(ledger: PoolLedger, call_site_known: bool) -> str:
     # GlueLLM builds its clients before it calls any-llm, so their call site is unknown.
     gluellm = "gluellm" in sys.modules and not call_site_known
     return advisor_for(
-        ledger.provider, ledger.library, gluellm=gluellm, synchronous=ledger.synchronous
+        ledger.provider,
+        ledger.library,
+        gluellm=gluellm,
+        synchronous=ledger.synchronous,
+        any_llm="any_llm" in sys.modules,
     ).keep_instance()
 
 

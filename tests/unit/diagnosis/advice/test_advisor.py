@@ -54,6 +54,19 @@ def test_advice_depends_on_provider_library_and_gluellm() -> None:
     assert not any("configure_pools" in text for text in advice(unknown))
 
 
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("library", ["httpx", "httpx2", "aiohttp", "urllib3", "grpc"])
+def test_without_any_llm_no_advice_names_it(provider: str, library: str) -> None:
+    """With scope="all", the host of an SDK's pool gives it a provider of any-llm."""
+    for synchronous in (False, True):
+        advisor = advisor_for(
+            provider, library, gluellm=False, synchronous=synchronous, any_llm=False
+        )
+        for text in (*advice(advisor), advisor.keep(40), advisor.limit(40)):
+            assert not re.search("AnyLLM|any-llm|configure_pools|api_base", text), text
+            assert synchronous or "Client(" not in text.replace("AsyncClient(", ""), text
+
+
 SYNC_ONLY = ("Async", "AnyLLM", "configure_pools", "acompletion", "GLUELLM")
 
 

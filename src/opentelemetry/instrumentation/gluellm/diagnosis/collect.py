@@ -72,6 +72,7 @@ def collect(
             event_loop_late_share=loop_lag.recent_share(now) if loop_lag is not None else None,
             ignored_variables=_ignored_variables(),
             gluellm="gluellm" in sys.modules,
+            any_llm="any_llm" in sys.modules,
             executors=tuple(
                 ExecutorSnapshot(
                     threads=workers.maximum,

@@ -188,6 +188,7 @@ class PoolCase:
             self.totals.library,
             gluellm=self.process.gluellm,
             synchronous=self.synchronous,
+            any_llm=self.process.any_llm,
         )
 
     @property

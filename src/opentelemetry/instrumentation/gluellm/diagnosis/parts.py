@@ -283,6 +283,8 @@ class ProcessSnapshot:
     """Environment variables that are set and look like pool limits, but that no library reads."""
     gluellm: bool = False
     """Whether GlueLLM is imported, which passes its own clients to the SDKs."""
+    any_llm: bool = True
+    """Whether any-llm is imported. If not, the application or its SDKs built all clients."""
     executors: tuple[ExecutorSnapshot, ...] = ()
     """Executors whose threads send requests."""
     limiters: tuple[LimiterSnapshot, ...] = ()

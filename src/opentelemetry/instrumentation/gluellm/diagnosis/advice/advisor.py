@@ -39,10 +39,16 @@ limits of that client."""
 
 
 def advisor_for(
-    provider: str | None, library: str, *, gluellm: bool, synchronous: bool = False
+    provider: str | None,
+    library: str,
+    *,
+    gluellm: bool,
+    synchronous: bool = False,
+    any_llm: bool = True,
 ) -> Advisor | OwnClient:
     """Return the advisor on the client of one pool; the parameters are those of `Advisor`."""
-    return own_client(provider, library) or Advisor(provider, library, gluellm, synchronous)
+    own = own_client(provider if any_llm else None, library)
+    return own or Advisor(provider, library, gluellm, synchronous, any_llm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,8 @@ class Advisor:
     synchronous: bool = False
     """Whether synchronous code uses the pool. any-llm's providers use no synchronous httpx client,
     so the application built it, or an SDK that the application calls."""
+    any_llm: bool = True
+    """Whether any-llm is in the process. If not, it has built no client."""
 
     def allow(self, size: int) -> str:
         """Advise how to allow ``size`` connections."""
@@ -102,7 +110,7 @@ class Advisor:
                 f'Keep {size} connections: AnyLLM.create("{self.provider}", '
                 f"config=botocore.config.Config(max_pool_connections={size}))"
             )
-        if self.provider is not None and not self._sync:
+        if self.provider is not None and not self._applications:
             return (
                 f"Keep {size} connections: its client takes no such setting, but "
                 f'configure_pools(max_keepalive_connections={size}, provider="{self.provider}") '
@@ -123,7 +131,7 @@ class Advisor:
                 "anthropic.DefaultAsyncHttpxClient(...), switches it on"
             )
         return self._client(
-            f"transport={self._module}.{'' if self._sync else 'Async'}HTTPTransport("
+            f"transport={self._module}.{self._kind.removesuffix('Client')}HTTPTransport("
             f"limits={self._limits(maximum)}, "
             f"socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), "
             f"(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)])"
@@ -142,12 +150,11 @@ class Advisor:
                 "each event loop"
             )
         name = self.provider
-        if name is None or self._sync:
-            kind = "Client" if self._sync else "AsyncClient"
+        if name is None or self._applications:
             sdk = ", or one client of the SDK," if name is not None else ""
             return (
-                f"Build one {self._module}.{kind}{sdk} when the program starts, and use it for all "
-                f"calls"
+                f"Build one {self._module}.{self._kind}{sdk} when the program starts, and use it "
+                "for all calls"
             )
         if name in OWN_POOL_PER_CALL:
             return (
@@ -177,12 +184,17 @@ class Advisor:
         )
 
     @property
-    def _sync(self) -> bool:
-        return self.synchronous and self.library in ("httpx", "httpx2")
+    def _applications(self) -> bool:
+        """Whether the application built the client, or an SDK that the application calls."""
+        return self.library in ("httpx", "httpx2") and (self.synchronous or not self.any_llm)
+
+    @property
+    def _kind(self) -> str:
+        return "Client" if self._applications and self.synchronous else "AsyncClient"
 
     @property
     def _family(self) -> Family:
-        if self._sync:
+        if self._applications:
             return Family("{client}")
         return FAMILY_OF.get(self.provider or "", Family("{client}"))
 
@@ -202,7 +214,7 @@ class Advisor:
         It has no effect on clients that the application or each call builds: then return ``own``.
         """
         provider = self.provider or ""
-        if provider in OWN_POOL_PER_CALL or self._sync:
+        if provider in OWN_POOL_PER_CALL or self._applications:
             return own
         there = [
             f"{name}={value}"
@@ -222,7 +234,7 @@ class Advisor:
     def may_be_gluellms(self) -> bool:
         """Whether GlueLLM may have built the client."""
         return (
-            not self._sync
+            not self._applications
             and self.gluellm
             and self.library == "httpx"
             and self.provider in GLUELLM_PROVIDERS
@@ -236,10 +248,9 @@ class Advisor:
             return text if size is None else text.replace("=N)", f"={size})")
         if family.timeout is not None and "timeout=" not in arguments:
             arguments = f"timeout={family.timeout}, {arguments}"
-        kind = "Client" if self._sync else "AsyncClient"
-        builder = family.builder or f"{self._module}.{kind}"
+        builder = family.builder or f"{self._module}.{self._kind}"
         how = family.how.format(client=f"{builder}({arguments})", arguments=arguments)
-        if self._sync:
+        if self._applications:
             usual = FAMILY_OF.get(self.provider or "", family).how.startswith("http_client=")
             return f"{how}, which the SDK's client takes as http_client=" if usual else how
         if self.provider in FAMILY_OF and family is not HUGGINGFACE:

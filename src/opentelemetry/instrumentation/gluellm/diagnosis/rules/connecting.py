@@ -52,7 +52,11 @@ def client_churn(case: PoolCase) -> Finding | None:
     gluellm = case.process.gluellm and not any(built_at.values())
     totals = case.totals
     advisor = advisor_for(
-        totals.provider, totals.library, gluellm=gluellm, synchronous=case.builds_synchronous
+        totals.provider,
+        totals.library,
+        gluellm=gluellm,
+        synchronous=case.builds_synchronous,
+        any_llm=case.process.any_llm,
     )
     what, until = "call", "they are garbage-collected"
     if advisor.may_be_gluellms:
@@ -97,7 +101,8 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
     explanation, advice = (
         "; ".join(f"{kind}: {CONNECT_HELP[kind][part]}" for kind in failures) for part in (0, 1)
     )
-    words = server_words(case.totals.provider, case.totals.library)
+    provider = case.totals.provider if case.process.any_llm else None
+    words = server_words(provider, case.totals.library)
     return Finding(
         kind=Kind.CONNECT_FAILURES,
         severity=Severity.ERROR if share >= thresholds.FAILURES_SEVERE else Severity.WARNING,
