@@ -61,7 +61,7 @@ def end():
         ('answer(token, b\'{"text": "a\\\\u001b[2Jb\\\\ud800", "findings": [1]}\')', 0, ""),
         ('answer(token, b\'{"error": "\\\\u001b[2J"}\')', 2, "failed to take its snapshot, with"),
         (
-            "os.mkfifo(f'{os.getpid()}-{token}.answer', dir_fd=presence.directory.descriptor)",
+            "os.mkfifo(f'{os.getpid()}-{token}.answer', dir_fd=presence.directory.number)",
             2,
             "not a regular file",
         ),

@@ -137,7 +137,12 @@ class SignalReporter:
             return
         atexit.unregister(self._at_exit)
         pipe, handler.pipe = handler.pipe, None
-        restored = not self._withdraw() and _restore(self._number, handler)
+        restored = False
+        current: object = signal.getsignal(self._number)  # a later handler may still call this one
+        if not self._withdraw() and current is handler:
+            with contextlib.suppress(ValueError):  # not in the main thread
+                signal.signal(self._number, handler.previous)
+                restored = True
         self._ends.set()
         thread, self._thread = self._thread, None
         if pipe is not None:
@@ -286,13 +291,3 @@ def _wait_for(number: int) -> None:
     waiting = poll()
     waiting.register(number, select.POLLIN)
     waiting.poll()
-
-
-def _restore(number: int, handler: _Handler) -> bool:
-    """Restore the previous handler if ``handler`` is still set. Return whether that was done."""
-    current: object = signal.getsignal(number)
-    if current is handler:
-        with contextlib.suppress(ValueError):  # not in the main thread
-            signal.signal(number, handler.previous)
-            return True
-    return False  # a later handler may still call it

@@ -43,17 +43,12 @@ class UnsuitableFileError(ValueError):
     """A file that this module cannot have written; the message gives the reason."""
 
 
-class Directory:
+class Directory(OwnDescriptor):
     """Private directory of the user."""
 
-    def __init__(self, descriptor: int, path: Path) -> None:
-        self._descriptor = OwnDescriptor(descriptor)
+    def __init__(self, number: int, path: Path) -> None:
+        super().__init__(number)
         self.path = path
-
-    @property
-    def descriptor(self) -> int:
-        """Number of its descriptor. Raises OSError if the program has closed it."""
-        return self._descriptor.number
 
     @classmethod
     def open(cls, *, make: bool = True) -> Directory:
@@ -73,7 +68,7 @@ class Directory:
                 raise UnusableDirectoryError(f"{path}: {error.strerror}") from error
         directory = cls.at(path)
         if make:
-            os.fchmod(directory.descriptor, 0o700)  # rights that the umask removed
+            os.fchmod(directory.number, 0o700)  # rights that the umask removed
         return directory
 
     @classmethod
@@ -88,31 +83,21 @@ class Directory:
             raise MissingDirectoryError(f"{path} does not exist") from None
         except OSError as error:
             raise UnusableDirectoryError(f"{path}: {error.strerror}") from error
-        found = os.fstat(directory.descriptor)
+        found = os.fstat(directory.number)
         if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
             directory.close()
             raise UnusableDirectoryError(f"{path} belongs to, or is open to, another user")
         return directory
 
-    def close(self) -> None:
-        self._descriptor.close()
-
     def names(self) -> list[str]:
-        with os.scandir(self.descriptor) as entries:
+        with os.scandir(self.number) as entries:
             return [entry.name for entry in entries]
 
-    def read(self, name: str) -> dict[str, Any] | None:
-        """Return a file's content; None if it is missing or unsuitable."""
-        try:
-            return self.content_of(name)
-        except (OSError, UnsuitableFileError):
-            return None
-
-    def content_of(self, name: str) -> dict[str, Any]:
+    def read(self, name: str) -> dict[str, Any]:
         """Return a file's content. Raises UnsuitableFileError; OSError if it can't be opened."""
         # O_NONBLOCK: otherwise a named pipe without a writer would block here.
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-        descriptor = os.open(name, flags, dir_fd=self.descriptor)
+        descriptor = os.open(name, flags, dir_fd=self.number)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise UnsuitableFileError("it is not a regular file")
@@ -143,17 +128,17 @@ class Directory:
         """Create a file under a temporary name. Return its name and descriptor."""
         name = f"{os.getpid()}-{secrets.token_hex(8)}.unfinished"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        descriptor = os.open(name, flags, 0o600, dir_fd=self.descriptor)
+        descriptor = os.open(name, flags, 0o600, dir_fd=self.number)
         os.fchmod(descriptor, 0o600)  # regardless of the umask
         return name, descriptor
 
     def rename(self, name: str, new: str) -> None:
-        os.replace(name, new, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
+        os.replace(name, new, src_dir_fd=self.number, dst_dir_fd=self.number)
 
     def remove(self, name: str) -> bool:
         """Remove a file. Return whether it existed. Raises OSError."""
         try:
-            os.unlink(name, dir_fd=self.descriptor)
+            os.unlink(name, dir_fd=self.number)
         except FileNotFoundError:
             return False
         return True
@@ -167,7 +152,7 @@ class Directory:
         import fcntl
 
         try:
-            descriptor = os.open(name, os.O_RDWR | os.O_NOFOLLOW, dir_fd=self.descriptor)
+            descriptor = os.open(name, os.O_RDWR | os.O_NOFOLLOW, dir_fd=self.number)
         except OSError:
             return False
         try:
@@ -203,7 +188,7 @@ class Presence:
         try:
             with contextlib.suppress(OSError):
                 # systemd-tmpfiles(8) skips directories on which a process holds a BSD lock.
-                fcntl.flock(self.directory.descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                fcntl.flock(self.directory.number, fcntl.LOCK_SH | fcntl.LOCK_NB)
             self.directory.sweep()
             name, descriptor = self.directory.create()
             self._locked = OwnDescriptor(descriptor)
@@ -269,7 +254,7 @@ class Request:
     def answer(self) -> dict[str, Any] | None:
         """Return the answer; None while there is none. Raises UnsuitableFileError and OSError."""
         try:
-            return self._directory.content_of(self._stem + _ANSWER)
+            return self._directory.read(self._stem + _ANSWER)
         except FileNotFoundError:
             return None
 
@@ -289,9 +274,12 @@ def presence_of(directory: Directory, pid: int) -> dict[str, Any] | None:
     name = f"{pid}{_PRESENCE}"
     if pid == os.getpid() or not directory.is_locked(name):
         return None
-    content = directory.read(name)
+    try:
+        content = directory.read(name)
+    except (OSError, UnsuitableFileError):
+        return None
     # Containers that share the directory can have different processes with the same PID.
-    return content if content and content.get("started") == start_of(pid) else None
+    return content if content.get("started") == start_of(pid) else None
 
 
 def start_of(process: int | str) -> str | None:
