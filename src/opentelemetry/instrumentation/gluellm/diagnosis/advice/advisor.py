@@ -128,7 +128,7 @@ class Advisor:
         if self._family is ANTHROPIC:
             return (
                 "the client that the anthropic SDK builds by itself, or "
-                "anthropic.DefaultAsyncHttpxClient(...), switches it on"
+                "anthropic.DefaultAsyncHttpxClient(...), turns it on"
             )
         return self._client(
             f"transport={self._module}.{self._kind.removesuffix('Client')}HTTPTransport("

@@ -85,8 +85,8 @@ BOTOCORE = Family(
     "its calls run in the event loop's default executor, so give that N threads as well"
 )
 _XAI = Family(
-    instead='all calls of one AnyLLM.create("xai") share one gRPC connection, several instances '
-    "have several"
+    instead='all calls of one AnyLLM.create("xai") share one gRPC connection: create several '
+    "instances"
 )
 NO_CLIENT = Family(
     instead="any-llm's {provider} provider takes no HTTP client: spread the load over processes"

@@ -88,21 +88,21 @@ _AIOHTTP = OwnClient(
     sized="Allow {size} connections: aiohttp.ClientSession(connector=aiohttp.TCPConnector("
     "limit={size}))",
     wait="Set a timeout of seconds: aiohttp.ClientSession(timeout=aiohttp.ClientTimeout("
-    "connect={wait}, sock_read={read})), where connect bounds the queue and connecting in one. "
-    "Name total and sock_connect too if you want them: what is left out has no timeout",
+    "connect={wait}, sock_read={read})). Its connect covers the wait in the queue and "
+    "connecting. Set total and sock_connect as well if you want them: a timeout that is left out "
+    "is unlimited",
     expiry="aiohttp.ClientSession(connector=aiohttp.TCPConnector({bound}"
     "keepalive_timeout={expiry}))",
-    kept="Keep {size} connections: aiohttp keeps all that it opens, for keepalive_timeout seconds "
-    "of aiohttp.TCPConnector",
+    kept="Keep {size} connections: aiohttp keeps all that it opens, for the keepalive_timeout of "
+    "aiohttp.TCPConnector",
     probes="aiohttp.ClientSession(connector=aiohttp.TCPConnector({bound}"
-    "socket_factory=make_socket)), where make_socket is a function of yours. It builds a "
-    "socket.socket of the first three parts of the address that it is given, and calls its "
-    "setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) and "
-    "setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)",
-    http1="aiohttp speaks nothing else",
+    "socket_factory=make_socket)), with a function make_socket(address) that returns "
+    "socket.socket(*address[:3]) after its setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) "
+    "and setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)",
+    http1="aiohttp uses only HTTP/1.1",
     instance="Build one aiohttp.ClientSession when the program starts, and use it for all calls",
-    end="Read each answer to its end or give it up, also where the code between may return or "
-    "raise: async with session.get(...) as response: ... does, or response.release()",
+    end="Read each answer to its end or release it, also where the code may return or raise: use "
+    "async with session.get(...) as response: ..., or call response.release()",
 )
 
 # A pool of boto3 looks like any other urllib3 pool, so each text covers both.
@@ -121,31 +121,30 @@ _URLLIB3 = OwnClient(
     "*urllib3.connection.HTTPConnection.default_socket_options, "
     "(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)]), "
     "or for a boto3 client config=botocore.config.Config(tcp_keepalive=True)",
-    http1="urllib3 speaks nothing else unless urllib3.http2.inject_into_urllib3() was called",
+    http1="urllib3 uses only HTTP/1.1, unless urllib3.http2.inject_into_urllib3() was called",
     instance="Build one urllib3.PoolManager, or one boto3 client, when the program starts, and use "
     "it for all calls",
-    end="Read each answer to its end and call response.release_conn(), also where the code between "
-    "may return or raise. To give one up, call response.close() and then response.release_conn(): "
-    "closed alone, it keeps its place in a pool with block=True. Of a boto3 client's answer, read "
-    "or close the body or stream",
+    end="Read each answer to its end and call response.release_conn(), also where the code may "
+    "return or raise. To give one up, call response.close() and then response.release_conn(): "
+    "after close() alone it still counts in a pool with block=True. With a boto3 client, read "
+    "or close the body or stream of the answer",
 )
 
 _GRPC = OwnClient(
-    sized="A gRPC channel has no limit on connections, since its calls share one. For more of them "
-    'use several channels, each with options=[("grpc.use_local_subchannel_pool", 1)]',
-    wait="Set a deadline of seconds: pass timeout= to each call. It covers the wait for the "
-    "channel, which wait_for_ready=True asks for, and the answer in one",
+    sized="A gRPC channel has no limit on connections, since its calls share one. To use more, "
+    'open several channels, each with options=[("grpc.use_local_subchannel_pool", 1)]',
+    wait="Set a deadline of seconds: pass timeout= to each call. It covers the answer, and "
+    "with wait_for_ready=True also the wait for the channel",
     expiry='options=[("grpc.client_idle_timeout_ms", {milliseconds})] of the channel',
     kept="Keep one channel: {size} calls share its connection",
     probes='options=[("grpc.keepalive_time_ms", 60000), ("grpc.keepalive_timeout_ms", 20000)] of '
-    "the channel, with which gRPC itself asks. Many servers allow that once in 300 s only, and "
-    "end the connection of who asks more often",
-    http1="gRPC can't. Use several channels instead, each with "
+    "the channel: gRPC then sends keepalive pings. Many servers allow one in 300 s, and close the "
+    "connection of a client that sends more",
+    http1="gRPC needs HTTP/2. Use several channels instead, each with "
     'options=[("grpc.use_local_subchannel_pool", 1)]',
     instance="Open one channel when the program starts, and use it for all calls",
     end="Read each answer to its end, or call.cancel() it, also where the loop may break, return "
-    "or raise. grpc.aio keeps a call that nobody reads for ever, whether anybody refers to it or "
-    "not",
+    "or raise. grpc.aio keeps a call that is not read for ever, even if nothing refers to it",
 )
 
 _OWN_CLIENTS = {"aiohttp": _AIOHTTP, "urllib3": _URLLIB3, "grpc": _GRPC}

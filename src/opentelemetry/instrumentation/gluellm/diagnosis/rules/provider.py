@@ -52,8 +52,8 @@ def slow_provider(case: PoolCase) -> Finding | None:
         observed += f"; requests queue ({share} of the time) since connections are held for longer"
     severity = Severity.INFO
     explanation = (
-        "The answers take long. Reasoning models are silent for 300 to 700 s; any other model is "
-        "slow then."
+        "The answers take long. Reasoning models are silent for 300 to 700 s. If the model is no "
+        "reasoning model, the provider is slow."
     )
     advice = (
         "Nothing, if the model reasons. Otherwise compare with an earlier snapshot to see whether "
@@ -62,7 +62,7 @@ def slow_provider(case: PoolCase) -> Finding | None:
     if slower or gives_up:
         severity = Severity.ERROR if gives_up else Severity.WARNING
         explanation = (
-            "The time passes while requests wait for the provider's bytes. The provider is slow, "
+            "Requests wait for the provider's bytes most of the time. The provider is slow, "
             "or the requests have changed: a larger model, longer answers. Or this process gets "
             "too little processor time to read them."
         )

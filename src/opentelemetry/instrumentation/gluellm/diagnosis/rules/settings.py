@@ -59,7 +59,7 @@ def pool_timeout(case: PoolCase) -> Finding | None:
         pool=case.label,
         observed=f"Pool timeout {timeout_text(pool.pool_timeout)}, read timeout "
         f"{timeout_text(pool.read_timeout)}{queue if ages else ''}.",
-        explanation=f"{explanation} Until then no error shows that the pool is full.",
+        explanation=f"{explanation} Meanwhile, no error shows that the pool is full.",
         advice=f"{case.advisor.wait_at_most(_WAIT, pool.read_timeout or 600.0)}.",
     )
 
