@@ -13,7 +13,7 @@ from ..text import call_site_text, counted, one_line, percent, seconds, timeout_
 from .findings import Finding
 from .parts import ConnectionSnapshot, PoolSnapshot, PoolTotals, ProcessSnapshot, RequestSnapshot
 
-_T = TypeVar("_T")
+EntryT = TypeVar("EntryT")
 _WIDTH = 96
 _MOST_POOLS = 6
 """A client per call makes hundreds of similar pools, which would push the findings out of sight."""
@@ -239,7 +239,11 @@ def _after(start: str, text: str) -> str:
 
 
 def _first(
-    entries: Sequence[_T], most: int, lines: Callable[[_T], Iterable[str]], noun: str, indent: str
+    entries: Sequence[EntryT],
+    most: int,
+    lines: Callable[[EntryT], Iterable[str]],
+    noun: str,
+    indent: str,
 ) -> Iterator[str]:
     """Yield the lines on the first entries, and the number of the others."""
     for entry in entries[:most]:

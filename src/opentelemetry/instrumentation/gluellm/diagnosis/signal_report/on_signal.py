@@ -30,7 +30,7 @@ from .signals import signal_number, why_taken
 if TYPE_CHECKING:
     from ..report import Report
 
-_T = TypeVar("_T")
+ResultT = TypeVar("ResultT")
 
 # Not os.write: eventlet's replacement raises if the signal interrupts its hub.
 _write: Callable[[int, bytes], int] = importlib.import_module(os.name).write
@@ -248,7 +248,7 @@ class SignalReporter:
     def _say(self, text: str) -> None:
         self._attempt("report.log", partial(self._log, text))
 
-    def _attempt(self, what: str, step: Callable[[], _T]) -> _T | None:
+    def _attempt(self, what: str, step: Callable[[], ResultT]) -> ResultT | None:
         try:
             return step()
         except Exception as error:
