@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Iterator
 
 _LONGEST, _LONGEST_PLACE = 60, 120
+_WIDTH = 96
 _MOST_MARKS = 4
 """Combining marks that one letter may have. No language needs more, and a pile of them would cover
 the lines above and below."""
@@ -99,3 +101,24 @@ def counted(number: int, noun: str) -> str:
 def rate(per_second: float) -> str:
     """Format events per second: ``12/s``, ``0.8/s``."""
     return f"{per_second:.0f}/s" if per_second >= 10 else f"{per_second:.2g}/s"
+
+
+def wrapped(text: str, indent: str = "", following: str | None = None) -> list[str]:
+    """Wrap a text for a terminal of 80 to 100 columns; a long word may make a line wider.
+
+    The first line begins with ``indent``, the others with ``following``, by default two columns
+    further in.
+    """
+    import textwrap  # not needed until a text is printed
+
+    # A number and its unit stay on one line.
+    bound = re.sub(r"(?<=\d) (?=s\b)", "\N{NO-BREAK SPACE}", text)
+    lines = textwrap.wrap(
+        bound,
+        _WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent + "  " if following is None else following,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from ..text import one_line, wrapped
+
 
 class Severity(StrEnum):
     """How urgent a finding is, the most urgent first."""
@@ -67,10 +69,9 @@ class Finding:
         return {key: None if value is None else str(value) for key, value in asdict(self).items()}
 
     def __str__(self) -> str:
-        where = f" in {self.pool}" if self.pool else ""
-        return (
-            f"{self.severity}: {self.kind.replace('_', ' ')}{where}\n"
-            f"  observed:    {self.observed}\n"
-            f"  explanation: {self.explanation}\n"
-            f"  advice:      {self.advice}"
-        )
+        where = f" in {one_line(self.pool)}" if self.pool else ""
+        lines = [f"{self.severity.upper()}: {self.kind.replace('_', ' ')}{where}"]
+        for name in ("observed", "explanation", "advice"):
+            text: str = getattr(self, name)
+            lines += wrapped(one_line(text, len(text)), f"  {name + ':':<13}", " " * 15)
+        return "\n".join(lines)

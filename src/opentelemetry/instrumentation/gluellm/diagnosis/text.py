@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import textwrap
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from ..text import call_site_text, counted, one_line, percent, seconds, timeout_text
+from ..text import call_site_text, counted, one_line, percent, seconds, timeout_text, wrapped
 from .findings import Finding
 from .parts import ConnectionSnapshot, PoolSnapshot, PoolTotals, ProcessSnapshot, RequestSnapshot
 
 EntryT = TypeVar("EntryT")
-_WIDTH = 96
 _MOST_POOLS = 6
 """A client per call makes hundreds of similar pools, which would push the findings out of sight."""
 _MOST_NAMES = 20
@@ -37,11 +34,11 @@ def snapshot_text(
     The pools with the most requests come first, and in each pool the requests held longest. Long
     lists end with the number of entries left out. A long word may make a line wider than usual.
     """
-    lines = _wrapped(
+    lines = wrapped(
         f"connection pools of process {process.pid} at {_clock(taken_at)}, "
         f"{seconds(uptime)} after instrument()"
     )
-    lines += _wrapped("; ".join(_process(process)))
+    lines += wrapped("; ".join(_process(process)))
     if not pools:
         lines += ["", "no pool is alive that has served a request"]
     ordered = sorted(pools, key=lambda pool: -len(pool.requests))
@@ -85,20 +82,7 @@ def _process(process: ProcessSnapshot) -> Iterator[str]:
 
 def findings_text(findings: Sequence[Finding]) -> str:
     """Return the findings as text, each with its kind, observation, explanation and advice."""
-    if not findings:
-        return "no findings"
-    blocks = []
-    for finding in findings:
-        where = f" in {one_line(finding.pool)}" if finding.pool else ""
-        lines = [f"{finding.severity.upper()}: {finding.kind.replace('_', ' ')}{where}"]
-        for name, text in (
-            ("observed", finding.observed),
-            ("explanation", finding.explanation),
-            ("advice", finding.advice),
-        ):
-            lines += _wrapped(one_line(text, len(text)), f"  {name + ':':<13}", " " * 15)
-        blocks.append("\n".join(lines))
-    return "\n\n".join(blocks)
+    return "\n\n".join(map(str, findings)) or "no findings"
 
 
 def _pool(pool: PoolSnapshot) -> Iterator[str]:
@@ -121,27 +105,27 @@ def _pool(pool: PoolSnapshot) -> Iterator[str]:
 def _channel(pool: PoolSnapshot) -> Iterator[str]:
     """Yield the lines of a gRPC channel, which reports no connections and has no limits."""
     since = seconds(pool.channel_state_age or 0.0)
-    yield from _wrapped(
+    yield from wrapped(
         f"{one_line(pool.label)}: channel {one_line(pool.channel_state or '')} for {since}; "
         f"{counted(len(pool.requests), 'call')} in flight, {pool.queued} queued"
     )
-    yield from _wrapped(f"{counted(pool.requests_entered, 'call')} in {seconds(pool.age)}", "  ")
+    yield from wrapped(f"{counted(pool.requests_entered, 'call')} in {seconds(pool.age)}", "  ")
 
 
 def _limits(pool: PoolSnapshot) -> Iterator[str]:
     maximum = "unlimited" if pool.max_connections is None else str(pool.max_connections)
     idle = "all" if pool.max_idle_connections is None else str(pool.max_idle_connections)
-    yield from _wrapped(
+    yield from wrapped(
         f"{one_line(pool.label)}: {pool.active} active, {pool.connecting} connecting, "
         f"{pool.idle} idle of {maximum} connections; {pool.queued} queued"
     )
     if pool.max_connections_per_origin is not None:
         yield f"  at most {counted(pool.max_connections_per_origin, 'connection')} to each origin"
     if pool.limits_from:
-        yield from _wrapped(f"limits from {one_line(pool.limits_from, _LONGEST_LIMITS)}", "  ")
+        yield from wrapped(f"limits from {one_line(pool.limits_from, _LONGEST_LIMITS)}", "  ")
     expiry = "for ever" if pool.keepalive_expiry is None else f"{pool.keepalive_expiry:g} s"
     keepalive = {True: ", SO_KEEPALIVE on", False: ", SO_KEEPALIVE off", None: ""}
-    yield from _wrapped(
+    yield from wrapped(
         f"keeps {idle} idle {expiry}, pool timeout {timeout_text(pool.pool_timeout)}, "
         f"read timeout {timeout_text(pool.read_timeout)}{keepalive[pool.tcp_keepalive]}; "
         f"{counted(pool.requests_entered, 'request')} in {seconds(pool.age)}",
@@ -162,7 +146,7 @@ def _connections(connections: Sequence[ConnectionSnapshot]) -> Iterator[str]:
         most = sum(connection.streams_max or 0 for connection in streams)
         lost = sum(connection.streams_orphaned or 0 for connection in streams)
         text += f"; HTTP/2 streams {active} of {most}, {lost} orphaned"
-    yield from _wrapped(f"{one_line(connections[0].origin)}: {text}", "  ")
+    yield from wrapped(f"{one_line(connections[0].origin)}: {text}", "  ")
 
 
 def _request(request: RequestSnapshot) -> Iterator[str]:
@@ -181,7 +165,7 @@ def _request(request: RequestSnapshot) -> Iterator[str]:
         text += f", trace {one_line(request.trace_id)}"
     if request.correlation_id:
         text += f", correlation {one_line(request.correlation_id, 40)}"
-    yield from _wrapped(text, "    ")
+    yield from wrapped(text, "    ")
     if request.call_site:
         yield f"      {call_site_text(request.call_site, _LONGEST_CALL_SITE)}"
     for frame in request.stack:
@@ -221,7 +205,7 @@ def _totals(totals: PoolTotals) -> Iterator[str]:
         "failed on reused connections": broken,
     }
     parts += [f"{name} {count}" for name, count in counts.items() if count]
-    yield from _wrapped(f"{one_line(totals.label)}: {'; '.join(filter(None, parts))}", "  ")
+    yield from wrapped(f"{one_line(totals.label)}: {'; '.join(filter(None, parts))}", "  ")
 
 
 def _listed(counts: Mapping[str, int]) -> str:
@@ -257,17 +241,3 @@ def _clock(epoch: float) -> str:
         return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(epoch))
     except (ValueError, OverflowError, OSError):
         return "an unknown time"
-
-
-def _wrapped(text: str, indent: str = "", following: str | None = None) -> list[str]:
-    # Keeps a number and its unit on one line.
-    bound = re.sub(r"(?<=\d) (?=s\b)", "\N{NO-BREAK SPACE}", text)
-    lines = textwrap.wrap(
-        bound,
-        _WIDTH,
-        initial_indent=indent,
-        subsequent_indent=indent + "  " if following is None else following,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
