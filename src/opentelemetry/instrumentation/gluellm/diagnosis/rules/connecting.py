@@ -201,14 +201,14 @@ def channel_not_ready(case: PoolCase) -> Finding | None:
     ]
     if not stuck:
         return None
-    longest = max(pool.channel_state_age or 0.0 for pool in stuck)
+    longest = max(stuck, key=lambda pool: pool.channel_state_age or 0.0)
     waiting = sum(1 for pool in stuck for r in pool.requests if r.phase in ("queued", "connecting"))
     return Finding(
         kind=Kind.CHANNEL_NOT_READY,
         severity=Severity.ERROR if waiting else Severity.WARNING,
         pool=case.label,
-        observed=f"{counted(len(stuck), 'channel')} not ready, one for {seconds(longest)}; "
-        f"{counted(waiting, 'call')} waiting.",
+        observed=f"{counted(len(stuck), 'channel')} not ready, one in {longest.channel_state} for "
+        f"{seconds(longest.channel_state_age or 0.0)}; {counted(waiting, 'call')} waiting.",
         explanation="gRPC fails to connect and keeps trying. Calls with wait_for_ready wait until "
         "their deadline; all others fail at once as UNAVAILABLE.",
         advice="Check the target and its port, the resolver, TLS against plaintext, and the route "
