@@ -122,7 +122,7 @@ UNREAD_REQUESTS = 5
 
 
 def consumes_slowly(unread: float, held: float, requests: int) -> bool:
-    """Return whether an application reads slowly; takes seconds in all, of so many requests."""
+    """Return whether an application reads slowly, from the seconds of all these requests."""
     return (
         requests >= UNREAD_REQUESTS
         and unread >= UNREAD_SHARE * held

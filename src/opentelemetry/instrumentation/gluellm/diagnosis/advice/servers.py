@@ -6,7 +6,7 @@ from ...providers import is_carried_by
 
 CONNECT_HELP = {
     "connect_timeout": (
-        "there is no answer in time. The host is down or overloaded, or a firewall drops packets",
+        "no answer in time: the host is down or overloaded, or a firewall drops packets",
         "check the address and the route to it; the connect timeout is rarely too short",
     ),
     "name_resolution_error": (
@@ -14,11 +14,11 @@ CONNECT_HELP = {
         "check {address} for a typing error, and the resolver of this machine or container",
     ),
     "connection_error": (
-        "the connection is refused or reset. Nothing listens there, or a proxy rejects it",
+        "the connection is refused or reset: nothing listens there, or a proxy rejects it",
         "check {address}, the port and {proxy}, and that the server runs",
     ),
     "secure_connection_error": (
-        "TLS fails. The certificate does not verify, or the port has no TLS",
+        "TLS fails: the certificate does not verify, or the port has no TLS",
         "check {encryption}, and {certificates} if a proxy signs",
     ),
     "too_many_open_files": (

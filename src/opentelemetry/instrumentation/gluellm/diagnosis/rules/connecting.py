@@ -134,9 +134,9 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     expiry = max((pool.keepalive_expiry or 0 for pool in case.pools), default=0)
     now = f" (now {expiry:g} s)" if expiry else ""
     cause = (
-        "the other side has already dropped the connections that the pool reuses."
-        if not silent
-        else "a model that thinks for minutes without sending a byte looks idle to it."
+        "A model that thinks for minutes without sending a byte looks idle to it."
+        if silent
+        else "The pool then reuses a connection that the other side has dropped."
     )
     advice = []
     if unprobed:
@@ -155,7 +155,7 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         + (f", after up to {seconds(silence)} of silence" if silent else "")
         + ("; SO_KEEPALIVE is off." if unprobed else "."),
         explanation="Something between here and the provider, such as a load balancer or an "
-        f"address translator, drops connections that carry no data: {cause}",
+        f"address translator, drops connections that carry no data. {cause}",
         advice=" ".join(advice)
         or "Stream the answers, so that bytes flow, and let the SDK send failed requests again.",
     )
