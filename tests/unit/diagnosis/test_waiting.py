@@ -235,6 +235,18 @@ def test_unread_response_below_the_leak_threshold_is_no_small_pool() -> None:
     assert kinds(snapshot) == [SATURATED]
 
 
+@pytest.mark.parametrize(("age", "likely"), [(6.0, True), (4.0, False)])
+def test_unread_responses_of_one_call_site_are_likely_a_leak(age: float, likely: bool) -> None:
+    """Below the leak threshold, with the call site, and a command that makes it certain."""
+    unread = a_request("unread", age, held=age, call_site="app.py:11 in answer")
+    requests = [unread] * 5 + [a_request("reading", 0.5, held=0.5)] * 5
+    pool = a_pool([*requests, a_request("queued", 2.0)], [a_connection("active")] * 10)
+    finding = found(SATURATED, a_snapshot(the_totals(), pool))
+    assert ("Likely a leak" in finding.explanation) is likely
+    assert ("5 x openai/gpt-4o from app.py:11 in answer" in finding.explanation) is likely
+    assert finding.advice.endswith("gluellm-pools doctor --pid 17 --for 60")
+
+
 def test_anomalies_are_those_of_the_interval() -> None:
     """What happened before `previous` is known already."""
     totals = the_totals(anomalies={"orphaned_connection": 2, "pool_timeout_overrun": 0})

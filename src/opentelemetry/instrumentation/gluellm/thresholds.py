@@ -130,6 +130,11 @@ def consumes_slowly(unread: float, held: float, requests: int) -> bool:
     )
 
 
+LIKELY_LEAK_AFTER = 5.0
+"""Time that a response has been unread. A consumer that keeps reading rarely pauses for longer."""
+LIKELY_LEAK_SHARE = 0.5
+"""Share of the held connections whose response is unread for that long at one call site. From here
+on a saturated pool is reported as likely leaking, before the leak threshold."""
 LEAK_ALERT_SHARE = 0.05
 """Share of an instance's limit. One leaked connection of 1 000 needs no reaction."""
 LEAK_ALERT_COUNT = 5

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from ... import thresholds
 from ...text import call_site_text, counted, one_line, percent, seconds
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
-from ..parts import RequestSnapshot
+from ..parts import PoolSnapshot, RequestSnapshot
 
 _MOST_CALL_SITES = 3
 
@@ -45,6 +47,17 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
         explanation=explanation,
         advice=f"{case.advisor.end_answers()}.",
     )
+
+
+def likely_leak(pools: list[PoolSnapshot]) -> str | None:
+    """Return text on the call site that likely leaks, if unread responses there hold most."""
+    held = [request for pool in pools for request in pool.requests if request.held is not None]
+    after = thresholds.LIKELY_LEAK_AFTER
+    unread = [r for r in held if r.phase == "unread" and r.phase_age >= after and r.call_site]
+    for call_site, count in Counter(r.call_site for r in unread).most_common(1):
+        if count >= thresholds.LIKELY_LEAK_SHARE * len(held):
+            return _holders([request for request in unread if request.call_site == call_site])
+    return None
 
 
 def _held(case: PoolCase) -> str:

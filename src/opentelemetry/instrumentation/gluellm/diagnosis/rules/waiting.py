@@ -10,7 +10,7 @@ from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
 from ..littles_law import Sizing, required_size
 from ..parts import PoolSnapshot
-from .holding import unread_now
+from .holding import likely_leak, unread_now
 
 _ANOMALIES = {
     "waiter_with_idle_connection": "a request waits although an idle connection could serve it; "
@@ -69,8 +69,11 @@ def pool_too_small(case: PoolCase) -> Finding | None:
             queue = " (queued requests excluded)"
         elif sizing.concurrency > sizing.offered:
             queue = " (queued requests included)"
+        arrived = f"{rate(sizing.arrival_rate)} arrived{each} and"
+        if not sizing.arrival_rate:
+            arrived = "No new request arrived; the others"
         observed += (
-            f". {rate(sizing.arrival_rate)} arrived{each} and held a connection for "
+            f". {arrived} held a connection for "
             f"{seconds(sizing.lease_time)}: on average {sizing.concurrency:.1f} connections at "
             f"once{queue}, "
         )
@@ -124,6 +127,8 @@ def pool_saturated(case: PoolCase) -> Finding | None:
     held = ", ".join(f"{count} {phase}" for phase, count in holders.most_common())
     timeouts = case.activity.timeouts.get("pool", 0)
     lasts = max(waits) >= thresholds.WAIT_NOTICED
+    leak = likely_leak(full)
+    command = f"gluellm-pools doctor --pid {case.process.pid} --for 60"
     return Finding(
         kind=Kind.POOL_SATURATED,
         severity=Severity.ERROR if timeouts else Severity.WARNING if lasts else Severity.INFO,
@@ -131,10 +136,19 @@ def pool_saturated(case: PoolCase) -> Finding | None:
         observed=f"{busy} of {counted(maximum, 'connection')} in use and "
         f"{counted(len(waits), 'request')} queued, the longest for {seconds(max(waits))}"
         + (f"; requests that hold connections: {held}." if held else "."),
-        explanation=f"{'The pool is at its limit' if busy >= maximum else 'Requests are stuck'} "
-        "at this moment. The cause is not known yet: a burst, a slow provider, a leak and a pool "
-        "that is too small all lead to this state.",
-        advice="Take another snapshot in a minute: diagnose(snapshot, previous) finds the cause.",
+        explanation=(
+            f"Likely a leak: answers are not read: {leak}."
+            if leak
+            else f"{'The pool is at its limit' if busy >= maximum else 'Requests are stuck'} at "
+            "this moment. The cause is not known yet: a burst, a slow provider, a leak and a pool "
+            "that is too small all lead to this state."
+        ),
+        advice=(
+            f"{case.advisor.end_answers()}. To be certain, watch the running process for a minute: "
+            f"{command}"
+            if leak
+            else f"Watch the running process for a minute to find the cause: {command}"
+        ),
     )
 
 
