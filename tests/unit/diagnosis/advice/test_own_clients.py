@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.advice.advisor import Advisor, advisor_for
-from opentelemetry.instrumentation.gluellm.diagnosis.advice.own_clients import OwnClient
+from opentelemetry.instrumentation.gluellm.diagnosis.advice.own_clients import OwnClient, own_client
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import ExecutorSnapshot
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from unit.diagnosis.building import a_pool, a_request, a_snapshot, all_kinds, found, the_totals
 
 LIBRARIES = ("aiohttp", "urllib3", "grpc")
@@ -200,3 +201,9 @@ def test_full_executor_asks_for_threads_and_for_connections_that_are_not_kept_ye
     assert "any-llm uses" in full_executor("bedrock", 10).explanation
     assert "any-llm" not in str(full_executor(None, 10))
     assert "an executor of your own" in full_executor(None, 10).advice
+
+
+def test_each_library_has_advice_in_its_own_terms() -> None:
+    """A library without it would get the advice for httpx."""
+    own = {library for library in semconv.POOL_LIBRARIES if own_client(None, library)}
+    assert own == set(semconv.POOL_LIBRARIES) - {"httpx", "httpx2"}
