@@ -344,15 +344,16 @@ def metric_table(title: str, introduction: str, metrics: list[Metric]) -> list[s
 
 
 def identity_table() -> list[str]:
-    """Which labels tell processes apart, by the way that the data came."""
+    """Labels that identify a process, by ingestion path."""
     rows = []
-    for way, labels in prometheus.IDENTITIES.items():
-        scope = ", ".join(map(code, prometheus.SCOPE_LABELS[way].values())) or "none"
-        rows.append(f"| {way} | {code(labels.service)} | {code(labels.instance)} | {scope} |")
+    identity = f"{code(prometheus.SERVICE_LABEL)} | {code(prometheus.INSTANCE_LABEL)}"
+    for way, labels in prometheus.SCOPE_LABELS.items():
+        scope = ", ".join(map(code, labels.values())) or "none"
+        rows.append(f"| {way} | {identity} | {scope} |")
     head = [
-        "What tells processes apart, by the way there:",
+        "Labels that identify a process, by ingestion path:",
         "",
-        "| way | `service.name` | `service.instance.id` | the scope |",
+        "| ingestion path | `service.name` | `service.instance.id` | the scope |",
         "|---|---|---|---|",
     ]
     tail = [

@@ -105,8 +105,8 @@ RULES: dict[str, tuple[list[Path], Callable[[Path, str], bool]]] = {
         lambda _, name: not is_under(name, OPENTELEMETRY_SDK),
     ),
     "dashboards and docs read the contract without anything installed": (
-        [Path("telemetry/semconv.py")],
-        lambda _, name: is_standard_library(name),
+        [Path("telemetry/semconv.py"), Path("pool/phases.py")],
+        lambda _, name: is_standard_library(name) or is_under(name, f"{PACKAGE_NAME}.pool.phases"),
     ),
     "adapters and attribution alone know libraries, which may be missing": (
         outside("adapters", "attribution"),

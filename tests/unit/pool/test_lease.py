@@ -13,7 +13,6 @@ from opentelemetry.instrumentation.gluellm.pool.phases import (
     STREAM_QUEUED,
     UNREAD,
 )
-from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from unit.pool.fakes import SECOND, Scene
 
 ALL = (QUEUED, CONNECTING, STREAM_QUEUED, AWAITING_RESPONSE, READING, UNREAD)
@@ -21,7 +20,6 @@ ALL = (QUEUED, CONNECTING, STREAM_QUEUED, AWAITING_RESPONSE, READING, UNREAD)
 
 def test_lease_is_in_exactly_one_phase_queued_at_first(scene: Scene) -> None:
     """A phase's number is its index in the contract's list; its age starts with the phase."""
-    assert PHASES == semconv.PHASES
     assert [PHASES[phase] for phase in ALL] == list(PHASES)
     lease = scene.enter()
     assert lease.phase == QUEUED

@@ -8,7 +8,6 @@ contents of each store.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -30,26 +29,14 @@ class Way(StrEnum):
     READER = "PrometheusMetricReader"
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Labels that distinguish processes."""
+SERVICE_LABEL: Final = "job"
+"""Label made from ``service.name``; with a ``service.namespace`` it is ``namespace/name``."""
+INSTANCE_LABEL: Final = "instance"
+"""Label made from ``service.instance.id``.
 
-    service: str
-    """Label made from ``service.name``."""
-    instance: str
-    """Label made from ``service.instance.id``."""
-
-
-IDENTITIES: Final = {
-    Way.COLLECTOR: Identity("job", "instance"),
-    Way.PROMETHEUS: Identity("job", "instance"),
-    Way.VICTORIA_METRICS: Identity("job", "instance"),
-    Way.READER: Identity("job", "instance"),
-}
-"""Labels of each ingestion path. VictoriaMetrics has these only with the relabeling of
-``dashboards/dev``, and ``service_name`` and ``service_instance_id`` otherwise. With a
-``service.namespace`` the job is ``namespace/name``. For a scraped program the labels come from its
-target's configuration."""
+Both are the same on each ingestion path. VictoriaMetrics has them only with the relabeling of
+``dashboards/dev``, and ``service_name`` and ``service_instance_id`` otherwise. For a scraped
+program they come from its target's configuration."""
 
 _OTEL_SCOPE: Final = {
     "name": "otel_scope_name",

@@ -11,7 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from functools import partial
+from typing import Any, Final
+
+from ..pool.phases import CHANNEL_STATES as CHANNEL_STATES
+from ..pool.phases import PHASES as PHASES
+from ..pool.phases import WEBSOCKET as WEBSOCKET
 
 SCOPE_NAME: Final = "opentelemetry.instrumentation.gluellm"
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.39.0"
@@ -60,19 +65,10 @@ TLS_PROTOCOL_VERSION: Final = "tls.protocol.version"
 
 # --- sets of values -------------------------------------------------------------------------------
 
-PHASES: Final = (
-    "queued",
-    "connecting",
-    "stream_queued",
-    "awaiting_response",
-    "reading",
-    "unread",
-)  # in the order of the numbers in pool/phases.py
 POOL_LIBRARIES: Final = ("httpx", "httpx2", "aiohttp", "urllib3", "grpc")
 HOOK_LIBRARIES: Final = (*POOL_LIBRARIES, "any_llm", "gluellm")
 CONNECTION_STATES: Final = ("active", "idle")
 PROTOCOL_VERSIONS: Final = ("1.1", "2")
-WEBSOCKET: Final = "websocket"
 TIMEOUT_KINDS: Final = ("pool", "connect", "read", "write")
 CHANNEL_STATES: Final = (
     "idle",
@@ -108,24 +104,20 @@ class ErrorType(StrEnum):
     OTHER = OTHER
 
 
-class CloseReason(StrEnum):
-    """Values of ``gluellm.connection.close_reason``."""
-
-    KEEPALIVE_EXPIRED = "keepalive_expired"
-    KEEPALIVE_LIMIT = "keepalive_limit"
-    EVICTED = "evicted"
-    SERVER_DISCONNECT = "server_disconnect"
-    CONNECTION_CLOSE = "connection_close"
-    RESPONSE_INCOMPLETE = "response_incomplete"
-    GOAWAY = "goaway"
-    ERROR = "error"
-    CANCELLED = "cancelled"
-    POOL_CLOSED = "pool_closed"
-    GARBAGE_COLLECTED = "garbage_collected"
-
-
 ERROR_TYPES: Final = tuple(error.value for error in ErrorType)
-CLOSE_REASONS: Final = tuple(reason.value for reason in CloseReason)
+CLOSE_REASONS: Final = (
+    "keepalive_expired",
+    "keepalive_limit",
+    "evicted",
+    "server_disconnect",
+    "connection_close",
+    "response_incomplete",
+    "goaway",
+    "error",
+    "cancelled",
+    "pool_closed",
+    "garbage_collected",
+)
 
 # any-llm's keys of providers that the conventions register under another name. All other keys map
 # to themselves: a few are registered under the same name (openai, anthropic, cohere, deepseek,
@@ -169,72 +161,72 @@ class Attribute:
 ATTRIBUTES: Final = (
     Attribute(
         PROVIDER_NAME,
-        "The registered value for any-llm's provider key; the key itself where none is registered. "
-        'Left out when unknown, never guessed. See "The provider of a series".',
+        "Registered value for any-llm's provider key, or the key itself if none is registered. "
+        'Absent if the provider is unknown. See "The provider of a series".',
     ),
     Attribute(
         POOL_NAME,
-        "Stable and few: the name that the user gave; else any-llm's provider key; else the SDK "
-        "that built the pool; else the library's name. At most 50 names, then `_OTHER`.",
+        "The name that the user gave; else any-llm's provider key; else the SDK that built the "
+        "pool; else the library's name. At most 50 names, then `_OTHER`.",
     ),
-    Attribute(POOL_LIBRARY, "The library that the pool belongs to.", POOL_LIBRARIES),
+    Attribute(POOL_LIBRARY, "Library that the pool belongs to.", POOL_LIBRARIES),
     Attribute(
         SERVER_ADDRESS,
-        "The origin's host as asked for. Beyond `max_origins` per process, and where it is no "
-        "host, it is `_OTHER`.",
+        "Host of the requested origin. `_OTHER` beyond `max_origins` per process, and for what is "
+        "not a host.",
     ),
-    Attribute(SERVER_PORT, "The origin's port. Left out where the address is `_OTHER`."),
+    Attribute(SERVER_PORT, "Port of the origin. Absent if the address is `_OTHER`."),
     Attribute(
         PROTOCOL_NAME,
-        "What a connection has switched to from HTTP, in place of `network.protocol.version`. "
-        "Absent while it speaks HTTP.",
+        "Protocol that the connection switched to from HTTP, in place of "
+        "`network.protocol.version`. Absent on HTTP connections.",
         (WEBSOCKET,),
     ),
-    Attribute(PROTOCOL_VERSION, "The HTTP version of the connection.", PROTOCOL_VERSIONS),
-    Attribute(CONNECTION_STATE, "What an established connection does.", CONNECTION_STATES),
-    Attribute(REQUEST_PHASE, "Where the request is; see the phases above.", PHASES),
-    Attribute(STATUS_CODE, "As received. Absent where no response's head came."),
+    Attribute(PROTOCOL_VERSION, "HTTP version of the connection.", PROTOCOL_VERSIONS),
+    Attribute(CONNECTION_STATE, "State of an established connection.", CONNECTION_STATES),
+    Attribute(REQUEST_PHASE, "Phase of the request; see the phases above.", PHASES),
+    Attribute(STATUS_CODE, "Status as received. Absent if no response head was received."),
     Attribute(
         RPC_STATUS_CODE,
-        "The name of gRPC's status (`OK`, `UNAVAILABLE`, ...), whether the server or the client "
-        "library gave it. On gRPC's calls only, instead of HTTP's status.",
+        "Name of gRPC's status (`OK`, `UNAVAILABLE`, ...), set by the server or by the client "
+        "library. Only on gRPC calls, instead of the HTTP status.",
     ),
     Attribute(
         CHANNEL_STATE,
-        "What a gRPC channel is in, as last seen. `shutdown` is one that is closed and that "
-        "somebody still refers to.",
+        "State of a gRPC channel, as last observed. `shutdown` is a closed channel that the "
+        "application still refers to.",
         CHANNEL_STATES,
     ),
     Attribute(
         ERROR_TYPE,
-        "Why it failed, the same whichever library raised. Absent on success, and where a server "
-        "answered with a status that says so. "
-        "`gluellm.pool.acquire.duration` knows `pool_timeout`, `cancelled` and `_OTHER` only.",
+        "Kind of failure, with the same value for every library. Absent on success, and if the "
+        "server answered with an error status. `gluellm.pool.acquire.duration` has only "
+        "`pool_timeout`, `cancelled` and `_OTHER`.",
         ERROR_TYPES,
     ),
-    Attribute(TIMEOUT_KIND, "Which timeout it was.", TIMEOUT_KINDS),
+    Attribute(TIMEOUT_KIND, "Kind of timeout.", TIMEOUT_KINDS),
     Attribute(
         CLOSE_REASON,
-        "Why a connection was closed. `evicted` is an idle one that made room for another origin, "
-        "`connection_close` is what either side asked for in a header, `response_incomplete` is a "
-        "response that was closed before it was read to its end.",
+        "Why a connection was closed. `evicted`: idle, closed to make room for another origin. "
+        "`connection_close`: requested by either side in a header. `response_incomplete`: its "
+        "response was closed before it was read to its end.",
         CLOSE_REASONS,
     ),
-    Attribute(DISCARD_REASON, "How a pool went.", DISCARD_REASONS),
+    Attribute(DISCARD_REASON, "Why a pool is gone.", DISCARD_REASONS),
     Attribute(
         REQUEST_RESEND,
         "`true` for a further request of the same any-llm call; absent otherwise.",
         ("true",),
     ),
-    Attribute(ANOMALY_TYPE, "Which state it was.", ANOMALY_TYPES),
+    Attribute(ANOMALY_TYPE, "Kind of anomaly.", ANOMALY_TYPES),
     Attribute(HOOK_LIBRARY, "The observed library, `any_llm` or `gluellm`.", HOOK_LIBRARIES),
     Attribute(INSTRUMENTATION_KIND, "What failed, or which kind of record was dropped."),
     Attribute(
         REQUEST_MODEL,
-        "The model as any-llm was called with it, at most 256 characters, `?` for what is not "
-        "printable. By opt-in on metrics.",
+        "Model passed to any-llm, at most 256 characters, with `?` for unprintable ones. By "
+        "opt-in on metrics.",
     ),
-    Attribute(OPERATION_NAME, "The operation of the any-llm call. By opt-in on metrics."),
+    Attribute(OPERATION_NAME, "Operation of the any-llm call. By opt-in on metrics."),
     Attribute(RESPONSE_STREAMING, "Whether the response was streamed.", ("true", "false")),
 )
 """Attribute keys of metrics. Spans have further ones."""
@@ -262,12 +254,12 @@ class Instrument(StrEnum):
 class Metric:
     """One metric of the contract."""
 
-    name: str
     instrument: Instrument
+    name: str
     unit: str
-    description: str
     attributes: tuple[str, ...]
     """Attribute keys that a series of this metric can have."""
+    description: str
     buckets: tuple[float, ...] = ()
     """Upper bounds of a histogram's buckets, in its unit."""
     full: bool = False
@@ -304,418 +296,305 @@ _TIME_IN_QUEUE_BUCKETS: Final = (
 )
 # fmt: on
 
-_COUNTER: Final = Instrument.OBSERVABLE_COUNTER
-_UP_DOWN_COUNTER: Final = Instrument.OBSERVABLE_UP_DOWN_COUNTER
-_GAUGE: Final = Instrument.OBSERVABLE_GAUGE
-_HISTOGRAM: Final = Instrument.HISTOGRAM
+
+_counter = partial(Metric, Instrument.OBSERVABLE_COUNTER)
+_up_down_counter = partial(Metric, Instrument.OBSERVABLE_UP_DOWN_COUNTER)
+_gauge = partial(Metric, Instrument.OBSERVABLE_GAUGE)
+
+
+def _histogram(
+    name: str,
+    buckets: tuple[float, ...],
+    attributes: tuple[str, ...],
+    description: str,
+    unit: str = "s",
+    **further: Any,
+) -> Metric:
+    return Metric(Instrument.HISTOGRAM, name, unit, attributes, description, buckets, **further)
+
 
 # Connections.
-OPEN_CONNECTIONS: Final = Metric(
+OPEN_CONNECTIONS: Final = _up_down_counter(
     "http.client.open_connections",
-    _UP_DOWN_COUNTER,
     "{connection}",
-    (
-        "Established connections. Idle ones include what has expired or was closed by the "
-        "peer, until the pool drops it."
-    ),
     (*LEVEL_ORIGIN, CONNECTION_STATE, PROTOCOL_VERSION, PROTOCOL_NAME),
+    "Established connections. An idle one that expired or was closed by the peer counts until "
+    "the pool drops it.",
 )
-CONNECTION_CONNECTING: Final = Metric(
+CONNECTION_CONNECTING: Final = _up_down_counter(
     "gluellm.pool.connection.connecting",
-    _UP_DOWN_COUNTER,
     "{connection}",
+    LEVEL_ORIGIN,
     "Connections being established.",
-    LEVEL_ORIGIN,
 )
-CONNECTION_MAX: Final = Metric(
+CONNECTION_MAX: Final = _up_down_counter(
     "gluellm.pool.connection.max",
-    _UP_DOWN_COUNTER,
     "{connection}",
-    "Upper bound on connections. Left out when there is none.",
     LEVEL_POOL,
+    "Limit on connections. Absent if there is none.",
 )
-CONNECTION_IDLE_MAX: Final = Metric(
+CONNECTION_IDLE_MAX: Final = _up_down_counter(
     "gluellm.pool.connection.idle.max",
-    _UP_DOWN_COUNTER,
     "{connection}",
-    "Upper bound on idle connections. Left out when there is none.",
     LEVEL_POOL,
+    "Limit on idle connections. Absent if there is none.",
 )
-OCCUPANCY_RATIO: Final = Metric(
+OCCUPANCY_RATIO: Final = _gauge(
     "gluellm.pool.occupancy.ratio",
-    _GAUGE,
     "1",
+    LEVEL_POOL,
     "(Active + connecting) / max of the fullest pool of this name.",
-    LEVEL_POOL,
 )
-PEAK_ACTIVE: Final = Metric(
+PEAK_ACTIVE: Final = _gauge(
     "gluellm.pool.peak.active",
-    _GAUGE,
     "{connection}",
-    (
-        "Most connections active or connecting at one moment of the window, summed over the "
-        "name's pools. Kept when a pool is gone."
-    ),
     LEVEL_POOL,
+    "Largest number of connections that were active or connecting at one moment of the "
+    "window, summed over the name's pools. Pools that are gone are included.",
 )
-CONNECTION_OPENED: Final = Metric(
-    "gluellm.pool.connection.opened",
-    _COUNTER,
-    "{connection}",
-    "Connections established.",
-    LEVEL_POOL,
+CONNECTION_OPENED: Final = _counter(
+    "gluellm.pool.connection.opened", "{connection}", LEVEL_POOL, "Connections established."
 )
-CONNECTION_CLOSED: Final = Metric(
+CONNECTION_CLOSED: Final = _counter(
     "gluellm.pool.connection.closed",
-    _COUNTER,
     "{connection}",
-    "Connections closed, by reason.",
     (*LEVEL_POOL, CLOSE_REASON),
+    "Connections closed, by reason.",
 )
-CONNECTION_CREATE_DURATION: Final = Metric(
+CONNECTION_CREATE_DURATION: Final = _histogram(
     "gluellm.pool.connection.create.duration",
-    _HISTOGRAM,
-    "s",
-    (
-        "Time to establish a connection: TCP, TLS and proxy. Of failures, connect_timeout, "
-        "secure_connection_error and cancelled are told apart; the rest is a connection_error."
-    ),
-    (*LEVEL_ORIGIN, ERROR_TYPE),
     _CREATE_BUCKETS,
+    (*LEVEL_ORIGIN, ERROR_TYPE),
+    "Time to establish a connection: TCP, TLS and proxy. A failure is a connect_timeout, "
+    "secure_connection_error, cancelled or, whatever else it was, a connection_error.",
 )
-REUSE_FAILURES: Final = Metric(
+REUSE_FAILURES: Final = _counter(
     "gluellm.pool.reuse.failures",
-    _COUNTER,
     "{request}",
-    (
-        "Requests that failed on a reused connection before the first byte of a response, as "
-        "when a load balancer drops idle connections."
-    ),
     LEVEL_ORIGIN,
+    "Requests that failed on a reused connection before the first byte of a response. Load "
+    "balancers that drop idle connections cause this.",
 )
 
 # Requests.
-ACTIVE_REQUESTS: Final = Metric(
-    "http.client.active_requests",
-    _UP_DOWN_COUNTER,
-    "{request}",
-    "Requests in any phase.",
-    LEVEL_ORIGIN,
+ACTIVE_REQUESTS: Final = _up_down_counter(
+    "http.client.active_requests", "{request}", LEVEL_ORIGIN, "Requests in any phase."
 )
-REQUEST_CURRENT: Final = Metric(
+REQUEST_CURRENT: Final = _up_down_counter(
     "gluellm.pool.request.current",
-    _UP_DOWN_COUNTER,
     "{request}",
+    (*LEVEL_ORIGIN, REQUEST_PHASE),
     "Requests in this phase now.",
-    (*LEVEL_ORIGIN, REQUEST_PHASE),
 )
-REQUEST_OLDEST_AGE: Final = Metric(
+REQUEST_OLDEST_AGE: Final = _gauge(
     "gluellm.pool.request.oldest_age",
-    _GAUGE,
     "s",
-    "How long the longest has been in this phase. 0 when none is.",
     (*LEVEL_POOL, REQUEST_PHASE),
+    "Age of the oldest request in this phase; 0 if there is none.",
 )
-REQUEST_TIME: Final = Metric(
+REQUEST_TIME: Final = _counter(
     "gluellm.pool.request.time",
-    _COUNTER,
     "s",
-    (
-        "Time spent in this phase, finished and running requests together. Its rate is the "
-        "mean number of requests in the phase."
-    ),
     (*LEVEL_ORIGIN, REQUEST_PHASE),
+    "Time spent in this phase by finished and running requests. Its rate is the mean number "
+    "of requests in the phase.",
 )
-REQUESTS: Final = Metric(
+REQUESTS: Final = _counter(
     "gluellm.pool.requests",
-    _COUNTER,
     "{request}",
-    "Requests that left the pool.",
     (*LEVEL_ORIGIN, STATUS_CODE, RPC_STATUS_CODE, ERROR_TYPE, REQUEST_RESEND),
+    "Requests that left the pool.",
 )
-PEAK_QUEUED: Final = Metric(
+PEAK_QUEUED: Final = _gauge(
     "gluellm.pool.peak.queued",
-    _GAUGE,
     "{request}",
-    "Most requests queued at one moment of the window.",
     LEVEL_POOL,
+    "Largest number of requests that were queued at one moment of the window.",
 )
-ACQUIRE_DURATION: Final = Metric(
+ACQUIRE_DURATION: Final = _histogram(
     "gluellm.pool.acquire.duration",
-    _HISTOGRAM,
-    "s",
-    (
-        "Time queued for a connection, an immediate acquire as exactly 0. Ends at the "
-        "assignment that was not refused."
-    ),
-    (*LEVEL_ORIGIN, ERROR_TYPE),
     _ACQUIRE_BUCKETS,
+    (*LEVEL_ORIGIN, ERROR_TYPE),
+    "Time queued for a connection; exactly 0 for an immediate acquire. Ends when a connection "
+    "takes the request.",
     opt_in_attributes=_MODEL,
 )
-LEASE_DURATION: Final = Metric(
+LEASE_DURATION: Final = _histogram(
     "gluellm.pool.lease.duration",
-    _HISTOGRAM,
-    "s",
-    "Time from acquire to release. For a streamed answer, to the end of the stream.",
-    LEVEL_ORIGIN,
     _LEASE_BUCKETS,
+    LEVEL_ORIGIN,
+    "Time from acquire to release. For a streamed answer, to the end of the stream.",
     opt_in_attributes=(RESPONSE_STREAMING, *_MODEL),
 )
-ACQUIRE_TIMEOUT: Final = Metric(
+ACQUIRE_TIMEOUT: Final = _gauge(
     "gluellm.pool.acquire.timeout",
-    _GAUGE,
     "s",
-    "Pool timeout as last asked for. Left out when there is none.",
     LEVEL_POOL,
+    "Pool timeout of the most recent request. Absent if it had none.",
 )
-TIMEOUTS: Final = Metric(
+TIMEOUTS: Final = _counter(
     "gluellm.pool.timeouts",
-    _COUNTER,
     "{timeout}",
-    "Requests that ended in a timeout, by kind.",
     (*LEVEL_ORIGIN, TIMEOUT_KIND),
+    "Requests that ended in a timeout, by kind.",
 )
-REQUEUES: Final = Metric(
+REQUEUES: Final = _counter(
     "gluellm.pool.requeues",
-    _COUNTER,
     "{request}",
-    "Requests sent back to the queue because the assigned connection turned out unusable.",
     LEVEL_POOL,
+    "Requests sent back to the queue because the assigned connection turned out to be unusable.",
 )
 
 # Pools.
-POOL_LIVE: Final = Metric(
-    "gluellm.pool.live",
-    _UP_DOWN_COUNTER,
-    "{pool}",
-    "Pools alive that have served a request.",
-    LEVEL_POOL,
+POOL_LIVE: Final = _up_down_counter(
+    "gluellm.pool.live", "{pool}", LEVEL_POOL, "Pools alive that have served a request."
 )
-POOL_OPENED: Final = Metric(
-    "gluellm.pool.opened", _COUNTER, "{pool}", "Pools that served their first request.", LEVEL_POOL
+POOL_OPENED: Final = _counter(
+    "gluellm.pool.opened", "{pool}", LEVEL_POOL, "Pools that served their first request."
 )
-POOL_DISCARDED: Final = Metric(
+POOL_DISCARDED: Final = _counter(
     "gluellm.pool.discarded",
-    _COUNTER,
     "{pool}",
-    "Pools gone, by reason.",
     (*LEVEL_POOL, DISCARD_REASON),
+    "Pools that are gone, by reason.",
 )
-LEAK_SUSPECTED: Final = Metric(
+LEAK_SUSPECTED: Final = _up_down_counter(
     "gluellm.pool.leak.suspected",
-    _UP_DOWN_COUNTER,
     "{connection}",
-    "Connections held over the leak threshold now.",
     LEVEL_POOL,
+    "Connections held unread beyond the leak threshold now.",
 )
-LEAKS: Final = Metric(
+LEAKS: Final = _counter(
     "gluellm.pool.leaks",
-    _COUNTER,
     "{connection}",
-    "Connections ever held over the leak threshold.",
     LEVEL_POOL,
+    "Connections that were held unread beyond the leak threshold.",
 )
-STREAM_ACTIVE: Final = Metric(
+STREAM_ACTIVE: Final = _up_down_counter(
     "gluellm.pool.stream.active",
-    _UP_DOWN_COUNTER,
     "{stream}",
-    "HTTP/2 streams with a request under way.",
     (*LEVEL_ORIGIN, PROTOCOL_VERSION),
+    "HTTP/2 streams with a request in flight.",
 )
-STREAM_MAX: Final = Metric(
+STREAM_MAX: Final = _up_down_counter(
     "gluellm.pool.stream.max",
-    _UP_DOWN_COUNTER,
     "{stream}",
-    "Limit on HTTP/2 streams in effect: the peer's, or the client's own where that is lower.",
     (*LEVEL_ORIGIN, PROTOCOL_VERSION),
+    "Effective limit on HTTP/2 streams: the lower one of the peer's and the client's own.",
 )
-STREAM_ORPHANED: Final = Metric(
+STREAM_ORPHANED: Final = _up_down_counter(
     "gluellm.pool.stream.orphaned",
-    _UP_DOWN_COUNTER,
     "{stream}",
-    (
-        "HTTP/2 streams whose request is over while the peer still has them open: they count "
-        "against its limit."
-    ),
     (*LEVEL_ORIGIN, PROTOCOL_VERSION),
+    "HTTP/2 streams whose request has ended while the peer keeps them open. They count "
+    "against its limit.",
 )
-ANOMALIES: Final = Metric(
+ANOMALIES: Final = _counter(
     "gluellm.pool.anomalies",
-    _COUNTER,
     "{anomaly}",
-    "States that a pool should never be in, by type.",
     (*LEVEL_POOL, ANOMALY_TYPE),
+    "States that a pool should never be in, by type.",
 )
 
 # gRPC channels.
-CHANNEL_CURRENT: Final = Metric(
+CHANNEL_CURRENT: Final = _up_down_counter(
     "gluellm.pool.channel.current",
-    _UP_DOWN_COUNTER,
     "{channel}",
-    "gRPC channels in this state now, as last seen.",
     (*LEVEL_POOL, CHANNEL_STATE),
+    "gRPC channels in this state now, as last observed.",
 )
-CHANNEL_TIME: Final = Metric(
+CHANNEL_TIME: Final = _counter(
     "gluellm.pool.channel.time",
-    _COUNTER,
     "s",
-    (
-        "Time that gRPC channels spent in this state, as far as it was seen. Its rate is the mean "
-        "number of channels in the state."
-    ),
     (*LEVEL_POOL, CHANNEL_STATE),
+    "Observed time that gRPC channels spent in this state. Its rate is the mean number of "
+    "channels in the state.",
 )
 
 # The process.
-EVENT_LOOP_LATE_TIME: Final = Metric(
+EVENT_LOOP_LATE_TIME: Final = _counter(
     "gluellm.event_loop.late.time",
-    _COUNTER,
     "s",
-    (
-        "Time by which timers ran late on event loops with requests; with several loops, only the "
-        "most delayed one counts. Its rate is the share of time in which a loop was late. Above "
-        "20 %, waits say nothing about pool or provider. 0 from `instrument()` on; loops of trio "
-        "are not covered."
-    ),
     (),
+    "Time by which timers ran late on event loops with requests. With several loops, only the "
+    "most delayed one counts. Its rate is the share of time in which a loop was late. Above "
+    "20 %, waits give no information about pool or provider. 0 from `instrument()` on; loops "
+    "of trio are not covered.",
 )
-EVENT_LOOP_LAG_PEAK: Final = Metric(
+EVENT_LOOP_LAG_PEAK: Final = _gauge(
     "gluellm.event_loop.lag.peak",
-    _GAUGE,
     "s",
-    (
-        "Worst lateness of a timer in the window, on event loops that hold leases. One pause "
-        "raises it for the whole window: `gluellm.event_loop.late.time` tells whether it matters."
-    ),
     (),
+    "Worst lateness of a timer in the window, on event loops that hold leases. One pause "
+    "raises it for the whole window: `gluellm.event_loop.late.time` shows whether it matters.",
 )
-HOOK_MISSING: Final = Metric(
+HOOK_MISSING: Final = _up_down_counter(
     "gluellm.instrumentation.hook.missing",
-    _UP_DOWN_COUNTER,
     "{hook}",
-    (
-        "Number of hooks that the installed version of a library lacks; 0 when all work. From "
-        "`instrument()` on, before any pool exists; of a library that is imported later, from its "
-        "import on. Which hooks and which metrics stop: in the log and the snapshot."
-    ),
     (HOOK_LIBRARY,),
+    "Number of hooks that the installed version of a library lacks; 0 if all work. Reported "
+    "from `instrument()` on, before any pool exists, or from the library's import on if that "
+    "is later. The log and the snapshot name the hooks and the metrics that stop.",
 )
-INSTRUMENTATION_ERRORS: Final = Metric(
+INSTRUMENTATION_ERRORS: Final = _counter(
     "gluellm.instrumentation.errors",
-    _COUNTER,
     "{error}",
-    "The instrumentation's own failures that were caught.",
     (INSTRUMENTATION_KIND,),
+    "Failures of the instrumentation that were caught.",
 )
-INSTRUMENTATION_DROPPED: Final = Metric(
+INSTRUMENTATION_DROPPED: Final = _counter(
     "gluellm.instrumentation.dropped",
-    _COUNTER,
     "{record}",
-    "Records dropped by the bounded buffer.",
     (INSTRUMENTATION_KIND,),
+    "Records dropped by the bounded buffer.",
 )
 
 # With metrics="full".
-RESPONSE_WAIT_DURATION: Final = Metric(
+RESPONSE_WAIT_DURATION: Final = _histogram(
     "gluellm.pool.response.wait.duration",
-    _HISTOGRAM,
-    "s",
-    "Time from the request being sent to the head of its response.",
-    LEVEL_ORIGIN,
     _LEASE_BUCKETS,
-    full=True,
-)
-CONNECTION_TLS_DURATION: Final = Metric(
-    "gluellm.pool.connection.tls.duration",
-    _HISTOGRAM,
-    "s",
-    "Time of the TLS handshake.",
-    (*LEVEL_ORIGIN, ERROR_TYPE),
-    _CREATE_BUCKETS,
-    full=True,
-)
-STREAM_ACQUIRE_DURATION: Final = Metric(
-    "gluellm.pool.stream.acquire.duration",
-    _HISTOGRAM,
-    "s",
-    "Time queued for an HTTP/2 stream.",
-    (*LEVEL_ORIGIN, PROTOCOL_VERSION),
-    _ACQUIRE_BUCKETS,
-    full=True,
-)
-CONNECTION_DURATION: Final = Metric(
-    "http.client.connection.duration",
-    _HISTOGRAM,
-    "s",
-    "Time from a connection being established to its close.",
-    (*LEVEL_ORIGIN, PROTOCOL_VERSION, PROTOCOL_NAME),
-    _LIFETIME_BUCKETS,
-    full=True,
-)
-CONNECTION_REQUESTS: Final = Metric(
-    "gluellm.pool.connection.requests",
-    _HISTOGRAM,
-    "{request}",
-    "Requests that a connection served before its close.",
     LEVEL_ORIGIN,
+    "Time from the request being sent to the head of its response.",
+    full=True,
+)
+CONNECTION_TLS_DURATION: Final = _histogram(
+    "gluellm.pool.connection.tls.duration",
+    _CREATE_BUCKETS,
+    (*LEVEL_ORIGIN, ERROR_TYPE),
+    "Time of the TLS handshake.",
+    full=True,
+)
+STREAM_ACQUIRE_DURATION: Final = _histogram(
+    "gluellm.pool.stream.acquire.duration",
+    _ACQUIRE_BUCKETS,
+    (*LEVEL_ORIGIN, PROTOCOL_VERSION),
+    "Time queued for an HTTP/2 stream.",
+    full=True,
+)
+CONNECTION_DURATION: Final = _histogram(
+    "http.client.connection.duration",
+    _LIFETIME_BUCKETS,
+    (*LEVEL_ORIGIN, PROTOCOL_VERSION, PROTOCOL_NAME),
+    "Time from a connection being established to its close.",
+    full=True,
+)
+CONNECTION_REQUESTS: Final = _histogram(
+    "gluellm.pool.connection.requests",
     _REQUESTS_BUCKETS,
+    LEVEL_ORIGIN,
+    "Requests that a connection served before its close.",
+    unit="{request}",
     full=True,
 )
 
 # With a setting of its own.
-REQUEST_TIME_IN_QUEUE: Final = Metric(
+REQUEST_TIME_IN_QUEUE: Final = _histogram(
     "http.client.request.time_in_queue",
-    _HISTOGRAM,
-    "s",
-    "Time queued for a connection, of those requests only that had to wait (as .NET counts it).",
-    LEVEL_ORIGIN,
     _TIME_IN_QUEUE_BUCKETS,
+    LEVEL_ORIGIN,
+    "Time queued for a connection, only of requests that had to wait (as .NET counts it).",
     setting="time_in_queue",
 )
 
-METRICS: Final = (
-    OPEN_CONNECTIONS,
-    CONNECTION_CONNECTING,
-    CONNECTION_MAX,
-    CONNECTION_IDLE_MAX,
-    OCCUPANCY_RATIO,
-    PEAK_ACTIVE,
-    CONNECTION_OPENED,
-    CONNECTION_CLOSED,
-    CONNECTION_CREATE_DURATION,
-    REUSE_FAILURES,
-    ACTIVE_REQUESTS,
-    REQUEST_CURRENT,
-    REQUEST_OLDEST_AGE,
-    REQUEST_TIME,
-    REQUESTS,
-    PEAK_QUEUED,
-    ACQUIRE_DURATION,
-    LEASE_DURATION,
-    ACQUIRE_TIMEOUT,
-    TIMEOUTS,
-    REQUEUES,
-    POOL_LIVE,
-    POOL_OPENED,
-    POOL_DISCARDED,
-    LEAK_SUSPECTED,
-    LEAKS,
-    STREAM_ACTIVE,
-    STREAM_MAX,
-    STREAM_ORPHANED,
-    ANOMALIES,
-    CHANNEL_CURRENT,
-    CHANNEL_TIME,
-    EVENT_LOOP_LATE_TIME,
-    EVENT_LOOP_LAG_PEAK,
-    HOOK_MISSING,
-    INSTRUMENTATION_ERRORS,
-    INSTRUMENTATION_DROPPED,
-    RESPONSE_WAIT_DURATION,
-    CONNECTION_TLS_DURATION,
-    STREAM_ACQUIRE_DURATION,
-    CONNECTION_DURATION,
-    CONNECTION_REQUESTS,
-    REQUEST_TIME_IN_QUEUE,
-)
-"""All metrics of the contract, in its order."""
+METRICS: Final = tuple(value for value in globals().values() if isinstance(value, Metric))
+"""All metrics of the contract, in the order in which they are defined above."""
