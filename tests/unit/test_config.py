@@ -109,19 +109,11 @@ def test_wrong_argument_names_setting_value_and_what_is_allowed(
     assert allowed in str(raised.value)
 
 
-def test_argument_that_can_not_be_written_is_named() -> None:
-    """For example a number with thousands of digits, or an object whose repr fails."""
+def test_number_that_is_too_large_for_a_float_is_named() -> None:
+    """An int can have more digits than a float."""
     for name in ("span_min_duration", "peak_window", "leak_threshold", "max_origins", "scope"):
-        for digits in (400, 5000):
-            with pytest.raises(ValueError, match=f"^{name}=.*: allowed is "):
-                Config.read(**{name: 10**digits})
-
-    class Unwritable:
-        def __repr__(self) -> str:
-            raise RuntimeError
-
-    with pytest.raises(ValueError, match=r"^metrics=something of the type Unwritable: allowed is "):
-        Config.read(metrics=Unwritable())
+        with pytest.raises(ValueError, match=f"^{name}=.*: allowed is "):
+            Config.read(**{name: 10**400})
 
 
 def test_unknown_argument_names_it_and_the_known_ones() -> None:

@@ -285,4 +285,4 @@ def test_configure_pools_without_any_llm_raises_import_error():
             print(error)
     """
     variable = {LIMIT_VARIABLES["max_connections"]: "4"}
-    assert "install any-llm-sdk" in run(program, **variable)[0]
+    assert "Install any-llm-sdk" in run(program, **variable)[0]

@@ -155,7 +155,7 @@ def test_urllib3_has_one_number_and_waits_only_for_a_limit() -> None:
     configure_pools(provider="bedrock", max_connections=5, max_keepalive_connections=5)
     configure_pools(max_connections=5, max_keepalive_connections=4)
     reset_pools()
-    assert "Give max_connections too" in refused(provider="bedrock", pool_timeout=5)
+    assert "Give max_connections as well" in refused(provider="bedrock", pool_timeout=5)
     configure_pools(provider="bedrock", pool_timeout=5, max_connections=5)
     reset_pools()
     configure_pools(max_connections=5)

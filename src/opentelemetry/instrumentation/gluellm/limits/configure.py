@@ -9,6 +9,7 @@ import sys
 import threading
 
 from .. import environment
+from ..allowed import BOOLEAN
 from ..attribution.any_llm import AnyLLMAttribution, supported_providers
 from ..environment import APPLY_HTTPX_ENV, HTTPX_VARIABLES, LIMIT_VARIABLES, PROVIDER
 from ..failures import warn
@@ -17,10 +18,9 @@ from ..providers import LIMITS, PROVIDERS, libraries_of
 from ..text import one_line
 from .pools import PoolLimits
 from .scope import LimitScope
-from .settings import Settings, Source, check_provider
-from .values import Value, Values, checked, parsed
+from .settings import LimitSettings, Source, check_provider, no_limits
+from .values import Value, Values, checked, from_variable
 
-_WORDS = {"true": True, "1": True, "false": False, "0": False}
 _LONGEST_WARNING = 600
 
 
@@ -56,7 +56,7 @@ def configure_pools(
     ``OTEL_PYTHON_GLUELLM_POOL_*`` variable sets that limit. Without arguments, the limits are those
     of ``OTEL_PYTHON_GLUELLM_POOL_MAX_CONNECTIONS`` and its siblings, as with ``instrument()``.
 
-    Settings of the user for a client take precedence: a client or transport that is passed to
+    LimitSettings of the user for a client take precedence: a client or transport that is passed to
     any-llm (GlueLLM does so for openai and anthropic), and ``limits=``, ``timeout=``, ``config=``
     and the like in ``AnyLLM.create``. Defaults of the SDKs do not. Existing pools keep their
     limits.
@@ -66,24 +66,17 @@ def configure_pools(
     library doesn't have, and if nothing is given. Raises ImportError if any-llm is not installed. A
     wrong environment variable is logged as a warning and ignored.
     """
-    given = {
-        name: number
-        for name, number in zip(
-            LIMITS,
-            (max_connections, max_keepalive_connections, keepalive_expiry, pool_timeout),
-            strict=True,
-        )
-        if number is not None
-    }
-    if not isinstance(apply_httpx_env, bool):
-        raise ValueError(  # noqa: TRY004  as for every wrong value
+    numbers = (max_connections, max_keepalive_connections, keepalive_expiry, pool_timeout)
+    given = {name: n for name, n in zip(LIMITS, numbers, strict=True) if n is not None}
+    if not BOOLEAN.accepts(apply_httpx_env):
+        raise ValueError(
             f"apply_httpx_env={one_line(repr(apply_httpx_env))}: allowed is True or False"
         )
     if not given and not apply_httpx_env:
         if provider is not None or not environment.limits_asked_for(os.environ):
             raise ValueError(
                 f"no limit is given: give {', '.join(LIMITS)} or apply_httpx_env=True, or set "
-                f"{LIMIT_VARIABLES[LIMITS[0]]} or a sibling in the environment"
+                f"{LIMIT_VARIABLES[LIMITS[0]]} or another limit in the environment"
             )
         _require_any_llm()
         configure_from_environment()
@@ -119,7 +112,7 @@ def configure_from_environment() -> None:
         settings = _state.settings.without(Source.ENVIRONMENT)
         for name, text in texts.items():
             try:
-                value = parsed(name, LIMIT_VARIABLES[name], text, key)
+                value = from_variable(name, LIMIT_VARIABLES[name], text, key)
                 candidate = settings.with_values(key, Source.ENVIRONMENT, {name: value})
                 candidate.check(key, Source.ENVIRONMENT)
             except ValueError as error:
@@ -149,13 +142,13 @@ class _State:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.settings = Settings()
+        self.settings = LimitSettings()
         self._pools = PoolLimits(_failed)
         self._any_llm = AnyLLMAttribution(
             _failed, make_scope=lambda: LimitScope(_failed, self._of), mark=LIMITS_MARK
         )
 
-    def put(self, settings: Settings) -> None:
+    def put(self, settings: LimitSettings) -> None:
         self.settings = settings
         environment.applied.clear()
         environment.applied.update(settings.variables() & {*HTTPX_VARIABLES.values()})
@@ -165,7 +158,7 @@ class _State:
     def reset(self) -> None:
         self._any_llm.uninstall()
         self._pools.uninstall()
-        self.settings = Settings()
+        self.settings = LimitSettings()
         environment.applied.clear()
 
     def renew_locks(self) -> None:
@@ -183,42 +176,42 @@ def _provider_key(provider: object) -> str | None:
         return provider
     if not isinstance(provider, str):
         raise ValueError(  # noqa: TRY004  as for every wrong value
-            f"provider={one_line(repr(provider))}: allowed is a provider's key as any-llm has it, "
-            '"openai" for instance'
+            f"provider={one_line(repr(provider))}: allowed is a provider's key in any-llm, such as "
+            '"openai"'
         )
     check_provider(provider, supported_providers())
     return provider
 
 
-def _with_httpx(settings: Settings, provider: str | None) -> Settings:
+def _with_httpx(settings: LimitSettings, provider: str | None) -> LimitSettings:
     """Return the settings with the limits of ``HTTPX_*``.
 
     They are not checked against each other: httpx itself uses the smaller one.
     """
     for library in libraries_of(provider or ""):
         if not any(name in library.limits for name in HTTPX_VARIABLES):
-            raise ValueError(
-                f"provider={provider!r} runs on {library.name}, which has no pool and none of "
-                f"these limits: {library.instead}"
-            )
+            raise ValueError(no_limits(provider, library))
     values: dict[str, Value] = {}
     for name, variable in HTTPX_VARIABLES.items():
         text = os.environ.get(variable, "").strip()
         if not text:
             continue
         try:
-            values[name] = parsed(name, variable, text, provider)
+            values[name] = from_variable(name, variable, text, provider)
         except ValueError as error:
             _warn(f"{variable} is not used: {error}")
     return settings.with_values(provider, Source.HTTPX_ENVIRONMENT, values, whole=True)
 
 
 def _flag(text: str) -> bool:
-    flag = _WORDS.get(text.lower())
-    if flag is None:
-        variable = LIMIT_VARIABLES[APPLY_HTTPX_ENV]
-        _warn(f"{variable}={one_line(repr(text))}: allowed is true, false, 1 or 0; it is not used")
-    return bool(flag)
+    try:
+        return bool(BOOLEAN.parsed(text))
+    except ValueError:
+        _warn(
+            f"{LIMIT_VARIABLES[APPLY_HTTPX_ENV]}={one_line(repr(text))}: allowed is true, false, 1 "
+            "or 0; it is not used"
+        )
+        return False
 
 
 def _has_any_llm() -> bool:
@@ -230,8 +223,8 @@ def _has_any_llm() -> bool:
 def _require_any_llm() -> None:
     if not _has_any_llm():
         raise ImportError(
-            "configure_pools() sets the limits of the pools that any-llm builds, and any-llm is "
-            "not installed: install any-llm-sdk",
+            "configure_pools() sets the limits of the pools that any-llm builds, but any-llm is "
+            "not installed. Install any-llm-sdk",
             name="any_llm",
         )
 
@@ -248,8 +241,8 @@ def _warn(text: str) -> None:
 
 def _failed(kind: str, error: Exception) -> None:
     _warn(
-        f"Limits not applied: {kind} raised {type(error).__qualname__}. The client keeps its own "
-        "limits."
+        f"could not apply limits: {kind} raised {type(error).__qualname__}. The client keeps its "
+        "own limits."
     )
 
 

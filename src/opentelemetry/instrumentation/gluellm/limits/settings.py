@@ -14,6 +14,7 @@ from ..providers import (
     MAX_KEEPALIVE_CONNECTIONS,
     POOL_TIMEOUT,
     URLLIB3,
+    Library,
     libraries_of,
 )
 from ..text import one_line
@@ -35,21 +36,21 @@ Scope = tuple[str | None, Source]
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class LimitSettings:
     """All configured limits. Immutable: a change returns a new object."""
 
     scopes: Mapping[Scope, Values] = field(default_factory=dict)
 
     def with_values(
         self, provider: str | None, source: Source, values: Values, *, whole: bool = False
-    ) -> Settings:
+    ) -> LimitSettings:
         """Return settings with further limits; ``whole`` drops earlier ones of this scope."""
         before: Values = {} if whole else self.scopes.get((provider, source), {})
         return replace(self, scopes={**self.scopes, (provider, source): {**before, **values}})
 
-    def without(self, *sources: Source) -> Settings:
-        """Return settings without the limits of these sources."""
-        kept = {scope: values for scope, values in self.scopes.items() if scope[1] not in sources}
+    def without(self, source: Source) -> LimitSettings:
+        """Return settings without the limits of one source."""
+        kept = {scope: values for scope, values in self.scopes.items() if scope[1] != source}
         return replace(self, scopes=kept)
 
     def of(self, provider: str) -> Values:
@@ -72,9 +73,9 @@ class Settings:
         if most is not None and idle is not None and idle.number > most.number:
             raise ValueError(
                 f"{MAX_KEEPALIVE_CONNECTIONS}={idle.number:g} is more than "
-                f"{MAX_CONNECTIONS}={most.number:g}: no more connections can be idle than there "
-                f"are. Give at most {most.number:g}; what an earlier call gave holds until it is "
-                "given anew or reset_pools() is called"
+                f"{MAX_CONNECTIONS}={most.number:g}: a pool cannot keep more idle "
+                f"connections than it may open. Give at most {most.number:g}. A value from an "
+                "earlier call stays in effect until you set it again or call reset_pools()"
             )
         if provider is not None:
             self._check_provider(provider, values)
@@ -84,15 +85,12 @@ class Settings:
         for library in libraries:
             lacking = [name for name in LIMITS if name in values and name not in library.limits]
             if lacking and library is GRPC:
-                raise ValueError(
-                    f"provider={provider!r} runs on {library.name}, which has no pool and none of "
-                    f"these limits: {library.instead}"
-                )
+                raise ValueError(no_limits(provider, library))
             if lacking:
                 raise ValueError(
                     f"provider={provider!r} runs on {library.name}, whose pools have no "
-                    f"{' and no '.join(lacking)}: they have {', '.join(library.limits)}. Leave it "
-                    "out for this provider"
+                    f"{' and no '.join(lacking)}, only {', '.join(library.limits)}. Leave it out "
+                    "for this provider"
                 )
         if URLLIB3 in libraries:
             self._check_urllib3(provider, values)
@@ -109,9 +107,17 @@ class Settings:
         if POOL_TIMEOUT in values and MAX_CONNECTIONS not in self.of(provider):
             raise ValueError(
                 f"{POOL_TIMEOUT} has no effect for provider={provider!r} without "
-                f"{MAX_CONNECTIONS}: it runs on urllib3, where nothing waits for a connection "
-                f"until there is such a limit. Give {MAX_CONNECTIONS} too"
+                f"{MAX_CONNECTIONS}: it runs on urllib3, where requests wait for a connection "
+                f"only if there is such a limit. Give {MAX_CONNECTIONS} as well"
             )
+
+
+def no_limits(provider: str | None, library: Library) -> str:
+    """Return the message for a provider whose library has no limits."""
+    return (
+        f"provider={provider!r} runs on {library.name}, which has no pool and none of these "
+        f"limits: {library.instead}"
+    )
 
 
 def check_provider(name: str, supported: frozenset[str]) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
+from ..allowed import BOOLEAN, Rule, number, whole_number
 from ..environment import APPLY_HTTPX_ENV, LIMIT_VARIABLES, PROVIDER
 from ..providers import (
     KEEPALIVE_EXPIRY,
@@ -22,42 +24,28 @@ LONGEST = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
-    """Numbers that a limit may have."""
+class Limit:
+    """A limit's allowed values."""
 
-    whole: bool
+    rule: Rule
     unit: str
-    instead: str
-    """Advice for a value that the range excludes."""
-
-    @property
-    def allowed(self) -> str:
-        """Allowed numbers, in words."""
-        if self.whole:
-            return f"a whole number from 1 to {MOST_CONNECTIONS}"
-        return f"a number of seconds above 0 and up to {LONGEST:.0f}, which is a day"
-
-    def accepts(self, value: object) -> bool:
-        """Return whether the value is in the range; NaN never is."""
-        if isinstance(value, bool):
-            return False
-        if self.whole:
-            return isinstance(value, int) and 1 <= value <= MOST_CONNECTIONS
-        return isinstance(value, (int, float)) and 0 < value <= LONGEST
-
-    def parse(self, text: str) -> float:
-        """Return the number in a text. Raises ValueError if there is none."""
-        return int(text) if self.whole else float(text)
+    advice: str
+    """Advice for a value that is not allowed."""
 
 
-_OWN = "Leave it out for the limit that the client has by itself"
-RANGES: Mapping[str, Range] = {
-    MAX_CONNECTIONS: Range(True, "connections", _OWN),
-    MAX_KEEPALIVE_CONNECTIONS: Range(True, "connections", _OWN),
-    KEEPALIVE_EXPIRY: Range(False, "s", f"{_OWN}, and give 0.001 to keep none"),
-    POOL_TIMEOUT: Range(False, "s", f"{_OWN}, and give 0.001 to fail at once in a full pool"),
+_OWN = "Leave it out to keep the client's own limit"
+_CONNECTIONS = whole_number(1, MOST_CONNECTIONS)
+_SECONDS = number(
+    f"a number of seconds above 0 and up to {LONGEST:.0f}, which is a day",
+    lambda value: 0 < value <= LONGEST,
+)
+RANGES: Mapping[str, Limit] = {
+    MAX_CONNECTIONS: Limit(_CONNECTIONS, "connections", _OWN),
+    MAX_KEEPALIVE_CONNECTIONS: Limit(_CONNECTIONS, "connections", _OWN),
+    KEEPALIVE_EXPIRY: Limit(_SECONDS, "s", f"{_OWN}, or give 0.001 to keep no idle connections"),
+    POOL_TIMEOUT: Limit(_SECONDS, "s", f"{_OWN}, or give 0.001 to fail at once in a full pool"),
 }
-"""Range of each limit."""
+"""Allowed values of each limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,27 +63,23 @@ Values = Mapping[str, Value]
 """Limits by name."""
 
 
-def checked(name: str, number: object, provider: str | None) -> Value:
+def checked(name: str, value: object, provider: str | None) -> Value:
     """Return a limit from code. Raises ValueError, with the range, if it is not allowed."""
-    allowed = RANGES[name]
-    if not allowed.accepts(number):
+    limit = RANGES[name]
+    if not limit.rule.accepts(value):
         raise ValueError(
-            f"{name}={one_line(repr(number))}: allowed is {allowed.allowed}. {allowed.instead}"
+            f"{name}={one_line(repr(value))}: allowed is {limit.rule.allowed}. {limit.advice}"
         )
-    assert isinstance(number, (int, float))
-    return Value(number, None, provider)
+    return Value(cast("float", value), None, provider)
 
 
-def parsed(name: str, variable: str, text: str, provider: str | None) -> Value:
+def from_variable(name: str, variable: str, text: str, provider: str | None) -> Value:
     """Return a limit from the environment. Raises ValueError, with the range, if not allowed."""
-    allowed = RANGES[name]
+    rule = RANGES[name].rule
     try:
-        number = allowed.parse(text)
+        return Value(cast("float", rule.parsed(text)), variable, provider)
     except ValueError:
-        number = 0
-    if not allowed.accepts(number):
-        raise ValueError(f"{variable}={one_line(repr(text))}: allowed is {allowed.allowed}")
-    return Value(number, variable, provider)
+        raise ValueError(f"{variable}={one_line(repr(text))}: allowed is {rule.allowed}") from None
 
 
 def origin_of(values: Values) -> str:
@@ -127,22 +111,12 @@ class Argument:
     allowed: str
 
 
-def _arguments() -> tuple[Argument, ...]:
-    found = [
-        Argument(name, LIMIT_VARIABLES[name], RANGES[name].unit, RANGES[name].allowed)
-        for name in LIMITS
-    ]
-    found.append(Argument(PROVIDER, LIMIT_VARIABLES[PROVIDER], "", "one of any-llm's providers"))
-    found.append(
-        Argument(
-            APPLY_HTTPX_ENV,
-            LIMIT_VARIABLES[APPLY_HTTPX_ENV],
-            "",
-            "True or False (true, false, 1 or 0 in the environment)",
-        )
-    )
-    return tuple(found)
-
-
-ARGUMENTS = _arguments()
+ARGUMENTS = (
+    *(
+        Argument(name, LIMIT_VARIABLES[name], limit.unit, limit.rule.allowed)
+        for name, limit in RANGES.items()
+    ),
+    Argument(PROVIDER, LIMIT_VARIABLES[PROVIDER], "", "one of any-llm's providers"),
+    Argument(APPLY_HTTPX_ENV, LIMIT_VARIABLES[APPLY_HTTPX_ENV], "", BOOLEAN.allowed),
+)
 """All arguments, in the order of the signature."""

@@ -14,7 +14,6 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, Final
 
-from ..pool.phases import CHANNEL_STATES as CHANNEL_STATES
 from ..pool.phases import PHASES as PHASES
 from ..pool.phases import WEBSOCKET as WEBSOCKET
 
