@@ -13,7 +13,7 @@ import functools
 import inspect
 import logging
 import signal
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from itertools import pairwise
 from types import CodeType, FrameType
@@ -28,7 +28,7 @@ class Failures:
     """
 
     def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
+        self.counts: defaultdict[str, int] = defaultdict(int)
         self._unreported: deque[tuple[str, str]] = deque(maxlen=16)
 
     def caught(self, kind: str, error: BaseException) -> None:
@@ -37,9 +37,9 @@ class Failures:
         Raises ``error`` if a signal handler raised it.
         """
         raise_on(error)
-        seen = self.counts.get(kind, 0)
-        self.counts[kind] = seen + 1
-        if not seen:
+        first = kind not in self.counts
+        self.counts[kind] += 1  # atomic
+        if first:
             # Only the type: a message can contain private data, such as a URL or a header.
             self._unreported.append((kind, type(error).__qualname__))
 
