@@ -14,7 +14,7 @@ from pathlib import Path
 from gluellm_pools.verify.queries import QUERIES
 from opentelemetry.instrumentation.gluellm.adapters import ADAPTERS
 from opentelemetry.instrumentation.gluellm.adapters.callers import SDKS
-from opentelemetry.instrumentation.gluellm.attribution.any_llm import HOOKS as ANY_LLM_HOOKS
+from opentelemetry.instrumentation.gluellm.attribution.any_llm import LOST as ANY_LLM_HOOKS
 from opentelemetry.instrumentation.gluellm.attribution.limiter import LOST as GLUELLM_LOST
 from opentelemetry.instrumentation.gluellm.config import SETTINGS
 from opentelemetry.instrumentation.gluellm.limits.values import ARGUMENTS

@@ -332,12 +332,12 @@ def test_any_llm_imported_after_install_is_attributed(provider_server):
         from opentelemetry.instrumentation.gluellm.attribution.context import current_call
         import httpcore
 
-        attribution = AnyLLMAttribution()
+        attribution = AnyLLMAttribution(lambda *_: None)
         attribution.install()
         assert "any_llm" not in sys.modules
-        assert attribution.hooks() == {}
+        assert attribution.hooks.found == {}
         from any_llm import aembedding, amoderation
-        assert all(attribution.hooks().values()), attribution.hooks()
+        assert all(attribution.hooks.found.values()), attribution.hooks
 
         handle = httpcore.AsyncConnectionPool.handle_async_request
         async def probe(self, request):
@@ -354,7 +354,7 @@ def test_any_llm_imported_after_install_is_attributed(provider_server):
         asyncio.run(main())
         attribution.uninstall()
         attribution.uninstall()
-        assert attribution.hooks() == {}
+        assert attribution.hooks.found == {}
     """
     done = run_code(program, provider_server.openai_url)
     assert done.stdout.split() == ["openai", "m", "embeddings", "False"]

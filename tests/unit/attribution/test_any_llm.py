@@ -11,7 +11,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.attribution import any_llm as attribution_module
 from opentelemetry.instrumentation.gluellm.attribution import calls
-from opentelemetry.instrumentation.gluellm.attribution.any_llm import HOOKS, AnyLLMAttribution
+from opentelemetry.instrumentation.gluellm.attribution.any_llm import LOST, AnyLLMAttribution
 from opentelemetry.instrumentation.gluellm.attribution.calls import provider_key
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 
@@ -195,7 +195,7 @@ def test_methods_are_wrapped_once(fake: Any, attribution: AnyLLMAttribution) -> 
     assert coroutine.__qualname__ == before.__qualname__
     coroutine.close()
     attribution.install()
-    other = AnyLLMAttribution()
+    other = AnyLLMAttribution(lambda *_: None)
     other.install()
     assert fake.Provider._aembedding is once
     other.uninstall()
@@ -254,12 +254,12 @@ def test_missing_hook_disables_only_itself(
     else:
         delattr(fake.AnyLLM, attribute)
     attribution.install()
-    assert attribution.hooks() == {name: name != hook and hook is not None for name in HOOKS}
+    assert attribution.hooks.found == {name: name != hook and hook is not None for name in LOST}
     if hook is not None:
         llm = object.__new__(fake.Provider)
         assert asyncio.run(llm.alist_files()).provider == "fake"
     attribution.uninstall()
-    assert attribution.hooks() == {}
+    assert attribution.hooks.found == {}
 
 
 def broken(*_: Any, **__: Any) -> Any:
@@ -299,7 +299,7 @@ def test_failure_while_patching_is_no_failure_of_the_import(
     """install() returns, and the hooks are reported as missing."""
     monkeypatch.setattr(attribution_module, "_public_coroutines", broken)
     attribution.install()
-    assert attribution.hooks() == dict.fromkeys(HOOKS, False)
+    assert attribution.hooks.found == dict.fromkeys(LOST, False)
     assert errors == ["attribution.install"]
 
 

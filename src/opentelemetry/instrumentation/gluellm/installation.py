@@ -8,16 +8,15 @@ import sys
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
 from .adapters import ADAPTERS
-from .adapters.base import version_of
 from .adapters.scope import Scope
-from .attribution import limiter
-from .attribution.any_llm import LOST, AnyLLMAttribution
+from .attribution.any_llm import AnyLLMAttribution
 from .attribution.context import current_call
 from .attribution.hosts import provider_for_host
 from .attribution.limiter import RateLimiterObserver, calls_per_minute
@@ -114,16 +113,11 @@ class Installation:
             note_streaming=config.metrics == "full",
             everything=config.scope == "all" and not clients_only,
         )
-        self._attribution = (
-            None
-            if clients_only
-            else AnyLLMAttribution(self._failures.caught, whole_stacks=config.leak_stacks)
+        self._limiter = RateLimiterObserver(self._failures.caught, logs.warn_of_missing_hooks)
+        any_llm = AnyLLMAttribution(
+            self._failures.caught, logs.warn_of_missing_hooks, whole_stacks=config.leak_stacks
         )
-        if self._attribution is not None:
-            self._attribution.on_hooks = _warn_of_any_llm
-        self._limiter = None if clients_only else RateLimiterObserver(self._failures.caught)
-        if self._limiter is not None:
-            self._limiter.on_hooks = _warn_of_gluellm
+        self._attribution = () if clients_only else (any_llm, self._limiter)
         self._adapters = tuple(
             adapter(module, logs.warn_of_missing_hooks)
             for adapter in ADAPTERS
@@ -137,10 +131,8 @@ class Installation:
             self._watch.start()
             for adapter in self._adapters:
                 adapter.install(self._scope_of)
-            if self._attribution is not None:
-                self._attribution.install()
-            if self._limiter is not None:
-                self._limiter.install()
+            for patches in self._attribution:
+                patches.install()
             self._instruments.connect(self._source)
             _installations.add(self)
             self._listen_to_signal()
@@ -164,16 +156,15 @@ class Installation:
 
     def _take_back(self) -> None:
         _installations.discard(self)
-        steps: list[Callable[[], None]] = []
-        if self._reporter is not None:
-            steps.append(self._reporter.uninstall)
-        if self._limiter is not None:
-            steps.append(self._limiter.uninstall)
-        if self._attribution is not None:
-            steps.append(self._attribution.uninstall)
-        steps += [adapter.uninstall for adapter in reversed(self._adapters)]
-        steps += [self._watch.stop, self._drain.all, self._instruments.disconnect]
-        steps += [self.registry.close]
+        steps: list[Callable[[], None]] = [
+            *([self._reporter.uninstall] if self._reporter is not None else ()),
+            *(patches.uninstall for patches in reversed(self._attribution)),
+            *(adapter.uninstall for adapter in reversed(self._adapters)),
+            self._watch.stop,
+            self._drain.all,
+            self._instruments.disconnect,
+            self.registry.close,
+        ]
         for step in steps:
             try:
                 step()
@@ -193,24 +184,11 @@ class Installation:
         )
 
     def _limiters(self) -> tuple[LimiterSnapshot, ...]:
-        if self._limiter is None:
-            return ()
-        try:
-            limit = calls_per_minute()
-            return tuple(
-                LimiterSnapshot(
-                    provider=calls.provider,
-                    waiting=calls.waiting,
-                    longest=calls.longest,
-                    waited=calls.waited,
-                    seconds=calls.seconds,
-                    calls_per_minute=limit,
-                )
-                for calls in self._limiter.limited()
-            )
-        except Exception as error:
-            self._failures.caught("limiters", error)
-            return ()
+        limit = calls_per_minute()
+        return tuple(
+            LimiterSnapshot(**asdict(calls), calls_per_minute=limit)
+            for calls in self._limiter.limited()
+        )
 
     def _reporter_on(self, signal_name: str | None) -> SignalReporter | None:
         if signal_name is None:
@@ -243,13 +221,8 @@ class Installation:
                 logs.log_requests_outside(registry.outside, self._scope)
 
     def _hooks(self) -> list[Hooks]:
-        found = [adapter.hooks for adapter in self._adapters if adapter.hooks is not None]
-        if self._attribution is not None:
-            # Also before any-llm is imported, so that a process reports from instrument() on.
-            found.append(Hooks("any_llm", "", self._attribution.hooks()))
-        if self._limiter is not None and (hooks := self._limiter.hooks()):
-            found.append(Hooks("gluellm", "", hooks))
-        return found
+        sources = (*self._adapters, *self._attribution)
+        return [each.hooks for each in sources if each.hooks is not None]
 
     # Fork
 
@@ -268,8 +241,7 @@ class Installation:
         self.registry.forget()
         self._watch.after_fork_in_child()
         self._watch_observer.forget()
-        if self._limiter is not None:
-            self._limiter.forget()
+        self._limiter.forget()
         if self._reporter is not None:
             self._reporter.after_fork_in_child()
 
@@ -277,38 +249,21 @@ class Installation:
 _installations: weakref.WeakSet[Installation] = weakref.WeakSet()
 
 
-def _before_fork() -> None:
-    for installation in snapshot_of(lambda: _installations):
-        installation.before_fork()
+def _of_each(step: Callable[[Installation], None]) -> Callable[[], None]:
+    def each() -> None:
+        for installation in snapshot_of(lambda: _installations):
+            step(installation)
 
-
-def _after_fork_in_parent() -> None:
-    for installation in snapshot_of(lambda: _installations):
-        installation.after_fork_in_parent()
-
-
-def _after_fork_in_child() -> None:
-    for installation in snapshot_of(lambda: _installations):
-        installation.after_fork_in_child()
+    return each
 
 
 if hasattr(os, "register_at_fork"):
     # Can't be unregistered, so it is registered once and covers all installations.
     os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
-        after_in_child=_after_fork_in_child,
+        before=_of_each(Installation.before_fork),
+        after_in_parent=_of_each(Installation.after_fork_in_parent),
+        after_in_child=_of_each(Installation.after_fork_in_child),
     )
-
-
-def _warn_of_any_llm(found: dict[str, bool]) -> None:
-    hooks = Hooks("any_llm", version_of("any-llm-sdk"), found, signals=dict(LOST))
-    logs.warn_of_missing_hooks(hooks)
-
-
-def _warn_of_gluellm(found: dict[str, bool]) -> None:
-    hooks = Hooks("gluellm", version_of("gluellm"), found, signals=dict(limiter.LOST))
-    logs.warn_of_missing_hooks(hooks)
 
 
 def _find_whole() -> call_site.CallSite | None:

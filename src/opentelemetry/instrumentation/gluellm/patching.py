@@ -10,9 +10,11 @@ import os
 import sys
 import threading
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from importlib.metadata import version
+from typing import Any, ClassVar
 
 import wrapt
 
@@ -43,16 +45,6 @@ def _one_at_a_time() -> Iterator[None]:
     finally:
         if held and held[0]:
             lock.release()
-
-
-def _renew_lock() -> None:
-    # The thread that holds it may not exist in a forked child.
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class _Patch:
@@ -180,6 +172,67 @@ class PatchSet:
         setattr(owner, name, attribute)
 
 
+class ModulePatches(ABC):
+    """Patches of modules, each applied when its module is imported, and undone together."""
+
+    MODULES: ClassVar[tuple[str, ...]]
+    """Names of the modules that `_patch` patches."""
+
+    def __init__(self, mark: str = USUAL_MARK) -> None:
+        self._on = False
+        self._patches = PatchSet(mark)
+        self._lock = threading.RLock()
+        self._awaiting_imports = False
+        self._modules: dict[str, Any] = {}
+        _all_module_patches.add(self)
+
+    def install(self) -> None:
+        """Patch each module now, or as soon as it is imported. A second call has no effect."""
+        with self._lock:
+            if self._on:
+                return
+            self._on = True
+            for module in self._modules.values():
+                self._patch(module)
+            if self._awaiting_imports:
+                return
+            self._awaiting_imports = True
+        # Outside of the lock to avoid a deadlock: an import in another thread holds wrapt's lock
+        # while it calls the hook, which takes this one.
+        for name in self.MODULES:
+            when_imported(name, self._on_import)
+
+    def uninstall(self) -> None:
+        """Restore the identical functions. Wrappers that third parties wrapped become inactive."""
+        with self._lock:
+            self._on = False
+            self._patches.undo()
+
+    def _on_import(self, module: Any) -> None:
+        with self._lock:
+            self._modules[module.__name__] = module
+            if self._on:
+                self._patch(module)
+
+    @abstractmethod
+    def _patch(self, module: Any) -> None: ...
+
+
+_all_module_patches: weakref.WeakSet[ModulePatches] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    # The thread that holds a lock may not exist in a forked child.
+    global _lock
+    _lock = threading.RLock()
+    for patches in _all_module_patches:
+        patches._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
+
+
 def when_imported(name: str, callback: Callable[[Any], None]) -> None:
     """Call the bound method ``callback`` with a module, now or when it is imported.
 
@@ -221,3 +274,11 @@ class Hooks:
     def missing(self) -> list[str]:
         """Return the hooks that the installed version lacks."""
         return [hook for hook, works in snapshot_of(self.found.items) if not works]
+
+
+def version_of(distribution: str) -> str:
+    """Return name and version of a distribution, worded for a message."""
+    try:
+        return f"{distribution} {version(distribution)}"
+    except Exception:  # not only PackageNotFoundError: metadata can be malformed
+        return f"{distribution} of an unknown version"

@@ -5,12 +5,11 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from types import ModuleType
 from typing import Any, ClassVar
 
 from ..failures import raise_on
-from ..patching import Hooks, PatchSet, when_imported
+from ..patching import Hooks, PatchSet, version_of, when_imported
 from .scope import LibraryReader, Scope
 from .signatures import fitted
 
@@ -130,11 +129,3 @@ def imported(name: str, attribute: str = "") -> Any:
     except Exception:
         return None
     return getattr(module, attribute, None) if attribute else module
-
-
-def version_of(distribution: str) -> str:
-    """Name and version of a distribution, worded for a message."""
-    try:
-        return f"{distribution} {version(distribution)}"
-    except Exception:  # not only PackageNotFoundError: metadata can be malformed
-        return f"{distribution} of an unknown version"

@@ -18,11 +18,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..patching import USUAL_MARK, PatchSet, when_imported
+from ..patching import USUAL_MARK, Hooks, ModulePatches, version_of
 from .calls import CallScope, OnError, operation_name
 from .threads import Carried
 
@@ -38,100 +37,70 @@ LOST: Mapping[str, str] = {
     "any_llm.subclasses": "what providers make of any-llm's calls on their own",
 }
 """Each hook, with what is not observed without it (text for a warning)."""
-HOOKS = tuple(LOST)
+_NOT_PROBED = Hooks("any_llm", "")
 
 
-def _no_error(kind: str, error: Exception) -> None:
-    pass
-
-
-def _ignore(hooks: dict[str, bool]) -> None:
-    pass
-
-
-class AnyLLMAttribution:
+class AnyLLMAttribution(ModulePatches):
     """Wrappers of any-llm's methods, applied as soon as any-llm is imported.
 
     ``on_error`` is called with the kind (``attribution.install``, ``attribution.call``,
     ``attribution.stream`` or ``attribution.place``) and the exception of each caught failure of the
-    instrumentation; the application's call continues without attribution. ``whole_stacks`` records
-    the whole stack of each call site. ``make_scope`` and ``mark`` are for ``limits``, which wraps
-    the same calls with patches of its own.
+    instrumentation; the application's call continues without attribution. ``on_hooks`` is called
+    with the hooks each time that any-llm is patched. ``whole_stacks`` records the whole stack of
+    each call site. ``make_scope`` and ``mark`` are for ``limits``, which wraps the same calls with
+    patches of its own.
     """
+
+    MODULES = ("any_llm",)
 
     def __init__(
         self,
-        on_error: OnError = _no_error,
+        on_error: OnError,
+        on_hooks: Callable[[Hooks], None] | None = None,
         *,
         whole_stacks: bool = False,
         make_scope: Callable[[], CallScope] | None = None,
         mark: str = USUAL_MARK,
     ) -> None:
+        super().__init__(mark)
+        self.hooks = _NOT_PROBED
+        """The hooks of any-llm. None are found until it is imported."""
+        self._on_hooks = on_hooks
         self._make_scope = make_scope or (lambda: CallScope(on_error, whole_stacks=whole_stacks))
-        self._lock = threading.RLock()
-        self._module: Any = None
-        self._hooked = False
         self._scope: CallScope | None = None
-        self._patches = PatchSet(mark)
-        self._hooks: dict[str, bool] = {}
         self._base: type = object
         self._coroutines: dict[str, str] = {}
         self._sync_twins: dict[str, str] = {}
-        self.on_hooks: Callable[[dict[str, bool]], None] = _ignore
-        """Callback for the hooks, called each time that any-llm is patched."""
 
     def install(self) -> None:
         """Wrap any-llm now, or as soon as it is imported. A second call has no effect."""
-        with self._lock:
-            if self._scope is not None:
-                return
+        if self._scope is None:
             self._scope = self._make_scope()
-            if self._hooked:
-                self._patch()
-                return
-            self._hooked = True
-        # Outside of the lock to avoid a deadlock: an import in another thread holds wrapt's lock
-        # while it calls the hook, which takes this one.
-        when_imported("any_llm", self._on_import)
+        super().install()
 
     def uninstall(self) -> None:
-        """Restore the identical functions. Has no effect if not installed.
-
-        A wrapper that third parties wrapped since stays in place and passes everything through.
-        Calls and streams in flight continue.
-        """
-        with self._lock:
-            if self._scope is None:
-                return
+        """Restore the identical functions. Calls and streams in flight continue."""
+        if self._scope is not None:
             self._scope.on = False
-            self._patches.undo()
-            self._hooks = {}
-            # Cleared last: if a signal handler raises above, the next call finishes the work.
-            self._scope = None
+        super().uninstall()
+        self.hooks = _NOT_PROBED
+        # Cleared last: if a signal handler raises above, the next call finishes the work.
+        self._scope = None
 
-    def hooks(self) -> dict[str, bool]:
-        """Return each hook, with whether the installed any-llm has it.
-
-        Empty until any-llm is imported.
-        """
-        return dict(self._hooks)
-
-    def _on_import(self, module: Any) -> None:
-        with self._lock:
-            self._module = module
-            self._patch()
-
-    def _patch(self) -> None:
+    def _patch(self, module: Any) -> None:
         scope = self._scope
-        if scope is None or self._module is None:
+        if scope is None:
             return
-        self._hooks = dict.fromkeys(HOOKS, False)
-        base = getattr(self._module, "AnyLLM", None)
+        found = dict.fromkeys(LOST, False)
+        self.hooks = Hooks("any_llm", version_of("any-llm-sdk"), found, signals=dict(LOST))
+        base = getattr(module, "AnyLLM", None)
         if isinstance(base, type):
             self._try(self._patch_class, base, scope)
-        self.on_hooks(self.hooks())
+        if self._on_hooks is not None:
+            self._on_hooks(self.hooks)
 
     def _patch_class(self, base: type, scope: CallScope) -> None:
+        found = self.hooks.found
         self._base = base
         self._coroutines = dict(_public_coroutines(base))
         self._sync_twins = {
@@ -140,12 +109,12 @@ class AnyLLMAttribution:
             for twin in (name.removeprefix("a"), "_" + name.removeprefix("a"))
             if name.startswith("a") and hasattr(base, twin)
         }
-        self._hooks["any_llm.init"] = self._try(self._wrap_init, base, scope)
+        found["any_llm.init"] = self._try(self._wrap_init, base, scope)
         wrapped = {n for n in self._coroutines if self._try(self._wrap_call, base, scope, n)}
-        self._hooks["any_llm.calls"] = wrapped >= {"acompletion"} | set(self._coroutines)
-        self._hooks["any_llm.embedding"] = callable(getattr(base, "_aembedding", None))
-        self._hooks["any_llm.moderation"] = callable(getattr(base, "_amoderation", None))
-        self._hooks["any_llm.subclasses"] = self._try(self._follow_subclasses, base, scope)
+        found["any_llm.calls"] = wrapped >= {"acompletion"} | set(self._coroutines)
+        found["any_llm.embedding"] = callable(getattr(base, "_aembedding", None))
+        found["any_llm.moderation"] = callable(getattr(base, "_amoderation", None))
+        found["any_llm.subclasses"] = self._try(self._follow_subclasses, base, scope)
 
     def _try(self, step: Callable[..., None], base: type, scope: CallScope, *args: Any) -> bool:
         try:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import inspect
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,13 +18,12 @@ from typing import Any
 
 from ..concurrency import snapshot_of
 from ..failures import raise_on
-from ..patching import PatchSet, when_imported
+from ..patching import Hooks, ModulePatches, version_of
 from ..providers import PROVIDERS
 
 HOOK = "rate_limiter"
 LOST: Mapping[str, str] = {HOOK: "calls that wait in GlueLLM's rate limiter"}
 """The hook, with what is not observed without it (text for a warning)."""
-_MODULES = ("gluellm.api", "gluellm.embeddings")
 _FUNCTION = "acquire_rate_limit"
 _LIMITER = "gluellm.rate_limiting.rate_limiter"
 _GLOBAL_KEY = "global:"
@@ -65,62 +63,41 @@ class _Waited:
         self.spent = 0
 
 
-def _ignore(found: dict[str, bool]) -> None:
-    pass
-
-
-class RateLimiterObserver:
+class RateLimiterObserver(ModulePatches):
     """Counter of attempts that wait in GlueLLM's rate limiter. Active once GlueLLM is imported.
 
     ``on_error`` is called with the kind and the exception of each caught failure of the
-    instrumentation; the application's call continues. ``clock`` returns monotonic nanoseconds.
+    instrumentation; the application's call continues. ``on_hooks`` is called with the hook
+    each time that a module of GlueLLM is patched. ``clock`` returns monotonic nanoseconds.
     """
+
+    MODULES = ("gluellm.api", "gluellm.embeddings")
 
     def __init__(
         self,
         on_error: Callable[[str, BaseException], None],
+        on_hooks: Callable[[Hooks], None],
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
+        super().__init__()
+        self.hooks: Hooks | None = None
+        """The hook of GlueLLM; None until it is imported."""
         self._on_error = on_error
+        self._on_hooks = on_hooks
         self._clock = clock
-        self._lock = threading.RLock()
-        self._patches = PatchSet()
-        self._on = False
-        self._hooked = False
-        self._found: dict[str, bool] = {}
         self._waits: dict[_Wait, None] = {}
         self._waited: dict[str | None, _Waited] = {}
-        self.on_hooks: Callable[[dict[str, bool]], None] = _ignore
-        """Callback for the hooks, called each time that a module of GlueLLM is patched."""
-
-    def install(self) -> None:
-        """Replace the function now, or as soon as GlueLLM is imported."""
-        self._on = True
-        if self._hooked:
-            for name in _MODULES:
-                if name in sys.modules:
-                    self._patch(sys.modules[name])
-            return
-        self._hooked = True
-        for name in _MODULES:
-            when_imported(name, self._patch)
 
     def uninstall(self) -> None:
         """Restore the identical function. Waits in progress continue and are not counted."""
-        self._on = False
-        self._patches.undo()
-        self._found.clear()
+        super().uninstall()
+        self.hooks = None
         self.forget()
 
     def forget(self) -> None:
         """Discard all waits. In a forked child they belong to the parent."""
-        self._lock = threading.RLock()  # its holder may not exist in the child
         self._waits.clear()
         self._waited.clear()
-
-    def hooks(self) -> dict[str, bool]:
-        """Return whether the installed GlueLLM has the hook. Empty until it is imported."""
-        return dict(self._found)
 
     def limited(self) -> tuple[LimitedCalls, ...]:
         """Return waiting and past attempts by provider."""
@@ -143,12 +120,10 @@ class RateLimiterObserver:
         return tuple(found)
 
     def _patch(self, module: Any) -> None:
-        with self._lock:
-            if not self._on:
-                return
-            works = self._replace(module)
-            self._found[HOOK] = self._found.get(HOOK, True) and works
-        self.on_hooks(self.hooks())
+        if self.hooks is None:
+            self.hooks = Hooks("gluellm", version_of("gluellm"), {HOOK: True}, signals=dict(LOST))
+        self.hooks.found[HOOK] &= self._replace(module)
+        self._on_hooks(self.hooks)
 
     def _replace(self, module: Any) -> bool:
         try:

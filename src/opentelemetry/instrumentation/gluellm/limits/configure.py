@@ -161,10 +161,6 @@ class _State:
         self.settings = LimitSettings()
         environment.applied.clear()
 
-    def renew_locks(self) -> None:
-        self.lock = threading.RLock()
-        self._pools.renew_lock()
-
     def _of(self, provider: str) -> Values:
         return self.settings.of(provider)
 
@@ -249,10 +245,10 @@ def _failed(kind: str, error: Exception) -> None:
 _state = _State()
 
 
-def _renew_locks() -> None:
+def _renew_lock() -> None:
     # In a forked child, the thread that held the lock may not exist.
-    _state.renew_locks()
+    _state.lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_locks)
+    os.register_at_fork(after_in_child=_renew_lock)

@@ -9,7 +9,6 @@ context. So an object that builds pools later carries the limits of the call in 
 from __future__ import annotations
 
 import inspect
-import threading
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 from ..adapters import marks
 from ..adapters.urllib3.sessions import is_shared
 from ..attribution.calls import OnError
-from ..patching import LIMITS_MARK, PatchSet, when_imported
+from ..patching import LIMITS_MARK, ModulePatches
 from ..providers import (
     KEEPALIVE_EXPIRY,
     MAX_CONNECTIONS,
@@ -28,54 +27,37 @@ from .scope import LimitedCall, current_limits, limited
 from .values import Values, origin_of
 
 
-class PoolLimits:
+class PoolLimits(ModulePatches):
     """Patches on the libraries' pools. Undoing them leaves existing pools as they are."""
 
+    MODULES = (
+        "httpcore",
+        "httpcore2",
+        "aiohttp",
+        "urllib3",
+        "botocore.session",
+        "botocore.httpsession",
+    )
+
     def __init__(self, on_error: OnError) -> None:
+        super().__init__(LIMITS_MARK)
         self._on_error = on_error
-        self._lock = threading.RLock()
-        self._on = False
-        self._modules: dict[str, ModuleType] = {}
-        self._patches = PatchSet(LIMITS_MARK)
-        self._hooked = False
 
-    def install(self) -> None:
-        """Patch each library, now or when it is imported. Does nothing if installed."""
-        with self._lock:
-            if self._on:
-                return
-            self._on = True
-            if self._hooked:
-                for name, module in self._modules.items():
-                    self._patch(name, module)
-                return
-            self._hooked = True
-        # Without self._lock: the hook takes it while another thread's import holds wrapt's lock.
-        for name in _LIBRARIES:
-            when_imported(name, self._on_import)
-
-    def uninstall(self) -> None:
-        """Restore the identical functions. Wrappers that others have wrapped pass calls through."""
-        with self._lock:
-            self._on = False
-            self._patches.undo()
-
-    def renew_lock(self) -> None:
-        """Replace the lock in a forked child, where the thread that held it may not exist."""
-        self._lock = threading.RLock()
-
-    def _on_import(self, module: ModuleType) -> None:
-        with self._lock:
-            self._modules[module.__name__] = module
-            if self._on:
-                self._patch(module.__name__, module)
-
-    def _patch(self, name: str, module: ModuleType) -> None:
-        patch = _LIBRARIES.get(name)
-        if patch is None:
-            return
+    def _patch(self, module: Any) -> None:
+        name = module.__name__
         try:
-            patch(self, module)
+            if name in ("httpcore", "httpcore2"):
+                self._httpcore(module)
+            elif name == "aiohttp":
+                self._aiohttp(module)
+            elif name == "urllib3":
+                self._urllib3(module)
+            elif name == "botocore.session":
+                # Builds further clients in any thread: any-llm's bedrock has one per timeout.
+                self._carry(module.Session, "create_client")
+            elif name == "botocore.httpsession":
+                # Builds a manager for a proxy at the first request through it.
+                self._carry(module.URLLib3Session, "send")
         except Exception as error:
             self._on_error(f"limits.{name}", error)
 
@@ -107,14 +89,6 @@ class PoolLimits:
         self._wrap(manager, "connection_from_pool_key", self._pool_of_manager)
         index = [*inspect.signature(pool.urlopen).parameters].index("pool_timeout") - 1
         self._wrap(pool, "urlopen", self._request(_urlopen_with_pool_timeout(index)))
-
-    def _botocore_session(self, module: ModuleType) -> None:
-        # Builds further clients in any thread: any-llm's bedrock has one per timeout.
-        self._carry(module.Session, "create_client")
-
-    def _botocore_http_session(self, module: ModuleType) -> None:
-        # Builds a manager for a proxy at the first request through it.
-        self._carry(module.URLLib3Session, "send")
 
     def _carry(self, owner: type, method: str) -> None:
         """Run ``method`` with the limits of the call in which its object was built."""
@@ -235,16 +209,6 @@ def _taker(function: Any) -> Callable[[dict[str, Any]], bool]:
         return lambda _: True
     by_name = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     return lambda arguments: arguments.keys() <= by_name
-
-
-_LIBRARIES: dict[str, Callable[[PoolLimits, ModuleType], None]] = {
-    "httpcore": PoolLimits._httpcore,
-    "httpcore2": PoolLimits._httpcore,
-    "aiohttp": PoolLimits._aiohttp,
-    "urllib3": PoolLimits._urllib3,
-    "botocore.session": PoolLimits._botocore_session,
-    "botocore.httpsession": PoolLimits._botocore_http_session,
-}
 
 
 # Arguments of each library's constructor
