@@ -10,7 +10,9 @@ finalized and closed at the same moment as without the instrumentation.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+from collections.abc import Iterator
 from contextvars import Token
 from typing import Any
 
@@ -32,6 +34,16 @@ def leave(token: Token[Call | None]) -> None:
         token.var.reset(token)
     except ValueError:
         pass
+
+
+@contextlib.contextmanager
+def current(variable: CallVariable, call: Call) -> Iterator[None]:
+    """Set the call in the context variable while the block runs."""
+    token = variable.set(call)
+    try:
+        yield
+    finally:
+        leave(token)
 
 
 class _Hold:
@@ -101,11 +113,8 @@ class AsyncStream(_Stream):
     __slots__ = ()
 
     def __aiter__(self) -> Any:
-        token = self._variable.set(self._call)
-        try:
+        with current(self._variable, self._call):
             iterator = aiter(self._stream)
-        finally:
-            leave(token)
         if iterator is self._stream:
             return self
         return AsyncStream(iterator, self._call, self._variable, self._hold)
@@ -123,26 +132,35 @@ class AsyncStream(_Stream):
             leave(token)
 
 
-class AsyncContextStream(AsyncStream):
-    """An async iterator that is also a context manager, like the streams of the SDKs."""
+class AsyncOpening(_Stream):
+    """An async context manager. That of a download sends its request on entry."""
 
     __slots__ = ()
 
     async def __aenter__(self) -> Any:
-        token = self._variable.set(self._call)
         try:
-            entered = await self._stream.__aenter__()
-        finally:
-            leave(token)
-        return self if entered is self._stream else entered
+            with current(self._variable, self._call):
+                entered = await self._stream.__aenter__()
+        except BaseException:
+            self._call.ended = True
+            raise
+        if entered is self._stream:
+            return self
+        wrapped = wrap_stream(entered, self._call, self._variable, self._hold)
+        return entered if wrapped is None else wrapped
 
     async def __aexit__(self, *exception: object) -> Any:
-        token = self._variable.set(self._call)
         try:
-            return await self._stream.__aexit__(*exception)
+            with current(self._variable, self._call):
+                return await self._stream.__aexit__(*exception)
         finally:
-            leave(token)
             self._call.ended = True
+
+
+class AsyncContextStream(AsyncOpening, AsyncStream):
+    """An async iterator that is also a context manager, like the streams of the SDKs."""
+
+    __slots__ = ()
 
 
 class SyncStream(_Stream):
@@ -151,11 +169,8 @@ class SyncStream(_Stream):
     __slots__ = ()
 
     def __iter__(self) -> Any:
-        token = self._variable.set(self._call)
-        try:
+        with current(self._variable, self._call):
             iterator = iter(self._stream)
-        finally:
-            leave(token)
         if iterator is self._stream:
             return self
         return SyncStream(iterator, self._call, self._variable, self._hold)
@@ -179,45 +194,15 @@ class SyncContextStream(SyncStream):
     __slots__ = ()
 
     def __enter__(self) -> Any:
-        token = self._variable.set(self._call)
-        try:
+        with current(self._variable, self._call):
             entered = self._stream.__enter__()
-        finally:
-            leave(token)
         return self if entered is self._stream else entered
 
     def __exit__(self, *exception: object) -> Any:
-        token = self._variable.set(self._call)
         try:
-            return self._stream.__exit__(*exception)
+            with current(self._variable, self._call):
+                return self._stream.__exit__(*exception)
         finally:
-            leave(token)
-            self._call.ended = True
-
-
-class AsyncOpening(_Stream):
-    """The async context manager of a download, which sends its request on entry."""
-
-    __slots__ = ()
-
-    async def __aenter__(self) -> Any:
-        token = self._variable.set(self._call)
-        try:
-            entered = await self._stream.__aenter__()
-        except BaseException:
-            self._call.ended = True
-            raise
-        finally:
-            leave(token)
-        wrapped = wrap_stream(entered, self._call, self._variable, self._hold)
-        return entered if wrapped is None else wrapped
-
-    async def __aexit__(self, *exception: object) -> Any:
-        token = self._variable.set(self._call)
-        try:
-            return await self._stream.__aexit__(*exception)
-        finally:
-            leave(token)
             self._call.ended = True
 
 
@@ -246,14 +231,12 @@ def _step(method: Any, call: Call, variable: CallVariable, *, ends: bool) -> Any
 
     def step(*args: Any, **kwargs: Any) -> Any:
         call.steps += 1
-        token = variable.set(call)
         try:
-            result = method(*args, **kwargs)
+            with current(variable, call):
+                result = method(*args, **kwargs)
         except BaseException:
             call.ended = True
             raise
-        finally:
-            leave(token)
         if inspect.isawaitable(result):
             return _finish_step(result, call, variable, ends=ends)
         if ends:
@@ -264,14 +247,12 @@ def _step(method: Any, call: Call, variable: CallVariable, *, ends: bool) -> Any
 
 
 async def _finish_step(awaitable: Any, call: Call, variable: CallVariable, *, ends: bool) -> Any:
-    token = variable.set(call)
     try:
-        result = await awaitable
+        with current(variable, call):
+            result = await awaitable
     except BaseException:
         call.ended = True
         raise
-    finally:
-        leave(token)
     if ends:
         call.ended = True
     return result

@@ -15,7 +15,7 @@ from typing import Any
 from ..pool.call import Call
 from .calls import CallScope
 from .context import CallVariable
-from .streams import leave
+from .streams import current
 
 
 class Carried:
@@ -43,8 +43,5 @@ class Carried:
 def _carry(
     variable: CallVariable, call: Call, method: Callable[..., Any], /, *args: Any, **kwargs: Any
 ) -> Any:
-    token = variable.set(call)
-    try:
+    with current(variable, call):
         return method(*args, **kwargs)
-    finally:
-        leave(token)

@@ -16,6 +16,7 @@ from typing import Any
 from ..adapters import marks
 from ..adapters.urllib3.sessions import is_shared
 from ..attribution.calls import OnError
+from ..attribution.streams import current
 from ..patching import LIMITS_MARK, ModulePatches
 from ..providers import (
     KEEPALIVE_EXPIRY,
@@ -186,11 +187,10 @@ class PoolLimits(ModulePatches):
             if limits is None or not self._on or limited() is not None or is_shared(self_):
                 return original(self_, *args, **kwargs)
             call = LimitedCall("", limits)
-            token = current_limits.set(call)
             try:
-                return original(self_, *args, **kwargs)
+                with current(current_limits, call):
+                    return original(self_, *args, **kwargs)
             finally:
-                current_limits.reset(token)
                 call.ended = True
 
         return within
