@@ -27,14 +27,14 @@ class Clock:
         installation = GlueLLMInstrumentor._installation
         assert installation is not None
         installation.registry.clock = self
-        look = installation._watch.look
+        run_pass = installation._watch.run_pass
 
         def counted() -> bool:
-            busy = self.asleep or look()
+            busy = self.asleep or run_pass()
             self.looks += 1
             return busy
 
-        installation._watch.look = counted
+        installation._watch.run_pass = counted
 
     def __call__(self) -> int:
         return time.monotonic_ns() + self.ahead

@@ -163,7 +163,7 @@ def grow_old(seconds: float) -> None:
     """Let what is under way have been so for longer, and let the watch look at it."""
     installation = GlueLLMInstrumentor._installation
     assert installation is not None
-    installation._watch.look()  # which notes how far each stream has been read
+    installation._watch.run_pass()  # which notes how far each stream has been read
     back = int(seconds * 1e9)
     for notes in installation._watch._leases.values():
         notes.stepped_at -= back if notes.stepped_at else 0
@@ -172,4 +172,4 @@ def grow_old(seconds: float) -> None:
         lease.phase_since -= back
         lease.acquired_at -= back if lease.acquired_at else 0
     for _ in range(3):
-        installation._watch.look()
+        installation._watch.run_pass()

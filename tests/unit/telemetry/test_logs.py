@@ -42,8 +42,8 @@ class Logged:
     def look(self, after: float = 0.0) -> None:
         """Look after so many seconds, twice: leaks are logged together with those of the next."""
         self.scene.clock.advance(after)
-        self.watch.look()
-        self.watch.look()
+        self.watch.run_pass()
+        self.watch.run_pass()
 
     def told(self, level: int = logging.WARNING) -> list[str]:
         """What was logged at a level so far."""
@@ -109,10 +109,10 @@ def test_leaks_of_one_call_site_are_logged_on_one_line(logged: Logged) -> None:
         logged.leak(here())
         logged.scene.clock.advance(0.1)
     logged.scene.clock.advance(50)
-    logged.watch.look()
+    logged.watch.run_pass()
     assert not logged.told()
     logged.scene.clock.advance(10)
-    logged.watch.look()
+    logged.watch.run_pass()
     (line,) = logged.told()
     assert "last told: 100." in line
     assert "held for 70.0 s" in line

@@ -32,7 +32,7 @@ class Lag:
     def watch(self, tracker: Any, now: int) -> None:
         """No timer."""
 
-    def look(self, now: int) -> None:
+    def count(self, now: int) -> None:
         """No late time."""
 
     def blocked_within(self, nanoseconds: int, now: int) -> bool:
@@ -71,7 +71,7 @@ class Odd:
         """Look so often, a second apart."""
         for _ in range(times):
             self.scene.clock.advance(every)
-            self.watch.look()
+            self.watch.run_pass()
 
     @property
     def counted(self) -> dict[str, int]:

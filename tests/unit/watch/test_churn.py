@@ -49,7 +49,7 @@ def test_many_pools_with_few_requests_are_churn_unless_they_are_kept(
     made = build(scene, pools, requests)
     if not kept:
         made.clear()
-    churn.look()
+    churn.check()
     expected = [("groq", "churned.test", pools, pools * requests)]
     assert told(scene) == (expected if fires else [])
 
@@ -65,7 +65,7 @@ def told(scene: Scene) -> list[tuple[str, str, int, int]]:
 def test_pools_of_an_earlier_installation_are_not_churn(scene: Scene) -> None:
     """They were not built in the last minute."""
     build(scene, 20)
-    Churn(scene.registry).look()
+    Churn(scene.registry).check()
     assert told(scene) == []
 
 
@@ -73,7 +73,7 @@ def test_pools_of_several_passes_add_up_within_a_minute(scene: Scene, churn: Chu
     """A pass comes once a second, and a client per call may come every five."""
     for _ in range(11):
         build(scene, 1)
-        churn.look()
+        churn.check()
         scene.clock.advance(5)
     assert [pools for _, _, pools, _ in told(scene)] == [10]
 
@@ -82,27 +82,27 @@ def test_slowly_built_pools_are_no_churn(scene: Scene, churn: Churn) -> None:
     """Eight a minute for an hour."""
     for _ in range(60 * 8):
         build(scene, 1)
-        churn.look()
+        churn.check()
         scene.clock.advance(60 / 8)
     assert told(scene) == []
 
 
 def test_churn_is_reported_with_numbers_since_the_last_report(scene: Scene, churn: Churn) -> None:
     build(scene, 12)
-    churn.look()
+    churn.check()
     build(scene, 30, requests=2)
-    churn.look()
+    churn.check()
     assert [numbers[2:] for numbers in told(scene)] == [(12, 12), (30, 60)]
 
 
 def test_earlier_requests_do_not_hide_churn(scene: Scene, churn: Churn) -> None:
     """A thousand requests of an hour ago have nothing to do with it."""
     build(scene, 1, requests=1000)
-    churn.look()
+    churn.check()
     scene.clock.advance(3600)
-    churn.look()
+    churn.check()
     build(scene, 10)
-    churn.look()
+    churn.check()
     assert told(scene) == [("groq", "churned.test", 10, 10)]
 
 
@@ -124,18 +124,18 @@ def test_many_hosts_beyond_the_bound_are_no_churn(pools: int, known: int) -> Non
     if pools == 1:
         other = scene.ledger.origins["_OTHER", None, "openai"]
         assert (other.pools, other.entered) == (1, 50)
-    churn.look()
+    churn.check()
     assert told(scene) == []
 
 
 def test_clear_forgets_what_the_parent_process_counted(scene: Scene, churn: Churn) -> None:
     """A forked child calls it; its ledgers start at 0."""
     build(scene, 9)
-    churn.look()
+    churn.check()
     churn.clear()
     scene.registry.forget()
     build(scene, 9)
-    churn.look()
+    churn.check()
     assert told(scene) == []
 
 
@@ -146,10 +146,10 @@ def test_pools_discarded_at_another_origin_are_not_counted(scene: Scene, churn: 
     """Ten clients that an application keeps for one origin are no churn."""
     kept = build(scene, 10, host=b"kept.test")
     build(scene, 5, host=b"other.test")
-    churn.look()
+    churn.check()
     assert told(scene) == []
     del kept
-    churn.look()
+    churn.check()
     assert [one[1] for one in told(scene)] == ["kept.test"]
 
 
@@ -158,8 +158,8 @@ def test_pool_of_two_providers_is_discarded_once(scene: Scene, churn: Churn) -> 
     calls = Call("openai"), Call("anthropic")
     kept = build(scene, 6, host=b"shared.test", calls=calls)
     build(scene, 4, host=b"shared.test", calls=calls)
-    churn.look()
+    churn.check()
     assert told(scene) == []
     del kept[0]
-    churn.look()
+    churn.check()
     assert [one[1] for one in told(scene)] == ["shared.test"]

@@ -68,7 +68,7 @@ class Measured:
         lease = self.scene.acquire()
         self.scene.tracker.answered(lease, 200)
         lease.enter(READING, self.clock())
-        self.watch.look()
+        self.watch.run_pass()
         if turn:
             self.loop.turn()
         return lease
@@ -94,7 +94,7 @@ class Measured:
 
     @property
     def armed(self) -> list[bool]:
-        return [timer.armed for _, timer in self.lag._pending()]
+        return [timer.armed for _, timer in self.lag._timers.items()]
 
 
 @pytest.fixture
@@ -126,17 +126,17 @@ def test_blocks_add_up_and_are_recent_for_a_while(measured: Measured) -> None:
     assert measured.late == pytest.approx(0.05)
     assert not measured.lag.blocked_within(SECOND, measured.clock())  # too short for that
     measured.run(0.1)
-    measured.watch.look()
+    measured.watch.run_pass()
     for blocks in (1, 2):
         assert not measured.lag.blocked_within(SECOND, measured.clock())
         measured.run(0.1)
         measured.block()
         assert measured.late == pytest.approx(0.05 + blocks * SEEN)
-        measured.watch.look()
+        measured.watch.run_pass()
         assert measured.late == pytest.approx(0.05 + blocks * SEEN)
         assert measured.lag.blocked_within(SECOND, measured.clock())
         measured.run(1.1)
-        measured.watch.look()
+        measured.watch.run_pass()
     assert measured.peak == pytest.approx(SEEN)
     measured.clock.advance(BLOCK)
     assert measured.lag.blocked_within(SECOND, measured.clock())  # at this moment
@@ -154,12 +154,12 @@ def test_latest_of_several_loops_counts(measured: Measured) -> None:
         measured.loop.turn()
         loop.turn()
         measured.clock.advance(0.6)
-        measured.watch.look()
+        measured.watch.run_pass()
     loop.turn()
     measured.loop.turn()
-    measured.watch.look()
+    measured.watch.run_pass()
     assert measured.late == pytest.approx(1.0)
-    assert sum(timer.late for _, timer in measured.lag._pending()) == pytest.approx(2 * SECOND)
+    assert sum(timer.late for _, timer in measured.lag._timers.items()) == pytest.approx(2 * SECOND)
 
 
 def test_late_time_never_falls(measured: Measured) -> None:
@@ -171,7 +171,7 @@ def test_late_time_never_falls(measured: Measured) -> None:
         measured.clock.advance(0.05)
         seen.append(measured.lag.late_time(measured.clock()))
         if step % 3 == 0:
-            measured.watch.look()
+            measured.watch.run_pass()
     measured.loop.turn()
     measured.scene.tracker.released(lease)
     seen.append(measured.lag.late_time(measured.clock()))
@@ -189,7 +189,7 @@ def test_lateness_of_a_loop_that_ends_before_the_next_pass_counts(measured: Meas
     measured.block()
     measured.loop = FakeLoop(measured.clock)
     gc.collect()
-    measured.watch.look()
+    measured.watch.run_pass()
     assert measured.late == pytest.approx(SEEN)
     assert measured.scene.tracker.loop is None
 
@@ -203,12 +203,12 @@ def test_late_share_is_of_the_last_minute() -> None:
     for late in (0.0, 5.0, 0.0):
         clock.advance(10)
         ledgers.late_time += round(late * 1e9)
-        lag.look(clock())
+        lag.count(clock())
     assert lag.recent_share(clock()) == pytest.approx(5 / 30)
     clock.advance(45)  # the watch rests: no request is in flight
     assert lag.recent_share(clock()) == pytest.approx(5 / 60)
     clock.advance(10)
-    lag.look(clock())
+    lag.count(clock())
     assert lag.recent_share(clock()) == 0
     assert len(lag._history) <= 3
     lag.forget()
@@ -263,7 +263,7 @@ def test_loop_that_runs_intermittently_is_not_late(measured: Measured, chunks: b
             tracker.released(lease)
         measured.loop.running = False
         measured.clock.advance(BLOCK)
-        measured.watch.look()
+        measured.watch.run_pass()
         measured.clock.advance(BLOCK)
         assert measured.peak == 0
         measured.loop.running = True
@@ -302,7 +302,7 @@ def test_timer_that_fails_does_not_reach_the_loop(measured: Measured) -> None:
     measured.read()
     assert measured.scene.registry.failures.counts == {"loop_lag": 1}
     measured.lag.clock = measured.clock
-    measured.watch.look()
+    measured.watch.run_pass()
     measured.loop.turn()
     assert measured.armed == [True]
 
@@ -324,7 +324,7 @@ def test_closed_loop_gets_no_timer(measured: Measured, when: str) -> None:
     measured.clock.advance(BLOCK)
     assert (measured.peak, measured.late) == (0, 0)
     measured.scene.acquire()
-    measured.watch.look()
+    measured.watch.run_pass()
     assert measured.scene.tracker.loop is None
     assert measured.scene.registry.failures.counts == {}
 
@@ -334,7 +334,7 @@ def test_forked_child_has_no_lateness_of_its_parent(measured: Measured) -> None:
     measured.read()
     measured.run(0.1)
     measured.block()
-    measured.watch.look()
+    measured.watch.run_pass()
     measured.lag.forget()
     assert (measured.peak, measured.late, measured.armed) == (0, 0, [])
     assert not measured.lag.blocked_within(SECOND, measured.clock())
@@ -386,7 +386,7 @@ def test_block_of_a_real_loop_is_detected_and_its_timer_does_not_keep_the_loop(
     del loop
     gc.collect()
     assert gone() is None
-    real.watch.look()
+    real.watch.run_pass()
     assert real.scene.tracker.loop is None
     assert real.armed == []
 

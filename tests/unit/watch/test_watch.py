@@ -55,7 +55,7 @@ def suspected(scene: Scene, watch: Watch, **further: Any) -> Any:
     """One that has been unread for the threshold, as the watch has seen."""
     lease = unread(scene, **further)
     scene.clock.advance(THRESHOLD)
-    watch.look()
+    watch.run_pass()
     assert lease in watch.suspects()
     return lease
 
@@ -67,11 +67,11 @@ def test_leak_is_found_at_its_threshold_and_reported_once(scene: Scene, watch: W
     """It is reported, counted, and in the state. Later passes do not report it again."""
     lease = unread(scene)
     scene.clock.advance(THRESHOLD - 0.001)
-    assert watch.look()
+    assert watch.run_pass()
     assert scene.recorder.told("leak_suspected") == []
     scene.clock.advance(0.001)
     for _ in range(3):
-        watch.look()
+        watch.run_pass()
         assert scene.recorder.told("leak_suspected") == [(lease, lease.phase_since)]
         assert scene.ledger.leaks == 1
         scene.clock.advance(THRESHOLD)
@@ -84,10 +84,10 @@ def test_time_unread_counts_from_the_last_read(scene: Scene, watch: Watch) -> No
     scene.clock.advance(THRESHOLD - 1)
     lease.enter(READING, scene.clock())
     scene.clock.advance(THRESHOLD * 10)
-    watch.look()
+    watch.run_pass()
     lease.enter(UNREAD, scene.clock())
     scene.clock.advance(THRESHOLD - 1)
-    watch.look()
+    watch.run_pass()
     assert scene.recorder.told("leak_suspected") == []
 
 
@@ -105,7 +105,7 @@ def test_unread_response_with_an_active_reader_is_no_leak(
     if what in ("reading", "awaiting"):
         lease.enter(READING if what == "reading" else AWAITING_RESPONSE, scene.clock())
     scene.clock.advance(86_400)
-    assert watch.look()
+    assert watch.run_pass()
     assert scene.recorder.told("leak_suspected") == []
     assert scene.ledger.leaks == 0
 
@@ -123,8 +123,8 @@ def test_released_leak_is_reported_once(scene: Scene, watch: Watch, how: str, to
         scene.tracker.discard("closed")
     else:
         scene.pool = None
-    watch.look()
-    watch.look()
+    watch.run_pass()
+    watch.run_pass()
     assert scene.recorder.told("leak_over") == [(lease, told)]
     assert watch.suspects() == ()
     assert not watch._leases or watch._leases.keys() == scene.tracker.leases.keys()
@@ -142,12 +142,12 @@ def test_leak_that_is_read_again_ends_and_can_recur(scene: Scene, watch: Watch, 
     else:
         call.steps += 1
     scene.clock.advance(1)
-    watch.look()
+    watch.run_pass()
     assert scene.recorder.told("leak_over") == [(lease, "read")]
     assert watch.suspects() == ()
     assert not watch._leases or watch._leases.keys() == scene.tracker.leases.keys()
     scene.clock.advance(THRESHOLD)
-    watch.look()
+    watch.run_pass()
     assert len(scene.recorder.told("leak_suspected")) == 2
     assert scene.ledger.leaks == 1
 
@@ -159,13 +159,13 @@ def test_reader_of_data_that_the_sdk_read_ahead_is_no_leak(scene: Scene, watch: 
     for _ in range(int(THRESHOLD * 3)):
         call.steps += 1
         scene.clock.advance(1)
-        watch.look()
+        watch.run_pass()
     scene.clock.advance(THRESHOLD - 1)
-    watch.look()
+    watch.run_pass()
     assert scene.recorder.told("leak_suspected") == []
     last_step = scene.clock() - int((THRESHOLD - 1) * 1e9)
     scene.clock.advance(1)
-    watch.look()
+    watch.run_pass()
     assert scene.recorder.told("leak_suspected") == [(lease, last_step)]
 
 
@@ -180,16 +180,16 @@ def test_stuck_requests_are_reported_once_a_pool(scene: Scene, watch: Watch) -> 
     second = scene.enter()
     scene.tracker.waiting(second, 600.0)
     scene.clock.advance(4.9)
-    watch.look()
+    watch.run_pass()
     assert scene.recorder.told("requests_stuck") == []
     scene.clock.advance(6)
-    watch.look()
-    watch.look()
+    watch.run_pass()
+    watch.run_pass()
     scene.clock.advance(599)
-    watch.look()
+    watch.run_pass()
     assert scene.recorder.told("requests_stuck") == [(scene.tracker, (first, second))]
     scene.clock.advance(1)
-    watch.look()
+    watch.run_pass()
     assert len(scene.recorder.told("requests_stuck")) == 2
 
 
@@ -200,7 +200,7 @@ def test_each_pool_reports_its_own_stuck_requests(scene: Scene, watch: Watch) ->
     for tracker in (scene.tracker, other):
         tracker.waiting(tracker.begin(b"api.test", None, b"https", None), 600.0)
     scene.clock.advance(11)
-    watch.look()
+    watch.run_pass()
     assert {told[0] for told in scene.recorder.told("requests_stuck")} == {scene.tracker, other}
 
 
@@ -214,7 +214,7 @@ def test_request_that_is_requeued_repeatedly_is_stuck(scene: Scene, watch: Watch
         scene.tracker.assigned(lease, connection)
         scene.tracker.requeued(lease)
     scene.tracker.waiting(lease, 60.0)
-    watch.look()
+    watch.run_pass()
     assert scene.recorder.told("requests_stuck") == [(scene.tracker, (lease,))]
 
 
@@ -224,7 +224,7 @@ def test_request_that_waits_for_a_stream_is_stuck(scene: Scene, watch: Watch) ->
     lease = scene.acquire(scene.connection(established=True, protocol="2"))
     assert lease.phase == STREAM
     scene.clock.advance(11)
-    watch.look()
+    watch.run_pass()
     assert scene.recorder.told("requests_stuck") == [(scene.tracker, (lease,))]
 
 
@@ -243,7 +243,7 @@ def test_failing_pass_is_counted_and_raises_nothing(
         scene.registry.clock = fail
     else:
         monkeypatch.setattr(scene.registry.observer, "watch_passed", fail)
-    watch.look()
+    watch.run_pass()
     assert scene.registry.failures.counts == {"watch": 1}
 
 
@@ -268,9 +268,7 @@ class Watched:
     def __init__(self) -> None:
         self.looks = Looks()
         self.scene = Scene(self.looks)
-        self.watch = Watch(
-            self.scene.registry, leak_threshold=THRESHOLD, loop_lag=None, interval=0.005
-        )
+        self.watch = Watch(self.scene.registry, leak_threshold=THRESHOLD, loop_lag=None)
 
     @property
     def thread(self) -> threading.Thread | None:
@@ -291,6 +289,7 @@ class Watched:
 def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
     """A watch that is stopped in the end."""
     monkeypatch.setattr(watch_module, "_REST_AFTER", 1)
+    monkeypatch.setattr(watch_module, "INTERVAL", 0.005)
     made = Watched()
     made.watch.start()
     yield made

@@ -83,7 +83,7 @@ class _Leaks:
     """Time of the last warning; 0 before the first."""
     unreported: int = 0
     """Number of leaks since the last warning."""
-    looks: int = 0
+    passes: int = 0
     """Passes of the watch since the first unreported leak."""
     longest: Lease | None = None
     """Longest-held lease of the unreported leaks; None if there are none."""
@@ -124,14 +124,14 @@ class WatchObserver(PoolObserver):
             lease = leaks.longest
             if lease is None:
                 continue
-            leaks.looks += 1
-            if leaks.looks < _LOOKS:
+            leaks.passes += 1
+            if leaks.passes < _PASSES:
                 continue
             now = lease.tracker.clock()
             if not leaks.logged_at or now - leaks.logged_at >= LOGGED_EVERY:
                 number, leaks.unreported = leaks.unreported, 0
                 leaks.longest = None
-                leaks.looks = 0
+                leaks.passes = 0
                 leaks.logged_at = now
                 _warn_of_leak(lease, now, number, None if leaks.over else leaks.since)
 
@@ -200,7 +200,7 @@ def _built_at(built: tuple[tuple[CallSite, int], ...], pools: int) -> str:
     return f"{which} are built at {call_site_text(str(call_site), LONGEST)}"
 
 
-_LOOKS = 2
+_PASSES = 2
 """Passes of the watch before a warning, so that leaks of one burst are reported together even if
 they are found in two passes."""
 _LONGEST_ADVICE = 500

@@ -56,7 +56,7 @@ class Anomalies:
             if lease.ended or not lease.tracker.open:
                 self._counted.pop(anomaly, None)
 
-    def look(self, tracker: PoolTracker, waiting: list[Lease], now: int) -> bool:
+    def check(self, tracker: PoolTracker, waiting: list[Lease], now: int) -> bool:
         """Check one pool and its ``waiting`` leases; return False if it cannot be checked now."""
         view = tracker.view()
         lag = self._loop_lag

@@ -34,7 +34,7 @@ class Churn:
             self._before[key] = (now, *_counts(origins))
             self._built[key] = _built(origins)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Report each origin whose clients churn, once per window."""
         registry = self._registry
         now = registry.clock()

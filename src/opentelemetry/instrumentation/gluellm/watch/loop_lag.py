@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from ..concurrency import snapshot_of, snapshot_of_queue
 from ..pool.durations import nanoseconds
@@ -49,10 +49,6 @@ class _Timer:
         self.counted = 0
         """Nanoseconds that the watch has counted, of `late` and of a firing that is overdue."""
 
-    def start(self) -> None:
-        """Fire for the first time. Scheduled without delay, so it measures the present lateness."""
-        self.fire()
-
     def fire(self) -> None:
         """Record the lateness, and arm the timer again while the watch wants it."""
         try:
@@ -60,7 +56,7 @@ class _Timer:
         except Exception as error:
             # Otherwise the loop would pass it to the application's exception handler.
             self.armed = False
-            self.lag.failed(error)
+            self.lag.failures.caught("loop_lag", error)
 
     def _fire(self) -> None:
         lag = self.lag
@@ -86,6 +82,7 @@ class LoopLag:
     def __init__(self, registry: PoolRegistry, window: float) -> None:
         self.on = True
         self.clock = registry.clock
+        self.failures = registry.failures
         self._registry = registry
         self._timers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Timer]
         self._timers = weakref.WeakKeyDictionary()
@@ -132,11 +129,11 @@ class LoopLag:
         timer.due = now
         timer.armed = True
         try:
-            loop.call_soon_threadsafe(timer.start)
+            loop.call_soon_threadsafe(timer.fire)  # measures the present lateness
         except Exception as error:
             timer.armed = False
             if not loop.is_closed():  # it may have been closed meanwhile
-                self.failed(error)
+                self.failures.caught("loop_lag", error)
 
     def fired(self, timer: _Timer, due: int, now: int) -> None:
         """Record that a timer fires that was due at ``due``."""
@@ -153,26 +150,21 @@ class LoopLag:
     def peak(self, now: int) -> int:
         """Return the worst lateness in the window, including timers that are overdue."""
         worst = self._peak.highest(now)
-        for loop, timer in self._pending():
-            if timer.armed and not loop.is_closed() and loop.is_running():
-                due = timer.due
-                late = now - due
-                if late > worst and self._was_needed(timer, due):
-                    worst = late
-                    self._peak.raise_to(late, now)
+        for timer, due in self._armed():
+            late = now - due
+            if late > worst and self._was_needed(timer, due):
+                worst = late
+                self._peak.raise_to(late, now)
         return worst
 
     def blocked_within(self, nanoseconds: int, now: int) -> bool:
         """Return whether a loop is blocked, or was within the last ``nanoseconds``."""
         if self._blocked_at and now - self._blocked_at < nanoseconds:
             return True
-        return any(
-            timer.armed and now - timer.due >= _STALE and loop.is_running()
-            for loop, timer in self._pending()
-        )
+        return any(now - due >= _STALE for _, due in self._armed())
 
-    def look(self, now: int) -> None:
-        """Count the late time since the previous pass. Called by the watch."""
+    def count(self, now: int) -> None:
+        """Count the late time since the previous pass. Called by the watch in each pass."""
         fired = snapshot_of(self._fired_late.keys)
         for timer in fired:  # before its lateness is read: it may fire again meanwhile
             self._fired_late.pop(timer, None)
@@ -206,8 +198,8 @@ class LoopLag:
         """
         begin = now - _WINDOW
         before = self._late_before
-        for looked_at, late in snapshot_of_queue(self._history):
-            if looked_at > begin:
+        for passed_at, late in snapshot_of_queue(self._history):
+            if passed_at > begin:
                 break
             before = late
         period = min(_WINDOW, now - self._began)
@@ -216,24 +208,22 @@ class LoopLag:
     def _late_timers(self, fired: Iterable[_Timer], now: int) -> list[tuple[_Timer, int]]:
         """Return timers that fired late or are overdue, with their total lateness so far."""
         found = {timer: timer.late for timer in fired}
-        for loop, timer in self._pending():
-            due = timer.due
+        for timer, due in self._armed():
             late = now - due
-            overdue = timer.armed and late >= _HARMLESS and not loop.is_closed()
-            if overdue and loop.is_running() and self._was_needed(timer, due):
+            if late >= _HARMLESS and self._was_needed(timer, due):
                 found[timer] = timer.late + late
         return list(found.items())
-
-    def failed(self, error: Exception) -> None:
-        """Count the failure of a timer as one of the instrumentation."""
-        self._registry.failures.caught("loop_lag", error)
 
     def stop(self) -> None:
         """Keep timers from re-arming."""
         self.on = False
 
-    def _pending(self) -> list[tuple[asyncio.AbstractEventLoop, _Timer]]:
-        return list(snapshot_of(self._timers.items))
+    def _armed(self) -> Iterator[tuple[_Timer, int]]:
+        """Yield the armed timers of running loops, with the time at which each is due."""
+        for loop, timer in snapshot_of(self._timers.items):
+            due = timer.due
+            if timer.armed and not loop.is_closed() and loop.is_running():
+                yield timer, due
 
     def _was_needed(self, timer: _Timer, due: int) -> bool:
         """Return whether a request in flight needed the loop when the timer was due.

@@ -28,7 +28,7 @@ LOGGED_EVERY = nanoseconds(thresholds.LOG_AGAIN_AFTER)
 _LOCK_TIMEOUT = 0.05
 _REST_AFTER = 10
 """Passes without any request after which the thread ends."""
-LOOKS_AFTERWARDS = 4
+PASSES_AFTERWARDS = 4
 """Passes in which the watch still checks a pool after its last request. Checking ten thousand idle
 pools in each pass would take longer than it is worth."""
 
@@ -36,12 +36,12 @@ pools in each pass would take longer than it is worth."""
 class _PoolNotes:
     """Notes on a pool from pass to pass."""
 
-    __slots__ = ("entered", "looks_left", "stuck_logged_at")
+    __slots__ = ("entered", "passes_left", "stuck_logged_at")
 
     def __init__(self) -> None:
         self.entered = 0
         """Value of `PoolTracker.entered` at the previous pass."""
-        self.looks_left = LOOKS_AFTERWARDS
+        self.passes_left = PASSES_AFTERWARDS
         """Passes in which it is still checked although it has no request."""
         self.stuck_logged_at = 0
         """When its stuck requests were last logged; 0 before that."""
@@ -70,12 +70,10 @@ class Watch:
         *,
         leak_threshold: float,
         loop_lag: LoopLag | None,
-        interval: float | None = None,
     ) -> None:
         self._registry = registry
         self._leak_threshold = nanoseconds(leak_threshold)
         self._loop_lag = loop_lag
-        self._interval = INTERVAL if interval is None else interval
         # Reentrant: a signal handler may send a request while its thread holds the lock.
         self._lock = threading.RLock()
         self._stopped = threading.Event()
@@ -172,8 +170,8 @@ class Watch:
         try:
             quiet = 0
             stopped = self._stopped
-            while not stopped.wait(self._interval):
-                quiet = 0 if self.look() or self._suspects else quiet + 1
+            while not stopped.wait(INTERVAL):
+                quiet = 0 if self.run_pass() or self._suspects else quiet + 1
                 if quiet >= _REST_AFTER and self._rests():
                     return
         finally:
@@ -198,12 +196,12 @@ class Watch:
                 self._thread = None
             return True
 
-    def look(self) -> bool:
-        """Make one pass over everything; return whether any request is in flight."""
+    def run_pass(self) -> bool:
+        """Check everything once; return whether any request is in flight."""
         registry = self._registry
         busy = False
         try:
-            self._look_after_suspects()
+            self._check_suspects()
             pools: dict[PoolTracker, _PoolNotes] = {}
             for tracker in snapshot_of(registry.trackers.keys):
                 notes = self._pools.get(tracker)
@@ -212,18 +210,18 @@ class Watch:
                 pools[tracker] = notes
                 if tracker.leases or tracker.entered != notes.entered:
                     notes.entered = tracker.entered
-                    notes.looks_left = LOOKS_AFTERWARDS
+                    notes.passes_left = PASSES_AFTERWARDS
                 if tracker.leases:
                     busy = True
-                    self._look_at(tracker, notes)
-                elif notes.looks_left and self._anomalies.look(tracker, [], registry.clock()):
+                    self._check_pool(tracker, notes)
+                elif notes.passes_left and self._anomalies.check(tracker, [], registry.clock()):
                     # The last request of a pool may leave an orphaned connection behind.
-                    notes.looks_left -= 1
+                    notes.passes_left -= 1
             self._pools = pools
             if self._loop_lag is not None:
-                self._loop_lag.look(registry.clock())
+                self._loop_lag.count(registry.clock())
             self._anomalies.passed()
-            self._churn.look()
+            self._churn.check()
             registry.observer.watch_passed()
         except BaseException as error:
             # Log handlers of the application may raise a BaseException here, such as an exit or the
@@ -231,7 +229,7 @@ class Watch:
             registry.failures.caught("watch", error)
         return busy
 
-    def _look_at(self, tracker: PoolTracker, notes: _PoolNotes) -> None:
+    def _check_pool(self, tracker: PoolTracker, notes: _PoolNotes) -> None:
         now = self._registry.clock()
         if self._loop_lag is not None:
             self._loop_lag.watch(tracker, now)
@@ -240,7 +238,7 @@ class Watch:
         for lease in snapshot_of(tracker.leases.keys):
             phase = lease.phase
             if phase == UNREAD:
-                self._look_for_leak(lease, now)
+                self._check_for_leak(lease, now)
             elif phase == QUEUED:
                 if lease.wait is not None and lease.wait.in_queue:
                     if lease.connection is None:  # else one is assigned that may refuse it
@@ -249,7 +247,7 @@ class Watch:
                         stuck.append(lease)
             elif phase == STREAM_QUEUED and now - lease.phase_since >= STUCK_AFTER:
                 stuck.append(lease)
-        self._anomalies.look(tracker, waiting, now)
+        self._anomalies.check(tracker, waiting, now)
         recorded = notes.stuck_logged_at
         if stuck and (not recorded or now - recorded >= LOGGED_EVERY):
             notes.stuck_logged_at = now
@@ -257,7 +255,7 @@ class Watch:
 
     # Leaks
 
-    def _look_for_leak(self, lease: Lease, now: int) -> None:
+    def _check_for_leak(self, lease: Lease, now: int) -> None:
         if not self._leak_threshold:
             return
         call = lease.call
@@ -285,7 +283,7 @@ class Watch:
         self._suspects[lease] = (lease.phase_since, notes.steps)
         self._registry.observer.leak_suspected(lease, since)
 
-    def _look_after_suspects(self) -> None:
+    def _check_suspects(self) -> None:
         for lease, (since, steps) in tuple(self._suspects.items()):
             call = lease.call
             stepped = call is not None and call.steps != steps
