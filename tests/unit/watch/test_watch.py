@@ -327,9 +327,12 @@ def test_thread_stays_while_a_leak_is_suspected(watched: Watched) -> None:
     wait_until(lambda: watched.thread is None)
 
 
-def test_request_during_the_watchs_exit_keeps_it_running(scene: Scene) -> None:
+def test_request_during_the_watchs_exit_keeps_it_running(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Step by step: the watch asks to be woken, a request comes, and it may not leave."""
-    watch = Watch(scene.registry, leak_threshold=THRESHOLD, loop_lag=None, interval=3600)
+    monkeypatch.setattr(watch_module, "INTERVAL", 3600)
+    watch = Watch(scene.registry, leak_threshold=THRESHOLD, loop_lag=None)
     watch.start()
     unread(scene)
     try:
@@ -408,9 +411,12 @@ def test_thread_that_can_not_be_started_is_tried_again(
     watched.seen()
 
 
-def test_after_fork_the_next_request_starts_a_thread(scene: Scene) -> None:
+def test_after_fork_the_next_request_starts_a_thread(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The parent's is not there, and its lock may have been held at that moment."""
-    watch = Watch(scene.registry, leak_threshold=THRESHOLD, loop_lag=None, interval=3600)
+    monkeypatch.setattr(watch_module, "INTERVAL", 3600)
+    watch = Watch(scene.registry, leak_threshold=THRESHOLD, loop_lag=None)
     watch.start()
     scene.acquire()
     parents = watch._thread
