@@ -16,7 +16,13 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.patching import LIMITS_MARK, PatchSet, when_imported
+from opentelemetry.instrumentation.gluellm import patching
+from opentelemetry.instrumentation.gluellm.patching import (
+    LIMITS_MARK,
+    ModulePatches,
+    PatchSet,
+    when_imported,
+)
 
 
 def make_target() -> type:
@@ -353,3 +359,21 @@ def run(target: Any, name: str) -> None:
     if inspect.isawaitable(result):
         with contextlib.suppress(StopIteration):
             result.__await__().send(None)
+
+
+def test_locks_are_renewed_in_a_forked_child() -> None:
+    """The thread that holds one may not exist there, and the child could not uninstall."""
+
+    class Patches(ModulePatches):
+        MODULES = ()
+
+        def _patch(self, module: Any) -> None: ...
+
+    patches = Patches()
+    held = patches._lock
+    other = threading.Thread(target=held.acquire)
+    other.start()
+    other.join()
+    patching._renew_locks()
+    patches.uninstall()
+    assert patches._lock is not held

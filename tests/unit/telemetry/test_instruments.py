@@ -87,6 +87,30 @@ def test_one_snapshot_serves_a_whole_collection() -> None:
     provider.provider.shutdown()
 
 
+def test_instrument_that_could_not_be_created_is_created_later(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then each collection still takes a snapshot of its own, also without the first one."""
+    source = Source()
+    made = instruments_of(provider.meter)
+    create = provider.meter.create_observable_up_down_counter
+
+    def fail_for_the_first(name: str, **settings: Any) -> Any:
+        if name == OBSERVED[0]:
+            raise OSError
+        return create(name, **settings)
+
+    monkeypatch.setattr(provider.meter, "create_observable_up_down_counter", fail_for_the_first)
+    made.connect(source)
+    assert made.ledgers.failures.counts == {"sdk.instrument": 1}
+    for collection in (1, 2):
+        assert OBSERVED[0] not in provider.collect()
+        assert source.collections == collection
+    monkeypatch.undo()
+    made.connect(source)
+    assert OBSERVED[0] in provider.collect()
+
+
 def test_meter_has_one_set_of_instruments(provider: Provider) -> None:
     """A second create_observable_* would hand back the old one and drop the new callback."""
     first = instruments_of(provider.meter)

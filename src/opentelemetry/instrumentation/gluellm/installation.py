@@ -85,7 +85,11 @@ class Installation:
             peak_window=config.peak_window,
             ledgers=ledgers,
             entry_context=entry_context(),
-            find_call_site=_find_whole if config.leak_stacks else call_site.find,
+            find_call_site=(
+                functools.partial(call_site.find, whole=True)
+                if config.leak_stacks
+                else call_site.find
+            ),
             provider_for_host=provider_for_host,
             loop_lag=config.loop_lag,
         )
@@ -108,7 +112,7 @@ class Installation:
         self._scope_of = functools.partial(
             Scope,
             registry=self.registry,
-            current_call=_no_call if clients_only else current_call.get,
+            current_call=(lambda: None) if clients_only else current_call.get,
             suppressed=suppressed,
             note_streaming=config.metrics == "full",
             everything=config.scope == "all" and not clients_only,
@@ -266,10 +270,6 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-def _find_whole() -> call_site.CallSite | None:
-    return call_site.find(whole=True)
-
-
 def _churn_advice(ledger: PoolLedger, call_site_known: bool) -> str:
     # GlueLLM builds its clients before it calls any-llm, so their call site is unknown.
     gluellm = "gluellm" in sys.modules and not call_site_known
@@ -280,7 +280,3 @@ def _churn_advice(ledger: PoolLedger, call_site_known: bool) -> str:
         synchronous=ledger.synchronous,
         any_llm="any_llm" in sys.modules,
     ).keep_instance()
-
-
-def _no_call() -> None:
-    return None

@@ -27,7 +27,7 @@ from . import semconv
 from .semconv import Instrument, Metric
 
 
-class Source(Protocol):
+class ObservationSource(Protocol):
     """Source of the observations of one collection, by metric name."""
 
     def collect(self) -> dict[str, list[Observation]]: ...
@@ -39,10 +39,11 @@ class MeterInstruments:
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
         self.ledgers = Ledgers()
-        self._source: Callable[[], Source | None] = _nothing
+        self._source: weakref.ref[ObservationSource] | None = None
         self._collection = threading.local()
         self._histograms: dict[str, Any] = {}
-        self._observable: list[str] = []
+        self._observable: set[str] = set()
+        """Names of the observable instruments that were created."""
 
     @property
     def active(self) -> bool:
@@ -51,19 +52,21 @@ class MeterInstruments:
             return False
         return getattr(self.meter, "_real_meter", self.meter) is not None
 
-    def connect(self, source: Source) -> None:
+    def connect(self, source: ObservationSource) -> None:
         """Create the observable instruments. Their callbacks read ``source``, held weakly."""
         self._source = weakref.ref(source)
         for metric in semconv.METRICS:
-            if metric.instrument is not Instrument.HISTOGRAM:
-                try:
-                    self._create_observable(metric)
-                except Exception as error:
-                    self.ledgers.failures.caught("sdk.instrument", error)
+            if metric.instrument is Instrument.HISTOGRAM or metric.name in self._observable:
+                continue
+            try:
+                self._create_observable(metric)
+                self._observable.add(metric.name)
+            except Exception as error:
+                self.ledgers.failures.caught("sdk.instrument", error)
 
     def disconnect(self) -> None:
         """Make the callbacks return nothing."""
-        self._source = _nothing
+        self._source = None
 
     def histogram(self, metric: Metric) -> Any:
         """Return the histogram for a metric of the contract, created at the first call."""
@@ -89,14 +92,11 @@ class MeterInstruments:
             return NoOpMeter(semconv.SCOPE_NAME).create_histogram(metric.name)
 
     def _create_observable(self, metric: Metric) -> None:
-        if metric.name in self._observable:
-            return
         create = {
             Instrument.OBSERVABLE_COUNTER: self.meter.create_observable_counter,
             Instrument.OBSERVABLE_UP_DOWN_COUNTER: self.meter.create_observable_up_down_counter,
             Instrument.OBSERVABLE_GAUGE: self.meter.create_observable_gauge,
         }[metric.instrument]
-        self._observable.append(metric.name)
         create(
             metric.name,
             callbacks=[self._callback(metric.name)],
@@ -105,7 +105,7 @@ class MeterInstruments:
         )
 
     def _callback(self, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
-        first = name == self._observable[0]
+        first = not self._observable
 
         def observe(_: CallbackOptions) -> Iterable[Observation]:
             # A collection runs in one thread and reads instruments in the order of creation. The
@@ -114,7 +114,7 @@ class MeterInstruments:
             current: dict[str, list[Observation]] | None
             current = None if first else getattr(self._collection, "observations", None)
             if current is None:
-                source = self._source()
+                source = self._source() if self._source is not None else None
                 current = source.collect() if source is not None else {}
                 self._collection.observations = current
             return current.get(name, ())
@@ -157,7 +157,3 @@ def instruments_of(meter: Meter) -> MeterInstruments:
 
 def _identity(meter: Any) -> Any:
     return getattr(meter, "_real_meter", meter)
-
-
-def _nothing() -> None:
-    return None
