@@ -39,7 +39,7 @@ def provider(listen: Listen) -> str:
 def _off(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, certificates: Certificates
 ) -> Iterator[None]:
-    monkeypatch.setattr(logs, "_told", set())
+    monkeypatch.setattr(logs, "_warned", set())
     # Each client reads whom to trust, for a twentieth of a second where that is everybody.
     certificates.authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))

@@ -22,7 +22,7 @@ _WHOSE = (
 _LEAK = re.compile(
     r"Connection leak suspected in pool (?P<pool>\S+): nobody has read the response for "
     r"(?P<unread>[\d.]+) s, and its connection has been held for (?P<held>[\d.]+) s "
-    rf"\({_WHOSE}\)\. Leaks from this place since it was last told: (?P<number>\d+)\. "
+    rf"\({_WHOSE}\)\. Leaks from this call site since the previous warning: (?P<number>\d+)\. "
     r"Read the stream to its end, or close it\.(?P<stack>.*)",
     re.DOTALL,
 )

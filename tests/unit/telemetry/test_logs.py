@@ -94,7 +94,7 @@ def test_leak_is_logged_with_all_that_is_known(logged: Logged) -> None:
         "provider groq, model llama, trace " + "0" * 29 + "abc, correlation id id-1",
         f"at {__file__}:",
         "in here",
-        "last told: 1.",
+        "previous warning: 1.",
         "Read the stream to its end, or close it.",
     )
 
@@ -114,7 +114,7 @@ def test_leaks_of_one_call_site_are_logged_on_one_line(logged: Logged) -> None:
     logged.scene.clock.advance(10)
     logged.watch.run_pass()
     (line,) = logged.told()
-    assert "last told: 100." in line
+    assert "previous warning: 100." in line
     assert "held for 70.0 s" in line
 
 
@@ -128,19 +128,19 @@ def test_one_call_site_is_logged_once_in_ten_minutes(logged: Logged) -> None:
     assert len(logged.told()) == 1
     logged.look(60)
     assert len(logged.told()) == 2
-    assert "last told: 9." in logged.told()[1]
+    assert "previous warning: 9." in logged.told()[1]
     logged.look(3600)
     assert len(logged.told()) == 2  # nothing new
 
 
 @pytest.mark.parametrize(
-    ("number", "last"), [(3, "provider groq)"), (10, "last told: 7.")], ids=["few", "many"]
+    ("number", "last"), [(3, "provider groq)"), (10, "previous warning: 7.")], ids=["few", "many"]
 )
 def test_each_call_site_is_logged_within_a_bound(
     logged: Logged, monkeypatch: pytest.MonkeyPatch, number: int, last: str
 ) -> None:
     """Unknown call sites are one; all beyond the bound are logged together."""
-    monkeypatch.setattr(logs, "_MOST_PLACES", 3 if number == 10 else 100)
+    monkeypatch.setattr(logs, "_MOST_CALL_SITES", 3 if number == 10 else 100)
     for call_site in (*places(number), *([None] if number == 3 else [])):
         logged.leak(call_site)
     logged.look(60)
@@ -168,9 +168,9 @@ def test_leak_that_was_released_before_it_was_logged_has_no_age(
     logged.look(600)
     (_, line) = logged.told()
     if goes_on:
-        assert has(line, "last told: 2.", "nobody has read the response for 660.0 s")
+        assert has(line, "previous warning: 2.", "nobody has read the response for 660.0 s")
     else:
-        assert has(line, "last told: 1.", "is over by now")
+        assert has(line, "previous warning: 1.", "has since been released")
         assert "661" not in line
 
 
@@ -211,7 +211,7 @@ def test_stuck_requests_are_logged_with_state_and_holders(logged: Logged) -> Non
     logged.look(10)
     (line,) = logged.told()
     for part in (
-        "2 requests have waited in pool openai/httpx2 for 12.0 s and longer (queued)",
+        "2 requests have waited in pool openai/httpx2 for at least 12.0 s (queued)",
         "max 1, active 1, idle 0, connecting 0, queued 2",
         "longest held: (1) 14.0 s, unread for 14.0 s, provider groq",
         f"at {__file__}:",

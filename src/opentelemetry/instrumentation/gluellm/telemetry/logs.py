@@ -20,16 +20,16 @@ from ..watch.watch import LOGGED_EVERY
 from .semconv import SCOPE_NAME
 
 _logger = logging.getLogger(SCOPE_NAME)
-_told: set[tuple[str, str, str]] = set()
+_warned: set[tuple[str, str, str]] = set()
 
 
 def warn_of_missing_hooks(hooks: Hooks) -> None:
     """Log a WARNING for each hook that the installed version lacks, once per process."""
     for hook in hooks.missing():
         key = (hooks.library, hooks.version, hook)
-        if key in _told:
+        if key in _warned:
             continue
-        _told.add(key)
+        _warned.add(key)
         warn(
             "%s (%s) lacks the hook %r, so this is not observed: %s. Requests are not affected.",
             hooks.library,
@@ -68,8 +68,8 @@ def warn_of_failures(failures: Failures) -> None:
     """
     for kind, error in failures.unreported():
         warn(
-            "the instrumentation failed in %s with %s and went on without; counted in "
-            "gluellm.instrumentation.errors. Requests are not affected.",
+            "the instrumentation failed in %s with %s; counted in gluellm.instrumentation.errors. "
+            "Requests are not affected.",
             kind,
             one_line(error),
         )
@@ -111,7 +111,7 @@ class WatchObserver(PoolObserver):
     def leak_suspected(self, lease: Lease, since: int) -> None:
         call_site = lease.call_site
         key: object = call_site.key if call_site is not None else None
-        if key not in self._leaks and len(self._leaks) >= _MOST_PLACES:
+        if key not in self._leaks and len(self._leaks) >= _MOST_CALL_SITES:
             key = None
         leaks = self._leaks.setdefault(key, _Leaks())
         leaks.unreported += 1
@@ -157,7 +157,7 @@ class WatchObserver(PoolObserver):
     def requests_stuck(self, pool: Tracker, leases: tuple[Lease, ...]) -> None:
         now = pool.clock()
         _logger.warning(
-            "%s waited in pool %s for %s and longer (%s); the pool: %s; %s.",
+            "%s waited in pool %s for at least %s (%s); the pool: %s; %s.",
             "1 request has" if len(leases) == 1 else f"{len(leases)} requests have",
             label(pool),
             seconds(min(now - lease.entered_at for lease in leases)),
@@ -204,7 +204,7 @@ _PASSES = 2
 """Passes of the watch before a warning, so that leaks of one burst are reported together even if
 they are found in two passes."""
 _LONGEST_ADVICE = 500
-_MOST_PLACES = 500
+_MOST_CALL_SITES = 500
 """Call sites with leak warnings of their own. Leaks of all further call sites share one."""
 
 
@@ -216,10 +216,10 @@ def _warn_of_leak(lease: Lease, now: int, number: int, since: int | None) -> Non
             f"{lease.tracker.held_unit} has been held for {seconds(now - lease.acquired_at)}"
         )
     else:
-        what = "nobody read the response for longer than the threshold; that one is over by now"
+        what = "the response was unread past the threshold and has since been released"
     _logger.warning(
-        "%s leak suspected in pool %s: %s (%s). Leaks from this place since it was last "
-        "told: %d. Read the stream to its end, or %s it.%s",
+        "%s leak suspected in pool %s: %s (%s). Leaks from this call site since the "
+        "previous warning: %d. Read the stream to its end, or %s it.%s",
         lease.tracker.held_unit.capitalize(),
         label(lease.tracker),
         what,
