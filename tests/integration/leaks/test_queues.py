@@ -19,8 +19,8 @@ from .conftest import PROVIDERS
 from .reports import call_site
 
 STUCK = (
-    r"(?P<number>\d+) requests? ha(?:s|ve) waited in pool (?P<pool>\S+) for at least (?P<waited>[\d.]+) s "
-    r"\((?P<phases>[^)]*)\); the pool: (?P<state>[^;]*); (?P<holders>.*)\.$"
+    r"(?P<number>\d+) requests? ha(?:s|ve) waited in pool (?P<pool>\S+) for at least "
+    r"(?P<waited>[\d.]+) s \((?P<phases>[^)]*)\); the pool: (?P<state>[^;]*); (?P<holders>.*)\.$"
 )
 CHURN = (
     r"Client churn on (?P<pool>\S+): (?P<pools>\d+) connection pools for one origin in the last "

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from .failures import raise_on, warn
+from .failures import warn
 from .text import where_it_failed
 
 _DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
@@ -39,7 +39,7 @@ _MISSING = (
     "http_spans needs opentelemetry-instrumentation-%s; install it with "
     "pip install 'opentelemetry-instrumentation-gluellm[http]'"
 )
-_FAILED = "http_spans leaves %s as it is: %s"
+_FAILED = "http_spans could not change %s: %s"
 # Most providers use httpx or httpx2, so http_spans without their instrumentation is a mistake. The
 # others are optional.
 _INSTRUMENTATIONS = (
@@ -58,14 +58,14 @@ class HttpSpans:
     def __init__(self) -> None:
         self._turned_on: list[Any] = []
 
-    def install(self, *, tracer_provider: Any, meter_provider: Any) -> None:
+    def install(self, **providers: Any) -> None:
         """Turn on each instrumentor that is installed, not disabled by name and not already on.
 
         Does nothing under auto-instrumentation, whose loader turns them on.
         """
         if _auto_instrumentation():
             return
-        disabled = _disabled()
+        disabled = {name.strip() for name in os.environ.get(_DISABLED, "").split(",")}
         missing: set[str] = set()
         seen: dict[int, str] = {}
         for wanted in _INSTRUMENTATIONS:
@@ -79,31 +79,24 @@ class HttpSpans:
                     warn(_MISSING, wanted.package)
                 continue
             except Exception as error:
-                raise_on(error)
                 warn(_FAILED, wanted.library, where_it_failed(error))
                 continue
             try:
                 # After httpx2.alias_httpx() both names are one module: instrument it once.
                 module = importlib.import_module(wanted.library)
-                if seen.setdefault(id(module), wanted.library) != wanted.library:
-                    continue
-                self._turn_on(wanted, package, tracer_provider, meter_provider)
+                if seen.setdefault(id(module), wanted.library) == wanted.library:
+                    self._turn_on(wanted, package, providers)
             except Exception as error:
-                raise_on(error)
                 warn(_FAILED, wanted.library, where_it_failed(error))
 
     def _turn_on(
-        self,
-        wanted: _Instrumentation,
-        package: ModuleType,
-        tracer_provider: Any,
-        meter_provider: Any,
+        self, wanted: _Instrumentation, package: ModuleType, providers: dict[str, Any]
     ) -> None:
         instrumentor_class = getattr(package, wanted.instrumentor, None)
         if instrumentor_class is None:
             warn(
-                "http_spans leaves %s out: the installed opentelemetry-instrumentation-%s "
-                "does not know it",
+                "http_spans does not include %s: the installed opentelemetry-instrumentation-%s "
+                "does not support it",
                 wanted.library,
                 wanted.package.replace("_", "-"),
             )
@@ -111,7 +104,7 @@ class HttpSpans:
         instrumentor = instrumentor_class()
         if instrumentor.is_instrumented_by_opentelemetry:
             return
-        instrumentor.instrument(tracer_provider=tracer_provider, meter_provider=meter_provider)
+        instrumentor.instrument(**providers)
         if instrumentor.is_instrumented_by_opentelemetry:
             self._turned_on.append(instrumentor)
 
@@ -123,7 +116,6 @@ class HttpSpans:
                 if instrumentor.is_instrumented_by_opentelemetry:
                     instrumentor.uninstrument()
             except Exception as error:
-                raise_on(error)
                 warn(_FAILED, type(instrumentor).__name__, where_it_failed(error))
             # Removed last: if a signal handler raises above, the next call finishes the work.
             if instrumentor in self._turned_on:
@@ -133,13 +125,8 @@ class HttpSpans:
 def _is_there(library: str) -> bool:
     try:
         return importlib.util.find_spec(library) is not None
-    except Exception as error:  # ValueError for a module without __spec__ in sys.modules
-        raise_on(error)
+    except ValueError:  # a module without __spec__ in sys.modules
         return False
-
-
-def _disabled() -> set[str]:
-    return {name.strip() for name in os.environ.get(_DISABLED, "").split(",") if name.strip()}
 
 
 def _auto_instrumentation() -> bool:

@@ -12,7 +12,7 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
 from .environment import limits_asked_for
-from .failures import raise_on, warn
+from .failures import warn
 from .package import _instruments
 from .text import one_line, where_it_failed
 
@@ -123,7 +123,7 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             )
             # Undo an installation by instrument_client(), whose pools keep their names, or by an
             # instance of a subclass, whose HTTP spans could not be turned off later.
-            cls._take_back()
+            self._uninstrument()
             try:
                 installation.install()
                 cls._installation = installation
@@ -142,10 +142,6 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 raise
 
     def _uninstrument(self, **_: Any) -> None:
-        self._take_back()
-
-    @staticmethod
-    def _take_back() -> None:
         cls = GlueLLMInstrumentor
         with cls._lock:
             # Cleared only after the undo: if a signal handler raises in between, the next call
@@ -251,8 +247,7 @@ def _set_limits_of_environment() -> None:
 
         configure_from_environment()
     except Exception as error:
-        raise_on(error)
-        warn("could not set the limits that the environment asks for: %s", where_it_failed(error))
+        warn("could not set the limits of the environment: %s", where_it_failed(error))
 
 
 def _renew_lock() -> None:

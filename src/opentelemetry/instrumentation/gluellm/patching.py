@@ -208,6 +208,10 @@ class ModulePatches(ABC):
             self._on = False
             self._patches.undo()
 
+    def renew_lock(self) -> None:
+        """Replace the lock in a forked child, where the thread that holds it may not exist."""
+        self._lock = threading.RLock()
+
     def _on_import(self, module: Any) -> None:
         with self._lock:
             self._modules[module.__name__] = module
@@ -222,11 +226,11 @@ _all_module_patches: weakref.WeakSet[ModulePatches] = weakref.WeakSet()
 
 
 def _renew_locks() -> None:
-    # The thread that holds a lock may not exist in a forked child.
+    # The same for the lock of this module.
     global _lock
     _lock = threading.RLock()
     for patches in _all_module_patches:
-        patches._lock = threading.RLock()
+        patches.renew_lock()
 
 
 if hasattr(os, "register_at_fork"):
