@@ -89,11 +89,11 @@ def nothing() -> None:
     """
 
 
-def acquire(lock: Any, held: list[bool], timeout: float = -1, *, blocking: bool = True) -> bool:
+def acquire(lock: Any, held: list[bool], timeout: float) -> bool:
     """Acquire a lock so that an exception raised by a signal handler cannot leave it held.
 
-    Wait for at most ``timeout`` seconds (-1: without limit), and return whether the lock was
-    acquired. ``held`` is an empty list that receives the same answer.
+    Wait for at most ``timeout`` seconds, and return whether the lock was acquired. ``held`` is an
+    empty list that receives the same answer.
 
     The release rule: call this function inside a ``try``, and release the lock in the ``finally``
     of the same function if ``held`` contains True. The return value is lost if a handler raises
@@ -107,5 +107,5 @@ def acquire(lock: Any, held: list[bool], timeout: float = -1, *, blocking: bool 
     handler may fork in between, and the child replaces the attribute that holds the lock.
     """
     # One call of C acquires and notes the result; no signal handler can run in between.
-    held.extend(map(lock.acquire, (blocking,), (timeout,)))
+    held.extend(map(lock.acquire, (True,), (timeout,)))
     return held[0]

@@ -48,7 +48,7 @@ def record(histogram: Any, value: float, attributes: dict[str, Any], example: An
     histogram.record(value, attributes, context=bare_context(example))
 
 
-def _amid_metrics() -> bool:
+def _in_metrics_sdk() -> bool:
     """Return whether this thread is already running the SDK's metrics code.
 
     This is the case if a signal handler or a finalizer sends a request during a collection. The
@@ -65,9 +65,11 @@ def _amid_metrics() -> bool:
 class Drain:
     """Recorder of the outbox's items. One thread drains at a time; a finalizer never does."""
 
-    def __init__(self, outbox: Outbox, tell: Callable[[Lease], None], failures: Failures) -> None:
+    def __init__(
+        self, outbox: Outbox, record_lease: Callable[[Lease], None], failures: Failures
+    ) -> None:
         self._outbox = outbox
-        self._tell = tell
+        self._record_lease = record_lease
         self._failures = failures
         self._held_for_fork_by: int | None = None
         """Identity of the thread that holds the lock while it forks. Two may fork at once."""
@@ -75,23 +77,20 @@ class Drain:
 
     def some(self) -> None:
         """Record a few items, unless another thread is draining or recording would deadlock."""
+        if not _in_metrics_sdk():
+            self._record(_AT_ENTRY, 0)
+
+    def all(self) -> None:
+        """Record the items that are in the outbox now. Later ones are left for the next drain."""
+        self._record(len(self._outbox.items), _LOCK_TIMEOUT)
+
+    def _record(self, most: int, timeout: float) -> None:
         # Release the lock that was acquired: a signal handler may fork, and the child replaces it.
         lock = self._lock
         held: list[bool] = []
         try:
-            if acquire(lock, held, blocking=False) and not _amid_metrics():
-                self._work_off(_AT_ENTRY)
-        finally:
-            if held and held[0]:
-                lock.release()
-
-    def all(self) -> None:
-        """Record the items that are in the outbox now. Later ones are left for the next drain."""
-        lock = self._lock
-        held: list[bool] = []
-        try:
-            if acquire(lock, held, _LOCK_TIMEOUT):
-                self._work_off(len(self._outbox.items))
+            if acquire(lock, held, timeout):
+                self._work_off(most)
         finally:
             if held and held[0]:
                 lock.release()
@@ -110,7 +109,7 @@ class Drain:
                     if type(item) is tuple:
                         record(*item)
                     else:
-                        self._tell(item)
+                        self._record_lease(item)
                 except Exception as error:
                     # For example from a view's own aggregation. The other items are recorded.
                     self._failures.caught("record", error)

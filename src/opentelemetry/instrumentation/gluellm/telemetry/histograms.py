@@ -36,7 +36,7 @@ class DurationObserver(PoolObserver):
     ) -> None:
         self._outbox = outbox
         self._instruments = instruments
-        self.drain = Drain(outbox, self.tell, failures)
+        self.drain = Drain(outbox, self.record, failures)
         self._full = full
         self._model_attributes = model_attributes
         self._acquire = _Histogram(instruments, semconv.ACQUIRE_DURATION)
@@ -59,7 +59,7 @@ class DurationObserver(PoolObserver):
 
     # Called by the drain
 
-    def tell(self, lease: Lease) -> None:
+    def record(self, lease: Lease) -> None:
         """Record what is new of a lease: its acquire if it is answered or over, its end if over."""
         active = self._instruments.active
         ended = lease.ended
@@ -129,7 +129,7 @@ class DurationObserver(PoolObserver):
         began = connection.connect_started_at or connection.created_at
         self._put(
             self._create,
-            connection.established_at - began,
+            (connection.established_at - began) / 1e9,
             self._create.attributes.of(connection.origin),
             lease,
         )
@@ -144,7 +144,7 @@ class DurationObserver(PoolObserver):
     ) -> None:
         self._put(
             self._create,
-            lease.ended_at - connection.connect_started_at,
+            (lease.ended_at - connection.connect_started_at) / 1e9,
             self._create.attributes.of(connection.origin, error=_create_error(lease.error)),
             lease,
         )
@@ -155,7 +155,7 @@ class DurationObserver(PoolObserver):
         self, lease: Lease, connection: TrackedConnection, ended_at: int, error: str | None
     ) -> None:
         attributes = self._tls.attributes.of(connection.origin, error=error)
-        self._put(self._tls, ended_at - connection.tls_started_at, attributes, lease)
+        self._put(self._tls, (ended_at - connection.tls_started_at) / 1e9, attributes, lease)
 
     def connection_closed(self, connection: TrackedConnection, reason: str) -> None:  # noqa: ARG002
         if not self._full:
@@ -163,20 +163,14 @@ class DurationObserver(PoolObserver):
         origin = connection.origin
         lived = connection.tracker.clock() - connection.established_at
         attributes = self._lifetime.attributes.of(origin, protocol=connection.protocol)
-        self._put(self._lifetime, lived, attributes, None)
-        served = (
-            self._served.histogram,
-            connection.served,
-            self._served.attributes.of(origin),
-            None,
-        )
-        self._outbox.put(served)
+        self._put(self._lifetime, lived / 1e9, attributes, None)
+        self._put(self._served, connection.served, self._served.attributes.of(origin), None)
 
     def _put(
-        self, target: _Histogram, nanoseconds: int, attributes: dict[str, Any], lease: Lease | None
+        self, target: _Histogram, value: float, attributes: dict[str, Any], lease: Lease | None
     ) -> None:
         example = lease.observed if lease is not None else None
-        self._outbox.put((target.histogram, nanoseconds / 1e9, attributes, example))
+        self._outbox.put((target.histogram, value, attributes, example))
 
 
 class _Histogram:

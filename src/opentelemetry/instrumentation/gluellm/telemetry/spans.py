@@ -33,8 +33,6 @@ from . import semconv
 from .attributes import of_origin
 from .drain import bare_context
 
-_NOT_AN_ERROR = frozenset({"cancelled"})
-
 
 def tracer_of(provider: TracerProvider | None, failures: Failures) -> Tracer:
     """Return this package's tracer of a provider, the global one by default.
@@ -106,21 +104,14 @@ class SpanObserver(PoolObserver):
                 for holder in wait_snapshot.holders
                 if holder is not None and holder.is_valid
             ]
-        self._span(
-            _name(semconv.SPAN_WAIT, lease.origin.address, lease.origin.port),
-            lease.observed,
-            (began, ended),
-            attributes,
-            error,
-            links,
-        )
+        name = _name(semconv.SPAN_WAIT, lease.origin.address, lease.origin.port)
+        _finish(self._start(name, lease.observed, began, attributes, links), ended, error)
 
     def _shared_setup(self, lease: Lease, connection: TrackedConnection) -> None:
         # HTTP/2: the lease was assigned a connection that another request was establishing.
         established = connection.established_at
         if lease.acquired_at < established and established - lease.acquired_at >= self._minimum:
-            setup = connection.observed
-            self._wait(lease, lease.acquired_at, established, None, setup)
+            self._wait(lease, lease.acquired_at, established, None, connection.observed)
 
     def connection_created(self, lease: Lease, connection: TrackedConnection) -> None:
         began = connection.connect_started_at or connection.created_at
@@ -145,60 +136,43 @@ class SpanObserver(PoolObserver):
         if lease.spans_suppressed:
             return
         origin = connection.origin
-        attributes = _attributes(lease)
-        parent = self._tracer.start_span(
-            _name(semconv.SPAN_SETUP, origin.address, origin.port),
-            context=bare_context(lease.observed),
-            kind=SpanKind.INTERNAL,
-            attributes=attributes,
-            start_time=_epoch(began),
-        )
+        name = _name(semconv.SPAN_SETUP, origin.address, origin.port)
+        parent = self._start(name, lease.observed, began, _attributes(lease))
         own = parent.get_span_context()
         connection.observed = own if own.is_valid else None
-        connected = connection.connect_ended_at
         if connection.connect_started_at and own.is_valid:
             address, port = connection.peer or (origin.address, origin.port)
-            self._span(
-                _name(semconv.SPAN_CONNECT, address, port),
-                own,
-                (began, connected or ended),
-                {},
-                None if connected else error,
-            )
+            step = self._start(_name(semconv.SPAN_CONNECT, address, port), own, began, {})
+            connected = connection.connect_ended_at
+            _finish(step, connected or ended, None if connected else error)
         if connection.tls_started_at and own.is_valid:
-            secured = connection.tls_ended_at
             protocol, _, version = (connection.tls_version or "").partition("v")
             tls: dict[str, Any] = {}
             if version:
                 tls[semconv.TLS_PROTOCOL_NAME] = protocol.lower()
                 tls[semconv.TLS_PROTOCOL_VERSION] = version
-            self._span(
-                semconv.SPAN_TLS.format(address=origin.address),
-                own,
-                (connection.tls_started_at, secured or ended),
-                tls,
-                None if secured else error,
-            )
+            name = semconv.SPAN_TLS.format(address=origin.address)
+            step = self._start(name, own, connection.tls_started_at, tls)
+            secured = connection.tls_ended_at
+            _finish(step, secured or ended, None if secured else error)
         _finish(parent, ended, error)
 
-    def _span(
+    def _start(
         self,
         name: str,
         parent: SpanContext | None,
-        times: tuple[int, int],
+        began: int,
         attributes: dict[str, Any],
-        error: str | None,
         links: list[Link] | None = None,
-    ) -> None:
-        span = self._tracer.start_span(
+    ) -> Span:
+        return self._tracer.start_span(
             name,
             context=bare_context(parent),
             kind=SpanKind.INTERNAL,
             attributes=attributes,
             links=links,
-            start_time=_epoch(times[0]),
+            start_time=_epoch(began),
         )
-        _finish(span, times[1], error)
 
 
 def _name(template: str, address: str, port: int | None) -> str:
@@ -214,7 +188,7 @@ def _without_state(holder: SpanContext) -> SpanContext:
 def _finish(span: Span, ended: int, error: str | None) -> None:
     if error is not None:
         span.set_attribute(semconv.ERROR_TYPE, error)
-        if error not in _NOT_AN_ERROR:
+        if error != "cancelled":
             span.set_status(Status(StatusCode.ERROR))
     span.end(end_time=_epoch(ended))
 
