@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import AnyLLMAttribution
-from opentelemetry.instrumentation.gluellm.limits.scope import LimitedCall, LimitScope, limited
+from opentelemetry.instrumentation.gluellm.limits.scope import LimitedCall, LimitScope, limited_call
 from opentelemetry.instrumentation.gluellm.limits.values import Value, Values
 from opentelemetry.instrumentation.gluellm.patching import LIMITS_MARK
 from unit.attribution import fake_any_llm
@@ -25,7 +25,7 @@ class Stream:
     """As an SDK's: it says in each step which limits hold there."""
 
     async def __anext__(self) -> LimitedCall | None:
-        return limited()
+        return limited_call()
 
     def __aiter__(self) -> AsyncIterator[LimitedCall | None]:
         return self
@@ -50,15 +50,15 @@ class World:
 
             def __init__(self, **kwargs: Any) -> None:
                 super().__init__(passed_on=1)
-                self.limited_while_built = limited()
+                self.limited_while_built = limited_call()
 
             async def _acompletion(self, model: str, **kwargs: Any) -> Any:
                 if model == "stream":
                     return Stream()
                 if model == "nested":
                     other = type(self)()
-                    return limited(), await other.acompletion("m", timeout=9)
-                return limited()
+                    return limited_call(), await other.acompletion("m", timeout=9)
+                return limited_call()
 
         self.provider: Any = Provider
 
@@ -95,7 +95,7 @@ def test_limits_apply_in_the_constructor_and_in_calls(world: World) -> None:
     found = call(llm)
     assert (found.provider, found.limits, found.own_timeout) == ("own", LIMITS, False)
     assert found.ended
-    assert limited() is None
+    assert limited_call() is None
     outer, inner = call(world.provider(), "nested")
     assert outer is inner
     world.limits = {}
@@ -120,8 +120,8 @@ async def test_limits_apply_in_the_steps_of_a_stream(world: World) -> None:
 
     stream = await world.provider().acompletion("stream")
     assert isinstance(stream, Stream)
-    assert limited() is None
+    assert limited_call() is None
     found = await anext(stream)
     assert found.limits == LIMITS
     assert not found.ended
-    assert limited() is None
+    assert limited_call() is None

@@ -24,7 +24,7 @@ from ..providers import (
     MAX_KEEPALIVE_CONNECTIONS,
     POOL_TIMEOUT,
 )
-from .scope import LimitedCall, current_limits, limited
+from .scope import LimitedCall, current_limits, limited_call
 from .values import Values, origin_of
 
 
@@ -62,9 +62,6 @@ class PoolLimits(ModulePatches):
         except Exception as error:
             self._on_error(f"limits.{name}", error)
 
-    def _wrap(self, owner: type, name: str, make: Callable[[Any], Any]) -> None:
-        self._patches.wrap(owner, name, make)
-
     # Each library
 
     def _httpcore(self, module: ModuleType) -> None:
@@ -73,29 +70,28 @@ class PoolLimits(ModulePatches):
             (module.ConnectionPool, "handle_request"),
         ):
             marks.give_defaults(pool, marks.LIMITS_FROM, marks.POOL_TIMEOUT)
-            self._wrap(pool, "__init__", self._constructor(_for_httpcore, _mark_pool))
-            self._wrap(pool, handle, self._request(_with_pool_timeout))
+            self._patches.wrap(pool, "__init__", self._constructor(_for_httpcore, _mark_pool))
+            self._patches.wrap(pool, handle, self._request(_with_pool_timeout))
 
     def _aiohttp(self, module: ModuleType) -> None:
         marks.give_defaults(module.BaseConnector, marks.LIMITS_FROM)
-        self._wrap(
-            module.BaseConnector, "__init__", self._constructor(_for_aiohttp, _mark_connector)
-        )
+        make = self._constructor(_for_aiohttp, _mark_pool)
+        self._patches.wrap(module.BaseConnector, "__init__", make)
 
     def _urllib3(self, module: ModuleType) -> None:
         pool, manager = module.HTTPConnectionPool, module.PoolManager
         marks.give_defaults(pool, marks.LIMITS_FROM, marks.POOL_TIMEOUT)
         marks.give_defaults(manager, marks.LIMITS)
-        self._wrap(manager, "__init__", self._constructor(_for_urllib3, _mark_builder))
-        self._wrap(manager, "connection_from_pool_key", self._pool_of_manager)
+        self._patches.wrap(manager, "__init__", self._constructor(_for_urllib3, _mark_builder))
+        self._patches.wrap(manager, "connection_from_pool_key", self._pool_of_manager)
         index = [*inspect.signature(pool.urlopen).parameters].index("pool_timeout") - 1
-        self._wrap(pool, "urlopen", self._request(_urlopen_with_pool_timeout(index)))
+        self._patches.wrap(pool, "urlopen", self._request(_urlopen_with_pool_timeout(index)))
 
     def _carry(self, owner: type, method: str) -> None:
         """Run ``method`` with the limits of the call in which its object was built."""
         marks.give_defaults(owner, marks.LIMITS)
-        self._wrap(owner, "__init__", self._constructor(_for_others, _mark_builder))
-        self._wrap(owner, method, self._within)
+        self._patches.wrap(owner, "__init__", self._constructor(_unchanged, _mark_builder))
+        self._patches.wrap(owner, method, self._within)
 
     # Wrappers
 
@@ -110,21 +106,18 @@ class PoolLimits(ModulePatches):
         """
 
         def make(original: Any) -> Any:
-            names = _positional(original)
-            takes = _taker(original)
+            signature = inspect.signature(original)
+            names = [*signature.parameters][1:]
 
             def __init__(self_: Any, /, *args: Any, **kwargs: Any) -> None:
-                call = self._limited()
-                if call is None:
+                call = limited_call() if self._on else None
+                if call is None or not call.limits:
                     return original(self_, *args, **kwargs)  # type: ignore[no-any-return]
                 try:
-                    named = dict(zip(names[: len(args)], args, strict=True))
-                    if not named.keys().isdisjoint(kwargs):
-                        return original(self_, *args, **kwargs)  # type: ignore[no-any-return]
-                    arguments = {**named, **kwargs}
+                    signature.bind(self_, *args, **kwargs)
+                    arguments = {**dict(zip(names, args, strict=False)), **kwargs}
                     limits = change(call.limits, arguments)
-                    if not takes(arguments):
-                        raise TypeError("this version has no such argument")
+                    signature.bind(self_, **arguments)  # fails if this version lacks an argument
                 except Exception as error:
                     self._on_error("limits.constructor", error)
                     return original(self_, *args, **kwargs)  # type: ignore[no-any-return]
@@ -136,12 +129,6 @@ class PoolLimits(ModulePatches):
             return __init__
 
         return make
-
-    def _limited(self) -> LimitedCall | None:
-        if not self._on:
-            return None
-        call = limited()
-        return call if call is not None and call.limits else None
 
     def _noted(self, mark: Callable[[Any, Values], None], owner: Any, limits: Values) -> None:
         try:
@@ -159,7 +146,7 @@ class PoolLimits(ModulePatches):
                 timeout = self_._gluellm_pool_timeout
                 if timeout is not None and self._on:
                     try:
-                        call = limited()
+                        call = limited_call()
                         if call is None or not call.own_timeout:
                             change(timeout, args, kwargs)
                     except Exception as error:
@@ -184,7 +171,7 @@ class PoolLimits(ModulePatches):
     def _within(self, original: Any) -> Any:
         def within(self_: Any, /, *args: Any, **kwargs: Any) -> Any:
             limits = self_._gluellm_limits
-            if limits is None or not self._on or limited() is not None or is_shared(self_):
+            if limits is None or not self._on or limited_call() is not None or is_shared(self_):
                 return original(self_, *args, **kwargs)
             call = LimitedCall("", limits)
             try:
@@ -194,21 +181,6 @@ class PoolLimits(ModulePatches):
                 call.ended = True
 
         return within
-
-
-def _positional(function: Any) -> list[str]:
-    """Return the names of arguments that can be positional, without ``self``."""
-    parameters = inspect.signature(function).parameters.values()
-    return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
-
-
-def _taker(function: Any) -> Callable[[dict[str, Any]], bool]:
-    """Return a function that checks whether ``function`` accepts all arguments by name."""
-    parameters = inspect.signature(function).parameters.values()
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return lambda _: True
-    by_name = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    return lambda arguments: arguments.keys() <= by_name
 
 
 # Arguments of each library's constructor
@@ -248,7 +220,7 @@ def _for_urllib3(limits: Values, arguments: dict[str, Any]) -> Values:
     return done
 
 
-def _for_others(limits: Values, _: dict[str, Any]) -> Values:
+def _unchanged(limits: Values, _: dict[str, Any]) -> Values:
     return limits
 
 
@@ -259,10 +231,6 @@ def _mark_pool(pool: Any, limits: Values) -> None:
     setattr(pool, marks.LIMITS_FROM, origin_of(limits))
     if POOL_TIMEOUT in limits:
         setattr(pool, marks.POOL_TIMEOUT, limits[POOL_TIMEOUT].number)
-
-
-def _mark_connector(connector: Any, limits: Values) -> None:
-    setattr(connector, marks.LIMITS_FROM, origin_of(limits))
 
 
 def _mark_builder(builder: Any, limits: Values) -> None:

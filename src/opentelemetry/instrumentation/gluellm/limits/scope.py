@@ -90,7 +90,7 @@ class LimitScope(CallScope):
             self.failed("limits.arguments", error)
 
 
-def limited() -> LimitedCall | None:
+def limited_call() -> LimitedCall | None:
     """Return the limited call of the running code; None if there is none or it has ended."""
     call = current_limits.get()
     return call if isinstance(call, LimitedCall) and not call.ended else None
