@@ -282,17 +282,6 @@ def test_own_failure_does_not_affect_the_call(
     assert errors[2:] == ["attribution.stream"]
 
 
-def test_failure_of_the_counter_is_no_failure_of_the_call(
-    fake: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The last resort."""
-    attribution = AnyLLMAttribution(broken)
-    attribution.install()
-    monkeypatch.setattr(calls, "provider_key", broken)
-    assert asyncio.run(fake.Provider().acompletion("m")) is None
-    attribution.uninstall()
-
-
 def test_failure_while_patching_is_no_failure_of_the_import(
     fake: Any, attribution: AnyLLMAttribution, errors: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

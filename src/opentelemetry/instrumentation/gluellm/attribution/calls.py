@@ -5,16 +5,16 @@ from __future__ import annotations
 import enum
 import inspect
 import re
+import sys
 from collections.abc import Callable
 from contextvars import Token
 from typing import Any
 
-from ..failures import from_signal_handler
+from ..failures import raise_on
 from ..pool.call import Call
 from ..pool.call_site import CallSite, find
 from ..text import one_line
 from .context import CallVariable, current_call
-from .correlation import correlation_id
 from .streams import AsyncOpening, leave, wrap_stream
 
 OnError = Callable[[str, Exception], None]
@@ -32,6 +32,7 @@ _REGISTERED_OPERATIONS = {
 # all telemetry, which must not contain an address or an API key.
 _PLAIN_KEY = re.compile(r"\w[\w .-]{0,63}", re.ASCII)
 OTHER_PROVIDER = "_OTHER"
+_CORRELATION_ID = re.compile(r"[^ ]{1,64}", re.DOTALL)
 _LONGEST_MODEL = 256
 """Characters. An ARN of bedrock or a path of Vertex AI has fewer than 200."""
 
@@ -67,17 +68,24 @@ def model_reader(method: Any) -> ModelOf:
         model = kwargs.get("model")
         if model is None and 0 <= index < len(args):
             model = args[index]
-        return _told(model) if isinstance(model, str) else None
+        # A model name can be any text, and it ends up in labels, in logs and on terminals. Data
+        # points with an unpaired surrogate in an attribute would not be exported.
+        return one_line(model, _LONGEST_MODEL) if isinstance(model, str) else None
 
     return model_of
 
 
-def _told(model: str) -> str:
-    # A model name can be any text, and it ends up in labels, in logs and on terminals. Data points
-    # with an unpaired surrogate in an attribute would not be exported.
-    if len(model) <= _LONGEST_MODEL and model.isascii() and model.isprintable():
-        return model
-    return one_line(model, _LONGEST_MODEL)
+def correlation_id() -> str | None:
+    """Return GlueLLM's correlation id; None without GlueLLM or outside of its calls.
+
+    It connects a call to the application's own records. Verified with gluellm 1.11. An application
+    can set any text. Only printable text of at most 64 characters without spaces counts as an id.
+    """
+    get = getattr(sys.modules.get("gluellm.runtime.context"), "get_correlation_id", None)
+    found = get() if get is not None else None
+    if isinstance(found, str) and _CORRELATION_ID.fullmatch(found) and found.isprintable():
+        return found
+    return None
 
 
 class CallScope:
@@ -107,13 +115,8 @@ class CallScope:
 
     def failed(self, kind: str, error: Exception) -> None:
         """Count a failure of the instrumentation; raise ``error`` if a signal handler raised it."""
-        if from_signal_handler(error):
-            raise error
-        try:
-            self._on_error(kind, error)
-        except Exception as further:
-            if from_signal_handler(further):
-                raise
+        raise_on(error)
+        self._on_error(kind, error)
 
     def call_site(self) -> CallSite | None:
         """Return the application's current call site; None inside another any-llm call."""
@@ -144,13 +147,13 @@ class CallScope:
             return None
         try:
             outer = self.variable.get()
-            if outer is None or outer.ended:
-                return self.new_call(instance, operation, model_of(args, kwargs), kwargs, call_site)
-            if outer.provider == provider_key(instance):
-                return None
-            call = self.new_call(
-                instance, operation, model_of(args, kwargs), kwargs, call_site or outer.call_site
-            )
+            if outer is not None and outer.ended:
+                outer = None
+            if outer is not None:
+                if outer.provider == provider_key(instance):
+                    return None
+                call_site = call_site or outer.call_site
+            call = self.new_call(instance, operation, model_of(args, kwargs), kwargs, call_site)
             if call is not None:
                 call.outer = outer
             return call
@@ -190,7 +193,7 @@ class CallScope:
         """Wrap a constructor, so that pools built in it belong to its provider."""
 
         def __init__(instance: Any, /, *args: Any, **kwargs: Any) -> None:
-            call = self.begin(instance, None, _no_model, args, kwargs, self.call_site())
+            call = self.begin(instance, None, lambda *_: None, args, kwargs, self.call_site())
             if call is None:
                 return original(instance, *args, **kwargs)  # type: ignore[no-any-return]
             token = None
@@ -307,7 +310,3 @@ class CallScope:
         if inspect.iscoroutinefunction(original):
             return self.around_coroutine(original, operation)
         return self.around_function(original, operation)
-
-
-def _no_model(_args: tuple[Any, ...], _kwargs: dict[str, Any]) -> str | None:
-    return None
