@@ -52,7 +52,7 @@ def verdict(pool: PoolView, *, doubtful: bool = False) -> str | None:
         return "answers that nobody reads: gluellm-pools doctor names the line"
     if pool.streams_orphaned:
         return "HTTP/2 streams of ended requests stay taken: try HTTP/1.1"
-    if thresholds.churns(pool.pools_opened, pool.requests):
+    if thresholds.is_churn(pool.pools_opened, pool.requests):
         return "fewer than 3 requests per pool: make one client and keep it"
     return None if doubtful else _verdict_on_times(pool)
 

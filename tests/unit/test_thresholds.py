@@ -45,9 +45,9 @@ def test_alerts_compare_with_thresholds() -> None:
 
 def test_definitions_are_the_same_for_log_watch_and_findings() -> None:
     """Churn, stuck requests, whose page comes later on purpose, and slow consumers."""
-    assert thresholds.churns(10, 29)
-    assert not thresholds.churns(10, 30)
-    assert not thresholds.churns(9, 9)
+    assert thresholds.is_churn(10, 29)
+    assert not thresholds.is_churn(10, 30)
+    assert not thresholds.is_churn(9, 9)
     assert verdicts.verdict(PoolView(pools_opened=10, requests=29)) is not None
     assert verdicts.verdict(PoolView(pools_opened=10, requests=30)) is None
     assert watch.STUCK_AFTER == thresholds.STUCK_AFTER * 1e9

@@ -104,7 +104,7 @@ CHURN_BOARD_MUCH = 1 / CHURN_REQUESTS_PER_POOL
 """Pools per request, on boards only."""
 
 
-def churns(pools: int, requests: int) -> bool:
+def is_churn(pools: int, requests: int) -> bool:
     """Return whether clients are built and thrown away after a request or two."""
     return pools >= CHURN_POOLS and requests < CHURN_REQUESTS_PER_POOL * pools
 

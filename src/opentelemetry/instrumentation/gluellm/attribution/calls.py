@@ -7,7 +7,6 @@ import inspect
 import re
 import sys
 from collections.abc import Callable
-from contextvars import Token
 from typing import Any
 
 from ..failures import raise_on
@@ -15,7 +14,7 @@ from ..pool.call import Call
 from ..pool.call_site import CallSite, find
 from ..text import one_line
 from .context import CallVariable, current_call
-from .streams import AsyncOpening, leave, wrap_stream
+from .streams import AsyncOpening, current, wrap_stream
 
 OnError = Callable[[str, Exception], None]
 """Callback for caught failures of the instrumentation: gets the kind and the exception."""
@@ -97,7 +96,7 @@ class CallScope:
     A signal handler can raise between any two steps of a wrapper. So each wrapper marks the call as
     ended on every exception: a call that stays in the variable then claims nothing. The wrappers
     repeat this code, because any-llm counts stack frames to find the caller that it warns, and a
-    shared function would add one.
+    shared function around the call would add one.
     """
 
     def __init__(
@@ -196,13 +195,11 @@ class CallScope:
             call = self.begin(instance, None, lambda *_: None, args, kwargs, self.call_site())
             if call is None:
                 return original(instance, *args, **kwargs)  # type: ignore[no-any-return]
-            token = None
             try:
-                token = self.variable.set(call)
-                return original(instance, *args, **kwargs)  # type: ignore[no-any-return]
+                with current(self.variable, call):
+                    return original(instance, *args, **kwargs)  # type: ignore[no-any-return]
             finally:
                 call.ended = True
-                self._leave(token, call)
 
         return __init__
 
@@ -220,13 +217,9 @@ class CallScope:
             call = self.begin(instance, operation, model_of, args, kwargs, call_site)
             if call is None:
                 return await original(instance, *args, **kwargs)
-            token = None
             try:
-                try:
-                    token = self.variable.set(call)
+                with current(self.variable, call):
                     result = await original(instance, *args, **kwargs)
-                finally:
-                    self._leave(token, call)
             except BaseException:
                 call.ended = True
                 raise
@@ -248,13 +241,9 @@ class CallScope:
             call = self.begin(instance, operation, model_of, args, kwargs, self.call_site())
             if call is None:
                 return await original(instance, *args, **kwargs)
-            token = None
             try:
-                try:
-                    token = self.variable.set(call)
+                with current(self.variable, call):
                     result = await original(instance, *args, **kwargs)
-                finally:
-                    self._leave(token, call)
             except BaseException:
                 call.ended = True
                 raise
@@ -270,13 +259,9 @@ class CallScope:
             call = self.begin(instance, operation, model_of, args, kwargs, self.call_site())
             if call is None:
                 return original(instance, *args, **kwargs)
-            token = None
             try:
-                try:
-                    token = self.variable.set(call)
+                with current(self.variable, call):
                     result = original(instance, *args, **kwargs)
-                finally:
-                    self._leave(token, call)
             except BaseException:
                 call.ended = True
                 raise
@@ -287,23 +272,13 @@ class CallScope:
         return attributed
 
     async def _await(self, awaitable: Any, call: Call) -> Any:
-        token = None
         try:
-            try:
-                token = self.variable.set(call)
+            with current(self.variable, call):
                 result = await awaitable
-            finally:
-                self._leave(token, call)
         except BaseException:
             call.ended = True
             raise
         return self.finish(result, call)
-
-    def _leave(self, token: Token[Call | None] | None, call: Call) -> None:
-        if token is None:  # a signal handler raised before set() had returned it
-            self.variable.set(call.outer)
-        else:
-            leave(token)
 
     def around(self, original: Any, operation: str) -> Any:
         """Wrap a coroutine function or a plain function of a provider."""

@@ -7,7 +7,7 @@ from ..pool.call_site import CallSite
 from ..pool.durations import nanoseconds
 from ..pool.ledger import OTHER, OriginLedger, PoolLedger
 from ..pool.registry import PoolRegistry
-from ..thresholds import CHURN_GONE_SHARE, CHURN_MANY_POOLS, CHURN_WINDOW, churns
+from ..thresholds import CHURN_GONE_SHARE, CHURN_MANY_POOLS, CHURN_WINDOW, is_churn
 
 _WINDOW = nanoseconds(CHURN_WINDOW)
 
@@ -47,7 +47,7 @@ class Churn:
                 count - was for count, was in zip(counts, before, strict=True)
             )
             gone_or_many = gone >= built * CHURN_GONE_SHARE or built >= CHURN_MANY_POOLS
-            churned = churns(built, sent) and gone_or_many
+            churned = is_churn(built, sent) and gone_or_many
             if churned:
                 sites = _built_since(origins, self._built.get(key, {}))
                 registry.observer.clients_churned(origins[0], built, sent, called, sites)

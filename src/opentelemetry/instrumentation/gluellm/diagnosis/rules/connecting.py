@@ -28,7 +28,7 @@ def churned_origins(activity: Activity) -> list[str]:
     return [
         origin
         for origin, pools in activity.new_pools.items()
-        if thresholds.churns(pools, activity.new_pool_requests.get(origin, 0))
+        if thresholds.is_churn(pools, activity.new_pool_requests.get(origin, 0))
         and origin != _OTHER_ORIGINS
     ]
 
