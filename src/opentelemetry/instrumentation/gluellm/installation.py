@@ -27,6 +27,7 @@ from .diagnosis.collect import collect
 from .diagnosis.parts import LimiterSnapshot
 from .diagnosis.pool_timeout_note import NoteObserver
 from .diagnosis.snapshot import Snapshot
+from .failures import warn
 from .patching import Hooks
 from .pool import call_site
 from .pool.ledger import PoolLedger
@@ -57,6 +58,7 @@ class Installation:
     ) -> None:
         self.clients_only = clients_only
         """Whether only the clients passed to ``instrument_client()`` are observed."""
+        self._config = config
         self._signal_must_work = signal_must_work
         self._instruments = instruments.of_provider(meter_provider)
         ledgers = self._instruments.ledgers
@@ -94,9 +96,7 @@ class Installation:
             loop_lag=config.loop_lag,
         )
         self.registry.counts_outside = not clients_only
-        self._scope = config.scope
         self._began = time.monotonic_ns()
-        self._leak_threshold = config.leak_threshold
         self._loop_lag = LoopLag(self.registry, config.peak_window) if config.loop_lag else None
         self._watch = Watch(
             self.registry, leak_threshold=config.leak_threshold, loop_lag=self._loop_lag
@@ -151,14 +151,6 @@ class Installation:
 
         If a signal handler interrupts it, it can be called again.
         """
-        try:
-            self._take_back()
-        except BaseException:
-            # Ctrl-C or another signal handler raised: finish the work before raising.
-            self._take_back()
-            raise
-
-    def _take_back(self) -> None:
         _installations.discard(self)
         steps: list[Callable[[], None]] = [
             *([self._reporter.uninstall] if self._reporter is not None else ()),
@@ -180,7 +172,7 @@ class Installation:
         return collect(
             self.registry,
             began=self._began,
-            leak_threshold=self._leak_threshold,
+            leak_threshold=self._config.leak_threshold,
             loop_lag=self._loop_lag,
             leak_suspects=self._watch.suspects(),
             limiters=self._limiters(),
@@ -214,7 +206,7 @@ class Installation:
             if self._signal_must_work:
                 raise
             # A wrong environment variable must not stop a program from starting.
-            logs.warn_of_signal(error)
+            warn("%s. Reports on a signal are off.", error)
 
     def _before_collection(self) -> None:
         logs.warn_of_failures(self._failures)
@@ -222,21 +214,11 @@ class Installation:
         if registry.counts_outside and (registry.outside or registry.ledgers.pools):
             registry.counts_outside = False
             if not registry.ledgers.pools:
-                logs.log_requests_outside(registry.outside, self._scope)
+                logs.log_requests_outside(registry.outside, self._config.scope)
 
     def _hooks(self) -> list[Hooks]:
         sources = (*self._adapters, *self._attribution)
         return [each.hooks for each in sources if each.hooks is not None]
-
-    # Fork
-
-    def before_fork(self) -> None:
-        """Acquire the drain's lock, so that no drain is running during the fork."""
-        self._drain.before_fork()
-
-    def after_fork_in_parent(self) -> None:
-        """Release the drain's lock."""
-        self._drain.after_fork_in_parent()
 
     def after_fork_in_child(self) -> None:
         """Reset all counts and state: they belong to the parent."""
@@ -264,8 +246,8 @@ def _of_each(step: Callable[[Installation], None]) -> Callable[[], None]:
 if hasattr(os, "register_at_fork"):
     # Can't be unregistered, so it is registered once and covers all installations.
     os.register_at_fork(
-        before=_of_each(Installation.before_fork),
-        after_in_parent=_of_each(Installation.after_fork_in_parent),
+        before=_of_each(lambda installation: installation._drain.before_fork()),
+        after_in_parent=_of_each(lambda installation: installation._drain.after_fork_in_parent()),
         after_in_child=_of_each(Installation.after_fork_in_child),
     )
 

@@ -26,8 +26,8 @@ from .calls import CallScope, OnError, operation_name
 from .threads import Carried
 
 _DIRECT = ("_aembedding", "_amoderation")
-_THREADED = ("_completion",)
-"""Methods that providers run in threads, besides overrides of the base class's sync methods."""
+_THREADED = "_completion"
+"""Method that providers run in threads, besides overrides of the base class's sync methods."""
 
 LOST: Mapping[str, str] = {
     "any_llm.init": "the provider of pools that any-llm's constructors build",
@@ -176,9 +176,8 @@ class AnyLLMAttribution(ModulePatches):
         for name, operation in self._sync_twins.items():
             if inspect.isfunction(own.get(name)):
                 self._wrap_sync(owner, scope, name, operation)
-        for name in _THREADED:
-            if inspect.isfunction(own.get(name)):
-                self._patches.wrap(owner, name, lambda original: Carried(original, scope))
+        if inspect.isfunction(own.get(_THREADED)):
+            self._patches.wrap(owner, _THREADED, lambda original: Carried(original, scope))
 
     def _wrap_sync(self, cls: type, scope: CallScope, name: str, operation: str) -> None:
         def around(original: Any) -> Any:
@@ -189,12 +188,12 @@ class AnyLLMAttribution(ModulePatches):
 
     def _wrap_direct(self, cls: type, scope: CallScope, name: str) -> None:
         operation = operation_name(name)
-        if name in cls.__dict__:
-            self._patches.wrap(cls, name, lambda original: scope.around(original, operation))
-        else:
-            self._patches.wrap(
-                cls, name, lambda original: scope.around(_late(cls, name, original), operation)
-            )
+        inherited = name not in cls.__dict__
+
+        def around(original: Any) -> Any:
+            return scope.around(_late(cls, name, original) if inherited else original, operation)
+
+        self._patches.wrap(cls, name, around)
 
 
 def supported_providers() -> frozenset[str]:

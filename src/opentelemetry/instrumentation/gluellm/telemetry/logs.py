@@ -44,11 +44,6 @@ def write_report(text: str) -> None:
     _logger.warning("%s", text)
 
 
-def warn_of_signal(error: ValueError) -> None:
-    """Log a WARNING that the signal named in the environment can't be used."""
-    warn("%s. Reports on a signal are off.", error)
-
-
 def log_requests_outside(requests: int, scope: str) -> None:
     """Log an INFO that all requests so far were out of scope, with the setting to include them."""
     warn(
