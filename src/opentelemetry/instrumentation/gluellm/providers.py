@@ -72,6 +72,7 @@ _STACKS: tuple[tuple[_Stack, str], ...] = (
     (_Stack((URLLIB3, HTTPX)), "otari"),
     (_Stack((GRPC,)), "xai"),
 )
+_UNKNOWN = _Stack(())
 _STACK_OF = {provider: stack for stack, names in _STACKS for provider in names.split()}
 
 PROVIDERS = frozenset(_STACK_OF)
@@ -83,9 +84,7 @@ def libraries_of(provider: str) -> tuple[Library, ...]:
 
     Depends on what is installed. Empty for an unknown provider.
     """
-    stack = _STACK_OF.get(provider)
-    if stack is None:
-        return ()
+    stack = _STACK_OF.get(provider, _UNKNOWN)
     if stack.needs is not None and importlib.util.find_spec(stack.needs) is None:
         return stack.otherwise
     return stack.libraries
@@ -93,8 +92,7 @@ def libraries_of(provider: str) -> tuple[Library, ...]:
 
 def usual_library(provider: str) -> Library | None:
     """Return the library that sends a provider's chat if all optional modules are installed."""
-    stack = _STACK_OF.get(provider)
-    return None if stack is None else stack.libraries[0]
+    return next(iter(_STACK_OF.get(provider, _UNKNOWN).libraries), None)
 
 
 def is_carried_by(provider: str | None, library: str) -> bool:
@@ -104,9 +102,7 @@ def is_carried_by(provider: str | None, library: str) -> bool:
     other. A pool of any other library belongs to a client of the application that calls the same
     host.
     """
-    stack = _STACK_OF.get(provider or "")
-    if stack is None:
-        return False
+    stack = _STACK_OF.get(provider or "", _UNKNOWN)
     names = {known.name.lower() for known in (*stack.libraries, *stack.otherwise)}
     httpx = {HTTPX.name, HTTPX2.name}
     return library in names or (library in httpx and not names.isdisjoint(httpx))
@@ -115,9 +111,8 @@ def is_carried_by(provider: str | None, library: str) -> bool:
 def has_limit(provider: str, limit: str) -> bool:
     """Return whether a provider's pools have this limit, whatever is installed.
 
-    Does no module look-up.
+    Looks up no module.
     """
-    stack = _STACK_OF.get(provider)
-    if stack is None:
-        return False
-    return all(limit in library.limits for library in (*stack.libraries, *stack.otherwise))
+    stack = _STACK_OF.get(provider, _UNKNOWN)
+    libraries = (*stack.libraries, *stack.otherwise)
+    return bool(libraries) and all(limit in library.limits for library in libraries)

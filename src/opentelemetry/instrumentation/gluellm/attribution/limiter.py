@@ -47,20 +47,16 @@ class LimitedCalls:
     """Total seconds that the attempts in ``waited`` have waited so far."""
 
 
+@dataclass(slots=True, eq=False)
 class _Wait:
-    __slots__ = ("provider", "since")
-
-    def __init__(self, provider: str | None, since: int) -> None:
-        self.provider = provider
-        self.since = since
+    provider: str | None
+    since: int
 
 
+@dataclass(slots=True, eq=False)
 class _Waited:
-    __slots__ = ("attempts", "spent")
-
-    def __init__(self) -> None:
-        self.attempts = 0
-        self.spent = 0
+    attempts: int = 0
+    spent: int = 0
 
 
 class RateLimiterObserver(ModulePatches):
@@ -161,9 +157,7 @@ class RateLimiterObserver(ModulePatches):
         # The finalizer rule (pool/lease.py): a dropped coroutine ends here.
         spent = self._clock() - wait.since
         if wait in self._waits and spent >= _SHORTEST:
-            waited = self._waited.get(wait.provider)
-            if waited is None:
-                waited = self._waited.setdefault(wait.provider, _Waited())
+            waited = self._waited.setdefault(wait.provider, _Waited())
             waited.attempts += 1
             waited.spent += spent
         self._waits.pop(wait, None)

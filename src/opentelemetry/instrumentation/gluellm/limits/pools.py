@@ -9,7 +9,7 @@ context. So an object that builds pools later carries the limits of the call in 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -186,38 +186,34 @@ class PoolLimits(ModulePatches):
 # Arguments of each library's constructor
 
 
+def _set(limits: Values, arguments: dict[str, Any], names: Mapping[str, str]) -> Values:
+    """Set the arguments that apply limits, by the limits' names. Return the limits that apply."""
+    applied = {limit: limits[limit] for limit in names if limit in limits}
+    for limit, value in applied.items():
+        arguments[names[limit]] = value.number
+    return applied
+
+
 def _for_httpcore(limits: Values, arguments: dict[str, Any]) -> Values:
-    for name in (MAX_CONNECTIONS, MAX_KEEPALIVE_CONNECTIONS, KEEPALIVE_EXPIRY):
-        if name in limits:
-            arguments[name] = limits[name].number
+    own_names = (MAX_CONNECTIONS, MAX_KEEPALIVE_CONNECTIONS, KEEPALIVE_EXPIRY)
+    _set(limits, arguments, {name: name for name in own_names})
     return limits
 
 
 def _for_aiohttp(limits: Values, arguments: dict[str, Any]) -> Values:
-    done = {}
-    if MAX_CONNECTIONS in limits:
-        done[MAX_CONNECTIONS] = limits[MAX_CONNECTIONS]
-        arguments["limit"] = limits[MAX_CONNECTIONS].number
-    # aiohttp raises ValueError for keepalive_timeout with force_close.
-    if KEEPALIVE_EXPIRY in limits and not arguments.get("force_close"):
-        done[KEEPALIVE_EXPIRY] = limits[KEEPALIVE_EXPIRY]
-        arguments["keepalive_timeout"] = limits[KEEPALIVE_EXPIRY].number
-    return done
+    names = {MAX_CONNECTIONS: "limit"}
+    if not arguments.get("force_close"):  # with it, aiohttp raises ValueError for this one
+        names[KEEPALIVE_EXPIRY] = "keepalive_timeout"
+    return _set(limits, arguments, names)
 
 
 def _for_urllib3(limits: Values, arguments: dict[str, Any]) -> Values:
     """Set ``maxsize``, which bounds open and idle connections; ``max_connections`` goes first."""
-    done = {}
-    if MAX_CONNECTIONS in limits:
-        arguments["maxsize"] = limits[MAX_CONNECTIONS].number
-        arguments["block"] = True
-        done[MAX_CONNECTIONS] = limits[MAX_CONNECTIONS]
-        if POOL_TIMEOUT in limits:
-            done[POOL_TIMEOUT] = limits[POOL_TIMEOUT]
-    elif MAX_KEEPALIVE_CONNECTIONS in limits:
-        arguments["maxsize"] = limits[MAX_KEEPALIVE_CONNECTIONS].number
-        done[MAX_KEEPALIVE_CONNECTIONS] = limits[MAX_KEEPALIVE_CONNECTIONS]
-    return done
+    if MAX_CONNECTIONS not in limits:
+        return _set(limits, arguments, {MAX_KEEPALIVE_CONNECTIONS: "maxsize"})
+    _set(limits, arguments, {MAX_CONNECTIONS: "maxsize"})
+    arguments["block"] = True
+    return {name: limits[name] for name in (MAX_CONNECTIONS, POOL_TIMEOUT) if name in limits}
 
 
 def _unchanged(limits: Values, _: dict[str, Any]) -> Values:

@@ -49,17 +49,6 @@ def _of_name(ledger: PoolLedger, provider: str | None) -> Attributes:
 class OriginAttributes:
     """The attribute sets of one pool name, origin and provider."""
 
-    __slots__ = (
-        "base",
-        "connections",
-        "phases",
-        "requests",
-        "sets",
-        "streams",
-        "time_reported",
-        "timeouts",
-    )
-
     def __init__(self, ledger: OriginLedger) -> None:
         self.base = _of_name(ledger.pool, ledger.provider)
         self.base[semconv.SERVER_ADDRESS] = ledger.address

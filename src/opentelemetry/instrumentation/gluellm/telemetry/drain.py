@@ -29,9 +29,6 @@ _METRICS = "opentelemetry.sdk.metrics"
 # The SDK treats an empty Context as missing and would use the current one of the draining thread.
 NO_SPAN = trace.set_span_in_context(trace.INVALID_SPAN, Context())
 
-Record = tuple[Any, float, dict[str, Any], "SpanContext | None"]
-"""Histogram, value, attributes, and the span context for the exemplar."""
-
 
 def bare_context(span_context: SpanContext | None) -> Context:
     """Return a context that contains only a span context.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import MutableMapping
+from dataclasses import dataclass
 
 from .. import thresholds
 from ..concurrency import acquire, daemon_thread, snapshot_of
@@ -33,32 +34,28 @@ PASSES_AFTERWARDS = 4
 pools in each pass would take longer than it is worth."""
 
 
+@dataclass(slots=True, eq=False)
 class _PoolNotes:
     """Notes on a pool from pass to pass."""
 
-    __slots__ = ("entered", "passes_left", "stuck_logged_at")
-
-    def __init__(self) -> None:
-        self.entered = 0
-        """Value of `PoolTracker.entered` at the previous pass."""
-        self.passes_left = PASSES_AFTERWARDS
-        """Passes in which it is still checked although it has no request."""
-        self.stuck_logged_at = 0
-        """When its stuck requests were last logged; 0 before that."""
+    entered: int = 0
+    """Value of `PoolTracker.entered` at the previous pass."""
+    passes_left: int = PASSES_AFTERWARDS
+    """Passes in which it is still checked although it has no request."""
+    stuck_logged_at: int = 0
+    """When its stuck requests were last logged; 0 before that."""
 
 
+@dataclass(slots=True, eq=False)
 class _LeaseNotes:
     """Notes on an unread lease from pass to pass, until it ends."""
 
-    __slots__ = ("leaked", "stepped_at", "steps")
-
-    def __init__(self) -> None:
-        self.steps = 0
-        """Value of `Call.steps` at the previous check."""
-        self.stepped_at = 0
-        """When a check last found that `Call.steps` had changed."""
-        self.leaked = False
-        """Whether it was ever suspected as a leak."""
+    steps: int = 0
+    """Value of `Call.steps` at the previous check."""
+    stepped_at: int = 0
+    """When a check last found that `Call.steps` had changed."""
+    leaked: bool = False
+    """Whether it was ever suspected as a leak."""
 
 
 class Watch:
