@@ -7,7 +7,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm import config
+from opentelemetry.instrumentation.gluellm import config, failures
 from opentelemetry.instrumentation.gluellm.config import SETTINGS, Config
 from opentelemetry.instrumentation.gluellm.instrumentor import GlueLLMInstrumentor, Settings
 
@@ -59,7 +59,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
     for setting in SETTINGS:
         monkeypatch.delenv(setting.variable, raising=False)
     monkeypatch.delenv(config.EXPORT_INTERVAL_VARIABLE, raising=False)
-    monkeypatch.setattr(config, "_warned", set())
+    monkeypatch.setattr(failures, "_warned", set())
 
 
 DEFAULTS = {

@@ -17,10 +17,10 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, config, snapshot
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, config, failures, snapshot
 from opentelemetry.instrumentation.gluellm.attribution import calls
 from opentelemetry.instrumentation.gluellm.failures import Failures
-from opentelemetry.instrumentation.gluellm.limits import configure, reset_pools
+from opentelemetry.instrumentation.gluellm.limits import reset_pools
 from opentelemetry.instrumentation.gluellm.patching import Hooks
 from opentelemetry.instrumentation.gluellm.pool.registry import PoolRegistry
 from opentelemetry.instrumentation.gluellm.telemetry import logs
@@ -89,7 +89,7 @@ def test_any_number_in_the_environment_lets_the_program_start(
     """It is for ever where it is finite, and else a wrong one: the default holds."""
     name = f"OTEL_PYTHON_GLUELLM_{variable}" if variable else config.EXPORT_INTERVAL_VARIABLE
     for text in ("1e303", "1e308", "1e400", "9" * 400, "9" * 5000):
-        monkeypatch.setattr(config, "_warned", set())
+        monkeypatch.setattr(failures, "_warned", set())
         monkeypatch.setenv(name, text)
         GlueLLMInstrumentor().instrument()
         assert GlueLLMInstrumentor._installation is not None
@@ -148,8 +148,7 @@ def test_log_that_raises_loses_only_the_warning_of_a_variable(
     monkeypatch: pytest.MonkeyPatch, variable: str, text: str
 ) -> None:
     """A wrong variable and a failing log let the program start."""
-    monkeypatch.setattr(config, "_warned", set())
-    monkeypatch.setattr(configure, "_warned", set())
+    monkeypatch.setattr(failures, "_warned", set())
     monkeypatch.setenv(variable, text)
     try:
         GlueLLMInstrumentor().instrument()

@@ -7,7 +7,8 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.environment import HTTPX_VARIABLES, LIMIT_VARIABLES
-from opentelemetry.instrumentation.gluellm.limits import configure, reset_pools
+from opentelemetry.instrumentation.gluellm.failures import _warned
+from opentelemetry.instrumentation.gluellm.limits import reset_pools
 from support.counted_llms import CountedLLMs
 from support.listener import Listen
 
@@ -31,7 +32,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_limits_left(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Each test begins and ends with the libraries as they are, and no failure of ours goes by."""
     reset_pools()
-    configure._warned.clear()
+    _warned.clear()
     yield
     if GlueLLMInstrumentor._installation is not None:
         GlueLLMInstrumentor().uninstrument()

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar, cast
 from .allowed import BOOLEAN, Rule, number, one_of, whole_number
 from .diagnosis.signal_report.signals import signal_number
 from .environment import ENVIRONMENT_PREFIX, LIMIT_VARIABLES
-from .failures import warn
+from .failures import warn_once
 from .text import one_line
 
 EXPORT_INTERVAL_VARIABLE = "OTEL_METRIC_EXPORT_INTERVAL"
@@ -167,7 +167,7 @@ class Config:
                 try:
                     values[name] = rule.parsed(text)
                 except ValueError:
-                    _warn_once(
+                    warn_once(
                         f"{setting.variable}={one_line(repr(text), _LONGEST_VARIABLE)}: "
                         f"allowed is {rule.allowed}; using {values.get(name, setting.default)!r}"
                     )
@@ -195,21 +195,13 @@ class Setting:
 SETTINGS = tuple(Setting(entry.name, entry.default, **entry.metadata) for entry in fields(Config))
 """All settings, in the order of Config's fields."""
 
-_warned: set[str] = set()
-
-
-def _warn_once(message: str) -> None:
-    if message not in _warned:
-        _warned.add(message)
-        warn("%s", message)
-
 
 def _warn_of_unknown_variables() -> None:
     """Warn of variables with this package's prefix that set nothing, for example misspelt ones."""
     known = {setting.variable for setting in SETTINGS} | {*LIMIT_VARIABLES.values()}
     for variable in os.environ:
         if variable.startswith(ENVIRONMENT_PREFIX) and variable not in known:
-            _warn_once(
+            warn_once(
                 f"{one_line(variable, _LONGEST_VARIABLE)} sets nothing: there is no such setting; "
                 f"known are {', '.join(sorted(known))}"
             )

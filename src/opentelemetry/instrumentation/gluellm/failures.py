@@ -144,3 +144,13 @@ def warn(message: str, *arguments: Any, level: int = logging.WARNING) -> None:
         _logger.log(level, message, *arguments, stacklevel=2)
     except Exception as error:
         raise_on(error)
+
+
+_warned: set[str] = set()
+
+
+def warn_once(text: str) -> None:
+    """Log a warning, once per process."""
+    if text not in _warned:
+        _warned.add(text)
+        warn("%s", text)

@@ -64,9 +64,7 @@ class Installation:
         ledgers = self._instruments.ledgers
         self._failures = ledgers.failures
         durations = DurationObserver(
-            ledgers.outbox,
             self._instruments,
-            ledgers.failures,
             full=config.metrics == "full",
             model_attributes=config.model_attributes,
             time_in_queue=config.time_in_queue,
@@ -77,9 +75,7 @@ class Installation:
             (
                 EntryObserver(),
                 durations,
-                SpanObserver(
-                    tracer_of(tracer_provider, ledgers.failures), config.span_min_duration
-                ),
+                SpanObserver(tracer_of(tracer_provider, self._failures), config.span_min_duration),
                 NoteObserver(),
                 self._watch_observer,
             ),

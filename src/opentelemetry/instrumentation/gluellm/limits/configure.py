@@ -12,16 +12,14 @@ from .. import environment
 from ..allowed import BOOLEAN
 from ..attribution.any_llm import AnyLLMAttribution, supported_providers
 from ..environment import APPLY_HTTPX_ENV, HTTPX_VARIABLES, LIMIT_VARIABLES, PROVIDER
-from ..failures import warn
+from ..failures import warn_once
 from ..patching import LIMITS_MARK
 from ..providers import LIMITS, PROVIDERS, libraries_of
 from ..text import one_line
 from .pools import PoolLimits
 from .scope import LimitScope
 from .settings import LimitSettings, Source, check_provider, no_limits
-from .values import Value, Values, checked, from_variable
-
-_LONGEST_WARNING = 600
+from .values import Value, checked, from_variable
 
 
 def configure_pools(
@@ -106,7 +104,7 @@ def configure_from_environment() -> None:
     try:
         key = _provider_key(provider)
     except ValueError as error:
-        _warn(f"{LIMIT_VARIABLES[PROVIDER]}: {error}; none of the limits is used")
+        warn_once(f"{LIMIT_VARIABLES[PROVIDER]}: {error}; none of the limits is used")
         return
     with _state.lock:
         settings = _state.settings.without(Source.ENVIRONMENT)
@@ -116,14 +114,14 @@ def configure_from_environment() -> None:
                 candidate = settings.with_values(key, Source.ENVIRONMENT, {name: value})
                 candidate.check(key, Source.ENVIRONMENT)
             except ValueError as error:
-                _warn(f"{LIMIT_VARIABLES[name]} is not used: {error}")
+                warn_once(f"{LIMIT_VARIABLES[name]} is not used: {error}")
             else:
                 settings = candidate
         if apply_httpx_env:
             try:
                 settings = _with_httpx(settings, key)
             except ValueError as error:
-                _warn(f"{LIMIT_VARIABLES[APPLY_HTTPX_ENV]} is not used: {error}")
+                warn_once(f"{LIMIT_VARIABLES[APPLY_HTTPX_ENV]} is not used: {error}")
         _state.put(settings)
 
 
@@ -145,7 +143,9 @@ class _State:
         self.settings = LimitSettings()
         self._pools = PoolLimits(_failed)
         self._any_llm = AnyLLMAttribution(
-            _failed, make_scope=lambda: LimitScope(_failed, self._of), mark=LIMITS_MARK
+            _failed,
+            make_scope=lambda: LimitScope(_failed, lambda provider: self.settings.of(provider)),
+            mark=LIMITS_MARK,
         )
 
     def put(self, settings: LimitSettings) -> None:
@@ -160,9 +160,6 @@ class _State:
         self._pools.uninstall()
         self.settings = LimitSettings()
         environment.applied.clear()
-
-    def _of(self, provider: str) -> Values:
-        return self.settings.of(provider)
 
 
 def _provider_key(provider: object) -> str | None:
@@ -195,7 +192,7 @@ def _with_httpx(settings: LimitSettings, provider: str | None) -> LimitSettings:
         try:
             values[name] = from_variable(name, variable, text, provider)
         except ValueError as error:
-            _warn(f"{variable} is not used: {error}")
+            warn_once(f"{variable} is not used: {error}")
     return settings.with_values(provider, Source.HTTPX_ENVIRONMENT, values, whole=True)
 
 
@@ -203,7 +200,7 @@ def _flag(text: str) -> bool:
     try:
         return bool(BOOLEAN.parsed(text))
     except ValueError:
-        _warn(
+        warn_once(
             f"{LIMIT_VARIABLES[APPLY_HTTPX_ENV]}={one_line(repr(text))}: allowed is true, false, 1 "
             "or 0; it is not used"
         )
@@ -225,21 +222,9 @@ def _require_any_llm() -> None:
         )
 
 
-_warned: set[str] = set()
-
-
-def _warn(text: str) -> None:
-    text = one_line(text, _LONGEST_WARNING)
-    if text not in _warned:
-        _warned.add(text)
-        warn("%s", text)
-
-
 def _failed(kind: str, error: Exception) -> None:
-    _warn(
-        f"could not apply limits: {kind} raised {type(error).__qualname__}. The client keeps its "
-        "own limits."
-    )
+    what = one_line(type(error).__qualname__)
+    warn_once(f"could not apply limits: {kind} raised {what}. The client keeps its own limits.")
 
 
 _state = _State()

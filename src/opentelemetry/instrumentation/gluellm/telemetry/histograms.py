@@ -6,10 +6,8 @@ from typing import Any
 
 from opentelemetry.context import Context
 
-from ..failures import Failures
 from ..pool.lease import Lease, TrackedConnection
 from ..pool.observer import PoolObserver
-from ..pool.outbox import Outbox
 from . import semconv
 from .attributes import HistogramAttributes, of_origin
 from .drain import NO_SPAN, Drain, bare_context
@@ -26,17 +24,15 @@ class DurationObserver(PoolObserver):
 
     def __init__(
         self,
-        outbox: Outbox,
         instruments: MeterInstruments,
-        failures: Failures,
         *,
         full: bool,
         model_attributes: bool,
         time_in_queue: bool,
     ) -> None:
-        self._outbox = outbox
+        self._outbox = instruments.ledgers.outbox
         self._instruments = instruments
-        self.drain = Drain(outbox, self.record, failures)
+        self.drain = Drain(self._outbox, self.record, instruments.ledgers.failures)
         self._full = full
         self._model_attributes = model_attributes
         self._acquire = _Histogram(instruments, semconv.ACQUIRE_DURATION)
