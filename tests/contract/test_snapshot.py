@@ -212,7 +212,7 @@ def test_snapshot_takes_no_lock(pool, server, telemetry):
         getattr(pool.core, "_optional_thread_lock", contextlib.nullcontext()),
         GlueLLMInstrumentor._lock,
         installation.registry.lock,
-        installation._drain._lock,
+        installation.drain._lock,
         installation._watch._lock,
     ):
         taken = in_time(snapshot)

@@ -29,7 +29,7 @@ def leave_out_what_runs_by_the_clock() -> None:
 
 def drain() -> None:
     """Give the SDK what waits in the outbox, as a collection does first."""
-    installation()._drain.all()
+    installation().drain.all()
 
 
 def outbox() -> Any:

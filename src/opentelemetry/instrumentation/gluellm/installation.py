@@ -69,7 +69,7 @@ class Installation:
             model_attributes=config.model_attributes,
             time_in_queue=config.time_in_queue,
         )
-        self._drain = durations.drain
+        self.drain = durations.drain
         self._watch_observer = logs.WatchObserver(_churn_advice)
         self.registry = PoolRegistry(
             (
@@ -99,7 +99,7 @@ class Installation:
         )
         self._source = StateSource(
             self.registry,
-            self._drain,
+            self.drain,
             self._hooks,
             self._before_collection,
             self._loop_lag,
@@ -153,7 +153,7 @@ class Installation:
             *(patches.uninstall for patches in reversed(self._attribution)),
             *(adapter.uninstall for adapter in reversed(self._adapters)),
             self._watch.stop,
-            self._drain.all,
+            self.drain.all,
             self._instruments.disconnect,
             self.registry.close,
         ]
@@ -218,7 +218,7 @@ class Installation:
 
     def after_fork_in_child(self) -> None:
         """Reset all counts and state: they belong to the parent."""
-        self._drain.after_fork_in_child()
+        self.drain.after_fork_in_child()
         self._began = time.monotonic_ns()
         self.registry.forget()
         self._watch.after_fork_in_child()
@@ -242,8 +242,8 @@ def _of_each(step: Callable[[Installation], None]) -> Callable[[], None]:
 if hasattr(os, "register_at_fork"):
     # Can't be unregistered, so it is registered once and covers all installations.
     os.register_at_fork(
-        before=_of_each(lambda installation: installation._drain.before_fork()),
-        after_in_parent=_of_each(lambda installation: installation._drain.after_fork_in_parent()),
+        before=_of_each(lambda installation: installation.drain.before_fork()),
+        after_in_parent=_of_each(lambda installation: installation.drain.after_fork_in_parent()),
         after_in_child=_of_each(Installation.after_fork_in_child),
     )
 
