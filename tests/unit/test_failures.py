@@ -7,6 +7,8 @@ import gc
 import inspect
 import logging
 import signal
+import sys
+import threading
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -205,3 +207,25 @@ def test_unhashable_read_is_inspected_each_time() -> None:
 
     assert reads_as_known(Reads(), False)
     assert reads_as_known(Reads(), True)
+
+
+def test_failures_in_several_threads_are_all_counted() -> None:
+    """A thread that is interrupted during the count loses none."""
+    failures = Failures()
+    error = RuntimeError()
+
+    def fail() -> None:
+        for _ in range(5_000):
+            failures.caught("kind", error)
+
+    threads = [threading.Thread(target=fail) for _ in range(4)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert failures.counts == {"kind": 20_000}
