@@ -14,10 +14,16 @@ from pathlib import Path
 from gluellm_pools.verify.queries import QUERIES
 from opentelemetry.instrumentation.gluellm.adapters import ADAPTERS
 from opentelemetry.instrumentation.gluellm.adapters.callers import SDKS
+from opentelemetry.instrumentation.gluellm.allowed import BOOLEAN
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import LOST as ANY_LLM_HOOKS
 from opentelemetry.instrumentation.gluellm.attribution.limiter import LOST as GLUELLM_LOST
 from opentelemetry.instrumentation.gluellm.config import SETTINGS
-from opentelemetry.instrumentation.gluellm.limits.values import ARGUMENTS
+from opentelemetry.instrumentation.gluellm.environment import (
+    APPLY_HTTPX_ENV,
+    LIMIT_VARIABLES,
+    PROVIDER,
+)
+from opentelemetry.instrumentation.gluellm.limits.values import RANGES
 from opentelemetry.instrumentation.gluellm.providers import (
     AIOHTTP,
     GRPC,
@@ -497,16 +503,13 @@ def configuration_page() -> str:
 
 def limit_rows() -> list[str]:
     """The arguments of configure_pools()."""
-    rows = []
-    for argument in ARGUMENTS:
-        cells = (
-            code(argument.name),
-            code(argument.variable),
-            argument.unit or "-",
-            argument.allowed,
-        )
-        rows.append(f"| {' | '.join(cells)} |")
-    return rows
+    allowed = {name: (limit.unit, limit.rule.allowed) for name, limit in RANGES.items()}
+    allowed[PROVIDER] = ("-", "one of any-llm's providers")
+    allowed[APPLY_HTTPX_ENV] = ("-", BOOLEAN.allowed)
+    return [
+        f"| {code(name)} | {code(LIMIT_VARIABLES[name])} | {unit} | {values} |"
+        for name, (unit, values) in allowed.items()
+    ]
 
 
 LIMITS_BY_LIBRARY = {

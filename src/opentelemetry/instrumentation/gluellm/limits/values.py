@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from ..allowed import BOOLEAN, Rule, number, whole_number
-from ..environment import APPLY_HTTPX_ENV, LIMIT_VARIABLES, PROVIDER
+from ..allowed import Rule, number, whole_number
 from ..providers import (
     KEEPALIVE_EXPIRY,
     LIMITS,
@@ -99,24 +98,3 @@ def origin_of(values: Values) -> str:
         whose = [f'provider="{provider}"'] if provider is not None else []
         recorded.append(f"configure_pools({', '.join([*whose, *arguments])})")
     return "; ".join([*recorded, *variables])
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """Argument of ``configure_pools()``, for the configuration reference."""
-
-    name: str
-    variable: str
-    unit: str
-    allowed: str
-
-
-ARGUMENTS = (
-    *(
-        Argument(name, LIMIT_VARIABLES[name], limit.unit, limit.rule.allowed)
-        for name, limit in RANGES.items()
-    ),
-    Argument(PROVIDER, LIMIT_VARIABLES[PROVIDER], "", "one of any-llm's providers"),
-    Argument(APPLY_HTTPX_ENV, LIMIT_VARIABLES[APPLY_HTTPX_ENV], "", BOOLEAN.allowed),
-)
-"""All arguments, in the order of the signature."""
