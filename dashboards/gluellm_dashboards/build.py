@@ -15,11 +15,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from . import boards, config, elsewhere, kubernetes, rules
+from . import boards, config, elsewhere, essential, kubernetes, rules
 from .naming import UnknownNameError
 
 ROOT: Final = Path(__file__).parents[1]
-PARTS: Final = (boards, rules, kubernetes, elsewhere)
+PARTS: Final = (boards, rules, kubernetes, elsewhere, essential)
 """Each has ``files()``, by paths below `ROOT`, and ``FOLDERS``, where nothing else may lie:
 folders with all that is in them, or patterns."""
 _MOST_LINES: Final = 20

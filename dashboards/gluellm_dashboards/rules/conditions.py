@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from gluellm_pools.verify.promql import duration
-from gluellm_pools.verify.queries import CONNECT_FAILURES as TO_CONNECT
-from gluellm_pools.verify.query import Query, by, now
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
 
 from .. import config
+from ..essential import CONNECT_FAILURES as TO_CONNECT
+from ..query import Query, by, now
 from .questions import KIND_POOL, LIBRARY, essential
 
 ANOMALY_TYPE: Final = label_name(semconv.ANOMALY_TYPE)

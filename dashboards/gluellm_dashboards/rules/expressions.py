@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from gluellm_pools.verify.query import POOL
 from opentelemetry.instrumentation.gluellm import thresholds
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
 
 from .. import config
+from ..query import POOL
 from . import conditions
 from .questions import LIBRARY, WAIT_P99, at
 from .recording import INSTANCE_POOL, Recorded

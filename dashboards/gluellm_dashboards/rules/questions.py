@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from gluellm_pools.verify.queries import QUERIES
-from gluellm_pools.verify.query import Query, by, now, rate
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
 
 from .. import config
+from ..essential import QUERIES
 from ..naming import UnknownNameError
+from ..query import Query, by, now, rate
 from ..signals import waiting
 
 _ESSENTIAL: Final = {query.name: query for query in QUERIES}

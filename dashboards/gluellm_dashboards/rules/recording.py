@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gluellm_pools.verify import query as promql
-from gluellm_pools.verify.query import Query
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
 
 from .. import config, naming
+from .. import query as promql
+from ..query import Query
 from . import questions
 from .questions import at, essential
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from gluellm_pools.verify.query import POOL, WINDOW
-
 from ..config import JOB, PROCESS, VERSION
+from ..query import POOL, WINDOW
 from .signal import before, by_labels, now, signal
 
 _REPORTS = "gluellm.instrumentation.hook.missing"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gluellm_pools.verify.query import MATCHERS, POOL, PROCESS_MATCHERS, WINDOW, Query
 from opentelemetry.instrumentation.gluellm.thresholds import LATE_SHARE
 
 from ..config import JOB, KNOWN, PROCESS, SERVICE, VERSION
+from ..query import MATCHERS, POOL, PROCESS_MATCHERS, WINDOW, Query
 from ..rules.questions import LIBRARY
 from ..rules.recording import INSTANCE, INSTANCE_POOL, INSTANCE_VERSION, Level, recorded
 from .events import MEMORY

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from gluellm_pools.verify.query import POOL
-
 from ..config import SERVICE
+from ..query import POOL
 from ..variables import PROVIDER
 from .signal import by, by_labels, essential, now, over, rate, signal
 

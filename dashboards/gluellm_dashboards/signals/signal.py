@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gluellm_pools.verify import query as promql
-from gluellm_pools.verify.queries import QUERIES
-from gluellm_pools.verify.query import Query
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
 
 from .. import naming
+from .. import query as promql
+from ..essential import QUERIES
+from ..query import Query
 
 Own = Mapping[str, str]
 """Attribute keys, and what their values have to be: ``a|b`` is either, ``!`` before it is neither,

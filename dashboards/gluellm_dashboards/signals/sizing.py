@@ -11,9 +11,8 @@ first kind. What is sent again for that is the same demand once more, and is no 
 
 from __future__ import annotations
 
-from gluellm_pools.verify.query import POOL
-
 from ..config import PROCESS
+from ..query import POOL
 from ..variables import PROVIDER
 from .signal import by, by_labels, now, over, rate, signal
 

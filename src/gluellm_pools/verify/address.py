@@ -1,33 +1,61 @@
-"""Where to ask, and with which credentials. What is secret is kept apart from what is printed."""
+"""The store's address and the headers to send, from the arguments and the environment."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+HIDDEN = "[hidden]"
+_TENANT = "x-scope-orgid"
+"""The header with a tenant's name, which is no secret and can be a service's name as well."""
+_SHORTEST_SECRET = 4
 HEADERS_VARIABLE = "GLUELLM_POOLS_HEADERS"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_OF_PAGES = re.compile(r"/(api/v1(/.*)?|graph|query|classic/graph|vmui(/.*)?|targets)$")
+_PAGES = re.compile(r"/(api/v1(/.*)?|graph|query|classic/graph|vmui(/.*)?|targets)$")
+"""Paths of the stores' web pages, which users copy from their browser."""
 
 
 class AddressError(ValueError):
-    """The URL or a header can't be used; the message says why, without what could be a secret."""
+    """The URL or a header is invalid. The message never contains a header's value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A store's base URL, as printed, and the headers that go with each request."""
+    """A store's base URL and the headers of each request."""
 
     url: str
-    """Without credentials, without a slash at its end."""
+    """Without credentials and without a trailing slash."""
     headers: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def hide(self, text: str) -> str:
+        """Remove credentials from a response, because some gateways repeat them."""
+        secrets = {secret for pair in self.headers.items() for secret in _secrets(*pair)}
+        # The longest first, or the rest of a longer secret would remain.
+        for secret in sorted(secrets, key=len, reverse=True):
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", HIDDEN, text)
+        return text
+
+
+def _secrets(name: str, value: str) -> Iterator[str]:
+    if name.lower() == _TENANT:
+        return
+    parts = [value, *re.split(r"[\s;]+|=(?=.)", value)]
+    for part in parts[1:]:
+        with contextlib.suppress(ValueError):  # basic authentication
+            pair = base64.b64decode(part, validate=True).decode()
+            parts += [pair, pair.partition(":")[2]]
+    for part in parts:
+        if len(part) >= _SHORTEST_SECRET:
+            yield from (part, quote(part, safe=""), json.dumps(part)[1:-1])
 
 
 def read_address(text: str, headers: Sequence[str], variable: str | None) -> Address:
-    """The address of ``--prometheus``, the ``--header`` options and the environment variable.
+    """Parse ``--prometheus``, the ``--header`` options and the environment variable.
 
     A user and password in the URL become basic authentication. Raises AddressError.
     """
@@ -35,46 +63,32 @@ def read_address(text: str, headers: Sequence[str], variable: str | None) -> Add
         parts = urlsplit(text.strip())
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise AddressError("the URL has no host and port that can be read") from None
+        raise AddressError("the URL has no valid host and port") from None
     if parts.scheme not in ("http", "https") or not host:
-        raise AddressError(
-            "found no URL that begins with http:// or https:// and names a host. "
-            "Give one as in: --prometheus http://localhost:9090"
-        )
+        raise AddressError("the URL must begin with http:// or https://, as http://localhost:9090")
     if any(character.isspace() or not character.isprintable() for character in text.strip()):
-        raise AddressError("the URL holds a space or a control character")
-    place = f"[{host}]" if ":" in host else host
-    if port is not None:
-        place += f":{port}"
-    path = _OF_PAGES.sub("", parts.path.rstrip("/"))
+        raise AddressError("the URL contains a space or a control character")
     sent = {}
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         sent["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
-    for name, value in [*_of_variable(variable), *map(_of_option, headers)]:
+    pairs = [pair for pair in (variable or "").split(",") if pair.strip()]
+    given = [(*_header(pair, HEADERS_VARIABLE), True) for pair in pairs]
+    given += [(*_header(pair, "--header"), False) for pair in headers]
+    for name, value, is_encoded in given:
+        value = unquote(value) if is_encoded else value
+        if not value.isprintable() or not value.isascii():
+            raise AddressError("the value of a header contains invalid characters")
         sent = {known: old for known, old in sent.items() if known.lower() != name.lower()}
         sent[name] = value
+    place = (f"[{host}]" if ":" in host else host) + (f":{port}" if port is not None else "")
+    path = _PAGES.sub("", parts.path.rstrip("/"))
     return Address(urlunsplit((parts.scheme, place, path, "", "")), sent)
 
 
-def _of_variable(variable: str | None) -> list[tuple[str, str]]:
-    # As OTEL_EXPORTER_OTLP_HEADERS is written: name=value,name=value, values percent-encoded.
-    pairs = [pair for pair in (variable or "").split(",") if pair.strip()]
-    return [_header(pair, "=", HEADERS_VARIABLE, decoded=True) for pair in pairs]
-
-
-def _of_option(text: str) -> tuple[str, str]:
-    return _header(text, "=", "--header", decoded=False)
-
-
-def _header(text: str, sign: str, where: str, *, decoded: bool) -> tuple[str, str]:
-    name, found, value = text.partition(sign)
-    name, value = name.strip(), value.strip()
-    if decoded:
-        value = unquote(value)
-    # The value may be a key, and so may a name that is none: neither is printed.
-    if not found or not _HEADER_NAME.fullmatch(name):
+def _header(text: str, where: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    # Neither part is printed: both can contain a key.
+    if not separator or not _HEADER_NAME.fullmatch(name.strip()):
         raise AddressError(f"a header of {where} is not of the form NAME=VALUE")
-    if not value.isprintable() or not value.isascii():
-        raise AddressError(f"the value of a header of {where} has characters that no header has")
-    return name, value
+    return name.strip(), value.strip()

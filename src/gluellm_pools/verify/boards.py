@@ -1,207 +1,213 @@
-"""Grafana dashboards read from files: their queries and variables."""
+"""Reads Grafana dashboards: queries, variables, and the values that Grafana shows first."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .shapes import ShapeError, cleaned, parsed, whole
-from .variables import Variable
+from .client import parse_json
 
-MOST_BYTES = 20 * 1024 * 1024
-_DEEPEST = 20
-"""Rows within rows; Grafana makes one of them."""
-_NO_PROMETHEUS = (
-    "loki",
-    "tempo",
-    "jaeger",
-    "grafana",
-    "-- grafana --",
-    "elasticsearch",
-    "influxdb",
+_EVERYTHING = ".*"
+_REFERENCE = re.compile(
+    r"\$\{(?P<braced>\w{1,200})(?:\.\w{1,200})?(?::[^}]{0,200})?\}"
+    r"|\[\[(?P<old>\w{1,200})(?::[^\]]{0,200})?\]\]|\$(?P<plain>\w+)"
 )
+_LABEL_VALUES = re.compile(
+    r"\s*label_values\((?:(?P<of>.+),)?\s*(?P<label>[\w.]+)\s*\)\s*", re.DOTALL
+)
+_MOST, _LONGEST = 300, 2000
+"""Variables that one query contains, and characters of a value."""
+MOST_BYTES = 20 * 1024 * 1024
+_OTHER_SOURCES = frozenset("loki tempo jaeger grafana elasticsearch influxdb".split())
 
 
 class BoardError(ValueError):
-    """A file can't be used; the message says why."""
+    """A file cannot be used. The message gives the reason."""
 
 
-class NoBoardError(BoardError):
-    """The file is sound JSON, and no dashboard."""
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable of a board."""
+
+    name: str
+    kind: str
+    """``query``, ``custom``, ``constant``, ``datasource``, ``interval``, ``textbox``, ..."""
+    query: str = ""
+    saved: str = ""
+    """The value when the board was saved; empty for all."""
+    all_value: str = ""
+    """The value of *All*; empty if the variable has no *All*."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One query of one panel, or of an annotation."""
+    """A query of a panel or of an annotation."""
 
     panel: str
     expression: str
     """As written in the board."""
-    instant: bool = False
     step: str = ""
-    """The shortest step, as written: ``$__rate_interval`` is at least four of it."""
+    """The minimum step, as written: ``$__rate_interval`` is at least four of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """One dashboard."""
+    """A dashboard."""
 
     title: str
     variables: tuple[Variable, ...] = ()
-    targets: tuple[Target, ...] = field(default=())
-    annotations: tuple[Target, ...] = ()
+    targets: tuple[Target, ...] = ()
     broken: str = ""
-    """Why the file can't be used; empty where it can."""
+    """Why the file cannot be used; empty if it can."""
 
 
 def read_boards(paths: Sequence[Path]) -> list[Board]:
-    """The dashboards in files and in folders. Raises BoardError.
+    """Read the dashboards in files and folders. Raises BoardError.
 
-    A folder may hold other JSON as well, but one dashboard at least. A file in it that can't be
-    used is a board that is broken, and does not keep the others from being looked at.
+    A folder can contain other JSON, but needs one dashboard. A file in it that cannot be used
+    becomes a broken board, so that the others are still examined.
     """
     found: list[Board] = []
     for path in paths:
-        if path.is_dir():
-            inside = [board for file in _files(path) for board in _try(file)]
-            if all(board.broken for board in inside):
-                why = "".join(f"; {board.broken}" for board in inside[:3])
-                raise BoardError(f"the folder {path} holds no Grafana dashboard (*.json){why}")
-            found += inside
-        elif path.exists():
-            found.append(read_board(path))
-        else:
-            raise BoardError(f"there is no file or folder {path}")
+        is_folder = path.is_dir()
+        files = [one for one in sorted(path.rglob("*.json")) if not one.is_dir()]
+        read = _board_or_broken if is_folder else read_board
+        inside = [board for one in (files if is_folder else [path]) if (board := read(one))]
+        if all(board.broken for board in inside):
+            why = "".join(f"; {board.broken}" for board in inside[:3])
+            raise BoardError(f"no Grafana dashboard with a list of panels in {path}{why}")
+        found += inside
     return found
 
 
-def _files(folder: Path) -> list[Path]:
-    return [file for file in sorted(folder.rglob("*.json")) if not file.is_dir()]
-
-
-def _try(path: Path) -> list[Board]:
+def _board_or_broken(path: Path) -> Board | None:
     try:
-        return [read_board(path)]
-    except NoBoardError:
-        return []
+        return read_board(path)
     except BoardError as error:
-        return [Board(path.name, broken=str(error))]
+        return Board(path.name, broken=str(error))
 
 
-def read_board(path: Path) -> Board:
-    """The dashboard in a file. Raises BoardError."""
+def read_board(path: Path) -> Board | None:
+    """Read the dashboard in a file; None if it has other JSON. Raises BoardError."""
     try:
-        return _board(path, cleaned(parsed(_content(path)), _sound))
-    except OSError as error:
-        raise BoardError(f"{path} can't be read: {error.strerror}") from None
-    except ShapeError as error:
-        raise BoardError(f"{path} can't be used: {error}") from None
-    except RecursionError:
-        raise BoardError(f"{path} can't be used: it is nested too deep") from None
+        # A pipe would block, and a device has no end.
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no regular file")
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise ValueError(f"it is longer than {MOST_BYTES // 2**20} MiB")
+        return _board(parse_json(content.decode("utf-8-sig", "replace")), path.stem)
+    except (OSError, ValueError, RecursionError) as error:
+        reason = "it is nested too deep" if isinstance(error, RecursionError) else error
+        raise BoardError(f"can't use {path}: {getattr(error, 'strerror', reason)}") from None
 
 
-def _content(path: Path) -> bytes:
-    # A pipe would be waited for, and a device has no end.
-    if not path.is_file() and path.exists():
-        raise ShapeError("it is no regular file")
-    with path.open("rb") as file:
-        body = file.read(MOST_BYTES + 1)
-    if len(body) > MOST_BYTES:
-        raise ShapeError(f"it is longer than {MOST_BYTES // 2**20} MiB")
-    return body
+def _board(body: Any, name: str) -> Board | None:
+    for wrapper in ("dashboard", "spec"):  # Grafana's HTTP API and Kubernetes
+        body = _dict(_dict(body).get(wrapper)) or body
+    panels = _dict(body).get("panels", _dict(body).get("rows"))
+    if not isinstance(panels, list):
+        return None
+    targets = [*_targets(panels), *_annotations(_dicts(_dict(body.get("annotations")).get("list")))]
+    variables = map(_variable, _dicts(_dict(body.get("templating")).get("list")))
+    return Board(str(body.get("title") or name), tuple(variables), tuple(targets))
 
 
-def _sound(text: str) -> str:
-    if whole(text) != text:
-        raise ShapeError("it holds half a surrogate pair (\\ud800 to \\udfff), which is no text")
-    return text
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
-def _board(path: Path, body: Any) -> Board:
-    if isinstance(body, dict):
-        body = body.get("dashboard", body)  # as Grafana's HTTP API wraps it
-    if isinstance(body, dict) and isinstance(body.get("spec"), dict):
-        body = body["spec"]  # as a Kubernetes resource wraps it
-    if not isinstance(body, dict) or not isinstance(body.get("panels", body.get("rows")), list):
-        raise NoBoardError(
-            f"{path} is no Grafana dashboard: it has no list of panels (export it as JSON, in the "
-            "classic model)"
-        )
-    targets = tuple(_targets(body.get("panels") or body.get("rows") or []))
-    annotations = tuple(_annotations(body.get("annotations")))
-    templating = body.get("templating") or {}
-    if not isinstance(templating, dict):
-        raise ShapeError('its "templating" is no object')
-    listed = _list(templating.get("list"), "its list of variables")
-    variables = tuple(_variable(one) for one in listed if isinstance(one, dict))
-    return Board(str(body.get("title") or path.stem), variables, targets, annotations)
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def _list(value: Any, what: str) -> list[Any]:
-    if not isinstance(value, list | None):
-        raise ShapeError(f"{what} is no list")
-    return value or []
+def _targets(panels: Any) -> Iterator[Target]:
+    for panel in _dicts(panels):
+        yield from _targets(panel.get("panels"))
+        title = str(panel.get("title") or "a panel without title")
+        for target in _dicts(panel.get("targets")):
+            step = target.get("interval") or panel.get("interval")
+            if not target.get("hide") and _is_prometheus(panel) and _is_prometheus(target):
+                yield from _target(title, target.get("expr"), step)
 
 
-def _targets(panels: Any, depth: int = 0) -> Iterator[Target]:
-    if depth > _DEEPEST:
-        raise ShapeError("its panels are nested too deep")
-    for panel in _list(panels, "a list of panels"):
-        if not isinstance(panel, dict):
-            continue
-        yield from _targets(panel.get("panels"), depth + 1)
-        if _is_other(panel.get("datasource")):
-            continue
-        for target in _list(panel.get("targets"), "a panel's list of queries"):
-            if not isinstance(target, dict) or _is_other(target.get("datasource")):
-                continue
-            expression = target.get("expr")
-            if isinstance(expression, str) and expression.strip() and not target.get("hide"):
-                title = str(panel.get("title") or "a panel without title")
-                # A query's goes before the panel's.
-                step = target.get("interval") or panel.get("interval") or ""
-                yield Target(title, expression.strip(), bool(target.get("instant")), str(step))
-
-
-def _annotations(body: Any) -> Iterator[Target]:
-    listed = body.get("list") if isinstance(body, dict) else None
-    for one in _list(listed, "its list of annotations"):
-        if not isinstance(one, dict) or not one.get("enable", True):
-            continue
-        if _is_other(one.get("datasource")):
-            continue
+def _annotations(annotations: list[dict[str, Any]]) -> Iterator[Target]:
+    for one in annotations:
         # The older form has the query in the annotation itself.
-        target = one["target"] if isinstance(one.get("target"), dict) else {}
-        expression = target.get("expr") or one.get("expr")
-        if isinstance(expression, str) and expression.strip():
-            step = target.get("interval") or one.get("step") or ""
+        target = {**one, **_dict(one.get("target"))}
+        if one.get("enable", True) and _is_prometheus(one):
+            step = target.get("interval") or one.get("step")
             title = f"annotation {one.get('name') or 'without name'}"
-            yield Target(title, expression.strip(), step=str(step))
+            yield from _target(title, target.get("expr"), step)
 
 
-def _is_other(source: Any) -> bool:
+def _target(title: str, expression: Any, step: Any) -> Iterator[Target]:
+    if isinstance(expression, str) and expression.strip():
+        yield Target(title, expression.strip(), str(step or ""))
+
+
+def _is_prometheus(owner: dict[str, Any]) -> bool:
+    source = owner.get("datasource")
     kind = source.get("type") if isinstance(source, dict) else source
-    return isinstance(kind, str) and kind.lower() in _NO_PROMETHEUS
+    return str(kind).lower().strip("- ") not in _OTHER_SOURCES
 
 
-def _variable(body: dict[str, Any]) -> Variable:
-    query = body.get("query", "")
-    if isinstance(query, dict):
-        query = query.get("query", "")
-    current = body.get("current") or {}
+def _variable(body: Mapping[str, Any]) -> Variable:
+    """Read a variable of a dashboard's JSON."""
+    query, current = body.get("query"), body.get("current")
+    text = str((query.get("query") if isinstance(query, dict) else query) or "")
     value = current.get("value", "") if isinstance(current, dict) else ""
-    values = [str(one) for one in (value if isinstance(value, list) else [value])]
-    chosen = [one for one in values if one not in ("", "$__all", "All")]
+    saved = "|".join(map(str, value)) if isinstance(value, list) else str(value)
     kind = str(body.get("type", ""))
-    if kind in ("constant", "textbox") and not chosen:
-        chosen = [str(query)]
     return Variable(
         str(body.get("name", "")),
         kind,
-        str(query or body.get("definition") or ""),
-        tuple(chosen),
-        str(body.get("allValue") or ""),
-        bool(body.get("includeAll")),
+        text or str(body.get("definition") or ""),
+        "" if saved in ("$__all", "All") else saved or text * (kind in ("constant", "textbox")),
+        str(body.get("allValue") or _EVERYTHING) if body.get("includeAll") else "",
     )
+
+
+def label_query(variable: Variable) -> tuple[str, str] | None:
+    """Return label and selector of ``label_values(selector, label)``; None for other variables.
+
+    The selector is empty for ``label_values(label)``.
+    """
+    match = _LABEL_VALUES.fullmatch(variable.query) if variable.kind == "query" else None
+    return (match["label"], (match["of"] or "").strip()) if match else None
+
+
+def first_value(variable: Variable, options: Sequence[str] | None = None) -> str:
+    """Return what Grafana shows first: the saved value if it still exists, all, or the first one.
+
+    ``options`` are the values in the store; None if the variable does not query it.
+    """
+    if variable.saved and (options is None or variable.saved in options):
+        return variable.saved
+    if variable.all_value or not options:
+        return variable.all_value or ("5m" if variable.kind == "interval" else _EVERYTHING)
+    return options[0]
+
+
+def built_in(window: float, interval: float) -> dict[str, str]:
+    """Return Grafana's own variables for a time range and a step, in seconds."""
+    spans = {"interval": max(interval, 15), "range": window, "auto": max(interval, 15)}
+    values = {"__rate_interval": f"{max(4 * interval, 60):.0f}s"}
+    for name, span in spans.items():
+        values[f"__{name}"] = f"{span:.0f}s"
+        values |= {f"__{name}_s": f"{span:.0f}", f"__{name}_ms": f"{span * 1000:.0f}"}
+    return values
+
+
+def filled_in(text: str, values: Mapping[str, str]) -> str:
+    """Replace the variables that have a value. A value can contain another variable."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match["braced"] or match["old"] or match["plain"]
+        return values.get(name, match[0])[:_LONGEST]
+
+    return _REFERENCE.sub(value, _REFERENCE.sub(value, text, _MOST), _MOST)

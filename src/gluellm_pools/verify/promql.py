@@ -1,136 +1,90 @@
-"""As much of PromQL as it takes to say which series an expression asks for."""
+"""Writes PromQL selectors, and finds those of an expression.
+
+Regular expressions find the selectors. They are no parser: the store itself checks the expression,
+and boards for VictoriaMetrics use functions that Prometheus' grammar does not have.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-_TOKEN = re.compile(
-    r"""(?P<space>\s+|\#[^\n]*)
-      |(?P<string>"(?:\\.|[^"\\])*+(?:"|\\?\Z)|'(?:\\.|[^'\\])*+(?:'|\\?\Z)|`[^`]*+`?)
-      |(?P<number>0x[0-9a-fA-F]+|(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?:ms|[smhdwy])?(?:\d+(?:ms|[smhdwy]))*)
-      |(?P<word>[a-zA-Z_:][a-zA-Z0-9_:.]*)
-      |(?P<sign>=~|!~|!=|==|>=|<=|.)""",
+_STRING = r'"(?:\\.|[^"\\])*+"|\'(?:\\.|[^\'\\])*+\'|`[^`]*+`'
+_COMMENT = re.compile(rf"({_STRING})|#[^\n]*")
+_GROUPING = re.compile(
+    r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^()]*\)", re.IGNORECASE
+)
+_SELECTOR = re.compile(
+    rf"""(?:{_STRING})
+      |(?:(?P<name>(?<![\w.])[a-zA-Z_:][\w:.]*+)(?!\s*\()|(?=\{{))
+       \s*(?:\{{(?P<matchers>(?:{_STRING}|[^"'`{{}}])*+)\}}?)?
+       \s*(?:\[(?P<window>[\w.]+))?""",
     re.VERBOSE | re.DOTALL,
 )
-_WITH_LABELS = {"by", "without", "on", "ignoring", "group_left", "group_right"}
-_AGGREGATED = {"by", "without"}
-_WORDS = {"and", "or", "unless", "bool", "offset", "inf", "nan", "start", "end", "atan2"}
+_MATCHER = re.compile(rf"([\w.]+|{_STRING})\s*(=~|!~|!=|=)\s*({_STRING})", re.DOTALL)
+_QUOTED_NAME = re.compile(rf"(?:^|,)\s*({_STRING})\s*(?:,|$)", re.DOTALL)
+_KEYWORDS = frozenset(
+    "and or unless bool offset inf nan atan2 by without on ignoring group_left group_right".split()
+)
+_PLAIN = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
-_LONGEST = 100
-"""Characters of a duration: digits without a unit would be read once for each of them."""
-_OPERATORS = ("=", "!=", "=~", "!~")
+_PART = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(ms|[smhdwy])")
 
 
-@dataclass(frozen=True, slots=True)
-class Matcher:
-    """One condition on a label."""
-
-    label: str
-    operator: str
-    value: str
-
-    def __str__(self) -> str:
-        label = self.label
-        if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", label):
-            label = json.dumps(label)
-        return f"{label}{self.operator}{json.dumps(self.value, ensure_ascii=False)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Selector:
-    """The series that one part of an expression asks for."""
+class Selector(NamedTuple):
+    """The series that one part of an expression selects."""
 
     name: str
-    """Empty where the name is a pattern, or not given."""
-    matchers: tuple[Matcher, ...] = ()
+    matchers: tuple[tuple[str, str], ...] = ()
+    """The label of each matcher and the whole matcher in PromQL."""
     window: float | None = None
     """Seconds of a range selector."""
 
 
-def selectors(expression: str) -> list[Selector]:
-    """The selectors of an expression, in their order. What is no PromQL gives what is found."""
-    tokens = [
-        (str(match.lastgroup), match.group())
-        for match in _TOKEN.finditer(expression)
-        if match.lastgroup != "space"
-    ]
-    found: list[Selector] = []
-    place = 0
-    while place < len(tokens):
-        kind, text = tokens[place]
-        after = tokens[place + 1][1] if place + 1 < len(tokens) else ""
-        if kind == "word" and text.lower() in _WITH_LABELS and after == "(":
-            place = _after_closing(tokens, place + 1)
-        elif kind == "word" and (after == "(" or after.lower() in _AGGREGATED):
-            place += 1
-        elif text == "{" or (kind == "word" and text.lower() not in _WORDS | _WITH_LABELS):
-            selector, place = _read(tokens, place)
-            found.append(selector)
-        else:
-            place += 1
+def selectors(promql: str) -> list[Selector]:
+    """Return the selectors of an expression that name their metric, in their order."""
+    text = _GROUPING.sub("", _COMMENT.sub(r"\1", promql))
+    found = []
+    for match in _SELECTOR.finditer(text):
+        name, inside = match["name"] or "", match["matchers"] or ""
+        if name.lower() in _KEYWORDS:
+            continue
+        if quoted := _QUOTED_NAME.search(inside):
+            name = _unquoted(quoted[1])
+        matchers = []
+        for label, operator, value in _MATCHER.findall(inside):
+            if label == "__name__" and operator == "=":
+                name = _unquoted(value)
+            elif label != "__name__":
+                matchers.append((_unquoted(label), f"{label}{operator}{value}"))
+        if name:
+            found.append(Selector(name, tuple(matchers), duration(match["window"] or "")))
     return found
 
 
-def _after_closing(tokens: list[tuple[str, str]], place: int) -> int:
-    while place < len(tokens) and tokens[place][1] != ")":
-        place += 1
-    return place + 1
-
-
-def _read(tokens: list[tuple[str, str]], place: int) -> tuple[Selector, int]:
-    name, matchers = "", []
-    if tokens[place][0] == "word":
-        name = tokens[place][1]
-        place += 1
-    if place < len(tokens) and tokens[place][1] == "{":
-        place += 1
-        while place < len(tokens) and tokens[place][1] != "}":
-            kind, text = tokens[place]
-            operator = tokens[place + 1][1] if place + 1 < len(tokens) else ""
-            if operator in _OPERATORS and place + 2 < len(tokens):
-                label = _unquoted(text) if kind == "string" else text
-                value = _unquoted(tokens[place + 2][1])
-                if label == "__name__" and operator == "=":
-                    name = value
-                else:
-                    matchers.append(Matcher(label, operator, value))
-                place += 3
-            else:
-                if kind == "string":
-                    name = _unquoted(text)
-                place += 1
-        place += 1
-    window = None
-    if place < len(tokens) and tokens[place][1] == "[":
-        window = duration(tokens[place + 1][1]) if place + 1 < len(tokens) else None
-        while place < len(tokens) and tokens[place][1] != "]":
-            place += 1
-        place += 1
-    return Selector(name, tuple(matchers), window), place
-
-
 def _unquoted(text: str) -> str:
-    if text[:1] == "`":
-        return text[1:-1]
-    if text[:1] in "\"'" and len(text) > 1:
-        inner = text[1:-1]
-        return re.sub(r"\\(.)", lambda match: _ESCAPED.get(match[1], match[1]), inner)
-    return text
-
-
-_ESCAPED = {"n": "\n", "t": "\t", "r": "\r"}
+    return re.sub(r"\\(.)", r"\1", text[1:-1]) if text[0] in "\"'`" else text
 
 
 def duration(text: str) -> float | None:
-    """Seconds of ``5m``, ``1h30m`` or a plain number; None for anything else."""
-    if len(text) > _LONGEST:
-        return None
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smhdwy])", text)
-    if parts and "".join(number + unit for number, unit in parts) == text:
-        return sum(float(number) * _SECONDS[unit] for number, unit in parts)
-    try:
-        return float(text)
-    except ValueError:
-        return None
+    """Return the seconds of ``5m``, ``1h30m`` or a plain number; None for anything else."""
+    if re.fullmatch(rf"(?:{_PART.pattern})+", text):
+        return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
+    return float(text) if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text) else None
+
+
+def selector(name: str, matchers: Iterable[str] = ()) -> str:
+    """Return a selector; a name with dots is quoted, for Prometheus 3 and VictoriaMetrics."""
+    if not name or _PLAIN.fullmatch(name):
+        return f"{name}{{{','.join(matchers)}}}"
+    return "{" + ",".join([json.dumps(name), *matchers]) + "}"
+
+
+def matcher(label: str, values: Sequence[str]) -> str:
+    """Return a matcher for one of several values of a label."""
+    key = label if _PLAIN.fullmatch(label) else json.dumps(label)
+    if len(values) == 1:
+        return f"{key}={json.dumps(values[0], ensure_ascii=False)}"
+    return f"{key}=~{json.dumps('|'.join(map(re.escape, values)), ensure_ascii=False)}"

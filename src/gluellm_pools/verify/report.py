@@ -1,9 +1,10 @@
-"""What was found, as text for a terminal of 80 columns, or as JSON."""
+"""Formats the report as text for 80 columns, or as JSON."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,253 +12,160 @@ from opentelemetry.instrumentation.gluellm.diagnosis.findings import Severity
 from opentelemetry.instrumentation.gluellm.text import counted, seconds
 
 from ..text import printable
-from .facts import Facts
-from .finding import Finding, age_text
-from .missing import missing
-from .nothing import span
-from .running import Outcome
-from .ways import FURTHER, Arrival
+from .contents import Contents
+from .findings import Finding, age_text, some
+from .metrics import missing
+from .outcomes import Outcome
+from .paths import Path
 
 _WIDTH = 80
-_VALUE = 9
-_NAME = 54
-_OF = 60
-_LONGEST_QUERY = 5000
-_TROUBLE = (Severity.ERROR, Severity.WARNING)
-_INSTANCES_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that is told."""
+    """What a run found."""
 
-    url: str
-    facts: Facts
-    arrivals: Sequence[Arrival]
+    contents: Contents
+    paths: Sequence[Path]
     findings: Sequence[Finding]
     outcomes: Sequence[Outcome]
 
     @property
     def good(self) -> bool:
-        """Whether nothing is wrong, and no query is empty that should not be."""
-        return not any(one.severity in _TROUBLE for one in self.findings) and all(
-            outcome.fine for outcome in self.outcomes
-        )
+        """Whether nothing is wrong, and no query is empty without a good reason."""
+        severities = {one.severity for one in self.findings}
+        return severities <= {Severity.INFO} and all(one.fine for one in self.outcomes)
 
 
 def as_text(report: Report, queries: bool = False) -> str:
-    """The report in words, also with each query that was run.
-
-    The findings come last, since that is what stays in sight.
-    """
-    facts = report.facts
+    """Format the report, on request with each query. The findings come last, to stay in view."""
+    contents = report.contents
     lines = [
-        f"gluellm-pools verify: {facts.product} at {printable(report.url, 200)}",
-        f"Looked at the last {span(facts.window)}.",
+        f"gluellm-pools verify: {contents.product} at {printable(contents.url, 200)}",
+        f"Data of the last {age_text(contents.window)}.",
     ]
-    if facts.stored and report.arrivals:
-        lines += ["", *_ways(report), "", *_metrics(facts)]
-    boards = dict.fromkeys(outcome.board for outcome in report.outcomes)
-    for board in boards:
-        of_board = [one for one in report.outcomes if one.board == board]
-        lines += ["", *_queries(board, of_board, queries)]
+    if report.paths:
+        lines += ["", "INGESTION PATH"]
+        for path in report.paths:
+            lines += _path(path, contents)
+        lines += ["", *_metrics(contents)]
+    for board in dict.fromkeys(one.board for one in report.outcomes):
+        outcomes = [one for one in report.outcomes if one.board == board]
+        lines += ["", *_queries(board, outcomes, queries)]
     for finding in report.findings:
-        lines += ["", *_finding(finding)]
+        lines += ["", f"{finding.severity.value.upper()}: {finding.kind.replace('_', ' ')}"]
+        for name in ("observed", "explanation", "advice"):
+            for number, part in enumerate(getattr(finding, name).split("\n")):
+                head = f"  {'' if number else name + ':':<13}"
+                lines += _wrapped(part, head, " " * len(head))
     return "\n".join([*lines, "", *_wrapped(_verdict(report), "", "")])
 
 
-def _ways(report: Report) -> list[str]:
-    lines = ["THE WAY THAT THE DATA CAME"]
-    for arrival in report.arrivals:
-        lines += _wrapped(f"{arrival.name} ({arrival.because})", "  ", "    ")
-        for what, label, values in _identity(arrival):
-            head = f"    {what} is "
-            told = f"the label {label}: {values}" if label else f"no label{values}"
-            lines += _wrapped(head + told, "", "      ")
-        age = report.facts.now - arrival.newest
-        interval = report.facts.interval
-        every = f", one every {seconds(interval)}" if interval is not None else ""
-        lines.append(f"    newest sample {age_text(max(age, 0))} old{every}")
-    return lines
-
-
-def _identity(arrival: Arrival) -> list[tuple[str, str | None, str]]:
+def _path(path: Path, contents: Contents) -> Iterable[str]:
+    yield from _wrapped(f"{path.name} ({path.because})", "  ", "    ")
     services = ", ".join(
-        f"{printable(service or '(none)')} ({_processes(len(instances))})"
-        for service, instances in sorted(arrival.instances.items())
+        f"{printable(service or '(none)')} ({counted(len(instances), 'instance')})"
+        for service, instances in sorted(path.instances.items())
     )
-    instances = sorted({one for several in arrival.instances.values() for one in several if one})
-    shown = ", ".join(printable(one) for one in instances[:_INSTANCES_SHOWN])
-    if len(instances) > _INSTANCES_SHOWN:
-        shown += f" and {len(instances) - _INSTANCES_SHOWN} more"
-    rows = [
-        ("service", arrival.service_label, services),
-        ("instance", arrival.instance_label, shown),
-    ]
-    for attribute in FURTHER:
-        if attribute in arrival.further:
-            rows.append((attribute, arrival.further[attribute], "on each series"))
-        elif attribute in arrival.on_info:
-            rows.append((attribute, None, ", but on target_info"))
-    return rows
+    instances = some(sorted(filter(None, set().union(*path.instances.values()))), 3)
+    service, instance = path.service_label or "(none)", path.instance_label or "(none)"
+    yield from _wrapped(f"service: label {service}, {services}", " " * 4, " " * 6)
+    yield from _wrapped(f"instance: label {instance}, {instances or '(none)'}", " " * 4, " " * 6)
+    age = contents.now - path.newest
+    when = f"{age_text(age)} old" if age > -10 else f"{age_text(-age)} in the future"
+    every = f", one every {seconds(contents.interval)}" if contents.interval else ""
+    yield f"    newest sample: {when}{every}"
 
 
-def _processes(number: int) -> str:
-    return "1 process" if number == 1 else f"{number} processes"
-
-
-def _metrics(facts: Facts) -> list[str]:
-    gaps = missing(facts.stored)
-    here = len({one.metric.name for one in facts.stored})
-    lines = [
-        f"METRICS: {here} of {here + len(gaps)} are there",
-        f"  {'series':>6} {'now':>6}  name",
-    ]
-    for one in facts.stored:
-        counts = facts.counts.get(one.counted, 0), facts.fresh.get(one.counted, 0)
-        lines.append(f"  {counts[0]:6} {counts[1]:6}  {printable(one.counted, 64)}")
-    by_reason: dict[str, list[str]] = {}
-    for gap in gaps:
-        by_reason.setdefault(gap.reason, []).append(gap.metric.name)
-    unexpected = {gap.reason for gap in gaps if not gap.expected}
-    for reason, names in by_reason.items():
-        mark = "MISSING" if reason in unexpected else "absent"
-        lines += _wrapped(f"{reason}: {', '.join(names)}", f"  {mark:>13}  ", " " * 17)
+def _metrics(contents: Contents) -> list[str]:
+    gaps = missing(contents.stored)
+    here = {one.metric for one in contents.stored}
+    lines = [f"METRICS: {len(here)} of {len(here) + len(gaps)} are stored"]
+    for reason in dict.fromkeys(gaps.values()):
+        mark = "MISSING" if reason.finding else "absent"
+        names = ", ".join(metric.name for metric, own in gaps.items() if own == reason)
+        lines += _wrapped(f"{reason.text}: {names}", f"  {mark:>9}  ", " " * 13)
     return lines
 
 
-def _queries(board: str, outcomes: Sequence[Outcome], queries: bool) -> list[str]:
-    answered = sum(1 for one in outcomes if one.rows)
+def _queries(board: str, outcomes: Sequence[Outcome], queries: bool) -> Iterable[str]:
+    answered = [one for one in outcomes if one.rows]
     title = f"BOARD {printable(board, 60)}" if board else "QUERIES"
-    lines = [f"{title}: {answered} of {len(outcomes)} have an answer"]
-    by_reason: dict[str, list[Outcome]] = {}
-    for one in outcomes:
-        if one.rows:
-            told = f"{printable(one.where, _NAME)}{_among(one)}"
-            lines += _wrapped(told, f"  {_value(one):>{_VALUE}}  ", " " * 15)
-            if queries:
-                lines.append(_promql(one))
-        else:
-            by_reason.setdefault(one.reason, []).append(one)
-    for reason, several in sorted(by_reason.items(), key=lambda pair: not pair[1][0].fine):
-        for one in several:
-            mark = "no data" if one.fine else "NO DATA"
-            lines.append(f"  {mark:>{_VALUE}}  {printable(one.where, _NAME)}")
-            if queries:
-                lines.append(_promql(one))
-            elif board and not one.fine:
-                lines += _wrapped(
-                    printable(one.expression, 300), " " * 15, " " * 15, whole_words=True
-                )
-        lines += _wrapped(f"why: {printable(reason, 400)}", " " * 13, " " * 18)
-    return lines
-
-
-def _among(outcome: Outcome) -> str:
-    """Which of several values is shown, and whose it is."""
-    if outcome.rows == 1:
-        return ""
-    of = f": {printable(outcome.of, _OF)}" if outcome.of else ""
-    return f" (highest of {outcome.rows}{of})"
-
-
-def _promql(outcome: Outcome) -> str:
-    # In one line however long, to be copied.
-    return " " * 13 + printable(outcome.expression, _LONGEST_QUERY)
+    yield f"{title}: {len(answered)} of {len(outcomes)} have an answer"
+    for one in answered:
+        among = f" (highest of {one.rows}{': ' * bool(one.of)}{printable(one.of, 60)})"
+        where = printable(one.where, 60) + among * (one.rows > 1)
+        yield from _wrapped(where, f"  {_value(one):>9}  ", " " * 15)
+        if queries:
+            yield " " * 13 + printable(one.expression, 5000)
+    empty = [one for one in outcomes if not one.rows]
+    reasons = dict.fromkeys((one.fine, one.reason) for one in empty)
+    for why in sorted(reasons, key=lambda why: why[0]):
+        for one in [one for one in empty if (one.fine, one.reason) == why]:
+            yield f"  {'no data' if one.fine else 'NO DATA':>9}  {printable(one.where, 60)}"
+            if queries or (board and not one.fine):
+                yield " " * 13 + printable(one.expression, 5000 if queries else 300)
+        yield from _wrapped(f"why: {printable(why[1], 400)}", " " * 13, " " * 18)
 
 
 def _value(outcome: Outcome) -> str:
-    value = outcome.value
+    value, unit = outcome.value, outcome.unit
     if value is None:
         return "NaN"
-    if outcome.unit == "s":
+    if unit == "s":
         return seconds(value)
-    if outcome.unit == "ratio":
+    if unit == "ratio":
         return f"{100 * value:.3g} %"
     whole = value == int(value) and abs(value) < 1e6
-    gap = " " if outcome.unit[:1].isalpha() else ""
-    return f"{int(value) if whole else f'{value:.3g}'}{gap}{outcome.unit}"
-
-
-def _finding(finding: Finding) -> list[str]:
-    lines = [f"{finding.severity.value.upper()}: {finding.kind.replace('_', ' ')}"]
-    texts = (finding.observed, finding.explanation, finding.advice)
-    for name, text in zip(("observed", "explanation", "advice"), texts, strict=True):
-        head = f"  {name + ':':<13}"
-        for number, part in enumerate(text.split("\n")):
-            lines += _wrapped(part, " " * len(head) if number else head, " " * len(head))
-    return lines
+    number = f"{int(value)}" if whole else f"{value:.3g}"
+    return f"{number} {unit}" if unit[:1].isalpha() else f"{number}{unit}"
 
 
 def _verdict(report: Report) -> str:
-    errors = sum(one.severity is Severity.ERROR for one in report.findings)
-    warnings = sum(one.severity is Severity.WARNING for one in report.findings)
-    empty = sum(not outcome.fine for outcome in report.outcomes)
     if report.good:
-        quiet = sum(not outcome.rows for outcome in report.outcomes)
-        rest = f", but for {quiet} with nothing to show yet" if quiet else ""
-        if report.facts.young is not None:
-            return (
-                f"Good so far: the data arrives, and queries have answers{rest}. Rates are too "
-                f"low until there is data of {span(report.facts.rate_window)}."
-            )
+        quiet = sum(not one.rows for one in report.outcomes)
+        rest = f", except {quiet} with nothing to show yet" if quiet else ""
         return f"All good: the data arrives, and queries have answers{rest}."
-    told = [
-        counted(number, noun)
-        for number, noun in ((errors, "error"), (warnings, "warning"))
-        if number
-    ]
-    if empty:
-        told.append("1 empty query" if empty == 1 else f"{empty} empty queries")
+    counts = Counter(one.severity.value for one in report.findings)
+    told = [counted(number, name) for name, number in counts.items()]
+    if empty := sum(not one.fine for one in report.outcomes):
+        told.append(counted(empty, "empty answer"))
     return f"Found: {', '.join(told)}."
 
 
-def _wrapped(text: str, first: str, rest: str, *, whole_words: bool = False) -> list[str]:
+def _wrapped(text: str, first: str, rest: str) -> list[str]:
     return textwrap.wrap(
-        text,
-        _WIDTH,
-        initial_indent=first,
-        subsequent_indent=rest,
-        break_on_hyphens=False,
-        break_long_words=not whole_words,
+        text, _WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
     )
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """The report as data; what it holds is told in docs/verify.md."""
-    facts = report.facts
+    """Return the report as data; docs/verify.md describes it."""
+    contents = report.contents
+    product = contents.product
     return {
         "good": report.good,
-        "url": report.url,
-        "product": {"name": facts.product.kind.value, "version": facts.product.version},
-        "window": facts.window,
-        "interval": facts.interval,
+        "url": contents.url,
+        "product": {"name": product.name, "version": product.version},
+        "window": contents.window,
+        "interval": contents.interval,
         "ways": [
             {
-                "way": arrival.name,
-                "because": arrival.because,
-                "service_label": arrival.service_label,
-                "instance_label": arrival.instance_label,
-                "services": {
-                    service: sorted(several) for service, several in arrival.instances.items()
-                },
-                "age": facts.now - arrival.newest,
+                "way": path.name,
+                "because": path.because,
+                "service_label": path.service_label,
+                "instance_label": path.instance_label,
+                "services": {name: sorted(own) for name, own in path.instances.items()},
+                "age": contents.now - path.newest,
             }
-            for arrival in report.arrivals
+            for path in report.paths
         ],
-        "metrics": [
-            {
-                "metric": one.metric.name,
-                "name": one.counted,
-                "series": facts.counts.get(one.counted, 0),
-                "series_now": facts.fresh.get(one.counted, 0),
-            }
-            for one in facts.stored
-        ],
+        "metrics": [{"metric": one.metric.name, "name": one.counted} for one in contents.stored],
         "missing": [
-            {"metric": gap.metric.name, "reason": gap.reason, "expected": gap.expected}
-            for gap in (missing(facts.stored) if facts.stored else ())
+            {"metric": metric.name, "reason": own.text, "expected": not own.finding}
+            for metric, own in missing(contents.stored).items()
+            if contents.stored
         ],
         "queries": [asdict(outcome) for outcome in report.outcomes],
-        "findings": [finding.as_json() for finding in report.findings],
+        "findings": [asdict(finding) for finding in report.findings],
     }

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
-from gluellm_pools.verify.boards import Board, read_board
-from gluellm_pools.verify.variables import Variable, filled_in
+from gluellm_pools.verify.boards import Board, Variable, filled_in, read_board
 
 from ..stores import Store
 from .playing import WINDOW, Period, Story, Way
@@ -100,7 +99,9 @@ def boards() -> list[Asking]:
             one["name"]: one["expr"] for one in body["annotations"]["list"] if "expr" in one
         }
         questions = tuple(dict.fromkeys(_questions(body)))
-        found.append(Asking(read_board(file), questions, annotations))
+        board = read_board(file)
+        assert board is not None
+        found.append(Asking(board, questions, annotations))
     return found
 
 

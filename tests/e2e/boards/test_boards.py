@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from gluellm_pools.verify.variables import label_query
+from gluellm_pools.verify.boards import label_query
 
 from .asking import STEP, Asking, ask, ask_between, boards, filled
 from .empty import LACKS, UNSHOWN, acts_with_data

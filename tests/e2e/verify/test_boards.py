@@ -25,7 +25,7 @@ _GOOD = {
 }
 _QUIET = {
     "streams": ("sum(gluellm_pool_stream_active)", "no HTTP/2 connection yet"),
-    "busy": ("gluellm_pool_live > 1000", "its comparison holds for none of the series"),
+    "busy": ("gluellm_pool_live > 1000", "its condition is true for none of the series"),
     "teapot": (
         'sum(gluellm_pool_requests_total{http_response_status_code="418"})',
         "it has 200",
@@ -36,7 +36,7 @@ _QUIET = {
     ),
 }
 _BROKEN = {
-    "misspelt": ("sum(gluellm_pool_waits)", "there is no metric gluellm_pool_waits in the store"),
+    "misspelt": ("sum(gluellm_pool_waits)", "the store has no metric gluellm_pool_waits"),
     "label": (
         'sum(gluellm_pool_live{cluster="eu"})',
         "no series of gluellm_pool_live has the label cluster",
@@ -47,13 +47,13 @@ _BROKEN = {
     ),
     "short": (
         "sum(rate(gluellm_pool_lease_duration_seconds_sum[300ms]))",
-        "holds fewer than two samples",
+        "contains fewer than two samples",
     ),
-    "variable": ("sum(gluellm_pool_live{$filter})", "the board does not define $filter"),
-    "syntax": ("sum((", "the store refuses it"),
+    "variable": ("sum(gluellm_pool_live{$filter})", "the store rejects the query"),
+    "syntax": ("sum((", "the store rejects the query"),
     "join": (
         "gluellm_pool_live * on (gluellm_pool_name) min(gluellm_instrumentation_hook_missing)",
-        "no labels of one side fit the other's",
+        "the labels of its sides do not match",
     ),
 }
 
@@ -124,7 +124,7 @@ def test_each_wrong_query_has_its_reason(url: str, verify: Verify, boards: Any) 
     status, text = verify(url, "--boards", boards(broken))
     assert status == 1
     assert "BOARD Pools: 0 of 7 have an answer" in text
-    assert "7 empty queries" in text
+    assert "7 empty answers" in text
     for title, (_, reason) in _BROKEN.items():
         assert f"NO DATA {title} " in text
         assert reason in text, text
@@ -137,7 +137,7 @@ def test_an_empty_variable_is_named_by_itself(url: str, verify: Verify, boards: 
     status, text = verify(url, "--boards", boards(panels, [variable]))
     assert status == 1
     assert "variable $cluster" in text
-    assert "it offers no value: no series of gluellm_pool_live has 'cluster'" in text
+    assert "it has no value: no series of gluellm_pool_live has 'cluster'" in text
 
 
 def test_the_window_of_a_rate_is_four_of_a_query_s_shortest_step(

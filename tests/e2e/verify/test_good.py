@@ -41,8 +41,7 @@ def test_a_good_set_up_is_called_good(
         run(endpoint=stack.collector.http_endpoint if through_collector else store.otlp_endpoint)
     arrived(store)
     status, text = verify(store.url)
-    assert "Good so far" in text, text
-    assert "INFO: rates too low" in text
+    assert "All good" in text, text
     assert status == 0
     assert f"{way.value} (" in text
     assert "newest sample" in text
@@ -50,7 +49,7 @@ def test_a_good_set_up_is_called_good(
     assert "s/s In which phase do requests spend their time? (highest of 6: " in text
     assert "no HTTP/2 connection yet" in text
     if way is not Way.READER:  # there the job is that of the scrape
-        assert "answers (1 process)" in text
+        assert "answers (1 instance)" in text
         assert "worker-0" in text
 
 
@@ -78,8 +77,7 @@ def test_a_service_is_found_by_its_name_with_or_without_its_namespace(
         (way,) = found["ways"]
         assert way["services"] == services
         assert (way["service_label"], way["instance_label"]) == ("job", "instance")
-        rows = {row["metric"]: row for row in found["metrics"]}
-        assert rows["gluellm.pool.live"]["series"] == len(services)
+        assert "gluellm.pool.live" in {row["metric"] for row in found["metrics"]}
         assert sum(row["rows"] > 0 for row in found["queries"]) == 20
         assert found["missing"]
         assert all(gap["expected"] for gap in found["missing"])

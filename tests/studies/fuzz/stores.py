@@ -110,7 +110,7 @@ class Stores(Target):
         said = io.StringIO()
         with contextlib.redirect_stderr(said):
             # Below what turns any exception into a message.
-            told, status = command._told(options)
+            told, status = command.report_text(options)
         assert status in (0, 1, 2), status
         assert not re.search("Traceback|fault of gluellm", said.getvalue()), said.getvalue()
         assert_clean(said.getvalue())

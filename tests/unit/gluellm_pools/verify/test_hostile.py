@@ -9,9 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from gluellm_pools.main import main
-from gluellm_pools.verify import product, rows, shapes
+from gluellm_pools.verify import product
 from gluellm_pools.verify.address import Address
-from gluellm_pools.verify.asking import RefusedError, Store
+from gluellm_pools.verify.client import RefusedError, Row, Store
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
 
@@ -53,7 +53,7 @@ def store(*, now="1e9", query=None, values=None, **others):
         elif tail == "query":
             body = vector(value=[1e9, "1"]) if query is None else query
         else:
-            body = success({"version": "3.16.0"} if tail == "buildinfo" else {})
+            body = success({"version": "3.16.0"} if tail == "buildinfo" else {"a": "b"})
         answer(handler, body)
 
     return serving(answering)
@@ -61,10 +61,10 @@ def store(*, now="1e9", query=None, values=None, **others):
 
 _DEEP = b"[" * 100_000
 _HOSTILE = {
-    "nested without end": ({"buildinfo": _DEEP, "query": _DEEP}, "nested|not Prometheus"),
-    "nested values": ({"query": b'{"status":"success","data":' + _DEEP}, "nested too deep"),
-    "no finite number": ({"query": vector(value=[1, "NaN"])}, "no number"),
-    "an infinite number": ({"query": vector(value=[1, "+Inf"])}, "no number"),
+    "nested without end": ({"buildinfo": _DEEP, "query": _DEEP}, "not Prometheus"),
+    "nested values": ({"query": b'{"status":"success","data":' + _DEEP}, "unusable answer"),
+    "no finite number": ({"query": vector(value=[1, "NaN"])}, "no finite number"),
+    "an infinite number": ({"query": vector(value=[1, "+Inf"])}, "no finite number"),
     "a number beyond floats": ({"now": 10**400}, "not that of a query"),
     "a time beyond floats": ({"query": vector(value=[10**400, "1"])}, "not that of a query"),
     "an object as a value": ({"query": vector(value={"a": 1})}, "not that of a query"),
@@ -79,7 +79,7 @@ _HOSTILE = {
     # Each takes three bytes, and 64 and more once parsed.
     "many empty objects": (
         {"query": b'{"status":"success","data":[' + b"{}," * 1_000_000 + b"{}]}"},
-        "more than 1000000 values",
+        "unusable answer",
     ),
 }
 
@@ -121,15 +121,13 @@ def test_a_strange_answer_to_a_side_question_stops_nothing(capsys, answers):
 
 
 def test_half_a_surrogate_pair_in_a_label_is_replaced(capsys):
-    """It can't be sent in the next question or printed."""
+    """Nothing can send or print it."""
     labels = {**_LABELS, "job": "\ud800", "\udfff": "b"}
     row = {"metric": labels, "value": [1e9, "1"]}
     with store(query=success({"resultType": "vector", "result": [row]})) as url:
-        assert main(["verify", "--prometheus", url, "--json"]) in (0, 1)
-        assert Store(Address(url), 10).query("up")[0]["metric"]["job"] == "�"
-    assert "\\ud800" not in capsys.readouterr().out
-    assert shapes.whole("a\ud83d\ude00\ud800é") == "a😀�é"
-    assert shapes.parsed(b'"\xed\xa0\x80"') == "���"
+        for option in ([], ["--json"]):
+            assert main(["verify", "--prometheus", url, *option]) in (0, 1)
+            assert "\ud800" not in capsys.readouterr().out
 
 
 def test_an_option_that_is_no_text_is_asked_with(capsys):
@@ -150,7 +148,7 @@ def test_a_redirect_to_what_is_no_address_is_reported(capsys, code):
     with serving(redirecting) as url:
         assert main(["verify", "--prometheus", url]) == 2
     error = capsys.readouterr().err
-    assert "redirects to 'http://[bad/x', which is no address" in error
+    assert "it redirects, which is not followed" in error
 
 
 @pytest.mark.parametrize(
@@ -162,7 +160,7 @@ def test_a_redirect_to_what_is_no_address_is_reported(capsys, code):
 )
 def test_unexpected_exception_is_no_wrong_data(capsys, monkeypatch, raised, status, said):
     """Exit status 2, and a request for a report. Ctrl-C keeps its own status."""
-    monkeypatch.setattr(product, "recognise", Mock(side_effect=raised))
+    monkeypatch.setattr(product, "recognize", Mock(side_effect=raised))
     assert main(["verify", "--prometheus", "http://h"]) == status
     error = capsys.readouterr().err
     assert all(part in error for part in said)
@@ -170,10 +168,12 @@ def test_unexpected_exception_is_no_wrong_data(capsys, monkeypatch, raised, stat
 
 def test_a_histogram_is_a_row_and_no_number():
     """A native histogram has buckets instead of a value."""
-    row = {"metric": {}, "histogram": [1, {"count": "1"}]}
-    assert shapes.rows_of({"resultType": "vector", "result": [row]}) == [row]
+    row = {"metric": {"__name__": "a", "b": "c"}, "histogram": [1, {"count": "1"}]}
+    with store(query=success({"resultType": "vector", "result": [row]})) as url:
+        (found,) = Store(Address(url), 10).query("a")
+    assert found == Row("a", {"b": "c"}, [])
     with pytest.raises(RefusedError):
-        rows.number_of(row)
+        _ = found.number
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")

@@ -2,36 +2,35 @@
 
 import pytest
 
-from gluellm_pools.verify import asking
+from gluellm_pools.verify import client
 from gluellm_pools.verify.address import Address
-from gluellm_pools.verify.asking import Store
-from gluellm_pools.verify.facts import Series
-from gluellm_pools.verify.findings import cut_findings, findings
+from gluellm_pools.verify.client import Store
+from gluellm_pools.verify.outcomes import Outcome, run_essential
+from gluellm_pools.verify.paths import paths
 from gluellm_pools.verify.report import Report, as_text
-from gluellm_pools.verify.running import Outcome, run_essential
-from gluellm_pools.verify.ways import arrivals
 
 from .server import answer, serving
-from .test_judging import _LABELS, _NOW, given, kinds
+from .test_findings import NOW, given
 
 _PHASES = {"queued": "0.345", "reading": "0.2", "unread": "NaN"}
 
 
 def _vector(rows) -> dict:
-    result = [{"metric": labels, "value": [_NOW, value]} for labels, value in rows]
+    result = [{"metric": labels, "value": [NOW, value]} for labels, value in rows]
     return {"status": "success", "data": {"resultType": "vector", "result": result}}
 
 
 def _outcome(question: str, rows) -> Outcome:
     """The outcome of a question when the store answers so."""
     with serving(lambda handler, path: answer(handler, _vector(rows))) as url:
-        outcomes = run_essential(Store(Address(url), 10.0), given())
+        outcomes = list(run_essential(Store(Address(url), 10.0), given()))
     return next(one for one in outcomes if question in one.where)
 
 
 def _text(outcome: Outcome, **options) -> str:
-    facts = given()
-    text = as_text(Report("http://h", facts, arrivals(facts), [], [outcome]), **options)
+    contents = given()
+    found = paths(contents, contents.processes)
+    text = as_text(Report(contents, found, [], [outcome]), **options)
     return " ".join(text.split())
 
 
@@ -66,30 +65,12 @@ def test_the_value_that_stands_out_comes_with_its_labels_and_unit(question, rows
     assert told in _text(_outcome(question, rows))
 
 
-def test_rates_of_young_series_are_not_called_good():
-    """They are divided by time before the first sample. One old process is enough."""
-    young = given(processes=[Series(_LABELS, _NOW - 1, first=_NOW - 61)])
-    assert kinds(young) == ["info: rates_too_low"]
-    (finding,) = findings(young, arrivals(young))
-    assert finding.observed == "the oldest series began 61 s ago, and rates look back 5 min"
-    report = Report("http://h", young, arrivals(young), [finding], [])
-    assert "Good so far" in as_text(report)
-    assert "All good" not in as_text(report)
-    assert report.good
-    old = Series(_LABELS, _NOW - 1, first=_NOW - 400)
-    further = Series({**_LABELS, "instance": "b"}, _NOW - 1, first=_NOW - 9)
-    assert kinds(given(processes=[old])) == kinds(given(processes=[old, further])) == []
-
-
 def test_truncated_answer_is_reported(monkeypatch):
     """An answer that just fits is complete."""
-    monkeypatch.setattr(asking, "MOST_ROWS", 3)
+    monkeypatch.setattr(client, "MOST_ROWS", 3)
     for number, cut in ((3, []), (4, ["up"])):
         rows = [({"a": str(one)}, "1") for one in range(number)]
         with serving(lambda handler, path, rows=rows: answer(handler, _vector(rows))) as url:
             store = Store(Address(url), 10.0)
             assert len(store.query("up")) == 3
         assert store.cut == cut
-    (finding,) = cut_findings(store.cut, 3)
-    assert finding.observed == "more than 3 series in the answer to up"
-    assert cut_findings([], 3) == []

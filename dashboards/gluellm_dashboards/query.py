@@ -1,9 +1,9 @@
-"""What a question is in PromQL, with the places left open that differ by who asks it.
+"""PromQL templates, which ``gluellm-pools verify``, the boards and the alerts fill in.
 
-``verify`` narrows a query to a service, a board to its variables, a recording rule to nothing; each
-has its own window and its own labels to group by. The expressions rest on no label but those of the
-metrics themselves, so they give the same answer whichever way the data came. Labels of the resource
-and of the scope are aggregated away unless they are asked for.
+``verify`` narrows a query to a service, a dashboard to its variables, a recording rule to nothing.
+Each has its own window and its own labels to group by. A template selects by no label except those
+of the metrics themselves, so it gives the same answer on every ingestion path. Labels of the
+resource and of the scope are aggregated away unless the caller groups by them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_nam
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument, Metric
 
 MATCHERS: Final = "%matchers%"
-"""The place for the matchers of whoever asks."""
+"""Placeholder for the caller's label matchers."""
 PROCESS_MATCHERS: Final = "%process%"
-"""The same, for metrics that know no pool."""
+"""Placeholder for the matchers of metrics that have no pool."""
 WINDOW: Final = "%window%"
-"""The place for the length of time that rates are taken over."""
+"""Placeholder for the window of rates."""
 _BY: Final = re.compile(r"%by(?:\+(?P<more>[\w,]+))?%")
-_OPEN: Final = re.compile(r"%(?:matchers|process|window|by(?:\+[\w,]+)?)%")
 
 POOL: Final = (label_name(semconv.PROVIDER_NAME), label_name(semconv.POOL_NAME))
 """The labels of a pool."""
@@ -32,24 +31,24 @@ POOL: Final = (label_name(semconv.PROVIDER_NAME), label_name(semconv.POOL_NAME))
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One question, and how it is put."""
+    """A question and its PromQL template."""
 
     name: str
     """Unique, in snake_case."""
     question: str
     metrics: tuple[Metric, ...]
-    """What the answer rests on."""
+    """The metrics that the template selects."""
     template: str
-    """PromQL with places left open; see `promql`."""
+    """PromQL with placeholders; see `promql`."""
     unit: str = ""
     """Of the answer: ``s``, ``ratio``, ``/s``, ``/min``, ``s/s`` or empty for a plain number.
 
-    Seconds of requests per second say how many requests there are on average.
+    Seconds of requests per second are the average number of requests.
     """
     on_event: bool = False
-    """Whether no answer at all is in order, since the series come with the first event."""
+    """Whether an empty answer is normal because the first event creates the series."""
     by: tuple[str, ...] = POOL
-    """The labels that an answer has, those apart that are part of the question."""
+    """The labels of an answer, besides those that are part of the question."""
 
     def promql(
         self,
@@ -59,10 +58,10 @@ class Query:
         by: Sequence[str] | None = None,
         process: str | None = None,
     ) -> str:
-        """The query, narrowed by label matchers as ``job="api"``, with its rates over a window.
+        """Return the query with label matchers such as ``job="api"`` and a window for its rates.
 
-        A window has to span at least four export intervals. ``by`` are labels to group by, instead
-        of its own. ``process`` narrows the metrics that know no pool; by default ``matchers`` do.
+        A window has to span at least four export intervals. ``by`` replaces the query's own labels
+        to group by. ``process`` narrows the metrics that have no pool; the default is ``matchers``.
         """
         labels = self.by if by is None else tuple(by)
 
@@ -78,14 +77,9 @@ class Query:
             .replace(WINDOW, window)
         )
 
-    @property
-    def has_window(self) -> bool:
-        """Whether the answer depends on the window."""
-        return WINDOW in self.template
-
 
 def now(metric: Metric, own: str = "", *, part: str = "") -> str:
-    """The series of a metric, narrowed by ``own`` matchers besides those that are left open.
+    """Return the selector of a metric's series, narrowed by ``own`` and by the caller's matchers.
 
     ``part`` is one of a histogram's suffixes.
     """
@@ -94,27 +88,22 @@ def now(metric: Metric, own: str = "", *, part: str = "") -> str:
 
 
 def rate(metric: Metric, own: str = "", *, part: str = "") -> str:
-    """How fast a counter grows, per second."""
+    """Return a counter's increase per second."""
     return f"rate({now(metric, own, part=part)}[{WINDOW}])"
 
 
 def by(*more: str) -> str:
-    """The place for the labels to group by, with further ones that are part of the question."""
+    """Return the placeholder for the labels to group by, with those that the question needs."""
     return f"%by+{','.join(more)}%" if more else "%by%"
 
 
 def quantile(share: float, metric: Metric, *more: str) -> str:
-    """A quantile of a histogram, whether stored in buckets or as a native one.
+    """Return a quantile of a histogram, whether it is stored in buckets or as a native one.
 
-    ``vmrange`` is what VictoriaMetrics has instead of ``le`` for an exponential histogram.
+    ``vmrange`` replaces ``le`` for exponential histograms in VictoriaMetrics.
     """
     if metric.instrument != Instrument.HISTOGRAM:
         raise ValueError(f"{metric.name} is no histogram")
     buckets = f"sum{by(*more, 'le', 'vmrange')}({rate(metric, part='_bucket')})"
     native = f"sum{by(*more)}({rate(metric)})"
     return f"histogram_quantile({share:g}, {buckets}) or histogram_quantile({share:g}, {native})"
-
-
-def is_filled_in(promql: str) -> bool:
-    """Whether no place is left open."""
-    return _OPEN.search(promql) is None

@@ -1,0 +1,85 @@
+"""Derives the ingestion path from the labels of the series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from opentelemetry.instrumentation.gluellm.telemetry.prometheus import Way
+
+from .contents import Contents, Labels, Process, service_label
+from .product import VICTORIA_METRICS
+
+_INSTANCE_LABELS = ("exported_instance", "instance", "service_instance_id", "service.instance.id")
+
+
+@dataclass(slots=True)
+class Path:
+    """The processes whose data took the same path and has the same labels."""
+
+    way: Way | None
+    """None if the labels fit no known path."""
+    because: str
+    service_label: str | None
+    instance_label: str | None
+    instances: dict[str, set[str]] = field(default_factory=dict)
+    """Instances by service."""
+    newest: float = 0.0
+    """Time of the newest sample."""
+
+    @property
+    def name(self) -> str:
+        return self.way.value if self.way is not None else "unknown path"
+
+
+def paths(contents: Contents, processes: Iterable[Process]) -> list[Path]:
+    """Return the ingestion paths of these processes, the one with the newest sample first."""
+    found: dict[tuple[Way | None, str | None, str | None], Path] = {}
+    for process in processes:
+        labels = process.labels
+        way, because = _way(labels, contents)
+        service, instance = service_label(labels), _instance_label(labels)
+        path = found.setdefault((way, service, instance), Path(way, because, service, instance))
+        instances = path.instances.setdefault(labels.get(service or "", ""), set())
+        instances.add(labels.get(instance or "", ""))
+        path.newest = max(path.newest, process.last)
+    return sorted(found.values(), key=lambda path: -path.newest)
+
+
+def _instance_label(labels: Labels) -> str | None:
+    # Without honor_labels, the label `instance` is that of the scrape, not of the process.
+    known = _INSTANCE_LABELS[:1] if "exported_job" in labels else _INSTANCE_LABELS
+    return next((label for label in known if label in labels), None)
+
+
+def _way(labels: Labels, contents: Contents) -> tuple[Way | None, str]:
+    if "exported_job" in labels or "exported_instance" in labels:
+        return Way.COLLECTOR, "exported_job: scraped without honor_labels"
+    if "scope_name" in labels or "scope.name" in labels:
+        return Way.VICTORIA_METRICS, "scope_name, and the resource's attributes as labels"
+    if (labels.get("job", ""), labels.get("instance", "")) in contents.targets:
+        return Way.READER, "job and instance are those of a scrape target"
+    if "otel_scope_name" not in labels:
+        if contents.product.name == VICTORIA_METRICS:
+            return None, "no labels of a scope or of a scrape: remote write?"
+        return Way.PROMETHEUS, "no labels of a scope; remote write and old Collectors look the same"
+    if contents.product.promotes_scope:
+        return Way.PROMETHEUS, "promote_scope_metadata is on; a scraped Collector looks the same"
+    return Way.COLLECTOR, "otel_scope_name, with job and instance of the process"
+
+
+def has_scrape_address(path: Path, contents: Contents) -> bool:
+    """Whether the instance is the address of the scraped Collector instead of the process' own."""
+    addresses = {instance for _, instance in contents.targets}
+    instances = set().union(*path.instances.values())
+    return path.way is Way.COLLECTOR and bool(path.instance_label) and instances <= addresses
+
+
+def services_on_two_paths(found: Iterable[Path]) -> list[str]:
+    """Return the services with a process that has data on two paths."""
+    ways: dict[tuple[str, str], set[Way | None]] = {}
+    for path in found:
+        for service, instances in path.instances.items():
+            for instance in instances:
+                ways.setdefault((service, instance), set()).add(path.way)
+    return sorted({service for (service, _), several in ways.items() if len(several) > 1})
