@@ -97,9 +97,7 @@ def _run(store: Store, contents: Contents, outcome: Outcome) -> Outcome:
         reason, fine = _why_empty(store, contents, outcome.expression)
         return replace(outcome, reason=reason, fine=fine)
     finite = [row for row in rows if math.isfinite(row.value)]
-    if not finite:
-        return replace(outcome, rows=len(rows))
-    value = max(row.value for row in finite)
+    value = max((row.value for row in finite), default=None)
     best = [row for row in finite if row.value == value]
     of = " ".join(best[0].labels.values()) if len(best) == 1 < len(finite) else ""
     return replace(outcome, rows=len(rows), value=value, of=of)
@@ -137,11 +135,11 @@ def _why_no_series(store: Store, contents: Contents, one: Selector) -> Why | Non
         return _why_no_name(contents, one.name)
     for label, text in one.matchers:
         if not exists(text):
-            fine, told = label in _EVENT_LABELS, printable(text, 80)
+            fine, shown = label in _EVENT_LABELS, printable(text, 80)
             if there := _label_values(store, contents, label, selector(one.name)):
                 values = printable(", ".join(there[:5]), 80)
-                return f"no series of {one.name} with {told}; it has {values}", fine
-            no_event = f"no series with {told} yet: the first such event creates it"
+                return f"no series of {one.name} with {shown}; it has {values}", fine
+            no_event = f"no series with {shown} yet: the first such event creates it"
             return no_event if fine else f"no series of {one.name} has the label {label}", fine
     matchers = [text for _, text in one.matchers]
     if not exists(*matchers):
@@ -153,7 +151,7 @@ def _why_no_series(store: Store, contents: Contents, one: Selector) -> Why | Non
 
 
 def _why_no_name(contents: Contents, name: str) -> Why:
-    metric, told = _METRICS.get(name), printable(name, 80)
+    metric, shown = _METRICS.get(name), printable(name, 80)
     for one in contents.stored:
         if one.metric is metric:
             form = "a native histogram, without _bucket" if one.native else printable(one.name, 80)
@@ -162,8 +160,8 @@ def _why_no_name(contents: Contents, name: str) -> Why:
         reason = missing(contents.stored)[metric]
         return reason.text, not reason.finding
     if ":" in name:
-        return f"no {told}: its recording rule isn't loaded, or has not run yet", False
-    return f"the store has no metric {told}", False
+        return f"no {shown}: its recording rule isn't loaded, or has not run yet", False
+    return f"the store has no metric {shown}", False
 
 
 def _why_ended(contents: Contents, name: str) -> Why:
@@ -183,7 +181,10 @@ def _why_no_rate(store: Store, contents: Contents, one: Selector, chosen: str) -
     if (rows := store.query(samples, contents.now)) and rows[0].number >= 2:
         return None
     if contents.interval is None or one.window >= 2 * contents.interval:
-        return "a rate needs two samples, and there is only one: wait for the next", True
+        # 60 s is the default interval of the SDK.
+        due = f"count(time() - timestamp({chosen}) < {2 * (contents.interval or 60):g})"
+        why = "a rate needs two samples, and there is only one: wait for the next"
+        return why, bool(store.query(due, contents.now))
     return (
         f"its window of {one.window:g} s contains fewer than two samples, which are "
         f"{seconds(contents.interval)} apart: use at least {seconds(4 * contents.interval)}"

@@ -127,10 +127,10 @@ def _verdict(report: Report) -> str:
         rest = f", except {quiet} with nothing to show yet" if quiet else ""
         return f"All good: the data arrives, and queries have answers{rest}."
     counts = Counter(one.severity.value for one in report.findings)
-    told = [counted(number, name) for name, number in counts.items()]
+    parts = [counted(number, name) for name, number in counts.items()]
     if empty := sum(not one.fine for one in report.outcomes):
-        told.append(counted(empty, "empty answer"))
-    return f"Found: {', '.join(told)}."
+        parts.append(counted(empty, "empty answer"))
+    return f"Found: {', '.join(parts)}."
 
 
 def _wrapped(text: str, first: str, rest: str) -> list[str]:
