@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 HIDDEN = "[hidden]"
 _TENANT = "x-scope-orgid"
 """The header with a tenant's name, which is no secret and can be a service's name as well."""
-_SHORTEST_SECRET = 4
+_LONG = 12
 HEADERS_VARIABLE = "GLUELLM_POOLS_HEADERS"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PAGES = re.compile(r"/(api/v1(/.*)?|graph|query|classic/graph|vmui(/.*)?|targets)$")
@@ -37,20 +37,22 @@ class Address:
         secrets = {secret for pair in self.headers.items() for secret in _secrets(*pair)}
         # The longest first, or the rest of a longer secret would remain.
         for secret in sorted(secrets, key=len, reverse=True):
-            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", HIDDEN, text)
+            pattern = re.escape(secret)
+            if len(secret) < _LONG:  # it can be a part of another word by chance
+                pattern = rf"(?<!\w){pattern}(?!\w)"
+            text = re.sub(pattern, HIDDEN, text)
         return text
 
 
 def _secrets(name: str, value: str) -> Iterator[str]:
-    if name.lower() == _TENANT:
-        return
-    parts = [value, *re.split(r"[\s;]+|=(?=.)", value)]
-    for part in parts[1:]:
+    parts = [] if name.lower() == _TENANT else [value]
+    for part in re.split(r"[\s;]+", "".join(parts)):
+        parts += [part, part.partition("=")[2]]  # of a cookie
         with contextlib.suppress(ValueError):  # basic authentication
             pair = base64.b64decode(part, validate=True).decode()
             parts += [pair, pair.partition(":")[2]]
     for part in parts:
-        if len(part) >= _SHORTEST_SECRET:
+        if len(part) >= 4 and part not in ("Basic", "Bearer"):
             yield from (part, quote(part, safe=""), json.dumps(part)[1:-1])
 
 

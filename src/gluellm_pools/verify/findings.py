@@ -130,11 +130,10 @@ def _values(contents: Contents, living: Sequence[Path]) -> Iterator[Finding]:
     if contents.falling is not None:
         labels, share = contents.falling
         who = " ".join(f"{key}={printable(labels[key])}" for key in PROCESS_LABELS if key in labels)
-        is_prometheus = contents.product.name == PROMETHEUS  # which rejects deltas
-        yield _finding(
-            "processes_collide" if is_prometheus else "counters_fall",
-            f"counters of {who or 'a process'} fall in {percent(share)} of their samples",
-        )
+        # Prometheus rejects deltas.
+        rejects = contents.product.name == PROMETHEUS
+        observed = f"counters of {who or 'a process'} fall in {percent(share)} of their samples"
+        yield _finding("processes_collide" if rejects else "counters_fall", observed)
     if services := services_on_two_paths(living):
         names = " and ".join(sorted({path.name for path in living}))
         yield _finding("arrives_twice", f"{some(services)} arrives by {names} at once")

@@ -116,8 +116,7 @@ def _value(outcome: Outcome) -> str:
         return seconds(value)
     if unit == "ratio":
         return f"{100 * value:.3g} %"
-    whole = value == int(value) and abs(value) < 1e6
-    number = f"{int(value)}" if whole else f"{value:.3g}"
+    number = f"{value:.0f}" if value.is_integer() and abs(value) < 1e6 else f"{value:.3g}"
     return f"{number} {unit}" if unit[:1].isalpha() else f"{number}{unit}"
 
 

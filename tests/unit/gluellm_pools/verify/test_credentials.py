@@ -48,6 +48,6 @@ def test_a_key_is_hidden_in_labels_too_and_a_tenant_is_not():
     """A service can have the name of its tenant. A short value is hidden as a word only."""
     sent = {"Authorization": "Bearer abcdefghijkl", "X-Scope-OrgID": "payments"}
     address = Address("http://h", {**sent, "Cookie": "a=1; b=secret"})
-    assert address.hide("x=abcdefghijkl payments") == "x=[hidden] payments"
+    assert address.hide("Bearer xabcdefghijkl payments") == "Bearer x[hidden] payments"
     assert address.hide("a secret, 10000 secrets") == "a [hidden], 10000 secrets"
     assert Address("http://h", {"X-Empty": "", "Authorization": "Basic !"}).hide("a b") == "a b"
