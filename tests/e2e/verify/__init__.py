@@ -1,1 +1,1 @@
-"""What `gluellm-pools verify` says of real stores, in good order and broken in known ways."""
+"""Reports of `gluellm-pools verify` on real stores, sound ones and broken ones."""

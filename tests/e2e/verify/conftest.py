@@ -20,7 +20,7 @@ from gluellm_pools.main import main
 from support.waiting import wait_until
 
 SEVERAL = "count_over_time(gluellm_pool_lease_duration_seconds_count[1m]) > 10"
-"""So many exports that rates have an answer; VictoriaMetrics has none in the first two seconds."""
+"""Enough exports for rates; VictoriaMetrics returns none in the first two seconds."""
 _PROGRAM = Path(__file__).parent / "program.py"
 _ARRIVES_WITHIN = 60.0
 
@@ -28,7 +28,7 @@ Verify = Callable[..., tuple[int, str]]
 
 
 class Programs:
-    """Starts programs, and ends those that it started."""
+    """Starts programs, and ends them."""
 
     def __init__(self, provider: str) -> None:
         self._provider = provider
@@ -41,10 +41,10 @@ class Programs:
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert self._say() == "imported"
+        assert self._line() == "imported"
 
     def __call__(self, **settings: Any) -> None:
-        """A program with these settings; returns once its calls run."""
+        """Start a program with these settings; return once its calls run."""
         resource = {"service.name": "answers", "service.instance.id": f"worker-{self._count}"}
         whole = {
             "provider": self._provider,
@@ -62,11 +62,11 @@ class Programs:
         assert self._forking.stdin is not None
         self._forking.stdin.write(json.dumps(whole) + "\n")
         self._forking.stdin.flush()
-        self._running.append(int(self._say()))
+        self._running.append(int(self._line()))
         self._count += 1
 
     def end(self) -> None:
-        """End all, as a user does before starting them anew."""
+        """End all programs, as a user does before a restart."""
         for process in self._running:
             os.kill(process, signal.SIGTERM)
         wait_until(lambda: not any(map(_lives, self._running)), "programs end", 20)
@@ -74,10 +74,10 @@ class Programs:
         self._count = 0
 
     def close(self) -> None:
-        """Whatever has not ended is killed."""
+        """Kill the programs that still run."""
         self._forking.communicate(timeout=20)
 
-    def _say(self) -> str:
+    def _line(self) -> str:
         assert self._forking.stdout is not None
         return self._forking.stdout.readline().strip()
 
@@ -92,7 +92,7 @@ def _lives(process: int) -> bool:
 
 @pytest.fixture(scope="package")
 def programs() -> Iterator[Programs]:
-    """What starts them for all tests, and the provider that they call."""
+    """The programs of all tests, and the provider that they call."""
     with FakeProviderThread() as provider:
         programs = Programs(provider.openai_url)
         try:
@@ -110,7 +110,7 @@ def run(programs: Programs) -> Iterator[Programs]:
 
 @pytest.fixture
 def verify(capsys: pytest.CaptureFixture[str]) -> Verify:
-    """Runs the command on a URL: its exit status, and what it printed, in one line."""
+    """Runs the command on a URL; returns its exit status and its output in one line."""
 
     def command(url: str, *options: str) -> tuple[int, str]:
         capsys.readouterr()

@@ -1,4 +1,4 @@
-"""Programs that make real calls and export metrics, forked from one that has imported all of it.
+"""Programs that make real calls and export metrics, forked from one that has imported everything.
 
 Each line of standard input is the settings of one, as JSON. A program prints its process id once
 its calls run, and ends at SIGTERM; all end with standard input.
@@ -32,7 +32,7 @@ _PAUSE = 0.02
 
 
 def put_clock_back(seconds: float) -> None:
-    """A machine whose clock is behind, for all that asks for nanoseconds."""
+    """Put the clock back for every module that reads nanoseconds."""
     true_time = time.time_ns
     behind = lambda: true_time() - int(seconds * 1e9)  # noqa: E731
     for module in list(sys.modules.values()):
@@ -41,7 +41,7 @@ def put_clock_back(seconds: float) -> None:
 
 
 def reader(settings: dict[str, Any]) -> MetricReader:
-    """What exports: scraped at a port, or sent to an endpoint."""
+    """Return a reader that is scraped at a port, or one that exports to an endpoint."""
     if settings["port"]:
         start_http_server(settings["port"], addr="127.0.0.1")
         return PrometheusMetricReader()
@@ -54,19 +54,19 @@ def reader(settings: dict[str, Any]) -> MetricReader:
 
 
 async def calls(settings: dict[str, Any]) -> None:
-    """One after the other, until the program is to end."""
+    """Make one call after the other until SIGTERM."""
     over = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
     llm = AnyLLM.create("openai", api_key="any", api_base=settings["provider"])
     async with httpx.AsyncClient() as client:
-        said = False
+        announced = False
         while not over.is_set():
             if settings["calls"] == "any_llm":
                 await llm.acompletion(model="m", messages=[{"role": "user", "content": "hello"}])
             elif settings["calls"] == "httpx":
                 await client.get(settings["provider"] + "/models")
-            if not said:
-                said = True
+            if not announced:
+                announced = True
                 print(os.getpid(), flush=True)
             await asyncio.sleep(_PAUSE)
     await llm.client.close()
@@ -88,7 +88,7 @@ def program(settings: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # a program that has ended is gone at once
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies of ended programs
     print("imported", flush=True)
     started = []
     for line in sys.stdin:

@@ -1,4 +1,4 @@
-"""A board's queries on a real store: which are empty, and why."""
+"""Empty queries of a board on a real store, and their reasons."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ _VARIABLES = [
 
 @pytest.fixture
 def boards(tmp_path: Path) -> Any:
-    """Writes a board with these queries, each in a panel of that title; gives its file."""
+    """Writes a board with one panel for each query; returns its file."""
 
     def board(
         panels: dict[str, str], variables: list[dict[str, Any]] = _VARIABLES, **target: str
@@ -95,7 +95,7 @@ def boards(tmp_path: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory, programs: Programs) -> Iterator[str]:
-    """Where it is."""
+    """The URL of a store with data."""
     store = Prometheus("boards", tmp_path_factory.mktemp("store"))
     try:
         store.start()
@@ -108,7 +108,7 @@ def url(tmp_path_factory: pytest.TempPathFactory, programs: Programs) -> Iterato
 
 
 def test_each_quiet_query_has_its_reason(url: str, verify: Verify, boards: Any) -> None:
-    """And is told from zero."""
+    """Zero is an answer."""
     quiet = {title: query for title, (query, _) in _QUIET.items()}
     status, text = verify(url, "--boards", boards({**_GOOD, **quiet}))
     assert status == 0, text
@@ -131,7 +131,7 @@ def test_each_wrong_query_has_its_reason(url: str, verify: Verify, boards: Any) 
 
 
 def test_an_empty_variable_is_named_by_itself(url: str, verify: Verify, boards: Any) -> None:
-    """It explains the rest."""
+    """It explains the empty panels."""
     variable = _query("cluster", "label_values(gluellm_pool_live, cluster)")
     panels = {"p": 'gluellm_pool_live{cluster=~"$cluster"}'}
     status, text = verify(url, "--boards", boards(panels, [variable]))
@@ -143,15 +143,15 @@ def test_an_empty_variable_is_named_by_itself(url: str, verify: Verify, boards: 
 def test_the_window_of_a_rate_is_four_of_a_query_s_shortest_step(
     url: str, verify: Verify, boards: Any
 ) -> None:
-    """As in Grafana, also where that is written with a variable."""
+    """As in Grafana, also if a variable contains the step."""
     panels = {"p": "sum(increase(gluellm_pool_requests_total[$__rate_interval]))"}
     status, text = verify(url, "--boards", boards(panels, interval="$interval"), "--show-queries")
     assert status == 0, text
     assert "gluellm_pool_requests_total[1200s]" in text
 
 
-def test_boards_on_recording_rules_say_that_these_are_not_loaded(url: str, verify: Verify) -> None:
-    """The fleet's; the others need none."""
+def test_missing_recording_rules_are_reported(url: str, verify: Verify) -> None:
+    """Only the board of the fleet needs them."""
     files = [str(file) for file in sorted((_OURS / "grafana").glob("*.json"))]
     fleet = next(file for file in files if "fleet" in file)
     status, text = verify(url, "--boards", fleet)

@@ -1,4 +1,4 @@
-"""Set-ups that are broken in usual ways: the command names the cause and the fix."""
+"""Common mistakes in a set-up: the command names the cause and the fix."""
 
 from __future__ import annotations
 
@@ -25,42 +25,42 @@ _WITHIN = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Broken:
-    """A set-up with one program; to the scraped store it is through the Collector."""
+    """A set-up with one program. The scraped store gets its data through the Collector."""
 
     store: str = _OTLP
     change: tuple[str, str] | None = None
-    """Of Prometheus' configuration."""
+    """Text of Prometheus' configuration, and its replacement."""
     lacks: tuple[str, ...] = ()
-    """A flag of the store's."""
+    """Flags that the store is started without."""
     exporter: dict[str, str] = field(default_factory=dict)
     """Settings of the Collector's exporter."""
     run: dict[str, Any] = field(default_factory=dict)
     arrived: str = SEVERAL
-    says: tuple[str, ...]
+    reported: tuple[str, ...]
 
 
 BROKEN = {
-    # One such process is well; the second one would spoil its numbers.
+    # A second process would write into the same series.
     "no instance": Broken(
         run=_NO_INSTANCE,
-        says=(
+        reported=(
             "WARNING: no instance",
             "answers: no label distinguishes its processes",
             "service.instance.id",
         ),
     ),
-    # There is a label, and it tells nothing.
+    # The label exists, but is the same for all processes.
     "the collector's address for an instance": Broken(
         store=_SCRAPING,
         run=_NO_INSTANCE,
-        says=("WARNING: no instance", "instance is the Collector's address"),
+        reported=("WARNING: no instance", "instance is the Collector's address"),
     ),
-    # Prometheus' OTLP endpoint with another translation: the boards' names are not there.
+    # Prometheus' OTLP endpoint with another translation of names.
     **{
         strategy: Broken(
             change=("UnderscoreEscapingWithSuffixes", strategy),
             arrived='{"gluellm.pool.live"} > 0',
-            says=(
+            reported=(
                 (
                     "metrics have other names: http.client.open_connections instead of "
                     "http_client_open_connections"
@@ -81,38 +81,38 @@ BROKEN = {
             "translation_strategy": "UnderscoreEscapingWithoutSuffixes",
         },
         arrived="count_over_time(our_gluellm_pool_requests[1m]) > 3",
-        says=(
+        reported=(
             "instead of http_client_open_connections",
             "its metric is stored as our_gluellm_pool_requests",
             "in the Collector's prometheus exporter",
             "without `namespace`",
         ),
     ),
-    # The export works, and nobody called instrument().
+    # The export works, but instrument() was not called.
     "another instrumentation only": Broken(
         run={"instrument": "httpx", "calls": "httpx"},
         arrived='{__name__=~"http_client_.*_count"} > 0',
-        says=(
+        reported=(
             "ERROR: another instrumentation",
             "http_client_duration",
             "GlueLLMInstrumentor().instrument() was not called",
         ),
     ),
-    # The pools' metrics come with the first call.
+    # The first call creates the pools' metrics.
     "no call yet": Broken(
         run={"calls": ""},
         arrived="count_over_time(gluellm_instrumentation_dropped_total[1m]) > 3",
-        says=(
+        reported=(
             "WARNING: no call",
             "no pool has served a request:",
             'instrument(scope="all")',
         ),
     ),
-    # The process has ended, or its clock is behind: nobody can tell from here.
+    # The process has ended, or its clock is behind: the samples are the same.
     "old samples": Broken(
         run={"behind": 600},
         arrived="count_over_time(gluellm_pool_lease_duration_seconds_count[15m]) > 3",
-        says=(
+        reported=(
             "ERROR: stopped",
             "the newest sample is 10 min old",
             "clock is that far behind",
@@ -124,17 +124,17 @@ BROKEN = {
         store=_VICTORIA,
         run={"temporality": "delta"},
         arrived="resets(gluellm_pool_request_time_seconds_total[1m]) > 4",
-        says=(
+        reported=(
             "ERROR: counters fall",
             "the program sends deltas, which this store keeps as they are",
             "advice: unset OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
         ),
     ),
-    # VictoriaMetrics makes no job and instance of the resource's attributes by itself.
+    # VictoriaMetrics derives no job and instance from the resource by itself.
     "no relabelling": Broken(
         store=_VICTORIA,
         lacks=("--relabelConfig",),
-        says=(
+        reported=(
             "WARNING: labels of their own",
             "service and process are in service_name and service_instance_id",
             "start VictoriaMetrics with -relabelConfig",
@@ -162,18 +162,18 @@ def test_a_broken_set_up_is_reported_with_its_fix(
         stack.start(case.store)
         run(endpoint=store.otlp_endpoint, **case.run)
     arrived(store, case.arrived)
-    text = _report(verify, store.url, 1, *case.says)
+    text = _report(verify, store.url, 1, *case.reported)
     assert "processes collide" not in text
 
 
-def _report(verify: Verify, url: str, status: int, *says: str) -> str:
-    """The report, once it has this status and these texts: a busy program exports at odd times."""
+def _report(verify: Verify, url: str, status: int, *texts: str) -> str:
+    """The report, once it has this status and these texts: a busy program exports late."""
     found: tuple[int, str] = (0, "")
 
     def as_expected() -> bool:
         nonlocal found
         found = verify(url)
-        return found[0] == status and all(text in found[1] for text in says)
+        return found[0] == status and all(text in found[1] for text in texts)
 
     with contextlib.suppress(AssertionError):  # the one below has the report
         wait_until(as_expected, timeout=_WITHIN)
@@ -207,7 +207,7 @@ def test_a_scrape_without_honor_labels_is_reported_until_it_is_fixed(
 def test_two_workers_with_one_instance_collide_until_each_has_its_own(
     stack: Stack, run: Programs, verify: Verify
 ) -> None:
-    """As after a fork, or with one id for all of a deployment; the falls stay in the window."""
+    """As after a fork, or with one id for a whole deployment."""
     stack.start(_OTLP)
     store = stack.prometheus_otlp
     for _ in range(2):
@@ -240,7 +240,7 @@ def test_an_empty_store_is_reported_with_the_next_steps(stack: Stack, verify: Ve
 def test_deltas_that_prometheus_refuses_leave_it_empty(
     stack: Stack, run: Programs, verify: Verify
 ) -> None:
-    """It takes nothing of such an export, gauges included; the program's log knows."""
+    """It rejects the whole export, with its gauges; the program's log has the reason."""
     stack.start(_OTLP)
     run(endpoint=stack.prometheus_otlp.otlp_endpoint, temporality="delta")
     wait_until(lambda: "invalid temporality" in stack.prometheus_otlp.log_tail())
@@ -250,10 +250,10 @@ def test_deltas_that_prometheus_refuses_leave_it_empty(
     assert "unset OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE" in text
 
 
-def test_exponential_histograms_are_no_fault(
+def test_exponential_histograms_are_in_order(
     stack: Stack, run: Programs, verify: Verify, tmp_path: Path
 ) -> None:
-    """Stored as native ones, which our queries read. A board of one's own may read _bucket."""
+    """The essential queries read native histograms. Other boards can read _bucket."""
     stack.start(_OTLP)
     store = stack.prometheus_otlp
     run(endpoint=store.otlp_endpoint, exponential=True)
@@ -269,7 +269,7 @@ def test_exponential_histograms_are_no_fault(
 
 
 def test_data_that_arrives_twice_is_reported(stack: Stack, run: Programs, verify: Verify) -> None:
-    """Sent to a store that also scrapes it: all sums are doubled. Its own pages are no store."""
+    """A store that also scrapes the Collector doubles all sums. A page to be scraped is no store."""
     stack.start("collector", _SCRAPING, _OTLP)
     store = stack.prometheus_otlp
     store.scrape("collector", stack.collector.ports["scrape"])
@@ -279,10 +279,10 @@ def test_data_that_arrives_twice_is_reported(stack: Stack, run: Programs, verify
     assert status == 1
     assert "ERROR: arrives twice" in text, text
     assert "Collector's Prometheus exporter and Prometheus' OTLP endpoint at once" in text
-    for url, said in (
+    for url, message in (
         (stack.collector.scrape_url, "this is a page to be scraped"),
         (stack.collector.scrape_url.removesuffix("/metrics"), "this is a page to be scraped"),
         (stack.collector.http_endpoint, "this takes OTLP"),
     ):
         status, text = verify(url)
-        assert (status, said in text) == (2, True), text
+        assert (status, message in text) == (2, True), text

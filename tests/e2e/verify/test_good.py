@@ -1,4 +1,4 @@
-"""A set-up in good order, on each way: the command names the way and finds nothing wrong."""
+"""A sound set-up on each ingestion path: the command names it and finds nothing wrong."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _STORES = {
 
 
 @pytest.mark.parametrize("way", Way, ids=lambda way: way.name.lower())
-def test_a_good_set_up_is_called_good(
+def test_a_sound_set_up_has_no_findings(
     way: Way, stack: Stack, run: Programs, verify: Verify
 ) -> None:
-    """With its way, its labels, and an answer to each question that rests on calls alone."""
+    """The report has the path, the labels, and an answer to each query that needs calls alone."""
     store = getattr(stack, _STORES[way])
     if way is Way.READER:
         port = free_port()
@@ -48,7 +48,7 @@ def test_a_good_set_up_is_called_good(
     assert "20 of 21 have an answer" in text
     assert "s/s In which phase do requests spend their time? (highest of 6: " in text
     assert "no HTTP/2 connection yet" in text
-    if way is not Way.READER:  # there the job is that of the scrape
+    if way is not Way.READER:  # its job is that of the scrape
         assert "answers (1 instance)" in text
         assert "worker-0" in text
 
@@ -56,7 +56,7 @@ def test_a_good_set_up_is_called_good(
 def test_a_service_is_found_by_its_name_with_or_without_its_namespace(
     stack: Stack, run: Programs, verify: Verify
 ) -> None:
-    """As JSON, narrowed to some of three services. A name that is misspelt is no silent service."""
+    """As JSON, limited to some of three services. A misspelt name is an error."""
     stack.start("prometheus_otlp")
     store = stack.prometheus_otlp
     for namespace, service in (("shop", "answers"), ("lab", "answers"), ("", "questions")):
@@ -87,10 +87,10 @@ def test_a_service_is_found_by_its_name_with_or_without_its_namespace(
     assert "the services here: lab/answers, questions, shop/answers." in text
 
 
-def test_every_query_of_our_boards_is_answered_or_said_to_be_in_order(
+def test_every_query_of_the_boards_has_an_answer_or_is_in_order(
     stack: Stack, run: Programs, verify: Verify
 ) -> None:
-    """With the rules loaded. Nobody sets a cluster or a version here, which All lets through."""
+    """With the rules loaded. No series has a cluster or a version; All includes such series."""
     stack.prometheus_otlp.load_rules(_OURS / "prometheus" / "recording.yaml")
     stack.start("prometheus_otlp")
     store = stack.prometheus_otlp
