@@ -269,7 +269,7 @@ def test_exponential_histograms_are_in_order(
 
 
 def test_data_that_arrives_twice_is_reported(stack: Stack, run: Programs, verify: Verify) -> None:
-    """A store that also scrapes the Collector doubles all sums. A page to be scraped is no store."""
+    """A store that also scrapes the Collector doubles all sums. A scraped page is no store."""
     stack.start("collector", _SCRAPING, _OTLP)
     store = stack.prometheus_otlp
     store.scrape("collector", stack.collector.ports["scrape"])
