@@ -214,7 +214,7 @@ def _explained(error: Exception) -> Exception:
         return error
     hint = next((hint for kind, hint in _HINTS if isinstance(reason, kind)), "unexpected")
     detail = getattr(reason, "strerror", None) or type(reason).__name__
-    return CannotAskError(f"{hint} ({printable(detail, 100)})")
+    return CannotAskError(f"{printable(detail, 100)}: {hint}")
 
 
 def check_allowed(answer: Answer) -> None:

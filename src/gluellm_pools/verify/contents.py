@@ -199,14 +199,13 @@ def _interval(store: Store, found: Contents) -> float | None:
 def _falling(store: Store, found: Contents) -> tuple[Labels, float] | None:
     """Find the counter of a living process that falls most often."""
     living = [[one.labels.get(label) for label in PROCESS_LABELS] for one in found.living]
-    span = max(_RECENT, 10 * (found.interval or 0.0))
-    for name in _names(found.stored, _COUNTERS):
+    # The short window detects a second process that has just begun.
+    spans = (60.0, max(_RECENT, 10 * (found.interval or 0.0)))
+    for name, span in itertools.product(_names(found.stored, _COUNTERS), spans):
         one = f"{selector(name, found.matchers)}[{span:.0f}s]"
-        falls = f"resets({one})"
-        share = f"{falls} / count_over_time({one}) >= {_SHARE_OF_FALLS}"
-        for row in store.query(f"topk(3, {share} and {falls} >= {_FALLS})", found.now):
-            own = [row.labels.get(label) for label in PROCESS_LABELS]
-            if own in living:
+        share = f"resets({one}) / count_over_time({one}) >= {_SHARE_OF_FALLS}"
+        for row in store.query(f"topk(3, {share} and resets({one}) >= {_FALLS})", found.now):
+            if [row.labels.get(label) for label in PROCESS_LABELS] in living:
                 return row.labels, row.number
     return None
 

@@ -74,7 +74,7 @@ def _other_server(store: Store, answer: Answer) -> str:
         return "Grafana"
     if 300 <= answer.status < 400:
         return "redirect"
-    for page in (answer, store.get("/metrics")):
+    for page in (answer, store.get(""), store.get("/metrics")):
         if page.status == 200 and page.headers.get("content-type", "").startswith(_EXPOSITION):
             return "page"
     return "OTLP" if store.get("/v1/metrics").status == 405 else ""

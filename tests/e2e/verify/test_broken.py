@@ -212,10 +212,7 @@ def test_two_workers_with_one_instance_collide_until_each_has_its_own(
     store = stack.prometheus_otlp
     for _ in range(2):
         run(endpoint=store.otlp_endpoint, resource=_SHARED)
-    arrived(store, "resets(gluellm_pool_requests_total[1m]) > 4")
-    status, text = verify(store.url)
-    assert status == 1
-    assert "ERROR: processes collide" in text, text
+    text = _report(verify, store.url, 1, "ERROR: processes collide")
     assert "counters of job=answers instance=the-one" in text
     assert "several processes write into the same series" in text
     assert "give each process its own service.instance.id" in text
@@ -282,7 +279,7 @@ def test_data_that_arrives_twice_is_reported(stack: Stack, run: Programs, verify
     for url, message in (
         (stack.collector.scrape_url, "this is a page to be scraped"),
         (stack.collector.scrape_url.removesuffix("/metrics"), "this is a page to be scraped"),
-        (stack.collector.http_endpoint, "this takes OTLP"),
+        (stack.collector.http_endpoint, "this is an OTLP receiver"),
     ):
         status, text = verify(url)
         assert (status, message in text) == (2, True), text
