@@ -103,8 +103,10 @@ def _queries(board: str, outcomes: Sequence[Outcome], queries: bool) -> Iterable
     for why in sorted(reasons, key=lambda why: why[0]):
         for one in [one for one in empty if (one.fine, one.reason) == why]:
             yield f"  {'no data' if one.fine else 'NO DATA':>9}  {printable(one.where, 60)}"
-            if queries or (board and not one.fine):
-                yield " " * 13 + printable(one.expression, 5000 if queries else 300)
+            if queries:
+                yield " " * 13 + printable(one.expression, 5000)  # in one line, to be copied
+            elif board and not one.fine:
+                yield from _wrapped(printable(one.expression, 300), " " * 13, " " * 13, cut=False)
         yield from _wrapped(f"why: {printable(why[1], 400)}", " " * 13, " " * 18)
 
 
@@ -132,10 +134,11 @@ def _verdict(report: Report) -> str:
     return f"Found: {', '.join(parts)}."
 
 
-def _wrapped(text: str, first: str, rest: str) -> list[str]:
-    return textwrap.wrap(
-        text, _WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
-    )
+def _wrapped(text: str, first: str, rest: str, *, cut: bool = True) -> list[str]:
+    """Wrap a text with these indents; ``cut`` also breaks long words."""
+    wrapper = textwrap.TextWrapper(_WIDTH, first, rest, break_on_hyphens=False)
+    wrapper.break_long_words = cut
+    return wrapper.wrap(text)
 
 
 def as_json(report: Report) -> dict[str, Any]:
