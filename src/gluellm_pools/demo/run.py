@@ -244,7 +244,7 @@ class Play:
         findings = diagnose(snapshot(), self._earlier)
         self.finding = main_finding(findings, pool_label(demo.key(caller)))
         symptom, self.error = demo.load.tallies[caller].symptom()
-        fault = fault_text(self.finding)
+        fault = fault_text(self.finding, self.error)
         verdict = {"what your caller sees": symptom, "whose fault it is": fault}
         screen.show(self._elapsed(), verdict, view, last=last)
 

@@ -88,9 +88,9 @@ def at_fault(finding: Finding) -> str:
     return _AT_FAULT.get(finding.kind, "your program")
 
 
-def fault_text(finding: Finding | None) -> str:
+def fault_text(finding: Finding | None, error: str) -> str:
     if finding is None:
-        return "nobody: nothing is wrong in the pools"
+        return "not known yet" if error else "nobody: nothing is wrong in the pools"
     kind = finding.kind.replace("_", " ")
     return f"{at_fault(finding)}: {kind}. {finding.observed}"
 
