@@ -154,7 +154,7 @@ def test_own_failure_does_not_affect_grpc_calls(listen, instrument, monkeypatch)
         (ChannelTracker, "call_answered"),
         (ChannelTracker, "completed"),
         (ChannelTracker, "seen"),
-        (DurationObserver, "tell"),
+        (DurationObserver, "record"),
     ):
         telemetry = instrument()
         with monkeypatch.context() as patch:
