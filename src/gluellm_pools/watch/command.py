@@ -23,7 +23,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import installed, port, refuse, seconds
+from ..arguments import missing_message, port, refuse, seconds
 from ..text import printable
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from .intake import Intake
 
 _COMMAND = "gluellm-pools watch"
-_EXTRA = "opentelemetry-instrumentation-gluellm[cli]"
 _MODULES = ("rich", "google.protobuf", "opentelemetry.proto")
 _HOST, _PORT = "127.0.0.1", 4318
 _LONGEST = 30 * 86400.0
@@ -61,13 +60,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _watch(options: argparse.Namespace) -> int:
-    missing = [name for name in _MODULES if not installed(name)]
-    if missing:
-        return refuse(
-            _COMMAND,
-            f"this needs {', '.join(missing)}, which is not installed.\n"
-            f"Install it with: pip install '{_EXTRA}'",
-        )
+    if missing := missing_message(_MODULES, "cli"):
+        return refuse(_COMMAND, missing)
     from ..screens import Terminal, forget_output, redraws
     from .display import JsonDisplay, LineDisplay, LiveDisplay
     from .intake import Intake
