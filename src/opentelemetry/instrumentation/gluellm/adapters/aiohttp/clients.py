@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..holders import first_held
+
 _HOLDERS = (
     "_client_wrapper",  # cohere
     "httpx_client",  # cohere, twice
@@ -13,7 +15,6 @@ _HOLDERS = (
     "_client",
     "client",
 )
-_DEEPEST = 5
 
 
 def aiohttp_pools(client: Any) -> list[Any]:
@@ -24,22 +25,8 @@ def aiohttp_pools(client: Any) -> list[Any]:
     """
     if _is_connector(client):
         return [client]
-    holder = client
-    for _ in range(_DEEPEST):
-        sessions = list(_sessions(holder))
-        if sessions:
-            return _connectors(client, sessions)
-        holder = next(
-            (
-                held
-                for name in _HOLDERS
-                if (held := getattr(holder, name, None)) is not None and not callable(held)
-            ),
-            None,
-        )
-        if holder is None:
-            break
-    return []
+    sessions = first_held(client, _sessions, _HOLDERS)
+    return _connectors(client, sessions) if sessions else []
 
 
 def _sessions(holder: Any) -> Iterator[Any]:

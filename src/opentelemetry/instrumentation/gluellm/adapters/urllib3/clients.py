@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..holders import first_held
 from .pools import pools_of_manager
 
-_DEPTH = 4
 _INSIDE = ("_endpoint", "http_session", "rest_client", "_api", "_client", "client")
 """Attributes that lead to a pool. boto3 and botocore: ``client._endpoint.http_session``; clients
 made by OpenAPI Generator: ``api_client.rest_client``; SDK clients that hold one of these."""
@@ -18,17 +18,7 @@ def urllib3_pools(client: Any) -> list[Any]:
     Managers are included, since the pools that they build later inherit their owner. For a pool,
     the pool itself. Empty for anything else.
     """
-    found = _held_by(client)
-    holder = client
-    for _ in range(_DEPTH):
-        if found:
-            break
-        following = (getattr(holder, name, None) for name in _INSIDE)
-        holder = next((inner for inner in following if inner is not None), None)
-        if holder is None:
-            break
-        found = _held_by(holder)
-    return found
+    return first_held(client, _held_by, _INSIDE)
 
 
 def _held_by(holder: Any) -> list[Any]:
