@@ -9,7 +9,7 @@ OURS: dict[str, set[str]] = {
     "adapters/aiohttp": {"_OTHER"},
     "adapters/error_types.py": {"_OTHER"},
     "adapters/grpc": {"_calls", "_lease", "_name", "_call"},
-    "adapters/httpcore": {"_handshakes", "_record", "_stream", "_target"},
+    "adapters/httpcore": {"_handshakes", "_is_async", "_record", "_target"},
     "adapters/urllib3": {"_OTHER"},
     "attribution": {"_OTHER", "_call", "_hold", "_scope", "_stream", "_token", "_variable"},
     "concurrency": {"_T"},

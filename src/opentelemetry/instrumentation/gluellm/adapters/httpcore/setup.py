@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from ...pool.lease import TrackedConnection
 from ...pool.ledger import is_host
@@ -22,27 +22,44 @@ def time_setup(connection: Any, record: TrackedConnection, *, secure: bool) -> N
         holder = connection._connection
     proxy = getattr(connection, "_proxy_origin", None)
     handshakes = int(secure) + int(proxy is not None and proxy.scheme == b"https")
-    timed = _AsyncBackend if hasattr(connection, "handle_async_request") else _SyncBackend
+    is_async = hasattr(connection, "handle_async_request")
     backend = holder._network_backend
     if not callable(getattr(backend, "connect_tcp", None)):
         raise TypeError("no network backend")
-    holder._network_backend = timed(backend, record, handshakes)
+    holder._network_backend = _Timed(backend, record, handshakes, is_async)
 
 
 class _Timed:
-    __slots__ = ("_handshakes", "_record", "_target")
-    _stream: ClassVar[type[_Timed]]
+    """A network backend, or one of its streams until the last handshake has returned another."""
 
-    def __init__(self, target: Any, record: TrackedConnection, handshakes: int) -> None:
+    __slots__ = ("_handshakes", "_is_async", "_record", "_target")
+
+    def __init__(
+        self, target: Any, record: TrackedConnection, handshakes: int, is_async: bool
+    ) -> None:
         self._target = target
         self._record = record
         self._handshakes = handshakes
         """Number of TLS handshakes still to come: with a proxy, with the origin."""
+        self._is_async = is_async
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._target, name)
 
-    def _connecting(self, host: str | None, port: int | None) -> None:
+    def connect_tcp(self, *args: Any, **kwargs: Any) -> Any:
+        host, port = kwargs.get("host"), kwargs.get("port")
+        if host is not None and port is not None and is_host(host.lower()):
+            self._record.peer = (host, port)
+        return self._connect(self._target.connect_tcp, args, kwargs)
+
+    def connect_unix_socket(self, *args: Any, **kwargs: Any) -> Any:
+        return self._connect(self._target.connect_unix_socket, args, kwargs)
+
+    def start_tls(self, *args: Any, **kwargs: Any) -> Any:
+        self._record.tls_started_at = self._record.tracker.clock()
+        return self._step(self._secured, self._target.start_tls, args, kwargs)
+
+    def _connect(self, connect: Any, args: Any, kwargs: Any) -> Any:
         record = self._record
         now = record.tracker.clock()
         # Retries belong to one set-up, which starts with the first attempt.
@@ -50,8 +67,17 @@ class _Timed:
         record.connect_ended_at = 0
         if record.leases:
             record.activate(now)
-        if host is not None and port is not None and is_host(host.lower()):
-            record.peer = (host, port)
+        return self._step(self._connected, connect, args, kwargs)
+
+    def _step(self, done: Callable[[Any], Any], step: Any, args: Any, kwargs: Any) -> Any:
+        with self._giving_up():
+            stream = step(*args, **kwargs)
+        return self._awaited(done, stream) if self._is_async else done(stream)
+
+    async def _awaited(self, done: Callable[[Any], Any], pending: Any) -> Any:
+        with self._giving_up():
+            stream = await pending
+        return done(stream)
 
     @contextlib.contextmanager
     def _giving_up(self) -> Iterator[None]:
@@ -66,17 +92,6 @@ class _Timed:
         self._record.connect_ended_at = self._record.tracker.clock()
         return self._handed_on(stream, self._handshakes)
 
-    def _handed_on(self, stream: Any, handshakes: int) -> Any:
-        if handshakes > 0:
-            return self._stream(stream, self._record, handshakes)
-        # The protocol connection that is built on the stream finds its record there.
-        with contextlib.suppress(AttributeError):
-            setattr(stream, CONNECTION, self._record)
-        return stream
-
-    def _securing(self) -> None:
-        self._record.tls_started_at = self._record.tracker.clock()
-
     def _secured(self, stream: Any) -> Any:
         record = self._record
         record.tls_ended_at = record.tracker.clock()
@@ -89,61 +104,10 @@ class _Timed:
             record.tracker.failures.caught("httpcore.tls_version", error)
         return self._handed_on(stream, self._handshakes - 1)
 
-
-class _AsyncBackend(_Timed):
-    __slots__ = ()
-
-    async def connect_tcp(self, *args: Any, **kwargs: Any) -> Any:
-        self._connecting(kwargs.get("host"), kwargs.get("port"))
-        with self._giving_up():
-            stream = await self._target.connect_tcp(*args, **kwargs)
-        return self._connected(stream)
-
-    async def connect_unix_socket(self, *args: Any, **kwargs: Any) -> Any:
-        self._connecting(None, None)
-        with self._giving_up():
-            stream = await self._target.connect_unix_socket(*args, **kwargs)
-        return self._connected(stream)
-
-
-class _SyncBackend(_Timed):
-    __slots__ = ()
-
-    def connect_tcp(self, *args: Any, **kwargs: Any) -> Any:
-        self._connecting(kwargs.get("host"), kwargs.get("port"))
-        with self._giving_up():
-            stream = self._target.connect_tcp(*args, **kwargs)
-        return self._connected(stream)
-
-    def connect_unix_socket(self, *args: Any, **kwargs: Any) -> Any:
-        self._connecting(None, None)
-        with self._giving_up():
-            stream = self._target.connect_unix_socket(*args, **kwargs)
-        return self._connected(stream)
-
-
-# Streams are wrapped only until the last handshake, whose start_tls returns the library's stream.
-
-
-class _AsyncStream(_Timed):
-    __slots__ = ()
-
-    async def start_tls(self, *args: Any, **kwargs: Any) -> Any:
-        self._securing()
-        with self._giving_up():
-            stream = await self._target.start_tls(*args, **kwargs)
-        return self._secured(stream)
-
-
-class _SyncStream(_Timed):
-    __slots__ = ()
-
-    def start_tls(self, *args: Any, **kwargs: Any) -> Any:
-        self._securing()
-        with self._giving_up():
-            stream = self._target.start_tls(*args, **kwargs)
-        return self._secured(stream)
-
-
-_AsyncBackend._stream = _AsyncStream._stream = _AsyncStream
-_SyncBackend._stream = _SyncStream._stream = _SyncStream
+    def _handed_on(self, stream: Any, handshakes: int) -> Any:
+        if handshakes > 0:
+            return _Timed(stream, self._record, handshakes, self._is_async)
+        # The protocol connection that is built on the stream finds its record there.
+        with contextlib.suppress(AttributeError):
+            setattr(stream, CONNECTION, self._record)
+        return stream
