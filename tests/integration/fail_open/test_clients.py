@@ -10,7 +10,7 @@ import pytest
 
 from integration.fail_open import names
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.adapters.urllib3 import sessions
+from opentelemetry.instrumentation.gluellm.adapters.urllib3 import pools
 from opentelemetry.instrumentation.gluellm.limits import arguments
 from studies.fail_open.seen import Odd
 
@@ -78,7 +78,7 @@ def test_unknown_session_of_boto3_is_not_the_default_one(value, monkeypatch):
     """boto3's default session may be, or have, anything."""
     boto3 = type("Boto3", (), {"DEFAULT_SESSION": type("Session", (), {"_session": value})()})
     monkeypatch.setitem(sys.modules, "boto3", boto3)  # type: ignore[arg-type]
-    assert not sessions.is_shared(object())
+    assert not pools.is_shared(object())
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)

@@ -16,6 +16,14 @@ from .signatures import fitted
 ScopeOf = Callable[[str, LibraryReader[Any]], Scope]
 """Makes an installation's scope for a library (``gluellm.pool.library``)."""
 
+LOST_IN_ALL = {
+    "read": "whether a response is being read or unread",
+    "state": "open connections, limits and occupancy",
+    "pool_owner": "the provider of pools that are built inside an any-llm call",
+    "pool_close": "whether pools were closed or garbage-collected",
+}
+"""Hooks that every adapter has, each with what is not observed without it."""
+
 
 class Adapter(ABC):
     """Source of events about one library's pools. Only adapters use its private names.
@@ -27,7 +35,7 @@ class Adapter(ABC):
     MODULES: ClassVar[Mapping[str, str]]
     """Modules that this class can patch, each with its ``gluellm.pool.library`` value."""
     LOST: ClassVar[Mapping[str, str]]
-    """Names of the hooks, each with what is lost without it, worded for a warning."""
+    """Names of the hooks, each with what is not observed without it, worded for a warning."""
     DISTRIBUTIONS: ClassVar[Mapping[str, str]] = {}
     """Distribution names by module, for modules whose distribution has another name."""
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import TypeVar
 
-from ..failures import from_signal_handler
+from ..failures import raise_on
+from ..pool.ledger import OTHER
 
 _NAMES = {
     "pool_timeout": "PoolTimeout EmptyPoolError",
@@ -44,27 +47,39 @@ _BY_ERRNO = {
 _DEPTH = 8
 
 
+KindT = TypeVar("KindT", str, "str | None")
+
+
+def other_on_failure(kind_of: Callable[..., KindT]) -> Callable[..., KindT]:
+    """Make a function return OTHER instead of raising, unless a signal handler raises.
+
+    It is called while the host's exception propagates, which must not be replaced and which may be
+    malformed, for example with a list as errno.
+    """
+
+    @wraps(kind_of)
+    def guarded(*arguments: object) -> KindT:
+        try:
+            return kind_of(*arguments)
+        except Exception as own:
+            raise_on(own)
+            return OTHER
+
+    return guarded
+
+
+@other_on_failure
 def error_type(error: BaseException) -> str:
     """The contract's ``error.type`` for an exception that a pool raised.
 
     Causes are searched only for connection errors and ``OSError``: httpcore raises one
     ``ConnectError`` for a name that does not resolve, a refused connection and a certificate that
-    does not verify. Raises only what a signal handler raises.
+    does not verify.
     """
-    try:
-        return _error_type(error)
-    except Exception as own:
-        if from_signal_handler(own):
-            raise
-        # The host's exception propagates and may be malformed, for example with a list as errno.
-        return "_OTHER"
-
-
-def _error_type(error: BaseException) -> str:
     if not isinstance(error, Exception):
         # asyncio.CancelledError, trio.Cancelled, GeneratorExit, KeyboardInterrupt.
         return "cancelled"
-    name = _BY_NAME.get(type(error).__name__, "_OTHER")
+    name = _BY_NAME.get(type(error).__name__, OTHER)
     if name == "connection_error" or isinstance(error, OSError):
         for cause in _causes(error):
             if isinstance(cause, socket.gaierror):

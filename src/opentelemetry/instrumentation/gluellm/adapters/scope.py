@@ -15,6 +15,7 @@ from ..pool.registry import PoolRegistry, running_loop
 from ..pool.tracker import PoolTracker
 from .callers import exporter_on_stack, sdk_on_stack
 from .marks import BUILT_BY, OWNER, TRACKER
+from .replacements import after_init
 
 _LOCK_TIMEOUT = 0.05
 EXCLUDED = Owner("", None)
@@ -62,25 +63,16 @@ class Scope:
 
     def claim(self, pool: Any) -> None:
         """Store on a new pool the any-llm provider or the SDK that it is built for."""
-        try:
-            call = self._call()
-            if call is not None:
-                if getattr(pool, OWNER, None) is None:
-                    setattr(pool, OWNER, Owner(call.provider, call.provider, call.call_site))
-            elif self.everything:
-                setattr(pool, BUILT_BY, sdk_on_stack())
-        except Exception as error:
-            self.registry.failures.caught(f"{self.library}.claim", error)
+        call = self._call()
+        if call is not None:
+            if getattr(pool, OWNER, None) is None:
+                setattr(pool, OWNER, Owner(call.provider, call.provider, call.call_site))
+        elif self.everything:
+            setattr(pool, BUILT_BY, sdk_on_stack())
 
     def built(self, original: Any) -> Any:
         """Make the replacement for a constructor that claims what it has built."""
-        claim = self.claim
-
-        def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
-            original(self_, *args, **kwargs)
-            claim(self_)
-
-        return __init__
+        return after_init(self.claim, self.registry.failures, f"{self.library}.claim")(original)
 
     def tracker(
         self, pool: Any, host: str, read_timeout: float | None = None
@@ -225,6 +217,7 @@ class Scope:
         return Owner(name, None)
 
 
-def is_event_stream(content_type: str) -> bool:
-    """Whether a response with this content type is a stream of events, as LLM providers send it."""
-    return content_type.lower().startswith(_EVENT_STREAMS)
+def note_content_type(lease: Lease, content_type: str) -> None:
+    """Record whether a response is a stream of events, as LLM providers send it."""
+    if content_type.lower().startswith(_EVENT_STREAMS):
+        lease.streaming = True

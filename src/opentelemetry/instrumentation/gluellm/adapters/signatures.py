@@ -25,9 +25,14 @@ def has(make: Callable[[], Any], *names: str) -> bool:
         return False
 
 
-def has_parameters(function: Any, *names: str) -> bool:
-    """Whether a function has parameters with these names."""
-    return set(names) <= set(_parameters(function))
+def has_method(owner: Any, name: str) -> bool:
+    """Whether a class has a method of this name."""
+    return callable(getattr(owner, name, None))
+
+
+def has_parameters(owner: Any, method: str, *names: str) -> bool:
+    """Whether a method has parameters with these names."""
+    return set(names) <= set(_parameters(getattr(owner, method, None)))
 
 
 def takes(owner: Any, method: str, *parameters: str) -> bool:

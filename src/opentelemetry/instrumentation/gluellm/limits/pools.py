@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from ..adapters import marks
-from ..adapters.urllib3.sessions import is_shared
+from ..adapters.urllib3.pools import is_shared
 from ..attribution.calls import OnError
 from ..attribution.streams import current
 from ..patching import LIMITS_MARK, ModulePatches

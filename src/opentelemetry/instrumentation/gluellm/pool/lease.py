@@ -185,6 +185,25 @@ class Lease:
     def __reduce__(self) -> tuple[Any, ...]:
         return nothing, ()
 
+    def of_ticket(self, ticket: int) -> Lease | None:
+        """Return the lease of the pool's object with this ``id()``: this one or a previous one.
+
+        A request object can be in flight twice at once. Each of its leases belongs to the object of
+        the pool that it was first seen with.
+        """
+        lease: Lease | None = self
+        while lease is not None and lease.ticket != ticket:
+            if not lease.ticket:
+                lease.ticket = ticket
+                break
+            lease = lease.previous
+        return lease
+
+    def note_error(self, error: str | None) -> None:
+        """Store the error type of a failure; None if the response goes on after it."""
+        if not self.ended:
+            self.error = error
+
     def enter(self, phase: int, now: int) -> None:
         """Leave the current phase and enter ``phase``. An ended lease stays unchanged."""
         if self.ended:

@@ -7,9 +7,11 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from ...patching import Hooks
-from ..base import Adapter, imported
+from ..base import LOST_IN_ALL, Adapter, imported
 from ..marks import BUILT_BY, CONNECTION, LEASE, LIMITS_FROM, OWNER, TRACKER, give_defaults
+from ..replacements import after_init, before_close
 from ..scope import Scope
+from ..signatures import has_method
 from . import probes, setup
 from .reading import AiohttpReader
 from .requests import ENTERING, AiohttpRequestHooks
@@ -26,16 +28,13 @@ class AiohttpAdapter(Adapter):
     LOST: ClassVar = {
         "request": "everything about pools of this library",
         "release": "everything about pools of this library: requests would never end",
-        "wait": "telling a wait in the queue from an immediate acquire",
+        "wait": "whether a request waited in the queue",
         "connection_setup": "set-up times, and connections opened",
         "response": "statuses, and every phase after awaiting_response",
-        "read": "telling the phases reading and unread apart",
         "connection_close": "connections closed",
         "close_reason": "why connections are closed",
-        "total_timeout": "telling a timeout of the whole request from a cancellation",
-        "state": "open connections, limits and occupancy",
-        "pool_owner": "the provider of pools that are built inside an any-llm call",
-        "pool_close": "telling closed pools from garbage-collected ones",
+        "total_timeout": "whether the total timeout or a cancellation ended a request",
+        **LOST_IN_ALL,
     }
 
     def __init__(self, module: str, on_hooks: Callable[[Hooks], None]) -> None:
@@ -48,6 +47,7 @@ class AiohttpAdapter(Adapter):
         probe, hook = self.probe, self.hook
         requests = AiohttpRequestHooks(scope)
         responses = AiohttpResponseHooks(scope)
+        failures = scope.registry.failures
         pool = getattr(module, "BaseConnector", None)
         protocol = imported(f"{self.module}.client_proto", "ResponseHandler")
         reader = getattr(module, "StreamReader", None)
@@ -61,24 +61,26 @@ class AiohttpAdapter(Adapter):
         helpers = imported(f"{self.module}.helpers")
         probe("total_timeout", probes.total_timeout(module, helpers))
         hook("wait", pool, "_wait_for_available_connection", requests.wait, asynchronous=True)
-        probe("read", probes.body_read(reader, protocol))
+        probe("read", probes.body(reader, protocol))
         hook("read", reader, "_wait", responses.body, asynchronous=True)
-        probe("response", callable(getattr(protocol, "feed_data", None)))
+        probe("response", has_method(protocol, "feed_data"))
         hook("response", protocol, "read", responses.head, asynchronous=True)
-        probe("connection_close", probe("close_reason", probes.close_reasons(protocol)))
-        hook("connection_close", protocol, "close", responses.close)
-        if probe("connection_setup", probes.set_up(protocol)):
+        reasons = probes.connection(protocol, "_payload", "upgraded", "is_connected")
+        probe("connection_close", probe("close_reason", reasons))
+        closes = before_close(responses.closes, failures, "aiohttp.close")
+        hook("connection_close", protocol, "close", closes)
+        if probe("connection_setup", probes.connection(protocol, "transport")):
             self._create = requests.create_connection
             for name in _CONNECTORS:
                 kind = getattr(module, name, None)
                 hook("connection_setup", kind, _CREATE, self._create, asynchronous=True)
-            made = setup.protocol_made(scope.registry.failures)
+            made = after_init(setup.protocol_made, failures, "aiohttp.protocol")
             hook("connection_setup", protocol, "__init__", made)
         hook("pool_close", pool, "_close", responses.pool_close, asynchronous=None)
         hook("pool_owner", pool, "__init__", scope.built)
-        probe("release", probes.released(protocol))
+        probe("release", probes.connection(protocol, "_exception"))
         released = hook("release", pool, "_release", responses.release)
-        probe("request", probe("state", probes.connector_state(module)) and released)
+        probe("request", probe("state", probes.connector(module)) and released)
         hook("request", pool, "connect", requests.connect, asynchronous=True)
 
     def _cover(self, pool: Any) -> None:

@@ -15,7 +15,7 @@ from ...pool.tracker import PoolTracker
 from ..marks import CONNECTION
 
 _FINALIZER = "__del__"
-_DEPTH = 8
+_DEPTH = 9
 
 
 def connecting(lease: Lease) -> TrackedConnection:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from ...failures import raise_on
 from ...pool.lease import Lease
 from ...pool.phases import QUEUED
-from ..error_types import error_type
+from ..error_types import error_type, other_on_failure
 
 _CONCURRENT_READ = RuntimeError
 """Raised in the second of two tasks that read at once. The response goes on."""
@@ -32,18 +31,10 @@ def while_sending(protocol: Any, error: BaseException | None) -> str:
     return "cancelled" if cause is None else _of_connection(protocol, cause)
 
 
+@other_on_failure
 def while_reading(protocol: Any, error: BaseException) -> str | None:
-    """``error.type`` for a read of the body that failed; None if the response goes on.
-
-    Raises only what a signal handler raises.
-    """
-    if type(error) is _CONCURRENT_READ:
-        return None
-    try:
-        return _of_connection(protocol, error)
-    except Exception as own:
-        raise_on(own)
-        return "_OTHER"  # the host's exception is propagating and must not be replaced
+    """``error.type`` for a read of the body that failed; None if the response goes on."""
+    return None if type(error) is _CONCURRENT_READ else _of_connection(protocol, error)
 
 
 def of_connection(protocol: Any) -> str | None:

@@ -37,29 +37,19 @@ class _NoLoop:
         return self._true
 
 
-def connector_state(library: ModuleType) -> bool:
+def connector(library: ModuleType) -> bool:
     """Probe the limits and connections of a pool."""
     return has(lambda: library.BaseConnector(loop=_NoLoop()), *_POOL)
 
 
-def released(protocol: Any) -> bool:
-    """Probe the exception that a connection has stored when it is released."""
-    return has(lambda: protocol(loop=_NoLoop()), "_exception")
+def connection(protocol: Any, *names: str) -> bool:
+    """Probe attributes of a connection."""
+    return has(lambda: protocol(loop=_NoLoop()), *names)
 
 
-def close_reasons(protocol: Any) -> bool:
-    """Probe the attributes that determine why a connection is closed."""
-    return has(lambda: protocol(loop=_NoLoop()), "_payload", "upgraded", "is_connected")
-
-
-def body_read(reader: Any, protocol: Any) -> bool:
+def body(reader: Any, protocol: Any) -> bool:
     """Probe the connection that a body is read from."""
     return has(lambda: reader(protocol(loop=_NoLoop()), 1, loop=_NoLoop()), "_protocol")
-
-
-def set_up(protocol: Any) -> bool:
-    """Probe the transport of a connection, which shows whether it has TLS."""
-    return has(lambda: protocol(loop=_NoLoop()), "transport")
 
 
 def total_timeout(library: ModuleType, helpers: Any) -> bool:

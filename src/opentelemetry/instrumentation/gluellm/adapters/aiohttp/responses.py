@@ -10,7 +10,7 @@ from ...failures import raise_on
 from ...pool.lease import Lease, TrackedConnection
 from ...pool.phases import READING, UNREAD, WEBSOCKET
 from ..marks import CONNECTION
-from ..scope import Scope, is_event_stream
+from ..scope import Scope, note_content_type
 from . import connections, failures
 
 _SWITCHING_PROTOCOLS = 101
@@ -39,7 +39,7 @@ class AiohttpResponseHooks:
                 status = message.code
                 if status >= 200 or status == _SWITCHING_PROTOCOLS:
                     if note_streaming:
-                        lease.streaming = is_event_stream(message.headers.get("Content-Type", ""))
+                        note_content_type(lease, message.headers.get("Content-Type", ""))
                     lease.tracker.answered(lease, status)
                     if status == _SWITCHING_PROTOCOLS and lease.connection is not None:
                         _switched(lease.connection, message.headers)
@@ -106,13 +106,13 @@ class AiohttpResponseHooks:
                         _unanswered(lease, protocol)
                     else:
                         if lease.error is not None or protocol._exception is not None:
-                            lease.error = _outcome(record, lease, protocol)
+                            lease.note_error(_outcome(record, lease, protocol))
                         elif (
                             sys.exc_info()[1] is not None
                             and not record.closed
                             and _is_cancelled(protocol)
                         ):
-                            lease.error = "cancelled"
+                            lease.note_error("cancelled")
                         lease.tracker.released(lease)
             except Exception as error:
                 registry.failures.caught("aiohttp.release", error)
@@ -123,20 +123,11 @@ class AiohttpResponseHooks:
 
         return _release
 
-    def close(self, original: Any) -> Any:
+    def closes(self, protocol: Any) -> None:
         """Record that a connection is closed, by either side and for any reason."""
-        registry = self._registry
-
-        def close(self_: Any) -> Any:
-            record = self_._gluellm_connection
-            if record is not None and not record.closed and record.tracker.registry is registry:
-                try:
-                    connections.closed(record, connections.close_reason_of(self_, record))
-                except Exception as error:
-                    registry.failures.caught("aiohttp.close", error)
-            return original(self_)
-
-        return close
+        record = protocol._gluellm_connection
+        if record is not None and not record.closed and record.tracker.registry is self._registry:
+            connections.closed(record, connections.close_reason_of(protocol, record))
 
     def pool_close(self, original: Any) -> Any:
         """Record that the pool is closed, by its user or by its finalizer."""
@@ -209,12 +200,11 @@ async def _read_body(lease: Lease, protocol: Any, pending: Any) -> Any:
     lease.enter(READING, clock())
     try:
         found = await pending
-        if lease.error is not None and not lease.ended:
-            lease.error = None  # an earlier read failed or was cancelled; the response goes on
+        if lease.error is not None:
+            lease.note_error(None)  # an earlier read failed or was cancelled; the response goes on
         return found
     except BaseException as error:
-        if not lease.ended:
-            lease.error = failures.while_reading(protocol, error)
+        lease.note_error(failures.while_reading(protocol, error))
         raise
     finally:
         lease.enter(UNREAD, clock())

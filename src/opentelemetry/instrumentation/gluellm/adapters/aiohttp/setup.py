@@ -7,11 +7,9 @@ tunnel it makes one protocol for the proxy and then one for the origin.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import Any
 
-from ...failures import Failures
 from ...pool.lease import TrackedConnection
 from ...pool.ledger import is_host
 
@@ -36,25 +34,13 @@ def end(token: Token[TrackedConnection | None]) -> None:
         _current.reset(token)
 
 
-def protocol_made(failures: Failures) -> Callable[[Any], Any]:
-    """Record the end of the TCP connect when a tracked connection's protocol is constructed."""
-
-    def make(original: Any) -> Any:
-        def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
-            original(self_, *args, **kwargs)
-            record = _current.get()
-            if record is None or record.established_at:
-                return
-            try:
-                now = record.tracker.clock()
-                record.connect_ended_at = record.connect_ended_at or now
-                record.tls_started_at = now
-            except Exception as error:
-                failures.caught("aiohttp.protocol", error)
-
-        return __init__
-
-    return make
+def protocol_made(_: Any) -> None:
+    """Record the end of the TCP connect, since the connection's protocol was constructed."""
+    record = _current.get()
+    if record is not None and not record.established_at:
+        now = record.tracker.clock()
+        record.connect_ended_at = record.connect_ended_at or now
+        record.tls_started_at = now
 
 
 def secured(record: TrackedConnection, protocol: Any) -> None:

@@ -7,11 +7,11 @@ from types import ModuleType
 from typing import ClassVar
 
 from ...patching import Hooks
-from ..base import Adapter, imported
+from ..base import LOST_IN_ALL, Adapter, imported
 from ..marks import BUILT_BY, LEASE, LIMITS_FROM, OWNER, TRACKER, give_defaults
 from ..scope import Scope
-from . import probes
-from .aio import AioHooks
+from ..signatures import has_method, has_parameters
+from .aio import ARGUMENTS, AioHooks
 from .calls import Calls
 from .channels import AIO_CORE, ORIGIN, SYNC_CORE, ChannelReader
 from .sampling import Sampler
@@ -42,13 +42,11 @@ class GrpcAdapter(Adapter):
         "request": "everything about async channels",
         "sync_request": "everything about sync channels",
         "earlier_channels": "async channels with interceptors that were built before instrument()",
-        "state": "the states of channels, and the phases queued and connecting",
         "release": "how and when async calls end, and with it everything about them",
         "sync_release": "how and when sync streams end, and with it everything about them",
-        "head": "telling an answer that has begun from one that has not, until a message is read",
-        "read": "telling the phases reading and unread apart",
-        "pool_owner": "the provider of channels that are built inside an any-llm call",
-        "pool_close": "telling closed channels from garbage-collected ones",
+        "head": "the start of a response before its first message is read",
+        **LOST_IN_ALL,
+        "state": "the states of channels, and the phases queued and connecting",
     }
 
     reader = ChannelReader()
@@ -81,16 +79,19 @@ class GrpcAdapter(Adapter):
         give_defaults(channel, TRACKER, OWNER, BUILT_BY, LIMITS_FROM, ORIGIN)
         give_defaults(getattr(inside, "Call", None), LEASE)
 
-        calls.reports_state = probe("state", probes.aio_state(core))
-        ends = probe("release", probes.aio_end(core))
-        works = ends and probes.aio_channel(channel) and all(map(probes.aio_call, kinds))
+        core_call = getattr(core, "_AioCall", None)
+        state_known = has_method(getattr(core, "AioChannel", None), "check_connectivity_state")
+        calls.reports_state = probe("state", state_known)
+        works = has_method(core_call, "add_done_callback") and hasattr(core_call, "_status")
+        works = probe("release", works) and has_parameters(channel, "__init__", "target")
+        works = works and all(has_parameters(kind, "__init__", *ARGUMENTS) for kind in kinds)
         if not probe("request", works):
             probe("pool_owner", False)
             return
         hook("pool_close", channel, "_close", hooks.close, asynchronous=True)
-        probe("head", probes.aio_head(stream))
-        calls.reports_reads = probe("read", probes.aio_read(aio, stream))
-        hook("read", stream, "_read", hooks.read, asynchronous=True)
+        probe("head", "_preparation" in getattr(stream, "__annotations__", {}))
+        probe("read", hasattr(aio, "EOF"))
+        calls.reports_reads = hook("read", stream, "_read", hooks.read, asynchronous=True)
         hook("earlier_channels", channel, "_register_call", hooks.register_call)
         hook("pool_owner", channel, "__init__", hooks.channel_init)
         for kind in kinds:
@@ -99,7 +100,7 @@ class GrpcAdapter(Adapter):
     def _patch_sync(self, calls: Calls) -> None:
         probe, hook = self.probe, self.hook
         inside = imported("grpc._channel")
-        core = imported("grpc._cython.cygrpc")
+        core_channel = imported("grpc._cython.cygrpc", "Channel")
         channel = getattr(inside, "Channel", None)
         call_state = getattr(inside, "_ChannelCallState", None)
         in_queue = getattr(inside, "_Rendezvous", None)
@@ -108,10 +109,13 @@ class GrpcAdapter(Adapter):
         give_defaults(call_state, TRACKER, OWNER, BUILT_BY, LIMITS_FROM, ORIGIN)
         give_defaults(in_queue, LEASE)
 
-        calls.reports_state = probe("state", probes.sync_state(core))
+        calls.reports_state = probe("state", has_method(core_channel, "check_connectivity_state"))
         methods = [(getattr(inside, name, None), method) for name, method in _BLOCKING + _STARTING]
-        works = probes.sync_channel(core, inside) and all(
-            probes.sync_call(owner, method) for owner, method in methods
+        works = (
+            has_method(core_channel, "target")
+            and has_parameters(channel, "__init__", "target")
+            and has_parameters(call_state, "__init__", "channel")
+            and all(has_parameters(*method, "timeout", "wait_for_ready") for method in methods)
         )
         if not probe("sync_request", works):
             probe("pool_owner", False)
@@ -120,15 +124,14 @@ class GrpcAdapter(Adapter):
         hook("pool_owner", channel, "__init__", hooks.channel_init)
         for name, method in _BLOCKING:
             hook("sync_request", getattr(inside, name), method, hooks.blocking)
-        if not probe("sync_release", probes.sync_end(inside)):
+        probe("sync_release", has_method(in_queue, "add_callback"))
+        if not hook("sync_release", in_queue, "__del__", hooks.delete):
             return
-        hook("sync_release", in_queue, "__del__", hooks.delete)
         hook("sync_release", in_queue, "cancel", hooks.cancel)
         calls.reports_reads = True
         for name in _STREAMS:
             kind = getattr(inside, name, None)
             hook("head", kind, "initial_metadata", hooks.initial_metadata)
-            hook("read", kind, "_next", hooks.next)
-            calls.reports_reads &= callable(getattr(kind, "_next", None))
+            calls.reports_reads &= hook("read", kind, "_next", hooks.next)
         for name, method in _STARTING:
             hook("sync_request", getattr(inside, name), method, hooks.starting)

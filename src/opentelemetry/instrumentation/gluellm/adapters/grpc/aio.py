@@ -14,7 +14,8 @@ from .calls import CallArgument, Calls
 from .channel import CallLease
 from .outcomes import CANCELLED, status_name
 
-_ARGUMENTS = ("channel", "wait_for_ready", "deadline")
+ARGUMENTS = ("channel", "wait_for_ready", "deadline")
+"""Parameters of an async call that are read."""
 
 
 class AioHooks:
@@ -50,7 +51,7 @@ class AioHooks:
     def call_init(self, original: Any) -> Any:
         """Track a call from its construction: with interceptors, in their task and their spans."""
         begin, learn = self._begin, self._learn
-        arguments = [CallArgument(original, name) for name in _ARGUMENTS]
+        arguments = [CallArgument(original, name) for name in ARGUMENTS]
         core_of, waits_of, deadline_of = arguments
         core_at, waits_at = core_of.place, waits_of.place
         known = self._calls.known.references

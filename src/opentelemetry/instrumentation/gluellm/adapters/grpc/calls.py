@@ -48,9 +48,9 @@ class Calls:
             try:
                 self.known.add(pool)
                 note_origin(pool, target.of(args, kwargs))
+                self.scope.claim(pool)
             except Exception as error:
                 self.failures.caught("grpc.built", error)
-            self.scope.claim(pool)
 
         return __init__
 

@@ -6,14 +6,20 @@ import sys
 from types import ModuleType
 from typing import Any, ClassVar
 
-from ..base import Adapter, ScopeOf, imported
+from ..base import LOST_IN_ALL, Adapter, ScopeOf, imported
 from ..marks import BUILT_BY, CONNECTION, LEASE, LIMITS_FROM, OWNER, TRACKER, give_defaults
+from ..replacements import after_init, before_close
 from ..scope import Scope
-from . import probes
-from .connections import HttpcoreConnectionHooks
+from ..signatures import has
+from . import connections
 from .reading import HttpcoreReader
 from .requests import HttpcoreRequestHooks
-from .responses import HttpcoreResponseHooks
+from .responses import HttpcoreResponseHooks, reads_as_known
+
+_POOL = ("_connections", "_requests", "_max_connections", "_max_keepalive_connections")
+_CONNECTION = ("_connection", "_origin", "__dict__", "is_idle", "is_closed")
+_HTTP11 = ("_expire_at", "_h11_state", "_network_stream", "is_idle")
+_HTTP2 = ("_h2_state", "_expire_at", "_network_stream", "is_idle")
 
 
 class HttpcoreAdapter(Adapter):
@@ -24,7 +30,7 @@ class HttpcoreAdapter(Adapter):
     LOST: ClassVar = {
         "request": "everything about pools of this library",
         "acquire": "time to acquire, occupancy and every phase after queued",
-        "wait": "telling a wait in the queue from an immediate acquire, and the pool timeout",
+        "wait": "whether a request waited in the queue, and the pool timeout",
         "requeue": "requeues",
         "accept": "the phase queued where httpcore 1.0 assigns one connection to several requests",
         "release": "lease durations and finished requests",
@@ -32,12 +38,9 @@ class HttpcoreAdapter(Adapter):
         "connection_open": "connections opened, and the end of the phase connecting",
         "connection_close": "connections closed",
         "close_reason": "why the pool closes idle connections",
-        "read": "telling the phases reading and unread apart",
         "http2": "the phase stream_queued, and reading on HTTP/2",
-        "upgrade": "telling WebSockets from HTTP/1.1",
-        "state": "open connections, limits and occupancy",
-        "pool_owner": "the provider of pools that are built inside an any-llm call",
-        "pool_close": "telling closed pools from garbage-collected ones",
+        "upgrade": "which connections are WebSockets",
+        **LOST_IN_ALL,
     }
 
     reader = HttpcoreReader()
@@ -58,7 +61,10 @@ class HttpcoreAdapter(Adapter):
         is_async = bool(prefix)
         requests = HttpcoreRequestHooks(scope, is_async=is_async)
         responses = HttpcoreResponseHooks(scope.registry)
-        connections = HttpcoreConnectionHooks(scope.registry.failures)
+        failures = scope.registry.failures
+        init = after_init(connections.established, failures, "httpcore.established")
+        closes = before_close(connections.closes, failures, "httpcore.close")
+        pool_closes = before_close(connections.pool_closes, failures, "httpcore.pool_close")
         pool = imported(f"{inside}.connection_pool", f"{prefix}ConnectionPool")
         pool_request = imported(f"{inside}.connection_pool", f"{prefix}PoolRequest")
         stream = imported(f"{inside}.connection_pool", "PoolByteStream")
@@ -72,12 +78,16 @@ class HttpcoreAdapter(Adapter):
         give_defaults(http11, CONNECTION)
         give_defaults(http2, CONNECTION)
 
+        def connect() -> Any:
+            origin = core.Origin(b"http", b"localhost", 80)
+            return pool(max_connections=1).create_connection(origin)
+
         def hook_awaited(name: str, owner: Any, attribute: str, make: Any) -> None:
             hook(name, owner, attribute, make, asynchronous=is_async)
 
         # "request" comes last: until the pool's method is replaced nothing is tracked, so the hooks
         # that are installed before it find no lease.
-        requested = probes.pool_request(core, pool_request)
+        requested = has(lambda: pool_request(None), "request", "connection")
         for name in ("acquire", "wait", "requeue"):
             probe(name, requested)
         hook("acquire", pool_request, "assign_to_connection", requests.assign_to_connection)
@@ -87,29 +97,34 @@ class HttpcoreAdapter(Adapter):
         forward = imported(f"{inside}.http_proxy", f"{prefix}ForwardHTTPConnection")
         hook_awaited("accept", forward, handle, requests.forward)
         hook_awaited("accept", http11, "_send_request_headers", requests.http11_send)
-        probe("release", probes.response(stream))
+        probe("release", has(lambda: stream(None, None, None), "_pool_request", "_closed"))
         released = responses.async_close if is_async else responses.sync_close
         hook_awaited("release", stream, close, released)
-        probe("read", probes.network_read(getattr(core, f"{prefix}NetworkStream", None), is_async))
-        probe("close_reason", probes.http11(http11))
+        read = getattr(getattr(core, f"{prefix}NetworkStream", None), "read", None)
+        probe("read", callable(read) and reads_as_known(read, is_async))
+        probe("close_reason", has(lambda: http11(None, None), *_HTTP11))
         for connection in (http11, http2):
             if connection is not None:
-                hook("connection_open", connection, "__init__", connections.init)
-                hook_awaited("connection_close", connection, close, connections.close)
-        if http2 is not None and probe("http2", probes.http2(http2)):
+                hook("connection_open", connection, "__init__", init)
+                hook_awaited("connection_close", connection, close, closes)
+        identified = has(lambda: http2(None, None), *_HTTP2)
+        identified = identified and has(lambda: http2(None, None)._h2_state, "streams")
+        if http2 is not None and probe("http2", identified):
             read = responses.async_http2_read if is_async else responses.sync_http2_read
             hook_awaited("http2", http2, handle, responses.http2_handle)
             hook_awaited("http2", http2, "_send_request_headers", responses.http2_send)
             hook_awaited("http2", http2, "_response_closed", responses.http2_response_closed)
             hook_awaited("http2", http2, "_receive_stream_event", read)
         switched = imported(f"{inside}.http11", f"{prefix}HTTP11UpgradeStream")
-        hook("upgrade", switched, "__init__", connections.upgrade_init)
-        hook_awaited("pool_close", pool, close, connections.pool_close)
-        connections.timed = probe("connection_setup", probes.setup(core, pool))
+        hook("upgrade", switched, "__init__", connections.upgrading(failures))
+        hook_awaited("pool_close", pool, close, pool_closes)
+        creating = connections.creating(
+            timed=probe("connection_setup", has(connect, "_network_backend"))
+        )
         for kind in (pool, *_proxies(core, prefix, pool)):
-            hook("connection_setup", kind, "create_connection", connections.create)
+            hook("connection_setup", kind, "create_connection", creating)
         hook("pool_owner", pool, "__init__", scope.built)
-        if probe("request", probe("state", probes.core_pool_state(core, pool))):
+        if probe("request", probe("state", has(pool, *_POOL) and has(connect, *_CONNECTION))):
             requests.reports_release = probe("release", True)
             hook_awaited("request", pool, handle, requests.handle)
 

@@ -6,6 +6,7 @@ async. A record is an attribute of the library's object and lives as long as the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ...failures import Failures
@@ -13,8 +14,7 @@ from ...patching import is_patched
 from ...pool.lease import TrackedConnection, Tracker
 from ...pool.tracker import PoolTracker
 from ..marks import CONNECTION, TRACKER, connection_of
-from .marks import protocol_of
-from .reasons import close_reason
+from .reasons import close_reason, protocol_of
 from .responses import time_reads
 from .setup import time_setup
 from .upgrades import upgraded
@@ -89,27 +89,10 @@ def _note(inner: Any, connection: TrackedConnection) -> None:
         connection.reports_reads = is_patched(read)
 
 
-def _established(inner: Any, stream: Any) -> None:
-    """Record that a protocol connection was built on a network stream."""
-    connection: TrackedConnection | None = connection_of(stream)
-    if connection is None or connection.established_at:
-        return
-    connection.tracker.established(connection, protocol_of(inner))
-    _note(inner, connection)
+def creating(*, timed: bool) -> Callable[[Any], Any]:
+    """Record that the pool makes a connection, and time its set-up if ``timed``."""
 
-
-class HttpcoreConnectionHooks:
-    """Replacements for methods of connections, and for those of a pool that make and close them."""
-
-    def __init__(self, failures: Failures) -> None:
-        self._failures = failures
-        self.timed = False
-        """Whether the times of a set-up can be recorded."""
-
-    def create(self, original: Any) -> Any:
-        """Record that the pool makes a connection, which is not yet established."""
-        timed = self.timed
-
+    def make(original: Any) -> Any:
         def create_connection(self_: Any, origin: Any) -> Any:
             connection = original(self_, origin)
             tracker: PoolTracker | None = getattr(self_, TRACKER, None)
@@ -129,59 +112,47 @@ class HttpcoreConnectionHooks:
 
         return create_connection
 
-    def init(self, original: Any) -> Any:
-        """Record that a protocol connection is built on a network stream."""
+    return make
 
-        def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
-            original(self_, *args, **kwargs)
-            try:
-                _established(self_, self_._network_stream)
-            except Exception as error:
-                self._failures.caught("httpcore.established", error)
 
-        return __init__
+def upgrading(failures: Failures) -> Callable[[Any], Any]:
+    """Record that a connection switches to WebSocket."""
 
-    def upgrade_init(self, original: Any) -> Any:
-        """Record that a connection switches to WebSocket."""
-
+    def make(original: Any) -> Any:
         def __init__(self_: Any, stream: Any, *args: Any, **kwargs: Any) -> None:
             original(self_, stream, *args, **kwargs)
             try:
                 upgraded(stream)
             except Exception as error:
-                self._failures.caught("httpcore.upgraded", error)
+                failures.caught("httpcore.upgraded", error)
 
         return __init__
 
-    def close(self, original: Any) -> Any:
-        """Record that a connection is closed, and why."""
+    return make
 
-        def close(self_: Any) -> Any:
-            connection = connection_of(self_)
-            if connection is not None and not connection.closed:
-                try:
-                    if connection.streams is None and self_.is_idle():
-                        connection.tracker.given_back(connection)
-                    connection.close(close_reason(self_, connection))
-                except Exception as error:
-                    connection.tracker.registry.failures.caught("httpcore.close", error)
-            return original(self_)
 
-        return close
+def established(inner: Any) -> None:
+    """Record that a protocol connection was built on a network stream."""
+    connection: TrackedConnection | None = connection_of(inner._network_stream)
+    if connection is not None and not connection.established_at:
+        connection.tracker.established(connection, protocol_of(inner))
+        _note(inner, connection)
 
-    def pool_close(self, original: Any) -> Any:
-        """Record that a pool is closed."""
 
-        def close(self_: Any) -> Any:
-            tracker: PoolTracker | None = getattr(self_, TRACKER, None)
-            if tracker is not None and tracker.open:
-                try:
-                    for known in map(connection_of, tuple(self_._connections)):
-                        if known is not None:
-                            known.closing = "pool_closed"
-                    tracker.discard("closed")
-                except Exception as error:
-                    tracker.registry.failures.caught("httpcore.pool_close", error)
-            return original(self_)
+def closes(inner: Any) -> None:
+    """Record that a protocol connection is closed, and why."""
+    connection = connection_of(inner)
+    if connection is not None and not connection.closed:
+        if connection.streams is None and inner.is_idle():
+            connection.tracker.given_back(connection)
+        connection.close(close_reason(inner, connection))
 
-        return close
+
+def pool_closes(pool: Any) -> None:
+    """Record that a pool is closed."""
+    tracker: PoolTracker | None = getattr(pool, TRACKER, None)
+    if tracker is not None and tracker.open:
+        for known in map(connection_of, tuple(pool._connections)):
+            if known is not None:
+                known.closing = "pool_closed"
+        tracker.discard("closed")

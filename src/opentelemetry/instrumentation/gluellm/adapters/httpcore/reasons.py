@@ -15,7 +15,11 @@ from ...pool.ledger import OTHER
 from ...pool.phases import AWAITING_RESPONSE
 from ..error_types import error_type
 from ..marks import connection_of
-from .marks import protocol_of
+
+
+def protocol_of(inner: Any) -> str:
+    """The value of ``network.protocol.version`` for a protocol connection."""
+    return "2" if hasattr(inner, "_h2_state") else "1.1"
 
 
 def close_reason(inner: Any, connection: TrackedConnection) -> str:
@@ -30,7 +34,7 @@ def close_reason(inner: Any, connection: TrackedConnection) -> str:
     if lease is not None and not lease.ended and lease.connection is connection:
         error = lease.error or _passing_error(lease)
         if error is not None:
-            lease.error = error
+            lease.note_error(error)
             return "cancelled" if error == "cancelled" else "error"
     states = getattr(inner, "_h11_state", None)
     if states is None:

@@ -8,6 +8,7 @@ on the path of every request, so look-ups and calls are kept to a minimum.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 from ...pool.lease import Lease, TrackedConnection, Tracker
@@ -15,11 +16,13 @@ from ...pool.registry import running_loop
 from ...pool.tracker import PoolTracker
 from ..error_types import error_type
 from ..marks import CONNECTION, LEASE
-from ..scope import Scope, is_event_stream
+from ..scope import Scope, note_content_type
 from . import connections
-from .marks import FORWARDED, lease_of
 
 _CONTENT_TYPE = b"content-type"
+_FORWARDED: ContextVar[Lease | None] = ContextVar("gluellm_forwarded", default=None)
+"""Lease of the request that is being sent through a forward proxy. The library makes a new request
+object for the proxy, which carries no lease."""
 
 
 class HttpcoreRequestHooks:
@@ -92,8 +95,9 @@ class HttpcoreRequestHooks:
 
         def special(lease: Lease, response: Any) -> None:
             if note_streaming:
-                kinds = [value for name, value in response.headers if name.lower() == _CONTENT_TYPE]
-                lease.streaming = any(is_event_stream(kind.decode("latin-1")) for kind in kinds)
+                for name, value in response.headers:
+                    if name.lower() == _CONTENT_TYPE:
+                        note_content_type(lease, value.decode("latin-1"))
             if not reports_release:
                 _end_unobserved(lease, int(response.status))
 
@@ -179,7 +183,7 @@ class HttpcoreRequestHooks:
                     tracker = lease.tracker
                     tracker.ledger.acquire_timeout = timeout
                     if self_.connection is None:
-                        lease = lease_of(self_)
+                        lease = lease.of_ticket(id(self_))
                         if lease is not None:
                             tracker.waiting(lease, timeout)
             except Exception as error:
@@ -205,7 +209,7 @@ class HttpcoreRequestHooks:
                 if not lease.ticket:
                     lease.ticket = ticket
                 elif lease.ticket != ticket:
-                    lease = lease_of(self_)
+                    lease = lease.of_ticket(ticket)
                     if lease is None:
                         return result
                 tracker = lease.tracker
@@ -226,7 +230,8 @@ class HttpcoreRequestHooks:
         def clear_connection(self_: Any) -> Any:
             # Recorded first: after the original call another thread can assign a new connection.
             try:
-                lease = lease_of(self_)
+                lease = self_.request._gluellm_lease
+                lease = None if lease is None else lease.of_ticket(id(self_))
                 if lease is not None and lease.tracker.registry is registry:
                     lease.tracker.requeued(lease)
             except Exception as error:
@@ -241,7 +246,7 @@ class HttpcoreRequestHooks:
         The library calls this once for each accepted request, and never for a refused one.
         """
         registry = self._registry
-        forwarded = FORWARDED.get
+        forwarded = _FORWARDED.get
 
         def send_request_headers(self_: Any, request: Any) -> Any:
             try:
@@ -262,18 +267,18 @@ class HttpcoreRequestHooks:
         """Carry the lease of a request that is sent through a forward proxy."""
 
         async def handle_async_request(self_: Any, request: Any) -> Any:
-            FORWARDED.set(getattr(request, LEASE, None))
+            _FORWARDED.set(getattr(request, LEASE, None))
             try:
                 return await original(self_, request)
             finally:
-                FORWARDED.set(None)
+                _FORWARDED.set(None)
 
         def handle_request(self_: Any, request: Any) -> Any:
-            FORWARDED.set(getattr(request, LEASE, None))
+            _FORWARDED.set(getattr(request, LEASE, None))
             try:
                 return original(self_, request)
             finally:
-                FORWARDED.set(None)
+                _FORWARDED.set(None)
 
         return handle_async_request if self._is_async else handle_request
 

@@ -13,7 +13,6 @@ from ...pool.registry import PoolRegistry
 from ..error_types import error_type
 from ..marks import LEASE
 from ..signatures import fits
-from .marks import lease_of
 from .upgrades import SWITCHING_PROTOCOLS, closed_here
 
 _TIMED = "_gluellm_timed_read"
@@ -81,10 +80,7 @@ async def _read_body(lease: Lease, pending: Any) -> Any:
 def _read_failed(lease: Lease, error: BaseException) -> None:
     # A WebSocket is always being read, so closing it on this side fails a read.
     if lease.status != SWITCHING_PROTOCOLS or not closed_here(error):
-        kind = error_type(error)
-        # Another task or thread may have closed the response during the read.
-        if not lease.ended:
-            lease.error = kind
+        lease.note_error(error_type(error))
 
 
 _known_reads: dict[bool, weakref.WeakKeyDictionary[Any, bool]] = {
@@ -150,7 +146,7 @@ class HttpcoreResponseHooks:
                     return None
                 if lease.ticket == id(pool_request):
                     return lease
-                return lease_of(pool_request)
+                return lease.of_ticket(id(pool_request))
             except Exception as error:
                 registry.failures.caught("httpcore.release", error)
                 return None
@@ -276,7 +272,7 @@ class HttpcoreResponseHooks:
                     is_open = stream is not None and not stream.closed
                     broken_off = sys.exc_info()[1] is not None
                     if broken_off and lease is not None and not lease.error and lease.answered_at:
-                        lease.error = _broken_off_by(self_, is_open=is_open)
+                        lease.note_error(_broken_off_by(self_, is_open=is_open))
                     if lease is not None and lease.answered_at:
                         # Released before another request gets the stream's slot. The hook on the
                         # response runs later, with other tasks in between.

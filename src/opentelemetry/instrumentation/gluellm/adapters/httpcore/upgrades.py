@@ -11,8 +11,7 @@ from typing import Any
 
 from ...pool.lease import TrackedConnection
 from ...pool.phases import WEBSOCKET
-from ..marks import connection_of
-from .marks import lease_of
+from ..marks import LEASE, connection_of
 
 SWITCHING_PROTOCOLS = 101
 _CLOSED = "ClosedResourceError"
@@ -34,7 +33,8 @@ def _asked_for_websocket(connection: TrackedConnection) -> bool:
     if lease is None or pool is None:
         return False
     for pool_request in tuple(pool._requests):
-        if lease_of(pool_request) is lease:
+        sent = getattr(pool_request.request, LEASE)
+        if sent is not None and sent.of_ticket(id(pool_request)) is lease:
             return any(
                 name.lower() == b"upgrade" and value.lower() == b"websocket"
                 for name, value in pool_request.request.headers

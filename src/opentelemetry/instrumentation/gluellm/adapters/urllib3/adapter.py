@@ -7,18 +7,26 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from ...patching import Hooks, when_imported
-from ..base import Adapter, ScopeOf, imported
+from ..base import LOST_IN_ALL, Adapter, ScopeOf, imported
 from ..marks import BUILT_BY, CONNECTION, LEASE, LIMITS_FROM, OWNER, TRACKER, give_defaults
+from ..replacements import after_init, before_close
 from ..scope import Scope
-from ..signatures import takes
-from . import executors, probes
-from .connections import Urllib3ConnectionHooks
-from .marks import EXECUTOR, POOL_ORIGIN, REFERENCE
+from ..signatures import has, has_method, takes
+from . import executors
+from .connections import POOL_ORIGIN, REFERENCE, Urllib3ConnectionHooks
+from .executors import EXECUTOR
 from .pools import PoolHooks
 from .reading import Urllib3Reader
 from .requests import Urllib3RequestHooks
 from .responses import Urllib3ResponseHooks
-from .sessions import SessionHooks
+
+_POOL = ("host", "port", "scheme", "pool", "block", "proxy")
+_SESSIONS = {
+    "botocore.session": ("Session", "create_client"),
+    "botocore.httpsession": ("URLLib3Session", "_get_proxy_manager"),
+}
+"""botocore's sessions by module, each with the method that builds clients or managers later."""
+_RESPONSE = ("_pool", "_connection", "_original_response", "_fp")
 
 
 class Urllib3Adapter(Adapter):
@@ -31,19 +39,16 @@ class Urllib3Adapter(Adapter):
     MODULES: ClassVar = {"urllib3": "urllib3"}
     LOST: ClassVar = {
         "acquire": "everything about pools of this library",
-        "wait": "telling a wait in the queue from an immediate acquire, and the pool timeout",
+        "wait": "whether a request waited in the queue, and the pool timeout",
         "release": "lease durations and finished requests",
-        "answer": "telling the phase awaiting_response from the read of a preloaded body",
+        "answer": "the end of the phase awaiting_response if the body is preloaded",
         "response_close": "responses that are closed, or dropped, before their end was read",
         "connection_setup": "the end of the phase connecting, set-up times, failures to connect",
         "connection_tls": "the times of TCP and TLS within a set-up",
         "connection_close": "connections closed, and why",
         "proxy": "the origins behind a proxy that forwards",
-        "read": "telling the phases reading and unread apart",
-        "state": "open connections, limits and occupancy",
-        "pool_owner": "the provider of pools that are built inside an any-llm call",
-        "pool_close": "telling closed pools from garbage-collected ones",
         "executor": "the threads that bound a provider's requests, and what waits for one",
+        **LOST_IN_ALL,
     }
 
     reader = Urllib3Reader()
@@ -51,17 +56,17 @@ class Urllib3Adapter(Adapter):
     def __init__(self, module: str, on_hooks: Callable[[Hooks], None]) -> None:
         super().__init__(module, on_hooks)
         self._responses: Urllib3ResponseHooks | None = None
-        self._sessions: SessionHooks | None = None
+        self._pools: PoolHooks | None = None
 
     def install(self, scope_of: ScopeOf) -> None:
         super().install(scope_of)
         # These modules import urllib3 first, so `patch` has run.
         when_imported("urllib3.http2.connection", self._patch_http2)
-        when_imported("botocore.session", self._patch_sessions)
-        when_imported("botocore.httpsession", self._patch_http_sessions)
+        for module in _SESSIONS:
+            when_imported(module, self._patch_session)
 
     def uninstall(self) -> None:
-        self._responses = self._sessions = None
+        self._responses = self._pools = None
         super().uninstall()
 
     def patch(self, module: ModuleType, scope: Scope) -> None:
@@ -80,9 +85,13 @@ class Urllib3Adapter(Adapter):
 
         requests = Urllib3RequestHooks(scope, follow_forwarding)
         self._responses = responses = Urllib3ResponseHooks(scope)
-        self._sessions = SessionHooks(scope)
         connections = Urllib3ConnectionHooks(scope.registry)
-        pools = PoolHooks(scope, follow_forwarding)
+        self._pools = pools = PoolHooks(scope, follow_forwarding)
+        failures = scope.registry.failures
+        built = after_init(pools.built, failures, "urllib3.claim")
+        closes = before_close(connections.closes, failures, "urllib3.close")
+        pool_closes = before_close(pools.closes, failures, "urllib3.pool_close")
+        cleared = before_close(pools.cleared, failures, "urllib3.pool_close")
 
         give_defaults(pool, TRACKER, OWNER, BUILT_BY, LIMITS_FROM, POOL_ORIGIN, EXECUTOR)
         give_defaults(manager, TRACKER, OWNER, BUILT_BY, LIMITS_FROM)
@@ -91,32 +100,36 @@ class Urllib3Adapter(Adapter):
 
         # "acquire" comes last: until ``_get_conn`` is replaced nothing is tracked, so the hooks
         # that are installed before it find no lease.
-        if probe("read", probes.response_state(response) and probes.chunks(response)):
+        identified = has(lambda: response(preload_content=False), *_RESPONSE)
+        if probe("read", identified and has(lambda: response(preload_content=False), "chunk_left")):
             hook("read", response, "_fp_read", responses.read)
             hook("read", response, "_update_chunk_length", responses.chunk_length)
             hook("read", response, "_handle_chunk", responses.chunk)
-        probe("response_close", probes.response_state(response))
+        probe("response_close", identified)
         hook("response_close", response, "close", responses.close)
         hook("answer", connection, "getresponse", responses.getresponse)
-        connected = probe("connection_setup", probes.connection(connection))
+        addressed = has(lambda: connection("localhost"), "sock", "host", "port")
+        connected = probe("connection_setup", addressed)
         for owner in (connection, secure_connection):
             # In a build of Python without ssl, the secure connection is only a placeholder.
             if connected and owner is not None and "connect" in vars(owner):
                 hook("connection_setup", owner, "connect", connections.connect)
         hook("connection_tls", connection, "_new_conn", connections.new_socket)
         hook("connection_tls", connection, "_tunnel", connections.tunnel)
-        closed = hook("connection_close", connection, "close", connections.close)
-        probe("proxy", callable(getattr(pool, "urlopen", None)))
-        hook("pool_owner", pool, "__init__", pools.built)
-        hook("pool_owner", manager, "__init__", pools.built)
+        closed = hook("connection_close", connection, "close", closes)
+        probe("proxy", has_method(pool, "urlopen"))
+        hook("pool_owner", pool, "__init__", built)
+        hook("pool_owner", manager, "__init__", built)
         hook("pool_owner", manager, "_new_pool", pools.new_pool)
-        hook("pool_close", pool, "close", pools.close)
-        probe("pool_close", probes.manager(manager))
-        hook("pool_close", manager, "clear", pools.clear)
+        hook("pool_close", pool, "close", pool_closes)
+        probe("pool_close", has(lambda: manager().pools, "_container"))
+        hook("pool_close", manager, "clear", cleared)
         probe("executor", executors.probe())
         released = probe("release", takes(pool, "_put_conn", "conn"))
         hook("release", pool, "_put_conn", requests.put_conn)
-        state = probe("wait", probe("state", probes.pool_state(pool)))
+        state = has(lambda: pool("localhost"), *_POOL)
+        state = state and has(lambda: pool("localhost").pool, "queue", "maxsize")
+        state = probe("wait", probe("state", state))
         # Tracking needs the pool's state and the hooks on every end of a request. Without them,
         # requests would stay in flight for ever.
         usable = state and released and closed
@@ -129,23 +142,16 @@ class Urllib3Adapter(Adapter):
         if self._responses is not None:
             self._replace(connection, "getresponse", self._responses.getresponse)
 
-    def _patch_sessions(self, module: ModuleType) -> None:
-        if self._sessions is not None:
-            make = self._sessions.create_client
-            self._patch_session(getattr(module, "Session", None), "create_client", make)
-
-    def _patch_http_sessions(self, module: ModuleType) -> None:
-        if self._sessions is not None:
-            make = self._sessions.proxy_manager
-            owner = getattr(module, "URLLib3Session", None)
-            self._patch_session(owner, "_get_proxy_manager", make)
-
-    def _patch_session(self, owner: Any, method: str, make: Callable[[Any], Any]) -> None:
+    def _patch_session(self, module: ModuleType) -> None:
+        scope, hooks, pools = self._scope, self.hooks, self._pools
+        if scope is None or hooks is None or pools is None:
+            return
+        name, method = _SESSIONS[module.__name__]
+        owner: Any = getattr(module, name, None)
         give_defaults(owner, OWNER)
-        scope, hooks = self._scope, self.hooks
-        if scope is None or hooks is None:
-            return
-        if self._replace(owner, "__init__", scope.built) and self._replace(owner, method, make):
-            return
-        self.probe("pool_owner", False)
-        self._on_hooks(hooks)
+        if not (
+            self._replace(owner, "__init__", scope.built)
+            and self._replace(owner, method, pools.of_session)
+        ):
+            self.probe("pool_owner", False)
+            self._on_hooks(hooks)

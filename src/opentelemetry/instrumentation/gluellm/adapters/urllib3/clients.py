@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ..holders import first_held
-from .pools import pools_of_manager
 
 _INSIDE = ("_endpoint", "http_session", "rest_client", "_api", "_client", "client")
 """Attributes that lead to a pool. boto3 and botocore: ``client._endpoint.http_session``; clients
@@ -49,3 +48,8 @@ def _is_manager(thing: Any) -> bool:
     return hasattr(thing, "connection_from_url") and hasattr(
         getattr(thing, "pools", None), "_container"
     )
+
+
+def pools_of_manager(manager: Any) -> tuple[Any, ...]:
+    """The pools that a manager has now, read without its lock."""
+    return tuple(manager.pools._container.values())

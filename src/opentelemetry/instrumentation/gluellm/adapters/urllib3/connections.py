@@ -21,9 +21,12 @@ from ...pool.registry import PoolRegistry
 from ...pool.tracker import PoolTracker
 from ..marks import CONNECTION, connection_of
 from .failures import fail, failed, failure_of
-from .marks import POOL_ORIGIN, REFERENCE, running
 from .responses import IN_HEAD
 
+REFERENCE = "_gluellm_reference"
+"""On a connection: the weak reference whose callback runs when the connection is collected."""
+POOL_ORIGIN = "_gluellm_pool_origin"
+"""On a pool: host, port and scheme of its origin, in the form that a tracker takes."""
 _LIBRARIES: Final = ("urllib3", "http.client")
 """Modules whose exceptions are about the request. Any other exception may be one that the
 application was handling when it sent the request."""
@@ -40,6 +43,12 @@ def pool_origin(pool: Any) -> tuple[bytes, int | None, bytes]:
         )
         setattr(pool, POOL_ORIGIN, origin)
     return origin
+
+
+def running(record: TrackedConnection) -> Lease | None:
+    """The lease that uses a connection now."""
+    lease = record.lease
+    return lease if lease is not None and not lease.ended and lease.connection is record else None
 
 
 class _Reference(weakref.ref[Any]):
@@ -191,20 +200,11 @@ class Urllib3ConnectionHooks:
 
         return _tunnel
 
-    def close(self, original: Any) -> Any:
+    def closes(self, connection: Any) -> None:
         """Record that the socket is closed, or passed to a response that is the last one on it."""
-        registry = self._registry
-
-        def close(self_: Any) -> Any:
-            record = self_._gluellm_connection
-            if record is not None and not record.closed and record.tracker.registry is registry:
-                try:
-                    closing(record)
-                except Exception as error:
-                    registry.failures.caught("urllib3.close", error)
-            return original(self_)
-
-        return close
+        record = connection._gluellm_connection
+        if record is not None and not record.closed and record.tracker.registry is self._registry:
+            _closing(record)
 
 
 def _connected(connection: Any, record: TrackedConnection, now: int) -> None:
@@ -224,7 +224,7 @@ def _connected(connection: Any, record: TrackedConnection, now: int) -> None:
         record.origin.protocols.add("2")
 
 
-def closing(record: TrackedConnection) -> None:
+def _closing(record: TrackedConnection) -> None:
     """Record that a connection is about to be closed.
 
     The finalizer rule (``pool/lease.py``) applies.

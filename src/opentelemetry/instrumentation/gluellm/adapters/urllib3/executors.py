@@ -11,7 +11,9 @@ import weakref
 from typing import Any
 
 from ...pool.lease import Workers
-from .marks import EXECUTOR
+
+EXECUTOR = "_gluellm_executor"
+"""On a pool: a weak reference to the executor whose threads send its requests."""
 
 
 def note_executor(pool: Any) -> None:

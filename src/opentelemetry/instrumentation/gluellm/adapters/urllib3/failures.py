@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from ...failures import from_signal_handler
 from ...pool.lease import Lease
+from ...pool.ledger import OTHER
 from ...pool.phases import CONNECTING
-from ..error_types import error_type
+from ..error_types import error_type, other_on_failure
 
 _DEPTH = 4
 
 
+@other_on_failure
 def failure_of(lease: Lease, error: BaseException) -> str:
     """The contract's ``error.type`` for an exception that a request of a pool raised.
 
     urllib3 passes on the socket's own errors when it sends, and has a timeout class only for reads.
-    Raises only what a signal handler raises.
     """
-    try:
-        return _failure_of(lease, _innermost(error))
-    except Exception as own:
-        if from_signal_handler(own):
-            raise
-        return "_OTHER"  # the host's exception may be malformed
-
-
-def _failure_of(lease: Lease, error: BaseException) -> str:
+    error = _innermost(error)
     connecting = lease.phase == CONNECTING
     if isinstance(error, TimeoutError):
         if connecting:
@@ -37,7 +29,7 @@ def _failure_of(lease: Lease, error: BaseException) -> str:
         return "read_error"
     if found == "protocol_error" and connecting:
         return "connection_error"  # a proxy closed the connection
-    if found == "_OTHER" and isinstance(error, OSError):
+    if found == OTHER and isinstance(error, OSError):
         return "connection_error" if connecting else "read_error"
     return found
 
@@ -78,7 +70,7 @@ def fail(lease: Lease, error: str, *, in_finalizer: bool = False) -> None:
     """
     record = lease.connection
     if lease.answered_at:
-        lease.error = error
+        lease.note_error(error)
         lease.tracker.released(lease)
     else:
         lease.tracker.failed(lease, error, in_finalizer=in_finalizer)

@@ -3,15 +3,21 @@
 botocore builds its PoolManager with its client, and the manager builds a pool with the first
 request, in a thread that does not have the call in its context. So the manager is claimed when it
 is built, and its pools inherit its owner.
+
+So do the managers of botocore's sessions. any-llm's bedrock provider has one client for each
+timeout that it is called with, and botocore has one manager for each proxy. Both are built long
+after an any-llm call has built their session, and in another thread.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from ..marks import BUILT_BY, LIMITS_FROM, OWNER, TRACKER, connection_of
 from ..scope import Scope
+from .clients import pools_of_manager, urllib3_pools
 
 
 class PoolHooks:
@@ -23,20 +29,11 @@ class PoolHooks:
         self._on_forwarding = on_forwarding
         """Called when a pool for a forwarding proxy is built."""
 
-    def built(self, original: Any) -> Any:
+    def built(self, pool: Any) -> None:
         """Claim a new pool or pool manager for the any-llm call or the SDK that builds it."""
-        claim, on_forwarding = self._claim, self._on_forwarding
-
-        def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
-            original(self_, *args, **kwargs)
-            claim(self_)
-            try:
-                if forwards(self_):
-                    on_forwarding()
-            except Exception as error:
-                self._registry.failures.caught("urllib3.proxy", error)
-
-        return __init__
+        self._claim(pool)
+        if forwards(pool):
+            self._on_forwarding()
 
     def new_pool(self, original: Any) -> Any:
         """Give the pools that a manager builds the manager's owner."""
@@ -54,48 +51,42 @@ class PoolHooks:
 
         return _new_pool
 
-    def close(self, original: Any) -> Any:
-        """Record that a pool is closed, by its owner or by a manager that needs room (1.26)."""
-        closed = self._closed
+    def of_session(self, original: Any) -> Any:
+        """Give the pools of what a session builds the session's owner, if they have none."""
 
-        def close(self_: Any) -> Any:
-            closed(self_)
-            return original(self_)
-
-        return close
-
-    def clear(self, original: Any) -> Any:
-        """Record that a manager drops its pools; since urllib3 1.26.16 it does not close them."""
-        closed = self._closed
-
-        def clear(self_: Any) -> Any:
+        def build(self_: Any, *args: Any, **kwargs: Any) -> Any:
+            built = original(self_, *args, **kwargs)
+            owner = self_._gluellm_owner
+            if owner is None or not self._registry.open or is_shared(self_):
+                return built
             try:
-                pools = pools_of_manager(self_)
+                for pool in urllib3_pools(built):
+                    if getattr(pool, OWNER, None) is None:
+                        setattr(pool, OWNER, owner)
             except Exception as error:
-                self._registry.failures.caught("urllib3.pool_close", error)
-                pools = ()
-            for pool in pools:
-                closed(pool)
-            del pools
-            return original(self_)
+                self._registry.failures.caught("urllib3.claim", error)
+            return built
 
-        return clear
+        return build
 
-    def _closed(self, pool: Any) -> None:
+    def closes(self, pool: Any) -> None:
+        """Record that a pool is closed, by its owner or by a manager that needs room (1.26)."""
         tracker = getattr(pool, TRACKER, None)
         if tracker is None or not tracker.open or tracker.registry is not self._registry:
             return
-        try:
-            queue = pool.pool
-            for connection in tuple(queue.queue) if queue is not None else ():
-                record = connection_of(connection)
-                if record is not None:
-                    # Recorded now: if the manager only drops the pool, the garbage collector
-                    # closes its connections.
-                    record.close("pool_closed")
-            tracker.discard("closed")
-        except Exception as error:
-            self._registry.failures.caught("urllib3.pool_close", error)
+        queue = pool.pool
+        for connection in tuple(queue.queue) if queue is not None else ():
+            record = connection_of(connection)
+            if record is not None:
+                # Recorded now: if the manager only drops the pool, the garbage collector closes
+                # its connections.
+                record.close("pool_closed")
+        tracker.discard("closed")
+
+    def cleared(self, manager: Any) -> None:
+        """Record that a manager drops its pools; since urllib3 1.26.16 it does not close them."""
+        for pool in pools_of_manager(manager):
+            self.closes(pool)
 
 
 def forwards(pool: Any) -> bool:
@@ -104,6 +95,11 @@ def forwards(pool: Any) -> bool:
     return proxy is not None and getattr(pool, "host", None) == proxy.host
 
 
-def pools_of_manager(manager: Any) -> tuple[Any, ...]:
-    """The pools that a manager has now, read without its lock."""
-    return tuple(manager.pools._container.values())
+def is_shared(session: Any) -> bool:
+    """Whether a session is boto3's default one, which the whole process shares.
+
+    any-llm's sagemaker provider may be the first to use it, but the application's own clients come
+    from it as well.
+    """
+    default = getattr(sys.modules.get("boto3"), "DEFAULT_SESSION", None)
+    return default is not None and getattr(default, "_session", None) is session

@@ -14,7 +14,7 @@ from typing import Any, Final
 from ...pool.lease import Lease
 from ...pool.phases import READING, UNREAD
 from ..marks import LEASE
-from ..scope import Scope, is_event_stream
+from ..scope import Scope, note_content_type
 from .failures import failed, failure_of
 
 IN_HEAD: Final[ContextVar[Lease | None]] = ContextVar("gluellm_urllib3_head", default=None)
@@ -63,7 +63,7 @@ class Urllib3ResponseHooks:
         if lease.ended:
             return
         if self._note_streaming:
-            lease.streaming = is_event_stream(response.headers.get("content-type") or "")
+            note_content_type(lease, response.headers.get("content-type") or "")
         lease.tracker.answered(lease, int(response.status))
 
     def _lease_of(self, response: Any) -> Lease | None:
@@ -189,7 +189,7 @@ class Urllib3ResponseHooks:
                 cut_off = lease.connection is not None and lease.connection.closed
                 ours = cut_off or getattr(self_, "chunk_left", None) == 0
                 if cut_off:
-                    lease.error = lease.error or "cancelled"
+                    lease.note_error(lease.error or "cancelled")
             if ours:
                 try:
                     _closing(self_, lease)
@@ -208,7 +208,7 @@ def _note(lease: Lease, error: BaseException) -> None:
     # Recorded at once: the library closes the connection and frees its place before the caller
     # gets the exception.
     if lease.error is None:
-        lease.error = failure_of(lease, error)
+        lease.note_error(failure_of(lease, error))
     lease.enter(UNREAD, lease.tracker.clock())
     record = lease.connection
     if record is None or record.closed:
