@@ -14,6 +14,7 @@ from typing import Any
 from ..failures import raise_on
 
 _BY_PLACE = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+_VARIABLE = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
 def has(make: Callable[[], Any], *names: str) -> bool:
@@ -110,29 +111,29 @@ def _takes_the_same(ours: list[Parameter], theirs: list[Parameter]) -> bool:
     """Whether the replacement accepts the calls of the original and passes on no others."""
     kinds = {parameter.kind for parameter in ours}
     any_place, any_name = Parameter.VAR_POSITIONAL in kinds, Parameter.VAR_KEYWORD in kinds
-    our_places = [parameter for parameter in ours if parameter.kind in _BY_PLACE]
-    their_places = [parameter for parameter in theirs if parameter.kind in _BY_PLACE]
-    if len(our_places) > len(their_places):
-        return False
-    for place, parameter in enumerate(their_places):
-        if place >= len(our_places):
-            if not any_place or (parameter.kind is not Parameter.POSITIONAL_ONLY and not any_name):
+    passed_on = {
+        Parameter.POSITIONAL_ONLY: any_place,
+        Parameter.POSITIONAL_OR_KEYWORD: any_place and any_name,
+        Parameter.VAR_POSITIONAL: any_place,
+        Parameter.KEYWORD_ONLY: any_name,
+        Parameter.VAR_KEYWORD: any_name,
+    }
+    known = {
+        parameter.name: (place if parameter.kind in _BY_PLACE else None, parameter)
+        for place, parameter in enumerate(ours)
+        if parameter.kind not in _VARIABLE
+    }
+    for place, parameter in enumerate(theirs):
+        if parameter.kind in _VARIABLE or parameter.name not in known:
+            if not passed_on[parameter.kind]:
                 return False
             continue
-        if parameter.name != our_places[place].name or not _same(our_places[place], parameter):
+        our_place, our_parameter = known.pop(parameter.name)
+        if our_place != (place if parameter.kind in _BY_PLACE else None):
             return False
-    named = {p.name: p for p in ours if p.kind is Parameter.KEYWORD_ONLY}
-    their_names = {p.name: p for p in theirs if p.kind is Parameter.KEYWORD_ONLY}
-    if not named.keys() <= their_names.keys():
-        return False
-    if any(p.kind is Parameter.VAR_KEYWORD for p in theirs) and not any_name:
-        return False
-    if any(p.kind is Parameter.VAR_POSITIONAL for p in theirs) and not any_place:
-        return False
-    return all(
-        _same(named[name], parameter) if name in named else any_name
-        for name, parameter in their_names.items()
-    )
+        if not _same(our_parameter, parameter):
+            return False
+    return not known
 
 
 def _same(ours: Parameter, theirs: Parameter) -> bool:
