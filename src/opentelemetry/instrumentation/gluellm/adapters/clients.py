@@ -16,14 +16,8 @@ from .urllib3.clients import urllib3_pools
 _FINDERS = (httpcore_pools, aiohttp_pools, urllib3_pools, grpc_channels)
 """Each returns the pools of a client of its library, and an empty list for anything else."""
 
-_LIBRARIES = {
-    "httpcore": "httpx",
-    "httpcore2": "httpx2",
-    "aiohttp": "aiohttp",
-    "urllib3": "urllib3",
-    "botocore": "urllib3",
-    "grpc": "grpc",
-}
+_LIBRARIES = frozenset({"httpcore", "httpcore2", "aiohttp", "urllib3", "botocore", "grpc"})
+"""Packages of the classes of pools, or of their parents."""
 
 _owned: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -36,7 +30,7 @@ def pools_of_client(client: Any) -> list[Any]:
     for find in _FINDERS:
         try:
             found = find(client)
-            if found and all(_library_of(pool) for pool in found):
+            if found and all(map(_is_of_library, found)):
                 return found
         except TypeError:
             raise
@@ -52,9 +46,9 @@ def pools_of_client(client: Any) -> list[Any]:
     )
 
 
-def _library_of(pool: Any) -> str | None:
-    names = (owner.__module__.partition(".")[0] for owner in type(pool).__mro__)
-    return next((_LIBRARIES[name] for name in names if name in _LIBRARIES), None)
+def _is_of_library(pool: Any) -> bool:
+    packages = (owner.__module__.partition(".")[0] for owner in type(pool).__mro__)
+    return any(package in _LIBRARIES for package in packages)
 
 
 def own(pool: Any, owner: Owner) -> None:
