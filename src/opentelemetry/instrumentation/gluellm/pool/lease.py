@@ -510,14 +510,14 @@ class Workers:
 class PoolView:
     """The limits and connections of one pool at one moment."""
 
-    max_connections: int | None
+    max_connections: int | None = None
     """Upper bound of connections; None if unlimited."""
-    max_idle_connections: int | None
-    keepalive_expiry: float | None
+    max_idle_connections: int | None = None
+    keepalive_expiry: float | None = None
     """Seconds for which idle connections are kept; None for ever."""
-    tcp_keepalive: bool | None
+    tcp_keepalive: bool | None = None
     """Whether its sockets have SO_KEEPALIVE; None if unknown."""
-    connections: Sequence[ConnectionView]
+    connections: Sequence[ConnectionView] = ()
     max_connections_per_origin: int | None = None
     """Upper bound of connections per origin; None if there is none."""
     limits_from: str | None = None

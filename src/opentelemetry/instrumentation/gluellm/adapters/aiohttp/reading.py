@@ -83,7 +83,6 @@ class AiohttpReader(LibraryReader[PoolTracker]):
         ]
         return PoolView(
             max_connections=_bound(pool._limit),
-            max_idle_connections=None,
             keepalive_expiry=0.0 if pool._force_close else seconds_or_none(pool._keepalive_timeout),
             tcp_keepalive=_tcp_keepalive(pool),
             connections=found,

@@ -132,11 +132,6 @@ class ChannelReader(LibraryReader[ChannelTracker]):
     def view(self, pool: Any, tracker: ChannelTracker) -> ChannelView:
         _look_at_async(pool, tracker)
         return ChannelView(
-            max_connections=None,
-            max_idle_connections=None,
-            keepalive_expiry=None,
-            tcp_keepalive=None,
-            connections=(),
             state=STATES[tracker.state],
             state_age=(tracker.clock() - tracker.since) / 1e9,
         )

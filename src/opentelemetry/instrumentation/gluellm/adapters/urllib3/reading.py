@@ -64,7 +64,6 @@ class Urllib3Reader(LibraryReader[PoolTracker]):
         return PoolView(
             max_connections=maximum,
             max_idle_connections=idle_maximum,
-            keepalive_expiry=None,
             tcp_keepalive=_tcp_keepalive(pool),
             connections=found,
             limits_from=getattr(pool, LIMITS_FROM, None),
