@@ -11,7 +11,7 @@ from ..pool.call import Call
 from ..pool.lease import Lease
 from ..pool.ledger import OTHER, Owner
 from ..pool.reader import PoolReader, TrackerT, seconds_or_none
-from ..pool.registry import PoolRegistry, running_loop
+from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
 from .callers import exporter_on_stack, sdk_on_stack
 from .marks import BUILT_BY, OWNER, TRACKER
@@ -21,6 +21,9 @@ _LOCK_TIMEOUT = 0.05
 EXCLUDED = Owner("", None)
 """Owner of a pool that is not observed: the user excluded it, or an exporter sends through it."""
 _EVENT_STREAMS = ("text/event-stream", "application/vnd.amazon.eventstream")
+
+FirstRequest = tuple[str, "float | None"]
+"""Host and read timeout (seconds, None without one) of a pool's first request."""
 
 
 class LibraryReader(PoolReader[TrackerT], Protocol[TrackerT]):
@@ -43,9 +46,9 @@ class Scope:
     """Answers for one library the question of every hook: is this request observed?
 
     A pool's tracker and owner are attributes of the pool, with defaults on its class (``marks``).
-    Where a request enters, `tracker` answers: a pool's tracking starts with its first request in
-    scope. Later hooks find the request's lease, and check ``lease.tracker.registry``: after
-    ``uninstrument()`` a replacement that can't be removed passes everything on.
+    A pool's tracking starts with its first request in scope (`enter`). Later hooks find the
+    request's lease, and check ``lease.tracker.registry``: after ``uninstrument()`` a replacement
+    that can't be removed passes everything on.
     """
 
     library: str
@@ -74,28 +77,6 @@ class Scope:
         """Make the replacement for a constructor that claims what it has built."""
         return after_init(self.claim, self.registry.failures, f"{self.library}.claim")(original)
 
-    def tracker(
-        self, pool: Any, host: str, read_timeout: float | None = None
-    ) -> PoolTracker | None:
-        """The tracker of a pool that gets a request for ``host``; None if the pool is not in scope.
-
-        ``read_timeout`` (seconds) is this request's. Hooks that run for every request repeat this
-        inline. Those of libraries for threads leave ``loop`` alone: no event loop is watched then.
-        """
-        tracker: PoolTracker | None = getattr(pool, TRACKER, None)
-        if tracker is None or not tracker.open or tracker.registry is not self.registry:
-            if (
-                not self.everything
-                and getattr(pool, OWNER, None) is None
-                and self.current_call() is None
-            ):
-                self.outside()
-                return None
-            tracker = self.enter(pool, host, read_timeout)
-        if tracker is not None and tracker.loop is None:
-            tracker.loop = running_loop()
-        return tracker
-
     def outside(self) -> None:
         """Count a request of a pool out of scope, unless an exporter sends the request."""
         registry = self.registry
@@ -108,8 +89,13 @@ class Scope:
         except Exception as error:
             registry.failures.caught(f"{self.library}.outside", error)
 
-    def enter(self, pool: Any, host: str, read_timeout: float | None = None) -> PoolTracker | None:
-        """Start to track a pool that has no tracker; return None if the pool is not in scope."""
+    def enter(
+        self, pool: Any, first_of: Callable[..., FirstRequest | None], *request: Any
+    ) -> PoolTracker | None:
+        """Start to track a pool that has no tracker; return None if the pool is not in scope.
+
+        ``first_of`` takes ``request``; it returns None if the pool must not be tracked.
+        """
         registry = self.registry
         if not registry.open or getattr(pool, OWNER, None) is EXCLUDED:
             return None
@@ -125,7 +111,7 @@ class Scope:
                 return None  # a signal handler's request during this one: the lock is reentrant
             outer, registry.entering = registry.entering, pool
             try:
-                return self._track(pool, host, read_timeout)
+                return self._track(pool, first_of, request)
             finally:
                 registry.entering = outer
         except Exception as error:
@@ -162,14 +148,18 @@ class Scope:
         call = self.current_call()
         return None if call is None or call.ended else call
 
-    def _track(self, pool: Any, host: str, read_timeout: float | None) -> PoolTracker | None:
+    def _track(
+        self, pool: Any, first_of: Callable[..., FirstRequest | None], request: tuple[Any, ...]
+    ) -> PoolTracker | None:
         tracker: PoolTracker | None = getattr(pool, TRACKER, None)
         if tracker is not None and tracker.open and tracker.registry is self.registry:
             return tracker
         call = self._call()
         owner = self._owner(pool, call)
-        if owner is None:
+        first = first_of(*request)
+        if owner is None or first is None:
             return None
+        host, read_timeout = first
         tracker = self.registry.track(
             pool,
             self.reader,

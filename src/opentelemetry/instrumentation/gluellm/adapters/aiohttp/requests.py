@@ -14,7 +14,7 @@ from ...pool.phases import QUEUED
 from ...pool.registry import running_loop
 from ...pool.tracker import PoolTracker
 from ..marks import CONNECTION, LEASE
-from ..scope import Scope
+from ..scope import FirstRequest, Scope
 from . import connections, failures, setup
 
 ENTERING = "_gluellm_entering"
@@ -34,7 +34,7 @@ class AiohttpRequestHooks:
         """Track a request from entering the pool until it has its connection."""
         scope = self._scope
         current_call, everything, outside = scope.current_call, scope.everything, scope.outside
-        enter, failed = self._enter, scope.failed
+        enter, failed = scope.enter, scope.failed
         registry = scope.registry
 
         async def tracked(
@@ -82,13 +82,13 @@ class AiohttpRequestHooks:
             return made
 
         def connect(self_: Any, req: Any, traces: Any, timeout: Any) -> Any:
-            # Scope.tracker() written out, since this runs for every request of the process.
+            # The check of the scope comes first, since this runs for every request of the process.
             tracker = self_._gluellm_tracker
             if tracker is None or not tracker.open or tracker.registry is not registry:
                 if not everything and self_._gluellm_owner is None and current_call() is None:
                     outside()
                     return original(self_, req, traces, timeout)
-                tracker = enter(self_, req, timeout)
+                tracker = enter(self_, _first_of, self_, req, timeout)
                 if tracker is None:
                     return original(self_, req, traces, timeout)
             if tracker.loop is None:
@@ -96,15 +96,6 @@ class AiohttpRequestHooks:
             return tracked(tracker, self_, req, traces, timeout)
 
         return connect
-
-    def _enter(self, pool: Any, request: Any, timeout: Any) -> PoolTracker | None:
-        try:
-            if pool._closed:
-                return None
-            return self._scope.enter(pool, request.url.raw_host or "", timeout.sock_read)
-        except Exception as error:
-            self._registry.failures.caught("aiohttp.track", error)
-            return None
 
     def wait(self, original: Any) -> Any:
         """Record that a request joins the queue: the limits allow no further connection."""
@@ -166,3 +157,7 @@ class AiohttpRequestHooks:
             return protocol
 
         return _create_connection
+
+
+def _first_of(pool: Any, request: Any, timeout: Any) -> FirstRequest | None:
+    return None if pool._closed else (request.url.raw_host or "", timeout.sock_read)

@@ -59,7 +59,7 @@ class AioHooks:
         current_call, everything, outside = scope.current_call, scope.everything, scope.outside
         caught = scope.registry.failures.caught
 
-        # Scope.tracker() written out in part, since this runs for every call of the process.
+        # The check of the scope comes first, since this runs for every call of the process.
         def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
             original(self_, *args, **kwargs)
             try:

@@ -9,7 +9,7 @@ from typing import Any
 from ...pool.ledger import OTHER
 from ...pool.phases import AWAITING_RESPONSE, CONNECTING, QUEUED
 from ...pool.registry import running_loop
-from ..marks import TRACKER
+from ..marks import OWNER, TRACKER
 from ..scope import Scope
 from .channel import READY, SHUTDOWN, CallLease, ChannelTracker
 from .channels import KnownChannels, look, note_origin, state_of, target_of
@@ -177,9 +177,15 @@ class Calls:
         before: ChannelTracker | None = getattr(pool, TRACKER)
         if before is not None and before.state == SHUTDOWN:
             return None  # the library is about to refuse the call
-        tracker: Any = self.scope.tracker(pool, host.decode("ascii"))
+        scope = self.scope
+        if not scope.everything and getattr(pool, OWNER) is None and self._current_call() is None:
+            scope.outside()
+            return None
+        tracker: Any = scope.enter(pool, lambda: (host.decode("ascii"), None))
         if tracker is not None:
             tracker.reports_reads = self.reports_reads
+            if tracker.loop is None:
+                tracker.loop = running_loop()
         return tracker
 
     def _look(self, tracker: ChannelTracker) -> bool:

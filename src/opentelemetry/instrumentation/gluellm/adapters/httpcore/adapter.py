@@ -126,7 +126,8 @@ class HttpcoreAdapter(Adapter):
         hook("pool_owner", pool, "__init__", scope.built)
         if probe("request", probe("state", has(pool, *_POOL) and has(connect, *_CONNECTION))):
             requests.reports_release = probe("release", True)
-            hook_awaited("request", pool, handle, requests.handle)
+            handled = requests.async_handle if is_async else requests.sync_handle
+            hook_awaited("request", pool, handle, handled)
 
 
 def _proxies(core: ModuleType, prefix: str, pool: Any) -> list[Any]:

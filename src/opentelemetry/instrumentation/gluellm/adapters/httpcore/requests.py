@@ -13,10 +13,9 @@ from typing import Any
 
 from ...pool.lease import Lease, TrackedConnection, Tracker
 from ...pool.registry import running_loop
-from ...pool.tracker import PoolTracker
 from ..error_types import error_type
 from ..marks import CONNECTION, LEASE
-from ..scope import Scope, note_content_type
+from ..scope import FirstRequest, Scope, note_content_type
 from . import connections
 
 _CONTENT_TYPE = b"content-type"
@@ -37,25 +36,21 @@ class HttpcoreRequestHooks:
 
     # One request
 
-    def handle(self, original: Any) -> Any:
-        """Track a request from entering the pool to the response's head."""
-        return self._handle_async(original) if self._is_async else self._handle_sync(original)
-
     def _begin(self) -> Callable[[Any, Any], Lease | None]:
         scope, is_async = self._scope, self._is_async
-        enter, outside, everything = self._enter, scope.outside, scope.everything
+        enter, outside, everything = scope.enter, scope.outside, scope.everything
         current_call = scope.current_call
         registry = scope.registry
 
         def begin(pool: Any, request: Any) -> Lease | None:
-            # Scope.tracker() written out, since this runs for every request of the process.
+            # The check of the scope comes first, since this runs for every request of the process.
             tracker = pool._gluellm_tracker
             if tracker is None or not tracker.open or tracker.registry is not registry:
                 if not everything and pool._gluellm_owner is None and current_call() is None:
                     if registry.counts_outside:
                         outside()
                     return None
-                tracker = enter(pool, request)
+                tracker = enter(pool, _first_of, request)
                 if tracker is None:
                     return None
             if is_async and tracker.loop is None:
@@ -77,16 +72,6 @@ class HttpcoreRequestHooks:
 
         return begin
 
-    def _enter(self, pool: Any, request: Any) -> PoolTracker | None:
-        """The tracker for a pool that has none yet; None if the pool is not in scope."""
-        try:
-            timeouts = request.extensions.get("timeout") or {}
-            host = request.url.host.decode("ascii", "replace")
-            return self._scope.enter(pool, host, timeouts.get("read"))
-        except Exception as error:
-            self._registry.failures.caught("httpcore.track", error)
-            return None
-
     def _special(self) -> Callable[[Lease, Any], None] | None:
         """What else to record of a response's head, before the head itself; None if nothing."""
         note_streaming, reports_release = self._scope.note_streaming, self.reports_release
@@ -103,7 +88,8 @@ class HttpcoreRequestHooks:
 
         return special
 
-    def _handle_async(self, original: Any) -> Any:
+    def async_handle(self, original: Any) -> Any:
+        """Track a request from entering the pool to the response's head."""
         begin, special, failed = self._begin(), self._special(), self._scope.failed
 
         async def handle_async_request(self_: Any, request: Any) -> Any:
@@ -135,7 +121,8 @@ class HttpcoreRequestHooks:
 
         return handle_async_request
 
-    def _handle_sync(self, original: Any) -> Any:
+    def sync_handle(self, original: Any) -> Any:
+        """Sync variant of `async_handle`."""
         begin, special, failed = self._begin(), self._special(), self._scope.failed
 
         def handle_request(self_: Any, request: Any) -> Any:
@@ -281,6 +268,11 @@ class HttpcoreRequestHooks:
                 _FORWARDED.set(None)
 
         return handle_async_request if self._is_async else handle_request
+
+
+def _first_of(request: Any) -> FirstRequest:
+    timeouts = request.extensions.get("timeout") or {}
+    return request.url.host.decode("ascii", "replace"), timeouts.get("read")
 
 
 def _failure_of(lease: Lease, error: BaseException) -> str | None:  # noqa: ARG001

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 from ...pool.lease import Lease, TrackedConnection
@@ -135,41 +134,33 @@ class HttpcoreResponseHooks:
     def __init__(self, registry: PoolRegistry) -> None:
         self._registry = registry
 
-    def _open_lease(self) -> Callable[[Any], Lease | None]:
+    def _open_lease(self, stream: Any) -> Lease | None:
+        """The lease of a response that is not closed yet."""
         registry = self._registry
-
-        def open_lease(stream: Any) -> Lease | None:
-            try:
-                pool_request = stream._pool_request
-                lease: Lease | None = pool_request.request._gluellm_lease
-                if lease is None or stream._closed or lease.tracker.registry is not registry:
-                    return None
-                if lease.ticket == id(pool_request):
-                    return lease
-                return lease.of_ticket(id(pool_request))
-            except Exception as error:
-                registry.failures.caught("httpcore.release", error)
+        try:
+            pool_request = stream._pool_request
+            lease: Lease | None = pool_request.request._gluellm_lease
+            if lease is None or stream._closed or lease.tracker.registry is not registry:
                 return None
+            ticket = id(pool_request)
+            return lease if lease.ticket == ticket else lease.of_ticket(ticket)
+        except Exception as error:
+            registry.failures.caught("httpcore.release", error)
+            return None
 
-        return open_lease
-
-    def _released(self) -> Callable[[Any, Lease], None]:
-
-        def released(stream: Any, lease: Lease) -> None:
-            try:
-                lease.tracker.released(lease)
-                request = stream._pool_request.request
-                if request._gluellm_lease is lease:
-                    # httpcore 1.0 leaves requests to the garbage collector; free the lease now.
-                    request._gluellm_lease = lease.previous
-            except Exception as error:
-                self._registry.failures.caught("httpcore.release", error)
-
-        return released
+    def _released(self, stream: Any, lease: Lease) -> None:
+        try:
+            lease.tracker.released(lease)
+            request = stream._pool_request.request
+            if request._gluellm_lease is lease:
+                # httpcore 1.0 leaves requests to the garbage collector; free the lease now.
+                request._gluellm_lease = lease.previous
+        except Exception as error:
+            self._registry.failures.caught("httpcore.release", error)
 
     def async_close(self, original: Any) -> Any:
         """Record that the response is closed: once, even if closing raises."""
-        open_lease, released = self._open_lease(), self._released()
+        open_lease, released = self._open_lease, self._released
 
         async def close(stream: Any, lease: Lease, closing: Any) -> None:
             try:
@@ -198,7 +189,7 @@ class HttpcoreResponseHooks:
 
     def sync_close(self, original: Any) -> Any:
         """Sync variant of `async_close`."""
-        open_lease, released = self._open_lease(), self._released()
+        open_lease, released = self._open_lease, self._released
 
         def close(self_: Any) -> None:
             try:

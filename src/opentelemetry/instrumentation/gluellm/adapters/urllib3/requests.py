@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from ...pool.lease import Lease, TrackedConnection
 from ...pool.tracker import PoolTracker
 from ..marks import CONNECTION
-from ..scope import Scope
+from ..scope import FirstRequest, Scope
 from .connections import pool_origin, record_of, unsent
 from .executors import note_executor
 from .failures import failure_of
@@ -56,18 +56,18 @@ class Urllib3RequestHooks:
         """Track a request from entering the pool until it has its connection."""
         scope = self._scope
         current_call, everything, outside = scope.current_call, scope.everything, scope.outside
-        enter, failed = self._enter, scope.failed
+        enter, failed, first_of = scope.enter, scope.failed, self._first_of
         registry = scope.registry
 
         def _get_conn(self_: Any, timeout: float | None = None) -> Any:
-            # Scope.tracker() written out, since this runs for every request of the process.
+            # The check of the scope comes first, since this runs for every request of the process.
             tracker = self_._gluellm_tracker
             call = current_call()
             if tracker is None or not tracker.open or tracker.registry is not registry:
                 if not everything and self_._gluellm_owner is None and call is None:
                     outside()
                     return original(self_, timeout)
-                tracker = enter(self_)
+                tracker = enter(self_, first_of, self_)
                 if tracker is None:
                     return original(self_, timeout)
             try:
@@ -162,14 +162,10 @@ class Urllib3RequestHooks:
 
         return _put_conn
 
-    def _enter(self, pool: Any) -> PoolTracker | None:
-        try:
-            if forwards(pool):
-                self._on_forwarding()
-            return self._scope.enter(pool, str(pool.host), _seconds(pool.timeout))
-        except Exception as error:
-            self._registry.failures.caught("urllib3.track", error)
-            return None
+    def _first_of(self, pool: Any) -> FirstRequest:
+        if forwards(pool):
+            self._on_forwarding()
+        return str(pool.host), getattr(pool.timeout, "_read", None)
 
 
 def _fresh(pool: Any, connection: Any, lease: Lease, tracker: PoolTracker) -> TrackedConnection:
@@ -193,9 +189,3 @@ def _origin_in(url: Any) -> tuple[bytes, int | None, bytes] | None:
         return host.encode("ascii", "replace"), parts.port, parts.scheme.encode("ascii", "replace")
     except ValueError:
         return None
-
-
-def _seconds(timeout: Any) -> float | None:
-    """The read timeout of a ``Timeout`` in seconds; None if it has none."""
-    value = getattr(timeout, "_read", None)
-    return float(value) if isinstance(value, (int, float)) else None
