@@ -195,7 +195,13 @@ class PoolTracker(Tracker):
     def begin(
         self, host: bytes, port: int | None, scheme: bytes, call: Call | None = None
     ) -> Lease:
-        """Begin the lease of a request for an origin, which enters the pool."""
+        """Begin the lease of a request for an origin, which enters the pool.
+
+        ``call`` is the running code's any-llm call. One that has ended is ignored: its tasks can
+        outlive it.
+        """
+        if call is not None and call.ended:
+            call = None
         # Before the lease's clock starts.
         if self.registry.attention:
             self.registry.attend()
@@ -586,10 +592,14 @@ class PoolTracker(Tracker):
             oldest_phase=holders[0].phase if holders else QUEUED,
         )
 
+    def live_pool(self) -> Any:
+        """Return the pool; None if it was garbage-collected."""
+        reference = self.reference
+        return None if reference is None else reference()
+
     def view(self) -> PoolView | None:
         """Read the pool as it is now; None if it is gone or cannot be read at this moment."""
-        reference = self.reference
-        pool = reference() if reference is not None else None
+        pool = self.live_pool()
         if pool is None:
             return None
         try:

@@ -42,11 +42,8 @@ class AiohttpRequestHooks:
         ) -> Any:
             lease = None
             try:
-                call = current_call()
-                if call is not None and call.ended:
-                    call = None
                 url = req.url
-                lease = tracker.begin(url.raw_host.encode(), url.port, b"", call)
+                lease = tracker.begin(url.raw_host.encode(), url.port, b"", current_call())
                 req._gluellm_lease = lease
                 self_._gluellm_entering = (lease, timeout)
                 tracker.ledger.acquire_timeout = timeout.connect or timeout.total

@@ -78,10 +78,7 @@ class Calls:
                 look(core, tracker)
                 if tracker.state == SHUTDOWN:
                     return None
-            call = self._current_call()
-            if call is not None and call.ended:
-                call = None
-            made: CallLease = tracker.begin(host, port, scheme, call)
+            made: CallLease = tracker.begin(host, port, scheme, self._current_call())
             lease = made
             if tracker.state == READY and not waits:
                 # The usual case. The call has what it needs, but gRPC does not report since when.
@@ -190,8 +187,7 @@ class Calls:
 
     def _look(self, tracker: ChannelTracker) -> bool:
         """Read the state of a channel; return False if it is gone or no longer tracked."""
-        reference = tracker.reference
-        pool = reference() if reference is not None else None
+        pool = tracker.live_pool()
         if pool is None or not tracker.open:
             return False
         if self.reports_state:

@@ -61,8 +61,7 @@ def _pools_reason(inner: Any, connection: TrackedConnection) -> str:
     readable = inner._network_stream.get_extra_info
     if protocol_of(inner) == "1.1" and not connection.leases and readable("is_readable"):
         return "server_disconnect"
-    reference = connection.tracker.reference
-    pool = reference() if reference is not None else None
+    pool = connection.tracker.live_pool()
     if pool is None:
         return "garbage_collected"
     limit, most = pool._max_keepalive_connections, pool._max_connections

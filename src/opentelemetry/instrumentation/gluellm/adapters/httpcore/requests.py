@@ -57,11 +57,8 @@ class HttpcoreRequestHooks:
                 tracker.loop = running_loop()
             try:
                 before = request._gluellm_lease
-                call = current_call()
-                if call is not None and call.ended:
-                    call = None
                 url = request.url
-                lease: Lease = tracker.begin(url.host, url.port, url.scheme, call)
+                lease: Lease = tracker.begin(url.host, url.port, url.scheme, current_call())
                 request._gluellm_lease = lease
                 if before is not None and not before.ended:
                     lease.previous = before

@@ -28,8 +28,7 @@ def upgraded(stream: Any) -> None:
 def _asked_for_websocket(connection: TrackedConnection) -> bool:
     """Whether the request asked for WebSocket. Servers switch only on request (RFC 9110, 7.8)."""
     lease = connection.lease
-    reference = connection.tracker.reference
-    pool = reference() if reference is not None else None
+    pool = connection.tracker.live_pool()
     if lease is None or pool is None:
         return False
     for pool_request in tuple(pool._requests):

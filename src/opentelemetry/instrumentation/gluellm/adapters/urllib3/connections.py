@@ -256,8 +256,7 @@ def _closing(record: TrackedConnection) -> None:
 def _idle_reason(record: TrackedConnection) -> str:
     if record.closing is not None:
         return record.closing
-    reference = record.tracker.reference
-    pool = reference() if reference is not None else None
+    pool = record.tracker.live_pool()
     if pool is None:
         return "garbage_collected"
     if pool.pool is None:

@@ -72,8 +72,6 @@ class Urllib3RequestHooks:
                     return original(self_, timeout)
             try:
                 blocks = self_.block
-                if call is not None and call.ended:
-                    call = None
                 host, port, scheme = self_._gluellm_pool_origin or pool_origin(self_)
                 if self_.proxy is not None:
                     host, port, scheme = _FORWARDED.get() or (host, port, scheme)
