@@ -46,7 +46,9 @@ class Scope:
     """Answers for one library the question of every hook: is this request observed?
 
     A pool's tracker and owner are attributes of the pool, with defaults on its class (``marks``).
-    A pool's tracking starts with its first request in scope (`enter`). Later hooks find the
+    Hooks that run for every request check inline whether a pool is in scope, and call `enter` for
+    the first request that is. Those of async libraries also set the tracker's ``loop``; no event
+    loop is watched for libraries that block threads. Later hooks find the
     request's lease, and check ``lease.tracker.registry``: after ``uninstrument()`` a replacement
     that can't be removed passes everything on.
     """
