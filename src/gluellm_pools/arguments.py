@@ -26,7 +26,7 @@ def missing_message(modules: Iterable[str], extra: str) -> str | None:
     missing = ", ".join(name for name in modules if not installed(name))
     if not missing:
         return None
-    return f"this needs {missing}, which is not installed.\n{install_hint(extra)}"
+    return f"not installed: {missing}.\n{install_hint(extra)}"
 
 
 def install_hint(extra: str) -> str:
@@ -99,7 +99,7 @@ def seconds(longest: float, shortest: float = 0.0) -> Callable[[str], float]:
         except ValueError:
             value = math.nan
         if not (value > 0 and shortest <= value <= longest):
-            raise argparse.ArgumentTypeError(f"found {text!r}, allowed is {allowed}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not {allowed}")
         return value
 
     return parse
@@ -112,7 +112,7 @@ def port(highest: int = 65_535) -> Callable[[str], int]:
         value = int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else -1
         if not 0 <= value <= highest:
             raise argparse.ArgumentTypeError(
-                f"found {text!r}, allowed is a port from 1 to {highest}, or 0 for any free one"
+                f"{text!r} is not a port from 1 to {highest}, or 0 for any free one"
             )
         return value
 

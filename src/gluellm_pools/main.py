@@ -1,8 +1,8 @@
 """The command ``gluellm-pools``.
 
 Exit status: 0 on success and for help, 1 if the demo's numbers disagree, 2 for wrong arguments and
-for a command that can't run, 130 after Ctrl-C. ``doctor``, ``watch`` and ``verify`` list theirs in
-``--help``.
+for a command that can't run, 130 after Ctrl-C, 141 if the reader of the output has ended.
+``--help`` of ``doctor``, ``watch`` and ``verify`` lists further ones.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .watch.command import add_parser as add_watch
 
 _PROGRAM = "gluellm-pools"
 _DEMO = "gluellm-pools demo"
-_DESCRIPTION = "Shows the HTTP connection pools under LLM calls: who waits, why, and what to do."
+_DESCRIPTION = "Shows the connection pools under LLM calls: which calls wait, why, and what to do."
 _EPILOG = """\
 examples:
   gluellm-pools demo
@@ -135,18 +135,22 @@ def _add_demo(commands: argparse._SubParsersAction[Any]) -> None:
         type=seconds(_LONGEST, _SHORTEST),
         metavar="N",
         help=f"length of all acts together, from {_SHORTEST:g} to {_LONGEST:g} "
-        f"(default: {_ACT_SECONDS:g} per act); an act takes a few seconds at least",
+        f"(default: {_ACT_SECONDS:g} per act); each act takes at least a few seconds",
     )
     choice = demo.add_mutually_exclusive_group()
     choice.add_argument("--all", action="store_true", help="play every act")
-    choice.add_argument("--scenario", metavar="NAME", help="play this act only (see --list)")
+    choice.add_argument(
+        "--scenario",
+        metavar="NAME",
+        help="play this act, after the one that it builds on, if any (see --list)",
+    )
     choice.add_argument("--list", action="store_true", help="list the acts and stop")
     demo.add_argument(
         "--port",
         type=port(_HIGHEST_PORT),
         default=0,
         metavar="PORT",
-        help="first of the fake providers' ports, which are in a row (default: any free ones)",
+        help="first of three consecutive ports for the fake providers (default: any free ones)",
     )
     demo.set_defaults(run=_demo)
 
@@ -162,8 +166,8 @@ def _demo(options: argparse.Namespace) -> int:
     if options.scenario is not None and options.scenario not in SCENARIOS:
         return refuse(
             _DEMO,
-            f"there is no scenario {options.scenario!r}{_suggestion(options.scenario, SCENARIOS)}. "
-            f"Known are: {', '.join(SCENARIOS)}",
+            f"unknown act {options.scenario!r}{_suggestion(options.scenario, SCENARIOS)}; the acts "
+            f"are {', '.join(SCENARIOS)}",
         )
     wanted = list(_DEMO_MODULES)
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
@@ -181,7 +185,8 @@ def _demo(options: argparse.Namespace) -> int:
         return run(plan(acts, options.seconds or _ACT_SECONDS * len(acts)), options.port)
     except PortInUseError as error:
         return refuse(
-            _DEMO, f"{error.strerror}. Choose another with --port, or leave it to the system."
+            _DEMO,
+            f"{error.strerror}. Choose another with --port, or omit it to use any free ports.",
         )
     except ImportError as error:
         return refuse(

@@ -81,7 +81,7 @@ STORY = (
     ),
     Act(
         name="saturated",
-        line="openai has many more callers than connections, and is as fast as before.",
+        line="openai has many more callers than connections. The provider is as fast as before.",
         traffic=(
             Traffic(OPENAI, 26, pause=0.0, stream=True, timeout=TIMEOUT),
             Traffic(ANTHROPIC, 2),
@@ -136,7 +136,7 @@ STORY = (
     Act(
         name="http2-stuck",
         line="openai over HTTP/2 with four streams: the provider hangs, callers give up, and their "
-        "streams stay taken. It soon is fast again, and yet every call fails.",
+        "streams stay open. The provider soon recovers, but every call still fails.",
         traffic=(Traffic(ANTHROPIC, 1),),
         fault=StuckStreams,
         evidence=(
@@ -150,14 +150,14 @@ STORY = (
     Act(
         name="blocked-loop",
         line="The providers are fast, but something blocks the callers' event loop for 0.3 s again "
-        "and again. Waits and times mean little meanwhile.",
+        "and again. Waits and times are unreliable during such pauses.",
         traffic=(Traffic(OPENAI, 2, stream=True), Traffic(ANTHROPIC, 6, pause=0.0)),
         fault=BlockedLoop,
         evidence=(Check("", LATE, LATE_SHARE), Check(ANTHROPIC, "calls", 1)),
     ),
     Act(
         name="failures",
-        line="openai's provider does not answer, anthropic's refuses connections.",
+        line="openai's provider does not answer, and anthropic's refuses connections.",
         traffic=(Traffic(OPENAI, 2, stream=True, timeout=0.4), Traffic(ANTHROPIC, 2, pause=0.2)),
         behaviours={OPENAI: SILENT},
         refusing=(ANTHROPIC,),

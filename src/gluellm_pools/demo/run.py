@@ -164,7 +164,7 @@ class Demo:
         errors = [f"{error} in {', '.join(acts)}" for error, acts in by_error.items() if error]
         faults = [f"{at_fault(p.finding)} in {p.act.name}" for p in self.plays if p.finding]
         self.say(f"Callers saw {'; '.join(errors) or 'no errors'}.", "bold")
-        self.say(f"At fault was {'; '.join(faults) or 'nobody'}.", "bold")
+        self.say(f"Cause: {'; '.join(faults) or 'none found'}.", "bold")
         self.say("Your own program: gluellm-pools doctor -- python app.py", "bold")
 
 
@@ -205,9 +205,9 @@ class Play:
         observed = self._observed(self._view())
         text = evidence_text(act.evidence, observed)
         if holds(act.evidence, observed):
-            demo.say(f"seen: {text}", "green")
+            demo.say(f"observed: {text}", "green")
         else:
-            demo.say(f"NOT SEEN: {text}", "bold red")
+            demo.say(f"NOT OBSERVED: {text}", "bold red")
         await load.clear()
         gc.collect()  # clients that calls built for themselves
 

@@ -90,7 +90,7 @@ def at_fault(finding: Finding) -> str:
 
 def fault_text(finding: Finding | None, error: str) -> str:
     if finding is None:
-        return "not known yet" if error else "nobody: nothing is wrong in the pools"
+        return "not known yet" if error else "no fault: the pools show no problem"
     kind = finding.kind.replace("_", " ")
     return f"{at_fault(finding)}: {kind}. {finding.observed}"
 

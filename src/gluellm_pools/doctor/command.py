@@ -48,13 +48,13 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         dest="period",
         type=seconds(_LONGEST),
         metavar="SECONDS",
-        help="with --pid: watch the process for so long, and report on that time",
+        help="with --pid: observe the process for this long, and report on that time",
     )
     parser.add_argument(
         "--timeout",
         type=seconds(_LONGEST),
         metavar="SECONDS",
-        help=f"with --pid: wait at most so long for the answer (default: {_TIMEOUT:g})",
+        help=f"with --pid: wait at most this long for the answer (default: {_TIMEOUT:g})",
     )
     add_output_arguments(parser)
     parser.add_argument("program", nargs=argparse.REMAINDER, help="the program and its arguments")
@@ -92,5 +92,5 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _pid(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or not 0 < int(text) < 2**31:
-        raise argparse.ArgumentTypeError(f"found {text!r}, allowed is the number of a process")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a process id")
     return int(text)

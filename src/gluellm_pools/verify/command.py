@@ -108,6 +108,6 @@ def _window(text: str) -> float:
     value = duration(text) or 0.0
     if not _SHORTEST_WINDOW <= value <= _LONGEST_WINDOW:
         raise argparse.ArgumentTypeError(
-            f"found {text!r}, allowed is a span from 5m to 31d, such as 30m, 6h, 2d"
+            f"{text!r} is not a span from 5m to 31d, such as 30m, 6h, 2d"
         )
     return value

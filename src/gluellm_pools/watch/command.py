@@ -10,8 +10,8 @@ examples:
   gluellm-pools watch
   gluellm-pools watch --for 60 --json | jq '.processes[].pools[].verdict'
 
-exit status: 0 after --for, 2 if it can't listen or lacks something, 130 after Ctrl-C, 143 after
-SIGTERM.
+exit status: 0 after --for, 2 if it can't listen, can't write its output or a package is missing,
+130 after Ctrl-C, 143 after SIGTERM.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     )
     port_help = f"port to listen on, 0 for any free one (default: {_PORT})"
     parser.add_argument("--port", type=port(), default=_PORT, metavar="PORT", help=port_help)
-    host_help = f"address to listen on (default: {_HOST}). Anyone who reaches another one can send"
+    host_help = f"address to listen on (default: {_HOST}). Any host that reaches it can send"
     parser.add_argument("--host", default=_HOST, metavar="ADDRESS", help=host_help)
-    for_help = "end after so many seconds (default: at Ctrl-C)"
+    for_help = "end after this many seconds (default: at Ctrl-C)"
     parser.add_argument(
         "--for", "--seconds", dest="seconds", type=seconds(_LONGEST), metavar="N", help=for_help
     )

@@ -35,7 +35,7 @@ WAYS: Final = (
     READER,
 )
 """All ways at once, for one and the same program."""
-_NOT_SEEN: Final = "NOT SEEN: "
+_NOT_OBSERVED: Final = "NOT OBSERVED: "
 _TRIES: Final = 3
 _SECONDS: Final = 63.0
 """Of the whole story: 7 for each act, since leaks are suspected after 4 to 5."""
@@ -101,7 +101,7 @@ def played(folder: Path) -> Iterator[Story]:
     for number in range(_TRIES):
         with contextlib.ExitStack() as exits:
             story = _played(folder / str(number), exits)
-            if _NOT_SEEN not in story.output:
+            if _NOT_OBSERVED not in story.output:
                 yield story
                 return
     raise AssertionError(story.output)
@@ -176,7 +176,7 @@ def _listen(process: subprocess.Popen[str]) -> tuple[dict[str, Period], str]:
         output.append(line)
         if found := re.match(r"act \d+ of \d+: ([\w-]+)", line):
             act, began = found[1], time.time()
-        elif line.startswith(("seen: ", _NOT_SEEN)):
+        elif line.startswith(("observed: ", _NOT_OBSERVED)):
             periods[act] = Period(began + _DELAY, time.time())
     text = "".join(output)
     assert process.wait(60) == 0, text

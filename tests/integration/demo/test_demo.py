@@ -42,7 +42,7 @@ def demo(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
 def said(done: subprocess.CompletedProcess[str]) -> str:
     """What a demo printed whose every act was seen, and whose three independent counts agree."""
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "NOT SEEN" not in done.stdout
+    assert "NOT OBSERVED" not in done.stdout
     assert "Metrics, callers and providers agree, over" in done.stdout
     assert "\x1b" not in done.stdout
     return done.stdout
@@ -59,7 +59,7 @@ def test_default_demo_shows_the_same_to_callers_and_finds_whose_fault_it_is():
     text = said(demo("--seconds", "6"))
     _, *acts = re.split(r"(?m)^act \d of 4: ", text)
     assert [act.partition(".")[0] for act in acts] == ["healthy", "saturated", "slow", "leak"]
-    assert text.count("\nseen: ") == 4
+    assert text.count("\nobserved: ") == 4
     assert "logged meanwhile" not in text
     symptoms = re.findall(r"what your caller sees: (.*)", text)
     symptom = re.compile(r"calls take about [\d.]+ s, and some fail: openai.APITimeoutError: .*")

@@ -177,12 +177,12 @@ def test_stopped_process_is_reported(doctor, begin):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("--pid soon", "found 'soon', allowed is the number of a process"),
+        ("--pid soon", "'soon' is not a process id"),
         ("--pid 0", "found '0'"),
         ("--pid -1", "found '-1'"),
         ("--pid 99999999999", "found '99999999999'"),
         ("--pid 2147483647", "there is no process 2147483647"),
-        ("--pid 1 --timeout 0", "found '0', allowed is a number of seconds"),
+        ("--pid 1 --timeout 0", "'0' is not a number of seconds"),
         ("--pid 1 --timeout nan", "found 'nan'"),
         ("--pid 1 -- python", "either --pid N or a program"),
         ("--timeout 9 -- python", "--for and --timeout go with --pid"),

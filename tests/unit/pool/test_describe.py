@@ -131,4 +131,4 @@ def test_request_outside_an_any_llm_call_has_the_pools_provider(scene: Scene) ->
     assert trace_id(lease) is None
     pool = FakePool()
     nobodys = scene.track(pool, "httpx2", None).begin(b"secret.test", None, b"https", None)
-    assert whose(nobodys) == "nothing known of its caller"
+    assert whose(nobodys) == "caller unknown"

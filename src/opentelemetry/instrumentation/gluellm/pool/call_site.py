@@ -31,6 +31,7 @@ _STACK = frozenset(
         "fireworks",
         "gluellm",
         "google",
+        "grpc",
         "httpcore",
         "httpcore2",
         "httpx",
@@ -44,6 +45,7 @@ _STACK = frozenset(
         "urllib3",
         "voyageai",
         "wrapt",
+        "xai_sdk",
     }
 )
 """Packages between an application and its pool. An application may be an installed package as

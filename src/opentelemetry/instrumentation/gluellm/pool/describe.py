@@ -53,7 +53,7 @@ def whose(lease: Lease) -> str:
         parts.append(f"correlation id {one_line(call.correlation_id, LONGEST)}")
     if lease.call_site is not None:
         parts.append(f"at {call_site_text(str(lease.call_site), LONGEST)}")
-    return ", ".join(parts) or "nothing known of its caller"
+    return ", ".join(parts) or "caller unknown"
 
 
 def holders(tracker: Tracker, now: int) -> str:

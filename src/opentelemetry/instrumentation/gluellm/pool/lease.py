@@ -308,7 +308,7 @@ def _add(times: EndedTimes, lease: Lease) -> None:
 
 
 class Tracker(Protocol):
-    """What leases, connections and adapters need of `PoolTracker`, which describes its methods."""
+    """The part of `PoolTracker` that leases, connections and adapters use, documented there."""
 
     __slots__ = ()
 

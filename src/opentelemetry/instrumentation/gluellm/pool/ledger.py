@@ -29,7 +29,7 @@ OTHER = "_OTHER"
 Outcome = tuple[int | str, str | None, bool]
 """How a request left the pool: status (0 if none), error type, and whether it was a resend."""
 Counters = dict[tuple[str, str | None], int]
-"""Counters of a pool name, by what is counted and its own label. Times are in nanoseconds."""
+"""Counters of a pool name, by counter and label value. Times are in nanoseconds."""
 GONE_REPORTED = 600 * 10**9
 """Nanoseconds for which series are reported after they have ended. Over OTLP, nothing else ends a
 series."""
@@ -170,7 +170,8 @@ class EndedTimes:
         self.held = 0
         self.awaiting_response = 0
         self.reading = 0
-        """Upper bound on the time of reading: includes the pauses between reads but the last."""
+        """Upper bound on the time of reading: includes the pauses between reads, but
+        not the unread time after the last read."""
 
 
 class OriginLedger:

@@ -1,4 +1,4 @@
-"""Phases of a request and states of a gRPC channel, by number and by name; a protocol."""
+"""Phases of a request, by number and by name, and the protocol name of WebSockets."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def running_loop() -> Any:
 
 
 class PoolRegistry(Registry):
-    """Knows the live pools, and reads the state of all of them at once.
+    """Registry of the live pools, which also reads the state of all of them at once.
 
     For ``max_origins`` and ``peak_window`` see `Ledgers.configure`; ``clock`` returns monotonic
     nanoseconds.

@@ -59,7 +59,7 @@ class Registry(Protocol):
 
 
 class PoolTracker(Tracker):
-    """Tracks one pool. Refers to it weakly; the pool and the registry refer to the tracker.
+    """Tracker of one pool. It holds the pool weakly; the pool and the registry hold the tracker.
 
     Methods that queue, assign or end a lease can be called by finalizers and under the pool's lock.
     They follow the finalizer rule (``lease.py``), and notify only observers that follow it as well.
@@ -295,7 +295,7 @@ class PoolTracker(Tracker):
         lease.origin.spent[QUEUED] += now - lease.phase_since
         lease.phase_since = now
         lease.phase = AWAITING_RESPONSE
-        # The end of the block: the connection counts for the origin of its latest request.
+        # The atomic block ends here. A connection counts for the origin of its latest request.
         if connection.origin is not lease.origin:
             connection.serve(lease.origin)
 
@@ -340,7 +340,7 @@ class PoolTracker(Tracker):
             return
         report = not lease.accounted  # read first: from its end on, a snapshot can account it
         wait = lease.wait
-        # atomic, up to the outbox. If a signal handler raises before, this can be called again.
+        # atomic, up to the outbox. A signal handler that raises before may lead to a second call.
         lease.ended_at = now
         lease.ended = True
         lease.origin.spent[lease.phase] += now - lease.phase_since

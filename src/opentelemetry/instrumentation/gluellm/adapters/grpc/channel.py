@@ -1,7 +1,7 @@
 """A channel as a pool: its state, the time in each state, and the steps of its calls.
 
-gRPC does not report the connections of a channel. Only its state can be read, and only now and
-then: the time between two readings counts for the state of the first one.
+gRPC does not report the connections of a channel. Only its state can be read, at intervals. The
+time between two readings counts for the earlier state.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class ChannelLedger(PoolLedger):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.channels: dict[ChannelTracker, None] = {}
-        """Its channels, including closed ones until they are collected."""
+        """Its channels, including closed ones until they are garbage-collected."""
         self.spent = [0] * len(STATES)
         """Nanoseconds in each state that its channels have left."""
 
@@ -91,7 +91,7 @@ class ChannelView(PoolView):
 
 
 class ChannelTracker(PoolTracker):
-    """Tracks one channel. Refers to it weakly.
+    """Tracker of one channel, which it holds weakly.
 
     Several threads may report readings of the state at once. Each change of state follows the
     atomic rule, and the times add up in any order.
@@ -208,7 +208,7 @@ class ChannelTracker(PoolTracker):
         super().released(lease)
 
     def _sent(self, lease: Lease, now: int) -> None:
-        """Record that a call which waited for the channel is sent, since the channel is ready."""
+        """Record that a call was sent: the channel is ready, or the call was answered."""
         self.waiting_calls.pop(lease, None)
         if lease.ended or lease.phase not in (QUEUED, CONNECTING):
             return
@@ -229,7 +229,7 @@ class ChannelTracker(PoolTracker):
         was_open = self.open
         super().discard(reason)
         if was_open and self.state != SHUTDOWN:
-            # It may be used further, under another name.
+            # The channel itself is still usable, and may then be tracked under another name.
             self.ledger.ended(self, self.clock())
 
     def _collected(self) -> None:
