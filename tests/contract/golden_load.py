@@ -20,6 +20,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import SpanKind, use_span
 
 from gluellm_pools.fake_provider import Behaviour, FakeProvider
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import PoolUnderTest, Runner
 from support.deaf import MORE_THAN_BUFFERS, DeafServer
 from support.exchange import Exchange
@@ -281,6 +282,9 @@ def cancelled_early(play: Play) -> None:
     with full_pool(play) as (pool, url):
         exchange = play.send(pool, url, pool=30)
         play.wait_for("queued")
+        if play.is_grpc:
+            state, channels = "transient_failure", semconv.CHANNEL_CURRENT
+            wait_until(lambda: play.telemetry.value(channels, channel=state), state)
         exchange.cancel()
     play.take("while queued")
     server, settings = play.secure(setup_after=30)
