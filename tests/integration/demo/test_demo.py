@@ -18,7 +18,7 @@ from support import programs
 from support.watching import COMMAND, environment
 
 TIMEOUT = 120
-AT_FAULT = ("nobody", "the pool", "the provider", "your program")
+AT_FAULT = ("no fault", "the pool", "the provider", "your program")
 """In the acts that are played by default."""
 
 
