@@ -84,7 +84,7 @@ def test_a_service_is_found_by_its_name_with_or_without_its_namespace(
     status, text = verify(store.url, "--service", "anwsers")
     assert status == 1
     assert "no process of the service 'anwsers' has data here" in text
-    assert "the services here: lab/answers, questions, shop/answers." in text
+    assert "services in this store: lab/answers, questions, shop/answers." in text
 
 
 def test_every_query_of_the_boards_has_an_answer_or_is_in_order(
