@@ -110,15 +110,15 @@ class Stores(Target):
         said = io.StringIO()
         with contextlib.redirect_stderr(said):
             # Below what turns any exception into a message.
-            told, status = command.report_text(options)
+            report, status = command.report_text(options)
         assert status in (0, 1, 2), status
         assert not re.search("Traceback|fault of gluellm", said.getvalue()), said.getvalue()
         assert_clean(said.getvalue())
-        if as_json and told:
-            json.loads(told)
-            assert told.isascii()
+        if as_json and report:
+            json.loads(report)
+            assert report.isascii()
         else:
-            assert_clean(told)
+            assert_clean(report)
         return f"exit status {status}"
 
     def _answer(self, handler: http.server.BaseHTTPRequestHandler, path: str) -> None:

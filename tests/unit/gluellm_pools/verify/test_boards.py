@@ -149,8 +149,8 @@ _BROKEN = {
 @pytest.mark.parametrize("what", _BROKEN)
 def test_a_broken_board_is_refused_by_name(tmp_path, what):
     """The message says what is wrong. No query is sent."""
-    body, told = _BROKEN[what]
-    with pytest.raises(BoardError, match=told):
+    body, message = _BROKEN[what]
+    with pytest.raises(BoardError, match=message):
         read_board(written(tmp_path, body))
 
 
@@ -197,11 +197,11 @@ def test_what_is_no_regular_file_is_not_read(tmp_path, capsys):
     (tmp_path / "gone.json").symlink_to(tmp_path / "nowhere")
     (tmp_path / "folder.json").mkdir()
     written(tmp_path, {"title": "Sound", "panels": []})
-    told = {board.title: board.broken for board in read_boards([tmp_path])}
-    assert list(told) == ["Sound", "gone.json", "pipe.json", "zero.json"]
-    assert "no regular file" in told["pipe.json"]
-    assert "no regular file" in told["zero.json"]
-    assert "No such file" in told["gone.json"]
+    broken = {board.title: board.broken for board in read_boards([tmp_path])}
+    assert list(broken) == ["Sound", "gone.json", "pipe.json", "zero.json"]
+    assert "no regular file" in broken["pipe.json"]
+    assert "no regular file" in broken["zero.json"]
+    assert "No such file" in broken["gone.json"]
     for name in ("pipe.json", "zero.json"):
         assert main(["verify", "--prometheus", "http://h", "--boards", str(tmp_path / name)]) == 2
         assert f"{name}: it is no regular file" in capsys.readouterr().err

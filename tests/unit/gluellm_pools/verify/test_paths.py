@@ -55,7 +55,7 @@ _TARGET = {"targets": {("programs", "127.0.0.1:9464")}}
 
 
 @pytest.mark.parametrize(
-    ("labels", "more", "way", "told"),
+    ("labels", "more", "way", "identity"),
     [
         (COLLECTOR, {}, Way.COLLECTOR, _JOB),
         (NO_HONOR, {}, Way.COLLECTOR, ("exported_job", "exported_instance")),
@@ -68,10 +68,10 @@ _TARGET = {"targets": {("programs", "127.0.0.1:9464")}}
         (COLLECTOR, _PROMOTED, Way.PROMETHEUS, _JOB),
     ],
 )
-def test_each_ingestion_path_is_recognized_by_its_labels(labels, more, way, told):
+def test_each_ingestion_path_is_recognized_by_its_labels(labels, more, way, identity):
     """Its labels distinguish services and processes."""
     (found,) = paths_of(labels, **more)
-    assert (found.way, found.service_label, found.instance_label) == (way, *told)
+    assert (found.way, found.service_label, found.instance_label) == (way, *identity)
     assert found.because
     assert ("honor_labels" in found.because) == (labels is NO_HONOR)
 
