@@ -79,6 +79,7 @@ def without(*metrics):
             {"falling": (LABELS, 0.4), "product": Product(VICTORIA_METRICS)},
             ["error: counters_fall"],
         ),
+        ({"failures": ["collection (2)"]}, ["warning: own_failures"]),
         ({"stored": [Stored(semconv.POOL_LIVE, "gluellm.pool.live")]}, ["error: names_differ"]),
         ({"stored": [], "empty": True}, ["error: store_empty"]),
         ({"stored": [], "others": ["http_client_duration"]}, ["error: another_instrumentation"]),
