@@ -33,10 +33,7 @@ def add_demo(commands: argparse._SubParsersAction[Any]) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    length = (
-        f"length of all acts together, from 6 s to 1 h (default: {_ACT_SECONDS:g} per act); "
-        "each act takes at least a few seconds"
-    )
+    length = f"length of all acts together, from 6s to 1h (default: {_ACT_SECONDS:g} per act)"
     parser.add_argument("--seconds", type=time_span("6s", "1h"), metavar="N", help=length)
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--all", action="store_true", help="play every act")

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..arguments import refuse, time_span, write_output
+from ..arguments import add_output_arguments, refuse, time_span, write_output
 from .address import HEADERS_VARIABLE, AddressError, read_address
 
 _COMMAND = "gluellm-pools verify"
@@ -53,7 +53,7 @@ def add_verify(commands: argparse._SubParsersAction[Any]) -> None:
     timeout = f"for all queries together {default}"
     add("--timeout", type=time_span("1ms", "10m"), default="30", metavar="SECONDS", help=timeout)
     add("--show-queries", action="store_true", help="print each query in PromQL")
-    add("--json", action="store_true", help="print JSON")
+    add_output_arguments(parser)
     parser.set_defaults(run=_verify)
 
 
@@ -64,7 +64,7 @@ def _verify(options: argparse.Namespace) -> int:
         fault = f"stopped by a fault of gluellm-pools ({type(error).__name__}): please report it"
         return refuse(_COMMAND, f"{fault}, with the kind and version of the store")
     if text:
-        write_output(text)
+        write_output(text, options.output)
     return status
 
 
@@ -78,7 +78,7 @@ def report_text(options: argparse.Namespace) -> tuple[str, int]:
     from .outcomes import run_board, run_essential
     from .paths import paths
     from .product import recognize
-    from .report import Report, as_json, as_text
+    from .report import StoreReport, as_json, as_text
 
     try:
         variable = os.environ.get(HEADERS_VARIABLE)
@@ -97,7 +97,7 @@ def report_text(options: argparse.Namespace) -> tuple[str, int]:
     except RefusedError as error:
         return "", refuse(_COMMAND, f"{address.url} rejects a query: {error}")
     found = findings(contents, store.cut)
-    report = Report(contents, paths(contents, contents.processes), found, outcomes)
+    report = StoreReport(contents, paths(contents, contents.processes), found, outcomes)
     text = as_text(report, options.show_queries)
     if options.json:
         text = json.dumps(as_json(report), indent=2)

@@ -32,7 +32,7 @@ _SERVICE_LABELS = ("exported_job", "job", "service_name", "service.name")
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class StoredProcess:
     """A series that represents a process, or one of its pools."""
 
     labels: Labels
@@ -58,7 +58,7 @@ class Contents:
     stored: list[Stored] = field(default_factory=list)
     fresh: set[str] = field(default_factory=set)
     """Names of the stored metrics that a query sees now."""
-    processes: list[Process] = field(default_factory=list)
+    processes: list[StoredProcess] = field(default_factory=list)
     services: list[str] = field(default_factory=list)
     """All services with data."""
     matchers: list[str] = field(default_factory=list)
@@ -79,7 +79,7 @@ class Contents:
     """Targets that cannot be scraped, each with the reason, if nothing is fresh."""
 
     @property
-    def living(self) -> list[Process]:
+    def living(self) -> list[StoredProcess]:
         """The processes to judge: those that get samples, or else those with the newest."""
         newest = max((one.last for one in self.processes), default=0.0)
         return [one for one in self.processes if one.lives] or [
@@ -168,7 +168,7 @@ def _query_processes(store: Store, found: Contents) -> None:
         span, number = when - first.get(key, when) + _STEP, samples.get(key, 0.0)
         patience = min(max(3 * span / (number - 1), 10.0), LOOKBACK) if number > 1 else LOOKBACK
         lives = key in exact and found.now - when <= patience
-        found.processes.append(Process(dict(key), when, lives))
+        found.processes.append(StoredProcess(dict(key), when, lives))
     names = {one.labels.get(service_label(one.labels) or "", "") for one in found.processes}
     found.services = sorted(filter(None, names))
     if found.service is not None:
