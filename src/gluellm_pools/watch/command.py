@@ -66,7 +66,7 @@ def _watch(options: argparse.Namespace) -> int:
 
     intake = Intake()
     try:
-        receiver = Receiver(options.host, options.port, intake)
+        receiver = Receiver(options.host or _HOST, options.port, intake)
     except (OSError, UnicodeError) as error:
         where = f"port {options.port} of {printable(options.host, 100)}"
         why = getattr(error, "strerror", None) or error
