@@ -130,7 +130,6 @@ class Scene:
     def enter(self, call: Call | None = None) -> Lease:
         """A request that the pool has taken into its list."""
         lease: Lease = self.tracker.begin(b"api.test", None, b"https", call)
-        lease.ticket = id(lease)
         return lease
 
     def connection(self, *, established: bool = False, protocol: str = "1.1") -> TrackedConnection:
@@ -183,7 +182,7 @@ class Scene:
         while items:
             lease = items.popleft()
             taken.append(lease)
-            if lease.ended:
+            if lease.ended_at:
                 lease.account()
         return taken
 

@@ -132,7 +132,7 @@ class Scope:
         if the pool did not admit the request. Raises only what a signal handler raises.
         """
         try:
-            if lease.ended:
+            if lease.ended_at:
                 return
             tracker = lease.tracker
             kind = kind_of(lease, error, *further)

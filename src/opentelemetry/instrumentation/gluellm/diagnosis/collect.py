@@ -198,7 +198,7 @@ def _origin(origin: OriginLedger) -> str:
 def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
     # Count the leases that ended since the last collection: the ledgers lack them.
     for item in snapshot_of_queue(registry.outbox.items):
-        if isinstance(item, Lease) and item.ended:
+        if isinstance(item, Lease) and item.ended_at:
             item.account()
     _, counts = registry.state(now)
     return tuple(

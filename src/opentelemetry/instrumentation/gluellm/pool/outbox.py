@@ -15,7 +15,8 @@ CAPACITY = 8192
 class Accountable(Protocol):
     """A lease, as far as the outbox knows it."""
 
-    ended: bool
+    ended_at: int
+    """When it ended; 0 until then."""
 
     def account(self) -> None:
         """Count its end. Only the first call counts."""
@@ -55,5 +56,5 @@ class Outbox:
             self.items.append(lease)
             return
         self.dropped += 1
-        if lease.ended:
+        if lease.ended_at:
             lease.account()

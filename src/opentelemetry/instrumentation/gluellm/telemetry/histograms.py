@@ -58,7 +58,7 @@ class DurationObserver(PoolObserver):
     def record(self, lease: Lease) -> None:
         """Record what is new of a lease: its acquire if it is answered or over, its end if over."""
         active = self._instruments.active
-        ended = lease.ended
+        ended = lease.ended_at
         recorded = lease.recorded
         # One context for both records: building one costs as much as an attribute does.
         context = bare_context(lease.observed) if active else NO_SPAN
@@ -73,7 +73,9 @@ class DurationObserver(PoolObserver):
         if ended and recorded < 2:
             lease.account()
             lease.recorded = 2
-            if active and lease.acquired_at and lease.end_known:
+            connection = lease.connection
+            end_known = connection is None or connection.reports_release
+            if active and lease.acquired_at and end_known:
                 self._record_end(lease, context)
 
     def _record_acquire(self, lease: Lease, context: Context) -> None:

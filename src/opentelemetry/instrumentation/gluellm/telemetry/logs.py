@@ -139,7 +139,7 @@ class WatchObserver(PoolObserver):
             "read": "is read again after all",
             "closed": "is over, since its pool was closed",
         }[how]
-        now = lease.ended_at if lease.ended else lease.tracker.clock()
+        now = lease.ended_at or lease.tracker.clock()
         _logger.info(
             "A %s of pool %s that was held unread %s, after %s: %s.",
             lease.tracker.held_unit,

@@ -32,6 +32,7 @@ from ..version import __version__
 from . import semconv
 from .attributes import of_origin
 from .drain import bare_context
+from .entry import SuppressedContext
 
 
 def tracer_of(provider: TracerProvider | None, failures: Failures) -> Tracer:
@@ -83,7 +84,7 @@ class SpanObserver(PoolObserver):
         error: str | None,
         setup: SpanContext | None = None,
     ) -> None:
-        if lease.spans_suppressed:
+        if isinstance(lease.observed, SuppressedContext):
             return
         attributes = _attributes(lease)
         links = []
@@ -133,7 +134,7 @@ class SpanObserver(PoolObserver):
         ended: int,
         error: str | None,
     ) -> None:
-        if lease.spans_suppressed:
+        if isinstance(lease.observed, SuppressedContext):
             return
         origin = connection.origin
         name = _name(semconv.SPAN_SETUP, origin.address, origin.port)

@@ -53,7 +53,7 @@ class Anomalies:
         self._seen, self._found = self._found, set()
         for anomaly in snapshot_of(self._counted.keys):
             lease = anomaly[1]
-            if lease.ended or not lease.tracker.open:
+            if lease.ended_at or not lease.tracker.open:
                 self._counted.pop(anomaly, None)
 
     def check(self, tracker: PoolTracker, waiting: list[Lease], now: int) -> bool:

@@ -121,7 +121,7 @@ class AioHooks:
 
     def _ends(self, lease: CallLease, reference: weakref.ref[Any]) -> None:
         """Called by the library once, when a call has its status."""
-        if lease.ended:
+        if lease.ended_at:
             return
         call = reference()
         status = None
@@ -141,7 +141,7 @@ class AioHooks:
     def _head_comes(self, lease: CallLease, preparation: Any) -> None:
         """Called by the event loop when a call has been sent and its response begins."""
         try:
-            if lease.ended or preparation.cancelled():
+            if lease.ended_at or preparation.cancelled():
                 return
         except Exception as error:
             self._calls.failures.caught("grpc.head", error)
@@ -156,7 +156,7 @@ class AioHooks:
         def _read(self_: Any) -> Any:
             pending = original(self_)
             lease = getattr(self_, LEASE, None)
-            return pending if lease is None or lease.ended else reading(lease, pending)
+            return pending if lease is None or lease.ended_at else reading(lease, pending)
 
         return _read
 

@@ -112,7 +112,7 @@ class Calls:
         Raises only what a signal handler raises. If the status is CANCELLED, the finalizer rule
         (``pool/lease.py``) applies.
         """
-        if lease.ended:
+        if lease.ended_at:
             return
         tracker = lease.tracker
         try:

@@ -118,7 +118,7 @@ class SyncHooks:
 
         def _next(self_: Any) -> Any:
             lease = getattr(self_, LEASE, None)
-            if lease is None or lease.ended:
+            if lease is None or lease.ended_at:
                 return original(self_)
             tracker = lease.tracker
             tracker.reading(lease)
@@ -139,7 +139,7 @@ class SyncHooks:
             result = original(self_)
             lease = getattr(self_, LEASE, None)
             # A failed call has no head; the callback for its status ends the lease.
-            if lease is not None and not lease.ended and _is_in_flight(self_):
+            if lease is not None and not lease.ended_at and _is_in_flight(self_):
                 answered(lease)
             return result
 
@@ -164,7 +164,7 @@ class SyncHooks:
 
         def __del__(self_: Any) -> None:
             lease = getattr(self_, LEASE, None)
-            dropped = lease is not None and not lease.ended and _is_in_flight(self_)
+            dropped = lease is not None and not lease.ended_at and _is_in_flight(self_)
             original(self_)
             if dropped and lease is not None:
                 calls.cancelled(lease)
@@ -192,7 +192,7 @@ def _is_in_flight(call: Any) -> bool:
 
 def _ends(calls: Calls, lease: CallLease, state: weakref.ref[Any]) -> None:
     """Called by the library in its own thread when a call has its status."""
-    if not lease.ended:
+    if not lease.ended_at:
         try:
             _end(calls, lease, state())
         except Exception as error:  # the state is a private object of the library
