@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable
 from .. import environment
 from ..concurrency import snapshot_of, snapshot_of_queue
 from ..patching import Hooks
-from ..pool.counts import RunningRequests, Tally
+from ..pool.counts import PoolSums, RunningRequests
 from ..pool.describe import trace_id
 from ..pool.lease import ConnectionView, Lease, LeaseState, Workers, read_states
 from ..pool.ledger import EndedTimes, OriginLedger, PoolLedger
@@ -233,7 +233,7 @@ def _state_seconds(ledger: PoolLedger, now: int) -> dict[str, float] | None:
     return times or None
 
 
-def _origins(ledger: PoolLedger, counts: Tally, now: int) -> tuple[OriginTotals, ...]:
+def _origins(ledger: PoolLedger, counts: PoolSums, now: int) -> tuple[OriginTotals, ...]:
     found = []
     for origin in snapshot_of(ledger.origins.values):
         running = counts.requests.get(origin) or RunningRequests()

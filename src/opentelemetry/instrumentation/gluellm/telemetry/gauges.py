@@ -19,8 +19,8 @@ from ..pool.counts import (
     IDLE_2,
     PLACES,
     NameState,
+    PoolSums,
     RunningRequests,
-    Tally,
 )
 from ..pool.lease import Lease
 from ..pool.ledger import GONE_REPORTED, Counters, OriginLedger, PoolLedger, PoolSeries
@@ -207,9 +207,9 @@ def _gauges(ledger: PoolLedger, state: NameState, leak_suspects: int, now: int) 
     return gauges
 
 
-def _add_origin(found: _Points, origin: OriginLedger, tally: Tally, now: int) -> None:
-    counts = tally.origins.get(origin, _NO_CONNECTIONS)
-    running = tally.requests.get(origin, _NO_REQUESTS)
+def _add_origin(found: _Points, origin: OriginLedger, sums: PoolSums, now: int) -> None:
+    counts = sums.origins.get(origin, _NO_CONNECTIONS)
+    running = sums.requests.get(origin, _NO_REQUESTS)
     attributes = of_origin(origin)
     base = attributes.base
     add = found.add
@@ -217,7 +217,7 @@ def _add_origin(found: _Points, origin: OriginLedger, tally: Tally, now: int) ->
         if protocol in origin.protocols:
             add(semconv.OPEN_CONNECTIONS, counts[position], attributes.connections[protocol, use])
     if "2" in origin.protocols:
-        active, limit, orphaned = tally.streams.get(origin, _NO_STREAMS)
+        active, limit, orphaned = sums.streams.get(origin, _NO_STREAMS)
         of_streams = attributes.streams
         add(semconv.STREAM_ACTIVE, active, of_streams)
         add(semconv.STREAM_MAX, limit, of_streams)
@@ -227,7 +227,7 @@ def _add_origin(found: _Points, origin: OriginLedger, tally: Tally, now: int) ->
         add(semconv.REUSE_FAILURES, origin.reuse_failures, base)
     add(semconv.ACTIVE_REQUESTS, sum(running.count), base)
     reported = attributes.time_reported
-    left = tally.spent.get(origin) or tuple(origin.spent)
+    left = sums.spent.get(origin) or tuple(origin.spent)
     for phase, of_phase in enumerate(attributes.phases):
         count = running.count[phase]
         add(semconv.REQUEST_CURRENT, count, of_phase)

@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 from ..marks import LEASE
-from .calls import CallArgument, Calls
+from .calls import CallArgument, CallLeases
 from .channel import CallLease
 from .outcomes import CANCELLED, status_name
 
@@ -21,7 +21,7 @@ ARGUMENTS = ("channel", "wait_for_ready", "deadline")
 class AioHooks:
     """Replacements for methods of ``grpc.aio``."""
 
-    def __init__(self, calls: Calls, end_of_stream: Any) -> None:
+    def __init__(self, calls: CallLeases, end_of_stream: Any) -> None:
         self._calls = calls
         self._end_of_stream = end_of_stream
         """The value that the library's streams return when there are no more messages."""

@@ -20,7 +20,7 @@ Arguments = tuple[Any, ...]
 _NOT_OUT = (QUEUED, CONNECTING)
 
 
-class Calls:
+class CallLeases:
     """Begins and ends the leases of one kind of channel."""
 
     def __init__(self, scope: Scope, inside: str, sampler: Sampler) -> None:

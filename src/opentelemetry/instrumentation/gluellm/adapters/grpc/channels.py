@@ -7,7 +7,7 @@ import weakref
 from typing import Any
 from urllib.parse import unquote
 
-from ...pool.counts import Tally
+from ...pool.counts import PoolSums
 from ..scope import LibraryReader
 from .channel import SHUTDOWN, STATES, ChannelTracker, ChannelView
 
@@ -124,7 +124,7 @@ class ChannelReader(LibraryReader[ChannelTracker]):
 
     kind = ChannelTracker
 
-    def count(self, pool: Any, tracker: ChannelTracker, counts: Tally) -> None:
+    def count(self, pool: Any, tracker: ChannelTracker, counts: PoolSums) -> None:
         counts.busy = 0
         counts.maximum = counts.idle_maximum = None
         _look_at_async(pool, tracker)

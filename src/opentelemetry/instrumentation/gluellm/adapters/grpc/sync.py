@@ -8,14 +8,14 @@ from typing import Any
 
 from ...failures import raise_on
 from ..marks import LEASE
-from .calls import Arguments, CallArgument, Calls
+from .calls import Arguments, CallArgument, CallLeases
 from .channel import CallLease
 
 
 class SyncHooks:
     """Replacements for methods of ``grpc``'s sync channels."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: CallLeases) -> None:
         self._calls = calls
 
     def channel_init(self, original: Any) -> Any:
@@ -190,7 +190,7 @@ def _is_in_flight(call: Any) -> bool:
         return False  # the state is a private object of the library
 
 
-def _ends(calls: Calls, lease: CallLease, state: weakref.ref[Any]) -> None:
+def _ends(calls: CallLeases, lease: CallLease, state: weakref.ref[Any]) -> None:
     """Called by the library in its own thread when a call has its status."""
     if not lease.ended_at:
         try:
@@ -200,7 +200,7 @@ def _ends(calls: Calls, lease: CallLease, state: weakref.ref[Any]) -> None:
             calls.unread(lease)
 
 
-def _end(calls: Calls, lease: CallLease, state: Any) -> None:
+def _end(calls: CallLeases, lease: CallLease, state: Any) -> None:
     code = getattr(state, "code", None)
     if code is None:
         calls.cancelled(lease)
@@ -208,7 +208,7 @@ def _end(calls: Calls, lease: CallLease, state: Any) -> None:
         calls.end(lease, code.name, lambda: str(state.details or ""))
 
 
-def _broken(calls: Calls, lease: CallLease, error: BaseException) -> None:
+def _broken(calls: CallLeases, lease: CallLease, error: BaseException) -> None:
     """End the lease of a call that the library refused to make, or that was interrupted."""
     if isinstance(error, Exception):
         lease.tracker.discard_lease(lease)
