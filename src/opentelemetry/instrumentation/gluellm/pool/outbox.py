@@ -44,7 +44,7 @@ class Outbox:
         else:
             self.dropped += 1
 
-    def press(self, lease: Accountable) -> None:
+    def put_lease(self, lease: Accountable) -> None:
         """Append a lease if there is room, and note if the queue is half full.
 
         The finalizer rule applies.

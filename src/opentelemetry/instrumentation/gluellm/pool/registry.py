@@ -116,9 +116,9 @@ class PoolRegistry(Registry):
             self.attention = True
             self.observer.outbox_filling()
 
-    def press(self, lease: Lease) -> None:
+    def fill_outbox(self, lease: Lease) -> None:
         """Put a lease into an outbox that is half full or more. The finalizer rule applies."""
-        self.outbox.press(lease)
+        self.outbox.put_lease(lease)
         if self.outbox.filling:
             self.attention = True
 

@@ -54,7 +54,7 @@ class Registry(Protocol):
     ending: dict[PoolTracker, None]
 
     def attend(self) -> None: ...
-    def press(self, lease: Lease) -> None: ...
+    def fill_outbox(self, lease: Lease) -> None: ...
     def still_queued_in(self, pool: Any) -> PoolTracker | None: ...
 
 
@@ -327,7 +327,7 @@ class PoolTracker(Tracker):
             if len(items) < self.outbox.half:
                 items.append(lease)
             else:
-                self.registry.press(lease)
+                self.registry.fill_outbox(lease)
             if lease.wait is not None or lease.fresh or lease.in_client_span:
                 self._report_answered(lease)
 
@@ -359,7 +359,7 @@ class PoolTracker(Tracker):
                 connection.lease = None
         if report:
             if tight:
-                self.registry.press(lease)
+                self.registry.fill_outbox(lease)
             else:
                 items.append(lease)
 
@@ -536,7 +536,7 @@ class PoolTracker(Tracker):
                 lease.acquired_at = 0
             self.released(lease)
 
-    def timed_out(self, lease: Lease, error: BaseException) -> None:
+    def report_pool_timeout(self, lease: Lease, error: BaseException) -> None:
         """Notify observers of a pool timeout, before ``error`` reaches the application."""
         self.observer.lease_timed_out(lease, error)
 

@@ -24,7 +24,7 @@ from opentelemetry.trace import (
 )
 
 from ..failures import Failures
-from ..pool.durations import nanoseconds
+from ..pool.durations import SECOND, in_seconds, nanoseconds
 from ..pool.lease import Lease, TrackedConnection
 from ..pool.observer import PoolObserver
 from ..pool.phases import PHASES
@@ -74,7 +74,7 @@ class SpanObserver(PoolObserver):
         span = get_current_span()
         if span.is_recording():
             span.set_attribute(semconv.CONNECTION_REUSED, lease.reused)
-            span.set_attribute(semconv.SPAN_ACQUIRE_DURATION, lease.acquire_time / 1e9)
+            span.set_attribute(semconv.SPAN_ACQUIRE_DURATION, lease.acquire_time / SECOND)
 
     def _wait(
         self,
@@ -98,7 +98,7 @@ class SpanObserver(PoolObserver):
             if wait_snapshot.maximum is not None:
                 attributes[semconv.SPAN_CONNECTION_MAX] = wait_snapshot.maximum
             if wait_snapshot.oldest_age:
-                attributes[semconv.SPAN_OLDEST_LEASE_AGE] = wait_snapshot.oldest_age / 1e9
+                attributes[semconv.SPAN_OLDEST_LEASE_AGE] = in_seconds(wait_snapshot.oldest_age)
                 attributes[semconv.SPAN_OLDEST_LEASE_PHASE] = PHASES[wait_snapshot.oldest_phase]
             links += [
                 Link(_without_state(holder))

@@ -75,7 +75,7 @@ class Anomalies:
                 continue
             timeout = wait.timeout
             overrun = now - wait.since - grace
-            over = timeout is not None and overrun > timeout * 1e9
+            over = timeout is not None and overrun > nanoseconds(timeout)
             # In two passes, since the threads of a stopped process resume in any order.
             if over and self._again(lease, wait.since):
                 self._count("pool_timeout_overrun", lease)

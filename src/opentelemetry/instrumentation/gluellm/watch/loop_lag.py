@@ -68,7 +68,7 @@ class _Timer:
         if loop is None or now > self.wanted_until or not lag.on:
             self.armed = False
             return
-        self.due = now + int(PERIOD * 1e9)
+        self.due = now + nanoseconds(PERIOD)
         loop.call_later(PERIOD, self.fire)
 
 

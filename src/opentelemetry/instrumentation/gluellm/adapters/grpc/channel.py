@@ -159,7 +159,7 @@ class ChannelTracker(PoolTracker):
             if len(self.items) < self.outbox.half:
                 self.items.append(lease)
             else:
-                self.registry.press(lease)
+                self.registry.fill_outbox(lease)
 
     def reading(self, lease: CallLease) -> None:
         """Record that the application waits for the next message."""

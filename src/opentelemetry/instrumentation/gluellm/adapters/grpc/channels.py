@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ...pool.counts import PoolSums
+from ...pool.durations import in_seconds
 from ..scope import LibraryReader
 from .channel import SHUTDOWN, STATES, ChannelTracker, ChannelView
 
@@ -133,7 +134,7 @@ class ChannelReader(LibraryReader[ChannelTracker]):
         _look_at_async(pool, tracker)
         return ChannelView(
             state=STATES[tracker.state],
-            state_age=(tracker.clock() - tracker.since) / 1e9,
+            state_age=in_seconds(tracker.clock() - tracker.since),
         )
 
 
