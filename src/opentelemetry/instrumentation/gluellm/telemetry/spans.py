@@ -139,14 +139,13 @@ class SpanObserver(PoolObserver):
         origin = connection.origin
         name = _name(semconv.SPAN_SETUP, origin.address, origin.port)
         parent = self._start(name, lease.observed, began, _attributes(lease))
-        own = parent.get_span_context()
-        connection.observed = own if own.is_valid else None
-        if connection.connect_started_at and own.is_valid:
+        connection.observed = own = parent.get_span_context()
+        if connection.connect_started_at:
             address, port = connection.peer or (origin.address, origin.port)
             step = self._start(_name(semconv.SPAN_CONNECT, address, port), own, began, {})
             connected = connection.connect_ended_at
             _finish(step, connected or ended, None if connected else error)
-        if connection.tls_started_at and own.is_valid:
+        if connection.tls_started_at:
             protocol, _, version = (connection.tls_version or "").partition("v")
             tls: dict[str, Any] = {}
             if version:
