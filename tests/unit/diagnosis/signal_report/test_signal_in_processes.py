@@ -16,7 +16,7 @@ import pytest
 from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import (
     Directory,
     Presence,
-    Request,
+    ReportRequest,
     presence_of,
 )
 from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.signals import status_of
@@ -81,7 +81,7 @@ def ask(pid: int) -> dict[str, Any]:
     """
     directory = Directory.open()
     assert presence_of(directory, pid)
-    request = Request(directory, pid)
+    request = ReportRequest(directory, pid)
     wait_until(lambda: status_of(pid).get("State", "S").startswith("S"), "it sleeps")
     os.kill(pid, signal.SIGUSR2)
     answer = wait_until(request.answer, "an answer")

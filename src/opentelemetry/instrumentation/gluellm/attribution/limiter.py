@@ -19,6 +19,7 @@ from typing import Any
 from ..concurrency import snapshot_of
 from ..failures import raise_on
 from ..patching import Hooks, ModulePatches, version_of
+from ..pool.durations import in_seconds
 from ..providers import PROVIDERS
 
 HOOK = "rate_limiter"
@@ -108,9 +109,9 @@ class RateLimiterObserver(ModulePatches):
                 LimitedCalls(
                     provider,
                     waiting=len(ages),
-                    longest=max(ages, default=0) / 1e9,
+                    longest=in_seconds(max(ages, default=0)),
                     waited=past.attempts + len(ages),
-                    seconds=(past.spent + sum(ages)) / 1e9,
+                    seconds=in_seconds(past.spent + sum(ages)),
                 )
             )
         return tuple(found)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from ..concurrency import snapshot_of
 from ..failures import Failures
 from .call_site import CallSite
-from .durations import nanoseconds
+from .durations import SECOND, nanoseconds
 from .outbox import Outbox
 from .phases import PHASES
 
@@ -30,7 +30,7 @@ Outcome = tuple[int | str, str | None, bool]
 """How a request left the pool: status (0 if none), error type, and whether it was a resend."""
 Counters = dict[tuple[str, str | None], int]
 """Counters of a pool name, by counter and label value. Times are in nanoseconds."""
-GONE_REPORTED = 600 * 10**9
+GONE_REPORTED = 600 * SECOND
 """Nanoseconds for which series are reported after they have ended. Over OTLP, nothing else ends a
 series."""
 _REFUSED = 400

@@ -6,7 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.context import Context, get_current
-from opentelemetry.trace import SpanKind, get_current_span, propagation
+from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
+    SpanContext,
+    SpanKind,
+    get_current_span,
+    propagation,
+)
 
 from opentelemetry import context as context_api
 
@@ -46,19 +52,23 @@ def _is_suppressed(context: Context) -> bool:
     return False
 
 
-class EntryObserver(PoolObserver):
-    """Observer that stores a request's span context, and whether its spans are suppressed.
+class SuppressedContext(SpanContext):
+    """Span context of a request that entered while OpenTelemetry's suppress key was set."""
 
-    It keeps no context.
-    """
+
+class EntryObserver(PoolObserver):
+    """Observer that stores a request's span context on its lease. It keeps no context."""
 
     def lease_queued(self, lease: Lease, context: object) -> None:
         if not isinstance(context, Context):
             return
-        if _is_suppressed(context):
-            lease.spans_suppressed = True
         span: Any = context.get(_SPAN_KEY) if _SPAN_KEY else get_current_span(context)
         if span is not None:
             lease.observed = span.get_span_context()
             if getattr(span, "kind", None) is _CLIENT:
                 lease.in_client_span = True
+        if _is_suppressed(context):
+            own: SpanContext = lease.observed or INVALID_SPAN_CONTEXT
+            lease.observed = SuppressedContext(
+                own.trace_id, own.span_id, own.is_remote, own.trace_flags, own.trace_state
+            )

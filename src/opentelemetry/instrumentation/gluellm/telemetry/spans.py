@@ -24,7 +24,7 @@ from opentelemetry.trace import (
 )
 
 from ..failures import Failures
-from ..pool.durations import nanoseconds
+from ..pool.durations import SECOND, in_seconds, nanoseconds
 from ..pool.lease import Lease, TrackedConnection
 from ..pool.observer import PoolObserver
 from ..pool.phases import PHASES
@@ -32,6 +32,7 @@ from ..version import __version__
 from . import semconv
 from .attributes import of_origin
 from .drain import bare_context
+from .entry import SuppressedContext
 
 
 def tracer_of(provider: TracerProvider | None, failures: Failures) -> Tracer:
@@ -73,7 +74,7 @@ class SpanObserver(PoolObserver):
         span = get_current_span()
         if span.is_recording():
             span.set_attribute(semconv.CONNECTION_REUSED, lease.reused)
-            span.set_attribute(semconv.SPAN_ACQUIRE_DURATION, lease.acquire_time / 1e9)
+            span.set_attribute(semconv.SPAN_ACQUIRE_DURATION, lease.acquire_time / SECOND)
 
     def _wait(
         self,
@@ -83,7 +84,7 @@ class SpanObserver(PoolObserver):
         error: str | None,
         setup: SpanContext | None = None,
     ) -> None:
-        if lease.spans_suppressed:
+        if isinstance(lease.observed, SuppressedContext):
             return
         attributes = _attributes(lease)
         links = []
@@ -97,7 +98,7 @@ class SpanObserver(PoolObserver):
             if wait_snapshot.maximum is not None:
                 attributes[semconv.SPAN_CONNECTION_MAX] = wait_snapshot.maximum
             if wait_snapshot.oldest_age:
-                attributes[semconv.SPAN_OLDEST_LEASE_AGE] = wait_snapshot.oldest_age / 1e9
+                attributes[semconv.SPAN_OLDEST_LEASE_AGE] = in_seconds(wait_snapshot.oldest_age)
                 attributes[semconv.SPAN_OLDEST_LEASE_PHASE] = PHASES[wait_snapshot.oldest_phase]
             links += [
                 Link(_without_state(holder))
@@ -133,19 +134,18 @@ class SpanObserver(PoolObserver):
         ended: int,
         error: str | None,
     ) -> None:
-        if lease.spans_suppressed:
+        if isinstance(lease.observed, SuppressedContext):
             return
         origin = connection.origin
         name = _name(semconv.SPAN_SETUP, origin.address, origin.port)
         parent = self._start(name, lease.observed, began, _attributes(lease))
-        own = parent.get_span_context()
-        connection.observed = own if own.is_valid else None
-        if connection.connect_started_at and own.is_valid:
+        connection.observed = own = parent.get_span_context()
+        if connection.connect_started_at:
             address, port = connection.peer or (origin.address, origin.port)
             step = self._start(_name(semconv.SPAN_CONNECT, address, port), own, began, {})
             connected = connection.connect_ended_at
             _finish(step, connected or ended, None if connected else error)
-        if connection.tls_started_at and own.is_valid:
+        if connection.tls_started_at:
             protocol, _, version = (connection.tls_version or "").partition("v")
             tls: dict[str, Any] = {}
             if version:
