@@ -16,7 +16,7 @@ from opentelemetry.instrumentation.gluellm.adapters import ADAPTERS
 from opentelemetry.instrumentation.gluellm.adapters.callers import SDKS
 from opentelemetry.instrumentation.gluellm.allowed import BOOLEAN
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import LOST as ANY_LLM_HOOKS
-from opentelemetry.instrumentation.gluellm.attribution.limiter import LOST as GLUELLM_LOST
+from opentelemetry.instrumentation.gluellm.attribution.gluellm import LOST as GLUELLM_LOST
 from opentelemetry.instrumentation.gluellm.config import SETTINGS
 from opentelemetry.instrumentation.gluellm.environment import (
     APPLY_HTTPX_ENV,

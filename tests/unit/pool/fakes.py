@@ -182,6 +182,8 @@ class Scene:
         items = self.registry.outbox.items
         while items:
             lease = items.popleft()
+            if not isinstance(lease, Lease):
+                continue
             taken.append(lease)
             if lease.ended:
                 lease.account()

@@ -136,7 +136,7 @@ class Outcome:
     error: str | None = None
     """``error.type`` of the telemetry contract; None on success."""
     resend: bool = False
-    """Whether their any-llm calls had already sent a request."""
+    """Whether they were the first of their calls since those had backed off."""
     sent: int = 0
     """Requests among them that acquired a connection. 0, as are the times below, for first attempts
     that the provider answered successfully."""

@@ -1,8 +1,61 @@
-"""One LLM call, to which requests and pools are attributed."""
+"""LLM calls: whose requests are observed, and in which stage each call spends its time.
+
+A `Call` attributes requests to one any-llm call. A `CountedCall` is one model call as the
+application makes it, which can contain several of these. Its mutable state is its stage, the time
+since which it is in it, and its requests in flight.
+
+The finalizer rule and the atomic rule (``lease.py``) apply to both: finalizers end calls.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .. import thresholds
+from ..concurrency import snapshot_of
+from ..text import one_line
 from .call_site import CallSite
+from .durations import nanoseconds
+from .outbox import Outbox
+from .peak import Peak
+from .phases import (
+    ABANDONED,
+    AWAITING_RESPONSE,
+    BACKOFF,
+    CANCELLED,
+    FAILED,
+    FINISHING,
+    LIMITED,
+    OTHER,
+    OUTCOMES,
+    PREPARING,
+    REQUESTING,
+    STAGES,
+    SUCCEEDED,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_RETRIED = frozenset(
+    {408, 409, 425, 429, *range(500, 600), "UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"}
+)
+"""HTTP and gRPC statuses after which libraries pause and send the request again."""
+_REFUSED = 400
+_LONGEST_NAME = 64
+_HOUR = nanoseconds(3600)
+_FIRST_ANSWER = nanoseconds(thresholds.CALL_SILENT_FIRST)
+_SILENT_FACTOR = int(thresholds.CALL_SILENT_FACTOR)
+
+MAX_LEDGERS = 50
+"""Bound on the pairs of provider and source. Further providers are reported as ``_OTHER``."""
+MAX_OPERATIONS = 6
+MAX_ERROR_NAMES = 20
+"""Bound on the names of exceptions that are reported as ``error.type``."""
+MAX_ERRORS = 1_200
+"""Bound on the series of failed calls."""
 
 
 class Call:
@@ -10,7 +63,9 @@ class Call:
 
     __slots__ = (
         "correlation_id",
+        "counted",
         "ended",
+        "ends_counted",
         "model",
         "operation",
         "outer",
@@ -18,6 +73,7 @@ class Call:
         "provider",
         "requests",
         "steps",
+        "waiting",
     )
 
     def __init__(
@@ -37,8 +93,550 @@ class Call:
         """GlueLLM's correlation id; None if there is none."""
         self.outer: Call | None = None
         """The call of another provider inside which this one was made."""
+        self.counted: CountedCall | None = None
+        """The call of the application that this one is, or is a part of; None if it counts as
+        none: a constructor, or with ``calls=False``."""
+        self.ends_counted = False
+        """Whether `counted` ends with this call."""
         self.ended = False
         """Whether the call is over. Further requests are then not attributed to it."""
         self.requests = 0
         self.steps = 0
         """How often the application has requested the next item of the call's stream."""
+        self.waiting = False
+        """Whether the application is waiting for the next item now."""
+
+    def start(self) -> None:
+        """Let the call of its own count from now on, if it is one."""
+        if self.counted is not None and self.ends_counted:
+            self.counted.start()
+
+    def end(self, outcome: int = SUCCEEDED) -> None:
+        """End the call, once."""
+        if not self.ended:
+            self.ended = True
+            if self.counted is not None and self.ends_counted:
+                self.counted.end(outcome)
+
+    def end_by(self, error: BaseException) -> None:
+        """End the call with an exception that left it or its stream."""
+        if not self.ended:
+            self.ended = True
+            if self.counted is not None and self.ends_counted:
+                self.counted.end_by(error)
+
+
+class CountedCall:
+    """One model call as the application makes it, with its time in each stage.
+
+    All times are nanoseconds of the registry's monotonic clock. A call is in exactly one stage
+    until it ends, and its stages add up to its whole time.
+    """
+
+    __slots__ = (
+        "_calls",
+        "_paused",
+        "_resting",
+        "awaiting_response",
+        "began_at",
+        "ended",
+        "ended_at",
+        "error",
+        "in_flight",
+        "last_error",
+        "last_status",
+        "ledger",
+        "longest",
+        "model",
+        "observed",
+        "operation",
+        "outcome",
+        "queued",
+        "retries",
+        "seen_steps",
+        "since",
+        "source",
+        "spent",
+        "stage",
+        "stream",
+        "streamed",
+        "waiting_since",
+    )
+
+    def __init__(
+        self,
+        calls: LiveCalls,
+        source: str,
+        operation: str,
+        model: str | None,
+        now: int,
+        streamed: bool | None,
+    ) -> None:
+        self._calls = calls
+        self.source = source
+        self.operation = operation
+        self.model = model
+        self.ledger: CallLedger | None = None
+        """Where it counts; None until its provider is known."""
+        self.began_at = now
+        self.stage = PREPARING
+        self.since = now
+        """When it entered its stage."""
+        self.spent = [0] * len(STAGES)
+        """Nanoseconds in each stage, without the current stay."""
+        self.in_flight = 0
+        """Its requests in flight."""
+        self._resting: int | None = None
+        """Stage to enter when no request is in flight any more; None if the last one decides."""
+        self._paused = False
+        """Whether it has backed off since its last request entered a pool."""
+        self.retries = 0
+        self.last_status: int | str = 0
+        """Status of the request that was released last; 0 if it had none."""
+        self.last_error: str | None = None
+        """Error type of that request."""
+        self.queued = 0
+        """Nanoseconds that its requests waited for connections."""
+        self.awaiting_response = 0
+        """Nanoseconds that its requests waited for the heads of their responses."""
+        self.longest = 0
+        """Longest stay in `REQUESTING` that ended in an answer."""
+        self.streamed = streamed
+        """Whether the application gets the answer in items; None if these are not seen."""
+        self.stream: Call | None = None
+        """The call with the steps of its stream, while the application reads that."""
+        self.seen_steps = 0
+        self.waiting_since = 0
+        """When a check first found that the application waits for the current item."""
+        self.outcome = SUCCEEDED
+        self.error: str | None = None
+        """``error.type`` if the outcome is `FAILED`."""
+        self.ended = False
+        self.ended_at = 0
+        self.observed: Any = None
+        """Data of the observers, such as a span context."""
+
+    def start(self) -> None:
+        """Let it count from now on. Called where an exception ends it."""
+        if not self.ended:
+            self._calls.live[self] = None
+
+    def found_provider(self, provider: str | None) -> None:
+        """Count it for a provider, unless it counts for one."""
+        if self.ledger is None:
+            ledger = self._calls.ledgers.of(provider, self.source)
+            ledger.born(self.operation)
+            self.ledger = ledger
+
+    def enter(self, stage: int) -> None:
+        """Enter a stage, or do so when no request is in flight any more."""
+        now = self._calls.clock()
+        # atomic
+        if self.in_flight or self.ended:
+            self._resting = stage
+            return
+        if stage == self.stage:
+            return
+        if self.stage == BACKOFF:
+            self._paused = True
+        self.spent[self.stage] += now - self.since
+        self.since = now
+        self.stage = stage
+
+    def request_entered(self, lease: _Request) -> None:
+        """Count a request that enters a pool."""
+        now = lease.entered_at
+        # atomic
+        if self.ended:
+            return
+        self._resting = None
+        if not self.in_flight:
+            if self.stage == BACKOFF:
+                self._paused = True
+            self.spent[self.stage] += now - self.since
+            self.since = now
+            self.stage = REQUESTING
+        self.in_flight += 1
+        if self._paused:
+            self._paused = False
+            self.retries += 1
+            lease.resend = True
+
+    def request_left(self, lease: _Request, now: int) -> None:
+        """Count a request that gave its connection back, or failed. The finalizer rule applies."""
+        if lease.phase == AWAITING_RESPONSE:
+            awaited = now - lease.phase_since
+        else:
+            awaited = lease.answered_at and lease.answered_at - lease.request_sent_at
+        # atomic
+        if self.ended or not self.in_flight:
+            return
+        if lease.wait is not None:
+            self.queued += (lease.acquired_at or now) - lease.entered_at
+        if awaited > 0:
+            self.awaiting_response += awaited
+        self.last_status = status = lease.status
+        self.last_error = error = lease.error
+        self.in_flight -= 1
+        if self.in_flight:
+            return
+        stay = now - self.since
+        self.spent[REQUESTING] += stay
+        self.since = now
+        if error is None and stay > self.longest:
+            self.longest = stay
+        if self._resting is not None:
+            self.stage = self._resting
+        elif status in _RETRIED or (error is not None and error != "cancelled"):
+            self.stage = BACKOFF
+        else:
+            self.stage = FINISHING
+
+    def streams_to(self, call: Call | None) -> None:
+        """Go on until the stream ends that it returned, whose items ``call`` counts, if any."""
+        now = self._calls.clock()
+        if call is not None and self.stage == REQUESTING and self.ledger is not None:
+            self.ledger.answered(True, now - self.since, now)
+        self.streamed = None if call is None else True
+        self.stream = call
+
+    def end_by(self, error: BaseException) -> None:
+        """End the call with an exception that left it or its stream."""
+        if isinstance(error, (StopIteration, StopAsyncIteration)):
+            self.end(SUCCEEDED)
+        elif isinstance(error, GeneratorExit):
+            self.end(ABANDONED)
+        elif isinstance(error, Exception):
+            self.end(FAILED, self._error_type(error))
+        else:
+            self.end(CANCELLED)
+
+    def _error_type(self, error: Exception) -> str:
+        last = self.last_error
+        if last is not None and last != "cancelled":
+            return last
+        if last is not None and isinstance(error, TimeoutError):
+            return "timeout"
+        status = self.last_status
+        if isinstance(status, int) and status >= _REFUSED and last is None:
+            return str(status)
+        return self._calls.ledgers.error_name(error)
+
+    def end(self, outcome: int | None, error: str | None = None) -> None:
+        """End the call, once. An ``outcome`` of None counts its time only.
+
+        The finalizer rule applies if the outcome is `ABANDONED`: a stream was closed or dropped.
+        """
+        calls = self._calls
+        now = calls.clock()
+        self.found_provider(None)
+        ledger = self.ledger
+        assert ledger is not None
+        counts = ledger.calls[self.operation]
+        errors = ledger.errors
+        if error is not None:
+            error = ledger.error(error)
+        own, spent = self.spent, ledger.spent
+        # atomic
+        if self.ended:
+            return
+        self.ended = True
+        self.ended_at = now
+        own[self.stage] += now - self.since
+        self.since = now
+        spent[LIMITED] += own[LIMITED]
+        spent[PREPARING] += own[PREPARING]
+        spent[REQUESTING] += own[REQUESTING]
+        spent[BACKOFF] += own[BACKOFF]
+        spent[FINISHING] += own[FINISHING]
+        ledger.retries += self.retries
+        if outcome is not None:
+            self.outcome = outcome
+            counts[outcome] += 1
+            if error is not None:
+                self.error = error
+                errors[error] += 1
+        if self in calls.live:
+            del calls.live[self]
+        # The atomic block ends here. No reference cycle through the stream's call remains.
+        waited, self.stream = self.waiting_since, None
+        if waited and outcome == SUCCEEDED:
+            ledger.answered(True, now - waited, now)
+        elif self.longest and self.streamed is False:
+            ledger.answered(False, self.longest, now)
+        if outcome is not None:
+            calls.outbox.put(self)
+            if self.observed is not None and outcome != ABANDONED:
+                calls.observer.call_ended(self)
+
+
+class _Request(Protocol):
+    """A lease, as far as calls know it."""
+
+    entered_at: int
+    acquired_at: int
+    answered_at: int
+    error: str | None
+    phase: int
+    phase_since: int
+    resend: bool
+    status: int | str
+    wait: Any
+
+    @property
+    def request_sent_at(self) -> int: ...
+
+
+class CallLedger:
+    """Times and counts of the ended calls of one provider and source (level C of the contract)."""
+
+    __slots__ = (
+        "_longest",
+        "_ledgers",
+        "attributes",
+        "calls",
+        "errors",
+        "provider",
+        "reported",
+        "retries",
+        "source",
+        "spent",
+        "streamed",
+    )
+
+    def __init__(self, ledgers: CallLedgers, provider: str | None, source: str) -> None:
+        self._ledgers = ledgers
+        self.provider = provider
+        """any-llm's key; None if unknown."""
+        self.source = source
+        self.spent = [0] * len(STAGES)
+        """Nanoseconds in each stage."""
+        self.calls: dict[str, list[int]] = {}
+        """Calls by operation and outcome."""
+        self.errors: dict[str, int] = {}
+        """Failed calls by ``error.type``."""
+        self.retries = 0
+        self.streamed = False
+        """Whether any call was streamed."""
+        self._longest: dict[bool, Peak] = {}
+        """Longest waits of the last hour that ended in an item (True) or an answer (False)."""
+        self.attributes: Any = None
+        """Attribute sets of the telemetry, built once."""
+        self.reported = [0] * (len(STAGES) + 1)
+        """Last reported time of each stage, and retries. A counter must never fall."""
+
+    def born(self, operation: str) -> None:
+        """Count outcomes of an operation from now on."""
+        if operation not in self.calls:
+            self.calls.setdefault(operation, [0] * len(OUTCOMES))
+
+    def error(self, error: str) -> str:
+        """Return the key of ``errors`` for a failure; ``_OTHER`` beyond the bound."""
+        if error not in self.errors:
+            if self._ledgers.errors_left <= 0:
+                error = OTHER
+            self._ledgers.errors_left -= 1
+            self.errors.setdefault(error, 0)
+        return error
+
+    def answered(self, streamed: bool, wait: int, now: int) -> None:
+        """Note a wait that ended in an item or, if not ``streamed``, in an answer."""
+        peak = self._longest.get(streamed)
+        if peak is None:
+            peak = self._longest.setdefault(streamed, Peak(_HOUR, now))
+        peak.raise_to(wait, now)
+
+    def silent_after(self, streamed: bool, threshold: int, now: int) -> int:
+        """Return the wait from which a call is silent: unlike the waits of the last hour."""
+        peak = self._longest.get(streamed)
+        longest = 0 if peak is None else peak.highest(now)
+        if not longest and not streamed:
+            return max(threshold, _FIRST_ANSWER)
+        return max(threshold, _SILENT_FACTOR * longest)
+
+
+class CallLedgers:
+    """The call ledgers of a Meter by provider and source, within bounds."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str | None, str], CallLedger] = {}
+        self._operations: dict[str, str] = {}
+        self._error_names: dict[str, str] = {}
+        self.errors_left = MAX_ERRORS
+
+    def of(self, provider: str | None, source: str) -> CallLedger:
+        """Return the ledger of a provider and source; that of ``_OTHER`` beyond the bound."""
+        key = (provider, source)
+        if key not in self.known and len(self.known) >= MAX_LEDGERS:
+            key = (OTHER, source)
+        found = self.known.get(key)
+        return found or self.known.setdefault(key, CallLedger(self, *key))
+
+    def operation(self, name: str) -> str:
+        """Return what an operation is reported as."""
+        return bounded(self._operations, name, MAX_OPERATIONS)
+
+    def error_name(self, error: Exception) -> str:
+        """Return what an exception without a known reason is reported as."""
+        name = one_line(type(error).__name__, _LONGEST_NAME)
+        return bounded(self._error_names, name, MAX_ERROR_NAMES)
+
+    def clear(self) -> None:
+        """Reset everything in a forked child: the parent reports what it has counted."""
+        self.known.clear()
+        self._operations.clear()
+        self._error_names.clear()
+        self.errors_left = MAX_ERRORS
+
+
+def bounded(known: dict[str, str], name: str, most: int) -> str:
+    """Return a name, or ``_OTHER`` if ``known`` has ``most`` other ones."""
+    if name not in known and len(known) < most:
+        known[name] = name
+    return known.get(name, OTHER)
+
+
+class CallsNow:
+    """The calls of one ledger at one moment. Times are nanoseconds."""
+
+    __slots__ = ("count", "ledger", "oldest", "retries", "silence", "silent", "spent")
+
+    def __init__(self, ledger: CallLedger) -> None:
+        self.ledger = ledger
+        self.spent = list(ledger.spent)
+        """Time in each stage, of ended and running calls together."""
+        self.retries = ledger.retries
+        self.count = [0] * len(STAGES)
+        """Calls in each stage."""
+        self.oldest = [0] * len(STAGES)
+        """Longest time that a call has been in each stage without leaving it."""
+        self.silent = 0
+        """Calls that have waited for the provider for unusually long."""
+        self.silence = 0
+        """Longest time that an application has been waiting for the next item of a stream."""
+
+
+class Observer(Protocol):
+    """What is notified of calls; see `PoolObserver`."""
+
+    def call_began(self, call: CountedCall, context: object) -> None: ...
+    def call_ended(self, call: CountedCall) -> None: ...
+
+
+_state = attrgetter("ended", "stage", "since", "retries")
+_spent = attrgetter("spent")
+
+
+class LiveCalls:
+    """The calls in flight of an installation. Refers to no object of a library or application."""
+
+    def __init__(
+        self,
+        ledgers: CallLedgers,
+        outbox: Outbox,
+        observer: Observer,
+        entry_context: Callable[[], object],
+        clock: Callable[[], int],
+        silence_threshold: float,
+    ) -> None:
+        self.ledgers = ledgers
+        self.outbox = outbox
+        self.observer = observer
+        self.clock = clock
+        self._entry_context = entry_context
+        self._threshold = nanoseconds(silence_threshold)
+        self.live: dict[CountedCall, None] = {}
+
+    def begin(
+        self,
+        source: str,
+        operation: str,
+        *,
+        provider: str | None = None,
+        model: str | None = None,
+        streamed: bool | None = False,
+    ) -> CountedCall:
+        """Return a new call, which counts from `CountedCall.start` on.
+
+        Without a ``provider`` it counts for that of its first request. Its time before that is
+        added then.
+        """
+        operation = self.ledgers.operation(operation)
+        call = CountedCall(self, source, operation, model, self.clock(), streamed)
+        if provider is not None:
+            call.found_provider(provider)
+        context = self._entry_context()
+        if context:
+            self.observer.call_began(call, context)
+        return call
+
+    def look(self) -> None:
+        """Note since when applications wait for the items of streams. The steps read no clock."""
+        now = self.clock()
+        for call in snapshot_of(self.live.keys):
+            stream, ledger = call.stream, call.ledger
+            if stream is None or ledger is None:
+                continue
+            ledger.streamed = True
+            waiting, steps = stream.waiting, stream.steps
+            if waiting and steps == call.seen_steps and call.waiting_since:
+                continue
+            if call.waiting_since:
+                ledger.answered(True, now - call.waiting_since, now)
+            call.seen_steps = steps
+            call.waiting_since = now if waiting else 0
+
+    def state(self) -> list[CallsNow]:
+        """Return the calls of each ledger, all at one moment."""
+        self.look()
+        # Before the calls in flight: one that ends meanwhile is then missing from the sum.
+        # Otherwise it would count twice.
+        found = {ledger: CallsNow(ledger) for ledger in snapshot_of(self.ledgers.known.values)}
+        live = snapshot_of(self.live.keys)
+        # No Python code runs while the states are read, as in `read_states`.
+        read = [*zip(live, map(_state, live), map(tuple, map(_spent, live)), strict=True)]
+        now = self.clock()
+        for call, (ended, stage, since, retries), spent in read:
+            of_ledger = found.get(call.ledger) if call.ledger is not None else None
+            if ended or of_ledger is None:
+                continue
+            stay = max(now - since, 0)
+            self._add(call, stage, stay, spent, of_ledger, now)
+            of_ledger.retries += retries
+        return list(found.values())
+
+    def _add(
+        self,
+        call: CountedCall,
+        stage: int,
+        stay: int,
+        spent: Iterable[int],
+        state: CallsNow,
+        now: int,
+    ) -> None:
+        for each, time in enumerate(spent):
+            state.spent[each] += time
+        state.spent[stage] += stay
+        state.count[stage] += 1
+        state.oldest[stage] = max(state.oldest[stage], stay)
+        waiting_since, streamed = call.waiting_since, call.streamed
+        if call.stream is not None:
+            stay = now - waiting_since if waiting_since else 0
+            state.silence = max(state.silence, stay)
+        if (
+            stage == REQUESTING
+            and streamed is not None
+            and stay >= state.ledger.silent_after(streamed, self._threshold, now)
+        ):
+            state.silent += 1
+
+    def end_all(self) -> None:
+        """End all calls. Their time so far stays counted, their outcomes are not."""
+        for call in snapshot_of(self.live.keys):
+            call.end(None)
+
+    def discard(self) -> None:
+        """Discard all calls in a forked child: they belong to the parent."""
+        for call in snapshot_of(self.live.keys):
+            call.ended = True
+        self.live.clear()

@@ -134,7 +134,7 @@ class Lease:
     stream_wait: int | None = None
     """Nanoseconds that it waited for its HTTP/2 stream; None if it has none."""
     resend = False
-    """Whether its any-llm call has sent a request before this one."""
+    """Whether it is the first request of its call since that last backed off."""
     streaming = False
     """Whether the response is an event stream; only set with ``metrics="full"``."""
     previous: Lease | None = None

@@ -219,11 +219,12 @@ class PoolTracker(Tracker):
         except Exception as error:
             # From an unknown version of Python or OpenTelemetry. The request counts anyway.
             self.failures.caught("entry", error)
+        if call is not None and call.counted is not None:
+            call.counted.request_entered(lease)
         # atomic
         if call is not None:
             call.requests += 1
             if call.requests > 1:
-                lease.resend = True
                 origin.resent += 1
         origin.entered += 1
         self.entered += 1
@@ -340,10 +341,11 @@ class PoolTracker(Tracker):
             return
         report = not lease.accounted  # read first: from its end on, a snapshot can account it
         wait = lease.wait
-        # atomic, up to the outbox. A signal handler that raises before may lead to a second call.
+        # atomic. A signal handler that raises before may lead to a second call.
         lease.ended_at = now
         lease.ended = True
         lease.origin.spent[lease.phase] += now - lease.phase_since
+        call = lease.call
         leases = self.leases
         if lease in leases:
             del leases[lease]
@@ -358,6 +360,9 @@ class PoolTracker(Tracker):
                 self.ledger.active.value -= 1
             elif connection.closed:
                 connection.lease = None
+        # The atomic block ends here.
+        if call is not None and call.counted is not None:
+            call.counted.request_left(lease, now)
         if report:
             if tight:
                 self.registry.press(lease)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from opentelemetry.trace import SpanKind, get_current_span, propagation
 
 from opentelemetry import context as context_api
 
+from ..pool.call import CountedCall
 from ..pool.lease import Lease
 from ..pool.observer import PoolObserver
 
@@ -46,11 +48,38 @@ def _is_suppressed(context: Context) -> bool:
     return False
 
 
+class CallEntry:
+    """What was current when a call began."""
+
+    __slots__ = ("client_span", "span_context", "suppressed")
+
+    def __init__(self, context: Context, span: Any) -> None:
+        self.suppressed = _is_suppressed(context)
+        self.span_context = span.get_span_context()
+        self.client_span: weakref.ref[Any] | None = None
+        """The span if it is of kind CLIENT and records, and this is the first call under it."""
+
+
 class EntryObserver(PoolObserver):
     """Observer that stores a request's span context, and whether its spans are suppressed.
 
-    It keeps no context.
+    The same for calls. It keeps no context.
     """
+
+    def __init__(self) -> None:
+        self._called: weakref.WeakSet[Any] = weakref.WeakSet()
+        """Spans of kind CLIENT under which a call has begun."""
+
+    def call_began(self, call: CountedCall, context: object) -> None:
+        if not isinstance(context, Context):
+            return
+        span: Any = get_current_span(context)
+        call.observed = entry = CallEntry(context, span)
+        if getattr(span, "kind", None) is not _CLIENT or not span.is_recording():
+            return
+        if span not in self._called:
+            self._called.add(span)
+            entry.client_span = weakref.ref(span)
 
     def lease_queued(self, lease: Lease, context: object) -> None:
         if not isinstance(context, Context):

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from ..concurrency import snapshot_of, snapshot_of_queue
 from ..pool.durations import nanoseconds
 from ..pool.lease import Lease
-from ..pool.ledger import Peak
+from ..pool.peak import Peak
 from ..pool.phases import READING, UNREAD
 from ..pool.registry import NOWHERE, PoolRegistry
 from ..pool.tracker import PoolTracker
