@@ -181,6 +181,8 @@ class Scene:
         items = self.registry.outbox.items
         while items:
             lease = items.popleft()
+            if not isinstance(lease, Lease):
+                continue
             taken.append(lease)
             if lease.ended_at:
                 lease.account()

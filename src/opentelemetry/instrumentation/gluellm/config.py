@@ -18,6 +18,7 @@ from .diagnosis.signal_report.signals import signal_number
 from .environment import ENVIRONMENT_PREFIX, LIMIT_VARIABLES
 from .failures import warn_once
 from .text import one_line
+from .thresholds import CALL_SILENT_AFTER
 
 EXPORT_INTERVAL_VARIABLE = "OTEL_METRIC_EXPORT_INTERVAL"
 """The SDK's variable for its export interval in milliseconds."""
@@ -93,7 +94,7 @@ class Config:
     model_attributes: bool = _setting(
         False,
         BOOLEAN,
-        "Add `gen_ai.request.model` and `gen_ai.operation.name` to the acquire and lease "
+        "Add `gen_ai.request.model` and `gen_ai.operation.name` to the acquire, lease and call "
         "histograms. This multiplies their series.",
     )
     time_in_queue: bool = _setting(
@@ -113,6 +114,20 @@ class Config:
         "Time for which a response may stay unread before its connection is a suspected leak. A "
         "read that waits for bytes never is, however long. 0 detects no leaks. Less than 2 is not "
         "allowed, since an application may do other work between two reads.",
+        "s",
+    )
+    calls: bool = _setting(
+        True,
+        BOOLEAN,
+        "Account for the time of each LLM call, also outside its requests, by hooks in any-llm, "
+        "GlueLLM and the SDKs. Without it, the `gluellm.call` metrics and spans are missing.",
+    )
+    silence_threshold: float = _setting(
+        CALL_SILENT_AFTER,
+        _POSITIVE,
+        "Wait for an answer, or for the next item of a stream, from which a call may count in "
+        "`gluellm.call.silent`. It does if the wait also exceeds three times the longest one of "
+        "the last hour.",
         "s",
     )
     leak_stacks: bool = _setting(

@@ -177,6 +177,18 @@ SILENT_REQUESTS = 3
 SILENT_AS_BEFORE = 0.5
 """Share of the current wait. If earlier answers took at least that long, the model reasons."""
 
+# --- Calls ----------------------------------------------------------------------------------------
+
+CALL_SILENT_AFTER = 60.0
+"""Default of ``silence_threshold``: wait for an item or an answer from which a call may be silent.
+Streams of the major providers send an item or a ping every few seconds."""
+CALL_SILENT_FACTOR = 3.0
+"""Factor on the longest wait of the last hour that ended in an item or an answer. Reasoning models
+pause for minutes, and do so again."""
+CALL_SILENT_FIRST = 600.0
+"""Wait for an answer that is not streamed while no call has been answered within the last hour. The
+SDKs give up after as long, and an unstreamed answer can take minutes."""
+
 # --- Establishing and reusing connections ---------------------------------------------------------
 
 CONNECT_FAILURES = 3

@@ -11,17 +11,19 @@ from collections.abc import Container, Iterable
 from .. import environment
 from ..concurrency import snapshot_of, snapshot_of_queue
 from ..patching import Hooks
+from ..pool.call import CallsNow
 from ..pool.counts import PoolSums, RunningRequests
 from ..pool.describe import trace_id
 from ..pool.durations import in_seconds
 from ..pool.lease import ConnectionView, Lease, LeaseState, Workers, read_states
 from ..pool.ledger import EndedTimes, OriginLedger, PoolLedger
-from ..pool.phases import PHASES, QUEUED
+from ..pool.phases import OUTCOMES, PHASES, QUEUED, STAGES
 from ..pool.reader import seconds_or_none
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
 from ..watch.loop_lag import LoopLag
 from .parts import (
+    CallsSnapshot,
     ConnectionSnapshot,
     ExecutorSnapshot,
     LimiterSnapshot,
@@ -84,6 +86,7 @@ def collect(
                 for workers, held in executors.values()
             ),
             limiters=limiters,
+            calls=tuple(map(_calls, registry.calls.state())),
             missing_hooks=tuple(
                 f"{one.library}: {hook}" for one in hooks for hook in one.missing()
             ),
@@ -282,6 +285,29 @@ def _outcome(key: tuple[int | str, str | None, bool], count: int, times: EndedTi
             "awaiting_response": in_seconds(times.awaiting_response),
             "reading": in_seconds(times.reading),
         },
+    )
+
+
+# Calls
+
+
+def _calls(state: CallsNow) -> CallsSnapshot:
+    ledger = state.ledger
+    outcomes = dict.fromkeys(OUTCOMES, 0)
+    for counts in snapshot_of(ledger.calls.values):
+        for outcome, count in zip(OUTCOMES, counts, strict=True):
+            outcomes[outcome] += count
+    return CallsSnapshot(
+        provider=ledger.provider,
+        source=ledger.source,
+        now=dict(zip(STAGES, state.count, strict=True)),
+        oldest=dict(zip(STAGES, map(in_seconds, state.oldest), strict=True)),
+        stage_seconds=dict(zip(STAGES, map(in_seconds, state.spent), strict=True)),
+        outcomes=outcomes,
+        errors=dict(snapshot_of(ledger.errors.items)),
+        retries=state.retries,
+        silent=state.silent,
+        oldest_silence=in_seconds(state.silence) if ledger.streamed else None,
     )
 
 

@@ -136,7 +136,7 @@ class Outcome:
     error: str | None = None
     """``error.type`` of the telemetry contract; None on success."""
     resend: bool = False
-    """Whether their any-llm calls had already sent a request."""
+    """Whether they were the first of their calls since those had backed off."""
     sent: int = 0
     """Requests among them that acquired a connection. 0, as are the times below, for first attempts
     that the provider answered successfully."""
@@ -262,6 +262,45 @@ class LimiterSnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallsSnapshot:
+    """Calls to one provider that one library made, since ``instrument()``. Times are seconds.
+
+    A call is one model call as the application makes it. Calls made inside another call count as a
+    part of that one.
+    """
+
+    provider: str | None
+    """any-llm's key of the provider that a call went to first; None if unknown."""
+    source: str
+    """Where the calls are observed: ``gluellm`` or ``any_llm``."""
+    now: Mapping[str, int]
+    """Calls in flight, by stage: limited, preparing, requesting, backoff, finishing."""
+    oldest: Mapping[str, float]
+    """Longest time that a call has been in each stage without leaving it; 0 if none is in it."""
+    stage_seconds: Mapping[str, float]
+    """Time in each stage, of finished and running calls together."""
+    outcomes: Mapping[str, int]
+    """Calls that ended, by outcome: succeeded, abandoned, cancelled, failed."""
+    errors: Mapping[str, int] = field(default_factory=dict)
+    """Failed calls, by ``error.type`` of the telemetry contract."""
+    retries: int = 0
+    """Requests that a call sent after it had backed off."""
+    silent: int = 0
+    """Calls in flight that have been waiting for the provider for unusually long."""
+    oldest_silence: float | None = None
+    """Longest time that the application has been waiting for the next item of a stream; 0 if it is
+    not waiting; None if no call was streamed."""
+
+    @property
+    def in_flight(self) -> int:
+        return sum(self.now.values())
+
+    @property
+    def ended(self) -> int:
+        return sum(self.outcomes.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessSnapshot:
     """Properties of the process that affect its pools."""
 
@@ -289,6 +328,8 @@ class ProcessSnapshot:
     """Executors whose threads send requests."""
     limiters: tuple[LimiterSnapshot, ...] = ()
     """GlueLLM's rate limiter, by provider; empty while no call has waited in it."""
+    calls: tuple[CallsSnapshot, ...] = ()
+    """LLM calls, by provider and source; empty before the first call and with ``calls=False``."""
     missing_hooks: tuple[str, ...] = ()
     """Hooks that the installed version of a library lacks, such as ``httpx: read``. The log has a
     warning for each, which names what is not observed."""

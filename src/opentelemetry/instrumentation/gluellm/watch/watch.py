@@ -219,6 +219,7 @@ class Watch:
                 self._loop_lag.count(registry.clock())
             self._anomalies.passed()
             self._churn.check()
+            registry.calls.look()
             registry.observer.watch_passed()
         except BaseException as error:
             # Log handlers of the application may raise a BaseException here, such as an exit or the
