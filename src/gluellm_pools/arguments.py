@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
+import difflib
 import importlib.util
-import math
-import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+
+from .text import duration, printable_lines
 
 EXIT_USAGE = 2
 _DISTRIBUTION = "opentelemetry-instrumentation-gluellm"
 
 
-def refuse(command: str, message: str, status: int = EXIT_USAGE) -> int:
+def refuse(command: str, message: object, status: int = EXIT_USAGE) -> int:
     """Print an error message and return the exit status."""
-    print(f"{command}: {message}", file=sys.stderr)
+    print(f"{command}: {printable_lines(message)}", file=sys.stderr)
     return status
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return a question about the nearest known word; empty if none is near."""
+    nearest = difflib.get_close_matches(word.partition("=")[0], list(known), n=1)
+    return f" (did you mean {nearest[0]}?)" if nearest else ""
 
 
 def missing_message(modules: Iterable[str], extra: str) -> str | None:
@@ -57,49 +63,27 @@ def _writable(name: str) -> Path:
     return Path(name)
 
 
-def write_output(command: str, text: str, path: Path | None = None) -> bool:
-    """Write text to a file, or else to standard output.
-
-    Returns False, after an error message, if it can't be written. Characters that the encoding of
-    standard output lacks are written as escapes. Raises BrokenPipeError.
-    """
-    try:
-        if path is not None:
-            path.write_text(f"{text}\n", encoding="utf-8")
-        else:
-            _print(text)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        if path is None:
-            # Otherwise the interpreter writes the buffer at exit, and fails again.
-            with contextlib.suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        where = "the output" if path is None else str(path)
-        refuse(command, f"can't write {where}: {error.strerror or error}")
-        return False
-    return True
-
-
-def _print(text: str) -> None:
-    try:
+def write_output(text: str, path: Path | None = None) -> None:
+    """Write text to a file, or else to standard output. Raises OSError."""
+    if path is None:
         print(text, flush=True)
-    except UnicodeEncodeError as error:
-        print(text.encode(error.encoding, "backslashreplace").decode(error.encoding), flush=True)
+        return
+    try:
+        path.write_text(f"{text}\n", encoding="utf-8")
+    except OSError as error:
+        raise OSError(f"can't write {path}: {error.strerror}") from None
 
 
-def seconds(longest: float, shortest: float = 0.0) -> Callable[[str], float]:
-    """Return a type of argument: seconds, above 0 and within these bounds."""
-    bounds = f"from {shortest:.15g} to" if shortest > 0 else "above 0, at most"
-    allowed = f"a number of seconds {bounds} {longest:.15g}"
+def time_span(shortest: str, longest: str) -> Callable[[str], float]:
+    """Return a type of argument: seconds, or a span such as ``5m``, within these bounds."""
+    least, most = (duration(bound) or 0.0 for bound in (shortest, longest))
 
     def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not (value > 0 and shortest <= value <= longest):
-            raise argparse.ArgumentTypeError(f"{text!r} is not {allowed}")
+        value = duration(text) or 0.0
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a time from {shortest} to {longest}, such as 90, 30m or 2h"
+            )
         return value
 
     return parse

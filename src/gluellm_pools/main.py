@@ -1,32 +1,30 @@
 """The command ``gluellm-pools``.
 
 Exit status: 0 on success and for help, 1 if the demo's numbers disagree, 2 for wrong arguments and
-for a command that can't run, 130 after Ctrl-C, 141 if the reader of the output has ended.
-``--help`` of ``doctor``, ``watch`` and ``verify`` lists further ones.
+for a command that can't run, 130 after Ctrl-C, 141 if the reader of the output has ended, 143 after
+SIGTERM. ``--help`` of ``doctor``, ``watch`` and ``verify`` lists further ones.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import importlib
 import io
 import os
+import signal
 import sys
-import textwrap
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from opentelemetry.instrumentation.gluellm.version import __version__
 
-from .arguments import install_hint, missing_message, port, refuse, seconds
-from .doctor.command import add_parser as add_doctor
-from .verify.command import add_parser as add_verify
-from .watch.command import add_parser as add_watch
+from .arguments import refuse, suggestion
+from .demo.command import add_demo
+from .doctor.command import add_doctor
+from .verify.command import add_verify
+from .watch.command import add_watch
 
 _PROGRAM = "gluellm-pools"
-_DEMO = "gluellm-pools demo"
 _DESCRIPTION = "Shows the connection pools under LLM calls: which calls wait, why, and what to do."
 _EPILOG = """\
 examples:
@@ -38,43 +36,57 @@ examples:
 
 `gluellm-pools COMMAND --help` lists the arguments of a command.
 """
-_DEMO_EPILOG = """\
-examples:
-  gluellm-pools demo
-  gluellm-pools demo --list
-  gluellm-pools demo --scenario leak --seconds 20
-"""
-_DEMO_MODULES = ("rich", "any_llm", "openai", "anthropic", "h11", "h2", "opentelemetry.sdk")
-_OTLP_MODULE = "opentelemetry.exporter.otlp.proto.http"
-_SHORTEST, _LONGEST = 6.0, 3600.0
-_ACT_SECONDS = 12.0
-_HIGHEST_PORT = 65_533  # the demo takes three in a row
 EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 130, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status; wrong arguments raise SystemExit(2)."""
+    """Run the command and return its exit status.
+
+    Raises SystemExit for wrong arguments, ``--help`` and signals.
+    """
     parser, commands = _parsers()
     if "_ARGCOMPLETE" in os.environ:  # a shell asks for completions (docs/commands.md)
         with contextlib.suppress(ImportError):
             importlib.import_module("argcomplete").autocomplete(parser)
-    options = _parse(parser, commands, sys.argv[1:] if arguments is None else arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # bars must not fail on an ASCII terminal
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parse(parser, commands, given or ["--help"])
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # bars must not fail on an ASCII terminal
     try:
-        if options.command is None:
-            parser.print_help()
-            return 0
-        status: int = options.run(options)
+        with _exit_on_signals():
+            status: int = options.run(options)
+        print(end="", flush=True)  # here an error can be reported
         return status
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader of the output has ended: end as well, and keep the interpreter from flushing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_BROKEN_PIPE
+    except OSError as error:
+        # Keep the interpreter from flushing again what can't be written.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # the reader of the output has ended
+            return EXIT_BROKEN_PIPE
+        where = f": {error.filename}" if error.filename else ""
+        why = f"stopped: {error.strerror or error}{where}"
+        return refuse(f"{_PROGRAM} {options.command}", why)
+
+
+@contextlib.contextmanager
+def _exit_on_signals() -> Iterator[None]:
+    """Raise SystemExit on SIGTERM and SIGHUP, so that terminal and files are left in order."""
+
+    def leave(number: int, _frame: object) -> None:
+        sys.exit(128 + number)
+
+    both = {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
+    numbers = [number for number in both if signal.getsignal(number) is signal.SIG_DFL]
+    try:
+        for number in numbers:
+            signal.signal(number, leave)
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _parse(
@@ -86,7 +98,7 @@ def _parse(
     command = next((word for word in arguments if not word.startswith("-")), None)
     if command is not None and command not in commands:
         parser.error(
-            f"unknown command {command!r}{_suggestion(command, commands)}; the commands are "
+            f"unknown command {command!r}{suggestion(command, commands)}; the commands are "
             f"{', '.join(commands)}"
         )
     options, unknown = parser.parse_known_args(arguments)
@@ -94,13 +106,8 @@ def _parse(
         # argparse would print the usage of the whole program here.
         used = commands.get(options.command, parser)
         known = [option for action in used._actions for option in action.option_strings]
-        used.error(f"unknown argument {unknown[0]!r}{_suggestion(unknown[0], known)}")
+        used.error(f"unknown argument {unknown[0]!r}{suggestion(unknown[0], known)}")
     return options
-
-
-def _suggestion(word: str, known: Iterable[str]) -> str:
-    nearest = difflib.get_close_matches(word.partition("=")[0], list(known), n=1)
-    return f" (did you mean {nearest[0]}?)" if nearest else ""
 
 
 def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
@@ -112,90 +119,12 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-V", "--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    _add_demo(commands)
-    add_watch(commands)
-    add_doctor(commands)
-    add_verify(commands)
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", dest="command", required=True
+    )
+    for add in (add_demo, add_watch, add_doctor, add_verify):
+        add(commands)
     return parser, commands.choices
-
-
-def _add_demo(commands: argparse._SubParsersAction[Any]) -> None:
-    demo = commands.add_parser(
-        "demo",
-        help="watch the pools of real any-llm calls against a fake provider",
-        description="Plays acts of about 12 s each: real any-llm calls to a fake provider on this\n"
-        "machine, and what their connection pools show. Four acts by default. With\n"
-        "OTEL_EXPORTER_OTLP_ENDPOINT set, metrics and spans are also exported there (OTLP/HTTP).",
-        epilog=_DEMO_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    demo.add_argument(
-        "--seconds",
-        type=seconds(_LONGEST, _SHORTEST),
-        metavar="N",
-        help=f"length of all acts together, from {_SHORTEST:g} to {_LONGEST:g} "
-        f"(default: {_ACT_SECONDS:g} per act); each act takes at least a few seconds",
-    )
-    choice = demo.add_mutually_exclusive_group()
-    choice.add_argument("--all", action="store_true", help="play every act")
-    choice.add_argument(
-        "--scenario",
-        metavar="NAME",
-        help="play this act, after the one that it builds on, if any (see --list)",
-    )
-    choice.add_argument("--list", action="store_true", help="list the acts and stop")
-    demo.add_argument(
-        "--port",
-        type=port(_HIGHEST_PORT),
-        default=0,
-        metavar="PORT",
-        help="first of three consecutive ports for the fake providers (default: any free ones)",
-    )
-    demo.set_defaults(run=_demo)
-
-
-def _demo(options: argparse.Namespace) -> int:
-    from .demo.acts import SCENARIOS, acts_to_play, plan
-
-    if options.list:
-        for name, act in SCENARIOS.items():
-            line = act.line if act.by_default else f"(--all) {act.line}"
-            print(textwrap.fill(f"{name:12} {line}", 80, subsequent_indent=" " * 13))
-        return 0
-    if options.scenario is not None and options.scenario not in SCENARIOS:
-        return refuse(
-            _DEMO,
-            f"unknown act {options.scenario!r}{_suggestion(options.scenario, SCENARIOS)}; the acts "
-            f"are {', '.join(SCENARIOS)}",
-        )
-    wanted = list(_DEMO_MODULES)
-    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
-        wanted.append(_OTLP_MODULE)
-    if missing := missing_message(wanted, "demo"):
-        return refuse(
-            _DEMO,
-            missing,
-        )
-    from .demo.run import run
-    from .fake_provider import PortInUseError
-
-    acts = acts_to_play(options.scenario, every=options.all)
-    try:
-        return run(plan(acts, options.seconds or _ACT_SECONDS * len(acts)), options.port)
-    except PortInUseError as error:
-        return refuse(
-            _DEMO,
-            f"{error.strerror}. Choose another with --port, or omit it to use any free ports.",
-        )
-    except ImportError as error:
-        return refuse(
-            _DEMO, f"the demo needs more than is installed: {error}\n{install_hint('demo')}"
-        )
-    except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            raise
-        return refuse(_DEMO, f"the demo can't run here: {error}")
 
 
 if __name__ == "__main__":

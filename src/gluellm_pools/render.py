@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rich.console import Group, RenderableType
 from rich.text import Text
 
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import PHASES
@@ -45,18 +44,6 @@ def counts_text(counts: Mapping[str, int]) -> str:
     """``read 3, pool 2``, the largest first; ``none`` if all are 0."""
     found = sorted((item for item in counts.items() if item[1]), key=lambda item: -item[1])
     return ", ".join(f"{printable(name)} {number}" for name, number in found) or "none"
-
-
-def view_blocks(view: View, width: int) -> RenderableType:
-    """A block for each pool."""
-    parts: list[RenderableType] = [
-        pool_block(key, pool, width, verdict(pool, doubtful=late(view)))
-        for key, pool in view.pools.items()
-    ]
-    if not parts:
-        parts.append(Text("No pool has served a request yet.", style="dim"))
-    parts += [Text(printable(line, width), style="yellow") for line in health_lines(view)]
-    return Group(*parts)
 
 
 def view_lines(view: View) -> Iterator[str]:

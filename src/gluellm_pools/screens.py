@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
-import sys
-
 from rich.console import Console, RenderableType
 from rich.live import Live
 
@@ -19,14 +14,7 @@ class Terminal(Console):
 
     def on_broken_pipe(self) -> None:
         """Raise the error, for which the command has an exit status; rich would exit with 1."""
-        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
-
-
-def forget_output() -> None:
-    """Redirect standard output, so that the interpreter's flush at exit cannot fail again."""
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        raise BrokenPipeError
 
 
 def redraws(console: Console) -> bool:

@@ -1,6 +1,8 @@
-"""Text from other programs, made printable, and the formats of numbers."""
+"""Text from other programs, made printable, and the formats of numbers and times."""
 
 from __future__ import annotations
+
+import re
 
 from opentelemetry.instrumentation.gluellm.text import one_line
 from opentelemetry.instrumentation.gluellm.text import percent as percent
@@ -8,6 +10,9 @@ from opentelemetry.instrumentation.gluellm.text import seconds as seconds
 
 _LONGEST = 40
 _LONGEST_LINE = 1000
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
+_NUMBER = r"\d{1,12}(?:\.\d{1,9})?"
+_PART = re.compile(rf"({_NUMBER})(ms|[smhdwy])", re.ASCII)
 
 
 def printable(value: object, longest: int = _LONGEST) -> str:
@@ -28,3 +33,10 @@ def printable_ends(value: object, longest: int = _LONGEST, mark: str = "...") ->
 def printable_lines(text: object, longest: int = _LONGEST_LINE) -> str:
     """Several lines, each made printable, with their line ends kept."""
     return "\n".join(printable(line, longest) for line in str(text).split("\n"))
+
+
+def duration(text: str) -> float | None:
+    """Return the seconds of ``5m``, ``1h30m`` or a plain number; None for anything else."""
+    if re.fullmatch(rf"(?:{_PART.pattern})+", text, re.ASCII):
+        return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
+    return float(text) if re.fullmatch(_NUMBER, text, re.ASCII) else None

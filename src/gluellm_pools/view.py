@@ -6,9 +6,10 @@ metrics of this process and for metrics received over OTLP. Temporality must be 
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
@@ -34,6 +35,21 @@ _COUNTERS = (
 """Fields of PoolView that grow; the others are state."""
 
 
+def _of(
+    *metrics: semconv.Metric,
+    by: str = "",
+    number: str = "value",
+    combine: Callable[[Any, Any], Any] = operator.add,
+    empty: int | None = 0,
+) -> Any:
+    """A field that combines a number of all points of some metrics, by attribute if one is named.
+
+    ``empty`` is its value without points.
+    """
+    how = {"metrics": metrics, "by": by, "number": number, "combine": combine}
+    return field(default_factory=Counter if by else lambda: empty, metadata=how)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class PoolKey:
     """Key of a row: all pools of one name on one library."""
@@ -56,33 +72,35 @@ class PoolView:
     # State.
     active: int = 0
     idle: int = 0
-    connecting: int = 0
-    maximum: int | None = None
+    connecting: int = _of(semconv.CONNECTION_CONNECTING)
+    maximum: int | None = _of(semconv.CONNECTION_MAX, empty=None)
     """Upper bound on connections; None if there is none."""
-    live: int = 0
+    live: int = _of(semconv.POOL_LIVE)
     """Pools alive."""
-    channels: Counter[str] = field(default_factory=Counter)
+    channels: Counter[str] = _of(semconv.CHANNEL_CURRENT, by=semconv.CHANNEL_STATE)
     """gRPC channels by state."""
-    by_phase: Counter[str] = field(default_factory=Counter)
+    by_phase: Counter[str] = _of(semconv.REQUEST_CURRENT, by=semconv.REQUEST_PHASE)
     """Requests in flight by phase."""
-    oldest: dict[str, float] = field(default_factory=dict)
+    oldest: dict[str, float] = _of(
+        semconv.REQUEST_OLDEST_AGE, by=semconv.REQUEST_PHASE, combine=max
+    )
     """Age in seconds of the oldest request by phase."""
-    leaks_suspected: int = 0
+    leaks_suspected: int = _of(semconv.LEAK_SUSPECTED)
     """Connections past the leak threshold."""
-    streams_active: int = 0
+    streams_active: int = _of(semconv.STREAM_ACTIVE)
     """HTTP/2 streams in use."""
-    streams_max: int = 0
+    streams_max: int = _of(semconv.STREAM_MAX)
     """Sum of the peers' stream limits; 0 without HTTP/2."""
-    streams_orphaned: int = 0
+    streams_orphaned: int = _of(semconv.STREAM_ORPHANED)
     """HTTP/2 streams that are taken although their requests have ended."""
     # Counters.
-    opened: int = 0
+    opened: int = _of(semconv.CONNECTION_OPENED)
     """Connections established."""
-    set_ups: int = 0
+    set_ups: int = _of(semconv.CONNECTION_CREATE_DURATION, number="count")
     """Attempts to establish one, including failures."""
-    pools_opened: int = 0
-    seconds_by_phase: Counter[str] = field(default_factory=Counter)
-    timeouts: Counter[str] = field(default_factory=Counter)
+    pools_opened: int = _of(semconv.POOL_OPENED)
+    seconds_by_phase: Counter[str] = _of(semconv.REQUEST_TIME, by=semconv.REQUEST_PHASE)
+    timeouts: Counter[str] = _of(semconv.TIMEOUTS, by=semconv.TIMEOUT_KIND)
     """Timeouts by kind."""
     requests: int = 0
     """Requests that left the pool, with any result."""
@@ -122,13 +140,13 @@ class View:
     """All pools of a process, and what the instrumentation reports about itself."""
 
     pools: dict[PoolKey, PoolView] = field(default_factory=dict)
-    missing_hooks: Counter[str] = field(default_factory=Counter)
+    missing_hooks: Counter[str] = _of(semconv.HOOK_MISSING, by=semconv.HOOK_LIBRARY)
     """Number of hooks that the installed version of a library lacks, by library."""
-    own_failures: int = 0
+    own_failures: int = _of(semconv.INSTRUMENTATION_ERRORS, semconv.INSTRUMENTATION_DROPPED)
     """Errors of the instrumentation and records that it dropped."""
-    loop_lag: float = 0.0
+    loop_lag: float = _of(semconv.EVENT_LOOP_LAG_PEAK, combine=max)
     """Largest recent delay of an event loop in seconds; 0 if it is not measured."""
-    loop_late: float = 0.0
+    loop_late: float = _of(semconv.EVENT_LOOP_LATE_TIME)
     """Seconds in which an event loop was late; 0 if that is not measured."""
     over: float | None = None
     """Seconds that the counters cover; None if they count from the start of the process."""
@@ -171,7 +189,7 @@ def read_points(points: Iterable[tuple[str, Any]]) -> View:
     view = View()
     for name, point in points:
         attributes: Mapping[str, Any] = point.attributes or {}
-        if name in _PROCESS_METRICS:
+        if name in _FIELDS[View]:
             _add(view, name, attributes, point)
         elif name in METRICS and semconv.POOL_NAME in attributes:
             library = str(attributes.get(semconv.POOL_LIBRARY, "?"))
@@ -184,30 +202,28 @@ def read_points(points: Iterable[tuple[str, Any]]) -> View:
     return view
 
 
-def _add(target: View | PoolView, name: str, attributes: Mapping[str, Any], point: Any) -> None:
-    if name in _SUMS:
-        total = getattr(target, _SUMS[name]) or 0
-        setattr(target, _SUMS[name], total + point.value)
-    elif name in _SUMS_BY:
-        field_name, attribute = _SUMS_BY[name]
-        getattr(target, field_name)[str(attributes.get(attribute, "?"))] += point.value
-    elif isinstance(target, View):
-        target.loop_lag = max(target.loop_lag, point.value)
-    elif name == semconv.OPEN_CONNECTIONS.name:
-        state = "active" if attributes.get(semconv.CONNECTION_STATE) == "active" else "idle"
-        setattr(target, state, getattr(target, state) + point.value)
-    elif name == semconv.REQUEST_OLDEST_AGE.name:
-        phase = str(attributes.get(semconv.REQUEST_PHASE, "?"))
-        target.oldest[phase] = max(target.oldest.get(phase, 0.0), point.value)
-    elif name == semconv.CONNECTION_CREATE_DURATION.name:
-        target.set_ups += point.count
-    elif name == semconv.ACQUIRE_DURATION.name:
-        _add_acquires(target, attributes, point)
+def _add(row: View | PoolView, name: str, attributes: Mapping[str, Any], point: Any) -> None:
+    if isinstance(row, PoolView) and name in _SPECIAL:
+        _SPECIAL[name](row, attributes, point)
+        return
+    one = _FIELDS[type(row)][name]
+    number, combine = getattr(point, one.metadata["number"]), one.metadata["combine"]
+    if by := one.metadata["by"]:
+        numbers, key = getattr(row, one.name), str(attributes.get(by, "?"))
+        numbers[key] = combine(numbers[key], number)
     else:
-        _add_requests(target, attributes, point.value)
+        setattr(row, one.name, combine(getattr(row, one.name) or 0, number))
 
 
-def _add_requests(pool: PoolView, attributes: Mapping[str, Any], number: int) -> None:
+def _add_connections(pool: PoolView, attributes: Mapping[str, Any], point: Any) -> None:
+    if attributes.get(semconv.CONNECTION_STATE) == "active":
+        pool.active += point.value
+    else:
+        pool.idle += point.value
+
+
+def _add_requests(pool: PoolView, attributes: Mapping[str, Any], point: Any) -> None:
+    number = point.value
     pool.requests += number
     error = attributes.get(semconv.ERROR_TYPE)
     if error is not None:
@@ -227,46 +243,16 @@ def _add_acquires(pool: PoolView, attributes: Mapping[str, Any], point: Any) -> 
         pool.wait += histogram
 
 
-_SUMS = {
-    semconv.CONNECTION_CONNECTING.name: "connecting",
-    semconv.CONNECTION_MAX.name: "maximum",
-    semconv.CONNECTION_OPENED.name: "opened",
-    semconv.POOL_LIVE.name: "live",
-    semconv.POOL_OPENED.name: "pools_opened",
-    semconv.LEAK_SUSPECTED.name: "leaks_suspected",
-    semconv.STREAM_ACTIVE.name: "streams_active",
-    semconv.STREAM_MAX.name: "streams_max",
-    semconv.STREAM_ORPHANED.name: "streams_orphaned",
-    semconv.EVENT_LOOP_LATE_TIME.name: "loop_late",
-    semconv.INSTRUMENTATION_ERRORS.name: "own_failures",
-    semconv.INSTRUMENTATION_DROPPED.name: "own_failures",
+_SPECIAL = {
+    semconv.OPEN_CONNECTIONS.name: _add_connections,
+    semconv.ACQUIRE_DURATION.name: _add_acquires,
+    semconv.REQUESTS.name: _add_requests,
 }
-"""Metrics whose points are added up, with the field of PoolView or View."""
-_SUMS_BY = {
-    semconv.REQUEST_CURRENT.name: ("by_phase", semconv.REQUEST_PHASE),
-    semconv.REQUEST_TIME.name: ("seconds_by_phase", semconv.REQUEST_PHASE),
-    semconv.TIMEOUTS.name: ("timeouts", semconv.TIMEOUT_KIND),
-    semconv.CHANNEL_CURRENT.name: ("channels", semconv.CHANNEL_STATE),
-    semconv.HOOK_MISSING.name: ("missing_hooks", semconv.HOOK_LIBRARY),
+"""Metrics of several fields."""
+_FIELDS = {
+    row: {metric.name: one for one in fields(row) for metric in one.metadata.get("metrics", ())}
+    for row in (View, PoolView)
 }
-"""Metrics whose points are added up by an attribute, with the field and the attribute."""
-_PROCESS_METRICS = {
-    semconv.HOOK_MISSING.name,
-    semconv.EVENT_LOOP_LAG_PEAK.name,
-    semconv.EVENT_LOOP_LATE_TIME.name,
-    semconv.INSTRUMENTATION_ERRORS.name,
-    semconv.INSTRUMENTATION_DROPPED.name,
-}
-METRICS = frozenset(
-    (
-        *_SUMS,
-        *_SUMS_BY,
-        *_PROCESS_METRICS,
-        semconv.OPEN_CONNECTIONS.name,
-        semconv.CONNECTION_CREATE_DURATION.name,
-        semconv.REQUEST_OLDEST_AGE.name,
-        semconv.ACQUIRE_DURATION.name,
-        semconv.REQUESTS.name,
-    )
-)
+"""Fields of one metric or several, by metric."""
+METRICS = frozenset((*_SPECIAL, *_FIELDS[View], *_FIELDS[PoolView]))
 """Names of the metrics that the view is made of."""

@@ -16,7 +16,7 @@ from ..fake_provider import FakeProvider
 from .acts import Act, Traffic
 from .faults import Fault
 from .targets import ANTHROPIC, CONNECTIONS, HTTP2, MESSAGES, MODEL, OPENAI, POOL_NAMES
-from .verdict import Tally, error_text, explanation
+from .verdict import CallerCounts, error_text, explanation
 
 _POOL_TIMEOUTS = {OPENAI: 0.4, ANTHROPIC: 5.0}
 """Seconds that a request waits for a connection at most.
@@ -52,7 +52,7 @@ class Load:
 
     def __init__(self, providers: Mapping[str, FakeProvider]) -> None:
         self.providers = providers
-        self.tallies = {target: Tally() for target in providers}
+        self.tallies = {target: CallerCounts() for target in providers}
         self.libraries: dict[str, str] = {}
         """Name of the HTTP library, by target."""
         self.explained: list[str] = []

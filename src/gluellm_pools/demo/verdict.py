@@ -30,7 +30,7 @@ _AT_FAULT = {
 
 
 @dataclass(slots=True)
-class Tally:
+class CallerCounts:
     """The calls of one target, as the callers count them."""
 
     sent: int = 0
@@ -100,7 +100,7 @@ def short(text: str, longest: int) -> str:
     return printable(_ABOVE_PACKAGE.sub("", text), longest)
 
 
-def disagreements(pool: PoolView, tally: Tally, counts: Counts, *, http2: bool) -> list[str]:
+def disagreements(pool: PoolView, tally: CallerCounts, counts: Counts, *, http2: bool) -> list[str]:
     """Return a sentence for each number that metrics, callers and provider count differently."""
     # httpcore refuses a request in its own HTTP/2 state although the request has a connection.
     refused = pool.errors.get(ErrorType.PROTOCOL_ERROR, 0) if http2 else 0

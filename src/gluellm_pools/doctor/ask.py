@@ -9,10 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,7 +21,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous im
 )
 from opentelemetry.instrumentation.gluellm.diagnosis.text import findings_text
 
-from ..arguments import EXIT_USAGE, refuse, write_output
+from ..arguments import refuse, write_output
 from ..text import printable, printable_lines
 from .process import InspectionError, TargetProcess
 
@@ -48,20 +46,19 @@ def inspect(
         report = _report(pid, timeout, period)
         text = json.dumps(report, indent=2) if as_json else printable_lines(report["text"])
     except InspectionError as error:
-        return refuse(_COMMAND, printable_lines(error))
+        return refuse(_COMMAND, error)
     except (UnsuitableFileError, RecursionError) as error:
         return refuse(_COMMAND, f"process {pid} gave an answer that can't be used: {error}")
     except OSError as error:
-        return refuse(_COMMAND, printable_lines(f"process {pid} can't be inspected: {error}"))
-    if not write_output(_COMMAND, text, output):
-        return EXIT_USAGE
+        return refuse(_COMMAND, f"process {pid} can't be inspected: {error}")
+    write_output(text, output)
     severities = [one.get("severity") for one in report["findings"] if isinstance(one, dict)]
     return int(Severity.WARNING in severities or Severity.ERROR in severities)
 
 
 def _report(pid: int, timeout: float, period: float) -> dict[str, Any]:
     """Return the report of a process. Raises InspectionError, UnsuitableFileError, OSError."""
-    with _exit_on_signals(), contextlib.closing(TargetProcess(pid)) as process:
+    with contextlib.closing(TargetProcess(pid)) as process:
         report = _ask(process, timeout)
         if period and report["snapshot"] is not None:
             print(f"{_COMMAND}: watching process {pid} for {period:g} s", file=sys.stderr)
@@ -69,24 +66,6 @@ def _report(pid: int, timeout: float, period: float) -> dict[str, Any]:
                 raise InspectionError(f"process {pid} has ended")
             report = _ask(process, timeout)
     return report
-
-
-@contextlib.contextmanager
-def _exit_on_signals() -> Iterator[None]:
-    """Raise SystemExit on SIGTERM and SIGHUP, so that the request is removed."""
-
-    def leave(number: int, _frame: object) -> None:
-        sys.exit(128 + number)
-
-    both = (signal.SIGTERM, signal.SIGHUP)
-    numbers = [number for number in both if signal.getsignal(number) is signal.SIG_DFL]
-    try:
-        for number in numbers:
-            signal.signal(number, leave)
-        yield
-    finally:
-        for number in numbers:
-            signal.signal(number, signal.SIG_DFL)
 
 
 def _ask(process: TargetProcess, timeout: float) -> dict[str, Any]:

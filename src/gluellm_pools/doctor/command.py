@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..arguments import add_output_arguments, refuse, seconds
+from ..arguments import add_output_arguments, refuse, time_span
 
 _COMMAND = "gluellm-pools doctor"
 _TIMEOUT = 10.0
-_LONGEST = 3600.0
+_SPAN = time_span("1ms", "1h")
 
 _USAGE = """\
 gluellm-pools doctor [-h] [--for SECONDS] [--timeout SECONDS] [--json] [-o FILE] --pid N
@@ -32,7 +32,7 @@ exit status:
   a program: its own, 128+n if signal n ended it, 126 it can't be run, 127 it was not found"""
 
 
-def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+def add_doctor(commands: argparse._SubParsersAction[Any]) -> None:
     """Add ``doctor`` to the commands."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "doctor",
@@ -43,19 +43,10 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--pid", type=_pid, metavar="N", help="inspect this running process")
-    parser.add_argument(
-        "--for",
-        dest="period",
-        type=seconds(_LONGEST),
-        metavar="SECONDS",
-        help="with --pid: observe the process for this long, and report on that time",
-    )
-    parser.add_argument(
-        "--timeout",
-        type=seconds(_LONGEST),
-        metavar="SECONDS",
-        help=f"with --pid: wait at most this long for the answer (default: {_TIMEOUT:g})",
-    )
+    period = "with --pid: observe the process for this long, and report on that time"
+    parser.add_argument("--for", dest="period", type=_SPAN, metavar="SECONDS", help=period)
+    timeout = f"with --pid: wait at most this long for the answer (default: {_TIMEOUT:g})"
+    parser.add_argument("--timeout", type=_SPAN, metavar="SECONDS", help=timeout)
     add_output_arguments(parser)
     parser.add_argument("program", nargs=argparse.REMAINDER, help="the program and its arguments")
     parser.set_defaults(run=_doctor)

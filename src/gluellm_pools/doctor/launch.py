@@ -44,10 +44,13 @@ def launch(program: Sequence[str], *, as_json: bool = False, output: Path | None
         # The exit status is the program's, even if the report fails.
         with contextlib.suppress(Exception):
             report = run_report(Path(directory), child.pid, program, status, as_json=as_json)
-            if output is not None:
-                write_output(_COMMAND, report, output)
-            else:
+            if output is None:
                 print(f"\n{report}", file=sys.stderr, flush=True)
+            else:
+                try:
+                    write_output(report, output)
+                except OSError as error:
+                    refuse(_COMMAND, error)
     return status if status >= 0 else 128 - status
 
 

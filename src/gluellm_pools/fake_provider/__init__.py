@@ -19,14 +19,9 @@ beforehand: ``httpx2.AsyncClient(http1=False, http2=True)``, passed to the SDK o
 whose blocked loop must not slow the provider down.
 """
 
-from .behaviour import Behaviour, Counts, ReceivedRequest
-from .server import FakeProvider, FakeProviderThread, PortInUseError
-
-__all__ = [
-    "Behaviour",
-    "Counts",
-    "FakeProvider",
-    "FakeProviderThread",
-    "PortInUseError",
-    "ReceivedRequest",
-]
+from .behaviour import Behaviour as Behaviour
+from .behaviour import Counts as Counts
+from .behaviour import ReceivedRequest as ReceivedRequest
+from .server import FakeProvider as FakeProvider
+from .server import FakeProviderThread as FakeProviderThread
+from .server import PortInUseError as PortInUseError

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .messages import Answer, Request, Stream, event, whole, words
+from .messages import Answer, ApiRequest, Stream, event, whole, words
 
 _CREATED = "2026-01-01T00:00:00Z"
 _ERROR_TYPES = {429: "rate_limit_error", 529: "overloaded_error"}
@@ -19,7 +19,7 @@ def error(status: int, message: str) -> Answer:
     return whole({"type": "error", "error": {"type": kind, "message": message}}, status)
 
 
-def answer(request: Request, tokens: int, number: int) -> Answer | None:
+def answer(request: ApiRequest, tokens: int, number: int) -> Answer | None:
     """The answer to a request, or None when the API has no such endpoint."""
     fields = request.fields
     match request.method, request.path:

@@ -12,7 +12,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from .behaviour import Behaviour, Counts
-from .messages import Request, Stream, Whole
+from .messages import ApiRequest, Stream, Whole
 from .origin import Order, Origin
 
 SETTLE = 0.01
@@ -75,7 +75,7 @@ class Connection:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
-    def _order(self, request: Request) -> Order:
+    def _order(self, request: ApiRequest) -> Order:
         self._served += 1
         return self._origin.order(request, self._number, reused=self._served > 1)
 

@@ -8,7 +8,7 @@ import math
 import h11
 
 from .connection import READ_BYTES, SETTLE, Connection, Cut, CutError, respond
-from .messages import Request
+from .messages import ApiRequest
 
 
 class HTTP1Connection(Connection):
@@ -52,7 +52,7 @@ class HTTP1Connection(Connection):
         await respond(order, self, self._counts)
         return self._http.our_state is h11.DONE
 
-    async def _read_request(self) -> Request | None:
+    async def _read_request(self) -> ApiRequest | None:
         """Return the next request, None if the client closed the connection before it."""
         head = await self._next_event()
         if not isinstance(head, h11.Request):
@@ -60,7 +60,7 @@ class HTTP1Connection(Connection):
         body = bytearray()
         while isinstance(part := await self._next_event(), h11.Data):
             body += part.data
-        return Request.of(head.method, head.target, head.headers, body)
+        return ApiRequest.of(head.method, head.target, head.headers, body)
 
     async def _next_event(self) -> object:
         while (event := self._http.next_event()) is h11.NEED_DATA:

@@ -25,7 +25,7 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
 from .connection import READ_BYTES, SETTLE, Connection, Cut, CutError, respond
-from .messages import Request
+from .messages import ApiRequest
 from .origin import Order
 
 
@@ -158,9 +158,9 @@ class _Stream:
     task: asyncio.Task[None] | None = None
     """Answers the request once it arrived whole."""
 
-    def request(self) -> Request:
+    def request(self) -> ApiRequest:
         pseudo = dict(self.headers)
-        return Request.of(pseudo[b":method"], pseudo[b":path"], self.headers, self.body)
+        return ApiRequest.of(pseudo[b":method"], pseudo[b":path"], self.headers, self.body)
 
     async def head(self, status: int, headers: dict[str, str], length: int | None) -> None:
         if length is not None:

@@ -9,7 +9,7 @@ import base64
 import struct
 from typing import Any
 
-from .messages import Answer, Request, Stream, event, whole, words
+from .messages import Answer, ApiRequest, Stream, event, whole, words
 
 _CREATED = 1_700_000_000
 
@@ -21,7 +21,7 @@ def error(status: int, message: str) -> Answer:
     return whole(body, status)
 
 
-def answer(request: Request, tokens: int, number: int) -> Answer | None:
+def answer(request: ApiRequest, tokens: int, number: int) -> Answer | None:
     """The answer to a request, or None when the API has no such endpoint."""
     fields = request.fields
     match request.method, request.path:

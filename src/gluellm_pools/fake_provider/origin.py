@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from . import anthropic_api, openai_api
 from .behaviour import Behaviour, Counts, ReceivedRequest
-from .messages import Answer, Request, Whole, whole
+from .messages import Answer, ApiRequest, Whole, whole
 
 _REMEMBERED = 10_000
 _HOST = "127.0.0.1"
@@ -73,7 +73,7 @@ class Origin:
         """Answer the next requests like this, one each; after them ``behaviour`` holds again."""
         self._script.extend(behaviours)
 
-    def order(self, request: Request, connection: int, *, reused: bool) -> Order:
+    def order(self, request: ApiRequest, connection: int, *, reused: bool) -> Order:
         """Count a request that arrived whole, and decide on its answer."""
         counts, fields = self.counts, request.fields
         counts.requests += 1
@@ -99,7 +99,7 @@ class Origin:
             behaviour = self.behaviour
             return behaviour(request) if callable(behaviour) else behaviour
 
-    def _answer(self, request: Request, api: str, behaviour: Behaviour) -> Answer:
+    def _answer(self, request: ApiRequest, api: str, behaviour: Behaviour) -> Answer:
         is_anthropic = api == "anthropic"
         error = anthropic_api.error if is_anthropic else openai_api.error
         if behaviour.status >= 400:

@@ -8,13 +8,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..arguments import EXIT_USAGE, refuse, seconds, write_output
+from ..arguments import add_output_arguments, refuse, time_span, write_output
 from .address import HEADERS_VARIABLE, AddressError, read_address
-from .promql import duration
 
 _COMMAND = "gluellm-pools verify"
 EXIT_GOOD, EXIT_TROUBLE = 0, 1
-_SHORTEST_WINDOW, _LONGEST_WINDOW = 300.0, 31 * 86_400.0
 _DESCRIPTION = """\
 Queries a Prometheus, VictoriaMetrics or Mimir for the metrics of the pools. Reports
 the ingestion path, the labels of services and processes, missing metrics, and the
@@ -33,7 +31,7 @@ exit status:
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+def add_verify(commands: argparse._SubParsersAction[Any]) -> None:
     """Add ``verify`` to the commands."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "verify",
@@ -47,15 +45,15 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     boards = "also run the queries of these Grafana dashboards: JSON files, or folders of them"
     add("--prometheus", required=True, metavar="URL", help=url)
     add("--service", metavar="NAME", help="only this service: its service.name or label job")
-    window = f"look back this far: 30m, 6h, 2d {default}"
-    add("--window", type=_window, default="1h", metavar="SPAN", help=window)
+    window = f"look back this far: 30m, 6h, 2d, at most 31d {default}"
+    add("--window", type=time_span("5m", "31d"), default="1h", metavar="SPAN", help=window)
     add("--boards", nargs="+", type=Path, default=[], metavar="PATH", help=boards)
     header = "send this header; can be repeated"
     add("--header", action="append", default=[], metavar="NAME=VALUE", help=header)
     timeout = f"for all queries together {default}"
-    add("--timeout", type=seconds(600.0), default=30.0, metavar="SECONDS", help=timeout)
+    add("--timeout", type=time_span("1ms", "10m"), default="30", metavar="SECONDS", help=timeout)
     add("--show-queries", action="store_true", help="print each query in PromQL")
-    add("--json", action="store_true", help="print JSON")
+    add_output_arguments(parser)
     parser.set_defaults(run=_verify)
 
 
@@ -65,7 +63,9 @@ def _verify(options: argparse.Namespace) -> int:
     except Exception as error:  # whatever a store or a board contains, the data is not "wrong"
         fault = f"stopped by a fault of gluellm-pools ({type(error).__name__}): please report it"
         return refuse(_COMMAND, f"{fault}, with the kind and version of the store")
-    return status if not text or write_output(_COMMAND, text) else EXIT_USAGE
+    if text:
+        write_output(text, options.output)
+    return status
 
 
 def report_text(options: argparse.Namespace) -> tuple[str, int]:
@@ -78,7 +78,7 @@ def report_text(options: argparse.Namespace) -> tuple[str, int]:
     from .outcomes import run_board, run_essential
     from .paths import paths
     from .product import recognize
-    from .report import Report, as_json, as_text
+    from .report import StoreReport, as_json, as_text
 
     try:
         variable = os.environ.get(HEADERS_VARIABLE)
@@ -97,17 +97,8 @@ def report_text(options: argparse.Namespace) -> tuple[str, int]:
     except RefusedError as error:
         return "", refuse(_COMMAND, f"{address.url} rejects a query: {error}")
     found = findings(contents, store.cut)
-    report = Report(contents, paths(contents, contents.processes), found, outcomes)
+    report = StoreReport(contents, paths(contents, contents.processes), found, outcomes)
     text = as_text(report, options.show_queries)
     if options.json:
         text = json.dumps(as_json(report), indent=2)
     return text, EXIT_GOOD if report.good else EXIT_TROUBLE
-
-
-def _window(text: str) -> float:
-    value = duration(text) or 0.0
-    if not _SHORTEST_WINDOW <= value <= _LONGEST_WINDOW:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a span from 5m to 31d, such as 30m, 6h, 2d"
-        )
-    return value

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
 
 from .client import Row, Store
 from .metrics import NAMES, Stored, stored
@@ -22,6 +23,7 @@ _RECENT, _STEP = 600, 15
 """Seconds whose samples are examined, and the distance of the moments that subqueries look at."""
 _OF_PROCESSES = (semconv.INSTRUMENTATION_DROPPED, semconv.EVENT_LOOP_LAG_PEAK, semconv.POOL_LIVE)
 """Metrics with few series per process. The first exists from ``instrument()`` on."""
+_FAILURES = (semconv.INSTRUMENTATION_ERRORS, semconv.INSTRUMENTATION_DROPPED)
 _COUNTERS = (semconv.REQUEST_TIME, semconv.REQUESTS, semconv.POOL_OPENED)
 _FALLS, _SHARE_OF_FALLS = 3, 0.2
 """A process that is restarted under its name falls less often than two that share a series."""
@@ -30,7 +32,7 @@ _SERVICE_LABELS = ("exported_job", "job", "service_name", "service.name")
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class StoredProcess:
     """A series that represents a process, or one of its pools."""
 
     labels: Labels
@@ -56,7 +58,7 @@ class Contents:
     stored: list[Stored] = field(default_factory=list)
     fresh: set[str] = field(default_factory=set)
     """Names of the stored metrics that a query sees now."""
-    processes: list[Process] = field(default_factory=list)
+    processes: list[StoredProcess] = field(default_factory=list)
     services: list[str] = field(default_factory=list)
     """All services with data."""
     matchers: list[str] = field(default_factory=list)
@@ -71,11 +73,13 @@ class Contents:
     """Names of other instrumentations, or of another version, if there is nothing else."""
     empty: bool = False
     """Whether the store has no series at all in the window."""
+    failures: list[str] = field(default_factory=list)
+    """Failures and lost records of the instrumentation, by kind."""
     down: list[str] = field(default_factory=list)
     """Targets that cannot be scraped, each with the reason, if nothing is fresh."""
 
     @property
-    def living(self) -> list[Process]:
+    def living(self) -> list[StoredProcess]:
         """The processes to judge: those that get samples, or else those with the newest."""
         newest = max((one.last for one in self.processes), default=0.0)
         return [one for one in self.processes if one.lives] or [
@@ -118,6 +122,7 @@ def query_contents(store: Store, product: Product, window: float, service: str |
         found.targets = _targets(store, found)
         found.interval = _interval(store, found)
         found.falling = _falling(store, found)
+        found.failures = list(_failures(store, found))
     elif not found.stored:
         own = tuple(one.name for one in known)
         found.others = [name for name in names if not name.startswith(own)]
@@ -163,7 +168,7 @@ def _query_processes(store: Store, found: Contents) -> None:
         span, number = when - first.get(key, when) + _STEP, samples.get(key, 0.0)
         patience = min(max(3 * span / (number - 1), 10.0), LOOKBACK) if number > 1 else LOOKBACK
         lives = key in exact and found.now - when <= patience
-        found.processes.append(Process(dict(key), when, lives))
+        found.processes.append(StoredProcess(dict(key), when, lives))
     names = {one.labels.get(service_label(one.labels) or "", "") for one in found.processes}
     found.services = sorted(filter(None, names))
     if found.service is not None:
@@ -208,6 +213,13 @@ def _falling(store: Store, found: Contents) -> tuple[Labels, float] | None:
             if [row.labels.get(label) for label in PROCESS_LABELS] in living:
                 return row.labels, row.number
     return None
+
+
+def _failures(store: Store, found: Contents) -> Iterator[str]:
+    by_kind = f"sum by ({label_name(semconv.INSTRUMENTATION_KIND)})"
+    for name in _names(found.stored, _FAILURES):
+        for row in store.query(f"{by_kind} ({selector(name, found.matchers)}) > 0", found.now):
+            yield f"{' '.join(row.labels.values()) or name} ({row.number:.0f})"
 
 
 def _down(store: Store) -> Iterator[str]:

@@ -134,6 +134,8 @@ def _values(contents: Contents, living: Sequence[Path]) -> Iterator[Finding]:
         rejects = contents.product.name == PROMETHEUS
         observed = f"counters of {who or 'a process'} fall in {percent(share)} of their samples"
         yield _finding("processes_collide" if rejects else "counters_fall", observed)
+    if contents.failures:
+        yield _finding("own_failures", some(contents.failures))
     if services := services_on_two_paths(living):
         names = " and ".join(sorted({path.name for path in living}))
         yield _finding("arrives_twice", f"{some(services)} arrives by {names} at once")

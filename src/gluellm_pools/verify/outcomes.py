@@ -15,12 +15,12 @@ from opentelemetry.instrumentation.gluellm.telemetry.prometheus import (
 )
 from opentelemetry.instrumentation.gluellm.text import seconds
 
-from ..text import printable
+from ..text import duration, printable
 from .boards import Board, built_in, filled_in, first_value, label_query
 from .client import RefusedError, Store
 from .contents import LOOKBACK, Contents
 from .metrics import missing
-from .promql import Selector, duration, selector, selectors
+from .promql import Selector, selector, selectors
 from .queries import QUERIES
 
 _STATUSES = (semconv.STATUS_CODE, semconv.ERROR_TYPE, semconv.REQUEST_RESEND, semconv.TIMEOUT_KIND)

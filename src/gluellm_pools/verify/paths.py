@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import Way
 
-from .contents import Contents, Labels, Process, service_label
+from .contents import Contents, Labels, StoredProcess, service_label
 from .product import VICTORIA_METRICS
 
 _INSTANCE_LABELS = ("exported_instance", "instance", "service_instance_id", "service.instance.id")
@@ -32,7 +32,7 @@ class Path:
         return self.way.value if self.way is not None else "unknown path"
 
 
-def paths(contents: Contents, processes: Iterable[Process]) -> list[Path]:
+def paths(contents: Contents, processes: Iterable[StoredProcess]) -> list[Path]:
     """Return the ingestion paths of these processes, the one with the newest sample first."""
     found: dict[tuple[Way | None, str | None, str | None], Path] = {}
     for process in processes:

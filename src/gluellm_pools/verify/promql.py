@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from ..text import duration
+
 _STRING = r'"(?:\\.|[^"\\])*+"|\'(?:\\.|[^\'\\])*+\'|`[^`]*+`'
 _COMMENT = re.compile(rf"({_STRING})|#[^\n]*")
 _GROUPING = re.compile(
@@ -29,8 +31,6 @@ _KEYWORDS = frozenset(
     "and or unless bool offset inf nan atan2 by without on ignoring group_left group_right".split()
 )
 _PLAIN = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
-_PART = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(ms|[smhdwy])")
 
 
 class Selector(NamedTuple):
@@ -66,13 +66,6 @@ def selectors(promql: str) -> list[Selector]:
 
 def _unquoted(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text[1:-1]) if text[0] in "\"'`" else text
-
-
-def duration(text: str) -> float | None:
-    """Return the seconds of ``5m``, ``1h30m`` or a plain number; None for anything else."""
-    if re.fullmatch(rf"(?:{_PART.pattern})+", text):
-        return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
-    return float(text) if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text) else None
 
 
 def selector(name: str, matchers: Iterable[str] = ()) -> str:

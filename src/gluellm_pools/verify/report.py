@@ -22,7 +22,7 @@ _WIDTH = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class StoreReport:
     """What a run found."""
 
     contents: Contents
@@ -37,7 +37,7 @@ class Report:
         return severities <= {Severity.INFO} and all(one.fine for one in self.outcomes)
 
 
-def as_text(report: Report, queries: bool = False) -> str:
+def as_text(report: StoreReport, queries: bool = False) -> str:
     """Format the report, on request with each query. The findings come last, to stay in view."""
     contents = report.contents
     lines = [
@@ -122,7 +122,7 @@ def _value(outcome: Outcome) -> str:
     return f"{number} {unit}" if unit[:1].isalpha() else f"{number}{unit}"
 
 
-def _verdict(report: Report) -> str:
+def _verdict(report: StoreReport) -> str:
     if report.good:
         quiet = sum(not one.rows for one in report.outcomes)
         rest = f", except {quiet} with nothing to show yet" if quiet else ""
@@ -141,7 +141,7 @@ def _wrapped(text: str, first: str, rest: str, *, cut: bool = True) -> list[str]
     return wrapper.wrap(text)
 
 
-def as_json(report: Report) -> dict[str, Any]:
+def as_json(report: StoreReport) -> dict[str, Any]:
     """Return the report as data; docs/verify.md describes it."""
     contents = report.contents
     product = contents.product

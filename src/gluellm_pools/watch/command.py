@@ -17,13 +17,12 @@ exit status: 0 after --for, 2 if it can't listen, can't write its output or a pa
 from __future__ import annotations
 
 import argparse
-import signal
-import sys
+import math
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import missing_message, port, refuse, seconds
+from ..arguments import missing_message, port, refuse, time_span
 from ..text import printable
 
 if TYPE_CHECKING:
@@ -33,12 +32,12 @@ if TYPE_CHECKING:
 _COMMAND = "gluellm-pools watch"
 _MODULES = ("rich", "google.protobuf", "opentelemetry.proto")
 _HOST, _PORT = "127.0.0.1", 4318
-_LONGEST = 30 * 86400.0
+_LONGEST = "30d"
 _INTERVAL = 0.5
-_INTERRUPTED, _TERMINATED = 130, 143
+_INTERRUPTED = 130
 
 
-def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+def add_watch(commands: argparse._SubParsersAction[Any]) -> None:
     """Add ``watch`` to the commands."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "watch",
@@ -51,9 +50,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     host_help = f"address to listen on (default: {_HOST}). Any host that reaches it can send"
     parser.add_argument("--host", default=_HOST, metavar="ADDRESS", help=host_help)
     for_help = "end after this many seconds (default: at Ctrl-C)"
-    parser.add_argument(
-        "--for", "--seconds", dest="seconds", type=seconds(_LONGEST), metavar="N", help=for_help
-    )
+    span = time_span("1ms", _LONGEST)
+    parser.add_argument("--for", "--seconds", type=span, dest="seconds", metavar="N", help=for_help)
     json_help = "print one JSON object at the end, and nothing before"
     parser.add_argument("--json", action="store_true", help=json_help)
     parser.set_defaults(run=_watch)
@@ -62,7 +60,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 def _watch(options: argparse.Namespace) -> int:
     if missing := missing_message(_MODULES, "cli"):
         return refuse(_COMMAND, missing)
-    from ..screens import Terminal, forget_output, redraws
+    from ..screens import Terminal, redraws
     from .display import JsonDisplay, LineDisplay, LiveDisplay
     from .intake import Intake
     from .receiver import Receiver
@@ -82,11 +80,6 @@ def _watch(options: argparse.Namespace) -> int:
         display = kind(receiver.url, intake, console)
     try:
         return _show(display, intake, options.seconds)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        forget_output()
-        return refuse(_COMMAND, f"can't write the output: {error.strerror or error}.")
     finally:
         receiver.shutdown()
         receiver.server_close()
@@ -94,8 +87,7 @@ def _watch(options: argparse.Namespace) -> int:
 
 def _show(display: Display, intake: Intake, duration: float | None) -> int:
     """Show what comes until the end; the exit status."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
-    ends = time.monotonic() + (_LONGEST if duration is None else duration)
+    ends = time.monotonic() + (math.inf if duration is None else duration)
     display.start()
     try:
         while (left := ends - time.monotonic()) > 0:

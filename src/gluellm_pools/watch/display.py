@@ -46,7 +46,7 @@ _Blocks = frozenset[tuple[Process, PoolKey]]
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ProcessReport:
     """One process."""
 
     process: Process
@@ -95,13 +95,13 @@ class Report:
         }
 
 
-def reports_of(processes: Iterable[Process]) -> list[Report]:
+def reports_of(processes: Iterable[Process]) -> list[ProcessReport]:
     """Reports of the processes; those with the largest problems first."""
     reports = [_report_of(process) for process in processes]
     return sorted(reports, key=lambda report: report.severity, reverse=True)
 
 
-def _report_of(process: Process) -> Report:
+def _report_of(process: Process) -> ProcessReport:
     view, busy = process.recent(), process.view().busy().pools
     # Numbers of two processes mean nothing, and those of a silent one are old.
     judged = not process.mixed and not process.silent
@@ -119,7 +119,7 @@ def _report_of(process: Process) -> Report:
         warnings.append(_NOT_INSTRUMENTED.format(", ".join(sorted(process.scopes))))
     elif not view.pools:
         warnings.append(_NO_POOL)
-    return Report(process, view, pools[:MOST_POOLS], warnings)
+    return ProcessReport(process, view, pools[:MOST_POOLS], warnings)
 
 
 def _pool_as_json(key: PoolKey, pool: PoolView, judged: str | None) -> dict[str, Any]:
@@ -194,7 +194,7 @@ class LiveDisplay(Display):
             self._area.stop()
 
 
-def frame(reports: Sequence[Report], width: int, room: int) -> list[Text]:
+def frame(reports: Sequence[ProcessReport], width: int, room: int) -> list[Text]:
     """Reports in so many rows: pools as blocks while there is room, the others as lines.
 
     Pools with the largest problems become blocks first, and the first of these in any case.
@@ -216,7 +216,7 @@ def frame(reports: Sequence[Report], width: int, room: int) -> list[Text]:
     return [*rows[:kept], Text(cut, style="dim")]
 
 
-def _rows(reports: Sequence[Report], blocks: _Blocks, width: int) -> Iterator[Text]:
+def _rows(reports: Sequence[ProcessReport], blocks: _Blocks, width: int) -> Iterator[Text]:
     for report in reports:
         process = report.process
         yield Text(report.heading, style="bold yellow" if process.silent else "bold")

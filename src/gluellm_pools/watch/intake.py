@@ -35,7 +35,7 @@ _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 _Items = TypeVar("_Items", bound=Sized)
 
 
-class RefusedError(Exception):
+class ExportError(Exception):
     """A request that is answered with an HTTP status and a message, which are its arguments."""
 
 
@@ -77,7 +77,7 @@ class Intake:
         self._parts = 0
 
     def take(self, signal: str, body: bytes | bytearray, encoding: str = "identity") -> list[str]:
-        """Take a body; the reasons for rejected points. Raises RefusedError."""
+        """Take a body; the reasons for rejected points. Raises ExportError."""
         rejected: list[str] = []
         with self.lock:
             self._parts = 0
@@ -93,10 +93,10 @@ class Intake:
         return rejected
 
     def _counted(self, items: _Items, most: int = limits.PARTS) -> _Items:
-        """The items, unless the request has too many. Raises RefusedError."""
+        """The items, unless the request has too many. Raises ExportError."""
         self._parts += len(items)
         if len(items) > most or self._parts > limits.PARTS:
-            raise RefusedError(413, "the request has too many parts, export less at once")
+            raise ExportError(413, "the request has too many parts, export less at once")
         return items
 
     def _take_metrics(self, resource: Any, rejected: list[str]) -> None:
@@ -148,18 +148,18 @@ class Intake:
 
 
 def _decompressed(body: bytes | bytearray, encoding: str) -> bytes:
-    """The body, never expanded beyond its limit. Raises RefusedError."""
+    """The body, never expanded beyond its limit. Raises ExportError."""
     if encoding == "identity":
         return bytes(body)
     inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
     try:
         whole = inflater.decompress(body, limits.BODY_BYTES + 1)
     except zlib.error as error:
-        raise RefusedError(400, f"the body is not gzip or deflate: {error}") from None
+        raise ExportError(400, f"the body is not gzip or deflate: {error}") from None
     if len(whole) > limits.BODY_BYTES:
-        raise RefusedError(413, f"the body expands to more than {limits.BODY_BYTES} bytes")
+        raise ExportError(413, f"the body expands to more than {limits.BODY_BYTES} bytes")
     if not inflater.eof or inflater.unused_data:
-        raise RefusedError(400, "the compressed body is truncated, or goes on after its end")
+        raise ExportError(400, "the compressed body is truncated, or goes on after its end")
     return whole
 
 
@@ -168,7 +168,7 @@ def _decoded(signal: str, body: bytes) -> Any:
         return REQUESTS[signal].FromString(body)
     except (DecodeError, UnicodeDecodeError):  # the latter from protobuf in pure Python
         name = REQUESTS[signal].DESCRIPTOR.name
-        raise RefusedError(400, f"the body is not a protobuf {name}, or is truncated") from None
+        raise ExportError(400, f"the body is not a protobuf {name}, or is truncated") from None
 
 
 def identity_of(attributes: Iterable[KeyValue]) -> Identity:

@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 
 from ..text import printable
 from . import limits
-from .intake import REQUESTS, Intake, RefusedError
+from .intake import REQUESTS, ExportError, Intake
 
 _PROTOBUF = "application/x-protobuf"
 _CHUNK = 2**16
@@ -73,10 +73,10 @@ class Receiver(ThreadingTCPServer):
                     connection.shutdown(socket.SHUT_RD)
 
     def hold(self, number: int) -> None:
-        """Count bytes of bodies that are being received. Raises RefusedError beyond the limit."""
+        """Count bytes of bodies that are being received. Raises ExportError beyond the limit."""
         with self._holding:
             if self._held + number > limits.HELD_BYTES:
-                raise RefusedError(503, "too much is being received at once, try again later")
+                raise ExportError(503, "too much is being received at once, try again later")
             self._held += number
 
     def handle_error(self, *_: object) -> None:
@@ -123,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._receive(body)
             encoding = self.headers.get("Content-Encoding", "identity").strip().lower()
             rejected = self.server.intake.take(signal, body, encoding)
-        except RefusedError as error:
+        except ExportError as error:
             self.send_error(*error.args)
             return
         finally:
@@ -142,27 +142,27 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(encoded)
 
     def _signal(self) -> str:
-        """``metrics``, ``traces`` or ``logs``. Raises RefusedError."""
+        """``metrics``, ``traces`` or ``logs``. Raises ExportError."""
         path = self.path.partition("?")[0]
         signal = path.removeprefix("/v1/")
         if signal not in REQUESTS or path == signal:
-            raise RefusedError(404, f"only {', '.join(REQUESTS)} are here, below /v1/; {_PATHS}")
+            raise ExportError(404, f"only {', '.join(REQUESTS)} are here, below /v1/; {_PATHS}")
         if self.headers.get_content_type() != _PROTOBUF:
-            raise RefusedError(415, _NO_JSON)
+            raise ExportError(415, _NO_JSON)
         return signal
 
     def _receive(self, body: bytearray) -> None:
-        """Append what is sent; it counts as held. Raises RefusedError."""
+        """Append what is sent; it counts as held. Raises ExportError."""
         declared = self.headers.get("Content-Length", "")
         if "Transfer-Encoding" in self.headers or not declared.isdecimal():
-            raise RefusedError(411, "send the body with a Content-Length, not in chunks")
+            raise ExportError(411, "send the body with a Content-Length, not in chunks")
         if len(declared) > 15 or int(declared) > limits.BODY_BYTES:
-            raise RefusedError(413, f"the body is larger than {limits.BODY_BYTES} bytes")
+            raise ExportError(413, f"the body is larger than {limits.BODY_BYTES} bytes")
         while missing := int(declared) - len(body):
             chunk = self._input.read1(min(missing, _CHUNK))
             if not chunk:
                 seconds = f"{limits.REQUEST_SECONDS:g} s"
-                raise RefusedError(408, f"{missing} bytes of the body are missing after {seconds}")
+                raise ExportError(408, f"{missing} bytes of the body are missing after {seconds}")
             self.server.hold(len(chunk))
             body += chunk
 

@@ -12,7 +12,7 @@ from gluellm_dashboards.rules.alerts import ALERTS, INTERVAL
 from gluellm_dashboards.rules.case import Case
 from gluellm_dashboards.rules.cases import CASES
 from gluellm_dashboards.rules.expressions import REQUESTS
-from gluellm_pools.verify.promql import duration
+from gluellm_pools.text import duration
 
 from ..programs import VictoriaMetrics
 

@@ -16,7 +16,7 @@ from gluellm_dashboards.rules.alerts import ALERTS, INTERVAL
 from gluellm_dashboards.rules.case import series
 from gluellm_dashboards.rules.cases import CASES
 from gluellm_dashboards.rules.expressions import REQUESTS
-from gluellm_pools.verify.promql import duration
+from gluellm_pools.text import duration
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import (
     label_name,

@@ -182,7 +182,7 @@ def test_stopped_process_is_reported(doctor, begin):
         ("--pid -1", "'-1' is not a"),
         ("--pid 99999999999", "'99999999999' is not a"),
         ("--pid 2147483647", "there is no process 2147483647"),
-        ("--pid 1 --timeout 0", "'0' is not a number of seconds"),
+        ("--pid 1 --timeout 0", "'0' is not a time from 1ms to 1h"),
         ("--pid 1 --timeout nan", "'nan' is not a"),
         ("--pid 1 -- python", "either --pid N or a program"),
         ("--timeout 9 -- python", "--for and --timeout go with --pid"),

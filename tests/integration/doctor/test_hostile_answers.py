@@ -203,8 +203,8 @@ def test_process_that_drops_its_handler_is_not_killed(place, begin, end, status)
 
 def _doctor_code(before: str) -> str:
     return (
-        f"{FROM_HERE}from gluellm_pools.doctor.ask import inspect\n"
-        f"{before}\nsys.exit(inspect(int(sys.argv[1]), 10.0, 0.0))\n"
+        f"{FROM_HERE}from gluellm_pools.main import main\n"
+        f"{before}\nsys.exit(main(['doctor', '--pid', sys.argv[1]]))\n"
     )
 
 

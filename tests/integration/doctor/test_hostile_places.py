@@ -170,7 +170,7 @@ def test_output_that_can_not_be_written_is_no_finding(place, begin):
             check=False,
         )
     assert done.returncode == 2
-    assert done.stderr == "gluellm-pools doctor: can't write the output: No space left on device\n"
+    assert done.stderr == "gluellm-pools doctor: stopped: No space left on device\n"
     lives_on(process)
 
 

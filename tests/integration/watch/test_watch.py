@@ -224,7 +224,7 @@ def test_output_that_can_not_be_written_ends_it():
     assert left.stdout is not None
     left.stdout.close()
     _, said = on_full.communicate(timeout=25)
-    no_space = "gluellm-pools watch: can't write the output: No space left on device.\n"
+    no_space = "gluellm-pools watch: stopped: No space left on device\n"
     assert (on_full.returncode, said) == (2, no_space)
     _, said = left.communicate(timeout=25)
     assert (left.returncode, said) == (EXIT_BROKEN_PIPE, "")

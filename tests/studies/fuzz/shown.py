@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from gluellm_pools.watch.display import reports_of
-from gluellm_pools.watch.intake import REQUESTS, RefusedError
+from gluellm_pools.watch.intake import REQUESTS, ExportError
 from unit.gluellm_pools.watch.watched import Watched
 
 from .messages import arbitrary, shaped
@@ -88,7 +88,7 @@ def _taken(watched: Watched, signal: str, body: bytes) -> bool:
     try:
         for reason in watched.intake.take(signal, body)[:1]:
             watched.intake.messages.add(reason)
-    except RefusedError as error:
+    except ExportError as error:
         status, message = error.args
         if status not in (400, 413):
             raise AssertionError(error.args) from error

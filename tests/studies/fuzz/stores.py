@@ -106,7 +106,9 @@ class Stores(Target):
         queries, self._names, self._side, self._status, as_json = given_input
         self._queries = itertools.cycle(queries)
         arguments = ["verify", "--prometheus", self._url, "--timeout", "15"]
-        options = command_line._parser().parse_args([*arguments, *(["--json"] if as_json else [])])
+        options = command_line._parsers()[0].parse_args(
+            [*arguments, *(["--json"] if as_json else [])]
+        )
         said = io.StringIO()
         with contextlib.redirect_stderr(said):
             # Below what turns any exception into a message.

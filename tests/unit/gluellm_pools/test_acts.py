@@ -10,7 +10,7 @@ from gluellm_pools.demo.acts import SCENARIOS, STORY, acts_to_play, plan
 from gluellm_pools.demo.evidence import Observed, holds
 from gluellm_pools.demo.logs import Logs
 from gluellm_pools.demo.targets import TARGETS
-from gluellm_pools.demo.verdict import Tally, disagreements, explanation, short
+from gluellm_pools.demo.verdict import CallerCounts, disagreements, explanation, short
 from gluellm_pools.fake_provider import Counts
 from gluellm_pools.view import PoolView
 
@@ -39,21 +39,21 @@ def test_counts_agree_or_their_difference_is_named():
     pool = PoolView(requests=10, failed=2, errors={"pool_timeout": 1}, opened=2, set_ups=2)
     pool.acquired = 9
     counts = Counts(connections=2, requests=9, used_connections=2)
-    assert disagreements(pool, Tally(10, 2), counts, http2=False) == []
-    wrong = disagreements(pool, Tally(11, 3), Counts(requests=8), http2=False)
+    assert disagreements(pool, CallerCounts(10, 2), counts, http2=False) == []
+    wrong = disagreements(pool, CallerCounts(11, 3), Counts(requests=8), http2=False)
     assert len(wrong) == 5
     assert wrong[0] == "the metrics count 10 requests, the callers sent 11"
     # A request that HTTP/2 refuses in the client has a connection and reaches nothing.
     pool = PoolView(requests=5, failed=3, errors={"protocol_error": 3}, opened=1, set_ups=1)
     pool.acquired = 5
     counts = Counts(connections=1, requests=2, used_connections=1)
-    assert disagreements(pool, Tally(5, 3), counts, http2=True) == []
-    assert len(disagreements(pool, Tally(5, 3), counts, http2=False)) == 2
+    assert disagreements(pool, CallerCounts(5, 3), counts, http2=True) == []
+    assert len(disagreements(pool, CallerCounts(5, 3), counts, http2=False)) == 2
 
 
 def test_callers_see_rounded_times_and_the_most_frequent_error():
     """Only of the last seconds, so that an act ends with what it does last."""
-    tally, now = Tally(), time.monotonic()
+    tally, now = CallerCounts(), time.monotonic()
     tally.recent.append((now - 60.0, 9.0, "old"))
     assert tally.symptom() == ("no call has ended lately", "")
     tally.recent.append((now, 0.21, ""))

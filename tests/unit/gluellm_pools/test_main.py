@@ -1,11 +1,18 @@
 """Arguments of the command, and messages for wrong ones."""
 
 import importlib.util
+import io
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from gluellm_pools import main as command
 from gluellm_pools.demo import run
+from gluellm_pools.doctor import ask
 
 VERIFY = ("verify", "--prometheus", "http://h")
 ACTS = ("healthy saturated slow churn leak http2-stuck blocked-loop failures recovery").split()
@@ -14,8 +21,10 @@ ACTS = ("healthy saturated slow churn leak http2-stuck blocked-loop failures rec
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["demo", "--seconds", "1"], "a number of seconds from 6 to 3600"),
-        (["demo", "--seconds", "1e9"], "'1e9' is not a"),
+        *(
+            (["demo", "--seconds", wrong], "a time from 6s to 1h")
+            for wrong in ("5.9", "61m", "1e9")
+        ),
         (["demo", "--seconds", "nan"], "'nan' is not a"),
         (["demo", "--seconds", "soon"], "'soon' is not a"),
         (["demo", "--port", "70000"], "a port from 1 to 65533"),
@@ -23,12 +32,16 @@ ACTS = ("healthy saturated slow churn leak http2-stuck blocked-loop failures rec
         (["demo", "--port", "http"], "'http' is not a"),
         *((["watch", "--port", wrong], f"'{wrong}' is not a") for wrong in ("-1", "http", "70000")),
         (["watch", "--port", "\u0664\u0663\u0661\u0668"], "a port from 1 to 65535"),
-        (["watch", "--seconds", "0"], "a number of seconds above 0, at most 2592000"),
+        *((["watch", "--for", wrong], "a time from 1ms to 30d") for wrong in ("0", "31d", "-1")),
         *((["watch", "--seconds", wrong], f"'{wrong}' is not a") for wrong in ("nan", "soon")),
         (["watch", "more"], "gluellm-pools watch: error: unknown argument 'more'"),
         (["doctor", "--pid", "1", "--timout=3"], "'--timout=3' (did you mean --timeout?)"),
-        *(([*VERIFY, "--window", wrong], "is not a span") for wrong in ("3", "x")),
-        ([*VERIFY, "--timeout", "nan"], "is not a number"),
+        *((["doctor", "--for", wrong], "a time from 1ms to 1h") for wrong in ("0", "61m")),
+        *(([*VERIFY, "--window", wrong], "a time from 5m to 31d") for wrong in ("299", "32d", "x")),
+        *(
+            ([*VERIFY, "--timeout", wrong], "a time from 1ms to 10m")
+            for wrong in ("0", "601", "nan")
+        ),
         (["verify"], "required"),
         (["dotcor"], "unknown command 'dotcor' (did you mean doctor?)"),
     ],
@@ -42,7 +55,9 @@ def test_wrong_arguments_are_refused(arguments, said, capsys):
 
 
 def test_help_is_printed_without_arguments(capsys):
-    assert command.main([]) == 0
+    with pytest.raises(SystemExit) as stop:
+        command.main([])
+    assert stop.value.code == 0
     assert "gluellm-pools doctor --pid 4242" in capsys.readouterr().out
 
 
@@ -97,3 +112,49 @@ def test_the_exporter_is_needed_only_with_an_endpoint(monkeypatch, capsys):
     assert command.main(["demo"]) == 0
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
     assert command.main(["demo"]) == 2
+
+
+def test_characters_that_the_output_lacks_are_replaced(monkeypatch):
+    """A terminal with ASCII alone: bars keep their length."""
+    report = {"text": "\u2588\u2588 4 active", "findings": []}
+    monkeypatch.setattr(ask, "_report", lambda *_: report)
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    assert command.main(["doctor", "--pid", "1"]) == 0
+    assert written.getvalue() == b"?? 4 active\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_output_that_can_not_be_written_is_one_line_and_exit_2(monkeypatch, capsys):
+    """Also if all of it fits into the buffer, which the interpreter would write at its end."""
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert command.main(["demo", "--list"]) == 2
+    assert capsys.readouterr().err == "gluellm-pools demo: stopped: No space left on device\n"
+
+
+def test_place_for_temporary_files_that_is_missing_is_named(monkeypatch, capsys, tmp_path):
+    """Containers with a read-only file system have none."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    assert command.main(["doctor", "--", "true"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("gluellm-pools doctor: stopped: No such file or directory: ")
+    assert error.count("\n") == 1
+
+
+def test_names_of_files_reach_the_terminal_without_escapes(capsys, tmp_path):
+    """A folder of boards can come from anyone."""
+    (tmp_path / "\x1b[2Ja.json").write_text("{")
+    assert command.main([*VERIFY, "--boards", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "?[2Ja.json: it is no JSON" in error
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_end_a_command_in_order(number, monkeypatch):
+    """The terminal and files are left in order, and the exit status is 128 + n."""
+    monkeypatch.setattr(ask, "_report", lambda *_: os.kill(os.getpid(), number))
+    with pytest.raises(SystemExit) as stop:
+        command.main(["doctor", "--pid", "1"])
+    assert stop.value.code == 128 + number
+    assert signal.getsignal(number) is signal.SIG_DFL

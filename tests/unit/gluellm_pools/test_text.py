@@ -2,7 +2,7 @@
 
 import pytest
 
-from gluellm_pools.text import percent, printable, seconds
+from gluellm_pools.text import duration, percent, printable, seconds
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,16 @@ def test_durations_and_shares_have_two_significant_digits():
     shown = ["0 s", "<0.001 s", "0.043 s", "0.51 s", "1.3 s", "600 s"]
     assert [seconds(value) for value in values] == shown
     assert percent(0.754) == "75%"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *(("1h30m", 5400), ("500ms", 0.5), ("90", 90), ("0.5", 0.5)),
+        *((wrong, None) for wrong in ("5x", "", "-5", "nan", "1e3", "\u0669", "\u0669m", "5m ")),
+        ("9" * 1000 + "s", None),
+    ],
+)
+def test_durations_are_parsed(text, expected):
+    """As in PromQL; a plain number is seconds."""
+    assert duration(text) == expected

@@ -92,3 +92,14 @@ def test_a_service_is_found_by_job_its_last_part_or_service_name(labels, name, m
     found = contents([("timestamp", [(_NOW, labels)])], name)
     assert found.matchers == ([matcher] if matcher else [])
     assert bool(found.processes) is bool(matcher)
+
+
+def test_failures_of_the_instrumentation_are_found_by_kind():
+    """With their numbers, for the service alone; a store may keep the label under another name."""
+    kind = "sum by (gluellm_instrumentation_kind)"
+    failed = [(3, {"gluellm_instrumentation_kind": "buffer_full"}), (2, {})]
+    answers = [
+        (f'{kind} ({_NAME}{{job="answers"}}) > 0', failed),
+        ("timestamp", [(_NOW, {"job": "answers"})]),
+    ]
+    assert contents(answers, "answers").failures == ["buffer_full (3)", f"{_NAME} (2)"]

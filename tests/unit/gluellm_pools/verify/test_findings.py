@@ -4,12 +4,12 @@ import dataclasses
 
 import pytest
 
-from gluellm_pools.verify.contents import Contents, Process
+from gluellm_pools.verify.contents import Contents, StoredProcess
 from gluellm_pools.verify.findings import findings
 from gluellm_pools.verify.metrics import Stored, forms
 from gluellm_pools.verify.paths import paths
 from gluellm_pools.verify.product import PROMETHEUS, VICTORIA_METRICS, Product
-from gluellm_pools.verify.report import Report, as_text
+from gluellm_pools.verify.report import StoreReport, as_text
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import METRICS, Instrument, Metric
 
@@ -40,7 +40,7 @@ def given(**more) -> Contents:
         3600.0,
         stored=stored,
         fresh={one.counted for one in stored},
-        processes=[Process(LABELS, NOW - 5)],
+        processes=[StoredProcess(LABELS, NOW - 5)],
         interval=15.0,
     )
     return dataclasses.replace(good, **more)
@@ -52,7 +52,7 @@ def kinds(contents: Contents) -> list[str]:
 
 
 def one(labels, newest=NOW, lives=True):
-    return {"processes": [Process(labels, newest, lives)]}
+    return {"processes": [StoredProcess(labels, newest, lives)]}
 
 
 def without(*metrics):
@@ -79,6 +79,7 @@ def without(*metrics):
             {"falling": (LABELS, 0.4), "product": Product(VICTORIA_METRICS)},
             ["error: counters_fall"],
         ),
+        ({"failures": ["collection (2)"]}, ["warning: own_failures"]),
         ({"stored": [Stored(semconv.POOL_LIVE, "gluellm.pool.live")]}, ["error: names_differ"]),
         ({"stored": [], "empty": True}, ["error: store_empty"]),
         ({"stored": [], "others": ["http_client_duration"]}, ["error: another_instrumentation"]),
@@ -115,18 +116,18 @@ def test_labels_without_relabelling_are_a_warning():
 
 def test_one_instance_on_two_paths_is_counted_twice():
     """Two services are not reported, and neither is a path that has ended."""
-    scraped = Process({**LABELS, "otel_scope_name": "gluellm"}, NOW)
-    assert kinds(given(processes=[Process(LABELS, NOW), scraped])) == ["error: arrives_twice"]
-    other = Process({**LABELS, "job": "web"}, NOW)
-    ended = Process(LABELS, NOW - 600, lives=False)
+    scraped = StoredProcess({**LABELS, "otel_scope_name": "gluellm"}, NOW)
+    assert kinds(given(processes=[StoredProcess(LABELS, NOW), scraped])) == ["error: arrives_twice"]
+    other = StoredProcess({**LABELS, "job": "web"}, NOW)
+    ended = StoredProcess(LABELS, NOW - 600, lives=False)
     for harmless in (other, ended):
         assert kinds(given(processes=[harmless, scraped])) == []
 
 
 def test_series_that_ended_are_not_judged():
     """After a fix, the old series stay in the window."""
-    ended = Process(_EXPORTED, NOW - 50, lives=False)
-    assert kinds(given(processes=[ended, Process(LABELS, NOW)])) == []
+    ended = StoredProcess(_EXPORTED, NOW - 50, lives=False)
+    assert kinds(given(processes=[ended, StoredProcess(LABELS, NOW)])) == []
     both = given()
     both.stored = [*both.stored, Stored(semconv.POOL_LIVE, "gluellm.pool.live")]
     assert kinds(both) == []
@@ -174,7 +175,7 @@ def test_the_report_fits_a_terminal_and_keeps_foreign_text_harmless():
     labels = {"job": hostile, "instance": "i\n" * 200}
     contents = given(falling=(labels, 0.5), down=[hostile], **one(labels, NOW - 700, lives=False))
     found = paths(contents, contents.processes)
-    text = as_text(Report(contents, found, findings(contents), []))
+    text = as_text(StoreReport(contents, found, findings(contents), []))
     assert "\x1b" not in text
     assert "\x07" not in text
     assert max(map(len, text.splitlines())) <= 80

@@ -181,4 +181,4 @@ def test_a_report_that_can_not_be_written_is_no_wrong_data(capsys):
     """Exit status 2, as for a question that can't be asked."""
     with store() as url, Path("/dev/full").open("w") as full, redirect_stdout(full):
         assert main(["verify", "--prometheus", url]) == 2
-    assert "can't write the output: No space left on device" in capsys.readouterr().err
+    assert "gluellm-pools verify: stopped: No space left on device\n" in capsys.readouterr().err

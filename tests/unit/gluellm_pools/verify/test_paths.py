@@ -2,7 +2,7 @@
 
 import pytest
 
-from gluellm_pools.verify.contents import Contents, Process
+from gluellm_pools.verify.contents import Contents, StoredProcess
 from gluellm_pools.verify.paths import has_scrape_address, paths, services_on_two_paths
 from gluellm_pools.verify.product import PROMETHEUS, VICTORIA_METRICS, Product
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import Way
@@ -39,7 +39,7 @@ NO_INSTANCE = {"job": "api", "instance": "127.0.0.1:8889", **_SCOPE}
 
 def contents(*labels, product=_PROMETHEUS, **more):
     """Of these series, the first the oldest."""
-    processes = [Process(one, 990.0 + number) for number, one in enumerate(labels)]
+    processes = [StoredProcess(one, 990.0 + number) for number, one in enumerate(labels)]
     return Contents(product, "http://h", 1000.0, 3600.0, processes=processes, **more)
 
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from gluellm_pools.verify.promql import Selector, duration, matcher, selector, selectors
+from gluellm_pools.verify.promql import Selector, matcher, selector, selectors
 from gluellm_pools.verify.queries import QUERIES
 
 
@@ -51,15 +51,6 @@ def test_each_essential_query_is_narrowed_and_has_its_window(query):
     assert all(("job", 'job="api"') in one.matchers for one in found)
     assert {one.window for one in found} <= {None, 420.0}
     assert "%" not in query.promql()
-
-
-def test_durations_are_parsed():
-    assert duration("1h30m") == 5400
-    assert duration("500ms") == 0.5
-    assert duration("90") == 90
-    assert duration("5x") is None
-    assert duration("") is None
-    assert duration("9" * 1000 + "s") is None
 
 
 def test_names_with_dots_are_quoted():

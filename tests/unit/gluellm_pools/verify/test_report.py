@@ -7,7 +7,7 @@ from gluellm_pools.verify.address import Address
 from gluellm_pools.verify.client import Store
 from gluellm_pools.verify.outcomes import Outcome, run_essential
 from gluellm_pools.verify.paths import paths
-from gluellm_pools.verify.report import Report, as_text
+from gluellm_pools.verify.report import StoreReport, as_text
 
 from .server import answer, serving
 from .test_findings import NOW, given
@@ -30,7 +30,7 @@ def _outcome(question: str, rows) -> Outcome:
 def _text(outcome: Outcome, **options) -> str:
     contents = given()
     found = paths(contents, contents.processes)
-    text = as_text(Report(contents, found, [], [outcome]), **options)
+    text = as_text(StoreReport(contents, found, [], [outcome]), **options)
     return " ".join(text.split())
 
 

@@ -10,7 +10,7 @@ import zlib
 import pytest
 
 from gluellm_pools.watch import limits
-from gluellm_pools.watch.intake import Intake, RefusedError
+from gluellm_pools.watch.intake import ExportError, Intake
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import logs_request, metrics_request, number, traces_request
 
@@ -86,7 +86,7 @@ def test_a_body_is_taken_compressed_or_not(encoding, sent):
 
 
 def refusal(body: bytes, encoding: str = "identity") -> tuple[int, str]:
-    with pytest.raises(RefusedError) as found:
+    with pytest.raises(ExportError) as found:
         Intake().take("metrics", body, encoding)
     return found.value.args
 
@@ -168,7 +168,7 @@ def test_text_that_is_no_utf8_is_refused_by_protobuf_in_pure_python_too():
         "from google.protobuf.internal import api_implementation\n"
         "assert api_implementation.Type() == 'python'\n"
         "try: Intake().take('metrics', bytes.fromhex('0a031a01ff'))\n"
-        "except RefusedError as error: print(error.args[0])\n"
+        "except ExportError as error: print(error.args[0])\n"
     )
     environment = {**os.environ, "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"}
     done = subprocess.run(

@@ -9,7 +9,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from rich.console import Console
 
-from gluellm_pools.watch.display import LineDisplay, LiveDisplay, Report, reports_of
+from gluellm_pools.watch.display import LineDisplay, LiveDisplay, ProcessReport, reports_of
 from gluellm_pools.watch.intake import Intake
 from gluellm_pools.watch.processes import Process
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
@@ -51,7 +51,7 @@ class Watched:
         return only
 
     @property
-    def report(self) -> Report:
+    def report(self) -> ProcessReport:
         """The report of the only process."""
         (only,) = reports_of(self.intake.processes.values())
         return only

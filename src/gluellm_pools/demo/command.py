@@ -1,0 +1,74 @@
+"""Arguments of ``demo``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import textwrap
+from typing import Any
+
+from ..arguments import install_hint, missing_message, port, refuse, suggestion, time_span
+
+_COMMAND = "gluellm-pools demo"
+_EPILOG = """\
+examples:
+  gluellm-pools demo
+  gluellm-pools demo --list
+  gluellm-pools demo --scenario leak --seconds 20
+"""
+_MODULES = ("rich", "any_llm", "openai", "anthropic", "h11", "h2", "opentelemetry.sdk")
+_OTLP_MODULE = "opentelemetry.exporter.otlp.proto.http"
+_ACT_SECONDS = 12.0
+_HIGHEST_PORT = 65_533  # the demo takes three in a row
+
+
+def add_demo(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add ``demo`` to the commands."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "demo",
+        help="watch the pools of real any-llm calls against a fake provider",
+        description="Plays acts of about 12 s each: real any-llm calls to a fake provider on this\n"
+        "machine, and what their connection pools show. Four acts by default. With\n"
+        "OTEL_EXPORTER_OTLP_ENDPOINT set, metrics and spans are also exported there (OTLP/HTTP).",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    length = f"length of all acts together, from 6s to 1h (default: {_ACT_SECONDS:g} per act)"
+    parser.add_argument("--seconds", type=time_span("6s", "1h"), metavar="N", help=length)
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--all", action="store_true", help="play every act")
+    scenario = "play this act, after the one that it builds on, if any (see --list)"
+    choice.add_argument("--scenario", metavar="NAME", help=scenario)
+    choice.add_argument("--list", action="store_true", help="list the acts and stop")
+    ports = "first of three consecutive ports for the fake providers (default: any free ones)"
+    parser.add_argument("--port", type=port(_HIGHEST_PORT), default=0, metavar="PORT", help=ports)
+    parser.set_defaults(run=_demo)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from .acts import SCENARIOS, acts_to_play, plan
+
+    if options.list:
+        for name, act in SCENARIOS.items():
+            line = act.line if act.by_default else f"(--all) {act.line}"
+            print(textwrap.fill(f"{name:12} {line}", 80, subsequent_indent=" " * 13))
+        return 0
+    if options.scenario is not None and options.scenario not in SCENARIOS:
+        unknown = f"unknown act {options.scenario!r}{suggestion(options.scenario, SCENARIOS)}"
+        return refuse(_COMMAND, f"{unknown}; the acts are {', '.join(SCENARIOS)}")
+    is_exporting = bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
+    if missing := missing_message([*_MODULES, *[_OTLP_MODULE] * is_exporting], "demo"):
+        return refuse(_COMMAND, missing)
+    from ..fake_provider import PortInUseError
+    from .run import run
+
+    acts = acts_to_play(options.scenario, every=options.all)
+    try:
+        return run(plan(acts, options.seconds or _ACT_SECONDS * len(acts)), options.port)
+    except PortInUseError as error:
+        advice = "Choose another with --port, or omit it to use any free ports."
+        return refuse(_COMMAND, f"{error.strerror}. {advice}")
+    except ImportError as error:
+        return refuse(
+            _COMMAND, f"more is needed than is installed: {error}\n{install_hint('demo')}"
+        )
