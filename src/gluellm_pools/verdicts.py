@@ -59,13 +59,12 @@ def verdict(pool: PoolView, *, doubtful: bool = False) -> str | None:
 
 def _verdict_on_times(pool: PoolView) -> str | None:
     longest = max(pool.oldest.get(phase, 0.0) for phase in _PROVIDERS)
-    unread, held = pool.share("unread"), pool.share(*_HOLDING)
     read_timeouts = pool.timeouts.get("read", 0)
     if pool.share("connecting") >= thresholds.CONNECTING_HURTS:
         if pool.channels:
             return "channels that are not connected: calls fail, or wait for one"
         return "connections are made instead of reused, or are slow to make"
-    if unread > 0 and unread >= thresholds.UNREAD_SHARE * held:
+    if _unread(pool):
         if waits(pool) or pool.oldest.get("unread", 0.0) >= thresholds.LONG_ANSWER:
             return "held by answers not yet read: a slow consumer, or a leak"
         return None
@@ -80,3 +79,14 @@ def _verdict_on_times(pool: PoolView) -> str | None:
             return f"calls hold them all ({seconds(longest)}): a small pool, or a slow provider"
         return f"young calls ({seconds(longest)}) hold them all: the pool is too small"
     return None
+
+
+def _unread(pool: PoolView) -> bool:
+    """Whether answers are read slowly, or most of the connections are now held by unread ones."""
+    spent, now = (
+        [numbers.get(phase, 0) for phase in _HOLDING]
+        for numbers in (pool.seconds_by_phase, pool.by_phase)
+    )
+    requests = pool.requests + sum(now)
+    likely_leak = now[0] > 0 and now[0] >= thresholds.LIKELY_LEAK_SHARE * sum(now)
+    return likely_leak or thresholds.consumes_slowly(spent[0], sum(spent), requests)

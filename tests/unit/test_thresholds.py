@@ -56,8 +56,14 @@ def test_definitions_are_the_same_for_log_watch_and_findings() -> None:
     )
     assert verdicts.severity(stuck) > verdicts.severity(waiting)
     assert thresholds.STUCK_ALERT_AFTER > thresholds.STUCK_AFTER
-    for more, slow in ((0.01, True), (-0.01, False)):
-        unread = thresholds.UNREAD_SHARE + more
-        times = {"unread": unread, "reading": 1 - unread}
-        view = PoolView(oldest={"queued": 2.0}, seconds_by_phase=times)
+    enough = thresholds.UNREAD_REQUESTS
+    for share, held, requests, slow in (
+        (thresholds.UNREAD_SHARE + 0.01, 10, enough, True),
+        (thresholds.UNREAD_SHARE - 0.01, 10, enough, False),
+        (thresholds.UNREAD_SHARE + 0.01, 10, enough - 1, False),
+        (thresholds.UNREAD_SHARE + 0.01, 10, 100, False),  # too little for each of them
+    ):
+        times = {"unread": share * held, "reading": (1 - share) * held}
+        view = PoolView(oldest={"queued": 2.0}, seconds_by_phase=times, requests=requests)
         assert ("slow consumer" in (verdicts.verdict(view) or "")) is slow
+        assert thresholds.consumes_slowly(times["unread"], held, requests) is slow

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import (
-    Request,
+    ReportRequest,
     UnsuitableFileError,
 )
 from opentelemetry.instrumentation.gluellm.diagnosis.text import findings_text
@@ -71,7 +71,7 @@ def _report(pid: int, timeout: float, period: float) -> dict[str, Any]:
 def _ask(process: TargetProcess, timeout: float) -> dict[str, Any]:
     """Return the process's report, or one that says that it gave none."""
     process.signal_number()
-    request = Request(process.directory, process.pid)
+    request = ReportRequest(process.directory, process.pid)
     try:
         # Checked again now that the process can see the request: from here on it keeps its handler
         # as long as it has its entry, and a process that gave it up before has no entry any more.
@@ -92,7 +92,7 @@ def _ask(process: TargetProcess, timeout: float) -> dict[str, Any]:
     return {"snapshot": {}, **answer}
 
 
-def _wait(process: TargetProcess, request: Request, timeout: float) -> dict[str, Any] | None:
+def _wait(process: TargetProcess, request: ReportRequest, timeout: float) -> dict[str, Any] | None:
     """Return the answer; None if the process gives none in time."""
     began = time.monotonic()
     resend_at = began + _RESEND_AFTER

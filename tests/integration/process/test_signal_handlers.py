@@ -170,7 +170,7 @@ def test_signal_handlers_exception_reaches_the_caller_of_any_llm(error, telemetr
             reached = True
         assert reached == bool(interruption.place), f"swallowed: {interruption.place}"
         left = current_call.get()
-        assert left is None or left.ended, (
+        assert left is None or left.ended_at, (
             f"further requests would be its own: {interruption.place}"
         )
         places += 1

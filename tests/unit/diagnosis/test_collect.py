@@ -146,7 +146,7 @@ def test_request_without_a_listed_connection_has_its_ages(scene: Scene) -> None:
     assert (request.phase, request.phase_age) == ("queued", 6.0)
     assert (request.held, request.connection, request.provider) == (None, None, "openai")
     # One that has ended is left out, though a finalizer has yet to take it off the list.
-    lease.ended_at, lease.ended = scene.clock(), True
+    lease.ended_at = scene.clock()
     scene.acquire()
     (request,) = only_pool(take(scene)).requests
     assert (request.held, request.connection) == (0.0, None)

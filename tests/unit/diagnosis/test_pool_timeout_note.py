@@ -40,7 +40,7 @@ def time_out(scene: Scene, error: Exception, seconds: float = 5.0) -> Lease:
     lease = scene.enter()
     scene.tracker.waiting(lease, seconds)
     scene.clock.advance(seconds)
-    scene.tracker.timed_out(lease, error)
+    scene.tracker.report_pool_timeout(lease, error)
     scene.tracker.failed(lease, "pool_timeout")
     return lease
 
@@ -58,7 +58,7 @@ def test_note_has_state_wait_and_holders(scene: Scene) -> None:
     assert re.fullmatch(
         r"Connection pool openai/httpx2: max 1, active 1, idle 0, connecting 0, queued 1\. "
         rf"This request waited 5\.0 s, from {TIME} to {TIME}; "
-        r"longest held: \(1\) 65\.0 s, unread for 65\.0 s, provider openai, model gpt-4o\.",
+        r"longest held: \(1\) 65 s, unread for 65 s, provider openai, model gpt-4o\.",
         note,
     )
 
@@ -84,8 +84,8 @@ def test_note_has_the_times_of_the_wait_in_utc(scene: Scene) -> None:
     for seconds in (4, 30):
         scene.tracker.waiting(lease, 30.0)
         scene.clock.advance(seconds)
-    scene.tracker.timed_out(lease, error)
-    assert "This request waited 30.0 s" in notes(error)[0]
+    scene.tracker.report_pool_timeout(lease, error)
+    assert "This request waited 30 s" in notes(error)[0]
     began, ended = (
         datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z")
         for text in re.findall(TIME, notes(error)[0])

@@ -22,6 +22,7 @@ SAID = {
     "instead of reused": full(seconds_by_phase={"connecting": 3.0, "queued": 7.0}),
     "channels that are not connected": CHANNELS,
     "not yet read": full(seconds_by_phase=LATE),
+    "a slow consumer, or a leak": full(requests=0, by_phase={"unread": 2, "queued": 3}),
     "45 s for an answer so far": full(oldest={"awaiting_response": 45.0}),
     "does not answer in time": full(timeouts={"read": 3}),
     "calls hold them all (20 s): a small pool, or a slow": full(oldest={"reading": 20.0}),
@@ -47,6 +48,9 @@ def test_numbers_are_read_as_the_table_of_phases_has_it(said):
         PoolView(pools_opened=10, requests=30),
         # Read late, and nobody waits.
         PoolView(active=1, maximum=2, seconds_by_phase={"unread": 3.0, "reading": 1.0}),
+        # Too few requests, or too little time, for a slow consumer; and the pool is not full.
+        PoolView(active=1, maximum=2, seconds_by_phase=LATE, requests=4),
+        PoolView(active=1, maximum=2, seconds_by_phase=LATE, requests=40),
     ],
 )
 def test_numbers_without_a_problem_have_no_verdict(pool):

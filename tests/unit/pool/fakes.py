@@ -7,7 +7,7 @@ from typing import Any
 
 from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.pool.call_site import CallSite
-from opentelemetry.instrumentation.gluellm.pool.counts import ACTIVE_1, IDLE_1, Tally
+from opentelemetry.instrumentation.gluellm.pool.counts import ACTIVE_1, IDLE_1, PoolSums
 from opentelemetry.instrumentation.gluellm.pool.lease import (
     ConnectionView,
     Lease,
@@ -63,7 +63,7 @@ class Unreadable(FakePool):
 class Reader:
     """Reads a fake pool, as an adapter reads a library's."""
 
-    def count(self, pool: FakePool, tracker: PoolTracker, counts: Tally) -> None:
+    def count(self, pool: FakePool, tracker: PoolTracker, counts: PoolSums) -> None:
         """Add a fake pool's connections to a count."""
         for call_site, connections in ((ACTIVE_1, pool.active), (IDLE_1, pool.idle)):
             for origin, number in connections.items():
@@ -130,7 +130,6 @@ class Scene:
     def enter(self, call: Call | None = None) -> Lease:
         """A request that the pool has taken into its list."""
         lease: Lease = self.tracker.begin(b"api.test", None, b"https", call)
-        lease.ticket = id(lease)
         return lease
 
     def connection(self, *, established: bool = False, protocol: str = "1.1") -> TrackedConnection:
@@ -185,7 +184,7 @@ class Scene:
             if not isinstance(lease, Lease):
                 continue
             taken.append(lease)
-            if lease.ended:
+            if lease.ended_at:
                 lease.account()
         return taken
 
@@ -196,14 +195,14 @@ class Scene:
 
     def current(self, origin: Any = None) -> list[int]:
         """Requests in each phase now."""
-        _, tally = self.registry.state(self.clock())
-        running = tally.requests.get(origin or self.origin)
+        _, sums = self.registry.state(self.clock())
+        running = sums.requests.get(origin or self.origin)
         return running.count if running is not None else [0] * 6
 
     def times(self) -> list[int]:
         """Nanoseconds in each phase, of finished and running requests together."""
-        _, tally = self.registry.state(self.clock())
-        running = tally.running(self.origin)
+        _, sums = self.registry.state(self.clock())
+        running = sums.running(self.origin)
         return [
             spent + count * self.clock() - since
             for spent, count, since in zip(

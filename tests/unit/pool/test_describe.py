@@ -93,9 +93,9 @@ def test_description_has_the_three_longest_holders(scene: Scene) -> None:
         hold(scene, Call("groq", model))
         scene.clock.advance(10)
     assert holders(scene.tracker, scene.clock()) == (
-        "longest held: (1) 40.0 s, awaiting_response for 40.0 s, provider groq, model a; "
-        "(2) 30.0 s, awaiting_response for 30.0 s, provider groq, model b; "
-        "(3) 20.0 s, awaiting_response for 20.0 s, provider groq, model c"
+        "longest held: (1) 40 s, awaiting_response for 40 s, provider groq, model a; "
+        "(2) 30 s, awaiting_response for 30 s, provider groq, model b; "
+        "(3) 20 s, awaiting_response for 20 s, provider groq, model c"
     )
     for lease in list(scene.tracker.leases)[1:]:
         scene.tracker.released(lease)

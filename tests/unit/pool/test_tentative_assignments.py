@@ -144,7 +144,7 @@ def test_lease_has_ended_when_its_connection_accepts_another(scene: Scene) -> No
     second = waiter(scene)
     scene.tracker.assigned(second, connection)
     scene.tracker.accepted(second, connection)
-    assert first.ended
+    assert first.ended_at
     assert scene.current()[AWAITING_RESPONSE:] == [1, 0, 0]
     scene.tracker.released(first)
     assert connection.leases == 1

@@ -69,7 +69,7 @@ def test_items_are_drained_in_order() -> None:
     lease = Scene().enter()
     filled.put(first, 1)
     filled.put(second, 2)
-    filled.outbox.press(lease)
+    filled.outbox.put_lease(lease)
     filled.put(first, 3)
     filled.drain.all()
     assert (first.values, second.values, filled.leases) == ([1.0, 3.0], [2.0], [lease])

@@ -14,6 +14,7 @@ from opentelemetry.trace import SpanKind
 from opentelemetry import context
 from opentelemetry.instrumentation.gluellm.telemetry.entry import (
     EntryObserver,
+    SuppressedContext,
     entry_context,
     suppressed,
 )
@@ -60,8 +61,10 @@ def test_suppressed_request_makes_no_spans(scene: Scene) -> None:
     with suppress_instrumentation():
         assert suppressed()
         lease = scene.enter()
-        assert (lease.spans_suppressed, lease.accounted) == (True, False)
+        assert isinstance(lease.observed, SuppressedContext)
+        assert not lease.observed.is_valid
+        assert not lease.accounted
     for value in (True, False):
         token = context.attach(context.set_value("suppress_instrumentation", value))
-        assert suppressed() is scene.enter().spans_suppressed is value
+        assert suppressed() is isinstance(scene.enter().observed, SuppressedContext) is value
         context.detach(token)

@@ -12,7 +12,9 @@ Durations are seconds. Shares are between 0 and 1.
 WAIT_NOTICED = 1.0
 """Wait that delays a caller noticeably. Shorter waits are bursts."""
 STUCK_AFTER = 10.0
-"""Time in the queue after which a request is stuck. A burst would be over by then."""
+"""Time in the queue after which a request is stuck, for the log, `diagnose()` and the views of the
+command. A burst would be over by then. A connection whose HTTP/2 streams are all taken is another
+state, with ORPHANED_SHARE and STREAM_WAIT: it can be stuck while no request waits."""
 STUCK_ALERT_AFTER = 30.0
 """GlueLLMRequestsStuck pages, so it waits longer than the log does: some pools recover by
 themselves within 30 s."""
@@ -122,7 +124,11 @@ UNREAD_REQUESTS = 5
 
 
 def consumes_slowly(unread: float, held: float, requests: int) -> bool:
-    """Return whether an application reads slowly, from the seconds of all these requests."""
+    """Return whether an application reads slowly, from the seconds of all these requests.
+
+    The one definition of a slow consumer: `diagnose()` and the views of the command use it. The
+    boards show the unread share itself.
+    """
     return (
         requests >= UNREAD_REQUESTS
         and unread >= UNREAD_SHARE * held

@@ -16,7 +16,7 @@ import pytest
 from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import (
     Directory,
     Presence,
-    Request,
+    ReportRequest,
     presence_of,
 )
 from support.waiting import wait_until
@@ -77,7 +77,7 @@ def ask(pid: int) -> dict[str, Any]:
     """Ask a process as the doctor does."""
     directory = Directory.open()
     assert presence_of(directory, pid)
-    request = Request(directory, pid)
+    request = ReportRequest(directory, pid)
     os.kill(pid, signal.SIGUSR2)
     answer = wait_until(request.answer, "an answer")
     request.close()

@@ -132,7 +132,7 @@ class Scope:
         if the pool did not admit the request. Raises only what a signal handler raises.
         """
         try:
-            if lease.ended:
+            if lease.ended_at:
                 return
             tracker = lease.tracker
             kind = kind_of(lease, error, *further)
@@ -140,7 +140,7 @@ class Scope:
                 tracker.discard_lease(lease)
                 return
             if kind == "pool_timeout":
-                tracker.timed_out(lease, error)
+                tracker.report_pool_timeout(lease, error)
             tracker.failed(lease, kind, in_finalizer=isinstance(error, GeneratorExit))
         except Exception as own:
             self.registry.failures.caught(f"{self.library}.failed", own)

@@ -25,6 +25,7 @@ from ..concurrency import snapshot_of
 from ..failures import raise_on
 from ..patching import Hooks, ModulePatches, version_of
 from ..pool.call import CountedCall, LiveCalls
+from ..pool.durations import in_seconds
 from ..pool.phases import BACKOFF, GLUELLM, LIMITED, PREPARING, SUCCEEDED
 from ..providers import PROVIDERS
 from .calls import operation_name
@@ -138,9 +139,9 @@ class GlueLLMObserver(ModulePatches):
                 LimitedCalls(
                     provider,
                     waiting=len(ages),
-                    longest=max(ages, default=0) / 1e9,
+                    longest=in_seconds(max(ages, default=0)),
                     waited=past.attempts + len(ages),
-                    seconds=(past.spent + sum(ages)) / 1e9,
+                    seconds=in_seconds(past.spent + sum(ages)),
                 )
             )
         return tuple(found)

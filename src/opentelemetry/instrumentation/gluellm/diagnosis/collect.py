@@ -12,8 +12,9 @@ from .. import environment
 from ..concurrency import snapshot_of, snapshot_of_queue
 from ..patching import Hooks
 from ..pool.call import CallsNow
-from ..pool.counts import RunningRequests, Tally
+from ..pool.counts import PoolSums, RunningRequests
 from ..pool.describe import trace_id
+from ..pool.durations import in_seconds
 from ..pool.lease import ConnectionView, Lease, LeaseState, Workers, read_states
 from ..pool.ledger import EndedTimes, OriginLedger, PoolLedger
 from ..pool.phases import OUTCOMES, PHASES, QUEUED, STAGES
@@ -63,14 +64,14 @@ def collect(
     pools = [_pool(tracker, executors, suspects) for tracker in trackers]
     return Snapshot(
         taken_at=time.time(),
-        uptime=(now - began) / 1e9,
+        uptime=in_seconds(now - began),
         leak_threshold=leak_threshold,
         process=ProcessSnapshot(
             pid=os.getpid(),
             open_descriptors=_open_descriptors(),
             descriptor_limit=_descriptor_limit(),
-            event_loop_lag=loop_lag.peak(now) / 1e9 if loop_lag is not None else None,
-            event_loop_late=loop_lag.late(now) / 1e9 if loop_lag is not None else None,
+            event_loop_lag=in_seconds(loop_lag.peak(now)) if loop_lag is not None else None,
+            event_loop_late=in_seconds(loop_lag.late(now)) if loop_lag is not None else None,
             event_loop_late_share=loop_lag.recent_share(now) if loop_lag is not None else None,
             ignored_variables=_ignored_variables(),
             gluellm="gluellm" in sys.modules,
@@ -121,7 +122,7 @@ def _pool(
         name=ledger.name,
         provider=ledger.provider,
         library=ledger.library,
-        age=(now - tracker.tracked_at) / 1e9,
+        age=in_seconds(now - tracker.tracked_at),
         requests_entered=tracker.entered,
         max_connections=view.max_connections,
         max_idle_connections=view.max_idle_connections,
@@ -154,7 +155,7 @@ def _connection(view: ConnectionView, now: int) -> ConnectionSnapshot:
         origin=_origin(record.origin),
         state=view.state,
         protocol=record.protocol,
-        age=(now - record.created_at) / 1e9,
+        age=in_seconds(now - record.created_at),
         requests_served=record.served,
         streams_active=len(record.streams) if record.streams is not None else None,
         streams_max=view.streams_max,
@@ -175,9 +176,9 @@ def _request(
     return RequestSnapshot(
         origin=_origin(lease.origin),
         phase=PHASES[phase],
-        phase_age=max(now - since, 0) / 1e9,
-        age=max(now - lease.entered_at, 0) / 1e9,
-        held=max(now - acquired_at, 0) / 1e9 if held else None,
+        phase_age=in_seconds(max(now - since, 0)),
+        age=in_seconds(max(now - lease.entered_at, 0)),
+        held=in_seconds(max(now - acquired_at, 0)) if held else None,
         connection=index.get(id(connection)) if held else None,
         pool_timeout=None if lease.wait is None else lease.wait.timeout,
         provider=call.provider if call is not None else lease.origin.provider,
@@ -201,7 +202,7 @@ def _origin(origin: OriginLedger) -> str:
 def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
     # Count the leases that ended since the last collection: the ledgers lack them.
     for item in snapshot_of_queue(registry.outbox.items):
-        if isinstance(item, Lease) and item.ended:
+        if isinstance(item, Lease) and item.ended_at:
             item.account()
     _, counts = registry.state(now)
     return tuple(
@@ -229,14 +230,14 @@ def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
 
 def _state_seconds(ledger: PoolLedger, now: int) -> dict[str, float] | None:
     times = {
-        state: time / 1e9
+        state: in_seconds(time)
         for (what, state), time in ledger.counters(now).items()
         if what == "state_time" and state is not None
     }
     return times or None
 
 
-def _origins(ledger: PoolLedger, counts: Tally, now: int) -> tuple[OriginTotals, ...]:
+def _origins(ledger: PoolLedger, counts: PoolSums, now: int) -> tuple[OriginTotals, ...]:
     found = []
     for origin in snapshot_of(ledger.origins.values):
         running = counts.requests.get(origin) or RunningRequests()
@@ -250,7 +251,7 @@ def _origins(ledger: PoolLedger, counts: Tally, now: int) -> tuple[OriginTotals,
                 pools_built_at={str(built.call_site): built.pools for built in built_at},
                 requests_entered=origin.entered,
                 phase_seconds={
-                    phase: max(left[i] + running.count[i] * now - running.since[i], 0) / 1e9
+                    phase: in_seconds(max(left[i] + running.count[i] * now - running.since[i], 0))
                     for i, phase in enumerate(PHASES)
                 },
                 requests_now=dict(zip(PHASES, running.count, strict=True)),
@@ -261,7 +262,7 @@ def _origins(ledger: PoolLedger, counts: Tally, now: int) -> tuple[OriginTotals,
                 ),
                 timeouts=dict(origin.timeouts),
                 reuse_failures=origin.reuse_failures,
-                longest_silence_failed=origin.longest_silence / 1e9,
+                longest_silence_failed=in_seconds(origin.longest_silence),
                 requests_resent=origin.resent,
                 requests_on_new_connection=origin.on_new_connection,
                 protocols=tuple(sorted(snapshot_of(origin.protocols.copy))),
@@ -278,11 +279,11 @@ def _outcome(key: tuple[int | str, str | None, bool], count: int, times: EndedTi
         error=error,
         resend=resend,
         sent=times.sent,
-        seconds=times.total / 1e9,
-        held_seconds=times.held / 1e9,
+        seconds=in_seconds(times.total),
+        held_seconds=in_seconds(times.held),
         provider_seconds={
-            "awaiting_response": times.awaiting_response / 1e9,
-            "reading": times.reading / 1e9,
+            "awaiting_response": in_seconds(times.awaiting_response),
+            "reading": in_seconds(times.reading),
         },
     )
 
@@ -300,13 +301,13 @@ def _calls(state: CallsNow) -> CallsSnapshot:
         provider=ledger.provider,
         source=ledger.source,
         now=dict(zip(STAGES, state.count, strict=True)),
-        oldest={stage: age / 1e9 for stage, age in zip(STAGES, state.oldest, strict=True)},
-        stage_seconds={stage: time / 1e9 for stage, time in zip(STAGES, state.spent, strict=True)},
+        oldest=dict(zip(STAGES, map(in_seconds, state.oldest), strict=True)),
+        stage_seconds=dict(zip(STAGES, map(in_seconds, state.spent), strict=True)),
         outcomes=outcomes,
         errors=dict(snapshot_of(ledger.errors.items)),
         retries=state.retries,
         silent=state.silent,
-        oldest_silence=state.silence / 1e9 if ledger.streamed else None,
+        oldest_silence=in_seconds(state.silence) if ledger.streamed else None,
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from ..pool.describe import holders, label, seconds, state
+from ..pool.describe import duration_text, holders, label, state
+from ..pool.durations import in_seconds
 from ..pool.lease import Lease
 from ..pool.observer import PoolObserver
 
@@ -26,7 +27,7 @@ class NoteObserver(PoolObserver):
         began = lease.entered_at if lease.wait is None else lease.wait.since
         error.add_note(
             f"{_BEGINNING}{label(tracker)}: {state(tracker)}. This request{_attempt(lease)} waited "
-            f"{seconds(now - began)}, from {_clock(now - began)} to {_clock(0)}; "
+            f"{duration_text(now - began)}, from {_clock(now - began)} to {_clock(0)}; "
             f"{holders(tracker, now)}."
         )
 
@@ -39,6 +40,6 @@ def _attempt(lease: Lease) -> str:
 
 def _clock(ago: int) -> str:
     # UTC, so that log lines of several machines can be compared.
-    epoch = time.time() - ago / 1e9
+    epoch = time.time() - in_seconds(ago)
     whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(epoch))
     return f"{whole}.{int(epoch % 1 * 1000):03d}Z"

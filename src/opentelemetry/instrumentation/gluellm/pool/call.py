@@ -295,8 +295,10 @@ class CountedCall:
     def streams_to(self, call: Call | None) -> None:
         """Go on until the stream ends that it returned, whose items ``call`` counts, if any."""
         now = self._calls.clock()
-        if call is not None and self.stage == REQUESTING and self.ledger is not None:
-            self.ledger.answered(True, now - self.since, now)
+        if call is not None and self.ledger is not None:
+            self.ledger.streamed = True
+            if self.stage == REQUESTING:
+                self.ledger.answered(True, now - self.since, now)
         self.streamed = None if call is None else True
         self.stream = call
 
@@ -577,7 +579,6 @@ class LiveCalls:
             stream, ledger = call.stream, call.ledger
             if stream is None or ledger is None:
                 continue
-            ledger.streamed = True
             waiting, steps = stream.waiting, stream.steps
             if waiting and steps == call.seen_steps and call.waiting_since:
                 continue

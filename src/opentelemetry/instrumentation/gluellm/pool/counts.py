@@ -26,7 +26,7 @@ class RunningRequests:
         that they have spent in it together."""
 
 
-class Tally:
+class PoolSums:
     """Connections and requests by origin and state, summed over pools."""
 
     __slots__ = ("busy", "idle_maximum", "maximum", "origins", "requests", "spent", "streams")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..concurrency import snapshot_of
-from ..text import call_site_text, one_line
+from ..text import call_site_text, one_line, seconds
+from .durations import in_seconds
 from .lease import Lease, Tracker, read_states
 from .phases import PHASES, QUEUED, STREAM_QUEUED
 
@@ -18,9 +19,9 @@ def label(tracker: Tracker) -> str:
     return f"{one_line(ledger.name, LONGEST)}/{ledger.library}"
 
 
-def seconds(nanoseconds: int) -> str:
+def duration_text(duration: int) -> str:
     """Format nanoseconds as seconds."""
-    return f"{nanoseconds / 1e9:.1f} s"
+    return seconds(in_seconds(duration))
 
 
 def trace_id(lease: Lease) -> str | None:
@@ -67,8 +68,8 @@ def holders(tracker: Tracker, now: int) -> str:
     if not held:
         return "no connection is held"
     recorded = [
-        f"({number}) {seconds(now - acquired_at)}, {PHASES[lease.phase]} for "
-        f"{seconds(max(now - lease.phase_since, 0))}, {whose(lease)}"
+        f"({number}) {duration_text(now - acquired_at)}, {PHASES[lease.phase]} for "
+        f"{duration_text(max(now - lease.phase_since, 0))}, {whose(lease)}"
         for number, (acquired_at, lease) in enumerate(held[:HOLDERS], 1)
     ]
     return "longest held: " + "; ".join(recorded)

@@ -36,9 +36,9 @@ _TIMEOUT_KINDS = {
 _REUSE_FAILURES = frozenset({"read_error", "write_error", "protocol_error", "connection_error"})
 
 
-LeaseState = tuple[bool, int, int, int]
-"""A lease's ``ended``, ``phase``, ``phase_since`` and ``acquired_at``."""
-_state = attrgetter("ended", "phase", "phase_since", "acquired_at")
+LeaseState = tuple[int, int, int, int]
+"""A lease's ``ended_at``, ``phase``, ``phase_since`` and ``acquired_at``."""
+_state = attrgetter("ended_at", "phase", "phase_since", "acquired_at")
 
 
 def read_states(leases: dict[Lease, None]) -> list[tuple[Lease, LeaseState]]:
@@ -109,7 +109,6 @@ class Lease:
         "answered_at",
         "call",
         "connection",
-        "ended",
         "ended_at",
         "entered_at",
         "error",
@@ -120,14 +119,11 @@ class Lease:
         "phase_since",
         "reused",
         "status",
-        "ticket",
         "recorded",
         "tracker",
         "wait",
     )
 
-    ended_at: int
-    """When the request ended. Set right before ``ended``; the attribute is missing until then."""
     sent_at = 0
     """When it was sent, if that was later than its connection was ready: with its HTTP/2 stream, or
     once its gRPC channel was ready."""
@@ -137,18 +133,12 @@ class Lease:
     """Whether it is the first request of its call since that last backed off."""
     streaming = False
     """Whether the response is an event stream; only set with ``metrics="full"``."""
-    previous: Lease | None = None
-    """An earlier lease of the same request object, if that object is in flight more than once."""
     in_client_span = False
     """Whether it entered inside a CLIENT span. Observers are then notified of its answer."""
-    spans_suppressed = False
-    """Whether OpenTelemetry's suppress key was set when it entered."""
     own_call_site: CallSite | None = None
     """Line of the application that sent it; only set outside any-llm calls."""
     acquire_known = True
     """False if nothing reports how long it waited: its acquire is then not recorded."""
-    end_known = True
-    """False if nothing reports the close of its response: its duration is then not recorded."""
 
     def __init__(self, tracker: Tracker, origin: OriginLedger, call: Call | None, now: int) -> None:
         self.tracker = tracker
@@ -156,8 +146,6 @@ class Lease:
         self.call = call
         self.entered_at = self.phase_since = now
         self.phase = QUEUED
-        self.ticket = 0
-        """``id()`` of the pool's own object for the request; 0 until that is known."""
         self.wait: Wait | None = None
         """Its wait; None if it was never in the queue. Its acquire then took exactly 0."""
         self.acquired_at = 0
@@ -172,8 +160,7 @@ class Lease:
         """HTTP status, or name of the gRPC status; 0 until there is one."""
         self.error: str | None = None
         """Error type of the contract; None unless the request failed."""
-        self.ended = False
-        """Whether the request is over. ``ended_at`` exists from then on."""
+        self.ended_at = 0
         self.observed: Any = None
         """Data of the observers, such as a span context."""
         self.recorded = 0
@@ -185,28 +172,14 @@ class Lease:
     def __reduce__(self) -> tuple[Any, ...]:
         return nothing, ()
 
-    def of_ticket(self, ticket: int) -> Lease | None:
-        """Return the lease of the pool's object with this ``id()``: this one or a previous one.
-
-        A request object can be in flight twice at once. Each of its leases belongs to the object of
-        the pool that it was first seen with.
-        """
-        lease: Lease | None = self
-        while lease is not None and lease.ticket != ticket:
-            if not lease.ticket:
-                lease.ticket = ticket
-                break
-            lease = lease.previous
-        return lease
-
     def note_error(self, error: str | None) -> None:
         """Store the error type of a failure; None if the response goes on after it."""
-        if not self.ended:
+        if not self.ended_at:
             self.error = error
 
     def enter(self, phase: int, now: int) -> None:
         """Leave the current phase and enter ``phase``. An ended lease stays unchanged."""
-        if self.ended:
+        if self.ended_at:
             return
         # One statement without a call: the atomic rule.
         self.origin.spent[self.phase] += now - self.phase_since
@@ -225,8 +198,7 @@ class Lease:
         """
         if self.wait is None:
             return 0
-        until = self.acquired_at or (self.ended_at if self.ended else self.entered_at)
-        return until - self.entered_at
+        return (self.acquired_at or self.ended_at or self.entered_at) - self.entered_at
 
     @property
     def request_sent_at(self) -> int:
@@ -333,7 +305,7 @@ class Tracker(Protocol):
     def answered(self, lease: Lease, status: int) -> None: ...
     def released(self, lease: Lease) -> None: ...
     def failed(self, lease: Lease, error: str, *, in_finalizer: bool = False) -> None: ...
-    def timed_out(self, lease: Lease, error: BaseException) -> None: ...
+    def report_pool_timeout(self, lease: Lease, error: BaseException) -> None: ...
     def ensure_ended(self, lease: Lease) -> None: ...
     def discard_lease(self, lease: Lease) -> None: ...
 
@@ -371,6 +343,7 @@ class TrackedConnection:
         "protocol",
         "reports_reads",
         "reports_accept",
+        "reports_release",
         "served",
         "streams",
         "tls_ended_at",
@@ -413,6 +386,8 @@ class TrackedConnection:
         self.reports_accept = False
         """Whether it reports which of several assigned requests it accepts: HTTP/1.1 of httpcore,
         if the hook works."""
+        self.reports_release = True
+        """False if nothing reports the close of its responses, whose durations are unknown then."""
         self.served = 0
         """Requests that were answered on it."""
         self.closing: str | None = None
@@ -438,7 +413,7 @@ class TrackedConnection:
         # notices the close at its next read, and its end drops the reference.
         self.first_lease = None
         lease = self.lease
-        if lease is None or lease.ended or lease.connection is not self:
+        if lease is None or lease.ended_at or lease.connection is not self:
             self.lease = None
         if self.established_at:
             tracker.connection_closed(self, reason)
@@ -458,7 +433,7 @@ class TrackedConnection:
             if lease is not None
             and lease.connection is self
             and lease.phase != QUEUED
-            and not lease.ended
+            and not lease.ended_at
         ]
 
     def switch(self, protocol: str) -> None:

@@ -15,7 +15,7 @@ from ..concurrency import snapshot_of
 from ..failures import Failures
 from .call import CallLedgers
 from .call_site import CallSite
-from .durations import nanoseconds
+from .durations import SECOND, nanoseconds
 from .outbox import Outbox
 from .peak import Peak
 from .phases import OTHER as OTHER
@@ -32,7 +32,7 @@ Outcome = tuple[int | str, str | None, bool]
 """How a request left the pool: status (0 if none), error type, and whether it was sent again."""
 Counters = dict[tuple[str, str | None], int]
 """Counters of a pool name, by counter and label value. Times are in nanoseconds."""
-GONE_REPORTED = 600 * 10**9
+GONE_REPORTED = 600 * SECOND
 """Nanoseconds for which series are reported after they have ended. Over OTLP, nothing else ends a
 series."""
 _REFUSED = 400

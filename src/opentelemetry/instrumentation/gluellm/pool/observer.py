@@ -132,22 +132,22 @@ def _relay(
     event: str, listeners: list[Callable[..., None]], failures: Failures
 ) -> Callable[..., None]:
     if not listeners:
-        return _nobody_listens
+        return _ignore
     if len(listeners) == 1:
         return _guarded(event, listeners[0], failures)
 
-    tellers = [_relay(event, [listener], failures) for listener in listeners]
+    guarded = [_guarded(event, listener, failures) for listener in listeners]
 
     def notify_all(*args: Any) -> None:
-        for tell in tellers:
-            tell(*args)
+        for notify in guarded:
+            notify(*args)
 
     return notify_all
 
 
 def _guarded(event: str, listener: Callable[..., None], failures: Failures) -> Callable[..., None]:
     # One function per arity: events can be on a request's path, where *args would cost a call more.
-    def tell(subject: Any) -> None:
+    def notify_with_one(subject: Any) -> None:
         try:
             listener(subject)
         except Exception as error:
@@ -172,8 +172,8 @@ def _guarded(event: str, listener: Callable[..., None], failures: Failures) -> C
             failures.caught(f"observer.{event}", error)
 
     arguments = vars(PoolObserver)[event].__code__.co_argcount - 1
-    return (notify_without, tell, notify_with_two, notify_with_more)[min(arguments, 3)]
+    return (notify_without, notify_with_one, notify_with_two, notify_with_more)[min(arguments, 3)]
 
 
-def _nobody_listens(*args: Any) -> None:
+def _ignore(*args: Any) -> None:
     pass

@@ -15,7 +15,8 @@ CAPACITY = 8192
 class Accountable(Protocol):
     """A lease, as far as the outbox knows it."""
 
-    ended: bool
+    ended_at: int
+    """When it ended; 0 until then."""
 
     def account(self) -> None:
         """Count its end. Only the first call counts."""
@@ -43,7 +44,7 @@ class Outbox:
         else:
             self.dropped += 1
 
-    def press(self, lease: Accountable) -> None:
+    def put_lease(self, lease: Accountable) -> None:
         """Append a lease if there is room, and note if the queue is half full.
 
         The finalizer rule applies.
@@ -55,5 +56,5 @@ class Outbox:
             self.items.append(lease)
             return
         self.dropped += 1
-        if lease.ended:
+        if lease.ended_at:
             lease.account()

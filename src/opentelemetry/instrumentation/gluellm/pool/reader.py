@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeVar
 
-from .counts import Tally
+from .counts import PoolSums
 from .lease import PoolView, Tracker
 
 TrackerT = TypeVar("TrackerT", bound=Tracker, contravariant=True)
@@ -21,7 +21,7 @@ class PoolReader(Protocol[TrackerT]):
     Both may raise if the pool changes meanwhile.
     """
 
-    def count(self, pool: Any, tracker: TrackerT, counts: Tally) -> None:
+    def count(self, pool: Any, tracker: TrackerT, counts: PoolSums) -> None:
         """Add the pool's connections to ``counts``. Cheap, since each collection calls it."""
 
     def view(self, pool: Any, tracker: TrackerT) -> PoolView:

@@ -13,7 +13,7 @@ from .. import thresholds
 from ..concurrency import snapshot_of
 from .call import LiveCalls
 from .call_site import CallSite
-from .counts import NameState, Tally
+from .counts import NameState, PoolSums
 from .lease import Lease, LeaseState, read_states
 from .ledger import Ledgers, Owner, PoolLedger, is_host
 from .observer import Guard, PoolObserver
@@ -122,9 +122,9 @@ class PoolRegistry(Registry):
             self.attention = True
             self.observer.outbox_filling()
 
-    def press(self, lease: Lease) -> None:
+    def fill_outbox(self, lease: Lease) -> None:
         """Put a lease into an outbox that is half full or more. The finalizer rule applies."""
-        self.outbox.press(lease)
+        self.outbox.put_lease(lease)
         if self.outbox.filling:
             self.attention = True
 
@@ -171,10 +171,10 @@ class PoolRegistry(Registry):
                 return tracker
         return None
 
-    def state(self, now: int) -> tuple[dict[PoolLedger, NameState], Tally]:
+    def state(self, now: int) -> tuple[dict[PoolLedger, NameState], PoolSums]:
         """Return the state of all pools, summed by name and origin in one pass."""
         states = {ledger: NameState(ledger) for ledger in self.ledgers.reported(now)}
-        counts = Tally()
+        counts = PoolSums()
         # Before the leases in flight: a phase that ends meanwhile is then missing from the sum.
         # Otherwise it would count twice.
         for ledger in states:
@@ -195,7 +195,7 @@ class PoolRegistry(Registry):
                 state.maximum = state.idle_maximum = None
         return states, counts
 
-    def _add(self, tracker: PoolTracker, state: NameState, counts: Tally) -> None:
+    def _add(self, tracker: PoolTracker, state: NameState, counts: PoolSums) -> None:
         reference = tracker.reference
         pool = reference() if reference is not None else None
         if pool is None:
@@ -258,7 +258,7 @@ class PoolRegistry(Registry):
         self.ledgers.clear()
 
 
-def _add_leases(leases: list[tuple[Lease, LeaseState]], state: NameState, counts: Tally) -> None:
+def _add_leases(leases: list[tuple[Lease, LeaseState]], state: NameState, counts: PoolSums) -> None:
     oldest = state.oldest_since
     for lease, (_, phase, since, acquired_at) in leases:
         of_origin = counts.running(lease.origin)

@@ -54,7 +54,7 @@ class Registry(Protocol):
     ending: dict[PoolTracker, None]
 
     def attend(self) -> None: ...
-    def press(self, lease: Lease) -> None: ...
+    def fill_outbox(self, lease: Lease) -> None: ...
     def still_queued_in(self, pool: Any) -> PoolTracker | None: ...
 
 
@@ -241,7 +241,7 @@ class PoolTracker(Tracker):
 
     def assigned(self, lease: Lease, connection: TrackedConnection) -> None:
         """Assign a connection, which may still refuse. Runs in any task, under the pool's lock."""
-        if lease.ended:
+        if lease.ended_at:
             return
         wait = lease.wait
         if connection.reports_accept and (wait is not None or connection.leases):
@@ -286,7 +286,7 @@ class PoolTracker(Tracker):
         if before is not None and before is not lease:
             self._queue_again(before, connection, now)  # that lease was overtaken
         # atomic
-        if lease.ended or lease.phase != QUEUED:
+        if lease.ended_at or lease.phase != QUEUED:
             return
         connection.lease = lease
         wait = lease.wait
@@ -311,7 +311,7 @@ class PoolTracker(Tracker):
 
     def answered(self, lease: Lease, status: int) -> None:
         """Record the head of a response. Its body is unread until a read begins."""
-        if lease.ended:  # its installation was undone meanwhile
+        if lease.ended_at:  # its installation was undone meanwhile
             return
         lease.answered_at = now = self.clock()
         lease.status = status
@@ -328,7 +328,7 @@ class PoolTracker(Tracker):
             if len(items) < self.outbox.half:
                 items.append(lease)
             else:
-                self.registry.press(lease)
+                self.registry.fill_outbox(lease)
             if lease.wait is not None or lease.fresh or lease.in_client_span:
                 self._report_answered(lease)
 
@@ -337,13 +337,12 @@ class PoolTracker(Tracker):
         now = self.clock()
         items = self.items
         tight = len(items) >= self.outbox.half
-        if lease.ended:
+        if lease.ended_at:
             return
         report = not lease.accounted  # read first: from its end on, a snapshot can account it
         wait = lease.wait
         # atomic. A signal handler that raises before may lead to a second call.
         lease.ended_at = now
-        lease.ended = True
         lease.origin.spent[lease.phase] += now - lease.phase_since
         call = lease.call
         leases = self.leases
@@ -365,7 +364,7 @@ class PoolTracker(Tracker):
             call.counted.request_left(lease, now)
         if report:
             if tight:
-                self.registry.press(lease)
+                self.registry.fill_outbox(lease)
             else:
                 items.append(lease)
 
@@ -402,7 +401,7 @@ class PoolTracker(Tracker):
         # atomic
         lease.wait = wait
         wait.since = now
-        if wait.in_queue or lease.ended or lease.phase != QUEUED:
+        if wait.in_queue or lease.ended_at or lease.phase != QUEUED:
             return wait
         wait.in_queue = True
         queued.value = value = queued.value + 1
@@ -413,7 +412,7 @@ class PoolTracker(Tracker):
     def _queue_again(self, lease: Lease, connection: TrackedConnection | None, now: int) -> None:
         """Put a lease back into the queue if ``connection`` is still what it is assigned to."""
         # atomic
-        if lease.connection is not connection or lease.ended:
+        if lease.connection is not connection or lease.ended_at:
             return
         phase = lease.phase
         if phase == AWAITING_RESPONSE:
@@ -514,7 +513,7 @@ class PoolTracker(Tracker):
 
     def failed(self, lease: Lease, error: str, *, in_finalizer: bool = False) -> None:
         """End a lease with an error. The finalizer rule applies if ``in_finalizer``."""
-        if lease.ended:
+        if lease.ended_at:
             return
         lease.error = error
         connection = lease.connection
@@ -536,13 +535,13 @@ class PoolTracker(Tracker):
 
     def ensure_ended(self, lease: Lease) -> None:
         """Fallback: end the lease if the normal end was interrupted."""
-        if not lease.ended:
+        if not lease.ended_at:
             lease.error = lease.error or "cancelled"
             if lease.phase == QUEUED:
                 lease.acquired_at = 0
             self.released(lease)
 
-    def timed_out(self, lease: Lease, error: BaseException) -> None:
+    def report_pool_timeout(self, lease: Lease, error: BaseException) -> None:
         """Notify observers of a pool timeout, before ``error`` reaches the application."""
         self.observer.lease_timed_out(lease, error)
 
@@ -552,7 +551,7 @@ class PoolTracker(Tracker):
         For a request that the pool did not admit, or that a failure of the instrumentation lost
         track of.
         """
-        if not lease.ended:
+        if not lease.ended_at:
             lease.accounted = True
             lease.recorded = 2
             self.released(lease)

@@ -10,6 +10,7 @@ from collections.abc import Hashable
 from typing import Any
 
 from ..pool.call import CallLedger, CountedCall
+from ..pool.durations import in_seconds
 from ..pool.ledger import OriginLedger, Outcome, PoolLedger, PoolSeries
 from ..pool.phases import PHASES
 from . import semconv
@@ -146,12 +147,12 @@ def of_call(call: CountedCall) -> Attributes:
         found[semconv.ERROR_TYPE] = call.error
     for stage, spent in zip(semconv.STAGES, call.spent, strict=True):
         if spent >= _MILLISECOND:
-            found[semconv.SPAN_CALL_TIME.format(stage=stage)] = spent / 1e9
+            found[semconv.SPAN_CALL_TIME.format(stage=stage)] = in_seconds(spent)
     for phase, time in (
         ("queued", call.queued),
         ("awaiting_response", call.awaiting_response),
     ):
-        found[semconv.SPAN_CALL_REQUEST_TIME.format(phase=phase)] = time / 1e9
+        found[semconv.SPAN_CALL_REQUEST_TIME.format(phase=phase)] = in_seconds(time)
     return found
 
 

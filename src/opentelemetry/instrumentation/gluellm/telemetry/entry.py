@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry.context import Context, get_current
-from opentelemetry.trace import SpanKind, get_current_span, propagation
+from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
+    SpanContext,
+    SpanKind,
+    get_current_span,
+    propagation,
+)
 
 from opentelemetry import context as context_api
 
@@ -48,23 +55,31 @@ def _is_suppressed(context: Context) -> bool:
     return False
 
 
+class SuppressedContext(SpanContext):
+    """Span context of a request that entered while OpenTelemetry's suppress key was set."""
+
+
+def _span_context(context: Context, span: Any) -> SpanContext | None:
+    own: SpanContext | None = None if span is None else span.get_span_context()
+    if not _is_suppressed(context):
+        return own
+    own = own or INVALID_SPAN_CONTEXT
+    return SuppressedContext(
+        own.trace_id, own.span_id, own.is_remote, own.trace_flags, own.trace_state
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class CallEntry:
-    """What was current when a call began."""
+    """The trace in which a call began."""
 
-    __slots__ = ("client_span", "span_context", "suppressed")
-
-    def __init__(self, context: Context, span: Any) -> None:
-        self.suppressed = _is_suppressed(context)
-        self.span_context = span.get_span_context()
-        self.client_span: weakref.ref[Any] | None = None
-        """The span if it is of kind CLIENT and records, and this is the first call under it."""
+    span_context: SpanContext | None
+    client_span: weakref.ref[Any] | None
+    """The current span if it is of kind CLIENT and records, and this is the first call under it."""
 
 
 class EntryObserver(PoolObserver):
-    """Observer that stores a request's span context, and whether its spans are suppressed.
-
-    The same for calls. It keeps no context.
-    """
+    """Observer that stores span contexts of requests and calls on them. It keeps no context."""
 
     def __init__(self) -> None:
         self._called: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -74,20 +89,17 @@ class EntryObserver(PoolObserver):
         if not isinstance(context, Context):
             return
         span: Any = get_current_span(context)
-        call.observed = entry = CallEntry(context, span)
-        if getattr(span, "kind", None) is not _CLIENT or not span.is_recording():
-            return
-        if span not in self._called:
+        client = getattr(span, "kind", None) is _CLIENT and span.is_recording()
+        first = client and span not in self._called
+        if first:
             self._called.add(span)
-            entry.client_span = weakref.ref(span)
+        client_span = weakref.ref(span) if first else None
+        call.observed = CallEntry(_span_context(context, span), client_span)
 
     def lease_queued(self, lease: Lease, context: object) -> None:
         if not isinstance(context, Context):
             return
-        if _is_suppressed(context):
-            lease.spans_suppressed = True
         span: Any = context.get(_SPAN_KEY) if _SPAN_KEY else get_current_span(context)
-        if span is not None:
-            lease.observed = span.get_span_context()
-            if getattr(span, "kind", None) is _CLIENT:
-                lease.in_client_span = True
+        lease.observed = _span_context(context, span)
+        if getattr(span, "kind", None) is _CLIENT:
+            lease.in_client_span = True

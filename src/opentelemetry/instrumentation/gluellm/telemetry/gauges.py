@@ -20,9 +20,10 @@ from ..pool.counts import (
     IDLE_2,
     PLACES,
     NameState,
+    PoolSums,
     RunningRequests,
-    Tally,
 )
+from ..pool.durations import in_seconds
 from ..pool.lease import Lease
 from ..pool.ledger import GONE_REPORTED, Counters, OriginLedger, PoolLedger, PoolSeries
 from ..pool.phases import PHASES, STAGES
@@ -98,8 +99,8 @@ class StateSource:
     def _add_process(self, found: _Points) -> None:
         if self._loop_lag is not None:
             now = self._registry.clock()
-            found.add(semconv.EVENT_LOOP_LATE_TIME, self._loop_lag.late_time(now) / 1e9, {})
-            found.add(semconv.EVENT_LOOP_LAG_PEAK, self._loop_lag.peak(now) / 1e9, {})
+            found.add(semconv.EVENT_LOOP_LATE_TIME, in_seconds(self._loop_lag.late_time(now)), {})
+            found.add(semconv.EVENT_LOOP_LAG_PEAK, in_seconds(self._loop_lag.peak(now)), {})
         for hooks in self._hooks():
             attributes = {semconv.HOOK_LIBRARY: hooks.library}
             found.add(semconv.HOOK_MISSING, len(hooks.missing()), attributes)
@@ -163,7 +164,7 @@ def _add_counters(
         metric, key = _COUNTERS[what]
         # A counter must never fall, even if another thread changes it during the collection.
         count = reported[which] = max(reported.get(which, 0), total - base.get(which, 0))
-        value = count / 1e9 if metric.unit == "s" else count
+        value = in_seconds(count) if metric.unit == "s" else count
         found.add(metric, value, attributes.of(key, label))
 
 
@@ -188,9 +189,9 @@ def _gauges(ledger: PoolLedger, state: NameState, leak_suspects: int, now: int) 
         (semconv.LEAK_SUSPECTED, None, None, leak_suspects),
     ]
     for phase, oldest in zip(PHASES, state.oldest_since, strict=True):
-        age = max(now - oldest, 0) / 1e9 if oldest else 0.0
+        age = in_seconds(max(now - oldest, 0)) if oldest else 0.0
         gauges.append((semconv.REQUEST_OLDEST_AGE, semconv.REQUEST_PHASE, phase, age))
-    held = max(now - state.held_since, 0) / 1e9 if state.held_since else 0.0
+    held = in_seconds(max(now - state.held_since, 0)) if state.held_since else 0.0
     gauges.append((semconv.LEASE_OLDEST_AGE, None, None, held))
     if ledger.acquire_timeout is not None and ledger.live:
         gauges.append((semconv.ACQUIRE_TIMEOUT, None, None, ledger.acquire_timeout))
@@ -220,11 +221,11 @@ def _add_calls(found: _Points, state: CallsNow) -> None:
     for stage in range(len(STAGES)):
         of_stage = attributes.stages[stage]
         add(semconv.CALL_CURRENT, state.count[stage], of_stage)
-        add(semconv.CALL_OLDEST_AGE, state.oldest[stage] / 1e9, of_stage)
+        add(semconv.CALL_OLDEST_AGE, in_seconds(state.oldest[stage]), of_stage)
         reported[stage] = max(reported[stage], state.spent[stage])
-        add(semconv.CALL_TIME, reported[stage] / 1e9, of_stage)
+        add(semconv.CALL_TIME, in_seconds(reported[stage]), of_stage)
     if ledger.streamed:
-        add(semconv.CALL_SILENCE, state.silence / 1e9, attributes.base)
+        add(semconv.CALL_SILENCE, in_seconds(state.silence), attributes.base)
     add(semconv.CALL_SILENT, state.silent, attributes.base)
     reported[-1] = max(reported[-1], state.retries)
     add(semconv.CALL_RETRIES, reported[-1], attributes.base)
@@ -235,9 +236,9 @@ def _add_calls(found: _Points, state: CallsNow) -> None:
         add(semconv.CALL_ERRORS, count, attributes.error(error))
 
 
-def _add_origin(found: _Points, origin: OriginLedger, tally: Tally, now: int) -> None:
-    counts = tally.origins.get(origin, _NO_CONNECTIONS)
-    running = tally.requests.get(origin, _NO_REQUESTS)
+def _add_origin(found: _Points, origin: OriginLedger, sums: PoolSums, now: int) -> None:
+    counts = sums.origins.get(origin, _NO_CONNECTIONS)
+    running = sums.requests.get(origin, _NO_REQUESTS)
     attributes = of_origin(origin)
     base = attributes.base
     add = found.add
@@ -245,7 +246,7 @@ def _add_origin(found: _Points, origin: OriginLedger, tally: Tally, now: int) ->
         if protocol in origin.protocols:
             add(semconv.OPEN_CONNECTIONS, counts[position], attributes.connections[protocol, use])
     if "2" in origin.protocols:
-        active, limit, orphaned = tally.streams.get(origin, _NO_STREAMS)
+        active, limit, orphaned = sums.streams.get(origin, _NO_STREAMS)
         of_streams = attributes.streams
         add(semconv.STREAM_ACTIVE, active, of_streams)
         add(semconv.STREAM_MAX, limit, of_streams)
@@ -255,11 +256,11 @@ def _add_origin(found: _Points, origin: OriginLedger, tally: Tally, now: int) ->
         add(semconv.REUSE_FAILURES, origin.reuse_failures, base)
     add(semconv.ACTIVE_REQUESTS, sum(running.count), base)
     reported = attributes.time_reported
-    left = tally.spent.get(origin) or tuple(origin.spent)
+    left = sums.spent.get(origin) or tuple(origin.spent)
     for phase, of_phase in enumerate(attributes.phases):
         count = running.count[phase]
         add(semconv.REQUEST_CURRENT, count, of_phase)
-        spent = (left[phase] + count * now - running.since[phase]) / 1e9
+        spent = in_seconds(left[phase] + count * now - running.since[phase])
         # A counter must never fall, even if another thread's request changes phase in between.
         reported[phase] = max(reported[phase], spent)
         add(semconv.REQUEST_TIME, reported[phase], of_phase)

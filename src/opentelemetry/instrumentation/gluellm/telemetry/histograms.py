@@ -8,6 +8,7 @@ from typing import Any
 from opentelemetry.context import Context
 
 from ..pool.call import CountedCall, bounded
+from ..pool.durations import SECOND, in_seconds
 from ..pool.lease import Lease, TrackedConnection
 from ..pool.observer import PoolObserver
 from . import semconv
@@ -69,7 +70,7 @@ class DurationObserver(PoolObserver):
     def record(self, lease: Lease) -> None:
         """Record what is new of a lease: its acquire if it is answered or over, its end if over."""
         active = self._instruments.active
-        ended = lease.ended
+        ended = lease.ended_at
         recorded = lease.recorded
         # One context for both records: building one costs as much as an attribute does.
         context = bare_context(lease.observed) if active else NO_SPAN
@@ -84,7 +85,9 @@ class DurationObserver(PoolObserver):
         if ended and recorded < 2:
             lease.account()
             lease.recorded = 2
-            if active and lease.acquired_at and lease.end_known:
+            connection = lease.connection
+            end_known = connection is None or connection.reports_release
+            if active and lease.acquired_at and end_known:
                 self._record_end(lease, context)
 
     def _record_call(self, call: CountedCall) -> None:
@@ -96,7 +99,7 @@ class DurationObserver(PoolObserver):
                 model = bounded(self._models, call.model, _MODELS)
             attributes = of_calls(ledger).duration(call.operation, model)
             context = bare_context(None if call.observed is None else call.observed.span_context)
-            self._call.record((call.ended_at - call.began_at) / 1e9, attributes, context)
+            self._call.record(in_seconds(call.ended_at - call.began_at), attributes, context)
         self._record_call_further(call)
 
     def _record_acquire(self, lease: Lease, context: Context) -> None:
@@ -109,7 +112,7 @@ class DurationObserver(PoolObserver):
         else:
             further = _call(lease) if self._model_attributes else {}
             attributes = self._acquire.attributes.of(origin, error=error, **further)
-        waited = lease.acquire_time / 1e9
+        waited = lease.acquire_time / SECOND
         self._acquire.record(waited, attributes, context)
         if self._in_queue is not None and lease.wait is not None:
             attributes = self._in_queue.attributes.of(origin)
@@ -119,13 +122,13 @@ class DurationObserver(PoolObserver):
         sent_at = lease.request_sent_at
         if lease.answered_at > sent_at:  # else the answer was the first event that was observed
             self._response_wait.record(
-                (lease.answered_at - sent_at) / 1e9,
+                (lease.answered_at - sent_at) / SECOND,
                 self._response_wait.attributes.of(lease.origin),
                 context,
             )
         if lease.stream_wait is not None:
             self._stream.record(
-                lease.stream_wait / 1e9,
+                lease.stream_wait / SECOND,
                 self._stream.attributes.of(lease.origin, protocol="2"),
                 context,
             )
@@ -139,7 +142,7 @@ class DurationObserver(PoolObserver):
             attributes = self._lease.attributes.of(origin, **further)
         else:
             attributes = (origin.attributes or of_origin(origin)).base
-        held = (lease.ended_at - lease.acquired_at) / 1e9
+        held = (lease.ended_at - lease.acquired_at) / SECOND
         self._lease.record(held, attributes, context)
 
     # Connections. They are few, so their values are put into the outbox right away.
@@ -148,7 +151,7 @@ class DurationObserver(PoolObserver):
         began = connection.connect_started_at or connection.created_at
         self._put(
             self._create,
-            (connection.established_at - began) / 1e9,
+            in_seconds(connection.established_at - began),
             self._create.attributes.of(connection.origin),
             lease,
         )
@@ -163,7 +166,7 @@ class DurationObserver(PoolObserver):
     ) -> None:
         self._put(
             self._create,
-            (lease.ended_at - connection.connect_started_at) / 1e9,
+            in_seconds(lease.ended_at - connection.connect_started_at),
             self._create.attributes.of(connection.origin, error=_create_error(lease.error)),
             lease,
         )
@@ -174,15 +177,16 @@ class DurationObserver(PoolObserver):
         self, lease: Lease, connection: TrackedConnection, ended_at: int, error: str | None
     ) -> None:
         attributes = self._tls.attributes.of(connection.origin, error=error)
-        self._put(self._tls, (ended_at - connection.tls_started_at) / 1e9, attributes, lease)
+        took = in_seconds(ended_at - connection.tls_started_at)
+        self._put(self._tls, took, attributes, lease)
 
     def connection_closed(self, connection: TrackedConnection, reason: str) -> None:  # noqa: ARG002
         if not self._full:
             return
         origin = connection.origin
-        lived = connection.tracker.clock() - connection.established_at
+        lived = in_seconds(connection.tracker.clock() - connection.established_at)
         attributes = self._lifetime.attributes.of(origin, protocol=connection.protocol)
-        self._put(self._lifetime, lived / 1e9, attributes, None)
+        self._put(self._lifetime, lived, attributes, None)
         self._put(self._served, connection.served, self._served.attributes.of(origin), None)
 
     def _put(

@@ -10,7 +10,7 @@ from ..environment import ENVIRONMENT_PREFIX
 from ..failures import Failures, warn
 from ..patching import Hooks
 from ..pool.call_site import CallSite
-from ..pool.describe import LONGEST, holders, label, seconds, state, whose
+from ..pool.describe import LONGEST, duration_text, holders, label, state, whose
 from ..pool.lease import Lease, Tracker
 from ..pool.ledger import OriginLedger, PoolLedger
 from ..pool.observer import PoolObserver
@@ -139,13 +139,13 @@ class WatchObserver(PoolObserver):
             "read": "is read again after all",
             "closed": "is over, since its pool was closed",
         }[how]
-        now = lease.ended_at if lease.ended else lease.tracker.clock()
+        now = lease.ended_at or lease.tracker.clock()
         _logger.info(
             "A %s of pool %s that was held unread %s, after %s: %s.",
             lease.tracker.held_unit,
             label(lease.tracker),
             what,
-            seconds(now - lease.acquired_at),
+            duration_text(now - lease.acquired_at),
             whose(lease),
         )
 
@@ -155,7 +155,7 @@ class WatchObserver(PoolObserver):
             "%s waited in pool %s for at least %s (%s); the pool: %s; %s.",
             "1 request has" if len(leases) == 1 else f"{len(leases)} requests have",
             label(pool),
-            seconds(min(now - lease.entered_at for lease in leases)),
+            duration_text(min(now - lease.entered_at for lease in leases)),
             ", ".join(sorted({PHASES[lease.phase] for lease in leases})),
             state(pool),
             holders(pool, now),
@@ -207,8 +207,8 @@ def _warn_of_leak(lease: Lease, now: int, number: int, since: int | None) -> Non
     stack = lease.call_site.frames if lease.call_site is not None else ()
     if since is not None:
         what = (
-            f"nobody has read the response for {seconds(now - since)}, and its "
-            f"{lease.tracker.held_unit} has been held for {seconds(now - lease.acquired_at)}"
+            f"nobody has read the response for {duration_text(now - since)}, and its "
+            f"{lease.tracker.held_unit} has been held for {duration_text(now - lease.acquired_at)}"
         )
     else:
         what = "the response was unread past the threshold and has since been released"

@@ -25,7 +25,7 @@ from opentelemetry.trace import (
 
 from ..failures import Failures
 from ..pool.call import CountedCall
-from ..pool.durations import nanoseconds
+from ..pool.durations import SECOND, in_seconds, nanoseconds
 from ..pool.lease import Lease, TrackedConnection
 from ..pool.observer import PoolObserver
 from ..pool.phases import FAILED, PHASES, REQUESTING
@@ -33,6 +33,7 @@ from ..version import __version__
 from . import semconv
 from .attributes import of_call, of_origin
 from .drain import bare_context
+from .entry import SuppressedContext
 
 
 def tracer_of(provider: TracerProvider | None, failures: Failures) -> Tracer:
@@ -74,7 +75,7 @@ class SpanObserver(PoolObserver):
         span = get_current_span()
         if span.is_recording():
             span.set_attribute(semconv.CONNECTION_REUSED, lease.reused)
-            span.set_attribute(semconv.SPAN_ACQUIRE_DURATION, lease.acquire_time / 1e9)
+            span.set_attribute(semconv.SPAN_ACQUIRE_DURATION, lease.acquire_time / SECOND)
 
     def call_ended(self, call: CountedCall) -> None:
         reference = call.observed.client_span
@@ -88,9 +89,9 @@ class SpanObserver(PoolObserver):
         entry = call.observed
         if not call.retries and total - call.spent[REQUESTING] < self._minimum:
             return
-        if entry is not None and entry.suppressed:
-            return
         parent = None if entry is None else entry.span_context
+        if isinstance(parent, SuppressedContext):
+            return
         span = self._start(semconv.SPAN_CALL, parent, call.began_at, of_call(call))
         if call.outcome == FAILED:
             span.set_status(Status(StatusCode.ERROR))
@@ -104,7 +105,7 @@ class SpanObserver(PoolObserver):
         error: str | None,
         setup: SpanContext | None = None,
     ) -> None:
-        if lease.spans_suppressed:
+        if isinstance(lease.observed, SuppressedContext):
             return
         attributes = _attributes(lease)
         links = []
@@ -118,7 +119,7 @@ class SpanObserver(PoolObserver):
             if wait_snapshot.maximum is not None:
                 attributes[semconv.SPAN_CONNECTION_MAX] = wait_snapshot.maximum
             if wait_snapshot.oldest_age:
-                attributes[semconv.SPAN_OLDEST_LEASE_AGE] = wait_snapshot.oldest_age / 1e9
+                attributes[semconv.SPAN_OLDEST_LEASE_AGE] = in_seconds(wait_snapshot.oldest_age)
                 attributes[semconv.SPAN_OLDEST_LEASE_PHASE] = PHASES[wait_snapshot.oldest_phase]
             links += [
                 Link(_without_state(holder))
@@ -154,19 +155,18 @@ class SpanObserver(PoolObserver):
         ended: int,
         error: str | None,
     ) -> None:
-        if lease.spans_suppressed:
+        if isinstance(lease.observed, SuppressedContext):
             return
         origin = connection.origin
         name = _name(semconv.SPAN_SETUP, origin.address, origin.port)
         parent = self._start(name, lease.observed, began, _attributes(lease))
-        own = parent.get_span_context()
-        connection.observed = own if own.is_valid else None
-        if connection.connect_started_at and own.is_valid:
+        connection.observed = own = parent.get_span_context()
+        if connection.connect_started_at:
             address, port = connection.peer or (origin.address, origin.port)
             step = self._start(_name(semconv.SPAN_CONNECT, address, port), own, began, {})
             connected = connection.connect_ended_at
             _finish(step, connected or ended, None if connected else error)
-        if connection.tls_started_at and own.is_valid:
+        if connection.tls_started_at:
             protocol, _, version = (connection.tls_version or "").partition("v")
             tls: dict[str, Any] = {}
             if version:

@@ -53,7 +53,7 @@ class Anomalies:
         self._seen, self._found = self._found, set()
         for anomaly in snapshot_of(self._counted.keys):
             lease = anomaly[1]
-            if lease.ended or not lease.tracker.open:
+            if lease.ended_at or not lease.tracker.open:
                 self._counted.pop(anomaly, None)
 
     def check(self, tracker: PoolTracker, waiting: list[Lease], now: int) -> bool:
@@ -75,7 +75,7 @@ class Anomalies:
                 continue
             timeout = wait.timeout
             overrun = now - wait.since - grace
-            over = timeout is not None and overrun > timeout * 1e9
+            over = timeout is not None and overrun > nanoseconds(timeout)
             # In two passes, since the threads of a stopped process resume in any order.
             if over and self._again(lease, wait.since):
                 self._count("pool_timeout_overrun", lease)

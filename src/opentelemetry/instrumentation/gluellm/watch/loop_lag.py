@@ -27,8 +27,9 @@ from ..thresholds import LATE_FROM, LATE_WINDOW, STALE_LATE
 
 PERIOD = 0.1
 """Seconds between two firings. Up to that much of each block is not measured."""
-_WANTED_FOR = 2_500_000_000
+_WANTED_FOR = nanoseconds(2.5)
 """Nanoseconds for which a timer continues after the watch last requested it."""
+_PERIOD = nanoseconds(PERIOD)
 _HARMLESS = nanoseconds(LATE_FROM)
 _RECENT = 64
 _WINDOW = nanoseconds(LATE_WINDOW)
@@ -68,7 +69,7 @@ class _Timer:
         if loop is None or now > self.wanted_until or not lag.on:
             self.armed = False
             return
-        self.due = now + int(PERIOD * 1e9)
+        self.due = now + _PERIOD
         loop.call_later(PERIOD, self.fire)
 
 
@@ -240,7 +241,7 @@ class LoopLag:
                         return True
         # Leases that ended after the timer was due, in the loop's iteration in which it fires.
         for item in reversed(snapshot_of_queue(registry.outbox.items)[-_RECENT:]):
-            if type(item) is not tuple and item.ended and item.entered_at <= due < item.ended_at:
+            if type(item) is not tuple and item.entered_at <= due < item.ended_at:
                 home = item.tracker.loop
                 if home is not None and home() is loop and _needs_loop(item, due):
                     return True

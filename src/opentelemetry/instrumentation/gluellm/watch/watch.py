@@ -88,7 +88,7 @@ class Watch:
 
     def suspects(self) -> tuple[Lease, ...]:
         """Return the leases that are suspected as leaks now: unread beyond the threshold."""
-        return tuple(lease for lease in snapshot_of(self._suspects.keys) if not lease.ended)
+        return tuple(lease for lease in snapshot_of(self._suspects.keys) if not lease.ended_at)
 
     def start(self) -> None:
         """Let the next request start the thread."""
@@ -266,7 +266,7 @@ class Watch:
         # An SDK reads ahead, and the application then takes items without a read.
         since = max(lease.phase_since, notes.stepped_at)
         if (
-            lease.ended
+            lease.ended_at
             # Switched to another protocol, whose bytes are not read from a response.
             or lease.status == 101
             or now - since < self._leak_threshold
@@ -285,7 +285,7 @@ class Watch:
         for lease, (since, steps) in tuple(self._suspects.items()):
             call = lease.call
             stepped = call is not None and call.steps != steps
-            if lease.ended:
+            if lease.ended_at:
                 how = "released"
             elif lease.phase != UNREAD or lease.phase_since != since or stepped:
                 how = "read"
@@ -296,5 +296,5 @@ class Watch:
             self._suspects.pop(lease, None)
             self._registry.observer.leak_over(lease, how)
         for lease in snapshot_of(self._leases.keys):
-            if lease.ended or not lease.tracker.open:
+            if lease.ended_at or not lease.tracker.open:
                 self._leases.pop(lease, None)

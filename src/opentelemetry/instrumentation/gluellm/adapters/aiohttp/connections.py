@@ -59,7 +59,7 @@ def closed(record: TrackedConnection, reason: str) -> None:
     """Record that a connection is being closed. The finalizer rule (``pool/lease.py``) applies."""
     lease = record.lease
     record.close(reason)
-    if lease is not None and not lease.ended:
+    if lease is not None and not lease.ended_at:
         # Its pool is closed during the response. The lease ends when the response is released.
         record.lease = lease
 

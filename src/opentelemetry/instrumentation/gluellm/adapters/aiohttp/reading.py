@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...concurrency import snapshot_of
-from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, Tally
+from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, PoolSums
 from ...pool.lease import ConnectionView, PoolView, TrackedConnection, close_missing
 from ...pool.ledger import OriginLedger
 from ...pool.reader import seconds_or_none
@@ -32,7 +32,7 @@ class AiohttpReader(LibraryReader[PoolTracker]):
             pass
         tracker.maximum = _bound(pool._limit)
 
-    def count(self, pool: Any, tracker: PoolTracker, counts: Tally) -> None:
+    def count(self, pool: Any, tracker: PoolTracker, counts: PoolSums) -> None:
         """Add a pool's connections to ``counts``.
 
         Metric callbacks call it, so it touches no socket: ``is_connected`` only reads flags of the

@@ -57,7 +57,7 @@ class AiohttpRequestHooks:
                 try:
                     failed(lease, error, failures.before_sending, req)
                 finally:
-                    if not lease.ended:
+                    if not lease.ended_at:
                         tracker.ensure_ended(lease)
                 raise
             if lease.connection is None:
@@ -73,7 +73,7 @@ class AiohttpRequestHooks:
                 except BaseException:
                     # Raised by a signal handler. Closed here, since the caller never gets it.
                     made.close()
-                    if not lease.ended:
+                    if not lease.ended_at:
                         tracker.ensure_ended(lease)
                     raise
             return made
@@ -122,7 +122,7 @@ class AiohttpRequestHooks:
             lease: Lease | None = getattr(req, LEASE, None)
             if (
                 lease is None
-                or lease.ended
+                or lease.ended_at
                 or lease.phase != QUEUED
                 or lease.tracker.registry is not registry
             ):

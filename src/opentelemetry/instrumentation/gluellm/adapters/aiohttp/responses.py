@@ -54,7 +54,7 @@ class AiohttpResponseHooks:
                 if (
                     lease is not None
                     and not lease.answered_at
-                    and not lease.ended
+                    and not lease.ended_at
                     and record.tracker.registry is registry
                 ):
                     return answered(lease, original(self_))
@@ -74,7 +74,7 @@ class AiohttpResponseHooks:
                 if record is None:
                     return pending
                 lease = record.lease
-                if lease is None or lease.phase != UNREAD or lease.ended:
+                if lease is None or lease.phase != UNREAD or lease.ended_at:
                     return pending
             except Exception as error:
                 self._registry.failures.caught("aiohttp.read", error)
@@ -101,7 +101,7 @@ class AiohttpResponseHooks:
                 return original(self_, key, protocol, should_close=should_close)
             lease = record.lease
             try:
-                if not lease.ended:
+                if not lease.ended_at:
                     if not lease.answered_at:
                         _unanswered(lease, protocol)
                     else:

@@ -12,7 +12,7 @@ from ..marks import BUILT_BY, LEASE, LIMITS_FROM, OWNER, TRACKER, give_defaults
 from ..scope import Scope
 from ..signatures import has_method, has_parameters
 from .aio import ARGUMENTS, AioHooks
-from .calls import Calls
+from .calls import CallLeases
 from .channels import AIO_CORE, ORIGIN, SYNC_CORE, ChannelReader
 from .sampling import Sampler
 from .sync import SyncHooks
@@ -63,10 +63,10 @@ class GrpcAdapter(Adapter):
 
     def patch(self, module: ModuleType, scope: Scope) -> None:  # noqa: ARG002
         self._sampler = sampler = Sampler(scope.registry.failures, scope.registry.clock)
-        self._patch_aio(Calls(scope, AIO_CORE, sampler))
-        self._patch_sync(Calls(scope, SYNC_CORE, sampler))
+        self._patch_aio(CallLeases(scope, AIO_CORE, sampler))
+        self._patch_sync(CallLeases(scope, SYNC_CORE, sampler))
 
-    def _patch_aio(self, calls: Calls) -> None:
+    def _patch_aio(self, calls: CallLeases) -> None:
         probe, hook = self.probe, self.hook
         aio = imported("grpc.aio")
         inside = imported("grpc.aio._call")
@@ -97,7 +97,7 @@ class GrpcAdapter(Adapter):
         for kind in kinds:
             hook("request", kind, "__init__", hooks.call_init)
 
-    def _patch_sync(self, calls: Calls) -> None:
+    def _patch_sync(self, calls: CallLeases) -> None:
         probe, hook = self.probe, self.hook
         inside = imported("grpc._channel")
         core_channel = imported("grpc._cython.cygrpc", "Channel")

@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 from ..marks import LEASE
-from .calls import CallArgument, Calls
+from .calls import CallArgument, CallLeases
 from .channel import CallLease
 from .outcomes import CANCELLED, status_name
 
@@ -21,7 +21,7 @@ ARGUMENTS = ("channel", "wait_for_ready", "deadline")
 class AioHooks:
     """Replacements for methods of ``grpc.aio``."""
 
-    def __init__(self, calls: Calls, end_of_stream: Any) -> None:
+    def __init__(self, calls: CallLeases, end_of_stream: Any) -> None:
         self._calls = calls
         self._end_of_stream = end_of_stream
         """The value that the library's streams return when there are no more messages."""
@@ -121,7 +121,7 @@ class AioHooks:
 
     def _ends(self, lease: CallLease, reference: weakref.ref[Any]) -> None:
         """Called by the library once, when a call has its status."""
-        if lease.ended:
+        if lease.ended_at:
             return
         call = reference()
         status = None
@@ -141,7 +141,7 @@ class AioHooks:
     def _head_comes(self, lease: CallLease, preparation: Any) -> None:
         """Called by the event loop when a call has been sent and its response begins."""
         try:
-            if lease.ended or preparation.cancelled():
+            if lease.ended_at or preparation.cancelled():
                 return
         except Exception as error:
             self._calls.failures.caught("grpc.head", error)
@@ -156,7 +156,7 @@ class AioHooks:
         def _read(self_: Any) -> Any:
             pending = original(self_)
             lease = getattr(self_, LEASE, None)
-            return pending if lease is None or lease.ended else reading(lease, pending)
+            return pending if lease is None or lease.ended_at else reading(lease, pending)
 
         return _read
 

@@ -20,7 +20,7 @@ Arguments = tuple[Any, ...]
 _NOT_OUT = (QUEUED, CONNECTING)
 
 
-class Calls:
+class CallLeases:
     """Begins and ends the leases of one kind of channel."""
 
     def __init__(self, scope: Scope, inside: str, sampler: Sampler) -> None:
@@ -112,7 +112,7 @@ class Calls:
         Raises only what a signal handler raises. If the status is CANCELLED, the finalizer rule
         (``pool/lease.py``) applies.
         """
-        if lease.ended:
+        if lease.ended_at:
             return
         tracker = lease.tracker
         try:

@@ -149,7 +149,7 @@ class ChannelTracker(PoolTracker):
 
     def call_answered(self, lease: CallLease) -> None:
         """Record the head of a call's response."""
-        if lease.ended or lease.answered_at:
+        if lease.ended_at or lease.answered_at:
             return
         now = self.clock()
         self._sent(lease, now)
@@ -159,7 +159,7 @@ class ChannelTracker(PoolTracker):
             if len(self.items) < self.outbox.half:
                 self.items.append(lease)
             else:
-                self.registry.press(lease)
+                self.registry.fill_outbox(lease)
 
     def reading(self, lease: CallLease) -> None:
         """Record that the application waits for the next message."""
@@ -175,7 +175,7 @@ class ChannelTracker(PoolTracker):
 
     def completed(self, lease: CallLease, status: str) -> None:
         """End a call with a status that the contract does not count as an error."""
-        if lease.ended:
+        if lease.ended_at:
             return
         report = not lease.accounted
         now = self.clock()
@@ -198,7 +198,7 @@ class ChannelTracker(PoolTracker):
         self, lease: CallLease, status: str, error: str, *, in_finalizer: bool = False
     ) -> None:
         """End a call with an error. The finalizer rule applies if ``in_finalizer``."""
-        if not lease.ended:
+        if not lease.ended_at:
             lease.status = status
             self.failed(lease, error, in_finalizer=in_finalizer)
 
@@ -210,7 +210,7 @@ class ChannelTracker(PoolTracker):
     def _sent(self, lease: Lease, now: int) -> None:
         """Record that a call was sent: the channel is ready, or the call was answered."""
         self.waiting_calls.pop(lease, None)
-        if lease.ended or lease.phase not in (QUEUED, CONNECTING):
+        if lease.ended_at or lease.phase not in (QUEUED, CONNECTING):
             return
         wait = lease.wait
         if wait is not None and wait.in_queue:

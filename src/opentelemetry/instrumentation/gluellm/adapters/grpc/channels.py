@@ -7,7 +7,8 @@ import weakref
 from typing import Any
 from urllib.parse import unquote
 
-from ...pool.counts import Tally
+from ...pool.counts import PoolSums
+from ...pool.durations import in_seconds
 from ..scope import LibraryReader
 from .channel import SHUTDOWN, STATES, ChannelTracker, ChannelView
 
@@ -124,7 +125,7 @@ class ChannelReader(LibraryReader[ChannelTracker]):
 
     kind = ChannelTracker
 
-    def count(self, pool: Any, tracker: ChannelTracker, counts: Tally) -> None:
+    def count(self, pool: Any, tracker: ChannelTracker, counts: PoolSums) -> None:
         counts.busy = 0
         counts.maximum = counts.idle_maximum = None
         _look_at_async(pool, tracker)
@@ -133,7 +134,7 @@ class ChannelReader(LibraryReader[ChannelTracker]):
         _look_at_async(pool, tracker)
         return ChannelView(
             state=STATES[tracker.state],
-            state_age=(tracker.clock() - tracker.since) / 1e9,
+            state_age=in_seconds(tracker.clock() - tracker.since),
         )
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from ...concurrency import acquire, daemon_thread, snapshot_of
 from ...failures import Failures
+from ...pool.durations import in_seconds
 from .channel import ChannelTracker
 
 _SHORTEST = 0.001
@@ -121,7 +122,7 @@ class Sampler:
                     self._wanted[channel] = (look, self._clock())  # a call arrived meanwhile
                     next_in = _SHORTEST
                 continue
-            passed = (self._clock() - since) / 1e9
+            passed = in_seconds(self._clock() - since)
             interval = min(max(_SHORTEST, passed * _SHARE), _LONGEST)
             next_in = interval if next_in is None else min(next_in, interval)
         return next_in

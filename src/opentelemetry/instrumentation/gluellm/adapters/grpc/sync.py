@@ -8,14 +8,14 @@ from typing import Any
 
 from ...failures import raise_on
 from ..marks import LEASE
-from .calls import Arguments, CallArgument, Calls
+from .calls import Arguments, CallArgument, CallLeases
 from .channel import CallLease
 
 
 class SyncHooks:
     """Replacements for methods of ``grpc``'s sync channels."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: CallLeases) -> None:
         self._calls = calls
 
     def channel_init(self, original: Any) -> Any:
@@ -118,7 +118,7 @@ class SyncHooks:
 
         def _next(self_: Any) -> Any:
             lease = getattr(self_, LEASE, None)
-            if lease is None or lease.ended:
+            if lease is None or lease.ended_at:
                 return original(self_)
             tracker = lease.tracker
             tracker.reading(lease)
@@ -139,7 +139,7 @@ class SyncHooks:
             result = original(self_)
             lease = getattr(self_, LEASE, None)
             # A failed call has no head; the callback for its status ends the lease.
-            if lease is not None and not lease.ended and _is_in_flight(self_):
+            if lease is not None and not lease.ended_at and _is_in_flight(self_):
                 answered(lease)
             return result
 
@@ -164,7 +164,7 @@ class SyncHooks:
 
         def __del__(self_: Any) -> None:
             lease = getattr(self_, LEASE, None)
-            dropped = lease is not None and not lease.ended and _is_in_flight(self_)
+            dropped = lease is not None and not lease.ended_at and _is_in_flight(self_)
             original(self_)
             if dropped and lease is not None:
                 calls.cancelled(lease)
@@ -190,9 +190,9 @@ def _is_in_flight(call: Any) -> bool:
         return False  # the state is a private object of the library
 
 
-def _ends(calls: Calls, lease: CallLease, state: weakref.ref[Any]) -> None:
+def _ends(calls: CallLeases, lease: CallLease, state: weakref.ref[Any]) -> None:
     """Called by the library in its own thread when a call has its status."""
-    if not lease.ended:
+    if not lease.ended_at:
         try:
             _end(calls, lease, state())
         except Exception as error:  # the state is a private object of the library
@@ -200,7 +200,7 @@ def _ends(calls: Calls, lease: CallLease, state: weakref.ref[Any]) -> None:
             calls.unread(lease)
 
 
-def _end(calls: Calls, lease: CallLease, state: Any) -> None:
+def _end(calls: CallLeases, lease: CallLease, state: Any) -> None:
     code = getattr(state, "code", None)
     if code is None:
         calls.cancelled(lease)
@@ -208,7 +208,7 @@ def _end(calls: Calls, lease: CallLease, state: Any) -> None:
         calls.end(lease, code.name, lambda: str(state.details or ""))
 
 
-def _broken(calls: Calls, lease: CallLease, error: BaseException) -> None:
+def _broken(calls: CallLeases, lease: CallLease, error: BaseException) -> None:
     """End the lease of a call that the library refused to make, or that was interrupted."""
     if isinstance(error, Exception):
         lease.tracker.discard_lease(lease)

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from ...concurrency import snapshot_of
-from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, IDLE_2, Tally
+from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, IDLE_2, PoolSums
 from ...pool.lease import ConnectionView, PoolView, TrackedConnection, close_missing
 from ...pool.reader import seconds_or_none
 from ...pool.tracker import PoolTracker
@@ -27,7 +27,7 @@ class HttpcoreReader(LibraryReader[PoolTracker]):
     def is_synchronous(self, pool: Any) -> bool:
         return not hasattr(pool, "handle_async_request")
 
-    def count(self, pool: Any, tracker: PoolTracker, counts: Tally) -> None:
+    def count(self, pool: Any, tracker: PoolTracker, counts: PoolSums) -> None:
         """Add a pool's connections to ``counts``.
 
         Metric callbacks call it, so it touches no socket: ``is_idle`` and ``is_closed`` only read

@@ -31,7 +31,7 @@ def close_reason(inner: Any, connection: TrackedConnection) -> str:
     if inner.is_idle():
         return _pools_reason(inner, connection)
     lease = connection.lease
-    if lease is not None and not lease.ended and lease.connection is connection:
+    if lease is not None and not lease.ended_at and lease.connection is connection:
         error = lease.error or _passing_error(lease)
         if error is not None:
             lease.note_error(error)

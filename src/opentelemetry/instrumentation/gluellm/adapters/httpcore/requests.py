@@ -7,6 +7,7 @@ on the path of every request, so look-ups and calls are kept to a minimum.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
@@ -36,13 +37,14 @@ class HttpcoreRequestHooks:
 
     # One request
 
-    def _begin(self) -> Callable[[Any, Any], Lease | None]:
+    def _begin(self) -> Callable[[Any, Any], tuple[Lease, Any] | None]:
         scope, is_async = self._scope, self._is_async
         enter, outside, everything = scope.enter, scope.outside, scope.everything
         current_call = scope.current_call
         registry = scope.registry
 
-        def begin(pool: Any, request: Any) -> Lease | None:
+        def begin(pool: Any, request: Any) -> tuple[Lease, Any] | None:
+            """Return the lease and the request to send, which carries it; None out of scope."""
             # The check of the scope comes first, since this runs for every request of the process.
             tracker = pool._gluellm_tracker
             if tracker is None or not tracker.open or tracker.registry is not registry:
@@ -57,15 +59,16 @@ class HttpcoreRequestHooks:
                 tracker.loop = running_loop()
             try:
                 before = request._gluellm_lease
+                if before is not None and not before.ended_at:
+                    # The object is in flight. A copy is sent, so that each has one lease.
+                    request = copy.copy(request)
                 url = request.url
                 lease: Lease = tracker.begin(url.host, url.port, url.scheme, current_call())
                 request._gluellm_lease = lease
-                if before is not None and not before.ended:
-                    lease.previous = before
             except Exception as error:
                 registry.failures.caught("httpcore.begin", error)
                 return None
-            return lease
+            return lease, request
 
         return begin
 
@@ -90,16 +93,17 @@ class HttpcoreRequestHooks:
         begin, special, failed = self._begin(), self._special(), self._scope.failed
 
         async def handle_async_request(self_: Any, request: Any) -> Any:
-            lease = begin(self_, request)
-            if lease is None:
+            begun = begin(self_, request)
+            if begun is None:
                 return await original(self_, request)
+            lease, request = begun
             try:
                 response = await original(self_, request)
             except BaseException as error:
                 try:
                     failed(lease, error, _failure_of)
                 finally:
-                    if not lease.ended:
+                    if not lease.ended_at:
                         lease.tracker.ensure_ended(lease)
                 raise
             try:
@@ -123,16 +127,17 @@ class HttpcoreRequestHooks:
         begin, special, failed = self._begin(), self._special(), self._scope.failed
 
         def handle_request(self_: Any, request: Any) -> Any:
-            lease = begin(self_, request)
-            if lease is None:
+            begun = begin(self_, request)
+            if begun is None:
                 return original(self_, request)
+            lease, request = begun
             try:
                 response = original(self_, request)
             except BaseException as error:
                 try:
                     failed(lease, error, _failure_of)
                 finally:
-                    if not lease.ended:
+                    if not lease.ended_at:
                         lease.tracker.ensure_ended(lease)
                 raise
             try:
@@ -167,9 +172,7 @@ class HttpcoreRequestHooks:
                     tracker = lease.tracker
                     tracker.ledger.acquire_timeout = timeout
                     if self_.connection is None:
-                        lease = lease.of_ticket(id(self_))
-                        if lease is not None:
-                            tracker.waiting(lease, timeout)
+                        tracker.waiting(lease, timeout)
             except Exception as error:
                 registry.failures.caught("httpcore.wait", error)
             return original(self_, timeout)
@@ -189,13 +192,6 @@ class HttpcoreRequestHooks:
                 lease = self_.request._gluellm_lease
                 if lease is None or connection is None or lease.tracker.registry is not registry:
                     return result
-                ticket = id(self_)
-                if not lease.ticket:
-                    lease.ticket = ticket
-                elif lease.ticket != ticket:
-                    lease = lease.of_ticket(ticket)
-                    if lease is None:
-                        return result
                 tracker = lease.tracker
                 tracked = getattr(connection, CONNECTION, None)
                 if tracked is None or tracked.tracker is not tracker or tracked.adopted:
@@ -215,7 +211,6 @@ class HttpcoreRequestHooks:
             # Recorded first: after the original call another thread can assign a new connection.
             try:
                 lease = self_.request._gluellm_lease
-                lease = None if lease is None else lease.of_ticket(id(self_))
                 if lease is not None and lease.tracker.registry is registry:
                     lease.tracker.requeued(lease)
             except Exception as error:
@@ -235,12 +230,15 @@ class HttpcoreRequestHooks:
         def send_request_headers(self_: Any, request: Any) -> Any:
             try:
                 lease = request._gluellm_lease or forwarded()
-                connection = self_._gluellm_connection
-                if lease is not None and connection is not None and connection.lease is not lease:
-                    while lease is not None and lease.connection is not connection:
-                        lease = lease.previous
-                    if lease is not None and lease.tracker.registry is registry:
-                        lease.tracker.accepted(lease, connection)
+                connection: TrackedConnection | None = self_._gluellm_connection
+                if (
+                    lease is not None
+                    and connection is not None
+                    and connection.lease is not lease
+                    and lease.connection is connection
+                    and lease.tracker.registry is registry
+                ):
+                    lease.tracker.accepted(lease, connection)
             except Exception as error:
                 registry.failures.caught("httpcore.accept", error)
             return original(self_, request)
@@ -289,6 +287,7 @@ def _keeper(tracked: TrackedConnection | None, tracker: Tracker) -> Tracker:
 
 def _end_unobserved(lease: Lease, status: int) -> None:
     """End a lease whose release can't be recorded, so that it does not stay in flight."""
+    if lease.connection is not None:
+        lease.connection.reports_release = False
     lease.tracker.answered(lease, status)
-    lease.end_known = False
     lease.tracker.released(lease)

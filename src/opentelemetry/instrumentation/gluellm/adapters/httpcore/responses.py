@@ -38,7 +38,7 @@ class _TimedRead:
         def read(max_bytes: int, timeout: float | None = None) -> Any:
             pending = self.read(self.stream(), max_bytes, timeout)
             lease = self.connection.lease
-            if lease is None or lease.phase != UNREAD or lease.ended:
+            if lease is None or lease.phase != UNREAD or lease.ended_at:
                 return pending
             return _read_body(lease, pending)
 
@@ -49,7 +49,7 @@ class _TimedRead:
 
         def read(max_bytes: int, timeout: float | None = None) -> Any:
             lease = self.connection.lease
-            if lease is None or lease.phase != UNREAD or lease.ended:
+            if lease is None or lease.phase != UNREAD or lease.ended_at:
                 return self.read(self.stream(), max_bytes, timeout)
             clock = lease.tracker.clock
             lease.enter(READING, clock())
@@ -138,12 +138,10 @@ class HttpcoreResponseHooks:
         """The lease of a response that is not closed yet."""
         registry = self._registry
         try:
-            pool_request = stream._pool_request
-            lease: Lease | None = pool_request.request._gluellm_lease
+            lease: Lease | None = stream._pool_request.request._gluellm_lease
             if lease is None or stream._closed or lease.tracker.registry is not registry:
                 return None
-            ticket = id(pool_request)
-            return lease if lease.ticket == ticket else lease.of_ticket(ticket)
+            return lease
         except Exception as error:
             registry.failures.caught("httpcore.release", error)
             return None
@@ -154,7 +152,7 @@ class HttpcoreResponseHooks:
             request = stream._pool_request.request
             if request._gluellm_lease is lease:
                 # httpcore 1.0 leaves requests to the garbage collector; free the lease now.
-                request._gluellm_lease = lease.previous
+                request._gluellm_lease = None
         except Exception as error:
             self._registry.failures.caught("httpcore.release", error)
 
@@ -169,7 +167,7 @@ class HttpcoreResponseHooks:
                 try:
                     released(stream, lease)
                 finally:
-                    if not lease.ended:
+                    if not lease.ended_at:
                         lease.tracker.ensure_ended(lease)
 
         async def interrupted(stream: Any, interrupt: BaseException) -> None:
@@ -207,7 +205,7 @@ class HttpcoreResponseHooks:
                 try:
                     released(self_, lease)
                 finally:
-                    if not lease.ended:
+                    if not lease.ended_at:
                         lease.tracker.ensure_ended(lease)
 
         return close
@@ -327,4 +325,4 @@ def _stream_lease(connection: Any, stream_id: int) -> Lease | None:
     if tracked is None or tracked.streams is None:
         return None
     lease: Lease | None = tracked.streams.get(stream_id)
-    return lease if lease is not None and lease.phase == UNREAD and not lease.ended else None
+    return lease if lease is not None and lease.phase == UNREAD and not lease.ended_at else None

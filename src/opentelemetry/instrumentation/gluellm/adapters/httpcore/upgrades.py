@@ -32,8 +32,7 @@ def _asked_for_websocket(connection: TrackedConnection) -> bool:
     if lease is None or pool is None:
         return False
     for pool_request in tuple(pool._requests):
-        sent = getattr(pool_request.request, LEASE)
-        if sent is not None and sent.of_ticket(id(pool_request)) is lease:
+        if getattr(pool_request.request, LEASE) is lease:
             return any(
                 name.lower() == b"upgrade" and value.lower() == b"websocket"
                 for name, value in pool_request.request.headers

@@ -48,7 +48,9 @@ def pool_origin(pool: Any) -> tuple[bytes, int | None, bytes]:
 def running(record: TrackedConnection) -> Lease | None:
     """The lease that uses a connection now."""
     lease = record.lease
-    return lease if lease is not None and not lease.ended and lease.connection is record else None
+    if lease is None or lease.ended_at or lease.connection is not record:
+        return None
+    return lease
 
 
 class _Reference(weakref.ref[Any]):
@@ -264,7 +266,7 @@ def _idle_reason(record: TrackedConnection) -> str:
     # A request that takes an idle connection may find that the peer has closed it. Without such a
     # request the pool's finalizer closes it, which also runs at the end of the process.
     taking = any(
-        lease.connection is None and not lease.ended
+        lease.connection is None and not lease.ended_at
         for lease in snapshot_of(record.tracker.leases.keys)
     )
     return "server_disconnect" if taking else "pool_closed"

@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 from ...concurrency import snapshot_of
-from ...pool.counts import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, Tally
+from ...pool.counts import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, PoolSums
 from ...pool.lease import ConnectionView, PoolView, TrackedConnection, close_missing
 from ...pool.tracker import PoolTracker
 from ..marks import LIMITS_FROM, connection_of
@@ -23,7 +23,7 @@ class Urllib3Reader(LibraryReader[PoolTracker]):
             _known(connection, pool, tracker)
         tracker.maximum = _limits(pool)[0]
 
-    def count(self, pool: Any, tracker: PoolTracker, counts: Tally) -> None:
+    def count(self, pool: Any, tracker: PoolTracker, counts: PoolSums) -> None:
         """Add a pool's connections to ``counts``."""
         busy = idle = 0
         for connection in _queued(pool):

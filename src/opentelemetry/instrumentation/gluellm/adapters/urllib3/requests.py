@@ -95,7 +95,7 @@ class Urllib3RequestHooks:
                 try:
                     failed(lease, error, failure_of)
                 finally:
-                    if not lease.ended:
+                    if not lease.ended_at:
                         tracker.ensure_ended(lease)
                 raise
             try:
@@ -139,7 +139,7 @@ class Urllib3RequestHooks:
             lease = record.lease
             try:
                 # Released before the connection is in the queue, where another thread can take it.
-                if lease is not None and not lease.ended:
+                if lease is not None and not lease.ended_at:
                     if lease.answered_at:
                         record.tracker.released(lease)
                     else:

@@ -38,7 +38,7 @@ class Urllib3ResponseHooks:
         def getresponse(self_: Any) -> Any:
             record = self_._gluellm_connection
             lease = None if record is None else record.lease
-            if lease is None or lease.ended or lease.tracker.registry is not registry:
+            if lease is None or lease.ended_at or lease.tracker.registry is not registry:
                 return original(self_)
             token = IN_HEAD.set(lease)
             try:
@@ -60,7 +60,7 @@ class Urllib3ResponseHooks:
 
     def _answered(self, lease: Lease, response: Any) -> None:
         """Record a response's head."""
-        if lease.ended:
+        if lease.ended_at:
             return
         if self._note_streaming:
             note_content_type(lease, response.headers.get("content-type") or "")
@@ -100,7 +100,7 @@ class Urllib3ResponseHooks:
             lease = self_._gluellm_lease
             if lease is None:
                 lease = lease_of(self_)
-            if not lease or lease.ended or lease.tracker.registry is not registry:
+            if not lease or lease.ended_at or lease.tracker.registry is not registry:
                 return original(self_, amt, read1=read1) if has_read1 else original(self_, amt)
             lease.enter(READING, clock())
             try:
@@ -138,7 +138,7 @@ class Urllib3ResponseHooks:
             lease = self_._gluellm_lease
             if lease is None:
                 lease = lease_of(self_)
-            if not lease or lease.ended or lease.tracker.registry is not registry:
+            if not lease or lease.ended_at or lease.tracker.registry is not registry:
                 return original(self_)
             lease.enter(READING, clock())
             try:
@@ -156,7 +156,7 @@ class Urllib3ResponseHooks:
 
         def _handle_chunk(self_: Any, amt: Any) -> Any:
             lease = self_._gluellm_lease
-            if not lease or lease.ended or lease.tracker.registry is not registry:
+            if not lease or lease.ended_at or lease.tracker.registry is not registry:
                 return original(self_, amt)
             if lease.phase != READING:
                 lease.enter(READING, clock())
@@ -180,7 +180,7 @@ class Urllib3ResponseHooks:
             lease = self_._gluellm_lease
             if lease is None:
                 lease = getattr(getattr(self_, "_original_response", None), LEASE, None)
-            if not lease or lease.ended or lease.tracker.registry is not registry:
+            if not lease or lease.ended_at or lease.tracker.registry is not registry:
                 return original(self_)
             ours = lease.phase != READING  # while reading, the failed read closes the response
             if not ours:

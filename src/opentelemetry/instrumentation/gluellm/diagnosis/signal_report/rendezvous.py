@@ -243,7 +243,7 @@ class Presence:
             self.directory.close()
 
 
-class Request:
+class ReportRequest:
     """Request of a doctor to one process, and the answer."""
 
     def __init__(self, directory: Directory, pid: int) -> None:

@@ -1,0 +1,270 @@
+"""Which waits and set-ups have spans, with which times, parents, links and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import (
+    NoOpTracer,
+    SpanContext,
+    SpanKind,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+    use_span,
+)
+from opentelemetry.trace import (
+    TracerProvider as AnyTracerProvider,
+)
+
+from opentelemetry.instrumentation.gluellm.failures import Failures
+from opentelemetry.instrumentation.gluellm.pool.call import Call
+from opentelemetry.instrumentation.gluellm.pool.lease import Lease
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.entry import SuppressedContext
+from opentelemetry.instrumentation.gluellm.telemetry.spans import SpanObserver, tracer_of
+from unit.pool.fakes import Scene
+
+MINIMUM = 0.1
+CALLER = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+
+
+class Traced:
+    """A scene whose spans end up in ``spans``."""
+
+    def __init__(self, provider: TracerProvider, exporter: InMemorySpanExporter) -> None:
+        self.provider = provider
+        self._exporter = exporter
+        self.scene = Scene(SpanObserver(tracer_of(provider, Failures()), MINIMUM))
+
+    @property
+    def spans(self) -> list[ReadableSpan]:
+        """The spans so far, in the order of their ends."""
+        return list(self._exporter.get_finished_spans())
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the spans so far."""
+        return [span.name for span in self.spans]
+
+    def waited(self, seconds: float, call: Call | None = None) -> Lease:
+        """A request of CALLER's that waited, and was answered a second later."""
+        scene = self.scene
+        lease = scene.enter(call)
+        lease.observed = CALLER
+        scene.tracker.waiting(lease)
+        scene.clock.advance(seconds)
+        scene.tracker.assigned(lease, scene.connection(established=True))
+        scene.clock.advance(1)
+        scene.tracker.answered(lease, 200)
+        return lease
+
+
+@pytest.fixture
+def traced() -> Iterator[Traced]:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    yield Traced(provider, exporter)
+    provider.shutdown()
+
+
+def took(span: ReadableSpan) -> float:
+    """Seconds from its start to its end."""
+    assert span.start_time is not None
+    assert span.end_time is not None
+    return round((span.end_time - span.start_time) / 1e9, 2)
+
+
+def own(span: ReadableSpan) -> dict[str, Any]:
+    """Its attributes without those of the pool and origin."""
+    return {key: value for key, value in (span.attributes or {}).items() if key not in _BASE}
+
+
+_BASE = (
+    semconv.POOL_NAME,
+    semconv.POOL_LIBRARY,
+    semconv.PROVIDER_NAME,
+    semconv.SERVER_ADDRESS,
+    semconv.SERVER_PORT,
+)
+
+# Waits
+
+
+def test_wait_of_at_least_the_minimum_has_a_span(traced: Traced) -> None:
+    """It is the child of the caller's span, and lasts from the entry to the assignment."""
+    traced.waited(MINIMUM / 2)
+    assert traced.spans == []
+    traced.waited(2, Call("openai", "gpt", "completion"))
+    (span,) = traced.spans
+    assert span.name == semconv.SPAN_WAIT.format(address="api.test", port=443)
+    assert span.kind is SpanKind.INTERNAL
+    assert span.parent is not None
+    assert (span.parent.trace_id, span.parent.span_id) == (1, 2)
+    assert took(span) == 2.0
+    assert span.status.status_code is StatusCode.UNSET
+    attributes = own(span)
+    assert attributes[semconv.REQUEST_MODEL] == "gpt"
+    assert attributes[semconv.OPERATION_NAME] == "completion"
+
+
+def test_wait_names_what_held_the_connections(traced: Traced) -> None:
+    """The holders' spans are linked, without the tracestate of their traces."""
+    scene = traced.scene
+    state = TraceState([("vendor", "secret")])
+    held = SpanContext(3, 4, is_remote=False, trace_flags=CALLER.trace_flags, trace_state=state)
+    holder, untraced = scene.acquire(), scene.acquire()
+    holder.observed = held
+    assert untraced.observed is None
+    scene.clock.advance(7)
+    traced.waited(2)
+    (span,) = traced.spans
+    (link,) = span.links
+    assert (link.context.trace_id, link.context.span_id) == (3, 4)
+    assert not link.context.trace_state
+    assert own(span) == {
+        semconv.SPAN_CONNECTION_ACTIVE: 2,
+        semconv.SPAN_CONNECTION_IDLE: 0,
+        semconv.SPAN_REQUEST_QUEUED: 1,
+        semconv.SPAN_OLDEST_LEASE_AGE: 7.0,
+        semconv.SPAN_OLDEST_LEASE_PHASE: "awaiting_response",
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [("pool_timeout", StatusCode.ERROR), ("cancelled", StatusCode.UNSET)],
+)
+def test_wait_in_vain_has_a_span_however_short(
+    traced: Traced, error: str, status: StatusCode
+) -> None:
+    """A cancellation is the caller's wish, and no failure."""
+    scene = traced.scene
+    lease = scene.enter()
+    scene.tracker.waiting(lease)
+    scene.clock.advance(MINIMUM / 2)
+    scene.tracker.failed(lease, error)
+    (span,) = traced.spans
+    assert took(span) == MINIMUM / 2
+    assert own(span)[semconv.ERROR_TYPE] == error
+    assert span.status.status_code is status
+
+
+def test_finalizers_and_suppressed_requests_make_no_spans(traced: Traced) -> None:
+    """A finalizer may run inside the SDK's locks."""
+    scene = traced.scene
+    for suppressed in (False, True):
+        lease = scene.enter()
+        connection = scene.connection()
+        scene.tracker.assigned(lease, connection)
+        connection.connect_started_at = scene.clock()
+        if suppressed:
+            lease.observed = SuppressedContext(*CALLER[:3], trace_flags=CALLER.trace_flags)
+        scene.clock.advance(1)
+        scene.tracker.failed(lease, "cancelled", in_finalizer=not suppressed)
+        waiting = scene.enter()
+        waiting.observed = lease.observed
+        scene.tracker.waiting(waiting)
+        scene.tracker.failed(waiting, "cancelled", in_finalizer=not suppressed)
+    assert traced.spans == []
+
+
+# Set-ups
+
+
+def test_set_up_has_a_span_with_its_steps(traced: Traced) -> None:
+    scene = traced.scene
+    connection, lease = scene.connection(), scene.enter()
+    lease.observed = CALLER
+    scene.tracker.assigned(lease, connection)
+    connection.connect_started_at = scene.clock()
+    connection.peer = ("proxy.test", 3128)
+    scene.clock.advance(1)
+    connection.connect_ended_at = connection.tls_started_at = scene.clock()
+    scene.clock.advance(2)
+    connection.tls_ended_at = scene.clock()
+    connection.tls_version = "TLSv1.3"
+    scene.tracker.established(connection, "1.1")
+    connect, tls, setup = traced.spans
+    assert traced.names == [
+        semconv.SPAN_CONNECT.format(address="proxy.test", port=3128),
+        semconv.SPAN_TLS.format(address="api.test"),
+        semconv.SPAN_SETUP.format(address="api.test", port=443),
+    ]
+    assert [took(span) for span in (connect, tls, setup)] == [1.0, 2.0, 3.0]
+    assert connect.parent == tls.parent == setup.context == connection.observed
+    assert setup.parent is not None
+    assert setup.parent.span_id == CALLER.span_id
+    assert tls.attributes == {
+        semconv.TLS_PROTOCOL_NAME: "tls",
+        semconv.TLS_PROTOCOL_VERSION: "1.3",
+    }
+    assert all(span.status.status_code is StatusCode.UNSET for span in traced.spans)
+
+
+def test_error_of_a_set_up_is_that_of_the_step_that_failed(traced: Traced) -> None:
+    scene = traced.scene
+    connection, lease = scene.connection(), scene.enter()
+    scene.tracker.assigned(lease, connection)
+    connection.connect_started_at = scene.clock()
+    connection.connect_ended_at = connection.tls_started_at = scene.clock()
+    scene.clock.advance(1)
+    scene.tracker.failed(lease, "secure_connection_error")
+    statuses = [span.status.status_code for span in traced.spans]
+    assert statuses == [StatusCode.UNSET, StatusCode.ERROR, StatusCode.ERROR]
+
+
+def test_wait_for_another_requests_set_up_is_linked_to_it(traced: Traced) -> None:
+    """On HTTP/2, several requests may be assigned a connection that one of them establishes."""
+    scene = traced.scene
+    connection = scene.connection()
+    first, second = scene.enter(), scene.enter()
+    for lease in (first, second):
+        scene.tracker.assigned(lease, connection)
+    scene.clock.advance(1)
+    scene.tracker.established(connection, "2")
+    for lease in (first, second):
+        scene.tracker.answered(lease, 200)
+    setup, wait = traced.spans
+    assert wait.name == semconv.SPAN_WAIT.format(address="api.test", port=443)
+    assert [link.context for link in wait.links] == [connection.observed] == [setup.context]
+    assert took(wait) == 1.0
+
+
+# The caller's span, and the tracer
+
+
+def test_clients_span_gets_the_wait_and_whether_the_connection_was_reused(traced: Traced) -> None:
+    """The span of another instrumentation, if it is a CLIENT span that the request entered in."""
+    tracer = traced.provider.get_tracer("http client")
+    for entered_inside in (True, False):
+        span = tracer.start_span("GET", kind=SpanKind.CLIENT)
+        with use_span(span):
+            scene = traced.scene
+            lease = scene.enter()
+            lease.in_client_span = entered_inside
+            scene.tracker.waiting(lease)
+            scene.clock.advance(MINIMUM / 2)
+            connection = scene.connection(established=entered_inside)
+            scene.tracker.assigned(lease, connection)
+            scene.tracker.established(connection, "1.1")
+            scene.tracker.answered(lease, 200)
+        span.end()
+        expected = {semconv.CONNECTION_REUSED: True, semconv.SPAN_ACQUIRE_DURATION: MINIMUM / 2}
+        assert (traced.spans[-1].attributes or {}) == (expected if entered_inside else {})
+
+
+def test_provider_that_raises_gives_a_tracer_that_does_nothing() -> None:
+    class Broken(AnyTracerProvider):
+        def get_tracer(self, *args: Any, **kwargs: Any) -> Any:
+            raise RuntimeError
+
+    failures = Failures()
+    assert isinstance(tracer_of(Broken(), failures), NoOpTracer)
+    assert failures.counts == {"sdk.tracer": 1}
