@@ -160,6 +160,7 @@ class CountedCall:
         "stage",
         "stream",
         "streamed",
+        "task",
         "waiting_since",
     )
 
@@ -201,6 +202,8 @@ class CountedCall:
         """Nanoseconds that its requests waited for the heads of their responses."""
         self.longest = 0
         """Longest stay in `REQUESTING` that ended in an answer."""
+        self.task: tuple[int, int] | None = None
+        """Identity of the event loop and task that began it; None without a task."""
         self.streamed = streamed
         """Whether the application gets the answer in items; None if these are not seen."""
         self.stream: Call | None = None
