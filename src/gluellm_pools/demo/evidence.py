@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from opentelemetry.instrumentation.gluellm.text import percent
 
-from ..view import PoolView
+from ..view import CallsView, PoolView
 
 LATE, WARNINGS = "event loop late", "leak warnings"
 """Measures of the process, which belong to no pool."""
@@ -20,6 +20,8 @@ class Observed:
 
     pools: Mapping[str, PoolView] = field(default_factory=dict)
     """By target: the counts of the act, and the state at its end."""
+    calls: Mapping[str, CallsView] = field(default_factory=dict)
+    """By target, likewise."""
     process: Mapping[str, float] = field(default_factory=dict)
     """By measure."""
 
@@ -45,12 +47,17 @@ _MEASURES: dict[str, Callable[[PoolView], float]] = {
     "protocol errors": lambda pool: pool.errors.get("protocol_error", 0),
     "connection errors": lambda pool: pool.errors.get("connection_error", 0),
 }
-_SHARES = (LATE, "queued", "time at the provider", "reuse", "stream_queued")
+_CALL_MEASURES: dict[str, Callable[[CallsView], float]] = {
+    "retries": lambda calls: calls.retries,
+    "back-off": lambda calls: calls.share("backoff"),
+    "silent calls": lambda calls: calls.silent,
+}
+_SHARES = (LATE, "queued", "time at the provider", "reuse", "stream_queued", "back-off")
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Bounds of one value: of a target's pool, or of the process if ``target`` is empty."""
+    """Bounds of one value: of a target's calls or pool, or of the process without a target."""
 
     target: str
     measure: str
@@ -60,6 +67,8 @@ class Check:
     def value(self, observed: Observed) -> float:
         if not self.target:
             return observed.process.get(self.measure, 0.0)
+        if self.measure in _CALL_MEASURES:
+            return _CALL_MEASURES[self.measure](observed.calls.get(self.target) or CallsView())
         return _MEASURES[self.measure](observed.pools.get(self.target) or PoolView())
 
     def text(self, observed: Observed) -> str:

@@ -10,7 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..fake_provider import FakeProvider
-from .targets import CONNECTIONS, HTTP2, MAX_STREAMS, MESSAGES, MODEL, OPENAI, QUICK, SILENT
+from .targets import (
+    CONNECTIONS,
+    HTTP2,
+    MAX_STREAMS,
+    MESSAGES,
+    MODEL,
+    OPENAI,
+    QUICK,
+    SILENT,
+    STALLED_STREAMS,
+)
 
 _POLL = 0.02
 _PATIENCE = 5.0
@@ -89,6 +99,27 @@ class AbandonedStreams(Fault):
         self._abandoned.clear()
 
 
+@dataclass
+class StalledStreams(Fault):
+    """Callers that wait for the items of streams which bring no more, until the act ends."""
+
+    _callers: list[asyncio.Task[object]] = field(default_factory=list)
+
+    async def run(self, calls: Calls, deadline: float) -> None:
+        del deadline
+
+        async def call() -> object:
+            return await calls.call(OPENAI, _read)
+
+        self._callers = [asyncio.create_task(call()) for _ in range(STALLED_STREAMS)]
+
+    async def clear(self, calls: Calls) -> None:
+        del calls
+        for caller in self._callers:
+            caller.cancel()
+        await asyncio.gather(*self._callers, return_exceptions=True)
+
+
 class StuckStreams(Fault):
     """The provider hangs for a while over HTTP/2, callers give up, and their streams stay taken.
 
@@ -148,6 +179,11 @@ class BlockedLoop(Fault):
 
 async def _ask(client: Any) -> None:
     await client.acompletion(model=MODEL, messages=MESSAGES)
+
+
+async def _read(client: Any) -> None:
+    async for _ in await client.acompletion(model=MODEL, messages=MESSAGES, stream=True):
+        pass
 
 
 async def _until(condition: Callable[[], bool]) -> None:
