@@ -1,4 +1,4 @@
-"""Pools as text: blocks for a terminal, one line per pool for logs and pipes.
+"""Calls and pools as text: blocks for a terminal, a line of each for logs and pipes.
 
 Both have the same parts in the same order, with the verdict first. Quantiles of waits are estimates
 from the buckets of a histogram and are marked with ``~``; their mean is exact.
@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rich.text import Text
 
-from opentelemetry.instrumentation.gluellm.telemetry.semconv import PHASES
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import OUTCOMES, PHASES, STAGES
 
 from .histogram import Histogram
 from .text import percent, printable, printable_ends, seconds
-from .verdicts import late, verdict
-from .view import PoolKey, PoolView, View
+from .verdicts import calls_verdict, late, verdict
+from .view import CallKey, CallsView, PoolKey, PoolView, View
 
 _STYLES = ("red", "yellow", "magenta", "blue", "green", "bright_black")
 PHASE_MARKS = dict(zip(PHASES, zip("█▞▚▒░▓", _STYLES, strict=True), strict=True))
@@ -23,7 +23,7 @@ PHASE_MARKS = dict(zip(PHASES, zip("█▞▚▒░▓", _STYLES, strict=True), 
 _LABEL = 13
 _NARROW = 100
 _VISIBLE_SHARE = 0.015
-_ALERTING = ("verdict", "leaks", "errors")
+_ALERTING = ("verdict", "leaks", "silent", "errors")
 
 
 def pool_label(key: PoolKey) -> str:
@@ -47,7 +47,10 @@ def counts_text(counts: Mapping[str, int]) -> str:
 
 
 def view_lines(view: View) -> Iterator[str]:
-    """One line for each pool that has or had a request."""
+    """One line for the calls of each provider, and for each pool that has or had a request."""
+    for calls_key, calls in view.busy().calls.items():
+        judged = calls_verdict(view, calls_key)
+        yield calls_line(calls_key, calls, judged and judged.text)
     for key, pool in view.busy().pools.items():
         yield pool_line(key, pool, verdict(pool, doubtful=late(view)))
     yield from health_lines(view)
@@ -66,6 +69,55 @@ def health_lines(view: View) -> list[str]:
         share = percent(view.late_share)
         lines.append(f"The event loop was late for {share} of the time{lag}: waits mean little.")
     return lines
+
+
+def calls_line(key: CallKey, calls: CallsView, judged: str | None = None) -> str:
+    """All numbers of the calls to a provider in one line."""
+    parts = (f"{label}: {text}" for label, text in _call_parts(calls, judged))
+    return f"{_calls_label(key)}: {' | '.join(parts)}"
+
+
+def calls_block(key: CallKey, calls: CallsView, judged: str | None = None) -> Text:
+    """Several lines about the calls to a provider, none of which wraps."""
+    text = Text(no_wrap=True, overflow="ellipsis")
+    text.append(_calls_label(key), style="bold")
+    for label, value in _call_parts(calls, judged):
+        text.append(f"\n {label:<{_LABEL}}", style="dim")
+        text.append(value, style="red" if label in _ALERTING else "")
+    return text
+
+
+def _calls_label(key: CallKey) -> str:
+    return f"calls to {printable_ends(key.provider)} ({printable(key.source)})"
+
+
+def _call_parts(calls: CallsView, judged: str | None) -> Iterator[tuple[str, str]]:
+    """Labels and texts of everything that is known about the calls to a provider."""
+    if judged:
+        yield "verdict", judged
+    if calls.silent:
+        item = f"; longest wait for the next item of a stream: {seconds(calls.silence)}"
+        yield "silent", f"{calls.silent}{item if calls.silence else ''}"
+    now = (
+        f"{calls.by_stage[stage]} {stage} (oldest {seconds(calls.oldest.get(stage, 0.0))})"
+        for stage in STAGES
+        if calls.by_stage.get(stage)
+    )
+    yield "calls now", ", ".join(now) or "none"
+    yield "time spent", _shares_text({stage: calls.share(stage) for stage in STAGES})
+    counts = ((outcome, calls.outcomes[outcome]) for outcome in OUTCOMES)
+    ended = ", ".join(f"{count} {outcome}" for outcome, count in counts if count)
+    retries = f"; retries {calls.retries}" if calls.retries else ""
+    yield "ended", f"{ended or 'none'}{retries}"
+    if any(calls.errors.values()):
+        yield "errors", counts_text(calls.errors)
+
+
+def _shares_text(shares: Mapping[str, float]) -> str:
+    """The visible shares, the largest first."""
+    largest = sorted(((share, name) for name, share in shares.items()), reverse=True)
+    visible = (f"{name} {percent(share)}" for share, name in largest if share >= _VISIBLE_SHARE)
+    return "  ".join(visible) or "-"
 
 
 def pool_line(key: PoolKey, pool: PoolView, judged: str | None = None) -> str:
@@ -121,9 +173,7 @@ def _parts(key: PoolKey, pool: PoolView, judged: str | None) -> Iterator[tuple[s
         mean = "-" if pool.wait.mean is None else seconds(pool.wait.mean)
         p50, p95, p99 = wait_texts(pool.wait)
         yield "wait", f"mean {mean}, estimated p50 {p50}, p95 {p95}, p99 {p99}"
-    shares = sorted(((pool.share(phase), phase) for phase in PHASES), reverse=True)
-    visible = [f"{phase} {percent(share)}" for share, phase in shares if share >= _VISIBLE_SHARE]
-    yield "time spent", "  ".join(visible) or "-"
+    yield "time spent", _shares_text({phase: pool.share(phase) for phase in PHASES})
     reused = f"; {pool.opened} connections opened, {pool.reused} reused"
     finished = f"{pool.requests} {noun}, {pool.failed} failed"
     yield "finished", finished if key.of_channels else finished + reused

@@ -1,18 +1,119 @@
-"""Verdicts on a pool's numbers, in half a line.
+"""Verdicts on the numbers of calls and pools, in half a line.
 
-The rules are those of the table of phases in README.md. The numbers lack the single requests, so
-they cannot separate a young leak from a slow consumer, or a slow provider from a slow model.
+The rules for pools are those of the table of phases in README.md. The numbers lack the single
+requests, so they cannot separate a young leak from a slow consumer, or a slow provider from a slow
+model.
 """
 
 from __future__ import annotations
 
-from opentelemetry.instrumentation.gluellm import thresholds
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from .text import seconds
-from .view import PoolView, View
+from opentelemetry.instrumentation.gluellm import thresholds
+from opentelemetry.instrumentation.gluellm.text import counted
+
+from .text import percent, printable, seconds
+from .view import CallKey, CallsView, PoolView, View
 
 _PROVIDERS = ("awaiting_response", "reading")
 _HOLDING = ("unread", *_PROVIDERS)
+
+
+class CallsVerdict(NamedTuple):
+    """What the numbers of calls mean."""
+
+    text: str
+    at_fault: str | None
+    """Who has to act: ``the provider`` or ``your program``; None if the numbers don't show it."""
+
+
+def calls_severity(calls: CallsView) -> tuple[bool, ...]:
+    """Sort key like `severity`, for calls."""
+    waits = bool(_limited(calls) or _backs_off(calls))
+    return _fail(calls), calls.silent > 0, waits
+
+
+def calls_verdict(view: View, key: CallKey) -> CallsVerdict | None:
+    """What the numbers mean; None if there is no problem. Pauses are not judged on a late loop."""
+    calls = view.calls.get(key) or CallsView()
+    of_provider = [pool for pool in view.pools.values() if key.provider in pool.providers]
+    # Behind a gateway, a call's requests count for another provider.
+    pools = of_provider or list(view.pools.values())
+    if _fail(calls):
+        return _on_failures(calls)
+    if calls.silent:
+        return CallsVerdict(_silence_text(calls, pools), "the provider")
+    if late(view):
+        return None
+    idle = "" if any(any(pool.by_phase.values()) for pool in pools) else "the pool is idle: "
+    if limited := _limited(calls):
+        return CallsVerdict(f"{idle}{limited} in GlueLLM's rate limiter", "your program")
+    if pause := _backs_off(calls):
+        errors = sum((pool.errors for pool in pools), Counter[str]())
+        main = _main_error(errors)
+        after = f" after {main}" if main else ""
+        return CallsVerdict(f"{idle}{pause} to retry{after}", "the provider")
+    return None
+
+
+def _fail(calls: CallsView) -> bool:
+    return thresholds.calls_fail(calls.outcomes["failed"], calls.outcomes["succeeded"])
+
+
+def _on_failures(calls: CallsView) -> CallsVerdict:
+    failed = calls.outcomes["failed"]
+    text = f"{failed} of {failed + calls.outcomes['succeeded']} calls fail"
+    owner = None
+    if error := _main_error(calls.errors):
+        text += f", most with {error}"
+        if error.isdecimal():
+            is_load = error in ("408", "409", "425", "429") or error >= "500"
+            owner = "the provider" if is_load else "your program"
+    if calls.share("backoff") >= thresholds.CALL_BACKOFF_SHARE:
+        text += f"; {percent(calls.share('backoff'))} of time in back-off"
+    return CallsVerdict(text, owner)
+
+
+def _silence_text(calls: CallsView, pools: Sequence[PoolView]) -> str:
+    silent = counted(calls.silent, "silent call")
+    unstreamed = calls.oldest.get("requesting", 0.0)
+    if calls.silence < thresholds.CALL_SILENT_AFTER <= unstreamed:
+        return f"no answer for up to {seconds(unstreamed)} in {silent}"
+    # The stream's request has been in its read for less time than the application has waited.
+    reading = [age for pool in pools if (age := pool.oldest.get("reading"))]
+    pings = reading and max(reading) < calls.silence / 2
+    what = "bytes arrive, but no item" if pings else "nothing arrives"
+    return f"{what} for up to {seconds(calls.silence)} in {silent}"
+
+
+def _limited(calls: CallsView) -> str:
+    """The text on calls that wait in the limiter for noticeably long; empty if none does."""
+    long = calls.oldest.get("limited", 0.0) >= thresholds.LIMITED_FOR
+    often = calls.outcomes.total() >= thresholds.LIMITED_CALLS
+    return _waiting(calls, "limited", long, often, thresholds.LIMITED_SHARE)
+
+
+def _backs_off(calls: CallsView) -> str:
+    """The text on calls that back off for noticeably long; empty if none does."""
+    long = calls.oldest.get("backoff", 0.0) >= thresholds.CALL_BACKOFF_FOR
+    often = calls.retries >= thresholds.CALL_BACKOFF_RETRIES
+    return _waiting(calls, "backoff", long, often, thresholds.CALL_BACKOFF_SHARE)
+
+
+def _waiting(calls: CallsView, stage: str, long: bool, often: bool, most: float) -> str:
+    now, share = calls.by_stage[stage], calls.share(stage)
+    noticed = often and share >= most
+    if now and (long or noticed):
+        return f"{counted(now, 'call')} wait{'s' if now == 1 else ''}"
+    return f"calls wait {percent(share)} of their time" if noticed else ""
+
+
+def _main_error(errors: Counter[str]) -> str:
+    """The error that is more than half of all; empty if there is none."""
+    (error, count), *_ = errors.most_common(1) or [("", 0)]
+    return printable(error, 30) if count > errors.total() / 2 else ""
 
 
 def severity(pool: PoolView) -> tuple[bool, ...]:

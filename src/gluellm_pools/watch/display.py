@@ -6,8 +6,8 @@ import json
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from rich.console import Console
@@ -16,18 +16,18 @@ from rich.text import Text
 from opentelemetry.instrumentation.gluellm.environment import ENVIRONMENT_PREFIX
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
 
-from ..render import health_lines, pool_block, pool_line
+from ..render import calls_block, calls_line, health_lines, pool_block, pool_line
 from ..screens import LiveArea, print_line
 from ..text import printable, seconds
-from ..verdicts import late, severity, verdict
-from ..view import PoolKey, PoolView, View
+from ..verdicts import calls_severity, calls_verdict, late, severity, verdict
+from ..view import CallKey, CallsView, PoolKey, PoolView, View
 from .intake import Intake
 from .processes import Process
 
 _LINES_EVERY = 5.0
 """Seconds between two reports of a process as lines, at least."""
 MOST_POOLS = 30
-"""Pools reported of one process."""
+"""Pools reported of one process, and providers whose calls are."""
 _LONGEST_LINE = 200
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MIXED = (
@@ -42,7 +42,21 @@ _NO_POOL = (
     "Instrumented, but no request has used a pool in its scope yet. To count requests outside "
     f"any-llm calls, set {ENVIRONMENT_PREFIX}SCOPE=all."
 )
-_Blocks = frozenset[tuple[Process, PoolKey]]
+_Blocks = frozenset[tuple[Process, CallKey | PoolKey]]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The calls to a provider, or a pool."""
+
+    key: CallKey | PoolKey
+    verdict: str | None
+    severity: tuple[bool, ...]
+    line: str
+    block: Callable[[int], Text]
+    """The same as several lines, for a width."""
+    numbers: dict[str, Any]
+    """For programs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +65,20 @@ class ProcessReport:
 
     process: Process
     view: View
-    pools: list[tuple[PoolKey, PoolView, str | None]]
-    """Pools that had a request, each with its verdict; the largest problems first."""
+    calls: list[Row]
+    """Calls by provider; the largest problems first."""
+    pools: list[Row]
+    """Pools that had a request; the largest problems first."""
     warnings: list[str]
     """Reasons to doubt the numbers, or why there are none."""
 
     @property
-    def severity(self) -> tuple[bool, tuple[bool, ...]]:
+    def severity(self) -> tuple[object, ...]:
         """Sort key: largest for processes with problems, smallest for silent ones."""
-        worst = max((severity(pool) for _, pool, _ in self.pools), default=())
-        return not self.process.silent, worst
+        sick = [
+            [row.severity for row in rows if any(row.severity)] for rows in (self.calls, self.pools)
+        ]
+        return not self.process.silent, *(max(found, default=()) for found in sick)
 
     @property
     def heading(self) -> str:
@@ -76,13 +94,13 @@ class ProcessReport:
 
     @property
     def lines(self) -> list[str]:
-        """For logs and pipes: a line for each pool below the heading."""
-        below = [*(pool_line(*pool) for pool in self.pools), *self.warnings]
+        """For logs and pipes: a line for the calls of each provider and each pool."""
+        below = [*(row.line for row in (*self.calls, *self.pools)), *self.warnings]
         return [self.heading, *(f"  {line}" for line in below)]
 
     @property
     def as_json(self) -> dict[str, Any]:
-        """For programs. Pools have the fields of PoolView."""
+        """For programs. Calls and pools have the fields of CallsView and PoolView."""
         service, instance = self.process.identity
         return {
             "service": service,
@@ -91,7 +109,8 @@ class ProcessReport:
             "last_export_seconds_ago": self.process.silence,
             "counters_over_seconds": self.view.over,
             "warnings": self.warnings,
-            "pools": [_pool_as_json(*pool) for pool in self.pools],
+            "calls": [row.numbers for row in self.calls],
+            "pools": [row.numbers for row in self.pools],
         }
 
 
@@ -105,30 +124,59 @@ def _report_of(process: Process) -> ProcessReport:
     view, busy = process.recent(), process.view().busy().pools
     # Numbers of two processes mean nothing, and those of a silent one are old.
     judged = not process.mixed and not process.silent
-    pools = [
-        (key, pool, verdict(pool, doubtful=late(view)) if judged else None)
-        for key, pool in view.pools.items()
-        if key in busy
-    ]
-    pools.sort(key=lambda found: severity(found[1]), reverse=True)
+    calls = [_calls_row(view, key, judged=judged) for key in view.calls]
+    pools = [_pool_row(view, key, judged=judged) for key in view.pools if key in busy]
+    for rows in (calls, pools):
+        rows.sort(key=lambda row: row.severity, reverse=True)
     warnings = [_MIXED] if process.mixed else []
-    if len(pools) > MOST_POOLS:
-        warnings.append(f"and {len(pools) - MOST_POOLS} more pools")
+    for rows, what in ((calls, "providers"), (pools, "pools")):
+        if len(rows) > MOST_POOLS:
+            warnings.append(f"and {len(rows) - MOST_POOLS} more {what}")
     warnings += [printable(line, _LONGEST_LINE) for line in health_lines(view)]
     if not process.exports:
         warnings.append(_NOT_INSTRUMENTED.format(", ".join(sorted(process.scopes))))
-    elif not view.pools:
+    elif not (view.pools or view.calls):
         warnings.append(_NO_POOL)
-    return ProcessReport(process, view, pools[:MOST_POOLS], warnings)
+    return ProcessReport(process, view, calls[:MOST_POOLS], pools[:MOST_POOLS], warnings)
 
 
-def _pool_as_json(key: PoolKey, pool: PoolView, judged: str | None) -> dict[str, Any]:
+def _calls_row(view: View, key: CallKey, *, judged: bool) -> Row:
+    calls, found = view.calls[key], calls_verdict(view, key) if judged else None
+    text = found.text if found else None
+    return Row(
+        key,
+        text,
+        calls_severity(calls),
+        calls_line(key, calls, text),
+        lambda _: calls_block(key, calls, text),
+        {**asdict(key), "verdict": text, **_numbers(calls)},
+    )
+
+
+def _numbers(row: CallsView | PoolView) -> dict[str, Any]:
+    return {field.name: getattr(row, field.name) for field in fields(row)}
+
+
+def _pool_row(view: View, key: PoolKey, *, judged: bool) -> Row:
+    pool = view.pools[key]
+    text = verdict(pool, doubtful=late(view)) if judged else None
     estimates = {f"p{share}": pool.wait.quantile(share / 100) for share in (50, 95, 99)}
     values = {name: found.value if found else None for name, found in estimates.items()}
-    names = {"name": key.name, "library": key.library, "verdict": judged}
-    numbers = {field.name: getattr(pool, field.name) for field in fields(pool)}
     wait = {"mean": pool.wait.mean, "estimated": values}
-    return {**names, **numbers, "providers": sorted(pool.providers), "wait": wait}
+    return Row(
+        key,
+        text,
+        severity(pool),
+        pool_line(key, pool, text),
+        lambda width: pool_block(key, pool, width, text),
+        {
+            **asdict(key),
+            "verdict": text,
+            **_numbers(pool),
+            "providers": sorted(pool.providers),
+            "wait": wait,
+        },
+    )
 
 
 def _listening(url: str) -> str:
@@ -195,18 +243,18 @@ class LiveDisplay(Display):
 
 
 def frame(reports: Sequence[ProcessReport], width: int, room: int) -> list[Text]:
-    """Reports in so many rows: pools as blocks while there is room, the others as lines.
+    """Reports in so many rows: calls and pools as blocks while there is room, others as lines.
 
-    Pools with the largest problems become blocks first, and the first of these in any case.
+    Those with the largest problems become blocks first, and the first of these in any case.
     """
-    pools = [(report, key, pool) for report in reports for key, pool, _ in report.pools]
-    pools.sort(key=lambda found: (found[0].severity[0], severity(found[2])), reverse=True)
+    found = [(report, row) for report in reports for row in (*report.calls, *report.pools)]
+    found.sort(key=_urgency, reverse=True)
     blocks: _Blocks = frozenset()
     rows = list(_rows(reports, blocks, width))
-    for report, key, pool in pools:
-        more = blocks | {(report.process, key)}
+    for report, row in found:
+        more = blocks | {(report.process, row.key)}
         longer = list(_rows(reports, more, width))
-        if len(longer) > room and (blocks or not any(severity(pool))):
+        if len(longer) > room and (blocks or not any(row.severity)):
             break
         blocks, rows = more, longer
     if len(rows) <= room:
@@ -216,15 +264,20 @@ def frame(reports: Sequence[ProcessReport], width: int, room: int) -> list[Text]
     return [*rows[:kept], Text(cut, style="dim")]
 
 
+def _urgency(found: tuple[ProcessReport, Row]) -> tuple[object, ...]:
+    report, row = found
+    is_calls = isinstance(row.key, CallKey)
+    return not report.process.silent, any(row.severity), is_calls, row.severity
+
+
 def _rows(reports: Sequence[ProcessReport], blocks: _Blocks, width: int) -> Iterator[Text]:
     for report in reports:
         process = report.process
         yield Text(report.heading, style="bold yellow" if process.silent else "bold")
-        for key, pool, judged in report.pools:
-            if (process, key) in blocks:
-                text = pool_block(key, pool, width, judged)
-            else:
-                text = Text(pool_line(key, pool, judged), style="red" if judged else "")
+        for row in (*report.calls, *report.pools):
+            text = Text(row.line, style="red" if row.verdict else "")
+            if (process, row.key) in blocks:
+                text = row.block(width)
             yield from (Text(text.plain, style="dim") if process.mixed else text).split()
         yield from _wrapped(report.warnings, width, "yellow")
         yield Text()

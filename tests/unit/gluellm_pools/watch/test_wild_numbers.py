@@ -36,11 +36,20 @@ def test_an_export_of_wild_numbers_is_drawn():
         number(semconv.REQUEST_TIME, value, gluellm__request__phase=phase)
         for phase, value in TIMES.items()
     ]
-    watched.take(metrics_request(number(semconv.REQUESTS, 5), *points))
+    stages = [
+        number(semconv.CALL_TIME, value, gluellm__call__stage=stage)
+        for stage, value in zip(("limited", "backoff", "requesting"), TIMES.values(), strict=True)
+    ]
+    calls = [
+        number(metric, 1e15, gluellm__call__stage="backoff", gluellm__call__outcome="failed")
+        for metric in (semconv.CALL_CURRENT, semconv.CALLS, semconv.CALL_RETRIES)
+    ]
+    watched.take(metrics_request(number(semconv.REQUESTS, 5), *points, *stages, *calls))
     display = watched.live()
     display.start()
     display.finish()
     assert "openai/httpx2" in watched.out.getvalue()
+    assert "calls fail" in watched.out.getvalue()
 
 
 def test_shares_and_bars_stay_within_the_whole():
