@@ -72,7 +72,11 @@ def read_boards(paths: Sequence[Path]) -> list[Board]:
     """
     found: list[Board] = []
     for path in paths:
-        is_folder = path.is_dir()
+        try:
+            if is_folder := path.is_dir():
+                next(path.iterdir(), None)  # rglob() ignores a folder that can't be listed
+        except OSError as error:
+            raise BoardError(f"can't use {path}: {error.strerror}") from None
         files = [one for one in sorted(path.rglob("*.json")) if not one.is_dir()]
         read = _board_or_broken if is_folder else read_board
         inside = [board for one in (files if is_folder else [path]) if (board := read(one))]

@@ -12,7 +12,6 @@ from ..arguments import add_output_arguments, refuse, time_span, write_output
 from .address import HEADERS_VARIABLE, AddressError, read_address
 
 _COMMAND = "gluellm-pools verify"
-EXIT_GOOD, EXIT_TROUBLE = 0, 1
 _DESCRIPTION = """\
 Queries a Prometheus, VictoriaMetrics or Mimir for the metrics of the pools. Reports
 the ingestion path, the labels of services and processes, missing metrics, and the
@@ -81,8 +80,7 @@ def report_text(options: argparse.Namespace) -> tuple[str, int]:
     from .report import StoreReport, as_json, as_text
 
     try:
-        variable = os.environ.get(HEADERS_VARIABLE)
-        address = read_address(options.prometheus, options.header, variable)
+        address = read_address(options.prometheus, options.header, os.environ.get(HEADERS_VARIABLE))
         boards = read_boards(options.boards)
     except (AddressError, BoardError) as error:
         return "", refuse(_COMMAND, str(error))
@@ -101,4 +99,4 @@ def report_text(options: argparse.Namespace) -> tuple[str, int]:
     text = as_text(report, options.show_queries)
     if options.json:
         text = json.dumps(as_json(report), indent=2)
-    return text, EXIT_GOOD if report.good else EXIT_TROUBLE
+    return text, int(not report.good)

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 _COMMAND = "gluellm-pools watch"
 _MODULES = ("rich", "google.protobuf", "opentelemetry.proto")
 _HOST, _PORT = "127.0.0.1", 4318
-_LONGEST = "30d"
 _INTERVAL = 0.5
 _INTERRUPTED = 130
 
@@ -50,7 +49,7 @@ def add_watch(commands: argparse._SubParsersAction[Any]) -> None:
     host_help = f"address to listen on (default: {_HOST}). Any host that reaches it can send"
     parser.add_argument("--host", default=_HOST, metavar="ADDRESS", help=host_help)
     for_help = "end after this many seconds (default: at Ctrl-C)"
-    span = time_span("1ms", _LONGEST)
+    span = time_span("1ms", "30d")
     parser.add_argument("--for", "--seconds", type=span, dest="seconds", metavar="N", help=for_help)
     json_help = "print one JSON object at the end, and nothing before"
     parser.add_argument("--json", action="store_true", help=json_help)
@@ -67,7 +66,7 @@ def _watch(options: argparse.Namespace) -> int:
 
     intake = Intake()
     try:
-        receiver = Receiver(options.host, options.port, intake)
+        receiver = Receiver(options.host or _HOST, options.port, intake)
     except (OSError, UnicodeError) as error:
         where = f"port {options.port} of {printable(options.host, 100)}"
         why = getattr(error, "strerror", None) or error

@@ -3,11 +3,17 @@
 An act goes on until its evidence is there, so that none of this depends on the machine's speed.
 """
 
+import contextlib
+import fcntl
+import os
+import pty
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -130,6 +136,29 @@ def test_ctrl_c_ends_with_the_summary():
     assert "Your own program: gluellm-pools doctor" in out
     assert "logged meanwhile" not in out
     assert err == ""
+
+
+def test_a_signal_leaves_the_terminal_in_order():
+    """The live view hides the cursor, and the end shows it again."""
+    terminal, inside = pty.openpty()
+    fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = subprocess.Popen(
+        [*COMMAND, "demo", "--scenario", "healthy"],
+        stdout=inside,
+        stderr=inside,
+        env=environment(TERM="xterm"),
+    )
+    os.close(inside)
+    printed = b""
+    with os.fdopen(terminal, "rb", buffering=0) as output, contextlib.suppress(OSError):
+        while b"what your caller sees" not in printed:
+            printed += output.read(4096)
+        process.terminate()
+        while chunk := output.read(4096):
+            printed += chunk
+    assert process.wait(TIMEOUT) == 143
+    assert printed.rfind(b"\x1b[?25h") > printed.rfind(b"\x1b[?25l") > 0
+    assert b"Traceback" not in printed
 
 
 def test_port_in_use_exits_with_2_and_one_line():

@@ -197,6 +197,12 @@ def test_host_of_another_machine_is_refused(host, capsys):
     assert error.count("\n") == 1
 
 
+def test_empty_host_is_the_default(capsys):
+    """As in ``--host "$HOST"`` without the variable. For a socket it would be every address."""
+    assert main(["watch", "--port", "0", "--host", "", "--for", "1ms", "--json"]) == 0
+    assert "Listening on http://127.0.0.1:" in capsys.readouterr().err
+
+
 def test_port_in_use_is_reported(capsys):
     """Exit 2 with what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -77,6 +77,17 @@ def test_a_folder_may_hold_other_files(tmp_path):
     assert [board.title for board in read_boards([tmp_path])] == ["T"]
     with pytest.raises(BoardError, match="No such file"):
         read_boards([tmp_path / "nowhere"])
+    with pytest.raises(BoardError, match="File name too long"):
+        read_boards([tmp_path / ("a" * 300)])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may list every folder")
+def test_a_folder_that_can_not_be_listed_is_not_called_empty(tmp_path):
+    written(tmp_path, {"title": "T", "panels": []})
+    tmp_path.chmod(0)
+    for path in (tmp_path, tmp_path / "board.json"):
+        with pytest.raises(BoardError, match="Permission denied"):
+            read_boards([path])
 
 
 def test_variables_are_replaced_in_every_notation():

@@ -176,6 +176,17 @@ def test_a_histogram_is_a_row_and_no_number():
         _ = found.number
 
 
+def test_the_report_can_go_to_a_file(capsys, tmp_path):
+    """Standard output stays empty. A file that can't be written is one line and exit status 2."""
+    with store() as url:
+        assert main(["verify", "--prometheus", url, "-o", str(tmp_path / "report")]) == 1
+        assert capsys.readouterr() == ("", "")
+        assert "INGESTION PATH" in (tmp_path / "report").read_text()
+        if Path("/dev/full").exists():
+            assert main(["verify", "--prometheus", url, "-o", "/dev/full"]) == 2
+    assert "stopped: can't write /dev/full: No space left" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_a_report_that_can_not_be_written_is_no_wrong_data(capsys):
     """Exit status 2, as for a question that can't be asked."""
