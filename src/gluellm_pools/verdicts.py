@@ -9,30 +9,38 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from opentelemetry.instrumentation.gluellm import thresholds
 from opentelemetry.instrumentation.gluellm.text import counted
 
 from .text import percent, printable, seconds
-from .view import CallKey, CallsView, PoolView, View
+from .view import CallKey, CallsView, Key, PoolKey, PoolView, Row, View
 
 _PROVIDERS = ("awaiting_response", "reading")
 _HOLDING = ("unread", *_PROVIDERS)
+_PAUSES = {
+    "limited": (thresholds.LIMITED_FOR, thresholds.LIMITED_SHARE, thresholds.LIMITED_CALLS),
+    "backoff": (thresholds.BACKOFF_FOR, thresholds.BACKOFF_SHARE, thresholds.BACKOFF_RETRIES),
+}
+"""Stages in which calls should not be for long: a long time, a large share, how often at least."""
 
 
 class CallsVerdict(NamedTuple):
     """What the numbers of calls mean."""
 
     text: str
-    at_fault: str | None
-    """Who has to act: ``the provider`` or ``your program``; None if the numbers don't show it."""
+    at_fault: str
+    """``the provider``, ``your program``, or empty if the numbers don't show who has to act."""
 
 
-def calls_severity(calls: CallsView) -> tuple[bool, ...]:
-    """Sort key like `severity`, for calls."""
-    waits = bool(_limited(calls) or _backs_off(calls))
-    return _fail(calls), calls.silent > 0, waits
+def verdict_text(view: View, key: Key) -> str | None:
+    """The verdict on calls or a pool, from all numbers of the process."""
+    if isinstance(key, PoolKey):
+        return verdict(view.pools[key], doubtful=late(view))
+    found = calls_verdict(view, key)
+    return found and found.text
 
 
 def calls_verdict(view: View, key: CallKey) -> CallsVerdict | None:
@@ -45,17 +53,19 @@ def calls_verdict(view: View, key: CallKey) -> CallsVerdict | None:
         return _on_failures(calls)
     if calls.silent:
         return CallsVerdict(_silence_text(calls, pools), "the provider")
-    if late(view):
+    stage = next(filter(partial(_is_long, calls), _PAUSES), None)
+    if stage is None or late(view):
         return None
-    idle = "" if any(any(pool.by_phase.values()) for pool in pools) else "the pool is idle: "
-    if limited := _limited(calls):
-        return CallsVerdict(f"{idle}{limited} in GlueLLM's rate limiter", "your program")
-    if pause := _backs_off(calls):
-        errors = sum((pool.errors for pool in pools), Counter[str]())
-        main = _main_error(errors)
-        after = f" after {main}" if main else ""
-        return CallsVerdict(f"{idle}{pause} to retry{after}", "the provider")
-    return None
+    if now := calls.by_stage[stage]:
+        text = f"{counted(now, 'call')} wait{'s' if now == 1 else ''}"
+    else:
+        text = f"calls wait {percent(calls.share(stage))} of their time"
+    if not any(any(pool.by_phase.values()) for pool in pools):
+        text = f"the pool is idle: {text}"
+    if stage == "limited":
+        return CallsVerdict(f"{text} in GlueLLM's rate limiter", "your program")
+    error = _main_error(sum((pool.errors for pool in pools), Counter()))
+    return CallsVerdict(f"{text} to retry{error and f' after {error}'}", "the provider")
 
 
 def _fail(calls: CallsView) -> bool:
@@ -65,15 +75,12 @@ def _fail(calls: CallsView) -> bool:
 def _on_failures(calls: CallsView) -> CallsVerdict:
     failed = calls.outcomes["failed"]
     text = f"{failed} of {failed + calls.outcomes['succeeded']} calls fail"
-    owner = None
-    if error := _main_error(calls.errors):
+    error = _main_error(calls.errors)
+    if error:
         text += f", most with {error}"
-        if error.isdecimal():
-            is_load = error in ("408", "409", "425", "429") or error >= "500"
-            owner = "the provider" if is_load else "your program"
-    if calls.share("backoff") >= thresholds.CALL_BACKOFF_SHARE:
+    if calls.share("backoff") >= thresholds.BACKOFF_SHARE:
         text += f"; {percent(calls.share('backoff'))} of time in back-off"
-    return CallsVerdict(text, owner)
+    return CallsVerdict(text, "the provider" if error == "429" else "")
 
 
 def _silence_text(calls: CallsView, pools: Sequence[PoolView]) -> str:
@@ -88,26 +95,12 @@ def _silence_text(calls: CallsView, pools: Sequence[PoolView]) -> str:
     return f"{what} for up to {seconds(calls.silence)} in {silent}"
 
 
-def _limited(calls: CallsView) -> str:
-    """The text on calls that wait in the limiter for noticeably long; empty if none does."""
-    long = calls.oldest.get("limited", 0.0) >= thresholds.LIMITED_FOR
-    often = calls.outcomes.total() >= thresholds.LIMITED_CALLS
-    return _waiting(calls, "limited", long, often, thresholds.LIMITED_SHARE)
-
-
-def _backs_off(calls: CallsView) -> str:
-    """The text on calls that back off for noticeably long; empty if none does."""
-    long = calls.oldest.get("backoff", 0.0) >= thresholds.CALL_BACKOFF_FOR
-    often = calls.retries >= thresholds.CALL_BACKOFF_RETRIES
-    return _waiting(calls, "backoff", long, often, thresholds.CALL_BACKOFF_SHARE)
-
-
-def _waiting(calls: CallsView, stage: str, long: bool, often: bool, most: float) -> str:
-    now, share = calls.by_stage[stage], calls.share(stage)
-    noticed = often and share >= most
-    if now and (long or noticed):
-        return f"{counted(now, 'call')} wait{'s' if now == 1 else ''}"
-    return f"calls wait {percent(share)} of their time" if noticed else ""
+def _is_long(calls: CallsView, stage: str) -> bool:
+    """Whether calls spend a noticeable time in a stage, now or in the period of the counters."""
+    longest, share, count = _PAUSES[stage]
+    often = calls.retries if stage == "backoff" else calls.outcomes.total()
+    now = calls.by_stage[stage] and calls.oldest.get(stage, 0.0) >= longest
+    return bool(now) or (often >= count and calls.share(stage) >= share)
 
 
 def _main_error(errors: Counter[str]) -> str:
@@ -116,17 +109,19 @@ def _main_error(errors: Counter[str]) -> str:
     return printable(error, 30) if count > errors.total() / 2 else ""
 
 
-def severity(pool: PoolView) -> tuple[bool, ...]:
-    """Sort key: larger for a pool with larger problems, all False for a healthy one.
+def severity(row: Row) -> tuple[bool, ...]:
+    """Sort key: larger for calls or a pool with larger problems, all False without any.
 
-    Its steps are coarse, so that pools sorted by it keep their positions between exports.
+    Its steps are coarse, so that rows sorted by it keep their positions between exports.
     """
+    if isinstance(row, CallsView):
+        return _fail(row), row.silent > 0, any(_is_long(row, stage) for stage in _PAUSES)
     return (
-        pool.leaks_suspected > 0,
-        pool.streams_orphaned > 0,
-        pool.timeouts.get("pool", 0) > 0,
-        pool.oldest_waiter >= thresholds.STUCK_AFTER,
-        waits(pool),
+        row.leaks_suspected > 0,
+        row.streams_orphaned > 0,
+        row.timeouts.get("pool", 0) > 0,
+        row.oldest_waiter >= thresholds.STUCK_AFTER,
+        waits(row),
     )
 
 

@@ -31,7 +31,7 @@ UNREACHED = (
 """Values of ``error.type`` of requests that never reached the provider."""
 
 
-_RowT = TypeVar("_RowT", "CallsView", "PoolView")
+_RowT = TypeVar("_RowT", bound="CallsView | PoolView")
 
 
 def _of(
@@ -173,6 +173,8 @@ class PoolView:
         return _share(self.seconds_by_phase, *phases)
 
 
+Key = CallKey | PoolKey
+Row = CallsView | PoolView
 _COUNTERS = {
     CallsView: "seconds_by_stage outcomes errors retries".split(),
     PoolView: (
@@ -192,8 +194,8 @@ def _share(seconds: Mapping[str, float], *parts: str) -> float:
 def _grown(now: _RowT, before: _RowT | None) -> _RowT:
     """The state of a row, with the growth of its counters since ``before``."""
     then = type(now)() if before is None else before
-    names = _COUNTERS[type(now)]
-    return replace(now, **{name: getattr(now, name) - getattr(then, name) for name in names})
+    grown = {n: getattr(now, n) - getattr(then, n) for n in _COUNTERS[type(now)]}
+    return replace(now, **grown)
 
 
 @dataclass(slots=True)
@@ -217,6 +219,10 @@ class View:
     def late_share(self) -> float:
         """Share of the time in which an event loop was late; 0 if the time is unknown."""
         return min(self.loop_late / self.over, 1.0) if self.over else 0.0
+
+    def rows(self) -> list[tuple[Key, Row]]:
+        """Calls, and then pools."""
+        return [*self.calls.items(), *self.pools.items()]
 
     def busy(self) -> View:
         """Only the calls and pools that have or had a call or request."""
@@ -252,11 +258,8 @@ def read_points(points: Iterable[tuple[str, Any]]) -> View:
         if name in _FIELDS[View]:
             _add(view, name, attributes, point)
         elif name in _FIELDS[CallsView]:
-            provider, source = (
-                str(attributes.get(key, "unknown"))
-                for key in (semconv.PROVIDER_NAME, semconv.CALL_SOURCE)
-            )
-            calls = view.calls.setdefault(CallKey(provider, source), CallsView())
+            level = (str(attributes.get(key, "unknown")) for key in semconv.LEVEL_CALL)
+            calls = view.calls.setdefault(CallKey(*level), CallsView())
             _add(calls, name, attributes, point)
         elif name in METRICS and semconv.POOL_NAME in attributes:
             library = str(attributes.get(semconv.POOL_LIBRARY, "?"))

@@ -30,27 +30,25 @@ def _per_call(number: int, pool: PoolView) -> float:
     return number / pool.requests if pool.requests else 0.0
 
 
-_MEASURES: dict[str, Callable[[PoolView], float]] = {
-    "calls": lambda pool: pool.requests,
-    "failed": lambda pool: pool.failed,
-    "queued": lambda pool: pool.share("queued"),
-    "pool timeouts": lambda pool: pool.timeouts.get("pool", 0),
-    "read timeouts": lambda pool: pool.timeouts.get("read", 0),
-    "time at the provider": lambda pool: pool.share("awaiting_response", "reading"),
-    "pools per call": lambda pool: _per_call(pool.pools_opened, pool),
-    "new connections": lambda pool: pool.opened,
-    "reuse": lambda pool: _per_call(pool.reused, pool),
-    "leaks suspected": lambda pool: pool.leaks_suspected,
-    "unread now": lambda pool: pool.by_phase.get("unread", 0),
-    "streams orphaned": lambda pool: pool.streams_orphaned,
-    "stream_queued": lambda pool: pool.share("stream_queued"),
-    "protocol errors": lambda pool: pool.errors.get("protocol_error", 0),
-    "connection errors": lambda pool: pool.errors.get("connection_error", 0),
-}
-_CALL_MEASURES: dict[str, Callable[[CallsView], float]] = {
-    "retries": lambda calls: calls.retries,
-    "back-off": lambda calls: calls.share("backoff"),
-    "silent calls": lambda calls: calls.silent,
+_MEASURES: dict[str, Callable[[PoolView, CallsView], float]] = {
+    "calls": lambda pool, _: pool.requests,
+    "failed": lambda pool, _: pool.failed,
+    "queued": lambda pool, _: pool.share("queued"),
+    "pool timeouts": lambda pool, _: pool.timeouts.get("pool", 0),
+    "read timeouts": lambda pool, _: pool.timeouts.get("read", 0),
+    "time at the provider": lambda pool, _: pool.share("awaiting_response", "reading"),
+    "pools per call": lambda pool, _: _per_call(pool.pools_opened, pool),
+    "new connections": lambda pool, _: pool.opened,
+    "reuse": lambda pool, _: _per_call(pool.reused, pool),
+    "leaks suspected": lambda pool, _: pool.leaks_suspected,
+    "unread now": lambda pool, _: pool.by_phase.get("unread", 0),
+    "streams orphaned": lambda pool, _: pool.streams_orphaned,
+    "stream_queued": lambda pool, _: pool.share("stream_queued"),
+    "protocol errors": lambda pool, _: pool.errors.get("protocol_error", 0),
+    "connection errors": lambda pool, _: pool.errors.get("connection_error", 0),
+    "retries": lambda _, calls: calls.retries,
+    "back-off": lambda _, calls: calls.share("backoff"),
+    "silent calls": lambda _, calls: calls.silent,
 }
 _SHARES = (LATE, "queued", "time at the provider", "reuse", "stream_queued", "back-off")
 
@@ -67,9 +65,9 @@ class Check:
     def value(self, observed: Observed) -> float:
         if not self.target:
             return observed.process.get(self.measure, 0.0)
-        if self.measure in _CALL_MEASURES:
-            return _CALL_MEASURES[self.measure](observed.calls.get(self.target) or CallsView())
-        return _MEASURES[self.measure](observed.pools.get(self.target) or PoolView())
+        pool = observed.pools.get(self.target) or PoolView()
+        calls = observed.calls.get(self.target) or CallsView()
+        return _MEASURES[self.measure](pool, calls)
 
     def text(self, observed: Observed) -> str:
         value = self.value(observed)

@@ -10,17 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..fake_provider import FakeProvider
-from .targets import (
-    CONNECTIONS,
-    HTTP2,
-    MAX_STREAMS,
-    MESSAGES,
-    MODEL,
-    OPENAI,
-    QUICK,
-    SILENT,
-    STALLED_STREAMS,
-)
+from .targets import CONNECTIONS, HTTP2, MAX_STREAMS, MESSAGES, MODEL, OPENAI, QUICK, SILENT
 
 _POLL = 0.02
 _PATIENCE = 5.0
@@ -103,15 +93,13 @@ class AbandonedStreams(Fault):
 class StalledStreams(Fault):
     """Callers that wait for the items of streams which bring no more, until the act ends."""
 
+    streams: int = 3
     _callers: list[asyncio.Task[object]] = field(default_factory=list)
 
     async def run(self, calls: Calls, deadline: float) -> None:
         del deadline
-
-        async def call() -> object:
-            return await calls.call(OPENAI, _read)
-
-        self._callers = [asyncio.create_task(call()) for _ in range(STALLED_STREAMS)]
+        streams = [calls.call(OPENAI, _read) for _ in range(self.streams)]
+        self._callers = list(map(asyncio.create_task, streams))
 
     async def clear(self, calls: Calls) -> None:
         del calls

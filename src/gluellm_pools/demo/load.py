@@ -28,6 +28,7 @@ _TIMEOUT = 5.0
 """Seconds; long, so that a busy machine adds no failures of its own."""
 _PAUSE_AFTER_FAILURE = 0.2
 _RETRIES = (0, 2)
+_Ask = Callable[[Any], Awaitable[None]]
 _MAX_TOKENS = 64
 _LOOPBACK = "127.0.0.1,localhost"
 
@@ -135,9 +136,7 @@ class Load:
             for _ in range(callers):
                 group.create_task(self._call_until(traffic, lambda: time.monotonic() >= deadline))
 
-    async def call(
-        self, target: str, ask: Callable[[Any], Awaitable[None]], retries: int = 0
-    ) -> bool:
+    async def call(self, target: str, ask: _Ask, retries: int = 0) -> bool:
         """Make one call and count it; return whether it succeeded."""
         tally, began, failure = self.tallies[target], time.monotonic(), ""
         tally.sent += 1
@@ -163,7 +162,7 @@ class Load:
                 pause = max(pause, _PAUSE_AFTER_FAILURE)
             await asyncio.sleep(pause)
 
-    def _question(self, traffic: Traffic) -> Callable[[Any], Awaitable[None]]:
+    def _question(self, traffic: Traffic) -> _Ask:
         if traffic.client_per_call:
             url = self.providers[traffic.target].openai_url
             return lambda _: _call_with_new_client(url)

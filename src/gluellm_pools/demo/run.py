@@ -18,10 +18,10 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 
 from ..fake_provider import FakeProviderThread
-from ..render import pool_label
+from ..render import row_label
 from ..screens import Terminal, print_line
 from ..verdicts import calls_verdict
-from ..view import CallKey, CallsView, PoolKey, PoolView, View
+from ..view import CallKey, Key, PoolKey, PoolView, View
 from .acts import Act
 from .evidence import LATE, WARNINGS, Observed, evidence_text, holds
 from .load import Load, avoid_proxy
@@ -29,7 +29,7 @@ from .logs import Logs
 from .screen import Screen
 from .targets import ANTHROPIC, HTTP2, MAX_STREAMS, OPENAI, POOL_NAMES, QUICK, TARGETS
 from .telemetry import Telemetry
-from .verdict import Cause, cause_of, disagreements, fault_text, main_finding, short
+from .verdict import NOT_KNOWN, Cause, cause_of, disagreements, main_finding, short
 
 EXIT_OK, EXIT_DISAGREE, EXIT_INTERRUPTED = 0, 1, 130
 _SETTLE = 0.05
@@ -146,7 +146,7 @@ class Demo:
         """Compare what the metrics, the callers and the providers counted."""
         tallies = self.load.tallies
         wrong = [
-            f"{pool_label(self.key(target))}: {line}"
+            f"{row_label(self.key(target))}: {line}"
             for target, pool in pools.items()
             for line in disagreements(
                 pool, tallies[target], self.providers[target].counts, http2=target == HTTP2
@@ -166,7 +166,7 @@ class Demo:
         for play in self.plays:
             by_error.setdefault(play.error.rstrip("."), []).append(play.act.name)
         errors = [f"{error} in {', '.join(acts)}" for error, acts in by_error.items() if error]
-        faults = [f"{p.cause.at_fault} in {p.act.name}" for p in self.plays if p.cause]
+        faults = [f"{p.cause.at_fault} in {p.act.name}" for p in self.plays if p.cause.at_fault]
         self.say(f"Callers saw {'; '.join(errors) or 'no errors'}.", "bold")
         self.say(f"Cause: {'; '.join(faults) or 'none found'}.", "bold")
         self.say("Your own program: gluellm-pools doctor -- python app.py", "bold")
@@ -180,7 +180,7 @@ class Play:
     act: Act
     seconds: float
     where: str
-    cause: Cause | None = None
+    cause: Cause = NOT_KNOWN
     """What the package's own data shows."""
     error: str = ""
     """What failing callers see."""
@@ -194,13 +194,10 @@ class Play:
         traffic = asyncio.create_task(load.play(act, self.seconds))
         try:
             heading = f"{self.where}: {act.name}"
-            keys: list[CallKey | PoolKey] = [
-                demo.calls_key(act.shown[0]),
-                *map(demo.key, act.shown),
-            ]
+            keys: list[Key] = [demo.calls_key(act.shown[0]), *map(demo.key, act.shown)]
             with Screen(demo.console, heading, act.line, self.seconds, keys) as screen:
                 await self._watch(screen, traffic)
-            if self.cause is not None and self.cause.advice:
+            if self.cause.advice:
                 demo.say(f"advice: {short(self.cause.advice, _LONGEST_NOTE)}", "bold")
             await asyncio.wait([traffic], timeout=max(self.seconds - self._elapsed(), 0))
             load.end()
@@ -249,11 +246,10 @@ class Play:
         demo = self.demo
         caller = self.act.shown[0]
         findings = diagnose(snapshot(), self._earlier)
-        finding = main_finding(findings, pool_label(demo.key(caller)))
-        self.cause = cause_of(finding, calls_verdict(view, demo.calls_key(caller)))
+        finding = main_finding(findings, row_label(demo.key(caller)))
         symptom, self.error = demo.load.tallies[caller].symptom()
-        fault = fault_text(self.cause, self.error)
-        verdict = {"what your caller sees": symptom, "whose fault it is": fault}
+        self.cause = cause_of(finding, calls_verdict(view, demo.calls_key(caller)), self.error)
+        verdict = {"what your caller sees": symptom, "whose fault it is": self.cause.text}
         screen.show(self._elapsed(), verdict, view, last=last)
 
     def _print_logs(self) -> None:
@@ -277,7 +273,5 @@ class Play:
 
     def _observed(self, view: View) -> Observed:
         process = {LATE: view.late_share, WARNINGS: self.demo.logs.leaks}
-        calls = {
-            target: view.calls.get(self.demo.calls_key(target)) or CallsView() for target in TARGETS
-        }
+        calls = {t: c for t in TARGETS if (c := view.calls.get(self.demo.calls_key(t)))}
         return Observed(self.demo.pools(view), calls, process)

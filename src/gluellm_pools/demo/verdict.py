@@ -7,6 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import ErrorType
@@ -85,32 +86,28 @@ def main_finding(findings: Sequence[Finding], pool: str) -> Finding | None:
     return next((f for f in causes if f.pool in (pool, None)), causes[0] if causes else None)
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(NamedTuple):
     """The cause of what callers see."""
 
-    at_fault: str
     text: str
-    """Who is at fault, and the evidence."""
+    at_fault: str = ""
+    """Empty if nobody is, or if it is not known."""
     advice: str = ""
 
 
-def cause_of(finding: Finding | None, calls: CallsVerdict | None) -> Cause | None:
+NOT_KNOWN = Cause("not known yet")
+
+
+def cause_of(finding: Finding | None, calls: CallsVerdict | None, error: str) -> Cause:
     """Return the cause that `diagnose` finds, else that which the calls show."""
     if finding is not None:
         kind = finding.kind.replace("_", " ")
         at_fault = _AT_FAULT.get(finding.kind, "your program")
-        return Cause(at_fault, f"{at_fault}: {kind}. {finding.observed}", finding.advice)
-    if calls is not None and calls.at_fault is not None:
+        return Cause(f"{at_fault}: {kind}. {finding.observed}", at_fault, finding.advice)
+    if calls is not None and calls.at_fault:
         text = calls.text[0].upper() + calls.text[1:]
-        return Cause(calls.at_fault, f"{calls.at_fault}. {text}.")
-    return None
-
-
-def fault_text(cause: Cause | None, error: str) -> str:
-    if cause is None:
-        return "not known yet" if error else "no fault: calls and pools show no problem"
-    return cause.text
+        return Cause(f"{calls.at_fault}. {text}.", calls.at_fault)
+    return NOT_KNOWN if error else Cause("no fault: calls and pools show no problem")
 
 
 def short(text: str, longest: int) -> str:

@@ -6,9 +6,9 @@ import json
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.text import Text
@@ -16,11 +16,11 @@ from rich.text import Text
 from opentelemetry.instrumentation.gluellm.environment import ENVIRONMENT_PREFIX
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
 
-from ..render import calls_block, calls_line, health_lines, pool_block, pool_line
+from ..render import health_lines, row_block, row_line
 from ..screens import LiveArea, print_line
 from ..text import printable, seconds
-from ..verdicts import calls_severity, calls_verdict, late, severity, verdict
-from ..view import CallKey, CallsView, PoolKey, PoolView, View
+from ..verdicts import severity, verdict_text
+from ..view import CallKey, Key, PoolView, Row, View
 from .intake import Intake
 from .processes import Process
 
@@ -42,21 +42,31 @@ _NO_POOL = (
     "Instrumented, but no request has used a pool in its scope yet. To count requests outside "
     f"any-llm calls, set {ENVIRONMENT_PREFIX}SCOPE=all."
 )
-_Blocks = frozenset[tuple[Process, CallKey | PoolKey]]
+_Blocks = frozenset[tuple[Process, Key]]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """The calls to a provider, or a pool."""
+class Judged(NamedTuple):
+    """Calls or a pool, with the verdict."""
 
-    key: CallKey | PoolKey
+    key: Key
+    row: Row
     verdict: str | None
-    severity: tuple[bool, ...]
-    line: str
-    block: Callable[[int], Text]
-    """The same as several lines, for a width."""
-    numbers: dict[str, Any]
-    """For programs."""
+
+    @property
+    def severity(self) -> tuple[bool, ...]:
+        return severity(self.row)
+
+    @property
+    def as_json(self) -> dict[str, Any]:
+        """For programs: the fields of CallsView or PoolView."""
+        numbers = {field.name: getattr(self.row, field.name) for field in fields(self.row)}
+        if isinstance(self.row, PoolView):
+            wait = self.row.wait
+            found = {f"p{share}": wait.quantile(share / 100) for share in (50, 95, 99)}
+            estimated = {name: each.value if each else None for name, each in found.items()}
+            numbers["wait"] = {"mean": wait.mean, "estimated": estimated}
+            numbers["providers"] = sorted(self.row.providers)
+        return {**asdict(self.key), "verdict": self.verdict, **numbers}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +75,9 @@ class ProcessReport:
 
     process: Process
     view: View
-    calls: list[Row]
+    calls: list[Judged]
     """Calls by provider; the largest problems first."""
-    pools: list[Row]
+    pools: list[Judged]
     """Pools that had a request; the largest problems first."""
     warnings: list[str]
     """Reasons to doubt the numbers, or why there are none."""
@@ -95,12 +105,12 @@ class ProcessReport:
     @property
     def lines(self) -> list[str]:
         """For logs and pipes: a line for the calls of each provider and each pool."""
-        below = [*(row.line for row in (*self.calls, *self.pools)), *self.warnings]
+        below = [*(row_line(*found) for found in (*self.calls, *self.pools)), *self.warnings]
         return [self.heading, *(f"  {line}" for line in below)]
 
     @property
     def as_json(self) -> dict[str, Any]:
-        """For programs. Calls and pools have the fields of CallsView and PoolView."""
+        """For programs."""
         service, instance = self.process.identity
         return {
             "service": service,
@@ -109,8 +119,8 @@ class ProcessReport:
             "last_export_seconds_ago": self.process.silence,
             "counters_over_seconds": self.view.over,
             "warnings": self.warnings,
-            "calls": [row.numbers for row in self.calls],
-            "pools": [row.numbers for row in self.pools],
+            "calls": [found.as_json for found in self.calls],
+            "pools": [found.as_json for found in self.pools],
         }
 
 
@@ -124,10 +134,14 @@ def _report_of(process: Process) -> ProcessReport:
     view, busy = process.recent(), process.view().busy().pools
     # Numbers of two processes mean nothing, and those of a silent one are old.
     judged = not process.mixed and not process.silent
-    calls = [_calls_row(view, key, judged=judged) for key in view.calls]
-    pools = [_pool_row(view, key, judged=judged) for key in view.pools if key in busy]
-    for rows in (calls, pools):
-        rows.sort(key=lambda row: row.severity, reverse=True)
+    calls, pools = (
+        sorted(
+            (Judged(k, row, verdict_text(view, k) if judged else None) for k, row in rows.items()),
+            key=lambda found: found.severity,
+            reverse=True,
+        )
+        for rows in (view.calls, {key: view.pools[key] for key in busy})
+    )
     warnings = [_MIXED] if process.mixed else []
     for rows, what in ((calls, "providers"), (pools, "pools")):
         if len(rows) > MOST_POOLS:
@@ -138,45 +152,6 @@ def _report_of(process: Process) -> ProcessReport:
     elif not (view.pools or view.calls):
         warnings.append(_NO_POOL)
     return ProcessReport(process, view, calls[:MOST_POOLS], pools[:MOST_POOLS], warnings)
-
-
-def _calls_row(view: View, key: CallKey, *, judged: bool) -> Row:
-    calls, found = view.calls[key], calls_verdict(view, key) if judged else None
-    text = found.text if found else None
-    return Row(
-        key,
-        text,
-        calls_severity(calls),
-        calls_line(key, calls, text),
-        lambda _: calls_block(key, calls, text),
-        {**asdict(key), "verdict": text, **_numbers(calls)},
-    )
-
-
-def _numbers(row: CallsView | PoolView) -> dict[str, Any]:
-    return {field.name: getattr(row, field.name) for field in fields(row)}
-
-
-def _pool_row(view: View, key: PoolKey, *, judged: bool) -> Row:
-    pool = view.pools[key]
-    text = verdict(pool, doubtful=late(view)) if judged else None
-    estimates = {f"p{share}": pool.wait.quantile(share / 100) for share in (50, 95, 99)}
-    values = {name: found.value if found else None for name, found in estimates.items()}
-    wait = {"mean": pool.wait.mean, "estimated": values}
-    return Row(
-        key,
-        text,
-        severity(pool),
-        pool_line(key, pool, text),
-        lambda width: pool_block(key, pool, width, text),
-        {
-            **asdict(key),
-            "verdict": text,
-            **_numbers(pool),
-            "providers": sorted(pool.providers),
-            "wait": wait,
-        },
-    )
 
 
 def _listening(url: str) -> str:
@@ -264,7 +239,7 @@ def frame(reports: Sequence[ProcessReport], width: int, room: int) -> list[Text]
     return [*rows[:kept], Text(cut, style="dim")]
 
 
-def _urgency(found: tuple[ProcessReport, Row]) -> tuple[object, ...]:
+def _urgency(found: tuple[ProcessReport, Judged]) -> tuple[object, ...]:
     report, row = found
     is_calls = isinstance(row.key, CallKey)
     return not report.process.silent, any(row.severity), is_calls, row.severity
@@ -275,9 +250,9 @@ def _rows(reports: Sequence[ProcessReport], blocks: _Blocks, width: int) -> Iter
         process = report.process
         yield Text(report.heading, style="bold yellow" if process.silent else "bold")
         for row in (*report.calls, *report.pools):
-            text = Text(row.line, style="red" if row.verdict else "")
+            text = Text(row_line(*row), style="red" if row.verdict else "")
             if (process, row.key) in blocks:
-                text = row.block(width)
+                text = row_block(row.key, row.row, width, row.verdict)
             yield from (Text(text.plain, style="dim") if process.mixed else text).split()
         yield from _wrapped(report.warnings, width, "yellow")
         yield Text()

@@ -15,7 +15,6 @@ from gluellm_pools.demo.verdict import (
     cause_of,
     disagreements,
     explanation,
-    fault_text,
     short,
 )
 from gluellm_pools.fake_provider import Counts
@@ -73,15 +72,17 @@ def test_cause_is_what_diagnose_finds_and_otherwise_what_the_calls_show():
     texts = {"observed": "4 of 4.", "explanation": "Held.", "advice": "Close."}
     finding = Finding(kind=Kind.HTTP2_STUCK, severity=Severity.ERROR, **texts)
     retries = CallsVerdict("4 calls wait to retry", "the provider")
-    found = cause_of(finding, retries)
-    assert (found.at_fault, found.advice) == ("the HTTP library", "Close.")
-    assert fault_text(found, "") == "the HTTP library: http2 stuck. 4 of 4."
-    found = cause_of(None, retries)
-    assert (found.at_fault, found.advice) == ("the provider", "")
-    assert fault_text(found, "") == "the provider. 4 calls wait to retry."
-    assert cause_of(None, CallsVerdict("9 of 9 calls fail", None)) is None
-    assert fault_text(None, "late") == "not known yet"
-    assert fault_text(None, "").startswith("no fault: ")
+    library = "the HTTP library"
+    assert cause_of(finding, retries, "late") == (
+        f"{library}: http2 stuck. 4 of 4.",
+        library,
+        "Close.",
+    )
+    text = "the provider. 4 calls wait to retry."
+    assert cause_of(None, retries, "late") == (text, "the provider", "")
+    for calls in (None, CallsVerdict("9 of 9 calls fail", "")):
+        assert cause_of(None, calls, "late") == ("not known yet", "", "")
+        assert cause_of(None, calls, "").text.startswith("no fault: ")
 
 
 def test_callers_see_rounded_times_and_the_most_frequent_error():

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from gluellm_pools.histogram import Histogram
-from gluellm_pools.render import calls_block, health_lines, pool_block, view_lines
+from gluellm_pools.render import health_lines, row_block, view_lines
 from gluellm_pools.verdicts import late, verdict
 from gluellm_pools.view import CallKey, CallsView, PoolKey, PoolView, View
 
@@ -35,7 +35,7 @@ BUSY = PoolView(
 def drawn(view: View, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
     for key, pool in view.pools.items():
-        console.print(pool_block(key, pool, width, verdict(pool, doubtful=late(view))))
+        console.print(row_block(key, pool, width, verdict(pool, doubtful=late(view))))
     console.print(*health_lines(view), sep="\n", markup=False)
     return console.file.getvalue()
 
@@ -200,8 +200,8 @@ calls to openai (gluellm)
 
 def test_a_block_of_calls_has_their_numbers():
     """Its labels are aligned with those of a pool."""
-    assert calls_block(CallKey("openai", "gluellm"), CALLS, "something").plain == BLOCK
-    idle = calls_block(CallKey("openai", "gluellm"), CallsView()).plain.splitlines()[1:]
+    assert row_block(CallKey("openai", "gluellm"), CALLS, 80, "something").plain == BLOCK
+    idle = row_block(CallKey("openai", "gluellm"), CallsView(), 80).plain.splitlines()[1:]
     assert idle == [" calls now    none", " time spent   -", " ended        none"]
 
 

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from gluellm_pools.histogram import Histogram
-from gluellm_pools.render import pool_block, view_lines
+from gluellm_pools.render import row_block, view_lines
 from gluellm_pools.view import PoolKey, PoolView, View
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import CUMULATIVE, LATER, SECOND, gauge, histogram, metrics_request, number
@@ -56,7 +56,7 @@ def test_shares_and_bars_stay_within_the_whole():
     """No bar is too long and no share is above 100 %, whatever the numbers are."""
     key, pool = PoolKey("openai", "httpx2"), PoolView(requests=5, seconds_by_phase=TIMES)
     console = Console(file=io.StringIO(), width=80, color_system=None)
-    console.print(pool_block(key, pool, 80))
+    console.print(row_block(key, pool, 80))
     assert "reading 100%  queued 100%" in console.file.getvalue()
     assert "inf" not in "".join(view_lines(View({key: pool})))
 
