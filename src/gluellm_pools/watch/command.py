@@ -1,4 +1,4 @@
-"""Show the calls and connection pools of programs that export their metrics here over OTLP/HTTP.
+"""Show LLM calls and pools of programs that export their metrics here over OTLP/HTTP.
 
 It needs no collector. Start it, then start the program with
 

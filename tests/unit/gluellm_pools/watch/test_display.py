@@ -141,8 +141,10 @@ def test_process_whose_calls_never_reached_a_pool_shows_them():
 
 
 def test_failing_calls_come_first_and_at_length():
-    """Before silent processes, waiting calls and healthy pools; with few lines left, alone."""
+    """Before leaks, silent processes and waiting calls; with few lines left, alone."""
     watched = Watched(80, 12)
+    leak = sum_of(semconv.LEAK_SUSPECTED, 1, monotonic=False)
+    watched.take(metrics_request(sum_of(semconv.REQUESTS, 5), leak, service__instance__id="w-9"))
     for n, failed in enumerate((0, 20, 0)):
         watched.take(calls_of(limited=n, wait=9.0, failed=failed, service__instance__id=f"w-{n}"))
     watched.take(calls_of("other", limited=5, wait=9.0, service__instance__id="w-1"))
