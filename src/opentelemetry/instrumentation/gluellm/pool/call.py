@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import thresholds
-from ..concurrency import snapshot_of
+from ..concurrency import snapshot_of, snapshot_of_queue
 from ..text import one_line
 from .call_site import CallSite
 from .durations import nanoseconds
@@ -22,7 +22,6 @@ from .outbox import Outbox
 from .peak import Peak
 from .phases import (
     ABANDONED,
-    AWAITING_RESPONSE,
     BACKOFF,
     CANCELLED,
     FAILED,
@@ -39,11 +38,17 @@ from .phases import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+LEFT = len(STAGES)
+"""Stage in between: no request is in flight, and there was no sign since. The last request decides
+whether it is `BACKOFF` or `FINISHING`, once that matters: at the next request or sign, at the end,
+and for readers."""
 _RETRIED = frozenset(
     {408, 409, 425, 429, *range(500, 600), "UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"}
 )
 """HTTP and gRPC statuses after which libraries pause and send the request again."""
 _REFUSED = 400
+_RECENT = 1_000
+"""Requests in the outbox among which those of a call are searched."""
 _LONGEST_NAME = 64
 _HOUR = nanoseconds(3600)
 _FIRST_ANSWER = nanoseconds(thresholds.CALL_SILENT_FIRST)
@@ -112,18 +117,16 @@ class Call:
             self.counted.start()
 
     def end(self, outcome: int = SUCCEEDED) -> None:
-        """End the call, once."""
-        if not self.ended:
-            self.ended = True
-            if self.counted is not None and self.ends_counted:
-                self.counted.end(outcome)
+        """End the call, once. An end that a signal handler interrupted can be repeated."""
+        self.ended = True
+        if self.counted is not None and self.ends_counted:
+            self.counted.end(outcome)
 
     def end_by(self, error: BaseException) -> None:
         """End the call with an exception that left it or its stream."""
-        if not self.ended:
-            self.ended = True
-            if self.counted is not None and self.ends_counted:
-                self.counted.end_by(error)
+        self.ended = True
+        if self.counted is not None and self.ends_counted:
+            self.counted.end_by(error)
 
 
 class CountedCall:
@@ -134,35 +137,41 @@ class CountedCall:
     """
 
     __slots__ = (
+        "__dict__",
         "_calls",
-        "_paused",
-        "_resting",
-        "awaiting_response",
         "began_at",
-        "ended",
         "ended_at",
-        "error",
         "in_flight",
-        "last_error",
-        "last_status",
+        "last",
         "ledger",
-        "longest",
         "model",
-        "observed",
         "operation",
-        "outcome",
-        "queued",
-        "retries",
-        "seen_steps",
+        "paused",
+        "resting",
         "since",
         "source",
         "spent",
         "stage",
-        "stream",
         "streamed",
         "task",
-        "waiting_since",
     )
+
+    # As on a lease, what most calls never set is a default of the class.
+    retries = 0
+    queued = 0
+    """Nanoseconds that its requests waited for connections."""
+    awaiting_response = 0
+    """Nanoseconds that its requests waited for the heads of their responses."""
+    stream: Call | None = None
+    """The call with the steps of its stream, while the application reads that."""
+    seen_steps = 0
+    waiting_since = 0
+    """When a check first found that the application waits for the current item."""
+    outcome = SUCCEEDED
+    error: str | None = None
+    """``error.type`` if the outcome is `FAILED`."""
+    observed: Any = None
+    """Data of the observers, such as a span context."""
 
     def __init__(
         self,
@@ -179,121 +188,122 @@ class CountedCall:
         self.model = model
         self.ledger: CallLedger | None = None
         """Where it counts; None until its provider is known."""
-        self.began_at = now
+        self.began_at = self.since = now
+        """Of ``since``: when it entered its stage."""
+        self.ended_at = 0
+        """0 until it has ended."""
         self.stage = PREPARING
-        self.since = now
-        """When it entered its stage."""
-        self.spent = [0] * len(STAGES)
+        self.spent = [0, 0, 0, 0, 0]
         """Nanoseconds in each stage, without the current stay."""
         self.in_flight = 0
         """Its requests in flight."""
-        self._resting: int | None = None
+        self.resting: int | None = None
         """Stage to enter when no request is in flight any more; None if the last one decides."""
-        self._paused = False
+        self.paused = False
         """Whether it has backed off since its last request entered a pool."""
-        self.retries = 0
-        self.last_status: int | str = 0
-        """Status of the request that was released last; 0 if it had none."""
-        self.last_error: str | None = None
-        """Error type of that request."""
-        self.queued = 0
-        """Nanoseconds that its requests waited for connections."""
-        self.awaiting_response = 0
-        """Nanoseconds that its requests waited for the heads of their responses."""
-        self.longest = 0
-        """Longest stay in `REQUESTING` that ended in an answer."""
+        self.last: _Request | None = None
+        """The request that was released last, which decides the stage `LEFT`; None at the end, so
+        that no reference cycle remains."""
         self.task: tuple[int, int] | None = None
         """Identity of the event loop and task that began it; None without a task."""
         self.streamed = streamed
         """Whether the application gets the answer in items; None if these are not seen."""
-        self.stream: Call | None = None
-        """The call with the steps of its stream, while the application reads that."""
-        self.seen_steps = 0
-        self.waiting_since = 0
-        """When a check first found that the application waits for the current item."""
-        self.outcome = SUCCEEDED
-        self.error: str | None = None
-        """``error.type`` if the outcome is `FAILED`."""
-        self.ended = False
-        self.ended_at = 0
-        self.observed: Any = None
-        """Data of the observers, such as a span context."""
+
+    @property
+    def ended(self) -> bool:
+        return self.ended_at != 0
 
     def start(self) -> None:
         """Let it count from now on. Called where an exception ends it."""
-        if not self.ended:
+        if not self.ended_at:
             self._calls.live[self] = None
 
     def found_provider(self, provider: str | None) -> None:
         """Count it for a provider, unless it counts for one."""
         if self.ledger is None:
             ledger = self._calls.ledgers.of(provider, self.source)
-            ledger.born(self.operation)
+            if self.operation not in ledger.calls:
+                ledger.calls.setdefault(self.operation, [0] * len(OUTCOMES))
             self.ledger = ledger
 
     def enter(self, stage: int) -> None:
         """Enter a stage, or do so when no request is in flight any more."""
         now = self._calls.clock()
+        left = self._stage_left()
         # atomic
-        if self.in_flight or self.ended:
-            self._resting = stage
+        if self.in_flight or self.ended_at:
+            self.resting = stage
             return
-        if stage == self.stage:
-            return
-        if self.stage == BACKOFF:
-            self._paused = True
-        self.spent[self.stage] += now - self.since
-        self.since = now
+        before = self.stage
+        if before == LEFT:
+            before = left
+        if before != stage:
+            if before == BACKOFF:
+                self.paused = True
+            self.spent[before] += now - self.since
+            self.since = now
         self.stage = stage
 
-    def request_entered(self, lease: _Request) -> None:
-        """Count a request that enters a pool."""
+    # `PoolTracker` has the steps of a call's first request inline.
+
+    def further_request(self, lease: _Request) -> None:
+        """Count a request that enters a pool, unless it is the call's first one."""
         now = lease.entered_at
+        left = self._stage_left()
         # atomic
-        if self.ended:
+        if self.ended_at:
             return
-        self._resting = None
-        if not self.in_flight:
-            if self.stage == BACKOFF:
-                self._paused = True
-            self.spent[self.stage] += now - self.since
+        if self.in_flight:
+            self.resting = None
+        else:
+            stage = self.stage
+            if stage == LEFT:
+                stage = left
+            if stage == BACKOFF:
+                self.paused = True
+            self.spent[stage] += now - self.since
             self.since = now
             self.stage = REQUESTING
         self.in_flight += 1
-        if self._paused:
-            self._paused = False
+        if self.paused:
+            self.paused = False
             self.retries += 1
             lease.resend = True
 
     def request_left(self, lease: _Request, now: int) -> None:
-        """Count a request that gave its connection back, or failed. The finalizer rule applies."""
-        if lease.phase == AWAITING_RESPONSE:
-            awaited = now - lease.phase_since
-        else:
-            awaited = lease.answered_at and lease.answered_at - lease.request_sent_at
+        """Count a request that gave its connection back or failed, unless it was the only one.
+
+        The finalizer rule applies.
+        """
         # atomic
-        if self.ended or not self.in_flight:
+        if not self.in_flight:
             return
-        if lease.wait is not None:
-            self.queued += (lease.acquired_at or now) - lease.entered_at
-        if awaited > 0:
-            self.awaiting_response += awaited
-        self.last_status = status = lease.status
-        self.last_error = error = lease.error
-        self.in_flight -= 1
-        if self.in_flight:
+        self.last = lease
+        self.in_flight = in_flight = self.in_flight - 1
+        if in_flight:
             return
-        stay = now - self.since
-        self.spent[REQUESTING] += stay
+        self.spent[REQUESTING] += now - self.since
         self.since = now
-        if error is None and stay > self.longest:
-            self.longest = stay
-        if self._resting is not None:
-            self.stage = self._resting
-        elif status in _RETRIED or (error is not None and error != "cancelled"):
-            self.stage = BACKOFF
+        if self.resting is None:
+            self.stage = LEFT
         else:
-            self.stage = FINISHING
+            self.stage = self.resting
+            self.resting = None
+
+    def _stage_left(self) -> int:
+        return BACKOFF if _retries(self.last) else FINISHING
+
+    def account(self, lease: _Request) -> None:
+        """Add the times of one of its requests that has ended."""
+        self.queued += lease.acquire_time
+        self.awaiting_response += lease.awaited
+
+    def account_requests(self) -> None:
+        """Count the ends of its requests that wait in the outbox. Not for finalizers."""
+        for item in snapshot_of_queue(self._calls.outbox.items)[-_RECENT:]:
+            call = getattr(item, "call", None)
+            if call is not None and call.counted is self and item.ended_at:
+                item.account()
 
     def streams_to(self, call: Call | None) -> None:
         """Go on until the stream ends that it returned, whose items ``call`` counts, if any."""
@@ -317,14 +327,14 @@ class CountedCall:
             self.end(CANCELLED)
 
     def _error_type(self, error: Exception) -> str:
-        last = self.last_error
-        if last is not None and last != "cancelled":
-            return last
-        if last is not None and isinstance(error, TimeoutError):
-            return "timeout"
-        status = self.last_status
-        if isinstance(status, int) and status >= _REFUSED and last is None:
-            return str(status)
+        last = self.last
+        if last is not None:
+            if last.error is not None and last.error != "cancelled":
+                return last.error
+            if last.error is not None and isinstance(error, TimeoutError):
+                return "timeout"
+            if last.error is None and isinstance(last.status, int) and last.status >= _REFUSED:
+                return str(last.status)
         return self._calls.ledgers.error_name(error)
 
     def end(self, outcome: int | None, error: str | None = None) -> None:
@@ -332,43 +342,57 @@ class CountedCall:
 
         The finalizer rule applies if the outcome is `ABANDONED`: a stream was closed or dropped.
         """
+        if self.ended:
+            return
         calls = self._calls
         now = calls.clock()
-        self.found_provider(None)
         ledger = self.ledger
-        assert ledger is not None
+        if ledger is None:
+            self.found_provider(None)
+            ledger = self.ledger
+            assert ledger is not None
         counts = ledger.calls[self.operation]
         errors = ledger.errors
         if error is not None:
             error = ledger.error(error)
         own, spent = self.spent, ledger.spent
+        last = self.last
+        left = BACKOFF if last is not None and _retries(last) else FINISHING
         # atomic
-        if self.ended:
+        if self.ended_at:
             return
-        self.ended = True
         self.ended_at = now
-        own[self.stage] += now - self.since
+        stage = self.stage
+        if stage == LEFT:
+            stage = left
+        own[stage] += now - self.since
         self.since = now
+        self.stage = FINISHING
+        self.in_flight = 0
+        self.last = None
         spent[LIMITED] += own[LIMITED]
         spent[PREPARING] += own[PREPARING]
         spent[REQUESTING] += own[REQUESTING]
         spent[BACKOFF] += own[BACKOFF]
         spent[FINISHING] += own[FINISHING]
-        ledger.retries += self.retries
+        if self.retries:
+            ledger.retries += self.retries
         if outcome is not None:
-            self.outcome = outcome
             counts[outcome] += 1
+            if outcome != SUCCEEDED:
+                self.outcome = outcome
             if error is not None:
                 self.error = error
                 errors[error] += 1
         if self in calls.live:
             del calls.live[self]
         # The atomic block ends here. No reference cycle through the stream's call remains.
-        waited, self.stream = self.waiting_since, None
-        if waited and outcome == SUCCEEDED:
-            ledger.answered(True, now - waited, now)
-        elif self.longest and self.streamed is False:
-            ledger.answered(False, self.longest, now)
+        if self.stream is not None:
+            self.stream = None
+            if self.waiting_since and outcome == SUCCEEDED:
+                ledger.answered(True, now - self.waiting_since, now)
+        elif last is not None and last.error is None and self.streamed is False:
+            ledger.answered(False, own[REQUESTING], now)
         if outcome is not None:
             calls.outbox.put(self)
             if self.observed is not None and outcome != ABANDONED:
@@ -379,17 +403,22 @@ class _Request(Protocol):
     """A lease, as far as calls know it."""
 
     entered_at: int
-    acquired_at: int
-    answered_at: int
     error: str | None
-    phase: int
-    phase_since: int
     resend: bool
     status: int | str
-    wait: Any
 
     @property
-    def request_sent_at(self) -> int: ...
+    def acquire_time(self) -> int: ...
+    @property
+    def awaited(self) -> int: ...
+
+
+def _retries(last: _Request | None) -> bool:
+    """Return whether libraries pause after such a request, and send it again."""
+    if last is None:
+        return False
+    error = last.error
+    return last.status in _RETRIED if error is None else error != "cancelled"
 
 
 class CallLedger:
@@ -430,11 +459,6 @@ class CallLedger:
         self.reported = [0] * (len(STAGES) + 1)
         """Last reported time of each stage, and retries. A counter must never fall."""
 
-    def born(self, operation: str) -> None:
-        """Count outcomes of an operation from now on."""
-        if operation not in self.calls:
-            self.calls.setdefault(operation, [0] * len(OUTCOMES))
-
     def error(self, error: str) -> str:
         """Return the key of ``errors`` for a failure; ``_OTHER`` beyond the bound."""
         if error not in self.errors:
@@ -449,7 +473,8 @@ class CallLedger:
         peak = self._longest.get(streamed)
         if peak is None:
             peak = self._longest.setdefault(streamed, Peak(_HOUR, now))
-        peak.raise_to(wait, now)
+        if wait > peak.high or now >= peak.end:
+            peak.raise_to(wait, now)
 
     def silent_after(self, streamed: bool, threshold: int, now: int) -> int:
         """Return the wait from which a call is silent: unlike the waits of the last hour."""
@@ -465,21 +490,21 @@ class CallLedgers:
 
     def __init__(self) -> None:
         self.known: dict[tuple[str | None, str], CallLedger] = {}
-        self._operations: dict[str, str] = {}
+        self.operations: dict[str, str] = {}
         self._error_names: dict[str, str] = {}
         self.errors_left = MAX_ERRORS
 
     def of(self, provider: str | None, source: str) -> CallLedger:
         """Return the ledger of a provider and source; that of ``_OTHER`` beyond the bound."""
-        key = (provider, source)
-        if key not in self.known and len(self.known) >= MAX_LEDGERS:
-            key = (OTHER, source)
-        found = self.known.get(key)
-        return found or self.known.setdefault(key, CallLedger(self, *key))
+        found = self.known.get((provider, source))
+        if found is None:
+            key = (provider if len(self.known) < MAX_LEDGERS else OTHER, source)
+            found = self.known.setdefault(key, CallLedger(self, *key))
+        return found
 
     def operation(self, name: str) -> str:
         """Return what an operation is reported as."""
-        return bounded(self._operations, name, MAX_OPERATIONS)
+        return bounded(self.operations, name, MAX_OPERATIONS)
 
     def error_name(self, error: Exception) -> str:
         """Return what an exception without a known reason is reported as."""
@@ -489,16 +514,19 @@ class CallLedgers:
     def clear(self) -> None:
         """Reset everything in a forked child: the parent reports what it has counted."""
         self.known.clear()
-        self._operations.clear()
+        self.operations.clear()
         self._error_names.clear()
         self.errors_left = MAX_ERRORS
 
 
 def bounded(known: dict[str, str], name: str, most: int) -> str:
     """Return a name, or ``_OTHER`` if ``known`` has ``most`` other ones."""
-    if name not in known and len(known) < most:
-        known[name] = name
-    return known.get(name, OTHER)
+    if name in known:
+        return name
+    if len(known) >= most:
+        return OTHER
+    known[name] = name
+    return name
 
 
 class CallsNow:
@@ -528,7 +556,7 @@ class Observer(Protocol):
     def call_ended(self, call: CountedCall) -> None: ...
 
 
-_state = attrgetter("ended", "stage", "since", "retries")
+_state = attrgetter("ended_at", "stage", "since", "retries", "last")
 _spent = attrgetter("spent")
 
 
@@ -566,9 +594,13 @@ class LiveCalls:
         Without a ``provider`` it counts for that of its first request. Its time before that is
         added then.
         """
-        operation = self.ledgers.operation(operation)
+        ledgers = self.ledgers
+        operation = ledgers.operations.get(operation) or ledgers.operation(operation)
         call = CountedCall(self, source, operation, model, self.clock(), streamed)
-        if provider is not None:
+        ledger = ledgers.known.get((provider, source)) if provider is not None else None
+        if ledger is not None and operation in ledger.calls:
+            call.ledger = ledger
+        elif provider is not None:
             call.found_provider(provider)
         context = self._entry_context()
         if context:
@@ -600,7 +632,9 @@ class LiveCalls:
         # No Python code runs while the states are read, as in `read_states`.
         read = [*zip(live, map(_state, live), map(tuple, map(_spent, live)), strict=True)]
         now = self.clock()
-        for call, (ended, stage, since, retries), spent in read:
+        for call, (ended, stage, since, retries, last), spent in read:
+            if stage == LEFT:
+                stage = BACKOFF if _retries(last) else FINISHING
             of_ledger = found.get(call.ledger) if call.ledger is not None else None
             if ended or of_ledger is None:
                 continue
@@ -642,5 +676,5 @@ class LiveCalls:
     def discard(self) -> None:
         """Discard all calls in a forked child: they belong to the parent."""
         for call in snapshot_of(self.live.keys):
-            call.ended = True
+            call.ended_at = self.clock()
         self.live.clear()
