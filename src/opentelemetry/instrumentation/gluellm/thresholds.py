@@ -188,6 +188,31 @@ pause for minutes, and do so again."""
 CALL_SILENT_FIRST = 600.0
 """Wait for an answer that is not streamed while no call has been answered within the last hour. The
 SDKs give up after as long, and an unstreamed answer can take minutes."""
+CALL_FAILURE_ALERT_SHARE = 0.05
+"""Share of the calls that failed or succeeded. SDKs and GlueLLM retry, so a call that still fails
+is a failure that a user sees."""
+CALL_ALERT_COUNT = 10
+"""GlueLLMCallsFail pages, so a few failed calls within 5 minutes are not enough."""
+CALL_QUIET_SHARE = 0.5
+"""Share within 15 minutes, for services with about a call a minute. Among so few calls, a smaller
+share is chance."""
+CALL_QUIET_COUNT = 3
+"""Fewer calls have no meaningful share and no meaningful mean."""
+BACKOFF_FOR = 5.0
+"""Time in back-off. The first pauses of the SDKs take 0.5 to 4 s, and hardly delay a call."""
+BACKOFF_SHARE = 0.1
+"""Share of the calls' time. Above it, retries delay calls noticeably."""
+BACKOFF_RETRIES = 5
+"""Fewer retries are single failures, which retries are for."""
+
+
+def calls_fail(failed: int, succeeded: int) -> bool:
+    """Return whether so many calls fail that users notice."""
+    ended = failed + succeeded
+    return (failed >= CALL_ALERT_COUNT and failed > CALL_FAILURE_ALERT_SHARE * ended) or (
+        failed >= CALL_QUIET_COUNT and failed > CALL_QUIET_SHARE * ended
+    )
+
 
 # --- Establishing and reusing connections ---------------------------------------------------------
 
