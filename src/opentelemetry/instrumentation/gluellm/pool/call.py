@@ -9,9 +9,9 @@ The finalizer rule and the atomic rule (``lease.py``) apply to both: finalizers 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from .. import thresholds
 from ..concurrency import snapshot_of, snapshot_of_queue
@@ -34,9 +34,6 @@ from .phases import (
     STAGES,
     SUCCEEDED,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 LEFT = len(STAGES)
 """Stage in between: no request is in flight, and there was no sign since. The last request decides
@@ -201,7 +198,7 @@ class CountedCall:
         """Stage to enter when no request is in flight any more; None if the last one decides."""
         self.paused = False
         """Whether it has backed off since its last request entered a pool."""
-        self.last: _Request | None = None
+        self.last: Any = None
         """The request that was released last, which decides the stage `LEFT`; None at the end, so
         that no reference cycle remains."""
         self.task: tuple[int, int] | None = None
@@ -246,7 +243,7 @@ class CountedCall:
 
     # `PoolTracker` has the steps of a call's first request inline.
 
-    def further_request(self, lease: _Request) -> None:
+    def further_request(self, lease: Any) -> None:
         """Count a request that enters a pool, unless it is the call's first one."""
         now = lease.entered_at
         left = self._stage_left()
@@ -270,7 +267,7 @@ class CountedCall:
             self.retries += 1
             lease.resend = True
 
-    def request_left(self, lease: _Request, now: int) -> None:
+    def request_left(self, lease: Any, now: int) -> None:
         """Count a request that gave its connection back or failed, unless it was the only one.
 
         The finalizer rule applies.
@@ -293,7 +290,7 @@ class CountedCall:
     def _stage_left(self) -> int:
         return BACKOFF if _retries(self.last) else FINISHING
 
-    def account(self, lease: _Request) -> None:
+    def account(self, lease: Any) -> None:
         """Add the times of one of its requests that has ended."""
         self.queued += lease.acquire_time
         self.awaiting_response += lease.awaited
@@ -329,11 +326,11 @@ class CountedCall:
     def _error_type(self, error: Exception) -> str:
         last = self.last
         if last is not None:
-            if last.error is not None and last.error != "cancelled":
-                return last.error
+            if last.error not in (None, "cancelled"):
+                return str(last.error)
             if last.error is not None and isinstance(error, TimeoutError):
                 return "timeout"
-            if last.error is None and isinstance(last.status, int) and last.status >= _REFUSED:
+            if isinstance(last.status, int) and last.status >= _REFUSED:
                 return str(last.status)
         return self._calls.ledgers.error_name(error)
 
@@ -399,26 +396,11 @@ class CountedCall:
                 calls.observer.call_ended(self)
 
 
-class _Request(Protocol):
-    """A lease, as far as calls know it."""
-
-    entered_at: int
-    error: str | None
-    resend: bool
-    status: int | str
-
-    @property
-    def acquire_time(self) -> int: ...
-    @property
-    def awaited(self) -> int: ...
-
-
-def _retries(last: _Request | None) -> bool:
+def _retries(last: Any) -> bool:
     """Return whether libraries pause after such a request, and send it again."""
     if last is None:
         return False
-    error = last.error
-    return last.status in _RETRIED if error is None else error != "cancelled"
+    return last.status in _RETRIED or last.error not in (None, "cancelled")
 
 
 class CallLedger:
@@ -549,13 +531,6 @@ class CallsNow:
         """Longest time that an application has been waiting for the next item of a stream."""
 
 
-class Observer(Protocol):
-    """What is notified of calls; see `PoolObserver`."""
-
-    def call_began(self, call: CountedCall, context: object) -> None: ...
-    def call_ended(self, call: CountedCall) -> None: ...
-
-
 _state = attrgetter("ended_at", "stage", "since", "retries", "last")
 _spent = attrgetter("spent")
 
@@ -567,7 +542,7 @@ class LiveCalls:
         self,
         ledgers: CallLedgers,
         outbox: Outbox,
-        observer: Observer,
+        observer: Any,
         entry_context: Callable[[], object],
         clock: Callable[[], int],
         silence_threshold: float,
@@ -575,6 +550,7 @@ class LiveCalls:
         self.ledgers = ledgers
         self.outbox = outbox
         self.observer = observer
+        """The `PoolObserver` of the installation."""
         self.clock = clock
         self._entry_context = entry_context
         self._threshold = nanoseconds(silence_threshold)
