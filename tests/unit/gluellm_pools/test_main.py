@@ -15,7 +15,10 @@ from gluellm_pools.demo import run
 from gluellm_pools.doctor import ask
 
 VERIFY = ("verify", "--prometheus", "http://h")
-ACTS = ("healthy saturated slow churn leak http2-stuck blocked-loop failures recovery").split()
+ACTS = (
+    "healthy saturated slow rate-limited stalled-stream churn leak http2-stuck blocked-loop "
+    "failures recovery"
+).split()
 
 
 @pytest.mark.parametrize(
