@@ -140,6 +140,15 @@ OLDEST_BY_PHASE = signal(
     of=["gluellm.pool.request.oldest_age"],
     unit="s",
 )
+LEASE_OLDEST = signal(
+    "lease_oldest_age",
+    "How long has the longest held its connection?",
+    f"max{by()}({now('gluellm.pool.lease.oldest_age')})",
+    "`held longest` is the age of the oldest lease. It grows while a stream only brings pings, "
+    "though these restart its phase.",
+    of=["gluellm.pool.lease.oldest_age"],
+    unit="s",
+)
 REQUESTS = signal(
     "request_rate",
     "How many requests are there?",

@@ -188,6 +188,28 @@ pause for minutes, and do so again."""
 CALL_SILENT_FIRST = 600.0
 """Wait for an answer that is not streamed while no call has been answered within the last hour. The
 SDKs give up after as long, and an unstreamed answer can take minutes."""
+CALL_FAILURE_ALERT_SHARE = 0.05
+"""Share of the calls that failed or succeeded. SDKs and GlueLLM retry, so a call that still fails
+is a failure that a user sees."""
+CALL_ALERT_COUNT = 10
+"""GlueLLMCallsFail pages, so a few failed calls within 5 minutes are not enough."""
+CALL_QUIET_SHARE = 0.5
+"""Share within 15 minutes, for services with about a call a minute. Among so few calls, a smaller
+share is chance."""
+CALL_QUIET_COUNT = 3
+"""Fewer calls have no meaningful share and no meaningful mean."""
+CALL_CANCELLED_SHARE = 0.3
+"""Share of the calls that ended. Users who leave cancel fewer, timeouts of the application more."""
+CALL_SLOWER = 3.0
+"""Factor on the time per call of the hour before. A different mix of questions causes less."""
+CALL_SLOW_TIME = 60.0
+"""Time that all calls together spent within 10 minutes. Less time is not worth a look."""
+CALL_SLOW_LIMIT = 450.0
+"""Time per call, calls in flight included, that is too long without a baseline. Unstreamed answers
+of reasoning models take up to about 400 s; an attempt of the SDKs times out after 600 s."""
+CALL_SILENT_SHARE = 0.2
+CALL_SILENT_ALERT_COUNT = 2
+"""Share and number of the calls in flight. A single call can meet a stream that was dropped."""
 
 # --- Establishing and reusing connections ---------------------------------------------------------
 
