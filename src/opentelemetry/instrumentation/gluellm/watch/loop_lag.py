@@ -241,7 +241,7 @@ class LoopLag:
                         return True
         # Leases that ended after the timer was due, in the loop's iteration in which it fires.
         for item in reversed(snapshot_of_queue(registry.outbox.items)[-_RECENT:]):
-            if type(item) is not tuple and item.entered_at <= due < item.ended_at:
+            if isinstance(item, Lease) and item.entered_at <= due < item.ended_at:
                 home = item.tracker.loop
                 if home is not None and home() is loop and _needs_loop(item, due):
                     return True
