@@ -87,6 +87,12 @@ CASES: Final = (
     ),
     Case(
         _FAIL,
+        "the first export of a new service has 20 failed calls of 120",
+        [ended("succeeded", "_ 100x20"), ended("failed", "_ 20x20")],
+        {"1m45s": NOTHING, "2m15s": FIRES, "7m": NOTHING},
+    ),
+    Case(
+        _FAIL,
         "a new service succeeds at first and fails from its second export on",
         [ended("succeeded", "50x20"), ended("failed", "0 100+60x19")],
         {"2m30s": FIRES},
@@ -146,6 +152,12 @@ CASES: Final = (
     ),
     Case(
         _FAIL,
+        "6 of 66 fail, and as many as these are cancelled: they hide nothing",
+        [ended("succeeded", "0+60x20"), ended("failed", "0+6x20"), ended("cancelled", "0+66x20")],
+        {"10m": FIRES, "20m": FIRES},
+    ),
+    Case(
+        _FAIL,
         "3 of 100 fail",
         [ended("succeeded", "0+97x20"), ended("failed", "0+3x20")],
         {"10m": NOTHING, "20m": NOTHING},
@@ -155,6 +167,39 @@ CASES: Final = (
         "a failure of yesterday is stored again after 20 minutes without",
         [ended("succeeded", "900+60x30 _x20 3900+60x20"), ended("failed", "500x30 _x20 500x20")],
         {"51m15s": NOTHING, "55m": NOTHING, "65m": NOTHING},
+    ),
+    Case(
+        _FAIL,
+        "the Collector starts again, and does not know at first whose namespace they are in",
+        [
+            ended("succeeded", "900x30 _x2 900x20", k8s_namespace_name="prod"),
+            ended("failed", "5000x30 _x2 5000x20", k8s_namespace_name="prod"),
+            ended("succeeded", "_x31 900x1 _x20"),
+            ended("failed", "_x31 5000x1 _x20"),
+        ],
+        {"32m45s": NOTHING, "34m": NOTHING, "36m": NOTHING},
+    ),
+    Case(
+        _FAIL,
+        "a second instance begins, and its first export has 30 failed calls of 130",
+        [
+            ended("succeeded", "0+60x50"),
+            ended("failed", "0x50"),
+            ended("succeeded", "_x31 100x19", "api-2"),
+            ended("failed", "_x31 30x19", "api-2"),
+        ],
+        {"31m": NOTHING, "33m": FIRES},
+    ),
+    Case(
+        _FAIL,
+        "a new version starts under its instance's name, and fails from its first export on",
+        [
+            ended("succeeded", "900x30 _x20", service_version="1"),
+            ended("failed", "0x30 _x20", service_version="1"),
+            ended("succeeded", "_x31 100x19", service_version="2"),
+            ended("failed", "_x31 30x19", service_version="2"),
+        ],
+        {"31m": NOTHING, "33m": FIRES},
     ),
     Case(
         _CANCELLED,
@@ -253,6 +298,16 @@ CASES: Final = (
         "a night with one stream that nobody closes",
         [ended("succeeded", "0+60x60 3600x120"), _took("0+120x60 7320+60x119"), in_flight("1x180")],
         {"60m": NOTHING, "80m": NOTHING, "120m": NOTHING, "180m": NOTHING},
+    ),
+    Case(
+        _SLOW,
+        "nothing is stored for 20 minutes, and then all is as it was",
+        [
+            ended("succeeded", "900+60x90 _x20 6300+60x40"),
+            _took("9000+60x90 _x20 14400+60x40"),
+            in_flight("1x90 _x20 1x40"),
+        ],
+        {"90m": NOTHING, "113m": NOTHING, "120m": NOTHING, "150m": NOTHING},
     ),
     *_healthy(_SLOW),
     Case(
