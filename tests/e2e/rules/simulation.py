@@ -95,8 +95,8 @@ class Pool:
         self._order = itertools.count()
         self._queue: deque[Call] = deque()
         self._holding: set[Call] = set()
-        self._begun: list[float] = []
-        """When each call in flight began, those between two attempts included."""
+        self._in_flight: list[Call] = []
+        """The last attempt of each call, also while it waits for the next."""
         self._took: deque[tuple[float, float]] = deque()
         """When calls of the last hour ended, and how long they took."""
 
@@ -125,17 +125,18 @@ class Pool:
 
     def calls(self, now: float) -> tuple[int, float, int]:
         """Calls in flight, the time of all calls so far, and how many of them are silent."""
-        ages = [now - begun for begun in self._begun]
+        ages = [now - call.began for call in self._in_flight]
+        waits = [now - call.began for call in self._in_flight if call.phase != "unread"]
         while self._took and self._took[0][0] < now - HOUR:
             self._took.popleft()
         longest = max((took for _, took in self._took), default=0.0)
         limit = (
             max(CALL_SILENT_AFTER, CALL_SILENT_FACTOR * longest) if longest else CALL_SILENT_FIRST
         )
-        return len(ages), self.tally.call_time + sum(ages), sum(age > limit for age in ages)
+        return len(ages), self.tally.call_time + sum(ages), sum(wait > limit for wait in waits)
 
     def _end(self, call: Call, outcome: str, now: float) -> None:
-        self._begun.remove(call.began)
+        self._in_flight.remove(call)
         self._took.append((now, now - call.began))
         self.tally.calls[outcome] += 1
         self.tally.call_time += now - call.began
@@ -165,7 +166,7 @@ class Pool:
         call.entered = call.since = now
         if call.attempt == 1:
             call.began = now
-            self._begun.append(now)
+            self._in_flight.append(call)
         if len(self._holding) < self.limit:
             self._assign(call, now)
             return
@@ -200,6 +201,8 @@ class Pool:
         if call.status == _TOO_MANY:
             again = self._call(now, call.attempt + 1)
             again.began = call.began
+            self._in_flight.remove(call)
+            self._in_flight.append(again)
             pause = min(0.5 * 2**call.attempt, 8.0) * (1 - self._random.random() / 4)
             self._at(now + pause, lambda moment: self._enter(again, moment))
         else:
