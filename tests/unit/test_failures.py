@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm.adapters.httpcore.responses import reads_as_known
-from opentelemetry.instrumentation.gluellm.failures import Failures, from_signal_handler, warn
+from opentelemetry.instrumentation.gluellm.failures import Failures, warn
 from opentelemetry.instrumentation.gluellm.pool.observer import Guard, PoolObserver
 from unit.pool.fakes import Recorder
 
@@ -88,11 +88,6 @@ def _deleting(number: int, frame: object) -> None:
     raise _TimeIsUpError
 
 
-def _taking_itself_off(number: int, frame: object) -> None:
-    signal.signal(number, signal.SIG_DFL)
-    raise _TimeIsUpError
-
-
 class _Callable:
     def __call__(self, *arguments: object) -> None:
         del arguments
@@ -109,7 +104,7 @@ def own_signal() -> Iterator[int]:
 
 @pytest.mark.parametrize(
     "handler",
-    [_keeping, _deleting, _taking_itself_off, _Callable(), functools.partial(_deleting)],
+    [_keeping, _deleting, _Callable(), functools.partial(_deleting)],
 )
 def test_exception_from_a_signal_handler_is_raised(handler: Any, own_signal: int) -> None:
     """Handlers are functions, methods and others, and may change their arguments."""
@@ -143,40 +138,6 @@ def test_warning_that_a_signal_handler_interrupts_raises_its_exception(own_signa
         logger.removeFilter(interrupted)
 
 
-# Failures come out of foreign functions, whose frames can hold anything
-
-
-def _handed_a_frame(frame: object) -> None:
-    raise ValueError("no source")
-
-
-def _reusing_the_name_of_its_arguments(*args: Any) -> None:
-    args = None  # type: ignore[assignment]
-    raise ValueError(args)
-
-
-@pytest.mark.parametrize("fail", [_handed_a_frame, _reusing_the_name_of_its_arguments])
-def test_function_with_a_handlers_signature_is_not_taken_for_one(fail: Any) -> None:
-    """Its failure is counted, and nothing is raised."""
-    failures = Failures()
-    try:
-        fail(inspect.currentframe())
-    except Exception as error:
-        failures.caught("read", error)
-    assert failures.counts == {"read": 1}
-
-
-def test_exception_without_a_readable_traceback_is_counted() -> None:
-    """A foreign exception's attributes can be properties that raise."""
-
-    class OddError(Exception):
-        @property
-        def __traceback__(self) -> Any:
-            raise RuntimeError
-
-    assert not from_signal_handler(OddError())
-
-
 def test_kind_of_network_stream_is_not_kept() -> None:
     """Its entry ends with the last reference to its ``read``."""
 
@@ -196,17 +157,6 @@ def test_kind_of_network_stream_is_not_kept() -> None:
     del read
     gc.collect()
     assert gone() is None
-
-
-def test_unhashable_read_is_inspected_each_time() -> None:
-
-    class Reads:
-        __hash__ = None  # type: ignore[assignment]
-
-        def __call__(self, stream: Any, max_bytes: int, timeout: float | None = None) -> Any: ...
-
-    assert reads_as_known(Reads(), False)
-    assert reads_as_known(Reads(), True)
 
 
 def test_failures_in_several_threads_are_all_counted() -> None:

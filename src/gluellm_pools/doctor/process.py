@@ -44,7 +44,7 @@ class TargetProcess:
             )
         try:
             self.directory = rendezvous.Directory.open(make=False)
-        except rendezvous.MissingDirectoryError as error:
+        except FileNotFoundError as error:
             raise self._not_listening(str(error)) from None
         try:
             self._descriptor: int | None = os.pidfd_open(pid)

@@ -168,7 +168,7 @@ def start_recording(path: str) -> None:
     """Instrument the program and record into the doctor's directory, if that still exists."""
     try:
         directory = rendezvous.Directory.at(Path(path))
-    except rendezvous.UnusableDirectoryError:
+    except OSError:
         return
     instrument_until_program_does()
     recorder = Recorder(directory)

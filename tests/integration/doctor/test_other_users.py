@@ -113,7 +113,8 @@ def test_files_of_another_user_are_not_used(doctor, place, begin, kind):
     assert str(path) in line
     done = doctor("--pid", process.pid)
     assert done.returncode == 2
-    assert f"can't be inspected: {path}" in done.stderr
+    assert "can't be inspected" in done.stderr
+    assert str(path) in done.stderr
     assert "Traceback" not in done.stderr
     if path.is_dir():
         assert not files_in(path)
@@ -148,14 +149,13 @@ def test_pid_1_gets_no_signal(doctor, place):
     assert not files_in(place)
 
 
-@pytest.mark.parametrize("umask", [0o277, 0])
-def test_the_umask_changes_nothing(place, begin, umask):
+def test_the_umask_changes_nothing(place, begin):
     """What is written is for its owner alone."""
-    process = begin(f"os.umask({umask}); {AS_NOBODY}", until="")
+    process = begin(f"os.umask(0); {AS_NOBODY}", until="")
     private = place / f"gluellm-pools-{NOBODY}"
     assert next_line(process) == "ready"
     assert stat.S_IMODE(private.stat().st_mode) == 0o700
     assert stat.S_IMODE((private / f"{process.pid}.json").stat().st_mode) == 0o600
-    done = doctor_of(NOBODY, place, "--pid", process.pid, before=f"import os; os.umask({umask})")
+    done = doctor_of(NOBODY, place, "--pid", process.pid, before="import os; os.umask(0)")
     assert done.returncode == 0, done.stderr
     lives_on(process)

@@ -12,6 +12,8 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.http1 import HTTP1Server
+from support.http2 import HTTP2Server
 from support.script import Reply
 from support.telemetry import Telemetry
 
@@ -198,21 +200,23 @@ def test_instrumented_client_is_not_kept_alive(library, server, only_clients):
 
 
 @BOTH
+@pytest.mark.parametrize("http2", [False, True], ids=["1.1", "2"])
 def test_request_object_sent_twice_at_once_counts_as_two_requests(
-    library, server, instrument, threads
+    library, http2, listen, instrument, threads
 ):
+    server = listen(HTTP2Server if http2 else HTTP1Server)
     telemetry = instrument()
-    pool = library.core.ConnectionPool()
+    pool = library.core.ConnectionPool(http1=not http2, http2=http2)
     request = library.request(server.url())
     first = pool.handle_request(request)
     second = pool.handle_request(request)
-    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 2
-    for response in (first, second):
+    for in_flight, response in ((2, first), (1, second)):
+        assert telemetry.value(semconv.ACTIVE_REQUESTS) == in_flight
         response.read()
         response.close()
     assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
     assert telemetry.by(semconv.REQUESTS, "status") == {200: 2}
     assert telemetry.count(semconv.LEASE_DURATION) == 2
-    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 2
+    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == (1 if http2 else 2)
     assert telemetry.value(semconv.OPEN_CONNECTIONS, state="active") == 0
     pool.close()

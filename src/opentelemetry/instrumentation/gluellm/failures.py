@@ -10,13 +10,11 @@ never swallowed on a request's path; code there that catches exceptions passes t
 from __future__ import annotations
 
 import functools
-import inspect
 import logging
 import signal
 from collections import defaultdict, deque
 from collections.abc import Iterable
-from itertools import pairwise
-from types import CodeType, FrameType
+from types import CodeType
 from typing import Any
 
 
@@ -52,41 +50,16 @@ class Failures:
 def raise_on(error: BaseException) -> None:
     """Raise ``error`` again if a signal handler raised it; otherwise return.
 
-    For code to which an exception is an expected result, not a failure to count.
+    For code to which an exception is an expected result, not a failure to count. A signal handler
+    raised it if a frame below the one that caught it runs the code of a handler that is set.
     """
-    if from_signal_handler(error):
-        raise error
-
-
-def from_signal_handler(error: BaseException) -> bool:
-    """Return whether an exception that is being handled was raised by a signal handler.
-
-    Looks for a handler's frame in the traceback, below the frame that caught the exception. A frame
-    is a handler's if it runs the code of a handler that is set, or if its arguments are what Python
-    passes to handlers: a signal's number and the interrupted frame. Raises no ``Exception`` itself.
-    """
-    try:
-        return _passed_a_handler(error)
-    except Exception:
-        return False  # the exception's class can be any, and its traceback any object
-
-
-def _passed_a_handler(error: BaseException) -> bool:
     step = error.__traceback__
     if step is None or step.tb_next is None:
-        return False  # raised in the frame that caught it, so not by a handler
+        return  # raised in the frame that caught it
     handlers = _codes_of_handlers()
-    before = step.tb_frame
-    step = step.tb_next
-    while step is not None:
-        frame = step.tb_frame
-        # Two tests, since a handler may delete its arguments or unset itself. One that did both
-        # is not recognized.
-        if frame.f_code in handlers or _was_called_with(frame, before):
-            return True
-        before = frame
-        step = step.tb_next
-    return False
+    while (step := step.tb_next) is not None:
+        if step.tb_frame.f_code in handlers:
+            raise error
 
 
 def _codes_of_handlers() -> set[CodeType]:
@@ -108,27 +81,6 @@ def _code_of(handler: Any) -> CodeType | None:
         if isinstance(code, CodeType):
             return code
     return None
-
-
-def _was_called_with(frame: FrameType, interrupted: FrameType) -> bool:
-    """Return whether two consecutive arguments are a signal's number and ``interrupted``."""
-    arguments = _arguments(frame)
-    return any(
-        further is interrupted and isinstance(number, int) and number in signal.valid_signals()
-        for number, further in pairwise(arguments)
-    )
-
-
-def _arguments(frame: FrameType) -> tuple[Any, ...]:
-    code = frame.f_code
-    variables = frame.f_locals
-    number = code.co_argcount
-    named = tuple(variables.get(name) for name in code.co_varnames[:number])
-    if code.co_flags & inspect.CO_VARARGS:
-        rest = variables.get(code.co_varnames[number + code.co_kwonlyargcount])
-        if isinstance(rest, tuple):  # else the function has assigned something else to that name
-            return named + rest
-    return named
 
 
 _logger = logging.getLogger("opentelemetry.instrumentation.gluellm")

@@ -16,7 +16,14 @@ from ..pool.call_site import CallSite, find
 from ..pool.phases import ABANDONED, ANY_LLM
 from ..providers import PROVIDERS
 from ..text import one_line
-from .context import CallVariable, counted_call, current_call, current_counted
+from .context import (
+    CallVariable,
+    current_call,
+    current_counted,
+    is_spawned,
+    outer_call,
+    running_task,
+)
 from .streams import AsyncOpening, current, leave, wrap_stream
 
 OnError = Callable[[str, Exception], None]
@@ -174,7 +181,9 @@ class CallScope:
             return None
         try:
             outer = self.variable.get()
-            if outer is not None and outer.ended:
+            if outer is not None and (
+                outer.ended or (outer.counted is not None and is_spawned(outer.counted))
+            ):
                 outer = None
             if outer is not None:
                 if outer.provider == provider_key(instance):
@@ -192,7 +201,7 @@ class CallScope:
 
     def _count(self, calls: LiveCalls, call: Call, instance: Any, streamed: bool) -> None:
         """Make the call a part of the application's call, or count it as one of its own."""
-        counted = counted_call()
+        counted = outer_call()
         if counted is not None:
             counted.found_provider(call.provider)
         elif call.operation is not None:
@@ -201,6 +210,7 @@ class CallScope:
                 counted, early.counted = early.counted, None
             if counted is None:
                 counted = calls.begin(ANY_LLM, call.operation, provider=call.provider)
+                counted.task = running_task()
             counted.streamed = streamed
             call.ends_counted = True
         call.counted = counted
@@ -279,16 +289,18 @@ class CallScope:
             frame = sys._getframe(2)
             if not self.on or self._calls is None or not _is_api(frame):
                 return None
-            if counted_call() is not None:
+            if outer_call() is not None:
                 return None
             while frame.f_back is not None and _is_api(frame.f_back):
                 frame = frame.f_back
             key = getattr(provider, "value", provider)
-            return self._calls.begin(
+            counted = self._calls.begin(
                 ANY_LLM,
                 operation_name(frame.f_code.co_name),
                 provider=key if key in PROVIDERS else None,
             )
+            counted.task = running_task()
+            return counted
         except Exception as error:
             self.failed("attribution.call", error)
             return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from contextvars import ContextVar
 
 from ..pool.call import Call, CountedCall
@@ -25,3 +27,33 @@ def counted_call() -> CountedCall | None:
     call = current_call.get()
     counted = current_counted.get() if call is None or call.ended else call.counted
     return None if counted is None or counted.ended else counted
+
+
+_WAITS_IN_OWN_TASK = sys.version_info >= (3, 12)
+"""Whether `asyncio.wait_for`, which GlueLLM uses, awaits a coroutine in its caller's own task."""
+
+
+def running_task() -> tuple[int, int] | None:
+    """Return what identifies asyncio's running loop and task; None if there is none."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return None
+    return None if task is None else (id(task.get_loop()), id(task))
+
+
+def outer_call() -> CountedCall | None:
+    """Return the call that a call which begins now is a part of, if any."""
+    counted = counted_call()
+    return None if counted is None or is_spawned(counted) else counted
+
+
+def is_spawned(counted: CountedCall) -> bool:
+    """Return whether the running code is a task that was spawned inside a call, on its loop.
+
+    Calls hop to other loops and threads without being spawned there.
+    """
+    if counted.task is None or not _WAITS_IN_OWN_TASK:
+        return False
+    here = running_task()
+    return here is not None and here[0] == counted.task[0] and here != counted.task

@@ -55,10 +55,7 @@ def poisson_quantile(mean: float, share: float = QUANTILE) -> int:
 
     Exact except for the rounding of floats: probabilities are summed from their logarithms, since
     ``exp(-mean)`` is 0 from a mean of 746 on. Returns 0 for a mean that is not a positive number.
-    Raises ValueError for a share that is not above 0 and below 1.
     """
-    if not 0 < share < 1:
-        raise ValueError(f"share must be above 0 and below 1, found {share!r}")
     if not mean > 0:
         return 0
     mean = min(mean, _LARGEST_MEAN)

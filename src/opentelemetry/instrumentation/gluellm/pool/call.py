@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import thresholds
-from ..concurrency import snapshot_of
+from ..concurrency import snapshot_of, snapshot_of_queue
 from ..text import one_line
 from .call_site import CallSite
 from .durations import nanoseconds
@@ -22,7 +22,6 @@ from .outbox import Outbox
 from .peak import Peak
 from .phases import (
     ABANDONED,
-    AWAITING_RESPONSE,
     BACKOFF,
     CANCELLED,
     FAILED,
@@ -39,11 +38,17 @@ from .phases import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+LEFT = len(STAGES)
+"""Stage in between: no request is in flight, and there was no sign since. The last request decides
+whether it is `BACKOFF` or `FINISHING`, once that matters: at the next request or sign, at the end, and
+for readers."""
 _RETRIED = frozenset(
     {408, 409, 425, 429, *range(500, 600), "UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"}
 )
 """HTTP and gRPC statuses after which libraries pause and send the request again."""
 _REFUSED = 400
+_RECENT = 1_000
+"""Requests in the outbox among which those of a call are searched."""
 _LONGEST_NAME = 64
 _HOUR = nanoseconds(3600)
 _FIRST_ANSWER = nanoseconds(thresholds.CALL_SILENT_FIRST)
@@ -112,18 +117,16 @@ class Call:
             self.counted.start()
 
     def end(self, outcome: int = SUCCEEDED) -> None:
-        """End the call, once."""
-        if not self.ended:
-            self.ended = True
-            if self.counted is not None and self.ends_counted:
-                self.counted.end(outcome)
+        """End the call, once. An end that a signal handler interrupted can be repeated."""
+        self.ended = True
+        if self.counted is not None and self.ends_counted:
+            self.counted.end(outcome)
 
     def end_by(self, error: BaseException) -> None:
         """End the call with an exception that left it or its stream."""
-        if not self.ended:
-            self.ended = True
-            if self.counted is not None and self.ends_counted:
-                self.counted.end_by(error)
+        self.ended = True
+        if self.counted is not None and self.ends_counted:
+            self.counted.end_by(error)
 
 
 class CountedCall:
@@ -143,10 +146,8 @@ class CountedCall:
         "ended_at",
         "error",
         "in_flight",
-        "last_error",
-        "last_status",
+        "last",
         "ledger",
-        "longest",
         "model",
         "observed",
         "operation",
@@ -160,6 +161,7 @@ class CountedCall:
         "stage",
         "stream",
         "streamed",
+        "task",
         "waiting_since",
     )
 
@@ -191,16 +193,15 @@ class CountedCall:
         self._paused = False
         """Whether it has backed off since its last request entered a pool."""
         self.retries = 0
-        self.last_status: int | str = 0
-        """Status of the request that was released last; 0 if it had none."""
-        self.last_error: str | None = None
-        """Error type of that request."""
+        self.last: _Request | None = None
+        """The request that was released last, which decides the stage `LEFT`; None at the end, so
+        that no reference cycle remains."""
         self.queued = 0
         """Nanoseconds that its requests waited for connections."""
         self.awaiting_response = 0
         """Nanoseconds that its requests waited for the heads of their responses."""
-        self.longest = 0
-        """Longest stay in `REQUESTING` that ended in an answer."""
+        self.task: tuple[int, int] | None = None
+        """Identity of the event loop and task that began it; None without a task."""
         self.streamed = streamed
         """Whether the application gets the answer in items; None if these are not seen."""
         self.stream: Call | None = None
@@ -231,29 +232,50 @@ class CountedCall:
     def enter(self, stage: int) -> None:
         """Enter a stage, or do so when no request is in flight any more."""
         now = self._calls.clock()
+        left = self._stage_left()
         # atomic
         if self.in_flight or self.ended:
             self._resting = stage
             return
-        if stage == self.stage:
-            return
-        if self.stage == BACKOFF:
-            self._paused = True
-        self.spent[self.stage] += now - self.since
-        self.since = now
+        before = self.stage
+        if before == LEFT:
+            before = left
+        if before != stage:
+            if before == BACKOFF:
+                self._paused = True
+            self.spent[before] += now - self.since
+            self.since = now
         self.stage = stage
+
+    # These two run for every request, so the only request of a call passes few steps.
 
     def request_entered(self, lease: _Request) -> None:
         """Count a request that enters a pool."""
+        if self.stage != PREPARING or self._paused:
+            self._further_request(lease)
+            return
         now = lease.entered_at
+        # atomic
+        self.spent[PREPARING] += now - self.since
+        self.since = now
+        self.stage = REQUESTING
+        self.in_flight += 1
+
+    def _further_request(self, lease: _Request) -> None:
+        now = lease.entered_at
+        left = self._stage_left()
         # atomic
         if self.ended:
             return
-        self._resting = None
-        if not self.in_flight:
-            if self.stage == BACKOFF:
+        if self.in_flight:
+            self._resting = None
+        else:
+            stage = self.stage
+            if stage == LEFT:
+                stage = left
+            if stage == BACKOFF:
                 self._paused = True
-            self.spent[self.stage] += now - self.since
+            self.spent[stage] += now - self.since
             self.since = now
             self.stage = REQUESTING
         self.in_flight += 1
@@ -264,33 +286,35 @@ class CountedCall:
 
     def request_left(self, lease: _Request, now: int) -> None:
         """Count a request that gave its connection back, or failed. The finalizer rule applies."""
-        if lease.phase == AWAITING_RESPONSE:
-            awaited = now - lease.phase_since
-        else:
-            awaited = lease.answered_at and lease.answered_at - lease.request_sent_at
         # atomic
         if self.ended or not self.in_flight:
             return
-        if lease.wait is not None:
-            self.queued += (lease.acquired_at or now) - lease.entered_at
-        if awaited > 0:
-            self.awaiting_response += awaited
-        self.last_status = status = lease.status
-        self.last_error = error = lease.error
-        self.in_flight -= 1
-        if self.in_flight:
+        self.last = lease
+        self.in_flight = in_flight = self.in_flight - 1
+        if in_flight:
             return
-        stay = now - self.since
-        self.spent[REQUESTING] += stay
+        self.spent[REQUESTING] += now - self.since
         self.since = now
-        if error is None and stay > self.longest:
-            self.longest = stay
-        if self._resting is not None:
-            self.stage = self._resting
-        elif status in _RETRIED or (error is not None and error != "cancelled"):
-            self.stage = BACKOFF
+        if self._resting is None:
+            self.stage = LEFT
         else:
-            self.stage = FINISHING
+            self.stage = self._resting
+            self._resting = None
+
+    def _stage_left(self) -> int:
+        return BACKOFF if _retries(self.last) else FINISHING
+
+    def account(self, lease: _Request) -> None:
+        """Add the times of one of its requests that has ended."""
+        self.queued += lease.acquire_time
+        self.awaiting_response += lease.awaited
+
+    def account_requests(self) -> None:
+        """Count the ends of its requests that wait in the outbox. Not for finalizers."""
+        for item in snapshot_of_queue(self._calls.outbox.items)[-_RECENT:]:
+            call = getattr(item, "call", None)
+            if call is not None and call.counted is self and item.ended_at:
+                item.account()
 
     def streams_to(self, call: Call | None) -> None:
         """Go on until the stream ends that it returned, whose items ``call`` counts, if any."""
@@ -314,14 +338,14 @@ class CountedCall:
             self.end(CANCELLED)
 
     def _error_type(self, error: Exception) -> str:
-        last = self.last_error
-        if last is not None and last != "cancelled":
-            return last
-        if last is not None and isinstance(error, TimeoutError):
-            return "timeout"
-        status = self.last_status
-        if isinstance(status, int) and status >= _REFUSED and last is None:
-            return str(status)
+        last = self.last
+        if last is not None:
+            if last.error is not None and last.error != "cancelled":
+                return last.error
+            if last.error is not None and isinstance(error, TimeoutError):
+                return "timeout"
+            if last.error is None and isinstance(last.status, int) and last.status >= _REFUSED:
+                return str(last.status)
         return self._calls.ledgers.error_name(error)
 
     def end(self, outcome: int | None, error: str | None = None) -> None:
@@ -329,6 +353,8 @@ class CountedCall:
 
         The finalizer rule applies if the outcome is `ABANDONED`: a stream was closed or dropped.
         """
+        if self.ended_at:
+            return
         calls = self._calls
         now = calls.clock()
         self.found_provider(None)
@@ -339,13 +365,20 @@ class CountedCall:
         if error is not None:
             error = ledger.error(error)
         own, spent = self.spent, ledger.spent
+        last = self.last
+        left = self._stage_left()
         # atomic
         if self.ended:
             return
         self.ended = True
         self.ended_at = now
-        own[self.stage] += now - self.since
+        stage = self.stage
+        if stage == LEFT:
+            stage = left
+        own[stage] += now - self.since
         self.since = now
+        self.stage = FINISHING
+        self.last = None
         spent[LIMITED] += own[LIMITED]
         spent[PREPARING] += own[PREPARING]
         spent[REQUESTING] += own[REQUESTING]
@@ -364,8 +397,8 @@ class CountedCall:
         waited, self.stream = self.waiting_since, None
         if waited and outcome == SUCCEEDED:
             ledger.answered(True, now - waited, now)
-        elif self.longest and self.streamed is False:
-            ledger.answered(False, self.longest, now)
+        elif last is not None and last.error is None and self.streamed is False:
+            ledger.answered(False, own[REQUESTING], now)
         if outcome is not None:
             calls.outbox.put(self)
             if self.observed is not None and outcome != ABANDONED:
@@ -376,17 +409,22 @@ class _Request(Protocol):
     """A lease, as far as calls know it."""
 
     entered_at: int
-    acquired_at: int
-    answered_at: int
     error: str | None
-    phase: int
-    phase_since: int
     resend: bool
     status: int | str
-    wait: Any
 
     @property
-    def request_sent_at(self) -> int: ...
+    def acquire_time(self) -> int: ...
+    @property
+    def awaited(self) -> int: ...
+
+
+def _retries(last: _Request | None) -> bool:
+    """Return whether libraries pause after such a request, and send it again."""
+    if last is None:
+        return False
+    error = last.error
+    return last.status in _RETRIED if error is None else error != "cancelled"
 
 
 class CallLedger:
@@ -525,7 +563,7 @@ class Observer(Protocol):
     def call_ended(self, call: CountedCall) -> None: ...
 
 
-_state = attrgetter("ended", "stage", "since", "retries")
+_state = attrgetter("ended", "stage", "since", "retries", "last")
 _spent = attrgetter("spent")
 
 
@@ -597,7 +635,9 @@ class LiveCalls:
         # No Python code runs while the states are read, as in `read_states`.
         read = [*zip(live, map(_state, live), map(tuple, map(_spent, live)), strict=True)]
         now = self.clock()
-        for call, (ended, stage, since, retries), spent in read:
+        for call, (ended, stage, since, retries, last), spent in read:
+            if stage == LEFT:
+                stage = BACKOFF if _retries(last) else FINISHING
             of_ledger = found.get(call.ledger) if call.ledger is not None else None
             if ended or of_ledger is None:
                 continue

@@ -208,6 +208,13 @@ class Lease:
         return self.sent_at or max(self.acquired_at, established_at)
 
     @property
+    def awaited(self) -> int:
+        """Nanoseconds that it waited for the head of its response, once it is over."""
+        if self.answered_at:
+            return max(self.answered_at - self.request_sent_at, 0)
+        return self.ended_at - self.phase_since if self.phase == AWAITING_RESPONSE else 0
+
+    @property
     def has_connection(self) -> bool:
         """Whether it has a connection, which may still refuse while the lease is queued."""
         return self.connection is not None
@@ -255,9 +262,11 @@ class Lease:
             silence = self.ended_at - self.phase_since
             if silence > origin.longest_silence:
                 origin.longest_silence = silence
-        # Last: a signal handler that raises during this call loses times, but no count.
+        # Last: a signal handler that raises during these calls loses times, but no count.
         if times is not None:
             _add(times, self)
+        if self.call is not None and self.call.counted is not None:
+            self.call.counted.account(self)
 
 
 def _add(times: EndedTimes, lease: Lease) -> None:
@@ -265,17 +274,14 @@ def _add(times: EndedTimes, lease: Lease) -> None:
     ended_at = lease.ended_at
     acquired_at = lease.acquired_at
     answered_at = lease.answered_at
-    awaiting = reading = 0
+    reading = 0
     if answered_at:
-        awaiting = max(answered_at - lease.request_sent_at, 0)
         reading = (lease.phase_since if lease.phase == UNREAD else ended_at) - answered_at
-    elif lease.phase == AWAITING_RESPONSE:
-        awaiting = ended_at - lease.phase_since
     times.total += ended_at - lease.entered_at
     if acquired_at:
         times.sent += 1
         times.held += ended_at - acquired_at
-        times.awaiting_response += awaiting
+        times.awaiting_response += lease.awaited
         times.reading += reading
 
 

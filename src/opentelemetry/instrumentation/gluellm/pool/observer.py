@@ -146,7 +146,7 @@ def _relay(
 
 
 def _guarded(event: str, listener: Callable[..., None], failures: Failures) -> Callable[..., None]:
-    # One function per arity: events can be on a request's path, where *args would cost a call more.
+    # Events on a request's path have one or two arguments, for which *args would cost more.
     def notify_with_one(subject: Any) -> None:
         try:
             listener(subject)
@@ -159,20 +159,15 @@ def _guarded(event: str, listener: Callable[..., None], failures: Failures) -> C
         except Exception as error:
             failures.caught(f"observer.{event}", error)
 
-    def notify_without() -> None:
+    def notify_with_any(*arguments: Any) -> None:
         try:
-            listener()
+            listener(*arguments)
         except Exception as error:
             failures.caught(f"observer.{event}", error)
 
-    def notify_with_more(subject: Any, *further: Any) -> None:
-        try:
-            listener(subject, *further)
-        except Exception as error:
-            failures.caught(f"observer.{event}", error)
-
-    arguments = vars(PoolObserver)[event].__code__.co_argcount - 1
-    return (notify_without, notify_with_one, notify_with_two, notify_with_more)[min(arguments, 3)]
+    by_number: dict[int, Callable[..., None]] = {1: notify_with_one, 2: notify_with_two}
+    number = vars(PoolObserver)[event].__code__.co_argcount - 1
+    return by_number.get(number, notify_with_any)
 
 
 def _ignore(*args: Any) -> None:

@@ -81,6 +81,7 @@ class SpanObserver(PoolObserver):
         reference = call.observed.client_span
         span: Span | None = None if reference is None else reference()
         if span is not None and span.is_recording():
+            call.account_requests()
             span.set_attributes(of_call(call))
 
     def record_call(self, call: CountedCall) -> None:

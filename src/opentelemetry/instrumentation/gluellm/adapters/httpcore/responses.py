@@ -93,12 +93,9 @@ def reads_as_known(read: Any, is_async: bool) -> bool:
     Called for each connection. The result is cached by function, which is held weakly.
     """
     known = _known_reads[is_async]
-    try:
-        found = known.get(read)
-        if found is None:
-            found = known[read] = fits(read, _read, asynchronous=is_async)
-    except TypeError:  # not hashable, or allows no weak reference: checked each time
-        return fits(read, _read, asynchronous=is_async)
+    found = known.get(read)
+    if found is None:
+        found = known[read] = fits(read, _read, asynchronous=is_async)
     return found
 
 

@@ -6,8 +6,6 @@ import contextlib
 import errno
 import os
 
-_LAST_STANDARD = 2
-
 
 class OwnDescriptor:
     """Descriptor that is used only while it refers to the file that was opened.
@@ -19,20 +17,7 @@ class OwnDescriptor:
     __slots__ = ("_identity", "_number")
 
     def __init__(self, number: int) -> None:
-        """Take over a descriptor, which gets a higher number if it is one of the first three.
-
-        If a program is started without standard streams, the files that it opens next get their
-        numbers. Anything that native code or a child writes to standard error would then go there.
-        Raises OSError; the descriptor is then closed.
-        """
-        if number <= _LAST_STANDARD:
-            import fcntl
-
-            try:
-                moved = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _LAST_STANDARD + 1)
-            finally:
-                os.close(number)
-            number = moved
+        """Take over a descriptor."""
         self._number = number
         self._identity = _identity(number)
 

@@ -16,7 +16,6 @@ import os
 import select
 import signal
 import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from types import BuiltinFunctionType, FrameType
@@ -37,9 +36,6 @@ _write: Callable[[int, bytes], int] = importlib.import_module(os.name).write
 _ASKED, _STOP = b"?", b"."
 _AT_ONCE = 4096
 """Bytes to read at once: one report answers all signals that came during the one before."""
-_REST, _LONGEST_REST, _TIMES = 0.1, 2.0, 4
-"""Pause after a report in seconds: ``_TIMES`` times its duration, at least ``_REST`` and at most
-``_LONGEST_REST``."""
 _LONGEST_REASON = 500
 _PATIENCE = 1.0
 """Seconds that uninstall() waits for a report in progress."""
@@ -84,8 +80,6 @@ class SignalReporter:
         self._thread: threading.Thread | None = None
         self._read: OwnDescriptor | None = None
         self._presence: Presence | None = None
-        self._ends = threading.Event()
-        """Ends the pause after a report early."""
 
     def install(self) -> None:
         """Answer the signal from now on. Does nothing if it is installed.
@@ -143,7 +137,6 @@ class SignalReporter:
             with contextlib.suppress(ValueError):  # not in the main thread
                 signal.signal(self._number, handler.previous)
                 restored = True
-        self._ends.set()
         thread, self._thread = self._thread, None
         if pipe is not None:
             with contextlib.suppress(OSError):
@@ -165,7 +158,6 @@ class SignalReporter:
             if descriptor is not None:
                 descriptor.close()
         self._read = None
-        self._ends = threading.Event()
         self._withdraw()
         self._start(handler)
 
@@ -176,7 +168,6 @@ class SignalReporter:
             read, write = os.pipe()
             self._read, pipe = ends = OwnDescriptor(read), OwnDescriptor(write)
             os.set_blocking(pipe.number, False)
-            self._ends.clear()
             thread = None
             if _runs_in_greenlet():
                 # Not threading.Thread: its start() switches to other greenlets, and after a fork
@@ -219,11 +210,7 @@ class SignalReporter:
                     return  # the program closed it
                 if not received or _STOP in received or self._handler is not handler:
                     return
-                began = time.monotonic()
                 self._answer()
-                # Limits how much of the interpreter an endless stream of signals can take.
-                took = time.monotonic() - began
-                self._ends.wait(min(max(_REST, _TIMES * took), _LONGEST_REST))
         finally:
             if self._read is read:
                 self._read = None

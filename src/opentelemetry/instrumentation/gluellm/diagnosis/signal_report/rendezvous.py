@@ -21,22 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from .descriptors import OwnDescriptor
-from .signals import status_of
 
 PROTOCOL = 1
 """Version of the files' contents. A doctor of another version refuses instead of guessing."""
 
 _PRESENCE, _REQUEST, _ANSWER = ".json", ".request", ".answer"
-_LARGEST = 32 * 2**20
-"""Bytes of the largest file to read. A report on 10 000 requests has about 10 MB."""
-
-
-class UnusableDirectoryError(OSError):
-    """No directory private to this user is available; the message gives the reason."""
-
-
-class MissingDirectoryError(UnusableDirectoryError):
-    """The directory does not exist: no process of this user answers."""
 
 
 class UnsuitableFileError(ValueError):
@@ -52,41 +41,20 @@ class Directory(OwnDescriptor):
 
     @classmethod
     def open(cls, *, make: bool = True) -> Directory:
-        """Open the directory; ``make`` creates it if it is missing.
-
-        Raises UnusableDirectoryError, and without ``make`` MissingDirectoryError if it is missing.
-        """
-        try:
-            place = tempfile.gettempdir()
-        except OSError as error:
-            raise UnusableDirectoryError(f"{error.strerror or error}; set TMPDIR") from error
-        path = Path(place) / f"gluellm-pools-{os.geteuid()}"
+        """Open the directory; ``make`` creates it if it is missing. Raises OSError."""
+        path = Path(tempfile.gettempdir()) / f"gluellm-pools-{os.geteuid()}"
         if make:
-            try:
-                path.mkdir(mode=0o700, exist_ok=True)
-            except OSError as error:
-                raise UnusableDirectoryError(f"{path}: {error.strerror}") from error
-        directory = cls.at(path)
-        if make:
-            os.fchmod(directory.number, 0o700)  # rights that the umask removed
-        return directory
+            path.mkdir(mode=0o700, exist_ok=True)
+        return cls.at(path)
 
     @classmethod
     def at(cls, path: Path) -> Directory:
-        """Open an existing directory.
-
-        Raises UnusableDirectoryError if it is not private, MissingDirectoryError if it is missing.
-        """
-        try:
-            directory = cls(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW), path)
-        except FileNotFoundError:
-            raise MissingDirectoryError(f"{path} does not exist") from None
-        except OSError as error:
-            raise UnusableDirectoryError(f"{path}: {error.strerror}") from error
+        """Open an existing directory. Raises OSError, also if it is not private to this user."""
+        directory = cls(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW), path)
         found = os.fstat(directory.number)
         if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
             directory.close()
-            raise UnusableDirectoryError(f"{path} belongs to, or is open to, another user")
+            raise PermissionError(f"{path} belongs to, or is open to, another user")
         return directory
 
     def names(self) -> list[str]:
@@ -95,22 +63,12 @@ class Directory(OwnDescriptor):
 
     def read(self, name: str) -> dict[str, Any]:
         """Return a file's content. Raises UnsuitableFileError; OSError if it can't be opened."""
-        # O_NONBLOCK: otherwise a named pipe without a writer would block here.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-        descriptor = os.open(name, flags, dir_fd=self.number)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise UnsuitableFileError("it is not a regular file")
-        with os.fdopen(descriptor, "rb") as file:
-            body = file.read(_LARGEST + 1)
-        if len(body) > _LARGEST:
-            raise UnsuitableFileError(f"it is larger than {_LARGEST // 2**20} MiB")
-        try:
-            content = json.loads(body.decode("utf-8"))
-        except (ValueError, RecursionError):
-            raise UnsuitableFileError("it is not JSON") from None
-        if not isinstance(content, dict):
-            raise UnsuitableFileError("it is not a JSON object")
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self.number)
+        with os.fdopen(descriptor, encoding="utf-8") as file:
+            try:
+                content: dict[str, Any] = json.load(file)
+            except ValueError:
+                raise UnsuitableFileError("it is not JSON") from None
         return content
 
     def write(self, name: str, content: dict[str, Any]) -> None:
@@ -128,9 +86,7 @@ class Directory(OwnDescriptor):
         """Create a file under a temporary name. Return its name and descriptor."""
         name = f"{os.getpid()}-{secrets.token_hex(8)}.unfinished"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        descriptor = os.open(name, flags, 0o600, dir_fd=self.number)
-        os.fchmod(descriptor, 0o600)  # regardless of the umask
-        return name, descriptor
+        return name, os.open(name, flags, 0o600, dir_fd=self.number)
 
     def rename(self, name: str, new: str) -> None:
         os.replace(name, new, src_dir_fd=self.number, dst_dir_fd=self.number)
@@ -171,8 +127,7 @@ class Directory(OwnDescriptor):
             if not self.is_locked(pid + _PRESENCE) and not _exists(pid):
                 for name in names:
                     if name.startswith((f"{pid}-", f"{pid}.")):
-                        with contextlib.suppress(OSError):  # a foreign directory
-                            self.remove(name)
+                        self.remove(name)
 
 
 class Presence:
@@ -297,8 +252,6 @@ def _exists(pid: str) -> bool:
         return True  # a foreign file
     try:
         os.kill(int(pid), 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:
-        return True
-    return status_of(pid).get("State", "")[:1] != "Z"
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)
+    return True
