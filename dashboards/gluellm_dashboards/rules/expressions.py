@@ -39,6 +39,9 @@ RECORDED: Final = (REQUESTS, CALLS, CALLS_OF_QUIET, CALLS_OF_SLOW, CALL_TIME)
 other. What calls took is kept as well, for the hour that GlueLLMCallsSlow compares with."""
 
 
+_SLOW_MINUTES: Final = int(config.SLOW_WINDOW.removesuffix("m"))
+
+
 def _by(labels: tuple[str, ...]) -> str:
     return f"by ({', '.join(labels)})"
 
@@ -70,19 +73,31 @@ def calls_slow() -> str:
     The time per call is that of all calls, divided by those that ended, or by those in flight where
     these are more: else a first batch of long calls, of which none has ended, would look slow.
 
-    The absolute limit has no baseline to forgive chance, so there it is divided by both. That is
-    never more than the longest call took.
+    The absolute limit has no baseline to forgive chance, so there it is divided by both, over three
+    windows: the more of a long call is in them, the better. That is never more than the longest call
+    took.
     """
+
+    def of_three(recorded: str) -> str:
+        earlier = (
+            f"({recorded} offset {minutes}m or 0 * {recorded})"
+            for minutes in (_SLOW_MINUTES, 2 * _SLOW_MINUTES)
+        )
+        return f"({' + '.join([recorded, *earlier])})"
+
     time, ended = CALL_TIME.name, CALLS_OF_SLOW.name
     in_flight = at(OF_CALLS, conditions.CALLS_IN_FLIGHT)
     before = f"[{config.BASELINE_WINDOW}] offset {config.SLOW_WINDOW}"
     count = thresholds.CALL_QUIET_COUNT
     return (
-        f"({time} >= {thresholds.CALL_SLOW_TIME:g})\n"
+        f"({time} >= {thresholds.CALL_SLOW_TIME:g}\n"
+        f"  and {time} >= {thresholds.CALL_SLOW_BUSY:g} * avg_over_time({time}{before}))\n"
         f"  / (({ended} >= {in_flight} or {in_flight} or {ended}) >= {count})\n"
         f"  > {thresholds.CALL_SLOWER:g}\n"
         f"  * (avg_over_time({time}{before}) / avg_over_time({ended}{before}))\n"
-        f"or\n{time} / (({ended} + {in_flight}) >= {count})\n  > {thresholds.CALL_SLOW_LIMIT:g}"
+        f"or\n{of_three(time)}\n"
+        f"  / (({of_three(ended)} + {in_flight}) >= {count})\n"
+        f"  > {thresholds.CALL_SLOW_LIMIT:g}"
     )
 
 

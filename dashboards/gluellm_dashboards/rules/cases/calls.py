@@ -269,6 +269,12 @@ CASES: Final = (
     ),
     Case(
         _SLOW,
+        "calls of a quarter of an hour, one after another and for hours",
+        _one_after_another(900, 5, 180),
+        {"7m": NOTHING, "12m": FIRES, "60m": FIRES, "100m": FIRES, "180m": FIRES},
+    ),
+    Case(
+        _SLOW,
         "a call a minute takes 60 s instead of 10 s",
         [
             ended("succeeded", "0+1x120"),
@@ -292,6 +298,16 @@ CASES: Final = (
             in_flight("0x70 1 0x49"),
         ],
         {"70m": NOTHING, "75m": NOTHING, "80m": NOTHING},
+    ),
+    Case(
+        _SLOW,
+        "traffic stops, and four calls of ten minutes are left",
+        [
+            ended("succeeded", "0+60x75 4500x9 4504x35"),
+            _took("0+840x75 63240+240x8 65160x35"),
+            in_flight("14x75 4x8 0x36"),
+        ],
+        {"75m": NOTHING, "82m": NOTHING, "84m": NOTHING, "86m": NOTHING, "95m": NOTHING},
     ),
     Case(
         _SLOW,
