@@ -74,8 +74,8 @@ def calls_slow() -> str:
     these are more: else a first batch of long calls, of which none has ended, would look slow.
 
     The absolute limit has no baseline to forgive chance, so there it is divided by both, over three
-    windows: the more of a long call is in them, the better. That is never more than the longest call
-    took.
+    windows, since one contains only a part of a long call. The result never exceeds the longest
+    call.
     """
 
     def of_three(recorded: str) -> str:

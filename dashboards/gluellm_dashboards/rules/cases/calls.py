@@ -271,7 +271,7 @@ CASES: Final = (
         _SLOW,
         "calls of a quarter of an hour, one after another and for hours",
         _one_after_another(900, 5, 180),
-        {"7m": NOTHING, "12m": FIRES, "60m": FIRES, "100m": FIRES, "180m": FIRES},
+        {"7m": NOTHING, "12m": FIRES, "55m": FIRES, "100m": FIRES, "175m": FIRES},
     ),
     Case(
         _SLOW,

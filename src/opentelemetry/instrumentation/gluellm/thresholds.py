@@ -205,8 +205,8 @@ CALL_SLOWER = 3.0
 CALL_SLOW_TIME = 60.0
 """Time that all calls together spent within 10 minutes. Less time is not worth a look."""
 CALL_SLOW_BUSY = 0.5
-"""Share of the time that calls spent in as long before. If they spend less, traffic has stopped, and
-the calls that are left are the long ones."""
+"""Share of the time that calls spent in as long before. If it is less, traffic has stopped, and the
+calls that are left are the long ones."""
 CALL_SLOW_LIMIT = 450.0
 """Time per call, calls in flight included, that is too long without a baseline. Unstreamed answers
 of reasoning models take up to about 400 s; an attempt of the SDKs times out after 600 s."""
