@@ -81,7 +81,7 @@ def _calls() -> list[Panel]:
         lines(
             "How long do calls take?",
             [
-                Line(signal=calls.DURATION_P50, legend="p50", by=shared.ALL),
+                Line(signal=calls.TIME_PER_CALL, legend="mean", by=shared.ALL),
                 Line(signal=calls.DURATION_P95, legend="p95", by=shared.ALL),
             ],
             width=8,
