@@ -35,11 +35,8 @@ _WAITS_IN_OWN_TASK = sys.version_info >= (3, 12)
 
 def running_task() -> tuple[int, int] | None:
     """Return what identifies asyncio's running loop and task; None if there is none."""
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        return None
-    return None if task is None else (id(task.get_loop()), id(task))
+    loop = asyncio._get_running_loop()
+    return None if loop is None else (id(loop), id(asyncio.current_task(loop)))
 
 
 def outer_call() -> CountedCall | None:

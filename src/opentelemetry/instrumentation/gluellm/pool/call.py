@@ -9,9 +9,9 @@ The finalizer rule and the atomic rule (``lease.py``) apply to both: finalizers 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from .. import thresholds
 from ..concurrency import snapshot_of, snapshot_of_queue
@@ -35,13 +35,10 @@ from .phases import (
     SUCCEEDED,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 LEFT = len(STAGES)
 """Stage in between: no request is in flight, and there was no sign since. The last request decides
-whether it is `BACKOFF` or `FINISHING`, once that matters: at the next request or sign, at the end, and
-for readers."""
+whether it is `BACKOFF` or `FINISHING`, once that matters: at the next request or sign, at the end,
+and for readers."""
 _RETRIED = frozenset(
     {408, 409, 425, 429, *range(500, 600), "UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"}
 )
@@ -137,33 +134,41 @@ class CountedCall:
     """
 
     __slots__ = (
+        "__dict__",
         "_calls",
-        "_paused",
-        "_resting",
-        "awaiting_response",
         "began_at",
-        "ended",
         "ended_at",
-        "error",
         "in_flight",
         "last",
         "ledger",
         "model",
-        "observed",
         "operation",
-        "outcome",
-        "queued",
-        "retries",
-        "seen_steps",
+        "paused",
+        "resting",
         "since",
         "source",
         "spent",
         "stage",
-        "stream",
         "streamed",
         "task",
-        "waiting_since",
     )
+
+    # As on a lease, what most calls never set is a default of the class.
+    retries = 0
+    queued = 0
+    """Nanoseconds that its requests waited for connections."""
+    awaiting_response = 0
+    """Nanoseconds that its requests waited for the heads of their responses."""
+    stream: Call | None = None
+    """The call with the steps of its stream, while the application reads that."""
+    seen_steps = 0
+    waiting_since = 0
+    """When a check first found that the application waits for the current item."""
+    outcome = SUCCEEDED
+    error: str | None = None
+    """``error.type`` if the outcome is `FAILED`."""
+    observed: Any = None
+    """Data of the observers, such as a span context."""
 
     def __init__(
         self,
@@ -180,53 +185,42 @@ class CountedCall:
         self.model = model
         self.ledger: CallLedger | None = None
         """Where it counts; None until its provider is known."""
-        self.began_at = now
+        self.began_at = self.since = now
+        """Of ``since``: when it entered its stage."""
+        self.ended_at = 0
+        """0 until it has ended."""
         self.stage = PREPARING
-        self.since = now
-        """When it entered its stage."""
-        self.spent = [0] * len(STAGES)
+        self.spent = [0, 0, 0, 0, 0]
         """Nanoseconds in each stage, without the current stay."""
         self.in_flight = 0
         """Its requests in flight."""
-        self._resting: int | None = None
+        self.resting: int | None = None
         """Stage to enter when no request is in flight any more; None if the last one decides."""
-        self._paused = False
+        self.paused = False
         """Whether it has backed off since its last request entered a pool."""
-        self.retries = 0
-        self.last: _Request | None = None
+        self.last: Any = None
         """The request that was released last, which decides the stage `LEFT`; None at the end, so
         that no reference cycle remains."""
-        self.queued = 0
-        """Nanoseconds that its requests waited for connections."""
-        self.awaiting_response = 0
-        """Nanoseconds that its requests waited for the heads of their responses."""
         self.task: tuple[int, int] | None = None
         """Identity of the event loop and task that began it; None without a task."""
         self.streamed = streamed
         """Whether the application gets the answer in items; None if these are not seen."""
-        self.stream: Call | None = None
-        """The call with the steps of its stream, while the application reads that."""
-        self.seen_steps = 0
-        self.waiting_since = 0
-        """When a check first found that the application waits for the current item."""
-        self.outcome = SUCCEEDED
-        self.error: str | None = None
-        """``error.type`` if the outcome is `FAILED`."""
-        self.ended = False
-        self.ended_at = 0
-        self.observed: Any = None
-        """Data of the observers, such as a span context."""
+
+    @property
+    def ended(self) -> bool:
+        return self.ended_at != 0
 
     def start(self) -> None:
         """Let it count from now on. Called where an exception ends it."""
-        if not self.ended:
+        if not self.ended_at:
             self._calls.live[self] = None
 
     def found_provider(self, provider: str | None) -> None:
         """Count it for a provider, unless it counts for one."""
         if self.ledger is None:
             ledger = self._calls.ledgers.of(provider, self.source)
-            ledger.born(self.operation)
+            if self.operation not in ledger.calls:
+                ledger.calls.setdefault(self.operation, [0] * len(OUTCOMES))
             self.ledger = ledger
 
     def enter(self, stage: int) -> None:
@@ -234,60 +228,52 @@ class CountedCall:
         now = self._calls.clock()
         left = self._stage_left()
         # atomic
-        if self.in_flight or self.ended:
-            self._resting = stage
+        if self.in_flight or self.ended_at:
+            self.resting = stage
             return
         before = self.stage
         if before == LEFT:
             before = left
         if before != stage:
             if before == BACKOFF:
-                self._paused = True
+                self.paused = True
             self.spent[before] += now - self.since
             self.since = now
         self.stage = stage
 
-    # These two run for every request, so the only request of a call passes few steps.
+    # `PoolTracker` has the steps of a call's first request inline.
 
-    def request_entered(self, lease: _Request) -> None:
-        """Count a request that enters a pool."""
-        if self.stage != PREPARING or self._paused:
-            self._further_request(lease)
-            return
-        now = lease.entered_at
-        # atomic
-        self.spent[PREPARING] += now - self.since
-        self.since = now
-        self.stage = REQUESTING
-        self.in_flight += 1
-
-    def _further_request(self, lease: _Request) -> None:
+    def further_request(self, lease: Any) -> None:
+        """Count a request that enters a pool, unless it is the call's first one."""
         now = lease.entered_at
         left = self._stage_left()
         # atomic
-        if self.ended:
+        if self.ended_at:
             return
         if self.in_flight:
-            self._resting = None
+            self.resting = None
         else:
             stage = self.stage
             if stage == LEFT:
                 stage = left
             if stage == BACKOFF:
-                self._paused = True
+                self.paused = True
             self.spent[stage] += now - self.since
             self.since = now
             self.stage = REQUESTING
         self.in_flight += 1
-        if self._paused:
-            self._paused = False
+        if self.paused:
+            self.paused = False
             self.retries += 1
             lease.resend = True
 
-    def request_left(self, lease: _Request, now: int) -> None:
-        """Count a request that gave its connection back, or failed. The finalizer rule applies."""
+    def request_left(self, lease: Any, now: int) -> None:
+        """Count a request that gave its connection back or failed, unless it was the only one.
+
+        The finalizer rule applies.
+        """
         # atomic
-        if self.ended or not self.in_flight:
+        if not self.in_flight:
             return
         self.last = lease
         self.in_flight = in_flight = self.in_flight - 1
@@ -295,16 +281,16 @@ class CountedCall:
             return
         self.spent[REQUESTING] += now - self.since
         self.since = now
-        if self._resting is None:
+        if self.resting is None:
             self.stage = LEFT
         else:
-            self.stage = self._resting
-            self._resting = None
+            self.stage = self.resting
+            self.resting = None
 
     def _stage_left(self) -> int:
         return BACKOFF if _retries(self.last) else FINISHING
 
-    def account(self, lease: _Request) -> None:
+    def account(self, lease: Any) -> None:
         """Add the times of one of its requests that has ended."""
         self.queued += lease.acquire_time
         self.awaiting_response += lease.awaited
@@ -340,11 +326,11 @@ class CountedCall:
     def _error_type(self, error: Exception) -> str:
         last = self.last
         if last is not None:
-            if last.error is not None and last.error != "cancelled":
-                return last.error
+            if last.error not in (None, "cancelled"):
+                return str(last.error)
             if last.error is not None and isinstance(error, TimeoutError):
                 return "timeout"
-            if last.error is None and isinstance(last.status, int) and last.status >= _REFUSED:
+            if isinstance(last.status, int) and last.status >= _REFUSED:
                 return str(last.status)
         return self._calls.ledgers.error_name(error)
 
@@ -353,24 +339,25 @@ class CountedCall:
 
         The finalizer rule applies if the outcome is `ABANDONED`: a stream was closed or dropped.
         """
-        if self.ended_at:
+        if self.ended:
             return
         calls = self._calls
         now = calls.clock()
-        self.found_provider(None)
         ledger = self.ledger
-        assert ledger is not None
+        if ledger is None:
+            self.found_provider(None)
+            ledger = self.ledger
+            assert ledger is not None
         counts = ledger.calls[self.operation]
         errors = ledger.errors
         if error is not None:
             error = ledger.error(error)
         own, spent = self.spent, ledger.spent
         last = self.last
-        left = self._stage_left()
+        left = BACKOFF if last is not None and _retries(last) else FINISHING
         # atomic
-        if self.ended:
+        if self.ended_at:
             return
-        self.ended = True
         self.ended_at = now
         stage = self.stage
         if stage == LEFT:
@@ -378,25 +365,29 @@ class CountedCall:
         own[stage] += now - self.since
         self.since = now
         self.stage = FINISHING
+        self.in_flight = 0
         self.last = None
         spent[LIMITED] += own[LIMITED]
         spent[PREPARING] += own[PREPARING]
         spent[REQUESTING] += own[REQUESTING]
         spent[BACKOFF] += own[BACKOFF]
         spent[FINISHING] += own[FINISHING]
-        ledger.retries += self.retries
+        if self.retries:
+            ledger.retries += self.retries
         if outcome is not None:
-            self.outcome = outcome
             counts[outcome] += 1
+            if outcome != SUCCEEDED:
+                self.outcome = outcome
             if error is not None:
                 self.error = error
                 errors[error] += 1
         if self in calls.live:
             del calls.live[self]
         # The atomic block ends here. No reference cycle through the stream's call remains.
-        waited, self.stream = self.waiting_since, None
-        if waited and outcome == SUCCEEDED:
-            ledger.answered(True, now - waited, now)
+        if self.stream is not None:
+            self.stream = None
+            if self.waiting_since and outcome == SUCCEEDED:
+                ledger.answered(True, now - self.waiting_since, now)
         elif last is not None and last.error is None and self.streamed is False:
             ledger.answered(False, own[REQUESTING], now)
         if outcome is not None:
@@ -405,26 +396,11 @@ class CountedCall:
                 calls.observer.call_ended(self)
 
 
-class _Request(Protocol):
-    """A lease, as far as calls know it."""
-
-    entered_at: int
-    error: str | None
-    resend: bool
-    status: int | str
-
-    @property
-    def acquire_time(self) -> int: ...
-    @property
-    def awaited(self) -> int: ...
-
-
-def _retries(last: _Request | None) -> bool:
+def _retries(last: Any) -> bool:
     """Return whether libraries pause after such a request, and send it again."""
     if last is None:
         return False
-    error = last.error
-    return last.status in _RETRIED if error is None else error != "cancelled"
+    return last.status in _RETRIED or last.error not in (None, "cancelled")
 
 
 class CallLedger:
@@ -465,11 +441,6 @@ class CallLedger:
         self.reported = [0] * (len(STAGES) + 1)
         """Last reported time of each stage, and retries. A counter must never fall."""
 
-    def born(self, operation: str) -> None:
-        """Count outcomes of an operation from now on."""
-        if operation not in self.calls:
-            self.calls.setdefault(operation, [0] * len(OUTCOMES))
-
     def error(self, error: str) -> str:
         """Return the key of ``errors`` for a failure; ``_OTHER`` beyond the bound."""
         if error not in self.errors:
@@ -484,7 +455,8 @@ class CallLedger:
         peak = self._longest.get(streamed)
         if peak is None:
             peak = self._longest.setdefault(streamed, Peak(_HOUR, now))
-        peak.raise_to(wait, now)
+        if wait > peak.high or now >= peak.end:
+            peak.raise_to(wait, now)
 
     def silent_after(self, streamed: bool, threshold: int, now: int) -> int:
         """Return the wait from which a call is silent: unlike the waits of the last hour."""
@@ -500,21 +472,21 @@ class CallLedgers:
 
     def __init__(self) -> None:
         self.known: dict[tuple[str | None, str], CallLedger] = {}
-        self._operations: dict[str, str] = {}
+        self.operations: dict[str, str] = {}
         self._error_names: dict[str, str] = {}
         self.errors_left = MAX_ERRORS
 
     def of(self, provider: str | None, source: str) -> CallLedger:
         """Return the ledger of a provider and source; that of ``_OTHER`` beyond the bound."""
-        key = (provider, source)
-        if key not in self.known and len(self.known) >= MAX_LEDGERS:
-            key = (OTHER, source)
-        found = self.known.get(key)
-        return found or self.known.setdefault(key, CallLedger(self, *key))
+        found = self.known.get((provider, source))
+        if found is None:
+            key = (provider if len(self.known) < MAX_LEDGERS else OTHER, source)
+            found = self.known.setdefault(key, CallLedger(self, *key))
+        return found
 
     def operation(self, name: str) -> str:
         """Return what an operation is reported as."""
-        return bounded(self._operations, name, MAX_OPERATIONS)
+        return bounded(self.operations, name, MAX_OPERATIONS)
 
     def error_name(self, error: Exception) -> str:
         """Return what an exception without a known reason is reported as."""
@@ -524,16 +496,19 @@ class CallLedgers:
     def clear(self) -> None:
         """Reset everything in a forked child: the parent reports what it has counted."""
         self.known.clear()
-        self._operations.clear()
+        self.operations.clear()
         self._error_names.clear()
         self.errors_left = MAX_ERRORS
 
 
 def bounded(known: dict[str, str], name: str, most: int) -> str:
     """Return a name, or ``_OTHER`` if ``known`` has ``most`` other ones."""
-    if name not in known and len(known) < most:
-        known[name] = name
-    return known.get(name, OTHER)
+    if name in known:
+        return name
+    if len(known) >= most:
+        return OTHER
+    known[name] = name
+    return name
 
 
 class CallsNow:
@@ -556,14 +531,7 @@ class CallsNow:
         """Longest time that an application has been waiting for the next item of a stream."""
 
 
-class Observer(Protocol):
-    """What is notified of calls; see `PoolObserver`."""
-
-    def call_began(self, call: CountedCall, context: object) -> None: ...
-    def call_ended(self, call: CountedCall) -> None: ...
-
-
-_state = attrgetter("ended", "stage", "since", "retries", "last")
+_state = attrgetter("ended_at", "stage", "since", "retries", "last")
 _spent = attrgetter("spent")
 
 
@@ -574,7 +542,7 @@ class LiveCalls:
         self,
         ledgers: CallLedgers,
         outbox: Outbox,
-        observer: Observer,
+        observer: Any,
         entry_context: Callable[[], object],
         clock: Callable[[], int],
         silence_threshold: float,
@@ -582,6 +550,7 @@ class LiveCalls:
         self.ledgers = ledgers
         self.outbox = outbox
         self.observer = observer
+        """The `PoolObserver` of the installation."""
         self.clock = clock
         self._entry_context = entry_context
         self._threshold = nanoseconds(silence_threshold)
@@ -601,9 +570,13 @@ class LiveCalls:
         Without a ``provider`` it counts for that of its first request. Its time before that is
         added then.
         """
-        operation = self.ledgers.operation(operation)
+        ledgers = self.ledgers
+        operation = ledgers.operations.get(operation) or ledgers.operation(operation)
         call = CountedCall(self, source, operation, model, self.clock(), streamed)
-        if provider is not None:
+        ledger = ledgers.known.get((provider, source)) if provider is not None else None
+        if ledger is not None and operation in ledger.calls:
+            call.ledger = ledger
+        elif provider is not None:
             call.found_provider(provider)
         context = self._entry_context()
         if context:
@@ -679,5 +652,5 @@ class LiveCalls:
     def discard(self) -> None:
         """Discard all calls in a forked child: they belong to the parent."""
         for call in snapshot_of(self.live.keys):
-            call.ended = True
+            call.ended_at = self.clock()
         self.live.clear()

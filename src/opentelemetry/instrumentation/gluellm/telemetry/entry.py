@@ -69,7 +69,7 @@ def _span_context(context: Context, span: Any) -> SpanContext | None:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CallEntry:
     """The trace in which a call began."""
 
