@@ -148,7 +148,7 @@ def _status() -> list[Panel]:
     return [
         _figure("Requests", requests.REQUESTS, [(0, "blue")], width=3),
         _figure(
-            "Failed",
+            "Requests failing",
             requests.FAILED_SHARE,
             shared.FAILED,
             width=3,

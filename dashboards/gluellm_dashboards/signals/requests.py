@@ -203,7 +203,7 @@ FAILED_SHARE = _share_beside(
         "rpc.response.status_code": "|OK",
     },
     "Requests that ended in an error of any kind, or in a status from 400 on: those cancelled "
-    "count, and each that is sent again counts by itself. The second line of figures says how they "
+    "count, and each that is sent again counts by itself. The third line of figures says how they "
     "fail.",
     others_come=True,
 )
