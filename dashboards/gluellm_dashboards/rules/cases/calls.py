@@ -192,6 +192,32 @@ CASES: Final = (
     ),
     Case(
         _FAIL,
+        "a second instance of a quiet service begins, and its first calls fail",
+        [
+            ended("succeeded", "5x50"),
+            ended("failed", "0x50"),
+            ended("succeeded", "_x31 0x19", "api-2"),
+            ended("failed", "_x31 4x19", "api-2"),
+        ],
+        {"31m": NOTHING, "33m": FIRES},
+    ),
+    Case(
+        _FAIL,
+        "a new version of a quiet service starts under its name, and its first calls fail",
+        [
+            ended("failed", "0x30 _x20", service_version="1"),
+            ended("failed", "_x31 4x19", service_version="2"),
+        ],
+        {"31m": NOTHING, "33m": FIRES},
+    ),
+    Case(
+        _FAIL,
+        "five failures of a quiet service are stored again after 20 minutes without",
+        [ended("succeeded", "2x30 _x20 2x30"), ended("failed", "5x30 _x20 5x30")],
+        {"52m": NOTHING, "55m": NOTHING, "65m": NOTHING},
+    ),
+    Case(
+        _FAIL,
         "a new version starts under its instance's name, and fails from its first export on",
         [
             ended("succeeded", "900x30 _x20", service_version="1"),
