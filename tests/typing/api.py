@@ -42,6 +42,8 @@ instrumentor.instrument(
     model_attributes=True,
     time_in_queue=True,
     leak_threshold=30,
+    calls=True,
+    silence_threshold=60,
     leak_stacks=True,
     loop_lag=False,
     snapshot_signal="SIGUSR2",
