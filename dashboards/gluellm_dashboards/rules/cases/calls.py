@@ -327,6 +327,19 @@ CASES: Final = (
     ),
     Case(
         _SLOW,
+        "a second instance begins, and its first export has 2 000 calls as short as the others",
+        [
+            ended("succeeded", "0+60x100"),
+            _took("0+600x100"),
+            in_flight("10x100"),
+            ended("succeeded", "_x80 2000+60x19", "api-2"),
+            _took("_x80 20000+600x19", instance="api-2"),
+            in_flight("_x80 10x19", instance="api-2"),
+        ],
+        {"79m": NOTHING, "82m": NOTHING, "85m": NOTHING, "95m": NOTHING},
+    ),
+    Case(
+        _SLOW,
         "traffic stops, and four calls of ten minutes are left",
         [
             ended("succeeded", "0+60x75 4500x9 4504x35"),
