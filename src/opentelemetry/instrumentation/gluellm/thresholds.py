@@ -204,6 +204,21 @@ BACKOFF_SHARE = 0.1
 """Share of the calls' time. Above it, retries delay calls noticeably."""
 BACKOFF_RETRIES = 5
 """Fewer retries are single failures, which retries are for."""
+CALL_CANCELLED_SHARE = 0.3
+"""Share of the calls that ended. Users who leave cancel fewer, timeouts of the application more."""
+CALL_SLOWER = 3.0
+"""Factor on the time per call of the hour before. A different mix of questions causes less."""
+CALL_SLOW_TIME = 60.0
+"""Time that all calls together spent within 10 minutes. Less time is not worth a look."""
+CALL_SLOW_BUSY = 0.5
+"""Share of the time that calls spent in as long before. If it is less, traffic has stopped, and the
+calls that are left are the long ones."""
+CALL_SLOW_LIMIT = 450.0
+"""Time per call, calls in flight included, that is too long without a baseline. Unstreamed answers
+of reasoning models take up to about 400 s; an attempt of the SDKs times out after 600 s."""
+CALL_SILENT_SHARE = 0.2
+CALL_SILENT_ALERT_COUNT = 2
+"""Share and number of the calls in flight. A single call can meet a stream that was dropped."""
 
 
 def calls_fail(failed: int, succeeded: int) -> bool:
