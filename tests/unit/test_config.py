@@ -28,6 +28,7 @@ WRONG_VALUES = {
     ("leak_threshold", "a finite number"): (INFINITE, "60", None),
     ("leak_stacks", "True or False"): (1,),
     ("loop_lag", "True or False"): (None,),
+    ("peer_check_after", "at least 1, or 0"): (0.5, -1, NAN, "30", True),
     ("snapshot_signal", "a real-time signal"): ("", 12),
 }
 
@@ -43,6 +44,7 @@ ENVIRONMENT_VALUES: dict[str, dict[str, object]] = {
     "LEAK_THRESHOLD": {"0": 0.0, "2": 2.0},
     "LEAK_STACKS": {"true": True},
     "LOOP_LAG": {"false": False},
+    "PEER_CHECK_AFTER": {"0": 0.0, "45": 45.0},
     "SNAPSHOT_SIGNAL": {"SIGUSR2": "SIGUSR2"},
 }
 
@@ -50,6 +52,7 @@ WRONG_ENVIRONMENT = [
     *(("SCOPE", "pools"), ("HTTP_SPANS", "yes"), ("METRICS", "some"), ("PEAK_WINDOW", "-1")),
     *(("SPAN_MIN_DURATION", "50ms"), ("SPAN_MIN_DURATION", "nan")),
     *(("MAX_ORIGINS", "1.5"), ("MAX_ORIGINS", "1000")),
+    ("PEER_CHECK_AFTER", "0.1"),
     *(("LEAK_THRESHOLD", "1"), ("LEAK_THRESHOLD", "a minute")),
 ]
 
@@ -74,6 +77,7 @@ DEFAULTS = {
     "leak_threshold": 60.0,
     "leak_stacks": False,
     "loop_lag": True,
+    "peer_check_after": 30.0,
     "snapshot_signal": None,
 }
 
