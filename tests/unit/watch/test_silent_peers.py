@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
-from opentelemetry.instrumentation.gluellm.pool.phases import READING
+from opentelemetry.instrumentation.gluellm.pool.phases import READING, UNREAD
 from opentelemetry.instrumentation.gluellm.watch import silent_peers
 from opentelemetry.instrumentation.gluellm.watch.silent_peers import MOST_CONNECTIONS, SilentPeers
 from opentelemetry.instrumentation.gluellm.watch.watch import Watch
@@ -325,6 +325,14 @@ def test_longest_silence_that_was_answered_is_known(peers: Peers) -> None:
     assert peers.state(lease) == "unknown"
     scene.clock.advance(0.5)
     lease.enter(READING, scene.clock())
+    peers.checks.passed()
+    assert scene.origin.longest_answered == 40.5e9
+
+    scene.clock.advance(50)
+    assert peers.state(lease) == "unknown"
+    scene.clock.advance(0.5)
+    lease.note_error("read_timeout")
+    lease.enter(UNREAD, scene.clock())
     peers.checks.passed()
     assert scene.origin.longest_answered == 40.5e9
 

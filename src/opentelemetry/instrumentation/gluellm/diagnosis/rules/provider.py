@@ -101,9 +101,11 @@ def silent_provider(case: PoolCase) -> Finding | None:
         return None
     before = case.baseline
     usual = before.provider_time("awaiting_response", at_most=True) if before is not None else 0.0
-    origins = ", ".join(sorted({one_line(request.origin) for request in waiting})[:3])
+    asked = {request.origin for request in waiting}
+    origins = ", ".join(sorted(map(one_line, asked))[:3])
     many = len(waiting) >= thresholds.SILENT_REQUESTS
-    answered = max((o.longest_silence_answered for o in case.totals.origins), default=0.0)
+    silences = [o.longest_silence_answered for o in case.totals.origins if o.origin in asked]
+    answered = max(silences, default=0.0)
     severe = many and usual < thresholds.SILENT_AS_BEFORE * min(ages)
     return Finding(
         kind=Kind.SLOW_PROVIDER,
@@ -132,7 +134,7 @@ def silent_connections(case: PoolCase) -> Finding | None:
     if lost:
         number = Counter(request.peer for request in lost)
         longest = {request.peer: request.lost_peer for request in reversed(lost)}
-        states = ", ".join(f"{text} ({number[peer]})" for peer, text in longest.items())
+        states = ", ".join(f"{longest[peer]} ({count})" for peer, count in number.items())
         observed = f"Of {counted(len(checked), 'silent request')} checked: {states}"
     unprobed = any(pool.tcp_keepalive is False for pool in case.pools)
     probe = f" Switch SO_KEEPALIVE on: {case.advisor.probe_idle(case.maximum)}." if unprobed else ""
