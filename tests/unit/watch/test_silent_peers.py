@@ -378,7 +378,7 @@ def test_checks_keep_no_pool_and_no_socket_alive(peers: Peers) -> None:
     assert [reference() for reference in gone] == [None, None]
 
 
-def test_watch_checks_peers_in_each_pass_and_forgets_them_when_it_stops(peers: Peers) -> None:
+def test_watch_checks_peers_in_each_pass(peers: Peers) -> None:
     scene = peers.scene
     watch = Watch(scene.registry, leak_threshold=0, loop_lag=None, peer_check_after=1.0)
     lease = peers.on(Answering(state=8))
@@ -387,5 +387,6 @@ def test_watch_checks_peers_in_each_pass_and_forgets_them_when_it_stops(peers: P
     found = watch.silent_peers.state(lease, lease.phase_since)
     assert found is not None
     assert found[0] == "closed"
-    watch.stop()
+    scene.tracker.failed(lease, "cancelled")
+    watch.run_pass()
     assert watch.silent_peers.state(lease, lease.phase_since) is None

@@ -76,11 +76,6 @@ class SilentPeers:
         self._found: dict[Lease, _Look] = {}
         """Results of the current pass."""
 
-    def clear(self) -> None:
-        """Forget all results."""
-        self._looks = {}
-        self._found = {}
-
     def state(self, lease: Lease, since: int) -> tuple[str, int] | None:
         """Return the state of the peer that a request waits for ``since`` then.
 

@@ -168,7 +168,6 @@ class Watch:
         self._leases.clear()
         self._pools = {}
         self._anomalies.clear()
-        self.silent_peers.clear()
 
     def _run(self) -> None:
         try:
