@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, diagnose, snapshot
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm.watch import silent_peers
 from support.deaf import MORE_THAN_BUFFERS, DeafServer
 from support.http1 import HTTP1Server
-from support.waiting import wait_until
+from support.waiting import PATIENCE, wait_until
 
 pytestmark = [
     pytest.mark.usefixtures("quick_watch"),
@@ -76,3 +77,30 @@ def test_peer_under_tls_is_read(runner, library, listen, certificates, checked_s
     wait_until(lambda: peers() == ["unknown"])
     gate.open()
     exchange.finish()
+
+
+@pytest.mark.modes("asyncio")
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+def test_end_of_the_connection_is_known_while_the_loop_is_blocked(
+    runner, library, server, checked_soon, reset
+):
+    """The client notices once its loop runs again."""
+    exchange, _ = runner.pool(library).stall(server)
+    wait_until(lambda: peers() == ["unknown"])
+    blocked, unblocked = threading.Event(), threading.Event()
+
+    async def block() -> None:
+        blocked.set()
+        unblocked.wait(PATIENCE)
+
+    blocking = runner.portal.start_task_soon(block)
+    assert blocked.wait(PATIENCE)
+    server.hang_up(reset=reset)
+    try:
+        wait_until(lambda: peers() == ["reset" if reset else "closed"])
+    finally:
+        unblocked.set()
+    blocking.result(PATIENCE)
+    exchange.failure()
+    wait_until(lambda: not peers())
+    wait_until(lambda: [finding.severity for finding in lost()] == [Severity.WARNING])

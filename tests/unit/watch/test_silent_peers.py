@@ -115,15 +115,18 @@ def test_peer_that_stops_reading_is_recognized_and_forgotten(peers: Peers) -> No
     wait_until(drained)
 
 
-def test_peer_that_has_just_sent_is_not_silent(peers: Peers) -> None:
-    """The end of the stream follows the last byte, which the client has yet to read."""
+def test_peer_that_has_answered_is_not_lost(peers: Peers) -> None:
+    """It closed after the answer, which a blocked event loop has yet to read."""
     lease, client, peer = peers.send()
-    peers.checks._after = 10**12
-    peers.scene.clock.advance(1000)
     peer.sendall(b"HTTP/1.1 200 OK")
     peer.close()
     wait_until(lambda: client.recv(20, socket.MSG_PEEK))
+    peers.scene.clock.advance(400)
     assert peers.state(lease) == "unknown"
+    answered_late, before = (peers.on(Answering(state=8, data=age)) for age in (29_000, 40_000))
+    peers.scene.clock.advance(30)
+    assert peers.state(answered_late) == "unknown"
+    assert peers.state(before) == "closed"
 
 
 INFO: dict[str, int] = {

@@ -101,24 +101,26 @@ class SilentPeers:
             return
         try:
             for connection, sock in tracker.reader.sockets(pool, waits):
-                self._read(sock, waits[connection], now)
+                self._read(sock, waits[connection])
         except Exception as error:  # of an unknown version
             self._registry.failures.caught("silent_peers", error)
 
-    def _read(self, sock: Any, waits: list[tuple[int, Lease]], now: int) -> None:
+    def _read(self, sock: Any, waits: list[tuple[int, Lease]]) -> None:
         try:
             read = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
             info = _TCP_INFO.unpack(read)
             keepalive = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
         except (OSError, ValueError, AttributeError, struct.error):
             return  # closed, not TCP, or not permitted
-        silent = info[7] * _MILLISECOND >= self._after
-        peer = peer_state(info, keepalive=keepalive) if silent else "unknown"
+        data_at, heard_at = (self._registry.clock() - info[i] * _MILLISECOND for i in (7, 8))
         for since, lease in waits:
             # Otherwise the wait ended meanwhile, and the connection can be another request's.
             if lease.phase_since == since and not lease.ended_at:
-                heard_at = max(now - info[8] * _MILLISECOND, lease.request_sent_at)
-                self._found[lease] = (since, peer, heard_at)
+                # Bytes that came since then are unread, and can be the answer: the loop is blocked.
+                # The system's clock ticks every 10 ms or more often.
+                silent = data_at <= since + 20 * _MILLISECOND
+                peer = peer_state(info, keepalive=keepalive) if silent else "unknown"
+                self._found[lease] = (since, peer, max(heard_at, lease.request_sent_at))
 
     def passed(self) -> None:
         """End the current pass: count the waits that have ended since the previous one."""
