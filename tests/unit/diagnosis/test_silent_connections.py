@@ -139,11 +139,22 @@ def test_lost_connections_explain_a_full_pool() -> None:
     assert kinds(full) == [SILENT]
 
 
-def test_advice_is_keepalive_where_it_is_off() -> None:
-    for keepalive, advised in ((False, True), (True, False), (None, False)):
-        pool = a_pool(lost(3), tcp_keepalive=keepalive)
-        advice = found(SILENT, a_snapshot(the_totals(), pool)).advice
-        assert ("Switch SO_KEEPALIVE on" in advice) is advised
+@pytest.mark.parametrize(
+    ("keepalive", "peer", "advised"),
+    [
+        (False, "unacknowledged", True),
+        (True, "unacknowledged", False),
+        (None, "unacknowledged", False),
+        (False, "not_reading", False),
+    ],
+)
+def test_advice_is_keepalive_where_it_is_off_and_helps(
+    keepalive: bool | None, peer: str, advised: bool
+) -> None:
+    """Probes keep a device on the path from forgetting an idle connection."""
+    pool = a_pool(lost(3, peer=peer), tcp_keepalive=keepalive)
+    advice = found(SILENT, a_snapshot(the_totals(), pool)).advice
+    assert ("Switch SO_KEEPALIVE on" in advice) is advised
 
 
 def test_text_of_a_request_names_its_lost_peer() -> None:

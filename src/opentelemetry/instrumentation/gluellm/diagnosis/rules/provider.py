@@ -131,12 +131,12 @@ def silent_connections(case: PoolCase) -> Finding | None:
     if not lost and not ended:
         return None
     observed = f"{counted(ended, 'request')} had lost the other end when they ended"
+    number = Counter(request.peer for request in lost)
     if lost:
-        number = Counter(request.peer for request in lost)
         longest = {request.peer: request.lost_peer for request in reversed(lost)}
         states = ", ".join(f"{longest[peer]} ({count})" for peer, count in number.items())
         observed = f"Of {counted(len(checked), 'silent request')} checked: {states}"
-    unprobed = any(pool.tcp_keepalive is False for pool in case.pools)
+    unprobed = "unacknowledged" in number and any(p.tcp_keepalive is False for p in case.pools)
     probe = f" Switch SO_KEEPALIVE on: {case.advisor.probe_idle(case.maximum)}." if unprobed else ""
     return Finding(
         kind=Kind.SILENT_CONNECTIONS,
