@@ -46,6 +46,7 @@ instrumentor.instrument(
     silence_threshold=60,
     leak_stacks=True,
     loop_lag=False,
+    peer_check_after=45.0,
     snapshot_signal="SIGUSR2",
 )
 instrumentor.instrument(snapshot_signal=10)  # type: ignore[arg-type]

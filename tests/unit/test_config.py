@@ -30,6 +30,7 @@ WRONG_VALUES = {
     ("silence_threshold", "above 0"): (0, INFINITE),
     ("leak_stacks", "True or False"): (1,),
     ("loop_lag", "True or False"): (None,),
+    ("peer_check_after", "at least 1, or 0"): (0.5, -1, NAN, "30", True),
     ("snapshot_signal", "a real-time signal"): ("", 12),
 }
 
@@ -47,6 +48,7 @@ ENVIRONMENT_VALUES: dict[str, dict[str, object]] = {
     "SILENCE_THRESHOLD": {"5": 5.0},
     "LEAK_STACKS": {"true": True},
     "LOOP_LAG": {"false": False},
+    "PEER_CHECK_AFTER": {"0": 0.0, "45": 45.0},
     "SNAPSHOT_SIGNAL": {"SIGUSR2": "SIGUSR2"},
 }
 
@@ -54,6 +56,7 @@ WRONG_ENVIRONMENT = [
     *(("SCOPE", "pools"), ("HTTP_SPANS", "yes"), ("METRICS", "some"), ("PEAK_WINDOW", "-1")),
     *(("SPAN_MIN_DURATION", "50ms"), ("SPAN_MIN_DURATION", "nan")),
     *(("MAX_ORIGINS", "1.5"), ("MAX_ORIGINS", "1000")),
+    ("PEER_CHECK_AFTER", "0.1"),
     *(("LEAK_THRESHOLD", "1"), ("LEAK_THRESHOLD", "a minute")),
 ]
 
@@ -80,6 +83,7 @@ DEFAULTS = {
     "silence_threshold": 60.0,
     "leak_stacks": False,
     "loop_lag": True,
+    "peer_check_after": 30.0,
     "snapshot_signal": None,
 }
 

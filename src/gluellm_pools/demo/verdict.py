@@ -26,6 +26,7 @@ _AT_FAULT = {
     Kind.SLOW_PROVIDER: "the provider",
     Kind.CONNECT_FAILURES: "the provider",
     Kind.REUSE_FAILURES: "the provider",
+    Kind.SILENT_CONNECTIONS: "the network",
     Kind.HTTP2_STUCK: "the HTTP library",
 }
 """By kind; all others are the program's own."""

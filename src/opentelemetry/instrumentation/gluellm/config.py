@@ -142,6 +142,16 @@ class Config:
         "Run a timer on event loops while they have requests in flight, to distinguish a blocked "
         "loop from a slow pool or provider.",
     )
+    peer_check_after: float = _setting(
+        30.0,
+        number(
+            "a finite number of at least 1, or 0 to check none",
+            lambda value: value == 0 or value >= 1,
+        ),
+        "Silence after which the connection of a request is checked for evidence that no answer "
+        "can come, the ten longest silences of each pool once a second. Linux. 0 checks none.",
+        "s",
+    )
     snapshot_signal: str | None = _setting(
         None,
         Rule(

@@ -99,7 +99,10 @@ class Installation:
         self._began = time.monotonic_ns()
         self._loop_lag = LoopLag(self.registry, config.peak_window) if config.loop_lag else None
         self._watch = Watch(
-            self.registry, leak_threshold=config.leak_threshold, loop_lag=self._loop_lag
+            self.registry,
+            leak_threshold=config.leak_threshold,
+            loop_lag=self._loop_lag,
+            peer_check_after=config.peer_check_after,
         )
         self._source = StateSource(
             self.registry,
@@ -182,6 +185,7 @@ class Installation:
             leak_threshold=self._config.leak_threshold,
             loop_lag=self._loop_lag,
             leak_suspects=self._watch.suspects(),
+            silent_peers=self._watch.silent_peers,
             limiters=self._limiters(),
             hooks=self._hooks(),
         )

@@ -22,6 +22,7 @@ from ..pool.reader import seconds_or_none
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
 from ..watch.loop_lag import LoopLag
+from ..watch.silent_peers import SilentPeers
 from .parts import (
     CallsSnapshot,
     ConnectionSnapshot,
@@ -49,6 +50,7 @@ def collect(
     leak_threshold: float,
     loop_lag: LoopLag | None,
     leak_suspects: Iterable[Lease] = (),
+    silent_peers: SilentPeers,
     limiters: tuple[LimiterSnapshot, ...] = (),
     hooks: Iterable[Hooks] = (),
 ) -> Snapshot:
@@ -61,7 +63,7 @@ def collect(
     executors: _Executors = {}
     suspects = frozenset(leak_suspects)
     trackers = snapshot_of(registry.trackers.keys)
-    pools = [_pool(tracker, executors, suspects) for tracker in trackers]
+    pools = [_pool(tracker, executors, suspects, silent_peers) for tracker in trackers]
     return Snapshot(
         taken_at=time.time(),
         uptime=in_seconds(now - began),
@@ -73,6 +75,7 @@ def collect(
             event_loop_lag=in_seconds(loop_lag.peak(now)) if loop_lag is not None else None,
             event_loop_late=in_seconds(loop_lag.late(now)) if loop_lag is not None else None,
             event_loop_late_share=loop_lag.recent_share(now) if loop_lag is not None else None,
+            peer_check_after=silent_peers.after,
             ignored_variables=_ignored_variables(),
             gluellm="gluellm" in sys.modules,
             any_llm="any_llm" in sys.modules,
@@ -109,7 +112,7 @@ def _ignored_variables() -> tuple[str, ...]:
 
 
 def _pool(
-    tracker: PoolTracker, executors: _Executors, suspects: Container[Lease]
+    tracker: PoolTracker, executors: _Executors, suspects: Container[Lease], peers: SilentPeers
 ) -> PoolSnapshot | None:
     leases = read_states(tracker.leases)  # before the connections, as in PoolRegistry
     view = tracker.view()
@@ -138,8 +141,7 @@ def _pool(
         built_at=str(tracker.built_at) if tracker.built_at is not None else None,
         connections=tuple(_connection(connection, now) for connection in view.connections),
         requests=tuple(
-            _request(lease, state, index, now, leak_suspected=lease in suspects)
-            for lease, state in leases
+            _request(lease, state, index, now, suspects, peers) for lease, state in leases
         ),
         threads=view.workers.maximum if view.workers is not None else None,
     )
@@ -164,10 +166,16 @@ def _connection(view: ConnectionView, now: int) -> ConnectionSnapshot:
 
 
 def _request(
-    lease: Lease, state: LeaseState, index: dict[int, int], now: int, *, leak_suspected: bool
+    lease: Lease,
+    state: LeaseState,
+    index: dict[int, int],
+    now: int,
+    suspects: Container[Lease],
+    peers: SilentPeers,
 ) -> RequestSnapshot:
     call = lease.call
     _, phase, since, acquired_at = state
+    peer, heard_at = peers.state(lease, since) or (None, now)
     if phase == QUEUED:
         since = lease.entered_at
     call_site = lease.call_site
@@ -188,7 +196,9 @@ def _request(
         correlation_id=call.correlation_id if call is not None else None,
         call_site=str(call_site) if call_site is not None else None,
         stack=call_site.frames if call_site is not None else (),
-        leak_suspected=leak_suspected,
+        leak_suspected=lease in suspects,
+        peer=peer,
+        peer_silence=in_seconds(now - heard_at),
     )
 
 
@@ -263,6 +273,8 @@ def _origins(ledger: PoolLedger, counts: PoolSums, now: int) -> tuple[OriginTota
                 timeouts=dict(origin.timeouts),
                 reuse_failures=origin.reuse_failures,
                 longest_silence_failed=in_seconds(origin.longest_silence),
+                longest_silence_answered=in_seconds(origin.longest_answered),
+                requests_lost_peer=origin.lost_peers,
                 requests_resent=origin.resent,
                 requests_on_new_connection=origin.on_new_connection,
                 protocols=tuple(sorted(snapshot_of(origin.protocols.copy))),

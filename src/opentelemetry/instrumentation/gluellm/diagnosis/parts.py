@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ..pool.ledger import served
+from ..text import seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,18 @@ class ConnectionSnapshot:
     """HTTP/2: the peer's limit on streams; None on HTTP/1.1."""
     streams_orphaned: int | None = None
     """HTTP/2: streams that no request uses any more but the peer still has open."""
+
+
+LOST_PEERS = {
+    "unacknowledged": "nobody at the other end",
+    "unreachable": "keepalive probes unanswered",
+    "closed": "closed by the other end",
+    "reset": "reset or timed out",
+    "not_reading": "the other end takes no more data",
+}
+"""States of a connection whose request waits in vain, in words."""
+_LOST_SINCE = ("unacknowledged", "unreachable")
+"""Those that began with the silence. It is unknown when the others began."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +71,19 @@ class RequestSnapshot:
     stack: tuple[str, ...] = ()
     """Whole stack, innermost frame first; only with ``leak_stacks=True``."""
     leak_suspected: bool = False
+    peer: str | None = None
+    """State of its connection's other end, by the watch's latest check, once it has waited for
+    bytes for ``peer_check_after``: a key of ``LOST_PEERS``, or ``unknown`` if there is no evidence,
+    as while a provider works on an answer. None if it was not checked."""
+    peer_silence: float = 0.0
+    """Time since the other end last acknowledged anything, or since the request was sent if that is
+    shorter; 0 if it was not checked."""
+
+    @property
+    def lost_peer(self) -> str:
+        """Why no answer can come on its connection as it is, as text; empty without evidence."""
+        since = f" since {seconds(self.peer_silence)}" if self.peer in _LOST_SINCE else ""
+        return LOST_PEERS.get(self.peer or "", "") + since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +206,10 @@ class OriginTotals:
     """Requests that failed on a reused connection before the first byte of a response."""
     longest_silence_failed: float = 0.0
     """Longest time that a request had waited for bytes when its reused connection failed."""
+    longest_silence_answered: float = 0.0
+    """Longest time that a request waited for bytes that then came."""
+    requests_lost_peer: int = 0
+    """Requests that had lost their peer (see `RequestSnapshot.lost_peer`) when they ended."""
     requests_on_new_connection: int = 0
     """Requests that waited while their connection was established."""
     requests_resent: int = 0
@@ -318,6 +348,9 @@ class ProcessSnapshot:
     event_loop_late_share: float | None = None
     """Share of the last minute, from 0 to 1, in which an event loop that holds leases was late. A
     short pause hardly raises it. None if it is not measured."""
+    peer_check_after: float | None = 0.0
+    """Silence in seconds after which the other end of a connection is checked; 0 if none is
+    checked, None if the system does not report what that takes."""
     ignored_variables: tuple[str, ...] = ()
     """Environment variables that are set and look like pool limits, but that no library reads."""
     gluellm: bool = False

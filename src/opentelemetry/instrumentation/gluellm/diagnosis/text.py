@@ -124,6 +124,8 @@ def _process(process: ProcessSnapshot) -> Iterator[str]:
                 f"{counted(limiter.waiting, 'call')} waiting in GlueLLM's rate limiter{whose}"
                 f"{limit}, the longest for {seconds(limiter.longest)}"
             )
+    if process.peer_check_after is None:
+        yield "check of silent connections: not available here"
     if process.gluellm:
         yield "GlueLLM is in use"
     if process.ignored_variables:
@@ -210,6 +212,8 @@ def _request(request: RequestSnapshot) -> Iterator[str]:
         text = f"{held}{one_line(request.phase)} {seconds(request.phase_age)}"
     if request.leak_suspected:
         text += ", LEAK SUSPECTED"
+    if request.lost_peer:
+        text += f", {request.lost_peer}"
     whose = "/".join(one_line(part) for part in (request.provider, request.model) if part)
     for part in (whose, one_line(request.operation or "", 20), one_line(request.origin)):
         text += f", {part}" if part else ""
@@ -250,6 +254,8 @@ def _totals(totals: PoolTotals) -> Iterator[str]:
     connections = f"{totals.peak_active} connections, " if channels is None else ""
     parts.append(f"peaks {connections}{totals.peak_queued} queued")
     broken = sum(origin.reuse_failures for origin in totals.origins)
+    answered = max((origin.longest_silence_answered for origin in totals.origins), default=0.0)
+    parts.append(f"longest silence answered {seconds(answered)}" if answered else "")
     counts = {
         "requeues": totals.requeues,
         "leaks": totals.leaks,

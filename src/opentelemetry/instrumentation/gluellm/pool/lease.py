@@ -247,6 +247,10 @@ class Lease:
         origin = self.origin
         outcome = origin.outcome(self.status, self.error, self.resend)
         times = origin.times_of(outcome)
+        # The longer time from the entry first, since most answers are far from the longest.
+        if self.answered_at - self.entered_at > origin.longest_answered:
+            silence = self.answered_at - self.request_sent_at
+            origin.longest_answered = max(origin.longest_answered, silence)
         kind, reused = None, False
         if self.error is not None:
             kind, reused = self.timeout_kind, self.failed_on_reused_connection

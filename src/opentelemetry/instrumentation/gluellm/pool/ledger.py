@@ -127,7 +127,9 @@ class OriginLedger:
         "attributes",
         "built_at",
         "entered",
+        "longest_answered",
         "longest_silence",
+        "lost_peers",
         "on_new_connection",
         "other_times",
         "pool",
@@ -168,6 +170,10 @@ class OriginLedger:
         self.longest_silence = 0
         """Longest time, in nanoseconds, that a request had waited when its reused connection
         failed."""
+        self.longest_answered = 0
+        """Longest time, in nanoseconds, that a request waited for bytes that then came."""
+        self.lost_peers = 0
+        """Ended requests that had lost their peer, by the watch's last look at their socket."""
         self.entered = 0
         """Requests that entered a pool for it, including those in flight."""
         self.pools = 0
