@@ -33,6 +33,7 @@ KEYS: Mapping[str, str] = {
     "rpc": semconv.RPC_STATUS_CODE,
     "state": semconv.CONNECTION_STATE,
     "status": semconv.STATUS_CODE,
+    "step": semconv.CONNECTION_STEP,
     "version": semconv.PROTOCOL_VERSION,
 }
 """Short names for attribute keys, as the methods below take them."""
@@ -103,6 +104,12 @@ class Reading:
         for point in self.points(semconv.REQUEST_TIME, **where):
             seconds[point.attributes[semconv.REQUEST_PHASE]] += point.value
         return seconds
+
+    def steps(self) -> dict[str, float]:
+        """Seconds of set-ups of connections by step."""
+        return {
+            step: self.value(semconv.CONNECTION_CREATE_TIME, step=step) for step in semconv.STEPS
+        }
 
     def current(self, phase: str) -> int:
         """How many requests are in a phase now."""

@@ -29,7 +29,16 @@ class RunningRequests:
 class PoolSums:
     """Connections and requests by origin and state, summed over pools."""
 
-    __slots__ = ("busy", "idle_maximum", "maximum", "origins", "requests", "spent", "streams")
+    __slots__ = (
+        "busy",
+        "idle_maximum",
+        "maximum",
+        "origins",
+        "requests",
+        "set_ups",
+        "spent",
+        "streams",
+    )
 
     def __init__(self) -> None:
         self.origins: dict[OriginLedger, list[int]] = {}
@@ -38,6 +47,8 @@ class PoolSums:
         self.requests: dict[OriginLedger, RunningRequests] = {}
         self.spent: dict[OriginLedger, tuple[int, ...]] = {}
         """Nanoseconds in each phase, of the phases that had ended when the summing began."""
+        self.set_ups: dict[OriginLedger, list[int]] = {}
+        """Nanoseconds in each step of set-ups, ended and running ones together."""
         self.busy = 0
         """Active or connecting connections of the pool that was read last."""
         self.maximum: int | None = None

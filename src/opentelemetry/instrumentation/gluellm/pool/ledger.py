@@ -16,7 +16,7 @@ from ..failures import Failures
 from .call_site import CallSite
 from .durations import SECOND, nanoseconds
 from .outbox import Outbox
-from .phases import PHASES
+from .phases import ALL_STEPS, PHASES
 
 MAX_NAMES = 50
 """Bound on the pool names of a process. Pools with further names are reported as ``_OTHER``."""
@@ -194,6 +194,7 @@ class OriginLedger:
         "requests",
         "resent",
         "reuse_failures",
+        "set_up_time",
         "spent",
         "timeouts",
     )
@@ -208,6 +209,8 @@ class OriginLedger:
         """any-llm's key of the provider of its requests; None if unknown."""
         self.spent = [0] * len(PHASES)
         """Nanoseconds in each phase that leases have left. Sums of integers do not drift."""
+        self.set_up_time = [0] * len(ALL_STEPS)
+        """Nanoseconds in each step that set-ups of connections have left."""
         self.requests: dict[Outcome, int] = {}
         """Requests that left the pool, by outcome."""
         if pool.outcomes.take(len(pool.born_at_zero)):

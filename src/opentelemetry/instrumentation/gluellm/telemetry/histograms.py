@@ -9,6 +9,7 @@ from opentelemetry.context import Context
 from ..pool.durations import SECOND, in_seconds
 from ..pool.lease import Lease, TrackedConnection
 from ..pool.observer import PoolObserver
+from ..pool.phases import RESOLVE, by_name
 from . import semconv
 from .attributes import HistogramAttributes, of_origin
 from .drain import NO_SPAN, Drain, bare_context
@@ -45,6 +46,7 @@ class DurationObserver(PoolObserver):
         if full:
             self._response_wait = _Histogram(instruments, semconv.RESPONSE_WAIT_DURATION)
             self._tls = _Histogram(instruments, semconv.CONNECTION_TLS_DURATION)
+            self._dns = _Histogram(instruments, semconv.DNS_LOOKUP_DURATION)
             self._stream = _Histogram(instruments, semconv.STREAM_ACQUIRE_DURATION)
             self._lifetime = _Histogram(instruments, semconv.CONNECTION_DURATION)
             self._served = _Histogram(instruments, semconv.CONNECTION_REQUESTS)
@@ -132,8 +134,10 @@ class DurationObserver(PoolObserver):
             self._create.attributes.of(connection.origin),
             lease,
         )
-        if self._full and connection.tls_ended_at:
-            self._put_tls(lease, connection, connection.tls_ended_at, None)
+        if self._full:
+            self._put_dns(lease, connection)
+            if connection.tls_ended_at:
+                self._put_tls(lease, connection, connection.tls_ended_at, None)
 
     def connection_failed(
         self,
@@ -147,8 +151,19 @@ class DurationObserver(PoolObserver):
             self._create.attributes.of(connection.origin, error=_create_error(lease.error)),
             lease,
         )
-        if self._full and connection.tls_started_at and not connection.tls_ended_at:
-            self._put_tls(lease, connection, lease.ended_at, lease.error)
+        if self._full:
+            self._put_dns(lease, connection)
+            if connection.tls_started_at and not connection.tls_ended_at:
+                self._put_tls(lease, connection, lease.ended_at, lease.error)
+
+    def _put_dns(self, lease: Lease, connection: TrackedConnection) -> None:
+        if connection.resolved is None:
+            return
+        host, port = connection.peer or ("", None)
+        question, _ = self._instruments.ledgers.reported_origin(host.encode(), port, b"")
+        error = None if connection.resolved else lease.error
+        attributes = self._dns.attributes.of(connection.origin, error=error, question=question)
+        self._put(self._dns, in_seconds(by_name(connection.steps)[RESOLVE]), attributes, lease)
 
     def _put_tls(
         self, lease: Lease, connection: TrackedConnection, ended_at: int, error: str | None

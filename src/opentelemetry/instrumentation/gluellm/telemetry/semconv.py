@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Final
 
 from ..pool.phases import PHASES as PHASES
+from ..pool.phases import STEPS as STEPS
 from ..pool.phases import WEBSOCKET as WEBSOCKET
 
 SCOPE_NAME: Final = "opentelemetry.instrumentation.gluellm"
@@ -39,6 +40,8 @@ STATUS_CODE: Final = "http.response.status_code"
 RPC_STATUS_CODE: Final = "rpc.response.status_code"
 ERROR_TYPE: Final = "error.type"
 TIMEOUT_KIND: Final = "gluellm.timeout.kind"
+CONNECTION_STEP: Final = "gluellm.connection.step"
+DNS_QUESTION_NAME: Final = "dns.question.name"
 CLOSE_REASON: Final = "gluellm.connection.close_reason"
 DISCARD_REASON: Final = "gluellm.pool.discard_reason"
 REQUEST_RESEND: Final = "gluellm.request.resend"
@@ -59,6 +62,9 @@ SPAN_CONNECTION_MAX: Final = "gluellm.pool.connection.max"
 SPAN_REQUEST_QUEUED: Final = "gluellm.pool.request.queued"
 SPAN_OLDEST_LEASE_AGE: Final = "gluellm.pool.lease.oldest_age"
 SPAN_OLDEST_LEASE_PHASE: Final = "gluellm.pool.lease.oldest_phase"
+SPAN_STEP_TIME: Final = "gluellm.connection.create.time."
+"""Prefix; the name of the step follows."""
+NETWORK_TYPE: Final = "network.type"
 TLS_PROTOCOL_NAME: Final = "tls.protocol.name"
 TLS_PROTOCOL_VERSION: Final = "tls.protocol.version"
 
@@ -204,6 +210,18 @@ ATTRIBUTES: Final = (
         ERROR_TYPES,
     ),
     Attribute(TIMEOUT_KIND, "Kind of timeout.", TIMEOUT_KINDS),
+    Attribute(
+        CONNECTION_STEP,
+        "Step of establishing a connection. `connect`: after the name is resolved, with all "
+        "addresses that are tried. `proxy`: from the connection to a proxy until it has opened the "
+        "way to the origin. `tls`: handshakes. `other`: what the library does not show, pauses "
+        "between attempts included.",
+        STEPS,
+    ),
+    Attribute(
+        DNS_QUESTION_NAME,
+        "Name that was resolved: of the origin or its proxy. `_OTHER` beyond `max_origins`.",
+    ),
     Attribute(
         CLOSE_REASON,
         "Why a connection was closed. `evicted`: idle, closed to make room for another origin. "
@@ -366,6 +384,13 @@ CONNECTION_CREATE_DURATION: Final = _histogram(
     (*LEVEL_ORIGIN, ERROR_TYPE),
     "Time to establish a connection: TCP, TLS and proxy. A failure is a connect_timeout, "
     "secure_connection_error, cancelled or, whatever else it was, a connection_error.",
+)
+CONNECTION_CREATE_TIME: Final = _counter(
+    "gluellm.pool.connection.create.time",
+    "s",
+    (*LEVEL_ORIGIN, CONNECTION_STEP),
+    "Time spent in each step of establishing connections, by finished, failed and running "
+    "set-ups. Its rate is the mean number of connections in the step.",
 )
 REUSE_FAILURES: Final = _counter(
     "gluellm.pool.reuse.failures",
@@ -561,6 +586,14 @@ CONNECTION_TLS_DURATION: Final = _histogram(
     _CREATE_BUCKETS,
     (*LEVEL_ORIGIN, ERROR_TYPE),
     "Time of the TLS handshake.",
+    full=True,
+)
+DNS_LOOKUP_DURATION: Final = _histogram(
+    "dns.lookup.duration",
+    _TIME_IN_QUEUE_BUCKETS,
+    (*LEVEL_ORIGIN, DNS_QUESTION_NAME, ERROR_TYPE),
+    "Time to resolve the name for a new connection, including the wait for a thread and, in "
+    "aiohttp, look-ups in the connector's cache.",
     full=True,
 )
 STREAM_ACQUIRE_DURATION: Final = _histogram(

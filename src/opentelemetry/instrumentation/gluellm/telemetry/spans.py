@@ -27,12 +27,15 @@ from ..failures import Failures
 from ..pool.durations import SECOND, in_seconds, nanoseconds
 from ..pool.lease import Lease, TrackedConnection
 from ..pool.observer import PoolObserver
-from ..pool.phases import PHASES
+from ..pool.phases import PHASES, STEPS, by_name
 from ..version import __version__
 from . import semconv
 from .attributes import of_origin
 from .drain import bare_context
 from .entry import SuppressedContext
+
+_SHORTEST_STEP = SECOND // 1_000
+"""Shorter steps are left out of the span of a set-up."""
 
 
 def tracer_of(provider: TracerProvider | None, failures: Failures) -> Tracer:
@@ -138,7 +141,13 @@ class SpanObserver(PoolObserver):
             return
         origin = connection.origin
         name = _name(semconv.SPAN_SETUP, origin.address, origin.port)
-        parent = self._start(name, lease.observed, began, _attributes(lease))
+        attributes = _attributes(lease)
+        if connection.network_type is not None:
+            attributes[semconv.NETWORK_TYPE] = connection.network_type
+        for name_of_step, spent in zip(STEPS, by_name(connection.steps), strict=True):
+            if spent >= _SHORTEST_STEP:
+                attributes[semconv.SPAN_STEP_TIME + name_of_step] = in_seconds(spent)
+        parent = self._start(name, lease.observed, began, attributes)
         connection.observed = own = parent.get_span_context()
         if connection.connect_started_at:
             address, port = connection.peer or (origin.address, origin.port)

@@ -7,6 +7,7 @@ minimum.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from ...pool.lease import Lease
@@ -130,18 +131,15 @@ class AiohttpRequestHooks:
             return set_up(lease, req, pending)
 
         async def set_up(lease: Lease, req: Any, pending: Any) -> Any:
-            token = None
+            during = None
             try:
                 record = connections.connecting(lease)
-                token = setup.begin(record, req)
+                during = setup.connecting(record, req)
             except Exception as error:
                 registry.failures.caught("aiohttp.create", error)
-            try:
+            with during or contextlib.nullcontext():
                 protocol = await pending
-            finally:
-                if token is not None:
-                    setup.end(token)
-            if token is not None:
+            if during is not None:
                 try:
                     setup.secured(record, protocol)
                 except Exception as error:
