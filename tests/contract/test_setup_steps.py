@@ -6,24 +6,25 @@ The delay of a name is below the pool and below the library: in the system's res
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
+import gc
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import Runner
 from support.http1 import HTTP1Server
 from support.installation import instrument
-from support.network import unreachable
+from support.network import UNRESOLVABLE, unreachable
 from support.outcomes import SLACK, assert_near
 from support.proxies import HTTPProxy, SOCKSProxy
-from support.telemetry import Reading, Telemetry
+from support.telemetry import Telemetry
 from support.waiting import LATENESS, wait_until
 
 DELAY = 0.5
@@ -110,3 +111,77 @@ def test_slow_socks_proxy_is_in_proxy_or_not_shown(
     pool = runner.pool(library, proxy=library.core.Proxy(url))
     pool.get(listen(HTTP1Server).url())
     assert_steps(telemetry, **{"other" if library.name == "urllib3" else "proxy": DELAY})
+
+
+@pytest.mark.modes("asyncio")
+@pytest.mark.all_pairs
+def test_wait_for_a_thread_is_separate_from_resolving(runner, library, listen, telemetry):
+    """Snapshot and finding have it apart; the metric counts it as ``resolve``."""
+    server = listen(HTTP1Server)
+
+    async def fill() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        loop.run_in_executor(None, time.sleep, DELAY)
+
+    runner.portal.call(fill)
+    runner.pool(library).get(named(server.url()))
+    assert_steps(telemetry, resolve=DELAY)
+    (origin,) = snapshot().totals[0].origins
+    assert_near(origin.set_up_seconds["thread"], DELAY)
+    assert_near(origin.set_up_seconds["resolve"], 0.0)
+
+
+@pytest.mark.modes("asyncio")
+def test_uvloop_resolves_in_threads_of_its_own(library, listen, telemetry):
+    """The name is resolved in C, so that nothing here can delay it, and its threads are hidden."""
+    uvloop = pytest.importorskip("uvloop")
+    server = listen(HTTP1Server, setup_after=DELAY)
+    with start_blocking_portal("asyncio", {"loop_factory": uvloop.new_event_loop}) as portal:
+        runner = Runner("asyncio", portal)
+        pool = runner.pool(library)
+        pool.get(named(server.url()))
+        pool.close()
+    (origin,) = snapshot().totals[0].origins
+    steps = origin.set_up_seconds
+    assert steps["resolve"] > 0
+    assert steps["connect"] > 0
+    assert steps["thread"] == 0
+    assert_near(steps["other"], 0.0)
+
+
+@pytest.mark.parametrize("error", [None, "name_resolution_error"])
+def test_full_metrics_have_the_look_up(slow_name, runner, library, listen, untouched, error):
+    """An address needs none. A name has one for each connection, failed ones included."""
+    instrument(untouched, metrics="full")
+    server = listen(HTTP1Server)
+    pool = runner.pool(library)
+    pool.get(server.url())
+    assert not untouched.points(semconv.DNS_LOOKUP_DURATION)
+    if error is None:
+        pool.get(named(server.url()))
+    else:
+        assert pool.send(UNRESOLVABLE, connect=5).failure()
+    (point,) = untouched.points(semconv.DNS_LOOKUP_DURATION)
+    assert point.count == 1
+    assert point.attributes.get(semconv.ERROR_TYPE) == error
+    name = NAME if error is None else "nonexistent.invalid"
+    assert point.attributes[semconv.DNS_QUESTION_NAME] == name
+    if error is None:
+        assert_near(point.sum, DELAY)
+
+
+def test_resolvers_are_restored_and_keep_nothing(runner, library, listen, untouched):
+    """The functions are the process's own, and a hook refers to no pool."""
+    original = socket.getaddrinfo, vars(asyncio.BaseEventLoop)["getaddrinfo"]
+    instrument(untouched)
+    server = listen(HTTP1Server)
+    pool = runner.pool(library)
+    pool.get(named(server.url()))
+    reference = weakref.ref(pool.core)
+    pool.close()
+    runner.pools.clear()
+    del pool
+    wait_until(lambda: (gc.collect(), reference() is None)[1])
+    GlueLLMInstrumentor().uninstrument()
+    assert (socket.getaddrinfo, vars(asyncio.BaseEventLoop)["getaddrinfo"]) == original

@@ -90,7 +90,7 @@ def resolving(original: Any) -> Any:
     return getaddrinfo
 
 
-def resolving_in_thread(original: Any) -> Any:
+def in_thread(original: Any) -> Any:
     """Record that an event loop passes a resolution to a thread of its executor."""
 
     def getaddrinfo(self_: Any, host: Any, port: Any, *, flags: int = 0, **kwargs: Any) -> Any:

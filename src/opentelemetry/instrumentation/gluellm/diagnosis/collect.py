@@ -16,7 +16,7 @@ from ..pool.describe import trace_id
 from ..pool.durations import in_seconds
 from ..pool.lease import ConnectionView, Lease, LeaseState, Workers, read_states
 from ..pool.ledger import EndedTimes, OriginLedger, PoolLedger
-from ..pool.phases import PHASES, QUEUED
+from ..pool.phases import PHASES, QUEUED, STEPS
 from ..pool.reader import seconds_or_none
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
@@ -261,6 +261,13 @@ def _origins(ledger: PoolLedger, counts: PoolSums, now: int) -> tuple[OriginTota
                 reuse_failures=origin.reuse_failures,
                 longest_silence_failed=in_seconds(origin.longest_silence),
                 requests_resent=origin.resent,
+                set_up_seconds=dict(
+                    zip(
+                        (*STEPS, "thread"),
+                        map(in_seconds, counts.set_ups.get(origin) or origin.set_up_time),
+                        strict=True,
+                    )
+                ),
                 requests_on_new_connection=origin.on_new_connection,
                 protocols=tuple(sorted(snapshot_of(origin.protocols.copy))),
             )

@@ -82,7 +82,7 @@ class AiohttpAdapter(Adapter):
             hook("connection_setup", protocol, "__init__", made)
         connector = getattr(module, "TCPConnector", None)
         hook("resolve", connector, "_resolve_host", steps.resolving, asynchronous=True)
-        hook("resolve_thread", BaseEventLoop, "getaddrinfo", steps.resolving_in_thread)
+        hook("resolve_thread", BaseEventLoop, "getaddrinfo", steps.in_thread, asynchronous=True)
         hook("resolve_thread", socket, "getaddrinfo", steps.resolving_here)
         hook("pool_close", pool, "_close", responses.pool_close, asynchronous=None)
         hook("pool_owner", pool, "__init__", scope.built)

@@ -61,8 +61,9 @@ class HttpcoreAdapter(Adapter):
         super().install(scope_of)
 
     def patch(self, module: ModuleType, scope: Scope) -> None:
-        self.hook("resolve", socket, "getaddrinfo", steps.resolving_here)
-        self.hook("resolve_thread", BaseEventLoop, "getaddrinfo", steps.resolving_in_thread)
+        hook = self.hook
+        hook("resolve", socket, "getaddrinfo", steps.resolving_here)
+        hook("resolve_thread", BaseEventLoop, "getaddrinfo", steps.in_thread, asynchronous=True)
         for backend in _BACKENDS:
             when_imported(backend, self._patch_backend)
         for prefix, package in (("Async", "_async"), ("", "_sync")):
