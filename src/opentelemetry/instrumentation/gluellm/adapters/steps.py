@@ -10,7 +10,6 @@ import contextlib
 import socket
 from collections.abc import Iterator
 from contextvars import ContextVar
-from ipaddress import ip_address
 from typing import Any
 
 from ..patching import is_patched
@@ -25,21 +24,22 @@ LOST = {
     "resolve_thread": "the wait for a thread that resolves a name, which counts as resolve",
 }
 """Hooks of the adapters whose libraries resolve names on an event loop."""
-_NETWORK_TYPES = {socket.AF_INET: "ipv4", socket.AF_INET6: "ipv6"}
-_FLAGS = 4
-"""Position of the flags among the arguments of ``socket.getaddrinfo`` after the host."""
+NETWORK_TYPES: dict[Any, str] = {socket.AF_INET: "ipv4", socket.AF_INET6: "ipv6"}
 
 
-@contextlib.contextmanager
-def connecting(record: TrackedConnection, host: str | None) -> Iterator[None]:
-    """Attribute what the block does to the set-up of a connection to ``host``.
+def begin(record: TrackedConnection, host: str | None) -> None:
+    """Record that a connection to a host begins to be established.
 
     A name starts in the step ``other``, since the library's resolver may have no hook. It is
     ``connect`` after a resolution that was seen. An address and a Unix socket (None) need none.
     """
-    now = record.tracker.clock()
-    record.set_up(now)
-    record.enter_step(OTHER_STEP if host is not None and _is_name(host) else CONNECT, now)
+    named = host is not None and ":" not in host and not host.rpartition(".")[2].isdigit()
+    record.set_up(OTHER_STEP if named else CONNECT, record.tracker.clock())
+
+
+@contextlib.contextmanager
+def within(record: TrackedConnection) -> Iterator[None]:
+    """Attribute what the block resolves to the set-up of a connection."""
     token = SET_UP.set(record)
     try:
         yield
@@ -48,17 +48,12 @@ def connecting(record: TrackedConnection, host: str | None) -> Iterator[None]:
             SET_UP.reset(token)
 
 
-def _is_name(host: str) -> bool:
+def network_type(stream: Any) -> str | None:
+    """The value of ``network.type`` for a stream or transport; None if it has none."""
     try:
-        ip_address(host)
-    except ValueError:
-        return True
-    return False
-
-
-def network_type(sock: Any) -> str | None:
-    """The value of ``network.type`` for a socket; None if it has none."""
-    return _NETWORK_TYPES.get(getattr(sock, "family", None))  # type: ignore[arg-type]
+        return NETWORK_TYPES.get(stream.get_extra_info("socket").family)
+    except Exception:  # a third party's stream
+        return None
 
 
 def _begun() -> TrackedConnection | None:
@@ -94,13 +89,9 @@ def in_thread(original: Any) -> Any:
     """Record that an event loop passes a resolution to a thread of its executor."""
 
     def getaddrinfo(self_: Any, host: Any, port: Any, *, flags: int = 0, **kwargs: Any) -> Any:
-        record = SET_UP.get()
-        if (
-            record is not None
-            # Without the hook on the blocking function nothing would report that a thread begins.
-            and is_patched(socket.getaddrinfo)
-            and record.enter_step(THREAD, record.tracker.clock(), RESOLVE)
-        ):
+        # Without the hook on the blocking function nothing would report that a thread begins.
+        record = SET_UP.get() if is_patched(socket.getaddrinfo) else None
+        if record is not None and record.enter_step(THREAD, record.tracker.clock(), RESOLVE):
             flags = _Flags(flags)
             flags.record = record
         return original(self_, host, port, flags=flags, **kwargs)
@@ -118,11 +109,12 @@ def resolving_here(original: Any) -> Any:
     """Time the blocking function that resolves names, in whichever thread it runs."""
 
     def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
-        flags = args[_FLAGS] if len(args) > _FLAGS else None
+        flags = args[-1] if args else None
         if isinstance(flags, _Flags):
+            record = None
             flags.record.enter_step(RESOLVE, flags.record.tracker.clock(), THREAD)
-            return original(host, *args, **kwargs)
-        record = _begun()
+        else:
+            record = _begun()
         found = original(host, *args, **kwargs)
         if record is not None:
             _ended(record)

@@ -239,6 +239,7 @@ def _origins(ledger: PoolLedger, counts: PoolSums, now: int) -> tuple[OriginTota
     for origin in snapshot_of(ledger.origins.values):
         running = counts.requests.get(origin) or RunningRequests()
         left = counts.spent.get(origin) or tuple(origin.spent)
+        steps = counts.steps.get(origin) or origin.set_up_time
         built_at = snapshot_of(origin.built_at.values)
         found.append(
             OriginTotals(
@@ -261,13 +262,7 @@ def _origins(ledger: PoolLedger, counts: PoolSums, now: int) -> tuple[OriginTota
                 reuse_failures=origin.reuse_failures,
                 longest_silence_failed=in_seconds(origin.longest_silence),
                 requests_resent=origin.resent,
-                set_up_seconds=dict(
-                    zip(
-                        (*STEPS, "thread"),
-                        map(in_seconds, counts.set_ups.get(origin) or origin.set_up_time),
-                        strict=True,
-                    )
-                ),
+                set_up_seconds=dict(zip((*STEPS, "thread"), map(in_seconds, steps), strict=True)),
                 requests_on_new_connection=origin.on_new_connection,
                 protocols=tuple(sorted(snapshot_of(origin.protocols.copy))),
             )

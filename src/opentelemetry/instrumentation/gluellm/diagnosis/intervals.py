@@ -104,9 +104,8 @@ class Activity:
     @property
     def slowest_step(self) -> str | None:
         """Step of establishing connections that took the most time; None if none took any."""
-        steps = self.set_up_seconds
-        slowest = max(steps, key=steps.__getitem__, default=None)
-        return slowest if slowest is not None and steps[slowest] > 0 else None
+        took = {seconds: step for step, seconds in self.set_up_seconds.items() if seconds > 0}
+        return took[max(took)] if took else None
 
     @property
     def connecting_time(self) -> float:

@@ -416,13 +416,13 @@ class TrackedConnection:
     def __reduce__(self) -> tuple[Any, ...]:
         return nothing, ()
 
-    def set_up(self, now: int) -> None:
-        """Begin the set-up. A further attempt to connect belongs to the same set-up."""
+    def set_up(self, step: int, now: int) -> None:
+        """Begin the set-up in a step. A further attempt to connect belongs to the same set-up."""
         if not self.connect_started_at:
             self.steps = [0] * len(ALL_STEPS)
             self.resolved = None
-            self.step = OTHER_STEP
             self.connect_started_at = self.step_since = now
+        self.enter_step(step, now)
 
     def enter_step(self, step: int | None, now: int, after: int | None = None) -> bool:
         """Leave the current step of the set-up and enter another one; None ends the set-up.
@@ -431,8 +431,7 @@ class TrackedConnection:
         given. The thread that resolves the name may call this as well.
         """
         # atomic
-        since = self.step_since
-        left = self.step
+        since, left = self.step_since, self.step
         if not since or (after is not None and left != after):
             return False
         self.origin.set_up_time[left] += now - since

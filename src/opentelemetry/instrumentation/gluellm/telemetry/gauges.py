@@ -227,7 +227,7 @@ def _add_origin(found: _Points, origin: OriginLedger, sums: PoolSums, now: int) 
         add(semconv.CONNECTION_CONNECTING, counts[CONNECTING], base)
         add(semconv.REUSE_FAILURES, origin.reuse_failures, base)
         reported = attributes.set_up_reported
-        steps = by_name(sums.set_ups.get(origin) or origin.set_up_time)
+        steps = by_name(sums.steps.get(origin) or origin.set_up_time)
         for step, of_step in enumerate(attributes.steps):
             reported[step] = max(reported[step], in_seconds(steps[step]))
             add(semconv.CONNECTION_CREATE_TIME, reported[step], of_step)

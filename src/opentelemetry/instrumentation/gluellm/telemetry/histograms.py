@@ -134,10 +134,9 @@ class DurationObserver(PoolObserver):
             self._create.attributes.of(connection.origin),
             lease,
         )
-        if self._full:
-            self._put_dns(lease, connection)
-            if connection.tls_ended_at:
-                self._put_tls(lease, connection, connection.tls_ended_at, None)
+        self._put_dns(lease, connection)
+        if self._full and connection.tls_ended_at:
+            self._put_tls(lease, connection, connection.tls_ended_at, None)
 
     def connection_failed(
         self,
@@ -151,13 +150,12 @@ class DurationObserver(PoolObserver):
             self._create.attributes.of(connection.origin, error=_create_error(lease.error)),
             lease,
         )
-        if self._full:
-            self._put_dns(lease, connection)
-            if connection.tls_started_at and not connection.tls_ended_at:
-                self._put_tls(lease, connection, lease.ended_at, lease.error)
+        self._put_dns(lease, connection)
+        if self._full and connection.tls_started_at and not connection.tls_ended_at:
+            self._put_tls(lease, connection, lease.ended_at, lease.error)
 
     def _put_dns(self, lease: Lease, connection: TrackedConnection) -> None:
-        if connection.resolved is None:
+        if not self._full or connection.resolved is None:
             return
         host, port = connection.peer or ("", None)
         question, _ = self._instruments.ledgers.reported_origin(host.encode(), port, b"")

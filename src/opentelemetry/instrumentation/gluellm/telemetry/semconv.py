@@ -212,16 +212,11 @@ ATTRIBUTES: Final = (
     Attribute(TIMEOUT_KIND, "Kind of timeout.", TIMEOUT_KINDS),
     Attribute(
         CONNECTION_STEP,
-        "Step of establishing a connection. `connect`: after the name is resolved, with all "
-        "addresses that are tried. `proxy`: from the connection to a proxy until it has opened the "
-        "way to the origin. `tls`: handshakes. `other`: what the library does not show, pauses "
-        "between attempts included.",
+        "Step of establishing a connection. `proxy`: until a proxy has opened the way to the "
+        "origin. `other`: what the library does not show, and pauses between attempts.",
         STEPS,
     ),
-    Attribute(
-        DNS_QUESTION_NAME,
-        "Name that was resolved: of the origin or its proxy. `_OTHER` beyond `max_origins`.",
-    ),
+    Attribute(DNS_QUESTION_NAME, "Name that was resolved. `_OTHER` beyond `max_origins`."),
     Attribute(
         CLOSE_REASON,
         "Why a connection was closed. `evicted`: idle, closed to make room for another origin. "

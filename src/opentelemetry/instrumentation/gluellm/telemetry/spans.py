@@ -34,9 +34,6 @@ from .attributes import of_origin
 from .drain import bare_context
 from .entry import SuppressedContext
 
-_SHORTEST_STEP = SECOND // 1_000
-"""Shorter steps are left out of the span of a set-up."""
-
 
 def tracer_of(provider: TracerProvider | None, failures: Failures) -> Tracer:
     """Return this package's tracer of a provider, the global one by default.
@@ -145,7 +142,7 @@ class SpanObserver(PoolObserver):
         if connection.network_type is not None:
             attributes[semconv.NETWORK_TYPE] = connection.network_type
         for name_of_step, spent in zip(STEPS, by_name(connection.steps), strict=True):
-            if spent >= _SHORTEST_STEP:
+            if spent >= SECOND // 1_000:
                 attributes[semconv.SPAN_STEP_TIME + name_of_step] = in_seconds(spent)
         parent = self._start(name, lease.observed, began, attributes)
         connection.observed = own = parent.get_span_context()

@@ -7,13 +7,13 @@ minimum.
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 from ...pool.lease import Lease
 from ...pool.phases import QUEUED
 from ...pool.registry import running_loop
 from ...pool.tracker import PoolTracker
+from .. import steps
 from ..marks import CONNECTION, LEASE
 from ..scope import FirstRequest, Scope
 from . import connections, failures, setup
@@ -131,24 +131,23 @@ class AiohttpRequestHooks:
             return set_up(lease, req, pending)
 
         async def set_up(lease: Lease, req: Any, pending: Any) -> Any:
-            during = None
             try:
                 record = connections.connecting(lease)
-                during = setup.connecting(record, req)
+                setup.begin(record, req)
             except Exception as error:
                 registry.failures.caught("aiohttp.create", error)
-            with during or contextlib.nullcontext():
+                return await pending
+            with steps.within(record):
                 protocol = await pending
-            if during is not None:
-                try:
-                    setup.secured(record, protocol)
-                except Exception as error:
-                    registry.failures.caught("aiohttp.tls", error)
-                try:
-                    if getattr(protocol, CONNECTION) is None:
-                        connections.connected(record, protocol)
-                except Exception as error:
-                    registry.failures.caught("aiohttp.established", error)
+            try:
+                setup.secured(record, protocol)
+            except Exception as error:
+                registry.failures.caught("aiohttp.tls", error)
+            try:
+                if getattr(protocol, CONNECTION) is None:
+                    connections.connected(record, protocol)
+            except Exception as error:
+                registry.failures.caught("aiohttp.established", error)
             return protocol
 
         return _create_connection

@@ -6,7 +6,6 @@ tunnel it makes one protocol for the proxy and then one for the origin.
 
 from __future__ import annotations
 
-import contextlib
 from contextvars import ContextVar
 from typing import Any
 
@@ -19,8 +18,8 @@ _following: ContextVar[list[int]] = ContextVar("gluellm_aiohttp_steps")
 """Steps that begin when the protocols of the running set-up are made, in this order."""
 
 
-def connecting(record: TrackedConnection, request: Any) -> contextlib.AbstractContextManager[None]:
-    """Attribute what a block does to the set-up of a connection for a request."""
+def begin(record: TrackedConnection, request: Any) -> None:
+    """Record that the set-up of a connection for a request starts."""
     proxy = getattr(request, "proxy", None)
     secure = request.url.scheme in ("https", "wss")
     _following.set([*([PROXY] if proxy else []), TLS] if secure else [])
@@ -28,7 +27,7 @@ def connecting(record: TrackedConnection, request: Any) -> contextlib.AbstractCo
     host, port = peer.raw_host, peer.port
     if host and port and is_host(host.lower()):
         record.peer = (host, port)
-    return steps.connecting(record, host or "")
+    steps.begin(record, host or "")
 
 
 def protocol_made(_: Any) -> None:
@@ -45,10 +44,8 @@ def protocol_made(_: Any) -> None:
 def secured(record: TrackedConnection, protocol: Any) -> None:
     """Record whether an established connection has TLS, and when the handshake ended."""
     transport = protocol.transport
-    tls = None
-    if transport is not None:
-        tls = transport.get_extra_info("ssl_object")
-        record.network_type = steps.network_type(transport.get_extra_info("socket"))
+    record.network_type = steps.network_type(transport)
+    tls = transport.get_extra_info("ssl_object") if transport is not None else None
     if tls is None:
         record.tls_started_at = 0
         return

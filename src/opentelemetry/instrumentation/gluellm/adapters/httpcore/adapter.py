@@ -70,12 +70,11 @@ class HttpcoreAdapter(Adapter):
             self._patch_variant(module, prefix, f"{module.__name__}.{package}", scope)
 
     def _patch_backend(self, module: ModuleType) -> None:
-        hooks = self.hooks
         # A class from anyio 4 on, and before that the module.
         owner = getattr(module, "AsyncIOBackend", module)
-        if hooks is not None and not self._replace(owner, "getaddrinfo", steps.resolving):
+        if self.hooks and not self._replace(owner, "getaddrinfo", steps.resolving):
             self.probe("resolve", False)
-            self._on_hooks(hooks)
+            self._on_hooks(self.hooks)
 
     def _patch_variant(self, core: ModuleType, prefix: str, inside: str, scope: Scope) -> None:
         probe, hook = self.probe, self.hook

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from typing import Any
 
 from ...pool.lease import TrackedConnection
@@ -13,8 +11,6 @@ from ...pool.ledger import is_host
 from ...pool.phases import OTHER_STEP, PROXY, TLS
 from .. import steps
 from ..marks import CONNECTION
-
-_During = Callable[[], AbstractContextManager[None]]
 
 
 def time_setup(connection: Any, record: TrackedConnection, *, secure: bool) -> None:
@@ -68,44 +64,34 @@ class _Timed:
         record = self._record
         record.tls_started_at = now = record.tracker.clock()
         record.enter_step(TLS, now)
-        return self._step(self._secured, self._giving_up, self._target.start_tls, args, kwargs)
+        return self._step(self._secured, self._target.start_tls, args, kwargs)
 
     def _connect(self, connect: Any, host: str | None, args: Any, kwargs: Any) -> Any:
         record = self._record
         record.connect_ended_at = 0
         if record.leases:
             record.activate(record.tracker.clock())
-        during = functools.partial(self._connecting, host)
-        return self._step(self._connected, during, connect, args, kwargs)
+        steps.begin(record, host)
+        return self._step(self._connected, connect, args, kwargs)
 
-    def _step(
-        self, done: Callable[[Any], Any], during: _During, step: Any, args: Any, kwargs: Any
-    ) -> Any:
-        if self._is_async:
-            with self._giving_up():
-                pending = step(*args, **kwargs)
-            return self._awaited(done, during, pending)
-        with during():
+    def _step(self, done: Callable[[Any], Any], step: Any, args: Any, kwargs: Any) -> Any:
+        with self._giving_up():
             stream = step(*args, **kwargs)
-        return done(stream)
+        return self._awaited(done, stream) if self._is_async else done(stream)
 
-    async def _awaited(self, done: Callable[[Any], Any], during: _During, pending: Any) -> Any:
-        with during():
+    async def _awaited(self, done: Callable[[Any], Any], pending: Any) -> Any:
+        with self._giving_up():
             stream = await pending
         return done(stream)
 
     @contextlib.contextmanager
-    def _connecting(self, host: str | None) -> Iterator[None]:
-        with self._giving_up(), steps.connecting(self._record, host):
-            yield
-
-    @contextlib.contextmanager
     def _giving_up(self) -> Iterator[None]:
         # The pool gives the place to the next request before the failing request gets its error.
+        record = self._record
         try:
-            yield
+            with steps.within(record):
+                yield
         except BaseException:
-            record = self._record
             record.deactivate()
             record.enter_step(OTHER_STEP, record.tracker.clock())
             raise
@@ -114,10 +100,7 @@ class _Timed:
         record = self._record
         record.connect_ended_at = now = record.tracker.clock()
         record.enter_step(self._after, now)
-        try:
-            record.network_type = steps.network_type(stream.get_extra_info("socket"))
-        except Exception as error:
-            record.tracker.failures.caught("httpcore.socket", error)
+        record.network_type = steps.network_type(stream)
         return self._handed_on(stream, self._handshakes)
 
     def _secured(self, stream: Any) -> Any:

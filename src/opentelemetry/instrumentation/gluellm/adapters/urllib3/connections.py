@@ -155,7 +155,7 @@ class Urllib3ConnectionHooks:
             ):
                 return original(self_)
             try:
-                record.set_up(clock())
+                record.set_up(OTHER_STEP, clock())
                 result = original(self_)
                 try:
                     _connected(self_, record, clock())
@@ -186,15 +186,13 @@ class Urllib3ConnectionHooks:
                     record.peer = (host, port)
             except Exception as error:
                 registry.failures.caught("urllib3.peer", error)
-            with steps.connecting(record, self_.host):
+            steps.begin(record, self_.host)
+            with steps.within(record):
                 sock = original(self_)
             record.connect_ended_at = record.tls_started_at = now = clock()
-            if getattr(self_, "_tunnel_host", None):
-                record.enter_step(PROXY, now)
-            else:
-                secure = getattr(self_, "default_port", None) == _HTTPS
-                record.enter_step(TLS if secure else OTHER_STEP, now)
-            record.network_type = steps.network_type(sock)
+            following = TLS if getattr(self_, "default_port", None) == _HTTPS else OTHER_STEP
+            record.enter_step(PROXY if getattr(self_, "_tunnel_host", None) else following, now)
+            record.network_type = steps.NETWORK_TYPES.get(getattr(sock, "family", None))
             return sock
 
         return _new_conn

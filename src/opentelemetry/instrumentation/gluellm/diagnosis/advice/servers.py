@@ -34,39 +34,17 @@ CONNECT_HELP = {
 check, with the names of `server_words` in braces."""
 
 SET_UP_HELP = {
-    "resolve": (
-        "resolving the name",
-        "the resolver is overloaded or unreachable, or asked for many search domains",
-        "check the name servers and ndots in /etc/resolv.conf, and use a local DNS cache",
-    ),
+    "resolve": ("resolving the name", "check the name servers and ndots in /etc/resolv.conf"),
     "thread": (
-        "waiting for a thread that resolves the name",
-        "asyncio resolves names in the loop's default executor, whose threads have other work",
-        "give that work an executor of its own, or the loop more threads: set_default_executor()",
+        "waiting for a thread of the event loop's default executor to resolve the name",
+        "give other blocking work an executor of its own, or the loop a larger default executor",
     ),
-    "connect": (
-        "connecting",
-        "the server accepts late, packets are lost, or some addresses do not answer",
-        "check the route to {address}, and whether IPv6 works",
-    ),
-    "proxy": (
-        "waiting for the proxy",
-        "the proxy answers late, or takes long to reach the server",
-        "check {proxy}",
-    ),
-    "tls": (
-        "in the TLS handshake",
-        "the server, or this process, is too busy for handshakes",
-        "check the CPU of this process, and whether the server is overloaded",
-    ),
-    "other": (
-        "in a step that the library does not show",
-        "its resolver, its network backend or the pauses between its attempts are slow",
-        "check the resolver and {proxy}",
-    ),
+    "connect": ("connecting", "check the route to the server, and whether IPv6 works"),
+    "proxy": ("waiting for the proxy", "check the proxy"),
+    "tls": ("in the TLS handshake", "check whether this process or the server is short of CPU"),
+    "other": ("in a step that the library does not show", "check the resolver and the proxy"),
 }
-"""By step of establishing a connection: its name in a text, why it is slow, and what to check, with
-the names of `server_words` in braces."""
+"""By step of establishing a connection: its name in a text, and what to do."""
 
 _SERVER_WORDS = {
     "address": "the URL",

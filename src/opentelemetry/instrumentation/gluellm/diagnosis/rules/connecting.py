@@ -100,9 +100,10 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
     if not (usual or share >= thresholds.MOST_FAIL or any(kind in failures for kind in _AT_ONCE)):
         return None
     kinds = ", ".join(f"{kind} {number}" for kind, number in failures.items())
-    known = CONNECT_HELP
+    known = dict(CONNECT_HELP)
     if (step := activity.slowest_step) in _BESIDE_CONNECT:
-        known = {**known, "connect_timeout": SET_UP_HELP[step][1:]}
+        name, check = SET_UP_HELP[step]
+        known["connect_timeout"] = (f"most of the time of set-ups is spent {name}", check)
     explanation, advice = (
         "; ".join(f"{kind}: {known[kind][part]}" for kind in failures) for part in (0, 1)
     )
@@ -183,18 +184,16 @@ def slow_connecting(case: PoolCase) -> Finding | None:
     costs = thresholds.CONNECTING_COSTS * activity.time()
     if mean < least or activity.time("connecting") < costs:
         return None
-    name, explanation, advice = SET_UP_HELP[step]
-    words = server_words(
-        case.totals.provider if case.process.any_llm else None, case.totals.library
-    )
+    name, advice = SET_UP_HELP[step]
     return Finding(
         kind=Kind.SLOW_CONNECTING,
         severity=Severity.WARNING,
         pool=case.label,
-        observed=f"Establishing {counted(number, 'connection')} took {seconds(mean)} "
-        f"on average{before}, {percent(activity.set_up_seconds[step] / total)} of it {name}.",
-        explanation=f"Requests wait until their connection is established: {explanation}.",
-        advice=f"{advice[0].upper()}{advice[1:].format(**words)}.",
+        observed=f"Establishing {counted(number, 'connection')} took {seconds(mean)} on "
+        f"average{before}, {percent(activity.set_up_seconds[step] / total)} of it {name}.",
+        explanation="Each request that needs a new connection waits that long. Keeping connections "
+        "for longer would only hide it.",
+        advice=f"{advice[0].upper()}{advice[1:]}.",
     )
 
 
