@@ -13,7 +13,9 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import anyio._backends._asyncio
 import pytest
+import trio._highlevel_open_tcp_stream
 from anyio.from_thread import start_blocking_portal
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
@@ -185,3 +187,30 @@ def test_resolvers_are_restored_and_keep_nothing(runner, library, listen, untouc
     wait_until(lambda: (gc.collect(), reference() is None)[1])
     GlueLLMInstrumentor().uninstrument()
     assert (socket.getaddrinfo, vars(asyncio.BaseEventLoop)["getaddrinfo"]) == original
+
+
+@pytest.mark.only("httpx")
+@pytest.mark.all_pairs
+@pytest.mark.modes("asyncio", "trio")
+@pytest.mark.parametrize("how", ["gone", "changed"])
+def test_resolver_without_its_hook_costs_that_step_only(
+    slow_name, monkeypatch, runner, library, listen, untouched, how
+):
+    """The set-up is timed as before. On trio the blocking function below is still seen."""
+    asyncios, trios = anyio._backends._asyncio.AsyncIOBackend, trio._highlevel_open_tcp_stream
+    other = {"asyncio": asyncios.getaddrinfo, "trio": trios.getaddrinfo}[runner.mode]
+    if how == "gone":
+        monkeypatch.setattr(asyncios.__base__, "getaddrinfo", None)
+        monkeypatch.setattr(asyncios, "getaddrinfo", None)
+        monkeypatch.setattr(trios, "getaddrinfo", None)
+    instrument(untouched)
+    # The library has another function instead.
+    if runner.mode == "asyncio":
+        monkeypatch.setattr(asyncios, "getaddrinfo", other)
+    else:
+        monkeypatch.setattr(trios, "getaddrinfo", other)
+    runner.pool(library).get(named(listen(HTTP1Server).url()))
+    assert_steps(untouched, **{"other" if runner.mode == "asyncio" else "resolve": DELAY})
+    missing = [hook for hook in snapshot().process.missing_hooks if hook.startswith("httpx:")]
+    assert missing == (["httpx: resolve"] if how == "gone" else [])
+    assert untouched.value(semconv.HOOK_MISSING, hook_library="httpx") == len(missing)
