@@ -81,7 +81,12 @@ def test_slow_connect_is_in_connect(runner, library, telemetry):
     """A set-up that fails has its steps as well, and grows while it runs."""
     with unreachable() as url:
         exchange = runner.pool(library).send(url, connect=DELAY)
-        wait_until(lambda: telemetry.steps()["connect"] > DELAY / 5)
+
+        def running() -> bool:
+            reading = telemetry.now()
+            return reading.current("connecting") == 1 and reading.steps()["connect"] > DELAY / 5
+
+        wait_until(running)
         assert isinstance(exchange.failure(), library.raises("connect_timeout"))
     assert_steps(telemetry, connect=DELAY)
 
