@@ -183,6 +183,27 @@ METRICS_CLOSE = """
 | read or write fails or times out | the wait | as it was | yes | `error.type`, with the status if a head came | `read`, `write`, if so |
 | cancelled later, or closed unread | the wait | as it was | yes | `cancelled`, or the status | - |
 
+## Steps of establishing a connection
+
+`gluellm.pool.connection.create.time` has the time of each set-up by step. The steps of one set-up sum to its
+`gluellm.pool.connection.create.duration`. What a library does not show is in `other`.
+
+| library | `resolve` | `connect` | `proxy` | `tls` |
+|---|---|---|---|---|
+| httpx, httpx2: sync, asyncio, uvloop, trio | yes | yes | yes: CONNECT and SOCKS | yes |
+| aiohttp: asyncio, uvloop | yes, with the connector's own cache | yes | yes, with the handshake with an `https` proxy | yes |
+| urllib3 | yes | yes | yes, with the handshake with an `https` proxy; SOCKS is in `other` | yes |
+| gRPC | - | - | - | - |
+
+- `resolve` begins when the library calls the resolver. A network backend or SOCKS implementation that resolves names by
+  itself is in `other`, with its `connect`. An IP address needs no `resolve`.
+- `connect` includes all addresses that are tried at once or in turn (happy eyeballs), since they come from one
+  resolution.
+- On asyncio, names are resolved in the threads of the event loop's default executor. The wait for a thread is part of
+  `resolve` here. `snapshot().totals` has it apart, as `thread` in `set_up_seconds`, and the finding `slow_connecting`
+  names it. It is not shown on uvloop, which has threads of its own, on trio, and for resolvers that use no executor.
+- Small parts between the steps, and the pauses between attempts of `retries=`, are in `other`.
+
 ## gRPC
 
 A channel is a pool of one origin, and its core hides the connections in it. What gRPC does not tell is
@@ -236,7 +257,8 @@ Kind INTERNAL, made when they end, with their true start time.
 
 The spans of requests and set-ups carry the attributes of their origin (**O** above), and of the any-llm call
 `{model}` and `{operation}`, by default. The handshake carries `{tls_name}` and `{tls_version}`, where
-known. `socket connect` names the peer that was connected to: a proxy's address and port where there is
+known. The set-up carries `{network_type}` (`ipv4`, `ipv6`), and the seconds in each step of 1 ms or more as `{step_time}` with
+the step's name. `socket connect` names the peer that was connected to: a proxy's address and port where there is
 one.
 
 The wait span carries what explains the wait, taken when it began: {explains}. It links to the spans
@@ -509,6 +531,8 @@ def metrics_page() -> str:
             operation=semconv.OPERATION_NAME,
             tls_name=semconv.TLS_PROTOCOL_NAME,
             tls_version=semconv.TLS_PROTOCOL_VERSION,
+            network_type=semconv.NETWORK_TYPE,
+            step_time=semconv.SPAN_STEP_TIME,
             explains=", ".join(map(code, explains)),
             call=semconv.SPAN_CALL,
             outcome=semconv.CALL_OUTCOME,

@@ -150,7 +150,8 @@ _NOT_FOR: Mapping[str, Mapping[str, str]] = {
             test_http2.py test_full_metrics_have_the_wait_for_a_stream
             test_leak_is_detected_beside_a_silent_stream""",
         "a channel connects by itself, for all of its calls; test_grpc_channels.py has that": """
-            test_shared_setup.py test_tunnel_in_set_up_at_instrument_is_connecting
+            test_shared_setup.py test_setup_steps.py
+            test_tunnel_in_set_up_at_instrument_is_connecting
             test_connect_timeout_ends_the_set_up_after_the_timeout test_retries_belong_to_one_set_up
             test_slow_set_up_counts_as_connecting_and_not_as_queued
             test_set_up_span_has_connect_and_tls_as_children

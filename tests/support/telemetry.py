@@ -35,6 +35,7 @@ KEYS: Mapping[str, str] = {
     "stage": semconv.CALL_STAGE,
     "state": semconv.CONNECTION_STATE,
     "status": semconv.STATUS_CODE,
+    "step": semconv.CONNECTION_STEP,
     "version": semconv.PROTOCOL_VERSION,
 }
 """Short names for attribute keys, as the methods below take them."""
@@ -105,6 +106,12 @@ class Reading:
         for point in self.points(semconv.REQUEST_TIME, **where):
             seconds[point.attributes[semconv.REQUEST_PHASE]] += point.value
         return seconds
+
+    def steps(self) -> dict[str, float]:
+        """Seconds of set-ups of connections by step."""
+        return {
+            step: self.value(semconv.CONNECTION_CREATE_TIME, step=step) for step in semconv.STEPS
+        }
 
     def current(self, phase: str) -> int:
         """How many requests are in a phase now."""

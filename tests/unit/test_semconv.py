@@ -57,7 +57,7 @@ def test_metrics_holds_each_metric_of_the_module_once() -> None:
 @by_name
 def test_metric_follows_the_naming_rules(metric: Metric) -> None:
     """Seconds or annotated counts; ratios end in ``ratio``, as unit 1 becomes a suffix of it."""
-    assert re.fullmatch(r"(gluellm|http\.client)(\.[a-z][a-z_]*)+", metric.name)
+    assert re.fullmatch(r"(gluellm|http\.client|dns\.lookup)(\.[a-z][a-z_]*)+", metric.name)
     assert metric.name != "http.client.request.duration"  # emitted by instrumentations of clients
     assert metric.unit in UNITS or re.fullmatch(r"\{[a-z]+\}", metric.unit)
     assert (metric.unit == "1") == metric.name.endswith(".ratio")

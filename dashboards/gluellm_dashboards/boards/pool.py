@@ -189,9 +189,22 @@ def _connections() -> list[Panel]:
         shared.how_long_connecting_takes(width=6),
         shared.why_connecting_fails(width=6),
         lines(
+            "Which step of connecting takes the time?",
+            [
+                Line(
+                    signal=connections.ESTABLISHING_BY_STEP,
+                    legend="{{gluellm_connection_step}}",
+                    by=shared.ALL,
+                )
+            ],
+            width=12,
+            no_value=shared.NOT_GRPC,
+            links=links.to_runbook("GlueLLMConnectFailures"),
+        ),
+        lines(
             "How many are opened?",
             [Line(signal=connections.OPENED, legend="opened", by=shared.ALL)],
-            width=6,
+            width=12,
         ),
         lines(
             "Do pools come and go?",
@@ -201,7 +214,7 @@ def _connections() -> list[Panel]:
                     signal=pools.DISCARDED, legend="{{gluellm_pool_discard_reason}}", by=shared.ALL
                 ),
             ],
-            width=6,
+            width=12,
             links=links.to_runbook("GlueLLMClientChurn"),
         ),
     ]
@@ -267,9 +280,10 @@ def _shared() -> list[Panel]:
 def _full() -> list[Panel]:
     return [
         lines(
-            "How long until the response begins, and for TLS and streams?",
+            "How long until the response begins, and for DNS, TLS and streams?",
             [
                 Line(signal=requests.RESPONSE_WAIT_P95, legend="response p95", by=shared.ALL),
+                Line(signal=connections.DNS_P95, legend="DNS p95", by=shared.ALL),
                 Line(signal=connections.TLS_P95, legend="TLS p95", by=shared.ALL),
                 Line(signal=streams.ACQUIRE_P95, legend="stream p95", by=shared.ALL),
                 Line(signal=waiting.TIME_IN_QUEUE_P95, legend="time in queue p95", by=shared.ALL),

@@ -7,6 +7,7 @@ from .signal import by, essential, now, quantile, rate, signal
 _OPENED = "gluellm.pool.connection.opened"
 _REQUESTS = "gluellm.pool.requests"
 _CREATE = "gluellm.pool.connection.create.duration"
+_STEPS = "gluellm.pool.connection.create.time"
 TO_CONNECT = "connect_timeout|name_resolution_error|connection_error|secure_connection_error"
 """The error types of requests whose connection could not be established."""
 CONNECTED = {"error.type": f"!pool_timeout|{TO_CONNECT}"}
@@ -119,6 +120,16 @@ CREATE_P95 = signal(
     unit="s",
     on_event=True,
 )
+ESTABLISHING_BY_STEP = signal(
+    "establishing_by_step",
+    "Which step of connecting takes the time?",
+    f"sum{by(_STEPS, 'gluellm.connection.step')}({rate(_STEPS)})",
+    "How many connections are in each step, on average. `resolve` is DNS, or a full executor that "
+    "resolves names in its threads: `gluellm-pools doctor` tells them apart. `connect` is the "
+    "route, `proxy` the proxy, `tls` a CPU that is short at either end. `other` is what the "
+    "library does not show.",
+    of=[_STEPS],
+)
 TLS_P95 = signal(
     "tls_p95",
     "How long does TLS take (p95)?",
@@ -155,6 +166,15 @@ REUSE_FAILURES = essential(
     "reuse_failures",
     "Requests that failed on a reused connection before a byte of a response came: something "
     "between here and there drops idle connections. Set a keep-alive shorter than its time.",
+)
+DNS_P95 = signal(
+    "dns_p95",
+    "How long does resolving a name take (p95)?",
+    quantile(0.95, "dns.lookup.duration"),
+    'The name\'s part of connecting. With `metrics="full"` only.',
+    of=["dns.lookup.duration"],
+    unit="s",
+    on_event=True,
 )
 CONNECTION_AGE_P50 = signal(
     "connection_age_p50",

@@ -99,7 +99,9 @@ def test_every_query_is_narrowed_by_the_boards_variables():
                 }.items()
                 if label in {matcher.name for matcher in selector.matchers.matchers}
             }  # fmt: skip
-            of_pools = selector.name.startswith(("gluellm_pool", "http_client", "instance_pool:"))
+            of_pools = selector.name.startswith(
+                ("gluellm_pool", "http_client", "dns_lookup", "instance_pool:")
+            )
             of_calls = selector.name.startswith(("gluellm_call", "instance_provider:"))
             wanted = process | ({"provider"} if of_pools or of_calls else set())
             wanted |= {"pool"} if of_pools else set()

@@ -9,7 +9,7 @@ OURS: dict[str, set[str]] = {
     "adapters/aiohttp": {"_OTHER"},
     "adapters/error_types.py": {"_OTHER"},
     "adapters/grpc": {"_calls", "_lease", "_name", "_call"},
-    "adapters/httpcore": {"_handshakes", "_is_async", "_record", "_target"},
+    "adapters/httpcore": {"_after", "_handshakes", "_is_async", "_record", "_target"},
     "adapters/urllib3": {"_OTHER"},
     "attribution": {"_OTHER", "_call", "_hold", "_scope", "_stream", "_token", "_variable"},
     "concurrency": {"_T"},
@@ -30,6 +30,8 @@ ELSEWHERE: dict[str, set[str]] = {
     "adapters/grpc": {"_status"},
     # test_clients.py
     "adapters/urllib3": {"_get_proxy_manager", "_session"},
+    # ../../contract/test_setup_steps.py
+    "adapters/httpcore": {"_asyncio", "_backends", "_highlevel_open_tcp_stream"},
     # test_any_llm.py
     "attribution": {"_aembedding", "_amoderation", "_completion"},
     # Only the module's presence is checked, and only ../rules/test_http_spans.py has it.

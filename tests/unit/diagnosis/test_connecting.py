@@ -23,6 +23,7 @@ from unit.diagnosis.building import (
 
 CHURN, FAILURES, REUSE = Kind.CLIENT_CHURN, Kind.CONNECT_FAILURES, Kind.REUSE_FAILURES
 EXPIRY, LOOP, SLOW = Kind.KEEPALIVE_TOO_SHORT, Kind.BLOCKED_EVENT_LOOP, Kind.SLOW_PROVIDER
+CONNECTING = Kind.SLOW_CONNECTING
 CHURNED = "/srv/app/chat.py:17 in answer"
 
 
@@ -264,3 +265,73 @@ def test_connections_that_could_not_be_made_did_not_expire() -> None:
     failed = Outcome(count=1, error="connect_timeout", sent=1, seconds=9.0, held_seconds=9.0)
     origin = replace(origin, outcomes=(*origin.outcomes, failed), requests_on_new_connection=0)
     assert EXPIRY not in all_kinds(a_snapshot(replace(totals, origins=(origin,))))
+
+
+def set_up(step: str, took: float, connections: int = 20, **more: Any) -> Snapshot:
+    """So many connections were established, each in this time, nearly all of it in one step."""
+    steps = {"resolve": 0.0, "connect": 0.01, "proxy": 0.0, "tls": 0.02, "other": 0.0, "thread": 0}
+    steps[step] = took
+    times = {name: each * connections for name, each in steps.items()}
+    totals = the_totals(
+        100,
+        {"connecting": took * connections / 100},
+        origin={"set_up_seconds": times, "requests_on_new_connection": connections},
+        connections_opened=connections,
+        connections_closed={"keepalive_expired": connections},
+    )
+    return a_snapshot(totals, **more)
+
+
+@pytest.mark.parametrize(
+    ("step", "name", "advice"),
+    [
+        ("resolve", "resolving the name", "resolv.conf"),
+        (
+            "thread",
+            "waiting for a thread of the event loop's default executor to resolve the name",
+            "executor of its own",
+        ),
+        ("connect", "connecting", "route to the server"),
+        ("proxy", "waiting for the proxy", "check the proxy"),
+        ("tls", "in the TLS handshake", "short of CPU"),
+        ("other", "in a step that the library does not show", "resolver"),
+    ],
+)
+def test_slow_step_of_establishing_is_named_and_not_the_keepalive(
+    step: str, name: str, advice: str
+) -> None:
+    """Half of the connections expired, which costs little once they are established quickly."""
+    snapshot = set_up(step, 3.0)
+    assert EXPIRY in all_kinds(set_up(step, 0.4))
+    assert all_kinds(snapshot) == [CONNECTING]
+    finding = found(CONNECTING, snapshot)
+    assert finding.severity is Severity.WARNING
+    assert finding.observed.startswith("Establishing 20 connections took 3.0 s on average, ")
+    assert finding.observed.endswith(f"% of it {name}.")
+    assert advice.lower() in finding.advice.lower()
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "fires"),
+    [
+        (set_up("resolve", 0.9), None, False),
+        (set_up("resolve", 1.0), None, True),
+        (set_up("resolve", 3.0, connections=2), None, False),
+        (set_up("resolve", 3.0, **BLOCKED), None, False),
+        (set_up("resolve", 0.4, 60), set_up("resolve", 0.01, 30, uptime=50.0), True),
+        (set_up("resolve", 0.4, 60), set_up("resolve", 0.2, 30, uptime=50.0), False),
+    ],
+)
+def test_when_establishing_is_slow(now: Snapshot, before: Snapshot | None, *, fires: bool) -> None:
+    """From 1 s on, or three times as long as before."""
+    assert (CONNECTING in all_kinds(now, before)) is fires
+
+
+def test_connect_timeouts_name_the_step_that_they_ended() -> None:
+    """Not a firewall, where the resolver did not answer."""
+    origin = {"set_up_seconds": {"resolve": 25.0, "connect": 0.1}}
+    finding = found(FAILURES, failing(100, origin, connect_timeout=5))
+    assert "resolving the name" in finding.explanation
+    assert "firewall" not in finding.explanation
+    connect = {"set_up_seconds": {"resolve": 0.1, "connect": 25.0}}
+    assert "firewall" in found(FAILURES, failing(100, connect, connect_timeout=5)).explanation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from opentelemetry.instrumentation.gluellm.pool.lease import close_missing
+from opentelemetry.instrumentation.gluellm.pool.phases import CONNECT, OTHER_STEP, RESOLVE, TLS
 from unit.pool.fakes import Scene
 
 
@@ -27,3 +28,28 @@ def test_connection_that_is_listed_or_has_a_request_is_not_missing(scene: Scene)
     scene.tracker.released(lease)
     close_missing(scene.tracker, ())
     assert not connection.closed
+
+
+def steps_of(scene: Scene) -> list[int]:
+    _, counts = scene.registry.state(scene.clock())
+    return counts.steps[scene.origin]
+
+
+def test_steps_of_a_set_up_add_up_while_it_runs_and_after_it_ended(scene: Scene) -> None:
+    """One that is dropped without an end included; what comes after the end counts nowhere."""
+    connection = scene.connection()
+    began = scene.clock()
+    connection.set_up(OTHER_STEP, began)
+    assert connection.enter_step(RESOLVE, began + 1, OTHER_STEP)
+    assert not connection.enter_step(RESOLVE, began + 2, CONNECT)
+    connection.enter_step(CONNECT, began + 3)
+    connection.set_up(RESOLVE, began + 7)  # a further attempt
+    scene.clock.advance(1.0)
+    running = steps_of(scene)
+    assert [running[step] for step in (OTHER_STEP, CONNECT)] == [1, 4]
+    assert sum(running) == scene.clock() - began
+    connection.close("garbage_collected")
+    assert steps_of(scene) == running
+    assert not connection.enter_step(TLS, scene.clock())
+    scene.clock.advance(1.0)
+    assert steps_of(scene) == running

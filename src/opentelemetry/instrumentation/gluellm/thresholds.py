@@ -260,6 +260,15 @@ CONNECTING_COSTS = 0.05
 CONNECTING_HURTS = 0.25
 """Share of all request time that goes into establishing connections, from which it is a WARNING:
 calls would be noticeably faster without it."""
+SLOW_SET_UPS = 3
+"""A single slow one can be a lost packet, which is sent again after 1 s."""
+SLOW_SET_UP = 1.0
+"""Mean time to establish a connection. TCP and TLS take up to three round trips, which is less than
+1 s from anywhere."""
+SLOWER_SET_UP = 0.25
+SET_UP_RATIO = 3.0
+"""Mean time to establish a connection, and its ratio to the mean before: far above the lateness of
+a busy process."""
 DISCARDED_CONNECTIONS = 10
 DISCARDED_SHARE = 0.1
 """Share of the requests. Fewer are an occasional burst, for which no pool keeps connections."""

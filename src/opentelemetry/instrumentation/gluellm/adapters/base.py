@@ -111,11 +111,14 @@ class Adapter(ABC):
         *,
         asynchronous: bool | None = None,
     ) -> bool:
-        """Replace a method; return False if the installed version has no compatible one."""
+        """Replace a method or a module's function.
+
+        Return False if the installed version has no compatible one.
+        """
         try:
             if self._scope is None or not callable(getattr(owner, attribute, None)):
                 return False
-            package = owner.__module__.partition(".")[0]
+            package = getattr(owner, "__module__", owner.__name__).partition(".")[0]
             self._patches.wrap(owner, attribute, fitted(make, asynchronous, package))
         except Exception as error:
             raise_on(error)  # some methods are replaced during a request

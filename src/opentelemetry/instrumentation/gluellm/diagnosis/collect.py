@@ -17,7 +17,7 @@ from ..pool.describe import trace_id
 from ..pool.durations import in_seconds
 from ..pool.lease import ConnectionView, Lease, LeaseState, Workers, read_states
 from ..pool.ledger import EndedTimes, OriginLedger, PoolLedger
-from ..pool.phases import OUTCOMES, PHASES, QUEUED, STAGES
+from ..pool.phases import OUTCOMES, PHASES, QUEUED, STAGES, STEPS
 from ..pool.reader import seconds_or_none
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
@@ -252,6 +252,7 @@ def _origins(ledger: PoolLedger, counts: PoolSums, now: int) -> tuple[OriginTota
     for origin in snapshot_of(ledger.origins.values):
         running = counts.requests.get(origin) or RunningRequests()
         left = counts.spent.get(origin) or tuple(origin.spent)
+        steps = counts.steps.get(origin) or origin.set_up_time
         built_at = snapshot_of(origin.built_at.values)
         found.append(
             OriginTotals(
@@ -276,6 +277,7 @@ def _origins(ledger: PoolLedger, counts: PoolSums, now: int) -> tuple[OriginTota
                 longest_silence_answered=in_seconds(origin.longest_answered),
                 requests_lost_peer=origin.lost_peers,
                 requests_resent=origin.resent,
+                set_up_seconds=dict(zip((*STEPS, "thread"), map(in_seconds, steps), strict=True)),
                 requests_on_new_connection=origin.on_new_connection,
                 protocols=tuple(sorted(snapshot_of(origin.protocols.copy))),
             )

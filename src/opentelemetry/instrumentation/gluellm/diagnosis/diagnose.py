@@ -60,8 +60,11 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
     # stream left, and a server that is down has dropped its connections.
     if stuck is not None or connecting.server_is_gone(case):
         broken = None
-    consumer = slow = too_small = saturated = None
+    consumer = slow = too_small = saturated = connect = None
     if not blocked:
+        # Building clients keeps the CPU busy. Failures to connect name the step themselves.
+        if churn is None and failures is None:
+            connect = connecting.slow_connecting(case)
         if leak is None:
             consumer = holding.slow_consumer(case)
         # Building clients keeps the loop from reading answers. If clients were built in the
@@ -91,7 +94,9 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
         too_small,
         saturated,
         waiting.anomaly(case, loop_is_blocked=blocked),
-        connecting.keepalive_too_short(case),
+        connect,
+        # Longer-lived connections would only hide that establishing them is slow.
+        None if connect else connecting.keepalive_too_short(case),
         threads.too_few_kept(case),
         settings.pool_timeout(case),
     ]

@@ -35,6 +35,7 @@ class Kind(StrEnum):
     # Makes the following ones uncertain.
     BLOCKED_EVENT_LOOP = "blocked_event_loop"
     # Inferred from times.
+    SLOW_CONNECTING = "slow_connecting"
     SLOW_CONSUMER = "slow_consumer"
     SLOW_PROVIDER = "slow_provider"
     POOL_TOO_SMALL = "pool_too_small"

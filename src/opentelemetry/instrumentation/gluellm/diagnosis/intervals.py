@@ -46,6 +46,8 @@ class Activity:
     phase_seconds: Mapping[str, float] = field(default_factory=dict)
     outcomes: Mapping[Any, Outcome] = field(default_factory=dict)
     """Requests that left the pool, by provider, origin and outcome."""
+    set_up_seconds: Mapping[str, float] = field(default_factory=dict)
+    """Time in each step of establishing connections, as in `OriginTotals`."""
     on_new_connection: int = 0
     """Requests that waited while their connection was established."""
     timeouts: Mapping[str, int] = field(default_factory=dict)
@@ -100,6 +102,12 @@ class Activity:
         """Number of requests that left the pool, less those that certainly had no connection."""
         unsent = self.errors["pool_timeout"] + sum(self.connect_failures.values())
         return max(0, self.left - unsent)
+
+    @property
+    def slowest_step(self) -> str | None:
+        """Step of establishing connections that took the most time; None if none took any."""
+        took = {seconds: step for step, seconds in self.set_up_seconds.items() if seconds > 0}
+        return took[max(took)] if took else None
 
     @property
     def connecting_time(self) -> float:
@@ -304,6 +312,7 @@ def _activity(snapshot: Snapshot, totals: PoolTotals) -> Activity:
             for origin in origins
             for one in origin.outcomes
         },
+        set_up_seconds=_sum(origin.set_up_seconds for origin in origins),
         on_new_connection=sum(origin.requests_on_new_connection for origin in origins),
         timeouts=_sum(origin.timeouts for origin in origins),
         reuse_failures=sum(origin.reuse_failures for origin in origins),

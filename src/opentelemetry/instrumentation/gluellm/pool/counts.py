@@ -29,8 +29,6 @@ class RunningRequests:
 class PoolSums:
     """Connections and requests by origin and state, summed over pools."""
 
-    __slots__ = ("busy", "idle_maximum", "maximum", "origins", "requests", "spent", "streams")
-
     def __init__(self) -> None:
         self.origins: dict[OriginLedger, list[int]] = {}
         self.streams: dict[OriginLedger, list[int]] = {}
@@ -38,6 +36,8 @@ class PoolSums:
         self.requests: dict[OriginLedger, RunningRequests] = {}
         self.spent: dict[OriginLedger, tuple[int, ...]] = {}
         """Nanoseconds in each phase, of the phases that had ended when the summing began."""
+        self.steps: dict[OriginLedger, list[int]] = {}
+        """Nanoseconds in each step of set-ups, ended and running ones together."""
         self.busy = 0
         """Active or connecting connections of the pool that was read last."""
         self.maximum: int | None = None

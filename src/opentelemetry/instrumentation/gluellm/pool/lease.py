@@ -25,7 +25,7 @@ from ..failures import Failures
 from .call import Call
 from .call_site import CallSite
 from .ledger import EndedTimes, OriginLedger, PoolLedger
-from .phases import AWAITING_RESPONSE, QUEUED, UNREAD
+from .phases import ALL_STEPS, AWAITING_RESPONSE, OTHER_STEP, QUEUED, UNREAD
 
 _TIMEOUT_KINDS = {
     "pool_timeout": "pool",
@@ -346,6 +346,7 @@ class TrackedConnection:
         "lease",
         "leases",
         "missing",
+        "network_type",
         "observed",
         "origin",
         "orphans",
@@ -354,7 +355,11 @@ class TrackedConnection:
         "reports_reads",
         "reports_accept",
         "reports_release",
+        "resolved",
         "served",
+        "step",
+        "step_since",
+        "steps",
         "streams",
         "tls_ended_at",
         "tls_started_at",
@@ -374,6 +379,16 @@ class TrackedConnection:
         self.connect_started_at = self.connect_ended_at = 0
         self.tls_started_at = self.tls_ended_at = 0
         self.tls_version: str | None = None
+        self.step = OTHER_STEP
+        """Current step of the set-up; meaningless while `step_since` is 0."""
+        self.step_since = 0
+        """When that step began; 0 before and after the set-up."""
+        self.steps = [0] * len(ALL_STEPS)
+        """Nanoseconds in each step that the set-up has left."""
+        self.resolved: bool | None = None
+        """Whether the peer's name is resolved; None if no resolution was seen."""
+        self.network_type: str | None = None
+        """``ipv4`` or ``ipv6``; None for other sockets, and until it is known."""
         self.peer: tuple[str, int] | None = None
         """Address and port that it connects to, which a span reports: only a valid host."""
         self.protocol = "1.1"
@@ -411,11 +426,40 @@ class TrackedConnection:
     def __reduce__(self) -> tuple[Any, ...]:
         return nothing, ()
 
+    def set_up(self, step: int, now: int) -> None:
+        """Begin the set-up in a step. A further attempt to connect belongs to the same set-up."""
+        if not self.connect_started_at:
+            self.steps = [0] * len(ALL_STEPS)
+            self.resolved = None
+            self.connect_started_at = self.step_since = now
+        self.enter_step(step, now)
+
+    def enter_step(self, step: int | None, now: int, after: int | None = None) -> bool:
+        """Leave the current step of the set-up and enter another one; None ends the set-up.
+
+        Does nothing and returns False unless a set-up is running, in the step ``after`` if that is
+        given. The thread that resolves the name may call this as well.
+        """
+        # atomic
+        since, left = self.step_since, self.step
+        if not since or (after is not None and left != after):
+            return False
+        self.origin.set_up_time[left] += now - since
+        self.steps[left] += now - since
+        if step is None:
+            self.step_since = 0
+        else:
+            self.step_since = now
+            self.step = step
+        return True
+
     def close(self, reason: str) -> None:
         """Count it as closed, once. The finalizer rule applies."""
         if self.closed:
             return
         self.closed = True
+        if self.step_since:
+            self.enter_step(None, self.tracker.clock())
         self.deactivate()
         tracker = self.tracker
         tracker.connections.pop(self, None)

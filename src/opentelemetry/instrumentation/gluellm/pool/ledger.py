@@ -18,8 +18,8 @@ from .call_site import CallSite
 from .durations import SECOND, nanoseconds
 from .outbox import Outbox
 from .peak import Peak
+from .phases import ALL_STEPS, PHASES
 from .phases import OTHER as OTHER
-from .phases import PHASES
 
 MAX_NAMES = 50
 """Bound on the pool names of a process. Pools with further names are reported as ``_OTHER``."""
@@ -141,6 +141,7 @@ class OriginLedger:
         "requests",
         "resent",
         "reuse_failures",
+        "set_up_time",
         "spent",
         "timeouts",
     )
@@ -155,6 +156,8 @@ class OriginLedger:
         """any-llm's key of the provider of its requests; None if unknown."""
         self.spent = [0] * len(PHASES)
         """Nanoseconds in each phase that leases have left. Sums of integers do not drift."""
+        self.set_up_time = [0] * len(ALL_STEPS)
+        """Nanoseconds in each step that set-ups of connections have left."""
         self.requests: dict[Outcome, int] = {}
         """Requests that left the pool, by outcome."""
         if pool.outcomes.take(len(pool.born_at_zero)):

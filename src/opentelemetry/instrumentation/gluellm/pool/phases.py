@@ -1,6 +1,8 @@
-"""Phases of requests, stages and outcomes of calls by number and name, and two further values."""
+"""Phases of requests, steps of set-ups, stages and outcomes of calls, and two further values."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 QUEUED, CONNECTING, STREAM_QUEUED, AWAITING_RESPONSE, READING, UNREAD = range(6)
 
@@ -18,6 +20,17 @@ GLUELLM, ANY_LLM = SOURCES = ("gluellm", "any_llm")
 
 OTHER = "_OTHER"
 """Replacement for values beyond a bound on their number."""
+RESOLVE, CONNECT, PROXY, TLS, OTHER_STEP, THREAD = ALL_STEPS = range(6)
+"""``THREAD``: the wait for a thread that resolves the name. Metrics count it as ``RESOLVE``."""
+
+STEPS = ("resolve", "connect", "proxy", "tls", "other")
+"""The steps' names in the telemetry contract, by number."""
+
+
+def by_name(times: Sequence[int]) -> tuple[int, ...]:
+    """Return the times of all steps by the number of their name."""
+    return (times[RESOLVE] + times[THREAD], *times[CONNECT:THREAD])
+
 
 WEBSOCKET = "websocket"
 """Protocol of a connection that switched from HTTP/1.1 to WebSocket (RFC 6455)."""

@@ -180,16 +180,19 @@ class PoolRegistry(Registry):
         for ledger in states:
             for origin in snapshot_of(ledger.origins.values):
                 counts.spent[origin] = tuple(origin.spent)
+                counts.steps[origin] = list(origin.set_up_time)
         for tracker in snapshot_of(self.trackers.keys):
             state = states.get(tracker.ledger)
             if state is not None:
                 self._add(tracker, state, counts)
+                _add_steps(tracker, counts, now)
         for tracker in snapshot_of(self.ending.keys):
             state = states.get(tracker.ledger)
             if not tracker.leases:
                 self.ending.pop(tracker, None)
             elif state is not None:
                 _add_leases(read_states(tracker.leases), state, counts)
+                _add_steps(tracker, counts, now)
         for state in states.values():
             if not state.ledger.live:
                 state.maximum = state.idle_maximum = None
@@ -271,3 +274,10 @@ def _add_leases(leases: list[tuple[Lease, LeaseState]], state: NameState, counts
             state.held_since = acquired_at
         if not oldest[phase] or since < oldest[phase]:
             oldest[phase] = since
+
+
+def _add_steps(tracker: PoolTracker, counts: PoolSums, now: int) -> None:
+    for connection in snapshot_of(tracker.connections.keys):
+        since = connection.step_since
+        if since and connection.origin in counts.steps:
+            counts.steps[connection.origin][connection.step] += max(now - since, 0)

@@ -500,7 +500,8 @@ class PoolTracker(Tracker):
         if connection.established_at:
             return
         now = self.clock()
-        connection.established_at = at or now
+        connection.established_at = at = at or now
+        connection.enter_step(None, at)
         connection.protocol = protocol
         if protocol == "2":
             connection.streams = {}
@@ -549,6 +550,7 @@ class PoolTracker(Tracker):
         self.released(lease)
         if connection is not None and not connection.established_at:
             if connection.first_lease is lease:
+                connection.enter_step(None, lease.ended_at)
                 if connection.connect_started_at and report:
                     self.observer.connection_failed(lease, connection, in_finalizer)
                 self._next_to_connect(connection)

@@ -12,7 +12,7 @@ from typing import Any
 from ..pool.call import CallLedger, CountedCall
 from ..pool.durations import in_seconds
 from ..pool.ledger import OriginLedger, Outcome, PoolLedger, PoolSeries
-from ..pool.phases import PHASES
+from ..pool.phases import PHASES, STEPS
 from . import semconv
 
 MAX_SETS = 1_000
@@ -58,6 +58,7 @@ class OriginAttributes:
         if ledger.port is not None:
             self.base[semconv.SERVER_PORT] = ledger.port
         self.phases = [{**self.base, semconv.REQUEST_PHASE: phase} for phase in PHASES]
+        self.steps = [{**self.base, semconv.CONNECTION_STEP: step} for step in STEPS]
         self.timeouts = {
             kind: {**self.base, semconv.TIMEOUT_KIND: kind} for kind in semconv.TIMEOUT_KINDS
         }
@@ -75,6 +76,8 @@ class OriginAttributes:
         self.sets: dict[Hashable, Attributes] = {}
         self.time_reported = [0.0] * len(PHASES)
         """Last reported seconds of each phase."""
+        self.set_up_reported = [0.0] * len(STEPS)
+        """Last reported seconds of each step of set-ups."""
 
     def of_request(self, key: Outcome) -> Attributes:
         """Return the set for requests with one outcome."""
@@ -218,6 +221,7 @@ class HistogramAttributes:
 
 
 _FURTHER = {
+    "question": semconv.DNS_QUESTION_NAME,
     "model": semconv.REQUEST_MODEL,
     "operation": semconv.OPERATION_NAME,
     "streaming": semconv.RESPONSE_STREAMING,

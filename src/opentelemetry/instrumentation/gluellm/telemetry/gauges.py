@@ -26,7 +26,7 @@ from ..pool.counts import (
 from ..pool.durations import in_seconds
 from ..pool.lease import Lease
 from ..pool.ledger import GONE_REPORTED, Counters, OriginLedger, PoolLedger, PoolSeries
-from ..pool.phases import PHASES, STAGES
+from ..pool.phases import PHASES, STAGES, by_name
 from ..pool.registry import PoolRegistry
 from ..watch.loop_lag import LoopLag
 from . import semconv
@@ -254,6 +254,11 @@ def _add_origin(found: _Points, origin: OriginLedger, sums: PoolSums, now: int) 
     if origin.pool.reports_connections:
         add(semconv.CONNECTION_CONNECTING, counts[CONNECTING], base)
         add(semconv.REUSE_FAILURES, origin.reuse_failures, base)
+        reported = attributes.set_up_reported
+        steps = by_name(sums.steps.get(origin) or origin.set_up_time)
+        for step, of_step in enumerate(attributes.steps):
+            reported[step] = max(reported[step], in_seconds(steps[step]))
+            add(semconv.CONNECTION_CREATE_TIME, reported[step], of_step)
     add(semconv.ACTIVE_REQUESTS, sum(running.count), base)
     reported = attributes.time_reported
     left = sums.spent.get(origin) or tuple(origin.spent)

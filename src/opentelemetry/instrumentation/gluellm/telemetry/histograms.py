@@ -11,6 +11,7 @@ from ..pool.call import CountedCall, bounded
 from ..pool.durations import SECOND, in_seconds
 from ..pool.lease import Lease, TrackedConnection
 from ..pool.observer import PoolObserver
+from ..pool.phases import RESOLVE, by_name
 from . import semconv
 from .attributes import HistogramAttributes, of_calls, of_origin
 from .drain import NO_SPAN, Drain, bare_context
@@ -56,6 +57,7 @@ class DurationObserver(PoolObserver):
         if full:
             self._response_wait = _Histogram(instruments, semconv.RESPONSE_WAIT_DURATION)
             self._tls = _Histogram(instruments, semconv.CONNECTION_TLS_DURATION)
+            self._dns = _Histogram(instruments, semconv.DNS_LOOKUP_DURATION)
             self._stream = _Histogram(instruments, semconv.STREAM_ACQUIRE_DURATION)
             self._lifetime = _Histogram(instruments, semconv.CONNECTION_DURATION)
             self._served = _Histogram(instruments, semconv.CONNECTION_REQUESTS)
@@ -155,6 +157,7 @@ class DurationObserver(PoolObserver):
             self._create.attributes.of(connection.origin),
             lease,
         )
+        self._put_dns(lease, connection)
         if self._full and connection.tls_ended_at:
             self._put_tls(lease, connection, connection.tls_ended_at, None)
 
@@ -170,8 +173,18 @@ class DurationObserver(PoolObserver):
             self._create.attributes.of(connection.origin, error=_create_error(lease.error)),
             lease,
         )
+        self._put_dns(lease, connection)
         if self._full and connection.tls_started_at and not connection.tls_ended_at:
             self._put_tls(lease, connection, lease.ended_at, lease.error)
+
+    def _put_dns(self, lease: Lease, connection: TrackedConnection) -> None:
+        if not self._full or connection.resolved is None:
+            return
+        host, port = connection.peer or ("", None)
+        question, _ = self._instruments.ledgers.reported_origin(host.encode(), port, b"")
+        error = None if connection.resolved else lease.error
+        attributes = self._dns.attributes.of(connection.origin, error=error, question=question)
+        self._put(self._dns, in_seconds(by_name(connection.steps)[RESOLVE]), attributes, lease)
 
     def _put_tls(
         self, lease: Lease, connection: TrackedConnection, ended_at: int, error: str | None

@@ -18,6 +18,7 @@ from ..pool.phases import OUTCOMES as OUTCOMES
 from ..pool.phases import PHASES as PHASES
 from ..pool.phases import SOURCES as SOURCES
 from ..pool.phases import STAGES as STAGES
+from ..pool.phases import STEPS as STEPS
 from ..pool.phases import WEBSOCKET as WEBSOCKET
 
 SCOPE_NAME: Final = "opentelemetry.instrumentation.gluellm"
@@ -42,6 +43,8 @@ STATUS_CODE: Final = "http.response.status_code"
 RPC_STATUS_CODE: Final = "rpc.response.status_code"
 ERROR_TYPE: Final = "error.type"
 TIMEOUT_KIND: Final = "gluellm.timeout.kind"
+CONNECTION_STEP: Final = "gluellm.connection.step"
+DNS_QUESTION_NAME: Final = "dns.question.name"
 CLOSE_REASON: Final = "gluellm.connection.close_reason"
 DISCARD_REASON: Final = "gluellm.pool.discard_reason"
 REQUEST_RESEND: Final = "gluellm.request.resend"
@@ -68,6 +71,9 @@ SPAN_OLDEST_LEASE_PHASE: Final = "gluellm.pool.lease.oldest_phase"
 SPAN_CALL_RETRIES: Final = "gluellm.call.retries"
 SPAN_CALL_TIME: Final = "gluellm.call.time.{stage}"
 SPAN_CALL_REQUEST_TIME: Final = "gluellm.call.request.time.{phase}"
+SPAN_STEP_TIME: Final = "gluellm.connection.create.time."
+"""Prefix; the name of the step follows."""
+NETWORK_TYPE: Final = "network.type"
 TLS_PROTOCOL_NAME: Final = "tls.protocol.name"
 TLS_PROTOCOL_VERSION: Final = "tls.protocol.version"
 
@@ -215,6 +221,13 @@ ATTRIBUTES: Final = (
         ERROR_TYPES,
     ),
     Attribute(TIMEOUT_KIND, "Kind of timeout.", TIMEOUT_KINDS),
+    Attribute(
+        CONNECTION_STEP,
+        "Step of establishing a connection. `proxy`: until a proxy has opened the way to the "
+        "origin. `other`: what the library does not show, and pauses between attempts.",
+        STEPS,
+    ),
+    Attribute(DNS_QUESTION_NAME, "Name that was resolved. `_OTHER` beyond `max_origins`."),
     Attribute(
         CLOSE_REASON,
         "Why a connection was closed. `evicted`: idle, closed to make room for another origin. "
@@ -394,6 +407,13 @@ CONNECTION_CREATE_DURATION: Final = _histogram(
     (*LEVEL_ORIGIN, ERROR_TYPE),
     "Time to establish a connection: TCP, TLS and proxy. A failure is a connect_timeout, "
     "secure_connection_error, cancelled or, whatever else it was, a connection_error.",
+)
+CONNECTION_CREATE_TIME: Final = _counter(
+    "gluellm.pool.connection.create.time",
+    "s",
+    (*LEVEL_ORIGIN, CONNECTION_STEP),
+    "Time spent in each step of establishing connections, by finished, failed and running "
+    "set-ups. Its rate is the mean number of connections in the step.",
 )
 REUSE_FAILURES: Final = _counter(
     "gluellm.pool.reuse.failures",
@@ -651,6 +671,14 @@ CONNECTION_TLS_DURATION: Final = _histogram(
     _CREATE_BUCKETS,
     (*LEVEL_ORIGIN, ERROR_TYPE),
     "Time of the TLS handshake.",
+    full=True,
+)
+DNS_LOOKUP_DURATION: Final = _histogram(
+    "dns.lookup.duration",
+    _TIME_IN_QUEUE_BUCKETS,
+    (*LEVEL_ORIGIN, DNS_QUESTION_NAME, ERROR_TYPE),
+    "Time to resolve the name for a new connection, including the wait for a thread and, in "
+    "aiohttp, look-ups in the connector's cache.",
     full=True,
 )
 STREAM_ACQUIRE_DURATION: Final = _histogram(

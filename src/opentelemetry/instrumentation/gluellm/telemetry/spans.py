@@ -28,7 +28,7 @@ from ..pool.call import CountedCall
 from ..pool.durations import SECOND, in_seconds, nanoseconds
 from ..pool.lease import Lease, TrackedConnection
 from ..pool.observer import PoolObserver
-from ..pool.phases import FAILED, PHASES, REQUESTING
+from ..pool.phases import FAILED, PHASES, REQUESTING, STEPS, by_name
 from ..version import __version__
 from . import semconv
 from .attributes import of_call, of_origin
@@ -160,7 +160,13 @@ class SpanObserver(PoolObserver):
             return
         origin = connection.origin
         name = _name(semconv.SPAN_SETUP, origin.address, origin.port)
-        parent = self._start(name, lease.observed, began, _attributes(lease))
+        attributes = _attributes(lease)
+        if connection.network_type is not None:
+            attributes[semconv.NETWORK_TYPE] = connection.network_type
+        for name_of_step, spent in zip(STEPS, by_name(connection.steps), strict=True):
+            if spent >= SECOND // 1_000:
+                attributes[semconv.SPAN_STEP_TIME + name_of_step] = in_seconds(spent)
+        parent = self._start(name, lease.observed, began, attributes)
         connection.observed = own = parent.get_span_context()
         if connection.connect_started_at:
             address, port = connection.peer or (origin.address, origin.port)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+from asyncio import BaseEventLoop
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, ClassVar
 
 from ...patching import Hooks
+from .. import steps
 from ..base import LOST_IN_ALL, Adapter, imported
 from ..marks import BUILT_BY, CONNECTION, LEASE, LIMITS_FROM, OWNER, TRACKER, give_defaults
 from ..replacements import after_init, before_close
@@ -34,6 +37,7 @@ class AiohttpAdapter(Adapter):
         "connection_close": "connections closed",
         "close_reason": "why connections are closed",
         "total_timeout": "whether the total timeout or a cancellation ended a request",
+        **steps.LOST,
         **LOST_IN_ALL,
     }
 
@@ -76,6 +80,10 @@ class AiohttpAdapter(Adapter):
                 hook("connection_setup", kind, _CREATE, self._create, asynchronous=True)
             made = after_init(setup.protocol_made, failures, "aiohttp.protocol")
             hook("connection_setup", protocol, "__init__", made)
+        connector = getattr(module, "TCPConnector", None)
+        hook("resolve", connector, "_resolve_host", steps.resolving, asynchronous=True)
+        hook("resolve_thread", BaseEventLoop, "getaddrinfo", steps.in_thread, asynchronous=True)
+        hook("resolve_thread", socket, "getaddrinfo", steps.resolving_here)
         hook("pool_close", pool, "_close", responses.pool_close, asynchronous=None)
         hook("pool_owner", pool, "__init__", scope.built)
         probe("release", probes.connection(protocol, "_exception"))

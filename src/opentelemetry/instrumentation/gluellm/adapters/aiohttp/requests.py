@@ -13,6 +13,7 @@ from ...pool.lease import Lease
 from ...pool.phases import QUEUED
 from ...pool.registry import running_loop
 from ...pool.tracker import PoolTracker
+from .. import steps
 from ..marks import CONNECTION, LEASE
 from ..scope import FirstRequest, Scope
 from . import connections, failures, setup
@@ -130,27 +131,23 @@ class AiohttpRequestHooks:
             return set_up(lease, req, pending)
 
         async def set_up(lease: Lease, req: Any, pending: Any) -> Any:
-            token = None
             try:
                 record = connections.connecting(lease)
-                token = setup.begin(record, req)
+                setup.begin(record, req)
             except Exception as error:
                 registry.failures.caught("aiohttp.create", error)
-            try:
+                return await pending
+            with steps.within(record):
                 protocol = await pending
-            finally:
-                if token is not None:
-                    setup.end(token)
-            if token is not None:
-                try:
-                    setup.secured(record, protocol)
-                except Exception as error:
-                    registry.failures.caught("aiohttp.tls", error)
-                try:
-                    if getattr(protocol, CONNECTION) is None:
-                        connections.connected(record, protocol)
-                except Exception as error:
-                    registry.failures.caught("aiohttp.established", error)
+            try:
+                setup.secured(record, protocol)
+            except Exception as error:
+                registry.failures.caught("aiohttp.tls", error)
+            try:
+                if getattr(protocol, CONNECTION) is None:
+                    connections.connected(record, protocol)
+            except Exception as error:
+                registry.failures.caught("aiohttp.established", error)
             return protocol
 
         return _create_connection

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+from asyncio import BaseEventLoop
 from types import ModuleType
 from typing import Any, ClassVar
 
+from ...patching import when_imported
+from .. import steps
 from ..base import LOST_IN_ALL, Adapter, ScopeOf, imported
 from ..marks import BUILT_BY, CONNECTION, LEASE, LIMITS_FROM, OWNER, TRACKER, give_defaults
 from ..replacements import after_init, before_close
@@ -20,6 +24,9 @@ _POOL = ("_connections", "_requests", "_max_connections", "_max_keepalive_connec
 _CONNECTION = ("_connection", "_origin", "__dict__", "is_idle", "is_closed")
 _HTTP11 = ("_expire_at", "_h11_state", "_network_stream", "is_idle")
 _HTTP2 = ("_h2_state", "_expire_at", "_network_stream", "is_idle")
+
+_BACKENDS = ("anyio._backends._asyncio", "trio._highlevel_open_tcp_stream")
+"""Modules whose ``getaddrinfo`` resolves the name of a connection that httpcore establishes."""
 
 
 class HttpcoreAdapter(Adapter):
@@ -40,6 +47,7 @@ class HttpcoreAdapter(Adapter):
         "close_reason": "why the pool closes idle connections",
         "http2": "the phase stream_queued, and reading on HTTP/2",
         "upgrade": "which connections are WebSockets",
+        **steps.LOST,
         **LOST_IN_ALL,
     }
 
@@ -53,8 +61,20 @@ class HttpcoreAdapter(Adapter):
         super().install(scope_of)
 
     def patch(self, module: ModuleType, scope: Scope) -> None:
+        hook = self.hook
+        hook("resolve", socket, "getaddrinfo", steps.resolving_here)
+        hook("resolve_thread", BaseEventLoop, "getaddrinfo", steps.in_thread, asynchronous=True)
+        for backend in _BACKENDS:
+            when_imported(backend, self._patch_backend)
         for prefix, package in (("Async", "_async"), ("", "_sync")):
             self._patch_variant(module, prefix, f"{module.__name__}.{package}", scope)
+
+    def _patch_backend(self, module: ModuleType) -> None:
+        # A class from anyio 4 on, and before that the module.
+        owner = getattr(module, "AsyncIOBackend", module)
+        if self.hooks and not self._replace(owner, "getaddrinfo", steps.resolving):
+            self.probe("resolve", False)
+            self._on_hooks(self.hooks)
 
     def _patch_variant(self, core: ModuleType, prefix: str, inside: str, scope: Scope) -> None:
         probe, hook = self.probe, self.hook

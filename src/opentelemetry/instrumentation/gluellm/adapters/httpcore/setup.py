@@ -8,6 +8,8 @@ from typing import Any
 
 from ...pool.lease import TrackedConnection
 from ...pool.ledger import is_host
+from ...pool.phases import OTHER_STEP, PROXY, TLS
+from .. import steps
 from ..marks import CONNECTION
 
 
@@ -26,21 +28,24 @@ def time_setup(connection: Any, record: TrackedConnection, *, secure: bool) -> N
     backend = holder._network_backend
     if not callable(getattr(backend, "connect_tcp", None)):
         raise TypeError("no network backend")
-    holder._network_backend = _Timed(backend, record, handshakes, is_async)
+    after = OTHER_STEP if proxy is None else PROXY
+    holder._network_backend = _Timed(backend, record, handshakes, after, is_async)
 
 
 class _Timed:
     """A network backend, or one of its streams until the last handshake has returned another."""
 
-    __slots__ = ("_handshakes", "_is_async", "_record", "_target")
+    __slots__ = ("_after", "_handshakes", "_is_async", "_record", "_target")
 
     def __init__(
-        self, target: Any, record: TrackedConnection, handshakes: int, is_async: bool
+        self, target: Any, record: TrackedConnection, handshakes: int, after: int, is_async: bool
     ) -> None:
         self._target = target
         self._record = record
         self._handshakes = handshakes
         """Number of TLS handshakes still to come: with a proxy, with the origin."""
+        self._after = after
+        """Step that follows a connect or a handshake, until the next one."""
         self._is_async = is_async
 
     def __getattr__(self, name: str) -> Any:
@@ -50,23 +55,23 @@ class _Timed:
         host, port = kwargs.get("host"), kwargs.get("port")
         if host is not None and port is not None and is_host(host.lower()):
             self._record.peer = (host, port)
-        return self._connect(self._target.connect_tcp, args, kwargs)
+        return self._connect(self._target.connect_tcp, host or "", args, kwargs)
 
     def connect_unix_socket(self, *args: Any, **kwargs: Any) -> Any:
-        return self._connect(self._target.connect_unix_socket, args, kwargs)
+        return self._connect(self._target.connect_unix_socket, None, args, kwargs)
 
     def start_tls(self, *args: Any, **kwargs: Any) -> Any:
-        self._record.tls_started_at = self._record.tracker.clock()
+        record = self._record
+        record.tls_started_at = now = record.tracker.clock()
+        record.enter_step(TLS, now)
         return self._step(self._secured, self._target.start_tls, args, kwargs)
 
-    def _connect(self, connect: Any, args: Any, kwargs: Any) -> Any:
+    def _connect(self, connect: Any, host: str | None, args: Any, kwargs: Any) -> Any:
         record = self._record
-        now = record.tracker.clock()
-        # Retries belong to one set-up, which starts with the first attempt.
-        record.connect_started_at = record.connect_started_at or now
         record.connect_ended_at = 0
         if record.leases:
-            record.activate(now)
+            record.activate(record.tracker.clock())
+        steps.begin(record, host)
         return self._step(self._connected, connect, args, kwargs)
 
     def _step(self, done: Callable[[Any], Any], step: Any, args: Any, kwargs: Any) -> Any:
@@ -82,19 +87,26 @@ class _Timed:
     @contextlib.contextmanager
     def _giving_up(self) -> Iterator[None]:
         # The pool gives the place to the next request before the failing request gets its error.
+        record = self._record
         try:
-            yield
+            with steps.within(record):
+                yield
         except BaseException:
-            self._record.deactivate()
+            record.deactivate()
+            record.enter_step(OTHER_STEP, record.tracker.clock())
             raise
 
     def _connected(self, stream: Any) -> Any:
-        self._record.connect_ended_at = self._record.tracker.clock()
+        record = self._record
+        record.connect_ended_at = now = record.tracker.clock()
+        record.enter_step(self._after, now)
+        record.network_type = steps.network_type(stream)
         return self._handed_on(stream, self._handshakes)
 
     def _secured(self, stream: Any) -> Any:
         record = self._record
-        record.tls_ended_at = record.tracker.clock()
+        record.tls_ended_at = now = record.tracker.clock()
+        record.enter_step(self._after, now)
         try:
             tls = stream.get_extra_info("ssl_object")
             # The ssl_object of httpcore's MockBackend has no version().
@@ -106,7 +118,7 @@ class _Timed:
 
     def _handed_on(self, stream: Any, handshakes: int) -> Any:
         if handshakes > 0:
-            return _Timed(stream, self._record, handshakes, self._is_async)
+            return _Timed(stream, self._record, handshakes, self._after, self._is_async)
         # The protocol connection that is built on the stream finds its record there.
         with contextlib.suppress(AttributeError):
             setattr(stream, CONNECTION, self._record)

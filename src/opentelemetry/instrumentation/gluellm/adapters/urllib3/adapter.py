@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, ClassVar
 
 from ...patching import Hooks, when_imported
+from .. import steps
 from ..base import LOST_IN_ALL, Adapter, ScopeOf, imported
 from ..marks import BUILT_BY, CONNECTION, LEASE, LIMITS_FROM, OWNER, TRACKER, give_defaults
 from ..replacements import after_init, before_close
@@ -45,6 +47,7 @@ class Urllib3Adapter(Adapter):
         "response_close": "responses that are closed, or dropped, before their end was read",
         "connection_setup": "the end of the phase connecting, set-up times, failures to connect",
         "connection_tls": "the times of TCP and TLS within a set-up",
+        "resolve": steps.LOST["resolve"],
         "connection_close": "connections closed, and why",
         "proxy": "the origins behind a proxy that forwards",
         "executor": "the threads that bound a provider's requests, and what waits for one",
@@ -114,6 +117,7 @@ class Urllib3Adapter(Adapter):
             # In a build of Python without ssl, the secure connection is only a placeholder.
             if connected and owner is not None and "connect" in vars(owner):
                 hook("connection_setup", owner, "connect", connections.connect)
+        hook("resolve", socket, "getaddrinfo", steps.resolving_here)
         hook("connection_tls", connection, "_new_conn", connections.new_socket)
         hook("connection_tls", connection, "_tunnel", connections.tunnel)
         closed = hook("connection_close", connection, "close", closes)

@@ -16,9 +16,10 @@ from ...concurrency import snapshot_of
 from ...patching import is_patched
 from ...pool.lease import Lease, TrackedConnection
 from ...pool.ledger import is_host
-from ...pool.phases import CONNECTING, READING
+from ...pool.phases import CONNECTING, OTHER_STEP, PROXY, READING, TLS
 from ...pool.registry import PoolRegistry
 from ...pool.tracker import PoolTracker
+from .. import steps
 from ..marks import CONNECTION, connection_of
 from .failures import fail, failed, failure_of
 from .responses import IN_HEAD
@@ -27,6 +28,8 @@ REFERENCE = "_gluellm_reference"
 """On a connection: the weak reference whose callback runs when the connection is collected."""
 POOL_ORIGIN = "_gluellm_pool_origin"
 """On a pool: host, port and scheme of its origin, in the form that a tracker takes."""
+_HTTPS = 443
+"""Default port of the classes that connect with TLS."""
 _LIBRARIES: Final = ("urllib3", "http.client")
 """Modules whose exceptions are about the request. Any other exception may be one that the
 application was handling when it sent the request."""
@@ -153,7 +156,7 @@ class Urllib3ConnectionHooks:
             ):
                 return original(self_)
             try:
-                record.connect_started_at = record.connect_started_at or clock()
+                record.set_up(OTHER_STEP, clock())
                 result = original(self_)
                 try:
                     _connected(self_, record, clock())
@@ -184,8 +187,13 @@ class Urllib3ConnectionHooks:
                     record.peer = (host, port)
             except Exception as error:
                 registry.failures.caught("urllib3.peer", error)
-            sock = original(self_)
-            record.connect_ended_at = record.tls_started_at = clock()
+            steps.begin(record, self_.host)
+            with steps.within(record):
+                sock = original(self_)
+            record.connect_ended_at = record.tls_started_at = now = clock()
+            following = TLS if getattr(self_, "default_port", None) == _HTTPS else OTHER_STEP
+            record.enter_step(PROXY if getattr(self_, "_tunnel_host", None) else following, now)
+            record.network_type = steps.NETWORK_TYPES.get(getattr(sock, "family", None))
             return sock
 
         return _new_conn
@@ -198,7 +206,8 @@ class Urllib3ConnectionHooks:
             result = original(self_)
             record = self_._gluellm_connection
             if record is not None and record.connect_ended_at:
-                record.tls_started_at = clock()
+                record.tls_started_at = now = clock()
+                record.enter_step(TLS, now)
             return result
 
         return _tunnel

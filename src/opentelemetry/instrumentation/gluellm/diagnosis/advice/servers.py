@@ -33,6 +33,19 @@ CONNECT_HELP = {
 """By ``error.type`` of requests whose connection was never established: what it means, and what to
 check, with the names of `server_words` in braces."""
 
+SET_UP_HELP = {
+    "resolve": ("resolving the name", "check the name servers and ndots in /etc/resolv.conf"),
+    "thread": (
+        "waiting for a thread of the event loop's default executor to resolve the name",
+        "give other blocking work an executor of its own, or the loop a larger default executor",
+    ),
+    "connect": ("connecting", "check the route to the server, and whether IPv6 works"),
+    "proxy": ("waiting for the proxy", "check the proxy"),
+    "tls": ("in the TLS handshake", "check whether this process or the server is short of CPU"),
+    "other": ("in a step that the library does not show", "check the resolver and the proxy"),
+}
+"""By step of establishing a connection: its name in a text, and what to do."""
+
 _SERVER_WORDS = {
     "address": "the URL",
     "proxy": "the proxy, if there is one",

@@ -8,13 +8,15 @@ from ... import thresholds
 from ...pool.phases import WEBSOCKET
 from ...text import call_site_text, counted, percent, seconds
 from ..advice.advisor import advisor_for
-from ..advice.servers import CONNECT_HELP, server_words
+from ..advice.servers import CONNECT_HELP, SET_UP_HELP, server_words
 from ..findings import Finding, Kind, Severity
 from ..intervals import Activity, PoolCase
 
 _OTHER_ORIGINS = "_OTHER"
 """Name in the telemetry contract for all origins beyond ``max_origins`` together."""
 _NOT_READY = ("connecting", "transient_failure")
+_BESIDE_CONNECT = ("resolve", "thread", "proxy", "tls")
+"""Steps that a connect timeout can end, other than the one that its usual explanation is about."""
 _AT_ONCE = ("too_many_open_files", "no_local_ports")
 """Errors that the network never causes: one is enough for a finding."""
 
@@ -98,8 +100,12 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
     if not (usual or share >= thresholds.MOST_FAIL or any(kind in failures for kind in _AT_ONCE)):
         return None
     kinds = ", ".join(f"{kind} {number}" for kind, number in failures.items())
+    known = dict(CONNECT_HELP)
+    if (step := activity.slowest_step) in _BESIDE_CONNECT:
+        name, check = SET_UP_HELP[step]
+        known["connect_timeout"] = (f"most of the time of set-ups is spent {name}", check)
     explanation, advice = (
-        "; ".join(f"{kind}: {CONNECT_HELP[kind][part]}" for kind in failures) for part in (0, 1)
+        "; ".join(f"{kind}: {known[kind][part]}" for kind in failures) for part in (0, 1)
     )
     provider = case.totals.provider if case.process.any_llm else None
     words = server_words(provider, case.totals.library)
@@ -158,6 +164,36 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         f"address translator, drops connections that carry no data. {cause}",
         advice=" ".join(advice)
         or "Stream the answers, so that bytes flow, and let the SDK send failed requests again.",
+    )
+
+
+def slow_connecting(case: PoolCase) -> Finding | None:
+    """Detect that establishing connections takes long, and name the step."""
+    activity, earlier = case.activity, case.baseline
+    total, step = sum(activity.set_up_seconds.values()), activity.slowest_step
+    # A running set-up counts as a whole one, so the mean is never too high.
+    running = sum(pool.connecting for pool in case.pools)
+    number = activity.connections_opened + sum(activity.connect_failures.values()) + running
+    if step is None or number < thresholds.SLOW_SET_UPS:
+        return None
+    mean, least, before = total / number, thresholds.SLOW_SET_UP, ""
+    if earlier is not None and earlier.connections_opened:
+        usual = sum(earlier.set_up_seconds.values()) / earlier.connections_opened
+        least = min(least, max(thresholds.SLOWER_SET_UP, thresholds.SET_UP_RATIO * usual))
+        before = f" ({seconds(usual)} before)"
+    costs = thresholds.CONNECTING_COSTS * activity.time()
+    if mean < least or activity.time("connecting") < costs:
+        return None
+    name, advice = SET_UP_HELP[step]
+    return Finding(
+        kind=Kind.SLOW_CONNECTING,
+        severity=Severity.WARNING,
+        pool=case.label,
+        observed=f"Establishing {counted(number, 'connection')} took {seconds(mean)} on "
+        f"average{before}, {percent(activity.set_up_seconds[step] / total)} of it {name}.",
+        explanation="Each request that needs a new connection waits that long. Keeping connections "
+        "for longer would only hide it.",
+        advice=f"{advice[0].upper()}{advice[1:]}.",
     )
 
 
