@@ -16,7 +16,7 @@ from opentelemetry.instrumentation.gluellm.adapters import ADAPTERS
 from opentelemetry.instrumentation.gluellm.adapters.callers import SDKS
 from opentelemetry.instrumentation.gluellm.allowed import BOOLEAN
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import LOST as ANY_LLM_HOOKS
-from opentelemetry.instrumentation.gluellm.attribution.limiter import LOST as GLUELLM_LOST
+from opentelemetry.instrumentation.gluellm.attribution.gluellm import LOST as GLUELLM_LOST
 from opentelemetry.instrumentation.gluellm.config import SETTINGS
 from opentelemetry.instrumentation.gluellm.environment import (
     APPLY_HTTPX_ENV,
@@ -40,7 +40,9 @@ from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
 DOCS = Path(__file__).parent
 ANY_LLM_LOST = {
     "any_llm.init": "the provider of pools that a client builds when it is made",
-    "any_llm.calls": "provider, model and operation of calls through an `AnyLLM` object",
+    "any_llm.calls": "calls through an `AnyLLM` object: provider, model, operation, and their time",
+    "any_llm.create": "the time in which any-llm's module functions build the client of a call",
+    "any_llm.sync": "when the application has read a stream of a synchronous call",
     "any_llm.embedding": "the same of any-llm's embedding functions",
     "any_llm.moderation": "the same of any-llm's moderation functions",
     "any_llm.subclasses": "the same of providers whose classes are loaded later",
@@ -90,7 +92,30 @@ first:
 `gluellm.pool.lease.duration` can't tell the first from the last: it is recorded when a lease ends and
 never shows running ones, so with streams that nobody closes it stays flat.
 
-In the tables below, **P** stands for the attributes {pool}, and **O** for these and {origin}.
+## A call's stages
+
+A call is one model call as the application makes it, with its retries and, if the answer is streamed, its
+stream. Of nested calls the outermost counts, under its source: GlueLLM if GlueLLM makes it, else any-llm.
+Building a client is not a call, but is part of one if any-llm's module functions (`any_llm.completion()`) do it. A
+call is in exactly one stage at a time, and the stages sum to its whole time.
+
+| stage | the call is | who acts |
+|---|---|---|
+| `limited` | waiting in GlueLLM's rate limiter, before each attempt | your settings |
+| `preparing` | before its first request, before that of a new attempt, or between the end of an SDK's pause and the next request: building a client and its TLS context, serializing, waiting for a thread | the application |
+| `requesting` | with a request in flight, also while a consumer of its stream is slow; the request's phase says more | the pool, the provider or the application |
+| `backoff` | pausing after a failed attempt, until the next attempt or request | the provider's limits, or the retry settings |
+| `finishing` | without a request in flight, and none of the above: parsing, or between two requests that belong together | the application |
+
+GlueLLM's attempts and the pauses of the SDKs of openai, anthropic, groq, cerebras, together and fireworks are
+observed. For other SDKs a call is in `backoff` if its last request got a status of 408, 409, 425, 429 or 5xx
+(gRPC: `UNAVAILABLE`, `RESOURCE_EXHAUSTED`, `DEADLINE_EXCEEDED`), or failed otherwise and was not cancelled.
+
+A call carries the provider that it began with, and its requests those that they went to: with a gateway or a
+fallback they differ. In a task that was spawned inside a call, calls count by themselves, and other requests count
+to that call while it runs.
+
+In the tables below, **P** stands for the attributes {pool}, **O** for these and {origin}, and **C** for {call}.
 
 ## The provider of a series
 
@@ -134,6 +159,11 @@ METRICS_CLOSE = """
   name, and left out when one of these has no limit: with a client per call they grow with the pools.
   `gluellm.pool.occupancy.ratio` is that of the fullest single pool.
 - A pool name whose last pool is gone reports 0 for 10 minutes; then its series vanish.
+- From the first call of a provider and source on, the stages, `gluellm.call.silent`, `gluellm.call.retries` and the
+  four outcomes of each operation seen are there, with 0. `gluellm.call.errors` begins with its first failure. Series
+  of calls stay for the life of the process.
+- Calls of several workers add up like any counter. `sum(gluellm_call_current)` is the number of calls in flight;
+  for the ages take `max`.
 - `suppress_instrumentation` suppresses this package's spans and nothing else: a request under it counts in
   every metric, leak and finding, as it takes a connection like any other. Logfire, for one, sets it around
   every call of an SDK. OpenTelemetry's own exporters are the exception: a pool whose first request has the
@@ -223,8 +253,9 @@ Kind INTERNAL, made when they end, with their true start time.
 | `{setup}` | the set-up took at least that long, or failed | the same |
 | `{connect}` | within the set-up | the set-up |
 | `{tls}` | within the set-up, with TLS | the set-up |
+| `{call}` | a call was retried, or spent at least `span_min_duration` outside `requesting` | the current span when the call began |
 
-All but the last two carry the attributes of their origin (**O** above), and of the any-llm call
+The spans of requests and set-ups carry the attributes of their origin (**O** above), and of the any-llm call
 `{model}` and `{operation}`, by default. The handshake carries `{tls_name}` and `{tls_version}`, where
 known. The set-up carries `{network_type}` (`ipv4`, `ipv6`), and the seconds in each step of 1 ms or more as `{step_time}` with
 the step's name. `socket connect` names the peer that was connected to: a proxy's address and port where there is
@@ -236,6 +267,12 @@ status ERROR; a cancelled one is UNSET. Links carry no tracestate; a span has th
 every span of the SDK. The second kind carries nothing of this: it links to the span of
 the set-up that it waited for. A current span of kind CLIENT gets `{reused}` and
 `{acquire}`.
+
+The call span is made at the collection after the call's end. It carries provider, source, operation, model, `{outcome}`,
+`{retries}`, each stage of at least 1 ms as `{call_time}`, and the seconds of its requests as
+`{call_request_time}` for `queued` and `awaiting_response`. If the call failed, it has `error.type` and status
+ERROR. A span of kind CLIENT that was current when the call began, and still records when it ends, gets the
+same attributes from the first call under it, unless the call's stream was closed or dropped.
 """
 
 CONFIGURATION = """
@@ -331,7 +368,8 @@ def code(text: object) -> str:
 
 def level(keys: tuple[str, ...]) -> str:
     """Attribute keys, with the two levels abbreviated."""
-    for name, common in (("O", semconv.LEVEL_ORIGIN), ("P", semconv.LEVEL_POOL)):
+    levels = (("O", semconv.LEVEL_ORIGIN), ("P", semconv.LEVEL_POOL), ("C", semconv.LEVEL_CALL))
+    for name, common in levels:
         if keys[: len(common)] == common:
             return ", ".join([f"**{name}**", *map(code, keys[len(common) :])])
     return ", ".join(map(code, keys)) or "none"
@@ -443,6 +481,7 @@ def metrics_page() -> str:
             scope=semconv.SCOPE_NAME,
             schema=semconv.SCHEMA_URL,
             pool=", ".join(map(code, semconv.LEVEL_POOL)),
+            call=" and ".join(map(code, semconv.LEVEL_CALL)),
             origin=" and ".join(map(code, semconv.LEVEL_ORIGIN[len(semconv.LEVEL_POOL) :])),
             ways=", ".join(way.value for way in prometheus.Way),
             suffixes=", ".join(map(code, prometheus.HISTOGRAM_SUFFIXES)),
@@ -495,6 +534,11 @@ def metrics_page() -> str:
             network_type=semconv.NETWORK_TYPE,
             step_time=semconv.SPAN_STEP_TIME,
             explains=", ".join(map(code, explains)),
+            call=semconv.SPAN_CALL,
+            outcome=semconv.CALL_OUTCOME,
+            retries=semconv.SPAN_CALL_RETRIES,
+            call_time=semconv.SPAN_CALL_TIME.format(stage="<stage>"),
+            call_request_time=semconv.SPAN_CALL_REQUEST_TIME.format(phase="<phase>"),
             reused=semconv.CONNECTION_REUSED,
             acquire=semconv.SPAN_ACQUIRE_DURATION,
         )

@@ -25,8 +25,10 @@ from .links import Link
 from .signals.signal import Signal
 from .style import DASH, NOTHING, Steps, decimals, thresholds, unit
 from .variables import (
+    CALL_MATCHERS,
     MATCHERS,
     PROCESS_MATCHERS,
+    RECORDED_CALL_MATCHERS,
     RECORDED_MATCHERS,
     RECORDED_PROCESS_MATCHERS,
     SOURCE,
@@ -72,9 +74,13 @@ class Line:
 
     def expression(self) -> str:
         """Its PromQL, narrowed by the board's variables."""
-        matchers = RECORDED_MATCHERS if self.recorded else MATCHERS
-        process = RECORDED_PROCESS_MATCHERS if self.recorded else PROCESS_MATCHERS
-        found = self.signal.query.promql(matchers, self.window, by=self.by, process=process)
+        found = self.signal.query.promql(
+            RECORDED_MATCHERS if self.recorded else MATCHERS,
+            self.window,
+            by=self.by,
+            calls=RECORDED_CALL_MATCHERS if self.recorded else CALL_MATCHERS,
+            process=RECORDED_PROCESS_MATCHERS if self.recorded else PROCESS_MATCHERS,
+        )
         return f"topk({self.top}, {found})" if self.top else found
 
 

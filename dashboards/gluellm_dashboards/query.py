@@ -19,13 +19,16 @@ from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument, 
 
 MATCHERS: Final = "%matchers%"
 """Placeholder for the caller's label matchers."""
+CALL_MATCHERS: Final = "%calls%"
+"""Placeholder for the matchers of metrics that have a provider and no pool."""
 PROCESS_MATCHERS: Final = "%process%"
-"""Placeholder for the matchers of metrics that have no pool."""
+"""Placeholder for the matchers of metrics that have neither."""
 WINDOW: Final = "%window%"
 """Placeholder for the window of rates."""
 _BY: Final = re.compile(r"%by(?:\+(?P<more>[\w,]+))?%")
 
-POOL: Final = (label_name(semconv.PROVIDER_NAME), label_name(semconv.POOL_NAME))
+PROVIDER: Final = label_name(semconv.PROVIDER_NAME)
+POOL: Final = (PROVIDER, label_name(semconv.POOL_NAME))
 """The labels of a pool."""
 
 
@@ -56,12 +59,14 @@ class Query:
         window: str = "5m",
         *,
         by: Sequence[str] | None = None,
+        calls: str | None = None,
         process: str | None = None,
     ) -> str:
         """Return the query with label matchers such as ``job="api"`` and a window for its rates.
 
         A window has to span at least four export intervals. ``by`` replaces the query's own labels
-        to group by. ``process`` narrows the metrics that have no pool; the default is ``matchers``.
+        to group by. ``calls`` narrows the metrics that have a provider and no pool, ``process``
+        those that have neither; the default is ``matchers``.
         """
         labels = self.by if by is None else tuple(by)
 
@@ -73,6 +78,7 @@ class Query:
         return (
             _BY.sub(clause, self.template)
             .replace(MATCHERS, matchers)
+            .replace(CALL_MATCHERS, matchers if calls is None else calls)
             .replace(PROCESS_MATCHERS, matchers if process is None else process)
             .replace(WINDOW, window)
         )
@@ -83,7 +89,11 @@ def now(metric: Metric, own: str = "", *, part: str = "") -> str:
 
     ``part`` is one of a histogram's suffixes.
     """
-    matchers = MATCHERS if semconv.POOL_NAME in metric.attributes else PROCESS_MATCHERS
+    matchers = PROCESS_MATCHERS
+    if semconv.POOL_NAME in metric.attributes:
+        matchers = MATCHERS
+    elif semconv.PROVIDER_NAME in metric.attributes:
+        matchers = CALL_MATCHERS
     return f"{metric_name(metric)}{part}{{{own + ',' if own else ''}{matchers}}}"
 
 

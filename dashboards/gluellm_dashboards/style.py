@@ -42,6 +42,14 @@ DASH: Final = model.SpecialValueMap(
 POOLS_COLORS: Final = {"connecting": "#ff9830", "queued": "#c4162a", "stream_queued": "#f2495c"}
 PROVIDERS_COLORS: Final = {"awaiting_response": "#1f60c4", "reading": "#8ab8ff"}
 APPLICATIONS_COLORS: Final = {"unread": "#a352cc"}
+STAGE_COLORS: Final = {
+    "requesting": "#1f60c4",
+    "backoff": "#c4162a",
+    "limited": "#ff9830",
+    "preparing": "#a352cc",
+    "finishing": "#ca95e5",
+}
+"""Of calls: with a request in flight blue, waiting warm, the application purple."""
 PHASE_COLORS: Final = PROVIDERS_COLORS | POOLS_COLORS | APPLICATIONS_COLORS
 """From the bottom of a stack: the provider's blue, the pool's warm, the application's purple."""
 

@@ -56,11 +56,15 @@ def _matchers(variables: dict[str, str]) -> str:
     return ",".join(f'{label}=~"${name}"' for name, label in variables.items())
 
 
+_OF_CALLS: Final = _OF_PROCESS | {"provider": PROVIDER}
 PROCESS_MATCHERS: Final = _matchers(_OF_PROCESS)
 """For metrics that know no pool."""
+CALL_MATCHERS: Final = _matchers(_OF_CALLS)
+"""For metrics of calls, which have a provider and no pool."""
 MATCHERS: Final = _matchers(LABELS)
 RECORDED_MATCHERS: Final = _matchers(without_version(LABELS))
 """For boards on recording rules."""
+RECORDED_CALL_MATCHERS: Final = _matchers(without_version(_OF_CALLS))
 RECORDED_PROCESS_MATCHERS: Final = _matchers(without_version(_OF_PROCESS))
 
 

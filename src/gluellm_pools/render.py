@@ -1,4 +1,4 @@
-"""Pools as text: blocks for a terminal, one line per pool for logs and pipes.
+"""Calls and pools as text: blocks for a terminal, a line of each for logs and pipes.
 
 Both have the same parts in the same order, with the verdict first. Quantiles of waits are estimates
 from the buckets of a histogram and are marked with ``~``; their mean is exact.
@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rich.text import Text
 
-from opentelemetry.instrumentation.gluellm.telemetry.semconv import PHASES
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import OUTCOMES, PHASES, STAGES
 
 from .histogram import Histogram
 from .text import percent, printable, printable_ends, seconds
-from .verdicts import late, verdict
-from .view import PoolKey, PoolView, View
+from .verdicts import late, verdict_text
+from .view import CallsView, Key, PoolKey, PoolView, Row, View
 
 _STYLES = ("red", "yellow", "magenta", "blue", "green", "bright_black")
 PHASE_MARKS = dict(zip(PHASES, zip("█▞▚▒░▓", _STYLES, strict=True), strict=True))
@@ -23,11 +23,13 @@ PHASE_MARKS = dict(zip(PHASES, zip("█▞▚▒░▓", _STYLES, strict=True), 
 _LABEL = 13
 _NARROW = 100
 _VISIBLE_SHARE = 0.015
-_ALERTING = ("verdict", "leaks", "errors")
+_ALERTING = ("verdict", "leaks", "silent", "errors")
 
 
-def pool_label(key: PoolKey) -> str:
-    return f"{printable_ends(key.name)}/{printable(key.library)}"
+def row_label(key: Key) -> str:
+    if isinstance(key, PoolKey):
+        return f"{printable_ends(key.name)}/{printable(key.library)}"
+    return f"calls to {printable_ends(key.provider)} ({printable(key.source)})"
 
 
 def wait_texts(wait: Histogram) -> list[str]:
@@ -47,9 +49,9 @@ def counts_text(counts: Mapping[str, int]) -> str:
 
 
 def view_lines(view: View) -> Iterator[str]:
-    """One line for each pool that has or had a request."""
-    for key, pool in view.busy().pools.items():
-        yield pool_line(key, pool, verdict(pool, doubtful=late(view)))
+    """One line for the calls of each provider, and for each pool that has or had a request."""
+    for key, row in view.busy().rows():
+        yield row_line(key, row, verdict_text(view, key))
     yield from health_lines(view)
 
 
@@ -68,40 +70,74 @@ def health_lines(view: View) -> list[str]:
     return lines
 
 
-def pool_line(key: PoolKey, pool: PoolView, judged: str | None = None) -> str:
-    """All numbers of a pool in one line."""
-    parts = (f"{label}: {text}" for label, text in _parts(key, pool, judged))
-    return f"{pool_label(key)}: {' | '.join(parts)}"
+def _calls_parts(calls: CallsView) -> Iterator[tuple[str, str]]:
+    if calls.silent:
+        item = f"; longest wait for the next item of a stream: {seconds(calls.silence)}"
+        yield "silent", f"{calls.silent}{item if calls.silence else ''}"
+    now = (
+        f"{calls.by_stage[stage]} {stage} (oldest {seconds(calls.oldest.get(stage, 0.0))})"
+        for stage in STAGES
+        if calls.by_stage.get(stage)
+    )
+    yield "calls now", ", ".join(now) or "none"
+    yield "time spent", _shares_text({stage: calls.share(stage) for stage in STAGES})
+    counts = ((outcome, calls.outcomes[outcome]) for outcome in OUTCOMES)
+    ended = ", ".join(f"{count} {outcome}" for outcome, count in counts if count)
+    retries = f"; retries {calls.retries}" if calls.retries else ""
+    yield "ended", f"{ended or 'none'}{retries}"
 
 
-def pool_block(key: PoolKey, pool: PoolView, width: int, judged: str | None = None) -> Text:
-    """Several lines about a pool, none of which wraps."""
+def _shares_text(shares: Mapping[str, float]) -> str:
+    """The visible shares, the largest first."""
+    largest = sorted(((share, name) for name, share in shares.items()), reverse=True)
+    visible = (f"{name} {percent(share)}" for share, name in largest if share >= _VISIBLE_SHARE)
+    return "  ".join(visible) or "-"
+
+
+def row_line(key: Key, row: Row, judged: str | None = None) -> str:
+    """All numbers of calls or a pool in one line."""
+    parts = (f"{label}: {text}" for label, text in _parts(key, row, judged))
+    return f"{row_label(key)}: {' | '.join(parts)}"
+
+
+def row_block(key: Key, row: Row, width: int, judged: str | None = None) -> Text:
+    """Several lines about calls or a pool, none of which wraps."""
     bar_width = 16 if width < _NARROW else 40
     text = Text(no_wrap=True, overflow="ellipsis")
-    provider = ", ".join(map(printable, sorted(pool.providers))) or "unknown"
-    text.append(pool_label(key), style="bold")
-    text.append(f"  provider {provider}, library {printable(key.library)}, ", style="dim")
-    live = f"live {'channels' if key.of_channels else 'pools'} {pool.live}"
-    text.append(live, style="bold red" if pool.live > 3 else "dim")
-    for label, value in _parts(key, pool, judged):
+    text.append(row_label(key), style="bold")
+    if isinstance(key, PoolKey) and isinstance(row, PoolView):
+        provider = ", ".join(map(printable, sorted(row.providers))) or "unknown"
+        text.append(f"  provider {provider}, library {printable(key.library)}, ", style="dim")
+        live = f"live {'channels' if key.of_channels else 'pools'} {row.live}"
+        text.append(live, style="bold red" if row.live > 3 else "dim")
+    for label, value in _parts(key, row, judged):
         text.append(f"\n {label:<{_LABEL}}", style="dim")
-        if label == "connections":
-            active = "red" if pool.by_phase.get("queued") else "green"
-            cells = [("█", active, pool.active), ("▒", "yellow", pool.connecting)]
-            total = max(pool.maximum or 0, pool.active + pool.idle + pool.connecting, 1)
-            _append_bar(text, [*cells, ("▓", "blue", pool.idle)], total, bar_width)
-        elif label == "time spent":
-            spent = pool.seconds_by_phase
+        if isinstance(row, PoolView) and label == "connections":
+            active = "red" if row.by_phase.get("queued") else "green"
+            cells = [("█", active, row.active), ("▒", "yellow", row.connecting)]
+            total = max(row.maximum or 0, row.active + row.idle + row.connecting, 1)
+            _append_bar(text, [*cells, ("▓", "blue", row.idle)], total, bar_width)
+        elif isinstance(row, PoolView) and label == "time spent":
+            spent = row.seconds_by_phase
             times = [(*mark, spent.get(phase, 0.0)) for phase, mark in PHASE_MARKS.items()]
             _append_bar(text, times, sum(spent.values()), bar_width)
         text.append(value, style="red" if label in _ALERTING else "")
     return text
 
 
-def _parts(key: PoolKey, pool: PoolView, judged: str | None) -> Iterator[tuple[str, str]]:
-    """Labels and texts of everything that is known about a pool."""
+def _parts(key: Key, row: Row, judged: str | None) -> Iterator[tuple[str, str]]:
+    """Labels and texts of everything that is known about calls or a pool."""
     if judged:
         yield "verdict", judged
+    if isinstance(row, CallsView):
+        yield from _calls_parts(row)
+    elif isinstance(key, PoolKey):
+        yield from _pool_parts(key, row)
+    if any(row.errors.values()):
+        yield "errors", counts_text(row.errors)
+
+
+def _pool_parts(key: PoolKey, pool: PoolView) -> Iterator[tuple[str, str]]:
     if pool.leaks_suspected:
         yield "leaks", f"{pool.leaks_suspected} suspected"
     if key.of_channels:
@@ -121,14 +157,10 @@ def _parts(key: PoolKey, pool: PoolView, judged: str | None) -> Iterator[tuple[s
         mean = "-" if pool.wait.mean is None else seconds(pool.wait.mean)
         p50, p95, p99 = wait_texts(pool.wait)
         yield "wait", f"mean {mean}, estimated p50 {p50}, p95 {p95}, p99 {p99}"
-    shares = sorted(((pool.share(phase), phase) for phase in PHASES), reverse=True)
-    visible = [f"{phase} {percent(share)}" for share, phase in shares if share >= _VISIBLE_SHARE]
-    yield "time spent", "  ".join(visible) or "-"
+    yield "time spent", _shares_text({phase: pool.share(phase) for phase in PHASES})
     reused = f"; {pool.opened} connections opened, {pool.reused} reused"
     finished = f"{pool.requests} {noun}, {pool.failed} failed"
     yield "finished", finished if key.of_channels else finished + reused
-    if any(pool.errors.values()):
-        yield "errors", counts_text(pool.errors)
 
 
 def _append_bar(

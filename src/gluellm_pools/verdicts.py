@@ -1,31 +1,127 @@
-"""Verdicts on a pool's numbers, in half a line.
+"""Verdicts on the numbers of calls and pools, in half a line.
 
-The rules are those of the table of phases in README.md. The numbers lack the single requests, so
-they cannot separate a young leak from a slow consumer, or a slow provider from a slow model.
+The rules for pools are those of the table of phases in README.md. The numbers lack the single
+requests, so they cannot separate a young leak from a slow consumer, or a slow provider from a slow
+model.
 """
 
 from __future__ import annotations
 
-from opentelemetry.instrumentation.gluellm import thresholds
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
 
-from .text import seconds
-from .view import PoolView, View
+from opentelemetry.instrumentation.gluellm import thresholds
+from opentelemetry.instrumentation.gluellm.text import counted
+
+from .text import percent, printable, seconds
+from .view import CallKey, CallsView, Key, PoolKey, PoolView, Row, View
 
 _PROVIDERS = ("awaiting_response", "reading")
 _HOLDING = ("unread", *_PROVIDERS)
+_PAUSES = {
+    "limited": (thresholds.LIMITED_FOR, thresholds.LIMITED_SHARE, thresholds.LIMITED_CALLS),
+    "backoff": (thresholds.BACKOFF_FOR, thresholds.BACKOFF_SHARE, thresholds.BACKOFF_RETRIES),
+}
+"""Stages in which calls should not be for long: a long time, a large share, how often at least."""
 
 
-def severity(pool: PoolView) -> tuple[bool, ...]:
-    """Sort key: larger for a pool with larger problems, all False for a healthy one.
+class CallsVerdict(NamedTuple):
+    """What the numbers of calls mean."""
 
-    Its steps are coarse, so that pools sorted by it keep their positions between exports.
+    text: str
+    at_fault: str
+    """``the provider``, ``your program``, or empty if the numbers don't show who has to act."""
+
+
+def verdict_text(view: View, key: Key) -> str | None:
+    """The verdict on calls or a pool, from all numbers of the process."""
+    if isinstance(key, PoolKey):
+        return verdict(view.pools[key], doubtful=late(view))
+    found = calls_verdict(view, key)
+    return found and found.text
+
+
+def calls_verdict(view: View, key: CallKey) -> CallsVerdict | None:
+    """What the numbers mean; None if there is no problem. Pauses are not judged on a late loop."""
+    calls = view.calls.get(key) or CallsView()
+    of_provider = [pool for pool in view.pools.values() if key.provider in pool.providers]
+    # Behind a gateway, a call's requests count for another provider.
+    pools = of_provider or list(view.pools.values())
+    if _fail(calls):
+        return _on_failures(calls)
+    if calls.silent:
+        return CallsVerdict(_silence_text(calls, pools), "the provider")
+    stage = next(filter(partial(_is_long, calls), _PAUSES), None)
+    if stage is None or late(view):
+        return None
+    if now := calls.by_stage[stage]:
+        text = f"{counted(now, 'call')} wait{'s' if now == 1 else ''}"
+    else:
+        text = f"calls wait {percent(calls.share(stage))} of their time"
+    if not any(any(pool.by_phase.values()) for pool in pools):
+        text = f"the pool is idle: {text}"
+    if stage == "limited":
+        return CallsVerdict(f"{text} in GlueLLM's rate limiter", "your program")
+    error = _main_error(sum((pool.errors for pool in pools), Counter()))
+    return CallsVerdict(f"{text} to retry{error and f' after {error}'}", "the provider")
+
+
+def _fail(calls: CallsView) -> bool:
+    return thresholds.calls_fail(calls.outcomes["failed"], calls.outcomes["succeeded"])
+
+
+def _on_failures(calls: CallsView) -> CallsVerdict:
+    failed = calls.outcomes["failed"]
+    text = f"{failed} of {failed + calls.outcomes['succeeded']} calls fail"
+    error = _main_error(calls.errors)
+    if error:
+        text += f", most with {error}"
+    if calls.share("backoff") >= thresholds.BACKOFF_SHARE:
+        text += f"; {percent(calls.share('backoff'))} of time in back-off"
+    return CallsVerdict(text, "the provider" if error == "429" else "")
+
+
+def _silence_text(calls: CallsView, pools: Sequence[PoolView]) -> str:
+    silent = counted(calls.silent, "silent call")
+    unstreamed = calls.oldest.get("requesting", 0.0)
+    if calls.silence < thresholds.CALL_SILENT_AFTER <= unstreamed:
+        return f"no answer for up to {seconds(unstreamed)} in {silent}"
+    # The stream's request has been in its read for less time than the application has waited.
+    reading = [age for pool in pools if (age := pool.oldest.get("reading"))]
+    pings = reading and max(reading) < calls.silence / 2
+    what = "bytes arrive, but no item" if pings else "nothing arrives"
+    return f"{what} for up to {seconds(calls.silence)} in {silent}"
+
+
+def _is_long(calls: CallsView, stage: str) -> bool:
+    """Whether calls spend a noticeable time in a stage, now or in the period of the counters."""
+    longest, share, count = _PAUSES[stage]
+    often = calls.retries if stage == "backoff" else calls.outcomes.total()
+    now = calls.by_stage[stage] and calls.oldest.get(stage, 0.0) >= longest
+    return bool(now) or (often >= count and calls.share(stage) >= share)
+
+
+def _main_error(errors: Counter[str]) -> str:
+    """The error that is more than half of all; empty if there is none."""
+    (error, count), *_ = errors.most_common(1) or [("", 0)]
+    return printable(error, 30) if count > errors.total() / 2 else ""
+
+
+def severity(row: Row) -> tuple[bool, ...]:
+    """Sort key: larger for calls or a pool with larger problems, all False without any.
+
+    Its steps are coarse, so that rows sorted by it keep their positions between exports.
     """
+    if isinstance(row, CallsView):
+        return _fail(row), row.silent > 0, any(_is_long(row, stage) for stage in _PAUSES)
     return (
-        pool.leaks_suspected > 0,
-        pool.streams_orphaned > 0,
-        pool.timeouts.get("pool", 0) > 0,
-        pool.oldest_waiter >= thresholds.STUCK_AFTER,
-        waits(pool),
+        row.leaks_suspected > 0,
+        row.streams_orphaned > 0,
+        row.timeouts.get("pool", 0) > 0,
+        row.oldest_waiter >= thresholds.STUCK_AFTER,
+        waits(row),
     )
 
 

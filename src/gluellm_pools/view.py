@@ -1,4 +1,4 @@
-"""What the metrics say about each pool: pure functions from exported metrics to plain values.
+"""What the metrics say about calls and pools: pure functions from exported metrics to plain values.
 
 The input is any stream of data points with the attributes of the SDK's, so the view is the same for
 metrics of this process and for metrics received over OTLP. Temporality must be cumulative.
@@ -10,7 +10,7 @@ import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
@@ -29,10 +29,9 @@ UNREACHED = (
     semconv.ErrorType.NO_LOCAL_PORTS,
 )
 """Values of ``error.type`` of requests that never reached the provider."""
-_COUNTERS = (
-    "opened set_ups pools_opened seconds_by_phase timeouts requests failed errors acquired wait"
-).split()
-"""Fields of PoolView that grow; the others are state."""
+
+
+_RowT = TypeVar("_RowT", bound="CallsView | PoolView")
 
 
 def _of(
@@ -61,6 +60,45 @@ class PoolKey:
     def of_channels(self) -> bool:
         """Whether its pools are gRPC channels, which report no connections."""
         return self.library == "grpc"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CallKey:
+    """Key of a row: the calls to one provider that one library made."""
+
+    provider: str
+    source: str
+
+
+@dataclass(slots=True)
+class CallsView:
+    """One row of calls. Counters are totals, or the growth since an earlier view."""
+
+    # State.
+    by_stage: Counter[str] = _of(semconv.CALL_CURRENT, by=semconv.CALL_STAGE)
+    """Calls in flight by stage."""
+    oldest: dict[str, float] = _of(semconv.CALL_OLDEST_AGE, by=semconv.CALL_STAGE, combine=max)
+    """Longest time in seconds that a call has been in each stage without leaving it."""
+    silent: int = _of(semconv.CALL_SILENT)
+    """Calls that have been waiting for the provider for unusually long."""
+    silence: float = _of(semconv.CALL_SILENCE, combine=max)
+    """Longest time in seconds that an application has been waiting for an item of a stream."""
+    # Counters.
+    seconds_by_stage: Counter[str] = _of(semconv.CALL_TIME, by=semconv.CALL_STAGE)
+    outcomes: Counter[str] = _of(semconv.CALLS, by=semconv.CALL_OUTCOME)
+    """Calls that ended, by outcome."""
+    errors: Counter[str] = _of(semconv.CALL_ERRORS, by=semconv.ERROR_TYPE)
+    """Failed calls by ``error.type``."""
+    retries: int = _of(semconv.CALL_RETRIES)
+    """Requests that a call sent after it had backed off."""
+
+    @property
+    def in_flight(self) -> int:
+        return sum(self.by_stage.values())
+
+    def share(self, stage: str) -> float:
+        """Share of the time of all calls that was spent in this stage, from 0 to 1."""
+        return _share(self.seconds_by_stage, stage)
 
 
 @dataclass(slots=True)
@@ -104,10 +142,12 @@ class PoolView:
     """Timeouts by kind."""
     requests: int = 0
     """Requests that left the pool, with any result."""
+    resent: int = 0
+    """Requests among them that a call sent after it had backed off."""
     failed: int = 0
     """Requests with an error, an HTTP status of 400 or more, or a gRPC status other than OK."""
     errors: Counter[str] = field(default_factory=Counter)
-    """Failed requests by ``error.type``."""
+    """Failed requests by ``error.type``, or by status if the provider answered."""
     acquired: int = 0
     """Requests that got a connection."""
     wait: Histogram = field(default_factory=Histogram)
@@ -130,14 +170,37 @@ class PoolView:
 
     def share(self, *phases: str) -> float:
         """Share of the time of all requests that was spent in these phases, from 0 to 1."""
-        total = sum(self.seconds_by_phase.values())
-        spent = sum(self.seconds_by_phase.get(phase, 0.0) for phase in phases)
-        return min(max(spent / total, 0.0), 1.0) if total > 0 else 0.0
+        return _share(self.seconds_by_phase, *phases)
+
+
+Key = CallKey | PoolKey
+Row = CallsView | PoolView
+_COUNTERS = {
+    CallsView: "seconds_by_stage outcomes errors retries".split(),
+    PoolView: (
+        "opened set_ups pools_opened seconds_by_phase timeouts requests resent failed errors "
+        "acquired wait"
+    ).split(),
+}
+"""Fields that grow; the others are state."""
+
+
+def _share(seconds: Mapping[str, float], *parts: str) -> float:
+    total = sum(seconds.values())
+    spent = sum(seconds.get(part, 0.0) for part in parts)
+    return min(max(spent / total, 0.0), 1.0) if total > 0 else 0.0
+
+
+def _grown(now: _RowT, before: _RowT | None) -> _RowT:
+    """The state of a row, with the growth of its counters since ``before``."""
+    then = type(now)() if before is None else before
+    grown = {n: getattr(now, n) - getattr(then, n) for n in _COUNTERS[type(now)]}
+    return replace(now, **grown)
 
 
 @dataclass(slots=True)
 class View:
-    """All pools of a process, and what the instrumentation reports about itself."""
+    """Calls and pools of a process, and what the instrumentation reports about itself."""
 
     pools: dict[PoolKey, PoolView] = field(default_factory=dict)
     missing_hooks: Counter[str] = _of(semconv.HOOK_MISSING, by=semconv.HOOK_LIBRARY)
@@ -150,26 +213,29 @@ class View:
     """Seconds in which an event loop was late; 0 if that is not measured."""
     over: float | None = None
     """Seconds that the counters cover; None if they count from the start of the process."""
+    calls: dict[CallKey, CallsView] = field(default_factory=dict)
 
     @property
     def late_share(self) -> float:
         """Share of the time in which an event loop was late; 0 if the time is unknown."""
         return min(self.loop_late / self.over, 1.0) if self.over else 0.0
 
+    def rows(self) -> list[tuple[Key, Row]]:
+        """Calls, and then pools."""
+        return [*self.calls.items(), *self.pools.items()]
+
     def busy(self) -> View:
-        """Only the pools that have or had a request."""
-        busy = {k: p for k, p in self.pools.items() if p.requests or any(p.by_phase.values())}
-        return replace(self, pools=busy)
+        """Only the calls and pools that have or had a call or request."""
+        pools = {k: p for k, p in self.pools.items() if p.requests or any(p.by_phase.values())}
+        calls = {k: c for k, c in self.calls.items() if c.in_flight or any(c.outcomes.values())}
+        return replace(self, pools=pools, calls=calls)
 
     def since(self, before: View, seconds: float | None = None) -> View:
         """Current state, with the growth of the counters since a view ``seconds`` ago."""
-        pools = {}
-        for key, now in self.pools.items():
-            then = before.pools.get(key, PoolView())
-            grown = {name: getattr(now, name) - getattr(then, name) for name in _COUNTERS}
-            pools[key] = replace(now, **grown)
+        pools = {key: _grown(now, before.pools.get(key)) for key, now in self.pools.items()}
+        calls = {key: _grown(now, before.calls.get(key)) for key, now in self.calls.items()}
         late = max(self.loop_late - before.loop_late, 0.0)
-        return replace(self, pools=pools, loop_late=late, over=seconds)
+        return replace(self, pools=pools, calls=calls, loop_late=late, over=seconds)
 
 
 def read(metrics: MetricsData | None) -> View:
@@ -191,6 +257,10 @@ def read_points(points: Iterable[tuple[str, Any]]) -> View:
         attributes: Mapping[str, Any] = point.attributes or {}
         if name in _FIELDS[View]:
             _add(view, name, attributes, point)
+        elif name in _FIELDS[CallsView]:
+            level = (str(attributes.get(key, "unknown")) for key in semconv.LEVEL_CALL)
+            calls = view.calls.setdefault(CallKey(*level), CallsView())
+            _add(calls, name, attributes, point)
         elif name in METRICS and semconv.POOL_NAME in attributes:
             library = str(attributes.get(semconv.POOL_LIBRARY, "?"))
             key = PoolKey(str(attributes[semconv.POOL_NAME]), library)
@@ -199,10 +269,13 @@ def read_points(points: Iterable[tuple[str, Any]]) -> View:
                 pool.providers |= {str(attributes[semconv.PROVIDER_NAME])}
             _add(pool, name, attributes, point)
     view.pools = dict(sorted(view.pools.items()))
+    view.calls = dict(sorted(view.calls.items()))
     return view
 
 
-def _add(row: View | PoolView, name: str, attributes: Mapping[str, Any], point: Any) -> None:
+def _add(
+    row: View | CallsView | PoolView, name: str, attributes: Mapping[str, Any], point: Any
+) -> None:
     if isinstance(row, PoolView) and name in _SPECIAL:
         _SPECIAL[name](row, attributes, point)
         return
@@ -225,13 +298,14 @@ def _add_connections(pool: PoolView, attributes: Mapping[str, Any], point: Any) 
 def _add_requests(pool: PoolView, attributes: Mapping[str, Any], point: Any) -> None:
     number = point.value
     pool.requests += number
-    error = attributes.get(semconv.ERROR_TYPE)
-    if error is not None:
-        pool.errors[str(error)] += number
+    if semconv.REQUEST_RESEND in attributes:
+        pool.resent += number
     status, rpc = (attributes.get(key) for key in (semconv.STATUS_CODE, semconv.RPC_STATUS_CODE))
     refused = str(status).isdecimal() and int(str(status)) >= 400
-    if error is not None or refused or rpc not in (None, "OK"):
+    error = attributes.get(semconv.ERROR_TYPE) or (status if refused else rpc)
+    if error not in (None, "OK"):
         pool.failed += number
+        pool.errors[str(error)] += number
 
 
 def _add_acquires(pool: PoolView, attributes: Mapping[str, Any], point: Any) -> None:
@@ -251,8 +325,8 @@ _SPECIAL = {
 """Metrics of several fields."""
 _FIELDS = {
     row: {metric.name: one for one in fields(row) for metric in one.metadata.get("metrics", ())}
-    for row in (View, PoolView)
+    for row in (View, CallsView, PoolView)
 }
 """Fields of one metric or several, by metric."""
-METRICS = frozenset((*_SPECIAL, *_FIELDS[View], *_FIELDS[PoolView]))
+METRICS = frozenset(_SPECIAL).union(*_FIELDS.values())
 """Names of the metrics that the view is made of."""

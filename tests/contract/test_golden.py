@@ -43,6 +43,9 @@ EXACT = (semconv.ACQUIRE_TIMEOUT.name,)
 UNSTEADY = ("gluellm.event_loop.", semconv.CHANNEL_TIME.name, semconv.HOOK_MISSING.name)
 """Prefixes of names whose values depend on the machine or on the library's version."""
 
+CALL_TIME = semconv.SPAN_CALL_TIME.format(stage="")
+"""Prefix of attributes that are left out where they are less than 1 ms, which is up to chance."""
+
 
 def _amount(value: float, exact: bool) -> str:
     return f"{value:g}" if exact or not value else ">0"
@@ -148,6 +151,8 @@ class Recording:
                 level = f"{library} {level}"
         texts = []
         for key, value in sorted(attributes.items()):
+            if key.startswith(CALL_TIME):
+                continue
             if isinstance(value, float):
                 value = _amount(value, exact=False)
             elif key == semconv.SERVER_PORT:

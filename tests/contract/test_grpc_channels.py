@@ -259,7 +259,8 @@ def test_call_with_wait_for_ready_stays_queued_while_connecting_fails(
     pool = runner.pool(library, options=FAST_RETRIES)
     exchange = pool.ask(server.url(), pool=30.0)
     wait_until(lambda: states(telemetry) == {"transient_failure": 1})
-    wait_until(lambda: time.monotonic() > exchange.entered + 0.3)
+    queued_at = time.monotonic()
+    wait_until(lambda: time.monotonic() > queued_at + 0.3)
     server.turns_away = False
     exchange.finish()
     assert_settled(telemetry, [exchange], waited_for_ready(new()))

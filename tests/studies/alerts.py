@@ -59,14 +59,19 @@ def survives(rules: list[Rule], name: str) -> bool:
     return done.returncode == 0
 
 
+def _reading(recording: Rule, rules: list[Rule]) -> list[str]:
+    """The alerts that read what a rule records."""
+    reading = (rule for rule in rules if recording["record"] in rule["expr"])
+    return sorted({rule["alert"] for rule in reading if "alert" in rule})
+
+
 def main(names: list[str]) -> int:
     """1 if a break is not seen."""
     rules: list[Rule] = group_of_alerts()["rules"]
-    every = sorted({rule["alert"] for rule in rules if "alert" in rule})
     survivors = tried = 0
     for place, rule in enumerate(rules):
         # What is computed for several alerts has to be seen by one of them.
-        concerned = [rule["alert"]] if "alert" in rule else every
+        concerned = [rule["alert"]] if "alert" in rule else _reading(rule, rules)
         if names and not set(concerned) & set(names):
             continue
         for what, mutant in mutants(rule):
@@ -74,7 +79,7 @@ def main(names: list[str]) -> int:
             tried += 1
             if all(survives(together, name) for name in concerned):
                 survivors += 1
-                called = rule.get("alert", "requests")
+                called = rule.get("alert") or rule["record"]
                 print(f"not seen: {called} {rule.get('labels', '')}: {what}", flush=True)
     print(f"{tried} breaks, {tried - survivors} seen")
     return int(bool(survivors))

@@ -42,8 +42,11 @@ instrumentor.instrument(
     model_attributes=True,
     time_in_queue=True,
     leak_threshold=30,
+    calls=True,
+    silence_threshold=60,
     leak_stacks=True,
     loop_lag=False,
+    peer_check_after=45.0,
     snapshot_signal="SIGUSR2",
 )
 instrumentor.instrument(snapshot_signal=10)  # type: ignore[arg-type]

@@ -26,8 +26,11 @@ WRONG_VALUES = {
     ("leak_threshold", "at least 2"): (1.9,),
     ("leak_threshold", "or 0"): (-1,),
     ("leak_threshold", "a finite number"): (INFINITE, "60", None),
+    ("calls", "True or False"): (1,),
+    ("silence_threshold", "above 0"): (0, INFINITE),
     ("leak_stacks", "True or False"): (1,),
     ("loop_lag", "True or False"): (None,),
+    ("peer_check_after", "at least 1, or 0"): (0.5, -1, NAN, "30", True),
     ("snapshot_signal", "a real-time signal"): ("", 12),
 }
 
@@ -41,8 +44,11 @@ ENVIRONMENT_VALUES: dict[str, dict[str, object]] = {
     "MODEL_ATTRIBUTES": {"1": True},
     "TIME_IN_QUEUE": {"true": True},
     "LEAK_THRESHOLD": {"0": 0.0, "2": 2.0},
+    "CALLS": {"false": False},
+    "SILENCE_THRESHOLD": {"5": 5.0},
     "LEAK_STACKS": {"true": True},
     "LOOP_LAG": {"false": False},
+    "PEER_CHECK_AFTER": {"0": 0.0, "45": 45.0},
     "SNAPSHOT_SIGNAL": {"SIGUSR2": "SIGUSR2"},
 }
 
@@ -50,6 +56,7 @@ WRONG_ENVIRONMENT = [
     *(("SCOPE", "pools"), ("HTTP_SPANS", "yes"), ("METRICS", "some"), ("PEAK_WINDOW", "-1")),
     *(("SPAN_MIN_DURATION", "50ms"), ("SPAN_MIN_DURATION", "nan")),
     *(("MAX_ORIGINS", "1.5"), ("MAX_ORIGINS", "1000")),
+    ("PEER_CHECK_AFTER", "0.1"),
     *(("LEAK_THRESHOLD", "1"), ("LEAK_THRESHOLD", "a minute")),
 ]
 
@@ -72,8 +79,11 @@ DEFAULTS = {
     "model_attributes": False,
     "time_in_queue": False,
     "leak_threshold": 60.0,
+    "calls": True,
+    "silence_threshold": 60.0,
     "leak_stacks": False,
     "loop_lag": True,
+    "peer_check_after": 30.0,
     "snapshot_signal": None,
 }
 

@@ -8,6 +8,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import (
+    LEVEL_CALL,
     LEVEL_ORIGIN,
     LEVEL_POOL,
     METRICS,
@@ -76,7 +77,9 @@ def test_metric_is_at_a_level(metric: Metric) -> None:
     """Provider and pool come with the library, an origin's address with its port."""
     keys = set(metric.attributes)
     assert len(keys) == len(metric.attributes)
-    if semconv.PROVIDER_NAME in keys or semconv.POOL_NAME in keys:
+    if metric.name.startswith("gluellm.call"):
+        assert keys >= set(LEVEL_CALL)
+    elif semconv.PROVIDER_NAME in keys or semconv.POOL_NAME in keys:
         assert keys >= set(LEVEL_POOL)
     if semconv.SERVER_ADDRESS in keys or semconv.SERVER_PORT in keys:
         assert keys >= set(LEVEL_ORIGIN)

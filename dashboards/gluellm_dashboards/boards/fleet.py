@@ -69,6 +69,9 @@ def _status() -> list[Panel]:
 
 def _worst() -> list[Panel]:
     return [
+        _top("Which instances' calls fail?", fleet.CALLS_FAILING),
+        _top("Where do calls take longest?", fleet.TIME_PER_CALL),
+        _top("In which instances are calls silent?", fleet.CALLS_SILENT),
         _top("Which instances wait longest?", fleet.OLDEST, _STUCK),
         _top("In which instances do requests queue?", fleet.QUEUED),
         _top("Where are waits longest (p95)?", fleet.WAIT_MAX, _STUCK),

@@ -1,4 +1,4 @@
-"""Is any pool hurting, and which?"""
+"""Are calls hurting, why, and which pool?"""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from opentelemetry.instrumentation.gluellm import thresholds
 
 from .. import config, links
 from ..panels import Line, Panel, bars, figure, lines, words
-from ..signals import connections, paging, pools, process, requests, streams, waiting
+from ..signals import calls, connections, paging, pools, process, requests, streams, waiting
 from ..signals.signal import Signal
-from ..style import GREEN, ORANGE, PHASE_COLORS, RED, Steps
+from ..style import GREEN, ORANGE, PHASE_COLORS, RED, STAGE_COLORS, Steps
 from ..tables import Column, rows
 from ..variables import POOL, PROVIDER, WINDOW
 from . import shared
@@ -19,16 +19,19 @@ _LABELS = (PROVIDER, POOL)
 _LEGEND = f"{{{{{PROVIDER}}}}} / {{{{{POOL}}}}}"
 
 _READING = f"""\
-1. **Event loop late for more than {thresholds.LATE_SHARE:.0%} of the time?** Find what blocks the \
+1. **Do calls fail, hang or take longer?** The first line of figures shows it. *Why do calls fail* \
+names the errors, *Where does a call's time go* the stage. `limited` and `backoff` are rate limits \
+and retries, `preparing` and `finishing` the application. `requesting`: read on.
+2. **Event loop late for more than {thresholds.LATE_SHARE:.0%} of the time?** Find what blocks the \
 loop first: no other verdict holds while it does.
-2. **Calls fail, or are sent again?** The second line of figures says how, also when people wait: \
-look there before you enlarge a pool.
-3. **Somebody waits?** See *Where does the time go*. Purple that never drains is responses that \
+3. **Requests fail, or are sent again?** The third line of figures says how, also when people \
+wait: look there before you enlarge a pool.
+4. **Somebody waits?** See *Where does the time go*. Purple that never drains is responses that \
 nobody reads. Warm: read *How long does a provider take for a request* beside it. As long as ever \
 is a pool too small, or a burst; longer is a slow provider, and the queue its consequence.
-4. **Which pool?** The worst is on top of the table. Its name leads to *why is this pool slow*, \
+5. **Which pool?** The worst is on top of the table. Its name leads to *why is this pool slow*, \
 its provider to *is it them or us*. Only some instances wait, or limits differ: see the fleet.
-5. **All green?** It is not the pools: look before and behind the LLM calls.
+6. **All green?** It is not the LLM calls.
 """
 
 
@@ -37,9 +40,10 @@ def board() -> Board:
     return Board(
         uid=links.OVERVIEW,
         title="GlueLLM pools: overview",
-        question="Is any pool hurting, and which?",
+        question="Are calls hurting, why, and which pool?",
         rows=[
-            Row("", [words("How to read this board", _READING, height=5), *_status()]),
+            Row("", [words("How to read this board", _READING, height=6), *_calls(), *_status()]),
+            Row("Why do calls hurt?", _why()),
             Row("Whose fault is the waiting?", _time()),
             Row("How full, how long is the wait, and for how many?", _waiting()),
             Row("Which pool?", [pools_table()]),
@@ -48,12 +52,103 @@ def board() -> Board:
     )
 
 
+def _calls() -> list[Panel]:
+    """What the application and its users see."""
+    return [
+        _figure("Calls", calls.CALLS, [(0, "blue")], no_value=shared.NO_CALL),
+        _figure(
+            "Calls failing",
+            paging.CALLS_FAILED,
+            shared.CALLS_FAILING,
+            "GlueLLMCallsFail",
+            no_value=shared.NO_CALL,
+        ),
+        _figure(
+            "Duration vs. 1 h ago",
+            calls.SLOWER,
+            [(0, GREEN), (thresholds.SLOWER, ORANGE), (thresholds.CALL_SLOWER, RED)],
+            "GlueLLMCallsSlow",
+            window=config.SLOW_WINDOW,
+            no_value="no calls 1 h ago",
+        ),
+        _figure(
+            "Silent calls",
+            calls.SILENT,
+            [(0, GREEN), (1, ORANGE), (thresholds.CALL_SILENT_ALERT_COUNT, RED)],
+            "GlueLLMCallsSilent",
+        ),
+        _figure(
+            "Amplified by retries",
+            calls.RETRIES_PER_CALL,
+            shared.RESENT,
+            window=config.RATE_WINDOW,
+            no_value=shared.NO_CALL,
+        ),
+        _figure(
+            "Calls cancelled",
+            paging.CALLS_CANCELLED,
+            [(0, GREEN), (thresholds.CALL_CANCELLED_SHARE, ORANGE)],
+            "GlueLLMCallsCancelled",
+            no_value=shared.NO_CALL,
+        ),
+    ]
+
+
+def _why() -> list[Panel]:
+    return [
+        shared.why_calls_fail(),
+        lines(
+            "How long does a call take?",
+            [
+                Line(signal=calls.TIME_PER_CALL, legend="now", by=shared.ALL),
+                Line(signal=calls.TIME_PER_CALL_BEFORE, legend="1 h before", by=shared.ALL),
+            ],
+            width=8,
+            no_value=shared.NO_CALLS,
+            links=links.to_runbook("GlueLLMCallsSlow"),
+        ),
+        shared.where_calls_spend_time(),
+        lines(
+            "How do calls end?",
+            [Line(signal=calls.OUTCOMES, legend="{{gluellm_call_outcome}}")],
+            width=8,
+            stacked=True,
+            colors={
+                "succeeded": GREEN,
+                "failed": "#c4162a",
+                "cancelled": ORANGE,
+                "abandoned": "#a352cc",
+            },
+            no_value=shared.NO_CALLS,
+        ),
+        lines(
+            "How many calls are in which stage?",
+            [Line(signal=calls.CURRENT_BY_STAGE, legend=shared.STAGE)],
+            width=8,
+            stacked=True,
+            colors=STAGE_COLORS,
+            no_value="No LLM call was made, or no data.",
+        ),
+        lines(
+            "How long has a call made no progress?",
+            [
+                Line(signal=calls.OLDEST_BY_STAGE, legend=shared.STAGE),
+                Line(signal=calls.SILENCE, legend="no item"),
+            ],
+            width=8,
+            colors=STAGE_COLORS,
+            no_value="No LLM call was made, or no data.",
+            links=links.to_runbook("GlueLLMCallsSilent"),
+        ),
+    ]
+
+
 def _status() -> list[Panel]:
-    """What has to be well, in two lines: who waits, and why calls fail."""
+    """What has to be well, in two lines: who waits, and why requests fail."""
     return [
         _figure("Requests", requests.REQUESTS, [(0, "blue")], width=3),
         _figure(
-            "Failed",
+            "Requests failing",
             requests.FAILED_SHARE,
             shared.FAILED,
             width=3,

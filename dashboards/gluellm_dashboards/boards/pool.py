@@ -72,7 +72,10 @@ def _holders() -> list[Panel]:
         ),
         lines(
             "How old is the oldest of each phase?",
-            [Line(signal=requests.OLDEST_BY_PHASE, legend=shared.PHASE, by=shared.ALL)],
+            [
+                Line(signal=requests.OLDEST_BY_PHASE, legend=shared.PHASE, by=shared.ALL),
+                Line(signal=requests.LEASE_OLDEST, legend="held longest", by=shared.ALL),
+            ],
             colors=PHASE_COLORS,
             order=tuple(PHASE_COLORS),
             steps=[(thresholds.STUCK_ALERT_AFTER, RED)],

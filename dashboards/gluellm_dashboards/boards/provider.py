@@ -6,7 +6,7 @@ from opentelemetry.instrumentation.gluellm import thresholds
 
 from .. import config, links
 from ..panels import Line, Panel, figure, lines, words
-from ..signals import paging, requests
+from ..signals import calls, paging, requests
 from ..style import GREEN, ORANGE, PHASE_COLORS, RED, by_status
 from . import shared
 from .board import Board, Row
@@ -31,6 +31,7 @@ def board() -> Board:
         question="Is it the provider, the way there, or us? Choose one provider.",
         rows=[
             Row("", [words("How to read this board", _READING, height=3), *_status()]),
+            Row("What do calls see of it?", _calls()),
             Row("Whose time is it?", _time()),
             Row("What do they answer?", _answers()),
             Row("Can they be reached?", _reach()),
@@ -71,6 +72,22 @@ def _status() -> list[Panel]:
             )
         ),
         shared.event_loop_late(),
+    ]
+
+
+def _calls() -> list[Panel]:
+    return [
+        shared.why_calls_fail(),
+        lines(
+            "How long do calls take?",
+            [
+                Line(signal=calls.TIME_PER_CALL, legend="mean", by=shared.ALL),
+                Line(signal=calls.DURATION_P95, legend="p95", by=shared.ALL),
+            ],
+            width=8,
+            no_value=shared.NO_CALLS,
+        ),
+        shared.where_calls_spend_time(),
     ]
 
 

@@ -6,8 +6,8 @@ from opentelemetry.instrumentation.gluellm import thresholds
 
 from .. import config, links
 from ..panels import Line, Panel, figure, lines
-from ..signals import connections, pools, process, requests, waiting
-from ..style import GREEN, ORANGE, RED, Steps
+from ..signals import calls, connections, paging, pools, process, requests, waiting
+from ..style import GREEN, ORANGE, RED, STAGE_COLORS, Steps
 
 ALL: tuple[str, ...] = ()
 """To group by nothing: everything that is chosen, taken together."""
@@ -28,8 +28,41 @@ ERROR_STATUSES: Steps = [
     (thresholds.REFUSED_WARNING, ORANGE),
     (thresholds.REFUSED_MUCH, RED),
 ]
+CALLS_FAILING: Steps = [
+    (0, GREEN),
+    (thresholds.REFUSED_WARNING, ORANGE),
+    (thresholds.CALL_FAILURE_ALERT_SHARE, RED),
+]
+STAGE = "{{gluellm_call_stage}}"
+NO_CALL = "no calls seen"
+NO_CALLS = "No LLM calls ended in this range. Is a service exporting, and with calls=True?"
+NO_FAILED_CALL = "No call failed in this range, or no data."
 FAILED: Steps = [(0, GREEN), (thresholds.FAILED_WARNING, ORANGE), (thresholds.FAILED_MUCH, RED)]
 RESENT: Steps = [(0, GREEN), (thresholds.RESENT_WARNING, ORANGE), (thresholds.RESENT_MUCH, RED)]
+
+
+def why_calls_fail() -> Panel:
+    """By what ended them."""
+    return lines(
+        "Why do calls fail?",
+        [Line(signal=paging.CALL_ERRORS, legend="{{error_type}}", by=ALL)],
+        width=8,
+        no_value=NO_FAILED_CALL,
+        links=links.to_runbook("GlueLLMCallsFail"),
+    )
+
+
+def where_calls_spend_time() -> Panel:
+    """By stage."""
+    return lines(
+        "Where does a call's time go?",
+        [Line(signal=calls.TIME_BY_STAGE, legend=STAGE)],
+        width=8,
+        stacked=True,
+        colors=STAGE_COLORS,
+        no_value=NO_CALLS,
+        calculations=("mean", "last"),
+    )
 
 
 def queued_now(*, width: int = 3, height: int = 4) -> Panel:

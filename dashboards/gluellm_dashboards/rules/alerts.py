@@ -1,4 +1,4 @@
-"""The alerts. Two page: requests that are stuck, and requests that give up waiting.
+"""The alerts. Four page: calls that fail or are silent, requests that are stuck or give up waiting.
 
 Thresholds are those of the library's ``thresholds.py``, windows those of `config`. Each alert has a
 runbook, ``runbooks/<name>.md``.
@@ -15,18 +15,97 @@ from .. import config, links
 from . import conditions, expressions
 from .alert import COMMAND, CRITICAL, INFO, WARNING, Alert
 from .conditions import ANOMALY_TYPE, HOOK_LIBRARY
-from .expressions import OF_POOL
+from .expressions import OF_CALLS, OF_POOL
 from .questions import LIBRARY, at
 
 INTERVAL: Final = "30s"
 """Between two evaluations."""
 
 _POOL: Final = "{{ $labels.gluellm_pool_name }} in {{ $labels.job }}"
+_CALLS: Final = '{{ or $labels.gen_ai_provider_name "an unknown provider" }} in {{ $labels.job }}'
 _SHARE: Final = "{{ $value | humanizePercentage }}"
 _DURATION: Final = "{{ $value | humanizeDuration }}"
 _NUMBER: Final = '{{ $value | printf "%.0f" }}'
 
 ALERTS: Final = (
+    Alert(
+        name="GlueLLMCallsFail",
+        severity=CRITICAL,
+        expr=expressions.share_of_calls(
+            conditions.FAILED, conditions.FAILED_OR_NOT, thresholds.CALL_FAILURE_ALERT_SHARE
+        ),
+        hold="1m",
+        labels=OF_CALLS,
+        board=links.OVERVIEW,
+        summary=f"{_SHARE} of the calls to {_CALLS} fail",
+        description=(
+            f"Of the calls that failed or succeeded within {config.RATE_WINDOW}, or within "
+            f"{config.QUIET_WINDOW} where there are few, {_SHARE} failed. Retries did not help: "
+            "users see these failures."
+        ),
+        first=(
+            "see on the overview why calls fail. 429 and 5xx are the provider's answers, timeouts "
+            "and connection errors come before an answer, and the name of an exception is the "
+            f"application's. {COMMAND} on an instance names the cause and the line of code."
+        ),
+    ),
+    Alert(
+        name="GlueLLMCallsSilent",
+        severity=CRITICAL,
+        expr=expressions.calls_silent(),
+        hold="2m",
+        labels=OF_CALLS,
+        board=links.OVERVIEW,
+        summary=f"{_SHARE} of the calls in flight to {_CALLS} are silent",
+        description=(
+            f"{_SHARE} of the calls in flight have been waiting for an answer, or for the next "
+            "item of a stream, for much longer than any call of the last hour. Bytes that bring no "
+            "item, such as pings, do not count. Users wait, and no timeout has ended it."
+        ),
+        first=(
+            f"run {COMMAND} on an instance. It shows whether the provider's side is still "
+            "connected. Send calls to another model, region or provider, and give calls a timeout."
+        ),
+    ),
+    Alert(
+        name="GlueLLMCallsSlow",
+        severity=WARNING,
+        symptom=True,
+        expr=expressions.calls_slow(),
+        hold="1m",
+        labels=OF_CALLS,
+        board=links.OVERVIEW,
+        summary=f"Calls to {_CALLS} take {_DURATION} on average",
+        description=(
+            f"Within {config.SLOW_WINDOW}, a call took {_DURATION} on average, calls in flight "
+            f"included. That is over {thresholds.CALL_SLOWER:g} times as long as in the hour "
+            f"before, or over {thresholds.CALL_SLOW_LIMIT:g} s."
+        ),
+        first=(
+            "see on the overview in which stage a call's time goes. limited and preparing are the "
+            "application's, backoff is waiting after a refusal, requesting is the pool or the "
+            f"provider. {COMMAND} on an instance names the cause."
+        ),
+    ),
+    Alert(
+        name="GlueLLMCallsCancelled",
+        severity=WARNING,
+        expr=expressions.share_of_calls(conditions.CANCELLED, "", thresholds.CALL_CANCELLED_SHARE),
+        hold="1m",
+        labels=OF_CALLS,
+        board=links.OVERVIEW,
+        summary=f"{_SHARE} of the calls to {_CALLS} are cancelled",
+        description=(
+            f"Within {config.RATE_WINDOW}, or within {config.QUIET_WINDOW} where there are few "
+            f"calls, {_SHARE} of them were cancelled: by a timeout of the application, by its "
+            "shutdown, or by users who left. They count neither as failed nor as succeeded."
+        ),
+        first=(
+            "compare how long calls take on the overview with the timeouts that the application "
+            "puts around them. Cancelled after the same time each: a timeout. Then find what makes "
+            f"calls slow: {COMMAND} on an instance."
+        ),
+    ),
     Alert(
         name="GlueLLMRequestsStuck",
         severity=CRITICAL,
@@ -309,5 +388,5 @@ def group() -> Mapping[str, Any]:
         "name": "gluellm-alerts",
         "interval": INTERVAL,
         # In this order: what is computed for all comes first.
-        "rules": [expressions.REQUESTS.rule, *(alert.rule for alert in ALERTS)],
+        "rules": [one.rule for one in (*expressions.RECORDED, *ALERTS)],
     }

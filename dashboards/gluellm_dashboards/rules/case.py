@@ -20,6 +20,7 @@ _POOL: Final = {
     semconv.POOL_NAME: "openai",
     semconv.POOL_LIBRARY: "httpx",
 }
+_CALL: Final = {semconv.CALL_SOURCE: "any_llm", semconv.OPERATION_NAME: "chat"}
 _ORIGIN: Final = {semconv.SERVER_ADDRESS: "api.example.com", semconv.SERVER_PORT: "443"}
 _EVALUATION: Final = alerts.INTERVAL
 _EXPORTS: Final = "1m"
@@ -42,7 +43,8 @@ def series(
     It has the attributes of its level and ``own`` ones, and further ``labels``. Raises
     UnknownNameError for an attribute that the metric doesn't have.
     """
-    level = {key: value for key, value in {**_POOL, **_ORIGIN}.items() if key in metric.attributes}
+    known = {**_POOL, **_ORIGIN, **_CALL}
+    level = {key: value for key, value in known.items() if key in metric.attributes}
     attributes = {
         naming.label(key, metric): value for key, value in {**level, **(own or {})}.items()
     }

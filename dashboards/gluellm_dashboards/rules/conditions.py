@@ -11,13 +11,18 @@ from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
 
 from .. import config
 from ..essential import CONNECT_FAILURES as TO_CONNECT
-from ..query import Query, by, now
+from ..query import PROVIDER, Query, by, now
 from .questions import KIND_POOL, LIBRARY, essential
 
 ANOMALY_TYPE: Final = label_name(semconv.ANOMALY_TYPE)
 HOOK_LIBRARY: Final = label_name(semconv.HOOK_LIBRARY)
 _PHASE: Final = label_name(semconv.REQUEST_PHASE)
 _ORIGIN: Final = (label_name(semconv.SERVER_ADDRESS), label_name(semconv.SERVER_PORT))
+OUTCOME: Final = label_name(semconv.CALL_OUTCOME)
+FAILED: Final = f'{OUTCOME}="failed"'
+FAILED_OR_NOT: Final = f'{OUTCOME}=~"failed|succeeded"'
+"""Calls that were cancelled or abandoned say nothing of success."""
+CANCELLED: Final = f'{OUTCOME}="cancelled"'
 
 
 def events(metric: Metric, own: str = "", window: str = config.RATE_WINDOW) -> str:
@@ -63,6 +68,14 @@ def _counted(
     return Query(name, question, (metric,), f"sum{by(*more)}({events(metric, own, window)})")
 
 
+def _share_of_calls(name: str, question: str, part: str, among: str = "") -> Query:
+    share = " / ".join(
+        f"(sum{by()}({events(semconv.CALLS, own)}){bound})"
+        for own, bound in ((part, ""), (among, " > 0"))
+    )
+    return Query(name, question, (semconv.CALLS,), share, "ratio", by=(PROVIDER,))
+
+
 def _state(
     name: str, question: str, operator: str, metric: Metric, own: str = "", *more: str
 ) -> Query:
@@ -103,6 +116,40 @@ LEAKS: Final = _counted(
     semconv.LEAKS,
     window=config.LEAK_GROWTH_WINDOW,
 )
+CALLS: Final = _counted("calls_ended", "How many calls ended, and how?", semconv.CALLS, "", OUTCOME)
+CALLS_FAILED: Final = _share_of_calls(
+    "calls_failed", "Which share of the calls fails?", FAILED, FAILED_OR_NOT
+)
+CALLS_CANCELLED: Final = _share_of_calls(
+    "calls_cancelled", "Which share of the calls is cancelled?", CANCELLED
+)
+CALLS_OF_QUIET: Final = _counted(
+    "calls_ended_of_quiet",
+    "How many calls of a quiet service ended, and how?",
+    semconv.CALLS,
+    "",
+    OUTCOME,
+    window=config.QUIET_WINDOW,
+)
+CALLS_OF_SLOW: Final = _counted(
+    "calls_ended_of_slow",
+    "How many calls shared the time that calls took?",
+    semconv.CALLS,
+    window=config.SLOW_WINDOW,
+)
+CALL_TIME: Final = _counted(
+    "call_time",
+    "How much time did calls take, those in flight included?",
+    semconv.CALL_TIME,
+    window=config.SLOW_WINDOW,
+)
+CALL_ERRORS: Final = _counted(
+    "call_errors",
+    "How many calls failed, and why?",
+    semconv.CALL_ERRORS,
+    "",
+    label_name(semconv.ERROR_TYPE),
+)
 ANOMALIES: Final = _counted(
     "anomalies",
     "How many states that should never be?",
@@ -112,6 +159,12 @@ ANOMALIES: Final = _counted(
     window=config.ANOMALY_WINDOW,
 )
 
+CALLS_IN_FLIGHT: Final = _state(
+    "calls_in_flight", "How many calls are in flight?", "sum", semconv.CALL_CURRENT
+)
+CALLS_SILENT: Final = _state(
+    "calls_silent", "How many calls are silent?", "sum", semconv.CALL_SILENT
+)
 OLDEST_QUEUED: Final = _state(
     "oldest_queued",
     "How long has it waited for a connection?",

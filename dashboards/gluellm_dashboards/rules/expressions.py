@@ -9,10 +9,10 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
 
 from .. import config
-from ..query import POOL
+from ..query import POOL, PROVIDER
 from . import conditions
 from .questions import LIBRARY, WAIT_P99, at
-from .recording import INSTANCE_POOL, Recorded
+from .recording import INSTANCE_POOL, SERVICE_PROVIDER, Recorded
 
 OF_POOL: Final = (*config.SERVICE, *POOL)
 """The labels of an alert about a pool: whose it is, but not which instance's."""
@@ -23,9 +23,23 @@ NAME: Final = (*config.SERVICE, _NAME)
 """What a metric of the pool and one of its origins are matched by: a pool that several providers
 share has no provider, and its origins have them all."""
 NAME_IN_INSTANCE: Final = (*config.PROCESS, _NAME)
+OF_CALLS: Final = (*config.SERVICE, PROVIDER)
+"""The labels of an alert about calls, from whichever source."""
 REQUESTS: Final = Recorded(conditions.REQUESTS, INSTANCE_POOL, f"events{config.RATE_WINDOW}")
+CALLS: Final = Recorded(conditions.CALLS, SERVICE_PROVIDER, f"events{config.RATE_WINDOW}")
+CALLS_OF_QUIET: Final = Recorded(
+    conditions.CALLS_OF_QUIET, SERVICE_PROVIDER, f"events{config.QUIET_WINDOW}"
+)
+CALLS_OF_SLOW: Final = Recorded(
+    conditions.CALLS_OF_SLOW, SERVICE_PROVIDER, f"events{config.SLOW_WINDOW}"
+)
+CALL_TIME: Final = Recorded(conditions.CALL_TIME, SERVICE_PROVIDER, f"events{config.SLOW_WINDOW}")
+RECORDED: Final = (REQUESTS, CALLS, CALLS_OF_QUIET, CALLS_OF_SLOW, CALL_TIME)
 """Computed once for all alerts that ask for it, since there are more of these series than of any
-other."""
+other. What calls took is kept as well, for the hour that GlueLLMCallsSlow compares with."""
+
+
+_SLOW_MINUTES: Final = int(config.SLOW_WINDOW.removesuffix("m"))
 
 
 def _by(labels: tuple[str, ...]) -> str:
@@ -35,6 +49,65 @@ def _by(labels: tuple[str, ...]) -> str:
 def share_and_count(events: str, share: float, count: int) -> str:
     """Of the requests that left the pool: over the share, and at least as many as the count."""
     return f"({events} >= {count})\n  / sum {_by(OF_POOL)} ({REQUESTS.name})\n  > {share:g}"
+
+
+def share_of_calls(part: str, among: str, share: float) -> str:
+    """Over the share within the usual window; or over the larger one where there are few calls."""
+
+    def over(calls: Recorded, count: int, share: float) -> str:
+        counted, all_of_them = (
+            f"sum {_by(OF_CALLS)} ({calls.name}{matching})"
+            for matching in (f"{{{part}}}", f"{{{among}}}" if among else "")
+        )
+        return f"({counted} >= {count})\n  / {all_of_them}\n  > {share:g}"
+
+    often = over(CALLS, thresholds.CALL_ALERT_COUNT, share)
+    return f"{often}\nor\n" + over(
+        CALLS_OF_QUIET, thresholds.CALL_QUIET_COUNT, thresholds.CALL_QUIET_SHARE
+    )
+
+
+def calls_slow() -> str:
+    """Against the hour before, or too long in any case.
+
+    The time per call is that of all calls, divided by those that ended, or by those in flight where
+    these are more: else a first batch of long calls, of which none has ended, would look slow.
+
+    The absolute limit has no baseline to forgive chance, so there it is divided by both, over three
+    windows, since one contains only a part of a long call. The result never exceeds the longest
+    call.
+    """
+
+    def of_three(recorded: str) -> str:
+        earlier = (
+            f"({recorded} offset {minutes}m or 0 * {recorded})"
+            for minutes in (_SLOW_MINUTES, 2 * _SLOW_MINUTES)
+        )
+        return f"({' + '.join([recorded, *earlier])})"
+
+    time, ended = CALL_TIME.name, CALLS_OF_SLOW.name
+    in_flight = at(OF_CALLS, conditions.CALLS_IN_FLIGHT)
+    before = f"[{config.BASELINE_WINDOW}] offset {config.SLOW_WINDOW}"
+    count = thresholds.CALL_QUIET_COUNT
+    return (
+        f"({time} >= {thresholds.CALL_SLOW_TIME:g}\n"
+        f"  and {time} >= {thresholds.CALL_SLOW_BUSY:g} * avg_over_time({time}{before}))\n"
+        f"  / (({ended} >= {in_flight} or {in_flight} or {ended}) >= {count})\n"
+        f"  > {thresholds.CALL_SLOWER:g}\n"
+        f"  * (avg_over_time({time}{before}) / avg_over_time({ended}{before}))\n"
+        f"or\n{of_three(time)}\n"
+        f"  / (({of_three(ended)} + {in_flight}) >= {count})\n"
+        f"  > {thresholds.CALL_SLOW_LIMIT:g}"
+    )
+
+
+def calls_silent() -> str:
+    """A share of the calls in flight, and several: one call can meet a stream that was dropped."""
+    silent = at(OF_CALLS, conditions.CALLS_SILENT)
+    return (
+        f"({silent} >= {thresholds.CALL_SILENT_ALERT_COUNT})\n"
+        f"  / {at(OF_CALLS, conditions.CALLS_IN_FLIGHT)}\n  > {thresholds.CALL_SILENT_SHARE:g}"
+    )
 
 
 def wait_near_timeout() -> str:

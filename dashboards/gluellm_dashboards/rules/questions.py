@@ -61,6 +61,33 @@ LIMIT_PER_POOL: Final = Query(
     f"sum{by(LIBRARY)}({now(semconv.CONNECTION_MAX)}) / "
     f"(sum{by(LIBRARY)}({now(semconv.POOL_LIVE)}) > 0)",
 )
+CALL_FAILURE_RATE: Final = Query(
+    "call_failure_rate",
+    "How many calls fail?",
+    (semconv.CALLS,),
+    f"""sum{by()}({rate(semconv.CALLS, f'{label_name(semconv.CALL_OUTCOME)}="failed"')})""",
+    "/s",
+)
+CALL_RATE: Final = Query(
+    "call_rate",
+    "How many calls end?",
+    (semconv.CALLS,),
+    f"sum{by()}({rate(semconv.CALLS)})",
+    "/s",
+)
+CALL_TIME_RATE: Final = Query(
+    "call_time_rate",
+    "How much time do calls take, those in flight included?",
+    (semconv.CALL_TIME,),
+    f"sum{by()}({rate(semconv.CALL_TIME)})",
+    "s/s",
+)
+SILENT_CALLS: Final = Query(
+    "silent_calls",
+    "How many calls in flight are silent?",
+    (semconv.CALL_SILENT,),
+    f"sum{by()}({now(semconv.CALL_SILENT)})",
+)
 MISSING_HOOKS: Final = Query(
     "missing_hooks",
     "How many hooks do the installed versions of all libraries lack?",

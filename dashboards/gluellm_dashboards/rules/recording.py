@@ -35,6 +35,8 @@ class Level:
 
 INSTANCE_POOL: Final = Level("instance_pool", (*config.PROCESS, *promql.POOL))
 SERVICE_POOL: Final = Level("service_pool", (*config.SERVICE, *promql.POOL))
+INSTANCE_PROVIDER: Final = Level("instance_provider", (*config.PROCESS, promql.PROVIDER))
+SERVICE_PROVIDER: Final = Level("service_provider", (*config.SERVICE, promql.PROVIDER))
 INSTANCE: Final = Level("instance", config.PROCESS)
 INSTANCE_VERSION: Final = Level("instance_version", (*config.PROCESS, config.VERSION))
 
@@ -79,6 +81,12 @@ _OF_POOLS: Final = (
     (questions.POOL_TIMEOUT_RATE, f"pool_{_RATE}"),
     (essential("leaks_suspected"), "sum"),
 )
+_OF_CALLS: Final = (
+    (questions.CALL_FAILURE_RATE, f"failed_{_RATE}"),
+    (questions.CALL_RATE, _RATE),
+    (questions.CALL_TIME_RATE, _RATE),
+    (questions.SILENT_CALLS, "sum"),
+)
 RECORDED: Final = (
     *(
         Recorded(query, level, operation)
@@ -86,6 +94,7 @@ RECORDED: Final = (
         for query, operation in _OF_POOLS
     ),
     Recorded(essential("time_by_phase"), SERVICE_POOL, _RATE),
+    *(Recorded(query, INSTANCE_PROVIDER, operation) for query, operation in _OF_CALLS),
     Recorded(essential("event_loop_late"), INSTANCE, _RATE),
     Recorded(questions.MISSING_HOOKS, INSTANCE, "sum"),
     Recorded(questions.VERSIONS, INSTANCE_VERSION, "group"),

@@ -5,9 +5,16 @@ from __future__ import annotations
 from opentelemetry.instrumentation.gluellm.thresholds import LATE_SHARE
 
 from ..config import JOB, KNOWN, PROCESS, SERVICE, VERSION
-from ..query import MATCHERS, POOL, PROCESS_MATCHERS, WINDOW, Query
+from ..query import CALL_MATCHERS, MATCHERS, POOL, PROCESS_MATCHERS, WINDOW, Query
 from ..rules.questions import LIBRARY
-from ..rules.recording import INSTANCE, INSTANCE_POOL, INSTANCE_VERSION, Level, recorded
+from ..rules.recording import (
+    INSTANCE,
+    INSTANCE_POOL,
+    INSTANCE_PROVIDER,
+    INSTANCE_VERSION,
+    Level,
+    recorded,
+)
 from .events import MEMORY
 from .signal import Signal, by, by_labels
 
@@ -19,7 +26,8 @@ LIMIT = "limit"
 
 def _series(query: str, level: Level) -> str:
     """What a rule recorded. Raises UnknownNameError."""
-    place = MATCHERS if level is INSTANCE_POOL else PROCESS_MATCHERS
+    places = {INSTANCE_POOL: MATCHERS, INSTANCE_PROVIDER: CALL_MATCHERS}
+    place = places.get(level, PROCESS_MATCHERS)
     return f"{recorded(query, level).name}{{{place}}}"
 
 
@@ -48,6 +56,33 @@ _LATE = _series("event_loop_late", INSTANCE)
 _MISSING = _series("missing_hooks", INSTANCE)
 _VERSION = _series("versions", INSTANCE_VERSION)
 
+CALLS_FAILING = _signal(
+    "fleet_calls_failing",
+    "Which instances' calls fail?",
+    f"sum{by()}({_series('call_failure_rate', INSTANCE_PROVIDER)})",
+    "Failed calls of each. All instances together are the provider; one is its own trouble.",
+    "call_failure_rate",
+    level=INSTANCE_PROVIDER,
+    unit="/s",
+)
+TIME_PER_CALL = _signal(
+    "fleet_time_per_call",
+    "Where do calls take longest?",
+    f"sum{by()}({_series('call_time_rate', INSTANCE_PROVIDER)}) / "
+    f"(sum{by()}({_series('call_rate', INSTANCE_PROVIDER)}) > 0)",
+    "Time of calls, those in flight included, for each call that ended.",
+    "call_time_rate",
+    level=INSTANCE_PROVIDER,
+    unit="s",
+)
+CALLS_SILENT = _signal(
+    "fleet_calls_silent",
+    "In which instances are calls silent?",
+    f"sum{by()}({_series('silent_calls', INSTANCE_PROVIDER)})",
+    "Calls in flight that have waited for much longer than any of the last hour.",
+    "silent_calls",
+    level=INSTANCE_PROVIDER,
+)
 OLDEST = _signal(
     "fleet_oldest",
     "Which instances wait longest?",

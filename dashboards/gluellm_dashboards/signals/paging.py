@@ -9,6 +9,23 @@ from __future__ import annotations
 from ..rules import conditions
 from .signal import Signal
 
+CALLS_FAILED = Signal(
+    conditions.CALLS_FAILED,
+    "Share of the calls that failed, of those that failed or succeeded within 5 minutes. A request "
+    "that failed and was sent again is no failure, if the call succeeded. Above 5 % somebody is "
+    "paged.",
+)
+CALLS_CANCELLED = Signal(
+    conditions.CALLS_CANCELLED,
+    "Share of the calls that were cancelled, within 5 minutes: by a timeout of the application, by "
+    "its shutdown, or by users who left.",
+)
+CALL_ERRORS = Signal(
+    conditions.CALL_ERRORS,
+    "Calls that failed within 5 minutes, by what their last request or their exception was. A "
+    "status is the provider's answer, `timeout` a timeout around the whole call, the name of an "
+    "exception is the application's or the SDK's.",
+)
 POOL_TIMEOUTS = Signal(
     conditions.POOL_TIMEOUTS,
     "Each of these is a call that failed because no connection came free in time. 0 is healthy. "

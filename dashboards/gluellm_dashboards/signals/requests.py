@@ -140,6 +140,15 @@ OLDEST_BY_PHASE = signal(
     of=["gluellm.pool.request.oldest_age"],
     unit="s",
 )
+LEASE_OLDEST = signal(
+    "lease_oldest_age",
+    "How long has the longest held its connection?",
+    f"max{by()}({now('gluellm.pool.lease.oldest_age')})",
+    "`held longest` is the age of the oldest lease. It grows while a stream only brings pings, "
+    "though these restart its phase.",
+    of=["gluellm.pool.lease.oldest_age"],
+    unit="s",
+)
 REQUESTS = signal(
     "request_rate",
     "How many requests are there?",
@@ -194,7 +203,7 @@ FAILED_SHARE = _share_beside(
         "rpc.response.status_code": "|OK",
     },
     "Requests that ended in an error of any kind, or in a status from 400 on: those cancelled "
-    "count, and each that is sent again counts by itself. The second line of figures says how they "
+    "count, and each that is sent again counts by itself. The third line of figures says how they "
     "fail.",
     others_come=True,
 )

@@ -7,17 +7,19 @@ from dataclasses import dataclass, field
 
 from opentelemetry.instrumentation.gluellm.thresholds import LATE_SHARE, QUEUED_SHARE
 
-from ..fake_provider import Behaviour
+from ..fake_provider import Behaviour, RateLimit
 from .evidence import LATE, WARNINGS, Check
-from .faults import AbandonedStreams, BlockedLoop, Fault, StuckStreams
+from .faults import AbandonedStreams, BlockedLoop, Fault, StalledStreams, StuckStreams
 from .targets import (
     ANTHROPIC,
     CONNECTIONS,
     HTTP2,
     MAX_STREAMS,
     OPENAI,
+    RATE_LIMITED,
     SILENT,
     SLOW,
+    STALLED,
     TARGETS,
     TIMEOUT,
 )
@@ -34,6 +36,8 @@ class Traffic:
     client_per_call: bool = False
     timeout: float | None = None
     """Seconds that the callers allow for each step; None for the client's long timeouts."""
+    retries: int = 0
+    """How often the SDK sends a failed request again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +48,7 @@ class Act:
     evidence: Sequence[Check]
     """The act goes on until all of them hold, within reason."""
     traffic: Sequence[Traffic] = ()
-    behaviours: Mapping[str, Behaviour] = field(default_factory=dict)
+    behaviours: Mapping[str, Behaviour | RateLimit] = field(default_factory=dict)
     """By target; the others are quick."""
     refusing: Sequence[str] = ()
     """Targets whose provider refuses connections."""
@@ -107,6 +111,25 @@ STORY = (
         shortest=3.5,
         after="healthy",
         by_default=True,
+    ),
+    Act(
+        name="rate-limited",
+        line="openai answers one request a second and refuses the others with 429. The SDK waits "
+        "and sends them again: the calls are slow, and the pool is idle.",
+        traffic=(Traffic(OPENAI, 4, retries=2), Traffic(ANTHROPIC, 1)),
+        behaviours={OPENAI: RATE_LIMITED},
+        evidence=(Check(OPENAI, "retries", 5), Check(OPENAI, "back-off", 0.5)),
+        shortest=4.0,
+    ),
+    Act(
+        name="stalled-stream",
+        line="Streams of openai stop after three items. The provider goes on sending pings, so no "
+        "read timeout ends them.",
+        traffic=(Traffic(ANTHROPIC, 1),),
+        behaviours={OPENAI: STALLED},
+        fault=StalledStreams,
+        evidence=(Check(OPENAI, "silent calls", 3), Check(OPENAI, "read timeouts", at_most=0)),
+        shortest=6.0,
     ),
     Act(
         name="churn",

@@ -51,7 +51,7 @@ def _demo(options: argparse.Namespace) -> int:
     if options.list:
         for name, act in SCENARIOS.items():
             line = act.line if act.by_default else f"(--all) {act.line}"
-            print(textwrap.fill(f"{name:12} {line}", 80, subsequent_indent=" " * 13))
+            print(textwrap.fill(f"{name:14} {line}", 80, subsequent_indent=" " * 15))
         return 0
     if options.scenario is not None and options.scenario not in SCENARIOS:
         unknown = f"unknown act {options.scenario!r}{suggestion(options.scenario, SCENARIOS)}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from opentelemetry.instrumentation.gluellm.text import percent
 
-from ..view import PoolView
+from ..view import CallsView, PoolView
 
 LATE, WARNINGS = "event loop late", "leak warnings"
 """Measures of the process, which belong to no pool."""
@@ -20,6 +20,8 @@ class Observed:
 
     pools: Mapping[str, PoolView] = field(default_factory=dict)
     """By target: the counts of the act, and the state at its end."""
+    calls: Mapping[str, CallsView] = field(default_factory=dict)
+    """By target, likewise."""
     process: Mapping[str, float] = field(default_factory=dict)
     """By measure."""
 
@@ -28,29 +30,32 @@ def _per_call(number: int, pool: PoolView) -> float:
     return number / pool.requests if pool.requests else 0.0
 
 
-_MEASURES: dict[str, Callable[[PoolView], float]] = {
-    "calls": lambda pool: pool.requests,
-    "failed": lambda pool: pool.failed,
-    "queued": lambda pool: pool.share("queued"),
-    "pool timeouts": lambda pool: pool.timeouts.get("pool", 0),
-    "read timeouts": lambda pool: pool.timeouts.get("read", 0),
-    "time at the provider": lambda pool: pool.share("awaiting_response", "reading"),
-    "pools per call": lambda pool: _per_call(pool.pools_opened, pool),
-    "new connections": lambda pool: pool.opened,
-    "reuse": lambda pool: _per_call(pool.reused, pool),
-    "leaks suspected": lambda pool: pool.leaks_suspected,
-    "unread now": lambda pool: pool.by_phase.get("unread", 0),
-    "streams orphaned": lambda pool: pool.streams_orphaned,
-    "stream_queued": lambda pool: pool.share("stream_queued"),
-    "protocol errors": lambda pool: pool.errors.get("protocol_error", 0),
-    "connection errors": lambda pool: pool.errors.get("connection_error", 0),
+_MEASURES: dict[str, Callable[[PoolView, CallsView], float]] = {
+    "calls": lambda pool, _: pool.requests,
+    "failed": lambda pool, _: pool.failed,
+    "queued": lambda pool, _: pool.share("queued"),
+    "pool timeouts": lambda pool, _: pool.timeouts.get("pool", 0),
+    "read timeouts": lambda pool, _: pool.timeouts.get("read", 0),
+    "time at the provider": lambda pool, _: pool.share("awaiting_response", "reading"),
+    "pools per call": lambda pool, _: _per_call(pool.pools_opened, pool),
+    "new connections": lambda pool, _: pool.opened,
+    "reuse": lambda pool, _: _per_call(pool.reused, pool),
+    "leaks suspected": lambda pool, _: pool.leaks_suspected,
+    "unread now": lambda pool, _: pool.by_phase.get("unread", 0),
+    "streams orphaned": lambda pool, _: pool.streams_orphaned,
+    "stream_queued": lambda pool, _: pool.share("stream_queued"),
+    "protocol errors": lambda pool, _: pool.errors.get("protocol_error", 0),
+    "connection errors": lambda pool, _: pool.errors.get("connection_error", 0),
+    "retries": lambda _, calls: calls.retries,
+    "back-off": lambda _, calls: calls.share("backoff"),
+    "silent calls": lambda _, calls: calls.silent,
 }
-_SHARES = (LATE, "queued", "time at the provider", "reuse", "stream_queued")
+_SHARES = (LATE, "queued", "time at the provider", "reuse", "stream_queued", "back-off")
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Bounds of one value: of a target's pool, or of the process if ``target`` is empty."""
+    """Bounds of one value: of a target's calls or pool, or of the process without a target."""
 
     target: str
     measure: str
@@ -60,7 +65,9 @@ class Check:
     def value(self, observed: Observed) -> float:
         if not self.target:
             return observed.process.get(self.measure, 0.0)
-        return _MEASURES[self.measure](observed.pools.get(self.target) or PoolView())
+        pool = observed.pools.get(self.target) or PoolView()
+        calls = observed.calls.get(self.target) or CallsView()
+        return _MEASURES[self.measure](pool, calls)
 
     def text(self, observed: Observed) -> str:
         value = self.value(observed)

@@ -89,6 +89,25 @@ class AbandonedStreams(Fault):
         self._abandoned.clear()
 
 
+@dataclass
+class StalledStreams(Fault):
+    """Callers that wait for the items of streams which bring no more, until the act ends."""
+
+    streams: int = 3
+    _callers: list[asyncio.Task[object]] = field(default_factory=list)
+
+    async def run(self, calls: Calls, deadline: float) -> None:
+        del deadline
+        streams = [calls.call(OPENAI, _read) for _ in range(self.streams)]
+        self._callers = list(map(asyncio.create_task, streams))
+
+    async def clear(self, calls: Calls) -> None:
+        del calls
+        for caller in self._callers:
+            caller.cancel()
+        await asyncio.gather(*self._callers, return_exceptions=True)
+
+
 class StuckStreams(Fault):
     """The provider hangs for a while over HTTP/2, callers give up, and their streams stay taken.
 
@@ -148,6 +167,11 @@ class BlockedLoop(Fault):
 
 async def _ask(client: Any) -> None:
     await client.acompletion(model=MODEL, messages=MESSAGES)
+
+
+async def _read(client: Any) -> None:
+    async for _ in await client.acompletion(model=MODEL, messages=MESSAGES, stream=True):
+        pass
 
 
 async def _until(condition: Callable[[], bool]) -> None:

@@ -27,6 +27,8 @@ each one that loses it queues again with a fresh timeout, so that a busy pool ne
 _TIMEOUT = 5.0
 """Seconds; long, so that a busy machine adds no failures of its own."""
 _PAUSE_AFTER_FAILURE = 0.2
+_RETRIES = (0, 2)
+_Ask = Callable[[Any], Awaitable[None]]
 _MAX_TOKENS = 64
 _LOOPBACK = "127.0.0.1,localhost"
 
@@ -57,7 +59,8 @@ class Load:
         """Name of the HTTP library, by target."""
         self.explained: list[str] = []
         """A pool timeout that names the act's fault, as a log shows it; once per act."""
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, int], Any] = {}
+        """By target and the SDK's retries."""
         self._http_clients: dict[str, Any] = {}
         self._fault = Fault()
         self._ended = asyncio.Event()
@@ -77,14 +80,15 @@ class Load:
         from any_llm import AnyLLM
 
         serves = self.providers[target]
-        self._clients[target] = AnyLLM.create(
-            provider,
-            api_key="demo",
-            api_base=serves.anthropic_url if provider == ANTHROPIC else serves.openai_url,
-            http_client=http_client,
-            timeout=timeout,
-            max_retries=0,
-        )
+        for retries in _RETRIES:
+            self._clients[target, retries] = AnyLLM.create(
+                provider,
+                api_key="demo",
+                api_base=serves.anthropic_url if provider == ANTHROPIC else serves.openai_url,
+                http_client=http_client,
+                timeout=timeout,
+                max_retries=retries,
+            )
         self._http_clients[target] = http_client
         self.libraries[target] = type(http_client).__module__.partition(".")[0]
 
@@ -132,12 +136,12 @@ class Load:
             for _ in range(callers):
                 group.create_task(self._call_until(traffic, lambda: time.monotonic() >= deadline))
 
-    async def call(self, target: str, ask: Callable[[Any], Awaitable[None]]) -> bool:
+    async def call(self, target: str, ask: _Ask, retries: int = 0) -> bool:
         """Make one call and count it; return whether it succeeded."""
         tally, began, failure = self.tallies[target], time.monotonic(), ""
         tally.sent += 1
         try:
-            await ask(self._clients[target])
+            await ask(self._clients[target, retries])
         except Exception as error:  # the errors of SDKs and any-llm share no other base
             tally.failed += 1
             failure = error_text(error)
@@ -154,11 +158,11 @@ class Load:
         ask = self._question(traffic)
         while not is_over():
             pause = traffic.pause
-            if not await self.call(traffic.target, ask):
+            if not await self.call(traffic.target, ask, traffic.retries):
                 pause = max(pause, _PAUSE_AFTER_FAILURE)
             await asyncio.sleep(pause)
 
-    def _question(self, traffic: Traffic) -> Callable[[Any], Awaitable[None]]:
+    def _question(self, traffic: Traffic) -> _Ask:
         if traffic.client_per_call:
             url = self.providers[traffic.target].openai_url
             return lambda _: _call_with_new_client(url)

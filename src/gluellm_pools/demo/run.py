@@ -16,26 +16,26 @@ from rich.console import Console
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding
 
 from ..fake_provider import FakeProviderThread
-from ..render import pool_label
+from ..render import row_label
 from ..screens import Terminal, print_line
-from ..view import PoolKey, PoolView, View
+from ..verdicts import calls_verdict
+from ..view import CallKey, Key, PoolKey, PoolView, View
 from .acts import Act
 from .evidence import LATE, WARNINGS, Observed, evidence_text, holds
 from .load import Load, avoid_proxy
 from .logs import Logs
 from .screen import Screen
-from .targets import HTTP2, MAX_STREAMS, POOL_NAMES, QUICK, TARGETS
+from .targets import ANTHROPIC, HTTP2, MAX_STREAMS, OPENAI, POOL_NAMES, QUICK, TARGETS
 from .telemetry import Telemetry
-from .verdict import at_fault, disagreements, fault_text, main_finding, short
+from .verdict import NOT_KNOWN, Cause, cause_of, disagreements, main_finding, short
 
 EXIT_OK, EXIT_DISAGREE, EXIT_INTERRUPTED = 0, 1, 130
 _SETTLE = 0.05
 """Seconds in which requests that ended complete their last steps."""
-_LEAK_THRESHOLD = 2.0
-"""Seconds: the least that is allowed."""
+_LEAK_THRESHOLD = _SILENCE_THRESHOLD = 2.0
+"""Seconds; for leaks the least that is allowed."""
 _TICK = 0.25
 _LONGEST_HOLD = 3.0
 """Seconds that the last frame of an act stays while its load runs; at most a quarter of the act."""
@@ -72,6 +72,7 @@ def run(
             meter_provider=telemetry.meter_provider,
             tracer_provider=telemetry.tracer_provider,
             leak_threshold=_LEAK_THRESHOLD,
+            silence_threshold=_SILENCE_THRESHOLD,
             peak_window=telemetry.peak_window,
         )
         demo = Demo(telemetry, logs, providers)
@@ -123,6 +124,9 @@ class Demo:
     def key(self, target: str) -> PoolKey:
         return PoolKey(POOL_NAMES[target], self.load.libraries[target])
 
+    def calls_key(self, target: str) -> CallKey:
+        return CallKey(ANTHROPIC if target == ANTHROPIC else OPENAI, "any_llm")
+
     def pools(self, view: View) -> dict[str, PoolView]:
         """Return the pools of a view by target."""
         return {target: view.pools.get(self.key(target)) or PoolView() for target in TARGETS}
@@ -142,7 +146,7 @@ class Demo:
         """Compare what the metrics, the callers and the providers counted."""
         tallies = self.load.tallies
         wrong = [
-            f"{pool_label(self.key(target))}: {line}"
+            f"{row_label(self.key(target))}: {line}"
             for target, pool in pools.items()
             for line in disagreements(
                 pool, tallies[target], self.providers[target].counts, http2=target == HTTP2
@@ -162,7 +166,7 @@ class Demo:
         for play in self.plays:
             by_error.setdefault(play.error.rstrip("."), []).append(play.act.name)
         errors = [f"{error} in {', '.join(acts)}" for error, acts in by_error.items() if error]
-        faults = [f"{at_fault(p.finding)} in {p.act.name}" for p in self.plays if p.finding]
+        faults = [f"{p.cause.at_fault} in {p.act.name}" for p in self.plays if p.cause.at_fault]
         self.say(f"Callers saw {'; '.join(errors) or 'no errors'}.", "bold")
         self.say(f"Cause: {'; '.join(faults) or 'none found'}.", "bold")
         self.say("Your own program: gluellm-pools doctor -- python app.py", "bold")
@@ -176,8 +180,8 @@ class Play:
     act: Act
     seconds: float
     where: str
-    finding: Finding | None = None
-    """The cause that `diagnose` finds."""
+    cause: Cause = NOT_KNOWN
+    """What the package's own data shows."""
     error: str = ""
     """What failing callers see."""
 
@@ -190,11 +194,11 @@ class Play:
         traffic = asyncio.create_task(load.play(act, self.seconds))
         try:
             heading = f"{self.where}: {act.name}"
-            keys = [demo.key(target) for target in act.shown]
+            keys: list[Key] = [demo.calls_key(act.shown[0]), *map(demo.key, act.shown)]
             with Screen(demo.console, heading, act.line, self.seconds, keys) as screen:
                 await self._watch(screen, traffic)
-            if self.finding is not None:
-                demo.say(f"advice: {short(self.finding.advice, _LONGEST_NOTE)}", "bold")
+            if self.cause.advice:
+                demo.say(f"advice: {short(self.cause.advice, _LONGEST_NOTE)}", "bold")
             await asyncio.wait([traffic], timeout=max(self.seconds - self._elapsed(), 0))
             load.end()
             await traffic
@@ -242,10 +246,10 @@ class Play:
         demo = self.demo
         caller = self.act.shown[0]
         findings = diagnose(snapshot(), self._earlier)
-        self.finding = main_finding(findings, pool_label(demo.key(caller)))
+        finding = main_finding(findings, row_label(demo.key(caller)))
         symptom, self.error = demo.load.tallies[caller].symptom()
-        fault = fault_text(self.finding, self.error)
-        verdict = {"what your caller sees": symptom, "whose fault it is": fault}
+        self.cause = cause_of(finding, calls_verdict(view, demo.calls_key(caller)), self.error)
+        verdict = {"what your caller sees": symptom, "whose fault it is": self.cause.text}
         screen.show(self._elapsed(), verdict, view, last=last)
 
     def _print_logs(self) -> None:
@@ -269,4 +273,5 @@ class Play:
 
     def _observed(self, view: View) -> Observed:
         process = {LATE: view.late_share, WARNINGS: self.demo.logs.leaks}
-        return Observed(self.demo.pools(view), process)
+        calls = {t: c for t in TARGETS if (c := view.calls.get(self.demo.calls_key(t)))}
+        return Observed(self.demo.pools(view), calls, process)

@@ -10,9 +10,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..render import PHASE_MARKS, health_lines, pool_block, pool_line, view_lines
+from ..render import PHASE_MARKS, health_lines, row_block, row_line, view_lines
 from ..screens import LiveArea, print_line, redraws
-from ..view import PoolKey, View
+from ..view import Key, View
 from .verdict import short
 
 _REFRESH = 0.25
@@ -36,8 +36,8 @@ class Screen:
     heading: str
     line: str
     duration: float
-    at_length: Sequence[PoolKey]
-    """Pools that are shown at length; the others get a line each."""
+    at_length: Sequence[Key]
+    """Calls and pools that are shown at length; the other pools get a line each."""
 
     def __post_init__(self) -> None:
         self._live = LiveArea(self.console) if redraws(self.console) else None
@@ -81,9 +81,10 @@ class Screen:
 
     def _pools(self, view: View) -> list[RenderableType]:
         width, pools = self.console.width, view.busy().pools
-        blocks = [pool_block(key, pools[key], width) for key in self.at_length if key in pools]
+        rows = dict(view.rows())
+        blocks = [row_block(key, rows[key], width) for key in self.at_length if key in rows]
         others = [
-            Text(pool_line(key, pool), no_wrap=True, overflow="ellipsis")
+            Text(row_line(key, pool), no_wrap=True, overflow="ellipsis")
             for key, pool in pools.items()
             if key not in self.at_length
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..fake_provider import Behaviour
+from ..fake_provider import Behaviour, RateLimit
 
 TARGETS = OPENAI, ANTHROPIC, HTTP2 = "openai", "anthropic", "http2"
 POOL_NAMES = {OPENAI: "openai", ANTHROPIC: "anthropic", HTTP2: "openai-http2"}
@@ -22,3 +22,5 @@ MESSAGES = [{"role": "user", "content": "Say something."}]
 QUICK = Behaviour(head_delay=0.22, jitter=0.02, tokens=8, token_rate=160)
 SLOW = Behaviour(head_delay=1.1, jitter=0.5, tokens=8, token_rate=80)
 SILENT = Behaviour(head_delay=math.inf)
+STALLED = Behaviour(head_delay=0.22, token_rate=160, stall_after=3, ping_every=0.5)
+RATE_LIMITED = RateLimit(1, QUICK)

@@ -7,12 +7,14 @@ import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import ErrorType
 
 from ..fake_provider import Counts
 from ..text import printable
+from ..verdicts import CallsVerdict
 from ..view import PoolView
 
 _ABOVE_PACKAGE = re.compile(r"\S*[\\/](?=gluellm_pools[\\/]demo[\\/])")
@@ -24,6 +26,7 @@ _AT_FAULT = {
     Kind.SLOW_PROVIDER: "the provider",
     Kind.CONNECT_FAILURES: "the provider",
     Kind.REUSE_FAILURES: "the provider",
+    Kind.SILENT_CONNECTIONS: "the network",
     Kind.HTTP2_STUCK: "the HTTP library",
 }
 """By kind; all others are the program's own."""
@@ -84,15 +87,28 @@ def main_finding(findings: Sequence[Finding], pool: str) -> Finding | None:
     return next((f for f in causes if f.pool in (pool, None)), causes[0] if causes else None)
 
 
-def at_fault(finding: Finding) -> str:
-    return _AT_FAULT.get(finding.kind, "your program")
+class Cause(NamedTuple):
+    """The cause of what callers see."""
+
+    text: str
+    at_fault: str = ""
+    """Empty if nobody is, or if it is not known."""
+    advice: str = ""
 
 
-def fault_text(finding: Finding | None, error: str) -> str:
-    if finding is None:
-        return "not known yet" if error else "no fault: the pools show no problem"
-    kind = finding.kind.replace("_", " ")
-    return f"{at_fault(finding)}: {kind}. {finding.observed}"
+NOT_KNOWN = Cause("not known yet")
+
+
+def cause_of(finding: Finding | None, calls: CallsVerdict | None, error: str) -> Cause:
+    """Return the cause that `diagnose` finds, else that which the calls show."""
+    if finding is not None:
+        kind = finding.kind.replace("_", " ")
+        at_fault = _AT_FAULT.get(finding.kind, "your program")
+        return Cause(f"{at_fault}: {kind}. {finding.observed}", at_fault, finding.advice)
+    if calls is not None and calls.at_fault:
+        text = calls.text[0].upper() + calls.text[1:]
+        return Cause(f"{calls.at_fault}. {text}.", calls.at_fault)
+    return NOT_KNOWN if error else Cause("no fault: calls and pools show no problem")
 
 
 def short(text: str, longest: int) -> str:
@@ -104,9 +120,10 @@ def disagreements(pool: PoolView, tally: CallerCounts, counts: Counts, *, http2:
     """Return a sentence for each number that metrics, callers and provider count differently."""
     # httpcore refuses a request in its own HTTP/2 state although the request has a connection.
     refused = pool.errors.get(ErrorType.PROTOCOL_ERROR, 0) if http2 else 0
+    # Before each retry, a request has failed that its caller does not see.
     compared = (
-        ("requests", pool.requests, "the callers sent", tally.sent),
-        ("failed requests", pool.failed, "the callers saw", tally.failed),
+        ("requests", pool.requests - pool.resent, "the callers sent", tally.sent),
+        ("failed requests", pool.failed - pool.resent, "the callers saw", tally.failed),
         ("requests at the provider", pool.reached - refused, "it received", counts.requests),
         ("connections opened", pool.opened, "the provider accepted", counts.connections),
         ("requests on reused connections", pool.reused - refused, "it saw", counts.reused),

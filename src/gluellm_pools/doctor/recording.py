@@ -28,7 +28,9 @@ _WINDOW = 10
 _SHORT_LIFE = 3
 """Number of snapshots up to which the one at the program's end counts as well."""
 _SEVERITIES = list(Severity)
-_EXPLAIN_FULL_POOL = {"leak", "slow_consumer", "slow_provider", "pool_too_small", "http2_stuck"}
+_EXPLAIN_FULL_POOL = frozenset(
+    "leak silent_connections slow_consumer slow_provider pool_too_small http2_stuck".split()
+)
 """Kinds of findings that explain a saturated pool."""
 
 

@@ -21,6 +21,7 @@ whose blocked loop must not slow the provider down.
 
 from .behaviour import Behaviour as Behaviour
 from .behaviour import Counts as Counts
+from .behaviour import RateLimit as RateLimit
 from .behaviour import ReceivedRequest as ReceivedRequest
 from .server import FakeProvider as FakeProvider
 from .server import FakeProviderThread as FakeProviderThread

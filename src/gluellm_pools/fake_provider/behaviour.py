@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -42,6 +44,9 @@ class Behaviour:
 
     Over HTTP/2 until it resets the stream or leaves; the stream stays open until then.
     """
+    ping_every: float = 0.0
+    """Send a comment this often while a streamed answer is stalled, which brings the application
+    no item; 0 sends nothing."""
     close: bool = False
     """Answer with ``connection: close`` and close; HTTP/1.1 only."""
     drop_reused: bool = False
@@ -50,7 +55,7 @@ class Behaviour:
     """
 
     def __post_init__(self) -> None:
-        for name in ("head_delay", "jitter", "token_rate", "tokens"):
+        for name in ("head_delay", "jitter", "token_rate", "tokens", "ping_every"):
             value = getattr(self, name)
             if math.isnan(value) or value < 0:
                 raise ValueError(f"{name} must be at least 0, found {value!r}")
@@ -70,6 +75,29 @@ class ReceivedRequest:
     stream: bool
     connection: int
     """Number of the connection that carried it, from 1 on."""
+
+
+@dataclass(slots=True)
+class RateLimit:
+    """A behaviour by request: answers so many in each second, and refuses the others with 429.
+
+    ``retry-after`` is the whole second, as of providers that round up.
+    """
+
+    requests: int
+    answer: Behaviour
+    clock: Callable[[], float] = time.monotonic
+    _since: float = -math.inf
+    _answered: int = 0
+
+    def __call__(self, _request: ReceivedRequest) -> Behaviour:
+        now = self.clock()
+        if now >= self._since + 1:
+            self._since, self._answered = now, 0
+        if self._answered >= self.requests:
+            return Behaviour(status=429, retry_after=1)
+        self._answered += 1
+        return self.answer
 
 
 @dataclass(slots=True)

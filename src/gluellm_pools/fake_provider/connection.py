@@ -18,6 +18,8 @@ from .origin import Order, Origin
 SETTLE = 0.01
 """Seconds between the last byte and a reset, so that the client has read what was sent."""
 READ_BYTES = 65_536
+_PING = b": ping\n\n"
+"""A comment of server-sent events, as providers send to keep a connection open."""
 
 
 class Cut(Enum):
@@ -137,4 +139,7 @@ async def _disturb(behaviour: Behaviour, wire: Wire, sent: float) -> None:
     if behaviour.hang_up_after is not None and sent >= behaviour.hang_up_after:
         raise CutError(Cut.CONNECTION_END)
     if behaviour.stall_after is not None and sent >= behaviour.stall_after:
+        while behaviour.ping_every and math.isfinite(sent):
+            await wire.pause(behaviour.ping_every)
+            await wire.write(_PING)
         await wire.pause(math.inf)

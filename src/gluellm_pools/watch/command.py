@@ -1,4 +1,4 @@
-"""Show the connection pools of programs that export their metrics here over OTLP/HTTP.
+"""Show LLM calls and pools of programs that export their metrics here over OTLP/HTTP.
 
 It needs no collector. Start it, then start the program with
 
@@ -8,7 +8,7 @@ It needs no collector. Start it, then start the program with
 
 examples:
   gluellm-pools watch
-  gluellm-pools watch --for 60 --json | jq '.processes[].pools[].verdict'
+  gluellm-pools watch --for 60 --json | jq '.processes[].calls[].verdict'
 
 exit status: 0 after --for, 2 if it can't listen, can't write its output or a package is missing,
 130 after Ctrl-C, 143 after SIGTERM.
@@ -40,7 +40,7 @@ def add_watch(commands: argparse._SubParsersAction[Any]) -> None:
     """Add ``watch`` to the commands."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "watch",
-        help="show the pools of programs that export here over OTLP/HTTP",
+        help="show the calls and pools of programs that export here over OTLP/HTTP",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -7,8 +7,8 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.text import Text
@@ -16,18 +16,18 @@ from rich.text import Text
 from opentelemetry.instrumentation.gluellm.environment import ENVIRONMENT_PREFIX
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
 
-from ..render import health_lines, pool_block, pool_line
+from ..render import health_lines, row_block, row_line
 from ..screens import LiveArea, print_line
 from ..text import printable, seconds
-from ..verdicts import late, severity, verdict
-from ..view import PoolKey, PoolView, View
+from ..verdicts import severity, verdict_text
+from ..view import CallKey, Key, PoolView, Row, View
 from .intake import Intake
 from .processes import Process
 
 _LINES_EVERY = 5.0
 """Seconds between two reports of a process as lines, at least."""
 MOST_POOLS = 30
-"""Pools reported of one process."""
+"""Pools reported of one process, and providers whose calls are."""
 _LONGEST_LINE = 200
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MIXED = (
@@ -42,7 +42,31 @@ _NO_POOL = (
     "Instrumented, but no request has used a pool in its scope yet. To count requests outside "
     f"any-llm calls, set {ENVIRONMENT_PREFIX}SCOPE=all."
 )
-_Blocks = frozenset[tuple[Process, PoolKey]]
+_Blocks = frozenset[tuple[Process, Key]]
+
+
+class Judged(NamedTuple):
+    """Calls or a pool, with the verdict."""
+
+    key: Key
+    row: Row
+    verdict: str | None
+
+    @property
+    def severity(self) -> tuple[bool, ...]:
+        return severity(self.row)
+
+    @property
+    def as_json(self) -> dict[str, Any]:
+        """For programs: the fields of CallsView or PoolView."""
+        numbers = {field.name: getattr(self.row, field.name) for field in fields(self.row)}
+        if isinstance(self.row, PoolView):
+            wait = self.row.wait
+            found = {f"p{share}": wait.quantile(share / 100) for share in (50, 95, 99)}
+            estimated = {name: each.value if each else None for name, each in found.items()}
+            numbers["wait"] = {"mean": wait.mean, "estimated": estimated}
+            numbers["providers"] = sorted(self.row.providers)
+        return {**asdict(self.key), "verdict": self.verdict, **numbers}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +75,20 @@ class ProcessReport:
 
     process: Process
     view: View
-    pools: list[tuple[PoolKey, PoolView, str | None]]
-    """Pools that had a request, each with its verdict; the largest problems first."""
+    calls: list[Judged]
+    """Calls by provider; the largest problems first."""
+    pools: list[Judged]
+    """Pools that had a request; the largest problems first."""
     warnings: list[str]
     """Reasons to doubt the numbers, or why there are none."""
 
     @property
-    def severity(self) -> tuple[bool, tuple[bool, ...]]:
+    def severity(self) -> tuple[object, ...]:
         """Sort key: largest for processes with problems, smallest for silent ones."""
-        worst = max((severity(pool) for _, pool, _ in self.pools), default=())
-        return not self.process.silent, worst
+        sick = [
+            [row.severity for row in rows if any(row.severity)] for rows in (self.calls, self.pools)
+        ]
+        return not self.process.silent, *(max(found, default=()) for found in sick)
 
     @property
     def heading(self) -> str:
@@ -76,13 +104,13 @@ class ProcessReport:
 
     @property
     def lines(self) -> list[str]:
-        """For logs and pipes: a line for each pool below the heading."""
-        below = [*(pool_line(*pool) for pool in self.pools), *self.warnings]
+        """For logs and pipes: a line for the calls of each provider and each pool."""
+        below = [*(row_line(*found) for found in (*self.calls, *self.pools)), *self.warnings]
         return [self.heading, *(f"  {line}" for line in below)]
 
     @property
     def as_json(self) -> dict[str, Any]:
-        """For programs. Pools have the fields of PoolView."""
+        """For programs."""
         service, instance = self.process.identity
         return {
             "service": service,
@@ -91,7 +119,8 @@ class ProcessReport:
             "last_export_seconds_ago": self.process.silence,
             "counters_over_seconds": self.view.over,
             "warnings": self.warnings,
-            "pools": [_pool_as_json(*pool) for pool in self.pools],
+            "calls": [found.as_json for found in self.calls],
+            "pools": [found.as_json for found in self.pools],
         }
 
 
@@ -105,30 +134,24 @@ def _report_of(process: Process) -> ProcessReport:
     view, busy = process.recent(), process.view().busy().pools
     # Numbers of two processes mean nothing, and those of a silent one are old.
     judged = not process.mixed and not process.silent
-    pools = [
-        (key, pool, verdict(pool, doubtful=late(view)) if judged else None)
-        for key, pool in view.pools.items()
-        if key in busy
-    ]
-    pools.sort(key=lambda found: severity(found[1]), reverse=True)
+    calls, pools = (
+        sorted(
+            (Judged(k, row, verdict_text(view, k) if judged else None) for k, row in rows.items()),
+            key=lambda found: found.severity,
+            reverse=True,
+        )
+        for rows in (view.calls, {key: view.pools[key] for key in busy})
+    )
     warnings = [_MIXED] if process.mixed else []
-    if len(pools) > MOST_POOLS:
-        warnings.append(f"and {len(pools) - MOST_POOLS} more pools")
+    for rows, what in ((calls, "providers"), (pools, "pools")):
+        if len(rows) > MOST_POOLS:
+            warnings.append(f"and {len(rows) - MOST_POOLS} more {what}")
     warnings += [printable(line, _LONGEST_LINE) for line in health_lines(view)]
     if not process.exports:
         warnings.append(_NOT_INSTRUMENTED.format(", ".join(sorted(process.scopes))))
-    elif not view.pools:
+    elif not (view.pools or view.calls):
         warnings.append(_NO_POOL)
-    return ProcessReport(process, view, pools[:MOST_POOLS], warnings)
-
-
-def _pool_as_json(key: PoolKey, pool: PoolView, judged: str | None) -> dict[str, Any]:
-    estimates = {f"p{share}": pool.wait.quantile(share / 100) for share in (50, 95, 99)}
-    values = {name: found.value if found else None for name, found in estimates.items()}
-    names = {"name": key.name, "library": key.library, "verdict": judged}
-    numbers = {field.name: getattr(pool, field.name) for field in fields(pool)}
-    wait = {"mean": pool.wait.mean, "estimated": values}
-    return {**names, **numbers, "providers": sorted(pool.providers), "wait": wait}
+    return ProcessReport(process, view, calls[:MOST_POOLS], pools[:MOST_POOLS], warnings)
 
 
 def _listening(url: str) -> str:
@@ -195,18 +218,18 @@ class LiveDisplay(Display):
 
 
 def frame(reports: Sequence[ProcessReport], width: int, room: int) -> list[Text]:
-    """Reports in so many rows: pools as blocks while there is room, the others as lines.
+    """Reports in so many rows: calls and pools as blocks while there is room, others as lines.
 
-    Pools with the largest problems become blocks first, and the first of these in any case.
+    Those with the largest problems become blocks first, and the first of these in any case.
     """
-    pools = [(report, key, pool) for report in reports for key, pool, _ in report.pools]
-    pools.sort(key=lambda found: (found[0].severity[0], severity(found[2])), reverse=True)
+    found = [(report, row) for report in reports for row in (*report.calls, *report.pools)]
+    found.sort(key=_urgency, reverse=True)
     blocks: _Blocks = frozenset()
     rows = list(_rows(reports, blocks, width))
-    for report, key, pool in pools:
-        more = blocks | {(report.process, key)}
+    for report, row in found:
+        more = blocks | {(report.process, row.key)}
         longer = list(_rows(reports, more, width))
-        if len(longer) > room and (blocks or not any(severity(pool))):
+        if len(longer) > room and (blocks or not any(row.severity)):
             break
         blocks, rows = more, longer
     if len(rows) <= room:
@@ -216,15 +239,20 @@ def frame(reports: Sequence[ProcessReport], width: int, room: int) -> list[Text]
     return [*rows[:kept], Text(cut, style="dim")]
 
 
+def _urgency(found: tuple[ProcessReport, Judged]) -> tuple[object, ...]:
+    report, row = found
+    is_calls = isinstance(row.key, CallKey)
+    return not report.process.silent, any(row.severity), is_calls, row.severity
+
+
 def _rows(reports: Sequence[ProcessReport], blocks: _Blocks, width: int) -> Iterator[Text]:
     for report in reports:
         process = report.process
         yield Text(report.heading, style="bold yellow" if process.silent else "bold")
-        for key, pool, judged in report.pools:
-            if (process, key) in blocks:
-                text = pool_block(key, pool, width, judged)
-            else:
-                text = Text(pool_line(key, pool, judged), style="red" if judged else "")
+        for row in (*report.calls, *report.pools):
+            text = Text(row_line(*row), style="red" if row.verdict else "")
+            if (process, row.key) in blocks:
+                text = row_block(row.key, row.row, width, row.verdict)
             yield from (Text(text.plain, style="dim") if process.mixed else text).split()
         yield from _wrapped(report.warnings, width, "yellow")
         yield Text()

@@ -24,6 +24,7 @@ NEVER: Final = {
 }
 """Metrics that the demo does not have, and why."""
 FROM: Final = {
+    semconv.CALL_ERRORS: ("saturated", "comes with the first call that fails"),
     semconv.CONNECTION_CLOSED: _WITH_A_CLOSE,
     semconv.CONNECTION_DURATION: _WITH_A_CLOSE,
     semconv.CONNECTION_REQUESTS: _WITH_A_CLOSE,
@@ -55,6 +56,9 @@ UNSHOWN: Final = {
 LACKS: Final = {READER: {"k8s_cluster_name", "k8s_namespace_name", "service_version"}}
 """Labels of the resource that do not come by a way."""
 
+BEFORE: Final = "offset 1h"
+"""In queries about an hour before the demo, of which there is nothing."""
+
 _NAMES: Final = {metric_name(metric): metric for metric in METRICS} | {
     # As recorded series are called.
     metric_name(metric).removesuffix("_total"): metric
@@ -73,7 +77,7 @@ def metrics_of(expression: str) -> list[Metric]:
 
 def acts_with_data(expression: str, way: Way, panel: str = "") -> Sequence[str]:
     """The acts in which the query has to say something."""
-    if panel in QUIET:
+    if panel in QUIET or BEFORE in expression:
         return ()
     metrics = metrics_of(expression)
     if any(metric in NEVER for metric in metrics):

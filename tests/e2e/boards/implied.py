@@ -9,8 +9,10 @@ from typing import Final
 
 from gluellm_dashboards.panels import Line
 from gluellm_dashboards.signals import (
+    calls,
     connections,
     fleet,
+    paging,
     pools,
     process,
     requests,
@@ -76,6 +78,7 @@ class Implied:
         return f"{self.act}: {self.signal.name}{labels} {self.pool}".strip()
 
 
+_REQUESTING: Final = {"gluellm_call_stage": "requesting"}
 _UNREAD: Final = {"gluellm_request_phase": "unread"}
 _STREAM_QUEUED: Final = {"gluellm_request_phase": "stream_queued"}
 _POOL_TIMEOUT: Final = {"gluellm_timeout_kind": "pool"}
@@ -87,6 +90,9 @@ _OK: Final = {"http_response_status_code": "200"}
 
 IMPLIED: Final = (
     # All is well: nobody waits, nothing fails, the time is the provider's.
+    Implied("healthy", paging.CALLS_FAILED, highest, at_most=0),
+    Implied("healthy", calls.SILENT, highest, at_most=0),
+    Implied("healthy", calls.CALLS, highest, at_least=0.5),
     Implied("healthy", waiting.QUEUED_NOW, middle, at_most=0),
     Implied("healthy", waiting.WAIT_P50, lowest, at_most=0),
     Implied("healthy", waiting.TIMEOUTS, highest, at_most=0),
@@ -99,6 +105,7 @@ IMPLIED: Final = (
     Implied("healthy", connections.REUSE_SHARE, highest, at_least=0.8),
     Implied("healthy", connections.LIMIT, last, at_least=4, at_most=4, pool=ANTHROPIC),
     # Too many callers: they queue, time out, and Little's law asks for more than there is.
+    Implied("saturated", calls.CURRENT_BY_STAGE, highest, at_least=3, labels=_REQUESTING),
     Implied("saturated", waiting.QUEUED_NOW, highest, at_least=3, pool=OPENAI),
     Implied("saturated", waiting.WAIT_P95, highest, at_least=0.1, pool=OPENAI),
     Implied("saturated", waiting.OLDEST_WAITER, highest, at_least=0.05, pool=OPENAI),
@@ -134,7 +141,10 @@ IMPLIED: Final = (
     # A blocked loop.
     Implied("blocked-loop", process.EVENT_LOOP_LATE, highest, at_least=LATE_SHARE),
     Implied("blocked-loop", process.EVENT_LOOP_LAG, highest, at_least=0.2),
-    # One provider is silent, the other one refuses.
+    # One provider is silent, the other one refuses: calls fail.
+    Implied("failures", paging.CALLS_FAILED, highest, at_least=0.05),
+    Implied("failures", paging.CALL_ERRORS, highest, at_least=1, labels=_NOT_CONNECTED),
+    Implied("failures", fleet.CALLS_FAILING, highest, at_least=0.1, recorded=True),
     Implied("failures", waiting.TIMEOUTS, highest, at_least=0.1, pool=OPENAI, labels=_READ),
     Implied("failures", connections.CONNECT_FAILURES, highest, at_least=0.1, pool=ANTHROPIC),
     Implied("failures", connections.CONNECT_FAILURES, highest, at_most=0, pool=OPENAI),

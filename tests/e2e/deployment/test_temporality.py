@@ -75,6 +75,20 @@ def test_a_collector_with_deltatocumulative_hands_sums_on(
     wait_until(lambda: requests_and_leases(store, f"summed-{way}") == sums, f"{sums} in {way}")
 
 
+@pytest.mark.parametrize("way", ["prometheus_otlp", "victoria_metrics"])
+def test_a_second_process_under_one_id_adds_to_the_sums(
+    way: str, shared_stack: Stack, provider: FakeProvider
+) -> None:
+    """So a crash loop shows, whose cumulative counters would be the same after each run."""
+    store, instance = getattr(shared_stack, way), f"again-{way}"
+    for total in (_CALLS, 2 * _CALLS):
+        export(shared_stack.collector.http_endpoint, provider, instance)
+        wait_until(
+            lambda total=total: last(store, "gluellm_calls_total", instance) == total,
+            f"{total} in {way}",
+        )
+
+
 def test_prometheus_refuses_delta(
     shared_stack: Stack, provider: FakeProvider, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -49,7 +49,16 @@ def test_the_table_of_alerts_is_that_of_the_rules() -> None:
 
 def test_the_table_of_alerts_has_the_thresholds_of_the_rules() -> None:
     failures, leaks = t.CONNECT_FAILURE_ALERT_COUNT, config.LEAK_GROWTH_WINDOW.rstrip("m")
+    few = [f"{config.QUIET_WINDOW.rstrip('m')} minutes, and {t.CALL_QUIET_COUNT} at least"]
     expected = {
+        "CallsFail": [f"over {t.CALL_FAILURE_ALERT_SHARE:.3g}", f"{t.CALL_ALERT_COUNT} at", *few],
+        "CallsSilent": [f"{t.CALL_SILENT_ALERT_COUNT} at", f"{t.CALL_SILENT_AFTER:g} s"],
+        "CallsSlow": [
+            f"{config.SLOW_WINDOW.rstrip('m')} minutes",
+            f"{t.CALL_SLOW_TIME:g} s together",
+            f"over {t.CALL_SLOW_LIMIT:g} s",
+        ],
+        "CallsCancelled": [f"over {t.CALL_CANCELLED_SHARE:.3g}", f"{t.CALL_ALERT_COUNT} at", *few],
         "RequestsStuck": [f"over {t.STUCK_ALERT_AFTER:g} s"],
         "PoolTimeouts": [f"over {t.POOL_TIMEOUT_SHARE:.3g}", f"{t.POOL_TIMEOUT_ALERT_COUNT} at"],
         "WaitNearTimeout": [f"{t.NEAR_TIMEOUT_REQUESTS} requests"],
@@ -71,7 +80,10 @@ def test_the_table_of_alerts_has_the_thresholds_of_the_rules() -> None:
         "PoolAnomaly": [f"{config.ANOMALY_WINDOW.rstrip('m')} minutes"],
         "ClientChurn": [f"{t.CHURN_POOLS} pools", f"than {t.CHURN_REQUESTS_PER_POOL:g} requests"],
     }
-    assert (t.NEAR_TIMEOUT_SHARE, config.RATE_WINDOW) == (0.5, "5m")  # half, 5 minutes
+    # In words: half, a fifth, three times, 5 minutes.
+    assert t.NEAR_TIMEOUT_SHARE == t.CALL_QUIET_SHARE == 0.5
+    assert (t.CALL_SILENT_SHARE, t.CALL_SLOWER, t.CALL_SILENT_FACTOR) == (0.2, 3, 3)
+    assert config.RATE_WINDOW == "5m"
     rows = dict(re.findall(r"^\| \[GlueLLM(\w+)\]\(.*\| (.*) \|$", README, re.MULTILINE))
     # Shares are written as percents.
     rows = {name: re.sub(r"([\d.]+) %", _as_share, row) for name, row in rows.items()}

@@ -83,7 +83,8 @@ class Day:
             return lambda _, chance: 600.0 if chance.random() < 0.01 else chance.uniform(1, at_most)
 
         return Load(
-            rate=lambda now: 0.2 * self._traffic(now),
+            # With a third of it, two such calls among nine page where the last hour had none.
+            rate=lambda now: 0.6 * self._traffic(now),
             waiting=seconds(60),
             reading=seconds(20),
             too_many=self._refused,
@@ -145,6 +146,19 @@ class Day:
             }
             self._add(semconv.REQUESTS, count, now, instance, own, name)
         self._export_waits(instance, name, pool, now)
+        self._export_calls(instance, name, pool, now)
+
+    def _export_calls(self, instance: str, name: str, pool: Pool, now: float) -> None:
+        in_flight, took, silent = pool.calls(now)
+        for stage in semconv.STAGES:
+            own = {semconv.CALL_STAGE: stage}
+            busy = stage == "requesting"
+            self._add(semconv.CALL_CURRENT, in_flight * busy, now, instance, own, name)
+            self._add(semconv.CALL_TIME, took * busy, now, instance, own, name)
+        for outcome in semconv.OUTCOMES:
+            own = {semconv.CALL_OUTCOME: outcome}
+            self._add(semconv.CALLS, pool.tally.calls[outcome], now, instance, own, name)
+        self._add(semconv.CALL_SILENT, silent, now, instance, {}, name)
 
     def _export_waits(self, instance: str, name: str, pool: Pool, now: float) -> None:
         so_far = 0
@@ -173,6 +187,8 @@ class Day:
             semconv.POOL_LIBRARY: "httpx",
             semconv.SERVER_ADDRESS: f"{pool}.example.com",
             semconv.SERVER_PORT: "443",
+            semconv.CALL_SOURCE: "any_llm",
+            semconv.OPERATION_NAME: "chat",
         }
         level = {key: known[key] for key in metric.attributes if key in known and pool}
         attributes = {

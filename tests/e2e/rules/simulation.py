@@ -15,6 +15,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.thresholds import (
+    CALL_SILENT_AFTER,
+    CALL_SILENT_FACTOR,
+    CALL_SILENT_FIRST,
+)
 
 MINUTE = 60.0
 HOUR = 3600.0
@@ -40,6 +45,8 @@ class Call:
     phase: str = "queued"
     since: float = 0.0
     entered: float = 0.0
+    began: float = 0.0
+    """When its first attempt entered."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,6 +74,10 @@ class Tally:
         default_factory=lambda: [0] * (len(semconv.ACQUIRE_DURATION.buckets) + 1)
     )
     leaks: int = 0
+    calls: Counter[str] = field(default_factory=Counter)
+    """Those that ended, by outcome, after however many attempts."""
+    call_time: float = 0.0
+    """Of the calls that ended."""
 
 
 class Pool:
@@ -84,6 +95,10 @@ class Pool:
         self._order = itertools.count()
         self._queue: deque[Call] = deque()
         self._holding: set[Call] = set()
+        self._in_flight: list[Call] = []
+        """The last attempt of each call, also while it waits for the next."""
+        self._took: deque[tuple[float, float]] = deque()
+        """When calls of the last hour ended, and how long they took."""
 
     def run(self, start: float, end: float) -> Iterator[float]:
         """Go through the time, and stop at each minute, when it is exported."""
@@ -108,6 +123,24 @@ class Pool:
         self.tally.leaks = max(self.tally.leaks, found)
         return found
 
+    def calls(self, now: float) -> tuple[int, float, int]:
+        """Calls in flight, the time of all calls so far, and how many of them are silent."""
+        ages = [now - call.began for call in self._in_flight]
+        waits = [now - call.began for call in self._in_flight if call.phase != "unread"]
+        while self._took and self._took[0][0] < now - HOUR:
+            self._took.popleft()
+        longest = max((took for _, took in self._took), default=0.0)
+        limit = (
+            max(CALL_SILENT_AFTER, CALL_SILENT_FACTOR * longest) if longest else CALL_SILENT_FIRST
+        )
+        return len(ages), self.tally.call_time + sum(ages), sum(wait > limit for wait in waits)
+
+    def _end(self, call: Call, outcome: str, now: float) -> None:
+        self._in_flight.remove(call)
+        self._took.append((now, now - call.began))
+        self.tally.calls[outcome] += 1
+        self.tally.call_time += now - call.began
+
     def _at(self, moment: float, event: Callable[[float], None]) -> None:
         heapq.heappush(self._events, (moment, next(self._order), event))
 
@@ -131,6 +164,9 @@ class Pool:
     def _enter(self, call: Call, now: float) -> None:
         self.used = True
         call.entered = call.since = now
+        if call.attempt == 1:
+            call.began = now
+            self._in_flight.append(call)
         if len(self._holding) < self.limit:
             self._assign(call, now)
             return
@@ -143,6 +179,7 @@ class Pool:
             self._record_wait(now - call.entered)
             self.tally.timeouts += 1
             self.tally.requests["", "pool_timeout", call.attempt > 1] += 1
+            self._end(call, "failed", now)
 
     def _assign(self, call: Call, now: float) -> None:
         self._record_wait(now - call.entered)
@@ -163,8 +200,13 @@ class Pool:
         self.tally.requests[call.status, "", call.attempt > 1] += 1
         if call.status == _TOO_MANY:
             again = self._call(now, call.attempt + 1)
+            again.began = call.began
+            self._in_flight.remove(call)
+            self._in_flight.append(again)
             pause = min(0.5 * 2**call.attempt, 8.0) * (1 - self._random.random() / 4)
             self._at(now + pause, lambda moment: self._enter(again, moment))
+        else:
+            self._end(call, "succeeded", now)
         if self._queue:
             self._assign(self._queue.popleft(), now)
 

@@ -93,6 +93,13 @@ SERVICES: dict[str, Callable[[int], list[Series]]] = {
     "slow": lambda scrapes: [_stuck({}), *_waits(scrapes)],
     # Another service has trouble with the provider that the first one pages for.
     "batch": lambda _: _leaks(_pool("openai")),
+    # Calls that fail, are cancelled, and take ten minutes each.
+    "failing": lambda _: [
+        series(semconv.CALLS, "10", {semconv.CALL_OUTCOME: "failed"}, **NOBODY),
+        series(semconv.CALLS, "10", {semconv.CALL_OUTCOME: "cancelled"}, **NOBODY),
+        series(semconv.CALL_CURRENT, "0", {semconv.CALL_STAGE: "requesting"}, **NOBODY),
+        series(semconv.CALL_TIME, "12000", {semconv.CALL_STAGE: "requesting"}, **NOBODY),
+    ],
     # A blocked loop, and waits that it makes.
     "blocked": lambda scrapes: [_late(scrapes), *_waits(scrapes)],
     # The same waits without.
@@ -112,10 +119,14 @@ ARRIVE: set[Told] = {
     ("GlueLLMEventLoopBlocked", "blocked", ""),
     ("GlueLLMBlind", "api", ""),
     ("GlueLLMWaitNearTimeout", "waiting", "openai"),
+    ("GlueLLMCallsFail", "failing", "openai"),
+    # It explains nothing away: cancelled calls do not count as failed.
+    ("GlueLLMCallsCancelled", "failing", "openai"),
     ("GlueLLMHttp2StreamsOrphaned", "streams", "openai"),
 }
 HELD_BACK: set[Told] = {
     ("GlueLLMWaitNearTimeout", "slow", "openai"),
+    ("GlueLLMCallsSlow", "failing", "openai"),
     ("GlueLLMWaitNearTimeout", "blocked", "openai"),
     ("GlueLLMReuseFailures", "streams", "openai"),
 }

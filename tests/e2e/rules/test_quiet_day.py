@@ -72,7 +72,12 @@ def test_an_incident_on_such_a_day_is_seen(tmp_path: Path) -> None:
     """Otherwise the quiet of the day would prove nothing: a provider is slow for 20 minutes."""
     day = Day(hours=3, quiet=(0, 0), slow=(1 * HOUR, 1 * HOUR + 20 * MINUTE))
     day.play()
-    assert {"GlueLLMRequestsStuck", "GlueLLMPoolTimeouts"} <= fired(day, tmp_path)
+    assert {
+        "GlueLLMCallsFail",
+        "GlueLLMCallsSlow",
+        "GlueLLMRequestsStuck",
+        "GlueLLMPoolTimeouts",
+    } <= fired(day, tmp_path)
 
 
 def test_the_day_has_silent_calls_retries_a_leak_and_a_gap(healthy: Day) -> None:

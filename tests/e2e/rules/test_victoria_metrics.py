@@ -11,7 +11,7 @@ import pytest
 from gluellm_dashboards.rules.alerts import ALERTS, INTERVAL
 from gluellm_dashboards.rules.case import Case
 from gluellm_dashboards.rules.cases import CASES
-from gluellm_dashboards.rules.expressions import REQUESTS
+from gluellm_dashboards.rules.expressions import RECORDED
 from gluellm_pools.text import duration
 
 from ..programs import VictoriaMetrics
@@ -76,6 +76,24 @@ def _true_for(store: VictoriaMetrics, expression: str, at: int) -> set[str]:
     return {row["metric"]["job"] for row in store.ask("/api/v1/query", parameters)["result"]}
 
 
+def _computed(expression: str) -> str:
+    """An alert's expression, with what vmalert has recorded before computed in its place."""
+    recorded = {one.name: one.promql for one in RECORDED}
+
+    def computed(found: re.Match[str]) -> str:
+        promql = f"({recorded[found['name']]})"
+        if found["label"]:
+            promql = f'label_match({promql}, "{found["label"]}", "{found["value"]}")'
+        return f"{promql}[{found['range']}:{INTERVAL}]" if found["range"] else promql
+
+    return re.sub(
+        rf"(?P<name>{'|'.join(map(re.escape, recorded))})"
+        r'(\{(?P<label>\w+)=~?"(?P<value>[^"]*)"\})?(\[(?P<range>\w+)\])?',
+        computed,
+        expression,
+    )
+
+
 def seconds(text: str) -> int:
     """Seconds of ``5m15s``."""
     return int(duration(text) or 0)
@@ -93,8 +111,7 @@ def test_victoria_metrics_decides_as_prometheus_does(
     for alert in (one for one in ALERTS if one.name == name):
         held = {at: range(at - seconds(alert.hold), at + 1, _STEP) for at in moments}
         asked = {moment for moments in held.values() for moment in moments}
-        # vmalert has stored this one before; here it stands in its place.
-        expression = alert.expr.replace(REQUESTS.name, f"({REQUESTS.promql})")
+        expression = _computed(alert.expr)
         true_for = {at: _true_for(store, expression, start + at) for at in asked}
         for at, during in held.items():
             firing[alert.kind, at] = set.intersection(*(true_for[moment] for moment in during))

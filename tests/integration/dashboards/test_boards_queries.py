@@ -102,7 +102,9 @@ def test_every_query_is_narrowed_by_the_boards_variables():
             of_pools = selector.name.startswith(
                 ("gluellm_pool", "http_client", "dns_lookup", "instance_pool:")
             )
-            wanted = process | ({"provider", "pool"} if of_pools else set())
+            of_calls = selector.name.startswith(("gluellm_call", "instance_provider:"))
+            wanted = process | ({"provider"} if of_pools or of_calls else set())
+            wanted |= {"pool"} if of_pools else set()
             # What recording rules make has no version, so their board can't be narrowed by it.
             assert narrowed == wanted | (set() if asked.board == links.FLEET else {"version"})
 
@@ -113,7 +115,7 @@ def test_rates_span_at_least_four_export_intervals():
         windows = set(re.findall(r"\[([^\]]+)\]", asked.expression))
         assert windows <= {"$__rate_interval", "5m", "15m", "10m", "1h"}, asked
         if "rate(" in asked.expression:
-            assert windows & {"$__rate_interval", "5m", "15m"}, asked
+            assert windows & {"$__rate_interval", "5m", "10m", "15m"}, asked
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

@@ -88,6 +88,21 @@ def test_other_acts_are_seen_as_well():
     played("churn", "http2-stuck", "blocked-loop", "recovery", seconds=2.5)
 
 
+def test_acts_of_slow_calls_name_the_cause_that_no_pool_shows():
+    """Retries after 429, which the SDK hides from callers, and streams that only bring pings."""
+    text = played("rate-limited", "stalled-stream", seconds=2.5)
+    limited, stalled = re.split(r"(?m)^act 1 of 1: ", text)[1:]
+    faults = [re.findall(r"whose fault it is: (.*)", act) for act in (limited, stalled)]
+    retries = r"the provider\. .*(alls? waits? .*to retry after|\d calls fail, most with) 429.*"
+    assert re.fullmatch(retries, *faults[0])
+    silent = r"the provider\. Bytes arrive, but no item for up to [\d.]+ s in 3 silent calls\."
+    assert re.fullmatch(silent, *faults[1])
+    assert re.search(r"calls to openai \(any_llm\): .*backoff \d\d% .*; retries \d", limited)
+    assert "what your caller sees: no call has ended lately" in stalled
+    assert "\nCause: the provider in rate-limited.\n" in limited
+    assert "\nCause: the provider in stalled-stream.\n" in stalled
+
+
 def test_leak_is_logged_with_the_lines_that_abandoned_the_streams():
     """The act also shows a pool timeout that names a holder of the connections."""
     text = played("leak", seconds=4.0)

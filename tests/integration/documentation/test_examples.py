@@ -32,6 +32,26 @@ def test_example_runs_unchanged(page):
         assert "openai/httpx2: 0 active, 0 connecting, 1 idle" in finished.stdout
 
 
+def test_page_on_a_slow_call_has_the_examples_span():
+    """The example, with shorter pauses: its span has the attributes that the page shows."""
+    program = (ROOT / "docs/examples/forty_seconds.py").read_text()
+    for slow, quick in {
+        "RETRY_AFTER = 14.0": "RETRY_AFTER = 0.3",
+        "ANSWER_AFTER = 11.0": "ANSWER_AFTER = 0.3",
+        "LOOK_AFTER = 20.0": "LOOK_AFTER = 0.4",
+    }.items():
+        assert slow in program
+        program = program.replace(slow, quick)
+    finished = run_code(program)
+    page = (ROOT / "docs/where-40-seconds-go.md").read_text()
+    (shown,) = re.findall(r"^gluellm\.call .*?(?=\n```)", page, re.DOTALL | re.MULTILINE)
+    (printed,) = re.findall(r"^gluellm\.call .*", finished.stdout.strip(), re.DOTALL | re.MULTILINE)
+    blurred = [re.sub(r" [0-9.]+", " #", text) for text in (shown, printed)]
+    assert blurred[0] == blurred[1]
+    (pauses,) = re.findall(r"backoff ([0-9.]+)", printed)
+    assert float(pauses) == pytest.approx(0.6, abs=0.3)
+
+
 def test_guides_sizing_example_matches_the_load():
     """The guide's example, three times as fast: its lines are the guide's, its size the load's."""
     program = (ROOT / "docs/examples/sizing.py").read_text()

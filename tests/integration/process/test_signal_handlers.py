@@ -173,6 +173,8 @@ def test_signal_handlers_exception_reaches_the_caller_of_any_llm(error, telemetr
         assert left is None or left.ended, (
             f"further requests would be its own: {interruption.place}"
         )
+        live = GlueLLMInstrumentor._installation.registry.calls.live
+        assert not live, f"a call would never end: {interruption.place}"
         places += 1
     assert places > 15
     assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0

@@ -140,6 +140,8 @@ def test_the_demo_is_watched_from_another_process(watch):
     assert re.search(r"openai/httpx2: .* time spent: queued \d+%.* 4 connections opened", text), (
         text
     )
+    assert re.search(r"last export .*\n  calls to openai \(any_llm\): verdict: .* calls fail", text)
+    assert re.search(r"\n  calls to .* ended: \d+ succeeded.*\n  \w+/httpx", text)
     assert "refused" not in text
 
 

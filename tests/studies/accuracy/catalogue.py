@@ -21,6 +21,8 @@ from . import faults
 from .faults import compute
 from .stage import ANTHROPIC, OPENAI, Answers, Range, Setting, Traffic
 
+CALLS_FAIL: Final = "GlueLLMCallsFail"
+SILENT: Final = "GlueLLMCallsSilent"
 STUCK: Final = "GlueLLMRequestsStuck"
 TIMEOUTS: Final = "GlueLLMPoolTimeouts"
 NEAR: Final = "GlueLLMWaitNearTimeout"
@@ -29,11 +31,14 @@ CONNECT: Final = "GlueLLMConnectFailures"
 REUSE: Final = "GlueLLMReuseFailures"
 ORPHANED: Final = "GlueLLMHttp2StreamsOrphaned"
 BLOCKED: Final = "GlueLLMEventLoopBlocked"
-PAGES: Final = {STUCK, TIMEOUTS}
+PAGES: Final = {CALLS_FAIL, SILENT, STUCK, TIMEOUTS}
 """The alerts that page."""
 HOLDS_BACK: Final = {*PAGES, BLOCKED, ORPHANED}
 """The alerts that others wait for in Alertmanager."""
 NOT_BY_LOAD: Final = {
+    SILENT: "a silence three times as long as any of an hour, which no replay has",
+    "GlueLLMCallsSlow": "calls that are compared with those of the hour before",
+    "GlueLLMCallsCancelled": "callers who give up, of whom no replay has enough",
     "GlueLLMBlind": "a version of a library that lacks something, or an instance that falls silent",
     "GlueLLMPoolAnomaly": "a fault in an HTTP library, met by chance",
 }
@@ -64,7 +69,7 @@ class Incident:
     """Alerts that have to fire, and how many seconds after the beginning what each watches is
     there, as the load is."""
     allows: tuple[str, ...] = ()
-    """Alerts below a page that may fire as well, being right too."""
+    """Alerts that may fire as well, being right too."""
     act: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The demo's act of it, and the alerts whose expression holds there."""
 
@@ -270,7 +275,8 @@ _ALL: Final = (
         setting=_setting(OPENAI, connections=4, pool_timeout=10.0, retries=0),
         fault=faults.More({"callers": 40, "pause": (0.0, 2.0)}),
         expects={TIMEOUTS: 15.0, NEAR: 15.0},
-        act={"saturated": (TIMEOUTS, NEAR)},
+        allows=(CALLS_FAIL,),
+        act={"saturated": (TIMEOUTS, NEAR, CALLS_FAIL)},
     ),
     Incident("rush", Kind.POOL_TOO_SMALL, "More calls a second than the pool can carry.", _rush),
     Incident(
@@ -281,7 +287,7 @@ _ALL: Final = (
         setting=_TO_DEPLOY,
         joins=replace(_TO_DEPLOY, connections=2),
         expects={"GlueLLMLimitDiffers": 10.0, TIMEOUTS: 30.0},
-        allows=(NEAR,),
+        allows=(NEAR, CALLS_FAIL),
     ),
     Incident(
         "slow-provider",
@@ -294,7 +300,7 @@ _ALL: Final = (
         # The pool is full when the first slow answers are due, after 20 s; who waits from then
         # on gives up 60 s later, and some have to.
         expects={STUCK: 20.0 + STUCK_ALERT_AFTER, TIMEOUTS: 95.0},
-        allows=(NEAR,),
+        allows=(NEAR, CALLS_FAIL),
     ),
     Incident(
         "slower", Kind.SLOW_PROVIDER, "With room.", partial(_slowness, (3.5, 8.0)), act={"slow": ()}
@@ -310,7 +316,7 @@ _ALL: Final = (
         fault=faults.Answered({"error_share": 0.75, "head_factor": 4.0}),
         # The SDK waits a random time before it resends, so the pool fills sooner or later.
         expects={TIMEOUTS: 40.0},
-        allows=(NEAR,),
+        allows=(NEAR, CALLS_FAIL),
     ),
     Incident(
         "leak",
@@ -322,6 +328,7 @@ _ALL: Final = (
         fault=demo.AbandonedStreams(8, every=4.0, begun=(True,)),
         # 60 s of silence, counted from the first one on, and from the last one 30 s of waiting.
         expects={LEAK: 60.0, STUCK: 32.0 + STUCK_ALERT_AFTER},
+        allows=(CALLS_FAIL,),
         act={"leak": (LEAK,)},
     ),
     Incident("never-read", Kind.LEAK, "The same, not read at all.", partial(_leak, False)),
@@ -350,7 +357,7 @@ _ALL: Final = (
         _refused,
         setting=_setting(ANTHROPIC),
         fault=faults.Together((faults.Down(), faults.WrongAddress(2, "host"))),
-        expects={CONNECT: 10.0},
+        expects={CONNECT: 10.0, CALLS_FAIL: 20.0},
         act={"failures": (CONNECT,)},
     ),
     Incident("flapping", Kind.CONNECT_FAILURES, "The provider comes and goes.", _flapping),
@@ -390,7 +397,7 @@ _ALL: Final = (
         fault=faults.HungStreams(24, patience=(0.3, 1.0), every=2.5),
         expects={ORPHANED: 10.0},
         # The library refuses what finds no stream: a protocol error on a reused connection.
-        allows=(REUSE,),
+        allows=(REUSE, CALLS_FAIL),
         act={"http2-stuck": (ORPHANED, REUSE)},
     ),
     Incident("hung-streams", Kind.HTTP2_STUCK, "Every stream hangs for good.", _hung, period=7.0),

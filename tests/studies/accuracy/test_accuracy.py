@@ -19,7 +19,9 @@ def test_the_catalogue_knows_every_alert_and_every_act() -> None:
     expected = {alert for one in INCIDENTS.values() for alert in one.expects}
     assert waits().keys() == expected | NOT_BY_LOAD.keys()
     assert waits().keys() >= {*PAGES, *(a for one in INCIDENTS.values() for a in one.allows)}
-    assert {act for one in INCIDENTS.values() for act in one.act} == SCENARIOS.keys() - {"recovery"}
+    acts = {act for one in INCIDENTS.values() for act in one.act}
+    # The causes of slow calls over a pool without a problem are no findings of diagnose().
+    assert acts == SCENARIOS.keys() - {"recovery", "rate-limited", "stalled-stream"}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import (
+    CallsSnapshot,
     ConnectionSnapshot,
     OriginTotals,
     Outcome,
@@ -36,6 +37,17 @@ def a_request(phase: str = "reading", phase_age: float = 0.5, **changes: Any) ->
     now = {"phase": phase, "phase_age": phase_age, "age": phase_age, "held": held}
     whose = {"origin": ORIGIN, "provider": "openai", "model": "gpt-4o"}
     return RequestSnapshot(**{**whose, **now, **changes})
+
+
+def the_calls(**changes: Any) -> CallsSnapshot:
+    """Ten calls that succeeded, with almost all of their time in requests; none is in flight."""
+    stages = ("limited", "preparing", "requesting", "backoff", "finishing")
+    none = {"now": dict.fromkeys(stages, 0), "oldest": dict.fromkeys(stages, 0.0)}
+    times = {**dict.fromkeys(stages, 0.0), "preparing": 0.2, "requesting": 9.8}
+    outcomes = {"succeeded": 10, "abandoned": 0, "cancelled": 0, "failed": 0}
+    ended = {"stage_seconds": times, "outcomes": outcomes}
+    whose = {"provider": "openai", "source": "any_llm"}
+    return CallsSnapshot(**{**whose, **none, **ended, **changes})
 
 
 NAMES = {"name": "openai", "provider": "openai", "library": "httpx2"}

@@ -17,12 +17,14 @@ from opentelemetry.instrumentation.gluellm.pool.call_site import find
 from opentelemetry.instrumentation.gluellm.pool.lease import ConnectionView, Lease
 from opentelemetry.instrumentation.gluellm.pool.phases import READING
 from opentelemetry.instrumentation.gluellm.watch.loop_lag import LoopLag
+from opentelemetry.instrumentation.gluellm.watch.silent_peers import SilentPeers
 from unit.pool.fakes import FakePool, Scene, Unreadable
 
 
 def take(scene: Scene, **settings: Any) -> Snapshot:
     """A snapshot; the counting began with the clock, at 1000 s."""
     settings = {"began": 1000 * 10**9, "leak_threshold": 60.0, "loop_lag": None, **settings}
+    settings.setdefault("silent_peers", SilentPeers(scene.registry, 30.0))
     return collect(scene.registry, **settings)
 
 

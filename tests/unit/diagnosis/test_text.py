@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import CallsSnapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.text import findings_text
 from opentelemetry.instrumentation.gluellm.text import (
@@ -17,7 +19,14 @@ from opentelemetry.instrumentation.gluellm.text import (
     seconds,
     timeout_text,
 )
-from unit.diagnosis.building import a_connection, a_pool, a_request, a_snapshot, the_totals
+from unit.diagnosis.building import (
+    a_connection,
+    a_pool,
+    a_request,
+    a_snapshot,
+    the_calls,
+    the_totals,
+)
 
 SHOWN = """\
 connection pools of process 17 at 2027-01-15 08:01:40 UTC, 100 s after instrument()
@@ -85,6 +94,92 @@ def test_snapshot_text_is_complete_and_fits_a_terminal() -> None:
     assert max(len(line) for line in SHOWN.splitlines()) <= 100
     text = str(dataclasses.replace(example(), pools=(), totals=()))
     assert text.splitlines()[2:] == ["", "no pool is alive that has served a request"]
+
+
+CALLS = """\
+LLM calls and pools of process 17 at 2027-01-15 08:01:40 UTC, 100 s after instrument()
+
+calls to openai (gluellm)
+  in flight      14: 2 requesting (oldest 75 s), 12 backoff (oldest 8.2 s)
+  silent         1; longest wait for the next item of a stream: 75 s
+  ended          845: succeeded 812, abandoned 2, failed 31
+  errors         28 x 429, 3 x read_timeout
+  retries        95
+  time           8.1 s per call: backoff 87%, requesting 13%, limited 0.2%, preparing 0.04%
+  of requesting  reading 62%, awaiting_response 37%, unread 0.6%, connecting 0.1%
+
+event loop late by up to 0.010 s; 50 of 1024 file descriptors open
+
+openai/httpx2: 0 active"""
+
+
+def retrying_calls(**changes: object) -> CallsSnapshot:
+    return the_calls(
+        source="gluellm",
+        now={"limited": 0, "preparing": 0, "requesting": 2, "backoff": 12, "finishing": 0},
+        oldest={"requesting": 75.0, "backoff": 8.2},
+        stage_seconds={"limited": 12.0, "preparing": 3.0, "requesting": 900.0, "backoff": 6000.0},
+        outcomes={"succeeded": 812, "abandoned": 2, "cancelled": 0, "failed": 31},
+        errors={"read_timeout": 3, "429": 28},
+        retries=95,
+        silent=1,
+        oldest_silence=75.0,
+        **changes,
+    )
+
+
+def test_calls_come_first_by_provider() -> None:
+    """Where they are, how they ended, and where their time goes, with the phases of requests."""
+    totals = [
+        the_totals(origin={"provider": "openai"}),
+        the_totals(1000, {"queued": 60.0}, origin={"provider": "anthropic"}),
+    ]
+    text = str(a_snapshot(totals, calls=(retrying_calls(),)))
+    assert text.startswith(CALLS)
+    assert max(len(line) for line in text.splitlines()) <= 100
+
+
+def test_rows_of_calls_without_a_number_are_left_out() -> None:
+    """Healthy calls take four lines. A long wait for an item is shown before it is silent."""
+    calls = the_calls(oldest_silence=2.0)
+    assert str(a_snapshot(calls=(calls,))).splitlines()[1:7] == [
+        "",
+        "calls to openai (any_llm)",
+        "  in flight      none",
+        "  ended          10: succeeded 10",
+        "  time           1.0 s per call: requesting 98%, preparing 2%",
+        "",
+    ]
+    waiting = dataclasses.replace(calls, oldest_silence=45.0)
+    line = "  silent         0; longest wait for the next item of a stream: 45 s"
+    assert line in str(a_snapshot(calls=(waiting,))).splitlines()
+    unstreamed = dataclasses.replace(calls, silent=2, oldest_silence=None)
+    assert "  silent         2" in str(a_snapshot(calls=(unstreamed,))).splitlines()
+
+
+def test_calls_in_trouble_come_first_and_the_others_are_counted() -> None:
+    """Silent ones before many; names and errors from outside are bounded and printable."""
+    errors = {f"Error{number}\x1b": number for number in range(1, 30)}
+    calls = [the_calls(provider=f"p{number}") for number in range(8)]
+    calls[4] = dataclasses.replace(calls[4], now={"backoff": 50}, errors=errors)
+    calls[6] = dataclasses.replace(calls[6], silent=1)
+    calls[5] = the_calls(provider=None, source="\x1b")
+    lines = str(a_snapshot(calls=tuple(calls))).splitlines()
+    headings = [line for line in lines if line.startswith("calls to")]
+    assert headings == [f"calls to p{number} (any_llm)" for number in (6, 4, 0, 1, 2, 3)]
+    assert "and 2 more providers" in lines
+    assert "29 x Error29?, 28 x Error28?, " in " ".join(lines)
+    assert "and 23 more errors" in " ".join(lines)
+    text = str(a_snapshot(calls=(calls[5],)))
+    assert "calls to an unknown provider (?)" in text
+    assert "\x1b" not in text + "".join(lines)
+
+
+def test_snapshot_as_dict_has_the_same_of_calls() -> None:
+    """For `json.dumps`."""
+    snapshot = a_snapshot(calls=(retrying_calls(),))
+    (calls,) = json.loads(json.dumps(snapshot.to_dict()))["process"]["calls"]
+    assert calls == dataclasses.asdict(retrying_calls())
 
 
 def test_long_lists_end_with_a_count() -> None:

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from gluellm_pools.fake_provider import Behaviour
+from gluellm_pools.fake_provider import Behaviour, RateLimit
 from support.waiting import until
 
 from .conftest import Anthropic, OpenAI
@@ -70,6 +70,39 @@ async def test_error_status_raises_the_sdks_error(provider, client, http2):
         assert overloaded.value.body["error"]["type"] == "overloaded_error"
     else:
         assert "scripted" in str(overloaded.value)
+
+
+async def test_stalled_stream_sends_pings_that_bring_no_item(provider, client):
+    """They keep a read timeout from ending the stream."""
+    provider.behaviour = Behaviour(stall_after=2, ping_every=0.05)
+    # Pings would break a body whose length is known. This is tried first: over HTTP/2, the pings of
+    # an abandoned stream restart the read timeouts of all requests on its connection.
+    with pytest.raises(client.sdk.APITimeoutError):
+        await client.ask(timeout=0.3)
+    client.client = client.client.with_options(timeout=0.3)
+    tokens = []
+
+    async def read():
+        async for token in client.tokens():
+            tokens.append(token)
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(read(), 1.0)
+    assert tokens == ["w0", " w1"]
+
+
+async def test_rate_limit_refuses_what_exceeds_it_in_a_second(provider, client):
+    """The refused requests are told to come back in the next second."""
+    now = [100.0]
+    provider.behaviour = RateLimit(2, Behaviour(tokens=1), lambda: now[0])
+    for _ in range(2):
+        assert await client.ask() == "w0"
+        assert await client.ask() == "w0"
+        now[0] += 0.9
+        with pytest.raises(client.sdk.RateLimitError) as refused:
+            await client.ask()
+        assert refused.value.response.headers["retry-after"] == "1"
+        now[0] += 0.1
 
 
 async def test_reset_mid_stream_delivers_what_was_sent_before(provider, client):

@@ -10,9 +10,17 @@ from gluellm_pools.demo.acts import SCENARIOS, STORY, acts_to_play, plan
 from gluellm_pools.demo.evidence import Observed, holds
 from gluellm_pools.demo.logs import Logs
 from gluellm_pools.demo.targets import TARGETS
-from gluellm_pools.demo.verdict import CallerCounts, disagreements, explanation, short
+from gluellm_pools.demo.verdict import (
+    CallerCounts,
+    cause_of,
+    disagreements,
+    explanation,
+    short,
+)
 from gluellm_pools.fake_provider import Counts
+from gluellm_pools.verdicts import CallsVerdict
 from gluellm_pools.view import PoolView
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
 
 
 def test_four_acts_by_default_and_every_act_on_demand():
@@ -49,6 +57,32 @@ def test_counts_agree_or_their_difference_is_named():
     counts = Counts(connections=1, requests=2, used_connections=1)
     assert disagreements(pool, CallerCounts(5, 3), counts, http2=True) == []
     assert len(disagreements(pool, CallerCounts(5, 3), counts, http2=False)) == 2
+
+
+def test_retries_of_the_sdk_are_no_disagreement():
+    """Callers see neither the requests that were sent again nor the failures before them."""
+    pool = PoolView(requests=9, resent=4, failed=6, errors={"429": 6}, acquired=9)
+    counts = Counts(requests=9)
+    assert disagreements(pool, CallerCounts(5, 2), counts, http2=False) == []
+    assert len(disagreements(pool, CallerCounts(9, 6), counts, http2=False)) == 2
+
+
+def test_cause_is_what_diagnose_finds_and_otherwise_what_the_calls_show():
+    """A verdict that names nobody is no cause."""
+    texts = {"observed": "4 of 4.", "explanation": "Held.", "advice": "Close."}
+    finding = Finding(kind=Kind.HTTP2_STUCK, severity=Severity.ERROR, **texts)
+    retries = CallsVerdict("4 calls wait to retry", "the provider")
+    library = "the HTTP library"
+    assert cause_of(finding, retries, "late") == (
+        f"{library}: http2 stuck. 4 of 4.",
+        library,
+        "Close.",
+    )
+    text = "the provider. 4 calls wait to retry."
+    assert cause_of(None, retries, "late") == (text, "the provider", "")
+    for calls in (None, CallsVerdict("9 of 9 calls fail", "")):
+        assert cause_of(None, calls, "late") == ("not known yet", "", "")
+        assert cause_of(None, calls, "").text.startswith("no fault: ")
 
 
 def test_callers_see_rounded_times_and_the_most_frequent_error():

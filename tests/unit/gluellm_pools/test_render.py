@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 
 from gluellm_pools.histogram import Histogram
-from gluellm_pools.render import health_lines, pool_block, view_lines
+from gluellm_pools.render import health_lines, row_block, view_lines
 from gluellm_pools.verdicts import late, verdict
-from gluellm_pools.view import PoolKey, PoolView, View
+from gluellm_pools.view import CallKey, CallsView, PoolKey, PoolView, View
 
 BUSY = PoolView(
     providers=frozenset({"openai"}),
@@ -35,7 +35,7 @@ BUSY = PoolView(
 def drawn(view: View, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
     for key, pool in view.pools.items():
-        console.print(pool_block(key, pool, width, verdict(pool, doubtful=late(view))))
+        console.print(row_block(key, pool, width, verdict(pool, doubtful=late(view))))
     console.print(*health_lines(view), sep="\n", markup=False)
     return console.file.getvalue()
 
@@ -174,3 +174,44 @@ def test_a_grpc_pool_with_calls_that_wait_or_whose_channels_are_gone():
     text = drawn(view_of(PoolView(requests=30, channels={"ready": 0}), "google", "grpc"))
     assert " channels     none\n" in text
     assert "30 calls, 0 failed" in text
+
+
+# Calls
+
+CALLS = CallsView(
+    by_stage=Counter(backoff=12, requesting=2, limited=0),
+    oldest={"backoff": 8.2, "requesting": 75.0},
+    silent=1,
+    silence=75.0,
+    seconds_by_stage=Counter(backoff=60.0, requesting=39.0, preparing=1.0),
+    outcomes=Counter(succeeded=90, failed=4, cancelled=0),
+    errors=Counter({"429": 3, "read_timeout": 1}),
+    retries=31,
+)
+BLOCK = """\
+calls to openai (gluellm)
+ verdict      something
+ silent       1; longest wait for the next item of a stream: 75 s
+ calls now    2 requesting (oldest 75 s), 12 backoff (oldest 8.2 s)
+ time spent   backoff 60%  requesting 39%
+ ended        90 succeeded, 4 failed; retries 31
+ errors       429 3, read_timeout 1"""
+
+
+def test_a_block_of_calls_has_their_numbers():
+    """Its labels are aligned with those of a pool."""
+    assert row_block(CallKey("openai", "gluellm"), CALLS, 80, "something").plain == BLOCK
+    idle = row_block(CallKey("openai", "gluellm"), CallsView(), 80).plain.splitlines()[1:]
+    assert idle == [" calls now    none", " time spent   -", " ended        none"]
+
+
+def test_lines_of_calls_come_before_those_of_pools():
+    """Each with its verdict; calls that never were have no line."""
+    keys = [CallKey(name, "any_llm") for name in ("a\x1b", "b", "c")]
+    calls = [CALLS, CallsView(outcomes=Counter(succeeded=1)), CallsView()]
+    view = View({PoolKey("p", "httpx2"): BUSY}, calls=dict(zip(keys, calls, strict=True)))
+    first, second, third = view_lines(view)
+    assert first.startswith("calls to a? (any_llm): verdict: nothing arrives for up to 75 s in 1 ")
+    assert " | calls now: 2 requesting (oldest 75 s), 12 backoff (oldest 8.2 s) | time" in first
+    assert second == "calls to b (any_llm): calls now: none | time spent: - | ended: 1 succeeded"
+    assert third.startswith("p/httpx2: ")

@@ -7,7 +7,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 from opentelemetry.sdk.metrics.view import View as SdkView
 
-from gluellm_pools.view import PoolKey, PoolView, View, read
+from gluellm_pools.view import CallKey, CallsView, PoolKey, PoolView, View, read
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 POOL = {
@@ -97,7 +97,60 @@ def test_requests_are_counted_with_their_failures():
     assert pool.requests == 20
     assert pool.failed == 10
     assert pool.reached == 14
-    assert pool.errors == {"pool_timeout": 2, "connection_error": 4, "read_timeout": 1}
+    errors = {"pool_timeout": 2, "connection_error": 4, "read_timeout": 1, "429": 3}
+    assert pool.errors == errors
+
+
+def test_retries_are_counted_apart():
+    """Those of the SDKs and of GlueLLM. A repetition is a request as well."""
+    source = Source()
+    refused = named(semconv.STATUS_CODE, 429)
+    source.set(semconv.REQUESTS, 7, **refused)
+    source.set(semconv.REQUESTS, 3, **refused, **named(semconv.REQUEST_RESEND, True))
+    pool = source.read().pools[KEY]
+    assert (pool.requests, pool.failed, pool.resent) == (10, 10, 3)
+
+
+def test_calls_are_rows_by_provider_and_source():
+    """State, counters, and both silences. Calls of an unknown provider have a row as well."""
+    source = Source()
+
+    def calls(metric, value, by=None, key=None, **level):
+        attributes = {semconv.CALL_SOURCE: "any_llm", **level}
+        source.set_raw(metric, value, {**attributes, **({by: key} if by else {})})
+
+    openai = named(semconv.PROVIDER_NAME, "openai")
+    calls(semconv.CALL_CURRENT, 9)
+    calls(semconv.CALL_RETRIES, 4, **openai)
+    before = source.read()
+    for stage, number, time in (("requesting", 2, 30.0), ("backoff", 12, 90.0)):
+        calls(semconv.CALL_CURRENT, number, semconv.CALL_STAGE, stage, **openai)
+        calls(semconv.CALL_OLDEST_AGE, time / 10, semconv.CALL_STAGE, stage, **openai)
+        calls(semconv.CALL_TIME, time, semconv.CALL_STAGE, stage, **openai)
+    for operation, number in (("completion", 5), ("responses", 2)):
+        operations = named(semconv.OPERATION_NAME, operation)
+        calls(semconv.CALLS, number, semconv.CALL_OUTCOME, "failed", **openai, **operations)
+    calls(semconv.CALL_ERRORS, 7, semconv.ERROR_TYPE, "429", **openai)
+    calls(semconv.CALL_SILENT, 1, **openai)
+    calls(semconv.CALL_SILENCE, 75.0, **openai)
+    calls(semconv.CALL_RETRIES, 10, **openai)
+    view = source.read().since(before)
+    assert list(view.calls) == [CallKey("openai", "any_llm"), CallKey("unknown", "any_llm")]
+    found = view.calls[CallKey("openai", "any_llm")]
+    assert found == CallsView(
+        by_stage={"requesting": 2, "backoff": 12},
+        oldest={"requesting": 3.0, "backoff": 9.0},
+        silent=1,
+        silence=75.0,
+        seconds_by_stage={"requesting": 30.0, "backoff": 90.0},
+        outcomes={"failed": 7},
+        errors={"429": 7},
+        retries=6,
+    )
+    assert (found.in_flight, found.share("backoff")) == (14, 0.75)
+    assert list(view.busy().calls) == list(view.calls)
+    view.calls[CallKey("unknown", "any_llm")].by_stage.clear()
+    assert list(view.busy().calls) == [CallKey("openai", "any_llm")]
 
 
 def test_phases_now_and_shares_of_time():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm.pool.call import Call
@@ -46,6 +46,7 @@ class FakePool:
         self.active: dict[Any, int] = {}
         self.idle: dict[Any, int] = {}
         self.views: list[ConnectionView] = []
+        self.sockets: dict[TrackedConnection, Any] = {}
 
 
 class Unreadable(FakePool):
@@ -75,6 +76,12 @@ class Reader:
     def view(self, pool: FakePool, tracker: PoolTracker) -> PoolView:
         """The connections that a test has put into ``pool.views``."""
         return PoolView(pool.maximum, pool.idle_maximum, 5.0, False, tuple(pool.views))
+
+    def sockets(
+        self, pool: FakePool, wanted: Container[TrackedConnection]
+    ) -> list[tuple[TrackedConnection, Any]]:
+        """The sockets that a test has put into ``pool.sockets``."""
+        return [entry for entry in pool.sockets.items() if entry[0] in wanted]
 
 
 read = Reader()
@@ -181,6 +188,8 @@ class Scene:
         items = self.registry.outbox.items
         while items:
             lease = items.popleft()
+            if not isinstance(lease, Lease):
+                continue
             taken.append(lease)
             if lease.ended_at:
                 lease.account()

@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.pool.ledger import Bound, OriginLedger, Peak, PoolLedger
+from opentelemetry.instrumentation.gluellm.pool.ledger import Bound, OriginLedger, PoolLedger
+from opentelemetry.instrumentation.gluellm.pool.peak import Peak
 from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE, QUEUED
 from unit.pool.fakes import SECOND, Scene
 

@@ -164,7 +164,7 @@ def test_lease_whose_record_a_signal_interrupts_is_recorded_by_the_next_drain() 
     outbox = Outbox()
     drain = Drain(outbox, record, Failures())
     for lease in (first, second):
-        outbox.press(lease)
+        outbox.put_lease(lease)
     with pytest.raises(KeyboardInterrupt):
         drain.all()
     drain.all()

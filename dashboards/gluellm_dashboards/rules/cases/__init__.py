@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 from ..case import Case
-from . import blind, connecting, holding, near_timeout, waiting
+from . import blind, calls, connecting, holding, near_timeout, waiting
 
 CASES: Final[tuple[Case, ...]] = (
+    *calls.CASES,
     *waiting.CASES,
     *near_timeout.CASES,
     *holding.CASES,

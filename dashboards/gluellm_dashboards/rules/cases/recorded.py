@@ -9,6 +9,7 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from ... import config
 from .. import recording
 from ..case import series
+from .calls import ended
 from .waiting import answered, failed, pool_timeouts
 
 _MOMENT: Final = "10m"
@@ -34,6 +35,10 @@ SERIES: Final = (
     answered("0+60x10"),
     failed("pool_timeout", "0+30x10", _OTHER),
     pool_timeouts("0+30x10", _OTHER),
+    ended("succeeded", "0+60x10"),
+    ended("failed", "0+30x10", _OTHER),
+    series(semconv.CALL_TIME, "0+120x10", {semconv.CALL_STAGE: "backoff"}),
+    series(semconv.CALL_SILENT, "2x10"),
     series(semconv.REQUEST_TIME, "0+120x10", {_PHASE: "unread"}),
     series(semconv.REQUEST_TIME, "0+60x10", {_PHASE: "unread"}, instance=_OTHER),
     series(semconv.EVENT_LOOP_LATE_TIME, "0+15x10"),
@@ -43,6 +48,7 @@ SERIES: Final = (
 
 _INSTANCE: Final = recording.INSTANCE_POOL
 _SERVICE: Final = recording.SERVICE_POOL
+_CALLS: Final = recording.INSTANCE_PROVIDER
 EXPECTED: Final = (
     ("oldest_waiter", _INSTANCE, "api-2", 9.0),
     ("oldest_waiter", _SERVICE, "", 9.0),
@@ -56,6 +62,10 @@ EXPECTED: Final = (
     ("request_rate", _INSTANCE, "api-1", 1.0),
     ("request_rate", _SERVICE, "", 1.5),
     ("pool_timeout_rate", _INSTANCE, "api-2", 0.5),
+    ("call_rate", _CALLS, "", 1.5),
+    ("call_failure_rate", _CALLS, "api-2", 0.5),
+    ("call_time_rate", _CALLS, "api-1", 2.0),
+    ("silent_calls", _CALLS, "api-1", 2.0),
     ("time_by_phase", _SERVICE, "", 3.0),
     ("event_loop_late", recording.INSTANCE, "api-1", 0.25),
     ("missing_hooks", recording.INSTANCE, "api-1", 3.0),

@@ -18,6 +18,7 @@ from .diagnosis.signal_report.signals import signal_number
 from .environment import ENVIRONMENT_PREFIX, LIMIT_VARIABLES
 from .failures import warn_once
 from .text import one_line
+from .thresholds import CALL_SILENT_AFTER
 
 EXPORT_INTERVAL_VARIABLE = "OTEL_METRIC_EXPORT_INTERVAL"
 """The SDK's variable for its export interval in milliseconds."""
@@ -93,7 +94,7 @@ class Config:
     model_attributes: bool = _setting(
         False,
         BOOLEAN,
-        "Add `gen_ai.request.model` and `gen_ai.operation.name` to the acquire and lease "
+        "Add `gen_ai.request.model` and `gen_ai.operation.name` to the acquire, lease and call "
         "histograms. This multiplies their series.",
     )
     time_in_queue: bool = _setting(
@@ -115,6 +116,20 @@ class Config:
         "allowed, since an application may do other work between two reads.",
         "s",
     )
+    calls: bool = _setting(
+        True,
+        BOOLEAN,
+        "Account for the time of each LLM call, also outside its requests, by hooks in any-llm, "
+        "GlueLLM and the SDKs. Without it, the `gluellm.call` metrics and spans are missing.",
+    )
+    silence_threshold: float = _setting(
+        CALL_SILENT_AFTER,
+        _POSITIVE,
+        "Wait for an answer, or for the next item of a stream, from which a call may count in "
+        "`gluellm.call.silent`. It does if the wait also exceeds three times the longest one of "
+        "the last hour.",
+        "s",
+    )
     leak_stacks: bool = _setting(
         False,
         BOOLEAN,
@@ -126,6 +141,16 @@ class Config:
         BOOLEAN,
         "Run a timer on event loops while they have requests in flight, to distinguish a blocked "
         "loop from a slow pool or provider.",
+    )
+    peer_check_after: float = _setting(
+        30.0,
+        number(
+            "a finite number of at least 1, or 0 to check none",
+            lambda value: value == 0 or value >= 1,
+        ),
+        "Silence after which the connection of a request is checked for evidence that no answer "
+        "can come, the ten longest silences of each pool once a second. Linux. 0 checks none.",
+        "s",
     )
     snapshot_signal: str | None = _setting(
         None,

@@ -18,8 +18,9 @@ from .adapters import ADAPTERS
 from .adapters.scope import Scope
 from .attribution.any_llm import AnyLLMAttribution
 from .attribution.context import current_call
+from .attribution.gluellm import GlueLLMObserver, calls_per_minute
 from .attribution.hosts import provider_for_host
-from .attribution.limiter import RateLimiterObserver, calls_per_minute
+from .attribution.pauses import RetryPauses
 from .concurrency import snapshot_of
 from .config import Config
 from .diagnosis.advice.advisor import advisor_for
@@ -63,8 +64,10 @@ class Installation:
         self._instruments = instruments.of_provider(meter_provider)
         ledgers = self._instruments.ledgers
         self._failures = ledgers.failures
+        spans = SpanObserver(tracer_of(tracer_provider, self._failures), config.span_min_duration)
         durations = DurationObserver(
             self._instruments,
+            record_call=spans.record_call,
             full=config.metrics == "full",
             model_attributes=config.model_attributes,
             time_in_queue=config.time_in_queue,
@@ -75,7 +78,7 @@ class Installation:
             (
                 EntryObserver(),
                 durations,
-                SpanObserver(tracer_of(tracer_provider, self._failures), config.span_min_duration),
+                spans,
                 NoteObserver(),
                 self._watch_observer,
             ),
@@ -90,12 +93,16 @@ class Installation:
             ),
             provider_for_host=provider_for_host,
             loop_lag=config.loop_lag,
+            silence_threshold=config.silence_threshold,
         )
         self.registry.counts_outside = not clients_only
         self._began = time.monotonic_ns()
         self._loop_lag = LoopLag(self.registry, config.peak_window) if config.loop_lag else None
         self._watch = Watch(
-            self.registry, leak_threshold=config.leak_threshold, loop_lag=self._loop_lag
+            self.registry,
+            leak_threshold=config.leak_threshold,
+            loop_lag=self._loop_lag,
+            peer_check_after=config.peer_check_after,
         )
         self._source = StateSource(
             self.registry,
@@ -113,11 +120,18 @@ class Installation:
             note_streaming=config.metrics == "full",
             everything=config.scope == "all" and not clients_only,
         )
-        self._limiter = RateLimiterObserver(self._failures.caught, logs.warn_of_missing_hooks)
-        any_llm = AnyLLMAttribution(
-            self._failures.caught, logs.warn_of_missing_hooks, whole_stacks=config.leak_stacks
+        calls = self.registry.calls if config.calls else None
+        self._gluellm = GlueLLMObserver(
+            self._failures.caught, logs.warn_of_missing_hooks, calls=calls
         )
-        self._attribution = () if clients_only else (any_llm, self._limiter)
+        any_llm = AnyLLMAttribution(
+            self._failures.caught,
+            logs.warn_of_missing_hooks,
+            whole_stacks=config.leak_stacks,
+            calls=calls,
+        )
+        pauses = () if calls is None else (RetryPauses(self._failures.caught),)
+        self._attribution = () if clients_only else (any_llm, self._gluellm, *pauses)
         self._adapters = tuple(
             adapter(module, logs.warn_of_missing_hooks)
             for adapter in ADAPTERS
@@ -171,6 +185,7 @@ class Installation:
             leak_threshold=self._config.leak_threshold,
             loop_lag=self._loop_lag,
             leak_suspects=self._watch.suspects(),
+            silent_peers=self._watch.silent_peers,
             limiters=self._limiters(),
             hooks=self._hooks(),
         )
@@ -179,7 +194,7 @@ class Installation:
         limit = calls_per_minute()
         return tuple(
             LimiterSnapshot(**asdict(calls), calls_per_minute=limit)
-            for calls in self._limiter.limited()
+            for calls in self._gluellm.limited()
         )
 
     def _reporter_on(self, signal_name: str | None) -> SignalReporter | None:
@@ -223,7 +238,7 @@ class Installation:
         self.registry.forget()
         self._watch.after_fork_in_child()
         self._watch_observer.forget()
-        self._limiter.forget()
+        self._gluellm.forget()
         if self._reporter is not None:
             self._reporter.after_fork_in_child()
 

@@ -39,8 +39,11 @@ class Settings(TypedDict, total=False):
     model_attributes: bool
     time_in_queue: bool
     leak_threshold: float
+    calls: bool
+    silence_threshold: float
     leak_stacks: bool
     loop_lag: bool
+    peer_check_after: float
     snapshot_signal: str | None
     skip_dep_check: bool
     raise_exception_on_conflict: bool
@@ -78,11 +81,14 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         - ``span_min_duration``: shortest wait or connection set-up that becomes a span (0.05 s)
         - ``max_origins``: most servers that metrics name (20)
         - ``peak_window``: how far back the ``peak`` gauges look (75 s)
-        - ``model_attributes``: add model and operation to the acquire and lease histograms (False)
+        - ``model_attributes``: add model and operation to three histograms (False)
         - ``time_in_queue``: also emit ``http.client.request.time_in_queue`` (False)
         - ``leak_threshold``: time that a response may stay unread (60 s; 0: detect no leaks)
+        - ``calls``: account for the time of each LLM call (True)
+        - ``silence_threshold``: wait of a call that may count as silent (60 s)
         - ``leak_stacks``: record the whole stack of each call (False)
         - ``loop_lag``: measure how late event loops are (True)
+        - ``peer_check_after``: silence after which connections are checked (30 s; 0: check none)
         - ``snapshot_signal``: name of a signal that logs a report, such as ``"SIGUSR2"`` (None)
 
         ``skip_dep_check`` and ``raise_exception_on_conflict`` go to ``BaseInstrumentor``. Raises

@@ -153,6 +153,28 @@ class PatchSet:
             self._set(owner, name, _INHERITED, attribute, attribute.__func__)
         return True
 
+    def follow_subclasses(self, base: type[Any], follow: Callable[[type], None]) -> None:
+        """Call ``follow`` with each subclass of ``base``, now and when further ones are defined."""
+
+        def chained(original: Any) -> Any:
+            def __init_subclass__(cls: type, /, **kwargs: Any) -> None:
+                original(cls, **kwargs)
+                follow(cls)
+
+            return __init_subclass__
+
+        def inherited() -> classmethod[Any, Any, Any]:
+            def __init_subclass__(cls: type, /, **kwargs: Any) -> None:
+                super(base, cls).__init_subclass__(**kwargs)  # type: ignore[misc]
+                follow(cls)
+
+            return classmethod(__init_subclass__)
+
+        if not self.add(base, "__init_subclass__", inherited):
+            self.wrap(base, "__init_subclass__", chained)
+        for cls in _subclasses(base):
+            follow(cls)
+
     def undo(self) -> None:
         """Restore the identical originals, in reverse order, unless third parties replaced them."""
         with _one_at_a_time():
@@ -170,6 +192,12 @@ class PatchSet:
         # patch that was not applied does nothing.
         self._patches[next(self._numbers)] = patch
         setattr(owner, name, attribute)
+
+
+def _subclasses(base: type[Any]) -> Iterator[type[Any]]:
+    for cls in base.__subclasses__():
+        yield cls
+        yield from _subclasses(cls)
 
 
 class ModulePatches(ABC):

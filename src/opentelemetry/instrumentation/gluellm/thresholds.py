@@ -177,6 +177,58 @@ SILENT_REQUESTS = 3
 SILENT_AS_BEFORE = 0.5
 """Share of the current wait. If earlier answers took at least that long, the model reasons."""
 
+# --- Calls ----------------------------------------------------------------------------------------
+
+CALL_SILENT_AFTER = 60.0
+"""Default of ``silence_threshold``: wait for an item or an answer from which a call may be silent.
+Streams of the major providers send an item or a ping every few seconds."""
+CALL_SILENT_FACTOR = 3.0
+"""Factor on the longest wait of the last hour that ended in an item or an answer. Reasoning models
+pause for minutes, and do so again."""
+CALL_SILENT_FIRST = 600.0
+"""Wait for an answer that is not streamed while no call has been answered within the last hour. The
+SDKs give up after as long, and an unstreamed answer can take minutes."""
+CALL_FAILURE_ALERT_SHARE = 0.05
+"""Share of the calls that failed or succeeded. SDKs and GlueLLM retry, so a call that still fails
+is a failure that a user sees."""
+CALL_ALERT_COUNT = 10
+"""GlueLLMCallsFail pages, so a few failed calls within 5 minutes are not enough."""
+CALL_QUIET_SHARE = 0.5
+"""Share within 15 minutes, for services with about a call a minute. Among so few calls, a smaller
+share is chance."""
+CALL_QUIET_COUNT = 3
+"""Fewer calls have no meaningful share and no meaningful mean."""
+BACKOFF_FOR = 5.0
+"""Time in back-off. The first pauses of the SDKs take 0.5 to 4 s, and hardly delay a call."""
+BACKOFF_SHARE = 0.1
+"""Share of the calls' time. Above it, retries delay calls noticeably."""
+BACKOFF_RETRIES = 5
+"""Fewer retries are single failures, which retries are for."""
+CALL_CANCELLED_SHARE = 0.3
+"""Share of the calls that ended. Users who leave cancel fewer, timeouts of the application more."""
+CALL_SLOWER = 3.0
+"""Factor on the time per call of the hour before. A different mix of questions causes less."""
+CALL_SLOW_TIME = 60.0
+"""Time that all calls together spent within 10 minutes. Less time is not worth a look."""
+CALL_SLOW_BUSY = 0.5
+"""Share of the time that calls spent in as long before. If it is less, traffic has stopped, and the
+calls that are left are the long ones."""
+CALL_SLOW_LIMIT = 450.0
+"""Time per call, calls in flight included, that is too long without a baseline. Unstreamed answers
+of reasoning models take up to about 400 s; an attempt of the SDKs times out after 600 s."""
+CALL_SILENT_SHARE = 0.2
+CALL_SILENT_ALERT_COUNT = 2
+"""Share and number of the calls in flight. A single call can meet a stream that was dropped."""
+
+
+def calls_fail(failed: int, succeeded: int) -> bool:
+    """Return whether so many calls fail that users notice."""
+    ended = failed + succeeded
+    return (failed >= CALL_ALERT_COUNT and failed > CALL_FAILURE_ALERT_SHARE * ended) or (
+        failed >= CALL_QUIET_COUNT and failed > CALL_QUIET_SHARE * ended
+    )
+
+
 # --- Establishing and reusing connections ---------------------------------------------------------
 
 CONNECT_FAILURES = 3

@@ -66,10 +66,10 @@ class Row:
             said = f"**{after:.0f}** ({bound:.0f}{'' if after <= bound else ', LATE'})"
         elif after is None:
             return ""
-        elif alert in PAGES:
-            said = f"{after:.0f} PAGES"
+        elif alert in self.incident.allows:
+            said = f"{after:.0f}"
         else:
-            said = f"{after:.0f}{'' if alert in self.incident.allows else ' ?'}"
+            said = f"{after:.0f} {'PAGES' if alert in PAGES else '?'}"
         if alert not in self.held_back:
             return said
         rightly = alert not in PAGES and HOLDS_BACK & self.fired.keys()

@@ -93,6 +93,80 @@ def test_foreign_text_has_no_escapes():
     assert not [c for c in text if c in evil[:1] + evil[4:]]
 
 
+# Calls
+
+
+def calls_of(provider="openai", source="any_llm", limited=0, wait=0.0, failed=0, **resource):
+    """A collection with calls, and a request of a pool."""
+    level = {"gen_ai__provider__name": provider, "gluellm__call__source": source}
+    stage = {**level, "gluellm__call__stage": "limited"}
+    return metrics_request(
+        sum_of(semconv.CALL_CURRENT, limited, monotonic=False, **stage),
+        gauge(semconv.CALL_OLDEST_AGE, wait, **stage),
+        sum_of(semconv.CALLS, 20, **level, gluellm__call__outcome="succeeded"),
+        sum_of(semconv.CALLS, failed, **level, gluellm__call__outcome="failed"),
+        sum_of(semconv.REQUESTS, 20),
+        **resource,
+    )
+
+
+def test_calls_come_before_the_pools():
+    """With their verdict, as lines, as blocks in 24 lines of 80 columns, and for programs."""
+    watched = Watched(80, 24)
+    watched.take(calls_of(limited=12, wait=3.0))
+    said = "the pool is idle: 12 calls wait in GlueLLM's rate limiter"
+    start = f"  calls to openai (any_llm): verdict: {said} | calls now: 12 limited"
+    assert watched.report.lines[1].startswith(start)
+    assert watched.report.lines[2].startswith("  openai/httpx2: ")
+    lines = drawn(watched)
+    assert lines[1:4] == [
+        "calls to openai (any_llm)",
+        f" verdict      {said}",
+        " calls now    12 limited (oldest 3.0 s)",
+    ]
+    assert lines[6].startswith("openai/httpx2  provider openai")
+    (calls,) = json.loads(json.dumps(watched.report.as_json))["calls"]
+    assert (calls["provider"], calls["source"], calls["verdict"]) == ("openai", "any_llm", said)
+    assert calls["by_stage"] == {"limited": 12}
+    assert calls["outcomes"] == {"succeeded": 20, "failed": 0}
+
+
+def test_process_whose_calls_never_reached_a_pool_shows_them():
+    """There is no advice on the scope."""
+    watched = Watched()
+    stage = {"gluellm__call__source": "gluellm", "gluellm__call__stage": "limited"}
+    watched.take(metrics_request(sum_of(semconv.CALL_CURRENT, 1, monotonic=False, **stage)))
+    assert watched.report.warnings == []
+    assert watched.report.lines[1].startswith("  calls to openai (gluellm): calls now: 1 limited")
+
+
+def test_failing_calls_come_first_and_at_length():
+    """Before leaks, silent processes and waiting calls; with few lines left, alone."""
+    watched = Watched(80, 12)
+    leak = sum_of(semconv.LEAK_SUSPECTED, 1, monotonic=False)
+    watched.take(metrics_request(sum_of(semconv.REQUESTS, 5), leak, service__instance__id="w-9"))
+    for n, failed in enumerate((0, 20, 0)):
+        watched.take(calls_of(limited=n, wait=9.0, failed=failed, service__instance__id=f"w-{n}"))
+    watched.take(calls_of("other", limited=5, wait=9.0, service__instance__id="w-1"))
+    lines = drawn(watched)
+    assert lines[0].startswith("shop (w-1)")
+    assert lines[1:3] == ["calls to openai (any_llm)", " verdict      20 of 40 calls fail"]
+    watched = Watched()
+    watched.take(calls_of(failed=20))
+    watched.now += 200
+    watched.export("openai", service__instance__id="w-1")
+    assert [report.calls[0].verdict for report in watched.reports if report.calls] == [None]
+
+
+def test_calls_to_very_many_providers_are_cut():
+    """Their number is shown."""
+    watched = Watched(100, 300)
+    for n in range(MOST_POOLS + 7):
+        watched.take(calls_of(f"provider-{n:03}"))
+    assert len(watched.report.calls) == MOST_POOLS
+    assert "  and 7 more providers" in watched.report.lines
+
+
 @pytest.mark.parametrize("height", [8, 12, 24, 40, 100])
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_a_frame_fits_the_terminal(width, height):

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from gluellm_pools.histogram import Histogram
-from gluellm_pools.render import pool_block, view_lines
+from gluellm_pools.render import row_block, view_lines
 from gluellm_pools.view import PoolKey, PoolView, View
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import CUMULATIVE, LATER, SECOND, gauge, histogram, metrics_request, number
@@ -36,18 +36,27 @@ def test_an_export_of_wild_numbers_is_drawn():
         number(semconv.REQUEST_TIME, value, gluellm__request__phase=phase)
         for phase, value in TIMES.items()
     ]
-    watched.take(metrics_request(number(semconv.REQUESTS, 5), *points))
+    stages = [
+        number(semconv.CALL_TIME, value, gluellm__call__stage=stage)
+        for stage, value in zip(("limited", "backoff", "requesting"), TIMES.values(), strict=True)
+    ]
+    calls = [
+        number(metric, 1e15, gluellm__call__stage="backoff", gluellm__call__outcome="failed")
+        for metric in (semconv.CALL_CURRENT, semconv.CALLS, semconv.CALL_RETRIES)
+    ]
+    watched.take(metrics_request(number(semconv.REQUESTS, 5), *points, *stages, *calls))
     display = watched.live()
     display.start()
     display.finish()
     assert "openai/httpx2" in watched.out.getvalue()
+    assert "calls fail" in watched.out.getvalue()
 
 
 def test_shares_and_bars_stay_within_the_whole():
     """No bar is too long and no share is above 100 %, whatever the numbers are."""
     key, pool = PoolKey("openai", "httpx2"), PoolView(requests=5, seconds_by_phase=TIMES)
     console = Console(file=io.StringIO(), width=80, color_system=None)
-    console.print(pool_block(key, pool, 80))
+    console.print(row_block(key, pool, 80))
     assert "reading 100%  queued 100%" in console.file.getvalue()
     assert "inf" not in "".join(view_lines(View({key: pool})))
 

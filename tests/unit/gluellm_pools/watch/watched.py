@@ -51,9 +51,13 @@ class Watched:
         return only
 
     @property
+    def reports(self) -> list[ProcessReport]:
+        return reports_of(self.intake.processes.values())
+
+    @property
     def report(self) -> ProcessReport:
         """The report of the only process."""
-        (only,) = reports_of(self.intake.processes.values())
+        (only,) = self.reports
         return only
 
     def said(self) -> list[str]:

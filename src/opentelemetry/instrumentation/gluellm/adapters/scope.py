@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from ..concurrency import acquire
 from ..pool.call import Call
-from ..pool.lease import Lease
+from ..pool.lease import Lease, TrackedConnection
 from ..pool.ledger import OTHER, Owner
-from ..pool.reader import PoolReader, TrackerT, seconds_or_none
+from ..pool.reader import PoolReader, Sockets, TrackerT, seconds_or_none
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
 from .callers import exporter_on_stack, sdk_on_stack
@@ -39,6 +39,10 @@ class LibraryReader(PoolReader[TrackerT], Protocol[TrackerT]):
     def is_synchronous(self, pool: Any) -> bool:  # noqa: ARG002
         """Whether synchronous code uses the pool, as far as that is known."""
         return False
+
+    def sockets(self, pool: Any, wanted: Container[TrackedConnection]) -> Sockets:  # noqa: ARG002
+        """None, for a library that does not show them."""
+        return ()
 
 
 @dataclass(frozen=True, slots=True)

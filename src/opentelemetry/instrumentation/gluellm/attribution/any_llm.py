@@ -5,8 +5,10 @@ any-llm-sdk 1.40.2. Wrapped are:
 
 - the constructors of `AnyLLM` and its subclasses: pools that are built in them belong to the
   provider;
-- the public coroutines of `AnyLLM` and its file mix-in, and overrides in subclasses. any-llm's sync
-  methods run these on a loop in another thread, with the caller's context;
+- `AnyLLM.create`, where any-llm's module functions begin to build the client of a call;
+- the public coroutines of `AnyLLM` and its file mix-in, and overrides in subclasses;
+- the sync methods, which run these on a loop in another thread, with the caller's context. Their
+  streams are read ahead there, so only these methods' results show what the application has read;
 - overrides of the sync methods in subclasses, which call none of the coroutines, and methods that
   they pass to threads (see ``threads``);
 - ``_aembedding`` and ``_amoderation`` of every subclass, which any-llm's module functions call
@@ -22,6 +24,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..patching import USUAL_MARK, Hooks, ModulePatches, version_of
+from ..pool.call import LiveCalls
 from .calls import CallScope, OnError, operation_name
 from .threads import Carried
 
@@ -31,7 +34,9 @@ _THREADED = "_completion"
 
 LOST: Mapping[str, str] = {
     "any_llm.init": "the provider of pools that any-llm's constructors build",
-    "any_llm.calls": "provider, model and operation of requests",
+    "any_llm.calls": "provider, model and operation of requests, and calls of any-llm",
+    "any_llm.create": "the time in which any-llm's module functions build the client of a call",
+    "any_llm.sync": "when the application has read a stream of a synchronous call",
     "any_llm.embedding": "whose requests any-llm's module functions for embeddings send",
     "any_llm.moderation": "whose requests any-llm's module functions for moderation send",
     "any_llm.subclasses": "what providers make of any-llm's calls on their own",
@@ -47,8 +52,8 @@ class AnyLLMAttribution(ModulePatches):
     ``attribution.stream`` or ``attribution.place``) and the exception of each caught failure of the
     instrumentation; the application's call continues without attribution. ``on_hooks`` is called
     with the hooks each time that any-llm is patched. ``whole_stacks`` records the whole stack of
-    each call site. ``make_scope`` and ``mark`` are for ``limits``, which wraps the same calls with
-    patches of its own.
+    each call site. ``calls`` counts calls. ``make_scope`` and ``mark`` are for ``limits``, which
+    wraps the same calls with patches of its own.
     """
 
     MODULES = ("any_llm",)
@@ -59,6 +64,7 @@ class AnyLLMAttribution(ModulePatches):
         on_hooks: Callable[[Hooks], None] | None = None,
         *,
         whole_stacks: bool = False,
+        calls: LiveCalls | None = None,
         make_scope: Callable[[], CallScope] | None = None,
         mark: str = USUAL_MARK,
     ) -> None:
@@ -66,7 +72,9 @@ class AnyLLMAttribution(ModulePatches):
         self.hooks = _NOT_PROBED
         """The hooks of any-llm. None are found until it is imported."""
         self._on_hooks = on_hooks
-        self._make_scope = make_scope or (lambda: CallScope(on_error, whole_stacks=whole_stacks))
+        self._make_scope = make_scope or (
+            lambda: CallScope(on_error, whole_stacks=whole_stacks, calls=calls)
+        )
         self._scope: CallScope | None = None
         self._base: type = object
         self._coroutines: dict[str, str] = {}
@@ -110,6 +118,10 @@ class AnyLLMAttribution(ModulePatches):
             if name.startswith("a") and hasattr(base, twin)
         }
         found["any_llm.init"] = self._try(self._wrap_init, base, scope)
+        found["any_llm.create"] = self._try(self._wrap_create, base, scope)
+        sync = {n: op for n, op in self._sync_twins.items() if not n.startswith("_")}
+        done = {n for n, op in sync.items() if self._try(self._wrap_sync, base, scope, n, op)}
+        found["any_llm.sync"] = done >= {"completion"} | set(sync)
         wrapped = {n for n in self._coroutines if self._try(self._wrap_call, base, scope, n)}
         found["any_llm.calls"] = wrapped >= {"acompletion"} | set(self._coroutines)
         found["any_llm.embedding"] = callable(getattr(base, "_aembedding", None))
@@ -129,6 +141,11 @@ class AnyLLMAttribution(ModulePatches):
             raise TypeError(f"{owner.__name__} has no constructor of its own")
         self._patches.wrap(owner, "__init__", scope.around_init)
 
+    def _wrap_create(self, owner: type, scope: CallScope) -> None:
+        if not isinstance(owner.__dict__.get("create"), classmethod):
+            raise TypeError(f"{owner.__name__}.create is no class method")
+        self._patches.wrap(owner, "create", scope.around_create)
+
     def _wrap_call(self, owner: type, scope: CallScope, name: str) -> None:
         operation = self._coroutines[name]
         self._patches.wrap(owner, name, lambda original: scope.around(original, operation))
@@ -138,24 +155,7 @@ class AnyLLMAttribution(ModulePatches):
             if scope.on:
                 self._try(self._cover, cls, scope)
 
-        def chained(original: Any) -> Any:
-            def __init_subclass__(cls: type, /, **kwargs: Any) -> None:
-                original(cls, **kwargs)
-                follow(cls)
-
-            return __init_subclass__
-
-        def inherited() -> classmethod[Any, Any, Any]:
-            def __init_subclass__(cls: type, /, **kwargs: Any) -> None:
-                super(base, cls).__init_subclass__(**kwargs)  # type: ignore[misc]
-                follow(cls)
-
-            return classmethod(__init_subclass__)
-
-        if not self._patches.add(base, "__init_subclass__", inherited):
-            self._patches.wrap(base, "__init_subclass__", chained)
-        for cls in _subclasses(base):
-            follow(cls)
+        self._patches.follow_subclasses(base, follow)
 
     def _cover(self, cls: type, scope: CallScope) -> None:
         """Wrap the methods that a provider class or one of its mix-ins defines itself."""
@@ -217,12 +217,6 @@ def _public_coroutines(base: type) -> Iterator[tuple[str, str]]:
         written = inspect.unwrap(attribute)  # inside decorators of any-llm and of third parties
         if inspect.iscoroutinefunction(written) or inspect.isasyncgenfunction(written):
             yield name, operation_name(name)
-
-
-def _subclasses(base: type[Any]) -> Iterator[type[Any]]:
-    for cls in base.__subclasses__():
-        yield cls
-        yield from _subclasses(cls)
 
 
 def _late(cls: type, name: str, original: Any) -> Any:

@@ -7,14 +7,24 @@ import inspect
 import re
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from ..failures import raise_on
-from ..pool.call import Call
+from ..pool.call import Call, CountedCall, LiveCalls
 from ..pool.call_site import CallSite, find
+from ..pool.phases import ABANDONED, ANY_LLM
+from ..providers import PROVIDERS
 from ..text import one_line
-from .context import CallVariable, current_call
-from .streams import AsyncOpening, current, wrap_stream
+from .context import (
+    CallVariable,
+    current_call,
+    current_counted,
+    is_spawned,
+    outer_call,
+    running_task,
+)
+from .streams import AsyncOpening, current, leave, wrap_stream
 
 OnError = Callable[[str, Exception], None]
 """Callback for caught failures of the instrumentation: gets the kind and the exception."""
@@ -87,6 +97,28 @@ def correlation_id() -> str | None:
     return None
 
 
+_EARLY = "_gluellm_early_call"
+"""Attribute of a client that one of any-llm's module functions built for a call."""
+
+
+class _Early:
+    """The call for which a client was built, until its method is called."""
+
+    __slots__ = ("counted",)
+
+    def __init__(self, counted: CountedCall) -> None:
+        self.counted: CountedCall | None = counted
+
+    def __del__(self) -> None:
+        # The module function raised before the method.
+        if self.counted is not None:
+            self.counted.end(ABANDONED)
+
+
+def _is_api(frame: FrameType) -> bool:
+    return frame.f_globals.get("__name__") == "any_llm.api"
+
+
 class CallScope:
     """Factory of one installation's wrappers. Setting ``on`` to False turns all of them off.
 
@@ -105,12 +137,15 @@ class CallScope:
         *,
         whole_stacks: bool = False,
         variable: CallVariable = current_call,
+        calls: LiveCalls | None = None,
     ) -> None:
         self.on = True
         self.variable = variable
         """Context variable that holds the current call."""
         self._on_error = on_error
         self._whole_stacks = whole_stacks
+        self._calls = calls
+        """The ledger of calls; None if calls are not counted."""
 
     def failed(self, kind: str, error: Exception) -> None:
         """Count a failure of the instrumentation; raise ``error`` if a signal handler raised it."""
@@ -146,7 +181,9 @@ class CallScope:
             return None
         try:
             outer = self.variable.get()
-            if outer is not None and outer.ended:
+            if outer is not None and (
+                outer.ended or (outer.counted is not None and is_spawned(outer.counted))
+            ):
                 outer = None
             if outer is not None:
                 if outer.provider == provider_key(instance):
@@ -155,10 +192,30 @@ class CallScope:
             call = self.new_call(instance, operation, model_of(args, kwargs), kwargs, call_site)
             if call is not None:
                 call.outer = outer
+                if self._calls is not None:
+                    self._count(self._calls, call, instance, kwargs.get("stream") is True)
             return call
         except Exception as error:
             self.failed("attribution.call", error)
             return None
+
+    def _count(self, calls: LiveCalls, call: Call, instance: Any, streamed: bool) -> None:
+        """Make the call a part of the application's call, or count it as one of its own."""
+        counted = outer_call()
+        if counted is not None:
+            counted.found_provider(call.provider)
+        elif call.operation is not None:
+            early: _Early | None = instance.__dict__.pop(_EARLY, None)
+            if early is not None:
+                counted, early.counted = early.counted, None
+            if counted is None:
+                counted = calls.begin(ANY_LLM, call.operation, provider=call.provider)
+                counted.task = running_task()
+            counted.streamed = streamed
+            call.ends_counted = True
+        call.counted = counted
+        if counted is not None and counted.model is None:
+            counted.model = call.model
 
     def new_call(
         self,
@@ -183,10 +240,12 @@ class CallScope:
         except Exception as error:
             self.failed("attribution.stream", error)
             wrapped = None
-        if wrapped is not None:
-            return wrapped
-        call.ended = True
-        return result
+        if wrapped is None:
+            call.end()
+            return result
+        if call.counted is not None and call.ends_counted:
+            call.counted.streams_to(None if type(wrapped) is AsyncOpening else call)
+        return wrapped
 
     def around_init(self, original: Any) -> Any:
         """Wrap a constructor, so that pools built in it belong to its provider."""
@@ -203,6 +262,49 @@ class CallScope:
 
         return __init__
 
+    def around_create(self, original: Any) -> Any:
+        """Wrap the function by which any-llm's module functions build the client of a call."""
+
+        def create(cls: type, /, *args: Any, **kwargs: Any) -> Any:
+            counted = self._begin_early(args[0] if args else kwargs.get("provider"))
+            if counted is None:
+                return original(cls, *args, **kwargs)
+            token = current_counted.set(counted)
+            try:
+                counted.start()
+                llm = original(cls, *args, **kwargs)
+                llm.__dict__[_EARLY] = _Early(counted)
+                return llm
+            except BaseException as error:
+                counted.end_by(error)
+                raise
+            finally:
+                leave(token)
+
+        return create
+
+    def _begin_early(self, provider: Any) -> CountedCall | None:
+        """Begin the call of one of any-llm's module functions; None for other callers."""
+        try:
+            frame = sys._getframe(2)
+            if not self.on or self._calls is None or not _is_api(frame):
+                return None
+            if outer_call() is not None:
+                return None
+            while frame.f_back is not None and _is_api(frame.f_back):
+                frame = frame.f_back
+            key = getattr(provider, "value", provider)
+            counted = self._calls.begin(
+                ANY_LLM,
+                operation_name(frame.f_code.co_name),
+                provider=key if key in PROVIDERS else None,
+            )
+            counted.task = running_task()
+            return counted
+        except Exception as error:
+            self.failed("attribution.call", error)
+            return None
+
     def around_coroutine(self, original: Any, operation: str) -> Any:
         """Wrap a coroutine function of a provider.
 
@@ -218,12 +320,13 @@ class CallScope:
             if call is None:
                 return await original(instance, *args, **kwargs)
             try:
+                call.start()
                 with current(self.variable, call):
                     result = await original(instance, *args, **kwargs)
-            except BaseException:
-                call.ended = True
+                return self.finish(result, call)
+            except BaseException as error:
+                call.end_by(error)
                 raise
-            return self.finish(result, call)
 
         # Warnings and debuggers show the name of the coroutine.
         attribute.__name__ = getattr(original, "__name__", "attribute")
@@ -242,12 +345,13 @@ class CallScope:
             if call is None:
                 return await original(instance, *args, **kwargs)
             try:
+                call.start()
                 with current(self.variable, call):
                     result = await original(instance, *args, **kwargs)
-            except BaseException:
-                call.ended = True
+                return self.finish(result, call)
+            except BaseException as error:
+                call.end_by(error)
                 raise
-            return self.finish(result, call)
 
         return attributed_311
 
@@ -260,14 +364,15 @@ class CallScope:
             if call is None:
                 return original(instance, *args, **kwargs)
             try:
+                call.start()
                 with current(self.variable, call):
                     result = original(instance, *args, **kwargs)
-            except BaseException:
-                call.ended = True
+                if inspect.isawaitable(result):
+                    return self._await(result, call)
+                return self.finish(result, call, plain=True)
+            except BaseException as error:
+                call.end_by(error)
                 raise
-            if inspect.isawaitable(result):
-                return self._await(result, call)
-            return self.finish(result, call, plain=True)
 
         return attributed
 
@@ -275,10 +380,10 @@ class CallScope:
         try:
             with current(self.variable, call):
                 result = await awaitable
-        except BaseException:
-            call.ended = True
+            return self.finish(result, call)
+        except BaseException as error:
+            call.end_by(error)
             raise
-        return self.finish(result, call)
 
     def around(self, original: Any, operation: str) -> Any:
         """Wrap a coroutine function or a plain function of a provider."""

@@ -1,10 +1,12 @@
-"""Context variable with the any-llm call that the running code belongs to."""
+"""Context variables with the calls that the running code belongs to."""
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from contextvars import ContextVar
 
-from ..pool.call import Call
+from ..pool.call import Call, CountedCall
 
 CallVariable = ContextVar[Call | None]
 
@@ -14,3 +16,41 @@ current_call: CallVariable = ContextVar("gluellm_current_call", default=None)
 Tasks started inside a call copy the context and can outlive the call. So a call is marked ``ended``
 when it is over, and an ended call claims nothing.
 """
+
+current_counted: ContextVar[CountedCall | None] = ContextVar("gluellm_counted_call", default=None)
+"""The call of the application that any-llm calls are a part of, while GlueLLM makes them or any-llm
+builds their client."""
+
+
+def counted_call() -> CountedCall | None:
+    """Return the call of the application that the running code is a part of, if any."""
+    call = current_call.get()
+    counted = current_counted.get() if call is None or call.ended else call.counted
+    return None if counted is None or counted.ended else counted
+
+
+_WAITS_IN_OWN_TASK = sys.version_info >= (3, 12)
+"""Whether `asyncio.wait_for`, which GlueLLM uses, awaits a coroutine in its caller's own task."""
+
+
+def running_task() -> tuple[int, int] | None:
+    """Return what identifies asyncio's running loop and task; None if there is none."""
+    loop = asyncio._get_running_loop()
+    return None if loop is None else (id(loop), id(asyncio.current_task(loop)))
+
+
+def outer_call() -> CountedCall | None:
+    """Return the call that a call which begins now is a part of, if any."""
+    counted = counted_call()
+    return None if counted is None or is_spawned(counted) else counted
+
+
+def is_spawned(counted: CountedCall) -> bool:
+    """Return whether the running code is a task that was spawned inside a call, on its loop.
+
+    Calls hop to other loops and threads without being spawned there.
+    """
+    if counted.task is None or not _WAITS_IN_OWN_TASK:
+        return False
+    here = running_task()
+    return here is not None and here[0] == counted.task[0] and here != counted.task

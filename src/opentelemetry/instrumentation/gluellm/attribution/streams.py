@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from contextvars import Token
 from typing import Any
 
-from ..pool.call import Call
+from ..pool.call import Call, CountedCall
+from ..pool.phases import ABANDONED, SUCCEEDED
 from .context import CallVariable, current_call
 
 _ENDING_STEPS = frozenset({"aclose", "close"})
@@ -24,13 +25,13 @@ _STEPS = frozenset({"asend", "athrow", "send", "throw"}) | _ENDING_STEPS
 _OWN = frozenset({"_call", "_hold", "_stream", "_variable"})
 
 
-def leave(token: Token[Call | None]) -> None:
+def leave(token: Token[Any]) -> None:
     """Reset the context variable.
 
     A step that a finalizer closes may end in another context than it began in. That context never
     had the value, so there is nothing to reset.
     """
-    try:  # noqa: SIM105  runs for every chunk, where suppress() would be the largest cost
+    try:  # noqa: SIM105  suppress() would cost more
         token.var.reset(token)
     except ValueError:
         pass
@@ -55,7 +56,7 @@ class _Hold:
         self._call = call
 
     def __del__(self) -> None:
-        self._call.ended = True
+        self._call.end(ABANDONED)
 
 
 class _Stream:
@@ -121,15 +122,22 @@ class AsyncStream(_Stream):
 
     async def __anext__(self) -> Any:
         call = self._call
+        variable = self._variable
         call.steps += 1
-        token = self._variable.set(call)
+        call.waiting = True
+        token = variable.set(call)
         try:
             return await anext(self._stream)
-        except BaseException:
-            self._call.ended = True
+        except BaseException as error:
+            call.end_by(error)
             raise
         finally:
-            leave(token)
+            call.waiting = False
+            # `leave`, without the cost of a call for every item.
+            try:  # noqa: SIM105
+                variable.reset(token)
+            except ValueError:
+                pass
 
 
 class AsyncOpening(_Stream):
@@ -137,12 +145,16 @@ class AsyncOpening(_Stream):
 
     __slots__ = ()
 
+    def _outcome(self, exception: tuple[object, ...]) -> int:
+        """Return how the call ends on exit. What was read of a download is not known."""
+        return SUCCEEDED if exception[0] is None else ABANDONED
+
     async def __aenter__(self) -> Any:
         try:
             with current(self._variable, self._call):
                 entered = await self._stream.__aenter__()
-        except BaseException:
-            self._call.ended = True
+        except BaseException as error:
+            self._call.end_by(error)
             raise
         if entered is self._stream:
             return self
@@ -150,17 +162,24 @@ class AsyncOpening(_Stream):
         return entered if wrapped is None else wrapped
 
     async def __aexit__(self, *exception: object) -> Any:
+        call = self._call
         try:
-            with current(self._variable, self._call):
-                return await self._stream.__aexit__(*exception)
-        finally:
-            self._call.ended = True
+            with current(self._variable, call):
+                result = await self._stream.__aexit__(*exception)
+        except BaseException as error:
+            call.end_by(error)
+            raise
+        call.end(self._outcome(exception))
+        return result
 
 
 class AsyncContextStream(AsyncOpening, AsyncStream):
     """An async iterator that is also a context manager, like the streams of the SDKs."""
 
     __slots__ = ()
+
+    def _outcome(self, exception: tuple[object, ...]) -> int:  # noqa: ARG002
+        return ABANDONED  # exhausted, it would have ended
 
 
 class SyncStream(_Stream):
@@ -177,15 +196,21 @@ class SyncStream(_Stream):
 
     def __next__(self) -> Any:
         call = self._call
+        variable = self._variable
         call.steps += 1
-        token = self._variable.set(call)
+        call.waiting = True
+        token = variable.set(call)
         try:
             return next(self._stream)
-        except BaseException:
-            self._call.ended = True
+        except BaseException as error:
+            call.end_by(error)
             raise
         finally:
-            leave(token)
+            call.waiting = False
+            try:  # noqa: SIM105  as in AsyncStream
+                variable.reset(token)
+            except ValueError:
+                pass
 
 
 class SyncContextStream(SyncStream):
@@ -199,11 +224,15 @@ class SyncContextStream(SyncStream):
         return self if entered is self._stream else entered
 
     def __exit__(self, *exception: object) -> Any:
+        call = self._call
         try:
-            with current(self._variable, self._call):
-                return self._stream.__exit__(*exception)
-        finally:
-            self._call.ended = True
+            with current(self._variable, call):
+                result = self._stream.__exit__(*exception)
+        except BaseException as error:
+            call.end_by(error)
+            raise
+        call.end(ABANDONED)
+        return result
 
 
 def wrap_stream(
@@ -226,6 +255,18 @@ def wrap_stream(
     return None
 
 
+def hand_over(result: Any, counted: CountedCall) -> bool:
+    """Let a call end with the stream that it returned; return False if that is no such stream."""
+    if not issubclass(type(result), _Stream):
+        return False
+    call = result._call
+    if call.counted is not counted or call.ended:
+        return False
+    call.ends_counted = True
+    counted.streams_to(call)
+    return True
+
+
 def _step(method: Any, call: Call, variable: CallVariable, *, ends: bool) -> Any:
     """Wrap a sync or async ``method`` of a stream, so that the call is set while it runs."""
 
@@ -234,13 +275,13 @@ def _step(method: Any, call: Call, variable: CallVariable, *, ends: bool) -> Any
         try:
             with current(variable, call):
                 result = method(*args, **kwargs)
-        except BaseException:
-            call.ended = True
+        except BaseException as error:
+            call.end_by(error)
             raise
         if inspect.isawaitable(result):
             return _finish_step(result, call, variable, ends=ends)
         if ends:
-            call.ended = True
+            call.end(ABANDONED)
         return result
 
     return step
@@ -250,9 +291,9 @@ async def _finish_step(awaitable: Any, call: Call, variable: CallVariable, *, en
     try:
         with current(variable, call):
             result = await awaitable
-    except BaseException:
-        call.ended = True
+    except BaseException as error:
+        call.end_by(error)
         raise
     if ends:
-        call.ended = True
+        call.end(ABANDONED)
     return result

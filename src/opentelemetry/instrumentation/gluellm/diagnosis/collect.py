@@ -11,17 +11,20 @@ from collections.abc import Container, Iterable
 from .. import environment
 from ..concurrency import snapshot_of, snapshot_of_queue
 from ..patching import Hooks
+from ..pool.call import CallsNow
 from ..pool.counts import PoolSums, RunningRequests
 from ..pool.describe import trace_id
 from ..pool.durations import in_seconds
 from ..pool.lease import ConnectionView, Lease, LeaseState, Workers, read_states
 from ..pool.ledger import EndedTimes, OriginLedger, PoolLedger
-from ..pool.phases import PHASES, QUEUED, STEPS
+from ..pool.phases import OUTCOMES, PHASES, QUEUED, STAGES, STEPS
 from ..pool.reader import seconds_or_none
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
 from ..watch.loop_lag import LoopLag
+from ..watch.silent_peers import SilentPeers
 from .parts import (
+    CallsSnapshot,
     ConnectionSnapshot,
     ExecutorSnapshot,
     LimiterSnapshot,
@@ -47,6 +50,7 @@ def collect(
     leak_threshold: float,
     loop_lag: LoopLag | None,
     leak_suspects: Iterable[Lease] = (),
+    silent_peers: SilentPeers,
     limiters: tuple[LimiterSnapshot, ...] = (),
     hooks: Iterable[Hooks] = (),
 ) -> Snapshot:
@@ -59,7 +63,7 @@ def collect(
     executors: _Executors = {}
     suspects = frozenset(leak_suspects)
     trackers = snapshot_of(registry.trackers.keys)
-    pools = [_pool(tracker, executors, suspects) for tracker in trackers]
+    pools = [_pool(tracker, executors, suspects, silent_peers) for tracker in trackers]
     return Snapshot(
         taken_at=time.time(),
         uptime=in_seconds(now - began),
@@ -71,6 +75,7 @@ def collect(
             event_loop_lag=in_seconds(loop_lag.peak(now)) if loop_lag is not None else None,
             event_loop_late=in_seconds(loop_lag.late(now)) if loop_lag is not None else None,
             event_loop_late_share=loop_lag.recent_share(now) if loop_lag is not None else None,
+            peer_check_after=silent_peers.after,
             ignored_variables=_ignored_variables(),
             gluellm="gluellm" in sys.modules,
             any_llm="any_llm" in sys.modules,
@@ -84,6 +89,7 @@ def collect(
                 for workers, held in executors.values()
             ),
             limiters=limiters,
+            calls=tuple(map(_calls, registry.calls.state())),
             missing_hooks=tuple(
                 f"{one.library}: {hook}" for one in hooks for hook in one.missing()
             ),
@@ -106,7 +112,7 @@ def _ignored_variables() -> tuple[str, ...]:
 
 
 def _pool(
-    tracker: PoolTracker, executors: _Executors, suspects: Container[Lease]
+    tracker: PoolTracker, executors: _Executors, suspects: Container[Lease], peers: SilentPeers
 ) -> PoolSnapshot | None:
     leases = read_states(tracker.leases)  # before the connections, as in PoolRegistry
     view = tracker.view()
@@ -135,8 +141,7 @@ def _pool(
         built_at=str(tracker.built_at) if tracker.built_at is not None else None,
         connections=tuple(_connection(connection, now) for connection in view.connections),
         requests=tuple(
-            _request(lease, state, index, now, leak_suspected=lease in suspects)
-            for lease, state in leases
+            _request(lease, state, index, now, suspects, peers) for lease, state in leases
         ),
         threads=view.workers.maximum if view.workers is not None else None,
     )
@@ -161,10 +166,16 @@ def _connection(view: ConnectionView, now: int) -> ConnectionSnapshot:
 
 
 def _request(
-    lease: Lease, state: LeaseState, index: dict[int, int], now: int, *, leak_suspected: bool
+    lease: Lease,
+    state: LeaseState,
+    index: dict[int, int],
+    now: int,
+    suspects: Container[Lease],
+    peers: SilentPeers,
 ) -> RequestSnapshot:
     call = lease.call
     _, phase, since, acquired_at = state
+    peer, heard_at = peers.state(lease, since) or (None, now)
     if phase == QUEUED:
         since = lease.entered_at
     call_site = lease.call_site
@@ -185,7 +196,9 @@ def _request(
         correlation_id=call.correlation_id if call is not None else None,
         call_site=str(call_site) if call_site is not None else None,
         stack=call_site.frames if call_site is not None else (),
-        leak_suspected=leak_suspected,
+        leak_suspected=lease in suspects,
+        peer=peer,
+        peer_silence=in_seconds(now - heard_at),
     )
 
 
@@ -261,6 +274,8 @@ def _origins(ledger: PoolLedger, counts: PoolSums, now: int) -> tuple[OriginTota
                 timeouts=dict(origin.timeouts),
                 reuse_failures=origin.reuse_failures,
                 longest_silence_failed=in_seconds(origin.longest_silence),
+                longest_silence_answered=in_seconds(origin.longest_answered),
+                requests_lost_peer=origin.lost_peers,
                 requests_resent=origin.resent,
                 set_up_seconds=dict(zip((*STEPS, "thread"), map(in_seconds, steps), strict=True)),
                 requests_on_new_connection=origin.on_new_connection,
@@ -284,6 +299,29 @@ def _outcome(key: tuple[int | str, str | None, bool], count: int, times: EndedTi
             "awaiting_response": in_seconds(times.awaiting_response),
             "reading": in_seconds(times.reading),
         },
+    )
+
+
+# Calls
+
+
+def _calls(state: CallsNow) -> CallsSnapshot:
+    ledger = state.ledger
+    outcomes = dict.fromkeys(OUTCOMES, 0)
+    for counts in snapshot_of(ledger.calls.values):
+        for outcome, count in zip(OUTCOMES, counts, strict=True):
+            outcomes[outcome] += count
+    return CallsSnapshot(
+        provider=ledger.provider,
+        source=ledger.source,
+        now=dict(zip(STAGES, state.count, strict=True)),
+        oldest=dict(zip(STAGES, map(in_seconds, state.oldest), strict=True)),
+        stage_seconds=dict(zip(STAGES, map(in_seconds, state.spent), strict=True)),
+        outcomes=outcomes,
+        errors=dict(snapshot_of(ledger.errors.items)),
+        retries=state.retries,
+        silent=state.silent,
+        oldest_silence=in_seconds(state.silence) if ledger.streamed else None,
     )
 
 

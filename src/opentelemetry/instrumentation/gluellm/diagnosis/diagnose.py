@@ -55,6 +55,7 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
     churn = connecting.client_churn(case)
     failures = connecting.connect_failures(case, loop_is_blocked=blocked)
     broken = connecting.reuse_failures(case)
+    lost = provider.silent_connections(case)
     # Both explain failures on reused connections: httpcore fails on a connection that has no
     # stream left, and a server that is down has dropped its connections.
     if stuck is not None or connecting.server_is_gone(case):
@@ -70,7 +71,7 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
         # baseline as well, the effect is in both of the times that are compared.
         if churn is None or (case.baseline and connecting.churned_origins(case.baseline)):
             slow = provider.slow_provider(case) or provider.silent_provider(case)
-        causes = [leak, stuck, consumer]
+        causes = [leak, stuck, lost, consumer]
         if slow is not None and slow.severity is not Severity.INFO:
             causes.append(slow)
         # The first calls that GlueLLM's limiter lets pass can queue for a moment.
@@ -87,6 +88,7 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
         failures,
         connecting.channel_not_ready(case),
         broken,
+        lost,
         consumer,
         slow,
         too_small,

@@ -30,6 +30,7 @@ class Kind(StrEnum):
     CONNECT_FAILURES = "connect_failures"
     CHANNEL_NOT_READY = "channel_not_ready"
     REUSE_FAILURES = "reuse_failures"
+    SILENT_CONNECTIONS = "silent_connections"
     GLUELLM_LIMITER = "gluellm_limiter"
     # Makes the following ones uncertain.
     BLOCKED_EVENT_LOOP = "blocked_event_loop"

@@ -52,6 +52,8 @@ class Activity:
     """Requests that waited while their connection was established."""
     timeouts: Mapping[str, int] = field(default_factory=dict)
     reuse_failures: int = 0
+    requests_lost_peer: int = 0
+    """Ended requests that had lost their peer."""
     leaks: int = 0
     anomalies: Mapping[str, int] = field(default_factory=dict)
     held_now: int = 0
@@ -156,7 +158,9 @@ class Activity:
         those that were cancelled late show a provider that hangs.
         """
         others = [outcome for outcome in self.outcomes.values() if not outcome.served]
-        early = [outcome for outcome in others if outcome.error in _ENDED_EARLY]
+        # After a loss of peers, it is unknown which of them waited for the provider.
+        ended_early = () if self.requests_lost_peer else _ENDED_EARLY
+        early = [outcome for outcome in others if outcome.error in ended_early]
 
         def spent(outcomes: Iterable[Outcome]) -> float:
             return sum(o.provider_seconds.get(phase, 0.0) for o in outcomes for phase in phases)
@@ -205,6 +209,19 @@ class PoolCase:
         return [request for pool in self.pools for request in pool.requests]
 
     @property
+    def lost(self) -> list[RequestSnapshot]:
+        """Requests that have lost their peer.
+
+        Not all are checked. If all that were checked have, so have those that wait beside them.
+        """
+        checked = [request for request in self.requests if request.peer]
+        lost = [request for request in checked if request.lost_peer]
+        if not lost or len(lost) < len(checked):
+            return lost
+        after = self.process.peer_check_after or 0.0
+        return [r for r in self.requests if r.phase in PROVIDERS_PART and r.phase_age >= after]
+
+    @property
     def maximum(self) -> int | None:
         """Smallest limit of its live pools; None if all are unlimited or none is left."""
         return min((p.max_connections for p in self.pools if p.max_connections), default=None)
@@ -245,7 +262,7 @@ def pool_cases(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Poo
     """
     start = Activity(period=previous.uptime if previous else 0.0)
     baselines = {one.label: _activity(previous, one) for one in previous.totals} if previous else {}
-    return [
+    cases = [
         PoolCase(
             totals=totals,
             process=snapshot.process,
@@ -256,6 +273,17 @@ def pool_cases(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Poo
         )
         for totals in snapshot.totals
     ]
+    return [replace(case, activity=_without_lost(case)) for case in cases]
+
+
+def _without_lost(case: PoolCase) -> Activity:
+    """Return the activity without the waits of requests that do not wait for the provider."""
+    times = dict(case.activity.phase_seconds)
+    for request in case.lost:
+        time = min(request.phase_age, case.activity.period)
+        times[request.phase] = max(0.0, times.get(request.phase, 0.0) - time)
+    held_now = max(0, case.activity.held_now - len(case.lost))
+    return replace(case.activity, phase_seconds=times, held_now=held_now)
 
 
 def _pools(snapshot: Snapshot, totals: PoolTotals) -> tuple[PoolSnapshot, ...]:
@@ -288,6 +316,7 @@ def _activity(snapshot: Snapshot, totals: PoolTotals) -> Activity:
         on_new_connection=sum(origin.requests_on_new_connection for origin in origins),
         timeouts=_sum(origin.timeouts for origin in origins),
         reuse_failures=sum(origin.reuse_failures for origin in origins),
+        requests_lost_peer=sum(origin.requests_lost_peer for origin in origins),
         leaks=totals.leaks,
         anomalies=totals.anomalies,
         held_now=sum(origin.requests_now.get(phase, 0) for origin in origins for phase in HELD),

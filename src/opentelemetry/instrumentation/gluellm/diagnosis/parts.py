@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ..pool.ledger import served
+from ..text import seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,18 @@ class ConnectionSnapshot:
     """HTTP/2: the peer's limit on streams; None on HTTP/1.1."""
     streams_orphaned: int | None = None
     """HTTP/2: streams that no request uses any more but the peer still has open."""
+
+
+LOST_PEERS = {
+    "unacknowledged": "nobody at the other end",
+    "unreachable": "keepalive probes unanswered",
+    "closed": "closed by the other end",
+    "reset": "reset or timed out",
+    "not_reading": "the other end takes no more data",
+}
+"""States of a connection whose request waits in vain, in words."""
+_LOST_SINCE = ("unacknowledged", "unreachable")
+"""Those that began with the silence. It is unknown when the others began."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +71,19 @@ class RequestSnapshot:
     stack: tuple[str, ...] = ()
     """Whole stack, innermost frame first; only with ``leak_stacks=True``."""
     leak_suspected: bool = False
+    peer: str | None = None
+    """State of its connection's other end, by the watch's latest check, once it has waited for
+    bytes for ``peer_check_after``: a key of ``LOST_PEERS``, or ``unknown`` if there is no evidence,
+    as while a provider works on an answer. None if it was not checked."""
+    peer_silence: float = 0.0
+    """Time since the other end last acknowledged anything, or since the request was sent if that is
+    shorter; 0 if it was not checked."""
+
+    @property
+    def lost_peer(self) -> str:
+        """Why no answer can come on its connection as it is, as text; empty without evidence."""
+        since = f" since {seconds(self.peer_silence)}" if self.peer in _LOST_SINCE else ""
+        return LOST_PEERS.get(self.peer or "", "") + since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +162,7 @@ class Outcome:
     error: str | None = None
     """``error.type`` of the telemetry contract; None on success."""
     resend: bool = False
-    """Whether their any-llm calls had already sent a request."""
+    """Whether they were the first of their calls since those had backed off."""
     sent: int = 0
     """Requests among them that acquired a connection. 0, as are the times below, for first attempts
     that the provider answered successfully."""
@@ -184,6 +210,10 @@ class OriginTotals:
     """Time in each step of establishing connections, of finished, failed and running set-ups:
     ``resolve``, ``connect``, ``proxy``, ``tls``, ``other``; and ``thread``, the wait for a thread
     of asyncio's executor that resolves the name, which is not part of ``resolve`` here."""
+    longest_silence_answered: float = 0.0
+    """Longest time that a request waited for bytes that then came."""
+    requests_lost_peer: int = 0
+    """Requests that had lost their peer (see `RequestSnapshot.lost_peer`) when they ended."""
     requests_on_new_connection: int = 0
     """Requests that waited while their connection was established."""
     requests_resent: int = 0
@@ -266,6 +296,45 @@ class LimiterSnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallsSnapshot:
+    """Calls to one provider that one library made, since ``instrument()``. Times are seconds.
+
+    A call is one model call as the application makes it. Calls made inside another call count as a
+    part of that one.
+    """
+
+    provider: str | None
+    """any-llm's key of the provider that a call went to first; None if unknown."""
+    source: str
+    """Where the calls are observed: ``gluellm`` or ``any_llm``."""
+    now: Mapping[str, int]
+    """Calls in flight, by stage: limited, preparing, requesting, backoff, finishing."""
+    oldest: Mapping[str, float]
+    """Longest time that a call has been in each stage without leaving it; 0 if none is in it."""
+    stage_seconds: Mapping[str, float]
+    """Time in each stage, of finished and running calls together."""
+    outcomes: Mapping[str, int]
+    """Calls that ended, by outcome: succeeded, abandoned, cancelled, failed."""
+    errors: Mapping[str, int] = field(default_factory=dict)
+    """Failed calls, by ``error.type`` of the telemetry contract."""
+    retries: int = 0
+    """Requests that a call sent after it had backed off."""
+    silent: int = 0
+    """Calls in flight that have been waiting for the provider for unusually long."""
+    oldest_silence: float | None = None
+    """Longest time that the application has been waiting for the next item of a stream; 0 if it is
+    not waiting; None if no call was streamed."""
+
+    @property
+    def in_flight(self) -> int:
+        return sum(self.now.values())
+
+    @property
+    def ended(self) -> int:
+        return sum(self.outcomes.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessSnapshot:
     """Properties of the process that affect its pools."""
 
@@ -283,6 +352,9 @@ class ProcessSnapshot:
     event_loop_late_share: float | None = None
     """Share of the last minute, from 0 to 1, in which an event loop that holds leases was late. A
     short pause hardly raises it. None if it is not measured."""
+    peer_check_after: float | None = 0.0
+    """Silence in seconds after which the other end of a connection is checked; 0 if none is
+    checked, None if the system does not report what that takes."""
     ignored_variables: tuple[str, ...] = ()
     """Environment variables that are set and look like pool limits, but that no library reads."""
     gluellm: bool = False
@@ -293,6 +365,8 @@ class ProcessSnapshot:
     """Executors whose threads send requests."""
     limiters: tuple[LimiterSnapshot, ...] = ()
     """GlueLLM's rate limiter, by provider; empty while no call has waited in it."""
+    calls: tuple[CallsSnapshot, ...] = ()
+    """LLM calls, by provider and source; empty before the first call and with ``calls=False``."""
     missing_hooks: tuple[str, ...] = ()
     """Hooks that the installed version of a library lacks, such as ``httpx: read``. The log has a
     warning for each, which names what is not observed."""

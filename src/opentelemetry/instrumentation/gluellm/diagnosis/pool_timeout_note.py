@@ -34,7 +34,8 @@ class NoteObserver(PoolObserver):
 
 def _attempt(lease: Lease) -> str:
     # The SDKs retry by themselves, so the application has waited longer than this request.
-    return f", number {lease.call.requests} of its call," if lease.resend and lease.call else ""
+    number = 1 if lease.call is None else lease.call.requests
+    return f", number {number} of its call," if number > 1 else ""
 
 
 def _clock(ago: int) -> str:

@@ -7,13 +7,23 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
+from .. import thresholds
 from ..text import call_site_text, counted, one_line, percent, seconds, timeout_text, wrapped
 from .findings import Finding
-from .parts import ConnectionSnapshot, PoolSnapshot, PoolTotals, ProcessSnapshot, RequestSnapshot
+from .parts import (
+    CallsSnapshot,
+    ConnectionSnapshot,
+    PoolSnapshot,
+    PoolTotals,
+    ProcessSnapshot,
+    RequestSnapshot,
+)
 
 EntryT = TypeVar("EntryT")
 _MOST_POOLS = 6
 """A client per call makes hundreds of similar pools, which would push the findings out of sight."""
+_MOST_PROVIDERS = 6
+_MOST_ERRORS = 6
 _MOST_NAMES = 20
 _MOST_ORIGINS = 5
 _MOST_HOLDERS = 10
@@ -31,13 +41,19 @@ def snapshot_text(
 ) -> str:
     """Return a snapshot as readable text.
 
-    The pools with the most requests come first, and in each pool the requests held longest. Long
-    lists end with the number of entries left out. A long word may make a line wider than usual.
+    Calls come first, then the pools: those with the most requests first, and in each pool the
+    requests held longest. Long lists end with the number of entries left out. A long word may make
+    a line wider than usual.
     """
+    calls = sorted(process.calls, key=lambda calls: (-calls.silent, -calls.in_flight))
+    what = "LLM calls and pools" if calls else "connection pools"
     lines = wrapped(
-        f"connection pools of process {process.pid} at {_clock(taken_at)}, "
+        f"{what} of process {process.pid} at {_clock(taken_at)}, "
         f"{seconds(uptime)} after instrument()"
     )
+    if calls:
+        lines += _first(calls, _MOST_PROVIDERS, lambda each: _calls(each, totals), "provider", "")
+        lines.append("")
     lines += wrapped("; ".join(_process(process)))
     if not pools:
         lines += ["", "no pool is alive that has served a request"]
@@ -47,6 +63,42 @@ def snapshot_text(
         lines += ["", "since instrument(), by pool name"]
         lines += _first(totals, _MOST_NAMES, _totals, "name", "  ")
     return "\n".join(lines)
+
+
+def _calls(calls: CallsSnapshot, totals: Sequence[PoolTotals]) -> Iterator[str]:
+    yield ""
+    provider = one_line(calls.provider or "an unknown provider")
+    yield f"calls to {provider} ({one_line(calls.source)})"
+    now = (
+        f"{count} {one_line(stage)} (oldest {seconds(calls.oldest.get(stage, 0.0))})"
+        for stage, count in calls.now.items()
+        if count
+    )
+    phases: Counter[str] = Counter()
+    for origin in (origin for total in totals for origin in total.origins):
+        if origin.provider == calls.provider:
+            phases.update(origin.phase_seconds)
+    time = sum(calls.stage_seconds.values()) / max(calls.in_flight + calls.ended, 1)
+    silence = calls.oldest_silence or 0.0
+    silent = str(calls.silent) if calls.silent or silence >= thresholds.LONG_ANSWER else ""
+    if silent and silence:
+        silent += f"; longest wait for the next item of a stream: {seconds(silence)}"
+    errors = Counter(calls.errors).most_common()
+    failures = [f"{count} x {one_line(error)}" for error, count in errors[:_MOST_ERRORS]]
+    if len(errors) > _MOST_ERRORS:
+        failures.append(f"and {counted(len(errors) - _MOST_ERRORS, 'more error')}")
+    rows = {
+        "in flight": f"{calls.in_flight or 'none'}{_after(': ', ', '.join(now))}",
+        "silent": silent,
+        "ended": f"{calls.ended or 'none'}{_after(': ', _listed(calls.outcomes))}",
+        "errors": ", ".join(failures),
+        "retries": str(calls.retries or ""),
+        "time": f"{seconds(time)} per call: {_shares(_largest_first(calls.stage_seconds))}",
+        "of requesting": _shares(_largest_first(phases)),
+    }
+    for label, text in rows.items():
+        if text:
+            yield from wrapped(text, f"  {label:<15}", " " * 17)
 
 
 def _process(process: ProcessSnapshot) -> Iterator[str]:
@@ -72,6 +124,8 @@ def _process(process: ProcessSnapshot) -> Iterator[str]:
                 f"{counted(limiter.waiting, 'call')} waiting in GlueLLM's rate limiter{whose}"
                 f"{limit}, the longest for {seconds(limiter.longest)}"
             )
+    if process.peer_check_after is None:
+        yield "check of silent connections: not available here"
     if process.gluellm:
         yield "GlueLLM is in use"
     if process.ignored_variables:
@@ -158,6 +212,8 @@ def _request(request: RequestSnapshot) -> Iterator[str]:
         text = f"{held}{one_line(request.phase)} {seconds(request.phase_age)}"
     if request.leak_suspected:
         text += ", LEAK SUSPECTED"
+    if request.lost_peer:
+        text += f", {request.lost_peer}"
     whose = "/".join(one_line(part) for part in (request.provider, request.model) if part)
     for part in (whose, one_line(request.operation or "", 20), one_line(request.origin)):
         text += f", {part}" if part else ""
@@ -198,6 +254,8 @@ def _totals(totals: PoolTotals) -> Iterator[str]:
     connections = f"{totals.peak_active} connections, " if channels is None else ""
     parts.append(f"peaks {connections}{totals.peak_queued} queued")
     broken = sum(origin.reuse_failures for origin in totals.origins)
+    answered = max((origin.longest_silence_answered for origin in totals.origins), default=0.0)
+    parts.append(f"longest silence answered {seconds(answered)}" if answered else "")
     counts = {
         "requeues": totals.requeues,
         "leaks": totals.leaks,
@@ -216,6 +274,10 @@ def _shares(times: Mapping[str, float]) -> str:
     everything = sum(times.values())
     shares = {name: time / everything for name, time in times.items() if time > 0}
     return ", ".join(f"{one_line(name)} {percent(share)}" for name, share in shares.items())
+
+
+def _largest_first(times: Mapping[str, float]) -> dict[str, float]:
+    return dict(Counter(times).most_common())
 
 
 def _after(start: str, text: str) -> str:

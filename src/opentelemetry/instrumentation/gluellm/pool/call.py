@@ -1,8 +1,63 @@
-"""One LLM call, to which requests and pools are attributed."""
+"""LLM calls: whose requests are observed, and in which stage each call spends its time.
+
+A `Call` attributes requests to one any-llm call. A `CountedCall` is one model call as the
+application makes it, which can contain several of these. Its mutable state is its stage, the time
+since which it is in it, and its requests in flight.
+
+The finalizer rule and the atomic rule (``lease.py``) apply to both: finalizers end calls.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from operator import attrgetter
+from typing import Any
+
+from .. import thresholds
+from ..concurrency import snapshot_of, snapshot_of_queue
+from ..text import one_line
 from .call_site import CallSite
+from .durations import nanoseconds
+from .outbox import Outbox
+from .peak import Peak
+from .phases import (
+    ABANDONED,
+    BACKOFF,
+    CANCELLED,
+    FAILED,
+    FINISHING,
+    LIMITED,
+    OTHER,
+    OUTCOMES,
+    PREPARING,
+    REQUESTING,
+    STAGES,
+    SUCCEEDED,
+)
+
+LEFT = len(STAGES)
+"""Stage in between: no request is in flight, and there was no sign since. The last request decides
+whether it is `BACKOFF` or `FINISHING`, once that matters: at the next request or sign, at the end,
+and for readers."""
+_RETRIED = frozenset(
+    {408, 409, 425, 429, *range(500, 600), "UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"}
+)
+"""HTTP and gRPC statuses after which libraries pause and send the request again."""
+_REFUSED = 400
+_RECENT = 1_000
+"""Requests in the outbox among which those of a call are searched."""
+_LONGEST_NAME = 64
+_HOUR = nanoseconds(3600)
+_FIRST_ANSWER = nanoseconds(thresholds.CALL_SILENT_FIRST)
+_SILENT_FACTOR = int(thresholds.CALL_SILENT_FACTOR)
+
+MAX_LEDGERS = 50
+"""Bound on the pairs of provider and source. Further providers are reported as ``_OTHER``."""
+MAX_OPERATIONS = 6
+MAX_ERROR_NAMES = 20
+"""Bound on the names of exceptions that are reported as ``error.type``."""
+MAX_ERRORS = 1_200
+"""Bound on the series of failed calls."""
 
 
 class Call:
@@ -10,7 +65,9 @@ class Call:
 
     __slots__ = (
         "correlation_id",
+        "counted",
         "ended",
+        "ends_counted",
         "model",
         "operation",
         "outer",
@@ -18,6 +75,7 @@ class Call:
         "provider",
         "requests",
         "steps",
+        "waiting",
     )
 
     def __init__(
@@ -37,8 +95,562 @@ class Call:
         """GlueLLM's correlation id; None if there is none."""
         self.outer: Call | None = None
         """The call of another provider inside which this one was made."""
+        self.counted: CountedCall | None = None
+        """The call of the application that this one is, or is a part of; None if it counts as
+        none: a constructor, or with ``calls=False``."""
+        self.ends_counted = False
+        """Whether `counted` ends with this call."""
         self.ended = False
         """Whether the call is over. Further requests are then not attributed to it."""
         self.requests = 0
         self.steps = 0
         """How often the application has requested the next item of the call's stream."""
+        self.waiting = False
+        """Whether the application is waiting for the next item now."""
+
+    def start(self) -> None:
+        """Let the call of its own count from now on, if it is one."""
+        if self.counted is not None and self.ends_counted:
+            self.counted.start()
+
+    def end(self, outcome: int = SUCCEEDED) -> None:
+        """End the call, once. An end that a signal handler interrupted can be repeated."""
+        self.ended = True
+        if self.counted is not None and self.ends_counted:
+            self.counted.end(outcome)
+
+    def end_by(self, error: BaseException) -> None:
+        """End the call with an exception that left it or its stream."""
+        self.ended = True
+        if self.counted is not None and self.ends_counted:
+            self.counted.end_by(error)
+
+
+class CountedCall:
+    """One model call as the application makes it, with its time in each stage.
+
+    All times are nanoseconds of the registry's monotonic clock. A call is in exactly one stage
+    until it ends, and its stages add up to its whole time.
+    """
+
+    __slots__ = (
+        "__dict__",
+        "_calls",
+        "began_at",
+        "ended_at",
+        "in_flight",
+        "last",
+        "ledger",
+        "model",
+        "operation",
+        "paused",
+        "resting",
+        "since",
+        "source",
+        "spent",
+        "stage",
+        "streamed",
+        "task",
+    )
+
+    # As on a lease, what most calls never set is a default of the class.
+    retries = 0
+    queued = 0
+    """Nanoseconds that its requests waited for connections."""
+    awaiting_response = 0
+    """Nanoseconds that its requests waited for the heads of their responses."""
+    stream: Call | None = None
+    """The call with the steps of its stream, while the application reads that."""
+    seen_steps = 0
+    waiting_since = 0
+    """When a check first found that the application waits for the current item."""
+    outcome = SUCCEEDED
+    error: str | None = None
+    """``error.type`` if the outcome is `FAILED`."""
+    observed: Any = None
+    """Data of the observers, such as a span context."""
+
+    def __init__(
+        self,
+        calls: LiveCalls,
+        source: str,
+        operation: str,
+        model: str | None,
+        now: int,
+        streamed: bool | None,
+    ) -> None:
+        self._calls = calls
+        self.source = source
+        self.operation = operation
+        self.model = model
+        self.ledger: CallLedger | None = None
+        """Where it counts; None until its provider is known."""
+        self.began_at = self.since = now
+        """Of ``since``: when it entered its stage."""
+        self.ended_at = 0
+        """0 until it has ended."""
+        self.stage = PREPARING
+        self.spent = [0, 0, 0, 0, 0]
+        """Nanoseconds in each stage, without the current stay."""
+        self.in_flight = 0
+        """Its requests in flight."""
+        self.resting: int | None = None
+        """Stage to enter when no request is in flight any more; None if the last one decides."""
+        self.paused = False
+        """Whether it has backed off since its last request entered a pool."""
+        self.last: Any = None
+        """The request that was released last, which decides the stage `LEFT`; None at the end, so
+        that no reference cycle remains."""
+        self.task: tuple[int, int] | None = None
+        """Identity of the event loop and task that began it; None without a task."""
+        self.streamed = streamed
+        """Whether the application gets the answer in items; None if these are not seen."""
+
+    @property
+    def ended(self) -> bool:
+        return self.ended_at != 0
+
+    def start(self) -> None:
+        """Let it count from now on. Called where an exception ends it."""
+        if not self.ended_at:
+            self._calls.live[self] = None
+
+    def found_provider(self, provider: str | None) -> None:
+        """Count it for a provider, unless it counts for one."""
+        if self.ledger is None:
+            ledger = self._calls.ledgers.of(provider, self.source)
+            if self.operation not in ledger.calls:
+                ledger.calls.setdefault(self.operation, [0] * len(OUTCOMES))
+            self.ledger = ledger
+
+    def enter(self, stage: int) -> None:
+        """Enter a stage, or do so when no request is in flight any more."""
+        now = self._calls.clock()
+        left = self._stage_left()
+        # atomic
+        if self.in_flight or self.ended_at:
+            self.resting = stage
+            return
+        before = self.stage
+        if before == LEFT:
+            before = left
+        if before != stage:
+            if before == BACKOFF:
+                self.paused = True
+            self.spent[before] += now - self.since
+            self.since = now
+        self.stage = stage
+
+    # `PoolTracker` has the steps of a call's first request inline.
+
+    def further_request(self, lease: Any) -> None:
+        """Count a request that enters a pool, unless it is the call's first one."""
+        now = lease.entered_at
+        left = self._stage_left()
+        # atomic
+        if self.ended_at:
+            return
+        if self.in_flight:
+            self.resting = None
+        else:
+            stage = self.stage
+            if stage == LEFT:
+                stage = left
+            if stage == BACKOFF:
+                self.paused = True
+            self.spent[stage] += now - self.since
+            self.since = now
+            self.stage = REQUESTING
+        self.in_flight += 1
+        if self.paused:
+            self.paused = False
+            self.retries += 1
+            lease.resend = True
+
+    def request_left(self, lease: Any, now: int) -> None:
+        """Count a request that gave its connection back or failed, unless it was the only one.
+
+        The finalizer rule applies.
+        """
+        # atomic
+        if not self.in_flight:
+            return
+        self.last = lease
+        self.in_flight = in_flight = self.in_flight - 1
+        if in_flight:
+            return
+        self.spent[REQUESTING] += now - self.since
+        self.since = now
+        if self.resting is None:
+            self.stage = LEFT
+        else:
+            self.stage = self.resting
+            self.resting = None
+
+    def _stage_left(self) -> int:
+        return BACKOFF if _retries(self.last) else FINISHING
+
+    def account(self, lease: Any) -> None:
+        """Add the times of one of its requests that has ended."""
+        self.queued += lease.acquire_time
+        self.awaiting_response += lease.awaited
+
+    def account_requests(self) -> None:
+        """Count the ends of its requests that wait in the outbox. Not for finalizers."""
+        for item in snapshot_of_queue(self._calls.outbox.items)[-_RECENT:]:
+            call = getattr(item, "call", None)
+            if call is not None and call.counted is self and item.ended_at:
+                item.account()
+
+    def streams_to(self, call: Call | None) -> None:
+        """Go on until the stream ends that it returned, whose items ``call`` counts, if any."""
+        now = self._calls.clock()
+        if call is not None and self.ledger is not None:
+            self.ledger.streamed = True
+            if self.stage == REQUESTING:
+                self.ledger.answered(True, now - self.since, now)
+        self.streamed = None if call is None else True
+        self.stream = call
+
+    def end_by(self, error: BaseException) -> None:
+        """End the call with an exception that left it or its stream."""
+        if isinstance(error, (StopIteration, StopAsyncIteration)):
+            self.end(SUCCEEDED)
+        elif isinstance(error, GeneratorExit):
+            self.end(ABANDONED)
+        elif isinstance(error, Exception):
+            self.end(FAILED, self._error_type(error))
+        else:
+            self.end(CANCELLED)
+
+    def _error_type(self, error: Exception) -> str:
+        last = self.last
+        if last is not None:
+            if last.error not in (None, "cancelled"):
+                return str(last.error)
+            if last.error is not None and isinstance(error, TimeoutError):
+                return "timeout"
+            if isinstance(last.status, int) and last.status >= _REFUSED:
+                return str(last.status)
+        return self._calls.ledgers.error_name(error)
+
+    def end(self, outcome: int | None, error: str | None = None) -> None:
+        """End the call, once. An ``outcome`` of None counts its time only.
+
+        The finalizer rule applies if the outcome is `ABANDONED`: a stream was closed or dropped.
+        """
+        if self.ended:
+            return
+        calls = self._calls
+        now = calls.clock()
+        ledger = self.ledger
+        if ledger is None:
+            self.found_provider(None)
+            ledger = self.ledger
+            assert ledger is not None
+        counts = ledger.calls[self.operation]
+        errors = ledger.errors
+        if error is not None:
+            error = ledger.error(error)
+        own, spent = self.spent, ledger.spent
+        last = self.last
+        left = BACKOFF if last is not None and _retries(last) else FINISHING
+        # atomic
+        if self.ended_at:
+            return
+        self.ended_at = now
+        stage = self.stage
+        if stage == LEFT:
+            stage = left
+        own[stage] += now - self.since
+        self.since = now
+        self.stage = FINISHING
+        self.in_flight = 0
+        self.last = None
+        spent[LIMITED] += own[LIMITED]
+        spent[PREPARING] += own[PREPARING]
+        spent[REQUESTING] += own[REQUESTING]
+        spent[BACKOFF] += own[BACKOFF]
+        spent[FINISHING] += own[FINISHING]
+        if self.retries:
+            ledger.retries += self.retries
+        if outcome is not None:
+            counts[outcome] += 1
+            if outcome != SUCCEEDED:
+                self.outcome = outcome
+            if error is not None:
+                self.error = error
+                errors[error] += 1
+        if self in calls.live:
+            del calls.live[self]
+        # The atomic block ends here. No reference cycle through the stream's call remains.
+        if self.stream is not None:
+            self.stream = None
+            if self.waiting_since and outcome == SUCCEEDED:
+                ledger.answered(True, now - self.waiting_since, now)
+        elif last is not None and last.error is None and self.streamed is False:
+            ledger.answered(False, own[REQUESTING], now)
+        if outcome is not None:
+            calls.outbox.put(self)
+            if self.observed is not None and outcome != ABANDONED:
+                calls.observer.call_ended(self)
+
+
+def _retries(last: Any) -> bool:
+    """Return whether libraries pause after such a request, and send it again."""
+    if last is None:
+        return False
+    return last.status in _RETRIED or last.error not in (None, "cancelled")
+
+
+class CallLedger:
+    """Times and counts of the ended calls of one provider and source (level C of the contract)."""
+
+    __slots__ = (
+        "_longest",
+        "_ledgers",
+        "attributes",
+        "calls",
+        "errors",
+        "provider",
+        "reported",
+        "retries",
+        "source",
+        "spent",
+        "streamed",
+    )
+
+    def __init__(self, ledgers: CallLedgers, provider: str | None, source: str) -> None:
+        self._ledgers = ledgers
+        self.provider = provider
+        """any-llm's key; None if unknown."""
+        self.source = source
+        self.spent = [0] * len(STAGES)
+        """Nanoseconds in each stage."""
+        self.calls: dict[str, list[int]] = {}
+        """Calls by operation and outcome."""
+        self.errors: dict[str, int] = {}
+        """Failed calls by ``error.type``."""
+        self.retries = 0
+        self.streamed = False
+        """Whether any call was streamed."""
+        self._longest: dict[bool, Peak] = {}
+        """Longest waits of the last hour that ended in an item (True) or an answer (False)."""
+        self.attributes: Any = None
+        """Attribute sets of the telemetry, built once."""
+        self.reported = [0] * (len(STAGES) + 1)
+        """Last reported time of each stage, and retries. A counter must never fall."""
+
+    def error(self, error: str) -> str:
+        """Return the key of ``errors`` for a failure; ``_OTHER`` beyond the bound."""
+        if error not in self.errors:
+            if self._ledgers.errors_left <= 0:
+                error = OTHER
+            self._ledgers.errors_left -= 1
+            self.errors.setdefault(error, 0)
+        return error
+
+    def answered(self, streamed: bool, wait: int, now: int) -> None:
+        """Note a wait that ended in an item or, if not ``streamed``, in an answer."""
+        peak = self._longest.get(streamed)
+        if peak is None:
+            peak = self._longest.setdefault(streamed, Peak(_HOUR, now))
+        if wait > peak.high or now >= peak.end:
+            peak.raise_to(wait, now)
+
+    def silent_after(self, streamed: bool, threshold: int, now: int) -> int:
+        """Return the wait from which a call is silent: unlike the waits of the last hour."""
+        peak = self._longest.get(streamed)
+        longest = 0 if peak is None else peak.highest(now)
+        if not longest and not streamed:
+            return max(threshold, _FIRST_ANSWER)
+        return max(threshold, _SILENT_FACTOR * longest)
+
+
+class CallLedgers:
+    """The call ledgers of a Meter by provider and source, within bounds."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str | None, str], CallLedger] = {}
+        self.operations: dict[str, str] = {}
+        self._error_names: dict[str, str] = {}
+        self.errors_left = MAX_ERRORS
+
+    def of(self, provider: str | None, source: str) -> CallLedger:
+        """Return the ledger of a provider and source; that of ``_OTHER`` beyond the bound."""
+        found = self.known.get((provider, source))
+        if found is None:
+            key = (provider if len(self.known) < MAX_LEDGERS else OTHER, source)
+            found = self.known.setdefault(key, CallLedger(self, *key))
+        return found
+
+    def operation(self, name: str) -> str:
+        """Return what an operation is reported as."""
+        return bounded(self.operations, name, MAX_OPERATIONS)
+
+    def error_name(self, error: Exception) -> str:
+        """Return what an exception without a known reason is reported as."""
+        name = one_line(type(error).__name__, _LONGEST_NAME)
+        return bounded(self._error_names, name, MAX_ERROR_NAMES)
+
+    def clear(self) -> None:
+        """Reset everything in a forked child: the parent reports what it has counted."""
+        self.known.clear()
+        self.operations.clear()
+        self._error_names.clear()
+        self.errors_left = MAX_ERRORS
+
+
+def bounded(known: dict[str, str], name: str, most: int) -> str:
+    """Return a name, or ``_OTHER`` if ``known`` has ``most`` other ones."""
+    if name in known:
+        return name
+    if len(known) >= most:
+        return OTHER
+    known[name] = name
+    return name
+
+
+class CallsNow:
+    """The calls of one ledger at one moment. Times are nanoseconds."""
+
+    __slots__ = ("count", "ledger", "oldest", "retries", "silence", "silent", "spent")
+
+    def __init__(self, ledger: CallLedger) -> None:
+        self.ledger = ledger
+        self.spent = list(ledger.spent)
+        """Time in each stage, of ended and running calls together."""
+        self.retries = ledger.retries
+        self.count = [0] * len(STAGES)
+        """Calls in each stage."""
+        self.oldest = [0] * len(STAGES)
+        """Longest time that a call has been in each stage without leaving it."""
+        self.silent = 0
+        """Calls that have waited for the provider for unusually long."""
+        self.silence = 0
+        """Longest time that an application has been waiting for the next item of a stream."""
+
+
+_state = attrgetter("ended_at", "stage", "since", "retries", "last")
+_spent = attrgetter("spent")
+
+
+class LiveCalls:
+    """The calls in flight of an installation. Refers to no object of a library or application."""
+
+    def __init__(
+        self,
+        ledgers: CallLedgers,
+        outbox: Outbox,
+        observer: Any,
+        entry_context: Callable[[], object],
+        clock: Callable[[], int],
+        silence_threshold: float,
+    ) -> None:
+        self.ledgers = ledgers
+        self.outbox = outbox
+        self.observer = observer
+        """The `PoolObserver` of the installation."""
+        self.clock = clock
+        self._entry_context = entry_context
+        self._threshold = nanoseconds(silence_threshold)
+        self.live: dict[CountedCall, None] = {}
+
+    def begin(
+        self,
+        source: str,
+        operation: str,
+        *,
+        provider: str | None = None,
+        model: str | None = None,
+        streamed: bool | None = False,
+    ) -> CountedCall:
+        """Return a new call, which counts from `CountedCall.start` on.
+
+        Without a ``provider`` it counts for that of its first request. Its time before that is
+        added then.
+        """
+        ledgers = self.ledgers
+        operation = ledgers.operations.get(operation) or ledgers.operation(operation)
+        call = CountedCall(self, source, operation, model, self.clock(), streamed)
+        ledger = ledgers.known.get((provider, source)) if provider is not None else None
+        if ledger is not None and operation in ledger.calls:
+            call.ledger = ledger
+        elif provider is not None:
+            call.found_provider(provider)
+        context = self._entry_context()
+        if context:
+            self.observer.call_began(call, context)
+        return call
+
+    def look(self) -> None:
+        """Note since when applications wait for the items of streams. The steps read no clock."""
+        now = self.clock()
+        for call in snapshot_of(self.live.keys):
+            stream, ledger = call.stream, call.ledger
+            if stream is None or ledger is None:
+                continue
+            waiting, steps = stream.waiting, stream.steps
+            if waiting and steps == call.seen_steps and call.waiting_since:
+                continue
+            if call.waiting_since:
+                ledger.answered(True, now - call.waiting_since, now)
+            call.seen_steps = steps
+            call.waiting_since = now if waiting else 0
+
+    def state(self) -> list[CallsNow]:
+        """Return the calls of each ledger, all at one moment."""
+        self.look()
+        # Before the calls in flight: one that ends meanwhile is then missing from the sum.
+        # Otherwise it would count twice.
+        found = {ledger: CallsNow(ledger) for ledger in snapshot_of(self.ledgers.known.values)}
+        live = snapshot_of(self.live.keys)
+        # No Python code runs while the states are read, as in `read_states`.
+        read = [*zip(live, map(_state, live), map(tuple, map(_spent, live)), strict=True)]
+        now = self.clock()
+        for call, (ended, stage, since, retries, last), spent in read:
+            if stage == LEFT:
+                stage = BACKOFF if _retries(last) else FINISHING
+            of_ledger = found.get(call.ledger) if call.ledger is not None else None
+            if ended or of_ledger is None:
+                continue
+            stay = max(now - since, 0)
+            self._add(call, stage, stay, spent, of_ledger, now)
+            of_ledger.retries += retries
+        return list(found.values())
+
+    def _add(
+        self,
+        call: CountedCall,
+        stage: int,
+        stay: int,
+        spent: Iterable[int],
+        state: CallsNow,
+        now: int,
+    ) -> None:
+        for each, time in enumerate(spent):
+            state.spent[each] += time
+        state.spent[stage] += stay
+        state.count[stage] += 1
+        state.oldest[stage] = max(state.oldest[stage], stay)
+        waiting_since, streamed = call.waiting_since, call.streamed
+        if call.stream is not None:
+            stay = now - waiting_since if waiting_since else 0
+            state.silence = max(state.silence, stay)
+        if (
+            stage == REQUESTING
+            and streamed is not None
+            and stay >= state.ledger.silent_after(streamed, self._threshold, now)
+        ):
+            state.silent += 1
+
+    def end_all(self) -> None:
+        """End all calls. Their time so far stays counted, their outcomes are not."""
+        for call in snapshot_of(self.live.keys):
+            call.end(None)
+
+    def discard(self) -> None:
+        """Discard all calls in a forked child: they belong to the parent."""
+        for call in snapshot_of(self.live.keys):
+            call.ended_at = self.clock()
+        self.live.clear()

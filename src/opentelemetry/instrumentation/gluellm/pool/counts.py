@@ -84,3 +84,5 @@ class NameState:
     """Active or connecting connections."""
     oldest_since: list[int] = field(default_factory=lambda: [0] * len(PHASES))
     """When the oldest request in each phase entered it (queued: the pool); 0 if there is none."""
+    held_since: int = 0
+    """When the longest-held lease acquired its connection; 0 if no connection is held."""

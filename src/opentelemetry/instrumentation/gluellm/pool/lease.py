@@ -130,7 +130,7 @@ class Lease:
     stream_wait: int | None = None
     """Nanoseconds that it waited for its HTTP/2 stream; None if it has none."""
     resend = False
-    """Whether its any-llm call has sent a request before this one."""
+    """Whether it is the first request of its call since that last backed off."""
     streaming = False
     """Whether the response is an event stream; only set with ``metrics="full"``."""
     in_client_span = False
@@ -208,6 +208,13 @@ class Lease:
         return self.sent_at or max(self.acquired_at, established_at)
 
     @property
+    def awaited(self) -> int:
+        """Nanoseconds that it waited for the head of its response, once it is over."""
+        if self.answered_at:
+            return max(self.answered_at - self.request_sent_at, 0)
+        return self.ended_at - self.phase_since if self.phase == AWAITING_RESPONSE else 0
+
+    @property
     def has_connection(self) -> bool:
         """Whether it has a connection, which may still refuse while the lease is queued."""
         return self.connection is not None
@@ -240,6 +247,10 @@ class Lease:
         origin = self.origin
         outcome = origin.outcome(self.status, self.error, self.resend)
         times = origin.times_of(outcome)
+        # The longer time from the entry first, since most answers are far from the longest.
+        if self.answered_at - self.entered_at > origin.longest_answered:
+            silence = self.answered_at - self.request_sent_at
+            origin.longest_answered = max(origin.longest_answered, silence)
         kind, reused = None, False
         if self.error is not None:
             kind, reused = self.timeout_kind, self.failed_on_reused_connection
@@ -255,9 +266,11 @@ class Lease:
             silence = self.ended_at - self.phase_since
             if silence > origin.longest_silence:
                 origin.longest_silence = silence
-        # Last: a signal handler that raises during this call loses times, but no count.
+        # Last: a signal handler that raises during these calls loses times, but no count.
         if times is not None:
             _add(times, self)
+        if self.call is not None and self.call.counted is not None:
+            self.call.counted.account(self)
 
 
 def _add(times: EndedTimes, lease: Lease) -> None:
@@ -265,17 +278,14 @@ def _add(times: EndedTimes, lease: Lease) -> None:
     ended_at = lease.ended_at
     acquired_at = lease.acquired_at
     answered_at = lease.answered_at
-    awaiting = reading = 0
+    reading = 0
     if answered_at:
-        awaiting = max(answered_at - lease.request_sent_at, 0)
         reading = (lease.phase_since if lease.phase == UNREAD else ended_at) - answered_at
-    elif lease.phase == AWAITING_RESPONSE:
-        awaiting = ended_at - lease.phase_since
     times.total += ended_at - lease.entered_at
     if acquired_at:
         times.sent += 1
         times.held += ended_at - acquired_at
-        times.awaiting_response += awaiting
+        times.awaiting_response += lease.awaited
         times.reading += reading
 
 

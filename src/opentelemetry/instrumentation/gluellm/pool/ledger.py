@@ -13,10 +13,13 @@ from typing import Any, ClassVar
 
 from ..concurrency import snapshot_of
 from ..failures import Failures
+from .call import CallLedgers
 from .call_site import CallSite
 from .durations import SECOND, nanoseconds
 from .outbox import Outbox
+from .peak import Peak
 from .phases import ALL_STEPS, PHASES
+from .phases import OTHER as OTHER
 
 MAX_NAMES = 50
 """Bound on the pool names of a process. Pools with further names are reported as ``_OTHER``."""
@@ -25,9 +28,8 @@ MAX_ORIGIN_LEDGERS = 180
 are at most 230, and with six phases each, 1 380 attribute sets."""
 MAX_OUTCOMES = 1_200
 """Bound on the series of requests: distinct pairs of origin ledger and outcome."""
-OTHER = "_OTHER"
 Outcome = tuple[int | str, str | None, bool]
-"""How a request left the pool: status (0 if none), error type, and whether it was a resend."""
+"""How a request left the pool: status (0 if none), error type, and whether it was sent again."""
 Counters = dict[tuple[str, str | None], int]
 """Counters of a pool name, by counter and label value. Times are in nanoseconds."""
 GONE_REPORTED = 600 * SECOND
@@ -39,7 +41,6 @@ ANOMALIES = ("waiter_with_idle_connection", "orphaned_connection", "pool_timeout
 """States that a pool should never be in, by their names in the telemetry contract."""
 _MOST_CALL_SITES = 16
 """Bound on the call sites of an origin's pools. Further pools count without their call site."""
-_SLICES = 5
 # Failures that alerts use. Their series exist with 0 from the pool's first request on, since
 # increase() does not see the increase of a series that begins at 1.
 CONNECT_ERRORS = (
@@ -74,62 +75,6 @@ def served(status: int | str | None, error: str | None) -> bool:
     if error is not None:
         return False
     return status == "OK" if isinstance(status, str) else (status or 0) < _REFUSED
-
-
-class Peak:
-    """The highest value within a window, kept in slices of the window.
-
-    Reading resets nothing, so several readers with different intervals see the same. Slices are
-    turned when the value rises and when it is read, but not when it falls, so a high value may be
-    in an earlier slice than the one in which it ended. For that reason one slice more than the
-    window needs is kept, besides the current one.
-    """
-
-    __slots__ = ("_slices", "_width", "end", "high", "value")
-
-    def __init__(self, window: int, now: int) -> None:
-        self._width = max(window // _SLICES, 1)
-        self._slices = [0] * (_SLICES + 1)
-        self.end = now + self._width
-        """When the current slice ends."""
-        self.high = 0
-        """Highest value in the current slice."""
-        self.value = 0
-        """Current value. Code that lowers it may assign it directly."""
-
-    def change(self, by: int, now: int) -> None:
-        """Add ``by`` to the value."""
-        if now >= self.end:
-            self.turn(now)
-        self.value = value = self.value + by
-        if value > self.high:
-            self.high = value
-
-    def raise_to(self, value: int, now: int) -> None:
-        """Record a value that exists only at this moment."""
-        if now >= self.end:
-            self.turn(now)
-        if value > self.high:
-            self.high = value
-
-    def highest(self, now: int) -> int:
-        """Return the highest value within the window."""
-        if now >= self.end:
-            self.turn(now)
-        return max(self.high, *self._slices)
-
-    def turn(self, now: int) -> None:
-        """Begin the slice that contains ``now``."""
-        # atomic, up to the call of min(): other threads, and signal handlers that take a snapshot,
-        # may run this at the same time, and only the first of them may turn.
-        turns = (now - self.end) // self._width + 1
-        if turns < 1:
-            return
-        self.end += turns * self._width
-        high, self.high = self.high, self.value
-        # The slice that ended has its own high. In any slice since then the value was constant.
-        held = [self.value] * min(turns - 1, _SLICES + 1)
-        self._slices = [*held, high, *self._slices][: _SLICES + 1]
 
 
 class Bound:
@@ -182,7 +127,9 @@ class OriginLedger:
         "attributes",
         "built_at",
         "entered",
+        "longest_answered",
         "longest_silence",
+        "lost_peers",
         "on_new_connection",
         "other_times",
         "pool",
@@ -226,6 +173,10 @@ class OriginLedger:
         self.longest_silence = 0
         """Longest time, in nanoseconds, that a request had waited when its reused connection
         failed."""
+        self.longest_answered = 0
+        """Longest time, in nanoseconds, that a request waited for bytes that then came."""
+        self.lost_peers = 0
+        """Ended requests that had lost their peer, by the watch's last look at their socket."""
         self.entered = 0
         """Requests that entered a pool for it, including those in flight."""
         self.pools = 0
@@ -453,6 +404,7 @@ class Ledgers:
         """The origins that are reported under their own address, as address and port."""
         self.origin_ledgers = 0
         self.outcomes = Bound(MAX_OUTCOMES)
+        self.calls = CallLedgers()
         self.failures = Failures()
         self.outbox = outbox or Outbox()
         self.late_time = 0
@@ -477,6 +429,7 @@ class Ledgers:
         self.origins.clear()
         self.origin_ledgers = 0
         self.outcomes.left = MAX_OUTCOMES
+        self.calls.clear()
         self.failures.counts.clear()
         self.outbox.items.clear()
         self.outbox.dropped = 0

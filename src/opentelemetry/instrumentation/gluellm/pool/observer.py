@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..failures import Failures
+from .call import CountedCall
 from .call_site import CallSite
 from .lease import Lease, TrackedConnection, Tracker
 from .ledger import OriginLedger
@@ -52,6 +53,15 @@ class PoolObserver:
 
     def lease_answered(self, lease: Lease) -> None:
         """Head of a response, on a new connection or if ``lease.in_client_span``."""
+
+    def call_began(self, call: CountedCall, context: object) -> None:
+        """Begin of a call, if `PoolRegistry.entry_context` returned something for it.
+
+        The context is the application's and must not be kept.
+        """
+
+    def call_ended(self, call: CountedCall) -> None:
+        """End of a call, in its caller's own step. Not called for calls that are abandoned."""
 
     def outbox_filling(self) -> None:
         """Entry of a request while the outbox is at least half full: help to drain it."""

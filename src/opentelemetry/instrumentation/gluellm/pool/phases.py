@@ -1,5 +1,5 @@
-"""Phases of a request and steps of a connection's set-up, by number and by name, and the protocol
-name of WebSockets."""
+"""Phases of requests, steps of set-ups, stages and outcomes of calls by number and name, and two
+further values."""
 
 from __future__ import annotations
 
@@ -21,6 +21,18 @@ def by_name(times: Sequence[int]) -> tuple[int, ...]:
     """Return the times of all steps by the number of their name."""
     return (times[RESOLVE] + times[THREAD], *times[CONNECT:THREAD])
 
+
+LIMITED, PREPARING, REQUESTING, BACKOFF, FINISHING = range(5)
+STAGES = ("limited", "preparing", "requesting", "backoff", "finishing")
+"""Stages of a call: their names in the telemetry contract, by number."""
+SUCCEEDED, ABANDONED, CANCELLED, FAILED = range(4)
+OUTCOMES = ("succeeded", "abandoned", "cancelled", "failed")
+"""Outcomes of a call: their names in the telemetry contract, by number."""
+GLUELLM, ANY_LLM = SOURCES = ("gluellm", "any_llm")
+"""Libraries whose calls are counted, as named in the telemetry contract."""
+
+OTHER = "_OTHER"
+"""Replacement for values beyond a bound on their number."""
 
 WEBSOCKET = "websocket"
 """Protocol of a connection that switched from HTTP/1.1 to WebSocket (RFC 6455)."""

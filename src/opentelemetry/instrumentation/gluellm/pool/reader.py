@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from typing import Any, Protocol, TypeVar
 
 from .counts import PoolSums
-from .lease import PoolView, Tracker
+from .lease import PoolView, TrackedConnection, Tracker
 
+Sockets = Iterable[tuple[TrackedConnection, Any]]
+"""Connections with their socket objects, or None for one that has none."""
 TrackerT = TypeVar("TrackerT", bound=Tracker, contravariant=True)
 
 
@@ -16,9 +19,9 @@ def seconds_or_none(value: object) -> float | None:
 
 
 class PoolReader(Protocol[TrackerT]):
-    """Reads pools of one library. Both methods run in any thread and touch no socket and no lock.
+    """Reads pools of one library. All methods run in any thread and touch no socket and no lock.
 
-    Both may raise if the pool changes meanwhile.
+    All may raise if the pool changes meanwhile.
     """
 
     def count(self, pool: Any, tracker: TrackerT, counts: PoolSums) -> None:
@@ -26,3 +29,6 @@ class PoolReader(Protocol[TrackerT]):
 
     def view(self, pool: Any, tracker: TrackerT) -> PoolView:
         """Read the limits and each connection."""
+
+    def sockets(self, pool: Any, wanted: Container[TrackedConnection]) -> Sockets:
+        """Find the sockets of ``wanted`` connections."""

@@ -9,7 +9,9 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from .. import thresholds
 from ..concurrency import snapshot_of
+from .call import LiveCalls
 from .call_site import CallSite
 from .counts import NameState, PoolSums
 from .lease import Lease, LeaseState, read_states
@@ -50,7 +52,7 @@ class PoolRegistry(Registry):
     """Registry of the live pools, which also reads the state of all of them at once.
 
     For ``max_origins`` and ``peak_window`` see `Ledgers.configure`; ``clock`` returns monotonic
-    nanoseconds.
+    nanoseconds. ``silence_threshold`` is in seconds.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class PoolRegistry(Registry):
         find_call_site: Callable[[], CallSite | None] = _nothing,
         provider_for_host: Callable[[str], str | None] = _no_provider,
         loop_lag: bool = False,
+        silence_threshold: float = thresholds.CALL_SILENT_AFTER,
     ) -> None:
         self.open = True
         """False once its installation is undone. Wrappers that are left only call the original."""
@@ -97,6 +100,9 @@ class PoolRegistry(Registry):
         self.wake: Callable[[], None] | None = None
         """Starts the watch's thread; None unless the watch waits for a request."""
         self.observer: PoolObserver = Guard(observers, self.failures)
+        self.calls = LiveCalls(
+            self.ledgers.calls, self.outbox, self.observer, entry_context, clock, silence_threshold
+        )
         self.trackers: dict[PoolTracker, None] = {}
         self.ending: dict[PoolTracker, None] = {}
         """Closed pools with requests in flight."""
@@ -228,6 +234,7 @@ class PoolRegistry(Registry):
         """Stop tracking all pools. What happens in them from now on is not recorded."""
         self.open = False
         self._detach()
+        self.calls.end_all()
 
     def _detach(self) -> None:
         for tracker in (*snapshot_of(self.trackers.keys), *snapshot_of(self.ending.keys)):
@@ -249,19 +256,22 @@ class PoolRegistry(Registry):
         self.lock = threading.RLock()
         self.entering = None
         self.outside = 0
+        self.calls.discard()
         self._detach()
         self.ledgers.clear()
 
 
 def _add_leases(leases: list[tuple[Lease, LeaseState]], state: NameState, counts: PoolSums) -> None:
     oldest = state.oldest_since
-    for lease, (_, phase, since, _) in leases:
+    for lease, (_, phase, since, acquired_at) in leases:
         of_origin = counts.running(lease.origin)
         of_origin.count[phase] += 1
         of_origin.since[phase] += since
         if phase == QUEUED:
             # A lease that was requeued has waited since it entered.
             since = lease.entered_at
+        elif acquired_at and not 0 < state.held_since <= acquired_at:
+            state.held_since = acquired_at
         if not oldest[phase] or since < oldest[phase]:
             oldest[phase] = since
 

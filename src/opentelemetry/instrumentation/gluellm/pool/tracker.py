@@ -12,13 +12,21 @@ from typing import Any, ClassVar, Protocol
 
 from ..concurrency import nothing, snapshot_of
 from ..failures import Failures
-from .call import Call
+from .call import LEFT, Call
 from .call_site import CallSite
 from .lease import Lease, PoolView, TrackedConnection, Tracker, Wait, WaitSnapshot
 from .ledger import OTHER, Ledgers, OriginLedger, PoolLedger
 from .observer import PoolObserver
 from .outbox import Outbox
-from .phases import AWAITING_RESPONSE, CONNECTING, QUEUED, STREAM_QUEUED, UNREAD
+from .phases import (
+    AWAITING_RESPONSE,
+    CONNECTING,
+    PREPARING,
+    QUEUED,
+    REQUESTING,
+    STREAM_QUEUED,
+    UNREAD,
+)
 from .reader import PoolReader, seconds_or_none
 
 _HOLDERS = 3
@@ -219,11 +227,20 @@ class PoolTracker(Tracker):
         except Exception as error:
             # From an unknown version of Python or OpenTelemetry. The request counts anyway.
             self.failures.caught("entry", error)
+        counted = None if call is None else call.counted
+        # atomic
+        if counted is not None:
+            if counted.stage != PREPARING or counted.paused:
+                counted.further_request(lease)
+            else:
+                counted.spent[PREPARING] += lease.entered_at - counted.since
+                counted.since = lease.entered_at
+                counted.stage = REQUESTING
+                counted.in_flight = 1
         # atomic
         if call is not None:
             call.requests += 1
             if call.requests > 1:
-                lease.resend = True
                 origin.resent += 1
         origin.entered += 1
         self.entered += 1
@@ -340,9 +357,10 @@ class PoolTracker(Tracker):
             return
         report = not lease.accounted  # read first: from its end on, a snapshot can account it
         wait = lease.wait
-        # atomic, up to the outbox. A signal handler that raises before may lead to a second call.
+        # atomic. A signal handler that raises before may lead to a second call.
         lease.ended_at = now
         lease.origin.spent[lease.phase] += now - lease.phase_since
+        call = lease.call
         leases = self.leases
         if lease in leases:
             del leases[lease]
@@ -357,6 +375,17 @@ class PoolTracker(Tracker):
                 self.ledger.active.value -= 1
             elif connection.closed:
                 connection.lease = None
+        # The atomic block ends here. The next one is the call's.
+        counted = None if call is None else call.counted
+        if counted is not None:
+            if counted.in_flight != 1 or counted.resting is not None:
+                counted.request_left(lease, now)
+            else:
+                counted.in_flight = 0
+                counted.last = lease
+                counted.spent[REQUESTING] += now - counted.since
+                counted.since = now
+                counted.stage = LEFT
         if report:
             if tight:
                 self.registry.fill_outbox(lease)

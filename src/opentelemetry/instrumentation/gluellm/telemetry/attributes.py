@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
+from ..pool.call import CallLedger, CountedCall
+from ..pool.durations import in_seconds
 from ..pool.ledger import OriginLedger, Outcome, PoolLedger, PoolSeries
 from ..pool.phases import PHASES, STEPS
 from . import semconv
@@ -18,6 +20,7 @@ MAX_SETS = 1_000
 at most two base sets for each of the 230 origin ledgers."""
 
 Attributes = dict[str, Any]
+_MILLISECOND = 10**6
 
 
 class PoolAttributes:
@@ -92,6 +95,68 @@ class OriginAttributes:
                 found[semconv.REQUEST_RESEND] = True
             self.requests[key] = found
         return found
+
+
+class CallAttributes:
+    """The attribute sets of calls to one provider through one source."""
+
+    def __init__(self, ledger: CallLedger) -> None:
+        self.base: Attributes = {semconv.CALL_SOURCE: ledger.source}
+        if ledger.provider is not None:
+            name = semconv.registered_provider_name(ledger.provider)
+            self.base[semconv.PROVIDER_NAME] = name
+        self.stages = [{**self.base, semconv.CALL_STAGE: stage} for stage in semconv.STAGES]
+        self._sets: dict[tuple[str | None, ...], Attributes] = {}
+
+    def _of(self, keys: tuple[str, ...], values: tuple[str | None, ...]) -> Attributes:
+        found = self._sets.get((*keys, *values))
+        if found is None:
+            further = zip(keys, values, strict=True)
+            found = {**self.base, **{k: v for k, v in further if v is not None}}
+            self._sets[*keys, *values] = found
+        return found
+
+    def outcome(self, operation: str, outcome: str) -> Attributes:
+        """Return the set for ended calls of one operation."""
+        keys = (semconv.OPERATION_NAME, semconv.CALL_OUTCOME)
+        return self._of(keys, (operation, outcome))
+
+    def error(self, error: str) -> Attributes:
+        """Return the set for failed calls."""
+        return self._of((semconv.ERROR_TYPE,), (error,))
+
+    def duration(self, operation: str, model: str | None) -> Attributes:
+        """Return the set for the durations of calls."""
+        return self._of((semconv.OPERATION_NAME, semconv.REQUEST_MODEL), (operation, model))
+
+
+def of_calls(ledger: CallLedger) -> CallAttributes:
+    """Return the attribute sets of calls, stored in their ledger."""
+    found: CallAttributes | None = ledger.attributes
+    if found is None:
+        found = ledger.attributes = CallAttributes(ledger)
+    return found
+
+
+def of_call(call: CountedCall) -> Attributes:
+    """Return the attributes of a call that has ended, for spans."""
+    found: Attributes = {} if call.ledger is None else dict(of_calls(call.ledger).base)
+    found[semconv.OPERATION_NAME] = call.operation
+    if call.model:
+        found[semconv.REQUEST_MODEL] = call.model
+    found[semconv.CALL_OUTCOME] = semconv.OUTCOMES[call.outcome]
+    found[semconv.SPAN_CALL_RETRIES] = call.retries
+    if call.error is not None:
+        found[semconv.ERROR_TYPE] = call.error
+    for stage, spent in zip(semconv.STAGES, call.spent, strict=True):
+        if spent >= _MILLISECOND:
+            found[semconv.SPAN_CALL_TIME.format(stage=stage)] = in_seconds(spent)
+    for phase, time in (
+        ("queued", call.queued),
+        ("awaiting_response", call.awaiting_response),
+    ):
+        found[semconv.SPAN_CALL_REQUEST_TIME.format(phase=phase)] = in_seconds(time)
+    return found
 
 
 def protocol_key(protocol: object) -> str:

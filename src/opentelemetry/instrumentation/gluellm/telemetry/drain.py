@@ -15,6 +15,7 @@ from opentelemetry import trace
 
 from ..concurrency import acquire
 from ..failures import Failures
+from ..pool.call import CountedCall
 from ..pool.lease import Lease
 from ..pool.outbox import Outbox
 
@@ -63,10 +64,15 @@ class Drain:
     """Recorder of the outbox's items. One thread drains at a time; a finalizer never does."""
 
     def __init__(
-        self, outbox: Outbox, record_lease: Callable[[Lease], None], failures: Failures
+        self,
+        outbox: Outbox,
+        record_lease: Callable[[Lease], None],
+        failures: Failures,
+        record_call: Callable[[CountedCall], None] = lambda _: None,
     ) -> None:
         self._outbox = outbox
         self._record_lease = record_lease
+        self._record_call = record_call
         self._failures = failures
         self._held_for_fork_by: int | None = None
         """Identity of the thread that holds the lock while it forks. Two may fork at once."""
@@ -105,6 +111,8 @@ class Drain:
                 try:
                     if type(item) is tuple:
                         record(*item)
+                    elif type(item) is CountedCall:
+                        self._record_call(item)
                     else:
                         self._record_lease(item)
                 except Exception as error:
@@ -112,8 +120,8 @@ class Drain:
                     self._failures.caught("record", error)
             except BaseException:
                 # A signal handler raised. Put a lease back: nothing of it is recorded twice. A
-                # plain value could be.
-                if type(item) is not tuple:
+                # plain value or a call could be.
+                if type(item) not in (tuple, CountedCall):
                     items.appendleft(item)
                 raise
             if count % _BEFORE_YIELD == 0:

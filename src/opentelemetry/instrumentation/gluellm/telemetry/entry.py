@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry.context import Context, get_current
@@ -16,6 +18,7 @@ from opentelemetry.trace import (
 
 from opentelemetry import context as context_api
 
+from ..pool.call import CountedCall
 from ..pool.lease import Lease
 from ..pool.observer import PoolObserver
 
@@ -56,19 +59,47 @@ class SuppressedContext(SpanContext):
     """Span context of a request that entered while OpenTelemetry's suppress key was set."""
 
 
+def _span_context(context: Context, span: Any) -> SpanContext | None:
+    own: SpanContext | None = None if span is None else span.get_span_context()
+    if not _is_suppressed(context):
+        return own
+    own = own or INVALID_SPAN_CONTEXT
+    return SuppressedContext(
+        own.trace_id, own.span_id, own.is_remote, own.trace_flags, own.trace_state
+    )
+
+
+@dataclass(slots=True)
+class CallEntry:
+    """The trace in which a call began."""
+
+    span_context: SpanContext | None
+    client_span: weakref.ref[Any] | None
+    """The current span if it is of kind CLIENT and records, and this is the first call under it."""
+
+
 class EntryObserver(PoolObserver):
-    """Observer that stores a request's span context on its lease. It keeps no context."""
+    """Observer that stores span contexts of requests and calls on them. It keeps no context."""
+
+    def __init__(self) -> None:
+        self._called: weakref.WeakSet[Any] = weakref.WeakSet()
+        """Spans of kind CLIENT under which a call has begun."""
+
+    def call_began(self, call: CountedCall, context: object) -> None:
+        if not isinstance(context, Context):
+            return
+        span: Any = get_current_span(context)
+        client = getattr(span, "kind", None) is _CLIENT and span.is_recording()
+        first = client and span not in self._called
+        if first:
+            self._called.add(span)
+        client_span = weakref.ref(span) if first else None
+        call.observed = CallEntry(_span_context(context, span), client_span)
 
     def lease_queued(self, lease: Lease, context: object) -> None:
         if not isinstance(context, Context):
             return
         span: Any = context.get(_SPAN_KEY) if _SPAN_KEY else get_current_span(context)
-        if span is not None:
-            lease.observed = span.get_span_context()
-            if getattr(span, "kind", None) is _CLIENT:
-                lease.in_client_span = True
-        if _is_suppressed(context):
-            own: SpanContext = lease.observed or INVALID_SPAN_CONTEXT
-            lease.observed = SuppressedContext(
-                own.trace_id, own.span_id, own.is_remote, own.trace_flags, own.trace_state
-            )
+        lease.observed = _span_context(context, span)
+        if getattr(span, "kind", None) is _CLIENT:
+            lease.in_client_span = True

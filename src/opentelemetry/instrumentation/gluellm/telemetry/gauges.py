@@ -10,6 +10,7 @@ from opentelemetry.metrics import Observation
 
 from ..concurrency import snapshot_of
 from ..patching import Hooks
+from ..pool.call import CallsNow
 from ..pool.counts import (
     ACTIVE_1,
     ACTIVE_2,
@@ -25,11 +26,11 @@ from ..pool.counts import (
 from ..pool.durations import in_seconds
 from ..pool.lease import Lease
 from ..pool.ledger import GONE_REPORTED, Counters, OriginLedger, PoolLedger, PoolSeries
-from ..pool.phases import PHASES, by_name
+from ..pool.phases import PHASES, STAGES, by_name
 from ..pool.registry import PoolRegistry
 from ..watch.loop_lag import LoopLag
 from . import semconv
-from .attributes import PoolAttributes, of_origin, of_series
+from .attributes import PoolAttributes, of_calls, of_origin, of_series
 from .drain import NO_SPAN, Drain
 from .semconv import Metric
 
@@ -81,6 +82,8 @@ class StateSource:
                 _add_pool(found, ledger, state, suspects[ledger], now)
                 for origin in snapshot_of(ledger.origins.values):
                     _add_origin(found, origin, counts, now)
+            for calls in registry.calls.state():
+                _add_calls(found, calls)
         except Exception as error:
             registry.failures.caught("collection", error)
         try:
@@ -188,6 +191,8 @@ def _gauges(ledger: PoolLedger, state: NameState, leak_suspects: int, now: int) 
     for phase, oldest in zip(PHASES, state.oldest_since, strict=True):
         age = in_seconds(max(now - oldest, 0)) if oldest else 0.0
         gauges.append((semconv.REQUEST_OLDEST_AGE, semconv.REQUEST_PHASE, phase, age))
+    held = in_seconds(max(now - state.held_since, 0)) if state.held_since else 0.0
+    gauges.append((semconv.LEASE_OLDEST_AGE, None, None, held))
     if ledger.acquire_timeout is not None and ledger.live:
         gauges.append((semconv.ACQUIRE_TIMEOUT, None, None, ledger.acquire_timeout))
     for name, count in ledger.states().items():
@@ -206,6 +211,29 @@ def _gauges(ledger: PoolLedger, state: NameState, leak_suspects: int, now: int) 
     peak = max(ledger.active.highest(now), state.busy)
     gauges.append((semconv.PEAK_ACTIVE, None, None, peak))
     return gauges
+
+
+def _add_calls(found: _Points, state: CallsNow) -> None:
+    ledger = state.ledger
+    attributes = of_calls(ledger)
+    reported = ledger.reported
+    add = found.add
+    for stage in range(len(STAGES)):
+        of_stage = attributes.stages[stage]
+        add(semconv.CALL_CURRENT, state.count[stage], of_stage)
+        add(semconv.CALL_OLDEST_AGE, in_seconds(state.oldest[stage]), of_stage)
+        reported[stage] = max(reported[stage], state.spent[stage])
+        add(semconv.CALL_TIME, in_seconds(reported[stage]), of_stage)
+    if ledger.streamed:
+        add(semconv.CALL_SILENCE, in_seconds(state.silence), attributes.base)
+    add(semconv.CALL_SILENT, state.silent, attributes.base)
+    reported[-1] = max(reported[-1], state.retries)
+    add(semconv.CALL_RETRIES, reported[-1], attributes.base)
+    for operation, counts in snapshot_of(ledger.calls.items):
+        for outcome, count in zip(semconv.OUTCOMES, counts, strict=True):
+            add(semconv.CALLS, count, attributes.outcome(operation, outcome))
+    for error, count in snapshot_of(ledger.errors.items):
+        add(semconv.CALL_ERRORS, count, attributes.error(error))
 
 
 def _add_origin(found: _Points, origin: OriginLedger, sums: PoolSums, now: int) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.context import Context
 
+from ..pool.call import CountedCall, bounded
 from ..pool.durations import SECOND, in_seconds
 from ..pool.lease import Lease, TrackedConnection
 from ..pool.observer import PoolObserver
 from ..pool.phases import RESOLVE, by_name
 from . import semconv
-from .attributes import HistogramAttributes, of_origin
+from .attributes import HistogramAttributes, of_calls, of_origin
 from .drain import NO_SPAN, Drain, bare_context
 from .instruments import MeterInstruments
 
+_MODELS = 50
+"""Bound on the models that are reported with calls. Further ones are reported as ``_OTHER``."""
 _ACQUIRE_ERRORS = frozenset({"pool_timeout", "cancelled"})
 # Each error type adds 13 series per origin to the create histogram, so it distinguishes only these.
 # All others become connection_error. gluellm.pool.requests has all types, at one series each.
@@ -31,15 +35,22 @@ class DurationObserver(PoolObserver):
         full: bool,
         model_attributes: bool,
         time_in_queue: bool,
+        record_call: Callable[[CountedCall], None] = lambda _: None,
     ) -> None:
         self._outbox = instruments.ledgers.outbox
         self._instruments = instruments
-        self.drain = Drain(self._outbox, self.record, instruments.ledgers.failures)
+        self.drain = Drain(
+            self._outbox, self.record, instruments.ledgers.failures, self._record_call
+        )
+        self._record_call_further = record_call
         self._full = full
         self._model_attributes = model_attributes
         self._acquire = _Histogram(instruments, semconv.ACQUIRE_DURATION)
         self._lease = _Histogram(instruments, semconv.LEASE_DURATION)
         self._create = _Histogram(instruments, semconv.CONNECTION_CREATE_DURATION)
+        self._call = _Histogram(instruments, semconv.CALL_DURATION)
+        self._models: dict[str, str] = {}
+        """Models that are reported with calls."""
         self._in_queue = (
             _Histogram(instruments, semconv.REQUEST_TIME_IN_QUEUE) if time_in_queue else None
         )
@@ -80,6 +91,18 @@ class DurationObserver(PoolObserver):
             end_known = connection is None or connection.reports_release
             if active and lease.acquired_at and end_known:
                 self._record_end(lease, context)
+
+    def _record_call(self, call: CountedCall) -> None:
+        """Record a call that has ended, as a duration and perhaps as a span."""
+        ledger = call.ledger
+        if self._instruments.active and ledger is not None:
+            model = None
+            if self._model_attributes and call.model:
+                model = bounded(self._models, call.model, _MODELS)
+            attributes = of_calls(ledger).duration(call.operation, model)
+            context = bare_context(None if call.observed is None else call.observed.span_context)
+            self._call.record(in_seconds(call.ended_at - call.began_at), attributes, context)
+        self._record_call_further(call)
 
     def _record_acquire(self, lease: Lease, context: Context) -> None:
         origin = lease.origin

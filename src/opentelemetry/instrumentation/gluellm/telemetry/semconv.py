@@ -14,7 +14,10 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, Final
 
+from ..pool.phases import OUTCOMES as OUTCOMES
 from ..pool.phases import PHASES as PHASES
+from ..pool.phases import SOURCES as SOURCES
+from ..pool.phases import STAGES as STAGES
 from ..pool.phases import STEPS as STEPS
 from ..pool.phases import WEBSOCKET as WEBSOCKET
 
@@ -52,6 +55,9 @@ INSTRUMENTATION_KIND: Final = "gluellm.instrumentation.kind"
 REQUEST_MODEL: Final = "gen_ai.request.model"
 OPERATION_NAME: Final = "gen_ai.operation.name"
 RESPONSE_STREAMING: Final = "gluellm.response.streaming"
+CALL_STAGE: Final = "gluellm.call.stage"
+CALL_OUTCOME: Final = "gluellm.call.outcome"
+CALL_SOURCE: Final = "gluellm.call.source"
 
 # On spans only.
 CONNECTION_REUSED: Final = "gluellm.connection.reused"
@@ -65,6 +71,9 @@ SPAN_OLDEST_LEASE_PHASE: Final = "gluellm.pool.lease.oldest_phase"
 SPAN_STEP_TIME: Final = "gluellm.connection.create.time."
 """Prefix; the name of the step follows."""
 NETWORK_TYPE: Final = "network.type"
+SPAN_CALL_RETRIES: Final = "gluellm.call.retries"
+SPAN_CALL_TIME: Final = "gluellm.call.time.{stage}"
+SPAN_CALL_REQUEST_TIME: Final = "gluellm.call.request.time.{phase}"
 TLS_PROTOCOL_NAME: Final = "tls.protocol.name"
 TLS_PROTOCOL_VERSION: Final = "tls.protocol.version"
 
@@ -206,7 +215,9 @@ ATTRIBUTES: Final = (
         ERROR_TYPE,
         "Kind of failure, with the same value for every library. Absent on success, and if the "
         "server answered with an error status. `gluellm.pool.acquire.duration` has only "
-        "`pool_timeout`, `cancelled` and `_OTHER`.",
+        "`pool_timeout`, `cancelled` and `_OTHER`. On calls: `timeout` if the call timed out and "
+        "its last request was cancelled; else that request's kind of failure; else its status if "
+        "that is at least 400; else the exception's class, at most 20 different ones.",
         ERROR_TYPES,
     ),
     Attribute(TIMEOUT_KIND, "Kind of timeout.", TIMEOUT_KINDS),
@@ -227,7 +238,7 @@ ATTRIBUTES: Final = (
     Attribute(DISCARD_REASON, "Why a pool is gone.", DISCARD_REASONS),
     Attribute(
         REQUEST_RESEND,
-        "`true` for a further request of the same any-llm call; absent otherwise.",
+        "`true` for a request that `gluellm.call.retries` counts; absent otherwise.",
         ("true",),
     ),
     Attribute(ANOMALY_TYPE, "Kind of anomaly.", ANOMALY_TYPES),
@@ -238,7 +249,18 @@ ATTRIBUTES: Final = (
         "Model passed to any-llm, at most 256 characters, with `?` for unprintable ones. By "
         "opt-in on metrics.",
     ),
-    Attribute(OPERATION_NAME, "Operation of the any-llm call. By opt-in on metrics."),
+    Attribute(
+        OPERATION_NAME,
+        "Operation of the any-llm call. By opt-in on metrics of requests. At most 6 different ones "
+        "on metrics of calls, then `_OTHER`.",
+    ),
+    Attribute(CALL_STAGE, "Stage of the call; see the stages above.", STAGES),
+    Attribute(
+        CALL_OUTCOME,
+        "How the call ended. `abandoned`: its stream was closed or dropped before its end.",
+        OUTCOMES,
+    ),
+    Attribute(CALL_SOURCE, "Library whose call is counted: the outermost one.", SOURCES),
     Attribute(RESPONSE_STREAMING, "Whether the response was streamed.", ("true", "false")),
 )
 """Attribute keys of metrics. Spans have further ones."""
@@ -249,6 +271,7 @@ SPAN_WAIT: Final = "HTTP wait_for_connection {address}:{port}"
 SPAN_SETUP: Final = "HTTP connection_setup {address}:{port}"
 SPAN_CONNECT: Final = "socket connect {address}:{port}"
 SPAN_TLS: Final = "TLS client handshake {address}"
+SPAN_CALL: Final = "gluellm.call"
 
 # --- metrics --------------------------------------------------------------------------------------
 
@@ -285,6 +308,7 @@ class Metric:
 
 LEVEL_POOL: Final = (PROVIDER_NAME, POOL_NAME, POOL_LIBRARY)
 LEVEL_ORIGIN: Final = (*LEVEL_POOL, SERVER_ADDRESS, SERVER_PORT)
+LEVEL_CALL: Final = (PROVIDER_NAME, CALL_SOURCE)
 _MODEL: Final = (REQUEST_MODEL, OPERATION_NAME)
 
 # fmt: off
@@ -296,6 +320,10 @@ _ACQUIRE_BUCKETS: Final = (
 _LEASE_BUCKETS: Final = (
     0.05, 0.25, 0.5, 1.0, 2.5, 5.0,
     10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0,
+)
+_CALL_BUCKETS: Final = (
+    0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0,
+    60.0, 120.0, 300.0, 600.0,
 )
 _LIFETIME_BUCKETS: Final = (
     0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0,
@@ -445,6 +473,13 @@ LEASE_DURATION: Final = _histogram(
     "Time from acquire to release. For a streamed answer, to the end of the stream.",
     opt_in_attributes=(RESPONSE_STREAMING, *_MODEL),
 )
+LEASE_OLDEST_AGE: Final = _gauge(
+    "gluellm.pool.lease.oldest_age",
+    "s",
+    LEVEL_POOL,
+    "Age of the longest-held lease; 0 if no connection is held. Grows while nothing ends, even if "
+    "pings restart every phase.",
+)
 ACQUIRE_TIMEOUT: Final = _gauge(
     "gluellm.pool.acquire.timeout",
     "s",
@@ -462,6 +497,61 @@ REQUEUES: Final = _counter(
     "{request}",
     LEVEL_POOL,
     "Requests sent back to the queue because the assigned connection turned out to be unusable.",
+)
+
+# Calls.
+CALL_CURRENT: Final = _up_down_counter(
+    "gluellm.call.current", "{call}", (*LEVEL_CALL, CALL_STAGE), "Calls in this stage now."
+)
+CALL_OLDEST_AGE: Final = _gauge(
+    "gluellm.call.oldest_age",
+    "s",
+    (*LEVEL_CALL, CALL_STAGE),
+    "Longest time that a call has been in this stage without leaving it; 0 if there is none.",
+)
+CALL_TIME: Final = _counter(
+    "gluellm.call.time",
+    "s",
+    (*LEVEL_CALL, CALL_STAGE),
+    "Time spent in this stage by finished and running calls. Its rate is the mean number of calls "
+    "in the stage.",
+)
+CALL_SILENCE: Final = _gauge(
+    "gluellm.call.silence.oldest_age",
+    "s",
+    LEVEL_CALL,
+    "Longest time that the application has been waiting for the next item of a streamed call. "
+    "Bytes that bring no item, such as pings, do not end it. Absent until a call is streamed.",
+)
+CALL_SILENT: Final = _up_down_counter(
+    "gluellm.call.silent",
+    "{call}",
+    LEVEL_CALL,
+    "Calls in `requesting` that have waited for the next item or, if they are not streamed, been "
+    "in that stage, for longer than `silence_threshold` and three times the longest such wait of "
+    "the last hour.",
+)
+CALLS: Final = _counter(
+    "gluellm.calls",
+    "{call}",
+    (*LEVEL_CALL, CALL_OUTCOME, OPERATION_NAME),
+    "Calls that ended, by outcome.",
+)
+CALL_ERRORS: Final = _counter(
+    "gluellm.call.errors", "{call}", (*LEVEL_CALL, ERROR_TYPE), "Failed calls, by kind of failure."
+)
+CALL_RETRIES: Final = _counter(
+    "gluellm.call.retries",
+    "{request}",
+    LEVEL_CALL,
+    "Requests that were the first of their call since it last backed off.",
+)
+CALL_DURATION: Final = _histogram(
+    "gluellm.call.duration",
+    _CALL_BUCKETS,
+    (*LEVEL_CALL, OPERATION_NAME),
+    "Time of a whole call, with its retries; for a streamed answer, to the end of the stream.",
+    opt_in_attributes=(REQUEST_MODEL,),
 )
 
 # Pools.

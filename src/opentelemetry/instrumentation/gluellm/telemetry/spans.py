@@ -24,13 +24,14 @@ from opentelemetry.trace import (
 )
 
 from ..failures import Failures
+from ..pool.call import CountedCall
 from ..pool.durations import SECOND, in_seconds, nanoseconds
 from ..pool.lease import Lease, TrackedConnection
 from ..pool.observer import PoolObserver
-from ..pool.phases import PHASES, STEPS, by_name
+from ..pool.phases import FAILED, PHASES, REQUESTING, STEPS, by_name
 from ..version import __version__
 from . import semconv
-from .attributes import of_origin
+from .attributes import of_call, of_origin
 from .drain import bare_context
 from .entry import SuppressedContext
 
@@ -75,6 +76,27 @@ class SpanObserver(PoolObserver):
         if span.is_recording():
             span.set_attribute(semconv.CONNECTION_REUSED, lease.reused)
             span.set_attribute(semconv.SPAN_ACQUIRE_DURATION, lease.acquire_time / SECOND)
+
+    def call_ended(self, call: CountedCall) -> None:
+        reference = call.observed.client_span
+        span: Span | None = None if reference is None else reference()
+        if span is not None and span.is_recording():
+            call.account_requests()
+            span.set_attributes(of_call(call))
+
+    def record_call(self, call: CountedCall) -> None:
+        """Create the span of a call that has ended. Called by the drain."""
+        total = call.ended_at - call.began_at
+        entry = call.observed
+        if not call.retries and total - call.spent[REQUESTING] < self._minimum:
+            return
+        parent = None if entry is None else entry.span_context
+        if isinstance(parent, SuppressedContext):
+            return
+        span = self._start(semconv.SPAN_CALL, parent, call.began_at, of_call(call))
+        if call.outcome == FAILED:
+            span.set_status(Status(StatusCode.ERROR))
+        span.end(end_time=_epoch(call.ended_at))
 
     def _wait(
         self,

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from ..concurrency import snapshot_of, snapshot_of_queue
 from ..pool.durations import nanoseconds
 from ..pool.lease import Lease
-from ..pool.ledger import Peak
+from ..pool.peak import Peak
 from ..pool.phases import READING, UNREAD
 from ..pool.registry import NOWHERE, PoolRegistry
 from ..pool.tracker import PoolTracker
@@ -241,7 +241,7 @@ class LoopLag:
                         return True
         # Leases that ended after the timer was due, in the loop's iteration in which it fires.
         for item in reversed(snapshot_of_queue(registry.outbox.items)[-_RECENT:]):
-            if type(item) is not tuple and item.entered_at <= due < item.ended_at:
+            if isinstance(item, Lease) and item.entered_at <= due < item.ended_at:
                 home = item.tracker.loop
                 if home is not None and home() is loop and _needs_loop(item, due):
                     return True

@@ -21,6 +21,7 @@ from ..pool.tracker import PoolTracker
 from .anomalies import Anomalies
 from .churn import Churn
 from .loop_lag import LoopLag
+from .silent_peers import SilentPeers
 
 INTERVAL = 1.0
 """Seconds between two passes. A leak is detected at most this long after its threshold."""
@@ -59,7 +60,10 @@ class _LeaseNotes:
 
 
 class Watch:
-    """The watch of one installation. ``leak_threshold`` is in seconds; 0 detects no leaks."""
+    """The watch of one installation. ``leak_threshold`` is in seconds; 0 detects no leaks.
+
+    For ``peer_check_after`` see `SilentPeers`.
+    """
 
     def __init__(
         self,
@@ -67,6 +71,7 @@ class Watch:
         *,
         leak_threshold: float,
         loop_lag: LoopLag | None,
+        peer_check_after: float = 0.0,
     ) -> None:
         self._registry = registry
         self._leak_threshold = nanoseconds(leak_threshold)
@@ -85,6 +90,7 @@ class Watch:
         make passes over ten thousand idle pools several times as long."""
         self._anomalies = Anomalies(registry, loop_lag)
         self._churn = Churn(registry)
+        self.silent_peers = SilentPeers(registry, peer_check_after)
 
     def suspects(self) -> tuple[Lease, ...]:
         """Return the leases that are suspected as leaks now: unread beyond the threshold."""
@@ -218,7 +224,9 @@ class Watch:
             if self._loop_lag is not None:
                 self._loop_lag.count(registry.clock())
             self._anomalies.passed()
+            self.silent_peers.passed()
             self._churn.check()
+            registry.calls.look()
             registry.observer.watch_passed()
         except BaseException as error:
             # Log handlers of the application may raise a BaseException here, such as an exit or the
@@ -245,6 +253,7 @@ class Watch:
             elif phase == STREAM_QUEUED and now - lease.phase_since >= STUCK_AFTER:
                 stuck.append(lease)
         self._anomalies.check(tracker, waiting, now)
+        self.silent_peers.check(tracker, now)
         recorded = notes.stuck_logged_at
         if stuck and (not recorded or now - recorded >= LOGGED_EVERY):
             notes.stuck_logged_at = now

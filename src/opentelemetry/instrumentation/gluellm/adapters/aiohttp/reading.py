@@ -6,14 +6,14 @@ being established, and the idle ones in ``_conns``. Its limits apply to ``_acqui
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 
 from ...concurrency import snapshot_of
 from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, PoolSums
 from ...pool.lease import ConnectionView, PoolView, TrackedConnection, close_missing
 from ...pool.ledger import OriginLedger
-from ...pool.reader import seconds_or_none
+from ...pool.reader import Sockets, seconds_or_none
 from ...pool.tracker import PoolTracker
 from ..marks import CONNECTION, LIMITS_FROM
 from ..scope import LibraryReader
@@ -89,6 +89,14 @@ class AiohttpReader(LibraryReader[PoolTracker]):
             max_connections_per_origin=_bound(pool._limit_per_host),
             limits_from=getattr(pool, LIMITS_FROM, None),
         )
+
+    def sockets(self, pool: Any, wanted: Container[TrackedConnection]) -> Sockets:
+        """Find the sockets of connections, through the public ``get_extra_info``."""
+        for protocol in tuple(pool._acquired):
+            record: Any = getattr(protocol, CONNECTION, None)
+            transport = protocol.transport if record in wanted else None
+            if transport is not None:
+                yield record, transport.get_extra_info("socket")
 
 
 def _idle(pool: Any, tracker: PoolTracker) -> Iterator[tuple[Any, TrackedConnection]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 import sys
+from collections.abc import Container
 from typing import Any
 
 from ...concurrency import snapshot_of
 from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, IDLE_2, PoolSums
 from ...pool.lease import ConnectionView, PoolView, TrackedConnection, close_missing
-from ...pool.reader import seconds_or_none
+from ...pool.reader import Sockets, seconds_or_none
 from ...pool.tracker import PoolTracker
 from ..marks import CONNECTION, LIMITS_FROM, connection_of
 from ..scope import LibraryReader
@@ -97,6 +98,14 @@ class HttpcoreReader(LibraryReader[PoolTracker]):
             connections=found,
             limits_from=getattr(pool, LIMITS_FROM, None),
         )
+
+    def sockets(self, pool: Any, wanted: Container[TrackedConnection]) -> Sockets:
+        """Find the sockets of connections, through the public ``get_extra_info``."""
+        for connection in tuple(pool._connections):
+            record = connection_of(connection)
+            inner = protocol_connection(connection) if record in wanted else None
+            if inner is not None:
+                yield record, inner._network_stream.get_extra_info("socket")
 
 
 def _tcp_keepalive(pool: Any) -> bool | None:

@@ -118,10 +118,11 @@ def record_of(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnec
     return record
 
 
-def with_sockets() -> set[TrackedConnection]:
-    """The records of all connections that have a socket now, in any pool or in use."""
+def connected_sockets() -> list[tuple[TrackedConnection, Any]]:
+    """All connections that have a socket now, in any pool or in use, each with its socket."""
     there = ((known.record, known()) for known in snapshot_of(lambda: _references))
-    return {record for record, found in there if getattr(found, "sock", None) is not None}
+    found = [(record, getattr(connection, "sock", None)) for record, connection in there]
+    return [(record, sock) for record, sock in found if sock is not None]
 
 
 def _reports_reads() -> bool:

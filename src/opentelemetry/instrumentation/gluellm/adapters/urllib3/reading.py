@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Container
 from typing import Any
 
 from ...concurrency import snapshot_of
 from ...pool.counts import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, PoolSums
 from ...pool.lease import ConnectionView, PoolView, TrackedConnection, close_missing
+from ...pool.reader import Sockets
 from ...pool.tracker import PoolTracker
 from ..marks import LIMITS_FROM, connection_of
 from ..scope import LibraryReader
-from .connections import record_of, with_sockets
+from .connections import connected_sockets, record_of
 from .executors import workers_of
 
 
@@ -47,7 +49,7 @@ class Urllib3Reader(LibraryReader[PoolTracker]):
         if len(tracker.connections) > seen:
             # A connection in no queue may be in use by a thread that has to wait: it has a socket.
             queued = {connection_of(connection) for connection in _queued(pool)}
-            close_missing(tracker, queued | with_sockets())
+            close_missing(tracker, queued | {record for record, _ in connected_sockets()})
 
     def view(self, pool: Any, tracker: PoolTracker) -> PoolView:
         """Return the state of each connection of a pool."""
@@ -69,6 +71,10 @@ class Urllib3Reader(LibraryReader[PoolTracker]):
             limits_from=getattr(pool, LIMITS_FROM, None),
             workers=workers_of(pool),
         )
+
+    def sockets(self, pool: Any, wanted: Container[TrackedConnection]) -> Sockets:  # noqa: ARG002
+        """Find the sockets of connections. A pool does not list those in use."""
+        return [(record, sock) for record, sock in connected_sockets() if record in wanted]
 
     def is_synchronous(self, pool: Any) -> bool:  # noqa: ARG002
         return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from ... import thresholds
 from ...text import counted, one_line, percent, seconds
 from ..findings import Finding, Kind, Severity
@@ -26,7 +28,8 @@ def slow_provider(case: PoolCase) -> Finding | None:
     activity = case.activity
     each = activity.provider_time(*PROVIDERS_PART)
     slower = is_slower(case)
-    silent = activity.timeouts.get("read", 0)
+    # After a loss of peers, it is unknown which of them waited for the provider.
+    silent = 0 if activity.requests_lost_peer else activity.timeouts.get("read", 0)
     gives_up = (
         silent >= thresholds.READ_TIMEOUTS
         and silent >= thresholds.READ_TIMEOUT_SHARE * activity.left
@@ -88,7 +91,8 @@ def silent_provider(case: PoolCase) -> Finding | None:
     have waited for long. It is a WARNING for several requests unless earlier answers took about as
     long: reasoning models are silent for 300 to 700 s.
     """
-    sent = [request for request in case.requests if request.held is not None]
+    lost = set(case.lost)
+    sent = [r for r in case.requests if r.held is not None and r not in lost]
     waiting = [request for request in sent if request.phase == "awaiting_response"]
     if not waiting or len(waiting) < len(sent) or case.activity.errors[None] > 0:
         return None
@@ -97,8 +101,11 @@ def silent_provider(case: PoolCase) -> Finding | None:
         return None
     before = case.baseline
     usual = before.provider_time("awaiting_response", at_most=True) if before is not None else 0.0
-    origins = ", ".join(sorted({one_line(request.origin) for request in waiting})[:3])
+    asked = {request.origin for request in waiting}
+    origins = ", ".join(sorted(map(one_line, asked))[:3])
     many = len(waiting) >= thresholds.SILENT_REQUESTS
+    silences = [o.longest_silence_answered for o in case.totals.origins if o.origin in asked]
+    answered = max(silences, default=0.0)
     severe = many and usual < thresholds.SILENT_AS_BEFORE * min(ages)
     return Finding(
         kind=Kind.SLOW_PROVIDER,
@@ -106,10 +113,39 @@ def silent_provider(case: PoolCase) -> Finding | None:
         pool=case.label,
         observed=f"{counted(len(waiting), 'request')} to {origins} sent and waiting for the first "
         f"byte of an answer, the longest for {seconds(max(ages))}; none was answered meanwhile, "
-        f"{case.queued_now} queued.",
+        f"{case.queued_now} queued. Longest silence that was ever answered: "
+        f"{seconds(answered) if answered else 'none'}.",
         explanation="They have their connections, so the pool is not the cause: the provider has "
         "not begun to answer. Reasoning models are silent for 300 to 700 s. With any other model, "
         "the provider hangs or something on the network path drops the requests.",
         advice="Check the provider's status page, and send one request by hand. Stream, so that "
         "silence shows early, and set a read timeout. A larger pool does not help.",
+    )
+
+
+def silent_connections(case: PoolCase) -> Finding | None:
+    """Detect requests that wait although there is evidence that no answer can come."""
+    checked = [request for request in case.requests if request.peer]
+    lost = sorted((r for r in checked if r.lost_peer), key=lambda r: -r.peer_silence)
+    ended = case.activity.requests_lost_peer
+    if not lost and not ended:
+        return None
+    observed = f"{counted(ended, 'request')} had lost the other end when they ended"
+    number = Counter(request.peer for request in lost)
+    if lost:
+        longest = {request.peer: request.lost_peer for request in reversed(lost)}
+        states = ", ".join(f"{longest[peer]} ({count})" for peer, count in number.items())
+        observed = f"Of {counted(len(checked), 'silent request')} checked: {states}"
+    unprobed = "unacknowledged" in number and any(p.tcp_keepalive is False for p in case.pools)
+    probe = f" Switch SO_KEEPALIVE on: {case.advisor.probe_idle(case.maximum)}." if unprobed else ""
+    return Finding(
+        kind=Kind.SILENT_CONNECTIONS,
+        severity=Severity.ERROR if lost else Severity.WARNING,
+        pool=case.label,
+        observed=f"{observed}.",
+        explanation="The system's TCP state of these connections shows it: the host is gone, the "
+        "network path drops packets, or the other end has closed or stopped reading. A slow "
+        "provider does not explain it. Behind a proxy, the other end is the proxy.",
+        advice="Cancel these requests and send them again. A read timeout ends them earlier. Check "
+        f"the path: firewall, address translator, load balancer, proxy.{probe}",
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.attribution.limiter import RateLimiterObserver
+from opentelemetry.instrumentation.gluellm.attribution.gluellm import GlueLLMObserver
 from unit.pool.fakes import Clock
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +39,7 @@ async def test_wait_ends_with_the_call_to_the_limiter(
     monkeypatch.setitem(sys.modules, "gluellm.api", api)
     errors: list[str] = []
     clock = Clock()
-    observer = RateLimiterObserver(lambda kind, _: errors.append(kind), lambda _: None, clock)
+    observer = GlueLLMObserver(lambda kind, _: errors.append(kind), lambda _: None, clock)
     observer.install()
     call = asyncio.create_task(api.acquire_rate_limit("global:openai"))
     await asyncio.sleep(0)

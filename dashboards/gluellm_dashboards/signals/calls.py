@@ -1,0 +1,135 @@
+"""LLM calls: how they end, how long they take, and in which stage."""
+
+from __future__ import annotations
+
+from ..config import SLOW_WINDOW
+from ..query import PROVIDER
+from ..rules.questions import CALL_RATE
+from .signal import Signal, by, now, quantile, rate, signal
+
+_CALLS = "gluellm.calls"
+_TIME = "gluellm.call.time"
+_CURRENT = "gluellm.call.current"
+_RETRIES = "gluellm.call.retries"
+_DURATION = "gluellm.call.duration"
+_STAGE = "gluellm.call.stage"
+_OF = (PROVIDER,)
+_STAGES = (
+    "`limited` is waiting for GlueLLM's rate limiter, `preparing` is the application before a "
+    "request: a client, a TLS context, a thread. `requesting` has a request in flight; the row of "
+    "requests below divides it. `backoff` is a pause after a refusal or a failure. `finishing` is "
+    "the application after the last answer."
+)
+_PER_CALL = f"(sum{by()}({rate(_TIME)}) / (sum{by()}({rate(_CALLS)}) > 0))"
+_HOUR_AGO = _PER_CALL.replace("[%window%]", "[%window%] offset 1h")
+
+CALLS = Signal(CALL_RATE, "Model calls as the application makes them, however they ended.")
+TIME_PER_CALL = signal(
+    "time_per_call",
+    "How long does a call take?",
+    _PER_CALL,
+    "Time that calls spent, those in flight included, for each call that ended. It rises while "
+    "calls hang. While none ends the line ends too: see in which stage calls are.",
+    of=[_TIME, _CALLS],
+    unit="s",
+    by=_OF,
+)
+TIME_PER_CALL_BEFORE = signal(
+    "time_per_call_before",
+    "How long did a call take an hour ago?",
+    _HOUR_AGO,
+    "The same, one hour earlier.",
+    of=[_TIME, _CALLS],
+    unit="s",
+    by=_OF,
+)
+_ENDED = f"sum{by()}({rate(_CALLS)}) * 600"
+_IN_FLIGHT = f"sum{by()}({now(_CURRENT)})"
+SLOWER = signal(
+    "calls_slower",
+    "How long do calls take, compared with an hour ago?",
+    f"sum{by()}({rate(_TIME)}) * 600 / (({_ENDED} >= {_IN_FLIGHT} or {_IN_FLIGHT}) > 0) / "
+    f"{_HOUR_AGO}",
+    f"Time per call of the last {SLOW_WINDOW}, calls in flight included, divided by that of an "
+    "hour ago. 100 % is as long as then.",
+    of=[_TIME, _CALLS, _CURRENT],
+    unit="ratio",
+    by=_OF,
+)
+TIME_BY_STAGE = signal(
+    "call_time_by_stage",
+    "Where does a call's time go?",
+    f"sum{by(_TIME, _STAGE)}({rate(_TIME)}) / ignoring(gluellm_call_stage) group_left() "
+    f"(sum{by()}({rate(_CALLS)}) > 0)",
+    f"Seconds of each stage for each call that ended. {_STAGES}",
+    of=[_TIME, _CALLS],
+    unit="s",
+    by=(),
+)
+CURRENT_BY_STAGE = signal(
+    "calls_by_stage",
+    "How many calls are in which stage?",
+    f"sum{by(_CURRENT, _STAGE)}({now(_CURRENT)})",
+    f"Calls in flight now. {_STAGES}",
+    of=[_CURRENT],
+    by=(),
+)
+OLDEST_BY_STAGE = signal(
+    "oldest_call_by_stage",
+    "How long has a call been in its stage?",
+    f"max{by('gluellm.call.oldest_age', _STAGE)}({now('gluellm.call.oldest_age')})",
+    "The longest that a call has been in each stage without leaving it. A line that rises and "
+    "never falls is one call that hangs.",
+    of=["gluellm.call.oldest_age"],
+    unit="s",
+    by=(),
+)
+SILENCE = signal(
+    "call_silence",
+    "How long has a stream brought nothing?",
+    f"max{by()}({now('gluellm.call.silence.oldest_age')})",
+    "`no item` is the longest wait for the next item of a stream. Pings do not end it.",
+    of=["gluellm.call.silence.oldest_age"],
+    unit="s",
+    by=(),
+    on_event=True,
+)
+SILENT = signal(
+    "calls_silent_now",
+    "How many calls are silent?",
+    f"sum{by()}({now('gluellm.call.silent')})",
+    "Calls in flight that have waited for an answer, or for the next item of a stream, for much "
+    "longer than any of the last hour. Two, and a fifth of those in flight, page.",
+    of=["gluellm.call.silent"],
+    by=_OF,
+)
+OUTCOMES = signal(
+    "call_outcomes",
+    "How do calls end?",
+    f"sum{by(_CALLS, 'gluellm.call.outcome')}({rate(_CALLS)})",
+    "`cancelled` is a timeout of the application, or a user who left; `abandoned` is a stream that "
+    "was closed or dropped before its end.",
+    of=[_CALLS],
+    unit="/s",
+    by=(),
+)
+RETRIES_PER_CALL = signal(
+    "retries_per_call",
+    "How many retries are there per call?",
+    f"sum{by()}({rate(_RETRIES)}) / (sum{by()}({rate(_CALLS)}) > 0)",
+    "Requests that were sent again after a pause, for each call. 100 % is twice the load on a "
+    "provider that has trouble already: lower the number of attempts, or the calls at a time.",
+    of=[_RETRIES, _CALLS],
+    unit="ratio",
+    by=_OF,
+)
+DURATION_P95 = signal(
+    "call_duration_p95",
+    "How long do calls take (p95)?",
+    quantile(0.95, _DURATION),
+    "One of 20 took longer, with its retries and to the end of its stream. Calls that hang are not "
+    "in it before they end.",
+    of=[_DURATION],
+    unit="s",
+    by=_OF,
+)

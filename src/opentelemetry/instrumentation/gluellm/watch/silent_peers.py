@@ -1,0 +1,134 @@
+"""What the operating system knows of peers that have sent nothing for long, from ``TCP_INFO``.
+
+Most silent peers work on an answer. A state other than ``unknown`` is reported only with evidence.
+A path that was lost after everything was acknowledged, with keepalive off, leaves no evidence.
+Neither does a proxy that acknowledges and discards.
+
+A socket is read through its object and never by its number: the number of a closed socket can
+belong to another connection. Every reference to a library's object ends with the read.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+from typing import Any
+
+from ..pool.durations import nanoseconds
+from ..pool.lease import Lease, TrackedConnection, read_states
+from ..pool.phases import AWAITING_RESPONSE, READING
+from ..pool.registry import PoolRegistry
+from ..pool.tracker import PoolTracker
+
+AVAILABLE = sys.platform == "linux" and hasattr(socket, "TCP_INFO")
+MOST_CONNECTIONS = 10
+"""Connections of a pool that a pass reads, those that have waited longest first. Each costs a few
+microseconds, and the text of a snapshot lists as many requests."""
+_MILLISECOND = 10**6
+_CLOSED, _CLOSE_WAIT = 7, 8
+_LOST_AFTER = 2
+"""Retransmissions or probes in a row without an answer. A single packet is lost now and then."""
+_TCP_INFO = struct.Struct("=5B3xI12xI24x2I84xI")
+"""State, CA state, retransmits, probes, back-off, RTO (microseconds), unacknowledged segments,
+milliseconds since the last data and since the last acknowledgement, and unsent bytes. Linux has
+reported all of these since 4.6 (``struct tcp_info`` in ``linux/tcp.h``)."""
+
+
+_Look = tuple[int, str, int]
+"""Value of `Lease.phase_since` when its socket was read, state of the peer, and when the peer last
+acknowledged anything, at the earliest when the request was sent."""
+
+
+def peer_state(info: tuple[int, ...], *, keepalive: bool) -> str:
+    """Return what the values of `_TCP_INFO` prove."""
+    state, _, retransmits, probes, backoff, timeout, unacknowledged, _, heard, unsent = info
+    if state == _CLOSED:
+        return "reset"
+    if state == _CLOSE_WAIT:
+        return "closed"
+    # A peer whose receive buffer is full repeats acknowledgements and makes no progress. After two
+    # retransmissions in vain, the last one is older than half of the current timeout.
+    pending = unacknowledged or unsent
+    if retransmits >= _LOST_AFTER and pending and heard * 1000 >= timeout // 2:
+        return "unacknowledged"
+    if keepalive and probes >= _LOST_AFTER and not pending:
+        return "unreachable"
+    # With no probe pending, the last probe of the closed window was acknowledged.
+    if unsent and backoff and not unacknowledged and not probes:
+        return "not_reading"
+    return "unknown"
+
+
+class SilentPeers:
+    """Reads the state of peers in each pass of the watch.
+
+    ``after`` is the silence in seconds from which a peer is read; 0 reads none.
+    """
+
+    def __init__(self, registry: PoolRegistry, after: float) -> None:
+        self._registry = registry
+        self.after = after if AVAILABLE else None
+        """The setting; None if the system does not report the state of a connection."""
+        self._after = nanoseconds(self.after or 0)
+        self._looks: dict[Lease, _Look] = {}
+        """Results of the previous pass."""
+        self._found: dict[Lease, _Look] = {}
+        """Results of the current pass."""
+
+    def state(self, lease: Lease, since: int) -> tuple[str, int] | None:
+        """Return the state of the peer that a request waits for ``since`` then.
+
+        With it, return when the peer was last heard. None if no check has read it.
+        """
+        look = self._looks.get(lease)
+        return look[1:] if look is not None and look[0] == since else None
+
+    def check(self, tracker: PoolTracker, now: int) -> None:
+        """Read the sockets of the requests of a pool that have waited longest."""
+        silent = [
+            (since, lease)
+            for lease, (_, phase, since, _) in (read_states(tracker.leases) if self._after else ())
+            if phase in (AWAITING_RESPONSE, READING) and now - since >= self._after
+        ]
+        waits: dict[TrackedConnection, list[tuple[int, Lease]]] = {}
+        for since, lease in sorted(silent, key=lambda wait: wait[0]):
+            connection = lease.connection  # HTTP/2: of several requests
+            if connection is not None and (connection in waits or len(waits) < MOST_CONNECTIONS):
+                waits.setdefault(connection, []).append((since, lease))
+        pool = tracker.live_pool() if waits else None
+        if pool is None:
+            return
+        try:
+            for connection, sock in tracker.reader.sockets(pool, waits):
+                self._read(sock, waits[connection])
+        except Exception as error:  # of an unknown version
+            self._registry.failures.caught("silent_peers", error)
+
+    def _read(self, sock: Any, waits: list[tuple[int, Lease]]) -> None:
+        try:
+            read = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+            info = _TCP_INFO.unpack(read)
+            keepalive = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        except (OSError, ValueError, AttributeError, struct.error):
+            return  # closed, not TCP, or not permitted
+        data_at, heard_at = (self._registry.clock() - info[i] * _MILLISECOND for i in (7, 8))
+        for since, lease in waits:
+            # Otherwise the wait ended meanwhile, and the connection can be another request's.
+            if lease.phase_since == since and not lease.ended_at:
+                # Bytes that came since then are unread, and can be the answer: the loop is blocked.
+                # The system's clock ticks every 10 ms or more often.
+                silent = data_at <= since + 20 * _MILLISECOND
+                peer = peer_state(info, keepalive=keepalive) if silent else "unknown"
+                self._found[lease] = (since, peer, max(heard_at, lease.request_sent_at))
+
+    def passed(self) -> None:
+        """End the current pass: count the waits that have ended since the previous one."""
+        for lease, (since, peer, _) in self._looks.items():
+            origin = lease.origin
+            if lease.ended_at and peer != "unknown":
+                origin.lost_peers += 1
+            # The watch looks once a second, so this can include a second of later reads.
+            if lease.error is None:
+                origin.longest_answered = max(origin.longest_answered, lease.phase_since - since)
+        self._looks, self._found = self._found, {}

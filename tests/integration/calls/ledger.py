@@ -1,0 +1,58 @@
+"""What the ledger says about calls, through the public snapshot, and how to make some."""
+
+import time
+from typing import Any
+
+import any_llm
+
+from gluellm_pools.fake_provider import FakeProvider
+from opentelemetry.instrumentation.gluellm import snapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import CallsSnapshot
+from support.telemetry import Telemetry
+
+CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 100}
+STREAM: dict[str, Any] = {**CHAT, "stream": True}
+SLACK = 1.5
+"""Seconds that a busy machine may add to a stage."""
+
+
+class Ledger:
+    """The calls of one provider so far."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self.telemetry = telemetry
+        self.began = time.monotonic()
+
+    @property
+    def calls(self) -> CallsSnapshot:
+        """The only provider and source that there are."""
+        (calls,) = snapshot().process.calls
+        return calls
+
+    def stages(self) -> dict[str, int]:
+        """Calls in flight by stage."""
+        return {stage: count for stage, count in self.calls.now.items() if count}
+
+    def check(self, outcome: str, retries: int = 0, **least: float) -> None:
+        """Assert the one outcome, and that its stages took these seconds and not much more."""
+        calls = self.calls
+        assert not calls.in_flight
+        assert {name for name, count in calls.outcomes.items() if count} == {outcome}
+        assert calls.retries == retries
+        for stage, seconds in least.items():
+            spent = calls.stage_seconds[stage]
+            assert seconds <= spent < seconds + SLACK, (stage, calls.stage_seconds)
+        # Stages that are not named are work on this machine.
+        for stage in {"limited", "requesting", "backoff"} - least.keys():
+            assert calls.stage_seconds[stage] < SLACK, (stage, calls.stage_seconds)
+
+
+def arguments(provider: str, server: FakeProvider) -> dict[str, Any]:
+    """What a provider needs to reach the fake one."""
+    base = server.anthropic_url if provider == "anthropic" else server.openai_url
+    return {"api_key": "any", "api_base": base}
+
+
+def create(provider: str, server: FakeProvider, **more: Any) -> Any:
+    """A provider's instance."""
+    return any_llm.AnyLLM.create(provider, **arguments(provider, server), **more)

@@ -1,0 +1,316 @@
+"""Which calls count: the outermost ones, from their true begin to their end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.attribution.any_llm import AnyLLMAttribution
+from opentelemetry.instrumentation.gluellm.attribution.context import current_call, current_counted
+from opentelemetry.instrumentation.gluellm.attribution.gluellm import LOST, GlueLLMObserver
+from opentelemetry.instrumentation.gluellm.attribution.pauses import RetryPauses
+from opentelemetry.instrumentation.gluellm.pool.phases import OUTCOMES, STAGES
+from unit.pool.fakes import SECOND, Scene
+
+from . import fake_any_llm
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Counting:
+    """A fake any-llm, a fake GlueLLM and a fake SDK, and the calls that are counted."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.scene = Scene()
+        self.errors: list[str] = []
+        self.missing: list[str] = []
+        self.any_llm = fake_any_llm.make()
+        monkeypatch.setitem(sys.modules, "any_llm", self.any_llm)
+        calls = self.scene.registry.calls
+        self.patches = [
+            AnyLLMAttribution(lambda kind, _: self.errors.append(kind), calls=calls),
+            GlueLLMObserver(
+                lambda kind, _: self.errors.append(kind),
+                lambda hooks: self.missing.extend(hooks.missing()),
+                calls=calls,
+            ),
+            RetryPauses(lambda kind, _: self.errors.append(kind)),
+        ]
+        for patches in self.patches:
+            patches.install()
+
+    def patch(self, number: int, module: ModuleType) -> None:
+        self.patches[number]._on_import(module)  # type: ignore[attr-defined]
+
+    def ended(self) -> dict[tuple[str, str | None, str, str], int]:
+        """Ended calls by source, provider, operation and outcome."""
+        assert not self.scene.registry.calls.live
+        assert self.errors == []
+        return {
+            (ledger.source, ledger.provider, operation, outcome): count
+            for ledger in self.scene.registry.calls.ledgers.known.values()
+            for operation, counts in ledger.calls.items()
+            for outcome, count in zip(OUTCOMES, counts, strict=True)
+            if count
+        }
+
+    def times(self) -> dict[str, float]:
+        """Seconds by stage."""
+        return {
+            stage: time / SECOND
+            for state in self.scene.registry.calls.state()
+            for stage, time in zip(STAGES, state.spent, strict=True)
+            if time
+        }
+
+
+@pytest.fixture
+def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counting]:
+    made = Counting(monkeypatch)
+    yield made
+    for patches in made.patches:
+        patches.uninstall()
+
+
+async def test_nested_calls_are_one(counting: Counting) -> None:
+    """A provider that calls another one; the requests are the inner one's."""
+    seen = []
+
+    class Inner(counting.any_llm.Provider):  # type: ignore[misc,name-defined]
+        PROVIDER_NAME = "inner"
+
+        async def _acompletion(self, model: str, **kwargs: Any) -> Any:
+            seen.append(current_call.get())
+
+    class Outer(counting.any_llm.Provider):  # type: ignore[misc,name-defined]
+        PROVIDER_NAME = "outer"
+
+        async def _acompletion(self, model: str, **kwargs: Any) -> Any:
+            return await Inner().acompletion("m")
+
+    await Outer().acompletion("m")
+    assert counting.ended() == {("any_llm", "outer", "chat", "succeeded"): 1}
+    (call,) = seen
+    assert call.provider == "inner"
+    assert call.counted.ledger.provider == "outer"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="wait_for makes a task of its own there")
+async def test_call_of_a_spawned_task_counts_by_itself(counting: Counting) -> None:
+    """Also for the same provider. Another loop or thread is not a spawned task."""
+
+    class Spawning(counting.any_llm.Provider):  # type: ignore[misc,name-defined]
+        async def _acompletion(self, model: str, **kwargs: Any) -> Any:
+            if model == "inner":
+                return None
+            await asyncio.create_task(self.acompletion("inner"))
+            context = contextvars.copy_context()
+            thread = threading.Thread(
+                target=context.run, args=(asyncio.run, self.acompletion("inner"))
+            )
+            thread.start()
+            return await asyncio.to_thread(thread.join)
+
+    await Spawning().acompletion("outer")
+    assert counting.ended() == {("any_llm", "fake", "chat", "succeeded"): 2}
+
+
+def api(counting: Counting, source: str) -> Callable[..., Any]:
+    """A module function, as any-llm's."""
+    scope: dict[str, Any] = {"__name__": "any_llm.api", "any_llm": counting.any_llm}
+    exec(source, scope)
+    return scope["acompletion"]  # type: ignore[no-any-return]
+
+
+MODULE_FUNCTION = """
+def create(provider):
+    return any_llm.Provider.create(provider=provider)
+
+async def acompletion(provider):
+    return await create(provider).acompletion("m")
+"""
+
+
+async def test_module_function_begins_its_call_with_the_client(
+    counting: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time of building it is the call's, which has the operation of the function."""
+    clock = counting.scene.clock
+    built: list[Any] = []
+
+    def __init__(self: Any, **kwargs: Any) -> None:
+        clock.advance(2)
+        built.append(current_counted.get())
+
+    monkeypatch.setattr(counting.any_llm.AnyLLM, "__init__", __init__)
+    acompletion = api(counting, MODULE_FUNCTION)
+    await acompletion("mistral")
+    assert counting.ended() == {("any_llm", "mistral", "chat", "succeeded"): 1}
+    assert counting.times() == {"preparing": 2}
+    assert current_counted.get() is None
+    (counted,) = built
+    assert counted.ended
+    counting.any_llm.Provider.create(provider="mistral")  # by the application: no call
+    assert built[1] is None
+    assert counting.times() == {"preparing": 2}
+
+
+async def test_module_function_that_raises_is_a_failed_call(counting: Counting) -> None:
+    """While it builds the client; one that raises before its method is abandoned."""
+
+    def __init__(self: Any, **kwargs: Any) -> None:
+        raise LookupError
+
+    counting.any_llm.Provider.__init__ = __init__  # type: ignore[attr-defined]
+    with pytest.raises(LookupError):
+        await api(counting, MODULE_FUNCTION)("mistral")
+    assert counting.ended() == {("any_llm", "mistral", "chat", "failed"): 1}
+    del counting.any_llm.Provider.__init__  # type: ignore[attr-defined]
+    forgetful = MODULE_FUNCTION.replace('await create(provider).acompletion("m")', "1")
+    forgetful = forgetful.replace("return 1", "return len([create(provider)])")
+    assert await api(counting, forgetful)("mistral") == 1
+    assert counting.ended()["any_llm", "mistral", "chat", "abandoned"] == 1
+
+
+def gluellm_api(counting: Counting, **changes: Any) -> ModuleType:
+    """The functions of ``gluellm.api`` that are replaced, around an any-llm call."""
+    clock = counting.scene.clock
+    module = ModuleType("gluellm.api")
+
+    async def acquire_rate_limit(key: str) -> None:
+        clock.advance(5)
+
+    async def _safe_llm_call(model: str, fails: int = 0, **kwargs: Any) -> Any:
+        await module.acquire_rate_limit("global:openai")
+        clock.advance(1)
+        result = await counting.any_llm.Provider().acompletion("m", **kwargs)
+        if module.attempts < fails:
+            raise ValueError
+        return result
+
+    async def _llm_call_with_retry(model: str, **kwargs: Any) -> Any:
+        for module.attempts in range(3):
+            try:
+                return await module._safe_llm_call(model=model, **kwargs)
+            except ValueError:
+                clock.advance(3)
+        raise ValueError
+
+    class GlueLLM:
+        model = "openai:m"
+
+        async def _llm_call(self, **kwargs: Any) -> Any:
+            return await module._llm_call_with_retry(model=self.model, **kwargs)
+
+    for name, function in {**locals(), **changes}.items():
+        if name not in ("counting", "clock", "module", "changes") and function is not None:
+            setattr(module, name, function)
+    counting.patch(1, module)
+    return module
+
+
+async def test_attempts_and_limits_of_gluellm(counting: Counting) -> None:
+    """One call, although each attempt is a call of any-llm."""
+    module = gluellm_api(counting)
+    await module.GlueLLM()._llm_call(fails=2)
+    assert counting.ended() == {("gluellm", "openai", "chat", "succeeded"): 1}
+    assert counting.times() == {"limited": 15, "preparing": 3, "backoff": 6}
+    with pytest.raises(ValueError):
+        await module.GlueLLM()._llm_call(fails=3)
+    assert counting.ended()["gluellm", "openai", "chat", "failed"] == 1
+    assert counting.missing == []
+
+
+async def test_missing_hook_of_gluellm_turns_off_its_part(counting: Counting) -> None:
+    """With what stops, for one warning; the calls go on."""
+    for name in ("acquire_rate_limit", "_safe_llm_call", "_llm_call_with_retry"):
+        module = gluellm_api(counting, **{name: None})
+        assert not hasattr(module, name)
+    assert set(counting.missing) == set(LOST)
+    counting.missing.clear()
+    module = gluellm_api(counting, acquire_rate_limit=lambda key: asyncio.sleep(0))
+    await module.GlueLLM()._llm_call()
+    assert counting.ended() == {("gluellm", "openai", "chat", "succeeded"): 1}
+
+
+def sdk(clock: Any) -> ModuleType:
+    """The base clients of an SDK that Stainless generated."""
+    module = ModuleType("openai._base_client")
+
+    class SyncAPIClient:
+        def _sleep_for_retry(self) -> str:
+            clock.advance(2)
+            return "slept"
+
+    class AsyncAPIClient:
+        async def _sleep_for_retry(self) -> str:
+            clock.advance(3)
+            return "slept"
+
+    module.SyncAPIClient, module.AsyncAPIClient = SyncAPIClient, AsyncAPIClient  # type: ignore[attr-defined]
+    return module
+
+
+async def test_pauses_of_an_sdk_are_back_off(counting: Counting) -> None:
+    """Sync and async, also where a subclass has a pause of its own."""
+    clock = counting.scene.clock
+    module = sdk(clock)
+    originals = [vars(cls)["_sleep_for_retry"] for cls in _clients(module)]
+    counting.patch(2, module)
+
+    class Own(module.AsyncAPIClient):  # type: ignore[misc,name-defined]
+        async def _sleep_for_retry(self) -> str:
+            clock.advance(4)
+            return "slept longer"
+
+    class Pausing(counting.any_llm.Provider):  # type: ignore[misc,name-defined]
+        async def _acompletion(self, model: str, **kwargs: Any) -> Any:
+            clock.advance(1)
+            slept = [module.SyncAPIClient()._sleep_for_retry()]
+            slept.append(await module.AsyncAPIClient()._sleep_for_retry())
+            slept.append(await Own()._sleep_for_retry())
+            clock.advance(1)
+            return slept
+
+    assert await Pausing().acompletion("m") == ["slept", "slept", "slept longer"]
+    assert module.SyncAPIClient()._sleep_for_retry() == "slept"  # outside a call
+    counting.ended()
+    assert counting.times() == {"preparing": 2, "backoff": 9}
+    counting.patches[2].uninstall()
+    assert [vars(cls)["_sleep_for_retry"] for cls in _clients(module)] == originals
+    counting.patch(2, ModuleType("openai._base_client"))  # an SDK without the method
+
+
+def _clients(module: Any) -> tuple[type, type]:
+    return module.SyncAPIClient, module.AsyncAPIClient
+
+
+def test_synchronous_call_counts_once_and_until_its_stream_is_read(counting: Counting) -> None:
+    """Its coroutine runs inside it."""
+
+    class Streaming(counting.any_llm.Provider):  # type: ignore[misc,name-defined]
+        def completion(self, model: str, **kwargs: Any) -> Any:
+            return iter(range(3))
+
+    assert counting.any_llm.Provider().completion("m").provider == "fake"
+    assert counting.ended() == {("any_llm", "fake", "chat", "succeeded"): 1}
+    stream = Streaming().completion("m", stream=True)
+    assert next(stream) == 0
+    (counted,) = counting.scene.registry.calls.live
+    assert counted.streamed
+    assert list(stream) == [1, 2]
+    assert counting.ended() == {("any_llm", "fake", "chat", "succeeded"): 2}
+    next(Streaming().completion("m", stream=True))
+    assert counting.ended()["any_llm", "fake", "chat", "abandoned"] == 1

@@ -1,0 +1,579 @@
+"""Calls and their stages, on a clock that tests advance, against a model of the rules."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.attribution.streams import wrap_stream
+from opentelemetry.instrumentation.gluellm.pool import call as call_module
+from opentelemetry.instrumentation.gluellm.pool.call import Call, CallLedger, CountedCall
+from opentelemetry.instrumentation.gluellm.pool.lease import Lease
+from opentelemetry.instrumentation.gluellm.pool.phases import (
+    ABANDONED,
+    ANY_LLM,
+    BACKOFF,
+    CANCELLED,
+    FAILED,
+    FINISHING,
+    GLUELLM,
+    LIMITED,
+    OTHER,
+    OUTCOMES,
+    PREPARING,
+    REQUESTING,
+    STAGES,
+    SUCCEEDED,
+)
+
+from .fakes import SECOND, Scene
+
+hypothesis = pytest.importorskip("hypothesis")
+st = pytest.importorskip("hypothesis.strategies")
+
+
+def begin(
+    scene: Scene, *, source: str = ANY_LLM, provider: str | None = "openai", **settings: Any
+) -> Call:
+    """A call in flight, with what attributes its requests to it."""
+    counted = scene.registry.calls.begin(source, "chat", provider=provider, **settings)
+    call = Call("openai", "m", "chat")
+    call.counted, call.ends_counted = counted, True
+    call.start()
+    return call
+
+
+def counted_of(call: Call) -> CountedCall:
+    assert call.counted is not None
+    return call.counted
+
+
+def leave(scene: Scene, lease: Lease, status: int = 200, error: str | None = None) -> None:
+    """End a request, on its own connection, with a status or an error."""
+    if not lease.connection:
+        scene.tracker.assigned(lease, scene.connection(established=True))
+    if status:
+        scene.tracker.answered(lease, status)
+    if error is None:
+        scene.tracker.released(lease)
+    else:
+        scene.tracker.failed(lease, error)
+
+
+def only(scene: Scene) -> CallLedger:
+    (ledger,) = scene.registry.calls.ledgers.known.values()
+    return ledger
+
+
+def outcomes(ledger: CallLedger) -> dict[str, int]:
+    """Ended calls by outcome, without those of which there are none."""
+    total: Counter[str] = Counter()
+    for counts in ledger.calls.values():
+        total.update(dict(zip(OUTCOMES, counts, strict=True)))
+    return {outcome: count for outcome, count in total.items() if count}
+
+
+def seconds(spent: list[int]) -> dict[str, float]:
+    return {stage: time / SECOND for stage, time in zip(STAGES, spent, strict=True) if time}
+
+
+class Items:
+    """What an SDK returns for a streamed call."""
+
+    def __iter__(self) -> Items:
+        return self
+
+    def __next__(self) -> int:
+        return 1
+
+    def close(self) -> None:
+        pass
+
+
+# The property
+
+ERRORS = (None, None, None, "read_timeout", "cancelled")
+STATUSES = (200, 200, 404, 425, 429, 500, 0)
+LEFT = ("failed", "cancelled", "generator", "system_exit")
+_EXCEPTIONS = {
+    "failed": ValueError(),
+    "cancelled": __import__("asyncio").CancelledError(),
+    "generator": GeneratorExit(),
+    "system_exit": SystemExit(),
+}
+_OUTCOME = {
+    "failed": FAILED,
+    "cancelled": CANCELLED,
+    "generator": ABANDONED,
+    "system_exit": CANCELLED,
+}
+
+
+@dataclass
+class Model:
+    """What the contract says about one call, from the events so far."""
+
+    call: Call
+    stream: Any = None
+    requests: list[Lease] = field(default_factory=list)
+    sign: int | None = PREPARING
+    """The last sign of a stage since the last request entered; None if there was none."""
+    last: tuple[int, str | None] = (0, None)
+    paused: bool = False
+    retries: int = 0
+    spent: list[int] = field(default_factory=lambda: [0] * len(STAGES))
+    outcome: int | None = None
+
+    @property
+    def stage(self) -> int:
+        if self.requests:
+            return REQUESTING
+        if self.sign is not None:
+            return self.sign
+        status, error = self.last
+        retried = status in (408, 409, 425, 429) or status >= 500
+        return BACKOFF if retried or error not in (None, "cancelled") else FINISHING
+
+
+class World:
+    """A scene, its calls, and the events that a test applies to both calls and models."""
+
+    def __init__(self) -> None:
+        self.scene = Scene()
+        self.models: list[Model] = []
+        self.ended: list[Model] = []
+        self.draw: Any = None
+
+    def pick(self, models: list[Model]) -> Model | None:
+        return models[self.draw(st.integers(0, len(models) - 1))] if models else None
+
+    def advance(self) -> None:
+        passed = self.draw(st.sampled_from((0, 1, 10**6, 3 * SECOND, 100 * SECOND)))
+        for model in self.models:
+            model.spent[model.stage] += passed
+        self.scene.clock.now += passed
+
+    def begins(self) -> None:
+        if len(self.models) < 4:
+            provider = self.draw(st.sampled_from(("openai", None)))
+            source = self.draw(st.sampled_from((ANY_LLM, GLUELLM)))
+            self.models.append(Model(begin(self.scene, source=source, provider=provider)))
+
+    def request_enters(self) -> None:
+        model = self.pick(self.models)
+        if model is not None and len(model.requests) < 3:
+            if model.stage == BACKOFF:
+                model.paused = True
+            model.retries += model.paused
+            counted_of(model.call).found_provider("openai")
+            lease = self.scene.enter(model.call)
+            assert lease.resend is model.paused
+            model.requests.append(lease)
+            model.paused, model.sign = False, None
+
+    def request_leaves(self) -> None:
+        model = self.pick([model for model in self.models if model.requests])
+        if model is not None:
+            lease = model.requests.pop(self.draw(st.integers(0, len(model.requests) - 1)))
+            error = self.draw(st.sampled_from(ERRORS))
+            status = self.draw(st.sampled_from(STATUSES))
+            leave(self.scene, lease, status, error)
+            model.last = (status, error)
+
+    def stage_is_entered(self) -> None:
+        model = self.pick(self.models)
+        if model is not None:
+            stage = self.draw(st.sampled_from((LIMITED, PREPARING, BACKOFF)))
+            model.paused |= model.stage == BACKOFF != stage
+            model.sign = stage
+            counted_of(model.call).enter(stage)
+
+    def returns_a_stream(self) -> None:
+        model = self.pick([model for model in self.models if model.stream is None])
+        if model is not None:
+            model.stream = wrap_stream(Items(), model.call)
+            counted_of(model.call).streams_to(model.call)
+
+    def item_arrives(self) -> None:
+        model = self.pick([model for model in self.models if model.stream is not None])
+        if model is not None:
+            next(model.stream)
+
+    def ends(self) -> None:
+        model = self.pick(self.models)
+        if model is None:
+            return
+        self.models.remove(model)
+        self.ended.append(model)
+        if model.stream is not None and self.draw(st.booleans()):
+            model.outcome = ABANDONED
+            if self.draw(st.booleans()):
+                model.stream.close()
+            model.stream = None  # dropped: its finalizer ends the call
+        elif self.draw(st.booleans()):
+            model.outcome = SUCCEEDED
+            model.call.end()
+        else:
+            how = self.draw(st.sampled_from(LEFT))
+            model.outcome = _OUTCOME[how]
+            model.call.end_by(_EXCEPTIONS[how])
+        model.call.end(FAILED)  # a second end changes nothing
+        for lease in model.requests:
+            leave(self.scene, lease)  # a request can outlive its call
+        model.stream = None
+
+    def check(self) -> None:
+        for model in (*self.models, *self.ended):
+            counted = counted_of(model.call)
+            now = counted.ended_at if counted.ended else self.scene.clock.now
+            running = list(counted.spent)
+            stage = model.stage if counted.stage == call_module.LEFT else counted.stage
+            running[stage] += now - counted.since
+            assert running == model.spent
+            assert sum(running) == now - counted.began_at
+            assert counted.retries == model.retries
+            assert counted.ended is (model.outcome is not None)
+            assert not counted.ended or counted.outcome == model.outcome
+        state = self.scene.registry.calls.state()
+        live = [model for model in self.models if counted_of(model.call).ledger is not None]
+        expected = Counter(model.stage for model in live)
+        count = [sum(one.count[stage] for one in state) for stage in range(len(STAGES))]
+        assert count == [expected[stage] for stage in range(len(STAGES))]
+        for stage in range(len(STAGES)):
+            known = (*live, *self.ended)
+            assert sum(one.spent[stage] for one in state) == sum(m.spent[stage] for m in known)
+            assert all(one.count[stage] or not one.oldest[stage] for one in state)
+        assert all(one.silent <= one.count[REQUESTING] for one in state)
+        assert sum(one.retries for one in state) == sum(m.retries for m in (*live, *self.ended))
+        told = Counter[str]()
+        for one in state:
+            told.update(outcomes(one.ledger))
+            assert sum(one.ledger.errors.values()) == outcomes(one.ledger).get("failed", 0)
+        assert told == Counter(OUTCOMES[model.outcome or 0] for model in self.ended)
+
+
+EVENTS = (
+    World.advance,
+    World.advance,
+    World.begins,
+    World.request_enters,
+    World.request_enters,
+    World.request_leaves,
+    World.request_leaves,
+    World.stage_is_entered,
+    World.returns_a_stream,
+    World.item_arrives,
+    World.ends,
+    World.check,
+)
+
+
+@hypothesis.settings(max_examples=100, deadline=None)
+@hypothesis.given(data=st.data())
+def test_every_second_of_a_call_is_in_one_stage_and_every_call_has_one_outcome(data: Any) -> None:
+    """Whatever its requests, signs, streams and ends are; and nothing of it is retained."""
+    world = World()
+    world.draw = data.draw
+    for event in data.draw(st.lists(st.sampled_from(EVENTS), min_size=25, max_size=60)):
+        event(world)
+    while world.models:
+        world.ends()
+    world.check()
+    assert not world.scene.registry.calls.live
+    assert [
+        item for item in world.scene.registry.outbox.items if type(item) is CountedCall
+    ] or not world.ended
+    world.scene.settled()
+    assert all(counted_of(model.call).stream is None for model in world.ended)
+
+
+# Examples
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_a_call_that_is_refused_twice(scene: Scene) -> None:
+    """The pauses of an SDK are told apart from the work before the next request."""
+    call = begin(scene)
+    counted = counted_of(call)
+    scene.clock.advance(0.2)
+    for _ in range(2):
+        lease = scene.enter(call)
+        scene.clock.advance(1)
+        leave(scene, lease, 429)
+        counted.enter(BACKOFF)
+        scene.clock.advance(5)
+        counted.enter(PREPARING)
+        scene.clock.advance(0.5)
+    lease = scene.enter(call)
+    scene.clock.advance(2)
+    leave(scene, lease)
+    scene.clock.advance(0.1)
+    call.end()
+    assert seconds(counted.spent) == {
+        "preparing": pytest.approx(1.2),
+        "requesting": 4,
+        "backoff": 10,
+        "finishing": pytest.approx(0.1),
+    }
+    assert counted.awaiting_response == 0  # the fake answers when the request leaves
+    assert (counted.retries, outcomes(only(scene))) == (2, {"succeeded": 1})
+    assert scene.requests() == {(429, None, False): 1, (429, None, True): 1, (200, None, True): 1}
+
+
+def test_time_of_requests_is_that_of_their_own_time_stamps(scene: Scene) -> None:
+    """Waits for a connection and for the head, of requests with and without an answer."""
+    call = begin(scene)
+    lease = scene.enter(call)
+    scene.tracker.waiting(lease, None)
+    scene.clock.advance(3)
+    scene.tracker.assigned(lease, scene.connection(established=True))
+    scene.clock.advance(2)
+    scene.tracker.answered(lease, 200)
+    scene.clock.advance(10)
+    scene.tracker.released(lease)
+    second = scene.enter(call)
+    scene.tracker.assigned(second, scene.connection(established=True))
+    scene.clock.advance(4)
+    scene.tracker.failed(second, "read_timeout")
+    third = scene.enter(call)
+    scene.tracker.waiting(third, None)
+    scene.clock.advance(7)
+    scene.tracker.failed(third, "pool_timeout")
+    scene.work_off()
+    counted = counted_of(call)
+    assert (counted.queued / SECOND, counted.awaiting_response / SECOND) == (10, 6)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "raised", "reported"),
+    [
+        (429, None, RuntimeError(), "429"),
+        (503, None, RuntimeError(), "503"),
+        (0, "connect_timeout", RuntimeError(), "connect_timeout"),
+        (0, "cancelled", TimeoutError(), "timeout"),
+        (429, "cancelled", RuntimeError(), "429"),
+        (0, "cancelled", RuntimeError(), "RuntimeError"),
+        (200, None, ValueError(), "ValueError"),
+        (200, None, TimeoutError(), "TimeoutError"),
+        (None, None, KeyError(), "KeyError"),
+    ],
+)
+def test_error_type_of_a_failed_call(
+    scene: Scene, status: int | None, error: str | None, raised: Exception, reported: str
+) -> None:
+    """The last request's reason comes first, since SDKs raise exceptions of their own for it."""
+    call = begin(scene)
+    if status is not None:
+        leave(scene, scene.enter(call), status, error)
+    call.end_by(raised)
+    assert only(scene).errors == {reported: 1}
+
+
+def test_names_of_exceptions_operations_and_providers_are_bounded(scene: Scene) -> None:
+    """A program can have any number of them."""
+    calls = scene.registry.calls
+    for number in range(60):
+        counted = calls.begin(ANY_LLM, f"operation {number % 9}", provider=f"p{number}")
+        counted.end_by(type(f"Error{number}\x1b", (Exception,), {})())
+    known = calls.ledgers.known
+    assert len(known) == call_module.MAX_LEDGERS + 1
+    errors = {error for ledger in known.values() for error in ledger.errors}
+    assert len(errors) == call_module.MAX_ERROR_NAMES + 1
+    assert all(error.isprintable() for error in errors)
+    operations = {operation for ledger in known.values() for operation in ledger.calls}
+    assert len(operations) == call_module.MAX_OPERATIONS + 1
+    assert OTHER in errors & operations
+    assert sum(sum(outcomes(ledger).values()) for ledger in known.values()) == 60
+
+
+def test_call_without_a_known_provider_counts_for_that_of_its_first_request(scene: Scene) -> None:
+    """Its time before that is added then. Without any request it counts when it ends."""
+    call = begin(scene, source=GLUELLM, provider=None)
+    counted = counted_of(call)
+    scene.clock.advance(3)
+    assert scene.registry.calls.state() == []
+    counted.found_provider("groq")
+    (state,) = scene.registry.calls.state()
+    assert (state.ledger.provider, seconds(state.spent)) == ("groq", {"preparing": 3})
+    call.end()
+    begin(scene, source=GLUELLM, provider=None).end()
+    assert {provider for provider, _ in scene.registry.calls.ledgers.known} == {"groq", None}
+
+
+def test_threshold_of_silence_follows_the_waits_of_the_last_hour(scene: Scene) -> None:
+    """Unstreamed: 10 minutes until one has been answered, then three times the longest."""
+    calls = scene.registry.calls
+
+    def silent_after(wait: float) -> list[int]:
+        lease = scene.enter(call := begin(scene))
+        found = []
+        for step in (wait - 1, 1):
+            scene.clock.advance(step)
+            found.append(calls.state()[0].silent)
+        leave(scene, lease)
+        call.end()
+        return found
+
+    assert silent_after(600) == [0, 1]
+    assert silent_after(1800) == [0, 1]
+    scene.clock.advance(3 * 3600)
+    assert silent_after(600) == [0, 1]  # nothing is known again
+    scene.clock.advance(3 * 3600)
+    leave(scene, scene.enter(quick := begin(scene)))
+    scene.clock.advance(0.1)
+    quick.end()
+    assert silent_after(600) == [0, 1]
+
+
+def test_stream_is_silent_while_the_application_waits_for_an_item(scene: Scene) -> None:
+    """A slow consumer is not; nor is a wait like an earlier one that ended in an item."""
+    calls = scene.registry.calls
+    call = begin(scene, streamed=True)
+    lease = scene.enter(call)
+    counted = counted_of(call)
+    counted.streams_to(call)
+
+    def look() -> tuple[int, float]:
+        (state,) = calls.state()
+        return state.silent, state.silence / SECOND
+
+    scene.clock.advance(100)
+    assert look() == (0, 0)
+    call.steps, call.waiting = 1, True
+    assert look() == (0, 0)
+    scene.clock.advance(59)
+    assert look() == (0, 59)
+    scene.clock.advance(1)
+    assert look() == (1, 60)
+    scene.clock.advance(30)
+    call.waiting = False
+    assert look() == (0, 0)
+    scene.clock.advance(100)
+    call.steps, call.waiting = 2, True
+    look()
+    scene.clock.advance(269)
+    assert look() == (0, 269)
+    scene.clock.advance(1)
+    assert look() == (1, 270)
+    leave(scene, lease)
+    assert look() == (0, 270)  # not in `requesting`: the SDK still has to parse
+    call.end()
+    assert look() == (0, 0)
+
+
+def test_download_is_in_neither_metric_of_silence(scene: Scene) -> None:
+    """What is read of it is not seen."""
+    call = begin(scene)
+    scene.enter(call)
+    counted_of(call).streams_to(None)
+    scene.clock.advance(3600)
+    (state,) = scene.registry.calls.state()
+    assert (state.silent, state.silence, state.count[REQUESTING]) == (0, 0, 1)
+
+
+def test_uninstall_counts_the_time_and_no_outcome(scene: Scene) -> None:
+    """What happens afterwards changes nothing."""
+    call = begin(scene)
+    lease = scene.enter(call)
+    scene.clock.advance(5)
+    scene.registry.close()
+    scene.clock.advance(5)
+    scene.tracker.released(lease)
+    call.end()
+    assert seconds(only(scene).spent) == {"requesting": 5}
+    assert outcomes(only(scene)) == {}
+    assert not scene.registry.calls.live
+
+
+def test_forked_child_starts_from_nothing(scene: Scene) -> None:
+    """The parent reports what it has counted, and goes on with the calls in flight."""
+    call = begin(scene)
+    begin(scene).end()
+    scene.registry.forget()
+    assert not scene.registry.calls.live
+    assert not scene.registry.calls.ledgers.known
+    call.end()
+    assert not scene.registry.calls.ledgers.known
+    begin(scene).end()
+    assert outcomes(only(scene)) == {"succeeded": 1}
+
+
+def test_dropped_stream_ends_its_call_without_a_lock(scene: Scene) -> None:
+    """A finalizer can run while any lock is held, and keeps no call alive."""
+    call = begin(scene)
+    stream = wrap_stream(Items(), call)
+    counted_of(call).streams_to(call)
+    next(stream)
+    reference = weakref.ref(stream._stream)
+    done = threading.Event()
+
+    def drop(held: list[Any]) -> None:
+        held.clear()
+        done.set()
+
+    held = [stream]
+    del stream
+    locks = [scene.registry.lock]
+    for lock in locks:
+        lock.acquire()
+    gc.disable()
+    try:
+        threading.Thread(target=drop, args=(held,), daemon=True).start()
+        assert done.wait(5)
+    finally:
+        gc.enable()
+        for lock in locks:
+            lock.release()
+    assert reference() is None
+    assert outcomes(only(scene)) == {"abandoned": 1}
+    assert not scene.registry.calls.live
+
+
+def test_numbers_never_contradict_each_other_while_threads_change_them() -> None:
+    """One call with concurrent requests in threads, others that come and go, and a reader."""
+    scene = Scene()
+    scene.clock = __import__("time").monotonic_ns  # type: ignore[assignment]
+    scene.registry.calls.clock = scene.registry.clock = scene.tracker.clock = scene.clock
+    shared = begin(scene)
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            own = begin(scene)
+            for call in (shared, own):
+                leave(scene, scene.enter(call), 429)
+            counted_of(own).enter(BACKOFF)
+            own.end()
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        until = scene.clock() + SECOND
+        while scene.clock() < until:
+            (state,) = scene.registry.calls.state()
+            assert 1 <= sum(state.count) <= 4
+            assert all(
+                bool(age) <= bool(n) for age, n in zip(state.oldest, state.count, strict=True)
+            )
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    shared.end()
+    ledger = only(scene)
+    counted = counted_of(shared)
+    assert sum(counted.spent) == counted.ended_at - counted.began_at
+    assert counted.in_flight == 0
+    items = [item for item in scene.registry.outbox.items if type(item) is CountedCall]
+    assert outcomes(ledger)["succeeded"] >= len(items) > 1

@@ -1,0 +1,395 @@
+"""States of silent peers, from real sockets, and what of them is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import socket
+import struct
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.pool.lease import Lease
+from opentelemetry.instrumentation.gluellm.pool.phases import READING, UNREAD
+from opentelemetry.instrumentation.gluellm.watch import silent_peers
+from opentelemetry.instrumentation.gluellm.watch.silent_peers import MOST_CONNECTIONS, SilentPeers
+from opentelemetry.instrumentation.gluellm.watch.watch import Watch
+from support.waiting import wait_until
+from unit.pool.fakes import FakePool, Scene
+
+pytestmark = pytest.mark.skipif(not silent_peers.AVAILABLE, reason="TCP_INFO is Linux's")
+
+AFTER = 0.05
+"""Seconds of silence, less than the setting allows, so that the tests are short."""
+RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER: close with a reset."""
+
+
+class Peers:
+    """Requests of a scene whose connections are real ones, to a server that a test plays."""
+
+    def __init__(self, scene: Scene, stack: contextlib.ExitStack) -> None:
+        self.scene = scene
+        self.stack = stack
+        self.checks = SilentPeers(scene.registry, AFTER)
+        self.server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+
+    def send(self) -> tuple[Lease, socket.socket, socket.socket]:
+        """A request that was sent, the client's socket and the server's."""
+        client = self.stack.enter_context(socket.create_connection(self.server.getsockname()))
+        peer = self.stack.enter_context(self.server.accept()[0])
+        client.sendall(b"GET /")
+        assert peer.recv(5) == b"GET /"
+        return self.on(client), client, peer
+
+    def on(self, sock: Any) -> Lease:
+        """A request that was sent on a socket and has been silent for long."""
+        connection = self.scene.connection(established=True)
+        lease = self.scene.acquire(connection)
+        assert self.scene.pool is not None
+        self.scene.pool.sockets[connection] = sock
+        self.scene.clock.advance(AFTER)
+        return lease
+
+    def state(self, lease: Lease) -> str | None:
+        """The state of its peer by a pass now; None if it was not read."""
+        self.checks.check(self.scene.tracker, self.scene.clock())
+        self.checks.passed()
+        found = self.checks.state(lease, lease.phase_since)
+        return None if found is None else found[0]
+
+    def becomes(self, lease: Lease, state: str) -> None:
+        """Check again and again until the peer has this state; it has no wrong one meanwhile."""
+        wait_until(lambda: {state: True, "unknown": False}[str(self.state(lease))], state)
+
+
+@pytest.fixture
+def peers(scene: Scene) -> Iterator[Peers]:
+    with contextlib.ExitStack() as stack:
+        yield Peers(scene, stack)
+
+
+def test_nothing_is_claimed_of_a_provider_that_thinks(peers: Peers) -> None:
+    """It has acknowledged the request. A peer that discards what it acknowledges looks the same."""
+    lease, client, _ = peers.send()
+    wait_until(lambda: last_data(client) > 2 * AFTER * 1000)
+    assert {peers.state(lease) for _ in range(10)} == {"unknown"}
+
+
+def last_data(sock: socket.socket) -> int:
+    """Milliseconds since data last came."""
+    found = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 148)
+    return int(silent_peers._TCP_INFO.unpack(found)[7])
+
+
+def test_peer_that_closes_or_resets_is_recognized(peers: Peers) -> None:
+    """The library notices by itself, unless it is sending or its loop is blocked."""
+    closed, _, peer = peers.send()
+    peer.close()
+    peers.becomes(closed, "closed")
+    reset, _, peer = peers.send()
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    peer.close()
+    peers.becomes(reset, "reset")
+
+
+def test_peer_that_stops_reading_is_recognized_and_forgotten(peers: Peers) -> None:
+    """Its receive buffer is full, and it acknowledges each probe. Then it reads on."""
+    lease, client, peer = peers.send()
+    client.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            client.send(bytes(1 << 20))
+    peers.becomes(lease, "not_reading")
+    peer.setblocking(False)
+
+    def drained() -> bool:
+        with contextlib.suppress(BlockingIOError):
+            while peer.recv(1 << 20):
+                pass
+        return peers.state(lease) == "unknown"
+
+    wait_until(drained)
+
+
+def test_peer_that_has_answered_is_not_lost(peers: Peers) -> None:
+    """It closed after the answer, which a blocked event loop has yet to read."""
+    lease, client, peer = peers.send()
+    peer.sendall(b"HTTP/1.1 200 OK")
+    peer.close()
+    wait_until(lambda: client.recv(20, socket.MSG_PEEK))
+    peers.scene.clock.advance(400)
+    assert peers.state(lease) == "unknown"
+    answered_late, before = (peers.on(Answering(state=8, data=age)) for age in (29_000, 40_000))
+    peers.scene.clock.advance(30)
+    assert peers.state(answered_late) == "unknown"
+    assert peers.state(before) == "closed"
+
+
+INFO: dict[str, int] = {
+    "state": 1,
+    "ca_state": 0,
+    "retransmits": 0,
+    "probes": 0,
+    "backoff": 0,
+    "rto": 204_000,
+    "unacknowledged": 0,
+    "data": 40_000,
+    "heard": 40_000,
+    "unsent": 0,
+}
+RETRANSMITTED = {"retransmits": 4, "rto": 3_264_000, "backoff": 4}
+
+
+@pytest.mark.parametrize(
+    ("values", "keepalive", "state"),
+    [
+        ({**RETRANSMITTED, "unacknowledged": 1}, False, "unacknowledged"),
+        ({**RETRANSMITTED, "unsent": 900}, True, "unacknowledged"),
+        ({"retransmits": 1, "backoff": 1, "unacknowledged": 1}, False, "unknown"),
+        # It answers each retransmission, without taking the data.
+        ({**RETRANSMITTED, "unacknowledged": 1, "heard": 900}, False, "unknown"),
+        ({**RETRANSMITTED}, False, "unknown"),
+        ({"probes": 2}, True, "unreachable"),
+        ({"probes": 1}, True, "unknown"),
+        ({"probes": 2}, False, "unknown"),
+        # Probes of a closed window. Linux limits how often a peer answers these.
+        ({"probes": 2, "unsent": 900, "backoff": 3}, True, "unknown"),
+        ({"probes": 0, "unsent": 900, "backoff": 3}, True, "not_reading"),
+        ({"unsent": 900}, False, "unknown"),
+    ],
+)
+def test_state_needs_its_evidence(values: dict[str, int], keepalive: bool, state: str) -> None:
+    """Values as Linux reported them in a network namespace whose packets were dropped."""
+    info = tuple({**INFO, **values}.values())
+    assert silent_peers.peer_state(info, keepalive=keepalive) == state
+
+
+class Refusing:
+    """A socket object whose options can't be read."""
+
+    def __init__(self, error: Exception | None = None, info: bytes = b"") -> None:
+        self.error = error
+        self.info = info
+
+    def getsockopt(self, *_: Any) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.info
+
+
+@pytest.mark.parametrize(
+    "sock",
+    [
+        None,
+        object(),
+        Refusing(OSError("not permitted")),
+        Refusing(ValueError("closed")),
+        Refusing(info=bytes(104)),  # an older kernel's
+    ],
+    ids=["none", "other object", "not permitted", "closed", "older kernel"],
+)
+def test_socket_that_cannot_be_read_is_absent(peers: Peers, sock: Any) -> None:
+    """It is no failure of the instrumentation, and the other sockets are read."""
+    lease = peers.on(sock)
+    other, _, peer = peers.send()
+    peer.close()
+    peers.becomes(other, "closed")
+    assert peers.state(lease) is None
+    assert not peers.scene.registry.failures.counts
+
+
+def test_unix_socket_is_absent(peers: Peers) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        assert peers.state(peers.on(sock)) is None
+
+
+def test_closed_socket_is_absent_although_its_number_is_reused(peers: Peers) -> None:
+    lease, client, _ = peers.send()
+    number = client.fileno()
+    client.close()
+    _, again, peer = peers.send()
+    peer.close()
+    assert again.fileno() == number
+    assert peers.state(lease) is None
+
+
+def test_reader_that_fails_leaves_the_pass_alone(
+    peers: Peers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library's version may be unknown. The failure is counted."""
+
+    def fails(*_: Any) -> Any:
+        raise TypeError
+
+    lease, _, _ = peers.send()
+    monkeypatch.setattr(type(peers.scene.tracker.reader), "sockets", fails)
+    assert peers.state(lease) is None
+    assert peers.scene.registry.failures.counts == {"silent_peers": 1}
+
+
+@pytest.mark.parametrize("change", ["answered", "failed"])
+def test_wait_that_ends_during_the_read_has_no_state(peers: Peers, change: str) -> None:
+    """The connection can serve another request by then."""
+    scene = peers.scene
+
+    class Meanwhile(Refusing):
+        def getsockopt(self, level: int, *_: Any) -> Any:
+            if not lease.answered_at and not lease.ended_at:
+                scene.clock.advance(1)
+                scene.tracker.answered(lease, 200) if change == "answered" else (
+                    scene.tracker.failed(lease, "read_timeout")
+                )
+            return closed if level == socket.IPPROTO_TCP else 0
+
+    state = {**INFO, "state": 8}
+    closed = silent_peers._TCP_INFO.pack(*state.values())
+    lease = peers.on(Meanwhile())
+    since = lease.phase_since
+    assert peers.state(lease) is None
+    assert peers.checks.state(lease, since) is None
+
+
+def test_only_the_longest_waits_of_a_pool_are_read(peers: Peers) -> None:
+    leases = [peers.on(Refusing(info=info_of())) for _ in range(MOST_CONNECTIONS + 3)]
+    read = [lease for lease in leases if peers.state(lease) is not None]
+    assert read == leases[:MOST_CONNECTIONS]
+
+
+def info_of(**values: int) -> bytes:
+    """An answer of the system."""
+    return silent_peers._TCP_INFO.pack(*{**INFO, **values}.values())
+
+
+class Answering(Refusing):
+    """A socket object with an answer of the system, and SO_KEEPALIVE off."""
+
+    def __init__(self, **values: int) -> None:
+        super().__init__(info=info_of(**values))
+
+    def getsockopt(self, level: int, *_: Any) -> Any:
+        return self.info if level == socket.IPPROTO_TCP else 0
+
+
+def test_all_requests_of_an_http2_connection_have_its_state(peers: Peers) -> None:
+    scene = peers.scene
+    connection = scene.connection(established=True)
+    leases = [scene.acquire(connection) for _ in range(3)]
+    assert scene.pool is not None
+    scene.pool.sockets[connection] = Answering(state=8)
+    scene.clock.advance(AFTER)
+    assert [peers.state(lease) for lease in leases] == ["closed"] * 3
+
+
+def test_peer_was_heard_at_the_earliest_when_the_request_was_sent(peers: Peers) -> None:
+    """A reused connection may have been idle before, with nothing to acknowledge."""
+    lease = peers.on(Answering(heard=900_000))
+    heard_recently = peers.on(Answering(heard=20))
+    now = peers.scene.clock()
+    for each, heard_at in ((lease, lease.acquired_at), (heard_recently, now - 20_000_000)):
+        peers.state(each)
+        assert peers.checks.state(each, each.phase_since) == ("unknown", heard_at)
+
+
+def test_request_that_lost_its_peer_counts_once_when_it_ends(peers: Peers) -> None:
+    """Then its read timeout is not the provider's."""
+    scene = peers.scene
+    lost, thinking = peers.on(Answering(state=8)), peers.on(Answering())
+    assert (peers.state(lost), peers.state(thinking)) == ("closed", "unknown")
+    assert scene.origin.lost_peers == 0
+    for lease in (lost, thinking):
+        scene.tracker.failed(lease, "read_timeout")
+    for _ in range(2):
+        peers.checks.check(scene.tracker, scene.clock())
+        peers.checks.passed()
+    assert scene.origin.lost_peers == 1
+    assert scene.origin.longest_answered == 0
+
+
+def test_longest_silence_that_was_answered_is_known(peers: Peers) -> None:
+    """Before the head, and between two reads of a body. A silence that failed is none."""
+    scene = peers.scene
+    answered, failed = peers.on(Answering()), peers.on(Answering())
+    scene.clock.advance(7)
+    scene.tracker.answered(answered, 200)
+    scene.clock.advance(100)
+    scene.tracker.failed(failed, "read_timeout")
+    scene.tracker.released(answered)
+    scene.work_off()
+    assert round(scene.origin.longest_answered / 1e9, 1) == 7.1
+
+    lease = peers.on(Answering())
+    scene.tracker.answered(lease, 200)
+    lease.enter(READING, scene.clock())
+    scene.clock.advance(40)
+    assert peers.state(lease) == "unknown"
+    scene.clock.advance(0.5)
+    lease.enter(READING, scene.clock())
+    peers.checks.passed()
+    assert scene.origin.longest_answered == 40.5e9
+
+    scene.clock.advance(50)
+    assert peers.state(lease) == "unknown"
+    scene.clock.advance(0.5)
+    lease.note_error("read_timeout")
+    lease.enter(UNREAD, scene.clock())
+    peers.checks.passed()
+    assert scene.origin.longest_answered == 40.5e9
+
+
+def test_time_in_the_queue_is_no_silence(scene: Scene) -> None:
+    lease = scene.enter()
+    scene.tracker.waiting(lease)
+    scene.clock.advance(30)
+    scene.tracker.assigned(lease, scene.connection(established=True))
+    scene.clock.advance(2)
+    scene.serve(lease)
+    scene.work_off()
+    assert scene.origin.longest_answered == 2e9
+
+
+def test_nothing_is_read_if_it_is_off_or_not_available(
+    peers: Peers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = peers.on(Answering(state=8))
+    peers.checks = SilentPeers(peers.scene.registry, 0)
+    assert peers.state(lease) is None
+    assert peers.checks.after == 0
+    monkeypatch.setattr(silent_peers, "AVAILABLE", False)
+    peers.checks = SilentPeers(peers.scene.registry, AFTER)
+    assert peers.state(lease) is None
+    assert peers.checks.after is None
+
+
+def test_checks_keep_no_pool_and_no_socket_alive(peers: Peers) -> None:
+    class Socket(Answering):
+        pass
+
+    pool, sock = FakePool(), Socket()
+    gone: list[Callable[[], Any]] = [weakref.ref(pool), weakref.ref(sock)]
+    scene = peers.scene
+    scene.pool = pool
+    scene.tracker = scene.track(pool)
+    lease = peers.on(sock)
+    assert peers.state(lease) == "unknown"
+    del pool, sock
+    scene.pool = None
+    gc.collect()
+    assert [reference() for reference in gone] == [None, None]
+
+
+def test_watch_checks_peers_in_each_pass(peers: Peers) -> None:
+    scene = peers.scene
+    watch = Watch(scene.registry, leak_threshold=0, loop_lag=None, peer_check_after=1.0)
+    lease = peers.on(Answering(state=8))
+    scene.clock.advance(1)
+    watch.run_pass()
+    found = watch.silent_peers.state(lease, lease.phase_since)
+    assert found is not None
+    assert found[0] == "closed"
+    scene.tracker.failed(lease, "cancelled")
+    watch.run_pass()
+    assert watch.silent_peers.state(lease, lease.phase_since) is None
