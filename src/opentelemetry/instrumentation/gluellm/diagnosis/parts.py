@@ -206,14 +206,14 @@ class OriginTotals:
     """Requests that failed on a reused connection before the first byte of a response."""
     longest_silence_failed: float = 0.0
     """Longest time that a request had waited for bytes when its reused connection failed."""
-    longest_silence_answered: float = 0.0
-    """Longest time that a request waited for bytes that then came."""
-    requests_lost_peer: int = 0
-    """Requests that had lost their peer (see `RequestSnapshot.lost_peer`) when they ended."""
     set_up_seconds: Mapping[str, float] = field(default_factory=dict)
     """Time in each step of establishing connections, of finished, failed and running set-ups:
     ``resolve``, ``connect``, ``proxy``, ``tls``, ``other``; and ``thread``, the wait for a thread
     of asyncio's executor that resolves the name, which is not part of ``resolve`` here."""
+    longest_silence_answered: float = 0.0
+    """Longest time that a request waited for bytes that then came."""
+    requests_lost_peer: int = 0
+    """Requests that had lost their peer (see `RequestSnapshot.lost_peer`) when they ended."""
     requests_on_new_connection: int = 0
     """Requests that waited while their connection was established."""
     requests_resent: int = 0

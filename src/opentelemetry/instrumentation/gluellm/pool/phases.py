@@ -1,4 +1,5 @@
-"""Phases of requests, steps of set-ups, stages and outcomes of calls, and two further values."""
+"""Phases of requests, steps of set-ups, stages and outcomes of calls by number and name, and two
+further values."""
 
 from __future__ import annotations
 
@@ -8,6 +9,18 @@ QUEUED, CONNECTING, STREAM_QUEUED, AWAITING_RESPONSE, READING, UNREAD = range(6)
 
 PHASES = ("queued", "connecting", "stream_queued", "awaiting_response", "reading", "unread")
 """The phases' names in the telemetry contract, by number."""
+
+RESOLVE, CONNECT, PROXY, TLS, OTHER_STEP, THREAD = ALL_STEPS = range(6)
+"""``THREAD``: the wait for a thread that resolves the name. Metrics count it as ``RESOLVE``."""
+
+STEPS = ("resolve", "connect", "proxy", "tls", "other")
+"""The steps' names in the telemetry contract, by number."""
+
+
+def by_name(times: Sequence[int]) -> tuple[int, ...]:
+    """Return the times of all steps by the number of their name."""
+    return (times[RESOLVE] + times[THREAD], *times[CONNECT:THREAD])
+
 
 LIMITED, PREPARING, REQUESTING, BACKOFF, FINISHING = range(5)
 STAGES = ("limited", "preparing", "requesting", "backoff", "finishing")
@@ -20,17 +33,6 @@ GLUELLM, ANY_LLM = SOURCES = ("gluellm", "any_llm")
 
 OTHER = "_OTHER"
 """Replacement for values beyond a bound on their number."""
-RESOLVE, CONNECT, PROXY, TLS, OTHER_STEP, THREAD = ALL_STEPS = range(6)
-"""``THREAD``: the wait for a thread that resolves the name. Metrics count it as ``RESOLVE``."""
-
-STEPS = ("resolve", "connect", "proxy", "tls", "other")
-"""The steps' names in the telemetry contract, by number."""
-
-
-def by_name(times: Sequence[int]) -> tuple[int, ...]:
-    """Return the times of all steps by the number of their name."""
-    return (times[RESOLVE] + times[THREAD], *times[CONNECT:THREAD])
-
 
 WEBSOCKET = "websocket"
 """Protocol of a connection that switched from HTTP/1.1 to WebSocket (RFC 6455)."""
