@@ -71,6 +71,7 @@ def collect(
             event_loop_lag=in_seconds(loop_lag.peak(now)) if loop_lag is not None else None,
             event_loop_late=in_seconds(loop_lag.late(now)) if loop_lag is not None else None,
             event_loop_late_share=loop_lag.recent_share(now) if loop_lag is not None else None,
+            event_loop_late_causes=loop_lag.recent_causes(now) if loop_lag is not None else {},
             ignored_variables=_ignored_variables(),
             gluellm="gluellm" in sys.modules,
             any_llm="any_llm" in sys.modules,

@@ -279,6 +279,10 @@ class ProcessSnapshot:
     event_loop_late_share: float | None = None
     """Share of the last minute, from 0 to 1, in which an event loop that holds leases was late. A
     short pause hardly raises it. None if it is not measured."""
+    event_loop_late_causes: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of the last minute in which an event loop that holds leases was late, by cause:
+    ``blocking_call``, ``cpu_contention``, ``cpu_quota`` or ``interpreter_lock``. Time of unknown
+    cause is left out. Only Linux counts what is needed to know a cause."""
     ignored_variables: tuple[str, ...] = ()
     """Environment variables that are set and look like pool limits, but that no library reads."""
     gluellm: bool = False
