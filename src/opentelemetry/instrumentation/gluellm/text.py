@@ -98,11 +98,6 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def cause_text(cause: str) -> str:
-    """Format the cause of a late event loop: ``CPU quota`` for ``cpu_quota``."""
-    return one_line(cause.replace("_", " ").replace("cpu", "CPU"))
-
-
 def rate(per_second: float) -> str:
     """Format events per second: ``12/s``, ``0.8/s``."""
     return f"{per_second:.0f}/s" if per_second >= 10 else f"{per_second:.2g}/s"

@@ -219,6 +219,9 @@ def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
             peak_queued=ledger.queued.highest(now),
             leaks=ledger.leaks,
             anomalies=dict(ledger.anomalies),
+            two_event_loops=None
+            if ledger.two_loops is None
+            else (str(ledger.two_loops[0] or ""), str(ledger.two_loops[1] or "")),
             channel_seconds=_state_seconds(ledger, now),
             origins=_origins(ledger, counts, now),
         )

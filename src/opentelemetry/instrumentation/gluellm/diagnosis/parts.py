@@ -211,6 +211,9 @@ class PoolTotals:
     leaks: int
     """Connections that were ever held unread for longer than the leak threshold."""
     anomalies: Mapping[str, int]
+    two_event_loops: tuple[str, str] | None = None
+    """Call sites (``file:line in function``) of the last ``wrong_event_loop``: what established a
+    connection, and what sent a request in another loop. An unknown one is empty."""
     channel_seconds: Mapping[str, float] | None = None
     """Time that its gRPC channels spent in each state; None for other pools. Channels report no
     connections."""

@@ -7,16 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from ..text import (
-    call_site_text,
-    cause_text,
-    counted,
-    one_line,
-    percent,
-    seconds,
-    timeout_text,
-    wrapped,
-)
+from ..text import call_site_text, counted, one_line, percent, seconds, timeout_text, wrapped
 from .findings import Finding
 from .parts import ConnectionSnapshot, PoolSnapshot, PoolTotals, ProcessSnapshot, RequestSnapshot
 
@@ -64,7 +55,7 @@ def _process(process: ProcessSnapshot) -> Iterator[str]:
         if process.event_loop_late_share:
             late += f", {percent(process.event_loop_late_share)} of the last minute"
         for cause, time in process.event_loop_late_causes.items():
-            late += f", {cause_text(cause)} {seconds(time)}"
+            late += f", {cause.replace('_', ' ')} {seconds(time)}"
         yield late
     if process.open_descriptors is not None:
         limit = f" of {process.descriptor_limit}" if process.descriptor_limit else ""

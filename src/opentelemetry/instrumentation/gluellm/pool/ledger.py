@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from ..concurrency import snapshot_of
 from ..failures import Failures
-from .call_site import CallSite
+from .call_site import CallSite, CallSites
 from .durations import SECOND, nanoseconds
 from .outbox import Outbox
 from .phases import PHASES
@@ -35,8 +35,14 @@ GONE_REPORTED = 600 * SECOND
 series."""
 _REFUSED = 400
 """Lowest HTTP status by which a provider refuses a request."""
-ANOMALIES = ("waiter_with_idle_connection", "orphaned_connection", "pool_timeout_overrun")
-"""States that a pool should never be in, by their names in the telemetry contract."""
+ANOMALIES = (
+    "waiter_with_idle_connection",
+    "orphaned_connection",
+    "pool_timeout_overrun",
+    "wrong_event_loop",
+)
+"""States that a pool should never be in, and a client on a second event loop, by their names in
+the telemetry contract."""
 _MOST_CALL_SITES = 16
 """Bound on the call sites of an origin's pools. Further pools count without their call site."""
 _SLICES = 5
@@ -316,6 +322,7 @@ class PoolLedger:
         "queued",
         "requeues",
         "series",
+        "two_loops",
     )
 
     born_at_zero: ClassVar[tuple[Outcome, ...]] = _BORN_AT_ZERO
@@ -349,6 +356,9 @@ class PoolLedger:
         self.leaks = 0
         """Leases that were ever suspected as leaks."""
         self.anomalies = dict.fromkeys(ANOMALIES, 0)
+        self.two_loops: CallSites | None = None
+        """Call sites of the last ``wrong_event_loop``: the one that established a connection, and
+        the one in another loop whose request failed."""
         self.live = 0
         self.pools_opened = 0
         self.pools_synchronous = 0

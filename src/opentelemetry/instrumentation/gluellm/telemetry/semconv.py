@@ -81,6 +81,7 @@ ANOMALY_TYPES: Final = (
     "waiter_with_idle_connection",
     "orphaned_connection",
     "pool_timeout_overrun",
+    "wrong_event_loop",
 )
 
 
@@ -492,7 +493,8 @@ ANOMALIES: Final = _counter(
     "gluellm.pool.anomalies",
     "{anomaly}",
     (*LEVEL_POOL, ANOMALY_TYPE),
-    "States that a pool should never be in, by type.",
+    "States that a pool should never be in, and requests that failed since their client is used on "
+    "a second event loop, by type.",
 )
 
 # gRPC channels.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from operator import sub
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ class Usage(NamedTuple):
     """CPU time of the other threads of the process."""
 
     def since(self, before: Usage) -> Usage:
-        return Usage(*(a - b for a, b in zip(self, before, strict=True)))
+        return Usage(*map(sub, self, before))
 
 
 class Split(NamedTuple):
@@ -41,12 +42,6 @@ class Split(NamedTuple):
     blocked: int = 0
     waited: int = 0
     locked: int = 0
-
-    def plus(self, other: Split) -> Split:
-        return Split(*(a + b for a, b in zip(self, other, strict=True)))
-
-    def minus(self, other: Split) -> Split:
-        return Split(*(a - b for a, b in zip(self, other, strict=True)))
 
 
 def usage_of(thread: int) -> Usage | None:
@@ -74,8 +69,7 @@ def split(late: int, before: Usage | None, after: Usage | None, usual_turns: int
     wakes = (turns - usual_turns) * int(2 * sys.getswitchinterval() * 10**9)
     if min(asleep, others) * _LOCK_SHARE >= late and wakes >= asleep:
         return Split(locked=late)
-    waited = min(waited, late)
-    return Split(blocked=late - waited, waited=waited)
+    return Split(blocked=max(late - waited, 0), waited=min(waited, late))
 
 
 class LateCauses:
@@ -97,8 +91,7 @@ class LateCauses:
             quota = max(min(late.waited, self._throttled - before), 0)
             found |= {"cpu_quota": quota, "cpu_contention": late.waited - quota}
         # A new dict, since readers keep the previous ones.
-        known = self.counted
-        self.counted = {**known, **{cause: n + known.get(cause, 0) for cause, n in found.items()}}
+        self.counted = {**self.counted, **{c: n + self.counted.get(c, 0) for c, n in found.items()}}
 
 
 def _cpu_stat_files() -> list[Path]:

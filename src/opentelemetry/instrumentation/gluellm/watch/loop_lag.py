@@ -16,6 +16,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from operator import add, sub
 
 from ..concurrency import snapshot_of, snapshot_of_queue
 from ..pool.durations import in_seconds, nanoseconds
@@ -88,10 +89,6 @@ class _Timer:
             return
         self.due = now + _PERIOD
         loop.call_later(PERIOD, self.fire)
-
-    def split_until(self, late: int) -> Split:
-        """Split the time by which the next firing is late so far. For other threads."""
-        return split(late, self.usage, usage_of(self.thread), self.usual_turns)
 
 
 class LoopLag:
@@ -173,7 +170,7 @@ class LoopLag:
             self._peak.raise_to(late, now)
             timer.late += late
             found = split(late, timer.before, timer.usage, timer.usual_turns)
-            timer.split = timer.split.plus(found)
+            timer.split = Split(*map(add, timer.split, found))
             self._fired_late[timer] = None
             if late >= _STALE:
                 self._blocked_at = now
@@ -203,10 +200,12 @@ class LoopLag:
         for timer, late in self._late_timers(fired, now):
             found = timer.split
             if late > timer.late:  # overdue
-                found = found.plus(timer.split_until(late - timer.late))
+                used = usage_of(timer.thread)
+                overdue = split(late - timer.late, timer.usage, used, timer.usual_turns)
+                found = Split(*map(add, found, overdue))
             if late - timer.counted > worst:
                 worst = late - timer.counted
-                known = found.minus(timer.split_counted)
+                known = Split(*map(sub, found, timer.split_counted))
             timer.counted = max(timer.counted, late)
             timer.split_counted = found
         ledgers = self._registry.ledgers
