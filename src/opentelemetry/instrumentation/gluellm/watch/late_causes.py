@@ -16,9 +16,6 @@ from typing import NamedTuple
 
 _PROC = Path("/proc/self")
 _CGROUPS = Path("/sys/fs/cgroup")
-_LOCK_SHARE = 4
-"""Fraction of the late time, as its inverse, for which the thread sleeps while other threads of the
-process compute, if it waits for the interpreter lock."""
 
 
 class Usage(NamedTuple):
@@ -64,10 +61,11 @@ def split(late: int, before: Usage | None, after: Usage | None, usual_turns: int
         return Split()
     cpu, waited, turns, others = after.since(before)
     asleep = late - cpu - waited
-    # CPython wakes a thread that waits for the lock once per switch interval. A thread that waits
-    # for something else stays asleep.
+    # A thread that waits for the lock sleeps while other threads compute, at least for a quarter of
+    # the time. CPython wakes it once per switch interval; one that waits for something else stays
+    # asleep.
     wakes = (turns - usual_turns) * int(2 * sys.getswitchinterval() * 10**9)
-    if min(asleep, others) * _LOCK_SHARE >= late and wakes >= asleep:
+    if min(asleep, others) * 4 >= late and wakes >= asleep:
         return Split(locked=late)
     return Split(blocked=max(late - waited, 0), waited=min(waited, late))
 
