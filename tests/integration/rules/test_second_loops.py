@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gluellm_pools.fake_provider import FakeProviderThread
 from opentelemetry.instrumentation.gluellm import diagnose, snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Severity
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
@@ -162,3 +163,44 @@ def test_abandoned_request_of_a_closed_loop_is_no_second_loop(
     asyncio.run(collect())
     gate.open()
     assert telemetry.by(semconv.ANOMALIES, "anomaly") == {}
+
+
+CHAT: Any = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+
+
+@pytest.fixture
+def llm(telemetry: Any) -> Iterator[Any]:
+    """An instance of any-llm for a fake provider."""
+    any_llm = pytest.importorskip("any_llm")
+    with FakeProviderThread() as provider:
+        yield any_llm.AnyLLM.create("openai", api_key="any", api_base=provider.openai_url)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_sync_api_of_any_llm_runs_in_one_loop(llm: Any, telemetry: Any) -> None:
+    """From every thread, and beside loops of the application."""
+    threads = [threading.Thread(target=llm.completion, kwargs=CHAT) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    async def program() -> None:
+        await asyncio.to_thread(llm.completion, **CHAT)
+
+    asyncio.run(program())
+    asyncio.run(program())
+    llm.completion(**CHAT)
+    assert telemetry.value(semconv.REQUESTS) == 7
+    assert telemetry.by(semconv.ANOMALIES, "anomaly") == {}
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_any_llm_on_two_loops_is_advised_to_use_one(llm: Any, telemetry: Any) -> None:
+    asyncio.run(llm.acompletion(**CHAT))
+    with pytest.raises(RuntimeError):
+        asyncio.run(llm.acompletion(**CHAT))
+    assert telemetry.by(semconv.ANOMALIES, "anomaly") == {WRONG: 1}
+    (finding,) = [found for found in diagnose(snapshot()) if found.kind == WRONG]
+    assert finding.advice.endswith("or use any-llm's sync API: llm.completion(...).")
+    assert finding.observed.count("test_any_llm_on_two_loops") == 2
