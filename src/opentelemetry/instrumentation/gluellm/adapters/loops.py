@@ -7,6 +7,7 @@ failure, so other requests cost nothing.
 
 from __future__ import annotations
 
+from ..concurrency import snapshot_of
 from ..pool.call_site import CallSite
 from ..pool.lease import TrackedConnection, Tracker
 from ..pool.registry import NOWHERE, running_loop
@@ -36,7 +37,6 @@ def check_loop(tracker: Tracker, error: BaseException, call_site: CallSite | Non
     if closing or "GeneratorExit" in str(error):
         return
     here = running_loop()
-    for loop, first in tracker.loops.items():
-        if here is not NOWHERE and loop is not here:
-            tracker.used_in_second_loop((first, call_site))
-            return
+    others = [site for loop, site in snapshot_of(tracker.loops.items) if loop is not here]
+    if others and here is not NOWHERE:
+        tracker.used_in_second_loop((others[0], call_site))
