@@ -345,9 +345,14 @@ ALERTS: Final = (
         "{{ $labels.gluellm_anomaly_type }}",
         description=(
             f"{{{{ $labels.gluellm_anomaly_type }}}} was seen in the last {config.ANOMALY_WINDOW}. "
-            "It is a fault in the HTTP library's pool, and can leave requests waiting for ever."
+            "wrong_event_loop: requests failed since their client is used on a second event loop. "
+            "Any other: a fault in the HTTP library's pool, which can leave requests waiting for "
+            "ever."
         ),
-        first=("update the HTTP library. Restart the instance if requests stay stuck."),
+        first=(
+            "wrong_event_loop: use each client in one loop; the log has both call sites. Any "
+            "other: update the HTTP library, and restart the instance if requests stay stuck."
+        ),
     ),
     Alert(
         name="GlueLLMLimitDiffers",

@@ -66,5 +66,6 @@ ANOMALIES = essential(
     "anomalies",
     "States that a pool should never be in. `waiter_with_idle_connection`: a lost wake-up in the "
     "library; `orphaned_connection`: nobody owns it; `pool_timeout_overrun`: a wait that outlived "
-    "its timeout, as behind a blocked event loop.",
+    "its timeout, as behind a blocked event loop; `wrong_event_loop`: requests that failed since "
+    "the application uses their client on a second event loop.",
 )

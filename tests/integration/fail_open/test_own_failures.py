@@ -64,6 +64,7 @@ RARE = {
     "requests_stuck": "requests of a call that wait for each other",
     "clients_churned": "a client for each of many requests",
     "fired": "timers of an event loop",
+    "second_loop_used": "a client on a second event loop",
 }
 """Those that requests like these do not reach, and what does. They are called by the same guard."""
 

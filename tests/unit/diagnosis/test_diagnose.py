@@ -53,7 +53,7 @@ def refused(requests: int, failed: int, uptime: float = 100.0, **more: Any) -> S
     )
 
 
-def late(uptime: float = 100.0, **changes: float | None) -> Snapshot:
+def late(uptime: float = 100.0, **changes: Any) -> Snapshot:
     times = {"event_loop_lag": 0.5, "event_loop_late": 40.0, "event_loop_late_share": 0.4}
     return a_snapshot(uptime=uptime, **{**times, **changes})
 
@@ -167,6 +167,43 @@ def test_loop_that_is_blocked_half_of_the_time_is_an_error(
     """Every request of the process hangs while it is blocked."""
     snapshot = a_snapshot(event_loop_lag=0.3, event_loop_late=100 * share)
     assert found(Kind.BLOCKED_EVENT_LOOP, snapshot).severity is severity
+
+
+@pytest.mark.parametrize(
+    ("causes", "said", "advised"),
+    [
+        ({}, "", "Find it"),
+        ({"cpu_quota": 1.0}, "", "Find it"),  # of 20 s of the minute
+        (
+            {"blocking_call": 2.0, "cpu_quota": 17.0},
+            " By cause in the last minute: cpu quota 17 s, blocking call 2.0 s.",
+            "Raise the CPU limit",
+        ),
+        ({"blocking_call": 17.0}, " By cause in the last minute: blocking call 17 s.", "Find it"),
+        ({"cpu_contention": 17.0}, " By cause in the last minute: cpu contention 17 s.", "Run "),
+        (
+            {"interpreter_lock": 17.0},
+            " By cause in the last minute: interpreter lock 17 s.",
+            "Move",
+        ),
+        (
+            {"of_a_later_version": 17.0},
+            " By cause in the last minute: of a later version 17 s.",
+            "",
+        ),
+    ],
+)
+def test_late_loop_is_explained_by_the_cause_of_most_of_it(
+    causes: dict[str, float], said: str, advised: str
+) -> None:
+    snapshot = late(event_loop_late_share=1 / 3, event_loop_late_causes=causes)
+    finding = found(Kind.BLOCKED_EVENT_LOOP, snapshot)
+    assert (
+        finding.observed == f"An event loop that holds connections was late for 40% of the "
+        f"time, by up to 0.50 s.{said}"
+    )
+    assert finding.advice.startswith(advised)
+    assert finding.explanation.endswith("so these findings are withheld.")
 
 
 @pytest.mark.parametrize(

@@ -257,6 +257,50 @@ def test_anomalies_are_those_of_the_interval() -> None:
     assert not kinds(a_snapshot(totals, uptime=200.0), snapshot)
 
 
+ONE_LOOP = "Run all calls in one event loop: asyncio.run(main()) once for the program"
+
+
+@pytest.mark.parametrize(
+    ("library", "process", "instead"),
+    [
+        ("httpx2", {}, ", or use any-llm's sync API: llm.completion(...)"),
+        (
+            "httpx",
+            {"gluellm": True},
+            (
+                ", or await gluellm.close_providers() before a loop ends, or use any-llm's sync "
+                "API: llm.completion(...)"
+            ),
+        ),
+        (
+            "httpx",
+            {"any_llm": False},
+            ", or build a client in each loop and close it before the loop ends",
+        ),
+        ("aiohttp", {}, ", or build a client in each loop and close it before the loop ends"),
+    ],
+)
+def test_second_loop_is_a_fault_of_the_application(
+    library: str, process: dict[str, Any], instead: str
+) -> None:
+    """It is no fault of the library, and an ERROR although the loop is late."""
+    sites = ("app.py:1 in first", "")
+    counts = {"wrong_event_loop": 2, "orphaned_connection": 1}
+    totals = the_totals(library=library, anomalies=counts, two_event_loops=sites)
+    snapshot = a_snapshot(totals, a_pool(library=library), **process)
+    finding = found(Kind.WRONG_EVENT_LOOP, snapshot)
+    assert finding.severity is Severity.ERROR
+    assert finding.observed == (
+        "2 requests failed with RuntimeError in another event loop than that of the client's "
+        "connections. The last one was sent at an unknown call site; connections were established "
+        "at app.py:1 in first."
+    )
+    assert finding.advice == f"{ONE_LOOP}{instead}."
+    assert found(Kind.ANOMALY, snapshot).observed == "orphaned_connection 1."
+    earlier = a_snapshot(the_totals(library=library, anomalies=counts), uptime=50.0, **process)
+    assert Kind.WRONG_EVENT_LOOP not in all_kinds(snapshot, earlier)
+
+
 # A provider that answers nobody
 
 

@@ -81,7 +81,7 @@ def error_type(error: BaseException) -> str:
         return "cancelled"
     name = _BY_NAME.get(type(error).__name__, OTHER)
     if name == "connection_error" or isinstance(error, OSError):
-        for cause in _causes(error):
+        for cause in causes_of(error):
             if isinstance(cause, socket.gaierror):
                 return "name_resolution_error"
             if isinstance(cause, ssl.SSLError):
@@ -91,7 +91,8 @@ def error_type(error: BaseException) -> str:
     return name
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes_of(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and what led to it, up to a depth."""
     todo = [error]
     seen = 0
     while todo and seen < _DEPTH:

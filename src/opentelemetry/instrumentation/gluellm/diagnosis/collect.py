@@ -76,6 +76,7 @@ def collect(
             event_loop_late=in_seconds(loop_lag.late(now)) if loop_lag is not None else None,
             event_loop_late_share=loop_lag.recent_share(now) if loop_lag is not None else None,
             peer_check_after=silent_peers.after,
+            event_loop_late_causes=loop_lag.recent_causes(now) if loop_lag is not None else {},
             ignored_variables=_ignored_variables(),
             gluellm="gluellm" in sys.modules,
             any_llm="any_llm" in sys.modules,
@@ -231,6 +232,9 @@ def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
             peak_queued=ledger.queued.highest(now),
             leaks=ledger.leaks,
             anomalies=dict(ledger.anomalies),
+            two_event_loops=None
+            if ledger.two_loops is None
+            else (str(ledger.two_loops[0] or ""), str(ledger.two_loops[1] or "")),
             channel_seconds=_state_seconds(ledger, now),
             origins=_origins(ledger, counts, now),
         )

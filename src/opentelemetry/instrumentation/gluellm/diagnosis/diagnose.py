@@ -85,6 +85,7 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
         leak,
         stuck,
         churn,
+        connecting.wrong_event_loop(case),
         failures,
         connecting.channel_not_ready(case),
         broken,

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     LEAK = "leak"
     HTTP2_STUCK = "http2_stuck"
     CLIENT_CHURN = "client_churn"
+    WRONG_EVENT_LOOP = "wrong_event_loop"
     CONNECT_FAILURES = "connect_failures"
     CHANNEL_NOT_READY = "channel_not_ready"
     REUSE_FAILURES = "reuse_failures"

@@ -245,6 +245,9 @@ class PoolTotals:
     leaks: int
     """Connections that were ever held unread for longer than the leak threshold."""
     anomalies: Mapping[str, int]
+    two_event_loops: tuple[str, str] | None = None
+    """Call sites (``file:line in function``) of the last ``wrong_event_loop``: what established a
+    connection, and what sent a request in another loop. An unknown one is empty."""
     channel_seconds: Mapping[str, float] | None = None
     """Time that its gRPC channels spent in each state; None for other pools. Channels report no
     connections."""
@@ -355,6 +358,10 @@ class ProcessSnapshot:
     peer_check_after: float | None = 0.0
     """Silence in seconds after which the other end of a connection is checked; 0 if none is
     checked, None if the system does not report what that takes."""
+    event_loop_late_causes: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of the last minute in which an event loop that holds leases was late, by cause:
+    ``blocking_call``, ``cpu_contention``, ``cpu_quota`` or ``interpreter_lock``. Time of unknown
+    cause is left out. Only Linux counts what is needed to know a cause."""
     ignored_variables: tuple[str, ...] = ()
     """Environment variables that are set and look like pool limits, but that no library reads."""
     gluellm: bool = False

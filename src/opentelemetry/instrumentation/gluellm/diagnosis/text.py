@@ -106,6 +106,8 @@ def _process(process: ProcessSnapshot) -> Iterator[str]:
         late = f"event loop late by up to {seconds(process.event_loop_lag)}"
         if process.event_loop_late_share:
             late += f", {percent(process.event_loop_late_share)} of the last minute"
+        for cause, time in process.event_loop_late_causes.items():
+            late += f", {cause.replace('_', ' ')} {seconds(time)}"
         yield late
     if process.open_descriptors is not None:
         limit = f" of {process.descriptor_limit}" if process.descriptor_limit else ""

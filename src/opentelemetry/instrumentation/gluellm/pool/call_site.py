@@ -84,6 +84,10 @@ class CallSite:
         return tuple(_text(code, line) for code, line in self.stack)
 
 
+CallSites = tuple[CallSite | None, CallSite | None]
+"""Two call sites; None for an unknown one."""
+
+
 def find(*, whole: bool = False) -> CallSite | None:
     """Find the application's call site of the running code; None if the stack has none.
 

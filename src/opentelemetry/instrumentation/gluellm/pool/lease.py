@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Protocol
 from ..concurrency import nothing, snapshot_of
 from ..failures import Failures
 from .call import Call
-from .call_site import CallSite
+from .call_site import CallSite, CallSites
 from .ledger import EndedTimes, OriginLedger, PoolLedger
 from .phases import ALL_STEPS, AWAITING_RESPONSE, OTHER_STEP, QUEUED, UNREAD
 
@@ -303,6 +303,7 @@ class Tracker(Protocol):
     connections: dict[TrackedConnection, None]
     live_pool: Callable[[], Any]
     loop: Any
+    loops: dict[Any, CallSite | None]
     open: bool
     held_unit: ClassVar[str]
     release_verb: ClassVar[str]
@@ -317,6 +318,7 @@ class Tracker(Protocol):
     def failed(self, lease: Lease, error: str, *, in_finalizer: bool = False) -> None: ...
     def report_pool_timeout(self, lease: Lease, error: BaseException) -> None: ...
     def ensure_ended(self, lease: Lease) -> None: ...
+    def used_in_second_loop(self, call_sites: CallSites) -> None: ...
     def discard_lease(self, lease: Lease) -> None: ...
 
     # Steps of a connection and of the pool

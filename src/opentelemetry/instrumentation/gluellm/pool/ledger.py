@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from ..concurrency import snapshot_of
 from ..failures import Failures
 from .call import CallLedgers
-from .call_site import CallSite
+from .call_site import CallSite, CallSites
 from .durations import SECOND, nanoseconds
 from .outbox import Outbox
 from .peak import Peak
@@ -37,8 +37,14 @@ GONE_REPORTED = 600 * SECOND
 series."""
 _REFUSED = 400
 """Lowest HTTP status by which a provider refuses a request."""
-ANOMALIES = ("waiter_with_idle_connection", "orphaned_connection", "pool_timeout_overrun")
-"""States that a pool should never be in, by their names in the telemetry contract."""
+ANOMALIES = (
+    "waiter_with_idle_connection",
+    "orphaned_connection",
+    "pool_timeout_overrun",
+    "wrong_event_loop",
+)
+"""States that a pool should never be in, and a client on a second event loop, by their names in
+the telemetry contract."""
 _MOST_CALL_SITES = 16
 """Bound on the call sites of an origin's pools. Further pools count without their call site."""
 # Failures that alerts use. Their series exist with 0 from the pool's first request on, since
@@ -270,6 +276,7 @@ class PoolLedger:
         "queued",
         "requeues",
         "series",
+        "two_loops",
     )
 
     born_at_zero: ClassVar[tuple[Outcome, ...]] = _BORN_AT_ZERO
@@ -303,6 +310,9 @@ class PoolLedger:
         self.leaks = 0
         """Leases that were ever suspected as leaks."""
         self.anomalies = dict.fromkeys(ANOMALIES, 0)
+        self.two_loops: CallSites | None = None
+        """Call sites of the last ``wrong_event_loop``: the one that established a connection, and
+        the one in another loop whose request failed."""
         self.live = 0
         self.pools_opened = 0
         self.pools_synchronous = 0

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..failures import Failures
 from .call import CountedCall
-from .call_site import CallSite
+from .call_site import CallSite, CallSites
 from .lease import Lease, TrackedConnection, Tracker
 from .ledger import OriginLedger
 
@@ -49,6 +49,13 @@ class PoolObserver:
         """Pool timeout of a request, with the library's exception.
 
         An observer may add a note to the exception, and must not change it otherwise.
+        """
+
+    def second_loop_used(self, pool: Tracker, call_sites: CallSites) -> None:
+        """First failure of a request because its pool is used in a second event loop.
+
+        The call sites are that which established a connection in another loop, and that of the
+        request.
         """
 
     def lease_answered(self, lease: Lease) -> None:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 from ..concurrency import nothing, snapshot_of
 from ..failures import Failures
 from .call import LEFT, Call
-from .call_site import CallSite
+from .call_site import CallSite, CallSites
 from .lease import Lease, PoolView, TrackedConnection, Tracker, Wait, WaitSnapshot
 from .ledger import OTHER, Ledgers, OriginLedger, PoolLedger
 from .observer import PoolObserver
@@ -87,6 +87,7 @@ class PoolTracker(Tracker):
         "ledger",
         "items",
         "loop",
+        "loops",
         "maximum",
         "observer",
         "open",
@@ -97,6 +98,7 @@ class PoolTracker(Tracker):
         "registry",
         "synchronous",
         "tracked_at",
+        "two_loops",
         "__weakref__",
     )
     registry: Registry
@@ -140,6 +142,11 @@ class PoolTracker(Tracker):
         self.loop: Any = registry.no_loop
         """Weak reference to the event loop of its requests. None until the next request sets it;
         ``NOWHERE`` if no loop is watched for this pool."""
+        self.loops: dict[Any, CallSite | None] = {}
+        """Weak references to the first event loops in which connections were established, each with
+        the call site of the request that did so first."""
+        self.two_loops = False
+        """Whether a request has failed since it was not in the loop of its connection."""
         self.maximum: int | None = None
         """Upper bound of connections at the last reading; None if unlimited."""
         self.open = True
@@ -570,6 +577,18 @@ class PoolTracker(Tracker):
     def report_pool_timeout(self, lease: Lease, error: BaseException) -> None:
         """Notify observers of a pool timeout, before ``error`` reaches the application."""
         self.observer.lease_timed_out(lease, error)
+
+    def used_in_second_loop(self, call_sites: CallSites) -> None:
+        """Count a request that failed in another event loop than that of its connection.
+
+        The call sites are that which established a connection, and that of the request.
+        """
+        ledger = self.ledger
+        ledger.anomalies["wrong_event_loop"] += 1
+        ledger.two_loops = call_sites
+        if not self.two_loops:
+            self.two_loops = True
+            self.observer.second_loop_used(self, call_sites)
 
     def discard_lease(self, lease: Lease) -> None:
         """End the lease without recording it in any metric.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..environment import ENVIRONMENT_PREFIX
 from ..failures import Failures, warn
 from ..patching import Hooks
-from ..pool.call_site import CallSite
+from ..pool.call_site import CallSite, CallSites
 from ..pool.describe import LONGEST, duration_text, holders, label, state, whose
 from ..pool.lease import Lease, Tracker
 from ..pool.ledger import OriginLedger, PoolLedger
@@ -147,6 +147,17 @@ class WatchObserver(PoolObserver):
             what,
             duration_text(now - lease.acquired_at),
             whose(lease),
+        )
+
+    def second_loop_used(self, pool: Tracker, call_sites: CallSites) -> None:
+        # In the task of the request: the process may end before the watch's next pass.
+        sites = (call_site_text(str(site or "unknown"), LONGEST) for site in call_sites)
+        _logger.warning(
+            "A client of pool %s is used on a second event loop, so a request failed with "
+            "RuntimeError. Its connections belong to the loop of the call site %s; the request "
+            "was sent at %s. Use each client in one event loop only.",
+            label(pool),
+            *sites,
         )
 
     def requests_stuck(self, pool: Tracker, leases: tuple[Lease, ...]) -> None:

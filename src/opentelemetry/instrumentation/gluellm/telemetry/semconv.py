@@ -96,6 +96,7 @@ ANOMALY_TYPES: Final = (
     "waiter_with_idle_connection",
     "orphaned_connection",
     "pool_timeout_overrun",
+    "wrong_event_loop",
 )
 
 
@@ -602,7 +603,8 @@ ANOMALIES: Final = _counter(
     "gluellm.pool.anomalies",
     "{anomaly}",
     (*LEVEL_POOL, ANOMALY_TYPE),
-    "States that a pool should never be in, by type.",
+    "States that a pool should never be in, and requests that failed since their client is used on "
+    "a second event loop, by type.",
 )
 
 # gRPC channels.

@@ -12,18 +12,21 @@ another thread without its token.
 from __future__ import annotations
 
 import asyncio
+import threading
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from operator import add, sub
 
 from ..concurrency import snapshot_of, snapshot_of_queue
-from ..pool.durations import nanoseconds
+from ..pool.durations import in_seconds, nanoseconds
 from ..pool.lease import Lease
 from ..pool.peak import Peak
 from ..pool.phases import READING, UNREAD
 from ..pool.registry import NOWHERE, PoolRegistry
 from ..pool.tracker import PoolTracker
 from ..thresholds import LATE_FROM, LATE_WINDOW, STALE_LATE
+from .late_causes import LateCauses, Split, Usage, split, usage_of
 
 PERIOD = 0.1
 """Seconds between two firings. Up to that much of each block is not measured."""
@@ -49,6 +52,18 @@ class _Timer:
         """Nanoseconds by which it has fired late so far. Only changed in its loop."""
         self.counted = 0
         """Nanoseconds that the watch has counted, of `late` and of a firing that is overdue."""
+        self.thread = 0
+        """Native ID of the thread that runs the loop."""
+        self.before: Usage | None = None
+        self.usage: Usage | None = None
+        """Usage of that thread at the last two firings; None if it is unknown."""
+        self.usual_turns = 0
+        """Turns on the CPU between two firings that were not late and meanwhile no other thread
+        computed, which makes a thread wait for the interpreter lock."""
+        self.split = Split()
+        """The known part of `late`, by what the thread did. Only changed in its loop."""
+        self.split_counted = Split()
+        """Part of `split` and of a firing that is overdue that the watch has counted."""
 
     def fire(self) -> None:
         """Record the lateness, and arm the timer again while the watch wants it."""
@@ -64,6 +79,9 @@ class _Timer:
         now = lag.clock()
         # In this order: a reader in between gets too little lateness for a moment, never too much.
         due, self.due = self.due, now
+        thread = threading.get_native_id()
+        self.before = self.usage if thread == self.thread else None
+        self.thread, self.usage = thread, usage_of(thread)
         lag.fired(self, due, now)
         loop = self.loop()
         if loop is None or now > self.wanted_until or not lag.on:
@@ -96,9 +114,10 @@ class LoopLag:
         ledgers = registry.ledgers
         ledgers.late_time = self._late_before = max(ledgers.late_time, ledgers.late_reported)
         """Late time until this installation began."""
-        self._history: deque[tuple[int, int]] = deque()
-        """Clock and late time of each pass within the window of the recent share."""
+        self._history: deque[tuple[int, int, Mapping[str, int]]] = deque()
+        """Clock, late time and its causes of each pass within the window of the recent share."""
         self._blocked_at = 0
+        self._causes = LateCauses()
 
     def forget(self) -> None:
         """Reset everything in a forked child, where the parent's loops do not run."""
@@ -108,6 +127,7 @@ class LoopLag:
         ledgers = self._registry.ledgers
         ledgers.late_time = ledgers.late_reported = self._late_before = 0
         self._history = deque()
+        self._causes = LateCauses()
         self._began = self.clock()
         self._blocked_at = 0
 
@@ -128,6 +148,7 @@ class LoopLag:
         if timer.armed:
             return
         timer.due = now
+        timer.usage = usage_of(timer.thread)
         timer.armed = True
         try:
             loop.call_soon_threadsafe(timer.fire)  # measures the present lateness
@@ -141,9 +162,15 @@ class LoopLag:
         late = now - due
         if late < _HARMLESS:
             self._peak.raise_to(max(late, 0), now)
+            if timer.before is not None and timer.usage is not None:
+                used = timer.usage.since(timer.before)
+                if used.others < _PERIOD // 4:
+                    timer.usual_turns = used.turns
         elif self._was_needed(timer, due):
             self._peak.raise_to(late, now)
             timer.late += late
+            found = split(late, timer.before, timer.usage, timer.usual_turns)
+            timer.split = Split(*map(add, timer.split, found))
             self._fired_late[timer] = None
             if late >= _STALE:
                 self._blocked_at = now
@@ -169,16 +196,40 @@ class LoopLag:
         fired = snapshot_of(self._fired_late.keys)
         for timer in fired:  # before its lateness is read: it may fire again meanwhile
             self._fired_late.pop(timer, None)
-        worst = 0
+        worst, known = 0, Split()
         for timer, late in self._late_timers(fired, now):
-            worst = max(worst, late - timer.counted)
+            found = timer.split
+            if late > timer.late:  # overdue
+                used = usage_of(timer.thread)
+                overdue = split(late - timer.late, timer.usage, used, timer.usual_turns)
+                found = Split(*map(add, found, overdue))
+            if late - timer.counted > worst:
+                worst = late - timer.counted
+                known = Split(*map(sub, found, timer.split_counted))
             timer.counted = max(timer.counted, late)
+            timer.split_counted = found
         ledgers = self._registry.ledgers
         ledgers.late_time += worst
+        self._causes.count(known)
         history = self._history
-        history.append((now, ledgers.late_time))
+        history.append((now, ledgers.late_time, self._causes.counted))
         while len(history) > 1 and history[1][0] <= now - _WINDOW:
             history.popleft()
+
+    def recent_causes(self, now: int) -> dict[str, float]:
+        """Return the seconds of the last minute that a loop was late, by cause where it is known.
+
+        They lack the time since the last pass of the watch.
+        """
+        begin = now - _WINDOW
+        before: Mapping[str, int] = {}
+        for passed_at, _, causes in snapshot_of_queue(self._history):
+            if passed_at > begin:
+                break
+            before = causes
+        counted = self._causes.counted
+        late = {cause: in_seconds(n - before.get(cause, 0)) for cause, n in counted.items()}
+        return {cause: seconds for cause, seconds in late.items() if seconds > 0}
 
     def late_time(self, now: int) -> int:
         """Return the total late time since the Meter was created. It never falls."""
@@ -199,7 +250,7 @@ class LoopLag:
         """
         begin = now - _WINDOW
         before = self._late_before
-        for passed_at, late in snapshot_of_queue(self._history):
+        for passed_at, late, _ in snapshot_of_queue(self._history):
             if passed_at > begin:
                 break
             before = late

@@ -36,6 +36,7 @@ class AiohttpAdapter(Adapter):
         "response": "statuses, and every phase after awaiting_response",
         "connection_close": "connections closed",
         "close_reason": "why connections are closed",
+        "second_loop": "whether a session is used on a second event loop",
         "total_timeout": "whether the total timeout or a cancellation ended a request",
         **steps.LOST,
         **LOST_IN_ALL,
@@ -64,6 +65,8 @@ class AiohttpAdapter(Adapter):
         # are installed before it find no lease.
         helpers = imported(f"{self.module}.helpers")
         probe("total_timeout", probes.total_timeout(module, helpers))
+        checks = before_close(requests.check_loop, failures, "aiohttp.second_loop")
+        hook("second_loop", getattr(helpers, "TimeoutHandle", None), "close", checks)
         hook("wait", pool, "_wait_for_available_connection", requests.wait, asynchronous=True)
         probe("read", probes.body(reader, protocol))
         hook("read", reader, "_wait", responses.body, asynchronous=True)

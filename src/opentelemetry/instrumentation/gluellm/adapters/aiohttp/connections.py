@@ -12,6 +12,7 @@ from ...patching import is_patched
 from ...pool.lease import Lease, TrackedConnection
 from ...pool.ledger import OriginLedger
 from ...pool.tracker import PoolTracker
+from ..loops import note_loop
 from ..marks import CONNECTION
 
 _FINALIZER = "__del__"
@@ -32,6 +33,7 @@ def connected(record: TrackedConnection, protocol: Any) -> None:
     record.reports_reads = _reports_reads()
     setattr(protocol, CONNECTION, record)
     record.tracker.established(record, "1.1")
+    note_loop(record)
 
 
 def record_of_idle(protocol: Any, origin: OriginLedger, tracker: PoolTracker) -> TrackedConnection:

@@ -7,6 +7,7 @@ minimum.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from ...pool.lease import Lease
@@ -14,7 +15,8 @@ from ...pool.phases import QUEUED
 from ...pool.registry import running_loop
 from ...pool.tracker import PoolTracker
 from .. import steps
-from ..marks import CONNECTION, LEASE
+from ..loops import check_loop
+from ..marks import CONNECTION, LEASE, TRACKER
 from ..scope import FirstRequest, Scope
 from . import connections, failures, setup
 
@@ -113,6 +115,23 @@ class AiohttpRequestHooks:
             return original(self_, *args, **kwargs)
 
         return _wait_for_available_connection
+
+    def check_loop(self, _timer: Any) -> None:
+        """Report a session on a second event loop, since a request failed before its answer.
+
+        aiohttp closes the timer of a request's timeout only then. With a total timeout, requests
+        in a second loop fail before they enter the pool.
+        """
+        error = sys.exc_info()[1]
+        if type(error) is not RuntimeError or error.__traceback__ is None:
+            return
+        # The frame that handles the error: that of the session's method, which made the timer.
+        session = error.__traceback__.tb_frame.f_locals.get("self")
+        tracker = getattr(getattr(session, "_connector", None), TRACKER, None)
+        if tracker is not None and tracker.registry is self._registry:
+            call = self._scope.current_call()
+            call_site = self._registry.find_call_site() if call is None else call.call_site
+            check_loop(tracker, error, call_site)
 
     def create_connection(self, original: Any) -> Any:
         """Record that a request establishes a connection, with the times of its set-up."""

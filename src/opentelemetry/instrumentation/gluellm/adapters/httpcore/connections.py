@@ -13,6 +13,7 @@ from ...failures import Failures
 from ...patching import is_patched
 from ...pool.lease import TrackedConnection, Tracker
 from ...pool.tracker import PoolTracker
+from ..loops import note_loop
 from ..marks import CONNECTION, TRACKER, connection_of
 from .reasons import close_reason, protocol_of
 from .responses import time_reads
@@ -137,6 +138,8 @@ def established(inner: Any) -> None:
     if connection is not None and not connection.established_at:
         connection.tracker.established(connection, protocol_of(inner))
         _note(inner, connection)
+        if hasattr(inner, "aclose"):
+            note_loop(connection)
 
 
 def closes(inner: Any) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from ...pool.lease import Lease, TrackedConnection, Tracker
 from ...pool.registry import running_loop
 from ..error_types import error_type
+from ..loops import check_loop
 from ..marks import CONNECTION, LEASE
 from ..scope import FirstRequest, Scope, note_content_type
 from . import connections
@@ -270,7 +271,8 @@ def _first_of(request: Any) -> FirstRequest:
     return request.url.host.decode("ascii", "replace"), timeouts.get("read")
 
 
-def _failure_of(lease: Lease, error: BaseException) -> str | None:  # noqa: ARG001
+def _failure_of(lease: Lease, error: BaseException) -> str | None:
+    check_loop(lease.tracker, error, lease.call_site)
     return None if type(error).__name__ == "UnsupportedProtocol" else error_type(error)
 
 

@@ -31,7 +31,7 @@ from .families import (
     OWN_POOL_PER_CALL,
     Family,
 )
-from .own_clients import OwnClient, own_client
+from .own_clients import LOOP_PER_CLIENT, ONE_LOOP, OwnClient, own_client
 
 GLUELLM_PROVIDERS = frozenset({"openai", "anthropic"})
 """Providers for which GlueLLM 1.11 builds an ``httpx.AsyncClient``. Only GlueLLM's settings set the
@@ -166,6 +166,13 @@ class Advisor:
             f"call llm.acompletion(...). The module's functions, any_llm.acompletion(...) and its "
             f"siblings, build a client for each call"
         )
+
+    def one_loop(self) -> str:
+        """Advise how to use a client in one event loop only."""
+        if self._applications:
+            return LOOP_PER_CLIENT
+        closing = ", or await gluellm.close_providers() before a loop ends" if self.gluellm else ""
+        return f"{ONE_LOOP}{closing}, or use any-llm's sync API: llm.completion(...)"
 
     def end_answers(self) -> str:
         """Advise how to end responses so that they release their connections."""

@@ -19,6 +19,9 @@ from dataclasses import dataclass
 
 from ...providers import is_carried_by
 
+ONE_LOOP = "Run all calls in one event loop: asyncio.run(main()) once for the program"
+LOOP_PER_CLIENT = f"{ONE_LOOP}, or build a client in each loop and close it before the loop ends"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnClient:
@@ -74,6 +77,9 @@ class OwnClient:
 
     def keep_instance(self) -> str:
         return self.instance
+
+    def one_loop(self) -> str:
+        return LOOP_PER_CLIENT
 
     def end_answers(self) -> str:
         return self.end

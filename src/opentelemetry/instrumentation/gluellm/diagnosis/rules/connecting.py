@@ -251,3 +251,23 @@ def channel_not_ready(case: PoolCase) -> Finding | None:
         "to it. GRPC_VERBOSITY=debug and GRPC_TRACE=connectivity_state log the result of each "
         "attempt.",
     )
+
+
+def wrong_event_loop(case: PoolCase) -> Finding | None:
+    """Detect requests that failed since their client is used on a second event loop."""
+    failed = case.activity.anomalies.get("wrong_event_loop", 0)
+    if failed <= 0:
+        return None
+    call_sites = case.totals.two_event_loops or ("", "")
+    first, second = (call_site_text(site or "an unknown call site") for site in call_sites)
+    return Finding(
+        kind=Kind.WRONG_EVENT_LOOP,
+        severity=Severity.ERROR,
+        pool=case.label,
+        observed=f"{counted(failed, 'request')} failed with RuntimeError in another event loop "
+        f"than that of the client's connections. The last one was sent at {second}; connections "
+        f"were established at {first}.",
+        explanation="A connection belongs to the event loop in which it was established. A client "
+        "that is used in a second loop, as in a second asyncio.run(), fails when it reuses one.",
+        advice=f"{case.advisor.one_loop()}.",
+    )

@@ -41,6 +41,41 @@ def waits_beyond_lag(case: PoolCase) -> bool:
     return max(waits, default=0.0) > thresholds.WAIT_TIMES_LAG * lag
 
 
+_LATE = {
+    "blocking_call": (
+        "Something computes or blocks inside the loop, and every request on it stops meanwhile.",
+        "Find it with PYTHONASYNCIODEBUG=1 or py-spy dump; use asyncio.to_thread or a process.",
+    ),
+    "cpu_contention": (
+        "The loop was ready to run, but other processes or threads had the CPU.",
+        "Run fewer workers and threads that compute, or get more CPU (in Kubernetes, a request).",
+    ),
+    "cpu_quota": (
+        "The CPU limit of the container (cgroup quota) stopped the process.",
+        "Raise the CPU limit (Kubernetes: resources.limits.cpu, Docker: --cpus), or run less work.",
+    ),
+    "interpreter_lock": (
+        "Other threads computed in Python, and the loop waited for the interpreter lock.",
+        "Move what these threads compute into processes; py-spy dump shows the threads.",
+    ),
+}
+"""For each cause of a late loop, its explanation and advice."""
+
+
+def _cause_of_lateness(process: ProcessSnapshot, uptime: float) -> tuple[str, str]:
+    """Return the cause of most late time of the last minute, and the known causes as text.
+
+    The cause is empty if most of that time is of unknown cause.
+    """
+    causes = process.event_loop_late_causes
+    late = (process.event_loop_late_share or 0.0) * min(uptime, thresholds.LATE_WINDOW)
+    if not causes or sum(causes.values()) < late / 2:
+        return "", ""
+    order = sorted(causes, key=lambda cause: -causes[cause])
+    parts = [f"{one_line(cause).replace('_', ' ')} {seconds(causes[cause])}" for cause in order[:2]]
+    return order[0], f" By cause in the last minute: {', '.join(parts)}."
+
+
 def blocked_event_loop(
     snapshot: Snapshot, before: Snapshot | None, *, clients_churn: bool
 ) -> Finding | None:
@@ -49,38 +84,32 @@ def blocked_event_loop(
     share = late_share(snapshot, before)
     if lag is None or share is None:
         return None
+    cause, by_cause = _cause_of_lateness(snapshot.process, snapshot.uptime)
+    explanation, advice = _LATE.get(cause, _LATE["blocking_call"])
     if loop_is_blocked(snapshot, before):
         # With churn it is only a WARNING, so that churn, which causes the lag, comes first.
         severe = share >= thresholds.LATE_SHARE_SEVERE and not clients_churn
         severity = Severity.ERROR if severe else Severity.WARNING
-        explanation = (
-            "Something computes or blocks inside the loop, and every request on it stops "
-            "meanwhile. A blocked loop has the same symptoms as a pool that is too small, a slow "
-            "provider and a slow consumer, so these findings are withheld."
+        explanation += (
+            " A blocked loop has the same symptoms as a pool that is too small, a slow provider "
+            "and a slow consumer, so these findings are withheld."
         )
         if clients_churn:
             explanation += " Building a client for each call is one cause: it loads certificates."
-        advice = (
-            "Find the call with asyncio's debug mode (PYTHONASYNCIODEBUG=1 logs callbacks over "
-            "0.1 s) or py-spy dump; move it out with asyncio.to_thread(...) or into a process."
-        )
     elif lag > thresholds.LATE_NOTICED:
         severity = Severity.INFO
-        explanation = (
-            "Something blocked the loop for a moment. A loop that is late for up to "
+        explanation += (
+            " It was only for a moment: a loop that is late for up to "
             f"{percent(thresholds.LATE_SHARE)} of the time explains no long waits or slow answers."
         )
-        advice = (
-            "Nothing, if it stays rare. Otherwise find what blocks the loop with asyncio's debug "
-            "mode (PYTHONASYNCIODEBUG=1) or py-spy dump."
-        )
+        advice = f"Nothing, if it stays rare. Otherwise: {advice}"
     else:
         return None
     return Finding(
         kind=Kind.BLOCKED_EVENT_LOOP,
         severity=severity,
         observed=f"An event loop that holds connections was late for {percent(share)} of the "
-        f"time, by up to {seconds(lag)}.",
+        f"time, by up to {seconds(lag)}.{by_cause}",
         explanation=explanation,
         advice=advice,
     )

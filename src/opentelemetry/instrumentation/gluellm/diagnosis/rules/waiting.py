@@ -168,6 +168,7 @@ def _is_full(pool: PoolSnapshot) -> bool:
 def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     """Detect states that a pool should never be in."""
     found = {kind: count for kind, count in case.activity.anomalies.items() if count > 0}
+    found.pop("wrong_event_loop", None)  # has a finding of its own
     if not found:
         return None
     cores = {"httpx": "httpx and httpcore", "httpx2": "httpx2 and httpcore2"}

@@ -1,0 +1,206 @@
+"""A client that is used on a second event loop, which its connections do not belong to."""
+
+import asyncio
+import contextlib
+import gc
+import importlib
+import logging
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+
+from gluellm_pools.fake_provider import FakeProviderThread
+from opentelemetry.instrumentation.gluellm import diagnose, snapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Severity
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.script import Reply
+
+RunInLoop = Callable[[Coroutine[Any, Any, Any]], Any]
+WRONG = "wrong_event_loop"
+
+
+class Client:
+    """A client of a library, whose requests are made in whichever loop runs them."""
+
+    def __init__(self, library: str, **settings: Any) -> None:
+        self._library = importlib.import_module(library)
+        self._settings = settings
+        self._client: Any = None
+
+    async def open(self) -> None:
+        name = "ClientSession" if self._library.__name__ == "aiohttp" else "AsyncClient"
+        self._client = getattr(self._library, name)(**self._settings)
+
+    async def first(self, url: str) -> None:
+        if self._library.__name__ == "aiohttp":
+            async with self._client.get(url) as response:
+                await response.read()
+        else:
+            await self._client.get(url)
+
+    async def second(self, url: str) -> None:
+        """The same at other lines."""
+        if self._library.__name__ == "aiohttp":
+            async with self._client.get(url) as response:
+                await response.read()
+        else:
+            await self._client.get(url)
+
+
+@contextlib.contextmanager
+def first_loop(kind: str) -> Iterator[tuple[RunInLoop, Callable[[], None]]]:
+    """A loop for the first request, and what is done before the second: closing it, or nothing."""
+    loop = asyncio.new_event_loop()
+    if kind == "closed":
+        yield loop.run_until_complete, loop.close
+        return
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield lambda made: asyncio.run_coroutine_threadsafe(made, loop).result(30), lambda: None
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("kind", ["closed", "alive"])
+@pytest.mark.parametrize(
+    ("library", "untimed"),
+    [("httpx", False), ("httpx2", False), ("aiohttp", False), ("aiohttp", True)],
+)
+def test_client_on_a_second_loop_is_reported_once_with_both_call_sites(
+    library: str, untimed: bool, kind: str, server: Any, telemetry: Any, caplog: Any
+) -> None:
+    """aiohttp fails at its timer before the pool, or without a total timeout in the pool."""
+    settings = {}
+    if untimed:
+        settings["timeout"] = importlib.import_module("aiohttp").ClientTimeout(total=None)
+    client = Client(library, **settings)
+    # An answer that is there at once is read without waiting in either loop, if both run.
+    slow = server.reply("/slow", Reply(head_after=0.2))
+    with first_loop(kind) as (run, done), caplog.at_level(logging.WARNING):
+        run(client.open())
+        run(client.first(server.url()))
+        (born,) = telemetry.points(semconv.ANOMALIES, anomaly=WRONG)
+        assert born.value == 0
+        done()
+        failed = 0
+        for _ in range(3):  # httpx drops the failed connection, so the next request works
+            try:
+                asyncio.run(client.second(slow))
+            except RuntimeError:
+                failed += 1
+    assert failed
+    assert telemetry.by(semconv.ANOMALIES, "anomaly") == {WRONG: failed}
+    (line,) = [r.getMessage() for r in caplog.records if "second event loop" in r.getMessage()]
+    first, second = line.split("the request was sent at")
+    assert "Client.first" in first
+    assert "Client.second" in second
+    assert line.endswith("Use each client in one event loop only.")
+    (finding,) = [found for found in diagnose(snapshot()) if found.kind == WRONG]
+    assert finding.severity is Severity.ERROR
+    sent, established = finding.observed.split("connections were established at")
+    assert "Client.second" in sent
+    assert "Client.first" in established
+    assert finding.advice.startswith("Run all calls in one event loop: asyncio.run(main()) once")
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpx2", "aiohttp"])
+def test_other_failures_are_no_second_loop(library: str, server: Any, telemetry: Any) -> None:
+    """A RuntimeError in the loop of the connection, here from the application's body."""
+
+    async def program() -> None:
+        client = Client(library)
+        await client.open()
+        await client.first(server.url())
+
+        async def body() -> Any:
+            yield b"x"
+            raise RuntimeError
+
+        post: Any = client._client.post
+        argument = "data" if library == "aiohttp" else "content"
+        with contextlib.suppress(Exception):
+            await post(server.url(), **{argument: body()})
+        await client.first(server.url())
+
+    asyncio.run(program())
+    assert telemetry.by(semconv.ANOMALIES, "anomaly") == {}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def test_abandoned_request_of_a_closed_loop_is_no_second_loop(
+    library: str, server: Any, telemetry: Any
+) -> None:
+    """The garbage collector closes its coroutine while another loop runs."""
+    loop = asyncio.new_event_loop()
+    client = Client(library)
+    loop.run_until_complete(client.open())
+    gate = server.gate()
+    url = server.reply("/stalled", Reply(head_after=gate))
+
+    async def abandon() -> None:
+        loop.stalled = asyncio.ensure_future(client.first(url))  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+        while not snapshot().pools or not snapshot().pools[0].requests:
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(server.timeline.wait_for, "request", "/stalled")
+
+    loop.run_until_complete(abandon())
+    loop.close()
+
+    async def collect() -> None:
+        coroutine = loop.stalled.get_coro()  # type: ignore[attr-defined]
+        with contextlib.suppress(RuntimeError):
+            coroutine.close()
+        gc.collect()
+
+    asyncio.run(collect())
+    gate.open()
+    assert telemetry.by(semconv.ANOMALIES, "anomaly") == {}
+
+
+CHAT: Any = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+
+
+@pytest.fixture
+def llm(telemetry: Any) -> Iterator[Any]:
+    """An instance of any-llm for a fake provider."""
+    any_llm = pytest.importorskip("any_llm")
+    with FakeProviderThread() as provider:
+        yield any_llm.AnyLLM.create("openai", api_key="any", api_base=provider.openai_url)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_sync_api_of_any_llm_runs_in_one_loop(llm: Any, telemetry: Any) -> None:
+    """From every thread, and beside loops of the application."""
+    threads = [threading.Thread(target=llm.completion, kwargs=CHAT) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    async def program() -> None:
+        await asyncio.to_thread(llm.completion, **CHAT)
+
+    asyncio.run(program())
+    asyncio.run(program())
+    llm.completion(**CHAT)
+    assert telemetry.value(semconv.REQUESTS) == 7
+    assert telemetry.by(semconv.ANOMALIES, "anomaly") == {}
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_any_llm_on_two_loops_is_advised_to_use_one(llm: Any, telemetry: Any) -> None:
+    asyncio.run(llm.acompletion(**CHAT))
+    with pytest.raises(RuntimeError):
+        asyncio.run(llm.acompletion(**CHAT))
+    assert telemetry.by(semconv.ANOMALIES, "anomaly") == {WRONG: 1}
+    (finding,) = [found for found in diagnose(snapshot()) if found.kind == WRONG]
+    assert finding.advice.endswith("or use any-llm's sync API: llm.completion(...).")
+    assert finding.observed.count("test_any_llm_on_two_loops") == 2

@@ -1,0 +1,164 @@
+"""Makes an event loop late for each of the four known reasons, and prints how often it is named.
+
+``make -C tests/studies late-loops [ARGS=CAUSE]``; exits with 1 below 9 of 10. Each run is a process
+of its own whose loop has a request in flight. Run as root: only root can set a CPU quota, and give
+the other three a priority at which other programs of the machine do not make their loops late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, diagnose, snapshot
+
+RUNS = 10
+CAUSES = ("blocking_call", "cpu_contention", "cpu_quota", "interpreter_lock")
+_CPU_V1, _CPU_V2 = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
+_LASTS = 4.0
+_SPIN = "while True: pass"
+
+
+def main(causes: tuple[str, ...]) -> int:
+    """Run each cause several times, print a table, and return the exit status."""
+    failed = False
+    for cause in causes or CAUSES:
+        named = Counter(_named(cause, run) for run in range(RUNS))
+        failed |= named[cause] < RUNS - 1
+        print(f"{cause:17} {named[cause]:2} of {RUNS}  {dict(named)}", flush=True)
+    return int(failed)
+
+
+def _named(cause: str, run: int) -> str:
+    """Run a program whose loop is late for a reason, and return the reason that it names."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, _surroundings(cause) as group:
+        program = subprocess.run(
+            [sys.executable, __file__, "run", cause, str(run), str(silent.getsockname()[1]), group],
+            stdout=subprocess.PIPE,
+            check=True,
+            start_new_session=cause != "cpu_contention",
+        )
+    found = json.loads(program.stdout)
+    print(f"  {found}", file=sys.stderr, flush=True)
+    by_cause = found["causes"]
+    return max(by_cause, key=lambda name: float(by_cause[name]), default="none")
+
+
+@contextlib.contextmanager
+def _surroundings(cause: str) -> Iterator[str]:
+    """Set up what makes the program late from outside. Yields its cgroup, or nothing."""
+    others: list[subprocess.Popen[bytes]] = []
+    group = None
+    if cause == "cpu_contention":
+        spin = [sys.executable, "-c", _SPIN]
+        others = [subprocess.Popen(spin) for _ in range(6 * len(os.sched_getaffinity(0)))]
+    elif cause == "cpu_quota":
+        group = _group()
+    try:
+        yield str(group or "")
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+        if group is not None:
+            group.rmdir()
+
+
+def _group() -> Path:
+    """Make a cgroup without a quota."""
+    group = (_CPU_V1 if _CPU_V1.is_dir() else _CPU_V2) / f"late-loops-{os.getpid()}"
+    group.mkdir()
+    return group
+
+
+def _limit(group: Path) -> None:
+    """Let a cgroup use a twentieth of one CPU from now on."""
+    if (group / "cpu.max").exists():
+        (group / "cpu.max").write_text("10000 200000")
+    else:
+        (group / "cpu.cfs_period_us").write_text("200000")
+        (group / "cpu.cfs_quota_us").write_text("10000")
+
+
+def _run(cause: str, run: int, port: int, group: str) -> None:
+    """Be late for a reason, and print what the snapshot names."""
+    import httpx
+
+    if group:
+        (Path(group) / "cgroup.procs").write_text(str(os.getpid()))
+    if cause != "cpu_contention":
+        with contextlib.suppress(OSError):
+            os.nice(-20)
+            Path("/proc/self/autogroup").write_text("-20")  # with it, nice counts in a session only
+    GlueLLMInstrumentor().instrument(scope="all")
+
+    async def program() -> None:
+        url = f"http://127.0.0.1:{port}/"
+        async with httpx.AsyncClient(timeout=60) as client:
+            request = asyncio.create_task(client.get(url))
+            await asyncio.sleep(2)
+            if group:  # only now: under such a quota, the imports would take a minute
+                _limit(Path(group))
+            if cause == "interpreter_lock":
+                for _ in range(6):
+                    threading.Thread(target=_compute, daemon=True).start()
+            ends = time.monotonic() + _LASTS
+            while time.monotonic() < ends:
+                if cause == "blocking_call":
+                    _block(run, port)
+                elif cause in ("cpu_contention", "cpu_quota"):
+                    _compute(0.02)
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(1.1)  # for a pass of the watch
+            found = snapshot()
+            finding = [f.observed for f in diagnose(found) if f.kind == "blocked_event_loop"]
+            process = found.process
+            share = process.event_loop_late_share
+            causes = process.event_loop_late_causes
+            print(json.dumps({"causes": causes, "share": share, "finding": finding}))
+            request.cancel()
+
+    asyncio.run(program())
+    sys.stdout.flush()
+    os._exit(0)  # the computing threads don't end
+
+
+def _block(run: int, port: int) -> None:
+    """Block the loop: sleep, also while a thread computes without the lock; wait; or compute."""
+    if run % 4 == 0:
+        time.sleep(0.4)
+    elif run % 4 == 1:
+        thread = threading.Thread(target=hashlib.sha256, args=[bytes(200_000_000)])
+        thread.start()
+        time.sleep(0.4)
+    elif run % 4 == 2:
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.settimeout(0.4)
+            with contextlib.suppress(TimeoutError):
+                connection.recv(1)
+    else:
+        _compute(0.4)
+
+
+def _compute(seconds: float = 60.0) -> None:
+    ends = time.thread_time() + seconds
+    while time.thread_time() < ends:
+        sum(range(1000))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["run"]:
+        _run(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])
+    else:
+        raise SystemExit(main(tuple(sys.argv[1:])))
