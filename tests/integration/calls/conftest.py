@@ -1,5 +1,6 @@
 """A fake provider and the instrumentation, and what the ledger of calls says."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,13 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from support.telemetry import Telemetry
 
 from .ledger import Ledger
+
+
+@pytest.fixture(autouse=True)
+def _collect_clients() -> Iterator[None]:
+    """Collect clients outside of event loops: in a later test's loop, SDKs would close them."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

@@ -63,6 +63,8 @@ RARE = {
     "leak_over": "the end of such a one",
     "requests_stuck": "requests of a call that wait for each other",
     "clients_churned": "a client for each of many requests",
+    "call_began": "an any-llm call",
+    "call_ended": "the end of an any-llm call",
     "fired": "timers of an event loop",
     "second_loop_used": "a client on a second event loop",
 }

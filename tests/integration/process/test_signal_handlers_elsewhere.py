@@ -16,8 +16,7 @@ import pytest
 import urllib3
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.attribution.any_llm import _subclasses
-from opentelemetry.instrumentation.gluellm.patching import PatchSet, is_patched
+from opentelemetry.instrumentation.gluellm.patching import PatchSet, _subclasses, is_patched
 from support.installation import instrument
 from support.script import Reply
 from support.telemetry import Telemetry

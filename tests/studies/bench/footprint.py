@@ -27,8 +27,8 @@ from .workload import OFF, OURS, Instrumentation, Sdk, series_of
 OF_THE_PROCESS = 4
 """Dropped records, missing hooks of any-llm, and two of event loops. Failures have none until there
 is one."""
-OF_A_PROVIDER = 22
-OF_AN_ORIGIN = 72
+OF_A_PROVIDER = 24
+OF_AN_ORIGIN = 77
 """Series of one provider towards one origin: its three histograms are 46 of them."""
 BYTES_OF_A_SERIES = 1600
 """An upper bound. The small processes come closest, since their fixed costs are in it."""
