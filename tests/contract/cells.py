@@ -155,7 +155,8 @@ _NOT_FOR: Mapping[str, Mapping[str, str]] = {
             test_set_up_span_has_connect_and_tls_as_children
             test_request_links_to_the_set_up_it_waits_for""",
         "its statuses and deadlines are its own; test_grpc_calls.py has them": """
-            test_http_statuses_are_not_error_types test_write_timeout_counts_as_awaiting
+            test_http_statuses_are_not_error_types test_interim_response_is_not_the_answer
+            test_write_timeout_counts_as_awaiting
             test_read_timeout_before_the_head_counts_as_awaiting
             test_time_by_phase_grows_while_a_request_hangs""",
         "it takes a proxy from the environment only and reports nothing about it": """

@@ -240,12 +240,12 @@ def test_faults_export_the_recorded_telemetry_and_log_lines(
             play = Play(Library.load(name), runner, recording, listen, certificates)
             ends.append(faults(play, monkeypatch))
         value = recording.telemetry.value
-        wait_until(lambda: value(semconv.LEAKS) == 5 and value(semconv.ANOMALIES) == 11, timeout=30)
-        wait_until(lambda: caplog.text.count("leak suspected") == 4, timeout=30)
+        wait_until(lambda: value(semconv.LEAKS) == 5 and value(semconv.ANOMALIES) == 11)
+        wait_until(lambda: caplog.text.count("leak suspected") == 4)
         recording.take("found")
         for end in ends:
             end()
-        wait_until(lambda: caplog.text.count("after all") == 5, timeout=30)
+        wait_until(lambda: caplog.text.count("after all") == 5)
         recording.take("ended")
     lines = {line for line in recording.lines if "anomal" in line or "leak" in line}
     for record in caplog.records:

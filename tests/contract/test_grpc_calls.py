@@ -100,7 +100,7 @@ def test_lost_connection_fails_the_stream_and_leaves_the_channel_not_ready(
     wait_until(lambda: telemetry.current("reading") == 1)
     server.hang_up(reset=True)
     with pytest.raises(grpc.RpcError):
-        rest.result(5)
+        rest.result(60)
     assert_settled(telemetry, [exchange], failed("read_error"))
     if runner.mode == "asyncio":
         # A sync channel is asked when the call ends, and may not have noticed by then.
@@ -134,7 +134,7 @@ def test_first_read_of_a_stream_awaits_its_head(runner, library, server, telemet
     if runner.mode != "sync":  # a sync stream tells nothing of its head
         wait_until(lambda: telemetry.current("reading") == 1)
     end.open()
-    assert read.result(5) == b"a"
+    assert read.result(60) == b"a"
     wait_until(lambda: telemetry.by(semconv.REQUESTS, "rpc") == {"OK": 1})
     assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
 

@@ -75,7 +75,7 @@ def test_nothing_is_logged_if_only_single_clients_are_instrumented(server, untou
 def test_requests_of_exporters_are_not_logged_as_outside_the_scope(server, scoped, caplog):
     """Every program that exports would have the line otherwise."""
     tracing = TracerProvider()
-    exporter = OTLPSpanExporter(endpoint=server.url(), timeout=5)
+    exporter = OTLPSpanExporter(endpoint=server.url(), timeout=60)
     tracing.add_span_processor(BatchSpanProcessor(exporter))
     with tracing.get_tracer("test").start_as_current_span("span"):
         pass

@@ -35,7 +35,7 @@ def test_phases_follow_the_servers_schedule(pool, server, telemetry):
     assert telemetry.value(semconv.REQUEST_OLDEST_AGE, phase="reading") > 0
     wait_until(lambda: time.monotonic() > begun + 0.1)
     gate.open()
-    assert rest.result(5) == b"b"
+    assert rest.result(60) == b"b"
     assert_settled(telemetry, [first, exchange], new(), reused(201))
     timeline = server.timeline
     assert_phases(
@@ -69,6 +69,13 @@ def test_http_statuses_are_not_error_types(pool, server, telemetry, status):
     exchange = pool.get(server.reply("/", Reply(status=status, chunks=chunks)))
     assert_settled(telemetry, [exchange], new(status=status))
     assert telemetry.value(semconv.CONNECTION_CLOSED) == 0
+
+
+def test_interim_response_is_not_the_answer(pool, server, telemetry):
+    """The request awaits its response until the final status."""
+    exchange = pool.get(server.reply("/", Reply(interim=100, head_after=0.15)))
+    assert_settled(telemetry, [exchange], new())
+    assert_phases(telemetry, awaiting_response=exchange.duration)
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")

@@ -91,7 +91,7 @@ def read_all_the_time(
         over.set()
         thread.join()
         if turns is not None:
-            turns.result(10)
+            turns.result(60)
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
@@ -121,7 +121,7 @@ def test_waiters_are_queued_until_a_connection_takes_them(runner, library, serve
                 # Every reading so far had at least one request that waited, and was read as such.
                 assert readings.fewest("queued") >= 1
     for body in bodies:
-        body.result(10)
+        body.result(60)
     assert readings.most_held == 2
     assert_settled(telemetry, holders + waiters, *[new()] * 2, *[reused()] * WAITERS)
     telemetry.check(PEAK_QUEUED=WAITERS, PEAK_ACTIVE=2)
@@ -141,7 +141,7 @@ def test_requests_that_enter_together_are_queued_until_taken(
             batch = [pool_of_one.send(url) for _ in range(WAITERS)]
             bodies = [exchange.begin_read() for exchange in batch]
             for body in bodies:
-                body.result(10)
+                body.result(60)
             exchanges += batch
     assert readings.most_held == 1
     assert_settled(telemetry, exchanges, new(), *[reused()] * (3 * WAITERS))
@@ -168,7 +168,7 @@ def test_requests_queue_if_a_connection_offers_http2_and_gets_http1(
         for gate in gates:
             gate.open()
         for body in bodies:
-            body.result(10)
+            body.result(60)
     assert readings.most_held == 1
     assert_settled(telemetry, exchanges, new(), *[reused()] * (WAITERS - 1))
 
@@ -193,7 +193,7 @@ def test_requests_beyond_the_streams_are_stream_queued(runner, library, listen, 
         bodies = [holder.begin_read() for holder in holders]
         gate.open()
         for future in bodies + workers:
-            future.result(10)
+            future.result(60)
     assert readings.most_held == STREAMS
     assert telemetry.value(semconv.STREAM_MAX) == STREAMS
     assert telemetry.value(semconv.REQUESTS) == 1 + STREAMS + 3 * STREAMS * 3

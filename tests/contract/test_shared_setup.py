@@ -69,7 +69,7 @@ def test_requests_wait_for_a_stream_after_a_shared_set_up(pool, server, telemetr
     assert telemetry.current("awaiting_response") == 1
     bodies = [exchange.begin_read() for exchange in exchanges]
     gate.open()
-    assert [body.result(5) for body in bodies] == [b"ok"] * 4
+    assert [body.result(60) for body in bodies] == [b"ok"] * 4
     assert_settled(telemetry, exchanges, new(), reused(), reused(), reused())
 
 

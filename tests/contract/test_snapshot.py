@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,7 +22,7 @@ from support.clients import PoolUnderTest
 from support.listener import Listener
 from support.script import Reply
 from support.telemetry import Telemetry
-from support.waiting import wait_until, wait_until_collected
+from support.waiting import in_time, wait_until, wait_until_collected
 
 MAXIMUM = 3
 ROUNDS = 5
@@ -105,7 +105,7 @@ def check_under_load(pool: PoolUnderTest, server: Listener, telemetry: Telemetry
                 exchange.wait()
     finally:
         over.set()
-        watching.join(10)
+        watching.join(60)
     assert not failed, failed
     assert taken
     # In the end it is exact, whether a collection comes in between or not.
@@ -128,7 +128,7 @@ def interrupted() -> Iterator[list[BaseException | None]]:
         began = time.monotonic()
         try:
             check(snapshot())
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 10
         except BaseException as error:
             results.append(error)
         else:
@@ -192,16 +192,6 @@ def test_snapshot_works_in_a_signal_handler_of_an_async_program(
     assert [error for error in interrupted if error is not None] == []
     assert ended(snapshot()) == requests
     assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
-
-
-def in_time(action: Callable[[], Any]) -> Any:
-    """What an action gives in a thread of its own, which must not be blocked."""
-    found: list[Any] = []
-    thread = threading.Thread(target=lambda: found.append(action()), daemon=True)
-    thread.start()
-    thread.join(5)
-    assert found, "blocked"
-    return found[0]
 
 
 def test_snapshot_takes_no_lock(pool, server, telemetry):

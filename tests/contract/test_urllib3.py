@@ -268,7 +268,7 @@ def test_response_closed_by_another_thread_during_a_read_ends_once(pool, server,
     thread.start()
     wait_until(lambda: telemetry.current("reading") == 1)
     response.connection.sock.shutdown(socket.SHUT_RD)
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     assert failures
     telemetry.check(ACTIVE_REQUESTS=0, REQUESTS=1, CONNECTION_CLOSED=1, INSTRUMENTATION_ERRORS=0)

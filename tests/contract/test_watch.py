@@ -18,7 +18,7 @@ from support.http2 import HTTP2Server
 from support.installation import find_leaks_after, instrument
 from support.script import Reply
 from support.telemetry import Telemetry
-from support.waiting import wait_until
+from support.waiting import LATENESS, wait_until
 
 pytestmark = pytest.mark.usefixtures("quick_watch")
 
@@ -42,7 +42,7 @@ def test_lost_wake_up_is_a_waiter_beside_an_idle_connection(pool_of_one, server,
     following = pool_of_one.send(server.url("/next"))
     # Either may be served first: httpcore 1.0 gives both of them the connection.
     bodies = [exchange.begin_read() for exchange in (waiter, following)]
-    assert [body.result(10) for body in bodies] == [b"ok", b"ok"]
+    assert [body.result(60) for body in bodies] == [b"ok", b"ok"]
     assert anomalies(telemetry) == {"waiter_with_idle_connection": 1}
 
 
@@ -97,7 +97,7 @@ def test_blocked_loop_is_reported_as_late(runner, library, server, telemetry):
     gate = server.gate()
     exchange = runner.pool(library).send(server.reply("/held", Reply(head_after=gate)))
     server.timeline.wait_for("request", "/held")
-    assert telemetry.value(semconv.EVENT_LOOP_LAG_PEAK) < BLOCK / 2
+    assert telemetry.value(semconv.EVENT_LOOP_LAG_PEAK) < LATENESS.beside(BLOCK / 2)
 
     def blocked() -> bool:
         runner.portal.call(time.sleep, BLOCK)
@@ -166,7 +166,7 @@ def test_healthy_loop_is_not_late(runner, library, server, telemetry):
     runner.pool(library).get(server.reply("/slow", Reply(head_after=0.5)))
     late = telemetry.value(semconv.EVENT_LOOP_LAG_PEAK)
     if runner.mode == "asyncio":
-        assert late < 0.5
+        assert late < LATENESS.beside(0.5)
     else:
         assert late == 0
 
@@ -202,7 +202,7 @@ def check(
     wait_until(lambda: telemetry.value(semconv.REQUEST_OLDEST_AGE, phase="reading") > old)
     assert telemetry.value(semconv.LEAK_SUSPECTED) == telemetry.value(semconv.LEAKS) == 1
     gate.open()
-    assert body.result(10) == b"ok"
+    assert body.result(60) == b"ok"
     leaked.close()
     wait_until(lambda: telemetry.value(semconv.LEAK_SUSPECTED) == 0)
     assert telemetry.value(semconv.LEAKS) == 1

@@ -71,16 +71,17 @@ class HTTP1Server(Listener):
     async def _answer(
         self, state: h11.Connection, number: int, path: str, writer: asyncio.StreamWriter
     ) -> bool:
+        def send(event: Any) -> None:
+            writer.write(state.send(event) or b"")
+
         reply = self.script.next(path)
+        if reply.interim:
+            send(h11.InformationalResponse(status_code=reply.interim, headers=[]))
         await pause(reply.head_after)
         if reply.failure is Failure.RESET_BEFORE_HEAD:
             self._close(number, reset=True)
         if reply.failure in (Failure.RESET_BEFORE_HEAD, Failure.EOF_BEFORE_HEAD):
             return False
-
-        def send(event: Any) -> None:
-            writer.write(state.send(event) or b"")
-
         headers = [*reply.headers]
         if reply.status != 204:  # which must not have it, and has no body (RFC 9112, 6.1)
             headers.append(("transfer-encoding", "chunked"))

@@ -152,3 +152,12 @@ def _with_hexadecimal_ids(value: Any) -> Any:
 
 def _dotted(attributes: Mapping[str, object]) -> dict[str, object]:
     return {key.replace("__", "."): value for key, value in attributes.items()}
+
+
+def field(number: int, inner: bytes) -> bytes:
+    """An encoded field of a message: a message, text or packed numbers of this length."""
+    length, size = b"", len(inner)
+    while size > 127:
+        length += bytes([size & 127 | 128])
+        size >>= 7
+    return bytes([number << 3 | 2]) + length + bytes([size]) + inner

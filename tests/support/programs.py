@@ -13,9 +13,9 @@ from pathlib import Path
 
 from gluellm_pools.fake_provider import FakeProvider
 
+from .waiting import PATIENCE
+
 _TESTS = Path(__file__).parents[1]
-PATIENCE = 60.0
-"""Seconds after which a program hangs. It takes one or two where the machine has nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,8 @@ class Failure(StrEnum):
 class Reply:
     """One reply: the head after a delay, then chunks, each after its own, then the end."""
 
+    interim: int | None = None
+    """Status of a response that is sent at once, before the final one."""
     head_after: Delay = 0.0
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()

@@ -11,8 +11,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PATIENCE = 10.0
-"""Seconds after which a condition that should come true is given up on."""
+PATIENCE = 60.0
+"""Seconds after which a condition that should come true is given up on. Many, since a busy machine
+can delay a thread or a process by seconds."""
 
 
 def wait_until(condition: Callable[[], T], what: str = "", timeout: float = PATIENCE) -> T:
@@ -43,6 +44,16 @@ async def until(condition: Callable[[], object], what: str = "") -> None:
                 await asyncio.sleep(0.002)
     except TimeoutError:
         raise AssertionError(f"not within {PATIENCE} s: {what or condition}") from None
+
+
+def in_time(action: Callable[[], T]) -> T:
+    """Return the result of an action that runs in a thread of its own and must not be blocked."""
+    found: list[T] = []
+    thread = threading.Thread(target=lambda: found.append(action()), daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    assert found, "blocked"
+    return found[0]
 
 
 class Lateness:

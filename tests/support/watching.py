@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import Any
+from typing import Any, Self
 
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.sdk.metrics import MeterProvider
@@ -42,9 +42,17 @@ class Watch:
         self.lines: list[str] = []
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()
-        line = wait_until(lambda: self.found(r"Listening on (\S+)"), "it listens", 30)
+        line = wait_until(lambda: self.found(r"Listening on (\S+)"), "it listens")
         self.url = line[1]
         self.port = int(self.url.rpartition(":")[2])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
     def _read(self) -> None:
         for line in self.process.stdout or ():
@@ -56,7 +64,7 @@ class Watch:
 
     def wait_for(self, pattern: str) -> re.Match[str]:
         """The same, once it has come."""
-        return wait_until(lambda: self.found(pattern), pattern, 30)
+        return wait_until(lambda: self.found(pattern), pattern)
 
     def end(self, how: signal.Signals = signal.SIGINT) -> tuple[int, str]:
         """Exit status and what was said on stderr."""
@@ -71,7 +79,7 @@ class Exporting:
     """A program's SDK with the package's scope, whose exporter is the real one."""
 
     def __init__(self, url: str, instance: str = "one", **options: Any) -> None:
-        exporter = OTLPMetricExporter(f"{url}/v1/metrics", timeout=5, **options)
+        exporter = OTLPMetricExporter(f"{url}/v1/metrics", timeout=30, **options)
         reader = PeriodicExportingMetricReader(exporter, float("inf"))
         resource = Resource({"service.name": "shop", "service.instance.id": instance})
         self.provider = MeterProvider([reader], resource, shutdown_on_exit=False)

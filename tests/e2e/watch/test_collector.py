@@ -20,11 +20,8 @@ from ..programs import Stack
 @pytest.fixture
 def watch() -> Iterator[Watch]:
     """A watch in a process of its own."""
-    started = Watch()
-    yield started
-    if started.process.poll() is None:
-        started.process.kill()
-        started.process.wait()
+    with Watch() as started:
+        yield started
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])

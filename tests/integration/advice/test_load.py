@@ -116,14 +116,14 @@ def queued(before: Snapshot, now: Snapshot) -> float:
 
 def test_expired_connections_of_a_healthy_client_are_no_finding(provider):
     """Every tenth request waits for a new connection, for a hundredth of the time."""
-    provider.behaviour = Behaviour(head_delay=0.02)
+    provider.behaviour = Behaviour(head_delay=0.05)
 
     async def run() -> Snapshot:
-        async with client(10, keepalive_expiry=0.5) as http:
+        async with client(10, keepalive_expiry=0.3) as http:
             for _ in range(4):
                 for _ in range(10):
                     await ask(http, provider)
-                await asyncio.sleep(0.6)
+                await asyncio.sleep(0.35)
             await ask(http, provider)
             return snapshot()
 

@@ -57,6 +57,5 @@ def test_each_cell_may_run_again():
 def test_a_module_that_is_reloaded_sets_up_once():
     """Autoreload makes no second provider and no warning."""
     finished = run(_RELOADED, OTEL_EXPORTER_OTLP_TIMEOUT="0.1")
-    said = finished.stderr.splitlines()
-    assert said  # nobody listens, so the last export fails
-    assert all("Failed to export" in line for line in said)
+    # Nobody listens, so the last export fails, or finds its 0.1 s over before it begins.
+    assert all("Failed to export" in line for line in finished.stderr.splitlines())

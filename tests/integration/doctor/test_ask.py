@@ -86,7 +86,7 @@ def test_no_finding_is_status_0(doctor, begin):
     tell(process)
     assert next_line(process) == "ready"
     assert doctor("--pid", process.pid).returncode == 2
-    _, errors = process.communicate(timeout=10)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "Traceback" not in errors
 

@@ -112,7 +112,7 @@ def test_process_that_ends_before_its_answer_is_reported(doctor, private, begin)
     status, _, said = doctor("--pid", process.pid)
     assert status == 2
     assert "before it answered" in said, said
-    assert process.wait(10) == 3
+    assert process.wait(60) == 3
     other = begin(USUAL)
     assert files_in(private) == [f"{other.pid}.json"]
 
@@ -124,7 +124,7 @@ def test_killed_doctor_leaves_no_files(place, private, begin):
         [PYTHON, "-c", _doctor_code(""), str(process.pid)],
         env=environment(TMPDIR=str(place)),
     )
-    wait_until(lambda: len(files_in(private)) == 2, "a request", 30)
+    wait_until(lambda: len(files_in(private)) == 2, "a request")
     asking.terminate()
     assert asking.wait(30) == 128 + signal.SIGTERM
     assert files_in(private) == [f"{process.pid}.json"]

@@ -152,7 +152,7 @@ def test_signal_handlers_exception_in_an_async_request_loses_no_connection(
             assert not leases(), interruption.place
             if not pool.cut_off():
                 try:
-                    await asyncio.wait_for(pool.stream(), 10)
+                    await asyncio.wait_for(pool.stream(), 60)
                 except TimeoutError:
                     raise AssertionError(f"lost its connection: {interruption.place}") from None
         await pool.close()
@@ -250,5 +250,5 @@ def assert_off(place: str) -> None:
     for thread in threading.enumerate():
         if thread.name.startswith("gluellm"):
             with contextlib.suppress(RuntimeError):
-                thread.join(timeout=10)
+                thread.join(60)
             assert not thread.is_alive(), (thread.name, place)

@@ -73,7 +73,7 @@ def test_threads_that_send_first_at_once_share_one_tracker(library, server, tele
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
         assert telemetry.value(semconv.POOL_LIVE) == 1
         assert telemetry.value(semconv.CONNECTION_MAX) == 8
         pool.close()

@@ -58,7 +58,7 @@ def test_close_by_another_thread_during_a_read_is_no_error(library, listen, tele
     wait_until(lambda: telemetry.current("reading") == 1)
     response.close()
     server.hang_up(reset=True)
-    reading.join(10)
+    reading.join(60)
     assert isinstance(failures[0], library.raises("read_error"))
     pool.close()
     assert_answered(telemetry)

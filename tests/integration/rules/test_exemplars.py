@@ -43,8 +43,8 @@ def test_exemplar_of_a_wait_is_the_span_of_the_waiting_request(library, server, 
     wait_until(lambda: [request.is_queued() for request in pool._requests] == [False, True])
     threading.Event().wait(0.03)
     gate.open()
-    holder.join(10)
-    waiter.join(10)
+    holder.join(60)
+    waiter.join(60)
     with tracer.start_as_current_span("collector"):
         points = telemetry.collect()
     assert exemplars(points[semconv.ACQUIRE_DURATION.name]) == {

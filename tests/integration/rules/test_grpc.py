@@ -251,7 +251,7 @@ def test_channels_of_several_loops_share_a_name(listen, instrument):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert telemetry.by(semconv.REQUESTS, "rpc") == {"OK": 80}
     assert telemetry.value(semconv.POOL_OPENED) == 4
     assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0

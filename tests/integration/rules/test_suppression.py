@@ -78,7 +78,7 @@ def test_wait_for_a_suppressed_request_has_a_span(library, server, instrument):
     thread.start()
     wait_until(lambda: telemetry.current("queued") == 1)
     held.close()
-    thread.join(10)
+    thread.join(60)
     assert telemetry.count(semconv.ACQUIRE_DURATION) == 2
     assert telemetry.by(semconv.REQUESTS, "status") == {200: 2}
     assert len(telemetry.spans("HTTP wait_for_connection")) == 1

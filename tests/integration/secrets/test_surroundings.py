@@ -170,14 +170,14 @@ def test_thread_and_task_names_and_variables_leave_no_trace_in_telemetry(server,
             request = client.get(server.url("/"), headers={"key": key})
             await asyncio.create_task(request, name=places.plant("the name of a task"))
             held.set()
-            told.wait(10)
+            told.wait(60)
 
     def run() -> None:
         asyncio.run(main())
 
     thread = threading.Thread(target=run, name=places.plant("the name of a thread"))
     thread.start()
-    assert held.wait(10)
+    assert held.wait(60)
     busy = call_sites_of_busy_loops()
     told.set()
     thread.join()

@@ -36,7 +36,7 @@ class Running:
         self.clients: list[socket.socket] = []
 
     def connect(self, sent: bytes = b"") -> socket.socket:
-        client = socket.create_connection(("127.0.0.1", self.receiver.port), 20)
+        client = socket.create_connection(("127.0.0.1", self.receiver.port), 60)
         self.clients.append(client)
         client.sendall(sent)
         return client
@@ -93,7 +93,7 @@ def watch() -> Iterator[Running]:
     finally:
         for client in found.clients:
             client.close()
-        wait_until(lambda: not found.receiver._deadlines, "all connections are closed", 20)
+        wait_until(lambda: not found.receiver._deadlines, "all connections are closed")
         assert found.receiver._held == 0
         found.receiver.shutdown()
         found.receiver.server_close()

@@ -36,7 +36,7 @@ from gluellm_pools.main import EXIT_BROKEN_PIPE, main
 from gluellm_pools.watch.limits import BODY_BYTES
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support import programs
-from support.otlp import metrics_request, number
+from support.otlp import field, metrics_request, number
 from support.watching import COMMAND, Exporting, Watch, environment
 
 WATCH = [*COMMAND, "watch", "--port", "0"]
@@ -44,11 +44,8 @@ WATCH = [*COMMAND, "watch", "--port", "0"]
 
 @pytest.fixture
 def watch() -> Iterator[Watch]:
-    started = Watch()
-    yield started
-    if started.process.poll() is None:
-        started.process.kill()
-        started.process.wait()
+    with Watch() as started:
+        yield started
 
 
 def test_the_sdks_exporters_are_understood(watch, caplog):
@@ -231,10 +228,10 @@ def test_output_that_can_not_be_written_ends_it():
     )
     assert left.stdout is not None
     left.stdout.close()
-    _, said = on_full.communicate(timeout=25)
+    _, said = on_full.communicate(timeout=60)
     no_space = "gluellm-pools watch: stopped: No space left on device\n"
     assert (on_full.returncode, said) == (2, no_space)
-    _, said = left.communicate(timeout=25)
+    _, said = left.communicate(timeout=60)
     assert (left.returncode, said) == (EXIT_BROKEN_PIPE, "")
 
 
@@ -263,15 +260,6 @@ def peak_megabytes(process: subprocess.Popen[str]) -> int:
     status = Path(f"/proc/{process.pid}/status").read_text()
     (kilobytes,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
     return int(kilobytes) // 1024
-
-
-def field(number: int, inner: bytes) -> bytes:
-    """A length-delimited field."""
-    length, size = b"", len(inner)
-    while size > 127:
-        length += bytes([size & 127 | 128])
-        size >>= 7
-    return bytes([number << 3 | 2]) + length + bytes([size]) + inner
 
 
 def nested(inner: bytes, *numbers: int) -> bytes:

@@ -76,9 +76,14 @@ class Checkout:
         return Result(*results[mutant.name])
 
     def try_out(self, mutant: Mutant) -> Result:
-        """Run the tests that cover the changed lines, fastest first, until one fails."""
+        """Run the tests that cover the changed lines, fastest first, until one fails.
+
+        Lines that run at import, or in a process that is killed, belong to no test: run those that
+        cover any line of the file.
+        """
         lines = self.covering.get(str(mutant.path), {})
         found = {each for number in mutant.lines(self.root) for each in lines.get(str(number), ())}
+        found = found or {each for tests in lines.values() for each in tests}
         tests = {self.tests[each] for each in found}
         count = len(tests)
         while chosen := sorted(tests - self.flaky, key=lambda test: self.seconds.get(test, 1)):

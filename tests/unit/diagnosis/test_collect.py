@@ -273,6 +273,7 @@ def test_snapshot_has_what_affects_the_processs_pools(
     """It has descriptors, event-loop lag, and variables that no library reads."""
     monkeypatch.setenv("HTTPX_MAX_CONNECTIONS", "500")
     monkeypatch.delenv("HTTPX_MAX_KEEPALIVE_CONNECTIONS", raising=False)
+    monkeypatch.setattr("resource.getrlimit", lambda _: (1024, 4096))
     lag = LoopLag(scene.registry, 75.0)
     scene.registry.ledgers.late_time += 15_000_000_000
     scene.clock.advance(600)
@@ -284,6 +285,7 @@ def test_snapshot_has_what_affects_the_processs_pools(
     assert [getattr(process, name) for name in late] == [0.25, 15.0, 0.25]
     off = take(scene).process
     assert [getattr(off, name) for name in late] == [None] * 3
+    assert process.descriptor_limit == 1024  # the soft limit, which applies
     assert process.open_descriptors is not None
     read, write = os.pipe()
     try:

@@ -94,6 +94,8 @@ SLOWER = opened(40, 60, each={"awaiting_response": 3.0})
             [],
         ),
         (opened(20, 20, of_origin={"pools": 1}), None, []),  # a pool for each host
+        # Beyond max_origins, one name has all hosts.
+        (opened(20, 20, of_origin={"pools": 20, "origin": "_OTHER"}), None, []),
         (opened(21, 40, uptime=200.0), churned(20, 20), []),  # old news
         # Building clients keeps the loop from reading; unless it did so before, too.
         (SLOWER, a_snapshot(the_totals(20), uptime=50.0), [CHURN]),

@@ -85,6 +85,14 @@ def test_slow_consumer_explains_the_queue(snapshot: Snapshot, *, fires: bool) ->
     assert kinds(snapshot) == [Kind.SLOW_CONSUMER] * fires
 
 
+def test_time_unread_before_the_interval_does_not_hide_a_slow_consumer() -> None:
+    """Of an answer that is still unread, only the interval's part is excluded."""
+    before = a_snapshot(the_totals(0, now={"unread": 1}), uptime=90.0)
+    lasting = a_pool([a_request("unread", 90.0)])
+    snapshot = a_snapshot(the_totals(100, {"unread": 1.0}, now={"unread": 1}), lasting)
+    assert kinds(snapshot, before) == [Kind.SLOW_CONSUMER]
+
+
 def multiplexed(orphaned: int, active: int = 5, waiting: float = 0.0, **process: float) -> Snapshot:
     connection = a_connection(
         "active", protocol="2", streams_active=active, streams_max=100, streams_orphaned=orphaned

@@ -120,20 +120,23 @@ async def test_reset_mid_stream_delivers_what_was_sent_before(provider, client):
 
 @over_http1
 @pytest.mark.parametrize(
-    "behaviour",
+    ("behaviour", "timeout", "cause"),
     [
-        Behaviour(reset_before_head=True),
-        Behaviour(reset_after=1),
-        Behaviour(hang_up_after=1),
-        Behaviour(stall_after=0),
-        Behaviour(head_delay=math.inf),
+        (Behaviour(reset_before_head=True), 30, "ReadError"),
+        (Behaviour(reset_after=1), 30, "ReadError"),
+        (Behaviour(hang_up_after=1), 30, "RemoteProtocolError"),
+        (Behaviour(stall_after=0), 0.2, "TimeoutException"),
+        (Behaviour(head_delay=math.inf), 0.2, "TimeoutException"),
     ],
 )
-async def test_broken_answers_reach_the_client_as_connection_errors(provider, client, behaviour):
-    """Every way of not answering ends as the SDK's connection error or timeout."""
+async def test_each_way_to_break_an_answer_has_its_own_error(
+    provider, client, behaviour, timeout, cause
+):
+    """A reset, an orderly end and silence; the SDK raises a connection error for all."""
     provider.script(behaviour)
-    with pytest.raises(client.sdk.APIConnectionError):
-        await client.ask(timeout=0.2)
+    with pytest.raises(client.sdk.APIConnectionError) as broken:
+        await client.ask(timeout)
+    assert isinstance(broken.value.__cause__, getattr(client.library, cause))
     assert await client.ask()
     assert provider.counts.connections == 2
 

@@ -154,7 +154,11 @@ def test_names_of_files_reach_the_terminal_without_escapes(capsys, tmp_path):
 def test_signals_end_a_command_in_order(number, monkeypatch):
     """The terminal and files are left in order, and the exit status is 128 + n."""
     monkeypatch.setattr(ask, "_report", lambda *_: os.kill(os.getpid(), number))
-    with pytest.raises(SystemExit) as stop:
-        command.main(["doctor", "--pid", "1"])
+    before = signal.signal(number, signal.SIG_DFL)  # nohup ignores SIGHUP
+    try:
+        with pytest.raises(SystemExit) as stop:
+            command.main(["doctor", "--pid", "1"])
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
     assert stop.value.code == 128 + number
-    assert signal.getsignal(number) is signal.SIG_DFL

@@ -160,6 +160,9 @@ def test_phases_now_and_shares_of_time():
         source.set(semconv.REQUEST_CURRENT, number, **named(semconv.REQUEST_PHASE, phase))
         source.set(semconv.REQUEST_TIME, time, **named(semconv.REQUEST_PHASE, phase))
         source.set(semconv.REQUEST_OLDEST_AGE, time / 2, **named(semconv.REQUEST_PHASE, phase))
+    for provider in ("a", "z"):  # by name before and after the one with the oldest
+        younger = {semconv.PROVIDER_NAME: provider, semconv.REQUEST_PHASE: "queued"}
+        source.set(semconv.REQUEST_OLDEST_AGE, 1.0, **younger)
     pool = source.read().pools[KEY]
     assert pool.by_phase == {"queued": 3, "reading": 1}
     assert pool.share("queued") == 0.75

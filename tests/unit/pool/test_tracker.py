@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 
+from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE, QUEUED
 from unit.pool.fakes import SECOND, Scene
@@ -43,6 +44,19 @@ def test_connection_whose_stream_takes_no_attributes_is_established_by_the_respo
     assert connection.established_at == lease.answered_at == scene.clock()
     assert scene.ledger.opened == len(scene.recorder.told("connection_created")) == 1
     scene.settled()
+
+
+# Whose request it is
+
+
+def test_request_of_a_task_that_outlives_its_call_is_not_attributed_to_it(scene: Scene) -> None:
+    """Requests of one call are its first one and resends; a later one is neither."""
+    call = Call("openai", "m")
+    first, second = scene.enter(call), scene.enter(call)
+    call.ended = True
+    later = scene.enter(call)
+    assert [lease.call for lease in (first, second, later)] == [call, call, None]
+    assert [lease.resend for lease in (first, second, later)] == [False, True, False]
 
 
 # Requeue

@@ -117,20 +117,20 @@ def test_requests_and_forks_do_not_wait_for_a_drain(
 
     def slow() -> None:
         inside.set()
-        go_on.wait(10)
+        go_on.wait(60)
 
     histogram = Histogram(before=slow)
     filled = Filled(histogram, 200)
     with ThreadPoolExecutor(1) as executor:
         draining = executor.submit(filled.drain.all)
-        assert inside.wait(10)
+        assert inside.wait(60)
         filled.drain.some()
         assert histogram.records == []
         filled.drain.before_fork()
         filled.drain.after_fork_in_parent()
         still_held = not filled.drain._lock.acquire(blocking=False)
         go_on.set()
-        draining.result(10)
+        draining.result(60)
     assert still_held
     assert len(histogram.records) == 200
 
@@ -147,6 +147,28 @@ def test_record_that_raises_does_not_affect_the_others() -> None:
     filled.drain.all()
     assert good.values == [1.0]
     assert filled.failures.counts == {"record": 2}
+
+
+def test_lease_whose_record_a_signal_interrupts_is_recorded_by_the_next_drain() -> None:
+    """Its handler raises: the lease is first in the outbox again."""
+    first, second = Scene().enter(), Scene().enter()
+    recorded: list[Lease] = []
+
+    def record(lease: Lease) -> None:
+        if lease is first and not interrupts:
+            interrupts.append(lease)
+            raise KeyboardInterrupt
+        recorded.append(lease)
+
+    interrupts: list[Lease] = []
+    outbox = Outbox()
+    drain = Drain(outbox, record, Failures())
+    for lease in (first, second):
+        outbox.put_lease(lease)
+    with pytest.raises(KeyboardInterrupt):
+        drain.all()
+    drain.all()
+    assert recorded == [first, second]
 
 
 # Contexts

@@ -308,7 +308,7 @@ def test_thread_stays_while_a_request_is_in_flight_and_then_ends(watched: Watche
     assert watched.thread is first
     watched.scene.tracker.released(lease)
     wait_until(lambda: watched.thread is None)
-    first.join(5)
+    first.join(60)
     assert not first.is_alive()
     watched.request()
     assert watched.thread not in (None, first)
@@ -390,7 +390,7 @@ def test_stop_can_be_called_in_the_watch_thread(watched: Watched) -> None:
     watched.scene.registry.observer.watch_passed = stop  # type: ignore[method-assign]
     watched.watch.start()
     watched.scene.acquire()
-    assert done.wait(5)
+    assert done.wait(60)
 
 
 def test_thread_that_can_not_be_started_is_tried_again(
@@ -429,7 +429,7 @@ def test_after_fork_the_next_request_starts_a_thread(
         scene.tracker = scene.track(pool)
         thread = threading.Thread(target=scene.enter)
         thread.start()
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
         assert watch._thread not in (None, parents)
     watch.stop()

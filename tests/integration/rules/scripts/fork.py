@@ -55,7 +55,7 @@ def phases() -> list[str]:
 
 
 def call(channel: Any) -> None:
-    channel.unary_unary("/")(b"", timeout=10)
+    channel.unary_unary("/")(b"", timeout=60)
 
 
 async def get(session: aiohttp.ClientSession, target_url: str) -> None:
@@ -115,7 +115,7 @@ async def main() -> None:
             connection.recv(65536)
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         for thread in running:
-            thread.join(10)
+            thread.join(60)
         await waiting
         call(channel)
         print(json.dumps({"before": before, "after": collect()}), flush=True)

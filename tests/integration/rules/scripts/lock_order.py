@@ -20,7 +20,7 @@ import httpx
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 
 HELD, INSIDE = threading.Event(), threading.Event()
-_TIMEOUT = 10.0
+_TIMEOUT = 60.0
 
 
 class Exporter(logging.Handler):

@@ -105,6 +105,13 @@ def test_advice_is_complete_and_its_limits_can_be_configured(provider: str) -> N
     reset_pools()
 
 
+def test_advice_on_a_pool_timeout_has_one_timeout() -> None:
+    """Also for SDKs whose own client has one. Python refuses a repeated argument."""
+    for provider in PROVIDERS:
+        text = advisor_for(provider, "httpx", gluellm=False).wait_at_most(10)
+        assert len(re.findall(r"\btimeout=", text)) <= 1, text
+
+
 PER_CALL = ("liner", "lmstudio", "voyage", "watsonx", "xai")
 """A limit for one call, or for no pool at all, is no advice."""
 

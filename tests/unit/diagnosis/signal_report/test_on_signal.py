@@ -165,19 +165,22 @@ def test_failures_are_reported_and_go_no_further() -> None:
 # Where the doctor finds it
 
 
-@pytest.mark.parametrize("trap", ["open to others", "a link", "a file"])
+@pytest.mark.parametrize("trap", [0o770, 0o704, "a link", "a file"])
 def test_directory_of_another_user_is_not_used(
-    trap: str, reporter: SignalReporter, logged: list[str], place: Path
+    trap: int | str, reporter: SignalReporter, logged: list[str], place: Path
 ) -> None:
-    """One warning is logged, and reports still go to the log. A new directory is private."""
+    """Or one that is open to others. One warning is logged, and reports still go to the log.
+
+    A new directory is private.
+    """
     reporter.install()
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
     assert [stat.S_IMODE(entry.stat().st_mode) for entry in place.iterdir()] == [0o600]
     reporter.uninstall()
     place.rmdir()
-    if trap == "open to others":
+    if isinstance(trap, int):
         place.mkdir()
-        place.chmod(0o770)
+        place.chmod(trap)
     elif trap == "a link":
         elsewhere = place.with_name("elsewhere")
         elsewhere.mkdir(mode=0o700)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from gluellm_pools.doctor.recording import FindingsOverTime
+import json
+from pathlib import Path
+
+import pytest
+
+from gluellm_pools.doctor import recording
+from gluellm_pools.doctor.recording import FindingsOverTime, Recorder
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.report import Report
+from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import Directory
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import ProcessSnapshot, Snapshot
+from unit.diagnosis.building import a_snapshot, the_totals
 
 SNAPSHOT = Snapshot(taken_at=0.0, uptime=1.0, leak_threshold=60.0, process=ProcessSnapshot(pid=1))
 
@@ -73,3 +81,19 @@ def test_a_blocked_loop_is_reported_with_its_first_call_site() -> None:
     over_time.add(report(blocked, busy_loops=("event loop", "  app.py:9 in g")), 3.0)
     (only,) = over_time.ordered()
     assert only.to_dict()["text"].endswith("\n  event loop\n    app.py:1 in f")
+
+
+@pytest.mark.parametrize(("seconds", "kinds"), [(0, ["leak"]), (2, ["leak"]), (3, [])])
+def test_the_end_of_a_program_is_judged_only_after_a_short_run(
+    seconds: int, kinds: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program cancels its requests when it ends, which says nothing about a longer life."""
+    recorder = Recorder(Directory.at(tmp_path))
+    monkeypatch.setattr(recording, "snapshot", a_snapshot)
+    for _ in range(seconds):
+        recorder._record(ended=False)
+    monkeypatch.setattr(recording, "snapshot", lambda: a_snapshot(the_totals(leaks=1)))
+    recorder.at_exit()
+    (written,) = tmp_path.iterdir()
+    found = json.loads(written.read_text())["findings"]
+    assert [finding["kind"] for finding in found] == kinds

@@ -50,4 +50,6 @@ def test_a_key_is_hidden_in_labels_too_and_a_tenant_is_not():
     address = Address("http://h", {**sent, "Cookie": "a=1; b=secret"})
     assert address.hide("Bearer xabcdefghijkl payments") == "Bearer x[hidden] payments"
     assert address.hide("a secret, 10000 secrets") == "a [hidden], 10000 secrets"
+    basic = Address("http://h", {"Authorization": f"Basic {_PAIR}"})
+    assert basic.hide("no user me with pass-word-1") == "no user me with [hidden]"
     assert Address("http://h", {"X-Empty": "", "Authorization": "Basic !"}).hide("a b") == "a b"

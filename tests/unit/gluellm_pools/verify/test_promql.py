@@ -39,9 +39,9 @@ def test_selectors_are_found_in_an_expression(expression, found):
 @pytest.mark.parametrize("text", ['"', "{", 'a{"', "by(", "\\", "a ", "#", "(", 'a{b="\\"'])
 def test_long_expressions_take_linear_time(text):
     """A board can contain any text."""
-    began = time.monotonic()
+    began = time.thread_time()
     selectors(text * 100_000)
-    assert time.monotonic() - began < 10
+    assert time.thread_time() - began < 10
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.question)

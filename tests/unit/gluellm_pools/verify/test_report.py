@@ -53,6 +53,7 @@ _POOL = {"gen_ai_provider_name": "openai", "gluellm_pool_name": "default"}
             ],
             "3/s How many requests, with which status? (highest of 2: openai default 200)",
         ),
+        ("How full", [({}, "0.8")], "80 % How full is the fullest pool?"),
         (  # All are 0: none of them stands out.
             "anomalies",
             [({"a": "x"}, "0"), ({"a": "y"}, "0")],

@@ -12,7 +12,7 @@ import pytest
 from gluellm_pools.watch import limits
 from gluellm_pools.watch.intake import ExportError, Intake
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.otlp import logs_request, metrics_request, number, traces_request
+from support.otlp import field, logs_request, metrics_request, number, traces_request
 
 from .watched import Watched
 
@@ -126,15 +126,6 @@ def test_a_bomb_is_refused_before_it_expands(compress):
     assert status == 413
     assert str(limits.BODY_BYTES) in message
     assert peak < 3 * limits.BODY_BYTES
-
-
-def field(number: int, inner: bytes) -> bytes:
-    """A length-delimited field."""
-    length, size = b"", len(inner)
-    while size > 127:
-        length += bytes([size & 127 | 128])
-        size >>= 7
-    return bytes([number << 3 | 2]) + length + bytes([size]) + inner
 
 
 def own_metric(inner: bytes) -> bytes:
