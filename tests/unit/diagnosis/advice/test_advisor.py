@@ -114,8 +114,12 @@ def test_advice_on_a_pool_timeout_has_one_timeout() -> None:
 
 @pytest.mark.parametrize(
     ("provider", "library", "sdk"),
-    [("openai", "httpx2", "OpenAI"), ("openai", "httpx2", "AsyncOpenAI")]
-    + [("anthropic", "httpx", "Anthropic"), ("anthropic", "httpx", "AsyncAnthropic")],
+    [
+        ("openai", "httpx2", "OpenAI"),
+        ("openai", "httpx2", "AsyncOpenAI"),
+        ("anthropic", "httpx", "Anthropic"),
+        ("anthropic", "httpx", "AsyncAnthropic"),
+    ],
 )
 def test_followed_pool_timeout_keeps_the_limits_of_the_sdks_client(
     provider: str, library: str, sdk: str
