@@ -77,6 +77,23 @@ def test_calls_are_counted_whatever_the_program_turns_on(doctor, provider, ways,
 
 
 @pytest.mark.parametrize(
+    ("argument", "variable", "threshold"),
+    [("", "", 10.0), ("", "20", 20.0), ("leak_threshold=30.0", "20", 30.0)],
+)
+def test_leak_threshold_of_the_doctor_holds_for_the_programs_own_instrument(
+    doctor, argument, variable, threshold
+):
+    """Unless the program or the environment sets one."""
+    code = (
+        "from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot\n"
+        f"GlueLLMInstrumentor().instrument({argument})\n"
+        "print(snapshot().leak_threshold)"
+    )
+    setting = {"OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD": variable}
+    assert doctor("--", PYTHON, "-c", code, **setting).stdout == f"{threshold}\n"
+
+
+@pytest.mark.parametrize(
     ("code", "status", "said"),
     [
         ("pass", 0, "ended with status 0"),
