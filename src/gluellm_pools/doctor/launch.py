@@ -22,7 +22,7 @@ from .run_report import run_report
 
 DIRECTORY_VARIABLE = "GLUELLM_POOLS_DOCTOR_DIRECTORY"
 _LEAK_SECONDS = "10"
-"""Leak threshold, unless the environment or the program sets it: a run under the doctor may be short."""
+"""Leak threshold unless the environment or the program sets it: a run may be short."""
 _LEAK_THRESHOLD = f"{ENVIRONMENT_PREFIX}LEAK_THRESHOLD"
 EXIT_NOT_RUNNABLE, EXIT_NOT_FOUND = 126, 127
 _COMMAND = "gluellm-pools doctor"

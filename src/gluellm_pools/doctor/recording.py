@@ -9,13 +9,14 @@ import sys
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.report import Report, report_on
+from opentelemetry.instrumentation.gluellm.diagnosis.rules.waiting import watch_command
 from opentelemetry.instrumentation.gluellm.diagnosis.signal_report import rendezvous
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.text import findings_text
@@ -59,7 +60,11 @@ class FindingsOverTime:
 
     def add(self, report: Report, at: float) -> None:
         """Add the findings of a report that was made ``at`` seconds after the start."""
-        for position, finding in enumerate(report.findings):
+        command = watch_command(report.snapshot.process.pid)
+        for position, found in enumerate(report.findings):
+            # The report is read when the process has ended.
+            advice = found.advice.replace(command, "gluellm-pools doctor -- ...")
+            finding = replace(found, advice=advice)
             rank = (_SEVERITIES.index(finding.severity), position)
             key = (finding.kind, finding.pool)
             known = self._findings.setdefault(key, TimedFinding(finding, rank, at, at))

@@ -10,10 +10,10 @@ import pytest
 from gluellm_pools.doctor import recording
 from gluellm_pools.doctor.recording import FindingsOverTime, Recorder
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
-from opentelemetry.instrumentation.gluellm.diagnosis.report import Report
+from opentelemetry.instrumentation.gluellm.diagnosis.report import Report, report_on
 from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import Directory
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import ProcessSnapshot, Snapshot
-from unit.diagnosis.building import a_snapshot, the_totals
+from unit.diagnosis.building import a_connection, a_pool, a_request, a_snapshot, the_totals
 
 SNAPSHOT = Snapshot(taken_at=0.0, uptime=1.0, leak_threshold=60.0, process=ProcessSnapshot(pid=1))
 
@@ -41,6 +41,22 @@ def test_a_finding_comes_once_with_its_span_of_time() -> None:
     (only,) = over_time.ordered()
     assert only.finding.observed == "three"
     assert (only.first, only.last) == (1.0, 4.0)
+
+
+def test_no_advice_names_the_ended_process() -> None:
+    """Its PID may belong to another process by then."""
+    waiting = [a_request("queued", 2.0), a_request("reading", 3.0, held=3.0)]
+    pool = a_pool(waiting, [a_connection("active")], max_connections=1)
+    found = report_on(a_snapshot(the_totals(), pool), None)
+    assert "doctor --pid 17" in str(found)
+    over_time = FindingsOverTime()
+    over_time.add(found, 1.0)
+    (saturated, *_) = [one.to_dict() for one in over_time.ordered()]
+    for text in (saturated["advice"], saturated["text"]):
+        assert "for a minute to find the cause: gluellm-pools doctor -- ..." in " ".join(
+            text.split()
+        )
+        assert "--pid" not in text
 
 
 def test_the_same_cause_in_two_pools_is_two_findings() -> None:
