@@ -68,7 +68,8 @@ def _refuse_to_run(name: str, error: OSError) -> int:
     hint = f"; run a script with its Python: {_COMMAND} -- python {name}"
     message = f"{name!r} can't be run: {error.strerror}{hint if name.endswith('.py') else ''}"
     status = EXIT_NOT_RUNNABLE
-    if isinstance(error, FileNotFoundError) and Path(name).exists():
+    # A name without a directory was looked for in PATH, not here.
+    if isinstance(error, FileNotFoundError) and Path(name).exists() and os.sep in name:
         message = f"{name!r} names an interpreter that does not exist"
     elif isinstance(error, FileNotFoundError):
         status = EXIT_NOT_FOUND
