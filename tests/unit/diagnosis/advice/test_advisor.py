@@ -121,14 +121,19 @@ def test_advice_on_a_pool_timeout_has_one_timeout() -> None:
         ("anthropic", "httpx", "AsyncAnthropic"),
     ],
 )
+@pytest.mark.parametrize("gateway", [False, True])
 def test_followed_pool_timeout_keeps_the_limits_of_the_sdks_client(
-    provider: str, library: str, sdk: str
+    provider: str, library: str, sdk: str, *, gateway: bool
 ) -> None:
-    """The client that the SDK builds has 1000 connections; one of httpx has 100."""
+    """The client that the SDK builds has 1000 connections; one of httpx has 100.
+
+    A gateway's host has no known provider.
+    """
     module = pytest.importorskip(provider)
     asynchronous = sdk.startswith("Async")
+    known = None if gateway else provider
     advisor = advisor_for(
-        provider, library, gluellm=False, synchronous=not asynchronous, any_llm=False
+        known, library, gluellm=False, synchronous=not asynchronous, any_llm=False
     )
     text = advisor.wait_at_most(10, 1000)
     assert f"of the SDK's client, or of your {library}.{'Async' * asynchronous}Client" in text

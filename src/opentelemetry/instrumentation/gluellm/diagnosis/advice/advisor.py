@@ -84,8 +84,9 @@ class Advisor:
         """Advise how to set a pool timeout of ``wait`` seconds and keep the other settings."""
         timeout = f"timeout={self._module}.Timeout({read:g}, connect=5, pool={wait})"
         if self._applications:
-            takes_timeout = FAMILY_OF.get(self.provider or "", self._family).takes_timeout
-            sdks = "SDK's client, or of your " if takes_timeout else ""
+            family = FAMILY_OF.get(self.provider or "")
+            # Behind a gateway or a proxy, the provider is unknown.
+            sdks = "SDK's client, or of your " if family is None or family.takes_timeout else ""
             own = f"{timeout} of the {sdks}{self._module}.{self._kind}"
         elif self._family.takes_timeout:
             own = f'AnyLLM.create("{self.provider}", {timeout})'
