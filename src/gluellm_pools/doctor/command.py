@@ -28,7 +28,7 @@ A process can be inspected if it was started with a signal for reports:
   OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL=SIGUSR2 opentelemetry-instrument python app.py
 
 A program: an answer that has been unread for 10 s counts as a leak, unless the program or
-OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD sets another time. A shorter run reports no leak.
+OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD sets another time. From 5 s on it is reported as likely.
 
 exit status:
   --pid: 0 no warning or error, 1 a warning, an error or no answer, 2 it can't be inspected

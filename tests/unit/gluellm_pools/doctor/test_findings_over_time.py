@@ -113,3 +113,25 @@ def test_the_end_of_a_program_is_judged_only_after_a_short_run(
     (written,) = tmp_path.iterdir()
     found = json.loads(written.read_text())["findings"]
     assert [finding["kind"] for finding in found] == kinds
+
+
+@pytest.mark.parametrize(("threshold", "certain"), [(10.0, False), (10.0, True), (0.0, False)])
+def test_run_that_is_too_short_for_a_leak_names_the_likely_one(
+    threshold: float, certain: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the threshold that holds, unless detection is off."""
+    unread = a_request(
+        "unread", 6.0, held=6.0, call_site="app.py:8 in answer", leak_suspected=certain
+    )
+    taken = a_snapshot(
+        the_totals(0, now={"unread": 5}), a_pool([unread] * 5), leak_threshold=threshold
+    )
+    monkeypatch.setattr(recording, "snapshot", lambda: taken)
+    recorder = Recorder(Directory.at(tmp_path))
+    recorder._record(ended=False)
+    (written,) = tmp_path.iterdir()
+    text = " ".join(json.loads(written.read_text())["text"].split())
+    assert text.endswith(
+        "Likely a leak: 5 x openai/gpt-4o from app.py:8 in answer (the oldest unread for 6.0 s). "
+        "It is certain after 10 s."
+    ) is (threshold > 0 and not certain)
