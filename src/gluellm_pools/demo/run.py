@@ -16,6 +16,7 @@ from rich.console import Console
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
+from opentelemetry.instrumentation.gluellm.environment import ENVIRONMENT_PREFIX
 
 from ..fake_provider import FakeProviderThread
 from ..render import row_label
@@ -161,7 +162,7 @@ class Demo:
         return EXIT_OK
 
     def sum_up(self) -> None:
-        """Print three lines: what callers saw, whose fault it was, and what to run next."""
+        """Print four lines: what callers saw, whose fault it was, and what to run next."""
         by_error: dict[str, list[str]] = {}
         for play in self.plays:
             by_error.setdefault(play.error.rstrip("."), []).append(play.act.name)
@@ -170,6 +171,7 @@ class Demo:
         self.say(f"Callers saw {'; '.join(errors) or 'no errors'}.", "bold")
         self.say(f"Cause: {'; '.join(faults) or 'none found'}.", "bold")
         self.say("Your own program: gluellm-pools doctor -- python app.py", "bold")
+        self.say(f"If it calls an SDK directly: export {ENVIRONMENT_PREFIX}SCOPE=all", "bold")
 
 
 @dataclass

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import operator
 import os
 import sys
 import time
@@ -20,9 +21,10 @@ from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous im
     UnsuitableFileError,
 )
 from opentelemetry.instrumentation.gluellm.diagnosis.text import findings_text
+from opentelemetry.instrumentation.gluellm.text import counted
 
 from ..arguments import refuse, write_output
-from ..text import printable, printable_lines
+from ..text import printable, printable_lines, seconds
 from .process import InspectionError, TargetProcess
 
 _COMMAND = "gluellm-pools doctor"
@@ -64,8 +66,20 @@ def _report(pid: int, timeout: float, period: float) -> dict[str, Any]:
             print(f"{_COMMAND}: watching process {pid} for {period:g} s", file=sys.stderr)
             if process.ends_within(period):
                 raise InspectionError(f"process {pid} has ended")
-            report = _ask(process, timeout)
+            before, report = report, _ask(process, timeout)
+            # The other process can be of another version.
+            with contextlib.suppress(Exception):
+                requests, timeouts = map(operator.sub, _counts(report), _counts(before))
+                during = f"{counted(requests, 'request')}, {counted(timeouts, 'pool timeout')}"
+                report["text"] = f"in these {seconds(period)}: {during}\n\n{report['text']}"
     return report
+
+
+def _counts(report: dict[str, Any]) -> tuple[int, int]:
+    """Return the requests that entered a pool and the pool timeouts since ``instrument()``."""
+    origins = [one for totals in report["snapshot"]["totals"] for one in totals["origins"]]
+    timeouts = sum(origin["timeouts"].get("pool", 0) for origin in origins)
+    return sum(origin["requests_entered"] for origin in origins), timeouts
 
 
 def _ask(process: TargetProcess, timeout: float) -> dict[str, Any]:

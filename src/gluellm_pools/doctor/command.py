@@ -27,6 +27,9 @@ examples:
 A process can be inspected if it was started with a signal for reports:
   OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL=SIGUSR2 opentelemetry-instrument python app.py
 
+A program: an answer that has been unread for 10 s counts as a leak, unless the program or
+OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD sets another time. From 5 s on it is reported as likely.
+
 exit status:
   --pid: 0 no warning or error, 1 a warning, an error or no answer, 2 it can't be inspected
   a program: its own, 128+n if signal n ended it, 126 it can't be run, 127 it was not found"""

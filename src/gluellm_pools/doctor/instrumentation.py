@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -10,11 +9,7 @@ import wrapt
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import NoOpTracerProvider
 
-from opentelemetry.instrumentation.gluellm.environment import ENVIRONMENT_PREFIX
 from opentelemetry.instrumentation.gluellm.instrumentor import GlueLLMInstrumentor
-
-LEAK_THRESHOLD = 10.0
-"""Seconds, unless the environment sets it: a run under the doctor may be short."""
 
 _active = False
 """Whether the doctor's own instrumentation is on."""
@@ -35,13 +30,10 @@ def instrument_until_program_does() -> None:
 
 def _instrument() -> None:
     global _active
-    is_set = os.environ.get(f"{ENVIRONMENT_PREFIX}LEAK_THRESHOLD", "").strip()
-    settings: dict[str, Any] = {} if is_set else {"leak_threshold": LEAK_THRESHOLD}
     GlueLLMInstrumentor().instrument(
         meter_provider=NoOpMeterProvider(),
         tracer_provider=NoOpTracerProvider(),
         skip_dep_check=True,
-        **settings,
     )
     _active = True
 

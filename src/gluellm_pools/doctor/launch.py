@@ -15,10 +15,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
+from opentelemetry.instrumentation.gluellm.environment import ENVIRONMENT_PREFIX
+
 from ..arguments import refuse, write_output
 from .run_report import run_report
 
 DIRECTORY_VARIABLE = "GLUELLM_POOLS_DOCTOR_DIRECTORY"
+_LEAK_SECONDS = "10"
+"""Leak threshold unless the environment or the program sets it: a run may be short."""
+_LEAK_THRESHOLD = f"{ENVIRONMENT_PREFIX}LEAK_THRESHOLD"
 EXIT_NOT_RUNNABLE, EXIT_NOT_FOUND = 126, 127
 _COMMAND = "gluellm-pools doctor"
 _SITE = Path(__file__).with_name("site")
@@ -34,7 +39,12 @@ def launch(program: Sequence[str], *, as_json: bool = False, output: Path | None
         prefix="gluellm-pools-doctor-", ignore_cleanup_errors=True
     ) as directory:
         paths = filter(None, (str(_SITE), os.environ.get("PYTHONPATH")))
-        variables = {"PYTHONPATH": os.pathsep.join(paths), DIRECTORY_VARIABLE: directory}
+        variables = {
+            "PYTHONPATH": os.pathsep.join(paths),
+            DIRECTORY_VARIABLE: directory,
+            # In the environment, so that it also holds for the program's own instrument().
+            _LEAK_THRESHOLD: os.environ.get(_LEAK_THRESHOLD, "").strip() or _LEAK_SECONDS,
+        }
         try:
             child = subprocess.Popen(program, env=os.environ | variables)
         except OSError as error:
@@ -58,7 +68,8 @@ def _refuse_to_run(name: str, error: OSError) -> int:
     hint = f"; run a script with its Python: {_COMMAND} -- python {name}"
     message = f"{name!r} can't be run: {error.strerror}{hint if name.endswith('.py') else ''}"
     status = EXIT_NOT_RUNNABLE
-    if isinstance(error, FileNotFoundError) and Path(name).exists():
+    # A name without a directory was looked for in PATH, not here.
+    if isinstance(error, FileNotFoundError) and Path(name).exists() and os.sep in name:
         message = f"{name!r} names an interpreter that does not exist"
     elif isinstance(error, FileNotFoundError):
         status = EXIT_NOT_FOUND

@@ -9,16 +9,19 @@ import sys
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.report import Report, report_on
+from opentelemetry.instrumentation.gluellm.diagnosis.rules.holding import likely_leak
+from opentelemetry.instrumentation.gluellm.diagnosis.rules.waiting import watch_command
 from opentelemetry.instrumentation.gluellm.diagnosis.signal_report import rendezvous
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.text import findings_text
+from opentelemetry.instrumentation.gluellm.text import wrapped
 
 from .instrumentation import instrument_until_program_does
 
@@ -61,7 +64,11 @@ class FindingsOverTime:
 
     def add(self, report: Report, at: float) -> None:
         """Add the findings of a report that was made ``at`` seconds after the start."""
-        for position, finding in enumerate(report.findings):
+        command = watch_command(report.snapshot.process.pid)
+        for position, found in enumerate(report.findings):
+            # The report is read when the process has ended.
+            advice = found.advice.replace(command, "gluellm-pools doctor -- ...")
+            finding = replace(found, advice=advice)
             rank = (_SEVERITIES.index(finding.severity), position)
             key = (finding.kind, finding.pool)
             known = self._findings.setdefault(key, TimedFinding(finding, rank, at, at))
@@ -70,6 +77,9 @@ class FindingsOverTime:
                 known.finding, known.rank = finding, rank
             if finding.kind is Kind.BLOCKED_EVENT_LOOP and not known.busy_loops:
                 known.busy_loops = report.busy_loops
+
+    def has(self, kind: Kind) -> bool:
+        return any(known == kind for known, _ in self._findings)
 
     def ordered(self) -> list[TimedFinding]:
         """Return the findings, the most severe and then the most causal first.
@@ -161,9 +171,20 @@ class Recorder:
             "seconds": time.monotonic() - self._started,
             "requests": self._requests,
             "findings": [finding.to_dict() for finding in self._findings.ordered()],
-            "text": str(self._shown or ""),
+            "text": self._text(),
         }
         self._directory.write(f"{os.getpid()}.json", content)
+
+    def _text(self) -> str:
+        """Return the snapshot to show, with a leak that is not certain yet."""
+        shown = self._shown
+        if shown is None:
+            return ""
+        leak = likely_leak(list(shown.pools)) if shown.leak_threshold else None
+        if leak is None or self._findings.has(Kind.LEAK):
+            return str(shown)
+        text = f"Likely a leak: {leak}. It is certain after {shown.leak_threshold:g} s."
+        return "\n".join([str(shown), "", *wrapped(text)])
 
 
 def start_recording(path: str) -> None:

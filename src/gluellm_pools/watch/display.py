@@ -39,8 +39,8 @@ _NOT_INSTRUMENTED = (
     "GlueLLMInstrumentor().instrument() called in it, with the same meter provider?"
 )
 _NO_POOL = (
-    "Instrumented, but no request has used a pool in its scope yet. To count requests outside "
-    f"any-llm calls, set {ENVIRONMENT_PREFIX}SCOPE=all."
+    "Instrumented, but no request has used a pool in its scope yet. Without "
+    f"{ENVIRONMENT_PREFIX}SCOPE=all, only calls through any-llm and GlueLLM count."
 )
 _Blocks = frozenset[tuple[Process, Key]]
 
@@ -159,10 +159,13 @@ def _listening(url: str) -> str:
 
 
 def instructions(url: str, intake: Intake) -> list[str]:
-    """What to do while no metrics have arrived."""
+    """What to do while no metrics arrive."""
     only = f", only {' and '.join(sorted(intake.not_shown))}" if intake.not_shown else ""
+    state = f"have arrived yet{only}"
+    if intake.processes.forgotten:
+        state = "arrive any more: the programs have ended, or stopped exporting"
     return [
-        f"No metrics have arrived yet{only}. Start a program with",
+        f"No metrics {state}. Start a program with",
         f"  OTEL_EXPORTER_OTLP_ENDPOINT={url}",
         "  OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
         "  OTEL_METRIC_EXPORT_INTERVAL=5000",

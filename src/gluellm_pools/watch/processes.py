@@ -129,6 +129,8 @@ class Processes(dict[Identity, Process]):
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()
         self._clock = clock
+        self.forgotten = False
+        """Whether a process was forgotten because it was silent for long."""
 
     def of(self, identity: Identity, *, own: bool) -> Process | None:
         """The process, which may be new; None if there are too many.
@@ -155,6 +157,7 @@ class Processes(dict[Identity, Process]):
         for identity, process in tuple(self.items()):
             if process.silence > max(limits.GONE_SECONDS, limits.GONE_INTERVALS * process.interval):
                 del self[identity]
+                self.forgotten = True
 
     def _make_room(self, *, own: bool) -> bool:
         """Forget one without own metrics, or one that is silent, for one with own metrics."""

@@ -112,6 +112,27 @@ def test_report_covers_the_time_that_the_doctor_watched(doctor, begin, tmp_path)
     assert len(lives_on(process)) == 2
 
 
+def test_requests_of_the_watched_time_come_first(doctor, begin, provider):
+    """The totals in the snapshot are those since instrument()."""
+    code = f"""
+    import httpx
+    from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+    GlueLLMInstrumentor().instrument(scope="all", snapshot_signal="SIGUSR2")
+    client = httpx.Client(trust_env=False)
+    for number in range(1000):
+        client.get("{provider.openai_url}/models")
+        if number == 3:
+            ready()
+        time.sleep(0.02 * (number > 3))
+    """
+    process = begin(code)
+    done = doctor("--pid", process.pid, "--for", "0.5", "--json")
+    answer = json.loads(done.stdout)
+    during = re.match(r"in these 0.50 s: (\d+) requests?, 0 pool timeouts\n\n", answer["text"])
+    (totals,) = answer["snapshot"]["totals"]
+    assert 1 <= int(during[1]) <= totals["origins"][0]["requests_entered"] - 4
+
+
 def test_main_thread_that_never_returns_is_a_finding(doctor, begin):
     """Native code keeps the interpreter, so nothing in the process can answer."""
     keeps = "import collections, itertools; collections.deque(itertools.repeat(0), maxlen=0)"

@@ -77,6 +77,23 @@ def test_calls_are_counted_whatever_the_program_turns_on(doctor, provider, ways,
 
 
 @pytest.mark.parametrize(
+    ("argument", "variable", "threshold"),
+    [("", "", 10.0), ("", "20", 20.0), ("leak_threshold=30.0", "20", 30.0)],
+)
+def test_leak_threshold_of_the_doctor_holds_for_the_programs_own_instrument(
+    doctor, argument, variable, threshold
+):
+    """Unless the program or the environment sets one."""
+    code = (
+        "from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot\n"
+        f"GlueLLMInstrumentor().instrument({argument})\n"
+        "print(snapshot().leak_threshold)"
+    )
+    setting = {"OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD": variable}
+    assert doctor("--", PYTHON, "-c", code, **setting).stdout == f"{threshold}\n"
+
+
+@pytest.mark.parametrize(
     ("code", "status", "said"),
     [
         ("pass", 0, "ended with status 0"),
@@ -193,14 +210,18 @@ def test_program_that_can_not_be_observed_is_reported(doctor, command):
         ("app.py", 127, "with its Python: gluellm-pools doctor -- python app.py"),
         ("/", 126, "'/' can't be run: Permission denied"),
         (str(CALLING), 126, "Permission denied; run a script with its Python"),
+        # It is in the working directory, but not in PATH.
+        ("here.py", 127, "with its Python: gluellm-pools doctor -- python here.py"),
         # The system's own words would be that the script does not exist.
         ("script", 126, "names an interpreter that does not exist"),
     ],
 )
 def test_program_that_can_not_be_run_has_the_status_of_a_shell(
-    doctor, tmp_path, command, status, said
+    doctor, tmp_path, monkeypatch, command, status, said
 ):
     """126 and 127, with what to do."""
+    monkeypatch.chdir(tmp_path)
+    Path("here.py").touch()
     if command == "script":
         script = tmp_path / command
         script.write_text("#!/no/such/interpreter\n")

@@ -123,6 +123,15 @@ def test_blocked_loop_suppresses_findings_with_the_same_symptoms() -> None:
     assert all_kinds(in_trouble(**BLOCKED), before) == [Kind.BLOCKED_EVENT_LOOP]
 
 
+def test_requests_that_end_in_read_timeouts_are_not_advised_to_have_one() -> None:
+    """They have one; slower answers alone may have none."""
+    ended = a_snapshot(the_totals(100, {"reading": 9.0}, errors={"read_timeout": 10}))
+    assert "Raise the read timeout" in found(Kind.SLOW_PROVIDER, ended).advice
+    assert "Set a read timeout" not in found(Kind.SLOW_PROVIDER, ended).advice
+    slower = a_snapshot(the_totals(200, {"reading": 9.0}), uptime=200.0)
+    assert "Set a read timeout" in found(Kind.SLOW_PROVIDER, slower, a_snapshot()).advice
+
+
 def test_one_pause_suppresses_no_finding() -> None:
     """617 requests wait, the oldest for 157 s, and the loop once paused for 0.25 s."""
     ages = [157.0, *([100.0] * 616)]

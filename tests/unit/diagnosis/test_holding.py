@@ -32,8 +32,8 @@ def test_leak_names_model_call_site_and_time() -> None:
     finding = found(Kind.LEAK, a_snapshot(the_totals(leaks=3), pool))
     assert finding.severity is Severity.WARNING
     assert finding.observed == (
-        "3 of 10 connections held by answers that were not read for 60 s or more: 2 x "
-        "openai/gpt-4o from /srv/app/chat.py:17 in answer (unread for 80 s, trace "
+        "3 of 10 connections held by unread answers: 2 x openai/gpt-4o from "
+        "/srv/app/chat.py:17 in answer (the oldest unread for 80 s, trace "
         "abababababababababababababababab); openai/gpt-4o from /srv/app/other.py:3 in go (unread "
         "for 65 s, trace abababababababababababababababab)."
     )
@@ -50,6 +50,27 @@ def test_leak_explains_the_queue() -> None:
     snapshot = a_snapshot(totals, pool)
     assert kinds(snapshot) == [Kind.LEAK]
     assert found(Kind.LEAK, snapshot).severity is Severity.ERROR
+    assert "requests queue" in found(Kind.LEAK, snapshot).explanation
+
+
+def test_younger_unread_responses_of_a_leaking_call_site_count() -> None:
+    """They take as many connections. Without a queue, the finding mentions none."""
+    ages = (62.0, 58.0, 55.0, 52.0)
+    place = "app.py:11 in answer"
+    unread = [a_request("unread", age, leak_suspected=age > 60, call_site=place) for age in ages]
+    other = a_request("unread", 50.0, call_site="app.py:30 in slow")
+    short_pause = a_request("unread", 4.0, call_site=place)
+    finding = found(Kind.LEAK, a_snapshot(the_totals(leaks=1), a_pool(unread, max_connections=4)))
+    assert finding.severity is Severity.ERROR
+    assert finding.observed == (
+        "4 of 4 connections held by unread answers: 4 x openai/gpt-4o from app.py:11 in answer "
+        "(the oldest unread for 62 s)."
+    )
+    assert finding.explanation.endswith("possibly for ever.")
+    pool = a_pool([*unread, other, short_pause])
+    finding = found(Kind.LEAK, a_snapshot(the_totals(leaks=1), pool))
+    assert finding.severity is Severity.WARNING
+    assert finding.observed.startswith("4 of 10 connections")
 
 
 def test_leaks_are_those_of_the_watch_and_of_the_interval() -> None:

@@ -128,6 +128,14 @@ def retrying_calls(**changes: object) -> CallsSnapshot:
     )
 
 
+def test_numbers_of_what_has_not_happened_are_not_misleading() -> None:
+    """25 requests in flight and none that has ended; a program without an event loop."""
+    waiting = the_totals(0, now={"awaiting_response": 25})
+    text = str(a_snapshot(waiting, event_loop_lag=0.0))
+    assert "; requests ended 0;" in " ".join(text.split())
+    assert text.splitlines()[1] == "50 of 1024 file descriptors open"
+
+
 def test_calls_come_first_by_provider() -> None:
     """Where they are, how they ended, and where their time goes, with the phases of requests."""
     totals = [

@@ -21,7 +21,7 @@ PROVIDERS = sorted(FAMILY_OF)
 
 
 def advice(advisor: Advisor | OwnClient) -> list[str]:
-    ways = advisor.allow(40), advisor.wait_at_most(10), advisor.keep_idle(3, 40)
+    ways = advisor.allow(40), advisor.wait_at_most(10, 40), advisor.keep_idle(3, 40)
     return [*ways, advisor.probe_idle(40), advisor.without_http2(40), advisor.keep_instance()]
 
 
@@ -43,7 +43,7 @@ def test_advice_depends_on_provider_library_and_gluellm() -> None:
     assert "GLUELLM_HTTP_MAX_CONNECTIONS=40" in text
     assert "GLUELLM_HTTP_MAX_KEEPALIVE_CONNECTIONS=40" in text
     assert "http_client=httpx.AsyncClient(" in text
-    waits = advisor_for("anthropic", "httpx", gluellm=True).wait_at_most(10)
+    waits = advisor_for("anthropic", "httpx", gluellm=True).wait_at_most(10, 40)
     assert "GLUELLM_DEFAULT_POOL_TIMEOUT=10" in waits
     assert "GLUELLM" not in advisor_for("openai", "httpx", gluellm=False).allow(40)
     assert "GLUELLM" not in advisor_for("groq", "httpx", gluellm=True).allow(40)
@@ -108,8 +108,47 @@ def test_advice_is_complete_and_its_limits_can_be_configured(provider: str) -> N
 def test_advice_on_a_pool_timeout_has_one_timeout() -> None:
     """Also for SDKs whose own client has one. Python refuses a repeated argument."""
     for provider in PROVIDERS:
-        text = advisor_for(provider, "httpx", gluellm=False).wait_at_most(10)
+        text = advisor_for(provider, "httpx", gluellm=False).wait_at_most(10, 40)
         assert len(re.findall(r"\btimeout=", text)) <= 1, text
+
+
+@pytest.mark.parametrize(
+    ("provider", "library", "sdk"),
+    [
+        ("openai", "httpx2", "OpenAI"),
+        ("openai", "httpx2", "AsyncOpenAI"),
+        ("anthropic", "httpx", "Anthropic"),
+        ("anthropic", "httpx", "AsyncAnthropic"),
+    ],
+)
+@pytest.mark.parametrize("gateway", [False, True])
+def test_followed_pool_timeout_keeps_the_limits_of_the_sdks_client(
+    provider: str, library: str, sdk: str, *, gateway: bool
+) -> None:
+    """The client that the SDK builds has 1000 connections; one of httpx has 100.
+
+    A gateway's host has no known provider.
+    """
+    module = pytest.importorskip(provider)
+    asynchronous = sdk.startswith("Async")
+    known = None if gateway else provider
+    advisor = advisor_for(
+        known, library, gluellm=False, synchronous=not asynchronous, any_llm=False
+    )
+    text = advisor.wait_at_most(10, 1000)
+    assert f"of the SDK's client, or of your {library}.{'Async' * asynchronous}Client" in text
+    arguments = text.partition(": ")[2].partition(" of the")[0]
+    names = {provider: module, library: pytest.importorskip(library)}
+    client = eval(f"{provider}.{sdk}(api_key='any', {arguments})", names)
+    pool, timeout = client._client._transport._pool, client.timeout
+    assert (pool._max_connections, pool._max_keepalive_connections) == (1000, 100)
+    assert (timeout.connect, timeout.read, timeout.pool) == (5, 600, 10)
+
+
+def test_client_that_replaces_the_sdks_has_as_many_connections() -> None:
+    for provider in ("mistral", "gemini", "cohere", "ollama"):
+        text = advisor_for(provider, "httpx2", gluellm=False).wait_at_most(10, 1000)
+        assert "Limits(max_connections=1000)" in text
 
 
 PER_CALL = ("liner", "lmstudio", "voyage", "watsonx", "xai")
@@ -151,7 +190,7 @@ def test_followed_advice_is_in_effect(provider: str, library: str) -> None:
     pool, timeout = the_pool(llm), llm.client.timeout
     assert (pool._max_connections, pool._max_keepalive_connections) == (40, 40)
     assert (timeout.connect, timeout.read) == (5, 600)
-    timeout = followed(advisor.wait_at_most(10)).client.timeout
+    timeout = followed(advisor.wait_at_most(10, 40)).client.timeout
     assert (timeout.connect, timeout.read, timeout.write, timeout.pool) == (5, 600, 600, 10)
     kept = the_pool(followed(advisor.keep_idle(3, 40)))
     assert (kept._keepalive_expiry, kept._max_connections) == (3, 40)

@@ -28,7 +28,7 @@ def advice(advisor: Advisor | OwnClient) -> dict[str, str]:
     return {
         "allow": advisor.allow(40),
         "allow at first": advisor.limit(40),
-        "wait": advisor.wait_at_most(10),
+        "wait": advisor.wait_at_most(10, 40),
         "expiry": advisor.keep_idle(3, 40),
         "expiry of an unlimited one": advisor.keep_idle(3, None),
         "keep": advisor.keep(40),
@@ -95,9 +95,9 @@ async def follow_aiohttp(aiohttp: Any) -> None:
         assert (session.connector.limit, session.connector._keepalive_timeout) == (40, 3)
     async with follow("expiry of an unlimited one") as session:
         assert session.connector.limit == 0
-    async with follow("wait") as session:
-        assert (session.timeout.connect, session.timeout.sock_read) == (10, 600)
-        assert (session.timeout.total, session.timeout.sock_connect) == (None, None)
+    timeout = eval(expression(texts["wait"], "aiohttp.ClientTimeout("), {"aiohttp": aiohttp})
+    assert (timeout.connect, timeout.sock_read) == (10, 600)
+    assert (timeout.total, timeout.sock_connect) == (None, None)
     async with follow("probe") as session:
         assert session.connector._socket_factory is socket.socket
 

@@ -10,10 +10,10 @@ import pytest
 from gluellm_pools.doctor import recording
 from gluellm_pools.doctor.recording import FindingsOverTime, Recorder
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
-from opentelemetry.instrumentation.gluellm.diagnosis.report import Report
+from opentelemetry.instrumentation.gluellm.diagnosis.report import Report, report_on
 from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import Directory
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import ProcessSnapshot, Snapshot
-from unit.diagnosis.building import a_snapshot, the_totals
+from unit.diagnosis.building import a_connection, a_pool, a_request, a_snapshot, the_totals
 
 SNAPSHOT = Snapshot(taken_at=0.0, uptime=1.0, leak_threshold=60.0, process=ProcessSnapshot(pid=1))
 
@@ -41,6 +41,22 @@ def test_a_finding_comes_once_with_its_span_of_time() -> None:
     (only,) = over_time.ordered()
     assert only.finding.observed == "three"
     assert (only.first, only.last) == (1.0, 4.0)
+
+
+def test_no_advice_names_the_ended_process() -> None:
+    """Its PID may belong to another process by then."""
+    waiting = [a_request("queued", 2.0), a_request("reading", 3.0, held=3.0)]
+    pool = a_pool(waiting, [a_connection("active")], max_connections=1)
+    found = report_on(a_snapshot(the_totals(), pool), None)
+    assert "doctor --pid 17" in str(found)
+    over_time = FindingsOverTime()
+    over_time.add(found, 1.0)
+    (saturated, *_) = [one.to_dict() for one in over_time.ordered()]
+    for text in (saturated["advice"], saturated["text"]):
+        assert "for a minute to find the cause: gluellm-pools doctor -- ..." in " ".join(
+            text.split()
+        )
+        assert "--pid" not in text
 
 
 def test_the_same_cause_in_two_pools_is_two_findings() -> None:
@@ -97,3 +113,25 @@ def test_the_end_of_a_program_is_judged_only_after_a_short_run(
     (written,) = tmp_path.iterdir()
     found = json.loads(written.read_text())["findings"]
     assert [finding["kind"] for finding in found] == kinds
+
+
+@pytest.mark.parametrize(("threshold", "certain"), [(10.0, False), (10.0, True), (0.0, False)])
+def test_run_that_is_too_short_for_a_leak_names_the_likely_one(
+    threshold: float, certain: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the threshold that holds, unless detection is off."""
+    unread = a_request(
+        "unread", 6.0, held=6.0, call_site="app.py:8 in answer", leak_suspected=certain
+    )
+    taken = a_snapshot(
+        the_totals(0, now={"unread": 5}), a_pool([unread] * 5), leak_threshold=threshold
+    )
+    monkeypatch.setattr(recording, "snapshot", lambda: taken)
+    recorder = Recorder(Directory.at(tmp_path))
+    recorder._record(ended=False)
+    (written,) = tmp_path.iterdir()
+    text = " ".join(json.loads(written.read_text())["text"].split())
+    assert text.endswith(
+        "Likely a leak: 5 x openai/gpt-4o from app.py:8 in answer (the oldest unread for 6.0 s). "
+        "It is certain after 10 s."
+    ) is (threshold > 0 and not certain)

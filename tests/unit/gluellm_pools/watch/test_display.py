@@ -258,6 +258,18 @@ def test_a_live_view_shows_instructions_until_something_comes():
     assert text.index("openai/httpx2") < text.index("a leak") < text.index("gRPC was sent")
 
 
+def test_the_end_of_all_programs_is_not_reported_as_a_missing_start():
+    watched = Watched(200)
+    display = watched.lines()
+    watched.export("openai")
+    watched.intake.not_shown.add("log records of other scopes")
+    watched.now += 1000
+    watched.intake.processes.forget_gone()
+    display.finish()
+    line = "No metrics arrive any more: the programs have ended, or stopped exporting. Start a"
+    assert watched.said()[0].startswith(line)
+
+
 def test_json_is_one_object_at_the_end(capsys):
     """It has the verdicts, state and counters, and estimates that are named so."""
     watched = Watched()

@@ -102,7 +102,7 @@ def _calls(calls: CallsSnapshot, totals: Sequence[PoolTotals]) -> Iterator[str]:
 
 
 def _process(process: ProcessSnapshot) -> Iterator[str]:
-    if process.event_loop_lag is not None:
+    if process.event_loop_lag:  # 0 without an event loop as well
         late = f"event loop late by up to {seconds(process.event_loop_lag)}"
         if process.event_loop_late_share:
             late += f", {percent(process.event_loop_late_share)} of the last minute"
@@ -249,7 +249,7 @@ def _totals(totals: PoolTotals) -> Iterator[str]:
     else:
         parts.append("channels: " + (_shares(channels) or "none alive"))
     ended = ", ".join(f"{count} x {one_line(name)}" for name, count in outcomes.items())
-    parts.append(f"requests {ended or 0}")
+    parts.append(f"requests {ended or 'ended 0'}")
     if len(providers) > 1:
         parts.append(f"providers {_listed(providers)}")
     parts.append(_after("time: ", _shares(phases)))

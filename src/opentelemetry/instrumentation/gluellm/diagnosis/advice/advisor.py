@@ -80,13 +80,18 @@ class Advisor:
     limit = allow
     """Advise how to limit a pool that has no limit. Other libraries' clients may not support it."""
 
-    def wait_at_most(self, wait: int, read: float = 600.0) -> str:
-        """Advise how to set a pool timeout of ``wait`` seconds and keep the read timeout."""
+    def wait_at_most(self, wait: int, maximum: int | None, read: float = 600.0) -> str:
+        """Advise how to set a pool timeout of ``wait`` seconds and keep the other settings."""
         timeout = f"timeout={self._module}.Timeout({read:g}, connect=5, pool={wait})"
-        if self._family.takes_timeout:
+        if self._applications:
+            family = FAMILY_OF.get(self.provider or "")
+            # Behind a gateway or a proxy, the provider is unknown.
+            sdks = "SDK's client, or of your " if family is None or family.takes_timeout else ""
+            own = f"{timeout} of the {sdks}{self._module}.{self._kind}"
+        elif self._family.takes_timeout:
             own = f'AnyLLM.create("{self.provider}", {timeout})'
         else:
-            own = self._client(timeout)
+            own = self._client(f"{timeout}, limits={self._limits(maximum)}")
         own = self._configured({POOL_TIMEOUT: wait}, own)
         settings = (
             f"GLUELLM_DEFAULT_POOL_TIMEOUT={wait} (60 by default, GLUELLM_MAX_POOL_TIMEOUT caps it)"

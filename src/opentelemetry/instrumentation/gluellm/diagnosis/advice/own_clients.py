@@ -58,7 +58,7 @@ class OwnClient:
     def limit(self, size: int) -> str:
         return (self.sized + self.sized_otherwise).format(size=size)
 
-    def wait_at_most(self, wait: int, read: float = 600.0) -> str:
+    def wait_at_most(self, wait: int, _maximum: int | None, read: float = 600.0) -> str:
         return self.wait.format(wait=wait, read=f"{read:g}")
 
     def keep_idle(self, expiry: int, maximum: int | None) -> str:
@@ -93,8 +93,8 @@ _AIOHTTP = OwnClient(
     no_bound="limit=0, ",
     sized="Allow {size} connections: aiohttp.ClientSession(connector=aiohttp.TCPConnector("
     "limit={size}))",
-    wait="Set a timeout of seconds: aiohttp.ClientSession(timeout=aiohttp.ClientTimeout("
-    "connect={wait}, sock_read={read})). Its connect covers the wait in the queue and "
+    wait="Set a timeout of seconds: timeout=aiohttp.ClientTimeout(connect={wait}, "
+    "sock_read={read}) of the aiohttp.ClientSession. Its connect covers the wait in the queue and "
     "connecting. Set total and sock_connect as well if you want them: a timeout that is left out "
     "is unlimited",
     expiry="aiohttp.ClientSession(connector=aiohttp.TCPConnector({bound}"

@@ -15,23 +15,20 @@ _MOST_CALL_SITES = 3
 
 def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
     """Detect connections that unread responses hold; ``hurts`` if requests queue for them."""
-    held = [request for request in case.requests if request.leak_suspected]
-    threshold = seconds(case.leak_threshold)
+    held = _unread_where_leaked(case.requests)
     if held:
+        queue = ", and requests queue for the rest" if hurts or case.queued_now else ""
         hurts |= len(held) >= (case.maximum or len(held) + 1)
-        observed = (
-            f"{_of_limit(len(held), case)} held by answers that were not read for {threshold} or "
-            f"more: {_holders(held)}."
-        )
+        observed = f"{_of_limit(len(held), case)} held by unread answers: {_holders(held)}."
         explanation = (
             "A streamed answer was abandoned before its end. It keeps its "
-            f"{_held(case)}, possibly for ever, and requests queue for the rest."
+            f"{_held(case)}, possibly for ever{queue}."
         )
     elif case.activity.leaks:
         hurts = False
         observed = (
-            f"{counted(case.activity.leaks, _held(case))} had been held unread for {threshold} or "
-            "more, and came back."
+            f"{counted(case.activity.leaks, _held(case))} had been held unread for "
+            f"{seconds(case.leak_threshold)} or more, and came back."
         )
         explanation = (
             "Streamed answers were left unread until the garbage collector found them, or their "
@@ -47,6 +44,17 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
         explanation=explanation,
         advice=f"{case.advisor.end_answers()}.",
     )
+
+
+def _unread_where_leaked(requests: list[RequestSnapshot]) -> list[RequestSnapshot]:
+    """Return suspected leaks, and younger unread responses of the same call sites."""
+    suspected = [request for request in requests if request.leak_suspected]
+    call_sites = {request.call_site for request in suspected} - {None}
+    after = thresholds.LIKELY_LEAK_AFTER
+    younger = [
+        r for r in requests if r.phase == "unread" and r.phase_age >= after and not r.leak_suspected
+    ]
+    return suspected + [request for request in younger if request.call_site in call_sites]
 
 
 def likely_leak(pools: list[PoolSnapshot]) -> str | None:
@@ -87,7 +95,7 @@ def _holders(held: list[RequestSnapshot]) -> str:
         trace = f", trace {one_line(oldest.trace_id)}" if oldest.trace_id else ""
         texts.append(
             f"{number}{what + ' ' if what else ''}from {where} "
-            f"(unread for {seconds(oldest.phase_age)}{trace})"
+            f"({'the oldest ' if number else ''}unread for {seconds(oldest.phase_age)}{trace})"
         )
     if len(groups) > _MOST_CALL_SITES:
         texts.append(f"and {counted(len(groups) - _MOST_CALL_SITES, 'more call site')}")

@@ -69,10 +69,13 @@ def slow_provider(case: PoolCase) -> Finding | None:
             "or the requests have changed: a larger model, longer answers. Or this process gets "
             "too little processor time to read them."
         )
+        timeout = "Set a read timeout"
+        if silent:
+            timeout = "Raise the read timeout if the model takes that long"
         advice = (
             "Check the provider's status page, and compare models. Stream, so that silence shows "
-            "early. Set a read timeout, and send fewer requests at a time or some to a second "
-            "provider. A larger pool does not help."
+            f"early. {timeout}, and send fewer requests at a time or some to a second provider. A "
+            "larger pool does not help."
         )
     return Finding(
         kind=Kind.SLOW_PROVIDER,

@@ -53,6 +53,8 @@ def pool_timeout(case: PoolCase) -> Finding | None:
         explanation = "If no connection becomes free, a request waits for ever."
     elif pool.pool_timeout == 600:
         explanation += " 600 s is the default of the openai and anthropic SDKs."
+    read = pool.read_timeout or 600.0
+    advice = case.advisor.wait_at_most(_WAIT, pool.max_connections, read)
     return Finding(
         kind=Kind.POOL_TIMEOUT,
         severity=Severity.WARNING if longest >= thresholds.STUCK_AFTER else Severity.INFO,
@@ -60,7 +62,7 @@ def pool_timeout(case: PoolCase) -> Finding | None:
         observed=f"Pool timeout {timeout_text(pool.pool_timeout)}, read timeout "
         f"{timeout_text(pool.read_timeout)}{queue if ages else ''}.",
         explanation=f"{explanation} Meanwhile, no error shows that the pool is full.",
-        advice=f"{case.advisor.wait_at_most(_WAIT, pool.read_timeout or 600.0)}.",
+        advice=f"{advice}.",
     )
 
 

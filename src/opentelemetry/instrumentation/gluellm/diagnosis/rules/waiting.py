@@ -128,7 +128,7 @@ def pool_saturated(case: PoolCase) -> Finding | None:
     timeouts = case.activity.timeouts.get("pool", 0)
     lasts = max(waits) >= thresholds.WAIT_NOTICED
     leak = likely_leak(full)
-    command = f"gluellm-pools doctor --pid {case.process.pid} --for 60"
+    command = watch_command(case.process.pid)
     return Finding(
         kind=Kind.POOL_SATURATED,
         severity=Severity.ERROR if timeouts else Severity.WARNING if lasts else Severity.INFO,
@@ -144,12 +144,16 @@ def pool_saturated(case: PoolCase) -> Finding | None:
             "that is too small all lead to this state."
         ),
         advice=(
-            f"{case.advisor.end_answers()}. To be certain, watch the running process for a minute: "
-            f"{command}"
+            f"{case.advisor.end_answers()}. To be certain, watch it for a minute: {command}"
             if leak
-            else f"Watch the running process for a minute to find the cause: {command}"
+            else f"Watch the program for a minute to find the cause: {command}"
         ),
     )
+
+
+def watch_command(pid: int) -> str:
+    """Return the command that reports on a minute of a running process."""
+    return f"gluellm-pools doctor --pid {pid} --for 60"
 
 
 def _is_full(pool: PoolSnapshot) -> bool:

@@ -1,0 +1,30 @@
+"""The demo's screen on a small terminal."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from gluellm_pools.demo.screen import Screen
+from gluellm_pools.demo.verdict import cause_of
+from gluellm_pools.view import View
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind
+from unit.diagnosis.building import a_pool, a_request, a_snapshot, found, the_totals
+
+
+def test_verdict_on_a_leak_names_its_line_on_80_columns() -> None:
+    """Text beyond three lines is cut."""
+    call_site = "/opt/lib/gluellm_pools/demo/faults.py:75 in AbandonedStreams._never_read"
+    unread = [a_request("unread", 5.0, leak_suspected=True, call_site=call_site)] * 4
+    snapshot = a_snapshot(the_totals(leaks=4), a_pool(unread, max_connections=4))
+    verdict = {
+        "what your caller sees": "calls take about 1 s, and all fail",
+        "whose fault it is": cause_of(found(Kind.LEAK, snapshot), None, "").text,
+    }
+    out = io.StringIO()
+    console = Console(file=out, width=80, height=24, force_terminal=True, color_system=None)
+    with Screen(console, "act", "line", 1.0, []) as screen:
+        screen.show(0.0, verdict, View(), last=True)
+    text = " ".join(out.getvalue().split())
+    assert "gluellm_pools/demo/faults.py:75 in AbandonedStreams._never_read" in text
