@@ -37,9 +37,9 @@ LOST_PEERS = {
     "reset": "reset or timed out",
     "not_reading": "the other end takes no more data",
 }
-"""States of a connection whose request waits in vain, in words."""
+"""States of a connection on which no answer can come, with their text."""
 _LOST_SINCE = ("unacknowledged", "unreachable")
-"""Those that began with the silence. It is unknown when the others began."""
+"""States that began with the silence. It is unknown when the other states began."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ class RequestSnapshot:
 
     @property
     def lost_peer(self) -> str:
-        """Why no answer can come on its connection as it is, as text; empty without evidence."""
+        """Why no answer can come on its connection, as text; empty without evidence."""
         since = f" since {seconds(self.peer_silence)}" if self.peer in _LOST_SINCE else ""
         return LOST_PEERS.get(self.peer or "", "") + since
 
@@ -162,7 +162,7 @@ class Outcome:
     error: str | None = None
     """``error.type`` of the telemetry contract; None on success."""
     resend: bool = False
-    """Whether they were the first of their calls since those had backed off."""
+    """Whether they were the first requests of their calls after the calls backed off."""
     sent: int = 0
     """Requests among them that acquired a connection. 0, as are the times below, for first attempts
     that the provider answered successfully."""
@@ -207,9 +207,9 @@ class OriginTotals:
     longest_silence_failed: float = 0.0
     """Longest time that a request had waited for bytes when its reused connection failed."""
     longest_silence_answered: float = 0.0
-    """Longest time that a request waited for bytes that then came."""
+    """Longest time that a request waited for bytes until they arrived."""
     requests_lost_peer: int = 0
-    """Requests that had lost their peer (see `RequestSnapshot.lost_peer`) when they ended."""
+    """Ended requests whose connection was lost (see `RequestSnapshot.lost_peer`)."""
     requests_on_new_connection: int = 0
     """Requests that waited while their connection was established."""
     requests_resent: int = 0
@@ -293,7 +293,7 @@ class LimiterSnapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallsSnapshot:
-    """Calls to one provider that one library made, since ``instrument()``. Times are seconds.
+    """Calls to one provider through one library since ``instrument()``. Times are seconds.
 
     A call is one model call as the application makes it. Calls made inside another call count as a
     part of that one.
