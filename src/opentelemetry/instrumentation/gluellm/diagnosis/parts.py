@@ -314,9 +314,9 @@ class CallsSnapshot:
     errors: Mapping[str, int] = field(default_factory=dict)
     """Failed calls, by ``error.type`` of the telemetry contract."""
     retries: int = 0
-    """Requests that a call sent after it had backed off."""
+    """Requests that were the first of their call after it backed off."""
     silent: int = 0
-    """Calls in flight that have been waiting for the provider for unusually long."""
+    """Calls in flight that have been waiting unusually long for the provider."""
     oldest_silence: float | None = None
     """Longest time that the application has been waiting for the next item of a stream; 0 if it is
     not waiting; None if no call was streamed."""
@@ -350,7 +350,7 @@ class ProcessSnapshot:
     short pause hardly raises it. None if it is not measured."""
     peer_check_after: float | None = 0.0
     """Silence in seconds after which the other end of a connection is checked; 0 if none is
-    checked, None if the system does not report what that takes."""
+    checked, None if the system does not report the state that the check needs."""
     ignored_variables: tuple[str, ...] = ()
     """Environment variables that are set and look like pool limits, but that no library reads."""
     gluellm: bool = False
