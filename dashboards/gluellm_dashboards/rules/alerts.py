@@ -40,7 +40,7 @@ ALERTS: Final = (
         summary=f"{_SHARE} of the calls to {_CALLS} fail",
         description=(
             f"{_SHARE} of the calls that failed or succeeded within {config.RATE_WINDOW} failed "
-            f"(within {config.QUIET_WINDOW} if there are few calls). Their retries are used up, so "
+            f"(within {config.QUIET_WINDOW} if there are few calls). Nothing retries them now, so "
             "users see these failures."
         ),
         first=(
