@@ -95,25 +95,26 @@ never shows running ones, so with streams that nobody closes it stays flat.
 ## A call's stages
 
 A call is one model call as the application makes it, with its retries and, if the answer is streamed, its
-stream. Of nested calls the outermost counts, under its source: GlueLLM if GlueLLM makes it, else any-llm.
-Building a client is not a call, but is part of one if any-llm's module functions (`any_llm.completion()`) do it. A
-call is in exactly one stage at a time, and the stages sum to its whole time.
+stream. Of nested calls, only the outermost counts. Its source is GlueLLM if GlueLLM makes it, else any-llm.
+Building a client is not a call. If any-llm's module functions (`any_llm.completion()`) build the client, that is part of
+the call. A call is in exactly one stage at a time, and the times of its stages add up to its whole duration.
+The last column names who can shorten the stage.
 
 | stage | the call is | who acts |
 |---|---|---|
 | `limited` | waiting in GlueLLM's rate limiter, before each attempt | your settings |
-| `preparing` | before its first request, before that of a new attempt, or between the end of an SDK's pause and the next request: building a client and its TLS context, serializing, waiting for a thread | the application |
-| `requesting` | with a request in flight, also while a consumer of its stream is slow; the request's phase says more | the pool, the provider or the application |
+| `preparing` | preparing its first request, the first request of a new attempt, or the request after an SDK's pause: building a client and its TLS context, serializing, waiting for a thread | the application |
+| `requesting` | with a request in flight, also while a slow consumer reads its stream; see the phase of the request | the pool, the provider or the application |
 | `backoff` | pausing after a failed attempt, until the next attempt or request | the provider's limits, or the retry settings |
-| `finishing` | without a request in flight, and none of the above: parsing, or between two requests that belong together | the application |
+| `finishing` | without a request in flight and in none of the other stages: parsing an answer, or working between two requests of the call | the application |
 
-GlueLLM's attempts and the pauses of the SDKs of openai, anthropic, groq, cerebras, together and fireworks are
-observed. For other SDKs a call is in `backoff` if its last request got a status of 408, 409, 425, 429 or 5xx
+The attempts of GlueLLM and the pauses of six SDKs (openai, anthropic, groq, cerebras, together and fireworks) are
+observed directly. With other SDKs, a call is in `backoff` if its last request got a status of 408, 409, 425, 429 or 5xx
 (gRPC: `UNAVAILABLE`, `RESOURCE_EXHAUSTED`, `DEADLINE_EXCEEDED`), or failed otherwise and was not cancelled.
 
-A call carries the provider that it began with, and its requests those that they went to: with a gateway or a
-fallback they differ. In a task that was spawned inside a call, calls count by themselves, and other requests count
-to that call while it runs.
+The provider of a call is the one with which it began. Its requests have the provider that they were sent to, which
+differs with a gateway or a fallback. A call that is made in a task spawned inside another call counts on its own.
+Other requests in such a task count for the call that spawned it, while that call runs.
 
 In the tables below, **P** stands for the attributes {pool}, **O** for these and {origin}, and **C** for {call}.
 
@@ -159,11 +160,11 @@ METRICS_CLOSE = """
   name, and left out when one of these has no limit: with a client per call they grow with the pools.
   `gluellm.pool.occupancy.ratio` is that of the fullest single pool.
 - A pool name whose last pool is gone reports 0 for 10 minutes; then its series vanish.
-- From the first call of a provider and source on, the stages, `gluellm.call.silent`, `gluellm.call.retries` and the
-  four outcomes of each operation seen are there, with 0. `gluellm.call.errors` begins with its first failure. Series
-  of calls stay for the life of the process.
-- Calls of several workers add up like any counter. `sum(gluellm_call_current)` is the number of calls in flight;
-  for the ages take `max`.
+- From the first call of a provider and source on, these series are exported, starting with 0: all stages,
+  `gluellm.call.silent`, `gluellm.call.retries`, and the four outcomes of each operation that was seen. A series of
+  `gluellm.call.errors` begins with its first failure. Series of calls are kept for the life of the process.
+- Sum the metrics of calls over several workers: `sum(gluellm_call_current)` is the number of calls in flight. For the
+  ages, use `max`.
 - `suppress_instrumentation` suppresses this package's spans and nothing else: a request under it counts in
   every metric, leak and finding, as it takes a connection like any other. Logfire, for one, sets it around
   every call of an SDK. OpenTelemetry's own exporters are the exception: a pool whose first request has the
@@ -268,11 +269,12 @@ every span of the SDK. The second kind carries nothing of this: it links to the 
 the set-up that it waited for. A current span of kind CLIENT gets `{reused}` and
 `{acquire}`.
 
-The call span is made at the collection after the call's end. It carries provider, source, operation, model, `{outcome}`,
-`{retries}`, each stage of at least 1 ms as `{call_time}`, and the seconds of its requests as
-`{call_request_time}` for `queued` and `awaiting_response`. If the call failed, it has `error.type` and status
-ERROR. A span of kind CLIENT that was current when the call began, and still records when it ends, gets the
-same attributes from the first call under it, unless the call's stream was closed or dropped.
+The call span is created at the first collection after the call's end. Its attributes are provider, source, operation,
+model, `{outcome}` and `{retries}`. `{call_time}` has the seconds of each stage of at least 1 ms.
+`{call_request_time}` has the seconds that its requests spent in `queued` and `awaiting_response`. If the
+call failed, the span has `error.type` and status ERROR. A span of kind CLIENT gets the same attributes if it was
+current when the call began and is still recording when the call ends. Only the first call under such a span sets them,
+and a call whose stream was closed or dropped does not.
 """
 
 CONFIGURATION = """

@@ -22,7 +22,7 @@ def refuse(command: str, message: object, status: int = EXIT_USAGE) -> int:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return a question about the nearest known word; empty if none is near."""
+    """Return a question with the nearest known word; empty if none is near."""
     nearest = difflib.get_close_matches(word.partition("=")[0], list(known), n=1)
     return f" (did you mean {nearest[0]}?)" if nearest else ""
 
@@ -75,7 +75,7 @@ def write_output(text: str, path: Path | None = None) -> None:
 
 
 def time_span(shortest: str, longest: str) -> Callable[[str], float]:
-    """Return a type of argument: seconds, or a span such as ``5m``, within these bounds."""
+    """Return a type of argument: seconds, or a duration such as ``5m``, within these bounds."""
     least, most = (duration(bound) or 0.0 for bound in (shortest, longest))
 
     def parse(text: str) -> float:

@@ -24,19 +24,19 @@ _PAUSES = {
     "limited": (thresholds.LIMITED_FOR, thresholds.LIMITED_SHARE, thresholds.LIMITED_CALLS),
     "backoff": (thresholds.BACKOFF_FOR, thresholds.BACKOFF_SHARE, thresholds.BACKOFF_RETRIES),
 }
-"""Stages in which calls should not be for long: a long time, a large share, how often at least."""
+"""Stages that delay calls: a long time, a large share, and the smallest number of occurrences."""
 
 
 class CallsVerdict(NamedTuple):
-    """What the numbers of calls mean."""
+    """Verdict on the numbers of calls."""
 
     text: str
     at_fault: str
-    """``the provider``, ``your program``, or empty if the numbers don't show who has to act."""
+    """``the provider``, ``your program``, or empty if the numbers don't show who can act."""
 
 
 def verdict_text(view: View, key: Key) -> str | None:
-    """The verdict on calls or a pool, from all numbers of the process."""
+    """Return the verdict on calls or a pool, from all numbers of the process."""
     if isinstance(key, PoolKey):
         return verdict(view.pools[key], doubtful=late(view))
     found = calls_verdict(view, key)
@@ -44,10 +44,10 @@ def verdict_text(view: View, key: Key) -> str | None:
 
 
 def calls_verdict(view: View, key: CallKey) -> CallsVerdict | None:
-    """What the numbers mean; None if there is no problem. Pauses are not judged on a late loop."""
+    """Return the verdict; None without a problem. Pauses are not judged while the loop is late."""
     calls = view.calls.get(key) or CallsView()
     of_provider = [pool for pool in view.pools.values() if key.provider in pool.providers]
-    # Behind a gateway, a call's requests count for another provider.
+    # Behind a gateway, the requests of a call are counted under another provider.
     pools = of_provider or list(view.pools.values())
     if _fail(calls):
         return _on_failures(calls)
@@ -96,7 +96,7 @@ def _silence_text(calls: CallsView, pools: Sequence[PoolView]) -> str:
 
 
 def _is_long(calls: CallsView, stage: str) -> bool:
-    """Whether calls spend a noticeable time in a stage, now or in the period of the counters."""
+    """Return whether calls spend much time in a stage, now or in the period of the counters."""
     longest, share, count = _PAUSES[stage]
     often = calls.retries if stage == "backoff" else calls.outcomes.total()
     now = calls.by_stage[stage] and calls.oldest.get(stage, 0.0) >= longest
@@ -104,7 +104,7 @@ def _is_long(calls: CallsView, stage: str) -> bool:
 
 
 def _main_error(errors: Counter[str]) -> str:
-    """The error that is more than half of all; empty if there is none."""
+    """Return the error that is more than half of all errors; empty if there is none."""
     (error, count), *_ = errors.most_common(1) or [("", 0)]
     return printable(error, 30) if count > errors.total() / 2 else ""
 
@@ -178,7 +178,7 @@ def _verdict_on_times(pool: PoolView) -> str | None:
 
 
 def _unread(pool: PoolView) -> bool:
-    """Whether answers are read slowly, or most of the connections are now held by unread ones."""
+    """Return whether answers are read slowly, or unread ones hold most of the connections now."""
     spent, now = (
         [numbers.get(phase, 0) for phase in _HOLDING]
         for numbers in (pool.seconds_by_phase, pool.by_phase)

@@ -1,4 +1,4 @@
-"""What the metrics say about calls and pools: pure functions from exported metrics to plain values.
+"""Calls and pools as shown by metrics: pure functions from exported metrics to plain values.
 
 The input is any stream of data points with the attributes of the SDK's, so the view is the same for
 metrics of this process and for metrics received over OTLP. Temporality must be cumulative.
@@ -64,7 +64,7 @@ class PoolKey:
 
 @dataclass(frozen=True, slots=True, order=True)
 class CallKey:
-    """Key of a row: the calls to one provider that one library made."""
+    """Key of a row: calls to one provider through one library."""
 
     provider: str
     source: str
@@ -80,9 +80,9 @@ class CallsView:
     oldest: dict[str, float] = _of(semconv.CALL_OLDEST_AGE, by=semconv.CALL_STAGE, combine=max)
     """Longest time in seconds that a call has been in each stage without leaving it."""
     silent: int = _of(semconv.CALL_SILENT)
-    """Calls that have been waiting for the provider for unusually long."""
+    """Calls that have been waiting unusually long for the provider."""
     silence: float = _of(semconv.CALL_SILENCE, combine=max)
-    """Longest time in seconds that an application has been waiting for an item of a stream."""
+    """Longest time in seconds that the application has been waiting for an item of a stream."""
     # Counters.
     seconds_by_stage: Counter[str] = _of(semconv.CALL_TIME, by=semconv.CALL_STAGE)
     outcomes: Counter[str] = _of(semconv.CALLS, by=semconv.CALL_OUTCOME)
@@ -182,7 +182,7 @@ _COUNTERS = {
         "acquired wait"
     ).split(),
 }
-"""Fields that grow; the others are state."""
+"""Fields of counters. The other fields are state."""
 
 
 def _share(seconds: Mapping[str, float], *parts: str) -> float:

@@ -1,4 +1,4 @@
-"""One alert: when it fires, and what it says to whoever is called."""
+"""One alert: its condition and its texts."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from .. import links
 from ..variables import LABELS
 
 CRITICAL: Final = "critical"
-"""Somebody is paged."""
+"""Pages on call."""
 WARNING: Final = "warning"
-"""Somebody looks in working hours."""
+"""For working hours."""
 INFO: Final = "info"
 """Worth knowing."""
 SEVERITIES: Final = (CRITICAL, WARNING, INFO)
-"""As kubernetes-mixin has them, so that routes which people have fit."""
+"""The severities of kubernetes-mixin, so that existing routes fit."""
 
 COMMAND: Final = "gluellm-pools doctor --pid PID"
-"""What shows the living process, where it listens for a signal."""
+"""Command that shows the state of a running process, if it was started with a snapshot signal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """One alerting rule. Several may have one name: several ways to the same trouble."""
+    """One alerting rule. Several rules may share a name, for several causes of one problem."""
 
     name: str
     severity: str
@@ -32,7 +32,7 @@ class Alert:
     hold: str
     """How long it has to be true."""
     labels: tuple[str, ...]
-    """Which labels the result has."""
+    """Labels of the result."""
     summary: str
     """One line. Both texts are templates of Prometheus, as vmalert knows them too."""
     description: str
@@ -40,9 +40,9 @@ class Alert:
     """What to do first. Pagers' default templates show the description, so it ends with this."""
     board: str = links.POOL
     kind: str = ""
-    """A label that tells apart what has one name."""
+    """A label that distinguishes rules with the same name."""
     symptom: bool = False
-    """Whether it adds nothing to a page about the same provider. A cause explains the page."""
+    """Whether it is only a symptom of a page about the same provider, and is then suppressed."""
 
     @property
     def rule(self) -> dict[str, Any]:

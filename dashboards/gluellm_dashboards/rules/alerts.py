@@ -1,4 +1,4 @@
-"""The alerts. Four page: calls that fail or are silent, requests that are stuck or give up waiting.
+"""The alerts. Four page: failing calls, silent calls, stuck requests, and pool timeouts.
 
 Thresholds are those of the library's ``thresholds.py``, windows those of `config`. Each alert has a
 runbook, ``runbooks/<name>.md``.
@@ -39,14 +39,15 @@ ALERTS: Final = (
         board=links.OVERVIEW,
         summary=f"{_SHARE} of the calls to {_CALLS} fail",
         description=(
-            f"Of the calls that failed or succeeded within {config.RATE_WINDOW}, or within "
-            f"{config.QUIET_WINDOW} where there are few, {_SHARE} failed. Retries did not help: "
+            f"{_SHARE} of the calls that failed or succeeded within {config.RATE_WINDOW} failed "
+            f"(within {config.QUIET_WINDOW} if there are few calls). Nothing retries them now, so "
             "users see these failures."
         ),
         first=(
-            "see on the overview why calls fail. 429 and 5xx are the provider's answers, timeouts "
-            "and connection errors come before an answer, and the name of an exception is the "
-            f"application's. {COMMAND} on an instance names the cause and the line of code."
+            "read the errors in the overview's panel Why do calls fail. 429 and 5xx come from the "
+            "provider, timeouts and connection errors from the path before an answer, and names of "
+            f"exceptions from the application or its SDK. {COMMAND} on an instance reports the "
+            "cause and the line of code."
         ),
     ),
     Alert(
@@ -59,12 +60,12 @@ ALERTS: Final = (
         summary=f"{_SHARE} of the calls in flight to {_CALLS} are silent",
         description=(
             f"{_SHARE} of the calls in flight have been waiting for an answer, or for the next "
-            "item of a stream, for much longer than any call of the last hour. Bytes that bring no "
-            "item, such as pings, do not count. Users wait, and no timeout has ended it."
+            "item of a stream, for much longer than any call of the last hour. Bytes without an "
+            "item, such as pings, do not count. Users wait, and no timeout has ended these calls."
         ),
         first=(
-            f"run {COMMAND} on an instance. It shows whether the provider's side is still "
-            "connected. Send calls to another model, region or provider, and give calls a timeout."
+            f"run {COMMAND} on an instance. It reports connections whose other end is gone. Send "
+            "calls to another model, region or provider, and give calls a timeout."
         ),
     ),
     Alert(
@@ -82,9 +83,9 @@ ALERTS: Final = (
             f"before, or over {thresholds.CALL_SLOW_LIMIT:g} s."
         ),
         first=(
-            "see on the overview in which stage a call's time goes. limited and preparing are the "
-            "application's, backoff is waiting after a refusal, requesting is the pool or the "
-            f"provider. {COMMAND} on an instance names the cause."
+            "read on the overview which stage of calls grew. limited and preparing are time of the "
+            "application, backoff is a pause before a retry, requesting is the pool or the "
+            f"provider. {COMMAND} on an instance reports the cause."
         ),
     ),
     Alert(
@@ -96,14 +97,14 @@ ALERTS: Final = (
         board=links.OVERVIEW,
         summary=f"{_SHARE} of the calls to {_CALLS} are cancelled",
         description=(
-            f"Within {config.RATE_WINDOW}, or within {config.QUIET_WINDOW} where there are few "
-            f"calls, {_SHARE} of them were cancelled: by a timeout of the application, by its "
-            "shutdown, or by users who left. They count neither as failed nor as succeeded."
+            f"{_SHARE} of the calls that ended within {config.RATE_WINDOW} were cancelled (within "
+            f"{config.QUIET_WINDOW} if there are few calls): by a timeout of the application, by "
+            "its shutdown, or by users who left. They count neither as failed nor as succeeded."
         ),
         first=(
-            "compare how long calls take on the overview with the timeouts that the application "
-            "puts around them. Cancelled after the same time each: a timeout. Then find what makes "
-            f"calls slow: {COMMAND} on an instance."
+            "compare the duration of calls on the overview with the timeouts that the application "
+            "puts around them. If most calls are cancelled after the same time, a timeout cancels "
+            f"them. Then find out why calls are slow: {COMMAND} on an instance."
         ),
     ),
     Alert(

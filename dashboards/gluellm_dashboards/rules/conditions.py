@@ -21,7 +21,7 @@ _ORIGIN: Final = (label_name(semconv.SERVER_ADDRESS), label_name(semconv.SERVER_
 OUTCOME: Final = label_name(semconv.CALL_OUTCOME)
 FAILED: Final = f'{OUTCOME}="failed"'
 FAILED_OR_NOT: Final = f'{OUTCOME}=~"failed|succeeded"'
-"""Calls that were cancelled or abandoned say nothing of success."""
+"""Cancelled and abandoned calls count neither as failed nor as succeeded."""
 CANCELLED: Final = f'{OUTCOME}="cancelled"'
 
 

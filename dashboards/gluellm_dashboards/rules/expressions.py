@@ -24,7 +24,7 @@ NAME: Final = (*config.SERVICE, _NAME)
 share has no provider, and its origins have them all."""
 NAME_IN_INSTANCE: Final = (*config.PROCESS, _NAME)
 OF_CALLS: Final = (*config.SERVICE, PROVIDER)
-"""The labels of an alert about calls, from whichever source."""
+"""The labels of an alert about calls, whatever their source is."""
 REQUESTS: Final = Recorded(conditions.REQUESTS, INSTANCE_POOL, f"events{config.RATE_WINDOW}")
 CALLS: Final = Recorded(conditions.CALLS, SERVICE_PROVIDER, f"events{config.RATE_WINDOW}")
 CALLS_OF_QUIET: Final = Recorded(
@@ -35,8 +35,8 @@ CALLS_OF_SLOW: Final = Recorded(
 )
 CALL_TIME: Final = Recorded(conditions.CALL_TIME, SERVICE_PROVIDER, f"events{config.SLOW_WINDOW}")
 RECORDED: Final = (REQUESTS, CALLS, CALLS_OF_QUIET, CALLS_OF_SLOW, CALL_TIME)
-"""Computed once for all alerts that ask for it, since there are more of these series than of any
-other. What calls took is kept as well, for the hour that GlueLLMCallsSlow compares with."""
+"""Series that are recorded once for all alerts that use them, since they have the most raw series.
+The time of calls is also recorded, as the baseline of GlueLLMCallsSlow."""
 
 
 _SLOW_MINUTES: Final = int(config.SLOW_WINDOW.removesuffix("m"))
@@ -52,7 +52,7 @@ def share_and_count(events: str, share: float, count: int) -> str:
 
 
 def share_of_calls(part: str, among: str, share: float) -> str:
-    """Over the share within the usual window; or over the larger one where there are few calls."""
+    """Share over the limit in the usual window or, with few calls, in the longer window."""
 
     def over(calls: Recorded, count: int, share: float) -> str:
         counted, all_of_them = (
@@ -68,14 +68,15 @@ def share_of_calls(part: str, among: str, share: float) -> str:
 
 
 def calls_slow() -> str:
-    """Against the hour before, or too long in any case.
+    """Return the condition that calls are slow compared with the hour before, or in any case.
 
-    The time per call is that of all calls, divided by those that ended, or by those in flight where
-    these are more: else a first batch of long calls, of which none has ended, would look slow.
+    The relative condition divides the time of all calls by the number of calls that ended or are in
+    flight, whichever is larger. Otherwise a first batch of long calls, of which none has ended,
+    would look slow.
 
-    The absolute limit has no baseline to forgive chance, so there it is divided by both, over three
-    windows, since one contains only a part of a long call. The result never exceeds the longest
-    call.
+    The absolute condition has no baseline that would cancel out chance, so it divides by the sum of
+    both. It covers three windows, since one contains only a part of a long call. The result never
+    exceeds the longest call.
     """
 
     def of_three(recorded: str) -> str:
@@ -102,7 +103,7 @@ def calls_slow() -> str:
 
 
 def calls_silent() -> str:
-    """A share of the calls in flight, and several: one call can meet a stream that was dropped."""
+    """Share and number of silent calls. A single one can be one lost stream."""
     silent = at(OF_CALLS, conditions.CALLS_SILENT)
     return (
         f"({silent} >= {thresholds.CALL_SILENT_ALERT_COUNT})\n"

@@ -16,9 +16,9 @@ _STAGE = "gluellm.call.stage"
 _OF = (PROVIDER,)
 _STAGES = (
     "`limited` is waiting for GlueLLM's rate limiter, `preparing` is the application before a "
-    "request: a client, a TLS context, a thread. `requesting` has a request in flight; the row of "
-    "requests below divides it. `backoff` is a pause after a refusal or a failure. `finishing` is "
-    "the application after the last answer."
+    "request: a client, a TLS context, a thread. `requesting` has a request in flight; the panels "
+    "on requests divide it into phases. `backoff` is a pause before a retry. `finishing` is the "
+    "application after the last answer."
 )
 _PER_CALL = f"(sum{by()}({rate(_TIME)}) / (sum{by()}({rate(_CALLS)}) > 0))"
 _HOUR_AGO = _PER_CALL.replace("[%window%]", "[%window%] offset 1h")
@@ -28,8 +28,8 @@ TIME_PER_CALL = signal(
     "time_per_call",
     "How long does a call take?",
     _PER_CALL,
-    "Time that calls spent, those in flight included, for each call that ended. It rises while "
-    "calls hang. While none ends the line ends too: see in which stage calls are.",
+    "Time that calls spent, calls in flight included, for each call that ended. It rises while "
+    "calls hang. While no call ends, it has no value; see then in which stage calls are.",
     of=[_TIME, _CALLS],
     unit="s",
     by=_OF,
@@ -99,7 +99,7 @@ SILENT = signal(
     "How many calls are silent?",
     f"sum{by()}({now('gluellm.call.silent')})",
     "Calls in flight that have waited for an answer, or for the next item of a stream, for much "
-    "longer than any of the last hour. Two, and a fifth of those in flight, page.",
+    "longer than any of the last hour. At least two and more than a fifth of those in flight page.",
     of=["gluellm.call.silent"],
     by=_OF,
 )
@@ -117,8 +117,8 @@ RETRIES_PER_CALL = signal(
     "retries_per_call",
     "How many retries are there per call?",
     f"sum{by()}({rate(_RETRIES)}) / (sum{by()}({rate(_CALLS)}) > 0)",
-    "Requests that were sent again after a pause, for each call. 100 % is twice the load on a "
-    "provider that has trouble already: lower the number of attempts, or the calls at a time.",
+    "Requests that were sent again after a pause, for each call. 100 % doubles the load on a "
+    "provider that already fails. Reduce the attempts, or the number of concurrent calls.",
     of=[_RETRIES, _CALLS],
     unit="ratio",
     by=_OF,
@@ -127,8 +127,8 @@ DURATION_P95 = signal(
     "call_duration_p95",
     "How long do calls take (p95)?",
     quantile(0.95, _DURATION),
-    "One of 20 took longer, with its retries and to the end of its stream. Calls that hang are not "
-    "in it before they end.",
+    "One of 20 calls took longer, including retries and the stream. Calls that hang are included "
+    "only when they end.",
     of=[_DURATION],
     unit="s",
     by=_OF,

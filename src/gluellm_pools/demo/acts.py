@@ -37,7 +37,7 @@ class Traffic:
     timeout: float | None = None
     """Seconds that the callers allow for each step; None for the client's long timeouts."""
     retries: int = 0
-    """How often the SDK sends a failed request again."""
+    """Number of times that the SDK sends a failed request again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,7 +91,7 @@ class AbandonedStreams(Fault):
 
 @dataclass
 class StalledStreams(Fault):
-    """Callers that wait for the items of streams which bring no more, until the act ends."""
+    """Callers that wait for items of stalled streams until the act ends."""
 
     streams: int = 3
     _callers: list[asyncio.Task[object]] = field(default_factory=list)

@@ -92,7 +92,7 @@ class Cause(NamedTuple):
 
     text: str
     at_fault: str = ""
-    """Empty if nobody is, or if it is not known."""
+    """Party at fault; empty if unknown or if nothing is wrong."""
     advice: str = ""
 
 
@@ -100,7 +100,7 @@ NOT_KNOWN = Cause("not known yet")
 
 
 def cause_of(finding: Finding | None, calls: CallsVerdict | None, error: str) -> Cause:
-    """Return the cause that `diagnose` finds, else that which the calls show."""
+    """Return the cause that `diagnose` finds or, without one, the cause that the calls show."""
     if finding is not None:
         kind = finding.kind.replace("_", " ")
         at_fault = _AT_FAULT.get(finding.kind, "your program")
@@ -120,7 +120,7 @@ def disagreements(pool: PoolView, tally: CallerCounts, counts: Counts, *, http2:
     """Return a sentence for each number that metrics, callers and provider count differently."""
     # httpcore refuses a request in its own HTTP/2 state although the request has a connection.
     refused = pool.errors.get(ErrorType.PROTOCOL_ERROR, 0) if http2 else 0
-    # Before each retry, a request has failed that its caller does not see.
+    # Each retry follows a failed request that the caller does not see.
     compared = (
         ("requests", pool.requests - pool.resent, "the callers sent", tally.sent),
         ("failed requests", pool.failed - pool.resent, "the callers saw", tally.failed),

@@ -27,7 +27,7 @@ from .processes import Process
 _LINES_EVERY = 5.0
 """Seconds between two reports of a process as lines, at least."""
 MOST_POOLS = 30
-"""Pools reported of one process, and providers whose calls are."""
+"""Bound on the pools, and on the providers of calls, that are shown for one process."""
 _LONGEST_LINE = 200
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MIXED = (

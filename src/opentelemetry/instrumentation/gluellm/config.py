@@ -119,15 +119,16 @@ class Config:
     calls: bool = _setting(
         True,
         BOOLEAN,
-        "Account for the time of each LLM call, also outside its requests, by hooks in any-llm, "
-        "GlueLLM and the SDKs. Without it, the `gluellm.call` metrics and spans are missing.",
+        "Measure the stages of each LLM call, including the time outside its requests, by hooks in "
+        "any-llm, GlueLLM and the SDKs. Without it, there are no `gluellm.call` metrics and spans.",
     )
     silence_threshold: float = _setting(
         CALL_SILENT_AFTER,
         _POSITIVE,
-        "Wait for an answer, or for the next item of a stream, from which a call may count in "
-        "`gluellm.call.silent`. It does if the wait also exceeds three times the longest one of "
-        "the last hour.",
+        "Shortest wait for an answer, or for the next item of a stream, after which a call counts "
+        "in `gluellm.call.silent`. The wait must also exceed three times the longest such wait of "
+        "the last hour. For calls that are not streamed, it must be at least 10 minutes while none "
+        "was answered within the last hour.",
         "s",
     )
     leak_stacks: bool = _setting(
@@ -148,8 +149,9 @@ class Config:
             "a finite number of at least 1, or 0 to check none",
             lambda value: value == 0 or value >= 1,
         ),
-        "Silence after which the connection of a request is checked for evidence that no answer "
-        "can come, the ten longest silences of each pool once a second. Linux. 0 checks none.",
+        "Time that a request waits for bytes before its connection is checked for evidence that no "
+        "answer can come. Once a second, the ten connections of each pool that have been silent "
+        "longest are checked. Linux only. 0 turns the check off.",
         "s",
     )
     snapshot_signal: str | None = _setting(

@@ -180,14 +180,14 @@ SILENT_AS_BEFORE = 0.5
 # --- Calls ----------------------------------------------------------------------------------------
 
 CALL_SILENT_AFTER = 60.0
-"""Default of ``silence_threshold``: wait for an item or an answer from which a call may be silent.
+"""Default of ``silence_threshold``: shortest wait for an item or an answer that can be silence.
 Streams of the major providers send an item or a ping every few seconds."""
 CALL_SILENT_FACTOR = 3.0
 """Factor on the longest wait of the last hour that ended in an item or an answer. Reasoning models
 pause for minutes, and do so again."""
 CALL_SILENT_FIRST = 600.0
-"""Wait for an answer that is not streamed while no call has been answered within the last hour. The
-SDKs give up after as long, and an unstreamed answer can take minutes."""
+"""Shortest wait for an unstreamed answer that is silence, while there was no such answer within the
+last hour. The SDKs time out after the same time, and an unstreamed answer can take minutes."""
 CALL_FAILURE_ALERT_SHARE = 0.05
 """Share of the calls that failed or succeeded. SDKs and GlueLLM retry, so a call that still fails
 is a failure that a user sees."""
@@ -203,22 +203,22 @@ BACKOFF_FOR = 5.0
 BACKOFF_SHARE = 0.1
 """Share of the calls' time. Above it, retries delay calls noticeably."""
 BACKOFF_RETRIES = 5
-"""Fewer retries are single failures, which retries are for."""
+"""Fewer retries are single failures, which retries are meant for."""
 CALL_CANCELLED_SHARE = 0.3
 """Share of the calls that ended. Users who leave cancel fewer, timeouts of the application more."""
 CALL_SLOWER = 3.0
 """Factor on the time per call of the hour before. A different mix of questions causes less."""
 CALL_SLOW_TIME = 60.0
-"""Time that all calls together spent within 10 minutes. Less time is not worth a look."""
+"""Time that all calls together spent within 10 minutes. Less time needs no reaction."""
 CALL_SLOW_BUSY = 0.5
-"""Share of the time that calls spent in as long before. If it is less, traffic has stopped, and the
-calls that are left are the long ones."""
+"""Share of the time that calls spent before in a period of the same length. With less, traffic has
+stopped, and only the long calls are left."""
 CALL_SLOW_LIMIT = 450.0
 """Time per call, calls in flight included, that is too long without a baseline. Unstreamed answers
 of reasoning models take up to about 400 s; an attempt of the SDKs times out after 600 s."""
 CALL_SILENT_SHARE = 0.2
 CALL_SILENT_ALERT_COUNT = 2
-"""Share and number of the calls in flight. A single call can meet a stream that was dropped."""
+"""Share and number of the calls in flight. A single silent call can be one lost stream."""
 
 
 def calls_fail(failed: int, succeeded: int) -> bool:

@@ -102,7 +102,7 @@ _EARLY = "_gluellm_early_call"
 
 
 class _Early:
-    """The call for which a client was built, until its method is called."""
+    """Holder of the counted call for which a client was built, until a method takes it over."""
 
     __slots__ = ("counted",)
 
@@ -145,7 +145,7 @@ class CallScope:
         self._on_error = on_error
         self._whole_stacks = whole_stacks
         self._calls = calls
-        """The ledger of calls; None if calls are not counted."""
+        """The installation's calls; None if calls are not counted."""
 
     def failed(self, kind: str, error: Exception) -> None:
         """Count a failure of the instrumentation; raise ``error`` if a signal handler raised it."""
@@ -200,7 +200,7 @@ class CallScope:
             return None
 
     def _count(self, calls: LiveCalls, call: Call, instance: Any, streamed: bool) -> None:
-        """Make the call a part of the application's call, or count it as one of its own."""
+        """Attach the call to the counted call that contains it, or to a new counted call."""
         counted = outer_call()
         if counted is not None:
             counted.found_provider(call.provider)

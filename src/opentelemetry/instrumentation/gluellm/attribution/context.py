@@ -18,12 +18,12 @@ when it is over, and an ended call claims nothing.
 """
 
 current_counted: ContextVar[CountedCall | None] = ContextVar("gluellm_counted_call", default=None)
-"""The call of the application that any-llm calls are a part of, while GlueLLM makes them or any-llm
-builds their client."""
+"""The counted call to which any-llm calls belong, while GlueLLM makes them or any-llm builds their
+client."""
 
 
 def counted_call() -> CountedCall | None:
-    """Return the call of the application that the running code is a part of, if any."""
+    """Return the counted call in which the current code runs, if any."""
     call = current_call.get()
     counted = current_counted.get() if call is None or call.ended else call.counted
     return None if counted is None or counted.ended else counted
@@ -34,21 +34,22 @@ _WAITS_IN_OWN_TASK = sys.version_info >= (3, 12)
 
 
 def running_task() -> tuple[int, int] | None:
-    """Return what identifies asyncio's running loop and task; None if there is none."""
+    """Return the identities of the running asyncio loop and task; None without a loop."""
     loop = asyncio._get_running_loop()
     return None if loop is None else (id(loop), id(asyncio.current_task(loop)))
 
 
 def outer_call() -> CountedCall | None:
-    """Return the call that a call which begins now is a part of, if any."""
+    """Return the counted call to which a new call belongs, if any."""
     counted = counted_call()
     return None if counted is None or is_spawned(counted) else counted
 
 
 def is_spawned(counted: CountedCall) -> bool:
-    """Return whether the running code is a task that was spawned inside a call, on its loop.
+    """Return whether the current code runs in another task than the call, on the same loop.
 
-    Calls hop to other loops and threads without being spawned there.
+    Such a task was spawned inside the call. A call can also continue on another loop or thread,
+    which is not a spawned task.
     """
     if counted.task is None or not _WAITS_IN_OWN_TASK:
         return False

@@ -1,15 +1,15 @@
-"""GlueLLM's calls, their attempts, and their waits in its rate limiter, which come before any pool.
+"""GlueLLM's calls, their attempts, and their waits in its rate limiter before a request is made.
 
-Verified with gluellm 1.11. Every entry point reaches ``GlueLLM._llm_call`` or one of its twins for
-responses and embeddings. A call makes attempts, with a pause between them, and perhaps goes on with
-another model. An attempt that raises is the exact sign that the call backs off.
+Verified with gluellm 1.11. Every entry point reaches ``GlueLLM._llm_call`` or its counterparts for
+responses and embeddings. A call makes attempts with pauses between them, and may continue with
+another model. When an attempt raises an exception, the call enters `BACKOFF`.
 
 Each attempt awaits ``acquire_rate_limit(key)``. The key is ``global:<provider>``, unless the call
 has an API key of its own. By default the limiter admits 60 attempts per minute and key. Waits for
-the key pool and for a batch's semaphore are not observed.
+GlueLLM's key pool and for the semaphore of a batch are not observed.
 
-``gluellm.api`` and ``gluellm.embeddings`` look all these functions up as globals at each call, so
-they are replaced there and not where they are defined.
+``gluellm.api`` and ``gluellm.embeddings`` look all these functions up as globals at each call. So
+the functions are replaced in these modules, not where they are defined.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from .streams import hand_over, leave
 LOST: Mapping[str, str] = {
     "rate_limiter": "calls that wait in GlueLLM's rate limiter",
     "calls": "calls of GlueLLM as a whole (each attempt counts as a call of any-llm)",
-    "attempts": "pauses between GlueLLM's attempts, where the last answer was no error",
+    "attempts": "pauses between GlueLLM's attempts if the last answer was not an error",
 }
-"""Each hook, with what is not observed without it (text for a warning)."""
+"""Each hook, with the part that is not observed without it (text for a warning)."""
 _LIMIT = "acquire_rate_limit"
 _CALLS = {
     "_llm_call": "completion",
@@ -46,17 +46,18 @@ _CALLS = {
     "_responses_call_with_retry": "responses",
     "_embedding_call_with_retry": "embedding",
 }
-"""GlueLLM's functions that make a call, outer ones first, with any-llm's method."""
+"""GlueLLM's functions that make a call, outer ones first, with the method of any-llm that they
+call."""
 _ATTEMPTS = ("_safe_llm_call", "_safe_responses_call", "_safe_embedding_call")
 _REQUIRED = {
     "gluellm.api": ("_llm_call_with_retry", "_safe_llm_call"),
     "gluellm.embeddings": ("_embedding_call_with_retry", "_safe_embedding_call"),
 }
-"""Functions that exist in all known versions; the others are more recent."""
+"""Functions that exist in all known versions. The other functions are more recent."""
 _LIMITER = "gluellm.rate_limiting.rate_limiter"
 _GLOBAL_KEY = "global:"
 _SHORTEST = 10**7
-"""Nanoseconds of GlueLLM's shortest pause; an attempt that took less did not wait."""
+"""GlueLLM's shortest pause in nanoseconds. Time below that in the limiter is not a wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +92,9 @@ class GlueLLMObserver(ModulePatches):
     """Wrappers of GlueLLM's functions, applied once GlueLLM is imported.
 
     They count the attempts that wait in the rate limiter and, with ``calls``, GlueLLM's calls.
-    ``on_error`` is called with the kind and the exception of each caught failure of the
-    instrumentation; the application's call continues. ``on_hooks`` is called with the hooks
-    each time that a module of GlueLLM is patched. ``clock`` returns monotonic nanoseconds.
+    ``on_error`` receives the kind and the exception of each caught failure of the instrumentation;
+    the application's call continues. ``on_hooks`` receives the hooks each time that a module of
+    GlueLLM is patched. ``clock`` returns monotonic nanoseconds.
     """
 
     MODULES = tuple(_REQUIRED)
@@ -116,7 +117,7 @@ class GlueLLMObserver(ModulePatches):
         self._waited: dict[str | None, _Waited] = {}
 
     def uninstall(self) -> None:
-        """Restore the identical functions. Waits in progress continue and are not counted."""
+        """Restore the original functions. Waits in progress continue and are not counted."""
         super().uninstall()
         self.hooks = None
         self.forget()
@@ -202,7 +203,7 @@ class GlueLLMObserver(ModulePatches):
     def _begin_call(
         self, operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> CountedCall | None:
-        """Begin a call; None inside another one."""
+        """Return a new call; None inside another call, or if calls are not counted."""
         if not self._on or self._calls is None:
             return None
         try:

@@ -146,7 +146,7 @@ class AsyncOpening(_Stream):
     __slots__ = ()
 
     def _outcome(self, exception: tuple[object, ...]) -> int:
-        """Return how the call ends on exit. What was read of a download is not known."""
+        """Return the call's outcome on exit. It is unknown how much of a download was read."""
         return SUCCEEDED if exception[0] is None else ABANDONED
 
     async def __aenter__(self) -> Any:
@@ -256,7 +256,10 @@ def wrap_stream(
 
 
 def hand_over(result: Any, counted: CountedCall) -> bool:
-    """Let a call end with the stream that it returned; return False if that is no such stream."""
+    """End the counted call with the stream that it returned.
+
+    Return False if the result is not such a stream.
+    """
     if not issubclass(type(result), _Stream):
         return False
     call = result._call

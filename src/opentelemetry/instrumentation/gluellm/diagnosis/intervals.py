@@ -53,7 +53,7 @@ class Activity:
     timeouts: Mapping[str, int] = field(default_factory=dict)
     reuse_failures: int = 0
     requests_lost_peer: int = 0
-    """Ended requests that had lost their peer."""
+    """Ended requests whose connection was lost."""
     leaks: int = 0
     anomalies: Mapping[str, int] = field(default_factory=dict)
     held_now: int = 0
@@ -158,7 +158,7 @@ class Activity:
         those that were cancelled late show a provider that hangs.
         """
         others = [outcome for outcome in self.outcomes.values() if not outcome.served]
-        # After a loss of peers, it is unknown which of them waited for the provider.
+        # If connections were lost, it is unknown which requests waited for the provider.
         ended_early = () if self.requests_lost_peer else _ENDED_EARLY
         early = [outcome for outcome in others if outcome.error in ended_early]
 
@@ -210,9 +210,10 @@ class PoolCase:
 
     @property
     def lost(self) -> list[RequestSnapshot]:
-        """Requests that have lost their peer.
+        """Requests whose connection is lost.
 
-        Not all are checked. If all that were checked have, so have those that wait beside them.
+        Not all connections are checked. If all that were checked are lost, the other requests that
+        have waited as long count as lost as well.
         """
         checked = [request for request in self.requests if request.peer]
         lost = [request for request in checked if request.lost_peer]

@@ -37,9 +37,9 @@ LOST_PEERS = {
     "reset": "reset or timed out",
     "not_reading": "the other end takes no more data",
 }
-"""States of a connection whose request waits in vain, in words."""
+"""States of a connection on which no answer can come, with their text."""
 _LOST_SINCE = ("unacknowledged", "unreachable")
-"""Those that began with the silence. It is unknown when the others began."""
+"""States that began with the silence. It is unknown when the other states began."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ class RequestSnapshot:
 
     @property
     def lost_peer(self) -> str:
-        """Why no answer can come on its connection as it is, as text; empty without evidence."""
+        """Why no answer can come on its connection, as text; empty without evidence."""
         since = f" since {seconds(self.peer_silence)}" if self.peer in _LOST_SINCE else ""
         return LOST_PEERS.get(self.peer or "", "") + since
 
@@ -162,7 +162,7 @@ class Outcome:
     error: str | None = None
     """``error.type`` of the telemetry contract; None on success."""
     resend: bool = False
-    """Whether they were the first of their calls since those had backed off."""
+    """Whether they were the first requests of their calls after the calls backed off."""
     sent: int = 0
     """Requests among them that acquired a connection. 0, as are the times below, for first attempts
     that the provider answered successfully."""
@@ -211,9 +211,9 @@ class OriginTotals:
     ``resolve``, ``connect``, ``proxy``, ``tls``, ``other``; and ``thread``, the wait for a thread
     of asyncio's executor that resolves the name, which is not part of ``resolve`` here."""
     longest_silence_answered: float = 0.0
-    """Longest time that a request waited for bytes that then came."""
+    """Longest time that a request waited for bytes until they arrived."""
     requests_lost_peer: int = 0
-    """Requests that had lost their peer (see `RequestSnapshot.lost_peer`) when they ended."""
+    """Ended requests whose connection was lost (see `RequestSnapshot.lost_peer`)."""
     requests_on_new_connection: int = 0
     """Requests that waited while their connection was established."""
     requests_resent: int = 0
@@ -300,7 +300,7 @@ class LimiterSnapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallsSnapshot:
-    """Calls to one provider that one library made, since ``instrument()``. Times are seconds.
+    """Calls to one provider through one library since ``instrument()``. Times are seconds.
 
     A call is one model call as the application makes it. Calls made inside another call count as a
     part of that one.
@@ -321,9 +321,9 @@ class CallsSnapshot:
     errors: Mapping[str, int] = field(default_factory=dict)
     """Failed calls, by ``error.type`` of the telemetry contract."""
     retries: int = 0
-    """Requests that a call sent after it had backed off."""
+    """Requests that were the first of their call after it backed off."""
     silent: int = 0
-    """Calls in flight that have been waiting for the provider for unusually long."""
+    """Calls in flight that have been waiting unusually long for the provider."""
     oldest_silence: float | None = None
     """Longest time that the application has been waiting for the next item of a stream; 0 if it is
     not waiting; None if no call was streamed."""
@@ -357,7 +357,7 @@ class ProcessSnapshot:
     short pause hardly raises it. None if it is not measured."""
     peer_check_after: float | None = 0.0
     """Silence in seconds after which the other end of a connection is checked; 0 if none is
-    checked, None if the system does not report what that takes."""
+    checked, None if the system does not report the state that the check needs."""
     event_loop_late_causes: Mapping[str, float] = field(default_factory=dict)
     """Seconds of the last minute in which an event loop that holds leases was late, by cause:
     ``blocking_call``, ``cpu_contention``, ``cpu_quota`` or ``interpreter_lock``. Time of unknown

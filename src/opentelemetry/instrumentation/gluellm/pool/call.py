@@ -1,10 +1,11 @@
-"""LLM calls: whose requests are observed, and in which stage each call spends its time.
+"""LLM calls: the attribution of requests to calls, and the time that calls spend in each stage.
 
-A `Call` attributes requests to one any-llm call. A `CountedCall` is one model call as the
-application makes it, which can contain several of these. Its mutable state is its stage, the time
-since which it is in it, and its requests in flight.
+A `Call` is one any-llm call, to which requests are attributed. A `CountedCall` is one model call as
+the application makes it, which can contain several `Call` objects. Its mutable state is its stage,
+the time at which it entered that stage, and the number of its requests in flight.
 
-The finalizer rule and the atomic rule (``lease.py``) apply to both: finalizers end calls.
+The finalizer rule and the atomic rule (``lease.py``) apply to both classes, since finalizers end
+calls.
 """
 
 from __future__ import annotations
@@ -36,16 +37,16 @@ from .phases import (
 )
 
 LEFT = len(STAGES)
-"""Stage in between: no request is in flight, and there was no sign since. The last request decides
-whether it is `BACKOFF` or `FINISHING`, once that matters: at the next request or sign, at the end,
-and for readers."""
+"""Undecided stage after the last request in flight: `BACKOFF` or `FINISHING`. The result of that
+request decides which, but only when needed: at the next request, when a hook reports a stage
+(`CountedCall.enter`), at the end, and for readers."""
 _RETRIED = frozenset(
     {408, 409, 425, 429, *range(500, 600), "UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"}
 )
 """HTTP and gRPC statuses after which libraries pause and send the request again."""
 _REFUSED = 400
 _RECENT = 1_000
-"""Requests in the outbox among which those of a call are searched."""
+"""Number of requests in the outbox, the latest ones, that are searched for those of a call."""
 _LONGEST_NAME = 64
 _HOUR = nanoseconds(3600)
 _FIRST_ANSWER = nanoseconds(thresholds.CALL_SILENT_FIRST)
@@ -96,8 +97,8 @@ class Call:
         self.outer: Call | None = None
         """The call of another provider inside which this one was made."""
         self.counted: CountedCall | None = None
-        """The call of the application that this one is, or is a part of; None if it counts as
-        none: a constructor, or with ``calls=False``."""
+        """The application's call that this one is or belongs to; None if it is not counted: for a
+        constructor, or with ``calls=False``."""
         self.ends_counted = False
         """Whether `counted` ends with this call."""
         self.ended = False
@@ -109,7 +110,7 @@ class Call:
         """Whether the application is waiting for the next item now."""
 
     def start(self) -> None:
-        """Let the call of its own count from now on, if it is one."""
+        """Start its counted call, if that ends with this call."""
         if self.counted is not None and self.ends_counted:
             self.counted.start()
 
@@ -153,17 +154,18 @@ class CountedCall:
         "task",
     )
 
-    # As on a lease, what most calls never set is a default of the class.
+    # As on a lease, attributes that most calls never set are defaults of the class.
     retries = 0
     queued = 0
     """Nanoseconds that its requests waited for connections."""
     awaiting_response = 0
     """Nanoseconds that its requests waited for the heads of their responses."""
     stream: Call | None = None
-    """The call with the steps of its stream, while the application reads that."""
+    """The `Call` whose stream the application is reading, which counts the steps of that stream."""
     seen_steps = 0
+    """Value of `Call.steps` at the previous check."""
     waiting_since = 0
-    """When a check first found that the application waits for the current item."""
+    """When a check first found the application waiting for the current item; 0 if it is not."""
     outcome = SUCCEEDED
     error: str | None = None
     """``error.type`` if the outcome is `FAILED`."""
@@ -184,39 +186,44 @@ class CountedCall:
         self.operation = operation
         self.model = model
         self.ledger: CallLedger | None = None
-        """Where it counts; None until its provider is known."""
-        self.began_at = self.since = now
-        """Of ``since``: when it entered its stage."""
+        """Ledger that counts it; None until its provider is known."""
+        self.began_at = now
+        self.since = now
+        """When it entered its stage."""
         self.ended_at = 0
         """0 until it has ended."""
         self.stage = PREPARING
         self.spent = [0, 0, 0, 0, 0]
-        """Nanoseconds in each stage, without the current stay."""
+        """Nanoseconds in each stage, without the time in the current stage since `since`."""
         self.in_flight = 0
-        """Its requests in flight."""
+        """Number of its requests in flight."""
         self.resting: int | None = None
-        """Stage to enter when no request is in flight any more; None if the last one decides."""
+        """Stage to enter after its last request in flight; None for `LEFT`."""
         self.paused = False
         """Whether it has backed off since its last request entered a pool."""
         self.last: Any = None
-        """The request that was released last, which decides the stage `LEFT`; None at the end, so
-        that no reference cycle remains."""
+        """Lease of the request that ended last, which decides `LEFT`. Set to None when the call
+        ends, so that no reference cycle remains."""
         self.task: tuple[int, int] | None = None
-        """Identity of the event loop and task that began it; None without a task."""
+        """Identity of the event loop and task in which it began; None without a task."""
         self.streamed = streamed
-        """Whether the application gets the answer in items; None if these are not seen."""
+        """Whether the application reads the answer item by item; None if the items can't be
+        observed."""
 
     @property
     def ended(self) -> bool:
         return self.ended_at != 0
 
     def start(self) -> None:
-        """Let it count from now on. Called where an exception ends it."""
+        """Add it to the calls in flight.
+
+        The caller must already be inside the ``try`` block that ends the call on an exception.
+        """
         if not self.ended_at:
             self._calls.live[self] = None
 
     def found_provider(self, provider: str | None) -> None:
-        """Count it for a provider, unless it counts for one."""
+        """Set the ledger by provider, unless it is already set."""
         if self.ledger is None:
             ledger = self._calls.ledgers.of(provider, self.source)
             if self.operation not in ledger.calls:
@@ -224,7 +231,7 @@ class CountedCall:
             self.ledger = ledger
 
     def enter(self, stage: int) -> None:
-        """Enter a stage, or do so when no request is in flight any more."""
+        """Enter a stage now or, while requests are in flight, after the last of them."""
         now = self._calls.clock()
         left = self._stage_left()
         # atomic
@@ -241,10 +248,10 @@ class CountedCall:
             self.since = now
         self.stage = stage
 
-    # `PoolTracker` has the steps of a call's first request inline.
+    # For a call's first request, `PoolTracker` has the code of these two methods inline.
 
     def further_request(self, lease: Any) -> None:
-        """Count a request that enters a pool, unless it is the call's first one."""
+        """Count a request that enters a pool. `PoolTracker` counts the first one itself."""
         now = lease.entered_at
         left = self._stage_left()
         # atomic
@@ -268,7 +275,7 @@ class CountedCall:
             lease.resend = True
 
     def request_left(self, lease: Any, now: int) -> None:
-        """Count a request that gave its connection back or failed, unless it was the only one.
+        """Count the end of a request. `PoolTracker` counts the only one in flight itself.
 
         The finalizer rule applies.
         """
@@ -296,14 +303,17 @@ class CountedCall:
         self.awaiting_response += lease.awaited
 
     def account_requests(self) -> None:
-        """Count the ends of its requests that wait in the outbox. Not for finalizers."""
+        """Add the times of its ended requests in the outbox. Must not run in finalizers."""
         for item in snapshot_of_queue(self._calls.outbox.items)[-_RECENT:]:
             call = getattr(item, "call", None)
             if call is not None and call.counted is self and item.ended_at:
                 item.account()
 
     def streams_to(self, call: Call | None) -> None:
-        """Go on until the stream ends that it returned, whose items ``call`` counts, if any."""
+        """Keep the call open until the stream that it returned ends.
+
+        ``call`` is the `Call` that counts the items of the stream; None if they are not observed.
+        """
         now = self._calls.clock()
         if call is not None and self.ledger is not None:
             self.ledger.streamed = True
@@ -335,7 +345,7 @@ class CountedCall:
         return self._calls.ledgers.error_name(error)
 
     def end(self, outcome: int | None, error: str | None = None) -> None:
-        """End the call, once. An ``outcome`` of None counts its time only.
+        """End the call, once. With an ``outcome`` of None, only its time is counted.
 
         The finalizer rule applies if the outcome is `ABANDONED`: a stream was closed or dropped.
         """
@@ -397,7 +407,7 @@ class CountedCall:
 
 
 def _retries(last: Any) -> bool:
-    """Return whether libraries pause after such a request, and send it again."""
+    """Return whether libraries pause after a request with this result, and send it again."""
     if last is None:
         return False
     return last.status in _RETRIED or last.error not in (None, "cancelled")
@@ -439,7 +449,7 @@ class CallLedger:
         self.attributes: Any = None
         """Attribute sets of the telemetry, built once."""
         self.reported = [0] * (len(STAGES) + 1)
-        """Last reported time of each stage, and retries. A counter must never fall."""
+        """Last reported time of each stage, then last reported retries. Counters must not fall."""
 
     def error(self, error: str) -> str:
         """Return the key of ``errors`` for a failure; ``_OTHER`` beyond the bound."""
@@ -459,7 +469,10 @@ class CallLedger:
             peak.raise_to(wait, now)
 
     def silent_after(self, streamed: bool, threshold: int, now: int) -> int:
-        """Return the wait from which a call is silent: unlike the waits of the last hour."""
+        """Return the shortest wait after which a call counts as silent.
+
+        It depends on the longest wait of the last hour that ended with an answer or an item.
+        """
         peak = self._longest.get(streamed)
         longest = 0 if peak is None else peak.highest(now)
         if not longest and not streamed:
@@ -485,16 +498,16 @@ class CallLedgers:
         return found
 
     def operation(self, name: str) -> str:
-        """Return what an operation is reported as."""
+        """Return the operation as it is reported: ``_OTHER`` beyond the bound."""
         return bounded(self.operations, name, MAX_OPERATIONS)
 
     def error_name(self, error: Exception) -> str:
-        """Return what an exception without a known reason is reported as."""
+        """Return the ``error.type`` of an exception whose cause is not known from a request."""
         name = one_line(type(error).__name__, _LONGEST_NAME)
         return bounded(self._error_names, name, MAX_ERROR_NAMES)
 
     def clear(self) -> None:
-        """Reset everything in a forked child: the parent reports what it has counted."""
+        """Reset everything in a forked child, since the parent reports the counts until then."""
         self.known.clear()
         self.operations.clear()
         self._error_names.clear()
@@ -502,7 +515,7 @@ class CallLedgers:
 
 
 def bounded(known: dict[str, str], name: str, most: int) -> str:
-    """Return a name, or ``_OTHER`` if ``known`` has ``most`` other ones."""
+    """Return ``name``, or ``_OTHER`` if it is new and ``known`` already has ``most`` names."""
     if name in known:
         return name
     if len(known) >= most:
@@ -526,9 +539,9 @@ class CallsNow:
         self.oldest = [0] * len(STAGES)
         """Longest time that a call has been in each stage without leaving it."""
         self.silent = 0
-        """Calls that have waited for the provider for unusually long."""
+        """Calls that have waited unusually long for the provider."""
         self.silence = 0
-        """Longest time that an application has been waiting for the next item of a stream."""
+        """Longest time that the application has been waiting for the next item of a stream."""
 
 
 _state = attrgetter("ended_at", "stage", "since", "retries", "last")
@@ -565,10 +578,10 @@ class LiveCalls:
         model: str | None = None,
         streamed: bool | None = False,
     ) -> CountedCall:
-        """Return a new call, which counts from `CountedCall.start` on.
+        """Return a new call, which is in flight from `CountedCall.start` on.
 
-        Without a ``provider`` it counts for that of its first request. Its time before that is
-        added then.
+        Without a ``provider``, it counts for the provider of its first request, including its time
+        before that request.
         """
         ledgers = self.ledgers
         operation = ledgers.operations.get(operation) or ledgers.operation(operation)
@@ -584,7 +597,10 @@ class LiveCalls:
         return call
 
     def look(self) -> None:
-        """Note since when applications wait for the items of streams. The steps read no clock."""
+        """Record since when the application has been waiting for the next item of each stream.
+
+        Reading an item does not read the clock, so this runs once a second and at collections.
+        """
         now = self.clock()
         for call in snapshot_of(self.live.keys):
             stream, ledger = call.stream, call.ledger
@@ -601,8 +617,8 @@ class LiveCalls:
     def state(self) -> list[CallsNow]:
         """Return the calls of each ledger, all at one moment."""
         self.look()
-        # Before the calls in flight: one that ends meanwhile is then missing from the sum.
-        # Otherwise it would count twice.
+        # Read before the calls in flight. A call that ends meanwhile is then missing from the sum;
+        # in the other order it would count twice.
         found = {ledger: CallsNow(ledger) for ledger in snapshot_of(self.ledgers.known.values)}
         live = snapshot_of(self.live.keys)
         # No Python code runs while the states are read, as in `read_states`.
@@ -645,7 +661,7 @@ class LiveCalls:
             state.silent += 1
 
     def end_all(self) -> None:
-        """End all calls. Their time so far stays counted, their outcomes are not."""
+        """End all calls. Their time so far is counted, but no outcome."""
         for call in snapshot_of(self.live.keys):
             call.end(None)
 

@@ -130,7 +130,7 @@ class Lease:
     stream_wait: int | None = None
     """Nanoseconds that it waited for its HTTP/2 stream; None if it has none."""
     resend = False
-    """Whether it is the first request of its call since that last backed off."""
+    """Whether it is the first request of its call after the call backed off."""
     streaming = False
     """Whether the response is an event stream; only set with ``metrics="full"``."""
     in_client_span = False
@@ -209,7 +209,7 @@ class Lease:
 
     @property
     def awaited(self) -> int:
-        """Nanoseconds that it waited for the head of its response, once it is over."""
+        """Nanoseconds that it waited for the head of its response. Valid once that wait is over."""
         if self.answered_at:
             return max(self.answered_at - self.request_sent_at, 0)
         return self.ended_at - self.phase_since if self.phase == AWAITING_RESPONSE else 0

@@ -180,9 +180,9 @@ class OriginLedger:
         """Longest time, in nanoseconds, that a request had waited when its reused connection
         failed."""
         self.longest_answered = 0
-        """Longest time, in nanoseconds, that a request waited for bytes that then came."""
+        """Longest time, in nanoseconds, that a request waited for bytes until they arrived."""
         self.lost_peers = 0
-        """Ended requests that had lost their peer, by the watch's last look at their socket."""
+        """Ended requests whose connection was lost, by the watch's last check of their socket."""
         self.entered = 0
         """Requests that entered a pool for it, including those in flight."""
         self.pools = 0

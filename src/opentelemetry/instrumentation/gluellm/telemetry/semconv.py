@@ -216,9 +216,10 @@ ATTRIBUTES: Final = (
         ERROR_TYPE,
         "Kind of failure, with the same value for every library. Absent on success, and if the "
         "server answered with an error status. `gluellm.pool.acquire.duration` has only "
-        "`pool_timeout`, `cancelled` and `_OTHER`. On calls: `timeout` if the call timed out and "
-        "its last request was cancelled; else that request's kind of failure; else its status if "
-        "that is at least 400; else the exception's class, at most 20 different ones.",
+        "`pool_timeout`, `cancelled` and `_OTHER`. On calls, the first that applies: `timeout` if "
+        "the call timed out and its last request was cancelled; the failure of its last request; "
+        "the status of that request if it is at least 400; the class of the exception (at most 20 "
+        "different ones).",
         ERROR_TYPES,
     ),
     Attribute(TIMEOUT_KIND, "Kind of timeout.", TIMEOUT_KINDS),
@@ -252,8 +253,8 @@ ATTRIBUTES: Final = (
     ),
     Attribute(
         OPERATION_NAME,
-        "Operation of the any-llm call. By opt-in on metrics of requests. At most 6 different ones "
-        "on metrics of calls, then `_OTHER`.",
+        "Operation of the any-llm call. On metrics of requests, it is opt-in. On metrics of calls, "
+        "there are at most 6 different ones, then `_OTHER`.",
     ),
     Attribute(CALL_STAGE, "Stage of the call; see the stages above.", STAGES),
     Attribute(
@@ -261,7 +262,7 @@ ATTRIBUTES: Final = (
         "How the call ended. `abandoned`: its stream was closed or dropped before its end.",
         OUTCOMES,
     ),
-    Attribute(CALL_SOURCE, "Library whose call is counted: the outermost one.", SOURCES),
+    Attribute(CALL_SOURCE, "Library whose call is counted: that of the outermost call.", SOURCES),
     Attribute(RESPONSE_STREAMING, "Whether the response was streamed.", ("true", "false")),
 )
 """Attribute keys of metrics. Spans have further ones."""
@@ -478,8 +479,8 @@ LEASE_OLDEST_AGE: Final = _gauge(
     "gluellm.pool.lease.oldest_age",
     "s",
     LEVEL_POOL,
-    "Age of the longest-held lease; 0 if no connection is held. Grows while nothing ends, even if "
-    "pings restart every phase.",
+    "Age of the longest-held lease; 0 if no connection is held. It keeps growing until the lease "
+    "ends, even if pings restart the phases.",
 )
 ACQUIRE_TIMEOUT: Final = _gauge(
     "gluellm.pool.acquire.timeout",
@@ -522,15 +523,15 @@ CALL_SILENCE: Final = _gauge(
     "s",
     LEVEL_CALL,
     "Longest time that the application has been waiting for the next item of a streamed call. "
-    "Bytes that bring no item, such as pings, do not end it. Absent until a call is streamed.",
+    "Bytes without an item, such as pings, do not end the wait. Absent until a call is streamed.",
 )
 CALL_SILENT: Final = _up_down_counter(
     "gluellm.call.silent",
     "{call}",
     LEVEL_CALL,
-    "Calls in `requesting` that have waited for the next item or, if they are not streamed, been "
-    "in that stage, for longer than `silence_threshold` and three times the longest such wait of "
-    "the last hour.",
+    "Calls in `requesting` whose wait for the provider is longer than `silence_threshold` and "
+    "three times the longest such wait of the last hour. The wait is that for the next item of a "
+    "stream or, for a call that is not streamed, the time in `requesting`.",
 )
 CALLS: Final = _counter(
     "gluellm.calls",
@@ -545,13 +546,13 @@ CALL_RETRIES: Final = _counter(
     "gluellm.call.retries",
     "{request}",
     LEVEL_CALL,
-    "Requests that were the first of their call since it last backed off.",
+    "Requests that were the first of their call after it backed off.",
 )
 CALL_DURATION: Final = _histogram(
     "gluellm.call.duration",
     _CALL_BUCKETS,
     (*LEVEL_CALL, OPERATION_NAME),
-    "Time of a whole call, with its retries; for a streamed answer, to the end of the stream.",
+    "Duration of a call with its retries; a streamed call lasts until its stream ends.",
     opt_in_attributes=(REQUEST_MODEL,),
 )
 

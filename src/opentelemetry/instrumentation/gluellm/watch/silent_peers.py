@@ -1,11 +1,12 @@
-"""What the operating system knows of peers that have sent nothing for long, from ``TCP_INFO``.
+"""TCP state of connections whose peer has been silent for long, read from ``TCP_INFO``.
 
-Most silent peers work on an answer. A state other than ``unknown`` is reported only with evidence.
-A path that was lost after everything was acknowledged, with keepalive off, leaves no evidence.
-Neither does a proxy that acknowledges and discards.
+Most silent peers are working on an answer. A state other than ``unknown`` is reported only with
+evidence. There is no evidence if the path is lost after everything was acknowledged and keepalive
+is off, or if a proxy acknowledges data and discards it.
 
-A socket is read through its object and never by its number: the number of a closed socket can
-belong to another connection. Every reference to a library's object ends with the read.
+A socket is read through its object and never by its file descriptor, since the descriptor of a
+closed socket can belong to another connection. References to objects of libraries are dropped after
+the read.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from ..pool.tracker import PoolTracker
 
 AVAILABLE = sys.platform == "linux" and hasattr(socket, "TCP_INFO")
 MOST_CONNECTIONS = 10
-"""Connections of a pool that a pass reads, those that have waited longest first. Each costs a few
-microseconds, and the text of a snapshot lists as many requests."""
+"""Number of connections of a pool that are read in a pass, those with the longest waits first. Each
+costs a few microseconds, and the text of a snapshot lists as many requests."""
 _MILLISECOND = 10**6
 _CLOSED, _CLOSE_WAIT = 7, 8
 _LOST_AFTER = 2
-"""Retransmissions or probes in a row without an answer. A single packet is lost now and then."""
+"""Number of consecutive retransmissions or probes without an answer. A single loss is common."""
 _TCP_INFO = struct.Struct("=5B3xI12xI24x2I84xI")
 """State, CA state, retransmits, probes, back-off, RTO (microseconds), unacknowledged segments,
 milliseconds since the last data and since the last acknowledgement, and unsent bytes. Linux has
@@ -36,19 +37,20 @@ reported all of these since 4.6 (``struct tcp_info`` in ``linux/tcp.h``)."""
 
 
 _Look = tuple[int, str, int]
-"""Value of `Lease.phase_since` when its socket was read, state of the peer, and when the peer last
-acknowledged anything, at the earliest when the request was sent."""
+"""Three values: `Lease.phase_since` when the socket was read, the state of the peer, and the time
+of the peer's last acknowledgement, which is never before the request was sent."""
 
 
 def peer_state(info: tuple[int, ...], *, keepalive: bool) -> str:
-    """Return what the values of `_TCP_INFO` prove."""
+    """Return the state of the peer for which the values of `_TCP_INFO` are evidence."""
     state, _, retransmits, probes, backoff, timeout, unacknowledged, _, heard, unsent = info
     if state == _CLOSED:
         return "reset"
     if state == _CLOSE_WAIT:
         return "closed"
-    # A peer whose receive buffer is full repeats acknowledgements and makes no progress. After two
-    # retransmissions in vain, the last one is older than half of the current timeout.
+    # A peer with a full receive buffer also makes no progress, but it keeps acknowledging. After
+    # two unanswered retransmissions, the last acknowledgement is older than half of the current
+    # timeout.
     pending = unacknowledged or unsent
     if retransmits >= _LOST_AFTER and pending and heard * 1000 >= timeout // 2:
         return "unacknowledged"
@@ -61,15 +63,16 @@ def peer_state(info: tuple[int, ...], *, keepalive: bool) -> str:
 
 
 class SilentPeers:
-    """Reads the state of peers in each pass of the watch.
+    """State of silent peers, read in each pass of the watch.
 
-    ``after`` is the silence in seconds from which a peer is read; 0 reads none.
+    ``after`` is the silence in seconds after which a peer is checked; 0 turns the check off.
     """
 
     def __init__(self, registry: PoolRegistry, after: float) -> None:
         self._registry = registry
         self.after = after if AVAILABLE else None
-        """The setting; None if the system does not report the state of a connection."""
+        """Value of ``peer_check_after``; None if the system can't report the state of a
+        connection."""
         self._after = nanoseconds(self.after or 0)
         self._looks: dict[Lease, _Look] = {}
         """Results of the previous pass."""
@@ -77,15 +80,16 @@ class SilentPeers:
         """Results of the current pass."""
 
     def state(self, lease: Lease, since: int) -> tuple[str, int] | None:
-        """Return the state of the peer that a request waits for ``since`` then.
+        """Return the state of a request's peer and when the peer last acknowledged anything.
 
-        With it, return when the peer was last heard. None if no check has read it.
+        ``since`` is when the current wait of the request began. None if it was not checked in that
+        wait.
         """
         look = self._looks.get(lease)
         return look[1:] if look is not None and look[0] == since else None
 
     def check(self, tracker: PoolTracker, now: int) -> None:
-        """Read the sockets of the requests of a pool that have waited longest."""
+        """Read the sockets of those requests of a pool that have waited longest."""
         silent = [
             (since, lease)
             for lease, (_, phase, since, _) in (read_states(tracker.leases) if self._after else ())
@@ -114,21 +118,21 @@ class SilentPeers:
             return  # closed, not TCP, or not permitted
         data_at, heard_at = (self._registry.clock() - info[i] * _MILLISECOND for i in (7, 8))
         for since, lease in waits:
-            # Otherwise the wait ended meanwhile, and the connection can be another request's.
+            # If this does not hold, the wait has ended and another request may use the connection.
             if lease.phase_since == since and not lease.ended_at:
-                # Bytes that came since then are unread, and can be the answer: the loop is blocked.
-                # The system's clock ticks every 10 ms or more often.
+                # Bytes that arrived since then are still unread and can be the answer, for example
+                # if the loop is blocked. The system's clock ticks at least every 10 ms.
                 silent = data_at <= since + 20 * _MILLISECOND
                 peer = peer_state(info, keepalive=keepalive) if silent else "unknown"
                 self._found[lease] = (since, peer, max(heard_at, lease.request_sent_at))
 
     def passed(self) -> None:
-        """End the current pass: count the waits that have ended since the previous one."""
+        """End the current pass, and count the waits that ended since the previous pass."""
         for lease, (since, peer, _) in self._looks.items():
             origin = lease.origin
             if lease.ended_at and peer != "unknown":
                 origin.lost_peers += 1
-            # The watch looks once a second, so this can include a second of later reads.
+            # The watch makes a pass once a second, so this can include a second of later reads.
             if lease.error is None:
                 origin.longest_answered = max(origin.longest_answered, lease.phase_since - since)
         self._looks, self._found = self._found, {}

@@ -28,7 +28,7 @@ def slow_provider(case: PoolCase) -> Finding | None:
     activity = case.activity
     each = activity.provider_time(*PROVIDERS_PART)
     slower = is_slower(case)
-    # After a loss of peers, it is unknown which of them waited for the provider.
+    # If connections were lost, it is unknown which requests waited for the provider.
     silent = 0 if activity.requests_lost_peer else activity.timeouts.get("read", 0)
     gives_up = (
         silent >= thresholds.READ_TIMEOUTS
