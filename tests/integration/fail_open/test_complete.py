@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from integration.fail_open import names, test_clients
+from integration.fail_open import names, test_clients, test_gluellm
 from studies.fail_open import breaks
 
 OURS: dict[str, set[str]] = {
@@ -28,8 +28,14 @@ ELSEWHERE: dict[str, set[str]] = {
     "adapters/urllib3": {"_get_proxy_manager", "_session"},
     # ../../contract/test_setup_steps.py
     "adapters/httpcore": {"_asyncio", "_backends", "_highlevel_open_tcp_stream"},
-    # test_any_llm.py
-    "attribution": {"_aembedding", "_amoderation", "_completion"},
+    "attribution": {
+        # test_any_llm.py
+        *("_aembedding", "_amoderation", "_completion"),
+        # test_gluellm.py
+        *("_base_client", *test_gluellm.FUNCTIONS),
+        # ../../unit/attribution/test_calls.py
+        "_get_running_loop",
+    },
     # Only the module's presence is checked, and only ../rules/test_http_spans.py has it.
     "http_spans": {"_load"},
     # ../../unit/test_concurrency.py
