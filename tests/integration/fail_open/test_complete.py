@@ -2,22 +2,18 @@
 
 from collections.abc import Iterable, Mapping
 
-from integration.fail_open import names, test_clients
+from integration.fail_open import names, test_clients, test_gluellm
 from studies.fail_open import breaks
 
 OURS: dict[str, set[str]] = {
-    "adapters/aiohttp": {"_OTHER"},
-    "adapters/error_types.py": {"_OTHER"},
-    "adapters/grpc": {"_calls", "_lease", "_name", "_call"},
+    "adapters/grpc": {"_name", "_call"},
     "adapters/httpcore": {"_after", "_handshakes", "_is_async", "_record", "_target"},
-    "adapters/urllib3": {"_OTHER"},
-    "attribution": {"_OTHER", "_call", "_hold", "_scope", "_stream", "_token", "_variable"},
+    "attribution": {"_OTHER", "_call", "_hold", "_stream", "_variable"},
     "concurrency": {"_T"},
     "config": {"_T"},
     "diagnosis": {"_OTHER", "_identity", "_number"},
     "instrumentor": {"_installation", "_lock"},
-    "limits": {"_aiohttp", "_botocore_http_session", "_botocore_session", "_httpcore", "_urllib3"},
-    "pool": {"_OTHER", "_origins", "_slices", "_width"},
+    "pool": {"_OTHER", "_calls", "_ledgers", "_longest", "_origins", "_slices", "_width"},
     "telemetry": {"_OTHER", "_bucket", "_count", "_known", "_name", "_sets", "_sum"},
 }
 """What looks like somebody's private name and is the package's own: slots, words of the contract,
@@ -32,8 +28,14 @@ ELSEWHERE: dict[str, set[str]] = {
     "adapters/urllib3": {"_get_proxy_manager", "_session"},
     # ../../contract/test_setup_steps.py
     "adapters/httpcore": {"_asyncio", "_backends", "_highlevel_open_tcp_stream"},
-    # test_any_llm.py
-    "attribution": {"_aembedding", "_amoderation", "_completion"},
+    "attribution": {
+        # test_any_llm.py
+        *("_aembedding", "_amoderation", "_completion"),
+        # test_gluellm.py
+        *("_base_client", *test_gluellm.FUNCTIONS),
+        # ../../unit/attribution/test_calls.py
+        "_get_running_loop",
+    },
     # Only the module's presence is checked, and only ../rules/test_http_spans.py has it.
     "http_spans": {"_load"},
     # ../../unit/test_concurrency.py

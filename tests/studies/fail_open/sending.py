@@ -216,8 +216,18 @@ def aiohttp(library: Any, servers: Servers, look: Look, noted: Noted) -> None:
             await noted.awaited("refused", get(session, servers.nobody))
             await noted.awaited("two", get(session, servers.http1))
 
+    async def in_first_loop() -> Any:
+        session = library.ClientSession()
+        await noted.awaited("first loop", get(session, servers.http1))
+        return session
+
+    async def in_second_loop(session: Any) -> None:
+        await noted.awaited("second loop", get(session, servers.http1, total=5))
+        await session.close()
+
     with contextlib.suppress(Exception):
         asyncio.run(send())
+        asyncio.run(in_second_loop(asyncio.run(in_first_loop())))
 
 
 # urllib3

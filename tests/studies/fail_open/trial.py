@@ -236,5 +236,7 @@ def _run(what: Break, servers: Servers, outcome: Outcome) -> None:
         outcome.afterwards = send(what.library, servers)
     names = [thread.name for thread in threading.enumerate()]
     outcome.left += [name for name in names if name.startswith("gluellm")]
+    # Reports about the application are no losses.
+    outcome.warnings = [m for m in kept.messages if not m.startswith("A client of pool")]
     # Of asyncio's log only what mentions the package.
-    outcome.warnings = kept.messages + [m for m in asyncio_log.messages if "gluellm" in m]
+    outcome.warnings += [m for m in asyncio_log.messages if "gluellm" in m]

@@ -245,6 +245,39 @@ async def test_missing_hook_of_gluellm_turns_off_its_part(counting: Counting) ->
     assert counting.ended() == {("gluellm", "openai", "chat", "succeeded"): 1}
 
 
+def _raising() -> Any:
+    raise RuntimeError("anew")
+
+
+@pytest.mark.parametrize(
+    ("function", "fails"),
+    [(None, True), (_raising, True), (lambda: None, False)],
+    ids=["missing", "raises", "no loop"],
+)
+async def test_calls_succeed_with_another_way_to_the_running_loop(
+    function: Callable[[], Any] | None,
+    fails: bool,
+    counting: Counting,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each failure is counted, and such a call is not."""
+
+    async def answer(*_: Any, **__: Any) -> str:
+        return "answer"
+
+    monkeypatch.setattr(counting.any_llm.Provider, "_acompletion", answer)
+    module = gluellm_api(counting)
+    if function is None:
+        monkeypatch.delattr(asyncio, "_get_running_loop")
+    else:
+        monkeypatch.setattr(asyncio, "_get_running_loop", function)
+    assert await counting.any_llm.Provider().acompletion("m") == "answer"
+    assert await module.GlueLLM()._llm_call() == "answer"
+    assert not counting.scene.registry.calls.live
+    expected = {"attribution.call", "attribution.gluellm"} if fails else set()
+    assert set(counting.errors) == expected
+
+
 def sdk(clock: Any) -> ModuleType:
     """The base clients of an SDK that Stainless generated."""
     module = ModuleType("openai._base_client")

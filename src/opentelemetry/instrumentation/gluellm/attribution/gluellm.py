@@ -169,7 +169,8 @@ class GlueLLMObserver(ModulePatches):
 
     def _wrap(self, owner: Any, name: str, around: Callable[[Any], Any]) -> bool:
         try:
-            if not inspect.iscoroutinefunction(getattr(owner, name, None)):
+            # Not getattr: a wrapper would give a static method an argument too many.
+            if not inspect.iscoroutinefunction(inspect.getattr_static(owner, name, None)):
                 return False
             self._patches.wrap(owner, name, around)
         except Exception as error:

@@ -43,7 +43,8 @@ class RetryPauses(ModulePatches):
                 self._patches.follow_subclasses(base, self._cover)
 
     def _cover(self, cls: type) -> None:
-        if _METHOD not in cls.__dict__:
+        # A wrapper would give a class or a static method an argument too many.
+        if not inspect.isfunction(cls.__dict__.get(_METHOD)):
             return
         try:
             self._patches.wrap(cls, _METHOD, self._around)

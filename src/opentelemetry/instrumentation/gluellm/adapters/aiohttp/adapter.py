@@ -65,6 +65,8 @@ class AiohttpAdapter(Adapter):
         # are installed before it find no lease.
         helpers = imported(f"{self.module}.helpers")
         probe("total_timeout", probes.total_timeout(module, helpers))
+        session = getattr(module, "ClientSession", None)
+        probe("second_loop", hasattr(session, "_connector"))
         checks = before_close(requests.check_loop, failures, "aiohttp.second_loop")
         hook("second_loop", getattr(helpers, "TimeoutHandle", None), "close", checks)
         hook("wait", pool, "_wait_for_available_connection", requests.wait, asynchronous=True)
