@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -32,7 +34,7 @@ from .targets import ANTHROPIC, HTTP2, MAX_STREAMS, OPENAI, POOL_NAMES, QUICK, T
 from .telemetry import Telemetry
 from .verdict import NOT_KNOWN, Cause, cause_of, disagreements, main_finding, short
 
-EXIT_OK, EXIT_DISAGREE, EXIT_INTERRUPTED = 0, 1, 130
+EXIT_OK, EXIT_DISAGREE = 0, 1
 _SETTLE = 0.05
 """Seconds in which requests that ended complete their last steps."""
 _LEAK_THRESHOLD = _SILENCE_THRESHOLD = 2.0
@@ -103,6 +105,7 @@ class Demo:
     async def play(self, acts: Sequence[tuple[Act, float]]) -> int:
         self.load = Load(self.providers)
         self._announce(sum(seconds for _, seconds in acts))
+        stopped_by = self._cancel_on_signals()
         interrupted = False
         try:
             await self.load.warm_up()
@@ -120,7 +123,29 @@ class Demo:
         self.say("")
         if interrupted:
             self.say("Interrupted: requests in flight were cancelled.")
-        return EXIT_INTERRUPTED if interrupted else self._compare(pools)
+            return 128 + (stopped_by or [signal.SIGINT])[0]
+        return self._compare(pools)
+
+    def _cancel_on_signals(self) -> list[int]:
+        """Cancel the running task on SIGTERM and SIGHUP, as asyncio does on SIGINT.
+
+        An exception of a signal handler would end any task, and leave the others running. Returns
+        a list that gets the signal's number.
+        """
+        received: list[int] = []
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def stop(number: int) -> None:
+            received.append(number)
+            if task is not None:
+                task.cancel()
+
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                with contextlib.suppress(NotImplementedError):  # Windows
+                    loop.add_signal_handler(number, stop, number)
+        return received
 
     def key(self, target: str) -> PoolKey:
         return PoolKey(POOL_NAMES[target], self.load.libraries[target])

@@ -189,7 +189,8 @@ def test_websocket_upgrade_leaves_no_trace_in_telemetry(name, listen, places):
 KNOWN = {attribute.key for attribute in semconv.ATTRIBUTES} | {
     value
     for name, value in vars(semconv).items()
-    if name.startswith(("SPAN_", "TLS_", "CONNECTION_REUSED")) and isinstance(value, str)
+    if name.startswith(("SPAN_", "TLS_", "CONNECTION_REUSED", "NETWORK_TYPE"))
+    and isinstance(value, str)
 }
 NAMES = re.compile(r"(HTTP (wait_for_connection|connection_setup)|socket connect) 127\.0\.0\.1:\d+")
 

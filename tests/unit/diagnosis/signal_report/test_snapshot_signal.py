@@ -47,7 +47,7 @@ def test_the_signal_writes_snapshot_and_findings_to_the_log(
     assert record.name == "opentelemetry.instrumentation.gluellm"
     assert record.levelno == logging.WARNING
     assert record.getMessage().startswith("Report on SIGUSR2:\n")
-    assert f"connection pools of process {os.getpid()}" in record.getMessage()
+    assert f"pools of process {os.getpid()}" in record.getMessage()
 
 
 def test_no_handler_without_the_setting_or_after_uninstrument(

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
+from ..failures import raise_on
 from ..patching import is_patched
 from ..pool.lease import TrackedConnection
 from ..pool.phases import CONNECT, OTHER_STEP, RESOLVE, THREAD
@@ -52,7 +53,8 @@ def network_type(stream: Any) -> str | None:
     """The value of ``network.type`` for a stream or transport; None if it has none."""
     try:
         return NETWORK_TYPES.get(stream.get_extra_info("socket").family)
-    except Exception:  # a third party's stream
+    except Exception as error:  # a third party's stream
+        raise_on(error)
         return None
 
 

@@ -37,7 +37,7 @@ def protocol_made(_: Any) -> None:
         now = record.tracker.clock()
         record.connect_ended_at = record.connect_ended_at or now
         record.tls_started_at = now
-        following = _following.get()
+        following = _following.get([])
         record.enter_step(following.pop(0) if following else OTHER_STEP, now)
 
 
