@@ -379,6 +379,32 @@ def test_error_type_of_a_failed_call(
     assert only(scene).errors == {reported: 1}
 
 
+class _Nameless(type):
+    @property
+    def __name__(cls) -> str:
+        raise RuntimeError("no name")
+
+
+class _NamelessError(Exception, metaclass=_Nameless):
+    """An error whose class makes reading its name fail."""
+
+
+@pytest.mark.parametrize(
+    ("raised", "reported"),
+    [
+        (StopIteration(), "StopIteration"),
+        (StopAsyncIteration(), "StopAsyncIteration"),
+        (_NamelessError(), OTHER),
+    ],
+)
+def test_any_exception_that_leaves_an_unstreamed_call_fails_it(
+    scene: Scene, raised: Exception, reported: str
+) -> None:
+    """A provider that reads ahead in an empty stream raises the end of an iterator."""
+    begin(scene).end_by(raised)
+    assert only(scene).errors == {reported: 1}
+
+
 def test_names_of_exceptions_operations_and_providers_are_bounded(scene: Scene) -> None:
     """A program can have any number of them."""
     calls = scene.registry.calls

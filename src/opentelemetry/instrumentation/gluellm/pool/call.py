@@ -16,6 +16,7 @@ from typing import Any
 
 from .. import thresholds
 from ..concurrency import snapshot_of, snapshot_of_queue
+from ..failures import raise_on
 from ..text import one_line
 from .call_site import CallSite
 from .durations import nanoseconds
@@ -324,7 +325,8 @@ class CountedCall:
 
     def end_by(self, error: BaseException) -> None:
         """End the call with an exception that left it or its stream."""
-        if isinstance(error, (StopIteration, StopAsyncIteration)):
+        reads_items = self.stream is not None or self.streamed is None
+        if reads_items and isinstance(error, (StopIteration, StopAsyncIteration)):
             self.end(SUCCEEDED)
         elif isinstance(error, GeneratorExit):
             self.end(ABANDONED)
@@ -503,7 +505,11 @@ class CallLedgers:
 
     def error_name(self, error: Exception) -> str:
         """Return the ``error.type`` of an exception whose cause is not known from a request."""
-        name = one_line(type(error).__name__, _LONGEST_NAME)
+        try:
+            name = one_line(type(error).__name__, _LONGEST_NAME)
+        except Exception as own:  # a class can make reading its name fail
+            raise_on(own)
+            return OTHER
         return bounded(self._error_names, name, MAX_ERROR_NAMES)
 
     def clear(self) -> None:
