@@ -172,11 +172,14 @@ async def test_client_per_call(
     assert ledger.calls.outcomes["succeeded"] == 2
 
 
-async def test_module_function_that_fails_before_its_call(ledger: Ledger) -> None:
+async def test_module_function_that_fails_before_its_call(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is a call that failed, under its provider and operation."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(any_llm.exceptions.MissingApiKeyError):
-        await any_llm.aembedding("mistral:m", "text", api_key="")
-    assert (ledger.calls.provider, ledger.calls.errors) == ("mistral", {"MissingApiKeyError": 1})
+        await any_llm.aembedding("openai:m", "text", api_key="")
+    assert (ledger.calls.provider, ledger.calls.errors) == ("openai", {"MissingApiKeyError": 1})
 
 
 async def test_executor_is_full(server: FakeProvider, ledger: Ledger) -> None:
