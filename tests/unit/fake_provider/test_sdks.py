@@ -92,7 +92,7 @@ async def test_stalled_stream_sends_pings_that_bring_no_item(provider, client):
 
 
 async def test_rate_limit_refuses_what_exceeds_it_in_a_second(provider, client):
-    """The refused requests are told to come back in the next second."""
+    """Each refusal asks the client to retry after a second."""
     now = [100.0]
     provider.behaviour = RateLimit(2, Behaviour(tokens=1), lambda: now[0])
     for _ in range(2):

@@ -302,7 +302,7 @@ def scene() -> Scene:
 
 
 def test_a_call_that_is_refused_twice(scene: Scene) -> None:
-    """The pauses of an SDK are told apart from the work before the next request."""
+    """The pauses of an SDK count apart from the work before the next request."""
     call = begin(scene)
     counted = counted_of(call)
     scene.clock.advance(0.2)
