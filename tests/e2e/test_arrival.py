@@ -23,7 +23,14 @@ pytestmark = [pytest.mark.all_sdks, pytest.mark.timeout(300)]
 
 PROTOCOL = "grpc"
 # Requests empty the buffer that they fill: it drops only where they can't, as in a signal handler.
-ALWAYS_ZERO = {semconv.INSTRUMENTATION_DROPPED.name, semconv.HOOK_MISSING.name}
+# No call of the program is silent for a minute.
+ALWAYS_ZERO = {
+    semconv.INSTRUMENTATION_DROPPED.name,
+    semconv.HOOK_MISSING.name,
+    semconv.CALL_SILENT.name,
+}
+# The providers have addresses, so no name is resolved (contract/test_setup_steps.py has names).
+NEVER = {semconv.DNS_LOOKUP_DURATION.name}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +52,7 @@ def test_every_metric_is_stored_as_it_was_counted(arrival: Run, way: Way) -> Non
     for table in arrival.tables:
         cells = table[way]
         assert {name: cell.wrong for name, cell in cells.items() if cell.wrong} == {}
-        assert {name for name, cell in cells.items() if not cell.equal + cell.between} == set()
+        assert {name for name, cell in cells.items() if not cell.equal + cell.between} == NEVER
 
 
 def test_every_metric_was_more_than_zero(told: Process) -> None:
@@ -55,7 +62,7 @@ def test_every_metric_was_more_than_zero(told: Process) -> None:
         for name, point in _points(export)
         if point.get("value", point.get("count"))
     }
-    assert {metric.name for metric in semconv.METRICS} - moved == ALWAYS_ZERO
+    assert {metric.name for metric in semconv.METRICS} - moved == ALWAYS_ZERO | NEVER
 
 
 def test_counts_are_those_of_the_providers_and_the_callers(told: Process) -> None:
@@ -102,7 +109,13 @@ def test_spans_arrive_whole(arrival: Run, told: Process) -> None:
     """Each exported span once: its name, kind, times, parent, attributes, links, status, scope."""
     spans = arrival.stack.collector.spans()
     assert by_id(map(arrived, spans)) == by_id(told.spans)
-    assert {span["name"].split()[0] for span in spans} == {"HTTP", "call", "socket", "TLS"}
+    assert {span["name"].split()[0] for span in spans} == {
+        "HTTP",
+        "call",
+        "gluellm.call",
+        "socket",
+        "TLS",
+    }
     for span in spans:
         assert told.resource.items() <= attributes(span["resource"]).items()
 

@@ -388,11 +388,20 @@ ALERTS: Final = (
 )
 
 
+def _is_alone(alert: Alert) -> bool:
+    """Whether an alert uses no recorded series."""
+    return not any(one.rule["record"] in alert.rule["expr"] for one in expressions.RECORDED)
+
+
 def group() -> Mapping[str, Any]:
     """The rule group, as Prometheus reads it."""
     return {
         "name": "gluellm-alerts",
         "interval": INTERVAL,
-        # In this order: what is computed for all comes first.
-        "rules": [one.rule for one in (*expressions.RECORDED, *ALERTS)],
+        # In this order: Mimir takes 20 rules in a group, and what rests on recorded series has to
+        # follow these in their group.
+        "rules": [
+            *(one.rule for one in expressions.RECORDED),
+            *(alert.rule for alert in sorted(ALERTS, key=_is_alone)),
+        ],
     }
