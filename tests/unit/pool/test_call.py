@@ -251,11 +251,11 @@ class World:
             assert all(one.count[stage] or not one.oldest[stage] for one in state)
         assert all(one.silent <= one.count[REQUESTING] for one in state)
         assert sum(one.retries for one in state) == sum(m.retries for m in (*live, *self.ended))
-        told = Counter[str]()
+        counted = Counter[str]()
         for one in state:
-            told.update(outcomes(one.ledger))
+            counted.update(outcomes(one.ledger))
             assert sum(one.ledger.errors.values()) == outcomes(one.ledger).get("failed", 0)
-        assert told == Counter(OUTCOMES[model.outcome or 0] for model in self.ended)
+        assert counted == Counter(OUTCOMES[model.outcome or 0] for model in self.ended)
 
 
 EVENTS = (
