@@ -10,6 +10,7 @@ import pytest
 from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 from opentelemetry.instrumentation.gluellm.pool.call import Call
+from opentelemetry.instrumentation.gluellm.pool.phases import STEPS
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.histograms import DurationObserver
 from support.clients import PoolUnderTest, Runner
@@ -186,11 +187,15 @@ def test_websocket_upgrade_leaves_no_trace_in_telemetry(name, listen, places):
     assert '"network.protocol.name": "websocket"' in places.texts["metrics"]
 
 
-KNOWN = {attribute.key for attribute in semconv.ATTRIBUTES} | {
-    value
-    for name, value in vars(semconv).items()
-    if name.startswith(("SPAN_", "TLS_", "CONNECTION_REUSED", "NETWORK_TYPE"))
-    and isinstance(value, str)
+KNOWN = {
+    *(attribute.key for attribute in semconv.ATTRIBUTES),
+    *(
+        value
+        for name, value in vars(semconv).items()
+        if name.startswith(("SPAN_", "TLS_", "CONNECTION_REUSED", "NETWORK_TYPE"))
+        and isinstance(value, str)
+    ),
+    *(semconv.SPAN_STEP_TIME + step for step in STEPS),
 }
 NAMES = re.compile(r"(HTTP (wait_for_connection|connection_setup)|socket connect) 127\.0\.0\.1:\d+")
 
