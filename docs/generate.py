@@ -6,10 +6,15 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import difflib
+import inspect
 import sys
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from gluellm_pools.verify.queries import QUERIES
 from opentelemetry.instrumentation.gluellm.adapters import ADAPTERS
@@ -17,7 +22,7 @@ from opentelemetry.instrumentation.gluellm.adapters.callers import SDKS
 from opentelemetry.instrumentation.gluellm.allowed import BOOLEAN
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import LOST as ANY_LLM_HOOKS
 from opentelemetry.instrumentation.gluellm.attribution.gluellm import LOST as GLUELLM_LOST
-from opentelemetry.instrumentation.gluellm.config import SETTINGS
+from opentelemetry.instrumentation.gluellm.config import SETTINGS, Config
 from opentelemetry.instrumentation.gluellm.environment import (
     APPLY_HTTPX_ENV,
     LIMIT_VARIABLES,
@@ -503,9 +508,11 @@ def metrics_page() -> str:
         if metric.setting:
             lines += metric_table(f"With `{metric.setting}=True`", "", [metric])
     lines += ["", "## Attributes", "", "| key | meaning | values |", "|---|---|---|"]
-    for attribute in semconv.ATTRIBUTES:
-        values = ", ".join(map(code, attribute.values))
-        lines.append(f"| {code(attribute.key)} | {attribute.description} | {values} |")
+    for name, description in docstrings(semconv).items():
+        key = getattr(semconv, name)
+        if isinstance(key, str) and key in semconv.ATTRIBUTES:
+            values = ", ".join(map(code, semconv.ATTRIBUTE_VALUES.get(key, ())))
+            lines.append(f"| {code(key)} | {description} | {values} |")
     lines += [
         "",
         "Nothing else is recorded: no path, no query, no header, no body, no credential, no baggage,",
@@ -548,10 +555,21 @@ def metrics_page() -> str:
     return NOTICE + "\n".join(lines)
 
 
+def docstrings(owner: type | ModuleType) -> dict[str, str]:
+    """The docstrings of a module's or a class's attributes, each in one line."""
+    tree: Any = ast.parse(inspect.getsource(owner))
+    found: dict[str, str] = {}
+    for attribute, text in pairwise(tree.body[0].body if isinstance(owner, type) else tree.body):
+        if isinstance(attribute, ast.AnnAssign) and isinstance(text, ast.Expr):
+            found[ast.unparse(attribute.target)] = " ".join(ast.literal_eval(text.value).split())
+    return found
+
+
 def configuration_page() -> str:
     """docs/configuration.md."""
     rows = []
     descriptions = []
+    described = docstrings(Config)
     for setting in SETTINGS:
         default = f'"{setting.default}"' if isinstance(setting.default, str) else setting.default
         cells = (
@@ -562,7 +580,7 @@ def configuration_page() -> str:
             setting.rule.allowed,
         )
         rows.append(f"| {' | '.join(cells)} |")
-        descriptions.append(f"**`{setting.name}`**: {setting.description}")
+        descriptions.append(f"**`{setting.name}`**: {described[setting.name]}")
     return NOTICE + CONFIGURATION.format(
         rows="\n".join(rows),
         descriptions="\n\n".join(descriptions),

@@ -88,11 +88,10 @@ DEFAULTS = {
 }
 
 
-def test_defaults_are_the_documented_ones_and_every_setting_is_described() -> None:
+def test_defaults_are_the_documented_ones_and_allowed() -> None:
     """Type checkers know all settings; a Config is read once and immutable."""
     assert Config.read() == Config() == Config(**DEFAULTS)
     for setting in SETTINGS:
-        assert setting.description
         assert setting.rule.allowed
         assert setting.rule.accepts(setting.default)
     passed_on = "tracer_provider meter_provider skip_dep_check raise_exception_on_conflict"

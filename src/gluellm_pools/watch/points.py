@@ -21,7 +21,6 @@ from ..text import printable_ends
 from . import limits
 
 _INSTRUMENTS = {metric.name: metric.instrument for metric in semconv.METRICS}
-_ATTRIBUTES = frozenset(attribute.key for attribute in semconv.ATTRIBUTES)
 _PLAIN = ("string_value", "int_value", "double_value", "bool_value")
 _NOT_CUMULATIVE = "set OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=cumulative, found another"
 
@@ -63,7 +62,7 @@ def point_of(metric: Metric, kind: str, raw: Any) -> Point:
     if temporality not in (AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE, None):
         raise UnfitPointError(_NOT_CUMULATIVE)
     point = Point(
-        {p.key: distinct_name(text_of(p)) for p in raw.attributes if p.key in _ATTRIBUTES},
+        {p.key: distinct_name(text_of(p)) for p in raw.attributes if p.key in semconv.ATTRIBUTES},
         raw.start_time_unix_nano,
         raw.time_unix_nano,
         cumulative=temporality is not None,

@@ -188,7 +188,7 @@ def test_websocket_upgrade_leaves_no_trace_in_telemetry(name, listen, places):
 
 
 KNOWN = {
-    *(attribute.key for attribute in semconv.ATTRIBUTES),
+    *semconv.ATTRIBUTES,
     *(
         value
         for name, value in vars(semconv).items()

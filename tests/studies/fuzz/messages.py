@@ -18,7 +18,7 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 from .texts import FLOATS, TEXTS, integers
 
-_KEYS = sorted(attribute.key for attribute in semconv.ATTRIBUTES)
+_KEYS = sorted(semconv.ATTRIBUTES)
 _NAMES = sorted(METRICS)
 _RESOURCE = ("service.name", "service.instance.id", "service.namespace", "host.name", "process.pid")
 _OFTEN = semconv.ACQUIRE_DURATION.name

@@ -41,68 +41,43 @@ def _signal_name(text: str) -> str:
     return text
 
 
-def _setting(default: _T, rule: Rule, description: str, unit: str = "") -> _T:
-    metadata = {"rule": rule, "description": description, "unit": unit}
-    return field(default=default, metadata=metadata)
+def _setting(default: _T, rule: Rule, unit: str = "") -> _T:
+    return field(default=default, metadata={"rule": rule, "unit": unit})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The settings of ``GlueLLMInstrumentor().instrument()``. ``Config.read`` checks them."""
+    """The settings of ``GlueLLMInstrumentor().instrument()``. ``Config.read`` checks them.
 
-    scope: Literal["any_llm", "all"] = _setting(
-        "any_llm",
-        one_of("any_llm", "all"),
-        "Which pools are observed: those that any-llm calls build or use, or every pool of httpx, "
-        "httpx2, aiohttp, urllib3 and gRPC in the process. Pools that OpenTelemetry exports "
-        "through are never observed.",
-    )
-    http_spans: bool = _setting(
-        False,
-        BOOLEAN,
-        "Also turn on OpenTelemetry's own instrumentations of httpx and httpx2 and, if they are "
-        "installed, those of aiohttp, urllib3 and gRPC, in the whole process. Their spans contain "
-        "whole URLs, and they send trace context and baggage to the provider.",
-    )
-    metrics: Literal["lean", "full"] = _setting(
-        "lean",
-        one_of("lean", "full"),
-        "`full` adds five histograms and the attribute `gluellm.response.streaming`.",
-    )
-    span_min_duration: float = _setting(
-        0.05,
-        _NOT_NEGATIVE,
-        "Shortest wait or connection set-up that becomes a span. A failed one always does. 0 makes "
-        "a span of each.",
-        "s",
-    )
-    max_origins: int = _setting(
-        20,
-        whole_number(1, MAX_ORIGINS_BOUND),
-        "Most pairs of `server.address` and `server.port` on metrics, per process. Further origins "
-        "have the address `_OTHER` and no port.",
-        "origins",
-    )
-    peak_window: float = _setting(
-        _PEAK_WINDOW,
-        _POSITIVE,
-        "How far back the `peak` gauges look. If it is shorter than the time between two "
-        "collections, peaks are lost. The default therefore grows to 1.25 times "
-        "`OTEL_METRIC_EXPORT_INTERVAL` if that is longer.",
-        "s",
-    )
-    model_attributes: bool = _setting(
-        False,
-        BOOLEAN,
-        "Add `gen_ai.request.model` and `gen_ai.operation.name` to the acquire, lease and call "
-        "histograms. This multiplies their series.",
-    )
-    time_in_queue: bool = _setting(
-        False,
-        BOOLEAN,
-        "Also emit `http.client.request.time_in_queue`, which counts as .NET does: only requests "
-        "that had to wait.",
-    )
+    docs/configuration.md is made of the docstrings.
+    """
+
+    scope: Literal["any_llm", "all"] = _setting("any_llm", one_of("any_llm", "all"))
+    """Which pools are observed: those that any-llm calls build or use, or every pool of httpx,
+    httpx2, aiohttp, urllib3 and gRPC in the process. Pools that OpenTelemetry exports through are
+    never observed."""
+    http_spans: bool = _setting(False, BOOLEAN)
+    """Also turn on OpenTelemetry's own instrumentations of httpx and httpx2 and, if they are
+    installed, those of aiohttp, urllib3 and gRPC, in the whole process. Their spans contain whole
+    URLs, and they send trace context and baggage to the provider."""
+    metrics: Literal["lean", "full"] = _setting("lean", one_of("lean", "full"))
+    """`full` adds five histograms and the attribute `gluellm.response.streaming`."""
+    span_min_duration: float = _setting(0.05, _NOT_NEGATIVE, "s")
+    """Shortest wait or connection set-up that becomes a span. A failed one always does. 0 makes a
+    span of each."""
+    max_origins: int = _setting(20, whole_number(1, MAX_ORIGINS_BOUND), "origins")
+    """Most pairs of `server.address` and `server.port` on metrics, per process. Further origins
+    have the address `_OTHER` and no port."""
+    peak_window: float = _setting(_PEAK_WINDOW, _POSITIVE, "s")
+    """How far back the `peak` gauges look. If it is shorter than the time between two collections,
+    peaks are lost. The default therefore grows to 1.25 times `OTEL_METRIC_EXPORT_INTERVAL` if that
+    is longer."""
+    model_attributes: bool = _setting(False, BOOLEAN)
+    """Add `gen_ai.request.model` and `gen_ai.operation.name` to the acquire, lease and call
+    histograms. This multiplies their series."""
+    time_in_queue: bool = _setting(False, BOOLEAN)
+    """Also emit `http.client.request.time_in_queue`, which counts as .NET does: only requests that
+    had to wait."""
 
     leak_threshold: float = _setting(
         60.0,
@@ -111,49 +86,36 @@ class Config:
             "reads, or 0 to detect no leaks",
             lambda value: value == 0 or value >= 2,
         ),
-        "Time for which a response may stay unread before its connection is a suspected leak. A "
-        "read that waits for bytes never is, however long. 0 detects no leaks. Less than 2 is not "
-        "allowed, since an application may do other work between two reads.",
         "s",
     )
-    calls: bool = _setting(
-        True,
-        BOOLEAN,
-        "Measure the stages of each LLM call, including the time outside its requests, by hooks in "
-        "any-llm, GlueLLM and the SDKs. Without it, there are no `gluellm.call` metrics and spans.",
-    )
-    silence_threshold: float = _setting(
-        CALL_SILENT_AFTER,
-        _POSITIVE,
-        "Shortest wait for an answer, or for the next item of a stream, after which a call counts "
-        "in `gluellm.call.silent`. The wait must also exceed three times the longest such wait of "
-        "the last hour. For calls that are not streamed, it must be at least 10 minutes while none "
-        "was answered within the last hour.",
-        "s",
-    )
-    leak_stacks: bool = _setting(
-        False,
-        BOOLEAN,
-        "Record the whole stack of each call, not only the application's line that made it, and "
-        "add it to leak warnings. Costs about ten microseconds per call.",
-    )
-    loop_lag: bool = _setting(
-        True,
-        BOOLEAN,
-        "Run a timer on event loops while they have requests in flight, to distinguish a blocked "
-        "loop from a slow pool or provider.",
-    )
+    """Time for which a response may stay unread before its connection is a suspected leak. A read
+    that waits for bytes never is, however long. 0 detects no leaks. Less than 2 is not allowed,
+    since an application may do other work between two reads."""
+    calls: bool = _setting(True, BOOLEAN)
+    """Measure the stages of each LLM call, including the time outside its requests, by hooks in
+    any-llm, GlueLLM and the SDKs. Without it, there are no `gluellm.call` metrics and spans."""
+    silence_threshold: float = _setting(CALL_SILENT_AFTER, _POSITIVE, "s")
+    """Shortest wait for an answer, or for the next item of a stream, after which a call counts in
+    `gluellm.call.silent`. The wait must also exceed three times the longest such wait of the last
+    hour. For calls that are not streamed, it must be at least 10 minutes while none was answered
+    within the last hour."""
+    leak_stacks: bool = _setting(False, BOOLEAN)
+    """Record the whole stack of each call, not only the application's line that made it, and add it
+    to leak warnings. Costs about ten microseconds per call."""
+    loop_lag: bool = _setting(True, BOOLEAN)
+    """Run a timer on event loops while they have requests in flight, to distinguish a blocked loop
+    from a slow pool or provider."""
     peer_check_after: float = _setting(
         30.0,
         number(
             "a finite number of at least 1, or 0 to check none",
             lambda value: value == 0 or value >= 1,
         ),
-        "Time that a request waits for bytes before its connection is checked for evidence that no "
-        "answer can come. Once a second, the ten connections of each pool that have been silent "
-        "longest are checked. Linux only. 0 turns the check off.",
         "s",
     )
+    """Time that a request waits for bytes before its connection is checked for evidence that no
+    answer can come. Once a second, the ten connections of each pool that have been silent longest
+    are checked. Linux only. 0 turns the check off."""
     snapshot_signal: str | None = _setting(
         None,
         Rule(
@@ -162,9 +124,9 @@ class Config:
             lambda value: value is None or (isinstance(value, str) and bool(value)),
             _signal_name,
         ),
-        "Name of a signal, such as `SIGUSR2`, on which the process logs a snapshot of its pools "
-        "and the findings. `gluellm-pools doctor --pid` sends it. Off by default.",
     )
+    """Name of a signal, such as `SIGUSR2`, on which the process logs a snapshot of its pools and
+    the findings. `gluellm-pools doctor --pid` sends it. Off by default."""
 
     @classmethod
     def read(cls, **arguments: object) -> Config:
@@ -204,12 +166,11 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A field of Config with its documentation and its rule."""
+    """A field of Config with its rule."""
 
     name: str
     default: object
     rule: Rule
-    description: str
     unit: str
     """``s``, a plural noun, or empty if the value has no unit."""
 

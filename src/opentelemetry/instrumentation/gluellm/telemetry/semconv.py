@@ -30,34 +30,78 @@ OTHER: Final = "_OTHER"
 
 # --- attribute keys -------------------------------------------------------------------------------
 
+# Of metrics. docs/metrics.md is made of their docstrings.
 PROVIDER_NAME: Final = "gen_ai.provider.name"
+"""Registered value for any-llm's provider key, or the key itself if none is registered. Absent if
+the provider is unknown. See "The provider of a series"."""
 POOL_NAME: Final = "gluellm.pool.name"
+"""The name that the user gave; else any-llm's provider key; else the SDK that built the pool; else
+the library's name. At most 50 names, then `_OTHER`."""
 POOL_LIBRARY: Final = "gluellm.pool.library"
+"""Library that the pool belongs to."""
 SERVER_ADDRESS: Final = "server.address"
+"""Host of the requested origin. `_OTHER` beyond `max_origins` per process, and for what is not a
+host."""
 SERVER_PORT: Final = "server.port"
+"""Port of the origin. Absent if the address is `_OTHER`."""
 PROTOCOL_NAME: Final = "network.protocol.name"
+"""Protocol that the connection switched to from HTTP, in place of `network.protocol.version`.
+Absent on HTTP connections."""
 PROTOCOL_VERSION: Final = "network.protocol.version"
+"""HTTP version of the connection."""
 CONNECTION_STATE: Final = "http.connection.state"
+"""State of an established connection."""
 REQUEST_PHASE: Final = "gluellm.request.phase"
+"""Phase of the request; see the phases above."""
 STATUS_CODE: Final = "http.response.status_code"
+"""Status as received. Absent if no response head was received."""
 RPC_STATUS_CODE: Final = "rpc.response.status_code"
-ERROR_TYPE: Final = "error.type"
-TIMEOUT_KIND: Final = "gluellm.timeout.kind"
-CONNECTION_STEP: Final = "gluellm.connection.step"
-DNS_QUESTION_NAME: Final = "dns.question.name"
-CLOSE_REASON: Final = "gluellm.connection.close_reason"
-DISCARD_REASON: Final = "gluellm.pool.discard_reason"
-REQUEST_RESEND: Final = "gluellm.request.resend"
-ANOMALY_TYPE: Final = "gluellm.anomaly.type"
+"""Name of gRPC's status (`OK`, `UNAVAILABLE`, ...), set by the server or by the client library.
+Only on gRPC calls, instead of the HTTP status."""
 CHANNEL_STATE: Final = "gluellm.channel.state"
+"""State of a gRPC channel, as last observed. `shutdown` is a closed channel that the application
+still refers to."""
+ERROR_TYPE: Final = "error.type"
+"""Kind of failure, with the same value for every library. Absent on success, and if the server
+answered with an error status. `gluellm.pool.acquire.duration` has only `pool_timeout`, `cancelled`
+and `_OTHER`. On calls, the first that applies: `timeout` if the call timed out and its last request
+was cancelled; the failure of its last request; the status of that request if it is at least 400;
+the class of the exception (at most 20 different ones)."""
+TIMEOUT_KIND: Final = "gluellm.timeout.kind"
+"""Kind of timeout."""
+CONNECTION_STEP: Final = "gluellm.connection.step"
+"""Step of establishing a connection. `proxy`: until a proxy has opened the way to the origin.
+`other`: what the library does not show, and pauses between attempts."""
+DNS_QUESTION_NAME: Final = "dns.question.name"
+"""Name that was resolved. `_OTHER` beyond `max_origins`."""
+CLOSE_REASON: Final = "gluellm.connection.close_reason"
+"""Why a connection was closed. `evicted`: idle, closed to make room for another origin.
+`connection_close`: requested by either side in a header. `response_incomplete`: its response was
+closed before it was read to its end."""
+DISCARD_REASON: Final = "gluellm.pool.discard_reason"
+"""Why a pool is gone."""
+REQUEST_RESEND: Final = "gluellm.request.resend"
+"""`true` for a request that `gluellm.call.retries` counts; absent otherwise."""
+ANOMALY_TYPE: Final = "gluellm.anomaly.type"
+"""Kind of anomaly."""
 HOOK_LIBRARY: Final = "gluellm.hook.library"
+"""The observed library, `any_llm` or `gluellm`."""
 INSTRUMENTATION_KIND: Final = "gluellm.instrumentation.kind"
+"""What failed, or which kind of record was dropped."""
 REQUEST_MODEL: Final = "gen_ai.request.model"
+"""Model passed to any-llm, at most 256 characters, with `?` for unprintable ones. By opt-in on
+metrics."""
 OPERATION_NAME: Final = "gen_ai.operation.name"
-RESPONSE_STREAMING: Final = "gluellm.response.streaming"
+"""Operation of the any-llm call. On metrics of requests, it is opt-in. On metrics of calls, there
+are at most 6 different ones, then `_OTHER`."""
 CALL_STAGE: Final = "gluellm.call.stage"
+"""Stage of the call; see the stages above."""
 CALL_OUTCOME: Final = "gluellm.call.outcome"
+"""How the call ended. `abandoned`: its stream was closed or dropped before its end."""
 CALL_SOURCE: Final = "gluellm.call.source"
+"""Library whose call is counted: that of the outermost call."""
+RESPONSE_STREAMING: Final = "gluellm.response.streaming"
+"""Whether the response was streamed."""
 
 # On spans only.
 CONNECTION_REUSED: Final = "gluellm.connection.reused"
@@ -160,112 +204,27 @@ def registered_provider_name(key: str) -> str:
     return _REGISTERED_PROVIDERS.get(key, key)
 
 
-# --- descriptions of the keys ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Attribute:
-    """One attribute key of the contract, with its description."""
-
-    key: str
-    description: str
-    values: tuple[str, ...] = ()
-    """All possible values, if the set is closed; else empty."""
-
-
-ATTRIBUTES: Final = (
-    Attribute(
-        PROVIDER_NAME,
-        "Registered value for any-llm's provider key, or the key itself if none is registered. "
-        'Absent if the provider is unknown. See "The provider of a series".',
-    ),
-    Attribute(
-        POOL_NAME,
-        "The name that the user gave; else any-llm's provider key; else the SDK that built the "
-        "pool; else the library's name. At most 50 names, then `_OTHER`.",
-    ),
-    Attribute(POOL_LIBRARY, "Library that the pool belongs to.", POOL_LIBRARIES),
-    Attribute(
-        SERVER_ADDRESS,
-        "Host of the requested origin. `_OTHER` beyond `max_origins` per process, and for what is "
-        "not a host.",
-    ),
-    Attribute(SERVER_PORT, "Port of the origin. Absent if the address is `_OTHER`."),
-    Attribute(
-        PROTOCOL_NAME,
-        "Protocol that the connection switched to from HTTP, in place of "
-        "`network.protocol.version`. Absent on HTTP connections.",
-        (WEBSOCKET,),
-    ),
-    Attribute(PROTOCOL_VERSION, "HTTP version of the connection.", PROTOCOL_VERSIONS),
-    Attribute(CONNECTION_STATE, "State of an established connection.", CONNECTION_STATES),
-    Attribute(REQUEST_PHASE, "Phase of the request; see the phases above.", PHASES),
-    Attribute(STATUS_CODE, "Status as received. Absent if no response head was received."),
-    Attribute(
-        RPC_STATUS_CODE,
-        "Name of gRPC's status (`OK`, `UNAVAILABLE`, ...), set by the server or by the client "
-        "library. Only on gRPC calls, instead of the HTTP status.",
-    ),
-    Attribute(
-        CHANNEL_STATE,
-        "State of a gRPC channel, as last observed. `shutdown` is a closed channel that the "
-        "application still refers to.",
-        CHANNEL_STATES,
-    ),
-    Attribute(
-        ERROR_TYPE,
-        "Kind of failure, with the same value for every library. Absent on success, and if the "
-        "server answered with an error status. `gluellm.pool.acquire.duration` has only "
-        "`pool_timeout`, `cancelled` and `_OTHER`. On calls, the first that applies: `timeout` if "
-        "the call timed out and its last request was cancelled; the failure of its last request; "
-        "the status of that request if it is at least 400; the class of the exception (at most 20 "
-        "different ones).",
-        ERROR_TYPES,
-    ),
-    Attribute(TIMEOUT_KIND, "Kind of timeout.", TIMEOUT_KINDS),
-    Attribute(
-        CONNECTION_STEP,
-        "Step of establishing a connection. `proxy`: until a proxy has opened the way to the "
-        "origin. `other`: what the library does not show, and pauses between attempts.",
-        STEPS,
-    ),
-    Attribute(DNS_QUESTION_NAME, "Name that was resolved. `_OTHER` beyond `max_origins`."),
-    Attribute(
-        CLOSE_REASON,
-        "Why a connection was closed. `evicted`: idle, closed to make room for another origin. "
-        "`connection_close`: requested by either side in a header. `response_incomplete`: its "
-        "response was closed before it was read to its end.",
-        CLOSE_REASONS,
-    ),
-    Attribute(DISCARD_REASON, "Why a pool is gone.", DISCARD_REASONS),
-    Attribute(
-        REQUEST_RESEND,
-        "`true` for a request that `gluellm.call.retries` counts; absent otherwise.",
-        ("true",),
-    ),
-    Attribute(ANOMALY_TYPE, "Kind of anomaly.", ANOMALY_TYPES),
-    Attribute(HOOK_LIBRARY, "The observed library, `any_llm` or `gluellm`.", HOOK_LIBRARIES),
-    Attribute(INSTRUMENTATION_KIND, "What failed, or which kind of record was dropped."),
-    Attribute(
-        REQUEST_MODEL,
-        "Model passed to any-llm, at most 256 characters, with `?` for unprintable ones. By "
-        "opt-in on metrics.",
-    ),
-    Attribute(
-        OPERATION_NAME,
-        "Operation of the any-llm call. On metrics of requests, it is opt-in. On metrics of calls, "
-        "there are at most 6 different ones, then `_OTHER`.",
-    ),
-    Attribute(CALL_STAGE, "Stage of the call; see the stages above.", STAGES),
-    Attribute(
-        CALL_OUTCOME,
-        "How the call ended. `abandoned`: its stream was closed or dropped before its end.",
-        OUTCOMES,
-    ),
-    Attribute(CALL_SOURCE, "Library whose call is counted: that of the outermost call.", SOURCES),
-    Attribute(RESPONSE_STREAMING, "Whether the response was streamed.", ("true", "false")),
-)
-"""Attribute keys of metrics. Spans have further ones."""
+ATTRIBUTE_VALUES: Final[dict[str, tuple[str, ...]]] = {
+    POOL_LIBRARY: POOL_LIBRARIES,
+    PROTOCOL_NAME: (WEBSOCKET,),
+    PROTOCOL_VERSION: PROTOCOL_VERSIONS,
+    CONNECTION_STATE: CONNECTION_STATES,
+    REQUEST_PHASE: PHASES,
+    CHANNEL_STATE: CHANNEL_STATES,
+    ERROR_TYPE: ERROR_TYPES,
+    TIMEOUT_KIND: TIMEOUT_KINDS,
+    CONNECTION_STEP: STEPS,
+    CLOSE_REASON: CLOSE_REASONS,
+    DISCARD_REASON: DISCARD_REASONS,
+    REQUEST_RESEND: ("true",),
+    ANOMALY_TYPE: ANOMALY_TYPES,
+    HOOK_LIBRARY: HOOK_LIBRARIES,
+    CALL_STAGE: STAGES,
+    CALL_OUTCOME: OUTCOMES,
+    CALL_SOURCE: SOURCES,
+    RESPONSE_STREAMING: ("true", "false"),
+}
+"""All possible values of the keys with a closed set."""
 
 # --- spans ----------------------------------------------------------------------------------------
 
@@ -718,3 +677,8 @@ REQUEST_TIME_IN_QUEUE: Final = _histogram(
 
 METRICS: Final = tuple(value for value in globals().values() if isinstance(value, Metric))
 """All metrics of the contract, in the order in which they are defined above."""
+
+ATTRIBUTES: Final = frozenset(
+    key for metric in METRICS for key in (*metric.attributes, *metric.opt_in_attributes)
+)
+"""Attribute keys of metrics. Spans have further ones."""
