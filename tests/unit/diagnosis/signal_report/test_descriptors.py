@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.descriptors import OwnDescriptor
+from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import OwnDescriptor
 
 
 def test_descriptor_number_of_another_file_is_not_closed(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_uninstall_leaves_no_handler_descriptor_thread_or_file(
 def test_nothing_stays_open_if_no_thread_can_start(
     reporter: SignalReporter, logged: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says so, and holds neither end of a pipe."""
+    """It says so, and has no entry for a doctor."""
     open_before = descriptors()
 
     def no_thread(_: object) -> None:

@@ -130,7 +130,7 @@ def test_the_doctor_is_answered_whatever_the_main_thread_does(start: Any, place:
 
 
 def test_a_wait_that_would_block_the_program_is_refused(start: Any) -> None:
-    """gevent has replaced threads and not select. The signal keeps its handler."""
+    """gevent has replaced threads and not sleep. The signal keeps its handler."""
     pytest.importorskip("gevent")
     child = start("""
         from gevent import monkey
@@ -142,7 +142,9 @@ def test_a_wait_that_would_block_the_program_is_refused(start: Any) -> None:
         log(str(signal.getsignal(signal.SIGUSR2)))
     """)
     refused, handler = child.stdout.read().splitlines()
-    assert refused.startswith("snapshot_signal='SIGUSR2': threads are patched but `select` is not")
+    assert refused.startswith(
+        "snapshot_signal='SIGUSR2': threads are patched but `time.sleep` is not"
+    )
     assert "gevent.monkey.patch_all()" in refused
     assert handler == str(signal.SIG_DFL)
 
@@ -214,7 +216,7 @@ def test_a_signal_does_not_interrupt_a_hub_that_waits(
 
 
 def test_forked_child_and_parent_answer_separately(start: Any, place: Path) -> None:
-    """A pipe, a thread and an entry each. What is left of a killed one is not taken for alive."""
+    """A queue, a thread and an entry each. What is left of a killed one is not taken for alive."""
     child = start(
         """
         reporter.install()

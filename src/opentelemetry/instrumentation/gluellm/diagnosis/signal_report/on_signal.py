@@ -1,9 +1,9 @@
 """Report on a signal, as turned on by ``snapshot_signal="SIGUSR2"``.
 
-The handler only writes one byte into a pipe: it interrupts the main thread anywhere, also inside a
-lock of the logging module. A thread waits at the other end and does the work. If gevent or eventlet
-has replaced threads, a greenlet of the main thread does it; it waits with their ``select``, so that
-other greenlets can run.
+The handler only puts an item into a queue: it interrupts the main thread anywhere, also inside a
+lock of the logging module, and `SimpleQueue.put` is reentrant. A thread waits for the item and does
+the work. If gevent or eventlet has replaced threads, a greenlet of the main thread does it; it
+waits with their ``sleep``, so that other greenlets can run.
 """
 
 from __future__ import annotations
@@ -11,18 +11,16 @@ from __future__ import annotations
 import _thread
 import atexit
 import contextlib
-import importlib
-import os
-import select
 import signal
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
+from queue import SimpleQueue
 from types import BuiltinFunctionType, FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...text import one_line
-from .descriptors import OwnDescriptor
 from .rendezvous import Presence
 from .signals import signal_number, why_taken
 
@@ -31,29 +29,25 @@ if TYPE_CHECKING:
 
 ResultT = TypeVar("ResultT")
 
-# Not os.write: eventlet's replacement raises if the signal interrupts its hub.
-_write: Callable[[int, bytes], int] = importlib.import_module(os.name).write
-_ASKED, _STOP = b"?", b"."
-_AT_ONCE = 4096
-"""Bytes to read at once: one report answers all signals that came during the one before."""
 _LONGEST_REASON = 500
 _PATIENCE = 1.0
 """Seconds that uninstall() waits for a report in progress."""
+_POLL = 0.1
+"""Seconds between two looks of a greenlet into the queue."""
 
 
 class _Handler:
-    """Handler of the signal. Without a pipe it does nothing, and the signal counts as free."""
+    """Handler of the signal. Without a queue it does nothing, and the signal counts as free."""
 
     def __init__(self, previous: Any) -> None:
         self.previous = previous
-        self.pipe: OwnDescriptor | None = None
+        self.requests: SimpleQueue[bool] | None = None
+        """True for each signal, False to end the thread."""
 
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
-        pipe = self.pipe
-        if pipe is not None:
-            # If the pipe is full, enough requests wait; without a reader, the thread has ended.
-            with contextlib.suppress(OSError):
-                _write(pipe.number, _ASKED)
+        requests = self.requests
+        if requests is not None:
+            requests.put(True)
 
 
 class SignalReporter:
@@ -78,7 +72,6 @@ class SignalReporter:
         self._failed = failed
         self._handler: _Handler | None = None
         self._thread: threading.Thread | None = None
-        self._read: OwnDescriptor | None = None
         self._presence: Presence | None = None
 
     def install(self) -> None:
@@ -90,14 +83,14 @@ class SignalReporter:
         if self._handler is not None:
             return
         name = self.signal_name
-        if _runs_in_greenlet() and _is_native(select.select):
+        if _runs_in_greenlet() and _is_native(time.sleep):
             raise ValueError(
-                f"snapshot_signal={name!r}: threads are patched but `select` is not, so waiting "
-                f"for the signal would block the program. Patch both (gevent.monkey.patch_all(), "
+                f"snapshot_signal={name!r}: threads are patched but `time.sleep` is not, so a wait "
+                "for the signal would block the program. Patch both (gevent.monkey.patch_all(), "
                 f"eventlet.monkey_patch()) or omit snapshot_signal"
             )
         current = signal.getsignal(self._number)
-        if isinstance(current, _Handler) and current.pipe is None:
+        if isinstance(current, _Handler) and current.requests is None:
             current = current.previous  # left by uninstall()
         elif taken := why_taken(name, current):
             raise ValueError(
@@ -130,65 +123,46 @@ class SignalReporter:
         if handler is None:
             return
         atexit.unregister(self._at_exit)
-        pipe, handler.pipe = handler.pipe, None
-        restored = False
+        requests, handler.requests = handler.requests, None
         current: object = signal.getsignal(self._number)  # a later handler may still call this one
         if not self._withdraw() and current is handler:
             with contextlib.suppress(ValueError):  # not in the main thread
                 signal.signal(self._number, handler.previous)
-                restored = True
         thread, self._thread = self._thread, None
-        if pipe is not None:
-            with contextlib.suppress(OSError):
-                os.write(pipe.number, _STOP)
+        if requests is not None:
+            requests.put(False)
             if thread is not None and thread is not threading.current_thread():
                 thread.join(_PATIENCE)
-            if restored:
-                # Otherwise the handler may be about to write, and the number may be reused.
-                pipe.close()
 
     def after_fork_in_child(self) -> None:
-        """Give the child its own pipe, thread and entry; the parent keeps its own."""
+        """Give the child its own queue, thread and entry; the parent keeps its own."""
         handler = self._handler
         if handler is None:
             return
-        pipe, handler.pipe = handler.pipe, None
-        self._thread = None
-        for descriptor in (pipe, self._read):
-            if descriptor is not None:
-                descriptor.close()
-        self._read = None
+        handler.requests = None
         self._withdraw()
         self._start(handler)
 
     def _start(self, handler: _Handler) -> None:
-        """Create the pipe, the thread and the entry. Failures are logged, never raised."""
-        ends: tuple[OwnDescriptor, ...] = ()
+        """Create the queue, the thread and the entry. Failures are logged, never raised."""
+        requests: SimpleQueue[bool] = SimpleQueue()
+        self._thread = None
         try:
-            read, write = os.pipe()
-            self._read, pipe = ends = OwnDescriptor(read), OwnDescriptor(write)
-            os.set_blocking(pipe.number, False)
-            thread = None
             if _runs_in_greenlet():
                 # Not threading.Thread: its start() switches to other greenlets, and after a fork
                 # gevent's hub is still the parent's at this point.
-                _thread.start_new_thread(self._run, (self._read, handler))
+                _thread.start_new_thread(self._run, (requests,))
             else:
+                name = "gluellm-pool-report"
                 thread = threading.Thread(
-                    target=self._run,
-                    args=(self._read, handler),
-                    name="gluellm-pool-report",
-                    daemon=True,
+                    target=self._run, args=(requests,), name=name, daemon=True
                 )
                 thread.start()
-        except (OSError, RuntimeError) as error:
-            self._read = None
-            for end in ends:
-                end.close()
+                self._thread = thread
+        except RuntimeError as error:
             self._say(f"No reports on {self.signal_name}: {error}. Requests are not affected.")
             return
-        self._thread = thread
-        handler.pipe = pipe
+        handler.requests = requests
         try:
             # Last: a doctor that finds the entry sends the signal.
             self._presence = Presence(self._number)
@@ -198,23 +172,18 @@ class SignalReporter:
                 f"--pid` can't ask for one: {one_line(error, _LONGEST_REASON)}."
             )
 
-    def _run(self, read: OwnDescriptor, handler: _Handler) -> None:
+    def _run(self, requests: SimpleQueue[bool]) -> None:
         in_greenlet = _runs_in_greenlet()
-        try:
-            while True:
-                try:
-                    if in_greenlet:
-                        _wait_for(read.number)
-                    received = os.read(read.number, _AT_ONCE)
-                except (OSError, ValueError):
-                    return  # the program closed it
-                if not received or _STOP in received or self._handler is not handler:
-                    return
-                self._answer()
-        finally:
-            if self._read is read:
-                self._read = None
-            read.close()
+        while True:
+            while in_greenlet and requests.empty():
+                time.sleep(_POLL)
+            goes_on = requests.get()
+            # One report answers all signals that came during the one before.
+            while goes_on and not requests.empty():
+                goes_on = requests.get()
+            if not goes_on:
+                return
+            self._answer()
 
     def _answer(self) -> None:
         presence = self._presence
@@ -266,15 +235,3 @@ def _is_native(function: object) -> bool:
 def _runs_in_greenlet() -> bool:
     """Return whether a new thread is a greenlet of gevent or eventlet."""
     return not _is_native(_thread.start_new_thread)
-
-
-def _wait_for(number: int) -> None:
-    """Let other greenlets run until a descriptor can be read. Raises OSError and ValueError."""
-    # gevent has both; eventlet removes poll(). select() fails for numbers from 1024 on.
-    poll = getattr(select, "poll", None)
-    if poll is None:
-        select.select([number], [], [])
-        return
-    waiting = poll()
-    waiting.register(number, select.POLLIN)
-    waiting.poll()

@@ -12,6 +12,7 @@ All access goes through a descriptor of the directory, so that it can't be repla
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -19,8 +20,6 @@ import stat
 import tempfile
 from pathlib import Path
 from typing import Any
-
-from .descriptors import OwnDescriptor
 
 PROTOCOL = 1
 """Version of the files' contents. A doctor of another version refuses instead of guessing."""
@@ -30,6 +29,33 @@ _PRESENCE, _REQUEST, _ANSWER = ".json", ".request", ".answer"
 
 class UnsuitableFileError(ValueError):
     """A file that this module cannot have written; the message gives the reason."""
+
+
+class OwnDescriptor:
+    """Descriptor that is used only while it refers to the file that was opened.
+
+    A program that turns itself into a daemon closes every inherited descriptor, and its own files
+    get their numbers. Writing or closing by number would then hit a file of the application.
+    """
+
+    __slots__ = ("_identity", "_number")
+
+    def __init__(self, number: int) -> None:
+        """Take over a descriptor."""
+        self._number = number
+        self._identity = _identity(number)
+
+    @property
+    def number(self) -> int:
+        """Number of the descriptor. Raises OSError (EBADF) if another file has it now."""
+        if _identity(self._number) != self._identity:
+            raise OSError(errno.EBADF, "the descriptor was closed, and another file has its number")
+        return self._number
+
+    def close(self) -> None:
+        """Close the descriptor, unless it is closed already. Never raises."""
+        with contextlib.suppress(OSError):
+            os.close(self.number)
 
 
 class Directory(OwnDescriptor):
@@ -255,3 +281,8 @@ def _exists(pid: str) -> bool:
     except OSError as error:
         return not isinstance(error, ProcessLookupError)
     return True
+
+
+def _identity(number: int) -> tuple[int, int]:
+    found = os.fstat(number)
+    return found.st_dev, found.st_ino
