@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-_HOLDERS = ("_api_channel", "_management_channel", "_channel", "channel", "_client", "client")
-_DEEPEST = 4
+from ..holders import first_held
+
+_CHANNELS = ("_api_channel", "_management_channel", "_channel", "channel")
+"""Attributes with a channel. A client of xai_sdk has the first two."""
 
 
 def grpc_channels(client: Any) -> list[Any]:
@@ -14,26 +16,14 @@ def grpc_channels(client: Any) -> list[Any]:
 
     For a channel, the channel itself. Empty for anything else, and if gRPC was never imported.
     """
-    found: list[Any] = []
-    _search(client, _DEEPEST, found)
-    return found
+    return first_held(client, _held_by, ("_client", "client"))
 
 
-def _search(holder: Any, depth: int, found: list[Any]) -> None:
+def _held_by(holder: Any) -> list[Any]:
     aio = getattr(sys.modules.get("grpc.aio._channel"), "Channel", ())
     sync = getattr(sys.modules.get("grpc._channel"), "Channel", ())
-    pool = None
-    if isinstance(holder, aio):
-        pool = holder
-    elif isinstance(holder, sync):
-        pool = holder._call_state
-    if pool is not None:
-        if not any(pool is other for other in found):
-            found.append(pool)
-        return
-    if depth:
-        for name in _HOLDERS:
-            # Not ``getattr``: a property may build something, or raise outside an event loop.
-            inner = getattr(holder, "__dict__", {}).get(name)
-            if inner is not None:
-                _search(inner, depth - 1, found)
+    # Not ``getattr``: a property may build something, or raise outside an event loop.
+    attributes = getattr(holder, "__dict__", {})
+    found = {id(each): each for each in (holder, *map(attributes.get, _CHANNELS))}.values()
+    synchronous = [each._call_state for each in found if isinstance(each, sync)]
+    return [*(each for each in found if isinstance(each, aio)), *synchronous]

@@ -19,6 +19,7 @@ from . import connections
 from .reading import HttpcoreReader
 from .requests import HttpcoreRequestHooks
 from .responses import HttpcoreResponseHooks, reads_as_known
+from .upgrades import upgraded
 
 _POOL = ("_connections", "_requests", "_max_connections", "_max_keepalive_connections")
 _CONNECTION = ("_connection", "_origin", "__dict__", "is_idle", "is_closed")
@@ -85,6 +86,7 @@ class HttpcoreAdapter(Adapter):
         init = after_init(connections.established, failures, "httpcore.established")
         closes = before_close(connections.closes, failures, "httpcore.close")
         pool_closes = before_close(connections.pool_closes, failures, "httpcore.pool_close")
+        upgrades = after_init(upgraded, failures, "httpcore.upgraded")
         pool = imported(f"{inside}.connection_pool", f"{prefix}ConnectionPool")
         pool_request = imported(f"{inside}.connection_pool", f"{prefix}PoolRequest")
         stream = imported(f"{inside}.connection_pool", "PoolByteStream")
@@ -136,7 +138,7 @@ class HttpcoreAdapter(Adapter):
             hook_awaited("http2", http2, "_response_closed", responses.http2_response_closed)
             hook_awaited("http2", http2, "_receive_stream_event", read)
         switched = imported(f"{inside}.http11", f"{prefix}HTTP11UpgradeStream")
-        hook("upgrade", switched, "__init__", connections.upgrading(failures))
+        hook("upgrade", switched, "__init__", upgrades)
         hook_awaited("pool_close", pool, close, pool_closes)
         creating = connections.creating(
             timed=probe("connection_setup", has(connect, "_network_backend"))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...failures import Failures
 from ...patching import is_patched
 from ...pool.lease import TrackedConnection, Tracker
 from ...pool.tracker import PoolTracker
@@ -18,7 +17,6 @@ from ..marks import CONNECTION, TRACKER, connection_of
 from .reasons import close_reason, protocol_of
 from .responses import time_reads
 from .setup import time_setup
-from .upgrades import upgraded
 
 
 def protocol_connection(connection: Any) -> Any | None:
@@ -112,22 +110,6 @@ def creating(*, timed: bool) -> Callable[[Any], Any]:
             return connection
 
         return create_connection
-
-    return make
-
-
-def upgrading(failures: Failures) -> Callable[[Any], Any]:
-    """Record that a connection switches to WebSocket."""
-
-    def make(original: Any) -> Any:
-        def __init__(self_: Any, stream: Any, *args: Any, **kwargs: Any) -> None:
-            original(self_, stream, *args, **kwargs)
-            try:
-                upgraded(stream)
-            except Exception as error:
-                failures.caught("httpcore.upgraded", error)
-
-        return __init__
 
     return make
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import weakref
 from typing import Any
@@ -82,21 +83,13 @@ def _read_failed(lease: Lease, error: BaseException) -> None:
         lease.note_error(error_type(error))
 
 
-_known_reads: dict[bool, weakref.WeakKeyDictionary[Any, bool]] = {
-    is_async: weakref.WeakKeyDictionary() for is_async in (False, True)
-}
-
-
+@functools.lru_cache(maxsize=16)
 def reads_as_known(read: Any, is_async: bool) -> bool:
     """Whether the ``read`` of a class of network streams is compatible with its replacement.
 
-    Called for each connection. The result is cached by function, which is held weakly.
+    Called for each connection, so the results are cached.
     """
-    known = _known_reads[is_async]
-    found = known.get(read)
-    if found is None:
-        found = known[read] = fits(read, _read, asynchronous=is_async)
-    return found
+    return fits(read, _read, asynchronous=is_async)
 
 
 def _read(stream: Any, max_bytes: int, timeout: float | None = None) -> Any: ...

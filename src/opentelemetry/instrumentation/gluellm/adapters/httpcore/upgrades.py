@@ -18,9 +18,9 @@ _CLOSED = "ClosedResourceError"
 """Raised by anyio and trio in a read whose stream is closed on this side."""
 
 
-def upgraded(stream: Any) -> None:
-    """Record the switch when a connection's network stream is handed to its WebSocket client."""
-    connection: TrackedConnection | None = connection_of(stream)
+def upgraded(switched: Any) -> None:
+    """Record the switch: the special stream of a connection was built on its network stream."""
+    connection: TrackedConnection | None = connection_of(switched._stream)
     if connection is not None and _asked_for_websocket(connection):
         connection.switch(WEBSOCKET)
 
