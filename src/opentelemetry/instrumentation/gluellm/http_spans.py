@@ -10,7 +10,6 @@ import importlib.util
 import os
 import sys
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 from .failures import warn
@@ -39,6 +38,10 @@ _MISSING = (
     "http_spans needs opentelemetry-instrumentation-%s; install it with "
     "pip install 'opentelemetry-instrumentation-gluellm[http]'"
 )
+_UNSUPPORTED = (
+    "http_spans does not include %s: the installed opentelemetry-instrumentation-%s does not "
+    "support it"
+)
 _FAILED = "http_spans could not change %s: %s"
 # Most providers use httpx or httpx2, so http_spans without their instrumentation is a mistake. The
 # others are optional.
@@ -66,47 +69,36 @@ class HttpSpans:
         if _auto_instrumentation():
             return
         disabled = {name.strip() for name in os.environ.get(_DISABLED, "").split(",")}
-        missing: set[str] = set()
         seen: dict[int, str] = {}
+        missing: dict[str, None] = {}
         for wanted in _INSTRUMENTATIONS:
             if wanted.name in disabled or not _is_there(wanted.library):
                 continue
-            try:
-                package = importlib.import_module(f"opentelemetry.instrumentation.{wanted.package}")
-            except ImportError:
-                if wanted.needed and wanted.package not in missing:
-                    missing.add(wanted.package)
-                    warn(_MISSING, wanted.package)
-                continue
-            except Exception as error:
-                warn(_FAILED, wanted.library, where_it_failed(error))
+            if not _is_there(f"opentelemetry.instrumentation.{wanted.package}"):
+                if wanted.needed:
+                    missing[wanted.package] = None
                 continue
             try:
                 # After httpx2.alias_httpx() both names are one module: instrument it once.
                 module = importlib.import_module(wanted.library)
                 if seen.setdefault(id(module), wanted.library) == wanted.library:
-                    self._turn_on(wanted, package, providers)
+                    self._turn_on(wanted, providers)
             except Exception as error:
                 warn(_FAILED, wanted.library, where_it_failed(error))
+        for package in missing:
+            warn(_MISSING, package)
 
-    def _turn_on(
-        self, wanted: _Instrumentation, package: ModuleType, providers: dict[str, Any]
-    ) -> None:
+    def _turn_on(self, wanted: _Instrumentation, providers: dict[str, Any]) -> None:
+        package = importlib.import_module(f"opentelemetry.instrumentation.{wanted.package}")
         instrumentor_class = getattr(package, wanted.instrumentor, None)
         if instrumentor_class is None:
-            warn(
-                "http_spans does not include %s: the installed opentelemetry-instrumentation-%s "
-                "does not support it",
-                wanted.library,
-                wanted.package.replace("_", "-"),
-            )
+            warn(_UNSUPPORTED, wanted.library, wanted.package.replace("_", "-"))
             return
         instrumentor = instrumentor_class()
-        if instrumentor.is_instrumented_by_opentelemetry:
-            return
-        instrumentor.instrument(**providers)
-        if instrumentor.is_instrumented_by_opentelemetry:
-            self._turned_on.append(instrumentor)
+        if not instrumentor.is_instrumented_by_opentelemetry:
+            instrumentor.instrument(**providers)
+            if instrumentor.is_instrumented_by_opentelemetry:
+                self._turned_on.append(instrumentor)
 
     def uninstall(self) -> None:
         """Turn off what :meth:`install` turned on."""

@@ -118,26 +118,16 @@ def _takes_the_same(ours: list[Parameter], theirs: list[Parameter]) -> bool:
         Parameter.KEYWORD_ONLY: any_name,
         Parameter.VAR_KEYWORD: any_name,
     }
-    known = {
-        parameter.name: (place if parameter.kind in _BY_PLACE else None, parameter)
-        for place, parameter in enumerate(ours)
-        if parameter.kind not in _VARIABLE
-    }
+    known = {_placed(place, parameter): parameter for place, parameter in enumerate(ours)}
     for place, parameter in enumerate(theirs):
-        if parameter.kind in _VARIABLE or parameter.name not in known:
-            if not passed_on[parameter.kind]:
-                return False
-            continue
-        our_place, our_parameter = known.pop(parameter.name)
-        if our_place != (place if parameter.kind in _BY_PLACE else None):
+        own = known.pop(_placed(place, parameter), None)
+        if own is None and not passed_on[parameter.kind]:
             return False
-        if not _same(our_parameter, parameter):
+        # Leaving out an argument has to mean the same for both.
+        if own is not None and parameter.default not in (Parameter.empty, own.default):
             return False
-    return not known
+    return not any(parameter.kind not in _VARIABLE for parameter in known.values())
 
 
-def _same(ours: Parameter, theirs: Parameter) -> bool:
-    """Whether leaving out an argument means the same for both."""
-    if theirs.default is Parameter.empty:
-        return True
-    return ours.default is theirs.default or bool(ours.default == theirs.default)
+def _placed(place: int, parameter: Parameter) -> tuple[str, int | None]:
+    return parameter.name, place if parameter.kind in _BY_PLACE else None

@@ -22,16 +22,12 @@ _ALL = frozenset(LIMITS)
 _OF_LIMITS = frozenset({MAX_CONNECTIONS, MAX_KEEPALIVE_CONNECTIONS, KEEPALIVE_EXPIRY})
 _OF_MAXSIZE = frozenset({MAX_CONNECTIONS, MAX_KEEPALIVE_CONNECTIONS})
 
+_CLIENTS = (
+    "aiohttp_client async_client client connector http_client httpx_async_client httpx_client "
+    "session transport"
+)
 _MEANING: Mapping[str, frozenset[str]] = {
-    "aiohttp_client": _ALL,
-    "async_client": _ALL,
-    "client": _ALL,
-    "connector": _ALL,
-    "http_client": _ALL,
-    "httpx_async_client": _ALL,
-    "httpx_client": _ALL,
-    "session": _ALL,
-    "transport": _ALL,
+    **dict.fromkeys(_CLIENTS.split(), _ALL),
     "limits": _OF_LIMITS,
     # httpx applies a plain number to all four timeouts, including the pool timeout.
     "timeout": frozenset({POOL_TIMEOUT}),

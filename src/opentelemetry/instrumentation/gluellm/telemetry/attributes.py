@@ -23,23 +23,36 @@ Attributes = dict[str, Any]
 _MILLISECOND = 10**6
 
 
-class PoolAttributes:
-    """The attribute sets of one pool name under one provider."""
+class _Sets:
+    """Attribute sets that have a base set in common."""
 
     __slots__ = ("_sets", "base")
 
-    def __init__(self, ledger: PoolLedger, provider: str | None) -> None:
-        self.base = _of_name(ledger, provider)
-        self._sets: dict[tuple[str, str], Attributes] = {}
+    def __init__(self, base: Attributes) -> None:
+        self.base = base
+        self._sets: dict[tuple[str | None, ...], Attributes] = {}
+
+    def _with(self, *pairs: str | None) -> Attributes:
+        """Return the base set with further keys, each followed by its value (None: left out)."""
+        found = self._sets.get(pairs)
+        if found is None:
+            further = zip(pairs[::2], pairs[1::2], strict=True)
+            found = {
+                **self.base,
+                **{str(key): value for key, value in further if value is not None},
+            }
+            self._sets[pairs] = found
+        return found
+
+
+class PoolAttributes(_Sets):
+    """The attribute sets of one pool name under one provider."""
+
+    __slots__ = ()
 
     def of(self, key: str | None, value: str | None) -> Attributes:
         """Return the set with one more attribute; the base set if ``key`` or ``value`` is None."""
-        if key is None or value is None:
-            return self.base
-        found = self._sets.get((key, value))
-        if found is None:
-            found = self._sets[key, value] = {**self.base, key: value}
-        return found
+        return self.base if key is None else self._with(key, value)
 
 
 def _of_name(ledger: PoolLedger, provider: str | None) -> Attributes:
@@ -97,37 +110,29 @@ class OriginAttributes:
         return found
 
 
-class CallAttributes:
+class CallAttributes(_Sets):
     """The attribute sets of calls to one provider through one source."""
 
+    __slots__ = ("stages",)
+
     def __init__(self, ledger: CallLedger) -> None:
-        self.base: Attributes = {semconv.CALL_SOURCE: ledger.source}
+        super().__init__({semconv.CALL_SOURCE: ledger.source})
         if ledger.provider is not None:
             name = semconv.registered_provider_name(ledger.provider)
             self.base[semconv.PROVIDER_NAME] = name
         self.stages = [{**self.base, semconv.CALL_STAGE: stage} for stage in semconv.STAGES]
-        self._sets: dict[tuple[str | None, ...], Attributes] = {}
-
-    def _of(self, keys: tuple[str, ...], values: tuple[str | None, ...]) -> Attributes:
-        found = self._sets.get((*keys, *values))
-        if found is None:
-            further = zip(keys, values, strict=True)
-            found = {**self.base, **{k: v for k, v in further if v is not None}}
-            self._sets[*keys, *values] = found
-        return found
 
     def outcome(self, operation: str, outcome: str) -> Attributes:
         """Return the set for ended calls of one operation."""
-        keys = (semconv.OPERATION_NAME, semconv.CALL_OUTCOME)
-        return self._of(keys, (operation, outcome))
+        return self._with(semconv.OPERATION_NAME, operation, semconv.CALL_OUTCOME, outcome)
 
     def error(self, error: str) -> Attributes:
         """Return the set for failed calls."""
-        return self._of((semconv.ERROR_TYPE,), (error,))
+        return self._with(semconv.ERROR_TYPE, error)
 
     def duration(self, operation: str, model: str | None) -> Attributes:
         """Return the set for the durations of calls."""
-        return self._of((semconv.OPERATION_NAME, semconv.REQUEST_MODEL), (operation, model))
+        return self._with(semconv.OPERATION_NAME, operation, semconv.REQUEST_MODEL, model)
 
 
 def of_calls(ledger: CallLedger) -> CallAttributes:
@@ -169,7 +174,7 @@ def of_series(ledger: PoolLedger, series: PoolSeries) -> PoolAttributes:
     """Return the attribute sets of a pool name under one provider, stored in its series."""
     found: PoolAttributes | None = series.attributes
     if found is None:
-        found = series.attributes = PoolAttributes(ledger, series.provider)
+        found = series.attributes = PoolAttributes(_of_name(ledger, series.provider))
     return found
 
 

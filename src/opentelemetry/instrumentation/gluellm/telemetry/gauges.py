@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry.metrics import Observation
@@ -48,36 +49,28 @@ _PLACES = {
 Observations = dict[str, list[Observation]]
 
 
+@dataclass(eq=False)
 class StateSource:
     """Source of the observations of one collection."""
 
-    def __init__(
-        self,
-        registry: PoolRegistry,
-        drain: Drain,
-        hooks: Callable[[], Iterable[Hooks]],
-        on_collect: Callable[[], None],
-        loop_lag: LoopLag | None,
-        leak_suspects: Callable[[], Iterable[Lease]],
-    ) -> None:
-        self._registry = registry
-        self._drain = drain
-        self._hooks = hooks
-        self._on_collect = on_collect
-        self._loop_lag = loop_lag
-        self._leak_suspects = leak_suspects
+    registry: PoolRegistry
+    drain: Drain
+    hooks: Callable[[], Iterable[Hooks]]
+    on_collect: Callable[[], None]
+    loop_lag: LoopLag | None
+    leak_suspects: Callable[[], Iterable[Lease]]
 
     def collect(self) -> Observations:
         """Drain the outbox, then take one snapshot of all pools and the process."""
         found = _Points()
-        registry = self._registry
+        registry = self.registry
         try:
-            self._drain.all()
-            self._on_collect()
+            self.drain.all()
+            self.on_collect()
             now = registry.clock()
             states, counts = registry.state(now)
             now = registry.clock()
-            suspects = Counter(lease.tracker.ledger for lease in self._leak_suspects())
+            suspects = Counter(lease.tracker.ledger for lease in self.leak_suspects())
             for ledger, state in states.items():
                 _add_pool(found, ledger, state, suspects[ledger], now)
                 for origin in snapshot_of(ledger.origins.values):
@@ -97,18 +90,18 @@ class StateSource:
         return found.by_name
 
     def _add_process(self, found: _Points) -> None:
-        if self._loop_lag is not None:
-            now = self._registry.clock()
-            found.add(semconv.EVENT_LOOP_LATE_TIME, in_seconds(self._loop_lag.late_time(now)), {})
-            found.add(semconv.EVENT_LOOP_LAG_PEAK, in_seconds(self._loop_lag.peak(now)), {})
-        for hooks in self._hooks():
+        if self.loop_lag is not None:
+            now = self.registry.clock()
+            found.add(semconv.EVENT_LOOP_LATE_TIME, in_seconds(self.loop_lag.late_time(now)), {})
+            found.add(semconv.EVENT_LOOP_LAG_PEAK, in_seconds(self.loop_lag.peak(now)), {})
+        for hooks in self.hooks():
             attributes = {semconv.HOOK_LIBRARY: hooks.library}
             found.add(semconv.HOOK_MISSING, len(hooks.missing()), attributes)
-        for kind, count in dict(self._registry.failures.counts).items():
+        for kind, count in dict(self.registry.failures.counts).items():
             attributes = {semconv.INSTRUMENTATION_KIND: kind}
             found.add(semconv.INSTRUMENTATION_ERRORS, count, attributes)
         dropped = {semconv.INSTRUMENTATION_KIND: "buffer_full"}
-        found.add(semconv.INSTRUMENTATION_DROPPED, self._registry.outbox.dropped, dropped)
+        found.add(semconv.INSTRUMENTATION_DROPPED, self.registry.outbox.dropped, dropped)
 
 
 class _Points:
