@@ -10,7 +10,7 @@ any-llm-sdk 1.40.2. Wrapped are:
 - the sync methods, which run these on a loop in another thread, with the caller's context. Their
   streams are read ahead there, so only these methods' results show what the application has read;
 - overrides of the sync methods in subclasses, which call none of the coroutines, and methods that
-  they pass to threads (see ``threads``);
+  they pass to threads (see `_Carried`);
 - ``_aembedding`` and ``_amoderation`` of every subclass, which any-llm's module functions call
   directly. Subclasses that inherit them are wrapped as well, because GlueLLM replaces
   ``BaseOpenAIProvider._aembedding`` at its first call, possibly after this module has patched it.
@@ -18,15 +18,18 @@ any-llm-sdk 1.40.2. Wrapped are:
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from types import MethodType
 from typing import Any
 
 from ..patching import USUAL_MARK, Hooks, ModulePatches, version_of
-from ..pool.call import LiveCalls
+from ..pool.call import Call, LiveCalls
 from .calls import CallScope, OnError, operation_name
-from .threads import Carried
+from .context import CallVariable
+from .streams import current
 
 _DIRECT = ("_aembedding", "_amoderation")
 _THREADED = "_completion"
@@ -177,12 +180,12 @@ class AnyLLMAttribution(ModulePatches):
             if inspect.isfunction(own.get(name)):
                 self._wrap_sync(owner, scope, name, operation)
         if inspect.isfunction(own.get(_THREADED)):
-            self._patches.wrap(owner, _THREADED, lambda original: Carried(original, scope))
+            self._patches.wrap(owner, _THREADED, lambda original: _Carried(original, scope))
 
     def _wrap_sync(self, cls: type, scope: CallScope, name: str, operation: str) -> None:
         def around(original: Any) -> Any:
             function = scope.around_function(original, operation)
-            return Carried(function, scope) if name.startswith("_") else function
+            return _Carried(function, scope) if name.startswith("_") else function
 
         self._patches.wrap(cls, name, around)
 
@@ -233,3 +236,38 @@ def _late(cls: type, name: str, original: Any) -> Any:
 
     inherited.__wrapped__ = original  # type: ignore[attr-defined]
     return inherited
+
+
+class _Carried:
+    """A method that runs in the call in which it was looked up, in any thread.
+
+    For providers whose SDK blocks: any-llm runs their method with ``run_in_executor``, which
+    doesn't copy the context. But the method is looked up in the calling thread
+    (``functools.partial(self._completion, ...)``), so the look-up returns a function that carries
+    the call.
+    """
+
+    def __init__(self, function: Callable[..., Any], scope: CallScope) -> None:
+        self._function = function
+        self._scope = scope
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        method = MethodType(self._function, instance)
+        scope = self._scope
+        call = scope.variable.get() if scope.on else None
+        if call is None or call.ended:
+            return method
+        return functools.partial(_carry, scope.variable, call, method)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function through the class, with the instance as first argument."""
+        return self._function(*args, **kwargs)
+
+
+def _carry(
+    variable: CallVariable, call: Call, method: Callable[..., Any], /, *args: Any, **kwargs: Any
+) -> Any:
+    with current(variable, call):
+        return method(*args, **kwargs)

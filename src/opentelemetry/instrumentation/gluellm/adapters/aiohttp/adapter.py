@@ -14,14 +14,24 @@ from ..base import LOST_IN_ALL, Adapter, imported
 from ..marks import BUILT_BY, CONNECTION, LEASE, LIMITS_FROM, OWNER, TRACKER, give_defaults
 from ..replacements import after_init, before_close
 from ..scope import Scope
-from ..signatures import has_method
-from . import probes, setup
+from ..signatures import has, has_method
+from . import connections
 from .reading import AiohttpReader
 from .requests import ENTERING, AiohttpRequestHooks
 from .responses import AiohttpResponseHooks
 
 _CREATE = "_create_connection"
 _CONNECTORS = ("TCPConnector", "UnixConnector", "NamedPipeConnector")
+
+_POOL = (
+    "_acquired",
+    "_closed",
+    "_conns",
+    "_force_close",
+    "_keepalive_timeout",
+    "_limit",
+    "_limit_per_host",
+)
 
 
 class AiohttpAdapter(Adapter):
@@ -64,26 +74,26 @@ class AiohttpAdapter(Adapter):
         # "request" comes last: until ``connect`` is replaced nothing is tracked, so the hooks that
         # are installed before it find no lease.
         helpers = imported(f"{self.module}.helpers")
-        probe("total_timeout", probes.total_timeout(module, helpers))
+        probe("total_timeout", _total_timeout(module, helpers))
         session = getattr(module, "ClientSession", None)
         probe("second_loop", hasattr(session, "_connector"))
         checks = before_close(requests.check_loop, failures, "aiohttp.second_loop")
         hook("second_loop", getattr(helpers, "TimeoutHandle", None), "close", checks)
         hook("wait", pool, "_wait_for_available_connection", requests.wait, asynchronous=True)
-        probe("read", probes.body(reader, protocol))
+        probe("read", _body(reader, protocol))
         hook("read", reader, "_wait", responses.body, asynchronous=True)
         probe("response", has_method(protocol, "feed_data"))
         hook("response", protocol, "read", responses.head, asynchronous=True)
-        reasons = probes.connection(protocol, "_payload", "upgraded", "is_connected")
+        reasons = _connection(protocol, "_payload", "upgraded", "is_connected")
         probe("connection_close", probe("close_reason", reasons))
         closes = before_close(responses.closes, failures, "aiohttp.close")
         hook("connection_close", protocol, "close", closes)
-        if probe("connection_setup", probes.connection(protocol, "transport")):
+        if probe("connection_setup", _connection(protocol, "transport")):
             self._create = requests.create_connection
             for name in _CONNECTORS:
                 kind = getattr(module, name, None)
                 hook("connection_setup", kind, _CREATE, self._create, asynchronous=True)
-            made = after_init(setup.protocol_made, failures, "aiohttp.protocol")
+            made = after_init(connections.protocol_made, failures, "aiohttp.protocol")
             hook("connection_setup", protocol, "__init__", made)
         connector = getattr(module, "TCPConnector", None)
         hook("resolve", connector, "_resolve_host", steps.resolving, asynchronous=True)
@@ -91,9 +101,9 @@ class AiohttpAdapter(Adapter):
         hook("resolve_thread", socket, "getaddrinfo", steps.resolving_here)
         hook("pool_close", pool, "_close", responses.pool_close, asynchronous=None)
         hook("pool_owner", pool, "__init__", scope.built)
-        probe("release", probes.connection(protocol, "_exception"))
+        probe("release", _connection(protocol, "_exception"))
         released = hook("release", pool, "_release", responses.release)
-        probe("request", probe("state", probes.connector(module)) and released)
+        probe("request", probe("state", _connector(module)) and released)
         hook("request", pool, "connect", requests.connect, asynchronous=True)
 
     def _cover(self, pool: Any) -> None:
@@ -102,3 +112,48 @@ class AiohttpAdapter(Adapter):
             owner = next((kind for kind in type(pool).__mro__ if _CREATE in vars(kind)), None)
             if owner is not None:
                 self._replace(owner, _CREATE, self._create, asynchronous=True)
+
+
+class _NoLoop:
+    """Stand-in for an event loop. Each method does nothing and returns a stand-in that is false.
+
+    The probes below look for attributes that exist only on instances, so each makes an instance
+    with it. Nothing runs and no socket is opened.
+    """
+
+    def __init__(self, *, true: bool = True) -> None:
+        self._true = true
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *_, **__: _NoLoop(true=False)
+
+    def __bool__(self) -> bool:
+        return self._true
+
+
+def _connector(library: ModuleType) -> bool:
+    """Probe the limits and connections of a pool."""
+    return has(lambda: library.BaseConnector(loop=_NoLoop()), *_POOL)
+
+
+def _connection(protocol: Any, *names: str) -> bool:
+    """Probe attributes of a connection."""
+    return has(lambda: protocol(loop=_NoLoop()), *names)
+
+
+def _body(reader: Any, protocol: Any) -> bool:
+    """Probe the connection that a body is read from."""
+    return has(lambda: reader(protocol(loop=_NoLoop()), 1, loop=_NoLoop()), "_protocol")
+
+
+def _total_timeout(library: ModuleType, helpers: Any) -> bool:
+    """Probe the timer of a request, which distinguishes its timeout from a cancellation."""
+
+    def request() -> Any:
+        from yarl import URL
+
+        return library.ClientRequest("GET", URL("http://localhost/"), loop=_NoLoop())
+
+    return has(request, "_timer") and has(lambda: helpers.TimerContext(_NoLoop()), "_cancelled")

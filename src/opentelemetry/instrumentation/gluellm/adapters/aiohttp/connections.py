@@ -1,22 +1,30 @@
-"""Connections of aiohttp: their records and close reasons.
+"""Connections of aiohttp: their records, the times of their set-up, their close reasons.
 
 A record is an attribute of the connection's protocol and lives as long as the protocol.
+
+aiohttp connects a socket, then makes the protocol for it, right before a TLS handshake. Through a
+tunnel it makes one protocol for the proxy and then one for the origin.
 """
 
 from __future__ import annotations
 
 import sys
+from contextvars import ContextVar
 from typing import Any
 
 from ...patching import is_patched
 from ...pool.lease import Lease, TrackedConnection
-from ...pool.ledger import OriginLedger
+from ...pool.ledger import OriginLedger, is_host
+from ...pool.phases import OTHER_STEP, PROXY, TLS
 from ...pool.tracker import PoolTracker
+from .. import steps
 from ..loops import note_loop
 from ..marks import CONNECTION
 
 _FINALIZER = "__del__"
 _DEPTH = 9
+_following: ContextVar[list[int]] = ContextVar("gluellm_aiohttp_steps")
+"""Steps that begin when the protocols of the running set-up are made, in this order."""
 
 
 def connecting(lease: Lease) -> TrackedConnection:
@@ -26,6 +34,41 @@ def connecting(lease: Lease) -> TrackedConnection:
     tracker.connections[record] = None
     tracker.assigned(lease, record)
     return record
+
+
+def set_up(record: TrackedConnection, request: Any) -> None:
+    """Record that the set-up of a connection for a request starts."""
+    proxy = getattr(request, "proxy", None)
+    secure = request.url.scheme in ("https", "wss")
+    _following.set([*([PROXY] if proxy else []), TLS] if secure else [])
+    peer = proxy or request.url
+    host, port = peer.raw_host, peer.port
+    if host and port and is_host(host.lower()):
+        record.peer = (host, port)
+    steps.begin(record, host or "")
+
+
+def protocol_made(_: Any) -> None:
+    """Record the end of the TCP connect, since the connection's protocol was constructed."""
+    record = steps.SET_UP.get()
+    if record is not None and not record.established_at:
+        now = record.tracker.clock()
+        record.connect_ended_at = record.connect_ended_at or now
+        record.tls_started_at = now
+        following = _following.get([])
+        record.enter_step(following.pop(0) if following else OTHER_STEP, now)
+
+
+def secured(record: TrackedConnection, protocol: Any) -> None:
+    """Record whether an established connection has TLS, and when the handshake ended."""
+    transport = protocol.transport
+    record.network_type = steps.network_type(transport)
+    tls = transport.get_extra_info("ssl_object") if transport is not None else None
+    if tls is None:
+        record.tls_started_at = 0
+        return
+    record.tls_ended_at = record.tracker.clock()
+    record.tls_version = tls.version()
 
 
 def connected(record: TrackedConnection, protocol: Any) -> None:

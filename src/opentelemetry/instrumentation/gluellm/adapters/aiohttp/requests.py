@@ -18,7 +18,7 @@ from .. import steps
 from ..loops import check_loop
 from ..marks import CONNECTION, LEASE, TRACKER
 from ..scope import FirstRequest, Scope
-from . import connections, failures, setup
+from . import connections, failures
 
 ENTERING = "_gluellm_entering"
 """On a connector: lease and timeouts of the request that entered last. The method that queues a
@@ -152,14 +152,14 @@ class AiohttpRequestHooks:
         async def set_up(lease: Lease, req: Any, pending: Any) -> Any:
             try:
                 record = connections.connecting(lease)
-                setup.begin(record, req)
+                connections.set_up(record, req)
             except Exception as error:
                 registry.failures.caught("aiohttp.create", error)
                 return await pending
             with steps.within(record):
                 protocol = await pending
             try:
-                setup.secured(record, protocol)
+                connections.secured(record, protocol)
             except Exception as error:
                 registry.failures.caught("aiohttp.tls", error)
             try:

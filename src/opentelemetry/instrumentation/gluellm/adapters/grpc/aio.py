@@ -10,9 +10,8 @@ from types import FrameType
 from typing import Any
 
 from ..marks import LEASE
-from .calls import CallArgument, CallLeases
+from .calls import CANCELLED, CallArgument, CallLeases, status_name
 from .channel import CallLease
-from .outcomes import CANCELLED, status_name
 
 ARGUMENTS = ("channel", "wait_for_ready", "deadline")
 """Parameters of an async call that are read."""

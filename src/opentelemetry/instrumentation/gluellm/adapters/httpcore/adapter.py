@@ -18,8 +18,7 @@ from ..signatures import has
 from . import connections
 from .reading import HttpcoreReader
 from .requests import HttpcoreRequestHooks
-from .responses import HttpcoreResponseHooks, reads_as_known
-from .upgrades import upgraded
+from .responses import HttpcoreResponseHooks, reads_as_known, upgraded
 
 _POOL = ("_connections", "_requests", "_max_connections", "_max_keepalive_connections")
 _CONNECTION = ("_connection", "_origin", "__dict__", "is_idle", "is_closed")
@@ -138,6 +137,7 @@ class HttpcoreAdapter(Adapter):
             hook_awaited("http2", http2, "_response_closed", responses.http2_response_closed)
             hook_awaited("http2", http2, "_receive_stream_event", read)
         switched = imported(f"{inside}.http11", f"{prefix}HTTP11UpgradeStream")
+        probe("upgrade", has(lambda: switched(None, b""), "_stream"))
         hook("upgrade", switched, "__init__", upgrades)
         hook_awaited("pool_close", pool, close, pool_closes)
         creating = connections.creating(

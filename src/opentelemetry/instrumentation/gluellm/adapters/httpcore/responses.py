@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import sys
 import weakref
 from typing import Any
 
 from ...pool.lease import Lease, TrackedConnection
-from ...pool.phases import AWAITING_RESPONSE, READING, STREAM_QUEUED, UNREAD
+from ...pool.phases import AWAITING_RESPONSE, READING, STREAM_QUEUED, UNREAD, WEBSOCKET
 from ...pool.registry import PoolRegistry
 from ..error_types import error_type
-from ..marks import LEASE
+from ..marks import LEASE, connection_of
 from ..signatures import fits
-from .upgrades import SWITCHING_PROTOCOLS, closed_here
 
+_SWITCHING_PROTOCOLS = 101
+_CLOSED = "ClosedResourceError"
+"""Raised by anyio and trio in a read whose stream is closed on this side."""
 _TIMED = "_gluellm_timed_read"
 
 
@@ -79,7 +82,7 @@ async def _read_body(lease: Lease, pending: Any) -> Any:
 
 def _read_failed(lease: Lease, error: BaseException) -> None:
     # A WebSocket is always being read, so closing it on this side fails a read.
-    if lease.status != SWITCHING_PROTOCOLS or not closed_here(error):
+    if lease.status != _SWITCHING_PROTOCOLS or not _closed_here(error):
         lease.note_error(error_type(error))
 
 
@@ -316,3 +319,37 @@ def _stream_lease(connection: Any, stream_id: int) -> Lease | None:
         return None
     lease: Lease | None = tracked.streams.get(stream_id)
     return lease if lease is not None and lease.phase == UNREAD and not lease.ended_at else None
+
+
+def upgraded(switched: Any) -> None:
+    """Record that a connection switches to WebSocket.
+
+    The library builds a special network stream for such connections only, so the hook on it costs
+    other connections nothing.
+    """
+    connection: TrackedConnection | None = connection_of(switched._stream)
+    if connection is not None and _asked_for_websocket(connection):
+        connection.switch(WEBSOCKET)
+
+
+def _asked_for_websocket(connection: TrackedConnection) -> bool:
+    """Whether the request asked for WebSocket. Servers switch only on request (RFC 9110, 7.8)."""
+    lease = connection.lease
+    pool = connection.tracker.live_pool()
+    if lease is None or pool is None:
+        return False
+    for pool_request in tuple(pool._requests):
+        if getattr(pool_request.request, LEASE) is lease:
+            return any(
+                name.lower() == b"upgrade" and value.lower() == b"websocket"
+                for name, value in pool_request.request.headers
+            )
+    return False
+
+
+def _closed_here(error: BaseException) -> bool:
+    """Whether a read failed because this side closed the stream during the read."""
+    cause = error.__cause__ or error
+    if type(cause).__name__ == _CLOSED:
+        return True
+    return isinstance(cause, OSError) and cause.errno == errno.EBADF

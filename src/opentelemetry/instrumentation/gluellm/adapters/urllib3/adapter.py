@@ -14,10 +14,8 @@ from ..marks import BUILT_BY, CONNECTION, LEASE, LIMITS_FROM, OWNER, TRACKER, gi
 from ..replacements import after_init, before_close
 from ..scope import Scope
 from ..signatures import has, has_method, takes
-from . import executors
 from .connections import POOL_ORIGIN, REFERENCE, Urllib3ConnectionHooks
-from .executors import EXECUTOR
-from .pools import PoolHooks
+from .pools import EXECUTOR, PoolHooks, probe_executor
 from .reading import Urllib3Reader
 from .requests import Urllib3RequestHooks
 from .responses import Urllib3ResponseHooks
@@ -128,7 +126,7 @@ class Urllib3Adapter(Adapter):
         hook("pool_close", pool, "close", pool_closes)
         probe("pool_close", has(lambda: manager().pools, "_container"))
         hook("pool_close", manager, "clear", cleared)
-        probe("executor", executors.probe())
+        probe("executor", probe_executor())
         released = probe("release", takes(pool, "_put_conn", "conn"))
         hook("release", pool, "_put_conn", requests.put_conn)
         state = has(lambda: pool("localhost"), *_POOL)

@@ -14,7 +14,7 @@ from ...pool.tracker import PoolTracker
 from ..marks import LIMITS_FROM, connection_of
 from ..scope import LibraryReader
 from .connections import connected_sockets, record_of
-from .executors import workers_of
+from .pools import workers_of
 
 
 class Urllib3Reader(LibraryReader[PoolTracker]):

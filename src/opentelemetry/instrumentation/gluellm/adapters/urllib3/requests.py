@@ -16,9 +16,8 @@ from ...pool.tracker import PoolTracker
 from ..marks import CONNECTION
 from ..scope import FirstRequest, Scope
 from .connections import pool_origin, record_of, unsent
-from .executors import note_executor
 from .failures import failure_of
-from .pools import forwards
+from .pools import forwards, note_executor
 
 _FORWARDED: Final[ContextVar[tuple[bytes, int | None, bytes] | None]] = ContextVar(
     "gluellm_urllib3_forwarded", default=None
