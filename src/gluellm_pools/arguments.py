@@ -8,6 +8,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from .text import duration, printable_lines
 
@@ -45,6 +46,19 @@ def installed(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # the package above it is missing
         return False
+
+
+def add_command(
+    commands: argparse._SubParsersAction[Any],
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    **texts: Any,
+) -> argparse.ArgumentParser:
+    """Add a command, which ``run`` runs, with its texts for ``--help``."""
+    layout = argparse.RawDescriptionHelpFormatter
+    parser: argparse.ArgumentParser = commands.add_parser(name, formatter_class=layout, **texts)
+    parser.set_defaults(run=run)
+    return parser
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,15 @@ import os
 import textwrap
 from typing import Any
 
-from ..arguments import install_hint, missing_message, port, refuse, suggestion, time_span
+from ..arguments import (
+    add_command,
+    install_hint,
+    missing_message,
+    port,
+    refuse,
+    suggestion,
+    time_span,
+)
 
 _COMMAND = "gluellm-pools demo"
 _EPILOG = """\
@@ -24,14 +32,15 @@ _HIGHEST_PORT = 65_533  # the demo takes three in a row
 
 def add_demo(commands: argparse._SubParsersAction[Any]) -> None:
     """Add ``demo`` to the commands."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = add_command(
+        commands,
         "demo",
+        _demo,
         help="watch the pools of real any-llm calls against a fake provider",
         description="Plays acts of about 12 s each: real any-llm calls to a fake provider on this\n"
         "machine, and what their connection pools show. Four acts by default. With\n"
         "OTEL_EXPORTER_OTLP_ENDPOINT set, metrics and spans are also exported there (OTLP/HTTP).",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     length = f"length of all acts together, from 6s to 1h (default: {_ACT_SECONDS:g} per act)"
     parser.add_argument("--seconds", type=time_span("6s", "1h"), metavar="N", help=length)
@@ -42,7 +51,6 @@ def add_demo(commands: argparse._SubParsersAction[Any]) -> None:
     choice.add_argument("--list", action="store_true", help="list the acts and stop")
     ports = "first of three consecutive ports for the fake providers (default: any free ones)"
     parser.add_argument("--port", type=port(_HIGHEST_PORT), default=0, metavar="PORT", help=ports)
-    parser.set_defaults(run=_demo)
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..arguments import add_output_arguments, refuse, time_span
+from ..arguments import add_command, add_output_arguments, refuse, time_span
 
 _COMMAND = "gluellm-pools doctor"
 _TIMEOUT = 10.0
@@ -37,13 +37,14 @@ exit status:
 
 def add_doctor(commands: argparse._SubParsersAction[Any]) -> None:
     """Add ``doctor`` to the commands."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = add_command(
+        commands,
         "doctor",
+        _doctor,
         help="what is wrong with the pools of a program, and what to do",
         usage=_USAGE,
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--pid", type=_pid, metavar="N", help="inspect this running process")
     period = "with --pid: observe the process for this long, and report on that time"
@@ -52,7 +53,6 @@ def add_doctor(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--timeout", type=_SPAN, metavar="SECONDS", help=timeout)
     add_output_arguments(parser)
     parser.add_argument("program", nargs=argparse.REMAINDER, help="the program and its arguments")
-    parser.set_defaults(run=_doctor)
 
 
 def _doctor(options: argparse.Namespace) -> int:

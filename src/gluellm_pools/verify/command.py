@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..arguments import add_output_arguments, refuse, time_span, write_output
+from ..arguments import add_command, add_output_arguments, refuse, time_span, write_output
 from .address import HEADERS_VARIABLE, AddressError, read_address
 
 _COMMAND = "gluellm-pools verify"
@@ -32,12 +32,13 @@ exit status:
 
 def add_verify(commands: argparse._SubParsersAction[Any]) -> None:
     """Add ``verify`` to the commands."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = add_command(
+        commands,
         "verify",
+        _verify,
         help="report what a Prometheus has of the pools, and why board queries are empty",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add, default = parser.add_argument, "(default: %(default)s)"
     url = "the store's base URL, with its path if it has one, as in a Grafana data source"
@@ -53,7 +54,6 @@ def add_verify(commands: argparse._SubParsersAction[Any]) -> None:
     add("--timeout", type=time_span("1ms", "10m"), default="30", metavar="SECONDS", help=timeout)
     add("--show-queries", action="store_true", help="print each query in PromQL")
     add_output_arguments(parser)
-    parser.set_defaults(run=_verify)
 
 
 def _verify(options: argparse.Namespace) -> int:

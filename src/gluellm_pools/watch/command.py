@@ -22,7 +22,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import missing_message, port, refuse, time_span
+from ..arguments import add_command, missing_message, port, refuse, time_span
 from ..text import printable
 
 if TYPE_CHECKING:
@@ -38,11 +38,12 @@ _INTERRUPTED = 130
 
 def add_watch(commands: argparse._SubParsersAction[Any]) -> None:
     """Add ``watch`` to the commands."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = add_command(
+        commands,
         "watch",
+        _watch,
         help="show the calls and pools of programs that export here over OTLP/HTTP",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     port_help = f"port to listen on, 0 for any free one (default: {_PORT})"
     parser.add_argument("--port", type=port(), default=_PORT, metavar="PORT", help=port_help)
@@ -53,7 +54,6 @@ def add_watch(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--for", "--seconds", type=span, dest="seconds", metavar="N", help=for_help)
     json_help = "print one JSON object at the end, and nothing before"
     parser.add_argument("--json", action="store_true", help=json_help)
-    parser.set_defaults(run=_watch)
 
 
 def _watch(options: argparse.Namespace) -> int:
