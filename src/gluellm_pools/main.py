@@ -1,8 +1,8 @@
 """The command ``gluellm-pools``.
 
-Exit status: 0 on success and for help, 1 if the demo's numbers disagree, 2 for wrong arguments and
-for a command that can't run, 130 after Ctrl-C, 141 if the reader of the output has ended, 143 after
-SIGTERM. ``--help`` of ``doctor``, ``watch`` and ``verify`` lists further ones.
+Exit status: 0 on success and for help, 2 for wrong arguments and for a command that can't run, 130
+after Ctrl-C, 141 if the reader of the output has ended, 143 after SIGTERM. ``--help`` of
+``doctor``, ``watch`` and ``verify`` lists further ones.
 """
 
 from __future__ import annotations

@@ -19,18 +19,6 @@ from .histogram import Histogram
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData
 
-UNREACHED = (
-    semconv.ErrorType.POOL_TIMEOUT,
-    semconv.ErrorType.CONNECT_TIMEOUT,
-    semconv.ErrorType.NAME_RESOLUTION_ERROR,
-    semconv.ErrorType.CONNECTION_ERROR,
-    semconv.ErrorType.SECURE_CONNECTION_ERROR,
-    semconv.ErrorType.TOO_MANY_OPEN_FILES,
-    semconv.ErrorType.NO_LOCAL_PORTS,
-)
-"""Values of ``error.type`` of requests that never reached the provider."""
-
-
 _RowT = TypeVar("_RowT", bound="CallsView | PoolView")
 
 
@@ -162,11 +150,6 @@ class PoolView:
     def reused(self) -> int:
         """Requests that got an existing connection."""
         return max(0, self.acquired - self.set_ups)
-
-    @property
-    def reached(self) -> int:
-        """Requests that reached the provider."""
-        return self.requests - sum(self.errors.get(error, 0) for error in UNREACHED)
 
     def share(self, *phases: str) -> float:
         """Share of the time of all requests that was spent in these phases, from 0 to 1."""

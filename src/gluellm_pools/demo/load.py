@@ -1,4 +1,4 @@
-"""The load: real any-llm clients, and what their callers count."""
+"""The load: real any-llm clients, and what their callers see."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..fake_provider import FakeProvider
 from .acts import Act, Traffic
 from .faults import Fault
 from .targets import ANTHROPIC, CONNECTIONS, HTTP2, MESSAGES, MODEL, OPENAI, POOL_NAMES
-from .verdict import CallerCounts, error_text, explanation
+from .verdict import Symptoms, error_text, explanation
 
 _POOL_TIMEOUTS = {OPENAI: 0.4, ANTHROPIC: 5.0}
 """Seconds that a request waits for a connection at most.
@@ -50,11 +50,11 @@ def client_library(sdk: str) -> ModuleType:
 
 
 class Load:
-    """Calls the targets as an act says, and counts. Build it after `instrument()` was called."""
+    """Calls the targets as an act says. Build it after `instrument()` was called."""
 
     def __init__(self, providers: Mapping[str, FakeProvider]) -> None:
         self.providers = providers
-        self.tallies = {target: CallerCounts() for target in providers}
+        self.symptoms = {target: Symptoms() for target in providers}
         self.libraries: dict[str, str] = {}
         """Name of the HTTP library, by target."""
         self.explained: list[str] = []
@@ -104,8 +104,8 @@ class Load:
         """
         self._ended.clear()
         self._fault = act.fault()
-        for tally in self.tallies.values():
-            tally.recent.clear()
+        for symptoms in self.symptoms.values():
+            symptoms.recent.clear()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._fault.run(self, time.monotonic() + seconds))
             for traffic in act.traffic:
@@ -137,21 +137,16 @@ class Load:
                 group.create_task(self._call_until(traffic, lambda: time.monotonic() >= deadline))
 
     async def call(self, target: str, ask: _Ask, retries: int = 0) -> bool:
-        """Make one call and count it; return whether it succeeded."""
-        tally, began, failure = self.tallies[target], time.monotonic(), ""
-        tally.sent += 1
+        """Make one call and note how it went; return whether it succeeded."""
+        began, failure = time.monotonic(), ""
         try:
             await ask(self._clients[target, retries])
         except Exception as error:  # the errors of SDKs and any-llm share no other base
-            tally.failed += 1
             failure = error_text(error)
             if self._fault.explains and (lines := explanation(error)):
                 self.explained, self._fault.explains = lines, False
-        except asyncio.CancelledError:
-            tally.failed += 1
-            raise
         ended = time.monotonic()
-        tally.recent.append((ended, ended - began, failure))
+        self.symptoms[target].recent.append((ended, ended - began, failure))
         return not failure
 
     async def _call_until(self, traffic: Traffic, is_over: Callable[[], bool]) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
-import signal
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -32,9 +29,9 @@ from .logs import Logs
 from .screen import Screen
 from .targets import ANTHROPIC, HTTP2, MAX_STREAMS, OPENAI, POOL_NAMES, QUICK, TARGETS
 from .telemetry import Telemetry
-from .verdict import NOT_KNOWN, Cause, cause_of, disagreements, main_finding, short
+from .verdict import NOT_KNOWN, Cause, cause_of, main_finding, short
 
-EXIT_OK, EXIT_DISAGREE = 0, 1
+_INTERRUPTED = 130
 _SETTLE = 0.05
 """Seconds in which requests that ended complete their last steps."""
 _LEAK_THRESHOLD = _SILENCE_THRESHOLD = 2.0
@@ -105,8 +102,7 @@ class Demo:
     async def play(self, acts: Sequence[tuple[Act, float]]) -> int:
         self.load = Load(self.providers)
         self._announce(sum(seconds for _, seconds in acts))
-        stopped_by = self._cancel_on_signals()
-        interrupted = False
+        status = 0
         try:
             await self.load.warm_up()
             for number, (act, seconds) in enumerate(acts, 1):
@@ -114,38 +110,13 @@ class Demo:
                 self.plays.append(play)
                 await play.run()
         except asyncio.CancelledError:
-            interrupted = True  # Ctrl-C: asyncio.run cancels the main task
+            status = _INTERRUPTED  # Ctrl-C: asyncio.run cancels the main task
             await self.load.clear()
-        await asyncio.sleep(_SETTLE)
-        gc.collect()
-        pools = self.pools(self.telemetry.read())
         await self.load.close()
         self.say("")
-        if interrupted:
+        if status:
             self.say("Interrupted: requests in flight were cancelled.")
-            return 128 + (stopped_by or [signal.SIGINT])[0]
-        return self._compare(pools)
-
-    def _cancel_on_signals(self) -> list[int]:
-        """Cancel the running task on SIGTERM and SIGHUP, as asyncio does on SIGINT.
-
-        An exception of a signal handler would end any task, and leave the others running. Returns
-        a list that gets the signal's number.
-        """
-        received: list[int] = []
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-
-        def stop(number: int) -> None:
-            received.append(number)
-            if task is not None:
-                task.cancel()
-
-        for name in ("SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-                with contextlib.suppress(NotImplementedError):  # Windows
-                    loop.add_signal_handler(number, stop, number)
-        return received
+        return status
 
     def key(self, target: str) -> PoolKey:
         return PoolKey(POOL_NAMES[target], self.load.libraries[target])
@@ -167,24 +138,6 @@ class Demo:
         )
         if self.telemetry.endpoint:
             self.say(f"Exporting to {short(self.telemetry.endpoint, 80)} over OTLP/HTTP.")
-
-    def _compare(self, pools: Mapping[str, PoolView]) -> int:
-        """Compare what the metrics, the callers and the providers counted."""
-        tallies = self.load.tallies
-        wrong = [
-            f"{row_label(self.key(target))}: {line}"
-            for target, pool in pools.items()
-            for line in disagreements(
-                pool, tallies[target], self.providers[target].counts, http2=target == HTTP2
-            )
-        ]
-        for line in wrong:
-            print(line, file=sys.stderr)
-        if wrong:
-            return EXIT_DISAGREE
-        calls = sum(tally.sent for tally in tallies.values())
-        self.say(f"Metrics, callers and providers agree, over {calls} calls.", "green")
-        return EXIT_OK
 
     def sum_up(self) -> None:
         """Print four lines: what callers saw, whose fault it was, and what to run next."""
@@ -274,7 +227,7 @@ class Play:
         caller = self.act.shown[0]
         findings = diagnose(snapshot(), self._earlier)
         finding = main_finding(findings, row_label(demo.key(caller)))
-        symptom, self.error = demo.load.tallies[caller].symptom()
+        symptom, self.error = demo.load.symptoms[caller].text()
         self.cause = cause_of(finding, calls_verdict(view, demo.calls_key(caller)), self.error)
         verdict = {"what your caller sees": symptom, "whose fault it is": self.cause.text}
         screen.show(self._elapsed(), verdict, view, last=last)

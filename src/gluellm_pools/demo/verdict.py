@@ -1,4 +1,4 @@
-"""What the callers of an act see, whose fault it is, and whether all counts agree."""
+"""What the callers of an act see, and whose fault it is."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
-from opentelemetry.instrumentation.gluellm.telemetry.semconv import ErrorType
 
-from ..fake_provider import Counts
 from ..text import printable
 from ..verdicts import CallsVerdict
-from ..view import PoolView
 
 _ABOVE_PACKAGE = re.compile(r"\S*[\\/](?=gluellm_pools[\\/]demo[\\/])")
 _RECENT = 5.0
@@ -33,15 +30,13 @@ _AT_FAULT = {
 
 
 @dataclass(slots=True)
-class CallerCounts:
-    """The calls of one target, as the callers count them."""
+class Symptoms:
+    """The latest calls of one target, as the callers see them."""
 
-    sent: int = 0
-    failed: int = 0
     recent: deque[tuple[float, float, str]] = field(default_factory=lambda: deque(maxlen=500))
     """When calls ended, how long they took, and their error or an empty string."""
 
-    def symptom(self) -> tuple[str, str]:
+    def text(self) -> tuple[str, str]:
         """Return what callers see at the moment, in words, and the error in it if there is one."""
         since = time.monotonic() - _RECENT
         recent = [(seconds, error) for ended, seconds, error in self.recent if ended >= since]
@@ -114,22 +109,3 @@ def cause_of(finding: Finding | None, calls: CallsVerdict | None, error: str) ->
 def short(text: str, longest: int) -> str:
     """Return the text as one line, with paths from the package on."""
     return printable(_ABOVE_PACKAGE.sub("", text), longest)
-
-
-def disagreements(pool: PoolView, tally: CallerCounts, counts: Counts, *, http2: bool) -> list[str]:
-    """Return a sentence for each number that metrics, callers and provider count differently."""
-    # httpcore refuses a request in its own HTTP/2 state although the request has a connection.
-    refused = pool.errors.get(ErrorType.PROTOCOL_ERROR, 0) if http2 else 0
-    # Each retry follows a failed request that the caller does not see.
-    compared = (
-        ("requests", pool.requests - pool.resent, "the callers sent", tally.sent),
-        ("failed requests", pool.failed - pool.resent, "the callers saw", tally.failed),
-        ("requests at the provider", pool.reached - refused, "it received", counts.requests),
-        ("connections opened", pool.opened, "the provider accepted", counts.connections),
-        ("requests on reused connections", pool.reused - refused, "it saw", counts.reused),
-    )
-    return [
-        f"the metrics count {ours} {what}, {who} {theirs}"
-        for what, ours, who, theirs in compared
-        if ours != theirs
-    ]

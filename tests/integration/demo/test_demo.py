@@ -1,4 +1,4 @@
-"""The demo as a program of its own: its lines come true, its numbers agree, its ends are clean.
+"""The demo as a program of its own: its lines come true, its ends are clean.
 
 An act goes on until its evidence is there, so that none of this depends on the machine's speed.
 """
@@ -46,10 +46,9 @@ def demo(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
 
 
 def said(done: subprocess.CompletedProcess[str]) -> str:
-    """What a demo printed whose every act was seen, and whose three independent counts agree."""
+    """What a demo printed whose every act was seen."""
     assert done.returncode == 0, done.stdout + done.stderr
     assert "NOT OBSERVED" not in done.stdout
-    assert "Metrics, callers and providers agree, over" in done.stdout
     assert "\x1b" not in done.stdout
     return done.stdout
 

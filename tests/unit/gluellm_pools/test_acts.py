@@ -11,13 +11,11 @@ from gluellm_pools.demo.evidence import Observed, holds
 from gluellm_pools.demo.logs import Logs
 from gluellm_pools.demo.targets import TARGETS
 from gluellm_pools.demo.verdict import (
-    CallerCounts,
+    Symptoms,
     cause_of,
-    disagreements,
     explanation,
     short,
 )
-from gluellm_pools.fake_provider import Counts
 from gluellm_pools.verdicts import CallsVerdict
 from gluellm_pools.view import PoolView
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
@@ -42,31 +40,6 @@ def test_one_scenario_is_not_seen_where_nothing_happened(name):
     assert not holds(SCENARIOS[name].evidence, Observed())
 
 
-def test_counts_agree_or_their_difference_is_named():
-    """Each of the five comparisons is independent."""
-    pool = PoolView(requests=10, failed=2, errors={"pool_timeout": 1}, opened=2, set_ups=2)
-    pool.acquired = 9
-    counts = Counts(connections=2, requests=9, used_connections=2)
-    assert disagreements(pool, CallerCounts(10, 2), counts, http2=False) == []
-    wrong = disagreements(pool, CallerCounts(11, 3), Counts(requests=8), http2=False)
-    assert len(wrong) == 5
-    assert wrong[0] == "the metrics count 10 requests, the callers sent 11"
-    # A request that HTTP/2 refuses in the client has a connection and reaches nothing.
-    pool = PoolView(requests=5, failed=3, errors={"protocol_error": 3}, opened=1, set_ups=1)
-    pool.acquired = 5
-    counts = Counts(connections=1, requests=2, used_connections=1)
-    assert disagreements(pool, CallerCounts(5, 3), counts, http2=True) == []
-    assert len(disagreements(pool, CallerCounts(5, 3), counts, http2=False)) == 2
-
-
-def test_retries_of_the_sdk_are_no_disagreement():
-    """Callers see neither the requests that were sent again nor the failures before them."""
-    pool = PoolView(requests=9, resent=4, failed=6, errors={"429": 6}, acquired=9)
-    counts = Counts(requests=9)
-    assert disagreements(pool, CallerCounts(5, 2), counts, http2=False) == []
-    assert len(disagreements(pool, CallerCounts(9, 6), counts, http2=False)) == 2
-
-
 def test_cause_is_what_diagnose_finds_and_otherwise_what_the_calls_show():
     """A verdict that names nobody is no cause."""
     texts = {"observed": "4 of 4.", "explanation": "Held.", "advice": "Close."}
@@ -87,15 +60,15 @@ def test_cause_is_what_diagnose_finds_and_otherwise_what_the_calls_show():
 
 def test_callers_see_rounded_times_and_the_most_frequent_error():
     """Only of the last seconds, so that an act ends with what it does last."""
-    tally, now = CallerCounts(), time.monotonic()
+    tally, now = Symptoms(), time.monotonic()
     tally.recent.append((now - 60.0, 9.0, "old"))
-    assert tally.symptom() == ("no call has ended lately", "")
+    assert tally.text() == ("no call has ended lately", "")
     tally.recent.append((now, 0.21, ""))
-    assert tally.symptom() == ("calls take about 0.2 s, and none fails", "")
+    assert tally.text() == ("calls take about 0.2 s, and none fails", "")
     tally.recent += [(now, 1.2, "late"), (now, 1.2, "late"), (now, 1.3, "other")]
-    assert tally.symptom() == ("calls take about 1 s, and some fail: late", "late")
+    assert tally.text() == ("calls take about 1 s, and some fail: late", "late")
     del tally.recent[1]
-    assert tally.symptom()[0] == "calls take about 1 s, and all fail: late"
+    assert tally.text()[0] == "calls take about 1 s, and all fail: late"
 
 
 def test_paths_begin_with_the_package():
