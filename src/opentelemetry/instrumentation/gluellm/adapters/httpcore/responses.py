@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import functools
 import sys
 import weakref
 from typing import Any
@@ -86,13 +85,18 @@ def _read_failed(lease: Lease, error: BaseException) -> None:
         lease.note_error(error_type(error))
 
 
-@functools.lru_cache(maxsize=16)
+_known_reads: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
+
+
 def reads_as_known(read: Any, is_async: bool) -> bool:
     """Whether the ``read`` of a class of network streams is compatible with its replacement.
 
-    Called for each connection, so the results are cached.
+    Called for each connection. The result is cached by function, which is held weakly.
     """
-    return fits(read, _read, asynchronous=is_async)
+    found = _known_reads.get(read)
+    if found is None:
+        found = _known_reads[read] = fits(read, _read, asynchronous=is_async)
+    return found
 
 
 def _read(stream: Any, max_bytes: int, timeout: float | None = None) -> Any: ...
