@@ -1,4 +1,4 @@
-"""Writes the pages of docs/ that follow from code: metrics.md and configuration.md.
+"""Writes the pages of docs/ that follow from code: metrics.md and settings.md.
 
 ``--check`` writes nothing and fails when a page differs from what the code says.
 """
@@ -56,7 +56,7 @@ What each metric is called, what it counts and which attributes it can have. The
 the contract module, `telemetry/semconv.py`, from which the instruments are made too.
 
 All durations are seconds. All metrics are in the scope `{scope}`, with the schema URL `{schema}`.
-All of it is experimental: [stability](stability.md) says what that means here.
+All of it is experimental: [stability](maintainers/stability.md) says what that means here.
 
 Counters, up-down counters and gauges are asynchronous: they are read once per collection, from one
 snapshot of the pools, so they agree with each other. `http.client.request.duration` is not among
@@ -141,7 +141,7 @@ of the library. The SDK is read from the stack, when the pool is built and at it
 
 Prometheus and stores like it change the names: dots become underscores, a unit of seconds and
 `_total` of a counter become suffixes. The column "in Prometheus" has what you query. It is the same
-on each of these ways, with the settings of [deployment](deployment.md): {ways}. A histogram has three
+on each of these ways, with the settings of [deployment](deploy.md): {ways}. A histogram has three
 names, with {suffixes}. Attribute keys become labels likewise: `{provider}` is
 `{provider_label}`. `service.name` and `service.instance.id` become
 [labels](#labels-in-prometheus) too.
@@ -359,7 +359,7 @@ later gets the limits, so configure first.
 `apply_httpx_env=True` makes the variables `HTTPX_MAX_CONNECTIONS` and `HTTPX_MAX_KEEPALIVE_CONNECTIONS`
 limits, which GlueLLM's guide names and nothing else reads. They are limits for every library then.
 
-A [snapshot](diagnosis.md) says which limit a pool has and what set it: `limits_from`.
+A [snapshot](when-calls-hang.md) says which limit a pool has and what set it: `limits_from`.
 """
 
 
@@ -548,8 +548,8 @@ def metrics_page() -> str:
     return NOTICE + "\n".join(lines)
 
 
-def configuration_page() -> str:
-    """docs/configuration.md."""
+def settings_page() -> str:
+    """docs/settings.md."""
     rows = []
     descriptions = []
     for setting in SETTINGS:
@@ -606,7 +606,7 @@ def library_rows() -> list[str]:
     return rows
 
 
-PAGES = {"metrics.md": metrics_page, "configuration.md": configuration_page}
+PAGES = {"metrics.md": metrics_page, "settings.md": settings_page}
 
 
 def main() -> int:

@@ -49,7 +49,7 @@ def test_readme_has_the_pool_timeout_of_openai() -> None:
 
 
 def test_capabilities_name_tests_that_exist() -> None:
-    text = (ROOT / "docs" / "capabilities.md").read_text()
+    text = (ROOT / "docs" / "maintainers" / "capabilities.md").read_text()
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
     assert len(rows) > 34
     for what, proof, *_ in rows[1:]:
@@ -59,7 +59,7 @@ def test_capabilities_name_tests_that_exist() -> None:
 
 
 def test_page_on_tests_names_files_and_commands_that_exist() -> None:
-    text = (ROOT / "docs" / "testing.md").read_text()
+    text = (ROOT / "docs" / "maintainers" / "testing.md").read_text()
     paths = re.findall(r"`(tests/[\w/.]+)`", text)
     assert len(paths) > 20
     assert not [path for path in paths if not (ROOT / path).exists()]

@@ -125,9 +125,9 @@ def _differs() -> list[Panel]:
                 Column(title="With the pool", signal=fleet.WITH_POOL),
                 Column(title="Requests", signal=fleet.REQUESTS, decimals=2),
             ],
-            description="The limit of one pool, over all instances of a service, of whichever "
-            "library; those that differ on top. More instances with the pool than with a limit: in "
-            "some it is unlimited.",
+            description="Limit of a single pool, per service and library, with the largest "
+            "differences on top. "
+            "If more instances have the pool than a limit, the pool is unlimited in the others.",
             sort="Apart",
             recorded=True,
             height=9,

@@ -19,7 +19,7 @@ def programs(page: str) -> list[str]:
     return [block for block in blocks if "AnyLLM.create" in block or "OpenAI()" in block]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/getting-started.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/start.md"])
 def test_example_runs_unchanged(page):
     """The example that prints metrics prints this package's."""
     (program,) = programs(page)
