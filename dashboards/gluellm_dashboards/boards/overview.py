@@ -28,9 +28,9 @@ loop first. Until then, no other figure can be trusted.
 you enlarge a pool.
 4. **Do requests wait?** See *Where does the time go*. Purple that never shrinks is unread \
 responses. If warm colours grow, see *How long does a provider take for a request*: if that is \
-unchanged, the pool is too small or there is a burst; if it is longer, the provider is slow and the \
-queue is the result.
-5. **Which pool?** The worst one is on top of the table. Its name links to *why is this pool slow*, \
+unchanged, the pool is too small or there is a burst; if it is longer, the provider is slow and \
+the queue is the result.
+5. **Which pool?** The table has the worst one on top. Its name links to *why is this pool slow*, \
 its provider to *is it them or us*. If only some instances wait, or limits differ, see the fleet.
 6. **All green?** The cause is not in the LLM calls.
 """

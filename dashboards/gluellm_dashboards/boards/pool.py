@@ -13,10 +13,10 @@ from .board import Board, Row
 
 _READING = f"""\
 Check the event loop first: if it is late for more than {thresholds.LATE_SHARE:.0%} of the time, \
-no other figure here can be trusted. Then see which phase grew. **unread**, with an oldest age that \
-never falls: a leak or a slow consumer. **awaiting_response** or **reading**: the provider. \
-**queued**, while these three are unchanged: the pool is too small, and the size by Little's law is \
-above the limit. **connecting**: see the connect failures.
+no other figure here can be trusted. Then see which phase grew. **unread**, with an oldest age \
+that never falls: a leak or a slow consumer. **awaiting_response** or **reading**: the provider. \
+**queued**, while these three are unchanged: the pool is too small, and the size by Little's law \
+is above the limit. **connecting**: see the connect failures.
 """
 _NOT_SET = "none or no data"
 _NO_HTTP2 = "No HTTP/2 seen."
@@ -183,7 +183,7 @@ def _connections() -> list[Panel]:
             ],
             width=12,
             height=9,
-            no_value="None was closed in this range, or no data.",
+            no_value="No connection was closed in this range, or no data.",
         ),
         shared.how_long_connecting_takes(width=6),
         shared.why_connecting_fails(width=6),
@@ -232,10 +232,10 @@ def _trouble() -> list[Panel]:
             links=links.to_runbook("GlueLLMConnectionLeakSuspected"),
         ),
         lines(
-            "Is the pool in a state that should not be?",
+            "Is the pool in an invalid state?",
             [Line(signal=pools.ANOMALIES, legend="{{gluellm_anomaly_type}}", by=shared.ALL)],
             width=6,
-            no_value="No anomaly seen, or no data.",
+            no_value="No anomaly detected, or no data.",
             links=links.to_runbook("GlueLLMPoolAnomaly"),
         ),
         lines(

@@ -28,7 +28,7 @@ def board() -> Board:
     return Board(
         uid=links.PROVIDER,
         title="GlueLLM pools: is it them or us?",
-        question="Is it the provider, the way there, or us? Choose one provider.",
+        question="Is it the provider, the path, or us? Choose one provider.",
         rows=[
             Row("", [words("How to read this board", _READING, height=3), *_status()]),
             Row("What do calls see of it?", _calls()),
@@ -176,7 +176,7 @@ def _origins() -> list[Panel]:
     legend = f"{{{{{_ORIGIN}}}}}"
     return [
         lines(
-            "How many requests are under way to each?",
+            "How many requests are in flight to each?",
             [Line(signal=requests.ACTIVE_REQUESTS, legend=legend, by=origin)],
             width=6,
         ),
