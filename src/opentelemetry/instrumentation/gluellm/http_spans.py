@@ -39,7 +39,7 @@ _MISSING = (
     "http_spans needs opentelemetry-instrumentation-%s; install it with "
     "pip install 'opentelemetry-instrumentation-gluellm[http]'"
 )
-_FAILED = "http_spans could not change %s: %s"
+_FAILED = "http_spans could not turn the instrumentation of %s on or off: %s"
 # Most providers use httpx or httpx2, so http_spans without their instrumentation is a mistake. The
 # others are optional.
 _INSTRUMENTATIONS = (
