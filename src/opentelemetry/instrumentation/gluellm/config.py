@@ -67,26 +67,26 @@ class Config:
     metrics: Literal["lean", "full"] = _setting(
         "lean",
         one_of("lean", "full"),
-        "`full` adds five histograms and the attribute `gluellm.response.streaming`.",
+        "`full` adds six histograms and the attribute `gluellm.response.streaming`.",
     )
     span_min_duration: float = _setting(
         0.05,
         _NOT_NEGATIVE,
-        "Shortest wait or connection set-up that becomes a span. A failed one always does. 0 makes "
-        "a span of each.",
+        "Shortest wait or connection set-up that gets a span. Failed ones always get one. With 0, "
+        "each gets one.",
         "s",
     )
     max_origins: int = _setting(
         20,
         whole_number(1, MAX_ORIGINS_BOUND),
-        "Most pairs of `server.address` and `server.port` on metrics, per process. Further origins "
-        "have the address `_OTHER` and no port.",
+        "Largest number of pairs of `server.address` and `server.port` on metrics, per process. "
+        "Further origins have the address `_OTHER` and no port.",
         "origins",
     )
     peak_window: float = _setting(
         _PEAK_WINDOW,
         _POSITIVE,
-        "How far back the `peak` gauges look. If it is shorter than the time between two "
+        "Window of the `peak` gauges. If it is shorter than the time between two "
         "collections, peaks are lost. The default therefore grows to 1.25 times "
         "`OTEL_METRIC_EXPORT_INTERVAL` if that is longer.",
         "s",
@@ -107,13 +107,12 @@ class Config:
     leak_threshold: float = _setting(
         60.0,
         number(
-            "a finite number of at least 2, since an application may do other work between two "
-            "reads, or 0 to detect no leaks",
+            "a finite number of at least 2, or 0 to detect no leaks",
             lambda value: value == 0 or value >= 2,
         ),
-        "Time for which a response may stay unread before its connection is a suspected leak. A "
-        "read that waits for bytes never is, however long. 0 detects no leaks. Less than 2 is not "
-        "allowed, since an application may do other work between two reads.",
+        "Time that a response may stay unread before its connection is a suspected leak. A read "
+        "that waits for bytes never counts as unread. Less than 2 is not allowed, since an "
+        "application may do other work between two reads.",
         "s",
     )
     calls: bool = _setting(
@@ -151,7 +150,7 @@ class Config:
         ),
         "Time that a request waits for bytes before its connection is checked for evidence that no "
         "answer can come. Once a second, the ten connections of each pool that have been silent "
-        "longest are checked. Linux only. 0 turns the check off.",
+        "longest are checked. Linux only.",
         "s",
     )
     snapshot_signal: str | None = _setting(
@@ -163,7 +162,7 @@ class Config:
             _signal_name,
         ),
         "Name of a signal, such as `SIGUSR2`, on which the process logs a snapshot of its pools "
-        "and the findings. `gluellm-pools doctor --pid` sends it. Off by default.",
+        "and the findings. `gluellm-pools doctor --pid` sends it.",
     )
 
     @classmethod

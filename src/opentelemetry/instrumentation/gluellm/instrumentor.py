@@ -238,7 +238,8 @@ def snapshot() -> Snapshot:
     installation = GlueLLMInstrumentor._installation
     if installation is None:
         raise RuntimeError(
-            "snapshot() needs an instrumented process: call GlueLLMInstrumentor().instrument() first"
+            "snapshot() needs an instrumented process: call GlueLLMInstrumentor().instrument() "
+            "first"
         )
     return installation.snapshot()
 
