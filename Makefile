@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all e2e e2e-tools nightly lint format types bench docs dashboards dashboard-preview check-generated measures clean
+.PHONY: help demo test test-all e2e e2e-tools nightly lint vocabulary format types bench docs dashboards dashboard-preview check-generated dist measures clean
 
 help:
 	@echo "make demo       live view of the connection pools of real any-llm calls, against a fake provider (1 min; first time: 15 MB, 30 s more)"
@@ -19,10 +19,11 @@ help:
 	@echo "                and builds these programs the first time with Go and npm (10 min, 6.4 GB)"
 	@echo "make nightly    studies and the compatibility matrix (3 h 45 min; builds the programs of 'make e2e' first);"
 	@echo "                'make -C tests/studies' lists them"
-	@echo "make lint       check style (ruff) and the directions of imports"
+	@echo "make lint       check style (ruff), the directions of imports, and words to avoid"
 	@echo "make types      mypy --strict, pyright"
 	@echo "make bench      measure the cost of the instrumentation and compare it with its budgets (15 min)"
-	@echo "make docs       generate pages of docs/, and the boards, rules and manifests of dashboards/"
+	@echo "make docs       generate pages of docs/ and files of dashboards/, and build the site into .cache/site"
+	@echo "make dist       build the distributions of a release: BASE=... is the address of the repository"
 	@echo "make measures   count lines of code and words of prose, by folder"
 	@echo "Other targets: format, dashboards, dashboard-preview, check-generated, e2e-tools, clean."
 	@echo "ARGS=... is passed to the command: make test ARGS=\"-k queued -x\". PYTHON=... selects the interpreter."
@@ -36,6 +37,8 @@ endef
 DEMO := '.[demo]'
 TEST := '.[demo,http]' --group test
 DEV := '.[demo,http]' --group dev
+SITE := '.[demo,http]' --group test --group site
+RELEASE := . --group release
 ALL := '.[demo,http,gluellm]' --group test --group providers
 
 # $(call install,purpose,size of the download and time,what pip installs)
@@ -64,6 +67,12 @@ $(VENV)/.installed-dev: $(VENV)/.installed-test
 $(VENV)/.installed-all: $(VENV)/.installed-test
 	$(call install,the SDKs of all providers and GlueLLM,Downloads about 330 MB; takes about 2 minutes,$(ALL))
 
+$(VENV)/.installed-site: $(VENV)/.installed-test
+	$(call install,what builds the site,Downloads about 20 MB; takes about half a minute,$(SITE))
+
+$(VENV)/.installed-release: pyproject.toml | $(BIN)/python
+	$(call install,what builds a release,Downloads about 10 MB; takes about 20 seconds,$(RELEASE))
+
 demo: $(VENV)/.installed-demo
 	$(BIN)/gluellm-pools demo $(ARGS)
 
@@ -91,10 +100,15 @@ e2e: $(VENV)/.installed-all
 nightly:
 	@$(MAKE) --no-print-directory -C tests/studies nightly
 
-lint: $(VENV)/.installed-dev
+lint: $(VENV)/.installed-dev vocabulary
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+
+# .vocabulary lists words to avoid, one regular expression a line; CONTRIBUTING.md has the words to use.
+vocabulary:
+	@if git grep --line-number --word-regexp --ignore-case --extended-regexp -f .vocabulary -- \
+	  ':!tests' ':!.vocabulary' ':!*.json'; then echo "Words to avoid: see CONTRIBUTING.md." >&2; exit 1; fi
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
@@ -107,8 +121,11 @@ types: $(VENV)/.installed-dev
 bench:
 	@$(MAKE) --no-print-directory -C tests/studies bench
 
-docs: $(VENV)/.installed-test dashboards
+# Any warning fails the build: a broken link, a missing picture, a page in no table of contents.
+docs: $(VENV)/.installed-site dashboards
 	$(BIN)/python docs/generate.py
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs/site -d .cache/site-doctrees . .cache/site
+	@echo "The site is in .cache/site: open index.html."
 
 dashboards: $(VENV)/.installed-test
 	PYTHONPATH=dashboards $(BIN)/python -m gluellm_dashboards.build $(ARGS)
@@ -130,6 +147,13 @@ dashboard-preview: $(VENV)/.installed-test $(PREVIEW)/.installed
 check-generated: $(VENV)/.installed-test
 	$(BIN)/python docs/generate.py --check
 	PYTHONPATH=dashboards $(BIN)/python -m gluellm_dashboards.build --check
+
+# With BASE, links of the README and the addresses in the metadata are absolute.
+dist: $(VENV)/.installed-release
+	@if [ -z "$(BASE)" ]; then echo "Name the repository: make dist BASE=https://..." >&2; exit 2; fi
+	rm -rf dist
+	README_BASE=$(BASE) $(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
 
 measures: $(BIN)/python
 	@$(BIN)/python tests/studies/measures.py

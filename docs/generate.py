@@ -1,6 +1,6 @@
-"""Writes the pages of docs/ that follow from code: metrics.md and configuration.md.
+"""Writes the pages of docs/ that follow from code: metrics.md, settings.md, maintainers/hooks.md.
 
-``--check`` writes nothing and fails when a page differs from what the code says.
+``--check`` writes nothing and fails when a page is out of date.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from opentelemetry.instrumentation.gluellm.providers import (
     usual_library,
 )
 from opentelemetry.instrumentation.gluellm.telemetry import prometheus, semconv
-from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument, Metric
 
 DOCS = Path(__file__).parent
 ANY_LLM_LOST = {
@@ -57,243 +57,185 @@ NOTICE = "<!-- Written by `make docs`; edit docs/generate.py or the code, not th
 METRICS_INTRODUCTION = """
 # Metrics
 
-What each metric is called, what it counts and which attributes it can have. The page is made from
-the contract module, `telemetry/semconv.py`, from which the instruments are made too.
+All metrics that the package emits. Durations are in seconds. The instrumentation scope is `{scope}`, the
+schema URL `{schema}`. Names are experimental: [stability](maintainers/stability.md).
 
-All durations are seconds. All metrics are in the scope `{scope}`, with the schema URL `{schema}`.
-All of it is experimental: [stability](stability.md) says what that means here.
-
-Counters, up-down counters and gauges are asynchronous: they are read once per collection, from one
-snapshot of the pools, so they agree with each other. `http.client.request.duration` is not among
-them: it belongs to opentelemetry-instrumentation-httpx (the setting `http_spans`).
+Counters, up-down counters and gauges are asynchronous. Each collection reads all of them from one
+snapshot, so they agree with each other. Histograms are recorded at the collection that follows the
+event. `http.client.request.duration` is not included; opentelemetry-instrumentation-httpx emits it
+([`http_spans`](settings.md)).
 
 ## A request's phases
 
-From entering the pool to giving its connection back, a request is in exactly one phase at a time,
-and the phases sum to its whole time.
+A request is in exactly one phase from entering the pool until its connection is released. The times of the
+phases add up to its duration.
 
-| phase | the request is | part of |
+| phase | the request is | caused by |
 |---|---|---|
-| `queued` | in the pool's queue for a connection | the pool |
-| `connecting` | waiting for its connection to be established, also when another request does it | the pool |
-| `stream_queued` | waiting for an HTTP/2 stream slot | the pool |
-| `awaiting_response` | being sent, or waiting for the response's head | the provider |
-| `reading` | with a read of its body in flight: the provider is at work, however silent | the provider |
-| `unread` | with its head received and nobody reading: the application holds the connection | the application |
+| `queued` | waiting in the pool's queue for a connection | the pool |
+| `connecting` | waiting for its connection to be established, possibly by another request | the pool |
+| `stream_queued` | waiting for an HTTP/2 stream | the pool |
+| `awaiting_response` | being sent, or waiting for the head of the response | the provider |
+| `reading` | waiting for the next bytes of the response | the provider |
+| `unread` | not being read, although the head was received; the connection is still held | the application |
 
-A request stays `queued` until its connection has taken it. httpcore 1.0 assigns one idle connection to
-every request that waits and refuses all but one of them. In each collection, the requests in
-`awaiting_response`, `reading` and `unread` never exceed the connections (HTTP/1.1) or streams (HTTP/2),
-except for a moment: a request that is cancelled or fails counts until its own task has handled that.
+Read `gluellm.pool.request.time` (its rate is the number of requests in each phase) and
+`gluellm.pool.request.oldest_age`. Check the three phases that hold a connection first:
 
-How to read them, by the rate of `gluellm.pool.request.time` and by `gluellm.pool.request.oldest_age`
-per phase. Requests in `unread`, `awaiting_response` and `reading` hold connections, so look at these
-first:
+1. `unread` grows, and its oldest age never falls: a leak, or a slow consumer.
+2. `awaiting_response` or `reading` grows: the provider is slow.
+3. `queued` grows while those three are unchanged: the pool is too small.
 
-- `unread` grows and its oldest age never falls: something holds responses that nobody reads.
-- `awaiting_response` or `reading` grows: the provider is slow.
-- `queued` grows while these three are young and flat: the pool is too small.
-
-`gluellm.pool.lease.duration` can't tell the first from the last: it is recorded when a lease ends and
-never shows running ones, so with streams that nobody closes it stays flat.
+Histograms cannot show a request that hangs, since they only record requests that have ended.
 
 ## A call's stages
 
-A call is one model call as the application makes it, with its retries and, if the answer is streamed, its
-stream. Of nested calls, only the outermost counts. Its source is GlueLLM if GlueLLM makes it, else any-llm.
-Building a client is not a call. If any-llm's module functions (`any_llm.completion()`) build the client, that is part of
-the call. A call is in exactly one stage at a time, and the times of its stages add up to its whole duration.
-The last column names who can shorten the stage.
+A call is one model call of the application, including retries and the stream of its answer. Of nested calls,
+only the outermost one counts. A call is in exactly one stage at a time, and the times of the stages add up to
+its duration.
 
-| stage | the call is | who acts |
+| stage | the call is | caused by |
 |---|---|---|
 | `limited` | waiting in GlueLLM's rate limiter, before each attempt | your settings |
-| `preparing` | preparing its first request, the first request of a new attempt, or the request after an SDK's pause: building a client and its TLS context, serializing, waiting for a thread | the application |
-| `requesting` | with a request in flight, also while a slow consumer reads its stream; see the phase of the request | the pool, the provider or the application |
-| `backoff` | pausing after a failed attempt, until the next attempt or request | the provider's limits, or the retry settings |
-| `finishing` | without a request in flight and in none of the other stages: parsing an answer, or working between two requests of the call | the application |
+| `preparing` | preparing the first request of an attempt: client, TLS context, serialization, a thread | the application |
+| `requesting` | sending a request or reading its response; see the phase of that request | pool, provider or application |
+| `backoff` | pausing after a failed attempt | rate limits or retry settings |
+| `finishing` | without a request in flight: parsing an answer, or working between two requests | the application |
 
-The attempts of GlueLLM and the pauses of six SDKs (openai, anthropic, groq, cerebras, together and fireworks) are
-observed directly. With other SDKs, a call is in `backoff` if its last request got a status of 408, 409, 425, 429 or 5xx
-(gRPC: `UNAVAILABLE`, `RESOURCE_EXHAUSTED`, `DEADLINE_EXCEEDED`), or failed otherwise and was not cancelled.
+The pauses of GlueLLM and of six SDKs (openai, anthropic, groq, cerebras, together, fireworks) are observed
+directly. For other SDKs, a call counts as `backoff` if its last request ended with status 408, 409, 425, 429
+or 5xx (gRPC: `UNAVAILABLE`, `RESOURCE_EXHAUSTED`, `DEADLINE_EXCEEDED`), or failed and was not cancelled.
 
-The provider of a call is the one with which it began. Its requests have the provider that they were sent to, which
-differs with a gateway or a fallback. A call that is made in a task spawned inside another call counts on its own.
-Other requests in such a task count for the call that spawned it, while that call runs.
+A call has the provider with which it began. With a gateway or a fallback, its requests can have another one. A
+call in a task that was started inside another call counts separately; other requests of that task count for the
+call that started it, while it runs.
 
-In the tables below, **P** stands for the attributes {pool}, **O** for these and {origin}, and **C** for {call}.
+## Names in Prometheus
 
-## The provider of a series
+Dots become underscores, seconds become the suffix `_seconds`, and counters end in `_total`. Histograms have
+{suffixes}. Attribute keys change likewise: `{provider}` becomes `{provider_label}`. Names are the same
+for all of these, with the settings in [Deploy](deploy.md): {ways}.
 
-A pool can serve several providers: one client that calls several APIs, or one that is passed to several
-any-llm providers. So the provider belongs to the request, not to the pool.
-
-- An O series has the provider of its requests: that of the any-llm call, else that of the any-llm call that
-  built the pool, else the one whose API the host serves, else none. Of nested any-llm calls the innermost
-  decides. A connection counts for the provider of its latest request.
-- A P series has the provider of the first request, while all requests of the pool name have the same one.
-  When a second provider comes, a P series without a provider begins at 0 and counts on from there. The
-  old series stays for 10 minutes, its counters at their last values and its gauges at 0. The two add up to
-  the whole: a pool that two providers share counts once.
-
-## Pool names
-
-A pool has the name that you gave it with `instrument_client`; else any-llm's provider key; else, with
-`scope="all"`, the name of the SDK that built it or that sent its first request ({sdks}); else the name
-of the library. The SDK is read from the stack, when the pool is built and at its first request.
-
-## In Prometheus
-
-Prometheus and stores like it change the names: dots become underscores, a unit of seconds and
-`_total` of a counter become suffixes. The column "in Prometheus" has what you query. It is the same
-on each of these ways, with the settings of [deployment](deployment.md): {ways}. A histogram has three
-names, with {suffixes}. Attribute keys become labels likewise: `{provider}` is
-`{provider_label}`. `service.name` and `service.instance.id` become
-[labels](#labels-in-prometheus) too.
+In the tables, **P** stands for {pool}; **O** for these and {origin}; **C** for {call}.
 """
 
 METRICS_CLOSE = """
-## Rules
+## The provider of a series
 
-- These counters are there with 0 from a pool's first request on, so that `increase()` sees their
-  first step: `gluellm.pool.timeouts` of every kind, `gluellm.pool.reuse.failures`,
-  `gluellm.pool.requeues`, `gluellm.pool.connection.opened`, `gluellm.pool.opened`,
-  `gluellm.pool.discarded` of both reasons, and `gluellm.pool.requests` with the error types
-  `connect_timeout`, `name_resolution_error`, `connection_error` and `secure_connection_error`. Series
-  of another status, error type or close reason begin with the first that they count.
-- `gluellm.pool.connection.max` and `gluellm.pool.connection.idle.max` are sums over the pools of one
-  name, and left out when one of these has no limit: with a client per call they grow with the pools.
-  `gluellm.pool.occupancy.ratio` is that of the fullest single pool.
-- A pool name whose last pool is gone reports 0 for 10 minutes; then its series vanish.
-- From the first call of a provider and source on, these series are exported, starting with 0: all stages,
-  `gluellm.call.silent`, `gluellm.call.retries`, and the four outcomes of each operation that was seen. A series of
-  `gluellm.call.errors` begins with its first failure. Series of calls are kept for the life of the process.
-- Sum the metrics of calls over several workers: `sum(gluellm_call_current)` is the number of calls in flight. For the
-  ages, use `max`.
-- `suppress_instrumentation` suppresses this package's spans and nothing else: a request under it counts in
-  every metric, leak and finding, as it takes a connection like any other. Logfire, for one, sets it around
-  every call of an SDK. OpenTelemetry's own exporters are the exception: a pool whose first request has the
-  key and comes from OpenTelemetry's SDK or an exporter is never observed, whatever the scope.
-- Exemplars: acquire, create and lease durations carry the span context of the request that waited.
-- Histograms are recorded at collection. A periodic reader collects at shutdown; a reader that does
-  not (one with an infinite interval, the Prometheus reader) loses what came since its last
-  collection, unless `meter_provider.force_flush()` is called before.
+A pool can serve several providers, so the provider is that of the request:
 
-| outcome | `acquire.duration` | `create.duration` | `lease.duration` | `requests` | `timeouts` |
+- **O** series have the provider of the innermost any-llm call; else of the any-llm call that built the pool;
+  else the one to which the host belongs; else none. A connection has the provider of its latest request.
+- **P** series have a provider as long as all requests of that pool name have the same one. When a second provider
+  appears, a new series without a provider starts at 0. The old one stays for 10 minutes, with constant counters
+  and with gauges at 0, so sums stay correct.
+
+## Pool names
+
+A pool has the name given to `instrument_client`; else any-llm's provider key; else, with `scope="all"`, the name of
+the SDK that built it or sent its first request ({sdks}); else the name of the library.
+
+## When series start and end
+
+- These counters start at 0 with the pool's first request, so that `increase()` sees their first step:
+  `gluellm.pool.timeouts` (each kind), `gluellm.pool.reuse.failures`, `gluellm.pool.requeues`,
+  `gluellm.pool.connection.opened`, `gluellm.pool.opened`, `gluellm.pool.discarded` (each reason), and
+  `gluellm.pool.requests` with `error.type` `connect_timeout`, `name_resolution_error`, `connection_error` and
+  `secure_connection_error`.
+- With the first call of a provider and source, these start at 0: each stage, `gluellm.call.silent`,
+  `gluellm.call.retries`, and `gluellm.calls` with each outcome.
+- A pool name without pools reports 0 for 10 minutes; then its series end. Series of calls never end.
+- A reader without a collection at shutdown (the Prometheus reader) loses histogram records since its last
+  collection, unless `force_flush()` is called.
+- Acquire, create and lease durations have exemplars with the span context of the request.
+- Requests under `suppress_instrumentation` have no spans, but count in all metrics, since they use connections as
+  well. Pools of OpenTelemetry's exporters are never observed.
+
+| a request that | `acquire.duration` | `create.duration` | `lease.duration` | `requests` | `timeouts` |
 |---|---|---|---|---|---|
-| served on a reused connection | 0 or the wait | - | yes | status | - |
-| served on a new connection | the wait | yes | yes | status | - |
-| pool timeout | `pool_timeout` | - | - | `pool_timeout` | `pool` |
-| cancelled while queued | `cancelled` | - | - | `cancelled` | - |
-| connect fails or times out | the wait | `error.type` | yes | `error.type` | `connect`, if so |
-| read or write fails or times out | the wait | as it was | yes | `error.type`, with the status if a head came | `read`, `write`, if so |
-| cancelled later, or closed unread | the wait | as it was | yes | `cancelled`, or the status | - |
+| is served on a reused connection | 0 or the wait | - | yes | status | - |
+| is served on a new connection | the wait | yes | yes | status | - |
+| ends in a pool timeout | `pool_timeout` | - | - | `pool_timeout` | `pool` |
+| is cancelled while queued | `cancelled` | - | - | `cancelled` | - |
+| cannot connect | the wait | `error.type` | yes | `error.type` | `connect` |
+| fails to be sent or read | the wait | as above | yes | `error.type`, and the status if known | `read`, `write` |
+| is cancelled later, or closed unread | the wait | as above | yes | `cancelled`, or the status | - |
 
 ## Steps of establishing a connection
 
-`gluellm.pool.connection.create.time` has the time of each set-up by step. The steps of one set-up sum to its
-`gluellm.pool.connection.create.duration`. What a library does not show is in `other`.
+`gluellm.pool.connection.create.time` divides each set-up into `resolve`, `connect`, `proxy`, `tls` and `other`, for
+httpx, httpx2, aiohttp and urllib3.
 
-| library | `resolve` | `connect` | `proxy` | `tls` |
-|---|---|---|---|---|
-| httpx, httpx2: sync, asyncio, uvloop, trio | yes | yes | yes: CONNECT and SOCKS | yes |
-| aiohttp: asyncio, uvloop | yes, with the connector's own cache | yes | yes, with the handshake with an `https` proxy | yes |
-| urllib3 | yes | yes | yes, with the handshake with an `https` proxy; SOCKS is in `other` | yes |
-| gRPC | - | - | - | - |
-
-- `resolve` begins when the library calls the resolver. A network backend or SOCKS implementation that resolves names by
-  itself is in `other`, with its `connect`. An IP address needs no `resolve`.
-- `connect` includes all addresses that are tried at once or in turn (happy eyeballs), since they come from one
-  resolution.
-- On asyncio, names are resolved in the threads of the event loop's default executor. The wait for a thread is part of
-  `resolve` here. `snapshot().totals` has it apart, as `thread` in `set_up_seconds`, and the finding `slow_connecting`
-  names it. It is not shown on uvloop, which has threads of its own, on trio, and for resolvers that use no executor.
-- Small parts between the steps, and the pauses between attempts of `retries=`, are in `other`.
+- `resolve` includes the wait for a thread of the event loop's executor. `snapshot().totals` and the finding
+  `slow_connecting` report that wait separately (not for uvloop, trio, or resolvers without an executor).
+- `connect` includes all addresses that were tried.
+- With an `https` proxy in aiohttp and urllib3, `proxy` includes its TLS handshake.
+- `other` includes what the library does not show: a SOCKS proxy of urllib3, a network backend that resolves names
+  itself, pauses between attempts.
 
 ## gRPC
 
-A channel is a pool of one origin, and its core hides the connections in it. What gRPC does not tell is
-left out: the counts of connections and of streams, why a connection is closed, set-up times, limits,
-occupancy, requeues, and whether a call found its connection already there. `stream_queued` stays 0: a
-call that waits for a stream's turn counts as `awaiting_response`.
+A channel counts as a pool with one origin. gRPC's core hides the connections in it. So there are no counts of
+connections and streams, close reasons, set-up times, limits, occupancy or requeues, and `stream_queued` is always 0.
 
-- **State.** `gluellm.pool.channel.current` and `gluellm.pool.channel.time` are what was seen: gRPC is
-  asked, and never made to connect by that. An async channel is asked at each call, at each collection
-  and once a second while calls are under way; a sync one, whose lock that takes, at its calls' beginnings
-  and ends only. While a call waits for a channel that is not ready it is asked after a millisecond, then
-  at every twentieth of the time so far, and every 100 ms in the end. The time between two looks counts
-  for the state of the first.
-- **Phases.** A call that was made with `wait_for_ready=True` is `queued` until its channel is seen ready,
-  any other is `connecting` until then. Then it awaits its head: the initial metadata of a stream, the
-  whole of an answer that comes at once. A sync stream tells of its head only to whoever asks for it, or
-  reads.
-- **Durations.** The acquire is known, and told, only of calls that wait for ready: exactly 0 on a ready
-  channel. The lease of any other is the whole call.
-- **Status.** `rpc.response.status_code` is gRPC's. What a server answers is no error of the pool's, as a
-  429 is none with HTTP. gRPC gives some statuses by itself and does not say when, so these count as such:
-  CANCELLED is `cancelled`; DEADLINE_EXCEEDED is `pool_timeout`, `connect_timeout` or `read_timeout`, by
-  the phase that it ended; UNAVAILABLE is a failure to connect while `queued` or `connecting`, by gRPC's
-  own words for it, and else a `read_error`, also where the server turned the call away. The four series
-  of failures to connect that are there with 0 have these statuses.
-- **Retries** by a service config, such as xai_sdk's five attempts, happen in the core: one call here.
-- **Leaks.** `grpc.aio` 1.85 keeps a stream that nobody reads for ever, dropped or not, so a `break` out of
-  one is a leak until its channel is closed. It is a stream that is held, not a connection.
+- Channel states are sampled: at each call, and for async channels also once a second while calls are in flight. A
+  call that waits for its channel samples it more often.
+- Calls with `wait_for_ready=True` are `queued` until their channel is ready, others are `connecting`. Only the
+  former have an acquire duration.
+- `rpc.response.status_code` is gRPC's. gRPC sets some statuses itself. `CANCELLED` also counts as `cancelled`,
+  `DEADLINE_EXCEEDED` as a timeout of the current phase, and `UNAVAILABLE` as a failure to connect or a `read_error`.
+- Retries by a service config happen inside the core and are not seen.
+- `grpc.aio` 1.85 never releases a stream that nobody reads, even if it is dropped. It is a leak until its channel
+  is closed.
 
 ## Hooks
 
-A hook is a function of a library that the instrumentation replaces. `gluellm.instrumentation.hook.missing`
-counts the hooks that the installed version lacks. Of `any_llm` it is reported from `instrument()` on, of any
-other library from its import on. For the names of missing hooks, see the log, which has one WARNING for each,
-or `snapshot().process.missing_hooks`. The tables list what is not observed without a hook.
-
-{hooks}
+A hook is a function of a library that the instrumentation wraps. If the installed version lacks one, the log names
+it and the metrics that stop. [All hooks](maintainers/hooks.md).
 
 ## Spans
 
-Kind INTERNAL, made when they end, with their true start time.
+Spans have kind INTERNAL. They are created when they end, with their true start time.
 
-| span | when | parent |
+| span | created if | parent |
 |---|---|---|
-| `{wait}` | the wait was at least `span_min_duration`, or failed | the current span when the request entered the pool |
-| the same name, a second kind | an HTTP/2 request waited that long for a connection that another request was establishing | the same |
+| `{wait}` | the wait for a connection took at least `span_min_duration`, or failed; or an HTTP/2 request waited that long for a set-up by another request, to which the span then links | the span that was current when the request entered the pool |
 | `{setup}` | the set-up took at least that long, or failed | the same |
-| `{connect}` | within the set-up | the set-up |
-| `{tls}` | within the set-up, with TLS | the set-up |
-| `{call}` | a call was retried, or spent at least `span_min_duration` outside `requesting` | the current span when the call began |
+| `{connect}`, `{tls}` | inside a set-up | the set-up |
+| `{call}` | the call was retried, or spent at least `span_min_duration` outside `requesting` | the span that was current when the call began |
 
-The spans of requests and set-ups carry the attributes of their origin (**O** above), and of the any-llm call
-`{model}` and `{operation}`, by default. The handshake carries `{tls_name}` and `{tls_version}`, where
-known. The set-up carries `{network_type}` (`ipv4`, `ipv6`), and the seconds in each step of 1 ms or more as `{step_time}` with
-the step's name. `socket connect` names the peer that was connected to: a proxy's address and port where there is
-one.
+- Spans of requests have the attributes **O**, `{model}` and `{operation}`.
+- The wait span shows the pool when the wait began: {explains}. It links to the spans of up to three longest-held
+  requests. After a pool timeout, its status is ERROR.
+- The set-up span has `{network_type}` and, per step, `{step_time}<step>`. The handshake has `{tls_name}` and
+  `{tls_version}`. `socket connect` names the peer, which can be a proxy.
+- The call span has provider, source, operation, model, `{outcome}`, `{retries}`, `{call_time}`, `{call_request_time}`
+  and, if the call failed, `error.type`.
+- A current span of kind CLIENT gets `{reused}` and `{acquire}`, and the attributes of the first call that began
+  under it, unless the stream of that call was closed or dropped.
+"""
 
-The wait span carries what explains the wait, taken when it began: {explains}. It links to the spans
-of up to three requests that held connections longest, of those that had a span. A wait that ended in a pool timeout has
-status ERROR; a cancelled one is UNSET. Links carry no tracestate; a span has that of its own trace, as
-every span of the SDK. The second kind carries nothing of this: it links to the span of
-the set-up that it waited for. A current span of kind CLIENT gets `{reused}` and
-`{acquire}`.
+HOOKS = """
+# Hooks
 
-The call span is created at the first collection after the call's end. Its attributes are provider, source, operation,
-model, `{outcome}` and `{retries}`. `{call_time}` has the seconds of each stage of at least 1 ms.
-`{call_request_time}` has the seconds that its requests spent in `queued` and `awaiting_response`. If the
-call failed, the span has `error.type` and status ERROR. A span of kind CLIENT gets the same attributes if it was
-current when the call began and is still recording when the call ends. Only the first call under such a span sets them,
-and a call whose stream was closed or dropped does not.
+A hook is a function of a library that the instrumentation wraps. `gluellm.instrumentation.hook.missing` counts the
+hooks that the installed version lacks. For `any_llm` it is reported from `instrument()` on, for other libraries from
+their import on. The log has one WARNING for each missing hook; `snapshot().process.missing_hooks` lists them. The
+tables show what is not observed without a hook.
+
+{hooks}
 """
 
 CONFIGURATION = """
-# Configuration
+# Settings
 
-Every setting is a keyword argument of `GlueLLMInstrumentor().instrument()` and an environment
-variable. The argument wins over the variable, the variable over the default. They are read once,
-at `instrument()`.
+Each setting is a keyword argument of `GlueLLMInstrumentor().instrument()` and an environment variable. The
+argument takes precedence. Settings are read once, at `instrument()`.
 
-A wrong argument raises a `ValueError` that names the setting, the value and what is allowed; a
-setting that doesn't exist raises a `TypeError`. A wrong variable is logged once as a warning (logger
-`opentelemetry.instrumentation.gluellm`), and the default holds. An empty variable counts as unset.
-Words are case-insensitive in variables (`ANY_LLM`, `True`), and not in arguments. A variable with the
-prefix `OTEL_PYTHON_GLUELLM_` that sets nothing, as a misspelt one does, is logged once too.
+A wrong argument raises `ValueError`, an unknown one `TypeError`. A wrong variable is logged as a warning of the
+logger `opentelemetry.instrumentation.gluellm`, and the default applies; so is an unknown variable that starts with
+`OTEL_PYTHON_GLUELLM_`. An empty variable counts as unset. In variables, words are case-insensitive,
+and a boolean is `true`, `false`, `1` or `0`.
 
 | setting | variable | default | unit | allowed |
 |---|---|---|---|---|
@@ -303,18 +245,17 @@ prefix `OTEL_PYTHON_GLUELLM_` that sets nothing, as a misspelt one does, is logg
 
 ## Beside these
 
-`tracer_provider` and `meter_provider` are arguments too; without them the global providers are
-used.
+`tracer_provider` and `meter_provider` are arguments as well; the global providers are the defaults.
 
-| variable | read by | what it does here |
+| variable | read by | effect |
 |---|---|---|
 | `OTEL_METRIC_EXPORT_INTERVAL` | the SDK | the default of `peak_window` follows it |
-| `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS` | `opentelemetry-instrument` | `gluellm` turns this package off; `httpx`, `httpx2`, `aiohttp-client`, `urllib3`, `grpc_client` and `grpc_aio_client` keep `http_spans` from turning that one on |
+| `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS` | `opentelemetry-instrument` | `gluellm` turns this package off; `httpx`, `httpx2`, `aiohttp-client`, `urllib3`, `grpc_client` and `grpc_aio_client` exclude that instrumentation from `http_spans` |
 
 ## Limits of pools
 
-`configure_pools()` of `opentelemetry.instrumentation.gluellm.limits` sets limits for the pools that
-any-llm builds from then on, with and without `instrument()`:
+`configure_pools()` sets limits for the pools that any-llm builds from then on. It works with and without
+`instrument()`:
 
 ```python
 from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
@@ -327,44 +268,35 @@ configure_pools(provider="bedrock", max_connections=8)
 |---|---|---|---|
 {limit_rows}
 
-None has a default: what is not given stays as the client has it. The variables are asked for by being
-set: `instrument()`, hence `opentelemetry-instrument`, then puts them into effect, and without
-`instrument()` a `configure_pools()` without arguments does. Of the same limit, the one for the provider
-wins over the one for all, then the call over our variable, and that over `HTTPX_*`. Several calls add
-up, and the last one wins. `reset_pools()` forgets all of them; `uninstrument()` none.
+Limits that are not given stay as the client has them. `instrument()`, and so `opentelemetry-instrument`, applies the
+variables; without `instrument()`, call `configure_pools()` without arguments. For each limit, the order of precedence
+is: a value for the provider, a call, one of these variables, an `HTTPX_*` variable. Later calls add to earlier ones.
+`reset_pools()` removes all limits; `uninstrument()` removes none. Wrong arguments raise `ValueError` and change
+nothing. Wrong variables are logged and ignored.
 
-A wrong argument raises a `ValueError` before anything is changed: a number out of its range, limits that
-contradict each other, a provider that any-llm doesn't have (the nearest names are offered), a limit that
-the provider's library doesn't have, nothing given at all. A wrong variable is logged as a warning and
-not used.
-
-What becomes of each limit:
+What each limit becomes:
 
 | library | `max_connections` | `max_keepalive_connections` | `keepalive_expiry` | `pool_timeout` | providers |
 |---|---|---|---|---|---|
 {library_rows}
 
-- One number of urllib3 bounds both open and idle connections, for each host. Given for a provider of it,
-  two different ones are refused; given for all, `max_connections` is the number. Without
-  `max_connections` nothing waits there, so that `pool_timeout` alone is refused too.
-- aiohttp has a timeout for the queue and for connecting in one, and it is the SDK's. So it gets none.
-- httpx closes idle connections beyond `max_keepalive_connections`, and httpcore 1.0 counts those in use
-  as well: give both numbers, and the same.
-- The limit is for one pool. A client for each call, as any-llm's module functions make it, has a pool of
-  its own each time.
+- **httpx**: give `max_connections` and `max_keepalive_connections` the same value. Idle connections beyond the latter
+  are closed, and httpcore 1.0 includes those in use in that count.
+- **urllib3** has one number for open and idle connections per host. Without `max_connections`, requests never wait,
+  so `pool_timeout` alone is rejected.
+- **aiohttp** has no pool timeout: its SDKs use one timeout for the queue and for connecting.
+- A limit applies to one pool. any-llm's module functions build a client, and so a pool, for each call.
 
-**What you set yourself wins**: a client, session or transport that you hand to any-llm, which GlueLLM
-does for openai and anthropic from its `GLUELLM_HTTP_*` settings; and in `AnyLLM.create`, or in
-`client_args` of a module function, `limits=`, botocore's `config=` where it names
-`max_pool_connections`, and `timeout=`, which is a pool timeout too. So is `timeout=` of a single call. The
-SDKs' own defaults, 1000 connections and a pool timeout of 600 s for openai, are not yours. An `AnyLLM`
-object that was made before the first `configure_pools()` can't be asked what it was given: what it builds
-later gets the limits, so configure first.
+**Your own settings take precedence**: a client, session or transport that you pass to any-llm (GlueLLM does this for
+openai and anthropic, with its `GLUELLM_HTTP_*` settings); `limits=`, `timeout=` and botocore's `config=` with
+`max_pool_connections` in `AnyLLM.create` or `client_args`; and `timeout=` of a call. Defaults of the SDKs do not take
+precedence. Call `configure_pools()` before you build an `AnyLLM` object: limits also apply to what earlier objects
+build later, whatever settings they were given.
 
-`apply_httpx_env=True` makes the variables `HTTPX_MAX_CONNECTIONS` and `HTTPX_MAX_KEEPALIVE_CONNECTIONS`
-limits, which GlueLLM's guide names and nothing else reads. They are limits for every library then.
+Guides mention `HTTPX_MAX_CONNECTIONS` and `HTTPX_MAX_KEEPALIVE_CONNECTIONS`, but no library reads them.
+`apply_httpx_env=True` applies them, for every library.
 
-A [snapshot](diagnosis.md) says which limit a pool has and what set it: `limits_from`.
+A [snapshot](when-calls-hang.md#in-code) has the limit of each pool and what set it (`limits_from`).
 """
 
 
@@ -387,33 +319,60 @@ def number(value: float) -> str:
     return f"{value:g}"
 
 
+KINDS = {
+    Instrument.OBSERVABLE_COUNTER: "counter",
+    Instrument.OBSERVABLE_UP_DOWN_COUNTER: "up-down counter",
+    Instrument.OBSERVABLE_GAUGE: "gauge",
+    Instrument.HISTOGRAM: "histogram",
+}
+GROUPS = (
+    ("Connections", "http.client.open_connections"),
+    ("Requests", "http.client.active_requests"),
+    ("Calls", "gluellm.call.current"),
+    ("Pools, leaks and HTTP/2", "gluellm.pool.live"),
+    ("gRPC channels", "gluellm.pool.channel.current"),
+    ("The process", "gluellm.event_loop.late.time"),
+)
+"""Sections of the reference, with the first metric of each."""
+
+
 def metric_row(metric: Metric) -> str:
     """One metric as a row of a table."""
     attributes = level(metric.attributes)
     if metric.opt_in_attributes:
-        attributes += "; by opt-in " + ", ".join(map(code, metric.opt_in_attributes))
+        attributes += "; opt-in: " + ", ".join(map(code, metric.opt_in_attributes))
     description = metric.description
     if metric.buckets:
         description += f" Buckets: {' '.join(map(number, metric.buckets))}."
     cells = (
-        code(metric.name),
-        code(prometheus.metric_name(metric)),
-        metric.instrument,
-        code(metric.unit),
+        f"{code(metric.name)}<br>{code(prometheus.metric_name(metric))}",
+        f"{KINDS[metric.instrument]}, {code(metric.unit)}",
         attributes,
         description,
     )
     return f"| {' | '.join(cells)} |"
 
 
-def metric_table(title: str, introduction: str, metrics: list[Metric]) -> list[str]:
+def metric_table(title: str, metrics: list[Metric]) -> list[str]:
     """A section with the table of some metrics."""
-    head = [
-        "| name | in Prometheus | instrument | unit | attributes | meaning |",
-        "|---|---|---|---|---|---|",
-    ]
-    text = ["", introduction] if introduction else []
-    return ["", f"## {title}", *text, "", *head, *map(metric_row, metrics)]
+    head = ["| name, name in Prometheus | kind, unit | attributes | meaning |", "|---|---|---|---|"]
+    return ["", f"## {title}", "", *head, *map(metric_row, metrics)]
+
+
+def metric_tables() -> list[str]:
+    """The metrics by subject, then those that are off by default."""
+    usual = [metric for metric in semconv.METRICS if not (metric.full or metric.setting)]
+    names = [metric.name for metric in usual]
+    begins = [names.index(first) for _, first in GROUPS]
+    lines = []
+    for (title, _), begin, end in zip(GROUPS, begins, [*begins[1:], len(usual)], strict=True):
+        lines += metric_table(title, usual[begin:end])
+    full = [metric for metric in semconv.METRICS if metric.full]
+    lines += metric_table('With `metrics="full"`', full)
+    for metric in semconv.METRICS:
+        if metric.setting:
+            lines += metric_table(f"With `{metric.setting}=True`", [metric])
+    return lines
 
 
 def identity_table() -> list[str]:
@@ -424,43 +383,41 @@ def identity_table() -> list[str]:
         scope = ", ".join(map(code, labels.values())) or "none"
         rows.append(f"| {way} | {identity} | {scope} |")
     head = [
-        "Labels that identify a process, by ingestion path:",
-        "",
         "| ingestion path | `service.name` | `service.instance.id` | the scope |",
         "|---|---|---|---|",
     ]
     tail = [
         "",
-        "With a `service.namespace` the service is `namespace/name`. VictoriaMetrics has these two by the",
-        "relabelling of `dashboards/dev`; the reader's page leaves both to the scrape configuration.",
-        "Aggregate the scope's labels away: they differ. So does the bound of a histogram's bucket, `1` on",
-        "one way and `1.0` on another: select no single bucket by `le`.",
+        "With a `service.namespace`, the service is `namespace/name`. VictoriaMetrics needs the relabelling",
+        "file of `dashboards/dev`. For PrometheusMetricReader, the scrape configuration sets both labels.",
+        "Scope labels and the format of `le` (`1` or `1.0`) differ between the paths: aggregate the scope",
+        "away, and do not select single buckets.",
     ]
     return head + rows + tail
 
 
-QUERIES_INTRODUCTION = """\
-What people ask of the pools, in PromQL: the queries that `gluellm-pools verify` runs, which also
-prints them with `--show-queries`. They give the same answer on each way. Narrow them by a label as in
-`{matcher}`, and make the window at least four export intervals long. Rates are too low until there is
-data of a whole window."""
-UNITS = {
-    "": "none",
-    "s": "seconds",
-    "ratio": "a share, where 1 is all",
-    "/s": "per second",
-    "s/s": "seconds per second: how many requests are in the phase on average",
-}
+SHOWN = (
+    "How long has the oldest waiter waited?",
+    "In which phase do requests spend their time?",
+    "How long do requests wait (p95)?",
+    "Which share of requests ends in a pool timeout?",
+    "How many connections are suspected to leak?",
+)
+"""Questions whose queries the page shows."""
 
 
 def query_section() -> list[str]:
-    """Each question with its query and the unit of the answer."""
-    lines = QUERIES_INTRODUCTION.format(matcher='{job="api"}').split("\n")
+    """Some questions with their queries."""
+    lines = [
+        "`gluellm-pools verify --show-queries` prints all queries of the boards. Use windows of at least four",
+        "export intervals. Some of them:",
+    ]
     for query in QUERIES:
+        if query.question not in SHOWN:
+            continue
         # Without matchers, an empty pair of braces and a comma behind others are left.
         promql = query.promql().replace(",}", "}").replace("{}", "")
-        lines += ["", f"**{query.question}** Unit: {UNITS[query.unit]}.", ""]
-        lines += ["```promql", promql, "```"]
+        lines += ["", query.question, "", "```promql", promql, "```"]
     return lines
 
 
@@ -482,7 +439,6 @@ def hook_tables() -> str:
 
 def metrics_page() -> str:
     """docs/metrics.md."""
-    usual = [m for m in semconv.METRICS if not (m.full or m.setting)]
     lines = [
         METRICS_INTRODUCTION.format(
             scope=semconv.SCOPE_NAME,
@@ -494,19 +450,9 @@ def metrics_page() -> str:
             suffixes=", ".join(map(code, prometheus.HISTOGRAM_SUFFIXES)),
             provider=semconv.PROVIDER_NAME,
             provider_label=prometheus.label_name(semconv.PROVIDER_NAME),
-            sdks=", ".join(map(code, sorted(set(SDKS.values())))),
         ).rstrip()
     ]
-    lines += metric_table("Emitted by default", "", usual)
-    lines += metric_table(
-        'With `metrics="full"`',
-        "These come in addition, as does `gluellm.response.streaming` on "
-        "`gluellm.pool.lease.duration`.",
-        [m for m in semconv.METRICS if m.full],
-    )
-    for metric in semconv.METRICS:
-        if metric.setting:
-            lines += metric_table(f"With `{metric.setting}=True`", "", [metric])
+    lines += metric_tables()
     lines += ["", "## Attributes", "", "| key | meaning | values |", "|---|---|---|"]
     for name, description in docstrings(semconv).items():
         key = getattr(semconv, name)
@@ -515,8 +461,7 @@ def metrics_page() -> str:
             lines.append(f"| {code(key)} | {description} | {values} |")
     lines += [
         "",
-        "Nothing else is recorded: no path, no query, no header, no body, no credential, no baggage,",
-        "no text of a user.",
+        "Nothing else is recorded: no path, query, header, body, credential, baggage, prompt or answer.",
     ]
     lines += ["", "## Labels in Prometheus", "", *identity_table()]
     lines += ["", "## Queries", "", *query_section()]
@@ -535,7 +480,7 @@ def metrics_page() -> str:
             setup=semconv.SPAN_SETUP.format(**names),
             connect=semconv.SPAN_CONNECT.format(**names),
             tls=semconv.SPAN_TLS.format(**names),
-            hooks=hook_tables(),
+            sdks=", ".join(map(code, sorted(set(SDKS.values())))),
             model=semconv.REQUEST_MODEL,
             operation=semconv.OPERATION_NAME,
             tls_name=semconv.TLS_PROTOCOL_NAME,
@@ -565,8 +510,13 @@ def docstrings(owner: type | ModuleType) -> dict[str, str]:
     return found
 
 
-def configuration_page() -> str:
-    """docs/configuration.md."""
+def hooks_page() -> str:
+    """docs/maintainers/hooks.md."""
+    return NOTICE + HOOKS.format(hooks=hook_tables())
+
+
+def settings_page() -> str:
+    """docs/settings.md."""
     rows = []
     descriptions = []
     described = docstrings(Config)
@@ -577,7 +527,7 @@ def configuration_page() -> str:
             code(setting.variable),
             code(default),
             setting.unit or "-",
-            setting.rule.allowed,
+            "a boolean" if setting.rule is BOOLEAN else setting.rule.allowed,
         )
         rows.append(f"| {' | '.join(cells)} |")
         descriptions.append(f"**`{setting.name}`**: {described[setting.name]}")
@@ -593,7 +543,7 @@ def limit_rows() -> list[str]:
     """The arguments of configure_pools()."""
     allowed = {name: (limit.unit, limit.rule.allowed) for name, limit in RANGES.items()}
     allowed[PROVIDER] = ("-", "one of any-llm's providers")
-    allowed[APPLY_HTTPX_ENV] = ("-", BOOLEAN.allowed)
+    allowed[APPLY_HTTPX_ENV] = ("-", "a boolean")
     return [
         f"| {code(name)} | {code(LIMIT_VARIABLES[name])} | {unit} | {values} |"
         for name, (unit, values) in allowed.items()
@@ -624,7 +574,11 @@ def library_rows() -> list[str]:
     return rows
 
 
-PAGES = {"metrics.md": metrics_page, "configuration.md": configuration_page}
+PAGES = {
+    "metrics.md": metrics_page,
+    "maintainers/hooks.md": hooks_page,
+    "settings.md": settings_page,
+}
 
 
 def main() -> int:

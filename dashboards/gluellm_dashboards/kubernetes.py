@@ -27,7 +27,7 @@ def files() -> Mapping[str, str]:
 
 
 def kustomization(resources: Iterable[str]) -> dict[str, Any]:
-    """What ``kubectl apply -k`` reads; a namespace is left to whoever builds on it."""
+    """The input of ``kubectl apply -k``, without a namespace."""
     return {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
@@ -52,7 +52,7 @@ def config_map(board: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def prometheus_rule() -> dict[str, Any]:
-    """The rules for the Prometheus operator, which looks for the labels that it was told."""
+    """The rules for the Prometheus operator, which selects them by label."""
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",

@@ -1,4 +1,4 @@
-"""Lines that docs/troubleshooting.md quotes, with … for what differs from case to case."""
+"""Lines that docs/deploy.md quotes, with … for what differs from case to case."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "docs" / "troubleshooting.md"
+PAGE = Path(__file__).parents[2] / "docs" / "deploy.md"
 
 
 @cache

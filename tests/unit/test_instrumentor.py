@@ -180,7 +180,7 @@ def test_log_that_raises_stops_nothing_that_is_found_while_installing(
         ("tracer_provider", "http://collector:4317", "a text of 21 characters"),
         ("meter_provider", MeterProvider, "the class MeterProvider"),
         ("tracer_provider", TracerProvider, "the class TracerProvider"),
-        ("meter_provider", TracerProvider(), "something of the type TracerProvider"),
+        ("meter_provider", TracerProvider(), "an object of type TracerProvider"),
     ],
 )
 def test_wrong_provider_is_refused(
@@ -239,7 +239,7 @@ def test_wrong_pool_name_raises_and_installs_nothing(name: Any) -> None:
     """A label must be short and printable: up to 64 characters of any language."""
     before = methods()
     with httpx.Client() as client:
-        with pytest.raises(ValueError, match="pool_name="):
+        with pytest.raises(ValueError, match="pool_name is "):
             GlueLLMInstrumentor.instrument_client(client, name)
         assert methods() == before
         assert GlueLLMInstrumentor._installation is None

@@ -18,9 +18,9 @@ from .board import Board, Row
 
 NEEDS_RULES = "No data: is anything exporting, and are the recording rules loaded?"
 _READING = """\
-**One instance** far above the others is that instance: a leak, a blocked loop, a limit of its \
-own. **All of them** are the provider, the load, or a limit that is too low everywhere. **Those of \
-one version** are a deploy. The whole board rests on recording rules: without them it is empty.
+**One instance** far above the others: look for a leak, a blocked loop or a different limit there. \
+**All instances**: the provider, the load, or a limit that is too low everywhere. **All instances \
+of one version**: a deploy. This board needs the recording rules; without them, it is empty.
 """
 _INSTANCE = (config.JOB, config.INSTANCE)
 _LEGEND = f"{{{{{config.JOB}}}}} {{{{{config.INSTANCE}}}}}"
@@ -125,9 +125,9 @@ def _differs() -> list[Panel]:
                 Column(title="With the pool", signal=fleet.WITH_POOL),
                 Column(title="Requests", signal=fleet.REQUESTS, decimals=2),
             ],
-            description="The limit of one pool, over all instances of a service, of whichever "
-            "library; those that differ on top. More instances with the pool than with a limit: in "
-            "some it is unlimited.",
+            description="Limit of a single pool, per service and library, with the largest "
+            "differences on top. "
+            "If more instances have the pool than a limit, the pool is unlimited in the others.",
             sort="Apart",
             recorded=True,
             height=9,

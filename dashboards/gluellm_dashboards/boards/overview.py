@@ -19,19 +19,20 @@ _LABELS = (PROVIDER, POOL)
 _LEGEND = f"{{{{{PROVIDER}}}}} / {{{{{POOL}}}}}"
 
 _READING = f"""\
-1. **Do calls fail, hang or take longer?** The first line of figures shows it. *Why do calls fail* \
-names the errors, *Where does a call's time go* the stage. `limited` and `backoff` are rate limits \
-and retries, `preparing` and `finishing` the application. `requesting`: read on.
+1. **Do calls fail, hang or take longer?** See the first row of figures. *Why do calls fail* names \
+the errors, *Where does a call's time go* the stage. `limited` and `backoff` are rate limits and \
+retries, `preparing` and `finishing` are the application. If it is `requesting`, read on.
 2. **Event loop late for more than {thresholds.LATE_SHARE:.0%} of the time?** Find what blocks the \
-loop first: no other verdict holds while it does.
-3. **Requests fail, or are sent again?** The third line of figures says how, also when people \
-wait: look there before you enlarge a pool.
-4. **Somebody waits?** See *Where does the time go*. Purple that never drains is responses that \
-nobody reads. Warm: read *How long does a provider take for a request* beside it. As long as ever \
-is a pool too small, or a burst; longer is a slow provider, and the queue its consequence.
-5. **Which pool?** The worst is on top of the table. Its name leads to *why is this pool slow*, \
-its provider to *is it them or us*. Only some instances wait, or limits differ: see the fleet.
-6. **All green?** It is not the LLM calls.
+loop first. Until then, no other figure can be trusted.
+3. **Do requests fail, or are they retried?** The third row of figures shows it. Check it before \
+you enlarge a pool.
+4. **Do requests wait?** See *Where does the time go*. Purple that never shrinks is unread \
+responses. If warm colours grow, see *How long does a provider take for a request*: if that is \
+unchanged, the pool is too small or there is a burst; if it is longer, the provider is slow and \
+the queue is the result.
+5. **Which pool?** The table has the worst one on top. Its name links to *why is this pool slow*, \
+its provider to *is it them or us*. If only some instances wait, or limits differ, see the fleet.
+6. **All green?** The cause is not in the LLM calls.
 """
 
 
@@ -291,8 +292,8 @@ def _waiting() -> list[Panel]:
             height=9,
             steps=[(thresholds.STUCK_ALERT_AFTER, RED)],
             no_value=shared.NO_REQUESTS,
-            description=f"{waiting.WAIT_P95.tells} {waiting.WAIT_P99.tells} The dashed line is "
-            "where waiting counts as stuck.",
+            description=f"{waiting.WAIT_P95.tells} {waiting.WAIT_P99.tells} Above the dashed "
+            "line, a request counts as stuck.",
         ),
         lines(
             "How long has the oldest waited?",
@@ -308,8 +309,8 @@ def _waiting() -> list[Panel]:
             width=6,
             height=9,
             no_value=shared.NO_REQUESTS,
-            description=f"{requests.REQUESTS.tells} A rise is load, or calls that are sent again; "
-            "a fall while people wait is a pool that lets nobody through.",
+            description=f"{requests.REQUESTS.tells} A rise is more load, or retries. A "
+            "fall while requests wait means that no connection is released.",
             links=[_to_provider()],
         ),
     ]

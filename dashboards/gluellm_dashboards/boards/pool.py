@@ -12,12 +12,11 @@ from . import shared
 from .board import Board, Row
 
 _READING = f"""\
-First the event loop: late for more than {thresholds.LATE_SHARE:.0%} of the time, nothing else \
-here can be trusted. Then which phase grew: **unread** whose oldest never falls is a leak or a \
-slow consumer; \
-**awaiting_response** or **reading** is the provider; **queued** over holders that are young and \
-flat is a pool that is too small, and then the size that Little's law asks for is above the limit. \
-**connecting**: see the connect failures.
+Check the event loop first: if it is late for more than {thresholds.LATE_SHARE:.0%} of the time, \
+no other figure here can be trusted. Then see which phase grew. **unread**, with an oldest age \
+that never falls: a leak or a slow consumer. **awaiting_response** or **reading**: the provider. \
+**queued**, while these three are unchanged: the pool is too small, and the size by Little's law \
+is above the limit. **connecting**: see the connect failures.
 """
 _NOT_SET = "none or no data"
 _NO_HTTP2 = "No HTTP/2 seen."
@@ -35,7 +34,7 @@ def board() -> Board:
             Row("", [words("How to read this board", _READING, height=3), *_status()]),
             Row("Who holds the connections?", _holders()),
             Row("Is the pool too small?", _size()),
-            Row("Are connections reused, and why do they go?", _connections()),
+            Row("Are connections reused, and why are they closed?", _connections()),
             Row("What went wrong?", _trouble()),
             Row("HTTP/2 and gRPC", _shared(), collapsed=True),
             Row('With metrics="full" or time_in_queue', _full(), collapsed=True),
@@ -97,8 +96,8 @@ def _holders() -> list[Panel]:
                 Line(signal=requests.LEASE_P95, legend="lease p95", by=shared.ALL),
             ],
             no_value=shared.NO_REQUESTS,
-            description=f"{waiting.WAIT_P95.tells} {requests.LEASE_P95.tells} Leases that are as "
-            "long as ever under waits that grow: the pool is too small.",
+            description=f"{waiting.WAIT_P95.tells} {requests.LEASE_P95.tells} If waits grow "
+            "while leases are unchanged, the pool is too small.",
         ),
     ]
 
@@ -120,7 +119,7 @@ def _size() -> list[Panel]:
             width=12,
             description=f"{connections.PEAK_ACTIVE.tells} {connections.MAX.tells} "
             f"{connections.IDLE_MAX.tells}",
-            no_value="No connections: not a pool that shows them (gRPC), or no data. Run "
+            no_value="No connections: this pool does not show them (gRPC), or no data. Run "
             "gluellm-pools verify.",
         ),
         lines(
@@ -184,7 +183,7 @@ def _connections() -> list[Panel]:
             ],
             width=12,
             height=9,
-            no_value="None was closed in this range, or no data.",
+            no_value="No connection was closed in this range, or no data.",
         ),
         shared.how_long_connecting_takes(width=6),
         shared.why_connecting_fails(width=6),
@@ -233,10 +232,10 @@ def _trouble() -> list[Panel]:
             links=links.to_runbook("GlueLLMConnectionLeakSuspected"),
         ),
         lines(
-            "Is the pool in a state that should not be?",
+            "Is the pool in an invalid state?",
             [Line(signal=pools.ANOMALIES, legend="{{gluellm_anomaly_type}}", by=shared.ALL)],
             width=6,
-            no_value="No anomaly seen, or no data.",
+            no_value="No anomaly detected, or no data.",
             links=links.to_runbook("GlueLLMPoolAnomaly"),
         ),
         lines(

@@ -91,13 +91,12 @@ def pools_table() -> Panel:
                 steps=CHURN,
             ),
         ],
-        description="Everything that matters of each pool, now; the longest wait on top. Full is "
-        "the occupancy, peak the most in use at once in one process, limit the lowest of a single "
-        "pool: where they differ, see the fleet. Failed is the share of requests that ended in an "
-        "error or in a status from 400 on. Timed-out waits, failures to connect, and reused "
-        "connections that were dropped are those of the last 5 minutes; churn is pools for a "
-        "request. A dash is no data: a pool without a limit has no occupancy, and a timeout can be "
-        "unset. Click a pool or a provider to see more of it.",
+        description="Each pool now, with the longest wait on top. Full: occupancy. Peak: largest "
+        "number in use in one process. Limit: smallest limit of a single pool; if instances "
+        "differ, see the fleet. Failed: share of requests that ended in an error or in a status of "
+        "at least 400. Timed out, Unreachable and Dropped count requests of the last 5 minutes. "
+        "Churn: pools per request. A dash means no data: a pool without a limit has no occupancy, "
+        "and a timeout can be unset. Click a pool or a provider for details.",
         links={
             "Pool": [
                 links.to_board(

@@ -12,9 +12,9 @@ from . import shared
 from .board import Board, Row
 
 _READING = f"""\
-**Them**: the provider's time per request rises, 5xx or 429 come, reads time out: a queue is then \
-the consequence. **The way there**: connect failures, DNS, TLS. **Us**: the pool's time per \
-request rises while the provider's is as always and it answers well, or responses wait to be read. \
+**Them**: the provider's time per request rises, it answers 5xx or 429, or reads time out. A queue \
+is then the result. **The path**: connect failures, DNS, TLS. **Us**: the pool's time per request \
+rises while the provider's is unchanged and its answers are good, or responses wait to be read. \
 While an event loop is late for more than {thresholds.LATE_SHARE:.0%} of the time, the application \
 causes the delay and the other figures prove nothing.
 """
@@ -28,7 +28,7 @@ def board() -> Board:
     return Board(
         uid=links.PROVIDER,
         title="GlueLLM pools: is it them or us?",
-        question="Is it the provider, the way there, or us? Choose one provider.",
+        question="Is it the provider, the path, or us? Choose one provider.",
         rows=[
             Row("", [words("How to read this board", _READING, height=3), *_status()]),
             Row("What do calls see of it?", _calls()),
@@ -176,7 +176,7 @@ def _origins() -> list[Panel]:
     legend = f"{{{{{_ORIGIN}}}}}"
     return [
         lines(
-            "How many requests are under way to each?",
+            "How many requests are in flight to each?",
             [Line(signal=requests.ACTIVE_REQUESTS, legend=legend, by=origin)],
             width=6,
         ),

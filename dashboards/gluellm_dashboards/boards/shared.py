@@ -17,7 +17,7 @@ PHASE = "{{gluellm_request_phase}}"
 NO_REQUESTS = "No requests seen in this range. Is a service exporting? Run gluellm-pools verify."
 NO_REQUEST = "no requests seen"
 """In a figure, which is small."""
-NOT_GRPC = "No data, or a pool that does not show it (gRPC)."
+NOT_GRPC = "No data, or the pool does not show it (gRPC)."
 ONLY_FULL = 'No data: this is recorded with metrics="full" only.'
 WAIT: Steps = [(0, GREEN), (thresholds.WAIT_NOTICED, ORANGE), (thresholds.STUCK_ALERT_AFTER, RED)]
 LATE: Steps = [(0, GREEN), (thresholds.LATE_SHARE, ORANGE), (thresholds.LATE_SHARE_SEVERE, RED)]
@@ -141,7 +141,7 @@ def how_long_connecting_takes(*, width: int) -> Panel:
             Line(signal=connections.CREATE_P95, legend="p95", by=ALL),
         ],
         width=width,
-        no_value="None was established in this range, or no data.",
+        no_value="No connection was established in this range, or no data.",
     )
 
 

@@ -116,13 +116,13 @@ ALERTS: Final = (
         labels=OF_POOL,
         summary=f"Requests of pool {_POOL} have waited {_DURATION} for a connection",
         description=(
-            f"A request has been in the queue for {_DURATION} and goes on waiting. Something holds "
-            "all connections: answers that nobody reads, a slow provider, or a pool that is too "
-            "small. The time per phase tells which."
+            f"A request has been queued for {_DURATION} and is still waiting. All connections are "
+            "held: by answers that nobody reads, by a slow provider, or by more load than the pool "
+            "has connections for. The board shows which phase has grown."
         ),
         first=(
-            f"run {COMMAND} on the instance whose oldest waiter is highest. It names the callers "
-            "that hold the connections, with the line of code."
+            f"run {COMMAND} on the instance with the oldest waiter. It names the callers that hold "
+            "the connections, with the line of code."
         ),
     ),
     Alert(
@@ -136,14 +136,14 @@ ALERTS: Final = (
         labels=OF_POOL,
         summary=f"Requests of pool {_POOL} have waited {_DURATION} for an HTTP/2 stream",
         description=(
-            f"A request has its connection and has waited {_DURATION} for a stream on it, which no "
-            "timeout ends. The connection is at the provider's limit of streams. Possible causes: "
-            "unread answers, a slow provider, streams of cancelled requests, or a lowered limit. A "
-            "larger pool does not help."
+            f"A request has a connection and has waited {_DURATION} for a stream on it. No timeout "
+            "ends this wait. The connection is at the provider's limit of streams. Possible "
+            "causes: unread answers, a slow provider, streams of cancelled requests, or a lowered "
+            "limit. A larger pool does not help."
         ),
         first=(
-            f"run {COMMAND} on the instance whose oldest waiter is highest, and compare the pool's "
-            "streams in use and orphaned with their limit on its board."
+            f"run {COMMAND} on the instance with the oldest waiter. On the pool's board, compare "
+            "the streams in use and the orphaned ones with the limit."
         ),
     ),
     Alert(
@@ -158,13 +158,13 @@ ALERTS: Final = (
         labels=OF_POOL,
         summary=f"{_SHARE} of the requests of pool {_POOL} give up waiting for a connection",
         description=(
-            f"Within {config.RATE_WINDOW}, {_SHARE} of all requests ended in a pool timeout: calls "
-            "fail before anything is sent. The note under PoolTimeout in the traceback says who "
-            "held the connections."
+            f"Within {config.RATE_WINDOW}, {_SHARE} of all requests ended in a pool timeout: these "
+            "calls fail before anything is sent. The note below PoolTimeout in the traceback lists "
+            "the requests that held the connections."
         ),
         first=(
-            f"run {COMMAND} on an instance. It names the cause, a leak, a slow provider or the "
-            "pool's size, and what to change. A larger pool only helps against the last."
+            f"run {COMMAND} on an instance. It names the cause (a leak, a slow provider or a pool "
+            "that is too small) and what to change. A larger pool only helps if it is too small."
         ),
     ),
     Alert(
@@ -176,12 +176,12 @@ ALERTS: Final = (
         labels=OF_POOL,
         summary=f"Requests of pool {_POOL} wait for {_SHARE} of the pool timeout",
         description=(
-            f"One of 100 requests waits for {_SHARE} of the time after which it would fail. A "
-            "little more load, and calls fail with a pool timeout."
+            f"One of 100 requests waits for {_SHARE} of the time after which it would fail. With a "
+            "little more load, calls fail with a pool timeout."
         ),
         first=(
-            f"run {COMMAND} on an instance. It compares the time that connections are held with "
-            "their number. If the pool is too small, it names the size to set."
+            f"run {COMMAND} on an instance. It compares how long and how often connections are "
+            "needed with their number. If the pool is too small, it recommends a size."
         ),
     ),
     Alert(
@@ -190,11 +190,11 @@ ALERTS: Final = (
         expr=expressions.leak(),
         hold="2m",
         labels=OF_POOL,
-        summary=f"{_NUMBER} connections of pool {_POOL} are held by answers that nobody reads",
+        summary=f"{_NUMBER} connections of pool {_POOL} are held by unread answers",
         description=(
-            f"{_NUMBER} connections, over the instances concerned, have been held for longer than "
-            "the leak threshold with nobody reading. They don't come back by themselves. The log "
-            "names the line that holds them."
+            f"{_NUMBER} connections (the sum over the affected instances) have been held for "
+            "longer than the leak threshold while nobody reads their answers. They stay held until "
+            "the process restarts. The log names the line of code."
         ),
         first=(
             f"take the line of code from the warning in the log, or from {COMMAND}, and read or "
@@ -214,14 +214,13 @@ ALERTS: Final = (
         board=links.PROVIDER,
         summary=f"{_SHARE} of the requests of pool {_POOL} can't connect",
         description=(
-            f"Within {config.RATE_WINDOW}, {_SHARE} of all requests ended because no connection "
-            "could be established. Whether it is DNS, a refusal, a firewall or TLS stands on the "
-            "provider's board."
+            f"Within {config.RATE_WINDOW}, {_SHARE} of all requests failed because no connection "
+            "could be established. The provider's board shows whether the cause is DNS, a refusal, "
+            "a firewall or TLS."
         ),
         first=(
-            "see the kind of failure on the provider's board: DNS, a refusal, a firewall "
-            "(connect_timeout) or TLS. Then connect to the same address from a pod of the "
-            "service."
+            "read the kind of failure on the provider's board: DNS, a refusal, a firewall "
+            "(connect_timeout) or TLS. Then connect to the same address from a pod of the service."
         ),
     ),
     Alert(
@@ -237,12 +236,12 @@ ALERTS: Final = (
         summary=f"{_SHARE} of the requests of pool {_POOL} fail on a reused connection",
         description=(
             f"Within {config.RATE_WINDOW}, {_SHARE} of all requests failed on a reused connection "
-            "before a byte of an answer came. Something between here and the provider drops idle "
-            "connections."
+            "before the first byte of an answer. A load balancer or address translator on the path "
+            "drops idle connections."
         ),
         first=(
-            "keep idle connections for less long than the load balancer or address translator "
-            f"in between does. {COMMAND} names the setting."
+            "set a keep-alive that is shorter than the idle timeout of the load balancer or "
+            f"address translator on the path. {COMMAND} names the setting."
         ),
     ),
     Alert(
@@ -251,10 +250,10 @@ ALERTS: Final = (
         expr=expressions.orphaned(),
         hold="2m",
         labels=OF_POOL,
-        summary=f"{_NUMBER} HTTP/2 streams of pool {_POOL} are taken and lead nowhere",
+        summary=f"{_NUMBER} HTTP/2 streams of pool {_POOL} are blocked by cancelled requests",
         description=(
-            f"{_NUMBER} streams, whose requests were cancelled, still count against the provider's "
-            "limit. When it is reached, requests wait for a stream, and no timeout ends that."
+            f"{_NUMBER} streams of cancelled requests still count against the provider's limit. "
+            "When it is reached, requests wait for a stream, and no timeout ends that wait."
         ),
         first=(
             "use HTTP/1.1 for this provider, or let requests end instead of cancelling them. "
@@ -272,12 +271,13 @@ ALERTS: Final = (
         f"{_SHARE} of the time",
         description=(
             f"Within {config.RATE_WINDOW}, timers on an event loop were late for {_SHARE} of the "
-            "time: something on it blocks instead of awaiting. That makes pools look too small and "
-            "providers slow, so their numbers prove nothing until this is fixed."
+            "time: blocking code runs on it, or the process gets too little CPU. This makes pools "
+            "look too small and providers look slow, so do not trust their numbers until it is "
+            "fixed."
         ),
         first=(
-            f"run {COMMAND} on the instance while it lasts. It prints the line that blocks the "
-            "loop."
+            f"run {COMMAND} on the instance while the loop is late. It names the cause, and the "
+            "line of code that blocks the loop."
         ),
     ),
     Alert(
@@ -296,8 +296,8 @@ ALERTS: Final = (
             "log names each hook."
         ),
         first=(
-            "compare the installed version with docs/compatibility.md. Update this package, or "
-            "pin a version that is listed there."
+            "compare the installed version with docs/maintainers/compatibility.md. Update "
+            "this package, or pin a version that is listed there."
         ),
     ),
     Alert(
@@ -308,14 +308,12 @@ ALERTS: Final = (
         hold="5m",
         labels=config.PROCESS,
         board=links.FLEET,
-        summary="{{ $labels.instance }} in {{ $labels.job }} lives, and its pools report nothing",
+        summary="{{ $labels.instance }} in {{ $labels.job }} runs, but its pools report nothing",
         description=(
-            "The instance is there, since other series of it still arrive, but the metrics of its "
-            "pools have stopped. Nothing about them is known, and no other alert can fire."
+            "The instance still sends other series, but no metrics of its pools. No other alert "
+            "can fire for them."
         ),
-        first=(
-            "look for failed exports in the log of the instance, then in that of the Collector."
-        ),
+        first=("look for failed exports in the instance's log, then in the Collector's."),
     ),
     Alert(
         name="GlueLLMBlind",
@@ -325,15 +323,15 @@ ALERTS: Final = (
         hold="15m",
         labels=config.SERVICE,
         board=links.FLEET,
-        summary="No instance of {{ $labels.job }} reports any more",
+        summary="No instance of {{ $labels.job }} reports",
         description=(
-            f"An hour ago {_NUMBER} instances reported, and now none does. Either the service was "
-            "taken down on purpose, or its telemetry doesn't arrive. It ends by itself an hour "
-            "after the last instance went."
+            f"An hour ago, {_NUMBER} instances reported, and now none does. Either the service was "
+            "stopped on purpose, or its telemetry does not arrive. The alert ends by itself one "
+            "hour after the last instance stopped reporting."
         ),
         first=(
-            "if the service should run, look for failed exports in its log, then in that of the "
-            "Collector."
+            "if the service should be running, look for failed exports in its log, then in the "
+            "Collector's."
         ),
     ),
     Alert(
@@ -342,17 +340,16 @@ ALERTS: Final = (
         expr=f"{at(OF_POOL, conditions.ANOMALIES)}\n  > 0",
         hold="1m",
         labels=(*OF_POOL, ANOMALY_TYPE),
-        summary=f"Pool {_POOL} was in a state that should never be: "
-        "{{ $labels.gluellm_anomaly_type }}",
+        summary=f"Pool {_POOL} was in an invalid state: {{{{ $labels.gluellm_anomaly_type }}}}",
         description=(
-            f"{{{{ $labels.gluellm_anomaly_type }}}} was seen in the last {config.ANOMALY_WINDOW}. "
-            "wrong_event_loop: requests failed since their client is used on a second event loop. "
-            "Any other: a fault in the HTTP library's pool, which can leave requests waiting for "
-            "ever."
+            f"{{{{ $labels.gluellm_anomaly_type }}}} was detected in the last "
+            f"{config.ANOMALY_WINDOW}. wrong_event_loop: requests failed because their client is "
+            "used on a second event loop. All other types are faults of the HTTP library's pool, "
+            "which can leave requests waiting forever."
         ),
         first=(
-            "wrong_event_loop: use each client in one loop; the log has both call sites. Any "
-            "other: update the HTTP library, and restart the instance if requests stay stuck."
+            "for wrong_event_loop, use each client in one loop; the log has both call sites. For "
+            "other types, update the HTTP library, and restart the instance if requests stay stuck."
         ),
     ),
     Alert(
@@ -365,9 +362,10 @@ ALERTS: Final = (
         summary=f"Instances differ in the limit of pool {_POOL}",
         description=(
             f"The smallest limit of a pool is {_NUMBER}; other instances have a larger one, or "
-            "none. A deploy with another configuration, or one that did not reach every instance."
+            "none. The cause is usually a deploy with another configuration, or one that did not "
+            "reach every instance."
         ),
-        first=("compare version and environment of the instances on the fleet's board."),
+        first=("compare the versions and environments of the instances on the fleet board."),
     ),
     Alert(
         name="GlueLLMClientChurn",
@@ -377,8 +375,9 @@ ALERTS: Final = (
         labels=OF_POOL,
         summary=f"Pools named {_POOL} serve {{{{ $value | humanize }}}} requests each",
         description=(
-            "A client is built for every request or two: each pays for a connection of its own, "
-            "and no limit bounds them. Keep one client for the life of the process."
+            "A client is built for every request or two. Each one has to establish its own "
+            "connection, and no limit applies across clients. Keep one client for the life of the "
+            "process."
         ),
         first=(
             "take the line that builds the clients from the warning in the log, and build one "

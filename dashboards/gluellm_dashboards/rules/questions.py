@@ -96,7 +96,7 @@ MISSING_HOOKS: Final = Query(
 )
 VERSIONS: Final = Query(
     "versions",
-    "Which version of the service is each instance? The label tells; the value is always 1.",
+    "Which version of the service is each instance? The label has it; the value is always 1.",
     (semconv.HOOK_MISSING,),
     f"group{by()}({now(semconv.HOOK_MISSING)})",
 )

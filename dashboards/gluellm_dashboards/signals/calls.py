@@ -15,10 +15,10 @@ _DURATION = "gluellm.call.duration"
 _STAGE = "gluellm.call.stage"
 _OF = (PROVIDER,)
 _STAGES = (
-    "`limited` is waiting for GlueLLM's rate limiter, `preparing` is the application before a "
-    "request: a client, a TLS context, a thread. `requesting` has a request in flight; the panels "
-    "on requests divide it into phases. `backoff` is a pause before a retry. `finishing` is the "
-    "application after the last answer."
+    "`limited`: the call waits for GlueLLM's rate limiter. `preparing`: the application "
+    "prepares a request (client, TLS context, thread). `requesting`: a request is in "
+    "flight; the panels on requests show its phase. `backoff`: a pause before a retry. "
+    "`finishing`: the application works after the last answer."
 )
 _PER_CALL = f"(sum{by()}({rate(_TIME)}) / (sum{by()}({rate(_CALLS)}) > 0))"
 _HOUR_AGO = _PER_CALL.replace("[%window%]", "[%window%] offset 1h")
@@ -28,8 +28,9 @@ TIME_PER_CALL = signal(
     "time_per_call",
     "How long does a call take?",
     _PER_CALL,
-    "Time that calls spent, calls in flight included, for each call that ended. It rises while "
-    "calls hang. While no call ends, it has no value; see then in which stage calls are.",
+    "Time that calls spent, divided by the number of calls that ended. Calls in flight are "
+    "included, so it rises while calls hang. It has no value while no call ends; then see "
+    "the stages.",
     of=[_TIME, _CALLS],
     unit="s",
     by=_OF,
@@ -38,7 +39,7 @@ TIME_PER_CALL_BEFORE = signal(
     "time_per_call_before",
     "How long did a call take an hour ago?",
     _HOUR_AGO,
-    "The same, one hour earlier.",
+    "Time per call one hour earlier.",
     of=[_TIME, _CALLS],
     unit="s",
     by=_OF,
@@ -50,8 +51,8 @@ SLOWER = signal(
     "How long do calls take, compared with an hour ago?",
     f"sum{by()}({rate(_TIME)}) * 600 / (({_ENDED} >= {_IN_FLIGHT} or {_IN_FLIGHT}) > 0) / "
     f"{_HOUR_AGO}",
-    f"Time per call of the last {SLOW_WINDOW}, calls in flight included, divided by that of an "
-    "hour ago. 100 % is as long as then.",
+    f"Time per call of the last {SLOW_WINDOW}, calls in flight included, divided by that of "
+    "an hour ago. 100 % means unchanged.",
     of=[_TIME, _CALLS, _CURRENT],
     unit="ratio",
     by=_OF,
@@ -78,15 +79,15 @@ OLDEST_BY_STAGE = signal(
     "oldest_call_by_stage",
     "How long has a call been in its stage?",
     f"max{by('gluellm.call.oldest_age', _STAGE)}({now('gluellm.call.oldest_age')})",
-    "The longest that a call has been in each stage without leaving it. A line that rises and "
-    "never falls is one call that hangs.",
+    "Longest time that a call has been in each stage. A line that rises and never falls is "
+    "one call that hangs.",
     of=["gluellm.call.oldest_age"],
     unit="s",
     by=(),
 )
 SILENCE = signal(
     "call_silence",
-    "How long has a stream brought nothing?",
+    "How long has a stream returned no item?",
     f"max{by()}({now('gluellm.call.silence.oldest_age')})",
     "`no item` is the longest wait for the next item of a stream. Pings do not end it.",
     of=["gluellm.call.silence.oldest_age"],
@@ -98,8 +99,9 @@ SILENT = signal(
     "calls_silent_now",
     "How many calls are silent?",
     f"sum{by()}({now('gluellm.call.silent')})",
-    "Calls in flight that have waited for an answer, or for the next item of a stream, for much "
-    "longer than any of the last hour. At least two and more than a fifth of those in flight page.",
+    "Calls in flight that have waited for an answer, or for the next item of a stream, for "
+    "much longer than any of the last hour. An alert pages when they are at least two and "
+    "more than a fifth of the calls in flight.",
     of=["gluellm.call.silent"],
     by=_OF,
 )
@@ -107,8 +109,8 @@ OUTCOMES = signal(
     "call_outcomes",
     "How do calls end?",
     f"sum{by(_CALLS, 'gluellm.call.outcome')}({rate(_CALLS)})",
-    "`cancelled` is a timeout of the application, or a user who left; `abandoned` is a stream that "
-    "was closed or dropped before its end.",
+    "`cancelled`: a timeout of the application, or a user who left. `abandoned`: a stream "
+    "that was closed or dropped before its end.",
     of=[_CALLS],
     unit="/s",
     by=(),

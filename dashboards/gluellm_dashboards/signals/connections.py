@@ -15,13 +15,13 @@ CONNECTED = {"error.type": f"!pool_timeout|{TO_CONNECT}"}
 
 OCCUPANCY = essential(
     "occupancy",
-    "Active and connecting connections over the limit, of the fullest pool. Full is no alarm by "
-    "itself: what counts is who waits.",
+    "(Active + connecting) / limit of the fullest pool. A full pool is no problem as long "
+    "as no request waits.",
 )
 OPEN = essential(
     "connections_open",
-    "Established connections, by what they do. Idle ones are ready for the next request; few idle "
-    "ones and many opened mean that each request pays for a set-up.",
+    "Established connections by state. Idle ones are ready for the next request. Few idle "
+    "ones and many opened ones mean that each request establishes a new connection.",
 )
 ACTIVE = signal(
     "connections_active",
@@ -41,7 +41,7 @@ CONNECTING = signal(
     "connections_connecting",
     "How many connections are being established?",
     f"sum{by()}({now('gluellm.pool.connection.connecting')})",
-    "If these stay, the provider can't be reached: see the connect failures.",
+    "If the number stays above 0, the provider can't be reached: see the connect failures.",
     of=["gluellm.pool.connection.connecting"],
 )
 MAX = essential(
@@ -52,51 +52,54 @@ IDLE_MAX = signal(
     "connections_idle_max",
     "How many connections may stay idle?",
     f"sum{by()}({now('gluellm.pool.connection.idle.max')})",
-    "Above it connections are closed when they become idle. Far below the limit, with bursts, it "
-    "costs a set-up for most requests of each burst.",
+    "Connections above this number are closed when they become idle. If it is far below "
+    "the limit, bursts have to establish most of their connections again.",
     of=["gluellm.pool.connection.idle.max"],
 )
 LIMIT = signal(
     "limit",
     "How many connections may one pool have?",
     f"max{by()}({now('gluellm.pool.connection.max')} / ({now('gluellm.pool.live')} > 0))",
-    "The limit of a single pool, of the largest where they differ.",
+    "The limit of a single pool; the largest one if instances differ.",
     of=["gluellm.pool.connection.max", "gluellm.pool.live"],
 )
 LOWEST_LIMIT = signal(
     "lowest_limit",
     "How few connections may one pool have?",
     f"min{by()}({now('gluellm.pool.connection.max')} / ({now('gluellm.pool.live')} > 0))",
-    "The limit of a single pool, the lowest where instances differ: the fleet's board says which.",
+    "The limit of a single pool; the smallest one if instances differ. The fleet board "
+    "shows which instances do.",
     of=["gluellm.pool.connection.max", "gluellm.pool.live"],
 )
 PEAK_ACTIVE = signal(
     "peak_active",
     "How many connections were in use at once, at the worst moment?",
     f"sum{by()}({now('gluellm.pool.peak.active')})",
-    "The most at one moment since the last export. At the limit while the line of those in use is "
-    "below it: short bursts fill the pool.",
+    "Largest number at one moment since the last export. If it is at the limit while the "
+    "line of those in use is below, short bursts fill the pool.",
     of=["gluellm.pool.peak.active"],
 )
 HIGHEST_PEAK = signal(
     "highest_peak",
     "How many connections of one process were in use at once, at the worst moment?",
     f"max{by()}({now('gluellm.pool.peak.active')})",
-    "The most at one moment since the last export, of the busiest process.",
+    "Largest number at one moment since the last export, of the busiest process.",
     of=["gluellm.pool.peak.active"],
 )
 OPENED = essential(
     "connections_opened",
-    "Each one costs a TCP and a TLS handshake. Close to the rate of requests nothing is reused.",
+    "Each one costs a TCP and a TLS handshake. If this is close to the rate of requests, "
+    "connections are not reused.",
 )
 CLOSED_BY_REASON = signal(
     "connections_closed",
     "Why are connections closed?",
     f"sum{by('gluellm.pool.connection.closed', 'gluellm.connection.close_reason')}"
     f"({rate('gluellm.pool.connection.closed')})",
-    "`keepalive_expired` and `keepalive_limit` are the pool's own rules; `server_disconnect` and "
-    "`goaway` are the other side's; `response_incomplete` and `cancelled` are calls that were left "
-    "before their end; `pool_closed` and `garbage_collected` are clients that went away.",
+    "`keepalive_expired` and `keepalive_limit`: the pool's own limits. `server_disconnect` "
+    "and `goaway`: the server. `response_incomplete` and `cancelled`: the application left "
+    "before the end of the response. `pool_closed` and `garbage_collected`: the client was "
+    "closed or dropped.",
     of=["gluellm.pool.connection.closed"],
     unit="/s",
     on_event=True,
@@ -114,8 +117,8 @@ CREATE_P95 = signal(
     "create_p95",
     "How long does it take to connect (p95)?",
     quantile(0.95, _CREATE),
-    "TCP, TLS and proxy. More than a second, with a blocked event loop ruled out, is the network "
-    "or the provider's front door.",
+    "TCP, TLS and proxy. If it is more than a second and no event loop is blocked, the "
+    "network or the provider's load balancer is slow.",
     of=[_CREATE],
     unit="s",
     on_event=True,
@@ -124,10 +127,10 @@ ESTABLISHING_BY_STEP = signal(
     "establishing_by_step",
     "Which step of connecting takes the time?",
     f"sum{by(_STEPS, 'gluellm.connection.step')}({rate(_STEPS)})",
-    "How many connections are in each step, on average. `resolve` is DNS, or a full executor that "
-    "resolves names in its threads: `gluellm-pools doctor` tells them apart. `connect` is the "
-    "route, `proxy` the proxy, `tls` a CPU that is short at either end. `other` is what the "
-    "library does not show.",
+    "Number of connections in each step, on average. `resolve`: DNS, or a full executor "
+    "that resolves names in its threads (`gluellm-pools doctor` distinguishes them). "
+    "`connect`: the network path. `proxy`: the proxy. `tls`: too little CPU at either end. "
+    "`other`: steps that the library does not show.",
     of=[_STEPS],
 )
 TLS_P95 = signal(
@@ -147,9 +150,9 @@ CONNECT_FAILURES_BY_KIND = signal(
     "connect_failures_by_kind",
     "Why can't connections be established?",
     f"sum{by(_REQUESTS, 'error.type')}({rate(_REQUESTS, {'error.type': TO_CONNECT})})",
-    "`name_resolution_error` is DNS; `connection_error` is refused or reset; `connect_timeout` is "
-    "a packet filter or a host that is gone; `secure_connection_error` is TLS: a certificate, or a "
-    "proxy.",
+    "`name_resolution_error`: DNS. `connection_error`: refused or reset. "
+    "`connect_timeout`: a packet filter, or a host that is down. "
+    "`secure_connection_error`: TLS, such as a certificate or a proxy.",
     of=[_REQUESTS],
     unit="/s",
 )
@@ -157,15 +160,16 @@ REUSE_SHARE = signal(
     "reuse_share",
     "Which share of requests found an open connection?",
     f"clamp_min(1 - sum{by()}({rate(_OPENED)}) / (sum{by()}({rate(_REQUESTS, CONNECTED)}) > 0), 0)",
-    "Close to 100 % is healthy. Near 0 each request connects anew: a client per call, or a "
-    "keep-alive that is shorter than the pauses between requests.",
+    "Close to 100 % is healthy. Near 0, each request establishes a connection: there is a "
+    "client per call, or the keep-alive is shorter than the pauses between requests.",
     of=[_OPENED, _REQUESTS],
     unit="ratio",
 )
 REUSE_FAILURES = essential(
     "reuse_failures",
-    "Requests that failed on a reused connection before a byte of a response came: something "
-    "between here and there drops idle connections. Set a keep-alive shorter than its time.",
+    "Requests that failed on a reused connection before the first byte of a response. "
+    "Something on the path drops idle connections. Set a keep-alive that is shorter than "
+    "its idle timeout.",
 )
 DNS_P95 = signal(
     "dns_p95",

@@ -33,8 +33,8 @@ LIMIT_CHANGED = signal(
     "Which limits changed?",
     f"round(sum{_POOLS}({now(_MAX)}) / (sum{_POOLS}({now(_LIVE)}) > 0), 0.01) != "
     f"round(sum{_POOLS}({before(_MAX)}) / (sum{_POOLS}({before(_LIVE)}) > 0), 0.01)",
-    "The connections that one pool may have, on average over the processes, while it changes: a "
-    "deploy with another limit.",
+    "Limit of a single pool, on average over the processes, while it changes: a deploy "
+    "with another limit.",
     of=[_MAX, _LIVE],
     by=(),
     on_event=True,

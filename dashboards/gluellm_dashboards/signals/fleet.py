@@ -60,7 +60,8 @@ CALLS_FAILING = _signal(
     "fleet_calls_failing",
     "Which instances' calls fail?",
     f"sum{by()}({_series('call_failure_rate', INSTANCE_PROVIDER)})",
-    "Failed calls of each. All instances together are the provider; one is its own trouble.",
+    "Failed calls per instance. If all instances are affected, the provider is the likely "
+    "cause; if one is, look at that instance.",
     "call_failure_rate",
     level=INSTANCE_PROVIDER,
     unit="/s",
@@ -70,7 +71,8 @@ TIME_PER_CALL = _signal(
     "Where do calls take longest?",
     f"sum{by()}({_series('call_time_rate', INSTANCE_PROVIDER)}) / "
     f"(sum{by()}({_series('call_rate', INSTANCE_PROVIDER)}) > 0)",
-    "Time of calls, those in flight included, for each call that ended.",
+    "Time that calls spent, divided by the number of calls that ended. Calls in flight are "
+    "included.",
     "call_time_rate",
     level=INSTANCE_PROVIDER,
     unit="s",
@@ -87,8 +89,9 @@ OLDEST = _signal(
     "fleet_oldest",
     "Which instances wait longest?",
     f"max{by()}({_OLDEST})",
-    "The oldest waiter of each. One instance above the others is that instance: a leak, a blocked "
-    "loop, a limit of its own. All of them together is the provider, or the load.",
+    "Age of the oldest waiter per instance. If one instance is above the others, look for "
+    "a leak, a blocked loop or a different limit there. If all rise together, the cause is "
+    "the provider or the load.",
     "oldest_waiter",
     unit="s",
 )
@@ -96,14 +99,15 @@ QUEUED = _signal(
     "fleet_queued",
     "In which instances do requests queue?",
     f"sum{by()}({_QUEUED})",
-    "Requests that wait, of each.",
+    "Requests that wait, per instance.",
     "queued_now",
 )
 WAITING_INSTANCES = _signal(
     "fleet_waiting_instances",
-    "In how many instances does somebody wait?",
+    "In how many instances do requests wait?",
     f"count(max{by_labels(*PROCESS)}({_QUEUED}) > 0) or 0 * count({_QUEUED})",
-    "Few are these instances' trouble, all are the provider's, the limit's or the load's.",
+    "If few instances are affected, the cause is in them. If all are, it is the provider, "
+    "the limit or the load.",
     "queued_now",
 )
 
@@ -119,13 +123,13 @@ def _spread(share: float, tells: str) -> Signal:
     )
 
 
-OCCUPANCY_MAX = _spread(1, "The fullest pool of each instance, of the fullest instance.")
+OCCUPANCY_MAX = _spread(1, "Occupancy of the fullest pool in the fullest instance.")
 OCCUPANCY_P90 = _spread(0.9, "One of ten instances is fuller.")
 OCCUPANCY_P50 = _spread(0.5, "Half of the instances are fuller.")
 OCCUPANCY_MIN = _spread(
     0,
-    "Lines far apart are load that is spread unevenly: long-lived connections to a load balancer, "
-    "or a queue that one instance empties.",
+    "If the lines are far apart, the load is spread unevenly: for example by long-lived "
+    "connections to a load balancer, or by a queue that one instance empties.",
 )
 WAIT_MAX = _signal(
     "fleet_wait",
@@ -139,8 +143,8 @@ LIMITS = _signal(
     "fleet_limits",
     "How many instances have which limit?",
     f'count_values{by_labels(*POOL)}("{LIMIT}", round({_LIMIT}))',
-    "Instances of one service should have one limit. Two lines for one pool are a deploy that is "
-    "under way, one that did not reach every instance, or one with a wrong limit.",
+    "Instances of one service should have the same limit. Two lines for one pool mean a "
+    "deploy in progress, one that did not reach every instance, or a wrong limit.",
     "limit_per_pool",
 )
 LOWEST_LIMIT = _signal(
@@ -175,21 +179,22 @@ WITH_POOL = _signal(
     "fleet_with_pool",
     "How many instances have the pool?",
     f"count{by()}({_series('pools_live', INSTANCE_POOL)} > 0)",
-    "More than have a limit: in the others it is unlimited.",
+    "Instances that have a pool of this name. If there are more than instances with a "
+    "limit, the pool is unlimited in the others.",
     "pools_live",
 )
 DIFFERING = _signal(
     "fleet_differing",
     "In how many pools do limits differ?",
     f"count(max{_LIKE}({_LIMIT}) != min{_LIKE}({_LIMIT})) or 0 * count({_LIMIT})",
-    "Pools of a service and a library whose limit is not the same in all instances. 0 is healthy.",
+    "Pools whose limit is not the same in all instances of a service. 0 is healthy.",
     "limit_per_pool",
 )
 CHURN = _signal(
     "fleet_churn",
     "Which instances churn through pools?",
     f"sum{by()}({_OPENED}) / (sum{by()}({_REQUESTS}) > 0)",
-    "Pools opened for a request. Near 1 a client is built for every call.",
+    "Pools opened per request. Near 1, a client is built for every call.",
     "pools_opened",
     unit="ratio",
 )
@@ -220,8 +225,8 @@ LATE = _signal(
     "fleet_late",
     "Which instances' event loops are late?",
     f"max{by()}({_LATE})",
-    "Share of the time in which a loop of the instance is late. Above "
-    f"{LATE_SHARE:.0%} the instance's numbers on pools and providers prove nothing.",
+    f"Share of the time in which a loop of the instance is late. Above {LATE_SHARE:.0%}, do "
+    "not trust the instance's numbers on pools and providers.",
     "event_loop_late",
     level=INSTANCE,
     unit="ratio",
@@ -230,7 +235,7 @@ INSTANCES = _signal(
     "fleet_instances",
     "How many instances report?",
     f"count({_MISSING})",
-    "From `instrument()` on, whether they called anything yet or not.",
+    "Instances that report. They do so from `instrument()` on, before the first call.",
     "missing_hooks",
     level=INSTANCE,
 )
@@ -238,8 +243,8 @@ GONE = _signal(
     "fleet_gone",
     "How many instances stopped reporting?",
     f"count(last_over_time({_MISSING}[{KNOWN}]) unless {_MISSING}) or 0 * count({_MISSING})",
-    "Instances that reported within the last hour and don't any more. Deploys and scaling down "
-    "make some; else these are blind spots.",
+    "Instances that reported within the last hour and no longer do. Deploys and scaling "
+    "down are normal causes; otherwise their telemetry is missing.",
     "missing_hooks",
     level=INSTANCE,
 )
@@ -264,8 +269,8 @@ VERSIONS = _signal(
     "fleet_versions",
     "Which versions report?",
     f"count{by_labels(JOB, VERSION)}({_VERSION})",
-    "A deploy is one line that falls and one that rises. If trouble began with that, it is the "
-    "deploy.",
+    "During a deploy, one line falls and another rises. Trouble that began at that time is "
+    "likely caused by the deploy.",
     "versions",
     level=INSTANCE_VERSION,
 )
@@ -283,6 +288,6 @@ LIMIT_CHANGED = _signal(
     "fleet_limit_changed",
     "Which limits changed?",
     f"round({_MEAN_LIMIT}), 0.01) != round({_MEAN_LIMIT} offset {WINDOW}), 0.01)",
-    "The connections that one pool may have, on average over the processes, while it changes.",
+    "Limit of a single pool, on average over the processes, while it changes.",
     "limit_per_pool",
 )

@@ -11,9 +11,9 @@ from .signal import Signal
 
 CALLS_FAILED = Signal(
     conditions.CALLS_FAILED,
-    "Share of the calls that failed, of those that failed or succeeded within 5 minutes. A request "
-    "that failed and was sent again is no failure, if the call succeeded. Above 5 % somebody is "
-    "paged.",
+    "Share of failed calls among those that failed or succeeded within 5 minutes. A "
+    "request that failed and was retried does not count if the call succeeded. An alert "
+    "pages above 5 %.",
 )
 CALLS_CANCELLED = Signal(
     conditions.CALLS_CANCELLED,
@@ -22,24 +22,24 @@ CALLS_CANCELLED = Signal(
 )
 CALL_ERRORS = Signal(
     conditions.CALL_ERRORS,
-    "Calls that failed within 5 minutes, by what their last request or their exception was. A "
-    "status is the provider's answer, `timeout` a timeout around the whole call, the name of an "
-    "exception is the application's or the SDK's.",
+    "Calls that failed within 5 minutes, by the error of their last request, or by their "
+    "exception. A status is the provider's answer, `timeout` is a timeout around the whole "
+    "call, and a class name is an exception of the application or the SDK.",
 )
 POOL_TIMEOUTS = Signal(
     conditions.POOL_TIMEOUTS,
-    "Each of these is a call that failed because no connection came free in time. 0 is healthy. "
-    "What to do stands in the time per phase: a pool that is too small, a provider that is slow, "
-    "or connections that nobody gives back. Within 5 minutes, as the alert counts them.",
+    "Calls that failed within 5 minutes because no connection became free in time. 0 is "
+    "healthy. The time per phase shows the cause: a pool that is too small, a slow "
+    "provider, or connections that are never released.",
 )
 REUSE_FAILURES = Signal(
     conditions.REUSE_FAILURES,
-    "Requests that failed on a reused connection before a byte of a response came, within 5 "
-    "minutes: something between here and there drops idle connections. Set a keep-alive shorter "
-    "than its time.",
+    "Requests that failed on a reused connection before the first byte of a response, "
+    "within 5 minutes. Something on the path drops idle connections. Set a keep-alive that "
+    "is shorter than its idle timeout.",
 )
 CONNECT_FAILURES = Signal(
     conditions.CONNECT_FAILURES,
-    "Requests whose connection could not be established, within 5 minutes. 0 is healthy. Why "
-    "stands on the provider's board.",
+    "Requests whose connection could not be established, within 5 minutes. 0 is healthy. "
+    "The provider's board shows the reason.",
 )

@@ -11,20 +11,21 @@ LIVE = signal(
     "pools_live",
     "How many pools are there?",
     f"sum{by()}({now('gluellm.pool.live')})",
-    "Pools that are alive and have served a request. It should be as steady as the number of "
-    "processes; a number that grows is clients that nobody closes.",
+    "Pools that are alive and have served a request. Their number should be constant. If "
+    "it grows, the application builds clients that nobody closes.",
     of=["gluellm.pool.live"],
 )
 OPENED = essential(
     "pools_opened",
-    "Pools that served their first request. After the start of a process there should be none.",
+    "Pools that served their first request. After a process has started, there should be "
+    "no new ones.",
 )
 DISCARDED = signal(
     "pools_discarded",
-    "How do pools go?",
+    "How do pools end?",
     f"sum{by('gluellm.pool.discarded', 'gluellm.pool.discard_reason')}"
     f"({rate('gluellm.pool.discarded')})",
-    "`garbage_collected` pools were never closed: their connections stayed open until then.",
+    "`garbage_collected` pools were never closed. Their connections stayed open until then.",
     of=["gluellm.pool.discarded"],
     unit="/s",
 )
@@ -32,9 +33,9 @@ CHURN = signal(
     "churn",
     "How many pools does it take for a request?",
     f"sum{by()}({rate('gluellm.pool.opened')}) / (sum{by()}({rate('gluellm.pool.requests')}) > 0)",
-    "Close to 0 is healthy: pools serve many requests. Near 1 a client is built for every call, "
-    "so nothing is reused and limits bound nothing. Build one client and keep it. The first "
-    "minutes of a process are higher.",
+    "Close to 0 is healthy: each pool serves many requests. Near 1, a client is built for "
+    "every call: connections are not reused, and limits have no effect. Build one client "
+    "and keep it. The value is higher in the first minutes of a process.",
     of=["gluellm.pool.opened", "gluellm.pool.requests"],
     unit="ratio",
 )
@@ -46,26 +47,28 @@ WORST_CHURN = signal(
     "worst_churn",
     "How many pools does it take for a request, of the worst pool?",
     f"max{by()}({_OPENED} / ({_SERVED} > 0))",
-    f"{CHURN.tells} The table says which pool it is.",
+    f"{CHURN.tells} The table shows which pool it is.",
     of=["gluellm.pool.opened", "gluellm.pool.requests"],
     unit="ratio",
 )
 LEAKS_SUSPECTED = essential(
     "leaks_suspected",
-    "Connections that were held for longer than the leak threshold with nobody reading. Each "
-    "shrinks the pool by one. The log has the place in the code that holds it.",
+    "Connections held for longer than the leak threshold while nobody reads their answer. "
+    "Each one makes the pool smaller by one. The log names the line of code that holds it.",
 )
 LEAKS = signal(
     "leaks",
     "How many connections were held for too long?",
     f"sum{by()}({over('increase', 'gluellm.pool.leaks')})",
-    "Leaks that were seen, those included that were given back later.",
+    "Connections that were held unread beyond the leak threshold, including those that "
+    "were released later.",
     of=["gluellm.pool.leaks"],
 )
 ANOMALIES = essential(
     "anomalies",
-    "States that a pool should never be in. `waiter_with_idle_connection`: a lost wake-up in the "
-    "library; `orphaned_connection`: nobody owns it; `pool_timeout_overrun`: a wait that outlived "
-    "its timeout, as behind a blocked event loop; `wrong_event_loop`: requests that failed since "
-    "the application uses their client on a second event loop.",
+    "Invalid states. `waiter_with_idle_connection`: the library lost a wake-up. "
+    "`orphaned_connection`: a connection that no request uses and that is not idle. "
+    "`pool_timeout_overrun`: a wait that exceeded its timeout, for example behind a "
+    "blocked event loop. `wrong_event_loop`: requests that failed because their client is "
+    "used on a second event loop.",
 )

@@ -12,9 +12,9 @@ _HOOKS = "gluellm.instrumentation.hook.missing"
 
 EVENT_LOOP_LATE = essential(
     "event_loop_late",
-    "Share of the time in which timers ran late because something blocked the event loop, of the "
-    f"worst process. Above {LATE_SHARE:.0%} waits say nothing about pool or provider, since a "
-    "blocked loop makes both look slow. Find the blocking call first.",
+    "Share of the time in which timers ran late because an event loop was blocked, for the "
+    f"worst process. Above {LATE_SHARE:.0%}, waits say nothing about the pool or the "
+    "provider, since a blocked loop makes both look slow. Find the blocking call first.",
 )
 EVENT_LOOP_LAG = essential(
     "event_loop_lag",
@@ -41,8 +41,8 @@ ERRORS = signal(
     "Does the instrumentation itself fail?",
     f"sum{by('gluellm.instrumentation.errors', 'gluellm.instrumentation.kind')}"
     f"({rate('gluellm.instrumentation.errors')})",
-    "Its own failures, which were caught: the program is not harmed, numbers may be. Please "
-    "report them.",
+    "Failures of the instrumentation that were caught. They do not affect the program, but "
+    "metrics may be wrong. Please report them.",
     of=["gluellm.instrumentation.errors"],
     unit="/s",
     by=(),
@@ -50,13 +50,14 @@ ERRORS = signal(
 )
 RECORDS_DROPPED = essential(
     "records_dropped",
-    "Records of durations that a full buffer had no place for. Counters are not concerned.",
+    "Records of durations that were dropped because the buffer was full. Counters are not "
+    "affected.",
 )
 INSTANCES = signal(
     "instances",
     "How many processes report, in which version?",
     f"count{by()}(max{by_labels(*PROCESS)}({now(_HOOKS)}))",
-    "Processes that report, from `instrument()` on, whether they called anything yet or not.",
+    "Processes that report. They do so from `instrument()` on, before the first call.",
     of=[_HOOKS],
     by=(),
 )

@@ -61,32 +61,34 @@ SHARE_OF_POOL = _share(
     "share_of_pool",
     "Which share of the time is the pool's?",
     POOLS_PART,
-    "Queued, connecting, or waiting for a stream. High is no verdict: a queue is often the "
-    "consequence of a provider that is slow, or refuses, so that calls are sent again. Where the "
-    "provider's time per request is as always and it answers well, the pool is too small or its "
-    "connections are held.",
+    "Queued, connecting, or waiting for a stream. A high share alone proves nothing: a "
+    "queue is often the result of a slow provider, or of refused requests that are "
+    "retried. If the provider's time per request is unchanged and its answers are good, "
+    "the pool is too small or its connections are held.",
 )
 SHARE_OF_PROVIDER = _share(
     "share_of_provider",
     "Which share of the time is the provider's?",
     PROVIDERS_PART,
-    "Waiting for the head of a response, or reading its body. High is healthy, that is the work, "
-    "and low says nothing for the provider. Whether it is slow says the time per request.",
+    "Waiting for the head of a response, or reading its body. A high share is healthy: "
+    "this is the actual work. To see whether the provider is slow, look at its time per "
+    "request.",
 )
 SHARE_OF_APPLICATION = _share(
     "share_of_application",
     "Which share of the time is the application's?",
     APPLICATIONS_PART,
-    "Responses that have begun and that nobody reads: a slow consumer, or a stream that was never "
-    "closed. When it grows and the oldest age of `unread` never falls, it is a leak.",
+    "Responses that have begun and that nobody reads: a slow consumer, or a stream that "
+    "was never closed. If the share grows and the oldest age of `unread` never falls, it "
+    "is a leak.",
 )
 _COLORS = (
-    "Warm colours are the pool's part: `queued`, `connecting`, `stream_queued`. Blue is the "
-    "provider's: `awaiting_response`, `reading`. Purple is the application's: `unread`. Blue all "
-    "over is healthy. Shares don't tell how long anything takes: where it is warm, see how long a "
-    "provider takes for a request. As long as ever: the pool is too small, or there is a burst. "
-    "Longer: the provider is slow, and the queue is what follows. Purple that never drains: "
-    "responses are held and nobody reads them."
+    "Warm colours are the pool (`queued`, `connecting`, `stream_queued`), blue is the "
+    "provider (`awaiting_response`, `reading`), purple is the application (`unread`). "
+    "Mostly blue is healthy. Shares do not show durations, so if warm colours grow, look "
+    "at how long the provider takes per request. If that is unchanged, the pool is too "
+    "small or there is a burst. If it is longer, the provider is slow and the queue is the "
+    "result. Purple that never shrinks: responses are held unread."
 )
 
 
@@ -119,33 +121,34 @@ SHARES_OF_APPLICATION = _shares(
 )
 TIME_BY_PHASE = essential(
     "time_by_phase",
-    "Seconds spent in each phase per second, which is how many requests were in it on average. "
-    "Unlike a histogram it counts requests that are still running.",
+    "Seconds spent in each phase per second: the number of requests in that phase, on "
+    "average. Unlike a histogram, it includes requests that are still running.",
 )
 CURRENT_BY_PHASE = signal(
     "current_by_phase",
     "How many requests are in which phase?",
     f"sum{by('gluellm.pool.request.current', _PHASE)}({now('gluellm.pool.request.current')})",
-    "What holds the connections: `awaiting_response` and `reading` wait for the provider, `unread` "
-    "for the application. If these fill the pool while `queued` grows, look which one grew first.",
+    "Shows what holds the connections. `awaiting_response` and `reading` wait for the "
+    "provider, `unread` waits for the application. If these fill the pool while `queued` "
+    "grows, check which one grew first.",
     of=["gluellm.pool.request.current"],
 )
 OLDEST_BY_PHASE = signal(
     "oldest_by_phase",
     "How old is the oldest request of each phase?",
     f"max{by('gluellm.pool.request.oldest_age', _PHASE)}({now('gluellm.pool.request.oldest_age')})",
-    "A line that rises and never falls is one request that hangs. In `unread` for a minute: a "
-    "leak. In `reading` for minutes: possibly just a model that thinks. In `queued`: nobody gives "
-    "a connection back.",
+    "A line that rises and never falls is one request that hangs. `unread` for a minute: a "
+    "leak. `reading` for minutes: possibly a reasoning model. `queued`: no connection is "
+    "released.",
     of=["gluellm.pool.request.oldest_age"],
     unit="s",
 )
 LEASE_OLDEST = signal(
     "lease_oldest_age",
-    "How long has the longest held its connection?",
+    "How long has the longest-held connection been held?",
     f"max{by()}({now('gluellm.pool.lease.oldest_age')})",
-    "`held longest` is the age of the oldest lease. It grows while a stream only brings pings, "
-    "though these restart its phase.",
+    "`held longest` is the age of the oldest lease. It also grows while a stream receives "
+    "only pings, which restart its phase.",
     of=["gluellm.pool.lease.oldest_age"],
     unit="s",
 )
@@ -159,18 +162,19 @@ REQUESTS = signal(
 )
 REQUESTS_BY_STATUS = essential(
     "requests",
-    "How requests ended: the status that the provider gave, or the error where there was none. A "
-    "429 is the provider's limit on you; 5xx is the provider's trouble.",
+    "How requests ended: the provider's status, or the error if there was no status. 429 "
+    "is the provider's rate limit, 5xx a failure of the provider.",
 )
 ERRORS = signal(
     "request_errors",
     "How many requests fail, and why?",
     f"sum{by('gluellm.pool.requests', 'error.type')}"
     f"({rate('gluellm.pool.requests', {'error.type': '!'})})",
-    "Failures that are none of the provider's statuses. `pool_timeout` is the pool's; "
-    "`connect_timeout`, `name_resolution_error`, `connection_error`, `secure_connection_error` are "
-    "on the way there; `read_timeout` and `read_error` come while the provider should answer; "
-    "`cancelled` is the application's own doing.",
+    "Failures without a status of the provider. `pool_timeout`: the pool. "
+    "`connect_timeout`, `name_resolution_error`, `connection_error` and "
+    "`secure_connection_error`: the connection could not be established. `read_timeout` "
+    "and `read_error`: failures while waiting for the provider's answer. `cancelled`: the "
+    "application.",
     of=["gluellm.pool.requests"],
     unit="/s",
 )
@@ -178,8 +182,9 @@ RESEND_SHARE = _share_beside(
     "resend_share",
     "Which share of requests is sent again?",
     {"gluellm.request.resend": "!true"},
-    "A further request of the same call: a retry of the SDK's. Retries multiply the load on a pool "
-    "and on a provider that has trouble already. Above some percent look at the statuses.",
+    "Further requests of the same call: retries by the SDK. They multiply the load on a "
+    "pool and a provider that already have trouble. Above a few percent, look at the "
+    "statuses.",
 )
 ERROR_STATUS_SHARE = _share_beside(
     "error_status_share",
@@ -188,9 +193,10 @@ ERROR_STATUS_SHARE = _share_beside(
         "http.response.status_code": "!4..|5..",
         "rpc.response.status_code": "|OK|CANCELLED|DEADLINE_EXCEEDED",
     },
-    "Of the requests that had a connection, those answered with a status from 400 on, or with what "
-    "gRPC has for these. 429 is the provider's limit on you: send less, or ask for more. 5xx is "
-    "the provider's trouble, another 4xx the application's. A larger pool helps none of these.",
+    "Share of requests with a connection that got a status of at least 400 (or the gRPC "
+    "equivalent). 429 is the provider's rate limit: send less, or ask for more. 5xx is a "
+    "failure of the provider, any other 4xx one of the application. A larger pool helps "
+    "against none of these.",
     among=CONNECTED,
     others_come=True,
 )
@@ -202,9 +208,9 @@ FAILED_SHARE = _share_beside(
         "http.response.status_code": "!4..|5..",
         "rpc.response.status_code": "|OK",
     },
-    "Requests that ended in an error of any kind, or in a status from 400 on: those cancelled "
-    "count, and each that is sent again counts by itself. The third line of figures says how they "
-    "fail.",
+    "Requests that ended in an error of any kind or in a status of at least 400. Cancelled "
+    "requests count, and each retry counts on its own. The third row of figures shows the "
+    "kinds.",
     others_come=True,
 )
 STATUSES = signal(
@@ -215,14 +221,14 @@ STATUSES = signal(
         f"({rate('gluellm.pool.requests', {status: '!'})})"
         for status in ("http.response.status_code", "rpc.response.status_code")
     ),
-    "A 429 is the provider's limit on you; 5xx is the provider's trouble. What got no status is "
-    "in the panel beside this one.",
+    "429 is the provider's rate limit, 5xx a failure of the provider. The panel beside "
+    "this one shows requests without a status.",
     of=["gluellm.pool.requests"],
     unit="/s",
 )
 ACTIVE_REQUESTS = signal(
     "active_requests",
-    "How many requests are under way?",
+    "How many requests are in flight?",
     f"sum{by()}({now('http.client.active_requests')})",
     "Requests in any phase, waiting ones included.",
     of=["http.client.active_requests"],
@@ -231,25 +237,25 @@ LEASE_P50 = signal(
     "lease_p50",
     "How long are connections held (p50)?",
     quantile(0.5, "gluellm.pool.lease.duration"),
-    "Half of the requests gave their connection back within this time.",
+    "Half of the requests released their connection within this time.",
     of=["gluellm.pool.lease.duration"],
     unit="s",
 )
 LEASE_P95 = essential(
     "lease_p95",
-    "From getting a connection to giving it back, to the end of a stream. It speaks only of "
-    "requests that are over: connections that are never given back don't show here but in the "
-    "oldest age by phase.",
+    "Time from acquiring a connection to releasing it, including the whole stream. Only "
+    "finished requests count. For connections that are never released, see the oldest age "
+    "by phase.",
 )
 TIME_AT_PROVIDER = signal(
     "time_at_provider",
     "How long does the provider take for a request?",
     f"sum{by()}({rate(_TIME, PROVIDERS_PART)}) / "
     f"(sum{by()}({rate('gluellm.pool.requests', CONNECTED)}) > 0)",
-    "Time spent awaiting a response and reading it, for each request that ended and had a "
-    "connection: one that gave up waiting for it never got to the provider. While requests hang it "
-    "rises before any histogram does. If it is as always and calls are slow: it is us. While none "
-    "ends the line has ended too, and a figure has the last that was known.",
+    "Time spent awaiting a response and reading it, per request that ended and had a "
+    "connection. It also rises while requests hang, before any histogram does. If it is "
+    "unchanged and calls are slow, the cause is on your side. While no request ends, the "
+    "line stops and the figure keeps its last value.",
     of=[_TIME, "gluellm.pool.requests"],
     unit="s",
 )
@@ -257,8 +263,7 @@ TIME_AT_POOL = signal(
     "time_at_pool",
     "How long does the pool take for a request?",
     f"sum{by()}({rate(_TIME, POOLS_PART)}) / (sum{by()}({rate('gluellm.pool.requests')}) > 0)",
-    "Time spent waiting for a connection or a stream, or for connecting, for each request that "
-    "ended.",
+    "Time spent waiting for a connection or a stream, or connecting, per request that ended.",
     of=[_TIME, "gluellm.pool.requests"],
     unit="s",
 )
@@ -267,7 +272,7 @@ TIME_AT_APPLICATION = signal(
     "How long does the application take for a request?",
     f"sum{by()}({rate(_TIME, APPLICATIONS_PART)}) / "
     f"(sum{by()}({rate('gluellm.pool.requests')}) > 0)",
-    "Time that a response was there and nobody read it, for each request that ended.",
+    "Time in which a response was available but not read, per request that ended.",
     of=[_TIME, "gluellm.pool.requests"],
     unit="s",
 )

@@ -50,8 +50,8 @@ CONCURRENCY = signal(
     "concurrency_wanted",
     "How many connections would be in use without a limit?",
     f"max{by()}({_OF_ONE_POOL})",
-    "Little's law: how fast requests arrive times how long each holds a connection, for one pool "
-    "of the busiest process.",
+    "Little's law: arrival rate times the time that each request holds a connection, for "
+    "one pool of the busiest process.",
     of=[_TIME, _REQUESTS, _CURRENT, _LIVE],
 )
 # L + z sqrt(L) as a square, so that the law is asked once.
@@ -59,14 +59,14 @@ SIZE = signal(
     "size_wanted",
     "How large should a pool be?",
     f"max{by()}(ceil((sqrt({_OF_ONE_POOL}) + {_HALF:g}) ^ 2 - {_HALF**2:.6f}))",
-    "Little's law for one pool of the busiest process: arrivals times the time that each holds a "
-    "connection, and on top what suffices 99 % of the time with arrivals that are independent of "
-    "each other (normal approximation, L + 2.33 √L). Above the limit for longer than a burst: "
-    "raise the limit, or send fewer requests. But not while the provider is slow or refuses: then "
-    "it asks for places for requests that hang, or that are sent again. Where requests give up "
-    "waiting it is the least that is wanted. Approximate: a queue counts as growing above 10 % of "
-    "what leaves; responses that nobody reads are left out, as a leak is no demand; with HTTP/2 "
-    "read it as streams, not as connections. It needs a window of data, and while the event loop "
-    "lags it is too high.",
+    "Little's law for one pool of the busiest process: arrival rate times the time that "
+    "each request holds a connection, plus a reserve that suffices 99 % of the time if "
+    "arrivals are independent (L + 2.33 √L). If it is above the limit for longer than a "
+    "burst, raise the limit or send fewer requests. Ignore it while the provider is slow "
+    "or refuses requests: it then includes requests that hang or are retried. If requests "
+    "give up waiting, it is a minimum. It is approximate: a queue counts as growing above "
+    "10 % of the requests that leave, and unread responses are excluded, since a leak is "
+    "no demand. With HTTP/2, it is a number of streams. It needs a full window of data, "
+    "and is too high while an event loop is late.",
     of=[_TIME, _REQUESTS, _CURRENT, _LIVE],
 )

@@ -8,8 +8,8 @@ ACTIVE = signal(
     "streams_active",
     "How many HTTP/2 streams are in use?",
     f"sum{by()}({now('gluellm.pool.stream.active')})",
-    "Streams with a request under way. Compare them with the limit: at it, requests wait in the "
-    "phase `stream_queued`, however few connections there are.",
+    "HTTP/2 streams with a request in flight. At the limit, further requests wait in the "
+    "phase `stream_queued`, however few connections are open.",
     of=["gluellm.pool.stream.active"],
     on_event=True,
 )
@@ -17,14 +17,15 @@ MAX = signal(
     "streams_max",
     "How many HTTP/2 streams may there be?",
     f"sum{by()}({now('gluellm.pool.stream.max')})",
-    "What the other side allows, or the client itself where that is lower.",
+    "The peer's limit, or the client's own if that is lower.",
     of=["gluellm.pool.stream.max"],
     on_event=True,
 )
 ORPHANED = essential(
     "streams_orphaned",
-    "Streams whose request is over while the other side still has them open: they count against "
-    "its limit. Cancelled calls leave them behind. If they stay, requests will wait for streams.",
+    "Streams whose request has ended while the server still keeps them open. They count "
+    "against its limit. Cancelled calls cause them. If they stay, requests will wait for "
+    "streams.",
 )
 ACQUIRE_P95 = signal(
     "stream_acquire_p95",
@@ -40,8 +41,8 @@ CHANNELS = signal(
     "In which state are gRPC's channels?",
     f"sum{by('gluellm.pool.channel.current', 'gluellm.channel.state')}"
     f"({now('gluellm.pool.channel.current')})",
-    "`ready` and `idle` are healthy. `transient_failure` is a provider that can't be reached: "
-    "calls fail at once, or wait if they asked for that.",
+    "`ready` and `idle` are healthy. `transient_failure`: the provider can't be reached, "
+    "so calls fail at once, or wait if they use `wait_for_ready`.",
     of=["gluellm.pool.channel.current"],
     on_event=True,
 )
@@ -50,8 +51,8 @@ CHANNEL_TIME = signal(
     "Where does the time of gRPC's channels go?",
     f"sum{by('gluellm.pool.channel.time', 'gluellm.channel.state')}"
     f"({rate('gluellm.pool.channel.time')})",
-    "How many channels were in the state on average: it shows failures that were over before the "
-    "next export.",
+    "Number of channels in each state, on average. It also shows failures that ended "
+    "before the next export.",
     of=["gluellm.pool.channel.time"],
     unit="s/s",
     on_event=True,

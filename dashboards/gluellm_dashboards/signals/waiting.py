@@ -9,27 +9,28 @@ POOLS_PART = {"gluellm.request.phase": "queued|connecting|stream_queued"}
 
 OLDEST_WAITER = essential(
     "oldest_waiter",
-    "How long the longest has been waiting, right now: it grows while requests hang, when no "
-    "histogram says anything yet. Above a few seconds look at what holds the connections: the "
-    "requests by phase of the pool's board.",
+    "Age of the oldest waiting request. It grows while requests hang, when histograms show "
+    "nothing yet. Above a few seconds, check what holds the connections: see the requests "
+    "by phase on the pool's board.",
 )
 QUEUED_NOW = essential(
     "queued_now",
-    "Requests in the queue at this moment. A few that come and go are a burst; a number that stays "
-    "is a pool that is too small, a provider that is slow, or a leak: see the time per phase.",
+    "Requests that are queued now. A few that come and go are a burst. If the number "
+    "stays, the pool is too small, the provider is slow, or there is a leak: see the time "
+    "per phase.",
 )
 WAIT_P95 = essential(
     "wait_p95",
-    "95 of 100 requests got their connection within this time; an immediate one counts as 0. A "
-    "wait that is not over yet is not in it: see the oldest waiter. It is estimated within a "
-    "bucket of the histogram (10 to 30 s, 30 to 60 s), so it can lie above the pool timeout, and "
-    "then it means: near it.",
+    "95 of 100 requests got their connection within this time; an immediate acquire counts "
+    "as 0. Requests that still wait are not included: see the oldest waiter. The value is "
+    "interpolated within a bucket (10 to 30 s, 30 to 60 s), so it can exceed the pool "
+    "timeout.",
 )
 WAIT_P50 = signal(
     "wait_p50",
     "How long do requests wait (p50)?",
     quantile(0.5, "gluellm.pool.acquire.duration"),
-    "Half of the requests waited no longer. Anything above 0 means that waiting is the rule.",
+    "Half of the requests waited at most this long. Above 0, most requests have to wait.",
     of=["gluellm.pool.acquire.duration"],
     unit="s",
 )
@@ -45,8 +46,8 @@ POOL_TIMEOUT = signal(
     "pool_timeout",
     "How long may a request wait?",
     f"max{by()}({now('gluellm.pool.acquire.timeout')})",
-    "The pool timeout, as last asked for. With 600 s, a default of SDKs, nobody gets an error for "
-    "ten minutes.",
+    "The pool timeout of the most recent request. With 600 s, a common default of SDKs, "
+    "calls hang for ten minutes before they fail.",
     of=["gluellm.pool.acquire.timeout"],
     unit="s",
 )
@@ -54,29 +55,30 @@ TIMEOUTS = signal(
     "timeouts",
     "How many requests end in a timeout, of which kind?",
     f"sum{by('gluellm.pool.timeouts', 'gluellm.timeout.kind')}({rate('gluellm.pool.timeouts')})",
-    "`pool` is a wait for a connection that was given up, `connect` a provider that can't be "
-    "reached, `read` one that fell silent.",
+    "`pool`: the wait for a connection was too long. `connect`: the provider can't be "
+    "reached. `read`: the provider stopped sending.",
     of=["gluellm.pool.timeouts"],
     unit="/s",
 )
 POOL_TIMEOUT_SHARE = essential(
     "pool_timeout_share",
-    "The share of requests that gave up waiting for a connection. From 1 % on somebody is paged.",
+    "Share of requests that ended in a pool timeout. An alert pages above 1 %.",
 )
 PEAK_QUEUED = signal(
     "peak_queued",
     "How many requests waited at once, at the worst moment?",
     f"sum{by()}({now('gluellm.pool.peak.queued')})",
-    "The most that waited at one moment since the last export, so a burst shows that lasted less "
-    "than an export interval.",
+    "Largest number of requests that waited at one moment since the last export. It also "
+    "shows bursts that are shorter than an export interval.",
     of=["gluellm.pool.peak.queued"],
 )
 TIME_LOST = signal(
     "time_lost",
     "How much time do requests lose to waiting?",
     f"60 * sum{by()}({rate('gluellm.pool.request.time', POOLS_PART)})",
-    "Seconds that requests spent queued, connecting, or waiting for a stream, in each minute, "
-    "taken together: what a larger or warmer pool would give back. Requests that still wait count.",
+    "Seconds per minute that requests spent queued, connecting, or waiting for a stream, "
+    "including requests that still wait. A larger pool, or one with open connections, "
+    "would save this time.",
     of=["gluellm.pool.request.time"],
     unit="s/min",
 )
@@ -84,16 +86,18 @@ REQUEUES = signal(
     "requeues",
     "How many requests had to queue again?",
     f"sum{by()}({rate('gluellm.pool.requeues')})",
-    "Their connection turned out to be unusable, so they wait a second time. Many of them beside "
-    "closes by the server mean that idle connections are kept longer than the other side does.",
+    "Requests that returned to the queue because their connection turned out to be "
+    "unusable. If there are many, and the server closes connections, the keep-alive is "
+    "longer than the server's.",
     of=["gluellm.pool.requeues"],
     unit="/s",
 )
 TIME_IN_QUEUE_P95 = signal(
     "time_in_queue_p95",
-    "How long do those wait that have to (p95)?",
+    "How long do requests wait that have to (p95)?",
     quantile(0.95, "http.client.request.time_in_queue"),
-    "As .NET counts it: of requests only that had to wait, by the setting `time_in_queue=True`.",
+    "Wait time of requests that had to wait, as .NET counts it. With the setting "
+    "`time_in_queue=True` only.",
     of=["http.client.request.time_in_queue"],
     unit="s",
     on_event=True,

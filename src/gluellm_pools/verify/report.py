@@ -142,7 +142,7 @@ def _wrapped(text: str, first: str, rest: str, *, cut: bool = True) -> list[str]
 
 
 def as_json(report: StoreReport) -> dict[str, Any]:
-    """Return the report as data; docs/verify.md describes it."""
+    """Return the report as data."""
     contents = report.contents
     product = contents.product
     return {

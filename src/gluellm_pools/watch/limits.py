@@ -1,4 +1,4 @@
-"""Limits on what is received, remembered and waited for. docs/watch.md lists the same numbers."""
+"""Limits on what is received, remembered and waited for. docs/commands.md lists them."""
 
 from __future__ import annotations
 

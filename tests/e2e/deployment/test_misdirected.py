@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md quotes what exporters say of a Collector and of stores."""
+"""docs/deploy.md quotes what exporters say of a Collector and of stores."""
 
 from __future__ import annotations
 
@@ -73,5 +73,5 @@ def test_misdirected_export_says_what_the_page_quotes(
 
 @pytest.mark.parametrize("case", ["gRPC", "HTTP", "Prometheus", "VictoriaMetrics"])
 def test_export_to_the_right_address_says_nothing(case: str, told: dict[str, list[str]]) -> None:
-    """The addresses that docs/deployment.md gives."""
+    """The addresses that docs/deploy.md gives."""
     assert told[case] == []

@@ -53,7 +53,7 @@ def test_what_the_collector_sends_on_is_shown(stack: Stack, watch: Watch, compre
 
 
 def test_a_doubled_path_in_the_endpoint_is_logged_by_both_sides(stack: Stack, watch: Watch) -> None:
-    """The Collector's log has the line that docs/troubleshooting.md quotes, the watch the fix."""
+    """The Collector's log has the line that docs/deploy.md quotes, the watch the fix."""
     collector = stack.collector
     collector.overlays.append(Path(__file__).parent / "doubled.yaml")
     collector.variables = {"WATCH_ENDPOINT": watch.url}

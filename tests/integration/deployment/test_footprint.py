@@ -1,4 +1,4 @@
-"""docs/deployment.md's formula for the series and the memory of a process."""
+"""docs/deploy.md's formula for the series and the memory of a process."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from studies.bench import footprint
 
-PAGE = Path(__file__).parents[3] / "docs" / "deployment.md"
+PAGE = Path(__file__).parents[3] / "docs" / "deploy.md"
 
 
 @pytest.mark.parametrize(("providers", "origins"), [(1, 1), (5, 4)])

@@ -20,8 +20,8 @@ _WHOSE = (
     r"(?:correlation id (?P<correlation_id>[^,]+))?(?:, )?(?:at (?P<call_site>[^\n]*))?"
 )
 _LEAK = re.compile(
-    r"Connection leak suspected in pool (?P<pool>\S+): nobody has read the response for "
-    r"(?P<unread>[\d.]+) s, and its connection has been held for (?P<held>[\d.]+) s "
+    r"Connection leak suspected in pool (?P<pool>\S+): the response has been unread for "
+    r"(?P<unread>[\d.]+) s, and its connection held for (?P<held>[\d.]+) s "
     rf"\({_WHOSE}\)\. Leaks from this call site since the previous warning: (?P<number>\d+)\. "
     r"Read the stream to its end, or close it\.(?P<stack>.*)",
     re.DOTALL,

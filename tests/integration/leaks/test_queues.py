@@ -20,7 +20,7 @@ from .reports import call_site
 
 STUCK = (
     r"(?P<number>\d+) requests? ha(?:s|ve) waited in pool (?P<pool>\S+) for at least "
-    r"(?P<waited>[\d.]+) s \((?P<phases>[^)]*)\); the pool: (?P<state>[^;]*); (?P<holders>.*)\.$"
+    r"(?P<waited>[\d.]+) s \((?P<phases>[^)]*)\)\. Pool state: (?P<state>[^;]*); (?P<holders>.*)\.$"
 )
 CHURN = (
     r"Client churn on (?P<pool>\S+): (?P<pools>\d+) connection pools for one origin in the last "

@@ -1,7 +1,7 @@
 """Sums over many threads that send at the same time.
 
 They are exact with the interpreter lock, which changes hands as often as possible here. Without it
-they may not be: see docs/compatibility.md. On a free-threaded build of Python,
+they may not be: see docs/maintainers/compatibility.md. On a free-threaded build of Python,
 ``PYTHON_GIL=0 python -m pytest tests/integration/process/test_free_threaded.py`` runs without the
 lock, even if an extension module would enable it.
 """

@@ -1,4 +1,4 @@
-"""Statements of docs/compatibility.md on gevent, eventlet, uvloop and trio."""
+"""Statements of docs/maintainers/compatibility.md on gevent, eventlet, uvloop and trio."""
 
 import importlib.util
 import json

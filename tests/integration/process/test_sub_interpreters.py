@@ -16,7 +16,7 @@ WITH_SDK = pytest.mark.skipif(
 )
 CONFIGURATIONS = ("legacy", pytest.param("isolated", marks=WITH_SDK))
 """As Python calls them: mod_wsgi's, and those that concurrent.interpreters gives."""
-WARNING = "the instrumentation failed in watch.start with RuntimeError; counted in"
+WARNING = "The instrumentation failed in watch.start with RuntimeError; counted in"
 
 
 def each(requests: int) -> dict[str, int]:

@@ -217,5 +217,5 @@ def test_application_exceptions_leave_no_trace_in_telemetry(server, places, capl
     hooked = Hooked()
     with caplog.at_level(logging.DEBUG):
         when_imported("json", hooked.imported)
-    assert "could not set up instrumentation for json: RuntimeError at " in caplog.text
+    assert "Could not set up instrumentation for json: RuntimeError at " in caplog.text
     places.assert_no_canary()

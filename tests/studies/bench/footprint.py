@@ -1,7 +1,7 @@
 """Series and memory of a process by its providers and their origins, and the formula for them.
 
 It prints a row for each number of providers and of origins of each,
-beside what the formula of docs/deployment.md says; with two numbers, that row as JSON. Healthy:
+beside what the formula of docs/deploy.md says; with two numbers, that row as JSON. Healthy:
 each origin answered two requests on one connection. Memory is what the instrumentation and the SDK
 hold more than the same pools do without them, after a collection.
 """

@@ -1,6 +1,7 @@
 """The environments of the compatibility matrix: what is installed beside the package, and why.
 
-Only data and the standard library: nox reads it, and so does what writes docs/compatibility.md.
+Only data and the standard library: nox reads it, and so does what writes
+docs/maintainers/compatibility.md.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Environment:
     """What is installed beside the package, and what must not be there."""
 
     shows: str
-    """In words, for docs/compatibility.md."""
+    """In words, for docs/maintainers/compatibility.md."""
     requirements: tuple[str, ...]
     constraints: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Writes the tables of docs/compatibility.md from what ran: ``make compatibility``.
+"""Writes the tables of docs/maintainers/compatibility.md from what ran: ``make compatibility``.
 
 Reads the records that the matrix leaves below .cache/compat. Writes what is between the marks of a
 table; the rest of the page is written by hand.
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from environments import ENVIRONMENTS, ROOT
 
-PAGE: Final = ROOT / "docs" / "compatibility.md"
+PAGE: Final = ROOT / "docs" / "maintainers" / "compatibility.md"
 RECORDS: Final = ROOT / ".cache" / "compat"
 OBSERVED: Final = (
     "any-llm-sdk gluellm openai anthropic httpx httpcore httpx2 httpcore2 aiohttp urllib3 grpcio "

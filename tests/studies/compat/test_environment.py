@@ -32,7 +32,7 @@ CAME_WITH = {
     ("httpx", "upgrade"): ("httpcore", "1.0.4"),
     ("urllib3", "read"): ("urllib3", "1.26.11"),
 }
-"""Hooks that older versions lack; docs/compatibility.md says what goes with each."""
+"""Hooks that older versions lack; docs/maintainers/compatibility.md says what goes with each."""
 
 
 def installed(module: str) -> bool:

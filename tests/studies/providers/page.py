@@ -12,8 +12,7 @@ from . import advice
 from .rows import Row
 
 _COLUMNS = (
-    "provider|`gen_ai.provider.name`|SDK|library|connections|idle|idle for|waits for one|"
-    "waits for bytes|set by"
+    "providers|SDK|library|connections|idle|idle for|pool timeout|read timeout|set by"
 ).split("|")
 N = "N"
 """Stands for a number in what is written."""
@@ -23,6 +22,7 @@ def filled(text: str, rows: Sequence[Row], visible: Mapping[str, Collection[str]
     """The page with its blocks made anew. ``visible`` has the names of metrics by library."""
     for mark, block in (
         ("providers", _table(rows)),
+        ("names", _names(rows)),
         (
             "notes",
             "".join(sorted(f"- **{row.provider}**: {row.note}\n" for row in rows if row.note)),
@@ -39,17 +39,21 @@ def filled(text: str, rows: Sequence[Row], visible: Mapping[str, Collection[str]
     return text
 
 
-def _table(rows: Sequence[Row]) -> str:
+def _table(rows: Iterable[Row]) -> str:
+    """Providers with the same values share a line, the most common values first."""
+    same: dict[tuple[str, ...], list[str]] = {}
+    for row in rows:
+        same.setdefault(_cells(row), []).append(row.provider)
     lines = [f"| {' | '.join(_COLUMNS)} |\n", f"|{'---|' * len(_COLUMNS)}\n"]
-    return "".join([*lines, *map(_line, sorted(rows, key=lambda row: row.provider))])
+    for cells, names in sorted(same.items(), key=lambda item: (-len(item[1]), sorted(item[1]))):
+        lines.append(f"| {' | '.join((', '.join(sorted(names)), *cells))} |\n")
+    return "".join(lines)
 
 
-def _line(row: Row) -> str:
+def _cells(row: Row) -> tuple[str, ...]:
     per_call = ", a pool per call" if row.provider in OWN_POOL_PER_CALL else ""
     none = "-" if row.library == "grpc" else "no limit"
-    cells = (
-        row.provider,
-        f"`{row.name}`",
+    return (
         row.sdk,
         row.library + per_call,
         _bound(row.maximum, "threads" if row.threads else none),
@@ -59,7 +63,12 @@ def _line(row: Row) -> str:
         _seconds(row.read_timeout, row),
         _set_by(row),
     )
-    return f"| {' | '.join(cells)} |\n"
+
+
+def _names(rows: Iterable[Row]) -> str:
+    """Names that differ from any-llm's key."""
+    others = sorted((row.provider, row.name) for row in rows if row.name != row.provider)
+    return ", ".join(f"{provider} `{name}`" for provider, name in others) + ".\n"
 
 
 def _bound(value: int | None, otherwise: str) -> str:
@@ -68,7 +77,7 @@ def _bound(value: int | None, otherwise: str) -> str:
 
 def _seconds(value: float | None, row: Row) -> str:
     if value is None:
-        return "-" if row.library == "grpc" else "for ever"
+        return "-" if row.library == "grpc" else "none"
     return f"{value:g} s"
 
 
@@ -109,22 +118,23 @@ def _sentence(text: str) -> str:
 
 
 def _signals(visible: Mapping[str, Collection[str]]) -> str:
+    """What each library lacks of the metrics that any of them has."""
     libraries = [library for library in semconv.POOL_LIBRARIES if library in visible]
+    # One call closes no connection as a rule, so this metric follows from the hooks.
     closing = {
         library
         for adapter in ADAPTERS
         for library in adapter.MODULES.values()
         if "connection_close" in adapter.LOST
     }
-    lines = [f"| metric | {' | '.join(libraries)} |\n", f"|---|{'---|' * len(libraries)}\n"]
-    for metric in semconv.METRICS:
-        # One call closes no connection, as a rule, so that one is told by what can be told.
-        closed = metric is semconv.CONNECTION_CLOSED
-        there = [
-            library in closing if closed else metric.name in visible[library]
-            for library in libraries
+    lines = []
+    for library in libraries:
+        missing = [
+            f"`{metric.name}`"
+            for metric in semconv.METRICS
+            if any(metric.name in names for names in visible.values())
+            and metric.name not in visible[library]
+            and not (metric is semconv.CONNECTION_CLOSED and library in closing)
         ]
-        if any(there):
-            marks = " | ".join("yes" if yes else "-" for yes in there)
-            lines.append(f"| `{metric.name}` | {marks} |\n")
+        lines.append(f"- **{library}**: {'all but ' if missing else 'all'}{', '.join(missing)}\n")
     return "".join(lines)

@@ -17,7 +17,7 @@ from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_nam
 from .store import BlockStore
 
 BUDGET: Final = 110
-"""Series of a healthy provider with one origin (docs/decisions/0004-cardinality.md)."""
+"""Series of a healthy provider with one origin (decision 0004)."""
 OURS: Final = "{__name__=~'gluellm_.+|http_client_.+|target_info'}"
 PROVIDER: Final = label_name(semconv.PROVIDER_NAME)
 ADDRESS: Final = label_name(semconv.SERVER_ADDRESS)

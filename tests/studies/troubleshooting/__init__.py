@@ -1,1 +1,1 @@
-"""What docs/troubleshooting.md quotes is what OpenTelemetry logs."""
+"""What docs/deploy.md quotes is what OpenTelemetry logs."""

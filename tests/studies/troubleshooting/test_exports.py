@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md quotes what the exporters say of each misconfiguration."""
+"""docs/deploy.md quotes what the exporters say of each misconfiguration."""
 
 from __future__ import annotations
 

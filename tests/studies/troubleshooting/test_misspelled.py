@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md on variables that nobody knows: ignored, so the defaults hold."""
+"""docs/deploy.md on variables that nobody knows: ignored, so the defaults hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md quotes what `opentelemetry-instrument` says of a set-up that fails."""
+"""docs/deploy.md quotes what `opentelemetry-instrument` says of a set-up that fails."""
 
 from __future__ import annotations
 

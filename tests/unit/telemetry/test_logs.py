@@ -89,7 +89,7 @@ def test_leak_is_logged_with_all_that_is_known(logged: Logged) -> None:
     assert has(
         line,
         "leak suspected in pool openai/httpx2",
-        "nobody has read the response for 61 s",
+        "the response has been unread for 61 s",
         "held for 66 s",
         "provider groq, model llama, trace " + "0" * 29 + "abc, correlation id id-1",
         f"at {__file__}:",
@@ -168,7 +168,7 @@ def test_leak_that_was_released_before_it_was_logged_has_no_age(
     logged.look(600)
     (_, line) = logged.told()
     if goes_on:
-        assert has(line, "previous warning: 2.", "nobody has read the response for 660 s")
+        assert has(line, "previous warning: 2.", "the response has been unread for 660 s")
     else:
         assert has(line, "previous warning: 1.", "has since been released")
         assert "661" not in line
@@ -177,7 +177,7 @@ def test_leak_that_was_released_before_it_was_logged_has_no_age(
 ENDS: dict[str, Callable[[Logged, Lease], object]] = {
     "was released after all": lambda logged, lease: logged.scene.tracker.released(lease),
     "is read again after all": lambda logged, lease: lease.enter(READING, logged.scene.clock()),
-    "since its pool was closed": lambda logged, lease: logged.scene.tracker.discard("closed"),
+    "was closed with its pool": lambda logged, lease: logged.scene.tracker.discard("closed"),
 }
 
 

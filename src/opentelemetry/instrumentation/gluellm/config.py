@@ -49,7 +49,7 @@ def _setting(default: _T, rule: Rule, unit: str = "") -> _T:
 class Config:
     """The settings of ``GlueLLMInstrumentor().instrument()``. ``Config.read`` checks them.
 
-    docs/configuration.md is made of the docstrings.
+    docs/settings.md is made of the docstrings.
     """
 
     scope: Literal["any_llm", "all"] = _setting("any_llm", one_of("any_llm", "all"))
@@ -61,17 +61,17 @@ class Config:
     installed, those of aiohttp, urllib3 and gRPC, in the whole process. Their spans contain whole
     URLs, and they send trace context and baggage to the provider."""
     metrics: Literal["lean", "full"] = _setting("lean", one_of("lean", "full"))
-    """`full` adds five histograms and the attribute `gluellm.response.streaming`."""
+    """`full` adds six histograms and the attribute `gluellm.response.streaming`."""
     span_min_duration: float = _setting(0.05, _NOT_NEGATIVE, "s")
-    """Shortest wait or connection set-up that becomes a span. A failed one always does. 0 makes a
-    span of each."""
+    """Shortest wait or connection set-up that gets a span. Failed ones always get one. With 0, each
+    gets one."""
     max_origins: int = _setting(20, whole_number(1, MAX_ORIGINS_BOUND), "origins")
-    """Most pairs of `server.address` and `server.port` on metrics, per process. Further origins
-    have the address `_OTHER` and no port."""
+    """Largest number of pairs of `server.address` and `server.port` on metrics, per process.
+    Further origins have the address `_OTHER` and no port."""
     peak_window: float = _setting(_PEAK_WINDOW, _POSITIVE, "s")
-    """How far back the `peak` gauges look. If it is shorter than the time between two collections,
-    peaks are lost. The default therefore grows to 1.25 times `OTEL_METRIC_EXPORT_INTERVAL` if that
-    is longer."""
+    """Window of the `peak` gauges. If it is shorter than the time between two collections, peaks
+    are lost. The default therefore grows to 1.25 times `OTEL_METRIC_EXPORT_INTERVAL` if that is
+    longer."""
     model_attributes: bool = _setting(False, BOOLEAN)
     """Add `gen_ai.request.model` and `gen_ai.operation.name` to the acquire, lease and call
     histograms. This multiplies their series."""
@@ -88,9 +88,9 @@ class Config:
         ),
         "s",
     )
-    """Time for which a response may stay unread before its connection is a suspected leak. A read
-    that waits for bytes never is, however long. 0 detects no leaks. Less than 2 is not allowed,
-    since an application may do other work between two reads."""
+    """Time that a response may stay unread before its connection is a suspected leak. A read that
+    waits for bytes never counts as unread. Less than 2 is not allowed, since an application may do
+    other work between two reads."""
     calls: bool = _setting(True, BOOLEAN)
     """Measure the stages of each LLM call, including the time outside its requests, by hooks in
     any-llm, GlueLLM and the SDKs. Without it, there are no `gluellm.call` metrics and spans."""
@@ -115,7 +115,7 @@ class Config:
     )
     """Time that a request waits for bytes before its connection is checked for evidence that no
     answer can come. Once a second, the ten connections of each pool that have been silent longest
-    are checked. Linux only. 0 turns the check off."""
+    are checked. Linux only."""
     snapshot_signal: str | None = _setting(
         None,
         Rule(
@@ -126,7 +126,7 @@ class Config:
         ),
     )
     """Name of a signal, such as `SIGUSR2`, on which the process logs a snapshot of its pools and
-    the findings. `gluellm-pools doctor --pid` sends it. Off by default."""
+    the findings. `gluellm-pools doctor --pid` sends it."""
 
     @classmethod
     def read(cls, **arguments: object) -> Config:

@@ -42,7 +42,7 @@ _UNSUPPORTED = (
     "http_spans does not include %s: the installed opentelemetry-instrumentation-%s does not "
     "support it"
 )
-_FAILED = "http_spans could not change %s: %s"
+_FAILED = "http_spans could not turn the instrumentation of %s on or off: %s"
 # Most providers use httpx or httpx2, so http_spans without their instrumentation is a mistake. The
 # others are optional.
 _INSTRUMENTATIONS = (

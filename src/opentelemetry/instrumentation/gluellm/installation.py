@@ -217,7 +217,7 @@ class Installation:
             if self._signal_must_work:
                 raise
             # A wrong environment variable must not stop a program from starting.
-            warn("%s. Reports on a signal are off.", error)
+            warn("%s. Reports on a signal are turned off.", error)
 
     def _before_collection(self) -> None:
         logs.warn_of_failures(self._failures)

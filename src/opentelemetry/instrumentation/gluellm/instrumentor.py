@@ -191,8 +191,8 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         if pool_name is not None and not _is_name(pool_name):
             # The message omits the value: a key or URL passed by mistake must not be logged.
             raise ValueError(
-                f"pool_name= was given {_described(pool_name)}: allowed are 1 to {_MAX_NAME} "
-                "printable characters that are no URL"
+                f"pool_name is {_described(pool_name)}: allowed are 1 to {_MAX_NAME} printable "
+                "characters that are not a URL"
             )
         _check_providers(tracer_provider, meter_provider)
         pools = pools_of_client(client)
@@ -238,8 +238,8 @@ def snapshot() -> Snapshot:
     installation = GlueLLMInstrumentor._installation
     if installation is None:
         raise RuntimeError(
-            "nothing is instrumented, so there is nothing to take a snapshot of: call "
-            "GlueLLMInstrumentor().instrument() first"
+            "snapshot() needs an instrumented process: call GlueLLMInstrumentor().instrument() "
+            "first"
         )
     return installation.snapshot()
 
@@ -253,7 +253,7 @@ def _set_limits_of_environment() -> None:
 
         configure_from_environment()
     except Exception as error:
-        warn("could not set the limits of the environment: %s", where_it_failed(error))
+        warn("Could not apply the limits from the environment: %s", where_it_failed(error))
 
 
 def _renew_lock() -> None:
@@ -293,4 +293,4 @@ def _described(given: object) -> str:
         return f"a text of {len(given)} characters"
     if isinstance(given, type):
         return f"the class {one_line(given.__qualname__)}"
-    return f"something of the type {type(given).__name__}"
+    return f"an object of type {type(given).__name__}"

@@ -7,7 +7,7 @@ from typing import Final
 _instruments: Final[tuple[str, ...]] = ()
 """Required libraries: none. ``BaseInstrumentor`` turns an instrumentation off if one of these is
 missing, but this package observes whichever libraries are installed. See
-``docs/decisions/0001-any-of-dependencies.md``."""
+``docs/maintainers/decisions/0001-any-of-dependencies.md``."""
 
 _instruments_any: Final = (
     "httpx >= 0.27",

@@ -280,13 +280,13 @@ def when_imported(name: str, callback: Callable[[Any], None]) -> None:
                 target(module)
             except Exception as error:
                 raise_on(error)
-                warn("could not set up instrumentation for %s: %s", name, where_it_failed(error))
+                warn("Could not set up instrumentation for %s: %s", name, where_it_failed(error))
 
     try:
         wrapt.register_post_import_hook(hook, name)
     except Exception as error:
         raise_on(error)
-        warn("can't wait for the import of %s: %s", name, where_it_failed(error))
+        warn("Could not register a hook for the import of %s: %s", name, where_it_failed(error))
         if name in sys.modules:
             hook(sys.modules[name])
 

@@ -60,7 +60,7 @@ _FLAT: Final = {
 _MOST_SETS: Final = 1500
 """Of the contract: attribute sets of an instrument, for the life of the process."""
 _SERIES_OF_ORIGIN: Final = 230
-"""Of docs/performance.md: series of a pool's name with one origin, after every failure."""
+"""Series of a pool's name with one origin after every failure (docs/maintainers/performance.md)."""
 _PACKAGE: Final = "opentelemetry.instrumentation.gluellm"
 _KEPT: Final = ("Lease", "PoolTracker", "TrackedConnection", "Installation")
 """Classes of which no object may be left."""

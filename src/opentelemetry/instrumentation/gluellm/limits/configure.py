@@ -54,7 +54,7 @@ def configure_pools(
     ``OTEL_PYTHON_GLUELLM_POOL_*`` variable sets that limit. Without arguments, the limits are those
     of ``OTEL_PYTHON_GLUELLM_POOL_MAX_CONNECTIONS`` and its siblings, as with ``instrument()``.
 
-    LimitSettings of the user for a client take precedence: a client or transport that is passed to
+    Settings of the user for a client take precedence: a client or transport that is passed to
     any-llm (GlueLLM does so for openai and anthropic), and ``limits=``, ``timeout=``, ``config=``
     and the like in ``AnyLLM.create``. Defaults of the SDKs do not. Existing pools keep their
     limits.
@@ -224,7 +224,7 @@ def _require_any_llm() -> None:
 
 def _failed(kind: str, error: Exception) -> None:
     what = one_line(type(error).__qualname__)
-    warn_once(f"could not apply limits: {kind} raised {what}. The client keeps its own limits.")
+    warn_once(f"Could not apply limits: {kind} raised {what}. The client keeps its own limits.")
 
 
 _state = _State()

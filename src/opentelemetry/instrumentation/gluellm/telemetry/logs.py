@@ -48,7 +48,7 @@ def log_requests_outside(requests: int, scope: str) -> None:
     """Log an INFO that all requests so far were out of scope, with the setting to include them."""
     warn(
         "%s went through pools outside the scope %s, and none through a pool in it. To observe "
-        'these pools, set %sSCOPE=all or call instrument(scope="all").',
+        'them, set %sSCOPE=all or call instrument(scope="all").',
         counted(requests, "request"),
         scope,
         ENVIRONMENT_PREFIX,
@@ -63,7 +63,7 @@ def warn_of_failures(failures: Failures) -> None:
     """
     for kind, error in failures.unreported():
         warn(
-            "the instrumentation failed in %s with %s; counted in gluellm.instrumentation.errors. "
+            "The instrumentation failed in %s with %s; counted in gluellm.instrumentation.errors. "
             "Requests are not affected.",
             kind,
             one_line(error),
@@ -137,7 +137,7 @@ class WatchObserver(PoolObserver):
         what = {
             "released": "was released after all",
             "read": "is read again after all",
-            "closed": "is over, since its pool was closed",
+            "closed": "was closed with its pool",
         }[how]
         now = lease.ended_at or lease.tracker.clock()
         _logger.info(
@@ -163,7 +163,7 @@ class WatchObserver(PoolObserver):
     def requests_stuck(self, pool: Tracker, leases: tuple[Lease, ...]) -> None:
         now = pool.clock()
         _logger.warning(
-            "%s waited in pool %s for at least %s (%s); the pool: %s; %s.",
+            "%s waited in pool %s for at least %s (%s). Pool state: %s; %s.",
             "1 request has" if len(leases) == 1 else f"{len(leases)} requests have",
             label(pool),
             duration_text(min(now - lease.entered_at for lease in leases)),
@@ -218,8 +218,8 @@ def _warn_of_leak(lease: Lease, now: int, number: int, since: int | None) -> Non
     stack = lease.call_site.frames if lease.call_site is not None else ()
     if since is not None:
         what = (
-            f"nobody has read the response for {duration_text(now - since)}, and its "
-            f"{lease.tracker.held_unit} has been held for {duration_text(now - lease.acquired_at)}"
+            f"the response has been unread for {duration_text(now - since)}, and its "
+            f"{lease.tracker.held_unit} held for {duration_text(now - lease.acquired_at)}"
         )
     else:
         what = "the response was unread past the threshold and has since been released"

@@ -35,18 +35,16 @@ PROVIDER_NAME: Final = "gen_ai.provider.name"
 """Registered value for any-llm's provider key, or the key itself if none is registered. Absent if
 the provider is unknown. See "The provider of a series"."""
 POOL_NAME: Final = "gluellm.pool.name"
-"""The name that the user gave; else any-llm's provider key; else the SDK that built the pool; else
-the library's name. At most 50 names, then `_OTHER`."""
+"""Name of the pool; see "Pool names". At most 50 names, then `_OTHER`."""
 POOL_LIBRARY: Final = "gluellm.pool.library"
 """Library that the pool belongs to."""
 SERVER_ADDRESS: Final = "server.address"
-"""Host of the requested origin. `_OTHER` beyond `max_origins` per process, and for what is not a
+"""Host of the requested origin. `_OTHER` beyond `max_origins`, and if the value is no valid
 host."""
 SERVER_PORT: Final = "server.port"
 """Port of the origin. Absent if the address is `_OTHER`."""
 PROTOCOL_NAME: Final = "network.protocol.name"
-"""Protocol that the connection switched to from HTTP, in place of `network.protocol.version`.
-Absent on HTTP connections."""
+"""Protocol that the connection switched to from HTTP. Then `network.protocol.version` is absent."""
 PROTOCOL_VERSION: Final = "network.protocol.version"
 """HTTP version of the connection."""
 CONNECTION_STATE: Final = "http.connection.state"
@@ -56,22 +54,21 @@ REQUEST_PHASE: Final = "gluellm.request.phase"
 STATUS_CODE: Final = "http.response.status_code"
 """Status as received. Absent if no response head was received."""
 RPC_STATUS_CODE: Final = "rpc.response.status_code"
-"""Name of gRPC's status (`OK`, `UNAVAILABLE`, ...), set by the server or by the client library.
-Only on gRPC calls, instead of the HTTP status."""
+"""gRPC's status (`OK`, `UNAVAILABLE`, ...), set by the server or the client library. Only on gRPC
+calls, instead of the HTTP status."""
 CHANNEL_STATE: Final = "gluellm.channel.state"
 """State of a gRPC channel, as last observed. `shutdown` is a closed channel that the application
 still refers to."""
 ERROR_TYPE: Final = "error.type"
-"""Kind of failure, with the same value for every library. Absent on success, and if the server
-answered with an error status. `gluellm.pool.acquire.duration` has only `pool_timeout`, `cancelled`
-and `_OTHER`. On calls, the first that applies: `timeout` if the call timed out and its last request
-was cancelled; the failure of its last request; the status of that request if it is at least 400;
-the class of the exception (at most 20 different ones)."""
+"""Kind of failure, the same for every library. Absent on success, and if the server answered with
+an error status. On calls, the first that applies: `timeout` if the call timed out and its last
+request was cancelled; the failure of its last request; the status of that request if it is at least
+400; the class of the exception (at most 20 different ones)."""
 TIMEOUT_KIND: Final = "gluellm.timeout.kind"
 """Kind of timeout."""
 CONNECTION_STEP: Final = "gluellm.connection.step"
-"""Step of establishing a connection. `proxy`: until a proxy has opened the way to the origin.
-`other`: what the library does not show, and pauses between attempts."""
+"""Step of establishing a connection. `proxy`: until the proxy has connected to the origin. `other`:
+what the library does not show, and pauses between attempts."""
 DNS_QUESTION_NAME: Final = "dns.question.name"
 """Name that was resolved. `_OTHER` beyond `max_origins`."""
 CLOSE_REASON: Final = "gluellm.connection.close_reason"
@@ -89,17 +86,17 @@ HOOK_LIBRARY: Final = "gluellm.hook.library"
 INSTRUMENTATION_KIND: Final = "gluellm.instrumentation.kind"
 """What failed, or which kind of record was dropped."""
 REQUEST_MODEL: Final = "gen_ai.request.model"
-"""Model passed to any-llm, at most 256 characters, with `?` for unprintable ones. By opt-in on
-metrics."""
+"""Model passed to any-llm, at most 256 characters, with `?` for unprintable ones. On metrics only
+with `model_attributes=True`."""
 OPERATION_NAME: Final = "gen_ai.operation.name"
-"""Operation of the any-llm call. On metrics of requests, it is opt-in. On metrics of calls, there
-are at most 6 different ones, then `_OTHER`."""
+"""Operation of the any-llm call. On metrics of requests only with `model_attributes=True`. On
+metrics of calls at most 6 different ones, then `_OTHER`."""
 CALL_STAGE: Final = "gluellm.call.stage"
 """Stage of the call; see the stages above."""
 CALL_OUTCOME: Final = "gluellm.call.outcome"
 """How the call ended. `abandoned`: its stream was closed or dropped before its end."""
 CALL_SOURCE: Final = "gluellm.call.source"
-"""Library whose call is counted: that of the outermost call."""
+"""Library of the call; of nested calls, that of the outermost one."""
 RESPONSE_STREAMING: Final = "gluellm.response.streaming"
 """Whether the response was streamed."""
 
@@ -319,8 +316,8 @@ OPEN_CONNECTIONS: Final = _up_down_counter(
     "http.client.open_connections",
     "{connection}",
     (*LEVEL_ORIGIN, CONNECTION_STATE, PROTOCOL_VERSION, PROTOCOL_NAME),
-    "Established connections. An idle one that expired or was closed by the peer counts until "
-    "the pool drops it.",
+    "Established connections. An idle one counts until the pool drops it, even if it has "
+    "expired or the peer has closed it.",
 )
 CONNECTION_CONNECTING: Final = _up_down_counter(
     "gluellm.pool.connection.connecting",
@@ -332,26 +329,27 @@ CONNECTION_MAX: Final = _up_down_counter(
     "gluellm.pool.connection.max",
     "{connection}",
     LEVEL_POOL,
-    "Limit on connections. Absent if there is none.",
+    "Limit on connections, summed over the pools of this name. Absent if one of them has no limit.",
 )
 CONNECTION_IDLE_MAX: Final = _up_down_counter(
     "gluellm.pool.connection.idle.max",
     "{connection}",
     LEVEL_POOL,
-    "Limit on idle connections. Absent if there is none.",
+    "Limit on idle connections, summed over the pools of this name. Absent if one of them "
+    "has no limit.",
 )
 OCCUPANCY_RATIO: Final = _gauge(
     "gluellm.pool.occupancy.ratio",
     "1",
     LEVEL_POOL,
-    "(Active + connecting) / max of the fullest pool of this name.",
+    "(Active + connecting) / limit of the fullest pool of this name.",
 )
 PEAK_ACTIVE: Final = _gauge(
     "gluellm.pool.peak.active",
     "{connection}",
     LEVEL_POOL,
-    "Largest number of connections that were active or connecting at one moment of the "
-    "window, summed over the name's pools. Pools that are gone are included.",
+    "Largest number of connections that were active or connecting at one moment within "
+    "`peak_window`, summed over the pools of this name, including pools that are gone.",
 )
 CONNECTION_OPENED: Final = _counter(
     "gluellm.pool.connection.opened", "{connection}", LEVEL_POOL, "Connections established."
@@ -366,27 +364,28 @@ CONNECTION_CREATE_DURATION: Final = _histogram(
     "gluellm.pool.connection.create.duration",
     _CREATE_BUCKETS,
     (*LEVEL_ORIGIN, ERROR_TYPE),
-    "Time to establish a connection: TCP, TLS and proxy. A failure is a connect_timeout, "
-    "secure_connection_error, cancelled or, whatever else it was, a connection_error.",
+    "Time to establish a connection, from name resolution to TLS. `error.type` is "
+    "`connect_timeout`, `secure_connection_error`, `cancelled` or, for any other failure, "
+    "`connection_error`.",
 )
 CONNECTION_CREATE_TIME: Final = _counter(
     "gluellm.pool.connection.create.time",
     "s",
     (*LEVEL_ORIGIN, CONNECTION_STEP),
-    "Time spent in each step of establishing connections, by finished, failed and running "
-    "set-ups. Its rate is the mean number of connections in the step.",
+    "Time spent in each step of establishing connections, including set-ups that failed or "
+    "are still running. Its rate is the average number of connections in the step.",
 )
 REUSE_FAILURES: Final = _counter(
     "gluellm.pool.reuse.failures",
     "{request}",
     LEVEL_ORIGIN,
-    "Requests that failed on a reused connection before the first byte of a response. Load "
-    "balancers that drop idle connections cause this.",
+    "Requests that failed on a reused connection before the first byte of a response. A "
+    "usual cause is a load balancer that drops idle connections.",
 )
 
 # Requests.
 ACTIVE_REQUESTS: Final = _up_down_counter(
-    "http.client.active_requests", "{request}", LEVEL_ORIGIN, "Requests in any phase."
+    "http.client.active_requests", "{request}", LEVEL_ORIGIN, "Requests in flight, in any phase."
 )
 REQUEST_CURRENT: Final = _up_down_counter(
     "gluellm.pool.request.current",
@@ -404,42 +403,42 @@ REQUEST_TIME: Final = _counter(
     "gluellm.pool.request.time",
     "s",
     (*LEVEL_ORIGIN, REQUEST_PHASE),
-    "Time spent in this phase by finished and running requests. Its rate is the mean number "
-    "of requests in the phase.",
+    "Time that finished and running requests spent in this phase. Its rate is the average "
+    "number of requests in the phase.",
 )
 REQUESTS: Final = _counter(
     "gluellm.pool.requests",
     "{request}",
     (*LEVEL_ORIGIN, STATUS_CODE, RPC_STATUS_CODE, ERROR_TYPE, REQUEST_RESEND),
-    "Requests that left the pool.",
+    "Requests that have ended, by status or error.",
 )
 PEAK_QUEUED: Final = _gauge(
     "gluellm.pool.peak.queued",
     "{request}",
     LEVEL_POOL,
-    "Largest number of requests that were queued at one moment of the window.",
+    "Largest number of requests that were queued at one moment within `peak_window`.",
 )
 ACQUIRE_DURATION: Final = _histogram(
     "gluellm.pool.acquire.duration",
     _ACQUIRE_BUCKETS,
     (*LEVEL_ORIGIN, ERROR_TYPE),
-    "Time queued for a connection; exactly 0 for an immediate acquire. Ends when a connection "
-    "takes the request.",
+    "Time that requests waited for a connection; exactly 0 if one was available. Failed "
+    "and cancelled waits have an `error.type`.",
     opt_in_attributes=_MODEL,
 )
 LEASE_DURATION: Final = _histogram(
     "gluellm.pool.lease.duration",
     _LEASE_BUCKETS,
     LEVEL_ORIGIN,
-    "Time from acquire to release. For a streamed answer, to the end of the stream.",
+    "Time that requests held a connection. For a streamed response, until the end of the stream.",
     opt_in_attributes=(RESPONSE_STREAMING, *_MODEL),
 )
 LEASE_OLDEST_AGE: Final = _gauge(
     "gluellm.pool.lease.oldest_age",
     "s",
     LEVEL_POOL,
-    "Age of the longest-held lease; 0 if no connection is held. It keeps growing until the lease "
-    "ends, even if pings restart the phases.",
+    "Time since the longest-held connection was acquired; 0 if none is held. Pings in a "
+    "stream restart its phase, but not this age.",
 )
 ACQUIRE_TIMEOUT: Final = _gauge(
     "gluellm.pool.acquire.timeout",
@@ -457,7 +456,7 @@ REQUEUES: Final = _counter(
     "gluellm.pool.requeues",
     "{request}",
     LEVEL_POOL,
-    "Requests sent back to the queue because the assigned connection turned out to be unusable.",
+    "Requests that returned to the queue because their connection turned out to be unusable.",
 )
 
 # Calls.
@@ -468,29 +467,29 @@ CALL_OLDEST_AGE: Final = _gauge(
     "gluellm.call.oldest_age",
     "s",
     (*LEVEL_CALL, CALL_STAGE),
-    "Longest time that a call has been in this stage without leaving it; 0 if there is none.",
+    "Longest time that a running call has been in this stage; 0 if there is none.",
 )
 CALL_TIME: Final = _counter(
     "gluellm.call.time",
     "s",
     (*LEVEL_CALL, CALL_STAGE),
-    "Time spent in this stage by finished and running calls. Its rate is the mean number of calls "
-    "in the stage.",
+    "Time that finished and running calls spent in this stage. Its rate is the average "
+    "number of calls in the stage.",
 )
 CALL_SILENCE: Final = _gauge(
     "gluellm.call.silence.oldest_age",
     "s",
     LEVEL_CALL,
-    "Longest time that the application has been waiting for the next item of a streamed call. "
-    "Bytes without an item, such as pings, do not end the wait. Absent until a call is streamed.",
+    "Longest current wait of the application for the next item of a streamed call. Bytes "
+    "without an item, such as pings, do not end the wait. Absent until a call is streamed.",
 )
 CALL_SILENT: Final = _up_down_counter(
     "gluellm.call.silent",
     "{call}",
     LEVEL_CALL,
-    "Calls in `requesting` whose wait for the provider is longer than `silence_threshold` and "
-    "three times the longest such wait of the last hour. The wait is that for the next item of a "
-    "stream or, for a call that is not streamed, the time in `requesting`.",
+    "Calls that have waited for the provider longer than `silence_threshold` and longer "
+    "than three times the longest such wait of the last hour. The wait is that for the "
+    "next item of a stream; for a call that is not streamed, the time in `requesting`.",
 )
 CALLS: Final = _counter(
     "gluellm.calls",
@@ -505,40 +504,42 @@ CALL_RETRIES: Final = _counter(
     "gluellm.call.retries",
     "{request}",
     LEVEL_CALL,
-    "Requests that were the first of their call after it backed off.",
+    "Retries: requests that were the first of their call after it was in `backoff`.",
 )
 CALL_DURATION: Final = _histogram(
     "gluellm.call.duration",
     _CALL_BUCKETS,
     (*LEVEL_CALL, OPERATION_NAME),
-    "Duration of a call with its retries; a streamed call lasts until its stream ends.",
+    "Duration of calls, including their retries and streams.",
     opt_in_attributes=(REQUEST_MODEL,),
 )
 
 # Pools.
 POOL_LIVE: Final = _up_down_counter(
-    "gluellm.pool.live", "{pool}", LEVEL_POOL, "Pools alive that have served a request."
+    "gluellm.pool.live", "{pool}", LEVEL_POOL, "Pools that have served a request and still exist."
 )
 POOL_OPENED: Final = _counter(
-    "gluellm.pool.opened", "{pool}", LEVEL_POOL, "Pools that served their first request."
+    "gluellm.pool.opened", "{pool}", LEVEL_POOL, "Pools that have served their first request."
 )
 POOL_DISCARDED: Final = _counter(
     "gluellm.pool.discarded",
     "{pool}",
     (*LEVEL_POOL, DISCARD_REASON),
-    "Pools that are gone, by reason.",
+    "Pools that were closed or garbage-collected.",
 )
 LEAK_SUSPECTED: Final = _up_down_counter(
     "gluellm.pool.leak.suspected",
     "{connection}",
     LEVEL_POOL,
-    "Connections held unread beyond the leak threshold now.",
+    "Connections that are held now and whose response has been unread for longer than "
+    "`leak_threshold`.",
 )
 LEAKS: Final = _counter(
     "gluellm.pool.leaks",
     "{connection}",
     LEVEL_POOL,
-    "Connections that were held unread beyond the leak threshold.",
+    "Connections whose response was unread for longer than `leak_threshold`, including "
+    "those that were released later.",
 )
 STREAM_ACTIVE: Final = _up_down_counter(
     "gluellm.pool.stream.active",
@@ -550,21 +551,21 @@ STREAM_MAX: Final = _up_down_counter(
     "gluellm.pool.stream.max",
     "{stream}",
     (*LEVEL_ORIGIN, PROTOCOL_VERSION),
-    "Effective limit on HTTP/2 streams: the lower one of the peer's and the client's own.",
+    "Limit on HTTP/2 streams: the peer's or the client's own, whichever is lower.",
 )
 STREAM_ORPHANED: Final = _up_down_counter(
     "gluellm.pool.stream.orphaned",
     "{stream}",
     (*LEVEL_ORIGIN, PROTOCOL_VERSION),
-    "HTTP/2 streams whose request has ended while the peer keeps them open. They count "
-    "against its limit.",
+    "HTTP/2 streams that the peer keeps open although their request has ended. They still "
+    "count against its limit.",
 )
 ANOMALIES: Final = _counter(
     "gluellm.pool.anomalies",
     "{anomaly}",
     (*LEVEL_POOL, ANOMALY_TYPE),
-    "States that a pool should never be in, and requests that failed since their client is used on "
-    "a second event loop, by type.",
+    "Invalid states of a pool, and requests that failed because their client is used on a "
+    "second event loop, by type.",
 )
 
 # gRPC channels.
@@ -572,14 +573,14 @@ CHANNEL_CURRENT: Final = _up_down_counter(
     "gluellm.pool.channel.current",
     "{channel}",
     (*LEVEL_POOL, CHANNEL_STATE),
-    "gRPC channels in this state now, as last observed.",
+    "gRPC channels in this state, as last observed.",
 )
 CHANNEL_TIME: Final = _counter(
     "gluellm.pool.channel.time",
     "s",
     (*LEVEL_POOL, CHANNEL_STATE),
-    "Observed time that gRPC channels spent in this state. Its rate is the mean number of "
-    "channels in the state.",
+    "Time that gRPC channels spent in this state, as observed. Its rate is the average "
+    "number of channels in the state.",
 )
 
 # The process.
@@ -587,37 +588,38 @@ EVENT_LOOP_LATE_TIME: Final = _counter(
     "gluellm.event_loop.late.time",
     "s",
     (),
-    "Time by which timers ran late on event loops with requests. With several loops, only the "
-    "most delayed one counts. Its rate is the share of time in which a loop was late. Above "
-    "20 %, waits give no information about pool or provider. 0 from `instrument()` on; loops "
-    "of trio are not covered.",
+    "Time by which timers ran late on event loops with requests in flight; if there are "
+    "several loops, that of the latest one. Its rate is the share of time in which a loop "
+    "was blocked. Above 20 %, long waits do not prove that a pool or provider is slow. "
+    "Starts at 0 with `instrument()`. Loops of trio are not measured.",
 )
 EVENT_LOOP_LAG_PEAK: Final = _gauge(
     "gluellm.event_loop.lag.peak",
     "s",
     (),
-    "Worst lateness of a timer in the window, on event loops that hold leases. One pause "
-    "raises it for the whole window: `gluellm.event_loop.late.time` shows whether it matters.",
+    "Longest delay of a timer within `peak_window`, on event loops with requests in "
+    "flight. A single pause keeps it high for the whole window; "
+    "`gluellm.event_loop.late.time` shows whether that matters.",
 )
 HOOK_MISSING: Final = _up_down_counter(
     "gluellm.instrumentation.hook.missing",
     "{hook}",
     (HOOK_LIBRARY,),
-    "Number of hooks that the installed version of a library lacks; 0 if all work. Reported "
-    "from `instrument()` on, before any pool exists, or from the library's import on if that "
-    "is later. The log and the snapshot name the hooks and the metrics that stop.",
+    "Hooks that the installed version of a library lacks; 0 if all work. Reported from "
+    "`instrument()` on, or from the import of the library if that is later. The log and "
+    "`snapshot()` name the hooks and the affected metrics.",
 )
 INSTRUMENTATION_ERRORS: Final = _counter(
     "gluellm.instrumentation.errors",
     "{error}",
     (INSTRUMENTATION_KIND,),
-    "Failures of the instrumentation that were caught.",
+    "Exceptions that the instrumentation caught in its own code.",
 )
 INSTRUMENTATION_DROPPED: Final = _counter(
     "gluellm.instrumentation.dropped",
     "{record}",
     (INSTRUMENTATION_KIND,),
-    "Records dropped by the bounded buffer.",
+    "Records dropped because the buffer was full.",
 )
 
 # With metrics="full".
@@ -625,21 +627,21 @@ RESPONSE_WAIT_DURATION: Final = _histogram(
     "gluellm.pool.response.wait.duration",
     _LEASE_BUCKETS,
     LEVEL_ORIGIN,
-    "Time from the request being sent to the head of its response.",
+    "Time from sending a request to the head of its response.",
     full=True,
 )
 CONNECTION_TLS_DURATION: Final = _histogram(
     "gluellm.pool.connection.tls.duration",
     _CREATE_BUCKETS,
     (*LEVEL_ORIGIN, ERROR_TYPE),
-    "Time of the TLS handshake.",
+    "Duration of TLS handshakes.",
     full=True,
 )
 DNS_LOOKUP_DURATION: Final = _histogram(
     "dns.lookup.duration",
     _TIME_IN_QUEUE_BUCKETS,
     (*LEVEL_ORIGIN, DNS_QUESTION_NAME, ERROR_TYPE),
-    "Time to resolve the name for a new connection, including the wait for a thread and, in "
+    "Time to resolve a name for a new connection, including the wait for a thread and, in "
     "aiohttp, look-ups in the connector's cache.",
     full=True,
 )
@@ -647,21 +649,21 @@ STREAM_ACQUIRE_DURATION: Final = _histogram(
     "gluellm.pool.stream.acquire.duration",
     _ACQUIRE_BUCKETS,
     (*LEVEL_ORIGIN, PROTOCOL_VERSION),
-    "Time queued for an HTTP/2 stream.",
+    "Time that requests waited for an HTTP/2 stream.",
     full=True,
 )
 CONNECTION_DURATION: Final = _histogram(
     "http.client.connection.duration",
     _LIFETIME_BUCKETS,
     (*LEVEL_ORIGIN, PROTOCOL_VERSION, PROTOCOL_NAME),
-    "Time from a connection being established to its close.",
+    "Lifetime of connections, from established to closed.",
     full=True,
 )
 CONNECTION_REQUESTS: Final = _histogram(
     "gluellm.pool.connection.requests",
     _REQUESTS_BUCKETS,
     LEVEL_ORIGIN,
-    "Requests that a connection served before its close.",
+    "Requests that a connection served until it was closed.",
     unit="{request}",
     full=True,
 )
@@ -671,7 +673,8 @@ REQUEST_TIME_IN_QUEUE: Final = _histogram(
     "http.client.request.time_in_queue",
     _TIME_IN_QUEUE_BUCKETS,
     LEVEL_ORIGIN,
-    "Time queued for a connection, only of requests that had to wait (as .NET counts it).",
+    "Time that requests waited for a connection, without those that did not have to wait "
+    "(as in .NET).",
     setting="time_in_queue",
 )
 
