@@ -23,7 +23,7 @@ from ..providers import (
     MAX_KEEPALIVE_CONNECTIONS,
     POOL_TIMEOUT,
 )
-from .values import Values
+from .settings import Values
 
 current_limits: CallVariable = ContextVar("gluellm_current_limits", default=None)
 """Limited call of the running code. Not attribution's variable, which metrics report."""
