@@ -28,7 +28,7 @@ from opentelemetry.instrumentation.gluellm.environment import (
     LIMIT_VARIABLES,
     PROVIDER,
 )
-from opentelemetry.instrumentation.gluellm.limits.values import RANGES
+from opentelemetry.instrumentation.gluellm.limits.settings import RANGES
 from opentelemetry.instrumentation.gluellm.providers import (
     AIOHTTP,
     GRPC,

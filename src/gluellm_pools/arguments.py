@@ -103,15 +103,11 @@ def time_span(shortest: str, longest: str) -> Callable[[str], float]:
     return parse
 
 
-def port(highest: int = 65_535) -> Callable[[str], int]:
-    """Return a type of argument: a port, or 0 for any free one."""
-
-    def parse(text: str) -> int:
-        value = int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else -1
-        if not 0 <= value <= highest:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is not a port from 1 to {highest}, or 0 for any free one"
-            )
-        return value
-
-    return parse
+def port(text: str) -> int:
+    """Parse an argument: a port, or 0 for any free one."""
+    value = int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else -1
+    if not 0 <= value <= 65_535:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a port from 1 to 65535, or 0 for any free one"
+        )
+    return value

@@ -11,7 +11,6 @@ from ..arguments import (
     add_command,
     install_hint,
     missing_message,
-    port,
     refuse,
     suggestion,
     time_span,
@@ -27,7 +26,6 @@ examples:
 _MODULES = ("rich", "any_llm", "openai", "anthropic", "h11", "h2", "opentelemetry.sdk")
 _OTLP_MODULE = "opentelemetry.exporter.otlp.proto.http"
 _ACT_SECONDS = 12.0
-_HIGHEST_PORT = 65_533  # the demo takes three in a row
 
 
 def add_demo(commands: argparse._SubParsersAction[Any]) -> None:
@@ -49,8 +47,6 @@ def add_demo(commands: argparse._SubParsersAction[Any]) -> None:
     scenario = "play this act, after the one that it builds on, if any (see --list)"
     choice.add_argument("--scenario", metavar="NAME", help=scenario)
     choice.add_argument("--list", action="store_true", help="list the acts and stop")
-    ports = "first of three consecutive ports for the fake providers (default: any free ones)"
-    parser.add_argument("--port", type=port(_HIGHEST_PORT), default=0, metavar="PORT", help=ports)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -67,15 +63,11 @@ def _demo(options: argparse.Namespace) -> int:
     is_exporting = bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
     if missing := missing_message([*_MODULES, *[_OTLP_MODULE] * is_exporting], "demo"):
         return refuse(_COMMAND, missing)
-    from ..fake_provider import PortInUseError
     from .run import run
 
     acts = acts_to_play(options.scenario, every=options.all)
     try:
-        return run(plan(acts, options.seconds or _ACT_SECONDS * len(acts)), options.port)
-    except PortInUseError as error:
-        advice = "Choose another with --port, or omit it to use any free ports."
-        return refuse(_COMMAND, f"{error.strerror}. {advice}")
+        return run(plan(acts, options.seconds or _ACT_SECONDS * len(acts)))
     except ImportError as error:
         return refuse(
             _COMMAND, f"more is needed than is installed: {error}\n{install_hint('demo')}"

@@ -44,12 +44,10 @@ _OVERTIME = 20.0
 _LONGEST_NOTE = 400
 
 
-def run(
-    acts: Sequence[tuple[Act, float]], port: int = 0, readers: Sequence[MetricReader] = ()
-) -> int:
+def run(acts: Sequence[tuple[Act, float]], readers: Sequence[MetricReader] = ()) -> int:
     """Play acts of so many seconds each, print, and return the exit status.
 
-    ``readers`` read the metrics as well. Raises PortInUseError.
+    ``readers`` read the metrics as well.
     """
     avoid_proxy()
     logs = Logs()
@@ -57,12 +55,9 @@ def run(
     with ExitStack() as stack:
         providers = {
             target: FakeProviderThread(
-                port=port and port + number,
-                behaviour=QUICK,
-                http2=target == HTTP2,
-                max_streams=MAX_STREAMS,
+                behaviour=QUICK, http2=target == HTTP2, max_streams=MAX_STREAMS
             )
-            for number, target in enumerate(TARGETS)
+            for target in TARGETS
         }
         for provider in providers.values():
             stack.enter_context(provider)

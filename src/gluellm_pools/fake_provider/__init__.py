@@ -25,4 +25,3 @@ from .behaviour import RateLimit as RateLimit
 from .behaviour import ReceivedRequest as ReceivedRequest
 from .server import FakeProvider as FakeProvider
 from .server import FakeProviderThread as FakeProviderThread
-from .server import PortInUseError as PortInUseError

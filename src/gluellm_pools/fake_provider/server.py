@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 import threading
 from collections.abc import Coroutine
@@ -16,16 +15,12 @@ from .origin import Origin
 _T = TypeVar("_T")
 
 
-class PortInUseError(OSError):
-    """Another program listens on the requested port."""
-
-
 @dataclass(kw_only=True, eq=False)
 class FakeProvider(Origin):
     """Serves the OpenAI and Anthropic APIs on loopback, as ``behaviour`` says.
 
-    Raises `PortInUseError` on entry when ``port`` is taken, ImportError without h11 or, for HTTP/2,
-    h2, and ValueError if ``max_streams`` is less than 1.
+    Raises OSError on entry when ``port`` is taken, ImportError without h11 or, for HTTP/2, h2, and
+    ValueError if ``max_streams`` is less than 1.
     """
 
     _listener: asyncio.Server | None = field(default=None, init=False)
@@ -55,11 +50,8 @@ class FakeProvider(Origin):
             self._listener = await asyncio.start_server(
                 self._accept, sock=sock, ssl=self.ssl_context, backlog=1024
             )
-        except OSError as error:
+        except OSError:
             sock.close()
-            if error.errno == errno.EADDRINUSE:
-                message = f"port {self.port} on {self.host} is in use"
-                raise PortInUseError(errno.EADDRINUSE, message) from error
             raise
         self.port = sock.getsockname()[1]
 

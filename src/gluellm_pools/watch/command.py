@@ -46,7 +46,7 @@ def add_watch(commands: argparse._SubParsersAction[Any]) -> None:
         description=__doc__,
     )
     port_help = f"port to listen on, 0 for any free one (default: {_PORT})"
-    parser.add_argument("--port", type=port(), default=_PORT, metavar="PORT", help=port_help)
+    parser.add_argument("--port", type=port, default=_PORT, metavar="PORT", help=port_help)
     host_help = f"address to listen on (default: {_HOST}). Any host that reaches it can send"
     parser.add_argument("--host", default=_HOST, metavar="ADDRESS", help=host_help)
     for_help = "end after this many seconds (default: at Ctrl-C)"

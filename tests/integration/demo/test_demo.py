@@ -9,7 +9,6 @@ import os
 import pty
 import re
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -176,18 +175,9 @@ def test_a_signal_leaves_the_terminal_in_order():
     assert b"Traceback" not in printed
 
 
-def test_port_in_use_exits_with_2_and_one_line():
-    """Exit 2, the port's number, no traceback."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        done = demo("--port", str(port))
-    assert done.returncode == 2
-    assert f"port {port} on 127.0.0.1 is in use" in done.stderr
-
-
 @pytest.mark.parametrize(
     "arguments",
-    [("--scenario", "sunny"), ("--seconds", "0"), ("--seconds", "-5"), ("--port", "-1"), ("-x",)],
+    [("--scenario", "sunny"), ("--seconds", "0"), ("--seconds", "-5"), ("-x",)],
     ids=" ".join,
 )
 def test_bad_input_is_refused(arguments, capsys):

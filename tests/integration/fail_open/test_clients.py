@@ -11,7 +11,7 @@ import pytest
 from integration.fail_open import names
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.adapters.urllib3 import pools
-from opentelemetry.instrumentation.gluellm.limits import arguments
+from opentelemetry.instrumentation.gluellm.limits import scope
 from studies.fail_open.seen import Odd
 
 
@@ -86,10 +86,10 @@ def test_unexpected_options_of_a_provider_are_the_users(value, monkeypatch):
     """Options of a botocore Config and of huggingface_hub are passed on."""
     config = type("Config", (), {"_user_provided_options": value})()
     with contextlib.suppress(TypeError, RuntimeError):  # counted by who calls it
-        assert isinstance(arguments.limits_given({"config": config}), frozenset)
+        assert isinstance(scope.limits_given({"config": config}), frozenset)
     module = type("Http", (), {"_GLOBAL_ASYNC_CLIENT_FACTORY": value})
     monkeypatch.setitem(sys.modules, "huggingface_hub.utils._http", module)  # type: ignore[arg-type]
-    assert arguments.client_is_users("huggingface") is (value is not None)
+    assert scope.client_is_users("huggingface") is (value is not None)
 
 
 @pytest.mark.all_sdks

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.limits.arguments import limits_given
+from opentelemetry.instrumentation.gluellm.limits.scope import limits_given
 from opentelemetry.instrumentation.gluellm.providers import LIMITS
 
 ALL = frozenset(LIMITS)

@@ -20,7 +20,7 @@ from opentelemetry.instrumentation.gluellm.adapters.marks import LIMITS_FROM, PO
 from opentelemetry.instrumentation.gluellm.limits import pools as pools_module
 from opentelemetry.instrumentation.gluellm.limits.pools import PoolLimits
 from opentelemetry.instrumentation.gluellm.limits.scope import LimitedCall, current_limits
-from opentelemetry.instrumentation.gluellm.limits.values import Value
+from opentelemetry.instrumentation.gluellm.limits.settings import Value
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import AnyLLMAttribution
 from opentelemetry.instrumentation.gluellm.limits.scope import LimitedCall, LimitScope, limited_call
-from opentelemetry.instrumentation.gluellm.limits.values import Value, Values
+from opentelemetry.instrumentation.gluellm.limits.settings import Value, Values
 from opentelemetry.instrumentation.gluellm.patching import LIMITS_MARK
 from unit.attribution import fake_any_llm
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm.limits import configure, configure_pools, reset_pools
-from opentelemetry.instrumentation.gluellm.limits.values import LONGEST, MOST_CONNECTIONS
+from opentelemetry.instrumentation.gluellm.limits.settings import LONGEST, MOST_CONNECTIONS
 from opentelemetry.instrumentation.gluellm.providers import LIMITS
 
 any_llm = pytest.importorskip("any_llm")

@@ -18,8 +18,15 @@ from ..providers import LIMITS, PROVIDERS, libraries_of
 from ..text import one_line
 from .pools import PoolLimits
 from .scope import LimitScope
-from .settings import LimitSettings, Source, check_provider, no_limits
-from .values import Value, checked, from_variable
+from .settings import (
+    LimitSettings,
+    Source,
+    Value,
+    check_provider,
+    checked,
+    from_variable,
+    no_limits,
+)
 
 
 def configure_pools(

@@ -25,7 +25,7 @@ from ..providers import (
     POOL_TIMEOUT,
 )
 from .scope import LimitedCall, current_limits, limited_call
-from .values import Values, origin_of
+from .settings import Values, origin_of
 
 
 class PoolLimits(ModulePatches):

@@ -150,16 +150,7 @@ class DurationObserver(PoolObserver):
     # Connections. They are few, so their values are put into the outbox right away.
 
     def connection_created(self, lease: Lease, connection: TrackedConnection) -> None:
-        began = connection.connect_started_at or connection.created_at
-        self._put(
-            self._create,
-            in_seconds(connection.established_at - began),
-            self._create.attributes.of(connection.origin),
-            lease,
-        )
-        self._put_dns(lease, connection)
-        if self._full and connection.tls_ended_at:
-            self._put_tls(lease, connection, connection.tls_ended_at, None)
+        self._put_set_up(lease, connection, connection.established_at, failed=False)
 
     def connection_failed(
         self,
@@ -167,31 +158,28 @@ class DurationObserver(PoolObserver):
         connection: TrackedConnection,
         in_finalizer: bool,  # noqa: ARG002
     ) -> None:
-        self._put(
-            self._create,
-            in_seconds(lease.ended_at - connection.connect_started_at),
-            self._create.attributes.of(connection.origin, error=_create_error(lease.error)),
-            lease,
-        )
-        self._put_dns(lease, connection)
-        if self._full and connection.tls_started_at and not connection.tls_ended_at:
-            self._put_tls(lease, connection, lease.ended_at, lease.error)
+        self._put_set_up(lease, connection, lease.ended_at, failed=True)
 
-    def _put_dns(self, lease: Lease, connection: TrackedConnection) -> None:
-        if not self._full or connection.resolved is None:
-            return
-        host, port = connection.peer or ("", None)
-        question, _ = self._instruments.ledgers.reported_origin(host.encode(), port, b"")
-        error = None if connection.resolved else lease.error
-        attributes = self._dns.attributes.of(connection.origin, error=error, question=question)
-        self._put(self._dns, in_seconds(by_name(connection.steps)[RESOLVE]), attributes, lease)
-
-    def _put_tls(
-        self, lease: Lease, connection: TrackedConnection, ended_at: int, error: str | None
+    def _put_set_up(
+        self, lease: Lease, connection: TrackedConnection, ended_at: int, *, failed: bool
     ) -> None:
-        attributes = self._tls.attributes.of(connection.origin, error=error)
-        took = in_seconds(ended_at - connection.tls_started_at)
-        self._put(self._tls, took, attributes, lease)
+        def put(target: _Histogram, took: int, error: str | None, **further: str) -> None:
+            attributes = target.attributes.of(connection.origin, error=error, **further)
+            self._put(target, in_seconds(took), attributes, lease)
+
+        began = connection.connect_started_at or connection.created_at
+        put(self._create, ended_at - began, _create_error(lease.error) if failed else None)
+        if not self._full:
+            return
+        if connection.resolved is not None:
+            host, port = connection.peer or ("", None)
+            question, _ = self._instruments.ledgers.reported_origin(host.encode(), port, b"")
+            error = None if connection.resolved else lease.error
+            put(self._dns, by_name(connection.steps)[RESOLVE], error, question=question)
+        secured = connection.tls_ended_at
+        if connection.tls_started_at and bool(secured) is not failed:
+            error = lease.error if failed else None
+            put(self._tls, (secured or ended_at) - connection.tls_started_at, error)
 
     def connection_closed(self, connection: TrackedConnection, reason: str) -> None:  # noqa: ARG002
         if not self._full:

@@ -125,13 +125,8 @@ HOOK_LIBRARIES: Final = (*POOL_LIBRARIES, "any_llm", "gluellm")
 CONNECTION_STATES: Final = ("active", "idle")
 PROTOCOL_VERSIONS: Final = ("1.1", "2")
 TIMEOUT_KINDS: Final = ("pool", "connect", "read", "write")
-CHANNEL_STATES: Final = (
-    "idle",
-    "connecting",
-    "ready",
-    "transient_failure",
-    "shutdown",
-)  # in the order of the numbers in adapters/grpc/channel.py
+# In the order of the numbers in adapters/grpc/channel.py.
+CHANNEL_STATES: Final = ("idle", "connecting", "ready", "transient_failure", "shutdown")
 DISCARD_REASONS: Final = ("closed", "garbage_collected")
 ANOMALY_TYPES: Final = (
     "waiter_with_idle_connection",

@@ -6,7 +6,6 @@ import weakref
 from functools import partial
 from typing import Any
 
-from ...failures import raise_on
 from ..marks import LEASE
 from .calls import Arguments, CallArgument, CallLeases
 from .channel import CallLease
@@ -183,11 +182,7 @@ def _channel_of(stub: Any) -> Any:
 
 
 def _is_in_flight(call: Any) -> bool:
-    try:
-        return getattr(getattr(call, "_state", None), "code", None) is None
-    except Exception as error:
-        raise_on(error)
-        return False  # the state is a private object of the library
+    return getattr(getattr(call, "_state", None), "code", None) is None
 
 
 def _ends(calls: CallLeases, lease: CallLease, state: weakref.ref[Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from ...pool.lease import TrackedConnection
@@ -32,21 +33,17 @@ def time_setup(connection: Any, record: TrackedConnection, *, secure: bool) -> N
     holder._network_backend = _Timed(backend, record, handshakes, after, is_async)
 
 
+@dataclass(slots=True, eq=False)
 class _Timed:
     """A network backend, or one of its streams until the last handshake has returned another."""
 
-    __slots__ = ("_after", "_handshakes", "_is_async", "_record", "_target")
-
-    def __init__(
-        self, target: Any, record: TrackedConnection, handshakes: int, after: int, is_async: bool
-    ) -> None:
-        self._target = target
-        self._record = record
-        self._handshakes = handshakes
-        """Number of TLS handshakes still to come: with a proxy, with the origin."""
-        self._after = after
-        """Step that follows a connect or a handshake, until the next one."""
-        self._is_async = is_async
+    _target: Any
+    _record: TrackedConnection
+    _handshakes: int
+    """Number of TLS handshakes still to come: with a proxy, with the origin."""
+    _after: int
+    """Step that follows a connect or a handshake, until the next one."""
+    _is_async: bool
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._target, name)

@@ -130,6 +130,8 @@ def _executor_here() -> weakref.ref[Any] | None:
     executor = first()
     if not isinstance(getattr(executor, "_max_workers", None), int):
         return None
+    if not hasattr(getattr(executor, "_work_queue", None), "qsize"):
+        return None
     # A new reference, since the thread's own one has a callback of the executor.
     return weakref.ref(executor)
 
@@ -140,11 +142,8 @@ def workers_of(pool: Any) -> Workers | None:
     executor = reference() if reference is not None else None
     if executor is None:
         return None
-    waiting = getattr(getattr(executor, "_work_queue", None), "qsize", None)
-    maximum = getattr(executor, "_max_workers", None)
-    if waiting is None or not isinstance(maximum, int):
-        return None
-    return Workers(executor=reference, maximum=maximum, waiting=waiting())
+    waiting = executor._work_queue.qsize()
+    return Workers(executor=reference, maximum=executor._max_workers, waiting=waiting)
 
 
 def probe_executor() -> bool:
@@ -154,7 +153,6 @@ def probe_executor() -> bool:
     try:
         with ThreadPoolExecutor(1) as executor:
             found = executor.submit(_executor_here).result()
-            queue = getattr(executor, "_work_queue", None)
-            return found is not None and found() is executor and hasattr(queue, "qsize")
+            return found is not None and found() is executor
     except RuntimeError:
         return False  # no thread can be started, or the interpreter is shutting down
