@@ -24,8 +24,8 @@ EVENT_LOOP_LAG = essential(
 HOOKS_MISSING = essential(
     "hooks_missing",
     "0 when all hooks work. Otherwise the installed version of the library lacks some, and the "
-    "metrics that depend on them stop. The program's log names the hooks; docs/metrics.md, Hooks, "
-    "lists what is lost without each.",
+    "metrics that depend on them stop. The program's log names the hooks, and "
+    "docs/maintainers/hooks.md lists what is lost without each.",
 )
 MISSING_HOOKS = signal(
     "missing_hooks",
