@@ -1,4 +1,4 @@
-"""The process: its event loops, and whether the instrumentation sees."""
+"""The process: its event loops, and whether the instrumentation works."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..config import PROCESS
 from .signal import by, by_labels, essential, now, rate, signal
 
 _HOOKS = "gluellm.instrumentation.hook.missing"
-"""Every process has it, from `instrument()` on."""
+"""Metric that every process emits from `instrument()` on."""
 
 EVENT_LOOP_LATE = essential(
     "event_loop_late",
