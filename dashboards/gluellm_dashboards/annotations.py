@@ -24,8 +24,7 @@ _STEP: Final = "60s"
 
 
 def annotation_queries(*, recorded: bool = False) -> list[Builder[model.AnnotationQuery]]:
-    """Return both annotations, each with its own switch; ``recorded`` for boards on recording
-    rules."""
+    """Return both annotations; ``recorded`` for boards on recording rules."""
     return [
         _annotation(
             "Processes started",

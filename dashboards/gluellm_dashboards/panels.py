@@ -169,8 +169,7 @@ def _ordered(names: Sequence[str]) -> Sequence[model.DataTransformerConfig]:
 def _legend(
     width: int, shown: int, calculations: Sequence[str]
 ) -> Builder[options.VizLegendOptions]:
-    """Return a legend beside the lines if there is room, else below, where more than three rows
-    scroll."""
+    """Return a legend beside the lines or, if there is no room, below them."""
     legend = (
         common.VizLegendOptions()
         .display_mode(options.LegendDisplayMode.TABLE)
@@ -200,8 +199,7 @@ def figure(
     course: bool = False,
     links: Sequence[Link] = (),
 ) -> Panel:
-    """Return a panel with the current number, with its ``course`` in the background if that is
-    useful."""
+    """Return a panel with the current number, with its ``course`` in the background if useful."""
     panel = (
         stat.Panel()
         # A course behind digits on a ground of its colour would hide them.

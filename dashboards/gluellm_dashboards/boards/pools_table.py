@@ -21,8 +21,7 @@ CHURN: Steps = [
 
 
 def pools_table() -> Panel:
-    """Return a table with a row per pool. Its name links to the pool board, its provider to that
-    board."""
+    """Return a table with a row per pool, whose cells link to the pool and provider boards."""
     return rows(
         "Pools",
         {

@@ -52,8 +52,7 @@ def share_and_count(events: str, share: float, count: int) -> str:
 
 
 def share_of_calls(part: str, among: str, share: float) -> str:
-    """Return the condition on a share of calls, in the usual window or, with few calls, a longer
-    one."""
+    """Return the condition on a share of calls; the window is longer for few calls."""
 
     def over(calls: Recorded, count: int, share: float) -> str:
         counted, all_of_them = (
@@ -104,8 +103,10 @@ def calls_slow() -> str:
 
 
 def calls_silent() -> str:
-    """Return the condition on the share and number of silent calls; a single one can be a lost
-    stream."""
+    """Return the condition on the share and number of silent calls.
+
+    A single silent call can be a lost stream.
+    """
     silent = at(OF_CALLS, conditions.CALLS_SILENT)
     return (
         f"({silent} >= {thresholds.CALL_SILENT_ALERT_COUNT})\n"
@@ -137,8 +138,7 @@ def leak() -> str:
 
 
 def orphaned() -> str:
-    """Return the condition on streams: a share of the peer's limit; or several, without a known
-    limit."""
+    """Return the condition on streams: a share of the peer's limit, else several."""
     orphaned = at(OF_INSTANCE, conditions.STREAMS_ORPHANED)
     limit = f"({at(OF_INSTANCE, conditions.STREAMS_MAX)} > 0)"
     return (
