@@ -344,18 +344,14 @@ def metric_row(metric: Metric) -> str:
     description = metric.description
     if metric.buckets:
         description += f" Buckets: {' '.join(map(number, metric.buckets))}."
-    cells = (
-        f"{code(metric.name)}<br>{code(prometheus.metric_name(metric))}",
-        f"{KINDS[metric.instrument]}, {code(metric.unit)}",
-        attributes,
-        description,
-    )
-    return f"| {' | '.join(cells)} |"
+    kind = f"{KINDS[metric.instrument]}, {code(metric.unit)}"
+    names = f"{code(metric.name)}<br>{code(prometheus.metric_name(metric))}"
+    return f"| {names}<br>{kind} | {description}<br>Attributes: {attributes} |"
 
 
 def metric_table(title: str, metrics: list[Metric]) -> list[str]:
     """A section with the table of some metrics."""
-    head = ["| name, name in Prometheus | kind, unit | attributes | meaning |", "|---|---|---|---|"]
+    head = ["| metric | meaning |", "|---|---|"]
     return ["", f"## {title}", "", *head, *map(metric_row, metrics)]
 
 

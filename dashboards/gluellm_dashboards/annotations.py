@@ -1,4 +1,4 @@
-"""What happened: processes that started, limits that changed."""
+"""Annotations of the boards: processes that started, limits that changed."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from .variables import (
 )
 
 _STEP: Final = "60s"
-"""At least; a long range has longer ones, and `$__interval` follows."""
+"""Shortest step; a long range has longer ones, and `$__interval` follows."""
 
 
 def annotation_queries(*, recorded: bool = False) -> list[Builder[model.AnnotationQuery]]:
-    """Both, each toggled by itself; ``recorded`` is for a board on recording rules."""
+    """Return both annotations; ``recorded`` for boards on recording rules."""
     return [
         _annotation(
             "Processes started",

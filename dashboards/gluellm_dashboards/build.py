@@ -1,8 +1,8 @@
 """Writes the generated files of ``dashboards/``.
 
-``--check`` writes nothing and fails when a file differs from what the source says, is missing, or
-lies among them without a source. ``--runbooks URL`` says where the runbooks lie, for alerts and
-boards; without it they have no such link.
+``--check`` writes nothing and fails if a file is out of date, missing, or has no source.
+``--runbooks URL`` sets the address of the runbooks for alerts and boards, which otherwise have no
+links to them.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from .naming import UnknownNameError
 
 ROOT: Final = Path(__file__).parents[1]
 PARTS: Final = (boards, rules, kubernetes, elsewhere, essential)
-"""Each has ``files()``, by paths below `ROOT`, and ``FOLDERS``, where nothing else may lie:
-folders with all that is in them, or patterns."""
+"""Modules with ``files()``, by path below `ROOT`, and ``FOLDERS``, which contain nothing else:
+folders with all their contents, or patterns."""
 _MOST_LINES: Final = 20
 _ADDRESS: Final = re.compile(
     r"https?://[\w.\-\[\]:]*\w[\w.\-\[\]:]*(?:/[\w.~%!*()+,;:@&=/\-]*)?", re.ASCII
 )
-"""What a path can follow, and neither YAML, JSON nor a template takes for its own."""
+"""Characters of an address that are safe in YAML, JSON and templates."""
 
 
 def generated(runbooks: str | None = None) -> dict[Path, str]:
-    """Every generated file, by its path below `ROOT`. Raises UnknownNameError.
+    """Return the text of every generated file, by its path below `ROOT`. Raises UnknownNameError.
 
-    ``runbooks`` replaces the configured base of runbooks.
+    ``runbooks`` replaces the configured base address of the runbooks.
     """
     configured = config.RUNBOOK_BASE
     config.RUNBOOK_BASE = (configured if runbooks is None else runbooks).rstrip("/")
@@ -43,7 +43,7 @@ def generated(runbooks: str | None = None) -> dict[Path, str]:
 
 
 def differences(files: Mapping[Path, str], root: Path = ROOT) -> list[str]:
-    """What is otherwise on disk, in words; empty where nothing is."""
+    """Describe the files that differ on disk; empty if none does."""
     found = []
     for path, text in files.items():
         there = (root / path).read_text() if (root / path).exists() else ""
@@ -73,7 +73,7 @@ def _strays(files: Mapping[Path, str], root: Path) -> list[Path]:
 
 
 def write(files: Mapping[Path, str], root: Path = ROOT) -> None:
-    """Write them, and remove what has no source any more."""
+    """Write the files, and remove those without a source."""
     for path in _strays(files, root):
         (root / path).unlink()
     for path, text in files.items():
@@ -91,7 +91,7 @@ def _address(text: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 when done, 1 when ``--check`` found a difference, 2 for a source that names the unknown."""
+    """Return 0 if done, 1 if ``--check`` found a difference, 2 if a source has an unknown name."""
     parser = argparse.ArgumentParser(
         prog="gluellm_dashboards.build",
         description=__doc__,

@@ -1,4 +1,4 @@
-"""The same boards and rules as others want them: Grafana's import by hand, Mimir, mixins."""
+"""Boards and rules in other forms: Grafana's import by hand, Mimir, mixins."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from .boards.importing import importable
 
 # Not below `grafana`: Grafana would provision these as well, beside the boards of the same uid.
 FOLDERS: Final[tuple[str, ...]] = ("import", "mimir", "mixin.libsonnet")
-"""Where nothing but generated files lies."""
+"""Paths that contain generated files only."""
 NAMESPACE: Final = "gluellm-pools"
-"""Of the rules, where rules have one."""
+"""Namespace of the rules."""
 _MOST_RULES: Final = 20
 """Mimir's default limit for the rules of one group."""
 _SOURCE: Final = "gluellm_dashboards/elsewhere.py"
 
 
 def files() -> Mapping[str, str]:
-    """Their texts, by their paths below ``dashboards/``."""
+    """Return the texts, by their paths below ``dashboards/``."""
     documents = {board.uid: board.document() for board in boards.boards()}
     return {
         **{
@@ -33,7 +33,7 @@ def files() -> Mapping[str, str]:
 
 
 def mimir_rules() -> dict[str, Any]:
-    """The rules for ``mimirtool rules load``, in groups that Mimir takes."""
+    """Return the rules for ``mimirtool rules load``, in groups of a size that Mimir accepts."""
     groups = [part for group in rules.groups() for part in _parts(group)]
     return {"namespace": NAMESPACE, "groups": groups}
 
@@ -50,7 +50,7 @@ def _parts(group: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def mixin(uids: Iterable[str]) -> str:
-    """Boards and rules as monitoring mixins have them."""
+    """Return boards and rules in the form of monitoring mixins."""
     imports = "\n".join(f"    '{uid}.json': import 'grafana/{uid}.json'," for uid in uids)
     return (
         f"// Written by `make dashboards` from {_SOURCE}; never edit it here.\n"

@@ -1,4 +1,4 @@
-"""What is applied to Kubernetes, as files."""
+"""Manifests for Kubernetes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, Final
 from . import boards, config, rules, yaml_text
 
 FOLDERS: Final[tuple[str, ...]] = ("kubernetes",)
-"""Where nothing but generated files lies."""
+"""Paths that contain generated files only."""
 NAME: Final = "gluellm-pools"
-"""Of the PrometheusRule."""
+"""Name of the PrometheusRule."""
 
 
 def files() -> Mapping[str, str]:
-    """Their texts, by their paths below ``dashboards/``."""
+    """Return the texts, by their paths below ``dashboards/``."""
     documents = [board.document() for board in boards.boards()]
     config_maps = {f"{board['uid']}.yaml": config_map(board) for board in documents}
     resources = [*config_maps, "prometheus-rule.yaml"]
@@ -27,7 +27,7 @@ def files() -> Mapping[str, str]:
 
 
 def kustomization(resources: Iterable[str]) -> dict[str, Any]:
-    """The input of ``kubectl apply -k``, without a namespace."""
+    """Return the input of ``kubectl apply -k``, without a namespace."""
     return {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
@@ -36,7 +36,7 @@ def kustomization(resources: Iterable[str]) -> dict[str, Any]:
 
 
 def config_map(board: Mapping[str, Any]) -> dict[str, Any]:
-    """A board for Grafana's sidecar, which looks for the label."""
+    """Return a board for Grafana's sidecar, which looks for the label."""
     # Without line breaks: kubectl writes all of it into an annotation, which has a limit.
     text = json.dumps(board, sort_keys=True, separators=(",", ":"))
     return {
@@ -52,7 +52,7 @@ def config_map(board: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def prometheus_rule() -> dict[str, Any]:
-    """The rules for the Prometheus operator, which selects them by label."""
+    """Return the rules for the Prometheus operator, which selects them by label."""
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",

@@ -1,4 +1,4 @@
-"""From one board to the next, with what was chosen."""
+"""Links between boards, which keep the selection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Link = Builder[model.DashboardLink]
 
 
 def between_boards() -> Link:
-    """The other boards, by their tag."""
+    """Return the link to the other boards, by their tag."""
     return (
         build.DashboardLink("Boards")
         .type(model.DashboardLinkType.DASHBOARDS)
@@ -31,9 +31,9 @@ def between_boards() -> Link:
 
 
 def to_board(title: str, uid: str, *, recorded: bool = False, **chosen: str) -> Link:
-    """To a board, with these variables set anew and the others, and the time, as they are.
+    """Return a link to a board that sets these variables and keeps the others and the time.
 
-    ``recorded`` is from a board on recording rules, which has no version to hand on.
+    ``recorded`` is for boards on recording rules, which have no version to pass on.
     """
     labels = without_version(LABELS) if recorded else LABELS
     kept = [
@@ -47,12 +47,12 @@ def to_board(title: str, uid: str, *, recorded: bool = False, **chosen: str) -> 
 
 
 def runbook(alert: str) -> str | None:
-    """The address of an alert's runbook; None where no base is configured."""
+    """Return the address of an alert's runbook; None if no base is configured."""
     return f"{config.RUNBOOK_BASE}/{alert}.md" if config.RUNBOOK_BASE else None
 
 
 def to_runbook(alert: str) -> list[Link]:
-    """A link to what to do about an alert; none where no base is configured."""
+    """Return the link to an alert's runbook; empty if no base is configured."""
     address = runbook(alert)
     if address is None:
         return []

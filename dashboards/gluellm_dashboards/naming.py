@@ -1,4 +1,4 @@
-"""From the contract's names to what a store calls them; an unknown one is refused."""
+"""Names of metrics and attributes in a store. Unknown names are rejected."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _METRICS: Final = {metric.name: metric for metric in METRICS}
 
 
 class UnknownNameError(ValueError):
-    """A signal names what the contract does not have; the message has the nearest that it has."""
+    """A signal uses a name that is not in the contract. The message has the nearest known name."""
 
 
 def metric(name: str) -> Metric:
-    """The metric of this name. Raises UnknownNameError."""
+    """Return the metric of this name. Raises UnknownNameError."""
     found = _METRICS.get(name)
     if found is None:
         raise UnknownNameError(f"there is no metric {name!r}{_nearest(name, _METRICS)}")
@@ -25,7 +25,7 @@ def metric(name: str) -> Metric:
 
 
 def label(key: str, *of: Metric) -> str:
-    """The label of an attribute that each of the metrics can have. Raises UnknownNameError."""
+    """Return the label of an attribute that all the metrics can have. Raises UnknownNameError."""
     for one in of:
         known = (*one.attributes, *one.opt_in_attributes)
         if key not in known:

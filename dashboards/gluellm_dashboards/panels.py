@@ -1,4 +1,4 @@
-"""Signals as panels, in one style."""
+"""Panels made of signals, in one style."""
 
 from __future__ import annotations
 
@@ -47,14 +47,15 @@ _TOP_OF_ZEROS: Final = {
     "s/s": 1,
     "": 1,
 }
-"""By unit, where an axis ends at least: of zeros Grafana draws one to 100, of shares 10 000 %."""
+"""Least upper end of an axis, by unit. For zeros only, Grafana would draw an axis to 100 or 10 000
+%."""
 
 _ROOM_BESIDE: Final = 12
-"""A panel of so many columns has its legend beside the lines, else below them."""
+"""Panels with at least this many columns have the legend beside the lines, others below."""
 _HEIGHTS: Final = {True: 8, False: 9}
-"""By whether the legend is beside the lines: below them, three rows need one more."""
+"""Heights of panels, with the legend beside the lines or below."""
 _ROWS_BELOW: Final = 3
-"""What a legend below the lines shows of a table; the rest is hidden."""
+"""Visible rows of a legend below the lines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,17 +64,17 @@ class Line:
 
     signal: Signal
     legend: str = ""
-    """With labels in double braces."""
+    """Legend, with labels in double braces."""
     by: Sequence[str] | None = None
-    """What to group by, where it is not the signal's own."""
+    """Labels to group by, if they differ from the signal's own."""
     window: str = WINDOW
     recorded: bool = False
-    """Whether it rests on recording rules, whose series know no version."""
+    """Whether it uses recording rules, whose series have no version."""
     top: int = 0
-    """How many of the highest to show; 0 is all."""
+    """Number of highest series to show; 0 shows all."""
 
     def expression(self) -> str:
-        """Its PromQL, narrowed by the board's variables."""
+        """Return the PromQL, narrowed by the board's variables."""
         found = self.signal.query.promql(
             RECORDED_MATCHERS if self.recorded else MATCHERS,
             self.window,
@@ -102,11 +103,11 @@ def lines(
     calculations: Sequence[str] = ("last", "max"),
     order: Sequence[str] = (),
 ) -> Panel:
-    """How values went, with a legend in a table.
+    """Return a time series panel, with a legend as a table.
 
-    ``order`` is of the legends of one query, whose series else come in that of their labels.
-    ``at_least_to`` is where the axis ends at least, so that little doesn't look like much. A legend
-    says nothing of a line that has ended, instead of what it ended with.
+    ``order`` sorts the legend of one query, which is otherwise sorted by labels. The axis ends at
+    ``at_least_to`` or higher, so that small values do not look large. The legend shows a dash for a
+    line that has ended, not its last value.
     """
     panel = (
         timeseries.Panel()
@@ -152,7 +153,7 @@ def lines(
 
 
 def _ordered(names: Sequence[str]) -> Sequence[model.DataTransformerConfig]:
-    """One table of all series, and its columns in this order."""
+    """Return one table of all series, with its columns in this order."""
     places = {name: index for index, name in enumerate(("Time", *names))}
     return [
         model.DataTransformerConfig(
@@ -168,7 +169,7 @@ def _ordered(names: Sequence[str]) -> Sequence[model.DataTransformerConfig]:
 def _legend(
     width: int, shown: int, calculations: Sequence[str]
 ) -> Builder[options.VizLegendOptions]:
-    """Beside the lines where there is room; below them a table hides what is over three rows."""
+    """Return a legend beside the lines or, if there is no room, below them."""
     legend = (
         common.VizLegendOptions()
         .display_mode(options.LegendDisplayMode.TABLE)
@@ -198,7 +199,7 @@ def figure(
     course: bool = False,
     links: Sequence[Link] = (),
 ) -> Panel:
-    """One number, as it is now; with its ``course`` behind it where it means little alone."""
+    """Return a panel with the current number, with its ``course`` in the background if useful."""
     panel = (
         stat.Panel()
         # A course behind digits on a ground of its colour would hide them.
@@ -230,7 +231,7 @@ def bars(
     no_value: str = NOTHING,
     links: Sequence[Link] = (),
 ) -> Panel:
-    """What is now, as a bar for each."""
+    """Return a panel with a bar for each current value."""
     panel = (
         bargauge.Panel()
         .orientation(options.VizOrientation.HORIZONTAL)
@@ -254,7 +255,7 @@ def _fixed(color: str) -> model.DynamicConfigValue:
 
 
 def words(title: str, content: str, *, width: int = 24, height: int = 4) -> Panel:
-    """Text, in Markdown."""
+    """Return a text panel, in Markdown."""
     return (
         text.Panel()
         .title(title)
@@ -279,7 +280,7 @@ def common_parts(
     instant: bool = False,
     as_table: bool = False,
 ) -> Panel:
-    """What panels of every kind have."""
+    """Set what panels of every kind have."""
     panel.title(title).span(width).height(height).datasource(SOURCE).no_value(no_value)
     panel.description(description or " ".join(line.signal.tells for line in shown))
     panel.unit(unit(shown[0].signal)).data_links(list(links))
@@ -308,5 +309,5 @@ def _target(line: Line, reference: str, instant: bool, as_table: bool) -> promet
 
 
 def references() -> Sequence[str]:
-    """What the queries of a panel are called, in their order."""
+    """Yield the reference ids of the queries of a panel, in their order."""
     return [chr(ord("A") + index) for index in range(26)]

@@ -44,7 +44,7 @@ class Query:
     template: str
     """PromQL with placeholders; see `promql`."""
     unit: str = ""
-    """Of the answer: ``s``, ``ratio``, ``/s``, ``/min``, ``s/s`` or empty for a plain number.
+    """Unit of the answer: ``s``, ``ratio``, ``/s``, ``/min``, ``s/s`` or empty for a plain number.
 
     Seconds of requests per second are the average number of requests.
     """

@@ -1,4 +1,4 @@
-"""Units, colours, and what a panel says that has no data."""
+"""Units, colours, and texts of panels without data."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from grafana_foundation_sdk.models import dashboard as model
 from .signals.signal import Signal
 
 NOTHING: Final = "No data: is a service exporting? Run gluellm-pools verify."
-"""What a panel says that should have data as soon as there is a pool."""
+"""Text of a panel that should have data as soon as there is a pool."""
 GREEN: Final = "green"
 ORANGE: Final = "orange"
 RED: Final = "red"
 NEUTRAL: Final = "#6e7178"
-"""Of what says nothing: no data is not green."""
+"""Colour without a meaning: no data is not green."""
 Steps = Sequence[tuple[float, str]]
-"""From which value on which colour."""
+"""Colours, each with the value at which it begins."""
 
 _UNITS: Final = {
     "s": "s",
@@ -30,15 +30,15 @@ _UNITS: Final = {
     "": "short",
 }
 _DECIMALS: Final = {"ratio": 0, "": 0, "s/s": 1}
-"""Of the units that Grafana would write with more digits than tell something."""
+"""Decimals of units that Grafana would write with too many digits."""
 _DECIMALS_BESIDE_AXIS: Final = _DECIMALS | {"ratio": 1}
-"""Without any, an axis has whole numbers for steps, and 1 is 100 % already."""
+"""Decimals of an axis. Without any, its steps are whole numbers, and 1 is already 100 %."""
 DASH: Final = model.SpecialValueMap(
     model.DashboardSpecialValueMapOptions(
         model.SpecialValueMatch.NULL_AND_NAN, model.ValueMappingResult(text="-")
     )
 )
-"""What a legend says of a line that has ended: else it is all that the panel says without data."""
+"""Value in a legend for a line that has ended."""
 POOLS_COLORS: Final = {"connecting": "#ff9830", "queued": "#c4162a", "stream_queued": "#f2495c"}
 PROVIDERS_COLORS: Final = {"awaiting_response": "#1f60c4", "reading": "#8ab8ff"}
 APPLICATIONS_COLORS: Final = {"unread": "#a352cc"}
@@ -49,32 +49,32 @@ STAGE_COLORS: Final = {
     "preparing": "#a352cc",
     "finishing": "#ca95e5",
 }
-"""Of calls: with a request in flight blue, waiting warm, the application purple."""
+"""Colours of stages: blue with a request in flight, warm for waits, purple for the application."""
 PHASE_COLORS: Final = PROVIDERS_COLORS | POOLS_COLORS | APPLICATIONS_COLORS
-"""From the bottom of a stack: the provider's blue, the pool's warm, the application's purple."""
+"""Colours of phases from the bottom of a stack: provider blue, pool warm, application purple."""
 
 
 def unit(signal: Signal) -> str:
-    """As Grafana calls it."""
+    """Return Grafana's name of a unit."""
     return _UNITS[signal.query.unit]
 
 
 def decimals(signal: Signal, *, axis: bool = False) -> int | None:
-    """How many to write; None is as many as Grafana thinks right."""
+    """Return the number of decimals; None leaves it to Grafana."""
     return (_DECIMALS_BESIDE_AXIS if axis else _DECIMALS).get(signal.query.unit)
 
 
 def thresholds(steps: Steps) -> build.ThresholdsConfig:
-    """Neutral where there is no value, then as given."""
+    """Return thresholds: neutral without a value, then as given."""
     found = [model.Threshold(value=None, color=NEUTRAL)]
     found += [model.Threshold(value=value, color=color) for value, color in steps]
     return build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(found)
 
 
 def by_status() -> Mapping[str, str]:
-    """Patterns of statuses, HTTP's and gRPC's, and their colours.
+    """Return patterns of statuses (HTTP and gRPC) with their colours.
 
-    Between slashes, since Grafana takes a bare one to be of the whole name.
+    They are between slashes, since Grafana matches a bare pattern against the whole name.
     """
     return {
         r"/^(2\d\d|OK)\b/": GREEN,

@@ -1,4 +1,4 @@
-"""Signals as the columns of a table."""
+"""Tables made of signals."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _LETTER: Final = 8
 _NO_VALUE: Final[list[object]] = [
     {"type": "special", "options": {"match": "null+nan", "result": {"index": 0, "text": "-"}}}
 ]
-"""A quantile of nothing is a dash, as is what is not there."""
+"""A dash for a missing value or a quantile of nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A signal as a column of a table."""
+    """One signal as a column."""
 
     title: str
     signal: Signal
@@ -49,7 +49,7 @@ def rows(
     height: int = 9,
     no_value: str = NOTHING,
 ) -> Panel:
-    """A table with a row for each that ``keys`` tell apart: labels, and what they are headed by."""
+    """Return a table with a row for each combination of ``keys``: labels with their headings."""
     panel = (
         table.Panel()
         .show_header(True)
@@ -99,5 +99,5 @@ def rows(
 
 
 def _width(title: str) -> int:
-    """Of a column with numbers, in pixels, so that its title isn't cut."""
+    """Return the width of a column of numbers in pixels, so that its title is not cut."""
     return max(_NARROWEST - 8, _LETTER * len(title) + 24)

@@ -1,4 +1,4 @@
-"""What a board is narrowed by, and how its variables narrow a query."""
+"""Variables of the boards, and how they narrow a query."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from . import config
 from .naming import label, metric
 
 SOURCE: Final = DataSourceRef("prometheus", "${datasource}")
-"""Every query goes to the data source that is chosen."""
+"""Variable of the data source, which every query uses."""
 WINDOW: Final = "$__rate_interval"
-"""Of rates. With `STEP` as Min step it is at least four export intervals."""
+"""Window of rates. With `STEP` as Min step, it has at least four export intervals."""
 STEP: Final = "$interval"
 
 _HOOKS: Final = metric("gluellm.instrumentation.hook.missing")
 _ACTIVE: Final = metric("http.client.active_requests")
-"""By origin: a pool that several providers share has no provider of its own."""
+"""By origin, since a pool that several providers share has no provider."""
 PROVIDER: Final = label("gen_ai.provider.name", _ACTIVE)
 POOL: Final = label("gluellm.pool.name", _ACTIVE)
 
@@ -35,7 +35,7 @@ _OF_PROCESS: Final = {
 }
 _OF_POOL: Final = {"provider": PROVIDER, "pool": POOL}
 LABELS: Final = _OF_PROCESS | _OF_POOL
-"""Variables, and the labels that they choose from."""
+"""Variables, with the labels whose values they list."""
 _TITLES: Final = {
     "cluster": "Cluster",
     "namespace": "Namespace",
@@ -48,7 +48,7 @@ _TITLES: Final = {
 
 
 def without_version(variables: dict[str, str]) -> dict[str, str]:
-    """For recording rules: an instance has one version, so that it isn't among their labels."""
+    """Return the variables for boards on recording rules, whose series have no version."""
     return {name: label for name, label in variables.items() if name != "version"}
 
 
@@ -58,12 +58,12 @@ def _matchers(variables: dict[str, str]) -> str:
 
 _OF_CALLS: Final = _OF_PROCESS | {"provider": PROVIDER}
 PROCESS_MATCHERS: Final = _matchers(_OF_PROCESS)
-"""For metrics that know no pool."""
+"""Matchers of metrics that have no pool."""
 CALL_MATCHERS: Final = _matchers(_OF_CALLS)
-"""For metrics of calls, which have a provider and no pool."""
+"""Matchers of metrics of calls, which have a provider and no pool."""
 MATCHERS: Final = _matchers(LABELS)
 RECORDED_MATCHERS: Final = _matchers(without_version(LABELS))
-"""For boards on recording rules."""
+"""Matchers for boards on recording rules."""
 RECORDED_CALL_MATCHERS: Final = _matchers(without_version(_OF_CALLS))
 RECORDED_PROCESS_MATCHERS: Final = _matchers(without_version(_OF_PROCESS))
 
@@ -71,9 +71,9 @@ RECORDED_PROCESS_MATCHERS: Final = _matchers(without_version(_OF_PROCESS))
 def variables(
     *, recorded: bool = False, one_pool: bool = False
 ) -> list[Builder[model.VariableModel]]:
-    """All of them, each narrowed by those before it; for a board on recording rules no version.
+    """Return all variables, each narrowed by those before it; no version for recording rules.
 
-    With ``one_pool`` a board opens with the first pool chosen, not with all of them.
+    With ``one_pool``, a board opens with the first pool selected, not with all of them.
     """
     labels = without_version(LABELS) if recorded else LABELS
     source = (

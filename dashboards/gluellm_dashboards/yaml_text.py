@@ -1,4 +1,4 @@
-"""Generated YAML: long lines stay whole, and texts of several lines are written as such."""
+"""Generated YAML: long lines are not broken, and texts of several lines are block literals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import yaml
 
 
 class _Dumper(yaml.SafeDumper):
-    """With our own way to write a text."""
+    """Dumper with its own style for texts."""
 
 
 def _string(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
@@ -18,6 +18,6 @@ _Dumper.add_representer(str, _string)
 
 
 def written(content: object, source: str) -> str:
-    """The text of a file, headed by the source that it was made from."""
+    """Return the text of a file, with a heading that names its source."""
     head = f"# Written by `make dashboards` from {source}; never edit it here.\n"
     return head + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=10_000)

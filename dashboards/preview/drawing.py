@@ -157,7 +157,7 @@ class Page(http.server.ThreadingHTTPServer):
 
 
 def _reduce(picture: Path) -> None:
-    """To 256 colours, which boards hardly exceed: a third of the size, where pngquant is there."""
+    """Reduce to 256 colours, a third of the size, if pngquant is installed."""
     pngquant = shutil.which("pngquant")
     if pngquant:
         command = [pngquant, "--nofs", "--strip", "--force", "--output", str(picture), str(picture)]

@@ -1,4 +1,4 @@
-"""An ASGI application that asks an LLM: `uvicorn --workers 2 asgi_app:app`."""
+"""An ASGI application that calls an LLM: `uvicorn --workers 2 asgi_app:app`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ async def app(
     receive: Callable[[], Awaitable[dict[str, Any]]],
     send: Callable[[dict[str, Any]], Awaitable[None]],
 ) -> None:
-    """Answers every request with what the model says."""
+    """Answer every request with the model's answer."""
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
         return
@@ -39,7 +39,7 @@ async def _lifespan(
     receive: Callable[[], Awaitable[dict[str, Any]]],
     send: Callable[[dict[str, Any]], Awaitable[None]],
 ) -> None:
-    """Each worker runs this once: what the lifespan function of FastAPI and Starlette is."""
+    """Set up and shut down once per worker, like a lifespan function of FastAPI or Starlette."""
     global _llm
     await receive()
     telemetry.set_up()

@@ -1,4 +1,4 @@
-"""Celery with its pool of forked processes: `celery --app celery_app worker`."""
+"""Celery with its prefork pool: `celery --app celery_app worker`."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def _begin(**_: Any) -> None:
 
 @worker_process_shutdown.connect
 def _end(**_: Any) -> None:
-    # These processes leave without Python's exit handlers, so nothing else does it.
+    # These processes skip Python's exit handlers, in which the SDK would shut down.
     telemetry.shut_down()
 
 
 @functools.cache
 def llm() -> AnyLLM:
-    """One client in each process, made at its first use: never before the fork."""
+    """Return the client of this process, built at its first use: never before the fork."""
     return AnyLLM.create("openai")
 
 

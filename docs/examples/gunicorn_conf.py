@@ -1,4 +1,4 @@
-"""gunicorn: telemetry in each worker, none in the process that forks them."""
+"""gunicorn: telemetry in each worker, but not in the parent."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ raw_env = ["OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL=SIGRTMIN"]
 workers = 2
 worker_class = "gthread"
 threads = 4
-# With the exporter's timeout (OTEL_EXPORTER_OTLP_TIMEOUT, 10 s) below this, a worker has the time
-# for its last export.
+# Longer than the exporter's timeout (OTEL_EXPORTER_OTLP_TIMEOUT, 10 s), so that a worker has time for
+# its last export.
 graceful_timeout = 30
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """In the worker, before it loads the application."""
+    """Run in the worker, before it loads the application."""
     telemetry.set_up()
 
 
 def worker_exit(server: Any, worker: Any) -> None:
-    """In the worker, after its last request: also when max_requests ends it."""
+    """Run in the worker, after its last request, also if max_requests ends it."""
     telemetry.shut_down()

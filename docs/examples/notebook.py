@@ -1,6 +1,6 @@
-"""A notebook, cell by cell. Each cell may be run again."""
+"""A notebook, cell by cell. Each cell can run repeatedly."""
 
-# %% Set up: a second run does nothing.
+# %% Set up. A second run does nothing.
 from any_llm import AnyLLM
 from opentelemetry.metrics import get_meter_provider, set_meter_provider
 from opentelemetry.sdk.metrics import MeterProvider
@@ -12,14 +12,14 @@ if not isinstance(get_meter_provider(), MeterProvider):
     set_meter_provider(MeterProvider([InMemoryMetricReader()]))
     GlueLLMInstrumentor().instrument()
 
-# %% A client: one for the whole notebook, since each has a pool of its own.
+# %% One client for the whole notebook, since each client has its own pool.
 llm = AnyLLM.create("openai")
 
-# %% Ask.
+# %% Call the model.
 answer = llm.completion(model="gpt-4o-mini", messages=[{"role": "user", "content": "Say hello."}])
 print(answer.choices[0].message.content)
 
-# %% Look at the pools now, without any backend.
+# %% Look at the pools, without any backend.
 for pool in snapshot().pools:
     print(pool)
 for finding in diagnose(snapshot()):

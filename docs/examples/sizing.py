@@ -1,8 +1,8 @@
 """How large a pool should be, computed from its metrics by Little's law.
 
-Calls arrive 20 times a second for ten seconds, whatever happens to those before them, and each is
-answered after about a second. The pool has 10 connections. What the metrics say is what a query to
-Prometheus would say; docs/connection-pooling.md has the queries.
+Calls arrive independently, 20 per second for ten seconds, and each is answered after about a second.
+The pool has 10 connections. The program reads the same metrics as a query to Prometheus;
+docs/connection-pooling.md has the queries.
 
     python docs/examples/sizing.py
 """
@@ -29,7 +29,7 @@ MESSAGES = [{"role": "user", "content": "Hello"}]
 
 
 async def load(reader: InMemoryMetricReader) -> float:
-    """Make the calls, let them all end, and return how long they arrived for, in seconds."""
+    """Make the calls, wait for all, and return the seconds over which they arrived."""
     provider = FakeProvider(behaviour=Behaviour(head_delay=0.9, jitter=0.2))
     async with provider:
         client = httpx2.AsyncClient(limits=httpx2.Limits(max_connections=CONNECTIONS))
@@ -50,7 +50,7 @@ async def load(reader: InMemoryMetricReader) -> float:
 
 
 def total(reader: InMemoryMetricReader, name: str) -> tuple[int, float]:
-    """Count and sum of a histogram over all of its series."""
+    """Return count and sum of a histogram over all of its series."""
     points = [
         point
         for resource in reader.get_metrics_data().resource_metrics
@@ -63,7 +63,7 @@ def total(reader: InMemoryMetricReader, name: str) -> tuple[int, float]:
 
 
 def main() -> None:
-    """Make the load, then read the metrics as a board would."""
+    """Run the load, then read the metrics."""
     reader = InMemoryMetricReader()
     GlueLLMInstrumentor().instrument(meter_provider=MeterProvider([reader]))
     arrived = asyncio.run(load(reader))

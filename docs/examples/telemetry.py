@@ -1,4 +1,4 @@
-"""Telemetry of one process: `set_up()` in each process that calls an LLM, after any fork."""
+"""Telemetry of one process. Call `set_up()` in each process that calls an LLM, after any fork."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 
 
 def set_up() -> None:
-    """Export from now on, to where the OTEL_EXPORTER_OTLP_* variables say.
+    """Start to export, as set by the OTEL_EXPORTER_OTLP_* variables.
 
-    Does nothing where the SDK is set up already: by an earlier call, also one before this module was
-    reloaded, or by opentelemetry-instrument.
+    Does nothing if the SDK is already set up, by an earlier call or by opentelemetry-instrument.
     """
     if isinstance(get_meter_provider(), MeterProvider):
         return
-    # Given here, it wins over one in OTEL_RESOURCE_ATTRIBUTES, which all processes would share.
+    # Takes precedence over an id in OTEL_RESOURCE_ATTRIBUTES, which all processes would share.
     resource = Resource.create({"service.instance.id": str(uuid.uuid4())})
     set_meter_provider(
         MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())], resource=resource)
@@ -37,10 +36,10 @@ def set_up() -> None:
 
 
 def flush() -> None:
-    """Export what came since the last export, and wait for that.
+    """Export the data since the last export, and wait for it.
 
-    For as long as OTEL_EXPORTER_OTLP_TIMEOUT says, for metrics and for spans: an argument of
-    force_flush() doesn't shorten it.
+    OTEL_EXPORTER_OTLP_TIMEOUT limits the wait, once for metrics and once for spans. An argument of
+    force_flush() does not shorten it.
     """
     for provider in get_meter_provider(), get_tracer_provider():
         if isinstance(provider, (MeterProvider, TracerProvider)):
@@ -48,7 +47,7 @@ def flush() -> None:
 
 
 def shut_down() -> None:
-    """Export for the last time. The providers do so in Python's exit handlers by themselves."""
+    """Export for the last time. By default, the SDK does this in Python's exit handlers."""
     for provider in get_meter_provider(), get_tracer_provider():
         if isinstance(provider, (MeterProvider, TracerProvider)):
             provider.shutdown()

@@ -1,4 +1,4 @@
-"""A WSGI application that asks an LLM: `gunicorn --config gunicorn_conf.py wsgi_app:application`."""
+"""A WSGI application that calls an LLM: `gunicorn --config gunicorn_conf.py wsgi_app:application`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ _making = threading.Lock()
 
 
 def llm() -> AnyLLM:
-    """One client in each process, made at its first use: never before the fork.
+    """Return the client of this process, built at its first use: never before the fork.
 
-    The lock is for gunicorn's threads, whose first calls come at once: without it each makes a
-    client, and so a pool, of its own.
+    Without the lock, threads whose first calls are simultaneous would build a client each.
     """
     with _making:
         return _made()
@@ -30,7 +29,7 @@ def _made() -> AnyLLM:
 def application(
     environ: dict[str, Any], start_response: Callable[[str, list[tuple[str, str]]], object]
 ) -> Iterable[bytes]:
-    """Answers every request with what the model says."""
+    """Answer every request with the model's answer."""
     answer = llm().completion(
         model="gpt-4o-mini", messages=[{"role": "user", "content": "Say hello."}]
     )

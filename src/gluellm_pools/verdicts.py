@@ -145,7 +145,7 @@ def verdict(pool: PoolView, *, doubtful: bool = False) -> str | None:
     With ``doubtful``, as while an event loop is late, times and waits are not judged.
     """
     if pool.leaks_suspected:
-        return "answers that nobody reads: gluellm-pools doctor names the line"
+        return "unread answers: gluellm-pools doctor names the line"
     if pool.streams_orphaned:
         return "HTTP/2 streams of ended requests stay taken: try HTTP/1.1"
     if thresholds.is_churn(pool.pools_opened, pool.requests):

@@ -11,12 +11,12 @@ import pytest
 from opentelemetry.instrumentation.gluellm.config import SETTINGS
 from opentelemetry.instrumentation.gluellm.environment import LIMIT_VARIABLES
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.version import __version__
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = (ROOT / "docs", ROOT / "dashboards")
 PAGES = [
-    ROOT / "README.md",
-    ROOT / "CHANGELOG.md",
+    *sorted(ROOT.glob("*.md")),
     *sorted(page for folder in FOLDERS for page in folder.rglob("*.md")),
 ]
 
@@ -39,6 +39,16 @@ def test_links_examples_and_names_of_a_page_exist(page: Path) -> None:
     assert set(OURS.findall(text)) <= NAMES | KEYS
     known = {setting.variable for setting in SETTINGS} | {*LIMIT_VARIABLES.values()}
     assert set(re.findall(r"OTEL_PYTHON_GLUELLM_[A-Z_]+", text)) <= known
+
+
+def test_classifier_and_readme_agree_with_the_version() -> None:
+    """A development or alpha version is alpha, any other before 1.0 is beta."""
+    major = int(__version__.split(".")[0])
+    early = re.search(r"\.dev|a\d", __version__)
+    stage = "3 - Alpha" if early else "5 - Production/Stable" if major else "4 - Beta"
+    assert f'"Development Status :: {stage}"' in (ROOT / "pyproject.toml").read_text()
+    word = stage.split(" - ")[1].lower()
+    assert f"Version {__version__}, {word}:" in (ROOT / "README.md").read_text()
 
 
 def test_readme_has_the_pool_timeout_of_openai() -> None:

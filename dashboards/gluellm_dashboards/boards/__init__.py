@@ -9,14 +9,14 @@ from . import fleet, overview, pool, provider
 from .board import Board
 
 FOLDERS: Final[tuple[str, ...]] = ("grafana/*.json",)
-"""Where nothing but generated files lies; what provisions them lies beside them."""
+"""Paths that contain generated files only. Their provisioning is stored beside them."""
 
 
 def boards() -> tuple[Board, ...]:
-    """All of them. Raises UnknownNameError."""
+    """Return all boards. Raises UnknownNameError."""
     return (overview.board(), pool.board(), provider.board(), fleet.board())
 
 
 def files() -> Mapping[str, str]:
-    """Their texts, by their paths below ``dashboards/``."""
+    """Return the text of each board, by its path below ``dashboards/``."""
     return {f"grafana/{board.uid}.json": board.text() for board in boards()}

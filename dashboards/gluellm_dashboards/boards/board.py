@@ -1,4 +1,4 @@
-"""What all boards have in common."""
+"""Parts that all boards share."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from ..variables import variables
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Panels beneath one heading."""
+    """Panels below one heading."""
 
     title: str
     panels: Sequence[Panel]
     collapsed: bool = False
-    """Whether it is opened by a click: what most have nothing of."""
+    """Whether the row is closed until it is clicked, for panels that most services do not need."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
-    """One board, before it is a file."""
+    """One board, before it is written as a file."""
 
     uid: str
     title: str
     question: str
     rows: Sequence[Row]
     recorded: bool = False
-    """Whether it rests on recording rules."""
+    """Whether its queries use recording rules."""
     one_pool: bool = False
-    """Whether it is about one pool, so that it opens with the first and not with all."""
+    """Whether it is about one pool, so that it opens with the first pool selected, not with all."""
 
     def text(self) -> str:
-        """Its JSON, the same each time."""
+        """Return the JSON text, which is the same for each build."""
         return json.dumps(self.document(), indent=2, sort_keys=True) + "\n"
 
     def document(self) -> dict[str, Any]:
-        """What is in its JSON."""
+        """Return the content of the JSON."""
         plain: dict[str, Any] = json.loads(json.dumps(self._built(), cls=JSONEncoder))
         _trim(plain)
         _close_up(plain["panels"])
@@ -92,7 +92,7 @@ def _numbered(panel: Any, number: int) -> None:
 
 
 def _trim(board: dict[str, Any]) -> None:
-    """Take out what the builders write into everything, and what has no place in it.
+    """Remove fields that the builders add everywhere but that Grafana does not expect.
 
     A placement in the menu of controls would hide links and annotations there.
     """
@@ -119,14 +119,14 @@ def _trim(board: dict[str, Any]) -> None:
 
 
 def every_panel(board: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The panels of a board's document, those of collapsed rows after their row."""
+    """Yield the panels of a board's document; those of collapsed rows follow their row."""
     for panel in board["panels"]:
         yield panel
         yield from panel.get("panels", [])
 
 
 def _close_up(panels: list[dict[str, Any]]) -> None:
-    """Move up what follows a collapsed row: the builders leave room for the panels in it."""
+    """Move up the panels below a collapsed row: the builders reserve space for its panels."""
     room = 0
     for panel in panels:
         inside = panel.get("panels", [])

@@ -1,4 +1,4 @@
-"""How is it across instances?"""
+"""The fleet board: how do instances differ?"""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TOP = 10
 
 
 def board() -> Board:
-    """It."""
+    """Return the board."""
     return Board(
         uid=links.FLEET,
         title="GlueLLM pools: fleet",

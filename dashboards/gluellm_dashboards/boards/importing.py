@@ -1,9 +1,9 @@
-"""A board as people import it by hand.
+"""Boards for import by hand.
 
-Grafana fills ``__inputs`` in when somebody imports a file in its pages, and nowhere else: a
-provisioned file, the HTTP API and the sidecar would show ``${DS_PROMETHEUS}`` as it stands. So the
-boards have a variable for the data source and work everywhere as they are, and this is the form in
-which Grafana asks for the data source first, and says what is missing.
+Grafana replaces ``__inputs`` only if a file is imported on its pages. Provisioned files, the HTTP
+API and the sidecar would show ``${DS_PROMETHEUS}`` literally. So the boards have a variable for the
+data source and work everywhere, and this form asks for the data source during the import and lists
+what is missing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NAMES: Final = {
 
 
 def importable(board: dict[str, Any]) -> dict[str, Any]:
-    """A copy of a board's document that asks for its data source when it is imported."""
+    """Return a copy of a board's document that asks for its data source when it is imported."""
     found = copy.deepcopy(board)
     chosen = f"${{{_INPUT}}}"
     for variable in found["templating"]["list"]:

@@ -6,4 +6,4 @@ from collections.abc import Mapping
 from typing import Final
 
 NOT_SHOWN: Final[Mapping[str, str]] = {}
-"""By the contract's names. What is in neither place fails a test."""
+"""Reasons by metric name. A metric that is neither here nor on a board fails a test."""

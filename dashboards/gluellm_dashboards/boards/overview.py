@@ -1,4 +1,4 @@
-"""Are calls hurting, why, and which pool?"""
+"""The overview board: do calls have problems, why, and in which pool?"""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ its provider to *is it them or us*. If only some instances wait, or limits diffe
 
 
 def board() -> Board:
-    """It."""
+    """Return the board."""
     return Board(
         uid=links.OVERVIEW,
         title="GlueLLM pools: overview",
@@ -54,7 +54,7 @@ def board() -> Board:
 
 
 def _calls() -> list[Panel]:
-    """What the application and its users see."""
+    """Return the figures on calls, which is what the application and its users notice."""
     return [
         _figure("Calls", calls.CALLS, [(0, "blue")], no_value=shared.NO_CALL),
         _figure(
@@ -145,7 +145,7 @@ def _why() -> list[Panel]:
 
 
 def _status() -> list[Panel]:
-    """What has to be well, in two lines: who waits, and why requests fail."""
+    """Return two rows of figures: who waits, and why requests fail."""
     return [
         _figure("Requests", requests.REQUESTS, [(0, "blue")], width=3),
         _figure(

@@ -1,4 +1,4 @@
-"""Why is this pool slow?"""
+"""The pool board: why is this pool slow?"""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NO_GRPC = "No gRPC seen."
 
 
 def board() -> Board:
-    """It."""
+    """Return the board."""
     return Board(
         uid=links.POOL,
         one_pool=True,

@@ -1,4 +1,4 @@
-"""All pools in a table, with everything that matters of each."""
+"""Table of all pools, with the most important numbers of each."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ CHURN: Steps = [
     (thresholds.CHURN_BOARD_WARNING, ORANGE),
     (thresholds.CHURN_BOARD_MUCH, RED),
 ]
-"""From how many pools for a request on which colour."""
+"""Colours by the number of pools per request."""
 
 
 def pools_table() -> Panel:
-    """A row for each pool; its name leads to its board, its provider's to that one's."""
+    """Return a table with a row per pool, whose cells link to the pool and provider boards."""
     return rows(
         "Pools",
         {

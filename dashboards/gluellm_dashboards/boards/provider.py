@@ -1,4 +1,4 @@
-"""Is it them or us?"""
+"""The provider board: is it them or us?"""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ORIGIN = "server_address"
 
 
 def board() -> Board:
-    """It."""
+    """Return the board."""
     return Board(
         uid=links.PROVIDER,
         title="GlueLLM pools: is it them or us?",

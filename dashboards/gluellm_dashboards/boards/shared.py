@@ -1,4 +1,4 @@
-"""Panels that several boards have."""
+"""Panels that are on several boards."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from ..signals import calls, connections, paging, pools, process, requests, wait
 from ..style import GREEN, ORANGE, RED, STAGE_COLORS, Steps
 
 ALL: tuple[str, ...] = ()
-"""To group by nothing: everything that is chosen, taken together."""
+"""Group by nothing: aggregate everything that is selected."""
 BY_PART = (requests.SHARES_OF_PROVIDER, requests.SHARES_OF_POOL, requests.SHARES_OF_APPLICATION)
-"""From the bottom to the top of a stack."""
+"""Parts from the bottom to the top of a stack."""
 PHASE = "{{gluellm_request_phase}}"
 NO_REQUESTS = "No requests seen in this range. Is a service exporting? Run gluellm-pools verify."
 NO_REQUEST = "no requests seen"
-"""In a figure, which is small."""
+"""Short form for figures."""
 NOT_GRPC = "No data, or the pool does not show it (gRPC)."
 ONLY_FULL = 'No data: this is recorded with metrics="full" only.'
 WAIT: Steps = [(0, GREEN), (thresholds.WAIT_NOTICED, ORANGE), (thresholds.STUCK_ALERT_AFTER, RED)]
 LATE: Steps = [(0, GREEN), (thresholds.LATE_SHARE, ORANGE), (thresholds.LATE_SHARE_SEVERE, RED)]
 LATE_SEEN = 1.25 * thresholds.LATE_SHARE
-"""Least end of an axis of late time, so that the threshold is on it."""
+"""Least upper end of an axis of late time, so that the threshold is visible."""
 ERROR_STATUSES: Steps = [
     (0, GREEN),
     (thresholds.REFUSED_WARNING, ORANGE),
@@ -42,7 +42,7 @@ RESENT: Steps = [(0, GREEN), (thresholds.RESENT_WARNING, ORANGE), (thresholds.RE
 
 
 def why_calls_fail() -> Panel:
-    """By what ended them."""
+    """Return the panel of failed calls by error."""
     return lines(
         "Why do calls fail?",
         [Line(signal=paging.CALL_ERRORS, legend="{{error_type}}", by=ALL)],
@@ -53,7 +53,7 @@ def why_calls_fail() -> Panel:
 
 
 def where_calls_spend_time() -> Panel:
-    """By stage."""
+    """Return the panel of calls' time by stage."""
     return lines(
         "Where does a call's time go?",
         [Line(signal=calls.TIME_BY_STAGE, legend=STAGE)],
@@ -66,13 +66,13 @@ def where_calls_spend_time() -> Panel:
 
 
 def queued_now(*, width: int = 3, height: int = 4) -> Panel:
-    """How many wait."""
+    """Return the figure of queued requests."""
     steps = [(0, GREEN), (1, ORANGE)]
     return figure("Queued now", waiting.QUEUED_NOW, steps, width=width, height=height)
 
 
 def oldest_waiter(*, width: int = 3, height: int = 4) -> Panel:
-    """How long the longest waits."""
+    """Return the figure of the longest wait."""
     return figure(
         "Oldest waiter",
         waiting.OLDEST_WAITER,
@@ -84,7 +84,7 @@ def oldest_waiter(*, width: int = 3, height: int = 4) -> Panel:
 
 
 def error_statuses(*, width: int = 3, height: int = 4) -> Panel:
-    """Whether a provider answers, and refuses or fails."""
+    """Return the figure of responses with an error status."""
     return figure(
         "Error statuses",
         requests.ERROR_STATUS_SHARE,
@@ -96,7 +96,7 @@ def error_statuses(*, width: int = 3, height: int = 4) -> Panel:
 
 
 def suspected_leaks(*, width: int = 3, height: int = 4) -> Panel:
-    """How many connections nobody gives back."""
+    """Return the figure of suspected leaks."""
     return figure(
         "Suspected leaks",
         pools.LEAKS_SUSPECTED,
@@ -108,7 +108,7 @@ def suspected_leaks(*, width: int = 3, height: int = 4) -> Panel:
 
 
 def event_loop_late(*, width: int = 3, height: int = 4) -> Panel:
-    """Whether any verdict holds."""
+    """Return the figure of late time, which decides whether other numbers can be trusted."""
     return figure(
         "Event loop late",
         process.EVENT_LOOP_LATE,
@@ -122,7 +122,7 @@ def event_loop_late(*, width: int = 3, height: int = 4) -> Panel:
 
 
 def why_connecting_fails(*, width: int, legend: str = "", by: tuple[str, ...] = ALL) -> Panel:
-    """By kind, and by what else is asked for, which the legend names in front."""
+    """Return the panel of connect failures by kind and by ``by``, which begins the legend."""
     signal = connections.CONNECT_FAILURES_BY_KIND
     return lines(
         "Why does connecting fail?",
@@ -133,7 +133,7 @@ def why_connecting_fails(*, width: int, legend: str = "", by: tuple[str, ...] = 
 
 
 def how_long_connecting_takes(*, width: int) -> Panel:
-    """The median, and the slow ones."""
+    """Return the panel of the set-up time: median and p95."""
     return lines(
         "How long does connecting take?",
         [
@@ -146,7 +146,7 @@ def how_long_connecting_takes(*, width: int) -> Panel:
 
 
 def do_reused_connections_fail(*, width: int) -> Panel:
-    """What a middlebox does."""
+    """Return the panel of failures on reused connections."""
     return lines(
         "Do reused connections fail?",
         [Line(signal=connections.REUSE_FAILURES, legend="failures", by=ALL)],
@@ -157,7 +157,7 @@ def do_reused_connections_fail(*, width: int) -> Panel:
 
 
 def which_timeouts(*, width: int) -> Panel:
-    """By kind."""
+    """Return the panel of timeouts by kind."""
     return lines(
         "Which timeouts end requests?",
         [Line(signal=waiting.TIMEOUTS, legend="{{gluellm_timeout_kind}}", by=ALL)],

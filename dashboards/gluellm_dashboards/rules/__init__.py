@@ -1,4 +1,4 @@
-"""The rules, as files."""
+"""The rule files."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from .case import document
 from .cases import CASES, recorded
 
 FOLDERS: Final[tuple[str, ...]] = ("prometheus",)
-"""Where nothing but generated files lies."""
+"""Paths that contain generated files only."""
 
 
 def groups() -> list[Mapping[str, Any]]:
-    """All rule groups, as plain data: for whatever else wraps them."""
+    """Return all rule groups as plain data, for other formats."""
     return [recording.group(), alerts.group()]
 
 
 def files() -> Mapping[str, str]:
-    """Their texts, by their paths below ``dashboards/``."""
+    """Return the texts, by their paths below ``dashboards/``."""
     return {
         "prometheus/recording.yaml": text({"groups": [recording.group()]}),
         "prometheus/alerts.yaml": text({"groups": [alerts.group()]}),
@@ -40,5 +40,5 @@ def _tests() -> dict[str, str]:
 
 
 def text(content: object) -> str:
-    """A generated YAML file."""
+    """Return the text of a generated YAML file."""
     return yaml_text.written(content, "gluellm_dashboards/rules")

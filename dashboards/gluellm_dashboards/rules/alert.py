@@ -13,7 +13,7 @@ CRITICAL: Final = "critical"
 WARNING: Final = "warning"
 """For working hours."""
 INFO: Final = "info"
-"""Worth knowing."""
+"""Useful to know."""
 SEVERITIES: Final = (CRITICAL, WARNING, INFO)
 """The severities of kubernetes-mixin, so that existing routes fit."""
 
@@ -23,21 +23,21 @@ COMMAND: Final = "gluellm-pools doctor --pid PID"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """One alerting rule. Several rules may share a name, for several causes of one problem."""
+    """One alerting rule. Rules for several causes of one problem may have the same name."""
 
     name: str
     severity: str
     expr: str
-    """PromQL."""
+    """Condition, in PromQL."""
     hold: str
-    """How long it has to be true."""
+    """Time for which the condition has to be true."""
     labels: tuple[str, ...]
     """Labels of the result."""
     summary: str
-    """One line. Both texts are templates of Prometheus, as vmalert knows them too."""
+    """One line. It and the description are templates of Prometheus, as for vmalert."""
     description: str
     first: str
-    """What to do first. Pagers' default templates show the description, so it ends with this."""
+    """What to do first. The description ends with it, since pagers' default templates show that."""
     board: str = links.POOL
     kind: str = ""
     """A label that distinguishes rules with the same name."""
@@ -46,7 +46,7 @@ class Alert:
 
     @property
     def rule(self) -> dict[str, Any]:
-        """As Prometheus reads it."""
+        """The rule in the format of Prometheus."""
         runbook = links.runbook(self.name)
         return {
             "alert": self.name,
@@ -64,7 +64,7 @@ class Alert:
 
     @property
     def dashboard(self) -> str:
-        """The path of its board below Grafana's address, narrowed to what is concerned."""
+        """Path of its board below Grafana's address, with the alert's labels selected."""
         chosen = [
             f"var-{variable}={{{{ urlquery $labels.{label} }}}}"
             for variable, label in LABELS.items()

@@ -19,7 +19,7 @@ from .expressions import OF_CALLS, OF_POOL
 from .questions import LIBRARY, at
 
 INTERVAL: Final = "30s"
-"""Between two evaluations."""
+"""Time between two evaluations."""
 
 _POOL: Final = "{{ $labels.gluellm_pool_name }} in {{ $labels.job }}"
 _CALLS: Final = '{{ or $labels.gen_ai_provider_name "an unknown provider" }} in {{ $labels.job }}'
@@ -388,12 +388,12 @@ ALERTS: Final = (
 
 
 def _is_alone(alert: Alert) -> bool:
-    """Whether an alert uses no recorded series."""
+    """Return whether an alert uses no recorded series."""
     return not any(one.rule["record"] in alert.rule["expr"] for one in expressions.RECORDED)
 
 
 def group() -> Mapping[str, Any]:
-    """The rule group, as Prometheus reads it."""
+    """Return the rule group in the format of Prometheus."""
     return {
         "name": "gluellm-alerts",
         "interval": INTERVAL,

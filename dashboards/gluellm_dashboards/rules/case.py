@@ -1,4 +1,4 @@
-"""What promtool is given to decide whether an alert fires: series, and what is expected when."""
+"""Test cases for promtool: series, and which alerts fire when."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _EVALUATION: Final = alerts.INTERVAL
 _EXPORTS: Final = "1m"
 
 Series = Mapping[str, str]
-"""As promtool reads it."""
+"""A series in promtool's format."""
 
 
 def series(
@@ -38,10 +38,10 @@ def series(
     part: str = "",
     **labels: str,
 ) -> Series:
-    """A metric's series: one value for each export, a minute apart, as promtool writes them.
+    """Return a metric's series in promtool's format: one value per export, a minute apart.
 
-    It has the attributes of its level and ``own`` ones, and further ``labels``. Raises
-    UnknownNameError for an attribute that the metric doesn't have.
+    It has the attributes of its level, its ``own`` ones, and further ``labels``. Raises
+    UnknownNameError for an attribute that the metric does not have.
     """
     known = {**_POOL, **_ORIGIN, **_CALL}
     level = {key: value for key, value in known.items() if key in metric.attributes}
@@ -54,7 +54,7 @@ def series(
 def other(
     name: str, values: str, *, instance: str = "api-1", job: str = _JOB, **labels: str
 ) -> Series:
-    """A series that is not of the contract."""
+    """Return a series that is not in the contract."""
     there = {"job": job, "instance": instance, **labels}
     inner = ",".join(f'{label}="{value}"' for label, value in there.items() if value)
     return {"series": f"{name}{{{inner}}}", "values": values}
@@ -62,7 +62,7 @@ def other(
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """An alert that is expected at a moment, by the labels that differ from case to case."""
+    """An alert that is expected at a time, with the labels that differ between cases."""
 
     kind: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -70,23 +70,23 @@ class Firing:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One course of things."""
+    """One sequence of events."""
 
     alert: str
     says: str
-    """What happens, and whether the alert is to fire."""
+    """What happens, and whether the alert fires."""
     series: Sequence[Series]
     expected: Mapping[str, Sequence[Firing]]
-    """By moment: what fires then. Nothing else of this name may."""
+    """Alerts that fire, by time. No other alert of this name may fire."""
 
     @property
     def fires(self) -> bool:
-        """Whether it is to fire at any moment."""
+        """Return whether the alert fires at any time."""
         return any(self.expected.values())
 
     @property
     def test(self) -> dict[str, Any]:
-        """As promtool reads it."""
+        """Return the test in the format of promtool."""
         return {
             "name": f"{self.alert}: {self.says}",
             "interval": _EXPORTS,
@@ -126,7 +126,7 @@ def _defaults(alert: Alert) -> dict[str, str]:
 
 
 def document(cases: Sequence[Case]) -> dict[str, Any]:
-    """A file for ``promtool test rules``, beside the rules' folder."""
+    """Return a file for ``promtool test rules``, next to the rules' folder."""
     return {
         "rule_files": ["../alerts.yaml"],
         "evaluation_interval": _EVALUATION,

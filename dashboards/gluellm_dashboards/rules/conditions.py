@@ -1,4 +1,4 @@
-"""What alerts rest on: how many events there were, and the state of what still exports."""
+"""Parts of conditions: how many events there were, and fresh states."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ CANCELLED: Final = f'{OUTCOME}="cancelled"'
 
 
 def events(metric: Metric, own: str = "", window: str = config.RATE_WINDOW) -> str:
-    """How many events a counter counted within the window, by series.
+    """Return the number of events that a counter counted within the window, per series.
 
-    No rate knows what was counted before the first sample, which is all of the incident that a
-    program starts with. So a series that was not there before the window counts from 0. It is
-    ``rate`` and not ``increase``, since VictoriaMetrics' takes what comes after a gap for new.
+    A rate does not know what was counted before the first sample, which can be a whole incident
+    after a start. So a series that did not exist before the window counts from 0. ``rate`` is used
+    instead of ``increase``, since VictoriaMetrics' ``increase`` treats series after a gap as new.
 
-    Which series it is, its process and its own attributes say. Others change while a process runs:
-    a Collector that just started does not know the pod's namespace yet.
+    A series is identified by its process and its own attributes. Other labels change while a
+    process runs: a Collector that has just started does not know the namespace of a pod yet.
     """
     series = now(metric, own)
     attributes = (*metric.attributes, *metric.opt_in_attributes)
@@ -48,10 +48,10 @@ def _grown(series: str, window: str) -> str:
 
 
 def fresh(metric: Metric, own: str = "") -> str:
-    """The state of what still exports, by series.
+    """Return the states that were exported recently, per series.
 
-    What was pushed has no end that a store could see; what was scraped has one, so that it is not
-    enough to look back.
+    Pushed series have no end that a store can see, but scraped ones do, so a look back in time is
+    not enough.
     """
     series = now(metric, own)
     return f"{series} and present_over_time({series}[{config.FRESH}])"

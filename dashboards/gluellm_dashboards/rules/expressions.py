@@ -1,4 +1,4 @@
-"""Where an alert's condition takes more than one question: what is held against what."""
+"""Conditions of alerts that combine several queries."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .questions import LIBRARY, WAIT_P99, at
 from .recording import INSTANCE_POOL, SERVICE_PROVIDER, Recorded
 
 OF_POOL: Final = (*config.SERVICE, *POOL)
-"""The labels of an alert about a pool: whose it is, but not which instance's."""
+"""Labels of an alert about a pool of a service, without the instance."""
 OF_INSTANCE: Final = (*config.PROCESS, *POOL)
-"""A pool of one process: what a limit, a leak or churn is to be judged by."""
+"""Labels of a pool of one process, by which limits, leaks and churn are judged."""
 _NAME: Final = label_name(semconv.POOL_NAME)
 NAME: Final = (*config.SERVICE, _NAME)
-"""What a metric of the pool and one of its origins are matched by: a pool that several providers
-share has no provider, and its origins have them all."""
+"""Labels that match a metric of a pool with one of its origins: a pool that several providers share
+has no provider, but its origins have."""
 NAME_IN_INSTANCE: Final = (*config.PROCESS, _NAME)
 OF_CALLS: Final = (*config.SERVICE, PROVIDER)
 """The labels of an alert about calls, whatever their source is."""
@@ -47,12 +47,12 @@ def _by(labels: tuple[str, ...]) -> str:
 
 
 def share_and_count(events: str, share: float, count: int) -> str:
-    """Of the requests that left the pool: over the share, and at least as many as the count."""
+    """Return the condition on a share of the ended requests and on a least number of events."""
     return f"({events} >= {count})\n  / sum {_by(OF_POOL)} ({REQUESTS.name})\n  > {share:g}"
 
 
 def share_of_calls(part: str, among: str, share: float) -> str:
-    """Share over the limit in the usual window or, with few calls, in the longer window."""
+    """Return the condition on a share of calls; the window is longer for few calls."""
 
     def over(calls: Recorded, count: int, share: float) -> str:
         counted, all_of_them = (
@@ -103,7 +103,10 @@ def calls_slow() -> str:
 
 
 def calls_silent() -> str:
-    """Share and number of silent calls. A single one can be one lost stream."""
+    """Return the condition on the share and number of silent calls.
+
+    A single silent call can be a lost stream.
+    """
     silent = at(OF_CALLS, conditions.CALLS_SILENT)
     return (
         f"({silent} >= {thresholds.CALL_SILENT_ALERT_COUNT})\n"
@@ -112,7 +115,7 @@ def calls_silent() -> str:
 
 
 def wait_near_timeout() -> str:
-    """Against the shortest timeout of the service, once there are enough requests for a p99."""
+    """Return the condition on p99 and the shortest timeout, with enough requests for a p99."""
     return (
         f"({at(OF_POOL, WAIT_P99)})\n"
         f"  / on ({', '.join(NAME)}) group_left () {at(NAME, conditions.SHORTEST_TIMEOUT)}\n"
@@ -122,7 +125,7 @@ def wait_near_timeout() -> str:
 
 
 def leak() -> str:
-    """A share of the limit; or several, where there is no limit, or where as many are new."""
+    """Return the condition on leaks: a share of the limit; or several, without a limit or new."""
     leaked, limit = at(OF_INSTANCE, conditions.LEAKED), at(OF_INSTANCE, conditions.LIMIT)
     new = at(OF_INSTANCE, conditions.LEAKS)
     several = f"{leaked} >= {thresholds.LEAK_ALERT_COUNT}"
@@ -135,7 +138,7 @@ def leak() -> str:
 
 
 def orphaned() -> str:
-    """A share of the peer's limit; or several, where it named none."""
+    """Return the condition on streams: a share of the peer's limit, else several."""
     orphaned = at(OF_INSTANCE, conditions.STREAMS_ORPHANED)
     limit = f"({at(OF_INSTANCE, conditions.STREAMS_MAX)} > 0)"
     return (
@@ -146,7 +149,7 @@ def orphaned() -> str:
 
 
 def limit_differs() -> str:
-    """Among the instances of a service; to have none is to differ from any."""
+    """Return the condition on limits that differ between instances; no limit also differs."""
     labels = _by((*OF_POOL, LIBRARY))
     there = at(OF_INSTANCE, conditions.POOLS)
     limit = at(OF_INSTANCE, conditions.LIMIT_OF_A_POOL)
@@ -154,7 +157,7 @@ def limit_differs() -> str:
 
 
 def churn() -> str:
-    """By instance, since a deploy opens pools on many at once."""
+    """Return the condition on churn, per instance, since a deploy opens pools on many at once."""
     opened = at(OF_INSTANCE, conditions.POOLS_OPENED)
     return (
         f"min {_by(OF_POOL)} (\n"
@@ -166,10 +169,10 @@ def churn() -> str:
 
 
 def went_silent() -> str:
-    """An instance whose other series still arrive, or that still answers scrapes.
+    """Return the condition on an instance that sends other series, or still answers scrapes.
 
-    Its name and its service's tell which it is, as they do in `up`: the cluster and namespace are
-    other for a while when a Collector starts, and an instance elsewhere may have the same name.
+    The names of instance and service identify it, as in `up`: the cluster and namespace can be
+    missing for a while after a Collector starts, and an instance elsewhere may have the same name.
     """
     identity = _by((config.JOB, config.INSTANCE))
     others = (
@@ -185,7 +188,7 @@ def went_silent() -> str:
 
 
 def all_gone() -> str:
-    """A service that reported an hour ago, and long before, and of which nothing is left."""
+    """Return the condition on a service that reported one and two hours ago, and no longer does."""
     before = at(config.PROCESS, conditions.REPORTED_BEFORE)
     return (
         f"count {_by(config.SERVICE)} ({before})\n"

@@ -1,4 +1,4 @@
-"""What the rules ask beyond the essential queries, each PromQL once."""
+"""Queries of the rules beyond the essential ones, each defined once."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ KIND_POOL: Final = f'{label_name(semconv.TIMEOUT_KIND)}="pool"'
 
 
 def essential(name: str) -> Query:
-    """One of the queries that ``gluellm-pools verify`` asks too. Raises UnknownNameError."""
+    """Return a query that ``gluellm-pools verify`` also runs. Raises UnknownNameError."""
     if name not in _ESSENTIAL:
         raise UnknownNameError(f"there is no query {name!r} among {', '.join(_ESSENTIAL)}")
     return _ESSENTIAL[name]
 
 
 def at(labels: Sequence[str], query: Query, window: str = config.RATE_WINDOW) -> str:
-    """A query with these labels, narrowed to nothing."""
+    """Return the PromQL of a query with these labels and no matchers."""
     promql = query.promql("", window, by=labels)
     # The places for further matchers leave marks behind.
     return promql.replace(",}", "}").replace("{}", "")

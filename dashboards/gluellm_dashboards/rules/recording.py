@@ -1,7 +1,7 @@
-"""What is computed ahead, so that a board over a thousand instances stays fast.
+"""Recording rules, so that a board over a thousand instances stays fast.
 
-A recorded series is called ``level:metric:operation``. The level says which labels it has: see
-`Level`. The metric is the stored name of what it is made of, without ``_total``.
+The name of a recorded series is ``level:metric:operation``. The level determines its labels: see
+`Level`. The metric is the stored name, without ``_total``.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from . import questions
 from .questions import at, essential
 
 INTERVAL: Final = "1m"
-"""Between two evaluations: as often as there is something new."""
+"""Time between two evaluations: as often as there are new samples."""
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What a recorded series is about."""
+    """Subject of a recorded series, with its labels."""
 
     prefix: str
-    """How its name begins."""
+    """Beginning of its name."""
     labels: tuple[str, ...]
-    """Which labels it has, besides those that are part of its question."""
+    """Labels, besides those that are part of the query."""
 
 
 INSTANCE_POOL: Final = Level("instance_pool", (*config.PROCESS, *promql.POOL))
@@ -52,18 +52,18 @@ class Recorded:
 
     @property
     def name(self) -> str:
-        """The series that it makes."""
+        """Name of the series."""
         metric = metric_name(self.query.metrics[0]).removesuffix("_total")
         return f"{self.level.prefix}:{metric}:{self.operation}"
 
     @property
     def promql(self) -> str:
-        """What it evaluates."""
+        """PromQL of the rule."""
         return at(self.level.labels, self.query, self.window)
 
     @property
     def rule(self) -> dict[str, str]:
-        """As Prometheus reads it."""
+        """The rule in the format of Prometheus."""
         return {"record": self.name, "expr": self.promql}
 
 
@@ -102,7 +102,7 @@ RECORDED: Final = (
 
 
 def recorded(query: str, level: Level) -> Recorded:
-    """The rule that records a query of this name at a level. Raises UnknownNameError."""
+    """Return the rule that records this query at a level. Raises UnknownNameError."""
     there = {(one.query.name, one.level): one for one in RECORDED}
     found = there.get((query, level))
     if found is None:
@@ -114,7 +114,7 @@ def recorded(query: str, level: Level) -> Recorded:
 
 
 def group() -> Mapping[str, Any]:
-    """The rule group, as Prometheus reads it."""
+    """Return the rule group in the format of Prometheus."""
     return {
         "name": "gluellm-recording",
         "interval": INTERVAL,

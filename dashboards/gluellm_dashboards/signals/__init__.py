@@ -1,5 +1,4 @@
-"""Each PromQL once: its name, expression, unit, and what it shows.
+"""Signals: each PromQL once, with its name, unit and description.
 
-The essential ones are those of the command (`essential.py`), since
-``gluellm-pools verify`` asks them as well.
+The essential ones are defined in `essential.py`, since ``gluellm-pools verify`` runs them as well.
 """

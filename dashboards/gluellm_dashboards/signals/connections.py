@@ -1,4 +1,4 @@
-"""Connections: how many, how full, how they come and go."""
+"""Connections: number, occupancy, set-up and close."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _STEPS = "gluellm.pool.connection.create.time"
 TO_CONNECT = "connect_timeout|name_resolution_error|connection_error|secure_connection_error"
 """The error types of requests whose connection could not be established."""
 CONNECTED = {"error.type": f"!pool_timeout|{TO_CONNECT}"}
-"""Requests that had a connection, as far as their end tells."""
+"""Matches requests that had a connection, as far as their result shows."""
 
 OCCUPANCY = essential(
     "occupancy",

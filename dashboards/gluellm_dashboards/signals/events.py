@@ -1,4 +1,4 @@
-"""What happened, as the annotations of the boards: there while it happens, else nothing."""
+"""Events, shown as annotations of the boards. A query has a result only while its event happens."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from ..query import POOL, WINDOW
 from .signal import before, by_labels, now, signal
 
 _REPORTS = "gluellm.instrumentation.hook.missing"
-"""Every process has it, from `instrument()` on."""
+"""Metric that every process emits from `instrument()` on."""
 _MAX = "gluellm.pool.connection.max"
 _LIVE = "gluellm.pool.live"
 MEMORY = "10m"
-"""A process that was seen within this time before is not new: a Collector's restart is no start."""
+"""A process that reported within this time before is not new: a Collector's restart is no start."""
 
 _PROCESSES = by_labels(*PROCESS, VERSION)
 _POOLS = by_labels(JOB, *POOL)

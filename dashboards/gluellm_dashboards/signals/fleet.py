@@ -1,4 +1,4 @@
-"""All instances at once, on what recording rules made of them: `rules/recording.py`."""
+"""All instances at once, based on recording rules (`rules/recording.py`)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from .events import MEMORY
 from .signal import Signal, by, by_labels
 
 _LIKE = by_labels(*SERVICE, *POOL, LIBRARY)
-"""Pools that should have one limit."""
+"""Labels of pools that should have the same limit."""
 LIMIT = "limit"
-"""The label that tells instances apart by their limit."""
+"""Label that distinguishes instances by their limit."""
 
 
 def _series(query: str, level: Level) -> str:
-    """What a rule recorded. Raises UnknownNameError."""
+    """Return the series of a recording rule. Raises UnknownNameError."""
     places = {INSTANCE_POOL: MATCHERS, INSTANCE_PROVIDER: CALL_MATCHERS}
     place = places.get(level, PROCESS_MATCHERS)
     return f"{recorded(query, level).name}{{{place}}}"

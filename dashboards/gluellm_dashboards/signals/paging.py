@@ -1,7 +1,7 @@
-"""What pages somebody, asked as the alerts ask: `rules/conditions.py`.
+"""Conditions of the alerts that page, shown on boards: `rules/conditions.py`.
 
-So that a board shows what the page says, also where the first thing that a program does is the
-incident: ``increase()`` alone would not see it.
+They count events like the alerts, so that a board shows what paged, even if the incident is the
+first thing that a program does. ``increase()`` alone would not show that.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pools as such: how many, how long they live, what they lost."""
+"""Pools: number, churn, leaks, anomalies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process: its event loops, and whether the instrumentation sees."""
+"""The process: its event loops, and whether the instrumentation works."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..config import PROCESS
 from .signal import by, by_labels, essential, now, rate, signal
 
 _HOOKS = "gluellm.instrumentation.hook.missing"
-"""Every process has it, from `instrument()` on."""
+"""Metric that every process emits from `instrument()` on."""
 
 EVENT_LOOP_LATE = essential(
     "event_loop_late",
@@ -24,8 +24,8 @@ EVENT_LOOP_LAG = essential(
 HOOKS_MISSING = essential(
     "hooks_missing",
     "0 when all hooks work. Otherwise the installed version of the library lacks some, and the "
-    "metrics that depend on them stop. The program's log names the hooks; docs/metrics.md, Hooks, "
-    "lists what is lost without each.",
+    "metrics that depend on them stop. The program's log names the hooks, and "
+    "docs/maintainers/hooks.md lists what is lost without each.",
 )
 MISSING_HOOKS = signal(
     "missing_hooks",

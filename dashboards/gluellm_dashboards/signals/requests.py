@@ -1,4 +1,4 @@
-"""Where requests are, where their time goes, and how they end."""
+"""Requests: phases, times and results."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from .signal import Own, Signal, by, essential, now, quantile, rate, signal
 from .waiting import POOLS_PART
 
 PROVIDERS_PART = {"gluellm.request.phase": "awaiting_response|reading"}
-"""The phases that are the provider's."""
+"""Phases that the provider causes."""
 APPLICATIONS_PART = {"gluellm.request.phase": "unread"}
-"""The phase that is the application's."""
+"""Phase that the application causes."""
 
 _TIME = "gluellm.pool.request.time"
 _PHASE = "gluellm.request.phase"
@@ -37,10 +37,10 @@ def _share_beside(
     among: Own | None = None,
     others_come: bool = False,
 ) -> Signal:
-    """The share of the requests that are not these others: 0 also where there is none yet.
+    """Return the share of the requests that do not match ``others``; 0 if all match.
 
-    With ``others_come`` there may be no others yet, as when nothing went well since the start: then
-    it is all.
+    With ``others_come``, there may be no ``others`` yet, for example if no request succeeded since
+    the start: then the share is 1.
     """
     requests = "gluellm.pool.requests"
     total = f"sum{by()}({rate(requests, among)})"

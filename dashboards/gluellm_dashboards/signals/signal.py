@@ -1,4 +1,4 @@
-"""One signal: a query, and what it tells; built from the contract's names."""
+"""A signal: a query and its description, built from the contract's names."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from ..essential import QUERIES
 from ..query import Query
 
 Own = Mapping[str, str]
-"""Attribute keys, and what their values have to be: ``a|b`` is either, ``!`` before it is neither,
-and ``!`` alone is any value but none."""
+"""Values of attribute keys: ``a|b`` matches either, a leading ``!`` neither, and ``!`` alone any
+value that is not empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """What a panel shows, or what an alert rests on."""
+    """Content of a panel, or basis of an alert."""
 
     query: Query
     tells: str
-    """How to read it, and what to do: the description of its panel."""
+    """How to read it and what to do: the description of its panel."""
 
     @property
     def name(self) -> str:
-        """Unique."""
+        """Unique name."""
         return self.query.name
 
 
 def essential(name: str, tells: str) -> Signal:
-    """One of the queries that ``gluellm-pools verify`` asks too."""
+    """Return a signal of a query that ``gluellm-pools verify`` also runs."""
     (query,) = (one for one in QUERIES if one.name == name)
     return Signal(query, tells)
 
@@ -48,9 +48,9 @@ def signal(
     by: Sequence[str] | None = None,
     on_event: bool = False,
 ) -> Signal:
-    """A signal with a template of the functions below.
+    """Return a signal with a template of the functions below.
 
-    ``of`` names the metrics that it rests on. Raises UnknownNameError.
+    ``of`` names the metrics that it uses. Raises UnknownNameError.
     """
     query = Query(
         name,
@@ -65,42 +65,42 @@ def signal(
 
 
 def now(metric: str, own: Own | None = None) -> str:
-    """The series of a metric, of which ``own`` leaves those with these attributes.
+    """Return the series of a metric that match ``own``.
 
-    Raises UnknownNameError for a metric or an attribute that the contract doesn't have.
+    Raises UnknownNameError for a metric or an attribute that is not in the contract.
     """
     found = naming.metric(metric)
     return promql.now(found, _matchers(found, own))
 
 
 def rate(metric: str, own: Own | None = None) -> str:
-    """How fast a counter grows, per second. Raises UnknownNameError."""
+    """Return the increase of a counter per second. Raises UnknownNameError."""
     found = naming.metric(metric)
     return promql.rate(found, _matchers(found, own))
 
 
 def over(function: str, metric: str, own: Own | None = None) -> str:
-    """Another function of the series within the window. Raises UnknownNameError."""
+    """Return another function of the series over the window. Raises UnknownNameError."""
     return f"{function}({now(metric, own)}[{promql.WINDOW}])"
 
 
 def before(metric: str, own: Own | None = None) -> str:
-    """The series as they were a window ago. Raises UnknownNameError."""
+    """Return the series one window ago. Raises UnknownNameError."""
     return f"{now(metric, own)} offset {promql.WINDOW}"
 
 
 def by(metric: str = "", *keys: str) -> str:
-    """The labels to group by, and attributes of a metric that are part of the question."""
+    """Return the labels to group by, with attributes of a metric that are part of the question."""
     return promql.by(*(naming.label(key, naming.metric(metric)) for key in keys))
 
 
 def by_labels(*labels: str) -> str:
-    """The labels to group by, and further ones as a store calls them."""
+    """Return the labels to group by, with further ones as a store names them."""
     return promql.by(*labels)
 
 
 def quantile(share: float, metric: str, *keys: str) -> str:
-    """A quantile of a histogram, by further attributes. Raises UnknownNameError."""
+    """Return a quantile of a histogram, by further attributes. Raises UnknownNameError."""
     found = naming.metric(metric)
     return promql.quantile(share, found, *(naming.label(key, found) for key in keys))
 

@@ -1,12 +1,11 @@
-"""How large a pool has to be: Little's law, from counters.
+"""Size of a pool by Little's law, from counters.
 
-`diagnosis/littles_law.py` has the reasons, and the exact numbers for one process. Here the mean
-number of requests that hold a connection is the growth of their time, which also counts requests
-that are still running. Two readings of a queue, as there: one that grows is callers that come
-whatever happens, so the pool has to serve what arrives; one that stays is a fixed number of
-callers, so the pool has to hold what is in it. But a queue that stays because requests give up
-waiting is the pool timeout's doing: its length is arrivals times the timeout, so it is read as the
-first kind. What is sent again for that is the same demand once more, and is no arrival.
+`diagnosis/littles_law.py` has the reasons and the exact numbers for one process. Here, the average
+number of requests that hold a connection is the rate of their time, which includes running
+requests. As there, a growing queue means independent arrivals, so the pool has to serve what
+arrives. A constant queue means a fixed number of callers, so the pool has to hold what is in it.
+But if requests give up waiting, the length of the queue is arrivals times the pool timeout, so it
+counts as growing. Retries after that are the same demand again, not arrivals.
 """
 
 from __future__ import annotations
@@ -22,9 +21,10 @@ _CURRENT = "gluellm.pool.request.current"
 _LIVE = "gluellm.pool.live"
 _PHASE = "gluellm.request.phase"
 _GROWS = 0.1
-"""A queue grows when it takes up more than this share of what leaves."""
+"""A queue is growing if it absorbs more than this share of the requests that leave."""
 _HALF = 2.33 / 2
-"""Half of the standard deviations from the mean to the 0.99 quantile, in the normal one."""
+"""Half the number of standard deviations from the mean to the 0.99 quantile of the normal
+distribution."""
 
 # Without the provider: a pool that several providers share has to be large enough for all of them.
 _LABELS = (*PROCESS, *(label for label in POOL if label != PROVIDER))

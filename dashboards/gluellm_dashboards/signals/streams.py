@@ -1,4 +1,4 @@
-"""What shares a connection: HTTP/2's streams, and the channels of gRPC."""
+"""HTTP/2 streams and gRPC channels."""
 
 from __future__ import annotations
 

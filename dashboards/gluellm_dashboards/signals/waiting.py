@@ -1,11 +1,11 @@
-"""Who waits for a connection, how long, and what became of it."""
+"""Waits for a connection: number, duration, result."""
 
 from __future__ import annotations
 
 from .signal import by, essential, now, quantile, rate, signal
 
 POOLS_PART = {"gluellm.request.phase": "queued|connecting|stream_queued"}
-"""The phases that are the pool's."""
+"""Phases that the pool causes."""
 
 OLDEST_WAITER = essential(
     "oldest_waiter",

@@ -139,8 +139,8 @@ def _no_answer(pid: int, timeout: float) -> Finding:
         severity=Severity.ERROR,
         pool=None,
         observed=f"Process {pid} did not answer within {timeout:g} s.",
-        explanation="Native code keeps its main thread or the interpreter, and the event loop with "
-        "all of its requests stands still. Or the program replaced or blocks the signal's handler.",
+        explanation="Native code blocks its main thread or the interpreter, and so its event "
+        "loop with all requests. Or the program replaced the handler, or blocks the signal.",
         advice=f"Find the line from outside: py-spy dump --native --pid {pid}, or gdb. Move that "
         "call to a process, or to a thread if it releases the interpreter: asyncio.to_thread().",
     )

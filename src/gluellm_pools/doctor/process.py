@@ -65,10 +65,12 @@ class TargetProcess:
         """Return the signal that the process handles. Raises InspectionError if there is none."""
         pid, state = self.pid, signals.status_of(self.pid).get("State", "")
         if state.startswith("Z"):
-            raise InspectionError(f"process {pid} has ended, and waits for its parent to notice")
+            raise InspectionError(
+                f"process {pid} is a zombie: it has ended, but its parent did not wait for it"
+            )
         presence = rendezvous.presence_of(self.directory, pid)
         if presence is None:
-            raise self._not_listening(f"{self.directory.path} has no entry of it")
+            raise self._not_listening(f"{self.directory.path} has no entry for it")
         if presence.get("protocol") != rendezvous.PROTOCOL:
             raise InspectionError(
                 f"process {pid} runs another version of opentelemetry-instrumentation-gluellm: run "
@@ -76,7 +78,7 @@ class TargetProcess:
             )
         number = presence.get("signal")
         if type(number) is not int or number not in signals.signal_numbers().values():
-            raise InspectionError(f"process {pid} names no signal that may request a report")
+            raise InspectionError(f"process {pid} lists no valid signal for reports")
         if signals.is_caught(pid, number) is False:
             raise InspectionError(
                 f"process {pid} no longer catches signal {number}, which would end it: "

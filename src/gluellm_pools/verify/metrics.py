@@ -20,7 +20,7 @@ _OWN = re.compile(rf"((?:.+?[._])?)(?:{'|'.join(_NAMESPACES)})[._].+")
 NAMES = rf"{_OWN.pattern}|(.+[._])?(http[._](client|server)[._].+|gen_ai[._]client[._].+)"
 """Names of this package and of other instrumentations of HTTP and LLM clients, in PromQL."""
 _ABSENT = tomllib.loads(files(__package__).joinpath("missing.toml").read_text(encoding="utf-8"))
-"""Metrics that can be missing in a sound set-up, with the reason."""
+"""Metrics that can be missing in a correct set-up, with the reason."""
 _CUMULATIVE = {Instrument.OBSERVABLE_COUNTER, Instrument.HISTOGRAM}
 
 

@@ -176,7 +176,7 @@ def test_entry_of_a_dead_process_is_ignored(doctor, begin):
     done = doctor("--pid", process.pid)
     assert done.returncode == 2
     if sys.platform == "linux":
-        assert "has ended, and waits for its parent" in done.stderr
+        assert "has ended, but its parent" in done.stderr
     process.wait()
     done = doctor("--pid", process.pid)
     assert done.returncode == 2

@@ -80,7 +80,7 @@ def test_entry_that_names_another_signal_gets_no_signal(doctor, private, begin):
         entry.write_text(json.dumps({**content, "signal": number}))
         status, _, said = doctor("--pid", process.pid)
         assert status == 2
-        assert "names no signal that may request a report" in said
+        assert "lists no valid signal for reports" in said
     assert lives_on(process) == []
 
 

@@ -89,10 +89,10 @@ _ALLOWED = {
     # A span is its trace's, and the SDK gives each span the tracestate of its parent: samplers rest
     # on it. What is kept is the context that the spans and exemplars of a request get.
     "tracestate": ("spans", "what the package keeps"),
-    # docs/when-calls-hang.md: "A warning names the pool, provider, model, the trace, GlueLLM's
-    # correlation id where there is one, and the first frame outside libraries of the call".
+    # docs/when-calls-hang.md: "A warning names the pool, provider, model, trace, GlueLLM's
+    # correlation id and the line of your code that made the call."
     "GlueLLM's correlation id": ("log", "snapshot", "report", "what the package keeps", "notes"),
-    # docs/metrics.md: "The model as any-llm was called with it. By opt-in on metrics."
+    # docs/metrics.md: "Model passed to any-llm ... On metrics only with `model_attributes=True`."
     "a model's name": (
         *("log", "snapshot", "findings", "report", "what the package keeps", "notes", "spans"),
     ),

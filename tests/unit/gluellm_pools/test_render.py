@@ -89,9 +89,9 @@ def test_the_largest_share_of_time_is_first():
 def test_verdict_is_first():
     """Both with and without a terminal. There is no line without a verdict."""
     view = view_of(PoolView(requests=1, live=1, leaks_suspected=2))
-    assert drawn(view).splitlines()[1].startswith(" verdict      answers that nobody reads")
+    assert drawn(view).splitlines()[1].startswith(" verdict      unread answers")
     (line,) = view_lines(view)
-    assert line.startswith("openai/httpx2: verdict: answers that nobody reads")
+    assert line.startswith("openai/httpx2: verdict: unread answers")
     healthy = view_of(PoolView(requests=1, live=1))
     assert "verdict" not in drawn(healthy) + "".join(view_lines(healthy))
 

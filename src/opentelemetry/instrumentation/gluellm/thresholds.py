@@ -65,7 +65,7 @@ providers: a loop that pauses for 0.3 s out of each second turned 1.6 s of queue
 pool of 2 connections. A loop that pauses for 0.4 s once a minute is below 1 %, and one that pauses
 for 13 s once a minute is above this share."""
 LATE_SHARE_SEVERE = 0.5
-"""Share of the time in which a loop is late. At half, every request stands still half of the
+"""Share of the time in which a loop is late. At half, every request is blocked half of the
 time."""
 LATE_WINDOW = 60.0
 """Period of the recent share. A loop that is blocked now has a small share of a long period, so the

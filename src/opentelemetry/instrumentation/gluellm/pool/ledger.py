@@ -397,8 +397,7 @@ class Owner:
 
 
 class Ledgers:
-    """The ledgers of a Meter by name and origin, within bounds, and what else outlives an
-    installation.
+    """The ledgers of a Meter by name and origin, within bounds, and other state that it keeps.
 
     The SDK's series continue when the instrumentation is uninstalled and installed again. A counter
     that restarted at 0 would fall, and a delta would be negative.

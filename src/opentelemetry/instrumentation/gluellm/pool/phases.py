@@ -1,5 +1,4 @@
-"""Phases of requests, steps of set-ups, stages and outcomes of calls by number and name, and two
-further values."""
+"""Phases of requests, steps of set-ups, stages and outcomes of calls, by number and name."""
 
 from __future__ import annotations
 
