@@ -216,9 +216,19 @@ stopped, and only the long calls are left."""
 CALL_SLOW_LIMIT = 450.0
 """Time per call, calls in flight included, that is too long without a baseline. Unstreamed answers
 of reasoning models take up to about 400 s; an attempt of the SDKs times out after 600 s."""
+CALL_SLOW_SHARE = 0.2
+"""Share of the calls that took longer than 95 % of those before. A few long calls among many short
+ones raise the mean as well, and are no slowness."""
 CALL_SILENT_SHARE = 0.2
 CALL_SILENT_ALERT_COUNT = 2
 """Share and number of the calls in flight. A single silent call can be one lost stream."""
+
+
+def calls_are_late(late: int, calls: int) -> bool:
+    """Return whether more calls took long than by chance."""
+    return (late >= CALL_ALERT_COUNT and late > CALL_SLOW_SHARE * calls) or (
+        late >= CALL_QUIET_COUNT and late > CALL_QUIET_SHARE * calls
+    )
 
 
 def calls_fail(failed: int, succeeded: int) -> bool:
@@ -228,6 +238,20 @@ def calls_fail(failed: int, succeeded: int) -> bool:
         failed >= CALL_QUIET_COUNT and failed > CALL_QUIET_SHARE * ended
     )
 
+
+# --- The process's own account --------------------------------------------------------------------
+
+ACCOUNT_ROW = 60.0
+"""Time that one row of the account covers."""
+ACCOUNT_ROWS = 60
+"""Rows that are kept: an hour of traffic."""
+ACCOUNT_RECENT = 5
+"""Latest rows, which are judged: as long as the window of GlueLLMCallsFail."""
+ACCOUNT_QUIET = 15
+"""Latest rows, for services with about a call a minute, as GlueLLMCallsFail has them."""
+ACCOUNT_BEFORE = 30
+"""Rows before the latest ones, with which these are compared. There must be at least
+ACCOUNT_RECENT of them: the first minutes of a process are no baseline."""
 
 # --- Establishing and reusing connections ---------------------------------------------------------
 

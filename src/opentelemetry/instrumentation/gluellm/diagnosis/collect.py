@@ -9,21 +9,26 @@ from collections import Counter
 from collections.abc import Container, Iterable
 
 from .. import environment
-from ..concurrency import snapshot_of, snapshot_of_queue
+from ..concurrency import snapshot_of
 from ..patching import Hooks
 from ..pool.call import CallsNow
 from ..pool.counts import PoolSums, RunningRequests
 from ..pool.describe import trace_id
-from ..pool.durations import in_seconds
+from ..pool.durations import in_seconds, longest_of
 from ..pool.lease import ConnectionView, Lease, LeaseState, Workers, read_states
 from ..pool.ledger import EndedTimes, OriginLedger, PoolLedger
 from ..pool.phases import OUTCOMES, PHASES, QUEUED, STAGES, STEPS
 from ..pool.reader import seconds_or_none
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
+from ..watch.account import TIMES, Account, Item, Reading, Subject, count_outbox, read
 from ..watch.loop_lag import LoopLag
 from ..watch.silent_peers import SilentPeers
 from .parts import (
+    Account as AccountSnapshot,
+)
+from .parts import (
+    AccountRow,
     CallsSnapshot,
     ConnectionSnapshot,
     ExecutorSnapshot,
@@ -51,6 +56,7 @@ def collect(
     loop_lag: LoopLag | None,
     leak_suspects: Iterable[Lease] = (),
     silent_peers: SilentPeers,
+    account: Account,
     limiters: tuple[LimiterSnapshot, ...] = (),
     hooks: Iterable[Hooks] = (),
 ) -> Snapshot:
@@ -64,6 +70,8 @@ def collect(
     suspects = frozenset(leak_suspects)
     trackers = snapshot_of(registry.trackers.keys)
     pools = [_pool(tracker, executors, suspects, silent_peers) for tracker in trackers]
+    count_outbox(registry)
+    counts, calls = registry.state(now)[1], registry.calls.state()
     return Snapshot(
         taken_at=time.time(),
         uptime=in_seconds(now - began),
@@ -90,12 +98,13 @@ def collect(
                 for workers, held in executors.values()
             ),
             limiters=limiters,
-            calls=tuple(map(_calls, registry.calls.state())),
+            calls=tuple(map(_calls, calls)),
             missing_hooks=tuple(
                 f"{one.library}: {hook}" for one in hooks for hook in one.missing()
             ),
         ),
-        totals=_totals(registry, now),
+        totals=_totals(registry, counts, now),
+        account=_account(account, read(registry, calls, counts, now), began, now),
         pools=tuple(pool for pool in pools if pool is not None),
     )
 
@@ -210,12 +219,7 @@ def _origin(origin: OriginLedger) -> str:
 # Totals
 
 
-def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
-    # Count the leases that ended since the last collection: the ledgers lack them.
-    for item in snapshot_of_queue(registry.outbox.items):
-        if isinstance(item, Lease) and item.ended_at:
-            item.account()
-    _, counts = registry.state(now)
+def _totals(registry: PoolRegistry, counts: PoolSums, now: int) -> tuple[PoolTotals, ...]:
     return tuple(
         PoolTotals(
             name=ledger.name,
@@ -326,7 +330,32 @@ def _calls(state: CallsNow) -> CallsSnapshot:
         retries=state.retries,
         silent=state.silent,
         oldest_silence=in_seconds(state.silence) if ledger.streamed else None,
+        ages={longest_of(number): count for number, count in enumerate(state.ages) if count},
     )
+
+
+def _account(account: Account, reading: Reading, began: int, now: int) -> AccountSnapshot:
+    return AccountSnapshot(
+        row=in_seconds(account.row),
+        total=_numbers(reading),
+        rows=tuple(
+            AccountRow(
+                since=in_seconds(max(minute.since - began, 0)),
+                until=in_seconds(max(minute.until - began, 0)),
+                numbers=_numbers(minute.added),
+            )
+            for minute in account.minutes(now, reading)
+            if minute.added
+        ),
+    )
+
+
+def _numbers(reading: Reading) -> dict[Subject, dict[Item, float]]:
+    found: dict[Subject, dict[Item, float]] = {}
+    for (subject, item), value in reading.items():
+        of_subject = found.setdefault(subject, {})
+        of_subject[item] = round(in_seconds(value), 6) if item[0] in TIMES else value
+    return found
 
 
 # The process

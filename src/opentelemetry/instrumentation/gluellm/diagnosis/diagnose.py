@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from . import accounting
 from .findings import Finding, Kind, Severity
-from .intervals import PoolCase, earlier, pool_cases
+from .intervals import PoolCase, earlier, judged, pool_cases
 from .rules import connecting, holding, limiting, process, provider, settings, threads, waiting
 from .snapshot import Snapshot
+from .windows import windows
 
 
 def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Finding]:
@@ -28,7 +30,16 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
     pool name. A healthy process may have findings of severity INFO, but none above.
     """
     before = earlier(snapshot, previous)
+    compared = windows(snapshot, before)
+    suffered = accounting.troubles(snapshot, compared)
     cases = pool_cases(snapshot, before)
+    if before is None:
+        # Rules judge the last minutes only where calls suffer: a mean of few calls is chance.
+        concerned = {label for trouble in suffered for label in trouble.pools}
+        cases = [
+            judged(case, compared.recent, compared.before) if case.label in concerned else case
+            for case in cases
+        ]
     blocked = process.loop_is_blocked(snapshot, before)
     descriptors = process.descriptors_near_limit(snapshot.process)
     limiters = limiting.since(snapshot, before)
@@ -44,7 +55,8 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
         limited = limiting.wait_before(case, limiters, cases)
         found += _of_pool(case, blocked=blocked, limited=limited)
         found.append(settings.unbounded_pool(case, descriptors_run_out=descriptors is not None))
-    return _ordered(finding for finding in found if finding is not None)
+    causes = _ordered(finding for finding in found if finding is not None)
+    return accounting.explained(suffered, causes)
 
 
 def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | None]:

@@ -43,6 +43,12 @@ class Kind(StrEnum):
     EXECUTOR_FULL = "executor_full"
     DESCRIPTORS_NEAR_LIMIT = "descriptors_near_limit"
     ANOMALY = "anomaly"
+    # What calls suffer, where no other finding explains it.
+    CALLS_FAILING = "calls_failing"
+    CALLS_SILENT = "calls_silent"
+    CALLS_SLOW = "calls_slow"
+    CALLS_CANCELLED = "calls_cancelled"
+    CALLS_RETRIED = "calls_retried"
     # States and settings.
     POOL_SATURATED = "pool_saturated"
     KEEPALIVE_TOO_SHORT = "keepalive_too_short"
@@ -61,11 +67,13 @@ class Finding:
     pool: str | None = None
     """Name and library of the pool, for example ``openai/httpx2``; None for the whole process."""
     observed: str
-    """Evidence, with numbers."""
+    """Evidence, with numbers. Begins with what calls suffer from it, if they do."""
     explanation: str
     """What the evidence means."""
     advice: str
     """What to do, in the terms of the pool's client or SDK."""
+    evidence: str = ""
+    """Call site and model of more than half of the requests concerned; empty if there is none."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a dict of strings and None, for ``json.dumps``."""
@@ -74,7 +82,9 @@ class Finding:
     def __str__(self) -> str:
         where = f" in {one_line(self.pool)}" if self.pool else ""
         lines = [f"{self.severity.upper()}: {self.kind.replace('_', ' ')}{where}"]
-        for name in ("observed", "explanation", "advice"):
+        for name in ("observed", "evidence", "explanation", "advice"):
             text: str = getattr(self, name)
+            if not text:
+                continue
             lines += wrapped(one_line(text, len(text)), f"  {name + ':':<13}", " " * 15)
         return "\n".join(lines)

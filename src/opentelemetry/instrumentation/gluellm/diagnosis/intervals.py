@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..thresholds import CHURN_REQUESTS_PER_POOL
+from ..watch.account import Item
 from .advice.advisor import Advisor, advisor_for
 from .advice.own_clients import OwnClient
 from .advice.servers import CONNECT_HELP
 from .parts import Outcome, PoolSnapshot, PoolTotals, ProcessSnapshot, RequestSnapshot
 from .snapshot import Snapshot
+from .windows import Window
 
 HELD = ("connecting", "stream_queued", "awaiting_response", "reading", "unread")
 """Phases of a request that has a connection."""
@@ -275,6 +277,72 @@ def pool_cases(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Poo
         for totals in snapshot.totals
     ]
     return [replace(case, activity=_without_lost(case)) for case in cases]
+
+
+def judged(case: PoolCase, recent: Window, before: Window | None) -> PoolCase:
+    """Return the case with the activity of two windows of the process's own account."""
+    windowed = replace(
+        case,
+        activity=_of_window(recent, case.label, case.activity),
+        baseline=None if before is None else _of_window(before, case.label, Activity()),
+    )
+    return replace(windowed, activity=_without_lost(windowed))
+
+
+def _of_window(window: Window, label: str, known: Activity) -> Activity:
+    """Return the activity in a window. What the account does not count is as in ``known``."""
+    found: Counter[Item] = Counter()
+    outcomes: dict[Any, Outcome] = {}
+    for subject, items in window.numbers.items():
+        if subject[0] == label:
+            found.update(items)
+            outcomes.update(
+                {(*subject, *one[1:]): _left(items, one) for one in items if one[0] == "left"}
+            )
+
+    def named(what: str) -> dict[str, Any]:
+        return {str(item[1]): value for item, value in found.items() if item[0] == what}
+
+    def number(what: str) -> int:
+        return int(found[(what,)])
+
+    return replace(
+        known,
+        period=window.period,
+        pools_opened=number("pools"),
+        pools_synchronous=number("pools_synchronous"),
+        connections_opened=number("opened"),
+        connections_closed=named("closed"),
+        entered=number("entered"),
+        resent=number("resent"),
+        phase_seconds=named("phase"),
+        outcomes=outcomes,
+        set_up_seconds=named("step"),
+        on_new_connection=number("on_new_connection"),
+        timeouts=named("timeout"),
+        reuse_failures=number("reuse_failures"),
+        requests_lost_peer=number("lost_peers"),
+        leaks=number("leaks"),
+        anomalies=named("anomaly"),
+    )
+
+
+def _left(items: Mapping[Item, float], item: Item) -> Outcome:
+    _, status, error, resend = item
+    times = {
+        part: items.get(("left_time", *item[1:], part), 0.0)
+        for part in ("total", "held", *PROVIDERS_PART)
+    }
+    return Outcome(
+        count=int(items[item]),
+        status=status or None,  # type: ignore[arg-type]
+        error=error,  # type: ignore[arg-type]
+        resend=bool(resend),
+        sent=int(items.get(("sent", *item[1:]), 0)),
+        seconds=times.pop("total"),
+        held_seconds=times.pop("held"),
+        provider_seconds=times,
+    )
 
 
 def _without_lost(case: PoolCase) -> Activity:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ..pool.ledger import served
 from ..text import seconds
+from ..watch.account import Item, Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -328,6 +329,9 @@ class CallsSnapshot:
     """Longest time that the application has been waiting for the next item of a stream; 0 if it is
     not waiting; None if no call was streamed."""
 
+    ages: Mapping[float, int] = field(default_factory=dict)
+    """Calls in flight by their time so far: number of each class by its upper bound."""
+
     @property
     def in_flight(self) -> int:
         return sum(self.now.values())
@@ -335,6 +339,33 @@ class CallsSnapshot:
     @property
     def ended(self) -> int:
         return sum(self.outcomes.values())
+
+
+Numbers = Mapping[Subject, Mapping[Item, float]]
+"""What calls and requests did, see ``watch/account.py``. Times are seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountRow:
+    """What calls and requests did in a minute or, in the last row, so far. Times are seconds."""
+
+    since: float
+    """Time from ``instrument()`` to its begin."""
+    until: float
+    """Time from ``instrument()`` to its end. While nothing is in flight, there are no rows."""
+    numbers: Numbers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """The process's own account: what its calls and requests did, in all and by the minute."""
+
+    row: float = 0.0
+    """Seconds that a row covers at least, except for the last one."""
+    total: Numbers = field(default_factory=dict)
+    """What calls and requests did since ``instrument()``."""
+    rows: tuple[AccountRow, ...] = ()
+    """The last 60 and the current one, oldest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from .. import thresholds
-from ..text import call_site_text, counted, one_line, percent, seconds, timeout_text, wrapped
+from ..text import (
+    call_site_text,
+    counted,
+    one_line,
+    percent,
+    period_text,
+    seconds,
+    timeout_text,
+    wrapped,
+)
 from .findings import Finding
 from .parts import (
     CallsSnapshot,
@@ -18,6 +27,7 @@ from .parts import (
     ProcessSnapshot,
     RequestSnapshot,
 )
+from .windows import Windows
 
 EntryT = TypeVar("EntryT")
 _MOST_POOLS = 6
@@ -38,6 +48,7 @@ def snapshot_text(
     process: ProcessSnapshot,
     pools: Sequence[PoolSnapshot],
     totals: Sequence[PoolTotals],
+    compared: Windows,
 ) -> str:
     """Return a snapshot as readable text.
 
@@ -52,7 +63,9 @@ def snapshot_text(
         f"{seconds(uptime)} after instrument()"
     )
     if calls:
-        lines += _first(calls, _MOST_PROVIDERS, lambda each: _calls(each, totals), "provider", "")
+        lines += _first(
+            calls, _MOST_PROVIDERS, lambda each: _calls(each, totals, compared), "provider", ""
+        )
         lines.append("")
     lines += wrapped("; ".join(_process(process)))
     if not pools:
@@ -65,7 +78,7 @@ def snapshot_text(
     return "\n".join(lines)
 
 
-def _calls(calls: CallsSnapshot, totals: Sequence[PoolTotals]) -> Iterator[str]:
+def _calls(calls: CallsSnapshot, totals: Sequence[PoolTotals], compared: Windows) -> Iterator[str]:
     yield ""
     provider = one_line(calls.provider or "an unknown provider")
     yield f"calls to {provider} ({one_line(calls.source)})"
@@ -93,12 +106,28 @@ def _calls(calls: CallsSnapshot, totals: Sequence[PoolTotals]) -> Iterator[str]:
         "ended": f"{calls.ended or 'none'}{_after(': ', _listed(calls.outcomes))}",
         "errors": ", ".join(failures),
         "retries": str(calls.retries or ""),
+        "lately": _lately(calls, compared),
         "time": f"{seconds(time)} per call: {_shares(_largest_first(calls.stage_seconds))}",
         "of requesting": _shares(_largest_first(phases)),
     }
     for label, text in rows.items():
         if text:
             yield from wrapped(text, f"  {label:<15}", " " * 17)
+
+
+def _lately(calls: CallsSnapshot, compared: Windows) -> str:
+    """Return text on the last minutes and the time before; empty if there is nothing before."""
+    if compared.before is None:
+        return ""
+    texts = []
+    for window, when in ((compared.recent, "in the last"), (compared.before, "before, in")):
+        items = window.numbers.get(("calls", calls.source, calls.provider), Counter())
+        ended = int(sum(count for item, count in items.items() if item[0] == "outcome"))
+        spent = sum(time for item, time in items.items() if item[0] == "stage")
+        failed = int(items["outcome", "failed"])
+        each = f", {seconds(spent / ended)} each" if ended else ""
+        texts.append(f"{when} {period_text(window.period)} {ended} ended, {failed} failed{each}")
+    return "; ".join(texts)
 
 
 def _process(process: ProcessSnapshot) -> Iterator[str]:

@@ -19,7 +19,7 @@ from ..concurrency import snapshot_of, snapshot_of_queue
 from ..failures import raise_on
 from ..text import one_line
 from .call_site import CallSite
-from .durations import nanoseconds
+from .durations import CLASSES, class_of, nanoseconds
 from .outbox import Outbox
 from .peak import Peak
 from .phases import (
@@ -364,7 +364,8 @@ class CountedCall:
         errors = ledger.errors
         if error is not None:
             error = ledger.error(error)
-        own, spent = self.spent, ledger.spent
+        own, spent, took = self.spent, ledger.spent, ledger.took
+        length = class_of(now - self.began_at)
         last = self.last
         left = BACKOFF if last is not None and _retries(last) else FINISHING
         # atomic
@@ -388,6 +389,7 @@ class CountedCall:
             ledger.retries += self.retries
         if outcome is not None:
             counts[outcome] += 1
+            took[length] += 1
             if outcome != SUCCEEDED:
                 self.outcome = outcome
             if error is not None:
@@ -430,6 +432,7 @@ class CallLedger:
         "source",
         "spent",
         "streamed",
+        "took",
     )
 
     def __init__(self, ledgers: CallLedgers, provider: str | None, source: str) -> None:
@@ -444,6 +447,8 @@ class CallLedger:
         self.errors: dict[str, int] = {}
         """Failed calls by ``error.type``."""
         self.retries = 0
+        self.took = [0] * CLASSES
+        """Ended calls by the class of their duration."""
         self.streamed = False
         """Whether any call was streamed."""
         self._longest: dict[bool, Peak] = {}
@@ -533,7 +538,7 @@ def bounded(known: dict[str, str], name: str, most: int) -> str:
 class CallsNow:
     """The calls of one ledger at one moment. Times are nanoseconds."""
 
-    __slots__ = ("count", "ledger", "oldest", "retries", "silence", "silent", "spent")
+    __slots__ = ("ages", "count", "ledger", "oldest", "retries", "silence", "silent", "spent")
 
     def __init__(self, ledger: CallLedger) -> None:
         self.ledger = ledger
@@ -544,6 +549,8 @@ class CallsNow:
         """Calls in each stage."""
         self.oldest = [0] * len(STAGES)
         """Longest time that a call has been in each stage without leaving it."""
+        self.ages = [0] * CLASSES
+        """Calls in flight by the class of their time so far."""
         self.silent = 0
         """Calls that have waited unusually long for the provider."""
         self.silence = 0
@@ -654,6 +661,7 @@ class LiveCalls:
             state.spent[each] += time
         state.spent[stage] += stay
         state.count[stage] += 1
+        state.ages[class_of(now - call.began_at)] += 1
         state.oldest[stage] = max(state.oldest[stage], stay)
         waiting_since, streamed = call.waiting_since, call.streamed
         if call.stream is not None:

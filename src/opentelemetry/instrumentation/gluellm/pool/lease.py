@@ -24,6 +24,7 @@ from ..concurrency import nothing, snapshot_of
 from ..failures import Failures
 from .call import Call
 from .call_site import CallSite, CallSites
+from .durations import class_of
 from .ledger import EndedTimes, OriginLedger, PoolLedger
 from .phases import ALL_STEPS, AWAITING_RESPONSE, OTHER_STEP, QUEUED, UNREAD
 
@@ -247,6 +248,7 @@ class Lease:
         origin = self.origin
         outcome = origin.outcome(self.status, self.error, self.resend)
         times = origin.times_of(outcome)
+        took, length = origin.took, class_of(self.ended_at - self.entered_at)
         # The longer time from the entry first, since most answers are far from the longest.
         if self.answered_at - self.entered_at > origin.longest_answered:
             silence = self.answered_at - self.request_sent_at
@@ -259,6 +261,7 @@ class Lease:
             return
         self.accounted = True
         origin.requests[outcome] += 1
+        took[length] += 1
         if kind is not None:
             origin.timeouts[kind] += 1
         if reused:

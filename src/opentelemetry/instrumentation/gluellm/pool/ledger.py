@@ -15,7 +15,7 @@ from ..concurrency import snapshot_of
 from ..failures import Failures
 from .call import CallLedgers
 from .call_site import CallSite, CallSites
-from .durations import SECOND, nanoseconds
+from .durations import CLASSES, SECOND, nanoseconds
 from .outbox import Outbox
 from .peak import Peak
 from .phases import ALL_STEPS, PHASES
@@ -150,6 +150,7 @@ class OriginLedger:
         "set_up_time",
         "spent",
         "timeouts",
+        "took",
     )
 
     def __init__(
@@ -174,6 +175,8 @@ class OriginLedger:
         """Requests that waited while their connection was established."""
         self.resent = 0
         """Requests other than the first of their any-llm call."""
+        self.took = [0] * CLASSES
+        """Requests that left the pool by the class of their whole time."""
         self.timeouts = {"pool": 0, "connect": 0, "read": 0, "write": 0}
         self.reuse_failures = 0
         self.longest_silence = 0

@@ -1,0 +1,69 @@
+"""Windows of the process's own account that are compared with each other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from .. import thresholds
+from ..watch.account import Item, Subject
+from .parts import AccountRow, Numbers
+from .snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What calls and requests did in a period. Times are seconds."""
+
+    period: float
+    numbers: Mapping[Subject, Counter[Item]]
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """The judged time and the times that it is compared with."""
+
+    recent: Window
+    quiet: Window
+    """A longer time that ends now, for services with few calls."""
+    before: Window | None
+    """Time before ``recent``; None if there is too little of it."""
+
+
+def windows(snapshot: Snapshot, previous: Snapshot | None) -> Windows:
+    """Return the time since ``previous`` and that before it or, without it, the last 5 minutes and
+    the 30 before. A young process has only the time since ``instrument()``."""
+    account, now = snapshot.account, snapshot.uptime
+    if previous is not None:
+        numbers, before = _sum([account.total]), _sum([previous.account.total])
+        for subject, items in before.items():
+            numbers.setdefault(subject, Counter()).subtract(items)
+        added = {subject: +items for subject, items in numbers.items() if +items}
+        recent = Window(now - previous.uptime, added)
+        return Windows(recent, recent, Window(previous.uptime, before))
+    since = now - thresholds.ACCOUNT_RECENT * account.row
+    latest = [row for row in account.rows if row.until > since]
+    since = min([since, *(row.since for row in latest)])
+    least = since - thresholds.ACCOUNT_BEFORE * account.row
+    earlier = [row for row in account.rows if row.until <= since and row.until > least]
+    began = min((row.since for row in earlier), default=since)
+    enough = bool(earlier) and since - began >= thresholds.ACCOUNT_RECENT * account.row
+    quiet = now - thresholds.ACCOUNT_QUIET * account.row
+    return Windows(
+        _window(latest, now - max(since, 0.0)),
+        _window([row for row in account.rows if row.until > quiet], now - max(quiet, 0.0)),
+        _window(earlier, since - began) if enough else None,
+    )
+
+
+def _window(rows: Iterable[AccountRow], period: float) -> Window:
+    return Window(period, _sum(row.numbers for row in rows))
+
+
+def _sum(numbers: Iterable[Numbers]) -> dict[Subject, Counter[Item]]:
+    found: dict[Subject, Counter[Item]] = {}
+    for one in numbers:
+        for subject, items in one.items():
+            found.setdefault(subject, Counter()).update(items)
+    return found
