@@ -26,7 +26,7 @@ def take(scene: Scene, **settings: Any) -> Snapshot:
     """A snapshot; the counting began with the clock, at 1000 s."""
     settings = {"began": 1000 * 10**9, "leak_threshold": 60.0, "loop_lag": None, **settings}
     settings.setdefault("silent_peers", SilentPeers(scene.registry, 30.0))
-    settings.setdefault("account", Account(scene.registry))
+    settings = {"account": settings.get("account") or Account(scene.registry), **settings}
     return collect(scene.registry, **settings)
 
 

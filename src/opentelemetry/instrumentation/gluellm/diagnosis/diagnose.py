@@ -30,7 +30,9 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
     pool name. A healthy process may have findings of severity INFO, but none above.
     """
     before = earlier(snapshot, previous)
-    compared = windows(snapshot, before)
+    compared = windows(snapshot.account, snapshot.uptime)
+    if before is not None:
+        compared = windows(snapshot.account, snapshot.uptime, before.account, before.uptime)
     suffered = accounting.troubles(snapshot, compared)
     cases = pool_cases(snapshot, before)
     if before is None:

@@ -39,7 +39,7 @@ class Snapshot:
         from .text import snapshot_text
         from .windows import windows
 
-        compared = windows(self, None)
+        compared = windows(self.account, self.uptime)
         return snapshot_text(
             self.taken_at, self.uptime, self.process, self.pools, self.totals, compared
         )

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from .. import thresholds
 from ..watch.account import Item, Subject
-from .parts import AccountRow, Numbers
-from .snapshot import Snapshot
+from .parts import Account, AccountRow, Numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +30,21 @@ class Windows:
     """Time before ``recent``; None if there is too little of it."""
 
 
-def windows(snapshot: Snapshot, previous: Snapshot | None) -> Windows:
-    """Return the time since ``previous`` and that before it or, without it, the last 5 minutes and
-    the 30 before. A young process has only the time since ``instrument()``."""
-    account, now = snapshot.account, snapshot.uptime
+def windows(
+    account: Account, now: float, previous: Account | None = None, then: float = 0.0
+) -> Windows:
+    """Return the last 5 minutes before ``now`` and the 30 before.
+
+    With the ``previous`` account of ``then``, it is the time since then and all the time before. A
+    young process has only the time since ``instrument()``.
+    """
     if previous is not None:
-        numbers, before = _sum([account.total]), _sum([previous.account.total])
+        numbers, before = _sum([account.total]), _sum([previous.total])
         for subject, items in before.items():
             numbers.setdefault(subject, Counter()).subtract(items)
         added = {subject: +items for subject, items in numbers.items() if +items}
-        recent = Window(now - previous.uptime, added)
-        return Windows(recent, recent, Window(previous.uptime, before))
+        recent = Window(now - then, added)
+        return Windows(recent, recent, Window(then, before))
     since = now - thresholds.ACCOUNT_RECENT * account.row
     latest = [row for row in account.rows if row.until > since]
     since = min([since, *(row.since for row in latest)])
