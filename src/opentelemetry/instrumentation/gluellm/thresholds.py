@@ -177,6 +177,22 @@ SILENT_REQUESTS = 3
 SILENT_AS_BEFORE = 0.5
 """Share of the current wait. If earlier answers took at least that long, the model reasons."""
 
+RECENT = 300.0
+"""Period of the latest requests to judge without an earlier snapshot."""
+CUT_CALLS = 5
+CUT_SHARE = 0.1
+"""Share of the requests. Fewer cancelled ones are users who leave."""
+CUT_ALIKE = 0.8
+CUT_SPREAD = 0.05
+CUT_SLACK = 0.25
+"""Share of the cancelled requests whose ages lie close together, and how close: within a share of
+the age or, in seconds, what a busy process adds. Users leave at any age; a timeout has one."""
+CUT_TIMEOUT_SPREAD = 0.1
+"""Relative difference of a silence from the read timeout that ended it."""
+NEAR_READ_TIMEOUT = 0.5
+"""Share of the read timeout. If answers took at least that long to begin, further ones take longer
+than the timeout allows; a provider that hangs has no such answers."""
+
 # --- Calls ----------------------------------------------------------------------------------------
 
 CALL_SILENT_AFTER = 60.0

@@ -24,9 +24,11 @@ from ..pool.tracker import PoolTracker
 from ..watch.loop_lag import LoopLag
 from ..watch.silent_peers import SilentPeers
 from .parts import (
+    Answer,
     CallsSnapshot,
     ConnectionSnapshot,
     ExecutorSnapshot,
+    Failure,
     LimiterSnapshot,
     OriginTotals,
     Outcome,
@@ -237,6 +239,26 @@ def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
             else (str(ledger.two_loops[0] or ""), str(ledger.two_loops[1] or "")),
             channel_seconds=_state_seconds(ledger, now),
             origins=_origins(ledger, counts, now),
+            failures=tuple(
+                Failure(
+                    ago=in_seconds(max(now - ended_at, 0)),
+                    result=str(result),
+                    age=in_seconds(age),
+                    phase=PHASES[phase],
+                    phase_age=in_seconds(phase_age),
+                    model=model,
+                    call_site=None if call_site is None else str(call_site),
+                )
+                for ended_at, result, age, phase, phase_age, model, call_site in snapshot_of_queue(
+                    ledger.failed
+                )
+            ),
+            answers=tuple(
+                Answer(
+                    in_seconds(max(now - at, 0)), model, in_seconds(head), in_seconds(rest), items
+                )
+                for at, model, head, rest, items in snapshot_of_queue(ledger.answered)
+            ),
         )
         for ledger in snapshot_of(registry.ledgers.pools.values)
     )

@@ -12,7 +12,17 @@ from collections.abc import Iterable
 
 from .findings import Finding, Kind, Severity
 from .intervals import PoolCase, earlier, pool_cases
-from .rules import connecting, holding, limiting, process, provider, settings, threads, waiting
+from .rules import (
+    connecting,
+    holding,
+    limiting,
+    process,
+    provider,
+    settings,
+    threads,
+    timeouts,
+    waiting,
+)
 from .snapshot import Snapshot
 
 
@@ -61,6 +71,7 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
     if stuck is not None or connecting.server_is_gone(case):
         broken = None
     consumer = slow = too_small = saturated = connect = None
+    cut = None if blocked else timeouts.cut_answers(case)
     if not blocked:
         # Building clients keeps the CPU busy. Failures to connect name the step themselves.
         if churn is None and failures is None:
@@ -70,7 +81,8 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
         # Building clients keeps the loop from reading answers. If clients were built in the
         # baseline as well, the effect is in both of the times that are compared.
         if churn is None or (case.baseline and connecting.churned_origins(case.baseline)):
-            slow = provider.slow_provider(case) or provider.silent_provider(case)
+            slow = provider.slow_provider(case, cut=cut is not None)
+            slow = slow or provider.silent_provider(case)
         causes = [leak, stuck, lost, consumer]
         if slow is not None and slow.severity is not Severity.INFO:
             causes.append(slow)
@@ -91,8 +103,10 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
         broken,
         lost,
         consumer,
+        cut,
         slow,
         too_small,
+        timeouts.cut_calls(case),
         saturated,
         waiting.anomaly(case, loop_is_blocked=blocked),
         connect,

@@ -36,10 +36,12 @@ class Kind(StrEnum):
     # Makes the following ones uncertain.
     BLOCKED_EVENT_LOOP = "blocked_event_loop"
     # Inferred from times.
+    READ_TIMEOUT = "read_timeout"
     SLOW_CONNECTING = "slow_connecting"
     SLOW_CONSUMER = "slow_consumer"
     SLOW_PROVIDER = "slow_provider"
     POOL_TOO_SMALL = "pool_too_small"
+    CALLS_CUT_SHORT = "calls_cut_short"
     EXECUTOR_FULL = "executor_full"
     DESCRIPTORS_NEAR_LIMIT = "descriptors_near_limit"
     ANOMALY = "anomaly"

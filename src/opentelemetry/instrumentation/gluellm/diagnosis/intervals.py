@@ -7,11 +7,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..thresholds import CHURN_REQUESTS_PER_POOL
+from ..pool.ledger import MOST_ANSWERED, MOST_FAILED
+from ..thresholds import CHURN_REQUESTS_PER_POOL, RECENT
 from .advice.advisor import Advisor, advisor_for
 from .advice.own_clients import OwnClient
 from .advice.servers import CONNECT_HELP
-from .parts import Outcome, PoolSnapshot, PoolTotals, ProcessSnapshot, RequestSnapshot
+from .parts import (
+    Answer,
+    Failure,
+    Outcome,
+    PoolSnapshot,
+    PoolTotals,
+    ProcessSnapshot,
+    RequestSnapshot,
+)
 from .snapshot import Snapshot
 
 HELD = ("connecting", "stream_queued", "awaiting_response", "reading", "unread")
@@ -221,6 +230,21 @@ class PoolCase:
             return lost
         after = self.process.peer_check_after or 0.0
         return [r for r in self.requests if r.phase in PROVIDERS_PART and r.phase_age >= after]
+
+    @property
+    def recent(self) -> float:
+        """Seconds before now that the latest failures and answers cover together."""
+        period = self.activity.period if self.baseline else RECENT
+        rings = ((self.totals.failures, MOST_FAILED), (self.totals.answers, MOST_ANSWERED))
+        return min([period, *(ring[0].ago for ring, most in rings if len(ring) >= most)])
+
+    @property
+    def failures(self) -> list[Failure]:
+        return [one for one in self.totals.failures if one.ago <= self.recent]
+
+    @property
+    def answers(self) -> list[Answer]:
+        return [one for one in self.totals.answers if one.ago <= self.recent]
 
     @property
     def maximum(self) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from ..pool.ledger import served
 from ..text import seconds
@@ -222,6 +223,36 @@ class OriginTotals:
     """Protocols of its connections so far: HTTP ``1.1`` or ``2``, or ``websocket``."""
 
 
+class Failure(NamedTuple):
+    """A request that failed, was cancelled or was refused. Times are seconds."""
+
+    ago: float
+    """Time since it ended."""
+    result: str
+    """``error.type`` of the telemetry contract, else its status."""
+    age: float
+    """Time from the begin of its call, or from its entry without one, to its end."""
+    phase: str
+    phase_age: float
+    """Time in that phase, its last one."""
+    model: str | None = None
+    call_site: str | None = None
+
+
+class Answer(NamedTuple):
+    """A first attempt that the provider served. Times are seconds."""
+
+    ago: float
+    """Time since it ended."""
+    model: str | None
+    head: float
+    """Time until the head of the answer."""
+    rest: float
+    """Time from the head to the end, pauses of the application included; 0 outside any-llm."""
+    items: int
+    """Items of a stream that the application requested; 0 unless it was streamed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolTotals:
     """Totals of all pools of one name since ``instrument()``, including pools that are gone."""
@@ -252,6 +283,10 @@ class PoolTotals:
     """Time that its gRPC channels spent in each state; None for other pools. Channels report no
     connections."""
     origins: tuple[OriginTotals, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    """The latest 100, the last one last."""
+    answers: tuple[Answer, ...] = ()
+    """The latest 200, the last one last."""
 
     @property
     def label(self) -> str:

@@ -24,7 +24,7 @@ from ..concurrency import nothing, snapshot_of
 from ..failures import Failures
 from .call import Call
 from .call_site import CallSite, CallSites
-from .ledger import EndedTimes, OriginLedger, PoolLedger
+from .ledger import EndedTimes, OriginLedger, PoolLedger, served
 from .phases import ALL_STEPS, AWAITING_RESPONSE, OTHER_STEP, QUEUED, UNREAD
 
 _TIMEOUT_KINDS = {
@@ -267,10 +267,36 @@ class Lease:
             if silence > origin.longest_silence:
                 origin.longest_silence = silence
         # Last: a signal handler that raises during these calls loses times, but no count.
+        call = self.call
         if times is not None:
             _add(times, self)
-        if self.call is not None and self.call.counted is not None:
-            self.call.counted.account(self)
+            if not served(self.status, self.error):
+                origin.pool.failed.append(_failed(self))
+        elif call is None:
+            origin.pool.answered.append((self.ended_at, None, self.awaited, 0, 0))
+        else:
+            rest = self.ended_at - self.answered_at
+            origin.pool.answered.append((self.ended_at, call.model, self.awaited, rest, call.steps))
+        if call is not None and call.counted is not None:
+            call.counted.account(self)
+
+
+def _failed(lease: Lease) -> tuple[Any, ...]:
+    """Return when a request ended, its result, the age of its call, its last phase and the time in
+    it, the model and the call site."""
+    call = lease.call
+    counted = None if call is None else call.counted
+    began_at = lease.entered_at if counted is None else counted.began_at
+    ended_at = lease.ended_at
+    return (
+        ended_at,
+        lease.error or lease.status,
+        ended_at - began_at,
+        lease.phase,
+        ended_at - lease.phase_since,
+        None if call is None else call.model,
+        lease.call_site,
+    )
 
 
 def _add(times: EndedTimes, lease: Lease) -> None:

@@ -1,0 +1,78 @@
+"""Incidents played with real clients: what ends, slows or repeats their calls is named."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from gluellm_pools.fake_provider import Behaviour, FakeProvider
+from opentelemetry.instrumentation.gluellm import Finding, diagnose, snapshot
+
+any_llm: Any = pytest.importorskip("any_llm")
+httpx2: Any = pytest.importorskip("httpx2")
+openai: Any = pytest.importorskip("openai")
+MESSAGES = [{"role": "user", "content": "hi"}]
+
+
+def serious(before: Any = None) -> list[Finding]:
+    """The findings above INFO."""
+    return [one for one in diagnose(snapshot(), before) if one.severity != "info"]
+
+
+def create(provider: FakeProvider, **settings: Any) -> Any:
+    return any_llm.AnyLLM.create("openai", api_key="any", api_base=provider.openai_url, **settings)
+
+
+def delays(*seconds: float) -> Iterator[Behaviour]:
+    for delay in seconds:
+        yield Behaviour(head_delay=delay)
+
+
+def test_calls_that_the_application_cancels_after_a_second(provider: FakeProvider) -> None:
+    async def give_up(llm: Any) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await llm.acompletion(model="gpt-4o", messages=MESSAGES)
+
+    async def run() -> None:
+        llm = create(provider)
+        provider.script(*delays(*[0.1] * 10, *[5.0] * 6))
+        for _ in range(10):
+            await give_up(llm)
+        await asyncio.gather(*(give_up(llm) for _ in range(6)))
+        (finding,) = serious()
+        assert finding.kind == "calls_cut_short"
+        assert "6 of them after 1.0 s, 6 while still waiting for the head" in finding.observed
+        assert "test_incidents.py" in finding.observed
+        assert "(gpt-4o)" in finding.observed
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("longest", "kind"), [(0.8, "read_timeout"), (0.1, "slow_provider")])
+def test_read_timeout_cuts_answers_or_shows_a_provider_that_hangs(
+    provider: FakeProvider, longest: float, kind: str
+) -> None:
+    """Answers came after 0.8 s, near the limit of 1 s, or at once or never."""
+
+    async def run() -> None:
+        timeout = httpx2.Timeout(1.0, connect=5)
+        async with openai.AsyncOpenAI(
+            base_url=provider.openai_url, api_key="any", timeout=timeout, max_retries=0
+        ) as client:
+            provider.script(*delays(*[longest] * 5, *[10.0] * 5))
+            for _ in range(2):
+                await asyncio.gather(
+                    *(
+                        client.chat.completions.create(model="m", messages=MESSAGES)
+                        for _ in range(5)
+                    ),
+                    return_exceptions=True,
+                )
+            (finding,) = serious()
+            assert finding.kind == kind
+            assert ("cuts them" in finding.explanation) is (kind == "read_timeout")
+
+    asyncio.run(run())
