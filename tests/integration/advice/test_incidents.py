@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gluellm_pools.fake_provider import Behaviour, FakeProvider
+from gluellm_pools.fake_provider import Behaviour, FakeProvider, RateLimit
 from opentelemetry.instrumentation.gluellm import Finding, diagnose, snapshot
 
 any_llm: Any = pytest.importorskip("any_llm")
@@ -74,5 +74,26 @@ def test_read_timeout_cuts_answers_or_shows_a_provider_that_hangs(
             (finding,) = serious()
             assert finding.kind == kind
             assert ("cuts them" in finding.explanation) is (kind == "read_timeout")
+
+    asyncio.run(run())
+
+
+def test_rate_limit_multiplies_requests(provider: FakeProvider) -> None:
+    """Five calls at a time, of which the provider answers two in each second."""
+
+    async def run() -> None:
+        llm = create(provider, max_retries=4)
+        provider.behaviour = RateLimit(2, Behaviour(head_delay=0.05))
+        await asyncio.gather(
+            *(llm.acompletion(model="m", messages=MESSAGES) for _ in range(6)),
+            return_exceptions=True,
+        )
+        (finding,) = serious()
+        assert finding.kind == "retries"
+        calls = snapshot().process.calls[0]
+        assert calls.pauses == calls.pauses_requested == calls.retries >= 4
+        assert f"6 calls became {provider.counts.requests} requests" in finding.observed
+        assert f"429 ({provider.counts.by_status[429]})" in finding.observed
+        assert f"The SDK retries ({calls.pauses} pauses)" in finding.explanation
 
     asyncio.run(run())

@@ -346,6 +346,9 @@ def _calls(state: CallsNow) -> CallsSnapshot:
         outcomes=outcomes,
         errors=dict(snapshot_of(ledger.errors.items)),
         retries=state.retries,
+        attempts_repeated=ledger.attempts_repeated,
+        pauses=ledger.pauses,
+        pauses_requested=ledger.pauses_requested,
         silent=state.silent,
         oldest_silence=in_seconds(state.silence) if ledger.streamed else None,
     )

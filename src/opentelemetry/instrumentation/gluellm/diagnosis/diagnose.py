@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .findings import Finding, Kind, Severity
-from .intervals import PoolCase, earlier, pool_cases
+from .intervals import PoolCase, calls_since, earlier, pool_cases
 from .rules import (
     connecting,
     holding,
     limiting,
     process,
     provider,
+    retrying,
     settings,
     threads,
     timeouts,
@@ -49,6 +50,9 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
         process.ignored_variable(snapshot.process),
     ]
     found += [threads.executor_full(executor, cases) for executor in snapshot.process.executors]
+    calls = calls_since(snapshot, before)
+    found += [retrying.retries(one, cases) for one in calls]
+    found += [retrying.refusals(case, calls) for case in cases]
     found += [limiting.gluellm_limiter(limiter, cases) for limiter in limiters]
     for case in cases:
         limited = limiting.wait_before(case, limiters, cases)

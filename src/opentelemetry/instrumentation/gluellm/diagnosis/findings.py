@@ -33,6 +33,7 @@ class Kind(StrEnum):
     REUSE_FAILURES = "reuse_failures"
     SILENT_CONNECTIONS = "silent_connections"
     GLUELLM_LIMITER = "gluellm_limiter"
+    RETRIES = "retries"
     # Makes the following ones uncertain.
     BLOCKED_EVENT_LOOP = "blocked_event_loop"
     # Inferred from times.

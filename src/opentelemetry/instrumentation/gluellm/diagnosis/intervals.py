@@ -14,6 +14,7 @@ from .advice.own_clients import OwnClient
 from .advice.servers import CONNECT_HELP
 from .parts import (
     Answer,
+    CallsSnapshot,
     Failure,
     Outcome,
     PoolSnapshot,
@@ -29,6 +30,18 @@ PROVIDERS_PART = ("awaiting_response", "reading")
 """Phases in which the provider works on a request."""
 _ENDED_EARLY = ("cancelled", "read_timeout")
 """``error.type`` of requests that the provider might still have answered."""
+
+
+_CALLS = (
+    "stage_seconds",
+    "outcomes",
+    "errors",
+    "retries",
+    "attempts_repeated",
+    "pauses",
+    "pauses_requested",
+)
+"""Fields of `CallsSnapshot` that only grow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,6 +290,20 @@ def earlier(snapshot: Snapshot, previous: Snapshot | None) -> Snapshot | None:
     if previous is None or previous.process.pid != snapshot.process.pid:
         return None
     return previous if previous.uptime < snapshot.uptime else None
+
+
+def calls_since(snapshot: Snapshot, previous: Snapshot | None) -> list[CallsSnapshot]:
+    """Return the calls less those of an earlier snapshot; what is in flight is that of now."""
+    before = previous.process.calls if previous else ()
+    was = {(calls.provider, calls.source): calls for calls in before}
+    return [
+        replace(
+            calls, **{name: _less(getattr(calls, name), getattr(then, name)) for name in _CALLS}
+        )
+        if (then := was.get((calls.provider, calls.source)))
+        else calls
+        for calls in snapshot.process.calls
+    ]
 
 
 def pool_cases(snapshot: Snapshot, previous: Snapshot | None = None) -> list[PoolCase]:

@@ -357,6 +357,12 @@ class CallsSnapshot:
     """Failed calls, by ``error.type`` of the telemetry contract."""
     retries: int = 0
     """Requests that were the first of their call after it backed off."""
+    attempts_repeated: int = 0
+    """Attempts of GlueLLM other than the first of their call."""
+    pauses: int = 0
+    """Pauses of SDKs before they sent a request again, as far as the SDK shows them."""
+    pauses_requested: int = 0
+    """Pauses among them for which the provider had sent ``Retry-After``."""
     silent: int = 0
     """Calls in flight that have been waiting unusually long for the provider."""
     oldest_silence: float | None = None

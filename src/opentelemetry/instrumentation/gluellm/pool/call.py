@@ -10,7 +10,7 @@ calls.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -157,6 +157,8 @@ class CountedCall:
 
     # As on a lease, attributes that most calls never set are defaults of the class.
     retries = 0
+    attempts = 0
+    """Attempts of GlueLLM so far."""
     queued = 0
     """Nanoseconds that its requests waited for connections."""
     awaiting_response = 0
@@ -296,7 +298,22 @@ class CountedCall:
             self.resting = None
 
     def _stage_left(self) -> int:
-        return BACKOFF if _retries(self.last) else FINISHING
+        return BACKOFF if is_retried(self.last) else FINISHING
+
+    def attempt(self) -> None:
+        """Count an attempt of GlueLLM, which begins."""
+        if self.attempts and self.ledger is not None:
+            self.ledger.attempts_repeated += 1
+        self.attempts += 1
+        self.enter(PREPARING)
+
+    def pause(self, headers: Mapping[str, Any]) -> None:
+        """Count a pause of an SDK, which begins after an answer with these headers."""
+        if self.ledger is not None:
+            self.ledger.pauses += 1
+            if "retry-after" in headers or "retry-after-ms" in headers:
+                self.ledger.pauses_requested += 1
+        self.enter(BACKOFF)
 
     def account(self, lease: Any) -> None:
         """Add the times of one of its requests that has ended."""
@@ -366,7 +383,7 @@ class CountedCall:
             error = ledger.error(error)
         own, spent = self.spent, ledger.spent
         last = self.last
-        left = BACKOFF if last is not None and _retries(last) else FINISHING
+        left = BACKOFF if last is not None and is_retried(last) else FINISHING
         # atomic
         if self.ended_at:
             return
@@ -408,7 +425,7 @@ class CountedCall:
                 calls.observer.call_ended(self)
 
 
-def _retries(last: Any) -> bool:
+def is_retried(last: Any) -> bool:
     """Return whether libraries pause after a request with this result, and send it again."""
     if last is None:
         return False
@@ -421,9 +438,12 @@ class CallLedger:
     __slots__ = (
         "_longest",
         "_ledgers",
+        "attempts_repeated",
         "attributes",
         "calls",
         "errors",
+        "pauses",
+        "pauses_requested",
         "provider",
         "reported",
         "retries",
@@ -444,6 +464,12 @@ class CallLedger:
         self.errors: dict[str, int] = {}
         """Failed calls by ``error.type``."""
         self.retries = 0
+        self.attempts_repeated = 0
+        """Attempts of GlueLLM other than the first of their call."""
+        self.pauses = 0
+        """Pauses of SDKs before they send a request again."""
+        self.pauses_requested = 0
+        """Pauses among them after an answer with ``Retry-After``."""
         self.streamed = False
         """Whether any call was streamed."""
         self._longest: dict[bool, Peak] = {}
@@ -632,7 +658,7 @@ class LiveCalls:
         now = self.clock()
         for call, (ended, stage, since, retries, last), spent in read:
             if stage == LEFT:
-                stage = BACKOFF if _retries(last) else FINISHING
+                stage = BACKOFF if is_retried(last) else FINISHING
             of_ledger = found.get(call.ledger) if call.ledger is not None else None
             if ended or of_ledger is None:
                 continue
