@@ -267,9 +267,9 @@ REUSE_FAILURE_ALERT_SHARE = 0.01
 SILENT_CONNECTION = 120.0
 """Silence from which a network device may have forgotten a connection: load balancers and address
 translators do so after 60 to 350 s."""
-EXPIRED_SHARE = 0.5
-"""Share of the new connections. From here on most of them replace an expired one."""
-EXPIRED_CONNECTIONS = 10
+CLOSED_SHARE = 0.5
+"""Share of the closed connections. From here on one reason explains why they are not reused."""
+CLOSED_CONNECTIONS = 10
 """Fewer can be the pauses of a quiet program."""
 CONNECTING_COSTS = 0.05
 """Share of all request time that goes into establishing connections, from which it is reported."""
@@ -285,9 +285,6 @@ SLOWER_SET_UP = 0.25
 SET_UP_RATIO = 3.0
 """Mean time to establish a connection, and its ratio to the mean before: far above the lateness of
 a busy process."""
-DISCARDED_CONNECTIONS = 10
-DISCARDED_SHARE = 0.1
-"""Share of the requests. Fewer are an occasional burst, for which no pool keeps connections."""
 CHANNEL_NOT_READY_FOR = 10.0
 """Time after which a channel should be ready. gRPC allows 20 s for an attempt to connect, but a
 handshake takes tenths of a second."""

@@ -115,8 +115,7 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
         waiting.anomaly(case, loop_is_blocked=blocked),
         connect,
         # Longer-lived connections would only hide that establishing them is slow.
-        None if connect else connecting.keepalive_too_short(case),
-        threads.too_few_kept(case),
+        None if connect else connecting.not_reused(case),
         settings.pool_timeout(case),
     ]
 

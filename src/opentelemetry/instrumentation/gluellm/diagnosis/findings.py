@@ -48,8 +48,7 @@ class Kind(StrEnum):
     ANOMALY = "anomaly"
     # States and settings.
     POOL_SATURATED = "pool_saturated"
-    KEEPALIVE_TOO_SHORT = "keepalive_too_short"
-    TOO_FEW_KEPT = "too_few_kept"
+    NOT_REUSED = "connections_not_reused"
     UNBOUNDED_POOL = "unbounded_pool"
     POOL_TIMEOUT = "pool_timeout"
     IGNORED_VARIABLE = "ignored_variable"

@@ -46,11 +46,11 @@ class _Reasons:
                 "First remove what makes the requests fail.",
             )
         if 2 * sum(self.statuses[status] for status in _LIMITED) > self.statuses.total():
-            return (
-                "The provider limits the rate, and each retry counts against its limit.",
+            fewer = (
                 f"Make fewer calls at a time ({'threading' if synchronous else 'asyncio'}"
-                ".Semaphore), ask the provider for a higher limit, or send some calls to another.",
+                ".Semaphore), ask the provider for a higher limit, or send some calls to another."
             )
+            return "The provider limits the rate, and each retry counts against its limit.", fewer
         return (
             "The provider answers with errors, and each retry adds to its load.",
             "Check the provider's status page, or send some calls to another provider.",
