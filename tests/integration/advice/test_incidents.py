@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from gluellm_pools.fake_provider import Behaviour, FakeProvider, RateLimit
-from opentelemetry.instrumentation.gluellm import Finding, diagnose, snapshot
+from opentelemetry.instrumentation.gluellm import Finding, GlueLLMInstrumentor, diagnose, snapshot
+from support.clock import instrumented
+from support.telemetry import Telemetry
 
 any_llm: Any = pytest.importorskip("any_llm")
 httpx2: Any = pytest.importorskip("httpx2")
@@ -97,3 +100,27 @@ def test_rate_limit_multiplies_requests(provider: FakeProvider) -> None:
         assert f"The SDK retries ({calls.pauses} pauses)" in finding.explanation
 
     asyncio.run(run())
+
+
+def test_line_that_blocks_the_loop_is_named_afterwards(provider: FakeProvider) -> None:
+    """The loop runs again when the snapshot is taken."""
+
+    def rank() -> None:
+        time.sleep(1.0)
+
+    async def run() -> None:
+        llm = create(provider)
+        provider.behaviour = Behaviour(head_delay=1.2)
+        call = asyncio.create_task(llm.acompletion(model="m", messages=MESSAGES))
+        await asyncio.sleep(0.5)  # until the watch has started the loop's timer
+        rank()
+        await call
+        (finding,) = serious()
+        assert finding.kind == "blocked_event_loop"
+        assert "It was busy at " in finding.observed
+        assert "test_incidents.py" in finding.observed
+        assert f"in {rank.__qualname__} in" in finding.observed
+
+    GlueLLMInstrumentor().uninstrument()
+    with instrumented(Telemetry(), scope="all"):
+        asyncio.run(run())

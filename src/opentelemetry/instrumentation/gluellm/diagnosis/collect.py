@@ -79,6 +79,7 @@ def collect(
             event_loop_late_share=loop_lag.recent_share(now) if loop_lag is not None else None,
             peer_check_after=silent_peers.after,
             event_loop_late_causes=loop_lag.recent_causes(now) if loop_lag is not None else {},
+            event_loop_busy_at=loop_lag.busy_at(now) if loop_lag is not None else {},
             ignored_variables=_ignored_variables(),
             gluellm="gluellm" in sys.modules,
             any_llm="any_llm" in sys.modules,

@@ -403,6 +403,9 @@ class ProcessSnapshot:
     """Seconds of the last minute in which an event loop that holds leases was late, by cause:
     ``blocking_call``, ``cpu_contention``, ``cpu_quota`` or ``interpreter_lock``. Time of unknown
     cause is left out. Only Linux counts what is needed to know a cause."""
+    event_loop_busy_at: Mapping[str, int] = field(default_factory=dict)
+    """Call sites (``file:line in function``) that kept a late event loop busy in the last minute,
+    with the number of checks, one a second, that found it there; the most frequent first."""
     ignored_variables: tuple[str, ...] = ()
     """Environment variables that are set and look like pool limits, but that no library reads."""
     gluellm: bool = False

@@ -35,8 +35,8 @@ _NOT_REUSED = {
     "connection_close": (
         "The server, a proxy or the client asks to close each connection (Connection: close)",
         (
-            "Turn keep-alive on in the server or the proxy (nginx: proxy_http_version 1.1, an empty "
-            "Connection header, keepalive_requests), and send no Connection: close"
+            "Turn keep-alive on in the server or the proxy (nginx: proxy_http_version 1.1, an "
+            "empty Connection header, keepalive_requests), and send no Connection: close"
         ),
     ),
     "cancelled": (
