@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gluellm_pools.fake_provider import Behaviour, FakeProvider, RateLimit
+from gluellm_pools.fake_provider import Behaviour, FakeProvider, FakeProviderThread, RateLimit
 from opentelemetry.instrumentation.gluellm import Finding, GlueLLMInstrumentor, diagnose, snapshot
 from support.clock import instrumented
 from support.telemetry import Telemetry
@@ -124,3 +124,33 @@ def test_line_that_blocks_the_loop_is_named_afterwards(provider: FakeProvider) -
     GlueLLMInstrumentor().uninstrument()
     with instrumented(Telemetry(), scope="all"):
         asyncio.run(run())
+
+
+def test_peer_that_lowers_its_limit_on_streams() -> None:
+    """Ten requests at a time over one connection, of which two can be sent."""
+
+    async def ask(http: Any, provider: FakeProvider) -> None:
+        await http.post(
+            f"{provider.openai_url}/chat/completions",
+            json={"model": "m", "messages": MESSAGES},
+            headers={"authorization": "Bearer any"},
+        )
+
+    async def run(provider: FakeProvider) -> None:
+        for limit in (100, 2):
+            provider.max_streams = limit
+            async with httpx2.AsyncClient(
+                http1=False, http2=True, limits=httpx2.Limits(max_connections=50), trust_env=False
+            ) as http:
+                for _ in range(2):
+                    await asyncio.gather(*(ask(http, provider) for _ in range(10)))
+                if limit == 100:
+                    assert serious() == []
+                else:
+                    (finding,) = serious()
+        assert finding.kind == "http2_stuck"
+        assert "the peer lowered its limit from 100 to 2" in finding.observed
+        assert "100 connections" not in finding.advice
+
+    with FakeProviderThread(http2=True, behaviour=Behaviour(head_delay=0.3)) as provider:
+        asyncio.run(run(provider))

@@ -151,6 +151,8 @@ ORPHANED_SHARE = 0.1
 ended yet are usual."""
 ORPHANED_ALERT_COUNT = 5
 """Number of streams if the peer named no limit."""
+STREAM_QUEUED_TIME = 0.1
+"""Time in ``stream_queued`` per request, on average. Less is a burst at the start."""
 STREAM_WAIT = 5.0
 """Time in ``stream_queued`` while all streams are taken. The library has no timeout for that
 wait."""

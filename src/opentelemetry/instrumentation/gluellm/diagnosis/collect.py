@@ -233,6 +233,7 @@ def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
             requeues=ledger.requeues,
             peak_active=ledger.active.highest(now),
             peak_queued=ledger.queued.highest(now),
+            streams_most=ledger.streams_most,
             leaks=ledger.leaks,
             anomalies=dict(ledger.anomalies),
             two_event_loops=None

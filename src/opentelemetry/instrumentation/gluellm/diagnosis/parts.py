@@ -273,6 +273,8 @@ class PoolTotals:
     peak_active: int
     """Most connections active or connecting at one moment of the last ``peak_window``."""
     peak_queued: int
+    streams_most: int = 0
+    """Highest limit on streams that was seen on one HTTP/2 connection; 0 if there was none."""
     leaks: int
     """Connections that were ever held unread for longer than the leak threshold."""
     anomalies: Mapping[str, int]

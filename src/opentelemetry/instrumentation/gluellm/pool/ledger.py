@@ -282,6 +282,7 @@ class PoolLedger:
         "queued",
         "requeues",
         "series",
+        "streams_most",
         "two_loops",
     )
 
@@ -313,6 +314,8 @@ class PoolLedger:
         self.requeues = 0
         self.acquire_timeout: float | None = None
         """Pool timeout of the latest request, in seconds."""
+        self.streams_most = 0
+        """Highest stream limit that a reading found on an HTTP/2 connection."""
         self.leaks = 0
         """Leases that were ever suspected as leaks."""
         self.anomalies = dict.fromkeys(ANOMALIES, 0)
