@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from gluellm_pools.fake_provider import Behaviour, FakeProvider, FakeProviderThread, RateLimit
+from gluellm_pools.fake_provider import (
+    Behaviour,
+    FakeProvider,
+    FakeProviderThread,
+    RateLimit,
+    ReceivedRequest,
+)
 from opentelemetry.instrumentation.gluellm import Finding, GlueLLMInstrumentor, diagnose, snapshot
 from support.clock import instrumented
 from support.telemetry import Telemetry
@@ -154,3 +160,70 @@ def test_peer_that_lowers_its_limit_on_streams() -> None:
 
     with FakeProviderThread(http2=True, behaviour=Behaviour(head_delay=0.3)) as provider:
         asyncio.run(run(provider))
+
+
+def test_one_model_of_two_becomes_slow(provider: FakeProvider) -> None:
+    """The other's answers become longer at the same speed."""
+    tokens, slow = {"small": 5, "large": 5}, 0.0
+
+    def behave(request: ReceivedRequest) -> Behaviour:
+        model = str(request.model)
+        delay = 0.1 + (slow if model == "small" else 0)
+        return Behaviour(head_delay=delay, tokens=tokens[model], token_rate=50)
+
+    async def ask(llm: Any, model: str) -> None:
+        async for _ in await llm.acompletion(model=model, messages=MESSAGES, stream=True):
+            pass
+
+    async def run() -> None:
+        nonlocal slow
+        llm = create(provider)
+        provider.behaviour = behave
+        for _ in range(6):
+            await asyncio.gather(ask(llm, "small"), ask(llm, "large"))
+        before = snapshot()
+        tokens["large"] = 50
+        for _ in range(6):
+            await ask(llm, "large")
+        assert serious(before) == []
+        slow = 0.5
+        for _ in range(6):
+            await asyncio.gather(ask(llm, "small"), ask(llm, "large"))
+        (finding,) = serious(before)
+        assert finding.kind == "slow_provider"
+        assert "Only small: 0.6" in finding.observed
+        assert "as fast as before: large" in finding.observed
+
+    asyncio.run(run())
+
+
+def test_one_caller_holds_the_pool(provider: FakeProvider) -> None:
+    async def batch_report(llm: Any) -> None:
+        await llm.acompletion(model="report", messages=MESSAGES)
+
+    async def chat(llm: Any) -> None:
+        await llm.acompletion(model="chat", messages=MESSAGES)
+
+    async def run() -> None:
+        http = httpx2.AsyncClient(limits=httpx2.Limits(max_connections=4), timeout=60)
+        llm = create(provider, http_client=http)
+        provider.behaviour = lambda request: Behaviour(
+            head_delay=5.0 if request.model == "report" else 0.1
+        )
+        for _ in range(6):
+            await chat(llm)
+        calls = [asyncio.create_task(batch_report(llm)) for _ in range(8)]
+        await asyncio.sleep(0.3)
+        calls += [asyncio.create_task(chat(llm)) for _ in range(2)]
+        await asyncio.sleep(1.5)
+        found = serious()
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        (finding,) = found
+        assert finding.kind == "one_caller_holds_pool"
+        assert "4 of 4 connections are held by " in finding.observed
+        assert "batch_report (report); 2 requests of other callers queued" in finding.observed
+        assert finding.advice.endswith("The others need about 1 connection.")
+
+    asyncio.run(run())

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Container, Iterable
+from typing import Any
 
 from .. import environment
 from ..concurrency import snapshot_of, snapshot_of_queue
@@ -255,14 +256,17 @@ def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
                     ledger.failed
                 )
             ),
-            answers=tuple(
-                Answer(
-                    in_seconds(max(now - at, 0)), model, in_seconds(head), in_seconds(rest), items
-                )
-                for at, model, head, rest, items in snapshot_of_queue(ledger.answered)
-            ),
+            answers=_answers(ledger.answered, now),
+            earlier_answers=_answers(ledger.sampled, now),
         )
         for ledger in snapshot_of(registry.ledgers.pools.values)
+    )
+
+
+def _answers(answered: deque[tuple[Any, ...]], now: int) -> tuple[Answer, ...]:
+    return tuple(
+        Answer(in_seconds(max(now - at, 0)), model, in_seconds(head), in_seconds(rest), items)
+        for at, model, head, rest, items in snapshot_of_queue(answered)
     )
 
 

@@ -74,7 +74,7 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
     # stream left, and a server that is down has dropped its connections.
     if stuck is not None or connecting.server_is_gone(case):
         broken = None
-    consumer = slow = too_small = saturated = connect = None
+    holder = consumer = slow = too_small = saturated = connect = None
     cut = None if blocked else timeouts.cut_answers(case)
     if not blocked:
         # Building clients keeps the CPU busy. Failures to connect name the step themselves.
@@ -87,7 +87,8 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
         if churn is None or (case.baseline and connecting.churned_origins(case.baseline)):
             slow = provider.slow_provider(case, cut=cut is not None)
             slow = slow or provider.silent_provider(case)
-        causes = [leak, stuck, lost, consumer]
+        holder = None if leak or stuck or lost else waiting.one_caller(case)
+        causes = [leak, stuck, lost, consumer, holder]
         if slow is not None and slow.severity is not Severity.INFO:
             causes.append(slow)
         # The first calls that GlueLLM's limiter lets pass can queue for a moment.
@@ -107,6 +108,7 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
         broken,
         lost,
         consumer,
+        holder,
         cut,
         slow,
         too_small,

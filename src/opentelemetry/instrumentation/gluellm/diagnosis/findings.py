@@ -40,6 +40,7 @@ class Kind(StrEnum):
     READ_TIMEOUT = "read_timeout"
     SLOW_CONNECTING = "slow_connecting"
     SLOW_CONSUMER = "slow_consumer"
+    ONE_CALLER = "one_caller_holds_pool"
     SLOW_PROVIDER = "slow_provider"
     POOL_TOO_SMALL = "pool_too_small"
     CALLS_CUT_SHORT = "calls_cut_short"

@@ -260,6 +260,16 @@ class PoolCase:
         return [one for one in self.totals.answers if one.ago <= self.recent]
 
     @property
+    def earlier_answers(self) -> list[Answer]:
+        """Answers to compare ``answers`` with, of the time before these or, if possible, before
+        the last minutes."""
+        both = (*self.totals.earlier_answers, *self.totals.answers)
+        earlier = [one for one in both if one.ago > self.recent]
+        if self.baseline:
+            return earlier
+        return [one for one in earlier if one.ago > RECENT] or earlier
+
+    @property
     def maximum(self) -> int | None:
         """Smallest limit of its live pools; None if all are unlimited or none is left."""
         return min((p.max_connections for p in self.pools if p.max_connections), default=None)

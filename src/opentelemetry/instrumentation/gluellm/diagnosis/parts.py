@@ -248,7 +248,7 @@ class Answer(NamedTuple):
     head: float
     """Time until the head of the answer."""
     rest: float
-    """Time from the head to the end, pauses of the application included; 0 outside any-llm."""
+    """Time from the head to the end, pauses of the application included."""
     items: int
     """Items of a stream that the application requested; 0 unless it was streamed."""
 
@@ -289,6 +289,8 @@ class PoolTotals:
     """The latest 100, the last one last."""
     answers: tuple[Answer, ...] = ()
     """The latest 200, the last one last."""
+    earlier_answers: tuple[Answer, ...] = ()
+    """One answer in nine seconds of the last half hour."""
 
     @property
     def label(self) -> str:

@@ -24,7 +24,7 @@ from ..concurrency import nothing, snapshot_of
 from ..failures import Failures
 from .call import Call
 from .call_site import CallSite, CallSites
-from .ledger import EndedTimes, OriginLedger, PoolLedger, served
+from .ledger import SAMPLE_EVERY, EndedTimes, OriginLedger, PoolLedger, served
 from .phases import ALL_STEPS, AWAITING_RESPONSE, OTHER_STEP, QUEUED, UNREAD
 
 _TIMEOUT_KINDS = {
@@ -272,11 +272,14 @@ class Lease:
             _add(times, self)
             if not served(self.status, self.error):
                 origin.pool.failed.append(_failed(self))
-        elif call is None:
-            origin.pool.answered.append((self.ended_at, None, self.awaited, 0, 0))
         else:
-            rest = self.ended_at - self.answered_at
-            origin.pool.answered.append((self.ended_at, call.model, self.awaited, rest, call.steps))
+            model, items = (None, 0) if call is None else (call.model, call.steps)
+            ended_at, pool = self.ended_at, origin.pool
+            answer = (ended_at, model, self.awaited, ended_at - self.answered_at, items)
+            pool.answered.append(answer)
+            if ended_at - pool.sampled_at >= SAMPLE_EVERY:
+                pool.sampled_at = ended_at
+                pool.sampled.append(answer)
         if call is not None and call.counted is not None:
             call.counted.account(self)
 

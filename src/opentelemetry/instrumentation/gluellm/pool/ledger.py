@@ -49,6 +49,9 @@ the telemetry contract."""
 MOST_FAILED = 100
 MOST_ANSWERED = 200
 """Bounds on the latest requests of a pool name that are kept with their times."""
+SAMPLE_EVERY = 9 * SECOND
+"""Time between the answers that are kept for longer: as many as the latest ones cover half an
+hour."""
 _MOST_CALL_SITES = 16
 """Bound on the call sites of an origin's pools. Further pools count without their call site."""
 # Failures that alerts use. Their series exist with 0 from the pool's first request on, since
@@ -281,6 +284,8 @@ class PoolLedger:
         "pools_synchronous",
         "queued",
         "requeues",
+        "sampled",
+        "sampled_at",
         "series",
         "streams_most",
         "two_loops",
@@ -327,6 +332,9 @@ class PoolLedger:
         self.answered: deque[tuple[Any, ...]] = deque(maxlen=MOST_ANSWERED)
         """Latest first attempts that were served: when they ended, the model, the time until the
         head and after it, and the number of items that the application requested."""
+        self.sampled: deque[tuple[Any, ...]] = deque(maxlen=MOST_ANSWERED)
+        """Earlier entries of ``answered``, one in `SAMPLE_EVERY`."""
+        self.sampled_at = 0
         self.live = 0
         self.pools_opened = 0
         self.pools_synchronous = 0
