@@ -227,3 +227,35 @@ def test_one_caller_holds_the_pool(provider: FakeProvider) -> None:
         assert finding.advice.endswith("The others need about 1 connection.")
 
     asyncio.run(run())
+
+
+def test_streams_that_ping_without_items(provider: FakeProvider) -> None:
+    """Two streams stall, one with pings and one without; two more go on."""
+    GlueLLMInstrumentor().uninstrument()
+
+    async def read(llm: Any, model: str) -> None:
+        async for _ in await llm.acompletion(model=model, messages=MESSAGES, stream=True):
+            pass
+
+    def behave(request: ReceivedRequest) -> Behaviour:
+        ping = 0.1 if request.model == "pings" else 0.0
+        stalls = 2 if request.model != "goes on" else None
+        return Behaviour(tokens=100, token_rate=10, stall_after=stalls, ping_every=ping)
+
+    async def run() -> None:
+        llm = create(provider)
+        provider.behaviour = behave
+        models = ["pings", "pings", "silent", "goes on", "goes on"]
+        calls = [asyncio.create_task(read(llm, model)) for model in models]
+        await asyncio.sleep(3.5)
+        found = [one for one in serious() if one.kind == "stalled_streams"]
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        (finding,) = found
+        assert finding.observed.startswith("2 streams without an item, the longest for 3.")
+        assert "2 of 2 from " in finding.observed
+        assert "(pings)" in finding.observed
+
+    with instrumented(Telemetry(), scope="all", silence_threshold=2.0):
+        asyncio.run(run())

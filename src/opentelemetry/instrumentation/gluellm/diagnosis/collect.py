@@ -12,7 +12,7 @@ from typing import Any
 from .. import environment
 from ..concurrency import snapshot_of, snapshot_of_queue
 from ..patching import Hooks
-from ..pool.call import CallsNow
+from ..pool.call import CallsNow, LiveCalls
 from ..pool.counts import PoolSums, RunningRequests
 from ..pool.describe import trace_id
 from ..pool.durations import in_seconds
@@ -186,6 +186,9 @@ def _request(
     call_site = lease.call_site
     connection = lease.connection
     held = lease.has_connection and acquired_at > 0 and phase != QUEUED
+    counted = None if call is None else call.counted
+    calls: LiveCalls = lease.tracker.registry.calls
+    item_wait, silent = (0, False) if counted is None else calls.item_wait(counted, now)
     return RequestSnapshot(
         origin=_origin(lease.origin),
         phase=PHASES[phase],
@@ -202,6 +205,8 @@ def _request(
         call_site=str(call_site) if call_site is not None else None,
         stack=call_site.frames if call_site is not None else (),
         leak_suspected=lease in suspects,
+        item_wait=in_seconds(item_wait) if item_wait else None,
+        items_silent=silent,
         peer=peer,
         peer_silence=in_seconds(now - heard_at),
     )

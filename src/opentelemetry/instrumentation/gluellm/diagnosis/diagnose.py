@@ -107,6 +107,7 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
         connecting.channel_not_ready(case),
         broken,
         lost,
+        provider.stalled_streams(case),
         consumer,
         holder,
         cut,

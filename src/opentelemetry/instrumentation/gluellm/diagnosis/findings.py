@@ -32,6 +32,7 @@ class Kind(StrEnum):
     CHANNEL_NOT_READY = "channel_not_ready"
     REUSE_FAILURES = "reuse_failures"
     SILENT_CONNECTIONS = "silent_connections"
+    STALLED_STREAMS = "stalled_streams"
     GLUELLM_LIMITER = "gluellm_limiter"
     RETRIES = "retries"
     # Makes the following ones uncertain.

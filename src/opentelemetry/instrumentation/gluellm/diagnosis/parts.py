@@ -72,6 +72,11 @@ class RequestSnapshot:
     stack: tuple[str, ...] = ()
     """Whole stack, innermost frame first; only with ``leak_stacks=True``."""
     leak_suspected: bool = False
+    item_wait: float | None = None
+    """Time that the application has been waiting for the next item of its stream; None if it is not
+    waiting, or if the items are not seen."""
+    items_silent: bool = False
+    """Whether that wait is unusually long, as for `CallsSnapshot.silent`."""
     peer: str | None = None
     """State of its connection's other end, by the watch's latest check, once it has waited for
     bytes for ``peer_check_after``: a key of ``LOST_PEERS``, or ``unknown`` if there is no evidence,

@@ -646,6 +646,14 @@ class LiveCalls:
             call.seen_steps = steps
             call.waiting_since = now if waiting else 0
 
+    def item_wait(self, call: CountedCall, now: int) -> tuple[int, bool]:
+        """Return how long the application has been waiting for the next item of a stream, and
+        whether that is unusually long."""
+        ledger, since = call.ledger, call.waiting_since
+        if ledger is None or call.stream is None or not since:
+            return 0, False
+        return now - since, now - since >= ledger.silent_after(True, self._threshold, now)
+
     def state(self) -> list[CallsNow]:
         """Return the calls of each ledger, all at one moment."""
         self.look()

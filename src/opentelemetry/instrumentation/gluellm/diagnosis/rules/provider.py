@@ -10,6 +10,7 @@ from ...text import counted, one_line, percent, seconds
 from ..findings import Finding, Kind, Severity
 from ..intervals import PROVIDERS_PART, PoolCase
 from ..parts import Answer
+from .timeouts import majority
 from .waiting import queue_matters
 
 
@@ -22,7 +23,7 @@ def _slowdown(now: Sequence[Answer], before: Sequence[Answer], *, bodies: bool) 
 
     def means(answers: Sequence[Answer]) -> tuple[float, float, float]:
         number, items = len(answers), sum(answer.items for answer in answers)
-        head, rest = (sum(answer[part] for answer in answers) for part in (2, 3))
+        head, rest = sum(a.head for a in answers), sum(a.rest for a in answers)
         return head / number, rest / (items or number), items / number or 1.0
 
     (head, rest, items), (old_head, old_rest, _) = means(now), means(before)
@@ -40,7 +41,8 @@ def _models(case: PoolCase) -> dict[str | None, str]:
     """Return how much slower each model has become, for those that can be compared."""
     unread, reading = (case.activity.time(phase) for phase in ("unread", "reading"))
     found: dict[str | None, str] = {}
-    for model in dict.fromkeys(r.model for r in (*case.answers, *case.requests)):
+    asked = [*(answer.model for answer in case.answers), *(r.model for r in case.requests)]
+    for model in dict.fromkeys(asked):
         now = [answer for answer in case.answers if answer.model == model]
         before = [answer for answer in case.earlier_answers if answer.model == model]
         usual = max((answer.head for answer in before), default=0.0)
@@ -185,6 +187,31 @@ def silent_provider(case: PoolCase) -> Finding | None:
         "the provider hangs or something on the network path drops the requests.",
         advice="Check the provider's status page, and send one request by hand. Stream, so that "
         "silence shows early, and set a read timeout. A larger pool does not help.",
+    )
+
+
+def stalled_streams(case: PoolCase) -> Finding | None:
+    """Detect streams whose bytes arrive while the application gets no item."""
+    stalled = [
+        request
+        for request in case.requests
+        if request.items_silent and 2 * request.phase_age < (request.item_wait or 0.0)
+    ]
+    if not stalled:
+        return None
+    longest = max(request.item_wait or 0.0 for request in stalled)
+    who = majority(stalled)
+    many = len(stalled) >= thresholds.CALL_SILENT_ALERT_COUNT
+    return Finding(
+        kind=Kind.STALLED_STREAMS,
+        severity=Severity.WARNING if many else Severity.INFO,
+        pool=case.label,
+        observed=f"{counted(len(stalled), 'stream')} without an item, the longest for "
+        f"{seconds(longest)}, while bytes arrive{f'; {who}' if who else ''}.",
+        explanation="Bytes arrive, items do not: the provider, or a proxy before it, sends pings, "
+        "which keep the connection and its read timeout alive and reach no application.",
+        advice="Give the whole stream, or the time between its items, a timeout of your own, and "
+        "send the request again. A read timeout does not end it. Check the provider's status page.",
     )
 
 
