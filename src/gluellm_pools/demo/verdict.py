@@ -9,7 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import (
+    UNEXPLAINED,
+    Finding,
+    Kind,
+    Severity,
+)
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import ErrorType
 
 from ..fake_provider import Counts
@@ -28,7 +33,7 @@ _AT_FAULT = {
     Kind.REUSE_FAILURES: "the provider",
     Kind.SILENT_CONNECTIONS: "the network",
     Kind.HTTP2_STUCK: "the HTTP library",
-    **{kind: "" for kind in Kind if kind.startswith("calls_")},
+    **dict.fromkeys(UNEXPLAINED, ""),
 }
 """By kind; empty if the cause is unknown. All others are the program's own."""
 

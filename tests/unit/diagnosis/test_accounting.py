@@ -11,7 +11,12 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.accounting import EXPLAINS
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import (
+    UNEXPLAINED,
+    Finding,
+    Kind,
+    Severity,
+)
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import CallsSnapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.pool.durations import class_of, longest_of
@@ -32,8 +37,9 @@ HOUR = [HEALTHY] * 35
 
 
 def taken(*minutes: dict[Any, dict[Any, float]], **more: Any) -> Snapshot:
-    """A snapshot at the end of these minutes."""
-    return a_snapshot(**an_account(*minutes), **more)
+    """A snapshot at the end of these minutes, of calls to openai."""
+    totals = the_totals(origin={"provider": "openai"}, **more.pop("totals", {}))
+    return a_snapshot(totals, **{"calls": (the_calls(),), **an_account(*minutes), **more})
 
 
 def top(*minutes: dict[Any, dict[Any, float]], **more: Any) -> Finding:
@@ -127,8 +133,8 @@ def test_survivors_do_not_hide_the_stuck() -> None:
     assert finding.observed.startswith("Calls to openai took 300 s on average in the last 5 min")
     assert "40 of them in flight" in finding.observed
     assert finding.evidence == (
-        "Of 40 requests in the wait for the head of the answer: 40 /app/report.py:7 in batch, "
-        "40 gpt-4o."
+        "Of the requests in the wait for the head of the answer, 40 of 40 from "
+        "/app/report.py:7 in batch (gpt-4o)."
     )
 
 
@@ -144,8 +150,10 @@ def test_silent_calls() -> None:
 def test_amplification() -> None:
     """Calls succeed, but each fourth request is a repetition."""
     finding = top(*HOUR, *[of_calls(60, {"backoff": 0.5}, {"503": 1}, retries=40)] * 5)
-    assert finding.kind is Kind.CALLS_RETRIED
-    assert "300 calls became 500 requests, 200 of them sent again after 503" in finding.observed
+    assert finding.kind is Kind.RETRIES
+    assert finding.observed.startswith(
+        "In the last 5 min, 300 calls became 500 requests, 200 of them sent again after 503."
+    )
     few = of_calls(60, {"backoff": 0.1}, {"503": 1}, retries=5)
     assert not kinds(taken(*HOUR, *[few] * 5))
 
@@ -161,12 +169,12 @@ def test_requests_outside_any_call() -> None:
         }
 
     before = [without_calls(HEALTHY)] * 35
-    failing = without_calls(of_calls(40, {}, {"503": 30}))
-    finding = top(*before, *[failing] * 5)
+    failing = without_calls(of_calls(40, {}, {"401": 30}))
+    finding = top(*before, *[failing] * 5, calls=())
     assert finding.kind is Kind.CALLS_FAILING
     assert finding.observed.startswith("150 of 200 requests in openai/httpx2 failed")
     slow = of_calls(40, {"requesting": 30.0}, took=34.0, stream_queued=29.0, reading=1.0)
-    finding = top(*before, *[without_calls(slow)] * 5)
+    finding = top(*before, *[without_calls(slow)] * 5, calls=())
     assert finding.kind is Kind.CALLS_SLOW
     assert "29 s of it in the wait for an HTTP/2 stream" in finding.observed
 
@@ -201,8 +209,6 @@ def test_back_off_names_the_status() -> None:
 # Why?
 
 QUEUED = of_calls(40, {"requesting": 9.0}, took=8.6, queued=8.0, reading=1.0)
-RESOLVING = of_calls(40, {"requesting": 9.0}, took=8.6, connecting=8.0, reading=1.0)
-RESOLVING["openai/httpx2", ORIGIN, "openai"]["step", "resolve"] = 320.0
 
 
 def expired(minute: dict[Any, dict[Any, float]]) -> dict[Any, dict[Any, float]]:
@@ -218,8 +224,7 @@ def expired(minute: dict[Any, dict[Any, float]]) -> dict[Any, dict[Any, float]]:
 
 def test_finding_that_explains_the_largest_part_begins_with_the_account() -> None:
     """One finding, not two: the specific one."""
-    totals = the_totals(peak_active=10)
-    snapshot = a_snapshot(totals, **an_account(*HOUR, *[QUEUED] * 5))
+    snapshot = taken(*HOUR, *[QUEUED] * 5, totals={"peak_active": 10})
     (finding,) = [f for f in diagnose(snapshot) if f.severity is not Severity.INFO]
     assert finding.kind is Kind.POOL_TOO_SMALL
     assert finding.observed.startswith("Calls to openai took 9.0 s on average")
@@ -227,21 +232,21 @@ def test_finding_that_explains_the_largest_part_begins_with_the_account() -> Non
 
 
 def test_finding_that_explains_nothing_does_not_come_first() -> None:
-    """Connections that expire do not explain seconds of resolving names."""
-    kept = a_snapshot(**an_account(*HOUR, *[expired(RESOLVING)] * 5))
-    first, *others = diagnose(kept)
-    assert first.kind is Kind.SLOW_CONNECTING or first.kind is Kind.CALLS_SLOW
-    assert first.observed.startswith("Calls to openai took 9.0 s on average")
-    assert all(not other.observed.startswith("Calls") for other in others)
-    failing = expired(of_calls(40, {}, {"401": 30}, connecting=0.5, reading=0.5))
-    first, *_ = diagnose(a_snapshot(**an_account(*HOUR, *[failing] * 5)))
-    assert first.kind is Kind.CALLS_FAILING
+    """Connections that expire explain neither seconds after the answer nor a refused key."""
+    after = of_calls(40, {"finishing": 8.0}, took=8.6, connecting=0.5, reading=0.5)
+    refused = of_calls(40, {}, {"401": 30}, connecting=0.5, reading=0.5)
+    for minute, kind in ((after, Kind.CALLS_SLOW), (refused, Kind.CALLS_FAILING)):
+        first, *others = diagnose(taken(*HOUR, *[expired(minute)] * 5))
+        (other,) = [finding for finding in others if finding.kind is Kind.NOT_REUSED]
+        assert first.kind is kind
+        assert other.severity is Severity.WARNING
+        assert not other.observed.startswith(("Calls", "150 of"))
 
 
 def test_every_kind_is_known_to_the_account() -> None:
     """A new kind has to say what it can explain, even if that is nothing."""
     nothing = {Kind.UNBOUNDED_POOL, Kind.IGNORED_VARIABLE}
-    nothing |= {kind for kind in Kind if kind.startswith("calls_")}
+    nothing |= set(UNEXPLAINED)
     assert set(EXPLAINS) | nothing == set(Kind)
     assert not set(EXPLAINS) & nothing
 

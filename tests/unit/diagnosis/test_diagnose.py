@@ -178,6 +178,17 @@ def test_loop_that_is_blocked_half_of_the_time_is_an_error(
     assert found(Kind.BLOCKED_EVENT_LOOP, snapshot).severity is severity
 
 
+@pytest.mark.parametrize("cause", ["blocking_call", "cpu_quota"])
+def test_line_that_blocks_the_loop_is_in_the_finding(cause: str) -> None:
+    """With a CPU quota, the line at which it stopped means nothing."""
+    sites = {"app.py:40 in rank": 9, "app.py:8 in load": 2}
+    causes = {"event_loop_late_share": 1 / 3, "event_loop_late_causes": {cause: 17.0}}
+    finding = found(Kind.BLOCKED_EVENT_LOOP, late(**causes, event_loop_busy_at=sites))
+    named = "It was busy at app.py:40 in rank in 9 of 11 checks." in finding.observed
+    assert named is (cause == "blocking_call")
+    assert ("asyncio.to_thread" in finding.advice) is named
+
+
 @pytest.mark.parametrize(
     ("causes", "said", "advised"),
     [

@@ -8,19 +8,22 @@ the time before; where no calls are known, the requests of a pool name are.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import thresholds
+from ..pool.call import RETRIED
 from ..pool.ledger import served
-from ..text import call_site_text, counted, one_line, percent, period_text, seconds
-from ..watch.account import Item, Subject
+from ..pool.phases import OUTCOMES
+from ..text import counted, one_line, percent, period_text, seconds
+from ..watch.account import CALLS, Item, Subject
 from .advice.servers import CONNECT_HELP, SET_UP_HELP
 from .findings import Finding, Kind, Severity
-from .parts import CallsSnapshot, RequestSnapshot
+from .parts import CallsSnapshot, Failure, RequestSnapshot
+from .rules.timeouts import majority
 from .snapshot import Snapshot
-from .windows import Window, Windows
+from .windows import Window, Windows, named
 
 _PROVIDER = frozenset({"awaiting_response", "reading", "read_timeout", "timeout"})
 _QUEUE = frozenset({"queued", "pool_timeout", "timeout"})
@@ -40,18 +43,22 @@ EXPLAINS: dict[Kind, frozenset[str]] = {
         {"read_error", "write_error", "protocol_error", "connection_error"}
     ),
     Kind.SILENT_CONNECTIONS: _PROVIDER | _QUEUE | {"read_error", "write_error"},
+    Kind.STALLED_STREAMS: frozenset({"awaiting_response", "reading"}),
     Kind.GLUELLM_LIMITER: frozenset({"limited"}),
+    Kind.RETRIES: frozenset({"backoff", *map(str, RETRIED)}),
     Kind.BLOCKED_EVENT_LOOP: _ALL_TIME | {"connect_timeout"},
+    Kind.READ_TIMEOUT: _PROVIDER,
     Kind.SLOW_CONNECTING: _SET_UP | {"connect_timeout"},
     Kind.SLOW_CONSUMER: _QUEUE | {"unread"},
+    Kind.ONE_CALLER: _QUEUE,
     Kind.SLOW_PROVIDER: _PROVIDER | _QUEUE,
     Kind.POOL_TOO_SMALL: _QUEUE,
+    Kind.CALLS_CUT_SHORT: _TIMES_OUT,
     Kind.EXECUTOR_FULL: frozenset({"preparing"}),
     Kind.DESCRIPTORS_NEAR_LIMIT: frozenset({"too_many_open_files"}),
     Kind.ANOMALY: _QUEUE,
     Kind.POOL_SATURATED: _QUEUE,
-    Kind.KEEPALIVE_TOO_SHORT: _NEW_CONNECTION,
-    Kind.TOO_FEW_KEPT: _NEW_CONNECTION,
+    Kind.NOT_REUSED: _NEW_CONNECTION,
     Kind.POOL_TIMEOUT: _QUEUE,
 }
 """Parts of the account that a finding of a kind can explain: stages, phases, steps of establishing,
@@ -95,10 +102,10 @@ _IN_PLAIN_WORDS = {
     "stream_queued": "the wait for an HTTP/2 stream",
     "backoff": "back-off",
 }
-_CALLS = "calls"
 _MOST_ERRORS = 3
 _NOTICED = 0.1
 """Share of a difference from which a part of it is named."""
+_SEVERITIES = list(Severity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,94 +118,84 @@ class Trouble:
     """Name and library of the pools that serve the calls."""
     account: str
     """How much, and where."""
-    parts: frozenset[str]
-    """Names of the largest part of the account. A finding must explain one of them."""
     part: str
+    """Largest part of the account."""
+    parts: frozenset[str]
+    """Names of that part. A finding has to explain one of them."""
     evidence: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """Calls, or requests, in one period."""
+    """Calls and their requests in one period. Where no calls are known, both are the requests."""
 
     period: float
     own: Counter[Item]
     requests: Counter[Item]
-    running: Counter[float]
-    """Those in flight, by their time so far; empty for a time that is over."""
-
-    def named(self, what: str, *, of_requests: bool = False) -> Any:
-        """Return a Counter of what items with this first word count, by their second word."""
-        items = self.requests if of_requests else self.own
-        return Counter({item[1]: value for item, value in items.items() if item[0] == what})
+    running: Counter[float] = field(default_factory=Counter)
+    """Calls in flight by their time so far; empty for a period that is over."""
 
     @property
     def results(self) -> Counter[str]:
         """Requests that were not served, by error type or status."""
         found: Counter[str] = Counter()
-        for item, count in self.requests.items():
-            if item[0] == "left" and not served(item[1], item[2]):  # type: ignore[arg-type]
-                found[str(item[2] or item[1])] += int(count)
+        for (what, *left), count in self.requests.items():
+            if what == "left" and not served(left[0], left[1]):  # type: ignore[arg-type]
+                found[str(left[1] or left[0])] += count
         return found
 
     @property
     def outcomes(self) -> Counter[str]:
-        calls: Counter[str] = self.named("outcome")
-        if calls or self.own is not self.requests:
-            return calls
-        results, everything = self.results, sum(self.named("left").values())
-        cancelled = results.pop("cancelled", 0)
-        failed = results.total()
-        good = everything - failed - cancelled
-        return Counter(succeeded=int(good), cancelled=cancelled, failed=failed)
+        if self.own is not self.requests:
+            return Counter(named(self.own, "outcome"))
+        failed, cancelled = self.errors.total(), self.results["cancelled"]
+        left = sum(count for item, count in self.own.items() if item[0] == "left")
+        return Counter(succeeded=left - failed - cancelled, cancelled=cancelled, failed=failed)
 
     @property
     def errors(self) -> Counter[str]:
-        errors = self.results if self.own is self.requests else self.named("error")
-        if self.own is self.requests:
-            errors.pop("cancelled", None)
-        return +errors
+        """Calls that failed, by error type."""
+        if self.own is not self.requests:
+            return Counter(named(self.own, "error"))
+        return Counter({error: n for error, n in self.results.items() if error != "cancelled"})
 
     @property
     def took(self) -> Counter[float]:
-        """Those that ended, by the class of their duration."""
-        took: Counter[float] = self.named("took")
-        return +took
+        """Calls by the upper bound of their duration or, in flight, of their time so far."""
+        return Counter(named(self.own, "took")) + self.running
 
     @property
     def ended(self) -> int:
-        return self.took.total()
+        return int(named(self.own, "took").total())
+
+    @property
+    def number(self) -> int:
+        """Number of calls by which their time is divided, as in GlueLLMCallsSlow."""
+        return max(self.ended, self.running.total(), 1)
 
     @property
     def times(self) -> Any:
-        """Counter of the seconds by stage, the time of requests by phase."""
-        stages, phases = self.named("stage"), +self.named("phase", of_requests=True)
-        if self.own is self.requests:
-            return phases
-        requesting, in_phases = stages["requesting"], phases.total()
-        if in_phases > 0:
-            del stages["requesting"]
-            for phase, time in phases.items():
-                stages[phase] += requesting * time / in_phases
-        return +stages
+        """Counter of the seconds by stage, those of ``requesting`` by phase."""
+        phases, stages = +named(self.requests, "phase"), named(self.own, "stage")
+        if self.own is self.requests or not phases:
+            return phases or +stages
+        share = stages.pop("requesting", 0.0) / phases.total()
+        return stages + Counter({phase: time * share for phase, time in phases.items()})
 
 
 def troubles(snapshot: Snapshot, compared: Windows) -> list[Trouble]:
     """Return what calls suffer from, the most severe first. At most two of each group of calls."""
     subjects = list(compared.recent.numbers)
-    calls = [subject for subject in subjects if subject[0] == _CALLS]
+    calls = [subject for subject in subjects if subject[0] == CALLS]
     known = {provider for _, _, provider in calls}
     others = {
         (label, None, None)
         for label, origin, provider in subjects
-        if label != _CALLS and origin is not None and provider not in known
+        if label != CALLS and origin is not None and provider not in known
     }
-    groups = [
-        _Group(snapshot, compared, subject, known) for subject in (*calls, *sorted(others, key=str))
-    ]
+    groups = [_Group(snapshot, compared, subject, known) for subject in (*calls, *sorted(others))]
     found = [trouble for group in groups for trouble in group.troubles()]
-    severities = list(Severity)
-    return sorted(found, key=lambda trouble: severities.index(trouble.severity))
+    return sorted(found, key=lambda trouble: _SEVERITIES.index(trouble.severity))
 
 
 class _Group:
@@ -212,34 +209,26 @@ class _Group:
         self, snapshot: Snapshot, compared: Windows, subject: Subject, known: set[str | None]
     ) -> None:
         self._snapshot, self._subject, self._known = snapshot, subject, known
-        self._of_calls = subject[0] == _CALLS
+        self._of_calls = subject[0] == CALLS
         self._numbers = compared.recent.numbers
-        subjects = [each for each in self._numbers if self._mine(each)]
-        self._pools = tuple(sorted({label for label, _, _ in subjects}))
-        self._origins = len({origin for _, origin, _ in subjects})
-        calls: dict[Subject, CallsSnapshot] = {
-            (_CALLS, one.source, one.provider): one for one in snapshot.process.calls
-        }
-        self._calls = calls.get(subject)
-        self._requests = [
-            request
-            for pool in snapshot.pools
-            if pool.label in self._pools
-            for request in pool.requests
-        ]
+        self._pools = tuple(sorted({each[0] for each in self._numbers if self._mine(each)}))
+        pools = [pool for pool in snapshot.pools if pool.label in self._pools]
+        self._requests = [request for pool in pools for request in pool.requests]
+        self._calls: CallsSnapshot | None = None
+        self._to = f"requests in {one_line(subject[0])}"
+        running: Counter[float] = Counter(request.age for request in self._requests)
         if self._of_calls:
-            running = Counter(self._calls.ages if self._calls is not None else ())
             self._to = f"calls to {one_line(subject[2] or 'an unknown provider')}"
-        else:
-            running = Counter(request.age for request in self._requests)
-            self._to = f"requests in {one_line(subject[0])}"
+            its = [c for c in snapshot.process.calls if (c.source, c.provider) == subject[1:]]
+            self._calls = its[0] if its else None
+            running = Counter(its[0].ages if its else ())
         self._now = self._side(compared.recent, running)
         self._quiet = self._side(compared.quiet, running)
         self._before = None if compared.before is None else self._side(compared.before, Counter())
 
     def _mine(self, subject: Subject) -> bool:
         label, origin, provider = subject
-        if label == _CALLS or origin is None:
+        if label == CALLS or origin is None:
             return False
         if self._of_calls:
             return provider == self._subject[2]
@@ -250,321 +239,270 @@ class _Group:
         for subject, items in window.numbers.items():
             if self._mine(subject):
                 requests.update(items)
-        own = requests
-        if self._of_calls:
-            own = window.numbers.get(self._subject, Counter())
+        own = window.numbers.get(self._subject, Counter()) if self._of_calls else requests
         return _Side(window.period, own, requests, running)
 
-    def troubles(self) -> Iterator[Trouble]:
-        """Yield at most one trouble of outcomes, and one of times."""
-        outcomes = self._failing() or self._cancelled()
-        times = self._silent() or self._slow()
-        yield from (found for found in (outcomes, times) if found is not None)
-        if not outcomes and not times and (retried := self._retried()) is not None:
-            yield retried
+    def troubles(self) -> list[Trouble]:
+        """Return at most one trouble of outcomes, and one of times."""
+        found = [self._failing() or self._cancelled(), self._silent() or self._slow()]
+        return [one for one in (found if any(found) else [self._retried()]) if one is not None]
 
     # Is anything wrong?
 
     def _failing(self) -> Trouble | None:
-        for side in (self._now, self._quiet):
-            outcomes = side.outcomes
-            failed, good = int(outcomes["failed"]), int(outcomes["succeeded"])
-            most = failed > thresholds.CALL_QUIET_SHARE * (failed + good)
-            if (
-                thresholds.calls_fail(failed, good)
-                if side is self._now
-                else (most and failed >= thresholds.CALL_QUIET_COUNT)
-            ):
-                break
-        else:
+        share = thresholds.CALL_FAILURE_ALERT_SHARE
+        over = self._over("failed", ("failed", "succeeded"), share)
+        if over is None:
             return None
+        side, text = over
         errors = side.errors.most_common()
         part = errors[0][0] if errors else "_OTHER"
-        where = [f"{int(count)} x {one_line(error)}" for error, count in errors[:_MOST_ERRORS]]
-        parts = {part, *self._waits(part)}
-        text = (
-            f"{failed} of {failed + good} {self._to} failed in the last {period_text(side.period)}"
-            f"{self._share_before('failed', 'succeeded')}: {', '.join(where) or 'error unknown'}"
-            f"{self._largest_origin(side)}{self._amplification(side)}."
-        )
-        severity = Severity.WARNING if not self._of_calls else Severity.ERROR
-        return self._trouble(Kind.CALLS_FAILING, severity, text, parts, part)
+        which = [f"{count:.0f} x {one_line(error)}" for error, count in errors[:_MOST_ERRORS]]
+        text += f": {', '.join(which)}{self._origin()}{self._amplification()}."
+        # SDKs send failed requests again, so that the call may succeed.
+        severity = Severity.ERROR if self._of_calls else Severity.WARNING
+        # A timeout of the whole call does not tell where it waited.
+        parts = {part, *(self._names(self._largest()[0]) if part in _TIMES_OUT else ())}
+        return self._trouble(Kind.CALLS_FAILING, severity, text, part, parts)
 
     def _cancelled(self) -> Trouble | None:
-        for side, least, share in (
-            (self._now, thresholds.CALL_ALERT_COUNT, thresholds.CALL_CANCELLED_SHARE),
-            (self._quiet, thresholds.CALL_QUIET_COUNT, thresholds.CALL_QUIET_SHARE),
-        ):
-            cancelled, ended = int(side.outcomes["cancelled"]), side.outcomes.total()
-            if cancelled >= least and cancelled > share * ended:
-                break
-        else:
+        over = self._over("cancelled", OUTCOMES, thresholds.CALL_CANCELLED_SHARE)
+        if over is None:
             return None
         part, where = self._largest()
-        text = (
-            f"{cancelled} of {int(ended)} {self._to} were cancelled in the last "
-            f"{period_text(side.period)}{self._share_before('cancelled')}{where}."
-        )
-        return self._trouble(
-            Kind.CALLS_CANCELLED,
-            Severity.WARNING,
-            text,
-            {"cancelled", *self._waits("cancelled")},
-            part,
-        )
+        parts = {"cancelled", *self._names(part)}
+        text = f"{over[1]}{where}."
+        return self._trouble(Kind.CALLS_CANCELLED, Severity.WARNING, text, part, parts)
+
+    def _over(self, what: str, of: Sequence[str], share: float) -> tuple[_Side, str] | None:
+        """Return the period in which too many calls ended so, with text; None if there is none."""
+        now, quiet, before = self._now, self._quiet, self._before
+        most = (thresholds.CALL_QUIET_COUNT, thresholds.CALL_QUIET_SHARE)
+        limits = ((now, thresholds.CALL_ALERT_COUNT, share), (now, *most), (quiet, *most))
+        for side, least, limit in limits:
+            count, whole = side.outcomes[what], sum(side.outcomes[one] for one in of)
+            if count < least or count <= limit * whole:
+                continue
+            verb = "were cancelled" if what == "cancelled" else what
+            period = period_text(side.period)
+            text = f"{count:.0f} of {whole:.0f} {self._to} {verb} in the last {period}"
+            if before is not None and (earlier := sum(before.outcomes[one] for one in of)) > 0:
+                usual = percent(before.outcomes[what] / earlier)
+                text += f" ({usual} in the {period_text(before.period)} before)"
+            return side, text
+        return None
 
     def _silent(self) -> Trouble | None:
         calls = self._calls
-        if calls is not None:
-            silent, of, longest = calls.silent, calls.in_flight, calls.oldest.get("requesting", 0.0)
-            longest = max(longest, calls.oldest_silence or 0.0)
-        elif not self._of_calls:
-            waits = [
-                r.phase_age for r in self._requests if r.phase in ("awaiting_response", "reading")
-            ]
-            origins = [
-                o for t in self._snapshot.totals if t.label in self._pools for o in t.origins
-            ]
-            answered = max((origin.longest_silence_answered for origin in origins), default=0.0)
-            after = max(thresholds.CALL_SILENT_FIRST, thresholds.CALL_SILENT_FACTOR * answered)
-            silent, of = sum(wait >= after for wait in waits), len(self._requests)
-            longest = max(waits, default=0.0)
-        else:
+        if calls is None or calls.silent < thresholds.CALL_SILENT_ALERT_COUNT:
             return None
-        if (
-            silent < thresholds.CALL_SILENT_ALERT_COUNT
-            or silent <= thresholds.CALL_SILENT_SHARE * of
-        ):
+        if calls.silent <= thresholds.CALL_SILENT_SHARE * calls.in_flight:
             return None
-        phases = Counter(request.phase for request in self._requests)
-        part = max(("awaiting_response", "reading"), key=lambda phase: phases[phase])
+        longest = max(calls.oldest.get("requesting", 0.0), calls.oldest_silence or 0.0)
         text = (
-            f"{silent} of {of} {self._to} in flight are silent, the longest for "
-            f"{seconds(longest)}, in {_IN_PLAIN_WORDS[part]}."
+            f"{calls.silent} of {calls.in_flight} {self._to} in flight are silent, the longest for "
+            f"{seconds(longest)}."
         )
-        parts = {"awaiting_response", "reading"}
-        return self._trouble(Kind.CALLS_SILENT, Severity.ERROR, text, parts, part)
+        parts = ("awaiting_response", "reading")
+        part = max(parts, key=lambda phase: sum(r.phase == phase for r in self._requests))
+        return self._trouble(Kind.CALLS_SILENT, Severity.ERROR, text, part, parts)
 
     def _slow(self) -> Trouble | None:
         now, before = self._now, self._before
-        running = int(now.running.total())
-        spent, number = now.times.total(), now.ended + running
-        if number < thresholds.CALL_QUIET_COUNT:
+        running = now.running.total()
+        if now.ended + running < thresholds.CALL_QUIET_COUNT:
             return None
-        slow = before is not None and self._slower(before)
         long = self._quiet.times.total() / (self._quiet.ended + running)
-        if not slow and long <= thresholds.CALL_SLOW_LIMIT:
+        slower = before is not None and _slower(now, before)
+        if not slower and long <= thresholds.CALL_SLOW_LIMIT:
             return None
-        each = spent / max(now.ended, running)
-        half, most = (_quantile(now.took + now.running, share) for share in (0.5, 0.95))
+        each = now.times.total() / now.number
+        half, most = (seconds(_quantile(now.took, share)) for share in (0.5, 0.95))
         text = (
-            f"{self._to[0].upper()}{self._to[1:]} took "
-            f"{seconds(each)} on average in the last {period_text(now.period)}"
-            f" (half of them up to about {seconds(half)}, 95% up to {seconds(most)})"
+            f"{self._to[0].upper()}{self._to[1:]} took {seconds(each)} on average in the last "
+            f"{period_text(now.period)} (half of them up to about {half}, 95% up to {most})"
         )
-        if slow and before is not None:
-            usual = before.times.total() / before.ended
-            text += (
-                f", {seconds(each - usual)} more than in the {period_text(before.period)} before"
-            )
+        if slower and before is not None:
+            more = seconds(each - before.times.total() / before.number)
+            text += f", {more} more than in the {period_text(before.period)} before"
         if running:
             text += f", {running} of them in flight"
         part, where = self._largest()
-        text += f"{where}{self._amplification(now)}."
-        return self._trouble(Kind.CALLS_SLOW, Severity.WARNING, text, self._refined(part), part)
-
-    def _slower(self, before: _Side) -> bool:
-        now = self._now
-        if before.ended < thresholds.BASELINE_REQUESTS or before.period <= 0 or now.period <= 0:
-            return False
-        running = int(now.running.total())
-        spent, earlier = now.times.total(), before.times.total()
-        usual = earlier / before.ended
-        each = spent / max(now.ended, running, 1)
-        busy = earlier / before.period * now.period
-        limit = _quantile(before.took, 0.95)
-        late = sum(count for took, count in (now.took + now.running).items() if took > limit)
-        return (
-            each > thresholds.CALL_SLOWER * usual
-            and each - usual >= thresholds.SLOWER_BY
-            and spent >= thresholds.CALL_SLOW_TIME * now.period / 600
-            and spent >= thresholds.CALL_SLOW_BUSY * busy
-            and thresholds.calls_are_late(late, now.ended + running)
-        )
+        text += f"{where}{self._amplification()}."
+        return self._trouble(Kind.CALLS_SLOW, Severity.WARNING, text, part, self._names(part))
 
     def _retried(self) -> Trouble | None:
-        now = self._now
-        retries = int(now.own["retries",])
-        requests = int(now.requests["entered",])
-        if retries < thresholds.BACKOFF_RETRIES or retries < thresholds.RESENT_MUCH * requests:
+        retries = self._now.own["retries",]
+        least = thresholds.RESENT_MUCH * self._now.requests["entered",]
+        if retries < thresholds.BACKOFF_RETRIES or retries < least:
             return None
-        part = next(iter(now.results), "backoff")
-        text = f"{self._to[0].upper()}{self._to[1:]}: {self._amplification(now).removeprefix('; ')}"
-        return self._trouble(
-            Kind.CALLS_RETRIED,
-            Severity.WARNING,
-            f"{text} in the last {period_text(now.period)}.",
-            {"backoff", part},
-            part,
-        )
+        period = period_text(self._now.period)
+        text = f"In the last {period}, {self._amplification().removeprefix('; ')}."
+        parts = self._names("backoff")
+        return self._trouble(Kind.RETRIES, Severity.WARNING, text, "backoff", parts)
 
     # Where did it go?
 
-    def _parts(self) -> list[tuple[str, float]]:
-        """Return by how many seconds per call each part has grown, the largest first."""
-        now, before = self._now, self._before
-        number = max(now.ended, int(now.running.total()), 1)
-        each: Any = Counter({part: time / number for part, time in now.times.items()})
-        if before is not None and before.ended:
-            each.subtract({part: time / before.ended for part, time in before.times.items()})
-        return list(each.most_common())
-
     def _largest(self) -> tuple[str, str]:
-        """Return the part that has grown most, and text on the largest ones."""
-        parts = self._parts()
-        if not parts or parts[0][1] <= 0:
-            return "", ""
-        grown = sum(time for _, time in parts if time > 0)
+        """Return the part that has grown most per call, and text on the largest ones."""
+        now, before = self._now, self._before
+        grown: Any = Counter({part: time / now.number for part, time in now.times.items()})
+        if before is not None and before.ended:
+            grown -= Counter({part: time / before.number for part, time in before.times.items()})
+        largest = grown.most_common(2)
         texts = [
             f"{seconds(time)} of it in {self._words(part)}"
-            for part, time in parts[:2]
-            if time >= _NOTICED * grown
+            for part, time in largest
+            if time >= _NOTICED * grown.total()
         ]
-        return self._step(parts[0][0]), f": {', '.join(texts)}"
+        return (largest[0][0], f": {', '.join(texts)}") if largest else ("", "")
+
+    def _detail(self, part: str) -> str:
+        """Return the step of connecting, or the reason of back-off, that has grown most."""
+        now, before = self._now, self._before
+        found = Counter(now.results) if part == "backoff" else Counter()
+        del found["cancelled"]
+        if part == "connecting":
+            found = Counter(named(now.requests, "step"))
+            if before is not None:
+                found.subtract(
+                    {
+                        step: time * now.period / before.period
+                        for step, time in named(before.requests, "step").items()
+                    }
+                )
+        (name, number), *_ = found.most_common(1) or [("", 0)]
+        return one_line(name) if number > 0 else ""
 
     def _words(self, part: str) -> str:
-        words = _IN_PLAIN_WORDS.get(part, part)
-        if part == "backoff" and (result := self._worst()):
-            return f"{words} after {result}"
-        step = self._step(part)
-        return words if step == part else f"{words} ({SET_UP_HELP[step][0]})"
+        words, detail = _IN_PLAIN_WORDS.get(part, part), self._detail(part)
+        if part == "connecting" and detail in SET_UP_HELP:
+            return f"{words} ({SET_UP_HELP[detail][0]})"
+        return f"{words} after {detail}" if detail else words
 
-    def _step(self, part: str) -> str:
-        """Return the step that has grown most if connecting has, else the part."""
-        if part != "connecting":
-            return part
-        steps = self._now.named("step", of_requests=True)
-        if self._before is not None and self._before.period > 0:
-            scale = self._now.period / self._before.period
-            earlier = self._before.named("step", of_requests=True)
-            steps.subtract({step: time * scale for step, time in earlier.items()})
-        (step, time), *_ = steps.most_common(1) or [(part, 0.0)]
-        return step if time > 0 else part
+    def _names(self, part: str) -> set[str]:
+        """Return the names of a part. Only the step is one if it is known."""
+        detail = self._detail(part)
+        return {detail} if part == "connecting" and detail else {part, detail} - {""}
 
-    def _worst(self) -> str:
-        results = self._now.results
-        results.pop("cancelled", None)
-        return one_line(results.most_common(1)[0][0]) if +results else ""
-
-    def _waits(self, error: str) -> frozenset[str]:
-        """Return the parts in which calls waited, if the error only tells that they did."""
-        return self._refined(self._largest()[0]) if error in _TIMES_OUT else frozenset()
-
-    def _refined(self, part: str) -> frozenset[str]:
-        return frozenset({part, self._worst()} if part == "backoff" else {part}) - {""}
-
-    def _share_before(self, what: str, *beside: str) -> str:
-        before = self._before
-        if before is None:
-            return ""
-        outcomes = before.outcomes
-        whole = sum(outcomes[one] for one in (what, *beside)) if beside else outcomes.total()
-        return (
-            f" ({percent(outcomes[what] / whole)} in the {period_text(before.period)} before)"
-            if whole > 0
-            else ""
-        )
-
-    def _largest_origin(self, side: _Side) -> str:
-        if self._origins < 2:
-            return ""
+    def _origin(self) -> str:
+        """Return text on the origin of over half of the failed requests, unless it is the only."""
         failed: Counter[str] = Counter()
         for subject, items in self._numbers.items():
             if self._mine(subject):
-                failed[str(subject[1])] += _Side(side.period, items, items, Counter()).outcomes[
-                    "failed"
-                ]
-        return f"; {_over_half(failed)}" if _over_half(failed) else ""
+                failed[str(subject[1])] += _Side(0.0, items, items).errors.total()
+        (origin, count), *_ = failed.most_common(1) or [("", 0)]
+        over = len(failed) > 1 and 2 * count > failed.total()
+        return f"; {count:.0f} of the failed requests went to {one_line(origin)}" if over else ""
 
-    def _amplification(self, side: _Side) -> str:
-        retries, ended = int(side.own["retries",]), side.ended
-        requests = int(side.requests["entered",])
-        if retries < thresholds.BACKOFF_RETRIES or not ended:
+    def _amplification(self) -> str:
+        now = self._now
+        retries, reason = int(now.own["retries",]), self._detail("backoff")
+        if retries < thresholds.BACKOFF_RETRIES:
             return ""
-        result = self._worst()
-        return (
-            f"; {counted(ended, 'call')} became {counted(requests, 'request')}, {retries} of them "
-            f"sent again{result and f' after {result}'}"
-        )
+        requests = counted(int(now.requests["entered",]), "request")
+        after = f" after {reason}" if reason else ""
+        calls = counted(now.ended + now.running.total(), "call")
+        return f"; {calls} became {requests}, {retries} of them sent again{after}"
 
     def _trouble(
-        self, kind: Kind, severity: Severity, account: str, parts: Iterable[str], part: str
+        self, kind: Kind, severity: Severity, account: str, part: str, parts: Iterable[str]
     ) -> Trouble:
-        evidence = _holders(self._requests, part)
-        return Trouble(kind, severity, self._pools, account, frozenset(parts), part, evidence)
+        evidence = self._evidence(kind, part)
+        part = self._detail(part) or part
+        return Trouble(kind, severity, self._pools, account, part, frozenset(parts), evidence)
+
+    def _evidence(self, kind: Kind, part: str) -> str:
+        """Return text on the call site and model of more than half of the requests concerned."""
+        concerned: Sequence[Failure | RequestSnapshot]
+        concerned = [request for request in self._requests if request.phase == part]
+        what = f"requests in {_IN_PLAIN_WORDS.get(part, part)}"
+        if kind in (Kind.CALLS_FAILING, Kind.CALLS_CANCELLED):
+            cancelled = kind is Kind.CALLS_CANCELLED
+            what = "cancelled requests" if cancelled else "failed requests"
+            concerned = [
+                one
+                for totals in self._snapshot.totals
+                if totals.label in self._pools
+                for one in totals.failures
+                if one.ago <= self._now.period and (one.result == "cancelled") is cancelled
+            ]
+        elif part == "queued" or not concerned:
+            concerned = [request for request in self._requests if request.held is not None]
+            what = "held connections"
+        who = majority(concerned)
+        return f"Of the {what}, {who}." if who else ""
 
 
-def _holders(requests: Sequence[RequestSnapshot], part: str) -> str:
-    """Return text on the call site and model of more than half of the requests concerned."""
-    phase = [request for request in requests if request.phase == part and part != "queued"]
-    its = phase or [request for request in requests if request.held is not None]
-    what = (
-        f"requests in {_IN_PLAIN_WORDS.get(part, part)}"
-        if phase
-        else "requests that hold connections"
+def _slower(now: _Side, before: _Side) -> bool:
+    """Return whether calls take longer than before, in GlueLLMCallsSlow's terms, and not by chance.
+
+    Long calls among many short ones raise the mean as well. So a share of the calls has to take
+    longer than nearly all of those before.
+    """
+    if before.ended < thresholds.BASELINE_REQUESTS:
+        return False
+    spent, earlier = now.times.total(), before.times.total()
+    each, usual = spent / now.number, earlier / before.ended
+    longest = _quantile(before.took, 0.95)
+    late = sum(count for took, count in now.took.items() if took > longest)
+    return (
+        each > thresholds.CALL_SLOWER * usual
+        and each - usual >= thresholds.SLOWER_BY
+        and spent >= thresholds.CALL_SLOW_TIME * now.period / 600
+        and spent >= thresholds.CALL_SLOW_BUSY * earlier * now.period / before.period
+        and thresholds.calls_are_late(late, now.ended + now.running.total())
     )
-    sites = Counter(call_site_text(r.call_site) if r.call_site else "" for r in its)
-    models = Counter(one_line(r.model) if r.model else "" for r in its)
-    texts = [text for of in (sites, models) if (text := _over_half(of))]
-    return f"Of {len(its)} {what}: {', '.join(texts)}." if texts else ""
-
-
-def _over_half(numbers: Counter[str]) -> str:
-    (name, count), *_ = numbers.most_common(1) or [("", 0)]
-    return f"{int(count)} {name}" if name and count > numbers.total() / 2 else ""
 
 
 # Why?
 
 
 def explained(found: Sequence[Trouble], findings: Sequence[Finding]) -> list[Finding]:
-    """Return the findings, with those first that state what calls suffer from.
+    """Return the findings, first those that state what calls suffer from.
 
-    A trouble is the begin of the first finding that can explain its largest part, and of its own
-    finding if there is none.
+    A trouble begins the first finding that can explain its largest part. If there is none, it is a
+    finding of its own, above those that explain something else.
     """
-    severities = list(Severity)
     accounts: dict[int, list[Trouble]] = {}
-    unexplained = []
+    first = []
     for trouble in found:
-        for number, finding in enumerate(findings):
-            concerns = finding.pool is None or finding.pool in trouble.pools
-            if (
-                finding.severity is not Severity.INFO
-                and concerns
-                and (EXPLAINS.get(finding.kind, frozenset()) & trouble.parts)
-            ):
-                accounts.setdefault(number, []).append(trouble)
-                break
+        causes = (n for n, finding in enumerate(findings) if _explains(finding, trouble))
+        if (cause := next(causes, None)) is None:
+            first.append(_of(trouble))
         else:
-            unexplained.append(_of(trouble))
-    causes = [
-        replace(
-            findings[number],
-            severity=min(
-                findings[number].severity, *(t.severity for t in its), key=severities.index
-            ),
-            observed=" ".join([*(trouble.account for trouble in its), findings[number].observed]),
-            evidence=findings[number].evidence or its[0].evidence,
+            accounts.setdefault(cause, []).append(trouble)
+    for number, its in accounts.items():
+        finding = findings[number]
+        severities = [finding.severity, *(trouble.severity for trouble in its)]
+        first.append(
+            replace(
+                finding,
+                severity=min(severities, key=_SEVERITIES.index),
+                observed=" ".join([*(trouble.account for trouble in its), finding.observed]),
+                evidence=finding.evidence or its[0].evidence,
+            )
         )
-        for number, its in accounts.items()
-    ]
-    first = sorted([*causes, *unexplained], key=lambda finding: severities.index(finding.severity))
+    first.sort(key=lambda finding: _SEVERITIES.index(finding.severity))
     return first + [finding for n, finding in enumerate(findings) if n not in accounts]
 
 
+def _explains(finding: Finding, trouble: Trouble) -> bool:
+    return (
+        finding.severity is not Severity.INFO
+        and finding.pool in (None, *trouble.pools)
+        and not trouble.parts.isdisjoint(EXPLAINS.get(finding.kind, ()))
+    )
+
+
 def _of(trouble: Trouble) -> Finding:
-    part = trouble.part
+    part, advice = trouble.part, _EXCEPTION
+    if part in _NEXT:
+        advice = _NEXT[part]
+    elif part in CONNECT_HELP:
+        advice = _NEXT["connecting"]
+    elif part.isdecimal():
+        advice = _PROVIDER_FAILS if part >= "500" else _REFUSED
     return Finding(
         kind=trouble.kind,
         severity=trouble.severity,
@@ -572,26 +510,16 @@ def _of(trouble: Trouble) -> Finding:
         observed=trouble.account,
         explanation="This is where the calls fail or spend their time. None of the causes that "
         "this package knows explains it.",
-        advice=_advice(part),
+        advice=advice,
         evidence=trouble.evidence,
     )
 
 
-def _advice(part: str) -> str:
-    if part in _NEXT:
-        return _NEXT[part]
-    if part in CONNECT_HELP:
-        return _NEXT["connecting"]
-    if part.isdecimal():
-        return _PROVIDER_FAILS if part >= "500" else _REFUSED
-    return _EXCEPTION
-
-
 def _quantile(took: Counter[float], share: float) -> float:
     """Return the upper bound of the class that contains a quantile."""
-    total, so_far = took.total(), 0
-    for bound, count in sorted(took.items()):
-        so_far += count
-        if so_far >= share * total:
+    least, so_far = share * took.total(), 0
+    for bound in sorted(took):
+        so_far += took[bound]
+        if so_far >= least:
             return bound
     return 0.0

@@ -32,14 +32,19 @@ class Kind(StrEnum):
     CHANNEL_NOT_READY = "channel_not_ready"
     REUSE_FAILURES = "reuse_failures"
     SILENT_CONNECTIONS = "silent_connections"
+    STALLED_STREAMS = "stalled_streams"
     GLUELLM_LIMITER = "gluellm_limiter"
+    RETRIES = "retries"
     # Makes the following ones uncertain.
     BLOCKED_EVENT_LOOP = "blocked_event_loop"
     # Inferred from times.
+    READ_TIMEOUT = "read_timeout"
     SLOW_CONNECTING = "slow_connecting"
     SLOW_CONSUMER = "slow_consumer"
+    ONE_CALLER = "one_caller_holds_pool"
     SLOW_PROVIDER = "slow_provider"
     POOL_TOO_SMALL = "pool_too_small"
+    CALLS_CUT_SHORT = "calls_cut_short"
     EXECUTOR_FULL = "executor_full"
     DESCRIPTORS_NEAR_LIMIT = "descriptors_near_limit"
     ANOMALY = "anomaly"
@@ -48,14 +53,21 @@ class Kind(StrEnum):
     CALLS_SILENT = "calls_silent"
     CALLS_SLOW = "calls_slow"
     CALLS_CANCELLED = "calls_cancelled"
-    CALLS_RETRIED = "calls_retried"
     # States and settings.
     POOL_SATURATED = "pool_saturated"
-    KEEPALIVE_TOO_SHORT = "keepalive_too_short"
-    TOO_FEW_KEPT = "too_few_kept"
+    NOT_REUSED = "connections_not_reused"
     UNBOUNDED_POOL = "unbounded_pool"
     POOL_TIMEOUT = "pool_timeout"
     IGNORED_VARIABLE = "ignored_variable"
+
+
+UNEXPLAINED = (
+    Kind.CALLS_FAILING,
+    Kind.CALLS_SILENT,
+    Kind.CALLS_SLOW,
+    Kind.CALLS_CANCELLED,
+)
+"""Kinds that state what calls suffer, and not the cause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ from .parts import (
     ProcessSnapshot,
     RequestSnapshot,
 )
-from .windows import Windows
+from .windows import Windows, named
 
 EntryT = TypeVar("EntryT")
 _MOST_POOLS = 6
@@ -121,10 +121,10 @@ def _lately(calls: CallsSnapshot, compared: Windows) -> str:
         return ""
     texts = []
     for window, when in ((compared.recent, "in the last"), (compared.before, "before, in")):
-        items = window.numbers.get(("calls", calls.source, calls.provider), Counter())
-        ended = int(sum(count for item, count in items.items() if item[0] == "outcome"))
-        spent = sum(time for item, time in items.items() if item[0] == "stage")
-        failed = int(items["outcome", "failed"])
+        items = window.of_calls(calls.provider, calls.source)
+        outcomes = named(items, "outcome")
+        ended, failed = int(outcomes.total()), int(outcomes["failed"])
+        spent = named(items, "stage").total()
         each = f", {seconds(spent / ended)} each" if ended else ""
         texts.append(f"{when} {period_text(window.period)} {ended} ended, {failed} failed{each}")
     return "; ".join(texts)

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from .. import thresholds
-from ..watch.account import Item, Subject
+from ..watch.account import CALLS, Item, Subject
 from .parts import Account, AccountRow, Numbers
+
+
+def named(items: Mapping[Item, float], what: str) -> Any:
+    """Return a Counter of the items with this first word, by their second word."""
+    return Counter({item[1]: value for item, value in items.items() if item[0] == what})
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +23,10 @@ class Window:
 
     period: float
     numbers: Mapping[Subject, Counter[Item]]
+
+    def of_calls(self, provider: str | None, source: str) -> Counter[Item]:
+        """Return what the calls to a provider through a library did."""
+        return self.numbers.get((CALLS, source, provider), Counter())
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from ..pool.registry import PoolRegistry
 
 ROW = nanoseconds(thresholds.ACCOUNT_ROW)
 
+CALLS = "calls"
 Subject = tuple[str, str | None, str | None]
 """Whose numbers they are: ``calls``, source and provider; or a pool's name and library, the origin
 and the provider of its requests; or only a pool's name and library."""
@@ -135,7 +136,7 @@ def read(registry: PoolRegistry, calls: Iterable[CallsNow], counts: PoolSums, no
     """Return everything that was counted so far, requests and calls in flight included."""
     found: Reading = {}
     for state in calls:
-        of_calls: Subject = ("calls", state.ledger.source, state.ledger.provider)
+        of_calls: Subject = (CALLS, state.ledger.source, state.ledger.provider)
         found.update(((of_calls, item), value) for item, value in _of_calls(state) if value)
     for ledger in snapshot_of(registry.ledgers.pools.values):
         label = f"{ledger.name}/{ledger.library}"
@@ -161,6 +162,8 @@ def _of_calls(state: CallsNow) -> Iterator[tuple[Item, int]]:
     for number, count in enumerate(ledger.took):
         yield ("took", longest_of(number)), count
     yield ("retries",), state.retries
+    for what in ("attempts_repeated", "pauses", "pauses_requested"):
+        yield (what,), getattr(ledger, what)
 
 
 def _of_pool(ledger: PoolLedger) -> Iterator[tuple[Item, int]]:
