@@ -93,7 +93,7 @@ async def test_provider_that_becomes_slow(fast: None, server: FakeProvider, ledg
     finding = await late_finding(server, lambda: llm.acompletion(model="m", **CHAT), slow)
     assert finding.kind is Kind.SLOW_PROVIDER
     assert finding.observed.startswith("Calls to openai took ")
-    assert "of it in the wait for the head of the answer" in finding.observed
+    assert "of it in awaiting_response" in finding.observed
     assert " s before)" in finding.observed
 
 

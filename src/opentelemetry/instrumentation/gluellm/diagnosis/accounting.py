@@ -91,17 +91,6 @@ _NEXT = {
 _REFUSED = "Log one of the requests and the provider's answer: it refuses the request itself."
 _PROVIDER_FAILS = "Check the provider's status page. Until it works again, use another provider."
 _EXCEPTION = "Find this error in the application's log: its traceback names the line."
-_IN_PLAIN_WORDS = {
-    "limited": "GlueLLM's rate limiter",
-    "preparing": "the time before a request",
-    "finishing": "the time after the last request",
-    "queued": "the pool's queue",
-    "awaiting_response": "the wait for the head of the answer",
-    "reading": "reading the answer",
-    "unread": "answers that the application has not read",
-    "stream_queued": "the wait for an HTTP/2 stream",
-    "backoff": "back-off",
-}
 _MOST_ERRORS = 3
 _NOTICED = 0.1
 """Share of a difference from which a part of it is named."""
@@ -375,10 +364,10 @@ class _Group:
         return one_line(name) if number > 0 else ""
 
     def _words(self, part: str) -> str:
-        words, detail = _IN_PLAIN_WORDS.get(part, part), self._detail(part)
+        detail = self._detail(part)
         if part == "connecting" and detail in SET_UP_HELP:
-            return f"{words} ({SET_UP_HELP[detail][0]})"
-        return f"{words} after {detail}" if detail else words
+            return f"{part} ({SET_UP_HELP[detail][0]})"
+        return f"{part} after {detail}" if detail else part
 
     def _names(self, part: str) -> set[str]:
         """Return the names of a part. Only the step is one if it is known."""
@@ -416,7 +405,7 @@ class _Group:
         """Return text on the call site and model of more than half of the requests concerned."""
         concerned: Sequence[Failure | RequestSnapshot]
         concerned = [request for request in self._requests if request.phase == part]
-        what = f"requests in {_IN_PLAIN_WORDS.get(part, part)}"
+        what = f"requests in {part}"
         if kind in (Kind.CALLS_FAILING, Kind.CALLS_CANCELLED):
             cancelled = kind is Kind.CALLS_CANCELLED
             what = "cancelled requests" if cancelled else "failed requests"
