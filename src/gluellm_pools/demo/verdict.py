@@ -9,7 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import (
+    UNEXPLAINED,
+    Finding,
+    Kind,
+    Severity,
+)
 
 from ..text import printable
 from ..verdicts import CallsVerdict
@@ -25,8 +30,9 @@ _AT_FAULT = {
     Kind.REUSE_FAILURES: "the provider",
     Kind.SILENT_CONNECTIONS: "the network",
     Kind.HTTP2_STUCK: "the HTTP library",
+    **dict.fromkeys(UNEXPLAINED, ""),
 }
-"""By kind; all others are the program's own."""
+"""By kind; empty if the cause is unknown. All others are the program's own."""
 
 
 @dataclass(slots=True)
@@ -99,7 +105,8 @@ def cause_of(finding: Finding | None, calls: CallsVerdict | None, error: str) ->
     if finding is not None:
         kind = finding.kind.replace("_", " ")
         at_fault = _AT_FAULT.get(finding.kind, "your program")
-        return Cause(f"{at_fault}: {kind}. {finding.observed}", at_fault, finding.advice)
+        text = f"{at_fault}: {kind}" if at_fault else kind
+        return Cause(f"{text}. {finding.observed}", at_fault, finding.advice)
     if calls is not None and calls.at_fault:
         text = calls.text[0].upper() + calls.text[1:]
         return Cause(f"{calls.at_fault}. {text}.", calls.at_fault)

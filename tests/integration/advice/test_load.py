@@ -128,7 +128,7 @@ def test_expired_connections_of_a_healthy_client_are_no_finding(provider):
             return snapshot()
 
     now = asyncio.run(run())
-    assert of_kind("keepalive_too_short", now) == []
+    assert of_kind("connections_not_reused", now) == []
     (totals,) = now.totals
     assert totals.connections_closed["keepalive_expired"] == 4
     assert [o.requests_on_new_connection for o in totals.origins] == [5]

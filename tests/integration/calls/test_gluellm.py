@@ -71,6 +71,7 @@ def test_refused_until_the_second_attempt(server: FakeProvider, tmp_path: Path) 
     found = run(server, tmp_path, 'await gluellm.complete("hi", model="openai:m")')
     assert (found["outcomes"], found["retries"]) == ({"succeeded": 1}, 3)
     assert (found["source"], found["provider"]) == ("gluellm", "openai")
+    assert (found["pauses"], found["pauses_requested"], found["attempts_repeated"]) == (2, 2, 1)
     assert 2.4 <= found["stage_seconds"]["backoff"] < 4
     assert found["stage_seconds"]["requesting"] >= 0.3
 

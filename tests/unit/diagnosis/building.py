@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import (
+    Account,
+    AccountRow,
     CallsSnapshot,
     ConnectionSnapshot,
     OriginTotals,
@@ -105,6 +108,7 @@ def a_snapshot(
     *pools: PoolSnapshot,
     uptime: float = 100.0,
     leak_threshold: float = 60.0,
+    account: Account | None = None,
     **process: Any,
 ) -> Snapshot:
     descriptors = {"open_descriptors": 50, "descriptor_limit": 1024}
@@ -113,6 +117,7 @@ def a_snapshot(
         taken_at=1_800_000_000.0 + uptime,
         uptime=uptime,
         leak_threshold=leak_threshold,
+        account=account or Account(),
         process=ProcessSnapshot(**{"pid": 17, **descriptors, **loop, **process}),
         pools=pools or (a_pool(),),
         totals=(totals,) if isinstance(totals, PoolTotals) else tuple(totals or (the_totals(),)),
@@ -132,3 +137,56 @@ def found(kind: Kind, snapshot: Snapshot, previous: Snapshot | None = None) -> F
     """The one finding of this kind."""
     (finding,) = [f for f in diagnose(snapshot, previous) if f.kind is kind]
     return finding
+
+
+# The account
+
+
+def of_calls(
+    ended: int,
+    each: dict[str, float] | None = None,
+    errors: dict[str, int] | None = None,
+    cancelled: int = 0,
+    retries: int = 0,
+    took: float = 2.0,
+    **phases: float,
+) -> dict[Any, dict[Any, float]]:
+    """A minute of calls to openai and their requests: ``each`` has seconds per call by stage.
+
+    Requests take as long as the calls spend in them, by ``phases`` or all of it reading.
+    """
+    errors = errors or {}
+    stages = {"preparing": 0.01, "requesting": 1.0, **(each or {})}
+    failed = sum(errors.values())
+    phases = phases or {"reading": stages["requesting"]}
+    outcomes = {"succeeded": ended - failed - cancelled, "cancelled": cancelled, "failed": failed}
+    calls: dict[Any, float] = {("stage", stage): time * ended for stage, time in stages.items()}
+    calls |= {("outcome", outcome): count for outcome, count in outcomes.items() if count}
+    calls |= {("error", error): count for error, count in errors.items()}
+    calls |= {("took", took): ended, ("retries",): retries}
+    requests: dict[Any, float] = {("phase", name): time * ended for name, time in phases.items()}
+    requests |= {("entered",): ended + retries, ("took", took): ended}
+    left = {("left", 200, None, False): ended - failed}
+    for error, count in errors.items():
+        status = int(error) if error.isdecimal() else 0
+        left["left", status, None if status else error, False] = count + retries
+    requests |= {item: count for item, count in left.items() if count}
+    return {
+        ("calls", "any_llm", "openai"): calls,
+        ("openai/httpx2", ORIGIN, "openai"): requests,
+        ("openai/httpx2", None, None): {("opened",): 1},
+    }
+
+
+def an_account(*minutes: dict[Any, dict[Any, float]], row: float = 60.0) -> dict[str, Any]:
+    """The account and the uptime of a process whose minutes were these."""
+    rows = [
+        AccountRow(since=row * number, until=row * (number + 1), numbers=numbers)
+        for number, numbers in enumerate(minutes)
+    ]
+    total: dict[Any, Counter[Any]] = {}
+    for minute in minutes:
+        for subject, items in minute.items():
+            total.setdefault(subject, Counter()).update(items)
+    account = Account(row=row, total=total, rows=tuple(rows))
+    return {"account": account, "uptime": row * len(minutes)}

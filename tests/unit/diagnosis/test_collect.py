@@ -16,6 +16,7 @@ from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.pool.call_site import find
 from opentelemetry.instrumentation.gluellm.pool.lease import ConnectionView, Lease
 from opentelemetry.instrumentation.gluellm.pool.phases import READING
+from opentelemetry.instrumentation.gluellm.watch.account import Account
 from opentelemetry.instrumentation.gluellm.watch.loop_lag import LoopLag
 from opentelemetry.instrumentation.gluellm.watch.silent_peers import SilentPeers
 from unit.pool.fakes import FakePool, Scene, Unreadable
@@ -25,6 +26,7 @@ def take(scene: Scene, **settings: Any) -> Snapshot:
     """A snapshot; the counting began with the clock, at 1000 s."""
     settings = {"began": 1000 * 10**9, "leak_threshold": 60.0, "loop_lag": None, **settings}
     settings.setdefault("silent_peers", SilentPeers(scene.registry, 30.0))
+    settings = {"account": settings.get("account") or Account(scene.registry), **settings}
     return collect(scene.registry, **settings)
 
 
@@ -155,9 +157,10 @@ def test_request_without_a_listed_connection_has_its_ages(scene: Scene) -> None:
 
 
 def test_lease_that_is_refused_during_the_snapshot_has_no_held_time(scene: Scene) -> None:
+    account = Account(scene.registry)  # reads the leases as well
     scene.refuse_meanwhile()
     scene.clock.advance(3)
-    (request,) = only_pool(take(scene)).requests
+    (request,) = only_pool(take(scene, account=account)).requests
     assert request.held == 3.0
 
 

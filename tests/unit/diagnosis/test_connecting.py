@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import Outcome
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
@@ -22,7 +23,7 @@ from unit.diagnosis.building import (
 )
 
 CHURN, FAILURES, REUSE = Kind.CLIENT_CHURN, Kind.CONNECT_FAILURES, Kind.REUSE_FAILURES
-EXPIRY, LOOP, SLOW = Kind.KEEPALIVE_TOO_SHORT, Kind.BLOCKED_EVENT_LOOP, Kind.SLOW_PROVIDER
+EXPIRY, LOOP, SLOW = Kind.NOT_REUSED, Kind.BLOCKED_EVENT_LOOP, Kind.SLOW_PROVIDER
 CONNECTING = Kind.SLOW_CONNECTING
 CHURNED = "/srv/app/chat.py:17 in answer"
 
@@ -251,7 +252,7 @@ def test_expiry_is_a_warning_where_connecting_takes_long() -> None:
     """The threshold is a quarter of the time."""
     assert found(EXPIRY, expired(38, 36)).observed == (
         "38 of 100 requests (38%) waited for a new connection, which took 11% of the time of all "
-        "requests; 36 connections had expired after 5 s idle."
+        "requests; most closed connections ended with keepalive_expired after 5 s."
     )
     assert not kinds(expired(20, 20, 0.2))
     assert kinds(expired(20, 20, 0.3)) == [EXPIRY]
@@ -265,6 +266,36 @@ def test_connections_that_could_not_be_made_did_not_expire() -> None:
     failed = Outcome(count=1, error="connect_timeout", sent=1, seconds=9.0, held_seconds=9.0)
     origin = replace(origin, outcomes=(*origin.outcomes, failed), requests_on_new_connection=0)
     assert EXPIRY not in all_kinds(a_snapshot(replace(totals, origins=(origin,))))
+
+
+@pytest.mark.parametrize(
+    ("reason", "maximum", "advice"),
+    [
+        ("keepalive_limit", 10, "Limits(max_connections=10)"),
+        ("keepalive_limit", None, "configure_pools(max_keepalive_connections=14"),
+        ("connection_close", 10, "Turn keep-alive on in the server or the proxy"),
+        ("cancelled", 10, "raise the timeout that cancels them"),
+        # These have findings of their own, or are no trouble.
+        ("pool_closed", 10, ""),
+        ("error", 10, ""),
+    ],
+)
+def test_reason_why_connections_are_not_reused(
+    reason: str, maximum: int | None, advice: str
+) -> None:
+    (totals,) = expired(20, 20, 0.3).totals
+    pool = a_pool(max_connections=maximum)
+    closed = replace(totals, connections_closed={reason: 20, "error": 5}, peak_active=14)
+    findings = [f for f in diagnose(a_snapshot(closed, pool)) if f.kind is EXPIRY]
+    assert len(findings) == bool(advice)
+    for finding in findings:
+        assert reason in finding.observed
+        assert advice in finding.advice
+    # Half of them, or of the new connections.
+    mixed = replace(totals, connections_closed={reason: 20, "pool_closed": 21})
+    assert EXPIRY not in all_kinds(a_snapshot(mixed, pool))
+    grown = replace(closed, connections_opened=60)
+    assert EXPIRY not in all_kinds(a_snapshot(grown, pool))
 
 
 def set_up(step: str, took: float, connections: int = 20, **more: Any) -> Snapshot:

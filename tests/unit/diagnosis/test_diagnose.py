@@ -28,8 +28,11 @@ from unit.diagnosis.building import (
     a_request,
     a_snapshot,
     all_kinds,
+    an_account,
     found,
     kinds,
+    of_calls,
+    the_calls,
     the_totals,
 )
 
@@ -176,6 +179,17 @@ def test_loop_that_is_blocked_half_of_the_time_is_an_error(
     """Every request of the process hangs while it is blocked."""
     snapshot = a_snapshot(event_loop_lag=0.3, event_loop_late=100 * share)
     assert found(Kind.BLOCKED_EVENT_LOOP, snapshot).severity is severity
+
+
+@pytest.mark.parametrize("cause", ["blocking_call", "cpu_quota"])
+def test_line_that_blocks_the_loop_is_in_the_finding(cause: str) -> None:
+    """With a CPU quota, the line at which it stopped means nothing."""
+    sites = {"app.py:40 in rank": 9, "app.py:8 in load": 2}
+    causes = {"event_loop_late_share": 1 / 3, "event_loop_late_causes": {cause: 17.0}}
+    finding = found(Kind.BLOCKED_EVENT_LOOP, late(**causes, event_loop_busy_at=sites))
+    named = "It was busy at app.py:40 in rank in 9 of 11 checks." in finding.observed
+    assert named is (cause == "blocking_call")
+    assert ("asyncio.to_thread" in finding.advice) is named
 
 
 @pytest.mark.parametrize(
@@ -383,10 +397,19 @@ RICH_TOTALS = the_totals(
 @pytest.mark.parametrize("seed", range(6))
 def test_unexpected_values_in_a_snapshot_raise_nothing(seed: int) -> None:
     """The findings, their text and the snapshot's text are made."""
-    rich = replace(in_trouble(ignored_variables=("A",)), pools=(RICH_POOL,), totals=(RICH_TOTALS,))
+    slow = of_calls(40, {"backoff": 9.0}, {"429": 30}, 3, 60, 9.0, connecting=4.0, reading=1.0)
+    account = an_account(*[of_calls(60)] * 12, *[slow] * 5)["account"]
+    rich = replace(
+        in_trouble(ignored_variables=("A",), calls=(the_calls(ages={9.0: 5}, silent=3),)),
+        pools=(RICH_POOL,),
+        totals=(RICH_TOTALS,),
+        account=account,
+        uptime=1020.0,
+    )
+    earlier = a_snapshot(**an_account(*[of_calls(60)] * 12))
     chance = random.Random(seed)
     for _ in range(50):
-        snapshot, previous = scrambled(rich, chance), scrambled(a_snapshot(uptime=50.0), chance)
+        snapshot, previous = scrambled(rich, chance), scrambled(earlier, chance)
         for before in (None, previous):
             findings = diagnose(snapshot, before)
             json.dumps([finding.to_dict() for finding in findings])

@@ -155,3 +155,39 @@ def test_waiting_for_an_orphaned_stream_is_an_error() -> None:
         "for a stream, the longest for 8.0 s."
     )
     assert "http2=False" in finding.advice
+
+
+def lowered(now: int, most: int = 100, each: float = 0.5, active: int = 2) -> Snapshot:
+    """The streams of one connection, and the time that each request waited for one."""
+    connection = a_connection("active", protocol="2", streams_active=active, streams_max=now)
+    totals = the_totals(100, {"stream_queued": each}, streams_most=most)
+    return a_snapshot(totals, a_pool([], [connection]))
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "fires"),
+    [
+        (lowered(2), True),
+        (lowered(2, active=1), True),
+        (lowered(2, most=2), True),  # taken, though no lower than before
+        (lowered(2, most=2, active=1), False),
+        (lowered(100), False),
+        (lowered(2, each=0.08), False),
+    ],
+)
+def test_lowered_limit_on_streams(snapshot: Snapshot, *, fires: bool) -> None:
+    """No size of the pool is advised."""
+    assert kinds(snapshot) == [Kind.HTTP2_STUCK] * fires
+    if fires:
+        finding = found(Kind.HTTP2_STUCK, snapshot)
+        changed = snapshot.totals[0].streams_most == 100
+        assert ("the peer lowered its limit from 100 to 2" in finding.observed) is changed
+        assert "requests waited 38% of their time for one" in finding.observed
+        assert "a larger pool does not help" in finding.explanation
+
+
+def test_limit_that_the_peer_has_not_named_yet_is_not_lowered() -> None:
+    new = a_connection("active", protocol="2", streams_active=1, streams_max=1, requests_served=0)
+    totals = the_totals(100, {"stream_queued": 0.5}, streams_most=100)
+    finding = found(Kind.HTTP2_STUCK, a_snapshot(totals, a_pool([], [new])))
+    assert "lowered" not in str(finding)

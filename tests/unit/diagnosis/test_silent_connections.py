@@ -169,3 +169,27 @@ def test_snapshot_says_where_the_check_is_not_available() -> None:
     assert "not available here" in str(a_snapshot(peer_check_after=None))
     for after in (0.0, 30.0):
         assert "not available here" not in str(a_snapshot(peer_check_after=after))
+
+
+@pytest.mark.parametrize(
+    ("streams", "expected"),
+    [
+        # Bytes arrived a moment ago, the last item a minute and a half ago.
+        ([a_request("reading", 0.5, item_wait=90.0, items_silent=True)] * 2, True),
+        ([a_request("unread", 0.01, item_wait=90.0, items_silent=True)] * 2, True),
+        # Neither bytes nor items: the provider, or the path.
+        ([a_request("reading", 90.0, item_wait=90.0, items_silent=True)] * 2, False),
+        # As long as such waits are usual; one stream.
+        ([a_request("reading", 0.5, item_wait=50.0)] * 2, False),
+        ([a_request("reading", 0.5, item_wait=90.0, items_silent=True)], False),
+    ],
+)
+def test_streams_whose_bytes_bring_no_items(
+    streams: list[RequestSnapshot], *, expected: bool
+) -> None:
+    snapshot = a_snapshot(the_totals(100), a_pool(streams))
+    assert (Kind.STALLED_STREAMS in kinds(snapshot)) is expected
+    if expected:
+        finding = found(Kind.STALLED_STREAMS, snapshot)
+        assert finding.observed.startswith("2 streams without an item, the longest for 90 s")
+        assert "Bytes arrive, items do not" in finding.explanation

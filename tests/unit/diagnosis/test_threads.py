@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
@@ -88,46 +86,3 @@ def test_pool_that_threads_bound_is_not_unbounded() -> None:
     assert all_kinds(threaded(6, 0)) == []
     alone = a_snapshot(the_totals(**BEDROCK), a_blocking_pool(threads=None))
     assert all_kinds(alone) == [Kind.UNBOUNDED_POOL]
-
-
-def discarded(connections: int, requests: int = 100, **changes: object) -> Snapshot:
-    """A pool that threw so many connections away."""
-    totals = the_totals(
-        requests,
-        connections_closed={"keepalive_limit": connections},
-        connections_opened=connections + 10,
-        peak_active=14,
-        **{**BEDROCK, **changes},
-    )
-    return a_snapshot(totals, a_blocking_pool())
-
-
-def test_discarded_connections_are_a_finding() -> None:
-    """It has the kept and the concurrent connections, and the SDK's name for the limit."""
-    finding = found(Kind.TOO_FEW_KEPT, discarded(40))
-    assert finding.severity is Severity.INFO
-    assert finding.observed == (
-        "40 connections were closed after their request (40% of 100 requests): the pool keeps "
-        "10, and had up to 14 in use."
-    )
-    assert finding.advice == (
-        'Keep 14 connections: AnyLLM.create("bedrock", '
-        "config=botocore.config.Config(max_pool_connections=14))."
-    )
-    dear = found(Kind.TOO_FEW_KEPT, discarded(40, each={"connecting": 0.3}))
-    assert dear.severity is Severity.WARNING  # a quarter of the time goes to connecting
-    assert "of the time went to connecting" in dear.observed
-
-
-@pytest.mark.parametrize(
-    ("connections", "requests", "fires"),
-    [(9, 10, False), (10, 100, True), (10, 101, False), (11, 110, True)],
-)
-def test_discarded_connections_need_a_number_and_a_share(
-    connections: int, requests: int, *, fires: bool
-) -> None:
-    """Ten, and one in ten requests. A bounded pool's limit on idle ones is another matter."""
-    snapshot = discarded(connections, requests)
-    assert (Kind.TOO_FEW_KEPT in all_kinds(snapshot)) is fires
-    bounded = dataclasses.replace(snapshot, pools=(a_pool(**BEDROCK),))
-    assert Kind.TOO_FEW_KEPT not in all_kinds(bounded)

@@ -186,6 +186,7 @@ class Installation:
             loop_lag=self._loop_lag,
             leak_suspects=self._watch.suspects(),
             silent_peers=self._watch.silent_peers,
+            account=self._watch.account,
             limiters=self._limiters(),
             hooks=self._hooks(),
         )

@@ -77,6 +77,11 @@ def seconds(value: float) -> str:
     return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
 
 
+def period_text(value: float) -> str:
+    """Format a period in whole minutes, ``5 min``, or in seconds if it is short."""
+    return f"{value / 60:.0f} min" if 90 <= value < math.inf else seconds(value)
+
+
 def timeout_text(value: float | None) -> str:
     """Format a timeout in seconds, ``600 s`` or ``0.5 s``; ``none`` for None."""
     if value is None:

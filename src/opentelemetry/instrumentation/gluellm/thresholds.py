@@ -51,6 +51,8 @@ LIMITED_SHARE = 0.1
 """Share of the time of requests and of the wait before them."""
 LIMITED_CALLS = 5
 """Fewer calls that waited are a burst."""
+HOLDER_SHARE = 0.75
+"""Share of the held connections. A caller with less can simply have most of the traffic."""
 GIVEN_UP_SHARE = 0.1
 """Share of first attempts that callers give up. From here on the queue no longer shows how many
 callers there are."""
@@ -151,6 +153,8 @@ ORPHANED_SHARE = 0.1
 ended yet are usual."""
 ORPHANED_ALERT_COUNT = 5
 """Number of streams if the peer named no limit."""
+STREAM_QUEUED_TIME = 0.1
+"""Time in ``stream_queued`` per request, on average. Less is a burst at the start."""
 STREAM_WAIT = 5.0
 """Time in ``stream_queued`` while all streams are taken. The library has no timeout for that
 wait."""
@@ -176,6 +180,22 @@ SILENT_REQUESTS = 3
 """Fewer can be questions that take long."""
 SILENT_AS_BEFORE = 0.5
 """Share of the current wait. If earlier answers took at least that long, the model reasons."""
+
+RECENT = 300.0
+"""Period of the latest requests to judge without an earlier snapshot."""
+CUT_CALLS = 5
+CUT_SHARE = 0.1
+"""Share of the requests. Fewer cancelled ones are users who leave."""
+CUT_ALIKE = 0.8
+CUT_SPREAD = 0.05
+CUT_SLACK = 0.25
+"""Share of the cancelled requests whose ages lie close together, and how close: within a share of
+the age or, in seconds, what a busy process adds. Users leave at any age; a timeout has one."""
+CUT_TIMEOUT_SPREAD = 0.1
+"""Relative difference of a silence from the read timeout that ended it."""
+NEAR_READ_TIMEOUT = 0.5
+"""Share of the read timeout. If answers took at least that long to begin, further ones take longer
+than the timeout allows; a provider that hangs has no such answers."""
 
 # --- Calls ----------------------------------------------------------------------------------------
 
@@ -216,9 +236,19 @@ stopped, and only the long calls are left."""
 CALL_SLOW_LIMIT = 450.0
 """Time per call, calls in flight included, that is too long without a baseline. Unstreamed answers
 of reasoning models take up to about 400 s; an attempt of the SDKs times out after 600 s."""
+CALL_SLOW_SHARE = 0.2
+"""Share of the calls that took longer than 95 % of those before. A few long calls among many short
+ones raise the mean as well, and are no slowness."""
 CALL_SILENT_SHARE = 0.2
 CALL_SILENT_ALERT_COUNT = 2
 """Share and number of the calls in flight. A single silent call can be one lost stream."""
+
+
+def calls_are_late(late: int, calls: int) -> bool:
+    """Return whether more calls took long than by chance."""
+    return (late >= CALL_ALERT_COUNT and late > CALL_SLOW_SHARE * calls) or (
+        late >= CALL_QUIET_COUNT and late > CALL_QUIET_SHARE * calls
+    )
 
 
 def calls_fail(failed: int, succeeded: int) -> bool:
@@ -228,6 +258,20 @@ def calls_fail(failed: int, succeeded: int) -> bool:
         failed >= CALL_QUIET_COUNT and failed > CALL_QUIET_SHARE * ended
     )
 
+
+# --- The process's own account --------------------------------------------------------------------
+
+ACCOUNT_ROW = 60.0
+"""Time that one row of the account covers."""
+ACCOUNT_ROWS = 60
+"""Rows that are kept: an hour of traffic."""
+ACCOUNT_RECENT = 5
+"""Latest rows, which are judged: as long as the window of GlueLLMCallsFail."""
+ACCOUNT_QUIET = 15
+"""Latest rows, for services with about a call a minute, as GlueLLMCallsFail has them."""
+ACCOUNT_BEFORE = 30
+"""Rows before the latest ones, with which these are compared. There must be at least
+ACCOUNT_RECENT of them: the first minutes of a process are no baseline."""
 
 # --- Establishing and reusing connections ---------------------------------------------------------
 
@@ -251,9 +295,9 @@ REUSE_FAILURE_ALERT_SHARE = 0.01
 SILENT_CONNECTION = 120.0
 """Silence from which a network device may have forgotten a connection: load balancers and address
 translators do so after 60 to 350 s."""
-EXPIRED_SHARE = 0.5
-"""Share of the new connections. From here on most of them replace an expired one."""
-EXPIRED_CONNECTIONS = 10
+CLOSED_SHARE = 0.5
+"""Share of the closed connections. From here on one reason explains why they are not reused."""
+CLOSED_CONNECTIONS = 10
 """Fewer can be the pauses of a quiet program."""
 CONNECTING_COSTS = 0.05
 """Share of all request time that goes into establishing connections, from which it is reported."""
@@ -269,9 +313,6 @@ SLOWER_SET_UP = 0.25
 SET_UP_RATIO = 3.0
 """Mean time to establish a connection, and its ratio to the mean before: far above the lateness of
 a busy process."""
-DISCARDED_CONNECTIONS = 10
-DISCARDED_SHARE = 0.1
-"""Share of the requests. Fewer are an occasional burst, for which no pool keeps connections."""
 CHANNEL_NOT_READY_FOR = 10.0
 """Time after which a channel should be ready. gRPC allows 20 s for an attempt to connect, but a
 handshake takes tenths of a second."""

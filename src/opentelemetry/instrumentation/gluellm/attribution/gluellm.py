@@ -230,7 +230,7 @@ class GlueLLMObserver(ModulePatches):
             if counted is None:
                 return await original(*args, **kwargs)
             try:
-                counted.enter(PREPARING)
+                counted.attempt()
                 return await original(*args, **kwargs)
             except BaseException:
                 counted.enter(BACKOFF)

@@ -14,7 +14,7 @@ from typing import Any
 from ..failures import raise_on
 from ..patching import ModulePatches
 from ..pool.call import CountedCall
-from ..pool.phases import BACKOFF, PREPARING
+from ..pool.phases import PREPARING
 from .calls import OnError
 from .context import counted_call
 
@@ -56,7 +56,7 @@ class RetryPauses(ModulePatches):
         if inspect.iscoroutinefunction(original):
 
             async def pause(*args: Any, **kwargs: Any) -> Any:
-                counted = self._begin()
+                counted = self._begin(kwargs.get("response"))
                 try:
                     return await original(*args, **kwargs)
                 finally:
@@ -65,7 +65,7 @@ class RetryPauses(ModulePatches):
             return pause
 
         def pause_sync(*args: Any, **kwargs: Any) -> Any:
-            counted = self._begin()
+            counted = self._begin(kwargs.get("response"))
             try:
                 return original(*args, **kwargs)
             finally:
@@ -73,10 +73,10 @@ class RetryPauses(ModulePatches):
 
         return pause_sync
 
-    def _begin(self) -> CountedCall | None:
+    def _begin(self, response: Any) -> CountedCall | None:
         counted = counted_call() if self._on else None
         if counted is not None:
-            counted.enter(BACKOFF)
+            counted.pause(getattr(response, "headers", None) or {})
         return counted
 
 

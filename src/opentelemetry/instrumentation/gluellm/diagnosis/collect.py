@@ -5,28 +5,36 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Container, Iterable
+from typing import Any
 
 from .. import environment
 from ..concurrency import snapshot_of, snapshot_of_queue
 from ..patching import Hooks
-from ..pool.call import CallsNow
+from ..pool.call import CallsNow, LiveCalls
 from ..pool.counts import PoolSums, RunningRequests
 from ..pool.describe import trace_id
-from ..pool.durations import in_seconds
+from ..pool.durations import in_seconds, longest_of
 from ..pool.lease import ConnectionView, Lease, LeaseState, Workers, read_states
 from ..pool.ledger import EndedTimes, OriginLedger, PoolLedger
 from ..pool.phases import OUTCOMES, PHASES, QUEUED, STAGES, STEPS
 from ..pool.reader import seconds_or_none
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
+from ..watch.account import TIMES, Account, Item, Reading, Subject, count_outbox, read
 from ..watch.loop_lag import LoopLag
 from ..watch.silent_peers import SilentPeers
 from .parts import (
+    Account as AccountSnapshot,
+)
+from .parts import (
+    AccountRow,
+    Answer,
     CallsSnapshot,
     ConnectionSnapshot,
     ExecutorSnapshot,
+    Failure,
     LimiterSnapshot,
     OriginTotals,
     Outcome,
@@ -51,6 +59,7 @@ def collect(
     loop_lag: LoopLag | None,
     leak_suspects: Iterable[Lease] = (),
     silent_peers: SilentPeers,
+    account: Account,
     limiters: tuple[LimiterSnapshot, ...] = (),
     hooks: Iterable[Hooks] = (),
 ) -> Snapshot:
@@ -64,6 +73,8 @@ def collect(
     suspects = frozenset(leak_suspects)
     trackers = snapshot_of(registry.trackers.keys)
     pools = [_pool(tracker, executors, suspects, silent_peers) for tracker in trackers]
+    count_outbox(registry)
+    counts, calls = registry.state(now)[1], registry.calls.state()
     return Snapshot(
         taken_at=time.time(),
         uptime=in_seconds(now - began),
@@ -77,6 +88,7 @@ def collect(
             event_loop_late_share=loop_lag.recent_share(now) if loop_lag is not None else None,
             peer_check_after=silent_peers.after,
             event_loop_late_causes=loop_lag.recent_causes(now) if loop_lag is not None else {},
+            event_loop_busy_at=loop_lag.busy_at(now) if loop_lag is not None else {},
             ignored_variables=_ignored_variables(),
             gluellm="gluellm" in sys.modules,
             any_llm="any_llm" in sys.modules,
@@ -90,12 +102,13 @@ def collect(
                 for workers, held in executors.values()
             ),
             limiters=limiters,
-            calls=tuple(map(_calls, registry.calls.state())),
+            calls=tuple(map(_calls, calls)),
             missing_hooks=tuple(
                 f"{one.library}: {hook}" for one in hooks for hook in one.missing()
             ),
         ),
-        totals=_totals(registry, now),
+        totals=_totals(registry, counts, now),
+        account=_account(account, read(registry, calls, counts, now), began, now),
         pools=tuple(pool for pool in pools if pool is not None),
     )
 
@@ -182,6 +195,9 @@ def _request(
     call_site = lease.call_site
     connection = lease.connection
     held = lease.has_connection and acquired_at > 0 and phase != QUEUED
+    counted = None if call is None else call.counted
+    calls: LiveCalls = lease.tracker.registry.calls
+    item_wait, silent = (0, False) if counted is None else calls.item_wait(counted, now)
     return RequestSnapshot(
         origin=_origin(lease.origin),
         phase=PHASES[phase],
@@ -198,6 +214,8 @@ def _request(
         call_site=str(call_site) if call_site is not None else None,
         stack=call_site.frames if call_site is not None else (),
         leak_suspected=lease in suspects,
+        item_wait=in_seconds(item_wait) if item_wait else None,
+        items_silent=silent,
         peer=peer,
         peer_silence=in_seconds(now - heard_at),
     )
@@ -210,12 +228,7 @@ def _origin(origin: OriginLedger) -> str:
 # Totals
 
 
-def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
-    # Count the leases that ended since the last collection: the ledgers lack them.
-    for item in snapshot_of_queue(registry.outbox.items):
-        if isinstance(item, Lease) and item.ended_at:
-            item.account()
-    _, counts = registry.state(now)
+def _totals(registry: PoolRegistry, counts: PoolSums, now: int) -> tuple[PoolTotals, ...]:
     return tuple(
         PoolTotals(
             name=ledger.name,
@@ -230,6 +243,7 @@ def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
             requeues=ledger.requeues,
             peak_active=ledger.active.highest(now),
             peak_queued=ledger.queued.highest(now),
+            streams_most=ledger.streams_most,
             leaks=ledger.leaks,
             anomalies=dict(ledger.anomalies),
             two_event_loops=None
@@ -237,8 +251,31 @@ def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
             else (str(ledger.two_loops[0] or ""), str(ledger.two_loops[1] or "")),
             channel_seconds=_state_seconds(ledger, now),
             origins=_origins(ledger, counts, now),
+            failures=tuple(
+                Failure(
+                    ago=in_seconds(max(now - ended_at, 0)),
+                    result=str(result),
+                    age=in_seconds(age),
+                    phase=PHASES[phase],
+                    phase_age=in_seconds(phase_age),
+                    model=model,
+                    call_site=None if call_site is None else str(call_site),
+                )
+                for ended_at, result, age, phase, phase_age, model, call_site in snapshot_of_queue(
+                    ledger.failed
+                )
+            ),
+            answers=_answers(ledger.answered, now),
+            earlier_answers=_answers(ledger.sampled, now),
         )
         for ledger in snapshot_of(registry.ledgers.pools.values)
+    )
+
+
+def _answers(answered: deque[tuple[Any, ...]], now: int) -> tuple[Answer, ...]:
+    return tuple(
+        Answer(in_seconds(max(now - at, 0)), model, in_seconds(head), in_seconds(rest), items)
+        for at, model, head, rest, items in snapshot_of_queue(answered)
     )
 
 
@@ -324,9 +361,37 @@ def _calls(state: CallsNow) -> CallsSnapshot:
         outcomes=outcomes,
         errors=dict(snapshot_of(ledger.errors.items)),
         retries=state.retries,
+        attempts_repeated=ledger.attempts_repeated,
+        pauses=ledger.pauses,
+        pauses_requested=ledger.pauses_requested,
         silent=state.silent,
         oldest_silence=in_seconds(state.silence) if ledger.streamed else None,
+        ages={longest_of(number): count for number, count in enumerate(state.ages) if count},
     )
+
+
+def _account(account: Account, reading: Reading, began: int, now: int) -> AccountSnapshot:
+    return AccountSnapshot(
+        row=in_seconds(account.row),
+        total=_numbers(reading),
+        rows=tuple(
+            AccountRow(
+                since=in_seconds(max(minute.since - began, 0)),
+                until=in_seconds(max(minute.until - began, 0)),
+                numbers=_numbers(minute.added),
+            )
+            for minute in account.minutes(now, reading)
+            if minute.added
+        ),
+    )
+
+
+def _numbers(reading: Reading) -> dict[Subject, dict[Item, float]]:
+    found: dict[Subject, dict[Item, float]] = {}
+    for (subject, item), value in reading.items():
+        of_subject = found.setdefault(subject, {})
+        of_subject[item] = round(in_seconds(value), 6) if item[0] in TIMES else value
+    return found
 
 
 # The process

@@ -10,10 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from . import accounting
 from .findings import Finding, Kind, Severity
-from .intervals import PoolCase, earlier, pool_cases
-from .rules import connecting, holding, limiting, process, provider, settings, threads, waiting
+from .intervals import PoolCase, calls_since, earlier, judged, judged_calls, pool_cases
+from .rules import (
+    connecting,
+    holding,
+    limiting,
+    process,
+    provider,
+    retrying,
+    settings,
+    threads,
+    timeouts,
+    waiting,
+)
 from .snapshot import Snapshot
+from .windows import windows
 
 
 def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Finding]:
@@ -28,7 +41,19 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
     pool name. A healthy process may have findings of severity INFO, but none above.
     """
     before = earlier(snapshot, previous)
-    cases = pool_cases(snapshot, before)
+    compared = windows(snapshot.account, snapshot.uptime)
+    if before is not None:
+        compared = windows(snapshot.account, snapshot.uptime, before.account, before.uptime)
+    suffered = accounting.troubles(snapshot, compared)
+    cases, calls = pool_cases(snapshot, before), calls_since(snapshot, before)
+    if before is None and suffered:
+        # Rules judge the last minutes only where calls suffer: a mean of few calls is chance.
+        calls = [judged_calls(one, compared.recent) for one in calls]
+        concerned = {label for trouble in suffered for label in trouble.pools}
+        cases = [
+            judged(case, compared.recent, compared.before) if case.label in concerned else case
+            for case in cases
+        ]
     blocked = process.loop_is_blocked(snapshot, before)
     descriptors = process.descriptors_near_limit(snapshot.process)
     limiters = limiting.since(snapshot, before)
@@ -39,12 +64,15 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
         process.ignored_variable(snapshot.process),
     ]
     found += [threads.executor_full(executor, cases) for executor in snapshot.process.executors]
+    found += [retrying.retries(one, cases) for one in calls]
+    found += [retrying.refusals(case, calls) for case in cases]
     found += [limiting.gluellm_limiter(limiter, cases) for limiter in limiters]
     for case in cases:
         limited = limiting.wait_before(case, limiters, cases)
         found += _of_pool(case, blocked=blocked, limited=limited)
         found.append(settings.unbounded_pool(case, descriptors_run_out=descriptors is not None))
-    return _ordered(finding for finding in found if finding is not None)
+    causes = _ordered(finding for finding in found if finding is not None)
+    return accounting.explained(suffered, causes)
 
 
 def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | None]:
@@ -60,7 +88,8 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
     # stream left, and a server that is down has dropped its connections.
     if stuck is not None or connecting.server_is_gone(case):
         broken = None
-    consumer = slow = too_small = saturated = connect = None
+    holder = consumer = slow = too_small = saturated = connect = None
+    cut = None if blocked else timeouts.cut_answers(case)
     if not blocked:
         # Building clients keeps the CPU busy. Failures to connect name the step themselves.
         if churn is None and failures is None:
@@ -70,8 +99,10 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
         # Building clients keeps the loop from reading answers. If clients were built in the
         # baseline as well, the effect is in both of the times that are compared.
         if churn is None or (case.baseline and connecting.churned_origins(case.baseline)):
-            slow = provider.slow_provider(case) or provider.silent_provider(case)
-        causes = [leak, stuck, lost, consumer]
+            slow = provider.slow_provider(case, cut=cut is not None)
+            slow = slow or provider.silent_provider(case)
+        holder = None if leak or stuck or lost else waiting.one_caller(case)
+        causes = [leak, stuck, lost, consumer, holder]
         if slow is not None and slow.severity is not Severity.INFO:
             causes.append(slow)
         # The first calls that GlueLLM's limiter lets pass can queue for a moment.
@@ -90,15 +121,18 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
         connecting.channel_not_ready(case),
         broken,
         lost,
+        provider.stalled_streams(case),
         consumer,
+        holder,
+        cut,
         slow,
         too_small,
+        timeouts.cut_calls(case),
         saturated,
         waiting.anomaly(case, loop_is_blocked=blocked),
         connect,
         # Longer-lived connections would only hide that establishing them is slow.
-        None if connect else connecting.keepalive_too_short(case),
-        threads.too_few_kept(case),
+        None if connect else connecting.not_reused(case),
         settings.pool_timeout(case),
     ]
 

@@ -32,24 +32,42 @@ class Kind(StrEnum):
     CHANNEL_NOT_READY = "channel_not_ready"
     REUSE_FAILURES = "reuse_failures"
     SILENT_CONNECTIONS = "silent_connections"
+    STALLED_STREAMS = "stalled_streams"
     GLUELLM_LIMITER = "gluellm_limiter"
+    RETRIES = "retries"
     # Makes the following ones uncertain.
     BLOCKED_EVENT_LOOP = "blocked_event_loop"
     # Inferred from times.
+    READ_TIMEOUT = "read_timeout"
     SLOW_CONNECTING = "slow_connecting"
     SLOW_CONSUMER = "slow_consumer"
+    ONE_CALLER = "one_caller_holds_pool"
     SLOW_PROVIDER = "slow_provider"
     POOL_TOO_SMALL = "pool_too_small"
+    CALLS_CUT_SHORT = "calls_cut_short"
     EXECUTOR_FULL = "executor_full"
     DESCRIPTORS_NEAR_LIMIT = "descriptors_near_limit"
     ANOMALY = "anomaly"
+    # What calls suffer, where no other finding explains it.
+    CALLS_FAILING = "calls_failing"
+    CALLS_SILENT = "calls_silent"
+    CALLS_SLOW = "calls_slow"
+    CALLS_CANCELLED = "calls_cancelled"
     # States and settings.
     POOL_SATURATED = "pool_saturated"
-    KEEPALIVE_TOO_SHORT = "keepalive_too_short"
-    TOO_FEW_KEPT = "too_few_kept"
+    NOT_REUSED = "connections_not_reused"
     UNBOUNDED_POOL = "unbounded_pool"
     POOL_TIMEOUT = "pool_timeout"
     IGNORED_VARIABLE = "ignored_variable"
+
+
+UNEXPLAINED = (
+    Kind.CALLS_FAILING,
+    Kind.CALLS_SILENT,
+    Kind.CALLS_SLOW,
+    Kind.CALLS_CANCELLED,
+)
+"""Kinds that state what calls suffer, and not the cause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +79,13 @@ class Finding:
     pool: str | None = None
     """Name and library of the pool, for example ``openai/httpx2``; None for the whole process."""
     observed: str
-    """Evidence, with numbers."""
+    """Evidence, with numbers. Begins with what calls suffer from it, if they do."""
     explanation: str
     """What the evidence means."""
     advice: str
     """What to do, in the terms of the pool's client or SDK."""
+    evidence: str = ""
+    """Call site and model of more than half of the requests concerned; empty if there is none."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a dict of strings and None, for ``json.dumps``."""
@@ -74,7 +94,9 @@ class Finding:
     def __str__(self) -> str:
         where = f" in {one_line(self.pool)}" if self.pool else ""
         lines = [f"{self.severity.upper()}: {self.kind.replace('_', ' ')}{where}"]
-        for name in ("observed", "explanation", "advice"):
+        for name in ("observed", "evidence", "explanation", "advice"):
             text: str = getattr(self, name)
+            if not text:
+                continue
             lines += wrapped(one_line(text, len(text)), f"  {name + ':':<13}", " " * 15)
         return "\n".join(lines)

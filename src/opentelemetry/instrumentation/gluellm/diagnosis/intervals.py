@@ -7,12 +7,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..thresholds import CHURN_REQUESTS_PER_POOL
+from ..pool.ledger import MOST_ANSWERED, MOST_FAILED
+from ..thresholds import CHURN_REQUESTS_PER_POOL, RECENT
+from ..watch.account import Item
 from .advice.advisor import Advisor, advisor_for
 from .advice.own_clients import OwnClient
 from .advice.servers import CONNECT_HELP
-from .parts import Outcome, PoolSnapshot, PoolTotals, ProcessSnapshot, RequestSnapshot
+from .parts import (
+    Answer,
+    CallsSnapshot,
+    Failure,
+    Outcome,
+    PoolSnapshot,
+    PoolTotals,
+    ProcessSnapshot,
+    RequestSnapshot,
+)
 from .snapshot import Snapshot
+from .windows import Window, named
 
 HELD = ("connecting", "stream_queued", "awaiting_response", "reading", "unread")
 """Phases of a request that has a connection."""
@@ -20,6 +32,18 @@ PROVIDERS_PART = ("awaiting_response", "reading")
 """Phases in which the provider works on a request."""
 _ENDED_EARLY = ("cancelled", "read_timeout")
 """``error.type`` of requests that the provider might still have answered."""
+
+
+_CALLS = (
+    "stage_seconds",
+    "outcomes",
+    "errors",
+    "retries",
+    "attempts_repeated",
+    "pauses",
+    "pauses_requested",
+)
+"""Fields of `CallsSnapshot` that only grow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +247,31 @@ class PoolCase:
         return [r for r in self.requests if r.phase in PROVIDERS_PART and r.phase_age >= after]
 
     @property
+    def recent(self) -> float:
+        """Seconds before now that the latest failures and answers cover together."""
+        period = self.activity.period if self.baseline else RECENT
+        rings = ((self.totals.failures, MOST_FAILED), (self.totals.answers, MOST_ANSWERED))
+        return min([period, *(ring[0].ago for ring, most in rings if len(ring) >= most)])
+
+    @property
+    def failures(self) -> list[Failure]:
+        return [one for one in self.totals.failures if one.ago <= self.recent]
+
+    @property
+    def answers(self) -> list[Answer]:
+        return [one for one in self.totals.answers if one.ago <= self.recent]
+
+    @property
+    def earlier_answers(self) -> list[Answer]:
+        """Answers to compare ``answers`` with, of the time before these or, if possible, before
+        the last minutes."""
+        both = (*self.totals.earlier_answers, *self.totals.answers)
+        earlier = [one for one in both if one.ago > self.recent]
+        if self.baseline:
+            return earlier
+        return [one for one in earlier if one.ago > RECENT] or earlier
+
+    @property
     def maximum(self) -> int | None:
         """Smallest limit of its live pools; None if all are unlimited or none is left."""
         return min((p.max_connections for p in self.pools if p.max_connections), default=None)
@@ -255,6 +304,20 @@ def earlier(snapshot: Snapshot, previous: Snapshot | None) -> Snapshot | None:
     return previous if previous.uptime < snapshot.uptime else None
 
 
+def calls_since(snapshot: Snapshot, previous: Snapshot | None) -> list[CallsSnapshot]:
+    """Return the calls less those of an earlier snapshot; what is in flight is that of now."""
+    before = previous.process.calls if previous else ()
+    was = {(calls.provider, calls.source): calls for calls in before}
+    return [
+        replace(
+            calls, **{name: _less(getattr(calls, name), getattr(then, name)) for name in _CALLS}
+        )
+        if (then := was.get((calls.provider, calls.source)))
+        else calls
+        for calls in snapshot.process.calls
+    ]
+
+
 def pool_cases(snapshot: Snapshot, previous: Snapshot | None = None) -> list[PoolCase]:
     """Return one case per pool name, in the order of the totals.
 
@@ -275,6 +338,84 @@ def pool_cases(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Poo
         for totals in snapshot.totals
     ]
     return [replace(case, activity=_without_lost(case)) for case in cases]
+
+
+def judged(case: PoolCase, recent: Window, before: Window | None) -> PoolCase:
+    """Return the case with the activity of two windows of the process's own account."""
+    windowed = replace(
+        case,
+        activity=_of_window(recent, case.label, case.activity),
+        baseline=None if before is None else _of_window(before, case.label, Activity()),
+    )
+    return replace(windowed, activity=_without_lost(windowed))
+
+
+def judged_calls(calls: CallsSnapshot, recent: Window) -> CallsSnapshot:
+    """Return the calls of a window of the process's own account; what is in flight is of now."""
+    items = recent.of_calls(calls.provider, calls.source)
+    return replace(
+        calls,
+        stage_seconds=named(items, "stage"),
+        outcomes=named(items, "outcome"),
+        errors=named(items, "error"),
+        retries=int(items["retries",]),
+        attempts_repeated=int(items["attempts_repeated",]),
+        pauses=int(items["pauses",]),
+        pauses_requested=int(items["pauses_requested",]),
+    )
+
+
+def _of_window(window: Window, label: str, known: Activity) -> Activity:
+    """Return the activity in a window. What the account does not count is as in ``known``."""
+    found: Counter[Item] = Counter()
+    outcomes: dict[Any, Outcome] = {}
+    for subject, items in window.numbers.items():
+        if subject[0] == label:
+            found.update(items)
+            outcomes.update(
+                {(*subject, *one[1:]): _left(items, one) for one in items if one[0] == "left"}
+            )
+
+    def number(what: str) -> int:
+        return int(found[what,])
+
+    return replace(
+        known,
+        period=window.period,
+        pools_opened=number("pools"),
+        pools_synchronous=number("pools_synchronous"),
+        connections_opened=number("opened"),
+        connections_closed=named(found, "closed"),
+        entered=number("entered"),
+        resent=number("resent"),
+        phase_seconds=named(found, "phase"),
+        outcomes=outcomes,
+        set_up_seconds=named(found, "step"),
+        on_new_connection=number("on_new_connection"),
+        timeouts=named(found, "timeout"),
+        reuse_failures=number("reuse_failures"),
+        requests_lost_peer=number("lost_peers"),
+        leaks=number("leaks"),
+        anomalies=named(found, "anomaly"),
+    )
+
+
+def _left(items: Mapping[Item, float], item: Item) -> Outcome:
+    _, status, error, resend = item
+    times = {
+        part: items.get(("left_time", *item[1:], part), 0.0)
+        for part in ("total", "held", *PROVIDERS_PART)
+    }
+    return Outcome(
+        count=int(items[item]),
+        status=status or None,  # type: ignore[arg-type]
+        error=error,  # type: ignore[arg-type]
+        resend=bool(resend),
+        sent=int(items.get(("sent", *item[1:]), 0)),
+        seconds=times.pop("total"),
+        held_seconds=times.pop("held"),
+        provider_seconds=times,
+    )
 
 
 def _without_lost(case: PoolCase) -> Activity:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from ..pool.ledger import served
 from ..text import seconds
+from ..watch.account import Item, Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,11 @@ class RequestSnapshot:
     stack: tuple[str, ...] = ()
     """Whole stack, innermost frame first; only with ``leak_stacks=True``."""
     leak_suspected: bool = False
+    item_wait: float | None = None
+    """Time that the application has been waiting for the next item of its stream; None if it is not
+    waiting, or if the items are not seen."""
+    items_silent: bool = False
+    """Whether that wait is unusually long, as for `CallsSnapshot.silent`."""
     peer: str | None = None
     """State of its connection's other end, by the watch's latest check, once it has waited for
     bytes for ``peer_check_after``: a key of ``LOST_PEERS``, or ``unknown`` if there is no evidence,
@@ -222,6 +229,36 @@ class OriginTotals:
     """Protocols of its connections so far: HTTP ``1.1`` or ``2``, or ``websocket``."""
 
 
+class Failure(NamedTuple):
+    """A request that failed, was cancelled or was refused. Times are seconds."""
+
+    ago: float
+    """Time since it ended."""
+    result: str
+    """``error.type`` of the telemetry contract, else its status."""
+    age: float
+    """Time from the begin of its call, or from its entry without one, to its end."""
+    phase: str
+    phase_age: float
+    """Time in that phase, its last one."""
+    model: str | None = None
+    call_site: str | None = None
+
+
+class Answer(NamedTuple):
+    """A first attempt that the provider served. Times are seconds."""
+
+    ago: float
+    """Time since it ended."""
+    model: str | None
+    head: float
+    """Time until the head of the answer."""
+    rest: float
+    """Time from the head to the end, pauses of the application included."""
+    items: int
+    """Items of a stream that the application requested; 0 unless it was streamed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolTotals:
     """Totals of all pools of one name since ``instrument()``, including pools that are gone."""
@@ -242,6 +279,8 @@ class PoolTotals:
     peak_active: int
     """Most connections active or connecting at one moment of the last ``peak_window``."""
     peak_queued: int
+    streams_most: int = 0
+    """Highest limit on streams that was seen on one HTTP/2 connection; 0 if there was none."""
     leaks: int
     """Connections that were ever held unread for longer than the leak threshold."""
     anomalies: Mapping[str, int]
@@ -252,6 +291,12 @@ class PoolTotals:
     """Time that its gRPC channels spent in each state; None for other pools. Channels report no
     connections."""
     origins: tuple[OriginTotals, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    """The latest 100, the last one last."""
+    answers: tuple[Answer, ...] = ()
+    """The latest 200, the last one last."""
+    earlier_answers: tuple[Answer, ...] = ()
+    """One answer in nine seconds of the last half hour."""
 
     @property
     def label(self) -> str:
@@ -322,11 +367,20 @@ class CallsSnapshot:
     """Failed calls, by ``error.type`` of the telemetry contract."""
     retries: int = 0
     """Requests that were the first of their call after it backed off."""
+    attempts_repeated: int = 0
+    """Attempts of GlueLLM other than the first of their call."""
+    pauses: int = 0
+    """Pauses of SDKs before they sent a request again, as far as the SDK shows them."""
+    pauses_requested: int = 0
+    """Pauses among them for which the provider had sent ``Retry-After``."""
     silent: int = 0
     """Calls in flight that have been waiting unusually long for the provider."""
     oldest_silence: float | None = None
     """Longest time that the application has been waiting for the next item of a stream; 0 if it is
     not waiting; None if no call was streamed."""
+
+    ages: Mapping[float, int] = field(default_factory=dict)
+    """Calls in flight by their time so far: number of each class by its upper bound."""
 
     @property
     def in_flight(self) -> int:
@@ -335,6 +389,33 @@ class CallsSnapshot:
     @property
     def ended(self) -> int:
         return sum(self.outcomes.values())
+
+
+Numbers = Mapping[Subject, Mapping[Item, float]]
+"""What calls and requests did, see ``watch/account.py``. Times are seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountRow:
+    """What calls and requests did in a minute or, in the last row, so far. Times are seconds."""
+
+    since: float
+    """Time from ``instrument()`` to its begin."""
+    until: float
+    """Time from ``instrument()`` to its end. While nothing is in flight, there are no rows."""
+    numbers: Numbers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """The process's own account: what its calls and requests did, in all and by the minute."""
+
+    row: float = 0.0
+    """Seconds that a row covers at least, except for the last one."""
+    total: Numbers = field(default_factory=dict)
+    """What calls and requests did since ``instrument()``."""
+    rows: tuple[AccountRow, ...] = ()
+    """The last 60 and the current one, oldest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -362,6 +443,9 @@ class ProcessSnapshot:
     """Seconds of the last minute in which an event loop that holds leases was late, by cause:
     ``blocking_call``, ``cpu_contention``, ``cpu_quota`` or ``interpreter_lock``. Time of unknown
     cause is left out. Only Linux counts what is needed to know a cause."""
+    event_loop_busy_at: Mapping[str, int] = field(default_factory=dict)
+    """Call sites (``file:line in function``) that kept a late event loop busy in the last minute,
+    with the number of checks, one a second, that found it there; the most frequent first."""
     ignored_variables: tuple[str, ...] = ()
     """Environment variables that are set and look like pool limits, but that no library reads."""
     gluellm: bool = False

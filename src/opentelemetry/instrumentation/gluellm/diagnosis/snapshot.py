@@ -7,10 +7,10 @@ it keeps no pool, connection or task alive.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .parts import PoolSnapshot, PoolTotals, ProcessSnapshot
+from .parts import Account, PoolSnapshot, PoolTotals, ProcessSnapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,8 @@ class Snapshot:
     process: ProcessSnapshot
     pools: tuple[PoolSnapshot, ...] = ()
     totals: tuple[PoolTotals, ...] = ()
+    account: Account = field(default_factory=Account)
+    """What calls and requests did in each minute of the last hour."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the snapshot as dicts, lists, strings, numbers and None, for ``json.dumps``."""
@@ -35,13 +37,22 @@ class Snapshot:
 
     def __str__(self) -> str:
         from .text import snapshot_text
+        from .windows import windows
 
-        return snapshot_text(self.taken_at, self.uptime, self.process, self.pools, self.totals)
+        compared = windows(self.account, self.uptime)
+        return snapshot_text(
+            self.taken_at, self.uptime, self.process, self.pools, self.totals, compared
+        )
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        return {_name(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, (tuple, list)):
         return [_plain(entry) for entry in value]
     return value
+
+
+def _name(key: Any) -> str:
+    parts = key if isinstance(key, tuple) else (key,)
+    return " ".join("-" if part is None else str(part) for part in parts)

@@ -8,7 +8,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from .. import thresholds
-from ..text import call_site_text, counted, one_line, percent, seconds, timeout_text, wrapped
+from ..text import (
+    call_site_text,
+    counted,
+    one_line,
+    percent,
+    period_text,
+    seconds,
+    timeout_text,
+    wrapped,
+)
 from .findings import Finding
 from .parts import (
     CallsSnapshot,
@@ -18,6 +27,7 @@ from .parts import (
     ProcessSnapshot,
     RequestSnapshot,
 )
+from .windows import Windows, named
 
 EntryT = TypeVar("EntryT")
 _MOST_POOLS = 6
@@ -38,6 +48,7 @@ def snapshot_text(
     process: ProcessSnapshot,
     pools: Sequence[PoolSnapshot],
     totals: Sequence[PoolTotals],
+    compared: Windows,
 ) -> str:
     """Return a snapshot as readable text.
 
@@ -52,7 +63,9 @@ def snapshot_text(
         f"{seconds(uptime)} after instrument()"
     )
     if calls:
-        lines += _first(calls, _MOST_PROVIDERS, lambda each: _calls(each, totals), "provider", "")
+        lines += _first(
+            calls, _MOST_PROVIDERS, lambda each: _calls(each, totals, compared), "provider", ""
+        )
         lines.append("")
     lines += wrapped("; ".join(_process(process)))
     if not pools:
@@ -65,7 +78,7 @@ def snapshot_text(
     return "\n".join(lines)
 
 
-def _calls(calls: CallsSnapshot, totals: Sequence[PoolTotals]) -> Iterator[str]:
+def _calls(calls: CallsSnapshot, totals: Sequence[PoolTotals], compared: Windows) -> Iterator[str]:
     yield ""
     provider = one_line(calls.provider or "an unknown provider")
     yield f"calls to {provider} ({one_line(calls.source)})"
@@ -93,12 +106,28 @@ def _calls(calls: CallsSnapshot, totals: Sequence[PoolTotals]) -> Iterator[str]:
         "ended": f"{calls.ended or 'none'}{_after(': ', _listed(calls.outcomes))}",
         "errors": ", ".join(failures),
         "retries": str(calls.retries or ""),
+        "lately": _lately(calls, compared),
         "time": f"{seconds(time)} per call: {_shares(_largest_first(calls.stage_seconds))}",
         "of requesting": _shares(_largest_first(phases)),
     }
     for label, text in rows.items():
         if text:
             yield from wrapped(text, f"  {label:<15}", " " * 17)
+
+
+def _lately(calls: CallsSnapshot, compared: Windows) -> str:
+    """Return text on the last minutes and the time before; empty if there is nothing before."""
+    if compared.before is None:
+        return ""
+    texts = []
+    for window, when in ((compared.recent, "in the last"), (compared.before, "before, in")):
+        items = window.of_calls(calls.provider, calls.source)
+        outcomes = named(items, "outcome")
+        ended, failed = int(outcomes.total()), int(outcomes["failed"])
+        spent = named(items, "stage").total()
+        each = f", {seconds(spent / ended)} each" if ended else ""
+        texts.append(f"{when} {period_text(window.period)} {ended} ended, {failed} failed{each}")
+    return "; ".join(texts)
 
 
 def _process(process: ProcessSnapshot) -> Iterator[str]:
@@ -273,8 +302,8 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 
 def _shares(times: Mapping[str, float]) -> str:
-    everything = sum(times.values())
-    shares = {name: time / everything for name, time in times.items() if time > 0}
+    spent = {name: time for name, time in times.items() if time > 0}
+    shares = {name: time / sum(spent.values()) for name, time in spent.items()}
     return ", ".join(f"{one_line(name)} {percent(share)}" for name, share in shares.items())
 
 

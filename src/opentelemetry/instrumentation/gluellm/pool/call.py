@@ -10,7 +10,7 @@ calls.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..concurrency import snapshot_of, snapshot_of_queue
 from ..failures import raise_on
 from ..text import one_line
 from .call_site import CallSite
-from .durations import nanoseconds
+from .durations import CLASSES, class_of, nanoseconds
 from .outbox import Outbox
 from .peak import Peak
 from .phases import (
@@ -41,7 +41,7 @@ LEFT = len(STAGES)
 """Undecided stage after the last request in flight: `BACKOFF` or `FINISHING`. The result of that
 request decides which, but only when needed: at the next request, when a hook reports a stage
 (`CountedCall.enter`), at the end, and for readers."""
-_RETRIED = frozenset(
+RETRIED = frozenset(
     {408, 409, 425, 429, *range(500, 600), "UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"}
 )
 """HTTP and gRPC statuses after which libraries pause and send the request again."""
@@ -157,6 +157,8 @@ class CountedCall:
 
     # As on a lease, attributes that most calls never set are defaults of the class.
     retries = 0
+    attempts = 0
+    """Attempts of GlueLLM so far."""
     queued = 0
     """Nanoseconds that its requests waited for connections."""
     awaiting_response = 0
@@ -296,7 +298,22 @@ class CountedCall:
             self.resting = None
 
     def _stage_left(self) -> int:
-        return BACKOFF if _retries(self.last) else FINISHING
+        return BACKOFF if is_retried(self.last) else FINISHING
+
+    def attempt(self) -> None:
+        """Count an attempt of GlueLLM, which begins."""
+        if self.attempts and self.ledger is not None:
+            self.ledger.attempts_repeated += 1
+        self.attempts += 1
+        self.enter(PREPARING)
+
+    def pause(self, headers: Mapping[str, Any]) -> None:
+        """Count a pause of an SDK, which begins after an answer with these headers."""
+        if self.ledger is not None:
+            self.ledger.pauses += 1
+            if "retry-after" in headers or "retry-after-ms" in headers:
+                self.ledger.pauses_requested += 1
+        self.enter(BACKOFF)
 
     def account(self, lease: Any) -> None:
         """Add the times of one of its requests that has ended."""
@@ -364,9 +381,10 @@ class CountedCall:
         errors = ledger.errors
         if error is not None:
             error = ledger.error(error)
-        own, spent = self.spent, ledger.spent
+        own, spent, took = self.spent, ledger.spent, ledger.took
+        length = class_of(now - self.began_at)
         last = self.last
-        left = BACKOFF if last is not None and _retries(last) else FINISHING
+        left = BACKOFF if last is not None and is_retried(last) else FINISHING
         # atomic
         if self.ended_at:
             return
@@ -388,6 +406,7 @@ class CountedCall:
             ledger.retries += self.retries
         if outcome is not None:
             counts[outcome] += 1
+            took[length] += 1
             if outcome != SUCCEEDED:
                 self.outcome = outcome
             if error is not None:
@@ -408,11 +427,11 @@ class CountedCall:
                 calls.observer.call_ended(self)
 
 
-def _retries(last: Any) -> bool:
+def is_retried(last: Any) -> bool:
     """Return whether libraries pause after a request with this result, and send it again."""
     if last is None:
         return False
-    return last.status in _RETRIED or last.error not in (None, "cancelled")
+    return last.status in RETRIED or last.error not in (None, "cancelled")
 
 
 class CallLedger:
@@ -421,15 +440,19 @@ class CallLedger:
     __slots__ = (
         "_longest",
         "_ledgers",
+        "attempts_repeated",
         "attributes",
         "calls",
         "errors",
+        "pauses",
+        "pauses_requested",
         "provider",
         "reported",
         "retries",
         "source",
         "spent",
         "streamed",
+        "took",
     )
 
     def __init__(self, ledgers: CallLedgers, provider: str | None, source: str) -> None:
@@ -444,6 +467,14 @@ class CallLedger:
         self.errors: dict[str, int] = {}
         """Failed calls by ``error.type``."""
         self.retries = 0
+        self.took = [0] * CLASSES
+        """Ended calls by the class of their duration."""
+        self.attempts_repeated = 0
+        """Attempts of GlueLLM other than the first of their call."""
+        self.pauses = 0
+        """Pauses of SDKs before they send a request again."""
+        self.pauses_requested = 0
+        """Pauses among them after an answer with ``Retry-After``."""
         self.streamed = False
         """Whether any call was streamed."""
         self._longest: dict[bool, Peak] = {}
@@ -533,7 +564,7 @@ def bounded(known: dict[str, str], name: str, most: int) -> str:
 class CallsNow:
     """The calls of one ledger at one moment. Times are nanoseconds."""
 
-    __slots__ = ("count", "ledger", "oldest", "retries", "silence", "silent", "spent")
+    __slots__ = ("ages", "count", "ledger", "oldest", "retries", "silence", "silent", "spent")
 
     def __init__(self, ledger: CallLedger) -> None:
         self.ledger = ledger
@@ -544,6 +575,8 @@ class CallsNow:
         """Calls in each stage."""
         self.oldest = [0] * len(STAGES)
         """Longest time that a call has been in each stage without leaving it."""
+        self.ages = [0] * CLASSES
+        """Calls in flight by the class of their time so far."""
         self.silent = 0
         """Calls that have waited unusually long for the provider."""
         self.silence = 0
@@ -620,6 +653,14 @@ class LiveCalls:
             call.seen_steps = steps
             call.waiting_since = now if waiting else 0
 
+    def item_wait(self, call: CountedCall, now: int) -> tuple[int, bool]:
+        """Return how long the application has been waiting for the next item of a stream, and
+        whether that is unusually long."""
+        ledger, since = call.ledger, call.waiting_since
+        if ledger is None or call.stream is None or not since:
+            return 0, False
+        return now - since, now - since >= ledger.silent_after(True, self._threshold, now)
+
     def state(self) -> list[CallsNow]:
         """Return the calls of each ledger, all at one moment."""
         self.look()
@@ -632,7 +673,7 @@ class LiveCalls:
         now = self.clock()
         for call, (ended, stage, since, retries, last), spent in read:
             if stage == LEFT:
-                stage = BACKOFF if _retries(last) else FINISHING
+                stage = BACKOFF if is_retried(last) else FINISHING
             of_ledger = found.get(call.ledger) if call.ledger is not None else None
             if ended or of_ledger is None:
                 continue
@@ -654,6 +695,7 @@ class LiveCalls:
             state.spent[each] += time
         state.spent[stage] += stay
         state.count[stage] += 1
+        state.ages[class_of(now - call.began_at)] += 1
         state.oldest[stage] = max(state.oldest[stage], stay)
         waiting_since, streamed = call.waiting_since, call.streamed
         if call.stream is not None:

@@ -88,12 +88,13 @@ CallSites = tuple[CallSite | None, CallSite | None]
 """Two call sites; None for an unknown one."""
 
 
-def find(*, whole: bool = False) -> CallSite | None:
+def find(*, whole: bool = False, of: FrameType | None = None) -> CallSite | None:
     """Find the application's call site of the running code; None if the stack has none.
 
-    ``whole`` adds the whole stack, which costs about ten microseconds.
+    ``whole`` adds the whole stack, which costs about ten microseconds. ``of`` is the innermost
+    frame of another thread's stack.
     """
-    frame: FrameType | None = sys._getframe(1)
+    frame: FrameType | None = of or sys._getframe(1)
     stack = _whole(frame) if whole else ()
     second: FrameType | None = None
     for _ in range(_DEEPEST):

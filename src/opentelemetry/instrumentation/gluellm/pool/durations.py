@@ -16,3 +16,19 @@ def nanoseconds(seconds: float) -> int:
 def in_seconds(duration: int) -> float:
     """Convert nanoseconds to seconds."""
     return duration / SECOND
+
+
+_FINEST = 24
+CLASSES = 20
+"""Number of classes by which durations are counted. Each covers twice the time of the one before;
+the first one ends at 2**24 ns."""
+
+
+def class_of(duration: int) -> int:
+    """Return the number of the class of a duration in nanoseconds."""
+    return min((duration >> _FINEST).bit_length(), CLASSES - 1)
+
+
+def longest_of(number: int) -> float:
+    """Return the upper bound of a class, in seconds: 0.017, 0.034, ... 8796."""
+    return round((1 << _FINEST + number) / SECOND, 3)

@@ -24,7 +24,8 @@ from ..concurrency import nothing, snapshot_of
 from ..failures import Failures
 from .call import Call
 from .call_site import CallSite, CallSites
-from .ledger import EndedTimes, OriginLedger, PoolLedger
+from .durations import class_of
+from .ledger import SAMPLE_EVERY, EndedTimes, OriginLedger, PoolLedger, served
 from .phases import ALL_STEPS, AWAITING_RESPONSE, OTHER_STEP, QUEUED, UNREAD
 
 _TIMEOUT_KINDS = {
@@ -247,6 +248,7 @@ class Lease:
         origin = self.origin
         outcome = origin.outcome(self.status, self.error, self.resend)
         times = origin.times_of(outcome)
+        took, length = origin.took, class_of(self.ended_at - self.entered_at)
         # The longer time from the entry first, since most answers are far from the longest.
         if self.answered_at - self.entered_at > origin.longest_answered:
             silence = self.answered_at - self.request_sent_at
@@ -259,6 +261,7 @@ class Lease:
             return
         self.accounted = True
         origin.requests[outcome] += 1
+        took[length] += 1
         if kind is not None:
             origin.timeouts[kind] += 1
         if reused:
@@ -267,10 +270,39 @@ class Lease:
             if silence > origin.longest_silence:
                 origin.longest_silence = silence
         # Last: a signal handler that raises during these calls loses times, but no count.
+        call = self.call
         if times is not None:
             _add(times, self)
-        if self.call is not None and self.call.counted is not None:
-            self.call.counted.account(self)
+            if not served(self.status, self.error):
+                origin.pool.failed.append(_failed(self))
+        else:
+            model, items = (None, 0) if call is None else (call.model, call.steps)
+            ended_at, pool = self.ended_at, origin.pool
+            answer = (ended_at, model, self.awaited, ended_at - self.answered_at, items)
+            pool.answered.append(answer)
+            if ended_at - pool.sampled_at >= SAMPLE_EVERY:
+                pool.sampled_at = ended_at
+                pool.sampled.append(answer)
+        if call is not None and call.counted is not None:
+            call.counted.account(self)
+
+
+def _failed(lease: Lease) -> tuple[Any, ...]:
+    """Return when a request ended, its result, the age of its call, its last phase and the time in
+    it, the model and the call site."""
+    call = lease.call
+    counted = None if call is None else call.counted
+    began_at = lease.entered_at if counted is None else counted.began_at
+    ended_at = lease.ended_at
+    return (
+        ended_at,
+        lease.error or lease.status,
+        ended_at - began_at,
+        lease.phase,
+        ended_at - lease.phase_since,
+        None if call is None else call.model,
+        lease.call_site,
+    )
 
 
 def _add(times: EndedTimes, lease: Lease) -> None:

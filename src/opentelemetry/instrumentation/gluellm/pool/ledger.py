@@ -8,6 +8,7 @@ read.
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from ..concurrency import snapshot_of
 from ..failures import Failures
 from .call import CallLedgers
 from .call_site import CallSite, CallSites
-from .durations import SECOND, nanoseconds
+from .durations import CLASSES, SECOND, nanoseconds
 from .outbox import Outbox
 from .peak import Peak
 from .phases import ALL_STEPS, PHASES
@@ -45,6 +46,12 @@ ANOMALIES = (
 )
 """States that a pool should never be in, and a client on a second event loop, by their names in
 the telemetry contract."""
+MOST_FAILED = 100
+MOST_ANSWERED = 200
+"""Bounds on the latest requests of a pool name that are kept with their times."""
+SAMPLE_EVERY = 9 * SECOND
+"""Time between the answers that are kept for longer: as many as the latest ones cover half an
+hour."""
 _MOST_CALL_SITES = 16
 """Bound on the call sites of an origin's pools. Further pools count without their call site."""
 # Failures that alerts use. Their series exist with 0 from the pool's first request on, since
@@ -150,6 +157,7 @@ class OriginLedger:
         "set_up_time",
         "spent",
         "timeouts",
+        "took",
     )
 
     def __init__(
@@ -174,6 +182,8 @@ class OriginLedger:
         """Requests that waited while their connection was established."""
         self.resent = 0
         """Requests other than the first of their any-llm call."""
+        self.took = [0] * CLASSES
+        """Requests that left the pool by the class of their whole time."""
         self.timeouts = {"pool": 0, "connect": 0, "read": 0, "write": 0}
         self.reuse_failures = 0
         self.longest_silence = 0
@@ -260,9 +270,11 @@ class PoolLedger:
         "acquire_timeout",
         "active",
         "anomalies",
+        "answered",
         "closed",
         "discarded",
         "empty_since",
+        "failed",
         "former",
         "leaks",
         "library",
@@ -275,7 +287,10 @@ class PoolLedger:
         "pools_synchronous",
         "queued",
         "requeues",
+        "sampled",
+        "sampled_at",
         "series",
+        "streams_most",
         "two_loops",
     )
 
@@ -307,12 +322,22 @@ class PoolLedger:
         self.requeues = 0
         self.acquire_timeout: float | None = None
         """Pool timeout of the latest request, in seconds."""
+        self.streams_most = 0
+        """Highest stream limit that a reading found on an HTTP/2 connection."""
         self.leaks = 0
         """Leases that were ever suspected as leaks."""
         self.anomalies = dict.fromkeys(ANOMALIES, 0)
         self.two_loops: CallSites | None = None
         """Call sites of the last ``wrong_event_loop``: the one that established a connection, and
         the one in another loop whose request failed."""
+        self.failed: deque[tuple[Any, ...]] = deque(maxlen=MOST_FAILED)
+        """Latest requests that failed or were refused, see `_failed` in ``lease.py``."""
+        self.answered: deque[tuple[Any, ...]] = deque(maxlen=MOST_ANSWERED)
+        """Latest first attempts that were served: when they ended, the model, the time until the
+        head and after it, and the number of items that the application requested."""
+        self.sampled: deque[tuple[Any, ...]] = deque(maxlen=MOST_ANSWERED)
+        """Earlier entries of ``answered``, one in `SAMPLE_EVERY`."""
+        self.sampled_at = 0
         self.live = 0
         self.pools_opened = 0
         self.pools_synchronous = 0

@@ -12,13 +12,15 @@ another thread without its token.
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import weakref
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from operator import add, sub
 
 from ..concurrency import snapshot_of, snapshot_of_queue
+from ..pool.call_site import find
 from ..pool.durations import in_seconds, nanoseconds
 from ..pool.lease import Lease
 from ..pool.peak import Peak
@@ -54,6 +56,8 @@ class _Timer:
         """Nanoseconds that the watch has counted, of `late` and of a firing that is overdue."""
         self.thread = 0
         """Native ID of the thread that runs the loop."""
+        self.ident = 0
+        """Python's ID of that thread."""
         self.before: Usage | None = None
         self.usage: Usage | None = None
         """Usage of that thread at the last two firings; None if it is unknown."""
@@ -82,6 +86,7 @@ class _Timer:
         thread = threading.get_native_id()
         self.before = self.usage if thread == self.thread else None
         self.thread, self.usage = thread, usage_of(thread)
+        self.ident = threading.get_ident()
         lag.fired(self, due, now)
         loop = self.loop()
         if loop is None or now > self.wanted_until or not lag.on:
@@ -118,6 +123,8 @@ class LoopLag:
         """Clock, late time and its causes of each pass within the window of the recent share."""
         self._blocked_at = 0
         self._causes = LateCauses()
+        self._busy: deque[tuple[int, str]] = deque(maxlen=_RECENT)
+        """Clock, and call site that kept a loop busy, of passes that found a timer overdue."""
 
     def forget(self) -> None:
         """Reset everything in a forked child, where the parent's loops do not run."""
@@ -128,6 +135,7 @@ class LoopLag:
         ledgers.late_time = ledgers.late_reported = self._late_before = 0
         self._history = deque()
         self._causes = LateCauses()
+        self._busy.clear()
         self._began = self.clock()
         self._blocked_at = 0
 
@@ -203,6 +211,11 @@ class LoopLag:
                 used = usage_of(timer.thread)
                 overdue = split(late - timer.late, timer.usage, used, timer.usual_turns)
                 found = Split(*map(add, found, overdue))
+                frame = sys._current_frames().get(timer.ident)
+                busy = None if frame is None else find(of=frame)
+                del frame  # it refers to the application's objects
+                if busy is not None:
+                    self._busy.append((now, str(busy)))
             if late - timer.counted > worst:
                 worst = late - timer.counted
                 known = Split(*map(sub, found, timer.split_counted))
@@ -230,6 +243,15 @@ class LoopLag:
         counted = self._causes.counted
         late = {cause: in_seconds(n - before.get(cause, 0)) for cause, n in counted.items()}
         return {cause: seconds for cause, seconds in late.items() if seconds > 0}
+
+    def busy_at(self, now: int) -> dict[str, int]:
+        """Return the call sites that kept a late loop busy in the last minute, most often first.
+
+        The number is that of the watch's passes which found the loop there.
+        """
+        since = now - _WINDOW
+        found = Counter(site for at, site in snapshot_of_queue(self._busy) if at > since)
+        return dict(found.most_common())
 
     def late_time(self, now: int) -> int:
         """Return the total late time since the Meter was created. It never falls."""

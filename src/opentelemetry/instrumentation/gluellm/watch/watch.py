@@ -18,6 +18,7 @@ from ..pool.lease import Lease
 from ..pool.phases import QUEUED, STREAM_QUEUED, UNREAD
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
+from .account import Account
 from .anomalies import Anomalies
 from .churn import Churn
 from .loop_lag import LoopLag
@@ -90,6 +91,7 @@ class Watch:
         make passes over ten thousand idle pools several times as long."""
         self._anomalies = Anomalies(registry, loop_lag)
         self._churn = Churn(registry)
+        self.account = Account(registry)
         self.silent_peers = SilentPeers(registry, peer_check_after)
 
     def suspects(self) -> tuple[Lease, ...]:
@@ -155,6 +157,7 @@ class Watch:
         self._thread = None
         self._forget()
         self._churn.clear()
+        self.account.restart()
         if self._loop_lag is not None:
             self._loop_lag.forget()
         if self._stopped.is_set():
@@ -195,6 +198,7 @@ class Watch:
                 self._registry.wake_watch(self.wake)
                 return False
             if self._thread is threading.current_thread():
+                self.account.rest()
                 self._pools = weakref.WeakKeyDictionary(self._pools)
                 self._thread = None
             return True
@@ -227,6 +231,7 @@ class Watch:
             self.silent_peers.passed()
             self._churn.check()
             registry.calls.look()
+            self.account.look()
             registry.observer.watch_passed()
         except BaseException as error:
             # Log handlers of the application may raise a BaseException here, such as an exit or the

@@ -57,7 +57,7 @@ class HttpcoreReader(LibraryReader[PoolTracker]):
                     counts.add_streams(
                         record.origin,
                         len(record.streams),
-                        _stream_limit(inner),
+                        _stream_limit(inner, record),
                         _orphans(inner, record),
                     )
         counts.busy = busy
@@ -87,7 +87,7 @@ class HttpcoreReader(LibraryReader[PoolTracker]):
             if record.streams is not None:
                 inner = protocol_connection(connection)
                 if inner is not None:
-                    limit = _stream_limit(inner)
+                    limit = _stream_limit(inner, record)
                     _orphans(inner, record)
             found.append(ConnectionView(record, state, id(connection) in wanted, limit))
         return PoolView(
@@ -117,13 +117,15 @@ def _tcp_keepalive(pool: Any) -> bool | None:
     return any(tuple(option[:2]) == wanted and bool(option[2]) for option in options)
 
 
-def _stream_limit(inner: Any) -> int:
+def _stream_limit(inner: Any, record: TrackedConnection) -> int:
     """Stream limit of an HTTP/2 connection: the peer's or the library's, whichever is lower.
 
     It is 1 until the peer has announced its limit. Before the connection's first request the
     attribute is missing, which also counts as 1.
     """
     limit: int = getattr(inner, "_max_streams", 1)
+    ledger = record.tracker.ledger
+    ledger.streams_most = max(ledger.streams_most, limit)
     return limit
 
 

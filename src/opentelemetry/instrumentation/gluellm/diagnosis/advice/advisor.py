@@ -82,21 +82,29 @@ class Advisor:
 
     def wait_at_most(self, wait: int, maximum: int | None, read: float = 600.0) -> str:
         """Advise how to set a pool timeout of ``wait`` seconds and keep the other settings."""
-        timeout = f"timeout={self._module}.Timeout({read:g}, connect=5, pool={wait})"
-        if self._applications:
-            family = FAMILY_OF.get(self.provider or "")
-            # Behind a gateway or a proxy, the provider is unknown.
-            sdks = "SDK's client, or of your " if family is None or family.takes_timeout else ""
-            own = f"{timeout} of the {sdks}{self._module}.{self._kind}"
-        elif self._family.takes_timeout:
-            own = f'AnyLLM.create("{self.provider}", {timeout})'
-        else:
-            own = self._client(f"{timeout}, limits={self._limits(maximum)}")
+        own = self._timed(f"{read:g}, connect=5, pool={wait}", maximum)
         own = self._configured({POOL_TIMEOUT: wait}, own)
         settings = (
             f"GLUELLM_DEFAULT_POOL_TIMEOUT={wait} (60 by default, GLUELLM_MAX_POOL_TIMEOUT caps it)"
         )
         return f"Set a pool timeout of a few seconds: {self._under_gluellm(settings, own)}"
+
+    def read_at_most(self, read: int, maximum: int | None) -> str:
+        """Advise how to set a read timeout of ``read`` seconds."""
+        own = self._timed(f"{read}, connect=5", maximum)
+        settings = f"GLUELLM_DEFAULT_REQUEST_TIMEOUT={read}"
+        return f"Raise the read timeout: {self._under_gluellm(settings, own)}"
+
+    def _timed(self, timeouts: str, maximum: int | None) -> str:
+        timeout = f"timeout={self._module}.Timeout({timeouts})"
+        if self._applications:
+            family = FAMILY_OF.get(self.provider or "")
+            # Behind a gateway or a proxy, the provider is unknown.
+            sdks = "SDK's client, or of your " if family is None or family.takes_timeout else ""
+            return f"{timeout} of the {sdks}{self._module}.{self._kind}"
+        if self._family.takes_timeout:
+            return f'AnyLLM.create("{self.provider}", {timeout})'
+        return self._client(f"{timeout}, limits={self._limits(maximum)}")
 
     def _under_gluellm(self, settings: str, own: str) -> str:
         if not self.may_be_gluellms:

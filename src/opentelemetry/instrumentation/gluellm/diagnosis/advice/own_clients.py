@@ -36,6 +36,8 @@ class OwnClient:
     """Added to ``sized`` for pools without a limit: their client may not support one."""
     wait: str
     """How to set a pool timeout of ``{wait}`` and a read timeout of ``{read}`` seconds."""
+    read: str
+    """How to set a read timeout of ``{read}`` seconds."""
     expiry: str
     """How to keep idle connections for ``{expiry}`` seconds."""
     kept: str
@@ -60,6 +62,9 @@ class OwnClient:
 
     def wait_at_most(self, wait: int, _maximum: int | None, read: float = 600.0) -> str:
         return self.wait.format(wait=wait, read=f"{read:g}")
+
+    def read_at_most(self, read: int, _maximum: int | None) -> str:
+        return f"Raise the read timeout: {self.read.format(read=read)}"
 
     def keep_idle(self, expiry: int, maximum: int | None) -> str:
         return self.expiry.format(
@@ -97,6 +102,8 @@ _AIOHTTP = OwnClient(
     "sock_read={read}) of the aiohttp.ClientSession. Its connect covers the wait in the queue and "
     "connecting. Set total and sock_connect as well if you want them: a timeout that is left out "
     "is unlimited",
+    read="timeout=aiohttp.ClientTimeout(sock_connect=5, sock_read={read}) of the "
+    "aiohttp.ClientSession",
     expiry="aiohttp.ClientSession(connector=aiohttp.TCPConnector({bound}"
     "keepalive_timeout={expiry}))",
     kept="Keep {size} connections: aiohttp keeps all that it opens, for the keepalive_timeout of "
@@ -119,6 +126,8 @@ _URLLIB3 = OwnClient(
     "keep as many connections with config=botocore.config.Config(max_pool_connections={size})",
     wait="Set a pool timeout of a few seconds: pass pool_timeout={wait} to the request() or "
     "urlopen() of the urllib3.PoolManager",
+    read="pass timeout=urllib3.Timeout(connect=5, read={read}) to the urllib3.PoolManager, or for "
+    "a boto3 client config=botocore.config.Config(read_timeout={read})",
     expiry="urllib3 has no such setting. Call clear() of the urllib3.PoolManager before the first "
     "request after a pause, or send the request again, as a boto3 client does by itself",
     kept="Keep {size} connections: urllib3.PoolManager(maxsize={size}), or for a boto3 client "
@@ -141,6 +150,7 @@ _GRPC = OwnClient(
     'open several channels, each with options=[("grpc.use_local_subchannel_pool", 1)]',
     wait="Set a deadline of seconds: pass timeout= to each call. It covers the answer, and "
     "with wait_for_ready=True also the wait for the channel",
+    read="pass timeout={read}, the deadline, to each call",
     expiry='options=[("grpc.client_idle_timeout_ms", {milliseconds})] of the channel',
     kept="Keep one channel: {size} calls share its connection",
     probes='options=[("grpc.keepalive_time_ms", 60000), ("grpc.keepalive_timeout_ms", 20000)] of '

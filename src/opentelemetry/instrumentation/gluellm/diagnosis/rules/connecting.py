@@ -20,6 +20,32 @@ _BESIDE_CONNECT = ("resolve", "thread", "proxy", "tls")
 _AT_ONCE = ("too_many_open_files", "no_local_ports")
 """Errors that the network never causes: one is enough for a finding."""
 
+_NOT_REUSED = {
+    "keepalive_expired": (
+        "Idle connections are closed before the next request needs them",
+        (
+            "Keep them for longer, but not as long as the load balancer's own idle timeout: "
+            "{keep_idle}"
+        ),
+    ),
+    "keepalive_limit": (
+        "The pool keeps only {idle} idle connections and closes the others after their request",
+        "{keep}",
+    ),
+    "connection_close": (
+        "The server, a proxy or the client asks to close each connection (Connection: close)",
+        (
+            "Turn keep-alive on in the server or the proxy (nginx: proxy_http_version 1.1, an "
+            "empty Connection header, keepalive_requests), and send no Connection: close"
+        ),
+    ),
+    "cancelled": (
+        "A cancelled request closes its connection, since its answer may still come on it",
+        "Let calls end: raise the timeout that cancels them, or make them shorter",
+    ),
+}
+"""By close reason: what it means, and what to do."""
+
 
 def churned_origins(activity: Activity) -> list[str]:
     """Return the origins whose clients are built and thrown away after a request or two.
@@ -197,33 +223,43 @@ def slow_connecting(case: PoolCase) -> Finding | None:
     )
 
 
-def keepalive_too_short(case: PoolCase) -> Finding | None:
-    """Detect idle connections that expire before the next request."""
+def not_reused(case: PoolCase) -> Finding | None:
+    """Detect that requests pay for new connections since most are closed for one reason."""
     activity = case.activity
-    opened = activity.connections_opened
-    expired = activity.connections_closed.get("keepalive_expired", 0)
-    if opened < thresholds.EXPIRED_CONNECTIONS or expired < thresholds.EXPIRED_SHARE * opened:
-        return None
+    closed = Counter(activity.connections_closed)
     spent, connecting = activity.time(), activity.connecting_time
-    if spent <= 0 or connecting < thresholds.CONNECTING_COSTS * spent:
+    if closed.total() < thresholds.CLOSED_CONNECTIONS or spent <= 0:
         return None
-    expiry = max((pool.keepalive_expiry or 0 for pool in case.pools), default=0)
-    kept = f"after {expiry:g} s idle" if expiry else "while idle"
+    ((reason, count),) = closed.most_common(1)
+    least = thresholds.CLOSED_SHARE * max(closed.total(), activity.connections_opened)
+    if count < least or reason not in _NOT_REUSED:
+        return None
     paid, requests = activity.on_new_connection, activity.entered
+    if connecting < thresholds.CONNECTING_COSTS * spent or not paid:
+        return None
+    means, advice = _NOT_REUSED[reason]
+    expiry = max((pool.keepalive_expiry or 0 for pool in case.pools), default=0)
+    idle = min((pool.max_idle_connections or 0 for pool in case.pools), default=0)
+    most = max(case.totals.peak_active, idle + 1)
+    words = {
+        "idle": idle,
+        "keep_idle": case.advisor.keep_idle(max(60, 2 * round(expiry)), case.maximum),
+        # `keep` would remove a pool's limit.
+        "keep": case.advisor.allow(case.maximum) if case.maximum else case.advisor.keep(most),
+    }
+    after = f" after {expiry:g} s" if expiry and reason == "keepalive_expired" else ""
     return Finding(
-        kind=Kind.KEEPALIVE_TOO_SHORT,
+        kind=Kind.NOT_REUSED,
         severity=Severity.WARNING
         if connecting >= thresholds.CONNECTING_HURTS * spent
         else Severity.INFO,
         pool=case.label,
         observed=f"{paid} of {counted(requests, 'request')} "
         f"({percent(min(paid / max(requests, 1), 1.0))}) waited for a new connection, which took "
-        f"{percent(connecting / spent)} of the time of all requests; {expired} connections had "
-        f"expired {kept}.",
-        explanation="Idle connections are closed before the next request needs them, and that "
-        "request pays for TCP and TLS.",
-        advice="Keep them for longer, but not as long as the load balancer's own idle timeout: "
-        f"{case.advisor.keep_idle(max(60, 2 * round(expiry)), case.maximum)}.",
+        f"{percent(connecting / spent)} of the time of all requests; most closed connections ended "
+        f"with {reason}{after}.",
+        explanation=f"{means.format(**words)}, and the next request pays for TCP and TLS.",
+        advice=f"{advice.format(**words)}.",
     )
 
 

@@ -140,6 +140,7 @@ def slow_consumer(case: PoolCase) -> Finding | None:
 def stuck_streams(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     """Detect HTTP/2 streams that are taken but make no progress."""
     orphaned = full = streams = limit = 0
+    now: list[int] = []
     for connection in (connection for pool in case.pools for connection in pool.connections):
         if connection.protocol != "2" or connection.state == "connecting":
             continue
@@ -151,11 +152,22 @@ def stuck_streams(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
             orphaned += lost
         if most and taken >= most:
             full += 1
+        if connection.requests_served:  # before, the peer may not have named its limit
+            now.append(most)
         streams += taken
         limit += most
     waits = [request.phase_age for request in case.requests if request.phase == "stream_queued"]
     longest = max(waits, default=0.0)
-    if not orphaned and not (full and longest >= thresholds.STREAM_WAIT and not loop_is_blocked):
+    before, lowest = case.totals.streams_most, min(now, default=0)
+    lowered = 0 < lowest < before
+    queued, activity = case.activity.time("stream_queued"), case.activity
+    costs = (
+        queued >= thresholds.QUEUED_SHARE * activity.time()
+        and queued >= thresholds.STREAM_QUEUED_TIME * (activity.left + activity.held_now)
+        and activity.left + activity.held_now >= thresholds.QUEUED_REQUESTS
+    )
+    stuck = full and longest >= thresholds.STREAM_WAIT
+    if not orphaned and (loop_is_blocked or not (stuck or (costs and (full or lowered)))):
         return None
     http1 = case.advisor.without_http2(case.maximum)
     if orphaned:
@@ -175,18 +187,29 @@ def stuck_streams(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
             "no second one. The wait for a stream has no timeout, and a larger pool does not help."
         )
         advice = f"Use several clients, or HTTP/1.1: {http1}."
+        if lowered:
+            explanation = (
+                f"The peer lowered its limit from {before} to {lowest} streams. {explanation}"
+            )
+            advice = (
+                f"Ask whoever runs the server or its proxy for the reason. Until then: {advice}"
+            )
     open_connections = sum(len(pool.connections) for pool in case.pools)
     observed += f", on {counted(open_connections, 'connection')}"
     if case.maximum and len(case.pools) == 1:
         observed += f" of at most {case.maximum}"
+    if lowered:
+        observed += f"; the peer lowered its limit from {before} to {lowest}"
     if waits:
         observed += (
             f"; {counted(len(waits), 'request')} waiting for a stream, the longest for "
             f"{seconds(longest)}"
         )
+    if costs:
+        observed += f"; requests waited {percent(queued / activity.time())} of their time for one"
     return Finding(
         kind=Kind.HTTP2_STUCK,
-        severity=Severity.ERROR if waits or full else Severity.WARNING,
+        severity=Severity.ERROR if stuck or (orphaned and (waits or full)) else Severity.WARNING,
         pool=case.label,
         observed=f"{observed}.",
         explanation=explanation,

@@ -69,6 +69,7 @@ def gluellm_limiter(limiter: LimiterSnapshot, cases: Sequence[PoolCase]) -> Find
     if limiter.seconds and everything:
         share = percent(limiter.seconds / everything)
         observed += f"; this wait was {share} of the total time of calls and requests"
+    where = "A waiting call has entered no pool, so a larger pool does not help"
     if case is not None:
         idle = sum(pool.idle for pool in case.pools)
         busy = sum(pool.active + pool.connecting for pool in case.pools)
@@ -76,6 +77,8 @@ def gluellm_limiter(limiter: LimiterSnapshot, cases: Sequence[PoolCase]) -> Find
             f"; the pool has {busy} busy and {counted(idle, 'idle connection')}, and "
             f"{counted(case.queued_now, 'request')} queued"
         )
+        if not busy and not case.queued_now:
+            where = "The pool is idle: the calls wait before it, so a larger one does not help"
     most = "a set number of" if limiter.calls_per_minute is None else limiter.calls_per_minute
     return Finding(
         kind=Kind.GLUELLM_LIMITER,
@@ -83,8 +86,7 @@ def gluellm_limiter(limiter: LimiterSnapshot, cases: Sequence[PoolCase]) -> Find
         pool=case.label if case is not None else None,
         observed=f"{observed}.",
         explanation=f"GlueLLM starts at most {most} calls a minute for each provider (60 by "
-        "default), and each retry counts. A waiting call has entered no pool, so a larger pool "
-        "does not help.",
+        f"default), and each retry counts. {where}.",
         advice="Allow as many calls a minute as the provider does: set "
         "GLUELLM_RATE_LIMIT_REQUESTS_PER_MINUTE=N before the program starts, or call "
         "gluellm.configure(rate_limit_requests_per_minute=N). GLUELLM_RATE_LIMIT_ENABLED=false "

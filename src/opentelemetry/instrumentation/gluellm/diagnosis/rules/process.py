@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ... import thresholds
-from ...text import counted, one_line, percent, seconds
+from ...text import call_site_text, counted, one_line, percent, seconds
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
 from ..parts import ProcessSnapshot
@@ -86,6 +86,11 @@ def blocked_event_loop(
         return None
     cause, by_cause = _cause_of_lateness(snapshot.process, snapshot.uptime)
     explanation, advice = _LATE.get(cause, _LATE["blocking_call"])
+    if cause in ("", "blocking_call") and (sites := snapshot.process.event_loop_busy_at):
+        site, checks = next(iter(sites.items()))
+        by_cause += f" It was busy at {call_site_text(site)}"
+        by_cause += f" in {checks} of {counted(sum(sites.values()), 'check')}."
+        advice = "Move it out of the loop: asyncio.to_thread, or a process if it computes."
     if loop_is_blocked(snapshot, before):
         # With churn it is only a WARNING, so that churn, which causes the lag, comes first.
         severe = share >= thresholds.LATE_SHARE_SEVERE and not clients_churn

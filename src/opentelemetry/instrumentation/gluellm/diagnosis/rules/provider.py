@@ -3,16 +3,70 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from ... import thresholds
 from ...text import counted, one_line, percent, seconds
 from ..findings import Finding, Kind, Severity
 from ..intervals import PROVIDERS_PART, PoolCase
+from ..parts import Answer
+from .timeouts import majority
 from .waiting import queue_matters
 
 
+def _slowdown(now: Sequence[Answer], before: Sequence[Answer], *, bodies: bool) -> str:
+    """Return how much slower answers have become, as text; empty if they have not.
+
+    ``bodies`` if the time after the head is the provider's. Streams are compared by the time per
+    item, since a longer answer is not a slower one.
+    """
+
+    def means(answers: Sequence[Answer]) -> tuple[float, float, float]:
+        number, items = len(answers), sum(answer.items for answer in answers)
+        head, rest = sum(a.head for a in answers), sum(a.rest for a in answers)
+        return head / number, rest / (items or number), items / number or 1.0
+
+    (head, rest, items), (old_head, old_rest, _) = means(now), means(before)
+    texts = []
+    if head >= thresholds.SLOWER * old_head and head - old_head >= thresholds.SLOWER_BY:
+        texts.append(f"{seconds(head)} to the head ({seconds(old_head)} before)")
+    more = (rest - old_rest) * items
+    if bodies and rest >= thresholds.SLOWER * old_rest and more >= thresholds.SLOWER_BY:
+        what = "per item" if any(answer.items for answer in now) else "for the rest"
+        texts.append(f"{seconds(rest)} {what} ({seconds(old_rest)} before)")
+    return ", ".join(texts)
+
+
+def _models(case: PoolCase) -> dict[str | None, str]:
+    """Return how much slower each model has become, for those that can be compared."""
+    unread, reading = (case.activity.time(phase) for phase in ("unread", "reading"))
+    found: dict[str | None, str] = {}
+    asked = [*(answer.model for answer in case.answers), *(r.model for r in case.requests)]
+    for model in dict.fromkeys(asked):
+        now = [answer for answer in case.answers if answer.model == model]
+        before = [answer for answer in case.earlier_answers if answer.model == model]
+        usual = max((answer.head for answer in before), default=0.0)
+        # What waits for longer than ever before counts as well, though its time is not over.
+        now += [
+            Answer(0.0, model, r.phase_age, 0.0, 0)
+            for r in case.requests
+            if r.phase == "awaiting_response" and r.model == model and r.phase_age > usual
+        ]
+        if min(len(now), len(before)) >= thresholds.CURRENT_REQUESTS:
+            bodies = unread < thresholds.UNREAD_SHARE * (unread + reading)
+            found[model] = _slowdown(now, before, bodies=bodies)
+    return found
+
+
 def is_slower(case: PoolCase) -> bool:
-    """Return whether the provider takes markedly longer per request than in the baseline."""
+    """Return whether the provider takes markedly longer per request than in the baseline.
+
+    Longer answers at the same speed, and more calls of a slower model, do not count.
+    """
+    models = _models(case)
+    judged = sum(answer.model in models for answer in case.answers)
+    if any(models.values()) or 2 * judged > len(case.answers):
+        return any(models.values())
     before = case.baseline
     if before is None or before.served < thresholds.BASELINE_REQUESTS:
         return False
@@ -23,13 +77,16 @@ def is_slower(case: PoolCase) -> bool:
     return now >= thresholds.SLOWER * was and now - was >= thresholds.SLOWER_BY
 
 
-def slow_provider(case: PoolCase) -> Finding | None:
-    """Detect a provider that takes long, longer than before, or longer than read timeouts."""
+def slow_provider(case: PoolCase, *, cut: bool = False) -> Finding | None:
+    """Detect a provider that takes long, longer than before, or longer than read timeouts.
+
+    ``cut`` if the read timeouts have a finding of their own.
+    """
     activity = case.activity
     each = activity.provider_time(*PROVIDERS_PART)
     slower = is_slower(case)
     # If connections were lost, it is unknown which requests waited for the provider.
-    silent = 0 if activity.requests_lost_peer else activity.timeouts.get("read", 0)
+    silent = 0 if cut or activity.requests_lost_peer else activity.timeouts.get("read", 0)
     gives_up = (
         silent >= thresholds.READ_TIMEOUTS
         and silent >= thresholds.READ_TIMEOUT_SHARE * activity.left
@@ -45,7 +102,14 @@ def slow_provider(case: PoolCase) -> Finding | None:
         f"A request waited {seconds(each)} for the provider: {head} for the head of the answer, "
         f"{body} for the rest"
     )
-    if slower and case.baseline is not None:
+    models = _models(case)
+    slow = [f"{one_line(model or 'all')}: {text}" for model, text in models.items() if text]
+    others = [one_line(model) for model, text in models.items() if model and not text]
+    if slow:
+        observed += f". {'Only ' if others else ''}{'; '.join(slow)}"
+        if others:
+            observed += f"; as fast as before: {', '.join(others[:3])}"
+    elif slower and case.baseline is not None:
         was = case.baseline.provider_time(*PROVIDERS_PART, at_most=True)
         observed += f"; before, it was {seconds(was)}"
     if gives_up:
@@ -123,6 +187,31 @@ def silent_provider(case: PoolCase) -> Finding | None:
         "the provider hangs or something on the network path drops the requests.",
         advice="Check the provider's status page, and send one request by hand. Stream, so that "
         "silence shows early, and set a read timeout. A larger pool does not help.",
+    )
+
+
+def stalled_streams(case: PoolCase) -> Finding | None:
+    """Detect streams whose bytes arrive while the application gets no item."""
+    stalled = [
+        request
+        for request in case.requests
+        if request.items_silent and 2 * request.phase_age < (request.item_wait or 0.0)
+    ]
+    if not stalled:
+        return None
+    longest = max(request.item_wait or 0.0 for request in stalled)
+    who = majority(stalled)
+    many = len(stalled) >= thresholds.CALL_SILENT_ALERT_COUNT
+    return Finding(
+        kind=Kind.STALLED_STREAMS,
+        severity=Severity.WARNING if many else Severity.INFO,
+        pool=case.label,
+        observed=f"{counted(len(stalled), 'stream')} without an item, the longest for "
+        f"{seconds(longest)}, while bytes arrive{f'; {who}' if who else ''}.",
+        explanation="Bytes arrive, items do not: the provider, or a proxy before it, sends pings, "
+        "which keep the connection and its read timeout alive and reach no application.",
+        advice="Give the whole stream, or the time between its items, a timeout of your own, and "
+        "send the request again. A read timeout does not end it. Check the provider's status page.",
     )
 
 

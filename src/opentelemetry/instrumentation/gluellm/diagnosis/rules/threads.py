@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ... import thresholds
-from ...text import counted, percent
+from ...text import counted
 from ..advice.own_clients import OwnClient
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
@@ -43,39 +43,3 @@ def _keeps(case: PoolCase, wanted: int) -> bool:
     """Return whether all its pools already keep this many connections."""
     kept = [pool.max_idle_connections for pool in case.pools]
     return bool(kept) and all(most is None or most >= wanted for most in kept)
-
-
-def too_few_kept(case: PoolCase) -> Finding | None:
-    """Detect a pool that opens connections without limit but keeps only some of them."""
-    kept = min(
-        (
-            pool.max_idle_connections
-            for pool in case.pools
-            if pool.max_connections is None and pool.max_idle_connections
-        ),
-        default=None,
-    )
-    activity = case.activity
-    discarded = activity.connections_closed.get("keepalive_limit", 0)
-    share = discarded / max(activity.entered, discarded, 1)
-    if (
-        kept is None
-        or discarded < thresholds.DISCARDED_CONNECTIONS
-        or share < thresholds.DISCARDED_SHARE
-    ):
-        return None
-    spent, connecting = activity.time(), activity.time("connecting")
-    hurts = spent > 0 and connecting >= thresholds.CONNECTING_HURTS * spent
-    cost = f"; {percent(connecting / spent)} of the time went to connecting" if hurts else ""
-    peak = max(case.totals.peak_active, kept + 1)
-    return Finding(
-        kind=Kind.TOO_FEW_KEPT,
-        severity=Severity.WARNING if hurts else Severity.INFO,
-        pool=case.label,
-        observed=f"{discarded} connections were closed after their request ({percent(share)} of "
-        f"{counted(activity.entered, 'request')}): the pool keeps {kept}, and had up to {peak} in "
-        f"use{cost}.",
-        explanation="The pool opens connections without limit, but keeps only some of the idle "
-        "ones. It closes the others, and the next burst pays for TCP and TLS again.",
-        advice=f"{case.advisor.keep(peak)}.",
-    )

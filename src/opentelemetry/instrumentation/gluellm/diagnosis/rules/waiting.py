@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 from ... import thresholds
-from ...text import counted, percent, rate, seconds
+from ...text import call_site_text, counted, one_line, percent, rate, seconds
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
-from ..littles_law import Sizing, required_size
+from ..littles_law import Sizing, poisson_quantile, required_size
 from ..parts import PoolSnapshot
 from .holding import likely_leak, unread_now
 
@@ -111,6 +111,45 @@ def _sizing(case: PoolCase, maximum: int, pools: int) -> Sizing | None:
         in_pool_now=(activity.held_now + case.queued_now) // pools,
         peak=-(-(case.totals.peak_active + case.totals.peak_queued) // pools),
         maximum=maximum,
+    )
+
+
+def one_caller(case: PoolCase) -> Finding | None:
+    """Detect one call site and model that hold nearly all connections while others queue."""
+    full = [pool for pool in case.pools if _is_full(pool)]
+    requests = [request for pool in full for request in pool.requests]
+    held = [request for request in requests if request.held is not None]
+    if not held or likely_leak(full):
+        return None
+    ((whose, count),) = Counter((r.call_site, r.model) for r in held).most_common(1)
+    others = [r for r in requests if r.phase == "queued" and (r.call_site, r.model) != whose]
+    longest = max((request.phase_age for request in others), default=0.0)
+    if (
+        not any(whose)
+        or count < thresholds.HOLDER_SHARE * len(held)
+        or longest < thresholds.WAIT_NOTICED
+    ):
+        return None
+    call_site, model = whose
+    by = f" by {call_site_text(call_site)}" if call_site else " by calls"
+    by += f" ({one_line(model)})" if model else ""
+    answers = [answer for answer in case.answers if answer.model != model]
+    need = len(others) + len(held) - count
+    if model and len(answers) >= thresholds.CURRENT_REQUESTS:
+        each = sum(answer.head + answer.rest for answer in answers) / len(answers)
+        need = poisson_quantile((len(answers) + len(others)) * each / case.recent)
+    semaphore = "threading" if case.synchronous else "asyncio"
+    return Finding(
+        kind=Kind.ONE_CALLER,
+        severity=Severity.ERROR if case.activity.timeouts.get("pool", 0) else Severity.WARNING,
+        pool=case.label,
+        observed=f"{count} of {counted(len(held), 'connection')} are held{by}; "
+        f"{counted(len(others), 'request')} of other callers queued, the longest for "
+        f"{seconds(longest)}.",
+        explanation="One caller takes nearly the whole pool, and the others wait for it. A larger "
+        "pool only lets it take more.",
+        advice=f"Give it a client of its own, or limit its calls ({semaphore}.Semaphore). The "
+        f"others need about {counted(max(need, 1), 'connection')}.",
     )
 
 

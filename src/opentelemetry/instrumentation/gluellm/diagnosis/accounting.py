@@ -1,0 +1,514 @@
+"""Diagnosis by accounting: is anything wrong, where did it go, and which finding explains it.
+
+Every second of a call is in one stage or phase, and every call has one outcome. So whatever the
+cause, it shows here, also if no rule knows it. Calls of one provider and library are compared with
+the time before; where no calls are known, the requests of a pool name are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .. import thresholds
+from ..pool.call import RETRIED
+from ..pool.ledger import served
+from ..pool.phases import OUTCOMES
+from ..text import counted, one_line, percent, period_text, seconds
+from ..watch.account import CALLS, Item, Subject
+from .advice.servers import CONNECT_HELP, SET_UP_HELP
+from .findings import Finding, Kind, Severity
+from .parts import CallsSnapshot, Failure, RequestSnapshot
+from .rules.timeouts import majority
+from .snapshot import Snapshot
+from .windows import Window, Windows, named
+
+_PROVIDER = frozenset({"awaiting_response", "reading", "read_timeout", "timeout"})
+_QUEUE = frozenset({"queued", "pool_timeout", "timeout"})
+_SET_UP = frozenset({"connecting", *SET_UP_HELP})
+_NEW_CONNECTION = frozenset({"connecting", "connect", "tls"})
+_TIMES_OUT = frozenset({"timeout", "cancelled"})
+"""Failures that name no cause: the calls have waited too long, wherever their time went."""
+_ALL_TIME = _PROVIDER | _QUEUE | _SET_UP | {"preparing", "finishing", "unread", "stream_queued"}
+EXPLAINS: dict[Kind, frozenset[str]] = {
+    Kind.LEAK: _QUEUE | {"unread"},
+    Kind.HTTP2_STUCK: _QUEUE | {"stream_queued", "protocol_error"},
+    Kind.CLIENT_CHURN: _NEW_CONNECTION | {"preparing", "too_many_open_files", "no_local_ports"},
+    Kind.WRONG_EVENT_LOOP: frozenset({"RuntimeError", "_OTHER"}),
+    Kind.CONNECT_FAILURES: _SET_UP | {*CONNECT_HELP},
+    Kind.CHANNEL_NOT_READY: _SET_UP | _QUEUE | {"UNAVAILABLE", "DEADLINE_EXCEEDED"},
+    Kind.REUSE_FAILURES: frozenset(
+        {"read_error", "write_error", "protocol_error", "connection_error"}
+    ),
+    Kind.SILENT_CONNECTIONS: _PROVIDER | _QUEUE | {"read_error", "write_error"},
+    Kind.STALLED_STREAMS: frozenset({"awaiting_response", "reading"}),
+    Kind.GLUELLM_LIMITER: frozenset({"limited"}),
+    Kind.RETRIES: frozenset({"backoff", *map(str, RETRIED)}),
+    Kind.BLOCKED_EVENT_LOOP: _ALL_TIME | {"connect_timeout"},
+    Kind.READ_TIMEOUT: _PROVIDER,
+    Kind.SLOW_CONNECTING: _SET_UP | {"connect_timeout"},
+    Kind.SLOW_CONSUMER: _QUEUE | {"unread"},
+    Kind.ONE_CALLER: _QUEUE,
+    Kind.SLOW_PROVIDER: _PROVIDER | _QUEUE,
+    Kind.POOL_TOO_SMALL: _QUEUE,
+    Kind.CALLS_CUT_SHORT: _TIMES_OUT,
+    Kind.EXECUTOR_FULL: frozenset({"preparing"}),
+    Kind.DESCRIPTORS_NEAR_LIMIT: frozenset({"too_many_open_files"}),
+    Kind.ANOMALY: _QUEUE,
+    Kind.POOL_SATURATED: _QUEUE,
+    Kind.NOT_REUSED: _NEW_CONNECTION,
+    Kind.POOL_TIMEOUT: _QUEUE,
+}
+"""Parts of the account that a finding of a kind can explain: stages, phases, steps of establishing,
+statuses and error types. Kinds that are not here explain none."""
+
+_SLOW_PROVIDER = (
+    "Check the provider's status page, and send one request by hand. Compare models and the length "
+    "of the answers with the time before."
+)
+_NEXT = {
+    "limited": "Compare GlueLLM's calls per minute with what the provider allows.",
+    "preparing": "Look for clients that are built for each call, for a full thread pool, and for "
+    "work before the request: py-spy dump shows it.",
+    "backoff": "See in the snapshot which errors the requests end in: calls wait to repeat them.",
+    "finishing": "Look at what the application does between the answer and the end of the call.",
+    "queued": "See in the snapshot who holds the connections, and for how long.",
+    "connecting": "Check the route to the provider: resolver, proxy, TLS.",
+    "stream_queued": "Compare the requests in flight with the peer's limit on HTTP/2 streams.",
+    "unread": "Find out what the application does between the chunks of an answer.",
+    "pool_timeout": "See in the snapshot who holds the connections, and for how long.",
+    "401": "Check the API key.",
+    "403": "Check what the API key may do.",
+    "404": "Check the model's name and the base URL.",
+    "429": "Compare the requests per minute with the provider's limit: send fewer at a time, or "
+    "have the limit raised. Retries add to the load.",
+    **dict.fromkeys(("awaiting_response", "reading", "requesting", "read_timeout"), _SLOW_PROVIDER),
+    **{step: f"{advice[:1].upper()}{advice[1:]}." for step, (_, advice) in SET_UP_HELP.items()},
+}
+"""What to look at next, by part of the account."""
+_REFUSED = "Log one of the requests and the provider's answer: it refuses the request itself."
+_PROVIDER_FAILS = "Check the provider's status page. Until it works again, use another provider."
+_EXCEPTION = "Find this error in the application's log: its traceback names the line."
+_MOST_ERRORS = 3
+_NOTICED = 0.1
+"""Share of a difference from which a part of it is named."""
+_SEVERITIES = list(Severity)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that calls suffer from, beyond its limit."""
+
+    kind: Kind
+    severity: Severity
+    pools: tuple[str, ...]
+    """Name and library of the pools that serve the calls."""
+    account: str
+    """How much, and where."""
+    part: str
+    """Largest part of the account."""
+    parts: frozenset[str]
+    """Names of that part. A finding has to explain one of them."""
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """Calls and their requests in one period. Where no calls are known, both are the requests."""
+
+    period: float
+    own: Counter[Item]
+    requests: Counter[Item]
+    running: Counter[float] = field(default_factory=Counter)
+    """Calls in flight by their time so far; empty for a period that is over."""
+
+    @property
+    def results(self) -> Counter[str]:
+        """Requests that were not served, by error type or status."""
+        found: Counter[str] = Counter()
+        for (what, *left), count in self.requests.items():
+            if what == "left" and not served(left[0], left[1]):  # type: ignore[arg-type]
+                found[str(left[1] or left[0])] += count
+        return found
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        if self.own is not self.requests:
+            return Counter(named(self.own, "outcome"))
+        failed, cancelled = self.errors.total(), self.results["cancelled"]
+        left = sum(count for item, count in self.own.items() if item[0] == "left")
+        return Counter(succeeded=left - failed - cancelled, cancelled=cancelled, failed=failed)
+
+    @property
+    def errors(self) -> Counter[str]:
+        """Calls that failed, by error type."""
+        if self.own is not self.requests:
+            return Counter(named(self.own, "error"))
+        return Counter({error: n for error, n in self.results.items() if error != "cancelled"})
+
+    @property
+    def took(self) -> Counter[float]:
+        """Calls by the upper bound of their duration or, in flight, of their time so far."""
+        return Counter(named(self.own, "took")) + self.running
+
+    @property
+    def ended(self) -> int:
+        return int(named(self.own, "took").total())
+
+    @property
+    def number(self) -> int:
+        """Number of calls by which their time is divided, as in GlueLLMCallsSlow."""
+        return max(self.ended, self.running.total(), 1)
+
+    @property
+    def times(self) -> Any:
+        """Counter of the seconds by stage, those of ``requesting`` by phase."""
+        phases, stages = +named(self.requests, "phase"), named(self.own, "stage")
+        if self.own is self.requests or not phases:
+            return phases or +stages
+        share = stages.pop("requesting", 0.0) / phases.total()
+        return stages + Counter({phase: time * share for phase, time in phases.items()})
+
+
+def troubles(snapshot: Snapshot, compared: Windows) -> list[Trouble]:
+    """Return what calls suffer from, the most severe first. At most two of each group of calls."""
+    subjects = list(compared.recent.numbers)
+    calls = [subject for subject in subjects if subject[0] == CALLS]
+    known = {provider for _, _, provider in calls}
+    others = {
+        (label, None, None)
+        for label, origin, provider in subjects
+        if label != CALLS and origin is not None and provider not in known
+    }
+    groups = [_Group(snapshot, compared, subject, known) for subject in (*calls, *sorted(others))]
+    found = [trouble for group in groups for trouble in group.troubles()]
+    return sorted(found, key=lambda trouble: _SEVERITIES.index(trouble.severity))
+
+
+class _Group:
+    """Calls to one provider through one library, or requests of a pool name.
+
+    The ``subject`` is that of the calls or of the pool name. Requests to providers in ``known``
+    belong to calls.
+    """
+
+    def __init__(
+        self, snapshot: Snapshot, compared: Windows, subject: Subject, known: set[str | None]
+    ) -> None:
+        self._snapshot, self._subject, self._known = snapshot, subject, known
+        self._of_calls = subject[0] == CALLS
+        self._numbers = compared.recent.numbers
+        self._pools = tuple(sorted({each[0] for each in self._numbers if self._mine(each)}))
+        pools = [pool for pool in snapshot.pools if pool.label in self._pools]
+        self._requests = [request for pool in pools for request in pool.requests]
+        self._calls: CallsSnapshot | None = None
+        self._to = f"requests in {one_line(subject[0])}"
+        running: Counter[float] = Counter(request.age for request in self._requests)
+        if self._of_calls:
+            self._to = f"calls to {one_line(subject[2] or 'an unknown provider')}"
+            its = [c for c in snapshot.process.calls if (c.source, c.provider) == subject[1:]]
+            self._calls = its[0] if its else None
+            running = Counter(its[0].ages if its else ())
+        self._now = self._side(compared.recent, running)
+        self._quiet = self._side(compared.quiet, running)
+        self._before = None if compared.before is None else self._side(compared.before, Counter())
+
+    def _mine(self, subject: Subject) -> bool:
+        label, origin, provider = subject
+        if label == CALLS or origin is None:
+            return False
+        if self._of_calls:
+            return provider == self._subject[2]
+        return label == self._subject[0] and provider not in self._known
+
+    def _side(self, window: Window, running: Counter[float]) -> _Side:
+        requests: Counter[Item] = Counter()
+        for subject, items in window.numbers.items():
+            if self._mine(subject):
+                requests.update(items)
+        own = window.numbers.get(self._subject, Counter()) if self._of_calls else requests
+        return _Side(window.period, own, requests, running)
+
+    def troubles(self) -> list[Trouble]:
+        """Return at most one trouble of outcomes, and one of times."""
+        found = [self._failing() or self._cancelled(), self._silent() or self._slow()]
+        return [one for one in (found if any(found) else [self._retried()]) if one is not None]
+
+    # Is anything wrong?
+
+    def _failing(self) -> Trouble | None:
+        share = thresholds.CALL_FAILURE_ALERT_SHARE
+        over = self._over("failed", ("failed", "succeeded"), share)
+        if over is None:
+            return None
+        side, text = over
+        errors = side.errors.most_common()
+        part = errors[0][0] if errors else "_OTHER"
+        which = [f"{count:.0f} x {one_line(error)}" for error, count in errors[:_MOST_ERRORS]]
+        text += f": {', '.join(which)}{self._origin()}{self._amplification()}."
+        # SDKs send failed requests again, so that the call may succeed.
+        severity = Severity.ERROR if self._of_calls else Severity.WARNING
+        # A timeout of the whole call does not tell where it waited.
+        parts = {part, *(self._names(self._largest()[0]) if part in _TIMES_OUT else ())}
+        return self._trouble(Kind.CALLS_FAILING, severity, text, part, parts)
+
+    def _cancelled(self) -> Trouble | None:
+        over = self._over("cancelled", OUTCOMES, thresholds.CALL_CANCELLED_SHARE)
+        if over is None:
+            return None
+        part, where = self._largest()
+        parts = {"cancelled", *self._names(part)}
+        text = f"{over[1]}{where}."
+        return self._trouble(Kind.CALLS_CANCELLED, Severity.WARNING, text, part, parts)
+
+    def _over(self, what: str, of: Sequence[str], share: float) -> tuple[_Side, str] | None:
+        """Return the period in which too many calls ended so, with text; None if there is none."""
+        now, quiet, before = self._now, self._quiet, self._before
+        most = (thresholds.CALL_QUIET_COUNT, thresholds.CALL_QUIET_SHARE)
+        limits = ((now, thresholds.CALL_ALERT_COUNT, share), (now, *most), (quiet, *most))
+        for side, least, limit in limits:
+            count, whole = side.outcomes[what], sum(side.outcomes[one] for one in of)
+            if count < least or count <= limit * whole:
+                continue
+            verb = "were cancelled" if what == "cancelled" else what
+            period = period_text(side.period)
+            text = f"{count:.0f} of {whole:.0f} {self._to} {verb} in the last {period}"
+            if before is not None and (earlier := sum(before.outcomes[one] for one in of)) > 0:
+                usual = percent(before.outcomes[what] / earlier)
+                text += f" ({usual} in the {period_text(before.period)} before)"
+            return side, text
+        return None
+
+    def _silent(self) -> Trouble | None:
+        calls = self._calls
+        if calls is None or calls.silent < thresholds.CALL_SILENT_ALERT_COUNT:
+            return None
+        if calls.silent <= thresholds.CALL_SILENT_SHARE * calls.in_flight:
+            return None
+        longest = max(calls.oldest.get("requesting", 0.0), calls.oldest_silence or 0.0)
+        text = (
+            f"{calls.silent} of {calls.in_flight} {self._to} in flight are silent, the longest for "
+            f"{seconds(longest)}."
+        )
+        parts = ("awaiting_response", "reading")
+        part = max(parts, key=lambda phase: sum(r.phase == phase for r in self._requests))
+        return self._trouble(Kind.CALLS_SILENT, Severity.ERROR, text, part, parts)
+
+    def _slow(self) -> Trouble | None:
+        now, before = self._now, self._before
+        running = now.running.total()
+        if now.ended + running < thresholds.CALL_QUIET_COUNT:
+            return None
+        long = self._quiet.times.total() / (self._quiet.ended + running)
+        slower = before is not None and _slower(now, before)
+        if not slower and long <= thresholds.CALL_SLOW_LIMIT:
+            return None
+        each = now.times.total() / now.number
+        half, most = (seconds(_quantile(now.took, share)) for share in (0.5, 0.95))
+        text = (
+            f"{self._to[0].upper()}{self._to[1:]} took {seconds(each)} on average in the last "
+            f"{period_text(now.period)} (half of them up to about {half}, 95% up to {most})"
+        )
+        if slower and before is not None:
+            more = seconds(each - before.times.total() / before.number)
+            text += f", {more} more than in the {period_text(before.period)} before"
+        if running:
+            text += f", {running} of them in flight"
+        part, where = self._largest()
+        text += f"{where}{self._amplification()}."
+        return self._trouble(Kind.CALLS_SLOW, Severity.WARNING, text, part, self._names(part))
+
+    def _retried(self) -> Trouble | None:
+        retries = self._now.own["retries",]
+        least = thresholds.RESENT_MUCH * self._now.requests["entered",]
+        if retries < thresholds.BACKOFF_RETRIES or retries < least:
+            return None
+        period = period_text(self._now.period)
+        text = f"In the last {period}, {self._amplification().removeprefix('; ')}."
+        parts = self._names("backoff")
+        return self._trouble(Kind.RETRIES, Severity.WARNING, text, "backoff", parts)
+
+    # Where did it go?
+
+    def _largest(self) -> tuple[str, str]:
+        """Return the part that has grown most per call, and text on the largest ones."""
+        now, before = self._now, self._before
+        grown: Any = Counter({part: time / now.number for part, time in now.times.items()})
+        if before is not None and before.ended:
+            grown -= Counter({part: time / before.number for part, time in before.times.items()})
+        largest = grown.most_common(2)
+        texts = [
+            f"{seconds(time)} of it in {self._words(part)}"
+            for part, time in largest
+            if time >= _NOTICED * grown.total()
+        ]
+        return (largest[0][0], f": {', '.join(texts)}") if largest else ("", "")
+
+    def _detail(self, part: str) -> str:
+        """Return the step of connecting, or the reason of back-off, that has grown most."""
+        now, before = self._now, self._before
+        found = Counter(now.results) if part == "backoff" else Counter()
+        del found["cancelled"]
+        if part == "connecting":
+            found = Counter(named(now.requests, "step"))
+            if before is not None:
+                found.subtract(
+                    {
+                        step: time * now.period / before.period
+                        for step, time in named(before.requests, "step").items()
+                    }
+                )
+        (name, number), *_ = found.most_common(1) or [("", 0)]
+        return one_line(name) if number > 0 else ""
+
+    def _words(self, part: str) -> str:
+        detail = self._detail(part)
+        if part == "connecting" and detail in SET_UP_HELP:
+            return f"{part} ({SET_UP_HELP[detail][0]})"
+        return f"{part} after {detail}" if detail else part
+
+    def _names(self, part: str) -> set[str]:
+        """Return the names of a part. Only the step is one if it is known."""
+        detail = self._detail(part)
+        return {detail} if part == "connecting" and detail else {part, detail} - {""}
+
+    def _origin(self) -> str:
+        """Return text on the origin of over half of the failed requests, unless it is the only."""
+        failed: Counter[str] = Counter()
+        for subject, items in self._numbers.items():
+            if self._mine(subject):
+                failed[str(subject[1])] += _Side(0.0, items, items).errors.total()
+        (origin, count), *_ = failed.most_common(1) or [("", 0)]
+        over = len(failed) > 1 and 2 * count > failed.total()
+        return f"; {count:.0f} of the failed requests went to {one_line(origin)}" if over else ""
+
+    def _amplification(self) -> str:
+        now = self._now
+        retries, reason = int(now.own["retries",]), self._detail("backoff")
+        if retries < thresholds.BACKOFF_RETRIES:
+            return ""
+        requests = counted(int(now.requests["entered",]), "request")
+        after = f" after {reason}" if reason else ""
+        calls = counted(now.ended + now.running.total(), "call")
+        return f"; {calls} became {requests}, {retries} of them sent again{after}"
+
+    def _trouble(
+        self, kind: Kind, severity: Severity, account: str, part: str, parts: Iterable[str]
+    ) -> Trouble:
+        evidence = self._evidence(kind, part)
+        part = self._detail(part) or part
+        return Trouble(kind, severity, self._pools, account, part, frozenset(parts), evidence)
+
+    def _evidence(self, kind: Kind, part: str) -> str:
+        """Return text on the call site and model of more than half of the requests concerned."""
+        concerned: Sequence[Failure | RequestSnapshot]
+        concerned = [request for request in self._requests if request.phase == part]
+        what = f"requests in {part}"
+        if kind in (Kind.CALLS_FAILING, Kind.CALLS_CANCELLED):
+            cancelled = kind is Kind.CALLS_CANCELLED
+            what = "cancelled requests" if cancelled else "failed requests"
+            concerned = [
+                one
+                for totals in self._snapshot.totals
+                if totals.label in self._pools
+                for one in totals.failures
+                if one.ago <= self._now.period and (one.result == "cancelled") is cancelled
+            ]
+        elif part == "queued" or not concerned:
+            concerned = [request for request in self._requests if request.held is not None]
+            what = "held connections"
+        who = majority(concerned)
+        return f"Of the {what}, {who}." if who else ""
+
+
+def _slower(now: _Side, before: _Side) -> bool:
+    """Return whether calls take longer than before, in GlueLLMCallsSlow's terms, and not by chance.
+
+    Long calls among many short ones raise the mean as well. So a share of the calls has to take
+    longer than nearly all of those before.
+    """
+    if before.ended < thresholds.BASELINE_REQUESTS:
+        return False
+    spent, earlier = now.times.total(), before.times.total()
+    each, usual = spent / now.number, earlier / before.ended
+    longest = _quantile(before.took, 0.95)
+    late = sum(count for took, count in now.took.items() if took > longest)
+    return (
+        each > thresholds.CALL_SLOWER * usual
+        and each - usual >= thresholds.SLOWER_BY
+        and spent >= thresholds.CALL_SLOW_TIME * now.period / 600
+        and spent >= thresholds.CALL_SLOW_BUSY * earlier * now.period / before.period
+        and thresholds.calls_are_late(late, now.ended + now.running.total())
+    )
+
+
+# Why?
+
+
+def explained(found: Sequence[Trouble], findings: Sequence[Finding]) -> list[Finding]:
+    """Return the findings, first those that state what calls suffer from.
+
+    A trouble begins the first finding that can explain its largest part. If there is none, it is a
+    finding of its own, above those that explain something else.
+    """
+    accounts: dict[int, list[Trouble]] = {}
+    first = []
+    for trouble in found:
+        causes = (n for n, finding in enumerate(findings) if _explains(finding, trouble))
+        if (cause := next(causes, None)) is None:
+            first.append(_of(trouble))
+        else:
+            accounts.setdefault(cause, []).append(trouble)
+    for number, its in accounts.items():
+        finding = findings[number]
+        severities = [finding.severity, *(trouble.severity for trouble in its)]
+        first.append(
+            replace(
+                finding,
+                severity=min(severities, key=_SEVERITIES.index),
+                observed=" ".join([*(trouble.account for trouble in its), finding.observed]),
+                evidence=finding.evidence or its[0].evidence,
+            )
+        )
+    first.sort(key=lambda finding: _SEVERITIES.index(finding.severity))
+    return first + [finding for n, finding in enumerate(findings) if n not in accounts]
+
+
+def _explains(finding: Finding, trouble: Trouble) -> bool:
+    return (
+        finding.severity is not Severity.INFO
+        and finding.pool in (None, *trouble.pools)
+        and not trouble.parts.isdisjoint(EXPLAINS.get(finding.kind, ()))
+    )
+
+
+def _of(trouble: Trouble) -> Finding:
+    part, advice = trouble.part, _EXCEPTION
+    if part in _NEXT:
+        advice = _NEXT[part]
+    elif part in CONNECT_HELP:
+        advice = _NEXT["connecting"]
+    elif part.isdecimal():
+        advice = _PROVIDER_FAILS if part >= "500" else _REFUSED
+    return Finding(
+        kind=trouble.kind,
+        severity=trouble.severity,
+        pool=trouble.pools[0] if len(trouble.pools) == 1 else None,
+        observed=trouble.account,
+        explanation="This is where the calls fail or spend their time. None of the causes that "
+        "this package knows explains it.",
+        advice=advice,
+        evidence=trouble.evidence,
+    )
+
+
+def _quantile(took: Counter[float], share: float) -> float:
+    """Return the upper bound of the class that contains a quantile."""
+    least, so_far = share * took.total(), 0
+    for bound in sorted(took):
+        so_far += took[bound]
+        if so_far >= least:
+            return bound
+    return 0.0

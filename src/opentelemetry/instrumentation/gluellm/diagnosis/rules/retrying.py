@@ -1,0 +1,137 @@
+"""Rules: calls that are delayed, multiplied or ended by what they retry after."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from ... import thresholds
+from ...pool.call import is_retried
+from ...text import counted, one_line, percent
+from ..findings import Finding, Kind, Severity
+from ..intervals import PoolCase
+from ..parts import CallsSnapshot
+
+_LIMITED = ("429", "RESOURCE_EXHAUSTED")
+"""Statuses by which a provider limits the rate of requests."""
+_SDK = "max_retries=0 of the SDK's client (AnyLLM.create passes it on)"
+_GLUELLM = "gluellm.configure(retry_max_attempts=1)"
+_MOST_REASONS = 3
+
+
+class _Reasons:
+    """Requests that libraries send again, by their result."""
+
+    def __init__(self, cases: Iterable[PoolCase]) -> None:
+        self.statuses: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+        for outcome in (one for case in cases for one in case.activity.outcomes.values()):
+            if is_retried(outcome) and outcome.count:
+                of = self.statuses if outcome.error is None else self.errors
+                of[str(outcome.error or outcome.status)] += outcome.count
+
+    def __str__(self) -> str:
+        most = (self.statuses + self.errors).most_common(_MOST_REASONS)
+        return ", ".join(f"{one_line(name)} ({count})" for name, count in most)
+
+    @property
+    def of_provider(self) -> bool:
+        return self.statuses.total() >= self.errors.total()
+
+    def advice(self, *, synchronous: bool) -> tuple[str, str]:
+        """Return what most of them mean, and what to do."""
+        if not self.of_provider:
+            return (
+                "Most of these requests got no answer.",
+                "First remove what makes the requests fail.",
+            )
+        if 2 * sum(self.statuses[status] for status in _LIMITED) > self.statuses.total():
+            fewer = (
+                f"Make fewer calls at a time ({'threading' if synchronous else 'asyncio'}"
+                ".Semaphore), ask the provider for a higher limit, or send some calls to another."
+            )
+            return "The provider limits the rate, and each retry counts against its limit.", fewer
+        return (
+            "The provider answers with errors, and each retry adds to its load.",
+            "Check the provider's status page, or send some calls to another provider.",
+        )
+
+
+def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
+    """Detect calls to one provider that are delayed, multiplied or ended by refusals."""
+    its = [case for case in cases if _serves(case, calls.provider)]
+    reasons = _Reasons(its)
+    began = calls.ended + calls.in_flight
+    share = calls.stage_seconds.get("backoff", 0.0) / (sum(calls.stage_seconds.values()) or 1.0)
+    failed, succeeded = calls.outcomes.get("failed", 0), calls.outcomes.get("succeeded", 0)
+    refused = sum(calls.errors.get(status, 0) for status in _LIMITED)
+    delayed = share >= thresholds.BACKOFF_SHARE
+    multiplied = calls.retries >= thresholds.RESENT_MUCH * began
+    backed_off = calls.retries + calls.now.get("backoff", 0)
+    if not thresholds.calls_fail(refused, succeeded) and (
+        backed_off < thresholds.BACKOFF_RETRIES or not (delayed or multiplied)
+    ):
+        return None
+    after = f" after {reasons}" if str(reasons) else ""
+    observed = (
+        f"{percent(share)} of the calls' time was back-off{after}; {counted(began, 'call')} became "
+        f"{counted(began + calls.retries, 'request')}"
+    )
+    if failed:
+        observed += f"; {counted(failed, 'call')} failed in the end"
+    if calls.pauses:
+        observed += (
+            f"; the provider set the length of {calls.pauses_requested} of "
+            f"{counted(calls.pauses, 'pause')} (Retry-After)"
+        )
+    severe = thresholds.calls_fail(failed, succeeded) and reasons.of_provider
+    explanation, advice = reasons.advice(synchronous=any(case.synchronous for case in its))
+    whose, less = _whose(calls)
+    return Finding(
+        kind=Kind.RETRIES,
+        severity=Severity.ERROR if severe else Severity.WARNING,
+        pool=its[0].label if len(its) == 1 else None,
+        observed=f"{observed}.",
+        explanation=f"{explanation} {whose} A larger pool does not help.",
+        advice=f"{advice} {less}",
+    )
+
+
+def _serves(case: PoolCase, provider: str | None) -> bool:
+    return any(origin.provider == provider for origin in case.totals.origins)
+
+
+def _whose(calls: CallsSnapshot) -> tuple[str, str]:
+    """Return what retries, and how to retry less."""
+    sdks = counted(calls.pauses, "pause")
+    own = counted(calls.attempts_repeated, "further attempt")
+    if calls.pauses and calls.attempts_repeated:
+        return (
+            f"Two layers retry, which multiplies: the SDK ({sdks}) inside GlueLLM ({own}).",
+            f"Retry in one layer only: {_GLUELLM}, or {_SDK}.",
+        )
+    if calls.attempts_repeated:
+        return f"GlueLLM retries ({own}).", f"To retry less: {_GLUELLM}."
+    whose = f"The SDK retries ({sdks})." if calls.pauses else "The SDK, if any, retries."
+    return whose, f"To retry less: {_SDK}."
+
+
+def refusals(case: PoolCase, calls: Sequence[CallsSnapshot]) -> Finding | None:
+    """Detect requests that the provider refuses, where no calls are counted."""
+    if any(_serves(case, one.provider) for one in calls):
+        return None
+    reasons = _Reasons([case])
+    refused, left = reasons.statuses.total(), case.activity.left
+    if refused < thresholds.BACKOFF_RETRIES or refused < thresholds.FAILURES_SEVERE * left:
+        return None
+    explanation, advice = reasons.advice(synchronous=case.synchronous)
+    return Finding(
+        kind=Kind.RETRIES,
+        severity=Severity.WARNING,
+        pool=case.label,
+        observed=f"{refused} of {counted(left, 'request')} ({percent(refused / left)}) were "
+        f"refused: {reasons}.",
+        explanation=f"{explanation} The SDKs send such a request up to two times more, with "
+        "pauses. A larger pool does not help.",
+        advice=f"{advice} To retry less: max_retries=0 of the SDK's client.",
+    )

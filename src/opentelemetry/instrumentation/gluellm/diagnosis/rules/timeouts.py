@@ -1,0 +1,118 @@
+"""Rules: timeouts of the application and of its client that cut answers short."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from statistics import median
+
+from ... import thresholds
+from ...text import call_site_text, counted, one_line, percent, seconds
+from ..findings import Finding, Kind, Severity
+from ..intervals import PoolCase
+from ..parts import Failure, RequestSnapshot
+
+_STILL = {
+    "queued": "queued for a connection",
+    "connecting": "connecting",
+    "stream_queued": "queued for an HTTP/2 stream",
+    "awaiting_response": "waiting for the head of the answer",
+    "reading": "reading the answer",
+    "unread": "between two reads of the answer",
+}
+"""By phase: what a request was doing."""
+
+
+def majority(requests: Iterable[Failure | RequestSnapshot]) -> str:
+    """Return text on the call site and model that more than half of the requests have in common.
+
+    Only on one of them if they differ in the other. Empty if there is none, or if it is unknown.
+    """
+    whose = [(request.call_site, request.model) for request in requests]
+    sites, models = [(site, None) for site, _ in whose], [(None, model) for _, model in whose]
+    for both in (whose, sites, models):
+        groups: Counter[tuple[str | None, str | None]] = Counter(both)
+        ((call_site, model), count), *_ = groups.most_common(1) or [((None, None), 0)]
+        if 2 * count > len(whose) and (call_site or model):
+            where = f" from {call_site_text(call_site)}" if call_site else ""
+            which = f" ({one_line(model)})" if model else ""
+            return f"{count} of {groups.total()}{where}{which}"
+    return ""
+
+
+def cut_calls(case: PoolCase) -> Finding | None:
+    """Detect calls that a timeout of the application cancels, all at about the same age."""
+    cut = [failure for failure in case.failures if failure.result == "cancelled"]
+    if len(cut) < thresholds.CUT_CALLS:
+        return None
+    share = len(cut) / (len(case.failures) + len(case.answers))
+    age = median(failure.age for failure in cut)
+    spread = max(thresholds.CUT_SPREAD * age, thresholds.CUT_SLACK)
+    alike = [failure for failure in cut if abs(failure.age - age) <= spread]
+    # Below that age, the spread says nothing.
+    if (
+        share < thresholds.CUT_SHARE
+        or len(alike) < thresholds.CUT_ALIKE * len(cut)
+        or age < 2 * thresholds.CUT_SLACK
+    ):
+        return None
+    ((phase, count),) = Counter(failure.phase for failure in alike).most_common(1)
+    who = majority(alike)
+    if case.process.gluellm:
+        advice = "Raise GLUELLM_DEFAULT_REQUEST_TIMEOUT, or the application's own timeout"
+    elif case.synchronous:
+        advice = "Raise the timeout after which the application gives up"
+    else:
+        advice = "Raise the timeout around the call (asyncio.wait_for, asyncio.timeout)"
+    reason = "whatever makes these calls slow is a finding of its own"
+    if phase == "queued":
+        advice = f"Remove the queue first: a longer timeout only lets calls wait. Then: {advice}"
+        reason = "they wait for the pool, and the provider has not seen them"
+    return Finding(
+        kind=Kind.CALLS_CUT_SHORT,
+        severity=Severity.ERROR,
+        pool=case.label,
+        observed=f"{len(cut)} of the last {len(case.failures) + len(case.answers)} requests "
+        f"({percent(share)}) were cancelled, {len(alike)} of them after {seconds(age)}, "
+        f"{count} while still {_STILL[phase]}{f'; {who}' if who else ''}.",
+        explanation=f"A timeout of the application, of about {seconds(age)}, ends the calls: users "
+        f"who leave do so at any age. Neither the pool nor the provider ended them; {reason}.",
+        advice=f"{advice}, or make the calls shorter: fewer output tokens, a faster model.",
+    )
+
+
+def cut_answers(case: PoolCase) -> Finding | None:
+    """Detect a read timeout that ends answers which take only a little longer than others."""
+    timeout = max((pool.read_timeout or 0.0 for pool in case.pools), default=0.0)
+    cut = [failure for failure in case.failures if failure.result == "read_timeout"]
+    number = len(case.failures) + len(case.answers)
+    if (
+        not timeout
+        or len(cut) < thresholds.READ_TIMEOUTS
+        or len(cut) < thresholds.READ_TIMEOUT_SHARE * number
+    ):
+        return None
+    usual = thresholds.CUT_TIMEOUT_SPREAD * timeout + thresholds.CUT_SLACK
+    at_it = [failure for failure in cut if abs(failure.phase_age - timeout) <= usual]
+    near = [
+        answer.head
+        for answer in case.totals.answers
+        if answer.head >= thresholds.NEAR_READ_TIMEOUT * timeout
+    ]
+    if 2 * len(at_it) <= len(cut) or not near:
+        return None
+    who = majority(cut)
+    wanted = max(60, 3 * round(timeout))
+    return Finding(
+        kind=Kind.READ_TIMEOUT,
+        severity=Severity.ERROR,
+        pool=case.label,
+        observed=f"{len(cut)} of the last {counted(number, 'request')} "
+        f"({percent(len(cut) / number)}) ended in a read timeout, after {seconds(timeout)} without "
+        f"a byte: the client's own limit. {counted(len(near), 'other answer')} began after "
+        f"{seconds(min(near))} to {seconds(max(near))}{f'; {who}' if who else ''}.",
+        explanation="Your timeout cuts them: other answers take nearly as long, so the provider "
+        "works on these as well, and each one that is sent again costs the same again.",
+        advice=f"{case.advisor.read_at_most(wanted, case.maximum)}. Or stream, so that bytes come "
+        "earlier.",
+    )

@@ -1,0 +1,82 @@
+"""Windows of the process's own account that are compared with each other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .. import thresholds
+from ..watch.account import CALLS, Item, Subject
+from .parts import Account, AccountRow, Numbers
+
+
+def named(items: Mapping[Item, float], what: str) -> Any:
+    """Return a Counter of the items with this first word, by their second word."""
+    return Counter({item[1]: value for item, value in items.items() if item[0] == what})
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What calls and requests did in a period. Times are seconds."""
+
+    period: float
+    numbers: Mapping[Subject, Counter[Item]]
+
+    def of_calls(self, provider: str | None, source: str) -> Counter[Item]:
+        """Return what the calls to a provider through a library did."""
+        return self.numbers.get((CALLS, source, provider), Counter())
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """The judged time and the times that it is compared with."""
+
+    recent: Window
+    quiet: Window
+    """A longer time that ends now, for services with few calls."""
+    before: Window | None
+    """Time before ``recent``; None if there is too little of it."""
+
+
+def windows(
+    account: Account, now: float, previous: Account | None = None, then: float = 0.0
+) -> Windows:
+    """Return the last 5 minutes before ``now`` and the 30 before.
+
+    With the ``previous`` account of ``then``, it is the time since then and all the time before. A
+    young process has only the time since ``instrument()``.
+    """
+    if previous is not None:
+        numbers, before = _sum([account.total]), _sum([previous.total])
+        for subject, items in before.items():
+            numbers.setdefault(subject, Counter()).subtract(items)
+        added = {subject: +items for subject, items in numbers.items() if +items}
+        recent = Window(now - then, added)
+        return Windows(recent, recent, Window(then, before) if then > 0 else None)
+    since = now - thresholds.ACCOUNT_RECENT * account.row
+    latest = [row for row in account.rows if row.until > since]
+    since = min([since, *(row.since for row in latest)])
+    least = since - thresholds.ACCOUNT_BEFORE * account.row
+    earlier = [row for row in account.rows if row.until <= since and row.until > least]
+    began = min((row.since for row in earlier), default=since)
+    enough = bool(earlier) and since - began >= thresholds.ACCOUNT_RECENT * account.row
+    quiet = now - thresholds.ACCOUNT_QUIET * account.row
+    return Windows(
+        _window(latest, now - max(since, 0.0)),
+        _window([row for row in account.rows if row.until > quiet], now - max(quiet, 0.0)),
+        _window(earlier, since - began) if enough else None,
+    )
+
+
+def _window(rows: Iterable[AccountRow], period: float) -> Window:
+    return Window(period, _sum(row.numbers for row in rows))
+
+
+def _sum(numbers: Iterable[Numbers]) -> dict[Subject, Counter[Item]]:
+    found: dict[Subject, Counter[Item]] = {}
+    for one in numbers:
+        for subject, items in one.items():
+            found.setdefault(subject, Counter()).update(items)
+    return found

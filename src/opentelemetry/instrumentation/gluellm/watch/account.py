@@ -1,0 +1,201 @@
+"""The process's own account: what its calls and requests did in each minute of the last hour.
+
+A snapshot that is taken once and late can thus be compared with the time before. Rows hold only
+what has changed, as plain numbers. Their keys are bounded, since the ledgers are.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from .. import thresholds
+from ..concurrency import snapshot_of, snapshot_of_queue
+from ..pool.call import CallsNow
+from ..pool.counts import PoolSums, RunningRequests
+from ..pool.durations import longest_of, nanoseconds
+from ..pool.lease import Lease
+from ..pool.ledger import OriginLedger, PoolLedger
+from ..pool.phases import OUTCOMES, PHASES, STAGES, STEPS
+from ..pool.registry import PoolRegistry
+
+ROW = nanoseconds(thresholds.ACCOUNT_ROW)
+
+CALLS = "calls"
+Subject = tuple[str, str | None, str | None]
+"""Whose numbers they are: ``calls``, source and provider; or a pool's name and library, the origin
+and the provider of its requests; or only a pool's name and library."""
+Item = tuple[str | float | None, ...]
+"""What is counted, such as ``("stage", "backoff")``. Times are in nanoseconds."""
+Reading = dict[tuple[Subject, Item], int]
+TIMES = frozenset({"stage", "phase", "step", "left_time"})
+"""First words of the items that are times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What was added from ``since`` to ``until``: numbers of keys, and what was added to each."""
+
+    since: int
+    until: int
+    keys: array[int]
+    added: array[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Minute:
+    """A row for readers. Times are nanoseconds of the registry's clock."""
+
+    since: int
+    until: int
+    added: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """Replaced as a whole, so that another thread or a signal handler reads all of one moment."""
+
+    since: int
+    reading: Reading
+    rows: tuple[Row, ...] = ()
+    resting: tuple[int, Reading] | None = field(default=None)
+    """When the watch came to rest, and what it read then."""
+
+
+class Account:
+    """The account of one installation. The watch writes it."""
+
+    def __init__(self, registry: PoolRegistry) -> None:
+        self._registry = registry
+        self.row = ROW
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin now. The ledgers may contain counts of an earlier installation."""
+        self._keys: list[tuple[Subject, Item]] = []
+        self._numbers: dict[tuple[Subject, Item], int] = {}
+        now = self._registry.clock()
+        self._state = _State(now, self._read(now))
+
+    def look(self) -> None:
+        """End the current row if its minute is over."""
+        now, state = self._registry.clock(), self._state
+        if now - state.since < self.row:
+            if state.resting is not None:
+                self._state = _State(state.since, state.reading, state.rows)
+            return
+        # A minute that ended while nothing was in flight ends when that began.
+        until, reading = state.resting or (now, self._read(now))
+        added = _added(state.reading, reading)
+        row = Row(
+            state.since, until, array("I", map(self._number, added)), array("q", added.values())
+        )
+        rows = (*state.rows, row)[-thresholds.ACCOUNT_ROWS :]
+        self._state = _State(now, reading, rows)
+
+    def rest(self) -> None:
+        """Note that nothing has been in flight for a while."""
+        now, state = self._registry.clock(), self._state
+        self._state = _State(state.since, state.reading, state.rows, (now, self._read(now)))
+
+    def minutes(self, now: int, reading: Reading) -> Iterator[Minute]:
+        """Yield the rows, oldest first. The last one ends with this ``reading``."""
+        keys, state = self._keys, self._state
+        for row in state.rows:
+            added = zip((keys[number] for number in row.keys), row.added, strict=True)
+            yield Minute(row.since, row.until, dict(added))
+        until = now if state.resting is None else state.resting[0]
+        yield Minute(state.since, until, _added(state.reading, reading))
+
+    def _number(self, key: tuple[Subject, Item]) -> int:
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self._keys)
+            self._keys.append(key)
+        return number
+
+    def _read(self, now: int) -> Reading:
+        registry = self._registry
+        count_outbox(registry)
+        return read(registry, registry.calls.state(), registry.state(now)[1], now)
+
+
+def _added(before: Reading, now: Reading) -> Reading:
+    return {key: more for key, value in now.items() if (more := value - before.get(key, 0)) > 0}
+
+
+def count_outbox(registry: PoolRegistry) -> None:
+    """Count the leases that ended since the last collection: the ledgers lack them."""
+    for item in snapshot_of_queue(registry.outbox.items):
+        if isinstance(item, Lease) and item.ended_at:
+            item.account()
+
+
+def read(registry: PoolRegistry, calls: Iterable[CallsNow], counts: PoolSums, now: int) -> Reading:
+    """Return everything that was counted so far, requests and calls in flight included."""
+    found: Reading = {}
+    for state in calls:
+        of_calls: Subject = (CALLS, state.ledger.source, state.ledger.provider)
+        found.update(((of_calls, item), value) for item, value in _of_calls(state) if value)
+    for ledger in snapshot_of(registry.ledgers.pools.values):
+        label = f"{ledger.name}/{ledger.library}"
+        of_pool: Subject = (label, None, None)
+        found.update(((of_pool, item), value) for item, value in _of_pool(ledger) if value)
+        for origin in snapshot_of(ledger.origins.values):
+            host = origin.address if origin.port is None else f"{origin.address}:{origin.port}"
+            subject: Subject = (label, host, origin.provider)
+            items = _of_origin(origin, counts, now)
+            found.update(((subject, item), value) for item, value in items if value)
+    return found
+
+
+def _of_calls(state: CallsNow) -> Iterator[tuple[Item, int]]:
+    ledger = state.ledger
+    for stage, time in zip(STAGES, state.spent, strict=True):
+        yield ("stage", stage), time
+    for number, outcome in enumerate(OUTCOMES):
+        calls = snapshot_of(ledger.calls.values)
+        yield ("outcome", outcome), sum(counts[number] for counts in calls)
+    for error, count in snapshot_of(ledger.errors.items):
+        yield ("error", error), count
+    for number, count in enumerate(ledger.took):
+        yield ("took", longest_of(number)), count
+    yield ("retries",), state.retries
+    for what in ("attempts_repeated", "pauses", "pauses_requested"):
+        yield (what,), getattr(ledger, what)
+
+
+def _of_pool(ledger: PoolLedger) -> Iterator[tuple[Item, int]]:
+    yield ("pools",), ledger.pools_opened
+    yield ("pools_synchronous",), ledger.pools_synchronous
+    yield ("opened",), ledger.opened
+    yield ("leaks",), ledger.leaks
+    for reason, count in snapshot_of(ledger.closed.items):
+        yield ("closed", reason), count
+    for anomaly, count in snapshot_of(ledger.anomalies.items):
+        yield ("anomaly", anomaly), count
+
+
+def _of_origin(origin: OriginLedger, counts: PoolSums, now: int) -> Iterator[tuple[Item, int]]:
+    running = counts.requests.get(origin) or RunningRequests()
+    spent = counts.spent.get(origin) or origin.spent
+    for number, phase in enumerate(PHASES):
+        time = spent[number] + running.count[number] * now - running.since[number]
+        yield ("phase", phase), time
+    steps = counts.steps.get(origin) or origin.set_up_time
+    for step, time in zip((*STEPS, "thread"), steps, strict=True):
+        yield ("step", step), time
+    for outcome, count in snapshot_of(origin.requests.items):
+        yield ("left", *outcome), count
+        times = origin.other_times.get(outcome)
+        if times is not None:
+            yield ("sent", *outcome), times.sent
+            for part in ("total", "held", "awaiting_response", "reading"):
+                yield ("left_time", *outcome, part), getattr(times, part)
+    for number, count in enumerate(origin.took):
+        yield ("took", longest_of(number)), count
+    for kind, count in snapshot_of(origin.timeouts.items):
+        yield ("timeout", kind), count
+    for what in ("entered", "resent", "on_new_connection", "reuse_failures", "lost_peers"):
+        yield (what,), getattr(origin, what)

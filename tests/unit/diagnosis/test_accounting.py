@@ -1,0 +1,311 @@
+"""Diagnosis by accounting: what calls suffer, where it went, and which finding may explain it."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.diagnosis.accounting import EXPLAINS
+from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import (
+    UNEXPLAINED,
+    Finding,
+    Kind,
+    Severity,
+)
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import CallsSnapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
+from opentelemetry.instrumentation.gluellm.pool.durations import class_of, longest_of
+from unit.diagnosis.building import (
+    ORIGIN,
+    a_pool,
+    a_request,
+    a_snapshot,
+    an_account,
+    kinds,
+    of_calls,
+    the_calls,
+    the_totals,
+)
+
+HEALTHY = of_calls(60)
+HOUR = [HEALTHY] * 35
+
+
+def taken(*minutes: dict[Any, dict[Any, float]], **more: Any) -> Snapshot:
+    """A snapshot at the end of these minutes, of calls to openai."""
+    totals = the_totals(origin={"provider": "openai"}, **more.pop("totals", {}))
+    return a_snapshot(totals, **{"calls": (the_calls(),), **an_account(*minutes), **more})
+
+
+def top(*minutes: dict[Any, dict[Any, float]], **more: Any) -> Finding:
+    """The first finding, which is above INFO, as ``doctor`` sees it."""
+    finding, *_ = diagnose(taken(*minutes, **more))
+    assert finding.severity is not Severity.INFO
+    return finding
+
+
+# Is anything wrong?
+
+
+def test_healthy_hour_has_no_finding() -> None:
+    """Also with 1 % errors, and with some calls that users cancelled."""
+    assert not kinds(taken(*HOUR * 2))
+    errors = of_calls(100, {}, {"500": 1}, cancelled=20)
+    assert not kinds(taken(*[errors] * 60))
+
+
+@pytest.mark.parametrize("before", [[], [HEALTHY] * 3, HOUR], ids=["young", "short", "old"])
+@pytest.mark.parametrize("error", ["401", "503", "RuntimeError"])
+def test_calls_that_fail_are_always_found(before: list[Any], error: str) -> None:
+    """Whatever the error, also by a young process."""
+    finding = top(*before, *[of_calls(40, {}, {error: 30})] * 5)
+    assert finding.kind is Kind.CALLS_FAILING
+    assert finding.severity is Severity.ERROR
+    assert finding.pool == "openai/httpx2"
+    assert finding.observed.startswith("150 of 200 calls to openai failed in the last 5 min")
+    assert f"150 x {error}" in finding.observed
+
+
+def test_failures_before_an_hour_of_calm_are_none_now() -> None:
+    """Only the last minutes count."""
+    assert not kinds(taken(*[of_calls(40, {}, {"503": 30})] * 5, *HOUR))
+
+
+def test_service_with_a_call_a_minute() -> None:
+    """Three of its last 15 calls have to fail, and most of them."""
+    fine, failed = of_calls(1), of_calls(1, {}, {"503": 1})
+    assert not kinds(taken(*[fine] * 20, failed, failed))
+    assert not kinds(taken(*[fine] * 20, *[fine, fine, fine, fine, failed] * 3))
+    assert top(*[fine] * 20, *[fine, failed] * 2, *[failed] * 7).kind is Kind.CALLS_FAILING
+
+
+def test_cancelled_calls_are_no_failures_but_many_are_reported() -> None:
+    """A third of the calls is more than users who leave."""
+    some, many = (of_calls(40, cancelled=count) for count in (10, 15))
+    assert not kinds(taken(*HOUR, *[some] * 5))
+    finding = top(*HOUR, *[many] * 5)
+    assert (finding.kind, finding.severity) == (Kind.CALLS_CANCELLED, Severity.WARNING)
+    assert "75 of 200 calls to openai were cancelled" in finding.observed
+
+
+def test_slower_calls_need_a_baseline() -> None:
+    """Unstreamed calls of 90 s and 400 s are usual, also as the first ones of a process."""
+    for long in (90.0, 400.0):
+        slow = of_calls(5, {"requesting": long}, took=long)
+        for young in ([], [of_calls(60)] * 4):
+            assert not kinds(taken(*young, *[slow] * 3))
+    finding = top(*HOUR, *[of_calls(20, {"finishing": 30.0}, took=34.0)] * 5)
+    assert (finding.kind, finding.severity) == (Kind.CALLS_SLOW, Severity.WARNING)
+    assert "30 s more than in the 30 min before: 30 s of it in finishing" in finding.observed
+
+
+def test_few_long_calls_among_many_are_not_slow() -> None:
+    """Their mean is five times as high, but 98 % of the calls are as fast as before."""
+    mixed = of_calls(60, {"requesting": 6.0}, took=2.0)
+    mixed["calls", "any_llm", "openai"] |= {("took", 2.0): 59, ("took", 550.0): 1}
+    assert not kinds(taken(*HOUR, *[mixed] * 5))
+
+
+def in_flight(count: int, age: float, **changes: Any) -> CallsSnapshot:
+    return the_calls(
+        now={"requesting": count},
+        ages={longest_of(class_of(round(age * 1e9))): count},
+        oldest={"requesting": age},
+        **changes,
+    )
+
+
+def test_survivors_do_not_hide_the_stuck() -> None:
+    """All calls that end are fast; five times as many hang."""
+    hanging = of_calls(2)
+    hanging["calls", "any_llm", "openai"]["stage", "requesting"] = 40 * 60.0
+    hanging["openai/httpx2", ORIGIN, "openai"]["phase", "awaiting_response"] = 40 * 60.0
+    site = "/app/report.py:7 in batch"
+    pool = a_pool([a_request("awaiting_response", 300.0, call_site=site)] * 40)
+    account = an_account(*HOUR, *[hanging] * 5)
+    snapshot = a_snapshot(the_totals(), pool, **account, calls=(in_flight(40, 300.0),))
+    finding, *_ = diagnose(snapshot)
+    assert finding.observed.startswith("Calls to openai took 300 s on average in the last 5 min")
+    assert "40 of them in flight" in finding.observed
+    assert finding.evidence == (
+        "Of the requests in awaiting_response, 40 of 40 from /app/report.py:7 in batch (gpt-4o)."
+    )
+
+
+def test_silent_calls() -> None:
+    """As many as GlueLLMCallsSilent wants; one can be a lost stream."""
+    for silent, fires in ((1, False), (2, True)):
+        calls = in_flight(6, 700.0, silent=silent)
+        found = kinds(taken(*HOUR, calls=(calls,)))
+        assert (found == [Kind.CALLS_SILENT]) is fires
+        assert fires or not found
+
+
+def test_amplification() -> None:
+    """Calls succeed, but each fourth request is a repetition."""
+    finding = top(*HOUR, *[of_calls(60, {"backoff": 0.5}, {"503": 1}, retries=40)] * 5)
+    assert finding.kind is Kind.RETRIES
+    assert finding.observed.startswith(
+        "In the last 5 min, 300 calls became 500 requests, 200 of them sent again after 503."
+    )
+    few = of_calls(60, {"backoff": 0.1}, {"503": 1}, retries=5)
+    assert not kinds(taken(*HOUR, *[few] * 5))
+
+
+def test_requests_outside_any_call() -> None:
+    """The plain openai SDK: the same account over the requests of a pool name."""
+
+    def without_calls(minute: dict[Any, dict[Any, float]]) -> dict[Any, dict[Any, float]]:
+        return {
+            (subject[0], subject[1], None): items
+            for subject, items in minute.items()
+            if subject[0] != "calls"
+        }
+
+    before = [without_calls(HEALTHY)] * 35
+    failing = without_calls(of_calls(40, {}, {"401": 30}))
+    finding = top(*before, *[failing] * 5, calls=())
+    assert finding.kind is Kind.CALLS_FAILING
+    assert finding.observed.startswith("150 of 200 requests in openai/httpx2 failed")
+    slow = of_calls(40, {"requesting": 30.0}, took=34.0, stream_queued=29.0, reading=1.0)
+    finding = top(*before, *[without_calls(slow)] * 5, calls=())
+    assert finding.kind is Kind.CALLS_SLOW
+    assert "29 s of it in stream_queued" in finding.observed
+
+
+# Where did it go?
+
+
+@pytest.mark.parametrize(
+    ("minute", "where"),
+    [
+        (of_calls(40, {"limited": 9.0}, took=8.6), "9.0 s of it in limited"),
+        (of_calls(40, {"preparing": 9.0}, took=8.6), "9.0 s of it in preparing"),
+        (
+            of_calls(40, {"requesting": 9.0}, took=8.6, connecting=8.0, reading=1.0),
+            "8.0 s of it in connecting (resolving the name)",
+        ),
+    ],
+)
+def test_difference_by_part(minute: dict[Any, dict[Any, float]], where: str) -> None:
+    """By stage, by phase of the requests, and by step of establishing."""
+    minute["openai/httpx2", ORIGIN, "openai"]["step", "resolve"] = 320.0
+    assert where in top(*HOUR, *[minute] * 5).observed
+
+
+def test_back_off_names_the_status() -> None:
+    minute = of_calls(40, {"backoff": 7.0}, {"429": 1}, retries=60, took=8.6)
+    observed = top(*HOUR, *[minute] * 5).observed
+    assert "7.0 s of it in backoff after 429" in observed
+    assert "200 calls became 500 requests, 300 of them sent again after 429" in observed
+
+
+# Why?
+
+QUEUED = of_calls(40, {"requesting": 9.0}, took=8.6, queued=8.0, reading=1.0)
+
+
+def expired(minute: dict[Any, dict[Any, float]]) -> dict[Any, dict[Any, float]]:
+    """The same minute, in which idle connections expired."""
+    closed = {("opened",): 40, ("closed", "keepalive_expired"): 40}
+    requests = {**minute["openai/httpx2", ORIGIN, "openai"], ("on_new_connection",): 40}
+    return {
+        **minute,
+        ("openai/httpx2", ORIGIN, "openai"): requests,
+        ("openai/httpx2", None, None): closed,
+    }
+
+
+def test_finding_that_explains_the_largest_part_begins_with_the_account() -> None:
+    """One finding, not two: the specific one."""
+    snapshot = taken(*HOUR, *[QUEUED] * 5, totals={"peak_active": 10})
+    (finding,) = [f for f in diagnose(snapshot) if f.severity is not Severity.INFO]
+    assert finding.kind is Kind.POOL_TOO_SMALL
+    assert finding.observed.startswith("Calls to openai took 9.0 s on average")
+    assert "Requests queued for 89% of their time" in finding.observed
+
+
+def test_finding_that_explains_nothing_does_not_come_first() -> None:
+    """Connections that expire explain neither seconds after the answer nor a refused key."""
+    after = of_calls(40, {"finishing": 8.0}, took=8.6, connecting=0.5, reading=0.5)
+    refused = of_calls(40, {}, {"401": 30}, connecting=0.5, reading=0.5)
+    for minute, kind in ((after, Kind.CALLS_SLOW), (refused, Kind.CALLS_FAILING)):
+        first, *others = diagnose(taken(*HOUR, *[expired(minute)] * 5))
+        (other,) = [finding for finding in others if finding.kind is Kind.NOT_REUSED]
+        assert first.kind is kind
+        assert other.severity is Severity.WARNING
+        assert not other.observed.startswith(("Calls", "150 of"))
+
+
+def test_every_kind_is_known_to_the_account() -> None:
+    """A new kind has to say what it can explain, even if that is nothing."""
+    nothing = {Kind.UNBOUNDED_POOL, Kind.IGNORED_VARIABLE}
+    nothing |= set(UNEXPLAINED)
+    assert set(EXPLAINS) | nothing == set(Kind)
+    assert not set(EXPLAINS) & nothing
+
+
+# With an earlier snapshot
+
+
+def test_earlier_snapshot_takes_the_place_of_the_account() -> None:
+    """The time between the two is judged, and compared with all before."""
+    before = taken(*HOUR)
+    after = taken(*HOUR, of_calls(40, {}, {"503": 30}))
+    (finding, *_) = diagnose(after, before)
+    assert finding.observed == (
+        "30 of 40 calls to openai failed in the last 60 s (0% in the 35 min before): 30 x 503."
+    )
+    assert not kinds(taken(*HOUR, HEALTHY), before)
+
+
+# Text
+
+
+def test_account_is_in_the_snapshot_as_text_and_for_json() -> None:
+    """Both times in a line; the rows with plain names."""
+    snapshot = taken(*HOUR, *[of_calls(40, {}, {"503": 30})] * 5, calls=(the_calls(),))
+    lines = " ".join(str(snapshot).split())
+    assert "in the last 5 min 200 ended, 150 failed, 1.0 s each; before, in 30 min" in lines
+    row = json.loads(json.dumps(snapshot.to_dict()))["account"]["rows"][-1]
+    assert (row["since"], row["until"]) == (2340.0, 2400.0)
+    assert row["numbers"]["calls any_llm openai"]["error 503"] == 30
+    assert row["numbers"][f"openai/httpx2 {ORIGIN} openai"]["left 503 - False"] == 30
+
+
+def test_evidence_is_in_text_and_dict() -> None:
+    """Only where there is some."""
+    texts = {"observed": "o", "explanation": "e", "advice": "a"}
+    finding = Finding(kind=Kind.LEAK, severity=Severity.ERROR, **texts, evidence="Of 3, 2 here.")
+    assert finding.to_dict()["evidence"] == "Of 3, 2 here."
+    assert "  evidence:    Of 3, 2 here." in str(finding)
+    assert "evidence" not in str(Finding(kind=Kind.LEAK, severity=Severity.ERROR, **texts))
+
+
+# A healthy service, played by chance
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_false_alarm_in_healthy_hours(seed: int) -> None:
+    """Short, long and very long calls at random, bursts, pauses, 1 % errors: judged each minute."""
+    chance = random.Random(seed)
+    rate = chance.choice((1, 5, 60, 300))
+    minutes = []
+    for _ in range(120):
+        burst = chance.choice((0.0, 1.0, 1.0, 1.0, 3.0))
+        number = sum(chance.random() < rate * burst / 1000 for _ in range(1000))
+        durations = chance.choices((0.7, 1.5, 4.0, 90.0, 400.0), (40, 30, 20, 2, 1), k=number)
+        took = Counter(longest_of(class_of(round(one * 1e9))) for one in durations)
+        failed = sum(chance.random() < 0.01 for _ in durations)
+        minute = of_calls(number, {}, {"500": failed} if failed else None)
+        calls = minute["calls", "any_llm", "openai"]
+        del calls["took", 2.0]
+        calls |= {("took", bound): count for bound, count in took.items()}
+        calls["stage", "requesting"] = sum(durations)
+        minutes.append(minute)
+        assert not kinds(taken(*minutes[-60:])), (rate, len(minutes))

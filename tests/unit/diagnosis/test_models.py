@@ -1,0 +1,128 @@
+"""A provider that is slow for one model, and one caller that holds the pool."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
+from unit.diagnosis.building import (
+    a_connection,
+    a_pool,
+    a_request,
+    a_snapshot,
+    found,
+    kinds,
+    the_totals,
+)
+
+SLOW = Kind.SLOW_PROVIDER
+
+
+def answers(ago: float, number: int = 20, /, **models: tuple[float, float, int]) -> Any:
+    """So many answers of each model, with the time to the head and after it, and the items."""
+    return tuple(
+        Answer(ago, model, *times) for model, times in models.items() for _ in range(number)
+    )
+
+
+BEFORE = answers(150.0, small=(0.5, 2.0, 20), large=(1.0, 4.0, 20))
+
+
+def now(more: dict[str, float] | None = None, **models: tuple[float, float, int]) -> Snapshot:
+    """The last 100 of 200 seconds, in which a request took this much more in each phase."""
+    totals = the_totals(200, more, answers=BEFORE + answers(20.0, **models))
+    return a_snapshot(totals, uptime=200.0)
+
+
+MUCH = {"awaiting_response": 3.0, "reading": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "said"),
+    [
+        # One model's head, or its speed. Its share of the traffic may be small.
+        (now(small=(2.0, 2.0, 20), large=(1.0, 4.0, 20)), "Only small: 2.0 s to the head (0.50 s"),
+        (now(small=(0.5, 6.0, 20), large=(1.0, 4.0, 20)), "Only small: 0.30 s per item (0.10 s"),
+        (now(MUCH, small=(3.0, 2.0, 20), large=(6.0, 4.0, 20)), "small: 3.0 s to the head"),
+        # Longer answers at the same speed, and more calls of the larger model.
+        (now(MUCH, small=(0.5, 20.0, 200), large=(1.0, 4.0, 20)), ""),
+        (now(MUCH, large=(1.0, 4.0, 20)), ""),
+        (now(small=(0.59, 2.0, 20), large=(1.0, 4.0, 20)), ""),
+        # Without items, a longer answer cannot be told from a slower one.
+        (now(small=(0.5, 9.0, 0), large=(1.0, 4.0, 20)), "Only small: 9.0 s for the rest"),
+        # A model that is not known from before: by the mean of all.
+        (now(MUCH, other=(9.0, 2.0, 20)), "before, it was 0.80 s"),
+        (now(other=(9.0, 2.0, 20)), ""),
+    ],
+)
+def test_slow_model_is_named(snapshot: Snapshot, said: str) -> None:
+    before = a_snapshot(the_totals(100))
+    assert kinds(snapshot, before) == ([SLOW] if said else [])
+    if said:
+        assert said in found(SLOW, snapshot, before).observed
+
+
+def test_requests_of_a_model_that_hangs_count_before_they_end() -> None:
+    waiting = [a_request("awaiting_response", 9.0, model="small")] * 5
+    totals = the_totals(200, answers=BEFORE + answers(20.0, large=(1.0, 4.0, 20)))
+    hangs = a_snapshot(totals, a_pool(waiting, [a_connection("active")] * 5), uptime=200.0)
+    observed = found(SLOW, hangs, a_snapshot(the_totals(100))).observed
+    assert "Only small: 9.0 s to the head" in observed
+    assert "as fast as before: large" in observed
+
+
+def test_pauses_of_the_application_are_not_blamed_on_a_model() -> None:
+    paused = now({"unread": 4.0}, small=(0.5, 9.0, 20), large=(1.0, 9.0, 20))
+    assert kinds(paused, a_snapshot(the_totals(100))) == [Kind.SLOW_CONSUMER]
+
+
+def test_earlier_samples_are_the_baseline_of_a_busy_pool() -> None:
+    """Without an earlier snapshot, and although the latest answers are all of the incident."""
+    latest = answers(20.0, 100, small=(2.0, 2.0, 20), large=(1.0, 4.0, 20))
+    sampled = answers(900.0, 10, small=(0.5, 2.0, 20), large=(1.0, 4.0, 20))
+    totals = the_totals(100, answers=latest, earlier_answers=sampled)
+    assert "Only small" in found(SLOW, a_snapshot(totals)).observed
+
+
+BATCH = {"model": "report", "call_site": "batch.py:9 in batch_report"}
+FULL = {"peak_active": 10, "peak_queued": 9}
+
+
+def held_by_a_batch(share: int, wait: float = 3.0, others: int = 4, **changes: Any) -> Snapshot:
+    """Of ten connections, a batch holds this share; it and others queue."""
+    requests = [a_request("reading", 20.0, **BATCH)] * share
+    requests += [a_request("reading", 0.5, call_site="chat.py:3 in chat")] * (10 - share)
+    requests += [a_request("queued", 30.0, **BATCH)] * 30
+    requests += [a_request("queued", wait, call_site="chat.py:3 in chat")] * others
+    totals = the_totals(100, {"queued": 5.0}, **FULL, **changes)
+    return a_snapshot(totals, a_pool(requests, [a_connection("active")] * 10))
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "fires"),
+    [
+        (held_by_a_batch(8), True),
+        (held_by_a_batch(7), False),  # it may have most of the traffic
+        (held_by_a_batch(8, wait=0.9), False),
+        (held_by_a_batch(8, others=0), False),  # the pool is too small for its only caller
+    ],
+)
+def test_caller_that_holds_the_pool(snapshot: Snapshot, *, fires: bool) -> None:
+    assert kinds(snapshot) == [Kind.ONE_CALLER if fires else Kind.POOL_TOO_SMALL]
+
+
+def test_size_is_that_of_the_others_need() -> None:
+    finding = found(Kind.ONE_CALLER, held_by_a_batch(9))
+    assert finding.observed == (
+        "9 of 10 connections are held by batch.py:9 in batch_report (report); 4 requests of other "
+        "callers queued, the longest for 3.0 s."
+    )
+    assert finding.advice.endswith("The others need about 5 connections.")
+    assert "asyncio.Semaphore" in finding.advice
+    quick = (Answer(5.0, "gpt-4o", 0.2, 0.3, 0),) * 56
+    finding = found(Kind.ONE_CALLER, held_by_a_batch(9, answers=quick))
+    assert finding.advice.endswith("The others need about 1 connection.")

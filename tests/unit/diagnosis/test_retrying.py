@@ -1,0 +1,105 @@
+"""Calls that back off, and whose retries they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import Outcome
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
+from unit.diagnosis.building import a_snapshot, all_kinds, found, kinds, the_calls, the_totals
+
+
+def refused(
+    left: dict[int | str, int], /, provider: str | None = "openai", **calls: Any
+) -> Snapshot:
+    """Requests with these statuses or errors among 100, and the calls that made them."""
+    count = {
+        "outcomes": tuple(
+            Outcome(count=n, status=what) if isinstance(what, int) else Outcome(count=n, error=what)
+            for what, n in {200: 100 - sum(left.values()), **left}.items()
+        )
+    }
+    made = (the_calls(provider=provider, **calls),) if calls else ()
+    return a_snapshot(the_totals(origin={"provider": "openai", **count}), calls=made)
+
+
+def times(backoff: float, requesting: float = 10.0) -> dict[str, float]:
+    return {"backoff": backoff, "requesting": requesting}
+
+
+def ended(succeeded: int, failed: int = 0) -> dict[str, int]:
+    return {"succeeded": succeeded, "abandoned": 0, "cancelled": 0, "failed": failed}
+
+
+MUCH: dict[str, Any] = {"stage_seconds": times(30.0), "outcomes": ended(35), "retries": 65}
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "fires"),
+    [
+        (refused({429: 65}, **MUCH), True),
+        # Little time, and few requests more; single failures, which retries are for.
+        (refused({429: 9}, stage_seconds=times(1.0), outcomes=ended(91), retries=9), False),
+        (refused({429: 4}, stage_seconds=times(3.0), outcomes=ended(96), retries=4), False),
+        (refused({429: 30}, stage_seconds=times(0.1), outcomes=ended(70), retries=30), True),
+        # Without retries.
+        (refused({429: 30}, outcomes=ended(70, 30), errors={"429": 30}), True),
+        (refused({429: 3}, outcomes=ended(97, 3), errors={"429": 3}), False),
+        (refused({400: 30}, outcomes=ended(70, 30), errors={"400": 30}), False),
+        # No calls are counted, or those of another provider.
+        (refused({503: 30}), True),
+        (refused({503: 30}, provider="groq", retries=0), True),
+        (refused({503: 4}), False),
+        (refused({404: 30}), False),
+    ],
+)
+def test_retries(snapshot: Snapshot, fires: bool) -> None:
+    assert (Kind.RETRIES in kinds(snapshot)) is fires
+
+
+def test_amplification_status_and_both_layers_are_named() -> None:
+    both = {"pauses": 40, "pauses_requested": 30, "attempts_repeated": 20}
+    finding = found(Kind.RETRIES, refused({429: 60, 503: 5}, **MUCH, **both))
+    assert finding.observed == (
+        "75% of the calls' time was back-off after 429 (60), 503 (5); 35 calls became 100 "
+        "requests; the provider set the length of 30 of 40 pauses (Retry-After)."
+    )
+    assert "limits the rate" in finding.explanation
+    assert "the SDK (40 pauses) inside GlueLLM (20 further attempts)" in finding.explanation
+    assert "asyncio.Semaphore" in finding.advice
+    assert "Retry in one layer only" in finding.advice
+    assert finding.severity is Severity.WARNING
+
+
+@pytest.mark.parametrize(
+    ("more", "whose", "less"),
+    [
+        ({"pauses": 40}, "The SDK retries (40 pauses)", "max_retries=0"),
+        ({"attempts_repeated": 9}, "GlueLLM retries (9 further attempts)", "retry_max_attempts=1"),
+    ],
+)
+def test_layer_that_retries_is_named(more: dict[str, int], whose: str, less: str) -> None:
+    finding = found(Kind.RETRIES, refused({503: 65}, **MUCH, **more))
+    assert whose in finding.explanation
+    assert less in finding.advice
+    assert "answers with errors" in finding.explanation
+
+
+def test_provider_is_not_blamed_for_requests_without_an_answer() -> None:
+    """The finding on what makes them fail comes first."""
+    failing = {**MUCH, "outcomes": ended(15, 20)}
+    snapshot = refused({"name_resolution_error": 65}, **failing)
+    assert all_kinds(snapshot)[:2] == [Kind.CONNECT_FAILURES, Kind.RETRIES]
+    finding = found(Kind.RETRIES, snapshot)
+    assert "provider" not in finding.explanation
+    assert finding.severity is Severity.WARNING
+
+
+def test_retries_of_the_time_before_do_not_count() -> None:
+    before = refused({429: 65}, **MUCH)
+    later = {**MUCH, "outcomes": ended(200)}
+    now = a_snapshot(before.totals, uptime=200.0, calls=(the_calls(**later),))
+    assert Kind.RETRIES not in kinds(now, before)

@@ -1,0 +1,128 @@
+"""Timeouts of the application and of its client that end calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, Failure
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
+from unit.diagnosis.building import a_pool, a_snapshot, all_kinds, found, kinds, the_totals
+
+SITE = "app.py:7 in ask"
+
+
+def ended(
+    result: str, ages: list[float], phase: str = "awaiting_response", **changes: Any
+) -> tuple[Failure, ...]:
+    """Requests that ended with this result at these ages, each after as long in its phase."""
+    whose = {"model": "gpt-4o", "call_site": SITE}
+    return tuple(
+        Failure(
+            **{"ago": 9.0, "age": a, "phase_age": a, **whose, **changes}, result=result, phase=phase
+        )
+        for a in ages
+    )
+
+
+def answers(number: int, head: float = 0.4, ago: float = 5.0) -> tuple[Answer, ...]:
+    return (Answer(ago, "gpt-4o", head, 0.5, 0),) * number
+
+
+def after(failures: tuple[Failure, ...], answered: tuple[Answer, ...], **changes: Any) -> Snapshot:
+    """A process whose last requests ended so."""
+    errors = {failures[0].result: len(failures)} if failures else {}
+    totals = the_totals(100, errors=errors, failures=failures, answers=answered)
+    read_timeout = changes.pop("read_timeout", 600.0)
+    return a_snapshot(totals, a_pool(read_timeout=read_timeout), **changes)
+
+
+TIMED_OUT = ended("cancelled", [8.0, 8.01, 8.0, 8.2, 7.99, 8.0])
+
+
+@pytest.mark.parametrize(
+    ("failures", "answered", "fires"),
+    [
+        (TIMED_OUT, answers(20), True),
+        (ended("cancelled", [8.0] * 9 + [3.0, 1.0]), answers(20), True),
+        # Users leave at any age, some within a moment; a few calls are no pattern.
+        (ended("cancelled", [0.9, 2.0, 3.7, 8.0, 11.0, 30.0]), answers(20), False),
+        (ended("cancelled", [0.1] * 9), answers(20), False),
+        (TIMED_OUT[:4], answers(20), False),
+        (TIMED_OUT, answers(60), False),
+        # Long ago.
+        (ended("cancelled", [8.0] * 9, ago=301.0), answers(20), False),
+        # Another end.
+        (ended("read_error", [8.0] * 9), answers(20), False),
+    ],
+)
+def test_cancelled_calls_of_one_age(
+    failures: tuple[Failure, ...], answered: tuple[Answer, ...], fires: bool
+) -> None:
+    assert (Kind.CALLS_CUT_SHORT in kinds(after(failures, answered))) is fires
+
+
+def test_age_phase_and_call_site_of_cancelled_calls_are_named() -> None:
+    finding = found(Kind.CALLS_CUT_SHORT, after(TIMED_OUT, answers(20)))
+    assert finding.observed == (
+        "6 of the last 26 requests (23%) were cancelled, 6 of them after 8.0 s, 6 while still "
+        "waiting for the head of the answer; 6 of 6 from app.py:7 in ask (gpt-4o)."
+    )
+    assert "asyncio.wait_for" in finding.advice
+    queued = after(ended("cancelled", [8.0] * 9, "queued"), answers(20), gluellm=True)
+    finding = found(Kind.CALLS_CUT_SHORT, queued)
+    assert "while still queued for a connection" in finding.observed
+    assert finding.advice.startswith("Remove the queue first")
+    assert "GLUELLM_DEFAULT_REQUEST_TIMEOUT" in finding.advice
+    (sync,) = [
+        finding
+        for finding in diagnose(
+            a_snapshot(
+                the_totals(100, failures=TIMED_OUT, answers=answers(20)),
+                a_pool(synchronous=True),
+            )
+        )
+        if finding.kind is Kind.CALLS_CUT_SHORT
+    ]
+    assert "asyncio" not in sync.advice
+
+
+CUT = ended("read_timeout", [5.0] * 6)
+
+
+@pytest.mark.parametrize(
+    ("failures", "answered", "expected"),
+    [
+        # Answers come after up to 4 s, and the limit is 5 s.
+        (CUT, answers(20, 1.0) + answers(3, 4.0), [Kind.READ_TIMEOUT]),
+        # Answers come at once or never: the provider hangs.
+        (CUT, answers(20, 1.0), [Kind.SLOW_PROVIDER]),
+        # The requests had another limit than the pool.
+        (ended("read_timeout", [30.0] * 6), answers(20, 4.0), [Kind.SLOW_PROVIDER]),
+        (CUT[:2], answers(20, 4.0), []),
+    ],
+)
+def test_read_timeout_that_cuts_good_answers(
+    failures: tuple[Failure, ...], answered: tuple[Answer, ...], expected: list[Kind]
+) -> None:
+    assert kinds(after(failures, answered, read_timeout=5.0)) == expected
+
+
+def test_read_timeout_that_cuts_is_not_advised() -> None:
+    finding = found(
+        Kind.READ_TIMEOUT, after(CUT, answers(20, 1.0) + answers(3, 4.0), read_timeout=5.0)
+    )
+    assert "3 other answers began after 4.0 s to 4.0 s" in finding.observed
+    assert "Your timeout cuts them" in finding.explanation
+    assert "Raise the read timeout" in finding.advice
+    assert "httpx2.Timeout(60, connect=5)" in finding.advice
+    assert "Set a read timeout" not in finding.advice
+
+
+def test_blocked_loop_can_let_read_timeouts_expire() -> None:
+    late = {"event_loop_lag": 0.5, "event_loop_late": 40.0, "event_loop_late_share": 0.4}
+    blocked = after(CUT, answers(20, 4.0), read_timeout=5.0, **late)
+    assert all_kinds(blocked) == [Kind.BLOCKED_EVENT_LOOP]

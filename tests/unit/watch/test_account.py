@@ -1,0 +1,158 @@
+"""The process's own account on a fake clock: its rows, their bound, and how little they hold."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm import thresholds
+from opentelemetry.instrumentation.gluellm.pool.call import FAILED
+from opentelemetry.instrumentation.gluellm.watch.account import Account, count_outbox, read
+from opentelemetry.instrumentation.gluellm.watch.watch import Watch
+from unit.pool.fakes import SECOND, FakePool, Scene
+
+CALLS = ("calls", "any_llm", "openai")
+REQUESTS = ("openai/httpx2", "api.test:443", "openai")
+NAME = ("openai/httpx2", None, None)
+
+
+@pytest.fixture
+def account(scene: Scene) -> Account:
+    """An account that only a test writes."""
+    return Account(scene.registry)
+
+
+def minutes(account: Account, scene: Scene) -> list[Any]:
+    """The rows as a snapshot has them: begin, end, and what was added, by subject and item."""
+    now, registry = scene.clock(), scene.registry
+    count_outbox(registry)
+    reading = read(registry, registry.calls.state(), registry.state(now)[1], now)
+    return [
+        ((row.since - 1000 * SECOND) / SECOND, (row.until - 1000 * SECOND) / SECOND, row.added)
+        for row in account.minutes(now, reading)
+    ]
+
+
+def call(scene: Scene, seconds: float, error: str | None = None) -> None:
+    """A call that takes so long, all of it ``preparing``."""
+    made = scene.registry.calls.begin("any_llm", "chat", provider="openai")
+    made.start()
+    scene.clock.advance(seconds)
+    made.end(FAILED if error else 0, error)
+
+
+def test_each_minute_has_what_was_added_in_it(scene: Scene, account: Account) -> None:
+    """Calls, requests and their time; requests in flight count with their time so far."""
+    call(scene, 2.0)
+    lease = scene.acquire()
+    scene.clock.advance(58.0)
+    account.look()
+    call(scene, 3.0, "429")
+    scene.clock.advance(7.0)
+    scene.serve(lease)
+    (_, _, first), (since, until, second) = minutes(account, scene)
+    assert (since, until) == (60.0, 70.0)
+    assert first[CALLS, ("outcome", "succeeded")] == 1
+    assert first[CALLS, ("stage", "preparing")] == 2 * SECOND
+    assert first[REQUESTS, ("phase", "awaiting_response")] == 58 * SECOND
+    assert first[REQUESTS, ("entered",)] == 1
+    assert first[NAME, ("opened",)] == 1
+    assert second[CALLS, ("outcome", "failed")] == second[CALLS, ("error", "429")] == 1
+    assert (CALLS, ("outcome", "succeeded")) not in second
+    assert second[REQUESTS, ("phase", "awaiting_response")] == 10 * SECOND
+    assert second[REQUESTS, ("left", 200, None, False)] == 1
+
+
+def test_durations_are_counted_by_class(scene: Scene, account: Account) -> None:
+    """A class covers twice the time of the one before."""
+    for seconds in (0.001, 2.0, 2.1, 2.2, 90.0):
+        call(scene, seconds)
+    ((_, _, row),) = minutes(account, scene)
+    took = {item[1]: count for (_, item), count in row.items() if item[0] == "took"}
+    assert took == {0.017: 1, 2.147: 2, 4.295: 1, 137.439: 1}
+
+
+def test_pause_belongs_to_no_minute(scene: Scene, account: Account) -> None:
+    """What was counted before an hour without requests ends where that hour begins."""
+    call(scene, 5.0)
+    account.rest()
+    scene.clock.advance(3600.0)
+    ((since, until, _),) = minutes(account, scene)
+    assert (since, until) == (0.0, 5.0)
+    call(scene, 1.0)
+    account.look()
+    call(scene, 2.0)
+    (before, after) = minutes(account, scene)
+    assert before[:2] == (0.0, 5.0)
+    assert before[2][CALLS, ("outcome", "succeeded")] == 1
+    assert after[0] == 3606.0
+    assert after[2][CALLS, ("outcome", "succeeded")] == 2
+
+
+def test_short_pause_ends_no_minute(scene: Scene, account: Account) -> None:
+    """Rows are a minute, not a burst: an hour of bursts is in the account."""
+    for _ in range(60):
+        call(scene, 1.0)
+        account.look()
+        account.rest()
+        scene.clock.advance(29.0)
+    assert len(minutes(account, scene)) <= 31
+
+
+def test_watch_writes_the_account(scene: Scene) -> None:
+    """One row a minute while requests are in flight."""
+    watch = Watch(scene.registry, leak_threshold=0.0, loop_lag=None)
+    scene.acquire()
+    for _ in range(125):
+        scene.clock.advance(1.0)
+        watch.run_pass()
+    assert [row[:2] for row in minutes(watch.account, scene)] == [(0, 60), (60, 120), (120, 125)]
+
+
+def test_fork_begins_a_new_account(scene: Scene) -> None:
+    """The parent keeps what it has counted."""
+    watch = Watch(scene.registry, leak_threshold=0.0, loop_lag=None)
+    call(scene, 61.0)
+    watch.account.look()
+    scene.registry.forget()
+    watch.after_fork_in_child()
+    assert [row[2] for row in minutes(watch.account, scene)] == [{}]
+
+
+def test_memory_is_bounded(scene: Scene, account: Account) -> None:
+    """An hour is kept, of the names, origins and errors that the ledgers keep."""
+    for hour in range(3):
+        for minute in range(60):
+            for number in range(200):
+                tracker = scene.track(FakePool(), name=f"pool {number % 60}", provider=None)
+                host = b"host-%d.test" % number
+                lease = tracker.begin(host, None, b"https", None)
+                tracker.failed(lease, f"error {hour} {minute} {number}")
+                tracker.discard("closed")
+            scene.clock.advance(60.0)
+            account.look()
+            scene.registry.outbox.items.clear()
+    rows = account._state.rows
+    assert len(rows) == thresholds.ACCOUNT_ROWS
+    keys = account._keys
+    assert len(keys) < 20_000
+    held = sum(sys.getsizeof(row.keys) + sys.getsizeof(row.added) for row in rows)
+    assert held < 6_000_000
+
+
+def test_memory_of_a_usual_process_is_small(scene: Scene, account: Account) -> None:
+    """Three providers for an hour: some tens of kilobytes."""
+    names = ("openai", "anthropic", "mistral")
+    trackers = [scene.track(FakePool(), name=name, provider=name) for name in names]
+    for _ in range(60):
+        for tracker in trackers:
+            lease = tracker.begin(b"api.test", None, b"https", None)
+            scene.clock.advance(1.0)
+            tracker.failed(lease, "read_timeout")
+            call(scene, 1.0)
+        scene.clock.advance(54.0)
+        account.look()
+    held = sum(sys.getsizeof(row.keys) + sys.getsizeof(row.added) for row in account._state.rows)
+    assert held < 60_000
