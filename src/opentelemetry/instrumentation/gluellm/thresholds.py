@@ -51,6 +51,8 @@ LIMITED_SHARE = 0.1
 """Share of the time of requests and of the wait before them."""
 LIMITED_CALLS = 5
 """Fewer calls that waited are a burst."""
+REPLAY_REQUESTS = 50
+"""Fewer requests have no meaningful p99, so they are not replayed."""
 GIVEN_UP_SHARE = 0.1
 """Share of first attempts that callers give up. From here on the queue no longer shows how many
 callers there are."""

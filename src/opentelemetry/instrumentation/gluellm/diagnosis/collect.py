@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Container, Iterable
 
@@ -59,6 +60,10 @@ def collect(
     ``began`` is when counting began, in nanoseconds of the registry's clock. ``leak_threshold`` is
     in seconds.
     """
+    # Count the leases that ended since the last collection: ledgers and rings lack them.
+    for item in snapshot_of_queue(registry.outbox.items):
+        if isinstance(item, Lease) and item.ended_at:
+            item.account()
     now = registry.clock()
     executors: _Executors = {}
     suspects = frozenset(leak_suspects)
@@ -145,6 +150,7 @@ def _pool(
             _request(lease, state, index, now, suspects, peers) for lease, state in leases
         ),
         threads=view.workers.maximum if view.workers is not None else None,
+        leases=b64encode(ledger.ring.times(tracker.tracked_at, now)).decode(),
     )
     if view.workers is not None:
         _, held = executors.setdefault(view.workers.executor, (view.workers, Counter()))
@@ -211,10 +217,6 @@ def _origin(origin: OriginLedger) -> str:
 
 
 def _totals(registry: PoolRegistry, now: int) -> tuple[PoolTotals, ...]:
-    # Count the leases that ended since the last collection: the ledgers lack them.
-    for item in snapshot_of_queue(registry.outbox.items):
-        if isinstance(item, Lease) and item.ended_at:
-            item.account()
     _, counts = registry.state(now)
     return tuple(
         PoolTotals(

@@ -129,6 +129,9 @@ class PoolSnapshot:
     """Where the application built the pool: ``file:line in function``."""
     connections: tuple[ConnectionSnapshot, ...] = ()
     requests: tuple[RequestSnapshot, ...] = ()
+    leases: str = field(default="", repr=False)
+    """Times of its last 2 000 ended requests (fewer if pools share the name), which `what_if`
+    replays. In base64, three 32-bit numbers for each, as `Ring.times` describes."""
 
     @property
     def label(self) -> str:

@@ -26,6 +26,7 @@ from .call import Call
 from .call_site import CallSite, CallSites
 from .ledger import EndedTimes, OriginLedger, PoolLedger
 from .phases import ALL_STEPS, AWAITING_RESPONSE, OTHER_STEP, QUEUED, UNREAD
+from .ring import LAST, SIZE, write
 
 _TIMEOUT_KINDS = {
     "pool_timeout": "pool",
@@ -266,7 +267,19 @@ class Lease:
             silence = self.ended_at - self.phase_since
             if silence > origin.longest_silence:
                 origin.longest_silence = silence
+        ring = origin.pool.ring
+        # atomic. Two threads never write at the same place.
+        at = ring.at
+        ring.at = at + SIZE if at < LAST else 0
         # Last: a signal handler that raises during these calls loses times, but no count.
+        write(
+            ring.data,
+            at,
+            self.tracker.tracked_at,
+            self.entered_at,
+            self.acquired_at,
+            self.ended_at,
+        )
         if times is not None:
             _add(times, self)
         if self.call is not None and self.call.counted is not None:
@@ -305,6 +318,7 @@ class Tracker(Protocol):
     loop: Any
     loops: dict[Any, CallSite | None]
     open: bool
+    tracked_at: int
     held_unit: ClassVar[str]
     release_verb: ClassVar[str]
 

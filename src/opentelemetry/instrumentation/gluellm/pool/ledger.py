@@ -20,6 +20,7 @@ from .outbox import Outbox
 from .peak import Peak
 from .phases import ALL_STEPS, PHASES
 from .phases import OTHER as OTHER
+from .ring import Ring
 
 MAX_NAMES = 50
 """Bound on the pool names of a process. Pools with further names are reported as ``_OTHER``."""
@@ -275,6 +276,7 @@ class PoolLedger:
         "pools_synchronous",
         "queued",
         "requeues",
+        "ring",
         "series",
         "two_loops",
     )
@@ -301,6 +303,7 @@ class PoolLedger:
         """The series that ended when a second provider appeared, which happens at most once."""
         self.library = library
         self.origins: dict[tuple[str, int | None, str | None], OriginLedger] = {}
+        self.ring = Ring()
         self.watch(window, now)
         self.opened = 0
         self.closed: dict[str, int] = {}
