@@ -112,7 +112,7 @@ class Answers(Target):
         self._entry.write_bytes(content)
         printed, said = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
-            status = inspect(self._process.pid, 5.0, 0.0, as_json=as_json)
+            status = inspect(self._process.pid, 5.0, 0.0, _OUTLOOK, as_json=as_json)
         assert status in (0, 1, 2), status
         assert (status == 2) == bool(said.getvalue()), said.getvalue()
         printed.getvalue().encode("utf-8", "strict" if as_json else "surrogatepass")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
-from base64 import b64encode
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,23 +13,24 @@ from opentelemetry.instrumentation.gluellm.diagnosis.parts import PoolSnapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.replay import Recording, recording_of
 from opentelemetry.instrumentation.gluellm.diagnosis.what_if import what_if
 from opentelemetry.instrumentation.gluellm.pool.ring import KEPT, TICKS, Ring
-from unit.diagnosis.building import a_connection, a_pool, a_request, a_snapshot
+from unit.diagnosis.building import (
+    Times,
+    a_connection,
+    a_pool,
+    a_request,
+    a_snapshot,
+    by_callers,
+    leases,
+)
 from unit.pool.fakes import SECOND, Scene
 
-Time = tuple[float, float, float]
-"""When a request arrived, how long it waited, how long it held a connection (-1: never)."""
 
-
-def a_recording_pool(times: Iterable[Time], **changes: Any) -> PoolSnapshot:
+def a_recording_pool(times: Iterable[Times], **changes: Any) -> PoolSnapshot:
     """A pool of 10 whose ring has these requests. The snapshot is taken 1 000 s after 0."""
-    packed = array("i")
-    for arrival, wait, hold in times:
-        ticks = (round(TICKS * (1000 - arrival)), round(TICKS * wait), round(TICKS * hold))
-        packed.extend(ticks if hold >= 0 else (*ticks[:2], -1))
-    return a_pool(leases=b64encode(packed.tobytes()).decode(), **changes)
+    return a_pool(leases=leases(times, 1000.0), **changes)
 
 
-def recording(times: Iterable[Time], **changes: Any) -> Recording:
+def recording(times: Iterable[Times], **changes: Any) -> Recording:
     found = recording_of([a_recording_pool(times, **changes)])
     assert isinstance(found, Recording), found
     return found
@@ -119,14 +118,7 @@ def test_fixed_number_of_callers_sends_when_it_is_answered() -> None:
 
     With the recorded arrivals, ten a second, the queue would grow for ever.
     """
-    times, free, callers = [], [0.1 * i for i in range(10)], [0.0] * 20
-    for _ in range(600):
-        arrival = min(callers)
-        start = max(arrival, min(free))
-        times.append((arrival, start - arrival, 1.0))
-        free[free.index(min(free))] = start + 1.0
-        callers[callers.index(arrival)] = start + 1.001
-    found = recording(times)
+    found = recording(by_callers(20, 10, 1.0, 600))
     assert found.callers == 20
     assert found.replay(10).p50 == pytest.approx(1.0, abs=0.1)
     assert found.replay(5).p95 == pytest.approx(3.0, abs=0.1)
@@ -225,11 +217,11 @@ def test_what_if_says_what_was_recorded_and_what_would_have_been() -> None:
     (found,) = what_if(snapshot, max_connections=3)
     assert str(found).splitlines() == [
         "openai/httpx2: 60 requests in 90 s",
-        "  recorded with max_connections=2:         wait p50 1.0 s, p95 2.0 s, p99 2.0 s; 67% wait",
-        "  with max_connections=3:                  wait p50 0 s, p95 1.0 s, p99 1.0 s; 50% wait",
+        "  recorded with max_connections=2:         67% wait (p50 1.0 s, p95 2.0 s, p99 2.0 s)",
+        "  with max_connections=3:                  50% wait (p50 0 s, p95 1.0 s, p99 1.0 s)",
     ]
     (found,) = what_if(snapshot, traffic=2)
-    assert "  with max_connections=2 and 2 x the traffic: wait p50 " in str(found)
+    assert "  with max_connections=2 and 2 x the traffic: 7" in str(found)
 
 
 @pytest.mark.parametrize("values", [{"max_connections": 0}, {"traffic": 11}, {"traffic": 0}])

@@ -284,6 +284,9 @@ DESCRIPTORS_NEAR = 0.8
 """Share of the limit. The rest is for files and for the burst in which connections are opened."""
 DESCRIPTORS_SEVERE = 0.95
 """Share of the limit. A single burst can take the rest; then connections and files fail to open."""
+CAPACITY_NEAR = 0.5
+"""Share of a resource that is in use, while the limits of the pools allow more than all of it.
+Twice the load means failures."""
 THREADS_BUSY = 0.8
 """Share of an executor's threads that send requests. With fewer, other work occupies the threads
 and causes the wait."""

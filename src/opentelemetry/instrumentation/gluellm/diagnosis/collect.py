@@ -8,6 +8,7 @@ import time
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Container, Iterable
+from pathlib import Path
 
 from .. import environment
 from ..concurrency import snapshot_of, snapshot_of_queue
@@ -38,6 +39,7 @@ from .parts import (
 )
 from .snapshot import Snapshot
 
+_LOCAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _DESCRIPTORS = ("/proc/self/fd", "/dev/fd")
 
 _Executors = dict[object, tuple[Workers, Counter[str]]]
@@ -77,6 +79,7 @@ def collect(
             pid=os.getpid(),
             open_descriptors=_open_descriptors(),
             descriptor_limit=_descriptor_limit(),
+            local_ports=_local_ports(),
             event_loop_lag=in_seconds(loop_lag.peak(now)) if loop_lag is not None else None,
             event_loop_late=in_seconds(loop_lag.late(now)) if loop_lag is not None else None,
             event_loop_late_share=loop_lag.recent_share(now) if loop_lag is not None else None,
@@ -341,6 +344,14 @@ def _open_descriptors() -> int | None:
         except OSError:
             continue
     return None
+
+
+def _local_ports() -> int | None:
+    try:
+        first, last = map(int, _LOCAL_PORTS.read_text().split())
+    except (OSError, ValueError):
+        return None
+    return last - first + 1
 
 
 def _descriptor_limit() -> int | None:

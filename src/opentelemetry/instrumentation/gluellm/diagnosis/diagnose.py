@@ -12,7 +12,17 @@ from collections.abc import Iterable
 
 from .findings import Finding, Kind, Severity
 from .intervals import PoolCase, earlier, pool_cases
-from .rules import connecting, holding, limiting, process, provider, settings, threads, waiting
+from .rules import (
+    capacity,
+    connecting,
+    holding,
+    limiting,
+    process,
+    provider,
+    settings,
+    threads,
+    waiting,
+)
 from .snapshot import Snapshot
 
 
@@ -37,6 +47,7 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
         process.blocked_event_loop(snapshot, before, clients_churn=clients_churn),
         descriptors,
         process.ignored_variable(snapshot.process),
+        None if descriptors else capacity.capacity(snapshot.process, snapshot.pools),
     ]
     found += [threads.executor_full(executor, cases) for executor in snapshot.process.executors]
     found += [limiting.gluellm_limiter(limiter, cases) for limiter in limiters]

@@ -48,6 +48,7 @@ class Kind(StrEnum):
     KEEPALIVE_TOO_SHORT = "keepalive_too_short"
     TOO_FEW_KEPT = "too_few_kept"
     UNBOUNDED_POOL = "unbounded_pool"
+    CAPACITY = "capacity"
     POOL_TIMEOUT = "pool_timeout"
     IGNORED_VARIABLE = "ignored_variable"
 

@@ -349,6 +349,8 @@ class ProcessSnapshot:
     """Open file descriptors; None if the system does not report them."""
     descriptor_limit: int | None = None
     """Soft limit on open file descriptors; None if unlimited or unknown."""
+    local_ports: int | None = None
+    """Ports that the host has for connections to one destination; None if unknown."""
     event_loop_lag: float | None = None
     """Worst lateness of a timer in the last ``peak_window``, in seconds, on event loops that hold
     leases; None if it is not measured."""

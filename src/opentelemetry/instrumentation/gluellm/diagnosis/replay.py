@@ -54,10 +54,10 @@ class Waits:
         if not self.waited:
             return "no request waits"
         text = (
-            f"wait p50 {seconds(self.p50)}, p95 {seconds(self.p95)}, p99 {seconds(self.p99)}; "
-            f"{percent(self.waited)} wait"
+            f"{percent(self.waited)} wait (p50 {seconds(self.p50)}, p95 {seconds(self.p95)}, "
+            f"p99 {seconds(self.p99)})"
         )
-        return f"{text}, {self.gave_up} give up" if self.gave_up else text
+        return f"{text} and {self.gave_up} give up" if self.gave_up else text
 
 
 @dataclass(frozen=True, slots=True)
