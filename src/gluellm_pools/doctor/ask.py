@@ -53,7 +53,7 @@ def inspect(
         return refuse(_COMMAND, "--pid needs signals, which this system does not have")
     try:
         report = _report(pid, timeout, period)
-        if report["snapshot"] is not None and (outlook.what_if or outlook.workers):
+        if (outlook.what_if or outlook.workers) and report["snapshot"] is not None:
             _add_outlook(report, outlook)
         text = json.dumps(report, indent=2) if as_json else printable_lines(report["text"])
     except InspectionError as error:
