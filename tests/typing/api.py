@@ -14,9 +14,11 @@ from opentelemetry.instrumentation.gluellm import (
     Finding,
     GlueLLMInstrumentor,
     Snapshot,
+    WhatIf,
     __version__,
     diagnose,
     snapshot,
+    what_if,
 )
 from opentelemetry.instrumentation.gluellm.config import Config
 from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
@@ -67,6 +69,8 @@ assert_type(taken.pools[0].requests[0].call_site, str | None)
 assert_type(diagnose(taken), list[Finding])
 assert_type(diagnose(taken, previous=taken), list[Finding])
 assert_type(diagnose(taken)[0].advice, str)
+assert_type(what_if(taken, max_connections=40, traffic=2), list[WhatIf])
+what_if(taken, 40)  # type: ignore[call-arg]
 taken.uptime = 1.0  # type: ignore[misc]
 
 config = Config.read(scope="all")

@@ -25,6 +25,7 @@ from opentelemetry.instrumentation.gluellm.text import counted
 
 from ..arguments import refuse, write_output
 from ..text import printable, printable_lines, seconds
+from .outlook import Outlook
 from .process import InspectionError, TargetProcess
 
 _COMMAND = "gluellm-pools doctor"
@@ -35,7 +36,13 @@ system call is handled only after that call, which the next signal interrupts.""
 
 
 def inspect(
-    pid: int, timeout: float, period: float, *, as_json: bool = False, output: Path | None = None
+    pid: int,
+    timeout: float,
+    period: float,
+    outlook: Outlook,
+    *,
+    as_json: bool = False,
+    output: Path | None = None,
 ) -> int:
     """Print the report of a process and return the exit status.
 
@@ -46,6 +53,8 @@ def inspect(
         return refuse(_COMMAND, "--pid needs signals, which this system does not have")
     try:
         report = _report(pid, timeout, period)
+        if (outlook.what_if or outlook.workers) and report["snapshot"] is not None:
+            _add_outlook(report, outlook)
         text = json.dumps(report, indent=2) if as_json else printable_lines(report["text"])
     except InspectionError as error:
         return refuse(_COMMAND, error)
@@ -56,6 +65,17 @@ def inspect(
     write_output(text, output)
     severities = [one.get("severity") for one in report["findings"] if isinstance(one, dict)]
     return int(Severity.WARNING in severities or Severity.ERROR in severities)
+
+
+def _add_outlook(report: dict[str, Any], outlook: Outlook) -> None:
+    """Add the answers to ``--what-if`` and ``--workers``. Raises UnsuitableFileError."""
+    try:
+        text, content = outlook.on_report(report["snapshot"])
+    except Exception as error:  # the other process can be of another version
+        raise UnsuitableFileError("its snapshot can't be replayed") from error
+    report["findings"] += content.pop("findings", [])
+    report |= content
+    report["text"] += f"\n\n{text}"
 
 
 def _report(pid: int, timeout: float, period: float) -> dict[str, Any]:

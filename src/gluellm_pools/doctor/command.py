@@ -6,14 +6,17 @@ import argparse
 from typing import Any
 
 from ..arguments import add_command, add_output_arguments, refuse, time_span
+from .outlook import Outlook, add_outlook_arguments
 
 _COMMAND = "gluellm-pools doctor"
 _TIMEOUT = 10.0
 _SPAN = time_span("1ms", "1h")
 
 _USAGE = """\
-gluellm-pools doctor [-h] [--for SECONDS] [--timeout SECONDS] [--json] [-o FILE] --pid N
-       gluellm-pools doctor [-h] [--json] [-o FILE] -- PROGRAM [ARGUMENT ...]"""
+gluellm-pools doctor [-h] [--for SECONDS] [--timeout SECONDS] [--what-if SETTING=VALUE]
+                            [--workers N] [--json] [-o FILE] --pid N
+       gluellm-pools doctor [-h] [--what-if SETTING=VALUE] [--workers N] [--json] [-o FILE]
+                            -- PROGRAM [ARGUMENT ...]"""
 _DESCRIPTION = """\
 Reports what is wrong with the connection pools under a program's LLM calls, with the line of code,
 and what to do. Inspects a running process, or runs a program and reports at its end."""
@@ -21,6 +24,7 @@ _EPILOG = """\
 examples:
   gluellm-pools doctor --pid 4242
   gluellm-pools doctor --pid 4242 --for 60
+  gluellm-pools doctor --pid 4242 --what-if max_connections=40 --what-if traffic=2
   gluellm-pools doctor --pid 4242 --json -o report.json
   gluellm-pools doctor -- python app.py
 
@@ -51,6 +55,7 @@ def add_doctor(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--for", dest="period", type=_SPAN, metavar="SECONDS", help=period)
     timeout = f"with --pid: wait at most this long for the answer (default: {_TIMEOUT:g})"
     parser.add_argument("--timeout", type=_SPAN, metavar="SECONDS", help=timeout)
+    add_outlook_arguments(parser)
     add_output_arguments(parser)
     parser.add_argument("program", nargs=argparse.REMAINDER, help="the program and its arguments")
 
@@ -69,16 +74,18 @@ def _doctor(options: argparse.Namespace) -> int:
         return refuse(_COMMAND, "--for and --timeout go with --pid")
     if program and options.json and options.output is None:
         return refuse(_COMMAND, "--json needs -o FILE here: the output is the program's")
+    outlook = Outlook(dict(options.what_if), options.workers)
     if program:
         from .launch import launch
 
-        return launch(program, as_json=options.json, output=options.output)
+        return launch(program, outlook, as_json=options.json, output=options.output)
     from .ask import inspect
 
     return inspect(
         options.pid,
         options.timeout or _TIMEOUT,
         options.period or 0.0,
+        outlook,
         as_json=options.json,
         output=options.output,
     )

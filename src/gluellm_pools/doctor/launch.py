@@ -18,6 +18,7 @@ from types import FrameType
 from opentelemetry.instrumentation.gluellm.environment import ENVIRONMENT_PREFIX
 
 from ..arguments import refuse, write_output
+from .outlook import VARIABLE, Outlook
 from .run_report import run_report
 
 DIRECTORY_VARIABLE = "GLUELLM_POOLS_DOCTOR_DIRECTORY"
@@ -29,7 +30,13 @@ _COMMAND = "gluellm-pools doctor"
 _SITE = Path(__file__).with_name("site")
 
 
-def launch(program: Sequence[str], *, as_json: bool = False, output: Path | None = None) -> int:
+def launch(
+    program: Sequence[str],
+    outlook: Outlook,
+    *,
+    as_json: bool = False,
+    output: Path | None = None,
+) -> int:
     """Run the program, report what was found, and return the program's exit status.
 
     Without a file, the report goes to standard error: standard output is the program's.
@@ -42,6 +49,7 @@ def launch(program: Sequence[str], *, as_json: bool = False, output: Path | None
         variables = {
             "PYTHONPATH": os.pathsep.join(paths),
             DIRECTORY_VARIABLE: directory,
+            VARIABLE: outlook.to_text(),
             # In the environment, so that it also holds for the program's own instrument().
             _LEAK_THRESHOLD: os.environ.get(_LEAK_THRESHOLD, "").strip() or _LEAK_SECONDS,
         }

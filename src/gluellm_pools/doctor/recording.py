@@ -24,6 +24,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.text import findings_text
 from opentelemetry.instrumentation.gluellm.text import wrapped
 
 from .instrumentation import instrument_until_program_does
+from .outlook import Outlook
 
 _INTERVAL = 1.0
 _WINDOW = 10
@@ -101,6 +102,7 @@ class Recorder:
         # A descriptor: the doctor can end before the program, and another user could then create a
         # directory of the same name.
         self._directory = directory
+        self._outlook = Outlook.from_environment()
         self._reset()
 
     def _reset(self) -> None:
@@ -110,6 +112,7 @@ class Recorder:
         self._window: deque[Snapshot] = deque(maxlen=_WINDOW)
         self._count = self._requests = 0
         self._shown: Snapshot | None = None
+        self._latest: Snapshot | None = None
         self._shows_requests = False
         self._stopped = threading.Event()
 
@@ -153,6 +156,8 @@ class Recorder:
         # A program cancels its requests when it ends, which says nothing about its life.
         if not ended or self._count <= _SHORT_LIFE:
             self._findings.add(report_on(now, previous), time.monotonic() - self._started)
+        if now.pools:
+            self._latest = now
         entered = sum(origin.requests_entered for pool in now.totals for origin in pool.origins)
         self._requests = entered or self._requests
         has_requests = any(pool.requests for pool in now.pools)
@@ -168,8 +173,13 @@ class Recorder:
             "requests": self._requests,
             "findings": [finding.to_dict() for finding in self._findings.ordered()],
             "text": self._text(),
+            "outlook": self._outlook_text(),
         }
         self._directory.write(f"{os.getpid()}.json", content)
+
+    def _outlook_text(self) -> str:
+        latest = self._latest
+        return "" if latest is None else self._outlook.on(latest.process, latest.pools)[0]
 
     def _text(self) -> str:
         """Return the snapshot to show, with a leak that is not certain yet."""

@@ -63,7 +63,8 @@ def _process_lines(process: dict[str, Any], *, named: bool) -> list[str]:
         when = first if first == last else f"{first} to {last}"
         text = printable_lines(finding["text"])
         lines += ["", text, f"  {'when:':<13}{when} after the start"]
-    return lines if process["findings"] else [*lines, "", "no findings"]
+    lines += [] if process["findings"] else ["", "no findings"]
+    return lines + (["", printable_lines(process["outlook"])] if process.get("outlook") else [])
 
 
 def _why_empty(processes: list[dict[str, Any]]) -> list[str]:

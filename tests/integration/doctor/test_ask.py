@@ -133,6 +133,39 @@ def test_requests_of_the_watched_time_come_first(doctor, begin, provider):
     assert 1 <= int(during[1]) <= totals["origins"][0]["requests_entered"] - 4
 
 
+def test_other_settings_and_workers_are_answered_from_the_report(doctor, begin, provider):
+    """60 requests at once queue for a pool of 7. The doctor replays them for other limits."""
+    code = f"""
+    import concurrent.futures
+    import httpx
+    from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+    GlueLLMInstrumentor().instrument(scope="all", snapshot_signal="SIGUSR2")
+    client = httpx.Client(limits=httpx.Limits(max_connections=7), timeout=60, trust_env=False)
+    with concurrent.futures.ThreadPoolExecutor(60) as threads:
+        list(threads.map(client.get, ["{provider.openai_url}/models"] * 60))
+    ready()
+    wait()
+    """
+    process = begin(code)
+    done = doctor("--pid", process.pid, "--what-if", "max_connections=60", "--workers", "2")
+    said = re.sub(r"\s+", " ", done.stdout)
+    assert "httpx/httpx: 60 requests in" in said
+    assert re.search(r"recorded with max_connections=7: \d+% wait \(p50", said)
+    assert "with max_connections=60: no request waits" in said
+    assert "capacity for 2 workers: enough: file descriptors: the pools allow 7 " in said
+    asked = ("--what-if", "max_connections=2", "--what-if", "traffic=2", "--workers", "10000")
+    done = doctor("--pid", process.pid, "--json", *asked)
+    answer = json.loads(done.stdout)
+    (one,) = answer["what_if"]
+    assert (one["max_connections"], one["traffic"], one["requests"]) == (2, 2, 60)
+    assert one["replayed"]["p99"] > one["recorded"]["p99"]
+    exceeded = [check for check in answer["capacity"] if check["allowed"] > check["available"]]
+    assert exceeded[0]["text"].startswith("local ports: the pools allow 10000 x 7 = 70000 ")
+    assert answer["findings"][-1]["kind"] == "capacity"
+    assert answer["findings"][-1]["severity"] == "warning"
+    assert done.returncode == 1
+
+
 def test_main_thread_that_never_returns_is_a_finding(doctor, begin):
     """Native code keeps the interpreter, so nothing in the process can answer."""
     keeps = "import collections, itertools; collections.deque(itertools.repeat(0), maxlen=0)"

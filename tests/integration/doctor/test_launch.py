@@ -51,6 +51,19 @@ def test_a_killed_program_has_left_its_findings(doctor, provider, tmp_path):
     assert report["processes"][0]["findings"][0]["kind"] == "leak"
 
 
+def test_other_settings_are_answered_at_the_end_of_a_program(doctor, provider):
+    """One request is too few for a replay. The capacity is known from the first one on."""
+    asked = ("--what-if", "max_connections=2", "--workers", "3")
+    done = doctor(*asked, "--", PYTHON, CALLING, provider.openai_url, **EVERY_CLIENT)
+    said = re.sub(r"\s+", " ", done.stderr)
+    assert "no replay: a replay needs 50 requests of this pool" in said
+    assert re.search(
+        r"capacity for 3 workers: (enough|TOO LITTLE): file descriptors: the pools allow 100 "
+        r"connections in each worker",
+        said,
+    )
+
+
 @needs_any_llm
 @pytest.mark.parametrize(
     ("ways", "said"),

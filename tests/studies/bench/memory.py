@@ -11,6 +11,8 @@ import json
 import sys
 import tracemalloc
 
+from opentelemetry.instrumentation.gluellm.pool.ledger import MAX_NAMES
+from opentelemetry.instrumentation.gluellm.pool.ring import LAST, SIZE, Ring, write
 from studies.load.churn import SETTLED, churn
 
 from . import internals
@@ -103,7 +105,20 @@ def _bound() -> dict[str, float]:
     return found
 
 
-_PARTS = {"pools": _pools, "records": _records, "bound": _bound}
+def _rings() -> dict[str, float]:
+    """Megabytes that the full rings of as many pool names as there can be take."""
+    gc.collect()
+    tracemalloc.start()
+    rings = [Ring() for _ in range(MAX_NAMES)]
+    for ring in rings:
+        for at in range(0, LAST + 1, SIZE):
+            write(ring.data, at, 10**15, 10**15 + at, 10**15 + at, 10**16)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return {"MB": taken / 1e6, "kB each": taken / 1e3 / MAX_NAMES}
+
+
+_PARTS = {"pools": _pools, "records": _records, "bound": _bound, "rings": _rings}
 
 if __name__ == "__main__":
     part = sys.argv[1]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
+from base64 import b64encode
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
@@ -21,6 +23,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.parts import (
     RequestSnapshot,
 )
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
+from opentelemetry.instrumentation.gluellm.pool.ring import TICKS
 
 ORIGIN = "api.test:443"
 BLOCKED = {"event_loop_lag": 0.5, "event_loop_late": 40.0, "event_loop_late_share": 0.4}
@@ -56,6 +59,31 @@ def the_calls(**changes: Any) -> CallsSnapshot:
 NAMES = {"name": "openai", "provider": "openai", "library": "httpx2"}
 LIMITS = {"max_connections": 10, "max_idle_connections": 10, "keepalive_expiry": 5.0}
 TIMEOUTS = {"pool_timeout": 10.0, "read_timeout": 600.0}
+
+
+Times = tuple[float, float, float]
+"""Of a request: when it arrived, how long it waited, how long it held a connection (-1: never)."""
+
+
+def leases(times: Iterable[Times], now: float) -> str:
+    """The ring of a pool with these requests, in a snapshot at ``now``."""
+    packed = array("i")
+    for arrival, wait, hold in times:
+        ticks = (round(TICKS * (now - arrival)), round(TICKS * wait), round(TICKS * hold))
+        packed.extend(ticks if hold >= 0 else (*ticks[:2], -1))
+    return b64encode(packed.tobytes()).decode()
+
+
+def by_callers(number: int, connections: int, hold: float, requests: int) -> list[Times]:
+    """Requests of so many callers, each of which sends the next one when it is answered."""
+    times, free, callers = [], [hold * i / connections for i in range(connections)], [0.0] * number
+    for _ in range(requests):
+        arrival = min(callers)
+        start = max(arrival, min(free))
+        times.append((arrival, start - arrival, hold))
+        free[free.index(min(free))] = start + hold
+        callers[callers.index(arrival)] = start + hold + 0.001
+    return times
 
 
 def a_pool(

@@ -17,8 +17,10 @@ from unit.diagnosis.building import (
     a_request,
     a_snapshot,
     all_kinds,
+    by_callers,
     found,
     kinds,
+    leases,
     the_totals,
 )
 
@@ -28,19 +30,30 @@ QUICK = {"awaiting_response": -0.29, "reading": -0.49, "connecting": -0.001, "un
 """Makes a request of 0.02 s of the healthy one."""
 
 
-def full_pool(queued: int = 5, waited: float = 2.0, phase: str = "reading") -> PoolSnapshot:
+def full_pool(
+    queued: int = 5, waited: float = 2.0, phase: str = "reading", **changes: Any
+) -> PoolSnapshot:
     """A pool of 10 at its limit."""
     held = a_request(phase, 20.0 if phase == "unread" else 0.5, held=0.5)
-    return a_pool(
-        [held] * 10 + [a_request("queued", waited)] * queued, [a_connection("active")] * 10
-    )
+    requests = [held] * 10 + [a_request("queued", waited)] * queued
+    return a_pool(requests, [a_connection("active")] * 10, **changes)
 
 
 def saturated(queued: float = 1.0) -> Snapshot:
     """100 further requests, each queued for so long on top of its 0.806 s, by 20 callers."""
     # the_totals spreads it over 200
     totals = the_totals(200, {"queued": queued / 2}, peak_active=10, peak_queued=10)
-    return a_snapshot(totals, full_pool(), uptime=110.0)
+    now, held, waiting = 9.9, [], []
+    times = [time for time in by_callers(20, 10, 0.8, 200) if time[0] < now]
+    for arrival, wait, _ in (time for time in times if sum(time) > now):
+        age = now - arrival
+        if age > wait:
+            held.append(a_request(phase_age=age - wait, age=age))
+        else:
+            waiting.append(a_request("queued", age))
+    ring = leases((time for time in times if sum(time) <= now), now)
+    pool = a_pool([*held, *waiting], [a_connection("active")] * 10, leases=ring)
+    return a_snapshot(totals, pool, uptime=110.0)
 
 
 def further(requests: int = 200, *pools: PoolSnapshot, uptime: float = 110.0, **more: Any) -> Any:
@@ -64,7 +77,9 @@ def test_queueing_at_unchanged_lease_time_is_a_small_pool() -> None:
     assert finding.observed == (
         "Requests queued for 55% of their time for the 10 connections of the pool. 10/s arrived "
         "and held a connection for 0.81 s: on average 18.1 connections at once (queued requests "
-        "included), and 20 suffice 99% of the time."
+        "included), and 20 suffice 99% of the time. In a replay of 134 requests with 20 "
+        "connections, no request waits; with 10, 92% wait (p50 0.80 s, p95 0.80 s, p99 0.80 s); "
+        "with 20 and twice the traffic, 92% wait (p50 0.80 s, p95 0.80 s, p99 0.80 s)."
     )
     assert "no longer than before" in finding.explanation
     assert finding.advice == (
@@ -113,25 +128,36 @@ def test_when_a_pool_is_too_small(
 
 
 def test_pool_timeouts_make_it_an_error() -> None:
-    """These requests failed, however small their share of all time. Where none got through and
-    nothing can be reckoned with, twice the size is advised.
+    """These requests failed, however small their share of all time. Without a request that got
+    through, no size is advised.
     """
     finding = found(SMALL, further(errors={"pool_timeout": 2}), BASELINE)
     assert finding.severity is Severity.ERROR
     assert "2 pool timeouts" in finding.observed
     nothing_held = {phase: -time for phase, time in HEALTHY_TIMES.items()}
     nothing = busy(10, errors={"pool_timeout": 10}, each={**nothing_held, "queued": 10.0})
-    assert "Allow 20 connections" in found(SMALL, nothing).advice
+    advice = found(SMALL, nothing).advice
+    assert "Allow N connections" in advice
+    assert "The size N is not known: a replay needs 50 requests of this pool" in advice
 
 
 def test_load_on_several_pools_is_shared() -> None:
-    """Two event loops, two pools: the size is that of each."""
+    """Two event loops, two pools: a replay would have to know whose each request was."""
     pools = full_pool(), full_pool()
     snapshot = further(200, *pools, peak_active=20, peak_queued=10, pools_live=2, **QUEUED)
     finding = found(SMALL, snapshot, BASELINE)
     assert "5/s arrived per pool" in finding.observed
     assert "9.0 connections at once" in finding.observed
-    assert "Allow 15 connections" in finding.advice
+    assert finding.observed.endswith("and 15 suffice 99% of the time.")
+    assert "The size N is not known: 2 live pools of this name" in finding.advice
+
+
+def test_no_size_is_advised_if_the_replay_shows_no_queue() -> None:
+    """Requests that queue for another reason, such as a connection that the pool has lost."""
+    ring = leases([(0.1 * i, 0.0, 0.5) for i in range(90)], now=9.9)
+    snapshot = further(200, a_pool(leases=ring), each={"queued": 0.5})
+    advice = found(SMALL, snapshot, BASELINE).advice
+    assert "The size N is not known: a replay of 90 requests shows no queue" in advice
 
 
 def slower(by: float, *, requests: int = 200, queued: float = 0.0) -> Snapshot:

@@ -38,6 +38,18 @@ ACTS = (
         (["watch", "more"], "gluellm-pools watch: error: unknown argument 'more'"),
         (["doctor", "--pid", "1", "--timout=3"], "'--timout=3' (did you mean --timeout?)"),
         *((["doctor", "--for", wrong], "a time from 1ms to 1h") for wrong in ("0", "61m")),
+        *(
+            (
+                ["doctor", "--pid", "1", "--what-if", wrong],
+                f"{wrong!r}: allowed are max_connections=1 to 100000 and traffic=1 to 10",
+            )
+            for wrong in ("max_conections=4", "max_connections=0", "max_connections=100001")
+        ),
+        *(
+            (["doctor", "--pid", "1", "--what-if", wrong], "traffic=1 to 10")
+            for wrong in ("traffic=11", "traffic=two", "traffic", "=5", "max_connections=-5")
+        ),
+        *((["doctor", "--workers", wrong], "allowed are 1 to 10000") for wrong in ("0", "10001")),
         *(([*VERIFY, "--window", wrong], "a time from 5m to 31d") for wrong in ("299", "32d", "x")),
         *(
             ([*VERIFY, "--timeout", wrong], "a time from 1ms to 10m")

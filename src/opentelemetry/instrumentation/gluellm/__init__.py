@@ -12,7 +12,8 @@
 
 Metrics and spans go to the global OpenTelemetry providers, or to those passed to ``instrument()``.
 ``snapshot()`` returns the current state of the pools. ``diagnose(snapshot)`` returns what is wrong
-with them and what to do.
+with them and what to do. ``what_if(snapshot, max_connections=40)`` replays the recorded requests
+with another limit.
 
 Each name loads its module at first use. A program that calls ``diagnose()`` in a signal handler
 should import it at its start.
@@ -29,14 +30,17 @@ if TYPE_CHECKING:
     from .diagnosis.diagnose import diagnose
     from .diagnosis.findings import Finding
     from .diagnosis.snapshot import Snapshot
+    from .diagnosis.what_if import WhatIf, what_if
     from .instrumentor import GlueLLMInstrumentor, snapshot
 
 __all__ = [
     "GlueLLMInstrumentor",
     "Finding",
     "Snapshot",
+    "WhatIf",
     "diagnose",
     "snapshot",
+    "what_if",
     "__version__",
 ]
 
@@ -46,6 +50,8 @@ _MODULES = {
     "Snapshot": ".diagnosis.snapshot",
     "diagnose": ".diagnosis.diagnose",
     "snapshot": ".instrumentor",
+    "WhatIf": ".diagnosis.what_if",
+    "what_if": ".diagnosis.what_if",
 }
 
 

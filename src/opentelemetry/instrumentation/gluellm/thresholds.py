@@ -53,6 +53,8 @@ LIMITED_CALLS = 5
 """Fewer calls that waited are a burst."""
 HOLDER_SHARE = 0.75
 """Share of the held connections. A caller with less can simply have most of the traffic."""
+REPLAY_REQUESTS = 50
+"""Fewer requests have no meaningful p99, so they are not replayed."""
 GIVEN_UP_SHARE = 0.1
 """Share of first attempts that callers give up. From here on the queue no longer shows how many
 callers there are."""
@@ -325,6 +327,9 @@ DESCRIPTORS_NEAR = 0.8
 """Share of the limit. The rest is for files and for the burst in which connections are opened."""
 DESCRIPTORS_SEVERE = 0.95
 """Share of the limit. A single burst can take the rest; then connections and files fail to open."""
+CAPACITY_NEAR = 0.5
+"""Share of a resource that is in use, while the limits of the pools allow more than all of it.
+Twice the load means failures."""
 THREADS_BUSY = 0.8
 """Share of an executor's threads that send requests. With fewer, other work occupies the threads
 and causes the wait."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
+from base64 import b64encode
 from collections import Counter, deque
 from collections.abc import Container, Iterable
+from pathlib import Path
 from typing import Any
 
 from .. import environment
@@ -45,6 +47,7 @@ from .parts import (
 )
 from .snapshot import Snapshot
 
+_LOCAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _DESCRIPTORS = ("/proc/self/fd", "/dev/fd")
 
 _Executors = dict[object, tuple[Workers, Counter[str]]]
@@ -68,6 +71,10 @@ def collect(
     ``began`` is when counting began, in nanoseconds of the registry's clock. ``leak_threshold`` is
     in seconds.
     """
+    # Count the leases that ended since the last collection: ledgers and rings lack them.
+    for item in snapshot_of_queue(registry.outbox.items):
+        if isinstance(item, Lease) and item.ended_at:
+            item.account()
     now = registry.clock()
     executors: _Executors = {}
     suspects = frozenset(leak_suspects)
@@ -84,6 +91,7 @@ def collect(
             pid=os.getpid(),
             open_descriptors=_open_descriptors(),
             descriptor_limit=_descriptor_limit(),
+            local_ports=_local_ports(),
             event_loop_lag=in_seconds(loop_lag.peak(now)) if loop_lag is not None else None,
             event_loop_late=in_seconds(loop_lag.late(now)) if loop_lag is not None else None,
             event_loop_late_share=loop_lag.recent_share(now) if loop_lag is not None else None,
@@ -160,6 +168,7 @@ def _pool(
             _request(lease, state, index, now, suspects, peers) for lease, state in leases
         ),
         threads=view.workers.maximum if view.workers is not None else None,
+        leases=b64encode(ledger.ring.times(tracker.tracked_at, now)).decode(),
     )
     if view.workers is not None:
         _, held = executors.setdefault(view.workers.executor, (view.workers, Counter()))
@@ -406,6 +415,14 @@ def _open_descriptors() -> int | None:
         except OSError:
             continue
     return None
+
+
+def _local_ports() -> int | None:
+    try:
+        first, last = map(int, _LOCAL_PORTS.read_text().split())
+    except (OSError, ValueError):
+        return None
+    return last - first + 1
 
 
 def _descriptor_limit() -> int | None:

@@ -15,6 +15,7 @@ from . import accounting
 from .findings import Finding, Kind, Severity
 from .intervals import PoolCase, calls_since, earlier, judged, judged_calls, pool_cases
 from .rules import (
+    capacity,
     connecting,
     holding,
     limiting,
@@ -66,6 +67,7 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
         process.blocked_event_loop(snapshot, before, clients_churn=clients_churn),
         descriptors,
         process.ignored_variable(snapshot.process),
+        None if descriptors else capacity.capacity(snapshot.process, snapshot.pools),
     ]
     found += [threads.executor_full(executor, cases) for executor in snapshot.process.executors]
     found += [retrying.retries(one, cases) for one in calls]

@@ -57,6 +57,7 @@ class Kind(StrEnum):
     POOL_SATURATED = "pool_saturated"
     NOT_REUSED = "connections_not_reused"
     UNBOUNDED_POOL = "unbounded_pool"
+    CAPACITY = "capacity"
     POOL_TIMEOUT = "pool_timeout"
     IGNORED_VARIABLE = "ignored_variable"
 

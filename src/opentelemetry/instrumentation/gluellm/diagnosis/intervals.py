@@ -265,8 +265,7 @@ class PoolCase:
 
     @property
     def earlier_answers(self) -> list[Answer]:
-        """Answers to compare ``answers`` with, of the time before these or, if possible, before
-        the last minutes."""
+        """Answers before those of ``answers``; if possible, from before the last minutes."""
         recent = self.recent
         both = (*self.totals.earlier_answers, *self.totals.answers)
         earlier = [one for one in both if one.ago > recent]

@@ -136,6 +136,9 @@ class PoolSnapshot:
     """Where the application built the pool: ``file:line in function``."""
     connections: tuple[ConnectionSnapshot, ...] = ()
     requests: tuple[RequestSnapshot, ...] = ()
+    leases: str = field(default="", repr=False)
+    """Times of its last 2 000 ended requests (fewer if pools share the name), which `what_if`
+    replays. In base64, three 32-bit numbers for each, as `Ring.times` describes."""
 
     @property
     def label(self) -> str:
@@ -427,6 +430,8 @@ class ProcessSnapshot:
     """Open file descriptors; None if the system does not report them."""
     descriptor_limit: int | None = None
     """Soft limit on open file descriptors; None if unlimited or unknown."""
+    local_ports: int | None = None
+    """Ports that the host has for connections to one destination; None if unknown."""
     event_loop_lag: float | None = None
     """Worst lateness of a timer in the last ``peak_window``, in seconds, on event loops that hold
     leases; None if it is not measured."""

@@ -654,8 +654,7 @@ class LiveCalls:
             call.waiting_since = now if waiting else 0
 
     def item_wait(self, call: CountedCall, now: int) -> tuple[int, bool]:
-        """Return how long the application has been waiting for the next item of a stream, and
-        whether that is unusually long."""
+        """Return for how long the application has waited for an item, and if that is unusual."""
         ledger, since = call.ledger, call.waiting_since
         if ledger is None or call.stream is None or not since:
             return 0, False

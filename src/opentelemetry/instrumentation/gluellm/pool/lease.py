@@ -27,6 +27,7 @@ from .call_site import CallSite, CallSites
 from .durations import class_of
 from .ledger import SAMPLE_EVERY, EndedTimes, OriginLedger, PoolLedger, served
 from .phases import ALL_STEPS, AWAITING_RESPONSE, OTHER_STEP, QUEUED, UNREAD
+from .ring import LAST, SIZE, write
 
 _TIMEOUT_KINDS = {
     "pool_timeout": "pool",
@@ -269,8 +270,20 @@ class Lease:
             silence = self.ended_at - self.phase_since
             if silence > origin.longest_silence:
                 origin.longest_silence = silence
+        ring = origin.pool.ring
+        # atomic. Two threads never write at the same place.
+        at = ring.at
+        ring.at = at + SIZE if at < LAST else 0
         # Last: a signal handler that raises during these calls loses times, but no count.
         call = self.call
+        write(
+            ring.data,
+            at,
+            self.tracker.tracked_at,
+            self.entered_at,
+            self.acquired_at,
+            self.ended_at,
+        )
         if times is not None:
             _add(times, self)
             if not served(self.status, self.error):
@@ -295,8 +308,7 @@ class Lease:
 
 
 def _failed(lease: Lease) -> tuple[Any, ...]:
-    """Return when a request ended, its result, the age of its call, its last phase and the time in
-    it, the model and the call site."""
+    """Return a request as an entry of the ledger's ``failed``."""
     call = lease.call
     counted = None if call is None else call.counted
     began_at = lease.entered_at if counted is None else counted.began_at
@@ -344,6 +356,7 @@ class Tracker(Protocol):
     loop: Any
     loops: dict[Any, CallSite | None]
     open: bool
+    tracked_at: int
     held_unit: ClassVar[str]
     release_verb: ClassVar[str]
 

@@ -21,6 +21,7 @@ from .outbox import Outbox
 from .peak import Peak
 from .phases import ALL_STEPS, PHASES
 from .phases import OTHER as OTHER
+from .ring import Ring
 
 MAX_NAMES = 50
 """Bound on the pool names of a process. Pools with further names are reported as ``_OTHER``."""
@@ -287,6 +288,7 @@ class PoolLedger:
         "pools_synchronous",
         "queued",
         "requeues",
+        "ring",
         "sampled",
         "sampled_at",
         "series",
@@ -316,6 +318,7 @@ class PoolLedger:
         """The series that ended when a second provider appeared, which happens at most once."""
         self.library = library
         self.origins: dict[tuple[str, int | None, str | None], OriginLedger] = {}
+        self.ring = Ring()
         self.watch(window, now)
         self.opened = 0
         self.closed: dict[str, int] = {}
@@ -331,7 +334,8 @@ class PoolLedger:
         """Call sites of the last ``wrong_event_loop``: the one that established a connection, and
         the one in another loop whose request failed."""
         self.failed: deque[tuple[Any, ...]] = deque(maxlen=MOST_FAILED)
-        """Latest requests that failed or were refused, see `_failed` in ``lease.py``."""
+        """Latest requests that failed or were refused: when they ended, the result, the age of the
+        call, the last phase and the time in it, the model and the call site."""
         self.answered: deque[tuple[Any, ...]] = deque(maxlen=MOST_ANSWERED)
         """Latest first attempts that were served: when they ended, the model, the time until the
         head and after it, and the number of items that the application requested."""

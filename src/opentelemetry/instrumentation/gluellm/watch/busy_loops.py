@@ -19,11 +19,11 @@ _DEEPEST = 500
 
 
 def busy_loops() -> list[tuple[str, ...]]:
-    """Return what keeps each asyncio loop busy: the application's call site, if it is known, and
-    then the innermost frames.
+    """Return the stack that keeps each asyncio loop busy.
 
-    A loop that waits for events is not busy. Frames can change while they are read, so a line may
-    be slightly out of date.
+    The application's call site comes first, if it is known, then the innermost frames. A loop that
+    waits for events is not busy. Frames can change while they are read, so a line may be slightly
+    out of date.
     """
     found = []
     for innermost in sys._current_frames().values():

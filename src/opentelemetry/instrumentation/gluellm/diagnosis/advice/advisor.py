@@ -65,7 +65,7 @@ class Advisor:
     any_llm: bool = True
     """Whether any-llm is in the process. If not, it has built no client."""
 
-    def allow(self, size: int) -> str:
+    def allow(self, size: int | str) -> str:
         """Advise how to allow ``size`` connections."""
         own = self._configured(
             {MAX_CONNECTIONS: size, MAX_KEEPALIVE_CONNECTIONS: size},
@@ -223,12 +223,12 @@ class Advisor:
         module = self._family.module or self.library
         return module if module in ("httpx", "httpx2") else "httpx"
 
-    def _limits(self, maximum: int | None, more: str = "") -> str:
+    def _limits(self, maximum: int | str | None, more: str = "") -> str:
         """Return a ``Limits`` expression. It names ``max_connections``: the default is no limit."""
         arguments = f"max_connections={maximum}" + (f", {more}" if more else "")
         return f"{self._module}.Limits({arguments})"
 
-    def _configured(self, limits: Mapping[str, int], own: str) -> str:
+    def _configured(self, limits: Mapping[str, int | str], own: str) -> str:
         """Put ``configure_pools()`` before the advice ``own`` if it supports one of the limits.
 
         It has no effect on clients that the application or each call builds: then return ``own``.
@@ -260,7 +260,7 @@ class Advisor:
             and self.provider in GLUELLM_PROVIDERS
         )
 
-    def _client(self, arguments: str, size: int | None = None) -> str:
+    def _client(self, arguments: str, size: int | str | None = None) -> str:
         """Advise where to pass a client with these arguments. ``size`` replaces N in the advice."""
         family = self._family
         if family.instead is not None:

@@ -54,7 +54,7 @@ class OwnClient:
     no_bound: str = ""
     may_be_gluellms = False
 
-    def allow(self, size: int) -> str:
+    def allow(self, size: int | str) -> str:
         return self.sized.format(size=size)
 
     def limit(self, size: int) -> str:

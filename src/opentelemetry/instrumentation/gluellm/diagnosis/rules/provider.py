@@ -18,8 +18,10 @@ _Times = Sequence[float]
 
 
 def _parts(answers: Sequence[Answer], waiting: _Times = ()) -> dict[str, _Times]:
-    """Return the times to the head, and after it: per item of a stream, as a longer answer is not a
-    slower one."""
+    """Return the times to the head and after it.
+
+    For streams, the latter are per item: a longer answer is not a slower one.
+    """
     return {
         "to the head": [*(answer.head for answer in answers), *waiting],
         "per item": [answer.rest / answer.items for answer in answers if answer.items],
@@ -28,8 +30,10 @@ def _parts(answers: Sequence[Answer], waiting: _Times = ()) -> dict[str, _Times]
 
 
 def _models(case: PoolCase) -> tuple[dict[str | None, str], bool]:
-    """Return how much slower each model has become, as text, for those that can be compared; and
-    whether the means of most answers are no longer than before.
+    """Return by model how much slower it has become, as text, and whether the rest is no slower.
+
+    Models with too few answers to compare are left out. The second value is whether the means of
+    most answers are no longer than before.
 
     A model is slower if three quarters of its times are at least twice as long as half of those
     before: means depend on a few long answers.

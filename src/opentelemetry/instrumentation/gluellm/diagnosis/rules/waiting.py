@@ -10,6 +10,7 @@ from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
 from ..littles_law import Sizing, poisson_quantile, required_size
 from ..parts import PoolSnapshot
+from ..replay import recording_of
 from .holding import likely_leak, unread_now
 
 _ANOMALIES = {
@@ -87,16 +88,34 @@ def pool_too_small(case: PoolCase) -> Finding | None:
         if case.baseline is not None and case.baseline.served >= thresholds.BASELINE_REQUESTS
         else "as far as can be known without an earlier snapshot"
     )
-    size = sizing.size if sizing is not None else 2 * maximum
+    replayed, advice = _advice(case, sizing)
     return Finding(
         kind=Kind.POOL_TOO_SMALL,
         severity=Severity.ERROR if timeouts else Severity.WARNING,
         pool=case.label,
-        observed=f"{observed}.",
+        observed=f"{observed}.{replayed}",
         explanation="More requests come at a time than the pool has connections. Connections are "
         f"held only as long as the answers take, {compared}, so the pool's size is the cause.",
-        advice=f"{case.advisor.allow(size)}.",
+        advice=f"{advice}.",
     )
+
+
+def _advice(case: PoolCase, sizing: Sizing | None) -> tuple[str, str]:
+    """Return what a replay of the period shows, and the advice: a size only if it confirms one."""
+    recording = recording_of(case.pools, case.activity.period)
+    if isinstance(recording, str):
+        reason = recording
+    elif size := recording.confirmed(sizing.size if sizing is not None else None):
+        half, full = recording.replay(size // 2), recording.replay(size)
+        twice = recording.replay(size, 2)
+        replayed = (
+            f" In a replay of {recording.size} requests with {size} connections, {full}; with "
+            f"{size // 2}, {half}; with {size} and twice the traffic, {twice}."
+        )
+        return replayed, case.advisor.allow(size)
+    else:
+        reason = f"a replay of {counted(recording.size, 'request')} shows no queue"
+    return "", f"{case.advisor.allow('N')}. The size N is not known: {reason}"
 
 
 def _sizing(case: PoolCase, maximum: int, pools: int) -> Sizing | None:

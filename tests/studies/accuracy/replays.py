@@ -1,0 +1,222 @@
+"""Replays loads for other sizes of their pools, and compares with the same loads at these sizes.
+
+``make -C tests/studies replays [ARGS=LOAD]``; exits with 1 if fewer than nine tenths of the values
+agree. Each load is an open loop: requests arrive by a schedule made from a seed, whatever happened
+to those before, and hold their connections for as long as the schedule says. It runs once, and
+`what_if` replays it for three other sizes; then it runs at each of these. A wait is what a client
+saw: the time of its request less the hold. A p50 and a p95 agree if they differ by at most 20 % or
+50 ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import random
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import httpx
+import httpx2
+import urllib3
+
+from gluellm_pools.fake_provider import Behaviour, FakeProviderThread
+from opentelemetry.instrumentation.gluellm import (
+    GlueLLMInstrumentor,
+    Snapshot,
+    snapshot,
+    what_if,
+)
+from studies.tables import table
+
+SEED = 21
+SECONDS = 10.0
+SHARE, LEAST = 0.2, 0.05
+"""A replayed wait may differ by this share of the measured one, or by so many seconds."""
+Schedule = list[tuple[float, float]]
+"""When each request arrives, and how long it holds its connection. Seconds."""
+Hold = Callable[[random.Random], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A schedule, the client that sends it, and the sizes of the client's pool."""
+
+    name: str
+    client: str
+    hold: Hold
+    rate: float
+    """Arrivals per second, on average."""
+    burst: int
+    """Requests that arrive together; 1 for a steady load."""
+    size: int
+    others: tuple[int, int, int]
+
+    def schedule(self) -> Schedule:
+        """The same one each time."""
+        chance = random.Random(f"{SEED} {self.name}")
+        found: Schedule = []
+        at = 0.0
+        while (at := at + chance.expovariate(self.rate / self.burst)) < SECONDS:
+            found += [(at + 0.002 * i, self.hold(chance)) for i in range(self.burst)]
+        return found
+
+
+def even(shortest: float, longest: float) -> Hold:
+    return lambda chance: chance.uniform(shortest, longest)
+
+
+def exponential(mean: float) -> Hold:
+    return lambda chance: 0.02 + chance.expovariate(1 / (mean - 0.02))
+
+
+def long_tailed(median: float) -> Hold:
+    return lambda chance: min(chance.lognormvariate(math.log(median), 0.8), 3.0)
+
+
+def two_models(quick: float, slow: float) -> Hold:
+    return lambda chance: slow if chance.random() < 0.3 else quick
+
+
+LOADS = (
+    Load("steady", "httpx2", even(0.6, 0.65), 14, 1, 9, (6, 11, 16)),
+    Load("steady, exponential", "httpx2", exponential(0.7), 12, 1, 8, (6, 10, 14)),
+    Load("bursts of 30", "httpx2", even(0.4, 0.8), 12, 30, 10, (6, 20, 40)),
+    Load("two models", "httpx2", two_models(0.3, 1.5), 12, 1, 8, (6, 10, 16)),
+    Load("steady, even", "httpx", even(0.3, 1.1), 12, 1, 8, (6, 10, 14)),
+    Load("bursts of 15", "httpx", even(0.3, 0.7), 12, 15, 6, (4, 10, 20)),
+    Load("steady, long tail", "aiohttp", long_tailed(0.5), 12, 1, 8, (6, 10, 16)),
+    Load("bursts of 25", "aiohttp", exponential(0.5), 14, 25, 8, (6, 16, 30)),
+    Load("steady, threads", "urllib3", even(0.4, 0.9), 10, 1, 6, (4, 8, 12)),
+    Load("bursts of 10, threads", "urllib3", exponential(0.6), 10, 10, 6, (4, 9, 15)),
+)
+
+Ask = Callable[[float], Coroutine[Any, Any, None]]
+
+
+@contextlib.asynccontextmanager
+async def client(kind: str, size: int, url: str) -> AsyncIterator[Ask]:
+    """Yield what sends a request that holds its connection for so long."""
+
+    def body(hold: float) -> dict[str, Any]:
+        return {"model": f"{hold:.4f}", "messages": [{"role": "user", "content": "hi"}]}
+
+    headers = {"authorization": "Bearer any"}
+    if kind == "aiohttp":
+        connector = aiohttp.TCPConnector(limit=size)
+        async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
+
+            async def ask(hold: float) -> None:
+                async with session.post(url, json=body(hold)) as answer:
+                    await answer.read()
+
+            yield ask
+    elif kind == "urllib3":
+        with (
+            urllib3.PoolManager(maxsize=size, block=True, headers=headers) as pool,
+            ThreadPoolExecutor(1000) as threads,
+        ):
+
+            async def ask(hold: float) -> None:
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(
+                    threads, lambda: pool.request("POST", url, json=body(hold))
+                )
+
+            yield ask
+    else:
+        library: Any = {"httpx": httpx, "httpx2": httpx2}[kind]
+        limits = library.Limits(max_connections=size)
+        async with library.AsyncClient(
+            limits=limits, timeout=60, headers=headers, trust_env=False
+        ) as http:
+
+            async def ask(hold: float) -> None:
+                (await http.post(url, json=body(hold))).raise_for_status()
+
+            yield ask
+
+
+async def play(load: Load, size: int, url: str) -> tuple[list[float], Snapshot]:
+    """Send the load through a pool of a size. Return the waits and a snapshot at its end."""
+    waits: list[float] = []
+    async with client(load.client, size, url) as ask:
+
+        async def send(hold: float) -> None:
+            began = time.perf_counter()
+            await ask(hold)
+            waits.append(time.perf_counter() - began - hold)
+
+        began = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            for at, hold in load.schedule():
+                await asyncio.sleep(at - (time.perf_counter() - began))
+                group.create_task(send(hold))
+        return waits, snapshot()
+
+
+def quantile(waits: list[float], share: float) -> float:
+    return sorted(waits)[math.ceil(share * len(waits)) - 1]
+
+
+def agree(replayed: float, measured: float) -> bool:
+    return abs(replayed - measured) <= max(LEAST, SHARE * measured)
+
+
+def compare(load: Load, url: str) -> list[tuple[str, ...]]:
+    """Play a load at each size. Return a row of the table for each other size."""
+    waits, recorded = asyncio.run(play(load, load.size, url))
+    rows = []
+    for size in load.others:
+        (found,) = what_if(recorded, max_connections=size)
+        if found.replayed is None:
+            raise SystemExit(f"{load.name}: {found.reason}")
+        measured, _ = asyncio.run(play(load, size, url))
+        pairs = [
+            (replayed, quantile(measured, share))
+            for replayed, share in ((found.replayed.p50, 0.5), (found.replayed.p95, 0.95))
+        ]
+        rows.append(
+            (
+                f"{load.client}, {load.name}",
+                f"{len(waits)}",
+                f"{load.size} -> {size}",
+                *(f"{value:.3f}" for pair in pairs for value in pair),
+                f"{sum(agree(*pair) for pair in pairs)} of 2",
+            )
+        )
+        print(*rows[-1], sep="  ", file=sys.stderr, flush=True)
+    return rows
+
+
+def main(names: list[str]) -> int:
+    """Compare each load, print a table, and return the exit status."""
+    loads = [load for load in LOADS if not names or load.client in names or load.name in names]
+    if not loads:
+        known = ", ".join(sorted({load.client for load in LOADS}))
+        print(f"no such load: give a client ({known}) or the name of a load", file=sys.stderr)
+        return 2
+
+    rows: list[tuple[str, ...]] = []
+    GlueLLMInstrumentor().instrument(scope="all")
+    with FakeProviderThread(
+        behaviour=lambda request: Behaviour(head_delay=float(request.model or 0))
+    ) as provider:
+        for load in loads:
+            rows += compare(load, f"{provider.openai_url}/chat/completions")
+    titles = ("load", "requests", "connections")
+    titles += ("replayed p50", "measured", "replayed p95", "measured", "agree")
+    print(table([titles, *rows]))
+    agreed = sum(int(row[-1][0]) for row in rows)
+    print(f"{agreed} of {2 * len(rows)} agree (within {SHARE:.0%} or {LEAST * 1000:.0f} ms)")
+    return int(agreed < 0.9 * 2 * len(rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,74 @@
+"""Limits of pools against what the system has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
+from opentelemetry.instrumentation.gluellm.diagnosis.rules.capacity import Check, checks
+from unit.diagnosis.building import a_connection, a_pool, a_snapshot, all_kinds, found
+
+
+def of(workers: int, *pools: Any, **process: Any) -> list[Check]:
+    snapshot = a_snapshot((), *pools, **process)
+    return [*checks(snapshot.process, snapshot.pools, workers)]
+
+
+def test_descriptors_are_compared_with_what_the_pools_allow() -> None:
+    """1 024, of which 47 are open for other things than the 3 connections."""
+    pool = a_pool(connections=[a_connection()] * 3, max_connections=977)
+    assert Kind.CAPACITY not in all_kinds(a_snapshot((), pool))
+    more = a_pool(connections=[a_connection()] * 3, max_connections=978)
+    finding = found(Kind.CAPACITY, a_snapshot((), more))
+    assert finding.severity is Severity.INFO
+    assert finding.observed == (
+        "File descriptors: the pools allow 978 connections, and 977 of 1024 descriptors are left "
+        "for them."
+    )
+    assert finding.advice.startswith("Raise the limit to 1025 or more (ulimit -n;")
+
+
+@pytest.mark.parametrize(("connections", "severity"), [(499, "info"), (500, "warning")])
+def test_it_is_a_warning_once_half_is_in_use(connections: int, severity: str) -> None:
+    pool = a_pool(connections=[a_connection()] * connections, max_connections=1001)
+    used = {"open_descriptors": 24 + connections, "descriptor_limit": 1024}
+    assert found(Kind.CAPACITY, a_snapshot((), pool, **used)).severity == severity
+
+
+def test_descriptors_that_run_out_have_one_finding() -> None:
+    pool = a_pool(connections=[a_connection()] * 800, max_connections=2000)
+    kinds = all_kinds(a_snapshot((), pool, open_descriptors=900))
+    assert kinds == [Kind.DESCRIPTORS_NEAR_LIMIT]
+
+
+def test_ports_are_those_of_all_workers_to_one_destination() -> None:
+    """Two pools to one server, one to another: the larger sum counts."""
+    here = {"connections": (a_connection(),), "max_connections": 100}
+    there = {"connections": (a_connection(origin="b.test:443"),), "max_connections": 150}
+    pools = (a_pool(**here), a_pool(**here), a_pool(**there))
+    fits, exceeds = (of(n, *pools, local_ports=28232)[-1] for n in (141, 142))
+    assert fits.fits
+    assert not exceeds.fits
+    assert exceeds.text == (
+        "local ports: the pools allow 142 x 200 = 28400 connections to api.test:443, and the host "
+        "has 28232 ports per destination"
+    )
+    assert "allow at most 198 connections in each worker" in exceeds.advice
+
+
+def test_http2_streams_bound_what_a_limit_on_connections_allows() -> None:
+    two = a_connection(protocol="2", streams_max=100)
+    assert of(1, a_pool(connections=(two,), max_connections=100))[-1].fits
+    pool = a_pool(connections=(a_connection(protocol="2", streams_max=2),), max_connections=100)
+    finding = found(Kind.CAPACITY, a_snapshot((), pool))
+    assert finding.severity is Severity.INFO
+    assert "openai/httpx2 sends at most 2 requests at once on 1 connection" in finding.observed
+
+
+def test_nothing_is_checked_without_limits() -> None:
+    """Channels and pools without a limit; a system that reports no descriptors and no ports."""
+    assert not of(9, a_pool(max_connections=None), local_ports=28232)
+    connected = a_pool(connections=(a_connection(),))
+    assert not of(9, connected, open_descriptors=None, local_ports=None)

@@ -1,0 +1,260 @@
+"""The simulated pool against queues by hand, and against the pool whose requests it replays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import PoolSnapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.replay import Recording, recording_of
+from opentelemetry.instrumentation.gluellm.diagnosis.what_if import what_if
+from opentelemetry.instrumentation.gluellm.pool.ring import KEPT, TICKS, Ring
+from unit.diagnosis.building import (
+    Times,
+    a_connection,
+    a_pool,
+    a_request,
+    a_snapshot,
+    by_callers,
+    leases,
+)
+from unit.pool.fakes import SECOND, Scene
+
+
+def a_recording_pool(times: Iterable[Times], **changes: Any) -> PoolSnapshot:
+    """A pool of 10 whose ring has these requests. The snapshot is taken 1 000 s after 0."""
+    return a_pool(leases=leases(times, 1000.0), **changes)
+
+
+def recording(times: Iterable[Times], **changes: Any) -> Recording:
+    found = recording_of([a_recording_pool(times, **changes)])
+    assert isinstance(found, Recording), found
+    return found
+
+
+# Ten seconds apart, six requests at once that hold for 1 s: two connections serve them in 3 s.
+WAVES = [(10.0 * wave, float(i // 2), 1.0) for wave in range(10) for i in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("size", "waited", "p50", "longest"),
+    [(1, 5 / 6, 2.0, 5.0), (2, 4 / 6, 1.0, 2.0), (3, 0.5, 0.0, 1.0), (5, 1 / 6, 0.0, 1.0)],
+)
+def test_waves_by_hand(size: int, waited: float, p50: float, longest: float) -> None:
+    replayed = recording(WAVES).replay(size)
+    assert replayed.waited == pytest.approx(waited)
+    assert (replayed.p50, replayed.longest) == pytest.approx((p50, longest))
+
+
+def test_no_request_waits_in_a_pool_that_is_large_enough() -> None:
+    for size in (6, 1000, None):
+        assert str(recording(WAVES).replay(size)) == "no request waits"
+
+
+def test_traffic_is_copied_shifted_by_half_of_the_time() -> None:
+    """One each 2 s, for 1.2 s: the copies arrive halfway between, and need a second connection."""
+    found = recording([(2.0 * i, 0.0, 1.2) for i in range(61)])
+    assert found.replay(1).longest == 0.0
+    assert found.replay(2, traffic=2).longest == pytest.approx(0.0, abs=0.1)
+    # The queue on one connection grows by 0.2 s with each arrival, until the pool timeout.
+    twice = found.replay(1, traffic=2)
+    assert twice.longest == pytest.approx(10.0, abs=0.1)
+    assert 10 <= twice.gave_up <= 20
+
+
+def test_requests_that_gave_up_have_a_demand() -> None:
+    """Each second, two requests at a pool of 1 that takes 2 s for each; the second gives up after
+    0.5 s. It has the mean hold where it gets a connection.
+    """
+    times = [(4.0 * i, 0.0, 2.0) for i in range(30)]
+    times += [(4.0 * i + 0.1, 0.5, -1.0) for i in range(30)]
+    found = recording(times)
+    assert found.recorded.gave_up == 30
+    assert found.replay(1).gave_up == 30
+    assert found.replay(1).longest == pytest.approx(0.5)
+    assert found.replay(2).gave_up == 0
+    assert str(found.replay(2)) == "no request waits"
+    # A third connection is what twice as many need: the copies come at the same times.
+    assert found.replay(2, traffic=2).gave_up > 0
+
+
+def test_other_requests_wait_for_the_pool_timeout() -> None:
+    """60 requests at once, 1 s each, on one connection: after 10 s the others have timed out."""
+    found = recording([(0.0, 0.0, 1.0)] * 60, pool_timeout=10.0)
+    replayed = found.replay(1)
+    assert replayed.longest == pytest.approx(10.0)
+    assert replayed.gave_up == 60 - 11
+    assert recording([(0.0, 0.0, 1.0)] * 60, pool_timeout=None).replay(1).longest == 59.0
+
+
+def test_requests_in_flight_count() -> None:
+    """What hangs has not ended, so it is not in the ring: a pool of 10, all of it held for 60 s."""
+    held = [a_request("reading", 60.0, age=60.0) for _ in range(10)]
+    queued = [a_request("queued", 30.0, age=30.0) for _ in range(40)]
+    found = recording([(900.0, 0.0, 1.0)], requests=(*held, *queued), pool_timeout=None)
+    assert found.size == 51
+    assert found.recorded.p50 == pytest.approx(30.0)
+    assert found.replay(10).p50 > 30.0
+    assert found.replay(50).longest == 0.0
+
+
+def test_queue_from_before_the_ring_is_not_lost() -> None:
+    """One connection, a request each second of 1 s, and 20 s of queue that an earlier burst left.
+
+    The burst itself has left the ring. At the same size the queue stays; with one more it drains.
+    """
+    times = [(float(i), 20.3, 1.0) for i in range(200)]
+    found = recording(times, pool_timeout=None)
+    assert found.replay(1).p50 == pytest.approx(20.3, abs=0.1)
+    assert found.replay(2).p50 == 0.0
+
+
+def test_fixed_number_of_callers_sends_when_it_is_answered() -> None:
+    """20 callers on 10 connections, 1 s each: with 5 connections a call waits 3 s, and no longer.
+
+    With the recorded arrivals, ten a second, the queue would grow for ever.
+    """
+    found = recording(by_callers(20, 10, 1.0, 600))
+    assert found.callers == 20
+    assert found.replay(10).p50 == pytest.approx(1.0, abs=0.1)
+    assert found.replay(5).p95 == pytest.approx(3.0, abs=0.1)
+    assert found.replay(20).longest == 0.0
+    assert found.replay(20, traffic=2).p50 == pytest.approx(1.0, abs=0.1)
+
+
+def served(arrivals: list[int], holds: list[int], size: int) -> list[tuple[int, int, int]]:
+    """A queue, tick by tick: first those that end, then the first of the queue."""
+    busy: list[int] = []
+    queue: list[tuple[int, int]] = []
+    found: list[tuple[int, int, int]] = []
+    now = 0
+    while len(found) < len(arrivals):
+        busy = [end for end in busy if end > now]
+        queue += [(a, h) for a, h in zip(arrivals, holds, strict=True) if a == now]
+        while queue and len(busy) < size:
+            arrival, hold = queue.pop(0)
+            busy.append(now + hold)
+            found.append((arrival, now - arrival, hold))
+        now += 1
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), size=st.integers(1, 6), other=st.integers(1, 12))
+def test_replay_is_what_a_pool_of_that_size_does(data: Any, size: int, other: int) -> None:
+    """At the real size the waits are the recorded ones; at another those of a pool of that size."""
+    number = 60
+    gaps = data.draw(st.lists(st.integers(0, 4), min_size=number, max_size=number))
+    holds = data.draw(st.lists(st.integers(1, 12), min_size=number, max_size=number))
+    arrivals = [sum(gaps[: i + 1]) for i in range(number)]
+    times = served(arrivals, holds, size)
+    found = recording([(float(a), float(w), float(h)) for a, w, h in times], pool_timeout=None)
+    if found.callers:
+        return
+    replayed = found.replay(size)
+    for name in ("p50", "p95", "p99", "longest", "waited"):
+        assert getattr(replayed, name) == pytest.approx(getattr(found.recorded, name), abs=0.01)
+    waits = sorted(wait for _, wait, _ in served(arrivals, holds, other))
+    assert found.replay(other).longest == pytest.approx(waits[-1], abs=0.01)
+    assert found.replay(other).p50 == pytest.approx(waits[number // 2 - 1], abs=0.01)
+
+
+# The size to advise
+
+
+def test_size_is_advised_if_half_of_it_leaves_a_queue() -> None:
+    found = recording(WAVES, max_connections=2)
+    assert found.confirmed(6) == 6
+    assert found.confirmed(12) == 6  # 6 would do
+    assert found.confirmed(4) == 6  # 4 leave a queue
+    assert found.confirmed(None) == 6
+    assert recording(WAVES, max_connections=6).confirmed(12) is None
+
+
+# Where there is no replay
+
+
+@pytest.mark.parametrize(
+    ("pools", "reason"),
+    [
+        ([a_recording_pool(WAVES)] * 2, "2 live pools of this name"),
+        ([a_recording_pool(WAVES, library="grpc")], "gRPC channel has no limit"),
+        (
+            [a_recording_pool(WAVES, connections=(a_connection(protocol="2"),))],
+            "share HTTP/2 connections",
+        ),
+        (
+            [
+                a_recording_pool(
+                    WAVES,
+                    connections=(a_connection(), a_connection(origin="b.test:443")),
+                    max_connections_per_origin=5,
+                )
+            ],
+            "the limit is per origin",
+        ),
+        (
+            [a_recording_pool(WAVES[:49])],
+            "a replay needs 50 requests of this pool, at least one of them ended; 49 recorded",
+        ),
+        ([a_recording_pool([(0.0, 1.0, -1.0)] * 60)], "of which 0 ended with a connection"),
+    ],
+)
+def test_reason_where_there_is_no_replay(pools: list[PoolSnapshot], reason: str) -> None:
+    snapshot = a_snapshot((), *pools)
+    (found,) = what_if(snapshot, max_connections=20)
+    assert reason in found.reason
+    assert found.replayed is None
+    assert str(found).startswith(f"{pools[0].label}: no replay: ")
+
+
+def test_what_if_says_what_was_recorded_and_what_would_have_been() -> None:
+    snapshot = a_snapshot((), a_recording_pool(WAVES, max_connections=2))
+    (found,) = what_if(snapshot, max_connections=3)
+    assert str(found).splitlines() == [
+        "openai/httpx2: 60 requests in 90 s",
+        "  recorded with max_connections=2:         67% wait (p50 1.0 s, p95 2.0 s, p99 2.0 s)",
+        "  with max_connections=3:                  50% wait (p50 0 s, p95 1.0 s, p99 1.0 s)",
+    ]
+    (found,) = what_if(snapshot, traffic=2)
+    assert "  with max_connections=2 and 2 x the traffic: 7" in str(found)
+
+
+@pytest.mark.parametrize("values", [{"max_connections": 0}, {"traffic": 11}, {"traffic": 0}])
+def test_values_out_of_range_are_refused(values: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="allowed are 1 to"):
+        what_if(a_snapshot(), **values)
+
+
+# The ring
+
+
+def test_ring_keeps_the_last_requests(scene: Scene) -> None:
+    """Each that ended once: its age, its wait, its hold. What gave up has no hold."""
+    lease = scene.acquire()
+    scene.clock.advance(2)
+    scene.serve(lease)
+    lease.account()
+    lease.account()
+    waiter = scene.enter()
+    scene.tracker.waiting(waiter)
+    scene.clock.advance(3)
+    scene.tracker.failed(waiter, "pool_timeout")
+    waiter.account()
+    scene.tracker.discard_lease(scene.enter())
+    ring, pool = scene.ledger.ring, scene.tracker.tracked_at
+    ticks = [TICKS * n for n in (5, 0, 2, 3, 3)]
+    assert [*ring.times(pool, scene.clock())] == [*ticks, -1]
+    assert not ring.times(pool + 1, scene.clock())  # another pool of the name
+    assert not ring.times(pool, scene.clock() + 10**6 * SECOND)  # eleven days later
+    for _ in range(KEPT):
+        lease = scene.acquire()
+        scene.serve(lease)
+        lease.account()
+    assert len(ring.times(pool, scene.clock())) == 3 * KEPT
+    assert -1 not in ring.times(pool, scene.clock())
+    assert len(Ring().times(0, 0)) == 0
