@@ -198,7 +198,7 @@ ATTRIBUTES: Final = (
     ),
     Attribute(PROTOCOL_VERSION, "HTTP version of the connection.", PROTOCOL_VERSIONS),
     Attribute(CONNECTION_STATE, "State of an established connection.", CONNECTION_STATES),
-    Attribute(REQUEST_PHASE, "Phase of the request; see the phases above.", PHASES),
+    Attribute(REQUEST_PHASE, "Phase of the request.", PHASES),
     Attribute(STATUS_CODE, "Status as received. Absent if no response head was received."),
     Attribute(
         RPC_STATUS_CODE,
@@ -254,7 +254,7 @@ ATTRIBUTES: Final = (
         "Operation of the any-llm call. On metrics of requests only with "
         "`model_attributes=True`. On metrics of calls at most 6 different ones, then `_OTHER`.",
     ),
-    Attribute(CALL_STAGE, "Stage of the call; see the stages above.", STAGES),
+    Attribute(CALL_STAGE, "Stage of the call.", STAGES),
     Attribute(
         CALL_OUTCOME,
         "How the call ended. `abandoned`: its stream was closed or dropped before its end.",
