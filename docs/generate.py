@@ -52,8 +52,8 @@ NOTICE = "<!-- Written by `make docs`; edit docs/generate.py or the code, not th
 METRICS_INTRODUCTION = """
 # Metrics
 
-All metrics that the package emits. Durations are in seconds. The instrumentation scope is `{scope}`, the
-schema URL `{schema}`. Names are experimental: [stability](maintainers/stability.md).
+This page lists all metrics that the package emits. Durations are in seconds. The instrumentation scope is
+`{scope}`, the schema URL `{schema}`. Names are experimental: [stability](maintainers/stability.md).
 
 Counters, up-down counters and gauges are asynchronous. Each collection reads all of them from one
 snapshot, so they agree with each other. Histograms are recorded at the collection that follows the
@@ -135,8 +135,8 @@ the SDK that built it or sent its first request ({sdks}); else the name of the l
 | is served on a new connection | the wait | yes | yes | status | - |
 | ends in a pool timeout | `pool_timeout` | - | - | `pool_timeout` | `pool` |
 | is cancelled while queued | `cancelled` | - | - | `cancelled` | - |
-| cannot connect | the wait | `error.type` | yes | `error.type` | `connect` |
-| fails to be sent or read | the wait | as above | yes | `error.type`, and the status if known | `read`, `write` |
+| cannot connect | the wait | `error.type` | yes | `error.type` | `connect`, if it timed out |
+| fails to be sent or read | the wait | as above | yes | `error.type`, and the status if known | `read` or `write`, if it timed out |
 | is cancelled later, or closed unread | the wait | as above | yes | `cancelled`, or the status | - |
 
 ## Steps of establishing a connection
