@@ -58,7 +58,8 @@ def test_readme_shows_the_finding_of_a_leak() -> None:
     """Its example is of an SDK without any-llm, so the model is unknown."""
     place = "/srv/bot/app.py:11 in answer"
     unread = [a_request("unread", 72.0, leak_suspected=True, call_site=place)] * 2
-    pool = a_pool([*unread, a_request("queued", 73.0)], [a_connection("active")] * 2, max_connections=2)
+    requests = [*unread, a_request("queued", 73.0)]
+    pool = a_pool(requests, [a_connection("active")] * 2, max_connections=2)
     totals = the_totals(leaks=2, peak_active=2, peak_queued=1)
     finding = found(Kind.LEAK, a_snapshot(totals, pool))
     readme = " ".join((Path(__file__).parents[3] / "README.md").read_text().split())
