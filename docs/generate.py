@@ -57,8 +57,8 @@ NOTICE = "<!-- Written by `make docs`; edit docs/generate.py or the code, not th
 METRICS_INTRODUCTION = """
 # Metrics
 
-All metrics that the package emits. Durations are in seconds. The instrumentation scope is `{scope}`, the
-schema URL `{schema}`. Names are experimental: [stability](maintainers/stability.md).
+This page lists all metrics that the package emits. Durations are in seconds. The instrumentation scope is
+`{scope}`, the schema URL `{schema}`. Names are experimental: [stability](maintainers/stability.md).
 
 Counters, up-down counters and gauges are asynchronous. Each collection reads all of them from one
 snapshot, so they agree with each other. Histograms are recorded at the collection that follows the
@@ -67,17 +67,8 @@ event. `http.client.request.duration` is not included; opentelemetry-instrumenta
 
 ## A request's phases
 
-A request is in exactly one phase from entering the pool until its connection is released. The times of the
-phases add up to its duration.
-
-| phase | the request is | caused by |
-|---|---|---|
-| `queued` | waiting in the pool's queue for a connection | the pool |
-| `connecting` | waiting for its connection to be established, possibly by another request | the pool |
-| `stream_queued` | waiting for an HTTP/2 stream | the pool |
-| `awaiting_response` | being sent, or waiting for the head of the response | the provider |
-| `reading` | waiting for the next bytes of the response | the provider |
-| `unread` | not being read, although the head was received; the connection is still held | the application |
+A request is in exactly one [phase](where-40-seconds-go.md#phases-of-a-request) from entering the pool until its connection
+is released. The times of the phases add up to its duration.
 
 Read `gluellm.pool.request.time` (its rate is the number of requests in each phase) and
 `gluellm.pool.request.oldest_age`. Check the three phases that hold a connection first:
@@ -91,16 +82,8 @@ Histograms cannot show a request that hangs, since they only record requests tha
 ## A call's stages
 
 A call is one model call of the application, including retries and the stream of its answer. Of nested calls,
-only the outermost one counts. A call is in exactly one stage at a time, and the times of the stages add up to
-its duration.
-
-| stage | the call is | caused by |
-|---|---|---|
-| `limited` | waiting in GlueLLM's rate limiter, before each attempt | your settings |
-| `preparing` | preparing the first request of an attempt: client, TLS context, serialization, a thread | the application |
-| `requesting` | sending a request or reading its response; see the phase of that request | pool, provider or application |
-| `backoff` | pausing after a failed attempt | rate limits or retry settings |
-| `finishing` | without a request in flight: parsing an answer, or working between two requests | the application |
+only the outermost one counts. A call is in exactly one [stage](where-40-seconds-go.md#stages-of-a-call) at a time, and the
+times of the stages add up to its duration.
 
 The pauses of GlueLLM and of six SDKs (openai, anthropic, groq, cerebras, together, fireworks) are observed
 directly. For other SDKs, a call counts as `backoff` if its last request ended with status 408, 409, 425, 429
@@ -157,8 +140,8 @@ the SDK that built it or sent its first request ({sdks}); else the name of the l
 | is served on a new connection | the wait | yes | yes | status | - |
 | ends in a pool timeout | `pool_timeout` | - | - | `pool_timeout` | `pool` |
 | is cancelled while queued | `cancelled` | - | - | `cancelled` | - |
-| cannot connect | the wait | `error.type` | yes | `error.type` | `connect` |
-| fails to be sent or read | the wait | as above | yes | `error.type`, and the status if known | `read`, `write` |
+| cannot connect | the wait | `error.type` | yes | `error.type` | `connect`, if it timed out |
+| fails to be sent or read | the wait | as above | yes | `error.type`, and the status if known | `read` or `write`, if it timed out |
 | is cancelled later, or closed unread | the wait | as above | yes | `cancelled`, or the status | - |
 
 ## Steps of establishing a connection

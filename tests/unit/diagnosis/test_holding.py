@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +52,20 @@ def test_leak_explains_the_queue() -> None:
     assert kinds(snapshot) == [Kind.LEAK]
     assert found(Kind.LEAK, snapshot).severity is Severity.ERROR
     assert "requests queue" in found(Kind.LEAK, snapshot).explanation
+
+
+def test_readme_shows_the_finding_of_a_leak() -> None:
+    """Its example is of an SDK without any-llm, so the model is unknown."""
+    place = "/srv/bot/app.py:11 in answer"
+    unread = [a_request("unread", 72.0, leak_suspected=True, call_site=place)] * 2
+    requests = [*unread, a_request("queued", 73.0)]
+    pool = a_pool(requests, [a_connection("active")] * 2, max_connections=2)
+    totals = the_totals(leaks=2, peak_active=2, peak_queued=1)
+    finding = found(Kind.LEAK, a_snapshot(totals, pool))
+    readme = " ".join((Path(__file__).parents[3] / "README.md").read_text().split())
+    assert f"observed: {finding.observed.replace('openai/gpt-4o ', '')}" in readme
+    assert f"explanation: {finding.explanation}" in readme
+    assert f"advice: {finding.advice.partition('aclosing')[0]}" in readme
 
 
 def test_younger_unread_responses_of_a_leaking_call_site_count() -> None:
