@@ -23,36 +23,48 @@ Attributes = dict[str, Any]
 _MILLISECOND = 10**6
 
 
-class _Sets:
-    """Attribute sets that have a base set in common."""
+class AttributeSets:
+    """The attribute sets with one base set in common, each built once."""
 
     __slots__ = ("_sets", "base")
 
     def __init__(self, base: Attributes) -> None:
         self.base = base
-        self._sets: dict[tuple[str | None, ...], Attributes] = {}
+        self._sets: dict[tuple[Any, ...], Attributes] = {(): base}
 
-    def _with(self, *pairs: str | None) -> Attributes:
+    def of(self, *pairs: Any) -> Attributes:
         """Return the base set with further keys, each followed by its value (None: left out)."""
         found = self._sets.get(pairs)
         if found is None:
             further = zip(pairs[::2], pairs[1::2], strict=True)
-            found = {
-                **self.base,
-                **{str(key): value for key, value in further if value is not None},
-            }
+            found = {**self.base, **{key: value for key, value in further if value is not None}}
             self._sets[pairs] = found
         return found
 
 
-class PoolAttributes(_Sets):
-    """The attribute sets of one pool name under one provider."""
+class OriginAttributes(AttributeSets):
+    """The attribute sets of one pool name, origin and provider."""
 
-    __slots__ = ()
+    __slots__ = ("set_up_reported", "sets", "time_reported")
 
-    def of(self, key: str | None, value: str | None) -> Attributes:
-        """Return the set with one more attribute; the base set if ``key`` or ``value`` is None."""
-        return self.base if key is None else self._with(key, value)
+    def __init__(self, ledger: OriginLedger) -> None:
+        super().__init__(_of_name(ledger.pool, ledger.provider))
+        self.base[semconv.SERVER_ADDRESS] = ledger.address
+        if ledger.port is not None:
+            self.base[semconv.SERVER_PORT] = ledger.port
+        self.sets: dict[Hashable, Attributes] = {}
+        """Those of histograms."""
+        self.time_reported = [0.0] * len(PHASES)
+        """Last reported seconds of each phase."""
+        self.set_up_reported = [0.0] * len(STEPS)
+        """Last reported seconds of each step of set-ups."""
+
+    def of_request(self, outcome: Outcome) -> Attributes:
+        """Return the set for requests with one outcome."""
+        status, error, resend = outcome
+        key = semconv.RPC_STATUS_CODE if isinstance(status, str) else semconv.STATUS_CODE
+        resent = (semconv.REQUEST_RESEND, resend or None)
+        return self.of(key, status or None, semconv.ERROR_TYPE, error, *resent)
 
 
 def _of_name(ledger: PoolLedger, provider: str | None) -> Attributes:
@@ -62,84 +74,14 @@ def _of_name(ledger: PoolLedger, provider: str | None) -> Attributes:
     return found
 
 
-class OriginAttributes:
-    """The attribute sets of one pool name, origin and provider."""
-
-    def __init__(self, ledger: OriginLedger) -> None:
-        self.base = _of_name(ledger.pool, ledger.provider)
-        self.base[semconv.SERVER_ADDRESS] = ledger.address
-        if ledger.port is not None:
-            self.base[semconv.SERVER_PORT] = ledger.port
-        self.phases = [{**self.base, semconv.REQUEST_PHASE: phase} for phase in PHASES]
-        self.steps = [{**self.base, semconv.CONNECTION_STEP: step} for step in STEPS]
-        self.timeouts = {
-            kind: {**self.base, semconv.TIMEOUT_KIND: kind} for kind in semconv.TIMEOUT_KINDS
-        }
-        self.connections = {
-            (protocol, state): {
-                **self.base,
-                protocol_key(protocol): protocol,
-                semconv.CONNECTION_STATE: state,
-            }
-            for protocol in (*semconv.PROTOCOL_VERSIONS, semconv.WEBSOCKET)
-            for state in semconv.CONNECTION_STATES
-        }
-        self.streams = {**self.base, semconv.PROTOCOL_VERSION: "2"}
-        self.requests: dict[Outcome, Attributes] = {}
-        self.sets: dict[Hashable, Attributes] = {}
-        self.time_reported = [0.0] * len(PHASES)
-        """Last reported seconds of each phase."""
-        self.set_up_reported = [0.0] * len(STEPS)
-        """Last reported seconds of each step of set-ups."""
-
-    def of_request(self, key: Outcome) -> Attributes:
-        """Return the set for requests with one outcome."""
-        found = self.requests.get(key)
-        if found is None:
-            status, error, resend = key
-            found = dict(self.base)
-            if isinstance(status, str):
-                found[semconv.RPC_STATUS_CODE] = status
-            elif status:
-                found[semconv.STATUS_CODE] = status
-            if error is not None:
-                found[semconv.ERROR_TYPE] = error
-            if resend:
-                found[semconv.REQUEST_RESEND] = True
-            self.requests[key] = found
-        return found
-
-
-class CallAttributes(_Sets):
-    """The attribute sets of calls to one provider through one source."""
-
-    __slots__ = ("stages",)
-
-    def __init__(self, ledger: CallLedger) -> None:
-        super().__init__({semconv.CALL_SOURCE: ledger.source})
-        if ledger.provider is not None:
-            name = semconv.registered_provider_name(ledger.provider)
-            self.base[semconv.PROVIDER_NAME] = name
-        self.stages = [{**self.base, semconv.CALL_STAGE: stage} for stage in semconv.STAGES]
-
-    def outcome(self, operation: str, outcome: str) -> Attributes:
-        """Return the set for ended calls of one operation."""
-        return self._with(semconv.OPERATION_NAME, operation, semconv.CALL_OUTCOME, outcome)
-
-    def error(self, error: str) -> Attributes:
-        """Return the set for failed calls."""
-        return self._with(semconv.ERROR_TYPE, error)
-
-    def duration(self, operation: str, model: str | None) -> Attributes:
-        """Return the set for the durations of calls."""
-        return self._with(semconv.OPERATION_NAME, operation, semconv.REQUEST_MODEL, model)
-
-
-def of_calls(ledger: CallLedger) -> CallAttributes:
+def of_calls(ledger: CallLedger) -> AttributeSets:
     """Return the attribute sets of calls, stored in their ledger."""
-    found: CallAttributes | None = ledger.attributes
+    found: AttributeSets | None = ledger.attributes
     if found is None:
-        found = ledger.attributes = CallAttributes(ledger)
+        base: Attributes = {semconv.CALL_SOURCE: ledger.source}
+        if ledger.provider is not None:
+            base[semconv.PROVIDER_NAME] = semconv.registered_provider_name(ledger.provider)
+        found = ledger.attributes = AttributeSets(base)
     return found
 
 
@@ -156,11 +98,9 @@ def of_call(call: CountedCall) -> Attributes:
     for stage, spent in zip(semconv.STAGES, call.spent, strict=True):
         if spent >= _MILLISECOND:
             found[semconv.SPAN_CALL_TIME.format(stage=stage)] = in_seconds(spent)
-    for phase, time in (
-        ("queued", call.queued),
-        ("awaiting_response", call.awaiting_response),
-    ):
-        found[semconv.SPAN_CALL_REQUEST_TIME.format(phase=phase)] = in_seconds(time)
+    time_in = semconv.SPAN_CALL_REQUEST_TIME.format
+    found[time_in(phase="queued")] = in_seconds(call.queued)
+    found[time_in(phase="awaiting_response")] = in_seconds(call.awaiting_response)
     return found
 
 
@@ -170,11 +110,11 @@ def protocol_key(protocol: object) -> str:
     return semconv.PROTOCOL_NAME if other else semconv.PROTOCOL_VERSION
 
 
-def of_series(ledger: PoolLedger, series: PoolSeries) -> PoolAttributes:
+def of_series(ledger: PoolLedger, series: PoolSeries) -> AttributeSets:
     """Return the attribute sets of a pool name under one provider, stored in its series."""
-    found: PoolAttributes | None = series.attributes
+    found: AttributeSets | None = series.attributes
     if found is None:
-        found = series.attributes = PoolAttributes(_of_name(ledger, series.provider))
+        found = series.attributes = AttributeSets(_of_name(ledger, series.provider))
     return found
 
 

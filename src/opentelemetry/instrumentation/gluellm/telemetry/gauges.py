@@ -27,11 +27,11 @@ from ..pool.counts import (
 from ..pool.durations import in_seconds
 from ..pool.lease import Lease
 from ..pool.ledger import GONE_REPORTED, Counters, OriginLedger, PoolLedger, PoolSeries
-from ..pool.phases import PHASES, STAGES, by_name
+from ..pool.phases import PHASES, STAGES, STEPS, by_name
 from ..pool.registry import PoolRegistry
 from ..watch.loop_lag import LoopLag
 from . import semconv
-from .attributes import PoolAttributes, of_calls, of_origin, of_series
+from .attributes import AttributeSets, of_calls, of_origin, of_series, protocol_key
 from .drain import NO_SPAN, Drain
 from .semconv import Metric
 
@@ -134,17 +134,17 @@ def _add_pool(
     _add_series(found, of_series(ledger, series), gauges)
     _add_counters(found, ledger, series, ledger.counters(now))
     if former is not None and now - former.ended_at < GONE_REPORTED:
-        _add_series(found, of_series(ledger, former), [(*gauge[:3], 0) for gauge in gauges])
+        _add_series(found, of_series(ledger, former), [(*gauge[:2], 0) for gauge in gauges])
         _add_counters(found, ledger, former, ledger.series.base)
 
 
-_Gauge = tuple[Metric, str | None, str | None, float]
-"""A metric, key and value of its additional attribute (None without one), and the value."""
+_Gauge = tuple[Metric, tuple[str, ...], float]
+"""A metric, key and value of its additional attribute if it has one, and the value."""
 
 
-def _add_series(found: _Points, attributes: PoolAttributes, gauges: list[_Gauge]) -> None:
-    for metric, key, label, value in gauges:
-        found.add(metric, value, attributes.of(key, label))
+def _add_series(found: _Points, attributes: AttributeSets, gauges: list[_Gauge]) -> None:
+    for metric, pair, value in gauges:
+        found.add(metric, value, attributes.of(*pair))
 
 
 def _add_counters(
@@ -177,32 +177,32 @@ _COUNTERS: dict[str, tuple[Metric, str | None]] = {
 def _gauges(ledger: PoolLedger, state: NameState, leak_suspects: int, now: int) -> list[_Gauge]:
     """Return the gauges of a pool name."""
     gauges: list[_Gauge] = [
-        (semconv.PEAK_QUEUED, None, None, ledger.queued.highest(now)),
-        (semconv.POOL_LIVE, None, None, ledger.live),
-        (semconv.LEAK_SUSPECTED, None, None, leak_suspects),
+        (semconv.PEAK_QUEUED, (), ledger.queued.highest(now)),
+        (semconv.POOL_LIVE, (), ledger.live),
+        (semconv.LEAK_SUSPECTED, (), leak_suspects),
     ]
     for phase, oldest in zip(PHASES, state.oldest_since, strict=True):
         age = in_seconds(max(now - oldest, 0)) if oldest else 0.0
-        gauges.append((semconv.REQUEST_OLDEST_AGE, semconv.REQUEST_PHASE, phase, age))
+        gauges.append((semconv.REQUEST_OLDEST_AGE, (semconv.REQUEST_PHASE, phase), age))
     held = in_seconds(max(now - state.held_since, 0)) if state.held_since else 0.0
-    gauges.append((semconv.LEASE_OLDEST_AGE, None, None, held))
+    gauges.append((semconv.LEASE_OLDEST_AGE, (), held))
     if ledger.acquire_timeout is not None and ledger.live:
-        gauges.append((semconv.ACQUIRE_TIMEOUT, None, None, ledger.acquire_timeout))
+        gauges.append((semconv.ACQUIRE_TIMEOUT, (), ledger.acquire_timeout))
     for name, count in ledger.states().items():
-        gauges.append((semconv.CHANNEL_CURRENT, semconv.CHANNEL_STATE, name, count))
+        gauges.append((semconv.CHANNEL_CURRENT, (semconv.CHANNEL_STATE, name), count))
     if not ledger.reports_connections:
         return gauges
     if state.maximum is not None:
-        gauges.append((semconv.CONNECTION_MAX, None, None, state.maximum))
+        gauges.append((semconv.CONNECTION_MAX, (), state.maximum))
     if state.idle_maximum is not None:
-        gauges.append((semconv.CONNECTION_IDLE_MAX, None, None, state.idle_maximum))
+        gauges.append((semconv.CONNECTION_IDLE_MAX, (), state.idle_maximum))
     if state.occupancy is not None:
-        gauges.append((semconv.OCCUPANCY_RATIO, None, None, state.occupancy))
+        gauges.append((semconv.OCCUPANCY_RATIO, (), state.occupancy))
     elif not ledger.live:
-        gauges.append((semconv.OCCUPANCY_RATIO, None, None, 0.0))
+        gauges.append((semconv.OCCUPANCY_RATIO, (), 0.0))
     # Connections from before the installation are in the pool's state, but not in the peak.
     peak = max(ledger.active.highest(now), state.busy)
-    gauges.append((semconv.PEAK_ACTIVE, None, None, peak))
+    gauges.append((semconv.PEAK_ACTIVE, (), peak))
     return gauges
 
 
@@ -211,8 +211,8 @@ def _add_calls(found: _Points, state: CallsNow) -> None:
     attributes = of_calls(ledger)
     reported = ledger.reported
     add = found.add
-    for stage in range(len(STAGES)):
-        of_stage = attributes.stages[stage]
+    for stage, name in enumerate(STAGES):
+        of_stage = attributes.of(semconv.CALL_STAGE, name)
         add(semconv.CALL_CURRENT, state.count[stage], of_stage)
         add(semconv.CALL_OLDEST_AGE, in_seconds(state.oldest[stage]), of_stage)
         reported[stage] = max(reported[stage], state.spent[stage])
@@ -224,9 +224,10 @@ def _add_calls(found: _Points, state: CallsNow) -> None:
     add(semconv.CALL_RETRIES, reported[-1], attributes.base)
     for operation, counts in snapshot_of(ledger.calls.items):
         for outcome, count in zip(semconv.OUTCOMES, counts, strict=True):
-            add(semconv.CALLS, count, attributes.outcome(operation, outcome))
+            pairs = (semconv.OPERATION_NAME, operation, semconv.CALL_OUTCOME, outcome)
+            add(semconv.CALLS, count, attributes.of(*pairs))
     for error, count in snapshot_of(ledger.errors.items):
-        add(semconv.CALL_ERRORS, count, attributes.error(error))
+        add(semconv.CALL_ERRORS, count, attributes.of(semconv.ERROR_TYPE, error))
 
 
 def _add_origin(found: _Points, origin: OriginLedger, sums: PoolSums, now: int) -> None:
@@ -237,10 +238,11 @@ def _add_origin(found: _Points, origin: OriginLedger, sums: PoolSums, now: int) 
     add = found.add
     for (protocol, use), position in _PLACES.items():
         if protocol in origin.protocols:
-            add(semconv.OPEN_CONNECTIONS, counts[position], attributes.connections[protocol, use])
+            pairs = (protocol_key(protocol), protocol, semconv.CONNECTION_STATE, use)
+            add(semconv.OPEN_CONNECTIONS, counts[position], attributes.of(*pairs))
     if "2" in origin.protocols:
         active, limit, orphaned = sums.streams.get(origin, _NO_STREAMS)
-        of_streams = attributes.streams
+        of_streams = attributes.of(semconv.PROTOCOL_VERSION, "2")
         add(semconv.STREAM_ACTIVE, active, of_streams)
         add(semconv.STREAM_MAX, limit, of_streams)
         add(semconv.STREAM_ORPHANED, orphaned, of_streams)
@@ -249,13 +251,15 @@ def _add_origin(found: _Points, origin: OriginLedger, sums: PoolSums, now: int) 
         add(semconv.REUSE_FAILURES, origin.reuse_failures, base)
         reported = attributes.set_up_reported
         steps = by_name(sums.steps.get(origin) or origin.set_up_time)
-        for step, of_step in enumerate(attributes.steps):
+        for step, name in enumerate(STEPS):
             reported[step] = max(reported[step], in_seconds(steps[step]))
+            of_step = attributes.of(semconv.CONNECTION_STEP, name)
             add(semconv.CONNECTION_CREATE_TIME, reported[step], of_step)
     add(semconv.ACTIVE_REQUESTS, sum(running.count), base)
     reported = attributes.time_reported
     left = sums.spent.get(origin) or tuple(origin.spent)
-    for phase, of_phase in enumerate(attributes.phases):
+    for phase, name in enumerate(PHASES):
+        of_phase = attributes.of(semconv.REQUEST_PHASE, name)
         count = running.count[phase]
         add(semconv.REQUEST_CURRENT, count, of_phase)
         spent = in_seconds(left[phase] + count * now - running.since[phase])
@@ -265,4 +269,4 @@ def _add_origin(found: _Points, origin: OriginLedger, sums: PoolSums, now: int) 
     for key, count in snapshot_of(origin.requests.items):
         add(semconv.REQUESTS, count, attributes.of_request(key))
     for kind, count in origin.timeouts.items():
-        add(semconv.TIMEOUTS, count, attributes.timeouts[kind])
+        add(semconv.TIMEOUTS, count, attributes.of(semconv.TIMEOUT_KIND, kind))

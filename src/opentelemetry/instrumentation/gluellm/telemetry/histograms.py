@@ -99,7 +99,8 @@ class DurationObserver(PoolObserver):
             model = None
             if self._model_attributes and call.model:
                 model = bounded(self._models, call.model, _MODELS)
-            attributes = of_calls(ledger).duration(call.operation, model)
+            pairs = (semconv.OPERATION_NAME, call.operation, semconv.REQUEST_MODEL, model)
+            attributes = of_calls(ledger).of(*pairs)
             context = bare_context(None if call.observed is None else call.observed.span_context)
             self._call.record(in_seconds(call.ended_at - call.began_at), attributes, context)
         self._record_call_further(call)
