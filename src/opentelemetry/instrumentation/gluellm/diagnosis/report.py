@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .. import thresholds
 from .busy_loops import call_sites_of_busy_loops
 from .diagnose import diagnose
-from .findings import Finding, Kind
+from .findings import Finding, Kind, Severity
 from .snapshot import Snapshot
 from .text import findings_text
 
@@ -52,10 +53,16 @@ class Reports:
 
 def report_on(snapshot: Snapshot, previous: Snapshot | None) -> Report:
     """Return the report on a snapshot that was taken just now in this process."""
-    findings = tuple(diagnose(snapshot, previous))
+    findings = diagnose(snapshot, previous)
+    if previous is not None and snapshot.uptime - previous.uptime > thresholds.RECENT:
+        # So long a period can hide what the process's own account shows of the last minutes.
+        lately = [each for each in diagnose(snapshot) if each.severity is not Severity.INFO]
+        known = {(each.kind, each.pool) for each in lately}
+        others = [each for each in findings if (each.kind, each.pool) not in known]
+        findings = sorted([*lately, *others], key=lambda each: list(Severity).index(each.severity))
     blocked = any(finding.kind is Kind.BLOCKED_EVENT_LOOP for finding in findings)
     return Report(
         snapshot=snapshot,
-        findings=findings,
+        findings=tuple(findings),
         busy_loops=call_sites_of_busy_loops() if blocked else (),
     )
