@@ -32,7 +32,8 @@ _SHORT_LIFE = 3
 """Number of snapshots up to which the one at the program's end counts as well."""
 _SEVERITIES = list(Severity)
 _EXPLAIN_FULL_POOL = frozenset(
-    "leak silent_connections slow_consumer slow_provider pool_too_small http2_stuck".split()
+    "leak silent_connections slow_consumer slow_provider one_caller_holds_pool pool_too_small "
+    "http2_stuck".split()
 )
 """Kinds of findings that explain a saturated pool."""
 
@@ -47,13 +48,10 @@ class TimedFinding:
     """Severity, and position in its report: the most causal finding comes first."""
     first: float
     last: float
-    busy_loops: tuple[str, ...] = ()
-    """Call sites that blocked an event loop, when that was first observed."""
 
     def to_dict(self) -> dict[str, Any]:
-        lines = [findings_text([self.finding]), *(f"  {line}" for line in self.busy_loops)]
         times = {"first": self.first, "last": self.last}
-        return {**self.finding.to_dict(), "text": "\n".join(lines), **times}
+        return {**self.finding.to_dict(), "text": findings_text([self.finding]), **times}
 
 
 class FindingsOverTime:
@@ -75,8 +73,6 @@ class FindingsOverTime:
             known.last = at
             if rank[0] <= known.rank[0]:
                 known.finding, known.rank = finding, rank
-            if finding.kind is Kind.BLOCKED_EVENT_LOOP and not known.busy_loops:
-                known.busy_loops = report.busy_loops
 
     def has(self, kind: Kind) -> bool:
         return any(known == kind for known, _ in self._findings)

@@ -179,7 +179,7 @@ def test_one_model_of_two_becomes_slow(provider: FakeProvider) -> None:
         nonlocal slow
         llm = create(provider)
         provider.behaviour = behave
-        for _ in range(6):
+        for _ in range(10):
             await asyncio.gather(ask(llm, "small"), ask(llm, "large"))
         before = snapshot()
         tokens["large"] = 50

@@ -13,8 +13,8 @@ import pytest
 import trustme
 import urllib3
 
-from opentelemetry.instrumentation.gluellm.diagnosis.busy_loops import call_sites_of_busy_loops
 from opentelemetry.instrumentation.gluellm.patching import when_imported
+from opentelemetry.instrumentation.gluellm.watch.busy_loops import busy_loops
 from support.http1 import HTTP1Server
 from support.libraries import Library
 from support.network import Certificates
@@ -178,7 +178,7 @@ def test_thread_and_task_names_and_variables_leave_no_trace_in_telemetry(server,
     thread = threading.Thread(target=run, name=places.plant("the name of a thread"))
     thread.start()
     assert held.wait(60)
-    busy = call_sites_of_busy_loops()
+    busy = [line for stack in busy_loops() for line in stack]
     told.set()
     thread.join()
     assert any("in test_thread_and_task_names" in line for line in busy), busy

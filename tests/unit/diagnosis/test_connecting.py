@@ -366,3 +366,15 @@ def test_connect_timeouts_name_the_step_that_they_ended() -> None:
     assert "firewall" not in finding.explanation
     connect = {"set_up_seconds": {"resolve": 0.1, "connect": 25.0}}
     assert "firewall" in found(FAILURES, failing(100, connect, connect_timeout=5)).explanation
+
+
+@pytest.mark.parametrize(("step", "fires"), [("resolve", True), ("tls", False)])
+def test_slow_resolver_is_reported_beside_client_churn(step: str, *, fires: bool) -> None:
+    """Building clients keeps the CPU busy, which makes handshakes longer."""
+    (churn,) = churned(20, 20).totals
+    (slow,) = set_up(step, 3.0).totals
+    spent = {"connecting": 60.0}
+    times = {"set_up_seconds": slow.origins[0].set_up_seconds}
+    origin = replace(churn.origins[0], phase_seconds=spent, **times)
+    snapshot = a_snapshot(replace(churn, origins=(origin,)), a_pool(requests_entered=1))
+    assert kinds(snapshot) == ([CHURN, CONNECTING] if fires else [CHURN])

@@ -186,8 +186,13 @@ def test_line_that_blocks_the_loop_is_in_the_finding(cause: str) -> None:
     """With a CPU quota, the line at which it stopped means nothing."""
     sites = {"app.py:40 in rank": 9, "app.py:8 in load": 2}
     causes = {"event_loop_late_share": 1 / 3, "event_loop_late_causes": {cause: 17.0}}
-    finding = found(Kind.BLOCKED_EVENT_LOOP, late(**causes, event_loop_busy_at=sites))
-    named = "It was busy at app.py:40 in rank in 9 of 11 checks." in finding.observed
+    finding = found(
+        Kind.BLOCKED_EVENT_LOOP,
+        late(
+            **causes, event_loop_busy_at=sites, event_loop_stack=("ssl.py:9 in read", "app.py:40")
+        ),
+    )
+    named = "in rank in 9 of 11 checks: ssl.py:9 in read <- app.py:40." in finding.observed
     assert named is (cause == "blocking_call")
     assert ("asyncio.to_thread" in finding.advice) is named
 

@@ -126,3 +126,12 @@ def test_blocked_loop_can_let_read_timeouts_expire() -> None:
     late = {"event_loop_lag": 0.5, "event_loop_late": 40.0, "event_loop_late_share": 0.4}
     blocked = after(CUT, answers(20, 4.0), read_timeout=5.0, **late)
     assert all_kinds(blocked) == [Kind.BLOCKED_EVENT_LOOP]
+
+
+def test_slower_provider_comes_before_the_timeouts_that_it_runs_into() -> None:
+    for failures, kind in ((CUT, Kind.READ_TIMEOUT), (TIMED_OUT, Kind.CALLS_CUT_SHORT)):
+        slower = the_totals(
+            200, {"awaiting_response": 3.0}, failures=failures, answers=answers(20, 4.0)
+        )
+        now = a_snapshot(slower, a_pool(read_timeout=5.0), uptime=200.0)
+        assert kinds(now, a_snapshot()) == [Kind.SLOW_PROVIDER, kind]

@@ -165,6 +165,8 @@ SLOWER = 2.0
 """Factor on the provider's time in the baseline. A different mix of questions causes less."""
 SLOWER_BY = 0.1
 """Increase of the provider's time per request. Twice almost nothing is still almost nothing."""
+SLOWER_ITEM = 0.01
+"""Increase of the time per item of a stream. Answers have some ten to some thousand items."""
 BASELINE_REQUESTS = 10
 CURRENT_REQUESTS = 5
 """Fewer requests have no meaningful mean. Running ones count as well, so that a provider that stops

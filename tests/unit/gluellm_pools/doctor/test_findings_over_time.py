@@ -26,8 +26,8 @@ def finding(
     )
 
 
-def report(*findings: Finding, busy_loops: tuple[str, ...] = ()) -> Report:
-    return Report(snapshot=SNAPSHOT, findings=findings, busy_loops=busy_loops)
+def report(*findings: Finding) -> Report:
+    return Report(snapshot=SNAPSHOT, findings=findings)
 
 
 def test_a_finding_comes_once_with_its_span_of_time() -> None:
@@ -86,17 +86,6 @@ def test_the_most_severe_come_first_and_then_as_diagnosed() -> None:
     ]
     over_time.add(report(finding(Kind.BLOCKED_EVENT_LOOP, Severity.ERROR)), 2.0)
     assert over_time.ordered()[0].finding.kind is Kind.BLOCKED_EVENT_LOOP
-
-
-def test_a_blocked_loop_is_reported_with_its_first_call_site() -> None:
-    """Later it may be elsewhere, or go on."""
-    over_time = FindingsOverTime()
-    blocked = finding(Kind.BLOCKED_EVENT_LOOP, Severity.ERROR, pool=None)
-    over_time.add(report(blocked), 1.0)
-    over_time.add(report(blocked, busy_loops=("event loop", "  app.py:1 in f")), 2.0)
-    over_time.add(report(blocked, busy_loops=("event loop", "  app.py:9 in g")), 3.0)
-    (only,) = over_time.ordered()
-    assert only.to_dict()["text"].endswith("\n  event loop\n    app.py:1 in f")
 
 
 @pytest.mark.parametrize(("seconds", "kinds"), [(0, ["leak"]), (2, ["leak"]), (3, [])])

@@ -72,6 +72,7 @@ def collect(
     executors: _Executors = {}
     suspects = frozenset(leak_suspects)
     trackers = snapshot_of(registry.trackers.keys)
+    busy_at, stack = loop_lag.busy(now) if loop_lag is not None else ({}, ())
     pools = [_pool(tracker, executors, suspects, silent_peers) for tracker in trackers]
     count_outbox(registry)
     counts, calls = registry.state(now)[1], registry.calls.state()
@@ -88,7 +89,8 @@ def collect(
             event_loop_late_share=loop_lag.recent_share(now) if loop_lag is not None else None,
             peer_check_after=silent_peers.after,
             event_loop_late_causes=loop_lag.recent_causes(now) if loop_lag is not None else {},
-            event_loop_busy_at=loop_lag.busy_at(now) if loop_lag is not None else {},
+            event_loop_busy_at=busy_at,
+            event_loop_stack=stack,
             ignored_variables=_ignored_variables(),
             gluellm="gluellm" in sys.modules,
             any_llm="any_llm" in sys.modules,

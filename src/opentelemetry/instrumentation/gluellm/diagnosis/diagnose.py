@@ -9,6 +9,7 @@ which finding suppresses which. The thresholds are in ``thresholds``.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from . import accounting
 from .findings import Finding, Kind, Severity
@@ -27,6 +28,9 @@ from .rules import (
 )
 from .snapshot import Snapshot
 from .windows import windows
+
+_NOT_OUR_CPU = ("resolve", "proxy")
+"""Steps of establishing a connection that a busy process hardly makes longer."""
 
 
 def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Finding]:
@@ -88,11 +92,12 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
     # stream left, and a server that is down has dropped its connections.
     if stuck is not None or connecting.server_is_gone(case):
         broken = None
+    causes: list[Finding | None] = []
     holder = consumer = slow = too_small = saturated = connect = None
     cut = None if blocked else timeouts.cut_answers(case)
     if not blocked:
         # Building clients keeps the CPU busy. Failures to connect name the step themselves.
-        if churn is None and failures is None:
+        if failures is None and (churn is None or case.activity.slowest_step in _NOT_OUR_CPU):
             connect = connecting.slow_connecting(case)
         if leak is None:
             consumer = holding.slow_consumer(case)
@@ -112,6 +117,12 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
             saturated = waiting.pool_saturated(case)
     elif long_wait and leak is None and stuck is None:
         saturated = waiting.pool_saturated(case)
+    cut_calls = timeouts.cut_calls(case)
+    # Where calls are slow for another reason, that comes before the timeout that ends them.
+    if cut_calls and (blocked or saturated or too_small or any(causes)):
+        cut_calls = replace(cut_calls, severity=Severity.WARNING)
+    if cut and any(causes):
+        cut = replace(cut, severity=Severity.WARNING)
     return [
         leak,
         stuck,
@@ -124,10 +135,10 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
         provider.stalled_streams(case),
         consumer,
         holder,
-        cut,
         slow,
+        cut,
         too_small,
-        timeouts.cut_calls(case),
+        cut_calls,
         saturated,
         waiting.anomaly(case, loop_is_blocked=blocked),
         connect,

@@ -38,11 +38,11 @@ class Kind(StrEnum):
     # Makes the following ones uncertain.
     BLOCKED_EVENT_LOOP = "blocked_event_loop"
     # Inferred from times.
-    READ_TIMEOUT = "read_timeout"
     SLOW_CONNECTING = "slow_connecting"
     SLOW_CONSUMER = "slow_consumer"
     ONE_CALLER = "one_caller_holds_pool"
     SLOW_PROVIDER = "slow_provider"
+    READ_TIMEOUT = "read_timeout"
     POOL_TOO_SMALL = "pool_too_small"
     CALLS_CUT_SHORT = "calls_cut_short"
     EXECUTOR_FULL = "executor_full"

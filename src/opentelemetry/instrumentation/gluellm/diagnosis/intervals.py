@@ -255,18 +255,21 @@ class PoolCase:
 
     @property
     def failures(self) -> list[Failure]:
-        return [one for one in self.totals.failures if one.ago <= self.recent]
+        recent = self.recent
+        return [one for one in self.totals.failures if one.ago <= recent]
 
     @property
     def answers(self) -> list[Answer]:
-        return [one for one in self.totals.answers if one.ago <= self.recent]
+        recent = self.recent
+        return [one for one in self.totals.answers if one.ago <= recent]
 
     @property
     def earlier_answers(self) -> list[Answer]:
         """Answers to compare ``answers`` with, of the time before these or, if possible, before
         the last minutes."""
+        recent = self.recent
         both = (*self.totals.earlier_answers, *self.totals.answers)
-        earlier = [one for one in both if one.ago > self.recent]
+        earlier = [one for one in both if one.ago > recent]
         if self.baseline:
             return earlier
         return [one for one in earlier if one.ago > RECENT] or earlier

@@ -446,6 +446,8 @@ class ProcessSnapshot:
     event_loop_busy_at: Mapping[str, int] = field(default_factory=dict)
     """Call sites (``file:line in function``) that kept a late event loop busy in the last minute,
     with the number of checks, one a second, that found it there; the most frequent first."""
+    event_loop_stack: tuple[str, ...] = ()
+    """Innermost frames of the loop when it was last found at the first of these."""
     ignored_variables: tuple[str, ...] = ()
     """Environment variables that are set and look like pool limits, but that no library reads."""
     gluellm: bool = False

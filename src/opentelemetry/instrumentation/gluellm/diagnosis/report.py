@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import thresholds
-from .busy_loops import call_sites_of_busy_loops
 from .diagnose import diagnose
-from .findings import Finding, Kind, Severity
+from .findings import Finding, Severity
 from .snapshot import Snapshot
 from .text import findings_text
 
@@ -20,21 +19,17 @@ class Report:
 
     snapshot: Snapshot
     findings: tuple[Finding, ...]
-    busy_loops: tuple[str, ...] = ()
-    """Call sites that kept event loops busy, as lines of text; empty if no loop is blocked."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report for ``json.dumps``, with the readable text under ``text``."""
         return {
             "snapshot": self.snapshot.to_dict(),
             "findings": [finding.to_dict() for finding in self.findings],
-            "busy_loops": list(self.busy_loops),
             "text": str(self),
         }
 
     def __str__(self) -> str:
-        parts = (findings_text(self.findings), "\n".join(self.busy_loops), str(self.snapshot))
-        return "\n\n".join(filter(None, parts))
+        return f"{findings_text(self.findings)}\n\n{self.snapshot}"
 
 
 class Reports:
@@ -60,9 +55,4 @@ def report_on(snapshot: Snapshot, previous: Snapshot | None) -> Report:
         known = {(each.kind, each.pool) for each in lately}
         others = [each for each in findings if (each.kind, each.pool) not in known]
         findings = sorted([*lately, *others], key=lambda each: list(Severity).index(each.severity))
-    blocked = any(finding.kind is Kind.BLOCKED_EVENT_LOOP for finding in findings)
-    return Report(
-        snapshot=snapshot,
-        findings=tuple(findings),
-        busy_loops=call_sites_of_busy_loops() if blocked else (),
-    )
+    return Report(snapshot=snapshot, findings=tuple(findings))

@@ -275,10 +275,17 @@ class Lease:
             _add(times, self)
             if not served(self.status, self.error):
                 origin.pool.failed.append(_failed(self))
-        else:
-            model, items = (None, 0) if call is None else (call.model, call.steps)
-            ended_at, pool = self.ended_at, origin.pool
-            answer = (ended_at, model, self.awaited, ended_at - self.answered_at, items)
+        elif self.answered_at:
+            ended_at, answered_at, pool = self.ended_at, self.answered_at, origin.pool
+            # `awaited`, where no set-up and no stream came in between.
+            head = self.awaited if self.fresh or self.sent_at else answered_at - self.acquired_at
+            answer = (
+                ended_at,
+                None if call is None else call.model,
+                head,
+                ended_at - answered_at,
+                0 if call is None else call.steps,
+            )
             pool.answered.append(answer)
             if ended_at - pool.sampled_at >= SAMPLE_EVERY:
                 pool.sampled_at = ended_at

@@ -12,7 +12,6 @@ another thread without its token.
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 import weakref
 from collections import Counter, deque
@@ -20,7 +19,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from operator import add, sub
 
 from ..concurrency import snapshot_of, snapshot_of_queue
-from ..pool.call_site import find
 from ..pool.durations import in_seconds, nanoseconds
 from ..pool.lease import Lease
 from ..pool.peak import Peak
@@ -28,6 +26,7 @@ from ..pool.phases import READING, UNREAD
 from ..pool.registry import NOWHERE, PoolRegistry
 from ..pool.tracker import PoolTracker
 from ..thresholds import LATE_FROM, LATE_WINDOW, STALE_LATE
+from .busy_loops import busy_loops
 from .late_causes import LateCauses, Split, Usage, split, usage_of
 
 PERIOD = 0.1
@@ -56,8 +55,6 @@ class _Timer:
         """Nanoseconds that the watch has counted, of `late` and of a firing that is overdue."""
         self.thread = 0
         """Native ID of the thread that runs the loop."""
-        self.ident = 0
-        """Python's ID of that thread."""
         self.before: Usage | None = None
         self.usage: Usage | None = None
         """Usage of that thread at the last two firings; None if it is unknown."""
@@ -86,7 +83,6 @@ class _Timer:
         thread = threading.get_native_id()
         self.before = self.usage if thread == self.thread else None
         self.thread, self.usage = thread, usage_of(thread)
-        self.ident = threading.get_ident()
         lag.fired(self, due, now)
         loop = self.loop()
         if loop is None or now > self.wanted_until or not lag.on:
@@ -123,8 +119,8 @@ class LoopLag:
         """Clock, late time and its causes of each pass within the window of the recent share."""
         self._blocked_at = 0
         self._causes = LateCauses()
-        self._busy: deque[tuple[int, str]] = deque(maxlen=_RECENT)
-        """Clock, and call site that kept a loop busy, of passes that found a timer overdue."""
+        self._busy: deque[tuple[int, tuple[str, ...]]] = deque(maxlen=_RECENT)
+        """Clock and `busy_loops` of passes that found a timer overdue."""
 
     def forget(self) -> None:
         """Reset everything in a forked child, where the parent's loops do not run."""
@@ -204,23 +200,21 @@ class LoopLag:
         fired = snapshot_of(self._fired_late.keys)
         for timer in fired:  # before its lateness is read: it may fire again meanwhile
             self._fired_late.pop(timer, None)
-        worst, known = 0, Split()
+        worst, known, overdue_now = 0, Split(), False
         for timer, late in self._late_timers(fired, now):
             found = timer.split
             if late > timer.late:  # overdue
                 used = usage_of(timer.thread)
                 overdue = split(late - timer.late, timer.usage, used, timer.usual_turns)
                 found = Split(*map(add, found, overdue))
-                frame = sys._current_frames().get(timer.ident)
-                busy = None if frame is None else find(of=frame)
-                del frame  # it refers to the application's objects
-                if busy is not None:
-                    self._busy.append((now, str(busy)))
+                overdue_now = True
             if late - timer.counted > worst:
                 worst = late - timer.counted
                 known = Split(*map(sub, found, timer.split_counted))
             timer.counted = max(timer.counted, late)
             timer.split_counted = found
+        if overdue_now:
+            self._busy.extend((now, stack) for stack in busy_loops())
         ledgers = self._registry.ledgers
         ledgers.late_time += worst
         self._causes.count(known)
@@ -244,14 +238,16 @@ class LoopLag:
         late = {cause: in_seconds(n - before.get(cause, 0)) for cause, n in counted.items()}
         return {cause: seconds for cause, seconds in late.items() if seconds > 0}
 
-    def busy_at(self, now: int) -> dict[str, int]:
-        """Return the call sites that kept a late loop busy in the last minute, most often first.
+    def busy(self, now: int) -> tuple[dict[str, int], tuple[str, ...]]:
+        """Return the call sites that kept a late loop busy in the last minute, and a stack.
 
-        The number is that of the watch's passes which found the loop there.
+        The number is that of the watch's passes which found a loop there, the highest first. The
+        stack is the last one of the first call site.
         """
         since = now - _WINDOW
-        found = Counter(site for at, site in snapshot_of_queue(self._busy) if at > since)
-        return dict(found.most_common())
+        stacks = [stack for at, stack in snapshot_of_queue(self._busy) if at > since]
+        sites = dict(Counter(stack[0] for stack in stacks).most_common())
+        return sites, next((s[1:] for s in reversed(stacks) if s[0] == next(iter(sites))), ())
 
     def late_time(self, now: int) -> int:
         """Return the total late time since the Meter was created. It never falls."""

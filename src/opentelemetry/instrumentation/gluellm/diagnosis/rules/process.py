@@ -89,7 +89,9 @@ def blocked_event_loop(
     if cause in ("", "blocking_call") and (sites := snapshot.process.event_loop_busy_at):
         site, checks = next(iter(sites.items()))
         by_cause += f" It was busy at {call_site_text(site)}"
-        by_cause += f" in {checks} of {counted(sum(sites.values()), 'check')}."
+        by_cause += f" in {checks} of {counted(sum(sites.values()), 'check')}"
+        stack = " <- ".join(map(call_site_text, snapshot.process.event_loop_stack))
+        by_cause += f": {stack}." if stack else "."
         advice = "Move it out of the loop: asyncio.to_thread, or a process if it computes."
     if loop_is_blocked(snapshot, before):
         # With churn it is only a WARNING, so that churn, which causes the lag, comes first.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from statistics import mean, median
 
 from ... import thresholds
 from ...text import counted, one_line, percent, seconds
@@ -13,49 +14,57 @@ from ..parts import Answer
 from .timeouts import majority
 from .waiting import queue_matters
 
+_Times = Sequence[float]
 
-def _slowdown(now: Sequence[Answer], before: Sequence[Answer], *, bodies: bool) -> str:
-    """Return how much slower answers have become, as text; empty if they have not.
 
-    ``bodies`` if the time after the head is the provider's. Streams are compared by the time per
-    item, since a longer answer is not a slower one.
+def _parts(answers: Sequence[Answer], waiting: _Times = ()) -> dict[str, _Times]:
+    """Return the times to the head, and after it: per item of a stream, as a longer answer is not a
+    slower one."""
+    return {
+        "to the head": [*(answer.head for answer in answers), *waiting],
+        "per item": [answer.rest / answer.items for answer in answers if answer.items],
+        "for the rest": [answer.rest for answer in answers if not answer.items],
+    }
+
+
+def _models(case: PoolCase) -> tuple[dict[str | None, str], bool]:
+    """Return how much slower each model has become, as text, for those that can be compared; and
+    whether the means of most answers are no longer than before.
+
+    A model is slower if three quarters of its times are at least twice as long as half of those
+    before: means depend on a few long answers.
     """
-
-    def means(answers: Sequence[Answer]) -> tuple[float, float, float]:
-        number, items = len(answers), sum(answer.items for answer in answers)
-        head, rest = sum(a.head for a in answers), sum(a.rest for a in answers)
-        return head / number, rest / (items or number), items / number or 1.0
-
-    (head, rest, items), (old_head, old_rest, _) = means(now), means(before)
-    texts = []
-    if head >= thresholds.SLOWER * old_head and head - old_head >= thresholds.SLOWER_BY:
-        texts.append(f"{seconds(head)} to the head ({seconds(old_head)} before)")
-    more = (rest - old_rest) * items
-    if bodies and rest >= thresholds.SLOWER * old_rest and more >= thresholds.SLOWER_BY:
-        what = "per item" if any(answer.items for answer in now) else "for the rest"
-        texts.append(f"{seconds(rest)} {what} ({seconds(old_rest)} before)")
-    return ", ".join(texts)
-
-
-def _models(case: PoolCase) -> dict[str | None, str]:
-    """Return how much slower each model has become, for those that can be compared."""
+    answers, earlier, same = case.answers, case.earlier_answers, 0
     unread, reading = (case.activity.time(phase) for phase in ("unread", "reading"))
+    waits = [request for request in case.requests if request.phase == "awaiting_response"]
     found: dict[str | None, str] = {}
-    asked = [*(answer.model for answer in case.answers), *(r.model for r in case.requests)]
+    asked = [*(answer.model for answer in answers), *(request.model for request in waits)]
     for model in dict.fromkeys(asked):
-        now = [answer for answer in case.answers if answer.model == model]
-        before = [answer for answer in case.earlier_answers if answer.model == model]
-        usual = max((answer.head for answer in before), default=0.0)
-        # What waits for longer than ever before counts as well, though its time is not over.
-        now += [
-            Answer(0.0, model, r.phase_age, 0.0, 0)
-            for r in case.requests
-            if r.phase == "awaiting_response" and r.model == model and r.phase_age > usual
-        ]
-        if min(len(now), len(before)) >= thresholds.CURRENT_REQUESTS:
-            bodies = unread < thresholds.UNREAD_SHARE * (unread + reading)
-            found[model] = _slowdown(now, before, bodies=bodies)
-    return found
+        now = [answer for answer in answers if answer.model == model]
+        before = [answer for answer in earlier if answer.model == model]
+        longest = max((answer.head for answer in before), default=0.0)
+        # What waits for longer than ever before counts, though its time is not over.
+        waiting = [r.phase_age for r in waits if r.model == model and r.phase_age > longest]
+        if (
+            len(now) + len(waiting) < thresholds.CURRENT_REQUESTS
+            or len(before) < thresholds.BASELINE_REQUESTS
+        ):
+            continue
+        texts, slower = [], False
+        was = _parts(before)
+        for part, times in _parts(now, waiting).items():
+            # The application's pauses are part of the time after the head.
+            paused = unread >= thresholds.UNREAD_SHARE * (unread + reading)
+            if not times or not was[part] or (paused and part != "to the head"):
+                continue
+            usual, most = median(was[part]), sorted(times)[len(times) // 4]
+            least = thresholds.SLOWER_ITEM if part == "per item" else thresholds.SLOWER_BY
+            if most >= thresholds.SLOWER * usual and most - usual >= least:
+                texts.append(f"{seconds(median(times))} {part} ({seconds(usual)} before)")
+            slower |= mean(times) >= thresholds.SLOWER * mean(was[part])
+        found[model] = ", ".join(texts)
+        same += 0 if slower else len(now)
+    return found, 2 * same > len(answers)
 
 
 def is_slower(case: PoolCase) -> bool:
@@ -63,9 +72,8 @@ def is_slower(case: PoolCase) -> bool:
 
     Longer answers at the same speed, and more calls of a slower model, do not count.
     """
-    models = _models(case)
-    judged = sum(answer.model in models for answer in case.answers)
-    if any(models.values()) or 2 * judged > len(case.answers):
+    models, same = _models(case)
+    if same or any(models.values()):
         return any(models.values())
     before = case.baseline
     if before is None or before.served < thresholds.BASELINE_REQUESTS:
@@ -102,7 +110,7 @@ def slow_provider(case: PoolCase, *, cut: bool = False) -> Finding | None:
         f"A request waited {seconds(each)} for the provider: {head} for the head of the answer, "
         f"{body} for the rest"
     )
-    models = _models(case)
+    models, _ = _models(case)
     slow = [f"{one_line(model or 'all')}: {text}" for model, text in models.items() if text]
     others = [one_line(model) for model, text in models.items() if model and not text]
     if slow:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-import threading
 from types import FrameType
 
+from ..pool.call_site import find
 from ..text import call_site_text
 
 _LOOPS = ("/asyncio/base_events.py", "/asyncio/runners.py")
@@ -15,37 +15,27 @@ _LEFT_OUT = ("/asyncio/events.py", "/gluellm/diagnosis/signal_report/on_signal.p
 report, which may still run in the main thread."""
 _WAITING = ("/selectors.py", "/asyncio/windows_events.py")
 _MOST_FRAMES = 6
-_LONGEST = 120
 _DEEPEST = 500
 
 
-def call_sites_of_busy_loops() -> tuple[str, ...]:
-    """Return what keeps each asyncio loop busy: lines with its thread and its innermost frames.
+def busy_loops() -> list[tuple[str, ...]]:
+    """Return what keeps each asyncio loop busy: the application's call site, if it is known, and
+    then the innermost frames.
 
     A loop that waits for events is not busy. Frames can change while they are read, so a line may
     be slightly out of date.
     """
-    threads = {thread.ident: thread for thread in threading.enumerate()}
-    lines: list[str] = []
-    for ident, frame in sys._current_frames().items():
-        frames = _within_loop(frame)
+    found = []
+    for innermost in sys._current_frames().values():
+        frames = _within_loop(innermost)
         if frames:
-            lines.append(f"event loop of {_which(threads.get(ident))}, innermost frame first")
-        for inner in frames[:_MOST_FRAMES]:
-            code = inner.f_code
-            place = f"{code.co_filename}:{inner.f_lineno} in {code.co_qualname}"
-            lines.append(f"  {call_site_text(place, _LONGEST)}")
-    return tuple(lines)
-
-
-def _which(thread: threading.Thread | None) -> str:
-    # Not the thread's name, which the application chooses. py-spy, gdb and `top -H` show the
-    # native ID.
-    if thread is None:
-        return "a thread that Python did not start"
-    if thread is threading.main_thread():
-        return "the main thread"
-    return f"thread {thread.native_id}"
+            places = [
+                call_site_text(f"{f.f_code.co_filename}:{f.f_lineno} in {f.f_code.co_qualname}")
+                for f in frames[:_MOST_FRAMES]
+            ]
+            site = find(of=frames[0])
+            found.append((places[0] if site is None else call_site_text(str(site)), *places))
+    return found
 
 
 def _within_loop(innermost: FrameType) -> list[FrameType]:
