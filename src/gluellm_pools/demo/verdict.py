@@ -28,6 +28,8 @@ _AT_FAULT = {
     Kind.SLOW_PROVIDER: "the provider",
     Kind.CONNECT_FAILURES: "the provider",
     Kind.REUSE_FAILURES: "the provider",
+    Kind.RETRIES: "the provider",
+    Kind.STALLED_STREAMS: "the provider",
     Kind.SILENT_CONNECTIONS: "the network",
     Kind.HTTP2_STUCK: "the HTTP library",
     **dict.fromkeys(UNEXPLAINED, ""),

@@ -92,9 +92,9 @@ def test_acts_of_slow_calls_name_the_cause_that_no_pool_shows():
     text = played("rate-limited", "stalled-stream", seconds=2.5)
     limited, stalled = re.split(r"(?m)^act 1 of 1: ", text)[1:]
     faults = [re.findall(r"whose fault it is: (.*)", act) for act in (limited, stalled)]
-    retries = r"the provider\. .*(alls? waits? .*to retry after|\d calls fail, most with) 429.*"
+    retries = r"the provider: retries\. .*\d of them sent again after 429.*"
     assert re.fullmatch(retries, *faults[0])
-    silent = r"the provider\. Bytes arrive, but no item for up to [\d.]+ s in 3 silent calls\."
+    silent = r"the provider: stalled streams\. 3 of 3 calls to openai .*, while bytes arrive; .*"
     assert re.fullmatch(silent, *faults[1])
     assert re.search(r"calls to openai \(any_llm\): .*backoff \d\d% .*; retries \d", limited)
     assert "what your caller sees: no call has ended lately" in stalled
@@ -119,7 +119,7 @@ def test_leak_is_logged_with_the_lines_that_abandoned_the_streams():
     assert note is not None
     assert "unread for" in note[0]
     assert f"{name}:" in note[0]
-    assert "your program: leak. 4 of 4 connections" in text
+    assert re.search(r"your program: leak\. (.*\. )?4 of 4 connections", text)
     assert str(Path.cwd()) not in text
 
 

@@ -18,6 +18,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.findings import (
     Severity,
 )
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import CallsSnapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.report import report_on
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.pool.durations import class_of, longest_of
 from unit.diagnosis.building import (
@@ -82,6 +83,10 @@ def test_service_with_a_call_a_minute() -> None:
     assert not kinds(taken(*[fine] * 20, failed, failed))
     assert not kinds(taken(*[fine] * 20, *[fine, fine, fine, fine, failed] * 3))
     assert top(*[fine] * 20, *[fine, failed] * 2, *[failed] * 7).kind is Kind.CALLS_FAILING
+    nothing: dict[Any, dict[Any, float]] = {}
+    rarely = [nothing, nothing, nothing, failed, nothing] * 3
+    assert top(*[fine] * 20, *rarely).observed.startswith("3 of 3 calls to openai failed in the")
+    assert not kinds(taken(*[fine] * 20, *rarely, *[nothing] * 9))
 
 
 def test_cancelled_calls_are_no_failures_but_many_are_reported() -> None:
@@ -99,6 +104,7 @@ def test_slower_calls_need_a_baseline() -> None:
         slow = of_calls(5, {"requesting": long}, took=long)
         for young in ([], [of_calls(60)] * 4):
             assert not kinds(taken(*young, *[slow] * 3))
+    assert not kinds(taken(*HOUR[:4], *[of_calls(20, {"finishing": 30.0}, took=34.0)] * 5))
     finding = top(*HOUR, *[of_calls(20, {"finishing": 30.0}, took=34.0)] * 5)
     assert (finding.kind, finding.severity) == (Kind.CALLS_SLOW, Severity.WARNING)
     assert "30 s more than in the 30 min before: 30 s of it in finishing" in finding.observed
@@ -242,6 +248,19 @@ def test_finding_that_explains_nothing_does_not_come_first() -> None:
         assert not other.observed.startswith(("Calls", "150 of"))
 
 
+def test_reuse_does_not_explain_the_resolving_of_names() -> None:
+    """Connections expire, and new ones are slow since the name servers are."""
+    resolving = of_calls(40, {"requesting": 9.0}, took=8.6, connecting=8.0, reading=1.0)
+    resolving["openai/httpx2", ORIGIN, "openai"]["step", "resolve"] = 320.0
+    minute = expired(resolving)
+    del minute["openai/httpx2", None, None]["opened",]  # too few for the rule on slow set-ups
+    first, *others = diagnose(taken(*HOUR, *[minute] * 5))
+    assert first.kind is Kind.CALLS_SLOW
+    assert "8.0 s of it in connecting (resolving the name)" in first.observed
+    assert "name servers" in first.advice
+    assert Kind.NOT_REUSED in [other.kind for other in others]
+
+
 def test_every_kind_is_known_to_the_account() -> None:
     """A new kind has to say what it can explain, even if that is nothing."""
     nothing = {Kind.CAPACITY, Kind.UNBOUNDED_POOL, Kind.IGNORED_VARIABLE}
@@ -262,6 +281,16 @@ def test_earlier_snapshot_takes_the_place_of_the_account() -> None:
         "30 of 40 calls to openai failed in the last 60 s (0% in the 35 min before): 30 x 503."
     )
     assert not kinds(taken(*HOUR, HEALTHY), before)
+
+
+def test_report_on_a_long_time_has_the_last_minutes_as_well() -> None:
+    """``doctor --pid`` an hour ago must not hide what is wrong since."""
+    slow = of_calls(40, {"finishing": 30.0}, took=34.0)
+    before, after = taken(HEALTHY), taken(*HOUR, HEALTHY, *[slow] * 5)
+    assert not kinds(after, before)
+    assert [finding.kind for finding in report_on(after, before).findings] == [Kind.CALLS_SLOW]
+    failing = taken(*HOUR, *[of_calls(40, {}, {"401": 30})] * 20, *[HEALTHY] * 20)
+    assert [finding.kind for finding in report_on(failing, before).findings] == [Kind.CALLS_FAILING]
 
 
 # Text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import Any
 
 import pytest
@@ -63,6 +64,7 @@ def test_each_minute_has_what_was_added_in_it(scene: Scene, account: Account) ->
     assert (CALLS, ("outcome", "succeeded")) not in second
     assert second[REQUESTS, ("phase", "awaiting_response")] == 10 * SECOND
     assert second[REQUESTS, ("left", 200, None, False)] == 1
+    assert second[REQUESTS, ("took", 68.719)] == 1
 
 
 def test_durations_are_counted_by_class(scene: Scene, account: Account) -> None:
@@ -109,6 +111,17 @@ def test_watch_writes_the_account(scene: Scene) -> None:
         scene.clock.advance(1.0)
         watch.run_pass()
     assert [row[:2] for row in minutes(watch.account, scene)] == [(0, 60), (60, 120), (120, 125)]
+
+
+def test_watch_rests_with_the_account(scene: Scene) -> None:
+    """When its thread ends, so does the minute."""
+    watch = Watch(scene.registry, leak_threshold=0.0, loop_lag=None)
+    watch._thread = threading.current_thread()
+    call(scene, 5.0)
+    assert not watch._rests()
+    assert watch._rests()
+    scene.clock.advance(600.0)
+    assert [row[:2] for row in minutes(watch.account, scene)] == [(0, 5)]
 
 
 def test_fork_begins_a_new_account(scene: Scene) -> None:

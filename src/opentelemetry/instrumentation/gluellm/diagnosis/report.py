@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .. import thresholds
 from .diagnose import diagnose
-from .findings import Finding
+from .findings import Finding, Severity
 from .snapshot import Snapshot
 from .text import findings_text
 
@@ -47,4 +48,11 @@ class Reports:
 
 def report_on(snapshot: Snapshot, previous: Snapshot | None) -> Report:
     """Return the report on a snapshot that was taken just now in this process."""
-    return Report(snapshot=snapshot, findings=tuple(diagnose(snapshot, previous)))
+    findings = diagnose(snapshot, previous)
+    if previous is not None and snapshot.uptime - previous.uptime > thresholds.RECENT:
+        # So long a period can hide what the process's own account shows of the last minutes.
+        lately = [each for each in diagnose(snapshot) if each.severity is not Severity.INFO]
+        known = {(each.kind, each.pool) for each in lately}
+        others = [each for each in findings if (each.kind, each.pool) not in known]
+        findings = sorted([*lately, *others], key=lambda each: list(Severity).index(each.severity))
+    return Report(snapshot=snapshot, findings=tuple(findings))
