@@ -139,30 +139,31 @@ class CountedCall:
         "__dict__",
         "_calls",
         "began_at",
+        "client_span",
         "ended_at",
         "in_flight",
         "last",
         "ledger",
         "model",
+        "observed",
         "operation",
         "paused",
         "resting",
+        "retries",
         "since",
         "source",
         "spent",
         "stage",
+        "stream",
         "streamed",
         "task",
     )
 
-    # As on a lease, attributes that most calls never set are defaults of the class.
-    retries = 0
+    # As on a lease, attributes that the path of most calls never uses are defaults of the class.
     queued = 0
     """Nanoseconds that its requests waited for connections."""
     awaiting_response = 0
     """Nanoseconds that its requests waited for the heads of their responses."""
-    stream: Call | None = None
-    """The `Call` whose stream the application is reading, which counts the steps of that stream."""
     seen_steps = 0
     """Value of `Call.steps` at the previous check."""
     waiting_since = 0
@@ -170,22 +171,14 @@ class CountedCall:
     outcome = SUCCEEDED
     error: str | None = None
     """``error.type`` if the outcome is `FAILED`."""
-    observed: Any = None
-    """Data of the observers, such as a span context."""
 
     def __init__(
-        self,
-        calls: LiveCalls,
-        source: str,
-        operation: str,
-        model: str | None,
-        now: int,
-        streamed: bool | None,
+        self, calls: LiveCalls, source: str, operation: str, now: int, streamed: bool | None
     ) -> None:
         self._calls = calls
         self.source = source
         self.operation = operation
-        self.model = model
+        self.model: str | None = None
         self.ledger: CallLedger | None = None
         """Ledger that counts it; None until its provider is known."""
         self.began_at = now
@@ -210,6 +203,13 @@ class CountedCall:
         self.streamed = streamed
         """Whether the application reads the answer item by item; None if the items can't be
         observed."""
+        self.stream: Call | None = None
+        """The `Call` whose stream the application is reading, which counts that stream's steps."""
+        self.retries = 0
+        self.observed: Any = None
+        """Data of the observers, such as a span context."""
+        self.client_span: Any = None
+        """Weak reference to the CLIENT span that gets its attributes; None if there is none."""
 
     @property
     def ended(self) -> bool:
@@ -234,7 +234,7 @@ class CountedCall:
     def enter(self, stage: int) -> None:
         """Enter a stage now or, while requests are in flight, after the last of them."""
         now = self._calls.clock()
-        left = self._stage_left()
+        left = _stage_left(self.last)
         # atomic
         if self.in_flight or self.ended_at:
             self.resting = stage
@@ -254,7 +254,7 @@ class CountedCall:
     def further_request(self, lease: Any) -> None:
         """Count a request that enters a pool. `PoolTracker` counts the first one itself."""
         now = lease.entered_at
-        left = self._stage_left()
+        left = _stage_left(self.last)
         # atomic
         if self.ended_at:
             return
@@ -294,9 +294,6 @@ class CountedCall:
         else:
             self.stage = self.resting
             self.resting = None
-
-    def _stage_left(self) -> int:
-        return BACKOFF if _retries(self.last) else FINISHING
 
     def account(self, lease: Any) -> None:
         """Add the times of one of its requests that has ended."""
@@ -361,12 +358,11 @@ class CountedCall:
             ledger = self.ledger
             assert ledger is not None
         counts = ledger.calls[self.operation]
-        errors = ledger.errors
         if error is not None:
             error = ledger.error(error)
         own, spent = self.spent, ledger.spent
         last = self.last
-        left = BACKOFF if last is not None and _retries(last) else FINISHING
+        left = FINISHING if last is None else _stage_left(last)
         # atomic
         if self.ended_at:
             return
@@ -379,11 +375,14 @@ class CountedCall:
         self.stage = FINISHING
         self.in_flight = 0
         self.last = None
-        spent[LIMITED] += own[LIMITED]
-        spent[PREPARING] += own[PREPARING]
-        spent[REQUESTING] += own[REQUESTING]
-        spent[BACKOFF] += own[BACKOFF]
-        spent[FINISHING] += own[FINISHING]
+        limited, preparing, requesting, backoff, finishing = own
+        spent[PREPARING] += preparing
+        spent[REQUESTING] += requesting
+        spent[FINISHING] += finishing
+        if limited:
+            spent[LIMITED] += limited
+        if backoff:
+            spent[BACKOFF] += backoff
         if self.retries:
             ledger.retries += self.retries
         if outcome is not None:
@@ -392,7 +391,7 @@ class CountedCall:
                 self.outcome = outcome
             if error is not None:
                 self.error = error
-                errors[error] += 1
+                ledger.errors[error] += 1
         if self in calls.live:
             del calls.live[self]
         # The atomic block ends here. No reference cycle through the stream's call remains.
@@ -404,15 +403,15 @@ class CountedCall:
             ledger.answered(False, own[REQUESTING], now)
         if outcome is not None:
             calls.outbox.put(self)
-            if self.observed is not None and outcome != ABANDONED:
+            if self.client_span is not None and outcome != ABANDONED:
                 calls.observer.call_ended(self)
 
 
-def _retries(last: Any) -> bool:
-    """Return whether libraries pause after a request with this result, and send it again."""
-    if last is None:
-        return False
-    return last.status in _RETRIED or last.error not in (None, "cancelled")
+def _stage_left(last: Any) -> int:
+    """Return the stage that `LEFT` is, by the result of the request that ended last."""
+    if last is None or (last.status not in _RETRIED and last.error in (None, "cancelled")):
+        return FINISHING
+    return BACKOFF
 
 
 class CallLedger:
@@ -579,9 +578,8 @@ class LiveCalls:
         self,
         source: str,
         operation: str,
-        *,
         provider: str | None = None,
-        model: str | None = None,
+        *,
         streamed: bool | None = False,
     ) -> CountedCall:
         """Return a new call, which is in flight from `CountedCall.start` on.
@@ -591,7 +589,7 @@ class LiveCalls:
         """
         ledgers = self.ledgers
         operation = ledgers.operations.get(operation) or ledgers.operation(operation)
-        call = CountedCall(self, source, operation, model, self.clock(), streamed)
+        call = CountedCall(self, source, operation, self.clock(), streamed)
         ledger = ledgers.known.get((provider, source)) if provider is not None else None
         if ledger is not None and operation in ledger.calls:
             call.ledger = ledger
@@ -632,7 +630,7 @@ class LiveCalls:
         now = self.clock()
         for call, (ended, stage, since, retries, last), spent in read:
             if stage == LEFT:
-                stage = BACKOFF if _retries(last) else FINISHING
+                stage = _stage_left(last)
             of_ledger = found.get(call.ledger) if call.ledger is not None else None
             if ended or of_ledger is None:
                 continue

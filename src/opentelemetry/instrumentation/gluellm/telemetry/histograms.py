@@ -100,7 +100,7 @@ class DurationObserver(PoolObserver):
             if self._model_attributes and call.model:
                 model = bounded(self._models, call.model, _MODELS)
             attributes = of_calls(ledger).duration(call.operation, model)
-            context = bare_context(None if call.observed is None else call.observed.span_context)
+            context = bare_context(call.observed)
             self._call.record(in_seconds(call.ended_at - call.began_at), attributes, context)
         self._record_call_further(call)
 
