@@ -41,17 +41,17 @@ class current:  # noqa: N801
     A generator with `contextlib.contextmanager` costs three times as much.
     """
 
-    __slots__ = ("_call", "_token", "_variable")
+    __slots__ = ("_call", "_variable", "token")
 
     def __init__(self, variable: CallVariable, call: Call) -> None:
         self._variable = variable
         self._call = call
 
     def __enter__(self) -> None:
-        self._token = self._variable.set(self._call)
+        self.token = self._variable.set(self._call)
 
     def __exit__(self, *exception: object) -> None:
-        leave(self._token)
+        leave(self.token)
 
 
 class _Hold:

@@ -60,13 +60,13 @@ _kinds: dict[str, int] = {}
 class CallSite:
     """A line of the application's code. Refers to a code object, not to a frame."""
 
-    __slots__ = ("_instruction", "code", "stack")
+    __slots__ = ("code", "instruction", "stack")
 
     def __init__(
         self, code: CodeType, instruction: int, stack: tuple[tuple[CodeType, int], ...] = ()
     ) -> None:
         self.code = code
-        self._instruction = instruction
+        self.instruction = instruction
         self.stack = stack
         """Code and line of every frame, innermost first; empty unless requested from `find`."""
 
@@ -74,7 +74,7 @@ class CallSite:
     def line(self) -> int:
         """Number of the line. Not read on the request's path, where it costs more than the rest."""
         for start, end, line in self.code.co_lines():
-            if start <= self._instruction < end and line is not None:
+            if start <= self.instruction < end and line is not None:
                 return line
         return self.code.co_firstlineno
 
