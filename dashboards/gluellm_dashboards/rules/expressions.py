@@ -103,10 +103,12 @@ def calls_slow() -> str:
 
 
 def calls_silent() -> str:
-    """Share and number of silent calls. A single one can be one lost stream."""
+    """Share and number of silent calls. A single one may think for longer than calls before it."""
     silent = at(OF_CALLS, conditions.CALLS_SILENT)
+    longest = at(OF_CALLS, conditions.LONGEST_SILENCE)
     return (
-        f"({silent} >= {thresholds.CALL_SILENT_ALERT_COUNT})\n"
+        f"(\n  {silent} >= {thresholds.CALL_SILENT_ALERT_COUNT}\n"
+        f"  or\n  ({silent} > 0 and {longest} >= {thresholds.CALL_SILENT_FIRST:g})\n)\n"
         f"  / {at(OF_CALLS, conditions.CALLS_IN_FLIGHT)}\n  > {thresholds.CALL_SILENT_SHARE:g}"
     )
 

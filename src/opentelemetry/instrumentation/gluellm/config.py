@@ -127,8 +127,9 @@ class Config:
         _POSITIVE,
         "Shortest wait for an answer, or for the next item of a stream, after which a call counts "
         "in `gluellm.call.silent`. The wait must also exceed three times the longest such wait of "
-        "the last hour. For calls that are not streamed, it must be at least 10 minutes while none "
-        "was answered within the last hour.",
+        "the last hour, or of the last 100 waits if these took longer. For calls that are not "
+        "streamed, it must be at least 10 minutes while fewer than 20 were answered, or none "
+        "within the last hour.",
         "s",
     )
     leak_stacks: bool = _setting(

@@ -50,6 +50,7 @@ _RECENT = 1_000
 """Number of requests in the outbox, the latest ones, that are searched for those of a call."""
 _LONGEST_NAME = 64
 _HOUR = nanoseconds(3600)
+_FEWEST_WAITS = 100
 _FIRST_ANSWER = nanoseconds(thresholds.CALL_SILENT_FIRST)
 _SILENT_FACTOR = int(thresholds.CALL_SILENT_FACTOR)
 
@@ -445,8 +446,8 @@ class CallLedger:
         self.retries = 0
         self.streamed = False
         """Whether any call was streamed."""
-        self._longest: dict[bool, Peak] = {}
-        """Longest waits of the last hour that ended in an item (True) or an answer (False)."""
+        self._longest: dict[bool, _LongestWait] = {}
+        """Longest waits that ended in an item (True) or an answer (False)."""
         self.attributes: Any = None
         """Attribute sets of the telemetry, built once."""
         self.reported = [0] * (len(STAGES) + 1)
@@ -463,22 +464,50 @@ class CallLedger:
 
     def answered(self, streamed: bool, wait: int, now: int) -> None:
         """Note a wait that ended in an item or, if not ``streamed``, in an answer."""
-        peak = self._longest.get(streamed)
-        if peak is None:
-            peak = self._longest.setdefault(streamed, Peak(_HOUR, now))
-        if wait > peak.high or now >= peak.end:
-            peak.raise_to(wait, now)
+        longest = self._longest.get(streamed)
+        if longest is None:
+            longest = self._longest.setdefault(streamed, _LongestWait(now))
+        longest.add(wait, now)
 
     def silent_after(self, streamed: bool, threshold: int, now: int) -> int:
         """Return the shortest wait after which a call counts as silent.
 
-        It depends on the longest wait of the last hour that ended with an answer or an item.
+        It depends on the longest recent wait that ended with an answer or an item.
         """
-        peak = self._longest.get(streamed)
-        longest = 0 if peak is None else peak.highest(now)
-        if not longest and not streamed:
-            return max(threshold, _FIRST_ANSWER)
-        return max(threshold, _SILENT_FACTOR * longest)
+        longest = self._longest.get(streamed)
+        if not streamed and (longest is None or longest.is_uncertain(now)):
+            threshold = max(threshold, _FIRST_ANSWER)
+        return threshold if longest is None else max(threshold, _SILENT_FACTOR * longest.wait)
+
+
+class _LongestWait:
+    """The longest wait of the last hour, or of the last hundred waits if these took longer.
+
+    Within an hour, a service with few calls may have no long one, although one in ten is.
+    """
+
+    __slots__ = ("last", "peak", "time")
+
+    def __init__(self, now: int) -> None:
+        self.last = now
+        self.time = 0
+        """Clock of the peak, which a wait moves by at most a hundredth of an hour."""
+        self.peak = Peak(_HOUR, 0)
+
+    @property
+    def wait(self) -> int:
+        """The longest wait in nanoseconds."""
+        return self.peak.highest(self.time)
+
+    def is_uncertain(self, now: int) -> bool:
+        """Return whether fewer than twenty waits are known, or none of the last hour."""
+        return self.time < _HOUR // 5 or now - self.last > _HOUR
+
+    def add(self, wait: int, now: int) -> None:
+        """Note a wait that ended. The finalizer rule applies."""
+        self.time = time = self.time + min(now - self.last, _HOUR // _FEWEST_WAITS)
+        self.last = now
+        self.peak.raise_to(wait, time)
 
 
 class CallLedgers:
