@@ -60,7 +60,7 @@ ALERTS: Final = (
         summary=f"{_SHARE} of the calls in flight to {_CALLS} are silent",
         description=(
             f"{_SHARE} of the calls in flight have been waiting for an answer, or for the next "
-            "item of a stream, for much longer than any call of the last hour. Bytes without an "
+            "item of a stream, for much longer than any recent call. Bytes without an "
             "item, such as pings, do not count. Users wait, and no timeout has ended these calls."
         ),
         first=(

@@ -165,6 +165,12 @@ CALLS_IN_FLIGHT: Final = _state(
 CALLS_SILENT: Final = _state(
     "calls_silent", "How many calls are silent?", "sum", semconv.CALL_SILENT
 )
+LONGEST_SILENCE: Final = _state(
+    "longest_silence",
+    "How long has an application been waiting for the next item of a stream?",
+    "max",
+    semconv.CALL_SILENCE,
+)
 OLDEST_QUEUED: Final = _state(
     "oldest_queued",
     "How long has it waited for a connection?",

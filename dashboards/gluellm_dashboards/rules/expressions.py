@@ -105,11 +105,13 @@ def calls_slow() -> str:
 def calls_silent() -> str:
     """Return the condition on the share and number of silent calls.
 
-    A single silent call can be a lost stream.
+    A single silent call can be thinking for longer than the calls before it.
     """
     silent = at(OF_CALLS, conditions.CALLS_SILENT)
+    longest = at(OF_CALLS, conditions.LONGEST_SILENCE)
     return (
-        f"({silent} >= {thresholds.CALL_SILENT_ALERT_COUNT})\n"
+        f"(\n  {silent} >= {thresholds.CALL_SILENT_ALERT_COUNT}\n"
+        f"  or\n  ({silent} > 0 and {longest} >= {thresholds.CALL_SILENT_FIRST:g})\n)\n"
         f"  / {at(OF_CALLS, conditions.CALLS_IN_FLIGHT)}\n  > {thresholds.CALL_SILENT_SHARE:g}"
     )
 

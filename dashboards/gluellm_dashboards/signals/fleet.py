@@ -81,7 +81,7 @@ CALLS_SILENT = _signal(
     "fleet_calls_silent",
     "In which instances are calls silent?",
     f"sum{by()}({_series('silent_calls', INSTANCE_PROVIDER)})",
-    "Calls in flight that have waited for much longer than any of the last hour.",
+    "Calls in flight that have waited for much longer than any recent one.",
     "silent_calls",
     level=INSTANCE_PROVIDER,
 )

@@ -436,8 +436,8 @@ def test_call_without_a_known_provider_counts_for_that_of_its_first_request(scen
     assert {provider for provider, _ in scene.registry.calls.ledgers.known} == {"groq", None}
 
 
-def test_threshold_of_silence_follows_the_waits_of_the_last_hour(scene: Scene) -> None:
-    """Unstreamed: 10 minutes until one has been answered, then three times the longest."""
+def test_threshold_of_silence_follows_the_longest_waits(scene: Scene) -> None:
+    """Unstreamed: at least 10 minutes until 20 have been answered, then three times the longest."""
     calls = scene.registry.calls
 
     def silent_after(wait: float) -> list[int]:
@@ -450,15 +450,24 @@ def test_threshold_of_silence_follows_the_waits_of_the_last_hour(scene: Scene) -
         call.end()
         return found
 
+    def answered_after(wait: float, times: int) -> None:
+        for _ in range(times):
+            lease = scene.enter(call := begin(scene))
+            scene.clock.advance(wait)
+            assert calls.state()[0].silent == 0
+            leave(scene, lease)
+            call.end()
+
     assert silent_after(600) == [0, 1]
     assert silent_after(1800) == [0, 1]
-    scene.clock.advance(3 * 3600)
-    assert silent_after(600) == [0, 1]  # nothing is known again
-    scene.clock.advance(3 * 3600)
-    leave(scene, scene.enter(quick := begin(scene)))
-    scene.clock.advance(0.1)
-    quick.end()
-    assert silent_after(600) == [0, 1]
+    answered_after(90, 150)
+    assert silent_after(270) == [0, 1]
+    # Few calls, of which one in twenty takes 400 s: one in much more than an hour.
+    for _ in range(10):
+        answered_after(400, 1)
+        answered_after(90, 10)
+        scene.clock.advance(3500)
+        answered_after(90, 9)
 
 
 def test_stream_is_silent_while_the_application_waits_for_an_item(scene: Scene) -> None:

@@ -36,6 +36,11 @@ def _silent(values: str, instance: str = "api-1") -> Series:
     return series(semconv.CALL_SILENT, values, instance=instance)
 
 
+def _waits(values: str) -> Series:
+    """How long an application has been waiting for the next item of a stream."""
+    return series(semconv.CALL_SILENCE, values)
+
+
 def _one_after_another(seconds: int, callers: int, minutes: int) -> list[Series]:
     """Callers that begin at once, and call again as soon as they have their answer."""
     done = " ".join(str(callers * (60 * minute // seconds)) for minute in range(minutes + 1))
@@ -388,9 +393,27 @@ CASES: Final = (
     ),
     Case(
         _SILENT,
-        "one call of two is silent",
-        [_silent("1x20"), in_flight("2x20")],
+        "one call of two is silent, and is not streamed",
+        [_silent("1x20"), in_flight("2x20"), _waits("5x20")],
         {"10m": NOTHING, "20m": NOTHING},
+    ),
+    Case(
+        _SILENT,
+        "one call after another: after many of 90 s, each of 400 s is silent before it ends",
+        [_silent("0 0 0 0 0 1 1 " * 20), in_flight("1x140"), ended("succeeded", "0x140")],
+        {f"{minute}m": NOTHING for minute in (7, 8, 35, 70, 139)},
+    ),
+    Case(
+        _SILENT,
+        "a stalled stream among four calls: one call hangs, until its client times out",
+        [_silent("0 1x30"), _waits("0+60x30"), in_flight("4x30")],
+        {"5m": NOTHING, "10m": NOTHING, "13m30s": FIRES, "30m": FIRES},
+    ),
+    Case(
+        _SILENT,
+        "the only call of a service pauses for five minutes, again and again",
+        [_silent("0 1 1 1 1 0 " * 10), _waits("0 60 120 180 240 300 " * 10), in_flight("1x60")],
+        {"5m": NOTHING, "30m": NOTHING, "59m": NOTHING},
     ),
     Case(
         _SILENT,

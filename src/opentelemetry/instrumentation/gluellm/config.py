@@ -97,8 +97,8 @@ class Config:
     silence_threshold: float = _setting(CALL_SILENT_AFTER, _POSITIVE, "s")
     """Shortest wait for an answer, or for the next item of a stream, after which a call counts in
     `gluellm.call.silent`. The wait must also exceed three times the longest such wait of the last
-    hour. For calls that are not streamed, it must be at least 10 minutes while none was answered
-    within the last hour."""
+    hour, or of the last 100 waits if these took longer. For calls that are not streamed, it must be
+    at least 10 minutes while fewer than 20 were answered, or none within the last hour."""
     leak_stacks: bool = _setting(False, BOOLEAN)
     """Record the whole stack of each call, not only the application's line that made it, and add it
     to leak warnings. Costs about ten microseconds per call."""

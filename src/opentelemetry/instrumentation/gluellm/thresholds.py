@@ -207,11 +207,12 @@ CALL_SILENT_AFTER = 60.0
 """Default of ``silence_threshold``: shortest wait for an item or an answer that can be silence.
 Streams of the major providers send an item or a ping every few seconds."""
 CALL_SILENT_FACTOR = 3.0
-"""Factor on the longest wait of the last hour that ended in an item or an answer. Reasoning models
-pause for minutes, and do so again."""
+"""Factor on the longest wait that ended in an item or an answer, of the last hour or the last 100
+waits. Reasoning models pause for minutes, and do so again."""
 CALL_SILENT_FIRST = 600.0
-"""Shortest wait for an unstreamed answer that is silence, while there was no such answer within the
-last hour. The SDKs time out after the same time, and an unstreamed answer can take minutes."""
+"""Shortest wait for an unstreamed answer that is silence, while fewer than 20 are known, or none of
+the last hour. The SDKs time out after the same time, and an unstreamed answer can take minutes.
+A stream that has been silent for so long is reported even if it is the only one."""
 CALL_FAILURE_ALERT_SHARE = 0.05
 """Share of the calls that failed or succeeded. SDKs and GlueLLM retry, so a call that still fails
 is a failure that a user sees."""

@@ -63,7 +63,7 @@ def provider_key(instance: Any) -> str:
     """
     name = instance.PROVIDER_NAME
     key = str(name.value if isinstance(name, enum.Enum) else name)
-    return key if _PLAIN_KEY.fullmatch(key) else OTHER_PROVIDER
+    return key if key in PROVIDERS or _PLAIN_KEY.fullmatch(key) else OTHER_PROVIDER
 
 
 def model_reader(method: Any) -> ModelOf:
@@ -209,7 +209,7 @@ class CallScope:
             if early is not None:
                 counted, early.counted = early.counted, None
             if counted is None:
-                counted = calls.begin(ANY_LLM, call.operation, provider=call.provider)
+                counted = calls.begin(ANY_LLM, call.operation, call.provider)
                 counted.task = running_task()
             counted.streamed = streamed
             call.ends_counted = True

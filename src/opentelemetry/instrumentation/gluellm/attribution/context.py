@@ -26,7 +26,7 @@ def counted_call() -> CountedCall | None:
     """Return the counted call in which the current code runs, if any."""
     call = current_call.get()
     counted = current_counted.get() if call is None or call.ended else call.counted
-    return None if counted is None or counted.ended else counted
+    return None if counted is None or counted.ended_at else counted
 
 
 _WAITS_IN_OWN_TASK = sys.version_info >= (3, 12)

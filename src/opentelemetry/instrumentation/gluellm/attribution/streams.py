@@ -10,9 +10,7 @@ finalized and closed at the same moment as without the instrumentation.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-from collections.abc import Iterator
 from contextvars import Token
 from typing import Any
 
@@ -37,14 +35,23 @@ def leave(token: Token[Any]) -> None:
         pass
 
 
-@contextlib.contextmanager
-def current(variable: CallVariable, call: Call) -> Iterator[None]:
-    """Set the call in the context variable while the block runs."""
-    token = variable.set(call)
-    try:
-        yield
-    finally:
-        leave(token)
+class current:  # noqa: N801
+    """Set the call in the context variable while the ``with`` block runs.
+
+    A generator with `contextlib.contextmanager` costs three times as much.
+    """
+
+    __slots__ = ("_call", "_variable", "token")
+
+    def __init__(self, variable: CallVariable, call: Call) -> None:
+        self._variable = variable
+        self._call = call
+
+    def __enter__(self) -> None:
+        self.token = self._variable.set(self._call)
+
+    def __exit__(self, *exception: object) -> None:
+        leave(self.token)
 
 
 class _Hold:

@@ -50,6 +50,7 @@ _RECENT = 1_000
 """Number of requests in the outbox, the latest ones, that are searched for those of a call."""
 _LONGEST_NAME = 64
 _HOUR = nanoseconds(3600)
+_FEWEST_WAITS = 100
 _FIRST_ANSWER = nanoseconds(thresholds.CALL_SILENT_FIRST)
 _SILENT_FACTOR = int(thresholds.CALL_SILENT_FACTOR)
 
@@ -139,32 +140,33 @@ class CountedCall:
         "__dict__",
         "_calls",
         "began_at",
+        "client_span",
         "ended_at",
         "in_flight",
         "last",
         "ledger",
         "model",
+        "observed",
         "operation",
         "paused",
         "resting",
+        "retries",
         "since",
         "source",
         "spent",
         "stage",
+        "stream",
         "streamed",
         "task",
     )
 
-    # As on a lease, attributes that most calls never set are defaults of the class.
-    retries = 0
+    # As on a lease, attributes that the path of most calls never uses are defaults of the class.
     attempts = 0
     """Attempts of GlueLLM so far."""
     queued = 0
     """Nanoseconds that its requests waited for connections."""
     awaiting_response = 0
     """Nanoseconds that its requests waited for the heads of their responses."""
-    stream: Call | None = None
-    """The `Call` whose stream the application is reading, which counts the steps of that stream."""
     seen_steps = 0
     """Value of `Call.steps` at the previous check."""
     waiting_since = 0
@@ -172,22 +174,14 @@ class CountedCall:
     outcome = SUCCEEDED
     error: str | None = None
     """``error.type`` if the outcome is `FAILED`."""
-    observed: Any = None
-    """Data of the observers, such as a span context."""
 
     def __init__(
-        self,
-        calls: LiveCalls,
-        source: str,
-        operation: str,
-        model: str | None,
-        now: int,
-        streamed: bool | None,
+        self, calls: LiveCalls, source: str, operation: str, now: int, streamed: bool | None
     ) -> None:
         self._calls = calls
         self.source = source
         self.operation = operation
-        self.model = model
+        self.model: str | None = None
         self.ledger: CallLedger | None = None
         """Ledger that counts it; None until its provider is known."""
         self.began_at = now
@@ -212,6 +206,13 @@ class CountedCall:
         self.streamed = streamed
         """Whether the application reads the answer item by item; None if the items can't be
         observed."""
+        self.stream: Call | None = None
+        """The `Call` whose stream the application is reading, which counts that stream's steps."""
+        self.retries = 0
+        self.observed: Any = None
+        """Data of the observers, such as a span context."""
+        self.client_span: Any = None
+        """Weak reference to the CLIENT span that gets its attributes; None if there is none."""
 
     @property
     def ended(self) -> bool:
@@ -236,7 +237,7 @@ class CountedCall:
     def enter(self, stage: int) -> None:
         """Enter a stage now or, while requests are in flight, after the last of them."""
         now = self._calls.clock()
-        left = self._stage_left()
+        left = _stage_left(self.last)
         # atomic
         if self.in_flight or self.ended_at:
             self.resting = stage
@@ -256,7 +257,7 @@ class CountedCall:
     def further_request(self, lease: Any) -> None:
         """Count a request that enters a pool. `PoolTracker` counts the first one itself."""
         now = lease.entered_at
-        left = self._stage_left()
+        left = _stage_left(self.last)
         # atomic
         if self.ended_at:
             return
@@ -296,9 +297,6 @@ class CountedCall:
         else:
             self.stage = self.resting
             self.resting = None
-
-    def _stage_left(self) -> int:
-        return BACKOFF if is_retried(self.last) else FINISHING
 
     def attempt(self) -> None:
         """Count an attempt of GlueLLM, which begins."""
@@ -378,13 +376,12 @@ class CountedCall:
             ledger = self.ledger
             assert ledger is not None
         counts = ledger.calls[self.operation]
-        errors = ledger.errors
         if error is not None:
             error = ledger.error(error)
         own, spent, took = self.spent, ledger.spent, ledger.took
         length = class_of(now - self.began_at)
         last = self.last
-        left = BACKOFF if last is not None and is_retried(last) else FINISHING
+        left = _stage_left(last)
         # atomic
         if self.ended_at:
             return
@@ -397,11 +394,14 @@ class CountedCall:
         self.stage = FINISHING
         self.in_flight = 0
         self.last = None
-        spent[LIMITED] += own[LIMITED]
-        spent[PREPARING] += own[PREPARING]
-        spent[REQUESTING] += own[REQUESTING]
-        spent[BACKOFF] += own[BACKOFF]
-        spent[FINISHING] += own[FINISHING]
+        limited, preparing, requesting, backoff, finishing = own
+        spent[PREPARING] += preparing
+        spent[REQUESTING] += requesting
+        spent[FINISHING] += finishing
+        if limited:
+            spent[LIMITED] += limited
+        if backoff:
+            spent[BACKOFF] += backoff
         if self.retries:
             ledger.retries += self.retries
         if outcome is not None:
@@ -411,7 +411,7 @@ class CountedCall:
                 self.outcome = outcome
             if error is not None:
                 self.error = error
-                errors[error] += 1
+                ledger.errors[error] += 1
         if self in calls.live:
             del calls.live[self]
         # The atomic block ends here. No reference cycle through the stream's call remains.
@@ -423,7 +423,7 @@ class CountedCall:
             ledger.answered(False, own[REQUESTING], now)
         if outcome is not None:
             calls.outbox.put(self)
-            if self.observed is not None and outcome != ABANDONED:
+            if self.client_span is not None and outcome != ABANDONED:
                 calls.observer.call_ended(self)
 
 
@@ -432,6 +432,11 @@ def is_retried(last: Any) -> bool:
     if last is None:
         return False
     return last.status in RETRIED or last.error not in (None, "cancelled")
+
+
+def _stage_left(last: Any) -> int:
+    """Return the stage that `LEFT` is, by the result of the request that ended last."""
+    return BACKOFF if is_retried(last) else FINISHING
 
 
 class CallLedger:
@@ -477,8 +482,8 @@ class CallLedger:
         """Pauses among them after an answer with ``Retry-After``."""
         self.streamed = False
         """Whether any call was streamed."""
-        self._longest: dict[bool, Peak] = {}
-        """Longest waits of the last hour that ended in an item (True) or an answer (False)."""
+        self._longest: dict[bool, _LongestWait] = {}
+        """Longest waits that ended in an item (True) or an answer (False)."""
         self.attributes: Any = None
         """Attribute sets of the telemetry, built once."""
         self.reported = [0] * (len(STAGES) + 1)
@@ -495,22 +500,50 @@ class CallLedger:
 
     def answered(self, streamed: bool, wait: int, now: int) -> None:
         """Note a wait that ended in an item or, if not ``streamed``, in an answer."""
-        peak = self._longest.get(streamed)
-        if peak is None:
-            peak = self._longest.setdefault(streamed, Peak(_HOUR, now))
-        if wait > peak.high or now >= peak.end:
-            peak.raise_to(wait, now)
+        longest = self._longest.get(streamed)
+        if longest is None:
+            longest = self._longest.setdefault(streamed, _LongestWait(now))
+        longest.add(wait, now)
 
     def silent_after(self, streamed: bool, threshold: int, now: int) -> int:
         """Return the shortest wait after which a call counts as silent.
 
-        It depends on the longest wait of the last hour that ended with an answer or an item.
+        It depends on the longest recent wait that ended with an answer or an item.
         """
-        peak = self._longest.get(streamed)
-        longest = 0 if peak is None else peak.highest(now)
-        if not longest and not streamed:
-            return max(threshold, _FIRST_ANSWER)
-        return max(threshold, _SILENT_FACTOR * longest)
+        longest = self._longest.get(streamed)
+        if not streamed and (longest is None or longest.is_uncertain(now)):
+            threshold = max(threshold, _FIRST_ANSWER)
+        return threshold if longest is None else max(threshold, _SILENT_FACTOR * longest.wait)
+
+
+class _LongestWait:
+    """The longest wait of the last hour, or of the last hundred waits if these took longer.
+
+    Within an hour, a service with few calls may have no long one, although one in ten is.
+    """
+
+    __slots__ = ("last", "peak", "time")
+
+    def __init__(self, now: int) -> None:
+        self.last = now
+        self.time = 0
+        """Clock of the peak, which a wait moves by at most a hundredth of an hour."""
+        self.peak = Peak(_HOUR, 0)
+
+    @property
+    def wait(self) -> int:
+        """The longest wait in nanoseconds."""
+        return self.peak.highest(self.time)
+
+    def is_uncertain(self, now: int) -> bool:
+        """Return whether fewer than twenty waits are known, or none of the last hour."""
+        return self.time < _HOUR // 5 or now - self.last > _HOUR
+
+    def add(self, wait: int, now: int) -> None:
+        """Note a wait that ended. The finalizer rule applies."""
+        self.time = time = self.time + min(now - self.last, _HOUR // _FEWEST_WAITS)
+        self.last = now
+        self.peak.raise_to(wait, time)
 
 
 class CallLedgers:
@@ -612,9 +645,8 @@ class LiveCalls:
         self,
         source: str,
         operation: str,
-        *,
         provider: str | None = None,
-        model: str | None = None,
+        *,
         streamed: bool | None = False,
     ) -> CountedCall:
         """Return a new call, which is in flight from `CountedCall.start` on.
@@ -624,7 +656,7 @@ class LiveCalls:
         """
         ledgers = self.ledgers
         operation = ledgers.operations.get(operation) or ledgers.operation(operation)
-        call = CountedCall(self, source, operation, model, self.clock(), streamed)
+        call = CountedCall(self, source, operation, self.clock(), streamed)
         ledger = ledgers.known.get((provider, source)) if provider is not None else None
         if ledger is not None and operation in ledger.calls:
             call.ledger = ledger
@@ -672,7 +704,7 @@ class LiveCalls:
         now = self.clock()
         for call, (ended, stage, since, retries, last), spent in read:
             if stage == LEFT:
-                stage = BACKOFF if is_retried(last) else FINISHING
+                stage = _stage_left(last)
             of_ledger = found.get(call.ledger) if call.ledger is not None else None
             if ended or of_ledger is None:
                 continue

@@ -60,15 +60,23 @@ _kinds: dict[str, int] = {}
 class CallSite:
     """A line of the application's code. Refers to a code object, not to a frame."""
 
-    __slots__ = ("code", "line", "stack")
+    __slots__ = ("code", "instruction", "stack")
 
     def __init__(
-        self, code: CodeType, line: int, stack: tuple[tuple[CodeType, int], ...] = ()
+        self, code: CodeType, instruction: int, stack: tuple[tuple[CodeType, int], ...] = ()
     ) -> None:
         self.code = code
-        self.line = line
+        self.instruction = instruction
         self.stack = stack
         """Code and line of every frame, innermost first; empty unless requested from `find`."""
+
+    @property
+    def line(self) -> int:
+        """Number of the line. Not read on the request's path, where it costs more than the rest."""
+        for start, end, line in self.code.co_lines():
+            if start <= self.instruction < end and line is not None:
+                return line
+        return self.code.co_firstlineno
 
     @property
     def key(self) -> tuple[str, int]:
@@ -104,7 +112,7 @@ def find(*, whole: bool = False, of: FrameType | None = None) -> CallSite | None
         if kind is None:
             kind = _kind_of(frame)
         if kind == _APPLICATION:
-            return CallSite(frame.f_code, frame.f_lineno, stack)
+            return CallSite(frame.f_code, frame.f_lasti, stack)
         if kind == _EVENT_LOOP:
             break
         if kind == _LIBRARY and second is None:
@@ -112,7 +120,7 @@ def find(*, whole: bool = False, of: FrameType | None = None) -> CallSite | None
         frame = frame.f_back
     if second is None:
         return None
-    return CallSite(second.f_code, second.f_lineno, stack)
+    return CallSite(second.f_code, second.f_lasti, stack)
 
 
 def ends_search(frame: FrameType) -> bool:

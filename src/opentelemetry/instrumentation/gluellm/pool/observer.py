@@ -68,7 +68,10 @@ class PoolObserver:
         """
 
     def call_ended(self, call: CountedCall) -> None:
-        """End of a call, in its caller's own step. Not called for calls that are abandoned."""
+        """End of a call with a `client_span`, in its caller's own step.
+
+        Not called for calls that are abandoned.
+        """
 
     def outbox_filling(self) -> None:
         """Entry of a request while the outbox is at least half full: help to drain it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry.context import Context, get_current
@@ -69,15 +68,6 @@ def _span_context(context: Context, span: Any) -> SpanContext | None:
     )
 
 
-@dataclass(slots=True)
-class CallEntry:
-    """The trace in which a call began."""
-
-    span_context: SpanContext | None
-    client_span: weakref.ref[Any] | None
-    """The current span if it is of kind CLIENT and records, and this is the first call under it."""
-
-
 class EntryObserver(PoolObserver):
     """Observer that stores span contexts of requests and calls on them. It keeps no context."""
 
@@ -88,13 +78,15 @@ class EntryObserver(PoolObserver):
     def call_began(self, call: CountedCall, context: object) -> None:
         if not isinstance(context, Context):
             return
-        span: Any = get_current_span(context)
-        client = getattr(span, "kind", None) is _CLIENT and span.is_recording()
-        first = client and span not in self._called
-        if first:
+        span: Any = context.get(_SPAN_KEY) if _SPAN_KEY else get_current_span(context)
+        call.observed = _span_context(context, span)
+        if (
+            getattr(span, "kind", None) is _CLIENT
+            and span.is_recording()
+            and span not in self._called
+        ):
             self._called.add(span)
-        client_span = weakref.ref(span) if first else None
-        call.observed = CallEntry(_span_context(context, span), client_span)
+            call.client_span = weakref.ref(span)
 
     def lease_queued(self, lease: Lease, context: object) -> None:
         if not isinstance(context, Context):

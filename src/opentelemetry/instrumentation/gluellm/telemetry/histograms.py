@@ -101,7 +101,7 @@ class DurationObserver(PoolObserver):
                 model = bounded(self._models, call.model, _MODELS)
             pairs = (semconv.OPERATION_NAME, call.operation, semconv.REQUEST_MODEL, model)
             attributes = of_calls(ledger).of(*pairs)
-            context = bare_context(None if call.observed is None else call.observed.span_context)
+            context = bare_context(call.observed)
             self._call.record(in_seconds(call.ended_at - call.began_at), attributes, context)
         self._record_call_further(call)
 

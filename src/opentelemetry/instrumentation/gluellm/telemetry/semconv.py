@@ -482,9 +482,10 @@ CALL_SILENT: Final = _up_down_counter(
     "gluellm.call.silent",
     "{call}",
     LEVEL_CALL,
-    "Calls that have waited for the provider longer than `silence_threshold` and longer "
-    "than three times the longest such wait of the last hour. The wait is that for the "
-    "next item of a stream; for a call that is not streamed, the time in `requesting`.",
+    "Calls in `requesting` whose wait for the provider is longer than `silence_threshold` and "
+    "three times the longest such wait of the last hour, or of the last 100 waits if these took "
+    "longer. The wait is that for the next item of a stream or, for a call that is not streamed, "
+    "the time in `requesting`.",
 )
 CALLS: Final = _counter(
     "gluellm.calls",

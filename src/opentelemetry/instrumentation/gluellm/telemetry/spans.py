@@ -78,8 +78,7 @@ class SpanObserver(PoolObserver):
             span.set_attribute(semconv.SPAN_ACQUIRE_DURATION, lease.acquire_time / SECOND)
 
     def call_ended(self, call: CountedCall) -> None:
-        reference = call.observed.client_span
-        span: Span | None = None if reference is None else reference()
+        span: Span | None = call.client_span()
         if span is not None and span.is_recording():
             call.account_requests()
             span.set_attributes(of_call(call))
@@ -87,13 +86,11 @@ class SpanObserver(PoolObserver):
     def record_call(self, call: CountedCall) -> None:
         """Create the span of a call that has ended. Called by the drain."""
         total = call.ended_at - call.began_at
-        entry = call.observed
         if not call.retries and total - call.spent[REQUESTING] < self._minimum:
             return
-        parent = None if entry is None else entry.span_context
-        if isinstance(parent, SuppressedContext):
+        if isinstance(call.observed, SuppressedContext):
             return
-        span = self._start(semconv.SPAN_CALL, parent, call.began_at, of_call(call))
+        span = self._start(semconv.SPAN_CALL, call.observed, call.began_at, of_call(call))
         if call.outcome == FAILED:
             span.set_status(Status(StatusCode.ERROR))
         span.end(end_time=_epoch(call.ended_at))
