@@ -272,14 +272,8 @@ class Lease:
         at = ring.at
         ring.at = at + SIZE if at < LAST else 0
         # Last: a signal handler that raises during these calls loses times, but no count.
-        write(
-            ring.data,
-            at,
-            self.tracker.tracked_at,
-            self.entered_at,
-            self.acquired_at,
-            self.ended_at,
-        )
+        entered, acquired, pool = self.entered_at, self.acquired_at, self.tracker.tracked_at
+        write(ring.data, at, pool, entered, acquired, self.ended_at)
         if times is not None:
             _add(times, self)
         if self.call is not None and self.call.counted is not None:
