@@ -25,7 +25,7 @@ from opentelemetry.instrumentation.gluellm.text import counted
 
 from ..arguments import refuse, write_output
 from ..text import printable, printable_lines, seconds
-from .outlook import Outlook
+from .outlook import Outlook, rebuilt
 from .process import InspectionError, TargetProcess
 
 _COMMAND = "gluellm-pools doctor"
@@ -53,7 +53,7 @@ def inspect(
         return refuse(_COMMAND, "--pid needs signals, which this system does not have")
     try:
         report = _report(pid, timeout, period)
-        if (outlook.what_if or outlook.workers) and report["snapshot"] is not None:
+        if any(outlook) and report["snapshot"] is not None:
             _add_outlook(report, outlook)
         text = json.dumps(report, indent=2) if as_json else printable_lines(report["text"])
     except InspectionError as error:
@@ -70,12 +70,11 @@ def inspect(
 def _add_outlook(report: dict[str, Any], outlook: Outlook) -> None:
     """Add the answers to ``--what-if`` and ``--workers``. Raises UnsuitableFileError."""
     try:
-        text, content = outlook.on_report(report["snapshot"])
+        text, content = outlook.on(rebuilt(report["snapshot"]))
     except Exception as error:  # the other process can be of another version
         raise UnsuitableFileError("its snapshot can't be replayed") from error
     report["findings"] += content.pop("findings", [])
-    report |= content
-    report["text"] += f"\n\n{text}"
+    report |= {**content, "text": f"{report['text']}\n\n{text}"}
 
 
 def _report(pid: int, timeout: float, period: float) -> dict[str, Any]:

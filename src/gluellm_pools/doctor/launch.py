@@ -6,6 +6,7 @@ The program keeps its standard streams, its exit status and its own telemetry.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -49,7 +50,7 @@ def launch(
         variables = {
             "PYTHONPATH": os.pathsep.join(paths),
             DIRECTORY_VARIABLE: directory,
-            VARIABLE: outlook.to_text(),
+            VARIABLE: json.dumps(outlook),
             # In the environment, so that it also holds for the program's own instrument().
             _LEAK_THRESHOLD: os.environ.get(_LEAK_THRESHOLD, "").strip() or _LEAK_SECONDS,
         }

@@ -173,13 +173,9 @@ class Recorder:
             "requests": self._requests,
             "findings": [finding.to_dict() for finding in self._findings.ordered()],
             "text": self._text(),
-            "outlook": self._outlook_text(),
+            "outlook": self._outlook.on(self._latest)[0] if self._latest is not None else "",
         }
         self._directory.write(f"{os.getpid()}.json", content)
-
-    def _outlook_text(self) -> str:
-        latest = self._latest
-        return "" if latest is None else self._outlook.on(latest.process, latest.pools)[0]
 
     def _text(self) -> str:
         """Return the snapshot to show, with a leak that is not certain yet."""

@@ -115,7 +115,7 @@ class Answers(Target):
         printed, said = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
             status = inspect(
-                self._process.pid, 5.0, 0.0, _OUTLOOK if as_json else Outlook({}), as_json=as_json
+                self._process.pid, 5.0, 0.0, _OUTLOOK if as_json else Outlook(), as_json=as_json
             )
         assert status in (0, 1, 2), status
         assert (status == 2) == bool(said.getvalue()), said.getvalue()

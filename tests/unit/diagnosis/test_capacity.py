@@ -49,8 +49,8 @@ def test_ports_are_those_of_all_workers_to_one_destination() -> None:
     there = {"connections": (a_connection(origin="b.test:443"),), "max_connections": 150}
     pools = (a_pool(**here), a_pool(**here), a_pool(**there))
     fits, exceeds = (of(n, *pools, local_ports=28232)[-1] for n in (141, 142))
-    assert fits.fits
-    assert not exceeds.fits
+    assert fits.allowed == 28200
+    assert (exceeds.allowed, exceeds.available) == (28400, 28232)
     assert exceeds.text == (
         "local ports: the pools allow 142 x 200 = 28400 connections to api.test:443, and the host "
         "has 28232 ports per destination"
@@ -60,7 +60,8 @@ def test_ports_are_those_of_all_workers_to_one_destination() -> None:
 
 def test_http2_streams_bound_what_a_limit_on_connections_allows() -> None:
     two = a_connection(protocol="2", streams_max=100)
-    assert of(1, a_pool(connections=(two,), max_connections=100))[-1].fits
+    full = a_pool(connections=(two,), max_connections=100)
+    assert Kind.CAPACITY not in all_kinds(a_snapshot((), full))
     pool = a_pool(connections=(a_connection(protocol="2", streams_max=2),), max_connections=100)
     finding = found(Kind.CAPACITY, a_snapshot((), pool))
     assert finding.severity is Severity.INFO

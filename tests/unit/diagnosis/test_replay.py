@@ -217,11 +217,11 @@ def test_what_if_says_what_was_recorded_and_what_would_have_been() -> None:
     (found,) = what_if(snapshot, max_connections=3)
     assert str(found).splitlines() == [
         "openai/httpx2: 60 requests in 90 s",
-        "  recorded with max_connections=2:         67% wait (p50 1.0 s, p95 2.0 s, p99 2.0 s)",
-        "  with max_connections=3:                  50% wait (p50 0 s, p95 1.0 s, p99 1.0 s)",
+        "  recorded with max_connections=2: 67% wait (p50 1.0 s, p95 2.0 s, p99 2.0 s)",
+        "  with max_connections=3: 50% wait (p50 0 s, p95 1.0 s, p99 1.0 s)",
     ]
     (found,) = what_if(snapshot, traffic=2)
-    assert "  with max_connections=2 and 2 x the traffic: 7" in str(found)
+    assert "  with max_connections=2, 2 x the traffic: 7" in str(found)
 
 
 @pytest.mark.parametrize("values", [{"max_connections": 0}, {"traffic": 11}, {"traffic": 0}])

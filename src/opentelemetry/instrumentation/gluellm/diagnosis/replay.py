@@ -25,6 +25,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from heapq import heapreplace
+from operator import attrgetter
 from statistics import fmean, median
 
 from ..pool.ring import TICKS
@@ -32,12 +33,13 @@ from ..text import counted, percent, seconds
 from ..thresholds import QUEUED_SHARE, REPLAY_REQUESTS
 from .parts import PoolSnapshot
 
+_arrival = attrgetter("arrival")
 _FIXED_CALLERS = 0.9
 """Share of the arrivals at which the pool has about as many requests as ever, if the number of
 callers is fixed, and that number in relation to the most."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Waits:
     """Waits for a connection, in seconds."""
 
@@ -53,11 +55,9 @@ class Waits:
     def __str__(self) -> str:
         if not self.waited:
             return "no request waits"
-        text = (
-            f"{percent(self.waited)} wait (p50 {seconds(self.p50)}, p95 {seconds(self.p95)}, "
-            f"p99 {seconds(self.p99)})"
-        )
-        return f"{text} and {self.gave_up} give up" if self.gave_up else text
+        gave_up = f" and {self.gave_up} give up" if self.gave_up else ""
+        p50, p95, p99 = map(seconds, (self.p50, self.p95, self.p99))
+        return f"{percent(self.waited)} wait (p50 {p50}, p95 {p95}, p99 {p99}){gave_up}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +102,16 @@ class Recording:
         self.period = max(arrivals) - min(arrivals)
         self.mean_hold = fmean(r.hold for r in requests)
         self.recorded = _waits([r.wait for r in requests], sum(r.gave_up for r in requests))
-        at_once, self.callers = _at_once(self._requests)
-        self.at_once = max(at_once, default=1)
-        """Most requests in the pool at one moment: with so many connections, none waits."""
+        # With as many connections as requests at once, none waits.
+        self.at_once, self.callers = _at_once(self._requests)
 
     def replay(self, max_connections: int | None, traffic: int = 1) -> Waits:
         """Return the waits with another limit (None: unlimited) and a multiple of the traffic."""
         started, requests = self._started, _copied(self._requests, traffic)
         count = len(started) + len(requests)
+        # When each connection becomes free, and when each of a fixed number of callers sends next.
         free = [-math.inf] * min(max_connections or count, count)
-        """When each connection becomes free."""
         senders = [0.0] * (self.callers * traffic)
-        """When each caller sends its next request, if their number is fixed."""
         for request in started if not senders else ():
             heapreplace(free, max(request.arrival, free[0]) + request.hold)
         waits: list[float] = []
@@ -163,10 +161,7 @@ def recording_of(pools: Sequence[PoolSnapshot], period: float = math.inf) -> Rec
     ``pools`` are the live pools of one name.
     """
     if len(pools) != 1:
-        return (
-            f"{counted(len(pools), 'live pool')} of this name, each with its own limit and its own "
-            "part of the requests"
-        )
+        return f"{counted(len(pools), 'live pool')} of this name, each with its own limit and load"
     (pool,) = pools
     if pool.library == "grpc":
         return "not applicable: a gRPC channel has no limit on connections"
@@ -204,21 +199,11 @@ def recording_of(pools: Sequence[PoolSnapshot], period: float = math.inf) -> Rec
     return Recording(requests, min((limit for limit in limits if limit), default=None))
 
 
-def _arrival(request: _Request) -> float:
-    return request.arrival
-
-
 def _waits(waits: Iterable[float], gave_up: int) -> Waits:
     order = sorted(waits) or [0.0]
     p50, p95, p99 = (order[math.ceil(len(order) * share) - 1] for share in (0.5, 0.95, 0.99))
-    return Waits(
-        p50=p50,
-        p95=p95,
-        p99=p99,
-        longest=order[-1],
-        waited=sum(wait * TICKS >= 1 for wait in order) / len(order),
-        gave_up=gave_up,
-    )
+    waited = sum(wait * TICKS >= 1 for wait in order) / len(order)
+    return Waits(p50, p95, p99, order[-1], waited, gave_up)
 
 
 def _copied(requests: list[_Request], times: int) -> list[_Request]:
@@ -238,8 +223,8 @@ def _copied(requests: list[_Request], times: int) -> list[_Request]:
     return sorted(found, key=_arrival)
 
 
-def _at_once(requests: list[_Request]) -> tuple[list[int], int]:
-    """Return how many requests the pool has after each arrival, and the fixed number of callers.
+def _at_once(requests: list[_Request]) -> tuple[int, int]:
+    """Return the most requests in the pool at one moment, and the fixed number of callers.
 
     The latter is 0 if the arrivals do not depend on the ends of other requests: if the number
     changes, or if arrivals do not follow an end closely.
@@ -253,11 +238,7 @@ def _at_once(requests: list[_Request]) -> tuple[list[int], int]:
             after_end.append(request.arrival - ends[ended - 1])
             before_end.append(ends[ended] - request.arrival)
     most = max(numbers, default=0)
-    steady = numbers[most:]
-    about_as_many = sum(number >= _FIXED_CALLERS * most for number in steady)
-    fixed = (
-        len(steady) > most
-        and about_as_many >= _FIXED_CALLERS * len(steady)
-        and median(after_end) < median(before_end) / 2
-    )
-    return numbers, most if fixed else 0
+    steady = [number >= _FIXED_CALLERS * most for number in numbers[most:]]
+    if len(steady) <= most or sum(steady) < _FIXED_CALLERS * len(steady):
+        return most, 0
+    return most, most if median(after_end) < median(before_end) / 2 else 0

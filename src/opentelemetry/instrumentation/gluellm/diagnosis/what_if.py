@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..text import counted, one_line, seconds
 from .parts import PoolSnapshot
-from .replay import Waits, recording_of
+from .replay import Recording, Waits, recording_of
 from .snapshot import Snapshot
 
-MOST_CONNECTIONS = 100_000
-MOST_TRAFFIC = 10
+ALLOWED = {"max_connections": 100_000, "traffic": 10}
+"""Arguments of `what_if`, and the highest value of each; the lowest is 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,9 +19,9 @@ class WhatIf:
 
     pool: str
     """Name and library, for example ``openai/httpx2``."""
-    max_connections: int | None
+    max_connections: int | None = None
     """Limit of the replayed pool; None if unlimited."""
-    traffic: int
+    traffic: int = 1
     """Multiple of the recorded traffic."""
     reason: str = ""
     """Why there is no replay; empty if there is one."""
@@ -32,24 +31,23 @@ class WhatIf:
     """Seconds from the first of them to the last."""
     limit: int | None = None
     """The pool's present limit; None if unlimited."""
-    recorded: Waits | None = None
-    replayed: Waits | None = None
     callers: int = 0
     """Fixed number of callers that sent the requests; 0 if arrivals do not depend on answers."""
+    recorded: Waits | None = None
+    replayed: Waits | None = None
 
     def __str__(self) -> str:
         name = one_line(self.pool)
         if self.reason:
             return f"{name}: no replay: {self.reason}"
-        callers = f" from {counted(self.callers, 'caller')}, each waiting for its answer"
-        rows = {
-            f"recorded with max_connections={self.limit}": self.recorded,
-            f"with max_connections={self.max_connections}"
-            + (f" and {self.traffic} x the traffic" if self.traffic > 1 else ""): self.replayed,
-        }
-        lines = [f"  {label + ':':<40} {waits}" for label, waits in rows.items()]
-        asked = f"{counted(self.requests, 'request')} in {seconds(self.period)}"
-        return "\n".join([f"{name}: {asked}{callers if self.callers else ''}", *lines])
+        each = f" from {counted(self.callers, 'caller')}, each waiting for its answer"
+        more = f", {self.traffic} x the traffic" if self.traffic > 1 else ""
+        return (
+            f"{name}: {counted(self.requests, 'request')} in {seconds(self.period)}"
+            f"{each if self.callers else ''}\n"
+            f"  recorded with max_connections={self.limit}: {self.recorded}\n"
+            f"  with max_connections={self.max_connections}{more}: {self.replayed}"
+        )
 
 
 def what_if(
@@ -65,44 +63,30 @@ def what_if(
 
     Raises ValueError for a value out of range.
     """
-    return what_if_of(snapshot.pools, max_connections=max_connections, traffic=traffic)
-
-
-def what_if_of(
-    pools: Iterable[PoolSnapshot], *, max_connections: int | None = None, traffic: int = 1
-) -> list[WhatIf]:
-    """Return the results of `what_if` for the pools of a snapshot."""
-    if max_connections is not None and not 1 <= max_connections <= MOST_CONNECTIONS:
-        raise ValueError(
-            f"max_connections={max_connections}: allowed are 1 to {MOST_CONNECTIONS}, or None"
-        )
-    if not 1 <= traffic <= MOST_TRAFFIC:
-        raise ValueError(f"traffic={traffic}: allowed are 1 to {MOST_TRAFFIC}")
+    for name, value in (("max_connections", max_connections), ("traffic", traffic)):
+        if value is not None and not 1 <= value <= ALLOWED[name]:
+            raise ValueError(f"{name}={value}: allowed are 1 to {ALLOWED[name]}")
     by_name: dict[str, list[PoolSnapshot]] = {}
-    for pool in pools:
+    for pool in snapshot.pools:
         by_name.setdefault(pool.label, []).append(pool)
-    found = []
-    for label, alike in by_name.items():
-        recording = recording_of(alike)
-        if isinstance(recording, str):
-            found.append(
-                WhatIf(
-                    pool=label, max_connections=max_connections, traffic=traffic, reason=recording
-                )
-            )
-            continue
-        limit = max_connections or recording.maximum
-        found.append(
-            WhatIf(
-                pool=label,
-                max_connections=limit,
-                traffic=traffic,
-                requests=recording.size,
-                period=recording.period,
-                limit=recording.maximum,
-                recorded=recording.recorded,
-                replayed=recording.replay(limit, traffic),
-                callers=recording.callers,
-            )
-        )
-    return found
+    return [
+        _of(label, recording_of(pools), max_connections, traffic)
+        for label, pools in by_name.items()
+    ]
+
+
+def _of(pool: str, found: Recording | str, max_connections: int | None, traffic: int) -> WhatIf:
+    if isinstance(found, str):
+        return WhatIf(pool=pool, max_connections=max_connections, traffic=traffic, reason=found)
+    limit = max_connections or found.maximum
+    return WhatIf(
+        pool=pool,
+        max_connections=limit,
+        traffic=traffic,
+        requests=found.size,
+        period=found.period,
+        limit=found.maximum,
+        callers=found.callers,
+        recorded=found.recorded,
+        replayed=found.replay(limit, traffic),
+    )

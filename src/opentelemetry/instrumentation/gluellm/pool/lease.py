@@ -275,15 +275,8 @@ class Lease:
         at = ring.at
         ring.at = at + SIZE if at < LAST else 0
         # Last: a signal handler that raises during these calls loses times, but no count.
-        call = self.call
-        write(
-            ring.data,
-            at,
-            self.tracker.tracked_at,
-            self.entered_at,
-            self.acquired_at,
-            self.ended_at,
-        )
+        call, pool_at, ended = self.call, self.tracker.tracked_at, self.ended_at
+        write(ring.data, at, pool_at, self.entered_at, self.acquired_at, ended)
         if times is not None:
             _add(times, self)
             if not served(self.status, self.error):
