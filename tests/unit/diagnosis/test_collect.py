@@ -81,6 +81,9 @@ def test_snapshot_has_the_times_of_requests_that_ended_just_now(scene: Scene) ->
     scene.clock.advance(1)
     times = array("i", b64decode(only_pool(take(scene)).leases))
     assert [time / TICKS for time in times] == [3.0, 0.0, 2.0]
+    other = FakePool()  # of the same name: thousands of them would make a snapshot slow
+    scene.track(other)
+    assert [pool.leases for pool in take(scene).pools] == ["", ""]
 
 
 def test_each_pool_has_the_call_site_that_built_it(scene: Scene) -> None:
