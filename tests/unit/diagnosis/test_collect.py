@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+from array import array
+from base64 import b64decode
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.pool.call_site import find
 from opentelemetry.instrumentation.gluellm.pool.lease import ConnectionView, Lease
 from opentelemetry.instrumentation.gluellm.pool.phases import READING
+from opentelemetry.instrumentation.gluellm.pool.ring import TICKS
 from opentelemetry.instrumentation.gluellm.watch.account import Account
 from opentelemetry.instrumentation.gluellm.watch.loop_lag import LoopLag
 from opentelemetry.instrumentation.gluellm.watch.silent_peers import SilentPeers
@@ -69,6 +72,20 @@ def test_snapshot_has_a_pools_limits_and_age(scene: Scene) -> None:
     assert (pool.max_connections, pool.max_idle_connections) == (10, 5)
     assert (pool.keepalive_expiry, pool.tcp_keepalive) == (5.0, False)
     assert (pool.pool_timeout, pool.read_timeout) == (600.0, 30.0)
+
+
+def test_snapshot_has_the_times_of_requests_that_ended_just_now(scene: Scene) -> None:
+    """They wait in the outbox for the next collection. What is in flight is not among them."""
+    lease = scene.acquire()
+    scene.clock.advance(2)
+    scene.serve(lease)
+    scene.acquire()
+    scene.clock.advance(1)
+    times = array("i", b64decode(only_pool(take(scene)).leases))
+    assert [time / TICKS for time in times] == [3.0, 0.0, 2.0]
+    other = FakePool()  # of the same name: thousands of them would make a snapshot slow
+    scene.track(other)
+    assert [pool.leases for pool in take(scene).pools] == ["", ""]
 
 
 def test_each_pool_has_the_call_site_that_built_it(scene: Scene) -> None:

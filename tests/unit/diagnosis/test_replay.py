@@ -67,19 +67,18 @@ def test_traffic_is_copied_shifted_by_half_of_the_time() -> None:
 
 
 def test_requests_that_gave_up_have_a_demand() -> None:
-    """Each second, two requests at a pool of 1 that takes 2 s for each; the second gives up after
-    0.5 s. It has the mean hold where it gets a connection.
+    """Three at once at a pool of 1 that takes 2 s for each: two give up after 0.5 s.
+
+    With another connection one of these gets it, and holds it for the mean time of the others.
     """
     times = [(4.0 * i, 0.0, 2.0) for i in range(30)]
-    times += [(4.0 * i + 0.1, 0.5, -1.0) for i in range(30)]
+    times += [(4.0 * i + at, 0.5, -1.0) for i in range(30) for at in (0.1, 0.2)]
     found = recording(times)
-    assert found.recorded.gave_up == 30
-    assert found.replay(1).gave_up == 30
+    assert found.recorded.gave_up == 60
+    for size, gave_up in ((1, 60), (2, 30), (3, 0)):
+        assert found.replay(size).gave_up == gave_up
     assert found.replay(1).longest == pytest.approx(0.5)
-    assert found.replay(2).gave_up == 0
-    assert str(found.replay(2)) == "no request waits"
-    # A third connection is what twice as many need: the copies come at the same times.
-    assert found.replay(2, traffic=2).gave_up > 0
+    assert str(found.replay(3)) == "no request waits"
 
 
 def test_other_requests_wait_for_the_pool_timeout() -> None:

@@ -168,7 +168,10 @@ def _pool(
             _request(lease, state, index, now, suspects, peers) for lease, state in leases
         ),
         threads=view.workers.maximum if view.workers is not None else None,
-        leases=b64encode(ledger.ring.times(tracker.tracked_at, now)).decode(),
+        # 1.3 ms for a full ring, and there can be thousands of pools of one name.
+        leases=b64encode(ledger.ring.times(tracker.tracked_at, now)).decode()
+        if ledger.live == 1
+        else "",
     )
     if view.workers is not None:
         _, held = executors.setdefault(view.workers.executor, (view.workers, Counter()))

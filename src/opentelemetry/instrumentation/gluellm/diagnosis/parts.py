@@ -137,8 +137,9 @@ class PoolSnapshot:
     connections: tuple[ConnectionSnapshot, ...] = ()
     requests: tuple[RequestSnapshot, ...] = ()
     leases: str = field(default="", repr=False)
-    """Times of its last 2 000 ended requests (fewer if pools share the name), which `what_if`
-    replays. In base64, three 32-bit numbers for each, as `Ring.times` describes."""
+    """Times of its ended requests among the last 2 000 of its name, which `what_if` replays: in
+    base64, three 32-bit numbers for each, as `Ring.times` describes. Empty if the name has several
+    live pools."""
 
     @property
     def label(self) -> str:
