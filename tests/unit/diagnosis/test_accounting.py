@@ -17,7 +17,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.findings import (
     Kind,
     Severity,
 )
-from opentelemetry.instrumentation.gluellm.diagnosis.parts import CallsSnapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, CallsSnapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.report import report_on
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.pool.durations import class_of, longest_of
@@ -115,6 +115,18 @@ def test_few_long_calls_among_many_are_not_slow() -> None:
     mixed = of_calls(60, {"requesting": 6.0}, took=2.0)
     mixed["calls", "any_llm", "openai"] |= {("took", 2.0): 59, ("took", 550.0): 1}
     assert not kinds(taken(*HOUR, *[mixed] * 5))
+
+
+@pytest.mark.parametrize(("per_item", "fires"), [(0.1, False), (0.4, True)])
+def test_longer_streams_are_slow_only_if_their_items_are(per_item: float, *, fires: bool) -> None:
+    """A stream of ten minutes is a long answer, not a slow one."""
+    answers = [Answer(30.0, "m", 0.1, 3000 * per_item, 3000)] * 20
+    before = [Answer(900.0, "m", 0.1, 1.0, 10)] * 20
+    totals = {"answers": tuple(answers), "earlier_answers": tuple(before)}
+    long = of_calls(40, {"requesting": 300.0}, took=600.0)
+    calls = (the_calls(oldest_silence=0.0),)
+    found = kinds(taken(*HOUR, *[long] * 5, totals=totals, calls=calls))
+    assert found == ([Kind.SLOW_PROVIDER] if fires else [])
 
 
 def in_flight(count: int, age: float, **changes: Any) -> CallsSnapshot:

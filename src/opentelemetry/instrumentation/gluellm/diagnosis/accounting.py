@@ -112,6 +112,8 @@ class Trouble:
     parts: frozenset[str]
     """Names of that part. A finding has to explain one of them."""
     evidence: str
+    needs_cause: bool = False
+    """Whether it is none unless a finding explains it: longer streams at the same speed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +241,10 @@ class _Group:
     # Is anything wrong?
 
     def _failing(self) -> Trouble | None:
-        share = thresholds.CALL_FAILURE_ALERT_SHARE
+        # SDKs send failed requests again, so that the call may succeed.
+        share, severity = thresholds.FAILURES_SEVERE, Severity.WARNING
+        if self._of_calls:
+            share, severity = thresholds.CALL_FAILURE_ALERT_SHARE, Severity.ERROR
         over = self._over("failed", ("failed", "succeeded"), share)
         if over is None:
             return None
@@ -248,8 +253,6 @@ class _Group:
         part = errors[0][0] if errors else "_OTHER"
         which = [f"{count:.0f} x {one_line(error)}" for error, count in errors[:_MOST_ERRORS]]
         text += f": {', '.join(which)}{self._origin()}{self._amplification()}."
-        # SDKs send failed requests again, so that the call may succeed.
-        severity = Severity.ERROR if self._of_calls else Severity.WARNING
         # A timeout of the whole call does not tell where it waited.
         parts = {part, *(self._names(self._largest()[0]) if part in _TIMES_OUT else ())}
         return self._trouble(Kind.CALLS_FAILING, severity, text, part, parts)
@@ -318,7 +321,9 @@ class _Group:
             text += f", {running} of them in flight"
         part, where = self._largest()
         text += f"{where}{self._amplification()}."
-        return self._trouble(Kind.CALLS_SLOW, Severity.WARNING, text, part, self._names(part))
+        streams = self._calls is None or self._calls.oldest_silence is not None
+        found = self._trouble(Kind.CALLS_SLOW, Severity.WARNING, text, part, self._names(part))
+        return replace(found, needs_cause=part == "reading" and streams)
 
     def _retried(self) -> Trouble | None:
         retries = self._now.own["retries",]
@@ -457,9 +462,10 @@ def explained(found: Sequence[Trouble], findings: Sequence[Finding]) -> list[Fin
     first = []
     for trouble in found:
         causes = (n for n, finding in enumerate(findings) if _explains(finding, trouble))
-        if (cause := next(causes, None)) is None:
+        cause = next(causes, None)
+        if cause is None and not trouble.needs_cause:
             first.append(_of(trouble))
-        else:
+        elif cause is not None:
             accounts.setdefault(cause, []).append(trouble)
     for number, its in accounts.items():
         finding = findings[number]
