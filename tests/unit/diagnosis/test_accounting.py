@@ -293,6 +293,9 @@ def test_earlier_snapshot_takes_the_place_of_the_account() -> None:
         "30 of 40 calls to openai failed in the last 60 s (0% in the 35 min before): 30 x 503."
     )
     assert not kinds(taken(*HOUR, HEALTHY), before)
+    slow = [of_calls(20, {"finishing": 30.0}, took=34.0)] * 5
+    assert kinds(taken(*HOUR, *slow), before) == [Kind.CALLS_SLOW]
+    assert not kinds(taken(*HOUR[:4], *slow), taken(*HOUR[:4]))  # too short to compare with
 
 
 def test_report_on_a_long_time_has_the_last_minutes_as_well() -> None:
