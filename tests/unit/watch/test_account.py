@@ -31,8 +31,8 @@ def minutes(account: Account, scene: Scene) -> list[Any]:
     count_outbox(registry)
     reading = read(registry, registry.calls.state(), registry.state(now)[1], now)
     return [
-        ((row.since - 1000 * SECOND) / SECOND, (row.until - 1000 * SECOND) / SECOND, row.added)
-        for row in account.minutes(now, reading)
+        ((since - 1000 * SECOND) / SECOND, (until - 1000 * SECOND) / SECOND, added)
+        for since, until, added in account.minutes(now, reading)
     ]
 
 

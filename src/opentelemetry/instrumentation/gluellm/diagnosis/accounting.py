@@ -64,7 +64,8 @@ EXPLAINS: dict[Kind, frozenset[str]] = {
 """Parts of the account that a finding of a kind can explain: stages, phases, steps of establishing,
 statuses and error types. Kinds that are not here explain none."""
 
-_SLOW_PROVIDER = (
+_HOLDERS = "See in the snapshot which requests hold the connections, and for how long."
+_PROVIDER_SLOW = (
     "Check the provider's status page, and send one request by hand. Compare models and the length "
     "of the answers with the time before."
 )
@@ -74,21 +75,16 @@ _NEXT = {
     "work before the request: py-spy dump shows it.",
     "backoff": "See in the snapshot which errors the requests end in: calls wait to repeat them.",
     "finishing": "Look at what the application does between the answer and the end of the call.",
-    "queued": "See in the snapshot who holds the connections, and for how long.",
     "connecting": "Check the route to the provider: resolver, proxy, TLS.",
-    "stream_queued": "Compare the requests in flight with the peer's limit on HTTP/2 streams.",
     "unread": "Find out what the application does between the chunks of an answer.",
-    "pool_timeout": "See in the snapshot who holds the connections, and for how long.",
-    "401": "Check the API key.",
-    "403": "Check what the API key may do.",
-    "404": "Check the model's name and the base URL.",
-    "429": "Compare the requests per minute with the provider's limit: send fewer at a time, or "
-    "have the limit raised. Retries add to the load.",
-    **dict.fromkeys(("awaiting_response", "reading", "requesting", "read_timeout"), _SLOW_PROVIDER),
+    "429": "Compare the requests per minute with the provider's limit, and send fewer at a time. "
+    "Retries add to the load.",
+    **dict.fromkeys(("queued", "stream_queued", "pool_timeout"), _HOLDERS),
+    **dict.fromkeys(("awaiting_response", "reading", "requesting", "read_timeout"), _PROVIDER_SLOW),
     **{step: f"{advice[:1].upper()}{advice[1:]}." for step, (_, advice) in SET_UP_HELP.items()},
 }
 """What to look at next, by part of the account."""
-_REFUSED = "Log one of the requests and the provider's answer: it refuses the request itself."
+_REFUSED = "Check the API key, the model's name and the base URL: the request itself is refused."
 _PROVIDER_FAILS = "Check the provider's status page. Until it works again, use another provider."
 _EXCEPTION = "Find this error in the application's log: its traceback names the line."
 _MOST_ERRORS = 3
