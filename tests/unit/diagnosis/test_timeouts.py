@@ -53,6 +53,7 @@ TIMED_OUT = ended("cancelled", [8.0, 8.01, 8.0, 8.2, 7.99, 8.0])
         (ended("cancelled", [0.1] * 9), answers(20), False),
         (TIMED_OUT[:4], answers(20), False),
         (TIMED_OUT, answers(60), False),
+        (TIMED_OUT, (Answer(5.0, "gpt-4o", 0.4, 0.5, 0, number=60),), False),
         # Long ago.
         (ended("cancelled", [8.0] * 9, ago=301.0), answers(20), False),
         # Another end.

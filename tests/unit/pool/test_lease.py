@@ -46,3 +46,36 @@ def test_lease_ends_once_and_enters_no_phase_then(scene: Scene) -> None:
     assert scene.current() == [0] * 6
     assert (lease.ended_at, lease.phase) == (ended_at, QUEUED)
     assert scene.times() == [SECOND, 0, 0, 0, 0, 0]
+
+
+def test_latest_answers_and_failures_are_kept_with_their_times(scene: Scene) -> None:
+    """Twenty answers a second are kept, and one in nine seconds for longer."""
+    begun = scene.clock()
+    for status, pause in ((200, 1.0), (200, 9.0), (429, 1.0)):
+        lease = scene.acquire()
+        scene.clock.advance(2)
+        scene.tracker.answered(lease, status)
+        scene.clock.advance(pause)
+        scene.tracker.released(lease)
+        scene.work_off()
+    queued = scene.enter()
+    scene.tracker.waiting(queued)
+    scene.clock.advance(8)
+    scene.tracker.failed(queued, "cancelled")
+    scene.work_off()
+    ends = [(at - begun) / SECOND for at, *_ in scene.ledger.answered]
+    assert ends == [3, 14]
+    assert [times[2:4] for times in scene.ledger.answered] == [
+        (2 * SECOND, SECOND),
+        (2 * SECOND, 9 * SECOND),
+    ]
+    assert [*scene.ledger.sampled] == [*scene.ledger.answered]
+    for _ in range(25):  # at the same moment
+        scene.serve(scene.acquire())
+    scene.clock.advance(1)
+    scene.serve(scene.acquire())
+    scene.work_off()
+    assert [number for *_, number in scene.ledger.answered] == [1] * 22 + [6]
+    assert len(scene.ledger.sampled) == 3
+    kept = [(result, age / SECOND, phase) for _, result, age, phase, *_ in scene.ledger.failed]
+    assert kept == [(429, 3, UNREAD), ("cancelled", 8, QUEUED)]

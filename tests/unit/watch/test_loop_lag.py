@@ -14,6 +14,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.phases import READING
 from opentelemetry.instrumentation.gluellm.pool.registry import NOWHERE, running_loop
+from opentelemetry.instrumentation.gluellm.watch import loop_lag
 from opentelemetry.instrumentation.gluellm.watch.loop_lag import LoopLag
 from opentelemetry.instrumentation.gluellm.watch.watch import Watch
 from unit.pool.fakes import SECOND, Clock, FakePool, Scene
@@ -408,3 +409,24 @@ def test_running_loop_is_referenced_weakly(measured: Measured) -> None:
     measured.read()
     assert measured.scene.tracker.loop is NOWHERE
     assert measured.armed == []
+
+
+def test_stack_of_a_blocked_loop_is_kept_for_a_minute(
+    measured: Measured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Passes that find no timer overdue do not read stacks."""
+    stacks = [("app.py:9 in load", "app.py:9 in load"), ("app.py:4 in rank", "ssl.py:7 in read")]
+    monkeypatch.setattr(loop_lag, "busy_loops", lambda: [stacks[0]])
+    measured.read()
+    measured.run(1)
+    measured.watch.run_pass()
+    assert measured.lag.busy(measured.clock()) == ({}, ())
+    for stack in (*stacks, stacks[1]):
+        monkeypatch.setattr(loop_lag, "busy_loops", lambda stack=stack: [stack])
+        measured.clock.advance(BLOCK)
+        measured.watch.run_pass()
+    sites, stack = measured.lag.busy(measured.clock())
+    assert [*sites.items()] == [("app.py:4 in rank", 2), ("app.py:9 in load", 1)]
+    assert stack == ("ssl.py:7 in read",)
+    measured.clock.advance(60)
+    assert measured.lag.busy(measured.clock()) == ({}, ())

@@ -192,6 +192,8 @@ def test_followed_advice_is_in_effect(provider: str, library: str) -> None:
     assert (timeout.connect, timeout.read) == (5, 600)
     timeout = followed(advisor.wait_at_most(10, 40)).client.timeout
     assert (timeout.connect, timeout.read, timeout.write, timeout.pool) == (5, 600, 600, 10)
+    timeout = followed(advisor.read_at_most(90, 40)).client.timeout
+    assert (timeout.connect, timeout.read) == (5, 90)
     kept = the_pool(followed(advisor.keep_idle(3, 40)))
     assert (kept._keepalive_expiry, kept._max_connections) == (3, 40)
     if provider == "anthropic":  # its own client has keepalive, and keeps it with other limits
@@ -211,5 +213,6 @@ def test_gluellms_settings_are_what_it_reads() -> None:
     config = pytest.importorskip("gluellm.config")
     fields = config.GlueLLMSettings.model_fields
     names = "http_max_connections http_max_keepalive_connections default_pool_timeout"
+    names += " default_request_timeout retry_max_attempts"
     assert {*names.split(), "max_pool_timeout"} <= set(fields)
     assert api.HTTPX_TRANSPORT_PROVIDERS == GLUELLM_PROVIDERS

@@ -29,6 +29,7 @@ def advice(advisor: Advisor | OwnClient) -> dict[str, str]:
         "allow": advisor.allow(40),
         "allow at first": advisor.limit(40),
         "wait": advisor.wait_at_most(10, 40),
+        "read": advisor.read_at_most(90, 40),
         "expiry": advisor.keep_idle(3, 40),
         "expiry of an unlimited one": advisor.keep_idle(3, None),
         "keep": advisor.keep(40),
@@ -119,6 +120,8 @@ def test_urllib3_takes_what_is_advised() -> None:
     assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) in options
     assert (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1) in options
     assert not follow("probe an unlimited one").block
+    read = eval(expression(texts["read"], "urllib3.Timeout("), {"urllib3": urllib3})
+    assert (read.connect_timeout, read.read_timeout) == (5, 90)
 
 
 def test_grpc_takes_what_is_advised() -> None:
@@ -127,7 +130,7 @@ def test_grpc_takes_what_is_advised() -> None:
     for what, text in advice(own("grpc")).items():
         for options in re.findall(r"options=(\[.*?\])", text):
             grpc.insecure_channel("127.0.0.1:9", options=eval(options)).close()
-        assert ("options=" in text) is (what not in ("wait", "keep", "instance"))
+        assert ("options=" in text) is (what not in ("wait", "read", "keep", "instance"))
 
 
 def named(library: str, provider: str | None = None) -> dict[str, Any]:

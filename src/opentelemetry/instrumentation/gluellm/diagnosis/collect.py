@@ -276,8 +276,8 @@ def _totals(registry: PoolRegistry, counts: PoolSums, now: int) -> tuple[PoolTot
 
 def _answers(answered: deque[tuple[Any, ...]], now: int) -> tuple[Answer, ...]:
     return tuple(
-        Answer(in_seconds(max(now - at, 0)), model, in_seconds(head), in_seconds(rest), items)
-        for at, model, head, rest, items in snapshot_of_queue(answered)
+        Answer(in_seconds(max(now - at, 0)), model, in_seconds(head), in_seconds(rest), *counts)
+        for at, model, head, rest, *counts in snapshot_of_queue(answered)
     )
 
 

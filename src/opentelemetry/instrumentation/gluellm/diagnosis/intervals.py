@@ -264,6 +264,11 @@ class PoolCase:
         return [one for one in self.totals.answers if one.ago <= recent]
 
     @property
+    def recent_requests(self) -> int:
+        """Number of requests that ``failures`` and ``answers`` stand for."""
+        return len(self.failures) + sum(answer.number for answer in self.answers)
+
+    @property
     def earlier_answers(self) -> list[Answer]:
         """Answers to compare ``answers`` with, of the time before these or, if possible, before
         the last minutes."""

@@ -257,6 +257,8 @@ class Answer(NamedTuple):
     """Time from the head to the end, pauses of the application included."""
     items: int
     """Items of a stream that the application requested; 0 unless it was streamed."""
+    number: int = 1
+    """Answers that it stands for: at most 20 in a second are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,7 +296,7 @@ class PoolTotals:
     failures: tuple[Failure, ...] = ()
     """The latest 100, the last one last."""
     answers: tuple[Answer, ...] = ()
-    """The latest 200, the last one last."""
+    """The latest 200 that were kept, the last one last."""
     earlier_answers: tuple[Answer, ...] = ()
     """One answer in nine seconds of the last half hour."""
 

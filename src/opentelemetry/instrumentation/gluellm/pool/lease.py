@@ -24,8 +24,8 @@ from ..concurrency import nothing, snapshot_of
 from ..failures import Failures
 from .call import Call
 from .call_site import CallSite, CallSites
-from .durations import class_of
-from .ledger import SAMPLE_EVERY, EndedTimes, OriginLedger, PoolLedger, served
+from .durations import SECOND, class_of
+from .ledger import KEPT_PER_SECOND, SAMPLE_EVERY, EndedTimes, OriginLedger, PoolLedger, served
 from .phases import ALL_STEPS, AWAITING_RESPONSE, OTHER_STEP, QUEUED, UNREAD
 
 _TIMEOUT_KINDS = {
@@ -276,22 +276,29 @@ class Lease:
             if not served(self.status, self.error):
                 origin.pool.failed.append(_failed(self))
         elif self.answered_at:
-            ended_at, answered_at, pool = self.ended_at, self.answered_at, origin.pool
-            # `awaited`, where no set-up and no stream came in between.
-            head = self.awaited if self.fresh or self.sent_at else answered_at - self.acquired_at
-            answer = (
-                ended_at,
-                None if call is None else call.model,
-                head,
-                ended_at - answered_at,
-                0 if call is None else call.steps,
-            )
-            pool.answered.append(answer)
-            if ended_at - pool.sampled_at >= SAMPLE_EVERY:
-                pool.sampled_at = ended_at
-                pool.sampled.append(answer)
+            pool = origin.pool
+            pool.answers += 1
+            if pool.kept < KEPT_PER_SECOND or self.ended_at - pool.kept_since >= SECOND:
+                _keep(pool, self)
         if call is not None and call.counted is not None:
             call.counted.account(self)
+
+
+def _keep(pool: PoolLedger, lease: Lease) -> None:
+    """Keep the times of an answer, and how many there were since the last one that is kept."""
+    call, ended_at = lease.call, lease.ended_at
+    model, items = (None, 0) if call is None else (call.model, call.steps)
+    rest = ended_at - lease.answered_at
+    answer = (ended_at, model, lease.awaited, rest, items, pool.answers)
+    if ended_at - pool.kept_since >= SECOND:
+        pool.kept_since = ended_at
+        pool.kept = 0
+    pool.kept += 1
+    pool.answers = 0
+    pool.answered.append(answer)
+    if ended_at - pool.sampled_at >= SAMPLE_EVERY:
+        pool.sampled_at = ended_at
+        pool.sampled.append(answer)
 
 
 def _failed(lease: Lease) -> tuple[Any, ...]:

@@ -49,6 +49,8 @@ the telemetry contract."""
 MOST_FAILED = 100
 MOST_ANSWERED = 200
 """Bounds on the latest requests of a pool name that are kept with their times."""
+KEPT_PER_SECOND = 20
+"""Bound on the answers that are kept, so that a busy pool does not pay for each."""
 SAMPLE_EVERY = 9 * SECOND
 """Time between the answers that are kept for longer: as many as the latest ones cover half an
 hour."""
@@ -271,11 +273,14 @@ class PoolLedger:
         "active",
         "anomalies",
         "answered",
+        "answers",
         "closed",
         "discarded",
         "empty_since",
         "failed",
         "former",
+        "kept",
+        "kept_since",
         "leaks",
         "library",
         "live",
@@ -333,8 +338,13 @@ class PoolLedger:
         self.failed: deque[tuple[Any, ...]] = deque(maxlen=MOST_FAILED)
         """Latest requests that failed or were refused, see `_failed` in ``lease.py``."""
         self.answered: deque[tuple[Any, ...]] = deque(maxlen=MOST_ANSWERED)
-        """Latest first attempts that were served: when they ended, the model, the time until the
-        head and after it, and the number of items that the application requested."""
+        """First attempts that were served, at most `KEPT_PER_SECOND`: when it ended, its model, the
+        time until the head and after it, the number of items that the application requested, and
+        the number of answers since the entry before."""
+        self.kept = self.kept_since = 0
+        """How many of these there are in the second that began then."""
+        self.answers = 0
+        """Answers since the last entry."""
         self.sampled: deque[tuple[Any, ...]] = deque(maxlen=MOST_ANSWERED)
         """Earlier entries of ``answered``, one in `SAMPLE_EVERY`."""
         self.sampled_at = 0

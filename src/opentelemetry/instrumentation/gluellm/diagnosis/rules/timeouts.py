@@ -45,7 +45,8 @@ def cut_calls(case: PoolCase) -> Finding | None:
     cut = [failure for failure in case.failures if failure.result == "cancelled"]
     if len(cut) < thresholds.CUT_CALLS:
         return None
-    share = len(cut) / (len(case.failures) + len(case.answers))
+    number = case.recent_requests
+    share = len(cut) / number
     age = median(failure.age for failure in cut)
     spread = max(thresholds.CUT_SPREAD * age, thresholds.CUT_SLACK)
     alike = [failure for failure in cut if abs(failure.age - age) <= spread]
@@ -72,7 +73,7 @@ def cut_calls(case: PoolCase) -> Finding | None:
         kind=Kind.CALLS_CUT_SHORT,
         severity=Severity.ERROR,
         pool=case.label,
-        observed=f"{len(cut)} of the last {len(case.failures) + len(case.answers)} requests "
+        observed=f"{len(cut)} of the last {number} requests "
         f"({percent(share)}) were cancelled, {len(alike)} of them after {seconds(age)}, "
         f"{count} while still {_STILL[phase]}{f'; {who}' if who else ''}.",
         explanation=f"A timeout of the application, of about {seconds(age)}, ends the calls: users "
@@ -85,7 +86,7 @@ def cut_answers(case: PoolCase) -> Finding | None:
     """Detect a read timeout that ends answers which take only a little longer than others."""
     timeout = max((pool.read_timeout or 0.0 for pool in case.pools), default=0.0)
     cut = [failure for failure in case.failures if failure.result == "read_timeout"]
-    number = len(case.failures) + len(case.answers)
+    number = case.recent_requests
     if (
         not timeout
         or len(cut) < thresholds.READ_TIMEOUTS

@@ -137,7 +137,8 @@ def one_caller(case: PoolCase) -> Finding | None:
     need = len(others) + len(held) - count
     if model and len(answers) >= thresholds.CURRENT_REQUESTS:
         each = sum(answer.head + answer.rest for answer in answers) / len(answers)
-        need = poisson_quantile((len(answers) + len(others)) * each / max(case.recent, 1.0))
+        arrived = sum(answer.number for answer in answers) + len(others)
+        need = poisson_quantile(arrived * each / max(case.recent, 1.0))
     semaphore = "threading" if case.synchronous else "asyncio"
     return Finding(
         kind=Kind.ONE_CALLER,
