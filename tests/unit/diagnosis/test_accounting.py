@@ -156,9 +156,9 @@ def test_survivors_do_not_hide_the_stuck() -> None:
 
 
 def test_silent_calls() -> None:
-    """As many as GlueLLMCallsSilent wants; one can be a lost stream."""
-    for silent, fires in ((1, False), (2, True)):
-        calls = in_flight(6, 700.0, silent=silent)
+    """As many and for as long as GlueLLMCallsSilent wants: reasoning models pause for a minute."""
+    for silent, longest, fires in ((1, 700.0, False), (2, 90.0, False), (2, 180.0, True)):
+        calls = in_flight(6, longest, silent=silent)
         found = kinds(taken(*HOUR, calls=(calls,)))
         assert (found == [Kind.CALLS_SILENT]) is fires
         assert fires or not found

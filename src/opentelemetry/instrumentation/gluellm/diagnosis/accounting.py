@@ -287,6 +287,8 @@ class _Group:
         if calls.silent <= thresholds.CALL_SILENT_SHARE * calls.in_flight:
             return None
         longest = max(calls.oldest.get("requesting", 0.0), calls.oldest_silence or 0.0)
+        if longest < thresholds.ACCOUNT_SILENT * self._snapshot.account.row:
+            return None
         text = (
             f"{calls.silent} of {calls.in_flight} {self._to} in flight are silent, the longest for "
             f"{seconds(longest)}."
