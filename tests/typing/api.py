@@ -67,6 +67,7 @@ assert_type(taken.pools[0].requests[0].call_site, str | None)
 assert_type(diagnose(taken), list[Finding])
 assert_type(diagnose(taken, previous=taken), list[Finding])
 assert_type(diagnose(taken)[0].advice, str)
+assert_type(diagnose(taken)[0].evidence, str)
 taken.uptime = 1.0  # type: ignore[misc]
 
 config = Config.read(scope="all")
