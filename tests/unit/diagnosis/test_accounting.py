@@ -17,7 +17,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.findings import (
     Kind,
     Severity,
 )
-from opentelemetry.instrumentation.gluellm.diagnosis.parts import CallsSnapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, CallsSnapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.report import report_on
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.pool.durations import class_of, longest_of
@@ -117,6 +117,18 @@ def test_few_long_calls_among_many_are_not_slow() -> None:
     assert not kinds(taken(*HOUR, *[mixed] * 5))
 
 
+@pytest.mark.parametrize(("per_item", "fires"), [(0.1, False), (0.4, True)])
+def test_longer_streams_are_slow_only_if_their_items_are(per_item: float, *, fires: bool) -> None:
+    """A stream of ten minutes is a long answer, not a slow one."""
+    answers = [Answer(30.0, "m", 0.1, 3000 * per_item, 3000)] * 20
+    before = [Answer(900.0, "m", 0.1, 1.0, 10)] * 20
+    totals = {"answers": tuple(answers), "earlier_answers": tuple(before)}
+    long = of_calls(40, {"requesting": 300.0}, took=600.0)
+    calls = (the_calls(oldest_silence=0.0),)
+    found = kinds(taken(*HOUR, *[long] * 5, totals=totals, calls=calls))
+    assert found == ([Kind.SLOW_PROVIDER] if fires else [])
+
+
 def in_flight(count: int, age: float, **changes: Any) -> CallsSnapshot:
     return the_calls(
         now={"requesting": count},
@@ -144,9 +156,9 @@ def test_survivors_do_not_hide_the_stuck() -> None:
 
 
 def test_silent_calls() -> None:
-    """As many as GlueLLMCallsSilent wants; one can be a lost stream."""
-    for silent, fires in ((1, False), (2, True)):
-        calls = in_flight(6, 700.0, silent=silent)
+    """As many and for as long as GlueLLMCallsSilent wants: reasoning models pause for a minute."""
+    for silent, longest, fires in ((1, 700.0, False), (2, 90.0, False), (2, 180.0, True)):
+        calls = in_flight(6, longest, silent=silent)
         found = kinds(taken(*HOUR, calls=(calls,)))
         assert (found == [Kind.CALLS_SILENT]) is fires
         assert fires or not found
@@ -281,6 +293,9 @@ def test_earlier_snapshot_takes_the_place_of_the_account() -> None:
         "30 of 40 calls to openai failed in the last 60 s (0% in the 35 min before): 30 x 503."
     )
     assert not kinds(taken(*HOUR, HEALTHY), before)
+    slow = [of_calls(20, {"finishing": 30.0}, took=34.0)] * 5
+    assert kinds(taken(*HOUR, *slow), before) == [Kind.CALLS_SLOW]
+    assert not kinds(taken(*HOUR[:4], *slow), taken(*HOUR[:4]))  # too short to compare with
 
 
 def test_report_on_a_long_time_has_the_last_minutes_as_well() -> None:

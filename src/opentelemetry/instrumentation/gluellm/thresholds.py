@@ -274,6 +274,9 @@ ACCOUNT_RECENT = 5
 """Latest rows, which are judged: as long as the window of GlueLLMCallsFail."""
 ACCOUNT_QUIET = 15
 """Latest rows, for services with about a call a minute, as GlueLLMCallsFail has them."""
+ACCOUNT_SILENT = 3
+"""Rows that the longest silence has to last: the 60 s from which calls are silent, and the 2
+minutes of GlueLLMCallsSilent. Streams of reasoning models pause for longer than 60 s."""
 ACCOUNT_BEFORE = 30
 """Rows before the latest ones, with which these are compared. There must be at least
 ACCOUNT_RECENT of them: the first minutes of a process are no baseline."""

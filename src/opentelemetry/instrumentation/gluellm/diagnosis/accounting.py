@@ -64,7 +64,8 @@ EXPLAINS: dict[Kind, frozenset[str]] = {
 """Parts of the account that a finding of a kind can explain: stages, phases, steps of establishing,
 statuses and error types. Kinds that are not here explain none."""
 
-_SLOW_PROVIDER = (
+_HOLDERS = "See in the snapshot which requests hold the connections, and for how long."
+_PROVIDER_SLOW = (
     "Check the provider's status page, and send one request by hand. Compare models and the length "
     "of the answers with the time before."
 )
@@ -74,21 +75,16 @@ _NEXT = {
     "work before the request: py-spy dump shows it.",
     "backoff": "See in the snapshot which errors the requests end in: calls wait to repeat them.",
     "finishing": "Look at what the application does between the answer and the end of the call.",
-    "queued": "See in the snapshot who holds the connections, and for how long.",
     "connecting": "Check the route to the provider: resolver, proxy, TLS.",
-    "stream_queued": "Compare the requests in flight with the peer's limit on HTTP/2 streams.",
     "unread": "Find out what the application does between the chunks of an answer.",
-    "pool_timeout": "See in the snapshot who holds the connections, and for how long.",
-    "401": "Check the API key.",
-    "403": "Check what the API key may do.",
-    "404": "Check the model's name and the base URL.",
-    "429": "Compare the requests per minute with the provider's limit: send fewer at a time, or "
-    "have the limit raised. Retries add to the load.",
-    **dict.fromkeys(("awaiting_response", "reading", "requesting", "read_timeout"), _SLOW_PROVIDER),
+    "429": "Compare the requests per minute with the provider's limit, and send fewer at a time. "
+    "Retries add to the load.",
+    **dict.fromkeys(("queued", "stream_queued", "pool_timeout"), _HOLDERS),
+    **dict.fromkeys(("awaiting_response", "reading", "requesting", "read_timeout"), _PROVIDER_SLOW),
     **{step: f"{advice[:1].upper()}{advice[1:]}." for step, (_, advice) in SET_UP_HELP.items()},
 }
 """What to look at next, by part of the account."""
-_REFUSED = "Log one of the requests and the provider's answer: it refuses the request itself."
+_REFUSED = "Check the API key, the model's name and the base URL: the request itself is refused."
 _PROVIDER_FAILS = "Check the provider's status page. Until it works again, use another provider."
 _EXCEPTION = "Find this error in the application's log: its traceback names the line."
 _MOST_ERRORS = 3
@@ -112,6 +108,8 @@ class Trouble:
     parts: frozenset[str]
     """Names of that part. A finding has to explain one of them."""
     evidence: str
+    needs_cause: bool = False
+    """Whether it is none unless a finding explains it: longer streams at the same speed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +237,10 @@ class _Group:
     # Is anything wrong?
 
     def _failing(self) -> Trouble | None:
-        share = thresholds.CALL_FAILURE_ALERT_SHARE
+        # SDKs send failed requests again, so that the call may succeed.
+        share, severity = thresholds.FAILURES_SEVERE, Severity.WARNING
+        if self._of_calls:
+            share, severity = thresholds.CALL_FAILURE_ALERT_SHARE, Severity.ERROR
         over = self._over("failed", ("failed", "succeeded"), share)
         if over is None:
             return None
@@ -248,8 +249,6 @@ class _Group:
         part = errors[0][0] if errors else "_OTHER"
         which = [f"{count:.0f} x {one_line(error)}" for error, count in errors[:_MOST_ERRORS]]
         text += f": {', '.join(which)}{self._origin()}{self._amplification()}."
-        # SDKs send failed requests again, so that the call may succeed.
-        severity = Severity.ERROR if self._of_calls else Severity.WARNING
         # A timeout of the whole call does not tell where it waited.
         parts = {part, *(self._names(self._largest()[0]) if part in _TIMES_OUT else ())}
         return self._trouble(Kind.CALLS_FAILING, severity, text, part, parts)
@@ -288,6 +287,8 @@ class _Group:
         if calls.silent <= thresholds.CALL_SILENT_SHARE * calls.in_flight:
             return None
         longest = max(calls.oldest.get("requesting", 0.0), calls.oldest_silence or 0.0)
+        if longest < thresholds.ACCOUNT_SILENT * self._snapshot.account.row:
+            return None
         text = (
             f"{calls.silent} of {calls.in_flight} {self._to} in flight are silent, the longest for "
             f"{seconds(longest)}."
@@ -318,7 +319,9 @@ class _Group:
             text += f", {running} of them in flight"
         part, where = self._largest()
         text += f"{where}{self._amplification()}."
-        return self._trouble(Kind.CALLS_SLOW, Severity.WARNING, text, part, self._names(part))
+        streams = self._calls is None or self._calls.oldest_silence is not None
+        found = self._trouble(Kind.CALLS_SLOW, Severity.WARNING, text, part, self._names(part))
+        return replace(found, needs_cause=part == "reading" and streams)
 
     def _retried(self) -> Trouble | None:
         retries = self._now.own["retries",]
@@ -457,9 +460,10 @@ def explained(found: Sequence[Trouble], findings: Sequence[Finding]) -> list[Fin
     first = []
     for trouble in found:
         causes = (n for n, finding in enumerate(findings) if _explains(finding, trouble))
-        if (cause := next(causes, None)) is None:
+        cause = next(causes, None)
+        if cause is None and not trouble.needs_cause:
             first.append(_of(trouble))
-        else:
+        elif cause is not None:
             accounts.setdefault(cause, []).append(trouble)
     for number, its in accounts.items():
         finding = findings[number]

@@ -390,12 +390,12 @@ def _account(account: Account, reading: Reading, began: int, now: int) -> Accoun
         total=_numbers(reading),
         rows=tuple(
             AccountRow(
-                since=in_seconds(max(minute.since - began, 0)),
-                until=in_seconds(max(minute.until - began, 0)),
-                numbers=_numbers(minute.added),
+                since=in_seconds(max(since - began, 0)),
+                until=in_seconds(max(until - began, 0)),
+                numbers=_numbers(added),
             )
-            for minute in account.minutes(now, reading)
-            if minute.added
+            for since, until, added in account.minutes(now, reading)
+            if added
         ),
     )
 

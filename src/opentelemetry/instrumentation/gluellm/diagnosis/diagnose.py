@@ -37,13 +37,18 @@ _NOT_OUR_CPU = ("resolve", "proxy")
 def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Finding]:
     """Return the causes and risks that a snapshot shows, the most severe and most causal first.
 
+    Findings that begin with what calls suffer come before all others. There is one above INFO if
+    calls fail, are cancelled, silent or slower beyond their limits, also if its cause is unknown.
+
     With ``previous``, an earlier snapshot of the same process, findings cover the time between the
-    two, and latencies are compared with the time before ``previous``. Without it, they cover
-    everything since ``instrument()``. In both cases the state of the pools is that of ``snapshot``.
-    ``previous`` is ignored if it is of another process (a fork's parent included) or not earlier.
+    two, compared with the time before ``previous``. Without it, they cover the last 5 minutes,
+    compared with the 30 before, where calls suffer, and otherwise the time since ``instrument()``.
+    In both cases the state of the pools is that of ``snapshot``. ``previous`` is ignored if it is
+    of another process (a fork's parent included) or not earlier.
 
     A pure function of its arguments that raises nothing. Returns at most one finding per kind and
-    pool name. A healthy process may have findings of severity INFO, but none above.
+    pool name, or per group of calls. A healthy process may have findings of severity INFO, but none
+    above.
     """
     before = earlier(snapshot, previous)
     compared = windows(snapshot.account, snapshot.uptime)

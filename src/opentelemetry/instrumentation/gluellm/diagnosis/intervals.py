@@ -389,8 +389,6 @@ def _of_window(window: Window, label: str, known: Activity) -> Activity:
     return replace(
         known,
         period=window.period,
-        pools_opened=number("pools"),
-        pools_synchronous=number("pools_synchronous"),
         connections_opened=number("opened"),
         connections_closed=named(found, "closed"),
         entered=number("entered"),
@@ -402,7 +400,6 @@ def _of_window(window: Window, label: str, known: Activity) -> Activity:
         timeouts=named(found, "timeout"),
         reuse_failures=number("reuse_failures"),
         requests_lost_peer=number("lost_peers"),
-        leaks=number("leaks"),
         anomalies=named(found, "anomaly"),
     )
 

@@ -54,7 +54,8 @@ def windows(
             numbers.setdefault(subject, Counter()).subtract(items)
         added = {subject: +items for subject, items in numbers.items() if +items}
         recent = Window(now - then, added)
-        return Windows(recent, recent, Window(then, before) if then > 0 else None)
+        enough = then >= max(thresholds.ACCOUNT_RECENT * account.row, 1.0)
+        return Windows(recent, recent, Window(then, before) if enough else None)
     since = now - thresholds.ACCOUNT_RECENT * account.row
     latest = [row for row in account.rows if row.until > since]
     since = min([since, *(row.since for row in latest)])

@@ -44,15 +44,6 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Minute:
-    """A row for readers. Times are nanoseconds of the registry's clock."""
-
-    since: int
-    until: int
-    added: Reading
-
-
-@dataclass(frozen=True, slots=True)
 class _State:
     """Replaced as a whole, so that another thread or a signal handler reads all of one moment."""
 
@@ -99,14 +90,17 @@ class Account:
         now, state = self._registry.clock(), self._state
         self._state = _State(state.since, state.reading, state.rows, (now, self._read(now)))
 
-    def minutes(self, now: int, reading: Reading) -> Iterator[Minute]:
-        """Yield the rows, oldest first. The last one ends with this ``reading``."""
+    def minutes(self, now: int, reading: Reading) -> Iterator[tuple[int, int, Reading]]:
+        """Yield the begin and the end of each row and what was added in it, oldest first.
+
+        The last one ends with this ``reading``.
+        """
         keys, state = self._keys, self._state
         for row in state.rows:
             added = zip((keys[number] for number in row.keys), row.added, strict=True)
-            yield Minute(row.since, row.until, dict(added))
+            yield row.since, row.until, dict(added)
         until = now if state.resting is None else state.resting[0]
-        yield Minute(state.since, until, _added(state.reading, reading))
+        yield state.since, until, _added(state.reading, reading)
 
     def _number(self, key: tuple[Subject, Item]) -> int:
         number = self._numbers.get(key)
@@ -167,10 +161,7 @@ def _of_calls(state: CallsNow) -> Iterator[tuple[Item, int]]:
 
 
 def _of_pool(ledger: PoolLedger) -> Iterator[tuple[Item, int]]:
-    yield ("pools",), ledger.pools_opened
-    yield ("pools_synchronous",), ledger.pools_synchronous
     yield ("opened",), ledger.opened
-    yield ("leaks",), ledger.leaks
     for reason, count in snapshot_of(ledger.closed.items):
         yield ("closed", reason), count
     for anomaly, count in snapshot_of(ledger.anomalies.items):
