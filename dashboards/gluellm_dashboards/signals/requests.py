@@ -135,8 +135,9 @@ OLDEST_BY_PHASE = signal(
     "How old is the oldest request of each phase?",
     f"max{by('gluellm.pool.request.oldest_age', _PHASE)}({now('gluellm.pool.request.oldest_age')})",
     "A line that rises and never falls is one request that hangs. In `unread` for a minute: a "
-    "leak. In `reading` for minutes: possibly just a model that thinks. In `queued`: nobody gives "
-    "a connection back.",
+    "leak. In `awaiting_response` or `reading` for minutes: possibly just a model that thinks. "
+    "`gluellm-pools doctor` reports if the other end of such a silent connection is gone. In "
+    "`queued`: nobody gives a connection back.",
     of=["gluellm.pool.request.oldest_age"],
     unit="s",
 )
