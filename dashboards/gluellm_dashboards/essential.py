@@ -60,6 +60,23 @@ def _p95(name: str, question: str, metric: Metric) -> Query:
 
 QUERIES: Final = (
     _query(
+        "calls",
+        "How many LLM calls, and how do they end?",
+        semconv.CALLS,
+        "",
+        label_name(semconv.CALL_OUTCOME),
+        by=(label_name(semconv.PROVIDER_NAME),),
+    ),
+    _query(
+        "time_by_stage",
+        "In which stage do LLM calls spend their time?",
+        semconv.CALL_TIME,
+        "",
+        label_name(semconv.CALL_STAGE),
+        unit="s/s",
+        by=(),
+    ),
+    _query(
         "oldest_waiter",
         "How long has the oldest waiter waited?",
         semconv.REQUEST_OLDEST_AGE,

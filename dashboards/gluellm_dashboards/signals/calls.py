@@ -100,8 +100,8 @@ SILENT = signal(
     "How many calls are silent?",
     f"sum{by()}({now('gluellm.call.silent')})",
     "Calls in flight that have waited for an answer, or for the next item of a stream, for "
-    "much longer than any recent one. An alert pages when they are at least two and more than a "
-    "fifth of the calls in flight.",
+    "much longer than any recent one. At least two page, or one stream after ten minutes, if they "
+    "are more than a fifth of those in flight.",
     of=["gluellm.call.silent"],
     by=_OF,
 )

@@ -138,8 +138,9 @@ OLDEST_BY_PHASE = signal(
     "How old is the oldest request of each phase?",
     f"max{by('gluellm.pool.request.oldest_age', _PHASE)}({now('gluellm.pool.request.oldest_age')})",
     "A line that rises and never falls is one request that hangs. `unread` for a minute: a "
-    "leak. `reading` for minutes: possibly a reasoning model. `queued`: no connection is "
-    "released.",
+    "leak. `awaiting_response` or `reading` for minutes: possibly a reasoning model; "
+    "`gluellm-pools doctor` reports if the other end of such a silent connection is gone. "
+    "`queued`: no connection is released.",
     of=["gluellm.pool.request.oldest_age"],
     unit="s",
 )

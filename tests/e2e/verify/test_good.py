@@ -45,7 +45,7 @@ def test_a_sound_set_up_has_no_findings(
     assert status == 0
     assert f"{way.value} (" in text
     assert "newest sample" in text
-    assert "20 of 21 have an answer" in text
+    assert "22 of 23 have an answer" in text
     assert "s/s In which phase do requests spend their time? (highest of 6: " in text
     assert "no HTTP/2 connection yet" in text
     if way is not Way.READER:  # its job is that of the scrape

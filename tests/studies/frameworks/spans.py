@@ -1,0 +1,130 @@
+"""``python -m studies.frameworks.spans``: the spans of a slow call, printed as trees.
+
+The call waits for the only connection, is refused with 429, and is answered when it is sent again.
+It is made through GlueLLM and through any-llm, alone and beside other instrumentations.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+from gluellm_pools.fake_provider import Behaviour, FakeProviderThread
+
+_BESIDE = {
+    "alone": "",
+    "openai-v2": "opentelemetry.instrumentation.openai_v2",
+    "OpenLLMetry": "opentelemetry.instrumentation.openai",
+    "Logfire": "logfire",
+}
+_SCRIPT = (
+    Behaviour(head_delay=0.5),
+    Behaviour(status=429, retry_after=0.3),
+    Behaviour(head_delay=0.2),
+)
+_ATTRIBUTES = ("gluellm.call.", "gluellm.pool.acquire", "error.type")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print the tree of each way and each instrumentation, or that of one."""
+    if arguments:
+        asyncio.run(_call(*arguments))
+        return
+    for way in ("gluellm", "any_llm"):
+        for beside in _BESIDE:
+            print(f"\n{way}, {beside}", flush=True)
+            with FakeProviderThread() as server, tempfile.TemporaryDirectory() as home:
+                server.script(*_SCRIPT)
+                environment = {
+                    "HOME": home,
+                    "OPENAI_API_KEY": "any",
+                    "OPENAI_BASE_URL": server.openai_url,
+                    "GLUELLM_LOG_LEVEL": "ERROR",
+                    "GLUELLM_PRINT_SESSION_SUMMARY_ON_EXIT": "false",
+                    "TRACELOOP_TELEMETRY": "false",
+                }
+                command = [sys.executable, "-m", "studies.frameworks.spans", way, beside]
+                done = subprocess.run(
+                    command, env=os.environ | environment, capture_output=True, text=True
+                )
+            print(done.stdout or done.stderr[-1500:], end="")
+
+
+async def _call(way: str, beside: str) -> None:
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    from opentelemetry import trace
+    from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+
+    exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
+    processor = SimpleSpanProcessor(exporter)
+    if beside == "Logfire":
+        import logfire
+
+        logfire.configure(
+            send_to_logfire=False, console=False, additional_span_processors=[processor]
+        )
+        logfire.instrument_openai()
+    else:
+        provider = TracerProvider()
+        provider.add_span_processor(processor)
+        trace.set_tracer_provider(provider)
+        if _BESIDE[beside]:
+            importlib.import_module(_BESIDE[beside]).OpenAIInstrumentor().instrument()
+    GlueLLMInstrumentor().instrument(meter_provider=MeterProvider([reader]))
+    ask = _gluellm() if way == "gluellm" else _any_llm()
+    first = asyncio.create_task(ask())
+    await asyncio.sleep(0.2)
+    with trace.get_tracer("application").start_as_current_span("answer a user") as root:
+        await ask()
+    await first
+    reader.collect()
+    in_trace = root.get_span_context().trace_id
+    spans = [span for span in exporter.get_finished_spans() if span.context.trace_id == in_trace]
+    _print_tree(spans, None, min(span.start_time for span in spans), "")
+
+
+def _gluellm() -> Any:
+    import gluellm
+
+    gluellm.configure(http_max_connections=1)
+    return lambda: gluellm.complete("hi", model="openai:gpt-5")
+
+
+def _any_llm() -> Any:
+    import any_llm
+    import httpx2
+
+    client = httpx2.AsyncClient(limits=httpx2.Limits(max_connections=1))
+    llm = any_llm.AnyLLM.create("openai", http_client=client)
+    messages = [{"role": "user", "content": "hi"}]
+    return lambda: llm.acompletion(model="gpt-5", messages=messages)
+
+
+def _print_tree(spans: list[Any], parent: int | None, begin: int, indent: str) -> None:
+    for span in sorted(spans, key=lambda one: one.start_time):
+        if (span.parent.span_id if span.parent else None) != parent:
+            continue
+        found = ", ".join(
+            f"{name}={value:.2f}" if isinstance(value, float) else f"{name}={value}"
+            for name, value in sorted(span.attributes.items())
+            if name.startswith(_ATTRIBUTES)
+        )
+        times = f"{(span.start_time - begin) / 1e9:.2f} to {(span.end_time - begin) / 1e9:.2f} s"
+        scope = span.instrumentation_scope.name.rpartition(".")[2]
+        print(f"{indent}{span.name} [{scope}, {span.kind.name}] {times} {found}".rstrip())
+        _print_tree(spans, span.context.span_id, begin, indent + "  ")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
