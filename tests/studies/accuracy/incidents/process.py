@@ -1,0 +1,80 @@
+"""The process itself: event loops and processor time."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import time
+from pathlib import Path
+
+from ..app import OPENAI, App, ask
+from ..incident import BLOCKED, CALLS_FAIL, incident
+
+_LATE = ("event_loop_late", 0.2)
+_LAG = ("event_loop_lag", 0.3)
+
+
+@incident(
+    "event loop", "blocked_event_loop", "process.py|render_page", alert=BLOCKED, signs=(_LATE, _LAG)
+)
+async def blocked_loop(app: App) -> None:
+    """A release renders pages in the event loop, half a second each."""
+    client = app.any_llm(OPENAI, app.serve().openai_url)
+    app.arrivals(3, ask(client, stream=True))
+    await app.goes_wrong()
+
+    async def render_page() -> None:
+        until = time.monotonic() + 0.6
+        while time.monotonic() < until:
+            hashlib.sha256(b"page").hexdigest()
+
+    app.callers(1, render_page, (0.4, 0.9))
+
+
+@incident(
+    "event loop",
+    "blocked_event_loop",
+    "CPU|cgroup|throttl|quota",
+    alert=BLOCKED,
+    signs=(_LATE, _LAG),
+)
+async def throttled(app: App) -> None:
+    """The container's CPU limit is lowered to what the service needs in the mean: it is throttled.
+    Needs root; with another user, the limit is not set and nothing goes wrong."""
+    client = app.openai(app.serve().openai_url)
+    app.arrivals(4, ask(client, stream=True))
+    await app.goes_wrong()
+    _throttle()
+
+
+def _throttle() -> None:
+    root = Path("/sys/fs/cgroup/cpu")
+    group = (root if root.is_dir() else root.parent) / f"incident-{os.getpid()}"
+    group.mkdir()
+    (group / "cgroup.procs").write_text(str(os.getpid()))
+    if (group / "cpu.max").exists():
+        (group / "cpu.max").write_text("15000 500000")
+    else:
+        (group / "cpu.cfs_period_us").write_text("500000")
+        (group / "cpu.cfs_quota_us").write_text("15000")
+
+
+@incident(
+    "requesting",
+    "wrong_event_loop",
+    "loop",
+    "asyncio.run",
+    alert=CALLS_FAIL,
+    signs=(("calls_failed", 0.05), ("call_errors", 5)),
+)
+async def client_on_second_loop(app: App) -> None:
+    """A background job of worker threads calls the service's async client with ``asyncio.run``: a
+    new event loop each time, while the connections belong to another one."""
+    client = app.openai(app.serve().openai_url, max_retries=0)
+    call = ask(client)
+    app.arrivals(1, call)
+    await app.goes_wrong()
+    shared = app.openai(str(client.base_url), max_retries=0)
+    for _ in range(2):
+        app.thread(lambda: asyncio.run(ask(shared)()), 0.3)
