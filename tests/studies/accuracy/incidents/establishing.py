@@ -109,9 +109,9 @@ async def connect_refused(app: App) -> None:
 )
 async def proxy_down(app: App) -> None:
     """The company's HTTP proxy is restarted and does not come back."""
-    provider, proxy = app.serve(), app.listen(HTTPProxy)
-    http = app.http(OPENAI, proxy=proxy.origin)
-    app.arrivals(3, ask(app.openai(provider.openai_url, http_client=http, max_retries=1)))
+    route, proxy = app.tls_route(app.serve()), app.listen(HTTPProxy)
+    http = app.http(OPENAI, proxy=proxy.origin, verify=app.trusting)
+    app.arrivals(3, ask(app.openai(f"{route.origin}/v1", http_client=http, max_retries=1)))
     await app.goes_wrong()
     await asyncio.to_thread(proxy.close)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..app import OPENAI, App, ask
@@ -40,24 +42,33 @@ async def blocked_loop(app: App) -> None:
     signs=(_LATE, _LAG),
 )
 async def throttled(app: App) -> None:
-    """The container's CPU limit is lowered to what the service needs in the mean: it is throttled.
-    Needs root; with another user, the limit is not set and nothing goes wrong."""
+    """The container's CPU limit is lowered below what the service needs, so that it is throttled.
+    Needs root."""
     client = app.openai(app.serve().openai_url)
-    app.arrivals(4, ask(client, stream=True))
+    app.arrivals(6, ask(client, stream=True))
     await app.goes_wrong()
-    _throttle()
+    with _throttled():
+        await asyncio.Event().wait()
 
 
-def _throttle() -> None:
+@contextlib.contextmanager
+def _throttled() -> Iterator[None]:
+    """A control group of either version of cgroups, with 3.5 % of a CPU."""
     root = Path("/sys/fs/cgroup/cpu")
-    group = (root if root.is_dir() else root.parent) / f"incident-{os.getpid()}"
+    root = root if root.is_dir() else root.parent
+    group = root / f"incident-{os.getpid()}"
     group.mkdir()
     (group / "cgroup.procs").write_text(str(os.getpid()))
     if (group / "cpu.max").exists():
-        (group / "cpu.max").write_text("15000 500000")
+        (group / "cpu.max").write_text("14000 400000")
     else:
-        (group / "cpu.cfs_period_us").write_text("500000")
-        (group / "cpu.cfs_quota_us").write_text("15000")
+        (group / "cpu.cfs_period_us").write_text("400000")
+        (group / "cpu.cfs_quota_us").write_text("14000")
+    try:
+        yield
+    finally:
+        (root / "cgroup.procs").write_text(str(os.getpid()))
+        group.rmdir()
 
 
 @incident(

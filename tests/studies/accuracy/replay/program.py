@@ -20,6 +20,7 @@ from .. import clock
 
 _LEAK_AFTER = 60.0
 """Seconds of the default of ``leak_threshold``, which is no threshold of `clock`."""
+_ENDS_WITHIN = 5.0
 
 
 def main() -> None:
@@ -64,6 +65,8 @@ async def _play(told: dict[str, Any]) -> None:
         app.begin()
         await loop.run_in_executor(standard_input, sys.stdin.readline)
     failed = playing.exception() if playing.done() else None
+    playing.cancel()
+    await asyncio.wait([playing], timeout=_ENDS_WITHIN)
     seen = {"calls": app.calls, "starved": app.starved}
     _say("over", failed=repr(failed) if failed else "", **seen)
     os._exit(0)  # its threads, its servers and what it leaked need no end
