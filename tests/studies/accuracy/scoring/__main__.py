@@ -95,6 +95,7 @@ def _play(names: Sequence[str]) -> Iterator[Seen]:
                 )
         for service in replay.services:
             result = seen[service.name]
+            result.calls = service.calls
             if service.failed:
                 result.note = f"the incident itself failed: {service.failed}"
             elif service.starved > _STARVED:

@@ -1,4 +1,4 @@
-"""What is right, half right, missing or wrong in what was reported about an incident."""
+"""Compares what was reported about an incident with what its entry in the catalogue states."""
 
 from __future__ import annotations
 
@@ -12,18 +12,27 @@ from ..incident import CONTROL, SYMPTOMS, Incident
 
 YES, PARTLY, NO, WRONG = VERDICTS = ("yes", "partly", "no", "wrong")
 ASPECTS: Final = ("finding", "doctor", "alert", "overview")
-_ACCOUNT: Final[set[str]] = set()
-"""Kinds of findings that say what is wrong and where, and name no cause."""
-_ALSO: Final[Mapping[str, set[str]]] = {
-    # A cause of the catalogue, and the other kinds that name it.
-    "calls_cancelled": {"pool_too_small"},
-    "dead_path": {"silent_connections"},
-    "not_reused": {"keepalive_too_short", "too_few_kept", "slow_connecting"},
-    "pool_held": {"pool_saturated"},
-    "pool_too_small": {"pool_saturated"},
-    "slow_connecting": {"executor_full"},
+_ACCOUNT: Final = {
+    "calls_failing",
+    "calls_silent",
+    "calls_slow",
+    "calls_cancelled",
+    "calls_retried",
 }
-"""``diagnose()`` may be finer or coarser than the catalogue."""
+"""Kinds of findings that report what is wrong and where, and no cause."""
+_RETRIES: Final = {"retries", "calls_retried"}
+_ALSO: Final[Mapping[str, set[str]]] = {
+    "calls_cancelled": {"calls_cut_short", "pool_too_small"},
+    "dead_path": {"silent_connections"},
+    "not_reused": {"connections_not_reused", "slow_connecting"},
+    "pings_only": {"stalled_streams"},
+    "pool_held": {"one_caller_holds_pool", "pool_saturated"},
+    "pool_too_small": {"pool_saturated"},
+    "rate_limited": _RETRIES,
+    "timeout_cuts_answers": {"read_timeout"},
+    "unusable_answers": _RETRIES,
+}
+"""By cause of the catalogue, the kinds of ``diagnose()`` that name it, besides one of that name."""
 _CALM: Final = {
     "calls_failed": 0.05,
     "calls_silent_now": 2,
@@ -35,7 +44,6 @@ _CALM: Final = {
     "reuse_failures": 3,
 }
 """Signals of the overview that no control may let reach these values."""
-_WORST: Final = {"critical": 0, "error": 0, "warning": 1}
 
 
 @dataclass(kw_only=True)
@@ -44,24 +52,26 @@ class Seen:
 
     incident: Incident
     findings: Sequence[Mapping[str, str]] = ()
-    """Those of ``doctor``, as it prints them in JSON, in its order."""
+    """Findings of ``doctor``, in its order."""
     status: int = -1
-    """Its exit status."""
+    """Exit status of ``doctor``."""
     alerts: Mapping[str, float] = field(default_factory=dict)
-    """Those that fired, and after how many seconds."""
+    """Alerts that fired, and after how many seconds."""
     values: Mapping[str, float] = field(default_factory=dict)
-    """The overview's signals: the highest value while it was wrong; of a sign that is relative,
-    divided by the median before."""
+    """By signal of the overview, the highest value after the incident began; for a relative sign,
+    divided by the median before it."""
+    calls: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """What the application saw of its calls, before and after it went wrong."""
     note: str = ""
-    """What makes the run doubtful."""
+    """Reason to doubt the run."""
 
     @property
     def above_info(self) -> list[Mapping[str, str]]:
-        return [finding for finding in self.findings if finding["severity"] in _WORST]
+        return [finding for finding in self.findings if finding["severity"] != "info"]
 
     @property
     def kind(self) -> str:
-        """Kind of the first finding, or what a control has."""
+        """Kind of the first finding above INFO; `CONTROL` if there is none."""
         return self.above_info[0]["kind"] if self.above_info else CONTROL
 
     def verdict(self, aspect: str) -> str:
@@ -115,9 +125,11 @@ class Seen:
         return self.values.get(key, 0.0) >= least
 
     def lines(self) -> Iterator[str]:
-        """What was reported, for people, where it is not as it should be."""
+        """What was reported where it is not as it should be, to print."""
         if self.note:
             yield f"  note: {self.note}"
+        if any(self.verdict(aspect) != YES for aspect in ASPECTS):
+            yield f"  application: {self.calls}"
         if self.verdict("finding") != YES:
             for finding in self.above_info[:2]:
                 yield f"  {finding['kind']}: {finding['observed'][:300]}"
