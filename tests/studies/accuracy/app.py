@@ -62,7 +62,7 @@ class App:
         self.is_up, self._begins = asyncio.Event(), asyncio.Event()
         self.over = threading.Event()
         self.starved = 0.0
-        """The longest that this process was kept from a processor."""
+        """Seconds in which this process was kept from a processor."""
         self.kept: list[Any] = []
         """What the application does not let go of."""
         self.calls = {"before": Counter[str](), "after": Counter[str]()}
@@ -98,7 +98,7 @@ class App:
             wall, computed = time.monotonic(), time.process_time()
             await asyncio.sleep(_TICK)
             late = time.monotonic() - wall - _TICK
-            self.starved = max(self.starved, late - (time.process_time() - computed))
+            self.starved += max(late - (time.process_time() - computed), 0.0)
 
     # The other end
 

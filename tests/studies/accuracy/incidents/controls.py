@@ -32,7 +32,7 @@ async def healthy_bursts(app: App) -> None:
 async def long_unstreamed_calls(app: App) -> None:
     """Beside short calls, unstreamed ones that take 90 s and 400 s on the fast clock."""
     provider = app.serve()
-    client = app.openai(provider.openai_url)
+    client = app.any_llm(OPENAI, provider.openai_url)
     delays = {"o3": 7.5, "o3-deep-research": 33.0}
     provider.behaviour = lambda request: replace(
         USUAL, head_delay=delays.get(request.model or "", USUAL.head_delay)
@@ -46,7 +46,7 @@ async def long_unstreamed_calls(app: App) -> None:
 async def long_streams(app: App) -> None:
     """Streams of ten minutes on the fast clock, with an item every half second."""
     provider = app.serve()
-    client = app.anthropic(provider.anthropic_url)
+    client = app.any_llm(ANTHROPIC, provider.anthropic_url)
     long = replace(USUAL, tokens=100, token_rate=2)
     provider.behaviour = lambda request: long if request.model == "claude-opus-4-5" else USUAL
     app.arrivals(2, ask(client, _CLAUDE))
@@ -75,7 +75,7 @@ async def few_errors(app: App) -> None:
 @control
 async def users_cancel(app: App) -> None:
     """One user of eight leaves before the answer has ended."""
-    call = ask(app.openai(app.serve().openai_url), stream=True)
+    call = ask(app.any_llm(OPENAI, app.serve().openai_url), stream=True)
 
     async def leave() -> None:
         with contextlib.suppress(TimeoutError):

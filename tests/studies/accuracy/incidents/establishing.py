@@ -41,7 +41,7 @@ async def dns_slow(app: App) -> None:
     moment only, so that most calls look the name up."""
     provider = app.serve()
     url = provider.openai_url.replace(provider.host, "localhost")
-    client = app.openai(url, http_client=app.http(OPENAI, expiry=0.05))
+    client = app.any_llm(OPENAI, url, http_client=app.http(OPENAI, expiry=0.05))
     app.callers(4, ask(client), (0.3, 1.0))
     await app.goes_wrong()
     _slow_resolver(3.0)
@@ -61,7 +61,7 @@ async def executor_full(app: App) -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(4))
     provider = app.serve()
     url = provider.openai_url.replace(provider.host, "localhost")
-    client = app.openai(url, http_client=app.http(OPENAI, expiry=0.05))
+    client = app.any_llm(OPENAI, url, http_client=app.http(OPENAI, expiry=0.05))
     app.callers(4, ask(client), (0.3, 1.0))
     await app.goes_wrong()
 
@@ -77,7 +77,7 @@ async def tls_slow(app: App) -> None:
     a moment only."""
     route = app.tls_route(app.serve())
     http = app.http(ANTHROPIC, expiry=0.05, verify=app.trusting)
-    app.callers(4, ask(app.anthropic(route.origin, http_client=http), _CLAUDE), (0.3, 1.0))
+    app.callers(4, ask(app.any_llm(ANTHROPIC, route.origin, http_client=http), _CLAUDE), (0.3, 1.0))
     await app.goes_wrong()
     route.setup_after = 3.0
 
@@ -86,9 +86,9 @@ async def tls_slow(app: App) -> None:
     "connecting",
     "connect_failures",
     "refus|connect",
-    alert=CALLS_FAIL,
-    also=(CONNECT, REUSE),
-    signs=(_FAILED, _NOT_CONNECTED),
+    alert=CONNECT,
+    also=(REUSE,),
+    signs=(("failed_share", 0.25), _NOT_CONNECTED),
 )
 async def connect_refused(app: App) -> None:
     """Nothing listens at the provider's address any more."""
@@ -111,7 +111,7 @@ async def proxy_down(app: App) -> None:
     """The company's HTTP proxy is restarted and does not come back."""
     route, proxy = app.tls_route(app.serve()), app.listen(HTTPProxy)
     http = app.http(OPENAI, proxy=proxy.origin, verify=app.trusting)
-    app.arrivals(3, ask(app.openai(f"{route.origin}/v1", http_client=http, max_retries=1)))
+    app.arrivals(3, ask(app.any_llm(OPENAI, f"{route.origin}/v1", http_client=http, max_retries=1)))
     await app.goes_wrong()
     await asyncio.to_thread(proxy.close)
 
@@ -128,7 +128,7 @@ async def certificate_unknown(app: App) -> None:
     """A gateway that inspects TLS gets a certificate of an authority unknown to the service."""
     route = app.tls_route(app.serve())
     http = app.http(OPENAI, verify=app.trusting)
-    app.arrivals(3, ask(app.openai(f"{route.origin}/v1", http_client=http, max_retries=1)))
+    app.arrivals(3, ask(app.any_llm(OPENAI, f"{route.origin}/v1", http_client=http, max_retries=1)))
     await app.goes_wrong()
     route._tls = Certificates.make().server()
     await asyncio.to_thread(route.hang_up)
@@ -146,7 +146,7 @@ async def closed_after_each(app: App) -> None:
     provider = app.serve()
     route = app.tls_route(provider, setup_after=0.4)
     http = app.http(OPENAI, verify=app.trusting)
-    app.arrivals(3, ask(app.openai(f"{route.origin}/v1", http_client=http)))
+    app.arrivals(3, ask(app.any_llm(OPENAI, f"{route.origin}/v1", http_client=http)))
     await app.goes_wrong()
     provider.behaviour = replace(USUAL, close=True)
 
@@ -164,7 +164,7 @@ async def server_keeps_shorter(app: App) -> None:
     provider = app.serve()
     route = app.tls_route(provider, setup_after=0.5)
     http = app.http(ANTHROPIC, verify=app.trusting)
-    app.callers(5, ask(app.anthropic(route.origin, http_client=http), _CLAUDE), (1.0, 2.0))
+    app.callers(5, ask(app.any_llm(ANTHROPIC, route.origin, http_client=http), _CLAUDE), (1.0, 2.0))
     await app.goes_wrong()
     provider.idle_timeout = 0.3
     await asyncio.to_thread(route.hang_up)
@@ -175,13 +175,13 @@ async def server_keeps_shorter(app: App) -> None:
     "reuse_failures",
     "reuse|idle|keep",
     alert=REUSE,
-    signs=(("reuse_failures", 3), ("retries_per_call", 0.05)),
+    signs=(("reuse_failures", 3), ("resend_share", 0.05)),
 )
 async def idle_connections_forgotten(app: App) -> None:
     """A NAT gateway forgets idle connections: half of the requests on a reused one are answered by
     a reset. The SDK sends them again."""
     provider = app.serve()
-    client = app.any_llm(ANTHROPIC, provider.anthropic_url)
+    client = app.anthropic(provider.anthropic_url)
     app.callers(6, ask(client, _CLAUDE), (0.5, 1.5))
     await app.goes_wrong()
     provider.behaviour = app.some(0.5, replace(USUAL, drop_reused=True))
@@ -191,9 +191,8 @@ async def idle_connections_forgotten(app: App) -> None:
     "awaiting_response",
     "connections_reset",
     "reset|clos|disconnect|read.?error",
-    alert=CALLS_FAIL,
-    also=(REUSE,),
-    signs=(_FAILED, ("failed_share", 0.25)),
+    alert=REUSE,
+    signs=(("reuse_failures", 3), ("failed_share", 0.25)),
 )
 async def provider_resets(app: App) -> None:
     """The provider's front end crashes under load: six of ten requests end in a reset where the
@@ -215,6 +214,6 @@ async def bodies_truncated(app: App) -> None:
     """A proxy ends six of ten streams in their middle: the connection is closed in order, although
     the body is not complete."""
     provider = app.serve()
-    app.arrivals(3, ask(app.openai(provider.openai_url), stream=True))
+    app.arrivals(3, ask(app.any_llm(OPENAI, provider.openai_url), stream=True))
     await app.goes_wrong()
     provider.behaviour = app.some(0.6, Behaviour(head_delay=0.4, tokens=12, hang_up_after=5))

@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from gluellm_pools.demo.load import client_library
+
 from ..app import ANTHROPIC, MODEL, OPENAI, USUAL, App, ask
 from ..incident import (
     BLOCKED,
@@ -87,11 +89,11 @@ async def stream_never_read(app: App) -> None:
 async def slow_consumer(app: App) -> None:
     """Each item of a stream is written to a database that became slow: 0.4 s an item."""
     provider = app.serve()
-    client = app.openai(provider.openai_url)
+    client = app.any_llm(OPENAI, provider.openai_url)
     pace = [0.0]
 
     async def stored() -> None:
-        stream = await client.chat.completions.create(model=MODEL, messages=_QUESTION, stream=True)
+        stream = await client.acompletion(MODEL, messages=_QUESTION, stream=True)
         async for _ in stream:
             await asyncio.sleep(pace[0])
 
@@ -135,7 +137,7 @@ async def one_caller_holds(app: App) -> None:
 async def pool_too_small(app: App) -> None:
     """A campaign brings three times the traffic, for good; the pool has 4 connections."""
     provider = app.serve()
-    client = app.anthropic(provider.anthropic_url, http_client=app.http(ANTHROPIC, 4))
+    client = app.any_llm(ANTHROPIC, provider.anthropic_url, http_client=app.http(ANTHROPIC, 4))
     app.callers(4, ask(client, _CLAUDE), (0.5, 1.0))
     await app.goes_wrong()
     app.callers(25, ask(client, _CLAUDE), (0.0, 1.0))
@@ -150,26 +152,21 @@ async def pool_too_small(app: App) -> None:
     signs=(("pool_timeouts", 5), _QUEUED),
 )
 async def bursts_on_small_pool(app: App) -> None:
-    """A job sends 40 calls at once, every few seconds, into a pool of 5 whose pool time-out is
-    2 s."""
+    """A job sends 40 requests at once, every few seconds, with a plain HTTP client whose pool has
+    5 connections and a pool time-out of 2 s."""
     provider = app.serve()
-    http = app.http(OPENAI, 5)
-    client = app.any_llm(
-        OPENAI, provider.openai_url, http_client=http, timeout=_pool_waits(http, 2.0)
-    )
-    call = ask(client, max_tokens=64)
-    app.callers(2, call)
-    await app.goes_wrong()
+    http = app.http(OPENAI, 5, timeout=client_library(OPENAI).Timeout(60.0, pool=2.0))
+    body = {"model": MODEL, "messages": _QUESTION}
+
+    async def call() -> None:
+        await http.post(f"{provider.openai_url}/chat/completions", json=body)
 
     async def job() -> None:
         await asyncio.gather(*(call() for _ in range(40)), return_exceptions=True)
 
+    app.callers(3, call)
+    await app.goes_wrong()
     app.callers(1, job, (2.0, 4.0))
-
-
-def _pool_waits(http: Any, seconds: float) -> Any:
-    """Time-outs of the HTTP client's library: 60 s, and so many for the pool."""
-    return type(http.timeout)(60.0, pool=seconds)
 
 
 @incident(
@@ -207,7 +204,7 @@ async def http2_limit_lowered(app: App) -> None:
     """
     provider = app.serve(http2=True)
     http = app.http(OPENAI, 2, http1=False, http2=True)
-    client = app.openai(provider.openai_url, http_client=http)
+    client = app.any_llm(OPENAI, provider.openai_url, http_client=http)
     app.arrivals(4, ask(client))
     await app.goes_wrong()
     provider.max_streams = 2
@@ -221,7 +218,7 @@ async def http2_limit_lowered(app: App) -> None:
     "cancel|orphan",
     alert=ORPHANED,
     also=(STUCK, REUSE, SILENT, CALLS_FAIL),
-    signs=(("streams_orphaned", 5), ("calls_cancelled", 0.1)),
+    signs=(("streams_orphaned", 5), ("failed_share", 0.1)),
 )
 async def http2_streams_orphaned(app: App) -> None:
     """A part of the answers takes long, users leave after 1 s, and over HTTP/2 their streams stay

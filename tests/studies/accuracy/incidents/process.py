@@ -82,10 +82,9 @@ def _throttled() -> Iterator[None]:
 async def client_on_second_loop(app: App) -> None:
     """A background job of worker threads calls the service's async client with ``asyncio.run``: a
     new event loop each time, while the connections belong to another one."""
-    client = app.openai(app.serve().openai_url, max_retries=0)
-    call = ask(client)
-    app.arrivals(1, call)
+    url = app.serve().openai_url
+    app.arrivals(1, ask(app.any_llm(OPENAI, url, max_retries=0)))
     await app.goes_wrong()
-    shared = app.openai(str(client.base_url), max_retries=0)
+    shared = app.any_llm(OPENAI, url, max_retries=0)
     for _ in range(2):
         app.thread(lambda: asyncio.run(ask(shared)()), 0.3)

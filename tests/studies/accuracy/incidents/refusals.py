@@ -24,7 +24,7 @@ async def quota_lowered(app: App) -> None:
     """The provider lowers the quota: four of five requests get 429 with Retry-After, and the SDK's
     two retries are not enough for half of the calls."""
     provider = app.serve()
-    client = app.openai(provider.openai_url, max_retries=2)
+    client = app.any_llm(OPENAI, provider.openai_url, max_retries=2)
     app.arrivals(3, ask(client))
     await app.goes_wrong()
     provider.behaviour = app.some(0.8, Behaviour(status=429, retry_after=2))
@@ -37,7 +37,7 @@ async def overloaded(app: App) -> None:
     """The provider is overloaded and answers 529 without Retry-After; five retries of the SDK save
     nearly every call, which then takes seconds longer."""
     provider = app.serve()
-    client = app.anthropic(provider.anthropic_url, max_retries=5)
+    client = app.any_llm(ANTHROPIC, provider.anthropic_url, max_retries=5)
     app.arrivals(3, ask(client, "claude-sonnet-4-5"))
     await app.goes_wrong()
     provider.behaviour = app.some(0.6, replace(USUAL, status=529))
@@ -116,13 +116,11 @@ async def bad_request(app: App) -> None:
     """A release sends a parameter that one model does not know: this feature's calls all get 400,
     those of the other feature are well."""
     provider = app.serve()
-    client = app.openai(provider.openai_url)
+    client = app.any_llm(OPENAI, provider.openai_url)
     vision = "gpt-4o-vision"
 
     async def describe_image() -> None:
-        await client.chat.completions.create(
-            model=vision, messages=[{"role": "user", "content": "x"}]
-        )
+        await client.acompletion(vision, messages=[{"role": "user", "content": "An image."}])
 
     app.arrivals(2, ask(client, stream=True))
     app.arrivals(1.5, describe_image)
@@ -135,7 +133,7 @@ async def bad_request(app: App) -> None:
 async def half_get_500(app: App) -> None:
     """Half of the requests get 500, and the application allows no retry."""
     provider = app.serve()
-    client = app.anthropic(provider.anthropic_url, max_retries=0)
+    client = app.any_llm(ANTHROPIC, provider.anthropic_url, max_retries=0)
     app.arrivals(3, ask(client, "claude-sonnet-4-5", stream=True))
     await app.goes_wrong()
     provider.behaviour = app.some(0.5, Behaviour(head_delay=0.3, status=500))
@@ -152,8 +150,8 @@ async def half_get_500(app: App) -> None:
 async def fallback_is_slow(app: App) -> None:
     """The first provider answers 503; the application falls back to one that takes 6 s."""
     provider = app.serve()
-    first = ask(app.openai(provider.openai_url, max_retries=0))
-    second = ask(app.anthropic(provider.anthropic_url), "claude-sonnet-4-5")
+    first = ask(app.any_llm(OPENAI, provider.openai_url, max_retries=0))
+    second = ask(app.any_llm(ANTHROPIC, provider.anthropic_url), "claude-sonnet-4-5")
 
     async def with_fallback() -> None:
         try:
@@ -211,7 +209,7 @@ async def answers_do_not_parse(app: App) -> None:
 async def one_model_slow(app: App) -> None:
     """One of two models takes 8 s until the head of its answer, the other is as quick as ever."""
     provider = app.serve()
-    client = app.openai(provider.openai_url)
+    client = app.any_llm(OPENAI, provider.openai_url)
     app.arrivals(1.5, ask(client))
     app.arrivals(2, ask(client, "gpt-5-pro"))
     await app.goes_wrong()

@@ -55,7 +55,7 @@ async def cancelled_while_reading(app: App) -> None:
     """Answers became longer and the tokens slower: a request handler's time-out of 4 s cancels
     streams that would have taken 6 s."""
     provider = app.serve()
-    client = app.openai(provider.openai_url)
+    client = app.any_llm(OPENAI, provider.openai_url)
     app.arrivals(3, _within(4, ask(client, stream=True)))
     await app.goes_wrong()
     provider.behaviour = replace(USUAL, tokens=50, token_rate=9)
@@ -73,7 +73,7 @@ async def read_timeout_cuts(app: App) -> None:
     """A new prompt makes answers take 2 to 5 s, the client's read time-out is 3 s: more than half
     of the good answers are cut off, and are asked for again."""
     provider = app.serve()
-    client = app.anthropic(provider.anthropic_url, timeout=3.0, max_retries=1)
+    client = app.any_llm(ANTHROPIC, provider.anthropic_url, timeout=3.0, max_retries=1)
     app.arrivals(3, ask(client, "claude-sonnet-4-5"))
     await app.goes_wrong()
     provider.behaviour = replace(USUAL, head_delay=1.7, jitter=3.0)
@@ -89,7 +89,7 @@ async def read_timeout_cuts(app: App) -> None:
 async def provider_hangs(app: App) -> None:
     """Six of ten requests get no answer at all. The SDK would wait for ten minutes."""
     provider = app.serve()
-    app.arrivals(2, ask(app.openai(provider.openai_url)))
+    app.arrivals(2, ask(app.any_llm(OPENAI, provider.openai_url)))
     await app.goes_wrong()
     provider.behaviour = app.some(0.6, Behaviour(head_delay=math.inf))
 
@@ -105,7 +105,7 @@ async def provider_hangs(app: App) -> None:
 async def pings_only(app: App) -> None:
     """Streams begin, then bring pings and no item any more, so that no read time-out ends them."""
     provider = app.serve()
-    client = app.openai(provider.openai_url, timeout=5.0)
+    client = app.any_llm(OPENAI, provider.openai_url, timeout=5.0)
     app.arrivals(2, ask(client, stream=True))
     await app.goes_wrong()
     provider.behaviour = app.some(0.7, replace(USUAL, stall_after=3, ping_every=0.5))

@@ -45,7 +45,7 @@ class Service:
     began: float = 0.0
     """When it went wrong, in seconds since the epoch."""
     starved: float = 0.0
-    """The longest that it was kept from a processor."""
+    """Seconds in which it was kept from a processor."""
     failed: str = ""
     """What the incident itself raised, which no incident should."""
     calls: dict[str, dict[str, int]] = field(default_factory=dict)
