@@ -128,8 +128,8 @@ class App:
 
     # Clients
 
-    def http(self, sdk: str, connections: int = 50, expiry: float = 30.0, **more: Any) -> Any:
-        """An HTTP client of the library that the SDK uses."""
+    def http(self, sdk: str, connections: int = 1000, expiry: float = 30.0, **more: Any) -> Any:
+        """An HTTP client of the library that the SDK uses, with the SDK's limit."""
         library = client_library(sdk)
         limits = library.Limits(max_connections=connections, keepalive_expiry=expiry)
         return library.AsyncClient(limits=limits, trust_env=False, **more)
