@@ -13,13 +13,11 @@ from gluellm_pools.demo.load import client_library
 from ..app import ANTHROPIC, MODEL, OPENAI, USUAL, App, ask
 from ..incident import (
     BLOCKED,
-    CALLS_FAIL,
     CHURN,
     LEAK,
     NEAR,
     ORPHANED,
     REUSE,
-    SILENT,
     SLOW,
     STUCK,
     TIMEOUTS,
@@ -217,7 +215,7 @@ async def http2_limit_lowered(app: App) -> None:
     "stream",
     "cancel|orphan",
     alert=ORPHANED,
-    also=(STUCK, REUSE, SILENT, CALLS_FAIL),
+    also=(STUCK, REUSE),
     signs=(("streams_orphaned", 5), ("failed_share", 0.1)),
 )
 async def http2_streams_orphaned(app: App) -> None:

@@ -20,9 +20,9 @@ _MOST = {"minutes": 1440, "healthy": 1440, "interval": 600, "hold": 86_400}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 when done, 1 when alerts were not as expected, 2 where a program is missing."""
+    """Return 0 when done, 2 if a program is missing."""
     parser = argparse.ArgumentParser(
-        prog="incidents",
+        prog="incident",
         description="Replay incidents, each as a service of its own. `serve FOLDER` shows data "
         "that was kept, and prints what was wrong in it.",
     )

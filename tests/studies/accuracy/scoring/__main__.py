@@ -31,23 +31,22 @@ With `SPEED`, 9, 8 and 14 minutes."""
 _INTERVAL = 1.25
 """Seconds between two exports: 15 s."""
 _STARVED = 0.1
-"""Share of the time without a processor from which a run says nothing: what is reported then is
-true, a late event loop, and not what the incident is. It is played again, up to `_TRIES` times,
-before anybody looks at its verdict."""
+"""Share of the time without a processor from which a run is not judged: its event loop really was
+late, which hides the incident. It is played again, `_TRIES` times in all; the last run counts."""
 _TRIES = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 when enough is right and nothing wrong, else 1."""
+    """Return 0 if at least 90 % is right and nothing wrong, 1 if not, 2 if a program is missing."""
     clock.scale(SPEED)  # before the rules are built from the thresholds
     from ..catalogue import HALVES, INCIDENTS
     from .judging import ASPECTS, passes, table
 
     parser = argparse.ArgumentParser(prog="scoring", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="INCIDENT", help=", ".join(INCIDENTS))
-    parser.add_argument("--half", choices=HALVES, help="without it, both")
+    parser.add_argument("--half", choices=HALVES, help="default: both")
     parser.add_argument("--beside", type=int, default=6, help="so many at once; default: 6")
-    parser.add_argument("--json", type=Path, help="a file for all that was reported")
+    parser.add_argument("--json", type=Path, help="write all that was reported to this file")
     options = parser.parse_args(arguments)
     if options.beside < 1 or (unknown := set(options.names) - INCIDENTS.keys()):
         parser.error(f"--beside is at least 1, and there is no incident {', '.join(unknown)}")
@@ -119,7 +118,7 @@ def _play(names: Sequence[str]) -> Iterator[Seen]:
 
 
 def _ask(service: Service) -> tuple[int, list[dict[str, str]]]:
-    """The exit status and the findings of ``doctor --pid``."""
+    """Return the exit status and the findings of ``doctor --pid``."""
     doctor = ["-m", "gluellm_pools.main", "doctor", "--json", "--timeout", "20"]
     command = [sys.executable, *doctor, "--pid", str(service.pid)]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -130,7 +129,7 @@ def _ask(service: Service) -> tuple[int, list[dict[str, str]]]:
 
 
 def _values(replay: Replay, service: Service) -> dict[str, float]:
-    """By signal, and value of a label, what the overview showed at its worst."""
+    """Return the overview's highest values, as `Seen.values` has them."""
     from gluellm_dashboards.signals import (
         calls,
         connections,

@@ -12,15 +12,8 @@ from ..incident import CONTROL, SYMPTOMS, Incident
 
 YES, PARTLY, NO, WRONG = VERDICTS = ("yes", "partly", "no", "wrong")
 ASPECTS: Final = ("finding", "doctor", "alert", "overview")
-_ACCOUNT: Final = {
-    "calls_failing",
-    "calls_silent",
-    "calls_slow",
-    "calls_cancelled",
-    "calls_retried",
-}
+_ACCOUNT: Final = {"calls_failing", "calls_silent", "calls_slow", "calls_cancelled"}
 """Kinds of findings that report what is wrong and where, and no cause."""
-_RETRIES: Final = {"retries", "calls_retried"}
 _ALSO: Final[Mapping[str, set[str]]] = {
     "calls_cancelled": {"calls_cut_short", "pool_too_small"},
     "dead_path": {"silent_connections"},
@@ -28,9 +21,9 @@ _ALSO: Final[Mapping[str, set[str]]] = {
     "pings_only": {"stalled_streams"},
     "pool_held": {"one_caller_holds_pool", "pool_saturated"},
     "pool_too_small": {"pool_saturated"},
-    "rate_limited": _RETRIES,
+    "rate_limited": {"retries"},
     "timeout_cuts_answers": {"read_timeout"},
-    "unusable_answers": _RETRIES,
+    "unusable_answers": {"retries"},
 }
 """By cause of the catalogue, the kinds of ``diagnose()`` that name it, besides one of that name."""
 _CALM: Final = {
