@@ -16,7 +16,7 @@ from gluellm_pools.fake_provider import Behaviour, FakeProviderThread, ReceivedR
 from support.listener import Listener, ServerLoop
 from support.network import Certificates
 
-Call = Callable[[], Awaitable[Any]]
+Call = Callable[[], Coroutine[Any, Any, Any]]
 OPENAI, ANTHROPIC = "openai", "anthropic"
 USUAL = Behaviour(head_delay=0.3, jitter=0.4, tokens=12, token_rate=40)
 """An answer takes 0.6 to 1 s."""

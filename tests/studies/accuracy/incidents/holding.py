@@ -111,9 +111,9 @@ async def slow_consumer(app: App) -> None:
 async def one_caller_holds(app: App) -> None:
     """A nightly batch starts on the client of the chat: its answers of 20 s hold 18 of the 20
     connections, and the chat waits."""
+    long = replace(USUAL, head_delay=20.0)
     provider = app.serve()
     provider.behaviour = lambda request: long if request.model == "gpt-4o-report" else USUAL
-    long = replace(USUAL, head_delay=20.0)
     client = app.openai(provider.openai_url, http_client=app.http(OPENAI, 20))
 
     async def batch_report() -> None:

@@ -87,8 +87,8 @@ async def gluellm_limiter(app: App) -> None:
     _gluellm(provider.openai_url, RATE_LIMIT_REQUESTS_PER_MINUTE="80")
     import gluellm
 
-    def call() -> object:
-        return gluellm.complete("Summarize this.", model=f"openai:{MODEL}")
+    async def call() -> None:
+        await gluellm.complete("Summarize this.", model=f"openai:{MODEL}")
 
     app.arrivals(1, call)
     await app.goes_wrong()
