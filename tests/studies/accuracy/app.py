@@ -62,7 +62,7 @@ class App:
         self.is_up, self._begins = asyncio.Event(), asyncio.Event()
         self.over = threading.Event()
         self.starved = 0.0
-        """Seconds in which this process was kept from a processor."""
+        """Seconds, since it is up, in which this process was kept from a processor."""
         self.kept: list[Any] = []
         """What the application does not let go of."""
         self.calls = {"before": Counter[str](), "after": Counter[str]()}
@@ -94,6 +94,7 @@ class App:
             self.over.set()
 
     async def _notice_starvation(self) -> None:
+        await self.is_up.wait()  # before that, imports compete for the processor
         while True:
             wall, computed = time.monotonic(), time.process_time()
             await asyncio.sleep(_TICK)
