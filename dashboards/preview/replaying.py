@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from studies.accuracy.catalogue import REPLAYED
-from studies.accuracy.incidents.replay import DATA, KeptPrometheus, Record
+from studies.accuracy.replay.replay import DATA, KeptPrometheus, Record
 
 from .filling import Span
 
-SCENARIOS: Final = ("healthy", "saturated", "leak")
+SCENARIOS: Final = {
+    "few-errors": ("healthy", "anthropic"),
+    "pool-too-small": ("saturated", "anthropic"),
+    "stream-leaked": ("leak", "openai"),
+}
+"""By incident, the scenario and the provider that it uses."""
 _MINUTES: Final = ("--healthy", "3", "--minutes", "6")
 _WARM: Final = 45
 """Seconds until rates have a whole window to look back on; the pictures begin after them."""
@@ -50,7 +54,7 @@ def play(folder: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "studies.accuracy.incidents",
+        "studies.accuracy.replay",
         *SCENARIOS,
         *_MINUTES,
         "--keep",
@@ -79,7 +83,5 @@ def replayed(folder: Path) -> Iterator[Replayed]:
 
 def _scenes(record: Record) -> Iterator[Scene]:
     for service, answer, _ in record.answers:
-        name = answer.partition(":")[0]
-        setting = REPLAYED[name].setting
-        assert setting is not None
-        yield Scene(name, service, setting.provider)
+        name, provider = SCENARIOS[answer.partition(":")[0]]
+        yield Scene(name, service, provider)

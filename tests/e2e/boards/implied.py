@@ -24,7 +24,6 @@ from gluellm_dashboards.signals.signal import Signal
 from gluellm_pools.demo.acts import SCENARIOS
 from gluellm_pools.demo.targets import CONNECTIONS, MAX_STREAMS
 from opentelemetry.instrumentation.gluellm.thresholds import LATE_SHARE
-from studies.accuracy.catalogue import INCIDENTS
 
 OPENAI, ANTHROPIC, HTTP2 = "openai", "anthropic", "openai-http2"
 _LEAKED: Final = CONNECTIONS["openai"]
@@ -176,11 +175,14 @@ IMPLIED: Final = (
 )
 
 _ACTS: Final = list(SCENARIOS)
+_HOLD: Final = {
+    "saturated": ("GlueLLMPoolTimeouts", "GlueLLMWaitNearTimeout", "GlueLLMCallsFail"),
+    "leak": ("GlueLLMConnectionLeakSuspected",),
+    "failures": ("GlueLLMConnectFailures",),
+    "http2-stuck": ("GlueLLMHttp2StreamsOrphaned", "GlueLLMReuseFailures"),
+}
 ALERTS: Final = {
-    alert: (act, _ACTS[_ACTS.index(act) - 1])
-    for incident in INCIDENTS.values()
-    for act, alerts in incident.act.items()
-    for alert in alerts
+    alert: (act, _ACTS[_ACTS.index(act) - 1]) for act, alerts in _HOLD.items() for alert in alerts
 }
 """Alerts whose expression holds in an act, and the act before it, in which it does not.
 

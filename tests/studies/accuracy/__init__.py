@@ -1,1 +1,1 @@
-"""One catalogue of incidents, of which is measured what `diagnose` and the alerts say."""
+"""A catalogue of incidents, and a score of what the project reports about each of them."""

@@ -1,55 +1,84 @@
-"""What decides whether the score and the alerts are as they should be."""
+"""The catalogue is complete, and what was reported is judged as it should be."""
 
 from __future__ import annotations
 
 import pytest
 
-from gluellm_pools.demo.acts import SCENARIOS
+from gluellm_dashboards.rules import groups
 
-from .catalogue import INCIDENTS, LEAK, NOT_BY_LOAD, PAGES, STUCK, TIMEOUTS
-from .incidents.matrix import Row, bounds, waits, wrong
-from .scoring.__main__ import passes
-from .scoring.runs import Result
+from . import clock
+from .catalogue import HALVES, INCIDENTS
+from .incident import CALLS_FAIL, CONTROL, LEAK, REUSE
+from .scoring.judging import Seen, share
 
-IN_TIME = {STUCK: 75.0, LEAK: 199.6}
+LEAKED = {
+    "kind": "leak",
+    "severity": "error",
+    "observed": "9 responses are unread.",
+    "advice": "Close the stream.",
+}
+CHURN = {"kind": "client_churn", "severity": "warning", "observed": "30 pools."}
+INFO = {"kind": "unbounded_pool", "severity": "info", "observed": "No limit."}
 
 
-def test_the_catalogue_knows_every_alert_and_every_act() -> None:
-    """And none that there is not."""
-    expected = {alert for one in INCIDENTS.values() for alert in one.expects}
-    assert waits().keys() == expected | NOT_BY_LOAD.keys()
-    assert waits().keys() >= {*PAGES, *(a for one in INCIDENTS.values() for a in one.allows)}
-    acts = {act for one in INCIDENTS.values() for act in one.act}
-    # The causes of slow calls over a pool without a problem are no findings of diagnose().
-    assert acts == SCENARIOS.keys() - {"recovery", "rate-limited", "stalled-stream"}
+def test_the_catalogue_states_what_has_to_be_reported() -> None:
+    """And enough of it: the design asks for 30 incidents and 6 controls."""
+    alerts = {rule["alert"] for group in groups() for rule in group["rules"] if "alert" in rule}
+    controls = [one for one in INCIDENTS.values() if one.cause == CONTROL]
+    assert (len(controls) >= 6, len(INCIDENTS) - len(controls) >= 30) == (True, True)
+    for one in INCIDENTS.values():
+        assert one.answer, one.name
+        assert bool(one.alert) is not bool(one.no_alert), one.name
+        assert {one.alert, *one.also} - {None} <= alerts, one.name
+        if one not in controls:
+            assert (bool(one.says), len(one.signs)) == (True, 2), one.name
+    assert sorted([*HALVES["tuning"], *HALVES["verification"]]) == list(INCIDENTS)
 
 
 @pytest.mark.parametrize(
-    ("incident", "fired", "held_back", "found"),
+    ("name", "findings", "alerts", "verdicts"),
     [
-        ("leak", IN_TIME, [LEAK], []),
-        ("leak", {STUCK: 200.0}, [], [f"{LEAK} MISSING (220)", f"{STUCK} **200** (162, LATE)"]),
-        ("leak", IN_TIME, [STUCK], [f"{STUCK} **75** (162), HELD BACK"]),
-        ("saturated", {TIMEOUTS: 80.0, LEAK: 90.0}, [], [f"{TIMEOUTS} 80 PAGES"]),
-        ("churn", {"GlueLLMClientChurn": 90.0, LEAK: 90.0}, [LEAK], [f"{LEAK} 90 ?, HELD BACK"]),
-        ("wrong-limit", {TIMEOUTS: 80.0}, [], []),  # another alert is later than what was played
+        ("stream-leaked", [LEAKED, CHURN], [LEAK], ("yes", "yes", "yes")),
+        ("stream-leaked", [{**LEAKED, "observed": "", "advice": ""}], [], ("partly", "yes", "no")),
+        ("stream-leaked", [CHURN, LEAKED], [CALLS_FAIL], ("partly", "yes", "partly")),
+        ("stream-leaked", [CHURN], [LEAK, REUSE], ("wrong", "yes", "wrong")),
+        ("stream-leaked", [INFO], [], ("no", "no", "no")),
+        ("few-errors", [INFO], [], ("yes", "yes", "yes")),
+        ("few-errors", [CHURN], [CALLS_FAIL], ("wrong", "wrong", "wrong")),
     ],
 )
-def test_what_is_wrong_with_alerts_is_told(
-    incident: str, fired: dict[str, float], held_back: list[str], found: list[str]
+def test_what_was_reported_is_judged(
+    name: str, findings: list[dict[str, str]], alerts: list[str], verdicts: tuple[str, ...]
 ) -> None:
-    """Late, missing, a page that nothing calls for, or held back without a reason."""
-    one = INCIDENTS[incident]
-    row = Row(one, bounds(one, 10.0), 300.0, fired, held_back)
-    assert list(wrong([row])) == [f"{incident}: {line}" for line in found]
+    """A cause that is not the incident's is wrong, silence is only a no."""
+    status = int(any(one["severity"] != "info" for one in findings))
+    fired = dict.fromkeys(alerts, 60.0)
+    seen = Seen(incident=INCIDENTS[name], findings=findings, status=status, alerts=fired)
+    assert tuple(map(seen.verdict, ("finding", "doctor", "alert"))) == verdicts
 
 
-def test_a_score_passes_with_few_misses_and_no_false_alarm() -> None:
-    """5% of misses; one false alarm is too many."""
-    right, miss, alarm = (
-        Result(index=0, incident=name, verdict=verdict)
-        for name, verdict in (("leak", "leak"), ("leak", "healthy"), ("lull", "leak"))
+def test_overview_is_judged_by_both_signals() -> None:
+    """One of two that reached its value is half of what is needed."""
+    leak = INCIDENTS["stream-leaked"]
+    for values, verdict in [
+        ({"leaks_suspected": 3.0, "queued_now": 4.0}, "yes"),
+        ({"leaks_suspected": 3.0, "queued_now": 0.0}, "partly"),
+        ({}, "no"),
+    ]:
+        assert Seen(incident=leak, values=values).verdict("overview") == verdict
+
+
+def test_wrong_counts_double() -> None:
+    """Two right ones and a wrong one are half."""
+    right = Seen(incident=INCIDENTS["stream-leaked"], findings=[LEAKED], status=1)
+    wrong = Seen(incident=INCIDENTS["stream-leaked"], findings=[CHURN], status=1)
+    assert share([right, right, wrong], "finding") == 0.5
+
+
+def test_windows_are_shortened_everywhere() -> None:
+    """Ranges, offsets, and the seconds that a rate is multiplied by; names of series stay."""
+    promql = "(a:events5m offset 10m) + rate(b_total[5m]) * 300 > 0.5 * c[1h] offset 5m"
+    assert clock.scaled(promql, 12) == (
+        "(a:events5m offset 50000ms) + rate(b_total[25000ms]) * 25 > 0.5 * c[300000ms] "
+        "offset 25000ms"
     )
-    assert passes([*[right] * 19, miss])
-    assert not passes([*[right] * 18, miss, miss])
-    assert not passes([*[right] * 199, alarm])

@@ -1,6 +1,5 @@
-"""How often `diagnose` names what is wrong, on real load with one hidden incident a run.
+"""Whether every incident of the catalogue gets the right finding, exit status, alert and numbers.
 
-``make -C tests/studies score``. Each run sends real any-llm calls to the fake provider, first
-without the incident and then with it; `diagnose` sees nothing but a snapshot of the end of each
-period. What a run does is drawn from its seed and index alone.
+``make -C tests/studies score``. Each incident runs in a process of its own, on a fast clock
+(`clock`), and exports to a real Prometheus with the project's rules.
 """

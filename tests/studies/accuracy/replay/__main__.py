@@ -1,4 +1,4 @@
-"""``make -C tests/studies incident`` and ``alert-matrix``: replay, look again, see what fires."""
+"""``make -C tests/studies incident``: replay incidents at their real speed, and look at them."""
 
 from __future__ import annotations
 
@@ -13,30 +13,25 @@ from pathlib import Path
 
 import pytest
 
-from ..catalogue import REPLAYED
-from .matrix import Row, bounds, table, wrong
-from .replay import DATA, KeptPrometheus, Record, Replay, clock
+from ..catalogue import INCIDENTS
+from .replay import DATA, KeptPrometheus, Record, Replay, moment
 
 _MOST = {"minutes": 1440, "healthy": 1440, "interval": 600, "hold": 86_400}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 when done, 1 when alerts were not as expected, 2 where a program is missing."""
+    """Return 0 when done, 2 if a program is missing."""
     parser = argparse.ArgumentParser(
-        prog="incidents",
-        description="Replay incidents, each as a service of its own. `matrix` before them tells "
-        "which alert fires after how many seconds, and fails where an expected one is missing "
-        "or late, or where one pages that should not. `serve FOLDER` shows data that was kept, "
-        "and prints what was wrong in it.",
+        prog="incident",
+        description="Replay incidents, each as a service of its own. `serve FOLDER` shows data "
+        "that was kept, and prints what was wrong in it.",
     )
-    parser.add_argument("words", nargs="*", metavar="INCIDENT", help=", ".join(REPLAYED))
-    parser.add_argument("--all", action="store_true", help="all of them at once")
+    parser.add_argument("words", nargs="*", metavar="INCIDENT", help=", ".join(INCIDENTS))
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="a new folder for the data")
     parser.add_argument("--minutes", type=float, default=5, help="after it began; default: 5")
     parser.add_argument("--healthy", type=float, default=2, help="minutes before; default: 2")
     parser.add_argument("--interval", type=float, default=10, help="s of exports; default: 10")
     parser.add_argument("--hold", type=float, default=0, help="s to stay up after it")
-    parser.add_argument("--seed", type=int, default=1, help="default: 1")
     options = parser.parse_args(arguments)
     for name, most in _MOST.items():
         if not (name == "interval") <= getattr(options, name) <= most:
@@ -46,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if command == "serve":
             return _look(parser, Path(*rest), options.hold or 3600)
-        return _replay(parser, options, matrix=command == "matrix")
+        return _replay(parser, options)
     except KeyboardInterrupt:
         return 130
     except (pytest.skip.Exception, pytest.fail.Exception) as missing:
@@ -54,50 +49,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _replay(parser: argparse.ArgumentParser, options: argparse.Namespace, *, matrix: bool) -> int:
-    names = options.words[1:] if matrix else options.words
-    if options.all or (matrix and not names):
-        names = list(REPLAYED)
-    if unknown := [name for name in names if name not in REPLAYED]:
-        parser.error(f"there is no incident {unknown[0]!r}; there are {', '.join(REPLAYED)}")
+def _replay(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    names = options.words
+    if unknown := [name for name in names if name not in INCIDENTS]:
+        parser.error(f"there is no incident {unknown[0]!r}; there are {', '.join(INCIDENTS)}")
     if not names:
-        parser.error("name an incident, or --all")
-    wrong_for = 60 * options.minutes
+        parser.error("name at least one incident")
     with contextlib.ExitStack() as exits:
         folder = options.keep or Path(exits.enter_context(tempfile.TemporaryDirectory()))
         try:
             folder.mkdir(parents=True, exist_ok=not options.keep)
         except OSError as error:
             parser.error(f"{folder} can't be made: {error.strerror}")
-        replay = Replay(folder.absolute(), names, options.interval, options.seed)
+        replay = Replay(folder.absolute(), names, options.interval)
         with replay.running():
             _say(f"Prometheus: {replay.prometheus.url}, Alertmanager: {replay.alertmanager.url}")
             _say(f"services: {', '.join(sorted(service.name for service in replay.services))}")
-            replay.play(60 * options.healthy, wrong_for, _say)
+            _say(f"well for {options.healthy:g} min, then wrong for {options.minutes:g} min")
+            began = time.time()
+            replay.begin(60 * options.healthy)
+            time.sleep(60 * options.minutes)
+            replay.record(began)
             if not options.keep:
                 _say("what is wrong:", *Record.read(folder).lines())
-            firing, held_back = replay.firing(), replay.held_back()
+            for service, alerts in sorted(replay.firing().items()):
+                _say(f"{service or 'no service'}: {', '.join(alerts)}")
             _say(f"ready, for {options.hold:.0f} s: {replay.prometheus.url}")
             time.sleep(options.hold)
-    if not matrix:
-        return 0
-    rows = [
-        Row(
-            service.incident,
-            bounds(service.incident, options.interval),
-            wrong_for,
-            {alert: at - service.began for alert, at in firing.pop(service.name, {}).items()},
-            [alert for job, alert in held_back if job == service.name],
-        )
-        for service in replay.services
-    ]
-    _say(f"\nSeconds from the beginning to firing, exported every {options.interval:g} s.\n")
-    _say(table(rows))
-    found = [*wrong(rows), *(f"{alerts} fired for {job!r}" for job, alerts in firing.items())]
-    starved = max(service.starved for service in replay.services)
-    _say(f"\nA process was kept from a processor for {starved:.2f} s at the most.")
-    _say(*(f"WRONG: {line}" for line in found), "" if found else "All as expected.")
-    return 1 if found else 0
+    return 0
 
 
 def _look(parser: argparse.ArgumentParser, kept: Path, hold: float) -> int:
@@ -110,7 +89,7 @@ def _look(parser: argparse.ArgumentParser, kept: Path, hold: float) -> int:
         prometheus.start()
         try:
             _say(f"Prometheus: {prometheus.url}, for {hold:.0f} s")
-            _say(f"from {clock(record.began)} to {clock(record.ended)} (UTC)")
+            _say(f"from {moment(record.began)} to {moment(record.ended)} (UTC)")
             _say(f"exported every {record.interval:g} s; services: {', '.join(record.services)}")
             time.sleep(hold)
         finally:

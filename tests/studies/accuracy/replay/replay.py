@@ -8,18 +8,20 @@ import json
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from e2e.compose import DEV
 from e2e.programs import Alertmanager, Prometheus
+from gluellm_dashboards import rules
 from studies.talking import TalkingProcess
 
-from ..catalogue import REPLAYED, Incident
+from .. import clock
+from ..catalogue import INCIDENTS
+from ..incident import Incident
 
-RULES: Final = Path(__file__).parents[4] / "dashboards" / "prometheus"
 DATA: Final = Path("prometheus") / "data"
 """Of Prometheus, below the folder of a replay."""
 _NAMES: Final = (
@@ -34,7 +36,7 @@ _BESIDE: Final = 3
 
 @dataclass
 class Service:
-    """The processes of one incident."""
+    """The process of one incident."""
 
     name: str
     incident: Incident
@@ -43,63 +45,72 @@ class Service:
     began: float = 0.0
     """When it went wrong, in seconds since the epoch."""
     starved: float = 0.0
-    """The longest that a process of it was kept from a processor."""
-    processes: list[TalkingProcess] = field(default_factory=list)
+    """Seconds in which it was kept from a processor."""
+    failed: str = ""
+    """What the incident itself raised, which no incident should."""
+    calls: dict[str, dict[str, int]] = field(default_factory=dict)
+    """What the application saw of its calls, before and after it went wrong."""
+    program: TalkingProcess = field(init=False)
 
-    def launch(self, *, joins: bool = False) -> TalkingProcess:
-        """Start a process, of a new version where it joins the others later."""
-        process = TalkingProcess(["studies.accuracy.incidents.program"], self.log, new_session=True)
-        self.processes.append(process)
+    def launch(self) -> None:
+        """Start it."""
+        # GlueLLM writes into the home folder.
+        home = {"HOME": str(self.log.parent)}
+        program = ["studies.accuracy.replay.program"]
+        self.program = TalkingProcess(program, self.log, home, new_session=True)
         pod = f"{self.name}-{random.getrandbits(32):08x}"
         resource = {
             "service.name": self.name,
             "service.instance.id": pod,
-            "service.version": "1.5.0" if joins else "1.4.0",
+            "service.version": "1.4.0",
             "k8s.cluster.name": "cluster-1",
             "k8s.namespace.name": "agents",
             "k8s.pod.name": pod,
         }
-        told = {"incident": self.incident.name, "joins": joins, "resource": resource}
-        process.tell(json.dumps({**self.told, **told}))
-        return process
+        told = {"incident": self.incident.name, "resource": resource}
+        self.program.tell(json.dumps({**self.told, **told}))
+
+    @property
+    def pid(self) -> int:
+        return self.program.process.pid
 
     def begin(self) -> None:
         """Let it go wrong."""
-        for process in self.processes:
-            process.tell("begin")
-        self.began = max(process.expect("began")["at"] for process in self.processes)
-        if self.incident.joins is not None:
-            process = self.launch(joins=True)
-            self.began = process.expect("ready")["at"]
+        self.program.tell("begin")
+        self.began = self.program.expect("began")["at"]
 
     def end(self) -> None:
-        """End all processes, without a last export."""
-        with contextlib.ExitStack() as exits:
-            for process in self.processes:
-                exits.callback(process.kill)
-            for process in self.processes:
-                assert process.process.stdin is not None
-                process.process.stdin.close()
-                self.starved = max(self.starved, process.expect("over")["starved"])
+        """End it, without a last export."""
+        try:
+            assert self.program.process.stdin is not None
+            self.program.process.stdin.close()
+            over = self.program.expect("over")
+            self.starved, self.failed, self.calls = (
+                over[name] for name in ("starved", "failed", "calls")
+            )
+        finally:
+            self.program.kill()
 
 
 class Replay:
     """Services that run in front of a Prometheus. Times are seconds."""
 
-    def __init__(self, folder: Path, incidents: Sequence[str], interval: float, seed: int) -> None:
+    def __init__(
+        self, folder: Path, incidents: Sequence[str], interval: float, speed: float = 1.0
+    ) -> None:
         self.folder = folder
         self.interval = interval
         self.alertmanager = Alertmanager(
             "alertmanager", folder, DEV / "alertmanager" / "alertmanager.yaml"
         )
         self.prometheus = Prometheus("prometheus", folder)
-        for file in RULES.glob("*.yaml"):
-            shutil.copy(file, self.prometheus.folder / "rules")
+        groups = [clock.scaled_group(dict(group), speed) for group in rules.groups()]
+        (self.prometheus.folder / "rules" / "rules.yaml").write_text(rules.text({"groups": groups}))
         endpoint = self.prometheus.otlp_endpoint
-        told = {"seed": seed, "endpoint": endpoint, "interval": interval}
-        names = random.Random(f"{seed}/names").sample(_NAMES, len(incidents))
+        told = {"speed": speed, "endpoint": endpoint, "interval": interval}
+        names = random.sample(_NAMES, len(incidents))
         self.services = [
-            Service(name, REPLAYED[incident], told, folder / f"{name}.log")
+            Service(name, INCIDENTS[incident], told, folder / f"{name}.log")
             for name, incident in zip(names, incidents, strict=True)
         ]
 
@@ -115,22 +126,20 @@ class Replay:
             for first in range(0, len(self.services), _BESIDE):
                 some = self.services[first : first + _BESIDE]
                 for service in some:
+                    service.launch()
                     exits.callback(service.end)
-                    for _ in range(2 if service.incident.joins else 1):
-                        service.launch()
-                for process in (process for service in some for process in service.processes):
-                    process.expect("ready")
+                for service in some:
+                    service.program.expect("ready")
             yield
 
-    def play(self, healthy: float, wrong: float, say: Callable[[str], None]) -> None:
-        """A time of health, then the incidents, to the end of their time; then it is recorded."""
-        began = time.time()
-        say(f"well for {healthy:.0f} s")
+    def begin(self, healthy: float) -> None:
+        """A time of health, then let all go wrong."""
         time.sleep(healthy)
         for service in self.services:
             service.begin()
-        say(f"wrong for {wrong:.0f} s")
-        time.sleep(wrong)
+
+    def record(self, began: float) -> None:
+        """Write down what was played."""
         answers = [
             (service.name, f"{service.incident.name}: {service.incident.answer}", service.began)
             for service in self.services
@@ -147,14 +156,6 @@ class Replay:
             name, at = row["metric"]["alertname"], row["values"][0][0]
             alerts[name] = min(at, alerts.get(name, at))
         return first
-
-    def held_back(self) -> set[tuple[str, str]]:
-        """Alerts that Alertmanager has now and tells nobody of, by service and name."""
-        states: dict[tuple[str, str], set[str]] = {}
-        for alert in self.alertmanager.alerts():
-            key = alert["labels"].get("job", ""), alert["labels"]["alertname"]
-            states.setdefault(key, set()).add(alert["status"]["state"])
-        return {key for key, found in states.items() if found == {"suppressed"}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +184,7 @@ class Record:
     def lines(self) -> list[str]:
         """The answers, to print."""
         width = max(map(len, self.services))
-        return [f"{name:{width}}  {clock(at)}  {text}" for name, text, at in self.answers]
+        return [f"{name:{width}}  {moment(at)}  {text}" for name, text, at in self.answers]
 
 
 class KeptPrometheus(Prometheus):
@@ -197,6 +198,6 @@ class KeptPrometheus(Prometheus):
         return [*super().command(executable), "--storage.tsdb.retention.time=10y"]
 
 
-def clock(at: float) -> str:
+def moment(at: float) -> str:
     """A moment as Grafana's time picker takes it, in UTC."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at))

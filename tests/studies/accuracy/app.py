@@ -1,0 +1,225 @@
+"""An application: clients of real SDKs, callers, and a scripted provider on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from gluellm_pools.demo.load import client_library
+from gluellm_pools.fake_provider import Behaviour, FakeProviderThread, ReceivedRequest
+from support.listener import Listener, ServerLoop
+from support.network import Certificates
+
+Call = Callable[[], Coroutine[Any, Any, Any]]
+OPENAI, ANTHROPIC = "openai", "anthropic"
+USUAL = Behaviour(head_delay=0.3, jitter=0.4, tokens=12, token_rate=40)
+"""An answer takes 0.6 to 1 s."""
+MODEL = "gpt-4o-mini"
+_MESSAGES: list[Any] = [{"role": "user", "content": "Summarize this ticket in one sentence."}]
+_TICK = 0.05
+
+
+class Route(Listener):
+    """What lies between the application and the provider; ``setup_after`` slows its TLS down."""
+
+    to: Any = None
+    """The provider."""
+    dead = False
+    """Accept connections and data, and pass on nothing."""
+
+    async def serve(
+        self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Relay a connection."""
+        inner_reader, inner_writer = await asyncio.open_connection(self.to.host, self.to.port)
+
+        async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+            while data := await source.read(65536):
+                if not self.dead:
+                    target.write(data)
+
+        ways = (pass_on(reader, inner_writer), pass_on(inner_reader, writer))
+        tasks = [asyncio.ensure_future(way) for way in ways]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            inner_writer.close()
+
+
+class App:
+    """What an incident builds its application with. ``name`` seeds what is drawn."""
+
+    def __init__(self, name: str) -> None:
+        self.rng = random.Random(name)
+        self.is_up, self._begins = asyncio.Event(), asyncio.Event()
+        self.over = threading.Event()
+        self.starved = 0.0
+        """Seconds, since it is up, in which this process was kept from a processor."""
+        self.kept: list[Any] = []
+        """What the application does not let go of."""
+        self.calls = {"before": Counter[str](), "after": Counter[str]()}
+        """What became of the calls, as the application sees it, and their tenths of a second."""
+        self.certificates = Certificates.make()
+        self._exits = contextlib.ExitStack()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._servers: ServerLoop | None = None
+
+    # Its life
+
+    async def goes_wrong(self) -> None:
+        """All is built and runs: return when the incident begins."""
+        self.is_up.set()
+        await self._begins.wait()
+
+    def begin(self) -> None:
+        """Let it go wrong."""
+        self._begins.set()
+
+    async def run(self, play: Callable[[App], Awaitable[None]]) -> None:
+        """Play until cancelled."""
+        self.spawn(self._notice_starvation())
+        try:
+            await play(self)
+            self.is_up.set()
+            await asyncio.Event().wait()
+        finally:
+            self.over.set()
+
+    async def _notice_starvation(self) -> None:
+        await self.is_up.wait()  # before that, imports compete for the processor
+        while True:
+            wall, computed = time.monotonic(), time.process_time()
+            await asyncio.sleep(_TICK)
+            late = time.monotonic() - wall - _TICK
+            self.starved += max(late - (time.process_time() - computed), 0.0)
+
+    # The other end
+
+    def serve(self, **settings: Any) -> FakeProviderThread:
+        """A provider."""
+        return self._exits.enter_context(FakeProviderThread(**{"behaviour": USUAL, **settings}))
+
+    def listen(self, kind: type[Any], **settings: Any) -> Any:
+        """A route or a proxy."""
+        self._servers = self._servers or ServerLoop()
+        return kind(self._servers, **settings)
+
+    def tls_route(self, provider: Any, **settings: Any) -> Any:
+        """A route that ends TLS; `trusting` has its authority."""
+        return self.listen(Route, to=provider, tls=self.certificates.server(), **settings)
+
+    @property
+    def trusting(self) -> Any:
+        """A TLS context of a client that trusts `tls_route`."""
+        return self.certificates.client()
+
+    def some(
+        self, share: float, bad: Behaviour, well: Behaviour = USUAL
+    ) -> Callable[[ReceivedRequest], Behaviour]:
+        """A behaviour that is bad for a share of the requests."""
+        return lambda _: bad if self.rng.random() < share else well
+
+    # Clients
+
+    def http(self, sdk: str, connections: int = 1000, expiry: float = 30.0, **more: Any) -> Any:
+        """An HTTP client of the library that the SDK uses, with the SDK's limit."""
+        library = client_library(sdk)
+        limits = library.Limits(max_connections=connections, keepalive_expiry=expiry)
+        return library.AsyncClient(limits=limits, trust_env=False, **more)
+
+    def openai(self, url: str, **options: Any) -> Any:
+        from openai import AsyncOpenAI
+
+        options.setdefault("http_client", self.http(OPENAI))
+        return AsyncOpenAI(base_url=url, api_key="key", **options)
+
+    def anthropic(self, url: str, **options: Any) -> Any:
+        from anthropic import AsyncAnthropic
+
+        options.setdefault("http_client", self.http(ANTHROPIC))
+        return AsyncAnthropic(base_url=url, api_key="key", **options)
+
+    def any_llm(self, name: str, url: str, **options: Any) -> Any:
+        from any_llm import AnyLLM
+
+        options.setdefault("http_client", self.http(name))
+        return AnyLLM.create(name, api_key="key", api_base=url, **options)
+
+    # Callers
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def callers(self, count: int, call: Call, pause: tuple[float, float] = (0.5, 1.5)) -> None:
+        """So many callers, each of whom calls, pauses, and calls again."""
+
+        async def again() -> None:
+            while True:
+                await asyncio.sleep(self.rng.uniform(*pause))
+                await self._tried(call)
+
+        for _ in range(count):
+            self.spawn(again())
+
+    def arrivals(self, rate: float, call: Call) -> None:
+        """So many calls a second, whatever becomes of the others."""
+
+        async def arrive() -> None:
+            while True:
+                await asyncio.sleep(self.rng.expovariate(rate))
+                self.spawn(self._tried(call))
+
+        self.spawn(arrive())
+
+    def thread(self, work: Callable[[], object], pause: float) -> None:
+        """A thread of the application that does its work again and again."""
+
+        def again() -> None:
+            while not self.over.wait(pause):
+                with contextlib.suppress(Exception):
+                    work()
+
+        threading.Thread(target=again, daemon=True).start()
+
+    async def _tried(self, call: Call) -> None:
+        began, ended = time.monotonic(), "ok"
+        try:
+            await call()
+        except Exception as error:  # the errors of the SDKs share no other base
+            ended = type(error).__name__
+        counts = self.calls["after" if self._begins.is_set() else "before"]
+        counts.update({ended: 1, "tenths": round(10 * (time.monotonic() - began))})
+
+
+def ask(
+    client: Any, model: str = MODEL, *, stream: bool = False, work: float = 0.0, **options: Any
+) -> Call:
+    """A call of an SDK, its answer read to the end; ``work`` is done after each item."""
+    options = {"model": model, "messages": _MESSAGES, "stream": stream, **options}
+    if not hasattr(client, "chat"):
+        options.setdefault("max_tokens", 256)
+    if hasattr(client, "acompletion"):
+        create = client.acompletion
+    else:
+        create = (
+            client.chat.completions.create if hasattr(client, "chat") else client.messages.create
+        )
+
+    async def call() -> None:
+        answer = await create(**options)
+        if stream:
+            async for _ in answer:
+                if work:
+                    await asyncio.sleep(work)
+
+    return call

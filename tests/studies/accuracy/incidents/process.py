@@ -1,0 +1,90 @@
+"""The process itself: event loops and processor time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..app import OPENAI, App, ask
+from ..incident import BLOCKED, CALLS_FAIL, incident
+
+_LATE = ("event_loop_late", 0.2)
+_LAG = ("event_loop_lag", 0.3)
+
+
+@incident(
+    "event loop", "blocked_event_loop", "process.py|render_page", alert=BLOCKED, signs=(_LATE, _LAG)
+)
+async def blocked_loop(app: App) -> None:
+    """A release renders pages in the event loop, half a second each."""
+    client = app.any_llm(OPENAI, app.serve().openai_url)
+    app.arrivals(3, ask(client, stream=True))
+    await app.goes_wrong()
+
+    async def render_page() -> None:
+        until = time.monotonic() + 0.6
+        while time.monotonic() < until:
+            hashlib.sha256(b"page").hexdigest()
+
+    app.callers(1, render_page, (0.4, 0.9))
+
+
+@incident(
+    "event loop",
+    "blocked_event_loop",
+    "CPU|cgroup|throttl|quota",
+    alert=BLOCKED,
+    signs=(_LATE, _LAG),
+)
+async def throttled(app: App) -> None:
+    """The container's CPU limit is lowered below what the service needs, so that it is throttled.
+    Needs root."""
+    client = app.openai(app.serve().openai_url)
+    app.arrivals(6, ask(client, stream=True))
+    await app.goes_wrong()
+    with _throttled():
+        await asyncio.Event().wait()
+
+
+@contextlib.contextmanager
+def _throttled() -> Iterator[None]:
+    """A control group of either version of cgroups, with 3.5 % of a CPU."""
+    root = Path("/sys/fs/cgroup/cpu")
+    root = root if root.is_dir() else root.parent
+    group = root / f"incident-{os.getpid()}"
+    group.mkdir()
+    (group / "cgroup.procs").write_text(str(os.getpid()))
+    if (group / "cpu.max").exists():
+        (group / "cpu.max").write_text("14000 400000")
+    else:
+        (group / "cpu.cfs_period_us").write_text("400000")
+        (group / "cpu.cfs_quota_us").write_text("14000")
+    try:
+        yield
+    finally:
+        (root / "cgroup.procs").write_text(str(os.getpid()))
+        group.rmdir()
+
+
+@incident(
+    "requesting",
+    "wrong_event_loop",
+    "loop",
+    "asyncio.run",
+    alert=CALLS_FAIL,
+    signs=(("calls_failed", 0.05), ("call_errors", 5)),
+)
+async def client_on_second_loop(app: App) -> None:
+    """A background job of worker threads calls the service's async client with ``asyncio.run``: a
+    new event loop each time, while the connections belong to another one."""
+    url = app.serve().openai_url
+    app.arrivals(1, ask(app.any_llm(OPENAI, url, max_retries=0)))
+    await app.goes_wrong()
+    shared = app.any_llm(OPENAI, url, max_retries=0)
+    for _ in range(2):
+        app.thread(lambda: asyncio.run(ask(shared)()), 0.3)

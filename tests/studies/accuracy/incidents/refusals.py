@@ -1,0 +1,233 @@
+"""Rate limits, retries, and providers that refuse."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from gluellm_pools.fake_provider import Behaviour
+
+from ..app import ANTHROPIC, MODEL, OPENAI, USUAL, App, ask
+from ..incident import CALLS_FAIL, SLOW, incident
+
+_RETRIED = ("retries_per_call", 0.25)
+_FAILED = ("calls_failed", 0.05)
+_REFUSED = ("error_status_share", 0.1)
+_BACKS_OFF = ("call_time_by_stage", 1.0, "backoff")
+_SLOWER = ("time_per_call", "x3")
+
+
+@incident(
+    "backoff", "rate_limited", "429", r"retr|back.?off", alert=CALLS_FAIL, signs=(_RETRIED, _FAILED)
+)
+async def quota_lowered(app: App) -> None:
+    """The provider lowers the quota: four of five requests get 429 with Retry-After, and the SDK's
+    two retries are not enough for half of the calls."""
+    provider = app.serve()
+    client = app.any_llm(OPENAI, provider.openai_url, max_retries=2)
+    app.arrivals(3, ask(client))
+    await app.goes_wrong()
+    provider.behaviour = app.some(0.8, Behaviour(status=429, retry_after=2))
+
+
+@incident(
+    "backoff", "rate_limited", "529", r"retr|back.?off", alert=SLOW, signs=(_RETRIED, _BACKS_OFF)
+)
+async def overloaded(app: App) -> None:
+    """The provider is overloaded and answers 529 without Retry-After; five retries of the SDK save
+    nearly every call, which then takes seconds longer."""
+    provider = app.serve()
+    client = app.any_llm(ANTHROPIC, provider.anthropic_url, max_retries=5)
+    app.arrivals(3, ask(client, "claude-sonnet-4-5"))
+    await app.goes_wrong()
+    provider.behaviour = app.some(0.6, replace(USUAL, status=529))
+
+
+def _gluellm(url: str, **settings: str) -> None:
+    """Environment of GlueLLM, which reads it when it is imported."""
+    for provider in ("OPENAI", "ANTHROPIC"):
+        os.environ[f"{provider}_API_KEY"] = "key"
+    os.environ["OPENAI_BASE_URL"] = url
+    os.environ["GLUELLM_LOG_LEVEL"] = "ERROR"
+    os.environ |= {f"GLUELLM_{name}": value for name, value in settings.items()}
+
+
+@incident(
+    "backoff",
+    "rate_limited",
+    "503",
+    "GlueLLM",
+    r"SDK|both|openai",
+    alert=SLOW,
+    signs=(_RETRIED, _BACKS_OFF),
+)
+async def retries_multiplied(app: App) -> None:
+    """Two of three requests get 503. GlueLLM makes three attempts, and in each of them the SDK
+    makes three, so that a call becomes up to nine requests."""
+    provider = app.serve()
+    _gluellm(provider.openai_url, RATE_LIMIT_ENABLED="false")
+    import gluellm
+
+    app.arrivals(2, lambda: gluellm.complete("Summarize this.", model=f"openai:{MODEL}"))
+    await app.goes_wrong()
+    provider.behaviour = app.some(0.67, Behaviour(head_delay=0.2, status=503))
+
+
+@incident(
+    "limited",
+    "gluellm_limiter",
+    r"rate.?limit",
+    "GLUELLM_RATE_LIMIT|rate_limit_requests",
+    alert=SLOW,
+    signs=(_SLOWER, ("call_time_by_stage", 1.0, "limited")),
+)
+async def gluellm_limiter(app: App) -> None:
+    """Traffic becomes four times as much, and GlueLLM's own limiter lets 80 calls a minute pass."""
+    provider = app.serve()
+    _gluellm(provider.openai_url, RATE_LIMIT_REQUESTS_PER_MINUTE="80")
+    import gluellm
+
+    async def call() -> None:
+        await gluellm.complete("Summarize this.", model=f"openai:{MODEL}")
+
+    app.arrivals(1, call)
+    await app.goes_wrong()
+    app.arrivals(3, call)
+
+
+@incident("requesting", "refused_by_provider", "401", alert=CALLS_FAIL, signs=(_FAILED, _REFUSED))
+async def key_rotated(app: App) -> None:
+    """The API key was rotated, and the service still has the old one."""
+    provider = app.serve()
+    app.arrivals(3, ask(app.any_llm(OPENAI, provider.openai_url)))
+    await app.goes_wrong()
+    provider.behaviour = Behaviour(head_delay=0.05, status=401)
+
+
+@incident(
+    "requesting",
+    "refused_by_provider",
+    "400",
+    "gpt-4o-vision|describe_image",
+    alert=CALLS_FAIL,
+    signs=(_FAILED, _REFUSED),
+)
+async def bad_request(app: App) -> None:
+    """A release sends a parameter that one model does not know: this feature's calls all get 400,
+    those of the other feature are well."""
+    provider = app.serve()
+    client = app.any_llm(OPENAI, provider.openai_url)
+    vision = "gpt-4o-vision"
+
+    async def describe_image() -> None:
+        await client.acompletion(vision, messages=[{"role": "user", "content": "An image."}])
+
+    app.arrivals(2, ask(client, stream=True))
+    app.arrivals(1.5, describe_image)
+    await app.goes_wrong()
+    bad = Behaviour(head_delay=0.05, status=400)
+    provider.behaviour = lambda request: bad if request.model == vision else USUAL
+
+
+@incident("requesting", "refused_by_provider", "500", alert=CALLS_FAIL, signs=(_FAILED, _REFUSED))
+async def half_get_500(app: App) -> None:
+    """Half of the requests get 500, and the application allows no retry."""
+    provider = app.serve()
+    client = app.any_llm(ANTHROPIC, provider.anthropic_url, max_retries=0)
+    app.arrivals(3, ask(client, "claude-sonnet-4-5", stream=True))
+    await app.goes_wrong()
+    provider.behaviour = app.some(0.5, Behaviour(head_delay=0.3, status=500))
+
+
+@incident(
+    "requesting",
+    "refused_by_provider",
+    "503",
+    "openai",
+    alert=CALLS_FAIL,
+    signs=(_FAILED, _REFUSED),
+)
+async def fallback_is_slow(app: App) -> None:
+    """The first provider answers 503; the application falls back to one that takes 6 s."""
+    provider = app.serve()
+    first = ask(app.any_llm(OPENAI, provider.openai_url, max_retries=0))
+    second = ask(app.any_llm(ANTHROPIC, provider.anthropic_url), "claude-sonnet-4-5")
+
+    async def with_fallback() -> None:
+        try:
+            await first()
+        except Exception:  # what openai raises needs no distinction here
+            await second()
+
+    app.arrivals(3, with_fallback)
+    await app.goes_wrong()
+    down, slow = Behaviour(status=503), replace(USUAL, head_delay=5.5)
+    provider.behaviour = lambda request: slow if request.api == ANTHROPIC else down
+
+
+@incident(
+    "backoff",
+    "unusable_answers",
+    "pars|valid|structured|schema",
+    r"retr|attempt|back.?off",
+    alert=CALLS_FAIL,
+    signs=(_FAILED, _RETRIED),
+)
+async def answers_do_not_parse(app: App) -> None:
+    """A new model answers a structured request in prose: 200, but GlueLLM can't parse it, asks
+    again after a pause, and gives up."""
+    from pydantic import BaseModel
+
+    class Ticket(BaseModel):
+        number: int
+
+    chat = ("POST", "/v1/chat/completions")
+    message = {"role": "assistant", "content": '{"number": 7}', "refusal": None}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 4, "completion_tokens": 4, "total_tokens": 8}
+    answer = {"id": "c", "object": "chat.completion", "created": 1, "model": MODEL}
+    provider = app.serve()
+    provider.replies[chat] = {**answer, "choices": [choice], "usage": usage}
+    _gluellm(provider.openai_url, RATE_LIMIT_ENABLED="false")
+    import gluellm
+    from gluellm.api import RetryConfig
+
+    again = RetryConfig(max_attempts=2, min_wait=1.0, retry_on=[Exception])
+    client = gluellm.GlueLLM(model=f"openai:{MODEL}", retry_config=again)
+    app.arrivals(2, lambda: client.structured_complete("Which?", response_format=Ticket))
+    await app.goes_wrong()
+    del provider.replies[chat]
+
+
+@incident(
+    "awaiting_response",
+    "slow_provider",
+    "gpt-5-pro",
+    alert=SLOW,
+    signs=(_SLOWER, ("time_at_provider", "x3")),
+)
+async def one_model_slow(app: App) -> None:
+    """One of two models takes 8 s until the head of its answer, the other is as quick as ever."""
+    provider = app.serve()
+    client = app.any_llm(OPENAI, provider.openai_url)
+    app.arrivals(1.5, ask(client))
+    app.arrivals(2, ask(client, "gpt-5-pro"))
+    await app.goes_wrong()
+    slow = replace(USUAL, head_delay=8.0)
+    provider.behaviour = lambda request: slow if request.model == "gpt-5-pro" else USUAL
+
+
+@incident(
+    "reading",
+    "slow_provider",
+    "chunk|token|body|read",
+    alert=SLOW,
+    signs=(_SLOWER, ("time_at_provider", "x3")),
+)
+async def tokens_slow(app: App) -> None:
+    """The heads come as quickly as before, and the tokens a tenth as fast."""
+    provider = app.serve()
+    client = app.any_llm(ANTHROPIC, provider.anthropic_url)
+    app.arrivals(3, ask(client, "claude-sonnet-4-5", stream=True))
+    await app.goes_wrong()
+    provider.behaviour = replace(USUAL, token_rate=4)

@@ -1,0 +1,80 @@
+"""One process of a service: an application, and metrics over OTLP.
+
+It reads what to play from the first line of standard input, in JSON, so that no list of processes
+gives it away; the second line lets it go wrong; and it ends with standard input. It reports its
+state on standard output, in JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from .. import clock
+
+_LEAK_AFTER = 60.0
+"""Seconds of the default of ``leak_threshold``, which is no threshold of `clock`."""
+_ENDS_WITHIN = 5.0
+
+
+def main() -> None:
+    """Play until standard input ends."""
+    told: dict[str, Any] = json.loads(sys.stdin.readline())
+    clock.scale(told["speed"])
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+    from opentelemetry.sdk.resources import Resource
+
+    from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    exporter = OTLPMetricExporter(f"{told['endpoint']}/v1/metrics")
+    reader = PeriodicExportingMetricReader(exporter, told["interval"] * 1000)
+    provider = MeterProvider([reader], Resource(told["resource"]))
+    GlueLLMInstrumentor().instrument(
+        meter_provider=provider,
+        scope="all",
+        snapshot_signal="SIGUSR2",
+        leak_threshold=_LEAK_AFTER / told["speed"],
+    )
+    asyncio.run(_play(told))
+
+
+async def _play(told: dict[str, Any]) -> None:
+    from ..app import App
+    from ..catalogue import INCIDENTS
+
+    app, loop = App(told["incident"]), asyncio.get_running_loop()
+    # The loop's own executor is the application's.
+    standard_input = ThreadPoolExecutor(1)
+    playing = asyncio.create_task(app.run(INCIDENTS[told["incident"]].play))
+    up = asyncio.create_task(app.is_up.wait())
+    await asyncio.wait([playing, up], return_when=asyncio.FIRST_COMPLETED)
+    if playing.done():
+        playing.result()
+    _say("ready")
+    if await loop.run_in_executor(standard_input, sys.stdin.readline):
+        _say("began")
+        app.begin()
+        await loop.run_in_executor(standard_input, sys.stdin.readline)
+    failed = playing.exception() if playing.done() else None
+    playing.cancel()
+    await asyncio.wait([playing], timeout=_ENDS_WITHIN)
+    seen = {"calls": app.calls, "starved": app.starved}
+    _say("over", failed=repr(failed) if failed else "", **seen)
+    os._exit(0)  # its threads, its servers and what it leaked need no end
+
+
+def _say(event: str, **more: Any) -> None:
+    print(json.dumps({"event": event, "at": time.time(), **more}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

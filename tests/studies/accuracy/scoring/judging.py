@@ -1,0 +1,186 @@
+"""Compares what was reported about an incident with what its entry in the catalogue states."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from ..incident import CONTROL, SYMPTOMS, Incident
+
+YES, PARTLY, NO, WRONG = VERDICTS = ("yes", "partly", "no", "wrong")
+ASPECTS: Final = ("finding", "doctor", "alert", "overview")
+_ACCOUNT: Final = {"calls_failing", "calls_silent", "calls_slow", "calls_cancelled"}
+"""Kinds of findings that report what is wrong and where, and no cause."""
+_ALSO: Final[Mapping[str, set[str]]] = {
+    "calls_cancelled": {"calls_cut_short", "pool_too_small"},
+    "dead_path": {"silent_connections"},
+    "not_reused": {"connections_not_reused", "slow_connecting"},
+    "pings_only": {"stalled_streams"},
+    "pool_held": {"one_caller_holds_pool", "pool_saturated"},
+    "pool_too_small": {"pool_saturated"},
+    "rate_limited": {"retries"},
+    "timeout_cuts_answers": {"read_timeout"},
+    "unusable_answers": {"retries"},
+}
+"""By cause of the catalogue, the kinds of ``diagnose()`` that name it, besides one of that name."""
+_CALM: Final = {
+    "calls_failed": 0.05,
+    "calls_silent_now": 2,
+    "calls_cancelled": 0.3,
+    "leaks_suspected": 1,
+    "event_loop_late": 0.2,
+    "retries_per_call": 0.25,
+    "connect_failures": 5,
+    "reuse_failures": 3,
+}
+"""Signals of the overview that no control may let reach these values."""
+
+
+@dataclass(kw_only=True)
+class Seen:
+    """What was reported about one incident."""
+
+    incident: Incident
+    findings: Sequence[Mapping[str, str]] = ()
+    """Findings of ``doctor``, in its order."""
+    status: int = -1
+    """Exit status of ``doctor``."""
+    alerts: Mapping[str, float] = field(default_factory=dict)
+    """Alerts that fired, and after how many seconds."""
+    values: Mapping[str, float] = field(default_factory=dict)
+    """By signal of the overview, the highest value after the incident began; for a relative sign,
+    divided by the median before it."""
+    calls: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """What the application saw of its calls, before and after it went wrong."""
+    note: str = ""
+    """Reason to doubt the run."""
+
+    @property
+    def above_info(self) -> list[Mapping[str, str]]:
+        return [finding for finding in self.findings if finding["severity"] != "info"]
+
+    @property
+    def kind(self) -> str:
+        """Kind of the first finding above INFO; `CONTROL` if there is none."""
+        return self.above_info[0]["kind"] if self.above_info else CONTROL
+
+    def verdict(self, aspect: str) -> str:
+        """One of `VERDICTS`."""
+        verdict: str = getattr(self, f"_{aspect}")()
+        return verdict
+
+    def _finding(self) -> str:
+        one = self.incident
+        if not self.above_info or one.cause == CONTROL:
+            return YES if self.kind == one.cause else WRONG if one.cause == CONTROL else NO
+        right = {one.cause, *_ALSO.get(one.cause, ())}
+        top, *others = self.above_info
+        complete = all(re.search(fact, _text(top), re.IGNORECASE) for fact in one.says)
+        if top["kind"] in right:
+            return YES if complete else PARTLY
+        if top["kind"] in _ACCOUNT:
+            if complete:
+                return YES
+            return PARTLY if one.where.replace("_", " ") in _text(top).replace("_", " ") else NO
+        return PARTLY if any(other["kind"] in right for other in others) else WRONG
+
+    def _doctor(self) -> str:
+        if self.status == self.incident.doctor:
+            return YES
+        return WRONG if self.incident.cause == CONTROL else NO
+
+    def _alert(self) -> str:
+        one = self.incident
+        expected = {one.alert, *one.also, *(SYMPTOMS if one.cause != CONTROL else ())}
+        if self.alerts.keys() - expected:
+            return WRONG
+        if one.alert in self.alerts or (one.alert is None and not self.alerts):
+            return YES
+        return PARTLY if self.alerts else NO
+
+    def _overview(self) -> str:
+        if self.incident.cause == CONTROL:
+            return WRONG if any(self.values[name] >= most for name, most in _CALM.items()) else YES
+        return (NO, PARTLY, YES)[sum(self._shows(key, least) for key, least in self.wanted)]
+
+    @property
+    def wanted(self) -> list[tuple[str, float]]:
+        """Each sign's key in `values`, and the value that it has to reach."""
+        return [
+            (" ".join([sign[0], *map(str, sign[2:])]), float(str(sign[1]).removeprefix("x")))
+            for sign in self.incident.signs
+        ]
+
+    def _shows(self, key: str, least: float) -> bool:
+        return self.values.get(key, 0.0) >= least
+
+    def lines(self) -> Iterator[str]:
+        """What was reported where it is not as it should be, to print."""
+        if self.note:
+            yield f"  note: {self.note}"
+        if any(self.verdict(aspect) != YES for aspect in ASPECTS):
+            yield f"  application: {self.calls}"
+        if self.verdict("finding") != YES:
+            for finding in self.above_info[:2]:
+                yield f"  {finding['kind']}: {finding['observed'][:300]}"
+        if self.verdict("doctor") != YES:
+            yield f"  doctor exits {self.status}, not {self.incident.doctor}"
+        if self.verdict("alert") != YES:
+            fired = ", ".join(f"{name} ({after:.0f} s)" for name, after in self.alerts.items())
+            yield f"  fired: {fired or 'nothing'}; expected: {self.incident.alert or 'nothing'}"
+        if self.verdict("overview") != YES:
+            least = dict(self.wanted) if self.incident.signs else _CALM
+            shown = (f"{key} {value:.3g} ({least[key]:g})" for key, value in self.values.items())
+            yield f"  overview: {', '.join(shown)}"
+
+
+def _text(finding: Mapping[str, str]) -> str:
+    return " ".join(str(value) for value in finding.values())
+
+
+def signs_of(one: Incident) -> Sequence[tuple[str, float | str, str]]:
+    """The signals to read, each with the value of a label, or none."""
+    if one.cause == CONTROL:
+        return [(name, most, "") for name, most in _CALM.items()]
+    return [(sign[0], sign[1], str(sign[2]) if len(sign) > 2 else "") for sign in one.signs]
+
+
+def share(results: Sequence[Seen], aspect: str) -> float:
+    """Share of right verdicts, where a wrong one counts double."""
+    counts = Counter(result.verdict(aspect) for result in results)
+    total = len(results) + counts[WRONG]
+    return counts[YES] / total if total else 1.0
+
+
+def table(results: Sequence[Seen]) -> str:
+    """In Markdown: incident by aspect, the totals, and which kind was reported for which cause."""
+    lines = [f"| incident | {' | '.join(ASPECTS)} | first finding |", "|---" * 6 + "|"]
+    for result in sorted(results, key=lambda result: result.incident.name):
+        verdicts = " | ".join(result.verdict(aspect) for aspect in ASPECTS)
+        lines.append(f"| {result.incident.name} | {verdicts} | {result.kind} |")
+    for verdict in VERDICTS:
+        counts = (sum(r.verdict(aspect) == verdict for r in results) for aspect in ASPECTS)
+        lines.append(f"| **{verdict}** | {' | '.join(map(str, counts))} | |")
+    shares = " | ".join(f"{share(results, aspect):.0%}" for aspect in ASPECTS)
+    lines.append(f"| **right, wrong counted double** | {shares} | |")
+    return "\n".join([*lines, "", *_confusion(results)])
+
+
+def _confusion(results: Sequence[Seen]) -> Iterator[str]:
+    pairs = Counter((result.incident.cause, result.kind) for result in results)
+    kinds = sorted({kind for _, kind in pairs})
+    yield f"| cause \\ first finding | {' | '.join(kinds)} |"
+    yield "|---" * (len(kinds) + 1) + "|"
+    for cause in sorted({cause for cause, _ in pairs}):
+        yield f"| {cause} | {' | '.join(str(pairs[cause, kind] or '') for kind in kinds)} |"
+
+
+def passes(results: Sequence[Seen]) -> bool:
+    """At least 90 % yes in each aspect, nothing wrong."""
+    return all(
+        share(results, aspect) >= 0.9 and not any(r.verdict(aspect) == WRONG for r in results)
+        for aspect in ASPECTS
+    )
