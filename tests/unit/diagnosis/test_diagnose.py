@@ -403,7 +403,7 @@ def test_unexpected_values_in_a_pool_can_be_replayed(seed: int) -> None:
     """Requests in flight and limits with any numbers, beside those of a ring."""
     ring = leases(by_callers(20, 10, 0.8, 100), now=20.0)
     running = [a_request(held=0.5), a_request("queued", 3.0)] * 3
-    rich = a_pool(running, [a_connection()] * 4, leases=ring, max_connections_per_origin=9)
+    rich = a_pool(running, [a_connection()] * 4, leases=ring)
     chance = random.Random(seed)
     for _ in range(50):
         snapshot = a_snapshot((), scrambled(rich, chance), local_ports=28232)
