@@ -19,8 +19,10 @@ from opentelemetry.instrumentation.gluellm.diagnosis.parts import (
     ProcessSnapshot,
     RequestSnapshot,
 )
+from opentelemetry.instrumentation.gluellm.diagnosis.replay import recording_of
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.text import findings_text
+from opentelemetry.instrumentation.gluellm.diagnosis.what_if import what_if
 from unit.diagnosis.building import (
     BLOCKED,
     a_connection,
@@ -29,8 +31,10 @@ from unit.diagnosis.building import (
     a_snapshot,
     all_kinds,
     an_account,
+    by_callers,
     found,
     kinds,
+    leases,
     of_calls,
     the_calls,
     the_totals,
@@ -420,6 +424,24 @@ def test_unexpected_values_in_a_snapshot_raise_nothing(seed: int) -> None:
             json.dumps([finding.to_dict() for finding in findings])
             assert "\x1b" not in findings_text(findings)
         assert "\x1b" not in str(snapshot)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_unexpected_values_in_a_pool_can_be_replayed(seed: int) -> None:
+    """Requests in flight and limits with any numbers, beside those of a ring."""
+    ring = leases(by_callers(20, 10, 0.8, 100), now=20.0)
+    running = [a_request(held=0.5), a_request("queued", 3.0)] * 3
+    rich = a_pool(running, [a_connection()] * 4, leases=ring)
+    chance = random.Random(seed)
+    for _ in range(50):
+        snapshot = a_snapshot((), scrambled(rich, chance), local_ports=28232)
+        for traffic in (1, 2):
+            for one in what_if(snapshot, traffic=traffic):
+                assert "\x1b" not in str(one)
+        recording = recording_of(snapshot.pools)
+        if not isinstance(recording, str):
+            recording.confirmed(7)
+        diagnose(snapshot)
 
 
 def test_unknown_words_raise_nothing() -> None:

@@ -26,7 +26,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from heapq import heapreplace
 from operator import attrgetter
-from statistics import fmean, median
+from statistics import median
 
 from ..pool.ring import TICKS
 from ..text import counted, percent, seconds
@@ -100,7 +100,7 @@ class Recording:
         self.size = len(requests)
         arrivals = [r.arrival for r in requests]
         self.period = max(arrivals) - min(arrivals)
-        self.mean_hold = fmean(r.hold for r in requests)
+        self.mean_hold = sum(r.hold for r in requests) / len(requests)
         self.recorded = _waits([r.wait for r in requests], sum(r.gave_up for r in requests))
         # With as many connections as requests at once, none waits.
         self.at_once, self.callers = _at_once(self._requests)
@@ -110,7 +110,7 @@ class Recording:
         started, requests = self._started, _copied(self._requests, traffic)
         count = len(started) + len(requests)
         # When each connection becomes free, and when each of a fixed number of callers sends next.
-        free = [-math.inf] * min(max_connections or count, count)
+        free = [-math.inf] * max(min(max_connections or count, count), 1)
         senders = [0.0] * (self.callers * traffic)
         for request in started if not senders else ():
             heapreplace(free, max(request.arrival, free[0]) + request.hold)
@@ -170,10 +170,13 @@ def recording_of(pools: Sequence[PoolSnapshot], period: float = math.inf) -> Rec
     origins = {c.origin for c in pool.connections} | {r.origin for r in pool.requests}
     if pool.max_connections_per_origin is not None and len(origins) > 1:
         return "not applicable: the limit is per origin, and there are several"
-    numbers = array("i", b64decode(pool.leases))
+    try:
+        numbers = array("i", b64decode(pool.leases))
+    except ValueError:  # from a report of another version
+        numbers = array("i")
     times = [
         (-numbers[i] / TICKS, numbers[i + 1] / TICKS, numbers[i + 2] / TICKS)
-        for i in range(0, len(numbers), 3)
+        for i in range(0, len(numbers) - 2, 3)
         if numbers[i] <= period * TICKS
     ]
     holds = [hold for _, _, hold in times if hold >= 0]
@@ -183,7 +186,7 @@ def recording_of(pools: Sequence[PoolSnapshot], period: float = math.inf) -> Rec
             f"a replay needs {REPLAY_REQUESTS} requests of this pool, at least one of them ended; "
             f"{known} recorded, of which {len(holds)} ended with a connection"
         )
-    mean = fmean(holds)
+    mean = sum(holds) / len(holds)
     patience = math.inf if pool.pool_timeout is None else pool.pool_timeout
     requests = [
         _Request(arrival, wait, hold, max(patience, wait))

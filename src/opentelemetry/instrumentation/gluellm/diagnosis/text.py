@@ -302,8 +302,8 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 
 def _shares(times: Mapping[str, float]) -> str:
-    spent = {name: time for name, time in times.items() if time > 0}
-    shares = {name: time / sum(spent.values()) for name, time in spent.items()}
+    everything = sum(time for time in times.values() if time > 0)
+    shares = {name: time / everything for name, time in times.items() if time > 0}
     return ", ".join(f"{one_line(name)} {percent(share)}" for name, share in shares.items())
 
 
