@@ -506,9 +506,8 @@ class _LongestWait:
 
     def add(self, wait: int, now: int) -> None:
         """Note a wait that ended. The finalizer rule applies."""
-        passed = now - self.last
+        self.time = time = self.time + min(now - self.last, _LONGEST_STEP)
         self.last = now
-        self.time = time = self.time + (passed if passed < _LONGEST_STEP else _LONGEST_STEP)
         peak = self.peak
         if wait > peak.high or time >= peak.end:
             peak.raise_to(wait, time)
