@@ -50,7 +50,8 @@ _RECENT = 1_000
 """Number of requests in the outbox, the latest ones, that are searched for those of a call."""
 _LONGEST_NAME = 64
 _HOUR = nanoseconds(3600)
-_FEWEST_WAITS = 100
+_LONGEST_STEP = _HOUR // 100
+"""Time by which a single wait moves the hour in which the longest wait is kept."""
 _FIRST_ANSWER = nanoseconds(thresholds.CALL_SILENT_FIRST)
 _SILENT_FACTOR = int(thresholds.CALL_SILENT_FACTOR)
 
@@ -527,7 +528,7 @@ class _LongestWait:
     def __init__(self, now: int) -> None:
         self.last = now
         self.time = 0
-        """Clock of the peak, which a wait moves by at most a hundredth of an hour."""
+        """Clock of the peak."""
         self.peak = Peak(_HOUR, 0)
 
     @property
@@ -541,9 +542,11 @@ class _LongestWait:
 
     def add(self, wait: int, now: int) -> None:
         """Note a wait that ended. The finalizer rule applies."""
-        self.time = time = self.time + min(now - self.last, _HOUR // _FEWEST_WAITS)
+        self.time = time = self.time + min(now - self.last, _LONGEST_STEP)
         self.last = now
-        self.peak.raise_to(wait, time)
+        peak = self.peak
+        if wait > peak.high or time >= peak.end:
+            peak.raise_to(wait, time)
 
 
 class CallLedgers:
