@@ -18,6 +18,7 @@ LEAKED = {
     "advice": "Close the stream.",
 }
 CHURN = {"kind": "client_churn", "severity": "warning", "observed": "30 pools."}
+FAILING = {"kind": "calls_failing", "severity": "error", "observed": "9 of 9 calls failed."}
 INFO = {"kind": "unbounded_pool", "severity": "info", "observed": "No limit."}
 
 
@@ -42,6 +43,8 @@ def test_the_catalogue_states_what_has_to_be_reported() -> None:
         ("stream-leaked", [{**LEAKED, "observed": "", "advice": ""}], [], ("partly", "yes", "no")),
         ("stream-leaked", [CHURN, LEAKED], [CALLS_FAIL], ("partly", "yes", "partly")),
         ("stream-leaked", [CHURN], [LEAK, REUSE], ("wrong", "yes", "wrong")),
+        ("stream-leaked", [FAILING, LEAKED], [LEAK], ("partly", "yes", "yes")),
+        ("stream-leaked", [FAILING, CHURN], [LEAK], ("no", "yes", "yes")),
         ("stream-leaked", [INFO], [], ("no", "no", "no")),
         ("few-errors", [INFO], [], ("yes", "yes", "yes")),
         ("few-errors", [CHURN], [CALLS_FAIL], ("wrong", "wrong", "wrong")),

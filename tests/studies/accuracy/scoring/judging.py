@@ -81,11 +81,13 @@ class Seen:
         complete = all(re.search(fact, _text(top), re.IGNORECASE) for fact in one.says)
         if top["kind"] in right:
             return YES if complete else PARTLY
-        if top["kind"] in _ACCOUNT:
-            if complete:
-                return YES
-            return PARTLY if one.where.replace("_", " ") in _text(top).replace("_", " ") else NO
-        return PARTLY if any(other["kind"] in right for other in others) else WRONG
+        follows = any(other["kind"] in right for other in others)
+        if top["kind"] not in _ACCOUNT:
+            return PARTLY if follows else WRONG
+        if complete:
+            return YES
+        located = one.where.replace("_", " ") in _text(top).replace("_", " ")
+        return PARTLY if located or follows else NO
 
     def _doctor(self) -> str:
         if self.status == self.incident.doctor:
