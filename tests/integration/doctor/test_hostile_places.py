@@ -152,7 +152,7 @@ def test_replaced_handler_is_named_as_a_cause_of_silence(doctor, begin):
     )
     done = doctor("--pid", process.pid, "--timeout", "0.5")
     assert done.returncode == 1
-    assert "replaced or blocks the signal's handler" in " ".join(done.stdout.split())
+    assert "the program replaced the handler, or blocks the signal" in " ".join(done.stdout.split())
     assert lives_on(process) == ["theirs"]
 
 

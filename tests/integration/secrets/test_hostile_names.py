@@ -99,7 +99,7 @@ def test_pool_name_is_short_and_printable_or_refused(places):
                 GlueLLMInstrumentor.instrument_client(client, name)
                 GlueLLMInstrumentor.uninstrument_client(client)
                 continue
-            with pytest.raises(ValueError, match="pool_name=") as raised:
+            with pytest.raises(ValueError, match="pool_name") as raised:
                 GlueLLMInstrumentor.instrument_client(client, name)
             assert is_tame(str(raised.value))
             assert len(str(raised.value)) < 200

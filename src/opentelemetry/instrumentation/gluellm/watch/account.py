@@ -67,7 +67,12 @@ class Account:
         self._keys: list[tuple[Subject, Item]] = []
         self._numbers: dict[tuple[Subject, Item], int] = {}
         now = self._registry.clock()
-        self._state = _State(now, self._read(now))
+        reading: Reading = {}
+        try:
+            reading = self._read(now)
+        except Exception as error:
+            self._registry.failures.caught("watch.account", error)
+        self._state = _State(now, reading)
 
     def look(self) -> None:
         """End the current row if its minute is over."""
