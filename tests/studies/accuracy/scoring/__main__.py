@@ -46,6 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="INCIDENT", help=", ".join(INCIDENTS))
     parser.add_argument("--half", choices=HALVES, help="default: both")
     parser.add_argument("--beside", type=int, default=6, help="so many at once; default: 6")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=WRONG * SPEED / 60,
+        help="length of an incident, on the fast clock; default: 14",
+    )
     parser.add_argument("--json", type=Path, help="write all that was reported to this file")
     options = parser.parse_args(arguments)
     if options.beside < 1 or (unknown := set(options.names) - INCIDENTS.keys()):
@@ -57,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         while names:
             some, names = names[: options.beside], names[options.beside :]
-            for result in _play(some):
+            for result in _play(some, max(options.minutes * 60 / SPEED, WRONG)):
                 name = result.incident.name
                 if result.note and tries[name] < _TRIES:
                     tries[name] += 1
@@ -79,8 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if passes(results) else 1
 
 
-def _play(names: Sequence[str]) -> Iterator[Seen]:
-    """Play some incidents side by side."""
+def _play(names: Sequence[str], length: float) -> Iterator[Seen]:
+    """Play some incidents side by side, for so many seconds."""
     from ..replay.replay import Replay
     from .judging import Seen
 
@@ -89,11 +95,11 @@ def _play(names: Sequence[str]) -> Iterator[Seen]:
         replay = Replay(Path(folder), names, _INTERVAL, SPEED)
         with replay.running():
             replay.begin(HEALTHY)
-            time.sleep(ASKED)
+            time.sleep(length - WRONG + ASKED)
             with ThreadPoolExecutor(2) as threads:
                 answers = list(threads.map(_ask, replay.services))
             last = max(service.began for service in replay.services)
-            time.sleep(max(last + WRONG - time.time(), 0))
+            time.sleep(max(last + length - time.time(), 0))
             firing = replay.firing()
             for service, (status, findings) in zip(replay.services, answers, strict=True):
                 alerts = firing.get(service.name, {})
@@ -110,7 +116,7 @@ def _play(names: Sequence[str]) -> Iterator[Seen]:
             if service.failed:
                 result.note = f"the incident itself failed: {service.failed}"
             elif (
-                service.starved > _STARVED * (HEALTHY + WRONG)
+                service.starved > _STARVED * (HEALTHY + length)
                 and service.incident.where != "event loop"
             ):
                 result.note = f"no processor for {service.starved:.1f} s"
