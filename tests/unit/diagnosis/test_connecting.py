@@ -274,6 +274,7 @@ def test_connections_that_could_not_be_made_did_not_expire() -> None:
         ("keepalive_limit", 10, "Limits(max_connections=10)"),
         ("keepalive_limit", None, "configure_pools(max_keepalive_connections=14"),
         ("connection_close", 10, "Turn keep-alive on in the server or the proxy"),
+        ("server_disconnect", 10, "keepalive_timeout"),
         ("cancelled", 10, "raise the timeout that cancels them"),
         # These have findings of their own, or are no trouble.
         ("pool_closed", 10, ""),
@@ -296,6 +297,27 @@ def test_reason_why_connections_are_not_reused(
     assert EXPIRY not in all_kinds(a_snapshot(mixed, pool))
     grown = replace(closed, connections_opened=60)
     assert EXPIRY not in all_kinds(a_snapshot(grown, pool))
+
+
+@pytest.mark.parametrize(
+    ("reason", "each", "severity"),
+    [
+        ("connection_close", 0.2, Severity.WARNING),
+        ("server_disconnect", 0.3, Severity.WARNING),
+        ("server_disconnect", 0.2, Severity.WARNING),
+        ("server_disconnect", 0.04, None),
+        ("keepalive_limit", 0.2, Severity.INFO),
+        ("cancelled", 0.2, Severity.INFO),
+    ],
+)
+def test_connections_that_the_server_closes_are_a_warning(
+    reason: str, each: float, severity: Severity | None
+) -> None:
+    """From a twentieth of the time on; a client that pauses or cancels needs a quarter."""
+    (totals,) = expired(38, 38, each).totals
+    snapshot = a_snapshot(replace(totals, connections_closed={reason: 38}))
+    severities = [f.severity for f in diagnose(snapshot) if f.kind is EXPIRY]
+    assert severities == ([severity] if severity else [])
 
 
 def set_up(step: str, took: float, connections: int = 20, **more: Any) -> Snapshot:

@@ -311,7 +311,8 @@ CONNECTING_COSTS = 0.05
 """Share of all request time that goes into establishing connections, from which it is reported."""
 CONNECTING_HURTS = 0.25
 """Share of all request time that goes into establishing connections, from which it is a WARNING:
-calls would be noticeably faster without it."""
+calls would be noticeably faster without it. Where the server closes the connections, the smaller
+share is enough."""
 SLOW_SET_UPS = 3
 """A single slow one can be a lost packet, which is sent again after 1 s."""
 SLOW_SET_UP = 1.0

@@ -39,12 +39,22 @@ _NOT_REUSED = {
             "empty Connection header, keepalive_requests), and send no Connection: close"
         ),
     ),
+    "server_disconnect": (
+        "The server, or a proxy before it, closes idle connections sooner than the client does",
+        (
+            "Let it keep idle connections for longer than the pauses between requests (nginx: "
+            "keepalive_timeout, uvicorn: --timeout-keep-alive)"
+        ),
+    ),
     "cancelled": (
         "A cancelled request closes its connection, since its answer may still come on it",
         "Let calls end: raise the timeout that cancels them, or make them shorter",
     ),
 }
 """By close reason: what it means, and what to do."""
+_BY_SERVER = ("connection_close", "server_disconnect")
+"""Reasons that are no choice of the client. The others also occur in a healthy program that pauses
+or cancels."""
 
 
 def churned_origins(activity: Activity) -> list[str]:
@@ -248,11 +258,10 @@ def not_reused(case: PoolCase) -> Finding | None:
         "keep": case.advisor.allow(case.maximum) if case.maximum else case.advisor.keep(most),
     }
     after = f" after {expiry:g} s" if expiry and reason == "keepalive_expired" else ""
+    hurts = reason in _BY_SERVER or connecting >= thresholds.CONNECTING_HURTS * spent
     return Finding(
         kind=Kind.NOT_REUSED,
-        severity=Severity.WARNING
-        if connecting >= thresholds.CONNECTING_HURTS * spent
-        else Severity.INFO,
+        severity=Severity.WARNING if hurts else Severity.INFO,
         pool=case.label,
         observed=f"{paid} of {counted(requests, 'request')} "
         f"({percent(min(paid / max(requests, 1), 1.0))}) waited for a new connection, which took "
