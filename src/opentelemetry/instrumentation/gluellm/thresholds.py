@@ -303,6 +303,9 @@ REUSE_FAILURE_ALERT_SHARE = 0.01
 SILENT_CONNECTION = 120.0
 """Silence from which a network device may have forgotten a connection: load balancers and address
 translators do so after 60 to 350 s."""
+TRUNCATED = 3
+TRUNCATED_SHARE = 0.02
+"""Share of the latest requests. Fewer are lost to single connections that break."""
 CLOSED_SHARE = 0.5
 """Share of the closed connections. From here on one reason explains why they are not reused."""
 CLOSED_CONNECTIONS = 10

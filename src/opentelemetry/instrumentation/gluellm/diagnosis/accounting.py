@@ -21,6 +21,7 @@ from ..watch.account import CALLS, Item, Subject
 from .advice.servers import CONNECT_HELP, SET_UP_HELP
 from .findings import Finding, Kind, Severity
 from .parts import CallsSnapshot, Failure, RequestSnapshot
+from .rules.connecting import LOST_CONNECTION
 from .rules.timeouts import majority
 from .snapshot import Snapshot
 from .windows import Window, Windows, named
@@ -42,6 +43,7 @@ EXPLAINS: dict[Kind, frozenset[str]] = {
     Kind.REUSE_FAILURES: frozenset(
         {"read_error", "write_error", "protocol_error", "connection_error"}
     ),
+    Kind.TRUNCATED_ANSWERS: frozenset({*LOST_CONNECTION, "connection_error"}),
     Kind.SILENT_CONNECTIONS: _PROVIDER | _QUEUE | {"read_error", "write_error"},
     Kind.STALLED_STREAMS: frozenset({"awaiting_response", "reading"}),
     Kind.GLUELLM_LIMITER: frozenset({"limited"}),

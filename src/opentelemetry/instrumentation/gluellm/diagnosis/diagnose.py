@@ -139,6 +139,7 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
         failures,
         connecting.channel_not_ready(case),
         broken,
+        None if lost else connecting.truncated_answers(case),
         lost,
         provider.stalled_streams(case),
         consumer,

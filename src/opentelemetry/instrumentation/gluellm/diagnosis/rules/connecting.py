@@ -11,12 +11,15 @@ from ..advice.advisor import advisor_for
 from ..advice.servers import CONNECT_HELP, SET_UP_HELP, server_words
 from ..findings import Finding, Kind, Severity
 from ..intervals import Activity, PoolCase
+from .timeouts import majority
 
 _OTHER_ORIGINS = "_OTHER"
 """Name in the telemetry contract for all origins beyond ``max_origins`` together."""
 _NOT_READY = ("connecting", "transient_failure")
 _BESIDE_CONNECT = ("resolve", "thread", "proxy", "tls")
 """Steps that a connect timeout can end, other than the one that its usual explanation is about."""
+LOST_CONNECTION = ("protocol_error", "read_error")
+"""Errors of a connection that was closed, or reset, while a response was expected."""
 _AT_ONCE = ("too_many_open_files", "no_local_ports")
 """Errors that the network never causes: one is enough for a finding."""
 
@@ -200,6 +203,37 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         f"address translator, drops connections that carry no data. {cause}",
         advice=" ".join(advice)
         or "Stream the answers, so that bytes flow, and let the SDK send failed requests again.",
+    )
+
+
+def truncated_answers(case: PoolCase) -> Finding | None:
+    """Detect answers whose connection was closed before they were complete."""
+    ended = [
+        failure
+        for failure in case.failures
+        if failure.result in LOST_CONNECTION and failure.phase in ("reading", "unread")
+    ]
+    number = case.recent_requests
+    share = len(ended) / max(number, 1)
+    if len(ended) < thresholds.TRUNCATED or share < thresholds.TRUNCATED_SHARE:
+        return None
+    results = Counter(failure.result for failure in ended).most_common()
+    ages = [failure.age for failure in ended]
+    who = majority(ended)
+    return Finding(
+        kind=Kind.TRUNCATED_ANSWERS,
+        severity=Severity.ERROR if share >= thresholds.FAILURES_SEVERE else Severity.WARNING,
+        pool=case.label,
+        observed=f"{len(ended)} of the last {counted(number, 'request')} ({percent(share)}) failed "
+        f"while reading the answer, {seconds(min(ages))} to {seconds(max(ages))} after their call "
+        f"began: {', '.join(f'{result} {count}' for result, count in results)}"
+        f"{f'; {who}' if who else ''}.",
+        explanation="The answer had begun, and the connection was closed before it was complete. "
+        "The provider or a proxy on the path ends it: a process that crashes or restarts, a "
+        "timeout, or a limit on the size of answers. No timeout or limit of the pool does.",
+        advice="Look for the cause in the log of the proxy or gateway: its read timeout (nginx: "
+        "proxy_read_timeout) if the times are alike, restarts otherwise. No SDK sends a stream "
+        "again that has begun, so let the application do so.",
     )
 
 
