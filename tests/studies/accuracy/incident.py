@@ -25,6 +25,7 @@ REUSE: Final = "GlueLLMReuseFailures"
 ORPHANED: Final = "GlueLLMHttp2StreamsOrphaned"
 BLOCKED: Final = "GlueLLMEventLoopBlocked"
 CHURN: Final = "GlueLLMClientChurn"
+ANOMALY: Final = "GlueLLMPoolAnomaly"
 SYMPTOMS: Final = {CALLS_FAIL, CANCELLED, SILENT, SLOW}
 """Alerts that name no cause."""
 

@@ -72,6 +72,34 @@ def test_calls_that_fail_are_always_found(before: list[Any], error: str) -> None
     assert f"150 x {error}" in finding.observed
 
 
+@pytest.mark.parametrize(
+    ("served", "unserved", "entered", "answered"),
+    [
+        (70, 0, 70, True),  # repeated once
+        (40, 0, 40, True),
+        (10, 30, 40, False),  # the requests failed
+        (10, 0, 10, False),  # they failed before any request
+        (40, 20, 60, False),  # repeated with success, and then another request failed
+    ],
+)
+def test_calls_that_fail_after_their_answer(
+    served: int, unserved: int, entered: int, *, answered: bool
+) -> None:
+    """Of 40 calls, 30 fail: the class of the exception, and what to compare."""
+    minute = of_calls(40, {}, {"ValidationError": 30})
+    requests = minute["openai/httpx2", ORIGIN, "openai"]
+    left = {("left", 200, None, False): served, ("left", 500, None, False): unserved}
+    kept = {item: number for item, number in requests.items() if item[0] != "left"}
+    minute["openai/httpx2", ORIGIN, "openai"] = {**kept, **left, ("entered",): entered}
+    finding = top(*HOUR, *[minute] * 5)
+    assert finding.kind is Kind.CALLS_FAILING
+    assert "150 x ValidationError" in finding.observed
+    text = f"{5 * served} of {5 * entered} requests were answered successfully"
+    assert (text in finding.observed) is answered
+    assert ("stage finishing" in finding.explanation) is answered
+    assert ("response_format" in finding.advice) is answered
+
+
 def test_failures_before_an_hour_of_calm_are_none_now() -> None:
     """Only the last minutes count."""
     assert not kinds(taken(*[of_calls(40, {}, {"503": 30})] * 5, *HOUR))

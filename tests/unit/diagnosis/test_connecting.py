@@ -9,7 +9,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
-from opentelemetry.instrumentation.gluellm.diagnosis.parts import Outcome
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, Failure, Outcome
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from unit.diagnosis.building import (
     BLOCKED,
@@ -17,8 +17,11 @@ from unit.diagnosis.building import (
     a_pool,
     a_snapshot,
     all_kinds,
+    an_account,
     found,
     kinds,
+    of_calls,
+    the_calls,
     the_totals,
 )
 
@@ -222,6 +225,44 @@ def test_dropped_idle_connections_are_a_finding(silence: float, keepalive: bool 
         assert "max_connections=10" in finding.advice
 
 
+def cut_off(number: int, result: str = "protocol_error", phase: str = "reading") -> Snapshot:
+    """Of 50 requests, so many failed in this phase."""
+    one = Failure(9.0, result, 1.5, phase, 0.7, "gpt-4o", "app.py:7 in ask")
+    answers = (Answer(5.0, "gpt-4o", 0.4, 0.5, 9),) * (50 - number)
+    return a_snapshot(the_totals(50, failures=(one,) * number, answers=answers))
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "severity"),
+    [
+        (cut_off(30), Severity.ERROR),
+        (cut_off(30, "read_error"), Severity.ERROR),
+        (cut_off(3), Severity.WARNING),
+        (cut_off(2), None),
+        # No head came: not a part of an answer.
+        (cut_off(30, phase="awaiting_response"), None),
+        (cut_off(30, "read_timeout"), None),
+        (cut_off(30, "cancelled"), None),
+        (cut_off(30, "500"), None),
+    ],
+)
+def test_answers_that_end_early(snapshot: Snapshot, severity: Severity | None) -> None:
+    its = [f for f in diagnose(snapshot) if f.kind is Kind.TRUNCATED_ANSWERS]
+    assert [finding.severity for finding in its] == ([severity] if severity else [])
+    for finding in its:
+        assert "failed while reading the answer, 1.5 s to 1.5 s after" in finding.observed
+        assert "closed before it was complete" in finding.explanation
+
+
+def test_answers_that_end_early_explain_failed_calls() -> None:
+    """One finding with the account, and not a second one of unknown cause."""
+    (totals,) = cut_off(30).totals
+    minute = of_calls(50, errors={"protocol_error": 30})
+    snapshot = a_snapshot(totals, **an_account(*[minute] * 5), calls=(the_calls(),))
+    assert kinds(snapshot) == [Kind.TRUNCATED_ANSWERS]
+    assert "150 of 250 calls to openai failed" in found(Kind.TRUNCATED_ANSWERS, snapshot).observed
+
+
 def expired(opened: int, closed: int, connecting: float = 0.1) -> Snapshot:
     totals = the_totals(
         100,
@@ -274,6 +315,7 @@ def test_connections_that_could_not_be_made_did_not_expire() -> None:
         ("keepalive_limit", 10, "Limits(max_connections=10)"),
         ("keepalive_limit", None, "configure_pools(max_keepalive_connections=14"),
         ("connection_close", 10, "Turn keep-alive on in the server or the proxy"),
+        ("server_disconnect", 10, "keepalive_timeout"),
         ("cancelled", 10, "raise the timeout that cancels them"),
         # These have findings of their own, or are no trouble.
         ("pool_closed", 10, ""),
@@ -296,6 +338,27 @@ def test_reason_why_connections_are_not_reused(
     assert EXPIRY not in all_kinds(a_snapshot(mixed, pool))
     grown = replace(closed, connections_opened=60)
     assert EXPIRY not in all_kinds(a_snapshot(grown, pool))
+
+
+@pytest.mark.parametrize(
+    ("reason", "each", "severity"),
+    [
+        ("connection_close", 0.2, Severity.WARNING),
+        ("server_disconnect", 0.3, Severity.WARNING),
+        ("server_disconnect", 0.2, Severity.WARNING),
+        ("server_disconnect", 0.04, None),
+        ("keepalive_limit", 0.2, Severity.INFO),
+        ("cancelled", 0.2, Severity.INFO),
+    ],
+)
+def test_connections_that_the_server_closes_are_a_warning(
+    reason: str, each: float, severity: Severity | None
+) -> None:
+    """From a twentieth of the time on; a client that pauses or cancels needs a quarter."""
+    (totals,) = expired(38, 38, each).totals
+    snapshot = a_snapshot(replace(totals, connections_closed={reason: 38}))
+    severities = [f.severity for f in diagnose(snapshot) if f.kind is EXPIRY]
+    assert severities == ([severity] if severity else [])
 
 
 def set_up(step: str, took: float, connections: int = 20, **more: Any) -> Snapshot:

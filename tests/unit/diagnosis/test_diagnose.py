@@ -185,9 +185,17 @@ def test_loop_that_is_blocked_half_of_the_time_is_an_error(
     assert found(Kind.BLOCKED_EVENT_LOOP, snapshot).severity is severity
 
 
-@pytest.mark.parametrize("cause", ["blocking_call", "cpu_quota"])
-def test_line_that_blocks_the_loop_is_in_the_finding(cause: str) -> None:
-    """With a CPU quota, the line at which it stopped means nothing."""
+@pytest.mark.parametrize(
+    ("cause", "line"),
+    [
+        ("blocking_call", True),
+        ("cpu_contention", True),
+        ("cpu_quota", False),
+        ("interpreter_lock", False),
+    ],
+)
+def test_line_that_blocks_the_loop_is_in_the_finding(cause: str, *, line: bool) -> None:
+    """With a CPU quota or the lock, the line at which it stopped means nothing."""
     sites = {"app.py:40 in rank": 9, "app.py:8 in load": 2}
     causes = {"event_loop_late_share": 1 / 3, "event_loop_late_causes": {cause: 17.0}}
     finding = found(
@@ -197,8 +205,9 @@ def test_line_that_blocks_the_loop_is_in_the_finding(cause: str) -> None:
         ),
     )
     named = "in rank in 9 of 11 checks: ssl.py:9 in read <- app.py:40." in finding.observed
-    assert named is (cause == "blocking_call")
-    assert ("asyncio.to_thread" in finding.advice) is named
+    assert named is line
+    assert ("asyncio.to_thread" in finding.advice) is line
+    assert ("get more CPU" in finding.advice) is (cause == "cpu_contention")
 
 
 @pytest.mark.parametrize(

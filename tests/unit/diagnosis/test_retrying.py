@@ -98,6 +98,15 @@ def test_provider_is_not_blamed_for_requests_without_an_answer() -> None:
     assert finding.severity is Severity.WARNING
 
 
+def test_provider_is_not_blamed_for_calls_that_fail_after_their_answer() -> None:
+    """All of their requests were answered."""
+    failing = {**MUCH, "outcomes": ended(0, 35), "errors": {"ValidationError": 35}}
+    finding = found(Kind.RETRIES, refused({}, **failing))
+    assert finding.severity is Severity.WARNING
+    assert "were answered" in finding.explanation
+    assert "status page" not in finding.advice
+
+
 def test_retries_of_the_time_before_do_not_count() -> None:
     before = refused({429: 65}, **MUCH)
     later = {**MUCH, "outcomes": ended(200)}

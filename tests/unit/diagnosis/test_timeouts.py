@@ -10,7 +10,15 @@ from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, Failure
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
-from unit.diagnosis.building import a_pool, a_snapshot, all_kinds, found, kinds, the_totals
+from unit.diagnosis.building import (
+    a_pool,
+    a_snapshot,
+    all_kinds,
+    found,
+    kinds,
+    the_calls,
+    the_totals,
+)
 
 SITE = "app.py:7 in ask"
 
@@ -103,6 +111,8 @@ CUT = ended("read_timeout", [5.0] * 6)
         (CUT, answers(20, 1.0), [Kind.SLOW_PROVIDER]),
         # The requests had another limit than the pool.
         (ended("read_timeout", [30.0] * 6), answers(20, 4.0), [Kind.SLOW_PROVIDER]),
+        # It hangs now, although answers once took nearly as long.
+        (CUT, answers(20, 4.0, ago=301.0), [Kind.SLOW_PROVIDER]),
         (CUT[:2], answers(20, 4.0), []),
     ],
 )
@@ -129,10 +139,29 @@ def test_blocked_loop_can_let_read_timeouts_expire() -> None:
     assert all_kinds(blocked) == [Kind.BLOCKED_EVENT_LOOP]
 
 
-def test_slower_provider_comes_before_the_timeouts_that_it_runs_into() -> None:
-    for failures, kind in ((CUT, Kind.READ_TIMEOUT), (TIMED_OUT, Kind.CALLS_CUT_SHORT)):
-        slower = the_totals(
-            200, {"awaiting_response": 3.0}, failures=failures, answers=answers(20, 4.0)
-        )
-        now = a_snapshot(slower, a_pool(read_timeout=5.0), uptime=200.0)
-        assert kinds(now, a_snapshot()) == [Kind.SLOW_PROVIDER, kind]
+SLOWER = {"requests": 200, "each": {"awaiting_response": 3.0}}
+
+
+def test_slower_provider_comes_before_the_timeout_of_the_application() -> None:
+    slower = the_totals(**SLOWER, failures=TIMED_OUT, answers=answers(20, 4.0))
+    now = a_snapshot(slower, a_pool(read_timeout=5.0), uptime=200.0)
+    assert kinds(now, a_snapshot()) == [Kind.SLOW_PROVIDER, Kind.CALLS_CUT_SHORT]
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"), [(4.0, Kind.READ_TIMEOUT), (0.4, Kind.SLOW_PROVIDER)]
+)
+def test_read_timeout_below_the_time_of_answers_comes_first(head: float, expected: Kind) -> None:
+    """Before the retries, which follow from it; unless no answer comes near the timeout."""
+    slower = the_totals(
+        **SLOWER, errors={"read_timeout": 50}, failures=CUT, answers=answers(20, head)
+    )
+    calls = {"outcomes": {"succeeded": 80, "failed": 20}, "retries": 50}
+    errors = {"errors": {"read_timeout": 20}}
+    now = a_snapshot(
+        slower,
+        a_pool(read_timeout=5.0),
+        uptime=200.0,
+        calls=(the_calls(**calls, **errors, provider=None),),
+    )
+    assert kinds(now, a_snapshot()) == [expected, Kind.RETRIES]

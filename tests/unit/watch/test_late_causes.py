@@ -43,8 +43,13 @@ def write(file: Path, text: str) -> None:
     ("used", "expected"),
     [
         (Usage(2 * MS, 10 * MS, 9, 0), Split(blocked=390 * MS, waited=10 * MS)),  # it slept
-        (Usage(390 * MS, 10 * MS, 60, 0), Split(blocked=390 * MS, waited=10 * MS)),  # it computed
+        (Usage(390 * MS, 10 * MS, 60, 0), Split(blocked=LATE)),  # it computed
         (Usage(5 * MS, 450 * MS, 30, 0), Split(waited=LATE)),
+        # It computed in one turn, and had half of a CPU, or a quarter of one.
+        (Usage(250 * MS, 250 * MS, 60, 0), Split(blocked=LATE)),
+        (Usage(200 * MS, 300 * MS, 60, 0), Split(blocked=LATE)),
+        # The usual work within a period.
+        (Usage(190 * MS, 310 * MS, 60, 0), Split(blocked=90 * MS, waited=310 * MS)),
         # Threads compute meanwhile. It waits for the lock only if it wakes up again and again.
         (Usage(2 * MS, 10 * MS, 70, 380 * MS), Split(locked=LATE)),
         (Usage(2 * MS, 10 * MS, 9, 380 * MS), Split(blocked=390 * MS, waited=10 * MS)),

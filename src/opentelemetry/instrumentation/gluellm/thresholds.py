@@ -303,6 +303,9 @@ REUSE_FAILURE_ALERT_SHARE = 0.01
 SILENT_CONNECTION = 120.0
 """Silence from which a network device may have forgotten a connection: load balancers and address
 translators do so after 60 to 350 s."""
+TRUNCATED = 3
+TRUNCATED_SHARE = 0.02
+"""Share of the latest requests. Fewer are lost to single connections that break."""
 CLOSED_SHARE = 0.5
 """Share of the closed connections. From here on one reason explains why they are not reused."""
 CLOSED_CONNECTIONS = 10
@@ -311,7 +314,8 @@ CONNECTING_COSTS = 0.05
 """Share of all request time that goes into establishing connections, from which it is reported."""
 CONNECTING_HURTS = 0.25
 """Share of all request time that goes into establishing connections, from which it is a WARNING:
-calls would be noticeably faster without it."""
+calls would be noticeably faster without it. Where the server closes the connections, the smaller
+share is enough."""
 SLOW_SET_UPS = 3
 """A single slow one can be a lost packet, which is sent again after 1 s."""
 SLOW_SET_UP = 1.0

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..app import OPENAI, App, ask
-from ..incident import BLOCKED, CALLS_FAIL, incident
+from ..incident import ANOMALY, BLOCKED, CALLS_FAIL, incident
 
 _LATE = ("event_loop_late", 0.2)
 _LAG = ("event_loop_lag", 0.3)
@@ -77,6 +77,7 @@ def _throttled() -> Iterator[None]:
     "loop",
     "asyncio.run",
     alert=CALLS_FAIL,
+    also=(ANOMALY,),  # its type is wrong_event_loop, which its text explains
     signs=(("calls_failed", 0.05), ("call_errors", 5)),
 )
 async def client_on_second_loop(app: App) -> None:

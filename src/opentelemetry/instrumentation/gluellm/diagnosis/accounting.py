@@ -21,6 +21,7 @@ from ..watch.account import CALLS, Item, Subject
 from .advice.servers import CONNECT_HELP, SET_UP_HELP
 from .findings import Finding, Kind, Severity
 from .parts import CallsSnapshot, Failure, RequestSnapshot
+from .rules.connecting import LOST_CONNECTION
 from .rules.timeouts import majority
 from .snapshot import Snapshot
 from .windows import Window, Windows, named
@@ -42,6 +43,7 @@ EXPLAINS: dict[Kind, frozenset[str]] = {
     Kind.REUSE_FAILURES: frozenset(
         {"read_error", "write_error", "protocol_error", "connection_error"}
     ),
+    Kind.TRUNCATED_ANSWERS: frozenset({*LOST_CONNECTION, "connection_error"}),
     Kind.SILENT_CONNECTIONS: _PROVIDER | _QUEUE | {"read_error", "write_error"},
     Kind.STALLED_STREAMS: frozenset({"awaiting_response", "reading"}),
     Kind.GLUELLM_LIMITER: frozenset({"limited"}),
@@ -69,6 +71,9 @@ _PROVIDER_SLOW = (
     "Check the provider's status page, and send one request by hand. Compare models and the length "
     "of the answers with the time before."
 )
+_ANSWERED = "answered"
+"""Part of calls that fail although their requests were served."""
+_EXCEPTION = "Find this error in the application's log: its traceback names the line."
 _NEXT = {
     "limited": "Compare GlueLLM's calls per minute with what the provider allows.",
     "preparing": "Look for clients that are built for each call, for a full thread pool, and for "
@@ -76,6 +81,8 @@ _NEXT = {
     "backoff": "See in the snapshot which errors the requests end in: calls wait to repeat them.",
     "finishing": "Look at what the application does between the answer and the end of the call.",
     "connecting": "Check the route to the provider: resolver, proxy, TLS.",
+    _ANSWERED: f"{_EXCEPTION} Compare an answer with what the call expects: response_format and "
+    "its schema, arguments of tools, an answer that max_tokens cuts, a model that was changed.",
     "unread": "Find out what the application does between the chunks of an answer.",
     "429": "Compare the requests per minute with the provider's limit, and send fewer at a time. "
     "Retries add to the load.",
@@ -86,7 +93,15 @@ _NEXT = {
 """What to look at next, by part of the account."""
 _REFUSED = "Check the API key, the model's name and the base URL: the request itself is refused."
 _PROVIDER_FAILS = "Check the provider's status page. Until it works again, use another provider."
-_EXCEPTION = "Find this error in the application's log: its traceback names the line."
+_UNKNOWN = (
+    "This is where the calls fail or spend their time. None of the causes that this package knows "
+    "explains it."
+)
+_AFTER_ANSWER = (
+    "The provider answers, and the exception is raised afterwards (stage finishing, before a "
+    "possible retry): the library or the application cannot use the answer, such as JSON that "
+    "does not parse or does not match the schema of a structured output."
+)
 _MOST_ERRORS = 3
 _NOTICED = 0.1
 """Share of a difference from which a part of it is named."""
@@ -130,6 +145,21 @@ class _Side:
             if what == "left" and not served(left[0], left[1]):  # type: ignore[arg-type]
                 found[str(left[1] or left[0])] += count
         return found
+
+    @property
+    def served(self) -> int:
+        """Number of requests that were served."""
+        left = sum(count for item, count in self.requests.items() if item[0] == "left")
+        return int(left) - self.results.total()
+
+    @property
+    def answered(self) -> bool:
+        """Whether most calls failed although their requests were served."""
+        failed = self.outcomes["failed"]
+        return (
+            2 * self.results.total() < failed
+            and 2 * (self.served - self.outcomes["succeeded"]) > failed
+        )
 
     @property
     def outcomes(self) -> Counter[str]:
@@ -251,7 +281,12 @@ class _Group:
         text += f": {', '.join(which)}{self._origin()}{self._amplification()}."
         # A timeout of the whole call does not tell where it waited.
         parts = {part, *(self._names(self._largest()[0]) if part in _TIMES_OUT else ())}
-        return self._trouble(Kind.CALLS_FAILING, severity, text, part, parts)
+        found = self._trouble(Kind.CALLS_FAILING, severity, text, part, parts)
+        if part in _TIMES_OUT or not side.answered:
+            return found
+        count, entered = side.served, int(side.requests["entered",])
+        text += f" {count} of {counted(entered, 'request')} were answered successfully."
+        return replace(found, account=text, part=_ANSWERED)
 
     def _cancelled(self) -> Trouble | None:
         over = self._over("cancelled", OUTCOMES, thresholds.CALL_CANCELLED_SHARE)
@@ -501,8 +536,7 @@ def _of(trouble: Trouble) -> Finding:
         severity=trouble.severity,
         pool=trouble.pools[0] if len(trouble.pools) == 1 else None,
         observed=trouble.account,
-        explanation="This is where the calls fail or spend their time. None of the causes that "
-        "this package knows explains it.",
+        explanation=_AFTER_ANSWER if part == _ANSWERED else _UNKNOWN,
         advice=advice,
         evidence=trouble.evidence,
     )

@@ -110,9 +110,10 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
             consumer = holding.slow_consumer(case)
         # Building clients keeps the loop from reading answers. If clients were built in the
         # baseline as well, the effect is in both of the times that are compared.
-        if churn is None or (case.baseline and connecting.churned_origins(case.baseline)):
-            slow = provider.slow_provider(case, cut=cut is not None)
-            slow = slow or provider.silent_provider(case)
+        # A read timeout that cuts good answers makes their times meaningless.
+        kept = churn is None or (case.baseline and connecting.churned_origins(case.baseline))
+        if kept and cut is None:
+            slow = provider.slow_provider(case) or provider.silent_provider(case)
         holder = None if leak or stuck or lost else waiting.one_caller(case)
         causes = [leak, stuck, lost, consumer, holder]
         if slow is not None and slow.severity is not Severity.INFO:
@@ -120,7 +121,7 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
         # The first calls that GlueLLM's limiter lets pass can queue for a moment.
         if not (any(causes) or limited or provider.is_slower(case)):
             too_small = waiting.pool_too_small(case)
-        if not any((*causes, too_small, failures)):
+        if not any((*causes, too_small, failures, cut)):
             saturated = waiting.pool_saturated(case)
     elif long_wait and leak is None and stuck is None:
         saturated = waiting.pool_saturated(case)
@@ -138,6 +139,7 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
         failures,
         connecting.channel_not_ready(case),
         broken,
+        None if lost else connecting.truncated_answers(case),
         lost,
         provider.stalled_streams(case),
         consumer,

@@ -18,6 +18,11 @@ _PROC = Path("/proc/self")
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
+PERIOD = 10**8
+"""Nanoseconds between two firings of a loop's timer. Up to that much of each block is not
+measured."""
+
+
 class Usage(NamedTuple):
     """What a thread has used so far. Times are nanoseconds."""
 
@@ -67,6 +72,10 @@ def split(late: int, before: Usage | None, after: Usage | None, usual_turns: int
     wakes = (turns - usual_turns) * int(2 * sys.getswitchinterval() * 10**9)
     if min(asleep, others) * 4 >= late and wakes >= asleep:
         return Split(locked=late)
+    # Beyond the period, a loop can only compute in one turn, which is late on an idle machine as
+    # well. Other processes then only make it longer, by up to four times here.
+    if 4 * (cpu - PERIOD) >= late:
+        return Split(blocked=late)
     return Split(blocked=max(late - waited, 0), waited=min(waited, late))
 
 

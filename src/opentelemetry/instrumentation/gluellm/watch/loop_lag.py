@@ -27,13 +27,10 @@ from ..pool.registry import NOWHERE, PoolRegistry
 from ..pool.tracker import PoolTracker
 from ..thresholds import LATE_FROM, LATE_WINDOW, STALE_LATE
 from .busy_loops import busy_loops
-from .late_causes import LateCauses, Split, Usage, split, usage_of
+from .late_causes import PERIOD, LateCauses, Split, Usage, split, usage_of
 
-PERIOD = 0.1
-"""Seconds between two firings. Up to that much of each block is not measured."""
 _WANTED_FOR = nanoseconds(2.5)
 """Nanoseconds for which a timer continues after the watch last requested it."""
-_PERIOD = nanoseconds(PERIOD)
 _HARMLESS = nanoseconds(LATE_FROM)
 _RECENT = 64
 _WINDOW = nanoseconds(LATE_WINDOW)
@@ -88,8 +85,8 @@ class _Timer:
         if loop is None or now > self.wanted_until or not lag.on:
             self.armed = False
             return
-        self.due = now + _PERIOD
-        loop.call_later(PERIOD, self.fire)
+        self.due = now + PERIOD
+        loop.call_later(in_seconds(PERIOD), self.fire)
 
 
 class LoopLag:
@@ -168,7 +165,7 @@ class LoopLag:
             self._peak.raise_to(max(late, 0), now)
             if timer.before is not None and timer.usage is not None:
                 used = timer.usage.since(timer.before)
-                if used.others < _PERIOD // 4:
+                if used.others < PERIOD // 4:
                     timer.usual_turns = used.turns
         elif self._was_needed(timer, due):
             self._peak.raise_to(late, now)

@@ -11,12 +11,15 @@ from ..advice.advisor import advisor_for
 from ..advice.servers import CONNECT_HELP, SET_UP_HELP, server_words
 from ..findings import Finding, Kind, Severity
 from ..intervals import Activity, PoolCase
+from .timeouts import majority
 
 _OTHER_ORIGINS = "_OTHER"
 """Name in the telemetry contract for all origins beyond ``max_origins`` together."""
 _NOT_READY = ("connecting", "transient_failure")
 _BESIDE_CONNECT = ("resolve", "thread", "proxy", "tls")
 """Steps that a connect timeout can end, other than the one that its usual explanation is about."""
+LOST_CONNECTION = ("protocol_error", "read_error")
+"""Errors of a connection that was closed, or reset, while a response was expected."""
 _AT_ONCE = ("too_many_open_files", "no_local_ports")
 """Errors that the network never causes: one is enough for a finding."""
 
@@ -39,12 +42,22 @@ _NOT_REUSED = {
             "empty Connection header, keepalive_requests), and send no Connection: close"
         ),
     ),
+    "server_disconnect": (
+        "The server, or a proxy before it, closes idle connections sooner than the client does",
+        (
+            "Let it keep idle connections for longer than the pauses between requests (nginx: "
+            "keepalive_timeout, uvicorn: --timeout-keep-alive)"
+        ),
+    ),
     "cancelled": (
         "A cancelled request closes its connection, since its answer may still come on it",
         "Let calls end: raise the timeout that cancels them, or make them shorter",
     ),
 }
 """By close reason: what it means, and what to do."""
+_BY_SERVER = ("connection_close", "server_disconnect")
+"""Reasons that are no choice of the client. The others also occur in a healthy program that pauses
+or cancels."""
 
 
 def churned_origins(activity: Activity) -> list[str]:
@@ -193,6 +206,37 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     )
 
 
+def truncated_answers(case: PoolCase) -> Finding | None:
+    """Detect answers whose connection was closed before they were complete."""
+    ended = [
+        failure
+        for failure in case.failures
+        if failure.result in LOST_CONNECTION and failure.phase in ("reading", "unread")
+    ]
+    number = case.recent_requests
+    share = len(ended) / max(number, 1)
+    if len(ended) < thresholds.TRUNCATED or share < thresholds.TRUNCATED_SHARE:
+        return None
+    results = Counter(failure.result for failure in ended).most_common()
+    ages = [failure.age for failure in ended]
+    who = majority(ended)
+    return Finding(
+        kind=Kind.TRUNCATED_ANSWERS,
+        severity=Severity.ERROR if share >= thresholds.FAILURES_SEVERE else Severity.WARNING,
+        pool=case.label,
+        observed=f"{len(ended)} of the last {counted(number, 'request')} ({percent(share)}) failed "
+        f"while reading the answer, {seconds(min(ages))} to {seconds(max(ages))} after their call "
+        f"began: {', '.join(f'{result} {count}' for result, count in results)}"
+        f"{f'; {who}' if who else ''}.",
+        explanation="The answer had begun, and the connection was closed before it was complete. "
+        "The provider or a proxy on the path ends it: a process that crashes or restarts, a "
+        "timeout, or a limit on the size of answers. No timeout or limit of the pool does.",
+        advice="Look for the cause in the log of the proxy or gateway: its read timeout (nginx: "
+        "proxy_read_timeout) if the times are alike, restarts otherwise. No SDK sends a stream "
+        "again that has begun, so let the application do so.",
+    )
+
+
 def slow_connecting(case: PoolCase) -> Finding | None:
     """Detect that establishing connections takes long, and name the step."""
     activity, earlier = case.activity, case.baseline
@@ -248,11 +292,10 @@ def not_reused(case: PoolCase) -> Finding | None:
         "keep": case.advisor.allow(case.maximum) if case.maximum else case.advisor.keep(most),
     }
     after = f" after {expiry:g} s" if expiry and reason == "keepalive_expired" else ""
+    hurts = reason in _BY_SERVER or connecting >= thresholds.CONNECTING_HURTS * spent
     return Finding(
         kind=Kind.NOT_REUSED,
-        severity=Severity.WARNING
-        if connecting >= thresholds.CONNECTING_HURTS * spent
-        else Severity.INFO,
+        severity=Severity.WARNING if hurts else Severity.INFO,
         pool=case.label,
         observed=f"{paid} of {counted(requests, 'request')} "
         f"({percent(min(paid / max(requests, 1), 1.0))}) waited for a new connection, which took "

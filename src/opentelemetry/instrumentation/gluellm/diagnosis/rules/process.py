@@ -86,13 +86,16 @@ def blocked_event_loop(
         return None
     cause, by_cause = _cause_of_lateness(snapshot.process, snapshot.uptime)
     explanation, advice = _LATE.get(cause, _LATE["blocking_call"])
-    if cause in ("", "blocking_call") and (sites := snapshot.process.event_loop_busy_at):
+    # A quota and the lock stop a loop at any line.
+    named = cause in ("", "blocking_call", "cpu_contention")
+    if named and (sites := snapshot.process.event_loop_busy_at):
         site, checks = next(iter(sites.items()))
         by_cause += f" It was busy at {call_site_text(site)}"
         by_cause += f" in {checks} of {counted(sum(sites.values()), 'check')}"
         stack = " <- ".join(map(call_site_text, snapshot.process.event_loop_stack))
         by_cause += f": {stack}." if stack else "."
-        advice = "Move it out of the loop: asyncio.to_thread, or a process if it computes."
+        move = "Move it out of the loop: asyncio.to_thread, or a process if it computes."
+        advice = f"{advice} {move}" if cause == "cpu_contention" else move
     if loop_is_blocked(snapshot, before):
         # With churn it is only a WARNING, so that churn, which causes the lag, comes first.
         severe = share >= thresholds.LATE_SHARE_SEVERE and not clients_churn

@@ -89,16 +89,13 @@ def is_slower(case: PoolCase) -> bool:
     return now >= thresholds.SLOWER * was and now - was >= thresholds.SLOWER_BY
 
 
-def slow_provider(case: PoolCase, *, cut: bool = False) -> Finding | None:
-    """Detect a provider that takes long, longer than before, or longer than read timeouts.
-
-    ``cut`` if the read timeouts have a finding of their own.
-    """
+def slow_provider(case: PoolCase) -> Finding | None:
+    """Detect a provider that takes long, longer than before, or longer than read timeouts."""
     activity = case.activity
     each = activity.provider_time(*PROVIDERS_PART)
     slower = is_slower(case)
     # If connections were lost, it is unknown which requests waited for the provider.
-    silent = 0 if cut or activity.requests_lost_peer else activity.timeouts.get("read", 0)
+    silent = 0 if activity.requests_lost_peer else activity.timeouts.get("read", 0)
     gives_up = (
         silent >= thresholds.READ_TIMEOUTS
         and silent >= thresholds.READ_TIMEOUT_SHARE * activity.left

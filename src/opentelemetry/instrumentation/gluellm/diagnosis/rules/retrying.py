@@ -36,15 +36,13 @@ class _Reasons:
 
     @property
     def of_provider(self) -> bool:
-        return self.statuses.total() >= self.errors.total()
+        return self.statuses.total() >= max(self.errors.total(), 1)
 
     def advice(self, *, synchronous: bool) -> tuple[str, str]:
         """Return what most of them mean, and what to do."""
         if not self.of_provider:
-            return (
-                "Most of these requests got no answer.",
-                "First remove what makes the requests fail.",
-            )
+            got = "got no answer" if self.errors else "were answered, and the calls fail afterwards"
+            return f"Most of these requests {got}.", "First remove what makes the calls fail."
         if 2 * sum(self.statuses[status] for status in _LIMITED) > self.statuses.total():
             fewer = (
                 f"Make fewer calls at a time ({'threading' if synchronous else 'asyncio'}"

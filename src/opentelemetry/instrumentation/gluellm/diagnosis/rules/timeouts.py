@@ -97,7 +97,7 @@ def cut_answers(case: PoolCase) -> Finding | None:
     at_it = [failure for failure in cut if abs(failure.phase_age - timeout) <= usual]
     near = [
         answer.head
-        for answer in case.totals.answers
+        for answer in case.answers
         if answer.head >= thresholds.NEAR_READ_TIMEOUT * timeout
     ]
     if 2 * len(at_it) <= len(cut) or not near:
