@@ -149,7 +149,7 @@ class Day:
         self._export_calls(instance, name, pool, now)
 
     def _export_calls(self, instance: str, name: str, pool: Pool, now: float) -> None:
-        in_flight, took, silent = pool.calls(now)
+        in_flight, took, silent, silence = pool.calls(now)
         for stage in semconv.STAGES:
             own = {semconv.CALL_STAGE: stage}
             busy = stage == "requesting"
@@ -159,6 +159,7 @@ class Day:
             own = {semconv.CALL_OUTCOME: outcome}
             self._add(semconv.CALLS, pool.tally.calls[outcome], now, instance, own, name)
         self._add(semconv.CALL_SILENT, silent, now, instance, {}, name)
+        self._add(semconv.CALL_SILENCE, silence, now, instance, {}, name)
 
     def _export_waits(self, instance: str, name: str, pool: Pool, now: float) -> None:
         so_far = 0

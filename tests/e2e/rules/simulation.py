@@ -123,8 +123,8 @@ class Pool:
         self.tally.leaks = max(self.tally.leaks, found)
         return found
 
-    def calls(self, now: float) -> tuple[int, float, int]:
-        """Calls in flight, the time of all calls so far, and how many of them are silent."""
+    def calls(self, now: float) -> tuple[int, float, int, float]:
+        """Calls in flight, the time of all so far, how many are silent, and the longest wait."""
         ages = [now - call.began for call in self._in_flight]
         waits = [now - call.began for call in self._in_flight if call.phase != "unread"]
         while self._took and self._took[0][0] < now - HOUR:
@@ -133,7 +133,8 @@ class Pool:
         limit = (
             max(CALL_SILENT_AFTER, CALL_SILENT_FACTOR * longest) if longest else CALL_SILENT_FIRST
         )
-        return len(ages), self.tally.call_time + sum(ages), sum(wait > limit for wait in waits)
+        silent = sum(wait > limit for wait in waits)
+        return len(ages), self.tally.call_time + sum(ages), silent, max(waits, default=0.0)
 
     def _end(self, call: Call, outcome: str, now: float) -> None:
         self._in_flight.remove(call)

@@ -78,7 +78,7 @@ def test_a_service_is_found_by_its_name_with_or_without_its_namespace(
         assert way["services"] == services
         assert (way["service_label"], way["instance_label"]) == ("job", "instance")
         assert "gluellm.pool.live" in {row["metric"] for row in found["metrics"]}
-        assert sum(row["rows"] > 0 for row in found["queries"]) == 20
+        assert sum(row["rows"] > 0 for row in found["queries"]) == 22
         assert found["missing"]
         assert all(gap["expected"] for gap in found["missing"])
     status, text = verify(store.url, "--service", "anwsers")
