@@ -411,7 +411,7 @@ class _Group:
         what = f"requests in {part}"
         if kind in (Kind.CALLS_FAILING, Kind.CALLS_CANCELLED):
             cancelled = kind is Kind.CALLS_CANCELLED
-            what = "cancelled requests" if cancelled else "failed requests"
+            what = "latest cancelled requests" if cancelled else "latest failed requests"
             concerned = [
                 one
                 for totals in self._snapshot.totals
@@ -501,8 +501,8 @@ def _of(trouble: Trouble) -> Finding:
         severity=trouble.severity,
         pool=trouble.pools[0] if len(trouble.pools) == 1 else None,
         observed=trouble.account,
-        explanation="This is where the calls fail or spend their time. None of the causes that "
-        "this package knows explains it.",
+        explanation="No cause that this package knows explains it. The numbers show only where the "
+        "calls fail or spend their time.",
         advice=advice,
         evidence=trouble.evidence,
     )

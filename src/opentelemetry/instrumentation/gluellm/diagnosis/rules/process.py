@@ -115,7 +115,7 @@ def blocked_event_loop(
     return Finding(
         kind=Kind.BLOCKED_EVENT_LOOP,
         severity=severity,
-        observed=f"An event loop that holds connections was late for {percent(share)} of the "
+        observed=f"An event loop with requests in flight was late for {percent(share)} of the "
         f"time, by up to {seconds(lag)}.{by_cause}",
         explanation=explanation,
         advice=advice,
