@@ -79,7 +79,8 @@ def test_queueing_at_unchanged_lease_time_is_a_small_pool() -> None:
         "10/s arrived and held a connection for 0.81 s. On average, 18.1 requests needed one at "
         "once (queued requests included); 20 connections suffice 99% of the time. In a replay of "
         "134 requests with 20 connections, no request waits; with 10, 92% wait (p50 0.80 s, p95 "
-        "0.80 s, p99 0.80 s); with 20 and twice the traffic, 92% wait (p50 0.80 s, p95 0.80 s, p99 0.80 s)."
+        "0.80 s, p99 0.80 s); with 20 and twice the traffic, 92% wait (p50 0.80 s, p95 0.80 s, "
+        "p99 0.80 s)."
     )
     assert "no longer than before" in finding.explanation
     assert finding.advice == (
