@@ -61,7 +61,7 @@ This page lists all metrics that the package emits. Durations are in seconds. Th
 `{scope}`, the schema URL `{schema}`. Names are experimental: [stability](maintainers/stability.md).
 
 Counters, up-down counters and gauges are asynchronous. Each collection reads all of them from one
-snapshot, so they agree with each other. Histograms are recorded at the collection that follows the
+snapshot, so they agree with each other. Histograms are recorded at the next collection after the
 event. `http.client.request.duration` is not included; opentelemetry-instrumentation-httpx emits it
 ([`http_spans`](settings.md)).
 
@@ -71,11 +71,9 @@ A request is in exactly one [phase](where-40-seconds-go.md#phases-of-a-request) 
 is released. The times of the phases add up to its duration.
 
 Read `gluellm.pool.request.time` (its rate is the number of requests in each phase) and
-`gluellm.pool.request.oldest_age`. Check the three phases that hold a connection first:
-
-1. `unread` grows, and its oldest age never falls: a leak, or a slow consumer.
-2. `awaiting_response` or `reading` grows: the provider is slow.
-3. `queued` grows while those three are unchanged: the pool is too small.
+`gluellm.pool.request.oldest_age`. If `queued` grows, the cause is the phase that grows
+with it: `unread` (a leak or a slow consumer), `awaiting_response` or `reading` (a slow provider), or none (the pool is
+too small).
 
 Histograms cannot show a request that hangs, since they only record requests that have ended.
 
@@ -89,15 +87,14 @@ The pauses of GlueLLM and of six SDKs (openai, anthropic, groq, cerebras, togeth
 directly. For other SDKs, a call counts as `backoff` if its last request ended with status 408, 409, 425, 429
 or 5xx (gRPC: `UNAVAILABLE`, `RESOURCE_EXHAUSTED`, `DEADLINE_EXCEEDED`), or failed and was not cancelled.
 
-A call has the provider with which it began. With a gateway or a fallback, its requests can have another one. A
-call in a task that was started inside another call counts separately; other requests of that task count for the
-call that started it, while it runs.
+A call has the provider with which it began. With a gateway or a fallback, its requests can have another one. If a call
+starts a task, calls in that task count separately. Other requests of the task count for the call, until it ends.
 
 ## Names in Prometheus
 
 Dots become underscores, seconds become the suffix `_seconds`, and counters end in `_total`. Histograms have
-{suffixes}. Attribute keys change likewise: `{provider}` becomes `{provider_label}`. Names are the same
-for all of these, with the settings in [Deploy](deploy.md): {ways}.
+{suffixes}. Attribute keys change likewise: `{provider}` becomes `{provider_label}`. With the settings in
+[Deploy](deploy.md), names are the same for {ways}.
 
 In the tables, **P** stands for {pool}; **O** for these and {origin}; **C** for {call}.
 """
@@ -110,8 +107,8 @@ A pool can serve several providers, so the provider is that of the request:
 - **O** series have the provider of the innermost any-llm call; else of the any-llm call that built the pool;
   else the one to which the host belongs; else none. A connection has the provider of its latest request.
 - **P** series have a provider as long as all requests of that pool name have the same one. When a second provider
-  appears, a new series without a provider starts at 0. The old one stays for 10 minutes, with constant counters
-  and with gauges at 0, so sums stay correct.
+  appears, a series without a provider starts at 0 and replaces the old one. The old one ends after 10 minutes. Until
+  then its counters are constant and its gauges 0, so sums stay correct.
 
 ## Pool names
 
@@ -128,8 +125,8 @@ the SDK that built it or sent its first request ({sdks}); else the name of the l
 - With the first call of a provider and source, these start at 0: each stage, `gluellm.call.silent`,
   `gluellm.call.retries`, and `gluellm.calls` with each outcome.
 - A pool name without pools reports 0 for 10 minutes; then its series end. Series of calls never end.
-- A reader without a collection at shutdown (the Prometheus reader) loses histogram records since its last
-  collection, unless `force_flush()` is called.
+- The Prometheus reader does not collect at shutdown. Call `force_flush()` first, or the histogram records since the
+  last scrape are lost.
 - Acquire, create and lease durations have exemplars with the span context of the request.
 - Requests under `suppress_instrumentation` have no spans, but count in all metrics, since they use connections as
   well. Pools of OpenTelemetry's exporters are never observed.
@@ -161,8 +158,8 @@ httpx, httpx2, aiohttp and urllib3.
 A channel counts as a pool with one origin. gRPC's core hides the connections in it. So there are no counts of
 connections and streams, close reasons, set-up times, limits, occupancy or requeues, and `stream_queued` is always 0.
 
-- Channel states are sampled: at each call, and for async channels also once a second while calls are in flight. A
-  call that waits for its channel samples it more often.
+- Channel states are sampled: at each call, more often while a call waits for its channel, and for async channels also
+  once a second while calls are in flight.
 - Calls with `wait_for_ready=True` are `queued` until their channel is ready, others are `connecting`. Only the
   former have an acquire duration.
 - `rpc.response.status_code` is gRPC's. gRPC sets some statuses itself. `CANCELLED` also counts as `cancelled`,
@@ -173,8 +170,7 @@ connections and streams, close reasons, set-up times, limits, occupancy or reque
 
 ## Hooks
 
-A hook is a function of a library that the instrumentation wraps. If the installed version lacks one, the log names
-it and the metrics that stop. [All hooks](maintainers/hooks.md).
+A hook is a function of a library that the instrumentation wraps. [All hooks](maintainers/hooks.md).
 
 ## Spans
 
@@ -182,7 +178,7 @@ Spans have kind INTERNAL. They are created when they end, with their true start 
 
 | span | created if | parent |
 |---|---|---|
-| `{wait}` | the wait for a connection took at least `span_min_duration`, or failed; or an HTTP/2 request waited that long for a set-up by another request, to which the span then links | the span that was current when the request entered the pool |
+| `{wait}` | the wait for a connection took at least `span_min_duration`, or failed. An HTTP/2 request can also wait for a set-up by another request; the span then links to that | the span that was current when the request entered the pool |
 | `{setup}` | the set-up took at least that long, or failed | the same |
 | `{connect}`, `{tls}` | inside a set-up | the set-up |
 | `{call}` | the call was retried, or spent at least `span_min_duration` outside `requesting` | the span that was current when the call began |
@@ -194,8 +190,8 @@ Spans have kind INTERNAL. They are created when they end, with their true start 
   `{tls_version}`. `socket connect` names the peer, which can be a proxy.
 - The call span has provider, source, operation, model, `{outcome}`, `{retries}`, `{call_time}`, `{call_request_time}`
   and, if the call failed, `error.type`.
-- A current span of kind CLIENT gets `{reused}` and `{acquire}`, and the attributes of the first call that began
-  under it, unless the stream of that call was closed or dropped.
+- If a span of kind CLIENT is current, it gets `{reused}`, `{acquire}` and the attributes of the first call that began
+  under it. It does not get those of a call whose stream was closed or dropped.
 """
 
 HOOKS = """
@@ -253,9 +249,9 @@ configure_pools(provider="bedrock", max_connections=8)
 
 Limits that are not given stay as the client has them. `instrument()`, and so `opentelemetry-instrument`, applies the
 variables; without `instrument()`, call `configure_pools()` without arguments. For each limit, the order of precedence
-is: a value for the provider, a call, one of these variables, an `HTTPX_*` variable. Later calls add to earlier ones.
-`reset_pools()` removes all limits; `uninstrument()` removes none. Wrong arguments raise `ValueError` and change
-nothing. Wrong variables are logged and ignored.
+is: `configure_pools()` with that provider, `configure_pools()` without one, these variables, `HTTPX_*` variables. A later
+`configure_pools()` keeps the limits that it does not name. `reset_pools()` removes all limits; `uninstrument()` removes
+none. Wrong arguments raise `ValueError` and change nothing. Wrong variables are logged and ignored.
 
 What each limit becomes:
 
@@ -263,20 +259,20 @@ What each limit becomes:
 |---|---|---|---|---|---|
 {library_rows}
 
-- **httpx**: give `max_connections` and `max_keepalive_connections` the same value. Idle connections beyond the latter
-  are closed, and httpcore 1.0 includes those in use in that count.
+- **httpx**: give `max_connections` and `max_keepalive_connections` the same value. With fewer of the latter, connections
+  are closed after their request, and httpcore 1.0 counts those in use as well.
 - **urllib3** has one number for open and idle connections per host. Without `max_connections`, requests never wait,
-  so `pool_timeout` alone is rejected.
+  so `configure_pools()` rejects `pool_timeout` alone.
 - **aiohttp** has no pool timeout: its SDKs use one timeout for the queue and for connecting.
 - A limit applies to one pool. any-llm's module functions build a client, and so a pool, for each call.
 
 **Your own settings take precedence**: a client, session or transport that you pass to any-llm (GlueLLM does this for
 openai and anthropic, with its `GLUELLM_HTTP_*` settings); `limits=`, `timeout=` and botocore's `config=` with
 `max_pool_connections` in `AnyLLM.create` or `client_args`; and `timeout=` of a call. Defaults of the SDKs do not take
-precedence. Call `configure_pools()` before you build an `AnyLLM` object: limits also apply to what earlier objects
-build later, whatever settings they were given.
+precedence. Call `configure_pools()` before you build an `AnyLLM` object. If an earlier object builds a client
+later, the limits apply to that client, even if you gave that object settings of your own.
 
-Guides mention `HTTPX_MAX_CONNECTIONS` and `HTTPX_MAX_KEEPALIVE_CONNECTIONS`, but no library reads them.
+Some guides name `HTTPX_MAX_CONNECTIONS` and `HTTPX_MAX_KEEPALIVE_CONNECTIONS`, but no library reads them.
 `apply_httpx_env=True` applies them, for every library.
 
 A [snapshot](when-calls-hang.md#in-code) has the limit of each pool and what set it (`limits_from`).
@@ -369,8 +365,8 @@ def identity_table() -> list[str]:
         "",
         "With a `service.namespace`, the service is `namespace/name`. VictoriaMetrics needs the relabelling",
         "file of `dashboards/dev`. For PrometheusMetricReader, the scrape configuration sets both labels.",
-        "Scope labels and the format of `le` (`1` or `1.0`) differ between the paths: aggregate the scope",
-        "away, and do not select single buckets.",
+        "Scope labels and the format of `le` (`1` or `1.0`) differ between the paths. In queries, use `sum by`",
+        "without the scope labels, and do not select single buckets.",
     ]
     return head + rows + tail
 
@@ -379,8 +375,6 @@ SHOWN = (
     "How long has the oldest waiter waited?",
     "In which phase do requests spend their time?",
     "How long do requests wait (p95)?",
-    "Which share of requests ends in a pool timeout?",
-    "How many connections are suspected to leak?",
 )
 """Questions whose queries the page shows."""
 

@@ -36,7 +36,7 @@ def add_demo(commands: argparse._SubParsersAction[Any]) -> None:
         _demo,
         help="watch the pools of real any-llm calls against a fake provider",
         description="Plays acts of about 12 s each: real any-llm calls to a fake provider on this\n"
-        "machine, and what their connection pools show. Four acts by default. With\n"
+        "machine. The screen shows their connection pools. Four acts by default. With\n"
         "OTEL_EXPORTER_OTLP_ENDPOINT set, metrics and spans are also exported there (OTLP/HTTP).",
         epilog=_EPILOG,
     )

@@ -53,7 +53,7 @@ def add_doctor(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--pid", type=_pid, metavar="N", help="inspect this running process")
     period = "with --pid: observe the process for this long, and report on that time"
     parser.add_argument("--for", dest="period", type=_SPAN, metavar="SECONDS", help=period)
-    timeout = f"with --pid: wait at most this long for the answer (default: {_TIMEOUT:g})"
+    timeout = f"with --pid: wait at most this long for the report (default: {_TIMEOUT:g})"
     parser.add_argument("--timeout", type=_SPAN, metavar="SECONDS", help=timeout)
     add_outlook_arguments(parser)
     add_output_arguments(parser)

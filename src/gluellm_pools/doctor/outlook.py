@@ -82,8 +82,10 @@ def add_outlook_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--what-if`` and ``--workers``."""
     more: Any = {"action": "append", "default": [], "type": _setting, "metavar": "SETTING=VALUE"}
     settings = "replay the last requests with max_connections=N, or traffic=N times as many"
-    parser.add_argument("--what-if", help=f"also {settings}; can be given for each", **more)
-    host = "also check descriptors, ports and HTTP/2 streams for N such processes"
+    parser.add_argument(
+        "--what-if", help=f"also {settings}; give it twice for both in one replay", **more
+    )
+    host = "also check if one host has enough descriptors, ports and HTTP/2 streams for N of them"
     parser.add_argument("--workers", default=0, type=_workers, metavar="N", help=host)
 
 

@@ -21,8 +21,8 @@ queries without an answer, each with the reason.
   gluellm-pools verify --prometheus http://localhost:9090 --boards dashboards/
 """
 _EPILOG = f"""\
-The process list shows --header, but not {HEADERS_VARIABLE}. Its format is that
-of OTEL_EXPORTER_OTLP_HEADERS: Authorization=Bearer%20KEY,X-Scope-OrgID=TENANT
+The process list of the machine shows --header. For a secret, set {HEADERS_VARIABLE}
+instead, as OTEL_EXPORTER_OTLP_HEADERS: Authorization=Bearer%20KEY,X-Scope-OrgID=TENANT
 
 exit status:
   0 all good; 1 something is wrong, missing or empty, or a file in a folder of boards

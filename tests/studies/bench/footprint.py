@@ -20,6 +20,7 @@ import httpcore
 
 from opentelemetry.instrumentation.gluellm.concurrency import daemon_thread
 from opentelemetry.instrumentation.gluellm.pool.call import Call
+from opentelemetry.instrumentation.gluellm.pool.ring import KEPT, SIZE
 
 from .pools import a_pool, send
 from .workload import OFF, OURS, Instrumentation, Sdk, series_of
@@ -30,21 +31,16 @@ is one."""
 OF_A_PROVIDER = 24
 OF_AN_ORIGIN = 77
 """Series of one provider towards one origin: its three histograms are 46 of them."""
-BYTES_OF_A_SERIES = 1600
+BYTES_OF_A_SERIES = 1700
 """An upper bound. The small processes come closest, since their fixed costs are in it."""
-BYTES_OF_A_POOL = 70_000
-"""For each pool name in addition, an upper bound: its last requests, which `what_if` replays."""
+BYTES_OF_A_RING = SIZE * KEPT
+"""Memory of the requests that a pool name keeps for replays. Each provider is a pool name here."""
 GRID = ((1, 1), (5, 1), (20, 1), (1, 5), (1, 20), (5, 4))
 
 
 def series(providers: int, origins: int) -> int:
     """The formula: series of a healthy process with httpx alone, ``origins`` of each provider."""
     return OF_THE_PROCESS + 1 + providers * (OF_A_PROVIDER + origins * OF_AN_ORIGIN)
-
-
-def bound(providers: int, origins: int) -> int:
-    """Return the most bytes of such a process."""
-    return series(providers, origins) * BYTES_OF_A_SERIES + providers * BYTES_OF_A_POOL
 
 
 def _use(providers: int, origins: int) -> list[httpcore.ConnectionPool]:
@@ -98,12 +94,12 @@ def _main() -> None:
         with_it, found = _held(OURS, providers, origins)
         print(json.dumps({"series": found, "bytes": with_it - without}))
         return
-    print("providers  origins of each   series  formula      kB  at most")
+    print("providers  origins of each   series  formula      kB  bytes per series")
     for providers, origins in GRID:
         found = measure(providers, origins)
         print(
             f"{providers:9}  {origins:15}  {found['series']:7}  {series(providers, origins):7}"
-            f"  {found['bytes'] / 1000:6.0f}  {bound(providers, origins) / 1000:7.0f}"
+            f"  {found['bytes'] / 1000:6.0f}  {found['bytes'] / found['series']:16.0f}"
         )
 
 

@@ -273,7 +273,7 @@ def test_finding_that_explains_the_largest_part_begins_with_the_account() -> Non
     (finding,) = [f for f in diagnose(snapshot) if f.severity is not Severity.INFO]
     assert finding.kind is Kind.POOL_TOO_SMALL
     assert finding.observed.startswith("Calls to openai took 9.0 s on average")
-    assert "Requests queued for 89% of their time" in finding.observed
+    assert "Requests spent 89% of their time in the queue" in finding.observed
 
 
 def test_finding_that_explains_nothing_does_not_come_first() -> None:

@@ -240,7 +240,7 @@ def test_late_loop_is_explained_by_the_cause_of_most_of_it(
     snapshot = late(event_loop_late_share=1 / 3, event_loop_late_causes=causes)
     finding = found(Kind.BLOCKED_EVENT_LOOP, snapshot)
     assert (
-        finding.observed == f"An event loop that holds connections was late for 40% of the "
+        finding.observed == f"An event loop with requests in flight was late for 40% of the "
         f"time, by up to 0.50 s.{said}"
     )
     assert finding.advice.startswith(advised)

@@ -75,11 +75,12 @@ def test_queueing_at_unchanged_lease_time_is_a_small_pool() -> None:
     assert finding.severity is Severity.WARNING
     # 180.6 s in the pool in 10 s: 18.06 at once, of whom never more than 20.
     assert finding.observed == (
-        "Requests queued for 55% of their time for the 10 connections of the pool. 10/s arrived "
-        "and held a connection for 0.81 s: on average 18.1 connections at once (queued requests "
-        "included), and 20 suffice 99% of the time. In a replay of 134 requests with 20 "
-        "connections, no request waits; with 10, 92% wait (p50 0.80 s, p95 0.80 s, p99 0.80 s); "
-        "with 20 and twice the traffic, 92% wait (p50 0.80 s, p95 0.80 s, p99 0.80 s)."
+        "Requests spent 55% of their time in the queue of the pool, which allows 10 connections. "
+        "10/s arrived and held a connection for 0.81 s. On average, 18.1 requests needed one at "
+        "once (queued requests included); 20 connections suffice 99% of the time. In a replay of "
+        "134 requests with 20 connections, no request waits; with 10, 92% wait (p50 0.80 s, p95 "
+        "0.80 s, p99 0.80 s); with 20 and twice the traffic, 92% wait (p50 0.80 s, p95 0.80 s, "
+        "p99 0.80 s)."
     )
     assert "no longer than before" in finding.explanation
     assert finding.advice == (
@@ -138,7 +139,7 @@ def test_pool_timeouts_make_it_an_error() -> None:
     nothing = busy(10, errors={"pool_timeout": 10}, each={**nothing_held, "queued": 10.0})
     advice = found(SMALL, nothing).advice
     assert "Allow N connections" in advice
-    assert "The size N is not known: a replay needs 50 requests of this pool" in advice
+    assert "No size is advised: a replay needs 50 requests of this pool" in advice
 
 
 def test_load_on_several_pools_is_shared() -> None:
@@ -147,9 +148,9 @@ def test_load_on_several_pools_is_shared() -> None:
     snapshot = further(200, *pools, peak_active=20, peak_queued=10, pools_live=2, **QUEUED)
     finding = found(SMALL, snapshot, BASELINE)
     assert "5/s arrived per pool" in finding.observed
-    assert "9.0 connections at once" in finding.observed
-    assert finding.observed.endswith("and 15 suffice 99% of the time.")
-    assert "The size N is not known: 2 live pools of this name" in finding.advice
+    assert "9.0 requests needed one at once" in finding.observed
+    assert finding.observed.endswith("; 15 connections suffice 99% of the time.")
+    assert "No size is advised: 2 live pools of this name" in finding.advice
 
 
 def test_no_size_is_advised_if_the_replay_shows_no_queue() -> None:
@@ -157,7 +158,7 @@ def test_no_size_is_advised_if_the_replay_shows_no_queue() -> None:
     ring = leases([(0.1 * i, 0.0, 0.5) for i in range(90)], now=9.9)
     snapshot = further(200, a_pool(leases=ring), each={"queued": 0.5})
     advice = found(SMALL, snapshot, BASELINE).advice
-    assert "The size N is not known: a replay of 90 requests shows no queue" in advice
+    assert "No size is advised: a replay of 90 requests shows no queue" in advice
 
 
 def slower(by: float, *, requests: int = 200, queued: float = 0.0) -> Snapshot:

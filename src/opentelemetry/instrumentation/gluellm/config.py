@@ -76,14 +76,13 @@ class Config:
     """Add `gen_ai.request.model` and `gen_ai.operation.name` to the acquire, lease and call
     histograms. This multiplies their series."""
     time_in_queue: bool = _setting(False, BOOLEAN)
-    """Also emit `http.client.request.time_in_queue`, which counts as .NET does: only requests that
-    had to wait."""
+    """Also emit `http.client.request.time_in_queue`. As in .NET, it has only requests that had to
+    wait."""
 
     leak_threshold: float = _setting(
         60.0,
         number(
-            "a finite number of at least 2, since an application may do other work between two "
-            "reads, or 0 to detect no leaks",
+            "a finite number of at least 2, or 0 to detect no leaks",
             lambda value: value == 0 or value >= 2,
         ),
         "s",
@@ -92,13 +91,14 @@ class Config:
     waits for bytes never counts as unread. Less than 2 is not allowed, since an application may do
     other work between two reads."""
     calls: bool = _setting(True, BOOLEAN)
-    """Measure the stages of each LLM call, including the time outside its requests, by hooks in
-    any-llm, GlueLLM and the SDKs. Without it, there are no `gluellm.call` metrics and spans."""
+    """Measure the stages of each LLM call, including the time outside its requests. Without it,
+    there are no `gluellm.call` metrics and spans."""
     silence_threshold: float = _setting(CALL_SILENT_AFTER, _POSITIVE, "s")
     """Shortest wait for an answer, or for the next item of a stream, after which a call counts in
-    `gluellm.call.silent`. The wait must also exceed three times the longest such wait of the last
-    hour, or of the last 100 waits if these took longer. For calls that are not streamed, it must be
-    at least 10 minutes while fewer than 20 were answered, or none within the last hour."""
+    `gluellm.call.silent`. The wait must also be longer than three times the longest recent wait
+    that ended with an answer or an item. Recent are those of the last hour, or the last 100 if
+    there were fewer in that hour. A call that is not streamed must wait for at least 10 minutes if
+    fewer than 20 such calls were answered, or none within the last hour."""
     leak_stacks: bool = _setting(False, BOOLEAN)
     """Record the whole stack of each call, not only the application's line that made it, and add it
     to leak warnings. Costs about ten microseconds per call."""

@@ -168,7 +168,7 @@ def followed(text: str) -> Any:
             extra = {"api_key": "any", "api_base": "http://127.0.0.1:9/v1"}
             return any_llm.AnyLLM.create(provider, **extra, **arguments)
 
-    code = text[text.index("AnyLLM.create(") :].partition(". It goes")[0]
+    code = text[text.index("AnyLLM.create(") :].partition(". The provider")[0]
     return eval(code, {**modules, "AnyLLM": AnyLLM, "socket": socket})
 
 

@@ -446,7 +446,7 @@ class _Group:
         what = f"requests in {part}"
         if kind in (Kind.CALLS_FAILING, Kind.CALLS_CANCELLED):
             cancelled = kind is Kind.CALLS_CANCELLED
-            what = "cancelled requests" if cancelled else "failed requests"
+            what = "latest cancelled requests" if cancelled else "latest failed requests"
             concerned = [
                 one
                 for totals in self._snapshot.totals

@@ -61,9 +61,9 @@ CHANNEL_STATE: Final = "gluellm.channel.state"
 still refers to."""
 ERROR_TYPE: Final = "error.type"
 """Kind of failure, the same for every library. Absent on success, and if the server answered with
-an error status. On calls, the first that applies: `timeout` if the call timed out and its last
-request was cancelled; the failure of its last request; the status of that request if it is at least
-400; the class of the exception (at most 20 different ones)."""
+an error status. On calls, it is `timeout` if the call timed out and its last request was
+cancelled, else the failure of its last request, else the status of that request if it is at least
+400, else the class of the exception (at most 20 different ones)."""
 TIMEOUT_KIND: Final = "gluellm.timeout.kind"
 """Kind of timeout."""
 CONNECTION_STEP: Final = "gluellm.connection.step"
@@ -433,7 +433,7 @@ LEASE_OLDEST_AGE: Final = _gauge(
     "s",
     LEVEL_POOL,
     "Time since the longest-held connection was acquired; 0 if none is held. Pings in a "
-    "stream restart its phase, but not this age.",
+    "stream begin a new phase, but do not change this age.",
 )
 ACQUIRE_TIMEOUT: Final = _gauge(
     "gluellm.pool.acquire.timeout",
@@ -482,10 +482,9 @@ CALL_SILENT: Final = _up_down_counter(
     "gluellm.call.silent",
     "{call}",
     LEVEL_CALL,
-    "Calls in `requesting` whose wait for the provider is longer than `silence_threshold` and "
-    "three times the longest such wait of the last hour, or of the last 100 waits if these took "
-    "longer. The wait is that for the next item of a stream or, for a call that is not streamed, "
-    "the time in `requesting`.",
+    "Calls in `requesting` that have waited for the provider for longer than `silence_threshold`, "
+    "and for longer than three times the longest recent wait. The wait is that for the next item "
+    "of a stream or, without a stream, for the answer. The setting defines which are recent.",
 )
 CALLS: Final = _counter(
     "gluellm.calls",
@@ -500,7 +499,7 @@ CALL_RETRIES: Final = _counter(
     "gluellm.call.retries",
     "{request}",
     LEVEL_CALL,
-    "Retries: requests that were the first of their call after it was in `backoff`.",
+    "Retries: the first request of a call after each time in `backoff`.",
 )
 CALL_DURATION: Final = _histogram(
     "gluellm.call.duration",
@@ -585,9 +584,9 @@ EVENT_LOOP_LATE_TIME: Final = _counter(
     "s",
     (),
     "Time by which timers ran late on event loops with requests in flight; if there are "
-    "several loops, that of the latest one. Its rate is the share of time in which a loop "
-    "was blocked. Above 20 %, long waits do not prove that a pool or provider is slow. "
-    "Starts at 0 with `instrument()`. Loops of trio are not measured.",
+    "several loops, that of the one with the longest delay. Its rate is the share of time in "
+    "which a loop was blocked. Above 20 %, long waits do not prove that a pool or provider is "
+    "slow. Starts at 0 with `instrument()`. Loops of trio are not measured.",
 )
 EVENT_LOOP_LAG_PEAK: Final = _gauge(
     "gluellm.event_loop.lag.peak",

@@ -247,7 +247,7 @@ class Advisor:
             return own
         call = f'configure_pools(provider="{provider}", {", ".join(there)})'
         if self._family is NO_CLIENT:
-            return f"{call}, since its client takes no limit otherwise"
+            return f"{call}, since there is no other way to limit its client"
         return f"{call} where any-llm builds the client, or {own}"
 
     @property

@@ -43,41 +43,41 @@ ANTHROPIC = Family(
 _OPENAI_AND_ANTHROPIC = Family(
     "http_client={client}",
     "httpx",
-    "It goes to an anthropic client too, which refuses one of httpx2.",
+    "The provider's anthropic client uses it as well, and accepts no client of httpx2.",
     takes_timeout=True,
 )
 _HTTP_CLIENT = Family("http_client={client}", "httpx", takes_timeout=True)
 _FIREWORKS = Family(
     "http_client={client}",
     "httpx",
-    "It goes to the Fireworks SDK, which uses it instead of aiohttp, and to an openai client.",
+    "The provider's Fireworks SDK uses it instead of aiohttp. Its openai client uses it as well.",
     takes_timeout=True,
 )
 _TYPESAFE = Family("http_client={client}", "httpx2", timeout=10)
 _COHERE = Family(
     "httpx_client={client}",
     "httpx",
-    "With it cohere uses this client instead of aiohttp.",
+    "The SDK then uses this client instead of aiohttp.",
     timeout=300,
 )
 _MISTRAL = Family("async_client={client}", "httpx2")
 _OLLAMA = Family("{arguments}", "httpx")
 _LINER = Family(
-    "{arguments}", "httpx", "any-llm builds a client for each call of it: a limit bounds one call."
+    "{arguments}", "httpx", "any-llm builds a client for each call, so a limit is that of one call."
 )
 _GENAI = Family(
     'http_options={{"httpx_async_client": {client}}}',
     "httpx2",
-    "With it google-genai uses this client instead of aiohttp.",
+    "The SDK then uses this client instead of aiohttp.",
 )
 HUGGINGFACE = Family(
     "huggingface_hub.set_async_client_factory(lambda: {client})",
     "httpx2",
-    "AnyLLM.create takes no client for it.",
+    "AnyLLM.create accepts no client for this provider.",
 )
 _AZURE = Family(
     instead='AnyLLM.create("azure", transport=AioHttpTransport(session=aiohttp.ClientSession('
-    "connector=aiohttp.TCPConnector(limit=N)))), with AioHttpTransport from "
+    "connector=aiohttp.TCPConnector(limit=N)))). Import AioHttpTransport from "
     "azure.core.pipeline.transport"
 )
 BOTOCORE = Family(
@@ -85,8 +85,8 @@ BOTOCORE = Family(
     "its calls run in the event loop's default executor, so give that N threads as well"
 )
 _XAI = Family(
-    instead='all calls of one AnyLLM.create("xai") share one gRPC connection: create several '
-    "instances"
+    instead='all calls of one AnyLLM.create("xai") share one gRPC connection. For more, create '
+    "several instances"
 )
 NO_CLIENT = Family(
     instead="any-llm's {provider} provider takes no HTTP client: spread the load over processes"

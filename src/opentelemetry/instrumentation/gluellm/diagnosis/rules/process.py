@@ -44,7 +44,8 @@ def waits_beyond_lag(case: PoolCase) -> bool:
 _LATE = {
     "blocking_call": (
         "Something computes or blocks inside the loop, and every request on it stops meanwhile.",
-        "Find it with PYTHONASYNCIODEBUG=1 or py-spy dump; use asyncio.to_thread or a process.",
+        "Find the call with PYTHONASYNCIODEBUG=1 or py-spy dump, and move it out of the loop: "
+        "asyncio.to_thread, or a process if it computes.",
     ),
     "cpu_contention": (
         "The loop was ready to run, but other processes or threads had the CPU.",
@@ -118,7 +119,7 @@ def blocked_event_loop(
     return Finding(
         kind=Kind.BLOCKED_EVENT_LOOP,
         severity=severity,
-        observed=f"An event loop that holds connections was late for {percent(share)} of the "
+        observed=f"An event loop with requests in flight was late for {percent(share)} of the "
         f"time, by up to {seconds(lag)}.{by_cause}",
         explanation=explanation,
         advice=advice,

@@ -48,7 +48,7 @@ def pool_timeout(case: PoolCase) -> Finding | None:
     ages = [age for other in alike for age in _queued(other)]
     longest = max(ages, default=0.0)
     queue = f"; {counted(len(ages), 'request')} queued, the longest for {seconds(longest)}"
-    explanation = "A request may wait for a connection for as long as for the answer itself."
+    explanation = "A request may wait as long for a connection as for its answer."
     if pool.pool_timeout is None:
         explanation = "If no connection becomes free, a request waits for ever."
     elif pool.pool_timeout == 600:
@@ -61,7 +61,7 @@ def pool_timeout(case: PoolCase) -> Finding | None:
         pool=case.label,
         observed=f"Pool timeout {timeout_text(pool.pool_timeout)}, read timeout "
         f"{timeout_text(pool.read_timeout)}{queue if ages else ''}.",
-        explanation=f"{explanation} Meanwhile, no error shows that the pool is full.",
+        explanation=f"{explanation} While it waits, no error shows that the pool is full.",
         advice=f"{advice}.",
     )
 

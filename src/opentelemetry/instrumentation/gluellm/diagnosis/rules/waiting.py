@@ -58,8 +58,8 @@ def pool_too_small(case: PoolCase) -> Finding | None:
     sizing = _sizing(case, maximum, pools)
     spent = activity.time()
     observed = (
-        f"Requests queued for {percent(activity.time('queued') / spent if spent else 0)} of their "
-        f"time for the {counted(maximum, 'connection')} of the pool"
+        f"Requests spent {percent(activity.time('queued') / spent if spent else 0)} of their time "
+        f"in the queue of the pool, which allows {counted(maximum, 'connection')}"
     )
     if timeouts:
         observed += f", {counted(timeouts, 'pool timeout')}"
@@ -75,13 +75,13 @@ def pool_too_small(case: PoolCase) -> Finding | None:
             arrived = "No new request arrived; the others"
         observed += (
             f". {arrived} held a connection for "
-            f"{seconds(sizing.lease_time)}: on average {sizing.concurrency:.1f} connections at "
-            f"once{queue}, "
+            f"{seconds(sizing.lease_time)}. On average, {sizing.concurrency:.1f} requests needed "
+            f"one at once{queue}; "
         )
         observed += (
-            f"and up to {sizing.size} in bursts"
+            f"bursts need up to {sizing.size}"
             if sizing.burst
-            else f"and {sizing.size} suffice 99% of the time"
+            else f"{sizing.size} connections suffice 99% of the time"
         )
     compared = (
         "no longer than before"
@@ -115,7 +115,7 @@ def _advice(case: PoolCase, sizing: Sizing | None) -> tuple[str, str]:
         return replayed, case.advisor.allow(size)
     else:
         reason = f"a replay of {counted(recording.size, 'request')} shows no queue"
-    return "", f"{case.advisor.allow('N')}. The size N is not known: {reason}"
+    return "", f"{case.advisor.allow('N')}. No size is advised: {reason}"
 
 
 def _sizing(case: PoolCase, maximum: int, pools: int) -> Sizing | None:
