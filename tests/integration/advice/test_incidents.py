@@ -87,6 +87,27 @@ def test_read_timeout_cuts_answers_or_shows_a_provider_that_hangs(
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("cut", ["hang_up_after", "reset_after"])
+def test_answers_that_end_early(provider: FakeProvider, cut: str) -> None:
+    """The connection is closed, in order or by a reset, in the middle of a stream."""
+
+    async def read(llm: Any) -> None:
+        with contextlib.suppress(Exception):
+            async for _ in await llm.acompletion(model="m", messages=MESSAGES, stream=True):
+                pass
+
+    async def run() -> None:
+        llm = create(provider, max_retries=0)
+        provider.script(*[Behaviour(tokens=9)] * 5, *[Behaviour(tokens=9, **{cut: 4})] * 5)
+        for _ in range(10):
+            await read(llm)
+        (finding,) = serious()
+        assert finding.kind == "truncated_answers"
+        assert "5 of the last 10 requests (50%) failed while reading" in finding.observed
+
+    asyncio.run(run())
+
+
 def test_rate_limit_multiplies_requests(provider: FakeProvider) -> None:
     """Five calls at a time, of which the provider answers two in each second."""
 

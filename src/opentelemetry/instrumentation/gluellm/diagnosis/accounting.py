@@ -94,8 +94,8 @@ _NEXT = {
 _REFUSED = "Check the API key, the model's name and the base URL: the request itself is refused."
 _PROVIDER_FAILS = "Check the provider's status page. Until it works again, use another provider."
 _UNKNOWN = (
-    "This is where the calls fail or spend their time. None of the causes that this package knows "
-    "explains it."
+    "No cause that this package knows explains it. The numbers show only where the calls fail or "
+    "spend their time."
 )
 _AFTER_ANSWER = (
     "The provider answers, and the exception is raised afterwards (stage finishing, before a "

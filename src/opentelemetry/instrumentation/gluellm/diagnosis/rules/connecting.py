@@ -230,7 +230,7 @@ def truncated_answers(case: PoolCase) -> Finding | None:
         f"{f'; {who}' if who else ''}.",
         explanation="The answer had begun, and the connection was closed before it was complete. "
         "The provider or a proxy on the path ends it: a process that crashes or restarts, a "
-        "timeout, or a limit on the size of answers. No timeout or limit of the pool does.",
+        "timeout, or a limit on the size of answers. The client has not closed it.",
         advice="Look for the cause in the log of the proxy or gateway: its read timeout (nginx: "
         "proxy_read_timeout) if the times are alike, restarts otherwise. No SDK sends a stream "
         "again that has begun, so let the application do so.",

@@ -71,7 +71,7 @@ def cut_calls(case: PoolCase) -> Finding | None:
         reason = "they wait for the pool, and the provider has not seen them"
     return Finding(
         kind=Kind.CALLS_CUT_SHORT,
-        severity=Severity.ERROR,
+        severity=Severity.ERROR if share >= thresholds.CALL_CANCELLED_SHARE else Severity.INFO,
         pool=case.label,
         observed=f"{len(cut)} of the last {number} requests "
         f"({percent(share)}) were cancelled, {len(alike)} of them after {seconds(age)}, "
