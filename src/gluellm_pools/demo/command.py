@@ -44,7 +44,7 @@ def add_demo(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--seconds", type=time_span("6s", "1h"), metavar="N", help=length)
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--all", action="store_true", help="play every act")
-    scenario = "play this act, after the one that it builds on, if any (see --list)"
+    scenario = "play only this act, and first the one that it needs, if any (see --list)"
     choice.add_argument("--scenario", metavar="NAME", help=scenario)
     choice.add_argument("--list", action="store_true", help="list the acts and stop")
 

@@ -36,7 +36,7 @@ def add_verify(commands: argparse._SubParsersAction[Any]) -> None:
         commands,
         "verify",
         _verify,
-        help="report what a Prometheus has of the pools, and why board queries are empty",
+        help="report which of these metrics a Prometheus has, and why queries of boards are empty",
         description=_DESCRIPTION,
         epilog=_EPILOG,
     )

@@ -213,8 +213,8 @@ def test_line_that_blocks_the_loop_is_in_the_finding(cause: str, *, line: bool) 
 @pytest.mark.parametrize(
     ("causes", "said", "advised"),
     [
-        ({}, "", "Find the call"),
-        ({"cpu_quota": 1.0}, "", "Find the call"),  # of 20 s of the minute
+        ({}, "", "Find it"),
+        ({"cpu_quota": 1.0}, "", "Find it"),  # of 20 s of the minute
         (
             {"blocking_call": 2.0, "cpu_quota": 17.0},
             " By cause in the last minute: cpu quota 17 s, blocking call 2.0 s.",
@@ -223,7 +223,7 @@ def test_line_that_blocks_the_loop_is_in_the_finding(cause: str, *, line: bool) 
         (
             {"blocking_call": 17.0},
             " By cause in the last minute: blocking call 17 s.",
-            "Find the call",
+            "Find it",
         ),
         ({"cpu_contention": 17.0}, " By cause in the last minute: cpu contention 17 s.", "Run "),
         (

@@ -33,8 +33,8 @@ connection pools of process 17 at 2027-01-15 08:01:40 UTC, 100 s after instrumen
 event loop late by up to 0.010 s; 50 of 1024 file descriptors open
 
 openai/httpx2: 2 active, 0 connecting, 0 idle of 2 connections; 2 queued
-  keeps 10 idle 5 s, pool timeout 600 s, read timeout 600 s, SO_KEEPALIVE off; 100 requests in
-    90 s
+  keeps 10 idle for 5 s, pool timeout 600 s, read timeout 600 s, SO_KEEPALIVE off; 100 requests
+    in 90 s
   built at /srv/app/llm.py:8 in <module>
   api.test:443: 2 active; oldest 90 s; 20 requests served
   longest held

@@ -208,7 +208,7 @@ def _limits(pool: PoolSnapshot) -> Iterator[str]:
         yield f"  at most {counted(pool.max_connections_per_origin, 'connection')} to each origin"
     if pool.limits_from:
         yield from wrapped(f"limits from {one_line(pool.limits_from, _LONGEST_LIMITS)}", "  ")
-    expiry = "for ever" if pool.keepalive_expiry is None else f"{pool.keepalive_expiry:g} s"
+    expiry = "for ever" if pool.keepalive_expiry is None else f"for {pool.keepalive_expiry:g} s"
     keepalive = {True: ", SO_KEEPALIVE on", False: ", SO_KEEPALIVE off", None: ""}
     yield from wrapped(
         f"keeps {idle} idle {expiry}, pool timeout {timeout_text(pool.pool_timeout)}, "

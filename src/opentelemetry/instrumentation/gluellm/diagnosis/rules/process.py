@@ -44,10 +44,7 @@ def waits_beyond_lag(case: PoolCase) -> bool:
 _LATE = {
     "blocking_call": (
         "Something computes or blocks inside the loop, and every request on it stops meanwhile.",
-        (
-            "Find the call with PYTHONASYNCIODEBUG=1 or py-spy dump, and move it out of the loop: "
-            "asyncio.to_thread, or a process if it computes."
-        ),
+        "Find it with PYTHONASYNCIODEBUG=1 or py-spy dump; move it to a thread or a process.",
     ),
     "cpu_contention": (
         "The loop was ready to run, but other processes or threads had the CPU.",
