@@ -193,8 +193,13 @@ async def answers_do_not_parse(app: App) -> None:
     from gluellm.api import RetryConfig
 
     again = RetryConfig(max_attempts=2, min_wait=1.0, retry_on=[Exception])
-    client = gluellm.GlueLLM(model=f"openai:{MODEL}", retry_config=again)
-    app.arrivals(2, lambda: client.structured_complete("Which?", response_format=Ticket))
+
+    async def which() -> None:
+        # A client keeps its conversation, and would send all calls before with each call.
+        client = gluellm.GlueLLM(model=f"openai:{MODEL}", retry_config=again)
+        await client.structured_complete("Which?", response_format=Ticket)
+
+    app.arrivals(2, which)
     await app.goes_wrong()
     del provider.replies[chat]
 

@@ -284,8 +284,8 @@ class _Group:
         found = self._trouble(Kind.CALLS_FAILING, severity, text, part, parts)
         if part in _TIMES_OUT or not side.answered:
             return found
-        count, entered = side.served, int(side.requests["entered",])
-        text += f" {count} of {counted(entered, 'request')} were answered successfully."
+        left = side.served + int(side.results.total())
+        text += f" {side.served} of {counted(left, 'request')} were answered successfully."
         return replace(found, account=text, part=_ANSWERED)
 
     def _cancelled(self) -> Trouble | None:
