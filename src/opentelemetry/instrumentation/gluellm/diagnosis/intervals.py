@@ -139,36 +139,6 @@ class Activity:
         failed = sum(o.held_seconds for o in self.outcomes.values() if o.error in CONNECT_HELP)
         return max(self.time("connecting") - failed, 0.0)
 
-    @property
-    def first_attempts(self) -> int:
-        """Number of requests that entered, less those that repeat a failed one.
-
-        Some calls need several requests. So no more repetitions are assumed than requests failed.
-        """
-        failed = sum(outcome.count for outcome in self.outcomes.values() if not outcome.served)
-        return self.entered - min(self.resent, failed)
-
-    @property
-    def given_up_waiting(self) -> int:
-        """Number of first attempts that were cancelled or ended in a pool timeout."""
-        return sum(
-            outcome.count
-            for outcome in self.outcomes.values()
-            if outcome.error in ("cancelled", "pool_timeout") and not outcome.resend
-        )
-
-    @property
-    def lease_time(self) -> float:
-        """Mean seconds for which a request holds its connection.
-
-        Covers successful requests and requests in flight; each of the latter counts as a whole one.
-        """
-        held = self.time(*HELD) - sum(
-            o.held_seconds for o in self.outcomes.values() if not o.served
-        )
-        requests = self.served + self.held_now
-        return max(held, 0.0) / requests if requests else 0.0
-
     def provider_time(self, *phases: str, at_most: bool = False) -> float:
         """Return a lower bound of the mean seconds per request in these phases of the provider.
 

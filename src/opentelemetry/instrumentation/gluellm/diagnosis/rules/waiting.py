@@ -8,7 +8,7 @@ from ... import thresholds
 from ...text import call_site_text, counted, one_line, percent, rate, seconds
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
-from ..littles_law import Sizing, poisson_quantile, required_size
+from ..littles_law import poisson_quantile
 from ..parts import PoolSnapshot
 from ..replay import recording_of
 from .holding import likely_leak, unread_now
@@ -53,42 +53,22 @@ def pool_too_small(case: PoolCase) -> Finding | None:
     was_full = case.totals.peak_active >= maximum or activity.period > thresholds.PEAK_REMEMBERED
     if not (was_full or timeouts):
         return None
-    # Live pools that share the load. Pools that are gone are unknown.
-    pools = max(1, len(case.pools))
-    sizing = _sizing(case, maximum, pools)
-    spent = activity.time()
+    spent, ended = activity.time(), max(activity.left + activity.held_now, 1)
     observed = (
         f"Requests queued for {percent(activity.time('queued') / spent if spent else 0)} of their "
         f"time for the {counted(maximum, 'connection')} of the pool"
     )
     if timeouts:
         observed += f", {counted(timeouts, 'pool timeout')}"
-    if sizing is not None:
-        each = " per pool" if pools > 1 else ""
-        queue = ""
-        if sizing.cut_off:
-            queue = " (queued requests excluded)"
-        elif sizing.concurrency > sizing.offered:
-            queue = " (queued requests included)"
-        arrived = f"{rate(sizing.arrival_rate)} arrived{each} and"
-        if not sizing.arrival_rate:
-            arrived = "No new request arrived; the others"
-        observed += (
-            f". {arrived} held a connection for "
-            f"{seconds(sizing.lease_time)}: on average {sizing.concurrency:.1f} connections at "
-            f"once{queue}, "
-        )
-        observed += (
-            f"and up to {sizing.size} in bursts"
-            if sizing.burst
-            else f"and {sizing.size} suffice 99% of the time"
-        )
+    if activity.entered and activity.period > 0:
+        observed += f". {rate(activity.entered / activity.period)} arrived and held a connection "
+        observed += f"for {seconds(held / ended)}"
     compared = (
         "no longer than before"
         if case.baseline is not None and case.baseline.served >= thresholds.BASELINE_REQUESTS
         else "as far as can be known without an earlier snapshot"
     )
-    replayed, advice = _advice(case, sizing)
+    replayed, advice = _advice(case)
     return Finding(
         kind=Kind.POOL_TOO_SMALL,
         severity=Severity.ERROR if timeouts else Severity.WARNING,
@@ -100,12 +80,12 @@ def pool_too_small(case: PoolCase) -> Finding | None:
     )
 
 
-def _advice(case: PoolCase, sizing: Sizing | None) -> tuple[str, str]:
-    """Return what a replay of the period shows, and the advice: a size only if it confirms one."""
+def _advice(case: PoolCase) -> tuple[str, str]:
+    """Return what a replay of the period shows, and the advice: with a size if it shows one."""
     recording = recording_of(case.pools, case.activity.period)
     if isinstance(recording, str):
         reason = recording
-    elif size := recording.confirmed(sizing.size if sizing is not None else None):
+    elif size := recording.needed():
         half, full = recording.replay(size // 2), recording.replay(size)
         twice = recording.replay(size, 2)
         replayed = (
@@ -116,21 +96,6 @@ def _advice(case: PoolCase, sizing: Sizing | None) -> tuple[str, str]:
     else:
         reason = f"a replay of {counted(recording.size, 'request')} shows no queue"
     return "", f"{case.advisor.allow('N')}. The size N is not known: {reason}"
-
-
-def _sizing(case: PoolCase, maximum: int, pools: int) -> Sizing | None:
-    activity = case.activity
-    period = activity.period
-    return required_size(
-        arrived=-(-activity.first_attempts // pools),
-        given_up=activity.given_up_waiting / max(activity.first_attempts, 1),
-        period=period,
-        lease_time=activity.lease_time,
-        in_pool=activity.time() / period / pools if period > 0 else 0.0,
-        in_pool_now=(activity.held_now + case.queued_now) // pools,
-        peak=-(-(case.totals.peak_active + case.totals.peak_queued) // pools),
-        maximum=maximum,
-    )
 
 
 def one_caller(case: PoolCase) -> Finding | None:
