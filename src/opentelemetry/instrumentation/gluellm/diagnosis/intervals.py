@@ -24,7 +24,7 @@ from .parts import (
     RequestSnapshot,
 )
 from .snapshot import Snapshot
-from .windows import Window, named
+from .windows import Window, Windows, named
 
 HELD = ("connecting", "stream_queued", "awaiting_response", "reading", "unread")
 """Phases of a request that has a connection."""
@@ -34,26 +34,11 @@ _ENDED_EARLY = ("cancelled", "read_timeout")
 """``error.type`` of requests that the provider might still have answered."""
 
 
-_CALLS = (
-    "stage_seconds",
-    "outcomes",
-    "errors",
-    "retries",
-    "attempts_repeated",
-    "pauses",
-    "pauses_requested",
-)
-"""Fields of `CallsSnapshot` that only grow."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
     """Activity of all pools of one name in a period. Times are seconds."""
 
     period: float = 0.0
-    pools_opened: int = 0
-    pools_synchronous: int = 0
-    """Opened pools that synchronous code uses, as far as that is known."""
     connections_opened: int = 0
     connections_closed: Mapping[str, int] = field(default_factory=dict)
     new_pools: Mapping[str, int] = field(default_factory=dict)
@@ -65,8 +50,6 @@ class Activity:
     entered: int = 0
     resent: int = 0
     """Entered requests that were not the first of their any-llm call."""
-    protocols: tuple[str, ...] = ()
-    """Protocols of its connections so far, before the period included."""
     phase_seconds: Mapping[str, float] = field(default_factory=dict)
     outcomes: Mapping[Any, Outcome] = field(default_factory=dict)
     """Requests that left the pool, by provider, origin and outcome."""
@@ -82,13 +65,6 @@ class Activity:
     anomalies: Mapping[str, int] = field(default_factory=dict)
     held_now: int = 0
     """Requests that have a connection at the end of the period."""
-
-    def since(self, before: Activity) -> Activity:
-        """Return this activity less that of an earlier period with the same start."""
-        counted = [name for name in self.__slots__ if name not in ("held_now", "protocols")]
-        return replace(
-            self, **{name: _less(getattr(self, name), getattr(before, name)) for name in counted}
-        )
 
     def time(self, *phases: str) -> float:
         """Return the seconds that requests spent in these phases; in all if none is given."""
@@ -166,6 +142,20 @@ class Activity:
             time / requests if requests else 0.0,
             (time + spent(early)) / with_early if with_early else 0.0,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _NewPools:
+    """Pools that had their first request to an origin, without live pools that are kept."""
+
+    pools: Counter[str] = field(default_factory=Counter)
+    requests: Counter[str] = field(default_factory=Counter)
+    built_at: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def __sub__(self, before: _NewPools) -> _NewPools:
+        """Return what was added since ``before``, never below 0."""
+        sites = {o: its - before.built_at.get(o, Counter()) for o, its in self.built_at.items()}
+        return _NewPools(self.pools - before.pools, self.requests - before.requests, sites)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,8 +252,8 @@ class PoolCase:
 
     @property
     def builds_synchronous(self) -> bool:
-        """Whether synchronous code uses most of the pools that were opened in the period."""
-        return 2 * self.activity.pools_synchronous > self.activity.pools_opened
+        """Whether synchronous code uses most of the pools that were opened so far."""
+        return 2 * self.totals.pools_synchronous > self.totals.pools_opened
 
     @property
     def queued_now(self) -> int:
@@ -281,55 +271,9 @@ def earlier(snapshot: Snapshot, previous: Snapshot | None) -> Snapshot | None:
     return previous if previous.uptime < snapshot.uptime else None
 
 
-def calls_since(snapshot: Snapshot, previous: Snapshot | None) -> list[CallsSnapshot]:
-    """Return the calls less those of an earlier snapshot; what is in flight is that of now."""
-    before = previous.process.calls if previous else ()
-    was = {(calls.provider, calls.source): calls for calls in before}
-    return [
-        replace(
-            calls, **{name: _less(getattr(calls, name), getattr(then, name)) for name in _CALLS}
-        )
-        if (then := was.get((calls.provider, calls.source)))
-        else calls
-        for calls in snapshot.process.calls
-    ]
-
-
-def pool_cases(snapshot: Snapshot, previous: Snapshot | None = None) -> list[PoolCase]:
-    """Return one case per pool name, in the order of the totals.
-
-    With an earlier ``previous``, the activity is what happened since then and the baseline what
-    happened before. Without it, the activity covers everything since ``instrument()``.
-    """
-    start = Activity(period=previous.uptime if previous else 0.0)
-    baselines = {one.label: _activity(previous, one) for one in previous.totals} if previous else {}
-    cases = [
-        PoolCase(
-            totals=totals,
-            process=snapshot.process,
-            leak_threshold=snapshot.leak_threshold,
-            activity=_activity(snapshot, totals).since(baselines.get(totals.label, start)),
-            baseline=baselines.get(totals.label),
-            pools=_pools(snapshot, totals),
-        )
-        for totals in snapshot.totals
-    ]
-    return [replace(case, activity=_without_lost(case)) for case in cases]
-
-
-def judged(case: PoolCase, recent: Window, before: Window | None) -> PoolCase:
-    """Return the case with the activity of two windows of the process's own account."""
-    windowed = replace(
-        case,
-        activity=_of_window(recent, case.label, case.activity),
-        baseline=None if before is None else _of_window(before, case.label, Activity()),
-    )
-    return replace(windowed, activity=_without_lost(windowed))
-
-
-def judged_calls(calls: CallsSnapshot, recent: Window) -> CallsSnapshot:
-    """Return the calls of a window of the process's own account; what is in flight is of now."""
-    items = recent.of_calls(calls.provider, calls.source)
+def calls_in(calls: CallsSnapshot, window: Window) -> CallsSnapshot:
+    """Return the calls of a period; what is in flight is that of now."""
+    items = window.of_calls(calls.provider, calls.source)
     return replace(
         calls,
         stage_seconds=named(items, "stage"),
@@ -342,8 +286,36 @@ def judged_calls(calls: CallsSnapshot, recent: Window) -> CallsSnapshot:
     )
 
 
-def _of_window(window: Window, label: str, known: Activity) -> Activity:
-    """Return the activity in a window. What the account does not count is as in ``known``."""
+def pool_cases(
+    snapshot: Snapshot, previous: Snapshot | None, judged: Mapping[str, Windows], whole: Windows
+) -> list[PoolCase]:
+    """Return one case per pool name, in the order of the totals.
+
+    Its activity is that of the ``judged`` windows of its label, else that of ``whole``. Clients
+    that are built are those since ``previous``.
+    """
+    was = {one.label: _new_pools(previous, one) for one in previous.totals} if previous else {}
+    cases = []
+    for totals in snapshot.totals:
+        compared = judged.get(totals.label, whole)
+        earlier = compared.before
+        before = was.get(totals.label, _NewPools())
+        activity = _activity(compared.recent, totals.label, _new_pools(snapshot, totals) - before)
+        held = sum(o.requests_now.get(phase, 0) for o in totals.origins for phase in HELD)
+        case = PoolCase(
+            totals=totals,
+            process=snapshot.process,
+            leak_threshold=snapshot.leak_threshold,
+            activity=replace(activity, held_now=held),
+            baseline=_activity(earlier, totals.label, before) if earlier else None,
+            pools=_pools(snapshot, totals),
+        )
+        cases.append(replace(case, activity=_without_lost(case)))
+    return cases
+
+
+def _activity(window: Window, label: str, new: _NewPools) -> Activity:
+    """Return the activity in a window, in which these pools were new."""
     found: Counter[Item] = Counter()
     outcomes: dict[Any, Outcome] = {}
     for subject, items in window.numbers.items():
@@ -356,9 +328,11 @@ def _of_window(window: Window, label: str, known: Activity) -> Activity:
     def number(what: str) -> int:
         return int(found[what,])
 
-    return replace(
-        known,
+    return Activity(
         period=window.period,
+        new_pools=new.pools,
+        new_pool_requests=new.requests,
+        new_pools_built_at=new.built_at,
         connections_opened=number("opened"),
         connections_closed=named(found, "closed"),
         entered=number("entered"),
@@ -370,6 +344,7 @@ def _of_window(window: Window, label: str, known: Activity) -> Activity:
         timeouts=named(found, "timeout"),
         reuse_failures=number("reuse_failures"),
         requests_lost_peer=number("lost_peers"),
+        leaks=number("leaks"),
         anomalies=named(found, "anomaly"),
     )
 
@@ -406,42 +381,7 @@ def _pools(snapshot: Snapshot, totals: PoolTotals) -> tuple[PoolSnapshot, ...]:
     return tuple(pool for pool in snapshot.pools if pool.label == totals.label)
 
 
-def _activity(snapshot: Snapshot, totals: PoolTotals) -> Activity:
-    """Return the activity since ``instrument()``."""
-    origins = totals.origins
-    pools, requests, built_at = _new_pools(totals, _pools(snapshot, totals))
-    return Activity(
-        period=max(0.0, snapshot.uptime),
-        pools_opened=totals.pools_opened,
-        pools_synchronous=totals.pools_synchronous,
-        connections_opened=totals.connections_opened,
-        connections_closed=totals.connections_closed,
-        new_pools=pools,
-        new_pool_requests=requests,
-        new_pools_built_at=built_at,
-        entered=sum(origin.requests_entered for origin in origins),
-        resent=sum(origin.requests_resent for origin in origins),
-        protocols=tuple(sorted({name for origin in origins for name in origin.protocols})),
-        phase_seconds=_sum(origin.phase_seconds for origin in origins),
-        outcomes={
-            (origin.origin, origin.provider, one.status, one.error, one.resend): one
-            for origin in origins
-            for one in origin.outcomes
-        },
-        set_up_seconds=_sum(origin.set_up_seconds for origin in origins),
-        on_new_connection=sum(origin.requests_on_new_connection for origin in origins),
-        timeouts=_sum(origin.timeouts for origin in origins),
-        reuse_failures=sum(origin.reuse_failures for origin in origins),
-        requests_lost_peer=sum(origin.requests_lost_peer for origin in origins),
-        leaks=totals.leaks,
-        anomalies=totals.anomalies,
-        held_now=sum(origin.requests_now.get(phase, 0) for origin in origins for phase in HELD),
-    )
-
-
-def _new_pools(
-    totals: PoolTotals, pools: Iterable[PoolSnapshot]
-) -> tuple[Counter[str], Counter[str], dict[str, Counter[str]]]:
+def _new_pools(snapshot: Snapshot, totals: PoolTotals) -> _NewPools:
     """Return pools, requests and call sites by origin, without live pools that are kept.
 
     A pool is kept if it had at least ``CHURN_REQUESTS_PER_POOL`` requests, and it is left out if it
@@ -457,7 +397,7 @@ def _new_pools(
         requests[origin.origin] += origin.requests_entered
         built_at.setdefault(origin.origin, Counter()).update(origin.pools_built_at)
     known = set(built_at)
-    for pool in pools:
+    for pool in _pools(snapshot, totals):
         served = {connection.origin for connection in pool.connections}
         served |= {request.origin for request in pool.requests}
         served = served or known
@@ -467,29 +407,4 @@ def _new_pools(
             requests[only] -= pool.requests_entered
             if pool.built_at is not None:
                 built_at.setdefault(only, Counter())[pool.built_at] -= 1
-    return +opened, +requests, {origin: +sites for origin, sites in built_at.items()}
-
-
-def _less(now: Any, before: Any) -> Any:
-    """Return the difference of two numbers, or of all numbers in two mappings or outcomes.
-
-    Never below 0, even if counting restarted in between.
-    """
-    if isinstance(now, Mapping):
-        return {
-            key: _less(value, before[key]) if key in before else value for key, value in now.items()
-        }
-    if isinstance(now, Outcome):
-        counted = ("count", "sent", "seconds", "held_seconds", "provider_seconds")
-        return replace(
-            now, **{name: _less(getattr(now, name), getattr(before, name)) for name in counted}
-        )
-    return max(0, now - before)
-
-
-def _sum(mappings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    total: dict[str, Any] = {}
-    for mapping in mappings:
-        for key, value in mapping.items():
-            total[key] = total.get(key, 0) + value
-    return total
+    return _NewPools(+opened, +requests, {origin: +sites for origin, sites in built_at.items()})

@@ -75,7 +75,9 @@ def client_churn(case: PoolCase) -> Finding | None:
     calls = activity.entered - activity.resent
     # Where one any-llm call needs several pools (lmstudio), a kept client does not save those.
     each = f" of {counted(calls, 'call')}" if activity.resent else ""
-    over = " over WebSocket" if WEBSOCKET in activity.protocols else ""
+    over = ""
+    if any(WEBSOCKET in origin.protocols for origin in case.totals.origins):
+        over = " over WebSocket"
     # GlueLLM builds its clients before it calls any-llm, so their call site is unknown.
     gluellm = case.process.gluellm and not any(built_at.values())
     totals = case.totals
