@@ -14,6 +14,7 @@ from .advice.advisor import Advisor, advisor_for
 from .advice.own_clients import OwnClient
 from .advice.servers import CONNECT_HELP
 from .parts import (
+    PROVIDERS_PART,
     Answer,
     CallsSnapshot,
     Failure,
@@ -22,14 +23,13 @@ from .parts import (
     PoolTotals,
     ProcessSnapshot,
     RequestSnapshot,
+    outcome_of,
 )
 from .snapshot import Snapshot
 from .windows import Window, Windows, named
 
 HELD = ("connecting", "stream_queued", "awaiting_response", "reading", "unread")
 """Phases of a request that has a connection."""
-PROVIDERS_PART = ("awaiting_response", "reading")
-"""Phases in which the provider works on a request."""
 _ENDED_EARLY = ("cancelled", "read_timeout")
 """``error.type`` of requests that the provider might still have answered."""
 
@@ -322,7 +322,7 @@ def _activity(window: Window, label: str, new: _NewPools) -> Activity:
         if subject[0] == label:
             found.update(items)
             outcomes.update(
-                {(*subject, *one[1:]): _left(items, one) for one in items if one[0] == "left"}
+                {(*subject, *one[1:]): outcome_of(items, one) for one in items if one[0] == "left"}
             )
 
     def number(what: str) -> int:
@@ -346,24 +346,6 @@ def _activity(window: Window, label: str, new: _NewPools) -> Activity:
         requests_lost_peer=number("lost_peers"),
         leaks=number("leaks"),
         anomalies=named(found, "anomaly"),
-    )
-
-
-def _left(items: Mapping[Item, float], item: Item) -> Outcome:
-    _, status, error, resend = item
-    times = {
-        part: items.get(("left_time", *item[1:], part), 0.0)
-        for part in ("total", "held", *PROVIDERS_PART)
-    }
-    return Outcome(
-        count=int(items[item]),
-        status=status or None,  # type: ignore[arg-type]
-        error=error,  # type: ignore[arg-type]
-        resend=bool(resend),
-        sent=int(items.get(("sent", *item[1:]), 0)),
-        seconds=times.pop("total"),
-        held_seconds=times.pop("held"),
-        provider_seconds=times,
     )
 
 

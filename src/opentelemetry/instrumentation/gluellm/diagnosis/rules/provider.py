@@ -9,8 +9,8 @@ from statistics import mean, median
 from ... import thresholds
 from ...text import counted, one_line, percent, seconds
 from ..findings import Finding, Kind, Severity
-from ..intervals import PROVIDERS_PART, PoolCase
-from ..parts import Answer
+from ..intervals import PoolCase
+from ..parts import PROVIDERS_PART, Answer
 from .timeouts import majority
 from .waiting import queue_matters
 
