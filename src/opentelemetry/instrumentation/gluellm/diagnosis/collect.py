@@ -15,7 +15,7 @@ from .. import environment
 from ..concurrency import snapshot_of, snapshot_of_queue
 from ..patching import Hooks
 from ..pool.call import CallsNow, LiveCalls
-from ..pool.counts import PoolSums, RunningRequests
+from ..pool.counts import PoolSums
 from ..pool.describe import trace_id
 from ..pool.durations import in_seconds, longest_of
 from ..pool.lease import ConnectionView, Lease, LeaseState, Workers, read_states
@@ -305,7 +305,7 @@ def _state_seconds(ledger: PoolLedger, now: int) -> dict[str, float] | None:
 def _origins(ledger: PoolLedger, counts: PoolSums, numbers: Numbers) -> tuple[OriginTotals, ...]:
     found = []
     for origin in snapshot_of(ledger.origins.values):
-        running = counts.requests.get(origin) or RunningRequests()
+        running = counts.requests[origin]
         built_at = snapshot_of(origin.built_at.values)
         items = numbers.get(
             (f"{ledger.name}/{ledger.library}", _origin(origin), origin.provider), {}
