@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..pool.ledger import MOST_ANSWERED, MOST_FAILED
+from ..pool.phases import PHASES
 from ..thresholds import CHURN_REQUESTS_PER_POOL, RECENT
 from ..watch.account import Item
 from .advice.advisor import Advisor, advisor_for
@@ -34,41 +35,44 @@ _ENDED_EARLY = ("cancelled", "read_timeout")
 """``error.type`` of requests that the provider might still have answered."""
 
 
+@dataclass(frozen=True, slots=True)
+class NewPools:
+    """Pools that had their first request to an origin, without live pools that are kept."""
+
+    pools: Counter[str] = field(default_factory=Counter)
+    """Their number, their requests and the call sites that built them, by origin."""
+    requests: Counter[str] = field(default_factory=Counter)
+    built_at: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def __sub__(self, before: NewPools) -> NewPools:
+        """Return what was added since ``before``, never below 0."""
+        sites = {o: its - before.built_at.get(o, Counter()) for o, its in self.built_at.items()}
+        return NewPools(self.pools - before.pools, self.requests - before.requests, sites)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
     """Activity of all pools of one name in a period. Times are seconds."""
 
-    period: float = 0.0
-    connections_opened: int = 0
-    connections_closed: Mapping[str, int] = field(default_factory=dict)
-    new_pools: Mapping[str, int] = field(default_factory=dict)
-    """By origin: pools that had their first request to it, without live pools that are kept."""
-    new_pool_requests: Mapping[str, int] = field(default_factory=dict)
-    """By origin: requests to it, without those of live pools that are kept."""
-    new_pools_built_at: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """By origin: call sites that built ``new_pools`` and how many each built, where known."""
-    entered: int = 0
-    resent: int = 0
-    """Entered requests that were not the first of their any-llm call."""
-    phase_seconds: Mapping[str, float] = field(default_factory=dict)
-    outcomes: Mapping[Any, Outcome] = field(default_factory=dict)
+    period: float
+    items: Counter[Item]
+    """What was counted, as ``watch/account.py`` names it."""
+    outcomes: Mapping[Any, Outcome]
     """Requests that left the pool, by provider, origin and outcome."""
-    set_up_seconds: Mapping[str, float] = field(default_factory=dict)
-    """Time in each step of establishing connections, as in `OriginTotals`."""
-    on_new_connection: int = 0
-    """Requests that waited while their connection was established."""
-    timeouts: Mapping[str, int] = field(default_factory=dict)
-    reuse_failures: int = 0
-    requests_lost_peer: int = 0
-    """Ended requests whose connection was lost."""
-    leaks: int = 0
-    anomalies: Mapping[str, int] = field(default_factory=dict)
+    new: NewPools
     held_now: int = 0
     """Requests that have a connection at the end of the period."""
 
     def time(self, *phases: str) -> float:
         """Return the seconds that requests spent in these phases; in all if none is given."""
-        return sum(self.phase_seconds.get(phase, 0.0) for phase in phases or self.phase_seconds)
+        return sum(self.items["phase", phase] for phase in phases or PHASES)
+
+    def number(self, *item: str) -> int:
+        return int(self.items[item])
+
+    def named(self, what: str) -> Any:
+        """Return a Counter of the items with this first word, by their second word."""
+        return named(self.items, what)
 
     @property
     def errors(self) -> Counter[str | None]:
@@ -106,7 +110,7 @@ class Activity:
     @property
     def slowest_step(self) -> str | None:
         """Step of establishing connections that took the most time; None if none took any."""
-        took = {seconds: step for step, seconds in self.set_up_seconds.items() if seconds > 0}
+        took = {seconds: step for step, seconds in self.named("step").items() if seconds > 0}
         return took[max(took)] if took else None
 
     @property
@@ -129,7 +133,7 @@ class Activity:
         """
         others = [outcome for outcome in self.outcomes.values() if not outcome.served]
         # If connections were lost, it is unknown which requests waited for the provider.
-        ended_early = () if self.requests_lost_peer else _ENDED_EARLY
+        ended_early = () if self.number("lost_peers") else _ENDED_EARLY
         early = [outcome for outcome in others if outcome.error in ended_early]
 
         def spent(outcomes: Iterable[Outcome]) -> float:
@@ -142,20 +146,6 @@ class Activity:
             time / requests if requests else 0.0,
             (time + spent(early)) / with_early if with_early else 0.0,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _NewPools:
-    """Pools that had their first request to an origin, without live pools that are kept."""
-
-    pools: Counter[str] = field(default_factory=Counter)
-    requests: Counter[str] = field(default_factory=Counter)
-    built_at: dict[str, Counter[str]] = field(default_factory=dict)
-
-    def __sub__(self, before: _NewPools) -> _NewPools:
-        """Return what was added since ``before``, never below 0."""
-        sites = {o: its - before.built_at.get(o, Counter()) for o, its in self.built_at.items()}
-        return _NewPools(self.pools - before.pools, self.requests - before.requests, sites)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,7 +289,7 @@ def pool_cases(
     for totals in snapshot.totals:
         compared = judged.get(totals.label, whole)
         earlier = compared.before
-        before = was.get(totals.label, _NewPools())
+        before = was.get(totals.label, NewPools())
         activity = _activity(compared.recent, totals.label, _new_pools(snapshot, totals) - before)
         held = sum(o.requests_now.get(phase, 0) for o in totals.origins for phase in HELD)
         case = PoolCase(
@@ -314,7 +304,7 @@ def pool_cases(
     return cases
 
 
-def _activity(window: Window, label: str, new: _NewPools) -> Activity:
+def _activity(window: Window, label: str, new: NewPools) -> Activity:
     """Return the activity in a window, in which these pools were new."""
     found: Counter[Item] = Counter()
     outcomes: dict[Any, Outcome] = {}
@@ -325,45 +315,24 @@ def _activity(window: Window, label: str, new: _NewPools) -> Activity:
                 {(*subject, *one[1:]): outcome_of(items, one) for one in items if one[0] == "left"}
             )
 
-    def number(what: str) -> int:
-        return int(found[what,])
-
-    return Activity(
-        period=window.period,
-        new_pools=new.pools,
-        new_pool_requests=new.requests,
-        new_pools_built_at=new.built_at,
-        connections_opened=number("opened"),
-        connections_closed=named(found, "closed"),
-        entered=number("entered"),
-        resent=number("resent"),
-        phase_seconds=named(found, "phase"),
-        outcomes=outcomes,
-        set_up_seconds=named(found, "step"),
-        on_new_connection=number("on_new_connection"),
-        timeouts=named(found, "timeout"),
-        reuse_failures=number("reuse_failures"),
-        requests_lost_peer=number("lost_peers"),
-        leaks=number("leaks"),
-        anomalies=named(found, "anomaly"),
-    )
+    return Activity(period=window.period, items=found, outcomes=outcomes, new=new)
 
 
 def _without_lost(case: PoolCase) -> Activity:
     """Return the activity without the waits of requests that do not wait for the provider."""
-    times = dict(case.activity.phase_seconds)
+    items: Any = Counter(case.activity.items)
     for request in case.lost:
         time = min(request.phase_age, case.activity.period)
-        times[request.phase] = max(0.0, times.get(request.phase, 0.0) - time)
+        items["phase", request.phase] = max(0.0, items["phase", request.phase] - time)
     held_now = max(0, case.activity.held_now - len(case.lost))
-    return replace(case.activity, phase_seconds=times, held_now=held_now)
+    return replace(case.activity, items=items, held_now=held_now)
 
 
 def _pools(snapshot: Snapshot, totals: PoolTotals) -> tuple[PoolSnapshot, ...]:
     return tuple(pool for pool in snapshot.pools if pool.label == totals.label)
 
 
-def _new_pools(snapshot: Snapshot, totals: PoolTotals) -> _NewPools:
+def _new_pools(snapshot: Snapshot, totals: PoolTotals) -> NewPools:
     """Return pools, requests and call sites by origin, without live pools that are kept.
 
     A pool is kept if it had at least ``CHURN_REQUESTS_PER_POOL`` requests, and it is left out if it
@@ -389,4 +358,4 @@ def _new_pools(snapshot: Snapshot, totals: PoolTotals) -> _NewPools:
             requests[only] -= pool.requests_entered
             if pool.built_at is not None:
                 built_at.setdefault(only, Counter())[pool.built_at] -= 1
-    return _NewPools(+opened, +requests, {origin: +sites for origin, sites in built_at.items()})
+    return NewPools(+opened, +requests, {origin: +sites for origin, sites in built_at.items()})

@@ -27,7 +27,7 @@ def queue_matters(case: PoolCase) -> bool:
     activity = case.activity
     queued, spent = activity.time("queued"), activity.time()
     requests = activity.left + activity.held_now + case.queued_now
-    timeouts = activity.timeouts.get("pool", 0)
+    timeouts = activity.number("timeout", "pool")
     if timeouts and timeouts >= thresholds.POOL_TIMEOUT_SHARE * activity.left:
         return True
     return (
@@ -49,7 +49,7 @@ def pool_too_small(case: PoolCase) -> Finding | None:
         return None
     if unread_now(case) > thresholds.UNREAD_SHARE * held:
         return None  # may be a leak below the leak threshold
-    timeouts = activity.timeouts.get("pool", 0)
+    timeouts = activity.number("timeout", "pool")
     was_full = case.totals.peak_active >= maximum or activity.period > thresholds.PEAK_REMEMBERED
     if not (was_full or timeouts):
         return None
@@ -60,8 +60,10 @@ def pool_too_small(case: PoolCase) -> Finding | None:
     )
     if timeouts:
         observed += f", {counted(timeouts, 'pool timeout')}"
-    if activity.entered and activity.period > 0:
-        observed += f". {rate(activity.entered / activity.period)} arrived and held a connection "
+    if activity.number("entered") and activity.period > 0:
+        observed += (
+            f". {rate(activity.number('entered') / activity.period)} arrived and held a connection "
+        )
         observed += f"for {seconds(held / ended)}"
     compared = (
         "no longer than before"
@@ -126,7 +128,7 @@ def one_caller(case: PoolCase) -> Finding | None:
     semaphore = "threading" if case.synchronous else "asyncio"
     return Finding(
         kind=Kind.ONE_CALLER,
-        severity=Severity.ERROR if case.activity.timeouts.get("pool", 0) else Severity.WARNING,
+        severity=Severity.ERROR if case.activity.number("timeout", "pool") else Severity.WARNING,
         pool=case.label,
         observed=f"{count} of {counted(len(held), 'connection')} are held{by}; "
         f"{counted(len(others), 'request')} of other callers queued, the longest for "
@@ -149,7 +151,7 @@ def pool_saturated(case: PoolCase) -> Finding | None:
     maximum = sum(pool.max_connections or 0 for pool in full)
     holders = Counter(request.phase for request in requests if request.held is not None)
     held = ", ".join(f"{count} {phase}" for phase, count in holders.most_common())
-    timeouts = case.activity.timeouts.get("pool", 0)
+    timeouts = case.activity.number("timeout", "pool")
     lasts = max(waits) >= thresholds.WAIT_NOTICED
     leak = likely_leak(full)
     command = watch_command(case.process.pid)
@@ -195,7 +197,7 @@ def _is_full(pool: PoolSnapshot) -> bool:
 
 def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     """Detect states that a pool should never be in."""
-    found = {kind: count for kind, count in case.activity.anomalies.items() if count > 0}
+    found = {kind: count for kind, count in case.activity.named("anomaly").items() if count > 0}
     found.pop("wrong_event_loop", None)  # has a finding of its own
     if not found:
         return None
