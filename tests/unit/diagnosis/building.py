@@ -6,6 +6,7 @@ from array import array
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
@@ -136,20 +137,62 @@ def a_snapshot(
     *pools: PoolSnapshot,
     uptime: float = 100.0,
     leak_threshold: float = 60.0,
-    account: Account | None = None,
+    account: Account = Account(),  # noqa: B008 - frozen
     **process: Any,
 ) -> Snapshot:
     descriptors = {"open_descriptors": 50, "descriptor_limit": 1024}
     loop = {"event_loop_lag": 0.01, "event_loop_late": 0.0, "event_loop_late_share": 0.0}
+    all_totals = (totals,) if isinstance(totals, PoolTotals) else tuple(totals or (the_totals(),))
+    calls = process.get("calls", ())
     return Snapshot(
         taken_at=1_800_000_000.0 + uptime,
         uptime=uptime,
         leak_threshold=leak_threshold,
-        account=account or Account(),
+        account=replace(account, total={**_counted(all_totals, calls), **account.total}),
         process=ProcessSnapshot(**{"pid": 17, **descriptors, **loop, **process}),
         pools=pools or (a_pool(),),
-        totals=(totals,) if isinstance(totals, PoolTotals) else tuple(totals or (the_totals(),)),
+        totals=all_totals,
     )
+
+
+def _counted(totals: Sequence[PoolTotals], calls: Sequence[CallsSnapshot]) -> Any:
+    """What the account of a process with these totals and calls has counted in all."""
+    found: dict[Any, dict[Any, float]] = {}
+    for one in calls:
+        of_calls = found["calls", one.source, one.provider] = {}
+        for what, counts in (
+            ("stage", one.stage_seconds),
+            ("outcome", one.outcomes),
+            ("error", one.errors),
+        ):
+            of_calls |= {(what, name): count for name, count in counts.items()}
+        for what in ("retries", "attempts_repeated", "pauses", "pauses_requested"):
+            of_calls[what,] = getattr(one, what)
+    for pool in totals:
+        items = found[pool.label, None, None] = {
+            ("opened",): pool.connections_opened,
+            ("leaks",): pool.leaks,
+        }
+        items |= {("closed", reason): n for reason, n in pool.connections_closed.items()}
+        items |= {("anomaly", anomaly): n for anomaly, n in pool.anomalies.items()}
+        for origin in pool.origins:
+            items = found[pool.label, origin.origin, origin.provider] = {
+                ("entered",): origin.requests_entered,
+                ("resent",): origin.requests_resent,
+                ("on_new_connection",): origin.requests_on_new_connection,
+                ("reuse_failures",): origin.reuse_failures,
+                ("lost_peers",): origin.requests_lost_peer,
+            }
+            items |= {("phase", phase): time for phase, time in origin.phase_seconds.items()}
+            items |= {("step", step): time for step, time in origin.set_up_seconds.items()}
+            items |= {("timeout", kind): count for kind, count in origin.timeouts.items()}
+            for one in origin.outcomes:
+                key = (one.status or 0, one.error, one.resend)
+                items["left", *key] = one.count
+                items["sent", *key] = one.sent
+                times = {"total": one.seconds, "held": one.held_seconds, **one.provider_seconds}
+                items |= {("left_time", *key, part): time for part, time in times.items()}
+    return {subject: {k: v for k, v in items.items() if v} for subject, items in found.items()}
 
 
 def kinds(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Kind]:

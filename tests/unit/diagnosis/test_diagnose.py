@@ -453,7 +453,7 @@ def test_unexpected_values_in_a_pool_can_be_replayed(seed: int) -> None:
                 assert "\x1b" not in str(one)
         recording = recording_of(snapshot.pools)
         if not isinstance(recording, str):
-            recording.confirmed(7)
+            recording.needed()
         diagnose(snapshot)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -165,13 +166,16 @@ def test_replay_is_what_a_pool_of_that_size_does(data: Any, size: int, other: in
 # The size to advise
 
 
-def test_size_is_advised_if_half_of_it_leaves_a_queue() -> None:
-    found = recording(WAVES, max_connections=2)
-    assert found.confirmed(6) == 6
-    assert found.confirmed(12) == 6  # 6 would do
-    assert found.confirmed(4) == 6  # 4 leave a queue
-    assert found.confirmed(None) == 6
-    assert recording(WAVES, max_connections=6).confirmed(12) is None
+def test_size_without_a_queue_is_advised_with_some_more() -> None:
+    """The smallest one, and its square root more, up to the requests that were there at once."""
+    assert recording(WAVES, max_connections=2).needed() == 6
+    assert recording(WAVES, max_connections=6).needed() is None
+    # One each second for 7.9 s needs 8. A burst of 12 among 600 needs 20, but may wait a little.
+    times = [(float(i), 0.0, 7.9) for i in range(600)] + [(300.0, 0.0, 2.0)] * 12
+    found = recording(times, max_connections=4)
+    smallest = next(size for size in range(4, 21) if found.has_no_queue(size))
+    assert 10 < smallest < 18
+    assert found.needed() == smallest + math.isqrt(smallest)
 
 
 # Where there is no replay

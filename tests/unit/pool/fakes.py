@@ -68,7 +68,7 @@ class Reader:
         """Add a fake pool's connections to a count."""
         for call_site, connections in ((ACTIVE_1, pool.active), (IDLE_1, pool.idle)):
             for origin, number in connections.items():
-                counts.of(origin)[call_site] += number
+                counts.origins[origin][call_site] += number
         counts.busy = sum(pool.active.values())
         counts.maximum = pool.maximum
         counts.idle_maximum = pool.idle_maximum
@@ -209,7 +209,7 @@ class Scene:
     def times(self) -> list[int]:
         """Nanoseconds in each phase, of finished and running requests together."""
         _, sums = self.registry.state(self.clock())
-        running = sums.running(self.origin)
+        running = sums.requests[self.origin]
         return [
             spent + count * self.clock() - since
             for spent, count, since in zip(

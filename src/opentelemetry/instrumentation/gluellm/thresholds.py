@@ -55,9 +55,6 @@ HOLDER_SHARE = 0.75
 """Share of the held connections. A caller with less can simply have most of the traffic."""
 REPLAY_REQUESTS = 50
 """Fewer requests have no meaningful p99, so they are not replayed."""
-GIVEN_UP_SHARE = 0.1
-"""Share of first attempts that callers give up. From here on the queue no longer shows how many
-callers there are."""
 
 # --- Late event loops -----------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from .parts import CallsSnapshot, Failure, RequestSnapshot
 from .rules.connecting import LOST_CONNECTION
 from .rules.timeouts import majority
 from .snapshot import Snapshot
-from .windows import Window, Windows, named
+from .windows import Window, Windows, is_baseline, named
 
 _PROVIDER = frozenset({"awaiting_response", "reading", "read_timeout", "timeout"})
 _QUEUE = frozenset({"queued", "pool_timeout", "timeout"})
@@ -241,7 +241,9 @@ class _Group:
             running = Counter(its[0].ages if its else ())
         self._now = self._side(compared.recent, running)
         self._quiet = self._side(compared.quiet, running)
-        self._before = None if compared.before is None else self._side(compared.before, Counter())
+        self._before: _Side | None = None
+        if compared.before and is_baseline(compared.before.period, snapshot.account):
+            self._before = self._side(compared.before, Counter())
 
     def _mine(self, subject: Subject) -> bool:
         label, origin, provider = subject

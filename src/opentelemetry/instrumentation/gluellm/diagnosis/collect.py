@@ -15,11 +15,11 @@ from .. import environment
 from ..concurrency import snapshot_of, snapshot_of_queue
 from ..patching import Hooks
 from ..pool.call import CallsNow, LiveCalls
-from ..pool.counts import PoolSums, RunningRequests
+from ..pool.counts import PoolSums
 from ..pool.describe import trace_id
 from ..pool.durations import in_seconds, longest_of
 from ..pool.lease import ConnectionView, Lease, LeaseState, Workers, read_states
-from ..pool.ledger import EndedTimes, OriginLedger, PoolLedger
+from ..pool.ledger import OriginLedger, PoolLedger
 from ..pool.phases import OUTCOMES, PHASES, QUEUED, STAGES, STEPS
 from ..pool.reader import seconds_or_none
 from ..pool.registry import PoolRegistry
@@ -27,9 +27,7 @@ from ..pool.tracker import PoolTracker
 from ..watch.account import TIMES, Account, Item, Reading, Subject, count_outbox, read
 from ..watch.loop_lag import LoopLag
 from ..watch.silent_peers import SilentPeers
-from .parts import (
-    Account as AccountSnapshot,
-)
+from .parts import Account as AccountSnapshot
 from .parts import (
     AccountRow,
     Answer,
@@ -38,12 +36,13 @@ from .parts import (
     ExecutorSnapshot,
     Failure,
     LimiterSnapshot,
+    Numbers,
     OriginTotals,
-    Outcome,
     PoolSnapshot,
     PoolTotals,
     ProcessSnapshot,
     RequestSnapshot,
+    outcome_of,
 )
 from .snapshot import Snapshot
 
@@ -71,10 +70,7 @@ def collect(
     ``began`` is when counting began, in nanoseconds of the registry's clock. ``leak_threshold`` is
     in seconds.
     """
-    # Count the leases that ended since the last collection: ledgers and rings lack them.
-    for item in snapshot_of_queue(registry.outbox.items):
-        if isinstance(item, Lease) and item.ended_at:
-            item.account()
+    count_outbox(registry)  # before the pools, which have the rings
     now = registry.clock()
     executors: _Executors = {}
     suspects = frozenset(leak_suspects)
@@ -83,6 +79,8 @@ def collect(
     pools = [_pool(tracker, executors, suspects, silent_peers) for tracker in trackers]
     count_outbox(registry)
     counts, calls = registry.state(now)[1], registry.calls.state()
+    reading = read(registry, calls, counts, now)
+    numbers = _numbers(reading)
     return Snapshot(
         taken_at=time.time(),
         uptime=in_seconds(now - began),
@@ -117,8 +115,8 @@ def collect(
                 f"{one.library}: {hook}" for one in hooks for hook in one.missing()
             ),
         ),
-        totals=_totals(registry, counts, now),
-        account=_account(account, read(registry, calls, counts, now), began, now),
+        totals=_totals(registry, counts, numbers, now),
+        account=_account(account, reading, numbers, began, now),
         pools=tuple(pool for pool in pools if pool is not None),
     )
 
@@ -242,7 +240,9 @@ def _origin(origin: OriginLedger) -> str:
 # Totals
 
 
-def _totals(registry: PoolRegistry, counts: PoolSums, now: int) -> tuple[PoolTotals, ...]:
+def _totals(
+    registry: PoolRegistry, counts: PoolSums, numbers: Numbers, now: int
+) -> tuple[PoolTotals, ...]:
     return tuple(
         PoolTotals(
             name=ledger.name,
@@ -264,7 +264,7 @@ def _totals(registry: PoolRegistry, counts: PoolSums, now: int) -> tuple[PoolTot
             if ledger.two_loops is None
             else (str(ledger.two_loops[0] or ""), str(ledger.two_loops[1] or "")),
             channel_seconds=_state_seconds(ledger, now),
-            origins=_origins(ledger, counts, now),
+            origins=_origins(ledger, counts, numbers),
             failures=tuple(
                 Failure(
                     ago=in_seconds(max(now - ended_at, 0)),
@@ -302,13 +302,14 @@ def _state_seconds(ledger: PoolLedger, now: int) -> dict[str, float] | None:
     return times or None
 
 
-def _origins(ledger: PoolLedger, counts: PoolSums, now: int) -> tuple[OriginTotals, ...]:
+def _origins(ledger: PoolLedger, counts: PoolSums, numbers: Numbers) -> tuple[OriginTotals, ...]:
     found = []
     for origin in snapshot_of(ledger.origins.values):
-        running = counts.requests.get(origin) or RunningRequests()
-        left = counts.spent.get(origin) or tuple(origin.spent)
-        steps = counts.steps.get(origin) or origin.set_up_time
+        running = counts.requests[origin]
         built_at = snapshot_of(origin.built_at.values)
+        items = numbers.get(
+            (f"{ledger.name}/{ledger.library}", _origin(origin), origin.provider), {}
+        )
         found.append(
             OriginTotals(
                 origin=_origin(origin),
@@ -316,45 +317,21 @@ def _origins(ledger: PoolLedger, counts: PoolSums, now: int) -> tuple[OriginTota
                 pools=origin.pools,
                 pools_built_at={str(built.call_site): built.pools for built in built_at},
                 requests_entered=origin.entered,
-                phase_seconds={
-                    phase: in_seconds(max(left[i] + running.count[i] * now - running.since[i], 0))
-                    for i, phase in enumerate(PHASES)
-                },
+                phase_seconds={phase: items.get(("phase", phase), 0.0) for phase in PHASES},
                 requests_now=dict(zip(PHASES, running.count, strict=True)),
-                outcomes=tuple(
-                    _outcome(key, count, origin.other_times.get(key) or EndedTimes())
-                    for key, count in snapshot_of(origin.requests.items)
-                    if count
-                ),
+                outcomes=tuple(outcome_of(items, item) for item in items if item[0] == "left"),
                 timeouts=dict(origin.timeouts),
                 reuse_failures=origin.reuse_failures,
                 longest_silence_failed=in_seconds(origin.longest_silence),
                 longest_silence_answered=in_seconds(origin.longest_answered),
                 requests_lost_peer=origin.lost_peers,
                 requests_resent=origin.resent,
-                set_up_seconds=dict(zip((*STEPS, "thread"), map(in_seconds, steps), strict=True)),
+                set_up_seconds={s: items.get(("step", s), 0.0) for s in (*STEPS, "thread")},
                 requests_on_new_connection=origin.on_new_connection,
                 protocols=tuple(sorted(snapshot_of(origin.protocols.copy))),
             )
         )
     return tuple(found)
-
-
-def _outcome(key: tuple[int | str, str | None, bool], count: int, times: EndedTimes) -> Outcome:
-    status, error, resend = key
-    return Outcome(
-        count=count,
-        status=status or None,
-        error=error,
-        resend=resend,
-        sent=times.sent,
-        seconds=in_seconds(times.total),
-        held_seconds=in_seconds(times.held),
-        provider_seconds={
-            "awaiting_response": in_seconds(times.awaiting_response),
-            "reading": in_seconds(times.reading),
-        },
-    )
 
 
 # Calls
@@ -384,10 +361,12 @@ def _calls(state: CallsNow) -> CallsSnapshot:
     )
 
 
-def _account(account: Account, reading: Reading, began: int, now: int) -> AccountSnapshot:
+def _account(
+    account: Account, reading: Reading, total: Numbers, began: int, now: int
+) -> AccountSnapshot:
     return AccountSnapshot(
         row=in_seconds(account.row),
-        total=_numbers(reading),
+        total=total,
         rows=tuple(
             AccountRow(
                 since=in_seconds(max(since - began, 0)),

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from . import accounting
 from .findings import Finding, Kind, Severity
-from .intervals import PoolCase, calls_since, earlier, judged, judged_calls, pool_cases
+from .intervals import PoolCase, calls_in, earlier, pool_cases
 from .rules import (
     capacity,
     connecting,
@@ -28,7 +28,7 @@ from .rules import (
     waiting,
 )
 from .snapshot import Snapshot
-from .windows import windows
+from .windows import since, windows
 
 _NOT_OUR_CPU = ("resolve", "proxy")
 """Steps of establishing a connection that a busy process hardly makes longer."""
@@ -51,19 +51,14 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
     above.
     """
     before = earlier(snapshot, previous)
-    compared = windows(snapshot.account, snapshot.uptime)
-    if before is not None:
-        compared = windows(snapshot.account, snapshot.uptime, before.account, before.uptime)
+    whole = since(snapshot, before)
+    compared = whole if before else windows(snapshot.account, snapshot.uptime)
     suffered = accounting.troubles(snapshot, compared)
-    cases, calls = pool_cases(snapshot, before), calls_since(snapshot, before)
-    if before is None and suffered:
-        # Rules judge the last minutes only where calls suffer: a mean of few calls is chance.
-        calls = [judged_calls(one, compared.recent) for one in calls]
-        concerned = {label for trouble in suffered for label in trouble.pools}
-        cases = [
-            judged(case, compared.recent, compared.before) if case.label in concerned else case
-            for case in cases
-        ]
+    # Rules judge the last minutes only where calls suffer: a mean of few calls is chance.
+    concerned = {label for trouble in suffered for label in trouble.pools}
+    recent = (compared if suffered else whole).recent
+    cases = pool_cases(snapshot, before, dict.fromkeys(concerned, compared), whole)
+    calls = [calls_in(one, recent) for one in snapshot.process.calls]
     blocked = process.loop_is_blocked(snapshot, before)
     descriptors = process.descriptors_near_limit(snapshot.process)
     limiters = limiting.since(snapshot, before)

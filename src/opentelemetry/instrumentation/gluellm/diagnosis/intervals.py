@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..pool.ledger import MOST_ANSWERED, MOST_FAILED
+from ..pool.phases import PHASES
 from ..thresholds import CHURN_REQUESTS_PER_POOL, RECENT
 from ..watch.account import Item
 from .advice.advisor import Advisor, advisor_for
 from .advice.own_clients import OwnClient
 from .advice.servers import CONNECT_HELP
 from .parts import (
+    PROVIDERS_PART,
     Answer,
     CallsSnapshot,
     Failure,
@@ -22,77 +24,55 @@ from .parts import (
     PoolTotals,
     ProcessSnapshot,
     RequestSnapshot,
+    outcome_of,
 )
 from .snapshot import Snapshot
-from .windows import Window, named
+from .windows import Window, Windows, named
 
 HELD = ("connecting", "stream_queued", "awaiting_response", "reading", "unread")
 """Phases of a request that has a connection."""
-PROVIDERS_PART = ("awaiting_response", "reading")
-"""Phases in which the provider works on a request."""
 _ENDED_EARLY = ("cancelled", "read_timeout")
 """``error.type`` of requests that the provider might still have answered."""
 
 
-_CALLS = (
-    "stage_seconds",
-    "outcomes",
-    "errors",
-    "retries",
-    "attempts_repeated",
-    "pauses",
-    "pauses_requested",
-)
-"""Fields of `CallsSnapshot` that only grow."""
+@dataclass(frozen=True, slots=True)
+class NewPools:
+    """Pools that had their first request to an origin, without live pools that are kept."""
+
+    pools: Counter[str] = field(default_factory=Counter)
+    """Their number, their requests and the call sites that built them, by origin."""
+    requests: Counter[str] = field(default_factory=Counter)
+    built_at: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def __sub__(self, before: NewPools) -> NewPools:
+        """Return what was added since ``before``, never below 0."""
+        sites = {o: its - before.built_at.get(o, Counter()) for o, its in self.built_at.items()}
+        return NewPools(self.pools - before.pools, self.requests - before.requests, sites)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
     """Activity of all pools of one name in a period. Times are seconds."""
 
-    period: float = 0.0
-    pools_opened: int = 0
-    pools_synchronous: int = 0
-    """Opened pools that synchronous code uses, as far as that is known."""
-    connections_opened: int = 0
-    connections_closed: Mapping[str, int] = field(default_factory=dict)
-    new_pools: Mapping[str, int] = field(default_factory=dict)
-    """By origin: pools that had their first request to it, without live pools that are kept."""
-    new_pool_requests: Mapping[str, int] = field(default_factory=dict)
-    """By origin: requests to it, without those of live pools that are kept."""
-    new_pools_built_at: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """By origin: call sites that built ``new_pools`` and how many each built, where known."""
-    entered: int = 0
-    resent: int = 0
-    """Entered requests that were not the first of their any-llm call."""
-    protocols: tuple[str, ...] = ()
-    """Protocols of its connections so far, before the period included."""
-    phase_seconds: Mapping[str, float] = field(default_factory=dict)
-    outcomes: Mapping[Any, Outcome] = field(default_factory=dict)
+    period: float
+    items: Counter[Item]
+    """What was counted, as ``watch/account.py`` names it."""
+    outcomes: Mapping[Any, Outcome]
     """Requests that left the pool, by provider, origin and outcome."""
-    set_up_seconds: Mapping[str, float] = field(default_factory=dict)
-    """Time in each step of establishing connections, as in `OriginTotals`."""
-    on_new_connection: int = 0
-    """Requests that waited while their connection was established."""
-    timeouts: Mapping[str, int] = field(default_factory=dict)
-    reuse_failures: int = 0
-    requests_lost_peer: int = 0
-    """Ended requests whose connection was lost."""
-    leaks: int = 0
-    anomalies: Mapping[str, int] = field(default_factory=dict)
+    new: NewPools
     held_now: int = 0
     """Requests that have a connection at the end of the period."""
 
-    def since(self, before: Activity) -> Activity:
-        """Return this activity less that of an earlier period with the same start."""
-        counted = [name for name in self.__slots__ if name not in ("held_now", "protocols")]
-        return replace(
-            self, **{name: _less(getattr(self, name), getattr(before, name)) for name in counted}
-        )
-
     def time(self, *phases: str) -> float:
         """Return the seconds that requests spent in these phases; in all if none is given."""
-        return sum(self.phase_seconds.get(phase, 0.0) for phase in phases or self.phase_seconds)
+        return sum(self.items["phase", phase] for phase in phases or PHASES)
+
+    def number(self, *item: str) -> int:
+        return int(self.items[item])
+
+    def named(self, what: str) -> Any:
+        """Return a Counter of the items with this first word, by their second word."""
+        return named(self.items, what)
 
     @property
     def errors(self) -> Counter[str | None]:
@@ -130,7 +110,7 @@ class Activity:
     @property
     def slowest_step(self) -> str | None:
         """Step of establishing connections that took the most time; None if none took any."""
-        took = {seconds: step for step, seconds in self.set_up_seconds.items() if seconds > 0}
+        took = {seconds: step for step, seconds in self.named("step").items() if seconds > 0}
         return took[max(took)] if took else None
 
     @property
@@ -138,36 +118,6 @@ class Activity:
         """Seconds in ``connecting``, less those of requests that got no connection."""
         failed = sum(o.held_seconds for o in self.outcomes.values() if o.error in CONNECT_HELP)
         return max(self.time("connecting") - failed, 0.0)
-
-    @property
-    def first_attempts(self) -> int:
-        """Number of requests that entered, less those that repeat a failed one.
-
-        Some calls need several requests. So no more repetitions are assumed than requests failed.
-        """
-        failed = sum(outcome.count for outcome in self.outcomes.values() if not outcome.served)
-        return self.entered - min(self.resent, failed)
-
-    @property
-    def given_up_waiting(self) -> int:
-        """Number of first attempts that were cancelled or ended in a pool timeout."""
-        return sum(
-            outcome.count
-            for outcome in self.outcomes.values()
-            if outcome.error in ("cancelled", "pool_timeout") and not outcome.resend
-        )
-
-    @property
-    def lease_time(self) -> float:
-        """Mean seconds for which a request holds its connection.
-
-        Covers successful requests and requests in flight; each of the latter counts as a whole one.
-        """
-        held = self.time(*HELD) - sum(
-            o.held_seconds for o in self.outcomes.values() if not o.served
-        )
-        requests = self.served + self.held_now
-        return max(held, 0.0) / requests if requests else 0.0
 
     def provider_time(self, *phases: str, at_most: bool = False) -> float:
         """Return a lower bound of the mean seconds per request in these phases of the provider.
@@ -183,7 +133,7 @@ class Activity:
         """
         others = [outcome for outcome in self.outcomes.values() if not outcome.served]
         # If connections were lost, it is unknown which requests waited for the provider.
-        ended_early = () if self.requests_lost_peer else _ENDED_EARLY
+        ended_early = () if self.number("lost_peers") else _ENDED_EARLY
         early = [outcome for outcome in others if outcome.error in ended_early]
 
         def spent(outcomes: Iterable[Outcome]) -> float:
@@ -292,8 +242,8 @@ class PoolCase:
 
     @property
     def builds_synchronous(self) -> bool:
-        """Whether synchronous code uses most of the pools that were opened in the period."""
-        return 2 * self.activity.pools_synchronous > self.activity.pools_opened
+        """Whether synchronous code uses most of the pools that were opened so far."""
+        return 2 * self.totals.pools_synchronous > self.totals.pools_opened
 
     @property
     def queued_now(self) -> int:
@@ -311,55 +261,9 @@ def earlier(snapshot: Snapshot, previous: Snapshot | None) -> Snapshot | None:
     return previous if previous.uptime < snapshot.uptime else None
 
 
-def calls_since(snapshot: Snapshot, previous: Snapshot | None) -> list[CallsSnapshot]:
-    """Return the calls less those of an earlier snapshot; what is in flight is that of now."""
-    before = previous.process.calls if previous else ()
-    was = {(calls.provider, calls.source): calls for calls in before}
-    return [
-        replace(
-            calls, **{name: _less(getattr(calls, name), getattr(then, name)) for name in _CALLS}
-        )
-        if (then := was.get((calls.provider, calls.source)))
-        else calls
-        for calls in snapshot.process.calls
-    ]
-
-
-def pool_cases(snapshot: Snapshot, previous: Snapshot | None = None) -> list[PoolCase]:
-    """Return one case per pool name, in the order of the totals.
-
-    With an earlier ``previous``, the activity is what happened since then and the baseline what
-    happened before. Without it, the activity covers everything since ``instrument()``.
-    """
-    start = Activity(period=previous.uptime if previous else 0.0)
-    baselines = {one.label: _activity(previous, one) for one in previous.totals} if previous else {}
-    cases = [
-        PoolCase(
-            totals=totals,
-            process=snapshot.process,
-            leak_threshold=snapshot.leak_threshold,
-            activity=_activity(snapshot, totals).since(baselines.get(totals.label, start)),
-            baseline=baselines.get(totals.label),
-            pools=_pools(snapshot, totals),
-        )
-        for totals in snapshot.totals
-    ]
-    return [replace(case, activity=_without_lost(case)) for case in cases]
-
-
-def judged(case: PoolCase, recent: Window, before: Window | None) -> PoolCase:
-    """Return the case with the activity of two windows of the process's own account."""
-    windowed = replace(
-        case,
-        activity=_of_window(recent, case.label, case.activity),
-        baseline=None if before is None else _of_window(before, case.label, Activity()),
-    )
-    return replace(windowed, activity=_without_lost(windowed))
-
-
-def judged_calls(calls: CallsSnapshot, recent: Window) -> CallsSnapshot:
-    """Return the calls of a window of the process's own account; what is in flight is of now."""
-    items = recent.of_calls(calls.provider, calls.source)
+def calls_in(calls: CallsSnapshot, window: Window) -> CallsSnapshot:
+    """Return the calls of a period; what is in flight is that of now."""
+    items = window.of_calls(calls.provider, calls.source)
     return replace(
         calls,
         stage_seconds=named(items, "stage"),
@@ -372,106 +276,63 @@ def judged_calls(calls: CallsSnapshot, recent: Window) -> CallsSnapshot:
     )
 
 
-def _of_window(window: Window, label: str, known: Activity) -> Activity:
-    """Return the activity in a window. What the account does not count is as in ``known``."""
+def pool_cases(
+    snapshot: Snapshot, previous: Snapshot | None, judged: Mapping[str, Windows], whole: Windows
+) -> list[PoolCase]:
+    """Return one case per pool name, in the order of the totals.
+
+    Its activity is that of the ``judged`` windows of its label, else that of ``whole``. Clients
+    that are built are those since ``previous``.
+    """
+    was = {one.label: _new_pools(previous, one) for one in previous.totals} if previous else {}
+    cases = []
+    for totals in snapshot.totals:
+        compared = judged.get(totals.label, whole)
+        earlier = compared.before
+        before = was.get(totals.label, NewPools())
+        activity = _activity(compared.recent, totals.label, _new_pools(snapshot, totals) - before)
+        held = sum(o.requests_now.get(phase, 0) for o in totals.origins for phase in HELD)
+        case = PoolCase(
+            totals=totals,
+            process=snapshot.process,
+            leak_threshold=snapshot.leak_threshold,
+            activity=replace(activity, held_now=held),
+            baseline=_activity(earlier, totals.label, before) if earlier else None,
+            pools=_pools(snapshot, totals),
+        )
+        cases.append(replace(case, activity=_without_lost(case)))
+    return cases
+
+
+def _activity(window: Window, label: str, new: NewPools) -> Activity:
+    """Return the activity in a window, in which these pools were new."""
     found: Counter[Item] = Counter()
     outcomes: dict[Any, Outcome] = {}
     for subject, items in window.numbers.items():
         if subject[0] == label:
             found.update(items)
             outcomes.update(
-                {(*subject, *one[1:]): _left(items, one) for one in items if one[0] == "left"}
+                {(*subject, *one[1:]): outcome_of(items, one) for one in items if one[0] == "left"}
             )
 
-    def number(what: str) -> int:
-        return int(found[what,])
-
-    return replace(
-        known,
-        period=window.period,
-        connections_opened=number("opened"),
-        connections_closed=named(found, "closed"),
-        entered=number("entered"),
-        resent=number("resent"),
-        phase_seconds=named(found, "phase"),
-        outcomes=outcomes,
-        set_up_seconds=named(found, "step"),
-        on_new_connection=number("on_new_connection"),
-        timeouts=named(found, "timeout"),
-        reuse_failures=number("reuse_failures"),
-        requests_lost_peer=number("lost_peers"),
-        anomalies=named(found, "anomaly"),
-    )
-
-
-def _left(items: Mapping[Item, float], item: Item) -> Outcome:
-    _, status, error, resend = item
-    times = {
-        part: items.get(("left_time", *item[1:], part), 0.0)
-        for part in ("total", "held", *PROVIDERS_PART)
-    }
-    return Outcome(
-        count=int(items[item]),
-        status=status or None,  # type: ignore[arg-type]
-        error=error,  # type: ignore[arg-type]
-        resend=bool(resend),
-        sent=int(items.get(("sent", *item[1:]), 0)),
-        seconds=times.pop("total"),
-        held_seconds=times.pop("held"),
-        provider_seconds=times,
-    )
+    return Activity(period=window.period, items=found, outcomes=outcomes, new=new)
 
 
 def _without_lost(case: PoolCase) -> Activity:
     """Return the activity without the waits of requests that do not wait for the provider."""
-    times = dict(case.activity.phase_seconds)
+    items: Any = Counter(case.activity.items)
     for request in case.lost:
         time = min(request.phase_age, case.activity.period)
-        times[request.phase] = max(0.0, times.get(request.phase, 0.0) - time)
+        items["phase", request.phase] = max(0.0, items["phase", request.phase] - time)
     held_now = max(0, case.activity.held_now - len(case.lost))
-    return replace(case.activity, phase_seconds=times, held_now=held_now)
+    return replace(case.activity, items=items, held_now=held_now)
 
 
 def _pools(snapshot: Snapshot, totals: PoolTotals) -> tuple[PoolSnapshot, ...]:
     return tuple(pool for pool in snapshot.pools if pool.label == totals.label)
 
 
-def _activity(snapshot: Snapshot, totals: PoolTotals) -> Activity:
-    """Return the activity since ``instrument()``."""
-    origins = totals.origins
-    pools, requests, built_at = _new_pools(totals, _pools(snapshot, totals))
-    return Activity(
-        period=max(0.0, snapshot.uptime),
-        pools_opened=totals.pools_opened,
-        pools_synchronous=totals.pools_synchronous,
-        connections_opened=totals.connections_opened,
-        connections_closed=totals.connections_closed,
-        new_pools=pools,
-        new_pool_requests=requests,
-        new_pools_built_at=built_at,
-        entered=sum(origin.requests_entered for origin in origins),
-        resent=sum(origin.requests_resent for origin in origins),
-        protocols=tuple(sorted({name for origin in origins for name in origin.protocols})),
-        phase_seconds=_sum(origin.phase_seconds for origin in origins),
-        outcomes={
-            (origin.origin, origin.provider, one.status, one.error, one.resend): one
-            for origin in origins
-            for one in origin.outcomes
-        },
-        set_up_seconds=_sum(origin.set_up_seconds for origin in origins),
-        on_new_connection=sum(origin.requests_on_new_connection for origin in origins),
-        timeouts=_sum(origin.timeouts for origin in origins),
-        reuse_failures=sum(origin.reuse_failures for origin in origins),
-        requests_lost_peer=sum(origin.requests_lost_peer for origin in origins),
-        leaks=totals.leaks,
-        anomalies=totals.anomalies,
-        held_now=sum(origin.requests_now.get(phase, 0) for origin in origins for phase in HELD),
-    )
-
-
-def _new_pools(
-    totals: PoolTotals, pools: Iterable[PoolSnapshot]
-) -> tuple[Counter[str], Counter[str], dict[str, Counter[str]]]:
+def _new_pools(snapshot: Snapshot, totals: PoolTotals) -> NewPools:
     """Return pools, requests and call sites by origin, without live pools that are kept.
 
     A pool is kept if it had at least ``CHURN_REQUESTS_PER_POOL`` requests, and it is left out if it
@@ -487,7 +348,7 @@ def _new_pools(
         requests[origin.origin] += origin.requests_entered
         built_at.setdefault(origin.origin, Counter()).update(origin.pools_built_at)
     known = set(built_at)
-    for pool in pools:
+    for pool in _pools(snapshot, totals):
         served = {connection.origin for connection in pool.connections}
         served |= {request.origin for request in pool.requests}
         served = served or known
@@ -497,29 +358,4 @@ def _new_pools(
             requests[only] -= pool.requests_entered
             if pool.built_at is not None:
                 built_at.setdefault(only, Counter())[pool.built_at] -= 1
-    return +opened, +requests, {origin: +sites for origin, sites in built_at.items()}
-
-
-def _less(now: Any, before: Any) -> Any:
-    """Return the difference of two numbers, or of all numbers in two mappings or outcomes.
-
-    Never below 0, even if counting restarted in between.
-    """
-    if isinstance(now, Mapping):
-        return {
-            key: _less(value, before[key]) if key in before else value for key, value in now.items()
-        }
-    if isinstance(now, Outcome):
-        counted = ("count", "sent", "seconds", "held_seconds", "provider_seconds")
-        return replace(
-            now, **{name: _less(getattr(now, name), getattr(before, name)) for name in counted}
-        )
-    return max(0, now - before)
-
-
-def _sum(mappings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    total: dict[str, Any] = {}
-    for mapping in mappings:
-        for key, value in mapping.items():
-            total[key] = total.get(key, 0) + value
-    return total
+    return NewPools(+opened, +requests, {origin: +sites for origin, sites in built_at.items()})

@@ -190,6 +190,29 @@ class Outcome:
         return served(self.status, self.error)
 
 
+PROVIDERS_PART = ("awaiting_response", "reading")
+"""Phases in which the provider works on a request."""
+
+
+def outcome_of(items: Mapping[Item, float], item: Item) -> Outcome:
+    """Return the requests of an account's ``item`` that begins with ``left``."""
+    _, status, error, resend = item
+    times = {
+        part: items.get(("left_time", *item[1:], part), 0.0)
+        for part in ("total", "held", *PROVIDERS_PART)
+    }
+    return Outcome(
+        count=int(items[item]),
+        status=status or None,  # type: ignore[arg-type]
+        error=error,  # type: ignore[arg-type]
+        resend=bool(resend),
+        sent=int(items.get(("sent", *item[1:]), 0)),
+        seconds=times.pop("total"),
+        held_seconds=times.pop("held"),
+        provider_seconds=times,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginTotals:
     """Totals of all pools of one name for one origin and provider, since ``instrument()``.

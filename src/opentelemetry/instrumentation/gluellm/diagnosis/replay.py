@@ -137,22 +137,20 @@ class Recording:
         few_give_up = waits.gave_up <= 0.01 * self.size
         return few_give_up and waits.p99 <= QUEUED_SHARE * self.mean_hold
 
-    def confirmed(self, size: int | None) -> int | None:
-        """Return a limit with which the queue is gone, while with half of it it is not.
+    def needed(self) -> int | None:
+        """Return a limit with which the queue is gone; None if the present one has no queue.
 
-        ``size`` if that holds for it, else the smallest limit. None if the present limit has no
-        queue in the replay.
+        It is the smallest such limit, and its square root more, since the next requests arrive
+        otherwise than these. More than the requests at once is never needed.
         """
         least = self.maximum or 1
         if self.has_no_queue(least):
             return None
-        if size and size > least and self.has_no_queue(size) and not self.has_no_queue(size // 2):
-            return size
         most = max(self.at_once, least + 1)
         while least + 1 < most:
             middle = (least + most) // 2
             least, most = (least, middle) if self.has_no_queue(middle) else (middle, most)
-        return most
+        return max(most, min(most + math.isqrt(most), self.at_once))
 
 
 def recording_of(pools: Sequence[PoolSnapshot], period: float = math.inf) -> Recording | str:

@@ -10,6 +10,7 @@ from typing import Any
 from .. import thresholds
 from ..watch.account import CALLS, Item, Subject
 from .parts import Account, AccountRow, Numbers
+from .snapshot import Snapshot
 
 
 def named(items: Mapping[Item, float], what: str) -> Any:
@@ -37,38 +38,44 @@ class Windows:
     quiet: Window
     """A longer time that ends now, for services with few calls."""
     before: Window | None
-    """Time before ``recent``; None if there is too little of it."""
+    """Time before ``recent``; None if there is none to compare with."""
 
 
-def windows(
-    account: Account, now: float, previous: Account | None = None, then: float = 0.0
-) -> Windows:
+def since(snapshot: Snapshot, previous: Snapshot | None) -> Windows:
+    """Return the time since ``previous`` or ``instrument()``, and all the time before."""
+    numbers, now = _sum([snapshot.account.total]), snapshot.uptime
+    if previous is None:
+        whole = Window(now, numbers)
+        return Windows(whole, whole, None)
+    before, then = _sum([previous.account.total]), previous.uptime
+    for subject, items in before.items():
+        numbers.setdefault(subject, Counter()).subtract(items)
+    recent = Window(now - then, {subject: +items for subject, items in numbers.items() if +items})
+    return Windows(recent, recent, Window(then, before))
+
+
+def windows(account: Account, now: float) -> Windows:
     """Return the last 5 minutes before ``now`` and the 30 before.
 
-    With the ``previous`` account of ``then``, it is the time since then and all the time before. A
-    young process has only the time since ``instrument()``.
+    A young process has only the time since ``instrument()``.
     """
-    if previous is not None:
-        numbers, before = _sum([account.total]), _sum([previous.total])
-        for subject, items in before.items():
-            numbers.setdefault(subject, Counter()).subtract(items)
-        added = {subject: +items for subject, items in numbers.items() if +items}
-        recent = Window(now - then, added)
-        enough = then >= max(thresholds.ACCOUNT_RECENT * account.row, 1.0)
-        return Windows(recent, recent, Window(then, before) if enough else None)
     since = now - thresholds.ACCOUNT_RECENT * account.row
     latest = [row for row in account.rows if row.until > since]
     since = min([since, *(row.since for row in latest)])
     least = since - thresholds.ACCOUNT_BEFORE * account.row
     earlier = [row for row in account.rows if row.until <= since and row.until > least]
-    began = min((row.since for row in earlier), default=since)
-    enough = bool(earlier) and since - began >= thresholds.ACCOUNT_RECENT * account.row
+    before = since - min((row.since for row in earlier), default=since)
     quiet = now - thresholds.ACCOUNT_QUIET * account.row
     return Windows(
         _window(latest, now - max(since, 0.0)),
         _window([row for row in account.rows if row.until > quiet], now - max(quiet, 0.0)),
-        _window(earlier, since - began) if enough else None,
+        _window(earlier, before) if earlier and is_baseline(before, account) else None,
     )
+
+
+def is_baseline(period: float, account: Account) -> bool:
+    """Return whether a period is long enough to compare with: the first minutes are not."""
+    return period >= max(thresholds.ACCOUNT_RECENT * account.row, 1.0)
 
 
 def _window(rows: Iterable[AccountRow], period: float) -> Window:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from .ledger import OriginLedger, PoolLedger
@@ -30,10 +31,11 @@ class PoolSums:
     """Connections and requests by origin and state, summed over pools."""
 
     def __init__(self) -> None:
-        self.origins: dict[OriginLedger, list[int]] = {}
-        self.streams: dict[OriginLedger, list[int]] = {}
+        self.origins: dict[OriginLedger, list[int]] = defaultdict(lambda: [0] * len(PLACES))
+        """Connections by origin, each list by place."""
+        self.streams: dict[OriginLedger, list[int]] = defaultdict(lambda: [0, 0, 0])
         """HTTP/2 streams by origin: active, limit and orphaned ones."""
-        self.requests: dict[OriginLedger, RunningRequests] = {}
+        self.requests: dict[OriginLedger, RunningRequests] = defaultdict(RunningRequests)
         self.spent: dict[OriginLedger, tuple[int, ...]] = {}
         """Nanoseconds in each phase, of the phases that had ended when the summing began."""
         self.steps: dict[OriginLedger, list[int]] = {}
@@ -44,29 +46,6 @@ class PoolSums:
         """Upper bound of connections of the pool that was read last; None if unlimited."""
         self.idle_maximum: int | None = None
         """Upper bound of idle connections of the pool that was read last; None if unlimited."""
-
-    def of(self, origin: OriginLedger) -> list[int]:
-        """Return the counts of one origin, to add to."""
-        counts = self.origins.get(origin)
-        if counts is None:
-            counts = self.origins[origin] = [0] * len(PLACES)
-        return counts
-
-    def add_streams(self, origin: OriginLedger, active: int, limit: int, orphaned: int) -> None:
-        """Add the streams of one HTTP/2 connection."""
-        streams = self.streams.get(origin)
-        if streams is None:
-            streams = self.streams[origin] = [0, 0, 0]
-        streams[0] += active
-        streams[1] += limit
-        streams[2] += orphaned
-
-    def running(self, origin: OriginLedger) -> RunningRequests:
-        """Return the requests in flight of one origin, to add to."""
-        running = self.requests.get(origin)
-        if running is None:
-            running = self.requests[origin] = RunningRequests()
-        return running
 
 
 @dataclass(slots=True)

@@ -26,18 +26,8 @@ def _nothing() -> None:
     return None
 
 
-def _no_provider(host: str) -> str | None:  # noqa: ARG001
-    return None
-
-
-class Nowhere:
-    """Placeholder for the event loop of a pool whose loop is not watched."""
-
-    def __call__(self) -> None:
-        return None
-
-
-NOWHERE = Nowhere()
+NOWHERE = _nothing
+"""Placeholder for the event loop of a pool whose loop is not watched: a reference to none."""
 
 
 def running_loop() -> Any:
@@ -65,7 +55,7 @@ class PoolRegistry(Registry):
         ledgers: Ledgers | None = None,
         entry_context: Callable[[], object] = _nothing,
         find_call_site: Callable[[], CallSite | None] = _nothing,
-        provider_for_host: Callable[[str], str | None] = _no_provider,
+        provider_for_host: Callable[[str], str | None] = lambda _host: None,
         loop_lag: bool = False,
         silence_threshold: float = thresholds.CALL_SILENT_AFTER,
     ) -> None:
@@ -264,7 +254,7 @@ class PoolRegistry(Registry):
 def _add_leases(leases: list[tuple[Lease, LeaseState]], state: NameState, counts: PoolSums) -> None:
     oldest = state.oldest_since
     for lease, (_, phase, since, acquired_at) in leases:
-        of_origin = counts.running(lease.origin)
+        of_origin = counts.requests[lease.origin]
         of_origin.count[phase] += 1
         of_origin.since[phase] += since
         if phase == QUEUED:

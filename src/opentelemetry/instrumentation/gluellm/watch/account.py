@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from .. import thresholds
 from ..concurrency import snapshot_of, snapshot_of_queue
 from ..pool.call import CallsNow
-from ..pool.counts import PoolSums, RunningRequests
+from ..pool.counts import PoolSums
 from ..pool.durations import longest_of, nanoseconds
 from ..pool.lease import Lease
 from ..pool.ledger import OriginLedger, PoolLedger
@@ -167,6 +167,7 @@ def _of_calls(state: CallsNow) -> Iterator[tuple[Item, int]]:
 
 def _of_pool(ledger: PoolLedger) -> Iterator[tuple[Item, int]]:
     yield ("opened",), ledger.opened
+    yield ("leaks",), ledger.leaks
     for reason, count in snapshot_of(ledger.closed.items):
         yield ("closed", reason), count
     for anomaly, count in snapshot_of(ledger.anomalies.items):
@@ -174,7 +175,7 @@ def _of_pool(ledger: PoolLedger) -> Iterator[tuple[Item, int]]:
 
 
 def _of_origin(origin: OriginLedger, counts: PoolSums, now: int) -> Iterator[tuple[Item, int]]:
-    running = counts.requests.get(origin) or RunningRequests()
+    running = counts.requests[origin]
     spent = counts.spent.get(origin) or origin.spent
     for number, phase in enumerate(PHASES):
         time = spent[number] + running.count[number] * now - running.since[number]

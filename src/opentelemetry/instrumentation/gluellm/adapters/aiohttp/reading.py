@@ -43,19 +43,19 @@ class AiohttpReader(LibraryReader[PoolTracker]):
         counts.busy = seen + others
         for protocol, record in known:
             if protocol.is_connected():
-                counts.of(record.origin)[ACTIVE[record.protocol]] += 1
+                counts.origins[record.origin][ACTIVE[record.protocol]] += 1
         for _, record in _idle(pool, tracker):
-            counts.of(record.origin)[IDLE_1] += 1
+            counts.origins[record.origin][IDLE_1] += 1
             seen += 1
         if others:
             for record in snapshot_of(tracker.connections.keys):
                 if not record.established_at and others:
-                    counts.of(record.origin)[CONNECTING] += 1
+                    counts.origins[record.origin][CONNECTING] += 1
                     others -= 1
                     seen += 1
             origin = _unseen_origin(tracker) if others else None
             if origin is not None:
-                counts.of(origin)[CONNECTING] += others
+                counts.origins[origin][CONNECTING] += others
         tracker.maximum = counts.maximum = _bound(pool._limit)
         counts.idle_maximum = None
         if len(tracker.connections) > seen:

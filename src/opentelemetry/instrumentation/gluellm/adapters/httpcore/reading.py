@@ -44,22 +44,20 @@ class HttpcoreReader(LibraryReader[PoolTracker]):
             if not record.established_at:
                 # A connection whose set-up has failed reports itself as idle and as closed.
                 if not connection.is_idle():
-                    counts.of(record.origin)[CONNECTING] += 1
+                    counts.origins[record.origin][CONNECTING] += 1
                     busy += 1
             elif connection.is_idle() and not record.leases:
-                counts.of(record.origin)[IDLE_2 if record.protocol == "2" else IDLE_1] += 1
+                counts.origins[record.origin][IDLE_2 if record.protocol == "2" else IDLE_1] += 1
             elif not connection.is_closed():
-                counts.of(record.origin)[ACTIVE[record.protocol]] += 1
+                counts.origins[record.origin][ACTIVE[record.protocol]] += 1
                 busy += 1
             if record.streams is not None and not connection.is_closed():
                 inner = protocol_connection(connection)
                 if inner is not None:
-                    counts.add_streams(
-                        record.origin,
-                        len(record.streams),
-                        _stream_limit(inner, record),
-                        _orphans(inner, record),
-                    )
+                    streams = counts.streams[record.origin]
+                    streams[0] += len(record.streams)
+                    streams[1] += _stream_limit(inner, record)
+                    streams[2] += _orphans(inner, record)
         counts.busy = busy
         tracker.maximum = counts.maximum = _bound(pool._max_connections)
         counts.idle_maximum = _bound(pool._max_keepalive_connections)

@@ -32,7 +32,7 @@ class Urllib3Reader(LibraryReader[PoolTracker]):
             record = _known(connection, pool, tracker)
             if record is not None and not record.leases:
                 idle += 1
-                counts.of(record.origin)[IDLE_2 if record.protocol == "2" else IDLE_1] += 1
+                counts.origins[record.origin][IDLE_2 if record.protocol == "2" else IDLE_1] += 1
         seen = idle
         for record in snapshot_of(tracker.connections.keys):
             if not record.leases:
@@ -40,9 +40,9 @@ class Urllib3Reader(LibraryReader[PoolTracker]):
             seen += 1
             busy += 1
             if not record.established_at:
-                counts.of(record.origin)[CONNECTING] += 1
+                counts.origins[record.origin][CONNECTING] += 1
             else:
-                counts.of(record.origin)[ACTIVE_2 if record.protocol == "2" else ACTIVE_1] += 1
+                counts.origins[record.origin][ACTIVE_2 if record.protocol == "2" else ACTIVE_1] += 1
         counts.busy = busy
         counts.maximum, counts.idle_maximum = _limits(pool)
         tracker.maximum = counts.maximum

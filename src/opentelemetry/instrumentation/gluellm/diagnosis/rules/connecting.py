@@ -68,9 +68,8 @@ def churned_origins(activity: Activity) -> list[str]:
     """
     return [
         origin
-        for origin, pools in activity.new_pools.items()
-        if thresholds.is_churn(pools, activity.new_pool_requests.get(origin, 0))
-        and origin != _OTHER_ORIGINS
+        for origin, pools in activity.new.pools.items()
+        if thresholds.is_churn(pools, activity.new.requests[origin]) and origin != _OTHER_ORIGINS
     ]
 
 
@@ -80,15 +79,17 @@ def client_churn(case: PoolCase) -> Finding | None:
     churned = churned_origins(activity)
     if not churned:
         return None
-    pools = sum(activity.new_pools[origin] for origin in churned)
-    requests = sum(activity.new_pool_requests.get(origin, 0) for origin in churned)
+    pools = sum(activity.new.pools[origin] for origin in churned)
+    requests = sum(activity.new.requests[origin] for origin in churned)
     built_at: Counter[str] = Counter()
     for origin in churned:
-        built_at.update(activity.new_pools_built_at.get(origin, {}))
-    calls = activity.entered - activity.resent
+        built_at.update(activity.new.built_at.get(origin, {}))
+    calls = activity.number("entered") - activity.number("resent")
     # Where one any-llm call needs several pools (lmstudio), a kept client does not save those.
-    each = f" of {counted(calls, 'call')}" if activity.resent else ""
-    over = " over WebSocket" if WEBSOCKET in activity.protocols else ""
+    each = f" of {counted(calls, 'call')}" if activity.number("resent") else ""
+    over = ""
+    if any(WEBSOCKET in origin.protocols for origin in case.totals.origins):
+        over = " over WebSocket"
     # GlueLLM builds its clients before it calls any-llm, so their call site is unknown.
     gluellm = case.process.gluellm and not any(built_at.values())
     totals = case.totals
@@ -108,7 +109,7 @@ def client_churn(case: PoolCase) -> Finding | None:
         pool=case.label,
         observed=f"{pools} pools opened for {counted(requests, 'request')}{each} "
         f"({requests / pools:.1f} per pool), with "
-        f"{counted(activity.connections_opened, 'new connection')}{over}"
+        f"{counted(activity.number('opened'), 'new connection')}{over}"
         f"{_built_at(built_at, pools)}.",
         explanation=f"A client is built for each {what}, so hardly any connection is reused. Calls "
         f"pay for TCP and TLS again and again, and the connections stay open until {until}.",
@@ -168,7 +169,7 @@ def server_is_gone(case: PoolCase) -> bool:
 def reuse_failures(case: PoolCase) -> Finding | None:
     """Detect requests that failed on a reused connection."""
     activity = case.activity
-    count = activity.reuse_failures
+    count = activity.number("reuse_failures")
     share = count / max(activity.left, count, 1)
     if count < thresholds.REUSE_FAILURES or share < thresholds.REUSE_FAILURE_SHARE:
         return None
@@ -240,15 +241,15 @@ def truncated_answers(case: PoolCase) -> Finding | None:
 def slow_connecting(case: PoolCase) -> Finding | None:
     """Detect that establishing connections takes long, and name the step."""
     activity, earlier = case.activity, case.baseline
-    total, step = sum(activity.set_up_seconds.values()), activity.slowest_step
+    total, step = sum(activity.named("step").values()), activity.slowest_step
     # A running set-up counts as a whole one, so the mean is never too high.
     running = sum(pool.connecting for pool in case.pools)
-    number = activity.connections_opened + sum(activity.connect_failures.values()) + running
+    number = activity.number("opened") + sum(activity.connect_failures.values()) + running
     if step is None or number < thresholds.SLOW_SET_UPS:
         return None
     mean, least, before = total / number, thresholds.SLOW_SET_UP, ""
-    if earlier is not None and earlier.connections_opened:
-        usual = sum(earlier.set_up_seconds.values()) / earlier.connections_opened
+    if earlier is not None and earlier.number("opened"):
+        usual = sum(earlier.named("step").values()) / earlier.number("opened")
         least = min(least, max(thresholds.SLOWER_SET_UP, thresholds.SET_UP_RATIO * usual))
         before = f" ({seconds(usual)} before)"
     costs = thresholds.CONNECTING_COSTS * activity.time()
@@ -260,7 +261,7 @@ def slow_connecting(case: PoolCase) -> Finding | None:
         severity=Severity.WARNING,
         pool=case.label,
         observed=f"Establishing {counted(number, 'connection')} took {seconds(mean)} on "
-        f"average{before}, {percent(activity.set_up_seconds[step] / total)} of it {name}.",
+        f"average{before}, {percent(activity.named('step')[step] / total)} of it {name}.",
         explanation="Each request that needs a new connection waits that long. Keeping connections "
         "for longer would only hide it.",
         advice=f"{advice[0].upper()}{advice[1:]}.",
@@ -270,15 +271,15 @@ def slow_connecting(case: PoolCase) -> Finding | None:
 def not_reused(case: PoolCase) -> Finding | None:
     """Detect that requests pay for new connections since most are closed for one reason."""
     activity = case.activity
-    closed = Counter(activity.connections_closed)
+    closed = activity.named("closed")
     spent, connecting = activity.time(), activity.connecting_time
     if closed.total() < thresholds.CLOSED_CONNECTIONS or spent <= 0:
         return None
     ((reason, count),) = closed.most_common(1)
-    least = thresholds.CLOSED_SHARE * max(closed.total(), activity.connections_opened)
+    least = thresholds.CLOSED_SHARE * max(closed.total(), activity.number("opened"))
     if count < least or reason not in _NOT_REUSED:
         return None
-    paid, requests = activity.on_new_connection, activity.entered
+    paid, requests = activity.number("on_new_connection"), activity.number("entered")
     if connecting < thresholds.CONNECTING_COSTS * spent or not paid:
         return None
     means, advice = _NOT_REUSED[reason]
@@ -334,7 +335,7 @@ def channel_not_ready(case: PoolCase) -> Finding | None:
 
 def wrong_event_loop(case: PoolCase) -> Finding | None:
     """Detect requests that failed since their client is used on a second event loop."""
-    failed = case.activity.anomalies.get("wrong_event_loop", 0)
+    failed = case.activity.number("anomaly", "wrong_event_loop")
     if failed <= 0:
         return None
     call_sites = case.totals.two_event_loops or ("", "")

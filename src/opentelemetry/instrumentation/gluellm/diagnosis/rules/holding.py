@@ -24,10 +24,10 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
             "A streamed answer was abandoned before its end. It keeps its "
             f"{_held(case)}, possibly for ever{queue}."
         )
-    elif case.activity.leaks:
+    elif case.activity.number("leaks"):
         hurts = False
         observed = (
-            f"{counted(case.activity.leaks, _held(case))} had been held unread for "
+            f"{counted(case.activity.number('leaks'), _held(case))} had been held unread for "
             f"{seconds(case.leak_threshold)} or more, and came back."
         )
         explanation = (

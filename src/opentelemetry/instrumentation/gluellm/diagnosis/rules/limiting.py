@@ -26,7 +26,7 @@ def wait_before(
     case: PoolCase, limiters: Sequence[LimiterSnapshot], cases: Sequence[PoolCase]
 ) -> bool:
     """Return whether calls of this pool wait in the limiter rather than for a connection."""
-    if case.queued_now or case.activity.timeouts.get("pool", 0):
+    if case.queued_now or case.activity.number("timeout", "pool"):
         return False
     its = [limiter for limiter in limiters if case in _behind(limiter, cases)]
     waiting = sum(limiter.waiting for limiter in its)

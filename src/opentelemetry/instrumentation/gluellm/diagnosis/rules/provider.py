@@ -9,8 +9,8 @@ from statistics import mean, median
 from ... import thresholds
 from ...text import counted, one_line, percent, seconds
 from ..findings import Finding, Kind, Severity
-from ..intervals import PROVIDERS_PART, PoolCase
-from ..parts import Answer
+from ..intervals import PoolCase
+from ..parts import PROVIDERS_PART, Answer
 from .timeouts import majority
 from .waiting import queue_matters
 
@@ -95,7 +95,7 @@ def slow_provider(case: PoolCase) -> Finding | None:
     each = activity.provider_time(*PROVIDERS_PART)
     slower = is_slower(case)
     # If connections were lost, it is unknown which requests waited for the provider.
-    silent = 0 if activity.requests_lost_peer else activity.timeouts.get("read", 0)
+    silent = 0 if activity.number("lost_peers") else activity.number("timeout", "read")
     gives_up = (
         silent >= thresholds.READ_TIMEOUTS
         and silent >= thresholds.READ_TIMEOUT_SHARE * activity.left
@@ -228,7 +228,7 @@ def silent_connections(case: PoolCase) -> Finding | None:
     """Detect requests that wait although there is evidence that no answer can come."""
     checked = [request for request in case.requests if request.peer]
     lost = sorted((r for r in checked if r.lost_peer), key=lambda r: -r.peer_silence)
-    ended = case.activity.requests_lost_peer
+    ended = case.activity.number("lost_peers")
     if not lost and not ended:
         return None
     observed = f"{counted(ended, 'request')} had lost the other end when they ended"

@@ -8,7 +8,7 @@ from ... import thresholds
 from ...text import call_site_text, counted, one_line, percent, rate, seconds
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
-from ..littles_law import Sizing, poisson_quantile, required_size
+from ..littles_law import poisson_quantile
 from ..parts import PoolSnapshot
 from ..replay import recording_of
 from .holding import likely_leak, unread_now
@@ -27,7 +27,7 @@ def queue_matters(case: PoolCase) -> bool:
     activity = case.activity
     queued, spent = activity.time("queued"), activity.time()
     requests = activity.left + activity.held_now + case.queued_now
-    timeouts = activity.timeouts.get("pool", 0)
+    timeouts = activity.number("timeout", "pool")
     if timeouts and timeouts >= thresholds.POOL_TIMEOUT_SHARE * activity.left:
         return True
     return (
@@ -49,46 +49,28 @@ def pool_too_small(case: PoolCase) -> Finding | None:
         return None
     if unread_now(case) > thresholds.UNREAD_SHARE * held:
         return None  # may be a leak below the leak threshold
-    timeouts = activity.timeouts.get("pool", 0)
+    timeouts = activity.number("timeout", "pool")
     was_full = case.totals.peak_active >= maximum or activity.period > thresholds.PEAK_REMEMBERED
     if not (was_full or timeouts):
         return None
-    # Live pools that share the load. Pools that are gone are unknown.
-    pools = max(1, len(case.pools))
-    sizing = _sizing(case, maximum, pools)
-    spent = activity.time()
+    spent, ended = activity.time(), max(activity.left + activity.held_now, 1)
     observed = (
         f"Requests spent {percent(activity.time('queued') / spent if spent else 0)} of their time "
         f"in the queue of the pool, which allows {counted(maximum, 'connection')}"
     )
     if timeouts:
         observed += f", {counted(timeouts, 'pool timeout')}"
-    if sizing is not None:
-        each = " per pool" if pools > 1 else ""
-        queue = ""
-        if sizing.cut_off:
-            queue = " (queued requests excluded)"
-        elif sizing.concurrency > sizing.offered:
-            queue = " (queued requests included)"
-        arrived = f"{rate(sizing.arrival_rate)} arrived{each} and"
-        if not sizing.arrival_rate:
-            arrived = "No new request arrived; the others"
+    if activity.number("entered") and activity.period > 0:
         observed += (
-            f". {arrived} held a connection for "
-            f"{seconds(sizing.lease_time)}. On average, {sizing.concurrency:.1f} requests needed "
-            f"one at once{queue}; "
+            f". {rate(activity.number('entered') / activity.period)} arrived and held a connection "
         )
-        observed += (
-            f"bursts need up to {sizing.size}"
-            if sizing.burst
-            else f"{sizing.size} connections suffice 99% of the time"
-        )
+        observed += f"for {seconds(held / ended)}"
     compared = (
         "no longer than before"
         if case.baseline is not None and case.baseline.served >= thresholds.BASELINE_REQUESTS
         else "as far as can be known without an earlier snapshot"
     )
-    replayed, advice = _advice(case, sizing)
+    replayed, advice = _advice(case)
     return Finding(
         kind=Kind.POOL_TOO_SMALL,
         severity=Severity.ERROR if timeouts else Severity.WARNING,
@@ -100,12 +82,12 @@ def pool_too_small(case: PoolCase) -> Finding | None:
     )
 
 
-def _advice(case: PoolCase, sizing: Sizing | None) -> tuple[str, str]:
-    """Return what a replay of the period shows, and the advice: a size only if it confirms one."""
+def _advice(case: PoolCase) -> tuple[str, str]:
+    """Return what a replay of the period shows, and the advice: with a size if it shows one."""
     recording = recording_of(case.pools, case.activity.period)
     if isinstance(recording, str):
         reason = recording
-    elif size := recording.confirmed(sizing.size if sizing is not None else None):
+    elif size := recording.needed():
         half, full = recording.replay(size // 2), recording.replay(size)
         twice = recording.replay(size, 2)
         replayed = (
@@ -116,21 +98,6 @@ def _advice(case: PoolCase, sizing: Sizing | None) -> tuple[str, str]:
     else:
         reason = f"a replay of {counted(recording.size, 'request')} shows no queue"
     return "", f"{case.advisor.allow('N')}. No size is advised: {reason}"
-
-
-def _sizing(case: PoolCase, maximum: int, pools: int) -> Sizing | None:
-    activity = case.activity
-    period = activity.period
-    return required_size(
-        arrived=-(-activity.first_attempts // pools),
-        given_up=activity.given_up_waiting / max(activity.first_attempts, 1),
-        period=period,
-        lease_time=activity.lease_time,
-        in_pool=activity.time() / period / pools if period > 0 else 0.0,
-        in_pool_now=(activity.held_now + case.queued_now) // pools,
-        peak=-(-(case.totals.peak_active + case.totals.peak_queued) // pools),
-        maximum=maximum,
-    )
 
 
 def one_caller(case: PoolCase) -> Finding | None:
@@ -161,7 +128,7 @@ def one_caller(case: PoolCase) -> Finding | None:
     semaphore = "threading" if case.synchronous else "asyncio"
     return Finding(
         kind=Kind.ONE_CALLER,
-        severity=Severity.ERROR if case.activity.timeouts.get("pool", 0) else Severity.WARNING,
+        severity=Severity.ERROR if case.activity.number("timeout", "pool") else Severity.WARNING,
         pool=case.label,
         observed=f"{count} of {counted(len(held), 'connection')} are held{by}; "
         f"{counted(len(others), 'request')} of other callers queued, the longest for "
@@ -184,7 +151,7 @@ def pool_saturated(case: PoolCase) -> Finding | None:
     maximum = sum(pool.max_connections or 0 for pool in full)
     holders = Counter(request.phase for request in requests if request.held is not None)
     held = ", ".join(f"{count} {phase}" for phase, count in holders.most_common())
-    timeouts = case.activity.timeouts.get("pool", 0)
+    timeouts = case.activity.number("timeout", "pool")
     lasts = max(waits) >= thresholds.WAIT_NOTICED
     leak = likely_leak(full)
     command = watch_command(case.process.pid)
@@ -230,7 +197,7 @@ def _is_full(pool: PoolSnapshot) -> bool:
 
 def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     """Detect states that a pool should never be in."""
-    found = {kind: count for kind, count in case.activity.anomalies.items() if count > 0}
+    found = {kind: count for kind, count in case.activity.named("anomaly").items() if count > 0}
     found.pop("wrong_event_loop", None)  # has a finding of its own
     if not found:
         return None
