@@ -148,14 +148,14 @@ def a_snapshot(
         taken_at=1_800_000_000.0 + uptime,
         uptime=uptime,
         leak_threshold=leak_threshold,
-        account=replace(account, total={**_counted(all_totals, calls), **account.total}),
+        account=replace(account, total={**counted(all_totals, calls), **account.total}),
         process=ProcessSnapshot(**{"pid": 17, **descriptors, **loop, **process}),
         pools=pools or (a_pool(),),
         totals=all_totals,
     )
 
 
-def _counted(totals: Sequence[PoolTotals], calls: Sequence[CallsSnapshot]) -> Any:
+def counted(totals: Sequence[PoolTotals], calls: Sequence[CallsSnapshot]) -> Any:
     """What the account of a process with these totals and calls has counted in all."""
     found: dict[Any, dict[Any, float]] = {}
     for one in calls:

@@ -22,6 +22,7 @@ from opentelemetry.instrumentation.gluellm.pool.ring import TICKS
 from opentelemetry.instrumentation.gluellm.watch.account import Account
 from opentelemetry.instrumentation.gluellm.watch.loop_lag import LoopLag
 from opentelemetry.instrumentation.gluellm.watch.silent_peers import SilentPeers
+from unit.diagnosis.building import counted
 from unit.pool.fakes import FakePool, Scene, Unreadable
 
 
@@ -284,6 +285,27 @@ def test_totals_outlive_the_pool(scene: Scene) -> None:
     assert (total.pools_opened, total.pools_live, total.pools_discarded) == (1, 0, 1)
     assert total.connections_closed == {"garbage_collected": 1}
     assert outcomes(snapshot) == {(200, None): 1}
+
+
+def test_account_counts_what_the_totals_have(scene: Scene) -> None:
+    """Rules read only the account. This also holds for snapshots that other tests build."""
+    serve(scene)
+    scene.tracker.failed(scene.acquire(), "read_timeout")
+    scene.tracker.connection_closed(scene.connection(established=True), "server_closed")
+    scene.ledger.leaks = scene.origin.lost_peers = scene.origin.reuse_failures = 2
+    scene.ledger.anomalies["orphaned_connection"] = 1
+    scene.origin.resent = scene.origin.on_new_connection = 1
+    scene.origin.set_up_time[0] = 10**9
+    scene.clock.advance(3.0)
+    lease = scene.acquire()
+    scene.clock.advance(2.0)
+    assert not lease.ended_at
+    snapshot = take(scene)
+    total = {
+        subject: {item: value for item, value in items.items() if item[0] != "took"}
+        for subject, items in snapshot.account.total.items()
+    }
+    assert total == counted(snapshot.totals, snapshot.process.calls)
 
 
 # The process

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from . import accounting
 from .findings import Finding, Kind, Severity
-from .intervals import PoolCase, calls_in, earlier, pool_cases
+from .intervals import PoolCase, calls_in, earlier, pool_cases, since
 from .rules import (
     capacity,
     connecting,
@@ -28,7 +28,7 @@ from .rules import (
     waiting,
 )
 from .snapshot import Snapshot
-from .windows import since, windows
+from .windows import windows
 
 _NOT_OUR_CPU = ("resolve", "proxy")
 """Steps of establishing a connection that a busy process hardly makes longer."""

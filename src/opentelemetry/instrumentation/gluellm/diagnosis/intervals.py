@@ -27,7 +27,7 @@ from .parts import (
     outcome_of,
 )
 from .snapshot import Snapshot
-from .windows import Window, Windows, named
+from .windows import Window, Windows, named, summed
 
 HELD = ("connecting", "stream_queued", "awaiting_response", "reading", "unread")
 """Phases of a request that has a connection."""
@@ -259,6 +259,19 @@ def earlier(snapshot: Snapshot, previous: Snapshot | None) -> Snapshot | None:
     if previous is None or previous.process.pid != snapshot.process.pid:
         return None
     return previous if previous.uptime < snapshot.uptime else None
+
+
+def since(snapshot: Snapshot, previous: Snapshot | None) -> Windows:
+    """Return the time since ``previous`` or ``instrument()``, and all the time before."""
+    numbers, now = summed([snapshot.account.total]), snapshot.uptime
+    if previous is None:
+        whole = Window(now, numbers)
+        return Windows(whole, whole, None)
+    before, then = summed([previous.account.total]), previous.uptime
+    for subject, items in before.items():
+        numbers.setdefault(subject, Counter()).subtract(items)
+    recent = Window(now - then, {subject: +items for subject, items in numbers.items() if +items})
+    return Windows(recent, recent, Window(then, before))
 
 
 def calls_in(calls: CallsSnapshot, window: Window) -> CallsSnapshot:

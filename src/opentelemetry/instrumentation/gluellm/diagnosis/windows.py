@@ -10,7 +10,6 @@ from typing import Any
 from .. import thresholds
 from ..watch.account import CALLS, Item, Subject
 from .parts import Account, AccountRow, Numbers
-from .snapshot import Snapshot
 
 
 def named(items: Mapping[Item, float], what: str) -> Any:
@@ -41,19 +40,6 @@ class Windows:
     """Time before ``recent``; None if there is none to compare with."""
 
 
-def since(snapshot: Snapshot, previous: Snapshot | None) -> Windows:
-    """Return the time since ``previous`` or ``instrument()``, and all the time before."""
-    numbers, now = _sum([snapshot.account.total]), snapshot.uptime
-    if previous is None:
-        whole = Window(now, numbers)
-        return Windows(whole, whole, None)
-    before, then = _sum([previous.account.total]), previous.uptime
-    for subject, items in before.items():
-        numbers.setdefault(subject, Counter()).subtract(items)
-    recent = Window(now - then, {subject: +items for subject, items in numbers.items() if +items})
-    return Windows(recent, recent, Window(then, before))
-
-
 def windows(account: Account, now: float) -> Windows:
     """Return the last 5 minutes before ``now`` and the 30 before.
 
@@ -79,10 +65,11 @@ def is_baseline(period: float, account: Account) -> bool:
 
 
 def _window(rows: Iterable[AccountRow], period: float) -> Window:
-    return Window(period, _sum(row.numbers for row in rows))
+    return Window(period, summed(row.numbers for row in rows))
 
 
-def _sum(numbers: Iterable[Numbers]) -> dict[Subject, Counter[Item]]:
+def summed(numbers: Iterable[Numbers]) -> dict[Subject, Counter[Item]]:
+    """Return all these numbers together, in Counters that may be changed."""
     found: dict[Subject, Counter[Item]] = {}
     for one in numbers:
         for subject, items in one.items():
