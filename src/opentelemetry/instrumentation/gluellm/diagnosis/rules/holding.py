@@ -192,7 +192,7 @@ def stuck_streams(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
                 f"The peer lowered its limit from {before} to {lowest} streams. {explanation}"
             )
             advice = (
-                f"Ask whoever runs the server or its proxy for the reason. Until then: {advice}"
+                f"Ask the operator of the server or its proxy for the reason. Until then: {advice}"
             )
     open_connections = sum(len(pool.connections) for pool in case.pools)
     observed += f", on {counted(open_connections, 'connection')}"
