@@ -73,7 +73,7 @@ def test_failures_do_not_shorten_the_time_of_the_provider(provider):
 def test_callers_that_give_up_are_not_counted_as_demand(provider):
     """The size that is advised ends the queue, and less than half of it does not.
 
-    20 calls a second that hold a connection for 0.3 s need 6, and 12 for 99% of the time. The pool
+    20 calls a second that hold a connection for 0.3 s need 6, and some more if they bunch. The pool
     has 3, and callers lose patience after 1.5 s: up to 30 of them are in it.
     """
     provider.behaviour = Behaviour(head_delay=0.3)
