@@ -182,6 +182,16 @@ SILENT_REQUESTS = 3
 SILENT_AS_BEFORE = 0.5
 """Share of the current wait. If earlier answers took at least that long, the model reasons."""
 
+OVERDUE_AFTER = 30.0
+OVERDUE_FACTOR = 10.0
+"""Time since a request was sent, and factor on the longest answer of its model and call site. Other
+questions cause less."""
+OVERDUE_REQUESTS = 2
+OVERDUE_SHARE = 0.2
+"""Number and share of the requests in flight. A single one can be one lost answer."""
+OVERDUE_UNKNOWN = 5
+"""Number of requests whose model is unknown: one call site can send questions to several."""
+
 RECENT = 300.0
 """Period of the latest requests to judge without an earlier snapshot."""
 CUT_CALLS = 5

@@ -295,7 +295,7 @@ def _keep(pool: PoolLedger, lease: Lease) -> None:
     call, ended_at = lease.call, lease.ended_at
     model, items = (None, 0) if call is None else (call.model, call.steps)
     rest = ended_at - lease.answered_at
-    answer = (ended_at, model, lease.awaited, rest, items, pool.answers)
+    answer = (ended_at, model, lease.awaited, rest, items, pool.answers, lease.call_site)
     if ended_at - pool.kept_since >= SECOND:
         pool.kept_since = ended_at
         pool.kept = 0

@@ -343,8 +343,8 @@ class PoolLedger:
         call, the last phase and the time in it, the model and the call site."""
         self.answered: deque[tuple[Any, ...]] = deque(maxlen=MOST_ANSWERED)
         """First attempts that were served, at most `KEPT_PER_SECOND`: when it ended, its model, the
-        time until the head and after it, the number of items that the application requested, and
-        the number of answers since the entry before."""
+        time until the head and after it, the number of items that the application requested, the
+        number of answers since the entry before, and the call site."""
         self.kept = self.kept_since = 0
         """How many of these there are in the second that began then."""
         self.answers = 0
