@@ -235,6 +235,14 @@ def test_running_and_suppressed_requests_are_not_outcomes(scene: Scene) -> None:
     assert only_origin(snapshot).requests_entered == 2
 
 
+def test_answer_has_the_call_site_of_its_request(scene: Scene) -> None:
+    lease = scene.acquire()
+    lease.own_call_site = find()
+    scene.serve(lease)
+    ((answer,),) = (total.answers for total in take(scene).totals)
+    assert answer.call_site == str(lease.own_call_site)
+
+
 def test_failures_in_the_outbox_are_counted(scene: Scene) -> None:
     """Timeouts, and the silence after which a reused connection failed."""
     waiter = scene.enter()

@@ -217,8 +217,9 @@ CALL_SILENT_FACTOR = 3.0
 """Factor on the longest wait that ended in an item or an answer, of the last hour or the last 100
 waits. Reasoning models pause for minutes, and do so again."""
 CALL_SILENT_FIRST = 600.0
-"""Shortest wait for an unstreamed answer that is silence, while fewer than 20 are known, or none of
-the last hour. The SDKs time out after the same time, and an unstreamed answer can take minutes.
+"""Shortest wait for an unstreamed answer that is silence, until those that are known cover 12
+minutes, and if none is of the last hour. The SDKs time out after the same time, and an unstreamed
+answer can take minutes.
 A stream that has been silent for so long is reported even if it is the only one."""
 CALL_FAILURE_ALERT_SHARE = 0.05
 """Share of the calls that failed or succeeded. SDKs and GlueLLM retry, so a call that still fails

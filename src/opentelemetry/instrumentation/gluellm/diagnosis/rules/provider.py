@@ -72,7 +72,9 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
 
 def _named(group: Group) -> str:
     model, call_site = group
-    return one_line(model or "all") + (f" from {call_site_text(call_site)}" if call_site else "")
+    return one_line(model or "all requests") + (
+        f" from {call_site_text(call_site)}" if call_site else ""
+    )
 
 
 def is_slower(case: PoolCase) -> bool:
