@@ -102,6 +102,8 @@ AT_ONCE = in_flight(9, 0.2)
         # Unstreamed calls of 90 s and 400 s, also the first ones, beside short calls.
         (QUICK, in_flight(2, 400, model="o3") + in_flight(2, 90, call_site=REASON), None),
         (QUICK, in_flight(2, 43, "unread"), None),
+        # The time in which it waited to be sent is not the provider's.
+        (QUICK, [a_request("awaiting_response", 9, held=90.0, call_site=ASK)] * 2, None),
         # One call site can ask several models, if they are unknown.
         (times(5, 0.3, model=None), in_flight(4, 43, model=None), None),
         (times(5, 0.3, model=None), in_flight(5, 43, model=None), SILENT),
@@ -127,11 +129,20 @@ def test_silence_that_was_ever_answered_counts_for_an_unknown_model() -> None:
     assert kinds(young(*times(5, 0.3, model=None), requests=requests, origin=answered)) == []
 
 
+def test_silence_that_was_ever_answered_counts_if_answers_are_no_longer_kept() -> None:
+    answered = {"longest_silence_answered": 44.0}
+    all_kept, some = (
+        young(*times(5, 0.3, number), requests=in_flight(2, 43), origin=answered)
+        for number in (199, 200)
+    )
+    assert (kinds(all_kept), kinds(some)) == ([SILENT], [])
+
+
 def test_overdue_requests_are_described() -> None:
     finding = found(SILENT, young(*QUICK, requests=in_flight(3, 43) + in_flight(2, 0.2)))
     assert finding.severity is Severity.WARNING
     assert finding.observed == (
-        "3 of 5 requests in flight are overdue (3 awaiting_response), the oldest since 43 s. "
+        "3 of 5 requests in flight are overdue (3 awaiting_response), the oldest for 43 s. "
         "Answers of the same model and call site took at most 0.40 s; the last one ended 5.0 s ago."
     )
     assert finding.evidence == f"Of the overdue requests, 3 of 3 from {ASK} (gpt-4o)."

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from statistics import mean, median
 
 from ... import thresholds
+from ...pool.ledger import MOST_ANSWERED
 from ...text import call_site_text, counted, one_line, percent, seconds
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
-from ..parts import PROVIDERS_PART, Answer, Group, RequestSnapshot
+from ..parts import PROVIDERS_PART, Answer, Group
 from .timeouts import majority
 from .waiting import queue_matters
 
@@ -167,45 +168,51 @@ def slow_provider(case: PoolCase) -> Finding | None:
     )
 
 
-def _overdue(case: PoolCase) -> tuple[list[RequestSnapshot], list[Answer]]:
-    """Return requests that the provider has had for far too long, and answers of their groups.
+def _overdue(case: PoolCase) -> tuple[dict[int, float], list[Answer]]:
+    """Return how long requests have waited that take far too long, and answers of their groups.
 
-    Where the items of a stream are seen, the time since the last one counts.
+    The requests are those at these places of ``case.requests``. Where the items of a stream are
+    seen, the time since the last one counts.
     """
     lost = set(case.lost)
     kept: dict[Group, list[Answer]] = {}
     for answer in case.kept_answers:
         kept.setdefault(answer.group, []).append(answer)
     silence = max((o.longest_silence_answered for o in case.totals.origins), default=0.0)
-    found, compared = [], []
-    for request in case.requests:
+    complete = len(case.totals.answers) < MOST_ANSWERED
+    found: dict[int, float] = {}
+    compared: list[Answer] = []
+    for number, request in enumerate(case.requests):
         answers = kept.get(request.group, [])
         if request.phase not in PROVIDERS_PART or request in lost:
             continue
         if len(answers) < thresholds.BASELINE_REQUESTS:
             continue
-        waited = request.held or 0.0
-        if request.phase == "reading" and any(answer.items for answer in answers):
-            waited = request.item_wait or 0.0
+        waited = request.phase_age
+        if request.phase == "reading":
+            seen = any(answer.items for answer in answers)
+            waited = (request.item_wait if seen else request.held) or 0.0
         longest = max(answer.head + answer.rest for answer in answers)
-        # Where the model is unknown, an answer that is no longer kept can have taken as long.
-        known = longest if request.model else max(longest, silence / thresholds.OVERDUE_FACTOR)
-        if waited > max(thresholds.OVERDUE_AFTER, thresholds.OVERDUE_FACTOR * known):
-            found.append(request)
+        least = max(thresholds.OVERDUE_AFTER, thresholds.OVERDUE_FACTOR * longest)
+        # One that is no longer kept, or of another model, can have taken as long.
+        if not (request.model and complete):
+            least = max(least, silence)
+        if waited > least:
+            found[number] = waited
             compared += answers
     return found, compared
 
 
 def overdue_requests(case: PoolCase) -> Finding | None:
     """Detect requests that take far longer than any answer of the same model and call site."""
-    found, answers = _overdue(case)
+    waited, answers = _overdue(case)
+    found = [case.requests[number] for number in waited]
     unknown = not any(request.model for request in found)
     least = thresholds.OVERDUE_UNKNOWN if unknown else thresholds.OVERDUE_REQUESTS
     if len(found) < max(least, thresholds.OVERDUE_SHARE * len(case.requests)):
         return None
     longest, last = max(a.head + a.rest for a in answers), min(a.ago for a in answers)
     phases = Counter(request.phase for request in found)
-    oldest = max(request.held or 0.0 for request in found)
     # Bytes that arrive end a phase of reading and begin the next one.
     fed = sum(r.phase == "reading" and 2 * r.phase_age < (r.held or 0.0) for r in found)
     explanation = (
@@ -231,8 +238,8 @@ def overdue_requests(case: PoolCase) -> Finding | None:
         pool=case.label,
         observed=f"{len(found)} of {counted(len(case.requests), 'request')} in flight are overdue ("
         f"{', '.join(f'{count} {phase}' for phase, count in phases.most_common())}), the oldest "
-        f"since {seconds(oldest)}. Answers of the same model and call site took at most "
-        f"{seconds(longest)}; the last one ended {seconds(last)} ago.",
+        f"for {seconds(max(waited.values()))}. Answers of the same model and call site took at "
+        f"most {seconds(longest)}; the last one ended {seconds(last)} ago.",
         evidence=f"Of the overdue requests, {who}." if who else "",
         explanation=explanation,
         advice=advice,
