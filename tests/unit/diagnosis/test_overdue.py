@@ -20,7 +20,7 @@ from unit.diagnosis.building import (
 )
 
 ASK, REASON = "app.py:3 in ask", "app.py:9 in reason"
-SLOW, SILENT, STALLED = Kind.SLOW_PROVIDER, Kind.CALLS_SILENT, Kind.STALLED_STREAMS
+SLOW, STALLED = Kind.SLOW_PROVIDER, Kind.STALLED_STREAMS
 
 
 def times(
@@ -92,13 +92,13 @@ AT_ONCE = in_flight(9, 0.2)
 @pytest.mark.parametrize(
     ("answers", "requests", "kind"),
     [
-        (QUICK, in_flight(2, 43), SILENT),
+        (QUICK, in_flight(2, 43), SLOW),
         (QUICK, in_flight(1, 43), None),
         (QUICK, in_flight(2, 29), None),
         (times(5, 4.2), in_flight(2, 43), None),  # ten times would be as long
         (times(60, 0.3, 9), in_flight(2, 43), None),
         (QUICK, in_flight(2, 43) + AT_ONCE, None),
-        (QUICK, in_flight(3, 43) + AT_ONCE, SILENT),
+        (QUICK, in_flight(3, 43) + AT_ONCE, SLOW),
         # Unstreamed calls of 90 s and 400 s, also the first ones, beside short calls.
         (QUICK, in_flight(2, 400, model="o3") + in_flight(2, 90, call_site=REASON), None),
         (QUICK, in_flight(2, 43, "unread"), None),
@@ -106,7 +106,7 @@ AT_ONCE = in_flight(9, 0.2)
         (QUICK, [a_request("awaiting_response", 9, held=90.0, call_site=ASK)] * 2, None),
         # One call site can ask several models, if they are unknown.
         (times(5, 0.3, model=None), in_flight(4, 43, model=None), None),
-        (times(5, 0.3, model=None), in_flight(5, 43, model=None), SILENT),
+        (times(5, 0.3, model=None), in_flight(5, 43, model=None), SLOW),
         # Bytes without items, or without an end.
         (STREAMED, in_flight(2, 46, "reading", item_wait=45.0), STALLED),
         (STREAMED, in_flight(2, 46, "reading", item_wait=0.5), None),
@@ -135,11 +135,11 @@ def test_silence_that_was_ever_answered_counts_if_answers_are_no_longer_kept() -
         young(*times(5, 0.3, number), requests=in_flight(2, 43), origin=answered)
         for number in (199, 200)
     )
-    assert (kinds(all_kept), kinds(some)) == ([SILENT], [])
+    assert (kinds(all_kept), kinds(some)) == ([SLOW], [])
 
 
 def test_overdue_requests_are_described() -> None:
-    finding = found(SILENT, young(*QUICK, requests=in_flight(3, 43) + in_flight(2, 0.2)))
+    finding = found(SLOW, young(*QUICK, requests=in_flight(3, 43) + in_flight(2, 0.2)))
     assert finding.severity is Severity.WARNING
     assert finding.observed == (
         "3 of 5 requests in flight are overdue (3 awaiting_response), the oldest for 43 s. "
@@ -147,4 +147,4 @@ def test_overdue_requests_are_described() -> None:
     )
     assert finding.evidence == f"Of the overdue requests, 3 of 3 from {ASK} (gpt-4o)."
     nothing_ends = young(*times(31, 0.3), requests=in_flight(3, 43))
-    assert found(SILENT, nothing_ends).severity is Severity.ERROR
+    assert found(SLOW, nothing_ends).severity is Severity.ERROR

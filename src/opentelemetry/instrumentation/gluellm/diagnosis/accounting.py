@@ -521,10 +521,7 @@ def _explains(finding: Finding, trouble: Trouble) -> bool:
     return (
         finding.severity is not Severity.INFO
         and finding.pool in (None, *trouble.pools)
-        and (
-            finding.kind is trouble.kind  # overdue requests
-            or not trouble.parts.isdisjoint(EXPLAINS.get(finding.kind, ()))
-        )
+        and not trouble.parts.isdisjoint(EXPLAINS.get(finding.kind, ()))
     )
 
 

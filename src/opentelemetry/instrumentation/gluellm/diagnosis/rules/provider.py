@@ -233,7 +233,7 @@ def overdue_requests(case: PoolCase) -> Finding | None:
         )
     who = majority(found)
     return Finding(
-        kind=Kind.STALLED_STREAMS if 2 * fed > len(found) else Kind.CALLS_SILENT,
+        kind=Kind.STALLED_STREAMS if 2 * fed > len(found) else Kind.SLOW_PROVIDER,
         severity=Severity.ERROR if last >= thresholds.OVERDUE_AFTER else Severity.WARNING,
         pool=case.label,
         observed=f"{len(found)} of {counted(len(case.requests), 'request')} in flight are overdue ("
