@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -212,8 +213,9 @@ def test_one_model_of_two_becomes_slow(provider: FakeProvider) -> None:
             await asyncio.gather(ask(llm, "small"), ask(llm, "large"))
         (finding,) = serious(before)
         assert finding.kind == "slow_provider"
-        assert "Only small: 0.6" in finding.observed
-        assert "as fast as before: large" in finding.observed
+        where = r" from \S+test_incidents\.py:\d+ in \S+ask"
+        assert re.search(f"Only small{where}: 0.6", finding.observed)
+        assert re.search(f"as fast as before: large{where}", finding.observed)
 
     asyncio.run(run())
 

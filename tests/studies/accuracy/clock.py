@@ -13,8 +13,8 @@ from typing import Any
 from opentelemetry.instrumentation.gluellm import thresholds
 
 _SHORTEST = 5.0
-_KEPT = {"WAIT_TIMES_LAG", "LATE_WINDOW"}
-"""A factor, and a window over lateness, which is real time on a machine that is as busy as ever."""
+_KEPT = {"WAIT_TIMES_LAG", "OVERDUE_FACTOR", "LATE_WINDOW"}
+"""Factors, and a window over lateness, which is real time on a machine that is as busy as ever."""
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 

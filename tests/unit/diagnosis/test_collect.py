@@ -235,6 +235,24 @@ def test_running_and_suppressed_requests_are_not_outcomes(scene: Scene) -> None:
     assert only_origin(snapshot).requests_entered == 2
 
 
+def test_answer_has_the_call_site_of_its_request(scene: Scene) -> None:
+    lease = scene.acquire()
+    lease.own_call_site = find()
+    scene.serve(lease)
+    ((answer,),) = (total.answers for total in take(scene).totals)
+    assert answer.call_site == str(lease.own_call_site)
+
+
+def test_first_answers_of_a_busy_pool_stay_known(scene: Scene) -> None:
+    for _ in range(100 * 10):
+        scene.serve(scene.acquire())
+        scene.clock.advance(0.1)
+    (total,) = take(scene).totals
+    ages = [round(answer.ago) for answer in total.earlier_answers]
+    assert ages[:3] == [100, 99, 98]
+    assert (len(total.answers), len(ages)) == (200, 40 + 6)
+
+
 def test_failures_in_the_outbox_are_counted(scene: Scene) -> None:
     """Timeouts, and the silence after which a reused connection failed."""
     waiter = scene.enter()

@@ -97,8 +97,9 @@ class Config:
     """Shortest wait for an answer, or for the next item of a stream, after which a call counts in
     `gluellm.call.silent`. The wait must also be longer than three times the longest recent wait
     that ended with an answer or an item. Recent are those of the last hour, or the last 100 if
-    there were fewer in that hour. A call that is not streamed must wait for at least 10 minutes if
-    fewer than 20 such calls were answered, or none within the last hour."""
+    there were fewer in that hour. A call that is not streamed must wait for at least 10 minutes
+    until the answers to such calls cover 12 minutes (at least 20 answers: of the time between two,
+    at most 36 s count), and after an hour without one."""
     leak_stacks: bool = _setting(False, BOOLEAN)
     """Record the whole stack of each call, not only the application's line that made it, and add it
     to leak warnings. Costs about ten microseconds per call."""

@@ -182,6 +182,16 @@ SILENT_REQUESTS = 3
 SILENT_AS_BEFORE = 0.5
 """Share of the current wait. If earlier answers took at least that long, the model reasons."""
 
+OVERDUE_AFTER = 30.0
+OVERDUE_FACTOR = 10.0
+"""Time since a request was sent, and factor on the longest answer of its model and call site. Other
+questions cause less."""
+OVERDUE_REQUESTS = 2
+OVERDUE_SHARE = 0.2
+"""Number and share of the requests in flight. A single one can be one lost answer."""
+OVERDUE_UNKNOWN = 5
+"""Number of requests whose model is unknown: one call site can send questions to several."""
+
 RECENT = 300.0
 """Period of the latest requests to judge without an earlier snapshot."""
 CUT_CALLS = 5
@@ -207,8 +217,9 @@ CALL_SILENT_FACTOR = 3.0
 """Factor on the longest wait that ended in an item or an answer, of the last hour or the last 100
 waits. Reasoning models pause for minutes, and do so again."""
 CALL_SILENT_FIRST = 600.0
-"""Shortest wait for an unstreamed answer that is silence, while fewer than 20 are known, or none of
-the last hour. The SDKs time out after the same time, and an unstreamed answer can take minutes.
+"""Shortest wait for an unstreamed answer that is silence, until those that are known cover 12
+minutes, and if none is of the last hour. The SDKs time out after the same time, and an unstreamed
+answer can take minutes.
 A stream that has been silent for so long is reported even if it is the only one."""
 CALL_FAILURE_ALERT_SHARE = 0.05
 """Share of the calls that failed or succeeded. SDKs and GlueLLM retry, so a call that still fails

@@ -288,8 +288,16 @@ def _totals(
 
 def _answers(answered: deque[tuple[Any, ...]], now: int) -> tuple[Answer, ...]:
     return tuple(
-        Answer(in_seconds(max(now - at, 0)), model, in_seconds(head), in_seconds(rest), *counts)
-        for at, model, head, rest, *counts in snapshot_of_queue(answered)
+        Answer(
+            in_seconds(max(now - at, 0)),
+            model,
+            in_seconds(head),
+            in_seconds(rest),
+            items,
+            number,
+            None if call_site is None else str(call_site),
+        )
+        for at, model, head, rest, items, number, call_site in snapshot_of_queue(answered)
     )
 
 

@@ -155,6 +155,8 @@ class PoolCase:
     totals: PoolTotals
     process: ProcessSnapshot
     leak_threshold: float
+    age: float
+    """Seconds since ``instrument()``."""
     activity: Activity
     baseline: Activity | None
     """Activity before the period; None if there is nothing to compare with."""
@@ -219,14 +221,32 @@ class PoolCase:
         return len(self.failures) + sum(answer.number for answer in self.answers)
 
     @property
-    def earlier_answers(self) -> list[Answer]:
-        """Answers before those of ``answers``; if possible, from before the last minutes."""
-        recent = self.recent
-        both = (*self.totals.earlier_answers, *self.totals.answers)
-        earlier = [one for one in both if one.ago > recent]
-        if self.baseline:
-            return earlier
-        return [one for one in earlier if one.ago > RECENT] or earlier
+    def kept_answers(self) -> list[Answer]:
+        """All answers that are known, each of them once."""
+        latest = self.totals.answers
+        since = max((one.ago for one in latest), default=0.0)
+        return [*(one for one in self.totals.earlier_answers if one.ago > since), *latest]
+
+    @property
+    def is_young(self) -> bool:
+        """Whether the process is too young for a baseline."""
+        return self.baseline is None and self.age < 2 * RECENT
+
+    @property
+    def compared_answers(self) -> tuple[list[Answer], list[Answer]]:
+        """Latest answers, and earlier ones; if possible, from before the last minutes.
+
+        In a young process they are those of the last and of the first third of its life.
+        """
+        recent, kept = self.recent, self.kept_answers
+        if self.is_young:
+            third = self.age / 3
+            now = [one for one in kept if one.ago <= third]
+            return now, [one for one in kept if one.ago > 2 * third]
+        earlier = [one for one in kept if one.ago > recent]
+        if not self.baseline:
+            earlier = [one for one in earlier if one.ago > RECENT] or earlier
+        return self.answers, earlier
 
     @property
     def maximum(self) -> int | None:
@@ -309,6 +329,7 @@ def pool_cases(
             totals=totals,
             process=snapshot.process,
             leak_threshold=snapshot.leak_threshold,
+            age=snapshot.uptime,
             activity=replace(activity, held_now=held),
             baseline=_activity(earlier, totals.label, before) if earlier else None,
             pools=_pools(snapshot, totals),

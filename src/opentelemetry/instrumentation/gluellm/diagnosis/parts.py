@@ -32,6 +32,8 @@ class ConnectionSnapshot:
     """HTTP/2: streams that no request uses any more but the peer still has open."""
 
 
+Group = tuple[str | None, str | None]
+"""Model and call site of requests that should take about as long as each other."""
 LOST_PEERS = {
     "unacknowledged": "nobody at the other end",
     "unreachable": "keepalive probes unanswered",
@@ -85,6 +87,10 @@ class RequestSnapshot:
     peer_silence: float = 0.0
     """Time since the other end last acknowledged anything, or since the request was sent if that is
     shorter; 0 if it was not checked."""
+
+    @property
+    def group(self) -> Group:
+        return self.model, self.call_site
 
     @property
     def lost_peer(self) -> str:
@@ -286,6 +292,11 @@ class Answer(NamedTuple):
     """Items of a stream that the application requested; 0 unless it was streamed."""
     number: int = 1
     """Answers that it stands for: at most 20 in a second are kept."""
+    call_site: str | None = None
+
+    @property
+    def group(self) -> Group:
+        return self.model, self.call_site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,7 +336,7 @@ class PoolTotals:
     answers: tuple[Answer, ...] = ()
     """The latest 200 that were kept, the last one last."""
     earlier_answers: tuple[Answer, ...] = ()
-    """One answer in nine seconds of the last half hour."""
+    """One answer in nine seconds of the last half hour; the first 40 are one in a second."""
 
     @property
     def label(self) -> str:

@@ -537,7 +537,11 @@ class _LongestWait:
         return self.peak.highest(self.time)
 
     def is_uncertain(self, now: int) -> bool:
-        """Return whether fewer than twenty waits are known, or none of the last hour."""
+        """Return whether the known waits cover less than 12 minutes, or none is of the last hour.
+
+        Twenty waits are the fewest that cover them. Twenty quick answers in a row say nothing about
+        other models.
+        """
         return self.time < _HOUR // 5 or now - self.last > _HOUR
 
     def add(self, wait: int, now: int) -> None:

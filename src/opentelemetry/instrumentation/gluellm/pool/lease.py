@@ -25,7 +25,15 @@ from ..failures import Failures
 from .call import Call
 from .call_site import CallSite, CallSites
 from .durations import SECOND, class_of
-from .ledger import KEPT_PER_SECOND, SAMPLE_EVERY, EndedTimes, OriginLedger, PoolLedger, served
+from .ledger import (
+    KEPT_PER_SECOND,
+    SAMPLE_EVERY,
+    SAMPLED_FIRST,
+    EndedTimes,
+    OriginLedger,
+    PoolLedger,
+    served,
+)
 from .phases import ALL_STEPS, AWAITING_RESPONSE, OTHER_STEP, QUEUED, UNREAD
 from .ring import LAST, SIZE, write
 
@@ -295,14 +303,15 @@ def _keep(pool: PoolLedger, lease: Lease) -> None:
     call, ended_at = lease.call, lease.ended_at
     model, items = (None, 0) if call is None else (call.model, call.steps)
     rest = ended_at - lease.answered_at
-    answer = (ended_at, model, lease.awaited, rest, items, pool.answers)
+    answer = (ended_at, model, lease.awaited, rest, items, pool.answers, lease.call_site)
     if ended_at - pool.kept_since >= SECOND:
         pool.kept_since = ended_at
         pool.kept = 0
     pool.kept += 1
     pool.answers = 0
     pool.answered.append(answer)
-    if ended_at - pool.sampled_at >= SAMPLE_EVERY:
+    every = SAMPLE_EVERY if len(pool.sampled) >= SAMPLED_FIRST else SECOND
+    if ended_at - pool.sampled_at >= every:
         pool.sampled_at = ended_at
         pool.sampled.append(answer)
 

@@ -55,6 +55,8 @@ KEPT_PER_SECOND = 20
 SAMPLE_EVERY = 9 * SECOND
 """Time between the answers that are kept for longer: as many as the latest ones cover half an
 hour."""
+SAMPLED_FIRST = 40
+"""Answers of which one in a second is kept so: with them, a young process is compared."""
 _MOST_CALL_SITES = 16
 """Bound on the call sites of an origin's pools. Further pools count without their call site."""
 # Failures that alerts use. Their series exist with 0 from the pool's first request on, since
@@ -343,14 +345,14 @@ class PoolLedger:
         call, the last phase and the time in it, the model and the call site."""
         self.answered: deque[tuple[Any, ...]] = deque(maxlen=MOST_ANSWERED)
         """First attempts that were served, at most `KEPT_PER_SECOND`: when it ended, its model, the
-        time until the head and after it, the number of items that the application requested, and
-        the number of answers since the entry before."""
+        time until the head and after it, the number of items that the application requested, the
+        number of answers since the entry before, and the call site."""
         self.kept = self.kept_since = 0
         """How many of these there are in the second that began then."""
         self.answers = 0
         """Answers since the last entry."""
         self.sampled: deque[tuple[Any, ...]] = deque(maxlen=MOST_ANSWERED)
-        """Earlier entries of ``answered``, one in `SAMPLE_EVERY`."""
+        """Entries of ``answered`` kept for longer: one in `SAMPLE_EVERY`, at first one a second."""
         self.sampled_at = 0
         self.live = 0
         self.pools_opened = 0

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from statistics import mean, median
 
 from ... import thresholds
-from ...text import counted, one_line, percent, seconds
+from ...pool.ledger import MOST_ANSWERED
+from ...text import call_site_text, counted, one_line, percent, seconds
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
-from ..parts import PROVIDERS_PART, Answer
+from ..parts import PROVIDERS_PART, Answer, Group
 from .timeouts import majority
 from .waiting import queue_matters
 
@@ -29,30 +30,29 @@ def _parts(answers: Sequence[Answer], waiting: _Times = ()) -> dict[str, _Times]
     }
 
 
-def _models(case: PoolCase) -> tuple[dict[str | None, str], bool]:
-    """Return by model how much slower it has become, as text, and whether the rest is no slower.
+def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
+    """Return by group how much slower it has become, as text, and whether the rest is no slower.
 
-    Models with too few answers to compare are left out. The second value is whether the means of
+    Groups with too few answers to compare are left out. The second value is whether the means of
     most answers are no longer than before.
 
-    A model is slower if three quarters of its times are at least twice as long as half of those
+    A group is slower if three quarters of its times are at least twice as long as half of those
     before: means depend on a few long answers.
     """
-    answers, earlier, same = case.answers, case.earlier_answers, 0
+    (answers, earlier), same = case.compared_answers, 0
+    # The times before are fewer and from a start that can differ.
+    enough = thresholds.BASELINE_REQUESTS if case.is_young else thresholds.CURRENT_REQUESTS
     unread, reading = (case.activity.time(phase) for phase in ("unread", "reading"))
     waits = [request for request in case.requests if request.phase == "awaiting_response"]
-    found: dict[str | None, str] = {}
-    asked = [*(answer.model for answer in answers), *(request.model for request in waits)]
-    for model in dict.fromkeys(asked):
-        now = [answer for answer in answers if answer.model == model]
-        before = [answer for answer in earlier if answer.model == model]
+    found: dict[Group, str] = {}
+    asked = [*(answer.group for answer in answers), *(request.group for request in waits)]
+    for group in dict.fromkeys(asked):
+        now = [answer for answer in answers if answer.group == group]
+        before = [answer for answer in earlier if answer.group == group]
         longest = max((answer.head for answer in before), default=0.0)
         # What waits for longer than ever before counts, though its time is not over.
-        waiting = [r.phase_age for r in waits if r.model == model and r.phase_age > longest]
-        if (
-            len(now) + len(waiting) < thresholds.CURRENT_REQUESTS
-            or len(before) < thresholds.BASELINE_REQUESTS
-        ):
+        waiting = [r.phase_age for r in waits if r.group == group and r.phase_age > longest]
+        if len(now) + len(waiting) < enough or len(before) < thresholds.BASELINE_REQUESTS:
             continue
         texts, slower = [], False
         was = _parts(before)
@@ -66,9 +66,16 @@ def _models(case: PoolCase) -> tuple[dict[str | None, str], bool]:
             if most >= thresholds.SLOWER * usual and most - usual >= least:
                 texts.append(f"{seconds(median(times))} {part} ({seconds(usual)} before)")
             slower |= mean(times) >= thresholds.SLOWER * mean(was[part])
-        found[model] = ", ".join(texts)
+        found[group] = ", ".join(texts)
         same += 0 if slower else len(now)
     return found, 2 * same > len(answers)
+
+
+def _named(group: Group) -> str:
+    model, call_site = group
+    return one_line(model or "all requests") + (
+        f" from {call_site_text(call_site)}" if call_site else ""
+    )
 
 
 def is_slower(case: PoolCase) -> bool:
@@ -76,9 +83,9 @@ def is_slower(case: PoolCase) -> bool:
 
     Longer answers at the same speed, and more calls of a slower model, do not count.
     """
-    models, same = _models(case)
-    if same or any(models.values()):
-        return any(models.values())
+    groups, same = _groups(case)
+    if same or any(groups.values()):
+        return any(groups.values())
     before = case.baseline
     if before is None or before.served < thresholds.BASELINE_REQUESTS:
         return False
@@ -104,16 +111,17 @@ def slow_provider(case: PoolCase) -> Finding | None:
         each >= thresholds.LONG_ANSWER
         and activity.sent + activity.held_now >= thresholds.CURRENT_REQUESTS
     )
-    if not (slower or gives_up or long):
-        return None
+    overdue = None if gives_up else overdue_requests(case)
+    if overdue or not (slower or gives_up or long):
+        return overdue
     head, body = (seconds(activity.provider_time(phase)) for phase in PROVIDERS_PART)
     observed = (
         f"A request waited {seconds(each)} for the provider: {head} for the head of the answer, "
         f"{body} for the rest"
     )
-    models, _ = _models(case)
-    slow = [f"{one_line(model or 'all')}: {text}" for model, text in models.items() if text]
-    others = [one_line(model) for model, text in models.items() if model and not text]
+    groups, _ = _groups(case)
+    slow = [f"{_named(group)}: {text}" for group, text in groups.items() if text]
+    others = [_named(group) for group, text in groups.items() if any(group) and not text]
     if slow:
         observed += f". {'Only ' if others else ''}{'; '.join(slow)}"
         if others:
@@ -155,6 +163,84 @@ def slow_provider(case: PoolCase) -> Finding | None:
         severity=severity,
         pool=case.label,
         observed=f"{observed}.",
+        explanation=explanation,
+        advice=advice,
+    )
+
+
+def _overdue(case: PoolCase) -> tuple[dict[int, float], list[Answer]]:
+    """Return how long requests have waited that take far too long, and answers of their groups.
+
+    The requests are those at these places of ``case.requests``. Where the items of a stream are
+    seen, the time since the last one counts.
+    """
+    lost = set(case.lost)
+    kept: dict[Group, list[Answer]] = {}
+    for answer in case.kept_answers:
+        kept.setdefault(answer.group, []).append(answer)
+    silence = max((o.longest_silence_answered for o in case.totals.origins), default=0.0)
+    complete = len(case.totals.answers) < MOST_ANSWERED
+    found: dict[int, float] = {}
+    compared: list[Answer] = []
+    for number, request in enumerate(case.requests):
+        answers = kept.get(request.group, [])
+        if request.phase not in PROVIDERS_PART or request in lost:
+            continue
+        if len(answers) < thresholds.BASELINE_REQUESTS:
+            continue
+        waited = request.phase_age
+        if request.phase == "reading":
+            seen = any(answer.items for answer in answers)
+            waited = (request.item_wait if seen else request.held) or 0.0
+        longest = max(answer.head + answer.rest for answer in answers)
+        least = max(thresholds.OVERDUE_AFTER, thresholds.OVERDUE_FACTOR * longest)
+        # One that is no longer kept, or of another model, can have taken as long.
+        if not (request.model and complete):
+            least = max(least, silence)
+        if waited > least:
+            found[number] = waited
+            compared += answers
+    return found, compared
+
+
+def overdue_requests(case: PoolCase) -> Finding | None:
+    """Detect requests that take far longer than any answer of the same model and call site."""
+    waited, answers = _overdue(case)
+    found = [case.requests[number] for number in waited]
+    unknown = not any(request.model for request in found)
+    least = thresholds.OVERDUE_UNKNOWN if unknown else thresholds.OVERDUE_REQUESTS
+    if len(found) < max(least, thresholds.OVERDUE_SHARE * len(case.requests)):
+        return None
+    longest, last = max(a.head + a.rest for a in answers), min(a.ago for a in answers)
+    phases = Counter(request.phase for request in found)
+    # Bytes that arrive end a phase of reading and begin the next one.
+    fed = sum(r.phase == "reading" and 2 * r.phase_age < (r.held or 0.0) for r in found)
+    explanation = (
+        "The provider hangs, or the connections are lost without a notice: a firewall or an "
+        "address translator on the path has dropped them. The pool is not the cause."
+    )
+    advice = "Set a read timeout, and send these requests again. Check the provider's status page."
+    if any(pool.tcp_keepalive is False for pool in case.pools):
+        advice += f" Switch SO_KEEPALIVE on: {case.advisor.probe_idle(case.maximum)}."
+    if 2 * fed > len(found):
+        explanation = (
+            "Bytes arrive, but the answers do not end: the provider, or a proxy before it, sends "
+            "pings without items, which keep the connection and its read timeout alive."
+        )
+        advice = (
+            "Give the whole stream, or the time between its items, a timeout of your own, and send "
+            "the request again. A read timeout does not end it. Check the provider's status page."
+        )
+    who = majority(found)
+    return Finding(
+        kind=Kind.STALLED_STREAMS if 2 * fed > len(found) else Kind.SLOW_PROVIDER,
+        severity=Severity.ERROR if last >= thresholds.OVERDUE_AFTER else Severity.WARNING,
+        pool=case.label,
+        observed=f"{len(found)} of {counted(len(case.requests), 'request')} in flight are overdue ("
+        f"{', '.join(f'{count} {phase}' for phase, count in phases.most_common())}), the oldest "
+        f"for {seconds(max(waited.values()))}. Answers of the same model and call site took at "
+        f"most {seconds(longest)}; the last one ended {seconds(last)} ago.",
+        evidence=f"Of the overdue requests, {who}." if who else "",
         explanation=explanation,
         advice=advice,
     )

@@ -1,0 +1,150 @@
+"""A young process: answers that became slower, and requests that take far too long."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, RequestSnapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
+from unit.diagnosis.building import (
+    a_connection,
+    a_pool,
+    a_request,
+    a_snapshot,
+    found,
+    kinds,
+    the_totals,
+)
+
+ASK, REASON = "app.py:3 in ask", "app.py:9 in reason"
+SLOW, STALLED = Kind.SLOW_PROVIDER, Kind.STALLED_STREAMS
+
+
+def times(
+    ago: float, head: float, number: int = 20, model: str | None = "gpt-4o", **more: Any
+) -> tuple[Answer, ...]:
+    """Answers of one group that ended so long ago."""
+    whole = {"rest": 0.1, "items": 0, "call_site": ASK, **more}
+    return (Answer(ago, model, head, **whole),) * number
+
+
+def young(*answers: Answer, requests: Any = (), origin: Any = None, **changes: Any) -> Snapshot:
+    """A process in its second minute, with these answers and requests in flight."""
+    totals = the_totals(100, answers=answers, origin=origin, **changes)
+    return a_snapshot(totals, a_pool(requests, [a_connection("active")] * 10), uptime=90.0)
+
+
+def in_flight(number: int, age: float, phase: str = "awaiting_response", **its: Any) -> Any:
+    fed = min(age, 0.8) if phase == "reading" else age
+    one = a_request(phase, fed, **{"held": age, "age": age, "call_site": ASK, **its})
+    return [one] * number
+
+
+# Slower than at first
+
+
+@pytest.mark.parametrize(
+    ("answers", "slower"),
+    [
+        ((*times(70, 0.5), *times(5, 7.0)), True),
+        # One model, or one call site of an unknown one.
+        ((*times(70, 0.5), *times(70, 1.0, model="o3"), *times(5, 9.0, model="o3")), True),
+        ((*times(70, 0.5, model=None), *times(5, 7.0, model=None)), True),
+        # Enough answers at first and now; more of them are no longer ones.
+        ((*times(70, 0.5, 9), *times(5, 7.0)), False),
+        ((*times(70, 0.5), *times(5, 7.0, 9)), False),
+        ((*times(70, 0.5, 10), *times(5, 0.5, 90)), False),
+        # Another caller's or another model's answers.
+        ((*times(70, 0.5), *times(5, 7.0, call_site=REASON)), False),
+        ((*times(70, 0.5), *times(5, 7.0, model="o3")), False),
+        # Some of them are longer.
+        ((*times(70, 0.5), *times(5, 7.0, 10), *times(5, 0.5, 10)), False),
+    ],
+)
+def test_group_that_became_slower(answers: tuple[Answer, ...], *, slower: bool) -> None:
+    assert kinds(young(*answers)) == ([SLOW] if slower else [])
+
+
+def test_slow_model_is_named_with_its_call_site() -> None:
+    o3 = {"model": "o3", "call_site": REASON}
+    answers = (*times(70, 0.3), *times(70, 1.0, **o3), *times(5, 0.3), *times(5, 18.0, **o3))
+    observed = found(SLOW, young(*answers)).observed
+    assert f"Only o3 from {REASON}: 18 s to the head (1.0 s before)" in observed
+    assert f"as fast as before: gpt-4o from {ASK}" in observed
+
+
+def test_slow_provider_is_blamed_for_a_full_pool() -> None:
+    full = {"each": {"queued": 5.0}, "errors": {"pool_timeout": 20}, "peak_active": 10}
+    assert kinds(young(*times(70, 0.5), *times(5, 7.0), **full)) == [SLOW]
+    assert kinds(young(*times(70, 0.5), *times(5, 0.5), **full)) == [Kind.POOL_TOO_SMALL]
+
+
+# Overdue
+
+QUICK = times(5, 0.3)
+STREAMED = times(5, 0.3, items=9, rest=0.6)
+AT_ONCE = in_flight(9, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("answers", "requests", "kind"),
+    [
+        (QUICK, in_flight(2, 43), SLOW),
+        (QUICK, in_flight(1, 43), None),
+        (QUICK, in_flight(2, 29), None),
+        (times(5, 4.2), in_flight(2, 43), None),  # ten times would be as long
+        (times(60, 0.3, 9), in_flight(2, 43), None),
+        (QUICK, in_flight(2, 43) + AT_ONCE, None),
+        (QUICK, in_flight(3, 43) + AT_ONCE, SLOW),
+        # Unstreamed calls of 90 s and 400 s, also the first ones, beside short calls.
+        (QUICK, in_flight(2, 400, model="o3") + in_flight(2, 90, call_site=REASON), None),
+        (QUICK, in_flight(2, 43, "unread"), None),
+        # The time in which it waited to be sent is not the provider's.
+        (QUICK, [a_request("awaiting_response", 9, held=90.0, call_site=ASK)] * 2, None),
+        # One call site can ask several models, if they are unknown.
+        (times(5, 0.3, model=None), in_flight(4, 43, model=None), None),
+        (times(5, 0.3, model=None), in_flight(5, 43, model=None), SLOW),
+        # Bytes without items, or without an end.
+        (STREAMED, in_flight(2, 46, "reading", item_wait=45.0), STALLED),
+        (STREAMED, in_flight(2, 46, "reading", item_wait=0.5), None),
+        (STREAMED, in_flight(2, 600, "reading"), None),
+        (times(5, 0.3, model=None), in_flight(5, 46, "reading", model=None), STALLED),
+        (times(5, 0.3, rest=600.0), in_flight(2, 600, "reading"), None),
+        # A connection that is known to be lost has a finding of its own.
+        (QUICK, in_flight(2, 43, peer="closed"), Kind.SILENT_CONNECTIONS),
+    ],
+)
+def test_requests_that_take_far_too_long(
+    answers: tuple[Answer, ...], requests: list[RequestSnapshot], kind: Kind | None
+) -> None:
+    assert kinds(young(*answers, requests=requests)) == ([kind] if kind else [])
+
+
+def test_silence_that_was_ever_answered_counts_for_an_unknown_model() -> None:
+    requests = in_flight(5, 43, model=None)
+    answered = {"longest_silence_answered": 44.0}
+    assert kinds(young(*times(5, 0.3, model=None), requests=requests, origin=answered)) == []
+
+
+def test_silence_that_was_ever_answered_counts_if_answers_are_no_longer_kept() -> None:
+    answered = {"longest_silence_answered": 44.0}
+    all_kept, some = (
+        young(*times(5, 0.3, number), requests=in_flight(2, 43), origin=answered)
+        for number in (199, 200)
+    )
+    assert (kinds(all_kept), kinds(some)) == ([SLOW], [])
+
+
+def test_overdue_requests_are_described() -> None:
+    finding = found(SLOW, young(*QUICK, requests=in_flight(3, 43) + in_flight(2, 0.2)))
+    assert finding.severity is Severity.WARNING
+    assert finding.observed == (
+        "3 of 5 requests in flight are overdue (3 awaiting_response), the oldest for 43 s. "
+        "Answers of the same model and call site took at most 0.40 s; the last one ended 5.0 s ago."
+    )
+    assert finding.evidence == f"Of the overdue requests, 3 of 3 from {ASK} (gpt-4o)."
+    nothing_ends = young(*times(31, 0.3), requests=in_flight(3, 43))
+    assert found(SLOW, nothing_ends).severity is Severity.ERROR
