@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import PoolSnapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
@@ -277,6 +278,43 @@ def test_anomalies_are_those_of_the_interval() -> None:
     assert found(Kind.ANOMALY, snapshot, before).observed == "orphaned_connection 1."
     assert kinds(a_snapshot(totals, **BLOCKED)) == [Kind.BLOCKED_EVENT_LOOP]
     assert not kinds(a_snapshot(totals, uptime=200.0), snapshot)
+
+
+@pytest.mark.parametrize(
+    ("library", "lost", "queued", "fires"),
+    [
+        ("httpx", 3, 3, True),
+        ("httpx2", 3, 3, True),
+        # Less than a quarter of the limit, or nothing queues for it.
+        ("httpx", 2, 3, False),
+        ("httpx", 3, 0, False),
+    ],
+)
+def test_lost_slots_come_before_the_size_of_the_pool(
+    library: str, lost: int, queued: int, *, fires: bool
+) -> None:
+    """A larger pool would only lose more of them."""
+    requests = [a_request("queued", 4.0)] * queued
+    totals = the_totals(
+        50,
+        each={"queued": 2.0 if queued else 0.0},
+        errors={"pool_timeout": 10} if queued else None,
+        now={"queued": queued},
+        library=library,
+        peak_active=10,
+        peak_queued=8,
+        anomalies={"orphaned_connection": lost},
+    )
+    connections = [a_connection("connecting")] * 10
+    snapshot = a_snapshot(totals, a_pool(requests, connections, library=library))
+    first = diagnose(snapshot)[0]
+    assert (first.kind is Kind.ANOMALY and first.severity is Severity.ERROR) is fires
+    if fires:
+        sizes = {SMALL, SATURATED, Kind.ONE_CALLER}
+        assert sizes.isdisjoint(all_kinds(snapshot))
+        assert "orphaned_connection 3, of the pool's limit of 10" in first.observed
+        assert first.advice.startswith("Replace the client now")
+        assert ("httpcore 1.0 loses them" in first.advice) is (library == "httpx")
 
 
 ONE_LOOP = "Run all calls in one event loop: asyncio.run(main()) once for the program"

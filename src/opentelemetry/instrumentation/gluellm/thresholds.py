@@ -152,6 +152,9 @@ ORPHANED_SHARE = 0.1
 ended yet are usual."""
 ORPHANED_ALERT_COUNT = 5
 """Number of streams if the peer named no limit."""
+SLOTS_LOST = 0.25
+"""Share of a pool's limit that orphaned connections take. From here on, they are why requests
+queue."""
 STREAM_QUEUED_TIME = 0.1
 """Time in ``stream_queued`` per request, on average. Less is a burst at the start."""
 STREAM_WAIT = 5.0

@@ -95,7 +95,7 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
     if stuck is not None or connecting.server_is_gone(case):
         broken = None
     causes: list[Finding | None] = []
-    holder = consumer = slow = too_small = saturated = connect = None
+    holder = consumer = slow = too_small = saturated = connect = fault = None
     cut = None if blocked else timeouts.cut_answers(case)
     if not blocked:
         # Building clients keeps the CPU busy. Failures to connect name the step themselves.
@@ -110,7 +110,9 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
         if kept and cut is None:
             slow = provider.slow_provider(case) or provider.silent_provider(case)
         holder = None if leak or stuck or lost else waiting.one_caller(case)
-        causes = [leak, stuck, lost, consumer, holder]
+        if waiting.slots_are_lost(case):
+            holder, fault = None, waiting.anomaly(case, loop_is_blocked=False)
+        causes = [leak, stuck, lost, consumer, holder, fault]
         if slow is not None and slow.severity is not Severity.INFO:
             causes.append(slow)
         # The first calls that GlueLLM's limiter lets pass can queue for a moment.
@@ -144,7 +146,7 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
         too_small,
         cut_calls,
         saturated,
-        waiting.anomaly(case, loop_is_blocked=blocked),
+        fault or waiting.anomaly(case, loop_is_blocked=blocked),
         connect,
         # Longer-lived connections would only hide that establishing them is slow.
         None if connect else connecting.not_reused(case),

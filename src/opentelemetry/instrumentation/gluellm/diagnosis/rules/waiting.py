@@ -195,6 +195,14 @@ def _is_full(pool: PoolSnapshot) -> bool:
     return longest >= thresholds.STUCK_AFTER or (pool.queued > 0 and full)
 
 
+def slots_are_lost(case: PoolCase) -> bool:
+    """Return whether orphaned connections take much of the limit while requests queue."""
+    lost = case.activity.number("anomaly", "orphaned_connection")
+    maximum = case.maximum or 0
+    queues = case.queued_now > 0 or queue_matters(case)
+    return queues and lost > 0 and lost >= thresholds.SLOTS_LOST * maximum > 0
+
+
 def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     """Detect states that a pool should never be in."""
     found = {kind: count for kind, count in case.activity.named("anomaly").items() if count > 0}
@@ -203,14 +211,30 @@ def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
         return None
     cores = {"httpx": "httpx and httpcore", "httpx2": "httpx2 and httpcore2"}
     core = cores.get(case.totals.library, "the HTTP library")
+    observed = ", ".join(f"{kind} {count}" for kind, count in found.items())
+    advice = (
+        f"Update {core}, and search its issue tracker for the fault. Until then, replace the "
+        "client when it happens."
+    )
+    # A blocked loop can make a sound pool look wrong.
+    severity = Severity.INFO if loop_is_blocked else Severity.WARNING
+    if not loop_is_blocked and slots_are_lost(case):
+        severity = Severity.ERROR
+        observed += f", of the pool's limit of {case.maximum}; requests queue for the rest"
+        advice = "Replace the client now: the connections do not come back by themselves. "
+        if case.totals.library == "httpx":
+            advice += (
+                "httpcore 1.0 loses them when requests are cancelled; httpx2, with httpcore2, "
+                "does not. Cancel fewer requests until then."
+            )
+        else:
+            advice += f"Update {core}, and search its issue tracker for the fault."
     return Finding(
         kind=Kind.ANOMALY,
-        # A blocked loop can make a sound pool look wrong.
-        severity=Severity.INFO if loop_is_blocked else Severity.WARNING,
+        severity=severity,
         pool=case.label,
-        observed=", ".join(f"{kind} {count}" for kind, count in found.items()) + ".",
+        observed=f"{observed}.",
         explanation="; ".join(f"{kind}: {_ANOMALIES.get(kind, 'not known here')}" for kind in found)
         + ". These are faults in the pool itself, not in the application.",
-        advice=f"Update {core}, and search its issue tracker for the fault. Until then, replace "
-        "the client when it happens.",
+        advice=advice,
     )
