@@ -441,3 +441,44 @@ def test_slow_resolver_is_reported_beside_client_churn(step: str, *, fires: bool
     origin = replace(churn.origins[0], phase_seconds=spent, **times)
     snapshot = a_snapshot(replace(churn, origins=(origin,)), a_pool(requests_entered=1))
     assert kinds(snapshot) == ([CHURN, CONNECTING] if fires else [CHURN])
+
+
+def lost_early(on_new: int, on_reused: int, *open_: Any, new: int = 100) -> Snapshot:
+    """Of 200 requests, 100 on new connections, so many failed before an answer."""
+    origin = {"requests_on_new_connection": new, "reuse_failures": on_reused}
+    errors = {"read_error": on_new + on_reused}
+    return a_snapshot(the_totals(200, errors=errors, origin=origin), a_pool((), open_))
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "expected"),
+    [
+        (lost_early(60, 50), [Kind.CLOSED_UNANSWERED]),
+        (lost_early(25, 50), [Kind.CLOSED_UNANSWERED]),
+        # New connections fail less often than reused ones, or hardly ever.
+        (lost_early(24, 50), [REUSE]),
+        (lost_early(2, 2, new=198), [REUSE]),
+        (lost_early(3, 0), []),
+        (lost_early(4, 0), [Kind.CLOSED_UNANSWERED]),
+        # Lost while their answers were read.
+        (cut_off(30), [Kind.TRUNCATED_ANSWERS]),
+    ],
+)
+def test_connections_that_fail_as_often_when_new_are_not_blamed_on_reuse(
+    snapshot: Snapshot, expected: list[Kind]
+) -> None:
+    assert kinds(snapshot) == expected
+
+
+def test_other_end_that_closes_only_new_connections_limits_them() -> None:
+    served, young = a_connection("active"), a_connection("active", requests_served=0)
+    finding = found(Kind.CLOSED_UNANSWERED, lost_early(95, 0, *[served] * 4, young))
+    assert finding.observed == (
+        "95 of 100 requests on a new connection failed before the first byte of an answer, and "
+        "none of 100 on established ones; 4 of these are open."
+    )
+    assert "limits the connections of a client, to about 4" in finding.explanation
+    assert finding.advice.startswith("Allow 4 connections: ")
+    # Without a connection that works, no limit is known.
+    none = found(Kind.CLOSED_UNANSWERED, lost_early(95, 0, young))
+    assert "gateway or the provider is" in none.explanation

@@ -300,6 +300,9 @@ REUSE_FAILURE_SHARE = 0.005
 REUSE_FAILURE_ALERT_COUNT = 3
 REUSE_FAILURE_ALERT_SHARE = 0.01
 """GlueLLMReuseFailures asks for work, so failures that retries still cover are not enough."""
+ALIKE = 0.5
+"""Share of new connections that fail, in relation to that of reused ones. From here on, reuse is
+not the cause."""
 SILENT_CONNECTION = 120.0
 """Silence from which a network device may have forgotten a connection: load balancers and address
 translators do so after 60 to 350 s."""

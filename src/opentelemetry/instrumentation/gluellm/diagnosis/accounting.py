@@ -43,6 +43,7 @@ EXPLAINS: dict[Kind, frozenset[str]] = {
     Kind.REUSE_FAILURES: frozenset(
         {"read_error", "write_error", "protocol_error", "connection_error"}
     ),
+    Kind.CLOSED_UNANSWERED: frozenset({*LOST_CONNECTION, "write_error", "connection_error"}),
     Kind.TRUNCATED_ANSWERS: frozenset({*LOST_CONNECTION, "connection_error"}),
     Kind.SILENT_CONNECTIONS: _PROVIDER | _QUEUE | {"read_error", "write_error"},
     Kind.STALLED_STREAMS: frozenset({"awaiting_response", "reading"}),

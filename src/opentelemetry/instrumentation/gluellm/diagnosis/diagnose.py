@@ -89,11 +89,12 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
     churn = connecting.client_churn(case)
     failures = connecting.connect_failures(case, loop_is_blocked=blocked)
     broken = connecting.reuse_failures(case)
+    unanswered = connecting.closed_unanswered(case)
     lost = provider.silent_connections(case)
     # Both explain failures on reused connections: httpcore fails on a connection that has no
     # stream left, and a server that is down has dropped its connections.
     if stuck is not None or connecting.server_is_gone(case):
-        broken = None
+        broken = unanswered = None
     causes: list[Finding | None] = []
     holder = consumer = slow = too_small = saturated = connect = fault = None
     cut = None if blocked else timeouts.cut_answers(case)
@@ -136,6 +137,7 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
         failures,
         connecting.channel_not_ready(case),
         broken,
+        None if lost else unanswered,
         None if lost else connecting.truncated_answers(case),
         lost,
         provider.stalled_streams(case),
