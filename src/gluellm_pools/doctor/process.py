@@ -104,7 +104,7 @@ class TargetProcess:
             import resource
 
             limit, _ = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
-            return len(os.listdir(f"/proc/{self.pid}/fd")), limit
+            return sum(1 for _ in os.scandir(f"/proc/{self.pid}/fd")), limit
         except (ImportError, AttributeError, OSError):  # not Linux, or it has ended
             return None
 

@@ -15,6 +15,7 @@ from unit.diagnosis.building import (
     BLOCKED,
     a_connection,
     a_pool,
+    a_request,
     a_snapshot,
     all_kinds,
     an_account,
@@ -482,3 +483,19 @@ def test_other_end_that_closes_only_new_connections_limits_them() -> None:
     # Without a connection that works, no limit is known.
     none = found(Kind.CLOSED_UNANSWERED, lost_early(95, 0, young))
     assert "gateway or the provider is" in none.explanation
+
+
+def test_churn_of_an_sdk_names_it_and_the_line() -> None:
+    """Outside any-llm, the call site of a client is unknown; that of its requests may not be."""
+    asks = a_request("reading", call_site="chat.py:3 in ask", model=None)
+    sdk = {"provider": None, "name": "openai"}
+    pool = a_pool([asks], requests_entered=1, **sdk)
+    totals = the_totals(20, origin={"pools": 20}, pools_opened=20, **sdk)
+    finding = found(CHURN, a_snapshot(totals, pool, any_llm=False))
+    assert finding.advice.startswith("Build one client of the openai SDK when the program starts")
+    assert finding.evidence == "Of the requests now, 1 of 1 from chat.py:3 in ask."
+    own = {"provider": None, "name": "httpx2"}
+    totals = the_totals(20, origin={"pools": 20}, pools_opened=20, **own)
+    finding = found(CHURN, a_snapshot(totals, a_pool(requests_entered=1, **own), any_llm=False))
+    assert finding.advice.startswith("Build one httpx2.AsyncClient when")
+    assert not finding.evidence

@@ -208,7 +208,7 @@ def test_line_that_blocks_the_loop_is_in_the_finding(cause: str, *, line: bool) 
             **causes, event_loop_busy_at=sites, event_loop_stack=("ssl.py:9 in read", "app.py:40")
         ),
     )
-    named = "in rank in 9 of 11 checks: ssl.py:9 in read <- app.py:40." in finding.observed
+    named = "in rank in 9 of 11 checks, inside ssl.py:9 in read." in finding.observed
     assert named is line
     assert ("asyncio.to_thread" in finding.advice) is line
     assert ("get more CPU" in finding.advice) is (cause == "cpu_contention")

@@ -6,7 +6,8 @@ from collections import Counter
 
 from ... import thresholds
 from ...pool.phases import WEBSOCKET
-from ...text import call_site_text, counted, percent, seconds
+from ...providers import is_carried_by
+from ...text import call_site_text, counted, one_line, percent, seconds
 from ..advice.advisor import advisor_for
 from ..advice.servers import CONNECT_HELP, SET_UP_HELP, server_words
 from ..findings import Finding, Kind, Severity
@@ -101,6 +102,7 @@ def client_churn(case: PoolCase) -> Finding | None:
         synchronous=case.builds_synchronous,
         any_llm=case.process.any_llm,
     )
+    who = majority(case.requests)
     what, until = "call", "they are garbage-collected"
     if advisor.may_be_gluellms:
         what, until = "event loop", "gluellm.close_providers() closes them"
@@ -114,7 +116,19 @@ def client_churn(case: PoolCase) -> Finding | None:
         f"{_built_at(built_at, pools)}.",
         explanation=f"A client is built for each {what}, so hardly any connection is reused. Calls "
         f"pay for TCP and TLS again and again, and the connections stay open until {until}.",
-        advice=f"{advisor.keep_instance()}.",
+        advice=f"{_one_client(case) or advisor.keep_instance()}.",
+        evidence="" if any(built_at.values()) or not who else f"Of the requests now, {who}.",
+    )
+
+
+def _one_client(case: PoolCase) -> str:
+    """Return advice to keep one client of an SDK that the application calls; empty without one."""
+    name = case.totals.name
+    if case.process.any_llm or not is_carried_by(name, case.totals.library):
+        return ""
+    return (
+        f"Build one client of the {one_line(name)} SDK when the program starts, and use it for all "
+        "calls"
     )
 
 

@@ -88,11 +88,10 @@ def _advice(case: PoolCase) -> tuple[str, str]:
     if isinstance(recording, str):
         reason = recording
     elif size := recording.needed():
-        half, full = recording.replay(size // 2), recording.replay(size)
-        twice = recording.replay(size, 2)
+        now, then = recording.recorded, recording.replay(size)
         replayed = (
-            f" In a replay of {recording.size} requests with {size} connections, {full}; with "
-            f"{size // 2}, {half}; with {size} and twice the traffic, {twice}."
+            f" Of the last {recording.size} requests, {now.brief}. In a replay with {size} "
+            f"connections, {then.brief}."
         )
         return replayed, case.advisor.allow(size)
     else:
@@ -120,11 +119,12 @@ def one_caller(case: PoolCase) -> Finding | None:
     by = f" by {call_site_text(call_site)}" if call_site else " by calls"
     by += f" ({one_line(model)})" if model else ""
     answers = [answer for answer in case.answers if answer.model != model]
-    need = len(others) + len(held) - count
+    need = ""
     if model and len(answers) >= thresholds.CURRENT_REQUESTS:
         each = sum(answer.head + answer.rest for answer in answers) / len(answers)
         arrived = sum(answer.number for answer in answers) + len(others)
-        need = poisson_quantile(arrived * each / max(case.recent, 1.0))
+        size = poisson_quantile(arrived * each / max(case.recent, 1.0))
+        need = f" The others need about {counted(max(size, 1), 'connection')}."
     semaphore = "threading" if case.synchronous else "asyncio"
     return Finding(
         kind=Kind.ONE_CALLER,
@@ -135,8 +135,7 @@ def one_caller(case: PoolCase) -> Finding | None:
         f"{seconds(longest)}.",
         explanation="One caller takes nearly the whole pool, and the others wait for it. A larger "
         "pool only lets it take more.",
-        advice=f"Give it a client of its own, or limit its calls ({semaphore}.Semaphore). The "
-        f"others need about {counted(max(need, 1), 'connection')}.",
+        advice=f"Give it a client of its own, or limit its calls ({semaphore}.Semaphore).{need}",
     )
 
 
@@ -220,7 +219,7 @@ def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     severity = Severity.INFO if loop_is_blocked else Severity.WARNING
     if not loop_is_blocked and slots_are_lost(case):
         severity = Severity.ERROR
-        observed += f", of the pool's limit of {case.maximum}; requests queue for the rest"
+        observed += f", of the pool's limit of {case.maximum}, while requests queue"
         advice = "Replace the client now: the connections do not come back by themselves. "
         if case.totals.library == "httpx":
             advice += (
