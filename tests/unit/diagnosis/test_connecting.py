@@ -482,7 +482,11 @@ def test_other_end_that_closes_only_new_connections_limits_them() -> None:
     assert finding.advice.startswith("Allow 4 connections: ")
     # Without a connection that works, no limit is known.
     none = found(Kind.CLOSED_UNANSWERED, lost_early(95, 0, young))
-    assert "gateway or the provider is" in none.explanation
+    assert none.observed.endswith(": 95% of those on new connections.")
+    assert none.explanation.startswith("New connections fail, so neither the pool nor idle")
+    both = found(Kind.CLOSED_UNANSWERED, lost_early(60, 50))
+    assert both.observed.endswith(": 60% of those on new and 50% of those on reused connections.")
+    assert both.explanation.startswith("New and reused connections fail alike, so neither")
 
 
 def test_churn_of_an_sdk_names_it_and_the_line() -> None:

@@ -267,14 +267,15 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
         )
         advice = f"{case.advisor.allow(usable)}. Or raise the limit at the gateway or the provider."
     else:
+        reused = f" and {percent(on_reused)} of those on reused" if on_reused else ""
         observed = (
-            f"The other end closed or reset the connection while requests waited for the answer: "
-            f"{percent(on_new)} of those on new and {percent(on_reused)} of those on reused "
-            "connections."
+            "The other end closed or reset the connection while requests waited for the answer: "
+            f"{percent(on_new)} of those on new{reused} connections."
         )
+        alike = "New and reused connections fail alike" if reused else "New connections fail"
         explanation = (
-            "New and reused connections fail alike, so neither the pool nor idle connections are "
-            "the cause: the gateway or the provider is."
+            f"{alike}, so neither the pool nor idle connections are the cause: the gateway or the "
+            "provider is."
         )
         advice = (
             "Check the log of the gateway and the provider's status page. Send fewer requests at a "
