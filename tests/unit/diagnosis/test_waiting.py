@@ -284,6 +284,8 @@ def test_anomalies_are_those_of_the_interval() -> None:
     [
         ("httpx", 3, 3, True),
         ("httpx2", 3, 3, True),
+        # Of a client that was replaced: its successor has none.
+        ("httpx", -3, 3, False),
         # Less than a quarter of the limit, or nothing queues for it.
         ("httpx", 2, 3, False),
         ("httpx", 3, 0, False),
@@ -302,9 +304,9 @@ def test_lost_slots_come_before_the_size_of_the_pool(
         library=library,
         peak_active=10,
         peak_queued=8,
-        anomalies={"orphaned_connection": lost},
+        anomalies={"orphaned_connection": abs(lost)},
     )
-    connections = [a_connection("connecting")] * 10
+    connections = [a_connection("connecting" if lost > 0 else "idle")] * 10
     snapshot = a_snapshot(totals, a_pool(requests, connections, library=library))
     first = diagnose(snapshot)[0]
     assert (first.kind is Kind.ANOMALY and first.severity is Severity.ERROR) is fires

@@ -255,7 +255,7 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
         for pool in case.pools
         for connection in pool.connections
     )
-    if on_reused == 0 and usable and activity.sent > new:
+    if on_new >= thresholds.MOST_FAIL and on_reused == 0 and usable and activity.sent > new:
         observed = (
             f"{failed} of {counted(new, 'request')} on a new connection failed before the first "
             f"byte of an answer, and none of {activity.sent - new} on established ones; "

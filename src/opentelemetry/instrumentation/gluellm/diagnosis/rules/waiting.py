@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 from ... import thresholds
@@ -196,10 +197,12 @@ def _is_full(pool: PoolSnapshot) -> bool:
 
 def slots_are_lost(case: PoolCase) -> bool:
     """Return whether orphaned connections take much of the limit while requests queue."""
-    lost = case.activity.number("anomaly", "orphaned_connection")
-    maximum = case.maximum or 0
+    held = sum(request.held is not None for request in case.requests)
+    unowned = sum(pool.active + pool.connecting for pool in case.pools) - held
+    # Those that were counted may be of a client that was replaced since.
+    lost = min(case.activity.number("anomaly", "orphaned_connection"), unowned)
     queues = case.queued_now > 0 or queue_matters(case)
-    return queues and lost > 0 and lost >= thresholds.SLOTS_LOST * maximum > 0
+    return queues and lost > 0 and lost >= thresholds.SLOTS_LOST * (case.maximum or math.inf)
 
 
 def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
