@@ -28,6 +28,7 @@ _AT_FAULT = {
     Kind.SLOW_PROVIDER: "the provider",
     Kind.CONNECT_FAILURES: "the provider",
     Kind.REUSE_FAILURES: "the provider",
+    Kind.CLOSED_UNANSWERED: "the provider",
     Kind.TRUNCATED_ANSWERS: "the provider",
     Kind.RETRIES: "the provider",
     Kind.STALLED_STREAMS: "the provider",

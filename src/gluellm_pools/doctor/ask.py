@@ -113,7 +113,7 @@ def _ask(process: TargetProcess, timeout: float) -> dict[str, Any]:
     finally:
         request.close()
     if answer is None:
-        finding = _no_answer(process.pid, timeout)
+        finding = _no_answer(process, timeout)
         text = findings_text([finding])
         return {"snapshot": None, "findings": [finding.to_dict()], "text": text}
     if "error" in answer:
@@ -146,13 +146,34 @@ def _wait(process: TargetProcess, request: ReportRequest, timeout: float) -> dic
                 "it full? The report is in the log of the process"
             )
         if now > resend_at:
+            if _is_out_of_descriptors(process):
+                return None
             process.send(process.signal_number())
             resend_at = now + _RESEND_AFTER
         time.sleep(_POLL)
     return None
 
 
-def _no_answer(pid: int, timeout: float) -> Finding:
+def _is_out_of_descriptors(process: TargetProcess) -> bool:
+    used, limit = process.descriptors() or (0, 1)
+    return used >= limit
+
+
+def _no_answer(process: TargetProcess, timeout: float) -> Finding:
+    pid = process.pid
+    if _is_out_of_descriptors(process):
+        used, limit = process.descriptors() or (0, 0)
+        return Finding(
+            kind=cast(Kind, "no_answer"),
+            severity=Severity.ERROR,
+            pool=None,
+            observed=f"Process {pid} could not write its answer: it has no free file descriptor "
+            f"({used} of {limit} are open).",
+            explanation="New connections and files fail in it with 'Too many open files'. Its "
+            "report is in its log.",
+            advice=f"See what it keeps open: ls -l /proc/{pid}/fd. Raise the limit meanwhile: "
+            f"prlimit --pid {pid} --nofile={4 * limit}.",
+        )
     return Finding(
         kind=cast(Kind, "no_answer"),  # diagnose() has no such finding
         severity=Severity.ERROR,

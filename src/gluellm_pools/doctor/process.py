@@ -98,6 +98,16 @@ class TargetProcess:
         except ProcessLookupError:
             raise InspectionError(f"process {self.pid} has just ended") from None
 
+    def descriptors(self) -> tuple[int, int] | None:
+        """Return the number of its open file descriptors and their limit; None if unknown."""
+        try:
+            import resource
+
+            limit, _ = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
+            return sum(1 for _ in os.scandir(f"/proc/{self.pid}/fd")), limit
+        except (ImportError, AttributeError, OSError):  # not Linux, or it has ended
+            return None
+
     def ends_within(self, seconds: float) -> bool:
         """Wait, and return whether the process has ended, as far as that is known."""
         known = [self._descriptor] if self._descriptor is not None else []

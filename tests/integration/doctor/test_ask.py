@@ -251,3 +251,23 @@ def test_wrong_arguments_are_refused(doctor, arguments, said):
     done = doctor(*arguments.split())
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
+
+
+def test_process_without_a_free_descriptor_is_a_finding(doctor, begin):
+    """It lives, but cannot open the file for its answer. Its log has the report."""
+    process = begin("""
+    import contextlib, os, resource
+    reporter.install()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    with contextlib.suppress(OSError):
+        while True:
+            os.dup(0)
+    ready()
+    wait()
+    """)
+    done = doctor("--pid", process.pid)
+    assert done.returncode == 1
+    said = re.sub(r"\s+", " ", done.stdout)
+    assert f"Process {process.pid} could not write its answer" in said
+    assert "no free file descriptor (64 of 64 are open). " in said
+    lives_on(process)

@@ -27,6 +27,7 @@ from unit.diagnosis.building import (
     a_request,
     a_snapshot,
     an_account,
+    found,
     kinds,
     of_calls,
     the_calls,
@@ -177,7 +178,7 @@ def test_survivors_do_not_hide_the_stuck() -> None:
     assert finding.observed.startswith("Calls to openai took 300 s on average in the last 5 min")
     assert "40 of them in flight" in finding.observed
     assert finding.evidence == (
-        "Of the requests in awaiting_response, 40 of 40 from /app/report.py:7 in batch (gpt-4o)."
+        "Of the 40 requests in awaiting_response, 40 from /app/report.py:7 in batch (gpt-4o)."
     )
 
 
@@ -379,3 +380,24 @@ def test_no_false_alarm_in_healthy_hours(seed: int) -> None:
         calls["stage", "requesting"] = sum(durations)
         minutes.append(minute)
         assert not kinds(taken(*minutes[-60:])), (rate, len(minutes))
+
+
+def test_numbers_of_the_account_are_not_repeated() -> None:
+    """The rule adds only what the account does not state."""
+    minutes = [of_calls(50), *[of_calls(50, errors={"connect_timeout": 40})] * 5]
+    totals = the_totals(300, errors={"connect_timeout": 200})
+    snapshot = a_snapshot(totals, **an_account(*minutes), calls=(the_calls(),))
+    observed = found(Kind.CONNECT_FAILURES, snapshot).observed
+    assert observed.count("connect_timeout") == 1
+    assert observed.startswith("200 of 250 calls to openai failed in the last 5 min")
+    # A rule that counts other requests is not cut.
+    alone = found(
+        Kind.CONNECT_FAILURES, a_snapshot(the_totals(100, errors={"connect_timeout": 20}))
+    )
+    assert alone.observed == "20 of 100 requests (20%) got no connection: connect_timeout 20."
+
+
+def test_unknown_error_is_named_in_plain_words() -> None:
+    minutes = [of_calls(50), *[of_calls(50, errors={"_OTHER": 40})] * 5]
+    snapshot = a_snapshot(the_totals(), **an_account(*minutes), calls=(the_calls(),))
+    assert "200 x another error." in found(Kind.CALLS_FAILING, snapshot).observed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 from array import array
@@ -355,6 +356,19 @@ def test_snapshot_has_what_affects_the_processs_pools(
     finally:
         os.close(read)
         os.close(write)
+
+
+def test_number_of_descriptors_is_known_where_none_is_free(
+    scene: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Listing them needs one more."""
+    limit = take(scene).process.descriptor_limit
+
+    def full(_path: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "scandir", full)
+    assert take(scene).process.open_descriptors == limit
 
 
 # What a snapshot is

@@ -15,6 +15,7 @@ from unit.diagnosis.building import (
     BLOCKED,
     a_connection,
     a_pool,
+    a_request,
     a_snapshot,
     all_kinds,
     an_account,
@@ -441,3 +442,64 @@ def test_slow_resolver_is_reported_beside_client_churn(step: str, *, fires: bool
     origin = replace(churn.origins[0], phase_seconds=spent, **times)
     snapshot = a_snapshot(replace(churn, origins=(origin,)), a_pool(requests_entered=1))
     assert kinds(snapshot) == ([CHURN, CONNECTING] if fires else [CHURN])
+
+
+def lost_early(on_new: int, on_reused: int, *open_: Any, new: int = 100) -> Snapshot:
+    """Of 200 requests, 100 on new connections, so many failed before an answer."""
+    origin = {"requests_on_new_connection": new, "reuse_failures": on_reused}
+    errors = {"read_error": on_new + on_reused}
+    return a_snapshot(the_totals(200, errors=errors, origin=origin), a_pool((), open_))
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "expected"),
+    [
+        (lost_early(60, 50), [Kind.CLOSED_UNANSWERED]),
+        (lost_early(25, 50), [Kind.CLOSED_UNANSWERED]),
+        # New connections fail less often than reused ones, or hardly ever.
+        (lost_early(24, 50), [REUSE]),
+        (lost_early(2, 2, new=198), [REUSE]),
+        (lost_early(3, 0), []),
+        (lost_early(4, 0), [Kind.CLOSED_UNANSWERED]),
+        # Lost while their answers were read.
+        (cut_off(30), [Kind.TRUNCATED_ANSWERS]),
+    ],
+)
+def test_connections_that_fail_as_often_when_new_are_not_blamed_on_reuse(
+    snapshot: Snapshot, expected: list[Kind]
+) -> None:
+    assert kinds(snapshot) == expected
+
+
+def test_other_end_that_closes_only_new_connections_limits_them() -> None:
+    served, young = a_connection("active"), a_connection("active", requests_served=0)
+    finding = found(Kind.CLOSED_UNANSWERED, lost_early(95, 0, *[served] * 4, young))
+    assert finding.observed == (
+        "95 of 100 requests on a new connection failed before the first byte of an answer, and "
+        "none of 100 on established ones; 4 of these are open."
+    )
+    assert "limits the connections of a client, to about 4" in finding.explanation
+    assert finding.advice.startswith("Allow 4 connections: ")
+    # Without a connection that works, no limit is known.
+    none = found(Kind.CLOSED_UNANSWERED, lost_early(95, 0, young))
+    assert none.observed.endswith(": 95% of those on new connections.")
+    assert none.explanation.startswith("New connections fail, so neither the pool nor idle")
+    both = found(Kind.CLOSED_UNANSWERED, lost_early(60, 50))
+    assert both.observed.endswith(": 60% of those on new and 50% of those on reused connections.")
+    assert both.explanation.startswith("New and reused connections fail alike, so neither")
+
+
+def test_churn_of_an_sdk_names_it_and_the_line() -> None:
+    """Outside any-llm, the call site of a client is unknown; that of its requests may not be."""
+    asks = a_request("reading", call_site="chat.py:3 in ask", model=None)
+    sdk = {"provider": None, "name": "openai"}
+    pool = a_pool([asks], requests_entered=1, **sdk)
+    totals = the_totals(20, origin={"pools": 20}, pools_opened=20, **sdk)
+    finding = found(CHURN, a_snapshot(totals, pool, any_llm=False))
+    assert finding.advice.startswith("Build one client of the openai SDK when the program starts")
+    assert finding.evidence == "Of the requests now, 1 of 1 from chat.py:3 in ask."
+    own = {"provider": None, "name": "httpx2"}
+    totals = the_totals(20, origin={"pools": 20}, pools_opened=20, **own)
+    finding = found(CHURN, a_snapshot(totals, a_pool(requests_entered=1, **own), any_llm=False))
+    assert finding.advice.startswith("Build one httpx2.AsyncClient when")
+    assert not finding.evidence

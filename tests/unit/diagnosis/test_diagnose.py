@@ -113,10 +113,14 @@ def test_healthy_process_has_no_findings() -> None:
 
 
 def test_defaults_of_openai_are_information() -> None:
-    """A pool timeout of ten minutes: INFO, as nothing suffers yet."""
+    """A pool timeout of ten minutes: INFO where requests have queued, else nothing."""
     pool = a_pool(max_connections=1000, pool_timeout=600.0)
-    finding = found(Kind.POOL_TIMEOUT, a_snapshot(the_totals(), pool))
-    assert not kinds(a_snapshot(the_totals(), pool))
+    # One that waits for a moment below the limit has not queued for a connection.
+    for totals in (the_totals(), the_totals(peak_queued=1)):
+        assert Kind.POOL_TIMEOUT not in all_kinds(a_snapshot(totals, pool))
+    totals = the_totals(peak_active=1000, peak_queued=3)
+    finding = found(Kind.POOL_TIMEOUT, a_snapshot(totals, pool))
+    assert not kinds(a_snapshot(totals, pool))
     assert finding.severity is Severity.INFO
     assert finding.observed == "Pool timeout 600 s, read timeout 600 s."
     assert "default of the openai and anthropic SDKs" in finding.explanation
@@ -204,7 +208,7 @@ def test_line_that_blocks_the_loop_is_in_the_finding(cause: str, *, line: bool) 
             **causes, event_loop_busy_at=sites, event_loop_stack=("ssl.py:9 in read", "app.py:40")
         ),
     )
-    named = "in rank in 9 of 11 checks: ssl.py:9 in read <- app.py:40." in finding.observed
+    named = "in rank in 9 of 11 checks, inside ssl.py:9 in read." in finding.observed
     assert named is line
     assert ("asyncio.to_thread" in finding.advice) is line
     assert ("get more CPU" in finding.advice) is (cause == "cpu_contention")
@@ -307,9 +311,10 @@ def test_pool_timeout_that_is_missing_or_too_long_is_a_finding(
 ) -> None:
     """None at all, or more than 10 s and no shorter than the request itself may take."""
     pool = a_pool(pool_timeout=pool_timeout, read_timeout=read_timeout)
-    assert (all_kinds(a_snapshot(the_totals(), pool)) == [Kind.POOL_TIMEOUT]) is fires
+    totals = the_totals(peak_active=10, peak_queued=1)
+    assert (all_kinds(a_snapshot(totals, pool)) == [Kind.POOL_TIMEOUT]) is fires
     free = a_pool(pool_timeout=pool_timeout, read_timeout=read_timeout, max_connections=None)
-    assert Kind.POOL_TIMEOUT not in all_kinds(a_snapshot(the_totals(), free))
+    assert Kind.POOL_TIMEOUT not in all_kinds(a_snapshot(totals, free))
 
 
 def test_finding_is_about_pools_with_the_same_timeouts() -> None:
@@ -343,6 +348,8 @@ def test_most_severe_and_most_causal_come_first() -> None:
         origin={"pools": 20},
         pools_opened=20,
         anomalies={"orphaned_connection": 1},
+        peak_active=10,
+        peak_queued=1,
     )
     snapshot = a_snapshot(
         totals,

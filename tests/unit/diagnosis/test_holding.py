@@ -127,6 +127,16 @@ def test_time_unread_before_the_interval_does_not_hide_a_slow_consumer() -> None
     lasting = a_pool([a_request("unread", 90.0)])
     snapshot = a_snapshot(the_totals(100, {"unread": 1.0}, now={"unread": 1}), lasting)
     assert kinds(snapshot, before) == [Kind.SLOW_CONSUMER]
+    assert not found(Kind.SLOW_CONSUMER, snapshot, before).evidence.count(" from ")
+
+
+def test_slow_consumer_names_its_call_site() -> None:
+    unread = [a_request("unread", 0.5, call_site="chat.py:3 in show")] * 3
+    pool = a_pool([*unread, a_request("reading", call_site="b.py:1 in f")])
+    totals = the_totals(100, {"unread": 2.0}, now={"unread": 3, "reading": 1})
+    assert found(Kind.SLOW_CONSUMER, a_snapshot(totals, pool)).evidence == (
+        "Of the answers that are unread now, 3 of 3 from chat.py:3 in show (gpt-4o)."
+    )
 
 
 def multiplexed(orphaned: int, active: int = 5, waiting: float = 0.0, **process: float) -> Snapshot:

@@ -128,8 +128,8 @@ def test_size_is_that_of_the_others_need() -> None:
         "9 of 10 connections are held by batch.py:9 in batch_report (report); 4 requests of other "
         "callers queued, the longest for 3.0 s."
     )
-    assert finding.advice.endswith("The others need about 5 connections.")
-    assert "asyncio.Semaphore" in finding.advice
+    # Their number in the queue is not the number that they need.
+    assert finding.advice.endswith("limit its calls (asyncio.Semaphore).")
     quick = (Answer(5.0, "gpt-4o", 0.2, 0.3, 0),) * 56
     finding = found(Kind.ONE_CALLER, held_by_a_batch(9, answers=quick))
     assert finding.advice.endswith("The others need about 1 connection.")

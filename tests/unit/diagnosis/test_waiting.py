@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import PoolSnapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
@@ -75,9 +76,8 @@ def test_queueing_at_unchanged_lease_time_is_a_small_pool() -> None:
     assert finding.severity is Severity.WARNING
     assert finding.observed == (
         "Requests spent 55% of their time in the queue of the pool, which allows 10 connections. "
-        "10/s arrived and held a connection for 0.81 s. In a replay of 134 requests with 20 "
-        "connections, no request waits; with 10, 92% wait (p50 0.80 s, p95 0.80 s, p99 0.80 s); "
-        "with 20 and twice the traffic, 92% wait (p50 0.80 s, p95 0.80 s, p99 0.80 s)."
+        "10/s arrived and held a connection for 0.81 s. Of the last 134 requests, 99% wait "
+        "for up to 1.5 s. In a replay with 20 connections, none waits."
     )
     assert "no longer than before" in finding.explanation
     assert finding.advice == (
@@ -211,7 +211,7 @@ def test_provider_that_became_slow_is_a_finding() -> None:
     finding = found(SLOW, slower(1.6), BASELINE)
     assert finding.severity is Severity.WARNING
     assert finding.observed == (
-        "A request waited 2.4 s for the provider: 1.9 s for the head of the answer, 0.50 s for the "
+        "A request waited for the provider: 1.9 s for the head of the answer, 0.50 s for the "
         "rest; before, it was 0.80 s."
     )
     assert "requests queue" in found(SLOW, slower(1.6, queued=1.0), BASELINE).observed
@@ -277,6 +277,45 @@ def test_anomalies_are_those_of_the_interval() -> None:
     assert found(Kind.ANOMALY, snapshot, before).observed == "orphaned_connection 1."
     assert kinds(a_snapshot(totals, **BLOCKED)) == [Kind.BLOCKED_EVENT_LOOP]
     assert not kinds(a_snapshot(totals, uptime=200.0), snapshot)
+
+
+@pytest.mark.parametrize(
+    ("library", "lost", "queued", "fires"),
+    [
+        ("httpx", 3, 3, True),
+        ("httpx2", 3, 3, True),
+        # Of a client that was replaced: its successor has none.
+        ("httpx", -3, 3, False),
+        # Less than a quarter of the limit, or nothing queues for it.
+        ("httpx", 2, 3, False),
+        ("httpx", 3, 0, False),
+    ],
+)
+def test_lost_slots_come_before_the_size_of_the_pool(
+    library: str, lost: int, queued: int, *, fires: bool
+) -> None:
+    """A larger pool would only lose more of them."""
+    requests = [a_request("queued", 4.0)] * queued
+    totals = the_totals(
+        50,
+        each={"queued": 2.0 if queued else 0.0},
+        errors={"pool_timeout": 10} if queued else None,
+        now={"queued": queued},
+        library=library,
+        peak_active=10,
+        peak_queued=8,
+        anomalies={"orphaned_connection": abs(lost)},
+    )
+    connections = [a_connection("connecting" if lost > 0 else "idle")] * 10
+    snapshot = a_snapshot(totals, a_pool(requests, connections, library=library))
+    first = diagnose(snapshot)[0]
+    assert (first.kind is Kind.ANOMALY and first.severity is Severity.ERROR) is fires
+    if fires:
+        sizes = {SMALL, SATURATED, Kind.ONE_CALLER}
+        assert sizes.isdisjoint(all_kinds(snapshot))
+        assert "orphaned_connection 3, of the pool's limit of 10" in first.observed
+        assert first.advice.startswith("Replace the client now")
+        assert ("httpcore 1.0 loses them" in first.advice) is (library == "httpx")
 
 
 ONE_LOOP = "Run all calls in one event loop: asyncio.run(main()) once for the program"

@@ -152,6 +152,9 @@ ORPHANED_SHARE = 0.1
 ended yet are usual."""
 ORPHANED_ALERT_COUNT = 5
 """Number of streams if the peer named no limit."""
+SLOTS_LOST = 0.25
+"""Share of a pool's limit that orphaned connections take. From here on, they are why requests
+queue."""
 STREAM_QUEUED_TIME = 0.1
 """Time in ``stream_queued`` per request, on average. Less is a burst at the start."""
 STREAM_WAIT = 5.0
@@ -308,6 +311,9 @@ REUSE_FAILURE_SHARE = 0.005
 REUSE_FAILURE_ALERT_COUNT = 3
 REUSE_FAILURE_ALERT_SHARE = 0.01
 """GlueLLMReuseFailures asks for work, so failures that retries still cover are not enough."""
+ALIKE = 0.5
+"""Share of new connections that fail, in relation to that of reused ones. From here on, reuse is
+not the cause."""
 SILENT_CONNECTION = 120.0
 """Silence from which a network device may have forgotten a connection: load balancers and address
 translators do so after 60 to 350 s."""

@@ -16,6 +16,7 @@ _ACCOUNT: Final = {"calls_failing", "calls_silent", "calls_slow", "calls_cancell
 """Kinds of findings that report what is wrong and where, and no cause."""
 _ALSO: Final[Mapping[str, set[str]]] = {
     "calls_cancelled": {"calls_cut_short", "pool_too_small"},
+    "connections_reset": {"closed_unanswered"},
     "dead_path": {"silent_connections"},
     "not_reused": {"connections_not_reused", "slow_connecting"},
     "pings_only": {"stalled_streams"},

@@ -43,6 +43,7 @@ EXPLAINS: dict[Kind, frozenset[str]] = {
     Kind.REUSE_FAILURES: frozenset(
         {"read_error", "write_error", "protocol_error", "connection_error"}
     ),
+    Kind.CLOSED_UNANSWERED: frozenset({*LOST_CONNECTION, "write_error", "connection_error"}),
     Kind.TRUNCATED_ANSWERS: frozenset({*LOST_CONNECTION, "connection_error"}),
     Kind.SILENT_CONNECTIONS: _PROVIDER | _QUEUE | {"read_error", "write_error"},
     Kind.STALLED_STREAMS: frozenset({"awaiting_response", "reading"}),
@@ -102,6 +103,8 @@ _AFTER_ANSWER = (
     "possible retry): the library or the application cannot use the answer, such as JSON that "
     "does not parse or does not match the schema of a structured output."
 )
+_REPEAT = (Kind.CONNECT_FAILURES, Kind.RETRIES, Kind.SLOW_PROVIDER)
+"""Kinds whose parts that begin with the account's number of failures state nothing else."""
 _MOST_ERRORS = 3
 _NOTICED = 0.1
 """Share of a difference from which a part of it is named."""
@@ -279,7 +282,11 @@ class _Group:
         side, text = over
         errors = side.errors.most_common()
         part = errors[0][0] if errors else "_OTHER"
-        which = [f"{count:.0f} x {one_line(error)}" for error, count in errors[:_MOST_ERRORS]]
+        names = {"_OTHER": "another error"}
+        which = [
+            f"{count:.0f} x {names.get(error, one_line(error))}"
+            for error, count in errors[:_MOST_ERRORS]
+        ]
         text += f": {', '.join(which)}{self._origin()}{self._amplification()}."
         # A timeout of the whole call does not tell where it waited.
         parts = {part, *(self._names(self._largest()[0]) if part in _TIMES_OUT else ())}
@@ -445,10 +452,10 @@ class _Group:
         """Return text on the call site and model of more than half of the requests concerned."""
         concerned: Sequence[Failure | RequestSnapshot]
         concerned = [request for request in self._requests if request.phase == part]
-        what = f"requests in {part}"
+        what = f"{{}} requests in {part}"
         if kind in (Kind.CALLS_FAILING, Kind.CALLS_CANCELLED):
             cancelled = kind is Kind.CALLS_CANCELLED
-            what = "latest cancelled requests" if cancelled else "latest failed requests"
+            what = "last {} cancelled requests" if cancelled else "last {} failed requests"
             concerned = [
                 one
                 for totals in self._snapshot.totals
@@ -458,9 +465,9 @@ class _Group:
             ]
         elif part == "queued" or not concerned:
             concerned = [request for request in self._requests if request.held is not None]
-            what = "held connections"
-        who = majority(concerned)
-        return f"Of the {what}, {who}." if who else ""
+            what = "{} held connections"
+        count, _, whose = majority(concerned).partition(f" of {len(concerned)}")
+        return f"Of the {what.format(len(concerned))}, {count}{whose}." if count else ""
 
 
 def _slower(now: _Side, before: _Side) -> bool:
@@ -509,12 +516,23 @@ def explained(found: Sequence[Trouble], findings: Sequence[Finding]) -> list[Fin
             replace(
                 finding,
                 severity=min(severities, key=_SEVERITIES.index),
-                observed=" ".join([*(trouble.account for trouble in its), finding.observed]),
+                observed=_observed([trouble.account for trouble in its], finding),
                 evidence=finding.evidence or its[0].evidence,
             )
         )
     first.sort(key=lambda finding: _SEVERITIES.index(finding.severity))
     return first + [finding for n, finding in enumerate(findings) if n not in accounts]
+
+
+def _observed(accounts: Sequence[str], finding: Finding) -> str:
+    """Return what calls suffer and what a rule observed, with each number only once."""
+    parts = finding.observed.removesuffix(".").split("; ")
+    if finding.kind in _REPEAT:
+        text = " ".join(accounts)
+        failed = {" ".join(account.split(" ", 3)[:3]) + " " for account in accounts}
+        parts = [one for one in parts if one not in text and not one.startswith(tuple(failed))]
+    observed = "; ".join(parts)
+    return " ".join([*accounts, f"{observed}."] if observed else accounts)
 
 
 def _explains(finding: Finding, trouble: Trouble) -> bool:

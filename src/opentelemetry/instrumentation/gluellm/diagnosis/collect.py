@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -402,8 +403,9 @@ def _open_descriptors() -> int | None:
     for path in _DESCRIPTORS:
         try:
             return sum(1 for _ in os.scandir(path)) - 1  # without the descriptor of this listing
-        except OSError:
-            continue
+        except OSError as error:
+            if error.errno == errno.EMFILE:
+                return _descriptor_limit()
     return None
 
 

@@ -89,11 +89,13 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
     churn = connecting.client_churn(case)
     failures = connecting.connect_failures(case, loop_is_blocked=blocked)
     broken = connecting.reuse_failures(case)
+    unanswered = connecting.closed_unanswered(case)
     lost = provider.silent_connections(case)
+    odd = waiting.anomaly(case, loop_is_blocked=blocked)
     # Both explain failures on reused connections: httpcore fails on a connection that has no
     # stream left, and a server that is down has dropped its connections.
     if stuck is not None or connecting.server_is_gone(case):
-        broken = None
+        broken = unanswered = None
     causes: list[Finding | None] = []
     holder = consumer = slow = too_small = saturated = connect = None
     cut = None if blocked else timeouts.cut_answers(case)
@@ -109,8 +111,9 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
         kept = churn is None or (case.baseline and connecting.churned_origins(case.baseline))
         if kept and cut is None:
             slow = provider.slow_provider(case) or provider.silent_provider(case)
-        holder = None if leak or stuck or lost else waiting.one_caller(case)
-        causes = [leak, stuck, lost, consumer, holder]
+        fault = odd if odd and odd.severity is Severity.ERROR else None
+        holder = None if leak or stuck or lost or fault else waiting.one_caller(case)
+        causes = [leak, stuck, lost, consumer, holder, fault]
         if slow is not None and slow.severity is not Severity.INFO:
             causes.append(slow)
         # The first calls that GlueLLM's limiter lets pass can queue for a moment.
@@ -134,6 +137,7 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
         failures,
         connecting.channel_not_ready(case),
         broken,
+        None if lost else unanswered,
         None if lost else connecting.truncated_answers(case),
         lost,
         provider.stalled_streams(case),
@@ -144,7 +148,7 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
         too_small,
         cut_calls,
         saturated,
-        waiting.anomaly(case, loop_is_blocked=blocked),
+        odd,
         connect,
         # Longer-lived connections would only hide that establishing them is slow.
         None if connect else connecting.not_reused(case),

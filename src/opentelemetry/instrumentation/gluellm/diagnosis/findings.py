@@ -31,6 +31,7 @@ class Kind(StrEnum):
     CONNECT_FAILURES = "connect_failures"
     CHANNEL_NOT_READY = "channel_not_ready"
     REUSE_FAILURES = "reuse_failures"
+    CLOSED_UNANSWERED = "closed_unanswered"
     TRUNCATED_ANSWERS = "truncated_answers"
     SILENT_CONNECTIONS = "silent_connections"
     STALLED_STREAMS = "stalled_streams"

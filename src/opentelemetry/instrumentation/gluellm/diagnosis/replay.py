@@ -52,6 +52,13 @@ class Waits:
     gave_up: int
     """Requests that left the queue without a connection."""
 
+    @property
+    def brief(self) -> str:
+        """Share of the requests that waited, and the longest wait."""
+        if not self.waited:
+            return "none waits"
+        return f"{percent(self.waited)} wait for up to {seconds(self.longest)}"
+
     def __str__(self) -> str:
         if not self.waited:
             return "no request waits"

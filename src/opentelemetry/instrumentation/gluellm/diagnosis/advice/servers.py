@@ -7,7 +7,7 @@ from ...providers import is_carried_by
 CONNECT_HELP = {
     "connect_timeout": (
         "no answer in time: the host is down or overloaded, or a firewall drops packets",
-        "check the address and the route to it; the connect timeout is rarely too short",
+        "check the address and the route to it (a longer connect timeout rarely helps)",
     ),
     "name_resolution_error": (
         "the host name does not resolve",

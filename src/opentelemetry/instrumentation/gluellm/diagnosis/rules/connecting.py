@@ -6,11 +6,13 @@ from collections import Counter
 
 from ... import thresholds
 from ...pool.phases import WEBSOCKET
-from ...text import call_site_text, counted, percent, seconds
+from ...providers import is_carried_by
+from ...text import call_site_text, counted, one_line, percent, seconds
 from ..advice.advisor import advisor_for
 from ..advice.servers import CONNECT_HELP, SET_UP_HELP, server_words
 from ..findings import Finding, Kind, Severity
 from ..intervals import Activity, PoolCase
+from ..parts import Failure
 from .timeouts import majority
 
 _OTHER_ORIGINS = "_OTHER"
@@ -100,6 +102,7 @@ def client_churn(case: PoolCase) -> Finding | None:
         synchronous=case.builds_synchronous,
         any_llm=case.process.any_llm,
     )
+    who = majority(case.requests)
     what, until = "call", "they are garbage-collected"
     if advisor.may_be_gluellms:
         what, until = "event loop", "gluellm.close_providers() closes them"
@@ -113,7 +116,19 @@ def client_churn(case: PoolCase) -> Finding | None:
         f"{_built_at(built_at, pools)}.",
         explanation=f"A client is built for each {what}, so hardly any connection is reused. Calls "
         f"pay for TCP and TLS again and again, and the connections stay open until {until}.",
-        advice=f"{advisor.keep_instance()}.",
+        advice=f"{_one_client(case) or advisor.keep_instance()}.",
+        evidence="" if any(built_at.values()) or not who else f"Of the requests now, {who}.",
+    )
+
+
+def _one_client(case: PoolCase) -> str:
+    """Return advice to keep one client of an SDK that the application calls; empty without one."""
+    name = case.totals.name
+    if case.process.any_llm or not is_carried_by(name, case.totals.library):
+        return ""
+    return (
+        f"Build one client of the {one_line(name)} SDK when the program starts, and use it for all "
+        "calls"
     )
 
 
@@ -173,6 +188,9 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     share = count / max(activity.left, count, 1)
     if count < thresholds.REUSE_FAILURES or share < thresholds.REUSE_FAILURE_SHARE:
         return None
+    on_new, on_reused = _unanswered(case)
+    if on_new >= thresholds.ALIKE * on_reused:
+        return None
     advisor = case.advisor
     silence = max((origin.longest_silence_failed for origin in case.totals.origins), default=0.0)
     silent = silence > thresholds.SILENT_CONNECTION
@@ -207,13 +225,84 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     )
 
 
-def truncated_answers(case: PoolCase) -> Finding | None:
-    """Detect answers whose connection was closed before they were complete."""
-    ended = [
+def _unanswered(case: PoolCase) -> tuple[float, float]:
+    """Return the share of requests whose connection was lost before an answer: new, reused ones."""
+    activity = case.activity
+    reused_failed = activity.number("reuse_failures")
+    lost = sum(activity.errors[error] for error in LOST_CONNECTION)
+    # Only the latest failures are known one by one.
+    latest = sum(failure.result in LOST_CONNECTION for failure in case.failures)
+    while_read = lost * len(_truncated(case)) / max(latest, 1)
+    new_failed = max(lost - while_read - reused_failed, 0.0)
+    if new_failed < thresholds.CONNECT_FAILURES:
+        new_failed = 0.0
+    new = activity.number("on_new_connection")
+    reused = activity.sent - new
+    return new_failed / max(new, new_failed, 1), reused_failed / max(reused, reused_failed, 1)
+
+
+def closed_unanswered(case: PoolCase) -> Finding | None:
+    """Detect that the other end closes connections before it answers, as often if they are new."""
+    activity = case.activity
+    on_new, on_reused = _unanswered(case)
+    new = activity.number("on_new_connection")
+    failed = round(on_new * new)
+    share = (failed + activity.number("reuse_failures")) / max(activity.left, failed, 1)
+    if share < thresholds.TRUNCATED_SHARE or not failed or on_new < thresholds.ALIKE * on_reused:
+        return None
+    usable = sum(
+        connection.state != "connecting" and connection.requests_served > 0
+        for pool in case.pools
+        for connection in pool.connections
+    )
+    if on_new >= thresholds.MOST_FAIL and on_reused == 0 and usable and activity.sent > new:
+        observed = (
+            f"{failed} of {counted(new, 'request')} on a new connection failed before the first "
+            f"byte of an answer, and none of {activity.sent - new} on established ones; "
+            f"{usable} of these are open."
+        )
+        explanation = (
+            "The other end accepts new connections and closes them, and established ones work. So "
+            f"it limits the connections of a client, to about {usable}."
+        )
+        advice = f"{case.advisor.allow(usable)}. Or raise the limit at the gateway or the provider."
+    else:
+        reused = f" and {percent(on_reused)} of those on reused" if on_reused else ""
+        observed = (
+            "The other end closed or reset the connection while requests waited for the answer: "
+            f"{percent(on_new)} of those on new{reused} connections."
+        )
+        alike = "New and reused connections fail alike" if reused else "New connections fail"
+        explanation = (
+            f"{alike}, so neither the pool nor idle connections are the cause: the gateway or the "
+            "provider is."
+        )
+        advice = (
+            "Check the log of the gateway and the provider's status page. Send fewer requests at a "
+            "time, and let the SDK send failed ones again."
+        )
+    return Finding(
+        kind=Kind.CLOSED_UNANSWERED,
+        severity=Severity.ERROR if share >= thresholds.FAILURES_SEVERE else Severity.WARNING,
+        pool=case.label,
+        observed=observed,
+        explanation=explanation,
+        advice=advice,
+    )
+
+
+def _truncated(case: PoolCase) -> list[Failure]:
+    """Return the latest requests that failed while their answer was read."""
+    return [
         failure
         for failure in case.failures
         if failure.result in LOST_CONNECTION and failure.phase in ("reading", "unread")
     ]
+
+
+def truncated_answers(case: PoolCase) -> Finding | None:
+    """Detect answers whose connection was closed before they were complete."""
+    ended = _truncated(case)
     number = case.recent_requests
     share = len(ended) / max(number, 1)
     if len(ended) < thresholds.TRUNCATED or share < thresholds.TRUNCATED_SHARE:

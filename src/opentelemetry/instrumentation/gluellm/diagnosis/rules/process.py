@@ -92,8 +92,8 @@ def blocked_event_loop(
         site, checks = next(iter(sites.items()))
         by_cause += f" It was busy at {call_site_text(site)}"
         by_cause += f" in {checks} of {counted(sum(sites.values()), 'check')}"
-        stack = " <- ".join(map(call_site_text, snapshot.process.event_loop_stack))
-        by_cause += f": {stack}." if stack else "."
+        innermost = next(iter(snapshot.process.event_loop_stack), site)
+        by_cause += f", inside {call_site_text(innermost)}." if innermost != site else "."
         move = "Move it out of the loop: asyncio.to_thread, or a process if it computes."
         advice = f"{advice} {move}" if cause == "cpu_contention" else move
     if loop_is_blocked(snapshot, before):

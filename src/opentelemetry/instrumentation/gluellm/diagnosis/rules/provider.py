@@ -15,6 +15,8 @@ from ..parts import PROVIDERS_PART, Answer, Group
 from .timeouts import majority
 from .waiting import queue_matters
 
+_NOTICED = 0.01
+"""Share of the time of a request from which a part of it is named."""
 _Times = Sequence[float]
 
 
@@ -114,11 +116,13 @@ def slow_provider(case: PoolCase) -> Finding | None:
     overdue = None if gives_up else overdue_requests(case)
     if overdue or not (slower or gives_up or long):
         return overdue
-    head, body = (seconds(activity.provider_time(phase)) for phase in PROVIDERS_PART)
-    observed = (
-        f"A request waited {seconds(each)} for the provider: {head} for the head of the answer, "
-        f"{body} for the rest"
+    head, body = (
+        seconds(time) if time >= _NOTICED * each else ""
+        for time in map(activity.provider_time, PROVIDERS_PART)
     )
+    parts = [f"{head} for the head of the answer"] if head else []
+    parts += [f"{body} for the rest"] if body else []
+    observed = f"A request waited for the provider: {', '.join(parts) or seconds(each)}"
     groups, _ = _groups(case)
     slow = [f"{_named(group)}: {text}" for group, text in groups.items() if text]
     others = [_named(group) for group, text in groups.items() if any(group) and not text]
@@ -147,8 +151,7 @@ def slow_provider(case: PoolCase) -> Finding | None:
         severity = Severity.ERROR if gives_up else Severity.WARNING
         explanation = (
             "Requests wait for the provider's bytes most of the time. The provider is slow, "
-            "or the requests have changed: a larger model, longer answers. Or this process gets "
-            "too little processor time to read them."
+            "or the requests have changed: a larger model, longer answers."
         )
         timeout = "Set a read timeout"
         if silent:

@@ -38,7 +38,15 @@ def unbounded_pool(case: PoolCase, *, descriptors_run_out: bool) -> Finding | No
 
 
 def pool_timeout(case: PoolCase) -> Finding | None:
-    """Detect that requests may queue for at least as long as they may wait for the answer."""
+    """Detect that requests may queue for at least as long as they may wait for the answer.
+
+    Only where requests queue or have queued: otherwise the pool timeout never mattered.
+    """
+    totals = case.totals
+    # Below the limit, a request queues for a moment only.
+    queued = totals.peak_queued and totals.peak_active >= (case.maximum or 0)
+    if not (case.queued_now or queued):
+        return None
     unbounded = [pool for pool in case.pools if _waits_too_long(pool)]
     if not unbounded:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 from ... import thresholds
@@ -88,11 +89,10 @@ def _advice(case: PoolCase) -> tuple[str, str]:
     if isinstance(recording, str):
         reason = recording
     elif size := recording.needed():
-        half, full = recording.replay(size // 2), recording.replay(size)
-        twice = recording.replay(size, 2)
+        now, then = recording.recorded, recording.replay(size)
         replayed = (
-            f" In a replay of {recording.size} requests with {size} connections, {full}; with "
-            f"{size // 2}, {half}; with {size} and twice the traffic, {twice}."
+            f" Of the last {recording.size} requests, {now.brief}. In a replay with {size} "
+            f"connections, {then.brief}."
         )
         return replayed, case.advisor.allow(size)
     else:
@@ -120,11 +120,12 @@ def one_caller(case: PoolCase) -> Finding | None:
     by = f" by {call_site_text(call_site)}" if call_site else " by calls"
     by += f" ({one_line(model)})" if model else ""
     answers = [answer for answer in case.answers if answer.model != model]
-    need = len(others) + len(held) - count
+    need = ""
     if model and len(answers) >= thresholds.CURRENT_REQUESTS:
         each = sum(answer.head + answer.rest for answer in answers) / len(answers)
         arrived = sum(answer.number for answer in answers) + len(others)
-        need = poisson_quantile(arrived * each / max(case.recent, 1.0))
+        size = poisson_quantile(arrived * each / max(case.recent, 1.0))
+        need = f" The others need about {counted(max(size, 1), 'connection')}."
     semaphore = "threading" if case.synchronous else "asyncio"
     return Finding(
         kind=Kind.ONE_CALLER,
@@ -135,8 +136,7 @@ def one_caller(case: PoolCase) -> Finding | None:
         f"{seconds(longest)}.",
         explanation="One caller takes nearly the whole pool, and the others wait for it. A larger "
         "pool only lets it take more.",
-        advice=f"Give it a client of its own, or limit its calls ({semaphore}.Semaphore). The "
-        f"others need about {counted(max(need, 1), 'connection')}.",
+        advice=f"Give it a client of its own, or limit its calls ({semaphore}.Semaphore).{need}",
     )
 
 
@@ -195,6 +195,16 @@ def _is_full(pool: PoolSnapshot) -> bool:
     return longest >= thresholds.STUCK_AFTER or (pool.queued > 0 and full)
 
 
+def slots_are_lost(case: PoolCase) -> bool:
+    """Return whether orphaned connections take much of the limit while requests queue."""
+    held = sum(request.held is not None for request in case.requests)
+    unowned = sum(pool.active + pool.connecting for pool in case.pools) - held
+    # Those that were counted may be of a client that was replaced since.
+    lost = min(case.activity.number("anomaly", "orphaned_connection"), unowned)
+    queues = case.queued_now > 0 or queue_matters(case)
+    return queues and lost > 0 and lost >= thresholds.SLOTS_LOST * (case.maximum or math.inf)
+
+
 def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     """Detect states that a pool should never be in."""
     found = {kind: count for kind, count in case.activity.named("anomaly").items() if count > 0}
@@ -203,14 +213,30 @@ def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
         return None
     cores = {"httpx": "httpx and httpcore", "httpx2": "httpx2 and httpcore2"}
     core = cores.get(case.totals.library, "the HTTP library")
+    observed = ", ".join(f"{kind} {count}" for kind, count in found.items())
+    advice = (
+        f"Update {core}, and search its issue tracker for the fault. Until then, replace the "
+        "client when it happens."
+    )
+    # A blocked loop can make a sound pool look wrong.
+    severity = Severity.INFO if loop_is_blocked else Severity.WARNING
+    if not loop_is_blocked and slots_are_lost(case):
+        severity = Severity.ERROR
+        observed += f", of the pool's limit of {case.maximum}, while requests queue"
+        advice = "Replace the client now: the connections do not come back by themselves. "
+        if case.totals.library == "httpx":
+            advice += (
+                "httpcore 1.0 loses them when requests are cancelled; httpx2, with httpcore2, "
+                "does not. Cancel fewer requests until then."
+            )
+        else:
+            advice += f"Update {core}, and search its issue tracker for the fault."
     return Finding(
         kind=Kind.ANOMALY,
-        # A blocked loop can make a sound pool look wrong.
-        severity=Severity.INFO if loop_is_blocked else Severity.WARNING,
+        severity=severity,
         pool=case.label,
-        observed=", ".join(f"{kind} {count}" for kind, count in found.items()) + ".",
+        observed=f"{observed}.",
         explanation="; ".join(f"{kind}: {_ANOMALIES.get(kind, 'not known here')}" for kind in found)
         + ". These are faults in the pool itself, not in the application.",
-        advice=f"Update {core}, and search its issue tracker for the fault. Until then, replace "
-        "the client when it happens.",
+        advice=advice,
     )
