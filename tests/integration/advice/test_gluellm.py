@@ -60,25 +60,25 @@ LIMITED = """
 
 
 def test_calls_that_wait_in_the_limiter_are_not_blamed_on_the_pool(provider, tmp_path):
-    """80 calls at once: 60 pass, ten of which queue for a moment, and 20 wait before a pool that is
-    idle."""
+    """80 calls at once: 60 pass, ten of which queue for a moment, and the rest wait before a pool
+    that is idle. One more passes each second."""
     provider.behaviour = Behaviour(head_delay=0.5)
     report = run(provider, tmp_path, LIMITED)
     assert "pool_too_small" not in report["found"]
     finding = report["found"]["gluellm_limiter"]
     assert finding["severity"] == "warning"
     assert finding["pool"] == "openai/httpx"
+    (limiter,) = report["process"]["limiters"]
+    waiting = limiter["waiting"]
     assert finding["observed"].startswith(
-        "20 calls waiting in GlueLLM's rate limiter for openai, the longest for "
+        f"{waiting} calls waiting in GlueLLM's rate limiter for openai, the longest for "
     )
-    assert (
-        "the pool has 0 busy and 50 idle connections, and 0 requests queued" in finding["observed"]
-    )
+    assert "idle connections, and 0 requests queued" in finding["observed"]
     assert "GlueLLM starts at most 60 calls a minute" in finding["explanation"]
     assert "gluellm.configure(rate_limit_requests_per_minute=N)" in finding["advice"]
-    (limiter,) = report["process"]["limiters"]
-    assert (limiter["provider"], limiter["waiting"], limiter["waited"]) == ("openai", 20, 20)
-    assert "20 calls waiting in GlueLLM's rate limiter for openai (60 calls a minute)" in (
+    assert limiter["provider"] == "openai"
+    assert 10 <= waiting <= limiter["waited"] <= 20
+    assert f"{waiting} calls waiting in GlueLLM's rate limiter for openai (60 calls a minute)" in (
         " ".join(report["text"].split())
     )
 
