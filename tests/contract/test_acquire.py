@@ -90,7 +90,7 @@ def test_cancelled_waiter_leaves_the_queue(pool_of_one, server, telemetry):
     """The acquire is recorded as cancelled, with the time that it took."""
     holder, gate = pool_of_one.hold(server)
     waiter = pool_of_one.send(server.url())
-    wait_until(lambda: pool_of_one.queued == 1 and time.monotonic() > waiter.entered + 0.1)
+    wait_until(lambda: pool_of_one.queued == 1 and time.monotonic() > waiter.entered + 0.2)
     waiter.cancel()
     assert telemetry.current("queued") == 0
     gate.open()

@@ -12,7 +12,7 @@ from support.http2 import HTTP2Server
 from support.libraries import Library
 from support.listener import Listen, Listener
 from support.network import Certificates
-from support.outcomes import assert_near, assert_settled
+from support.outcomes import SLACK, assert_near, assert_settled
 from support.rows import connect_failed, failed, new, reused
 from support.script import Reply
 from support.telemetry import Telemetry
@@ -87,7 +87,9 @@ def test_second_request_sets_up_after_the_first_failed(pool, library, server, te
     failed_after = telemetry.total(semconv.CONNECTION_CREATE_DURATION, error="connect_timeout")
     assert_near(failed_after, hasty.duration)
     succeeded = telemetry.total(semconv.CONNECTION_CREATE_DURATION, error=None)
-    assert_near(succeeded, server.timeline.at("secured") - hasty.left)
+    # It begins when the first one fails, which the client notices a moment later.
+    secured = server.timeline.at("secured")
+    assert secured - hasty.left - SLACK <= succeeded <= secured - hasty.entered - 0.1 + SLACK
 
 
 def test_shared_set_up_that_fails_is_reported_for_each_request(

@@ -62,7 +62,7 @@ def test_blocked_event_loop_is_reported_with_the_blocking_line(doctor, begin, pr
     wait_until(
         lambda: (
             "ERROR: blocked event loop" in (told := doctor("--pid", process.pid).stdout)
-            and f"{script}:{line_number(script, 'time.sleep')} in block" in told
+            and f"{script}:{line_number(script, 'time.sleep')} in block" in " ".join(told.split())
         ),
         "the finding",
     )
