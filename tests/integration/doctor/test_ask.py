@@ -61,8 +61,8 @@ def test_blocked_event_loop_is_reported_with_the_blocking_line(doctor, begin, pr
     # Its lateness grows while it is blocked, and so does what the doctor makes of it.
     wait_until(
         lambda: (
-            "ERROR: blocked event loop" in (told := doctor("--pid", process.pid).stdout)
-            and f"{script}:{line_number(script, 'time.sleep')} in block" in " ".join(told.split())
+            "ERROR: blocked event loop" in (report := doctor("--pid", process.pid).stdout)
+            and f"{script}:{line_number(script, 'time.sleep')} in block" in " ".join(report.split())
         ),
         "the finding",
     )

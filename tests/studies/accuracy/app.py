@@ -64,7 +64,7 @@ class App:
         self.starved = 0.0
         """Seconds, since it is up, in which this process was kept from a processor."""
         self.kept: list[Any] = []
-        """What the application does not let go of."""
+        """What the application keeps alive."""
         self.calls = {"before": Counter[str](), "after": Counter[str]()}
         """What became of the calls, as the application sees it, and their tenths of a second."""
         self.certificates = Certificates.make()

@@ -25,8 +25,8 @@ _ENDS_WITHIN = 5.0
 
 def main() -> None:
     """Play until standard input ends."""
-    told: dict[str, Any] = json.loads(sys.stdin.readline())
-    clock.scale(told["speed"])
+    asked: dict[str, Any] = json.loads(sys.stdin.readline())
+    clock.scale(asked["speed"])
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
@@ -35,26 +35,26 @@ def main() -> None:
     from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    exporter = OTLPMetricExporter(f"{told['endpoint']}/v1/metrics")
-    reader = PeriodicExportingMetricReader(exporter, told["interval"] * 1000)
-    provider = MeterProvider([reader], Resource(told["resource"]))
+    exporter = OTLPMetricExporter(f"{asked['endpoint']}/v1/metrics")
+    reader = PeriodicExportingMetricReader(exporter, asked["interval"] * 1000)
+    provider = MeterProvider([reader], Resource(asked["resource"]))
     GlueLLMInstrumentor().instrument(
         meter_provider=provider,
         scope="all",
         snapshot_signal="SIGUSR2",
-        leak_threshold=_LEAK_AFTER / told["speed"],
+        leak_threshold=_LEAK_AFTER / asked["speed"],
     )
-    asyncio.run(_play(told))
+    asyncio.run(_play(asked))
 
 
-async def _play(told: dict[str, Any]) -> None:
+async def _play(asked: dict[str, Any]) -> None:
     from ..app import App
     from ..catalogue import INCIDENTS
 
-    app, loop = App(told["incident"]), asyncio.get_running_loop()
+    app, loop = App(asked["incident"]), asyncio.get_running_loop()
     # The loop's own executor is the application's.
     standard_input = ThreadPoolExecutor(1)
-    playing = asyncio.create_task(app.run(INCIDENTS[told["incident"]].play))
+    playing = asyncio.create_task(app.run(INCIDENTS[asked["incident"]].play))
     up = asyncio.create_task(app.is_up.wait())
     await asyncio.wait([playing, up], return_when=asyncio.FIRST_COMPLETED)
     if playing.done():
