@@ -40,7 +40,7 @@ class Service:
 
     name: str
     incident: Incident
-    told: dict[str, Any]
+    given: dict[str, Any]
     log: Path
     began: float = 0.0
     """When it went wrong, in seconds since the epoch."""
@@ -67,8 +67,8 @@ class Service:
             "k8s.namespace.name": "agents",
             "k8s.pod.name": pod,
         }
-        told = {"incident": self.incident.name, "resource": resource}
-        self.program.tell(json.dumps({**self.told, **told}))
+        given = {"incident": self.incident.name, "resource": resource}
+        self.program.tell(json.dumps({**self.given, **given}))
 
     @property
     def pid(self) -> int:
@@ -107,10 +107,10 @@ class Replay:
         groups = [clock.scaled_group(dict(group), speed) for group in rules.groups()]
         (self.prometheus.folder / "rules" / "rules.yaml").write_text(rules.text({"groups": groups}))
         endpoint = self.prometheus.otlp_endpoint
-        told = {"speed": speed, "endpoint": endpoint, "interval": interval}
+        given = {"speed": speed, "endpoint": endpoint, "interval": interval}
         names = random.sample(_NAMES, len(incidents))
         self.services = [
-            Service(name, INCIDENTS[incident], told, folder / f"{name}.log")
+            Service(name, INCIDENTS[incident], given, folder / f"{name}.log")
             for name, incident in zip(names, incidents, strict=True)
         ]
 
