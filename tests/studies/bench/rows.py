@@ -79,12 +79,19 @@ class _Requests:
         budgets: dict[str, tuple[tuple[Any, ...], ...]] = {
             "request-path": (
                 (
+                    "request path, instructions",
+                    55_000,
+                    "{:,.0f}",
+                    partial(self.more, "ours", "off"),
+                    self.path_detail,
+                    True,
+                ),
+                (
                     f"request path, {of_all}",
                     3,
                     percent,
                     partial(share, "ours", "off"),
-                    self.path_detail,
-                    True,
+                    partial(self.no_span, "ours, no span"),
                 ),
                 ("request path, CPU", 10, us, partial(cpu, "path"), self.cpu_detail),
             ),
@@ -95,7 +102,6 @@ class _Requests:
                     percent,
                     partial(share, "all in", "off"),
                     all_in,
-                    True,
                 ),
                 ("all in, CPU, of the yardstick's", 16, percent, partial(cpu, "all in ratio", 100)),
             ),
@@ -105,8 +111,6 @@ class _Requests:
                     5,
                     percent,
                     partial(share, "ours, no SDK", "off, no SDK"),
-                    str,
-                    True,
                 ),
             ),
             "chunk": (("a chunk of a streamed body, CPU", 1, us, self.chunk, chunk),),
@@ -146,23 +150,26 @@ class _Requests:
         return f"Where the program has no current span: {each}"
 
     def path_detail(self) -> str:
-        """Instructions of the yardstick, of the request's path and of the drain."""
+        """Instructions of the yardstick and of the drain."""
         parts = [
             f"{name}: yardstick {(counts['yardstick'] - counts['off']) / 1e3:.0f}k, "
-            f"path {(counts['ours'] - counts['off']) / 1e3:.1f}k, "
             f"drain {(counts['all in'] - counts['ours']) / 1e3:.0f}k"
             for name, counts in sources.instruction_counts(self.family).items()
         ]
-        return f"{self.no_span('ours, no span')}. Instructions: {'; '.join(parts)}"
+        return "; ".join(parts)
+
+    def more(self, with_it: str, without: str) -> dict[str, float]:
+        """How many instructions one variant takes more than another."""
+        counts = sources.instruction_counts(self.family)
+        return {name: count[with_it] - count[without] for name, count in counts.items()}
 
     def instructions(self, with_it: str, without: str) -> str:
-        """How many instructions one variant takes more than another."""
+        """Text on the same, empty where it could not be measured."""
         try:
-            counts = sources.instruction_counts(self.family)
+            each = (f"{name} {more:.0f}" for name, more in self.more(with_it, without).items())
+            return "Instructions: " + "; ".join(each)
         except sources.UnavailableError:
             return ""
-        each = (f"{name} {count[with_it] - count[without]:.0f}" for name, count in counts.items())
-        return "Instructions: " + "; ".join(each)
 
     def cpu(self, key: str, scale: float = 1.0) -> dict[str, float]:
         """One of the CPU times by combination."""

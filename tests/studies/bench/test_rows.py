@@ -25,7 +25,8 @@ def test_a_budget_is_met_or_not_and_what_is_not_measured_is_neither(
     blocks = list(rows.blocks(["request-path", "all-in"]))
     assert len(blocks) == 4
     for block in blocks:
-        path, cpu, all_in, _ = block.rows
-        assert (path.budget, path.measured, path.met) == ("<= 3.0 %", "2.0 %", True)
+        path, share, cpu, all_in, _ = block.rows
+        assert (path.budget, path.measured, path.met) == ("<= 55,000", "2", True)
+        assert (share.budget, share.measured, share.met) == ("<= 3.0 %", "2.0 %", True)
         assert (all_in.budget, all_in.measured, all_in.met) == ("<= 28.0 %", "30.0 %", False)
         assert (cpu.measured, cpu.met, cpu.detail) == ("not measured", None, "not here")
