@@ -27,6 +27,11 @@ def leave_out_what_runs_by_the_clock() -> None:
     os.environ["OTEL_PYTHON_GLUELLM_LOOP_LAG"] = "false"
 
 
+def leave_out_the_first_minute() -> None:
+    """Requests outside the scope are counted until the first collection that finds some."""
+    installation().registry.counts_outside = False
+
+
 def drain() -> None:
     """Give the SDK what waits in the outbox, as a collection does first."""
     installation().drain.all()

@@ -20,6 +20,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.pool.call import Call
 
+from . import internals
+
 if TYPE_CHECKING:
     from .clients.base import Client
 
@@ -121,6 +123,8 @@ class Instrumentation:
             self._current = GlueLLMInstrumentor()
         if self._current is not None:
             self._current.instrument(**self._providers)
+        if what == OURS:
+            internals.leave_out_the_first_minute()
 
 
 def any_llm_call() -> Call:
