@@ -94,7 +94,7 @@ ends.
 
 Dots become underscores, seconds become the suffix `_seconds`, and counters end in `_total`. Histograms have {suffixes}.
 Attribute keys change likewise: `{provider}` becomes `{provider_label}`. With the settings in [Deploy](deploy.md), names
-are the same for each of {ways}.
+are the same on all [ingestion paths](#labels-in-prometheus).
 
 In the tables, **P** stands for {pool}; **O** for these and {origin}; **C** for {call}.
 """
@@ -387,7 +387,7 @@ def query_section() -> list[str]:
     """Some questions with their queries."""
     lines = [
         "`gluellm-pools verify --show-queries` prints all queries of the boards. Use windows of at least four",
-        "export intervals. Some of them:",
+        "export intervals. Examples:",
     ]
     for query in QUERIES:
         if query.question not in SHOWN:
@@ -423,7 +423,6 @@ def metrics_page() -> str:
             pool=", ".join(map(code, semconv.LEVEL_POOL)),
             call=" and ".join(map(code, semconv.LEVEL_CALL)),
             origin=" and ".join(map(code, semconv.LEVEL_ORIGIN[len(semconv.LEVEL_POOL) :])),
-            ways=", ".join(way.value for way in prometheus.Way),
             suffixes=", ".join(map(code, prometheus.HISTOGRAM_SUFFIXES)),
             provider=semconv.PROVIDER_NAME,
             provider_label=prometheus.label_name(semconv.PROVIDER_NAME),
