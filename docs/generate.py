@@ -71,9 +71,8 @@ A request is in exactly one [phase](where-40-seconds-go.md#phases-of-a-request) 
 is released. The times of the phases add up to its duration.
 
 Read `gluellm.pool.request.time` (its rate is the number of requests in each phase) and
-`gluellm.pool.request.oldest_age`. If `queued` grows, the cause is the phase that grows
-with it: `unread` (a leak or a slow consumer), `awaiting_response` or `reading` (a slow provider), or none (the pool is
-too small).
+`gluellm.pool.request.oldest_age`. If `queued` grows together with `unread`, there is a leak or a slow consumer;
+together with `awaiting_response` or `reading`, a slow provider. If it grows alone, the pool is too small.
 
 Histograms cannot show a request that hangs, since they only record requests that have ended.
 
@@ -83,18 +82,19 @@ A call is one model call of the application, including retries and the stream of
 only the outermost one counts. A call is in exactly one [stage](where-40-seconds-go.md#stages-of-a-call) at a time, and the
 times of the stages add up to its duration.
 
-The pauses of GlueLLM and of six SDKs (openai, anthropic, groq, cerebras, together, fireworks) are observed
-directly. For other SDKs, a call counts as `backoff` if its last request ended with status 408, 409, 425, 429
-or 5xx (gRPC: `UNAVAILABLE`, `RESOURCE_EXHAUSTED`, `DEADLINE_EXCEEDED`), or failed and was not cancelled.
+Pauses before a retry are observed directly for GlueLLM and six SDKs (openai, anthropic, groq, cerebras, together,
+fireworks). For other SDKs, a call counts as `backoff` if its last request ended with status 408, 409, 425, 429 or 5xx
+(gRPC: `UNAVAILABLE`, `RESOURCE_EXHAUSTED`, `DEADLINE_EXCEEDED`), or failed and was not cancelled.
 
 A call has the provider with which it began. With a gateway or a fallback, its requests can have another one. If a call
-starts a task, calls in that task count separately. Other requests of the task count for the call, until it ends.
+starts a task, calls of that task count separately. Other requests of the task belong to the first call until that call
+ends.
 
 ## Names in Prometheus
 
-Dots become underscores, seconds become the suffix `_seconds`, and counters end in `_total`. Histograms have
-{suffixes}. Attribute keys change likewise: `{provider}` becomes `{provider_label}`. With the settings in
-[Deploy](deploy.md), names are the same for {ways}.
+Dots become underscores, seconds become the suffix `_seconds`, and counters end in `_total`. Histograms have {suffixes}.
+Attribute keys change likewise: `{provider}` becomes `{provider_label}`. With the settings in [Deploy](deploy.md), names
+are the same on all [ingestion paths](#labels-in-prometheus).
 
 In the tables, **P** stands for {pool}; **O** for these and {origin}; **C** for {call}.
 """
@@ -107,8 +107,8 @@ A pool can serve several providers, so the provider is that of the request:
 - **O** series have the provider of the innermost any-llm call; else of the any-llm call that built the pool;
   else the one to which the host belongs; else none. A connection has the provider of its latest request.
 - **P** series have a provider as long as all requests of that pool name have the same one. When a second provider
-  appears, a series without a provider starts at 0 and replaces the old one. The old one ends after 10 minutes. Until
-  then its counters are constant and its gauges 0, so sums stay correct.
+  appears, a series without a provider starts at 0. For another 10 minutes, the old series reports constant counters,
+  and gauges of 0, so sums stay correct.
 
 ## Pool names
 
@@ -162,8 +162,8 @@ connections and streams, close reasons, set-up times, limits, occupancy or reque
   once a second while calls are in flight.
 - Calls with `wait_for_ready=True` are `queued` until their channel is ready, others are `connecting`. Only the
   former have an acquire duration.
-- `rpc.response.status_code` is gRPC's. gRPC sets some statuses itself. `CANCELLED` also counts as `cancelled`,
-  `DEADLINE_EXCEEDED` as a timeout of the current phase, and `UNAVAILABLE` as a failure to connect or a `read_error`.
+- The status `CANCELLED` also counts as `cancelled`, `DEADLINE_EXCEEDED` as a timeout of the current phase, and
+  `UNAVAILABLE` as a failure to connect or a `read_error`.
 - Retries by a service config happen inside the core and are not seen.
 - `grpc.aio` 1.85 never releases a stream that nobody reads, even if it is dropped. It is a leak until its channel
   is closed.
@@ -178,7 +178,7 @@ Spans have kind INTERNAL. They are created when they end, with their true start 
 
 | span | created if | parent |
 |---|---|---|
-| `{wait}` | the wait for a connection took at least `span_min_duration`, or failed. An HTTP/2 request can also wait for a set-up by another request; the span then links to that | the span that was current when the request entered the pool |
+| `{wait}` | the wait for a connection took at least `span_min_duration`, or failed. An HTTP/2 request can also wait while another request sets up the connection; the span then links to that set-up | the span that was current when the request entered the pool |
 | `{setup}` | the set-up took at least that long, or failed | the same |
 | `{connect}`, `{tls}` | inside a set-up | the set-up |
 | `{call}` | the call was retried, or spent at least `span_min_duration` outside `requesting` | the span that was current when the call began |
@@ -191,7 +191,7 @@ Spans have kind INTERNAL. They are created when they end, with their true start 
 - The call span has provider, source, operation, model, `{outcome}`, `{retries}`, `{call_time}`, `{call_request_time}`
   and, if the call failed, `error.type`.
 - If a span of kind CLIENT is current, it gets `{reused}`, `{acquire}` and the attributes of the first call that began
-  under it. It does not get those of a call whose stream was closed or dropped.
+  under it, unless the stream of that call was closed or dropped.
 """
 
 HOOKS = """
@@ -211,10 +211,10 @@ CONFIGURATION = """
 Each setting is a keyword argument of `GlueLLMInstrumentor().instrument()` and an environment variable. The
 argument takes precedence. Settings are read once, at `instrument()`.
 
-A wrong argument raises `ValueError`, an unknown one `TypeError`. A wrong variable is logged as a warning of the
-logger `opentelemetry.instrumentation.gluellm`, and the default applies; so is an unknown variable that starts with
-`OTEL_PYTHON_GLUELLM_`. An empty variable counts as unset. In variables, words are case-insensitive,
-and a boolean is `true`, `false`, `1` or `0`.
+A wrong argument raises `ValueError`, an unknown one `TypeError`. For a variable with a wrong value, the default
+applies. The logger `opentelemetry.instrumentation.gluellm` warns of it, and of unknown variables that start with
+`OTEL_PYTHON_GLUELLM_`. An empty variable counts as unset. In variables, words are case-insensitive, and a boolean is
+`true`, `false`, `1` or `0`.
 
 | setting | variable | default | unit | allowed |
 |---|---|---|---|---|
@@ -259,18 +259,22 @@ What each limit becomes:
 |---|---|---|---|---|---|
 {library_rows}
 
-- **httpx**: give `max_connections` and `max_keepalive_connections` the same value. With fewer of the latter, connections
-  are closed after their request, and httpcore 1.0 counts those in use as well.
+- **httpx**: give `max_connections` and `max_keepalive_connections` the same value. If the latter is smaller, httpcore
+  1.0 closes a connection after its request while the pool has more connections than that, idle or in use.
 - **urllib3** has one number for open and idle connections per host. Without `max_connections`, requests never wait,
   so `configure_pools()` rejects `pool_timeout` alone.
 - **aiohttp** has no pool timeout: its SDKs use one timeout for the queue and for connecting.
 - A limit applies to one pool. any-llm's module functions build a client, and so a pool, for each call.
 
-**Your own settings take precedence**: a client, session or transport that you pass to any-llm (GlueLLM does this for
-openai and anthropic, with its `GLUELLM_HTTP_*` settings); `limits=`, `timeout=` and botocore's `config=` with
-`max_pool_connections` in `AnyLLM.create` or `client_args`; and `timeout=` of a call. Defaults of the SDKs do not take
-precedence. Call `configure_pools()` before you build an `AnyLLM` object. If an earlier object builds a client
-later, the limits apply to that client, even if you gave that object settings of your own.
+**Your own settings take precedence** over these limits; defaults of the SDKs do not. Your own settings are:
+
+- a client, session or transport that you pass to any-llm. GlueLLM does this for openai and anthropic, with its
+  `GLUELLM_HTTP_*` settings.
+- `limits=`, `timeout=` and botocore's `config=` with `max_pool_connections`, in `AnyLLM.create` or `client_args`.
+- `timeout=` of a call.
+
+Call `configure_pools()` before you build an `AnyLLM` object. If an older object builds another client
+afterwards, the new limits apply to this client, even if you gave the object settings of your own.
 
 Some guides name `HTTPX_MAX_CONNECTIONS` and `HTTPX_MAX_KEEPALIVE_CONNECTIONS`, but no library reads them.
 `apply_httpx_env=True` applies them, for every library.
@@ -383,7 +387,7 @@ def query_section() -> list[str]:
     """Some questions with their queries."""
     lines = [
         "`gluellm-pools verify --show-queries` prints all queries of the boards. Use windows of at least four",
-        "export intervals. Some of them:",
+        "export intervals. Examples:",
     ]
     for query in QUERIES:
         if query.question not in SHOWN:
@@ -419,7 +423,6 @@ def metrics_page() -> str:
             pool=", ".join(map(code, semconv.LEVEL_POOL)),
             call=" and ".join(map(code, semconv.LEVEL_CALL)),
             origin=" and ".join(map(code, semconv.LEVEL_ORIGIN[len(semconv.LEVEL_POOL) :])),
-            ways=", ".join(way.value for way in prometheus.Way),
             suffixes=", ".join(map(code, prometheus.HISTOGRAM_SUFFIXES)),
             provider=semconv.PROVIDER_NAME,
             provider_label=prometheus.label_name(semconv.PROVIDER_NAME),

@@ -63,8 +63,8 @@ class Config:
     metrics: Literal["lean", "full"] = _setting("lean", one_of("lean", "full"))
     """`full` adds six histograms and the attribute `gluellm.response.streaming`."""
     span_min_duration: float = _setting(0.05, _NOT_NEGATIVE, "s")
-    """Shortest wait or connection set-up that gets a span. Failed ones always get one. With 0, each
-    gets one."""
+    """Shortest wait or connection set-up that gets a span. Failed ones always get a span. With 0,
+    all get one."""
     max_origins: int = _setting(20, whole_number(1, MAX_ORIGINS_BOUND), "origins")
     """Largest number of pairs of `server.address` and `server.port` on metrics, per process.
     Further origins have the address `_OTHER` and no port."""
@@ -96,10 +96,10 @@ class Config:
     silence_threshold: float = _setting(CALL_SILENT_AFTER, _POSITIVE, "s")
     """Shortest wait for an answer, or for the next item of a stream, after which a call counts in
     `gluellm.call.silent`. The wait must also be longer than three times the longest recent wait
-    that ended with an answer or an item. Recent are those of the last hour, or the last 100 if
-    there were fewer in that hour. A call that is not streamed must wait for at least 10 minutes
-    until the answers to such calls cover 12 minutes (at least 20 answers: of the time between two,
-    at most 36 s count), and after an hour without one."""
+    that ended with an answer or an item. Recent waits are those of the last hour, and at least the
+    last 100. A call that is not streamed must wait for at least 10 minutes while too few answers
+    are known: none in the last hour, or answers that cover less than 12 minutes. Each answer covers
+    the time since the previous one, but at most 36 s, so at least 20 are needed."""
     leak_stacks: bool = _setting(False, BOOLEAN)
     """Record the whole stack of each call, not only the application's line that made it, and add it
     to leak warnings. Costs about ten microseconds per call."""

@@ -32,8 +32,8 @@ OTHER: Final = "_OTHER"
 
 # Of metrics. docs/metrics.md is made of their docstrings.
 PROVIDER_NAME: Final = "gen_ai.provider.name"
-"""Registered value for any-llm's provider key, or the key itself if none is registered. Absent if
-the provider is unknown. See "The provider of a series"."""
+"""OpenTelemetry's name for the provider, else any-llm's key. Absent if the provider is unknown. See
+"The provider of a series"."""
 POOL_NAME: Final = "gluellm.pool.name"
 """Name of the pool; see "Pool names". At most 50 names, then `_OTHER`."""
 POOL_LIBRARY: Final = "gluellm.pool.library"
@@ -61,9 +61,9 @@ CHANNEL_STATE: Final = "gluellm.channel.state"
 still refers to."""
 ERROR_TYPE: Final = "error.type"
 """Kind of failure, the same for every library. Absent on success, and if the server answered with
-an error status. On calls, it is `timeout` if the call timed out and its last request was
-cancelled, else the failure of its last request, else the status of that request if it is at least
-400, else the class of the exception (at most 20 different ones)."""
+an error status. On calls, the first of these that applies: `timeout`, if the call timed out and its
+last request was cancelled; the failure of its last request; the status of that request, if at least
+400; the class of the exception (at most 20 different ones)."""
 TIMEOUT_KIND: Final = "gluellm.timeout.kind"
 """Kind of timeout."""
 CONNECTION_STEP: Final = "gluellm.connection.step"
@@ -82,7 +82,7 @@ REQUEST_RESEND: Final = "gluellm.request.resend"
 ANOMALY_TYPE: Final = "gluellm.anomaly.type"
 """Kind of anomaly."""
 HOOK_LIBRARY: Final = "gluellm.hook.library"
-"""The observed library, `any_llm` or `gluellm`."""
+"""Library that the hooks belong to."""
 INSTRUMENTATION_KIND: Final = "gluellm.instrumentation.kind"
 """What failed, or which kind of record was dropped."""
 REQUEST_MODEL: Final = "gen_ai.request.model"
@@ -343,8 +343,8 @@ PEAK_ACTIVE: Final = _gauge(
     "gluellm.pool.peak.active",
     "{connection}",
     LEVEL_POOL,
-    "Largest number of connections that were active or connecting at one moment within "
-    "`peak_window`, summed over the pools of this name, including pools that are gone.",
+    "Largest number of connections that were active or connecting at the same time within "
+    "`peak_window`, in all pools of this name together, including pools that are gone.",
 )
 CONNECTION_OPENED: Final = _counter(
     "gluellm.pool.connection.opened", "{connection}", LEVEL_POOL, "Connections established."
@@ -432,8 +432,8 @@ LEASE_OLDEST_AGE: Final = _gauge(
     "gluellm.pool.lease.oldest_age",
     "s",
     LEVEL_POOL,
-    "Time since the longest-held connection was acquired; 0 if none is held. Pings in a "
-    "stream begin a new phase, but do not change this age.",
+    "Time since the longest-held connection was acquired; 0 if none is held. Unlike the age "
+    "of a phase, it does not restart at a ping in a stream.",
 )
 ACQUIRE_TIMEOUT: Final = _gauge(
     "gluellm.pool.acquire.timeout",
@@ -482,9 +482,9 @@ CALL_SILENT: Final = _up_down_counter(
     "gluellm.call.silent",
     "{call}",
     LEVEL_CALL,
-    "Calls in `requesting` that have waited for the provider for longer than `silence_threshold`, "
-    "and for longer than three times the longest recent wait. The wait is that for the next item "
-    "of a stream or, without a stream, for the answer. The setting defines which are recent.",
+    "Calls in `requesting` that have waited for their answer, or for the next item of their "
+    "stream, for longer than `silence_threshold` and for longer than three times the longest "
+    "recent wait. The description of that setting has the exact rule.",
 )
 CALLS: Final = _counter(
     "gluellm.calls",
@@ -583,10 +583,10 @@ EVENT_LOOP_LATE_TIME: Final = _counter(
     "gluellm.event_loop.late.time",
     "s",
     (),
-    "Time by which timers ran late on event loops with requests in flight; if there are "
-    "several loops, that of the one with the longest delay. Its rate is the share of time in "
-    "which a loop was blocked. Above 20 %, long waits do not prove that a pool or provider is "
-    "slow. Starts at 0 with `instrument()`. Loops of trio are not measured.",
+    "Time by which timers ran late on event loops with requests in flight. If several loops "
+    "are late at the same time, only the largest delay counts. Its rate is the share of time "
+    "in which a loop was blocked. Above 20 %, long waits do not prove that a pool or provider "
+    "is slow. Loops of trio are not measured.",
 )
 EVENT_LOOP_LAG_PEAK: Final = _gauge(
     "gluellm.event_loop.lag.peak",
@@ -668,8 +668,8 @@ REQUEST_TIME_IN_QUEUE: Final = _histogram(
     "http.client.request.time_in_queue",
     _TIME_IN_QUEUE_BUCKETS,
     LEVEL_ORIGIN,
-    "Time that requests waited for a connection, without those that did not have to wait "
-    "(as in .NET).",
+    "Time that requests waited for a connection. As in .NET, requests that did not wait are "
+    "not recorded.",
     setting="time_in_queue",
 )
 

@@ -43,7 +43,7 @@ ANTHROPIC = Family(
 _OPENAI_AND_ANTHROPIC = Family(
     "http_client={client}",
     "httpx",
-    "The provider's anthropic client uses it as well, and accepts no client of httpx2.",
+    "The provider's anthropic client uses this client as well. It does not accept one of httpx2.",
     takes_timeout=True,
 )
 _HTTP_CLIENT = Family("http_client={client}", "httpx", takes_timeout=True)
@@ -63,7 +63,7 @@ _COHERE = Family(
 _MISTRAL = Family("async_client={client}", "httpx2")
 _OLLAMA = Family("{arguments}", "httpx")
 _LINER = Family(
-    "{arguments}", "httpx", "any-llm builds a client for each call, so a limit is that of one call."
+    "{arguments}", "httpx", "any-llm builds a client for each call, so a limit applies to one call."
 )
 _GENAI = Family(
     'http_options={{"httpx_async_client": {client}}}',
