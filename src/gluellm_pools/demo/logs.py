@@ -34,4 +34,5 @@ class Logs(logging.Handler):
 
     def others(self) -> list[str]:
         """Return each warning of another library once, with its count."""
-        return [f"{n} x {line}" if n > 1 else line for line, n in self._others.items()]
+        lines = self._others.most_common(_MOST)
+        return [f"{n} x {line}" if n > 1 else line for line, n in lines]

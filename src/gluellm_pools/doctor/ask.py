@@ -109,10 +109,11 @@ def _ask(process: TargetProcess, timeout: float) -> dict[str, Any]:
         finding = _no_answer(process, timeout)
         text = findings_text([finding])
         return {"snapshot": None, "findings": [finding.to_dict()], "text": text}
+    # The other process can be of another version.
+    answer = answer if isinstance(answer, dict) else {}
     if "error" in answer:
         error = printable(answer["error"])
         raise InspectionError(f"process {process.pid} failed to take its snapshot, with {error}")
-    # The other process can be of another version.
     if not isinstance(answer.get("text"), str) or not isinstance(answer.get("findings"), list):
         raise UnsuitableFileError("it is no report")
     return {"snapshot": {}, **answer}

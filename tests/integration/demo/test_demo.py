@@ -206,7 +206,8 @@ def test_missing_extra_is_named_and_list_needs_none(tmp_path, missing):
     path = f"{tmp_path}:{environment().get('PYTHONPATH', '')}"
     done = demo(PYTHONPATH=path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert re.match(r"gluellm-pools demo: No module named '([\w.]+)'\.\n", done.stderr)[1] in missing
+    found = re.match(r"gluellm-pools demo: No module named '([\w.]+)'\.\n", done.stderr)
+    assert found[1] in missing
     assert "pip install 'opentelemetry-instrumentation-gluellm[demo]'" in done.stderr
     done = demo("--list", PYTHONPATH=path)
     assert (done.returncode, done.stderr) == (0, "")
