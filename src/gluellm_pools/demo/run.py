@@ -91,7 +91,12 @@ class Demo:
 
     async def play(self, acts: Sequence[tuple[Act, float]]) -> int:
         self.load = Load(self.providers)
-        self._announce(sum(seconds for _, seconds in acts))
+        self.say(
+            "Real any-llm calls to a fake provider on this machine, and their connection pools. "
+            f"Takes about {sum(seconds for _, seconds in acts):.0f} s; Ctrl-C ends it."
+        )
+        if self.telemetry.endpoint:
+            self.say(f"Exporting to {short(self.telemetry.endpoint, 80)} over OTLP/HTTP.")
         status = 0
         try:
             await self.load.warm_up()
@@ -102,9 +107,7 @@ class Demo:
         except asyncio.CancelledError:
             status = EXIT_INTERRUPTED  # Ctrl-C: asyncio.run cancels the main task
         await self.load.close()
-        self.say("")
-        if status:
-            self.say("Interrupted: requests in flight were cancelled.")
+        self.say("Interrupted: requests in flight were cancelled." if status else "")
         return status
 
     def key(self, target: str) -> PoolKey:
@@ -116,14 +119,6 @@ class Demo:
 
     def say(self, line: str, style: str | None = None) -> None:
         print_line(self.console, line, style)
-
-    def _announce(self, seconds: float) -> None:
-        self.say(
-            "Real any-llm calls to a fake provider on this machine, and their connection pools. "
-            f"Takes about {seconds:.0f} s; Ctrl-C ends it."
-        )
-        if self.telemetry.endpoint:
-            self.say(f"Exporting to {short(self.telemetry.endpoint, 80)} over OTLP/HTTP.")
 
     def sum_up(self) -> None:
         """Print four lines: what callers saw, whose fault it was, and what to run next."""

@@ -18,19 +18,22 @@ _T = TypeVar("_T")
 class FakeProvider(Origin):
     """Serves the OpenAI and Anthropic APIs on loopback, as ``behaviour`` says.
 
-    Raises OSError on entry when ``port`` is taken.
+    Raises OSError on entry when ``port`` is taken, and ImportError without h11 or, for HTTP/2, h2.
     """
 
     _listener: asyncio.Server | None = field(default=None, init=False)
     _connections: dict[asyncio.Task[None], Connection] = field(default_factory=dict, init=False)
-    _accepted: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        # Imported here: without these libraries, `demo --list` still works.
-        from .http1 import HTTP1Connection
-        from .http2 import HTTP2Connection
+        # Imported here: what is not spoken need not be installed.
+        if self.http2:
+            from .http2 import HTTP2Connection
 
-        self._protocol = HTTP2Connection if self.http2 else HTTP1Connection
+            self._protocol: type[Connection] = HTTP2Connection
+        else:
+            from .http1 import HTTP1Connection
+
+            self._protocol = HTTP1Connection
 
     async def __aenter__(self) -> Self:
         await self.listen()
@@ -69,9 +72,8 @@ class FakeProvider(Origin):
         await self.drop()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._accepted += 1
-        connection = self._protocol(self, self._accepted, reader, writer)
         self.counts.connections += 1
+        connection = self._protocol(self, self.counts.connections, reader, writer)
         self.counts.open_connections += 1
         task = asyncio.current_task()
         assert task is not None

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import ssl
+import sys
 
 import httpx
 import pytest
@@ -99,6 +100,16 @@ def test_behaviour_can_depend_on_the_request():
             return client.post(url, json={"model": model}).status_code
 
         assert [ask("pot"), ask("pot"), ask("pan")] == [500, 418, 200]
+
+
+def test_what_is_not_spoken_need_not_be_installed(monkeypatch):
+    """h2 is for HTTP/2 alone."""
+    monkeypatch.delitem(sys.modules, "gluellm_pools.fake_provider.http2", raising=False)
+    monkeypatch.setitem(sys.modules, "h2.connection", None)
+    with FakeProviderThread() as provider:
+        assert httpx.get(f"{provider.openai_url}/models").status_code == 200
+    with pytest.raises(ImportError):
+        FakeProviderThread(http2=True)
 
 
 def test_port_in_use_is_an_error():
