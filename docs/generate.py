@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gluellm_pools.verify.queries import QUERIES
+from gluellm_pools.verify.outcomes import QUERIES
 from opentelemetry.instrumentation.gluellm.adapters import ADAPTERS
 from opentelemetry.instrumentation.gluellm.adapters.callers import SDKS
 from opentelemetry.instrumentation.gluellm.allowed import BOOLEAN

@@ -1,25 +1,38 @@
-"""What all commands share: kinds of arguments, error messages, and where a report is written."""
+"""What all commands share: kinds of arguments, errors, and where a report is written."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
-import importlib.util
-import sys
-from collections.abc import Callable, Iterable
+import signal
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from .text import duration, printable_lines
+from .text import duration
 
-EXIT_USAGE = 2
-_DISTRIBUTION = "opentelemetry-instrumentation-gluellm"
+EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
+END_SIGNALS = {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
 
 
-def refuse(command: str, message: object, status: int = EXIT_USAGE) -> int:
-    """Print an error message and return the exit status."""
-    print(f"{command}: {printable_lines(message)}", file=sys.stderr)
-    return status
+class CommandError(Exception):
+    """The command can't do what was asked. The message gives the reason and what to do."""
+
+    def __init__(self, message: str, status: int = EXIT_USAGE) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@contextlib.contextmanager
+def handled(numbers: Iterable[int], handler: Callable[[int, object], None]) -> Iterator[None]:
+    """Handle signals so, and afterwards as before."""
+    previous = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, before in previous.items():
+            signal.signal(number, before)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
@@ -28,36 +41,20 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {nearest[0]}?)" if nearest else ""
 
 
-def missing_message(modules: Iterable[str], extra: str) -> str | None:
-    """Return what is not installed and how to install it; None if every module is installed."""
-    missing = ", ".join(name for name in modules if not installed(name))
-    if not missing:
-        return None
-    return f"not installed: {missing}.\n{install_hint(extra)}"
-
-
-def install_hint(extra: str) -> str:
-    return f"Install it with: pip install '{_DISTRIBUTION}[{extra}]'"
-
-
-def installed(module: str) -> bool:
-    """Return whether a module can be imported, without importing it."""
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # the package above it is missing
-        return False
-
-
 def add_command(
     commands: argparse._SubParsersAction[Any],
     name: str,
     run: Callable[[argparse.Namespace], int],
+    extra: str = "",
     **texts: Any,
 ) -> argparse.ArgumentParser:
-    """Add a command, which ``run`` runs, with its texts for ``--help``."""
+    """Add a command, which ``run`` runs, with the extra that it needs and its texts for ``--help``.
+
+    ``run`` may raise CommandError, OSError and, with an extra, ImportError.
+    """
     layout = argparse.RawDescriptionHelpFormatter
     parser: argparse.ArgumentParser = commands.add_parser(name, formatter_class=layout, **texts)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, extra=extra)
     return parser
 
 
@@ -81,11 +78,8 @@ def write_output(text: str, path: Path | None = None) -> None:
     """Write text to a file, or else to standard output. Raises OSError."""
     if path is None:
         print(text, flush=True)
-        return
-    try:
+    else:
         path.write_text(f"{text}\n", encoding="utf-8")
-    except OSError as error:
-        raise OSError(f"can't write {path}: {error.strerror}") from None
 
 
 def time_span(shortest: str, longest: str) -> Callable[[str], float]:
@@ -103,11 +97,14 @@ def time_span(shortest: str, longest: str) -> Callable[[str], float]:
     return parse
 
 
-def port(text: str) -> int:
-    """Parse an argument: a port, or 0 for any free one."""
-    value = int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else -1
-    if not 0 <= value <= 65_535:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a port from 1 to 65535, or 0 for any free one"
-        )
-    return value
+def whole_number(least: int, most: int, what: str) -> Callable[[str], int]:
+    """Return a type of argument: a number within these bounds, which the message calls ``what``."""
+
+    def parse(text: str) -> int:
+        # Longer ones take int() a long time.
+        known = text.isascii() and text.isdecimal() and len(text) <= len(str(most))
+        if not known or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+        return int(text)
+
+    return parse

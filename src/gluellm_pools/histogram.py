@@ -6,15 +6,6 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Quantile:
-    """Estimated quantile, in the histogram's unit."""
-
-    value: float
-    beyond: bool = False
-    """Whether the true value is larger: it is in the bucket without an upper bound."""
-
-
-@dataclass(frozen=True, slots=True)
 class Histogram:
     """Counts by bucket; ``counts`` has one more entry than ``bounds`` (or both are empty)."""
 
@@ -52,11 +43,12 @@ class Histogram:
         counts = tuple(a + sign * b for a, b in zip(self.counts, other.counts, strict=True))
         return Histogram(self.bounds, counts, longest, self.total + sign * other.total)
 
-    def quantile(self, share: float) -> Quantile | None:
+    def quantile(self, share: float) -> tuple[float, bool] | None:
         """Estimate by linear interpolation inside the bucket, as Prometheus does.
 
-        None if there are no values. A bucket with an upper bound of 0 or less holds exactly that
-        bound here, since durations are not negative.
+        Returns the value, and whether the true one is larger, as in the bucket without an upper
+        bound; None if there are no values. A bucket with an upper bound of 0 or less holds exactly
+        that bound here, since durations are not negative.
         """
         count = self.count
         if not count:
@@ -65,9 +57,9 @@ class Histogram:
         for upper, number in zip(self.bounds, self.counts, strict=False):
             if number and below + number >= rank:
                 if upper <= 0:
-                    return Quantile(upper)
+                    return upper, False
                 value = lower + (upper - lower) * (rank - below) / number
-                return Quantile(value if self.longest is None else min(value, self.longest))
+                return value if self.longest is None else min(value, self.longest), False
             below += number
             lower = max(upper, 0.0)
-        return Quantile(lower, beyond=True)
+        return lower, True

@@ -14,13 +14,14 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 
 from opentelemetry.instrumentation.gluellm.version import __version__
 
-from .arguments import refuse, suggestion
+from .arguments import END_SIGNALS, EXIT_INTERRUPTED, EXIT_USAGE, CommandError, handled, suggestion
 from .demo.command import add_demo
 from .doctor.command import add_doctor
+from .text import printable_lines
 from .verify.command import add_verify
 from .watch.command import add_watch
 
@@ -36,7 +37,7 @@ examples:
 
 `gluellm-pools COMMAND --help` lists the arguments of a command.
 """
-EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 130, 141
+EXIT_BROKEN_PIPE = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,17 +50,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with contextlib.suppress(ImportError):
             importlib.import_module("argcomplete").autocomplete(parser)
     given = sys.argv[1:] if arguments is None else arguments
-    options = _parse(parser, commands, given or ["--help"])
+    command = next((word for word in given if not word.startswith("-")), None)
+    if command is not None and command not in commands:
+        parser.error(
+            f"unknown command {command!r}{suggestion(command, commands)}; the commands are "
+            f"{', '.join(commands)}"
+        )
+    options = parser.parse_args(given or ["--help"])
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # bars must not fail on an ASCII terminal
+    ending = [number for number in END_SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
     try:
-        with _exit_on_signals():
+        with handled(ending, _leave):
             status: int = options.run(options)
         print(end="", flush=True)  # here an error can be reported
         return status
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except CommandError as error:
+        return _refuse(options.command, str(error), error.status)
+    except ImportError as error:
+        if not options.extra:
+            raise
+        install = f"pip install 'opentelemetry-instrumentation-gluellm[{options.extra}]'"
+        return _refuse(options.command, f"{error}.\nInstall what it needs with: {install}")
     except OSError as error:
         # Keep the interpreter from flushing again what can't be written.
         with contextlib.suppress(OSError, ValueError):
@@ -67,51 +82,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError):  # the reader of the output has ended
             return EXIT_BROKEN_PIPE
         where = f": {error.filename}" if error.filename else ""
-        why = f"stopped: {error.strerror or error}{where}"
-        return refuse(f"{_PROGRAM} {options.command}", why)
+        return _refuse(options.command, f"stopped: {error.strerror or error}{where}")
 
 
-@contextlib.contextmanager
-def _exit_on_signals() -> Iterator[None]:
-    """Raise SystemExit on SIGTERM and SIGHUP, so that terminal and files are left in order."""
-
-    def leave(number: int, _frame: object) -> None:
-        sys.exit(128 + number)
-
-    both = {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
-    numbers = [number for number in both if signal.getsignal(number) is signal.SIG_DFL]
-    try:
-        for number in numbers:
-            signal.signal(number, leave)
-        yield
-    finally:
-        for number in numbers:
-            signal.signal(number, signal.SIG_DFL)
+def _refuse(command: str, message: str, status: int = EXIT_USAGE) -> int:
+    print(f"{_PROGRAM} {command}: {printable_lines(message)}", file=sys.stderr)
+    return status
 
 
-def _parse(
-    parser: argparse.ArgumentParser,
-    commands: dict[str, argparse.ArgumentParser],
-    arguments: Sequence[str],
-) -> argparse.Namespace:
-    """Parse the arguments. Raises SystemExit(2), and names the nearest command or option."""
-    command = next((word for word in arguments if not word.startswith("-")), None)
-    if command is not None and command not in commands:
-        parser.error(
-            f"unknown command {command!r}{suggestion(command, commands)}; the commands are "
-            f"{', '.join(commands)}"
-        )
-    options, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        # argparse would print the usage of the whole program here.
-        used = commands.get(options.command, parser)
-        known = [option for action in used._actions for option in action.option_strings]
-        used.error(f"unknown argument {unknown[0]!r}{suggestion(unknown[0], known)}")
-    return options
+def _leave(number: int, _frame: object) -> None:
+    """Raise SystemExit, so that terminal and files are left in order."""
+    sys.exit(128 + number)
 
 
-def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
-    """Return the parser of the program, and those of its commands by name."""
+def _parsers() -> tuple[argparse.ArgumentParser, Collection[str]]:
+    """Return the parser, and the names of the commands."""
     parser = argparse.ArgumentParser(
         prog=_PROGRAM,
         description=_DESCRIPTION,

@@ -6,6 +6,7 @@ from the buckets of a histogram and are marked with ``~``; their mean is exact.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from rich.text import Text
@@ -36,9 +37,9 @@ def wait_texts(wait: Histogram) -> list[str]:
     """Estimated p50, p95 and p99 of the wait for a connection."""
     texts = []
     for share in (0.5, 0.95, 0.99):
-        estimate = wait.quantile(share)
-        mark = ">" if estimate and estimate.beyond else "~" if estimate and estimate.value else ""
-        texts.append(f"{mark}{seconds(estimate.value)}" if estimate else "-")
+        value, beyond = wait.quantile(share) or (math.nan, False)
+        mark = ">" if beyond else "~" if value else ""
+        texts.append("-" if math.isnan(value) else f"{mark}{seconds(value)}")
     return texts
 
 

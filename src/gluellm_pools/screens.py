@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.live import Live
 
 
@@ -28,11 +28,6 @@ def print_line(console: Console, line: str, style: str | None = None) -> None:
     console.print(line, style=style, markup=False, highlight=False, emoji=False, soft_wrap=soft)
 
 
-class LiveArea(Live):
-    """A part of the terminal that is redrawn by `draw`, cropped to the terminal's height."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__(console=console, auto_refresh=False, vertical_overflow="crop")
-
-    def draw(self, what: RenderableType) -> None:
-        self.update(what, refresh=True)
+def live_area(console: Console) -> Live:
+    """Return a part of the terminal that `update` redraws, cropped to the terminal's height."""
+    return Live(console=console, auto_refresh=False, vertical_overflow="crop")

@@ -8,36 +8,16 @@ from dataclasses import dataclass, field
 from opentelemetry.instrumentation.gluellm.thresholds import LATE_SHARE, QUEUED_SHARE
 
 from ..fake_provider import Behaviour, RateLimit
+from . import faults
 from .evidence import LATE, WARNINGS, Check
-from .faults import AbandonedStreams, BlockedLoop, Fault, StalledStreams, StuckStreams
-from .targets import (
-    ANTHROPIC,
-    CONNECTIONS,
-    HTTP2,
-    MAX_STREAMS,
-    OPENAI,
-    RATE_LIMITED,
-    SILENT,
-    SLOW,
-    STALLED,
-    TARGETS,
-    TIMEOUT,
-)
+from .load import Traffic
+from .targets import ANTHROPIC, CONNECTIONS, HTTP2, MAX_STREAMS, OPENAI, QUICK, SILENT, TARGETS
 
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """Callers of one target: each calls, waits ``pause`` seconds, and calls again."""
-
-    target: str
-    callers: int
-    pause: float = 0.05
-    stream: bool = False
-    client_per_call: bool = False
-    timeout: float | None = None
-    """Seconds that the callers allow for each step; None for the client's long timeouts."""
-    retries: int = 0
-    """Number of times that the SDK sends a failed request again."""
+_TIMEOUT = 1.35
+"""Seconds that openai's callers allow for each step in the acts `saturated` and `slow`. Their calls
+take about 1.5 s in both, and the ones that fail do so with the same error."""
+_SLOW = Behaviour(head_delay=1.1, jitter=0.5, tokens=8, token_rate=80)
+_STALLED = Behaviour(head_delay=0.22, token_rate=160, stall_after=3, ping_every=0.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +32,7 @@ class Act:
     """By target; the others are quick."""
     refusing: Sequence[str] = ()
     """Targets whose provider refuses connections."""
-    fault: type[Fault] = Fault
+    fault: faults.Fault = faults.no_fault
     """Runs beside the traffic."""
     shown: Sequence[str] = (OPENAI,)
     """Targets whose pools are shown at length. The first is the one whose callers are shown."""
@@ -87,7 +67,7 @@ STORY = (
         name="saturated",
         line="openai has many more callers than connections. The provider is as fast as before.",
         traffic=(
-            Traffic(OPENAI, 26, pause=0.0, stream=True, timeout=TIMEOUT),
+            Traffic(OPENAI, 26, pause=0.0, stream=True, timeout=_TIMEOUT),
             Traffic(ANTHROPIC, 2),
         ),
         evidence=(
@@ -101,8 +81,8 @@ STORY = (
     Act(
         name="slow",
         line="There are enough connections, but the providers take their time.",
-        traffic=(Traffic(OPENAI, 4, stream=True, timeout=TIMEOUT), Traffic(ANTHROPIC, 3)),
-        behaviours=dict.fromkeys(TARGETS, SLOW),
+        traffic=(Traffic(OPENAI, 4, stream=True, timeout=_TIMEOUT), Traffic(ANTHROPIC, 3)),
+        behaviours=dict.fromkeys(TARGETS, _SLOW),
         evidence=(
             Check(OPENAI, "time at the provider", 0.8),
             Check(OPENAI, "queued", at_most=QUEUED_SHARE),
@@ -117,7 +97,7 @@ STORY = (
         line="openai answers one request a second and refuses the others with 429. The SDK waits "
         "and sends them again: the calls are slow, and the pool is idle.",
         traffic=(Traffic(OPENAI, 4, retries=2), Traffic(ANTHROPIC, 1)),
-        behaviours={OPENAI: RATE_LIMITED},
+        behaviours={OPENAI: RateLimit(1, QUICK)},
         evidence=(Check(OPENAI, "retries", 5), Check(OPENAI, "back-off", 0.5)),
         shortest=4.0,
     ),
@@ -126,8 +106,8 @@ STORY = (
         line="Streams of openai stop after three items. The provider goes on sending pings, so no "
         "read timeout ends them.",
         traffic=(Traffic(ANTHROPIC, 1),),
-        behaviours={OPENAI: STALLED},
-        fault=StalledStreams,
+        behaviours={OPENAI: _STALLED},
+        fault=faults.read_stalled_streams,
         evidence=(Check(OPENAI, "silent calls", 3), Check(OPENAI, "read timeouts", at_most=0)),
         shortest=6.0,
     ),
@@ -146,7 +126,7 @@ STORY = (
         line="Four streams of openai are not read to their end. They hold every connection of the "
         "pool, and other callers time out.",
         traffic=(Traffic(OPENAI, 2, stream=True), Traffic(ANTHROPIC, 1)),
-        fault=AbandonedStreams,
+        fault=faults.abandon_streams,
         evidence=(
             Check(OPENAI, "leaks suspected", CONNECTIONS[OPENAI]),
             Check(OPENAI, "unread now", CONNECTIONS[OPENAI]),
@@ -161,7 +141,7 @@ STORY = (
         line="openai over HTTP/2 with four streams: the provider hangs, callers give up, and their "
         "streams stay open. The provider soon recovers, but every call still fails.",
         traffic=(Traffic(ANTHROPIC, 1),),
-        fault=StuckStreams,
+        fault=faults.give_up_streams,
         evidence=(
             Check(HTTP2, "streams orphaned", MAX_STREAMS),
             Check(HTTP2, "stream_queued", 0.001),
@@ -175,7 +155,7 @@ STORY = (
         line="The providers are fast, but something blocks the callers' event loop for 0.3 s again "
         "and again. Waits and times are unreliable during such pauses.",
         traffic=(Traffic(OPENAI, 2, stream=True), Traffic(ANTHROPIC, 6, pause=0.0)),
-        fault=BlockedLoop,
+        fault=faults.block_loop,
         evidence=(Check("", LATE, LATE_SHARE), Check(ANTHROPIC, "calls", 1)),
     ),
     Act(

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
 import textwrap
 from typing import Any
 
-from ..arguments import (
-    add_command,
-    install_hint,
-    missing_message,
-    refuse,
-    suggestion,
-    time_span,
-)
+from ..arguments import CommandError, add_command, suggestion, time_span
 
-_COMMAND = "gluellm-pools demo"
 _EPILOG = """\
 examples:
   gluellm-pools demo
   gluellm-pools demo --list
   gluellm-pools demo --scenario leak --seconds 20
 """
-_MODULES = ("rich", "any_llm", "openai", "anthropic", "h11", "h2", "opentelemetry.sdk")
-_OTLP_MODULE = "opentelemetry.exporter.otlp.proto.http"
 _ACT_SECONDS = 12.0
 
 
@@ -34,6 +23,7 @@ def add_demo(commands: argparse._SubParsersAction[Any]) -> None:
         commands,
         "demo",
         _demo,
+        extra="demo",
         help="watch the pools of real any-llm calls against a fake provider",
         description="Plays acts of about 12 s each: real any-llm calls to a fake provider on this\n"
         "machine. The screen shows their connection pools. Four acts by default. With\n"
@@ -59,16 +49,8 @@ def _demo(options: argparse.Namespace) -> int:
         return 0
     if options.scenario is not None and options.scenario not in SCENARIOS:
         unknown = f"unknown act {options.scenario!r}{suggestion(options.scenario, SCENARIOS)}"
-        return refuse(_COMMAND, f"{unknown}; the acts are {', '.join(SCENARIOS)}")
-    is_exporting = bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
-    if missing := missing_message([*_MODULES, *[_OTLP_MODULE] * is_exporting], "demo"):
-        return refuse(_COMMAND, missing)
+        raise CommandError(f"{unknown}; the acts are {', '.join(SCENARIOS)}")
     from .run import run
 
     acts = acts_to_play(options.scenario, every=options.all)
-    try:
-        return run(plan(acts, options.seconds or _ACT_SECONDS * len(acts)))
-    except ImportError as error:
-        return refuse(
-            _COMMAND, f"more is needed than is installed: {error}\n{install_hint('demo')}"
-        )
+    return run(plan(acts, options.seconds or _ACT_SECONDS * len(acts)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from opentelemetry.instrumentation.gluellm.text import percent
 
@@ -14,32 +14,20 @@ LATE, WARNINGS = "event loop late", "leak warnings"
 """Measures of the process, which belong to no pool."""
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """What an act has shown so far."""
-
-    pools: Mapping[str, PoolView] = field(default_factory=dict)
-    """By target: the counts of the act, and the state at its end."""
-    calls: Mapping[str, CallsView] = field(default_factory=dict)
-    """By target, likewise."""
-    process: Mapping[str, float] = field(default_factory=dict)
-    """By measure."""
+Observed = Mapping[tuple[str, str], float]
+"""What an act has shown so far, by target and measure."""
 
 
-def _per_call(number: int, pool: PoolView) -> float:
-    return number / pool.requests if pool.requests else 0.0
-
-
-_MEASURES: dict[str, Callable[[PoolView, CallsView], float]] = {
+MEASURES: dict[str, Callable[[PoolView, CallsView], float]] = {
     "calls": lambda pool, _: pool.requests,
     "failed": lambda pool, _: pool.failed,
     "queued": lambda pool, _: pool.share("queued"),
     "pool timeouts": lambda pool, _: pool.timeouts.get("pool", 0),
     "read timeouts": lambda pool, _: pool.timeouts.get("read", 0),
     "time at the provider": lambda pool, _: pool.share("awaiting_response", "reading"),
-    "pools per call": lambda pool, _: _per_call(pool.pools_opened, pool),
+    "pools per call": lambda pool, _: pool.pools_opened / max(pool.requests, 1),
     "new connections": lambda pool, _: pool.opened,
-    "reuse": lambda pool, _: _per_call(pool.reused, pool),
+    "reuse": lambda pool, _: pool.reused / max(pool.requests, 1),
     "leaks suspected": lambda pool, _: pool.leaks_suspected,
     "unread now": lambda pool, _: pool.by_phase.get("unread", 0),
     "streams orphaned": lambda pool, _: pool.streams_orphaned,
@@ -50,6 +38,7 @@ _MEASURES: dict[str, Callable[[PoolView, CallsView], float]] = {
     "back-off": lambda _, calls: calls.share("backoff"),
     "silent calls": lambda _, calls: calls.silent,
 }
+"""Of a target's pool and calls: their counts in the act, and their state at its end."""
 _SHARES = (LATE, "queued", "time at the provider", "reuse", "stream_queued", "back-off")
 
 
@@ -63,11 +52,7 @@ class Check:
     at_most: float = math.inf
 
     def value(self, observed: Observed) -> float:
-        if not self.target:
-            return observed.process.get(self.measure, 0.0)
-        pool = observed.pools.get(self.target) or PoolView()
-        calls = observed.calls.get(self.target) or CallsView()
-        return _MEASURES[self.measure](pool, calls)
+        return observed.get((self.target, self.measure), 0.0)
 
     def text(self, observed: Observed) -> str:
         value = self.value(observed)

@@ -1,16 +1,22 @@
-"""What applications do wrong, done on purpose beside an act's traffic."""
+"""What applications do wrong, done on purpose beside an act's traffic.
+
+A fault gets the load, when to end as a value of ``time.monotonic``, and a stack for what undoes its
+effects after the act.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any
 
-from ..fake_provider import FakeProvider
+from .load import Load, complete, read_stream
 from .targets import CONNECTIONS, HTTP2, MAX_STREAMS, MESSAGES, MODEL, OPENAI, QUICK, SILENT
+
+Fault = Callable[[Load, float, AsyncExitStack], Coroutine[Any, Any, None]]
 
 _POLL = 0.02
 _PATIENCE = 5.0
@@ -19,159 +25,88 @@ _LONGEST_HANG = 3.0
 """Seconds; less than the client's own timeout, so that the callers give up first."""
 _SHORTEST_WAIT = 0.1
 """Seconds in which waiting callers enter the queue for a stream, also on a busy machine."""
+_STALLED_STREAMS = 3
 _STREAM_CALLERS = 3
 _STREAM_WAITERS = 2
 _BLOCK, _FREE = 0.3, 0.2
 """Seconds in which the event loop is blocked, and in which it runs."""
 
 
-class Calls(Protocol):
-    """The load, as far as faults use it."""
-
-    @property
-    def providers(self) -> Mapping[str, FakeProvider]: ...
-
-    async def call(self, target: str, ask: Callable[[Any], Awaitable[None]]) -> object:
-        """Make one call and count it."""
-
-    async def call_for(self, target: str, duration: float, callers: int) -> None:
-        """Make calls again and again for so many seconds."""
-
-    async def close_client(self, target: str) -> None: ...
+async def no_fault(_load: Load, _deadline: float, _effects: AsyncExitStack) -> None:
+    """Do nothing wrong."""
 
 
-@dataclass
-class Fault:
-    """No fault. Deadlines are values of ``time.monotonic``."""
-
-    explains = False
-    """Whether the note of a pool timeout now names what the fault does."""
-
-    async def run(self, calls: Calls, deadline: float) -> None:
-        """Do it until the deadline."""
-
-    async def clear(self, calls: Calls) -> None:
-        """Undo what is left of it."""
+async def abandon_streams(load: Load, deadline: float, effects: AsyncExitStack) -> None:
+    """Don't read streams to their end, until they hold every connection of the pool."""
+    abandoned, most = 0, CONNECTIONS[OPENAI]
+    while time.monotonic() < deadline and abandoned < most:
+        abandon = _break_off if abandoned % 2 else _never_read
+        abandoned += await load.call(OPENAI, partial(abandon, effects))
+        await asyncio.sleep(_POLL)
+    load.explains = abandoned >= most
 
 
-@dataclass
-class AbandonedStreams(Fault):
-    """Streams that are not read to their end, until they hold every connection of the pool."""
-
-    streams: int = CONNECTIONS[OPENAI]
-    every: float = _POLL
-    begun: Sequence[bool] = (False, True)
-    """Whether reading a stream begins, for one stream after the other."""
-    _abandoned: list[Any] = field(default_factory=list)
-
-    async def run(self, calls: Calls, deadline: float) -> None:
-        variants = [self._break_off if begun else self._never_read for begun in self.begun]
-        while time.monotonic() < deadline and len(self._abandoned) < self.streams:
-            await calls.call(OPENAI, variants[len(self._abandoned) % len(variants)])
-            await asyncio.sleep(self.every)
-        self.explains = len(self._abandoned) >= self.streams
-
-    async def _never_read(self, client: Any) -> None:
-        stream = await client.acompletion(model=MODEL, messages=MESSAGES, stream=True)
-        self._abandoned.append(stream)
-
-    async def _break_off(self, client: Any) -> None:
-        stream = await client.acompletion(model=MODEL, messages=MESSAGES, stream=True)
-        self._abandoned.append(stream)
-        async for _ in stream:
-            break
-
-    async def clear(self, calls: Calls) -> None:
-        del calls
-        self.explains = False
-        for stream in self._abandoned:
-            await stream.aclose()
-        self._abandoned.clear()
+async def _never_read(effects: AsyncExitStack, client: Any) -> None:
+    stream = await client.acompletion(model=MODEL, messages=MESSAGES, stream=True)
+    effects.push_async_callback(stream.aclose)
 
 
-@dataclass
-class StalledStreams(Fault):
-    """Callers that wait for items of stalled streams until the act ends."""
-
-    streams: int = 3
-    _callers: list[asyncio.Task[object]] = field(default_factory=list)
-
-    async def run(self, calls: Calls, deadline: float) -> None:
-        del deadline
-        streams = [calls.call(OPENAI, _read) for _ in range(self.streams)]
-        self._callers = list(map(asyncio.create_task, streams))
-
-    async def clear(self, calls: Calls) -> None:
-        del calls
-        for caller in self._callers:
-            caller.cancel()
-        await asyncio.gather(*self._callers, return_exceptions=True)
+async def _break_off(effects: AsyncExitStack, client: Any) -> None:
+    stream = await client.acompletion(model=MODEL, messages=MESSAGES, stream=True)
+    effects.push_async_callback(stream.aclose)
+    async for _ in stream:
+        break
 
 
-class StuckStreams(Fault):
-    """The provider hangs for a while over HTTP/2, callers give up, and their streams stay taken.
+async def read_stalled_streams(load: Load, _deadline: float, effects: AsyncExitStack) -> None:
+    """Wait for items of stalled streams until the act ends."""
+    for _ in range(_STALLED_STREAMS):
+        caller = asyncio.create_task(load.call(OPENAI, read_stream))
+        effects.push_async_callback(asyncio.wait, [caller])
+        effects.callback(caller.cancel)
+
+
+async def give_up_streams(load: Load, deadline: float, effects: AsyncExitStack) -> None:
+    """Give up calls over HTTP/2 while the provider hangs, so that their streams stay taken.
 
     It answers for a third of the time, hangs for a third, and then would answer again.
     """
+    effects.push_async_callback(load.http_clients[HTTP2].aclose)
+    provider = load.providers[HTTP2]
+    third = (deadline - time.monotonic()) / 3
+    hung = deadline - third
+    hangs = min(third, _LONGEST_HANG)
+    await load.call_for(HTTP2, hung - hangs - time.monotonic(), _STREAM_CALLERS)
+    provider.behaviour = SILENT
+    arrived = provider.counts.requests
+    limits: list[asyncio.Timeout] = []
 
-    async def run(self, calls: Calls, deadline: float) -> None:
-        provider = calls.providers[HTTP2]
-        third = (deadline - time.monotonic()) / 3
-        hung = deadline - third
-        hangs = min(third, _LONGEST_HANG)
-        await calls.call_for(HTTP2, hung - hangs - time.monotonic(), _STREAM_CALLERS)
-        provider.behaviour = SILENT
-        arrived = provider.counts.requests
-        limits: list[asyncio.Timeout] = []
+    async def give_up(client: Any) -> None:
+        async with asyncio.timeout(None) as limit:
+            limits.append(limit)
+            await complete(client)
 
-        async def give_up(client: Any) -> None:
-            async with asyncio.timeout(None) as limit:
-                limits.append(limit)
-                await _ask(client)
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(MAX_STREAMS):
-                group.create_task(calls.call(HTTP2, give_up))
-            # A request that is given up before it arrives would never reach the provider, and no
-            # metric distinguishes the two.
-            await _until(lambda: provider.counts.requests >= arrived + MAX_STREAMS)
-            for _ in range(_STREAM_WAITERS):
-                group.create_task(calls.call(HTTP2, _ask))
-            await asyncio.sleep(max(hung - time.monotonic(), _SHORTEST_WAIT))
-            provider.behaviour = QUICK
-            for limit in limits:
-                limit.reschedule(asyncio.get_running_loop().time())
-        await calls.call_for(HTTP2, deadline - time.monotonic(), _STREAM_CALLERS)
-
-    async def clear(self, calls: Calls) -> None:
-        await calls.close_client(HTTP2)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(MAX_STREAMS):
+            group.create_task(load.call(HTTP2, give_up))
+        # A request that is given up before it arrives would never reach the provider, and no metric
+        # distinguishes the two.
+        await _until(lambda: provider.counts.requests >= arrived + MAX_STREAMS)
+        for _ in range(_STREAM_WAITERS):
+            group.create_task(load.call(HTTP2, complete))
+        await asyncio.sleep(max(hung - time.monotonic(), _SHORTEST_WAIT))
+        provider.behaviour = QUICK
+        for limit in limits:
+            limit.reschedule(asyncio.get_running_loop().time())
+    await load.call_for(HTTP2, deadline - time.monotonic(), _STREAM_CALLERS)
 
 
-@dataclass
-class BlockedLoop(Fault):
-    """Work that belongs into a thread runs in the event loop, again and again."""
-
-    blocks: tuple[float, float] = (_BLOCK, _BLOCK)
-    free: tuple[float, float] = (_FREE, _FREE)
-    work: Callable[[float], None] = time.sleep
-
-    async def run(self, calls: Calls, deadline: float) -> None:
-        del calls
-        while True:
-            # First: a block before the first request has no effect.
-            await asyncio.sleep(random.uniform(*self.free))
-            self.work(random.uniform(*self.blocks))
-            if time.monotonic() >= deadline:
-                return
-
-
-async def _ask(client: Any) -> None:
-    await client.acompletion(model=MODEL, messages=MESSAGES)
-
-
-async def _read(client: Any) -> None:
-    async for _ in await client.acompletion(model=MODEL, messages=MESSAGES, stream=True):
-        pass
+async def block_loop(_load: Load, deadline: float, _effects: AsyncExitStack) -> None:
+    """Do work that belongs into a thread in the event loop, again and again."""
+    while time.monotonic() < deadline:
+        # First: a block before the first request has no effect.
+        await asyncio.sleep(_FREE)
+        time.sleep(_BLOCK)  # noqa: ASYNC251
 
 
 async def _until(condition: Callable[[], bool]) -> None:

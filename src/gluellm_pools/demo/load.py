@@ -6,15 +6,15 @@ import asyncio
 import importlib
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 
 from ..fake_provider import FakeProvider
-from .acts import Act, Traffic
-from .faults import Fault
 from .targets import ANTHROPIC, CONNECTIONS, HTTP2, MESSAGES, MODEL, OPENAI, POOL_NAMES
 from .verdict import Symptoms, error_text, explanation
 
@@ -31,6 +31,21 @@ _RETRIES = (0, 2)
 _Ask = Callable[[Any], Awaitable[None]]
 _MAX_TOKENS = 64
 _LOOPBACK = "127.0.0.1,localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Callers of one target: each calls, waits ``pause`` seconds, and calls again."""
+
+    target: str
+    callers: int
+    pause: float = 0.05
+    stream: bool = False
+    client_per_call: bool = False
+    timeout: float | None = None
+    """Seconds that the callers allow for each step; None for the client's long timeouts."""
+    retries: int = 0
+    """Number of times that the SDK sends a failed request again."""
 
 
 def avoid_proxy() -> None:
@@ -50,19 +65,19 @@ def client_library(sdk: str) -> ModuleType:
 
 
 class Load:
-    """Calls the targets as an act says. Build it after `instrument()` was called."""
+    """Calls the targets. Build it after `instrument()` was called."""
 
     def __init__(self, providers: Mapping[str, FakeProvider]) -> None:
         self.providers = providers
         self.symptoms = {target: Symptoms() for target in providers}
-        self.libraries: dict[str, str] = {}
-        """Name of the HTTP library, by target."""
+        self.explains = False
+        """Whether the note of the next pool timeout names what the act's fault does."""
         self.explained: list[str] = []
-        """A pool timeout that names the act's fault, as a log shows it; once per act."""
+        """That pool timeout, as a log shows it; once per act."""
         self._clients: dict[tuple[str, int], Any] = {}
         """By target and the SDK's retries."""
-        self._http_clients: dict[str, Any] = {}
-        self._fault = Fault()
+        self.http_clients: dict[str, Any] = {}
+        """By target."""
         self._ended = asyncio.Event()
         for target in (OPENAI, ANTHROPIC):
             library = client_library(target)
@@ -89,26 +104,22 @@ class Load:
                 timeout=timeout,
                 max_retries=retries,
             )
-        self._http_clients[target] = http_client
-        self.libraries[target] = type(http_client).__module__.partition(".")[0]
+        self.http_clients[target] = http_client
 
     async def warm_up(self) -> None:
         """Call each target once: the SDKs' imports at a first call would disturb the first act."""
         for target in (OPENAI, ANTHROPIC):
             await self.call(target, self._question(Traffic(target, 1)))
 
-    async def play(self, act: Act, seconds: float) -> None:
-        """Send the act's traffic until `end`, and return after the last answer.
-
-        The fault has ``seconds`` to happen; its effects stay until `clear`.
-        """
+    async def play(self, mixed: Sequence[Traffic], fault: Coroutine[Any, Any, None]) -> None:
+        """Send traffic until `end` with a fault beside it, and return after the last answer."""
         self._ended.clear()
-        self._fault = act.fault()
+        self.explains = False
         for symptoms in self.symptoms.values():
             symptoms.recent.clear()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._fault.run(self, time.monotonic() + seconds))
-            for traffic in act.traffic:
+            group.create_task(fault)
+            for traffic in mixed:
                 for _ in range(traffic.callers):
                     group.create_task(self._call_until(traffic, self._ended.is_set))
 
@@ -116,17 +127,9 @@ class Load:
         """Let no caller of `play` begin another call."""
         self._ended.set()
 
-    async def clear(self) -> None:
-        """Undo the effects of the act's fault."""
-        fault, self._fault = self._fault, Fault()
-        await fault.clear(self)
-
     async def close(self) -> None:
-        for target in self._http_clients:
-            await self.close_client(target)
-
-    async def close_client(self, target: str) -> None:
-        await self._http_clients[target].aclose()
+        for http_client in self.http_clients.values():
+            await http_client.aclose()
 
     async def call_for(self, target: str, duration: float, callers: int) -> None:
         """Let so many callers make calls for a while."""
@@ -143,8 +146,8 @@ class Load:
             await ask(self._clients[target, retries])
         except Exception as error:  # the errors of SDKs and any-llm share no other base
             failure = error_text(error)
-            if self._fault.explains and (lines := explanation(error)):
-                self.explained, self._fault.explains = lines, False
+            if self.explains and (lines := explanation(error)):
+                self.explained, self.explains = lines, False
         ended = time.monotonic()
         self.symptoms[target].recent.append((ended, ended - began, failure))
         return not failure
@@ -164,15 +167,14 @@ class Load:
         options: dict[str, float] = {"max_tokens": _MAX_TOKENS}
         if traffic.timeout is not None:
             options["timeout"] = traffic.timeout
-        ask = _stream if traffic.stream else _complete
-        return lambda client: ask(client, options)
+        return partial(read_stream if traffic.stream else complete, **options)
 
 
-async def _complete(client: Any, options: dict[str, float]) -> None:
+async def complete(client: Any, **options: float) -> None:
     await client.acompletion(model=MODEL, messages=MESSAGES, **options)
 
 
-async def _stream(client: Any, options: dict[str, float]) -> None:
+async def read_stream(client: Any, **options: float) -> None:
     stream = await client.acompletion(model=MODEL, messages=MESSAGES, stream=True, **options)
     async for _ in stream:
         pass

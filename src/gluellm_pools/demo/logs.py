@@ -8,7 +8,6 @@ from collections import Counter, deque
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
 
 _MOST = 20
-_LONGEST = 200
 
 
 class Logs(logging.Handler):
@@ -22,17 +21,12 @@ class Logs(logging.Handler):
         self._others: Counter[str] = Counter()
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            text = record.getMessage()
-        except Exception:  # a record whose arguments don't fit its message
-            text = repr(record.msg)
+        text = record.getMessage()
         if record.name.startswith(SCOPE_NAME):
             self.leaks += "leak" in text
             self._lines.append(f"{record.levelname} {text}")
             return
-        line = f"{record.levelname} {record.name}: {text}"[:_LONGEST]
-        if line in self._others or len(self._others) < _MOST:
-            self._others[line] += 1
+        self._others[f"{record.levelname} {record.name}: {text}"] += 1
 
     def take(self) -> list[str]:
         """Return the instrumentation's lines since the last call."""
@@ -40,4 +34,5 @@ class Logs(logging.Handler):
 
     def others(self) -> list[str]:
         """Return each warning of another library once, with its count."""
-        return [f"{n} x {line}" if n > 1 else line for line, n in self._others.items()]
+        lines = self._others.most_common(_MOST)
+        return [f"{n} x {line}" if n > 1 else line for line, n in lines]

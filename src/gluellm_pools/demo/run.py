@@ -7,7 +7,7 @@ import gc
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 
 from opentelemetry.sdk.metrics.export import MetricReader
@@ -17,13 +17,14 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.environment import ENVIRONMENT_PREFIX
 
+from ..arguments import EXIT_INTERRUPTED
 from ..fake_provider import FakeProviderThread
 from ..render import row_label
 from ..screens import Terminal, print_line
 from ..verdicts import calls_verdict
-from ..view import CallKey, Key, PoolKey, PoolView, View
+from ..view import CallKey, CallsView, Key, PoolKey, PoolView, View
 from .acts import Act
-from .evidence import LATE, WARNINGS, Observed, evidence_text, holds
+from .evidence import LATE, MEASURES, WARNINGS, Observed, evidence_text, holds
 from .load import Load, avoid_proxy
 from .logs import Logs
 from .screen import Screen
@@ -31,7 +32,6 @@ from .targets import ANTHROPIC, HTTP2, MAX_STREAMS, OPENAI, POOL_NAMES, QUICK, T
 from .telemetry import Telemetry
 from .verdict import NOT_KNOWN, Cause, cause_of, main_finding, short
 
-_INTERRUPTED = 130
 _SETTLE = 0.05
 """Seconds in which requests that ended complete their last steps."""
 _LEAK_THRESHOLD = _SILENCE_THRESHOLD = 2.0
@@ -54,28 +54,23 @@ def run(acts: Sequence[tuple[Act, float]], readers: Sequence[MetricReader] = ())
     logging.basicConfig(handlers=[logs], level=logging.WARNING, force=True)
     with ExitStack() as stack:
         providers = {
-            target: FakeProviderThread(
-                behaviour=QUICK, http2=target == HTTP2, max_streams=MAX_STREAMS
+            target: stack.enter_context(
+                FakeProviderThread(behaviour=QUICK, http2=target == HTTP2, max_streams=MAX_STREAMS)
             )
             for target in TARGETS
         }
-        for provider in providers.values():
-            stack.enter_context(provider)
         telemetry = Telemetry(readers)
+        stack.callback(telemetry.shutdown)
         instrumentor = GlueLLMInstrumentor()
         instrumentor.instrument(
             meter_provider=telemetry.meter_provider,
             tracer_provider=telemetry.tracer_provider,
             leak_threshold=_LEAK_THRESHOLD,
             silence_threshold=_SILENCE_THRESHOLD,
-            peak_window=telemetry.peak_window,
         )
+        stack.callback(instrumentor.uninstrument)
         demo = Demo(telemetry, logs, providers)
-        try:
-            status = asyncio.run(demo.play(acts))
-        finally:
-            instrumentor.uninstrument()
-            telemetry.shutdown()
+        status = asyncio.run(demo.play(acts))
     for line in logs.others():
         demo.say(f"logged meanwhile: {short(line, _LONGEST_NOTE)}", "dim")
     demo.sum_up()
@@ -96,7 +91,12 @@ class Demo:
 
     async def play(self, acts: Sequence[tuple[Act, float]]) -> int:
         self.load = Load(self.providers)
-        self._announce(sum(seconds for _, seconds in acts))
+        self.say(
+            "Real any-llm calls to a fake provider on this machine, and their connection pools. "
+            f"Takes about {sum(seconds for _, seconds in acts):.0f} s; Ctrl-C ends it."
+        )
+        if self.telemetry.endpoint:
+            self.say(f"Exporting to {short(self.telemetry.endpoint, 80)} over OTLP/HTTP.")
         status = 0
         try:
             await self.load.warm_up()
@@ -105,34 +105,20 @@ class Demo:
                 self.plays.append(play)
                 await play.run()
         except asyncio.CancelledError:
-            status = _INTERRUPTED  # Ctrl-C: asyncio.run cancels the main task
-            await self.load.clear()
+            status = EXIT_INTERRUPTED  # Ctrl-C: asyncio.run cancels the main task
         await self.load.close()
-        self.say("")
-        if status:
-            self.say("Interrupted: requests in flight were cancelled.")
+        self.say("Interrupted: requests in flight were cancelled." if status else "")
         return status
 
     def key(self, target: str) -> PoolKey:
-        return PoolKey(POOL_NAMES[target], self.load.libraries[target])
+        library = type(self.load.http_clients[target]).__module__.partition(".")[0]
+        return PoolKey(POOL_NAMES[target], library)
 
     def calls_key(self, target: str) -> CallKey:
         return CallKey(ANTHROPIC if target == ANTHROPIC else OPENAI, "any_llm")
 
-    def pools(self, view: View) -> dict[str, PoolView]:
-        """Return the pools of a view by target."""
-        return {target: view.pools.get(self.key(target)) or PoolView() for target in TARGETS}
-
     def say(self, line: str, style: str | None = None) -> None:
         print_line(self.console, line, style)
-
-    def _announce(self, seconds: float) -> None:
-        self.say(
-            "Real any-llm calls to a fake provider on this machine, and their connection pools. "
-            f"Takes about {seconds:.0f} s; Ctrl-C ends it."
-        )
-        if self.telemetry.endpoint:
-            self.say(f"Exporting to {short(self.telemetry.endpoint, 80)} over OTLP/HTTP.")
 
     def sum_up(self) -> None:
         """Print four lines: what callers saw, whose fault it was, and what to run next."""
@@ -166,28 +152,29 @@ class Play:
         demo.logs.leaks = 0
         self._before, self._earlier = demo.telemetry.read(), snapshot()
         self._began = time.monotonic()
-        traffic = asyncio.create_task(load.play(act, self.seconds))
-        try:
-            heading = f"{self.where}: {act.name}"
-            keys: list[Key] = [demo.calls_key(act.shown[0]), *map(demo.key, act.shown)]
-            with Screen(demo.console, heading, act.line, self.seconds, keys) as screen:
-                await self._watch(screen, traffic)
-            if self.cause.advice:
-                demo.say(f"advice: {short(self.cause.advice, _LONGEST_NOTE)}", "bold")
-            await asyncio.wait([traffic], timeout=max(self.seconds - self._elapsed(), 0))
-            load.end()
-            await traffic
-        finally:
-            traffic.cancel()
-            await asyncio.wait([traffic])
-        await asyncio.sleep(_SETTLE)
-        observed = self._observed(self._view())
-        text = evidence_text(act.evidence, observed)
-        if holds(act.evidence, observed):
-            demo.say(f"observed: {text}", "green")
-        else:
-            demo.say(f"NOT OBSERVED: {text}", "bold red")
-        await load.clear()
+        async with AsyncExitStack() as effects:
+            fault = act.fault(load, self._began + self.seconds, effects)
+            traffic = asyncio.create_task(load.play(act.traffic, fault))
+            try:
+                heading = f"{self.where}: {act.name}"
+                keys: list[Key] = [demo.calls_key(act.shown[0]), *map(demo.key, act.shown)]
+                with Screen(demo.console, heading, act.line, self.seconds, keys) as screen:
+                    await self._watch(screen, traffic)
+                if self.cause.advice:
+                    demo.say(f"advice: {short(self.cause.advice, _LONGEST_NOTE)}", "bold")
+                await asyncio.wait([traffic], timeout=max(self.seconds - self._elapsed(), 0))
+                load.end()
+                await traffic
+            finally:
+                traffic.cancel()
+                await asyncio.wait([traffic])
+            await asyncio.sleep(_SETTLE)
+            observed = self._observed(self._view())
+            text = evidence_text(act.evidence, observed)
+            if holds(act.evidence, observed):
+                demo.say(f"observed: {text}", "green")
+            else:
+                demo.say(f"NOT OBSERVED: {text}", "bold red")
         gc.collect()  # clients that calls built for themselves
 
     async def _prepare_providers(self) -> None:
@@ -213,11 +200,11 @@ class Play:
             is_last = elapsed >= last_after and (is_shown or elapsed >= self.seconds + _OVERTIME)
             if is_last or elapsed >= due:
                 due = elapsed + screen.interval
-                self._show(screen, view, last=is_last)
+                self._show(screen, view)
             if is_last:
                 return
 
-    def _show(self, screen: Screen, view: View, *, last: bool) -> None:
+    def _show(self, screen: Screen, view: View) -> None:
         demo = self.demo
         caller = self.act.shown[0]
         findings = diagnose(snapshot(), self._earlier)
@@ -225,7 +212,7 @@ class Play:
         symptom, self.error = demo.load.symptoms[caller].text()
         self.cause = cause_of(finding, calls_verdict(view, demo.calls_key(caller)), self.error)
         verdict = {"what your caller sees": symptom, "whose fault it is": self.cause.text}
-        screen.show(self._elapsed(), verdict, view, last=last)
+        screen.show(self._elapsed(), verdict, view)
 
     def _print_logs(self) -> None:
         """Print what was logged since the last time, and a pool timeout that names its cause."""
@@ -247,6 +234,10 @@ class Play:
         return self.demo.telemetry.read().since(self._before, self._elapsed())
 
     def _observed(self, view: View) -> Observed:
-        process = {LATE: view.late_share, WARNINGS: self.demo.logs.leaks}
-        calls = {t: c for t in TARGETS if (c := view.calls.get(self.demo.calls_key(t)))}
-        return Observed(self.demo.pools(view), calls, process)
+        demo = self.demo
+        found = {("", LATE): view.late_share, ("", WARNINGS): demo.logs.leaks}
+        for target in TARGETS:
+            pool = view.pools.get(demo.key(target)) or PoolView()
+            calls = view.calls.get(demo.calls_key(target)) or CallsView()
+            found |= {(target, name): of(pool, calls) for name, of in MEASURES.items()}
+        return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -11,13 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ..render import PHASE_MARKS, health_lines, row_block, row_line, view_lines
-from ..screens import LiveArea, print_line, redraws
+from ..screens import live_area, print_line, redraws
 from ..view import Key, View
 from .verdict import short
 
 _REFRESH = 0.25
-_REPORTS_PER_ACT = 2
-_SHORTEST_INTERVAL = 0.5
 _LONGEST_LINE = 1000
 _VERDICT_LINES = 3
 _OWNERS = (
@@ -40,11 +39,9 @@ class Screen:
     """Calls and pools that are shown at length; the other pools get a line each."""
 
     def __post_init__(self) -> None:
-        self._live = LiveArea(self.console) if redraws(self.console) else None
-        self.interval = _REFRESH
-        """Seconds between two frames."""
-        if self._live is None:
-            self.interval = max(_SHORTEST_INTERVAL, self.duration / _REPORTS_PER_ACT)
+        self._live = live_area(self.console) if redraws(self.console) else None
+        self.interval = _REFRESH if self._live is not None else math.inf
+        """Seconds between two frames; as lines, only the last one is shown."""
 
     def __enter__(self) -> Self:
         print_line(self.console, "")
@@ -60,16 +57,17 @@ class Screen:
         if self._live is not None:
             self._live.__exit__(None, None, None)
 
-    def show(self, elapsed: float, verdict: Mapping[str, str], view: View, *, last: bool) -> None:
-        """Show a frame; the last one stays. Without a terminal only that one has a verdict."""
+    def show(self, elapsed: float, verdict: Mapping[str, str], view: View) -> None:
+        """Show a frame; the last one stays."""
         if self._live is not None:
             progress = Text(f"{elapsed:.0f} of {self.duration:.0f} s", style="dim")
             pools = self._pools(view)
-            self._live.draw(Group(progress, self._verdict(verdict), *pools, *_legend()))
+            frame = Group(progress, self._verdict(verdict), *pools, *_legend())
+            self._live.update(frame, refresh=True)
             return
         for line in view_lines(view):
             print_line(self.console, f"{elapsed:5.1f} s  {line}")
-        for label, text in verdict.items() if last else ():
+        for label, text in verdict.items():
             print_line(self.console, f"{label}: {short(text, _LONGEST_LINE)}")
 
     def _verdict(self, verdict: Mapping[str, str]) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..fake_provider import Behaviour, RateLimit
+from ..fake_provider import Behaviour
 
 TARGETS = OPENAI, ANTHROPIC, HTTP2 = "openai", "anthropic", "http2"
 POOL_NAMES = {OPENAI: "openai", ANTHROPIC: "anthropic", HTTP2: "openai-http2"}
@@ -12,15 +12,9 @@ CONNECTIONS = {OPENAI: 4, ANTHROPIC: 4}
 """Pool sizes, small enough to saturate in a second."""
 MAX_STREAMS = 4
 """HTTP/2 streams that the provider allows on a connection; real ones allow about 100."""
-TIMEOUT = 1.35
-"""Seconds that openai's callers allow for each step in the acts `saturated` and `slow`. Their calls
-take about 1.5 s in both, and the ones that fail do so with the same error."""
 
 MODEL = "demo"
 MESSAGES = [{"role": "user", "content": "Say something."}]
 
 QUICK = Behaviour(head_delay=0.22, jitter=0.02, tokens=8, token_rate=160)
-SLOW = Behaviour(head_delay=1.1, jitter=0.5, tokens=8, token_rate=80)
 SILENT = Behaviour(head_delay=math.inf)
-STALLED = Behaviour(head_delay=0.22, token_rate=160, stall_after=3, ping_every=0.5)
-RATE_LIMITED = RateLimit(1, QUICK)

@@ -13,14 +13,13 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from ..view import View, read
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")
-_INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL"
 _DEFAULTS = {
-    _INTERVAL: "5000",  # ms: the SDK's default, a minute, is longer than the demo
+    # ms: the SDK's default, a minute, is longer than the demo. Peaks look back a little longer.
+    "OTEL_METRIC_EXPORT_INTERVAL": "5000",
     # Seconds, retries included: an endpoint that does not answer must not hold up the end.
     "OTEL_EXPORTER_OTLP_TIMEOUT": "2",
     "OTEL_SERVICE_NAME": "gluellm-pools-demo",
 }
-_PEAK_WINDOW = 2.0
 _SHUTDOWN_TIMEOUT = 5000.0
 
 
@@ -36,14 +35,15 @@ class Telemetry:
         resource = Resource.create()
         self._reader = export.InMemoryMetricReader()
         all_readers: list[export.MetricReader] = [self._reader, *readers]
-        self.peak_window = _PEAK_WINDOW
-        """Seconds that peaks look back, so that an act does not show the peak of another one."""
         self.tracer_provider = TracerProvider(resource=resource)
         self.endpoint = next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), "")
         """Where metrics and spans are exported to; empty for nowhere."""
         if self.endpoint:
-            all_readers.append(self._export())
-            self.peak_window = max(_PEAK_WINDOW, 1.25 * _export_interval())
+            from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+            all_readers.append(export.PeriodicExportingMetricReader(OTLPMetricExporter()))
+            self.tracer_provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self.meter_provider = MeterProvider(all_readers, resource)
 
     def read(self) -> View:
@@ -53,18 +53,3 @@ class Telemetry:
         """Export what is left and stop; gives up after 5 s if the endpoint does not answer."""
         self.meter_provider.shutdown(_SHUTDOWN_TIMEOUT)
         self.tracer_provider.shutdown()
-
-    def _export(self) -> export.MetricReader:
-        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
-        self.tracer_provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-        return export.PeriodicExportingMetricReader(OTLPMetricExporter())
-
-
-def _export_interval() -> float:
-    """Return the seconds between two exports."""
-    try:
-        return float(os.environ[_INTERVAL]) / 1000
-    except ValueError:  # the SDK logs it, and uses its default
-        return 60.0

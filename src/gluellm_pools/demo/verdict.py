@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+import traceback
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -70,9 +71,7 @@ def _rounded(seconds: float) -> str:
 
 def error_text(error: BaseException) -> str:
     """Return type and message, as the last line of a traceback has them."""
-    kind, message = type(error), str(error)
-    name = f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}"
-    return f"{name}: {message}" if message else name
+    return traceback.format_exception_only(error)[0].strip()
 
 
 def explanation(error: BaseException) -> list[str]:

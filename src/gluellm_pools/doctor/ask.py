@@ -6,13 +6,13 @@ process.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import operator
 import os
 import sys
 import time
-from pathlib import Path
 from typing import Any, cast
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
@@ -23,7 +23,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous im
 from opentelemetry.instrumentation.gluellm.diagnosis.text import findings_text
 from opentelemetry.instrumentation.gluellm.text import counted
 
-from ..arguments import refuse, write_output
+from ..arguments import CommandError, write_output
 from ..text import printable, printable_lines, seconds
 from .outlook import Outlook, rebuilt
 from .process import InspectionError, TargetProcess
@@ -35,34 +35,24 @@ _RESEND_AFTER = 2.0
 system call is handled only after that call, which the next signal interrupts."""
 
 
-def inspect(
-    pid: int,
-    timeout: float,
-    period: float,
-    outlook: Outlook,
-    *,
-    as_json: bool = False,
-    output: Path | None = None,
-) -> int:
+def inspect(options: argparse.Namespace, timeout: float) -> int:
     """Print the report of a process and return the exit status.
 
-    With a ``period`` in seconds, the findings cover that time, from now on. ``timeout`` is how long
-    to wait for an answer.
+    ``timeout`` is how long to wait for an answer, in seconds. Raises CommandError.
     """
     if not hasattr(os, "geteuid"):
-        return refuse(_COMMAND, "--pid needs signals, which this system does not have")
+        raise CommandError("--pid needs signals, which this system does not have")
+    pid, outlook = options.pid, Outlook.of(options)
     try:
-        report = _report(pid, timeout, period)
+        report = _report(pid, timeout, options.period or 0.0)
         if any(outlook) and report["snapshot"] is not None:
             _add_outlook(report, outlook)
-        text = json.dumps(report, indent=2) if as_json else printable_lines(report["text"])
-    except InspectionError as error:
-        return refuse(_COMMAND, error)
+        text = json.dumps(report, indent=2) if options.json else printable_lines(report["text"])
     except (UnsuitableFileError, RecursionError) as error:
-        return refuse(_COMMAND, f"process {pid} gave an answer that can't be used: {error}")
+        raise CommandError(f"process {pid} gave an answer that can't be used: {error}") from None
     except OSError as error:
-        return refuse(_COMMAND, f"process {pid} can't be inspected: {error}")
-    write_output(text, output)
+        raise CommandError(f"process {pid} can't be inspected: {error}") from None
+    write_output(text, options.output)
     severities = [one.get("severity") for one in report["findings"] if isinstance(one, dict)]
     return int(Severity.WARNING in severities or Severity.ERROR in severities)
 
@@ -78,7 +68,10 @@ def _add_outlook(report: dict[str, Any], outlook: Outlook) -> None:
 
 
 def _report(pid: int, timeout: float, period: float) -> dict[str, Any]:
-    """Return the report of a process. Raises InspectionError, UnsuitableFileError, OSError."""
+    """Return the report of a process. With a period in seconds, it covers that time, from now on.
+
+    Raises InspectionError, UnsuitableFileError, OSError.
+    """
     with contextlib.closing(TargetProcess(pid)) as process:
         report = _ask(process, timeout)
         if period and report["snapshot"] is not None:
@@ -116,10 +109,11 @@ def _ask(process: TargetProcess, timeout: float) -> dict[str, Any]:
         finding = _no_answer(process, timeout)
         text = findings_text([finding])
         return {"snapshot": None, "findings": [finding.to_dict()], "text": text}
+    # The other process can be of another version.
+    answer = answer if isinstance(answer, dict) else {}
     if "error" in answer:
         error = printable(answer["error"])
         raise InspectionError(f"process {process.pid} failed to take its snapshot, with {error}")
-    # The other process can be of another version.
     if not isinstance(answer.get("text"), str) or not isinstance(answer.get("findings"), list):
         raise UnsuitableFileError("it is no report")
     return {"snapshot": {}, **answer}
@@ -146,41 +140,35 @@ def _wait(process: TargetProcess, request: ReportRequest, timeout: float) -> dic
                 "it full? The report is in the log of the process"
             )
         if now > resend_at:
-            if _is_out_of_descriptors(process):
-                return None
             process.send(process.signal_number())
             resend_at = now + _RESEND_AFTER
         time.sleep(_POLL)
     return None
 
 
-def _is_out_of_descriptors(process: TargetProcess) -> bool:
-    used, limit = process.descriptors() or (0, 1)
-    return used >= limit
-
-
 def _no_answer(process: TargetProcess, timeout: float) -> Finding:
     pid = process.pid
-    if _is_out_of_descriptors(process):
-        used, limit = process.descriptors() or (0, 0)
-        return Finding(
-            kind=cast(Kind, "no_answer"),
-            severity=Severity.ERROR,
-            pool=None,
-            observed=f"Process {pid} could not write its answer: it has no free file descriptor "
-            f"({used} of {limit} are open).",
-            explanation="New connections and files fail in it with 'Too many open files'. Its "
-            "report is in its log.",
-            advice=f"See what it keeps open: ls -l /proc/{pid}/fd. Raise the limit meanwhile: "
-            f"prlimit --pid {pid} --nofile={4 * limit}.",
+    used, limit = process.descriptors() or (0, 1)
+    observed = f"Process {pid} did not answer within {timeout:g} s."
+    explanation = (
+        "Native code blocks its main thread or the interpreter, and so its event loop with all "
+        "requests. Or the program replaced the handler, or blocks the signal."
+    )
+    advice = (
+        f"Find the line from outside: py-spy dump --native --pid {pid}, or gdb. Move that call to "
+        "a process, or to a thread if it releases the interpreter: asyncio.to_thread()."
+    )
+    if used >= limit:
+        observed = f"Process {pid} has no free file descriptor to answer with: {used} are open."
+        explanation = "New connections and files fail in it with 'Too many open files'."
+        advice = (
+            f"See what it keeps open: ls -l /proc/{pid}/fd. Raise the limit meanwhile: "
+            f"prlimit --pid {pid} --nofile={4 * limit}."
         )
     return Finding(
         kind=cast(Kind, "no_answer"),  # diagnose() has no such finding
         severity=Severity.ERROR,
-        pool=None,
-        observed=f"Process {pid} did not answer within {timeout:g} s.",
-        explanation="Native code blocks its main thread or the interpreter, and so its event "
-        "loop with all requests. Or the program replaced the handler, or blocks the signal.",
-        advice=f"Find the line from outside: py-spy dump --native --pid {pid}, or gdb. Move that "
-        "call to a process, or to a thread if it releases the interpreter: asyncio.to_thread().",
+        observed=observed,
+        explanation=explanation,
+        advice=advice,
     )

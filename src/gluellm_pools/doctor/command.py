@@ -5,8 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..arguments import add_command, add_output_arguments, refuse, time_span
-from .outlook import Outlook, add_outlook_arguments
+from ..arguments import (
+    CommandError,
+    add_command,
+    add_output_arguments,
+    time_span,
+    whole_number,
+)
+from .outlook import add_outlook_arguments
 
 _COMMAND = "gluellm-pools doctor"
 _TIMEOUT = 10.0
@@ -50,7 +56,8 @@ def add_doctor(commands: argparse._SubParsersAction[Any]) -> None:
         description=_DESCRIPTION,
         epilog=_EPILOG,
     )
-    parser.add_argument("--pid", type=_pid, metavar="N", help="inspect this running process")
+    pid = whole_number(1, 2**31 - 1, "a process id")
+    parser.add_argument("--pid", type=pid, metavar="N", help="inspect this running process")
     period = "with --pid: observe the process for this long, and report on that time"
     parser.add_argument("--for", dest="period", type=_SPAN, metavar="SECONDS", help=period)
     timeout = f"with --pid: wait at most this long for the report (default: {_TIMEOUT:g})"
@@ -66,32 +73,17 @@ def _doctor(options: argparse.Namespace) -> int:
         program = program[1:]
     if (options.pid is None) is not bool(program):
         found = f"; found {program[0]!r} as well as --pid" if program else ""
-        return refuse(
-            _COMMAND,
-            f"give either --pid N or a program, as in: {_COMMAND} -- python app.py{found}",
+        raise CommandError(
+            f"give either --pid N or a program, as in: {_COMMAND} -- python app.py{found}"
         )
     if program and (options.period or options.timeout):
-        return refuse(_COMMAND, "--for and --timeout go with --pid")
+        raise CommandError("--for and --timeout go with --pid")
     if program and options.json and options.output is None:
-        return refuse(_COMMAND, "--json needs -o FILE here: the output is the program's")
-    outlook = Outlook(dict(options.what_if), options.workers)
+        raise CommandError("--json needs -o FILE here: the output is the program's")
     if program:
         from .launch import launch
 
-        return launch(program, outlook, as_json=options.json, output=options.output)
+        return launch(program, options)
     from .ask import inspect
 
-    return inspect(
-        options.pid,
-        options.timeout or _TIMEOUT,
-        options.period or 0.0,
-        outlook,
-        as_json=options.json,
-        output=options.output,
-    )
-
-
-def _pid(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or not 0 < int(text) < 2**31:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a process id")
-    return int(text)
+    return inspect(options, options.timeout or _TIMEOUT)

@@ -20,8 +20,9 @@ from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.what_if import ALLOWED, what_if
 from opentelemetry.instrumentation.gluellm.text import counted
 
+from ..arguments import whole_number
+
 VARIABLE = "GLUELLM_POOLS_DOCTOR_OUTLOOK"
-_MOST_WORKERS = 10_000
 
 
 class Outlook(NamedTuple):
@@ -30,6 +31,10 @@ class Outlook(NamedTuple):
     what_if: Mapping[str, int] = {}
     """Arguments of `what_if`."""
     workers: int = 0
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Outlook:
+        return cls(dict(options.what_if), options.workers)
 
     @classmethod
     def from_environment(cls) -> Outlook:
@@ -86,22 +91,14 @@ def add_outlook_arguments(parser: argparse.ArgumentParser) -> None:
         "--what-if", help=f"also {settings}; give it twice for both in one replay", **more
     )
     host = "also check if one host has enough descriptors, ports and HTTP/2 streams for N of them"
-    parser.add_argument("--workers", default=0, type=_workers, metavar="N", help=host)
+    workers = whole_number(1, 10_000, "a number from 1 to 10000")
+    parser.add_argument("--workers", default=0, type=workers, metavar="N", help=host)
 
 
 def _setting(text: str) -> tuple[str, int]:
     name, _, value = text.partition("=")
-    if not 1 <= _number(value) <= ALLOWED.get(name, 0):
+    try:
+        return name, whole_number(1, ALLOWED.get(name, 0), "allowed")(value)
+    except argparse.ArgumentTypeError:
         allowed = " and ".join(f"{name}=1 to {most}" for name, most in ALLOWED.items())
-        raise argparse.ArgumentTypeError(f"{text!r}: allowed are {allowed}")
-    return name, int(value)
-
-
-def _workers(text: str) -> int:
-    if not 1 <= _number(text) <= _MOST_WORKERS:
-        raise argparse.ArgumentTypeError(f"{text!r}: allowed are 1 to {_MOST_WORKERS}")
-    return int(text)
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+        raise argparse.ArgumentTypeError(f"{text!r}: allowed are {allowed}") from None

@@ -8,13 +8,15 @@ import signal
 
 from opentelemetry.instrumentation.gluellm.diagnosis.signal_report import rendezvous, signals
 
+from ..arguments import CommandError
+
 _HOW_TO_START = (
     "start it with OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL=SIGUSR2 in its environment, or with "
     'instrument(snapshot_signal="SIGUSR2")'
 )
 
 
-class InspectionError(Exception):
+class InspectionError(CommandError):
     """The process can't be inspected; the message says why and what to do."""
 
 
@@ -64,10 +66,6 @@ class TargetProcess:
     def signal_number(self) -> int:
         """Return the signal that the process handles. Raises InspectionError if there is none."""
         pid, state = self.pid, signals.status_of(self.pid).get("State", "")
-        if state.startswith("Z"):
-            raise InspectionError(
-                f"process {pid} is a zombie: it has ended, but its parent did not wait for it"
-            )
         presence = rendezvous.presence_of(self.directory, pid)
         if presence is None:
             raise self._not_listening(f"{self.directory.path} has no entry for it")

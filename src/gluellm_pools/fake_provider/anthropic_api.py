@@ -1,4 +1,4 @@
-"""The Anthropic API: messages, models.
+"""The Anthropic API: messages.
 
 Formats as in https://docs.anthropic.com/en/api, as far as the official SDK reads them.
 """
@@ -9,7 +9,6 @@ from typing import Any
 
 from .messages import Answer, ApiRequest, Stream, event, whole, words
 
-_CREATED = "2026-01-01T00:00:00Z"
 _ERROR_TYPES = {429: "rate_limit_error", 529: "overloaded_error"}
 
 
@@ -21,20 +20,13 @@ def error(status: int, message: str) -> Answer:
 
 def answer(request: ApiRequest, tokens: int, number: int) -> Answer | None:
     """The answer to a request, or None when the API has no such endpoint."""
+    if (request.method, request.path) != ("POST", "/v1/messages"):
+        return None
     fields = request.fields
-    match request.method, request.path:
-        case "POST", "/v1/messages":
-            if fields.get("stream"):
-                return _stream(fields, tokens, number)
-            content = [{"type": "text", "text": "".join(words(tokens))}]
-            ended = {"content": content, "stop_reason": "end_turn"}
-            return whole(_message(fields, number, tokens, **ended))
-        case "GET", "/v1/models":
-            model = {"type": "model", "id": "demo", "display_name": "Demo", "created_at": _CREATED}
-            page = {"has_more": False, "first_id": "demo", "last_id": "demo"}
-            return whole({"data": [model], **page})
-        case _:
-            return None
+    if fields.get("stream"):
+        return _stream(fields, tokens, number)
+    content = [{"type": "text", "text": "".join(words(tokens))}]
+    return whole(_message(fields, number, tokens, content=content, stop_reason="end_turn"))
 
 
 def _message(fields: dict[str, Any], number: int, tokens: int, **more: object) -> dict[str, Any]:

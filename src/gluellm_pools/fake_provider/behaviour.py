@@ -17,8 +17,8 @@ class Behaviour:
     ``1 / token_rate``. An answer that is not streamed is sent whole once its last token is due, as
     real providers do: its head comes after ``head_delay + tokens / token_rate``.
 
-    Over HTTP/2 all of this concerns one stream and leaves the connection's other streams alone,
-    except ``hang_up_after`` and ``drop_reused``, which end the connection with all its streams.
+    Over HTTP/2 all of this concerns one stream: what ends the connection over HTTP/1.1 resets the
+    stream (RST_STREAM) there.
     """
 
     head_delay: float = 0.0
@@ -33,10 +33,9 @@ class Behaviour:
     retry_after: float | None = None
     """Sent as ``retry-after`` with an error status."""
     reset_before_head: bool = False
-    """Reset the connection (TCP RST) where the head is due; over HTTP/2 the stream (RST_STREAM)."""
+    """Reset the connection (TCP RST) where the head is due."""
     reset_after: int | None = None
-    """Reset the connection (TCP RST), over HTTP/2 the stream (RST_STREAM), after that many tokens;
-    not streamed: after half the body."""
+    """Reset the connection (TCP RST) after that many tokens; not streamed: after half the body."""
     hang_up_after: int | None = None
     """End the connection in order (TCP FIN) although the body is incomplete."""
     stall_after: int | None = None
@@ -53,14 +52,6 @@ class Behaviour:
     """Reset the connection (TCP RST) instead of answering if it carried a request before, like a
     load balancer that has forgotten an idle connection. A connection's first request is answered.
     """
-
-    def __post_init__(self) -> None:
-        for name in ("head_delay", "jitter", "token_rate", "tokens", "ping_every"):
-            value = getattr(self, name)
-            if math.isnan(value) or value < 0:
-                raise ValueError(f"{name} must be at least 0, found {value!r}")
-        if not 200 <= self.status <= 599:
-            raise ValueError(f"status must be from 200 to 599, found {self.status!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,25 +102,9 @@ class Counts:
     """Requests that arrived whole."""
     by_status: Counter[int] = field(default_factory=Counter)
     """Answers by status, counted when their head is sent."""
-    by_api: Counter[str] = field(default_factory=Counter)
-    """Requests by API."""
     completed: int = 0
     """Answers that were sent to their end."""
     resets: int = 0
     """Requests whose answer the provider cut short, before or in the middle of it."""
     abandoned: int = 0
     """Requests whose client left before the answer was complete."""
-    idle_closed: int = 0
-    """Connections that the provider closed because they were idle for ``idle_timeout``."""
-    used_connections: int = 0
-    """Accepted connections that carried at least one request."""
-
-    open_streams: int = 0
-    """HTTP/2 streams that are open now: neither answered to the end nor reset."""
-    most_streams: int = 0
-    """The most HTTP/2 streams that were open at once on one connection."""
-
-    @property
-    def reused(self) -> int:
-        """Requests that arrived on a connection that had carried one before."""
-        return self.requests - self.used_connections

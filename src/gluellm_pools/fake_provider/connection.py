@@ -8,12 +8,11 @@ import random
 import socket
 import struct
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Protocol
 
 from .behaviour import Behaviour, Counts
-from .messages import ApiRequest, Stream, Whole
-from .origin import Order, Origin
+from .messages import Answer, ApiRequest, Stream, Whole
+from .origin import Origin
 
 SETTLE = 0.01
 """Seconds between the last byte and a reset, so that the client has read what was sent."""
@@ -22,20 +21,12 @@ _PING = b": ping\n\n"
 """A comment of server-sent events, as providers send to keep a connection open."""
 
 
-class Cut(Enum):
-    """How an answer is broken off."""
-
-    ANSWER_RESET = auto()
-    """RST_STREAM over HTTP/2; HTTP/1.1 can only reset the connection."""
-    CONNECTION_RESET = auto()
-    CONNECTION_END = auto()
-
-
 class CutError(Exception):
-    """The behaviour breaks off here."""
+    """The behaviour breaks the answer off here: with a reset."""
 
-    def __init__(self, cut: Cut) -> None:
-        self.cut = cut
+
+class HangUpError(CutError):
+    """In order (TCP FIN), over HTTP/1.1."""
 
 
 class Wire(Protocol):
@@ -60,7 +51,6 @@ class Connection:
     _reader: asyncio.StreamReader
     _writer: asyncio.StreamWriter
     _served: int = 0
-    answering: bool = False
 
     async def serve(self) -> None:
         """Answer requests; returns when the connection is closed."""
@@ -77,19 +67,17 @@ class Connection:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
-    def _order(self, request: ApiRequest) -> Order:
+    def _order(self, request: ApiRequest) -> tuple[Answer, Behaviour]:
         self._served += 1
         return self._origin.order(request, self._number, reused=self._served > 1)
 
 
-async def respond(order: Order, wire: Wire, counts: Counts) -> None:
+async def respond(answer: Answer, behaviour: Behaviour, wire: Wire, counts: Counts) -> None:
     """Send the answer and count it. Raises `CutError` where the behaviour breaks off."""
-    if order.reused and order.behaviour.drop_reused:
-        raise CutError(Cut.CONNECTION_RESET)
-    if isinstance(order.answer, Stream):
-        await _send_stream(order.answer, order.behaviour, wire, counts)
+    if isinstance(answer, Stream):
+        await _send_stream(answer, behaviour, wire, counts)
     else:
-        await _send_whole(order.answer, order.behaviour, wire, counts)
+        await _send_whole(answer, behaviour, wire, counts)
     counts.completed += 1
 
 
@@ -129,15 +117,15 @@ async def _send_stream(answer: Stream, behaviour: Behaviour, wire: Wire, counts:
 async def _until_head(delay: float, behaviour: Behaviour, wire: Wire) -> None:
     await wire.pause(delay + random.uniform(0, behaviour.jitter))
     if behaviour.reset_before_head:
-        raise CutError(Cut.ANSWER_RESET)
+        raise CutError
 
 
 async def _disturb(behaviour: Behaviour, wire: Wire, sent: float) -> None:
     """Carry out what the behaviour does once that many tokens were sent."""
     if behaviour.reset_after is not None and sent >= behaviour.reset_after:
-        raise CutError(Cut.ANSWER_RESET)
+        raise CutError
     if behaviour.hang_up_after is not None and sent >= behaviour.hang_up_after:
-        raise CutError(Cut.CONNECTION_END)
+        raise HangUpError
     if behaviour.stall_after is not None and sent >= behaviour.stall_after:
         while behaviour.ping_every and math.isfinite(sent):
             await wire.pause(behaviour.ping_every)

@@ -7,14 +7,14 @@ import math
 
 import h11
 
-from .connection import READ_BYTES, SETTLE, Connection, Cut, CutError, respond
+from .connection import READ_BYTES, SETTLE, Connection, CutError, HangUpError, respond
 from .messages import ApiRequest
 
 
 class HTTP1Connection(Connection):
     """Also the `Wire` of the answer that is in progress."""
 
-    _close = False
+    _answering = _close = False
 
     async def serve(self) -> None:
         self._http = h11.Connection(h11.SERVER)
@@ -24,32 +24,30 @@ class HTTP1Connection(Connection):
         except CutError as error:
             self._counts.resets += 1
             await asyncio.sleep(SETTLE)
-            if error.cut is not Cut.CONNECTION_END:
+            if not isinstance(error, HangUpError):
                 self.reset()
         except ConnectionError:
-            self._counts.abandoned += self.answering
+            self._counts.abandoned += self._answering
         except h11.RemoteProtocolError:
-            headers = [("content-length", "0"), ("connection", "close")]
-            self._writer.write(self._http.send(h11.Response(status_code=400, headers=headers)))
+            pass  # what came is no HTTP: close
         finally:
             self._writer.close()
 
     async def _serve_one(self) -> bool:
         """Answer one request; return whether the connection stays open for another."""
-        self.answering = False
+        self._answering = False
         idle = self._origin.idle_timeout
         try:
             async with asyncio.timeout(None if math.isinf(idle) else idle):
                 request = await self._read_request()
         except TimeoutError:
-            self._counts.idle_closed += 1
             return False
         if request is None:
             return False
-        self.answering = True
-        order = self._order(request)
-        self._close = order.behaviour.close
-        await respond(order, self, self._counts)
+        self._answering = True
+        answer, behaviour = self._order(request)
+        self._close = behaviour.close
+        await respond(answer, behaviour, self, self._counts)
         return self._http.our_state is h11.DONE
 
     async def _read_request(self) -> ApiRequest | None:

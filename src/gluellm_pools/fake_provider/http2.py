@@ -12,21 +12,13 @@ from dataclasses import dataclass, field
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.events import (
-    DataReceived,
-    Event,
-    RemoteSettingsChanged,
-    RequestReceived,
-    StreamEnded,
-    StreamReset,
-    WindowUpdated,
-)
+from h2.events import DataReceived, Event, RequestReceived, StreamEnded, StreamReset
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
-from .connection import READ_BYTES, SETTLE, Connection, Cut, CutError, respond
-from .messages import ApiRequest
-from .origin import Order
+from .behaviour import Behaviour
+from .connection import READ_BYTES, Connection, CutError, respond
+from .messages import Answer, ApiRequest
 
 
 class HTTP2Connection(Connection):
@@ -42,18 +34,13 @@ class HTTP2Connection(Connection):
             client=False,
             initial_values={SettingCodes.MAX_CONCURRENT_STREAMS: self._origin.max_streams},
         )
-        self.window = asyncio.Event()
-        """Set when the client opens its window."""
         self._streams: dict[int, _Stream] = {}
         """The open ones, including those whose request is still arriving."""
-        self._broken_off = False
         try:
             await self._read()
-            if not self._broken_off:
-                self._counts.abandoned += self._unanswered()
+            self._counts.abandoned += len(self._tasks())
         finally:
-            self._counts.open_streams -= len(self._streams)
-            tasks = [stream.task for stream in self._streams.values() if stream.task]
+            tasks = self._tasks()
             for task in tasks:
                 task.cancel()
             if tasks:
@@ -77,67 +64,35 @@ class HTTP2Connection(Connection):
     def _react(self, event: Event) -> None:
         match event:
             case RequestReceived():
-                self._open(event.stream_id, event.headers)
+                stream = _Stream(self, event.stream_id, event.headers)
+                self._streams[event.stream_id] = stream
             case DataReceived():
                 self.state.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
                 if event.stream_id in self._streams:
                     self._streams[event.stream_id].body += event.data
             case StreamEnded():
-                stream = self._streams.get(event.stream_id)
-                if stream is not None and not self._broken_off:
-                    order = self._order(stream.request())
-                    stream.task = asyncio.create_task(self._respond(order, stream))
+                stream = self._streams[event.stream_id]
+                answer, behaviour = self._order(stream.request())
+                stream.task = asyncio.create_task(self._respond(answer, behaviour, stream))
             case StreamReset():
-                stream = self._streams.get(event.stream_id)
-                if stream is not None:
-                    if stream.task is not None:
-                        stream.task.cancel()
-                        self._counts.abandoned += not self._broken_off
-                    self._closed(stream)
-            case WindowUpdated() | RemoteSettingsChanged():
-                self.window.set()
+                reset = self._streams.pop(event.stream_id, None)
+                if reset is not None and reset.task is not None:
+                    reset.task.cancel()
+                    self._counts.abandoned += 1
 
-    def _open(self, number: int, headers: list[tuple[bytes, bytes]]) -> None:
-        self._streams[number] = _Stream(self, number, headers)
-        self.answering = True
-        self._counts.open_streams += 1
-        self._counts.most_streams = max(self._counts.most_streams, len(self._streams))
-
-    def _closed(self, stream: _Stream) -> None:
-        del self._streams[stream.number]
-        self.answering = bool(self._streams)
-        self._counts.open_streams -= 1
-
-    async def _respond(self, order: Order, stream: _Stream) -> None:
+    async def _respond(self, answer: Answer, behaviour: Behaviour, stream: _Stream) -> None:
         try:
-            await respond(order, stream, self._counts)
-        except CutError as error:
-            await self._break_off(stream, error.cut)
-        except ConnectionError:
-            pass  # `_read` meets it as well, and counts it
-        else:
-            self._closed(stream)
-
-    async def _break_off(self, stream: _Stream, cut: Cut) -> None:
-        if cut is Cut.ANSWER_RESET:
+            await respond(answer, behaviour, stream, self._counts)
+        except CutError:
             self._counts.resets += 1
             self.state.reset_stream(stream.number, ErrorCodes.INTERNAL_ERROR)
             self._flush()
-            self._closed(stream)
-            return
-        self._counts.resets += self._unanswered()
-        self._broken_off = True
-        for other in self._streams.values():
-            if other is not stream and other.task is not None:
-                other.task.cancel()
-        await asyncio.sleep(SETTLE)
-        if cut is Cut.CONNECTION_RESET:
-            self.reset()
-        else:
-            self._writer.close()
+        except ConnectionError:
+            return  # `_read` meets it as well, and counts it
+        del self._streams[stream.number]
 
-    def _unanswered(self) -> int:
-        return sum(stream.task is not None for stream in self._streams.values())
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [stream.task for stream in self._streams.values() if stream.task is not None]
 
     def _flush(self) -> None:
         self._writer.write(self.state.data_to_send())
@@ -170,20 +125,9 @@ class _Stream:
         await self.connection.drain()
 
     async def write(self, data: bytes, *, end: bool = False) -> None:
-        """Send as the client's window allows."""
-        connection, state = self.connection, self.connection.state
-        while True:
-            window = state.local_flow_control_window(self.number)
-            room = min(window, state.max_outbound_frame_size)
-            if data and room <= 0:
-                connection.window.clear()
-                await connection.window.wait()
-                continue
-            part, data = data[:room], data[room:]
-            state.send_data(self.number, part, end_stream=end and not data)
-            await connection.drain()
-            if not data:
-                return
+        """Send. Raises h2's ProtocolError beyond the client's window, of 64 KiB at first."""
+        self.connection.state.send_data(self.number, data, end_stream=end)
+        await self.connection.drain()
 
     async def pause(self, seconds: float) -> None:
         """Wait. The connection cancels the answer if the client leaves meanwhile."""

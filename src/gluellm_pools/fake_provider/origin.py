@@ -7,29 +7,20 @@ import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from . import anthropic_api, openai_api
 from .behaviour import Behaviour, Counts, ReceivedRequest
 from .messages import Answer, ApiRequest, Whole, whole
 
 _REMEMBERED = 10_000
-_HOST = "127.0.0.1"
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A request that arrived: what to answer, and how."""
-
-    answer: Answer
-    behaviour: Behaviour
-    reused: bool
-    """Whether its connection had carried a request before."""
 
 
 @dataclass(kw_only=True, eq=False)
 class Origin:
     """Every attribute may be changed at any time, from any thread."""
 
+    host: ClassVar = "127.0.0.1"
     port: int = 0
     """0 takes any free port."""
     behaviour: Behaviour | Callable[[ReceivedRequest], Behaviour] = field(default_factory=Behaviour)
@@ -38,7 +29,8 @@ class Origin:
     idle_timeout: float = math.inf
     """Seconds after which an idle connection is closed; HTTP/1.1 only."""
     replies: dict[tuple[str, str], object] = field(default_factory=dict)
-    """Bodies of further endpoints by method and path: bytes, or a value for JSON."""
+    """Bodies of further endpoints by method and path: bytes, a value for JSON, or a function that
+    makes one of these of the request's fields."""
     http2: bool = False
     """Speak HTTP/2 only, to clients that know it beforehand ("prior knowledge")."""
     max_streams: int = 100
@@ -51,13 +43,9 @@ class Origin:
     _script: deque[Behaviour] = field(default_factory=deque, init=False)
 
     @property
-    def host(self) -> str:
-        return _HOST
-
-    @property
     def url(self) -> str:
         scheme = "https" if self.ssl_context else "http"
-        return f"{scheme}://{_HOST}:{self.port}"
+        return f"{scheme}://{self.host}:{self.port}"
 
     @property
     def openai_url(self) -> str:
@@ -73,11 +61,15 @@ class Origin:
         """Answer the next requests like this, one each; after them ``behaviour`` holds again."""
         self._script.extend(behaviours)
 
-    def order(self, request: ApiRequest, connection: int, *, reused: bool) -> Order:
-        """Count a request that arrived whole, and decide on its answer."""
+    def order(
+        self, request: ApiRequest, connection: int, *, reused: bool
+    ) -> tuple[Answer, Behaviour]:
+        """Count a request that arrived whole, and decide what to answer and how.
+
+        ``reused`` is whether its connection had carried a request before.
+        """
         counts, fields = self.counts, request.fields
         counts.requests += 1
-        counts.used_connections += not reused
         model = fields.get("model")
         received = ReceivedRequest(
             method=request.method,
@@ -87,17 +79,13 @@ class Origin:
             stream=fields.get("stream") is True,
             connection=connection,
         )
-        counts.by_api[received.api] += 1
         self.requests.append(received)
-        behaviour = self._next_behaviour(received)
-        return Order(self._answer(request, received.api, behaviour), behaviour, reused)
-
-    def _next_behaviour(self, request: ReceivedRequest) -> Behaviour:
-        try:
-            return self._script.popleft()
-        except IndexError:
-            behaviour = self.behaviour
-            return behaviour(request) if callable(behaviour) else behaviour
+        behaviour = self._script.popleft() if self._script else self.behaviour
+        if callable(behaviour):
+            behaviour = behaviour(received)
+        if behaviour.drop_reused and reused:
+            behaviour = Behaviour(reset_before_head=True)
+        return self._answer(request, received.api, behaviour), behaviour
 
     def _answer(self, request: ApiRequest, api: str, behaviour: Behaviour) -> Answer:
         is_anthropic = api == "anthropic"
@@ -106,7 +94,8 @@ class Origin:
             return error(behaviour.status, "scripted by the fake provider")
         reply = self.replies.get((request.method, request.path))
         if reply is not None:
-            return Whole(reply) if isinstance(reply, bytes) else whole(reply)
+            body = reply(request.fields) if callable(reply) else reply
+            return Whole(body) if isinstance(body, bytes) else whole(body)
         answer = anthropic_api.answer if is_anthropic else openai_api.answer
         missing = f"no such endpoint: {request.method} {request.path}"
         return answer(request, behaviour.tokens, self.counts.requests) or error(404, missing)

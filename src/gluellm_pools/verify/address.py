@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+from ..arguments import CommandError
+
 HIDDEN = "[hidden]"
 _TENANT = "x-scope-orgid"
 """The header with a tenant's name, which is no secret and can be a service's name as well."""
@@ -20,7 +22,7 @@ _PAGES = re.compile(r"/(api/v1(/.*)?|graph|query|classic/graph|vmui(/.*)?|target
 """Paths of the stores' web pages, which users copy from their browser."""
 
 
-class AddressError(ValueError):
+class AddressError(CommandError):
     """The URL or a header is invalid. The message never contains a header's value."""
 
 

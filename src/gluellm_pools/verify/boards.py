@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..arguments import CommandError
 from .client import parse_json
 
 _EVERYTHING = ".*"
@@ -20,11 +21,10 @@ _LABEL_VALUES = re.compile(
 )
 _MOST, _LONGEST = 300, 2000
 """Variables that one query contains, and characters of a value."""
-MOST_BYTES = 20 * 1024 * 1024
 _OTHER_SOURCES = frozenset("loki tempo jaeger grafana elasticsearch influxdb".split())
 
 
-class BoardError(ValueError):
+class BoardError(CommandError):
     """A file cannot be used. The message gives the reason."""
 
 
@@ -72,14 +72,11 @@ def read_boards(paths: Sequence[Path]) -> list[Board]:
     """
     found: list[Board] = []
     for path in paths:
-        try:
-            if is_folder := path.is_dir():
-                next(path.iterdir(), None)  # rglob() ignores a folder that can't be listed
-        except OSError as error:
-            raise BoardError(f"can't use {path}: {error.strerror}") from None
-        files = [one for one in sorted(path.rglob("*.json")) if not one.is_dir()]
-        read = _board_or_broken if is_folder else read_board
-        inside = [board for one in (files if is_folder else [path]) if (board := read(one))]
+        files, read = [path], read_board
+        if path.is_dir():
+            files = [one for one in sorted(path.rglob("*.json")) if not one.is_dir()]
+            read = _board_or_broken
+        inside = [board for one in files if (board := read(one))]
         if all(board.broken for board in inside):
             why = "".join(f"; {board.broken}" for board in inside[:3])
             raise BoardError(f"no Grafana dashboard with a list of panels in {path}{why}")
@@ -97,14 +94,8 @@ def _board_or_broken(path: Path) -> Board | None:
 def read_board(path: Path) -> Board | None:
     """Read the dashboard in a file; None if it has other JSON. Raises BoardError."""
     try:
-        # A pipe would block, and a device has no end.
-        if path.exists() and not path.is_file():
-            raise ValueError("it is no regular file")
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            raise ValueError(f"it is longer than {MOST_BYTES // 2**20} MiB")
-        return _board(parse_json(content.decode("utf-8-sig", "replace")), path.stem)
+        content = path.read_text(encoding="utf-8-sig", errors="replace")
+        return _board(parse_json(content), path.stem)
     except (OSError, ValueError, RecursionError) as error:
         reason = "it is nested too deep" if isinstance(error, RecursionError) else error
         raise BoardError(f"can't use {path}: {getattr(error, 'strerror', reason)}") from None

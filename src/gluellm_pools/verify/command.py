@@ -8,10 +8,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..arguments import add_command, add_output_arguments, refuse, time_span, write_output
-from .address import HEADERS_VARIABLE, AddressError, read_address
+from ..arguments import CommandError, add_command, add_output_arguments, time_span, write_output
+from .address import HEADERS_VARIABLE, read_address
 
-_COMMAND = "gluellm-pools verify"
 _DESCRIPTION = """\
 Queries a Prometheus, VictoriaMetrics or Mimir for the metrics of the pools. Reports
 the ingestion path, the labels of services and processes, missing metrics, and the
@@ -59,18 +58,19 @@ def add_verify(commands: argparse._SubParsersAction[Any]) -> None:
 def _verify(options: argparse.Namespace) -> int:
     try:
         text, status = report_text(options)
+    except CommandError:
+        raise
     except Exception as error:  # whatever a store or a board contains, the data is not "wrong"
         fault = f"stopped by a fault of gluellm-pools ({type(error).__name__}): please report it"
-        return refuse(_COMMAND, f"{fault}, with the kind and version of the store")
-    if text:
-        write_output(text, options.output)
+        raise CommandError(f"{fault}, with the kind and version of the store") from None
+    write_output(text, options.output)
     return status
 
 
 def report_text(options: argparse.Namespace) -> tuple[str, int]:
-    """Return the report and the exit status."""
+    """Return the report and the exit status. Raises CommandError."""
     # Imported here, so that the other commands start faster.
-    from .boards import BoardError, read_boards
+    from .boards import read_boards
     from .client import CannotAskError, RefusedError, Store
     from .contents import query_contents
     from .findings import findings
@@ -79,11 +79,8 @@ def report_text(options: argparse.Namespace) -> tuple[str, int]:
     from .product import recognize
     from .report import StoreReport, as_json, as_text
 
-    try:
-        address = read_address(options.prometheus, options.header, os.environ.get(HEADERS_VARIABLE))
-        boards = read_boards(options.boards)
-    except (AddressError, BoardError) as error:
-        return "", refuse(_COMMAND, str(error))
+    address = read_address(options.prometheus, options.header, os.environ.get(HEADERS_VARIABLE))
+    boards = read_boards(options.boards)
     store = Store(address, options.timeout)
     try:
         contents = query_contents(store, recognize(store), options.window, options.service)
@@ -91,9 +88,9 @@ def report_text(options: argparse.Namespace) -> tuple[str, int]:
         for board in boards:
             outcomes += run_board(store, contents, board)
     except CannotAskError as error:
-        return "", refuse(_COMMAND, f"can't query {address.url}: {error}")
+        raise CommandError(f"can't query {address.url}: {error}") from None
     except RefusedError as error:
-        return "", refuse(_COMMAND, f"{address.url} rejects a query: {error}")
+        raise CommandError(f"{address.url} rejects a query: {error}") from None
     found = findings(contents, store.cut)
     report = StoreReport(contents, paths(contents, contents.processes), found, outcomes)
     text = as_text(report, options.show_queries)

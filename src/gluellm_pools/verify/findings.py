@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
+from typing import cast
 
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Severity
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import Way, metric_name
 from opentelemetry.instrumentation.gluellm.text import percent, seconds
 
@@ -31,21 +31,11 @@ _OTLP_PATHS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One problem."""
-
-    kind: str
-    severity: Severity
-    observed: str
-    explanation: str
-    advice: str
-
-
 def _finding(kind: str, observed: str, **values: object) -> Finding:
     text = _TEXTS[kind]
-    explanation, advice = (text[key].format(**values) for key in ("explanation", "advice"))
-    return Finding(kind, Severity(text["severity"]), observed, explanation, advice)
+    known = cast(Kind, kind)  # diagnose() has no such finding
+    texts = {key: text[key].format(**values) for key in ("explanation", "advice")}
+    return Finding(kind=known, severity=Severity(text["severity"]), observed=observed, **texts)
 
 
 def findings(contents: Contents, cut: Sequence[str] = ()) -> list[Finding]:

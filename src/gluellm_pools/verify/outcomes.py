@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from importlib.resources import files
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import (
@@ -21,7 +23,6 @@ from .client import RefusedError, Store
 from .contents import LOOKBACK, Contents
 from .metrics import missing
 from .promql import Selector, selector, selectors
-from .queries import QUERIES
 
 _STATUSES = (semconv.STATUS_CODE, semconv.ERROR_TYPE, semconv.REQUEST_RESEND, semconv.TIMEOUT_KIND)
 _KINDS = (semconv.CLOSE_REASON, semconv.DISCARD_REASON, semconv.ANOMALY_TYPE)
@@ -32,6 +33,26 @@ _METRICS = {name: one for one in semconv.METRICS for name in (metric_name(one), 
 """The contract's metrics by the names of their series."""
 Why = tuple[str, bool]
 """Why an answer is empty, and whether that is in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question and its PromQL template."""
+
+    question: str
+    template: str
+    unit: str
+    """Of the answer: ``s``, ``ratio``, ``/s``, ``s/s`` or empty for a plain number."""
+
+    def promql(self, matchers: str = "", window: str = "5m") -> str:
+        """Return the query with label matchers such as ``job="api"`` and a window for its rates."""
+        return self.template.replace("%matchers%", matchers).replace("%window%", window)
+
+
+# Made by dashboards/gluellm_dashboards/essential.py.
+_FILE = files(__package__).joinpath("queries.json")
+QUERIES = tuple(Query(**one) for one in json.loads(_FILE.read_text(encoding="utf-8")))
+"""The essential queries."""
 
 
 @dataclass(frozen=True, slots=True)

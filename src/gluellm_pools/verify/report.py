@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Severity
+from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Severity
 from opentelemetry.instrumentation.gluellm.text import counted, seconds
 
 from ..text import printable
 from .contents import Contents
-from .findings import Finding, age_text, some
+from .findings import age_text, some
 from .metrics import missing
 from .outcomes import Outcome
 from .paths import Path
@@ -169,5 +169,5 @@ def as_json(report: StoreReport) -> dict[str, Any]:
             if contents.stored
         ],
         "queries": [asdict(outcome) for outcome in report.outcomes],
-        "findings": [asdict(finding) for finding in report.findings],
+        "findings": [finding.to_dict() for finding in report.findings],
     }

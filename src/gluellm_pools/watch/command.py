@@ -22,18 +22,15 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import add_command, missing_message, port, refuse, time_span
+from ..arguments import EXIT_INTERRUPTED, CommandError, add_command, time_span, whole_number
 from ..text import printable
 
 if TYPE_CHECKING:
     from .display import Display
     from .intake import Intake
 
-_COMMAND = "gluellm-pools watch"
-_MODULES = ("rich", "google.protobuf", "opentelemetry.proto")
 _HOST, _PORT = "127.0.0.1", 4318
 _INTERVAL = 0.5
-_INTERRUPTED = 130
 
 
 def add_watch(commands: argparse._SubParsersAction[Any]) -> None:
@@ -42,10 +39,12 @@ def add_watch(commands: argparse._SubParsersAction[Any]) -> None:
         commands,
         "watch",
         _watch,
+        extra="cli",
         help="show the calls and pools of programs that export here over OTLP/HTTP",
         description=__doc__,
     )
     port_help = f"port to listen on, 0 for any free one (default: {_PORT})"
+    port = whole_number(0, 65_535, "a port from 1 to 65535, or 0 for any free one")
     parser.add_argument("--port", type=port, default=_PORT, metavar="PORT", help=port_help)
     host_help = f"address to listen on (default: {_HOST}). Any host that reaches it can send"
     parser.add_argument("--host", default=_HOST, metavar="ADDRESS", help=host_help)
@@ -57,8 +56,6 @@ def add_watch(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _watch(options: argparse.Namespace) -> int:
-    if missing := missing_message(_MODULES, "cli"):
-        return refuse(_COMMAND, missing)
     from ..screens import Terminal, redraws
     from .display import JsonDisplay, LineDisplay, LiveDisplay
     from .intake import Intake
@@ -70,7 +67,7 @@ def _watch(options: argparse.Namespace) -> int:
     except (OSError, UnicodeError) as error:
         where = f"port {options.port} of {printable(options.host, 100)}"
         why = getattr(error, "strerror", None) or error
-        return refuse(_COMMAND, f"can't listen on {where}: {why}. Choose another with --port.")
+        raise CommandError(f"can't listen on {where}: {why}. Choose another with --port.") from None
     threading.Thread(target=receiver.serve_forever, name="gluellm-watch", daemon=True).start()
     console = Terminal()
     display: Display = JsonDisplay(receiver.url, intake)
@@ -95,7 +92,7 @@ def _show(display: Display, intake: Intake, duration: float | None) -> int:
                 display.show()
             time.sleep(min(_INTERVAL, left))
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return EXIT_INTERRUPTED
     finally:
         with intake.lock:
             display.finish()

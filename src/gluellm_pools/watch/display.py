@@ -17,10 +17,10 @@ from opentelemetry.instrumentation.gluellm.environment import ENVIRONMENT_PREFIX
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
 
 from ..render import health_lines, row_block, row_line
-from ..screens import LiveArea, print_line
+from ..screens import live_area, print_line
 from ..text import printable, seconds
 from ..verdicts import severity, verdict_text
-from ..view import CallKey, Key, PoolView, Row, View
+from ..view import Key, PoolView, Row, View
 from .intake import Intake
 from .processes import Process
 
@@ -53,17 +53,13 @@ class Judged(NamedTuple):
     verdict: str | None
 
     @property
-    def severity(self) -> tuple[bool, ...]:
-        return severity(self.row)
-
-    @property
     def as_json(self) -> dict[str, Any]:
         """For programs: the fields of CallsView or PoolView."""
         numbers = {field.name: getattr(self.row, field.name) for field in fields(self.row)}
         if isinstance(self.row, PoolView):
             wait = self.row.wait
             found = {f"p{share}": wait.quantile(share / 100) for share in (50, 95, 99)}
-            estimated = {name: each.value if each else None for name, each in found.items()}
+            estimated = {name: each and each[0] for name, each in found.items()}
             numbers["wait"] = {"mean": wait.mean, "estimated": estimated}
             numbers["providers"] = sorted(self.row.providers)
         return {**asdict(self.key), "verdict": self.verdict, **numbers}
@@ -85,10 +81,8 @@ class ProcessReport:
     @property
     def severity(self) -> tuple[object, ...]:
         """Sort key: largest for processes with problems, smallest for silent ones."""
-        sick = [
-            [row.severity for row in rows if any(row.severity)] for rows in (self.calls, self.pools)
-        ]
-        return not self.process.silent, *(max(found, default=()) for found in sick)
+        found = ([severity(one.row) for one in rows] for rows in (self.calls, self.pools))
+        return not self.process.silent, *(max(filter(any, each), default=()) for each in found)
 
     @property
     def heading(self) -> str:
@@ -137,7 +131,7 @@ def _report_of(process: Process) -> ProcessReport:
     calls, pools = (
         sorted(
             (Judged(k, row, verdict_text(view, k) if judged else None) for k, row in rows.items()),
-            key=lambda found: found.severity,
+            key=lambda found: severity(found.row),
             reverse=True,
         )
         for rows in (view.calls, {key: view.pools[key] for key in busy})
@@ -161,11 +155,8 @@ def _listening(url: str) -> str:
 def instructions(url: str, intake: Intake) -> list[str]:
     """What to do while no metrics arrive."""
     only = f", only {' and '.join(sorted(intake.not_shown))}" if intake.not_shown else ""
-    state = f"have arrived yet{only}"
-    if intake.processes.forgotten:
-        state = "arrive any more: the programs have ended, or stopped exporting"
     return [
-        f"No metrics {state}. Start a program with",
+        f"No metrics arrive{only}. Start a program with",
         f"  OTEL_EXPORTER_OTLP_ENDPOINT={url}",
         "  OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
         "  OTEL_METRIC_EXPORT_INTERVAL=5000",
@@ -197,7 +188,7 @@ class LiveDisplay(Display):
 
     def __init__(self, url: str, intake: Intake, console: Console) -> None:
         super().__init__(url, intake)
-        self._area = LiveArea(console)
+        self._area = live_area(console)
 
     def start(self) -> None:
         self._area.start()
@@ -211,7 +202,7 @@ class LiveDisplay(Display):
         foot = _wrapped(intake.messages.latest(), width, "yellow")[-(height // 3) :]
         rows = frame(reports_of(intake.processes.values()), width, height - len(foot))
         joined = Text("\n", no_wrap=True, overflow="ellipsis").join([*head, *rows, *foot])
-        self._area.draw(joined)
+        self._area.update(joined, refresh=True)
 
     def finish(self) -> None:
         try:
@@ -223,16 +214,16 @@ class LiveDisplay(Display):
 def frame(reports: Sequence[ProcessReport], width: int, room: int) -> list[Text]:
     """Reports in so many rows: calls and pools as blocks while there is room, others as lines.
 
-    Those with the largest problems become blocks first, and the first of these in any case.
+    Those with problems become blocks first, and the first of these in any case.
     """
     found = [(report, row) for report in reports for row in (*report.calls, *report.pools)]
-    found.sort(key=_urgency, reverse=True)
+    found.sort(key=lambda one: any(severity(one[1].row)), reverse=True)
     blocks: _Blocks = frozenset()
     rows = list(_rows(reports, blocks, width))
     for report, row in found:
         more = blocks | {(report.process, row.key)}
         longer = list(_rows(reports, more, width))
-        if len(longer) > room and (blocks or not any(row.severity)):
+        if len(longer) > room and (blocks or not any(severity(row.row))):
             break
         blocks, rows = more, longer
     if len(rows) <= room:
@@ -240,12 +231,6 @@ def frame(reports: Sequence[ProcessReport], width: int, room: int) -> list[Text]
     kept = max(room - 1, 0)
     cut = f"{len(rows) - kept} more lines: make the terminal taller"
     return [*rows[:kept], Text(cut, style="dim")]
-
-
-def _urgency(found: tuple[ProcessReport, Judged]) -> tuple[object, ...]:
-    report, row = found
-    is_calls = isinstance(row.key, CallKey)
-    return not report.process.silent, any(row.severity), is_calls, row.severity
 
 
 def _rows(reports: Sequence[ProcessReport], blocks: _Blocks, width: int) -> Iterator[Text]:

@@ -103,7 +103,7 @@ class Intake:
         scopes = self._counted(resource.scope_metrics)
         own = [scope for scope in scopes if scope.scope.name == SCOPE_NAME]
         identity = identity_of(self._counted(resource.resource.attributes))
-        process = self.processes.of(identity, own=bool(own))
+        process = self.processes.of(identity)
         points = list(self._points(own, rejected))
         if process is None:
             rejected += [f"more than {limits.PROCESSES} processes export here"] * len(points)

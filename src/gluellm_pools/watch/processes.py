@@ -129,17 +129,15 @@ class Processes(dict[Identity, Process]):
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()
         self._clock = clock
-        self.forgotten = False
-        """Whether a process was forgotten because it was silent for long."""
 
-    def of(self, identity: Identity, *, own: bool) -> Process | None:
-        """The process, which may be new; None if there are too many.
-
-        ``own`` processes send metrics of this package's scope: others make room for them.
-        """
+    def of(self, identity: Identity) -> Process | None:
+        """The process, which may be new and replace a silent one; None if there are too many."""
         if identity not in self:
-            if len(self) >= limits.PROCESSES and not self._make_room(own=own):
-                return None
+            if len(self) >= limits.PROCESSES:
+                quiet = max(self.values(), key=lambda process: process.silence)
+                if quiet.silence < limits.REPLACED_SECONDS:
+                    return None
+                del self[quiet.identity]
             self[identity] = Process(identity, self._clock)
         self[identity].last_export = self._clock()
         return self[identity]
@@ -157,12 +155,3 @@ class Processes(dict[Identity, Process]):
         for identity, process in tuple(self.items()):
             if process.silence > max(limits.GONE_SECONDS, limits.GONE_INTERVALS * process.interval):
                 del self[identity]
-                self.forgotten = True
-
-    def _make_room(self, *, own: bool) -> bool:
-        """Forget one without own metrics, or one that is silent, for one with own metrics."""
-        least = max(self.values(), key=lambda process: (not process.exports, process.silence))
-        replaced = own and (not least.exports or least.silence >= limits.REPLACED_SECONDS)
-        if replaced:
-            del self[least.identity]
-        return replaced

@@ -10,6 +10,7 @@ pytest.importorskip("anthropic")
 
 from gluellm_pools.fake_provider import FakeProvider, FakeProviderThread
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import AnyLLMAttribution
+from support.further_replies import REPLIES
 
 from .providers import Probe
 
@@ -18,7 +19,8 @@ from .providers import Probe
 def provider_server() -> Iterator[FakeProvider]:
     """The fake provider, with a file to download."""
     batch = b'{"custom_id": "1", "response": {"body": {}}}\n'
-    with FakeProviderThread(replies={("GET", "/v1/files/f1/content"): batch}) as provider:
+    replies = {**REPLIES, ("GET", "/v1/files/f1/content"): batch}
+    with FakeProviderThread(replies=replies) as provider:
         yield provider
 
 

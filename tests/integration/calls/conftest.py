@@ -11,6 +11,7 @@ pytest.importorskip("anthropic")
 
 from gluellm_pools.fake_provider import FakeProvider, FakeProviderThread
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from support.further_replies import REPLIES
 from support.telemetry import Telemetry
 
 from .ledger import Ledger
@@ -26,7 +27,7 @@ def _collect_clients() -> Iterator[None]:
 @pytest.fixture
 def server() -> Iterator[FakeProvider]:
     """The fake provider, in a thread of its own."""
-    with FakeProviderThread() as provider:
+    with FakeProviderThread(replies=dict(REPLIES)) as provider:
         yield provider
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -208,8 +207,7 @@ def test_entry_of_a_dead_process_is_ignored(doctor, begin):
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     done = doctor("--pid", process.pid)
     assert done.returncode == 2
-    if sys.platform == "linux":
-        assert "has ended, but its parent" in done.stderr
+    assert "handles no signal for reports" in done.stderr
     process.wait()
     done = doctor("--pid", process.pid)
     assert done.returncode == 2
@@ -268,6 +266,5 @@ def test_process_without_a_free_descriptor_is_a_finding(doctor, begin):
     done = doctor("--pid", process.pid)
     assert done.returncode == 1
     said = re.sub(r"\s+", " ", done.stdout)
-    assert f"Process {process.pid} could not write its answer" in said
-    assert "no free file descriptor (64 of 64 are open). " in said
+    assert f"Process {process.pid} has no free file descriptor to answer with: 64 are open." in said
     lives_on(process)

@@ -52,7 +52,7 @@ def end():
     ("respond", "status", "said"),
     [
         ("answer(token, b'\\xff\\xfe')", 2, "not JSON"),
-        ("answer(token, b'{}')", 2, "no report"),
+        *((f"answer(token, b'{answer}')", 2, "no report") for answer in ("{}", "[]", "1")),
         ('answer(token, b\'{"text": 1, "findings": {}}\')', 2, "no report"),
         ('answer(token, b\'{"text": "a\\\\u001b[2Jb\\\\ud800", "findings": [1]}\')', 0, ""),
         ('answer(token, b\'{"error": "\\\\u001b[2J"}\')', 2, "failed to take its snapshot, with"),

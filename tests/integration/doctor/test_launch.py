@@ -226,7 +226,7 @@ def test_program_that_can_not_be_observed_is_reported(doctor, command):
         # It is in the working directory, but not in PATH.
         ("here.py", 127, "with its Python: gluellm-pools doctor -- python here.py"),
         # The system's own words would be that the script does not exist.
-        ("script", 126, "names an interpreter that does not exist"),
+        ("script", 127, "can't be run: No such file or directory"),
     ],
 )
 def test_program_that_can_not_be_run_has_the_status_of_a_shell(

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from support.fake_llms import ANSWERS
+from support.further_replies import REPLIES
 
 from .harness import AT_ONCE, MESSAGES, QUESTION, Case, anthropic_url, openai_url
 
@@ -157,7 +158,7 @@ def _greeting() -> dict[str, Any]:
 
 
 CASES = (
-    Case("openai-agents", "openai-agents", _openai_agents, frozenset({OPENAI})),
+    Case(*("openai-agents", "openai-agents", _openai_agents, frozenset({OPENAI})), replies=REPLIES),
     Case("pydantic-ai", "pydantic-ai-slim", _pydantic_ai, frozenset({OPENAI, ANTHROPIC})),
     # It builds the transport, and so the pool, itself. langchain-anthropic does not.
     Case(

@@ -15,8 +15,7 @@ from typing import Any, Self
 
 from hypothesis import strategies as st
 
-from gluellm_pools.doctor.ask import inspect
-from gluellm_pools.doctor.outlook import Outlook
+from gluellm_pools.main import main
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Severity
 from support.waiting import wait_until
 
@@ -45,7 +44,7 @@ while sys.stdin.readline():
     pass
 """
 _ANYTHING = anything()
-_OUTLOOK = Outlook({"max_connections": 5, "traffic": 2}, workers=3)
+_OUTLOOK = "--json --what-if max_connections=5 --what-if traffic=2 --workers 3".split()
 _SEVERITIES = st.one_of(st.sampled_from([one.value for one in Severity]), _ANYTHING)
 _FINDINGS = st.lists(
     st.one_of(st.fixed_dictionaries({"severity": _SEVERITIES}), _ANYTHING), max_size=4
@@ -114,8 +113,9 @@ class Answers(Target):
         self._entry.write_bytes(content)
         printed, said = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
-            status = inspect(
-                self._process.pid, 5.0, 0.0, _OUTLOOK if as_json else Outlook(), as_json=as_json
+            status = main(
+                ["doctor", "--pid", str(self._process.pid), "--timeout", "5"]
+                + (_OUTLOOK if as_json else [])
             )
         assert status in (0, 1, 2), status
         assert (status == 2) == bool(said.getvalue()), said.getvalue()

@@ -13,8 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from hypothesis import strategies as st
 
-from gluellm_pools import main as command_line
-from gluellm_pools.verify import command
+from gluellm_pools.main import main
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
 from unit.gluellm_pools.verify.server import answer, serving
@@ -106,13 +105,10 @@ class Stores(Target):
         queries, self._names, self._side, self._status, as_json = given_input
         self._queries = itertools.cycle(queries)
         arguments = ["verify", "--prometheus", self._url, "--timeout", "15"]
-        options = command_line._parsers()[0].parse_args(
-            [*arguments, *(["--json"] if as_json else [])]
-        )
-        said = io.StringIO()
-        with contextlib.redirect_stderr(said):
-            # Below what turns any exception into a message.
-            report, status = command.report_text(options)
+        printed, said = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
+            status = main([*arguments, *(["--json"] if as_json else [])])
+        report = printed.getvalue()
         assert status in (0, 1, 2), status
         assert not re.search("Traceback|fault of gluellm", said.getvalue()), said.getvalue()
         assert_clean(said.getvalue())

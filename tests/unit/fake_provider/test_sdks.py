@@ -30,9 +30,8 @@ async def test_answers_are_read_one_after_the_other_on_one_connection(provider, 
     assert [token async for token in client.tokens()] == ["w0", " w1", " w2"]
     counts = provider.counts
     assert (counts.connections, counts.requests, counts.completed) == (1, 2, 2)
-    assert counts.reused == 1
     assert counts.by_status == {200: 2}
-    assert counts.by_api == {client.sdk.__name__: 2}
+    assert {request.api for request in provider.requests} == {client.sdk.__name__}
     assert [request.stream for request in provider.requests] == [False, True]
     assert {request.model for request in provider.requests} == {"m"}
     path = "/v1/chat/completions" if isinstance(client, OpenAI) else "/v1/messages"
@@ -143,6 +142,7 @@ async def test_each_way_to_break_an_answer_has_its_own_error(
     assert provider.counts.connections == 2
 
 
+@over_http1
 async def test_reused_connections_are_dropped(provider, client):
     """A TCP reset meets the second request of every connection."""
     provider.behaviour = Behaviour(drop_reused=True)
@@ -164,7 +164,7 @@ async def test_close_sends_the_next_request_to_a_new_connection(provider, client
         assert await client.ask()
     await until(lambda: provider.counts.open_connections == 0)
     counts = provider.counts
-    assert (counts.connections, counts.reused, counts.idle_closed) == (3, 0, 0)
+    assert (counts.connections, counts.requests) == (3, 3)
 
 
 # Streams of HTTP/2
@@ -173,23 +173,26 @@ async def test_close_sends_the_next_request_to_a_new_connection(provider, client
 @over_http2
 async def test_limit_of_streams_holds_requests_back(provider, client):
     """No more requests arrive at once than the provider allows; all are answered."""
-    provider.behaviour = Behaviour(head_delay=0.05, tokens=1)
-    assert await asyncio.gather(*(client.ask() for _ in range(6))) == ["w0"] * 6
-    assert (provider.counts.most_streams, provider.counts.connections) == (2, 1)
+    provider.behaviour = Behaviour(head_delay=math.inf)
+    calls = [asyncio.create_task(client.ask()) for _ in range(6)]
+    await until(lambda: provider.counts.requests == 2)
+    await asyncio.sleep(0.05)
+    counts = provider.counts
+    assert (counts.requests, counts.connections) == (2, 1)
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
 
 
 @over_http2
 @pytest.mark.parametrize(
-    ("behaviour", "resets", "connections"),
+    "behaviour",
     [
-        (Behaviour(reset_before_head=True), 1, 1),
-        (Behaviour(reset_after=1), 1, 1),
-        (Behaviour(hang_up_after=1), 2, 2),
+        *(Behaviour(reset_before_head=True), Behaviour(reset_after=1)),
+        *(Behaviour(hang_up_after=1), Behaviour(drop_reused=True)),
     ],
 )
-async def test_reset_is_the_streams_own_and_a_hang_up_takes_all_with_it(
-    provider, client, behaviour, resets, connections
-):
+async def test_reset_is_the_streams_own(provider, client, behaviour):
     """RST_STREAM ends one request; the connection and what else it carries go on."""
     provider.script(Behaviour(head_delay=math.inf), behaviour)
     other = asyncio.create_task(client.ask())
@@ -197,16 +200,9 @@ async def test_reset_is_the_streams_own_and_a_hang_up_takes_all_with_it(
     with pytest.raises(client.sdk.APIConnectionError) as reset:
         await client.ask()
     counts = provider.counts
-    if connections == 1:
-        assert "StreamReset" in str(reset.value.__cause__)
-        assert not other.done()
-        assert counts.open_streams == 1
-    else:
-        with pytest.raises(client.sdk.APIConnectionError):
-            await other
-        assert (counts.abandoned, counts.open_streams) == (0, 0)
-    assert counts.resets == resets
+    assert "StreamReset" in str(reset.value.__cause__)
+    assert not other.done()
+    assert counts.resets == 1
     assert await client.ask()
-    assert counts.connections == connections
-    if connections == 1:
-        await cancel(other)
+    assert counts.connections == 1
+    await cancel(other)

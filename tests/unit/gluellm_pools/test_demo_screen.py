@@ -15,7 +15,7 @@ from unit.diagnosis.building import a_pool, a_request, a_snapshot, found, the_to
 
 def test_verdict_on_a_leak_names_its_line_on_80_columns() -> None:
     """Text beyond three lines is cut."""
-    call_site = "/opt/lib/gluellm_pools/demo/faults.py:75 in AbandonedStreams._never_read"
+    call_site = "/opt/lib/gluellm_pools/demo/faults.py:75 in _never_read"
     unread = [a_request("unread", 5.0, leak_suspected=True, call_site=call_site)] * 4
     snapshot = a_snapshot(the_totals(leaks=4), a_pool(unread, max_connections=4))
     verdict = {
@@ -25,6 +25,6 @@ def test_verdict_on_a_leak_names_its_line_on_80_columns() -> None:
     out = io.StringIO()
     console = Console(file=out, width=80, height=24, force_terminal=True, color_system=None)
     with Screen(console, "act", "line", 1.0, []) as screen:
-        screen.show(0.0, verdict, View(), last=True)
+        screen.show(0.0, verdict, View())
     text = " ".join(out.getvalue().split())
-    assert "gluellm_pools/demo/faults.py:75 in AbandonedStreams._never_read" in text
+    assert "gluellm_pools/demo/faults.py:75 in _never_read" in text

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gluellm_pools.histogram import Histogram, Quantile
+from gluellm_pools.histogram import Histogram
 
 BOUNDS = (0.0, 1.0, 5.0)
 
@@ -12,11 +12,11 @@ BOUNDS = (0.0, 1.0, 5.0)
     [
         (Histogram(), 0.5, None),  # no value is not 0
         (Histogram(BOUNDS, (0, 0, 0, 0)), 0.5, None),
-        (Histogram(BOUNDS, (99, 1, 0, 0)), 0.95, Quantile(0.0)),  # the first bucket ends at 0
-        (Histogram(BOUNDS, (0, 0, 10, 0)), 0.5, Quantile(3.0)),  # half way through its width
+        (Histogram(BOUNDS, (99, 1, 0, 0)), 0.95, (0.0, False)),  # the first bucket ends at 0
+        (Histogram(BOUNDS, (0, 0, 10, 0)), 0.5, (3.0, False)),  # half way through its width
         # A bucket is wider than what it holds, and the last one has no end.
-        (Histogram(BOUNDS, (0, 0, 10, 0), longest=1.5), 0.99, Quantile(1.5)),
-        (Histogram(BOUNDS, (1, 0, 0, 9)), 0.5, Quantile(5.0, beyond=True)),
+        (Histogram(BOUNDS, (0, 0, 10, 0), longest=1.5), 0.99, (1.5, False)),
+        (Histogram(BOUNDS, (1, 0, 0, 9)), 0.5, (5.0, True)),
     ],
 )
 def test_quantiles_are_interpolated_in_buckets(histogram, share, expected):

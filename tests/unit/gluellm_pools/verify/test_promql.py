@@ -4,8 +4,8 @@ import time
 
 import pytest
 
+from gluellm_pools.verify.outcomes import QUERIES
 from gluellm_pools.verify.promql import Selector, matcher, selector, selectors
-from gluellm_pools.verify.queries import QUERIES
 
 
 @pytest.mark.parametrize(

@@ -19,14 +19,6 @@ def watched() -> Watched:
     return Watched()
 
 
-def export_other(watched: Watched, name: str) -> None:
-    """A process exports metrics of another scope."""
-    request = metrics_request(
-        number("jvm.memory", 1), scope="io.somebody", service__instance__id=name
-    )
-    watched.take(request)
-
-
 def names(watched: Watched) -> set[str]:
     return {instance for _, instance in watched.intake.processes}
 
@@ -37,39 +29,15 @@ def export_own(watched: Watched, name: str) -> int:
     return len(watched.take(metrics_request(metric, service__instance__id=name)))
 
 
-def test_process_with_pool_metrics_replaces_processes_without(watched):
-    """Of many services on the endpoint, the one that is silent for longest is replaced."""
+def test_new_process_replaces_the_one_that_is_silent_for_longest(watched):
+    """As after many restarts under names of their own. If all export, the new one is rejected."""
     for n in range(PROCESSES):
-        export_other(watched, f"foreign-{n}")
+        export_own(watched, f"old-{n}")
         watched.now += 0.1
-    assert export_own(watched, "own") == 0
-    assert "own" in names(watched)
-    assert "foreign-0" not in names(watched)
-    assert len(watched.intake.processes) == PROCESSES
-
-
-def test_process_without_pool_metrics_is_replaced_before_a_silent_one_with_them(watched):
-    """This holds even if it has just exported."""
-    export_own(watched, "own")
-    watched.now += REPLACED_SECONDS + 1
-    for n in range(PROCESSES - 1):
-        export_other(watched, f"foreign-{n}")
-    export_own(watched, "another")
-    assert {"own", "another"} <= names(watched)
-
-
-def test_a_process_without_pool_metrics_replaces_none(watched):
-    """It has to wait until one is gone."""
-    for n in range(PROCESSES):
-        export_own(watched, f"own-{n}")
-    before = names(watched)
-    watched.now += REPLACED_SECONDS + 1
-    export_other(watched, "foreign")
-    assert names(watched) == before
-    watched.now += 5 * UNKNOWN_INTERVAL
-    watched.intake.processes.forget_gone()
-    export_other(watched, "foreign")
-    assert names(watched) == {"foreign"}
+    assert export_own(watched, "new") == 1
+    watched.now += REPLACED_SECONDS
+    assert export_own(watched, "new") == 0
+    assert names(watched) == {"new", *(f"old-{n}" for n in range(1, PROCESSES))}
 
 
 def test_a_process_that_exported_once_is_silent_before_it_is_gone(watched):
