@@ -443,24 +443,6 @@ def _stage_left(last: Any) -> int:
 class CallLedger:
     """Times and counts of the ended calls of one provider and source (level C of the contract)."""
 
-    __slots__ = (
-        "_longest",
-        "_ledgers",
-        "attempts_repeated",
-        "attributes",
-        "calls",
-        "errors",
-        "pauses",
-        "pauses_requested",
-        "provider",
-        "reported",
-        "retries",
-        "source",
-        "spent",
-        "streamed",
-        "took",
-    )
-
     def __init__(self, ledgers: CallLedgers, provider: str | None, source: str) -> None:
         self._ledgers = ledgers
         self.provider = provider

@@ -98,8 +98,6 @@ def served(status: int | str | None, error: str | None) -> bool:
 class Bound:
     """A bound on distinct items, over all ledgers of a process. ``left`` is what remains of it."""
 
-    __slots__ = ("left",)
-
     def __init__(self, left: int) -> None:
         self.left = left
 
@@ -114,8 +112,6 @@ class Bound:
 class BuiltAt:
     """A call site that builds pools, and how many of an origin's pools it has built."""
 
-    __slots__ = ("call_site", "pools")
-
     def __init__(self, call_site: CallSite) -> None:
         self.call_site = call_site
         self.pools = 0
@@ -123,8 +119,6 @@ class BuiltAt:
 
 class EndedTimes:
     """Nanoseconds that the requests of one outcome took, and how many of them were sent."""
-
-    __slots__ = ("awaiting_response", "held", "reading", "sent", "total")
 
     def __init__(self) -> None:
         self.sent = 0
@@ -139,31 +133,6 @@ class EndedTimes:
 
 class OriginLedger:
     """Times and counts of one pool name for one origin and one provider."""
-
-    __slots__ = (
-        "address",
-        "attributes",
-        "built_at",
-        "entered",
-        "longest_answered",
-        "longest_silence",
-        "lost_peers",
-        "on_new_connection",
-        "other_times",
-        "pool",
-        "pools",
-        "pools_gone",
-        "port",
-        "protocols",
-        "provider",
-        "requests",
-        "resent",
-        "reuse_failures",
-        "set_up_time",
-        "spent",
-        "timeouts",
-        "took",
-    )
 
     def __init__(
         self, pool: PoolLedger, address: str, port: int | None, provider: str | None = None
@@ -253,8 +222,6 @@ class PoolSeries:
     appears, that one ends, and a new one without a provider begins.
     """
 
-    __slots__ = ("attributes", "base", "ended_at", "provider", "reported")
-
     def __init__(self, provider: str | None, base: Counters) -> None:
         self.provider = provider
         self.base = base
@@ -270,38 +237,6 @@ class PoolSeries:
 
 class PoolLedger:
     """Times and counts of all pools of one name and library."""
-
-    __slots__ = (
-        "acquire_timeout",
-        "active",
-        "anomalies",
-        "answered",
-        "answers",
-        "closed",
-        "discarded",
-        "empty_since",
-        "failed",
-        "former",
-        "kept",
-        "kept_since",
-        "leaks",
-        "library",
-        "live",
-        "name",
-        "opened",
-        "origins",
-        "outcomes",
-        "pools_opened",
-        "pools_synchronous",
-        "queued",
-        "requeues",
-        "ring",
-        "sampled",
-        "sampled_at",
-        "series",
-        "streams_most",
-        "two_loops",
-    )
 
     born_at_zero: ClassVar[tuple[Outcome, ...]] = _BORN_AT_ZERO
     """Outcomes whose series exist from the first request on."""
