@@ -64,7 +64,7 @@ class Installation:
         self._instruments = instruments.of_provider(meter_provider)
         ledgers = self._instruments.ledgers
         self._failures = ledgers.failures
-        spans = SpanObserver(tracer_of(tracer_provider, self._failures), config.span_min_duration)
+        spans = SpanObserver(tracer_of(tracer_provider), config.span_min_duration)
         durations = DurationObserver(
             self._instruments,
             record_call=spans.record_call,
