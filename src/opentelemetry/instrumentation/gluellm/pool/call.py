@@ -55,6 +55,8 @@ _LONGEST_STEP = _HOUR // 100
 _FIRST_ANSWER = nanoseconds(thresholds.CALL_SILENT_FIRST)
 _SILENT_FACTOR = int(thresholds.CALL_SILENT_FACTOR)
 
+SHORTEST_LIMITED = 10**7
+"""Shortest wait in GlueLLM's rate limiter, in nanoseconds: that of its own pause. Less is none."""
 MAX_LEDGERS = 50
 """Bound on the pairs of provider and source. Further providers are reported as ``_OTHER``."""
 MAX_OPERATIONS = 6
@@ -237,7 +239,7 @@ class CountedCall:
 
     def enter(self, stage: int) -> None:
         """Enter a stage now or, while requests are in flight, after the last of them."""
-        now = self._calls.clock()
+        now, ledger = self._calls.clock(), self.ledger
         left = _stage_left(self.last)
         # atomic
         if self.in_flight or self.ended_at:
@@ -250,6 +252,8 @@ class CountedCall:
             if before == BACKOFF:
                 self.paused = True
             self.spent[before] += now - self.since
+            if before == LIMITED and ledger is not None and now - self.since >= SHORTEST_LIMITED:
+                ledger.limited += 1
             self.since = now
         self.stage = stage
 
@@ -463,6 +467,8 @@ class CallLedger:
         """Pauses of SDKs before they send a request again."""
         self.pauses_requested = 0
         """Pauses among them after an answer with ``Retry-After``."""
+        self.limited = 0
+        """Waits in GlueLLM's rate limiter that have ended."""
         self.streamed = False
         """Whether any call was streamed."""
         self._longest: dict[bool, _LongestWait] = {}
