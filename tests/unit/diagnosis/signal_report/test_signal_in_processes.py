@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from opentelemetry.instrumentation.gluellm.diagnosis.signal_report import rendezvous
 from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import (
     Directory,
     Presence,
@@ -250,3 +251,15 @@ def test_forked_child_and_parent_answer_separately(start: Any, place: Path) -> N
     assert presence_of(directory, os.getpid())
     presence.withdraw()
     assert presence_of(directory, os.getpid()) is None
+
+
+@pytest.mark.skipif(not Path("/bin/ps").exists(), reason="no ps here")
+def test_start_of_a_process_is_known_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on macOS: the same at each look, another for another process, none for a dead one."""
+    monkeypatch.setattr(rendezvous, "_PROC", Path("/nowhere"))
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        alive = rendezvous.start_of(child.pid)
+        assert alive is not None
+        assert rendezvous.start_of(child.pid) == alive
+        assert rendezvous.start_of(1) != alive
+    assert rendezvous.start_of(child.pid) is None

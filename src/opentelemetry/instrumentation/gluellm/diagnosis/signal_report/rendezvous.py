@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import stat
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ PROTOCOL = 1
 """Version of the files' contents. A doctor of another version refuses instead of guessing."""
 
 _PRESENCE, _REQUEST, _ANSWER = ".json", ".request", ".answer"
+_PROC = Path("/proc")
+_PLAIN = {"LC_ALL": "C", "TZ": "UTC"}
+"""Environment in which ps prints the same time for every user."""
 
 
 class UnsuitableFileError(ValueError):
@@ -90,7 +94,7 @@ class Presence:
         """Announce that this process answers the signal. Raises OSError if that fails."""
         self.directory = Directory.open()
         self._pid = os.getpid()
-        content = {"protocol": PROTOCOL, "signal": signal_number, "started": start_of("self")}
+        content = {"protocol": PROTOCOL, "signal": signal_number, "started": start_of(self._pid)}
         self.directory.write(f"{self._pid}{_PRESENCE}", content)
 
     def refresh(self) -> None:
@@ -168,12 +172,21 @@ def presence_of(directory: Directory, pid: int) -> dict[str, Any] | None:
     return content if content.get("started") == start_of(pid) else None
 
 
-def start_of(process: int | str) -> str | None:
-    """Return when a live process started, in ticks since boot; None if the system does not tell."""
+def start_of(pid: int) -> str | None:
+    """Return when a live process started, as text to compare; None if the system does not tell."""
     try:
-        text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
+        text = (_PROC / f"{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # no such process, or not Linux
+        return _start_by_ps(pid)
     # The second field, the name in parentheses, may contain anything (proc_pid_stat(5)).
     state, *fields = text.rpartition(")")[2].split()
     return None if state in ("Z", "X") else fields[18]
+
+
+def _start_by_ps(pid: int) -> str | None:
+    command = ("/bin/ps", "-o", "lstart=", "-p", str(pid))
+    try:
+        done = subprocess.run(command, capture_output=True, env=_PLAIN, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() or None
