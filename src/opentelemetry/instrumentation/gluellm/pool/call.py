@@ -76,7 +76,6 @@ class Call:
         "ends_counted",
         "model",
         "operation",
-        "outer",
         "call_site",
         "provider",
         "requests",
@@ -99,8 +98,6 @@ class Call:
         """Line of the application that made the call; None if unknown."""
         self.correlation_id = correlation_id
         """GlueLLM's correlation id; None if there is none."""
-        self.outer: Call | None = None
-        """The call of another provider inside which this one was made."""
         self.counted: CountedCall | None = None
         """The application's call that this one is or belongs to; None if it is not counted: for a
         constructor, or with ``calls=False``."""
