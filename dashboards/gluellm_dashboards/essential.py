@@ -9,7 +9,7 @@ import json
 from typing import Any, Final
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
+from gluellm_pools.prometheus import label_name
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import ErrorType, Instrument, Metric
 
 from .query import MATCHERS, WINDOW, Query, by, now, quantile, rate

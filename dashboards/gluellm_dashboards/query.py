@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name, metric_name
+from gluellm_pools.prometheus import label_name, metric_name
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument, Metric
 
 MATCHERS: Final = "%matchers%"

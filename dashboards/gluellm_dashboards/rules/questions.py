@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
+from gluellm_pools.prometheus import label_name
 
 from .. import config
 from ..essential import QUERIES

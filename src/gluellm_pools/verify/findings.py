@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Severity
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import Way, metric_name
+from ..prometheus import Way, metric_name
 from opentelemetry.instrumentation.gluellm.text import percent, seconds
 
 from ..text import printable

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import (
+from ..prometheus import (
     HISTOGRAM_SUFFIXES,
     metric_name,
 )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from gluellm_dashboards import naming
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
+from gluellm_pools.prometheus import metric_name
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
 
 from .simulation import ALWAYS_THERE, HOUR, MINUTE, Load, Pool

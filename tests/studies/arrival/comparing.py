@@ -11,7 +11,7 @@ from typing import Any
 
 from e2e.stores import Store
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import (
+from gluellm_pools.prometheus import (
     SCOPE_LABELS,
     Way,
     label_name,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
+from gluellm_pools.prometheus import label_name
 
 from .store import BlockStore
 

@@ -10,7 +10,7 @@ from gluellm_pools.verify.client import Store
 from gluellm_pools.verify.contents import query_contents
 from gluellm_pools.verify.product import PROMETHEUS, Product
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
+from gluellm_pools.prometheus import metric_name
 
 from .server import answer, serving
 
