@@ -11,6 +11,7 @@ calls.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
@@ -66,50 +67,29 @@ MAX_ERRORS = 1_200
 """Bound on the series of failed calls."""
 
 
+@dataclass(slots=True, eq=False)
 class Call:
     """One any-llm call, to which its requests and the pools built inside it are attributed."""
 
-    __slots__ = (
-        "correlation_id",
-        "counted",
-        "ended",
-        "ends_counted",
-        "model",
-        "operation",
-        "call_site",
-        "provider",
-        "requests",
-        "steps",
-        "waiting",
-    )
-
-    def __init__(
-        self,
-        provider: str,
-        model: str | None = None,
-        operation: str | None = None,
-        call_site: CallSite | None = None,
-        correlation_id: str | None = None,
-    ) -> None:
-        self.provider = provider
-        self.model = model
-        self.operation = operation
-        self.call_site = call_site
-        """Line of the application that made the call; None if unknown."""
-        self.correlation_id = correlation_id
-        """GlueLLM's correlation id; None if there is none."""
-        self.counted: CountedCall | None = None
-        """The application's call that this one is or belongs to; None if it is not counted: for a
-        constructor, or with ``calls=False``."""
-        self.ends_counted = False
-        """Whether `counted` ends with this call."""
-        self.ended = False
-        """Whether the call is over. Further requests are then not attributed to it."""
-        self.requests = 0
-        self.steps = 0
-        """How often the application has requested the next item of the call's stream."""
-        self.waiting = False
-        """Whether the application is waiting for the next item now."""
+    provider: str
+    model: str | None = None
+    operation: str | None = None
+    call_site: CallSite | None = None
+    """Line of the application that made the call; None if unknown."""
+    correlation_id: str | None = None
+    """GlueLLM's correlation id; None if there is none."""
+    counted: CountedCall | None = None
+    """The application's call that this one is or belongs to; None if it is not counted: for a
+    constructor, or with ``calls=False``."""
+    ends_counted: bool = False
+    """Whether `counted` ends with this call."""
+    ended: bool = False
+    """Whether the call is over. Further requests are then not attributed to it."""
+    requests: int = 0
+    steps: int = 0
+    """How often the application has requested the next item of the call's stream."""
+    waiting: bool = False
+    """Whether the application is waiting for the next item now."""
 
     def start(self) -> None:
         """Start its counted call, if that ends with this call."""
@@ -136,31 +116,7 @@ class CountedCall:
     until it ends, and its stages add up to its whole time.
     """
 
-    __slots__ = (
-        "__dict__",
-        "_calls",
-        "began_at",
-        "client_span",
-        "ended_at",
-        "in_flight",
-        "last",
-        "ledger",
-        "model",
-        "observed",
-        "operation",
-        "paused",
-        "resting",
-        "retries",
-        "since",
-        "source",
-        "spent",
-        "stage",
-        "stream",
-        "streamed",
-        "task",
-    )
-
-    # As on a lease, attributes that the path of most calls never uses are defaults of the class.
+    # Attributes that most calls never set are defaults of the class.
     attempts = 0
     """Attempts of GlueLLM so far."""
     queued = 0
