@@ -14,7 +14,7 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import Runner
 from support.http1 import HTTP1Server
 from support.network import unreachable
-from support.outcomes import assert_near, assert_phases, assert_settled
+from support.outcomes import assert_phases, assert_settled
 from support.rows import cancelled_in_queue, connect_failed, failed, new, pool_timeout, reused
 from support.script import Failure, Reply
 from support.waiting import PATIENCE, wait_until, wait_until_collected

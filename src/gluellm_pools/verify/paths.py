@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..prometheus import Way
-
 from .contents import Contents, Labels, StoredProcess, service_label
 from .product import VICTORIA_METRICS
 

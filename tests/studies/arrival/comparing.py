@@ -10,7 +10,6 @@ from functools import cache
 from typing import Any
 
 from e2e.stores import Store
-from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from gluellm_pools.prometheus import (
     SCOPE_LABELS,
     Way,
@@ -18,6 +17,7 @@ from gluellm_pools.prometheus import (
     metric_name,
     series_names,
 )
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 Series = tuple[str, frozenset[tuple[str, str]]]
 """Its name and its labels; the bounds of buckets are spelled as Python does."""

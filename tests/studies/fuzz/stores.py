@@ -14,9 +14,9 @@ from urllib.parse import parse_qs, urlsplit
 from hypothesis import strategies as st
 
 from gluellm_pools import main as command_line
+from gluellm_pools.prometheus import metric_name
 from gluellm_pools.verify import command
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from gluellm_pools.prometheus import metric_name
 from unit.gluellm_pools.verify.server import answer, serving
 
 from .target import Target, assert_clean

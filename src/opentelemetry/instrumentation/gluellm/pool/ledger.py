@@ -19,7 +19,7 @@ from .call_site import CallSite, CallSites
 from .durations import CLASSES, SECOND, nanoseconds
 from .outbox import Outbox
 from .peak import Peak
-from .phases import ALL_STEPS, PHASES
+from .phases import ALL_STEPS, ANOMALIES, PHASES
 from .phases import OTHER as OTHER
 from .ring import Ring
 
@@ -39,14 +39,6 @@ GONE_REPORTED = 600 * SECOND
 series."""
 _REFUSED = 400
 """Lowest HTTP status by which a provider refuses a request."""
-ANOMALIES = (
-    "waiter_with_idle_connection",
-    "orphaned_connection",
-    "pool_timeout_overrun",
-    "wrong_event_loop",
-)
-"""States that a pool should never be in, and a client on a second event loop, by their names in
-the telemetry contract."""
 MOST_FAILED = 100
 MOST_ANSWERED = 200
 """Bounds on the latest requests of a pool name that are kept with their times."""

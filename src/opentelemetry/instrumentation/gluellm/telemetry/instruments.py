@@ -124,9 +124,7 @@ _known: weakref.WeakSet[MeterInstruments] = weakref.WeakSet()
 
 def of_provider(provider: MeterProvider | None) -> MeterInstruments:
     """Return the one set of instruments of a MeterProvider, the global one by default."""
-    return instruments_of(
-        get_meter(semconv.SCOPE_NAME, __version__, provider, semconv.SCHEMA_URL)
-    )
+    return instruments_of(get_meter(semconv.SCOPE_NAME, __version__, provider, semconv.SCHEMA_URL))
 
 
 def instruments_of(meter: Meter) -> MeterInstruments:

@@ -14,9 +14,9 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, Final
 
-from ..pool import ledger
-from ..pool.phases import OUTCOMES as OUTCOMES
+from ..pool import phases
 from ..pool.phases import OTHER as OTHER
+from ..pool.phases import OUTCOMES as OUTCOMES
 from ..pool.phases import PHASES as PHASES
 from ..pool.phases import SOURCES as SOURCES
 from ..pool.phases import STAGES as STAGES
@@ -127,7 +127,7 @@ TIMEOUT_KINDS: Final = ("pool", "connect", "read", "write")
 # In the order of the numbers in adapters/grpc/channel.py.
 CHANNEL_STATES: Final = ("idle", "connecting", "ready", "transient_failure", "shutdown")
 DISCARD_REASONS: Final = ("closed", "garbage_collected")
-ANOMALY_TYPES: Final = ledger.ANOMALIES
+ANOMALY_TYPES: Final = phases.ANOMALIES
 
 
 class ErrorType(StrEnum):

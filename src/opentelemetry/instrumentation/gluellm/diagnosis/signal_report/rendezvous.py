@@ -55,7 +55,7 @@ class Directory:
         return self._path
 
     def names(self) -> list[str]:
-        return os.listdir(self.path)
+        return [entry.name for entry in self.path.iterdir()]
 
     def read(self, name: str) -> dict[str, Any]:
         """Return a file's content. Raises UnsuitableFileError; OSError if it can't be opened."""
