@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from gluellm_pools import prometheus
 from gluellm_pools.verify.outcomes import QUERIES
 from opentelemetry.instrumentation.gluellm.adapters import ADAPTERS
 from opentelemetry.instrumentation.gluellm.adapters.callers import SDKS
@@ -39,7 +40,7 @@ from opentelemetry.instrumentation.gluellm.providers import (
     URLLIB3,
     usual_library,
 )
-from opentelemetry.instrumentation.gluellm.telemetry import prometheus, semconv
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument, Metric
 
 DOCS = Path(__file__).parent

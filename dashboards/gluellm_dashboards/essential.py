@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from gluellm_pools.prometheus import label_name
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import ErrorType, Instrument, Metric
 
 from .query import MATCHERS, WINDOW, Query, by, now, quantile, rate

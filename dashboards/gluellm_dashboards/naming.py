@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Final
 
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
+from gluellm_pools.prometheus import label_name
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import METRICS, Metric
 
 _METRICS: Final = {metric.name: metric for metric in METRICS}

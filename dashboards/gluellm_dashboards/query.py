@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from gluellm_pools.prometheus import label_name, metric_name
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name, metric_name
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument, Metric
 
 MATCHERS: Final = "%matchers%"

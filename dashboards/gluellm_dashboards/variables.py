@@ -9,7 +9,7 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.common import DataSourceRef
 
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
+from gluellm_pools.prometheus import metric_name
 
 from . import config
 from .naming import label, metric

@@ -14,7 +14,7 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import Runner
 from support.http1 import HTTP1Server
 from support.network import unreachable
-from support.outcomes import assert_near, assert_phases, assert_settled
+from support.outcomes import assert_phases, assert_settled
 from support.rows import cancelled_in_queue, connect_failed, failed, new, pool_timeout, reused
 from support.script import Failure, Reply
 from support.waiting import PATIENCE, wait_until, wait_until_collected
@@ -266,34 +266,3 @@ def test_connector_closed_in_another_loop_has_no_connections(server, telemetry):
     assert telemetry.closed() == {"pool_closed": 1}
     assert telemetry.by(semconv.POOL_DISCARDED, "discard") == {"closed": 1}
     assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
-
-
-# Foreign connectors
-
-
-class OwnWay(aiohttp.TCPConnector):
-    """A connector that takes its time, and does without the library's own set-up."""
-
-    async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> Any:
-        await asyncio.sleep(0.15)
-        _, protocol = await self._loop.create_connection(self._factory, req.host, req.port)
-        return protocol
-
-
-def test_connector_with_its_own_connect_is_observed_from_its_first_request(
-    runner, library, server, telemetry
-):
-
-    async def ask() -> None:
-        async with aiohttp.ClientSession(connector=OwnWay()) as session:
-            for _ in range(2):
-                async with session.get(server.url()) as response:
-                    await response.read()
-
-    run(runner, ask)
-    assert telemetry.requests() == {(200, None): 2}
-    assert telemetry.value(semconv.CONNECTION_OPENED) == 1
-    phases = telemetry.phases()
-    assert phases["connecting"] >= 0.15
-    assert_near(telemetry.total(semconv.CONNECTION_CREATE_DURATION), phases["connecting"])
-    assert phases["queued"] == 0

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from gluellm_pools.prometheus import Way
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import Way
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
 from studies.arrival.run import JOB, PULLED_JOB, RESOURCE, Process, Run, run
 from studies.arrival.spans import arrived, attributes, by_id

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from gluellm_pools.prometheus import label_name, metric_name
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name, metric_name
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
 
 from .. import naming

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from gluellm_pools.prometheus import label_name
 from gluellm_pools.text import duration
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
 
 from .. import config

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from gluellm_pools.prometheus import label_name
 from opentelemetry.instrumentation.gluellm import thresholds
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
 
 from .. import config
 from ..query import POOL, PROVIDER

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
+from gluellm_pools.prometheus import metric_name
 
 from .. import config, naming
 from .. import query as promql

@@ -55,7 +55,6 @@ class TargetProcess:
             self._descriptor = None
 
     def close(self) -> None:
-        self.directory.close()
         if self._descriptor is not None:
             os.close(self._descriptor)
 

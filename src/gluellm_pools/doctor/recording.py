@@ -99,8 +99,8 @@ class Recorder:
     """
 
     def __init__(self, directory: rendezvous.Directory) -> None:
-        # A descriptor: the doctor can end before the program, and another user could then create a
-        # directory of the same name.
+        # Checked at each access: the doctor can end before the program, and another user could then
+        # create a directory of the same name.
         self._directory = directory
         self._outlook = Outlook.from_environment()
         self._reset()
@@ -192,7 +192,7 @@ class Recorder:
 def start_recording(path: str) -> None:
     """Instrument the program and record into the doctor's directory, if that still exists."""
     try:
-        directory = rendezvous.Directory.at(Path(path))
+        directory = rendezvous.Directory(Path(path))
     except OSError:
         return
     instrument_until_program_does()

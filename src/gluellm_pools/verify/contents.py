@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
 
+from ..prometheus import label_name
 from .client import Row, Store
 from .metrics import NAMES, Stored, stored
 from .product import Product

@@ -8,9 +8,9 @@ from importlib.resources import files
 from typing import cast
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import Way, metric_name
 from opentelemetry.instrumentation.gluellm.text import percent, seconds
 
+from ..prometheus import Way, metric_name
 from ..text import printable
 from .client import MOST_ROWS
 from .contents import LOOKBACK, PROCESS_LABELS, Contents

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import (
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import METRICS, Instrument, Metric
+
+from ..prometheus import (
     HISTOGRAM_SUFFIXES,
     metric_name,
 )
-from opentelemetry.instrumentation.gluellm.telemetry.semconv import METRICS, Instrument, Metric
 
 _NAMESPACES = sorted({metric.name.split(".")[0] for metric in METRICS} - {"http"})
 _OWN = re.compile(rf"((?:.+?[._])?)(?:{'|'.join(_NAMESPACES)})[._].+")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import Way
-
+from ..prometheus import Way
 from .contents import Contents, Labels, StoredProcess, service_label
 from .product import VICTORIA_METRICS
 

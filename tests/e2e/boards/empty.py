@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from gluellm_pools.demo.acts import SCENARIOS
+from gluellm_pools.prometheus import metric_name
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import METRICS, Metric
 
 from .playing import READER, VICTORIA_METRICS, Way

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from gluellm_dashboards import naming
+from gluellm_pools.prometheus import metric_name
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
 
 from .simulation import ALWAYS_THERE, HOUR, MINUTE, Load, Pool

@@ -9,7 +9,7 @@ import pytest
 
 from e2e.programs import Stack
 from e2e.running import free_port
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import Way
+from gluellm_pools.prometheus import Way
 
 from .conftest import SEVERAL, Programs, Verify, arrived
 

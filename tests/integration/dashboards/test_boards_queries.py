@@ -8,7 +8,7 @@ import pytest
 from gluellm_dashboards import links
 from gluellm_dashboards.boards.not_shown import NOT_SHOWN
 from gluellm_dashboards.rules.recording import RECORDED
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
+from gluellm_pools.prometheus import metric_name
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import METRICS, Instrument
 
 from .reading import (

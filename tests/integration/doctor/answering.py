@@ -30,7 +30,7 @@ def log(text):
 
 def become(user):
     # Not before what is needed is imported: the interpreter may lie where others can't read.
-    import fcntl, logging
+    import logging
     os.setgroups([])
     os.setgid(user)
     os.setuid(user)
@@ -60,7 +60,7 @@ def doctor_of(
 ) -> subprocess.CompletedProcess[str]:
     """Run the doctor as a program of its own to its end, as a user, after some code."""
     if user is not None:
-        drop = f"import fcntl, locale, os; os.setgroups([]); os.setgid({user}); os.setuid({user})"
+        drop = f"import locale, os; os.setgroups([]); os.setgid({user}); os.setuid({user})"
         before = f"{drop}\n{before}"
     return subprocess.run(
         [sys.executable, "-c", FROM_HERE + _DOCTOR.format(before=before), *map(str, arguments)],

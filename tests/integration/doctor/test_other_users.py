@@ -133,7 +133,7 @@ def test_replaced_report_directory_is_not_used(doctor, place, begin):
     assert done.returncode == 2
     assert "belongs to, or is open to, another user" in done.stderr
     assert lives_on(process) == []
-    assert not files_in(moved)
+    assert files_in(moved) == [f"{process.pid}.json"]
     assert files_in(ours) == [f"{process.pid}.json"]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import Way, metric_name
+from gluellm_pools.prometheus import Way, metric_name
 
 from .comparing import METRICS, Cell
 from .run import PROTOCOLS, Run, run

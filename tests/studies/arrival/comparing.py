@@ -10,14 +10,14 @@ from functools import cache
 from typing import Any
 
 from e2e.stores import Store
-from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import (
+from gluellm_pools.prometheus import (
     SCOPE_LABELS,
     Way,
     label_name,
     metric_name,
     series_names,
 )
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 Series = tuple[str, frozenset[tuple[str, str]]]
 """Its name and its labels; the bounds of buckets are spelled as Python does."""

@@ -23,7 +23,7 @@ from gluellm_pools.fake_provider import (
     FakeProviderThread,
     ReceivedRequest,
 )
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import Way
+from gluellm_pools.prometheus import Way
 from studies.talking import TalkingProcess
 from support.fake_xai import fake_xai
 from support.network import Certificates, refused_url

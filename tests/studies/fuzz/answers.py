@@ -30,12 +30,11 @@ answer = sys.argv[1]
 
 def asked(*_):
     for token in presence.requests():
-        directory = presence.directory
-        name, descriptor = directory.create()
+        path = presence.directory.path
+        unfinished = path / f"{os.getpid()}-{token}.unfinished"
         with open(answer, "rb") as source:
-            os.write(descriptor, source.read())
-        os.close(descriptor)
-        directory.rename(name, f"{os.getpid()}-{token}.answer")
+            unfinished.write_bytes(source.read())
+        unfinished.replace(path / f"{os.getpid()}-{token}.answer")
 
 signal.signal(signal.SIGUSR2, asked)
 presence = Presence(signal.SIGUSR2)
@@ -109,7 +108,6 @@ class Answers(Target):
         content = self._usual
         if entry is not None:
             content = json.dumps({**json.loads(self._usual), "signal": None, **entry}).encode()
-        # Within the file that the process holds locked.
         self._entry.write_bytes(content)
         printed, said = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):

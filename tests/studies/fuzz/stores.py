@@ -14,8 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 from hypothesis import strategies as st
 
 from gluellm_pools.main import main
+from gluellm_pools.prometheus import metric_name
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
 from unit.gluellm_pools.verify.server import answer, serving
 
 from .target import Target, assert_clean

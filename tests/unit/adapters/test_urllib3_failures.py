@@ -100,14 +100,3 @@ FAILURES = {
 def test_failure_by_class_cause_and_phase(phase: int, error: BaseException, name: str) -> None:
     """One name of the contract, as httpcore's errors have it for the same cause."""
     assert failure_of(At(phase), error) == name  # type: ignore[arg-type]
-
-
-def test_error_of_any_make_has_a_name() -> None:
-    """It is on its way to the application, which must not see another one instead."""
-
-    class ProxyError(Exception):
-        @property
-        def original_error(self) -> BaseException:
-            raise RuntimeError
-
-    assert failure_of(At(CONNECTING), ProxyError()) == "_OTHER"  # type: ignore[arg-type]

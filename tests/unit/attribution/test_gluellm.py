@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm.attribution.gluellm import GlueLLMObserver
-from unit.pool.fakes import Clock
+from opentelemetry.instrumentation.gluellm.pool.phases import LIMITED, PREPARING, STAGES
+from unit.pool.fakes import SECOND, Scene
 
 pytestmark = pytest.mark.anyio
 Way = Callable[["asyncio.Task[None]", "asyncio.Future[None]"], object]
@@ -30,28 +32,41 @@ async def test_wait_ends_with_the_call_to_the_limiter(
     way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = asyncio.get_running_loop().create_future()
+    going_on = asyncio.Event()
 
     async def acquire_rate_limit(key: str) -> None:
         await gate
 
+    async def call_with_retry(model: str) -> None:
+        with contextlib.suppress(RuntimeError, asyncio.CancelledError):
+            await api.acquire_rate_limit("global:openai")
+        await going_on.wait()
+
     api: Any = ModuleType("gluellm.api")
     api.acquire_rate_limit = acquire_rate_limit
+    api._llm_call_with_retry = call_with_retry
     monkeypatch.setitem(sys.modules, "gluellm.api", api)
     errors: list[str] = []
-    clock = Clock()
-    observer = GlueLLMObserver(lambda kind, _: errors.append(kind), lambda _: None, clock)
+    scene = Scene()
+    calls = scene.registry.calls
+    observer = GlueLLMObserver(lambda kind, _: errors.append(kind), lambda _: None, calls)
     observer.install()
-    call = asyncio.create_task(api.acquire_rate_limit("global:openai"))
+
+    def assert_in(stage: int, limited: int) -> None:
+        (state,) = calls.state()
+        assert state.count == [int(each == stage) for each in range(len(STAGES))]
+        assert state.spent[LIMITED] == limited
+
+    call = asyncio.create_task(api._llm_call_with_retry(model="openai:m"))
     await asyncio.sleep(0)
-    clock.advance(2)
-    (waiting,) = observer.limited()
-    assert (waiting.provider, waiting.waiting, waiting.longest) == ("openai", 1, 2.0)
+    scene.clock.advance(2)
+    assert_in(LIMITED, 2 * SECOND)
     way(call, gate)
-    await asyncio.wait([call])
-    clock.advance(5)
-    (over,) = observer.limited()
-    assert (over.waiting, over.longest, over.waited, over.seconds) == (0, 0.0, 1, 2.0)
+    await asyncio.sleep(0.01)
+    scene.clock.advance(5)
+    assert_in(PREPARING, 2 * SECOND)
+    going_on.set()
+    await call
     observer.uninstall()
     assert api.acquire_rate_limit is acquire_rate_limit
     assert errors == []
-    call.cancelled() or call.exception()  # retrieved, or asyncio warns

@@ -18,7 +18,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.pool.call_site import find
 from opentelemetry.instrumentation.gluellm.pool.lease import ConnectionView, Lease
-from opentelemetry.instrumentation.gluellm.pool.phases import READING
+from opentelemetry.instrumentation.gluellm.pool.phases import LIMITED, PREPARING, READING
 from opentelemetry.instrumentation.gluellm.pool.ring import TICKS
 from opentelemetry.instrumentation.gluellm.watch.account import Account
 from opentelemetry.instrumentation.gluellm.watch.loop_lag import LoopLag
@@ -372,3 +372,28 @@ def test_number_of_descriptors_is_known_where_none_is_free(
 
 
 # What a snapshot is
+
+
+def test_limiter_has_the_waits_of_calls_by_provider() -> None:
+    """Those that wait now and that have waited. One that passes at once has not."""
+    scene = Scene()
+    call = scene.registry.calls.begin("gluellm", "chat", "openai")
+    call.start()
+    assert take(scene).process.limiters == ()
+    found = []
+    for seconds in (2.0, 0.001):
+        call.enter(LIMITED)
+        scene.clock.advance(seconds)
+        found += take(scene, calls_per_minute=60).process.limiters
+        call.enter(PREPARING)
+    found += take(scene).process.limiters
+    assert [(one.waiting, one.longest, one.waited, one.seconds) for one in found] == [
+        (1, 2.0, 1, 2.0),
+        (0, 0.001, 1, 2.001),
+        (0, 0.0, 1, 2.001),
+    ]
+    assert [(one.provider, one.calls_per_minute) for one in found] == [
+        ("openai", 60),
+        ("openai", 60),
+        ("openai", None),
+    ]

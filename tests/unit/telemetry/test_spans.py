@@ -10,7 +10,6 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import (
-    NoOpTracer,
     SpanContext,
     SpanKind,
     StatusCode,
@@ -18,11 +17,7 @@ from opentelemetry.trace import (
     TraceState,
     use_span,
 )
-from opentelemetry.trace import (
-    TracerProvider as AnyTracerProvider,
-)
 
-from opentelemetry.instrumentation.gluellm.failures import Failures
 from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
@@ -40,7 +35,7 @@ class Traced:
     def __init__(self, provider: TracerProvider, exporter: InMemorySpanExporter) -> None:
         self.provider = provider
         self._exporter = exporter
-        self.scene = Scene(SpanObserver(tracer_of(provider, Failures()), MINIMUM))
+        self.scene = Scene(SpanObserver(tracer_of(provider), MINIMUM))
 
     @property
     def spans(self) -> list[ReadableSpan]:
@@ -262,13 +257,3 @@ def test_clients_span_gets_the_wait_and_whether_the_connection_was_reused(traced
         span.end()
         expected = {semconv.CONNECTION_REUSED: True, semconv.SPAN_ACQUIRE_DURATION: MINIMUM / 2}
         assert (traced.spans[-1].attributes or {}) == (expected if entered_inside else {})
-
-
-def test_provider_that_raises_gives_a_tracer_that_does_nothing() -> None:
-    class Broken(AnyTracerProvider):
-        def get_tracer(self, *args: Any, **kwargs: Any) -> Any:
-            raise RuntimeError
-
-    failures = Failures()
-    assert isinstance(tracer_of(Broken(), failures), NoOpTracer)
-    assert failures.counts == {"sdk.tracer": 1}

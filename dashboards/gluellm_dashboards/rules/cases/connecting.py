@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from gluellm_pools.prometheus import label_name
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import label_name
 
 from ..case import Case, Firing, Series, series
 from .waiting import FIRES, NOTHING, answered, failed

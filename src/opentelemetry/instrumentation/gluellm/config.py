@@ -92,7 +92,7 @@ class Config:
     other work between two reads."""
     calls: bool = _setting(True, BOOLEAN)
     """Measure the stages of each LLM call, including the time outside its requests. Without it,
-    there are no `gluellm.call` metrics and spans."""
+    there are no `gluellm.call` metrics and spans, and GlueLLM's rate limiter is not observed."""
     silence_threshold: float = _setting(CALL_SILENT_AFTER, _POSITIVE, "s")
     """Shortest wait for an answer, or for the next item of a stream, after which a call counts in
     `gluellm.call.silent`. The wait must also be longer than three times the longest recent wait

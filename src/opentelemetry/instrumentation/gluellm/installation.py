@@ -8,7 +8,6 @@ import sys
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from opentelemetry.metrics import MeterProvider
@@ -25,7 +24,6 @@ from .concurrency import snapshot_of
 from .config import Config
 from .diagnosis.advice.advisor import advisor_for
 from .diagnosis.collect import collect
-from .diagnosis.parts import LimiterSnapshot
 from .diagnosis.pool_timeout_note import NoteObserver
 from .diagnosis.snapshot import Snapshot
 from .failures import warn
@@ -64,7 +62,7 @@ class Installation:
         self._instruments = instruments.of_provider(meter_provider)
         ledgers = self._instruments.ledgers
         self._failures = ledgers.failures
-        spans = SpanObserver(tracer_of(tracer_provider, self._failures), config.span_min_duration)
+        spans = SpanObserver(tracer_of(tracer_provider), config.span_min_duration)
         durations = DurationObserver(
             self._instruments,
             record_call=spans.record_call,
@@ -121,17 +119,16 @@ class Installation:
             everything=config.scope == "all" and not clients_only,
         )
         calls = self.registry.calls if config.calls else None
-        self._gluellm = GlueLLMObserver(
-            self._failures.caught, logs.warn_of_missing_hooks, calls=calls
-        )
+        caught = self._failures.caught
         any_llm = AnyLLMAttribution(
-            self._failures.caught,
-            logs.warn_of_missing_hooks,
-            whole_stacks=config.leak_stacks,
-            calls=calls,
+            caught, logs.warn_of_missing_hooks, whole_stacks=config.leak_stacks, calls=calls
         )
-        pauses = () if calls is None else (RetryPauses(self._failures.caught),)
-        self._attribution = () if clients_only else (any_llm, self._gluellm, *pauses)
+        of_calls = (
+            ()
+            if calls is None
+            else (GlueLLMObserver(caught, logs.warn_of_missing_hooks, calls), RetryPauses(caught))
+        )
+        self._attribution = () if clients_only else (any_llm, *of_calls)
         self._adapters = tuple(
             adapter(module, logs.warn_of_missing_hooks)
             for adapter in ADAPTERS
@@ -187,15 +184,8 @@ class Installation:
             leak_suspects=self._watch.suspects(),
             silent_peers=self._watch.silent_peers,
             account=self._watch.account,
-            limiters=self._limiters(),
+            calls_per_minute=calls_per_minute(),
             hooks=self._hooks(),
-        )
-
-    def _limiters(self) -> tuple[LimiterSnapshot, ...]:
-        limit = calls_per_minute()
-        return tuple(
-            LimiterSnapshot(**asdict(calls), calls_per_minute=limit)
-            for calls in self._gluellm.limited()
         )
 
     def _reporter_on(self, signal_name: str | None) -> SignalReporter | None:
@@ -239,7 +229,6 @@ class Installation:
         self.registry.forget()
         self._watch.after_fork_in_child()
         self._watch_observer.forget()
-        self._gluellm.forget()
         if self._reporter is not None:
             self._reporter.after_fork_in_child()
 

@@ -4,19 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
-from collections.abc import Iterator
 
 _LONGEST, _LONGEST_PLACE = 60, 120
 _WIDTH = 96
-_MOST_MARKS = 4
-"""Combining marks that one letter may have. No language needs more, and a pile of them would cover
-the lines above and below."""
-# Characters that are invisible although their category is not one of control characters: the
-# letters and marks of Unicode's Default_Ignorable_Code_Point, and the blank Braille pattern.
-_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0") | {
-    chr(number) for span in ((0xFE00, 0xFE10), (0xE0100, 0xE01F0)) for number in range(*span)
-}
 
 
 def one_line(value: object, longest: int = _LONGEST) -> str:
@@ -26,17 +16,9 @@ def one_line(value: object, longest: int = _LONGEST) -> str:
     it would reach the reader's terminal.
     """
     text = str(value)[: longest + 1]
-    if not text.isascii() or not text.isprintable():
-        text = "".join(_seen(text))
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else "?" for character in text)
     return text if len(text) <= longest else text[: longest - 3] + "..."
-
-
-def _seen(text: str) -> Iterator[str]:
-    marks = 0
-    for character in text:
-        marks = marks + 1 if unicodedata.combining(character) else 0
-        seen = unicodedata.category(character)[0] not in "CZ" and character not in _UNSEEN
-        yield character if character == " " or (seen and marks <= _MOST_MARKS) else "?"
 
 
 def where_it_failed(error: BaseException) -> str:

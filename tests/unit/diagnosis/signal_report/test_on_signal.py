@@ -16,6 +16,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from opentelemetry.instrumentation.gluellm.diagnosis.signal_report import on_signal
 from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.on_signal import SignalReporter
 from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import Directory
 from support.waiting import wait_until
@@ -145,6 +146,19 @@ def test_report_is_logged_until_uninstall(reporter: SignalReporter, logged: list
     assert logged == ["Report on SIGUSR2:\nwhat was found"]
     reporter.uninstall()
     assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
+
+
+def test_entry_never_grows_old(
+    reporter: SignalReporter, logged: list[str], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or systemd-tmpfiles would remove it. Reports go on meanwhile."""
+    monkeypatch.setattr(on_signal, "_DAY", 0.01)
+    reporter.install()
+    entry = place / f"{os.getpid()}.json"
+    os.utime(entry, (0, 0))
+    wait_until(lambda: entry.stat().st_mtime, "a young entry")
+    os.kill(os.getpid(), signal.SIGUSR2)
+    wait_until(lambda: logged, "a report")
 
 
 def test_failures_are_reported_and_go_no_further() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from opentelemetry.instrumentation.gluellm.diagnosis.signal_report import rendezvous
 from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import (
     Directory,
     Presence,
@@ -86,7 +87,6 @@ def ask(pid: int) -> dict[str, Any]:
     os.kill(pid, signal.SIGUSR2)
     answer = wait_until(request.answer, "an answer")
     request.close()
-    directory.close()
     return answer
 
 
@@ -242,11 +242,24 @@ def test_forked_child_and_parent_answer_separately(start: Any, place: Path) -> N
         os.kill(forked, signal.SIGKILL)
     assert line_of(child) == "goes on"
     assert ask(child.pid)["pid"] == child.pid
-    # Its lock went with it, and the next process sweeps it.
     assert (place / f"{forked}.json").exists()
     assert presence_of(directory, forked) is None
+    # Neither is a process that has the same PID now.
+    (place / f"{os.getpid()}.json").write_text((place / f"{forked}.json").read_text())
+    assert presence_of(directory, os.getpid()) is None
     presence = Presence(signal.SIGUSR2)
-    names = {entry.name for entry in place.iterdir()}
-    assert names == {f"{os.getpid()}.json", f"{child.pid}.json"}
+    assert presence_of(directory, os.getpid())
     presence.withdraw()
-    directory.close()
+    assert presence_of(directory, os.getpid()) is None
+
+
+@pytest.mark.skipif(not Path("/bin/ps").exists(), reason="no ps here")
+def test_start_of_a_process_is_known_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on macOS: the same at each look, another for another process, none for a dead one."""
+    monkeypatch.setattr(rendezvous, "_PROC", Path("/nowhere"))
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        alive = rendezvous.start_of(child.pid)
+        assert alive is not None
+        assert rendezvous.start_of(child.pid) == alive
+        assert rendezvous.start_of(1) != alive
+    assert rendezvous.start_of(child.pid) is None

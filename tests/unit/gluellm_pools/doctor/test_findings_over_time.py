@@ -93,7 +93,7 @@ def test_the_end_of_a_program_is_judged_only_after_a_short_run(
     seconds: int, kinds: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A program cancels its requests when it ends, which says nothing about a longer life."""
-    recorder = Recorder(Directory.at(tmp_path))
+    recorder = Recorder(Directory(tmp_path))
     monkeypatch.setattr(recording, "snapshot", a_snapshot)
     for _ in range(seconds):
         recorder._record(ended=False)
@@ -116,7 +116,7 @@ def test_run_that_is_too_short_for_a_leak_names_the_likely_one(
         the_totals(0, now={"unread": 5}), a_pool([unread] * 5), leak_threshold=threshold
     )
     monkeypatch.setattr(recording, "snapshot", lambda: taken)
-    recorder = Recorder(Directory.at(tmp_path))
+    recorder = Recorder(Directory(tmp_path))
     recorder._record(ended=False)
     (written,) = tmp_path.iterdir()
     text = " ".join(json.loads(written.read_text())["text"].split())

@@ -5,12 +5,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from gluellm_pools.prometheus import metric_name
 from gluellm_pools.verify.address import Address
 from gluellm_pools.verify.client import Store
 from gluellm_pools.verify.contents import query_contents
 from gluellm_pools.verify.product import PROMETHEUS, Product
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
 
 from .server import answer, serving
 

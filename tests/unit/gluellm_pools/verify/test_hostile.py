@@ -9,11 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from gluellm_pools.main import main
+from gluellm_pools.prometheus import metric_name
 from gluellm_pools.verify import product
 from gluellm_pools.verify.address import Address
 from gluellm_pools.verify.client import RefusedError, Row, Store
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import metric_name
 
 from .server import answer, serving
 

@@ -6,9 +6,9 @@ from importlib.resources import files
 
 import pytest
 
+from gluellm_pools.prometheus import series_names
 from gluellm_pools.verify.metrics import NAMES, REMOVED, forms, missing, stored
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import series_names
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import METRICS, Instrument
 
 from .test_findings import LEAN, stored_as_expected

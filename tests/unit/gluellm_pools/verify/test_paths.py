@@ -2,10 +2,10 @@
 
 import pytest
 
+from gluellm_pools.prometheus import Way
 from gluellm_pools.verify.contents import Contents, StoredProcess
 from gluellm_pools.verify.paths import has_scrape_address, paths, services_on_two_paths
 from gluellm_pools.verify.product import PROMETHEUS, VICTORIA_METRICS, Product
-from opentelemetry.instrumentation.gluellm.telemetry.prometheus import Way
 
 _SCOPE = {
     "otel_scope_name": "opentelemetry.instrumentation.gluellm",

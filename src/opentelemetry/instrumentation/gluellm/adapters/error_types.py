@@ -5,11 +5,8 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-from collections.abc import Callable, Iterator
-from functools import wraps
-from typing import TypeVar
+from collections.abc import Iterator
 
-from ..failures import raise_on
 from ..pool.ledger import OTHER
 
 _NAMES = {
@@ -47,28 +44,6 @@ _BY_ERRNO = {
 _DEPTH = 8
 
 
-KindT = TypeVar("KindT", str, "str | None")
-
-
-def other_on_failure(kind_of: Callable[..., KindT]) -> Callable[..., KindT]:
-    """Make a function return OTHER instead of raising, unless a signal handler raises.
-
-    It is called while the host's exception propagates, which must not be replaced and which may be
-    malformed, for example with a list as errno.
-    """
-
-    @wraps(kind_of)
-    def guarded(*arguments: object) -> KindT:
-        try:
-            return kind_of(*arguments)
-        except Exception as own:
-            raise_on(own)
-            return OTHER
-
-    return guarded
-
-
-@other_on_failure
 def error_type(error: BaseException) -> str:
     """The contract's ``error.type`` for an exception that a pool raised.
 
@@ -86,8 +61,10 @@ def error_type(error: BaseException) -> str:
                 return "name_resolution_error"
             if isinstance(cause, ssl.SSLError):
                 return "secure_connection_error"
-            if isinstance(cause, OSError) and cause.errno in _BY_ERRNO:
-                return _BY_ERRNO[cause.errno]
+            # An application may raise an error whose errno is anything.
+            number = cause.errno if isinstance(cause, OSError) else None
+            if isinstance(number, int) and number in _BY_ERRNO:
+                return _BY_ERRNO[number]
     return name
 
 

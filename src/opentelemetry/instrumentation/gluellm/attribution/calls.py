@@ -190,10 +190,8 @@ class CallScope:
                     return None
                 call_site = call_site or outer.call_site
             call = self.new_call(instance, operation, model_of(args, kwargs), kwargs, call_site)
-            if call is not None:
-                call.outer = outer
-                if self._calls is not None:
-                    self._count(self._calls, call, instance, kwargs.get("stream") is True)
+            if call is not None and self._calls is not None:
+                self._count(self._calls, call, instance, kwargs.get("stream") is True)
             return call
         except Exception as error:
             self.failed("attribution.call", error)

@@ -16,16 +16,12 @@ from __future__ import annotations
 
 import inspect
 import sys
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from ..concurrency import snapshot_of
 from ..failures import raise_on
 from ..patching import Hooks, ModulePatches, version_of
 from ..pool.call import CountedCall, LiveCalls
-from ..pool.durations import in_seconds
 from ..pool.phases import BACKOFF, GLUELLM, LIMITED, PREPARING, SUCCEEDED
 from ..providers import PROVIDERS
 from .calls import operation_name
@@ -55,46 +51,14 @@ _REQUIRED = {
 }
 """Functions that exist in all known versions. The other functions are more recent."""
 _LIMITER = "gluellm.rate_limiting.rate_limiter"
-_GLOBAL_KEY = "global:"
-_SHORTEST = 10**7
-"""GlueLLM's shortest pause in nanoseconds. Time below that in the limiter is not a wait."""
-
-
-@dataclass(frozen=True, slots=True)
-class LimitedCalls:
-    """Attempts to call one provider that waited in the limiter."""
-
-    provider: str | None
-    """any-llm's key; None for calls with an API key of their own and for unknown providers."""
-    waiting: int
-    """Attempts that are waiting now."""
-    longest: float
-    """Seconds that the oldest waiting attempt has waited; 0 if none is waiting."""
-    waited: int
-    """Attempts that have waited so far, including those that are waiting now."""
-    seconds: float
-    """Total seconds that the attempts in ``waited`` have waited so far."""
-
-
-@dataclass(slots=True, eq=False)
-class _Wait:
-    provider: str | None
-    since: int
-
-
-@dataclass(slots=True, eq=False)
-class _Waited:
-    attempts: int = 0
-    spent: int = 0
 
 
 class GlueLLMObserver(ModulePatches):
-    """Wrappers of GlueLLM's functions, applied once GlueLLM is imported.
+    """Wrappers of GlueLLM's functions, applied once GlueLLM is imported, which count its ``calls``.
 
-    They count the attempts that wait in the rate limiter and, with ``calls``, GlueLLM's calls.
     ``on_error`` receives the kind and the exception of each caught failure of the instrumentation;
     the application's call continues. ``on_hooks`` receives the hooks each time that a module of
-    GlueLLM is patched. ``clock`` returns monotonic nanoseconds.
+    GlueLLM is patched.
     """
 
     MODULES = tuple(_REQUIRED)
@@ -103,8 +67,7 @@ class GlueLLMObserver(ModulePatches):
         self,
         on_error: Callable[[str, BaseException], None],
         on_hooks: Callable[[Hooks], None],
-        clock: Callable[[], int] = time.monotonic_ns,
-        calls: LiveCalls | None = None,
+        calls: LiveCalls,
     ) -> None:
         super().__init__()
         self.hooks: Hooks | None = None
@@ -112,54 +75,23 @@ class GlueLLMObserver(ModulePatches):
         self._calls = calls
         self._on_error = on_error
         self._on_hooks = on_hooks
-        self._clock = clock
-        self._waits: dict[_Wait, None] = {}
-        self._waited: dict[str | None, _Waited] = {}
 
     def uninstall(self) -> None:
-        """Restore the original functions. Waits in progress continue and are not counted."""
+        """Restore the original functions. Calls in progress continue."""
         super().uninstall()
         self.hooks = None
-        self.forget()
-
-    def forget(self) -> None:
-        """Discard all waits. In a forked child they belong to the parent."""
-        self._waits.clear()
-        self._waited.clear()
-
-    def limited(self) -> tuple[LimitedCalls, ...]:
-        """Return waiting and past attempts by provider."""
-        now = self._clock()
-        waits = [wait for wait in snapshot_of(self._waits.keys) if now - wait.since >= _SHORTEST]
-        waited = dict(snapshot_of(self._waited.items))
-        found = []
-        for provider in dict.fromkeys((*waited, *(wait.provider for wait in waits))):
-            ages = [now - wait.since for wait in waits if wait.provider == provider]
-            past = waited.get(provider) or _Waited()
-            found.append(
-                LimitedCalls(
-                    provider,
-                    waiting=len(ages),
-                    longest=in_seconds(max(ages, default=0)),
-                    waited=past.attempts + len(ages),
-                    seconds=in_seconds(past.spent + sum(ages)),
-                )
-            )
-        return tuple(found)
 
     def _patch(self, module: Any) -> None:
         hooks = self.hooks
         if hooks is None:
-            names = LOST if self._calls is not None else ("rate_limiter",)
-            found = dict.fromkeys(names, True)
+            found = dict.fromkeys(LOST, True)
             hooks = self.hooks = Hooks("gluellm", version_of("gluellm"), found, dict(LOST))
         hooks.found["rate_limiter"] &= self._wrap(module, _LIMIT, self._around_limit)
-        if self._calls is not None:
-            call, attempt = _REQUIRED[module.__name__]
-            done = {name for name in _CALLS if self._wrap_call(module, name)}
-            done |= {name for name in _ATTEMPTS if self._wrap(module, name, self._around_attempt)}
-            hooks.found["calls"] &= call in done
-            hooks.found["attempts"] &= attempt in done
+        call, attempt = _REQUIRED[module.__name__]
+        done = {name for name in _CALLS if self._wrap_call(module, name)}
+        done |= {name for name in _ATTEMPTS if self._wrap(module, name, self._around_attempt)}
+        hooks.found["calls"] &= call in done
+        hooks.found["attempts"] &= attempt in done
         self._on_hooks(hooks)
 
     def _wrap_call(self, module: Any, name: str) -> bool:
@@ -204,8 +136,8 @@ class GlueLLMObserver(ModulePatches):
     def _begin_call(
         self, operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> CountedCall | None:
-        """Return a new call; None inside another call, or if calls are not counted."""
-        if not self._on or self._calls is None:
+        """Return a new call; None inside another call."""
+        if not self._on:
             return None
         try:
             if outer_call() is not None:
@@ -238,52 +170,18 @@ class GlueLLMObserver(ModulePatches):
 
         return attempt
 
-    # The rate limiter
-
     def _around_limit(self, original: Any) -> Any:
         async def acquire_rate_limit(*args: Any, **kwargs: Any) -> Any:
-            wait = self._begin(args, kwargs) if self._on else None
-            if wait is None:
+            counted = counted_call() if self._on else None
+            if counted is None:
                 return await original(*args, **kwargs)
-            counted = counted_call()
             try:
-                self._waits[wait] = None
-                if counted is not None:
-                    counted.enter(LIMITED)
+                counted.enter(LIMITED)
                 return await original(*args, **kwargs)
             finally:
-                self._end(wait)
-                if counted is not None:
-                    counted.enter(PREPARING)
+                counted.enter(PREPARING)
 
         return acquire_rate_limit
-
-    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Wait | None:
-        try:
-            return _Wait(_provider(args[0] if args else kwargs.get("key")), self._clock())
-        except Exception as error:
-            self._on_error("attribution.gluellm", error)
-            return None
-
-    def _end(self, wait: _Wait) -> None:
-        # The finalizer rule (pool/lease.py): a dropped coroutine ends here.
-        spent = self._clock() - wait.since
-        if wait in self._waits and spent >= _SHORTEST:
-            waited = self._waited.setdefault(wait.provider, _Waited())
-            waited.attempts += 1
-            waited.spent += spent
-        self._waits.pop(wait, None)
-
-
-def _provider(key: object) -> str | None:
-    """Return the provider in a limiter key; None for an unknown one.
-
-    GlueLLM takes the text before the colon of a model name, which can be anything.
-    """
-    if not isinstance(key, str) or not key.startswith(_GLOBAL_KEY):
-        return None
-    provider = key.removeprefix(_GLOBAL_KEY)
-    return provider if provider in PROVIDERS else None
 
 
 def _provider_of_model(model: object) -> str | None:

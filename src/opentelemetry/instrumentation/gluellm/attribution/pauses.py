@@ -38,19 +38,14 @@ class RetryPauses(ModulePatches):
     def _patch(self, module: Any) -> None:
         for name in ("SyncAPIClient", "AsyncAPIClient"):
             base = getattr(module, name, None)
-            if isinstance(base, type) and callable(getattr(base, _METHOD, None)):
-                self._cover(base)
-                self._patches.follow_subclasses(base, self._cover)
-
-    def _cover(self, cls: type) -> None:
-        # A wrapper would give a class or a static method an argument too many.
-        if not inspect.isfunction(cls.__dict__.get(_METHOD)):
-            return
-        try:
-            self._patches.wrap(cls, _METHOD, self._around)
-        except Exception as error:
-            raise_on(error)
-            self._on_error("attribution.pauses", error)
+            # A wrapper would give a class or a static method an argument too many.
+            if not isinstance(base, type) or not inspect.isfunction(base.__dict__.get(_METHOD)):
+                continue
+            try:
+                self._patches.wrap(base, _METHOD, self._around)
+            except Exception as error:
+                raise_on(error)
+                self._on_error("attribution.pauses", error)
 
     def _around(self, original: Any) -> Any:
         if inspect.iscoroutinefunction(original):

@@ -8,20 +8,20 @@ import sys
 import time
 from base64 import b64encode
 from collections import Counter, deque
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from .. import environment
 from ..concurrency import snapshot_of, snapshot_of_queue
 from ..patching import Hooks
-from ..pool.call import CallsNow, LiveCalls
+from ..pool.call import SHORTEST_LIMITED, CallsNow, LiveCalls
 from ..pool.counts import PoolSums
 from ..pool.describe import trace_id
 from ..pool.durations import in_seconds, longest_of
 from ..pool.lease import ConnectionView, Lease, LeaseState, Workers, read_states
 from ..pool.ledger import OriginLedger, PoolLedger
-from ..pool.phases import OUTCOMES, PHASES, QUEUED, STAGES, STEPS
+from ..pool.phases import LIMITED, OUTCOMES, PHASES, QUEUED, STAGES, STEPS
 from ..pool.reader import seconds_or_none
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
@@ -63,13 +63,13 @@ def collect(
     leak_suspects: Iterable[Lease] = (),
     silent_peers: SilentPeers,
     account: Account,
-    limiters: tuple[LimiterSnapshot, ...] = (),
+    calls_per_minute: int | None = None,
     hooks: Iterable[Hooks] = (),
 ) -> Snapshot:
     """Return a snapshot of every live pool.
 
     ``began`` is when counting began, in nanoseconds of the registry's clock. ``leak_threshold`` is
-    in seconds.
+    in seconds. ``calls_per_minute`` is the limit of GlueLLM's rate limiter.
     """
     count_outbox(registry)  # before the pools, which have the rings
     now = registry.clock()
@@ -110,7 +110,7 @@ def collect(
                 )
                 for workers, held in executors.values()
             ),
-            limiters=limiters,
+            limiters=tuple(_limiters(calls, calls_per_minute)),
             calls=tuple(map(_calls, calls)),
             missing_hooks=tuple(
                 f"{one.library}: {hook}" for one in hooks for hook in one.missing()
@@ -368,6 +368,22 @@ def _calls(state: CallsNow) -> CallsSnapshot:
         oldest_silence=in_seconds(state.silence) if ledger.streamed else None,
         ages={longest_of(number): count for number, count in enumerate(state.ages) if count},
     )
+
+
+def _limiters(calls: Iterable[CallsNow], calls_per_minute: int | None) -> Iterator[LimiterSnapshot]:
+    """Yield the waits in GlueLLM's rate limiter, of the providers for whose calls there are any."""
+    for state in calls:
+        ended, longest = state.ledger.limited, state.oldest[LIMITED]
+        waiting = state.count[LIMITED] if longest >= SHORTEST_LIMITED else 0
+        if ended or waiting:
+            yield LimiterSnapshot(
+                provider=state.ledger.provider,
+                waiting=waiting,
+                longest=in_seconds(longest),
+                waited=ended + waiting,
+                seconds=in_seconds(state.spent[LIMITED]),
+                calls_per_minute=calls_per_minute,
+            )
 
 
 def _account(

@@ -363,7 +363,7 @@ class LimiterSnapshot:
     """Calls to one provider in GlueLLM's rate limiter, before any pool. Times are seconds."""
 
     provider: str | None
-    """any-llm's key; None for calls with their own API key and for unknown providers."""
+    """any-llm's key of the provider that a call went to first; None if unknown."""
     waiting: int
     longest: float
     """Longest time that one of the waiting calls has waited."""
@@ -499,7 +499,8 @@ class ProcessSnapshot:
     executors: tuple[ExecutorSnapshot, ...] = ()
     """Executors whose threads send requests."""
     limiters: tuple[LimiterSnapshot, ...] = ()
-    """GlueLLM's rate limiter, by provider; empty while no call has waited in it."""
+    """GlueLLM's rate limiter, by provider; empty while no call has waited in it, and with
+    ``calls=False``."""
     calls: tuple[CallsSnapshot, ...] = ()
     """LLM calls, by provider and source; empty before the first call and with ``calls=False``."""
     missing_hooks: tuple[str, ...] = ()

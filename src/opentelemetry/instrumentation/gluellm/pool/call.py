@@ -11,6 +11,7 @@ calls.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
@@ -55,6 +56,8 @@ _LONGEST_STEP = _HOUR // 100
 _FIRST_ANSWER = nanoseconds(thresholds.CALL_SILENT_FIRST)
 _SILENT_FACTOR = int(thresholds.CALL_SILENT_FACTOR)
 
+SHORTEST_LIMITED = 10**7
+"""Shortest wait in GlueLLM's rate limiter, in nanoseconds: that of its own pause. Less is none."""
 MAX_LEDGERS = 50
 """Bound on the pairs of provider and source. Further providers are reported as ``_OTHER``."""
 MAX_OPERATIONS = 6
@@ -64,53 +67,29 @@ MAX_ERRORS = 1_200
 """Bound on the series of failed calls."""
 
 
+@dataclass(slots=True, eq=False)
 class Call:
     """One any-llm call, to which its requests and the pools built inside it are attributed."""
 
-    __slots__ = (
-        "correlation_id",
-        "counted",
-        "ended",
-        "ends_counted",
-        "model",
-        "operation",
-        "outer",
-        "call_site",
-        "provider",
-        "requests",
-        "steps",
-        "waiting",
-    )
-
-    def __init__(
-        self,
-        provider: str,
-        model: str | None = None,
-        operation: str | None = None,
-        call_site: CallSite | None = None,
-        correlation_id: str | None = None,
-    ) -> None:
-        self.provider = provider
-        self.model = model
-        self.operation = operation
-        self.call_site = call_site
-        """Line of the application that made the call; None if unknown."""
-        self.correlation_id = correlation_id
-        """GlueLLM's correlation id; None if there is none."""
-        self.outer: Call | None = None
-        """The call of another provider inside which this one was made."""
-        self.counted: CountedCall | None = None
-        """The application's call that this one is or belongs to; None if it is not counted: for a
-        constructor, or with ``calls=False``."""
-        self.ends_counted = False
-        """Whether `counted` ends with this call."""
-        self.ended = False
-        """Whether the call is over. Further requests are then not attributed to it."""
-        self.requests = 0
-        self.steps = 0
-        """How often the application has requested the next item of the call's stream."""
-        self.waiting = False
-        """Whether the application is waiting for the next item now."""
+    provider: str
+    model: str | None = None
+    operation: str | None = None
+    call_site: CallSite | None = None
+    """Line of the application that made the call; None if unknown."""
+    correlation_id: str | None = None
+    """GlueLLM's correlation id; None if there is none."""
+    counted: CountedCall | None = None
+    """The application's call that this one is or belongs to; None if it is not counted: for a
+    constructor, or with ``calls=False``."""
+    ends_counted: bool = False
+    """Whether `counted` ends with this call."""
+    ended: bool = False
+    """Whether the call is over. Further requests are then not attributed to it."""
+    requests: int = 0
+    steps: int = 0
+    """How often the application has requested the next item of the call's stream."""
+    waiting: bool = False
+    """Whether the application is waiting for the next item now."""
 
     def start(self) -> None:
         """Start its counted call, if that ends with this call."""
@@ -137,31 +116,7 @@ class CountedCall:
     until it ends, and its stages add up to its whole time.
     """
 
-    __slots__ = (
-        "__dict__",
-        "_calls",
-        "began_at",
-        "client_span",
-        "ended_at",
-        "in_flight",
-        "last",
-        "ledger",
-        "model",
-        "observed",
-        "operation",
-        "paused",
-        "resting",
-        "retries",
-        "since",
-        "source",
-        "spent",
-        "stage",
-        "stream",
-        "streamed",
-        "task",
-    )
-
-    # As on a lease, attributes that the path of most calls never uses are defaults of the class.
+    # Attributes that most calls never set are defaults of the class.
     attempts = 0
     """Attempts of GlueLLM so far."""
     queued = 0
@@ -237,7 +192,7 @@ class CountedCall:
 
     def enter(self, stage: int) -> None:
         """Enter a stage now or, while requests are in flight, after the last of them."""
-        now = self._calls.clock()
+        now, ledger = self._calls.clock(), self.ledger
         left = _stage_left(self.last)
         # atomic
         if self.in_flight or self.ended_at:
@@ -250,6 +205,8 @@ class CountedCall:
             if before == BACKOFF:
                 self.paused = True
             self.spent[before] += now - self.since
+            if before == LIMITED and ledger is not None and now - self.since >= SHORTEST_LIMITED:
+                ledger.limited += 1
             self.since = now
         self.stage = stage
 
@@ -443,24 +400,6 @@ def _stage_left(last: Any) -> int:
 class CallLedger:
     """Times and counts of the ended calls of one provider and source (level C of the contract)."""
 
-    __slots__ = (
-        "_longest",
-        "_ledgers",
-        "attempts_repeated",
-        "attributes",
-        "calls",
-        "errors",
-        "pauses",
-        "pauses_requested",
-        "provider",
-        "reported",
-        "retries",
-        "source",
-        "spent",
-        "streamed",
-        "took",
-    )
-
     def __init__(self, ledgers: CallLedgers, provider: str | None, source: str) -> None:
         self._ledgers = ledgers
         self.provider = provider
@@ -481,6 +420,8 @@ class CallLedger:
         """Pauses of SDKs before they send a request again."""
         self.pauses_requested = 0
         """Pauses among them after an answer with ``Retry-After``."""
+        self.limited = 0
+        """Waits in GlueLLM's rate limiter that have ended."""
         self.streamed = False
         """Whether any call was streamed."""
         self._longest: dict[bool, _LongestWait] = {}

@@ -19,7 +19,7 @@ from .call_site import CallSite, CallSites
 from .durations import CLASSES, SECOND, nanoseconds
 from .outbox import Outbox
 from .peak import Peak
-from .phases import ALL_STEPS, PHASES
+from .phases import ALL_STEPS, ANOMALIES, PHASES
 from .phases import OTHER as OTHER
 from .ring import Ring
 
@@ -39,14 +39,6 @@ GONE_REPORTED = 600 * SECOND
 series."""
 _REFUSED = 400
 """Lowest HTTP status by which a provider refuses a request."""
-ANOMALIES = (
-    "waiter_with_idle_connection",
-    "orphaned_connection",
-    "pool_timeout_overrun",
-    "wrong_event_loop",
-)
-"""States that a pool should never be in, and a client on a second event loop, by their names in
-the telemetry contract."""
 MOST_FAILED = 100
 MOST_ANSWERED = 200
 """Bounds on the latest requests of a pool name that are kept with their times."""
@@ -98,8 +90,6 @@ def served(status: int | str | None, error: str | None) -> bool:
 class Bound:
     """A bound on distinct items, over all ledgers of a process. ``left`` is what remains of it."""
 
-    __slots__ = ("left",)
-
     def __init__(self, left: int) -> None:
         self.left = left
 
@@ -114,8 +104,6 @@ class Bound:
 class BuiltAt:
     """A call site that builds pools, and how many of an origin's pools it has built."""
 
-    __slots__ = ("call_site", "pools")
-
     def __init__(self, call_site: CallSite) -> None:
         self.call_site = call_site
         self.pools = 0
@@ -123,8 +111,6 @@ class BuiltAt:
 
 class EndedTimes:
     """Nanoseconds that the requests of one outcome took, and how many of them were sent."""
-
-    __slots__ = ("awaiting_response", "held", "reading", "sent", "total")
 
     def __init__(self) -> None:
         self.sent = 0
@@ -139,31 +125,6 @@ class EndedTimes:
 
 class OriginLedger:
     """Times and counts of one pool name for one origin and one provider."""
-
-    __slots__ = (
-        "address",
-        "attributes",
-        "built_at",
-        "entered",
-        "longest_answered",
-        "longest_silence",
-        "lost_peers",
-        "on_new_connection",
-        "other_times",
-        "pool",
-        "pools",
-        "pools_gone",
-        "port",
-        "protocols",
-        "provider",
-        "requests",
-        "resent",
-        "reuse_failures",
-        "set_up_time",
-        "spent",
-        "timeouts",
-        "took",
-    )
 
     def __init__(
         self, pool: PoolLedger, address: str, port: int | None, provider: str | None = None
@@ -253,8 +214,6 @@ class PoolSeries:
     appears, that one ends, and a new one without a provider begins.
     """
 
-    __slots__ = ("attributes", "base", "ended_at", "provider", "reported")
-
     def __init__(self, provider: str | None, base: Counters) -> None:
         self.provider = provider
         self.base = base
@@ -270,38 +229,6 @@ class PoolSeries:
 
 class PoolLedger:
     """Times and counts of all pools of one name and library."""
-
-    __slots__ = (
-        "acquire_timeout",
-        "active",
-        "anomalies",
-        "answered",
-        "answers",
-        "closed",
-        "discarded",
-        "empty_since",
-        "failed",
-        "former",
-        "kept",
-        "kept_since",
-        "leaks",
-        "library",
-        "live",
-        "name",
-        "opened",
-        "origins",
-        "outcomes",
-        "pools_opened",
-        "pools_synchronous",
-        "queued",
-        "requeues",
-        "ring",
-        "sampled",
-        "sampled_at",
-        "series",
-        "streams_most",
-        "two_loops",
-    )
 
     born_at_zero: ClassVar[tuple[Outcome, ...]] = _BORN_AT_ZERO
     """Outcomes whose series exist from the first request on."""

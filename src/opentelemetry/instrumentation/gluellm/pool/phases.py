@@ -1,4 +1,4 @@
-"""Phases of requests, steps of set-ups, stages and outcomes of calls, by number and name."""
+"""Phases of requests, steps of set-ups, stages and outcomes of calls, anomalies: their names."""
 
 from __future__ import annotations
 
@@ -30,6 +30,14 @@ OUTCOMES = ("succeeded", "abandoned", "cancelled", "failed")
 GLUELLM, ANY_LLM = SOURCES = ("gluellm", "any_llm")
 """Libraries whose calls are counted, as named in the telemetry contract."""
 
+ANOMALIES = (
+    "waiter_with_idle_connection",
+    "orphaned_connection",
+    "pool_timeout_overrun",
+    "wrong_event_loop",
+)
+"""States that a pool should never be in, and a client on a second event loop, by their names in
+the telemetry contract."""
 OTHER = "_OTHER"
 """Replacement for values beyond a bound on their number."""
 

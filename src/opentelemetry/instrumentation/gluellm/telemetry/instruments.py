@@ -77,15 +77,12 @@ class MeterInstruments:
 
     def _create_histogram(self, metric: Metric) -> Any:
         try:
-            made = self.meter.create_histogram(
+            return self.meter.create_histogram(
                 metric.name,
                 unit=metric.unit,
                 description=metric.description,
                 explicit_bucket_boundaries_advisory=list(metric.buckets),
             )
-            if callable(getattr(made, "record", None)):
-                return made
-            raise TypeError("no histogram")
         except Exception as error:
             # A failure of the SDK must not stop the program from starting.
             self.ledgers.failures.caught("sdk.instrument", error)
@@ -126,17 +123,8 @@ _known: weakref.WeakSet[MeterInstruments] = weakref.WeakSet()
 
 
 def of_provider(provider: MeterProvider | None) -> MeterInstruments:
-    """Return the one set of instruments of a MeterProvider, the global one by default.
-
-    The instruments do nothing if the provider raises.
-    """
-    try:
-        meter = get_meter(semconv.SCOPE_NAME, __version__, provider, semconv.SCHEMA_URL)
-    except Exception as error:
-        made = MeterInstruments(NoOpMeter(semconv.SCOPE_NAME))
-        made.ledgers.failures.caught("sdk.meter", error)
-        return made
-    return instruments_of(meter)
+    """Return the one set of instruments of a MeterProvider, the global one by default."""
+    return instruments_of(get_meter(semconv.SCOPE_NAME, __version__, provider, semconv.SCHEMA_URL))
 
 
 def instruments_of(meter: Meter) -> MeterInstruments:

@@ -14,6 +14,8 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, Final
 
+from ..pool import phases
+from ..pool.phases import OTHER as OTHER
 from ..pool.phases import OUTCOMES as OUTCOMES
 from ..pool.phases import PHASES as PHASES
 from ..pool.phases import SOURCES as SOURCES
@@ -24,9 +26,6 @@ from ..pool.phases import WEBSOCKET as WEBSOCKET
 SCOPE_NAME: Final = "opentelemetry.instrumentation.gluellm"
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.39.0"
 """First version of the conventions that has all conventional names used here."""
-
-OTHER: Final = "_OTHER"
-"""Replacement for a value that is unknown or beyond the bound on the number of values."""
 
 # --- attribute keys -------------------------------------------------------------------------------
 
@@ -128,12 +127,7 @@ TIMEOUT_KINDS: Final = ("pool", "connect", "read", "write")
 # In the order of the numbers in adapters/grpc/channel.py.
 CHANNEL_STATES: Final = ("idle", "connecting", "ready", "transient_failure", "shutdown")
 DISCARD_REASONS: Final = ("closed", "garbage_collected")
-ANOMALY_TYPES: Final = (
-    "waiter_with_idle_connection",
-    "orphaned_connection",
-    "pool_timeout_overrun",
-    "wrong_event_loop",
-)
+ANOMALY_TYPES: Final = phases.ANOMALIES
 
 
 class ErrorType(StrEnum):

@@ -11,7 +11,6 @@ from typing import Any
 
 from opentelemetry.trace import (
     Link,
-    NoOpTracer,
     Span,
     SpanContext,
     SpanKind,
@@ -23,7 +22,6 @@ from opentelemetry.trace import (
     get_tracer,
 )
 
-from ..failures import Failures
 from ..pool.call import CountedCall
 from ..pool.durations import SECOND, in_seconds, nanoseconds
 from ..pool.lease import Lease, TrackedConnection
@@ -36,16 +34,9 @@ from .drain import bare_context
 from .entry import SuppressedContext
 
 
-def tracer_of(provider: TracerProvider | None, failures: Failures) -> Tracer:
-    """Return this package's tracer of a provider, the global one by default.
-
-    The tracer does nothing if the provider raises.
-    """
-    try:
-        return get_tracer(semconv.SCOPE_NAME, __version__, provider, semconv.SCHEMA_URL)
-    except Exception as error:
-        failures.caught("sdk.tracer", error)
-        return NoOpTracer()
+def tracer_of(provider: TracerProvider | None) -> Tracer:
+    """Return this package's tracer of a provider, the global one by default."""
+    return get_tracer(semconv.SCOPE_NAME, __version__, provider, semconv.SCHEMA_URL)
 
 
 class SpanObserver(PoolObserver):

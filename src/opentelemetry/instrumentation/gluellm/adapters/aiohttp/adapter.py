@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import socket
 from asyncio import BaseEventLoop
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any, ClassVar
 
-from ...patching import Hooks
 from .. import steps
 from ..base import LOST_IN_ALL, Adapter, imported
 from ..marks import BUILT_BY, CONNECTION, LEASE, LIMITS_FROM, OWNER, TRACKER, give_defaults
@@ -20,7 +18,6 @@ from .reading import AiohttpReader
 from .requests import ENTERING, AiohttpRequestHooks
 from .responses import AiohttpResponseHooks
 
-_CREATE = "_create_connection"
 _CONNECTORS = ("TCPConnector", "UnixConnector", "NamedPipeConnector")
 
 _POOL = (
@@ -52,11 +49,7 @@ class AiohttpAdapter(Adapter):
         **LOST_IN_ALL,
     }
 
-    def __init__(self, module: str, on_hooks: Callable[[Hooks], None]) -> None:
-        super().__init__(module, on_hooks)
-        self.reader = AiohttpReader(self._cover)
-        self._create: Callable[[Any], Any] | None = None
-        """Makes the replacement for a connector's ``_create_connection``."""
+    reader = AiohttpReader()
 
     def patch(self, module: ModuleType, scope: Scope) -> None:
         probe, hook = self.probe, self.hook
@@ -89,10 +82,10 @@ class AiohttpAdapter(Adapter):
         closes = before_close(responses.closes, failures, "aiohttp.close")
         hook("connection_close", protocol, "close", closes)
         if probe("connection_setup", _connection(protocol, "transport")):
-            self._create = requests.create_connection
+            creates = requests.create_connection
             for name in _CONNECTORS:
                 kind = getattr(module, name, None)
-                hook("connection_setup", kind, _CREATE, self._create, asynchronous=True)
+                hook("connection_setup", kind, "_create_connection", creates, asynchronous=True)
             made = after_init(connections.protocol_made, failures, "aiohttp.protocol")
             hook("connection_setup", protocol, "__init__", made)
         connector = getattr(module, "TCPConnector", None)
@@ -105,13 +98,6 @@ class AiohttpAdapter(Adapter):
         released = hook("release", pool, "_release", responses.release)
         probe("request", probe("state", _connector(module)) and released)
         hook("request", pool, "connect", requests.connect, asynchronous=True)
-
-    def _cover(self, pool: Any) -> None:
-        """Replace the method that a third party's connector overrides, before its first request."""
-        if self._create is not None:
-            owner = next((kind for kind in type(pool).__mro__ if _CREATE in vars(kind)), None)
-            if owner is not None:
-                self._replace(owner, _CREATE, self._create, asynchronous=True)
 
 
 class _NoLoop:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...pool.lease import Lease
 from ...pool.phases import QUEUED
-from ..error_types import error_type, other_on_failure
+from ..error_types import error_type
 
 _CONCURRENT_READ = RuntimeError
 """Raised in the second of two tasks that read at once. The response goes on."""
@@ -31,7 +31,6 @@ def while_sending(protocol: Any, error: BaseException | None) -> str:
     return "cancelled" if cause is None else _of_connection(protocol, cause)
 
 
-@other_on_failure
 def while_reading(protocol: Any, error: BaseException) -> str | None:
     """``error.type`` for a read of the body that failed; None if the response goes on."""
     return None if type(error) is _CONCURRENT_READ else _of_connection(protocol, error)

@@ -6,7 +6,7 @@ being established, and the idle ones in ``_conns``. Its limits apply to ``_acqui
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 from ...concurrency import snapshot_of
@@ -21,13 +21,9 @@ from .connections import record_of_idle
 
 
 class AiohttpReader(LibraryReader[PoolTracker]):
-    """Reads connectors of aiohttp. Calls ``on_adopt`` with each whose tracking begins."""
-
-    def __init__(self, on_adopt: Callable[[Any], None]) -> None:
-        self._on_adopt = on_adopt
+    """Reads connectors of aiohttp."""
 
     def adopt(self, pool: Any, tracker: PoolTracker) -> None:
-        self._on_adopt(pool)
         for _ in _idle(pool, tracker):
             pass
         tracker.maximum = _bound(pool._limit)

@@ -39,8 +39,6 @@ class CallLease(Lease):
 class ChannelLedger(PoolLedger):
     """Times and counts of all channels of one name."""
 
-    __slots__ = ("channels", "spent")
-
     # A call has a status however it ends.
     born_at_zero = tuple(
         ("DEADLINE_EXCEEDED" if error == "connect_timeout" else "UNAVAILABLE", error, False)

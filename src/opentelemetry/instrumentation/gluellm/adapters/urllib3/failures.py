@@ -5,12 +5,11 @@ from __future__ import annotations
 from ...pool.lease import Lease
 from ...pool.ledger import OTHER
 from ...pool.phases import CONNECTING
-from ..error_types import error_type, other_on_failure
+from ..error_types import error_type
 
 _DEPTH = 4
 
 
-@other_on_failure
 def failure_of(lease: Lease, error: BaseException) -> str:
     """The contract's ``error.type`` for an exception that a request of a pool raised.
 

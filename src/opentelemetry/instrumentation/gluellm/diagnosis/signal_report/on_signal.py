@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import BuiltinFunctionType, FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,6 +32,7 @@ ResultT = TypeVar("ResultT")
 _LONGEST_REASON = 500
 _PATIENCE = 1.0
 """Seconds that uninstall() waits for a report in progress."""
+_DAY = 86_400.0
 _POLL = 0.1
 """Seconds between two looks of a greenlet into the queue."""
 
@@ -177,7 +178,12 @@ class SignalReporter:
         while True:
             while in_greenlet and requests.empty():
                 time.sleep(_POLL)
-            goes_on = requests.get()
+            try:
+                goes_on = requests.get(timeout=_DAY)
+            except Empty:
+                if self._presence is not None:
+                    self._attempt("report.refresh", self._presence.refresh)
+                continue
             # One report answers all signals that came during the one before.
             while goes_on and not requests.empty():
                 goes_on = requests.get()

@@ -1,22 +1,18 @@
 """Files by which ``gluellm-pools doctor --pid`` requests a report from a process.
 
 A directory that is private to the user contains a file for each process that answers a signal,
-named by its PID. The process keeps that file locked as long as it lives. A record lock (fcntl(2))
-is not inherited by a fork and ends with the process. So the lock distinguishes a live process from
-a leftover file and from a reused PID. The doctor writes a request, sends the signal, and reads the
+named by its PID. It says when the process started, which distinguishes a live process from a
+leftover file and from a reused PID. The doctor writes a request, sends the signal, and reads the
 answer under the same token.
-
-All access goes through a descriptor of the directory, so that it can't be replaced in between.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
 import os
 import secrets
 import stat
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -25,135 +21,70 @@ PROTOCOL = 1
 """Version of the files' contents. A doctor of another version refuses instead of guessing."""
 
 _PRESENCE, _REQUEST, _ANSWER = ".json", ".request", ".answer"
+_PROC = Path("/proc")
+_PLAIN = {"LC_ALL": "C", "TZ": "UTC"}
+"""Environment in which ps prints the same time for every user."""
 
 
 class UnsuitableFileError(ValueError):
     """A file that this module cannot have written; the message gives the reason."""
 
 
-class OwnDescriptor:
-    """Descriptor that is used only while it refers to the file that was opened.
+class Directory:
+    """Private directory of the user. Its methods raise OSError if it is missing or not private."""
 
-    A program that turns itself into a daemon closes every inherited descriptor, and its own files
-    get their numbers. Writing or closing by number would then hit a file of the application.
-    """
-
-    __slots__ = ("_identity", "_number")
-
-    def __init__(self, number: int) -> None:
-        """Take over a descriptor."""
-        self._number = number
-        self._identity = _identity(number)
-
-    @property
-    def number(self) -> int:
-        """Number of the descriptor. Raises OSError (EBADF) if another file has it now."""
-        if _identity(self._number) != self._identity:
-            raise OSError(errno.EBADF, "the descriptor was closed, and another file has its number")
-        return self._number
-
-    def close(self) -> None:
-        """Close the descriptor, unless it is closed already. Never raises."""
-        with contextlib.suppress(OSError):
-            os.close(self.number)
-
-
-class Directory(OwnDescriptor):
-    """Private directory of the user."""
-
-    def __init__(self, number: int, path: Path) -> None:
-        super().__init__(number)
-        self.path = path
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        _ = self.path
 
     @classmethod
     def open(cls, *, make: bool = True) -> Directory:
-        """Open the directory; ``make`` creates it if it is missing. Raises OSError."""
+        """Return the directory for reports; ``make`` creates it if it is missing."""
         path = Path(tempfile.gettempdir()) / f"gluellm-pools-{os.geteuid()}"
         if make:
             path.mkdir(mode=0o700, exist_ok=True)
-        return cls.at(path)
+        return cls(path)
 
-    @classmethod
-    def at(cls, path: Path) -> Directory:
-        """Open an existing directory. Raises OSError, also if it is not private to this user."""
-        directory = cls(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW), path)
-        found = os.fstat(directory.number)
-        if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
-            directory.close()
-            raise PermissionError(f"{path} belongs to, or is open to, another user")
-        return directory
+    @property
+    def path(self) -> Path:
+        """Its path, checked at each access: another user may have replaced the directory."""
+        found = os.lstat(self._path)
+        private = found.st_uid == os.geteuid() and not stat.S_IMODE(found.st_mode) & 0o077
+        if not (private and stat.S_ISDIR(found.st_mode)):
+            raise PermissionError(f"{self._path} belongs to, or is open to, another user")
+        return self._path
 
     def names(self) -> list[str]:
-        with os.scandir(self.number) as entries:
-            return [entry.name for entry in entries]
+        return [entry.name for entry in self.path.iterdir()]
 
     def read(self, name: str) -> dict[str, Any]:
         """Return a file's content. Raises UnsuitableFileError; OSError if it can't be opened."""
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self.number)
-        with os.fdopen(descriptor, encoding="utf-8") as file:
-            try:
-                content: dict[str, Any] = json.load(file)
-            except ValueError:
-                raise UnsuitableFileError("it is not JSON") from None
+        try:
+            content: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except ValueError:
+            raise UnsuitableFileError("it is not JSON") from None
         return content
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Write a file completely or not at all."""
-        unfinished, descriptor = self.create()
+        path = self.path
+        unfinished = path / f"{os.getpid()}-{secrets.token_hex(8)}.unfinished"
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump(content, file)
-            self.rename(unfinished, name)
+            unfinished.replace(path / name)
         except BaseException:
-            self.remove(unfinished)
+            unfinished.unlink(missing_ok=True)
             raise
-
-    def create(self) -> tuple[str, int]:
-        """Create a file under a temporary name. Return its name and descriptor."""
-        name = f"{os.getpid()}-{secrets.token_hex(8)}.unfinished"
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        return name, os.open(name, flags, 0o600, dir_fd=self.number)
-
-    def rename(self, name: str, new: str) -> None:
-        os.replace(name, new, src_dir_fd=self.number, dst_dir_fd=self.number)
 
     def remove(self, name: str) -> bool:
         """Remove a file. Return whether it existed. Raises OSError."""
         try:
-            os.unlink(name, dir_fd=self.number)
+            (self.path / name).unlink()
         except FileNotFoundError:
             return False
         return True
-
-    def is_locked(self, name: str) -> bool:
-        """Return whether another process holds a lock on the file.
-
-        Never call it for a file that this process has locked: closing any descriptor of a file
-        releases the process's own locks on it (fcntl(2)).
-        """
-        import fcntl
-
-        try:
-            descriptor = os.open(name, os.O_RDWR | os.O_NOFOLLOW, dir_fd=self.number)
-        except OSError:
-            return False
-        try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
-
-    def sweep(self) -> None:
-        """Remove the files of processes that ended without removing them."""
-        names = self.names()
-        owners = {name.split("-")[0].split(".")[0] for name in names} - {str(os.getpid())}
-        for pid in owners:
-            if not self.is_locked(pid + _PRESENCE) and not _exists(pid):
-                for name in names:
-                    if name.startswith((f"{pid}-", f"{pid}.")):
-                        self.remove(name)
 
 
 class Presence:
@@ -161,27 +92,14 @@ class Presence:
 
     def __init__(self, signal_number: int) -> None:
         """Announce that this process answers the signal. Raises OSError if that fails."""
-        import fcntl
-
         self.directory = Directory.open()
         self._pid = os.getpid()
-        self._locked: OwnDescriptor | None = None
-        try:
-            with contextlib.suppress(OSError):
-                # systemd-tmpfiles(8) skips directories on which a process holds a BSD lock.
-                fcntl.flock(self.directory.number, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            self.directory.sweep()
-            name, descriptor = self.directory.create()
-            self._locked = OwnDescriptor(descriptor)
-            descriptor = self._locked.number
-            # Locked before the rename: readers take an unlocked entry for a leftover.
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            content = {"protocol": PROTOCOL, "signal": signal_number, "started": start_of("self")}
-            os.write(descriptor, json.dumps(content).encode())
-            self.directory.rename(name, f"{self._pid}{_PRESENCE}")
-        except BaseException:
-            self.withdraw()
-            raise
+        content = {"protocol": PROTOCOL, "signal": signal_number, "started": start_of(self._pid)}
+        self.directory.write(f"{self._pid}{_PRESENCE}", content)
+
+    def refresh(self) -> None:
+        """Make the entry young, since systemd-tmpfiles(8) removes old ones. Raises OSError."""
+        os.utime(self.directory.path / f"{self._pid}{_PRESENCE}")
 
     def requests(self) -> list[str]:
         """Return the tokens of the requests that wait for an answer."""
@@ -203,25 +121,20 @@ class Presence:
             self.directory.remove(answer)  # the doctor has gone and won't remove it
 
     def withdraw(self) -> bool:
-        """Remove the entry and its files; in a forked child, only close the descriptors.
+        """Remove the entry and its files. Does nothing in a forked child. Raises OSError.
 
         Returns whether a doctor may be about to send the signal. After writing its request, a
         doctor looks for the entry again before it sends. So either the doctor finds no entry, or
         this method finds the request.
         """
         awaited = False
-        try:
-            if self._pid == os.getpid():
-                self.directory.remove(f"{self._pid}{_PRESENCE}")
-                for name in self.directory.names():
-                    if name.startswith((f"{self._pid}-", f"{self._pid}.")):
-                        awaited |= name.endswith(_REQUEST)
-                        self.directory.remove(name)
-            return awaited
-        finally:
-            if self._locked is not None:
-                self._locked.close()
-            self.directory.close()
+        if self._pid == os.getpid():
+            self.directory.remove(f"{self._pid}{_PRESENCE}")
+            for name in self.directory.names():
+                if name.startswith((f"{self._pid}-", f"{self._pid}.")):
+                    awaited |= name.endswith(_REQUEST)
+                    self.directory.remove(name)
+        return awaited
 
 
 class ReportRequest:
@@ -252,37 +165,28 @@ class ReportRequest:
 
 def presence_of(directory: Directory, pid: int) -> dict[str, Any] | None:
     """Return what a live process announced; None if it announced nothing or has ended."""
-    name = f"{pid}{_PRESENCE}"
-    if pid == os.getpid() or not directory.is_locked(name):
-        return None
     try:
-        content = directory.read(name)
+        content = directory.read(f"{pid}{_PRESENCE}")
     except (OSError, UnsuitableFileError):
         return None
-    # Containers that share the directory can have different processes with the same PID.
     return content if content.get("started") == start_of(pid) else None
 
 
-def start_of(process: int | str) -> str | None:
-    """Return when a process started, in ticks since boot; None if the system does not report it."""
+def start_of(pid: int) -> str | None:
+    """Return when a live process started, as text to compare; None if the system does not tell."""
     try:
-        text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+        text = (_PROC / f"{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # no such process, or not Linux
+        return _start_by_ps(pid)
+    # The second field, the name in parentheses, may contain anything (proc_pid_stat(5)).
+    state, *fields = text.rpartition(")")[2].split()
+    return None if state in ("Z", "X") else fields[18]
+
+
+def _start_by_ps(pid: int) -> str | None:
+    command = ("/bin/ps", "-o", "lstart=", "-p", str(pid))
+    try:
+        done = subprocess.run(command, capture_output=True, env=_PLAIN, text=True, check=False)
     except OSError:
         return None
-    # The second field, the name in parentheses, may contain anything (proc_pid_stat(5)).
-    return text.rpartition(")")[2].split()[19]
-
-
-def _exists(pid: str) -> bool:
-    if not pid.isdecimal():
-        return True  # a foreign file
-    try:
-        os.kill(int(pid), 0)
-    except OSError as error:
-        return not isinstance(error, ProcessLookupError)
-    return True
-
-
-def _identity(number: int) -> tuple[int, int]:
-    found = os.fstat(number)
-    return found.st_dev, found.st_ino
+    return done.stdout.strip() or None

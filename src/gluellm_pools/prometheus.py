@@ -11,7 +11,7 @@ import re
 from enum import StrEnum
 from typing import Final
 
-from .semconv import Instrument, Metric
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument, Metric
 
 _UNITS: Final = {"s": "seconds"}
 _RATIO: Final = "ratio"
