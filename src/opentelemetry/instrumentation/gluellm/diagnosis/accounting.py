@@ -54,6 +54,7 @@ EXPLAINS: dict[Kind, frozenset[str]] = {
     Kind.SLOW_CONNECTING: _SET_UP | {"connect_timeout"},
     Kind.SLOW_CONSUMER: _QUEUE | {"unread"},
     Kind.ONE_CALLER: _QUEUE,
+    Kind.SLOW_UPLOAD: _PROVIDER | _QUEUE | {"write_timeout"},
     Kind.SLOW_PROVIDER: _PROVIDER | _QUEUE,
     Kind.POOL_TOO_SMALL: _QUEUE,
     Kind.CALLS_CUT_SHORT: _TIMES_OUT,
