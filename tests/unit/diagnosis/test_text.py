@@ -36,7 +36,7 @@ openai/httpx2: 2 active, 0 connecting, 0 idle of 2 connections; 2 queued
   keeps 10 idle for 5 s, pool timeout 600 s, read timeout 600 s, SO_KEEPALIVE off; 100 requests
     in 90 s
   built at /srv/app/llm.py:8 in <module>
-  api.test:443: 2 active; oldest 90 s; 20 requests served
+  api.test:443: 2 active; oldest opened 90 s ago; 20 requests served
   longest held
     held 81 s, unread 80 s, LEAK SUSPECTED, openai/gpt-4o, chat, api.test:443, trace
       abababababababababababababababab, correlation order-7
@@ -215,7 +215,7 @@ def test_what_only_some_pools_have_is_shown() -> None:
     unlimited = dict.fromkeys(limits.split())
     pool = a_pool([request], [a_connection("active", protocol="2", **streams)], **unlimited)
     text = str(a_snapshot(the_totals(), pool))
-    assert "HTTP/2 streams 7 of 100, 3 orphaned" in text
+    assert "HTTP/2 streams 7 of 100, 3 orphaned" in " ".join(text.split())
     assert "0 idle of unlimited connections" in text
     assert "keeps all idle for ever, pool timeout none, read timeout none" in text
     assert "        a.py:1 in f\n        b.py:2 in g\n" in text

@@ -10,7 +10,7 @@ from ... import thresholds
 from ...text import call_site_text, counted, one_line, percent, seconds
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
-from ..parts import Failure, RequestSnapshot
+from ..parts import Answer, Failure, RequestSnapshot
 
 _STILL = {
     "queued": "queued for a connection",
@@ -23,7 +23,7 @@ _STILL = {
 """By phase: what a request was doing."""
 
 
-def majority(requests: Iterable[Failure | RequestSnapshot]) -> str:
+def majority(requests: Iterable[Answer | Failure | RequestSnapshot]) -> str:
     """Return text on the call site and model that more than half of the requests have in common.
 
     Only on one of them if they differ in the other. Empty if there is none, or if it is unknown.
