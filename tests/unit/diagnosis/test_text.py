@@ -281,3 +281,11 @@ def test_numbers_are_formatted_for_people() -> None:
     assert [timeout_text(value) for value in (None, 5.0, 0.25)] == ["none", "5 s", "0.25 s"]
     assert one_line("x" * 70, 10) == "x" * 7 + "..."
     assert call_site_text("/a/very/long/path.py:17 in answer", 20) == "...h.py:17 in answer"
+
+
+def test_wait_beyond_its_pool_timeout_is_explained() -> None:
+    """httpcore 1.0 starts the timeout again when a request is assigned a busy connection."""
+    waits = [a_request("queued", age, pool_timeout=15.0) for age in (46.0, 15.5)]
+    text = str(a_snapshot(the_totals(), a_pool(waits)))
+    assert "queued 46 s of at most 15 s, which each requeue restarts, openai" in text
+    assert text.count("requeue") == 1

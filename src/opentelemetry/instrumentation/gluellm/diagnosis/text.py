@@ -241,6 +241,11 @@ def _connections(connections: Sequence[ConnectionSnapshot]) -> Iterator[str]:
 def _request(request: RequestSnapshot) -> Iterator[str]:
     if request.phase == "queued":
         bound = f" of at most {timeout_text(request.pool_timeout)}" if request.pool_timeout else ""
+        if (
+            request.pool_timeout
+            and request.phase_age > request.pool_timeout + thresholds.OVERRUN_GRACE
+        ):
+            bound += ", which each requeue restarts"
         text = f"queued {seconds(request.phase_age)}{bound}"
     else:
         held = f"held {seconds(request.held)}, " if request.held is not None else ""

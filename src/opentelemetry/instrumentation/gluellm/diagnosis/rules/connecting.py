@@ -316,8 +316,8 @@ def truncated_answers(case: PoolCase) -> Finding | None:
         pool=case.label,
         observed=f"{len(ended)} of the last {counted(number, 'request')} ({percent(share)}) failed "
         f"while reading the answer, {seconds(min(ages))} to {seconds(max(ages))} after their call "
-        f"began: {', '.join(f'{result} {count}' for result, count in results)}"
-        f"{f'; {who}' if who else ''}.",
+        f"began: {', '.join(f'{result} {count}' for result, count in results)}.",
+        evidence=f"Of these requests, {who}." if who else "",
         explanation="The answer had begun, and the connection was closed before it was complete. "
         "The provider or a proxy on the path ends it: a process that crashes or restarts, a "
         "timeout, or a limit on the size of answers. The client has not closed it.",

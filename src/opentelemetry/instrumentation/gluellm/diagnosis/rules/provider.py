@@ -329,7 +329,8 @@ def stalled_streams(case: PoolCase) -> Finding | None:
         severity=Severity.WARNING if many else Severity.INFO,
         pool=case.label,
         observed=f"{counted(len(stalled), 'stream')} without an item, the longest for "
-        f"{seconds(longest)}, while bytes arrive{f'; {who}' if who else ''}.",
+        f"{seconds(longest)}, while bytes arrive.",
+        evidence=f"Of these streams, {who}." if who else "",
         explanation=_PINGS,
         advice=_END_STREAMS,
     )
