@@ -3,7 +3,7 @@
 import pytest
 
 from gluellm_pools.text import duration, percent, printable, seconds
-from opentelemetry.instrumentation.gluellm.text import rate, timeout_text
+from opentelemetry.instrumentation.gluellm.text import timeout_text
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,6 @@ def test_durations_and_shares_have_two_significant_digits():
     assert [seconds(value) for value in (7199, 7200, 3 * 86400)] == ["7199 s", "2 h", "72 h"]
     shares = {0.754: "75%", 0.006: "0.6%", 0.0001: "0.01%", 5e-07: "<0.01%"}
     assert [percent(share) for share in shares] == list(shares.values())
-    assert [rate(number) for number in (12.3, 0.84, 5e-05)] == ["12/s", "0.84/s", "<0.01/s"]
     assert [timeout_text(number) for number in (0.5, 600, 2e6)] == ["0.5 s", "600 s", "2000000 s"]
 
 

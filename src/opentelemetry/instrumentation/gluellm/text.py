@@ -107,8 +107,6 @@ def counted(number: int, noun: str) -> str:
 
 def rate(per_second: float) -> str:
     """Format events per second: ``12/s``, ``0.8/s``."""
-    if 0 < per_second < 0.01:
-        return "<0.01/s"
     return f"{per_second:.0f}/s" if per_second >= 10 else f"{per_second:.2g}/s"
 
 

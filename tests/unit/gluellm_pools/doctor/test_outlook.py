@@ -12,6 +12,4 @@ def test_ports_are_only_checked_with_a_connection() -> None:
         pool = a_pool(connections=connections)
         text, _ = Outlook(workers=3).on(a_snapshot(the_totals(), pool, local_ports=28_000))
         assert ("enough: local ports" in text) is bool(connections)
-        assert ("not checked, since no connection is open: local ports" in text) is (
-            not connections
-        )
+        assert ("not checked, as no connection is open: local ports" in text) is (not connections)

@@ -208,11 +208,8 @@ def _limits(pool: PoolSnapshot) -> Iterator[str]:
         yield f"  at most {counted(pool.max_connections_per_origin, 'connection')} to each origin"
     if pool.limits_from:
         yield from wrapped(f"limits from {one_line(pool.limits_from, _LONGEST_LIMITS)}", "  ")
-    expiry = (
-        "for ever"
-        if pool.keepalive_expiry is None
-        else f"for {timeout_text(pool.keepalive_expiry)}"
-    )
+    kept = pool.keepalive_expiry
+    expiry = "for ever" if kept is None else f"for {timeout_text(kept)}"
     keepalive = {True: ", SO_KEEPALIVE on", False: ", SO_KEEPALIVE off", None: ""}
     yield from wrapped(
         f"keeps {idle} idle {expiry}, pool timeout {timeout_text(pool.pool_timeout)}, "
@@ -240,11 +237,9 @@ def _connections(connections: Sequence[ConnectionSnapshot]) -> Iterator[str]:
 
 def _request(request: RequestSnapshot) -> Iterator[str]:
     if request.phase == "queued":
-        bound = f" of at most {timeout_text(request.pool_timeout)}" if request.pool_timeout else ""
-        if (
-            request.pool_timeout
-            and request.phase_age > request.pool_timeout + thresholds.OVERRUN_GRACE
-        ):
+        limit = request.pool_timeout
+        bound = f" of at most {timeout_text(limit)}" if limit else ""
+        if limit and request.phase_age > limit + thresholds.OVERRUN_GRACE:
             bound += ", which each requeue restarts"
         text = f"queued {seconds(request.phase_age)}{bound}"
     else:
