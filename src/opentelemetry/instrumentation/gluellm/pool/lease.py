@@ -147,6 +147,9 @@ class Lease:
     """Whether it entered inside a CLIENT span. Observers are then notified of its answer."""
     own_call_site: CallSite | None = None
     """Line of the application that sent it; only set outside any-llm calls."""
+    handled = 0
+    """``id()`` of an exception that its caller was handling when it was answered, as in a fallback
+    to another provider; 0 if there was none."""
     cut_by: str | None = None
     """Name of the exception with which its caller left the response before the end."""
     acquire_known = True
@@ -195,7 +198,7 @@ class Lease:
         It is no error of the request, which succeeded, and often the application's own.
         """
         answered = self.answered_at and served(self.status, self.error)
-        if answered and isinstance(error, Exception):
+        if answered and isinstance(error, Exception) and id(error) != self.handled:
             name = self.tracker.registry.ledgers.calls.error_name(error)
             self.origin.cut.setdefault(name, 0)
             self.cut_by = name
