@@ -289,3 +289,11 @@ def test_wait_beyond_its_pool_timeout_is_explained() -> None:
     text = str(a_snapshot(the_totals(), a_pool(waits)))
     assert "queued 46 s of at most 15 s, which each requeue restarts, openai" in text
     assert text.count("requeue") == 1
+
+
+def test_request_that_is_still_being_sent_is_marked() -> None:
+    """It counts as waiting for an answer."""
+    text = str(
+        a_snapshot(the_totals(), a_pool([a_request("awaiting_response", 23.0, peer="sending")]))
+    )
+    assert "awaiting_response 23 s, still being sent, openai" in text

@@ -18,6 +18,7 @@ from ..text import (
     timeout_text,
     wrapped,
 )
+from ..watch.silent_peers import SENDING
 from .findings import Finding
 from .parts import (
     CallsSnapshot,
@@ -249,6 +250,8 @@ def _request(request: RequestSnapshot) -> Iterator[str]:
         text += ", LEAK SUSPECTED"
     if request.lost_peer:
         text += f", {request.lost_peer}"
+    if request.peer == SENDING:
+        text += ", still being sent"
     whose = "/".join(one_line(part) for part in (request.provider, request.model) if part)
     for part in (whose, one_line(request.operation or "", 20), one_line(request.origin)):
         text += f", {part}" if part else ""
