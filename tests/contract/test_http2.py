@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import PoolUnderTest, Runner
 from support.http2 import HTTP2Server
@@ -104,6 +105,19 @@ def test_early_close_leaves_an_orphaned_stream(telemetry, pool, server):
     pool.get(server.url("/after"))
     assert streams(telemetry) == (0, LIMIT, 0)
     assert_rows(telemetry, new(), reused(), reused(), closed={})
+
+
+def test_exception_that_cuts_a_stream_is_counted(telemetry, pool, server):
+    """The connection stays open, so no close reason shows it."""
+    exchange, gate = pool.hold(server)
+    assert exchange.chunk() == b"ok"
+    exchange.leave()
+    gate.open()
+    server.timeline.wait_for("body_end", "/held")
+    pool.get(server.url("/after"))
+    assert_rows(telemetry, new(), reused(), reused(), closed={})
+    counted = [item for items in snapshot().account.total.values() for item in items]
+    assert [item for item in counted if item[0] == "cut"] == [("cut", "ValueError")]
 
 
 def test_closed_pool_has_no_orphaned_streams(telemetry, pool, server):

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.deaf import MORE_THAN_BUFFERS, DeafServer
 from support.outcomes import assert_near, assert_phases, assert_settled
@@ -179,6 +180,26 @@ def test_early_close_is_no_error(pool, library, server, telemetry, read_first):
     assert_phases(telemetry, unread=exchange.left - exchange.answered)
     assert telemetry.closed() == library.closed(response_incomplete=1)
     assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
+
+
+def test_exception_that_cuts_a_response_is_counted(pool, library, server, telemetry):
+    """It is no failure of the request. A reader that leaves without one cuts nothing."""
+    for _ in range(2):
+        left, _ = pool.hold(server, "/")
+        assert left.chunk() == b"ok"
+        left.close()
+        cut, _ = pool.hold(server, "/")
+        assert cut.chunk() == b"ok"
+        cut.leave()
+    taken = snapshot()
+    found = {k: n for items in taken.account.total.values() for k, n in items.items()}
+    expected = {("cut", "ValueError"): 2} if library.reports_connections else {}
+    assert {item: n for item, n in found.items() if item[0] == "cut"} == expected
+    if library.reports_connections:
+        assert telemetry.closed() == library.closed(response_incomplete=4)
+        (totals,) = taken.totals
+        assert [one.result for one in totals.failures] == ["ValueError"] * 2
+        assert len(totals.answers) == 2
 
 
 def test_second_close_of_a_response_has_no_effect(pool, server, telemetry):

@@ -7,6 +7,7 @@ task of its own on an event loop in the background, so one body serves sync and 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import queue
 import threading
@@ -86,6 +87,12 @@ class Exchange:
         self._step("close").result(PATIENCE)
         self.wait()
 
+    def leave(self) -> None:
+        """Close the response while a ``ValueError`` of its reader is raised."""
+        with contextlib.suppress(ValueError):
+            self._step("leave").result(PATIENCE)
+        self.wait()
+
     def abandon(self) -> None:
         """Drop the response without closing it; its references are gone when this returns."""
         self._step("abandon").result(PATIENCE)
@@ -162,6 +169,8 @@ class ThreadExchange(Exchange):
             return body
         if what == "close":
             response.close()
+        if what == "leave":
+            raise ValueError
         return None
 
 
@@ -248,4 +257,6 @@ class TaskExchange(Exchange):
             return body
         if what == "close":
             await response.close()
+        if what == "leave":
+            raise ValueError
         return None

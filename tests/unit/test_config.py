@@ -83,7 +83,7 @@ DEFAULTS = {
     "silence_threshold": 60.0,
     "leak_stacks": False,
     "loop_lag": True,
-    "peer_check_after": 30.0,
+    "peer_check_after": 10.0,
     "snapshot_signal": None,
 }
 

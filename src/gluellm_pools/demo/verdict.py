@@ -34,6 +34,7 @@ _AT_FAULT = {
     Kind.RETRIES: "the provider",
     Kind.STALLED_STREAMS: "the provider",
     Kind.SILENT_CONNECTIONS: "the network",
+    Kind.SLOW_UPLOAD: "the network",
     Kind.HTTP2_STUCK: "the HTTP library",
     **dict.fromkeys(UNEXPLAINED, ""),
 }

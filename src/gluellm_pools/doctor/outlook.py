@@ -55,6 +55,8 @@ class Outlook(NamedTuple):
             for one in checks(*pools):
                 verdict = "enough" if one.allowed <= one.available else "TOO LITTLE"
                 lines.append(f"  {verdict}: {one.text}")
+            if not any(pool.connections for pool in snapshot.pools):
+                lines.append("  not checked, as no connection is open: local ports, HTTP/2 streams")
             finding = capacity(*pools)
             if finding is not None:
                 content["findings"] = [finding.to_dict()]

@@ -33,8 +33,8 @@ _SHORT_LIFE = 3
 """Number of snapshots up to which the one at the program's end counts as well."""
 _SEVERITIES = list(Severity)
 _EXPLAIN_FULL_POOL = frozenset(
-    "leak silent_connections slow_consumer slow_provider one_caller_holds_pool pool_too_small "
-    "http2_stuck".split()
+    "leak silent_connections slow_consumer slow_upload slow_provider one_caller_holds_pool "
+    "pool_too_small http2_stuck".split()
 )
 """Kinds of findings that explain a saturated pool."""
 

@@ -277,8 +277,8 @@ def test_streams_that_ping_without_items(provider: FakeProvider) -> None:
         await asyncio.gather(*calls, return_exceptions=True)
         (finding,) = found
         assert "2 streams without an item, the longest for 3." in finding.observed
-        assert "2 of 2 from " in finding.observed
-        assert "(pings)" in finding.observed
+        assert "2 of 2 from " in finding.evidence
+        assert "(pings)" in finding.evidence
 
     with instrumented(Telemetry(), scope="all", silence_threshold=2.0):
         asyncio.run(run())

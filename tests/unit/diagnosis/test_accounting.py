@@ -99,6 +99,28 @@ def test_calls_that_fail_after_their_answer(served: int, unserved: int, *, answe
     assert ("response_format" in finding.advice) is answered
 
 
+@pytest.mark.parametrize("counted", [True, False], ids=["any_llm", "sdk"])
+def test_answers_that_an_exception_cuts(*, counted: bool) -> None:
+    """Requests with status 200 whose stream has an error event. Plain SDKs count no calls."""
+    minute = of_calls(40, {}, {"APIStatusError": 24})
+    requests = minute["openai/httpx2", ORIGIN, "openai"]
+    del requests["left", 0, "APIStatusError", False]
+    requests |= {("left", 200, None, False): 40, ("cut", "APIStatusError"): 24}
+    calm = of_calls(40)
+    if not counted:
+        del minute["calls", "any_llm", "openai"], calm["calls", "any_llm", "openai"]
+    finding = top(*[calm] * 35, *[minute] * 5)
+    assert finding.kind is Kind.CALLS_FAILING
+    assert finding.severity is (Severity.ERROR if counted else Severity.WARNING)
+    whose = "calls to openai" if counted else "requests in openai/httpx2"
+    assert finding.observed == (
+        f"120 of 200 {whose} failed in the last 5 min (0% in the 30 min before): "
+        "120 x APIStatusError. An exception ended the reading of 120 answers."
+    )
+    assert "overloaded_error" in finding.explanation
+    assert "No SDK sends a stream again" in finding.advice
+
+
 def test_failures_before_an_hour_of_calm_are_none_now() -> None:
     """Only the last minutes count."""
     assert not kinds(taken(*[of_calls(40, {}, {"503": 30})] * 5, *HOUR))
@@ -395,6 +417,16 @@ def test_numbers_of_the_account_are_not_repeated() -> None:
         Kind.CONNECT_FAILURES, a_snapshot(the_totals(100, errors={"connect_timeout": 20}))
     )
     assert alone.observed == "20 of 100 requests (20%) got no connection: connect_timeout 20."
+
+
+def test_refusals_of_a_plain_sdk_are_counted_once() -> None:
+    """Two of the requests failed otherwise, so that the numbers differ."""
+    minute = of_calls(50, {}, {"500": 40, "read_timeout": 1})
+    del minute["calls", "any_llm", "openai"]
+    snapshot = a_snapshot(the_totals(origin={"provider": "openai"}), **an_account(*[minute] * 5))
+    observed = found(Kind.RETRIES, snapshot).observed
+    assert observed.startswith("205 of 250 requests in openai/httpx2 failed in the last 5 min")
+    assert observed.count("200") == 1
 
 
 def test_unknown_error_is_named_in_plain_words() -> None:

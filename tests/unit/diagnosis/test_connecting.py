@@ -497,7 +497,12 @@ def test_churn_of_an_sdk_names_it_and_the_line() -> None:
     totals = the_totals(20, origin={"pools": 20}, pools_opened=20, **sdk)
     finding = found(CHURN, a_snapshot(totals, pool, any_llm=False))
     assert finding.advice.startswith("Build one client of the openai SDK when the program starts")
-    assert finding.evidence == "Of the requests now, 1 of 1 from chat.py:3 in ask."
+    assert finding.evidence == "Of the latest requests, 1 of 1 from chat.py:3 in ask."
+    # None of them is in flight.
+    answers = (Answer(3.0, None, 0.3, 0.1, 0, call_site="chat.py:3 in ask"),) * 20
+    totals = the_totals(20, origin={"pools": 20}, pools_opened=20, answers=answers, **sdk)
+    finding = found(CHURN, a_snapshot(totals, a_pool(requests_entered=1, **sdk), any_llm=False))
+    assert finding.evidence == "Of the latest requests, 20 of 20 from chat.py:3 in ask."
     own = {"provider": None, "name": "httpx2"}
     totals = the_totals(20, origin={"pools": 20}, pools_opened=20, **own)
     finding = found(CHURN, a_snapshot(totals, a_pool(requests_entered=1, **own), any_llm=False))

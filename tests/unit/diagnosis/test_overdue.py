@@ -148,3 +148,19 @@ def test_overdue_requests_are_described() -> None:
     assert finding.evidence == f"Of the overdue requests, 3 of 3 from {ASK} (gpt-4o)."
     nothing_ends = young(*times(31, 0.3), requests=in_flight(3, 43))
     assert found(SLOW, nothing_ends).severity is Severity.ERROR
+
+
+@pytest.mark.parametrize(
+    ("sending", "others", "fires"), [(4, 3, True), (1, 0, False), (2, 2, False)]
+)
+def test_requests_that_are_still_being_sent(sending: int, others: int, *, fires: bool) -> None:
+    """The provider has not seen them completely, so it is not slow."""
+    unsent = in_flight(sending, 23.0, peer="sending")
+    snapshot = young(*times(70, 0.5), requests=[*unsent, *in_flight(others, 12.0, peer="unknown")])
+    assert (Kind.SLOW_UPLOAD in kinds(snapshot)) is fires
+    if fires:
+        finding = found(Kind.SLOW_UPLOAD, snapshot)
+        assert finding.observed.startswith("4 of 7 requests that wait for an answer are not")
+        assert "the longest after 23 s" in finding.observed
+        assert ASK in finding.evidence
+        assert SLOW not in kinds(snapshot)

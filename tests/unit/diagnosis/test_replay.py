@@ -261,3 +261,11 @@ def test_ring_keeps_the_last_requests(scene: Scene) -> None:
     assert len(ring.times(pool, scene.clock())) == 3 * KEPT
     assert -1 not in ring.times(pool, scene.clock())
     assert len(Ring().times(0, 0)) == 0
+
+
+def test_requests_that_ended_in_the_period_are_replayed() -> None:
+    """However long ago they arrived: with a long queue, none of them arrived in the period."""
+    times = [(0.1 * n, 40.0, 1.0) for n in range(100)]
+    pool = a_pool(leases=leases(times, 60.0))
+    assert isinstance(recording_of([pool], 20.0), Recording)
+    assert "10 recorded, of which 10 ended" in str(recording_of([pool], 10.05))

@@ -192,4 +192,4 @@ def test_streams_whose_bytes_bring_no_items(
     if expected:
         finding = found(Kind.STALLED_STREAMS, snapshot)
         assert finding.observed.startswith("2 streams without an item, the longest for 90 s")
-        assert "Bytes arrive, items do not" in finding.explanation
+        assert "Bytes arrive, but no items" in finding.explanation

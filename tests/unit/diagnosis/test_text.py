@@ -36,7 +36,7 @@ openai/httpx2: 2 active, 0 connecting, 0 idle of 2 connections; 2 queued
   keeps 10 idle for 5 s, pool timeout 600 s, read timeout 600 s, SO_KEEPALIVE off; 100 requests
     in 90 s
   built at /srv/app/llm.py:8 in <module>
-  api.test:443: 2 active; oldest 90 s; 20 requests served
+  api.test:443: 2 active; oldest opened 90 s ago; 20 requests served
   longest held
     held 81 s, unread 80 s, LEAK SUSPECTED, openai/gpt-4o, chat, api.test:443, trace
       abababababababababababababababab, correlation order-7
@@ -215,7 +215,7 @@ def test_what_only_some_pools_have_is_shown() -> None:
     unlimited = dict.fromkeys(limits.split())
     pool = a_pool([request], [a_connection("active", protocol="2", **streams)], **unlimited)
     text = str(a_snapshot(the_totals(), pool))
-    assert "HTTP/2 streams 7 of 100, 3 orphaned" in text
+    assert "HTTP/2 streams 7 of 100, 3 orphaned" in " ".join(text.split())
     assert "0 idle of unlimited connections" in text
     assert "keeps all idle for ever, pool timeout none, read timeout none" in text
     assert "        a.py:1 in f\n        b.py:2 in g\n" in text
@@ -281,3 +281,19 @@ def test_numbers_are_formatted_for_people() -> None:
     assert [timeout_text(value) for value in (None, 5.0, 0.25)] == ["none", "5 s", "0.25 s"]
     assert one_line("x" * 70, 10) == "x" * 7 + "..."
     assert call_site_text("/a/very/long/path.py:17 in answer", 20) == "...h.py:17 in answer"
+
+
+def test_wait_beyond_its_pool_timeout_is_explained() -> None:
+    """httpcore 1.0 starts the timeout again when a request is assigned a busy connection."""
+    waits = [a_request("queued", age, pool_timeout=15.0) for age in (46.0, 15.5)]
+    text = str(a_snapshot(the_totals(), a_pool(waits)))
+    assert "queued 46 s of at most 15 s, which each requeue restarts, openai" in text
+    assert text.count("requeue") == 1
+
+
+def test_request_that_is_still_being_sent_is_marked() -> None:
+    """It counts as waiting for an answer."""
+    text = str(
+        a_snapshot(the_totals(), a_pool([a_request("awaiting_response", 23.0, peer="sending")]))
+    )
+    assert "awaiting_response 23 s, still being sent, openai" in text

@@ -148,6 +148,16 @@ def test_load_on_several_pools_is_shared() -> None:
     assert "No size is advised: 2 live pools of this name" in finding.advice
 
 
+def test_size_of_a_short_period_is_that_of_all_recorded_requests() -> None:
+    """In 10 s, only 25 requests of 4 s end on 10 connections."""
+    times = by_callers(30, 10, 4.0, 150)
+    ring = leases(times, now=max(arrival + wait + hold for arrival, wait, hold in times))
+    full = a_pool([a_request("queued", 3.0)] * 3, [a_connection("active")] * 10, leases=ring)
+    finding = found(SMALL, further(200, full, each={"queued": 3.0}), BASELINE)
+    assert "Of the last 153 requests" in finding.observed
+    assert "Allow 3" in finding.advice
+
+
 def test_no_size_is_advised_if_the_replay_shows_no_queue() -> None:
     """Requests that queue for another reason, such as a connection that the pool has lost."""
     ring = leases([(0.1 * i, 0.0, 0.5) for i in range(90)], now=9.9)

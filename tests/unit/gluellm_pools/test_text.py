@@ -3,6 +3,7 @@
 import pytest
 
 from gluellm_pools.text import duration, percent, printable, seconds
+from opentelemetry.instrumentation.gluellm.text import timeout_text
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,10 @@ def test_durations_and_shares_have_two_significant_digits():
     values = (0, 0.0004, 0.0432, 0.512, 1.26, 600)
     shown = ["0 s", "<0.001 s", "0.043 s", "0.51 s", "1.3 s", "600 s"]
     assert [seconds(value) for value in values] == shown
-    assert percent(0.754) == "75%"
+    assert [seconds(value) for value in (7199, 7200, 3 * 86400)] == ["7199 s", "2 h", "72 h"]
+    shares = {0.754: "75%", 0.006: "0.6%", 0.0001: "0.01%", 5e-07: "<0.01%"}
+    assert [percent(share) for share in shares] == list(shares.values())
+    assert [timeout_text(number) for number in (0.5, 600, 2e6)] == ["0.5 s", "600 s", "2000000 s"]
 
 
 @pytest.mark.parametrize(

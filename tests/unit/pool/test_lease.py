@@ -79,3 +79,25 @@ def test_latest_answers_and_failures_are_kept_with_their_times(scene: Scene) -> 
     assert len(scene.ledger.sampled) == 4
     kept = [(result, age / SECOND, phase) for _, result, age, phase, *_ in scene.ledger.failed]
     assert kept == [(429, 3, UNREAD), ("cancelled", 8, QUEUED)]
+
+
+def test_exception_from_before_the_answer_cuts_nothing(scene: Scene) -> None:
+    """A fallback to another provider runs while the first one's exception is handled."""
+    cut = []
+    for raised_before in (True, False):
+        lease = scene.acquire()
+        try:
+            if not raised_before:
+                scene.tracker.answered(lease, 200)
+            raise TimeoutError
+        except TimeoutError as error:
+            if raised_before:
+                scene.tracker.answered(lease, 200)
+            lease.note_cut(error)
+        cut.append(lease.cut_by)
+        scene.tracker.released(lease)
+    assert cut == [None, "TimeoutError"]
+    lease = scene.acquire()
+    scene.tracker.answered(lease, 429)
+    lease.note_cut(ValueError())
+    assert lease.cut_by is None  # the request was refused

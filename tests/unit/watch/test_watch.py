@@ -327,6 +327,24 @@ def test_thread_stays_while_a_leak_is_suspected(watched: Watched) -> None:
     wait_until(lambda: watched.thread is None)
 
 
+def test_passes_are_not_in_step_with_a_loop_that_blocks_once_a_second(scene: Scene) -> None:
+    """Any moment of the second comes, and a pass takes a second on average."""
+    scene.acquire()
+    watch = Watch(scene.registry, leak_threshold=THRESHOLD, loop_lag=None)
+    waits: list[float] = []
+
+    class Stopped(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout or 0.0)
+            return len(waits) == 200
+
+    watch._stopped = Stopped()
+    watch._run()
+    assert 0.9 < sum(waits) / len(waits) < 1.1
+    moments = {int(10 * (sum(waits[:n]) % 1.0)) for n in range(200)}
+    assert moments == set(range(10))
+
+
 def test_request_during_the_watchs_exit_keeps_it_running(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

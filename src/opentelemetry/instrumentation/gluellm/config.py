@@ -107,7 +107,7 @@ class Config:
     """Run a timer on event loops while they have requests in flight, to distinguish a blocked loop
     from a slow pool or provider."""
     peer_check_after: float = _setting(
-        30.0,
+        10.0,
         number(
             "a finite number of at least 1, or 0 to check none",
             lambda value: value == 0 or value >= 1,
@@ -115,8 +115,8 @@ class Config:
         "s",
     )
     """Time that a request waits for bytes before its connection is checked for evidence that no
-    answer can come. Once a second, the ten connections of each pool that have been silent longest
-    are checked. Linux only."""
+    answer can come, or that the request is still being sent. Once a second, the ten connections of
+    each pool that have been silent longest are checked. Linux only."""
     snapshot_signal: str | None = _setting(
         None,
         Rule(

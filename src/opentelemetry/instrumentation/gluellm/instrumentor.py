@@ -88,7 +88,7 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         - ``silence_threshold``: wait of a call that may count as silent (60 s)
         - ``leak_stacks``: record the whole stack of each call (False)
         - ``loop_lag``: measure how late event loops are (True)
-        - ``peer_check_after``: silence after which connections are checked (30 s; 0: check none)
+        - ``peer_check_after``: silence after which connections are checked (10 s; 0: check none)
         - ``snapshot_signal``: name of a signal that logs a report, such as ``"SIGUSR2"`` (None)
 
         ``skip_dep_check`` and ``raise_exception_on_conflict`` go to ``BaseInstrumentor``. Raises

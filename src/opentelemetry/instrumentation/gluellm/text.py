@@ -45,7 +45,7 @@ def call_site_text(call_site: str, longest: int = _LONGEST_PLACE) -> str:
 
 
 def seconds(value: float) -> str:
-    """Format seconds with about two significant digits: ``0.043 s``, ``1.2 s``, ``600 s``."""
+    """Format seconds in about two digits: ``0.043 s``, ``1.2 s``, ``600 s``, ``5 h``."""
     if not math.isfinite(value):
         return "unknown time"
     if value <= 0:
@@ -56,6 +56,8 @@ def seconds(value: float) -> str:
         return f"{value:.3f} s"
     if value < 1:
         return f"{value:.2f} s"
+    if value >= 7200:
+        return f"{value / 3600:.0f} h"
     return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
 
 
@@ -68,7 +70,7 @@ def timeout_text(value: float | None) -> str:
     """Format a timeout in seconds, ``600 s`` or ``0.5 s``; ``none`` for None."""
     if value is None:
         return "none"
-    return f"{value:g} s"
+    return f"{value:.9g} s"
 
 
 def percent(share: float) -> str:
@@ -76,7 +78,7 @@ def percent(share: float) -> str:
     if not math.isfinite(share):
         return "unknown share"
     if 0 < share < 0.01:
-        return f"{100 * share:.1g}%"
+        return f"{100 * share:.1g}%" if share >= 0.0001 else "<0.01%"
     return f"{100 * share:.0f}%"
 
 
@@ -99,7 +101,7 @@ def wrapped(text: str, indent: str = "", following: str | None = None) -> list[s
     import textwrap  # not needed until a text is printed
 
     # A number and its unit stay on one line.
-    bound = re.sub(r"(?<=\d) (?=s\b)", "\N{NO-BREAK SPACE}", text)
+    bound = re.sub(r"(?<=\d) (?=(s|min|h)\b)", "\N{NO-BREAK SPACE}", text)
     lines = textwrap.wrap(
         bound,
         _WIDTH,

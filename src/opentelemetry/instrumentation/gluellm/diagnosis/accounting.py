@@ -54,6 +54,7 @@ EXPLAINS: dict[Kind, frozenset[str]] = {
     Kind.SLOW_CONNECTING: _SET_UP | {"connect_timeout"},
     Kind.SLOW_CONSUMER: _QUEUE | {"unread"},
     Kind.ONE_CALLER: _QUEUE,
+    Kind.SLOW_UPLOAD: _PROVIDER | _QUEUE | {"write_timeout"},
     Kind.SLOW_PROVIDER: _PROVIDER | _QUEUE,
     Kind.POOL_TOO_SMALL: _QUEUE,
     Kind.CALLS_CUT_SHORT: _TIMES_OUT,
@@ -73,7 +74,8 @@ _PROVIDER_SLOW = (
     "of the answers with the time before."
 )
 _ANSWERED = "answered"
-"""Part of calls that fail although their requests were served."""
+_CUT = "cut"
+"""Parts of calls that fail although their requests were served: after the answer, or during it."""
 _EXCEPTION = "Find this error in the application's log: its traceback names the line."
 _NEXT = {
     "limited": "Compare GlueLLM's calls per minute with what the provider allows.",
@@ -84,6 +86,8 @@ _NEXT = {
     "connecting": "Check the route to the provider: resolver, proxy, TLS.",
     _ANSWERED: f"{_EXCEPTION} Compare an answer with what the call expects: response_format and "
     "its schema, arguments of tools, an answer that max_tokens cuts, a model that was changed.",
+    _CUT: f"{_EXCEPTION} If it is the provider's, check its status page and send fewer requests at "
+    "a time. No SDK sends a stream again that has begun, so let the application do so.",
     "unread": "Find out what the application does between the chunks of an answer.",
     "429": "Compare the requests per minute with the provider's limit, and send fewer at a time. "
     "Retries add to the load.",
@@ -103,8 +107,13 @@ _AFTER_ANSWER = (
     "possible retry): the library or the application cannot use the answer, such as JSON that "
     "does not parse or does not match the schema of a structured output."
 )
+_WHILE_READ = (
+    "The answers begin with a status of success, and the exception is raised while they are read: "
+    "by the SDK, for an error that the provider sends in the stream (overloaded_error) or for a "
+    "chunk that it cannot use, or by the application itself. The pool is not the cause."
+)
 _REPEAT = (Kind.CONNECT_FAILURES, Kind.RETRIES, Kind.SLOW_PROVIDER)
-"""Kinds whose parts that begin with the account's number of failures state nothing else."""
+"""Kinds whose parts that begin with the account's counts state nothing else."""
 _MOST_ERRORS = 3
 _NOTICED = 0.1
 """Share of a difference from which a part of it is named."""
@@ -177,7 +186,14 @@ class _Side:
         """Calls that failed, by error type."""
         if self.own is not self.requests:
             return Counter(named(self.own, "error"))
-        return Counter({error: n for error, n in self.results.items() if error != "cancelled"})
+        errors = self.results + self.cut
+        del errors["cancelled"]
+        return errors
+
+    @property
+    def cut(self) -> Counter[str]:
+        """Requests that were served and whose response an exception cut, by its name."""
+        return Counter(named(self.requests, "cut"))
 
     @property
     def took(self) -> Counter[float]:
@@ -291,6 +307,10 @@ class _Group:
         # A timeout of the whole call does not tell where it waited.
         parts = {part, *(self._names(self._largest()[0]) if part in _TIMES_OUT else ())}
         found = self._trouble(Kind.CALLS_FAILING, severity, text, part, parts)
+        cut = side.cut.total()
+        if 2 * cut > side.outcomes["failed"]:
+            text += f" An exception ended the reading of {counted(int(cut), 'answer')}."
+            return replace(found, account=text, part=_CUT)
         if part in _TIMES_OUT or not side.answered:
             return found
         left = side.served + int(side.results.total())
@@ -529,8 +549,12 @@ def _observed(accounts: Sequence[str], finding: Finding) -> str:
     parts = finding.observed.removesuffix(".").split("; ")
     if finding.kind in _REPEAT:
         text = " ".join(accounts)
-        failed = {" ".join(account.split(" ", 3)[:3]) + " " for account in accounts}
-        parts = [one for one in parts if one not in text and not one.startswith(tuple(failed))]
+        words = set(text.split())  # "80 of 90 requests ..." repeats an account with these numbers
+        parts = [
+            one
+            for one in parts
+            if one not in text and not (one[:1].isdigit() and words >= {*one.split()[:3:2]})
+        ]
     observed = "; ".join(parts)
     return " ".join([*accounts, f"{observed}."] if observed else accounts)
 
@@ -556,7 +580,7 @@ def _of(trouble: Trouble) -> Finding:
         severity=trouble.severity,
         pool=trouble.pools[0] if len(trouble.pools) == 1 else None,
         observed=trouble.account,
-        explanation=_AFTER_ANSWER if part == _ANSWERED else _UNKNOWN,
+        explanation={_ANSWERED: _AFTER_ANSWER, _CUT: _WHILE_READ}.get(part, _UNKNOWN),
         advice=advice,
         evidence=trouble.evidence,
     )

@@ -110,7 +110,11 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
         # A read timeout that cuts good answers makes their times meaningless.
         kept = churn is None or (case.baseline and connecting.churned_origins(case.baseline))
         if kept and cut is None:
-            slow = provider.slow_provider(case) or provider.silent_provider(case)
+            slow = (
+                provider.slow_upload(case)
+                or provider.slow_provider(case)
+                or provider.silent_provider(case)
+            )
         fault = odd if odd and odd.severity is Severity.ERROR else None
         holder = None if leak or stuck or lost or fault else waiting.one_caller(case)
         causes = [leak, stuck, lost, consumer, holder, fault]

@@ -43,6 +43,7 @@ class Kind(StrEnum):
     SLOW_CONNECTING = "slow_connecting"
     SLOW_CONSUMER = "slow_consumer"
     ONE_CALLER = "one_caller_holds_pool"
+    SLOW_UPLOAD = "slow_upload"
     SLOW_PROVIDER = "slow_provider"
     READ_TIMEOUT = "read_timeout"
     POOL_TOO_SMALL = "pool_too_small"

@@ -82,8 +82,9 @@ class RequestSnapshot:
     """Whether that wait is unusually long, as for `CallsSnapshot.silent`."""
     peer: str | None = None
     """State of its connection's other end, by the watch's latest check, once it has waited for
-    bytes for ``peer_check_after``: a key of ``LOST_PEERS``, or ``unknown`` if there is no evidence,
-    as while a provider works on an answer. None if it was not checked."""
+    bytes for ``peer_check_after``: a key of ``LOST_PEERS``, ``sending`` if a part of the request is
+    not sent yet, or ``unknown`` if there is no evidence, as while a provider works on an answer.
+    None if it was not checked."""
     peer_silence: float = 0.0
     """Time since the other end last acknowledged anything, or since the request was sent if that is
     shorter; 0 if it was not checked."""
@@ -263,12 +264,15 @@ class OriginTotals:
 
 
 class Failure(NamedTuple):
-    """A request that failed, was cancelled or was refused. Times are seconds."""
+    """A request that failed, was cancelled or refused, or that an exception of its reader cut.
+
+    Times are seconds.
+    """
 
     ago: float
     """Time since it ended."""
     result: str
-    """``error.type`` of the telemetry contract, else its status."""
+    """``error.type`` of the telemetry contract, else that exception's name or its status."""
     age: float
     """Time from the begin of its call, or from its entry without one, to its end."""
     phase: str

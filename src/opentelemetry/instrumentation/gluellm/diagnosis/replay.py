@@ -161,7 +161,7 @@ class Recording:
 
 
 def recording_of(pools: Sequence[PoolSnapshot], period: float = math.inf) -> Recording | str:
-    """Return the requests of the last ``period`` seconds, or why they can't be replayed.
+    """Return the requests that ended in the last ``period`` seconds, or why there is no replay.
 
     ``pools`` are the live pools of one name.
     """
@@ -182,7 +182,7 @@ def recording_of(pools: Sequence[PoolSnapshot], period: float = math.inf) -> Rec
     times = [
         (-numbers[i] / TICKS, numbers[i + 1] / TICKS, numbers[i + 2] / TICKS)
         for i in range(0, len(numbers) - 2, 3)
-        if numbers[i] <= period * TICKS
+        if numbers[i] - numbers[i + 1] - max(numbers[i + 2], 0) <= period * TICKS
     ]
     holds = [hold for _, _, hold in times if hold >= 0]
     known = len(times) + len(pool.requests)

@@ -18,6 +18,7 @@ from ..text import (
     timeout_text,
     wrapped,
 )
+from ..watch.silent_peers import SENDING
 from .findings import Finding
 from .parts import (
     CallsSnapshot,
@@ -208,7 +209,8 @@ def _limits(pool: PoolSnapshot) -> Iterator[str]:
         yield f"  at most {counted(pool.max_connections_per_origin, 'connection')} to each origin"
     if pool.limits_from:
         yield from wrapped(f"limits from {one_line(pool.limits_from, _LONGEST_LIMITS)}", "  ")
-    expiry = "for ever" if pool.keepalive_expiry is None else f"for {pool.keepalive_expiry:g} s"
+    kept = pool.keepalive_expiry
+    expiry = "for ever" if kept is None else f"for {timeout_text(kept)}"
     keepalive = {True: ", SO_KEEPALIVE on", False: ", SO_KEEPALIVE off", None: ""}
     yield from wrapped(
         f"keeps {idle} idle {expiry}, pool timeout {timeout_text(pool.pool_timeout)}, "
@@ -224,7 +226,7 @@ def _connections(connections: Sequence[ConnectionSnapshot]) -> Iterator[str]:
     text = ", ".join(f"{count} {one_line(state)}" for state, count in states.items())
     oldest = max(connection.age for connection in connections)
     served = sum(connection.requests_served for connection in connections)
-    text += f"; oldest {seconds(oldest)}; {counted(served, 'request')} served"
+    text += f"; oldest opened {seconds(oldest)} ago; {counted(served, 'request')} served"
     streams = [connection for connection in connections if connection.protocol == "2"]
     if streams:
         active = sum(connection.streams_active or 0 for connection in streams)
@@ -236,7 +238,10 @@ def _connections(connections: Sequence[ConnectionSnapshot]) -> Iterator[str]:
 
 def _request(request: RequestSnapshot) -> Iterator[str]:
     if request.phase == "queued":
-        bound = f" of at most {request.pool_timeout:g} s" if request.pool_timeout else ""
+        limit = request.pool_timeout
+        bound = f" of at most {timeout_text(limit)}" if limit else ""
+        if limit and request.phase_age > limit + thresholds.OVERRUN_GRACE:
+            bound += ", which each requeue restarts"
         text = f"queued {seconds(request.phase_age)}{bound}"
     else:
         held = f"held {seconds(request.held)}, " if request.held is not None else ""
@@ -245,6 +250,8 @@ def _request(request: RequestSnapshot) -> Iterator[str]:
         text += ", LEAK SUSPECTED"
     if request.lost_peer:
         text += f", {request.lost_peer}"
+    if request.peer == SENDING:
+        text += ", still being sent"
     whose = "/".join(one_line(part) for part in (request.provider, request.model) if part)
     for part in (whose, one_line(request.operation or "", 20), one_line(request.origin)):
         text += f", {part}" if part else ""

@@ -147,6 +147,11 @@ class Lease:
     """Whether it entered inside a CLIENT span. Observers are then notified of its answer."""
     own_call_site: CallSite | None = None
     """Line of the application that sent it; only set outside any-llm calls."""
+    handled = 0
+    """``id()`` of an exception that its caller was handling when it was answered, as in a fallback
+    to another provider; 0 if there was none."""
+    cut_by: str | None = None
+    """Name of the exception with which its caller left the response before the end."""
     acquire_known = True
     """False if nothing reports how long it waited: its acquire is then not recorded."""
 
@@ -186,6 +191,17 @@ class Lease:
         """Store the error type of a failure; None if the response goes on after it."""
         if not self.ended_at:
             self.error = error
+
+    def note_cut(self, error: BaseException | None) -> None:
+        """Store the exception that is raised while the response is closed before its end.
+
+        It is no error of the request, which succeeded, and often the application's own.
+        """
+        answered = self.answered_at and served(self.status, self.error)
+        if answered and isinstance(error, Exception) and id(error) != self.handled:
+            name = self.tracker.registry.ledgers.calls.error_name(error)
+            self.origin.cut.setdefault(name, 0)
+            self.cut_by = name
 
     def enter(self, phase: int, now: int) -> None:
         """Leave the current phase and enter ``phase``. An ended lease stays unchanged."""
@@ -254,7 +270,7 @@ class Lease:
 
         Only the first call counts. Finalizers and signal handlers may call it.
         """
-        origin = self.origin
+        origin, cut = self.origin, self.cut_by
         outcome = origin.outcome(self.status, self.error, self.resend)
         times = origin.times_of(outcome)
         took, length = origin.took, class_of(self.ended_at - self.entered_at)
@@ -289,11 +305,14 @@ class Lease:
             _add(times, self)
             if not served(self.status, self.error):
                 origin.pool.failed.append(_failed(self))
-        elif self.answered_at:
+        elif self.answered_at and cut is None:
             pool = origin.pool
             pool.answers += 1
             if pool.kept < KEPT_PER_SECOND or self.ended_at - pool.kept_since >= SECOND:
                 _keep(pool, self)
+        if cut is not None and self.error is None:
+            origin.cut[cut] += 1
+            origin.pool.failed.append(_failed(self))
         if call is not None and call.counted is not None:
             call.counted.account(self)
 
@@ -324,7 +343,7 @@ def _failed(lease: Lease) -> tuple[Any, ...]:
     ended_at = lease.ended_at
     return (
         ended_at,
-        lease.error or lease.status,
+        lease.error or lease.cut_by or lease.status,
         ended_at - began_at,
         lease.phase,
         ended_at - lease.phase_since,

@@ -157,6 +157,8 @@ class OriginLedger:
         failed."""
         self.longest_answered = 0
         """Longest time, in nanoseconds, that a request waited for bytes until they arrived."""
+        self.cut: dict[str, int] = {}
+        """Requests whose response an exception cut, by its name."""
         self.lost_peers = 0
         """Ended requests whose connection was lost, by the watch's last check of their socket."""
         self.entered = 0

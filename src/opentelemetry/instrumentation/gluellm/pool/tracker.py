@@ -6,6 +6,7 @@ with the leases that it serves. Times and counts are in the ledgers, which outli
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
@@ -341,6 +342,9 @@ class PoolTracker(Tracker):
         lease.origin.spent[lease.phase] += now - lease.phase_since
         lease.phase_since = now
         lease.phase = UNREAD
+        handled = sys.exception()
+        if handled is not None:
+            lease.handled = id(handled)
         connection = lease.connection
         if connection is not None:
             connection.served += 1

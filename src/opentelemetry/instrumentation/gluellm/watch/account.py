@@ -194,5 +194,7 @@ def _of_origin(origin: OriginLedger, counts: PoolSums, now: int) -> Iterator[tup
         yield ("took", longest_of(number)), count
     for kind, count in snapshot_of(origin.timeouts.items):
         yield ("timeout", kind), count
+    for error, count in snapshot_of(origin.cut.items):
+        yield ("cut", error), count
     for what in ("entered", "resent", "on_new_connection", "reuse_failures", "lost_peers"):
         yield (what,), getattr(origin, what)

@@ -1,8 +1,9 @@
 """TCP state of connections whose peer has been silent for long, read from ``TCP_INFO``.
 
 Most silent peers are working on an answer. A state other than ``unknown`` is reported only with
-evidence. There is no evidence if the path is lost after everything was acknowledged and keepalive
-is off, or if a proxy acknowledges data and discards it.
+evidence, such as bytes of the request that are not sent yet. There is no evidence if the path is
+lost after everything was acknowledged and keepalive is off, or if a proxy acknowledges data and
+discards it.
 
 A socket is read through its object and never by its file descriptor, since the descriptor of a
 closed socket can belong to another connection. References to objects of libraries are dropped after
@@ -26,10 +27,16 @@ AVAILABLE = sys.platform == "linux" and hasattr(socket, "TCP_INFO")
 MOST_CONNECTIONS = 10
 """Number of connections of a pool that are read in a pass, those with the longest waits first. Each
 costs a few microseconds, and the text of a snapshot lists as many requests."""
+SENDING = "sending"
+"""State of a peer that has not taken all of the request, and acknowledges what it takes."""
 _MILLISECOND = 10**6
 _CLOSED, _CLOSE_WAIT = 7, 8
 _LOST_AFTER = 2
 """Number of consecutive retransmissions or probes without an answer. A single loss is common."""
+_STOPPED_AFTER = 3
+"""Number of acknowledged probes of a closed window after which the peer has stopped reading."""
+_HEARD_LATELY = 5_000
+"""Milliseconds in which a peer that takes data slowly acknowledges some."""
 _TCP_INFO = struct.Struct("=5B3xI12xI24x2I84xI")
 """State, CA state, retransmits, probes, back-off, RTO (microseconds), unacknowledged segments,
 milliseconds since the last data and since the last acknowledgement, and unsent bytes. Linux has
@@ -56,10 +63,11 @@ def peer_state(info: tuple[int, ...], *, keepalive: bool) -> str:
         return "unacknowledged"
     if keepalive and probes >= _LOST_AFTER and not pending:
         return "unreachable"
-    # With no probe pending, the last probe of the closed window was acknowledged.
-    if unsent and backoff and not unacknowledged and not probes:
+    # With no probe pending, the last probe of the closed window was acknowledged. Three of them
+    # take over a second, which a peer that only reads slowly does not reach.
+    if unsent and backoff >= _STOPPED_AFTER and not unacknowledged and not probes:
         return "not_reading"
-    return "unknown"
+    return SENDING if unsent and heard < _HEARD_LATELY else "unknown"
 
 
 class SilentPeers:
@@ -130,7 +138,7 @@ class SilentPeers:
         """End the current pass, and count the waits that ended since the previous pass."""
         for lease, (since, peer, _) in self._looks.items():
             origin = lease.origin
-            if lease.ended_at and peer != "unknown":
+            if lease.ended_at and lease.error is not None and peer not in (SENDING, "unknown"):
                 origin.lost_peers += 1
             # The watch makes a pass once a second, so this can include a second of later reads.
             if lease.error is None:

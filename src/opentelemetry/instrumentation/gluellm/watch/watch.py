@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections.abc import MutableMapping
 from dataclasses import dataclass
+from random import Random
 
 from .. import thresholds
 from ..concurrency import acquire, daemon_thread, snapshot_of
@@ -25,7 +26,8 @@ from .loop_lag import LoopLag
 from .silent_peers import SilentPeers
 
 INTERVAL = 1.0
-"""Seconds between two passes. A leak is detected at most this long after its threshold."""
+"""Mean seconds between two passes. A leak is detected at most a quarter more after its threshold.
+"""
 STUCK_AFTER = nanoseconds(thresholds.STUCK_AFTER)
 LOGGED_EVERY = nanoseconds(thresholds.LOG_AGAIN_AFTER)
 _LOCK_TIMEOUT = 0.05
@@ -176,7 +178,9 @@ class Watch:
         try:
             quiet = 0
             stopped = self._stopped
-            while not stopped.wait(INTERVAL):
+            # A loop that is blocked once a second in step with the passes would never be seen busy.
+            jitter = Random()
+            while not stopped.wait(INTERVAL * jitter.uniform(0.75, 1.25)):
                 quiet = 0 if self.run_pass() or self._suspects else quiet + 1
                 if quiet >= _REST_AFTER and self._rests():
                     return

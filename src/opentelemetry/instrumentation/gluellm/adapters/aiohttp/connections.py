@@ -124,7 +124,10 @@ def close_reason_of(protocol: Any, record: TrackedConnection) -> str:
     payload = protocol._payload
     if protocol.upgraded or payload is None or payload.is_eof():
         return "connection_close"
-    return "garbage_collected" if in_finalizer() else "response_incomplete"
+    if in_finalizer():
+        return "garbage_collected"
+    lease.note_cut(sys.exc_info()[1])
+    return "response_incomplete"
 
 
 def in_finalizer() -> bool:

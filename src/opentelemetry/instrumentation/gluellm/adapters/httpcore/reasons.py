@@ -40,6 +40,8 @@ def close_reason(inner: Any, connection: TrackedConnection) -> str:
     if states is None:
         return "response_incomplete" if getattr(inner, "_events", None) else "connection_close"
     if str(states.their_state) in ("SEND_BODY", "SEND_RESPONSE"):
+        if lease is not None:
+            lease.note_cut(sys.exc_info()[1])
         return "response_incomplete"
     return "connection_close"
 

@@ -259,6 +259,8 @@ class HttpcoreResponseHooks:
                     broken_off = sys.exc_info()[1] is not None
                     if broken_off and lease is not None and not lease.error and lease.answered_at:
                         lease.note_error(_broken_off_by(self_, is_open=is_open))
+                        if is_open:
+                            lease.note_cut(sys.exc_info()[1])
                     if lease is not None and lease.answered_at:
                         # Released before another request gets the stream's slot. The hook on the
                         # response runs later, with other tasks in between.

@@ -8,6 +8,7 @@ any other code has the object.
 from __future__ import annotations
 
 import inspect
+import sys
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -225,6 +226,7 @@ def _closing(response: Any, lease: Lease) -> None:
     # A response without a body is complete without a read.
     if original is not None and not original.isclosed() and original.length != 0:
         record.closing = "response_incomplete"
+        lease.note_cut(sys.exc_info()[1])
     elif record.closing is None:
         record.closing = "connection_close"
 

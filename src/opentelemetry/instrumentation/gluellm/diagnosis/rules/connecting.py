@@ -7,7 +7,7 @@ from collections import Counter
 from ... import thresholds
 from ...pool.phases import WEBSOCKET
 from ...providers import is_carried_by
-from ...text import call_site_text, counted, one_line, percent, seconds
+from ...text import call_site_text, counted, one_line, percent, seconds, timeout_text
 from ..advice.advisor import advisor_for
 from ..advice.servers import CONNECT_HELP, SET_UP_HELP, server_words
 from ..findings import Finding, Kind, Severity
@@ -102,7 +102,7 @@ def client_churn(case: PoolCase) -> Finding | None:
         synchronous=case.builds_synchronous,
         any_llm=case.process.any_llm,
     )
-    who = majority(case.requests)
+    who = majority([*case.requests, *case.answers, *case.failures])
     what, until = "call", "they are garbage-collected"
     if advisor.may_be_gluellms:
         what, until = "event loop", "gluellm.close_providers() closes them"
@@ -117,7 +117,7 @@ def client_churn(case: PoolCase) -> Finding | None:
         explanation=f"A client is built for each {what}, so hardly any connection is reused. Calls "
         f"pay for TCP and TLS again and again, and the connections stay open until {until}.",
         advice=f"{_one_client(case) or advisor.keep_instance()}.",
-        evidence="" if any(built_at.values()) or not who else f"Of the requests now, {who}.",
+        evidence="" if any(built_at.values()) or not who else f"Of the latest requests, {who}.",
     )
 
 
@@ -196,7 +196,7 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     silent = silence > thresholds.SILENT_CONNECTION
     unprobed = any(pool.tcp_keepalive is False for pool in case.pools)
     expiry = max((pool.keepalive_expiry or 0 for pool in case.pools), default=0)
-    now = f" (now {expiry:g} s)" if expiry else ""
+    now = f" (now {timeout_text(expiry)})" if expiry else ""
     cause = (
         "A model that thinks for minutes without sending a byte looks idle to it."
         if silent
@@ -316,8 +316,8 @@ def truncated_answers(case: PoolCase) -> Finding | None:
         pool=case.label,
         observed=f"{len(ended)} of the last {counted(number, 'request')} ({percent(share)}) failed "
         f"while reading the answer, {seconds(min(ages))} to {seconds(max(ages))} after their call "
-        f"began: {', '.join(f'{result} {count}' for result, count in results)}"
-        f"{f'; {who}' if who else ''}.",
+        f"began: {', '.join(f'{result} {count}' for result, count in results)}.",
+        evidence=f"Of these requests, {who}." if who else "",
         explanation="The answer had begun, and the connection was closed before it was complete. "
         "The provider or a proxy on the path ends it: a process that crashes or restarts, a "
         "timeout, or a limit on the size of answers. The client has not closed it.",
@@ -381,7 +381,7 @@ def not_reused(case: PoolCase) -> Finding | None:
         # `keep` would remove a pool's limit.
         "keep": case.advisor.allow(case.maximum) if case.maximum else case.advisor.keep(most),
     }
-    after = f" after {expiry:g} s" if expiry and reason == "keepalive_expired" else ""
+    after = f" after {timeout_text(expiry)}" if expiry and reason == "keepalive_expired" else ""
     hurts = reason in _BY_SERVER or connecting >= thresholds.CONNECTING_HURTS * spent
     return Finding(
         kind=Kind.NOT_REUSED,

@@ -9,6 +9,7 @@ from statistics import mean, median
 from ... import thresholds
 from ...pool.ledger import MOST_ANSWERED
 from ...text import call_site_text, counted, one_line, percent, seconds
+from ...watch.silent_peers import SENDING
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
 from ..parts import PROVIDERS_PART, Answer, Group
@@ -17,6 +18,14 @@ from .waiting import queue_matters
 
 _NOTICED = 0.01
 """Share of the time of a request from which a part of it is named."""
+_PINGS = (
+    "Bytes arrive, but no items and no end: the provider, or a proxy before it, sends pings, which "
+    "keep the connection and its read timeout alive and reach no application."
+)
+_END_STREAMS = (
+    "Give the whole stream, or the time between its items, a timeout of your own, and send the "
+    "request again. A read timeout does not end it. Check the provider's status page."
+)
 _Times = Sequence[float]
 
 
@@ -171,6 +180,28 @@ def slow_provider(case: PoolCase) -> Finding | None:
     )
 
 
+def slow_upload(case: PoolCase) -> Finding | None:
+    """Detect requests that are still being sent although they have waited for long."""
+    checked = [request for request in case.requests if request.peer]
+    unsent = [r for r in checked if r.peer == SENDING and r.phase == "awaiting_response"]
+    if len(unsent) < thresholds.CALL_SILENT_ALERT_COUNT or 2 * len(unsent) <= len(checked):
+        return None
+    who = majority(unsent)
+    return Finding(
+        kind=Kind.SLOW_UPLOAD,
+        severity=Severity.WARNING,
+        pool=case.label,
+        observed=f"{len(unsent)} of {counted(len(checked), 'request')} that wait for an answer are "
+        f"not completely sent, the longest after {seconds(max(r.phase_age for r in unsent))}: the "
+        "system still has bytes of them to send.",
+        evidence=f"Of these requests, {who}." if who else "",
+        explanation="The other end, or the network path to it, takes the requests slowly. So the "
+        "time goes into sending them, and neither into the provider's answers nor into the pool.",
+        advice="Send less: smaller images and files, or upload them once and refer to them. Check "
+        "the uplink and the proxy. A longer read timeout and a larger pool do not help.",
+    )
+
+
 def _overdue(case: PoolCase) -> tuple[dict[int, float], list[Answer]]:
     """Return how long requests have waited that take far too long, and answers of their groups.
 
@@ -226,14 +257,7 @@ def overdue_requests(case: PoolCase) -> Finding | None:
     if any(pool.tcp_keepalive is False for pool in case.pools):
         advice += f" Switch SO_KEEPALIVE on: {case.advisor.probe_idle(case.maximum)}."
     if 2 * fed > len(found):
-        explanation = (
-            "Bytes arrive, but the answers do not end: the provider, or a proxy before it, sends "
-            "pings without items, which keep the connection and its read timeout alive."
-        )
-        advice = (
-            "Give the whole stream, or the time between its items, a timeout of your own, and send "
-            "the request again. A read timeout does not end it. Check the provider's status page."
-        )
+        explanation, advice = _PINGS, _END_STREAMS
     who = majority(found)
     return Finding(
         kind=Kind.STALLED_STREAMS if 2 * fed > len(found) else Kind.SLOW_PROVIDER,
@@ -305,11 +329,10 @@ def stalled_streams(case: PoolCase) -> Finding | None:
         severity=Severity.WARNING if many else Severity.INFO,
         pool=case.label,
         observed=f"{counted(len(stalled), 'stream')} without an item, the longest for "
-        f"{seconds(longest)}, while bytes arrive{f'; {who}' if who else ''}.",
-        explanation="Bytes arrive, items do not: the provider, or a proxy before it, sends pings, "
-        "which keep the connection and its read timeout alive and reach no application.",
-        advice="Give the whole stream, or the time between its items, a timeout of your own, and "
-        "send the request again. A read timeout does not end it. Check the provider's status page.",
+        f"{seconds(longest)}, while bytes arrive.",
+        evidence=f"Of these streams, {who}." if who else "",
+        explanation=_PINGS,
+        advice=_END_STREAMS,
     )
 
 

@@ -10,7 +10,7 @@ from ... import thresholds
 from ...text import call_site_text, counted, one_line, percent, seconds
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
-from ..parts import Failure, RequestSnapshot
+from ..parts import Answer, Failure, RequestSnapshot
 
 _STILL = {
     "queued": "queued for a connection",
@@ -23,7 +23,7 @@ _STILL = {
 """By phase: what a request was doing."""
 
 
-def majority(requests: Iterable[Failure | RequestSnapshot]) -> str:
+def majority(requests: Iterable[Answer | Failure | RequestSnapshot]) -> str:
     """Return text on the call site and model that more than half of the requests have in common.
 
     Only on one of them if they differ in the other. Empty if there is none, or if it is unknown.
@@ -111,7 +111,8 @@ def cut_answers(case: PoolCase) -> Finding | None:
         observed=f"{len(cut)} of the last {counted(number, 'request')} "
         f"({percent(len(cut) / number)}) ended in a read timeout, after {seconds(timeout)} without "
         f"a byte: the client's own limit. {counted(len(near), 'other answer')} began after "
-        f"{seconds(min(near))} to {seconds(max(near))}{f'; {who}' if who else ''}.",
+        f"{seconds(min(near))} to {seconds(max(near))}.",
+        evidence=f"Of the requests that it ended, {who}." if who else "",
         explanation="Your timeout cuts them: other answers take nearly as long, so the provider "
         "works on these as well, and each one that is sent again costs the same again.",
         advice=f"{case.advisor.read_at_most(wanted, case.maximum)}. Or stream, so that bytes come "

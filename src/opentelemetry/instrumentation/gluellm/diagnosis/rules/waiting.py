@@ -84,8 +84,13 @@ def pool_too_small(case: PoolCase) -> Finding | None:
 
 
 def _advice(case: PoolCase) -> tuple[str, str]:
-    """Return what a replay of the period shows, and the advice: with a size if it shows one."""
+    """Return what a replay of the period shows, and the advice: with a size if it shows one.
+
+    In a short period, too few requests end. Then all that are recorded are replayed.
+    """
     recording = recording_of(case.pools, case.activity.period)
+    if isinstance(recording, str):
+        recording = recording_of(case.pools)
     if isinstance(recording, str):
         reason = recording
     elif size := recording.needed():
