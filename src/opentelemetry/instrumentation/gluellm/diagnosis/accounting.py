@@ -26,13 +26,15 @@ from .rules.timeouts import majority
 from .snapshot import Snapshot
 from .windows import Window, Windows, is_baseline, named
 
-_PROVIDER = frozenset({"awaiting_response", "reading", "read_timeout", "timeout"})
-_QUEUE = frozenset({"queued", "pool_timeout", "timeout"})
+_PROVIDER = frozenset({"awaiting_response", "reading", "read_timeout"})
+_QUEUE = frozenset({"queued", "pool_timeout"})
 _SET_UP = frozenset({"connecting", *SET_UP_HELP})
 _NEW_CONNECTION = frozenset({"connecting", "connect", "tls"})
 _TIMES_OUT = frozenset({"timeout", "cancelled"})
 """Failures that name no cause: the calls have waited too long, wherever their time went."""
 _ALL_TIME = _PROVIDER | _QUEUE | _SET_UP | {"preparing", "finishing", "unread", "stream_queued"}
+_WAITS = ("limited", "preparing", "backoff", "queued", "connecting", "stream_queued")
+"""Stages and phases in which a healthy call never spends long."""
 EXPLAINS: dict[Kind, frozenset[str]] = {
     Kind.LEAK: _QUEUE | {"unread"},
     Kind.HTTP2_STUCK: _QUEUE | {"stream_queued", "protocol_error"},
@@ -47,6 +49,7 @@ EXPLAINS: dict[Kind, frozenset[str]] = {
     Kind.TRUNCATED_ANSWERS: frozenset({*LOST_CONNECTION, "connection_error"}),
     Kind.SILENT_CONNECTIONS: _PROVIDER | _QUEUE | {"read_error", "write_error"},
     Kind.STALLED_STREAMS: frozenset({"awaiting_response", "reading"}),
+    Kind.CALLS_SILENT: _PROVIDER | _QUEUE,
     Kind.GLUELLM_LIMITER: frozenset({"limited"}),
     Kind.RETRIES: frozenset({"backoff", *map(str, RETRIED)}),
     Kind.BLOCKED_EVENT_LOOP: _ALL_TIME | {"connect_timeout"},
@@ -57,7 +60,7 @@ EXPLAINS: dict[Kind, frozenset[str]] = {
     Kind.SLOW_PROVIDER: _PROVIDER | _QUEUE,
     Kind.POOL_TOO_SMALL: _QUEUE,
     Kind.CALLS_CUT_SHORT: _TIMES_OUT,
-    Kind.EXECUTOR_FULL: frozenset({"preparing"}),
+    Kind.EXECUTOR_FULL: frozenset({"preparing", "thread", "connect_timeout"}),
     Kind.DESCRIPTORS_NEAR_LIMIT: frozenset({"too_many_open_files"}),
     Kind.ANOMALY: _QUEUE,
     Kind.POOL_SATURATED: _QUEUE,
@@ -319,8 +322,7 @@ class _Group:
             period = period_text(side.period)
             text = f"{count:.0f} of {whole:.0f} {self._to} {verb} in the last {period}"
             if before is not None and (earlier := sum(before.outcomes[one] for one in of)) > 0:
-                usual = percent(before.outcomes[what] / earlier)
-                text += f" ({usual} in the {period_text(before.period)} before)"
+                text += f" ({percent(before.outcomes[what] / earlier)} {_earlier(before)})"
             return side, text
         return None
 
@@ -344,13 +346,15 @@ class _Group:
     def _slow(self) -> Trouble | None:
         now, before = self._now, self._before
         running = now.running.total()
-        if now.ended + running < thresholds.CALL_QUIET_COUNT:
+        calls = now.ended + running
+        if calls < thresholds.CALL_QUIET_COUNT:
             return None
-        long = self._quiet.times.total() / (self._quiet.ended + running)
+        times, long = now.times, self._quiet.times.total() / (self._quiet.ended + running)
+        waits = sum(times[part] for part in _WAITS) > thresholds.CALL_WAITS_LIMIT * calls
         slower = before is not None and _slower(now, before)
-        if not slower and long <= thresholds.CALL_SLOW_LIMIT:
+        if not (slower or waits or long > thresholds.CALL_SLOW_LIMIT):
             return None
-        each = now.times.total() / now.number
+        each = times.total() / now.number
         half, most = (seconds(_quantile(now.took, share)) for share in (0.5, 0.95))
         text = (
             f"{self._to[0].upper()}{self._to[1:]} took {seconds(each)} on average in the last "
@@ -358,10 +362,10 @@ class _Group:
         )
         if slower and before is not None:
             more = seconds(each - before.times.total() / before.number)
-            text += f", {more} more than in the {period_text(before.period)} before"
+            text += f", {more} more than {_earlier(before)}"
         if running:
             text += f", {running} of them in flight"
-        part, where = self._largest()
+        part, where = self._largest(None if slower or not waits else _WAITS)
         text += f"{where}{self._amplification()}."
         streams = self._calls is None or self._calls.oldest_silence is not None
         found = self._trouble(Kind.CALLS_SLOW, Severity.WARNING, text, part, self._names(part))
@@ -379,11 +383,15 @@ class _Group:
 
     # Where did it go?
 
-    def _largest(self) -> tuple[str, str]:
-        """Return the part that has grown most per call, and text on the largest ones."""
+    def _largest(self, among: Sequence[str] | None = None) -> tuple[str, str]:
+        """Return the part that has grown most per call, and text on the largest ones.
+
+        If it has to be one of some parts, it is the largest of them, grown or not.
+        """
         now, before = self._now, self._before
-        grown: Any = Counter({part: time / now.number for part, time in now.times.items()})
-        if before is not None and before.ended:
+        times = now.times
+        grown: Any = Counter({part: times[part] / now.number for part in among or times})
+        if before is not None and before.ended and among is None:
             grown -= Counter({part: time / before.number for part, time in before.times.items()})
         largest = grown.most_common(2)
         texts = [
@@ -473,22 +481,32 @@ class _Group:
 def _slower(now: _Side, before: _Side) -> bool:
     """Return whether calls take longer than before, in GlueLLMCallsSlow's terms, and not by chance.
 
-    Long calls among many short ones raise the mean as well. So a share of the calls has to take
-    longer than nearly all of those before.
+    Long calls among many short ones raise the mean as well. So more of the calls than before have
+    to take longer than the mean was.
     """
     if before.ended < thresholds.BASELINE_REQUESTS:
         return False
     spent, earlier = now.times.total(), before.times.total()
     each, usual = spent / now.number, earlier / before.ended
-    longest = _quantile(before.took, 0.95)
-    late = sum(count for took, count in now.took.items() if took > longest)
+    calls = now.ended + now.running.total()
+    # All durations of a class are longer than half of its upper bound.
+    late, were_late = (
+        sum(count for took, count in side.took.items() if took >= 2 * usual)
+        for side in (now, before)
+    )
+    more = late - calls * were_late / before.ended
     return (
         each > thresholds.CALL_SLOWER * usual
         and each - usual >= thresholds.SLOWER_BY
         and spent >= thresholds.CALL_SLOW_TIME * now.period / 600
         and spent >= thresholds.CALL_SLOW_BUSY * earlier * now.period / before.period
-        and thresholds.calls_are_late(late, now.ended + now.running.total())
+        and thresholds.calls_are_late(more, calls)
     )
+
+
+def _earlier(before: _Side) -> str:
+    """Return text on the time before, which need not end where the judged time begins."""
+    return f"in an earlier period of {period_text(before.period)}"
 
 
 # Why?

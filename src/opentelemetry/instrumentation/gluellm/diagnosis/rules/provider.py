@@ -17,6 +17,14 @@ from .waiting import queue_matters
 
 _NOTICED = 0.01
 """Share of the time of a request from which a part of it is named."""
+_NO_ANSWER = (
+    "No request is answered: the provider hangs, or something on the path to it (a gateway, a "
+    "proxy, a firewall) takes the requests and passes nothing on. Seen from here, both look alike."
+)
+_TELL_APART = (
+    "Check the provider's status page, and send one request by hand, past the proxy or from "
+    "another network: if it is answered, the path is the cause. "
+)
 _Times = Sequence[float]
 
 
@@ -150,8 +158,8 @@ def slow_provider(case: PoolCase) -> Finding | None:
     if slower or gives_up:
         severity = Severity.ERROR if gives_up else Severity.WARNING
         explanation = (
-            "Requests wait for the provider's bytes most of the time. The provider is slow, "
-            "or the requests have changed: a larger model, longer answers."
+            "Requests wait for the provider's bytes most of the time. The provider or the path to "
+            "it is slow, or the requests have changed: a larger model, longer questions or answers."
         )
         timeout = "Set a read timeout"
         if silent:
@@ -215,17 +223,25 @@ def overdue_requests(case: PoolCase) -> Finding | None:
     if len(found) < max(least, thresholds.OVERDUE_SHARE * len(case.requests)):
         return None
     longest, last = max(a.head + a.rest for a in answers), min(a.ago for a in answers)
+    ended = (*case.totals.answers, *(f for f in case.totals.failures if f.result.isdecimal()))
+    kind = Kind.SLOW_PROVIDER
     phases = Counter(request.phase for request in found)
     # Bytes that arrive end a phase of reading and begin the next one.
     fed = sum(r.phase == "reading" and 2 * r.phase_age < (r.held or 0.0) for r in found)
     explanation = (
-        "The provider hangs, or the connections are lost without a notice: a firewall or an "
-        "address translator on the path has dropped them. The pool is not the cause."
+        "Other requests are answered: the provider hangs on these, or their connections are lost "
+        "without a notice, as in a firewall or an address translator. The pool is not the cause."
     )
-    advice = "Set a read timeout, and send these requests again. Check the provider's status page."
+    advice = "Check the provider's status page. "
+    if min((one.ago for one in ended), default=last) >= thresholds.OVERDUE_AFTER:
+        kind, explanation, advice = Kind.CALLS_SILENT, _NO_ANSWER, _TELL_APART
+    if any(request.peer == "unknown" for request in found):
+        explanation += " The system's TCP state shows no lost connection."
+    advice += "Set a read timeout, and send these requests again."
     if any(pool.tcp_keepalive is False for pool in case.pools):
         advice += f" Switch SO_KEEPALIVE on: {case.advisor.probe_idle(case.maximum)}."
     if 2 * fed > len(found):
+        kind = Kind.STALLED_STREAMS
         explanation = (
             "Bytes arrive, but the answers do not end: the provider, or a proxy before it, sends "
             "pings without items, which keep the connection and its read timeout alive."
@@ -236,7 +252,7 @@ def overdue_requests(case: PoolCase) -> Finding | None:
         )
     who = majority(found)
     return Finding(
-        kind=Kind.STALLED_STREAMS if 2 * fed > len(found) else Kind.SLOW_PROVIDER,
+        kind=kind,
         severity=Severity.ERROR if last >= thresholds.OVERDUE_AFTER else Severity.WARNING,
         pool=case.label,
         observed=f"{len(found)} of {counted(len(case.requests), 'request')} in flight are overdue ("
@@ -273,18 +289,17 @@ def silent_provider(case: PoolCase) -> Finding | None:
     answered = max(silences, default=0.0)
     severe = many and usual < thresholds.SILENT_AS_BEFORE * min(ages)
     return Finding(
-        kind=Kind.SLOW_PROVIDER,
+        kind=Kind.CALLS_SILENT,
         severity=Severity.WARNING if severe else Severity.INFO,
         pool=case.label,
         observed=f"{counted(len(waiting), 'request')} to {origins} sent and waiting for the first "
         f"byte of an answer, the longest for {seconds(max(ages))}; none was answered meanwhile, "
         f"{case.queued_now} queued. Longest silence that was ever answered: "
         f"{seconds(answered) if answered else 'none'}.",
-        explanation="They have their connections, so the pool is not the cause: the provider has "
-        "not begun to answer. Reasoning models are silent for 300 to 700 s. With any other model, "
-        "the provider hangs or something on the network path drops the requests.",
-        advice="Check the provider's status page, and send one request by hand. Stream, so that "
-        "silence shows early, and set a read timeout. A larger pool does not help.",
+        explanation="They have their connections, so the pool is not the cause. Reasoning models "
+        f"are silent for 300 to 700 s. With any other model: {_NO_ANSWER}",
+        advice=f"{_TELL_APART}Stream, so that silence shows early, and set a read timeout. A "
+        "larger pool does not help.",
     )
 
 
@@ -307,7 +322,8 @@ def stalled_streams(case: PoolCase) -> Finding | None:
         observed=f"{counted(len(stalled), 'stream')} without an item, the longest for "
         f"{seconds(longest)}, while bytes arrive{f'; {who}' if who else ''}.",
         explanation="Bytes arrive, items do not: the provider, or a proxy before it, sends pings, "
-        "which keep the connection and its read timeout alive and reach no application.",
+        "or an item that does not end. They keep the connection and its read timeout alive and "
+        "reach no application.",
         advice="Give the whole stream, or the time between its items, a timeout of your own, and "
         "send the request again. A read timeout does not end it. Check the provider's status page.",
     )
