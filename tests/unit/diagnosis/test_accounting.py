@@ -137,6 +137,34 @@ def test_slower_calls_need_a_baseline() -> None:
     assert "30 s more than in an earlier period of 18 min: 30 s of it in finishing" in finding.observed
 
 
+@pytest.mark.parametrize("minutes", [1, 5, 12, 25])
+def test_slow_calls_are_compared_with_the_time_before_they_were(minutes: int) -> None:
+    """They are slow since longer than the minutes that are judged."""
+    slow = of_calls(30, {"finishing": 4.0}, took=8.6)
+    assert kinds(taken(*[HEALTHY] * 35, *[slow] * (minutes + 1))) == [Kind.CALLS_SLOW]
+    failing = of_calls(40, {}, {"401": 30})
+    assert "(0% in an earlier period of" in top(*[HEALTHY] * 60, *[failing] * minutes).observed
+
+
+@pytest.mark.parametrize(
+    ("minute", "part"),
+    [
+        (of_calls(5, {"preparing": 12.0}, took=17.0), "12 s of it in preparing"),
+        (of_calls(5, {"requesting": 12.0}, connecting=11.0, reading=1.0), "11 s of it in connect"),
+        # Beside long answers.
+        (of_calls(5, {"preparing": 12.0, "requesting": 90.0}, took=137.0), "12 s of it in prep"),
+        (of_calls(5, {"preparing": 9.0, "requesting": 90.0}, took=137.0), ""),
+        (of_calls(5, {"finishing": 60.0}, took=69.0), ""),  # tools between two requests
+    ],
+)
+@pytest.mark.parametrize("minutes", [1, 4, 60])
+def test_waits_have_an_absolute_limit(minute: Any, part: str, minutes: int) -> None:
+    """Also in a young process: answers can take minutes, but no call is sent so late."""
+    snapshot = taken(*[minute] * minutes)
+    assert kinds(snapshot) == ([Kind.CALLS_SLOW] if part else [])
+    assert not part or part in diagnose(snapshot)[0].observed
+
+
 def test_few_long_calls_among_many_are_not_slow() -> None:
     """Their mean is five times as high, but 98 % of the calls are as fast as before."""
     mixed = of_calls(60, {"requesting": 6.0}, took=2.0)
@@ -298,6 +326,17 @@ def test_reuse_does_not_explain_the_resolving_of_names() -> None:
     assert "8.0 s of it in connecting (resolving the name)" in first.observed
     assert "name servers" in first.advice
     assert Kind.NOT_REUSED in [other.kind for other in others]
+
+
+def test_timeout_of_a_call_is_explained_by_what_took_its_time() -> None:
+    """The provider's answers take long as well, but the calls spend their time elsewhere."""
+    timed_out = of_calls(40, {"requesting": 9.0}, {"timeout": 30}, connecting=8.0, reading=1.0)
+    answers = (Answer(30.0, "m", 40.0, 0.1, 0),) * 20
+    before = (Answer(900.0, "m", 0.1, 0.1, 0),) * 20
+    totals = {"answers": answers, "earlier_answers": before}
+    first, *others = diagnose(taken(*HOUR, *[timed_out] * 5, totals=totals))
+    assert first.kind is Kind.CALLS_FAILING
+    assert Kind.SLOW_PROVIDER in [other.kind for other in others]
 
 
 def test_every_kind_is_known_to_the_account() -> None:

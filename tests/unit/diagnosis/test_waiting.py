@@ -76,8 +76,8 @@ def test_queueing_at_unchanged_lease_time_is_a_small_pool() -> None:
     assert finding.severity is Severity.WARNING
     assert finding.observed == (
         "Requests spent 55% of their time in the queue of the pool, which allows 10 connections. "
-        "10/s arrived and held a connection for 0.81 s (0.81 s before). Of the last 134 requests, 99% wait "
-        "for up to 1.5 s. In a replay with 20 connections, none waits."
+        "10/s arrived and held a connection for 0.81 s (0.81 s before). Of the last 134 requests, "
+        "99% wait for up to 1.5 s. In a replay with 20 connections, none waits."
     )
     assert finding.advice == (
         'Allow 20 connections: configure_pools(provider="openai", max_connections=20, '

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..pool.ledger import MOST_ANSWERED, MOST_FAILED
 from ..pool.phases import PHASES
-from ..thresholds import BASELINE_REQUESTS, CHURN_REQUESTS_PER_POOL, RECENT
+from ..thresholds import CHURN_REQUESTS_PER_POOL, RECENT
 from ..watch.account import Item
 from .advice.advisor import Advisor, advisor_for
 from .advice.own_clients import OwnClient
@@ -31,7 +31,6 @@ from .windows import Window, Windows, named, summed
 
 HELD = ("connecting", "stream_queued", "awaiting_response", "reading", "unread")
 """Phases of a request that has a connection."""
-_MANY_ANSWERS = 2 * BASELINE_REQUESTS
 _ENDED_EARLY = ("cancelled", "read_timeout")
 """``error.type`` of requests that the provider might still have answered."""
 
@@ -247,9 +246,7 @@ class PoolCase:
         earlier = [one for one in kept if one.ago > recent]
         if not self.baseline:
             earlier = [one for one in earlier if one.ago > RECENT] or earlier
-        # What is slow now may have begun before the last minutes.
-        half = len(earlier) // 2
-        return self.answers, earlier[:half] if half >= _MANY_ANSWERS else earlier
+        return self.answers, earlier
 
     @property
     def maximum(self) -> int | None:

@@ -65,7 +65,9 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
         if len(now) + len(waiting) < enough or len(before) < thresholds.BASELINE_REQUESTS:
             continue
         texts, slower = [], False
-        was = _parts(before)
+        # What is slow now may have begun before the last minutes.
+        half = len(before) // 2
+        was = _parts(before[:half] if half >= thresholds.BASELINE_REQUESTS else before)
         for part, times in _parts(now, waiting).items():
             # The application's pauses are part of the time after the head.
             paused = unread >= thresholds.UNREAD_SHARE * (unread + reading)
