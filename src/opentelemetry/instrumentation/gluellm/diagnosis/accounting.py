@@ -89,14 +89,20 @@ _NEXT = {
     "its schema, arguments of tools, an answer that max_tokens cuts, a model that was changed.",
     "unread": "Find out what the application does between the chunks of an answer.",
     "429": "Compare the requests per minute with the provider's limit, and send fewer at a time. "
-    "Retries add to the load.",
+    "Retries add to the load. If none succeeds, check the account's quota and credit.",
     **dict.fromkeys(("queued", "stream_queued", "pool_timeout"), _HOLDERS),
     **dict.fromkeys(("awaiting_response", "reading", "requesting", "read_timeout"), _PROVIDER_SLOW),
     **{step: f"{advice[:1].upper()}{advice[1:]}." for step, (_, advice) in SET_UP_HELP.items()},
 }
 """What to look at next, by part of the account."""
-_REFUSED = "Check the API key, the model's name and the base URL: the request itself is refused."
-_PROVIDER_FAILS = "Check the provider's status page. Until it works again, use another provider."
+_REFUSED = (
+    "Check the API key (401, 403), the model's name and the base URL (404), or the parameters and "
+    "the length of the request (400, 413, 422): the request itself is refused."
+)
+_PROVIDER_FAILS = (
+    "Check the provider's status page and the log of a gateway, if there is one. Until it works "
+    "again, use another provider."
+)
 _UNKNOWN = (
     "No cause that this package knows explains it. The numbers show only where the calls fail or "
     "spend their time."
@@ -104,7 +110,8 @@ _UNKNOWN = (
 _AFTER_ANSWER = (
     "The provider answers, and the exception is raised afterwards (stage finishing, before a "
     "possible retry): the library or the application cannot use the answer, such as JSON that "
-    "does not parse or does not match the schema of a structured output."
+    "does not parse or does not match the schema of a structured output, or a stream that reports "
+    "an error."
 )
 _REPEAT = (Kind.CONNECT_FAILURES, Kind.RETRIES, Kind.SLOW_PROVIDER)
 """Kinds whose parts that begin with the account's number of failures state nothing else."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from statistics import mean, median
@@ -148,7 +149,7 @@ def slow_provider(case: PoolCase) -> Finding | None:
     if slower and queue_matters(case):
         share = percent(activity.time("queued") / activity.time())
         observed += f"; requests queue ({share} of the time) since connections are held for longer"
-    severity = Severity.INFO
+    kind, severity = Kind.SLOW_PROVIDER, Severity.INFO
     explanation = (
         "The answers take long. Reasoning models are silent for 300 to 700 s. If the model is no "
         "reasoning model, the provider is slow."
@@ -171,14 +172,23 @@ def slow_provider(case: PoolCase) -> Finding | None:
             f"early. {timeout}, and send fewer requests at a time or some to a second provider. A "
             "larger pool does not help."
         )
+        if gives_up and _unanswered_for(case) >= thresholds.OVERDUE_AFTER:
+            kind, explanation, advice = Kind.CALLS_SILENT, _NO_ANSWER, _TELL_APART
     return Finding(
-        kind=Kind.SLOW_PROVIDER,
+        kind=kind,
         severity=severity,
         pool=case.label,
         observed=f"{observed}.",
         explanation=explanation,
-        advice=advice,
+        advice=advice.rstrip(),
     )
+
+
+def _unanswered_for(case: PoolCase) -> float:
+    """Return the seconds since the last request was answered, with any status."""
+    statuses = (one for one in case.totals.failures if one.result.isdecimal())
+    ended = (one.ago for one in (*case.totals.answers, *statuses))
+    return min(ended, default=0.0 if case.activity.served else math.inf)
 
 
 def _overdue(case: PoolCase) -> tuple[dict[int, float], list[Answer]]:
@@ -225,7 +235,6 @@ def overdue_requests(case: PoolCase) -> Finding | None:
     if len(found) < max(least, thresholds.OVERDUE_SHARE * len(case.requests)):
         return None
     longest, last = max(a.head + a.rest for a in answers), min(a.ago for a in answers)
-    ended = (*case.totals.answers, *(f for f in case.totals.failures if f.result.isdecimal()))
     kind = Kind.SLOW_PROVIDER
     phases = Counter(request.phase for request in found)
     # Bytes that arrive end a phase of reading and begin the next one.
@@ -235,7 +244,7 @@ def overdue_requests(case: PoolCase) -> Finding | None:
         "without a notice, as in a firewall or an address translator. The pool is not the cause."
     )
     advice = "Check the provider's status page. "
-    if min((one.ago for one in ended), default=last) >= thresholds.OVERDUE_AFTER:
+    if _unanswered_for(case) >= thresholds.OVERDUE_AFTER:
         kind, explanation, advice = Kind.CALLS_SILENT, _NO_ANSWER, _TELL_APART
     if any(request.peer == "unknown" for request in found):
         explanation += " The system's TCP state shows no lost connection."
