@@ -174,7 +174,7 @@ CURRENT_REQUESTS = 5
 """Fewer requests have no meaningful mean. Running ones count as well, so that a provider that stops
 answering shows before the first request has ended."""
 LONG_ANSWER = 30.0
-"""Time in one phase, or per request, that is reported without a baseline."""
+"""Time in one phase that the views of the command and the text of a snapshot mention."""
 READ_TIMEOUTS = 3
 READ_TIMEOUT_SHARE = 0.05
 """Share of the requests. Together with the number: a provider that does not answer in time."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import mean, median
 
 from ... import thresholds
@@ -16,15 +17,13 @@ from ..parts import PROVIDERS_PART, Answer, Group
 from .timeouts import majority
 from .waiting import queue_matters
 
-_NOTICED = 0.01
-"""Share of the time of a request from which a part of it is named."""
 _NO_ANSWER = (
     "No request is answered: the provider hangs, or something on the path to it (a gateway, a "
     "proxy, a firewall) takes the requests and passes nothing on. Seen from here, both look alike."
 )
 _TELL_APART = (
     "Check the provider's status page, and send one request by hand, past the proxy or from "
-    "another network: if it is answered, the path is the cause. "
+    "another network: if it is answered, the path is the cause."
 )
 _Times = Sequence[float]
 
@@ -110,9 +109,8 @@ def is_slower(case: PoolCase) -> bool:
 
 
 def slow_provider(case: PoolCase) -> Finding | None:
-    """Detect a provider that takes long, longer than before, or longer than read timeouts."""
+    """Detect a provider that takes longer than before, or longer than read timeouts."""
     activity = case.activity
-    each = activity.provider_time(*PROVIDERS_PART)
     slower = is_slower(case)
     # If connections were lost, it is unknown which requests waited for the provider.
     silent = 0 if activity.number("lost_peers") else activity.number("timeout", "read")
@@ -120,20 +118,13 @@ def slow_provider(case: PoolCase) -> Finding | None:
         silent >= thresholds.READ_TIMEOUTS
         and silent >= thresholds.READ_TIMEOUT_SHARE * activity.left
     )
-    long = (
-        each >= thresholds.LONG_ANSWER
-        and activity.sent + activity.held_now >= thresholds.CURRENT_REQUESTS
-    )
     overdue = None if gives_up else overdue_requests(case)
-    if overdue or not (slower or gives_up or long):
+    if overdue or not (slower or gives_up):
         return overdue
-    head, body = (
-        seconds(time) if time >= _NOTICED * each else ""
-        for time in map(activity.provider_time, PROVIDERS_PART)
+    head, body = map(seconds, map(activity.provider_time, PROVIDERS_PART))
+    observed = (
+        f"A request waited for the provider: {head} for the head of the answer, {body} for the rest"
     )
-    parts = [f"{head} for the head of the answer"] if head else []
-    parts += [f"{body} for the rest"] if body else []
-    observed = f"A request waited for the provider: {', '.join(parts) or seconds(each)}"
     groups, _ = _groups(case)
     slow = [f"{_named(group)}: {text}" for group, text in groups.items() if text]
     others = [_named(group) for group, text in groups.items() if any(group) and not text]
@@ -149,39 +140,26 @@ def slow_provider(case: PoolCase) -> Finding | None:
     if slower and queue_matters(case):
         share = percent(activity.time("queued") / activity.time())
         observed += f"; requests queue ({share} of the time) since connections are held for longer"
-    kind, severity = Kind.SLOW_PROVIDER, Severity.INFO
-    explanation = (
-        "The answers take long. Reasoning models are silent for 300 to 700 s. If the model is no "
-        "reasoning model, the provider is slow."
-    )
-    advice = (
-        "Nothing, if the model reasons. Otherwise compare with an earlier snapshot to see whether "
-        "it has become slower."
-    )
-    if slower or gives_up:
-        severity = Severity.ERROR if gives_up else Severity.WARNING
-        explanation = (
-            "Requests wait for the provider's bytes most of the time. The provider or the path to "
-            "it is slow, or the requests have changed: a larger model, longer questions or answers."
-        )
-        timeout = "Set a read timeout"
-        if silent:
-            timeout = "Raise the read timeout if the model takes that long"
-        advice = (
-            "Check the provider's status page, and compare models. Stream, so that silence shows "
-            f"early. {timeout}, and send fewer requests at a time or some to a second provider. A "
-            "larger pool does not help."
-        )
-        if gives_up and _unanswered_for(case) >= thresholds.OVERDUE_AFTER:
-            kind, explanation, advice = Kind.CALLS_SILENT, _NO_ANSWER, _TELL_APART
-    return Finding(
-        kind=kind,
-        severity=severity,
+    timeout = "Set a read timeout"
+    if silent:
+        timeout = "Raise the read timeout if the model takes that long"
+    found = Finding(
+        kind=Kind.SLOW_PROVIDER,
+        severity=Severity.ERROR if gives_up else Severity.WARNING,
         pool=case.label,
         observed=f"{observed}.",
-        explanation=explanation,
-        advice=advice.rstrip(),
+        explanation="Requests wait for the provider's bytes most of the time. The provider or the "
+        "path to it is slow, or the requests have changed: a larger model, longer questions or "
+        "answers.",
+        advice="Check the provider's status page, and compare models. Stream, so that silence "
+        f"shows early. {timeout}, and send fewer requests at a time or some to a second provider. "
+        "A larger pool does not help.",
     )
+    if gives_up and _unanswered_for(case) >= thresholds.OVERDUE_AFTER:
+        return replace(
+            found, kind=Kind.CALLS_SILENT, explanation=_NO_ANSWER, advice=_TELL_APART
+        )
+    return found
 
 
 def _unanswered_for(case: PoolCase) -> float:
@@ -243,12 +221,12 @@ def overdue_requests(case: PoolCase) -> Finding | None:
         "Other requests are answered: the provider hangs on these, or their connections are lost "
         "without a notice, as in a firewall or an address translator. The pool is not the cause."
     )
-    advice = "Check the provider's status page. "
+    advice = "Check the provider's status page."
     if _unanswered_for(case) >= thresholds.OVERDUE_AFTER:
         kind, explanation, advice = Kind.CALLS_SILENT, _NO_ANSWER, _TELL_APART
     if any(request.peer == "unknown" for request in found):
         explanation += " The system's TCP state shows no lost connection."
-    advice += "Set a read timeout, and send these requests again."
+    advice += " Set a read timeout, and send these requests again."
     if any(pool.tcp_keepalive is False for pool in case.pools):
         advice += f" Switch SO_KEEPALIVE on: {case.advisor.probe_idle(case.maximum)}."
     if 2 * fed > len(found):
@@ -309,7 +287,7 @@ def silent_provider(case: PoolCase) -> Finding | None:
         f"{seconds(answered) if answered else 'none'}.",
         explanation="They have their connections, so the pool is not the cause. Reasoning models "
         f"are silent for 300 to 700 s. With any other model: {_NO_ANSWER}",
-        advice=f"{_TELL_APART}Stream, so that silence shows early, and set a read timeout. A "
+        advice=f"{_TELL_APART} Stream, so that silence shows early, and set a read timeout. A "
         "larger pool does not help.",
     )
 
