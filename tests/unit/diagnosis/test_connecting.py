@@ -434,10 +434,12 @@ def test_when_establishing_is_slow(now: Snapshot, before: Snapshot, *, fires: bo
 def a_minute(step: str, took: float, requests: int = 20) -> Any:
     """Most requests of this minute waited for a new connection, which took so long."""
     waits = requests * 9 // 10
-    minute = of_calls(requests, {"requesting": 1.0 + took * 0.9}, took=4 * took + 2, reading=1.0)
+    minute = of_calls(requests, {"requesting": 1.0 + took * 0.9}, took=1.1, reading=1.0)
     of_origin = minute["openai/httpx2", ORIGIN, "openai"]
     of_origin |= {("phase", "connecting"): waits * took, ("step", step): waits * took}
     of_origin["on_new_connection",] = waits
+    if took > 1:
+        minute["calls", "any_llm", "openai"] |= {("took", 1.1): 0, ("took", 4.3): requests}
     closed = {("opened",): waits, ("closed", "keepalive_expired"): waits}
     return {**minute, ("openai/httpx2", None, None): closed}
 
