@@ -140,7 +140,7 @@ def test_slower_calls_need_a_baseline() -> None:
 @pytest.mark.parametrize("minutes", [5, 12, 25])
 def test_slow_calls_are_compared_with_the_time_before_they_were(minutes: int) -> None:
     """They are slow since longer than the minutes that are judged."""
-    slow = of_calls(30, {"finishing": 4.0}, took=8.6)
+    slow = of_calls(30, {"finishing": 4.0}, took=4.3)
     assert kinds(taken(*[HEALTHY] * 35, *[slow] * minutes)) == [Kind.CALLS_SLOW]
     failing = of_calls(40, {}, {"401": 30})
     assert "(0% in an earlier period of" in top(*[HEALTHY] * 60, *[failing] * minutes).observed
@@ -319,9 +319,9 @@ def test_reuse_does_not_explain_the_resolving_of_names() -> None:
     """Connections expire, and new ones are slow since the name servers are."""
     resolving = of_calls(40, {"requesting": 9.0}, took=8.6, connecting=8.0, reading=1.0)
     resolving["openai/httpx2", ORIGIN, "openai"]["step", "resolve"] = 320.0
-    minute = expired(resolving)
+    minute, before = expired(resolving), {**HEALTHY, ("openai/httpx2", None, None): {}}
     del minute["openai/httpx2", None, None]["opened",]  # too few for the rule on slow set-ups
-    first, *others = diagnose(taken(*HOUR, *[minute] * 5))
+    first, *others = diagnose(taken(*[before] * 35, *[minute] * 5))
     assert first.kind is Kind.CALLS_SLOW
     assert "8.0 s of it in connecting (resolving the name)" in first.observed
     assert "name servers" in first.advice

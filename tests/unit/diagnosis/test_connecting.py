@@ -372,7 +372,7 @@ def test_connections_that_the_server_closes_are_a_warning(
     assert severities == ([severity] if severity else [])
 
 
-NOTHING = a_snapshot(the_totals(0), uptime=1.0)
+NOTHING = a_snapshot(the_totals(0, connections_opened=0), uptime=1.0)
 
 
 def set_up(step: str, took: float, connections: int = 20, **more: Any) -> Snapshot:

@@ -144,7 +144,7 @@ def test_load_on_several_pools_is_shared() -> None:
     pools = full_pool(), full_pool()
     snapshot = further(200, *pools, peak_active=20, peak_queued=10, pools_live=2, **QUEUED)
     finding = found(SMALL, snapshot, BASELINE)
-    assert finding.observed.endswith("10/s arrived and held a connection for 0.81 s.")
+    assert finding.observed.endswith("and held a connection for 0.81 s (0.81 s before).")
     assert "No size is advised: 2 live pools of this name" in finding.advice
 
 

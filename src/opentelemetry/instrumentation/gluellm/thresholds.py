@@ -253,8 +253,8 @@ CALL_SLOW_LIMIT = 450.0
 """Time per call, calls in flight included, that is too long without a baseline. Unstreamed answers
 of reasoning models take up to about 400 s; an attempt of the SDKs times out after 600 s."""
 CALL_SLOW_SHARE = 0.2
-"""Share of the calls that took longer than the mean before, beyond the share that did so then. A
-few long calls among many short ones raise the mean as well, and are no slowness."""
+"""Share of the calls that took longer than 95 % of those before. A few long calls among many short
+ones raise the mean as well, and are no slowness."""
 CALL_WAITS_LIMIT = 10.0
 """Time per call until its request is sent, and between two attempts, that is too long without a
 baseline. Answers can take minutes, and so can the tools between two requests."""
@@ -263,7 +263,7 @@ CALL_SILENT_ALERT_COUNT = 2
 """Share and number of the calls in flight. A single silent call can be one lost stream."""
 
 
-def calls_are_late(late: float, calls: int) -> bool:
+def calls_are_late(late: int, calls: int) -> bool:
     """Return whether more calls took long than by chance."""
     return (late >= CALL_ALERT_COUNT and late > CALL_SLOW_SHARE * calls) or (
         late >= CALL_QUIET_COUNT and late > CALL_QUIET_SHARE * calls

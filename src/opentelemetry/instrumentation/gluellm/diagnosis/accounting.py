@@ -488,26 +488,21 @@ class _Group:
 def _slower(now: _Side, before: _Side) -> bool:
     """Return whether calls take longer than before, in GlueLLMCallsSlow's terms, and not by chance.
 
-    Long calls among many short ones raise the mean as well. So more of the calls than before have
-    to take longer than the mean was.
+    Long calls among many short ones raise the mean as well. So a share of the calls has to take
+    longer than nearly all of those before.
     """
     if before.ended < thresholds.BASELINE_REQUESTS:
         return False
     spent, earlier = now.times.total(), before.times.total()
     each, usual = spent / now.number, earlier / before.ended
-    calls = now.ended + now.running.total()
-    # All durations of a class are longer than half of its upper bound.
-    late, were_late = (
-        sum(count for took, count in side.took.items() if took >= 2 * usual)
-        for side in (now, before)
-    )
-    more = late - calls * were_late / before.ended
+    longest = _quantile(before.took, 0.95)
+    late = sum(count for took, count in now.took.items() if took > longest)
     return (
         each > thresholds.CALL_SLOWER * usual
         and each - usual >= thresholds.SLOWER_BY
         and spent >= thresholds.CALL_SLOW_TIME * now.period / 600
         and spent >= thresholds.CALL_SLOW_BUSY * earlier * now.period / before.period
-        and thresholds.calls_are_late(more, calls)
+        and thresholds.calls_are_late(late, now.ended + now.running.total())
     )
 
 

@@ -22,7 +22,7 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
         hurts |= len(held) >= (case.maximum or len(held) + 1)
         observed = f"{_of_limit(len(held), case)} held by unread answers: {_holders(held)}."
         explanation = (
-            "A streamed answer was abandoned before its end, or its reader hangs. It keeps its "
+            "A streamed answer was abandoned before its end. It keeps its "
             f"{_held(case)}, possibly for ever{queue}."
         )
     elif case.activity.number("leaks"):
