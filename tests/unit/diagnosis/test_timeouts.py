@@ -173,12 +173,6 @@ def test_slower_provider_and_the_timeout_of_the_application(
     )
 
 
-def test_time_in_the_queue_is_not_that_of_the_answer() -> None:
-    late = ended("cancelled", [8.0] * 9, phase_age=0.3)
-    observed = found(Kind.CALLS_CUT_SHORT, after(late, answers(9))).observed
-    assert "9 while still waiting for the head of the answer, but only for 0.30 s" in observed
-
-
 @pytest.mark.parametrize(
     ("head", "expected"), [(4.0, Kind.READ_TIMEOUT), (0.4, Kind.SLOW_PROVIDER)]
 )

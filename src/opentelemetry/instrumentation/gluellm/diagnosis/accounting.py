@@ -95,14 +95,8 @@ _NEXT = {
     **{step: f"{advice[:1].upper()}{advice[1:]}." for step, (_, advice) in SET_UP_HELP.items()},
 }
 """What to look at next, by part of the account."""
-_REFUSED = (
-    "Check the API key (401, 403), the model's name and the base URL (404), or the parameters and "
-    "the length of the request (400, 413, 422): the request itself is refused."
-)
-_PROVIDER_FAILS = (
-    "Check the provider's status page and the log of a gateway, if there is one. Until it works "
-    "again, use another provider."
-)
+_REFUSED = "Check the API key, the model's name, the base URL, and what the request contains."
+_PROVIDER_FAILS = "Check the provider's status page, or the log of a gateway before the provider."
 _UNKNOWN = (
     "No cause that this package knows explains it. The numbers show only where the calls fail or "
     "spend their time."
@@ -329,7 +323,7 @@ class _Group:
             period = period_text(side.period)
             text = f"{count:.0f} of {whole:.0f} {self._to} {verb} in the last {period}"
             if before is not None and (earlier := sum(before.outcomes[one] for one in of)) > 0:
-                text += f" ({percent(before.outcomes[what] / earlier)} {_earlier(before)})"
+                text += f" ({percent(before.outcomes[what] / earlier)} earlier)"
             return side, text
         return None
 
@@ -369,7 +363,7 @@ class _Group:
         )
         if slower and before is not None:
             more = seconds(each - before.times.total() / before.number)
-            text += f", {more} more than {_earlier(before)}"
+            text += f", {more} more than earlier"
         if running:
             text += f", {running} of them in flight"
         part, where = self._largest(None if slower or not waits else _WAITS)
@@ -504,11 +498,6 @@ def _slower(now: _Side, before: _Side) -> bool:
         and spent >= thresholds.CALL_SLOW_BUSY * earlier * now.period / before.period
         and thresholds.calls_are_late(late, now.ended + now.running.total())
     )
-
-
-def _earlier(before: _Side) -> str:
-    """Return text on the time before, which need not end where the judged time begins."""
-    return f"in an earlier period of {period_text(before.period)}"
 
 
 # Why?

@@ -40,9 +40,7 @@ class Windows:
     """Time before ``recent``; None if there is none to compare with."""
 
 
-def windows(
-    account: Account, now: float, recent: int = thresholds.ACCOUNT_RECENT
-) -> Windows:
+def windows(account: Account, now: float, recent: int = thresholds.ACCOUNT_RECENT) -> Windows:
     """Return the last minutes before ``now``, 5 by default, and a time of the hour before.
 
     That is the older half of that hour: what is wrong now may have begun before the last minutes,

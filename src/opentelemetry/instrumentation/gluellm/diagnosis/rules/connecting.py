@@ -198,12 +198,7 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     unprobed = any(pool.tcp_keepalive is False for pool in case.pools)
     expiry = max((pool.keepalive_expiry or 0 for pool in case.pools), default=0)
     now = f" (now {expiry:g} s)" if expiry else ""
-    explanation = (
-        "The other end, or something on the path such as a load balancer or an address translator, "
-        "had dropped connections that the pool kept: after a time without data, or by a restart."
-    )
-    if silent:
-        explanation += " A model that thinks for minutes without sending a byte looks idle to it."
+    thinks = " A model that thinks for minutes without sending a byte looks idle to it."
     advice = []
     if unprobed:
         advice.append(f"Switch SO_KEEPALIVE on: {advisor.probe_idle(case.maximum)}.")
@@ -220,7 +215,9 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         "failed on a reused connection before an answer came"
         + (f", after up to {seconds(silence)} of silence" if silent else "")
         + ("; SO_KEEPALIVE is off." if unprobed else "."),
-        explanation=explanation,
+        explanation="The other end, or a load balancer or address translator on the path, had "
+        "dropped connections that the pool kept: after a time without data, or by a restart."
+        f"{thinks if silent else ''}",
         advice=" ".join(advice)
         or "Stream the answers, so that bytes flow, and let the SDK send failed requests again.",
     )
@@ -264,13 +261,10 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
         )
         explanation = (
             "The other end accepts new connections and closes them, and established ones work. So "
-            f"it limits the connections of a client, to about {usable}, or something behind it that "
-            "gets only new ones, such as a server of a load balancer, is broken."
+            f"it limits the connections of a client, to about {usable}, or a server of a load "
+            "balancer to which only new ones go is broken."
         )
-        advice = (
-            f"{case.advisor.allow(usable)}, or raise the limit at the gateway or the provider. If "
-            "they still fail, check the servers behind it."
-        )
+        advice = f"{case.advisor.allow(usable)}. Or raise the limit at the gateway or the provider."
     else:
         reused = f" and {percent(on_reused)} of those on reused" if on_reused else ""
         observed = (
@@ -325,12 +319,7 @@ def truncated_answers(case: PoolCase) -> Finding | None:
         f"{f'; {who}' if who else ''}.",
         explanation="The answer had begun, and the connection was closed before it was complete. "
         "The provider or a proxy on the path ends it: a process that crashes or restarts, a "
-        "timeout, or a limit on the size of answers."
-        + (
-            " Or the application closes its client while answers are read."
-            if case.activity.number("closed", "pool_closed")
-            else " The client has not closed it."
-        ),
+        "timeout, or a limit on the size of answers. Or the application closes its client.",
         advice="Look for the cause in the log of the proxy or gateway: its read timeout (nginx: "
         "proxy_read_timeout) if the times are alike, restarts otherwise. No SDK sends a stream "
         "again that has begun, so let the application do so.",
@@ -365,19 +354,14 @@ def slow_connecting(cases: Sequence[PoolCase]) -> Finding | None:
     if mean < least or activity.time("connecting") < costs:
         return None
     name, advice = SET_UP_HELP[step]
-    explanation = "Each request that needs a new connection waits that long."
-    if step == "thread":
-        explanation += (
-            " Other work occupies the threads in which asyncio resolves names, and the network is "
-            "not the cause."
-        )
     return Finding(
         kind=Kind.EXECUTOR_FULL if step == "thread" else Kind.SLOW_CONNECTING,
         severity=Severity.WARNING,
         pool=case.label,
         observed=f"Establishing {counted(number, 'connection')} took {seconds(mean)} on "
         f"average{before}, {percent(activity.named('step')[step] / total)} of it {name}.",
-        explanation=f"{explanation} Keeping connections for longer would only hide it.",
+        explanation="Each request that needs a new connection waits that long. Keeping connections "
+        "for longer would only hide it.",
         advice=f"{advice[0].upper()}{advice[1:]}.",
     )
 

@@ -21,6 +21,17 @@ _NO_ANSWER = (
     "No request is answered: the provider hangs, or something on the path to it (a gateway, a "
     "proxy, a firewall) takes the requests and passes nothing on. Seen from here, both look alike."
 )
+_PINGS = (
+    (
+        "Bytes arrive, items do not, or the answers do not end: the provider, or a proxy before "
+        "it, sends pings, or an item without an end. The connection's read timeout ignores that."
+    ),
+    (
+        "Give the whole stream, or the time between its items, a timeout of your own, and send the "
+        "request again. A read timeout does not end it. Check the provider's status page."
+    ),
+)
+"""Explanation and advice."""
 _TELL_APART = (
     "Check the provider's status page, and send one request by hand, past the proxy or from "
     "another network: if it is answered, the path is the cause."
@@ -156,9 +167,7 @@ def slow_provider(case: PoolCase) -> Finding | None:
         "A larger pool does not help.",
     )
     if gives_up and _unanswered_for(case) >= thresholds.OVERDUE_AFTER:
-        return replace(
-            found, kind=Kind.CALLS_SILENT, explanation=_NO_ANSWER, advice=_TELL_APART
-        )
+        return replace(found, kind=Kind.CALLS_SILENT, explanation=_NO_ANSWER, advice=_TELL_APART)
     return found
 
 
@@ -231,14 +240,7 @@ def overdue_requests(case: PoolCase) -> Finding | None:
         advice += f" Switch SO_KEEPALIVE on: {case.advisor.probe_idle(case.maximum)}."
     if 2 * fed > len(found):
         kind = Kind.STALLED_STREAMS
-        explanation = (
-            "Bytes arrive, but the answers do not end: the provider, or a proxy before it, sends "
-            "pings without items, which keep the connection and its read timeout alive."
-        )
-        advice = (
-            "Give the whole stream, or the time between its items, a timeout of your own, and send "
-            "the request again. A read timeout does not end it. Check the provider's status page."
-        )
+        explanation, advice = _PINGS
     who = majority(found)
     return Finding(
         kind=kind,
@@ -310,11 +312,8 @@ def stalled_streams(case: PoolCase) -> Finding | None:
         pool=case.label,
         observed=f"{counted(len(stalled), 'stream')} without an item, the longest for "
         f"{seconds(longest)}, while bytes arrive{f'; {who}' if who else ''}.",
-        explanation="Bytes arrive, items do not: the provider, or a proxy before it, sends pings, "
-        "or an item that does not end. They keep the connection and its read timeout alive and "
-        "reach no application.",
-        advice="Give the whole stream, or the time between its items, a timeout of your own, and "
-        "send the request again. A read timeout does not end it. Check the provider's status page.",
+        explanation=_PINGS[0],
+        advice=_PINGS[1],
     )
 
 

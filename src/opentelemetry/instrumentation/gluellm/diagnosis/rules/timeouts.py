@@ -65,12 +65,10 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
     ((phase, count),) = Counter(phases).most_common(1)
     still, least = _STILL[phase], thresholds.NEAR_READ_TIMEOUT * age
     on_its_way = phase == "reading" or any(answer.head >= least for answer in case.answers)
-    severity = Severity.ERROR if share >= thresholds.CALL_CANCELLED_SHARE else Severity.INFO
-    if others or (slower and not (on_its_way and severity is Severity.ERROR)):
+    many = share >= thresholds.CALL_CANCELLED_SHARE
+    severity = Severity.ERROR if many else Severity.INFO
+    if others or (slower and not (on_its_way and many)):
         severity = Severity.WARNING
-    waited = median(failure.phase_age for failure in alike)
-    if phase == "awaiting_response" and 2 * waited < age:
-        still += f", but only for {seconds(waited)}"
     who = majority(alike)
     if case.process.gluellm:
         advice = "Raise GLUELLM_DEFAULT_REQUEST_TIMEOUT, or the application's own timeout"
