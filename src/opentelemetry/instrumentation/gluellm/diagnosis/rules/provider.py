@@ -173,8 +173,8 @@ def slow_provider(case: PoolCase) -> Finding | None:
 
 def _unanswered_for(case: PoolCase) -> float:
     """Return the seconds since the last request was answered, with any status."""
-    statuses = (one for one in case.totals.failures if one.result.isdecimal())
-    ended = (one.ago for one in (*case.totals.answers, *statuses))
+    ended = [answer.ago for answer in case.totals.answers]
+    ended += [failure.ago for failure in case.totals.failures if failure.result.isdecimal()]
     return min(ended, default=0.0 if case.activity.served else math.inf)
 
 
