@@ -155,13 +155,13 @@ def test_silence_of_all_requests_is_not_blamed_on_the_provider_alone(
 ) -> None:
     """A gateway that takes requests and passes nothing on looks the same."""
     requests = in_flight(3, 43, peer=peer)
-    finding = found(Kind.CALLS_SILENT, young(*times(31, 0.3), requests=requests))
-    assert kinds(young(*times(31, 0.3), requests=requests)) == [Kind.CALLS_SILENT]
+    finding = found(Kind.CALLS_SILENT, young(*times(44, 0.3), requests=requests))
+    assert kinds(young(*times(44, 0.3), requests=requests)) == [Kind.CALLS_SILENT]
     assert finding.severity is Severity.ERROR
     assert "both look alike" in finding.explanation
     assert ("TCP state shows no lost connection" in finding.explanation) is known
-    # An answer to another call, or a refusal, shows that the path works.
-    for ended in (times(5, 0.3, model="o3"), ()):
+    # An answer to another call, or a refusal, shows that the path works; also among few calls.
+    for ended in (times(5, 0.3, model="o3"), times(40, 0.3, 1), ()):
         refused = () if ended else (Failure(5.0, "429", 0.1, "awaiting_response", 0.1),)
-        some = young(*times(31, 0.3), *ended, requests=requests, failures=refused)
+        some = young(*times(44, 0.3), *ended, requests=requests, failures=refused)
         assert kinds(some) == [SLOW]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from statistics import mean, median
 
@@ -166,16 +166,21 @@ def slow_provider(case: PoolCase) -> Finding | None:
         f"shows early. {timeout}, and send fewer requests at a time or some to a second provider. "
         "A larger pool does not help.",
     )
-    if gives_up and _unanswered_for(case) >= thresholds.OVERDUE_AFTER:
+    ended = [f.ago + f.phase_age for f in case.totals.failures if f.result == "read_timeout"]
+    if gives_up and _unanswered(case, ended) >= thresholds.CURRENT_REQUESTS:
         return replace(found, kind=Kind.CALLS_SILENT, explanation=_NO_ANSWER, advice=_TELL_APART)
     return found
 
 
-def _unanswered_for(case: PoolCase) -> float:
-    """Return the seconds since the last request was answered, with any status."""
+def _unanswered(case: PoolCase, began: Iterable[float]) -> int:
+    """Return how many waits that began so long ago have seen no answer to any request.
+
+    0 if one was answered a moment ago, with any status.
+    """
     ended = [answer.ago for answer in case.totals.answers]
     ended += [failure.ago for failure in case.totals.failures if failure.result.isdecimal()]
-    return min(ended, default=0.0 if case.activity.served else math.inf)
+    last = min(ended, default=0.0 if case.activity.served else math.inf)
+    return sum(ago <= last for ago in began) if last >= thresholds.OVERDUE_AFTER else 0
 
 
 def _overdue(case: PoolCase) -> tuple[dict[int, float], list[Answer]]:
@@ -231,7 +236,7 @@ def overdue_requests(case: PoolCase) -> Finding | None:
         "without a notice, as in a firewall or an address translator. The pool is not the cause."
     )
     advice = "Check the provider's status page."
-    if _unanswered_for(case) >= thresholds.OVERDUE_AFTER:
+    if 2 * _unanswered(case, waited.values()) > len(found):
         kind, explanation, advice = Kind.CALLS_SILENT, _NO_ANSWER, _TELL_APART
     if any(request.peer == "unknown" for request in found):
         explanation += " The system's TCP state shows no lost connection."
