@@ -101,6 +101,13 @@ def test_age_phase_and_call_site_of_cancelled_calls_are_named() -> None:
     assert "asyncio" not in sync.advice
 
 
+def test_calls_that_queued_for_most_of_their_time() -> None:
+    """They got their connection just before they were cancelled."""
+    late = ended("cancelled", [8.0] * 9, phase_age=0.3)
+    observed = found(Kind.CALLS_CUT_SHORT, after(late, answers(9))).observed
+    assert "9 while still waiting for the head of the answer, sent only shortly before" in observed
+
+
 CUT = ended("read_timeout", [5.0] * 6)
 
 

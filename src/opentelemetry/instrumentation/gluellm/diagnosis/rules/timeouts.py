@@ -69,6 +69,8 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
     severity = Severity.ERROR if many else Severity.INFO
     if others or (slower and not (on_its_way and many)):
         severity = Severity.WARNING
+    if phase == "awaiting_response" and 2 * median(one.phase_age for one in alike) < age:
+        still += ", sent only shortly before"
     who = majority(alike)
     if case.process.gluellm:
         advice = "Raise GLUELLM_DEFAULT_REQUEST_TIMEOUT, or the application's own timeout"
