@@ -148,7 +148,7 @@ the SDK that built it or sent its first request ({sdks}); else the name of the l
 httpx, httpx2, aiohttp and urllib3.
 
 - `resolve` includes the wait for a thread of the event loop's executor. `snapshot().totals` and the finding
-  `slow_connecting` report that wait separately (not for uvloop, trio, or resolvers without an executor).
+  `executor_full` report that wait separately (not for uvloop, trio, or resolvers without an executor).
 - `connect` includes all addresses that were tried.
 - With an `https` proxy in aiohttp and urllib3, `proxy` includes its TLS handshake.
 - `other` includes what the library does not show: a SOCKS proxy of urllib3, a network backend that resolves names

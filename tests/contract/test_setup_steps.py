@@ -161,12 +161,13 @@ def test_slow_resolver_and_full_executor_have_findings_of_their_own(
     for _ in range(3):
         pool.get(server.url())
     before = snapshot()
-    for _ in range(3):
+    for _ in range(5):
         if cause == "executor":
             runner.portal.call(fill)
         pool.get(named(server.url()))
     found = [f for f in diagnose(snapshot(), before) if f.severity is not Severity.INFO]
-    assert [finding.kind for finding in found] == [Kind.SLOW_CONNECTING]
+    kind = Kind.SLOW_CONNECTING if cause == "resolver" else Kind.EXECUTOR_FULL
+    assert [finding.kind for finding in found] == [kind]
     name = "resolving the name" if cause == "resolver" else "waiting for a thread"
     assert f"of it {name}" in found[0].observed
 

@@ -34,7 +34,7 @@ _SHORT_LIFE = 3
 _SEVERITIES = list(Severity)
 _EXPLAIN_FULL_POOL = frozenset(
     "leak silent_connections slow_consumer slow_upload slow_provider one_caller_holds_pool "
-    "pool_too_small http2_stuck".split()
+    "pool_too_small http2_stuck calls_silent".split()
 )
 """Kinds of findings that explain a saturated pool."""
 

@@ -82,7 +82,7 @@ async def test_failure_that_no_rule_knows(fast: None, server: FakeProvider, ledg
     assert finding.severity is Severity.ERROR
     assert finding.pool == "openai/httpx2"
     assert " calls to openai failed in the last " in finding.observed
-    assert "(0% in the " in finding.observed
+    assert "(0% earlier)" in finding.observed
     assert " x 401" in finding.observed
     assert finding.advice.startswith("Check the API key")
 

@@ -28,8 +28,8 @@ def cannot_make_networks() -> str:
 
 
 def silent(report: dict[str, Any]) -> list[dict[str, str]]:
-    """The findings on silent connections and on the provider."""
-    kinds = ("silent_connections", "slow_provider")
+    """The findings on silent connections, the provider, and both."""
+    kinds = ("silent_connections", "slow_provider", "calls_silent")
     return [finding for finding in report["findings"] if finding["kind"] in kinds]
 
 

@@ -13,6 +13,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, Failur
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from unit.diagnosis.building import (
     BLOCKED,
+    ORIGIN,
     a_connection,
     a_pool,
     a_request,
@@ -362,6 +363,9 @@ def test_connections_that_the_server_closes_are_a_warning(
     assert severities == ([severity] if severity else [])
 
 
+NOTHING = a_snapshot(the_totals(0, connections_opened=0), uptime=1.0)
+
+
 def set_up(step: str, took: float, connections: int = 20, **more: Any) -> Snapshot:
     """So many connections were established, each in this time, nearly all of it in one step."""
     steps = {"resolve": 0.0, "connect": 0.01, "proxy": 0.0, "tls": 0.02, "other": 0.0, "thread": 0}
@@ -381,11 +385,6 @@ def set_up(step: str, took: float, connections: int = 20, **more: Any) -> Snapsh
     ("step", "name", "advice"),
     [
         ("resolve", "resolving the name", "resolv.conf"),
-        (
-            "thread",
-            "waiting for a thread of the event loop's default executor to resolve the name",
-            "executor of its own",
-        ),
         ("connect", "connecting", "route to the server"),
         ("proxy", "waiting for the proxy", "check the proxy"),
         ("tls", "in the TLS handshake", "short of CPU"),
@@ -397,9 +396,9 @@ def test_slow_step_of_establishing_is_named_and_not_the_keepalive(
 ) -> None:
     """Half of the connections expired, which costs little once they are established quickly."""
     snapshot = set_up(step, 3.0)
-    assert EXPIRY in all_kinds(set_up(step, 0.4))
-    assert all_kinds(snapshot) == [CONNECTING]
-    finding = found(CONNECTING, snapshot)
+    assert EXPIRY in all_kinds(set_up(step, 0.4), NOTHING)
+    assert all_kinds(snapshot, NOTHING) == [CONNECTING]
+    finding = found(CONNECTING, snapshot, NOTHING)
     assert finding.severity is Severity.WARNING
     assert finding.observed.startswith("Establishing 20 connections took 3.0 s on average, ")
     assert finding.observed.endswith(f"% of it {name}.")
@@ -409,17 +408,51 @@ def test_slow_step_of_establishing_is_named_and_not_the_keepalive(
 @pytest.mark.parametrize(
     ("now", "before", "fires"),
     [
-        (set_up("resolve", 0.9), None, False),
-        (set_up("resolve", 1.0), None, True),
-        (set_up("resolve", 3.0, connections=2), None, False),
-        (set_up("resolve", 3.0, **BLOCKED), None, False),
+        (set_up("resolve", 0.9), NOTHING, False),
+        (set_up("resolve", 1.0), NOTHING, True),
+        (set_up("resolve", 3.0, connections=4), NOTHING, False),
+        (set_up("resolve", 3.0, connections=5), NOTHING, True),
+        (set_up("resolve", 3.0, **BLOCKED), NOTHING, False),
         (set_up("resolve", 0.4, 60), set_up("resolve", 0.01, 30, uptime=50.0), True),
         (set_up("resolve", 0.4, 60), set_up("resolve", 0.2, 30, uptime=50.0), False),
     ],
 )
-def test_when_establishing_is_slow(now: Snapshot, before: Snapshot | None, *, fires: bool) -> None:
+def test_when_establishing_is_slow(now: Snapshot, before: Snapshot, *, fires: bool) -> None:
     """From 1 s on, or three times as long as before."""
     assert (CONNECTING in all_kinds(now, before)) is fires
+
+
+def a_minute(step: str, took: float, requests: int = 20) -> Any:
+    """Most requests of this minute waited for a new connection, which took so long."""
+    waits = requests * 9 // 10
+    minute = of_calls(requests, {"requesting": 1.0 + took * 0.9}, took=1.1, reading=1.0)
+    of_origin = minute["openai/httpx2", ORIGIN, "openai"]
+    of_origin |= {("phase", "connecting"): waits * took, ("step", step): waits * took}
+    of_origin["on_new_connection",] = waits
+    if took > 1:
+        minute["calls", "any_llm", "openai"] |= {("took", 1.1): 0, ("took", 4.3): requests}
+    closed = {("opened",): waits, ("closed", "keepalive_expired"): waits}
+    return {**minute, ("openai/httpx2", None, None): closed}
+
+
+@pytest.mark.parametrize("slow", [1, 4, 12, 40])
+@pytest.mark.parametrize("well", [1, 3, 8, 50])
+@pytest.mark.parametrize(
+    ("step", "kind"), [("tls", CONNECTING), ("thread", Kind.EXECUTOR_FULL)], ids=["tls", "thread"]
+)
+def test_connections_that_became_slow_to_establish(
+    well: int, slow: int, step: str, kind: Kind
+) -> None:
+    """In young and old processes, since just now or long. That they are not kept is no news."""
+    minutes = [a_minute("tls", 0.02)] * well + [a_minute(step, 3.0)] * slow
+    totals = the_totals(origin={"provider": "openai"})
+    snapshot = a_snapshot(totals, **an_account(*minutes), calls=(the_calls(),))
+    assert kinds(snapshot) == [kind]
+    assert "took 3.0 s on average" in found(kind, snapshot).observed
+    assert ("waiting for a thread" in found(kind, snapshot).observed) is (step == "thread")
+    recovered = [*minutes, *[a_minute("tls", 0.02)] * 2]
+    after = a_snapshot(totals, **an_account(*recovered), calls=(the_calls(),))
+    assert kind not in kinds(after)
 
 
 def test_connect_timeouts_name_the_step_that_they_ended() -> None:
@@ -441,7 +474,7 @@ def test_slow_resolver_is_reported_beside_client_churn(step: str, *, fires: bool
     times = {"set_up_seconds": slow.origins[0].set_up_seconds}
     origin = replace(churn.origins[0], phase_seconds=spent, **times)
     snapshot = a_snapshot(replace(churn, origins=(origin,)), a_pool(requests_entered=1))
-    assert kinds(snapshot) == ([CHURN, CONNECTING] if fires else [CHURN])
+    assert kinds(snapshot, NOTHING) == ([CHURN, CONNECTING] if fires else [CHURN])
 
 
 def lost_early(on_new: int, on_reused: int, *open_: Any, new: int = 100) -> Snapshot:
@@ -478,7 +511,7 @@ def test_other_end_that_closes_only_new_connections_limits_them() -> None:
         "95 of 100 requests on a new connection failed before the first byte of an answer, and "
         "none of 100 on established ones; 4 of these are open."
     )
-    assert "limits the connections of a client, to about 4" in finding.explanation
+    assert "limits the connections of a client, to about 4, or a server" in finding.explanation
     assert finding.advice.startswith("Allow 4 connections: ")
     # Without a connection that works, no limit is known.
     none = found(Kind.CLOSED_UNANSWERED, lost_early(95, 0, young))

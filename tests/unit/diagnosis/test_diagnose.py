@@ -273,6 +273,13 @@ def test_descriptors_near_their_limit_are_a_finding(
     assert [f.severity for f in diagnose(snapshot)] == ([severity] if severity else [])
 
 
+def test_descriptors_that_are_no_connections_are_not_blamed_on_the_pools() -> None:
+    snapshot = a_snapshot((), a_pool((), [a_connection()] * 3), open_descriptors=900)
+    finding = found(Kind.DESCRIPTORS_NEAR_LIMIT, snapshot)
+    assert finding.observed.endswith("open (88%), 3 of them for connections of the pools.")
+    assert "ls -l /proc/17/fd" in finding.advice
+
+
 def test_ignored_environment_variables_are_one_finding() -> None:
     """The finding names what is read instead."""
     names = ("HTTPX_MAX_CONNECTIONS", "HTTPX_MAX_KEEPALIVE_CONNECTIONS")

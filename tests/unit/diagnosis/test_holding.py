@@ -211,6 +211,17 @@ def test_lowered_limit_on_streams(snapshot: Snapshot, *, fires: bool) -> None:
         assert "a larger pool does not help" in finding.explanation
 
 
+def test_limit_of_another_origin_is_not_lowered() -> None:
+    """The higher one may be that of the other origin."""
+    (totals,) = lowered(2).totals
+    (origin,) = totals.origins
+    other = dataclasses.replace(origin, origin="other.test:443", provider="other", phase_seconds={})
+    two = dataclasses.replace(
+        lowered(2), totals=(dataclasses.replace(totals, origins=(origin, other)),)
+    )
+    assert "lowered" not in str(found(Kind.HTTP2_STUCK, two))
+
+
 def test_limit_that_the_peer_has_not_named_yet_is_not_lowered() -> None:
     new = a_connection("active", protocol="2", streams_active=1, streams_max=1, requests_served=0)
     totals = the_totals(100, {"stream_queued": 0.5}, streams_most=100)

@@ -122,6 +122,29 @@ def test_caller_that_holds_the_pool(snapshot: Snapshot, *, fires: bool) -> None:
     assert kinds(snapshot) == [Kind.ONE_CALLER if fires else Kind.POOL_TOO_SMALL]
 
 
+def test_caller_with_most_of_the_traffic_is_not_to_blame() -> None:
+    """Its requests take no longer than those of the others, so that the pool is too small."""
+    others = (Answer(5.0, "gpt-4o", 8.0, 3.0, 0),) * 20
+    assert kinds(held_by_a_batch(10, answers=others)) == [Kind.POOL_TOO_SMALL]
+    others = (Answer(5.0, "gpt-4o", 8.0, 1.0, 0),) * 20
+    assert kinds(held_by_a_batch(10, answers=others)) == [Kind.ONE_CALLER]
+
+
+def test_provider_that_became_slow_for_a_caller_comes_first() -> None:
+    slow = answers(20.0, report=(9.0, 9.0, 0), **{"gpt-4o": (0.2, 0.3, 0)})
+    slow = tuple(one._replace(call_site=BATCH["call_site"]) for one in slow)
+    before = tuple(one._replace(ago=900.0, head=0.5, rest=0.5) for one in slow)
+    assert kinds(held_by_a_batch(9, answers=slow, earlier_answers=before)) == [SLOW]
+
+
+def test_older_half_of_the_earlier_answers_counts() -> None:
+    """More than half of those before the last minutes were slow already."""
+    latest = answers(20.0, 60, small=(2.0, 2.0, 20))
+    slow, well = (answers(ago, 30, small=(head, 2.0, 20)) for ago, head in ((500, 2.0), (990, 0.5)))
+    totals = the_totals(100, answers=latest, earlier_answers=(*well[:25], *slow))
+    assert "2.0 s to the head (0.50 s before)" in found(SLOW, a_snapshot(totals)).observed
+
+
 def test_size_is_that_of_the_others_need() -> None:
     finding = found(Kind.ONE_CALLER, held_by_a_batch(9))
     assert finding.observed == (

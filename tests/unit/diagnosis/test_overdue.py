@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
-from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, RequestSnapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, Failure, RequestSnapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from unit.diagnosis.building import (
     a_connection,
@@ -146,8 +146,7 @@ def test_overdue_requests_are_described() -> None:
         "Answers of the same model and call site took at most 0.40 s; the last one ended 5.0 s ago."
     )
     assert finding.evidence == f"Of the overdue requests, 3 of 3 from {ASK} (gpt-4o)."
-    nothing_ends = young(*times(31, 0.3), requests=in_flight(3, 43))
-    assert found(SLOW, nothing_ends).severity is Severity.ERROR
+    assert "Other requests are answered" in finding.explanation
 
 
 @pytest.mark.parametrize(
@@ -164,3 +163,21 @@ def test_requests_that_are_still_being_sent(sending: int, others: int, *, fires:
         assert "the longest after 23 s" in finding.observed
         assert ASK in finding.evidence
         assert SLOW not in kinds(snapshot)
+
+
+@pytest.mark.parametrize(("peer", "known"), [("unknown", True), (None, False)])
+def test_silence_of_all_requests_is_not_blamed_on_the_provider_alone(
+    peer: str | None, *, known: bool
+) -> None:
+    """A gateway that takes requests and passes nothing on looks the same."""
+    requests = in_flight(3, 43, peer=peer)
+    finding = found(Kind.CALLS_SILENT, young(*times(44, 0.3), requests=requests))
+    assert kinds(young(*times(44, 0.3), requests=requests)) == [Kind.CALLS_SILENT]
+    assert finding.severity is Severity.ERROR
+    assert "both look alike" in finding.explanation
+    assert ("TCP state shows no lost connection" in finding.explanation) is known
+    # An answer to another call, or a refusal, shows that the path works; also among few calls.
+    for ended in (times(5, 0.3, model="o3"), times(40, 0.3, 1), ()):
+        refused = () if ended else (Failure(5.0, "429", 0.1, "awaiting_response", 0.1),)
+        some = young(*times(44, 0.3), *ended, requests=requests, failures=refused)
+        assert kinds(some) == [SLOW]

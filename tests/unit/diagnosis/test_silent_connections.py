@@ -20,7 +20,7 @@ from unit.diagnosis.building import (
     the_totals,
 )
 
-SILENT, SLOW = Kind.SILENT_CONNECTIONS, Kind.SLOW_PROVIDER
+SILENT, SLOW, UNKNOWN = Kind.SILENT_CONNECTIONS, Kind.SLOW_PROVIDER, Kind.CALLS_SILENT
 CHECKED = {"peer_check_after": 30.0}
 
 
@@ -80,20 +80,20 @@ def test_each_state_is_named_with_its_number() -> None:
 
 
 @pytest.mark.parametrize("peer", ["unknown", None])
-def test_silence_without_evidence_stays_the_providers(peer: str | None) -> None:
+def test_silence_without_evidence_names_both_causes(peer: str | None) -> None:
     """With the longest silence that was ever answered beside it, to compare."""
     requests = waiting(3, 45.0, peer=peer)
     phases = {"phase_seconds": {"awaiting_response": 135.0}, "outcomes": ()}
     snapshot = a_snapshot(
         the_totals(0, now={"awaiting_response": 3}, origin=phases), a_pool(requests), **CHECKED
     )
-    assert kinds(snapshot) == [SLOW]
-    assert "Longest silence that was ever answered: none." in found(SLOW, snapshot).observed
+    assert kinds(snapshot) == [UNKNOWN]
+    assert "Longest silence that was ever answered: none." in found(UNKNOWN, snapshot).observed
     phases["longest_silence_answered"] = 31.0
     snapshot = a_snapshot(
         the_totals(0, now={"awaiting_response": 3}, origin=phases), a_pool(requests), **CHECKED
     )
-    assert "Longest silence that was ever answered: 31 s." in found(SLOW, snapshot).observed
+    assert "Longest silence that was ever answered: 31 s." in found(UNKNOWN, snapshot).observed
 
 
 def test_read_timeouts_of_lost_requests_are_not_the_providers() -> None:

@@ -101,6 +101,13 @@ def test_age_phase_and_call_site_of_cancelled_calls_are_named() -> None:
     assert "asyncio" not in sync.advice
 
 
+def test_calls_that_queued_for_most_of_their_time() -> None:
+    """They got their connection just before they were cancelled."""
+    late = ended("cancelled", [8.0] * 9, phase_age=0.3)
+    observed = found(Kind.CALLS_CUT_SHORT, after(late, answers(9))).observed
+    assert "9 while still waiting for the head of the answer, sent only shortly before" in observed
+
+
 CUT = ended("read_timeout", [5.0] * 6)
 
 
@@ -113,8 +120,8 @@ CUT = ended("read_timeout", [5.0] * 6)
         (CUT, answers(20, 1.0), [Kind.SLOW_PROVIDER]),
         # The requests had another limit than the pool.
         (ended("read_timeout", [30.0] * 6), answers(20, 4.0), [Kind.SLOW_PROVIDER]),
-        # It hangs now, although answers once took nearly as long.
-        (CUT, answers(20, 4.0, ago=301.0), [Kind.SLOW_PROVIDER]),
+        # Nothing is answered now, although answers once took nearly as long.
+        (CUT, answers(20, 4.0, ago=301.0), [Kind.CALLS_SILENT]),
         (CUT[:2], answers(20, 4.0), []),
     ],
 )
@@ -144,10 +151,33 @@ def test_blocked_loop_can_let_read_timeouts_expire() -> None:
 SLOWER = {"requests": 200, "each": {"awaiting_response": 3.0}}
 
 
-def test_slower_provider_comes_before_the_timeout_of_the_application() -> None:
-    slower = the_totals(**SLOWER, failures=TIMED_OUT, answers=answers(20, 4.0))
+@pytest.mark.parametrize(
+    ("failures", "head", "first"),
+    [
+        # The calls would have ended a little later: the timeout ends most of them.
+        (ended("cancelled", [8.0] * 20, "reading"), 0.4, Kind.CALLS_CUT_SHORT),
+        (ended("cancelled", [8.0] * 20, "unread", phase_age=0.0), 0.4, Kind.CALLS_CUT_SHORT),
+        (ended("cancelled", [8.0] * 20), 4.0, Kind.CALLS_CUT_SHORT),
+        # No answer comes near it, or few calls are cancelled.
+        (ended("cancelled", [8.0] * 20), 0.4, Kind.SLOW_PROVIDER),
+        (TIMED_OUT, 4.0, Kind.SLOW_PROVIDER),
+    ],
+)
+def test_slower_provider_and_the_timeout_of_the_application(
+    failures: tuple[Failure, ...], head: float, first: Kind
+) -> None:
+    """Both are named, and first what has to change for the calls to end."""
+    slower = the_totals(**SLOWER, failures=failures, answers=answers(20, head))
     now = a_snapshot(slower, a_pool(read_timeout=5.0), uptime=200.0)
-    assert kinds(now, a_snapshot()) == [Kind.SLOW_PROVIDER, Kind.CALLS_CUT_SHORT]
+    assert set(kinds(now, a_snapshot())) == {Kind.SLOW_PROVIDER, Kind.CALLS_CUT_SHORT}
+    assert kinds(now, a_snapshot())[0] is first
+    cut = found(Kind.CALLS_CUT_SHORT, now, a_snapshot())
+    assert ("provider takes longer than before" in cut.explanation) is (
+        first is Kind.CALLS_CUT_SHORT or head == 4.0
+    )
+    assert ("still reading the answer" in cut.observed) is (
+        failures[0].phase in ("reading", "unread")
+    )
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ CURRENT_REQUESTS = 5
 """Fewer requests have no meaningful mean. Running ones count as well, so that a provider that stops
 answering shows before the first request has ended."""
 LONG_ANSWER = 30.0
-"""Time in one phase, or per request, that is reported without a baseline."""
+"""Time in one phase that the views of the command and the text of a snapshot mention."""
 READ_TIMEOUTS = 3
 READ_TIMEOUT_SHARE = 0.05
 """Share of the requests. Together with the number: a provider that does not answer in time."""
@@ -255,6 +255,9 @@ of reasoning models take up to about 400 s; an attempt of the SDKs times out aft
 CALL_SLOW_SHARE = 0.2
 """Share of the calls that took longer than 95 % of those before. A few long calls among many short
 ones raise the mean as well, and are no slowness."""
+CALL_WAITS_LIMIT = 10.0
+"""Time per call until its request is sent, and between two attempts, that is too long without a
+baseline. Answers can take minutes, and so can the tools between two requests."""
 CALL_SILENT_SHARE = 0.2
 CALL_SILENT_ALERT_COUNT = 2
 """Share and number of the calls in flight. A single silent call can be one lost stream."""
@@ -282,15 +285,13 @@ ACCOUNT_ROW = 60.0
 ACCOUNT_ROWS = 60
 """Rows that are kept: an hour of traffic."""
 ACCOUNT_RECENT = 5
-"""Latest rows, which are judged: as long as the window of GlueLLMCallsFail."""
+"""Latest rows, which are judged: as long as the window of GlueLLMCallsFail. Also the least number
+of earlier ones that they are compared with: the first minutes of a process are no baseline."""
 ACCOUNT_QUIET = 15
 """Latest rows, for services with about a call a minute, as GlueLLMCallsFail has them."""
 ACCOUNT_SILENT = 3
 """Rows that the longest silence has to last: the 60 s from which calls are silent, and the 2
 minutes of GlueLLMCallsSilent. Streams of reasoning models pause for longer than 60 s."""
-ACCOUNT_BEFORE = 30
-"""Rows before the latest ones, with which these are compared. There must be at least
-ACCOUNT_RECENT of them: the first minutes of a process are no baseline."""
 
 # --- Establishing and reusing connections ---------------------------------------------------------
 
@@ -330,8 +331,9 @@ CONNECTING_HURTS = 0.25
 """Share of all request time that goes into establishing connections, from which it is a WARNING:
 calls would be noticeably faster without it. Where the server closes the connections, the smaller
 share is enough."""
-SLOW_SET_UPS = 3
-"""A single slow one can be a lost packet, which is sent again after 1 s."""
+SLOW_SET_UPS = 5
+"""The latest set-ups that are judged. A single slow one can be a lost packet, which is sent again
+after 1 s, and then after 2 s."""
 SLOW_SET_UP = 1.0
 """Mean time to establish a connection. TCP and TLS take up to three round trips, which is less than
 1 s from anywhere."""

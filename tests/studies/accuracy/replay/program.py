@@ -18,8 +18,8 @@ from typing import Any
 
 from .. import clock
 
-_LEAK_AFTER = 60.0
-"""Seconds of the default of ``leak_threshold``, which is no threshold of `clock`."""
+_LEAK_AFTER, _CHECK_PEERS_AFTER = 60.0, 30.0
+"""Defaults of ``leak_threshold`` and ``peer_check_after``, which are no thresholds of `clock`."""
 _ENDS_WITHIN = 5.0
 
 
@@ -43,6 +43,7 @@ def main() -> None:
         scope="all",
         snapshot_signal="SIGUSR2",
         leak_threshold=_LEAK_AFTER / asked["speed"],
+        peer_check_after=_CHECK_PEERS_AFTER / asked["speed"],
     )
     asyncio.run(_play(asked))
 

@@ -26,13 +26,15 @@ from .rules.timeouts import majority
 from .snapshot import Snapshot
 from .windows import Window, Windows, is_baseline, named
 
-_PROVIDER = frozenset({"awaiting_response", "reading", "read_timeout", "timeout"})
-_QUEUE = frozenset({"queued", "pool_timeout", "timeout"})
+_PROVIDER = frozenset({"awaiting_response", "reading", "read_timeout"})
+_QUEUE = frozenset({"queued", "pool_timeout"})
 _SET_UP = frozenset({"connecting", *SET_UP_HELP})
 _NEW_CONNECTION = frozenset({"connecting", "connect", "tls"})
 _TIMES_OUT = frozenset({"timeout", "cancelled"})
 """Failures that name no cause: the calls have waited too long, wherever their time went."""
 _ALL_TIME = _PROVIDER | _QUEUE | _SET_UP | {"preparing", "finishing", "unread", "stream_queued"}
+_WAITS = ("limited", "preparing", "backoff", "queued", "connecting", "stream_queued")
+"""Stages and phases in which a healthy call never spends long."""
 EXPLAINS: dict[Kind, frozenset[str]] = {
     Kind.LEAK: _QUEUE | {"unread"},
     Kind.HTTP2_STUCK: _QUEUE | {"stream_queued", "protocol_error"},
@@ -47,6 +49,7 @@ EXPLAINS: dict[Kind, frozenset[str]] = {
     Kind.TRUNCATED_ANSWERS: frozenset({*LOST_CONNECTION, "connection_error"}),
     Kind.SILENT_CONNECTIONS: _PROVIDER | _QUEUE | {"read_error", "write_error"},
     Kind.STALLED_STREAMS: frozenset({"awaiting_response", "reading"}),
+    Kind.CALLS_SILENT: _PROVIDER | _QUEUE,
     Kind.GLUELLM_LIMITER: frozenset({"limited"}),
     Kind.RETRIES: frozenset({"backoff", *map(str, RETRIED)}),
     Kind.BLOCKED_EVENT_LOOP: _ALL_TIME | {"connect_timeout"},
@@ -58,7 +61,7 @@ EXPLAINS: dict[Kind, frozenset[str]] = {
     Kind.SLOW_PROVIDER: _PROVIDER | _QUEUE,
     Kind.POOL_TOO_SMALL: _QUEUE,
     Kind.CALLS_CUT_SHORT: _TIMES_OUT,
-    Kind.EXECUTOR_FULL: frozenset({"preparing"}),
+    Kind.EXECUTOR_FULL: frozenset({"preparing", "thread", "connect_timeout"}),
     Kind.DESCRIPTORS_NEAR_LIMIT: frozenset({"too_many_open_files"}),
     Kind.ANOMALY: _QUEUE,
     Kind.POOL_SATURATED: _QUEUE,
@@ -90,14 +93,14 @@ _NEXT = {
     "a time. No SDK sends a stream again that has begun, so let the application do so.",
     "unread": "Find out what the application does between the chunks of an answer.",
     "429": "Compare the requests per minute with the provider's limit, and send fewer at a time. "
-    "Retries add to the load.",
+    "Retries add to the load. If none succeeds, check the account's quota and credit.",
     **dict.fromkeys(("queued", "stream_queued", "pool_timeout"), _HOLDERS),
     **dict.fromkeys(("awaiting_response", "reading", "requesting", "read_timeout"), _PROVIDER_SLOW),
     **{step: f"{advice[:1].upper()}{advice[1:]}." for step, (_, advice) in SET_UP_HELP.items()},
 }
 """What to look at next, by part of the account."""
-_REFUSED = "Check the API key, the model's name and the base URL: the request itself is refused."
-_PROVIDER_FAILS = "Check the provider's status page. Until it works again, use another provider."
+_REFUSED = "Check the API key, the model's name, the base URL, and what the request contains."
+_PROVIDER_FAILS = "Check the provider's status page, or the log of a gateway before the provider."
 _UNKNOWN = (
     "No cause that this package knows explains it. The numbers show only where the calls fail or "
     "spend their time."
@@ -105,7 +108,8 @@ _UNKNOWN = (
 _AFTER_ANSWER = (
     "The provider answers, and the exception is raised afterwards (stage finishing, before a "
     "possible retry): the library or the application cannot use the answer, such as JSON that "
-    "does not parse or does not match the schema of a structured output."
+    "does not parse or does not match the schema of a structured output, or a stream that reports "
+    "an error."
 )
 _WHILE_READ = (
     "The answers begin with a status of success, and the exception is raised while they are read: "
@@ -339,8 +343,7 @@ class _Group:
             period = period_text(side.period)
             text = f"{count:.0f} of {whole:.0f} {self._to} {verb} in the last {period}"
             if before is not None and (earlier := sum(before.outcomes[one] for one in of)) > 0:
-                usual = percent(before.outcomes[what] / earlier)
-                text += f" ({usual} in the {period_text(before.period)} before)"
+                text += f" ({percent(before.outcomes[what] / earlier)} earlier)"
             return side, text
         return None
 
@@ -364,13 +367,15 @@ class _Group:
     def _slow(self) -> Trouble | None:
         now, before = self._now, self._before
         running = now.running.total()
-        if now.ended + running < thresholds.CALL_QUIET_COUNT:
+        calls = now.ended + running
+        if calls < thresholds.CALL_QUIET_COUNT:
             return None
-        long = self._quiet.times.total() / (self._quiet.ended + running)
+        times, long = now.times, self._quiet.times.total() / (self._quiet.ended + running)
+        waits = sum(times[part] for part in _WAITS) > thresholds.CALL_WAITS_LIMIT * calls
         slower = before is not None and _slower(now, before)
-        if not slower and long <= thresholds.CALL_SLOW_LIMIT:
+        if not (slower or waits or long > thresholds.CALL_SLOW_LIMIT):
             return None
-        each = now.times.total() / now.number
+        each = times.total() / now.number
         half, most = (seconds(_quantile(now.took, share)) for share in (0.5, 0.95))
         text = (
             f"{self._to[0].upper()}{self._to[1:]} took {seconds(each)} on average in the last "
@@ -378,10 +383,10 @@ class _Group:
         )
         if slower and before is not None:
             more = seconds(each - before.times.total() / before.number)
-            text += f", {more} more than in the {period_text(before.period)} before"
+            text += f", {more} more than earlier"
         if running:
             text += f", {running} of them in flight"
-        part, where = self._largest()
+        part, where = self._largest(None if slower or not waits else _WAITS)
         text += f"{where}{self._amplification()}."
         streams = self._calls is None or self._calls.oldest_silence is not None
         found = self._trouble(Kind.CALLS_SLOW, Severity.WARNING, text, part, self._names(part))
@@ -399,11 +404,15 @@ class _Group:
 
     # Where did it go?
 
-    def _largest(self) -> tuple[str, str]:
-        """Return the part that has grown most per call, and text on the largest ones."""
+    def _largest(self, among: Sequence[str] | None = None) -> tuple[str, str]:
+        """Return the part that has grown most per call, and text on the largest ones.
+
+        If it has to be one of some parts, it is the largest of them, grown or not.
+        """
         now, before = self._now, self._before
-        grown: Any = Counter({part: time / now.number for part, time in now.times.items()})
-        if before is not None and before.ended:
+        times = now.times
+        grown: Any = Counter({part: times[part] / now.number for part in among or times})
+        if before is not None and before.ended and among is None:
             grown -= Counter({part: time / before.number for part, time in before.times.items()})
         largest = grown.most_common(2)
         texts = [

@@ -8,9 +8,10 @@ which finding suppresses which. The thresholds are in ``thresholds``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from .. import thresholds
 from . import accounting
 from .findings import Finding, Kind, Severity
 from .intervals import PoolCase, calls_in, earlier, pool_cases, since
@@ -32,6 +33,8 @@ from .windows import windows
 
 _NOT_OUR_CPU = ("resolve", "proxy")
 """Steps of establishing a connection that a busy process hardly makes longer."""
+_SET_UPS_IN = (1, thresholds.ACCOUNT_RECENT, thresholds.ACCOUNT_QUIET)
+"""Rows of the account in which there may be enough set-ups of connections to judge."""
 
 
 def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Finding]:
@@ -42,7 +45,8 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
 
     With ``previous``, an earlier snapshot of the same process, findings cover the time between the
     two, compared with the time before ``previous``. Without it, they cover the last 5 minutes,
-    compared with the 30 before, where calls suffer, and otherwise the time since ``instrument()``.
+    compared with the hour before, where calls suffer, and otherwise the time since
+    ``instrument()``.
     In both cases the state of the pools is that of ``snapshot``. ``previous`` is ignored if it is
     of another process (a fork's parent included) or not earlier.
 
@@ -58,9 +62,13 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
     concerned = {label for trouble in suffered for label in trouble.pools}
     recent = (compared if suffered else whole).recent
     cases = pool_cases(snapshot, before, dict.fromkeys(concerned, compared), whole)
+    latest = [cases]
+    if before is None:
+        some = (windows(snapshot.account, snapshot.uptime, rows) for rows in _SET_UPS_IN)
+        latest = [pool_cases(snapshot, None, {}, one) for one in some]
     calls = [calls_in(one, recent) for one in snapshot.process.calls]
     blocked = process.loop_is_blocked(snapshot, before)
-    descriptors = process.descriptors_near_limit(snapshot.process)
+    descriptors = process.descriptors_near_limit(snapshot)
     limiters = limiting.since(snapshot, before)
     clients_churn = any(connecting.churned_origins(case.activity) for case in cases)
     found: list[Finding | None] = [
@@ -73,16 +81,21 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
     found += [retrying.retries(one, cases) for one in calls]
     found += [retrying.refusals(case, calls) for case in cases]
     found += [limiting.gluellm_limiter(limiter, cases) for limiter in limiters]
-    for case in cases:
+    for case, *lately in zip(cases, *latest, strict=True):
         limited = limiting.wait_before(case, limiters, cases)
-        found += _of_pool(case, blocked=blocked, limited=limited)
+        found += _of_pool(case, lately, blocked=blocked, limited=limited)
         found.append(settings.unbounded_pool(case, descriptors_run_out=descriptors is not None))
     causes = _ordered(finding for finding in found if finding is not None)
     return accounting.explained(suffered, causes)
 
 
-def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | None]:
-    """Return the findings on one pool name, without those that another finding explains."""
+def _of_pool(
+    case: PoolCase, lately: Sequence[PoolCase], *, blocked: bool, limited: bool
+) -> list[Finding | None]:
+    """Return the findings on one pool name, without those that another finding explains.
+
+    ``lately`` are shorter periods up to now.
+    """
     leak = holding.leaked_connections(case, hurts=waiting.queue_matters(case))
     long_wait = process.waits_beyond_lag(case)
     stuck = holding.stuck_streams(case, loop_is_blocked=blocked and not long_wait)
@@ -97,12 +110,12 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
     if stuck is not None or connecting.server_is_gone(case):
         broken = unanswered = None
     causes: list[Finding | None] = []
-    holder = consumer = slow = too_small = saturated = connect = None
+    holder = consumer = slow = slower = too_small = saturated = connect = None
     cut = None if blocked else timeouts.cut_answers(case)
     if not blocked:
         # Building clients keeps the CPU busy. Failures to connect name the step themselves.
         if failures is None and (churn is None or case.activity.slowest_step in _NOT_OUR_CPU):
-            connect = connecting.slow_connecting(case)
+            connect = connecting.slow_connecting(lately)
         if leak is None:
             consumer = holding.slow_consumer(case)
         # Building clients keeps the loop from reading answers. If clients were built in the
@@ -116,21 +129,18 @@ def _of_pool(case: PoolCase, *, blocked: bool, limited: bool) -> list[Finding | 
                 or provider.silent_provider(case)
             )
         fault = odd if odd and odd.severity is Severity.ERROR else None
-        holder = None if leak or stuck or lost or fault else waiting.one_caller(case)
-        causes = [leak, stuck, lost, consumer, holder, fault]
-        if slow is not None and slow.severity is not Severity.INFO:
-            causes.append(slow)
+        slower = slow if slow and slow.severity is not Severity.INFO else None
+        holder = None if leak or stuck or lost or fault or slower else waiting.one_caller(case)
+        causes = [leak, stuck, lost, consumer, holder, fault, slower]
         # The first calls that GlueLLM's limiter lets pass can queue for a moment.
         if not (any(causes) or limited or provider.is_slower(case)):
-            too_small = waiting.pool_too_small(case)
+            too_small = waiting.pool_too_small(case, slow_set_ups=connect is not None)
         if not any((*causes, too_small, failures, cut)):
             saturated = waiting.pool_saturated(case)
     elif long_wait and leak is None and stuck is None:
         saturated = waiting.pool_saturated(case)
-    cut_calls = timeouts.cut_calls(case)
-    # Where calls are slow for another reason, that comes before the timeout that ends them.
-    if cut_calls and (blocked or saturated or too_small or any(causes)):
-        cut_calls = replace(cut_calls, severity=Severity.WARNING)
+    others = any((blocked, saturated, too_small, connect, *causes[:-1]))
+    cut_calls = timeouts.cut_calls(case, slower=slower is not None, others=others)
     if cut and any(causes):
         cut = replace(cut, severity=Severity.WARNING)
     return [

@@ -234,7 +234,7 @@ class PoolCase:
 
     @property
     def compared_answers(self) -> tuple[list[Answer], list[Answer]]:
-        """Latest answers, and earlier ones; if possible, from before the last minutes.
+        """Latest answers, and earlier ones.
 
         In a young process they are those of the last and of the first third of its life.
         """
@@ -243,10 +243,7 @@ class PoolCase:
             third = self.age / 3
             now = [one for one in kept if one.ago <= third]
             return now, [one for one in kept if one.ago > 2 * third]
-        earlier = [one for one in kept if one.ago > recent]
-        if not self.baseline:
-            earlier = [one for one in earlier if one.ago > RECENT] or earlier
-        return self.answers, earlier
+        return self.answers, [one for one in kept if one.ago > recent]
 
     @property
     def maximum(self) -> int | None:

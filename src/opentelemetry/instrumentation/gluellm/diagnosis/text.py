@@ -121,7 +121,7 @@ def _lately(calls: CallsSnapshot, compared: Windows) -> str:
     if compared.before is None:
         return ""
     texts = []
-    for window, when in ((compared.recent, "in the last"), (compared.before, "before, in")):
+    for window, when in ((compared.recent, "in the last"), (compared.before, "earlier, in")):
         items = window.of_calls(calls.provider, calls.source)
         outcomes = named(items, "outcome")
         ended, failed = int(outcomes.total()), int(outcomes["failed"])

@@ -40,17 +40,21 @@ class Windows:
     """Time before ``recent``; None if there is none to compare with."""
 
 
-def windows(account: Account, now: float) -> Windows:
-    """Return the last 5 minutes before ``now`` and the 30 before.
+def windows(account: Account, now: float, recent: int = thresholds.ACCOUNT_RECENT) -> Windows:
+    """Return the last minutes before ``now``, 5 by default, and a time of the hour before.
 
-    A young process has only the time since ``instrument()``.
+    That is the older half of that hour: what is wrong now may have begun before the last minutes,
+    and must not be compared with itself. A young process has only the time since ``instrument()``.
     """
-    since = now - thresholds.ACCOUNT_RECENT * account.row
+    since = now - recent * account.row
     latest = [row for row in account.rows if row.until > since]
     since = min([since, *(row.since for row in latest)])
-    least = since - thresholds.ACCOUNT_BEFORE * account.row
-    earlier = [row for row in account.rows if row.until <= since and row.until > least]
-    before = since - min((row.since for row in earlier), default=since)
+    hour = since - thresholds.ACCOUNT_ROWS * account.row
+    earlier = [row for row in account.rows if row.until <= since and row.until > hour]
+    begin = min((row.since for row in earlier), default=since)
+    half = begin + max((since - begin) / 2, thresholds.ACCOUNT_RECENT * account.row)
+    earlier = [row for row in earlier if row.since < half]
+    before = max((row.until for row in earlier), default=begin) - begin
     quiet = now - thresholds.ACCOUNT_QUIET * account.row
     return Windows(
         _window(latest, now - max(since, 0.0)),

@@ -14,7 +14,7 @@ CONNECT_HELP = {
         "check {address} for a typing error, and the resolver of this machine or container",
     ),
     "connection_error": (
-        "the connection is refused or reset: nothing listens there, or a proxy rejects it",
+        "the connection is refused or reset: nothing listens, or a proxy or firewall rejects it",
         "check {address}, the port and {proxy}, and that the server runs",
     ),
     "secure_connection_error": (

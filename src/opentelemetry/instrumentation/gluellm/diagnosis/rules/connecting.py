@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from ... import thresholds
 from ...pool.phases import WEBSOCKET
@@ -197,11 +198,7 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     unprobed = any(pool.tcp_keepalive is False for pool in case.pools)
     expiry = max((pool.keepalive_expiry or 0 for pool in case.pools), default=0)
     now = f" (now {timeout_text(expiry)})" if expiry else ""
-    cause = (
-        "A model that thinks for minutes without sending a byte looks idle to it."
-        if silent
-        else "The pool then reuses a connection that the other side has dropped."
-    )
+    thinks = " A model that thinks for minutes without sending a byte looks idle to it."
     advice = []
     if unprobed:
         advice.append(f"Switch SO_KEEPALIVE on: {advisor.probe_idle(case.maximum)}.")
@@ -218,8 +215,9 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         "failed on a reused connection before an answer came"
         + (f", after up to {seconds(silence)} of silence" if silent else "")
         + ("; SO_KEEPALIVE is off." if unprobed else "."),
-        explanation="Something between here and the provider, such as a load balancer or an "
-        f"address translator, drops connections that carry no data. {cause}",
+        explanation="The other end, or a load balancer or address translator on the path, had "
+        "dropped connections that the pool kept: after a time without data, or by a restart."
+        f"{thinks if silent else ''}",
         advice=" ".join(advice)
         or "Stream the answers, so that bytes flow, and let the SDK send failed requests again.",
     )
@@ -263,7 +261,8 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
         )
         explanation = (
             "The other end accepts new connections and closes them, and established ones work. So "
-            f"it limits the connections of a client, to about {usable}."
+            f"it limits the connections of a client, to about {usable}, or a server of a load "
+            "balancer to which only new ones go is broken."
         )
         advice = f"{case.advisor.allow(usable)}. Or raise the limit at the gateway or the provider."
     else:
@@ -320,20 +319,30 @@ def truncated_answers(case: PoolCase) -> Finding | None:
         evidence=f"Of these requests, {who}." if who else "",
         explanation="The answer had begun, and the connection was closed before it was complete. "
         "The provider or a proxy on the path ends it: a process that crashes or restarts, a "
-        "timeout, or a limit on the size of answers. The client has not closed it.",
+        "timeout, or a limit on the size of answers. Or the application closes its client.",
         advice="Look for the cause in the log of the proxy or gateway: its read timeout (nginx: "
         "proxy_read_timeout) if the times are alike, restarts otherwise. No SDK sends a stream "
         "again that has begun, so let the application do so.",
     )
 
 
-def slow_connecting(case: PoolCase) -> Finding | None:
-    """Detect that establishing connections takes long, and name the step."""
-    activity, earlier = case.activity, case.baseline
-    total, step = sum(activity.named("step").values()), activity.slowest_step
-    # A running set-up counts as a whole one, so the mean is never too high.
+def _set_ups(case: PoolCase) -> int:
+    # A running set-up counts as a whole one, so that the mean time is never too high.
     running = sum(pool.connecting for pool in case.pools)
-    number = activity.number("opened") + sum(activity.connect_failures.values()) + running
+    activity = case.activity
+    return activity.number("opened") + sum(activity.connect_failures.values()) + running
+
+
+def slow_connecting(cases: Sequence[PoolCase]) -> Finding | None:
+    """Detect that establishing connections takes long, and name the step.
+
+    The cases are one pool name in periods of different length. The latest set-ups count: those of
+    the first period that has enough of them.
+    """
+    enough = (one for one in cases if _set_ups(one) >= thresholds.SLOW_SET_UPS)
+    case = next(enough, cases[-1])
+    activity, earlier, number = case.activity, case.baseline, _set_ups(case)
+    total, step = sum(activity.named("step").values()), activity.slowest_step
     if step is None or number < thresholds.SLOW_SET_UPS:
         return None
     mean, least, before = total / number, thresholds.SLOW_SET_UP, ""
@@ -346,7 +355,7 @@ def slow_connecting(case: PoolCase) -> Finding | None:
         return None
     name, advice = SET_UP_HELP[step]
     return Finding(
-        kind=Kind.SLOW_CONNECTING,
+        kind=Kind.EXECUTOR_FULL if step == "thread" else Kind.SLOW_CONNECTING,
         severity=Severity.WARNING,
         pool=case.label,
         observed=f"Establishing {counted(number, 'connection')} took {seconds(mean)} on "

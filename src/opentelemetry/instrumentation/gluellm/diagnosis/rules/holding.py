@@ -162,7 +162,8 @@ def stuck_streams(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     waits = [request.phase_age for request in case.requests if request.phase == "stream_queued"]
     longest = max(waits, default=0.0)
     before, lowest = case.totals.streams_most, min(now, default=0)
-    lowered = 0 < lowest < before
+    # Another origin can have another limit.
+    lowered = 0 < lowest < before and len({one.origin for one in case.totals.origins}) == 1
     queued, activity = case.activity.time("stream_queued"), case.activity
     costs = (
         queued >= thresholds.QUEUED_SHARE * activity.time()

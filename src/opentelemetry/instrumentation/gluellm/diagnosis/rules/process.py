@@ -125,8 +125,9 @@ def blocked_event_loop(
     )
 
 
-def descriptors_near_limit(process: ProcessSnapshot) -> Finding | None:
+def descriptors_near_limit(snapshot: Snapshot) -> Finding | None:
     """Detect that few file descriptors are left; each connection takes one."""
+    process, ours = snapshot.process, sum(len(pool.connections) for pool in snapshot.pools)
     used, limit = process.open_descriptors, process.descriptor_limit
     if used is None or not limit or used < thresholds.DESCRIPTORS_NEAR * limit:
         return None
@@ -135,10 +136,12 @@ def descriptors_near_limit(process: ProcessSnapshot) -> Finding | None:
         severity=Severity.ERROR
         if used >= thresholds.DESCRIPTORS_SEVERE * limit
         else Severity.WARNING,
-        observed=f"{used} of {limit} file descriptors are open ({percent(used / limit)}).",
+        observed=f"{used} of {limit} file descriptors are open ({percent(used / limit)}), {ours} "
+        "of them for connections of the pools.",
         explanation="Each connection takes one. At the limit, connections fail with "
         "too_many_open_files, and opening files and sockets fails in the whole process.",
-        advice="Limit the pools and keep one client instead of one per call. Raise the limit with "
+        advice="If most are connections, limit the pools and keep one client instead of one per "
+        f"call. If not, ls -l /proc/{process.pid}/fd shows what is open. Raise the limit with "
         "ulimit -n (LimitNOFILE= in systemd, --ulimit nofile= in Docker).",
     )
 

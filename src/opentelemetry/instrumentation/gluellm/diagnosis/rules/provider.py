@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from statistics import mean, median
 
 from ... import thresholds
@@ -16,15 +18,21 @@ from ..parts import PROVIDERS_PART, Answer, Group
 from .timeouts import majority
 from .waiting import queue_matters
 
-_NOTICED = 0.01
-"""Share of the time of a request from which a part of it is named."""
+_NO_ANSWER = (
+    "No request is answered: the provider hangs, or something on the path to it (a gateway, a "
+    "proxy, a firewall) takes the requests and passes nothing on. Seen from here, both look alike."
+)
 _PINGS = (
-    "Bytes arrive, but no items and no end: the provider, or a proxy before it, sends pings, which "
-    "keep the connection and its read timeout alive and reach no application."
+    "Bytes arrive, but no items, or the answers do not end: the provider, or a proxy before it, "
+    "sends pings, or an item without an end. The connection's read timeout ignores that."
 )
 _END_STREAMS = (
     "Give the whole stream, or the time between its items, a timeout of your own, and send the "
     "request again. A read timeout does not end it. Check the provider's status page."
+)
+_TELL_APART = (
+    "Check the provider's status page, and send one request by hand, past the proxy or from "
+    "another network: if it is answered, the path is the cause."
 )
 _Times = Sequence[float]
 
@@ -66,7 +74,9 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
         if len(now) + len(waiting) < enough or len(before) < thresholds.BASELINE_REQUESTS:
             continue
         texts, slower = [], False
-        was = _parts(before)
+        # What is slow now may have begun before the last minutes.
+        half = len(before) // 2
+        was = _parts(before[:half] if half >= thresholds.BASELINE_REQUESTS else before)
         for part, times in _parts(now, waiting).items():
             # The application's pauses are part of the time after the head.
             paused = unread >= thresholds.UNREAD_SHARE * (unread + reading)
@@ -108,9 +118,8 @@ def is_slower(case: PoolCase) -> bool:
 
 
 def slow_provider(case: PoolCase) -> Finding | None:
-    """Detect a provider that takes long, longer than before, or longer than read timeouts."""
+    """Detect a provider that takes longer than before, or longer than read timeouts."""
     activity = case.activity
-    each = activity.provider_time(*PROVIDERS_PART)
     slower = is_slower(case)
     # If connections were lost, it is unknown which requests waited for the provider.
     silent = 0 if activity.number("lost_peers") else activity.number("timeout", "read")
@@ -118,20 +127,13 @@ def slow_provider(case: PoolCase) -> Finding | None:
         silent >= thresholds.READ_TIMEOUTS
         and silent >= thresholds.READ_TIMEOUT_SHARE * activity.left
     )
-    long = (
-        each >= thresholds.LONG_ANSWER
-        and activity.sent + activity.held_now >= thresholds.CURRENT_REQUESTS
-    )
     overdue = None if gives_up else overdue_requests(case)
-    if overdue or not (slower or gives_up or long):
+    if overdue or not (slower or gives_up):
         return overdue
-    head, body = (
-        seconds(time) if time >= _NOTICED * each else ""
-        for time in map(activity.provider_time, PROVIDERS_PART)
+    head, body = map(seconds, map(activity.provider_time, PROVIDERS_PART))
+    observed = (
+        f"A request waited for the provider: {head} for the head of the answer, {body} for the rest"
     )
-    parts = [f"{head} for the head of the answer"] if head else []
-    parts += [f"{body} for the rest"] if body else []
-    observed = f"A request waited for the provider: {', '.join(parts) or seconds(each)}"
     groups, _ = _groups(case)
     slow = [f"{_named(group)}: {text}" for group, text in groups.items() if text]
     others = [_named(group) for group, text in groups.items() if any(group) and not text]
@@ -147,37 +149,36 @@ def slow_provider(case: PoolCase) -> Finding | None:
     if slower and queue_matters(case):
         share = percent(activity.time("queued") / activity.time())
         observed += f"; requests queue ({share} of the time) since connections are held for longer"
-    severity = Severity.INFO
-    explanation = (
-        "The answers take long. Reasoning models are silent for 300 to 700 s. If the model is no "
-        "reasoning model, the provider is slow."
-    )
-    advice = (
-        "Nothing, if the model reasons. Otherwise compare with an earlier snapshot to see whether "
-        "it has become slower."
-    )
-    if slower or gives_up:
-        severity = Severity.ERROR if gives_up else Severity.WARNING
-        explanation = (
-            "Requests wait for the provider's bytes most of the time. The provider is slow, "
-            "or the requests have changed: a larger model, longer answers."
-        )
-        timeout = "Set a read timeout"
-        if silent:
-            timeout = "Raise the read timeout if the model takes that long"
-        advice = (
-            "Check the provider's status page, and compare models. Stream, so that silence shows "
-            f"early. {timeout}, and send fewer requests at a time or some to a second provider. A "
-            "larger pool does not help."
-        )
-    return Finding(
+    timeout = "Set a read timeout"
+    if silent:
+        timeout = "Raise the read timeout if the model takes that long"
+    found = Finding(
         kind=Kind.SLOW_PROVIDER,
-        severity=severity,
+        severity=Severity.ERROR if gives_up else Severity.WARNING,
         pool=case.label,
         observed=f"{observed}.",
-        explanation=explanation,
-        advice=advice,
+        explanation="Requests wait for the provider's bytes most of the time. The provider or the "
+        "path to it is slow, or the requests have changed: a larger model, longer questions or "
+        "answers.",
+        advice="Check the provider's status page, and compare models. Stream, so that silence "
+        f"shows early. {timeout}, and send fewer requests at a time or some to a second provider. "
+        "A larger pool does not help.",
     )
+    ended = [f.ago + f.phase_age for f in case.totals.failures if f.result == "read_timeout"]
+    if gives_up and _unanswered(case, ended) >= thresholds.CURRENT_REQUESTS:
+        return replace(found, kind=Kind.CALLS_SILENT, explanation=_NO_ANSWER, advice=_TELL_APART)
+    return found
+
+
+def _unanswered(case: PoolCase, began: Iterable[float]) -> int:
+    """Return how many waits that began so long ago have seen no answer to any request.
+
+    0 if one was answered a moment ago, with any status.
+    """
+    ended = [answer.ago for answer in case.totals.answers]
+    ended += [failure.ago for failure in case.totals.failures if failure.result.isdecimal()]
+    last = min(ended, default=0.0 if case.activity.served else math.inf)
+    return sum(ago <= last for ago in began) if last >= thresholds.OVERDUE_AFTER else 0
 
 
 def slow_upload(case: PoolCase) -> Finding | None:
@@ -246,21 +247,28 @@ def overdue_requests(case: PoolCase) -> Finding | None:
     if len(found) < max(least, thresholds.OVERDUE_SHARE * len(case.requests)):
         return None
     longest, last = max(a.head + a.rest for a in answers), min(a.ago for a in answers)
+    kind = Kind.SLOW_PROVIDER
     phases = Counter(request.phase for request in found)
     # Bytes that arrive end a phase of reading and begin the next one.
     fed = sum(r.phase == "reading" and 2 * r.phase_age < (r.held or 0.0) for r in found)
     explanation = (
-        "The provider hangs, or the connections are lost without a notice: a firewall or an "
-        "address translator on the path has dropped them. The pool is not the cause."
+        "Other requests are answered: the provider hangs on these, or their connections are lost "
+        "without a notice, as in a firewall or an address translator. The pool is not the cause."
     )
-    advice = "Set a read timeout, and send these requests again. Check the provider's status page."
+    advice = "Check the provider's status page."
+    if 2 * _unanswered(case, waited.values()) > len(found):
+        kind, explanation, advice = Kind.CALLS_SILENT, _NO_ANSWER, _TELL_APART
+    if any(request.peer == "unknown" for request in found):
+        explanation += " The system's TCP state shows no lost connection."
+    advice += " Set a read timeout, and send these requests again."
     if any(pool.tcp_keepalive is False for pool in case.pools):
         advice += f" Switch SO_KEEPALIVE on: {case.advisor.probe_idle(case.maximum)}."
     if 2 * fed > len(found):
+        kind = Kind.STALLED_STREAMS
         explanation, advice = _PINGS, _END_STREAMS
     who = majority(found)
     return Finding(
-        kind=Kind.STALLED_STREAMS if 2 * fed > len(found) else Kind.SLOW_PROVIDER,
+        kind=kind,
         severity=Severity.ERROR if last >= thresholds.OVERDUE_AFTER else Severity.WARNING,
         pool=case.label,
         observed=f"{len(found)} of {counted(len(case.requests), 'request')} in flight are overdue ("
@@ -297,18 +305,17 @@ def silent_provider(case: PoolCase) -> Finding | None:
     answered = max(silences, default=0.0)
     severe = many and usual < thresholds.SILENT_AS_BEFORE * min(ages)
     return Finding(
-        kind=Kind.SLOW_PROVIDER,
+        kind=Kind.CALLS_SILENT,
         severity=Severity.WARNING if severe else Severity.INFO,
         pool=case.label,
         observed=f"{counted(len(waiting), 'request')} to {origins} sent and waiting for the first "
         f"byte of an answer, the longest for {seconds(max(ages))}; none was answered meanwhile, "
         f"{case.queued_now} queued. Longest silence that was ever answered: "
         f"{seconds(answered) if answered else 'none'}.",
-        explanation="They have their connections, so the pool is not the cause: the provider has "
-        "not begun to answer. Reasoning models are silent for 300 to 700 s. With any other model, "
-        "the provider hangs or something on the network path drops the requests.",
-        advice="Check the provider's status page, and send one request by hand. Stream, so that "
-        "silence shows early, and set a read timeout. A larger pool does not help.",
+        explanation="They have their connections, so the pool is not the cause. Reasoning models "
+        f"are silent for 300 to 700 s. With any other model: {_NO_ANSWER}",
+        advice=f"{_TELL_APART} Stream, so that silence shows early, and set a read timeout. A "
+        "larger pool does not help.",
     )
 
 

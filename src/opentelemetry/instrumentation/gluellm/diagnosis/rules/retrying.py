@@ -48,9 +48,10 @@ class _Reasons:
                 f"Make fewer calls at a time ({'threading' if synchronous else 'asyncio'}"
                 ".Semaphore), ask the provider for a higher limit, or send some calls to another."
             )
-            return "The provider limits the rate, and each retry counts against its limit.", fewer
+            limits = "The provider limits the rate, or the account's quota is used up."
+            return f"{limits} Each retry counts against the limit.", fewer
         return (
-            "The provider answers with errors, and each retry adds to its load.",
+            "The provider or a gateway answers with errors, and each retry adds to its load.",
             "Check the provider's status page, or send some calls to another provider.",
         )
 

@@ -18,7 +18,6 @@ _STILL = {
     "stream_queued": "queued for an HTTP/2 stream",
     "awaiting_response": "waiting for the head of the answer",
     "reading": "reading the answer",
-    "unread": "between two reads of the answer",
 }
 """By phase: what a request was doing."""
 
@@ -40,8 +39,12 @@ def majority(requests: Iterable[Answer | Failure | RequestSnapshot]) -> str:
     return ""
 
 
-def cut_calls(case: PoolCase) -> Finding | None:
-    """Detect calls that a timeout of the application cancels, all at about the same age."""
+def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
+    """Detect calls that a timeout of the application cancels, all at about the same age.
+
+    A reason why they take long comes first: ``others``, or a provider that has become ``slower``
+    and had not begun to answer.
+    """
     cut = [failure for failure in case.failures if failure.result == "cancelled"]
     if len(cut) < thresholds.CUT_CALLS:
         return None
@@ -57,7 +60,17 @@ def cut_calls(case: PoolCase) -> Finding | None:
         or age < 2 * thresholds.CUT_SLACK
     ):
         return None
-    ((phase, count),) = Counter(failure.phase for failure in alike).most_common(1)
+    # A cancellation ends the read before the request.
+    phases = ("reading" if one.phase == "unread" else one.phase for one in alike)
+    ((phase, count),) = Counter(phases).most_common(1)
+    still, least = _STILL[phase], thresholds.NEAR_READ_TIMEOUT * age
+    on_its_way = phase == "reading" or any(answer.head >= least for answer in case.answers)
+    many = share >= thresholds.CALL_CANCELLED_SHARE
+    severity = Severity.ERROR if many else Severity.INFO
+    if others or (slower and not (on_its_way and many)):
+        severity = Severity.WARNING
+    if phase == "awaiting_response" and 2 * median(one.phase_age for one in alike) < age:
+        still += ", sent only shortly before"
     who = majority(alike)
     if case.process.gluellm:
         advice = "Raise GLUELLM_DEFAULT_REQUEST_TIMEOUT, or the application's own timeout"
@@ -66,18 +79,21 @@ def cut_calls(case: PoolCase) -> Finding | None:
     else:
         advice = "Raise the timeout around the call (asyncio.wait_for, asyncio.timeout)"
     reason = "whatever makes these calls slow is a finding of its own"
+    if slower and on_its_way:
+        reason = "but the provider takes longer than before, which is a finding of its own"
     if phase == "queued":
         advice = f"Remove the queue first: a longer timeout only lets calls wait. Then: {advice}"
         reason = "they wait for the pool, and the provider has not seen them"
     return Finding(
         kind=Kind.CALLS_CUT_SHORT,
-        severity=Severity.ERROR if share >= thresholds.CALL_CANCELLED_SHARE else Severity.INFO,
+        severity=severity,
         pool=case.label,
         observed=f"{len(cut)} of the last {number} requests "
         f"({percent(share)}) were cancelled, {len(alike)} of them after {seconds(age)}, "
-        f"{count} while still {_STILL[phase]}{f'; {who}' if who else ''}.",
-        explanation=f"A timeout of the application, of about {seconds(age)}, ends the calls: users "
-        f"who leave do so at any age. Neither the pool nor the provider ended them; {reason}.",
+        f"{count} while still {still}{f'; {who}' if who else ''}.",
+        explanation=f"A timeout of about {seconds(age)} ends the calls, of the application or of "
+        "what calls it: users who leave do so at any age. Neither the pool nor the provider ended "
+        f"them; {reason}.",
         advice=f"{advice}, or make the calls shorter: fewer output tokens, a faster model.",
     )
 

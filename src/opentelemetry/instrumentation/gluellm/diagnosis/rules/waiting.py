@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from statistics import median
 
 from ... import thresholds
 from ...text import call_site_text, counted, one_line, percent, rate, seconds
@@ -39,14 +40,15 @@ def queue_matters(case: PoolCase) -> bool:
     )
 
 
-def pool_too_small(case: PoolCase) -> Finding | None:
+def pool_too_small(case: PoolCase, *, slow_set_ups: bool) -> Finding | None:
     """Detect requests that queue although connections are not held longer than before."""
     maximum = case.maximum
     activity = case.activity
     if maximum is None or not queue_matters(case):
         return None
     held = activity.time(*HELD)
-    if activity.time("connecting") > thresholds.CONNECTING_HOLDS * held:
+    most = thresholds.CONNECTING_HURTS if slow_set_ups else thresholds.CONNECTING_HOLDS
+    if activity.time("connecting") > most * held:
         return None
     if unread_now(case) > thresholds.UNREAD_SHARE * held:
         return None  # may be a leak below the leak threshold
@@ -66,19 +68,17 @@ def pool_too_small(case: PoolCase) -> Finding | None:
             f". {rate(activity.number('entered') / activity.period)} arrived and held a connection "
         )
         observed += f"for {seconds(held / ended)}"
-    compared = (
-        "no longer than before"
-        if case.baseline is not None and case.baseline.served >= thresholds.BASELINE_REQUESTS
-        else "as far as can be known without an earlier snapshot"
-    )
+    before = case.baseline
+    if before is not None and before.served >= thresholds.BASELINE_REQUESTS:
+        observed += f" ({seconds(before.time(*HELD) / before.left)} before)"
     replayed, advice = _advice(case)
     return Finding(
         kind=Kind.POOL_TOO_SMALL,
         severity=Severity.ERROR if timeouts else Severity.WARNING,
         pool=case.label,
         observed=f"{observed}.{replayed}",
-        explanation="More requests come at a time than the pool has connections. Connections are "
-        f"held only as long as the answers take, {compared}, so the pool's size is the cause.",
+        explanation="More requests come at a time than the pool has connections, which are held "
+        "only as long as the answers take.",
         advice=f"{advice}.",
     )
 
@@ -120,6 +120,12 @@ def one_caller(case: PoolCase) -> Finding | None:
         or count < thresholds.HOLDER_SHARE * len(held)
         or longest < thresholds.WAIT_NOTICED
     ):
+        return None
+    # With most of the traffic, a caller holds most connections and is not the cause.
+    other = [r.held or 0.0 for r in held if (r.call_site, r.model) != whose]
+    other += [a.head + a.rest for a in case.answers if (a.call_site, a.model) != whose]
+    its = median(r.held or 0.0 for r in held if (r.call_site, r.model) == whose)
+    if other and its < thresholds.SLOWER * median(other):
         return None
     call_site, model = whose
     by = f" by {call_site_text(call_site)}" if call_site else " by calls"
