@@ -18,8 +18,7 @@ import pytest
 import trio._highlevel_open_tcp_stream
 from anyio.from_thread import start_blocking_portal
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, diagnose, snapshot
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import Runner
 from support.http1 import HTTP1Server
@@ -138,37 +137,6 @@ def test_wait_for_a_thread_is_separate_from_resolving(runner, library, listen, t
     (origin,) = snapshot().totals[0].origins
     assert_near(origin.set_up_seconds["thread"], DELAY)
     assert_near(origin.set_up_seconds["resolve"], 0.0)
-
-
-@pytest.mark.only("httpx")
-@pytest.mark.modes("asyncio")
-@pytest.mark.parametrize("cause", ["resolver", "executor"])
-def test_slow_resolver_and_full_executor_have_findings_of_their_own(
-    request, runner, library, listen, untouched, cause
-):
-    """Both slow down the same call; connections that are not kept are not the cause."""
-    if cause == "resolver":
-        request.getfixturevalue("slow_name")
-    instrument(untouched)
-    server = listen(HTTP1Server)
-    pool = runner.pool(library, max_keepalive_connections=0)
-
-    async def fill() -> None:
-        loop = asyncio.get_running_loop()
-        loop.set_default_executor(ThreadPoolExecutor(1))
-        loop.run_in_executor(None, time.sleep, DELAY)
-
-    for _ in range(3):
-        pool.get(server.url())
-    before = snapshot()
-    for _ in range(3):
-        if cause == "executor":
-            runner.portal.call(fill)
-        pool.get(named(server.url()))
-    found = [f for f in diagnose(snapshot(), before) if f.severity is not Severity.INFO]
-    assert [finding.kind for finding in found] == [Kind.SLOW_CONNECTING]
-    name = "resolving the name" if cause == "resolver" else "waiting for a thread"
-    assert f"of it {name}" in found[0].observed
 
 
 @pytest.mark.modes("asyncio")
