@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import Runner
 from support.libraries import Library
 from support.outcomes import assert_settled
-from support.proxies import HTTPProxy
+from support.proxies import HTTPProxy, SOCKSProxy
 from support.rows import new, reused
 from support.script import Reply
 
@@ -22,6 +24,17 @@ def test_pool_of_a_clients_proxy_is_observed(runner, library, listen, server, te
     assert proxy.timeline.count("forward") == 1
     client.close()
     assert telemetry.value(semconv.POOL_LIVE) == 0
+
+
+@pytest.mark.only("httpx", "httpx2")
+def test_set_up_through_a_clients_socks_proxy_is_observed(
+    runner, library, listen, server, telemetry
+):
+    """The client has a pool of a class of its own for it."""
+    proxy = listen(SOCKSProxy, tunnel_after=0.2)
+    client = runner.client(library, proxy=proxy.origin.replace("http:", "socks5:"))
+    assert_settled(telemetry, [client.get(server.url())], new())
+    assert telemetry.steps()["proxy"] >= 0.2
 
 
 def test_redirect_is_two_requests(runner, library, server, telemetry):
