@@ -76,8 +76,9 @@ $(VENV)/.installed-release: pyproject.toml | $(BIN)/python
 demo: $(VENV)/.installed-demo
 	$(BIN)/gluellm-pools demo $(ARGS)
 
-# In parallel, since most of a test's time is waiting. A file runs in one process, to share its fixtures.
-PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile
+# In parallel, since most of a test's time is waiting. A file runs in one process, to share its fixtures; files begin
+# in the order of testpaths.
+PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.installed-test
 	@echo "Running the tests: about 5 minutes on 2 cores. 'make test ARGS=tests/unit' runs one folder."

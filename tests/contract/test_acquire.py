@@ -8,35 +8,9 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.outcomes import SLACK, assert_near, assert_settled
-from support.rows import cancelled_in_queue, failed, new, pool_timeout, reused
+from support.rows import failed, new, pool_timeout, reused
 from support.script import Reply
 from support.waiting import LATENESS, wait_until
-
-
-@pytest.mark.modes("sync", "asyncio", "trio")
-def test_immediate_acquire_takes_exactly_zero(runner, library, server, telemetry):
-    """A new connection, then the same one again: both acquires are 0, one set-up is measured."""
-    pool = runner.pool(library, max_connections=2)
-    server.reply("/", Reply(head_after=0.1, end_after=0.1))
-    first = pool.get(server.url())
-    second = pool.get(server.url())
-    assert_settled(telemetry, [first, second], new(), reused())
-    assert telemetry.total(semconv.ACQUIRE_DURATION) == 0
-    phases = telemetry.phases()
-    answered = first.answered + second.answered
-    until_head = phases["connecting"] + phases["awaiting_response"]
-    assert_near(until_head, answered - first.entered - second.entered)
-    assert_near(phases["reading"] + phases["unread"], first.left + second.left - answered)
-    assert phases["reading"] > 0.1
-    for point in telemetry.points(semconv.LEASE_DURATION):
-        assert point.attributes == {
-            semconv.POOL_NAME: library.name,
-            semconv.POOL_LIBRARY: library.name,
-            semconv.SERVER_ADDRESS: "127.0.0.1",
-            semconv.SERVER_PORT: server.port,
-        }
-    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle", version="1.1") == 1
-    telemetry.check(CONNECTION_OPENED=1, CONNECTION_MAX=2, PEAK_ACTIVE=1, PEAK_QUEUED=0)
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
@@ -83,23 +57,6 @@ def test_pool_timeout_is_an_acquire_without_a_lease(pool_of_one, library, server
     assert_settled(telemetry, [holder, late], new(), pool_timeout())
     assert telemetry.value(semconv.ACQUIRE_TIMEOUT) == 0.15
     assert server.timeline.count("request") == 1
-
-
-@pytest.mark.modes("asyncio", "trio")
-def test_cancelled_waiter_leaves_the_queue(pool_of_one, server, telemetry):
-    """The acquire is recorded as cancelled, with the time that it took."""
-    holder, gate = pool_of_one.hold(server)
-    waiter = pool_of_one.send(server.url())
-    wait_until(lambda: pool_of_one.queued == 1 and time.monotonic() > waiter.entered + 0.2)
-    waiter.cancel()
-    assert telemetry.current("queued") == 0
-    gate.open()
-    holder.read()
-    assert_settled(telemetry, [holder, waiter], new(), cancelled_in_queue())
-    waited = telemetry.total(semconv.ACQUIRE_DURATION, error="cancelled")
-    assert_near(waited, waiter.duration)
-    assert waited >= 0.1
-    assert telemetry.value(semconv.TIMEOUTS) == 0
 
 
 @pytest.mark.all_pairs

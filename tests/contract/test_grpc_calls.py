@@ -60,22 +60,6 @@ def test_unary_call_awaits_its_response_until_the_end(telemetry, pool, server):
     assert sum(passed.values()) == 0
 
 
-NAMES = {404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 503: "UNAVAILABLE"}
-
-
-@pytest.mark.parametrize("status", NAMES)
-def test_status_of_the_server_is_reported_and_is_no_error(telemetry, pool, server, status):
-    """Like an HTTP status, a gRPC status from the server is a response."""
-    url = server.reply("/", Reply(status=status))
-    for exchange in (pool.send(url), pool.ask(url)):
-        assert isinstance(exchange.failure(), grpc.RpcError)
-    # A server's UNAVAILABLE and a connection that broke look the same.
-    error = "read_error" if status == 503 else None
-    assert told(telemetry) == {(NAMES[status], error): 2}
-    assert telemetry.by(semconv.REQUESTS, "status") == {None: 3}
-    assert telemetry.count(semconv.LEASE_DURATION) == 3
-
-
 def test_unreadable_status_is_not_reported_as_a_cancellation(telemetry, pool, server, monkeypatch):
     """The call ended with another error; the instrumentation's failure is counted separately."""
 

@@ -200,18 +200,6 @@ def test_reset_stream_fails_one_request_only(http2_pool, library, server, teleme
     assert server.timeline.count("accept") == 1
 
 
-def test_goaway_requeues_the_request(http2_pool, server, telemetry):
-    """The request that the server won't serve is queued again and gets a new connection."""
-    first = http2_pool.get(server.url())
-    server.go_away()
-    second = http2_pool.get(server.url("/second"))
-    assert_settled(telemetry, [first, second], new(), new())
-    assert telemetry.value(semconv.REQUEUES) == 1
-    assert telemetry.closed() == {"goaway": 1}
-    telemetry.check(CONNECTION_OPENED=2, OPEN_CONNECTIONS=1)
-    assert server.timeline.count("request") == 2
-
-
 @pytest.mark.modes("asyncio", "trio")
 def test_cancelled_stream_keeps_the_connection(http2_pool, server, telemetry):
     first = http2_pool.get(server.url())

@@ -197,17 +197,3 @@ def test_instrument_twice_counts_once(runner, library, server, untouched):
     pool = runner.pool(library)
     pool.get(server.url())
     assert_rows(untouched, new())
-
-
-def test_uninstrument_restores_the_library(library, untouched):
-    """The identical functions are back."""
-
-    def functions() -> list[object]:
-        members = [vars(owner) for owner in library.pool_classes]
-        return [own[name] for own in members for name in sorted(own) if callable(own[name])]
-
-    before = functions()
-    instrument(untouched)
-    assert any(a is not b for a, b in zip(before, functions(), strict=True))
-    GlueLLMInstrumentor().uninstrument()
-    assert all(a is b for a, b in zip(before, functions(), strict=True))

@@ -8,7 +8,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import Runner
-from support.outcomes import assert_rows, assert_settled
+from support.outcomes import assert_settled
 from support.rows import failed, new, pool_timeout, reused
 from support.script import Reply
 from support.telemetry import Telemetry
@@ -24,19 +24,6 @@ def assert_at_the_server(telemetry: Telemetry) -> None:
     """The one who queued is told as being there, and no longer as connecting."""
     wait_until(lambda: telemetry.current("awaiting_response") == 1, "the waiter is at the server")
     assert telemetry.current("connecting") == 0
-
-
-@pytest.mark.modes("sync", "asyncio", "trio")
-def test_closed_pool_reports_zero_connections(pool, server, telemetry):
-    """Idle connections are closed with their pool."""
-    exchange = pool.get(server.url())
-    telemetry.check(POOL_LIVE=1, POOL_OPENED=1)
-    pool.close()
-    assert_settled(telemetry, [exchange], new(), closed={"pool_closed": 1})
-    assert telemetry.by(semconv.POOL_DISCARDED, "discard") == {"closed": 1}
-    assert [point.value for point in telemetry.points(semconv.POOL_LIVE)] == [0]
-    assert telemetry.points(semconv.OPEN_CONNECTIONS)
-    telemetry.check(OPEN_CONNECTIONS=0, POOL_OPENED=1)
 
 
 def test_closed_pool_that_serves_again_is_counted_as_before(pool, runner, server, telemetry):
@@ -153,29 +140,6 @@ def test_read_after_the_pool_is_closed_is_a_failed_request(pool, server, telemet
     assert telemetry.closed() == {"pool_closed": 1}
 
 
-@pytest.mark.modes("sync", "asyncio", "trio")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_garbage_collected_pool_reports_zero_connections(pool, runner, server, telemetry):
-    """An unclosed pool is gone with its connections."""
-    pool.get(server.url())
-    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
-    pool.forget()
-
-    wait_until_collected(
-        lambda: telemetry.value(semconv.POOL_DISCARDED, discard="garbage_collected") == 1,
-        "the pool is collected",
-    )
-    assert telemetry.closed() == {"garbage_collected": 1}
-    assert telemetry.by(semconv.POOL_DISCARDED, "discard") == {"garbage_collected": 1}
-    assert [point.value for point in telemetry.points(semconv.POOL_LIVE)] == [0]
-    assert telemetry.points(semconv.OPEN_CONNECTIONS)
-    assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
-    assert_rows(telemetry, new())
-    if runner.portal is not None:  # the loop that closes the socket may be asleep
-        runner.portal.call(int)
-    server.timeline.wait_for("peer_closed")
-
-
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_garbage_collected_pool_ends_the_lease_of_its_open_response(
     pool, library, server, telemetry
@@ -196,19 +160,6 @@ def test_garbage_collected_pool_ends_the_lease_of_its_open_response(
     ended_by = "response_incomplete" if library.name == "urllib3" else "garbage_collected"
     assert telemetry.closed() == {ended_by: 1}
     assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
-
-
-def test_pools_of_one_name_share_a_series(runner, library, server, telemetry):
-    """With a pool per request, opened and discarded pools are counted in one series."""
-    exchanges = []
-    for _ in range(5):
-        pool = runner.pool(library)
-        exchanges.append(pool.get(server.url()))
-        pool.close()
-    assert_settled(telemetry, exchanges, *[new()] * 5)
-    assert telemetry.value(semconv.POOL_OPENED) == 5
-    assert telemetry.value(semconv.POOL_DISCARDED, discard="closed") == 5
-    assert len(telemetry.points(semconv.POOL_OPENED)) == 1
 
 
 def test_unused_pool_is_not_reported(runner, library, server, telemetry):

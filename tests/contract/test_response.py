@@ -8,9 +8,8 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.deaf import MORE_THAN_BUFFERS, DeafServer
 from support.outcomes import assert_near, assert_phases, assert_settled
-from support.rows import breaks_off_before_the_head, breaks_off_in_the_body, failed, new, reused
+from support.rows import failed, new, reused
 from support.script import Reply
 from support.waiting import wait_until
 
@@ -62,16 +61,6 @@ def test_time_by_phase_grows_while_a_request_hangs(pool, server, telemetry):
     assert_settled(telemetry, [exchange], new())
 
 
-@pytest.mark.parametrize("status", [204, 404, 429, 500])
-def test_http_statuses_are_not_error_types(pool, server, telemetry, status):
-    """The status of a response is never an ``error.type``."""
-    # A 204 has no body, so h11 would refuse chunks.
-    chunks = () if status == 204 else ((0.0, b"x"),)
-    exchange = pool.get(server.reply("/", Reply(status=status, chunks=chunks)))
-    assert_settled(telemetry, [exchange], new(status=status))
-    assert telemetry.value(semconv.CONNECTION_CLOSED) == 0
-
-
 def test_interim_response_is_not_the_answer(pool, server, telemetry):
     """The request awaits its response until the final status."""
     exchange = pool.get(server.reply("/", Reply(interim=100, head_after=0.15)))
@@ -104,48 +93,6 @@ def test_read_timeout_in_the_body_has_status_and_error(pool, library, server, te
     assert telemetry.closed() == library.closed(error=1)
 
 
-def test_write_timeout_counts_as_awaiting(pool, library, listen, telemetry):
-    """The server does not read the request's body."""
-    deaf = listen(DeafServer)
-    exchange = pool.send(deaf.url(), body=bytes(MORE_THAN_BUFFERS), write=0.15)
-    assert isinstance(exchange.failure(), library.raises("write_timeout"))
-    assert_settled(telemetry, [exchange], failed("write_timeout"))
-    assert_near(telemetry.phases()["awaiting_response"], exchange.duration)
-    assert exchange.duration >= 0.15
-    assert telemetry.closed() == {"error": 1}
-
-
-@breaks_off_before_the_head
-def test_new_connection_lost_before_the_head_is_no_reuse_failure(
-    pool, library, server, telemetry, failure, error
-):
-    exchange = pool.send(server.reply("/", Reply(head_after=0.1, failure=failure)))
-    exchange.failure()
-    error = error if library.reports_connections else "read_error"
-    assert_settled(telemetry, [exchange], failed(error))
-    assert_phases(telemetry, awaiting_response=exchange.duration)
-    assert exchange.duration >= 0.1
-    assert telemetry.closed() == library.closed(error=1)
-    assert telemetry.value(semconv.REUSE_FAILURES) == 0
-
-
-@breaks_off_in_the_body
-def test_connection_lost_in_the_body_has_status_and_error(
-    pool, library, server, telemetry, failure, error
-):
-    """The lease lasts until then."""
-    exchange = pool.send(server.reply("/", Reply(end_after=0.15, failure=failure)))
-    exchange.head()
-    assert exchange.chunk() == b"ok"
-    with pytest.raises((library.raises("read_error"), library.raises("protocol_error"))):
-        exchange.read()
-    error = error if library.reports_connections else "read_error"
-    assert_settled(telemetry, [exchange], failed(error, status=200))
-    assert_near(telemetry.phases()["reading"], exchange.left - server.timeline.at("chunk"))
-    assert telemetry.closed() == library.closed(error=1)
-    assert telemetry.value(semconv.REUSE_FAILURES) == 0
-
-
 @pytest.mark.modes("asyncio", "trio")
 @pytest.mark.parametrize("phase", ["reading", "unread"])
 def test_cancellation_in_the_body_has_status_and_error(pool, library, server, telemetry, phase):
@@ -161,25 +108,6 @@ def test_cancellation_in_the_body_has_status_and_error(pool, library, server, te
     assert_settled(telemetry, [exchange], row, closed=library.closed(cancelled=1))
     assert_near(telemetry.phases()[phase], exchange.left - begun)
     server.timeline.wait_for("peer_closed" if library.reports_connections else "stream_reset")
-
-
-@pytest.mark.parametrize("read_first", [False, True], ids=["unread", "half-read"])
-def test_early_close_is_no_error(pool, library, server, telemetry, read_first):
-    """Only a gRPC call is reported as cancelled."""
-    exchange, _ = pool.hold(server, "/")
-    if read_first:
-        assert exchange.chunk() == b"ok"
-    wait_until(lambda: telemetry.current("unread") == 1)
-    wait_until(lambda: time.monotonic() > exchange.answered + 0.15)
-    in_use = telemetry.value(semconv.OPEN_CONNECTIONS, state="active")
-    assert in_use == library.reports_connections
-    assert telemetry.value(semconv.REQUEST_OLDEST_AGE, phase="unread") >= 0.1
-    exchange.close()
-    row = new() if library.reports_connections else failed("cancelled")
-    assert_settled(telemetry, [exchange], row)
-    assert_phases(telemetry, unread=exchange.left - exchange.answered)
-    assert telemetry.closed() == library.closed(response_incomplete=1)
-    assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
 
 
 def test_exception_that_cuts_a_response_is_counted(pool, library, server, telemetry):

@@ -7,7 +7,7 @@ import pytest
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.http1 import HTTP1Server
 from support.outcomes import assert_settled
-from support.rows import breaks_off_before_the_head, failed, new, reused
+from support.rows import breaks_off_before_the_head, failed, new
 from support.script import Reply
 from support.waiting import wait_until
 
@@ -40,45 +40,6 @@ def test_expired_connection_is_closed_with_its_reason(runner, library, server, t
     wait_until(lambda: telemetry.closed() == {"keepalive_expired": expired})
     assert telemetry.value(semconv.CONNECTION_OPENED) == 2
     assert telemetry.value(semconv.OPEN_CONNECTIONS) == 2 - expired
-
-
-@pytest.mark.modes("sync", "asyncio", "trio")
-@pytest.mark.parametrize("expiry", [None, 60.0])
-def test_idle_connection_closed_by_the_server_has_its_reason(
-    runner, library, listen, telemetry, expiry
-):
-    """The peer's idle timeout has another reason than the pool's own."""
-    server = listen(HTTP1Server, idle_timeout=0.4)
-    pool = runner.pool(library, keepalive_expiry=expiry)
-    first = pool.get(server.url())
-    server.timeline.wait_for("close")
-    wait_until(lambda: pool.connections[0].has_expired())
-    second = pool.get(server.url())
-    assert_settled(telemetry, [first, second], new(), new(), closed={"server_disconnect": 1})
-    assert telemetry.value(semconv.REUSE_FAILURES) == 0
-
-
-@pytest.mark.all_pairs
-def test_connection_beyond_the_keepalive_limit_is_closed_with_its_reason(
-    runner, library, server, telemetry
-):
-    """httpcore 1.0.9 counts every connection against the limit, httpcore2 the idle ones alone.
-
-    So with one connection in use, the one that gets idle is closed by the first and kept by the
-    second; with both idle, both libraries have closed one.
-    """
-    pool = runner.pool(library, max_connections=3, max_keepalive_connections=1)
-    holder, gate = pool.hold(server)
-    other = pool.get(server.url("/other"))
-    closed_early = library.name == "httpx"
-    assert telemetry.value(semconv.CONNECTION_CLOSED, reason="keepalive_limit") == closed_early
-    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == (not closed_early)
-    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="active") == 1
-    gate.open()
-    holder.read()
-    assert_settled(telemetry, [holder, other], new(), new(), closed={"keepalive_limit": 1})
-    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
-    assert telemetry.value(semconv.CONNECTION_IDLE_MAX) == 1
 
 
 def test_full_pool_beyond_its_keepalive_limit_closes_one_connection(
@@ -125,21 +86,6 @@ def test_connection_evicted_below_the_keepalive_limit_has_its_reason(
     else:
         assert reasons["evicted"] == 1
         assert telemetry.value(semconv.OPEN_CONNECTIONS, port=here.port) == 0
-
-
-def test_connection_evicted_for_another_origin_has_its_reason(pool_of_one, listen, telemetry):
-    """A full pool closes an idle connection to make room for one to elsewhere."""
-    here, there = listen(HTTP1Server), listen(HTTP1Server)
-    exchanges = [
-        pool_of_one.get(here.url()),
-        pool_of_one.get(there.url()),
-        pool_of_one.get(there.url()),
-    ]
-    assert_settled(telemetry, exchanges, new(), new(), reused(), closed={"evicted": 1})
-    assert telemetry.value(semconv.OPEN_CONNECTIONS, port=here.port) == 0
-    assert telemetry.value(semconv.OPEN_CONNECTIONS, port=there.port) == 1
-    assert telemetry.count(semconv.LEASE_DURATION, port=here.port) == 1
-    assert telemetry.count(semconv.LEASE_DURATION, port=there.port) == 2
 
 
 @pytest.mark.parametrize("asker", ["server", "client"])

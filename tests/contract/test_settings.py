@@ -7,12 +7,10 @@ import time
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.http1 import HTTP1Server
-from support.http2 import HTTP2Server
 from support.installation import instrument
 from support.outcomes import assert_near, assert_rows
 from support.rows import new
 from support.script import Reply
-from support.waiting import wait_until
 
 
 def test_default_scope_has_no_pools_outside_any_llm(runner, library, server, untouched):
@@ -63,34 +61,3 @@ def test_full_metrics_have_handshake_lifetime_and_requests_of_a_connection(
     assert untouched.total(semconv.CONNECTION_REQUESTS) == 2
     assert untouched.count(semconv.CONNECTION_REQUESTS) == 1
     assert last.duration >= 0.1
-
-
-def test_full_metrics_have_the_wait_for_a_stream(runner, library, listen, untouched):
-    instrument(untouched, metrics="full")
-    server = listen(HTTP2Server, max_streams=1)
-    pool = runner.pool(library, http1=False, http2=True)
-    pool.get(server.url())
-    holder = pool.send(server.reply("/held", Reply(head_after=0.15)))
-    server.timeline.wait_for("request", "/held")
-    waiter = pool.send(server.url("/waiter"))
-    for exchange in (holder, waiter):
-        exchange.finish()
-    assert untouched.count(semconv.STREAM_ACQUIRE_DURATION, version="2") == 3
-    waited = server.timeline.at("body_end", "/held") - waiter.entered
-    assert_near(untouched.total(semconv.STREAM_ACQUIRE_DURATION), waited)
-
-
-def test_time_in_queue_has_no_immediate_acquires(runner, library, server, untouched):
-    """The alias has the meaning that it has in .NET."""
-    instrument(untouched, time_in_queue=True)
-    pool = runner.pool(library, max_connections=1)
-    holder, gate = pool.hold(server)
-    waiter = pool.send(server.url())
-    wait_until(lambda: pool.queued == 1 and time.monotonic() > waiter.entered + 0.1)
-    gate.open()
-    holder.read()
-    waiter.finish()
-    assert untouched.count(semconv.ACQUIRE_DURATION) == 2
-    assert untouched.count(semconv.REQUEST_TIME_IN_QUEUE) == 1
-    waited = server.timeline.at("body_end", "/held") - waiter.entered
-    assert_near(untouched.total(semconv.REQUEST_TIME_IN_QUEUE), waited)

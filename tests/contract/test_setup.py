@@ -6,7 +6,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.http1 import HTTP1Server
-from support.network import UNRESOLVABLE, refused_url, unreachable
+from support.network import refused_url
 from support.outcomes import assert_near, assert_phases, assert_settled
 from support.rows import connect_failed, new, reused
 from support.waiting import wait_until
@@ -32,33 +32,6 @@ def test_slow_set_up_counts_as_connecting_and_not_as_queued(
     assert telemetry.total(semconv.ACQUIRE_DURATION) == 0
     assert telemetry.value(semconv.CONNECTION_CONNECTING) == 0
     assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
-
-
-@pytest.mark.parametrize("error", ["connection_error", "name_resolution_error"])
-def test_failed_connect_is_a_lease_with_an_error_and_no_timeout(pool, library, telemetry, error):
-    """A failed set-up counts as a lease without a timeout and leaves no connection."""
-    url = refused_url() if error == "connection_error" else UNRESOLVABLE
-    exchange = pool.send(url, connect=5)
-    assert isinstance(exchange.failure(), library.raises("connection_error"))
-    assert_settled(telemetry, [exchange], connect_failed(error))
-    assert_near(telemetry.phases()["connecting"], exchange.duration)
-    telemetry.check(CONNECTION_OPENED=0, CONNECTION_CLOSED=0, OPEN_CONNECTIONS=0)
-    telemetry.check(CONNECTION_CONNECTING=0)
-
-
-@pytest.mark.modes("sync", "asyncio", "trio")
-def test_connect_timeout_ends_the_set_up_after_the_timeout(pool, library, telemetry):
-    """The set-up lasts as long as the timeout allows."""
-    with unreachable() as url:
-        exchange = pool.send(url, connect=0.2)
-        wait_until(lambda: telemetry.current("connecting") == 1)
-        assert telemetry.value(semconv.CONNECTION_CONNECTING) == 1
-        assert isinstance(exchange.failure(), library.raises("connect_timeout"))
-    assert_settled(telemetry, [exchange], connect_failed("connect_timeout"))
-    took = telemetry.total(semconv.CONNECTION_CREATE_DURATION, error="connect_timeout")
-    assert_near(took, exchange.duration)
-    assert_phases(telemetry, connecting=exchange.duration)
-    assert telemetry.value(semconv.CONNECTION_CONNECTING) == 0
 
 
 def test_retries_belong_to_one_set_up(runner, library, telemetry):

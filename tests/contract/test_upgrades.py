@@ -41,18 +41,6 @@ def protocols() -> list[str]:
     return [connection.protocol for pool in snapshot().pools for connection in pool.connections]
 
 
-def test_websocket_has_its_protocol_name_and_ends_without_an_error(pool, listen, telemetry):
-    server = listen(Switching)
-    exchange = pool.send(server.url(), headers=asking_for("WebSocket"))
-    assert exchange.head() == 101
-    assert telemetry.by(semconv.OPEN_CONNECTIONS, *PROTOCOLS) == {WEBSOCKET: 1}
-    assert protocols() == ["websocket"]
-    exchange.close()
-    assert telemetry.by(semconv.OPEN_CONNECTIONS, *PROTOCOLS) == {}
-    assert telemetry.closed() == {"connection_close": 1}
-    assert telemetry.requests() == {(101, None): 1}
-
-
 def test_upgrade_to_another_protocol_is_not_a_websocket(pool, listen, telemetry):
     """An unknown protocol keeps the name of the original one."""
     exchange = pool.send(listen(Switching).url(), headers=asking_for("tcp"))

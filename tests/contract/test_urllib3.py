@@ -399,15 +399,3 @@ def test_vcrpy_replays_are_not_counted_as_requests(
     gc.collect()
     assert telemetry.requests() == {(200, None): 1}
     telemetry.check(ACTIVE_REQUESTS=0, CONNECTION_OPENED=1)
-
-
-def test_connection_released_by_a_vcrpy_replay_is_reused(pool_of_one, server, telemetry, tmp_path):
-    """A replay returns an established connection without a response."""
-    vcr = pytest.importorskip("vcr", reason="vcrpy is not installed")
-    url = server.url()
-    with vcr.use_cassette(str(tmp_path / "cassette.yaml"), allow_playback_repeats=True) as cassette:
-        for _ in range(3):
-            assert pool_of_one.open(url, preload_content=True).data == b"ok"
-    assert cassette.play_count == 2
-    assert telemetry.requests() == {(200, None): 1}
-    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm import diagnose, snapshot
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import PoolUnderTest
 from support.grpc_server import GrpcServer
@@ -26,52 +24,6 @@ pytestmark = pytest.mark.usefixtures("quick_watch")
 def anomalies(telemetry: Telemetry) -> dict[Any, int]:
     """Anomalies by kind; what is 0 is left out."""
     return telemetry.by(semconv.ANOMALIES, "anomaly")
-
-
-def test_lost_wake_up_is_a_waiter_beside_an_idle_connection(pool_of_one, server, telemetry):
-    """The connection was released, and the waiting request was not woken."""
-    holder, gate = pool_of_one.hold(server)
-    waiter = pool_of_one.send(server.url("/waiter"), pool=60)
-    wait_until(lambda: telemetry.current("queued") == 1)
-    pool_of_one.skip_one_pass()
-    gate.open()
-    holder.read()
-    assert telemetry.current("queued") == 1
-    wait_until(lambda: anomalies(telemetry) == {"waiter_with_idle_connection": 1})
-    # The next pass heals it.
-    following = pool_of_one.send(server.url("/next"))
-    # Either may be served first: httpcore 1.0 gives both of them the connection.
-    bodies = [exchange.begin_read() for exchange in (waiter, following)]
-    assert [body.result(60) for body in bodies] == [b"ok", b"ok"]
-    assert anomalies(telemetry) == {"waiter_with_idle_connection": 1}
-
-
-def test_lost_connection_is_reported_as_orphaned(runner, library, server, telemetry):
-    """Its request is over and the pool counts it as active for good."""
-    pool = runner.pool(library, max_connections=2)
-    exchange, _ = pool.hold(server, "/lost")
-    pool.lose_connection()
-    exchange.close()
-    wait_until(lambda: anomalies(telemetry) == {"orphaned_connection": 1})
-    for _ in range(3):
-        pool.get(server.url("/other"))
-    pool.get(server.reply("/slow", Reply(head_after=0.4)))
-    assert anomalies(telemetry) == {"orphaned_connection": 1}
-    assert telemetry.value(semconv.OCCUPANCY_RATIO) == 0.5
-
-
-def test_missing_pool_timeout_is_reported_as_an_overrun(
-    pool_of_one, server, telemetry, monkeypatch
-):
-    """The request waits far beyond its timeout."""
-    holder, gate = pool_of_one.hold(server)
-    pool_of_one.wait_without_timeout(monkeypatch)
-    waiter = pool_of_one.send(server.url("/waiter"), pool=0.2)
-    wait_until(lambda: anomalies(telemetry) == {"pool_timeout_overrun": 1})
-    gate.open()
-    holder.read()
-    waiter.finish()
-    assert anomalies(telemetry) == {"pool_timeout_overrun": 1}
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
@@ -115,49 +67,6 @@ def test_blocked_loop_is_reported_as_late(runner, library, server, telemetry):
     wait_until(lambda: telemetry.value(semconv.EVENT_LOOP_LATE_TIME) >= late + BLOCK / 2)
     gate.open()
     exchange.finish()
-
-
-def _found() -> dict[Kind, Severity]:
-    return {finding.kind: finding.severity for finding in diagnose(snapshot())}
-
-
-@pytest.mark.modes("asyncio")
-def test_one_pause_does_not_hide_waiting_requests(pool_of_one, runner, server, telemetry):
-    """The loop pauses once, and requests that are stuck are reported all the same."""
-    held, gate = pool_of_one.hold(server)
-    waiters = [pool_of_one.send(server.url()) for _ in range(5)]
-    wait_until(lambda: telemetry.current("queued") == 5)
-
-    def paused() -> bool:
-        runner.portal.call(time.sleep, 0.35)
-        return telemetry.value(semconv.EVENT_LOOP_LAG_PEAK) > 0.2
-
-    wait_until(paused)
-    stuck = {(kind, Severity.WARNING) for kind in (Kind.POOL_SATURATED, Kind.POOL_TOO_SMALL)}
-    wait_until(lambda: stuck & _found().items())
-    assert _found()[Kind.BLOCKED_EVENT_LOOP] is Severity.INFO
-    gate.open()
-    for exchange in (held, *waiters):
-        exchange.finish()
-
-
-@pytest.mark.modes("asyncio")
-def test_blocked_loop_does_not_hide_a_longer_wait(pool_of_one, runner, server, telemetry):
-    """The loop is late most of the time, but by at most a tenth of the wait."""
-    held, gate = pool_of_one.hold(server)
-    waiter = pool_of_one.send(server.url())
-    wait_until(lambda: telemetry.current("queued") == 1)
-
-    def both() -> bool:
-        runner.portal.call(time.sleep, 0.15)
-        found = _found()
-        blocked = found.get(Kind.BLOCKED_EVENT_LOOP, Severity.INFO)
-        return blocked is not Severity.INFO and Kind.POOL_SATURATED in found
-
-    wait_until(both)
-    gate.open()
-    for exchange in (held, waiter):
-        exchange.finish()
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from any_llm import AnyLLM
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
-from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
@@ -24,42 +23,26 @@ def call(url: str, times: int) -> None:
     """Ask so often, one after the other, by a client that is closed in the end."""
 
     async def calls() -> None:
-        async with client(url) as llm:
-            await ask(llm, times)
+        llm = AnyLLM.create("openai", api_key="any", api_base=url)
+        for _ in range(times):
+            await llm.acompletion(model="some", messages=[{"role": "user", "content": "hello"}])
+        await llm.client.close()
 
     asyncio.run(calls())
 
 
-@asynccontextmanager
-async def client(url: str) -> AsyncIterator[AnyLLM]:
-    """A client that is closed in the end."""
-    llm = AnyLLM.create("openai", api_key="any", api_base=url)
-    yield llm
-    await llm.client.close()
-
-
-async def ask(llm: AnyLLM, times: int) -> None:
-    """Ask so often, one after the other."""
-    for _ in range(times):
-        await llm.acompletion(model="some", messages=[{"role": "user", "content": "hello"}])
-
-
-def exporting(
-    endpoint: str, exporter: type[OTLPMetricExporter] = OTLPMetricExporter
-) -> MetricReader:
+def exporting(endpoint: str) -> MetricReader:
     """A reader that exports to the base URL of an OTLP/HTTP endpoint, when it is flushed."""
     return PeriodicExportingMetricReader(
-        exporter(endpoint=f"{endpoint}/v1/metrics"), export_interval_millis=_NEVER
+        OTLPMetricExporter(endpoint=f"{endpoint}/v1/metrics"), export_interval_millis=_NEVER
     )
 
 
 @contextmanager
-def instrumented(
-    reader: MetricReader, instance: str, views: Sequence[View] = ()
-) -> Iterator[MeterProvider]:
+def instrumented(reader: MetricReader, instance: str) -> Iterator[MeterProvider]:
     """The instrumentation, for a block; the reader collects once more at its end."""
     resource = Resource.create({"service.name": SERVICE, "service.instance.id": instance})
-    provider = MeterProvider([reader], resource=resource, views=views, shutdown_on_exit=False)
+    provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
     GlueLLMInstrumentor().instrument(meter_provider=provider)
     try:
         yield provider

@@ -42,12 +42,6 @@ class Store(Program):
             {"metric": row["metric"], "values": list(map(_sample, row["values"]))} for row in found
         ]
 
-    def series(self, selector: str) -> list[dict[str, str]]:
-        """The label sets of the last hour."""
-        parameters = {"match[]": selector, "start": f"{time.time() - 60 * _MINUTES:.3f}"}
-        found: list[dict[str, str]] = self.ask("/api/v1/series", parameters)
-        return found
-
     def ask(self, path: str, parameters: dict[str, str]) -> Any:
         """The ``data`` of an answer of the query API. Raises RuntimeError when it refuses."""
         status, text = request(self.ports["http"], f"{path}?{urlencode(parameters)}")
@@ -159,12 +153,6 @@ class VictoriaMetrics(Store):
         """As `Store.ask`, with what arrived just now: by default it holds back 30 s of it."""
         request(self.ports["http"], "/internal/force_flush")
         return super().ask(path, {**parameters, "latency_offset": "1ms", "nocache": "1"})
-
-
-def increase(values: list[float]) -> float:
-    """By how much a counter rose that was born at 0; where it falls, it began anew."""
-    before = [0.0, *values[:-1]]
-    return sum(v - b if v >= b else v for b, v in zip(before, values, strict=True))
 
 
 def _write_target(file: Path, port: int, labels: dict[str, str]) -> None:

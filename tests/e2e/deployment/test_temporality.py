@@ -1,13 +1,12 @@
-"""Delta temporality: which way adds it up, which refuses it, and which stores it as a sum."""
+"""Delta temporality, which the Collector of the example adds up."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 
 import pytest
 
-from e2e.calls import ask, call, client, exporting, instrumented
+from e2e.calls import call, exporting, instrumented
 from e2e.processes import EXAMPLES
 from e2e.programs import STORES, Stack, Store
 from gluellm_pools.fake_provider import FakeProvider
@@ -87,41 +86,3 @@ def test_a_second_process_under_one_id_adds_to_the_sums(
             lambda total=total: last(store, "gluellm_calls_total", instance) == total,
             f"{total} in {way}",
         )
-
-
-def test_prometheus_refuses_delta(
-    shared_stack: Stack, provider: FakeProvider, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Its OTLP endpoint answers 500, and says why in its own log only."""
-    store = shared_stack.prometheus_otlp
-    export(store.otlp_endpoint, provider, "refused")
-    assert "Failed to export metrics batch code: 500, reason: Internal Server Error" in caplog.text
-    assert "invalid temporality and type combination" in store.log_tail()
-    assert requests_and_leases(store, "refused") == (None, None)
-
-
-@pytest.mark.parametrize(("preference", "opened"), [("delta", [1, 0]), ("lowmemory", [1, 1])])
-def test_victoria_metrics_stores_each_delta_as_if_it_were_the_sum(
-    preference: str,
-    opened: list[int],
-    shared_stack: Stack,
-    provider: FakeProvider,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """Of histograms always, of counters by ``delta`` only, of a state never; nothing is said."""
-    monkeypatch.setenv(_VARIABLE, preference)
-    store, seen = shared_stack.victoria_metrics, []
-
-    async def calls() -> None:
-        async with client(provider.openai_url) as llm:
-            for times in (1, 2):
-                await ask(llm, times)
-                await asyncio.to_thread(meters.force_flush)
-                names = ("live", "opened_total", "lease_duration_seconds_count")
-                seen.append([last(store, f"gluellm_pool_{name}", preference) for name in names])
-
-    with instrumented(exporting(store.otlp_endpoint), preference) as meters:
-        asyncio.run(calls())
-    assert seen == [[1, opened[0], 1], [1, opened[1], 2]]
-    assert not caplog.records

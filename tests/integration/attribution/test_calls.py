@@ -1,17 +1,12 @@
 """Nesting, end and separation of calls, with real any-llm providers and sockets."""
 
 import asyncio
-import concurrent.futures
-import gc
 import random
 import threading
-import weakref
 from typing import Any
 
-import any_llm
 import httpx
 import pytest
-from any_llm.providers.anthropic.anthropic import AnthropicProvider
 from any_llm.providers.openai.openai import OpenaiProvider
 from any_llm.utils.aio import run_async_in_sync
 
@@ -99,102 +94,6 @@ async def test_call_ends_with_its_request_whatever_the_outcome(
     await probe.close()
 
 
-async def test_task_that_outlives_its_call_is_not_attributed_to_it(probe, provider_server):
-    """The task has a copy of the call's context."""
-    llm = providers.create("openai", provider_server)
-    over = asyncio.Event()
-    tasks = []
-
-    async def background() -> None:
-        await over.wait()
-        async with httpx.AsyncClient() as client:
-            await client.get(f"{provider_server.openai_url}/models")
-
-    async def start_background(request: Any) -> None:
-        tasks.append(asyncio.create_task(background()))
-
-    llm.client._client.event_hooks = {"request": [start_background], "response": []}
-    await llm.acompletion(model="m", **CHAT)
-    over.set()
-    await asyncio.gather(*tasks)
-    await probe.close()
-    inside, after = probe.requests
-    assert inside.claim == ("openai", "m", "chat")
-    assert after.claim is None
-    assert probe.builders[-1] is None, "the pool of the task isn't the call's either"
-
-
-async def test_nested_call_has_its_own_provider(probe, provider_server):
-    """A provider calls another one; each request is attributed to the one that it goes to."""
-    inner = providers.create("anthropic", provider_server)
-
-    class Router(OpenaiProvider):
-        PROVIDER_NAME = "router"
-
-        async def _acompletion(self, params: Any, **kwargs: Any) -> Any:
-            built_inside = providers.create("anthropic", provider_server)
-            await built_inside.acompletion(model="inner", max_tokens=5, **CHAT)
-            await inner.alist_models()
-            return await super()._acompletion(params, **kwargs)
-
-    router = Router(**providers.arguments("openai", provider_server))
-    await router.acompletion(model="outer", **CHAT)
-    await inner.alist_models()
-    await probe.close()
-    assert probe.claims == [
-        ("anthropic", "inner", "chat"),
-        ("anthropic", None, "list_models"),
-        ("router", "outer", "chat"),
-        ("anthropic", None, "list_models"),
-    ]
-    assert all(request.call.call_site for request in probe.requests)
-    builders = [call.provider for call in probe.builders if call is not None]
-    assert builders == ["anthropic", "router", "anthropic"]
-
-
-async def test_overridden_public_coroutine_is_wrapped_once(probe, provider_server, errors):
-    """Both for a subclass that calls super() and for one that doesn't."""
-
-    class Own(OpenaiProvider):
-        PROVIDER_NAME = "own"
-
-        async def acompletion(self, model: str, **kwargs: Any) -> Any:  # type: ignore[override]
-            await self.client.models.list()
-            return await super().acompletion(model=f"{model}-inner", **kwargs)
-
-    llm = Own(**providers.arguments("openai", provider_server))
-    await llm.acompletion("m", **CHAT)
-    await probe.close()
-    assert probe.claims == [("own", "m", "chat")] * 2
-    first, second = probe.requests
-    assert first.call is second.call
-    assert errors == []
-
-
-def test_overridden_sync_method_is_wrapped(probe, provider_server):
-    """A sync call without an any-llm coroutine, such as bedrock's embedding, is a call."""
-
-    class Own(OpenaiProvider):
-        PROVIDER_NAME = "own"
-
-        def _embedding(self, model: str, inputs: Any, **kwargs: Any) -> Any:
-            with httpx.Client() as client:
-                return client.get(f"{provider_server.openai_url}/models").json()
-
-        def completion(self, model: str, **kwargs: Any) -> Any:  # type: ignore[override]
-            with httpx.Client() as client:
-                for _ in range(2):
-                    yield client.get(f"{provider_server.openai_url}/models").json()
-
-    llm = Own(**providers.arguments("openai", provider_server))
-    llm._embedding("m", "hi")
-    stream = llm.completion(model="s")
-    for _ in stream:
-        assert current_call.get() is None
-    assert probe.claims == [("own", "m", "embeddings")] + [("own", "s", "chat")] * 2
-    assert all(seen.call is not None and seen.call.ended for seen in probe.requests)
-
-
 def test_call_in_an_executor_is_attributed_by_the_pools_constructor(probe, provider_server):
     """The call's context is not available in the executor."""
 
@@ -218,51 +117,6 @@ def test_call_in_an_executor_is_attributed_by_the_pools_constructor(probe, provi
     assert builder is not None
     assert builder.provider == "blocking"
     assert probe.claims == [None]
-
-
-def test_pools_built_in_a_subclass_constructor_are_attributed(probe):
-    """Both before and after it calls the constructor of AnyLLM."""
-
-    class Own(OpenaiProvider):
-        PROVIDER_NAME = "own"
-
-        def __init__(self, **kwargs: Any) -> None:
-            self.before = httpx.Client()
-            super().__init__(**kwargs)
-            self.after = httpx.Client()
-
-    llm = Own(api_key="any")
-    assert [call.provider if call else None for call in probe.builders] == ["own"] * 3
-    llm.before.close()
-    llm.after.close()
-
-
-def test_failing_constructor_ends_its_call(errors, monkeypatch):
-    """The caller gets the error, and the context has no call left."""
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    with pytest.raises(any_llm.MissingApiKeyError):
-        OpenaiProvider(api_key="")
-    assert current_call.get() is None
-    assert errors == []
-
-
-async def test_openai_compatible_endpoint_has_its_given_name(probe, provider_server):
-    """create_openai_compatible() sets the provider's name; an address as a name is hidden."""
-    for name in ("my-gateway", "https://user:key@gateway.internal/v1"):
-        llm = any_llm.AnyLLM.create_openai_compatible(name, provider_server.openai_url)
-        await llm.acompletion(model="m", **CHAT)
-    await probe.close()
-    assert [claim[0] for claim in probe.claims if claim] == ["my-gateway", "_OTHER"]
-    assert [call.provider for call in probe.builders if call] == ["my-gateway", "_OTHER"]
-
-
-def test_class_of_one_endpoint_is_garbage_collected(provider_server):
-    """create_openai_compatible() makes a class per call; its patches must not keep it alive."""
-    llm = any_llm.AnyLLM.create_openai_compatible("gateway", provider_server.openai_url)
-    reference = weakref.ref(type(llm))
-    del llm
-    gc.collect()
-    assert reference() is None
 
 
 NAMES = ("openai", "anthropic")
@@ -292,22 +146,6 @@ async def test_concurrent_calls_on_one_loop_are_attributed_separately(probe, pro
     assert set(probe.claims) == CLAIMS
     libraries = {seen.library for seen in probe.requests}
     assert libraries == {"httpcore", "httpcore2" if providers.OPENAI_IS_ON_HTTPX2 else "httpcore"}
-
-
-def test_sync_calls_of_threads_are_attributed_separately(probe, provider_server):
-    """They share any-llm's runner loop, with a context each."""
-    llms = [providers.create(name, provider_server) for name in NAMES]
-
-    def one(number: int) -> None:
-        answer = llms[number % 2].completion(**arguments_of(number))
-        if number % 4 < 2:
-            for _ in answer:
-                assert current_call.get() is None
-
-    with concurrent.futures.ThreadPoolExecutor(8) as threads:
-        list(threads.map(one, range(24)))
-    run_async_in_sync(probe.close())
-    assert set(probe.claims) == CLAIMS
 
 
 def test_sync_call_leaves_no_context_on_the_runner_loop(probe, provider_server):
@@ -358,24 +196,6 @@ def test_any_llm_imported_after_install_is_attributed(provider_server):
     """
     done = run_code(program, provider_server.openai_url)
     assert done.stdout.split() == ["openai", "m", "embeddings", "False"]
-
-
-def test_uninstall_restores_the_identical_objects(attribution):
-    """Every class of any-llm is as it was, down to which attributes it has of its own."""
-    attribution.uninstall()
-    classes = [any_llm.AnyLLM, *any_llm.AnyLLM.__mro__[1:-1], OpenaiProvider, AnthropicProvider]
-    classes += OpenaiProvider.__mro__[1:-1] + AnthropicProvider.__mro__[1:-1]
-    before = [dict(cls.__dict__) for cls in classes]
-
-    attribution.install()
-    attribution.install()
-    assert OpenaiProvider.acompletion is not before[0]["acompletion"]
-    attribution.uninstall()
-    for cls, attributes in zip(classes, before, strict=True):
-        assert set(cls.__dict__) == set(attributes)
-        for name, value in attributes.items():
-            if name not in ("_abc_impl", "__dict__", "__weakref__"):
-                assert cls.__dict__[name] is value, (cls, name)
 
 
 async def test_stream_in_flight_continues_after_uninstall(attribution, probe, provider_server):

@@ -160,15 +160,3 @@ def test_settings_come_from_the_environment(provider):
     ]
     clients = [span for span in console.spans if span["kind"] == "SpanKind.CLIENT"]
     assert len(clients) == 3 * len(traced)
-
-
-def test_instrumentation_can_be_disabled_by_name(provider):
-    """Its name for the loader is ``gluellm``."""
-    console, _ = run(
-        "http_script.py",
-        provider.openai_url,
-        *LIBRARIES[:1],
-        OTEL_PYTHON_GLUELLM_SCOPE="all",
-        OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="gluellm",
-    )
-    assert not console.metrics

@@ -82,11 +82,6 @@ def test_default_demo_shows_the_same_to_callers_and_finds_whose_fault_it_is():
     assert setting == "If it calls an SDK directly: export OTEL_PYTHON_GLUELLM_SCOPE=all"
 
 
-def test_other_acts_are_seen_as_well():
-    """Each on its own; the act before recovery comes with it."""
-    played("churn", "http2-stuck", "blocked-loop", "recovery", seconds=2.5)
-
-
 def test_acts_of_slow_calls_name_the_cause_that_no_pool_shows():
     """Retries after 429, which the SDK hides from callers, and streams that only bring pings."""
     text = played("rate-limited", "stalled-stream", seconds=2.5)

@@ -150,21 +150,6 @@ def test_calls_succeed_with_a_changed_name_of_any_llm(
     _check(provider, caplog, limits=limits)
 
 
-@pytest.mark.parametrize(
-    ("name", "limits"),
-    [
-        ("acompletion", False),
-        ("_aembedding", True),
-        ("_amoderation", False),
-        ("PROVIDER_NAME", True),
-    ],
-)
-def test_calls_succeed_with_a_missing_name_of_any_llm(name, limits, provider, monkeypatch, caplog):
-    """The same where it is gone from the base class."""
-    monkeypatch.delattr(any_llm.AnyLLM, name, raising=False)
-    _check(provider, caplog, limits=limits)
-
-
 @pytest.mark.parametrize("value", [None, Odd(), lambda *_, **__: None, type("Anew", (), {})])
 def test_each_missing_hook_of_any_llm_is_logged_once(value, provider, monkeypatch, caplog):
     """``any_llm.AnyLLM`` is no class, or another one: nothing is raised or logged twice."""

@@ -4,12 +4,12 @@ import ast
 import contextlib
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from integration.fail_open import names
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, adapters
 from opentelemetry.instrumentation.gluellm.adapters.urllib3 import pools
 from opentelemetry.instrumentation.gluellm.limits import scope
 from studies.fail_open.seen import Odd
@@ -17,7 +17,7 @@ from studies.fail_open.seen import Odd
 
 def _read() -> Iterator[str]:
     """Every name that is looked for inside clients, public ones too."""
-    for path in names.SOURCE.glob("adapters/*/clients.py"):
+    for path in Path(adapters.__file__).parent.glob("*/clients.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Attribute):
                 yield node.attr

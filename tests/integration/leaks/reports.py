@@ -13,7 +13,6 @@ from types import SimpleNamespace
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
 from support.waiting import until
 
-WHOSE = ("provider", "model", "trace", "correlation_id", "call_site")
 _WHOSE = (
     r"(?:provider (?P<provider>[^,]+))?(?:, )?(?:model (?P<model>[^,]+))?(?:, )?"
     r"(?:trace (?P<trace>[0-9a-f]{32}))?(?:, )?"
@@ -85,11 +84,6 @@ class Reports(logging.Handler):
         """Wait for a leak to be told, on a loop that goes on."""
         await until(lambda: self.leaks(model), f"a leak of {model}")
         return self.leaks(model)[0]
-
-    async def end(self, model: str | None = None) -> SimpleNamespace:
-        """Wait for a leak to be told to be over."""
-        await until(lambda: self.over(model), f"the end of a leak of {model}")
-        return self.over(model)[0]
 
 
 TOLD_FOR_TASKS = sys.version_info >= (3, 12)

@@ -1,6 +1,5 @@
 """Readers that come back, the sync API, and GlueLLM."""
 
-import asyncio
 import threading
 from typing import Any
 
@@ -10,57 +9,13 @@ import pytest
 
 from gluellm_pools.fake_provider import Behaviour, FakeProvider
 from opentelemetry.instrumentation.gluellm import snapshot
-from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.waiting import wait_until
 
 from . import calls
 from .conftest import PROVIDERS
-from .reports import TOLD_FOR_TASKS, WHOSE, call_site
+from .reports import TOLD_FOR_TASKS, call_site
 
 pytestmark = pytest.mark.anyio
-
-
-@PROVIDERS
-@pytest.mark.parametrize("how", ["is read again after all", "was released after all"])
-async def test_leak_that_is_read_or_released_after_all_is_logged(
-    provider, how, server, clock, telemetry, reports
-):
-    """After a pause beyond the threshold: a WARNING, and an INFO when it was none after all.
-
-    What is suspected goes down again, what was counted stays.
-    """
-
-    async def read(stream: Any) -> None:
-        async for _ in stream:
-            pass
-
-    llm = calls.create(provider, server)
-    # A provider that falls silent, or a stream that is read on when it is closed.
-    reads = how.startswith("is read")
-    server.script(Behaviour(tokens=50, stall_after=40 if reads else None))
-    stream = await llm.acompletion(model="paused", **calls.STREAM)  # place: paused
-    await anext(aiter(stream))
-    clock.advance(3)
-    leak = await reports.leak("paused")
-    assert telemetry.value(semconv.LEAK_SUSPECTED) == 1
-    clock.advance(5)
-    clock.asleep = not reads
-    task = asyncio.create_task(read(stream) if reads else stream.aclose())
-    if not reads:
-        await task
-    clock.asleep = False
-    over = await reports.end("paused")
-    assert (over.how, over.pool) == (how, leak.pool)
-    assert [getattr(over, of) for of in WHOSE] == [getattr(leak, of) for of in WHOSE]
-    assert 3 <= float(leak.held) < 8 <= float(over.held) < 13
-    name = test_leak_that_is_read_or_released_after_all_is_logged.__name__
-    assert over.call_site == call_site(__file__, "paused", name)
-    assert telemetry.value(semconv.LEAK_SUSPECTED) == 0
-    assert telemetry.value(semconv.LEAKS) == 1
-    task.cancel()
-    await asyncio.wait([task])
-    await llm.client.close()
-    assert len(reports.leaks()) == len(reports.over()) == 1
 
 
 def sync_client(provider: str, server: FakeProvider) -> Any:

@@ -5,7 +5,6 @@ import re
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
@@ -13,7 +12,7 @@ import anthropic
 import openai
 import pytest
 
-from gluellm_pools.fake_provider import Behaviour, FakeProvider
+from gluellm_pools.fake_provider import FakeProvider
 
 from . import calls
 from .conftest import PROVIDERS
@@ -125,63 +124,3 @@ async def test_note_survives_the_sdks_wrapping_and_comes_once(provider, server, 
     assert logged.startswith("the call failed")
     assert logged.count(note) == 1
     assert logged.count("Connection pool ") == 1
-
-
-@PROVIDERS
-async def test_pool_timeout_keeps_type_message_and_cause(provider, server, instrument):
-    """They are those of a program without the instrumentation."""
-
-    async def run() -> list[tuple[type, str, str]]:
-        llm = create(provider, server)
-        held = await fill(provider, llm)
-        error = await time_out(provider, llm)
-        held.clear()
-        await llm.client.close()
-        links = list(chain(error))[:3]  # further ones are the event loop's
-        return [(type(link), str(link), repr(link.args)) for link in links]
-
-    plain = await run()
-    instrument()
-    assert await run() == plain
-
-
-@PROVIDERS
-async def test_each_attempt_has_a_note_of_its_own(provider, server, clock):
-    """Each attempt waits separately."""
-    module: Any = calls.library(provider)
-    errors: list[BaseException] = []
-
-    class Listening(module.AsyncHTTPTransport):  # type: ignore[misc, name-defined]
-        async def handle_async_request(self, request: Any) -> Any:
-            try:
-                return await super().handle_async_request(request)
-            except Exception as error:
-                errors.append(error)
-                raise
-
-    transport = Listening(limits=module.Limits(max_connections=2))
-    client = module.AsyncClient(transport=transport, trust_env=False)
-    llm = create(provider, server, http_client=client, max_retries=2)
-    held = await fill(provider, llm)
-    error = await time_out(provider, llm)
-    held.clear()
-    await llm.client.close()
-    attempts = [notes(attempt) for attempt in errors]
-    assert [len(found) for found in attempts] == [1, 1, 1]
-    told = [NOTE.fullmatch(found[0]) for found in attempts]
-    times = [(is_time(one["began"]), is_time(one["ended"])) for one in told if one]
-    assert len(times) == 3
-    assert [one["number"] for one in told if one] == [None, "2", "3"]
-    assert times == sorted(times)
-    assert all(first[1] <= second[0] for first, second in pairwise(times))
-    assert notes(error) == attempts[-1]
-
-
-@PROVIDERS
-async def test_other_errors_have_no_note(provider, server, clock):
-    """For example a read timeout, in which the pool has no part."""
-    llm = calls.create(provider, server, max_retries=0, timeout=WAIT)
-    server.script(Behaviour(head_delay=30))
-    error = await time_out(provider, llm)
-    await llm.client.close()
-    assert notes(error) == []

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import re
 from typing import Any
 
 import any_llm
@@ -15,13 +14,8 @@ from support.clock import Clock
 from support.waiting import until
 
 from . import calls
-from .conftest import PROVIDERS
 from .reports import call_site
 
-STUCK = (
-    r"(?P<number>\d+) requests? ha(?:s|ve) waited in pool (?P<pool>\S+) for at least "
-    r"(?P<waited>[\d.]+) s \((?P<phases>[^)]*)\)\. Pool state: (?P<state>[^;]*); (?P<holders>.*)\.$"
-)
 CHURN = (
     r"Client churn on (?P<pool>\S+): (?P<pools>\d+) connection pools for one origin in the last "
     r"minute, 1\.0 per call, with (?P<requests>[\d.]+) requests each, .*They are built at "
@@ -36,42 +30,6 @@ async def held(llm: Any) -> Any:
     stream = await llm.acompletion(model="held", **calls.STREAM)  # place: held
     await anext(aiter(stream))
     return stream
-
-
-@PROVIDERS
-async def test_stuck_requests_are_logged_once_per_pool_and_ten_minutes(
-    provider, server, instrument, reports
-):
-    """The line has the pool's state and the holders of its connections."""
-    clock = instrument(leak_threshold=0)
-
-    llm = calls.create(provider, server, connections=2, max_retries=0)
-    streams = [await held(llm) for _ in range(2)]
-    waiting = [llm.acompletion(model="waiting", **calls.CHAT) for _ in range(3)]
-    tasks = [asyncio.create_task(call) for call in waiting]
-    await until(lambda: calls.phases("waiting") == ["queued"] * 3, "the queue")
-    clock.advance(9)
-    await clock.looked()
-    assert not reports.warnings(STUCK)
-    clock.advance(1)
-    await until(lambda: reports.warnings(STUCK), "the warning")
-    clock.advance(590)
-    await clock.looked()
-    assert len(reports.warnings(STUCK)) == 1
-    clock.advance(10)
-    await until(lambda: len(reports.warnings(STUCK)) == 2, "a second warning")
-    for stream in streams:
-        await stream.aclose()
-    await asyncio.gather(*tasks)
-    await llm.client.close()
-    first = reports.warnings(STUCK)[0]
-    assert (first["number"], first["phases"]) == ("3", "queued")
-    assert first["pool"] == f"{provider}/{calls.LIBRARY[provider]}"
-    assert 10 <= float(first["waited"]) < 20
-    assert first["state"] == "max 2, active 2, idle 0, connecting 0, queued 3"
-    where = re.escape(call_site(__file__, "held", held))
-    holder = rf"[\d.]+ s, unread for [\d.]+ s, provider {provider}, model held, at {where}"
-    assert re.fullmatch(rf"longest held: \(1\) {holder}; \(2\) {holder}", first["holders"])
 
 
 async def look_twice(llm: Any, clock: Clock) -> None:
@@ -126,20 +84,3 @@ def test_churn_log_names_the_line_that_built_the_pools(server, clock):
         call_site_text(call_site(__file__, "thrown away", name)) in f.observed for f in churn
     ] == [True]
     assert call_site(__file__, "kept", name) in {pool.built_at for pool in now.pools}
-
-
-@PROVIDERS
-def test_one_client_or_one_for_each_event_loop_is_no_churn(
-    provider, server, clock, telemetry, reports
-):
-    """Eight loops need eight clients, and a client may make many calls."""
-
-    async def call(llm: Any, times: int) -> None:
-        for _ in range(times):
-            await llm.acompletion(model="m", **calls.CHAT)
-        await look_twice(llm, clock)
-
-    for times in (1, 1, 1, 1, 1, 1, 1, 1, 40):
-        asyncio.run(call(calls.create(provider, server), times))
-    assert telemetry.value(semconv.POOL_OPENED) == 9
-    assert reports.warnings("Client churn") == []

@@ -11,7 +11,7 @@ from opentelemetry.instrumentation.gluellm.limits import configure_pools
 from support.counted_llms import CountedLLMs
 from support.waiting import until, wait_until
 
-from .calls import call, call_at_once, create, gathered, many_threads
+from .calls import call, call_at_once, create, many_threads
 
 pytest.importorskip("any_llm")
 
@@ -42,43 +42,6 @@ def test_max_connections_bounds_the_peak(provider, llms):
 def _closed(llms: CountedLLMs) -> bool:
     llms.hang_up()
     return llms.open_now == 0
-
-
-@pytest.mark.parametrize("provider", ["openai", "mistral", "anthropic", "groq", "bedrock", "otari"])
-def test_max_keepalive_connections_bounds_idle_connections(provider, llms):
-    """Without the limit all of them stay open."""
-
-    async def kept(expected: int) -> None:
-        llms.peak = 0
-        llms.answer_together(MANY)
-        llm = create(provider, llms.origin)
-        await gathered(llm, MANY)
-        assert llms.peak == MANY
-        await until(lambda: llms.open_now == expected, f"{expected} connections are kept")
-
-    with many_threads() as run:
-        run(kept(MANY))
-    wait_until(lambda: _closed(llms))
-    configure_pools(max_keepalive_connections=2)
-    with many_threads() as run:
-        run(kept(2))
-
-
-@pytest.mark.parametrize("provider", ["openai", "anthropic", "gemini", "cohere"])
-def test_keepalive_expiry_ends_an_idle_connection(provider, llms):
-    """Without the limit the next call reuses it."""
-
-    async def connections() -> int:
-        before = llms.accepted
-        llm = create(provider, llms.origin)
-        await call(llm)
-        await asyncio.sleep(0.3)  # longer than the one expiry, much shorter than the other
-        await call(llm)
-        return llms.accepted - before
-
-    assert asyncio.run(connections()) == 1
-    configure_pools(keepalive_expiry=0.1)
-    assert asyncio.run(connections()) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 """Sources of limits: calls, providers, environment variables."""
 
 import asyncio
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +13,6 @@ from support.programs import run_code
 from .calls import built, create, limits_from, maximum
 
 pytest.importorskip("any_llm")
-
-COMMAND = Path(sys.executable).with_name("opentelemetry-instrument")
 
 
 def limits_of(provider: str, origin: str, **more: Any) -> tuple[int | None, str | None]:
@@ -209,11 +205,6 @@ def test_apply_httpx_env_applies_the_httpx_variables(monkeypatch, llms, caplog):
     assert limits_of("openai", llms.origin) == (1000, "HTTPX_MAX_KEEPALIVE_CONNECTIONS=2")
 
 
-def run(program: str, *launcher: str, **variables: str) -> list[str]:
-    """The lines that a program prints in a process of its own."""
-    return run_code(program, launcher=launcher, **variables).stdout.split("\n")[:-1]
-
-
 def test_limits_are_imported_only_when_configured():
     """An instrumentation must not change what a program does. A variable is asking, with
     ``instrument()``, as ``opentelemetry-instrument`` calls it; its end undoes none."""
@@ -239,23 +230,6 @@ def test_limits_are_imported_only_when_configured():
     assert done.stdout.splitlines() == ["False 1000", "False 1000", "True 5", "5"]
 
 
-@pytest.mark.skipif(not COMMAND.exists(), reason="needs opentelemetry-distro")
-def test_variable_sets_limits_under_opentelemetry_instrument():
-    """The program makes no call for it."""
-    program = """
-        from any_llm import AnyLLM
-        pool = AnyLLM.create("openai", api_key="any").client._client._transport._pool
-        print(pool._max_connections)
-    """
-    variables = {
-        LIMIT_VARIABLES["max_connections"]: "4",
-        "OTEL_TRACES_EXPORTER": "none",
-        "OTEL_METRICS_EXPORTER": "none",
-        "OTEL_LOGS_EXPORTER": "none",
-    }
-    assert run(program, str(COMMAND), **variables) == ["4"]
-
-
 def test_limits_do_not_import_any_llm():
     """They wait for the program's import, also with a known provider."""
     program = """
@@ -268,7 +242,7 @@ def test_limits_do_not_import_any_llm():
         pool = AnyLLM.create("openai", api_key="any").client._client._transport._pool
         print(pool._max_connections)
     """
-    assert run(program) == ["False False", "5"]
+    assert run_code(program).stdout.splitlines() == ["False False", "5"]
 
 
 def test_configure_pools_without_any_llm_raises_import_error():
@@ -285,4 +259,4 @@ def test_configure_pools_without_any_llm_raises_import_error():
             print(error)
     """
     variable = {LIMIT_VARIABLES["max_connections"]: "4"}
-    assert "Install any-llm-sdk" in run(program, **variable)[0]
+    assert "Install any-llm-sdk" in run_code(program, **variable).stdout

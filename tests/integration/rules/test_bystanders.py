@@ -3,7 +3,6 @@
 import copy
 import inspect
 import pickle
-import threading
 from typing import Any
 
 import pytest
@@ -57,26 +56,6 @@ def test_hooked_coroutine_functions_are_still_coroutine_functions(library, telem
     pool = library.core.AsyncConnectionPool
     assert inspect.iscoroutinefunction(pool.handle_async_request)
     assert inspect.iscoroutinefunction(pool.aclose)
-
-
-def test_threads_that_send_first_at_once_share_one_tracker(library, server, telemetry):
-    """Several threads can send the first request of a pool at once."""
-    for _ in range(20):
-        pool = library.core.ConnectionPool(max_connections=8)
-        gate = threading.Barrier(8)
-
-        def go(pool: Any = pool, gate: threading.Barrier = gate) -> None:
-            gate.wait()
-            pool.request("GET", server.url())
-
-        threads = [threading.Thread(target=go, daemon=True) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
-        assert telemetry.value(semconv.POOL_LIVE) == 1
-        assert telemetry.value(semconv.CONNECTION_MAX) == 8
-        pool.close()
 
 
 def test_time_of_a_request_that_ends_during_a_collection_counts_once(

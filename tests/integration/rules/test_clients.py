@@ -56,29 +56,6 @@ def test_client_is_observed_under_the_users_name(runner, library, server, only_c
     assert telemetry.value(semconv.POOL_LIVE) == 1
 
 
-def test_named_client_has_the_providers_of_its_requests(threads, library, server, telemetry):
-    """The user names the pool, and each any-llm call has its own provider."""
-    client = threads.client(library)
-    GlueLLMInstrumentor.instrument_client(client.raw, "search")
-    token = current_call.set(Call("groq", "m", "chat"))
-    try:
-        client.get(server.url())
-    finally:
-        current_call.reset(token)
-    client.get(server.url())
-    assert telemetry.by(semconv.REQUESTS, "name", "provider") == {
-        ("search", "groq"): 1,
-        ("search", None): 1,
-    }
-
-
-def test_client_without_a_name_has_its_librarys_name(threads, library, server, only_clients):
-    client = threads.client(library)
-    telemetry = only_clients(client.raw)
-    client.get(server.url())
-    assert telemetry.by(semconv.REQUESTS, "name") == {library.name: 1}
-
-
 @pytest.mark.parametrize(
     "client",
     [

@@ -4,9 +4,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
-
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.script import Reply
 from support.waiting import wait_until
@@ -59,17 +56,6 @@ def test_exemplar_of_a_wait_is_the_span_of_the_waiting_request(library, server, 
     pool.close()
 
 
-def test_value_without_a_span_has_no_exemplar(library, server, telemetry):
-    """The spans of a collection or of a draining request are not used."""
-    pool = library.core.ConnectionPool()
-    pool.request("GET", server.url())
-    tracer = telemetry.tracer_provider.get_tracer("test")
-    with tracer.start_as_current_span("collector"):
-        points = telemetry.collect()
-    assert {name for name, found in points.items() for point in found if point.exemplars} == set()
-    pool.close()
-
-
 def test_end_of_a_connection_has_no_exemplar(library, server, instrument):
     """The span that closes it is unrelated."""
     telemetry = instrument(metrics="full")
@@ -82,13 +68,3 @@ def test_end_of_a_connection_has_no_exemplar(library, server, instrument):
     assert exemplars(points[semconv.LEASE_DURATION.name])
     assert exemplars(points[semconv.CONNECTION_DURATION.name]) == set()
     assert exemplars(points[semconv.CONNECTION_REQUESTS.name]) == set()
-
-
-def test_unsampled_span_is_no_exemplar(library, server, telemetry):
-    tracer = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False).get_tracer("test")
-    pool = library.core.ConnectionPool()
-    with tracer.start_as_current_span("request"):
-        pool.request("GET", server.url())
-    points = telemetry.collect()
-    assert exemplars(points[semconv.LEASE_DURATION.name]) == set()
-    pool.close()

@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -235,24 +234,3 @@ def test_collection_does_not_make_an_idle_channel_connect(listen, instrument):
 
     asyncio.run(main())
     assert server.timeline.count("accept") == 1
-
-
-def test_channels_of_several_loops_share_a_name(listen, instrument):
-    """The loops run in their own threads at the same time."""
-    server = listen(GrpcServer)
-    telemetry = instrument()
-
-    async def calls() -> None:
-        async with grpc.aio.insecure_channel(server.target) as channel:
-            for _ in range(20):
-                await channel.unary_unary("/")(b"")
-
-    threads = [threading.Thread(target=lambda: asyncio.run(calls())) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert telemetry.by(semconv.REQUESTS, "rpc") == {"OK": 80}
-    assert telemetry.value(semconv.POOL_OPENED) == 4
-    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
-    assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0

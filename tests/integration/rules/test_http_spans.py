@@ -1,6 +1,5 @@
 """http_spans: OpenTelemetry's own instrumentations beside us, and only those off again."""
 
-import asyncio
 import contextlib
 import logging
 import sys
@@ -8,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import aiohttp
 import httpx
 import httpx2
 import pytest
@@ -19,8 +17,6 @@ from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.script import Reply
-from support.waiting import until
 
 INSTRUMENTORS = {
     "httpx": HTTPXClientInstrumentor,
@@ -63,41 +59,6 @@ def test_requests_get_a_span_each(client, server, instrument):
     assert first.attributes[semconv.CONNECTION_REUSED] is False
     assert second.attributes[semconv.CONNECTION_REUSED] is True
     assert second.attributes[semconv.SPAN_ACQUIRE_DURATION] == 0.0
-
-
-def test_wait_in_an_aiohttp_pool_is_under_the_requests_client_span(server, instrument):
-    """The set-up is as well, and the request's span has the attributes of its acquire."""
-    telemetry = instrument(http_spans=True, span_min_duration=0)
-    gate = server.gate()
-    held, waiting = server.reply("/held", Reply(end_after=gate)), server.url("/waiting")
-
-    async def main() -> None:
-        connector = aiohttp.TCPConnector(limit=1)
-        async with aiohttp.ClientSession(connector=connector) as session:
-            holder = await session.get(held)
-            waiter = asyncio.ensure_future(session.get(waiting))
-            await until(lambda: telemetry.current("queued") == 1)
-            gate.open()
-            await holder.read()
-            await (await waiter).read()
-
-    asyncio.run(main())
-    clients = {
-        str((span.attributes or {})["http.url"]): span
-        for span in telemetry.spans()
-        if span.kind.name == "CLIENT"
-    }
-    assert set(clients) == {held, waiting}
-    (wait,) = telemetry.spans("HTTP wait_for_connection")
-    (setup,) = telemetry.spans("HTTP connection_setup")
-    for ours, theirs in ((wait, clients[waiting]), (setup, clients[held])):
-        context = theirs.get_span_context()
-        assert context is not None
-        assert ours.parent is not None
-        assert ours.parent.span_id == context.span_id
-        assert ours.parent.trace_id == context.trace_id
-    reused = [(clients[url].attributes or {})[semconv.CONNECTION_REUSED] for url in (held, waiting)]
-    assert reused == [False, True]
 
 
 def test_uninstrument_turns_off_what_http_spans_turned_on(instrument):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gluellm_pools.fake_provider import FakeProvider, FakeProviderThread
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
+from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import Runner
 from support.libraries import Library
@@ -117,20 +117,6 @@ def test_client_shared_by_two_providers_has_a_series_for_each(scope, provider_se
 
     asyncio.run(ask())
     assert telemetry.value(semconv.POOL_LIVE) == 0
-
-
-@pytest.mark.usefixtures("hosts_are_here")
-def test_instrumented_client_has_the_providers_of_its_hosts(server, providers, library):
-    """The name is the user's, and the provider is known all the same."""
-    with Runner.start("sync") as runner:
-        client = runner.client(library)
-        GlueLLMInstrumentor.instrument_client(
-            client.raw, "mine", meter_provider=providers.meter_provider
-        )
-        client.get(f"http://api.openai.com:{server.port}/")
-        assert providers.by(semconv.REQUESTS, "name", "provider") == {("mine", "openai"): 1}
-        assert providers.by(semconv.POOL_LIVE, "name", "provider") == {("mine", "openai"): 1}
-        GlueLLMInstrumentor.uninstrument_client(client.raw)
 
 
 def test_connections_from_before_instrument_have_the_later_requests_provider(

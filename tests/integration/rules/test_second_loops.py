@@ -177,25 +177,6 @@ def llm(telemetry: Any) -> Iterator[Any]:
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_sync_api_of_any_llm_runs_in_one_loop(llm: Any, telemetry: Any) -> None:
-    """From every thread, and beside loops of the application."""
-    threads = [threading.Thread(target=llm.completion, kwargs=CHAT) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    async def program() -> None:
-        await asyncio.to_thread(llm.completion, **CHAT)
-
-    asyncio.run(program())
-    asyncio.run(program())
-    llm.completion(**CHAT)
-    assert telemetry.value(semconv.REQUESTS) == 7
-    assert telemetry.by(semconv.ANOMALIES, "anomaly") == {}
-
-
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_any_llm_on_two_loops_is_advised_to_use_one(llm: Any, telemetry: Any) -> None:
     asyncio.run(llm.acompletion(**CHAT))
     with pytest.raises(RuntimeError):

@@ -9,9 +9,6 @@ import pytest
 import urllib3
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
-from opentelemetry.instrumentation.gluellm.attribution.calls import model_reader
-from opentelemetry.instrumentation.gluellm.attribution.context import current_call
-from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.libraries import Library
 from support.script import Reply
@@ -131,32 +128,3 @@ def test_hostile_model_name_is_bounded_and_printable(server, places, caplog):
     }
     assert len(models) >= len(TEXTS) / 2
     assert max(map(len, models)) == LONGEST_LABEL
-
-
-def test_hostile_model_name_stays_on_one_log_line(server, places):
-    """In the log lines for leaks and stuck queues."""
-
-    def method(self: Any, model: str) -> None:
-        del self, model
-
-    read = model_reader(method)
-    gate = server.gate()
-    server.reply("/", Reply(chunks=((0.0, b"a"), (gate, b"b"))))
-    client = Library.load("httpx2").client.Client(verify=False)
-    held = []
-    for text in TEXTS.values():
-        token = current_call.set(Call("openai", read((), {"model": text}), "chat"))
-        request = client.build_request("GET", server.url("/"))
-        held.append(client.send(request, stream=True))
-        current_call.reset(token)
-    grow_old(100)
-    places.look()
-    for response in held:
-        response.close()
-    gate.open()
-    grow_old(0)
-    places.look()
-    client.close()
-    assert places.texts["log"].count("leak suspected") >= 1
-    assert places.texts["log"].count("was released after all") >= len(TEXTS)
-    assert_all_tame(places)

@@ -277,12 +277,6 @@ def test_client_that_reads_no_answer_is_closed(watch, monkeypatch):
             client.sendall(bytes(2**16))
 
 
-def test_the_port_of_a_running_receiver_is_taken(watch):
-    """OSError, which the command turns into a message."""
-    with pytest.raises(OSError, match="in use"):
-        Receiver("127.0.0.1", watch.receiver.port, watch.intake)
-
-
 @pytest.mark.parametrize(
     ("host", "url"), [("127.0.0.1", "http://127.0.0.1:"), ("localhost", "http://localhost:")]
 )

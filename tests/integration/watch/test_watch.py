@@ -35,7 +35,6 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from gluellm_pools.main import EXIT_BROKEN_PIPE, main
 from gluellm_pools.watch.limits import BODY_BYTES
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support import programs
 from support.otlp import field, metrics_request, number
 from support.watching import COMMAND, Exporting, Watch, environment
 
@@ -116,33 +115,6 @@ def test_what_is_wrong_with_an_export_is_explained(watch):
     assert "(scopes: somebody.else" in line.string
     assert "instrument() called in it" in line.string
     watch.wait_for("gRPC was sent here: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf")
-
-
-def test_the_demo_is_watched_from_another_process(watch):
-    """Real any-llm calls under instrument(), exported by the demo, shown by the watch."""
-    demo = subprocess.run(
-        [sys.executable, "-c", programs.demo("saturated", seconds=2)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=environment(
-            OTEL_EXPORTER_OTLP_ENDPOINT=watch.url,
-            OTEL_EXPORTER_OTLP_COMPRESSION="gzip",
-            OTEL_METRIC_EXPORT_INTERVAL="500",
-        ),
-        check=False,
-    )
-    assert demo.returncode == 0, demo.stdout + demo.stderr
-    assert "logged meanwhile" not in demo.stdout
-    assert watch.end() == (130, "")
-    text = "\n".join(watch.lines)
-    assert re.search(r"^gluellm-pools-demo \([0-9a-f]{8}\): last export", text, re.MULTILINE)
-    assert re.search(r"openai/httpx2: .* time spent: queued \d+%.* 4 connections opened", text), (
-        text
-    )
-    assert re.search(r"last export .*\n  calls to openai \(any_llm\): verdict: .* calls fail", text)
-    assert re.search(r"\n  calls to .* ended: \d+ succeeded.*\n  \w+/httpx", text)
-    assert "refused" not in text
 
 
 @pytest.mark.skipif(

@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from support.figures import Figures
+from studies.figures import Figures
 
 from .breaks import every
 from .discovery import replaced

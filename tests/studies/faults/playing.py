@@ -15,7 +15,6 @@ from typing import Any, Self
 
 from e2e.processes import environment
 from e2e.programs import STORES, Stack
-from e2e.stores import increase
 from gluellm_pools.fake_provider import Behaviour, FakeProviderThread
 from studies.talking import TalkingProcess
 from support.waiting import wait_until
@@ -36,6 +35,12 @@ _ENDS_WITHIN = 60.0
 _BETWEEN_LOOKS = 0.1
 _CONFIGURATION = Path(__file__).with_name("configuration")
 _TRIES = 3
+
+
+def _increase(values: list[float]) -> float:
+    """By how much a counter rose that was born at 0; where it falls, it began anew."""
+    before = [0.0, *values[:-1]]
+    return sum(v - b if v >= b else v for b, v in zip(before, values, strict=True))
 
 
 class Fault(StrEnum):
@@ -169,7 +174,7 @@ class Play:
             growth=(ours, its),
             increases={
                 name: sum(
-                    increase([value for _, value in row["values"]])
+                    _increase([value for _, value in row["values"]])
                     for row in store.samples(self._selector)
                 )
                 for name, store in self._stores.items()

@@ -6,8 +6,8 @@ import os
 import sys
 import time
 
+from studies.figures import Figures
 from studies.load.command import Command
-from support.figures import Figures
 
 from .answers import Answers
 from .recorded import exports

@@ -20,7 +20,7 @@ from studies.bench import internals
 from studies.bench.clients import urllib3_client
 from studies.bench.network import AsyncBackend, Backend, answer
 from studies.bench.workload import Combination, Sdk, any_llm_call, client, run
-from support.figures import Figures
+from studies.figures import Figures
 
 from .growth import Growth, Sample, medians
 

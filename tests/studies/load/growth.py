@@ -15,7 +15,7 @@ import psutil
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.figures import Figure
+from studies.figures import Figure
 
 from .reading import Collection
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import httpcore
 
+from studies.figures import Figures
 from studies.load.command import instrumented
-from support.figures import Figures
 from support.http1 import HTTP1Server
 from support.listener import ServerLoop
 from support.script import Reply

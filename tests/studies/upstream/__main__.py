@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from support.figures import Figures
+from studies.figures import Figures
 
 from . import OWN, REQUESTS, PeerError, preparing
 from .comparing import Difference, Judgement, differences, judge

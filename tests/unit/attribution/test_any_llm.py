@@ -66,6 +66,29 @@ def test_call_has_provider_model_and_operation(
     assert errors == []
 
 
+def test_constructor_of_a_subclass_is_attributed_and_may_raise(
+    fake: Any, attribution: AnyLLMAttribution, errors: list[str]
+) -> None:
+    """Also before it calls that of AnyLLM; nothing of its call is left afterwards."""
+
+    class Own(fake.AnyLLM):  # type: ignore[misc]
+        PROVIDER_NAME = "own"
+
+        def __init__(self, key: str = "") -> None:
+            self.before = current_call.get()
+            super().__init__()
+            if not key:
+                raise KeyError(key)
+
+    attribution.install()
+    llm = Own("any")
+    assert (llm.before.provider, llm.built_by.provider) == ("own", "own")
+    with pytest.raises(KeyError):
+        Own()
+    assert current_call.get() is None
+    assert errors == []
+
+
 async def seeing(self: Any, model: str) -> Any:
     """A coroutine of a provider that returns the call that it sees."""
     return current_call.get()

@@ -79,13 +79,14 @@ def test_pool_timeout_gets_one_note(scene: Scene) -> None:
 
 def test_note_has_the_times_of_the_wait_in_utc(scene: Scene) -> None:
     """The wait starts when the request last queued, as for the library's timeout."""
-    error = PoolTimeoutError()
-    lease = scene.enter()
+    error, call = PoolTimeoutError(), Call("openai", "gpt-4o")
+    scene.tracker.failed(scene.enter(call), "pool_timeout")
+    lease = scene.enter(call)
     for seconds in (4, 30):
         scene.tracker.waiting(lease, 30.0)
         scene.clock.advance(seconds)
     scene.tracker.report_pool_timeout(lease, error)
-    assert "This request waited 30 s" in notes(error)[0]
+    assert "This request, number 2 of its call, waited 30 s" in notes(error)[0]
     began, ended = (
         datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z")
         for text in re.findall(TIME, notes(error)[0])

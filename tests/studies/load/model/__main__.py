@@ -12,8 +12,8 @@ import warnings
 from collections import Counter
 from typing import Any
 
+from studies.figures import Figures
 from studies.load.command import Command
-from support.figures import Figures
 from support.listener import ServerLoop
 from support.network import Certificates
 

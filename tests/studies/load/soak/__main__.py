@@ -21,10 +21,10 @@ import psutil
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from studies.figures import Figures
 from studies.load.command import Command, started
 from studies.load.growth import Growth
 from studies.load.reading import Collection
-from support.figures import Figures
 from support.waiting import wait_until
 
 from .clients import EXPECTED, Servers, running, serving

@@ -6,8 +6,8 @@ import logging
 import sys
 import traceback
 
+from studies.figures import Figures
 from studies.load.command import Command
-from support.figures import Figures
 
 from .rounds import MODES, run
 from .world import Measures, MismatchError

@@ -12,10 +12,10 @@ from typing import Any
 
 import psutil
 
+from studies.figures import Figure
 from studies.load.command import instrumented
 from studies.load.servers import Origin, origins
 from support.clients import Runner
-from support.figures import Figure
 from support.libraries import Library
 from support.network import Certificates
 from support.telemetry import Telemetry

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from .cells import ALL_PAIRS, LIBRARIES, Cell, cells_of
+from contract.cells import ALL_PAIRS, LIBRARIES, Cell, cells_of
 
 
 class Table:
@@ -61,7 +61,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run and print. Returns pytest's exit status."""
     os.environ[ALL_PAIRS] = "1"
     table = Table()
-    status = pytest.main([str(Path(__file__).parent), "-q", *arguments], plugins=[table])
+    suite = Path(__file__).parents[1] / "contract"
+    status = pytest.main([str(suite), "-q", *arguments], plugins=[table])
     print("\n".join(["", *table.lines()]))
     return int(status)
 
