@@ -17,8 +17,15 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.adapters.httpcore.responses import reads_as_known
 from opentelemetry.instrumentation.gluellm.failures import Failures, warn
-from opentelemetry.instrumentation.gluellm.pool.observer import Guard, PoolObserver
-from unit.pool.fakes import Recorder
+from opentelemetry.instrumentation.gluellm.pool.ledger import Owner
+from opentelemetry.instrumentation.gluellm.pool.observer import (
+    CAUGHT_BY_CALLERS,
+    Guard,
+    PoolObserver,
+)
+from opentelemetry.instrumentation.gluellm.pool.phases import ANY_LLM
+from opentelemetry.instrumentation.gluellm.pool.registry import PoolRegistry
+from unit.pool.fakes import FakePool, Recorder, read
 
 EVENTS = [name for name in vars(PoolObserver) if not name.startswith("_")]
 
@@ -42,15 +49,37 @@ def arguments_of(event: str) -> list[object]:
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_raising_observer_is_caught_and_counted_and_others_are_called(event: str) -> None:
-    """Every event, with the raising observer first, last and alone."""
+    """Every event, with the raising observer between others and alone."""
     failures, first, last = Failures(), Recorder(), Recorder()
     arguments = arguments_of(event)
-    for guard in (Guard((first, Broken(), last), failures), Guard((Broken(),), failures)):
-        getattr(guard, event)(*arguments)
+    getattr(Guard((first, Broken(), last), failures), event)(*arguments)
     assert first.events == last.events == [(event, tuple(arguments))]
-    assert failures.counts == {f"observer.{event}": 2}
+    assert failures.counts == {f"observer.{event}": 1}
+    alone = getattr(Guard((Broken(),), failures), event)
+    if event in CAUGHT_BY_CALLERS:
+        with pytest.raises(RuntimeError):
+            alone(*arguments)
+    else:
+        alone(*arguments)
+        assert failures.counts == {f"observer.{event}": 2}
+    counts = dict(failures.counts)
     getattr(Guard((PoolObserver(),), failures), event)(*arguments)  # nobody overrides it
-    assert failures.counts == {f"observer.{event}": 2}
+    assert failures.counts == counts
+
+
+def test_failure_at_the_entry_of_a_request_or_a_call_is_counted() -> None:
+    """A sole listener is not guarded there. Requests and calls count anyway."""
+    registry = PoolRegistry((Broken(),), entry_context=lambda: "any")
+    pool = FakePool()
+    tracker = registry.track(pool, read, owner=Owner("name", None), library="httpx2")
+    lease = tracker.begin(b"api.test", None, b"https")
+    assert lease in tracker.leases
+    assert registry.calls.begin(ANY_LLM, "chat", "openai").ledger is not None
+    assert dict(registry.failures.counts) == {
+        "observer.pool_opened": 1,
+        "entry": 1,
+        "observer.call_began": 1,
+    }
 
 
 def test_guard_raises_keyboard_interrupt_and_cancellation() -> None:

@@ -20,7 +20,6 @@ import httpcore
 
 from opentelemetry.instrumentation.gluellm.concurrency import daemon_thread
 from opentelemetry.instrumentation.gluellm.pool.call import Call
-from opentelemetry.instrumentation.gluellm.pool.ring import KEPT, SIZE
 
 from .pools import a_pool, send
 from .workload import OFF, OURS, Instrumentation, Sdk, series_of
@@ -33,8 +32,6 @@ OF_AN_ORIGIN = 77
 """Series of one provider towards one origin: its three histograms are 46 of them."""
 BYTES_OF_A_SERIES = 1700
 """An upper bound. The small processes come closest, since their fixed costs are in it."""
-BYTES_OF_A_RING = SIZE * KEPT
-"""Memory of the requests that a pool name keeps for replays. Each provider is a pool name here."""
 GRID = ((1, 1), (5, 1), (20, 1), (1, 5), (1, 20), (5, 4))
 
 

@@ -73,6 +73,6 @@ def _untold(item: Any) -> Any:
         if name != "__dict__" and hasattr(item, name):
             setattr(twin, name, getattr(item, name))
     twin.__dict__.update(item.__dict__)
-    twin.told = 0
+    twin.recorded = 0
     twin.accounted = False
     return twin

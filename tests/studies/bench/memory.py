@@ -12,7 +12,7 @@ import sys
 import tracemalloc
 
 from opentelemetry.instrumentation.gluellm.pool.ledger import MAX_NAMES
-from opentelemetry.instrumentation.gluellm.pool.ring import LAST, SIZE, Ring, write
+from opentelemetry.instrumentation.gluellm.pool.ring import KEPT, Ring
 from studies.load.churn import SETTLED, churn
 
 from . import internals
@@ -111,8 +111,9 @@ def _rings() -> dict[str, float]:
     tracemalloc.start()
     rings = [Ring() for _ in range(MAX_NAMES)]
     for ring in rings:
-        for at in range(0, LAST + 1, SIZE):
-            write(ring.data, at, 10**15, 10**15 + at, 10**15 + at, 10**16)
+        for at in range(KEPT):
+            entered = 10**15 + at
+            ring.append((10**15, entered, entered, 10**16 + at))
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return {"MB": taken / 1e6, "kB each": taken / 1e3 / MAX_NAMES}

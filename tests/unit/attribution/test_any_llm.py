@@ -305,7 +305,7 @@ def test_own_failure_does_not_affect_the_call(
     assert fake.Provider().built_by is None
     assert errors == ["attribution.call", "attribution.call"]
     monkeypatch.undo()
-    monkeypatch.setattr(calls, "wrap_stream", broken)
+    monkeypatch.setattr(calls, "wrapper_of", broken)
     assert asyncio.run(llm.acompletion("m")).ended
     assert errors[2:] == ["attribution.stream"]
 

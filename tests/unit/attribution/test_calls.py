@@ -161,7 +161,7 @@ async def test_module_function_begins_its_call_with_the_client(
     assert counting.times() == {"preparing": 2}
     assert current_counted.get() is None
     (counted,) = built
-    assert counted.ended
+    assert counted.ended_at
     counting.any_llm.Provider.create(provider="mistral")  # by the application: no call
     assert built[1] is None
     assert counting.times() == {"preparing": 2}

@@ -231,15 +231,14 @@ class World:
     def check(self) -> None:
         for model in (*self.models, *self.ended):
             counted = counted_of(model.call)
-            now = counted.ended_at if counted.ended else self.scene.clock.now
+            now = counted.ended_at or self.scene.clock.now
             running = list(counted.spent)
-            stage = model.stage if counted.stage == call_module.LEFT else counted.stage
-            running[stage] += now - counted.since
+            running[counted.stage] += now - counted.since
             assert running == model.spent
             assert sum(running) == now - counted.began_at
             assert counted.retries == model.retries
-            assert counted.ended is (model.outcome is not None)
-            assert not counted.ended or counted.outcome == model.outcome
+            assert bool(counted.ended_at) is (model.outcome is not None)
+            assert not counted.ended_at or counted.outcome == model.outcome
         state = self.scene.registry.calls.state()
         live = [model for model in self.models if counted_of(model.call).ledger is not None]
         expected = Counter(model.stage for model in live)

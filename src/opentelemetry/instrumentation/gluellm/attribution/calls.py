@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import inspect
 import re
 import sys
@@ -22,9 +23,8 @@ from .context import (
     current_counted,
     is_spawned,
     outer_call,
-    running_task,
 )
-from .streams import AsyncOpening, current, leave, wrap_stream
+from .streams import AsyncOpening, current, leave, wrapper_of
 
 OnError = Callable[[str, Exception], None]
 """Callback for caught failures of the instrumentation: gets the kind and the exception."""
@@ -41,9 +41,12 @@ _REGISTERED_OPERATIONS = {
 # all telemetry, which must not contain an address or an API key.
 _PLAIN_KEY = re.compile(r"\w[\w .-]{0,63}", re.ASCII)
 OTHER_PROVIDER = "_OTHER"
+_GLUELLM = "gluellm.runtime.context"
+"""Module whose context has the correlation id."""
 _CORRELATION_ID = re.compile(r"[^ ]{1,64}", re.DOTALL)
 _LONGEST_MODEL = 256
 """Characters. An ARN of bedrock or a path of Vertex AI has fewer than 200."""
+_model_text = functools.lru_cache(maxsize=100)(functools.partial(one_line, longest=_LONGEST_MODEL))
 
 
 def operation_name(method: str) -> str:
@@ -62,7 +65,7 @@ def provider_key(instance: Any) -> str:
     ``_OTHER`` unless the name is 1 to 64 ASCII letters, digits, ``_``, ``.``, ``-`` or spaces.
     """
     name = instance.PROVIDER_NAME
-    key = str(name.value if isinstance(name, enum.Enum) else name)
+    key = name if type(name) is str else str(name.value if isinstance(name, enum.Enum) else name)
     return key if key in PROVIDERS or _PLAIN_KEY.fullmatch(key) else OTHER_PROVIDER
 
 
@@ -79,18 +82,18 @@ def model_reader(method: Any) -> ModelOf:
             model = args[index]
         # A model name can be any text, and it ends up in labels, in logs and on terminals. Data
         # points with an unpaired surrogate in an attribute would not be exported.
-        return one_line(model, _LONGEST_MODEL) if isinstance(model, str) else None
+        return _model_text(model) if isinstance(model, str) else None
 
     return model_of
 
 
 def correlation_id() -> str | None:
-    """Return GlueLLM's correlation id; None without GlueLLM or outside of its calls.
+    """Return GlueLLM's correlation id; None outside of its calls.
 
     It connects a call to the application's own records. Verified with gluellm 1.11. An application
     can set any text. Only printable text of at most 64 characters without spaces counts as an id.
     """
-    get = getattr(sys.modules.get("gluellm.runtime.context"), "get_correlation_id", None)
+    get = getattr(sys.modules.get(_GLUELLM), "get_correlation_id", None)
     found = get() if get is not None else None
     if isinstance(found, str) and _CORRELATION_ID.fullmatch(found) and found.isprintable():
         return found
@@ -158,7 +161,8 @@ class CallScope:
             around = self.variable.get()
             if not self.on or (around is not None and not around.ended):
                 return None
-            return find(whole=self._whole_stacks)
+            # Search from the caller of the wrapper that calls this.
+            return find(whole=self._whole_stacks, of=sys._getframe(2))
         except Exception as error:
             self.failed("attribution.place", error)
             return None
@@ -191,15 +195,20 @@ class CallScope:
                 call_site = call_site or outer.call_site
             call = self.new_call(instance, operation, model_of(args, kwargs), kwargs, call_site)
             if call is not None and self._calls is not None:
-                self._count(self._calls, call, instance, kwargs.get("stream") is True)
+                streamed = kwargs.get("stream") is True
+                self._count(self._calls, call, outer, instance, streamed)
             return call
         except Exception as error:
             self.failed("attribution.call", error)
             return None
 
-    def _count(self, calls: LiveCalls, call: Call, instance: Any, streamed: bool) -> None:
+    def _count(
+        self, calls: LiveCalls, call: Call, outer: Call | None, instance: Any, streamed: bool
+    ) -> None:
         """Attach the call to the counted call that contains it, or to a new counted call."""
-        counted = outer_call()
+        counted = current_counted.get() if outer is None else outer.counted
+        if counted is not None and (counted.ended_at or is_spawned(counted)):
+            counted = None
         if counted is not None:
             counted.found_provider(call.provider)
         elif call.operation is not None:
@@ -208,7 +217,6 @@ class CallScope:
                 counted, early.counted = early.counted, None
             if counted is None:
                 counted = calls.begin(ANY_LLM, call.operation, call.provider)
-                counted.task = running_task()
             counted.streamed = streamed
             call.ends_counted = True
         call.counted = counted
@@ -224,7 +232,8 @@ class CallScope:
         call_site: CallSite | None,
     ) -> Call | None:
         """Create the call for an instance. A subclass can return None to leave it unobserved."""
-        return Call(provider_key(instance), model, operation, call_site, correlation_id())
+        found = correlation_id() if _GLUELLM in sys.modules else None
+        return Call(provider_key(instance), model, operation, call_site, found)
 
     def finish(self, result: Any, call: Call, *, plain: bool = False) -> Any:
         """End the call, or pass it to the stream that is its result.
@@ -232,7 +241,8 @@ class CallScope:
         ``plain`` is for the result of a plain function, which can also be an async context manager.
         """
         try:
-            wrapped = wrap_stream(result, call, self.variable)
+            wrapper = wrapper_of(type(result))  # type: ignore[arg-type]  # a type is hashable
+            wrapped: Any = None if wrapper is None else wrapper(result, call, self.variable)
             if wrapped is None and plain and hasattr(type(result), "__aenter__"):
                 wrapped = AsyncOpening(result, call, self.variable)
         except Exception as error:
@@ -292,13 +302,11 @@ class CallScope:
             while frame.f_back is not None and _is_api(frame.f_back):
                 frame = frame.f_back
             key = getattr(provider, "value", provider)
-            counted = self._calls.begin(
+            return self._calls.begin(
                 ANY_LLM,
                 operation_name(frame.f_code.co_name),
                 provider=key if key in PROVIDERS else None,
             )
-            counted.task = running_task()
-            return counted
         except Exception as error:
             self.failed("attribution.call", error)
             return None
@@ -309,7 +317,7 @@ class CallScope:
         The call site is found when the coroutine is created. It may run in a task or on the loop of
         any-llm's sync API, where the caller is not on the stack.
         """
-        model_of = model_reader(original)
+        model_of, variable = model_reader(original), self.variable
 
         async def attribute(
             instance: Any, call_site: CallSite | None, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -319,8 +327,11 @@ class CallScope:
                 return await original(instance, *args, **kwargs)
             try:
                 call.start()
-                with current(self.variable, call):
+                token = variable.set(call)  # `current`, without the cost of its three calls
+                try:
                     result = await original(instance, *args, **kwargs)
+                finally:
+                    leave(token)
                 return self.finish(result, call)
             except BaseException as error:
                 call.end_by(error)
@@ -344,7 +355,7 @@ class CallScope:
                 return await original(instance, *args, **kwargs)
             try:
                 call.start()
-                with current(self.variable, call):
+                with current(variable, call):
                     result = await original(instance, *args, **kwargs)
                 return self.finish(result, call)
             except BaseException as error:

@@ -25,7 +25,7 @@ from ..pool.call import CountedCall, LiveCalls
 from ..pool.phases import BACKOFF, GLUELLM, LIMITED, PREPARING, SUCCEEDED
 from ..providers import PROVIDERS
 from .calls import operation_name
-from .context import counted_call, current_counted, outer_call, running_task
+from .context import counted_call, current_counted, outer_call
 from .streams import hand_over, leave
 
 LOST: Mapping[str, str] = {
@@ -143,14 +143,12 @@ class GlueLLMObserver(ModulePatches):
             if outer_call() is not None:
                 return None
             model = kwargs.get("model") or getattr(args[0] if args else None, "model", None)
-            counted = self._calls.begin(
+            return self._calls.begin(
                 GLUELLM,
                 operation,
                 provider=_provider_of_model(model),
                 streamed=kwargs.get("stream") is True,
             )
-            counted.task = running_task()
-            return counted
         except Exception as error:
             raise_on(error)
             self._on_error("attribution.gluellm", error)

@@ -10,6 +10,7 @@ finalized and closed at the same moment as without the instrumentation.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from contextvars import Token
 from typing import Any
@@ -250,15 +251,20 @@ def wrap_stream(
     Only iterators are streams. An SDK's page of a list is iterable as well, but it is a model that
     may be validated or serialized, and its requests belong to later calls.
     """
-    kind = type(result)
+    wrapper = wrapper_of(type(result))  # type: ignore[arg-type]  # a type is hashable
+    return None if wrapper is None else wrapper(result, call, variable, hold)
+
+
+@functools.lru_cache(maxsize=100)
+def wrapper_of(kind: type) -> type[_Stream] | None:
+    """Return the class that wraps results of a class; None if they are no streams.
+
+    Cached, since looking for what a pydantic model lacks runs Python code of its metaclass.
+    """
     if hasattr(kind, "__anext__"):
-        if hasattr(kind, "__aenter__"):
-            return AsyncContextStream(result, call, variable, hold)
-        return AsyncStream(result, call, variable, hold)
+        return AsyncContextStream if hasattr(kind, "__aenter__") else AsyncStream
     if hasattr(kind, "__next__"):
-        if hasattr(kind, "__enter__"):
-            return SyncContextStream(result, call, variable, hold)
-        return SyncStream(result, call, variable, hold)
+        return SyncContextStream if hasattr(kind, "__enter__") else SyncStream
     return None
 
 

@@ -10,6 +10,7 @@ calls.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
@@ -38,14 +39,12 @@ from .phases import (
     SUCCEEDED,
 )
 
-LEFT = len(STAGES)
-"""Undecided stage after the last request in flight: `BACKOFF` or `FINISHING`. The result of that
-request decides which, but only when needed: at the next request, when a hook reports a stage
-(`CountedCall.enter`), at the end, and for readers."""
 RETRIED = frozenset(
     {408, 409, 425, 429, *range(500, 600), "UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"}
 )
 """HTTP and gRPC statuses after which libraries pause and send the request again."""
+NOT_RETRIED = (None, "cancelled")
+"""Errors of requests after which they do not; None for no error."""
 _REFUSED = 400
 _RECENT = 1_000
 """Number of requests in the outbox, the latest ones, that are searched for those of a call."""
@@ -93,8 +92,9 @@ class Call:
 
     def start(self) -> None:
         """Start its counted call, if that ends with this call."""
-        if self.counted is not None and self.ends_counted:
-            self.counted.start()
+        counted = self.counted
+        if counted is not None and self.ends_counted and not counted.ended_at:
+            counted.calls.live[counted] = None
 
     def end(self, outcome: int = SUCCEEDED) -> None:
         """End the call, once. An end that a signal handler interrupted can be repeated."""
@@ -134,7 +134,7 @@ class CountedCall:
     def __init__(
         self, calls: LiveCalls, source: str, operation: str, now: int, streamed: bool | None
     ) -> None:
-        self._calls = calls
+        self.calls = calls
         self.source = source
         self.operation = operation
         self.model: str | None = None
@@ -151,12 +151,13 @@ class CountedCall:
         self.in_flight = 0
         """Number of its requests in flight."""
         self.resting: int | None = None
-        """Stage to enter after its last request in flight; None for `LEFT`."""
+        """Stage to enter after its last request in flight; None if the result of that request
+        decides: `BACKOFF` or `FINISHING`."""
         self.paused = False
         """Whether it has backed off since its last request entered a pool."""
         self.last: Any = None
-        """Lease of the request that ended last, which decides `LEFT`. Set to None when the call
-        ends, so that no reference cycle remains."""
+        """Lease of the request that ended last. Set to None when the call ends, so that no
+        reference cycle remains."""
         self.task: tuple[int, int] | None = None
         """Identity of the event loop and task in which it began; None without a task."""
         self.streamed = streamed
@@ -170,37 +171,30 @@ class CountedCall:
         self.client_span: Any = None
         """Weak reference to the CLIENT span that gets its attributes; None if there is none."""
 
-    @property
-    def ended(self) -> bool:
-        return self.ended_at != 0
-
     def start(self) -> None:
         """Add it to the calls in flight.
 
         The caller must already be inside the ``try`` block that ends the call on an exception.
         """
         if not self.ended_at:
-            self._calls.live[self] = None
+            self.calls.live[self] = None
 
     def found_provider(self, provider: str | None) -> None:
         """Set the ledger by provider, unless it is already set."""
         if self.ledger is None:
-            ledger = self._calls.ledgers.of(provider, self.source)
+            ledger = self.calls.ledgers.of(provider, self.source)
             if self.operation not in ledger.calls:
                 ledger.calls.setdefault(self.operation, [0] * len(OUTCOMES))
             self.ledger = ledger
 
     def enter(self, stage: int) -> None:
         """Enter a stage now or, while requests are in flight, after the last of them."""
-        now, ledger = self._calls.clock(), self.ledger
-        left = _stage_left(self.last)
+        now, ledger = self.calls.clock(), self.ledger
         # atomic
         if self.in_flight or self.ended_at:
             self.resting = stage
             return
         before = self.stage
-        if before == LEFT:
-            before = left
         if before != stage:
             if before == BACKOFF:
                 self.paused = True
@@ -215,7 +209,6 @@ class CountedCall:
     def further_request(self, lease: Any) -> None:
         """Count a request that enters a pool. `PoolTracker` counts the first one itself."""
         now = lease.entered_at
-        left = _stage_left(self.last)
         # atomic
         if self.ended_at:
             return
@@ -223,8 +216,6 @@ class CountedCall:
             self.resting = None
         else:
             stage = self.stage
-            if stage == LEFT:
-                stage = left
             if stage == BACKOFF:
                 self.paused = True
             self.spent[stage] += now - self.since
@@ -250,11 +241,13 @@ class CountedCall:
             return
         self.spent[REQUESTING] += now - self.since
         self.since = now
-        if self.resting is None:
-            self.stage = LEFT
-        else:
+        if self.resting is not None:
             self.stage = self.resting
             self.resting = None
+        elif lease.status in RETRIED or lease.error not in NOT_RETRIED:
+            self.stage = BACKOFF
+        else:
+            self.stage = FINISHING
 
     def attempt(self) -> None:
         """Count an attempt of GlueLLM, which begins."""
@@ -278,7 +271,7 @@ class CountedCall:
 
     def account_requests(self) -> None:
         """Add the times of its ended requests in the outbox. Must not run in finalizers."""
-        for item in snapshot_of_queue(self._calls.outbox.items)[-_RECENT:]:
+        for item in snapshot_of_queue(self.calls.outbox.items)[-_RECENT:]:
             call = getattr(item, "call", None)
             if call is not None and call.counted is self and item.ended_at:
                 item.account()
@@ -288,7 +281,7 @@ class CountedCall:
 
         ``call`` is the `Call` that counts the items of the stream; None if they are not observed.
         """
-        now = self._calls.clock()
+        now = self.calls.clock()
         if call is not None and self.ledger is not None:
             self.ledger.streamed = True
             if self.stage == REQUESTING:
@@ -317,16 +310,17 @@ class CountedCall:
                 return "timeout"
             if isinstance(last.status, int) and last.status >= _REFUSED:
                 return str(last.status)
-        return self._calls.ledgers.error_name(error)
+        return self.calls.ledgers.error_name(error)
 
     def end(self, outcome: int | None, error: str | None = None) -> None:
         """End the call, once. With an ``outcome`` of None, only its time is counted.
 
         The finalizer rule applies if the outcome is `ABANDONED`: a stream was closed or dropped.
         """
-        if self.ended:
+        ended_at = self.ended_at
+        if ended_at:
             return
-        calls = self._calls
+        calls = self.calls
         now = calls.clock()
         ledger = self.ledger
         if ledger is None:
@@ -339,15 +333,11 @@ class CountedCall:
         own, spent, took = self.spent, ledger.spent, ledger.took
         length = class_of(now - self.began_at)
         last = self.last
-        left = _stage_left(last)
         # atomic
         if self.ended_at:
             return
         self.ended_at = now
-        stage = self.stage
-        if stage == LEFT:
-            stage = left
-        own[stage] += now - self.since
+        own[self.stage] += now - self.since
         self.since = now
         self.stage = FINISHING
         self.in_flight = 0
@@ -380,21 +370,18 @@ class CountedCall:
         elif last is not None and last.error is None and self.streamed is False:
             ledger.answered(False, own[REQUESTING], now)
         if outcome is not None:
-            calls.outbox.put(self)
+            outbox = calls.outbox  # `Outbox.put`, without the cost of a call
+            if len(outbox.items) < outbox.capacity:
+                outbox.items.append(self)
+            else:
+                outbox.dropped += 1
             if self.client_span is not None and outcome != ABANDONED:
                 calls.observer.call_ended(self)
 
 
 def is_retried(last: Any) -> bool:
     """Return whether libraries pause after a request with this result, and send it again."""
-    if last is None:
-        return False
-    return last.status in RETRIED or last.error not in (None, "cancelled")
-
-
-def _stage_left(last: Any) -> int:
-    """Return the stage that `LEFT` is, by the result of the request that ended last."""
-    return BACKOFF if is_retried(last) else FINISHING
+    return last.status in RETRIED or last.error not in NOT_RETRIED
 
 
 class CallLedger:
@@ -564,7 +551,7 @@ class CallsNow:
         """Longest time that the application has been waiting for the next item of a stream."""
 
 
-_state = attrgetter("ended_at", "stage", "since", "retries", "last")
+_state = attrgetter("ended_at", "stage", "since", "retries")
 _spent = attrgetter("spent")
 
 
@@ -610,9 +597,15 @@ class LiveCalls:
             call.ledger = ledger
         elif provider is not None:
             call.found_provider(provider)
+        loop = asyncio._get_running_loop()
+        if loop is not None:
+            call.task = id(loop), id(asyncio.current_task(loop))
         context = self._entry_context()
         if context:
-            self.observer.call_began(call, context)
+            try:
+                self.observer.call_began(call, context)
+            except Exception as error:
+                self.observer.failures.caught("observer.call_began", error)
         return call
 
     def look(self) -> None:
@@ -650,9 +643,7 @@ class LiveCalls:
         # No Python code runs while the states are read, as in `read_states`.
         read = [*zip(live, map(_state, live), map(tuple, map(_spent, live)), strict=True)]
         now = self.clock()
-        for call, (ended, stage, since, retries, last), spent in read:
-            if stage == LEFT:
-                stage = _stage_left(last)
+        for call, (ended, stage, since, retries), spent in read:
             of_ledger = found.get(call.ledger) if call.ledger is not None else None
             if ended or of_ledger is None:
                 continue

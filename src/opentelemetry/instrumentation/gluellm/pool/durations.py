@@ -26,7 +26,8 @@ the first one ends at 2**24 ns."""
 
 def class_of(duration: int) -> int:
     """Return the number of the class of a duration in nanoseconds."""
-    return min((duration >> _FINEST).bit_length(), CLASSES - 1)
+    number = (duration >> _FINEST).bit_length()
+    return number if number < CLASSES else CLASSES - 1
 
 
 def longest_of(number: int) -> float:

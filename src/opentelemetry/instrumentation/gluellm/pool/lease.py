@@ -35,7 +35,6 @@ from .ledger import (
     served,
 )
 from .phases import ALL_STEPS, AWAITING_RESPONSE, OTHER_STEP, QUEUED, UNREAD
-from .ring import LAST, SIZE, write
 
 _TIMEOUT_KINDS = {
     "pool_timeout": "pool",
@@ -123,6 +122,7 @@ class Lease:
         "entered_at",
         "error",
         "fresh",
+        "in_client_span",
         "observed",
         "origin",
         "phase",
@@ -143,8 +143,6 @@ class Lease:
     """Whether it is the first request of its call after the call backed off."""
     streaming = False
     """Whether the response is an event stream; only set with ``metrics="full"``."""
-    in_client_span = False
-    """Whether it entered inside a CLIENT span. Observers are then notified of its answer."""
     own_call_site: CallSite | None = None
     """Line of the application that sent it; only set outside any-llm calls."""
     handled = 0
@@ -170,6 +168,8 @@ class Lease:
         self.reused = False
         self.fresh = False
         """Whether its connection was still being established when it was assigned."""
+        self.in_client_span = False
+        """Whether it entered inside a CLIENT span. Observers are then notified of its answer."""
         self.answered_at = 0
         self.status: int | str = 0
         """HTTP status, or name of the gRPC status; 0 until there is one."""
@@ -229,9 +229,10 @@ class Lease:
     @property
     def request_sent_at(self) -> int:
         """When it could be sent: with an established connection and, on HTTP/2, a stream."""
-        connection = self.connection
-        established_at = connection.established_at if connection is not None else 0
-        return self.sent_at or max(self.acquired_at, established_at)
+        acquired_at, connection = self.acquired_at, self.connection
+        if connection is not None and connection.established_at > acquired_at:
+            acquired_at = connection.established_at
+        return self.sent_at or acquired_at
 
     @property
     def awaited(self) -> int:
@@ -270,13 +271,15 @@ class Lease:
 
         Only the first call counts. Finalizers and signal handlers may call it.
         """
-        origin, cut = self.origin, self.cut_by
-        outcome = origin.outcome(self.status, self.error, self.resend)
-        times = origin.times_of(outcome)
-        took, length = origin.took, class_of(self.ended_at - self.entered_at)
+        origin, pool, cut = self.origin, self.origin.pool, self.cut_by
+        entered_at, answered_at, ended_at = self.entered_at, self.answered_at, self.ended_at
+        outcome = (self.status, self.error, self.resend)
+        if outcome not in origin.requests:
+            outcome = origin.outcome(*outcome)
+        took, length = origin.took, class_of(ended_at - entered_at)
         # The longer time from the entry first, since most answers are far from the longest.
-        if self.answered_at - self.entered_at > origin.longest_answered:
-            silence = self.answered_at - self.request_sent_at
+        if answered_at - entered_at > origin.longest_answered:
+            silence = answered_at - self.request_sent_at
             origin.longest_answered = max(origin.longest_answered, silence)
         kind, reused = None, False
         if self.error is not None:
@@ -291,28 +294,24 @@ class Lease:
             origin.timeouts[kind] += 1
         if reused:
             origin.reuse_failures += 1
-            silence = self.ended_at - self.phase_since
+            silence = ended_at - self.phase_since
             if silence > origin.longest_silence:
                 origin.longest_silence = silence
-        ring = origin.pool.ring
-        # atomic. Two threads never write at the same place.
-        at = ring.at
-        ring.at = at + SIZE if at < LAST else 0
-        # Last: a signal handler that raises during these calls loses times, but no count.
-        call, pool_at, ended = self.call, self.tracker.tracked_at, self.ended_at
-        write(ring.data, at, pool_at, self.entered_at, self.acquired_at, ended)
+        # The atomic block ends here: a signal handler that raises in a call loses times, no count.
+        pool.ring.append((self.tracker.tracked_at, entered_at, self.acquired_at, ended_at))
+        times = origin.other_times.get(outcome)
         if times is not None:
             _add(times, self)
             if not served(self.status, self.error):
-                origin.pool.failed.append(_failed(self))
-        elif self.answered_at and cut is None:
-            pool = origin.pool
+                pool.failed.append(_failed(self))
+        elif answered_at and cut is None:
             pool.answers += 1
-            if pool.kept < KEPT_PER_SECOND or self.ended_at - pool.kept_since >= SECOND:
+            if pool.kept < KEPT_PER_SECOND or ended_at - pool.kept_since >= SECOND:
                 _keep(pool, self)
         if cut is not None and self.error is None:
             origin.cut[cut] += 1
-            origin.pool.failed.append(_failed(self))
+            pool.failed.append(_failed(self))
+        call = self.call
         if call is not None and call.counted is not None:
             call.counted.account(self)
 
@@ -433,6 +432,7 @@ class TrackedConnection:
         "origin",
         "orphans",
         "peer",
+        "promised",
         "protocol",
         "reports_reads",
         "reports_accept",
@@ -493,6 +493,8 @@ class TrackedConnection:
         self.reports_accept = False
         """Whether it reports which of several assigned requests it accepts: HTTP/1.1 of httpcore,
         if the hook works."""
+        self.promised = False
+        """Whether it was ever assigned to a request that it may still refuse."""
         self.reports_release = True
         """False if nothing reports the close of its responses, whose durations are unknown then."""
         self.served = 0

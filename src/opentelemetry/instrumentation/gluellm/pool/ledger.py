@@ -140,10 +140,11 @@ class OriginLedger:
         """Nanoseconds in each step that set-ups of connections have left."""
         self.requests: dict[Outcome, int] = {}
         """Requests that left the pool, by outcome."""
-        if pool.outcomes.take(len(pool.born_at_zero)):
-            self.requests = dict.fromkeys(pool.born_at_zero, 0)
         self.other_times: dict[Outcome, EndedTimes] = {}
         """Times of all requests except first attempts that the provider served, by outcome."""
+        if pool.outcomes.take(len(pool.born_at_zero)):
+            for outcome in pool.born_at_zero:
+                self._add(outcome)
         self.on_new_connection = 0
         """Requests that waited while their connection was established."""
         self.resent = 0
@@ -192,21 +193,20 @@ class OriginLedger:
             built = self.built_at.setdefault(call_site.key, BuiltAt(call_site))
         built.pools += 1
 
-    def times_of(self, outcome: Outcome) -> EndedTimes | None:
-        """Return where to add a request's times; None for a first attempt that was served."""
-        status, error, resend = outcome
-        if not resend and served(status, error):
-            return None
-        return self.other_times.setdefault(outcome, EndedTimes())
-
     def outcome(self, status: int | str, error: str | None, resend: bool) -> Outcome:
         """Return the key of ``requests`` for a request that left; ``_OTHER`` beyond the bound."""
         key: Outcome = (status, error, resend)
         if key not in self.requests:
             if not self.pool.outcomes.take(1):
                 key = (0, OTHER, False)
-            self.requests.setdefault(key, 0)
+            self._add(key)
         return key
+
+    def _add(self, outcome: Outcome) -> None:
+        status, error, resend = outcome
+        if resend or not served(status, error):
+            self.other_times.setdefault(outcome, EndedTimes())
+        self.requests.setdefault(outcome, 0)
 
 
 class PoolSeries:

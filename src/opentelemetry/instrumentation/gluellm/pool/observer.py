@@ -31,7 +31,7 @@ class PoolObserver:
     def lease_queued(self, lease: Lease, context: object) -> None:
         """Entry of a request, if `PoolRegistry.entry_context` returned something for it.
 
-        The context is the application's and must not be kept.
+        The context is the application's and must not be kept. The caller catches exceptions.
         """
 
     def lease_requeued(self, lease: Lease) -> None:
@@ -64,7 +64,7 @@ class PoolObserver:
     def call_began(self, call: CountedCall, context: object) -> None:
         """Begin of a call, if `PoolRegistry.entry_context` returned something for it.
 
-        The context is the application's and must not be kept.
+        The context is the application's and must not be kept. The caller catches exceptions.
         """
 
     def call_ended(self, call: CountedCall) -> None:
@@ -117,6 +117,8 @@ class PoolObserver:
 
 
 _EVENTS = tuple(name for name in vars(PoolObserver) if not name.startswith("_"))
+CAUGHT_BY_CALLERS = frozenset({"lease_queued", "call_began"})
+"""Events on the path of every request or call. A sole listener is called without a guard."""
 
 
 class Guard(PoolObserver):
@@ -143,6 +145,8 @@ def _relay(
 ) -> Callable[..., None]:
     if not listeners:
         return _ignore
+    if len(listeners) == 1 and event in CAUGHT_BY_CALLERS:
+        return listeners[0]
     if len(listeners) == 1:
         return _guarded(event, listeners[0], failures)
 

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 from array import array
-from struct import Struct
+from collections import deque
+
+from ..concurrency import snapshot_of_queue
 
 KEPT = 2_000
-"""Requests that a ring keeps. With `MAX_NAMES` rings they take 3.2 MB."""
+"""Requests that a ring keeps. With `MAX_NAMES` rings they take 15 to 19 MB."""
 TICKS = 10_000
 """Ticks per second in `Ring.times`. 32 bits hold two days of them."""
 _TICK = 1_000_000_000 // TICKS
 _LONGEST = (2**31 - 1) * _TICK
-_RECORD = Struct("<4q")
-SIZE = _RECORD.size
-LAST = SIZE * (KEPT - 1)
-write = _RECORD.pack_into
-"""Write a record: its pool's ``tracked_at``, and the lease's ``entered_at``, ``acquired_at`` and
-``ended_at``. One call, so that no reader finds half of a record."""
 
 
-class Ring:
-    """Ended requests of a pool name. `Lease.account` writes them."""
+class Ring(deque[tuple[int, int, int, int]]):
+    """Ended requests of a pool name, appended by `Lease.account`.
 
-    __slots__ = ("at", "data")
+    Of each request, its pool's ``tracked_at``, and the lease's ``entered_at``, ``acquired_at`` and
+    ``ended_at``.
+    """
+
+    __slots__ = ()
 
     def __init__(self) -> None:
-        self.data = bytearray(SIZE * KEPT)
-        self.at = 0
-        """Offset of the next record."""
+        super().__init__(maxlen=KEPT)
 
     def times(self, pool: int, now: int) -> array[int]:
         """Return three numbers for each request of the pool with this ``tracked_at``, in ticks.
@@ -36,8 +34,8 @@ class Ring:
         request that never had one. Requests of more than two days ago are left out.
         """
         found = array("i")
-        for tracked_at, entered, acquired, ended in _RECORD.iter_unpack(bytes(self.data)):
-            if ended and tracked_at == pool and now - entered <= _LONGEST:
+        for tracked_at, entered, acquired, ended in snapshot_of_queue(self):
+            if tracked_at == pool and now - entered <= _LONGEST:
                 found.append((now - entered) // _TICK)
                 found.append(((acquired or ended) - entered) // _TICK)
                 found.append((ended - acquired) // _TICK if acquired else -1)

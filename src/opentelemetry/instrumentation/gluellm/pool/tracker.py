@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 
 from ..concurrency import nothing, snapshot_of
 from ..failures import Failures
-from .call import LEFT, Call
+from .call import NOT_RETRIED, RETRIED, Call
 from .call_site import CallSite, CallSites
 from .lease import Lease, PoolView, TrackedConnection, Tracker, Wait, WaitSnapshot
 from .ledger import OTHER, Ledgers, OriginLedger, PoolLedger
@@ -21,7 +21,9 @@ from .observer import PoolObserver
 from .outbox import Outbox
 from .phases import (
     AWAITING_RESPONSE,
+    BACKOFF,
     CONNECTING,
+    FINISHING,
     PREPARING,
     QUEUED,
     REQUESTING,
@@ -87,6 +89,7 @@ class PoolTracker(Tracker):
         "leases",
         "ledger",
         "items",
+        "lease_queued",
         "loop",
         "loops",
         "maximum",
@@ -129,6 +132,7 @@ class PoolTracker(Tracker):
         self.outbox = registry.outbox
         self.items = registry.outbox.items
         self.entry_context = registry.entry_context
+        self.lease_queued = registry.observer.lease_queued
         self.ledger = ledger
         self.reader = reader
         self.tracked_at = registry.clock()
@@ -231,24 +235,25 @@ class PoolTracker(Tracker):
                 lease.own_call_site = self.registry.find_call_site()
             context = self.entry_context()
             if context:
-                self.observer.lease_queued(lease, context)
+                self.lease_queued(lease, context)
         except Exception as error:
             # From an unknown version of Python or OpenTelemetry. The request counts anyway.
             self.failures.caught("entry", error)
-        counted = None if call is None else call.counted
-        # atomic
-        if counted is not None:
-            if counted.stage != PREPARING or counted.paused:
-                counted.further_request(lease)
-            else:
-                counted.spent[PREPARING] += lease.entered_at - counted.since
-                counted.since = lease.entered_at
-                counted.stage = REQUESTING
-                counted.in_flight = 1
         # atomic
         if call is not None:
-            call.requests += 1
-            if call.requests > 1:
+            counted = call.counted
+            if counted is not None:
+                if counted.stage != PREPARING or counted.paused:
+                    counted.further_request(lease)
+                else:
+                    counted.spent[PREPARING] += lease.entered_at - counted.since
+                    counted.since = lease.entered_at
+                    counted.stage = REQUESTING
+                    counted.in_flight = 1
+            # atomic
+            requests = call.requests
+            call.requests = requests + 1
+            if requests:
                 origin.resent += 1
         origin.entered += 1
         self.entered += 1
@@ -380,15 +385,15 @@ class PoolTracker(Tracker):
             self.ledger.queued.value -= 1
         connection = lease.connection
         if connection is not None and connection.leases:
-            connection.leases -= 1
-            if connection.active and not connection.leases:
+            connection.leases = count = connection.leases - 1
+            if connection.active and not count:
                 connection.active = False
                 self.ledger.active.value -= 1
             elif connection.closed:
                 connection.lease = None
         # The atomic block ends here. The next one is the call's.
-        counted = None if call is None else call.counted
-        if counted is not None:
+        if call is not None and call.counted is not None:
+            counted = call.counted
             if counted.in_flight != 1 or counted.resting is not None:
                 counted.request_left(lease, now)
             else:
@@ -396,7 +401,8 @@ class PoolTracker(Tracker):
                 counted.last = lease
                 counted.spent[REQUESTING] += now - counted.since
                 counted.since = now
-                counted.stage = LEFT
+                retried = lease.status in RETRIED or lease.error not in NOT_RETRIED
+                counted.stage = BACKOFF if retried else FINISHING
         if report:
             if tight:
                 self.registry.fill_outbox(lease)
@@ -419,6 +425,7 @@ class PoolTracker(Tracker):
         lease.acquired_at = acquired_at
         lease.reused = connection.served > 0
         lease.connection = connection
+        connection.promised = True
         connection.leases += 1
         if not connection.active:
             connection.active = True
@@ -538,6 +545,7 @@ class PoolTracker(Tracker):
         if first is not None and first.phase == CONNECTING:
             first.enter(AWAITING_RESPONSE, now)
         if connection.leases > 1:
+            connection.promised = True
             for other in snapshot_of(self.leases.keys):
                 if other.connection is connection and other.phase == CONNECTING:
                     self._queue_again(other, connection, now)

@@ -49,17 +49,14 @@ def suppressed() -> bool:
 
 
 def _is_suppressed(context: Context) -> bool:
-    if _SUPPRESS_INSTRUMENTATION_KEY in context or _SUPPRESS_PLAIN in context:
-        return bool(context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_SUPPRESS_PLAIN))
-    return False
+    return bool(context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_SUPPRESS_PLAIN))
 
 
 class SuppressedContext(SpanContext):
     """Span context of a request that entered while OpenTelemetry's suppress key was set."""
 
 
-def _span_context(context: Context, span: Any) -> SpanContext | None:
-    own: SpanContext | None = None if span is None else span.get_span_context()
+def _unless_suppressed(own: SpanContext | None, context: Context) -> SpanContext | None:
     if not _is_suppressed(context):
         return own
     own = own or INVALID_SPAN_CONTEXT
@@ -79,7 +76,9 @@ class EntryObserver(PoolObserver):
         if not isinstance(context, Context):
             return
         span: Any = context.get(_SPAN_KEY) if _SPAN_KEY else get_current_span(context)
-        call.observed = _span_context(context, span)
+        call.observed = None if span is None else span.get_span_context()
+        if _SUPPRESS_INSTRUMENTATION_KEY in context or _SUPPRESS_PLAIN in context:
+            call.observed = _unless_suppressed(call.observed, context)
         if (
             getattr(span, "kind", None) is _CLIENT
             and span.is_recording()
@@ -92,6 +91,13 @@ class EntryObserver(PoolObserver):
         if not isinstance(context, Context):
             return
         span: Any = context.get(_SPAN_KEY) if _SPAN_KEY else get_current_span(context)
-        lease.observed = _span_context(context, span)
-        if getattr(span, "kind", None) is _CLIENT:
-            lease.in_client_span = True
+        if span is not None:
+            lease.observed = span.get_span_context()
+            try:  # as an attribute: getattr() would cost more
+                kind = span.kind
+            except AttributeError:  # a span that does not record
+                kind = None
+            if kind is _CLIENT:
+                lease.in_client_span = True
+        if _SUPPRESS_INSTRUMENTATION_KEY in context or _SUPPRESS_PLAIN in context:
+            lease.observed = _unless_suppressed(lease.observed, context)

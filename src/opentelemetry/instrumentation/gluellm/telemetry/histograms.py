@@ -71,9 +71,11 @@ class DurationObserver(PoolObserver):
 
     def record(self, lease: Lease) -> None:
         """Record what is new of a lease: its acquire if it is answered or over, its end if over."""
-        active = self._instruments.active
-        ended = lease.ended_at
         recorded = lease.recorded
+        if recorded == 2:
+            return  # it had ended when its answer was recorded
+        ended = lease.ended_at
+        active = self._instruments.active
         # One context for both records: building one costs as much as an attribute does.
         context = bare_context(lease.observed) if active else NO_SPAN
         if not recorded:
@@ -84,7 +86,7 @@ class DurationObserver(PoolObserver):
                     self._record_acquire(lease, context)
                 if self._full and lease.answered_at:
                     self._record_answer(lease, context)
-        if ended and recorded < 2:
+        if ended:
             lease.account()
             lease.recorded = 2
             connection = lease.connection

@@ -44,13 +44,14 @@ class MeterInstruments:
         self._histograms: dict[str, Any] = {}
         self._observable: set[str] = set()
         """Names of the observable instruments that were created."""
+        self._active = False
 
     @property
     def active(self) -> bool:
         """Whether recorded values are used. False without an SDK, until one is set."""
-        if isinstance(self.meter, NoOpMeter):
-            return False
-        return getattr(self.meter, "_real_meter", self.meter) is not None
+        if not self._active and not isinstance(self.meter, NoOpMeter):
+            self._active = getattr(self.meter, "_real_meter", self.meter) is not None
+        return self._active
 
     def connect(self, source: ObservationSource) -> None:
         """Create the observable instruments. Their callbacks read ``source``, held weakly."""

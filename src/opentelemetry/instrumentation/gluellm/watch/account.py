@@ -186,7 +186,7 @@ def _of_origin(origin: OriginLedger, counts: PoolSums, now: int) -> Iterator[tup
     for outcome, count in snapshot_of(origin.requests.items):
         yield ("left", *outcome), count
         times = origin.other_times.get(outcome)
-        if times is not None:
+        if count and times is not None:
             yield ("sent", *outcome), times.sent
             for part in ("total", "held", "awaiting_response", "reading"):
                 yield ("left_time", *outcome, part), getattr(times, part)

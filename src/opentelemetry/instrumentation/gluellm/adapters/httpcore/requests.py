@@ -16,7 +16,7 @@ from ...pool.lease import Lease, TrackedConnection, Tracker
 from ...pool.registry import running_loop
 from ..error_types import error_type
 from ..loops import check_loop
-from ..marks import CONNECTION, LEASE
+from ..marks import LEASE
 from ..scope import FirstRequest, Scope, note_content_type
 from . import connections
 
@@ -194,7 +194,10 @@ class HttpcoreRequestHooks:
                 if lease is None or connection is None or lease.tracker.registry is not registry:
                     return result
                 tracker = lease.tracker
-                tracked = getattr(connection, CONNECTION, None)
+                try:  # as an attribute: getattr() would cost more
+                    tracked = connection._gluellm_connection
+                except AttributeError:
+                    tracked = None
                 if tracked is None or tracked.tracker is not tracker or tracked.adopted:
                     tracked = connections.tracked(connection, _keeper(tracked, tracker))
                 tracker.assigned(lease, tracked)
@@ -230,16 +233,16 @@ class HttpcoreRequestHooks:
 
         def send_request_headers(self_: Any, request: Any) -> Any:
             try:
-                lease = request._gluellm_lease or forwarded()
                 connection: TrackedConnection | None = self_._gluellm_connection
-                if (
-                    lease is not None
-                    and connection is not None
-                    and connection.lease is not lease
-                    and lease.connection is connection
-                    and lease.tracker.registry is registry
-                ):
-                    lease.tracker.accepted(lease, connection)
+                if connection is not None and connection.promised:
+                    lease = request._gluellm_lease or forwarded()
+                    if (
+                        lease is not None
+                        and connection.lease is not lease
+                        and lease.connection is connection
+                        and lease.tracker.registry is registry
+                    ):
+                        lease.tracker.accepted(lease, connection)
             except Exception as error:
                 registry.failures.caught("httpcore.accept", error)
             return original(self_, request)

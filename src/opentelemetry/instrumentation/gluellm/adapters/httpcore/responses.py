@@ -37,9 +37,10 @@ class _TimedRead:
 
     def async_function(self) -> Any:
         """Return the replacement for an async ``read``."""
+        own, stream = self.read, self.stream
 
         def read(max_bytes: int, timeout: float | None = None) -> Any:
-            pending = self.read(self.stream(), max_bytes, timeout)
+            pending = own(stream(), max_bytes, timeout)
             lease = self.connection.lease
             if lease is None or lease.phase != UNREAD or lease.ended_at:
                 return pending
@@ -49,15 +50,16 @@ class _TimedRead:
 
     def sync_function(self) -> Any:
         """Return the replacement for a sync ``read``."""
+        own, stream = self.read, self.stream
 
         def read(max_bytes: int, timeout: float | None = None) -> Any:
             lease = self.connection.lease
             if lease is None or lease.phase != UNREAD or lease.ended_at:
-                return self.read(self.stream(), max_bytes, timeout)
+                return own(stream(), max_bytes, timeout)
             clock = lease.tracker.clock
             lease.enter(READING, clock())
             try:
-                return self.read(self.stream(), max_bytes, timeout)
+                return own(stream(), max_bytes, timeout)
             except BaseException as error:
                 _read_failed(lease, error)
                 raise
@@ -131,38 +133,24 @@ class HttpcoreResponseHooks:
     def __init__(self, registry: PoolRegistry) -> None:
         self._registry = registry
 
-    def _open_lease(self, stream: Any) -> Lease | None:
-        """The lease of a response that is not closed yet."""
-        registry = self._registry
-        try:
-            lease: Lease | None = stream._pool_request.request._gluellm_lease
-            if lease is None or stream._closed or lease.tracker.registry is not registry:
-                return None
-            return lease
-        except Exception as error:
-            registry.failures.caught("httpcore.release", error)
-            return None
-
-    def _released(self, stream: Any, lease: Lease) -> None:
-        try:
-            lease.tracker.released(lease)
-            request = stream._pool_request.request
-            if request._gluellm_lease is lease:
-                # httpcore 1.0 leaves requests to the garbage collector; free the lease now.
-                request._gluellm_lease = None
-        except Exception as error:
-            self._registry.failures.caught("httpcore.release", error)
+    # The two replacements below run for every response, so they share no functions.
 
     def async_close(self, original: Any) -> Any:
         """Record that the response is closed: once, even if closing raises."""
-        open_lease, released = self._open_lease, self._released
+        registry = self._registry
 
         async def close(stream: Any, lease: Lease, closing: Any) -> None:
             try:
                 await closing
             finally:
                 try:
-                    released(stream, lease)
+                    lease.tracker.released(lease)
+                    request = stream._pool_request.request
+                    if request._gluellm_lease is lease:
+                        # httpcore 1.0 leaves requests to the garbage collector; free the lease now.
+                        request._gluellm_lease = None
+                except Exception as error:
+                    registry.failures.caught("httpcore.release", error)
                 finally:
                     if not lease.ended_at:
                         lease.tracker.ensure_ended(lease)
@@ -173,34 +161,51 @@ class HttpcoreResponseHooks:
 
         def aclose(self_: Any) -> Any:
             try:
-                lease = open_lease(self_)
+                try:
+                    lease = self_._pool_request.request._gluellm_lease
+                    is_open = lease is not None and not self_._closed
+                except Exception as error:
+                    registry.failures.caught("httpcore.release", error)
+                    is_open = False
             except BaseException as interrupt:
                 # Raised by a signal handler. Close anyway, or the connection stays in use.
                 return interrupted(self_, interrupt)
             closing = original(self_)
-            return closing if lease is None else close(self_, lease, closing)
+            if is_open and lease.tracker.registry is registry:
+                return close(self_, lease, closing)
+            return closing
 
         return aclose
 
     def sync_close(self, original: Any) -> Any:
         """Sync variant of `async_close`."""
-        open_lease, released = self._open_lease, self._released
+        registry = self._registry
 
         def close(self_: Any) -> None:
             try:
-                lease = open_lease(self_)
+                try:
+                    request = self_._pool_request.request
+                    lease = request._gluellm_lease
+                    is_open = lease is not None and not self_._closed
+                except Exception as error:
+                    registry.failures.caught("httpcore.release", error)
+                    is_open = False
             except BaseException:
                 # Raised by a signal handler. Close anyway, or the connection stays in use.
                 close(self_)
                 raise
-            if lease is None:
+            if not is_open or lease.tracker.registry is not registry:
                 original(self_)
                 return
             try:
                 original(self_)
             finally:
                 try:
-                    released(self_, lease)
+                    lease.tracker.released(lease)
+                    if request._gluellm_lease is lease:
+                        request._gluellm_lease = None
+                except Exception as error:
+                    registry.failures.caught("httpcore.release", error)
                 finally:
                     if not lease.ended_at:
                         lease.tracker.ensure_ended(lease)
