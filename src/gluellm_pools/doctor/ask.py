@@ -78,7 +78,7 @@ def _report(pid: int, timeout: float, period: float) -> dict[str, Any]:
             print(f"{_COMMAND}: watching process {pid} for {period:g} s", file=sys.stderr)
             if process.ends_within(period):
                 raise InspectionError(f"process {pid} has ended")
-            before, report = report, _ask(process, timeout)
+            before, report = report, _ask(process, timeout, compare=True)
             # The other process can be of another version.
             with contextlib.suppress(Exception):
                 requests, timeouts = map(operator.sub, _counts(report), _counts(before))
@@ -94,10 +94,13 @@ def _counts(report: dict[str, Any]) -> tuple[int, int]:
     return sum(origin["requests_entered"] for origin in origins), timeouts
 
 
-def _ask(process: TargetProcess, timeout: float) -> dict[str, Any]:
-    """Return the process's report, or one that says that it gave none."""
+def _ask(process: TargetProcess, timeout: float, *, compare: bool = False) -> dict[str, Any]:
+    """Return the process's report, or one that says that it gave none.
+
+    With ``compare``, the report is on the time since the one before.
+    """
     process.signal_number()
-    request = ReportRequest(process.directory, process.pid)
+    request = ReportRequest(process.directory, process.pid, compare=compare)
     try:
         # Checked again now that the process can see the request: from here on it keeps its handler
         # as long as it has its entry, and a process that gave it up before has no entry any more.

@@ -26,6 +26,7 @@ DIRECTORY_VARIABLE = "GLUELLM_POOLS_DOCTOR_DIRECTORY"
 _LEAK_SECONDS = "10"
 """Leak threshold unless the environment or the program sets it: a run may be short."""
 _LEAK_THRESHOLD = f"{ENVIRONMENT_PREFIX}LEAK_THRESHOLD"
+_SCOPE = f"{ENVIRONMENT_PREFIX}SCOPE"
 EXIT_NOT_RUNNABLE, EXIT_NOT_FOUND = 126, 127
 _COMMAND = "gluellm-pools doctor"
 _SITE = Path(__file__).with_name("site")
@@ -48,6 +49,7 @@ def launch(program: Sequence[str], options: argparse.Namespace) -> int:
             VARIABLE: json.dumps(Outlook.of(options)),
             # In the environment, so that it also holds for the program's own instrument().
             _LEAK_THRESHOLD: os.environ.get(_LEAK_THRESHOLD, "").strip() or _LEAK_SECONDS,
+            _SCOPE: os.environ.get(_SCOPE, "").strip() or "all",
         }
         try:
             child = subprocess.Popen(program, env=os.environ | variables)

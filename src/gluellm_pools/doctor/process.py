@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
+from pathlib import Path
 
 from opentelemetry.instrumentation.gluellm.diagnosis.signal_report import rendezvous, signals
 
 from ..arguments import CommandError
 
+_VARIABLE = "OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL"
 _HOW_TO_START = (
-    "start it with OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL=SIGUSR2 in its environment, or with "
-    'instrument(snapshot_signal="SIGUSR2")'
+    f"start it with {_VARIABLE}=SIGUSR2 opentelemetry-instrument python ..., or call "
+    'GlueLLMInstrumentor().instrument(snapshot_signal="SIGUSR2") in it'
 )
 
 
@@ -111,7 +114,12 @@ class TargetProcess:
         return bool(select.select(known, [], [], seconds)[0])
 
     def _not_listening(self, where: str) -> InspectionError:
+        is_set = ""
+        with contextlib.suppress(OSError):  # not Linux
+            if f"{_VARIABLE}=".encode() in Path(f"/proc/{self.pid}/environ").read_bytes():
+                is_set = f" although its environment has {_VARIABLE}: it is not instrumented"
         return InspectionError(
-            f"process {self.pid} ({self._name}) handles no signal for reports: {_HOW_TO_START}.\n"
+            f"process {self.pid} ({self._name}) handles no signal for reports{is_set}: "
+            f"{_HOW_TO_START}.\n"
             f"If it was, run the doctor in the same container and with the same TMPDIR: {where}"
         )

@@ -73,9 +73,8 @@ def _why_empty(processes: list[dict[str, Any]]) -> list[str]:
     failed = [process for process in processes if "error" in process]
     if len(failed) < len(processes):
         return [
-            "No LLM call was observed. The doctor observes calls through any-llm and GlueLLM. For",
-            "all clients of httpx, httpx2, aiohttp, urllib3 and gRPC, run this first:",
-            "  export OTEL_PYTHON_GLUELLM_SCOPE=all",
+            "No request was observed through httpx, httpx2, aiohttp, urllib3 or gRPC. If the",
+            'program sent some, it or its environment sets another scope than "all".',
         ]
     error = printable(failed[0]["error"], _LONGEST_ERROR)
     return [

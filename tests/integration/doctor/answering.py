@@ -19,8 +19,11 @@ from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.on_signal imp
 from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import Presence
 
 class Report:
+    def __init__(self, compare):
+        self.compared = ", compared" * compare
     def to_dict(self):
-        return {"text": f"report of {os.getpid()}", "findings": [], "pid": os.getpid()}
+        text = f"report of {os.getpid()}{self.compared}"
+        return {"text": text, "findings": [], "pid": os.getpid()}
     def __str__(self):
         return f"report of {os.getpid()}"
 

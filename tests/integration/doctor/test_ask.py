@@ -101,13 +101,13 @@ def test_doctor_runs_on_the_standard_library_alone(begin):
 
 
 def test_report_covers_the_time_that_the_doctor_watched(doctor, begin, tmp_path):
-    """Two reports, each compared with the one before; the second goes to the file."""
+    """Two reports. The second is compared with the first, and goes to the file."""
     process = begin(USUAL)
     output = tmp_path / "report.json"
     done = doctor("--pid", process.pid, "--for", "0.2", "--json", "-o", output)
     assert (done.returncode, done.stdout) == (0, "")
     assert f"watching process {process.pid} for 0.2 s" in done.stderr
-    assert json.loads(output.read_text())["text"] == f"report of {process.pid}"
+    assert json.loads(output.read_text())["text"] == f"report of {process.pid}, compared"
     assert len(lives_on(process)) == 2
 
 

@@ -291,6 +291,17 @@ def test_ignored_environment_variables_are_one_finding() -> None:
         assert "GLUELLM_HTTP_MAX_CONNECTIONS" in finding.advice
 
 
+def test_requests_outside_the_scope_are_a_warning_if_nothing_is_observed() -> None:
+    """A report that shows nothing must not look like one of a healthy program."""
+    outside = a_snapshot(requests_outside_scope=3)
+    assert Kind.OUTSIDE_SCOPE not in kinds(outside)
+    finding = found(Kind.OUTSIDE_SCOPE, replace(outside, totals=()))
+    assert finding.severity is Severity.WARNING
+    assert "at least 3 went through others" in finding.observed
+    assert "OTEL_PYTHON_GLUELLM_SCOPE=all" in finding.advice
+    assert Kind.OUTSIDE_SCOPE not in kinds(replace(a_snapshot(), totals=()))
+
+
 @pytest.mark.parametrize(("used", "severity"), [(50, Severity.INFO), (900, Severity.WARNING)])
 def test_unbounded_pool_is_information_until_descriptors_run_out(
     used: int, severity: Severity

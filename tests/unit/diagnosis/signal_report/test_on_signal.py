@@ -30,6 +30,9 @@ pytestmark = [
 class NoReport:
     """Stands in for a report."""
 
+    def __init__(self, *, compare: bool = False) -> None:
+        self.compare = compare
+
     def to_dict(self) -> dict[str, Any]:
         return {"taken": True}
 

@@ -33,6 +33,8 @@ import os, signal, sys, threading, time
 from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.on_signal import SignalReporter
 
 class Report:
+    def __init__(self, compare):
+        pass
     def to_dict(self):
         return {"pid": os.getpid(), "thread": threading.current_thread().name}
     def __str__(self):

@@ -112,6 +112,7 @@ def collect(
             ),
             limiters=tuple(_limiters(calls, calls_per_minute)),
             calls=tuple(map(_calls, calls)),
+            requests_outside_scope=registry.outside,
             missing_hooks=tuple(
                 f"{one.library}: {hook}" for one in hooks for hook in one.missing()
             ),

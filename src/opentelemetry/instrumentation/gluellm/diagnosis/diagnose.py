@@ -75,6 +75,7 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
         process.blocked_event_loop(snapshot, before, clients_churn=clients_churn),
         descriptors,
         process.ignored_variable(snapshot.process),
+        process.outside_scope(snapshot),
         None if descriptors else capacity.capacity(snapshot.process, snapshot.pools),
     ]
     found += [threads.executor_full(executor, cases) for executor in snapshot.process.executors]

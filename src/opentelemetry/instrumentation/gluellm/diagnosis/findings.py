@@ -63,6 +63,7 @@ class Kind(StrEnum):
     CAPACITY = "capacity"
     POOL_TIMEOUT = "pool_timeout"
     IGNORED_VARIABLE = "ignored_variable"
+    OUTSIDE_SCOPE = "requests_outside_scope"
 
 
 UNEXPLAINED = (

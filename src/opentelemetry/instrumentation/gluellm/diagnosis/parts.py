@@ -507,6 +507,9 @@ class ProcessSnapshot:
     ``calls=False``."""
     calls: tuple[CallsSnapshot, ...] = ()
     """LLM calls, by provider and source; empty before the first call and with ``calls=False``."""
+    requests_outside_scope: int = 0
+    """Requests of pools out of scope. They are counted until the first collection that finds some,
+    so this is a lower bound."""
     missing_hooks: tuple[str, ...] = ()
     """Hooks that the installed version of a library lacks, such as ``httpx: read``. The log has a
     warning for each, which names what is not observed."""

@@ -33,17 +33,17 @@ class Report:
 
 
 class Reports:
-    """Factory of reports. Each is compared with the snapshot of the one before."""
+    """Factory of reports. One can be compared with the snapshot of the report before."""
 
     def __init__(self, take: Callable[[], Snapshot]) -> None:
         self._take = take
         self._previous: Snapshot | None = None
 
-    def __call__(self) -> Report:
+    def __call__(self, *, compare: bool) -> Report:
         """Return a report on the present state. Raises whatever taking the snapshot raises."""
         snapshot = self._take()
         previous, self._previous = self._previous, snapshot
-        return report_on(snapshot, previous)
+        return report_on(snapshot, previous if compare else None)
 
 
 def report_on(snapshot: Snapshot, previous: Snapshot | None) -> Report:

@@ -195,12 +195,14 @@ class Advisor:
                 "return or raise: grpc.aio keeps a call that is not read for ever, even if nothing "
                 "refers to it"
             )
-        closing = (
-            "with contextlib.closing" if self.synchronous else "async with contextlib.aclosing"
-        )
+        # any-llm's streams are generators; those of openai and anthropic have no aclose() before
+        # openai 3, and are context managers.
+        closing = f"{'' if self.synchronous else 'async '}with stream"
+        if not self._applications:
+            closing = "async with contextlib.aclosing(stream)"
         return (
-            f"Read each stream to its end, or close it: {closing}(stream): ... around the loop, "
-            "also where it may break, return or raise. Don't request a stream that is not read"
+            f"Read each stream to its end, or close it: {closing}: ... around the loop, also where "
+            "it may break, return or raise. Don't request a stream that is not read"
         )
 
     @property

@@ -146,6 +146,23 @@ def descriptors_near_limit(snapshot: Snapshot) -> Finding | None:
     )
 
 
+def outside_scope(snapshot: Snapshot) -> Finding | None:
+    """Detect that nothing was observed although the process sends requests."""
+    requests = snapshot.process.requests_outside_scope
+    if snapshot.totals or not requests:
+        return None
+    return Finding(
+        kind=Kind.OUTSIDE_SCOPE,
+        severity=Severity.WARNING,
+        observed="No request went through a pool in the scope, and at least "
+        f"{requests} went through others.",
+        explanation="Only pools of any-llm and GlueLLM calls, or of instrumented clients, are "
+        "observed. Other pools may be in trouble, and this report does not show them.",
+        advice="Start the program with OTEL_PYTHON_GLUELLM_SCOPE=all, or call "
+        'GlueLLMInstrumentor().instrument(scope="all").',
+    )
+
+
 def ignored_variable(process: ProcessSnapshot) -> Finding | None:
     """Detect set variables that look like limits but that no library reads."""
     names = process.ignored_variables

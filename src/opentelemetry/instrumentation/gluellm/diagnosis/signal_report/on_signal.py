@@ -57,11 +57,11 @@ class SignalReporter:
     def __init__(
         self,
         signal_name: str,
-        report: Callable[[], Report],
+        report: Callable[..., Report],
         log: Callable[[str], None],
         failed: Callable[[str, BaseException], None] = lambda _what, _error: None,
     ) -> None:
-        """Create a reporter. It calls ``report`` and ``log`` in its own thread.
+        """Create a reporter. It calls ``report(compare=...)`` and ``log`` in its own thread.
 
         Their exceptions go only to ``failed``, with the name of the step that failed. Raises
         ValueError, naming the allowed signals, if ``signal_name`` is not one of them.
@@ -194,8 +194,9 @@ class SignalReporter:
     def _answer(self) -> None:
         presence = self._presence
         tokens = self._attempt("report.requests", presence.requests) if presence else None
+        compare = presence is not None and any(map(presence.compares, tokens or ()))
         try:
-            report = self._report()
+            report = self._report(compare=compare)
             content, text = report.to_dict(), str(report)
         except Exception as error:
             self._failed("report", error)

@@ -101,6 +101,13 @@ class Presence:
         """Make the entry young, since systemd-tmpfiles(8) removes old ones. Raises OSError."""
         os.utime(self.directory.path / f"{self._pid}{_PRESENCE}")
 
+    def compares(self, token: str) -> bool:
+        """Return whether a request is for the time since the report before."""
+        try:
+            return self.directory.read(f"{self._pid}-{token}{_REQUEST}").get("compare") is True
+        except (OSError, UnsuitableFileError):
+            return False
+
     def requests(self) -> list[str]:
         """Return the tokens of the requests that wait for an answer."""
         start = f"{self._pid}-"
@@ -140,10 +147,11 @@ class Presence:
 class ReportRequest:
     """Request of a doctor to one process, and the answer."""
 
-    def __init__(self, directory: Directory, pid: int) -> None:
+    def __init__(self, directory: Directory, pid: int, *, compare: bool = False) -> None:
+        """Write the request. With ``compare``, it is for the time since the report before."""
         self._directory = directory
         self._stem = f"{pid}-{secrets.token_hex(8)}"
-        directory.write(self._stem + _REQUEST, {"protocol": PROTOCOL})
+        directory.write(self._stem + _REQUEST, {"protocol": PROTOCOL, "compare": compare})
 
     def answer(self) -> dict[str, Any] | None:
         """Return the answer; None while there is none. Raises UnsuitableFileError and OSError."""
