@@ -20,7 +20,7 @@ from opentelemetry.instrumentation.gluellm.environment import ENVIRONMENT_PREFIX
 from ..arguments import EXIT_INTERRUPTED
 from ..fake_provider import FakeProviderThread
 from ..render import row_label
-from ..screens import Terminal, print_line
+from ..screens import Terminal
 from ..verdicts import calls_verdict
 from ..view import CallKey, CallsView, Key, PoolKey, PoolView, View
 from .acts import Act
@@ -118,7 +118,7 @@ class Demo:
         return CallKey(ANTHROPIC if target == ANTHROPIC else OPENAI, "any_llm")
 
     def say(self, line: str, style: str | None = None) -> None:
-        print_line(self.console, line, style)
+        self.console.print(line, style=style)
 
     def sum_up(self) -> None:
         """Print four lines: what callers saw, whose fault it was, and what to run next."""
