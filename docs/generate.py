@@ -358,10 +358,9 @@ def metric_tables() -> list[str]:
 def identity_table() -> list[str]:
     """Labels that identify a process, by ingestion path."""
     rows = []
-    identity = f"{code(prometheus.SERVICE_LABEL)} | {code(prometheus.INSTANCE_LABEL)}"
     for way, labels in prometheus.SCOPE_LABELS.items():
         scope = ", ".join(map(code, labels.values())) or "none"
-        rows.append(f"| {way} | {identity} | {scope} |")
+        rows.append(f"| {way} | `job` | `instance` | {scope} |")
     head = [
         "| ingestion path | `service.name` | `service.instance.id` | the scope |",
         "|---|---|---|---|",

@@ -41,19 +41,26 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {nearest[0]}?)" if nearest else ""
 
 
+def help_texts(text: str | None) -> dict[str, Any]:
+    """Return a parser's texts: the first paragraph is above the list of its arguments."""
+    above, _, below = (text or "").partition("\n\n")
+    layout = argparse.RawDescriptionHelpFormatter
+    return {"description": above, "epilog": below, "formatter_class": layout}
+
+
 def add_command(
     commands: argparse._SubParsersAction[Any],
     name: str,
     run: Callable[[argparse.Namespace], int],
+    text: str | None,
     extra: str = "",
     **texts: Any,
 ) -> argparse.ArgumentParser:
-    """Add a command, which ``run`` runs, with the extra that it needs and its texts for ``--help``.
+    """Add a command, which ``run`` runs, with the extra that it needs and its text for ``--help``.
 
     ``run`` may raise CommandError, OSError and, with an extra, ImportError.
     """
-    layout = argparse.RawDescriptionHelpFormatter
-    parser: argparse.ArgumentParser = commands.add_parser(name, formatter_class=layout, **texts)
+    parser: argparse.ArgumentParser = commands.add_parser(name, **help_texts(text), **texts)
     parser.set_defaults(run=run, extra=extra)
     return parser
 

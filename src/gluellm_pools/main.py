@@ -1,8 +1,16 @@
-"""The command ``gluellm-pools``.
+"""Show the connection pools under LLM calls: which calls wait, why, and what to do.
 
-Exit status: 0 on success and for help, 2 for wrong arguments and for a command that can't run, 130
-after Ctrl-C, 141 if the reader of the output has ended, 143 after SIGTERM. ``--help`` of
-``doctor``, ``watch`` and ``verify`` lists further ones.
+examples:
+  gluellm-pools demo
+  gluellm-pools watch
+  gluellm-pools doctor --pid 4242
+  gluellm-pools doctor -- python app.py
+  gluellm-pools verify --prometheus http://localhost:9090
+
+exit status: 0 on success and for help, 2 for wrong arguments and for a command that can't run, 130
+after Ctrl-C, 141 if the reader of the output has ended, 143 after SIGTERM.
+
+`gluellm-pools COMMAND --help` lists the arguments of a command, and further exit statuses.
 """
 
 from __future__ import annotations
@@ -18,7 +26,15 @@ from collections.abc import Collection, Sequence
 
 from opentelemetry.instrumentation.gluellm.version import __version__
 
-from .arguments import END_SIGNALS, EXIT_INTERRUPTED, EXIT_USAGE, CommandError, handled, suggestion
+from .arguments import (
+    END_SIGNALS,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    CommandError,
+    handled,
+    help_texts,
+    suggestion,
+)
 from .demo.command import add_demo
 from .doctor.command import add_doctor
 from .text import printable_lines
@@ -26,17 +42,6 @@ from .verify.command import add_verify
 from .watch.command import add_watch
 
 _PROGRAM = "gluellm-pools"
-_DESCRIPTION = "Shows the connection pools under LLM calls: which calls wait, why, and what to do."
-_EPILOG = """\
-examples:
-  gluellm-pools demo
-  gluellm-pools watch
-  gluellm-pools doctor --pid 4242
-  gluellm-pools doctor -- python app.py
-  gluellm-pools verify --prometheus http://localhost:9090
-
-`gluellm-pools COMMAND --help` lists the arguments of a command.
-"""
 EXIT_BROKEN_PIPE = 141
 
 
@@ -97,12 +102,7 @@ def _leave(number: int, _frame: object) -> None:
 
 def _parsers() -> tuple[argparse.ArgumentParser, Collection[str]]:
     """Return the parser, and the names of the commands."""
-    parser = argparse.ArgumentParser(
-        prog=_PROGRAM,
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argparse.ArgumentParser(prog=_PROGRAM, **help_texts(__doc__))
     parser.add_argument("-V", "--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", dest="command", required=True

@@ -1,8 +1,9 @@
 """The contract's names in Prometheus and compatible stores, by ingestion path.
 
 Source: the OpenTelemetry specification, "Prometheus and OpenMetrics Compatibility" (dots become
-underscores, the unit and ``_total`` become suffixes). ``tests/e2e`` compares these names with the
-contents of each store.
+underscores, the unit and ``_total`` become suffixes), as far as the contract needs it: no name of
+it has its unit or ``total`` already, and gauges with the unit 1 end with ``ratio``. ``tests/e2e``
+compares these names with the contents of each store.
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ from typing import Final
 
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument, Metric
 
-_UNITS: Final = {"s": "seconds"}
-_RATIO: Final = "ratio"
 _SEPARATORS: Final = re.compile(r"[^a-zA-Z0-9:]+")
 HISTOGRAM_SUFFIXES: Final = ("_bucket", "_sum", "_count")
 """Suffixes of the series names of a histogram with explicit buckets."""
@@ -28,15 +27,6 @@ class Way(StrEnum):
     VICTORIA_METRICS = "VictoriaMetrics' OTLP endpoint"
     READER = "PrometheusMetricReader"
 
-
-SERVICE_LABEL: Final = "job"
-"""Label made from ``service.name``; with a ``service.namespace`` it is ``namespace/name``."""
-INSTANCE_LABEL: Final = "instance"
-"""Label made from ``service.instance.id``.
-
-Both are the same on each ingestion path. VictoriaMetrics has them only with the relabeling of
-``dashboards/dev``, and ``service_name`` and ``service_instance_id`` otherwise. For a scraped
-program they come from its target's configuration."""
 
 _OTEL_SCOPE: Final = {
     "name": "otel_scope_name",
@@ -54,15 +44,12 @@ SCOPE_LABELS: Final[dict[Way, dict[str, str]]] = {
 
 def metric_name(metric: Metric) -> str:
     """Return a metric's series name, for a histogram without its `HISTOGRAM_SUFFIXES`."""
-    tokens = [token for token in _SEPARATORS.split(metric.name) if token]
-    unit = _UNITS.get(metric.unit)
-    if unit is not None and unit not in tokens:
-        tokens.append(unit)
+    name = label_name(metric.name)
+    if metric.unit == "s":
+        name += "_seconds"
     if metric.instrument == Instrument.OBSERVABLE_COUNTER:
-        tokens = [*(token for token in tokens if token != "total"), "total"]
-    if metric.unit == "1" and metric.instrument == Instrument.OBSERVABLE_GAUGE:
-        tokens = [*(token for token in tokens if token != _RATIO), _RATIO]
-    return "_".join(tokens)
+        name += "_total"
+    return name
 
 
 def series_names(metric: Metric) -> tuple[str, ...]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.console import Console
 from rich.live import Live
 
 
 class Terminal(Console):
-    """Standard output. Text is printed as it is: names such as ``a:fire:b`` have no markup."""
+    """Standard output. Text is printed as it is: names such as ``a:fire:b`` have no markup.
 
-    def __init__(self) -> None:
-        super().__init__(markup=False, emoji=False)
+    Lines are wrapped on a terminal only.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, highlight=False, emoji=False, **options)
+        self.soft_wrap = not self.is_terminal
 
     def on_broken_pipe(self) -> None:
         """Raise the error, for which the command has an exit status; rich would exit with 1."""
@@ -20,12 +26,6 @@ class Terminal(Console):
 def redraws(console: Console) -> bool:
     """Whether printed lines can be replaced."""
     return console.is_terminal and not console.is_dumb_terminal
-
-
-def print_line(console: Console, line: str, style: str | None = None) -> None:
-    """Print a line without markup or highlighting, and wrapped on a terminal only."""
-    soft = not console.is_terminal
-    console.print(line, style=style, markup=False, highlight=False, emoji=False, soft_wrap=soft)
 
 
 def live_area(console: Console) -> Live:

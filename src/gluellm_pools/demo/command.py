@@ -1,4 +1,13 @@
-"""Arguments of ``demo``."""
+"""Play acts of about 12 s each: real any-llm calls to a fake provider on this machine.
+
+The screen shows their connection pools. Four acts by default. With OTEL_EXPORTER_OTLP_ENDPOINT set,
+metrics and spans are also exported there (OTLP/HTTP).
+
+examples:
+  gluellm-pools demo
+  gluellm-pools demo --list
+  gluellm-pools demo --scenario leak --seconds 20
+"""
 
 from __future__ import annotations
 
@@ -8,12 +17,6 @@ from typing import Any
 
 from ..arguments import CommandError, add_command, suggestion, time_span
 
-_EPILOG = """\
-examples:
-  gluellm-pools demo
-  gluellm-pools demo --list
-  gluellm-pools demo --scenario leak --seconds 20
-"""
 _ACT_SECONDS = 12.0
 
 
@@ -23,12 +26,9 @@ def add_demo(commands: argparse._SubParsersAction[Any]) -> None:
         commands,
         "demo",
         _demo,
+        __doc__,
         extra="demo",
         help="watch the pools of real any-llm calls against a fake provider",
-        description="Plays acts of about 12 s each: real any-llm calls to a fake provider on this\n"
-        "machine. The screen shows their connection pools. Four acts by default. With\n"
-        "OTEL_EXPORTER_OTLP_ENDPOINT set, metrics and spans are also exported there (OTLP/HTTP).",
-        epilog=_EPILOG,
     )
     length = f"length of all acts together, from 6s to 1h (default: {_ACT_SECONDS:g} per act)"
     parser.add_argument("--seconds", type=time_span("6s", "1h"), metavar="N", help=length)

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 
-from opentelemetry.sdk.metrics.export import MetricReader
 from rich.console import Console
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
@@ -20,7 +19,7 @@ from opentelemetry.instrumentation.gluellm.environment import ENVIRONMENT_PREFIX
 from ..arguments import EXIT_INTERRUPTED
 from ..fake_provider import FakeProviderThread
 from ..render import row_label
-from ..screens import Terminal, print_line
+from ..screens import Terminal
 from ..verdicts import calls_verdict
 from ..view import CallKey, CallsView, Key, PoolKey, PoolView, View
 from .acts import Act
@@ -44,11 +43,8 @@ _OVERTIME = 20.0
 _LONGEST_NOTE = 400
 
 
-def run(acts: Sequence[tuple[Act, float]], readers: Sequence[MetricReader] = ()) -> int:
-    """Play acts of so many seconds each, print, and return the exit status.
-
-    ``readers`` read the metrics as well.
-    """
+def run(acts: Sequence[tuple[Act, float]]) -> int:
+    """Play acts of so many seconds each, print, and return the exit status."""
     avoid_proxy()
     logs = Logs()
     logging.basicConfig(handlers=[logs], level=logging.WARNING, force=True)
@@ -59,7 +55,7 @@ def run(acts: Sequence[tuple[Act, float]], readers: Sequence[MetricReader] = ())
             )
             for target in TARGETS
         }
-        telemetry = Telemetry(readers)
+        telemetry = Telemetry()
         stack.callback(telemetry.shutdown)
         instrumentor = GlueLLMInstrumentor()
         instrumentor.instrument(
@@ -118,7 +114,7 @@ class Demo:
         return CallKey(ANTHROPIC if target == ANTHROPIC else OPENAI, "any_llm")
 
     def say(self, line: str, style: str | None = None) -> None:
-        print_line(self.console, line, style)
+        self.console.print(line, style=style)
 
     def sum_up(self) -> None:
         """Print four lines: what callers saw, whose fault it was, and what to run next."""

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..render import PHASE_MARKS, health_lines, row_block, row_line, view_lines
-from ..screens import live_area, print_line, redraws
+from ..screens import live_area, redraws
 from ..view import Key, View
 from .verdict import short
 
@@ -44,9 +44,9 @@ class Screen:
         """Seconds between two frames; as lines, only the last one is shown."""
 
     def __enter__(self) -> Self:
-        print_line(self.console, "")
+        self.console.print("")
         if self._live is None:
-            print_line(self.console, f"{self.heading}. {self.line}")
+            self.console.print(f"{self.heading}. {self.line}")
         else:
             # Above the live area: log lines go between the two.
             self.console.print(Text(f"{self.heading}\n{self.line}", "bold"))
@@ -66,9 +66,9 @@ class Screen:
             self._live.update(frame, refresh=True)
             return
         for line in view_lines(view):
-            print_line(self.console, f"{elapsed:5.1f} s  {line}")
+            self.console.print(f"{elapsed:5.1f} s  {line}")
         for label, text in verdict.items():
-            print_line(self.console, f"{label}: {short(text, _LONGEST_LINE)}")
+            self.console.print(f"{label}: {short(text, _LONGEST_LINE)}")
 
     def _verdict(self, verdict: Mapping[str, str]) -> Table:
         grid = Table.grid(padding=(0, 2))

@@ -1,32 +1,7 @@
-"""Arguments of ``doctor``."""
+"""Report what is wrong with the connection pools under a program's LLM calls, and what to do.
 
-from __future__ import annotations
+It names the line of code. It inspects a running process, or runs a program and reports at its end.
 
-import argparse
-from typing import Any
-
-from ..arguments import (
-    CommandError,
-    add_command,
-    add_output_arguments,
-    time_span,
-    whole_number,
-)
-from .outlook import add_outlook_arguments
-
-_COMMAND = "gluellm-pools doctor"
-_TIMEOUT = 10.0
-_SPAN = time_span("1ms", "1h")
-
-_USAGE = """\
-gluellm-pools doctor [-h] [--for SECONDS] [--timeout SECONDS] [--what-if SETTING=VALUE]
-                            [--workers N] [--json] [-o FILE] --pid N
-       gluellm-pools doctor [-h] [--what-if SETTING=VALUE] [--workers N] [--json] [-o FILE]
-                            -- PROGRAM [ARGUMENT ...]"""
-_DESCRIPTION = """\
-Reports what is wrong with the connection pools under a program's LLM calls, with the line of code,
-and what to do. Inspects a running process, or runs a program and reports at its end."""
-_EPILOG = """\
 examples:
   gluellm-pools doctor --pid 4242
   gluellm-pools doctor --pid 4242 --for 60
@@ -42,7 +17,26 @@ OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD sets another time. From 5 s on it is reported
 
 exit status:
   --pid: 0 no warning or error, 1 a warning, an error or no answer, 2 it can't be inspected
-  a program: its own, 128+n if signal n ended it, 126 it can't be run, 127 it was not found"""
+  a program: its own, 128+n if signal n ended it, 126 it can't be run, 127 it was not found
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..arguments import CommandError, add_command, add_output_arguments, time_span, whole_number
+from .outlook import add_outlook_arguments
+
+_COMMAND = "gluellm-pools doctor"
+_TIMEOUT = 10.0
+_SPAN = time_span("1ms", "1h")
+
+_USAGE = """\
+gluellm-pools doctor [-h] [--for SECONDS] [--timeout SECONDS] [--what-if SETTING=VALUE]
+                            [--workers N] [--json] [-o FILE] --pid N
+       gluellm-pools doctor [-h] [--what-if SETTING=VALUE] [--workers N] [--json] [-o FILE]
+                            -- PROGRAM [ARGUMENT ...]"""
 
 
 def add_doctor(commands: argparse._SubParsersAction[Any]) -> None:
@@ -51,10 +45,9 @@ def add_doctor(commands: argparse._SubParsersAction[Any]) -> None:
         commands,
         "doctor",
         _doctor,
+        __doc__,
         help="what is wrong with the pools of a program, and what to do",
         usage=_USAGE,
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
     )
     pid = whole_number(1, 2**31 - 1, "a process id")
     parser.add_argument("--pid", type=pid, metavar="N", help="inspect this running process")

@@ -55,11 +55,8 @@ class TimedFinding:
         return {**self.finding.to_dict(), "text": findings_text([self.finding]), **times}
 
 
-class FindingsOverTime:
-    """Findings of many reports, each kind once per pool."""
-
-    def __init__(self) -> None:
-        self._findings: dict[tuple[Kind, str | None], TimedFinding] = {}
+class FindingsOverTime(dict[tuple[Kind, str | None], TimedFinding]):
+    """Findings of many reports by kind and pool."""
 
     def add(self, report: Report, at: float) -> None:
         """Add the findings of a report that was made ``at`` seconds after the start."""
@@ -70,13 +67,10 @@ class FindingsOverTime:
             finding = replace(found, advice=advice)
             rank = (_SEVERITIES.index(finding.severity), position)
             key = (finding.kind, finding.pool)
-            known = self._findings.setdefault(key, TimedFinding(finding, rank, at, at))
+            known = self.setdefault(key, TimedFinding(finding, rank, at, at))
             known.last = at
             if rank[0] <= known.rank[0]:
                 known.finding, known.rank = finding, rank
-
-    def has(self, kind: Kind) -> bool:
-        return any(known == kind for known, _ in self._findings)
 
     def ordered(self) -> list[TimedFinding]:
         """Return the findings, the most severe and then the most causal first.
@@ -85,10 +79,10 @@ class FindingsOverTime:
         """
         explained = {
             (Kind.POOL_SATURATED, pool)
-            for (kind, pool), known in self._findings.items()
+            for (kind, pool), known in self.items()
             if kind in _EXPLAIN_FULL_POOL and known.finding.severity is not Severity.INFO
         }
-        kept = [known for key, known in self._findings.items() if key not in explained]
+        kept = [known for key, known in self.items() if key not in explained]
         return sorted(kept, key=lambda known: known.rank)
 
 
@@ -183,7 +177,7 @@ class Recorder:
         if shown is None:
             return ""
         leak = likely_leak(list(shown.pools)) if shown.leak_threshold else None
-        if leak is None or self._findings.has(Kind.LEAK):
+        if leak is None or any(kind is Kind.LEAK for kind, _ in self._findings):
             return str(shown)
         text = f"Likely a leak: {leak}. It is certain after {shown.leak_threshold:g} s."
         return "\n".join([str(shown), "", *wrapped(text)])

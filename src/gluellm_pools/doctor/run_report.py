@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from opentelemetry.instrumentation.gluellm.text import counted
+
 from ..text import printable, printable_lines, seconds
 
 _LONGEST_NAME = 60
@@ -51,8 +53,7 @@ def _end(status: int) -> str:
 
 
 def _process_lines(process: dict[str, Any], *, named: bool) -> list[str]:
-    noun = "request" if process["requests"] == 1 else "requests"
-    line = f"{process['requests']} {noun} in {seconds(process['seconds'])}"
+    line = f"{counted(process['requests'], 'request')} in {seconds(process['seconds'])}"
     if named:
         name = printable(" ".join(process["command"]), _LONGEST_NAME)
         line = f"process {process['pid']} ({name}), {line}"

@@ -1,4 +1,19 @@
-"""The arguments of ``verify`` and the order of its steps."""
+"""Query a Prometheus, VictoriaMetrics or Mimir for the metrics of the pools.
+
+It reports the ingestion path, the labels of services and processes, missing metrics, and the
+queries without an answer, each with the reason.
+
+examples:
+  gluellm-pools verify --prometheus http://localhost:9090
+  gluellm-pools verify --prometheus http://localhost:9090 --boards dashboards/
+
+The process list of the machine shows --header. For a secret, set GLUELLM_POOLS_HEADERS
+instead, as OTEL_EXPORTER_OTLP_HEADERS: Authorization=Bearer%20KEY,X-Scope-OrgID=TENANT
+
+exit status:
+  0 all good; 1 something is wrong, missing or empty, or a file in a folder of boards
+  cannot be used; 2 wrong arguments, or the store cannot be queried.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +26,6 @@ from typing import Any
 from ..arguments import CommandError, add_command, add_output_arguments, time_span, write_output
 from .address import HEADERS_VARIABLE, read_address
 
-_DESCRIPTION = """\
-Queries a Prometheus, VictoriaMetrics or Mimir for the metrics of the pools. Reports
-the ingestion path, the labels of services and processes, missing metrics, and the
-queries without an answer, each with the reason.
-
-  gluellm-pools verify --prometheus http://localhost:9090
-  gluellm-pools verify --prometheus http://localhost:9090 --boards dashboards/
-"""
-_EPILOG = f"""\
-The process list of the machine shows --header. For a secret, set {HEADERS_VARIABLE}
-instead, as OTEL_EXPORTER_OTLP_HEADERS: Authorization=Bearer%20KEY,X-Scope-OrgID=TENANT
-
-exit status:
-  0 all good; 1 something is wrong, missing or empty, or a file in a folder of boards
-  cannot be used; 2 wrong arguments, or the store cannot be queried.
-"""
-
 
 def add_verify(commands: argparse._SubParsersAction[Any]) -> None:
     """Add ``verify`` to the commands."""
@@ -35,9 +33,8 @@ def add_verify(commands: argparse._SubParsersAction[Any]) -> None:
         commands,
         "verify",
         _verify,
+        __doc__,
         help="report which of these metrics a Prometheus has, and why queries of boards are empty",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
     )
     add, default = parser.add_argument, "(default: %(default)s)"
     url = "the store's base URL, with its path if it has one, as in a Grafana data source"

@@ -10,10 +10,7 @@ from importlib.resources import files
 
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import METRICS, Instrument, Metric
 
-from ..prometheus import (
-    HISTOGRAM_SUFFIXES,
-    metric_name,
-)
+from ..prometheus import HISTOGRAM_SUFFIXES, metric_name
 
 _NAMESPACES = sorted({metric.name.split(".")[0] for metric in METRICS} - {"http"})
 _OWN = re.compile(rf"((?:.+?[._])?)(?:{'|'.join(_NAMESPACES)})[._].+")

@@ -12,11 +12,7 @@ from importlib.resources import files
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.text import seconds
 
-from ..prometheus import (
-    label_name,
-    metric_name,
-    series_names,
-)
+from ..prometheus import label_name, metric_name, series_names
 from ..text import duration, printable
 from .boards import Board, built_in, filled_in, first_value, label_query
 from .client import RefusedError, Store

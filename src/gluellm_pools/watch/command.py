@@ -39,9 +39,9 @@ def add_watch(commands: argparse._SubParsersAction[Any]) -> None:
         commands,
         "watch",
         _watch,
+        __doc__,
         extra="cli",
         help="show the calls and pools of programs that export here over OTLP/HTTP",
-        description=__doc__,
     )
     port_help = f"port to listen on, 0 for any free one (default: {_PORT})"
     port = whole_number(0, 65_535, "a port from 1 to 65535, or 0 for any free one")

@@ -17,7 +17,7 @@ from opentelemetry.instrumentation.gluellm.environment import ENVIRONMENT_PREFIX
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
 
 from ..render import health_lines, row_block, row_line
-from ..screens import live_area, print_line
+from ..screens import live_area
 from ..text import printable, seconds
 from ..verdicts import severity, verdict_text
 from ..view import Key, PoolView, Row, View
@@ -281,7 +281,7 @@ class LineDisplay(Display):
 
     def _print(self, lines: Iterable[str]) -> None:
         for line in lines:
-            print_line(self._console, line)
+            self._console.print(line)
 
 
 class JsonDisplay(Display):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import io
 
-from rich.console import Console
-
 from gluellm_pools.demo.screen import Screen
 from gluellm_pools.demo.verdict import cause_of
+from gluellm_pools.screens import Terminal
 from gluellm_pools.view import View
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind
 from unit.diagnosis.building import a_pool, a_request, a_snapshot, found, the_totals
@@ -23,7 +22,7 @@ def test_verdict_on_a_leak_names_its_line_on_80_columns() -> None:
         "whose fault it is": cause_of(found(Kind.LEAK, snapshot), None, "").text,
     }
     out = io.StringIO()
-    console = Console(file=out, width=80, height=24, force_terminal=True, color_system=None)
+    console = Terminal(file=out, width=80, height=24, force_terminal=True, color_system=None)
     with Screen(console, "act", "line", 1.0, []) as screen:
         screen.show(0.0, verdict, View())
     text = " ".join(out.getvalue().split())

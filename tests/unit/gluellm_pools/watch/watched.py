@@ -7,8 +7,8 @@ import io
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from rich.console import Console
 
+from gluellm_pools.screens import Terminal
 from gluellm_pools.watch.display import LineDisplay, LiveDisplay, ProcessReport, reports_of
 from gluellm_pools.watch.intake import Intake
 from gluellm_pools.watch.processes import Process
@@ -27,7 +27,7 @@ class Watched:
         self.intake = Intake(lambda: self.now)
         self.out = io.StringIO()
         plain = {"color_system": None, "force_terminal": terminal, "legacy_windows": False}
-        self.console = Console(file=self.out, width=width, height=height, **plain)
+        self.console = Terminal(file=self.out, width=width, height=height, **plain)
 
     def lines(self) -> LineDisplay:
         return LineDisplay(URL, self.intake, self.console)
