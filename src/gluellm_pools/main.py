@@ -26,7 +26,7 @@ from .verify.command import add_verify
 from .watch.command import add_watch
 
 _PROGRAM = "gluellm-pools"
-_DESCRIPTION = "Shows the connection pools under LLM calls: which calls wait, why, and what to do."
+_DESCRIPTION = "Inspects the HTTP connection pools of LLM clients: what waits, why, and what to do."
 _EPILOG = """\
 examples:
   gluellm-pools demo
