@@ -24,17 +24,17 @@ def add_demo(commands: argparse._SubParsersAction[Any]) -> None:
         "demo",
         _demo,
         extra="demo",
-        help="watch the pools of real any-llm calls against a fake provider",
-        description="Plays acts of about 12 s each: real any-llm calls to a fake provider on this\n"
-        "machine. The screen shows their connection pools. Four acts by default. With\n"
-        "OTEL_EXPORTER_OTLP_ENDPOINT set, metrics and spans are also exported there (OTLP/HTTP).",
+        help="show the pools of real any-llm calls to a fake provider",
+        description="Plays four acts of about 12 s each; --all plays every act. An act makes real\n"
+        "any-llm calls to a fake provider on this machine, and shows the connection pools.\n"
+        "If OTEL_EXPORTER_OTLP_ENDPOINT is set, it exports metrics and spans there (OTLP/HTTP).",
         epilog=_EPILOG,
     )
     length = f"length of all acts together, from 6s to 1h (default: {_ACT_SECONDS:g} per act)"
     parser.add_argument("--seconds", type=time_span("6s", "1h"), metavar="N", help=length)
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--all", action="store_true", help="play every act")
-    scenario = "play only this act, and first the one that it needs, if any (see --list)"
+    scenario = "play only this act, after the act that it depends on, if any (see --list)"
     choice.add_argument("--scenario", metavar="NAME", help=scenario)
     choice.add_argument("--list", action="store_true", help="list the acts and stop")
 
