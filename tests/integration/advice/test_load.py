@@ -65,7 +65,7 @@ def test_failures_do_not_shorten_the_time_of_the_provider(provider):
 
     before, now = asyncio.run(run())
     (finding,) = of_kind("slow_provider", now, before)
-    taken = re.match(r"A request waited for the provider: ([\d.]+) s", finding.observed)
+    taken = re.match(r"Mean wait for the provider: ([\d.]+) s", finding.observed)
     assert taken is not None, finding.observed
     assert float(taken[1]) >= 0.85
 

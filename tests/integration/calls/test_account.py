@@ -95,7 +95,7 @@ async def test_provider_that_becomes_slow(fast: None, server: FakeProvider, ledg
     assert finding.kind is Kind.SLOW_PROVIDER
     assert finding.observed.startswith("Calls to openai took ")
     assert "of it in awaiting_response" in finding.observed
-    assert " s before)" in finding.observed
+    assert " (before: " in finding.observed
 
 
 async def test_plain_sdk(everything: None, server: FakeProvider) -> None:

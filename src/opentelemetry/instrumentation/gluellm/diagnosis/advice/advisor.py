@@ -199,8 +199,9 @@ class Advisor:
             "with contextlib.closing" if self.synchronous else "async with contextlib.aclosing"
         )
         return (
-            f"Read each stream to its end, or close it: {closing}(stream): ... around the loop, "
-            "also where it may break, return or raise. Don't request a stream that is not read"
+            f"Read each stream to its end, or close it: {closing}(stream): ... Put this around "
+            "the loop, so that break, return and exceptions also close the stream. Don't request a "
+            "stream that you don't read"
         )
 
     @property

@@ -30,12 +30,12 @@ _Times = Sequence[float]
 
 
 def _parts(answers: Sequence[Answer], waiting: _Times = ()) -> dict[str, _Times]:
-    """Return the times to the head and after it.
+    """Return the times to the headers and after them.
 
     For streams, the latter are per item: a longer answer is not a slower one.
     """
     return {
-        "to the head": [*(answer.head for answer in answers), *waiting],
+        "to the headers": [*(answer.head for answer in answers), *waiting],
         "per item": [answer.rest / answer.items for answer in answers if answer.items],
         "for the rest": [answer.rest for answer in answers if not answer.items],
     }
@@ -70,12 +70,12 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
         for part, times in _parts(now, waiting).items():
             # The application's pauses are part of the time after the head.
             paused = unread >= thresholds.UNREAD_SHARE * (unread + reading)
-            if not times or not was[part] or (paused and part != "to the head"):
+            if not times or not was[part] or (paused and part != "to the headers"):
                 continue
             usual, most = median(was[part]), sorted(times)[len(times) // 4]
             least = thresholds.SLOWER_ITEM if part == "per item" else thresholds.SLOWER_BY
             if most >= thresholds.SLOWER * usual and most - usual >= least:
-                texts.append(f"{seconds(median(times))} {part} ({seconds(usual)} before)")
+                texts.append(f"{seconds(median(times))} {part} (before: {seconds(usual)})")
             slower |= mean(times) >= thresholds.SLOWER * mean(was[part])
         found[group] = ", ".join(texts)
         same += 0 if slower else len(now)
@@ -129,9 +129,9 @@ def slow_provider(case: PoolCase) -> Finding | None:
         seconds(time) if time >= _NOTICED * each else ""
         for time in map(activity.provider_time, PROVIDERS_PART)
     )
-    parts = [f"{head} for the head of the answer"] if head else []
+    parts = [f"{head} for the response headers"] if head else []
     parts += [f"{body} for the rest"] if body else []
-    observed = f"A request waited for the provider: {', '.join(parts) or seconds(each)}"
+    observed = f"Mean wait for the provider: {', '.join(parts) or seconds(each)}"
     groups, _ = _groups(case)
     slow = [f"{_named(group)}: {text}" for group, text in groups.items() if text]
     others = [_named(group) for group, text in groups.items() if any(group) and not text]
@@ -166,9 +166,9 @@ def slow_provider(case: PoolCase) -> Finding | None:
         if silent:
             timeout = "Raise the read timeout if the model takes that long"
         advice = (
-            "Check the provider's status page, and compare models. Stream, so that silence shows "
-            f"early. {timeout}, and send fewer requests at a time or some to a second provider. A "
-            "larger pool does not help."
+            "Check the provider's status page, and compare models. Stream the answers, to notice "
+            f"silence early. {timeout}. Send fewer requests at a time, or send some to a second "
+            "provider. A larger pool does not help."
         )
     return Finding(
         kind=Kind.SLOW_PROVIDER,
@@ -307,8 +307,8 @@ def silent_provider(case: PoolCase) -> Finding | None:
         explanation="They have their connections, so the pool is not the cause: the provider has "
         "not begun to answer. Reasoning models are silent for 300 to 700 s. With any other model, "
         "the provider hangs or something on the network path drops the requests.",
-        advice="Check the provider's status page, and send one request by hand. Stream, so that "
-        "silence shows early, and set a read timeout. A larger pool does not help.",
+        advice="Check the provider's status page, and send one request by hand. Stream the "
+        "answers, to notice silence early, and set a read timeout. A larger pool does not help.",
     )
 
 
