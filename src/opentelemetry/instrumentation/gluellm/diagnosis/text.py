@@ -135,10 +135,10 @@ def _process(process: ProcessSnapshot) -> Iterator[str]:
     if process.event_loop_lag:  # 0 without an event loop as well
         late = f"event loop late by up to {seconds(process.event_loop_lag)}"
         if process.event_loop_late_share:
-            late += f", {percent(process.event_loop_late_share)} of the last minute"
-        for cause, time in process.event_loop_late_causes.items():
-            late += f", {cause.replace('_', ' ')} {seconds(time)}"
-        yield late
+            late += f", for {percent(process.event_loop_late_share)} of the last minute"
+        causes = process.event_loop_late_causes.items()
+        by_cause = ", ".join(f"{cause.replace('_', ' ')} {seconds(time)}" for cause, time in causes)
+        yield f"{late} (causes: {by_cause})" if by_cause else late
     if process.open_descriptors is not None:
         limit = f" of {process.descriptor_limit}" if process.descriptor_limit else ""
         yield f"{process.open_descriptors}{limit} file descriptors open"
