@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from rich.text import Text
 
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import OUTCOMES, PHASES, STAGES
+from opentelemetry.instrumentation.gluellm.text import counted
 
 from .histogram import Histogram
 from .text import percent, printable, printable_ends, seconds
@@ -67,7 +68,7 @@ def health_lines(view: View) -> list[str]:
     if late(view):
         lag = f", by up to {seconds(view.loop_lag)}" if view.loop_lag else ""
         share = percent(view.late_share)
-        lines.append(f"The event loop was late for {share} of the time{lag}: waits mean little.")
+        lines.append(f"The event loop was late for {share} of the time{lag}: times are unreliable.")
     return lines
 
 
@@ -157,9 +158,9 @@ def _pool_parts(key: PoolKey, pool: PoolView) -> Iterator[tuple[str, str]]:
     if pool.wait.count or not key.of_channels:  # most gRPC calls don't wait for a ready channel
         mean = "-" if pool.wait.mean is None else seconds(pool.wait.mean)
         p50, p95, p99 = wait_texts(pool.wait)
-        yield "wait", f"mean {mean}, estimated p50 {p50}, p95 {p95}, p99 {p99}"
+        yield "wait", f"mean {mean}, p50 {p50}, p95 {p95}, p99 {p99}"
     yield "time spent", _shares_text({phase: pool.share(phase) for phase in PHASES})
-    reused = f"; {pool.opened} connections opened, {pool.reused} reused"
+    reused = f"; {counted(pool.opened, 'connection')} opened, {pool.reused} reused"
     finished = f"{pool.requests} {noun}, {pool.failed} failed"
     yield "finished", finished if key.of_channels else finished + reused
 

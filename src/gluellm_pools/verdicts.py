@@ -145,11 +145,11 @@ def verdict(pool: PoolView, *, doubtful: bool = False) -> str | None:
     With ``doubtful``, as while an event loop is late, times and waits are not judged.
     """
     if pool.leaks_suspected:
-        return "unread answers: gluellm-pools doctor names the line"
+        return "leak of unread answers: run gluellm-pools doctor to find the line"
     if pool.streams_orphaned:
         return "HTTP/2 streams of ended requests stay taken: try HTTP/1.1"
     if thresholds.is_churn(pool.pools_opened, pool.requests):
-        return "fewer than 3 requests per pool: make one client and keep it"
+        return "fewer than 3 requests per pool: keep one client for all calls"
     return None if doubtful else _verdict_on_times(pool)
 
 
@@ -158,22 +158,22 @@ def _verdict_on_times(pool: PoolView) -> str | None:
     read_timeouts = pool.timeouts.get("read", 0)
     if pool.share("connecting") >= thresholds.CONNECTING_HURTS:
         if pool.channels:
-            return "channels that are not connected: calls fail, or wait for one"
-        return "connections are made instead of reused, or are slow to make"
+            return "channels are not connected: calls fail or wait"
+        return "connecting takes long: connections are not reused, or open slowly"
     if _unread(pool):
         if waits(pool) or pool.oldest.get("unread", 0.0) >= thresholds.LONG_ANSWER:
-            return "held by answers not yet read: a slow consumer, or a leak"
+            return "connections held by unread answers: slow consumer or leak"
         return None
     if read_timeouts >= max(
         thresholds.READ_TIMEOUTS, thresholds.READ_TIMEOUT_SHARE * pool.requests
     ):
         return "read timeouts: the provider does not answer in time"
     if longest >= thresholds.LONG_ANSWER:
-        return f"{seconds(longest)} for an answer so far: the provider is slow, or the model is"
+        return f"no complete answer for {seconds(longest)}: slow provider or slow model"
     if waits(pool) and pool.maximum is not None and pool.active >= pool.maximum:
         if longest >= thresholds.YOUNG_CALL:
-            return f"calls hold them all ({seconds(longest)}): a small pool, or a slow provider"
-        return f"young calls ({seconds(longest)}) hold them all: the pool is too small"
+            return f"all connections in use (up to {seconds(longest)}): small pool or slow provider"
+        return f"all connections in use, each for at most {seconds(longest)}: pool too small"
     return None
 
 

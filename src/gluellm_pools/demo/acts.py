@@ -65,7 +65,7 @@ STORY = (
     ),
     Act(
         name="saturated",
-        line="openai has many more callers than connections. The provider is as fast as before.",
+        line="openai has many more callers than connections. The provider is still fast.",
         traffic=(
             Traffic(OPENAI, 26, pause=0.0, stream=True, timeout=_TIMEOUT),
             Traffic(ANTHROPIC, 2),
@@ -80,7 +80,7 @@ STORY = (
     ),
     Act(
         name="slow",
-        line="There are enough connections, but the providers take their time.",
+        line="There are enough connections, but the providers are slow.",
         traffic=(Traffic(OPENAI, 4, stream=True, timeout=_TIMEOUT), Traffic(ANTHROPIC, 3)),
         behaviours=dict.fromkeys(TARGETS, _SLOW),
         evidence=(
@@ -153,7 +153,7 @@ STORY = (
     Act(
         name="blocked-loop",
         line="The providers are fast, but something blocks the callers' event loop for 0.3 s again "
-        "and again. Waits and times are unreliable during such pauses.",
+        "and again. Measured times are unreliable during such pauses.",
         traffic=(Traffic(OPENAI, 2, stream=True), Traffic(ANTHROPIC, 6, pause=0.0)),
         fault=faults.block_loop,
         evidence=(Check("", LATE, LATE_SHARE), Check(ANTHROPIC, "calls", 1)),
@@ -173,7 +173,8 @@ STORY = (
     ),
     Act(
         name="recovery",
-        line="Both providers are back: anthropic's callers connect once, then reuse.",
+        line="Both providers are back: anthropic's callers connect once, then reuse "
+        "their connections.",
         traffic=_CALM_TRAFFIC,
         evidence=(*_calm(OPENAI), *_calm(ANTHROPIC), Check(ANTHROPIC, "new connections", 1)),
         shown=(ANTHROPIC,),

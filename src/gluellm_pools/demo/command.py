@@ -1,7 +1,7 @@
-"""Play acts of about 12 s each: real any-llm calls to a fake provider on this machine.
+"""Play four acts of about 12 s each, or every act with --all.
 
-The screen shows their connection pools. Four acts by default. With OTEL_EXPORTER_OTLP_ENDPOINT set,
-metrics and spans are also exported there (OTLP/HTTP).
+An act makes real any-llm calls to a fake provider on this machine, and shows the connection pools.
+If OTEL_EXPORTER_OTLP_ENDPOINT is set, metrics and spans are exported there (OTLP/HTTP).
 
 examples:
   gluellm-pools demo
@@ -28,13 +28,13 @@ def add_demo(commands: argparse._SubParsersAction[Any]) -> None:
         _demo,
         __doc__,
         extra="demo",
-        help="watch the pools of real any-llm calls against a fake provider",
+        help="show the pools of real any-llm calls to a fake provider",
     )
     length = f"length of all acts together, from 6s to 1h (default: {_ACT_SECONDS:g} per act)"
     parser.add_argument("--seconds", type=time_span("6s", "1h"), metavar="N", help=length)
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--all", action="store_true", help="play every act")
-    scenario = "play only this act, and first the one that it needs, if any (see --list)"
+    scenario = "play only this act, after the act that it depends on, if any (see --list)"
     choice.add_argument("--scenario", metavar="NAME", help=scenario)
     choice.add_argument("--list", action="store_true", help="list the acts and stop")
 

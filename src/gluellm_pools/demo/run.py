@@ -121,11 +121,13 @@ class Demo:
         by_error: dict[str, list[str]] = {}
         for play in self.plays:
             by_error.setdefault(play.error.rstrip("."), []).append(play.act.name)
-        errors = [f"{error} in {', '.join(acts)}" for error, acts in by_error.items() if error]
+        errors = [
+            f"{error} in the acts {', '.join(acts)}" for error, acts in by_error.items() if error
+        ]
         faults = [f"{p.cause.at_fault} in {p.act.name}" for p in self.plays if p.cause.at_fault]
         self.say(f"Callers saw {'; '.join(errors) or 'no errors'}.", "bold")
-        self.say(f"Cause: {'; '.join(faults) or 'none found'}.", "bold")
-        self.say("Your own program: gluellm-pools doctor -- python app.py", "bold")
+        self.say(f"Causes: {'; '.join(faults) or 'none found'}.", "bold")
+        self.say("To check your own program: gluellm-pools doctor -- python app.py", "bold")
         self.say(f"If it calls an SDK directly: export {ENVIRONMENT_PREFIX}SCOPE=all", "bold")
 
 

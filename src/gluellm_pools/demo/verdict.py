@@ -53,7 +53,7 @@ class Symptoms:
         since = time.monotonic() - _RECENT
         recent = [(seconds, error) for ended, seconds, error in self.recent if ended >= since]
         if not recent:
-            return "no call has ended lately", ""
+            return "no call has ended recently", ""
         text = f"calls take about {_rounded(sum(seconds for seconds, _ in recent) / len(recent))}"
         errors = Counter(error for _, error in recent if error)
         if not errors:

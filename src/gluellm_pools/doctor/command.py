@@ -1,6 +1,8 @@
-"""Report what is wrong with the connection pools under a program's LLM calls, and what to do.
+"""Report what is wrong with the connection pools of a program's LLM calls, and what to do.
 
-It names the line of code. It inspects a running process, or runs a program and reports at its end.
+It names the line of code. It inspects a running process, or runs a program and reports when it
+ends. Programs that it runs have the scope "all", unless they or OTEL_PYTHON_GLUELLM_SCOPE set
+another one.
 
 examples:
   gluellm-pools doctor --pid 4242
@@ -9,15 +11,15 @@ examples:
   gluellm-pools doctor --pid 4242 --json -o report.json
   gluellm-pools doctor -- python app.py
 
-A process can be inspected if it was started with a signal for reports:
+To inspect a running process, start it with a signal for reports:
   OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL=SIGUSR2 opentelemetry-instrument python app.py
 
-A program: an answer that has been unread for 10 s counts as a leak, unless the program or
-OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD sets another time. From 5 s on it is reported as likely.
+With -- PROGRAM, an answer that stays unread for 5 s is reported as a likely leak, and for 10 s
+as a leak. OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD or the program can replace the 10 s.
 
 exit status:
-  --pid: 0 no warning or error, 1 a warning, an error or no answer, 2 it can't be inspected
-  a program: its own, 128+n if signal n ended it, 126 it can't be run, 127 it was not found
+  --pid: 0 no problem found, 1 a warning, an error or no answer, 2 it can't be inspected
+  -- PROGRAM: its own, 128+n if signal n ended it, 126 it can't be run, 127 it was not found
 """
 
 from __future__ import annotations
@@ -46,12 +48,12 @@ def add_doctor(commands: argparse._SubParsersAction[Any]) -> None:
         "doctor",
         _doctor,
         __doc__,
-        help="what is wrong with the pools of a program, and what to do",
+        help="report what is wrong with the pools of a program, and what to do",
         usage=_USAGE,
     )
     pid = whole_number(1, 2**31 - 1, "a process id")
     parser.add_argument("--pid", type=pid, metavar="N", help="inspect this running process")
-    period = "with --pid: observe the process for this long, and report on that time"
+    period = "with --pid: observe the process for this long, and report on this period"
     parser.add_argument("--for", dest="period", type=_SPAN, metavar="SECONDS", help=period)
     timeout = f"with --pid: wait at most this long for the report (default: {_TIMEOUT:g})"
     parser.add_argument("--timeout", type=_SPAN, metavar="SECONDS", help=timeout)
@@ -70,7 +72,7 @@ def _doctor(options: argparse.Namespace) -> int:
             f"give either --pid N or a program, as in: {_COMMAND} -- python app.py{found}"
         )
     if program and (options.period or options.timeout):
-        raise CommandError("--for and --timeout go with --pid")
+        raise CommandError("--for and --timeout need --pid")
     if program and options.json and options.output is None:
         raise CommandError("--json needs -o FILE here: the output is the program's")
     if program:

@@ -47,7 +47,7 @@ class Outlook(NamedTuple):
         if self.what_if:
             found = what_if(snapshot, **self.what_if)
             content["what_if"] = [asdict(one) for one in found]
-            lines = ["what if, by a replay of the last requests of each pool:"]
+            lines = ["what if (replays of the last requests of each pool):"]
             lines += [f"  {line}" for one in found for line in str(one).splitlines()]
         if self.workers:
             pools = (snapshot.process, snapshot.pools, self.workers)
@@ -90,9 +90,9 @@ def add_outlook_arguments(parser: argparse.ArgumentParser) -> None:
     more: Any = {"action": "append", "default": [], "type": _setting, "metavar": "SETTING=VALUE"}
     settings = "replay the last requests with max_connections=N, or traffic=N times as many"
     parser.add_argument(
-        "--what-if", help=f"also {settings}; give it twice for both in one replay", **more
+        "--what-if", help=f"also {settings}; give both to replay both at once", **more
     )
-    host = "also check if one host has enough descriptors, ports and HTTP/2 streams for N of them"
+    host = "also check if one host has enough descriptors, ports and HTTP/2 streams for N processes"
     workers = whole_number(1, 10_000, "a number from 1 to 10000")
     parser.add_argument("--workers", default=0, type=workers, metavar="N", help=host)
 

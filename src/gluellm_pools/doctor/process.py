@@ -121,5 +121,6 @@ class TargetProcess:
         return InspectionError(
             f"process {self.pid} ({self._name}) handles no signal for reports{is_set}: "
             f"{_HOW_TO_START}.\n"
-            f"If it was, run the doctor in the same container and with the same TMPDIR: {where}"
+            "If it was started so, run the doctor in the same container and with the same TMPDIR: "
+            f"{where}"
         )

@@ -94,5 +94,5 @@ def _header(text: str, where: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     # Neither part is printed: both can contain a key.
     if not separator or not _HEADER_NAME.fullmatch(name.strip()):
-        raise AddressError(f"a header of {where} is not of the form NAME=VALUE")
+        raise AddressError(f"a header in {where} must be NAME=VALUE")
     return name.strip(), value.strip()

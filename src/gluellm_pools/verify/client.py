@@ -37,7 +37,9 @@ _SLOW = (
 _CERTIFICATE = "the certificate is not trusted: for your own authority, set SSL_CERT_FILE=ca.pem"
 _NO_TLS = "the TLS handshake failed: the URL of a server without TLS begins with http://"
 _NO_HTTP = "the server does not speak HTTP: the URL of a server with TLS begins with https://"
-_SILENT = "can this machine reach it? In Kubernetes: kubectl port-forward service/NAME 9090"
+_SILENT = (
+    "check that this machine can reach it. In Kubernetes: kubectl port-forward service/NAME 9090"
+)
 _HINTS = (
     (TimeoutError, _SLOW),
     (ssl.SSLCertVerificationError, _CERTIFICATE),

@@ -7,12 +7,13 @@ examples:
   gluellm-pools verify --prometheus http://localhost:9090
   gluellm-pools verify --prometheus http://localhost:9090 --boards dashboards/
 
-The process list of the machine shows --header. For a secret, set GLUELLM_POOLS_HEADERS
-instead, as OTEL_EXPORTER_OTLP_HEADERS: Authorization=Bearer%20KEY,X-Scope-OrgID=TENANT
+Other users can see --header in the process list. For a secret, set GLUELLM_POOLS_HEADERS
+instead, in the format of OTEL_EXPORTER_OTLP_HEADERS:
+  Authorization=Bearer%20KEY,X-Scope-OrgID=TENANT
 
 exit status:
-  0 all good; 1 something is wrong, missing or empty, or a file in a folder of boards
-  cannot be used; 2 wrong arguments, or the store cannot be queried.
+  0 no problem found; 1 something is wrong, missing or empty, or a dashboard file cannot
+  be used; 2 wrong arguments, or the store cannot be queried.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def add_verify(commands: argparse._SubParsersAction[Any]) -> None:
         "verify",
         _verify,
         __doc__,
-        help="report which of these metrics a Prometheus has, and why queries of boards are empty",
+        help="report which pool metrics a Prometheus has, and why dashboards are empty",
     )
     add, default = parser.add_argument, "(default: %(default)s)"
     url = "the store's base URL, with its path if it has one, as in a Grafana data source"
@@ -46,7 +47,7 @@ def add_verify(commands: argparse._SubParsersAction[Any]) -> None:
     add("--boards", nargs="+", type=Path, default=[], metavar="PATH", help=boards)
     header = "send this header; can be repeated"
     add("--header", action="append", default=[], metavar="NAME=VALUE", help=header)
-    timeout = f"for all queries together {default}"
+    timeout = f"time limit for all queries together {default}"
     add("--timeout", type=time_span("1ms", "10m"), default="30", metavar="SECONDS", help=timeout)
     add("--show-queries", action="store_true", help="print each query in PromQL")
     add_output_arguments(parser)

@@ -41,8 +41,8 @@ _OTHERS = {
     "of PrometheusMetricReader: give the URL of the Prometheus that scrapes it",
     "OTLP": "this is an OTLP receiver, such as the Collector's on port 4318, and answers no "
     "queries: give the URL of the store that the metrics are sent to",
-    "": f"this is not Prometheus' HTTP API, which has {_BUILD}. Give the URL of a Grafana data "
-    "source of the type Prometheus, with its path if it has one, such as /prometheus for Mimir",
+    "": f"this is not the HTTP API of Prometheus: it lacks {_BUILD}. Give the URL of a "
+    "Prometheus data source of Grafana, with its path if it has one, such as /prometheus for Mimir",
 }
 
 

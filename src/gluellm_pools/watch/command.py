@@ -41,12 +41,14 @@ def add_watch(commands: argparse._SubParsersAction[Any]) -> None:
         _watch,
         __doc__,
         extra="cli",
-        help="show the calls and pools of programs that export here over OTLP/HTTP",
+        help="receive metrics of programs over OTLP/HTTP, and show their calls and pools",
     )
     port_help = f"port to listen on, 0 for any free one (default: {_PORT})"
     port = whole_number(0, 65_535, "a port from 1 to 65535, or 0 for any free one")
     parser.add_argument("--port", type=port, default=_PORT, metavar="PORT", help=port_help)
-    host_help = f"address to listen on (default: {_HOST}). Any host that reaches it can send"
+    host_help = (
+        f"address to listen on (default: {_HOST}). Any host that can reach it can send metrics"
+    )
     parser.add_argument("--host", default=_HOST, metavar="ADDRESS", help=host_help)
     for_help = "end after this many seconds (default: at Ctrl-C)"
     span = time_span("1ms", "30d")
@@ -67,7 +69,9 @@ def _watch(options: argparse.Namespace) -> int:
     except (OSError, UnicodeError) as error:
         where = f"port {options.port} of {printable(options.host, 100)}"
         why = getattr(error, "strerror", None) or error
-        raise CommandError(f"can't listen on {where}: {why}. Choose another with --port.") from None
+        raise CommandError(
+            f"can't listen on {where}: {why}. Choose another --port or --host."
+        ) from None
     threading.Thread(target=receiver.serve_forever, name="gluellm-watch", daemon=True).start()
     console = Terminal()
     display: Display = JsonDisplay(receiver.url, intake)

@@ -39,7 +39,10 @@ def test_calls_that_the_application_cancels_after_a_second(provider: FakeProvide
         await asyncio.gather(*(give_up(llm) for _ in range(6)))
         (finding,) = serious()
         assert finding.kind == "calls_cut_short"
-        assert "6 of them after 1.0 s, 6 while still waiting for the head" in finding.observed
+        assert (
+            "6 of them after 1.0 s, 6 while still waiting for the response headers"
+            in finding.observed
+        )
         assert "test_incidents.py" in finding.observed
         assert "(gpt-4o)" in finding.observed
 

@@ -76,9 +76,10 @@ def test_default_demo_shows_the_same_to_callers_and_finds_whose_fault_it_is():
         # Where the machine is too busy to run the event loop, diagnose() finds that instead.
         assert fault == expected or "event loop" in act
     *_, seen, at_fault, command, setting = text.splitlines()
-    assert seen == "Callers saw openai.APITimeoutError: Request timed out in saturated, slow, leak."
+    failing = "the acts saturated, slow, leak"
+    assert seen == f"Callers saw openai.APITimeoutError: Request timed out in {failing}."
     assert at_fault.endswith("; your program in leak.")
-    assert command == "Your own program: gluellm-pools doctor -- python app.py"
+    assert command == "To check your own program: gluellm-pools doctor -- python app.py"
     assert setting == "If it calls an SDK directly: export OTEL_PYTHON_GLUELLM_SCOPE=all"
 
 
@@ -92,9 +93,9 @@ def test_acts_of_slow_calls_name_the_cause_that_no_pool_shows():
     silent = r"the provider: stalled streams\. 3 streams without an item, .* while bytes arrive\."
     assert re.fullmatch(silent, *faults[1])
     assert re.search(r"calls to openai \(any_llm\): .*backoff \d\d% .*; retries \d", limited)
-    assert "what your caller sees: no call has ended lately" in stalled
-    assert "\nCause: the provider in rate-limited.\n" in limited
-    assert "\nCause: the provider in stalled-stream.\n" in stalled
+    assert "what your caller sees: no call has ended recently" in stalled
+    assert "\nCauses: the provider in rate-limited.\n" in limited
+    assert "\nCauses: the provider in stalled-stream.\n" in stalled
 
 
 def test_leak_is_logged_with_the_lines_that_abandoned_the_streams():
@@ -139,7 +140,7 @@ def test_ctrl_c_ends_with_the_summary():
     out, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130
     assert "\nInterrupted: " in f"\n{out}"  # readline() may have taken the lines before it
-    assert "Your own program: gluellm-pools doctor" in out
+    assert "To check your own program: gluellm-pools doctor" in out
     assert "logged meanwhile" not in out
     assert err == ""
 

@@ -81,7 +81,7 @@ def test_no_finding_is_status_0(doctor, begin):
     process = begin(code)
     done = doctor("--pid", process.pid)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("no findings")
+    assert done.stdout.startswith("no problem found")
     tell(process)
     assert next_line(process) == "ready"
     assert doctor("--pid", process.pid).returncode == 2
@@ -237,7 +237,7 @@ def test_stopped_process_is_reported(doctor, begin):
         ("--pid 1 --timeout 0", "'0' is not a time from 1ms to 1h"),
         ("--pid 1 --timeout nan", "'nan' is not a"),
         ("--pid 1 -- python", "either --pid N or a program"),
-        ("--timeout 9 -- python", "--for and --timeout go with --pid"),
+        ("--timeout 9 -- python", "--for and --timeout need --pid"),
         ("--json -- python", "--json needs -o FILE"),
         ("-o / -- python", "can't write '/'"),
         ("", "give either --pid N or a program"),

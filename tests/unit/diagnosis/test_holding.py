@@ -81,7 +81,7 @@ def test_younger_unread_responses_of_a_leaking_call_site_count() -> None:
         "4 of 4 connections held by unread answers: 4 x openai/gpt-4o from app.py:11 in answer "
         "(the oldest unread for 62 s)."
     )
-    assert finding.explanation.endswith("possibly for ever.")
+    assert finding.explanation.endswith("possibly forever.")
     pool = a_pool([*unread, other, short_pause])
     finding = found(Kind.LEAK, a_snapshot(the_totals(leaks=1), pool))
     assert finding.severity is Severity.WARNING

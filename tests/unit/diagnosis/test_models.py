@@ -23,7 +23,7 @@ SLOW = Kind.SLOW_PROVIDER
 
 
 def answers(ago: float, number: int = 20, /, **models: tuple[float, float, int]) -> Any:
-    """So many answers of each model, with the time to the head and after it, and the items."""
+    """So many answers of each model, with the time to the headers and after it, and the items."""
     return tuple(
         Answer(ago, model, *times) for model, times in models.items() for _ in range(number)
     )
@@ -45,15 +45,24 @@ MUCH = {"awaiting_response": 3.0, "reading": 3.0}
     ("snapshot", "said"),
     [
         # One model's head, or its speed. Its share of the traffic may be small.
-        (now(small=(2.0, 2.0, 20), large=(1.0, 4.0, 20)), "Only small: 2.0 s to the head (0.50 s"),
-        (now(small=(0.5, 6.0, 20), large=(1.0, 4.0, 20)), "Only small: 0.30 s per item (0.10 s"),
-        (now(MUCH, small=(3.0, 2.0, 20), large=(6.0, 4.0, 20)), "small: 3.0 s to the head"),
+        (
+            now(small=(2.0, 2.0, 20), large=(1.0, 4.0, 20)),
+            "Only small: 2.0 s to the headers (before: 0.50 s",
+        ),
+        (
+            now(small=(0.5, 6.0, 20), large=(1.0, 4.0, 20)),
+            "Only small: 0.30 s per item (before: 0.10 s",
+        ),
+        (now(MUCH, small=(3.0, 2.0, 20), large=(6.0, 4.0, 20)), "small: 3.0 s to the headers"),
         # Longer answers at the same speed, and more calls of the larger model.
         (now(MUCH, small=(0.5, 20.0, 200), large=(1.0, 4.0, 20)), ""),
         (now(MUCH, large=(1.0, 4.0, 20)), ""),
         (now(small=(0.59, 2.0, 20), large=(1.0, 4.0, 20)), ""),
         # Without items, a longer answer cannot be told from a slower one.
-        (now(raw=(0.5, 9.0, 0), large=(1.0, 4.0, 20)), "Only raw: 9.0 s for the rest (2.0 s"),
+        (
+            now(raw=(0.5, 9.0, 0), large=(1.0, 4.0, 20)),
+            "Only raw: 9.0 s for the rest (before: 2.0 s",
+        ),
         # A model that is not known from before: by the mean of all.
         (now(MUCH, other=(9.0, 2.0, 20)), "before, it was 0.80 s"),
         (now(other=(9.0, 2.0, 20)), ""),
@@ -71,7 +80,7 @@ def test_requests_of_a_model_that_hangs_count_before_they_end() -> None:
     totals = the_totals(200, answers=BEFORE + answers(20.0, large=(1.0, 4.0, 20)))
     hangs = a_snapshot(totals, a_pool(waiting, [a_connection("active")] * 5), uptime=200.0)
     observed = found(SLOW, hangs, a_snapshot(the_totals(100))).observed
-    assert "Only small: 9.0 s to the head" in observed
+    assert "Only small: 9.0 s to the headers" in observed
     assert "as fast as before: large" in observed
 
 

@@ -29,7 +29,7 @@ from unit.diagnosis.building import (
 )
 
 SHOWN = """\
-connection pools of process 17 at 2027-01-15 08:01:40 UTC, 100 s after instrument()
+connection pools of process 17 at 2027-01-15 08:01:40 UTC, 100 s after instrumentation
 event loop late by up to 0.010 s; 50 of 1024 file descriptors open
 
 openai/httpx2: 2 active, 0 connecting, 0 idle of 2 connections; 2 queued
@@ -46,7 +46,7 @@ openai/httpx2: 2 active, 0 connecting, 0 idle of 2 connections; 2 queued
     queued 8.0 s of at most 600 s, openai/gpt-4o, api.test:443
     queued 2.0 s, openai/gpt-4o, api.test:443
 
-since instrument(), by pool name
+since instrumentation, by pool name
   openai/httpx2: pools 1 opened, 1 alive; connections 4 opened, closed: server_disconnect 2;
     requests 98 x 200, 2 x pool_timeout; time: queued 55%, connecting 0.06%, awaiting_response
     17%, reading 28%, unread 0.3%; peaks 2 connections, 3 queued; leaks 1"""
@@ -97,7 +97,7 @@ def test_snapshot_text_is_complete_and_fits_a_terminal() -> None:
 
 
 CALLS = """\
-LLM calls and pools of process 17 at 2027-01-15 08:01:40 UTC, 100 s after instrument()
+LLM calls and pools of process 17 at 2027-01-15 08:01:40 UTC, 100 s after instrumentation
 
 calls to openai (gluellm)
   in flight      14: 2 requesting (oldest 75 s), 12 backoff (oldest 8.2 s)
@@ -254,7 +254,7 @@ def test_findings_text_is_complete_and_wrapped() -> None:
         advice="Do it.",
     )
     second = dataclasses.replace(first, kind=Kind.LEAK, pool=None, observed="Short.")
-    assert findings_text([]) == "no findings"
+    assert findings_text([]) == "no problem found"
     assert findings_text([first, second]) == (
         "WARNING: pool too small in openai/httpx2\n"
         f"  observed:    {'one two ' * 9}one two\n"

@@ -78,7 +78,7 @@ def test_queueing_at_unchanged_lease_time_is_a_small_pool() -> None:
     assert finding.observed == (
         "Requests spent 55% of their time in the queue of the pool, which allows 10 connections. "
         "10/s arrived and held a connection for 0.81 s (0.81 s before). Of the last 134 requests, "
-        "99% wait for up to 1.5 s. In a replay with 20 connections, none waits."
+        "99% waited for up to 1.5 s. In a replay with 20 connections, none would wait."
     )
     assert finding.advice == (
         'Allow 20 connections: configure_pools(provider="openai", max_connections=20, '
@@ -221,7 +221,7 @@ def test_provider_that_became_slow_is_a_finding() -> None:
     finding = found(SLOW, slower(1.6), BASELINE)
     assert finding.severity is Severity.WARNING
     assert finding.observed == (
-        "A request waited for the provider: 1.9 s for the head of the answer, 0.50 s for the "
+        "Mean wait for the provider: 1.9 s for the response headers, 0.50 s for the "
         "rest; before, it was 0.80 s."
     )
     assert "requests queue" in found(SLOW, slower(1.6, queued=1.0), BASELINE).observed
@@ -242,8 +242,8 @@ def test_full_pool_is_a_state_where_no_cause_is_known(waited: float, severity: S
     assert finding.severity is severity
     if waited == 2.0:
         assert finding.observed == (
-            "10 of 10 connections in use and 3 requests queued, the longest for 2.0 s; requests "
-            "that hold connections: 10 reading."
+            "10 of 10 connections in use and 3 requests queued, the longest for 2.0 s; connections "
+            "are held by: 10 reading."
         )
 
 

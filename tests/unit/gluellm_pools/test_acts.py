@@ -58,7 +58,7 @@ def test_callers_see_rounded_times_and_the_most_frequent_error():
     """Only of the last seconds, so that an act ends with what it does last."""
     tally, now = Symptoms(), time.monotonic()
     tally.recent.append((now - 60.0, 9.0, "old"))
-    assert tally.text() == ("no call has ended lately", "")
+    assert tally.text() == ("no call has ended recently", "")
     tally.recent.append((now, 0.21, ""))
     assert tally.text() == ("calls take about 0.2 s, and none fails", "")
     tally.recent += [(now, 1.2, "late"), (now, 1.2, "late"), (now, 1.3, "other")]

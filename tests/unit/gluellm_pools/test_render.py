@@ -53,7 +53,7 @@ def test_a_block_has_the_pools_numbers():
         "live pools 2",
         "3 active, 1 idle, 1 connecting, max 10",
         "12 queued, 1 connecting, 3 reading, oldest queued 1.2 s",
-        "mean 0.10 s, estimated p50 0 s, p95 ~0.",
+        "mean 0.10 s, p50 0 s, p95 ~0.",
         "queued 75%  reading 15%  awaiting_response 10%",
         "50 requests, 5 failed; 4 connections opened, 40 reused",
         "pool_timeout 3, connection_error 2",
@@ -70,7 +70,7 @@ def test_the_bar_is_as_long_as_the_maximum():
 def test_missing_values_are_shown_as_missing_and_not_as_0():
     """No maximum, no wait, no pool, missing hooks and own failures."""
     text = drawn(view_of(PoolView(live=1)))
-    for part in ("max none", "mean -, estimated p50 -, p95 -, p99 -", "provider unknown"):
+    for part in ("max none", "mean -, p50 -, p95 -, p99 -", "provider unknown"):
         assert part in text
     text = drawn(View({}, Counter(httpx=2, aiohttp=0), 3))
     assert "Missing hooks, listed in the program's log: httpx 2.\n" in text
@@ -89,9 +89,9 @@ def test_the_largest_share_of_time_is_first():
 def test_verdict_is_first():
     """Both with and without a terminal. There is no line without a verdict."""
     view = view_of(PoolView(requests=1, live=1, leaks_suspected=2))
-    assert drawn(view).splitlines()[1].startswith(" verdict      unread answers")
+    assert drawn(view).splitlines()[1].startswith(" verdict      leak of unread answers")
     (line,) = view_lines(view)
-    assert line.startswith("openai/httpx2: verdict: unread answers")
+    assert line.startswith("openai/httpx2: verdict: leak of unread answers")
     healthy = view_of(PoolView(requests=1, live=1))
     assert "verdict" not in drawn(healthy) + "".join(view_lines(healthy))
 
@@ -116,7 +116,7 @@ def test_each_pool_with_requests_is_one_line():
     view = View({PoolKey("a", "httpx"): PoolView(live=1), PoolKey("b", "httpx2"): BUSY})
     (line,) = view_lines(view)
     assert line.startswith("b/httpx2: connections: 3 active, 1 idle, 1 connecting, max 10 | req")
-    assert "wait: mean 0.10 s, estimated p50 0 s" in line
+    assert "wait: mean 0.10 s, p50 0 s" in line
     assert line.endswith("errors: pool_timeout 3, connection_error 2")
 
 

@@ -19,17 +19,17 @@ def full(**more) -> PoolView:
 LATE = {"queued": 5.0, "unread": 3.0, "reading": 2.0}
 CHANNELS = PoolView(channels={"connecting": 1}, seconds_by_phase={"connecting": 3.0})
 SAID = {
-    "gluellm-pools doctor names the line": full(leaks_suspected=1),
+    "run gluellm-pools doctor to find the line": full(leaks_suspected=1),
     "HTTP/2 streams of ended requests": full(streams_orphaned=1),
     "one client": PoolView(pools_opened=10, requests=19),
-    "instead of reused": full(seconds_by_phase={"connecting": 3.0, "queued": 7.0}),
-    "channels that are not connected": CHANNELS,
-    "not yet read": full(seconds_by_phase=LATE),
-    "a slow consumer, or a leak": full(requests=0, by_phase={"unread": 2, "queued": 3}),
-    "45 s for an answer so far": full(oldest={"awaiting_response": 45.0}),
+    "connections are not reused": full(seconds_by_phase={"connecting": 3.0, "queued": 7.0}),
+    "channels are not connected": CHANNELS,
+    "held by unread answers": full(seconds_by_phase=LATE),
+    "slow consumer or leak": full(requests=0, by_phase={"unread": 2, "queued": 3}),
+    "no complete answer for 45 s": full(oldest={"awaiting_response": 45.0}),
     "does not answer in time": full(timeouts={"read": 3}),
-    "calls hold them all (20 s): a small pool, or a slow": full(oldest={"reading": 20.0}),
-    "young calls (2.0 s) hold them all: the pool is too small": full(oldest={"reading": 2.0}),
+    "in use (up to 20 s): small pool or slow provider": full(oldest={"reading": 20.0}),
+    "each for at most 2.0 s: pool too small": full(oldest={"reading": 2.0}),
 }
 
 

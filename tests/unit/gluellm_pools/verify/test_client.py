@@ -79,7 +79,7 @@ _OTHERS = "https://u:secret@other.example/x/api/v1/status/buildinfo"
         ),
         (
             replying("<title>Shop \x1b[31m</title>"),
-            ["not Prometheus' HTTP API"],
+            ["not the HTTP API of Prometheus"],
         ),
         # Mimir has its API under a path.
         (
@@ -166,7 +166,7 @@ def test_silent_and_missing_servers_are_reported(verify):
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         text = verify(f"http://127.0.0.1:{bound.getsockname()[1]}")
-    assert "can this machine reach it?" in text
+    assert "check that this machine can reach it" in text
     assert "refused" in text
 
 

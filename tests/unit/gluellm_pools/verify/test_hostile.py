@@ -61,7 +61,7 @@ def store(*, now="1e9", query=None, values=None, **others):
 
 _DEEP = b"[" * 100_000
 _HOSTILE = {
-    "nested without end": ({"buildinfo": _DEEP, "query": _DEEP}, "not Prometheus"),
+    "nested without end": ({"buildinfo": _DEEP, "query": _DEEP}, "not the HTTP API of Prometheus"),
     "nested values": ({"query": b'{"status":"success","data":' + _DEEP}, "unusable answer"),
     "no finite number": ({"query": vector(value=[1, "NaN"])}, "no finite number"),
     "an infinite number": ({"query": vector(value=[1, "+Inf"])}, "no finite number"),

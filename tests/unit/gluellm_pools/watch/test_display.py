@@ -277,7 +277,7 @@ def test_json_is_one_object_at_the_end(capsys):
     assert (process["service"], process["silent"]) == ("shop", False)
     (pool,) = process["pools"]
     assert (pool["name"], pool["requests"], pool["leaks_suspected"]) == ("openai", 5, 2)
-    assert "doctor names the line" in pool["verdict"]
+    assert "doctor to find the line" in pool["verdict"]
     assert pool["wait"]["estimated"]["p50"] == 0.5
 
 
@@ -315,7 +315,7 @@ def test_process_with_a_problem_is_first_and_in_full(height, leaks, waiting, see
     assert any("requests now " in line for line in lines[:8])
     assert any(seen in line for line in lines[:8])
     if leaks:
-        assert "gluellm-pools doctor names the line" in lines[2]
+        assert "gluellm-pools doctor to find the line" in lines[2]
     assert len(lines) < height
     assert ("more lines" in lines[-1]) == (height < 40)
 

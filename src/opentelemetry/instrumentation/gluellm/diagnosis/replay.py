@@ -52,12 +52,11 @@ class Waits:
     gave_up: int
     """Requests that left the queue without a connection."""
 
-    @property
-    def brief(self) -> str:
+    def brief(self, verb: str) -> str:
         """Share of the requests that waited, and the longest wait."""
         if not self.waited:
-            return "none waits"
-        return f"{percent(self.waited)} wait for up to {seconds(self.longest)}"
+            return f"none {verb}"
+        return f"{percent(self.waited)} {verb} for up to {seconds(self.longest)}"
 
     def __str__(self) -> str:
         if not self.waited:
@@ -188,8 +187,8 @@ def recording_of(pools: Sequence[PoolSnapshot], period: float = math.inf) -> Rec
     known = len(times) + len(pool.requests)
     if known < REPLAY_REQUESTS or not holds:
         return (
-            f"a replay needs {REPLAY_REQUESTS} requests of this pool, at least one of them ended; "
-            f"{known} recorded, of which {len(holds)} ended with a connection"
+            f"a replay needs {REPLAY_REQUESTS} requests of this pool, at least one of them "
+            f"completed; {known} recorded, {len(holds)} of them completed"
         )
     mean = sum(holds) / len(holds)
     patience = math.inf if pool.pool_timeout is None else pool.pool_timeout

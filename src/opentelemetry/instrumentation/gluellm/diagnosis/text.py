@@ -61,7 +61,7 @@ def snapshot_text(
     what = "LLM calls and pools" if calls else "connection pools"
     lines = wrapped(
         f"{what} of process {process.pid} at {_clock(taken_at)}, "
-        f"{seconds(uptime)} after instrument()"
+        f"{seconds(uptime)} after instrumentation"
     )
     if calls:
         lines += _first(
@@ -74,7 +74,7 @@ def snapshot_text(
     ordered = sorted(pools, key=lambda pool: -len(pool.requests))
     lines += _first(ordered, _MOST_POOLS, _pool, "pool", "")
     if totals:
-        lines += ["", "since instrument(), by pool name"]
+        lines += ["", "since instrumentation, by pool name"]
         lines += _first(totals, _MOST_NAMES, _totals, "name", "  ")
     return "\n".join(lines)
 
@@ -135,10 +135,10 @@ def _process(process: ProcessSnapshot) -> Iterator[str]:
     if process.event_loop_lag:  # 0 without an event loop as well
         late = f"event loop late by up to {seconds(process.event_loop_lag)}"
         if process.event_loop_late_share:
-            late += f", {percent(process.event_loop_late_share)} of the last minute"
-        for cause, time in process.event_loop_late_causes.items():
-            late += f", {cause.replace('_', ' ')} {seconds(time)}"
-        yield late
+            late += f", for {percent(process.event_loop_late_share)} of the last minute"
+        causes = process.event_loop_late_causes.items()
+        by_cause = ", ".join(f"{cause.replace('_', ' ')} {seconds(time)}" for cause, time in causes)
+        yield f"{late} (causes: {by_cause})" if by_cause else late
     if process.open_descriptors is not None:
         limit = f" of {process.descriptor_limit}" if process.descriptor_limit else ""
         yield f"{process.open_descriptors}{limit} file descriptors open"
@@ -168,7 +168,7 @@ def _process(process: ProcessSnapshot) -> Iterator[str]:
 
 def findings_text(findings: Sequence[Finding]) -> str:
     """Return the findings as text, each with its kind, observation, explanation and advice."""
-    return "\n\n".join(map(str, findings)) or "no findings"
+    return "\n\n".join(map(str, findings)) or "no problem found"
 
 
 def _pool(pool: PoolSnapshot) -> Iterator[str]:
@@ -293,7 +293,7 @@ def _totals(totals: PoolTotals) -> Iterator[str]:
     parts.append(f"peaks {connections}{totals.peak_queued} queued")
     broken = sum(origin.reuse_failures for origin in totals.origins)
     answered = max((origin.longest_silence_answered for origin in totals.origins), default=0.0)
-    parts.append(f"longest silence answered {seconds(answered)}" if answered else "")
+    parts.append(f"longest wait that was answered {seconds(answered)}" if answered else "")
     counts = {
         "requeues": totals.requeues,
         "leaks": totals.leaks,

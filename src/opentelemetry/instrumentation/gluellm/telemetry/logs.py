@@ -163,7 +163,7 @@ class WatchObserver(PoolObserver):
     def requests_stuck(self, pool: Tracker, leases: tuple[Lease, ...]) -> None:
         now = pool.clock()
         _logger.warning(
-            "%s waited in pool %s for at least %s (%s). Pool state: %s; %s.",
+            "%s waited in pool %s for at least %s (phase %s). Pool state: %s; %s.",
             "1 request has" if len(leases) == 1 else f"{len(leases)} requests have",
             label(pool),
             duration_text(min(now - lease.entered_at for lease in leases)),

@@ -201,8 +201,9 @@ class Advisor:
         if not self._applications:
             closing = "async with contextlib.aclosing(stream)"
         return (
-            f"Read each stream to its end, or close it: {closing}: ... around the loop, also where "
-            "it may break, return or raise. Don't request a stream that is not read"
+            f"Read each stream to its end, or close it: {closing}: ... Put this around "
+            "the loop, so that break, return and exceptions also close the stream. Don't request a "
+            "stream that you don't read"
         )
 
     @property

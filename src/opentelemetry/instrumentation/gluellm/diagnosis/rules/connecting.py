@@ -116,7 +116,7 @@ def client_churn(case: PoolCase) -> Finding | None:
         f"{counted(activity.number('opened'), 'new connection')}{over}"
         f"{_built_at(built_at, pools)}.",
         explanation=f"A client is built for each {what}, so hardly any connection is reused. Calls "
-        f"pay for TCP and TLS again and again, and the connections stay open until {until}.",
+        f"pay for TCP and TLS each time, and the connections stay open until {until}.",
         advice=f"{_one_client(case) or advisor.keep_instance()}.",
         evidence="" if any(built_at.values()) or not who else f"Of the latest requests, {who}.",
     )

@@ -18,12 +18,12 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
     """Detect connections that unread responses hold; ``hurts`` if requests queue for them."""
     held = _unread_where_leaked(case.requests)
     if held:
-        queue = ", and requests queue for the rest" if hurts or case.queued_now else ""
+        queue = ", and other requests queue" if hurts or case.queued_now else ""
         hurts |= len(held) >= (case.maximum or len(held) + 1)
         observed = f"{_of_limit(len(held), case)} held by unread answers: {_holders(held)}."
         explanation = (
             "A streamed answer was abandoned before its end. It keeps its "
-            f"{_held(case)}, possibly for ever{queue}."
+            f"{_held(case)}, possibly forever{queue}."
         )
     elif case.activity.number("leaks"):
         hurts = False

@@ -38,12 +38,12 @@ _Times = Sequence[float]
 
 
 def _parts(answers: Sequence[Answer], waiting: _Times = ()) -> dict[str, _Times]:
-    """Return the times to the head and after it.
+    """Return the times to the headers and after them.
 
     For streams, the latter are per item: a longer answer is not a slower one.
     """
     return {
-        "to the head": [*(answer.head for answer in answers), *waiting],
+        "to the headers": [*(answer.head for answer in answers), *waiting],
         "per item": [answer.rest / answer.items for answer in answers if answer.items],
         "for the rest": [answer.rest for answer in answers if not answer.items],
     }
@@ -80,12 +80,12 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
         for part, times in _parts(now, waiting).items():
             # The application's pauses are part of the time after the head.
             paused = unread >= thresholds.UNREAD_SHARE * (unread + reading)
-            if not times or not was[part] or (paused and part != "to the head"):
+            if not times or not was[part] or (paused and part != "to the headers"):
                 continue
             usual, most = median(was[part]), sorted(times)[len(times) // 4]
             least = thresholds.SLOWER_ITEM if part == "per item" else thresholds.SLOWER_BY
             if most >= thresholds.SLOWER * usual and most - usual >= least:
-                texts.append(f"{seconds(median(times))} {part} ({seconds(usual)} before)")
+                texts.append(f"{seconds(median(times))} {part} (before: {seconds(usual)})")
             slower |= mean(times) >= thresholds.SLOWER * mean(was[part])
         found[group] = ", ".join(texts)
         same += 0 if slower else len(now)
@@ -131,9 +131,7 @@ def slow_provider(case: PoolCase) -> Finding | None:
     if overdue or not (slower or gives_up):
         return overdue
     head, body = map(seconds, map(activity.provider_time, PROVIDERS_PART))
-    observed = (
-        f"A request waited for the provider: {head} for the head of the answer, {body} for the rest"
-    )
+    observed = f"Mean wait for the provider: {head} for the response headers, {body} for the rest"
     groups, _ = _groups(case)
     slow = [f"{_named(group)}: {text}" for group, text in groups.items() if text]
     others = [_named(group) for group, text in groups.items() if any(group) and not text]
@@ -160,9 +158,9 @@ def slow_provider(case: PoolCase) -> Finding | None:
         explanation="Requests wait for the provider's bytes most of the time. The provider or the "
         "path to it is slow, or the requests have changed: a larger model, longer questions or "
         "answers.",
-        advice="Check the provider's status page, and compare models. Stream, so that silence "
-        f"shows early. {timeout}, and send fewer requests at a time or some to a second provider. "
-        "A larger pool does not help.",
+        advice="Check the provider's status page, and compare models. Stream the answers, to notice "
+        f"silence early. {timeout}. Send fewer requests at a time, or send some to a second "
+        "provider. A larger pool does not help.",
     )
     ended = [f.ago + f.phase_age for f in case.totals.failures if f.result == "read_timeout"]
     if gives_up and _unanswered(case, ended) >= thresholds.CURRENT_REQUESTS:
@@ -314,8 +312,8 @@ def silent_provider(case: PoolCase) -> Finding | None:
         f"{seconds(answered) if answered else 'none'}.",
         explanation="They have their connections, so the pool is not the cause. Reasoning models "
         f"are silent for 300 to 700 s. With any other model: {_NO_ANSWER}",
-        advice=f"{_TELL_APART} Stream, so that silence shows early, and set a read timeout. A "
-        "larger pool does not help.",
+        advice=f"{_TELL_APART} Stream the answers, to notice silence early, and set a read "
+        "timeout. A larger pool does not help.",
     )
 
 

@@ -58,7 +58,7 @@ def pool_timeout(case: PoolCase) -> Finding | None:
     queue = f"; {counted(len(ages), 'request')} queued, the longest for {seconds(longest)}"
     explanation = "A request may wait as long for a connection as for its answer."
     if pool.pool_timeout is None:
-        explanation = "If no connection becomes free, a request waits for ever."
+        explanation = "If no connection becomes free, a request waits forever."
     elif pool.pool_timeout == 600:
         explanation += " 600 s is the default of the openai and anthropic SDKs."
     read = pool.read_timeout or 600.0

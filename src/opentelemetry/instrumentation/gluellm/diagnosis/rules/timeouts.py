@@ -16,7 +16,7 @@ _STILL = {
     "queued": "queued for a connection",
     "connecting": "connecting",
     "stream_queued": "queued for an HTTP/2 stream",
-    "awaiting_response": "waiting for the head of the answer",
+    "awaiting_response": "waiting for the response headers",
     "reading": "reading the answer",
 }
 """By phase: what a request was doing."""

@@ -77,8 +77,8 @@ def pool_too_small(case: PoolCase, *, slow_set_ups: bool) -> Finding | None:
         severity=Severity.ERROR if timeouts else Severity.WARNING,
         pool=case.label,
         observed=f"{observed}.{replayed}",
-        explanation="More requests come at a time than the pool has connections, which are held "
-        "only as long as the answers take.",
+        explanation="More requests arrive at a time than the pool has connections. Connections are "
+        "held only as long as the answers take, so the pool is too small.",
         advice=f"{advice}.",
     )
 
@@ -96,8 +96,8 @@ def _advice(case: PoolCase) -> tuple[str, str]:
     elif size := recording.needed():
         now, then = recording.recorded, recording.replay(size)
         replayed = (
-            f" Of the last {recording.size} requests, {now.brief}. In a replay with {size} "
-            f"connections, {then.brief}."
+            f" Of the last {recording.size} requests, {now.brief('waited')}. In a replay with "
+            f"{size} connections, {then.brief('would wait')}."
         )
         return replayed, case.advisor.allow(size)
     else:
@@ -172,16 +172,16 @@ def pool_saturated(case: PoolCase) -> Finding | None:
         pool=case.label,
         observed=f"{busy} of {counted(maximum, 'connection')} in use and "
         f"{counted(len(waits), 'request')} queued, the longest for {seconds(max(waits))}"
-        + (f"; requests that hold connections: {held}." if held else "."),
+        + (f"; connections are held by: {held}." if held else "."),
         explanation=(
-            f"Likely a leak: answers are not read: {leak}."
+            f"Likely a leak. Unread answers hold connections: {leak}."
             if leak
             else f"{'The pool is at its limit' if busy >= maximum else 'Requests are stuck'} at "
             "this moment. The cause is not known yet: a burst, a slow provider, a leak and a pool "
             "that is too small all lead to this state."
         ),
         advice=(
-            f"{case.advisor.end_answers()}. To be certain, watch it for a minute: {command}"
+            f"{case.advisor.end_answers()}. To confirm, watch it for a minute: {command}"
             if leak
             else f"Watch the program for a minute to find the cause: {command}"
         ),
