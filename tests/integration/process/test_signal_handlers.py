@@ -1,0 +1,72 @@
+"""A signal handler that sends requests. ``tests/studies/interruptions`` interrupts every place."""
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+import pytest
+from opentelemetry.sdk.metrics import (
+    AlignedHistogramBucketExemplarReservoir,
+    Exemplar,
+    MeterProvider,
+)
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics.view import View
+from opentelemetry.util.types import Attributes
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+
+from .requesting import LIBRARIES, Requesting
+
+SIGNAL = signal.SIGUSR1
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_signal_handler_can_send_while_the_sdk_holds_its_locks(library, server):
+    """Its request records nothing in the SDK, since it would wait for itself.
+
+    The reservoir of exemplars is a part of the SDK that an application may replace. It is called
+    under the lock of the histogram that the request's records need.
+    """
+    handled = 0
+
+    class Interrupted(AlignedHistogramBucketExemplarReservoir):
+        def collect(self, point_attributes: Attributes) -> list[Exemplar]:
+            signal.raise_signal(SIGNAL)
+            return super().collect(point_attributes)
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        nonlocal handled
+        for _ in range(3):
+            pool.send()
+            handled += 1
+
+    def made_of(_aggregation: object) -> Callable[..., Interrupted]:
+        return Interrupted
+
+    told = (semconv.ACQUIRE_DURATION, semconv.LEASE_DURATION)
+    reader = InMemoryMetricReader()
+    provider = MeterProvider(
+        metric_readers=[reader],
+        views=[View(instrument_name=m.name, exemplar_reservoir_factory=made_of) for m in told],
+        shutdown_on_exit=False,
+    )
+    GlueLLMInstrumentor().instrument(meter_provider=provider, scope="all")
+    installation = GlueLLMInstrumentor._installation
+    assert installation is not None
+    installation.registry.outbox.half = 1
+    pool = Requesting.of(library, server.url())
+    before = signal.signal(SIGNAL, handle)
+    try:
+        pool.send()
+        reader.get_metrics_data()
+        assert handled == 3 * len(told)
+    finally:
+        signal.signal(SIGNAL, before)
+        GlueLLMInstrumentor().uninstrument()
+        pool.close()
+        provider.shutdown()
+    # Nothing was lost: it was told when the instrumentation was taken off.
+    assert installation.registry.outbox.dropped == len(installation.registry.outbox.items) == 0
