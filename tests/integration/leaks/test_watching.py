@@ -1,10 +1,12 @@
 """The watch thread: its end, and the stacks that it logs."""
 
+import threading
 from typing import Any
 
 import pytest
 
-from support.providers import STREAM
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from support.providers import CHAT, STREAM
 from support.waiting import wait_until
 
 from . import calls
@@ -13,9 +15,28 @@ from .reports import call_site
 pytestmark = pytest.mark.anyio
 
 
+def watches() -> int:
+    """How many threads watch."""
+    return sum(thread.name == "gluellm-pool-watch" for thread in threading.enumerate())
+
+
 async def left(llm: Any) -> Any:
     """A stream that nobody reads."""
     return await llm.acompletion(model="left", **STREAM)  # place: left
+
+
+async def test_no_thread_is_left_after_uninstrument(server, clock, reports):
+    """This holds with requests in flight, and after the next request."""
+    llm = calls.create("openai", server)
+    stream = await left(llm)
+    assert watches() == 1
+    GlueLLMInstrumentor().uninstrument()
+    assert not watches()
+    await llm.acompletion(model="m", **CHAT)
+    assert not watches()
+    await stream.aclose()
+    await llm.client.close()
+    assert reports.kept == []
 
 
 async def test_leak_stacks_logs_the_whole_stack(server, instrument, reports):
