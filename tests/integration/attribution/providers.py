@@ -7,15 +7,13 @@ from typing import Any
 
 import any_llm
 import httpx
-import openai
 import pytest
 from any_llm.providers import registry
 
 from gluellm_pools.fake_provider import FakeProvider
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 from opentelemetry.instrumentation.gluellm.pool.call import Call
-
-OPENAI_IS_ON_HTTPX2 = int(openai.__version__.split(".")[0]) >= 3
+from support.providers import OPENAI_IS_ON_HTTPX2, arguments
 
 # Serves what no provider on httpx2 that is installed with any-llm's openai extra serves.
 RERANKER = registry.OpenAICompatibleProviderConfig(
@@ -37,17 +35,6 @@ def register_reranker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the key ``reranker`` known to any-llm."""
     monkeypatch.setitem(registry.PROVIDER_REGISTRY, "reranker", RERANKER)
     monkeypatch.setitem(registry._class_cache, "reranker", RerankerProvider)
-
-
-def arguments(provider: str, server: FakeProvider) -> dict[str, Any]:
-    """What a provider needs to reach the fake one."""
-    base = server.anthropic_url if provider == "anthropic" else server.openai_url
-    return {"api_key": "any", "api_base": base}
-
-
-def create(provider: str, server: FakeProvider, **more: Any) -> Any:
-    """A provider's instance."""
-    return any_llm.AnyLLM.create(provider, **arguments(provider, server), **more)
 
 
 def http_client(provider: str) -> Any:

@@ -13,7 +13,7 @@ from any_llm.utils.aio import run_async_in_sync
 from gluellm_pools.fake_provider import Behaviour
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import AnyLLMAttribution
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
-from support.programs import run_code
+from support.providers import arguments, create
 from support.waiting import until
 
 from . import providers
@@ -85,7 +85,7 @@ async def test_call_ends_with_its_request_whatever_the_outcome(
     provider, way, probe, provider_server
 ):
     retries = 1 if way is failed else 0
-    llm = providers.create(provider, provider_server, max_retries=retries)
+    llm = create(provider, provider_server, max_retries=retries)
     await way(llm, provider_server, probe)
     assert len(probe.requests) == 1 + retries
     (call,) = {seen.call for seen in probe.requests}
@@ -110,7 +110,7 @@ def test_call_in_an_executor_is_attributed_by_the_pools_constructor(probe, provi
             loop = asyncio.get_running_loop()
             return (await loop.run_in_executor(None, self.client.get, url)).json()["data"]
 
-    llm = Blocking(**providers.arguments("openai", provider_server))
+    llm = Blocking(**arguments("openai", provider_server))
     asyncio.run(llm.alist_models())
     llm.client.close()
     (builder,) = probe.builders
@@ -130,7 +130,7 @@ def arguments_of(number: int) -> dict[str, Any]:
 
 
 async def test_concurrent_calls_on_one_loop_are_attributed_separately(probe, provider_server):
-    llms = [providers.create(name, provider_server) for name in NAMES]
+    llms = [create(name, provider_server) for name in NAMES]
     chaos = random.Random(1)
 
     async def one(number: int) -> None:
@@ -150,7 +150,7 @@ async def test_concurrent_calls_on_one_loop_are_attributed_separately(probe, pro
 
 def test_sync_call_leaves_no_context_on_the_runner_loop(probe, provider_server):
     """Other code on any-llm's loop between two calls is not attributed."""
-    llm = providers.create("openai", provider_server)
+    llm = create("openai", provider_server)
     llm.completion(model="m", **CHAT)
 
     async def look() -> Any:
@@ -162,45 +162,9 @@ def test_sync_call_leaves_no_context_on_the_runner_loop(probe, provider_server):
     run_async_in_sync(probe.close())
 
 
-def test_any_llm_imported_after_install_is_attributed(provider_server):
-    """A name that the program imported early is covered as well."""
-    program = """
-        import asyncio, sys
-        from opentelemetry.instrumentation.gluellm.attribution.any_llm import AnyLLMAttribution
-        from opentelemetry.instrumentation.gluellm.attribution.context import current_call
-        import httpcore
-
-        attribution = AnyLLMAttribution(lambda *_: None)
-        attribution.install()
-        assert "any_llm" not in sys.modules
-        assert attribution.hooks.found == {}
-        from any_llm import aembedding, amoderation
-        assert all(attribution.hooks.found.values()), attribution.hooks
-
-        handle = httpcore.AsyncConnectionPool.handle_async_request
-        async def probe(self, request):
-            call = current_call.get()
-            print(call.provider, call.model, call.operation, call.ended)
-            return await handle(self, request)
-        httpcore.AsyncConnectionPool.handle_async_request = probe
-
-        async def main():
-            import httpx
-            client = {"http_client": httpx.AsyncClient()}
-            where = {"api_key": "any", "api_base": sys.argv[1], "client_args": client}
-            await aembedding("openai:m", "hi", **where)
-        asyncio.run(main())
-        attribution.uninstall()
-        attribution.uninstall()
-        assert attribution.hooks.found == {}
-    """
-    done = run_code(program, provider_server.openai_url)
-    assert done.stdout.split() == ["openai", "m", "embeddings", "False"]
-
-
 async def test_stream_in_flight_continues_after_uninstall(attribution, probe, provider_server):
     """A call that is made afterwards is not attributed."""
-    llm = providers.create("openai", provider_server)
+    llm = create("openai", provider_server)
     stream = await llm.acompletion(model="m", stream=True, **CHAT)
     await anext(stream)
     attribution.uninstall()
@@ -213,7 +177,7 @@ async def test_stream_in_flight_continues_after_uninstall(attribution, probe, pr
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
 def test_abandoned_sync_stream_ends_its_call(provider, probe, provider_server):
     """any-llm's generator closes the stream on its loop when it is collected."""
-    llm = providers.create(provider, provider_server)
+    llm = create(provider, provider_server)
     provider_server.script(Behaviour(tokens=1000, token_rate=100))
     stream = llm.completion(model="m", stream=True, max_tokens=5, **CHAT)
     next(stream)

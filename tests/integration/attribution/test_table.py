@@ -12,6 +12,7 @@ import pytest
 from any_llm.utils.aio import run_async_in_sync
 
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
+from support.providers import arguments, create
 
 from . import providers
 
@@ -108,7 +109,7 @@ def test_request_is_attributed(
     level, name, key, streaming, origin = row
     providers.register_reranker(monkeypatch)
     handed_in = {"http_client": providers.http_client(key)} if origin == "handed in" else {}
-    early = providers.create(key, provider_server) if origin == "created early" else None
+    early = create(key, provider_server) if origin == "created early" else None
     attribution.install()
     sync = sync_name(name)
     keywords = dict(ARGUMENTS[sync])
@@ -121,14 +122,14 @@ def test_request_is_attributed(
     if streaming:
         keywords["stream"] = True
     if level == "any_llm":
-        keywords |= {"provider": key, **providers.arguments(key, provider_server)}
+        keywords |= {"provider": key, **arguments(key, provider_server)}
         if handed_in:
             keywords["client_args"] = handed_in
         call = getattr(any_llm, name)
     elif origin == "at the first call":
         call = getattr(providers.create_lazy(key, provider_server), name)
     else:
-        call = getattr(early or providers.create(key, provider_server, **handed_in), name)
+        call = getattr(early or create(key, provider_server, **handed_in), name)
 
     refused = (
         contextlib.nullcontext()

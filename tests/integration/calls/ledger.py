@@ -1,17 +1,11 @@
-"""What the ledger says about calls, through the public snapshot, and how to make some."""
+"""What the ledger says about calls, through the public snapshot."""
 
 import time
-from typing import Any
 
-import any_llm
-
-from gluellm_pools.fake_provider import FakeProvider
 from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import CallsSnapshot
 from support.telemetry import Telemetry
 
-CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 100}
-STREAM: dict[str, Any] = {**CHAT, "stream": True}
 SLACK = 1.5
 """Seconds that a busy machine may add to a stage."""
 
@@ -45,14 +39,3 @@ class Ledger:
         # Stages that are not named are work on this machine.
         for stage in {"limited", "requesting", "backoff"} - least.keys():
             assert calls.stage_seconds[stage] < SLACK, (stage, calls.stage_seconds)
-
-
-def arguments(provider: str, server: FakeProvider) -> dict[str, Any]:
-    """What a provider needs to reach the fake one."""
-    base = server.anthropic_url if provider == "anthropic" else server.openai_url
-    return {"api_key": "any", "api_base": base}
-
-
-def create(provider: str, server: FakeProvider, **more: Any) -> Any:
-    """A provider's instance."""
-    return any_llm.AnyLLM.create(provider, **arguments(provider, server), **more)

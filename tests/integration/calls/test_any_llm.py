@@ -10,9 +10,10 @@ import pytest
 from gluellm_pools.fake_provider import Behaviour, FakeProvider
 from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.providers import CHAT, STREAM, create
 from support.waiting import until
 
-from .ledger import CHAT, STREAM, Ledger, create
+from .ledger import Ledger
 
 pytestmark = pytest.mark.anyio
 both = pytest.mark.parametrize("provider", ["openai", "anthropic"])

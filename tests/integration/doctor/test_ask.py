@@ -263,7 +263,7 @@ def test_process_without_a_free_descriptor_is_a_finding(doctor, begin):
     ready()
     wait()
     """)
-    done = doctor("--pid", process.pid)
+    done = doctor("--pid", process.pid, "--timeout", "1")
     assert done.returncode == 1
     said = re.sub(r"\s+", " ", done.stdout)
     assert f"Process {process.pid} has no free file descriptor to answer with: 64 are open." in said

@@ -9,6 +9,7 @@ import pytest
 
 from gluellm_pools.fake_provider import Behaviour, FakeProvider
 from opentelemetry.instrumentation.gluellm import snapshot
+from support.providers import STREAM
 from support.waiting import wait_until
 
 from . import calls
@@ -36,7 +37,7 @@ def test_leak_of_a_sync_client_names_its_call_site(provider, server, instrument,
         create = (
             client.messages.create if provider == "anthropic" else client.chat.completions.create
         )
-        held.append(create(model="sync", **calls.STREAM))  # place: sync
+        held.append(create(model="sync", **STREAM))  # place: sync
         next(iter(held[0]))
 
     caller = threading.Thread(target=abandon, name="caller")
@@ -63,11 +64,11 @@ def test_of_any_llms_sync_api_streams_are_no_leaks_and_downloads_can_be(
     """
     server.script(Behaviour(tokens=300), Behaviour(stall_after=1))
     llm = calls.create(provider, server)
-    left = llm.completion(model="left", **calls.STREAM)
+    left = llm.completion(model="left", **STREAM)
     next(iter(left))
     wait_until(lambda: server.counts.completed == 1, "its end on the server")
     wait_until(lambda: not calls.phases("left"), "its end")
-    silent = llm.completion(model="silent", **calls.STREAM)  # place: silent
+    silent = llm.completion(model="silent", **STREAM)  # place: silent
     next(iter(silent))
     wait_until(lambda: calls.phases("silent") == ["reading"], "a read")
     (request,) = [request for pool in snapshot().pools for request in pool.requests]

@@ -13,6 +13,7 @@ import openai
 import pytest
 
 from gluellm_pools.fake_provider import FakeProvider
+from support.providers import CHAT, STREAM
 
 from . import calls
 from .conftest import PROVIDERS
@@ -38,12 +39,12 @@ def create(provider: str, server: FakeProvider, **more: Any) -> Any:
 
 async def never_iterated(llm: Any) -> None:
     """A stream that openai asks for at once; anthropic would not."""
-    await llm.acompletion(model="left", **calls.STREAM)  # place: openai
+    await llm.acompletion(model="left", **STREAM)  # place: openai
 
 
 async def left(llm: Any) -> Any:
     """A stream of which one token is read."""
-    stream = await llm.acompletion(model="left", **calls.STREAM)  # place: anthropic
+    stream = await llm.acompletion(model="left", **STREAM)  # place: anthropic
     await anext(aiter(stream))
     return stream
 
@@ -70,7 +71,7 @@ def notes(error: BaseException) -> list[str]:
 async def time_out(provider: str, llm: Any) -> Any:
     """Call until the SDK's timeout error comes, log it, and return it."""
     try:
-        await llm.acompletion(model="waiting", **calls.CHAT)
+        await llm.acompletion(model="waiting", **CHAT)
     except SDK[provider].APITimeoutError as error:
         logging.getLogger("application").exception("the call failed")
         return error

@@ -1,16 +1,14 @@
 """Requests that are stuck in a queue, and clients that are built per call."""
 
-import asyncio
 import gc
 from typing import Any
 
 import any_llm
 import pytest
 
-from opentelemetry.instrumentation.gluellm import Snapshot, diagnose, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from opentelemetry.instrumentation.gluellm.text import call_site_text
 from support.clock import Clock
+from support.providers import CHAT, STREAM, arguments
 from support.waiting import until
 
 from . import calls
@@ -27,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 async def held(llm: Any) -> Any:
     """A stream of which one token is read."""
-    stream = await llm.acompletion(model="held", **calls.STREAM)  # place: held
+    stream = await llm.acompletion(model="held", **STREAM)  # place: held
     await anext(aiter(stream))
     return stream
 
@@ -42,11 +40,11 @@ async def look_twice(llm: Any, clock: Clock) -> None:
 
 async def test_client_churn_is_logged_once_per_provider(server, clock, telemetry, reports):
     """The line has numbers, call site and advice."""
-    arguments = {**calls.arguments("anthropic", server), **calls.CHAT}
+    chat = {**arguments("anthropic", server), **CHAT}
 
     async def build() -> None:
         for _ in range(12):
-            await any_llm.acompletion("anthropic:m", **arguments)  # place: churn
+            await any_llm.acompletion("anthropic:m", **chat)  # place: churn
         # So few clients are churn once half of them are gone, and only the collector takes them:
         # each is in a cycle. When it would come by itself depends on all that ran before.
         gc.collect()
@@ -64,23 +62,3 @@ async def test_client_churn_is_logged_once_per_provider(server, clock, telemetry
     assert told["provider"] == "anthropic"
     assert len(reports.warnings()) == 1
     assert telemetry.value(semconv.POOL_OPENED) == 25
-
-
-def test_churn_log_names_the_line_that_built_the_pools(server, clock):
-    """A client that is built later on another line and kept has the same pool name."""
-    own = calls.arguments("openai", server)
-
-    async def run() -> tuple[Snapshot, Any]:
-        for _ in range(12):
-            await any_llm.acompletion("openai:m", **own, **calls.CHAT)  # place: thrown away
-        llm = any_llm.AnyLLM.create("openai", **own)  # place: kept
-        await llm.acompletion(model="m", **calls.CHAT)
-        return snapshot(), llm
-
-    now, _ = asyncio.run(run())
-    name = f"{test_churn_log_names_the_line_that_built_the_pools.__name__}.<locals>.run"
-    churn = [finding for finding in diagnose(now) if finding.kind == "client_churn"]
-    assert [
-        call_site_text(call_site(__file__, "thrown away", name)) in f.observed for f in churn
-    ] == [True]
-    assert call_site(__file__, "kept", name) in {pool.built_at for pool in now.pools}

@@ -15,13 +15,12 @@ import pytest
 from gluellm_pools.fake_provider import Behaviour, FakeProvider, FakeProviderThread
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clock import Clock, instrumented
+from support.providers import STREAM
 from support.telemetry import Telemetry
 from support.waiting import until
 
 from . import calls
 from .reports import Reports, call_site
-
-STREAM = calls.STREAM
 
 
 @dataclass

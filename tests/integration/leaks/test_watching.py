@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from support.providers import CHAT, STREAM
 from support.waiting import wait_until
 
 from . import calls
@@ -21,7 +22,7 @@ def watches() -> int:
 
 async def left(llm: Any) -> Any:
     """A stream that nobody reads."""
-    return await llm.acompletion(model="left", **calls.STREAM)  # place: left
+    return await llm.acompletion(model="left", **STREAM)  # place: left
 
 
 async def test_no_thread_is_left_after_uninstrument(server, clock, reports):
@@ -31,7 +32,7 @@ async def test_no_thread_is_left_after_uninstrument(server, clock, reports):
     assert watches() == 1
     GlueLLMInstrumentor().uninstrument()
     assert not watches()
-    await llm.acompletion(model="m", **calls.CHAT)
+    await llm.acompletion(model="m", **CHAT)
     assert not watches()
     await stream.aclose()
     await llm.client.close()

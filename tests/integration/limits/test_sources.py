@@ -83,20 +83,6 @@ def test_limits_apply_to_both_clients_of_a_provider(llms):
     del llm
 
 
-@pytest.mark.parametrize("provider", ["openai", "anthropic"])
-def test_limits_apply_to_pools_of_a_proxy(provider, llms, monkeypatch):
-    """The client uses another pool with a proxy from the environment."""
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    configure_pools(max_connections=5)
-    with built() as pools:
-        llm = create(provider, llms.origin)
-    assert len(pools) >= 2
-    assert "AsyncHTTPProxy" in {type(pool).__name__ for pool in pools}
-    assert {maximum(pool) for pool in pools} == {5}
-    del llm
-
-
 def test_limits_apply_to_any_llms_module_functions(llms):
     """They build a client for each call, which has the limit; so has the sync interface."""
     import any_llm

@@ -1,14 +1,10 @@
-"""Signal handlers at any point of the code that raise, send requests or take snapshots."""
+"""A signal handler that sends requests. ``tests/studies/interruptions`` interrupts every place."""
 
-import gc
 import signal
-import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
 
 import pytest
-from any_llm import AnyLLM
 from opentelemetry.sdk.metrics import (
     AlignedHistogramBucketExemplarReservoir,
     Exemplar,
@@ -18,232 +14,12 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.metrics.view import View
 from opentelemetry.util.types import Attributes
 
-from opentelemetry.instrumentation.gluellm import (
-    GlueLLMInstrumentor,
-    diagnose,
-    snapshot,
-)
-from opentelemetry.instrumentation.gluellm.attribution.context import current_call
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.script import Failure, Reply
-from support.telemetry import Telemetry
 
-from .interruption import SIGNAL, everywhere
 from .requesting import LIBRARIES, Requesting
 
-everywhere_in_our_code = pytest.mark.skipif(
-    not hasattr(sys, "monitoring"), reason="sys.monitoring is new in Python 3.12"
-)
-
-
-class CtrlCError(BaseException):
-    """As KeyboardInterrupt, which would end the test run."""
-
-
-class TimeIsUpError(Exception):
-    """What a handler for SIGALRM raises to bound the time of whatever runs."""
-
-
-REPLIES = {
-    "answered": Reply(chunks=((0, b"o"), (0, b"k"))),
-    "broken off": Reply(failure=Failure.EOF_BEFORE_HEAD),
-    "broken off in its body": Reply(failure=Failure.RESET_IN_BODY),
-}
-
-
-def assert_nothing_left(pool: Requesting | None, place: str) -> None:
-    """No lease but where the library itself lost a response, and no connection that counts."""
-    installation = GlueLLMInstrumentor._installation
-    assert installation is not None
-    registry = installation.registry
-    held = 0 if pool is None else pool.held()
-    trackers = [tracker for tracker in registry.trackers if tracker.view() is not None]
-    leases = [lease for tracker in trackers for lease in tracker.leases]
-    assert len(leases) <= held, place
-    assert len(trackers) <= (pool is not None), place
-    assert not registry.failures.counts, place
-    for ledger in registry.ledgers.pools.values():
-        assert not ledger.queued.value, place
-        assert ledger.active.value <= held, place
-        assert ledger.live <= (pool is not None), place
-    # Private, as RLock has nothing public that says so: another thread would wait for them.
-    locks = {"the registry's": registry.lock, "the watch's": installation._watch._lock}
-    for whose, lock in locks.items():
-        assert not lock._is_owned(), f"{whose} lock is kept: {place}"  # type: ignore[attr-defined]
-
-
-def assert_balanced(telemetry: Telemetry) -> None:
-    """As many left their pool as entered it, and no request is under way."""
-    gc.collect()
-    telemetry.collect()
-    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
-    installation = GlueLLMInstrumentor._installation
-    assert installation is not None
-    for totals in installation.snapshot().totals:
-        for origin in totals.origins:
-            assert sum(outcome.count for outcome in origin.outcomes) == origin.requests_entered
-    assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
-
-
-@everywhere_in_our_code
-@pytest.mark.parametrize("library", LIBRARIES)
-@pytest.mark.parametrize(
-    ("first", "reply", "error", "begin"),
-    [
-        (True, "answered", CtrlCError, 1),
-        (True, "answered", TimeIsUpError, 2),
-        (False, "answered", CtrlCError, 1),
-        (False, "answered", TimeIsUpError, 2),
-        (False, "broken off", TimeIsUpError, 1),
-        (False, "broken off in its body", CtrlCError, 2),
-    ],
-)
-def test_signal_handlers_exception_reaches_the_program(
-    first, error, library, reply, begin, server, telemetry
-):
-    """Every second point of the code is interrupted, in a first and in a later request."""
-    url = server.reply("/", REPLIES[reply])
-    places = 0
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        raise error
-
-    for interruption in everywhere(handle, first=begin, step=2):
-        pool = Requesting.of(library, url)
-        if not first:
-            _try(pool.send)
-        reached = False
-        try:
-            with interruption:
-                pool.stream()
-        except error:
-            reached = True
-        except Exception:
-            assert reply != "answered", interruption.place
-        assert reached == bool(interruption.place), f"swallowed: {interruption.place}"
-        assert_nothing_left(pool, interruption.place)
-        _try(pool.send)
-        assert_nothing_left(pool, interruption.place)
-        pool.close()
-        places += 1
-    assert places > (50 if first else 15)
-    assert_balanced(telemetry)
-
-
-class Answering(AnyLLM):
-    """A provider that has its answer at once."""
-
-    PROVIDER_NAME = "answering"
-    SUPPORTS_COMPLETION = True
-
-    async def _acompletion(self, params: Any, **_kwargs: Any) -> Any:
-        return params.model_id
-
-    def _init_client(self, *_args: Any, **_kwargs: Any) -> None:
-        return None
-
-    def _verify_no_api_key(self, *_args: Any) -> None:
-        return None
-
-
-Answering.__abstractmethods__ = frozenset()  # of what is converted, where nothing is
-
-
-@everywhere_in_our_code
-@pytest.mark.parametrize("error", [CtrlCError, TimeIsUpError])
-def test_signal_handlers_exception_reaches_the_caller_of_any_llm(error, telemetry):
-    """The code around a provider's constructor and its calls is interrupted."""
-    places = 0
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        raise error
-
-    for interruption in everywhere(handle):
-        reached = False
-        try:
-            with interruption:
-                llm = Answering(api_key="none")  # type: ignore[abstract]
-                call = llm.acompletion("model", [{"role": "user", "content": "hi"}])
-                with pytest.raises(StopIteration, match="model"):
-                    call.send(None)
-        except error:
-            reached = True
-        assert reached == bool(interruption.place), f"swallowed: {interruption.place}"
-        left = current_call.get()
-        assert left is None or left.ended, (
-            f"further requests would be its own: {interruption.place}"
-        )
-        live = GlueLLMInstrumentor._installation.registry.calls.live
-        assert not live, f"a call would never end: {interruption.place}"
-        places += 1
-    assert places > 15
-    assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
-
-
-@everywhere_in_our_code
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_signal_handler_can_send_and_take_a_snapshot_anywhere(library, server, telemetry):
-    """Every third point of the instrumentation's code is interrupted.
-
-    The handler uses the same pool of urllib3. A pool of httpcore holds a lock that is not reentrant
-    while it assigns connections, so there it is another pool. A request is counted, unless it comes
-    during the very first one of its pool.
-    """
-    url = server.reply("/", REPLIES["answered"])
-    pool = other = Requesting.of(library, url)
-    handled = unseen = places = 0
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        nonlocal handled
-        (pool if library == "urllib3" else other).send()
-        diagnose(snapshot())
-        handled += 1
-
-    for interruption in everywhere(handle, step=3):
-        pool = Requesting.of(library, url)
-        before = _entered()
-        with interruption:
-            pool.stream()
-        unseen += 1 + bool(interruption.place) - (_entered() - before)
-        pool.close()
-        assert_nothing_left(other, interruption.place)
-        places += 1
-    other.close()
-    assert handled == places - 1 > 30
-    # What it takes to begin to follow a pool, and by far not every place.
-    assert 0 <= unseen < places / 2
-    assert_balanced(telemetry)
-
-
-@everywhere_in_our_code
-@pytest.mark.parametrize("library", LIBRARIES)
-@pytest.mark.parametrize("deed", ["collect", "diagnose"])
-def test_signal_handler_may_send_and_collect_during_a_collection(deed, library, server, telemetry):
-    """A collection, a snapshot and what is made of it may be interrupted so too, anywhere."""
-    pool = Requesting.of(library, server.reply("/", REPLIES["answered"]))
-    handled = 0
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        nonlocal handled
-        pool.send()
-        diagnose(snapshot())
-        handled += 1
-
-    pool.send()
-    for interruption in everywhere(handle, step=31):
-        # What the SDK was not told yet is gone through by each snapshot, and would be ever more.
-        telemetry.collect()
-        with interruption:
-            if deed == "collect":
-                telemetry.collect()
-            else:
-                diagnose(snapshot())
-        assert_nothing_left(pool, interruption.place)
-    pool.close()
-    assert handled > 5
-    assert telemetry.value(semconv.REQUESTS) == handled + 1
-    assert telemetry.count(semconv.LEASE_DURATION) == handled + 1
-    assert_balanced(telemetry)
+SIGNAL = signal.SIGUSR1
 
 
 @pytest.mark.timeout(60)
@@ -294,20 +70,3 @@ def test_signal_handler_can_send_while_the_sdk_holds_its_locks(library, server):
         provider.shutdown()
     # Nothing was lost: it was told when the instrumentation was taken off.
     assert installation.registry.outbox.dropped == len(installation.registry.outbox.items) == 0
-
-
-def _entered() -> int:
-    installation = GlueLLMInstrumentor._installation
-    assert installation is not None
-    return sum(
-        origin.entered
-        for ledger in installation.registry.ledgers.pools.values()
-        for origin in ledger.origins.values()
-    )
-
-
-def _try(send: Callable[[], None]) -> None:
-    try:
-        send()
-    except Exception:
-        return

@@ -46,7 +46,10 @@ async def numbers(seen: list[Any]) -> AsyncGenerator[Any, Any]:
 async def test_call_is_set_in_each_step_and_not_between_steps(
     call: Call, outer: Call | None
 ) -> None:
-    """The consumer's code runs in the same task, and sees what was there before."""
+    """The consumer's code runs in the same task, and sees what was there before.
+
+    Steps are counted: a consumer that takes what the SDK has read ahead leaves nothing unread.
+    """
 
     current_call.set(outer)
     seen: list[Any] = []
@@ -54,6 +57,7 @@ async def test_call_is_set_in_each_step_and_not_between_steps(
         assert current_call.get() is outer
     assert seen == [call] * 4
     assert current_call.get() is outer
+    assert call.steps == 4
     assert call.ended
 
 
@@ -279,6 +283,7 @@ def test_sync_stream_forwards_send_throw_and_close(call: Call) -> None:
 
     other = Call("openai")
     assert len(list(wrap_stream(generate(), other))) == 2
+    assert other.steps == 3
     assert other.ended
 
     third = Call("openai")

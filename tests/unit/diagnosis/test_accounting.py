@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
-from collections import Counter
 from typing import Any
 
 import pytest
@@ -417,30 +415,6 @@ def test_evidence_is_in_text_and_dict() -> None:
     assert finding.to_dict()["evidence"] == "Of 3, 2 here."
     assert "  evidence:    Of 3, 2 here." in str(finding)
     assert "evidence" not in str(Finding(kind=Kind.LEAK, severity=Severity.ERROR, **texts))
-
-
-# A healthy service, played by chance
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_no_false_alarm_in_healthy_hours(seed: int) -> None:
-    """Short, long and very long calls at random, bursts, pauses, 1 % errors: judged each minute."""
-    chance = random.Random(seed)
-    rate = chance.choice((1, 5, 60, 300))
-    minutes = []
-    for _ in range(120):
-        burst = chance.choice((0.0, 1.0, 1.0, 1.0, 3.0))
-        number = sum(chance.random() < rate * burst / 1000 for _ in range(1000))
-        durations = chance.choices((0.7, 1.5, 4.0, 90.0, 400.0), (40, 30, 20, 2, 1), k=number)
-        took = Counter(longest_of(class_of(round(one * 1e9))) for one in durations)
-        failed = sum(chance.random() < 0.01 for _ in durations)
-        minute = of_calls(number, {}, {"500": failed} if failed else None)
-        calls = minute["calls", "any_llm", "openai"]
-        del calls["took", 2.0]
-        calls |= {("took", bound): count for bound, count in took.items()}
-        calls["stage", "requesting"] = sum(durations)
-        minutes.append(minute)
-        assert not kinds(taken(*minutes[-60:])), (rate, len(minutes))
 
 
 def test_numbers_of_the_account_are_not_repeated() -> None:

@@ -170,15 +170,6 @@ def test_phases_now_and_shares_of_time():
     assert PoolView().share("queued") == 0.0
 
 
-def test_oldest_waiter_is_that_of_all_providers():
-    """A row holds the series of every provider with its pool's name, in any order."""
-    source = Source()
-    for provider, age in (("azure", 1.0), ("openai", 3.0), ("mistral", 2.0)):
-        of = {semconv.PROVIDER_NAME: provider, semconv.REQUEST_PHASE: "queued"}
-        source.set(semconv.REQUEST_OLDEST_AGE, age, **of)
-    assert source.read().pools[KEY].oldest_waiter == 3.0
-
-
 def test_reused_is_what_was_acquired_without_a_set_up():
     """Failed acquires and failed set-ups count as what they are."""
     source = Source()

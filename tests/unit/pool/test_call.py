@@ -1,4 +1,4 @@
-"""Calls and their stages, on a clock that tests advance, against a model of the rules."""
+"""Calls and their stages, on a clock that tests advance."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import gc
 import threading
 import weakref
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -16,26 +15,17 @@ from opentelemetry.instrumentation.gluellm.pool import call as call_module
 from opentelemetry.instrumentation.gluellm.pool.call import Call, CallLedger, CountedCall
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from opentelemetry.instrumentation.gluellm.pool.phases import (
-    ABANDONED,
     ANY_LLM,
     BACKOFF,
-    CANCELLED,
-    FAILED,
-    FINISHING,
     GLUELLM,
-    LIMITED,
     OTHER,
     OUTCOMES,
     PREPARING,
     REQUESTING,
     STAGES,
-    SUCCEEDED,
 )
 
 from .fakes import SECOND, Scene
-
-hypothesis = pytest.importorskip("hypothesis")
-st = pytest.importorskip("hypothesis.strategies")
 
 
 def begin(
@@ -94,205 +84,6 @@ class Items:
 
     def close(self) -> None:
         pass
-
-
-# The property
-
-ERRORS = (None, None, None, "read_timeout", "cancelled")
-STATUSES = (200, 200, 404, 425, 429, 500, 0)
-LEFT = ("failed", "cancelled", "generator", "system_exit")
-_EXCEPTIONS = {
-    "failed": ValueError(),
-    "cancelled": __import__("asyncio").CancelledError(),
-    "generator": GeneratorExit(),
-    "system_exit": SystemExit(),
-}
-_OUTCOME = {
-    "failed": FAILED,
-    "cancelled": CANCELLED,
-    "generator": ABANDONED,
-    "system_exit": CANCELLED,
-}
-
-
-@dataclass
-class Model:
-    """What the contract says about one call, from the events so far."""
-
-    call: Call
-    stream: Any = None
-    requests: list[Lease] = field(default_factory=list)
-    sign: int | None = PREPARING
-    """The last sign of a stage since the last request entered; None if there was none."""
-    last: tuple[int, str | None] = (0, None)
-    paused: bool = False
-    retries: int = 0
-    spent: list[int] = field(default_factory=lambda: [0] * len(STAGES))
-    outcome: int | None = None
-
-    @property
-    def stage(self) -> int:
-        if self.requests:
-            return REQUESTING
-        if self.sign is not None:
-            return self.sign
-        status, error = self.last
-        retried = status in (408, 409, 425, 429) or status >= 500
-        return BACKOFF if retried or error not in (None, "cancelled") else FINISHING
-
-
-class World:
-    """A scene, its calls, and the events that a test applies to both calls and models."""
-
-    def __init__(self) -> None:
-        self.scene = Scene()
-        self.models: list[Model] = []
-        self.ended: list[Model] = []
-        self.draw: Any = None
-
-    def pick(self, models: list[Model]) -> Model | None:
-        return models[self.draw(st.integers(0, len(models) - 1))] if models else None
-
-    def advance(self) -> None:
-        passed = self.draw(st.sampled_from((0, 1, 10**6, 3 * SECOND, 100 * SECOND)))
-        for model in self.models:
-            model.spent[model.stage] += passed
-        self.scene.clock.now += passed
-
-    def begins(self) -> None:
-        if len(self.models) < 4:
-            provider = self.draw(st.sampled_from(("openai", None)))
-            source = self.draw(st.sampled_from((ANY_LLM, GLUELLM)))
-            self.models.append(Model(begin(self.scene, source=source, provider=provider)))
-
-    def request_enters(self) -> None:
-        model = self.pick(self.models)
-        if model is not None and len(model.requests) < 3:
-            if model.stage == BACKOFF:
-                model.paused = True
-            model.retries += model.paused
-            counted_of(model.call).found_provider("openai")
-            lease = self.scene.enter(model.call)
-            assert lease.resend is model.paused
-            model.requests.append(lease)
-            model.paused, model.sign = False, None
-
-    def request_leaves(self) -> None:
-        model = self.pick([model for model in self.models if model.requests])
-        if model is not None:
-            lease = model.requests.pop(self.draw(st.integers(0, len(model.requests) - 1)))
-            error = self.draw(st.sampled_from(ERRORS))
-            status = self.draw(st.sampled_from(STATUSES))
-            leave(self.scene, lease, status, error)
-            model.last = (status, error)
-
-    def stage_is_entered(self) -> None:
-        model = self.pick(self.models)
-        if model is not None:
-            stage = self.draw(st.sampled_from((LIMITED, PREPARING, BACKOFF)))
-            model.paused |= model.stage == BACKOFF != stage
-            model.sign = stage
-            counted_of(model.call).enter(stage)
-
-    def returns_a_stream(self) -> None:
-        model = self.pick([model for model in self.models if model.stream is None])
-        if model is not None:
-            model.stream = wrap_stream(Items(), model.call)
-            counted_of(model.call).streams_to(model.call)
-
-    def item_arrives(self) -> None:
-        model = self.pick([model for model in self.models if model.stream is not None])
-        if model is not None:
-            next(model.stream)
-
-    def ends(self) -> None:
-        model = self.pick(self.models)
-        if model is None:
-            return
-        self.models.remove(model)
-        self.ended.append(model)
-        if model.stream is not None and self.draw(st.booleans()):
-            model.outcome = ABANDONED
-            if self.draw(st.booleans()):
-                model.stream.close()
-            model.stream = None  # dropped: its finalizer ends the call
-        elif self.draw(st.booleans()):
-            model.outcome = SUCCEEDED
-            model.call.end()
-        else:
-            how = self.draw(st.sampled_from(LEFT))
-            model.outcome = _OUTCOME[how]
-            model.call.end_by(_EXCEPTIONS[how])
-        model.call.end(FAILED)  # a second end changes nothing
-        for lease in model.requests:
-            leave(self.scene, lease)  # a request can outlive its call
-        model.stream = None
-
-    def check(self) -> None:
-        for model in (*self.models, *self.ended):
-            counted = counted_of(model.call)
-            now = counted.ended_at or self.scene.clock.now
-            running = list(counted.spent)
-            running[counted.stage] += now - counted.since
-            assert running == model.spent
-            assert sum(running) == now - counted.began_at
-            assert counted.retries == model.retries
-            assert bool(counted.ended_at) is (model.outcome is not None)
-            assert not counted.ended_at or counted.outcome == model.outcome
-        state = self.scene.registry.calls.state()
-        live = [model for model in self.models if counted_of(model.call).ledger is not None]
-        expected = Counter(model.stage for model in live)
-        count = [sum(one.count[stage] for one in state) for stage in range(len(STAGES))]
-        assert count == [expected[stage] for stage in range(len(STAGES))]
-        for stage in range(len(STAGES)):
-            known = (*live, *self.ended)
-            assert sum(one.spent[stage] for one in state) == sum(m.spent[stage] for m in known)
-            assert all(one.count[stage] or not one.oldest[stage] for one in state)
-        assert all(one.silent <= one.count[REQUESTING] for one in state)
-        assert sum(one.retries for one in state) == sum(m.retries for m in (*live, *self.ended))
-        counted = Counter[str]()
-        for one in state:
-            counted.update(outcomes(one.ledger))
-            assert sum(one.ledger.errors.values()) == outcomes(one.ledger).get("failed", 0)
-        assert counted == Counter(OUTCOMES[model.outcome or 0] for model in self.ended)
-
-
-EVENTS = (
-    World.advance,
-    World.advance,
-    World.begins,
-    World.request_enters,
-    World.request_enters,
-    World.request_leaves,
-    World.request_leaves,
-    World.stage_is_entered,
-    World.returns_a_stream,
-    World.item_arrives,
-    World.ends,
-    World.check,
-)
-
-
-@hypothesis.settings(max_examples=100, deadline=None)
-@hypothesis.given(data=st.data())
-def test_every_second_of_a_call_is_in_one_stage_and_every_call_has_one_outcome(data: Any) -> None:
-    """Whatever its requests, signs, streams and ends are; and nothing of it is retained."""
-    world = World()
-    world.draw = data.draw
-    for event in data.draw(st.lists(st.sampled_from(EVENTS), min_size=25, max_size=60)):
-        event(world)
-    while world.models:
-        world.ends()
-    world.check()
-    assert not world.scene.registry.calls.live
-    assert [
-        item for item in world.scene.registry.outbox.items if type(item) is CountedCall
-    ] or not world.ended
-    world.scene.settled()
-    assert all(counted_of(model.call).stream is None for model in world.ended)
-
-
-# Examples
 
 
 @pytest.fixture
@@ -572,43 +363,3 @@ def test_dropped_stream_ends_its_call_without_a_lock(scene: Scene) -> None:
     assert reference() is None
     assert outcomes(only(scene)) == {"abandoned": 1}
     assert not scene.registry.calls.live
-
-
-def test_numbers_never_contradict_each_other_while_threads_change_them() -> None:
-    """One call with concurrent requests in threads, others that come and go, and a reader."""
-    scene = Scene()
-    scene.clock = __import__("time").monotonic_ns  # type: ignore[assignment]
-    scene.registry.calls.clock = scene.registry.clock = scene.tracker.clock = scene.clock
-    shared = begin(scene)
-    stop = threading.Event()
-
-    def work() -> None:
-        while not stop.is_set():
-            own = begin(scene)
-            for call in (shared, own):
-                leave(scene, scene.enter(call), 429)
-            counted_of(own).enter(BACKOFF)
-            own.end()
-
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
-        until = scene.clock() + SECOND
-        while scene.clock() < until:
-            (state,) = scene.registry.calls.state()
-            assert 1 <= sum(state.count) <= 4
-            assert all(
-                bool(age) <= bool(n) for age, n in zip(state.oldest, state.count, strict=True)
-            )
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-    shared.end()
-    ledger = only(scene)
-    counted = counted_of(shared)
-    assert sum(counted.spent) == counted.ended_at - counted.began_at
-    assert counted.in_flight == 0
-    items = [item for item in scene.registry.outbox.items if type(item) is CountedCall]
-    assert outcomes(ledger)["succeeded"] >= len(items) > 1

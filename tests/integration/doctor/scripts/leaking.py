@@ -1,6 +1,6 @@
 """Asks for streams and never reads them; ends once the instrumentation has said so.
 
-Arguments: the provider's URL, and what to do then: ``end``, ``hang`` with a call that waits for
+Arguments: the provider's URL, and what to do then: ``hang`` with a call that waits for
 one of the connections, or ``die`` of SIGKILL once the doctor has seen it.
 """
 

@@ -75,16 +75,6 @@ def test_a_known_message_is_printed_once(taken):
     assert line.endswith(" refused")
 
 
-@pytest.mark.parametrize(
-    ("encoding", "sent"), [("identity", WHOLE), ("gzip", GZIP), ("deflate", DEFLATE)]
-)
-def test_a_body_is_taken_compressed_or_not(encoding, sent):
-    intake = Intake()
-    assert intake.take("metrics", sent, encoding) == []
-    assert len(intake.processes) == 1
-    assert Intake().take("metrics", b"") == []  # an empty message
-
-
 def refusal(body: bytes, encoding: str = "identity") -> tuple[int, str]:
     with pytest.raises(ExportError) as found:
         Intake().take("metrics", body, encoding)

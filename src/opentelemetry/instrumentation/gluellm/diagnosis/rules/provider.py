@@ -158,8 +158,8 @@ def slow_provider(case: PoolCase) -> Finding | None:
         explanation="Requests wait for the provider's bytes most of the time. The provider or the "
         "path to it is slow, or the requests have changed: a larger model, longer questions or "
         "answers.",
-        advice="Check the provider's status page, and compare models. Stream the answers, to notice "
-        f"silence early. {timeout}. Send fewer requests at a time, or send some to a second "
+        advice="Check the provider's status page, and compare models. Stream the answers, to "
+        f"notice silence early. {timeout}. Send fewer requests at a time, or send some to a second "
         "provider. A larger pool does not help.",
     )
     ended = [f.ago + f.phase_age for f in case.totals.failures if f.result == "read_timeout"]

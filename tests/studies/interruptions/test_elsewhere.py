@@ -22,7 +22,7 @@ from support.script import Reply
 from support.telemetry import Telemetry
 
 from .interruption import everywhere
-from .test_signal_handlers import CtrlCError, TimeIsUpError
+from .test_requests import CtrlCError, TimeIsUpError
 
 pytestmark = [
     pytest.mark.skipif(

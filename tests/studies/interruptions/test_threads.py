@@ -13,7 +13,7 @@ from opentelemetry.instrumentation.gluellm.watch.watch import Watch
 from unit.pool.fakes import Scene
 
 from .interruption import everywhere
-from .test_signal_handlers import TimeIsUpError
+from .test_requests import TimeIsUpError
 
 pytestmark = pytest.mark.skipif(
     not hasattr(sys, "monitoring"), reason="sys.monitoring is new in Python 3.12"

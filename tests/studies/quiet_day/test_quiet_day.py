@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from e2e.boards.rules import RULES
+from e2e.running import run
 from gluellm_dashboards.rules.alerts import ALERTS
 
-from ..boards.rules import RULES
-from ..running import run
 from .day import Day, written
 from .simulation import HOUR, MINUTE
 
