@@ -231,13 +231,11 @@ class _Deaf:
 
 
 API = (
-    "get_meter",
     "create_histogram",
     "create_observable_counter",
     "create_observable_up_down_counter",
     "create_observable_gauge",
     "record",
-    "get_tracer",
     "start_span",
     "set_attribute",
     "set_status",

@@ -67,6 +67,11 @@ def in_context(error: BaseException, context: BaseException) -> BaseException:
     return error
 
 
+def test_errno_of_an_application_can_be_anything() -> None:
+    """Also what can't be looked up."""
+    assert error_type(OSError([1], "theirs")) == "_OTHER"
+
+
 @pytest.mark.parametrize("core", CORES)
 @pytest.mark.parametrize(("name", "expected"), BY_CLASS)
 def test_both_libraries_errors_have_the_same_type(core: object, name: str, expected: str) -> None:

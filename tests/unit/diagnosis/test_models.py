@@ -151,7 +151,7 @@ def test_older_half_of_the_earlier_answers_counts() -> None:
     latest = answers(20.0, 60, small=(2.0, 2.0, 20))
     slow, well = (answers(ago, 30, small=(head, 2.0, 20)) for ago, head in ((500, 2.0), (990, 0.5)))
     totals = the_totals(100, answers=latest, earlier_answers=(*well[:25], *slow))
-    assert "2.0 s to the head (0.50 s before)" in found(SLOW, a_snapshot(totals)).observed
+    assert "2.0 s to the headers (before: 0.50 s)" in found(SLOW, a_snapshot(totals)).observed
 
 
 def test_size_is_that_of_the_others_need() -> None:
