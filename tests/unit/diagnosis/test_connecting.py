@@ -227,6 +227,31 @@ def test_dropped_idle_connections_are_a_finding(silence: float, keepalive: bool 
         assert "max_connections=10" in finding.advice
 
 
+@pytest.mark.parametrize(
+    ("failed", "silence", "expiry", "short"),
+    [
+        (65, 0.0, None, True),
+        (64, 0.0, None, False),
+        (65, 121.0, None, False),
+        (4, 0.0, 4.0, True),
+        (4, 0.0, None, False),
+    ],
+)
+def test_connections_that_were_idle_for_a_moment_were_not_idle_for_too_long(
+    failed: int, silence: float, expiry: float | None, *, short: bool
+) -> None:
+    """Four connections for 75 s, which a forked process uses as well."""
+    origin = {"reuse_failures": failed, "longest_silence_failed": silence}
+    failures = (Failure(9.0, "read_error", 0.1, "awaiting_response", 0.1),) * failed
+    pool = a_pool(keepalive_expiry=expiry, tcp_keepalive=False)
+    totals = the_totals(100, origin=origin, failures=failures)
+    finding = found(REUSE, a_snapshot(totals, pool))
+    assert ("a forked process uses the same client" in finding.explanation) is short
+    assert ("after the fork" in finding.advice) is short
+    assert ("load balancer" in str(finding)) is not short
+    assert ("SO_KEEPALIVE" in str(finding)) is not short
+
+
 def cut_off(number: int, result: str = "protocol_error", phase: str = "reading") -> Snapshot:
     """Of 50 requests, so many failed in this phase."""
     one = Failure(9.0, result, 1.5, phase, 0.7, "gpt-4o", "app.py:7 in ask")

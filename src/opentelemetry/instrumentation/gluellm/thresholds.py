@@ -315,6 +315,8 @@ REUSE_FAILURE_ALERT_SHARE = 0.01
 ALIKE = 0.5
 """Share of new connections that fail, in relation to that of reused ones. From here on, reuse is
 not the cause."""
+SHORT_IDLE = 5.0
+"""Seconds. The idle timeouts of servers and load balancers begin there: Node.js, uvicorn."""
 SILENT_CONNECTION = 120.0
 """Silence from which a network device may have forgotten a connection: load balancers and address
 translators do so after 60 to 350 s."""

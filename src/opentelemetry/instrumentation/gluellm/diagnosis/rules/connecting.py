@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -25,6 +26,17 @@ LOST_CONNECTION = ("protocol_error", "read_error")
 """Errors of a connection that was closed, or reset, while a response was expected."""
 _AT_ONCE = ("too_many_open_files", "no_local_ports")
 """Errors that the network never causes: one is enough for a finding."""
+_SHORT_IDLE = (
+    "Connections that the pool kept broke after {} idle on average, or less, which is shorter than "
+    "usual idle timeouts. Possible causes: a forked process uses the same client (multiprocessing, "
+    "gunicorn with preload_app), and both write on the same connections; or the server, or a "
+    "gateway before it, restarts or closes connections soon."
+)
+_AFTER_FORK = (
+    "Find out whether the process forks, with os.fork, multiprocessing or a preloading server: "
+    "build the client in each process, after the fork, or start processes with spawn. If it does "
+    "not fork, check the log of the gateway or the server for restarts and closed connections."
+)
 
 _NOT_REUSED = {
     "keepalive_expired": (
@@ -198,11 +210,15 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     unprobed = any(pool.tcp_keepalive is False for pool in case.pools)
     expiry = max((pool.keepalive_expiry or 0 for pool in case.pools), default=0)
     now = f" (now {timeout_text(expiry)})" if expiry else ""
+    idle = min(_longest_idle(case), expiry or math.inf)
+    short = idle < thresholds.SHORT_IDLE and not silent
     thinks = " A model that thinks for minutes without sending a byte looks idle to it."
     advice = []
     if unprobed:
         advice.append(f"Switch SO_KEEPALIVE on: {advisor.probe_idle(case.maximum)}.")
-    if not silent:
+    if short:
+        advice = [_AFTER_FORK]
+    elif not silent:
         advice.append(
             f"Keep idle connections for less time than the load balancer does{now}: "
             f"{advisor.keep_idle(3, case.maximum)}."
@@ -214,13 +230,23 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         observed=f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) "
         "failed on a reused connection before an answer came"
         + (f", after up to {seconds(silence)} of silence" if silent else "")
-        + ("; SO_KEEPALIVE is off." if unprobed else "."),
-        explanation="The other end, or a load balancer or address translator on the path, had "
+        + ("; SO_KEEPALIVE is off." if unprobed and not short else "."),
+        explanation=_SHORT_IDLE.format(seconds(idle))
+        if short
+        else "The other end, or a load balancer or address translator on the path, had "
         "dropped connections that the pool kept: after a time without data, or by a restart."
         f"{thinks if silent else ''}",
         advice=" ".join(advice)
         or "Stream the answers, so that bytes flow, and let the SDK send failed requests again.",
     )
+
+
+def _longest_idle(case: PoolCase) -> float:
+    """Return an upper bound of the mean time that connections were idle before they failed."""
+    period, most = min(case.recent, thresholds.PEAK_REMEMBERED), max(case.totals.peak_active, 1)
+    failed = sum(one.ago <= period and one.result in LOST_CONNECTION for one in case.failures)
+    # The first ones can have been idle since long before.
+    return most * period / (failed - most) if failed > most else math.inf
 
 
 def _unanswered(case: PoolCase) -> tuple[float, float]:
