@@ -17,6 +17,7 @@ _MOST_CALL_SITES = 3
 def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
     """Detect connections that unread responses hold; ``hurts`` if requests queue for them."""
     held = _unread_where_leaked(case.requests)
+    advice = f"{case.advisor.end_answers()}."
     if held:
         queue = ", and other requests queue" if hurts or case.queued_now else ""
         hurts |= len(held) >= (case.maximum or len(held) + 1)
@@ -25,6 +26,17 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
             "A streamed answer was abandoned before its end. It keeps its "
             f"{_held(case)}, possibly forever{queue}."
         )
+        if inner := _made_meanwhile(held, case.requests):
+            who = majority(inner)
+            explanation += (
+                f" For {len(inner)} of them, another request queues since then"
+                f"{f' ({who})' if who else ''}. If the reader of the stream makes this call, each "
+                "waits for the other."
+            )
+            advice = (
+                "Read or close a stream before the next call on the same client, or make that "
+                f"call on a second client. {advice}"
+            )
     elif case.activity.number("leaks"):
         hurts = False
         observed = (
@@ -43,7 +55,7 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
         pool=case.label,
         observed=observed,
         explanation=explanation,
-        advice=f"{case.advisor.end_answers()}.",
+        advice=advice,
     )
 
 
@@ -56,6 +68,26 @@ def _unread_where_leaked(requests: list[RequestSnapshot]) -> list[RequestSnapsho
         r for r in requests if r.phase == "unread" and r.phase_age >= after and not r.leak_suspected
     ]
     return suspected + [request for request in younger if request.call_site in call_sites]
+
+
+def _made_meanwhile(
+    held: list[RequestSnapshot], requests: list[RequestSnapshot]
+) -> list[RequestSnapshot]:
+    """Return queued requests that readers of most of these answers seem to have made.
+
+    Each is of the same trace, or of another call site and began just after the answer was unread.
+    """
+    queued = [request for request in requests if request.phase == "queued"]
+    inner = []
+    for holder in held:
+        for request in queued:
+            late = holder.phase_age - request.phase_age
+            soon = 0 <= late <= thresholds.MADE_MEANWHILE and request.call_site != holder.call_site
+            if soon or (request.trace_id and request.trace_id == holder.trace_id):
+                inner.append(request)
+                queued.remove(request)
+                break
+    return inner if 2 * len(inner) > len(held) and len(inner) > 1 else []
 
 
 def likely_leak(pools: list[PoolSnapshot]) -> str | None:
