@@ -545,6 +545,32 @@ def test_other_end_that_closes_only_new_connections_limits_them() -> None:
     both = found(Kind.CLOSED_UNANSWERED, lost_early(60, 50))
     assert both.observed.endswith(": 60% of those on new and 50% of those on reused connections.")
     assert both.explanation.startswith("New and reused connections fail alike, so neither")
+    more = found(Kind.CLOSED_UNANSWERED, lost_early(95, 34)).explanation
+    assert more.startswith("New connections fail even more often than reused ones, so neither")
+
+
+@pytest.mark.parametrize(
+    ("on_new", "on_reused", "closed", "error", "kind"),
+    [
+        (95, 30, {"goaway": 14, "keepalive_expired": 2}, "protocol_error", Kind.CLOSED_UNANSWERED),
+        (5, 60, {"goaway": 14}, "protocol_error", Kind.CLOSED_UNANSWERED),
+        # Few connections ended like that, or the requests failed otherwise.
+        (5, 60, {"goaway": 14, "error": 14}, "protocol_error", REUSE),
+        (5, 60, {"goaway": 14}, "read_error", REUSE),
+    ],
+)
+def test_server_that_ends_http2_connections_is_named(
+    on_new: int, on_reused: int, closed: dict[str, int], error: str, kind: Kind
+) -> None:
+    """Whether its connections are new or reused."""
+    origin = {"requests_on_new_connection": 100, "reuse_failures": on_reused}
+    errors = {error: on_new + on_reused}
+    totals = the_totals(200, errors=errors, origin=origin, connections_closed=closed)
+    assert kinds(a_snapshot(totals)) == [kind]
+    finding = found(kind, a_snapshot(totals))
+    named = kind is Kind.CLOSED_UNANSWERED
+    assert ("ended 14 HTTP/2 connections with GOAWAY" in finding.observed) is named
+    assert ("http2=False" in finding.advice) is named
 
 
 def test_churn_of_an_sdk_names_it_and_the_line() -> None:

@@ -202,7 +202,7 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     if count < thresholds.REUSE_FAILURES or share < thresholds.REUSE_FAILURE_SHARE:
         return None
     on_new, on_reused = _unanswered(case)
-    if on_new >= thresholds.ALIKE * on_reused:
+    if on_new >= thresholds.ALIKE * on_reused or _ended_by_goaway(case):
         return None
     advisor = case.advisor
     silence = max((origin.longest_silence_failed for origin in case.totals.origins), default=0.0)
@@ -265,6 +265,14 @@ def _unanswered(case: PoolCase) -> tuple[float, float]:
     return new_failed / max(new, new_failed, 1), reused_failed / max(reused, reused_failed, 1)
 
 
+def _ended_by_goaway(case: PoolCase) -> int:
+    """Return how many connections a GOAWAY ended, if it explains most failures."""
+    closed = case.activity.named("closed")
+    ended, errors = int(closed["goaway"]), case.activity.errors
+    explains = 2 * ended > closed.total() and errors["protocol_error"] >= errors["read_error"]
+    return ended if explains else 0
+
+
 def closed_unanswered(case: PoolCase) -> Finding | None:
     """Detect that the other end closes connections before it answers, as often if they are new."""
     activity = case.activity
@@ -272,7 +280,8 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
     new = activity.number("on_new_connection")
     failed = round(on_new * new)
     share = (failed + activity.number("reuse_failures")) / max(activity.left, failed, 1)
-    if share < thresholds.TRUNCATED_SHARE or not failed or on_new < thresholds.ALIKE * on_reused:
+    on_new_too, goaway = failed and on_new >= thresholds.ALIKE * on_reused, _ended_by_goaway(case)
+    if share < thresholds.TRUNCATED_SHARE or not (on_new_too or goaway):
         return None
     usable = sum(
         connection.state != "connecting" and connection.requests_served > 0
@@ -291,6 +300,21 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
             "balancer to which only new ones go is broken."
         )
         advice = f"{case.advisor.allow(usable)}. Or raise the limit at the gateway or the provider."
+    elif goaway:
+        observed = (
+            f"The other end ended {counted(goaway, 'HTTP/2 connection')} with GOAWAY, and requests "
+            f"that waited for their answers failed: {percent(share)} of all."
+        )
+        explanation = (
+            "A server or gateway ends a connection like that after a number of requests, after a "
+            "time, or when it restarts. The client gives up the requests in flight, also those "
+            "that would still be answered. Neither the pool nor idle connections are the cause."
+        )
+        advice = (
+            "Raise the limit of requests or the age per connection at the gateway (nginx: "
+            "keepalive_requests), let the SDK send failed requests again, or use HTTP/1.1: "
+            f"{case.advisor.without_http2(case.maximum)}."
+        )
     else:
         reused = f" and {percent(on_reused)} of those on reused" if on_reused else ""
         observed = (
@@ -298,6 +322,8 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
             f"{percent(on_new)} of those on new{reused} connections."
         )
         alike = "New and reused connections fail alike" if reused else "New connections fail"
+        if reused and on_reused < thresholds.ALIKE * on_new:
+            alike = "New connections fail even more often than reused ones"
         explanation = (
             f"{alike}, so neither the pool nor idle connections are the cause: the gateway or the "
             "provider is."
