@@ -105,7 +105,7 @@ def test_calls_that_queued_for_most_of_their_time() -> None:
     """They got their connection just before they were cancelled."""
     late = ended("cancelled", [8.0] * 9, phase_age=0.3)
     observed = found(Kind.CALLS_CUT_SHORT, after(late, answers(9))).observed
-    assert "9 while still waiting for the head of the answer, sent only shortly before" in observed
+    assert "9 while still waiting for the response headers, sent only shortly before" in observed
 
 
 CUT = ended("read_timeout", [5.0] * 6)
