@@ -37,39 +37,47 @@ _TELL_APART = (
 _Times = Sequence[float]
 _SLOW = (
     (
-        "Requests wait for the provider's bytes most of the time. The provider or the path to it is "
-        "slow, or the requests have changed: a larger model, longer questions or answers."
+        "Requests wait for the provider's bytes most of the time. The provider or the path to it "
+        "is slow, or the requests have changed: a larger model, longer questions or answers."
     ),
     (
-        "Check the provider's status page, and compare models. Stream the answers, to notice silence "
-        "early. {timeout}. Send fewer requests at a time, or send some to a second provider. A larger "
-        "pool does not help."
+        "Check the provider's status page, and compare models. Stream the answers, to notice "
+        "silence early. {timeout}. Send fewer requests at a time, or send some to a second "
+        "provider."
     ),
 )
 _BUFFERED = (
     (
-        "Answers take as long as before, but now come in one piece at their end. Most likely a proxy "
-        "or gateway on the path buffers streams, or the application no longer streams."
+        "Answers take as long as before, but now come in one piece at their end. Most likely a "
+        "proxy or gateway on the path buffers streams, or the application no longer streams."
     ),
     (
         "Switch buffering off at the proxy or ingress (nginx: proxy_buffering off, or the header "
-        "X-Accel-Buffering: no), and compression as well. Send one request past it to compare. "
-        "A larger pool does not help."
+        "X-Accel-Buffering: no), and compression as well. Send one request past it to compare."
     ),
 )
 _LONGER = (
     (
-        "Answers begin as soon as before, and only the rest takes longer. Most likely the answers are "
-        "longer at the same speed, as after a change of the model or the prompt. Their items are not "
-        "seen, so the provider may also send more slowly."
+        "Answers begin as soon as before, and only the rest takes longer. Most likely the answers "
+        "are longer at the same speed, as after a change of the model or the prompt. Their items "
+        "are not seen, so the provider may also send more slowly."
     ),
     (
-        "Compare the length of the answers (output tokens) with the time before, and limit it by the "
-        "prompt or max_tokens. If it is the same, check the provider's status page. A larger pool does "
-        "not help."
+        "Compare the length of the answers (output tokens) with the time before, and limit it by "
+        "the prompt or max_tokens. If it is the same, check the provider's status page."
     ),
 )
-"""By how the times of answers have changed: explanation and advice."""
+_BUSY = (
+    (
+        "More requests are sent than before, and they wait for the provider. Most likely it, or a "
+        "queue before it, does not serve as many at a time."
+    ),
+    (
+        "Send fewer requests at a time, give the server more capacity, or send some to a second "
+        "provider. {timeout}. If that does not help, check the provider's status page."
+    ),
+)
+"""By how the times of answers or the traffic have changed: explanation and advice."""
 
 
 def _parts(answers: Sequence[Answer], waiting: _Times = ()) -> dict[str, _Times]:
@@ -207,15 +215,19 @@ def slow_provider(case: PoolCase) -> Finding | None:
     timeout = "Set a read timeout"
     if silent:
         timeout = "Raise the read timeout if the model takes that long"
+    if (times := case.growth) >= thresholds.BUSIER:
+        observed += f"; {times:.2g} times as many requests arrive as before"
     changed = {_change(case, group) for group, text in groups.items() if text}
     explanation, advice = _SLOW if gives_up or len(changed) != 1 else changed.pop()
+    if times >= thresholds.BUSIER and explanation == _SLOW[0]:
+        explanation, advice = _BUSY
     found = Finding(
         kind=Kind.SLOW_PROVIDER,
         severity=Severity.ERROR if gives_up else Severity.WARNING,
         pool=case.label,
         observed=f"{observed}.",
         explanation=explanation,
-        advice=advice.format(timeout=timeout),
+        advice=f"{advice.format(timeout=timeout)} A larger pool does not help.",
     )
     ended = [f.ago + f.phase_age for f in case.totals.failures if f.result == "read_timeout"]
     if gives_up and _unanswered(case, ended) >= thresholds.CURRENT_REQUESTS:
