@@ -447,6 +447,27 @@ def test_when_establishing_is_slow(now: Snapshot, before: Snapshot, *, fires: bo
     assert (CONNECTING in all_kinds(now, before)) is fires
 
 
+@pytest.mark.parametrize(
+    ("times", "dead"),
+    [
+        ({"connect": 5.0}, True),
+        ({"connect": 4.5, "tls": 0.5}, True),
+        ({"connect": 4.4, "tls": 0.6}, False),
+        ({"resolve": 5.0}, False),
+        ({"connect": 0.9}, False),
+    ],
+)
+def test_address_that_does_not_answer(times: dict[str, float], *, dead: bool) -> None:
+    """The client waits for it before it tries the next one."""
+    took = {step: 20 * time for step, time in times.items()}
+    spent = {"phase_seconds": {"connecting": sum(took.values())}, "set_up_seconds": took}
+    before = set_up("connect", 0.1, 20)
+    now = a_snapshot(the_totals(40, origin=spent, connections_opened=40), uptime=200.0)
+    finding = found(CONNECTING, now, before)
+    assert ("several addresses" in finding.explanation) is dead
+    assert finding.advice.startswith("List the addresses of the host") is dead
+
+
 def a_minute(step: str, took: float, requests: int = 20) -> Any:
     """Most requests of this minute waited for a new connection, which took so long."""
     waits = requests * 9 // 10

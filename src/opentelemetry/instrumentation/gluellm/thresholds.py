@@ -340,6 +340,8 @@ share is enough."""
 SLOW_SET_UPS = 5
 """The latest set-ups that are judged. A single slow one can be a lost packet, which is sent again
 after 1 s, and then after 2 s."""
+NEARLY_ALL = 0.9
+"""Share of the time of set-ups from which no other step matters."""
 SLOW_SET_UP = 1.0
 """Mean time to establish a connection. TCP and TLS take up to three round trips, which is less than
 1 s from anywhere."""

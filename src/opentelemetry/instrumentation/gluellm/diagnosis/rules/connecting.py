@@ -32,6 +32,13 @@ _SHORT_IDLE = (
     "gunicorn with preload_app), and both write on the same connections; or the server, or a "
     "gateway before it, restarts or closes connections soon."
 )
+_DEAD_ADDRESS = (
+    "TCP takes one round trip if the other end answers. {} means that first attempts get no "
+    "answer: one of several addresses of the host (also IPv6) may be dead, for which the client "
+    "waits, up to its connect timeout, before it tries the next one; or a full server drops "
+    "attempts, which the system repeats after 1 s, 3 s and 7 s."
+)
+_EACH_ADDRESS = "list the addresses of the host (getent ahosts HOST), and try to connect to each"
 _AFTER_FORK = (
     "Find out whether the process forks, with os.fork, multiprocessing or a preloading server: "
     "build the client in each process, after the fork, or start processes with spawn. If it does "
@@ -406,14 +413,21 @@ def slow_connecting(cases: Sequence[PoolCase]) -> Finding | None:
     if mean < least or activity.time("connecting") < costs:
         return None
     name, advice = SET_UP_HELP[step]
+    share = activity.named("step")[step] / total
+    explanation = (
+        "Each request that needs a new connection waits that long. Keeping connections for longer "
+        "would only hide it."
+    )
+    if step == "connect" and mean >= thresholds.SLOW_SET_UP and share >= thresholds.NEARLY_ALL:
+        explanation = f"{_DEAD_ADDRESS.format(seconds(mean))} {explanation}"
+        advice = f"{_EACH_ADDRESS}; {advice}"
     return Finding(
         kind=Kind.EXECUTOR_FULL if step == "thread" else Kind.SLOW_CONNECTING,
         severity=Severity.WARNING,
         pool=case.label,
         observed=f"Establishing {counted(number, 'connection')} took {seconds(mean)} on "
-        f"average{before}, {percent(activity.named('step')[step] / total)} of it {name}.",
-        explanation="Each request that needs a new connection waits that long. Keeping connections "
-        "for longer would only hide it.",
+        f"average{before}, {percent(share)} of it {name}.",
+        explanation=explanation,
         advice=f"{advice[0].upper()}{advice[1:]}.",
     )
 
