@@ -232,7 +232,7 @@ def test_provider_that_gets_far_more_requests_is_overloaded(more: int, *, busier
     slow = the_totals(100 + more, {"awaiting_response": 3.0})
     finding = found(SLOW, a_snapshot(slow, uptime=200.0), BASELINE)
     assert ("2.5 times as many requests arrive as before" in finding.observed) is busier
-    assert finding.advice.startswith("Send fewer requests at a time") is busier
+    assert finding.advice.startswith("Send fewer requests at a time first") is busier
     repeated = the_totals(100 + more, {"awaiting_response": 3.0}, origin={"requests_resent": 5})
     observed = found(SLOW, a_snapshot(repeated, uptime=200.0), BASELINE).observed
     assert "as many requests" not in observed

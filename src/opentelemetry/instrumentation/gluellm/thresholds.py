@@ -137,7 +137,7 @@ def consumes_slowly(unread: float, held: float, requests: int) -> bool:
     )
 
 
-MADE_MEANWHILE = 0.5
+MADE_MEANWHILE = 0.2
 """Seconds. A reader that calls a tool between two chunks of a stream sends its request by then."""
 LIKELY_LEAK_AFTER = 5.0
 """Time that a response has been unread. A consumer that keeps reading rarely pauses for longer."""

@@ -27,23 +27,20 @@ LOST_CONNECTION = ("protocol_error", "read_error")
 _AT_ONCE = ("too_many_open_files", "no_local_ports")
 """Errors that the network never causes: one is enough for a finding."""
 _SHORT_IDLE = (
-    "Connections that the pool kept broke after {} idle on average, or less, which is shorter than "
-    "usual idle timeouts. Possible causes: a forked process uses the same client (multiprocessing, "
-    "gunicorn with preload_app), and both write on the same connections; or the server, or a "
-    "gateway before it, restarts or closes connections soon."
+    "Connections broke that had been idle for {} on average, or less: usual idle timeouts are "
+    "longer. Possible causes: a forked process uses the same client, and both write on the same "
+    "connections; or the server, or a gateway before it, restarts or closes connections soon."
+)
+_AFTER_FORK = (
+    "Find out whether the process forks (os.fork, multiprocessing, gunicorn with preload_app): "
+    "build the client in each process, after the fork. If not, check the server's log."
 )
 _DEAD_ADDRESS = (
-    "TCP takes one round trip if the other end answers. {} means that first attempts get no "
-    "answer: one of several addresses of the host (also IPv6) may be dead, for which the client "
-    "waits, up to its connect timeout, before it tries the next one; or a full server drops "
-    "attempts, which the system repeats after 1 s, 3 s and 7 s."
+    "TCP takes one round trip, so {} means that first attempts get no answer: one of several "
+    "addresses of the host (also IPv6) may be dead, for which the client waits before it tries "
+    "the next one; or a full server drops attempts, which are repeated after 1 s, 3 s and 7 s."
 )
 _EACH_ADDRESS = "list the addresses of the host (getent ahosts HOST), and try to connect to each"
-_AFTER_FORK = (
-    "Find out whether the process forks, with os.fork, multiprocessing or a preloading server: "
-    "build the client in each process, after the fork, or start processes with spawn. If it does "
-    "not fork, check the log of the gateway or the server for restarts and closed connections."
-)
 
 _NOT_REUSED = {
     "keepalive_expired": (
@@ -313,14 +310,13 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
             f"that waited for their answers failed: {percent(share)} of all."
         )
         explanation = (
-            "A server or gateway ends a connection like that after a number of requests, after a "
-            "time, or when it restarts. The client gives up the requests in flight, also those "
-            "that would still be answered. Neither the pool nor idle connections are the cause."
+            "A server or gateway does that after a number of requests, after a time, or when it "
+            "restarts. The client gives up the requests in flight, also those that would still be "
+            "answered. The pool is not the cause."
         )
         advice = (
-            "Raise the limit of requests or the age per connection at the gateway (nginx: "
-            "keepalive_requests), let the SDK send failed requests again, or use HTTP/1.1: "
-            f"{case.advisor.without_http2(case.maximum)}."
+            "Raise the gateway's limit per connection (nginx: keepalive_requests), let the SDK "
+            f"send again, or use HTTP/1.1: {case.advisor.without_http2(case.maximum)}."
         )
     else:
         reused = f" and {percent(on_reused)} of those on reused" if on_reused else ""
@@ -414,10 +410,7 @@ def slow_connecting(cases: Sequence[PoolCase]) -> Finding | None:
         return None
     name, advice = SET_UP_HELP[step]
     share = activity.named("step")[step] / total
-    explanation = (
-        "Each request that needs a new connection waits that long. Keeping connections for longer "
-        "would only hide it."
-    )
+    explanation = "Each new connection takes that long. Keeping connections would only hide it."
     if step == "connect" and mean >= thresholds.SLOW_SET_UP and share >= thresholds.NEARLY_ALL:
         explanation = f"{_DEAD_ADDRESS.format(seconds(mean))} {explanation}"
         advice = f"{_EACH_ADDRESS}; {advice}"

@@ -26,17 +26,13 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
             "A streamed answer was abandoned before its end. It keeps its "
             f"{_held(case)}, possibly forever{queue}."
         )
-        if inner := _made_meanwhile(held, case.requests):
-            who = majority(inner)
+        if inner := _made_meanwhile(held, case):
+            who = f" ({who})" if (who := majority(inner)) else ""
             explanation += (
-                f" For {len(inner)} of them, another request queues since then"
-                f"{f' ({who})' if who else ''}. If the reader of the stream makes this call, each "
-                "waits for the other."
+                f" {counted(len(inner), 'request')}{who} queued just when answers became unread: "
+                "if their readers make these calls, each waits for the other."
             )
-            advice = (
-                "Read or close a stream before the next call on the same client, or make that "
-                f"call on a second client. {advice}"
-            )
+            advice = f"Close a stream before a call on the same client, or use two. {advice}"
     elif case.activity.number("leaks"):
         hurts = False
         observed = (
@@ -70,24 +66,20 @@ def _unread_where_leaked(requests: list[RequestSnapshot]) -> list[RequestSnapsho
     return suspected + [request for request in younger if request.call_site in call_sites]
 
 
-def _made_meanwhile(
-    held: list[RequestSnapshot], requests: list[RequestSnapshot]
-) -> list[RequestSnapshot]:
-    """Return queued requests that readers of most of these answers seem to have made.
+def _made_meanwhile(held: list[RequestSnapshot], case: PoolCase) -> list[RequestSnapshot]:
+    """Return queued requests that the readers of most of these answers seem to have made.
 
-    Each is of the same trace, or of another call site and began just after the answer was unread.
+    Each is of the same trace, or of another call site and began just after an answer was unread.
     """
-    queued = [request for request in requests if request.phase == "queued"]
-    inner = []
-    for holder in held:
-        for request in queued:
-            late = holder.phase_age - request.phase_age
-            soon = 0 <= late <= thresholds.MADE_MEANWHILE and request.call_site != holder.call_site
-            if soon or (request.trace_id and request.trace_id == holder.trace_id):
-                inner.append(request)
-                queued.remove(request)
-                break
-    return inner if 2 * len(inner) > len(held) and len(inner) > 1 else []
+
+    def made(by: RequestSnapshot, one: RequestSnapshot) -> bool:
+        soon = 0 <= by.phase_age - one.phase_age <= thresholds.MADE_MEANWHILE
+        same_trace = one.trace_id is not None and one.trace_id == by.trace_id
+        return same_trace or (soon and one.call_site != by.call_site)
+
+    queued = (request for request in case.requests if request.phase == "queued")
+    inner = [request for request in queued if any(made(holder, request) for holder in held)]
+    return inner if len(inner) > max(1, len(held) / 2) else []
 
 
 def likely_leak(pools: list[PoolSnapshot]) -> str | None:

@@ -42,8 +42,7 @@ _SLOW = (
     ),
     (
         "Check the provider's status page, and compare models. Stream the answers, to notice "
-        "silence early. {timeout}. Send fewer requests at a time, or send some to a second "
-        "provider."
+        "silence early. {}. Send fewer requests at a time, or send some to a second provider."
     ),
 )
 _BUFFERED = (
@@ -58,26 +57,15 @@ _BUFFERED = (
 )
 _LONGER = (
     (
-        "Answers begin as soon as before, and only the rest takes longer. Most likely the answers "
-        "are longer at the same speed, as after a change of the model or the prompt. Their items "
-        "are not seen, so the provider may also send more slowly."
+        "Answers begin as soon as before: most likely they are longer at the same speed. Their "
+        "items are not seen, so the provider may also send more slowly."
     ),
     (
-        "Compare the length of the answers (output tokens) with the time before, and limit it by "
-        "the prompt or max_tokens. If it is the same, check the provider's status page."
+        "Compare the length of the answers with the time before, and limit it by the prompt or "
+        "max_tokens. If it is the same, check the provider's status page."
     ),
 )
-_BUSY = (
-    (
-        "More requests are sent than before, and they wait for the provider. Most likely it, or a "
-        "queue before it, does not serve as many at a time."
-    ),
-    (
-        "Send fewer requests at a time, give the server more capacity, or send some to a second "
-        "provider. {timeout}. If that does not help, check the provider's status page."
-    ),
-)
-"""By how the times of answers or the traffic have changed: explanation and advice."""
+"""By how the times of answers have changed: explanation and advice."""
 
 
 def _parts(answers: Sequence[Answer], waiting: _Times = ()) -> dict[str, _Times]:
@@ -220,14 +208,15 @@ def slow_provider(case: PoolCase) -> Finding | None:
     changed = {_change(case, group) for group, text in groups.items() if text}
     explanation, advice = _SLOW if gives_up or len(changed) != 1 else changed.pop()
     if times >= thresholds.BUSIER and explanation == _SLOW[0]:
-        explanation, advice = _BUSY
+        explanation += " Most likely it, or a queue before it, does not serve as many at a time."
+        advice = f"Send fewer requests at a time first. {advice}"
     found = Finding(
         kind=Kind.SLOW_PROVIDER,
         severity=Severity.ERROR if gives_up else Severity.WARNING,
         pool=case.label,
         observed=f"{observed}.",
         explanation=explanation,
-        advice=f"{advice.format(timeout=timeout)} A larger pool does not help.",
+        advice=f"{advice.format(timeout)} A larger pool does not help.",
     )
     ended = [f.ago + f.phase_age for f in case.totals.failures if f.result == "read_timeout"]
     if gives_up and _unanswered(case, ended) >= thresholds.CURRENT_REQUESTS:
