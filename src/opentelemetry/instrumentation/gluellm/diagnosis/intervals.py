@@ -231,10 +231,8 @@ class PoolCase:
     def growth(self) -> float:
         """How many times as many requests arrive as before, repeated ones apart; 0 if unknown."""
         before, now = self.baseline, self.activity
-        if before is None or now.period <= 0 or before.period <= 0:
-            return 0.0
-        first = before.number("entered") - before.number("resent")
-        if first < BASELINE_REQUESTS:
+        first = before.number("entered") - before.number("resent") if before else 0
+        if before is None or first < BASELINE_REQUESTS:
             return 0.0
         return (now.number("entered") - now.number("resent")) / now.period * before.period / first
 
