@@ -231,9 +231,13 @@ def test_dropped_idle_connections_are_a_finding(silence: float, keepalive: bool 
     ("failed", "silence", "expiry", "short"),
     [
         (65, 0.0, None, True),
-        (64, 0.0, None, False),
+        (63, 0.0, None, False),
         (65, 121.0, None, False),
         (4, 0.0, 4.0, True),
+        # As long as usual idle timeouts: then few requests fail.
+        (10, 0.0, 5.0, True),
+        (9, 0.0, 5.0, False),
+        (10, 0.0, 6.0, False),
         (4, 0.0, None, False),
     ],
 )

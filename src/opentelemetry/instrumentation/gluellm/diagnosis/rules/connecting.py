@@ -27,8 +27,8 @@ LOST_CONNECTION = ("protocol_error", "read_error")
 _AT_ONCE = ("too_many_open_files", "no_local_ports")
 """Errors that the network never causes: one is enough for a finding."""
 _SHORT_IDLE = (
-    "Connections broke that had been idle for {} on average, or less: usual idle timeouts are "
-    "longer. Possible causes: a forked process uses the same client, and both write on the same "
+    "Connections broke that had been idle for {} on average, or less: few idle timeouts are "
+    "as short. Possible causes: a forked process uses the same client, and both write on the same "
     "connections; or the server, or a gateway before it, restarts or closes connections soon."
 )
 _AFTER_FORK = (
@@ -215,7 +215,9 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     expiry = max((pool.keepalive_expiry or 0 for pool in case.pools), default=0)
     now = f" (now {timeout_text(expiry)})" if expiry else ""
     idle = min(_longest_idle(case), expiry or math.inf)
-    short = idle < thresholds.SHORT_IDLE and not silent
+    # A server that closes at the same time as the client fails few requests.
+    often, most = share >= thresholds.FAILURES_SEVERE, thresholds.SHORT_IDLE
+    short = not silent and (idle < most or (often and idle == most))
     thinks = " A model that thinks for minutes without sending a byte looks idle to it."
     advice = []
     if unprobed:
@@ -237,9 +239,9 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         + ("; SO_KEEPALIVE is off." if unprobed and not short else "."),
         explanation=_SHORT_IDLE.format(seconds(idle))
         if short
-        else "The other end, or a load balancer or address translator on the path, had "
+        else "Most likely the other end, or a load balancer or address translator on the path, had "
         "dropped connections that the pool kept: after a time without data, or by a restart."
-        f"{thinks if silent else ''}",
+        f"{thinks if silent else ' Otherwise, a forked process may use the same client.'}",
         advice=" ".join(advice)
         or "Stream the answers, so that bytes flow, and let the SDK send failed requests again.",
     )
@@ -306,8 +308,8 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
         advice = f"{case.advisor.allow(usable)}. Or raise the limit at the gateway or the provider."
     elif goaway:
         observed = (
-            f"The other end ended {counted(goaway, 'HTTP/2 connection')} with GOAWAY, and requests "
-            f"that waited for their answers failed: {percent(share)} of all."
+            f"The other end ended {counted(goaway, 'HTTP/2 connection')} with GOAWAY, and the "
+            "requests that waited for their answers failed."
         )
         explanation = (
             "A server or gateway does that after a number of requests, after a time, or when it "
