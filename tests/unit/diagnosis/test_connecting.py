@@ -256,6 +256,13 @@ def test_connections_that_were_idle_for_a_moment_were_not_idle_for_too_long(
     assert ("SO_KEEPALIVE" in str(finding)) is not short
 
 
+def test_http2_connection_that_was_idle_loses_many_requests() -> None:
+    failures = (Failure(9.0, "read_error", 0.1, "awaiting_response", 0.1),) * 90
+    origin = {"reuse_failures": 90, "protocols": ("2",)}
+    totals = the_totals(100, origin=origin, failures=failures)
+    assert "load balancer" in found(REUSE, a_snapshot(totals, a_pool(keepalive_expiry=60))).advice
+
+
 def cut_off(number: int, result: str = "protocol_error", phase: str = "reading") -> Snapshot:
     """Of 50 requests, so many failed in this phase."""
     one = Failure(9.0, result, 1.5, phase, 0.7, "gpt-4o", "app.py:7 in ask")

@@ -251,8 +251,9 @@ def _longest_idle(case: PoolCase) -> float:
     """Return an upper bound of the mean time that connections were idle before they failed."""
     period, most = min(case.recent, thresholds.PEAK_REMEMBERED), max(case.totals.peak_active, 1)
     failed = sum(one.ago <= period and one.result in LOST_CONNECTION for one in case.failures)
-    # The first ones can have been idle since long before.
-    return most * period / (failed - most) if failed > most else math.inf
+    # The first ones can have been idle since long before. With HTTP/2, one loses many requests.
+    unknown = failed <= most or any("2" in origin.protocols for origin in case.totals.origins)
+    return math.inf if unknown else most * period / (failed - most)
 
 
 def _unanswered(case: PoolCase) -> tuple[float, float]:
