@@ -218,7 +218,7 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     # A server that closes at the same time as the client fails few requests.
     often, most = share >= thresholds.FAILURES_SEVERE, thresholds.SHORT_IDLE
     short = not silent and (idle < most or (often and idle == most))
-    thinks = " A model that thinks for minutes without sending a byte looks idle to it."
+    thinks = ". A model that thinks for minutes without sending a byte looks idle to it."
     advice = []
     if unprobed:
         advice.append(f"Switch SO_KEEPALIVE on: {advisor.probe_idle(case.maximum)}.")
@@ -227,7 +227,8 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     elif not silent:
         advice.append(
             f"Keep idle connections for less time than the load balancer does{now}: "
-            f"{advisor.keep_idle(3, case.maximum)}."
+            f"{advisor.keep_idle(3, case.maximum)}. If the process forks, build the client in each "
+            "process, after the fork."
         )
     return Finding(
         kind=Kind.REUSE_FAILURES,
@@ -239,9 +240,10 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         + ("; SO_KEEPALIVE is off." if unprobed and not short else "."),
         explanation=_SHORT_IDLE.format(seconds(idle))
         if short
-        else "Most likely the other end, or a load balancer or address translator on the path, had "
-        "dropped connections that the pool kept: after a time without data, or by a restart."
-        f"{thinks if silent else ' Otherwise, a forked process may use the same client.'}",
+        else f"{'T' if silent else 'Either t'}he other end, or a load balancer or address "
+        "translator on the path, had dropped connections that the pool kept: after a time without "
+        "data, or by a restart"
+        f"{thinks if silent else '. Or a forked process uses the same client.'}",
         advice=" ".join(advice)
         or "Stream the answers, so that bytes flow, and let the SDK send failed requests again.",
     )
