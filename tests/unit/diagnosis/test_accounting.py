@@ -239,6 +239,23 @@ def test_silent_calls() -> None:
         assert fires or not found
 
 
+@pytest.mark.parametrize("leaked", [True, False])
+def test_silent_calls_whose_requests_queue(*, leaked: bool) -> None:
+    """The provider has not got them. Who holds the connections explains the silence."""
+    unread = [a_request("unread", 290.0, leak_suspected=leaked, call_site="a.py:1 in f")] * 4
+    answered = [a_request("reading", 1.0)] * 6
+    requests = [*unread, *answered, *[a_request("queued", 280.0)] * 5]
+    calls = (in_flight(15, 280.0, silent=5),)
+    snapshot = a_snapshot(the_totals(), a_pool(requests), **an_account(*HOUR), calls=calls)
+    first, *others = diagnose(snapshot)
+    assert first.kind is (Kind.LEAK if leaked else Kind.POOL_SATURATED)
+    assert first.observed.startswith(
+        "5 of 15 calls to openai in flight are silent, the longest for 280 s; 5 requests in queued."
+    )
+    assert "status page" not in first.advice
+    assert Kind.CALLS_SILENT not in [other.kind for other in others]
+
+
 def test_amplification() -> None:
     """Calls succeed, but each fourth request is a repetition."""
     finding = top(*HOUR, *[of_calls(60, {"backoff": 0.5}, {"503": 1}, retries=40)] * 5)

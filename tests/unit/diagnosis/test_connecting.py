@@ -227,6 +227,44 @@ def test_dropped_idle_connections_are_a_finding(silence: float, keepalive: bool 
         assert "max_connections=10" in finding.advice
 
 
+@pytest.mark.parametrize(
+    ("failed", "silence", "expiry", "short"),
+    [
+        (65, 0.0, None, True),
+        (63, 0.0, None, False),
+        (65, 121.0, None, False),
+        (4, 0.0, 4.0, True),
+        # As long as usual idle timeouts: then few requests fail.
+        (10, 0.0, 5.0, True),
+        (9, 0.0, 5.0, False),
+        (10, 0.0, 6.0, False),
+        (4, 0.0, None, False),
+    ],
+)
+def test_connections_that_were_idle_for_a_moment_were_not_idle_for_too_long(
+    failed: int, silence: float, expiry: float | None, *, short: bool
+) -> None:
+    """Four connections for 75 s, which a forked process uses as well."""
+    origin = {"reuse_failures": failed, "longest_silence_failed": silence}
+    failures = (Failure(9.0, "read_error", 0.1, "awaiting_response", 0.1),) * failed
+    pool = a_pool(keepalive_expiry=expiry, tcp_keepalive=False)
+    totals = the_totals(100, origin=origin, failures=failures)
+    finding = found(REUSE, a_snapshot(totals, pool))
+    assert finding.explanation.startswith("Connections broke that had been idle for ") is short
+    assert finding.advice.startswith("Find out whether the process forks") is short
+    assert ("after the fork" in finding.advice) is not (silence > 0)
+    assert ("a forked process uses the same client" in finding.explanation) is not (silence > 0)
+    assert ("load balancer" in str(finding)) is not short
+    assert ("SO_KEEPALIVE" in str(finding)) is not short
+
+
+def test_http2_connection_that_was_idle_loses_many_requests() -> None:
+    failures = (Failure(9.0, "read_error", 0.1, "awaiting_response", 0.1),) * 90
+    origin = {"reuse_failures": 90, "protocols": ("2",)}
+    totals = the_totals(100, origin=origin, failures=failures)
+    assert "load balancer" in found(REUSE, a_snapshot(totals, a_pool(keepalive_expiry=60))).advice
+
+
 def cut_off(number: int, result: str = "protocol_error", phase: str = "reading") -> Snapshot:
     """Of 50 requests, so many failed in this phase."""
     one = Failure(9.0, result, 1.5, phase, 0.7, "gpt-4o", "app.py:7 in ask")
@@ -422,6 +460,27 @@ def test_when_establishing_is_slow(now: Snapshot, before: Snapshot, *, fires: bo
     assert (CONNECTING in all_kinds(now, before)) is fires
 
 
+@pytest.mark.parametrize(
+    ("times", "dead"),
+    [
+        ({"connect": 5.0}, True),
+        ({"connect": 4.5, "tls": 0.5}, True),
+        ({"connect": 4.4, "tls": 0.6}, False),
+        ({"resolve": 5.0}, False),
+        ({"connect": 0.9}, False),
+    ],
+)
+def test_address_that_does_not_answer(times: dict[str, float], *, dead: bool) -> None:
+    """The client waits for it before it tries the next one."""
+    took = {step: 20 * time for step, time in times.items()}
+    spent = {"phase_seconds": {"connecting": sum(took.values())}, "set_up_seconds": took}
+    before = set_up("connect", 0.1, 20)
+    now = a_snapshot(the_totals(40, origin=spent, connections_opened=40), uptime=200.0)
+    finding = found(CONNECTING, now, before)
+    assert ("several addresses" in finding.explanation) is dead
+    assert finding.advice.startswith("List the addresses of the host") is dead
+
+
 def a_minute(step: str, took: float, requests: int = 20) -> Any:
     """Most requests of this minute waited for a new connection, which took so long."""
     waits = requests * 9 // 10
@@ -520,6 +579,32 @@ def test_other_end_that_closes_only_new_connections_limits_them() -> None:
     both = found(Kind.CLOSED_UNANSWERED, lost_early(60, 50))
     assert both.observed.endswith(": 60% of those on new and 50% of those on reused connections.")
     assert both.explanation.startswith("New and reused connections fail alike, so neither")
+    more = found(Kind.CLOSED_UNANSWERED, lost_early(95, 34)).explanation
+    assert more.startswith("New connections fail even more often than reused ones, so neither")
+
+
+@pytest.mark.parametrize(
+    ("on_new", "on_reused", "closed", "error", "kind"),
+    [
+        (95, 30, {"goaway": 14, "keepalive_expired": 2}, "protocol_error", Kind.CLOSED_UNANSWERED),
+        (5, 60, {"goaway": 14}, "protocol_error", Kind.CLOSED_UNANSWERED),
+        # Few connections ended like that, or the requests failed otherwise.
+        (5, 60, {"goaway": 14, "error": 14}, "protocol_error", REUSE),
+        (5, 60, {"goaway": 14}, "read_error", REUSE),
+    ],
+)
+def test_server_that_ends_http2_connections_is_named(
+    on_new: int, on_reused: int, closed: dict[str, int], error: str, kind: Kind
+) -> None:
+    """Whether its connections are new or reused."""
+    origin = {"requests_on_new_connection": 100, "reuse_failures": on_reused}
+    errors = {error: on_new + on_reused}
+    totals = the_totals(200, errors=errors, origin=origin, connections_closed=closed)
+    assert kinds(a_snapshot(totals)) == [kind]
+    finding = found(kind, a_snapshot(totals))
+    named = kind is Kind.CLOSED_UNANSWERED
+    assert ("ended 14 HTTP/2 connections with GOAWAY" in finding.observed) is named
+    assert ("http2=False" in finding.advice) is named
 
 
 def test_churn_of_an_sdk_names_it_and_the_line() -> None:

@@ -54,6 +54,30 @@ def test_leak_explains_the_queue() -> None:
     assert "requests queue" in found(Kind.LEAK, snapshot).explanation
 
 
+@pytest.mark.parametrize(
+    ("call_site", "trace", "waits", "nested"),
+    [
+        ("tool.py:5 in lookup", "cd" * 16, (79.9, 79.85), True),
+        ("tool.py:5 in lookup", "cd" * 16, (79.9, 70.0), False),
+        ("tool.py:5 in lookup", "cd" * 16, (80.1, 80.1), False),
+        # Many calls of one call site may begin at once.
+        ("/srv/app/chat.py:17 in answer", "cd" * 16, (79.9, 79.85), False),
+        ("/srv/app/chat.py:17 in answer", "ab" * 16, (70.0, 60.0), True),
+    ],
+)
+def test_streams_whose_readers_wait_for_the_same_pool(
+    call_site: str, trace: str, waits: tuple[float, float], *, nested: bool
+) -> None:
+    inner = [a_request("queued", wait, call_site=call_site, trace_id=trace) for wait in waits]
+    pool = a_pool([*[leaked()] * 3, *inner], [a_connection("active")] * 3, max_connections=3)
+    finding = found(Kind.LEAK, a_snapshot(the_totals(leaks=3, peak_active=3), pool))
+    assert ("each waits for the other" in finding.explanation) is nested
+    assert finding.advice.startswith("Close a stream before a call") is nested
+    if nested:
+        said = f"2 requests (2 of 2 from {call_site} (gpt-4o)) queued just when answers became"
+        assert said in finding.explanation
+
+
 def test_readme_shows_the_finding_of_a_leak() -> None:
     """Its example is of an SDK without any-llm, so the model is unknown."""
     place = "/srv/bot/app.py:11 in answer"

@@ -75,6 +75,30 @@ def test_slow_model_is_named(snapshot: Snapshot, said: str) -> None:
         assert said in found(SLOW, snapshot, before).observed
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "means"),
+    [
+        # The rest moves to the head: buffered, and not only slower.
+        ((0.4, 6.0, 20), (6.4, 0.001, 20), "buffers streams"),
+        ((0.4, 6.0, 20), (5.0, 1.5, 20), "buffers streams"),
+        ((0.4, 6.0, 20), (5.0, 1.6, 20), "path to it is slow"),
+        ((0.4, 6.0, 20), (8.1, 0.001, 20), "path to it is slow"),
+        # Only the rest is longer, of answers whose items are not seen.
+        ((0.5, 1.5, 0), (0.5, 15.0, 0), "longer at the same speed"),
+        ((0.5, 1.5, 0), (1.0, 15.0, 0), "path to it is slow"),
+        ((0.5, 1.5, 20), (0.5, 15.0, 20), "path to it is slow"),
+    ],
+)
+def test_change_of_the_times_of_answers_is_explained(
+    before: tuple[float, float, int], after: tuple[float, float, int], means: str
+) -> None:
+    totals = the_totals(200, MUCH, answers=answers(150.0, m=before) + answers(20.0, m=after))
+    finding = found(SLOW, a_snapshot(totals, uptime=200.0), a_snapshot(the_totals(100)))
+    assert means in finding.explanation
+    assert ("proxy_buffering off" in finding.advice) is ("buffers" in means)
+    assert ("max_tokens" in finding.advice) is ("longer" in means)
+
+
 def test_requests_of_a_model_that_hangs_count_before_they_end() -> None:
     waiting = [a_request("awaiting_response", 9.0, model="small")] * 5
     totals = the_totals(200, answers=BEFORE + answers(20.0, large=(1.0, 4.0, 20)))

@@ -222,9 +222,20 @@ def test_provider_that_became_slow_is_a_finding() -> None:
     assert finding.severity is Severity.WARNING
     assert finding.observed == (
         "Mean wait for the provider: 1.9 s for the response headers, 0.50 s for the "
-        "rest; before, it was 0.80 s."
+        "rest; before, it was 0.80 s; 10 times as many requests arrive as before."
     )
     assert "requests queue" in found(SLOW, slower(1.6, queued=1.0), BASELINE).observed
+
+
+@pytest.mark.parametrize(("more", "busier"), [(250, True), (249, False)])
+def test_provider_that_gets_far_more_requests_is_overloaded(more: int, *, busier: bool) -> None:
+    slow = the_totals(100 + more, {"awaiting_response": 3.0})
+    finding = found(SLOW, a_snapshot(slow, uptime=200.0), BASELINE)
+    assert ("2.5 times as many requests arrive as before" in finding.observed) is busier
+    assert finding.advice.startswith("Send fewer requests at a time first") is busier
+    repeated = the_totals(100 + more, {"awaiting_response": 3.0}, origin={"requests_resent": 5})
+    observed = found(SLOW, a_snapshot(repeated, uptime=200.0), BASELINE).observed
+    assert "as many requests" not in observed
 
 
 def test_slow_reasoning_models_are_no_finding() -> None:

@@ -137,6 +137,8 @@ def consumes_slowly(unread: float, held: float, requests: int) -> bool:
     )
 
 
+MADE_MEANWHILE = 0.2
+"""Seconds. A reader that calls a tool between two chunks of a stream sends its request by then."""
 LIKELY_LEAK_AFTER = 5.0
 """Time that a response has been unread. A consumer that keeps reading rarely pauses for longer."""
 LIKELY_LEAK_SHARE = 0.5
@@ -163,6 +165,8 @@ wait."""
 
 # --- The provider's time --------------------------------------------------------------------------
 
+BUSIER = 2.5
+"""Factor on the requests per second in the baseline. Within an hour, traffic often doubles."""
 SLOWER = 2.0
 """Factor on the provider's time in the baseline. A different mix of questions causes less."""
 SLOWER_BY = 0.1
@@ -315,6 +319,8 @@ REUSE_FAILURE_ALERT_SHARE = 0.01
 ALIKE = 0.5
 """Share of new connections that fail, in relation to that of reused ones. From here on, reuse is
 not the cause."""
+SHORT_IDLE = 5.0
+"""Seconds. The idle timeouts of servers and load balancers begin there: Node.js, uvicorn."""
 SILENT_CONNECTION = 120.0
 """Silence from which a network device may have forgotten a connection: load balancers and address
 translators do so after 60 to 350 s."""
@@ -334,6 +340,8 @@ share is enough."""
 SLOW_SET_UPS = 5
 """The latest set-ups that are judged. A single slow one can be a lost packet, which is sent again
 after 1 s, and then after 2 s."""
+NEARLY_ALL = 0.9
+"""Share of the time of set-ups from which no other step matters."""
 SLOW_SET_UP = 1.0
 """Mean time to establish a connection. TCP and TLS take up to three round trips, which is less than
 1 s from anywhere."""

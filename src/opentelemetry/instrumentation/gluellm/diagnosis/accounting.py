@@ -20,7 +20,7 @@ from ..text import counted, one_line, percent, period_text, seconds
 from ..watch.account import CALLS, Item, Subject
 from .advice.servers import CONNECT_HELP, SET_UP_HELP
 from .findings import Finding, Kind, Severity
-from .parts import CallsSnapshot, Failure, RequestSnapshot
+from .parts import PROVIDERS_PART, CallsSnapshot, Failure, RequestSnapshot
 from .rules.connecting import LOST_CONNECTION
 from .rules.timeouts import majority
 from .snapshot import Snapshot
@@ -358,10 +358,17 @@ class _Group:
             return None
         text = (
             f"{calls.silent} of {calls.in_flight} {self._to} in flight are silent, the longest for "
-            f"{seconds(longest)}."
+            f"{seconds(longest)}"
         )
-        parts = ("awaiting_response", "reading")
-        part = max(parts, key=lambda phase: sum(r.phase == phase for r in self._requests))
+        waited: Any = Counter()
+        for request in self._requests:
+            waited[request.phase] += max(request.phase_age, request.item_wait or 0.0)
+        part = max((*PROVIDERS_PART, *_WAITS), key=waited.__getitem__)
+        parts: tuple[str, ...] = PROVIDERS_PART
+        if part not in parts:
+            number = sum(request.phase == part for request in self._requests)
+            text, parts = f"{text}; {counted(number, 'request')} in {part}", (part,)
+        text += "."
         return self._trouble(Kind.CALLS_SILENT, Severity.ERROR, text, part, parts)
 
     def _slow(self) -> Trouble | None:

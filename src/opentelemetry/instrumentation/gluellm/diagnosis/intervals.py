@@ -9,7 +9,7 @@ from typing import Any
 
 from ..pool.ledger import MOST_ANSWERED, MOST_FAILED
 from ..pool.phases import PHASES
-from ..thresholds import CHURN_REQUESTS_PER_POOL, RECENT
+from ..thresholds import BASELINE_REQUESTS, CHURN_REQUESTS_PER_POOL, RECENT
 from ..watch.account import Item
 from .advice.advisor import Advisor, advisor_for
 from .advice.own_clients import OwnClient
@@ -226,6 +226,15 @@ class PoolCase:
         latest = self.totals.answers
         since = max((one.ago for one in latest), default=0.0)
         return [*(one for one in self.totals.earlier_answers if one.ago > since), *latest]
+
+    @property
+    def growth(self) -> float:
+        """How many times as many requests arrive as before, repeated ones apart; 0 if unknown."""
+        before, now = self.baseline, self.activity
+        first = before.number("entered") - before.number("resent") if before else 0
+        if before is None or first < BASELINE_REQUESTS:
+            return 0.0
+        return (now.number("entered") - now.number("resent")) / now.period * before.period / first
 
     @property
     def is_young(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -25,6 +26,21 @@ LOST_CONNECTION = ("protocol_error", "read_error")
 """Errors of a connection that was closed, or reset, while a response was expected."""
 _AT_ONCE = ("too_many_open_files", "no_local_ports")
 """Errors that the network never causes: one is enough for a finding."""
+_SHORT_IDLE = (
+    "Connections broke that had been idle for {} on average, or less: few idle timeouts are "
+    "as short. Possible causes: a forked process uses the same client, and both write on the same "
+    "connections; or the server, or a gateway before it, restarts or closes connections soon."
+)
+_AFTER_FORK = (
+    "Find out whether the process forks (os.fork, multiprocessing, gunicorn with preload_app): "
+    "build the client in each process, after the fork. If not, check the server's log."
+)
+_DEAD_ADDRESS = (
+    "TCP takes one round trip, so {} means that first attempts get no answer: one of several "
+    "addresses of the host (also IPv6) may be dead, for which the client waits before it tries "
+    "the next one; or a full server drops attempts, which are repeated after 1 s, 3 s and 7 s."
+)
+_EACH_ADDRESS = "list the addresses of the host (getent ahosts HOST), and try to connect to each"
 
 _NOT_REUSED = {
     "keepalive_expired": (
@@ -190,7 +206,7 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     if count < thresholds.REUSE_FAILURES or share < thresholds.REUSE_FAILURE_SHARE:
         return None
     on_new, on_reused = _unanswered(case)
-    if on_new >= thresholds.ALIKE * on_reused:
+    if on_new >= thresholds.ALIKE * on_reused or _ended_by_goaway(case):
         return None
     advisor = case.advisor
     silence = max((origin.longest_silence_failed for origin in case.totals.origins), default=0.0)
@@ -198,14 +214,21 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     unprobed = any(pool.tcp_keepalive is False for pool in case.pools)
     expiry = max((pool.keepalive_expiry or 0 for pool in case.pools), default=0)
     now = f" (now {timeout_text(expiry)})" if expiry else ""
-    thinks = " A model that thinks for minutes without sending a byte looks idle to it."
+    idle = min(_longest_idle(case), expiry or math.inf)
+    # A server that closes at the same time as the client fails few requests.
+    often, most = share >= thresholds.FAILURES_SEVERE, thresholds.SHORT_IDLE
+    short = not silent and (idle < most or (often and idle == most))
+    thinks = ". A model that thinks for minutes without sending a byte looks idle to it."
     advice = []
     if unprobed:
         advice.append(f"Switch SO_KEEPALIVE on: {advisor.probe_idle(case.maximum)}.")
-    if not silent:
+    if short:
+        advice = [_AFTER_FORK]
+    elif not silent:
         advice.append(
             f"Keep idle connections for less time than the load balancer does{now}: "
-            f"{advisor.keep_idle(3, case.maximum)}."
+            f"{advisor.keep_idle(3, case.maximum)}. If the process forks, build the client in each "
+            "process, after the fork."
         )
     return Finding(
         kind=Kind.REUSE_FAILURES,
@@ -214,13 +237,25 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         observed=f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) "
         "failed on a reused connection before an answer came"
         + (f", after up to {seconds(silence)} of silence" if silent else "")
-        + ("; SO_KEEPALIVE is off." if unprobed else "."),
-        explanation="The other end, or a load balancer or address translator on the path, had "
-        "dropped connections that the pool kept: after a time without data, or by a restart."
-        f"{thinks if silent else ''}",
+        + ("; SO_KEEPALIVE is off." if unprobed and not short else "."),
+        explanation=_SHORT_IDLE.format(seconds(idle))
+        if short
+        else f"{'T' if silent else 'Either t'}he other end, or a load balancer or address "
+        "translator on the path, had dropped connections that the pool kept: after a time without "
+        "data, or by a restart"
+        f"{thinks if silent else '. Or a forked process uses the same client.'}",
         advice=" ".join(advice)
         or "Stream the answers, so that bytes flow, and let the SDK send failed requests again.",
     )
+
+
+def _longest_idle(case: PoolCase) -> float:
+    """Return an upper bound of the mean time that connections were idle before they failed."""
+    period, most = min(case.recent, thresholds.PEAK_REMEMBERED), max(case.totals.peak_active, 1)
+    failed = sum(one.ago <= period and one.result in LOST_CONNECTION for one in case.failures)
+    # The first ones can have been idle since long before. With HTTP/2, one loses many requests.
+    unknown = failed <= most or any("2" in origin.protocols for origin in case.totals.origins)
+    return math.inf if unknown else most * period / (failed - most)
 
 
 def _unanswered(case: PoolCase) -> tuple[float, float]:
@@ -239,6 +274,14 @@ def _unanswered(case: PoolCase) -> tuple[float, float]:
     return new_failed / max(new, new_failed, 1), reused_failed / max(reused, reused_failed, 1)
 
 
+def _ended_by_goaway(case: PoolCase) -> int:
+    """Return how many connections a GOAWAY ended, if it explains most failures."""
+    closed = case.activity.named("closed")
+    ended, errors = int(closed["goaway"]), case.activity.errors
+    explains = 2 * ended > closed.total() and errors["protocol_error"] >= errors["read_error"]
+    return ended if explains else 0
+
+
 def closed_unanswered(case: PoolCase) -> Finding | None:
     """Detect that the other end closes connections before it answers, as often if they are new."""
     activity = case.activity
@@ -246,7 +289,8 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
     new = activity.number("on_new_connection")
     failed = round(on_new * new)
     share = (failed + activity.number("reuse_failures")) / max(activity.left, failed, 1)
-    if share < thresholds.TRUNCATED_SHARE or not failed or on_new < thresholds.ALIKE * on_reused:
+    on_new_too, goaway = failed and on_new >= thresholds.ALIKE * on_reused, _ended_by_goaway(case)
+    if share < thresholds.TRUNCATED_SHARE or not (on_new_too or goaway):
         return None
     usable = sum(
         connection.state != "connecting" and connection.requests_served > 0
@@ -265,6 +309,20 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
             "balancer to which only new ones go is broken."
         )
         advice = f"{case.advisor.allow(usable)}. Or raise the limit at the gateway or the provider."
+    elif goaway:
+        observed = (
+            f"The other end ended {counted(goaway, 'HTTP/2 connection')} with GOAWAY, and the "
+            "requests that waited for their answers failed."
+        )
+        explanation = (
+            "A server or gateway does that after a number of requests, after a time, or when it "
+            "restarts. The client gives up the requests in flight, also those that would still be "
+            "answered. The pool is not the cause."
+        )
+        advice = (
+            "Raise the gateway's limit per connection (nginx: keepalive_requests), let the SDK "
+            f"send again, or use HTTP/1.1: {case.advisor.without_http2(case.maximum)}."
+        )
     else:
         reused = f" and {percent(on_reused)} of those on reused" if on_reused else ""
         observed = (
@@ -272,6 +330,8 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
             f"{percent(on_new)} of those on new{reused} connections."
         )
         alike = "New and reused connections fail alike" if reused else "New connections fail"
+        if reused and on_reused < thresholds.ALIKE * on_new:
+            alike = "New connections fail even more often than reused ones"
         explanation = (
             f"{alike}, so neither the pool nor idle connections are the cause: the gateway or the "
             "provider is."
@@ -354,14 +414,18 @@ def slow_connecting(cases: Sequence[PoolCase]) -> Finding | None:
     if mean < least or activity.time("connecting") < costs:
         return None
     name, advice = SET_UP_HELP[step]
+    share = activity.named("step")[step] / total
+    explanation = "Each new connection takes that long. Keeping connections would only hide it."
+    if step == "connect" and mean >= thresholds.SLOW_SET_UP and share >= thresholds.NEARLY_ALL:
+        explanation = f"{_DEAD_ADDRESS.format(seconds(mean))} {explanation}"
+        advice = f"{_EACH_ADDRESS}; {advice}"
     return Finding(
         kind=Kind.EXECUTOR_FULL if step == "thread" else Kind.SLOW_CONNECTING,
         severity=Severity.WARNING,
         pool=case.label,
         observed=f"Establishing {counted(number, 'connection')} took {seconds(mean)} on "
-        f"average{before}, {percent(activity.named('step')[step] / total)} of it {name}.",
-        explanation="Each request that needs a new connection waits that long. Keeping connections "
-        "for longer would only hide it.",
+        f"average{before}, {percent(share)} of it {name}.",
+        explanation=explanation,
         advice=f"{advice[0].upper()}{advice[1:]}.",
     )
 

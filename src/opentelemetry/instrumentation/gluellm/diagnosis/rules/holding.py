@@ -17,6 +17,7 @@ _MOST_CALL_SITES = 3
 def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
     """Detect connections that unread responses hold; ``hurts`` if requests queue for them."""
     held = _unread_where_leaked(case.requests)
+    advice = f"{case.advisor.end_answers()}."
     if held:
         queue = ", and other requests queue" if hurts or case.queued_now else ""
         hurts |= len(held) >= (case.maximum or len(held) + 1)
@@ -25,6 +26,13 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
             "A streamed answer was abandoned before its end. It keeps its "
             f"{_held(case)}, possibly forever{queue}."
         )
+        if inner := _made_meanwhile(held, case):
+            who = f" ({who})" if (who := majority(inner)) else ""
+            explanation += (
+                f" {counted(len(inner), 'request')}{who} queued just when answers became unread: "
+                "if their readers make these calls, each waits for the other."
+            )
+            advice = f"Close a stream before a call on the same client, or use two. {advice}"
     elif case.activity.number("leaks"):
         hurts = False
         observed = (
@@ -43,7 +51,7 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
         pool=case.label,
         observed=observed,
         explanation=explanation,
-        advice=f"{case.advisor.end_answers()}.",
+        advice=advice,
     )
 
 
@@ -56,6 +64,22 @@ def _unread_where_leaked(requests: list[RequestSnapshot]) -> list[RequestSnapsho
         r for r in requests if r.phase == "unread" and r.phase_age >= after and not r.leak_suspected
     ]
     return suspected + [request for request in younger if request.call_site in call_sites]
+
+
+def _made_meanwhile(held: list[RequestSnapshot], case: PoolCase) -> list[RequestSnapshot]:
+    """Return queued requests that the readers of most of these answers seem to have made.
+
+    Each is of the same trace, or of another call site and began just after an answer was unread.
+    """
+
+    def made(by: RequestSnapshot, one: RequestSnapshot) -> bool:
+        soon = 0 <= by.phase_age - one.phase_age <= thresholds.MADE_MEANWHILE
+        same_trace = one.trace_id is not None and one.trace_id == by.trace_id
+        return same_trace or (soon and one.call_site != by.call_site)
+
+    queued = (request for request in case.requests if request.phase == "queued")
+    inner = [request for request in queued if any(made(holder, request) for holder in held)]
+    return inner if len(inner) > max(1, len(held) / 2) else []
 
 
 def likely_leak(pools: list[PoolSnapshot]) -> str | None:

@@ -35,6 +35,37 @@ _TELL_APART = (
     "another network: if it is answered, the path is the cause."
 )
 _Times = Sequence[float]
+_SLOW = (
+    (
+        "Requests wait for the provider's bytes most of the time. The provider or the path to it "
+        "is slow, or the requests have changed: a larger model, longer questions or answers."
+    ),
+    (
+        "Check the provider's status page, and compare models. Stream the answers, to notice "
+        "silence early. {}. Send fewer requests at a time, or send some to a second provider."
+    ),
+)
+_BUFFERED = (
+    (
+        "Answers take as long as before, but now come in one piece at their end. Most likely a "
+        "proxy or gateway on the path buffers streams, or the application no longer streams."
+    ),
+    (
+        "Switch buffering off at the proxy or ingress (nginx: proxy_buffering off, or the header "
+        "X-Accel-Buffering: no), and compression as well. Send one request past it to compare."
+    ),
+)
+_LONGER = (
+    (
+        "Answers begin as soon as before: most likely they are longer at the same speed. Their "
+        "items are not seen, so the provider may also send more slowly."
+    ),
+    (
+        "Compare the length of the answers with the time before, and limit it by the prompt or "
+        "max_tokens. If it is the same, check the provider's status page."
+    ),
+)
+"""By how the times of answers have changed: explanation and advice."""
 
 
 def _parts(answers: Sequence[Answer], waiting: _Times = ()) -> dict[str, _Times]:
@@ -75,8 +106,7 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
             continue
         texts, slower = [], False
         # What is slow now may have begun before the last minutes.
-        half = len(before) // 2
-        was = _parts(before[:half] if half >= thresholds.BASELINE_REQUESTS else before)
+        was = _parts(_first(before))
         for part, times in _parts(now, waiting).items():
             # The application's pauses are part of the time after the head.
             paused = unread >= thresholds.UNREAD_SHARE * (unread + reading)
@@ -90,6 +120,29 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
         found[group] = ", ".join(texts)
         same += 0 if slower else len(now)
     return found, 2 * same > len(answers)
+
+
+def _first(before: list[Answer]) -> list[Answer]:
+    half = len(before) // 2
+    return before[:half] if half >= thresholds.BASELINE_REQUESTS else before
+
+
+def _change(case: PoolCase, group: Group) -> tuple[str, str]:
+    """Return what the times to the headers and after them say about answers that became slower."""
+    answers, earlier = case.compared_answers
+    now = [answer for answer in answers if answer.group == group]
+    was = _first([answer for answer in earlier if answer.group == group])
+    if len(now) < thresholds.CURRENT_REQUESTS:
+        return _SLOW
+    (head, rest), (usual_head, usual_rest) = (
+        (median(one.head for one in side), median(one.rest for one in side)) for side in (now, was)
+    )
+    # The whole takes about as long: a part of the rest became a part of the head.
+    moved = abs(head + rest - usual_head - usual_rest) < (usual_head + usual_rest) / 4
+    if moved and thresholds.SLOWER**2 * rest <= usual_rest and head > usual_head:
+        return _BUFFERED
+    unseen = not any(answer.items for answer in now)
+    return _LONGER if unseen and head < thresholds.SLOWER * max(usual_head, 0.1) else _SLOW
 
 
 def _named(group: Group) -> str:
@@ -150,17 +203,20 @@ def slow_provider(case: PoolCase) -> Finding | None:
     timeout = "Set a read timeout"
     if silent:
         timeout = "Raise the read timeout if the model takes that long"
+    if (times := case.growth) >= thresholds.BUSIER:
+        observed += f"; {times:.2g} times as many requests arrive as before"
+    changed = {_change(case, group) for group, text in groups.items() if text}
+    explanation, advice = _SLOW if gives_up or len(changed) != 1 else changed.pop()
+    if times >= thresholds.BUSIER and explanation == _SLOW[0]:
+        explanation += " Most likely it, or a queue before it, does not serve as many at a time."
+        advice = f"Send fewer requests at a time first. {advice}"
     found = Finding(
         kind=Kind.SLOW_PROVIDER,
         severity=Severity.ERROR if gives_up else Severity.WARNING,
         pool=case.label,
         observed=f"{observed}.",
-        explanation="Requests wait for the provider's bytes most of the time. The provider or the "
-        "path to it is slow, or the requests have changed: a larger model, longer questions or "
-        "answers.",
-        advice="Check the provider's status page, and compare models. Stream the answers, to "
-        f"notice silence early. {timeout}. Send fewer requests at a time, or send some to a second "
-        "provider. A larger pool does not help.",
+        explanation=explanation,
+        advice=f"{advice.format(timeout)} A larger pool does not help.",
     )
     ended = [f.ago + f.phase_age for f in case.totals.failures if f.result == "read_timeout"]
     if gives_up and _unanswered(case, ended) >= thresholds.CURRENT_REQUESTS:

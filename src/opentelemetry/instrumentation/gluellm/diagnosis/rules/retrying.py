@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from ... import thresholds
 from ...pool.call import is_retried
@@ -14,6 +14,8 @@ from ..parts import CallsSnapshot
 
 _LIMITED = ("429", "RESOURCE_EXHAUSTED")
 """Statuses by which a provider limits the rate of requests."""
+_OVERLOADED = ("503", "529", "UNAVAILABLE")
+"""Statuses by which a server or gateway also refuses what exceeds its number at a time."""
 _SDK = "max_retries=0 of the SDK's client (AnyLLM.create passes it on)"
 _GLUELLM = "gluellm.configure(retry_max_attempts=1)"
 _MOST_REASONS = 3
@@ -22,7 +24,9 @@ _MOST_REASONS = 3
 class _Reasons:
     """Requests that libraries send again, by their result."""
 
-    def __init__(self, cases: Iterable[PoolCase]) -> None:
+    def __init__(self, cases: Sequence[PoolCase]) -> None:
+        self.served = sum(case.activity.served for case in cases)
+        self.busier = max((case.growth for case in cases), default=0.0)
         self.statuses: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
         for outcome in (one for case in cases for one in case.activity.outcomes.values()):
@@ -43,17 +47,25 @@ class _Reasons:
         if not self.of_provider:
             got = "got no answer" if self.errors else "were answered, and the calls fail afterwards"
             return f"Most of these requests {got}.", "First remove what makes the calls fail."
+        fewer = (
+            f"Make fewer calls at a time ({'threading' if synchronous else 'asyncio'}.Semaphore)"
+        )
         if 2 * sum(self.statuses[status] for status in _LIMITED) > self.statuses.total():
-            fewer = (
-                f"Make fewer calls at a time ({'threading' if synchronous else 'asyncio'}"
-                ".Semaphore), ask the provider for a higher limit, or send some calls to another."
-            )
+            fewer += ", ask the provider for a higher limit, or send some calls to another."
             limits = "The provider limits the rate, or the account's quota is used up."
             return f"{limits} Each retry counts against the limit.", fewer
-        return (
-            "The provider or a gateway answers with errors, and each retry adds to its load.",
-            "Check the provider's status page, or send some calls to another provider.",
-        )
+        errors = "The provider or a gateway answers with errors, and each retry adds to its load."
+        check = "Check the provider's status page, or send some calls to another provider."
+        full = 2 * sum(self.statuses[status] for status in _OVERLOADED) > self.statuses.total()
+        busier = self.busier >= thresholds.BUSIER
+        if self.served and (full or busier):
+            errors += (
+                " It serves some requests and refuses the others: "
+                f"{'most likely' if busier else 'perhaps'} there are more at a time than it allows."
+            )
+            fewer += ", or raise the limit of the server or gateway."
+            check = f"{fewer} {check}" if busier else f"{check} {fewer}"
+        return errors, check
 
 
 def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
@@ -76,6 +88,8 @@ def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
         f"{percent(share)} of the calls' time was back-off{after}; {counted(began, 'call')} became "
         f"{counted(began + calls.retries, 'request')}"
     )
+    if reasons.busier >= thresholds.BUSIER:
+        observed += f"; {reasons.busier:.2g} times as many calls arrive as before"
     if failed:
         observed += f"; {counted(failed, 'call')} failed in the end"
     if calls.pauses:
