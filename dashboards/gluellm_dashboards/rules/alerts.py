@@ -237,7 +237,7 @@ ALERTS: Final = (
         description=(
             f"Within {config.RATE_WINDOW}, {_SHARE} of all requests failed on a reused connection "
             "before the first byte of an answer. A load balancer or address translator on the path "
-            "drops idle connections."
+            "drops idle connections, or a forked process uses the same client."
         ),
         first=(
             "set a keep-alive that is shorter than the idle timeout of the load balancer or "
