@@ -104,7 +104,7 @@ def time_span(shortest: str, longest: str) -> Callable[[str], float]:
     return parse
 
 
-def whole_number(least: int, most: int, what: str) -> Callable[[str], int]:
+def number_between(least: int, most: int, what: str) -> Callable[[str], int]:
     """Return a type of argument: a number within these bounds, which the message calls ``what``."""
 
     def parse(text: str) -> int:

@@ -27,7 +27,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..arguments import CommandError, add_command, add_output_arguments, time_span, whole_number
+from ..arguments import CommandError, add_command, add_output_arguments, number_between, time_span
 from .outlook import add_outlook_arguments
 
 _COMMAND = "gluellm-pools doctor"
@@ -51,7 +51,7 @@ def add_doctor(commands: argparse._SubParsersAction[Any]) -> None:
         help="report what is wrong with the pools of a program, and what to do",
         usage=_USAGE,
     )
-    pid = whole_number(1, 2**31 - 1, "a process id")
+    pid = number_between(1, 2**31 - 1, "a process id")
     parser.add_argument("--pid", type=pid, metavar="N", help="inspect this running process")
     period = "with --pid: observe the process for this long, and report on this period"
     parser.add_argument("--for", dest="period", type=_SPAN, metavar="SECONDS", help=period)

@@ -20,7 +20,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.what_if import ALLOWED, what_if
 from opentelemetry.instrumentation.gluellm.text import counted
 
-from ..arguments import whole_number
+from ..arguments import number_between
 
 VARIABLE = "GLUELLM_POOLS_DOCTOR_OUTLOOK"
 
@@ -93,14 +93,14 @@ def add_outlook_arguments(parser: argparse.ArgumentParser) -> None:
         "--what-if", help=f"also {settings}; give both to replay both at once", **more
     )
     host = "also check if one host has enough descriptors, ports and HTTP/2 streams for N processes"
-    workers = whole_number(1, 10_000, "a number from 1 to 10000")
+    workers = number_between(1, 10_000, "a number from 1 to 10000")
     parser.add_argument("--workers", default=0, type=workers, metavar="N", help=host)
 
 
 def _setting(text: str) -> tuple[str, int]:
     name, _, value = text.partition("=")
     try:
-        return name, whole_number(1, ALLOWED.get(name, 0), "allowed")(value)
+        return name, number_between(1, ALLOWED.get(name, 0), "allowed")(value)
     except argparse.ArgumentTypeError:
         allowed = " and ".join(f"{name}=1 to {most}" for name, most in ALLOWED.items())
         raise argparse.ArgumentTypeError(f"{text!r}: allowed are {allowed}") from None

@@ -22,7 +22,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import EXIT_INTERRUPTED, CommandError, add_command, time_span, whole_number
+from ..arguments import EXIT_INTERRUPTED, CommandError, add_command, number_between, time_span
 from ..text import printable
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def add_watch(commands: argparse._SubParsersAction[Any]) -> None:
         help="receive metrics of programs over OTLP/HTTP, and show their calls and pools",
     )
     port_help = f"port to listen on, 0 for any free one (default: {_PORT})"
-    port = whole_number(0, 65_535, "a port from 1 to 65535, or 0 for any free one")
+    port = number_between(0, 65_535, "a port from 1 to 65535, or 0 for any free one")
     parser.add_argument("--port", type=port, default=_PORT, metavar="PORT", help=port_help)
     host_help = (
         f"address to listen on (default: {_HOST}). Any host that can reach it can send metrics"
