@@ -13,7 +13,7 @@ ARGS ?=
 
 help:
 	@echo "make demo       live view of the connection pools of real any-llm calls, against a fake provider (1 min; first time: 15 MB, 30 s more)"
-	@echo "make test       unit, contract and integration tests (5 min; first time: 75 MB, 1 min more)"
+	@echo "make test       unit, contract and integration tests (4 min; first time: 75 MB, half a minute more)"
 	@echo "make test-all   the same, with the SDKs of all providers and GlueLLM (first time: 330 MB, 2 min more)"
 	@echo "make e2e        tests with a real Collector, Prometheus, VictoriaMetrics and Alertmanager (6 min); installs all SDKs (330 MB),"
 	@echo "                and builds these programs the first time with Go and npm (10 min, 6.4 GB)"
@@ -81,7 +81,7 @@ demo: $(VENV)/.installed-demo
 PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.installed-test
-	@echo "Running the tests: about 5 minutes on 2 cores. 'make test ARGS=tests/unit' runs one folder."
+	@echo "Running the tests: about 4 minutes on 2 cores. 'make test ARGS=tests/unit' runs one folder."
 	@$(PYTEST) -m 'not all_sdks' $(ARGS)
 
 test-all: $(VENV)/.installed-all
