@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 
+from opentelemetry.sdk.metrics.export import MetricReader
 from rich.console import Console
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
@@ -43,8 +44,11 @@ _OVERTIME = 20.0
 _LONGEST_NOTE = 400
 
 
-def run(acts: Sequence[tuple[Act, float]]) -> int:
-    """Play acts of so many seconds each, print, and return the exit status."""
+def run(acts: Sequence[tuple[Act, float]], readers: Sequence[MetricReader] = ()) -> int:
+    """Play acts of so many seconds each, print, and return the exit status.
+
+    ``readers`` read the metrics as well.
+    """
     avoid_proxy()
     logs = Logs()
     logging.basicConfig(handlers=[logs], level=logging.WARNING, force=True)
@@ -55,7 +59,7 @@ def run(acts: Sequence[tuple[Act, float]]) -> int:
             )
             for target in TARGETS
         }
-        telemetry = Telemetry()
+        telemetry = Telemetry(readers)
         stack.callback(telemetry.shutdown)
         instrumentor = GlueLLMInstrumentor()
         instrumentor.instrument(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from opentelemetry.sdk.metrics import MeterProvider, export
 from opentelemetry.sdk.resources import Resource
@@ -23,14 +24,17 @@ _SHUTDOWN_TIMEOUT = 5000.0
 
 
 class Telemetry:
-    """Providers of the demo's own; the global ones stay untouched."""
+    """Providers of the demo's own; the global ones stay untouched.
 
-    def __init__(self) -> None:
+    ``readers`` read the metrics as well.
+    """
+
+    def __init__(self, readers: Sequence[export.MetricReader] = ()) -> None:
         for name, value in _DEFAULTS.items():
             os.environ[name] = os.environ.get(name) or value
         resource = Resource.create()
         self._reader = export.InMemoryMetricReader()
-        readers: list[export.MetricReader] = [self._reader]
+        all_readers: list[export.MetricReader] = [self._reader, *readers]
         self.tracer_provider = TracerProvider(resource=resource)
         self.endpoint = next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), "")
         """Where metrics and spans are exported to; empty for nowhere."""
@@ -38,9 +42,9 @@ class Telemetry:
             from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-            readers.append(export.PeriodicExportingMetricReader(OTLPMetricExporter()))
+            all_readers.append(export.PeriodicExportingMetricReader(OTLPMetricExporter()))
             self.tracer_provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-        self.meter_provider = MeterProvider(readers, resource)
+        self.meter_provider = MeterProvider(all_readers, resource)
 
     def read(self) -> View:
         return read(self._reader.get_metrics_data())

@@ -49,7 +49,7 @@ def test_the_table_of_alerts_is_that_of_the_rules() -> None:
 
 def test_the_table_of_alerts_has_the_thresholds_of_the_rules() -> None:
     failures, leaks = t.CONNECT_FAILURE_ALERT_COUNT, config.LEAK_GROWTH_WINDOW.rstrip("m")
-    few = [f"{config.QUIET_WINDOW.rstrip('m')} minutes, at least {t.CALL_QUIET_COUNT}"]
+    few = [f"at least {t.CALL_QUIET_COUNT} in {config.QUIET_WINDOW.rstrip('m')} minutes"]
     expected = {
         "CallsFail": [
             f"over {t.CALL_FAILURE_ALERT_SHARE:.3g}",
@@ -59,7 +59,7 @@ def test_the_table_of_alerts_has_the_thresholds_of_the_rules() -> None:
         "CallsSilent": [f"at least {t.CALL_SILENT_ALERT_COUNT}", f"{t.CALL_SILENT_AFTER:g} s"],
         "CallsSlow": [
             f"{config.SLOW_WINDOW.rstrip('m')} minutes",
-            f"{t.CALL_SLOW_TIME:g} s together",
+            f"{t.CALL_SLOW_TIME:g} s in total",
             f"over {t.CALL_SLOW_LIMIT:g} s",
         ],
         "CallsCancelled": [
