@@ -222,7 +222,7 @@ def test_signal_handler_may_send_and_collect_during_a_collection(deed, library, 
 
     pool.send()
     for interruption in everywhere(handle, step=31):
-        # What the SDK was not told yet is gone through by each snapshot, and would be ever more.
+        # Each snapshot reads what is not exported yet. It must not grow during the study.
         telemetry.collect()
         with interruption:
             if deed == "collect":
