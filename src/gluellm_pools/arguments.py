@@ -26,7 +26,7 @@ class CommandError(Exception):
 
 @contextlib.contextmanager
 def handled(numbers: Iterable[int], handler: Callable[[int, object], None]) -> Iterator[None]:
-    """Handle signals so, and afterwards as before."""
+    """Handle these signals within the block, and restore their handlers at its end."""
     previous = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield

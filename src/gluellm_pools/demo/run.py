@@ -15,7 +15,6 @@ from rich.console import Console
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
-from opentelemetry.instrumentation.gluellm.environment import ENVIRONMENT_PREFIX
 
 from ..arguments import EXIT_INTERRUPTED
 from ..fake_provider import FakeProviderThread
@@ -121,7 +120,7 @@ class Demo:
         self.console.print(line, style=style)
 
     def sum_up(self) -> None:
-        """Print four lines: what callers saw, whose fault it was, and what to run next."""
+        """Print what callers saw, whose fault it was, and what to run next."""
         by_error: dict[str, list[str]] = {}
         for play in self.plays:
             by_error.setdefault(play.error.rstrip("."), []).append(play.act.name)
@@ -132,7 +131,6 @@ class Demo:
         self.say(f"Callers saw {'; '.join(errors) or 'no errors'}.", "bold")
         self.say(f"Causes: {'; '.join(faults) or 'none found'}.", "bold")
         self.say("To check your own program: gluellm-pools doctor -- python app.py", "bold")
-        self.say(f"If it calls an SDK directly: export {ENVIRONMENT_PREFIX}SCOPE=all", "bold")
 
 
 @dataclass

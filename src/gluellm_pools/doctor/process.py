@@ -117,7 +117,7 @@ class TargetProcess:
         is_set = ""
         with contextlib.suppress(OSError):  # not Linux
             if f"{_VARIABLE}=".encode() in Path(f"/proc/{self.pid}/environ").read_bytes():
-                is_set = f" although its environment has {_VARIABLE}: it is not instrumented"
+                is_set = f", although its environment has {_VARIABLE}. It may not be instrumented"
         return InspectionError(
             f"process {self.pid} ({self._name}) handles no signal for reports{is_set}: "
             f"{_HOW_TO_START}.\n"

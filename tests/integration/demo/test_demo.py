@@ -59,7 +59,7 @@ def played(*scenarios: str, seconds: float, **more: str) -> str:
 
 
 def test_default_demo_shows_the_same_to_callers_and_finds_whose_fault_it_is():
-    """Saturated and slow look the same from outside. The end is four lines."""
+    """Saturated and slow look the same from outside. The end is three lines."""
     text = said(demo("--seconds", "6"))
     _, *acts = re.split(r"(?m)^act \d of 4: ", text)
     assert [act.partition(".")[0] for act in acts] == ["healthy", "saturated", "slow", "leak"]
@@ -75,12 +75,11 @@ def test_default_demo_shows_the_same_to_callers_and_finds_whose_fault_it_is():
     for act, fault, expected in zip(acts, found, AT_FAULT, strict=True):
         # Where the machine is too busy to run the event loop, diagnose() finds that instead.
         assert fault == expected or "event loop" in act
-    *_, seen, at_fault, command, setting = text.splitlines()
+    *_, seen, at_fault, command = text.splitlines()
     failing = "the acts saturated, slow, leak"
     assert seen == f"Callers saw openai.APITimeoutError: Request timed out in {failing}."
     assert at_fault.endswith("; your program in leak.")
     assert command == "To check your own program: gluellm-pools doctor -- python app.py"
-    assert setting == "If it calls an SDK directly: export OTEL_PYTHON_GLUELLM_SCOPE=all"
     assert_leak_is_logged(text)
 
 

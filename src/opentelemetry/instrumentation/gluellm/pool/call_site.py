@@ -100,7 +100,7 @@ def find(*, whole: bool = False, of: FrameType | None = None) -> CallSite | None
     """Find the application's call site of the running code; None if the stack has none.
 
     ``whole`` adds the whole stack, which costs about ten microseconds. ``of`` is the innermost
-    frame of the stack, also of another thread's, by default that of the caller.
+    frame to search from: the caller's by default. It can belong to another thread.
     """
     frame: FrameType | None = of or sys._getframe(1)
     stack = _whole(frame) if whole else ()
