@@ -57,10 +57,11 @@ def test_cause_in_a_hung_program_is_named(doctor, begin, provider, tmp_path):
 def test_blocked_event_loop_is_reported_with_the_blocking_line(doctor, begin, provider):
     script = SCRIPTS / "blocking.py"
     process = begin(PYTHON, script, provider.openai_url, until="blocked", **ON)
-    # Its lateness grows while it is blocked, and so does what the doctor makes of it.
+    # Few reports, since nobody reads the process's log meanwhile: a full pipe would block it.
+    watched = ("--pid", process.pid, "--for", "1")
     wait_until(
         lambda: (
-            "ERROR: blocked event loop" in (report := doctor("--pid", process.pid).stdout)
+            "ERROR: blocked event loop" in (report := doctor(*watched).stdout)
             and f"{script}:{line_number(script, 'time.sleep')} in block" in " ".join(report.split())
         ),
         "the finding",
