@@ -43,9 +43,9 @@ class Report:
 done = []
 
 def log(text):
-    done.append(text) if text.startswith("Report") else None
-    # In one write: parent and child share the pipe.
+    # In one write: parent and child share the pipe. Under eventlet, others run during the write.
     os.write(1, (text.replace("\\n", " ") + "\\n").encode())
+    done.append(text) if text.startswith("Report") else None
 
 reporter = SignalReporter("SIGUSR2", Report, log)
 """
