@@ -21,8 +21,8 @@ from opentelemetry.sdk.resources import Resource
 from gluellm_pools.fake_provider import Behaviour, FakeProvider
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 
-PROVIDERS: Final = ("openai", "anthropic", "deepseek", "openrouter", "fireworks")
-"""Keys of any-llm."""
+PROVIDERS: Final = ("openai", "anthropic", "deepseek", "openrouter", "perplexity")
+"""Keys of any-llm, all of them on an SDK that the tests install."""
 RESOURCE: Final = dict(
     pair.split("=")
     for pair in (
