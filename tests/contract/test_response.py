@@ -1,4 +1,4 @@
-"""Responses: slow, broken, cancelled, closed early."""
+"""Responses: slow, interim, left before their end."""
 
 from __future__ import annotations
 
