@@ -46,9 +46,6 @@ _NOT_FOR: Mapping[str, Mapping[str, str]] = {
         "its event loop keeps a response in flight, and with it the connector; see "
         "test_abandoned_response_is_unread_until_the_server_has_sent_it": """
             test_garbage_collected_pool_ends_the_lease_of_its_open_response""",
-        "closing a connector cancels the requests that wait; see "
-        "test_closed_connector_cancels_waiting_requests": """
-            test_request_queued_in_a_closed_pool_is_served_on_a_new_connection""",
         "a response that ends because its connector was closed is no failure": """
             test_read_after_the_pool_is_closed_is_a_failed_request""",
         "it has no limit on idle connections": """
@@ -83,8 +80,6 @@ _NOT_FOR: Mapping[str, Mapping[str, str]] = {
         "test_request_continues_after_its_pool_is_closed": """
             test_request_of_a_closed_pool_ends_once
             test_read_after_the_pool_is_closed_is_a_failed_request""",
-        "a request that waits for a connection of a closed pool waits until its timeout": """
-            test_request_queued_in_a_closed_pool_is_served_on_a_new_connection""",
         "a pool has one origin; see "
         "test_manager_drops_the_least_recently_used_pool_beyond_num_pools": """
             test_connection_evicted_below_the_keepalive_limit_has_its_reason""",
@@ -102,20 +97,17 @@ _NOT_FOR: Mapping[str, Mapping[str, str]] = {
             test_requests_in_flight_at_instrument_continue_and_are_not_counted
             test_requests_in_flight_at_uninstrument_continue_and_are_not_reported
             test_queue_is_empty_after_reinstrument test_interrupted_waiter_leaves_the_queue
-            test_requests_in_flight_during_reinstrument_are_not_counted_twice
-            test_request_queued_in_a_closed_pool_is_served_on_a_new_connection""",
+            test_requests_in_flight_during_reinstrument_are_not_counted_twice""",
         "gRPC reports no connections; test_grpc_channels.py has what it reports": """
             test_silent_peers.py test_snapshot.py test_pool_from_before_instrument_is_observed
             test_request_of_a_closed_pool_ends_once
             test_garbage_collected_pool_ends_the_lease_of_its_open_response
             test_read_after_the_pool_is_closed_is_a_failed_request
-            test_failure_on_a_reused_connection_is_a_reuse_failure
             test_connection_close_header_is_the_close_reason
             test_expired_connection_is_closed_with_its_reason
             test_full_pool_beyond_its_keepalive_limit_closes_one_connection
             test_full_metrics_have_handshake_lifetime_and_requests_of_a_connection
-            test_interrupt_before_the_head_closes_the_connection
-            test_second_close_of_a_response_has_no_effect""",
+            test_interrupt_before_the_head_closes_the_connection""",
         "a closed channel refuses calls": """
             test_closed_pool_that_serves_again_is_counted_as_before
             test_request_queued_before_close_is_served_by_a_later_connection
@@ -129,11 +121,9 @@ _NOT_FOR: Mapping[str, Mapping[str, str]] = {
             test_slow_set_up_counts_as_connecting_and_not_as_queued""",
         "its statuses and deadlines are its own; test_grpc_calls.py has them": """
             test_interim_response_is_not_the_answer
-            test_read_timeout_before_the_head_counts_as_awaiting
             test_time_by_phase_grows_while_a_request_hangs""",
         "it takes a proxy from the environment only and reports nothing about it": """
             test_proxies.py test_pool_of_a_clients_proxy_is_observed""",
-        "it knows no redirects": "test_redirect_is_two_requests",
         "a channel has one origin": """
             test_connection_evicted_below_the_keepalive_limit_has_its_reason""",
         "it is about the object of an HTTP client; test_grpc_channels.py has a single channel": """

@@ -10,7 +10,6 @@ from support.libraries import Library
 from support.outcomes import assert_settled
 from support.proxies import HTTPProxy, SOCKSProxy
 from support.rows import new, reused
-from support.script import Reply
 
 
 def test_pool_of_a_clients_proxy_is_observed(runner, library, listen, server, telemetry):
@@ -35,15 +34,6 @@ def test_set_up_through_a_clients_socks_proxy_is_observed(
     client = runner.client(library, proxy=proxy.origin.replace("http:", "socks5:"))
     assert_settled(telemetry, [client.get(server.url())], new())
     assert telemetry.steps()["proxy"] >= 0.2
-
-
-def test_redirect_is_two_requests(runner, library, server, telemetry):
-    client = runner.client(library, follow_redirects=True)
-    server.reply("/old", Reply(status=302, headers=(("Location", "/new"),)))
-    client.get(server.url("/old"))
-    assert telemetry.requests() == {(302, None): 1, (200, None): 1}
-    assert telemetry.count(semconv.LEASE_DURATION) == 2
-    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
 
 
 def _transport(runner: Runner, library: Library, proxy: str) -> object:

@@ -38,17 +38,6 @@ def told(telemetry: Telemetry) -> dict[Any, int]:
     return {key: count for key, count in calls.items() if count}
 
 
-@pytest.mark.parametrize("waits", [False, True], ids=["fail-fast", "wait for ready"])
-def test_acquire_is_recorded_only_for_calls_with_wait_for_ready(telemetry, pool, server, waits):
-    """It is exactly 0 on a ready channel. For other calls it is unknown."""
-    timeouts = {"pool": 5.0} if waits else {}
-    pool.ask(server.url(), **timeouts).finish()
-    assert telemetry.count(semconv.ACQUIRE_DURATION) == waits
-    assert telemetry.total(semconv.ACQUIRE_DURATION) == 0
-    assert telemetry.count(semconv.LEASE_DURATION) == 2
-    assert told(telemetry) == {("OK", None): 1}
-
-
 def test_unary_call_awaits_its_response_until_the_end(telemetry, pool, server):
     """Head, message and status arrive together, so no time is reading."""
     before = telemetry.phases()
@@ -121,27 +110,6 @@ def test_first_read_of_a_stream_awaits_its_head(runner, library, server, telemet
     assert read.result(60) == b"a"
     wait_until(lambda: telemetry.by(semconv.REQUESTS, "rpc") == {"OK": 1})
     assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
-
-
-def test_concurrent_calls_on_one_channel_have_a_lease_each(runner, library, server, telemetry):
-    """All use one connection and none is queued."""
-    gate = server.gate()
-    url = server.reply("/", Reply(end_after=gate))
-    pool = runner.pool(library)
-    pool.get(server.url("/first"))
-    exchanges = [pool.send(url) for _ in range(60)]
-    for exchange in exchanges:
-        exchange.head()
-    assert telemetry.current("unread") == 60
-    gate.open()
-    for exchange in exchanges:
-        exchange.read()
-    wait_until(lambda: telemetry.value(semconv.ACTIVE_REQUESTS) == 0)
-    assert telemetry.requests("rpc") == {("OK", None): 61}
-    assert telemetry.count(semconv.LEASE_DURATION) == 61
-    assert telemetry.value(semconv.POOL_OPENED) == 1
-    assert server.timeline.count("accept") == 1
-    assert telemetry.points(semconv.OPEN_CONNECTIONS) == []
 
 
 def test_streaming_requests_are_half_closed(runner, library, server, telemetry):

@@ -22,7 +22,7 @@ from support.outcomes import SLACK, assert_near, assert_rows, assert_settled
 from support.rows import failed, new, pool_timeout, waited_for_ready
 from support.script import Reply
 from support.telemetry import Telemetry
-from support.waiting import wait_until, wait_until_collected
+from support.waiting import PATIENCE, wait_until, wait_until_collected
 
 pytestmark = pytest.mark.only("grpc")
 
@@ -46,7 +46,7 @@ def test_closing_a_channel_cancels_its_calls(pool, server, telemetry):
     rest = exchange.begin_read()
     wait_until(lambda: telemetry.current("reading") == 1)
     pool.close()
-    assert rest.exception(5) is not None
+    assert rest.exception(PATIENCE) is not None
     assert_settled(telemetry, [exchange], failed("cancelled"))
     assert telemetry.by(semconv.POOL_DISCARDED, "discard") == {"closed": 1}
 

@@ -14,7 +14,7 @@ from support.libraries import Library
 from support.listener import Listen
 from support.outcomes import assert_near, assert_phases, assert_rows, assert_settled
 from support.rows import failed, new, reused
-from support.script import Failure, Reply
+from support.script import Reply
 from support.telemetry import Telemetry
 from support.waiting import wait_until
 
@@ -182,42 +182,6 @@ def test_request_without_a_free_stream_waits_after_its_acquire(http2_pool, liste
     assert telemetry.value(semconv.PEAK_ACTIVE) == 1
 
 
-@pytest.mark.parametrize("in_body", [False, True], ids=["before the head", "in the body"])
-def test_reset_stream_fails_one_request_only(http2_pool, library, server, telemetry, in_body):
-    failure = Failure.RESET_IN_BODY if in_body else Failure.RESET_BEFORE_HEAD
-    exchange = http2_pool.send(server.reply("/", Reply(failure=failure)))
-    if in_body:
-        exchange.head()
-        assert exchange.chunk() == b"ok"
-        with pytest.raises(library.raises("protocol_error")):
-            exchange.read()
-    else:
-        assert isinstance(exchange.failure(), library.raises("protocol_error"))
-    again = http2_pool.get(server.url("/fine"))
-    row = failed("protocol_error", status=200 if in_body else None)
-    assert_settled(telemetry, [exchange, again], row, reused())
-    assert telemetry.value(semconv.CONNECTION_CLOSED) == 0
-    assert server.timeline.count("accept") == 1
-
-
-@pytest.mark.modes("asyncio", "trio")
-def test_cancelled_stream_keeps_the_connection(http2_pool, server, telemetry):
-    first = http2_pool.get(server.url())
-    before, _ = http2_pool.stall(server)
-    before.cancel()
-    within, between = (http2_pool.hold(server, path)[0] for path in ("/within", "/between"))
-    assert within.chunk() == between.chunk() == b"ok"
-    within.begin_read()
-    wait_until(lambda: telemetry.current("reading") == telemetry.current("unread") == 1)
-    within.cancel()
-    between.cancel()
-    last = http2_pool.get(server.url("/last"))
-    early, late = (failed("cancelled", created=False, status=status) for status in (None, 200))
-    exchanges = [first, before, within, between, last]
-    assert_settled(telemetry, exchanges, new(), early, late, late, reused())
-    assert telemetry.value(semconv.CONNECTION_CLOSED) == 0
-
-
 @pytest.mark.modes("asyncio", "trio")
 def test_cancelled_wait_for_a_stream_is_a_lease_without_a_status(http2_pool, listen, telemetry):
     """It had its connection."""
@@ -251,21 +215,6 @@ def test_lost_connection_fails_all_its_streams(http2_pool, server, telemetry):
     assert telemetry.value(semconv.OPEN_CONNECTIONS) == len(http2_pool.connections)
     http2_pool.close()
     telemetry.check(CONNECTION_CLOSED=2, OPEN_CONNECTIONS=0)
-
-
-def test_idle_http2_connection_closed_by_the_server_fails_the_next_request(
-    http2_pool, server, telemetry
-):
-    """httpcore does not check an idle HTTP/2 socket."""
-    first = http2_pool.get(server.url())
-    server.hang_up()
-    server.timeline.wait_for("close")
-    second = http2_pool.send(server.url())
-    # Whether the peer's FIN or its RST is met first is the kernel's choice.
-    errors = {"RemoteProtocolError": "protocol_error", "ReadError": "read_error"}
-    error = errors[type(second.failure()).__name__]
-    assert_settled(telemetry, [first, second], new(), failed(error, created=False))
-    assert telemetry.value(semconv.REUSE_FAILURES) == 1
 
 
 # On asyncio no error reports a failed write: the loop notices later, in a read.

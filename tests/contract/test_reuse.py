@@ -7,22 +7,9 @@ import pytest
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.http1 import HTTP1Server
 from support.outcomes import assert_settled
-from support.rows import breaks_off_before_the_head, failed, new
+from support.rows import new
 from support.script import Reply
 from support.waiting import wait_until
-
-
-@breaks_off_before_the_head
-def test_failure_on_a_reused_connection_is_a_reuse_failure(pool, server, telemetry, failure, error):
-    """For example, a load balancer dropped the connection."""
-    server.reply("/", Reply(), Reply(failure=failure))
-    first = pool.get(server.url())
-    assert telemetry.value(semconv.REUSE_FAILURES) == 0
-    second = pool.send(server.url())
-    second.failure()
-    assert_settled(telemetry, [first, second], new(), failed(error, created=False))
-    assert telemetry.value(semconv.REUSE_FAILURES) == 1
-    assert telemetry.closed() == {"error": 1}
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")

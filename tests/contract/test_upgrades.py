@@ -9,7 +9,6 @@ import pytest
 from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.listener import Listener
-from support.script import Reply
 from support.waiting import until, wait_until
 
 PROTOCOLS = ("protocol", "version", "state")
@@ -48,20 +47,6 @@ def test_upgrade_to_another_protocol_is_not_a_websocket(pool, listen, telemetry)
     assert telemetry.by(semconv.OPEN_CONNECTIONS, *PROTOCOLS) == {HTTP: 1}
     assert protocols() == ["1.1"]
     exchange.close()
-
-
-def test_websocket_and_plain_request_of_one_pool_have_separate_series(
-    pool, listen, server, telemetry
-):
-    websocket = pool.send(listen(Switching).url(), headers=asking_for("websocket"))
-    websocket.head()
-    gate = server.gate()
-    plain = pool.send(server.reply("/", Reply(chunks=((gate, b"ok"),))))
-    plain.head()
-    assert telemetry.by(semconv.OPEN_CONNECTIONS, *PROTOCOLS) == {WEBSOCKET: 1, HTTP: 1}
-    gate.open()
-    plain.read()
-    websocket.close()
 
 
 @pytest.mark.modes("asyncio")

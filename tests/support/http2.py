@@ -37,24 +37,16 @@ class HTTP2Server(Listener):
         self._connections: dict[int, _Connection] = {}
         super().__init__(servers, **settings)
 
-    def go_away(self, *, served: int | None = None) -> None:
-        """Send GOAWAY on every connection.
-
-        Streams after the first ``served`` ones (by default all that have come) get no answer; the
-        others are finished.
-        """
+    def go_away(self) -> None:
+        """Send GOAWAY on every connection; the streams that have come are finished."""
 
         async def send() -> None:
             for connection in self._connections.values():
-                highest = connection.state.highest_inbound_stream_id
-                connection.last_stream = highest if served is None else max(served * 2 - 1, 0)
+                connection.last_stream = connection.state.highest_inbound_stream_id
                 # By hand: after its own close_connection() h2 would not finish the open streams.
                 frame = GoAwayFrame(stream_id=0, last_stream_id=connection.last_stream)
                 connection.writer.write(frame.serialize())
                 self.timeline.record("goaway", connection.number)
-                for stream, answering in connection.replies.items():
-                    if stream > connection.last_stream:
-                        answering.cancel()
 
         self._servers.call(send())
 

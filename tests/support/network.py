@@ -14,10 +14,10 @@ UNRESOLVABLE = "http://nonexistent.invalid/"
 """RFC 2606 keeps ``.invalid`` from ever resolving."""
 
 
-def refused_url(scheme: str = "http") -> str:
+def refused_url() -> str:
     """The URL of a port that was free a moment ago: connecting to it is refused."""
     with socket.create_server(("127.0.0.1", 0)) as free:
-        return f"{scheme}://127.0.0.1:{free.getsockname()[1]}/"
+        return f"http://127.0.0.1:{free.getsockname()[1]}/"
 
 
 @contextlib.contextmanager

@@ -123,11 +123,11 @@ def logs_request(
     return request
 
 
-def traces_request(trace_id: bytes = b"t" * 16, span_id: bytes = b"s" * 8) -> Message:
+def traces_request() -> Message:
     """One span."""
     request = ExportTraceServiceRequest()
     spans = request.resource_spans.add().scope_spans.add().spans
-    spans.add(trace_id=trace_id, span_id=span_id, name="call")
+    spans.add(trace_id=b"t" * 16, span_id=b"s" * 8, name="call")
     return request
 
 

@@ -11,11 +11,6 @@ from .script import Failure
 OK = None
 """The error type of what went well: none."""
 
-
-breaks_off_before_the_head = pytest.mark.parametrize(
-    ("failure", "error"),
-    [(Failure.RESET_BEFORE_HEAD, "read_error"), (Failure.EOF_BEFORE_HEAD, "protocol_error")],
-)
 breaks_off_in_the_body = pytest.mark.parametrize(
     ("failure", "error"),
     [(Failure.RESET_IN_BODY, "read_error"), (Failure.EOF_IN_BODY, "protocol_error")],

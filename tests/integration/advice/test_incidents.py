@@ -5,6 +5,7 @@ All others are played by ``make -C tests/studies score``.
 
 import asyncio
 import contextlib
+import re
 from typing import Any
 
 import pytest
@@ -26,23 +27,21 @@ def create(provider: FakeProvider, **settings: Any) -> Any:
 
 
 def test_calls_that_the_application_cancels_after_a_second(provider: FakeProvider) -> None:
-    async def give_up(llm: Any) -> None:
+    async def give_up(llm: Any, after: float | None = 1.0) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1.0):
+            async with asyncio.timeout(after):
                 await llm.acompletion(model="gpt-4o", messages=MESSAGES)
 
     async def run() -> None:
         llm = create(provider)
         provider.script(*[Behaviour(head_delay=0.1)] * 10, *[Behaviour(head_delay=5.0)] * 6)
         for _ in range(10):
-            await give_up(llm)
+            await give_up(llm, after=None)
         await asyncio.gather(*(give_up(llm) for _ in range(6)))
         (finding,) = serious()
         assert finding.kind == "calls_cut_short"
-        assert (
-            "6 of them after 1.0 s, 6 while still waiting for the response headers"
-            in finding.observed
-        )
+        cut = r"6 of them after 1\.\d s, 6 while still waiting for the response headers"
+        assert re.search(cut, finding.observed)
         assert "test_incidents.py" in finding.observed
         assert "(gpt-4o)" in finding.observed
 

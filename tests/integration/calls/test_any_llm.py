@@ -30,7 +30,7 @@ async def test_refused_twice(provider: str, server: FakeProvider, ledger: Ledger
     took = time.monotonic() - began
     ledger.check("succeeded", retries=2, requesting=0.9, backoff=1.0)
     assert (ledger.calls.pauses, ledger.calls.pauses_requested) == (2, 2)
-    assert sum(ledger.calls.stage_seconds.values()) == pytest.approx(took, abs=0.005)
+    assert sum(ledger.calls.stage_seconds.values()) == pytest.approx(took, abs=0.05)
     resent = ledger.telemetry.now().by(semconv.REQUESTS, "status", "resend")
     assert resent == {(429, None): 1, (429, True): 1, (200, True): 1}
     (span,) = ledger.telemetry.spans("gluellm.call")

@@ -17,7 +17,7 @@ from support.http2 import HTTP2Server
 from support.script import Reply
 from support.telemetry import Telemetry
 
-from .conftest import BOTH, EVERYWHERE
+from .conftest import BOTH
 
 
 @pytest.fixture
@@ -42,18 +42,6 @@ def only_clients(providers: Telemetry) -> Any:
 
 
 # One client
-
-
-@EVERYWHERE
-def test_client_is_observed_under_the_users_name(runner, library, server, only_clients):
-    """Without instrument() no other pool is observed."""
-    mine, other = runner.client(library), runner.client(library)
-    telemetry = only_clients(mine.raw, "search")
-    mine.get(server.url())
-    other.get(server.url())
-    assert telemetry.by(semconv.REQUESTS, "name", "library") == {("search", library.name): 1}
-    assert telemetry.points(semconv.POOL_LIVE, provider="search") == []
-    assert telemetry.value(semconv.POOL_LIVE) == 1
 
 
 @pytest.mark.parametrize(

@@ -132,12 +132,6 @@ def test_instrumentation_turned_off_by_the_program_stays_off_without_a_warning(i
     assert caplog.records == []
 
 
-def test_without_the_setting_nothing_is_turned_on(instrument):
-    """Its spans carry whole URLs, and it sends trace context to the provider: by wish only."""
-    instrument()
-    assert turned_on() == set()
-
-
 @pytest.mark.parametrize(
     ("disabled", "skipped"),
     [
@@ -152,13 +146,6 @@ def test_disabled_names_are_skipped(instrument, monkeypatch, disabled, skipped):
     monkeypatch.setenv("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", disabled)
     instrument(http_spans=True)
     assert turned_on() == ALL - skipped
-
-
-def test_setting_from_the_environment(instrument, monkeypatch):
-    """OTEL_PYTHON_GLUELLM_HTTP_SPANS does the same."""
-    monkeypatch.setenv("OTEL_PYTHON_GLUELLM_HTTP_SPANS", "true")
-    instrument()
-    assert turned_on() == ALL
 
 
 def test_under_auto_instrumentation_it_is_left_to_the_loader(instrument, monkeypatch):

@@ -3,21 +3,9 @@
 import threading
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from opentelemetry.trace import SpanKind
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.waiting import wait_until
-
-
-def test_suppressed_request_adds_attributes_to_the_current_span(library, server, telemetry):
-    """``suppress_instrumentation`` suppresses spans, not the attributes of a span that is there."""
-    tracer = telemetry.tracer_provider.get_tracer("sdk")
-    pool = library.core.ConnectionPool()
-    with tracer.start_as_current_span("chat", kind=SpanKind.CLIENT), suppress_instrumentation():
-        pool.request("GET", server.url())
-    (span,) = telemetry.spans()
-    assert span.attributes[semconv.CONNECTION_REUSED] is False
-    pool.close()
 
 
 def test_wait_for_a_suppressed_request_has_a_span(library, server, instrument):

@@ -33,10 +33,6 @@ class Odd:
     __repr__ = __add__ = __sub__ = __await__ = _refuse
 
 
-class _Refused(BaseException):
-    """No Exception, though the application did not interrupt anything."""
-
-
 def _raise(error: type[BaseException]) -> Callable[[Any], Any]:
     def read(_: Any) -> Any:
         raise error("it can't be read any more")

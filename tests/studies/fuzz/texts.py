@@ -34,12 +34,12 @@ def integers(lowest: int, highest: int) -> st.SearchStrategy[int]:
     return st.one_of(st.sampled_from(edges), st.integers(lowest, highest))
 
 
-def anything(keys: st.SearchStrategy[str] = TEXTS, leaves: int = 12) -> st.SearchStrategy[Any]:
+def anything(keys: st.SearchStrategy[str] = TEXTS) -> st.SearchStrategy[Any]:
     """Whatever JSON can hold, in objects with these keys."""
     return st.recursive(
         st.one_of(st.none(), st.booleans(), integers(-(2**70), 2**70), FLOATS, TEXTS),
         lambda inner: st.one_of(
             st.lists(inner, max_size=4), st.dictionaries(keys, inner, max_size=4)
         ),
-        max_leaves=leaves,
+        max_leaves=12,
     )

@@ -20,6 +20,8 @@ _WORKERS = "4"
 _BOUND = 1200
 """Timeout in seconds for the tests of one mutant. A mutant whose tests hang counts as detected."""
 
+_RESULTS = ".cache/results.json"
+
 # `context` names the test in processes that a test starts; pytest-cov names it in its own process.
 _COVERAGE = """\
 [run]
@@ -67,37 +69,45 @@ class Checkout:
 
     def result(self, mutant: Mutant, *, again: bool) -> Result:
         """Return the kept result of the mutant, or try it if there is none or with ``again``."""
-        kept = self.root / ".cache/results.json"
-        results = json.loads(kept.read_text()) if kept.exists() else {}
+        results = _kept(self.root)
         if again or mutant.name not in results:
             found = self.try_out(mutant)
             results[mutant.name] = [found.covering, found.test]
-            kept.write_text(json.dumps(results, indent=1))
+            (self.root / _RESULTS).write_text(json.dumps(results, indent=1))
         return Result(*results[mutant.name])
 
     def try_out(self, mutant: Mutant) -> Result:
-        """Run the tests that cover the changed lines, fastest first, until one fails.
+        """Run the tests that cover the changed lines until one fails.
 
-        Lines that run at import, or in a process that is killed, belong to no test: run those that
-        cover any line of the file.
+        A test that detected the mutant at another commit runs first. Lines that run at import, or
+        in a process that is killed, belong to no test: run those that cover any line of the file.
         """
         lines = self.covering.get(str(mutant.path), {})
         found = {each for number in mutant.lines(self.root) for each in lines.get(str(number), ())}
         found = found or {each for tests in lines.values() for each in tests}
         tests = {self.tests[each] for each in found}
-        count = len(tests)
+        kept = [_kept(root).get(mutant.name) for root in self.root.parent.iterdir()]
+        known = tests & {result[1] for result in kept if result}
+        detecting = self._detecting(mutant, known) or self._detecting(mutant, tests - known)
+        return Result(len(tests), detecting)
+
+    def _detecting(self, mutant: Mutant, tests: set[str]) -> str:
+        """Run the tests, fastest first, until the mutant makes one fail.
+
+        Return its name, or an empty string if none fails.
+        """
         while chosen := sorted(tests - self.flaky, key=lambda test: self.seconds.get(test, 1)):
             with mutant.applied(self.root):
                 failed = self._failed(chosen)
             if failed is None:
-                return Result(count, "(the tests hung)")
+                return "(the tests hung)"
             flaky = self._failed(failed) if failed else []
             if true := [test for test in failed if test not in (flaky or [])]:
-                return Result(count, true[0])
+                return true[0]
             if not failed:
                 break
             self.flaky.update(failed)
-        return Result(count, "")
+        return ""
 
     def _failed(self, tests: list[str]) -> list[str] | None:
         """Run the tests until one fails. Return the failed tests, or None after a timeout."""
@@ -113,6 +123,12 @@ class Checkout:
         if done.returncode not in (0, 1, 2) or (done.returncode and not failed):
             raise RuntimeError(f"pytest ended with {done.returncode}:\n{done.stdout[-3000:]}")
         return failed
+
+
+def _kept(root: Path) -> dict[str, list[Any]]:
+    """The results that earlier runs kept in the clone, by mutant."""
+    kept = root / _RESULTS
+    return json.loads(kept.read_text()) if kept.exists() else {}
 
 
 def _map(root: Path) -> dict[str, Any]:

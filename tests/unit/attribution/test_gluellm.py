@@ -13,6 +13,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.attribution.gluellm import GlueLLMObserver
 from opentelemetry.instrumentation.gluellm.pool.phases import LIMITED, PREPARING, STAGES
+from support.waiting import until
 from unit.pool.fakes import SECOND, Scene
 
 pytestmark = pytest.mark.anyio
@@ -62,7 +63,7 @@ async def test_wait_ends_with_the_call_to_the_limiter(
     scene.clock.advance(2)
     assert_in(LIMITED, 2 * SECOND)
     way(call, gate)
-    await asyncio.sleep(0.01)
+    await until(lambda: calls.state()[0].count[PREPARING] == 1)
     scene.clock.advance(5)
     assert_in(PREPARING, 2 * SECOND)
     going_on.set()

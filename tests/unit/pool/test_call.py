@@ -24,6 +24,7 @@ from opentelemetry.instrumentation.gluellm.pool.phases import (
     REQUESTING,
     STAGES,
 )
+from support.waiting import PATIENCE
 
 from .fakes import SECOND, Scene
 
@@ -355,7 +356,7 @@ def test_dropped_stream_ends_its_call_without_a_lock(scene: Scene) -> None:
     gc.disable()
     try:
         threading.Thread(target=drop, args=(held,), daemon=True).start()
-        assert done.wait(5)
+        assert done.wait(PATIENCE)
     finally:
         gc.enable()
         for lock in locks:

@@ -33,19 +33,6 @@ def test_acquire_lasts_until_the_assignment_that_was_not_refused(scene: Scene) -
     scene.settled()
 
 
-def test_connection_whose_stream_takes_no_attributes_is_established_by_the_response(
-    scene: Scene,
-) -> None:
-    lease = scene.enter()
-    connection = scene.connection()
-    scene.tracker.assigned(lease, connection)
-    scene.clock.advance(1)
-    scene.serve(lease)
-    assert connection.established_at == lease.answered_at == scene.clock()
-    assert scene.ledger.opened == len(scene.recorder.told("connection_created")) == 1
-    scene.settled()
-
-
 # Whose request it is
 
 

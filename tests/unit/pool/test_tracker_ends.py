@@ -12,24 +12,6 @@ from unit.pool.fakes import Scene
 # Failures
 
 
-def test_failed_connect_is_reported_once_and_leaves_no_connection(scene: Scene) -> None:
-    """The connection was acquired but never opened, so it isn't closed either."""
-    lease = scene.enter()
-    connection = scene.connection()
-    scene.tracker.assigned(lease, connection)
-    connection.connect_started_at = scene.clock()
-    scene.clock.advance(1)
-    scene.tracker.failed(lease, "connection_error")
-    connection.close("error")
-    assert scene.recorder.names == ["pool_opened", "connection_failed"]
-    assert lease.acquired_at
-    assert scene.requests() == {(0, "connection_error", False): 1}
-    assert scene.ledger.opened == 0
-    assert scene.ledger.closed == {}
-    assert connection not in scene.tracker.connections
-    scene.settled()
-
-
 @pytest.mark.parametrize(
     ("error", "when", "counts"),
     [

@@ -203,35 +203,6 @@ def test_set_up_has_a_span_with_its_steps(traced: Traced) -> None:
     assert all(span.status.status_code is StatusCode.UNSET for span in traced.spans)
 
 
-def test_error_of_a_set_up_is_that_of_the_step_that_failed(traced: Traced) -> None:
-    scene = traced.scene
-    connection, lease = scene.connection(), scene.enter()
-    scene.tracker.assigned(lease, connection)
-    connection.connect_started_at = scene.clock()
-    connection.connect_ended_at = connection.tls_started_at = scene.clock()
-    scene.clock.advance(1)
-    scene.tracker.failed(lease, "secure_connection_error")
-    statuses = [span.status.status_code for span in traced.spans]
-    assert statuses == [StatusCode.UNSET, StatusCode.ERROR, StatusCode.ERROR]
-
-
-def test_wait_for_another_requests_set_up_is_linked_to_it(traced: Traced) -> None:
-    """On HTTP/2, several requests may be assigned a connection that one of them establishes."""
-    scene = traced.scene
-    connection = scene.connection()
-    first, second = scene.enter(), scene.enter()
-    for lease in (first, second):
-        scene.tracker.assigned(lease, connection)
-    scene.clock.advance(1)
-    scene.tracker.established(connection, "2")
-    for lease in (first, second):
-        scene.tracker.answered(lease, 200)
-    setup, wait = traced.spans
-    assert wait.name == semconv.SPAN_WAIT.format(address="api.test", port=443)
-    assert [link.context for link in wait.links] == [connection.observed] == [setup.context]
-    assert took(wait) == 1.0
-
-
 # The caller's span, and the tracer
 
 
