@@ -73,12 +73,13 @@ class WaitSnapshot:
     maximum: int | None
     queued: int
     holders: tuple[Any, ...]
-    """`Lease.observed` of the longest-held leases, oldest first. The leases themselves could refer
-    to further snapshots, and a chain of all leases that ever queued would stay in memory."""
+    """`Lease.observed` of the leases with a connection that entered first, in this order. The
+    leases themselves could refer to further snapshots, and a chain of all leases that ever queued
+    would stay in memory."""
     oldest_age: int
-    """Nanoseconds since the longest-held lease acquired its connection; 0 if none is held."""
+    """Nanoseconds since the first of these acquired its connection; 0 if there is none."""
     oldest_phase: int
-    """Phase of the longest-held lease."""
+    """Phase of the first of these."""
 
 
 class Wait:
@@ -561,18 +562,6 @@ class TrackedConnection:
         self.origin = origin
         if self.established_at:
             origin.protocols.add(self.protocol)
-
-    def holders(self) -> list[Lease]:
-        """Return the leases that hold it now: on HTTP/2 those with a stream."""
-        leases = (self.lease,) if self.streams is None else self.streams.values()
-        return [
-            lease
-            for lease in leases
-            if lease is not None
-            and lease.connection is self
-            and lease.phase != QUEUED
-            and not lease.ended_at
-        ]
 
     def switch(self, protocol: str) -> None:
         """Record that both sides switched to another protocol."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, ClassVar, Protocol
 
 from ..concurrency import nothing, snapshot_of
@@ -636,10 +637,13 @@ class PoolTracker(Tracker):
     def _wait_snapshot(self, now: int) -> WaitSnapshot | None:
         try:
             active = [connection for connection in self.connections if connection.active]
-            holders = sorted(
-                (lease for connection in active for lease in connection.holders()),
-                key=lambda lease: lease.acquired_at,
-            )[:_HOLDERS]
+            # In the order of their entry: to sort a thousand holders would take 0.3 ms.
+            holding = (
+                lease
+                for lease in self.leases
+                if lease.connection is not None and lease.phase not in (QUEUED, STREAM_QUEUED)
+            )
+            holders = [*islice(holding, _HOLDERS)]
         except RuntimeError:
             # Another thread changed the dict meanwhile. No snapshot is better than a lock.
             return None
