@@ -22,6 +22,11 @@ def pool_ledger(outcomes: int = 100) -> PoolLedger:
 # Peaks
 
 
+def change(peak: Peak, by: int, now: int) -> None:
+    peak.raise_to(peak.value + by, now)
+    peak.value += by
+
+
 @pytest.mark.parametrize(
     ("changes", "highest"),
     [
@@ -38,13 +43,13 @@ def test_peak_is_the_highest_value_of_the_window(
     """A spike between two collections is included."""
     peak = Peak(WINDOW, 0)
     for by, second in changes:
-        peak.change(by, second * SECOND)
+        change(peak, by, second * SECOND)
     assert peak.value == sum(by for by, _ in changes)
     for second, value in highest.items():
         assert peak.highest(second * SECOND) == peak.highest(second * SECOND) == value
     tiny = Peak(1, 0)  # a window shorter than its slices can be
-    tiny.change(2, 0)
-    tiny.change(-2, 100)
+    change(tiny, 2, 0)
+    change(tiny, -2, 100)
     assert (tiny.highest(100), tiny.highest(200)) == (2, 0)
 
 
@@ -74,7 +79,7 @@ def test_peak_covers_the_window_between_collections(seed: int, timed: bool) -> N
             if by < 0 and not timed:
                 peak.value -= 1
             else:
-                peak.change(by, now)
+                change(peak, by, now)
             history.append((now, value + by))
         now = collection
         highest = peak.highest(now)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE
+from opentelemetry.instrumentation.gluellm.pool.call import Call, CountedCall
+from opentelemetry.instrumentation.gluellm.pool.peak import Peak
+from opentelemetry.instrumentation.gluellm.pool.phases import ANY_LLM, AWAITING_RESPONSE
 from unit.pool.fakes import Scene
 
 # Failures
@@ -122,3 +125,45 @@ def test_garbage_collected_pool_ends_its_leases_and_connections(scene: Scene) ->
     answered.connection.close("pool_closed")
     assert scene.recorder.events == events
     scene.settled()
+
+
+# Signal handlers that raise. Python runs them where a function begins, for example.
+
+
+def interrupted(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_interrupt_while_the_peak_turns_leaves_no_connection_active(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    """By an assignment, or by a second attempt to connect."""
+    connection = scene.connection(established=True)
+    scene.clock.advance(3600)  # the peak's slice has ended
+    lease = scene.enter()
+    begin, arguments = scene.tracker.assigned, (lease, connection)
+    if again:
+        begin(*arguments)
+        connection.deactivate()
+        scene.clock.advance(3600)
+        begin, arguments = connection.activate, (scene.clock(),)
+    with monkeypatch.context() as patch:
+        patch.setattr(Peak, "turn", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            begin(*arguments)
+    scene.tracker.ensure_ended(lease)
+    scene.settled()
+
+
+def test_interrupt_while_a_request_leaves_its_call_loses_no_outcome(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = Call("openai")
+    call.counted = scene.registry.calls.begin(ANY_LLM, "chat", provider="openai")
+    lease, _ = scene.enter(call), scene.enter(call)
+    with monkeypatch.context() as patch:
+        patch.setattr(CountedCall, "request_left", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            scene.tracker.failed(lease, "read_error")
+    assert scene.requests() == {(0, "read_error", False): 1}

@@ -1,7 +1,7 @@
 """The one place where failures of the instrumentation are caught, counted and logged.
 
-Exceptions from signal handlers: Python runs a signal handler between any two instructions, so its
-exception can surface in any ``try`` block of the instrumentation. Such an exception is not a
+Exceptions from signal handlers: a signal handler can run at any call or loop (the atomic rule in
+``pool/lease.py``), so its exception can surface in any ``try`` block. Such an exception is not a
 failure of the instrumentation: the application raises it to end what is running. It is therefore
 never swallowed on a request's path; code there that catches exceptions passes them to
 `Failures.caught` or `raise_on`, which raise it again.

@@ -362,7 +362,7 @@ class CountedCall:
                 ledger.errors[error] += 1
         if self in calls.live:
             del calls.live[self]
-        # The atomic block ends here. No reference cycle through the stream's call remains.
+        # end of atomic. No reference cycle through the stream's call remains.
         if self.stream is not None:
             self.stream = None
             if self.waiting_since and outcome == SUCCEEDED:

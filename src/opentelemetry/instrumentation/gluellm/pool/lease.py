@@ -3,14 +3,18 @@
 These refer to each other, so they are one module. The steps that change them are in
 ``tracker.py``, those of gRPC in ``adapters/grpc/channel.py``.
 
-The finalizer rule: a finalizer can run at any point of any thread, also while that thread holds the
-pool's lock or a lock of the OpenTelemetry SDK. Code that a finalizer can reach therefore only
-changes plain numbers and references and appends to deques. It takes no lock, logs nothing and does
-not call OpenTelemetry.
+The finalizer rule: a finalizer can run in any thread, also while that thread holds the pool's lock
+or a lock of the OpenTelemetry SDK. Code that a finalizer can reach therefore only changes plain
+numbers and references and appends to deques. It takes no lock, logs nothing and does not call
+OpenTelemetry.
 
-The atomic rule: where several plain numbers must change together, the block contains no call and
-no loop, because CPython switches threads and runs signal handlers and finalizers only at calls and
-loop iterations. Such blocks are marked ``# atomic``.
+The atomic rule: numbers that must change together change in a block that nothing interrupts.
+CPython with its interpreter lock runs other threads and signal handlers only where a Python
+function or property begins (not where it returns), after a call of a C function, and where a loop
+jumps back. A finalizer runs where the last reference to its object is dropped. The garbage
+collector, which runs finalizers as well, runs at the same points as other threads; in Python 3.11
+it runs wherever a list, tuple, dict or instance is created. An atomic block contains none of these.
+It begins at ``# atomic`` and ends at ``# end of atomic`` or with its function.
 """
 
 from __future__ import annotations
@@ -73,12 +77,13 @@ class WaitSnapshot:
     maximum: int | None
     queued: int
     holders: tuple[Any, ...]
-    """`Lease.observed` of the longest-held leases, oldest first. The leases themselves could refer
-    to further snapshots, and a chain of all leases that ever queued would stay in memory."""
+    """`Lease.observed` of the leases with a connection that entered first, in this order. The
+    leases themselves could refer to further snapshots, and a chain of all leases that ever queued
+    would stay in memory."""
     oldest_age: int
-    """Nanoseconds since the longest-held lease acquired its connection; 0 if none is held."""
+    """Nanoseconds since the first of these acquired its connection; 0 if there is none."""
     oldest_phase: int
-    """Phase of the longest-held lease."""
+    """Phase of the first of these."""
 
 
 class Wait:
@@ -297,7 +302,7 @@ class Lease:
             silence = ended_at - self.phase_since
             if silence > origin.longest_silence:
                 origin.longest_silence = silence
-        # The atomic block ends here: a signal handler that raises in a call loses times, no count.
+        # end of atomic. A signal handler that raises in one of these calls loses times, no count.
         pool.ring.append((self.tracker.tracked_at, entered_at, self.acquired_at, ended_at))
         times = origin.other_times.get(outcome)
         if times is not None:
@@ -562,18 +567,6 @@ class TrackedConnection:
         if self.established_at:
             origin.protocols.add(self.protocol)
 
-    def holders(self) -> list[Lease]:
-        """Return the leases that hold it now: on HTTP/2 those with a stream."""
-        leases = (self.lease,) if self.streams is None else self.streams.values()
-        return [
-            lease
-            for lease in leases
-            if lease is not None
-            and lease.connection is self
-            and lease.phase != QUEUED
-            and not lease.ended_at
-        ]
-
     def switch(self, protocol: str) -> None:
         """Record that both sides switched to another protocol."""
         self.protocol = protocol
@@ -581,9 +574,15 @@ class TrackedConnection:
 
     def activate(self, now: int) -> None:
         """Count it as active or connecting."""
+        active = self.tracker.ledger.active
+        if now >= active.end:
+            active.turn(now)
+        # atomic
         if not self.active:
             self.active = True
-            self.tracker.ledger.active.change(1, now)
+            active.value = value = active.value + 1
+            if value > active.high:
+                active.high = value
 
     def deactivate(self) -> None:
         """Stop counting it as active or connecting. The finalizer rule applies.

@@ -24,15 +24,8 @@ class Peak:
         self.high = 0
         """Highest value in the current slice."""
         self.value = 0
-        """Current value. Code that lowers it may assign it directly."""
-
-    def change(self, by: int, now: int) -> None:
-        """Add ``by`` to the value."""
-        if now >= self.end:
-            self.turn(now)
-        self.value = value = self.value + by
-        if value > self.high:
-            self.high = value
+        """Current value. Code that raises it calls `turn` first if the slice has ended, and raises
+        `high` as well."""
 
     def raise_to(self, value: int, now: int) -> None:
         """Record a value that exists only at this moment."""
@@ -49,13 +42,14 @@ class Peak:
 
     def turn(self, now: int) -> None:
         """Begin the slice that contains ``now``."""
-        # atomic, up to the call of min(): other threads, and signal handlers that take a snapshot,
-        # may run this at the same time, and only the first of them may turn.
+        # atomic. Other threads, and signal handlers that take a snapshot, may run this at the same
+        # time, and only the first of them may turn.
         turns = (now - self.end) // self._width + 1
         if turns < 1:
             return
         self.end += turns * self._width
         high, self.high = self.high, self.value
+        # end of atomic
         # The slice that ended has its own high. In any slice since then the value was constant.
         held = [self.value] * min(turns - 1, _SLICES + 1)
         self._slices = [*held, high, *self._slices][: _SLICES + 1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, ClassVar, Protocol
 
 from ..concurrency import nothing, snapshot_of
@@ -239,7 +240,7 @@ class PoolTracker(Tracker):
         except Exception as error:
             # From an unknown version of Python or OpenTelemetry. The request counts anyway.
             self.failures.caught("entry", error)
-        # atomic
+        # atomic. `further_request` is called before anything has changed.
         if call is not None:
             counted = call.counted
             if counted is not None:
@@ -250,7 +251,6 @@ class PoolTracker(Tracker):
                     counted.since = lease.entered_at
                     counted.stage = REQUESTING
                     counted.in_flight = 1
-            # atomic
             requests = call.requests
             call.requests = requests + 1
             if requests:
@@ -292,14 +292,16 @@ class PoolTracker(Tracker):
         connection.leases += 1
         if connection.origin is not lease.origin:
             connection.serve(lease.origin)
+        active = self.ledger.active
+        if now >= active.end:
+            active.turn(now)
+        # atomic
         if not connection.active:
             connection.active = True
-            active = self.ledger.active
-            if now >= active.end:
-                active.turn(now)
             active.value = value = active.value + 1
             if value > active.high:
                 active.high = value
+        # end of atomic
         if not connection.established_at:
             self._assigned_fresh(lease, connection)
         else:
@@ -325,7 +327,7 @@ class PoolTracker(Tracker):
         lease.origin.spent[QUEUED] += now - lease.phase_since
         lease.phase_since = now
         lease.phase = AWAITING_RESPONSE
-        # The atomic block ends here. A connection counts for the origin of its latest request.
+        # end of atomic. A connection counts for the origin of its latest request.
         if connection.origin is not lease.origin:
             connection.serve(lease.origin)
 
@@ -391,7 +393,12 @@ class PoolTracker(Tracker):
                 self.ledger.active.value -= 1
             elif connection.closed:
                 connection.lease = None
-        # The atomic block ends here. The next one is the call's.
+        # end of atomic. Reported before the call counts it: a signal handler may raise there.
+        if report:
+            if tight:
+                self.registry.fill_outbox(lease)
+            else:
+                items.append(lease)
         if call is not None and call.counted is not None:
             counted = call.counted
             if counted.in_flight != 1 or counted.resting is not None:
@@ -403,11 +410,6 @@ class PoolTracker(Tracker):
                 counted.since = now
                 retried = lease.status in RETRIED or lease.error not in NOT_RETRIED
                 counted.stage = BACKOFF if retried else FINISHING
-        if report:
-            if tight:
-                self.registry.fill_outbox(lease)
-            else:
-                items.append(lease)
 
     def _assigned_tentatively(self, lease: Lease, connection: TrackedConnection) -> None:
         """Assign a connection that may accept another request first.
@@ -416,9 +418,6 @@ class PoolTracker(Tracker):
         enters at that moment may overtake them. The lease stays queued until `accepted`.
         """
         now = self.clock()
-        active = self.ledger.active
-        if now >= active.end:
-            active.turn(now)
         # An acquire ends at the assignment that is not refused.
         acquired_at = lease.entered_at if lease.wait is None else now
         # atomic
@@ -427,11 +426,8 @@ class PoolTracker(Tracker):
         lease.connection = connection
         connection.promised = True
         connection.leases += 1
-        if not connection.active:
-            connection.active = True
-            active.value = value = active.value + 1
-            if value > active.high:
-                active.high = value
+        # end of atomic
+        connection.activate(now)
         self._join_queue(lease, now)
 
     def _join_queue(self, lease: Lease, now: int) -> Wait:
@@ -464,6 +460,7 @@ class PoolTracker(Tracker):
             lease.origin.spent[phase] += now - lease.phase_since
             lease.phase_since = now
             lease.phase = QUEUED
+        # end of atomic
         self._join_queue(lease, now)
 
     def _assigned_fresh(self, lease: Lease, connection: TrackedConnection) -> None:
@@ -506,6 +503,7 @@ class PoolTracker(Tracker):
                 self.ledger.active.value -= 1
             if connection.lease is lease:
                 connection.lease = None
+        # end of atomic
         self._queue_again(lease, None, now)
         wait = lease.wait
         if wait is not None and wait.snapshot is None:
@@ -636,10 +634,13 @@ class PoolTracker(Tracker):
     def _wait_snapshot(self, now: int) -> WaitSnapshot | None:
         try:
             active = [connection for connection in self.connections if connection.active]
-            holders = sorted(
-                (lease for connection in active for lease in connection.holders()),
-                key=lambda lease: lease.acquired_at,
-            )[:_HOLDERS]
+            # In the order of their entry: to sort a thousand holders would take 0.3 ms.
+            holding = (
+                lease
+                for lease in self.leases
+                if lease.connection is not None and lease.phase not in (QUEUED, STREAM_QUEUED)
+            )
+            holders = [*islice(holding, _HOLDERS)]
         except RuntimeError:
             # Another thread changed the dict meanwhile. No snapshot is better than a lock.
             return None

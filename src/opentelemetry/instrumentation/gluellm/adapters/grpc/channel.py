@@ -213,8 +213,8 @@ class ChannelTracker(PoolTracker):
         wait = lease.wait
         if wait is not None and wait.in_queue:
             wait.in_queue = False
+            self.ledger.queued.value -= 1
             lease.acquired_at = now
-            self.ledger.queued.change(-1, now)
         lease.sent_at = now
         lease.enter(AWAITING_RESPONSE, now)
 
