@@ -137,8 +137,6 @@ class Lease:
     sent_at = 0
     """When it was sent, if that was later than its connection was ready: with its HTTP/2 stream, or
     once its gRPC channel was ready."""
-    stream_wait: int | None = None
-    """Nanoseconds that it waited for its HTTP/2 stream; None if it has none."""
     resend = False
     """Whether it is the first request of its call after the call backed off."""
     streaming = False
@@ -233,6 +231,14 @@ class Lease:
         if connection is not None and connection.established_at > acquired_at:
             acquired_at = connection.established_at
         return self.sent_at or acquired_at
+
+    @property
+    def stream_wait(self) -> int | None:
+        """Nanoseconds that it waited for its HTTP/2 stream; None if it has none."""
+        connection = self.connection
+        if connection is None or connection.streams is None or not self.sent_at:
+            return None
+        return self.sent_at - max(self.acquired_at, connection.established_at)
 
     @property
     def awaited(self) -> int:

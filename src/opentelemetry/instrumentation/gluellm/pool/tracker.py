@@ -528,9 +528,8 @@ class PoolTracker(Tracker):
         if connection.streams is None:
             self._established_for_one(connection, now)
         else:
-            # Further leases may wait for it. They notice one after the other.
-            for lease in (connection.first_lease, connection.lease):
-                if lease is not None and lease.phase == CONNECTING:
+            for lease in snapshot_of(self.leases.keys):
+                if lease.connection is connection and lease.phase == CONNECTING:
                     lease.enter(STREAM_QUEUED, now)
         if connection.first_lease is not None and self.registry.open:
             self.observer.connection_created(connection.first_lease, connection)
