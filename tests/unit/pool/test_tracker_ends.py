@@ -21,7 +21,7 @@ def test_failed_connect_is_reported_once_and_leaves_no_connection(scene: Scene) 
     scene.clock.advance(1)
     scene.tracker.failed(lease, "connection_error")
     connection.close("error")
-    assert scene.recorder.names == ["pool_opened", "connection_failed"]
+    assert scene.recorder.names == ["connection_failed"]
     assert lease.acquired_at
     assert scene.requests() == {(0, "connection_error", False): 1}
     assert scene.ledger.opened == 0
@@ -110,7 +110,7 @@ def test_request_of_an_ended_installation_counts_in_the_state_only(scene: Scene)
     assert scene.requests() == {}
     assert scene.origin.timeouts["pool"] == 0
     assert scene.origin.reuse_failures == 0
-    assert scene.recorder.names == ["pool_opened"]
+    assert scene.recorder.names == []
     scene.settled()
 
 

@@ -140,7 +140,6 @@ class PoolRegistry(Registry):
         # A malformed host may be a key or a URL: do not store it.
         tracker.first = (host if is_host(host.lower()) else "", provider)
         tracker.built_at = owner.built_at
-        self.observer.pool_opened(tracker)
         # atomic
         ledger.live += 1
         ledger.pools_opened += 1

@@ -511,7 +511,6 @@ class PoolTracker(Tracker):
         if wait is not None and wait.snapshot is None:
             wait.snapshot = self._wait_snapshot(now)
         self.ledger.requeues += 1
-        self.observer.lease_requeued(lease)
 
     def established(self, connection: TrackedConnection, protocol: str, at: int = 0) -> None:
         """Record that a new connection is ready, since ``at`` or, if that is 0, since now."""
@@ -686,7 +685,6 @@ class PoolTracker(Tracker):
             asked = {found.reported: found for found in snapshot_of(self._origins.values)}
             for found in asked.values():
                 found.pools_gone += 1
-            self.observer.pool_discarded(self, reason)
         if reason == "garbage_collected":
             self.reference = None
             self._collected()
