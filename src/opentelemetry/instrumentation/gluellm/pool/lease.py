@@ -262,16 +262,6 @@ class Lease:
         """Line of the application that made the call or, outside any-llm, sent the request."""
         return self.own_call_site if self.call is None else self.call.call_site
 
-    @property
-    def timeout_kind(self) -> str | None:
-        """Timeout that ended it: ``pool``, ``connect``, ``read`` or ``write``; None otherwise."""
-        return None if self.error is None else _TIMEOUT_KINDS.get(self.error)
-
-    @property
-    def failed_on_reused_connection(self) -> bool:
-        """Whether it failed on a reused connection before the head of a response arrived."""
-        return self.reused and not self.answered_at and self.error in _REUSE_FAILURES
-
     def account(self) -> None:
         """Count its end: outcome, timeout, failure on a reused connection, times.
 
@@ -289,7 +279,9 @@ class Lease:
             origin.longest_answered = max(origin.longest_answered, silence)
         kind, reused = None, False
         if self.error is not None:
-            kind, reused = self.timeout_kind, self.failed_on_reused_connection
+            kind = _TIMEOUT_KINDS.get(self.error)
+            # Before the head of a response arrived.
+            reused = self.reused and not answered_at and self.error in _REUSE_FAILURES
         # atomic. Another thread may have counted it while the outcome was determined.
         if self.accounted:
             return
