@@ -81,12 +81,9 @@ def _queued(pool: Any) -> tuple[Any, ...]:
 
 def _known(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnection | None:
     """The record of a connection in the queue; None if it has no socket any more."""
-    record: TrackedConnection | None = connection_of(connection)
     if getattr(connection, "sock", None) is None:
         return None
-    if record is None or record.closed or record.tracker is not tracker:
-        record = record_of(connection, pool, tracker)
-    return record
+    return record_of(connection, pool, tracker)
 
 
 def _limits(pool: Any) -> tuple[int | None, int | None]:
