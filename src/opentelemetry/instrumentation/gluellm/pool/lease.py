@@ -554,6 +554,13 @@ class TrackedConnection:
         if self.established_at:
             tracker.connection_closed(self, reason)
 
+    def adopt(self, protocol: str, now: int) -> None:
+        """Record that it was established before its pool was tracked."""
+        self.adopted = True
+        self.established_at = now
+        self.served = 1
+        self.switch(protocol)
+
     def serve(self, origin: OriginLedger) -> None:
         """Count it in the ledger of its latest request, which may be another provider's."""
         self.origin = origin
@@ -573,7 +580,7 @@ class TrackedConnection:
         ]
 
     def switch(self, protocol: str) -> None:
-        """Record that both sides switched to another protocol."""
+        """Record the protocol that both sides speak from now on."""
         self.protocol = protocol
         self.origin.protocols.add(protocol)
 

@@ -519,10 +519,9 @@ class PoolTracker(Tracker):
         now = self.clock()
         connection.established_at = at = at or now
         connection.enter_step(None, at)
-        connection.protocol = protocol
+        connection.switch(protocol)
         if protocol == "2":
             connection.streams = {}
-        connection.origin.protocols.add(protocol)
         self.ledger.opened += 1
         if connection.streams is None:
             self._established_for_one(connection, now)
