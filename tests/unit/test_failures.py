@@ -76,7 +76,6 @@ def test_failure_at_the_entry_of_a_request_or_a_call_is_counted() -> None:
     assert lease in tracker.leases
     assert registry.calls.begin(ANY_LLM, "chat", "openai").ledger is not None
     assert dict(registry.failures.counts) == {
-        "observer.pool_opened": 1,
         "entry": 1,
         "observer.call_began": 1,
     }
@@ -85,11 +84,11 @@ def test_failure_at_the_entry_of_a_request_or_a_call_is_counted() -> None:
 def test_guard_raises_keyboard_interrupt_and_cancellation() -> None:
 
     class Interrupted(PoolObserver):
-        def lease_requeued(self, lease: object) -> None:
+        def lease_answered(self, lease: object) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Guard((Interrupted(),), Failures()).lease_requeued(object())  # type: ignore[arg-type]
+        Guard((Interrupted(),), Failures()).lease_answered(object())  # type: ignore[arg-type]
 
 
 def test_failures_are_reported_once_per_kind_and_without_their_message() -> None:

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, failures, snapshot
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import LOST
 from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
-from opentelemetry.instrumentation.gluellm.telemetry import logs, semconv
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from studies.fail_open import runtime
 from studies.fail_open.seen import Odd
 from support.fake_llms import FakeLLMs
@@ -39,7 +39,7 @@ def provider(listen: Listen) -> str:
 def _off(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, certificates: Certificates
 ) -> Iterator[None]:
-    monkeypatch.setattr(logs, "_warned", set())
+    monkeypatch.setattr(failures, "_warned", set())
     # Each client reads whom to trust, for a twentieth of a second where that is everybody.
     certificates.authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))

@@ -98,7 +98,7 @@ def test_botocore_without_a_name_loses_one_hook(monkeypatch, caplog):
     sessions_of = pytest.importorskip("botocore.session", reason="bedrock's SDK is an extra")
     http = pytest.importorskip("botocore.httpsession", reason="bedrock's SDK is an extra")
     monkeypatch.delattr(http.URLLib3Session, "_get_proxy_manager")
-    monkeypatch.setattr("opentelemetry.instrumentation.gluellm.telemetry.logs._warned", set())
+    monkeypatch.setattr("opentelemetry.instrumentation.gluellm.failures._warned", set())
     GlueLLMInstrumentor().instrument(scope="all")
     session = sessions_of.Session()
     client = session.create_client(

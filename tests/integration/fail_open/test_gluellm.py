@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
-from opentelemetry.instrumentation.gluellm.telemetry import logs, semconv
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, failures, snapshot
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from studies.fail_open import runtime
 from support.installation import instrument
 from support.telemetry import Telemetry
@@ -131,7 +131,7 @@ KINDS: dict[str, Callable[[Any], Any]] = {
 
 @pytest.fixture(autouse=True)
 def _off(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(logs, "_warned", set())
+    monkeypatch.setattr(failures, "_warned", set())
     yield
     GlueLLMInstrumentor().uninstrument()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.pool.call_site import CallSite
-from opentelemetry.instrumentation.gluellm.pool.counts import ACTIVE_1, IDLE_1, PoolSums
+from opentelemetry.instrumentation.gluellm.pool.counts import ACTIVE_1, IDLE_1, Occupancy, PoolSums
 from opentelemetry.instrumentation.gluellm.pool.lease import (
     ConnectionView,
     Lease,
@@ -64,14 +64,12 @@ class Unreadable(FakePool):
 class Reader:
     """Reads a fake pool, as an adapter reads a library's."""
 
-    def count(self, pool: FakePool, tracker: PoolTracker, counts: PoolSums) -> None:
+    def count(self, pool: FakePool, tracker: PoolTracker, counts: PoolSums) -> Occupancy:
         """Add a fake pool's connections to a count."""
         for call_site, connections in ((ACTIVE_1, pool.active), (IDLE_1, pool.idle)):
             for origin, number in connections.items():
                 counts.origins[origin][call_site] += number
-        counts.busy = sum(pool.active.values())
-        counts.maximum = pool.maximum
-        counts.idle_maximum = pool.idle_maximum
+        return sum(pool.active.values()), pool.maximum, pool.idle_maximum
 
     def view(self, pool: FakePool, tracker: PoolTracker) -> PoolView:
         """The connections that a test has put into ``pool.views``."""

@@ -57,12 +57,12 @@ def test_refused_request_queues_again_and_never_acquired_if_it_fails_then(scene:
     scene.tracker.requeued(lease)
     assert (lease.phase, lease.acquired_at, lease.connection) == (QUEUED, 0, None)
     assert (scene.ledger.active.value, connection.leases, scene.ledger.requeues) == (0, 0, 1)
-    assert scene.recorder.names[-1] == "lease_requeued"
+    assert scene.recorder.names == []
     scene.clock.advance(1)
     scene.tracker.failed(lease, "pool_timeout")
     scene.work_off()
     assert scene.origin.timeouts["pool"] == 1
-    assert scene.recorder.names[-2:] == ["lease_requeued", "lease_waited"]
+    assert scene.recorder.names == ["lease_waited"]
     assert (lease.acquired_at, lease.connection) == (0, None)
     scene.settled()
 

@@ -95,7 +95,7 @@ def test_request_of_an_ended_installation_counts_in_the_state_only(scene: Scene)
     assert scene.requests() == {}
     assert scene.origin.timeouts["pool"] == 0
     assert scene.origin.reuse_failures == 0
-    assert scene.recorder.names == ["pool_opened"]
+    assert scene.recorder.names == []
     scene.settled()
 
 

@@ -48,6 +48,7 @@ def test_origin_has_address_and_port(scene: Scene) -> None:
 
 
 STATUS, ERROR = "http.response.status_code", "error.type"
+MODEL = semconv.REQUEST_MODEL
 
 
 @pytest.mark.parametrize(
@@ -74,28 +75,26 @@ def test_sets_are_built_once(scene: Scene) -> None:
         lambda: of_origin(scene.origin),
         lambda: of_origin(scene.origin).of_request((200, None, False)),
         lambda: of_origin(scene.origin).of(semconv.REQUEST_PHASE, "queued"),
-        lambda: histogram.of(scene.origin, error="cancelled"),
+        lambda: histogram.of(scene.origin, "cancelled"),
     ):
         assert make() is make()
     assert histogram.of(scene.origin) is of_origin(scene.origin).base
 
 
 def test_histogram_has_what_is_given(scene: Scene) -> None:
-    """Model and operation by their keys; what is None is left out; no two share a set."""
-    model, operation = "gen_ai.request.model", "gen_ai.operation.name"
+    """What is None is left out; no two share a set."""
+    model, operation = MODEL, semconv.OPERATION_NAME
     first, second = HistogramAttributes("first"), HistogramAttributes("second")
     for histogram, given, expected in (
-        (first, {"error": "cancelled", "model": "m", "operation": None}, {ERROR: "cancelled"}),
-        (first, {"model": "m", "operation": "chat"}, {model: "m", operation: "chat"}),
-        (first, {"streaming": False}, {"gluellm.response.streaming": False}),
-        (first, {"protocol": "2"}, {"network.protocol.version": "2"}),
-        (first, {"protocol": "websocket"}, {"network.protocol.name": "websocket"}),
-        (second, {"model": "2"}, {model: "2"}),
-        (first, {"model": "chat", "operation": None}, {model: "chat"}),
-        (first, {"model": None, "operation": "chat"}, {operation: "chat"}),
+        (first, ("cancelled", model, "m", operation, None), {ERROR: "cancelled", model: "m"}),
+        (first, (None, model, "m", operation, "chat"), {model: "m", operation: "chat"}),
+        (first, (None, semconv.RESPONSE_STREAMING, False), {"gluellm.response.streaming": False}),
+        (first, (None, semconv.PROTOCOL_VERSION, "2"), {"network.protocol.version": "2"}),
+        (second, (None, model, "2"), {model: "2"}),
+        (first, (None, model, "chat", operation, None), {model: "chat"}),
+        (first, (None, model, None, operation, "chat"), {operation: "chat"}),
     ):
-        more = {model: "m"} if given.get("error") else {}
-        assert histogram.of(scene.origin, **given) == {**ORIGIN, **expected, **more}
+        assert histogram.of(scene.origin, *given) == {**ORIGIN, **expected}
 
 
 def test_sets_of_one_histogram_are_bounded() -> None:
@@ -108,7 +107,7 @@ def test_sets_of_one_histogram_are_bounded() -> None:
         seen.add(frozenset(histogram.of(origin).items()))
         for model in range(20):
             for error in (None, "pool_timeout", "cancelled"):
-                found = histogram.of(origin, error=error, model=f"model-{model}", operation="chat")
+                found = histogram.of(origin, error, MODEL, f"model-{model}")
                 seen.add(frozenset(found.items()))
     assert len(seen) < 1500
 
@@ -117,12 +116,12 @@ def test_failure_beyond_the_bound_is_still_a_failure(scene: Scene) -> None:
     """Its type folds into _OTHER, and does not become a success."""
     histogram = HistogramAttributes("create")
     for number in range(3000):
-        histogram.of(scene.origin, model=f"model-{number}")
-    assert histogram.of(scene.origin, error="connect_timeout", model="new") == {
+        histogram.of(scene.origin, None, MODEL, f"model-{number}")
+    assert histogram.of(scene.origin, "connect_timeout", MODEL, "new") == {
         **ORIGIN,
         "error.type": "_OTHER",
     }
-    assert histogram.of(scene.origin, model="new") == ORIGIN
+    assert histogram.of(scene.origin, None, MODEL, "new") == ORIGIN
 
 
 def test_records_of_one_set_count_once(scene: Scene) -> None:
@@ -130,10 +129,10 @@ def test_records_of_one_set_count_once(scene: Scene) -> None:
     origin = scene.origin
     many, few = HistogramAttributes("acquire"), HistogramAttributes("create")
     for number in range(MAX_SETS):
-        many.of(origin, model=f"model-{number}")
+        many.of(origin, None, MODEL, f"model-{number}")
     for _ in range(MAX_SETS):
-        few.of(origin, error="connect_timeout")
-    assert few.of(origin, error="connection_error")["error.type"] == "connection_error"
+        few.of(origin, "connect_timeout")
+    assert few.of(origin, "connection_error")["error.type"] == "connection_error"
 
 
 def test_folded_records_leave_nothing_in_memory(scene: Scene) -> None:
@@ -141,8 +140,8 @@ def test_folded_records_leave_nothing_in_memory(scene: Scene) -> None:
     origin = scene.origin
     histogram = HistogramAttributes("acquire")
     for number in range(MAX_SETS):
-        histogram.of(origin, model=f"model-{number}")
-    kept = len(origin.attributes.sets)
+        histogram.of(origin, None, MODEL, f"model-{number}")
+    kept = len(origin.attributes.counted)
     for number in range(100):
-        histogram.of(origin, model=f"further-{number}", error="cancelled")
-    assert len(origin.attributes.sets) == kept == MAX_SETS
+        histogram.of(origin, "cancelled", MODEL, f"further-{number}")
+    assert len(origin.attributes.counted) == kept == MAX_SETS

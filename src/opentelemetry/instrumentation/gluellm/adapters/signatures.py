@@ -33,20 +33,10 @@ def has_method(owner: Any, name: str) -> bool:
 
 def has_parameters(owner: Any, method: str, *names: str) -> bool:
     """Whether a method has parameters with these names."""
-    return set(names) <= set(_parameters(getattr(owner, method, None)))
-
-
-def takes(owner: Any, method: str, *parameters: str) -> bool:
-    """Whether a method takes these parameters, in this order, after ``self``."""
-    names = _parameters(getattr(owner, method, None))[1:]
-    return tuple(names[: len(parameters)]) == parameters
-
-
-def _parameters(function: Any) -> list[str]:
     try:
-        return list(inspect.signature(function).parameters)
-    except (TypeError, ValueError):
-        return []
+        return inspect.signature(getattr(owner, method)).parameters.keys() >= set(names)
+    except (AttributeError, TypeError, ValueError):
+        return False
 
 
 class IncompatibleHookError(TypeError):

@@ -33,12 +33,6 @@ _WAITS_IN_OWN_TASK = sys.version_info >= (3, 12)
 """Whether `asyncio.wait_for`, which GlueLLM uses, awaits a coroutine in its caller's own task."""
 
 
-def running_task() -> tuple[int, int] | None:
-    """Return the identities of the running asyncio loop and task; None without a loop."""
-    loop = asyncio._get_running_loop()
-    return None if loop is None else (id(loop), id(asyncio.current_task(loop)))
-
-
 def outer_call() -> CountedCall | None:
     """Return the counted call to which a new call belongs, if any."""
     counted = counted_call()
@@ -53,5 +47,5 @@ def is_spawned(counted: CountedCall) -> bool:
     """
     if counted.task is None or not _WAITS_IN_OWN_TASK:
         return False
-    here = running_task()
-    return here is not None and here[0] == counted.task[0] and here != counted.task
+    loop, task = asyncio._get_running_loop(), counted.task
+    return id(loop) == task[0] and id(asyncio.current_task(loop)) != task[1]

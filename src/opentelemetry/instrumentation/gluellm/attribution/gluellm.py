@@ -19,7 +19,6 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..failures import raise_on
 from ..patching import Hooks, ModulePatches, version_of
 from ..pool.call import CountedCall, LiveCalls
 from ..pool.phases import BACKOFF, GLUELLM, LIMITED, PREPARING, SUCCEEDED
@@ -106,7 +105,6 @@ class GlueLLMObserver(ModulePatches):
                 return False
             self._patches.wrap(owner, name, around)
         except Exception as error:
-            raise_on(error)
             self._on_error("attribution.gluellm", error)
             return False
         return True
@@ -150,7 +148,6 @@ class GlueLLMObserver(ModulePatches):
                 streamed=kwargs.get("stream") is True,
             )
         except Exception as error:
-            raise_on(error)
             self._on_error("attribution.gluellm", error)
             return None
 

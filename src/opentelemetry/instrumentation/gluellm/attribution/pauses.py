@@ -11,7 +11,6 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from ..failures import raise_on
 from ..patching import ModulePatches
 from ..pool.call import CountedCall
 from ..pool.phases import PREPARING
@@ -44,7 +43,6 @@ class RetryPauses(ModulePatches):
             try:
                 self._patches.wrap(base, _METHOD, self._around)
             except Exception as error:
-                raise_on(error)
                 self._on_error("attribution.pauses", error)
 
     def _around(self, original: Any) -> Any:

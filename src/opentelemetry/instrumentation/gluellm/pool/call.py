@@ -498,10 +498,6 @@ class CallLedgers:
             found = self.known.setdefault(key, CallLedger(self, *key))
         return found
 
-    def operation(self, name: str) -> str:
-        """Return the operation as it is reported: ``_OTHER`` beyond the bound."""
-        return bounded(self.operations, name, MAX_OPERATIONS)
-
     def error_name(self, error: Exception) -> str:
         """Return the ``error.type`` of an exception whose cause is not known from a request."""
         try:
@@ -590,7 +586,8 @@ class LiveCalls:
         before that request.
         """
         ledgers = self.ledgers
-        operation = ledgers.operations.get(operation) or ledgers.operation(operation)
+        if operation not in ledgers.operations:
+            operation = bounded(ledgers.operations, operation, MAX_OPERATIONS)
         call = CountedCall(self, source, operation, self.clock(), streamed)
         ledger = ledgers.known.get((provider, source)) if provider is not None else None
         if ledger is not None and operation in ledger.calls:

@@ -14,6 +14,10 @@ A WebSocket is never idle: it ends with the request that opened it."""
 ACTIVE = {"1.1": ACTIVE_1, "2": ACTIVE_2, WEBSOCKET: ACTIVE_WEBSOCKET}
 """Index of an active connection, by protocol."""
 
+Occupancy = tuple[int, "int | None", "int | None"]
+"""A pool's active and connecting connections, and its upper bounds of connections and of idle
+connections; None for an unlimited one."""
+
 
 class RunningRequests:
     """Requests of one origin in flight, by phase."""
@@ -40,12 +44,6 @@ class PoolSums:
         """Nanoseconds in each phase, of the phases that had ended when the summing began."""
         self.steps: dict[OriginLedger, list[int]] = {}
         """Nanoseconds in each step of set-ups, ended and running ones together."""
-        self.busy = 0
-        """Active or connecting connections of the pool that was read last."""
-        self.maximum: int | None = None
-        """Upper bound of connections of the pool that was read last; None if unlimited."""
-        self.idle_maximum: int | None = None
-        """Upper bound of idle connections of the pool that was read last; None if unlimited."""
 
 
 @dataclass(slots=True)

@@ -142,8 +142,6 @@ class Lease:
     sent_at = 0
     """When it was sent, if that was later than its connection was ready: with its HTTP/2 stream, or
     once its gRPC channel was ready."""
-    stream_wait: int | None = None
-    """Nanoseconds that it waited for its HTTP/2 stream; None if it has none."""
     resend = False
     """Whether it is the first request of its call after the call backed off."""
     streaming = False
@@ -240,6 +238,14 @@ class Lease:
         return self.sent_at or acquired_at
 
     @property
+    def stream_wait(self) -> int | None:
+        """Nanoseconds that it waited for its HTTP/2 stream; None if it has none."""
+        connection = self.connection
+        if connection is None or connection.streams is None or not self.sent_at:
+            return None
+        return self.sent_at - max(self.acquired_at, connection.established_at)
+
+    @property
     def awaited(self) -> int:
         """Nanoseconds that it waited for the head of its response. Valid once that wait is over."""
         if self.answered_at:
@@ -261,16 +267,6 @@ class Lease:
         """Line of the application that made the call or, outside any-llm, sent the request."""
         return self.own_call_site if self.call is None else self.call.call_site
 
-    @property
-    def timeout_kind(self) -> str | None:
-        """Timeout that ended it: ``pool``, ``connect``, ``read`` or ``write``; None otherwise."""
-        return None if self.error is None else _TIMEOUT_KINDS.get(self.error)
-
-    @property
-    def failed_on_reused_connection(self) -> bool:
-        """Whether it failed on a reused connection before the head of a response arrived."""
-        return self.reused and not self.answered_at and self.error in _REUSE_FAILURES
-
     def account(self) -> None:
         """Count its end: outcome, timeout, failure on a reused connection, times.
 
@@ -288,7 +284,9 @@ class Lease:
             origin.longest_answered = max(origin.longest_answered, silence)
         kind, reused = None, False
         if self.error is not None:
-            kind, reused = self.timeout_kind, self.failed_on_reused_connection
+            kind = _TIMEOUT_KINDS.get(self.error)
+            # Before the head of a response arrived.
+            reused = self.reused and not answered_at and self.error in _REUSE_FAILURES
         # atomic. Another thread may have counted it while the outcome was determined.
         if self.accounted:
             return
@@ -561,6 +559,13 @@ class TrackedConnection:
         if self.established_at:
             tracker.connection_closed(self, reason)
 
+    def adopt(self, protocol: str, now: int) -> None:
+        """Record that it was established before its pool was tracked."""
+        self.adopted = True
+        self.established_at = now
+        self.served = 1
+        self.switch(protocol)
+
     def serve(self, origin: OriginLedger) -> None:
         """Count it in the ledger of its latest request, which may be another provider's."""
         self.origin = origin
@@ -568,7 +573,7 @@ class TrackedConnection:
             origin.protocols.add(self.protocol)
 
     def switch(self, protocol: str) -> None:
-        """Record that both sides switched to another protocol."""
+        """Record the protocol that both sides speak from now on."""
         self.protocol = protocol
         self.origin.protocols.add(protocol)
 

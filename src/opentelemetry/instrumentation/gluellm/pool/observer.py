@@ -22,20 +22,11 @@ class PoolObserver:
     and to the methods whose docstring says so.
     """
 
-    def pool_opened(self, pool: Tracker) -> None:
-        """First request of a pool."""
-
-    def pool_discarded(self, pool: Tracker, reason: str) -> None:
-        """End of a pool, ``closed`` or ``garbage_collected``. The finalizer rule applies."""
-
     def lease_queued(self, lease: Lease, context: object) -> None:
         """Entry of a request, if `PoolRegistry.entry_context` returned something for it.
 
         The context is the application's and must not be kept. The caller catches exceptions.
         """
-
-    def lease_requeued(self, lease: Lease) -> None:
-        """Return of a request to the queue, since the assigned connection was unusable."""
 
     def lease_waited(self, lease: Lease, in_finalizer: bool) -> None:
         """End of a wait: the request has a connection, or has failed.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from typing import Any, Protocol, TypeVar
 
-from .counts import PoolSums
+from .counts import Occupancy, PoolSums
 from .lease import PoolView, TrackedConnection, Tracker
 
 Sockets = Iterable[tuple[TrackedConnection, Any]]
@@ -24,7 +24,7 @@ class PoolReader(Protocol[TrackerT]):
     All may raise if the pool changes meanwhile.
     """
 
-    def count(self, pool: Any, tracker: TrackerT, counts: PoolSums) -> None:
+    def count(self, pool: Any, tracker: TrackerT, counts: PoolSums) -> Occupancy:
         """Add the pool's connections to ``counts``. Cheap, since each collection calls it."""
 
     def view(self, pool: Any, tracker: TrackerT) -> PoolView:

@@ -140,7 +140,6 @@ class PoolRegistry(Registry):
         # A malformed host may be a key or a URL: do not store it.
         tracker.first = (host if is_host(host.lower()) else "", provider)
         tracker.built_at = owner.built_at
-        self.observer.pool_opened(tracker)
         # atomic
         ledger.live += 1
         ledger.pools_opened += 1
@@ -198,24 +197,24 @@ class PoolRegistry(Registry):
         # connection that is not counted.
         leases = read_states(tracker.leases)
         try:
-            tracker.reader.count(pool, tracker, counts)
+            busy, maximum, idle_maximum = tracker.reader.count(pool, tracker, counts)
         except Exception as error:
             self.failures.caught("read", error)
             return
-        maximum = counts.maximum
-        state.busy += counts.busy
+        tracker.maximum = maximum
+        state.busy += busy
         if maximum is None:
             state.maximum = None
         else:
             if state.maximum is not None:
                 state.maximum += maximum
-            occupancy = counts.busy / maximum if maximum else 0.0
+            occupancy = busy / maximum if maximum else 0.0
             if state.occupancy is None or occupancy > state.occupancy:
                 state.occupancy = occupancy
-        if counts.idle_maximum is None:
+        if idle_maximum is None:
             state.idle_maximum = None
         elif state.idle_maximum is not None:
-            state.idle_maximum += counts.idle_maximum
+            state.idle_maximum += idle_maximum
         _add_leases(leases, state, counts)
 
     # End

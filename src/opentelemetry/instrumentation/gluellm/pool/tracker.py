@@ -509,7 +509,6 @@ class PoolTracker(Tracker):
         if wait is not None and wait.snapshot is None:
             wait.snapshot = self._wait_snapshot(now)
         self.ledger.requeues += 1
-        self.observer.lease_requeued(lease)
 
     def established(self, connection: TrackedConnection, protocol: str, at: int = 0) -> None:
         """Record that a new connection is ready, since ``at`` or, if that is 0, since now."""
@@ -518,17 +517,15 @@ class PoolTracker(Tracker):
         now = self.clock()
         connection.established_at = at = at or now
         connection.enter_step(None, at)
-        connection.protocol = protocol
+        connection.switch(protocol)
         if protocol == "2":
             connection.streams = {}
-        connection.origin.protocols.add(protocol)
         self.ledger.opened += 1
         if connection.streams is None:
             self._established_for_one(connection, now)
         else:
-            # Further leases may wait for it. They notice one after the other.
-            for lease in (connection.first_lease, connection.lease):
-                if lease is not None and lease.phase == CONNECTING:
+            for lease in snapshot_of(self.leases.keys):
+                if lease.connection is connection and lease.phase == CONNECTING:
                     lease.enter(STREAM_QUEUED, now)
         if connection.first_lease is not None and self.registry.open:
             self.observer.connection_created(connection.first_lease, connection)
@@ -688,7 +685,6 @@ class PoolTracker(Tracker):
             asked = {found.reported: found for found in snapshot_of(self._origins.values)}
             for found in asked.values():
                 found.pools_gone += 1
-            self.observer.pool_discarded(self, reason)
         if reason == "garbage_collected":
             self.reference = None
             self._collected()

@@ -6,7 +6,6 @@ So each histogram counts its sets against a lower bound, and merges only the set
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import Any
 
 from ..pool.call import CallLedger, CountedCall
@@ -45,15 +44,15 @@ class AttributeSets:
 class OriginAttributes(AttributeSets):
     """The attribute sets of one pool name, origin and provider."""
 
-    __slots__ = ("set_up_reported", "sets", "time_reported")
+    __slots__ = ("counted", "set_up_reported", "time_reported")
 
     def __init__(self, ledger: OriginLedger) -> None:
         super().__init__(_of_name(ledger.pool, ledger.provider))
         self.base[semconv.SERVER_ADDRESS] = ledger.address
         if ledger.port is not None:
             self.base[semconv.SERVER_PORT] = ledger.port
-        self.sets: dict[Hashable, Attributes] = {}
-        """Those of histograms."""
+        self.counted: set[tuple[Any, ...]] = set()
+        """Those of histograms that count against their bound."""
         self.time_reported = [0.0] * len(PHASES)
         """Last reported seconds of each phase."""
         self.set_up_reported = [0.0] * len(STEPS)
@@ -135,39 +134,18 @@ class HistogramAttributes:
         self._name = name
         self._known = 0
 
-    def of(
-        self, ledger: OriginLedger, *, error: str | None = None, **further: str | bool | None
-    ) -> Attributes:
-        """Return the set for an origin, with an error and further attributes.
+    def of(self, ledger: OriginLedger, error: str | None = None, *pairs: Any) -> Attributes:
+        """Return the set for an origin, with an error and further keys as in `AttributeSets.of`.
 
         Beyond the bound it is the origin's base set, with the error ``_OTHER`` if there is one.
         """
         attributes: OriginAttributes = ledger.attributes or of_origin(ledger)
-        if error is None and not further:
+        if error is None and not pairs:
             return attributes.base
-        key = (self._name, error, *further.values())
-        found = attributes.sets.get(key)
-        if found is not None:
-            return found
-        if self._known >= MAX_SETS:
-            if error is None:
-                return attributes.base
-            return {**attributes.base, semconv.ERROR_TYPE: semconv.OTHER}
-        found = dict(attributes.base)
-        if error is not None:
-            found[semconv.ERROR_TYPE] = error
-        for name, value in further.items():
-            if value is not None:
-                key_of = protocol_key(value) if name == "protocol" else _FURTHER[name]
-                found[key_of] = value
-        self._known += 1
-        attributes.sets[key] = found
-        return found
-
-
-_FURTHER = {
-    "question": semconv.DNS_QUESTION_NAME,
-    "model": semconv.REQUEST_MODEL,
-    "operation": semconv.OPERATION_NAME,
-    "streaming": semconv.RESPONSE_STREAMING,
-}
+        key = (self._name, error, *pairs)
+        if key not in attributes.counted:
+            if self._known >= MAX_SETS:
+                return attributes.of(semconv.ERROR_TYPE, error and semconv.OTHER)
+            self._known += 1
+            attributes.counted.add(key)
+        return attributes.of(semconv.ERROR_TYPE, error, *pairs)

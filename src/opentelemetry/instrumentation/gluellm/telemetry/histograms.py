@@ -13,7 +13,7 @@ from ..pool.lease import Lease, TrackedConnection
 from ..pool.observer import PoolObserver
 from ..pool.phases import RESOLVE, by_name
 from . import semconv
-from .attributes import HistogramAttributes, of_calls, of_origin
+from .attributes import HistogramAttributes, of_calls, of_origin, protocol_key
 from .drain import NO_SPAN, Drain, bare_context
 from .instruments import MeterInstruments
 
@@ -115,36 +115,29 @@ class DurationObserver(PoolObserver):
         if error is None and not self._model_attributes:
             attributes = (origin.attributes or of_origin(origin)).base
         else:
-            further = _call(lease) if self._model_attributes else {}
-            attributes = self._acquire.attributes.of(origin, error=error, **further)
+            further = _call(lease) if self._model_attributes else ()
+            attributes = self._acquire.of(origin, error, *further)
         waited = lease.acquire_time / SECOND
         self._acquire.record(waited, attributes, context)
         if self._in_queue is not None and lease.wait is not None:
-            attributes = self._in_queue.attributes.of(origin)
-            self._in_queue.record(waited, attributes, context)
+            self._in_queue.record(waited, self._in_queue.of(origin), context)
 
     def _record_answer(self, lease: Lease, context: Context) -> None:
         sent_at = lease.request_sent_at
         if lease.answered_at > sent_at:  # else the answer was the first event that was observed
-            self._response_wait.record(
-                (lease.answered_at - sent_at) / SECOND,
-                self._response_wait.attributes.of(lease.origin),
-                context,
-            )
+            waited = (lease.answered_at - sent_at) / SECOND
+            self._response_wait.record(waited, self._response_wait.of(lease.origin), context)
         if lease.stream_wait is not None:
-            self._stream.record(
-                lease.stream_wait / SECOND,
-                self._stream.attributes.of(lease.origin, protocol="2"),
-                context,
-            )
+            attributes = self._stream.of(lease.origin, None, semconv.PROTOCOL_VERSION, "2")
+            self._stream.record(lease.stream_wait / SECOND, attributes, context)
 
     def _record_end(self, lease: Lease, context: Context) -> None:
         origin = lease.origin
         if self._full or self._model_attributes:
-            further: dict[str, Any] = _call(lease) if self._model_attributes else {}
+            further = _call(lease) if self._model_attributes else ()
             if self._full:
-                further["streaming"] = lease.streaming
-            attributes = self._lease.attributes.of(origin, **further)
+                further += (semconv.RESPONSE_STREAMING, lease.streaming)
+            attributes = self._lease.of(origin, None, *further)
         else:
             attributes = (origin.attributes or of_origin(origin)).base
         held = (lease.ended_at - lease.acquired_at) / SECOND
@@ -166,9 +159,9 @@ class DurationObserver(PoolObserver):
     def _put_set_up(
         self, lease: Lease, connection: TrackedConnection, ended_at: int, *, failed: bool
     ) -> None:
-        def put(target: _Histogram, took: int, error: str | None, **further: str) -> None:
-            attributes = target.attributes.of(connection.origin, error=error, **further)
-            self._put(target, in_seconds(took), attributes, lease)
+        def put(target: _Histogram, took: int, error: str | None, *pairs: str) -> None:
+            attributes = target.of(connection.origin, error, *pairs)
+            self._outbox.put((target.histogram, in_seconds(took), attributes, lease.observed))
 
         began = connection.connect_started_at or connection.created_at
         put(self._create, ended_at - began, _create_error(lease.error) if failed else None)
@@ -176,9 +169,10 @@ class DurationObserver(PoolObserver):
             return
         if connection.resolved is not None:
             host, port = connection.peer or ("", None)
-            question, _ = self._instruments.ledgers.reported_origin(host.encode(), port, b"")
+            name, _ = self._instruments.ledgers.reported_origin(host.encode(), port, b"")
             error = None if connection.resolved else lease.error
-            put(self._dns, by_name(connection.steps)[RESOLVE], error, question=question)
+            resolving = by_name(connection.steps)[RESOLVE]
+            put(self._dns, resolving, error, semconv.DNS_QUESTION_NAME, name)
         secured = connection.tls_ended_at
         if connection.tls_started_at and bool(secured) is not failed:
             error = lease.error if failed else None
@@ -187,33 +181,28 @@ class DurationObserver(PoolObserver):
     def connection_closed(self, connection: TrackedConnection, reason: str) -> None:  # noqa: ARG002
         if not self._full:
             return
-        origin = connection.origin
+        origin, protocol = connection.origin, connection.protocol
         lived = in_seconds(connection.tracker.clock() - connection.established_at)
-        attributes = self._lifetime.attributes.of(origin, protocol=connection.protocol)
-        self._put(self._lifetime, lived, attributes, None)
-        self._put(self._served, connection.served, self._served.attributes.of(origin), None)
-
-    def _put(
-        self, target: _Histogram, value: float, attributes: dict[str, Any], lease: Lease | None
-    ) -> None:
-        example = lease.observed if lease is not None else None
-        self._outbox.put((target.histogram, value, attributes, example))
+        attributes = self._lifetime.of(origin, None, protocol_key(protocol), protocol)
+        self._outbox.put((self._lifetime.histogram, lived, attributes, None))
+        attributes = self._served.of(origin)
+        self._outbox.put((self._served.histogram, connection.served, attributes, None))
 
 
-class _Histogram:
-    __slots__ = ("attributes", "histogram", "record")
+class _Histogram(HistogramAttributes):
+    __slots__ = ("histogram", "record")
 
     def __init__(self, instruments: MeterInstruments, metric: semconv.Metric) -> None:
+        super().__init__(metric.name)
         self.histogram = instruments.histogram(metric)
         self.record = self.histogram.record
-        self.attributes = HistogramAttributes(metric.name)
 
 
-def _call(lease: Lease) -> dict[str, Any]:
+def _call(lease: Lease) -> tuple[Any, ...]:
     call = lease.call
     if call is None:
-        return {}
-    return {"model": call.model, "operation": call.operation}
+        return ()
+    return semconv.REQUEST_MODEL, call.model, semconv.OPERATION_NAME, call.operation
 
 
 def _create_error(error: str | None) -> str:

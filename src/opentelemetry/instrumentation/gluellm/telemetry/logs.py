@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..environment import ENVIRONMENT_PREFIX
-from ..failures import Failures, warn
+from ..failures import Failures, warn, warn_once
 from ..patching import Hooks
 from ..pool.call_site import CallSite, CallSites
 from ..pool.describe import LONGEST, duration_text, holders, label, state, whose
@@ -20,22 +20,14 @@ from ..watch.watch import LOGGED_EVERY
 from .semconv import SCOPE_NAME
 
 _logger = logging.getLogger(SCOPE_NAME)
-_warned: set[tuple[str, str, str]] = set()
 
 
 def warn_of_missing_hooks(hooks: Hooks) -> None:
     """Log a WARNING for each hook that the installed version lacks, once per process."""
     for hook in hooks.missing():
-        key = (hooks.library, hooks.version, hook)
-        if key in _warned:
-            continue
-        _warned.add(key)
-        warn(
-            "%s (%s) lacks the hook %r, so this is not observed: %s. Requests are not affected.",
-            hooks.library,
-            hooks.version,
-            hook,
-            hooks.signals.get(hook, hook),
+        warn_once(
+            f"{hooks.library} ({hooks.version}) lacks the hook {hook!r}, so this is not observed: "
+            f"{hooks.signals.get(hook, hook)}. Requests are not affected."
         )
 
 

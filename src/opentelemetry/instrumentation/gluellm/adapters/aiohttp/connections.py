@@ -85,11 +85,8 @@ def record_of_idle(protocol: Any, origin: OriginLedger, tracker: PoolTracker) ->
     if known is not None and known.tracker is tracker:
         return known
     known = TrackedConnection(tracker, origin, tracker.clock())
-    known.adopted = True
-    known.established_at = known.created_at
-    known.served = 1
+    known.adopt("1.1", known.created_at)
     known.reports_reads = _reports_reads()
-    origin.protocols.add(known.protocol)
     setattr(protocol, CONNECTION, known)
     tracker.connections[known] = None
     return known

@@ -10,7 +10,7 @@ from collections.abc import Container, Iterator
 from typing import Any
 
 from ...concurrency import snapshot_of
-from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, PoolSums
+from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, Occupancy, PoolSums
 from ...pool.lease import ConnectionView, PoolView, TrackedConnection, close_missing
 from ...pool.ledger import OriginLedger
 from ...pool.reader import Sockets, seconds_or_none
@@ -28,7 +28,7 @@ class AiohttpReader(LibraryReader[PoolTracker]):
             pass
         tracker.maximum = _bound(pool._limit)
 
-    def count(self, pool: Any, tracker: PoolTracker, counts: PoolSums) -> None:
+    def count(self, pool: Any, tracker: PoolTracker, counts: PoolSums) -> Occupancy:
         """Add a pool's connections to ``counts``.
 
         Metric callbacks call it, so it touches no socket: ``is_connected`` only reads flags of the
@@ -36,7 +36,7 @@ class AiohttpReader(LibraryReader[PoolTracker]):
         """
         known, others = _in_use(pool, tracker)
         seen = len(known)
-        counts.busy = seen + others
+        busy = seen + others
         for protocol, record in known:
             if protocol.is_connected():
                 counts.origins[record.origin][ACTIVE[record.protocol]] += 1
@@ -52,11 +52,10 @@ class AiohttpReader(LibraryReader[PoolTracker]):
             origin = _unseen_origin(tracker) if others else None
             if origin is not None:
                 counts.origins[origin][CONNECTING] += others
-        tracker.maximum = counts.maximum = _bound(pool._limit)
-        counts.idle_maximum = None
         if len(tracker.connections) > seen:
             listed = {record for _, record in (*_in_use(pool, tracker)[0], *_idle(pool, tracker))}
             close_missing(tracker, listed)
+        return busy, _bound(pool._limit), None
 
     def view(self, pool: Any, tracker: PoolTracker) -> PoolView:
         """Return the state of each connection of a pool. Like `count`, it touches no socket."""

@@ -93,7 +93,7 @@ class GrpcAdapter(Adapter):
         probe("read", hasattr(aio, "EOF"))
         calls.reports_reads = hook("read", stream, "_read", hooks.read, asynchronous=True)
         hook("earlier_channels", channel, "_register_call", hooks.register_call)
-        hook("pool_owner", channel, "__init__", hooks.channel_init)
+        hook("pool_owner", channel, "__init__", calls.channel_init)
         for kind in kinds:
             hook("request", kind, "__init__", hooks.call_init)
 
@@ -121,7 +121,7 @@ class GrpcAdapter(Adapter):
             probe("pool_owner", False)
             return
         hook("pool_close", channel, "_close", hooks.close)
-        hook("pool_owner", channel, "__init__", hooks.channel_init)
+        hook("pool_owner", channel, "__init__", calls.channel_init)
         for name, method in _BLOCKING:
             hook("sync_request", getattr(inside, name), method, hooks.blocking)
         probe("sync_release", has_method(in_queue, "add_callback"))

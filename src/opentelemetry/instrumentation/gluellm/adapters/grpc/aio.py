@@ -25,10 +25,6 @@ class AioHooks:
         self._end_of_stream = end_of_stream
         """The value that the library's streams return when there are no more messages."""
 
-    def channel_init(self, original: Any) -> Any:
-        """Note a new channel."""
-        return self._calls.channel_init(original, lambda channel: channel)
-
     def register_call(self, original: Any) -> Any:
         """Note a channel that predates the instrumentation when it makes a call.
 

@@ -42,16 +42,14 @@ class CallLeases:
         self._inside = inside
         self._sampler = sampler
 
-    def channel_init(self, original: Any, pool_of: Callable[[Any], Any]) -> Any:
+    def channel_init(self, original: Any) -> Any:
         """Note a new channel, and claim it for the any-llm call or the SDK that builds it."""
         target = CallArgument(original, "target")
 
         def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
             original(self_, *args, **kwargs)
-            pool = pool_of(self_)
-            if pool is None:
-                return
             try:
+                pool = getattr(self_, "_call_state", self_)  # of a sync channel
                 self.known.add(pool)
                 note_origin(pool, target.of(args, kwargs))
                 self.scope.claim(pool)

@@ -7,7 +7,7 @@ import weakref
 from typing import Any
 from urllib.parse import unquote
 
-from ...pool.counts import PoolSums
+from ...pool.counts import Occupancy, PoolSums
 from ...pool.durations import in_seconds
 from ..scope import LibraryReader
 from .channel import SHUTDOWN, STATES, ChannelTracker, ChannelView
@@ -125,10 +125,9 @@ class ChannelReader(LibraryReader[ChannelTracker]):
 
     kind = ChannelTracker
 
-    def count(self, pool: Any, tracker: ChannelTracker, counts: PoolSums) -> None:
-        counts.busy = 0
-        counts.maximum = counts.idle_maximum = None
+    def count(self, pool: Any, tracker: ChannelTracker, counts: PoolSums) -> Occupancy:  # noqa: ARG002
         _look_at_async(pool, tracker)
+        return 0, None, None
 
     def view(self, pool: Any, tracker: ChannelTracker) -> ChannelView:
         _look_at_async(pool, tracker)

@@ -17,12 +17,6 @@ class SyncHooks:
     def __init__(self, calls: CallLeases) -> None:
         self._calls = calls
 
-    def channel_init(self, original: Any) -> Any:
-        """Note a new channel."""
-        return self._calls.channel_init(
-            original, lambda channel: getattr(channel, "_call_state", None)
-        )
-
     def close(self, original: Any) -> Any:
         """Record that a channel is closed."""
         calls = self._calls

@@ -132,7 +132,6 @@ class HttpcoreAdapter(Adapter):
         identified = identified and has(lambda: http2(None, None)._h2_state, "streams")
         if http2 is not None and probe("http2", identified):
             read = responses.async_http2_read if is_async else responses.sync_http2_read
-            hook_awaited("http2", http2, handle, responses.http2_handle)
             hook_awaited("http2", http2, "_send_request_headers", responses.http2_send)
             hook_awaited("http2", http2, "_response_closed", responses.http2_response_closed)
             hook_awaited("http2", http2, "_receive_stream_event", read)

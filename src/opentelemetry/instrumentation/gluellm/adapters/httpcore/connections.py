@@ -47,12 +47,9 @@ def tracked(connection: Any, tracker: Tracker) -> TrackedConnection:
     if known.adopted and not known.established_at:
         inner = protocol_connection(connection)
         if inner is not None:
-            known.established_at = tracker.clock()
-            known.served = 1
-            known.protocol = protocol_of(inner)
+            known.adopt(protocol_of(inner), tracker.clock())
             if known.protocol == "2":
                 known.streams = {}
-            known.origin.protocols.add(known.protocol)
             _note(inner, known)
     return known
 

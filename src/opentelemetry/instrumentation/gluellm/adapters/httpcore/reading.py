@@ -8,7 +8,7 @@ from collections.abc import Container
 from typing import Any
 
 from ...concurrency import snapshot_of
-from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, IDLE_2, PoolSums
+from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, IDLE_2, Occupancy, PoolSums
 from ...pool.lease import ConnectionView, PoolView, TrackedConnection, close_missing
 from ...pool.reader import Sockets, seconds_or_none
 from ...pool.tracker import PoolTracker
@@ -28,7 +28,7 @@ class HttpcoreReader(LibraryReader[PoolTracker]):
     def is_synchronous(self, pool: Any) -> bool:
         return not hasattr(pool, "handle_async_request")
 
-    def count(self, pool: Any, tracker: PoolTracker, counts: PoolSums) -> None:
+    def count(self, pool: Any, tracker: PoolTracker, counts: PoolSums) -> Occupancy:
         """Add a pool's connections to ``counts``.
 
         Metric callbacks call it, so it touches no socket: ``is_idle`` and ``is_closed`` only read
@@ -58,11 +58,9 @@ class HttpcoreReader(LibraryReader[PoolTracker]):
                     streams[0] += len(record.streams)
                     streams[1] += _stream_limit(inner, record)
                     streams[2] += _orphans(inner, record)
-        counts.busy = busy
-        tracker.maximum = counts.maximum = _bound(pool._max_connections)
-        counts.idle_maximum = _bound(pool._max_keepalive_connections)
         if len(tracker.connections) > seen:
             close_missing(tracker, {connection_of(item) for item in tuple(pool._connections)})
+        return busy, _bound(pool._max_connections), _bound(pool._max_keepalive_connections)
 
     def view(self, pool: Any, tracker: PoolTracker) -> PoolView:
         """Return the state of each connection of a pool. Like `count`, it touches no socket."""

@@ -8,7 +8,7 @@ import weakref
 from typing import Any
 
 from ...pool.lease import Lease, TrackedConnection
-from ...pool.phases import AWAITING_RESPONSE, READING, STREAM_QUEUED, UNREAD, WEBSOCKET
+from ...pool.phases import AWAITING_RESPONSE, READING, UNREAD, WEBSOCKET
 from ...pool.registry import PoolRegistry
 from ..error_types import error_type
 from ..marks import LEASE, connection_of
@@ -214,22 +214,6 @@ class HttpcoreResponseHooks:
 
     # HTTP/2
 
-    def http2_handle(self, original: Any) -> Any:
-        """Record that the request has its connection and waits for a stream."""
-        clock = self._registry.clock
-
-        def handle(self_: Any, request: Any) -> Any:
-            try:
-                lease = getattr(request, LEASE, None)
-                known = self_._gluellm_connection
-                if known is not None and lease is not None and lease.connection is known:
-                    lease.enter(STREAM_QUEUED, clock())
-            except Exception as error:
-                self._registry.failures.caught("httpcore.http2", error)
-            return original(self_, request)
-
-        return handle
-
     def http2_send(self, original: Any) -> Any:
         """Record that the request has its stream and is being sent."""
         clock = self._registry.clock
@@ -239,11 +223,8 @@ class HttpcoreResponseHooks:
                 lease = getattr(request, LEASE, None)
                 connection = self_._gluellm_connection
                 if lease is not None and connection is not None and lease.connection is connection:
-                    if connection.streams is None:
-                        connection.streams = {}
                     connection.streams[stream_id] = lease
                     lease.sent_at = now = clock()
-                    lease.stream_wait = now - lease.phase_since
                     lease.enter(AWAITING_RESPONSE, now)
             except Exception as error:
                 self._registry.failures.caught("httpcore.http2", error)
@@ -257,7 +238,7 @@ class HttpcoreResponseHooks:
         def response_closed(self_: Any, stream_id: int) -> Any:
             try:
                 connection = self_._gluellm_connection
-                if connection is not None and connection.streams is not None:
+                if connection is not None:
                     lease = connection.streams.pop(stream_id, None)
                     stream = self_._h2_state.streams.get(stream_id)
                     is_open = stream is not None and not stream.closed
@@ -326,7 +307,7 @@ def _broken_off_by(connection: Any, *, is_open: bool) -> str | None:
 
 def _stream_lease(connection: Any, stream_id: int) -> Lease | None:
     tracked = connection._gluellm_connection
-    if tracked is None or tracked.streams is None:
+    if tracked is None:
         return None
     lease: Lease | None = tracked.streams.get(stream_id)
     return lease if lease is not None and lease.phase == UNREAD and not lease.ended_at else None

@@ -13,7 +13,7 @@ from ..base import LOST_IN_ALL, Adapter, ScopeOf, imported
 from ..marks import BUILT_BY, CONNECTION, LEASE, LIMITS_FROM, OWNER, TRACKER, give_defaults
 from ..replacements import after_init, before_close
 from ..scope import Scope
-from ..signatures import has, has_method, takes
+from ..signatures import has, has_method
 from .connections import POOL_ORIGIN, REFERENCE, Urllib3ConnectionHooks
 from .pools import EXECUTOR, PoolHooks, probe_executor
 from .reading import Urllib3Reader
@@ -127,8 +127,7 @@ class Urllib3Adapter(Adapter):
         probe("pool_close", has(lambda: manager().pools, "_container"))
         hook("pool_close", manager, "clear", cleared)
         probe("executor", probe_executor())
-        released = probe("release", takes(pool, "_put_conn", "conn"))
-        hook("release", pool, "_put_conn", requests.put_conn)
+        released = hook("release", pool, "_put_conn", requests.put_conn)
         state = has(lambda: pool("localhost"), *_POOL)
         state = state and has(lambda: pool("localhost").pool, "queue", "maxsize")
         state = probe("wait", probe("state", state))
@@ -136,7 +135,7 @@ class Urllib3Adapter(Adapter):
         # requests would stay in flight for ever.
         usable = state and released and closed
         usable = usable and probe("connection_setup", True) and probe("answer", True)
-        probe("acquire", usable and takes(pool, "_get_conn", "timeout"))
+        probe("acquire", usable)
         hook("acquire", pool, "_get_conn", requests.get_conn)
 
     def _patch_http2(self, module: ModuleType) -> None:

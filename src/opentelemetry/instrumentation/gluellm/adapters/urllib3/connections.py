@@ -110,11 +110,7 @@ def record_of(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnec
     setattr(connection, CONNECTION, record)
     tracker.connections[record] = None
     if connected:
-        record.adopted = True
-        record.established_at = record.created_at
-        record.served = 1
-        record.protocol = _protocol(connection)
-        record.origin.protocols.add(record.protocol)
+        record.adopt(_protocol(connection), record.created_at)
     return record
 
 
@@ -232,8 +228,7 @@ def _connected(connection: Any, record: TrackedConnection, now: int) -> None:
     record.connect_ended_at = record.connect_ended_at or now
     record.tracker.established(record, "1.1")
     if _protocol(connection) == "2":
-        record.protocol = "2"
-        record.origin.protocols.add("2")
+        record.switch("2")
 
 
 def _closing(record: TrackedConnection) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Container
 from typing import Any
 
 from ...concurrency import snapshot_of
-from ...pool.counts import ACTIVE_1, ACTIVE_2, CONNECTING, IDLE_1, IDLE_2, PoolSums
+from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, IDLE_2, Occupancy, PoolSums
 from ...pool.lease import ConnectionView, PoolView, TrackedConnection, close_missing
 from ...pool.reader import Sockets
 from ...pool.tracker import PoolTracker
@@ -25,7 +25,7 @@ class Urllib3Reader(LibraryReader[PoolTracker]):
             _known(connection, pool, tracker)
         tracker.maximum = _limits(pool)[0]
 
-    def count(self, pool: Any, tracker: PoolTracker, counts: PoolSums) -> None:
+    def count(self, pool: Any, tracker: PoolTracker, counts: PoolSums) -> Occupancy:
         """Add a pool's connections to ``counts``."""
         busy = idle = 0
         for connection in _queued(pool):
@@ -33,23 +33,16 @@ class Urllib3Reader(LibraryReader[PoolTracker]):
             if record is not None and not record.leases:
                 idle += 1
                 counts.origins[record.origin][IDLE_2 if record.protocol == "2" else IDLE_1] += 1
-        seen = idle
         for record in snapshot_of(tracker.connections.keys):
-            if not record.leases:
-                continue
-            seen += 1
-            busy += 1
-            if not record.established_at:
-                counts.origins[record.origin][CONNECTING] += 1
-            else:
-                counts.origins[record.origin][ACTIVE_2 if record.protocol == "2" else ACTIVE_1] += 1
-        counts.busy = busy
-        counts.maximum, counts.idle_maximum = _limits(pool)
-        tracker.maximum = counts.maximum
-        if len(tracker.connections) > seen:
+            if record.leases:
+                busy += 1
+                place = ACTIVE[record.protocol] if record.established_at else CONNECTING
+                counts.origins[record.origin][place] += 1
+        if len(tracker.connections) > idle + busy:
             # A connection in no queue may be in use by a thread that has to wait: it has a socket.
             queued = {connection_of(connection) for connection in _queued(pool)}
             close_missing(tracker, queued | {record for record, _ in connected_sockets()})
+        return busy, *_limits(pool)
 
     def view(self, pool: Any, tracker: PoolTracker) -> PoolView:
         """Return the state of each connection of a pool."""
@@ -88,12 +81,9 @@ def _queued(pool: Any) -> tuple[Any, ...]:
 
 def _known(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnection | None:
     """The record of a connection in the queue; None if it has no socket any more."""
-    record: TrackedConnection | None = connection_of(connection)
     if getattr(connection, "sock", None) is None:
         return None
-    if record is None or record.closed or record.tracker is not tracker:
-        record = record_of(connection, pool, tracker)
-    return record
+    return record_of(connection, pool, tracker)
 
 
 def _limits(pool: Any) -> tuple[int | None, int | None]:
