@@ -138,3 +138,10 @@ def test_second_close_of_a_response_has_no_effect(pool, server, telemetry):
     pool.get(server.url())
     assert telemetry.count(semconv.LEASE_DURATION) == 2
     assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
+
+
+def test_request_that_the_library_refuses_to_send_is_invalid(pool, server, telemetry):
+    """A line break in a header, as at the end of a key that was read from a file."""
+    exchange = pool.send(server.url(), headers=(("X-Key", "secret\n"),))
+    assert exchange.failure() is not None
+    assert telemetry.requests() == {(None, "invalid_request"): 1}
