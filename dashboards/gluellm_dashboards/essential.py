@@ -27,6 +27,7 @@ _TO_CONNECT: Final = (
     ErrorType.NAME_RESOLUTION_ERROR,
     ErrorType.CONNECTION_ERROR,
     ErrorType.SECURE_CONNECTION_ERROR,
+    ErrorType.PROXY_ERROR,
 )
 QUEUED: Final = f'{_PHASE}=~"queued|stream_queued"'
 """Matches the phases in which a request waits for a connection or a stream."""

@@ -121,6 +121,7 @@ _NOT_FOR: Mapping[str, Mapping[str, str]] = {
             test_slow_set_up_counts_as_connecting_and_not_as_queued""",
         "its statuses and deadlines are its own; test_grpc_calls.py has them": """
             test_interim_response_is_not_the_answer
+            test_request_that_the_library_refuses_to_send_is_invalid
             test_time_by_phase_grows_while_a_request_hangs""",
         "it takes a proxy from the environment only and reports nothing about it": """
             test_proxies.py test_pool_of_a_clients_proxy_is_observed""",

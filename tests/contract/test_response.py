@@ -84,3 +84,10 @@ def test_exception_that_cuts_a_response_is_counted(pool, library, server, teleme
         (totals,) = taken.totals
         assert [one.result for one in totals.failures] == ["ValueError"] * 2
         assert len(totals.answers) == 2
+
+
+def test_request_that_the_library_refuses_to_send_is_invalid(pool, server, telemetry):
+    """A line break in a header, as at the end of a key that was read from a file."""
+    exchange = pool.send(server.url(), headers=(("X-Key", "secret\n"),))
+    assert exchange.failure() is not None
+    assert telemetry.requests() == {(None, "invalid_request"): 1}

@@ -11,6 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
+import h2.exceptions
+import h11
 import httpcore
 import httpcore2
 import pytest
@@ -26,7 +28,8 @@ BY_CLASS = [
     *(("ReadTimeout", "read_timeout"), ("WriteTimeout", "write_timeout")),
     *(("ReadError", "read_error"), ("WriteError", "write_error")),
     *((f"{side}ProtocolError", "protocol_error") for side in ("Remote", "Local")),
-    *((f"{what}Error", "connection_error") for what in ("Proxy", "Connect")),
+    ("ProxyError", "proxy_error"),
+    ("ConnectError", "connection_error"),
     ("UnsupportedProtocol", "_OTHER"),
 ]
 
@@ -41,6 +44,7 @@ AIOHTTP = [
     (aiohttp.ConnectionTimeoutError(), "connect_timeout"),
     (aiohttp.ServerFingerprintMismatch(b"", b"", "host", 443), "secure_connection_error"),
     (aiohttp.InvalidURL("http://"), "_OTHER"),
+    (ValueError("Newline or carriage return detected in headers."), "invalid_request"),
 ]
 KEY: Any = SimpleNamespace(host="host", port=443, ssl=True)
 
@@ -130,6 +134,14 @@ def test_aiohttp_has_classes_for_some_of_them(kind: Any, expected: str) -> None:
     assert error_type(caused(kind(KEY, cause), cause)) == expected
 
 
+@pytest.mark.parametrize("core", CORES)
+def test_request_that_the_library_refuses_to_send_is_invalid(core: Any) -> None:
+    """Only h11 writes requests alone; h2 raises the same class when the peer ended a connection."""
+    refused = core.LocalProtocolError(h11.LocalProtocolError("Illegal header value"))
+    ended = core.LocalProtocolError(h2.exceptions.StreamClosedError(1))
+    assert (error_type(refused), error_type(ended)) == ("invalid_request", "protocol_error")
+
+
 def test_cause_of_another_error_is_ignored() -> None:
     """A retry after a failed look-up that then breaks off is a broken connection."""
     for error in (httpcore.ReadError("x"), httpcore2.WriteError("x"), httpcore.ConnectTimeout("x")):
@@ -164,4 +176,5 @@ def test_every_type_is_one_of_the_contract() -> None:
     """No name that the contract doesn't know."""
     told = {error_type(getattr(httpcore, name)("")) for name, _ in BY_CLASS}
     told |= {error_type(caused(httpcore.ConnectError(""), cause)) for cause, _ in CAUSES}
+    told |= {error_type(error) for error, _ in AIOHTTP}
     assert told | {"cancelled"} == set(semconv.ERROR_TYPES)

@@ -65,7 +65,7 @@ FAILURES = {
         (exceptions.SSLError("bad"), "secure_connection_error"),
         (ssl.SSLCertVerificationError("bad"), "secure_connection_error"),
         (ssl.SSLEOFError("eof"), "secure_connection_error"),
-        (OSError("Tunnel connection failed: 403"), "connection_error"),
+        (OSError("Tunnel connection failed: 403"), "proxy_error"),
         (http.client.RemoteDisconnected(), "connection_error"),
         (exceptions.ProxyError("", CONNECT_TIMEOUT), "connect_timeout"),
         (exceptions.ProxyError("", refused()), "connection_error"),  # type: ignore[arg-type]

@@ -97,6 +97,27 @@ def test_calls_that_fail_after_their_answer(served: int, unserved: int, *, answe
     assert ("response_format" in finding.advice) is answered
 
 
+@pytest.mark.parametrize(
+    ("error", "beside", "explanation"),
+    [
+        ("invalid_request", {}, "Nothing is sent"),
+        ("405", {301: 30}, "follow a redirect with GET"),
+        ("405", {}, "No cause"),
+        ("405", {307: 30}, "No cause"),
+    ],
+)
+def test_calls_that_cannot_succeed_have_an_explanation(
+    error: str, beside: dict[int, int], explanation: str
+) -> None:
+    """The client refuses to send them, or a redirect turns POST into GET."""
+    minute = of_calls(40, {}, {error: 30})
+    left = {("left", status, None, False): count for status, count in beside.items()}
+    minute["openai/httpx2", ORIGIN, "openai"] |= left
+    finding = top(*HOUR, *[minute] * 5)
+    assert finding.kind is Kind.CALLS_FAILING
+    assert explanation in finding.explanation
+
+
 @pytest.mark.parametrize("counted", [True, False], ids=["any_llm", "sdk"])
 def test_answers_that_an_exception_cuts(*, counted: bool) -> None:
     """Requests with status 200 whose stream has an error event. Plain SDKs count no calls."""

@@ -23,10 +23,10 @@ _NAMES = {
         "UnknownProtocol"
     ),
     "connection_error": (
-        "ProxyError ConnectError ClientConnectionError ClientConnectorError "
-        "ClientHttpProxyError ClientProxyConnectionError UnixClientConnectorError "
-        "NewConnectionError"
+        "ConnectError ClientConnectionError ClientConnectorError ClientProxyConnectionError "
+        "UnixClientConnectorError NewConnectionError"
     ),
+    "proxy_error": "ProxyError ClientHttpProxyError",
     "secure_connection_error": (
         "ClientConnectorCertificateError ClientConnectorSSLError ServerFingerprintMismatch "
         "CertificateError SSLCertVerificationError SSLEOFError SSLError"
@@ -55,6 +55,8 @@ def error_type(error: BaseException) -> str:
         # asyncio.CancelledError, trio.Cancelled, GeneratorExit, KeyboardInterrupt.
         return "cancelled"
     name = _BY_NAME.get(type(error).__name__, OTHER)
+    if refuses_to_send(error):
+        return "invalid_request"
     if name == "connection_error" or isinstance(error, OSError):
         for cause in causes_of(error):
             if isinstance(cause, socket.gaierror):
@@ -66,6 +68,15 @@ def error_type(error: BaseException) -> str:
             if isinstance(number, int) and number in _BY_ERRNO:
                 return _BY_ERRNO[number]
     return name
+
+
+def refuses_to_send(error: Exception) -> bool:
+    """Return whether a library raised this since a request is not valid HTTP."""
+    if type(error) is ValueError:  # aiohttp and http.client: a line break in a header
+        return "header" in str(error)
+    # httpcore wraps that of h11, and also h2's, which occurs if the peer has ended a connection.
+    inner = type(error.args[0]) if error.args else None
+    return type(error).__name__ == getattr(inner, "__name__", "") == "LocalProtocolError"
 
 
 def causes_of(error: BaseException) -> Iterator[BaseException]:

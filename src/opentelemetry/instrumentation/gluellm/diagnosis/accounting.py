@@ -79,6 +79,7 @@ _PROVIDER_SLOW = (
 _ANSWERED = "answered"
 _CUT = "cut"
 """Parts of calls that fail although their requests were served: after the answer, or during it."""
+_REDIRECTED = "redirected"
 _EXCEPTION = "Find this error in the application's log: its traceback names the line."
 _NEXT = {
     "limited": "Compare GlueLLM's calls per minute with what the provider allows.",
@@ -91,6 +92,11 @@ _NEXT = {
     "its schema, arguments of tools, an answer that max_tokens cuts, a model that was changed.",
     _CUT: f"{_EXCEPTION} If it is the provider's, check its status page and send fewer requests at "
     "a time. No SDK sends a stream again that has begun, so let the application do so.",
+    _REDIRECTED: "Set the base URL to what the redirect's Location names: https in place of http, "
+    "another host or path, or a trailing slash. curl -si URL shows it.",
+    "invalid_request": "Look at the values of the headers, also those that the SDK builds from "
+    "the API key: a line break at the end of a key that was read from a file is frequent. Else "
+    "compare Content-Length with the body.",
     "unread": "Find out what the application does between the chunks of an answer.",
     "429": "Compare the requests per minute with the provider's limit, and send fewer at a time. "
     "Retries add to the load. If none succeeds, check the account's quota and credit.",
@@ -116,6 +122,23 @@ _WHILE_READ = (
     "by the SDK, for an error that the provider sends in the stream (overloaded_error) or for a "
     "chunk that it cannot use, or by the application itself. The pool is not the cause."
 )
+_NOT_SENT = (
+    "The HTTP library refuses to send these requests, since they are not valid HTTP. Nothing is "
+    "sent, so neither the network nor the provider is the cause."
+)
+_AFTER_REDIRECT = (
+    "The server redirects requests, and clients follow a redirect with GET and without a body. The "
+    "URL to which they were redirected refuses that."
+)
+_TO_GET = (301, 302, 303)
+"""Statuses after which clients send GET (RFC 9110, 15.4). They repeat the method after 307, 308."""
+_EXPLANATIONS = {
+    _ANSWERED: _AFTER_ANSWER,
+    _CUT: _WHILE_READ,
+    _REDIRECTED: _AFTER_REDIRECT,
+    "invalid_request": _NOT_SENT,
+}
+"""By part of the account."""
 _REPEAT = (Kind.CONNECT_FAILURES, Kind.RETRIES, Kind.SLOW_PROVIDER)
 """Kinds whose parts that begin with the account's counts state nothing else."""
 _MOST_ERRORS = 3
@@ -161,6 +184,17 @@ class _Side:
             if what == "left" and not served(left[0], left[1]):  # type: ignore[arg-type]
                 found[str(left[1] or left[0])] += count
         return found
+
+    @property
+    def redirected(self) -> int:
+        """Number of answers after which a client sends GET in place of POST."""
+        return int(
+            sum(
+                count
+                for (what, *left), count in self.requests.items()
+                if what == "left" and left[0] in _TO_GET
+            )
+        )
 
     @property
     def served(self) -> int:
@@ -315,6 +349,10 @@ class _Group:
         if 2 * cut > side.outcomes["failed"]:
             text += f" An exception ended the reading of {counted(int(cut), 'answer')}."
             return replace(found, account=text, part=_CUT)
+        moved = side.redirected
+        if part[:1] == "4" and 2 * moved > side.errors[part]:
+            text += f" {counted(moved, 'request')} were redirected (301 to 303)."
+            return replace(found, account=text, part=_REDIRECTED)
         if part in _TIMES_OUT or not side.answered:
             return found
         left = side.served + int(side.results.total())
@@ -596,7 +634,7 @@ def _of(trouble: Trouble) -> Finding:
         severity=trouble.severity,
         pool=trouble.pools[0] if len(trouble.pools) == 1 else None,
         observed=trouble.account,
-        explanation={_ANSWERED: _AFTER_ANSWER, _CUT: _WHILE_READ}.get(part, _UNKNOWN),
+        explanation=_EXPLANATIONS.get(part, _UNKNOWN),
         advice=advice,
         evidence=trouble.evidence,
     )

@@ -140,6 +140,8 @@ class ErrorType(StrEnum):
     NAME_RESOLUTION_ERROR = "name_resolution_error"
     CONNECTION_ERROR = "connection_error"
     SECURE_CONNECTION_ERROR = "secure_connection_error"
+    PROXY_ERROR = "proxy_error"
+    INVALID_REQUEST = "invalid_request"
     READ_ERROR = "read_error"
     WRITE_ERROR = "write_error"
     PROTOCOL_ERROR = "protocol_error"

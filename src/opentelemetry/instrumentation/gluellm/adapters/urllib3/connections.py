@@ -20,6 +20,7 @@ from ...pool.phases import CONNECTING, OTHER_STEP, PROXY, READING, TLS
 from ...pool.registry import PoolRegistry
 from ...pool.tracker import PoolTracker
 from .. import steps
+from ..error_types import refuses_to_send
 from ..marks import CONNECTION, connection_of
 from .failures import fail, failed, failure_of
 from .responses import IN_HEAD
@@ -252,6 +253,7 @@ def _closing(record: TrackedConnection) -> None:
         # Sending failed or was interrupted. The hook on ``connect`` records a failed set-up.
         error = sys.exc_info()[1]
         known = isinstance(error, OSError) or not isinstance(error, (Exception, NoneType))
+        known = known or (isinstance(error, Exception) and refuses_to_send(error))
         if error is None and _never_used(record):
             unsent(record, lease)
         elif error is not None and (known or type(error).__module__.startswith(_LIBRARIES)):

@@ -21,6 +21,14 @@ CONNECT_HELP = {
         "TLS fails: the certificate does not verify, or the port has no TLS",
         "check {encryption}, and {certificates} if a proxy signs",
     ),
+    "proxy_error": (
+        "the proxy answered, and refused to connect to the server",
+        (
+            "find the proxy's status in the message of the exception or in its log: 407 asks for "
+            "other credentials in the proxy's URL, 403 is a rule of the proxy, and with 502 to 504 "
+            "it does not reach the server"
+        ),
+    ),
     "too_many_open_files": (
         "the process has no file descriptor left",
         "keep one client instead of one per call, and raise ulimit -n",
