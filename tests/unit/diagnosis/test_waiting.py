@@ -281,7 +281,7 @@ def test_unread_responses_of_one_call_site_are_likely_a_leak(age: float, likely:
     pool = a_pool([*requests, a_request("queued", 2.0)], [a_connection("active")] * 10)
     finding = found(SATURATED, a_snapshot(the_totals(), pool))
     assert ("Likely a leak" in finding.explanation) is likely
-    assert ("5 x openai/gpt-4o from app.py:11 in answer" in finding.explanation) is likely
+    assert ("5 of openai/gpt-4o, requested at app.py:11 in answer" in finding.explanation) is likely
     assert finding.advice.endswith("gluellm-pools doctor --pid 17 --for 60")
 
 

@@ -13,13 +13,13 @@ from unit.diagnosis.building import a_pool, a_request, a_snapshot, found, the_to
 
 
 def test_verdict_on_a_leak_names_its_line_on_80_columns() -> None:
-    """Text beyond three lines is cut."""
+    """Text beyond five lines is cut, at the end of a sentence if possible."""
     call_site = "/opt/lib/gluellm_pools/demo/faults.py:75 in _never_read"
     unread = [a_request("unread", 5.0, leak_suspected=True, call_site=call_site)] * 4
     snapshot = a_snapshot(the_totals(leaks=4), a_pool(unread, max_connections=4))
     verdict = {
-        "what your caller sees": "calls take about 1 s, and all fail",
-        "whose fault it is": cause_of(found(Kind.LEAK, snapshot), None, "").text,
+        "what callers see": "calls take about 1 s, and all fail",
+        "at fault": cause_of(found(Kind.LEAK, snapshot), None, "").text,
     }
     out = io.StringIO()
     console = Terminal(file=out, width=80, height=24, force_terminal=True, color_system=None)
