@@ -7,7 +7,7 @@ OTEL_PYTHON_GLUELLM_SCOPE sets another one.
 examples:
   gluellm-pools doctor --pid 4242
   gluellm-pools doctor --pid 4242 --for 60
-  gluellm-pools doctor --pid 4242 --what-if max_connections=40 --what-if traffic=2
+  gluellm-pools doctor --pid 4242 --what-if max_connections=40
   gluellm-pools doctor --pid 4242 --json -o report.json
   gluellm-pools doctor -- python app.py
 
