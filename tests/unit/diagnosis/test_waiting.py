@@ -78,8 +78,8 @@ def test_queueing_at_unchanged_lease_time_is_a_small_pool() -> None:
     assert finding.observed == (
         "Requests spent 55% of their time in the queue of the pool, which allows 10 connections. "
         "They arrived at 10/s, and each held a connection for 0.81 s on average (0.81 s earlier). "
-        "Of the last 134 requests, 99% waited for up to 1.5 s. In a replay with 20 connections, none "
-        "would wait."
+        "Of the last 134 requests, 99% waited for up to 1.5 s. In a replay with 20 connections, "
+        "none would wait."
     )
     assert finding.advice == (
         'Allow 20 connections: configure_pools(provider="openai", max_connections=20, '
@@ -145,7 +145,7 @@ def test_load_on_several_pools_is_shared() -> None:
     pools = full_pool(), full_pool()
     snapshot = further(200, *pools, peak_active=20, peak_queued=10, pools_live=2, **QUEUED)
     finding = found(SMALL, snapshot, BASELINE)
-    assert finding.observed.endswith("and held a connection for 0.81 s (0.81 s before).")
+    assert finding.observed.endswith("each held a connection for 0.81 s on average (0.81 s earlier).")
     assert "No size is advised: 2 live pools of this name" in finding.advice
 
 
