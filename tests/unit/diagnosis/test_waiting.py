@@ -145,7 +145,7 @@ def test_load_on_several_pools_is_shared() -> None:
     pools = full_pool(), full_pool()
     snapshot = further(200, *pools, peak_active=20, peak_queued=10, pools_live=2, **QUEUED)
     finding = found(SMALL, snapshot, BASELINE)
-    assert finding.observed.endswith("each held a connection for 0.81 s on average (0.81 s earlier).")
+    assert finding.observed.endswith("held a connection for 0.81 s on average (0.81 s earlier).")
     assert "No size is advised: 2 live pools of this name" in finding.advice
 
 
