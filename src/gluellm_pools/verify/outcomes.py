@@ -27,7 +27,7 @@ _EVENT_LABELS = {label_name(key) for key in (*_STATUSES, *_KINDS, *_OTHERS)}
 """Labels whose values begin with the first such event."""
 _METRICS = {name: one for one in semconv.METRICS for name in (metric_name(one), *series_names(one))}
 """The contract's metrics by the names of their series."""
-NO_RULES = "its recording rule is not loaded, or has not run yet"
+NO_RULES = "the recording rules are not loaded, or have not run yet"
 Why = tuple[str, bool]
 """Why an answer is empty, and whether that is in order."""
 
