@@ -107,6 +107,8 @@ def _legend() -> list[Text]:
 
 def _whole(text: str, longest: int) -> str:
     """Shorten a text, if possible at the end of a sentence or of a part of one."""
-    text = short(text, _LONGEST_LINE)
-    ends = [end.end(1) for end in re.finditer(r"([.;]) ", text) if end.end(1) <= longest]
-    return text if len(text) <= longest or not ends else text[: ends[-1] - 1] + "."
+    whole = short(text, _LONGEST_LINE)
+    if len(whole) <= longest:
+        return whole
+    ends = [end.start() for end in re.finditer(r"[.;] ", whole) if end.start() < longest]
+    return f"{whole[: ends[-1]]}." if ends else short(text, longest)
