@@ -88,8 +88,7 @@ fireworks). For other SDKs, a call counts as `backoff` if its last request ended
 (gRPC: `UNAVAILABLE`, `RESOURCE_EXHAUSTED`, `DEADLINE_EXCEEDED`), or failed and was not cancelled.
 
 A call has the provider with which it began. With a gateway or a fallback, its requests can have another one. If a call
-starts a task, calls of that task count separately. Other requests of the task belong to the first call until that call
-ends.
+starts a task, the calls of this task count separately. Its other requests belong to the first call, until that ends.
 
 ## Names in Prometheus
 
@@ -139,8 +138,8 @@ the SDK that built it or sent its first request ({sdks}); else the name of the l
 | ends in a pool timeout | `pool_timeout` | - | - | `pool_timeout` | `pool` |
 | is cancelled while queued | `cancelled` | - | - | `cancelled` | - |
 | cannot connect | the wait | `error.type` | yes | `error.type` | `connect`, if it timed out |
-| fails to be sent or read | the wait | as above | yes | `error.type`, and the status if known | `read` or `write`, if it timed out |
-| is cancelled later, or closed unread | the wait | as above | yes | `cancelled`, or the status | - |
+| fails to be sent or read | the wait | yes, if new | yes | `error.type`, and the status if known | `read` or `write`, if it timed out |
+| is cancelled later, or closed unread | the wait | yes, if new | yes | `cancelled`, or the status | - |
 
 ## Steps of establishing a connection
 
@@ -277,8 +276,7 @@ What each limit becomes:
 Call `configure_pools()` before you build an `AnyLLM` object. If an older object builds another client
 afterwards, the new limits apply to this client, even if you gave the object settings of your own.
 
-Some guides name `HTTPX_MAX_CONNECTIONS` and `HTTPX_MAX_KEEPALIVE_CONNECTIONS`, but no library reads them.
-`apply_httpx_env=True` applies them, for every library.
+`apply_httpx_env=True` applies `HTTPX_MAX_CONNECTIONS` and `HTTPX_MAX_KEEPALIVE_CONNECTIONS`, for every library.
 
 A [snapshot](when-calls-hang.md#in-code) has the limit of each pool and what set it (`limits_from`).
 """

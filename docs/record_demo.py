@@ -80,7 +80,7 @@ def main() -> None:
     frames = [
         drawn(screen) for screen in play([sys.executable, "-m", "gluellm_pools.main", "demo"])
     ]
-    first = next(n for n, frame in enumerate(frames) if "what your caller sees" in frame)
+    first = next(n for n, frame in enumerate(frames) if "what callers see" in frame)
     frames = [*frames[first:], *frames[-1:] * HELD]
     size = f'viewBox="0 0 {WIDTH:g} {HEIGHT:g}" width="{WIDTH:g}" height="{HEIGHT:g}"'
     label = 'role="img" xml:space="preserve" aria-label="A run of gluellm-pools demo"'

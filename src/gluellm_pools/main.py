@@ -1,4 +1,4 @@
-"""Show the connection pools under LLM calls: which calls wait, why, and what to do.
+"""Show the connection pools of LLM calls: which calls wait, why, and what to do.
 
 examples:
   gluellm-pools demo
@@ -7,10 +7,11 @@ examples:
   gluellm-pools doctor -- python app.py
   gluellm-pools verify --prometheus http://localhost:9090
 
-exit status: 0 on success and for help, 2 for wrong arguments and for a command that can't run, 130
-after Ctrl-C, 141 if the reader of the output has ended, 143 after SIGTERM.
+exit status: 0 on success and for help, 1 if a command found something wrong,
+2 for wrong arguments or if a command can't run, 130 after Ctrl-C, 141 if the
+reader of the output has ended, 143 after SIGTERM.
 
-`gluellm-pools COMMAND --help` lists the arguments of a command, and further exit statuses.
+`gluellm-pools COMMAND --help` lists the arguments of a command.
 """
 
 from __future__ import annotations

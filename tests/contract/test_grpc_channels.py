@@ -299,7 +299,7 @@ def test_snapshot_of_a_channel_has_state_and_calls(pool, library, server, teleme
     assert totals.channel_seconds is not None
     assert totals.channel_seconds["ready"] > 0
     assert [(o.status, o.error) for o in totals.origins[0].outcomes] == [("OK", None)]
-    assert "requests 1 x OK" in " ".join(str(snapshot()).split())
+    assert "requests 1 with OK" in " ".join(str(snapshot()).split())
 
 
 def test_diagnose_names_the_state_of_a_channel_that_is_never_ready(pool, telemetry):

@@ -1,7 +1,8 @@
 """Play four acts of about 12 s each, or every act with --all.
 
-An act makes real any-llm calls to a fake provider on this machine, and shows the connection pools.
-If OTEL_EXPORTER_OTLP_ENDPOINT is set, metrics and spans are exported there (OTLP/HTTP).
+An act makes real any-llm calls to a fake provider on this machine, and shows
+their connection pools. If OTEL_EXPORTER_OTLP_ENDPOINT is set, the demo also
+exports metrics and spans there (OTLP/HTTP).
 
 examples:
   gluellm-pools demo
@@ -34,7 +35,7 @@ def add_demo(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--seconds", type=time_span("6s", "1h"), metavar="N", help=length)
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--all", action="store_true", help="play every act")
-    scenario = "play only this act, after the act that it depends on, if any (see --list)"
+    scenario = "play one act (see --list), and before it the one that it needs, if any"
     choice.add_argument("--scenario", metavar="NAME", help=scenario)
     choice.add_argument("--list", action="store_true", help="list the acts and stop")
 

@@ -211,7 +211,7 @@ class Play:
         finding = main_finding(findings, row_label(demo.key(caller)))
         symptom, self.error = demo.load.symptoms[caller].text()
         self.cause = cause_of(finding, calls_verdict(view, demo.calls_key(caller)), self.error)
-        verdict = {"what your caller sees": symptom, "whose fault it is": self.cause.text}
+        verdict = {"what callers see": symptom, "at fault": self.cause.text}
         screen.show(self._elapsed(), verdict, view)
 
     def _print_logs(self) -> None:

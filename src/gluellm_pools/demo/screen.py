@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -11,19 +12,18 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..render import PHASE_MARKS, health_lines, row_block, row_line, view_lines
+from ..render import PHASE_MARKS, health_lines, row_block, row_label, view_lines
 from ..screens import live_area, redraws
 from ..view import Key, View
 from .verdict import short
 
-_REFRESH = 0.25
+_REFRESH = 1.0
 _LONGEST_LINE = 1000
-_VERDICT_LINES = 3
+_VERDICT_LINES = 5
 _OWNERS = (
-    ("queued", ": pool "),
-    ("awaiting_response", ","),
-    ("reading", ": provider "),
-    ("unread", ": you"),
+    ("pool", ("queued",)),
+    ("provider", ("awaiting_response", "reading")),
+    ("you", ("unread",)),
 )
 
 
@@ -74,7 +74,7 @@ class Screen:
         grid = Table.grid(padding=(0, 2))
         room = self.console.width - max(map(len, verdict)) - 4
         for label, text in verdict.items():
-            grid.add_row(Text(label, "bold"), Text(short(text, _VERDICT_LINES * room)))
+            grid.add_row(Text(label, "bold"), Text(_whole(text, _VERDICT_LINES * room)))
         return grid
 
     def _pools(self, view: View) -> list[RenderableType]:
@@ -82,7 +82,11 @@ class Screen:
         rows = dict(view.rows())
         blocks = [row_block(key, rows[key], width) for key in self.at_length if key in rows]
         others = [
-            Text(row_line(key, pool), no_wrap=True, overflow="ellipsis")
+            Text(
+                f"for comparison, {row_label(key)}: {pool.requests} requests, {pool.failed} failed",
+                no_wrap=True,
+                overflow="ellipsis",
+            )
             for key, pool in pools.items()
             if key not in self.at_length
         ]
@@ -92,8 +96,19 @@ class Screen:
 
 def _legend() -> list[Text]:
     """What the bars mean, and whose time a phase is."""
-    line = Text(" time ", "dim")
-    for phase, owner in _OWNERS:
-        mark, style = PHASE_MARKS[phase]
-        line.append(f" {mark}", style).append(f" {phase}{owner}", "dim")
-    return [Text(" connections  █ active  ▒ connecting  ▓ idle  · free", "dim"), line]
+    line = Text(" time: ", "dim")
+    for number, (owner, phases) in enumerate(_OWNERS):
+        line.append(f"{' | ' if number else ''}{owner}", "dim")
+        for phase in phases:
+            mark, style = PHASE_MARKS[phase]
+            line.append(f" {mark}", style).append(f" {phase}", "dim")
+    return [Text(" connections: █ active  ▒ connecting  ▓ idle  · free", "dim"), line]
+
+
+def _whole(text: str, longest: int) -> str:
+    """Shorten a text, if possible at the end of a sentence or of a part of one."""
+    whole = short(text, _LONGEST_LINE)
+    if len(whole) <= longest:
+        return whole
+    ends = [end.start() for end in re.finditer(r"[.;] ", whole) if end.start() < longest]
+    return f"{whole[: ends[-1]]}." if ends else short(text, longest)

@@ -114,7 +114,7 @@ def cause_of(finding: Finding | None, calls: CallsVerdict | None, error: str) ->
     if calls is not None and calls.at_fault:
         text = calls.text[0].upper() + calls.text[1:]
         return Cause(f"{calls.at_fault}. {text}.", calls.at_fault)
-    return NOT_KNOWN if error else Cause("no fault: calls and pools show no problem")
+    return NOT_KNOWN if error else Cause("nobody: calls and pools show no problem")
 
 
 def short(text: str, longest: int) -> str:

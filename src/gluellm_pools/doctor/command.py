@@ -1,25 +1,29 @@
-"""Report what is wrong with the connection pools of a program's LLM calls, and what to do.
+"""Report what is wrong with the pools of a program, at which line, and what to do.
 
-It names the line of code. It inspects a running process, or runs a program and reports when it
-ends. Programs that it runs have the scope "all", unless they or OTEL_PYTHON_GLUELLM_SCOPE set
-another one.
+With --pid, inspect a running process. Otherwise run a program, and report when
+it ends. Such a program has the scope "all", unless it or
+OTEL_PYTHON_GLUELLM_SCOPE sets another one.
 
 examples:
   gluellm-pools doctor --pid 4242
   gluellm-pools doctor --pid 4242 --for 60
-  gluellm-pools doctor --pid 4242 --what-if max_connections=40 --what-if traffic=2
+  gluellm-pools doctor --pid 4242 --what-if max_connections=40
   gluellm-pools doctor --pid 4242 --json -o report.json
   gluellm-pools doctor -- python app.py
 
 To inspect a running process, start it with a signal for reports:
-  OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL=SIGUSR2 opentelemetry-instrument python app.py
+  export OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL=SIGUSR2
+  opentelemetry-instrument python app.py
 
-With -- PROGRAM, an answer that stays unread for 5 s is reported as a likely leak, and for 10 s
-as a leak. OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD or the program can replace the 10 s.
+With -- PROGRAM, an answer that has been unread for 5 s is a likely leak, and
+after 10 s a leak. OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD or the program can replace
+the 10 s.
 
-exit status:
-  --pid: 0 no problem found, 1 a warning, an error or no answer, 2 it can't be inspected
-  -- PROGRAM: its own, 128+n if signal n ended it, 126 it can't be run, 127 it was not found
+exit status with --pid: 0 if no problem was found, 1 for a warning, an error or
+no answer, 2 if the process can't be inspected
+
+exit status with -- PROGRAM: the program's own, 128+n if signal n ended it, 126
+if it can't be run, 127 if it was not found
 """
 
 from __future__ import annotations
@@ -35,10 +39,11 @@ _TIMEOUT = 10.0
 _SPAN = time_span("1ms", "1h")
 
 _USAGE = """\
-gluellm-pools doctor [-h] [--for SECONDS] [--timeout SECONDS] [--what-if SETTING=VALUE]
-                            [--workers N] [--json] [-o FILE] --pid N
-       gluellm-pools doctor [-h] [--what-if SETTING=VALUE] [--workers N] [--json] [-o FILE]
-                            -- PROGRAM [ARGUMENT ...]"""
+gluellm-pools doctor [-h] [--for SECONDS] [--timeout SECONDS]
+                            [--what-if SETTING=VALUE] [--workers N] [--json]
+                            [-o FILE] --pid N
+       gluellm-pools doctor [-h] [--what-if SETTING=VALUE] [--workers N]
+                            [--json] [-o FILE] -- PROGRAM [ARGUMENT ...]"""
 
 
 def add_doctor(commands: argparse._SubParsersAction[Any]) -> None:
@@ -48,7 +53,7 @@ def add_doctor(commands: argparse._SubParsersAction[Any]) -> None:
         "doctor",
         _doctor,
         __doc__,
-        help="report what is wrong with the pools of a program, and what to do",
+        help="report what is wrong with the pools of a program",
         usage=_USAGE,
     )
     pid = number_between(1, 2**31 - 1, "a process id")

@@ -88,11 +88,11 @@ def _made(kind: Any, content: Mapping[str, Any]) -> Any:
 def add_outlook_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--what-if`` and ``--workers``."""
     more: Any = {"action": "append", "default": [], "type": _setting, "metavar": "SETTING=VALUE"}
-    settings = "replay the last requests with max_connections=N, or traffic=N times as many"
+    settings = "with max_connections=N, or with N times the traffic (traffic=N)"
     parser.add_argument(
-        "--what-if", help=f"also {settings}; give both to replay both at once", **more
+        "--what-if", help=f"also replay the last requests {settings}; can be given twice", **more
     )
-    host = "also check if one host has enough descriptors, ports and HTTP/2 streams for N processes"
+    host = "also check whether the host can run N such processes (descriptors, ports)"
     workers = number_between(1, 10_000, "a number from 1 to 10000")
     parser.add_argument("--workers", default=0, type=workers, metavar="N", help=host)
 

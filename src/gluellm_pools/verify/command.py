@@ -1,19 +1,19 @@
 """Query a Prometheus, VictoriaMetrics or Mimir for the metrics of the pools.
 
-It reports the ingestion path, the labels of services and processes, missing metrics, and the
-queries without an answer, each with the reason.
+Report how the data gets there, the labels of services and processes, missing
+metrics, and queries without an answer, each with the reason.
 
 examples:
   gluellm-pools verify --prometheus http://localhost:9090
   gluellm-pools verify --prometheus http://localhost:9090 --boards dashboards/
 
-Other users can see --header in the process list. For a secret, set GLUELLM_POOLS_HEADERS
-instead, in the format of OTEL_EXPORTER_OTLP_HEADERS:
+Other users can see --header in the process list. For a secret, set
+GLUELLM_POOLS_HEADERS instead, in the format of OTEL_EXPORTER_OTLP_HEADERS:
   Authorization=Bearer%20KEY,X-Scope-OrgID=TENANT
 
-exit status:
-  0 no problem found; 1 something is wrong, missing or empty, or a dashboard file cannot
-  be used; 2 wrong arguments, or the store cannot be queried.
+exit status: 0 if no problem was found, 1 if something is wrong, missing or
+empty or a board's file can't be used, 2 for wrong arguments or if the store
+can't be queried.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def add_verify(commands: argparse._SubParsersAction[Any]) -> None:
         "verify",
         _verify,
         __doc__,
-        help="report which pool metrics a Prometheus has, and why dashboards are empty",
+        help="report which metrics a Prometheus has, and why boards are empty",
     )
     add, default = parser.add_argument, "(default: %(default)s)"
     url = "the store's base URL, with its path if it has one, as in a Grafana data source"
-    boards = "also run the queries of these Grafana dashboards: JSON files, or folders of them"
+    boards = "also run the queries of these Grafana boards: JSON files, or folders of them"
     add("--prometheus", required=True, metavar="URL", help=url)
     add("--service", metavar="NAME", help="only this service: its service.name or label job")
     window = f"look back this far: 30m, 6h, 2d, at most 31d {default}"
@@ -84,7 +84,8 @@ def report_text(options: argparse.Namespace) -> tuple[str, int]:
         contents = query_contents(store, recognize(store), options.window, options.service)
         outcomes = list(run_essential(store, contents)) if contents.processes else []
         for board in boards:
-            outcomes += run_board(store, contents, board)
+            if contents.stored or board.broken:  # an empty store explains all empty answers
+                outcomes += run_board(store, contents, board)
     except CannotAskError as error:
         raise CommandError(f"can't query {address.url}: {error}") from None
     except RefusedError as error:

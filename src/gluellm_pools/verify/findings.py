@@ -73,7 +73,7 @@ def _nothing(contents: Contents) -> Finding:
         observed = f"no known metric of the pools, but those of another instrumentation: {names}"
         return _finding("another_instrumentation", observed)
     path = _OTLP_PATHS.get(contents.product.name)
-    url = f"for this store {printable(contents.url, 200)}{path}" if path else "the store's URL"
+    url = f"{printable(contents.url, 200)}{path}" if path else "the store's URL"
     what = "series at all" if contents.empty else "metric of the pools"
     observed = f"the store has no {what} in the last {age_text(contents.window)}"
     if not contents.product.takes_otlp:

@@ -27,6 +27,7 @@ _EVENT_LABELS = {label_name(key) for key in (*_STATUSES, *_KINDS, *_OTHERS)}
 """Labels whose values begin with the first such event."""
 _METRICS = {name: one for one in semconv.METRICS for name in (metric_name(one), *series_names(one))}
 """The contract's metrics by the names of their series."""
+NO_RULES = "the recording rules are not loaded, or have not run yet"
 Why = tuple[str, bool]
 """Why an answer is empty, and whether that is in order."""
 
@@ -177,7 +178,7 @@ def _why_no_name(contents: Contents, name: str) -> Why:
         reason = missing(contents.stored)[metric]
         return reason.text, not reason.finding
     if ":" in name:
-        return f"no {shown}: its recording rule isn't loaded, or has not run yet", False
+        return NO_RULES, False
     return f"the store has no metric {shown}", False
 
 

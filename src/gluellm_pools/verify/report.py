@@ -15,7 +15,7 @@ from ..text import printable
 from .contents import Contents
 from .findings import age_text, some
 from .metrics import missing
-from .outcomes import Outcome
+from .outcomes import NO_RULES, Outcome
 from .paths import Path
 
 _WIDTH = 80
@@ -101,7 +101,11 @@ def _queries(board: str, outcomes: Sequence[Outcome], queries: bool) -> Iterable
     empty = [one for one in outcomes if not one.rows]
     reasons = dict.fromkeys((one.fine, one.reason) for one in empty)
     for why in sorted(reasons, key=lambda why: why[0]):
-        for one in [one for one in empty if (one.fine, one.reason) == why]:
+        alike = [one for one in empty if (one.fine, one.reason) == why]
+        if why[1] == NO_RULES and len(alike) > 1 and not queries:  # a board may need rules only
+            yield f"  {'NO DATA':>9}  {len(alike)} queries of recording rules"
+            alike = []
+        for one in alike:
             yield f"  {'no data' if one.fine else 'NO DATA':>9}  {printable(one.where, 60)}"
             if queries:
                 yield " " * 13 + printable(one.expression, 5000)  # in one line, to be copied

@@ -1,6 +1,6 @@
-"""Show LLM calls and pools of programs that export their metrics here over OTLP/HTTP.
+"""Receive metrics over OTLP/HTTP, and show the LLM calls and pools of programs.
 
-It needs no collector. Start it, then start the program with
+No Collector is needed. Start `gluellm-pools watch`, and then the program with
 
   OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318
   OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf
@@ -10,8 +10,8 @@ examples:
   gluellm-pools watch
   gluellm-pools watch --for 60 --json | jq '.processes[].calls[].verdict'
 
-exit status: 0 after --for, 2 if it can't listen, can't write its output or a package is missing,
-130 after Ctrl-C, 143 after SIGTERM.
+exit status: 0 after --for, 2 if the command can't listen or write its output,
+or if a package is missing, 130 after Ctrl-C, 143 after SIGTERM.
 """
 
 from __future__ import annotations
@@ -41,14 +41,12 @@ def add_watch(commands: argparse._SubParsersAction[Any]) -> None:
         _watch,
         __doc__,
         extra="cli",
-        help="receive metrics of programs over OTLP/HTTP, and show their calls and pools",
+        help="receive metrics over OTLP/HTTP, and show calls and pools",
     )
     port_help = f"port to listen on, 0 for any free one (default: {_PORT})"
     port = number_between(0, 65_535, "a port from 1 to 65535, or 0 for any free one")
     parser.add_argument("--port", type=port, default=_PORT, metavar="PORT", help=port_help)
-    host_help = (
-        f"address to listen on (default: {_HOST}). Any host that can reach it can send metrics"
-    )
+    host_help = f"address to listen on (default: {_HOST}); anyone who can reach it can send"
     parser.add_argument("--host", default=_HOST, metavar="ADDRESS", help=host_help)
     for_help = "end after this many seconds (default: at Ctrl-C)"
     span = time_span("1ms", "30d")

@@ -86,11 +86,11 @@ class ProcessReport:
 
     @property
     def heading(self) -> str:
-        """Name, time of the last export, and the period of the counters."""
+        """Name, age of the last export, and the period of the counters."""
         process, over = self.process, self.view.over
         service, instance = process.identity
         name = f"{service} ({instance[:8] if _UUID.fullmatch(instance) else instance})"
-        parts = [f"{'SILENT, ' if process.silent else ''}last export {process.silence:.0f} s ago"]
+        parts = [f"{'SILENT, ' if process.silent else ''}exported {process.silence:.0f} s ago"]
         if process.exports > 1:
             parts.append(f"every {seconds(process.interval)}")
         parts.append(f"counters over {over:.0f} s" if over else "counters since its start")

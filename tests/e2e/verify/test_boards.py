@@ -156,7 +156,7 @@ def test_missing_recording_rules_are_reported(url: str, verify: Verify) -> None:
     fleet = next(file for file in files if "fleet" in file)
     status, text = verify(url, "--boards", fleet)
     assert status == 1
-    assert "its recording rule isn't loaded, or has not run yet" in text
+    assert "the recording rules are not loaded, or have not run yet" in text
     files.remove(fleet)
     status, text = verify(url, "--boards", *files)
     assert status == 0, text

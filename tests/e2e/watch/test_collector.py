@@ -43,7 +43,7 @@ def test_what_the_collector_sends_on_is_shown(stack: Stack, watch: Watch, compre
     program.play(7)
     program.export()
     program.provider.shutdown()
-    watch.wait_for(r"^shop \(one\): last export")
+    watch.wait_for(r"^shop \(one\): exported")
     line = watch.wait_for(r"openai/httpx2: .*mean (\S+) s, .* (\d+) connections? opened")
     assert line[2] == "7"
     assert float(line[1]) == 0.2

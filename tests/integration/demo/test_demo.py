@@ -23,7 +23,7 @@ from support import programs
 from support.watching import COMMAND, environment
 
 TIMEOUT = 120
-AT_FAULT = ("no fault", "the pool", "the provider", "your program")
+AT_FAULT = ("nobody", "the pool", "the provider", "your program")
 """In the acts that are played by default."""
 
 
@@ -65,13 +65,13 @@ def test_default_demo_shows_the_same_to_callers_and_finds_whose_fault_it_is():
     assert [act.partition(".")[0] for act in acts] == ["healthy", "saturated", "slow", "leak"]
     assert text.count("\nobserved: ") == 4
     assert "logged meanwhile" not in text
-    symptoms = re.findall(r"what your caller sees: (.*)", text)
+    symptoms = re.findall(r"what callers see: (.*)", text)
     symptom = re.compile(
         r"calls take about [\d.]+ s, and (some|all) fail: openai.APITimeoutError: .*"
     )
     assert symptom.fullmatch(symptoms[1])
     assert symptom.fullmatch(symptoms[2])
-    found = re.findall(r"whose fault it is: ([\w ]+): ", text)
+    found = re.findall(r"at fault: ([\w ]+): ", text)
     for act, fault, expected in zip(acts, found, AT_FAULT, strict=True):
         # Where the machine is too busy to run the event loop, diagnose() finds that instead.
         assert fault == expected or "event loop" in act
@@ -112,13 +112,13 @@ def test_acts_of_slow_calls_name_the_cause_that_no_pool_shows():
     assert "Exporting to http://127.0.0.1:9" in text
     assert "logged meanwhile" in text
     limited, stalled = re.split(r"(?m)^act 1 of 1: ", text)[1:]
-    faults = [re.findall(r"whose fault it is: (.*)", act) for act in (limited, stalled)]
+    faults = [re.findall(r"at fault: (.*)", act) for act in (limited, stalled)]
     retries = r"the provider: retries\. .*\d of them sent again after 429.*"
     assert re.fullmatch(retries, *faults[0])
     silent = r"the provider: stalled streams\. 3 streams without an item, .* while bytes arrive\."
     assert re.fullmatch(silent, *faults[1])
     assert re.search(r"calls to openai \(any_llm\): .*backoff \d\d% .*; retries \d", limited)
-    assert "what your caller sees: no call has ended recently" in stalled
+    assert "what callers see: no call has ended recently" in stalled
     assert "\nCauses: the provider in rate-limited.\n" in limited
     assert "\nCauses: the provider in stalled-stream.\n" in stalled
 
@@ -157,7 +157,7 @@ def test_a_signal_leaves_the_terminal_in_order():
     os.close(inside)
     printed = b""
     with os.fdopen(terminal, "rb", buffering=0) as output, contextlib.suppress(OSError):
-        while b"what your caller sees" not in printed:
+        while b"what callers see" not in printed:
             printed += output.read(4096)
         process.terminate()
         while chunk := output.read(4096):

@@ -21,7 +21,7 @@ _WHOSE = (
 _LEAK = re.compile(
     r"Connection leak suspected in pool (?P<pool>\S+): the response has been unread for "
     r"(?P<unread>[\d.]+) s, and its connection held for (?P<held>[\d.]+) s "
-    rf"\({_WHOSE}\)\. Leaks from this call site since the previous warning: (?P<number>\d+)\. "
+    rf"\({_WHOSE}\)\. New leaks from this call site: (?P<number>\d+)\. "
     r"Read the stream to its end, or close it\.(?P<stack>.*)",
     re.DOTALL,
 )

@@ -63,7 +63,7 @@ def test_the_sdks_exporters_are_understood(watch, caplog):
     assert watch.end() == (130, "")
     shown = {
         instance: re.findall(
-            rf"shop \({instance}\): last export .*\n  (openai/httpx2.*)", "\n".join(watch.lines)
+            rf"shop \({instance}\): exported .*\n  (openai/httpx2.*)", "\n".join(watch.lines)
         )[-1]
         for instance in kinds
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -68,7 +69,7 @@ def test_calls_that_fail_are_always_found(before: list[Any], error: str) -> None
     assert finding.severity is Severity.ERROR
     assert finding.pool == "openai/httpx2"
     assert finding.observed.startswith("150 of 200 calls to openai failed in the last 5 min")
-    assert f"150 x {error}" in finding.observed
+    assert re.search(rf": 150 with (status )?{error}\b", finding.observed)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_calls_that_fail_after_their_answer(served: int, unserved: int, *, answe
     minute["openai/httpx2", ORIGIN, "openai"] = {**kept, **left}
     finding = top(*HOUR, *[minute] * 5)
     assert finding.kind is Kind.CALLS_FAILING
-    assert "150 x ValidationError" in finding.observed
+    assert "150 with ValidationError" in finding.observed
     text = f"{5 * served} of {5 * (served + unserved)} requests were answered successfully"
     assert (text in finding.observed) is answered
     assert ("stage finishing" in finding.explanation) is answered
@@ -134,7 +135,7 @@ def test_answers_that_an_exception_cuts(*, counted: bool) -> None:
     whose = "calls to openai" if counted else "requests in openai/httpx2"
     assert finding.observed == (
         f"120 of 200 {whose} failed in the last 5 min (0% earlier): "
-        "120 x APIStatusError. An exception ended the reading of 120 answers."
+        "120 with APIStatusError. An exception ended the reading of 120 answers."
     )
     assert "overloaded_error" in finding.explanation
     assert "No SDK sends a stream again" in finding.advice
@@ -414,7 +415,7 @@ def test_earlier_snapshot_takes_the_place_of_the_account() -> None:
     after = taken(*HOUR, of_calls(40, {}, {"503": 30}))
     (finding, *_) = diagnose(after, before)
     assert finding.observed == (
-        "30 of 40 calls to openai failed in the last 60 s (0% earlier): 30 x 503."
+        "30 of 40 calls to openai failed in the last 60 s (0% earlier): 30 with status 503."
     )
     assert not kinds(taken(*HOUR, HEALTHY), before)
     slow = [of_calls(20, {"finishing": 30.0}, took=34.0)] * 5
@@ -483,4 +484,4 @@ def test_refusals_of_a_plain_sdk_are_counted_once() -> None:
 def test_unknown_error_is_named_in_plain_words() -> None:
     minutes = [of_calls(50), *[of_calls(50, errors={"_OTHER": 40})] * 5]
     snapshot = a_snapshot(the_totals(), **an_account(*minutes), calls=(the_calls(),))
-    assert "200 x another error." in found(Kind.CALLS_FAILING, snapshot).observed
+    assert "200 with another error." in found(Kind.CALLS_FAILING, snapshot).observed

@@ -77,8 +77,9 @@ def test_queueing_at_unchanged_lease_time_is_a_small_pool() -> None:
     assert finding.severity is Severity.WARNING
     assert finding.observed == (
         "Requests spent 55% of their time in the queue of the pool, which allows 10 connections. "
-        "10/s arrived and held a connection for 0.81 s (0.81 s before). Of the last 134 requests, "
-        "99% waited for up to 1.5 s. In a replay with 20 connections, none would wait."
+        "They arrived at 10/s, and each held a connection for 0.81 s on average (0.81 s earlier). "
+        "Of the last 134 requests, 99% waited for up to 1.5 s. In a replay with 20 connections, "
+        "none would wait."
     )
     assert finding.advice == (
         'Allow 20 connections: configure_pools(provider="openai", max_connections=20, '
@@ -86,7 +87,7 @@ def test_queueing_at_unchanged_lease_time_is_a_small_pool() -> None:
         'AnyLLM.create("openai", http_client=httpx2.AsyncClient('
         "limits=httpx2.Limits(max_connections=20)))."
     )
-    assert "before)" not in found(SMALL, saturated()).observed
+    assert "earlier)" not in found(SMALL, saturated()).observed
 
 
 QUEUED = {"each": {"queued": 0.5}}
@@ -131,7 +132,7 @@ def test_pool_timeouts_make_it_an_error() -> None:
     """
     finding = found(SMALL, further(errors={"pool_timeout": 2}), BASELINE)
     assert finding.severity is Severity.ERROR
-    assert "2 pool timeouts" in finding.observed
+    assert "; 2 gave up waiting" in finding.observed
     nothing_held = {phase: -time for phase, time in HEALTHY_TIMES.items()}
     nothing = busy(10, errors={"pool_timeout": 10}, each={**nothing_held, "queued": 10.0})
     advice = found(SMALL, nothing).advice
@@ -144,7 +145,7 @@ def test_load_on_several_pools_is_shared() -> None:
     pools = full_pool(), full_pool()
     snapshot = further(200, *pools, peak_active=20, peak_queued=10, pools_live=2, **QUEUED)
     finding = found(SMALL, snapshot, BASELINE)
-    assert finding.observed.endswith("and held a connection for 0.81 s (0.81 s before).")
+    assert finding.observed.endswith("held a connection for 0.81 s on average (0.81 s earlier).")
     assert "No size is advised: 2 live pools of this name" in finding.advice
 
 
@@ -281,7 +282,7 @@ def test_unread_responses_of_one_call_site_are_likely_a_leak(age: float, likely:
     pool = a_pool([*requests, a_request("queued", 2.0)], [a_connection("active")] * 10)
     finding = found(SATURATED, a_snapshot(the_totals(), pool))
     assert ("Likely a leak" in finding.explanation) is likely
-    assert ("5 x openai/gpt-4o from app.py:11 in answer" in finding.explanation) is likely
+    assert ("5 of openai/gpt-4o, requested at app.py:11 in answer" in finding.explanation) is likely
     assert finding.advice.endswith("gluellm-pools doctor --pid 17 --for 60")
 
 

@@ -51,7 +51,7 @@ def test_cause_is_what_diagnose_finds_and_otherwise_what_the_calls_show():
     assert cause_of(None, retries, "late") == (text, "the provider", "")
     for calls in (None, CallsVerdict("9 of 9 calls fail", "")):
         assert cause_of(None, calls, "late") == ("not known yet", "", "")
-        assert cause_of(None, calls, "").text.startswith("no fault: ")
+        assert cause_of(None, calls, "").text.startswith("nobody: ")
 
 
 def test_callers_see_rounded_times_and_the_most_frequent_error():

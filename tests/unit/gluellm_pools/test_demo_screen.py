@@ -13,17 +13,28 @@ from unit.diagnosis.building import a_pool, a_request, a_snapshot, found, the_to
 
 
 def test_verdict_on_a_leak_names_its_line_on_80_columns() -> None:
-    """Text beyond three lines is cut."""
+    """It has five lines, and its text fits."""
     call_site = "/opt/lib/gluellm_pools/demo/faults.py:75 in _never_read"
     unread = [a_request("unread", 5.0, leak_suspected=True, call_site=call_site)] * 4
     snapshot = a_snapshot(the_totals(leaks=4), a_pool(unread, max_connections=4))
     verdict = {
-        "what your caller sees": "calls take about 1 s, and all fail",
-        "whose fault it is": cause_of(found(Kind.LEAK, snapshot), None, "").text,
+        "what callers see": "calls take about 1 s, and all fail",
+        "at fault": cause_of(found(Kind.LEAK, snapshot), None, "").text,
     }
+    assert "gluellm_pools/demo/faults.py:75 in _never_read" in shown(verdict)
+
+
+def test_a_long_verdict_ends_with_a_whole_sentence() -> None:
+    """One without a sentence's end is cut anywhere."""
+    text = shown({"at fault": "the pool. " + "It is too small. " * 40})
+    assert "too small. It" in text
+    assert "..." not in text
+    assert "..." in shown({"at fault": "small " * 200})
+
+
+def shown(verdict: dict[str, str]) -> str:
     out = io.StringIO()
     console = Terminal(file=out, width=80, height=24, force_terminal=True, color_system=None)
     with Screen(console, "act", "line", 1.0, []) as screen:
         screen.show(0.0, verdict, View())
-    text = " ".join(out.getvalue().split())
-    assert "gluellm_pools/demo/faults.py:75 in _never_read" in text
+    return " ".join(out.getvalue().split())

@@ -75,6 +75,15 @@ def test_help_is_printed_without_arguments(capsys):
     assert "gluellm-pools doctor --pid 4242" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["", "demo", "watch", "doctor", "verify"])
+def test_help_fits_a_terminal_of_80_columns(name, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        command.main([*([name] if name else []), "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if len(line) > 80] == []
+
+
 def test_scenarios_are_listed_and_an_unknown_one_is_answered_with_them(capsys):
     """One act a paragraph, in the story's order; exit 2 for what is none."""
     assert command.main(["demo", "--scenario", "sunny"]) == 2

@@ -94,7 +94,7 @@ def test_leak_is_logged_with_all_that_is_known(logged: Logged) -> None:
         "provider groq, model llama, trace " + "0" * 29 + "abc, correlation id id-1",
         f"at {__file__}:",
         "in here",
-        "previous warning: 1.",
+        "call site: 1.",
         "Read the stream to its end, or close it.",
     )
 
@@ -114,7 +114,7 @@ def test_leaks_of_one_call_site_are_logged_on_one_line(logged: Logged) -> None:
     logged.scene.clock.advance(10)
     logged.watch.run_pass()
     (line,) = logged.told()
-    assert "previous warning: 100." in line
+    assert "call site: 100." in line
     assert "held for 70 s" in line
 
 
@@ -128,13 +128,13 @@ def test_one_call_site_is_logged_once_in_ten_minutes(logged: Logged) -> None:
     assert len(logged.told()) == 1
     logged.look(60)
     assert len(logged.told()) == 2
-    assert "previous warning: 9." in logged.told()[1]
+    assert "call site: 9." in logged.told()[1]
     logged.look(3600)
     assert len(logged.told()) == 2  # nothing new
 
 
 @pytest.mark.parametrize(
-    ("number", "last"), [(3, "provider groq)"), (10, "previous warning: 7.")], ids=["few", "many"]
+    ("number", "last"), [(3, "provider groq)"), (10, "call site: 7.")], ids=["few", "many"]
 )
 def test_each_call_site_is_logged_within_a_bound(
     logged: Logged, monkeypatch: pytest.MonkeyPatch, number: int, last: str
@@ -168,9 +168,9 @@ def test_leak_that_was_released_before_it_was_logged_has_no_age(
     logged.look(600)
     (_, line) = logged.told()
     if goes_on:
-        assert has(line, "previous warning: 2.", "the response has been unread for 660 s")
+        assert has(line, "call site: 2.", "the response has been unread for 660 s")
     else:
-        assert has(line, "previous warning: 1.", "has since been released")
+        assert has(line, "call site: 1.", "has since been released")
         assert "661" not in line
 
 

@@ -97,9 +97,9 @@ class Config:
     """Shortest wait for an answer, or for the next item of a stream, after which a call counts in
     `gluellm.call.silent`. The wait must also be longer than three times the longest recent wait
     that ended with an answer or an item. Recent waits are those of the last hour, and at least the
-    last 100. A call that is not streamed must wait for at least 10 minutes while too few answers
-    are known: none in the last hour, or answers that cover less than 12 minutes. Each answer covers
-    the time since the previous one, but at most 36 s, so at least 20 are needed."""
+    last 100. While answers cover less than 12 minutes, or none is of the last hour, a call that is
+    not streamed must wait for at least 10 minutes. An answer covers the time since the previous
+    one, at most 36 s."""
     leak_stacks: bool = _setting(False, BOOLEAN)
     """Record the whole stack of each call, not only the application's line that made it, and add it
     to leak warnings. Costs about ten microseconds per call."""

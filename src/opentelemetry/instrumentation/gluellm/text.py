@@ -87,6 +87,12 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def with_outcome(number: float, outcome: str) -> str:
+    """Format a number of calls or requests with their status or error: ``28 with status 429``."""
+    status = "status " if outcome.isdigit() else ""
+    return f"{number:.0f} with {status}{one_line(outcome)}"
+
+
 def rate(per_second: float) -> str:
     """Format events per second: ``12/s``, ``0.8/s``."""
     return f"{per_second:.0f}/s" if per_second >= 10 else f"{per_second:.2g}/s"

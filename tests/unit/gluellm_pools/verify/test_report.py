@@ -5,7 +5,7 @@ import pytest
 from gluellm_pools.verify import client
 from gluellm_pools.verify.address import Address
 from gluellm_pools.verify.client import Store
-from gluellm_pools.verify.outcomes import Outcome, run_essential
+from gluellm_pools.verify.outcomes import NO_RULES, Outcome, run_essential
 from gluellm_pools.verify.paths import paths
 from gluellm_pools.verify.report import StoreReport, as_text
 
@@ -64,6 +64,17 @@ _POOL = {"gen_ai_provider_name": "openai", "gluellm_pool_name": "default"}
 def test_the_value_that_stands_out_comes_with_its_labels_and_unit(question, rows, told):
     """A number alone does not say in which phase."""
     assert told in _text(_outcome(question, rows))
+
+
+def test_panels_without_recording_rules_take_one_line():
+    """The fleet board has 20 of them. With the queries, each is listed."""
+    outcomes = [Outcome(f"panel {n}", "a:b", "fleet", reason=NO_RULES, fine=False) for n in (1, 2)]
+    report = StoreReport(given(), [], [], outcomes)
+    text = as_text(report)
+    assert "NO DATA  2 queries of recording rules" in text
+    assert text.count(NO_RULES) == 1
+    assert "panel 1" not in text
+    assert "panel 1" in as_text(report, queries=True)
 
 
 def test_truncated_answer_is_reported(monkeypatch):

@@ -39,14 +39,14 @@ def test_a_heading_has_process_last_export_and_period():
     instance = {"service__instance__id": "f91ae67e-a6b8-4902-b861-ef753071e037"}
     watched.export("openai", **instance)
     watched.now += 3
-    first = "shop (f91ae67e): last export 3 s ago, counters since its start"
+    first = "shop (f91ae67e): exported 3 s ago, counters since its start"
     assert watched.report.heading == first
     watched.now += 7
     watched.export("openai", **instance)
-    second = "shop (f91ae67e): last export 0 s ago, every 10 s, counters over 10 s"
+    second = "shop (f91ae67e): exported 0 s ago, every 10 s, counters over 10 s"
     assert watched.report.heading == second
     watched.now += 45
-    silent = "shop (f91ae67e): SILENT, last export 45 s ago, every 10 s, counters over 10 s"
+    silent = "shop (f91ae67e): SILENT, exported 45 s ago, every 10 s, counters over 10 s"
     assert watched.report.heading == silent
 
 
@@ -215,7 +215,7 @@ def test_lines_come_when_there_is_news_and_not_too_often():
     watched.now += 20
     display.show()
     display.show()
-    assert [line for line in watched.said() if "SILENT, last export 20 s ago" in line] != []
+    assert [line for line in watched.said() if "SILENT, exported 20 s ago" in line] != []
     display.finish()
     assert watched.said() == []
 
@@ -237,7 +237,7 @@ def test_remaining_news_is_printed_at_the_end():
     display.finish()
     lines = watched.said()
     assert lines[:2] == ["WARNING from shop: a leak", "refused POST /: 404, not here"]
-    assert lines[2].startswith("shop: last export 0 s ago, every 1.0 s")
+    assert lines[2].startswith("shop: exported 0 s ago, every 1.0 s")
 
 
 def test_a_live_view_shows_instructions_until_something_comes():
@@ -311,7 +311,7 @@ def test_process_with_a_problem_is_first_and_in_full(height, leaks, waiting, see
     watched = Watched(80, height)
     shop(watched, leaks, waiting)
     lines = drawn(watched)
-    assert lines[0].startswith("shop (worker-4): last export")
+    assert lines[0].startswith("shop (worker-4): exported")
     assert any("requests now " in line for line in lines[:8])
     assert any(seen in line for line in lines[:8])
     if leaks:

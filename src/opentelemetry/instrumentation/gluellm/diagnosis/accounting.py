@@ -16,7 +16,7 @@ from .. import thresholds
 from ..pool.call import RETRIED
 from ..pool.ledger import served
 from ..pool.phases import OUTCOMES
-from ..text import counted, one_line, percent, period_text, seconds
+from ..text import counted, one_line, percent, period_text, seconds, with_outcome
 from ..watch.account import CALLS, Item, Subject
 from .advice.servers import CONNECT_HELP, SET_UP_HELP
 from .findings import Finding, Kind, Severity
@@ -338,8 +338,7 @@ class _Group:
         part = errors[0][0] if errors else "_OTHER"
         names = {"_OTHER": "another error"}
         which = [
-            f"{count:.0f} x {names.get(error, one_line(error))}"
-            for error, count in errors[:_MOST_ERRORS]
+            with_outcome(count, names.get(error, error)) for error, count in errors[:_MOST_ERRORS]
         ]
         text += f": {', '.join(which)}{self._origin()}{self._amplification()}."
         # A timeout of the whole call does not tell where it waited.

@@ -16,6 +16,7 @@ from ..text import (
     period_text,
     seconds,
     timeout_text,
+    with_outcome,
     wrapped,
 )
 from ..watch.silent_peers import SENDING
@@ -98,7 +99,7 @@ def _calls(calls: CallsSnapshot, totals: Sequence[PoolTotals], compared: Windows
     if silent and silence:
         silent += f"; longest wait for the next item of a stream: {seconds(silence)}"
     errors = Counter(calls.errors).most_common()
-    failures = [f"{count} x {one_line(error)}" for error, count in errors[:_MOST_ERRORS]]
+    failures = [with_outcome(count, error) for error, count in errors[:_MOST_ERRORS]]
     if len(errors) > _MOST_ERRORS:
         failures.append(f"and {counted(len(errors) - _MOST_ERRORS, 'more error')}")
     rows = {
@@ -241,7 +242,7 @@ def _request(request: RequestSnapshot) -> Iterator[str]:
         limit = request.pool_timeout
         bound = f" of at most {timeout_text(limit)}" if limit else ""
         if limit and request.phase_age > limit + thresholds.OVERRUN_GRACE:
-            bound += ", which each requeue restarts"
+            bound += ", which restarts each time it returns to the queue"
         text = f"queued {seconds(request.phase_age)}{bound}"
     else:
         held = f"held {seconds(request.held)}, " if request.held is not None else ""
@@ -284,7 +285,7 @@ def _totals(totals: PoolTotals) -> Iterator[str]:
         )
     else:
         parts.append("channels: " + (_shares(channels) or "none alive"))
-    ended = ", ".join(f"{count} x {one_line(name)}" for name, count in outcomes.items())
+    ended = ", ".join(with_outcome(count, name) for name, count in outcomes.items())
     parts.append(f"requests {ended or 'ended 0'}")
     if len(providers) > 1:
         parts.append(f"providers {_listed(providers)}")
@@ -295,7 +296,7 @@ def _totals(totals: PoolTotals) -> Iterator[str]:
     answered = max((origin.longest_silence_answered for origin in totals.origins), default=0.0)
     parts.append(f"longest wait that was answered {seconds(answered)}" if answered else "")
     counts = {
-        "requeues": totals.requeues,
+        "returned to the queue": totals.requeues,
         "leaks": totals.leaks,
         "anomalies": _listed(totals.anomalies),
         "failed on reused connections": broken,

@@ -216,8 +216,8 @@ def _warn_of_leak(lease: Lease, now: int, number: int, since: int | None) -> Non
     else:
         what = "the response was unread past the threshold and has since been released"
     _logger.warning(
-        "%s leak suspected in pool %s: %s (%s). Leaks from this call site since the "
-        "previous warning: %d. Read the stream to its end, or %s it.%s",
+        "%s leak suspected in pool %s: %s (%s). New leaks from this call site: %d. Read the "
+        "stream to its end, or %s it.%s",
         lease.tracker.held_unit.capitalize(),
         label(lease.tracker),
         what,

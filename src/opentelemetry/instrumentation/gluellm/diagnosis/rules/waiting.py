@@ -62,15 +62,15 @@ def pool_too_small(case: PoolCase, *, slow_set_ups: bool) -> Finding | None:
         f"in the queue of the pool, which allows {counted(maximum, 'connection')}"
     )
     if timeouts:
-        observed += f", {counted(timeouts, 'pool timeout')}"
+        observed += f"; {timeouts} gave up waiting"
     if activity.number("entered") and activity.period > 0:
         observed += (
-            f". {rate(activity.number('entered') / activity.period)} arrived and held a connection "
+            f". They arrived at {rate(activity.number('entered') / activity.period)}, "
+            f"and each held a connection for {seconds(held / ended)} on average"
         )
-        observed += f"for {seconds(held / ended)}"
     before = case.baseline
     if before is not None and before.served >= thresholds.BASELINE_REQUESTS:
-        observed += f" ({seconds(before.time(*HELD) / before.left)} before)"
+        observed += f" ({seconds(before.time(*HELD) / before.left)} earlier)"
     replayed, advice = _advice(case)
     return Finding(
         kind=Kind.POOL_TOO_SMALL,
