@@ -80,12 +80,15 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
     ]
     found += [threads.executor_full(executor, cases) for executor in snapshot.process.executors]
     found += [retrying.retries(one, cases) for one in calls]
-    found += [retrying.refusals(case, calls) for case in cases]
     found += [limiting.gluellm_limiter(limiter, cases) for limiter in limiters]
     for case, *lately in zip(cases, *latest, strict=True):
         limited = limiting.wait_before(case, limiters, cases)
-        found += _of_pool(case, lately, blocked=blocked, limited=limited)
-        found.append(settings.unbounded_pool(case, descriptors_run_out=descriptors is not None))
+        of_pool = [
+            *_of_pool(case, lately, blocked=blocked, limited=limited),
+            retrying.refusals(case, calls),
+            settings.unbounded_pool(case, descriptors_run_out=descriptors is not None),
+        ]
+        found += [replace(finding, pool=case.label) for finding in of_pool if finding is not None]
     causes = _ordered(finding for finding in found if finding is not None)
     return accounting.explained(suffered, causes)
 

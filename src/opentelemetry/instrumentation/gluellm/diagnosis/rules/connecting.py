@@ -126,7 +126,6 @@ def client_churn(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.CLIENT_CHURN,
         severity=Severity.WARNING,
-        pool=case.label,
         observed=f"{pools} pools opened for {counted(requests, 'request')}{each} "
         f"({requests / pools:.1f} per pool), with "
         f"{counted(activity.number('opened'), 'new connection')}{over}"
@@ -184,7 +183,6 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
     return Finding(
         kind=Kind.CONNECT_FAILURES,
         severity=Severity.ERROR if share >= thresholds.FAILURES_SEVERE else Severity.WARNING,
-        pool=case.label,
         observed=f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) "
         f"got no connection: {kinds}.",
         explanation=f"{explanation}.",
@@ -233,7 +231,6 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.REUSE_FAILURES,
         severity=Severity.ERROR if share >= thresholds.FAILURES_SEVERE else Severity.WARNING,
-        pool=case.label,
         observed=f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) "
         "failed on a reused connection before an answer came"
         + (f", after up to {seconds(silence)} of silence" if silent else "")
@@ -343,7 +340,6 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.CLOSED_UNANSWERED,
         severity=Severity.ERROR if share >= thresholds.FAILURES_SEVERE else Severity.WARNING,
-        pool=case.label,
         observed=observed,
         explanation=explanation,
         advice=advice,
@@ -372,7 +368,6 @@ def truncated_answers(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.TRUNCATED_ANSWERS,
         severity=Severity.ERROR if share >= thresholds.FAILURES_SEVERE else Severity.WARNING,
-        pool=case.label,
         observed=f"{len(ended)} of the last {counted(number, 'request')} ({percent(share)}) failed "
         f"while reading the answer, {seconds(min(ages))} to {seconds(max(ages))} after their call "
         f"began: {', '.join(f'{result} {count}' for result, count in results)}.",
@@ -422,7 +417,6 @@ def slow_connecting(cases: Sequence[PoolCase]) -> Finding | None:
     return Finding(
         kind=Kind.EXECUTOR_FULL if step == "thread" else Kind.SLOW_CONNECTING,
         severity=Severity.WARNING,
-        pool=case.label,
         observed=f"Establishing {counted(number, 'connection')} took {seconds(mean)} on "
         f"average{before}, {percent(share)} of it {name}.",
         explanation=explanation,
@@ -459,7 +453,6 @@ def not_reused(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.NOT_REUSED,
         severity=Severity.WARNING if hurts else Severity.INFO,
-        pool=case.label,
         observed=f"{paid} of {counted(requests, 'request')} "
         f"({percent(min(paid / max(requests, 1), 1.0))}) waited for a new connection, which took "
         f"{percent(connecting / spent)} of the time of all requests; most closed connections ended "
@@ -484,7 +477,6 @@ def channel_not_ready(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.CHANNEL_NOT_READY,
         severity=Severity.ERROR if waiting else Severity.WARNING,
-        pool=case.label,
         observed=f"{counted(len(stuck), 'channel')} not ready, one in {longest.channel_state} for "
         f"{seconds(longest.channel_state_age or 0.0)}; {counted(waiting, 'call')} waiting.",
         explanation="gRPC fails to connect and keeps trying. Calls with wait_for_ready wait until "
@@ -505,7 +497,6 @@ def wrong_event_loop(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.WRONG_EVENT_LOOP,
         severity=Severity.ERROR,
-        pool=case.label,
         observed=f"{counted(failed, 'request')} failed with RuntimeError in another event loop "
         f"than that of the client's connections. The last one was sent at {second}; connections "
         f"were established at {first}.",

@@ -48,7 +48,6 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
     return Finding(
         kind=Kind.LEAK,
         severity=Severity.ERROR if hurts else Severity.WARNING,
-        pool=case.label,
         observed=observed,
         explanation=explanation,
         advice=advice,
@@ -153,7 +152,6 @@ def slow_consumer(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.SLOW_CONSUMER,
         severity=Severity.WARNING,
-        pool=case.label,
         observed=f"Answers were unread for {percent(unread / held)} of the time that connections "
         f"were held, {seconds(unread / requests)} per request, and were read in the end.",
         explanation="The application is slower than the provider: it works between the chunks of "
@@ -238,7 +236,6 @@ def stuck_streams(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     return Finding(
         kind=Kind.HTTP2_STUCK,
         severity=Severity.ERROR if stuck or (orphaned and (waits or full)) else Severity.WARNING,
-        pool=case.label,
         observed=f"{observed}.",
         explanation=explanation,
         advice=advice,

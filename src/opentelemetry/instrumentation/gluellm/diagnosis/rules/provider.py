@@ -213,7 +213,6 @@ def slow_provider(case: PoolCase) -> Finding | None:
     found = Finding(
         kind=Kind.SLOW_PROVIDER,
         severity=Severity.ERROR if gives_up else Severity.WARNING,
-        pool=case.label,
         observed=f"{observed}.",
         explanation=explanation,
         advice=f"{advice.format(timeout)} A larger pool does not help.",
@@ -245,7 +244,6 @@ def slow_upload(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.SLOW_UPLOAD,
         severity=Severity.WARNING,
-        pool=case.label,
         observed=f"{len(unsent)} of {counted(len(checked), 'request')} that wait for an answer are "
         f"not completely sent, the longest after {seconds(max(r.phase_age for r in unsent))}: the "
         "system still has bytes of them to send.",
@@ -324,7 +322,6 @@ def overdue_requests(case: PoolCase) -> Finding | None:
     return Finding(
         kind=kind,
         severity=Severity.ERROR if last >= thresholds.OVERDUE_AFTER else Severity.WARNING,
-        pool=case.label,
         observed=f"{len(found)} of {counted(len(case.requests), 'request')} in flight are overdue ("
         f"{', '.join(f'{count} {phase}' for phase, count in phases.most_common())}), the oldest "
         f"for {seconds(max(waited.values()))}. Answers of the same model and call site took at "
@@ -361,7 +358,6 @@ def silent_provider(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.CALLS_SILENT,
         severity=Severity.WARNING if severe else Severity.INFO,
-        pool=case.label,
         observed=f"{counted(len(waiting), 'request')} to {origins} sent and waiting for the first "
         f"byte of an answer, the longest for {seconds(max(ages))}; none was answered meanwhile, "
         f"{case.queued_now} queued. Longest silence that was ever answered: "
@@ -388,7 +384,6 @@ def stalled_streams(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.STALLED_STREAMS,
         severity=Severity.WARNING if many else Severity.INFO,
-        pool=case.label,
         observed=f"{counted(len(stalled), 'stream')} without an item, the longest for "
         f"{seconds(longest)}, while bytes arrive.",
         evidence=f"Of these streams, {who}." if who else "",
@@ -415,7 +410,6 @@ def silent_connections(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.SILENT_CONNECTIONS,
         severity=Severity.ERROR if lost else Severity.WARNING,
-        pool=case.label,
         observed=f"{observed}.",
         explanation="The system's TCP state of these connections shows it: the host is gone, the "
         "network path drops packets, or the other end has closed or stopped reading. A slow "

@@ -141,7 +141,6 @@ def refusals(case: PoolCase, calls: Sequence[CallsSnapshot]) -> Finding | None:
     return Finding(
         kind=Kind.RETRIES,
         severity=Severity.WARNING,
-        pool=case.label,
         observed=f"{refused} of {counted(left, 'request')} ({percent(refused / left)}) were "
         f"refused: {reasons}.",
         explanation=f"{explanation} The SDKs send such a request up to two times more, with "

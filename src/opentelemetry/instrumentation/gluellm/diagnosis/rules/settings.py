@@ -29,7 +29,6 @@ def unbounded_pool(case: PoolCase, *, descriptors_run_out: bool) -> Finding | No
     return Finding(
         kind=Kind.UNBOUNDED_POOL,
         severity=Severity.WARNING if descriptors_run_out else Severity.INFO,
-        pool=case.label,
         observed=f"No limit on connections; {counted(count, 'connection')} now.",
         explanation="A burst opens a connection for each request, until the provider refuses them "
         "or file descriptors run out.",
@@ -66,7 +65,6 @@ def pool_timeout(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.POOL_TIMEOUT,
         severity=Severity.WARNING if longest >= thresholds.STUCK_AFTER else Severity.INFO,
-        pool=case.label,
         observed=f"Pool timeout {timeout_text(pool.pool_timeout)}, read timeout "
         f"{timeout_text(pool.read_timeout)}{queue if ages else ''}.",
         explanation=f"{explanation} While it waits, no error shows that the pool is full.",

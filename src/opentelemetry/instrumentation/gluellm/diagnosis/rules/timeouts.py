@@ -87,7 +87,6 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
     return Finding(
         kind=Kind.CALLS_CUT_SHORT,
         severity=severity,
-        pool=case.label,
         observed=f"{len(cut)} of the last {number} requests "
         f"({percent(share)}) were cancelled, {len(alike)} of them after {seconds(age)}, "
         f"{count} while still {still}{f'; {who}' if who else ''}.",
@@ -123,7 +122,6 @@ def cut_answers(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.READ_TIMEOUT,
         severity=Severity.ERROR,
-        pool=case.label,
         observed=f"{len(cut)} of the last {counted(number, 'request')} "
         f"({percent(len(cut) / number)}) ended in a read timeout, after {seconds(timeout)} without "
         f"a byte: the client's own limit. {counted(len(near), 'other answer')} began after "

@@ -75,7 +75,6 @@ def pool_too_small(case: PoolCase, *, slow_set_ups: bool) -> Finding | None:
     return Finding(
         kind=Kind.POOL_TOO_SMALL,
         severity=Severity.ERROR if timeouts else Severity.WARNING,
-        pool=case.label,
         observed=f"{observed}.{replayed}",
         explanation="More requests arrive at a time than the pool has connections. Connections are "
         "held only as long as the answers take, so the pool is too small.",
@@ -141,7 +140,6 @@ def one_caller(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.ONE_CALLER,
         severity=Severity.ERROR if case.activity.number("timeout", "pool") else Severity.WARNING,
-        pool=case.label,
         observed=f"{count} of {counted(len(held), 'connection')} are held{by}; "
         f"{counted(len(others), 'request')} of other callers queued, the longest for "
         f"{seconds(longest)}.",
@@ -169,7 +167,6 @@ def pool_saturated(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.POOL_SATURATED,
         severity=Severity.ERROR if timeouts else Severity.WARNING if lasts else Severity.INFO,
-        pool=case.label,
         observed=f"{busy} of {counted(maximum, 'connection')} in use and "
         f"{counted(len(waits), 'request')} queued, the longest for {seconds(max(waits))}"
         + (f"; connections are held by: {held}." if held else "."),
@@ -245,7 +242,6 @@ def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     return Finding(
         kind=Kind.ANOMALY,
         severity=severity,
-        pool=case.label,
         observed=f"{observed}.",
         explanation="; ".join(f"{kind}: {_ANOMALIES.get(kind, 'not known here')}" for kind in found)
         + ". These are faults in the pool itself, not in the application.",
