@@ -15,7 +15,7 @@ from ..advice.servers import CONNECT_HELP, SET_UP_HELP, server_words
 from ..findings import Finding, Kind, Severity
 from ..intervals import Activity, PoolCase
 from ..parts import Failure
-from .timeouts import majority
+from .timeouts import Requests, evidence_of
 
 _OTHER_ORIGINS = "_OTHER"
 """Name in the telemetry contract for all origins beyond ``max_origins`` together."""
@@ -119,7 +119,7 @@ def client_churn(case: PoolCase) -> Finding | None:
         synchronous=case.builds_synchronous,
         any_llm=case.process.any_llm,
     )
-    who = majority([*case.requests, *case.answers, *case.failures])
+    latest: Requests = [*case.requests, *case.answers, *case.failures]
     what, until = "call", "they are garbage-collected"
     if advisor.may_be_gluellms:
         what, until = "event loop", "gluellm.close_providers() closes them"
@@ -133,7 +133,7 @@ def client_churn(case: PoolCase) -> Finding | None:
         explanation=f"A client is built for each {what}, so hardly any connection is reused. Calls "
         f"pay for TCP and TLS each time, and the connections stay open until {until}.",
         advice=f"{_one_client(case) or advisor.keep_instance()}.",
-        evidence="" if any(built_at.values()) or not who else f"Of the latest requests, {who}.",
+        evidence="" if any(built_at.values()) else evidence_of("the latest requests", latest),
     )
 
 
@@ -364,14 +364,13 @@ def truncated_answers(case: PoolCase) -> Finding | None:
         return None
     results = Counter(failure.result for failure in ended).most_common()
     ages = [failure.age for failure in ended]
-    who = majority(ended)
     return Finding(
         kind=Kind.TRUNCATED_ANSWERS,
         severity=Severity.ERROR if share >= thresholds.FAILURES_SEVERE else Severity.WARNING,
         observed=f"{len(ended)} of the last {counted(number, 'request')} ({percent(share)}) failed "
         f"while reading the answer, {seconds(min(ages))} to {seconds(max(ages))} after their call "
         f"began: {', '.join(f'{result} {count}' for result, count in results)}.",
-        evidence=f"Of these requests, {who}." if who else "",
+        evidence=evidence_of("these requests", ended),
         explanation="The answer had begun, and the connection was closed before it was complete. "
         "The provider or a proxy on the path ends it: a process that crashes or restarts, a "
         "timeout, or a limit on the size of answers. Or the application closes its client.",

@@ -9,7 +9,7 @@ from ...text import call_site_text, counted, one_line, percent, seconds
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
 from ..parts import PoolSnapshot, RequestSnapshot
-from .timeouts import majority
+from .timeouts import evidence_of, majority
 
 _MOST_CALL_SITES = 3
 
@@ -147,7 +147,7 @@ def slow_consumer(case: PoolCase) -> Finding | None:
     requests = activity.sent + activity.held_now
     if held <= 0 or not thresholds.consumes_slowly(unread, held, requests):
         return None
-    who = majority(request for request in case.requests if request.phase == "unread")
+    unread_requests = (request for request in case.requests if request.phase == "unread")
     queue = "a queue.Queue" if case.synchronous else "an asyncio.Queue"
     return Finding(
         kind=Kind.SLOW_CONSUMER,
@@ -158,7 +158,7 @@ def slow_consumer(case: PoolCase) -> Finding | None:
         "an answer, or writes them to a slow client, and the connection is held meanwhile.",
         advice=f"Read the answer at once, into {queue} or a list, and process it outside the loop "
         "over the stream.",
-        evidence=f"Of the answers that are unread now, {who}." if who else "",
+        evidence=evidence_of("the answers that are unread now", unread_requests),
     )
 
 

@@ -15,7 +15,7 @@ from ...watch.silent_peers import SENDING
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
 from ..parts import PROVIDERS_PART, Answer, Group
-from .timeouts import majority
+from .timeouts import evidence_of
 from .waiting import queue_matters
 
 _NO_ANSWER = (
@@ -240,14 +240,13 @@ def slow_upload(case: PoolCase) -> Finding | None:
     unsent = [r for r in checked if r.peer == SENDING and r.phase == "awaiting_response"]
     if len(unsent) < thresholds.CALL_SILENT_ALERT_COUNT or 2 * len(unsent) <= len(checked):
         return None
-    who = majority(unsent)
     return Finding(
         kind=Kind.SLOW_UPLOAD,
         severity=Severity.WARNING,
         observed=f"{len(unsent)} of {counted(len(checked), 'request')} that wait for an answer are "
         f"not completely sent, the longest after {seconds(max(r.phase_age for r in unsent))}: the "
         "system still has bytes of them to send.",
-        evidence=f"Of these requests, {who}." if who else "",
+        evidence=evidence_of("these requests", unsent),
         explanation="The other end, or the network path to it, takes the requests slowly. So the "
         "time goes into sending them, and neither into the provider's answers nor into the pool.",
         advice="Send less: smaller images and files, or upload them once and refer to them. Check "
@@ -318,7 +317,6 @@ def overdue_requests(case: PoolCase) -> Finding | None:
     if 2 * fed > len(found):
         kind = Kind.STALLED_STREAMS
         explanation, advice = _PINGS, _END_STREAMS
-    who = majority(found)
     return Finding(
         kind=kind,
         severity=Severity.ERROR if last >= thresholds.OVERDUE_AFTER else Severity.WARNING,
@@ -326,7 +324,7 @@ def overdue_requests(case: PoolCase) -> Finding | None:
         f"{', '.join(f'{count} {phase}' for phase, count in phases.most_common())}), the oldest "
         f"for {seconds(max(waited.values()))}. Answers of the same model and call site took at "
         f"most {seconds(longest)}; the last one ended {seconds(last)} ago.",
-        evidence=f"Of the overdue requests, {who}." if who else "",
+        evidence=evidence_of("the overdue requests", found),
         explanation=explanation,
         advice=advice,
     )
@@ -379,14 +377,13 @@ def stalled_streams(case: PoolCase) -> Finding | None:
     if not stalled:
         return None
     longest = max(request.item_wait or 0.0 for request in stalled)
-    who = majority(stalled)
     many = len(stalled) >= thresholds.CALL_SILENT_ALERT_COUNT
     return Finding(
         kind=Kind.STALLED_STREAMS,
         severity=Severity.WARNING if many else Severity.INFO,
         observed=f"{counted(len(stalled), 'stream')} without an item, the longest for "
         f"{seconds(longest)}, while bytes arrive.",
-        evidence=f"Of these streams, {who}." if who else "",
+        evidence=evidence_of("these streams", stalled),
         explanation=_PINGS,
         advice=_END_STREAMS,
     )
