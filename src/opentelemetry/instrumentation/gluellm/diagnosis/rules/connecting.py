@@ -12,7 +12,7 @@ from ...providers import is_carried_by
 from ...text import call_site_text, counted, one_line, percent, seconds, timeout_text
 from ..advice.advisor import advisor_for
 from ..advice.servers import CONNECT_HELP, SET_UP_HELP, server_words
-from ..findings import Finding, Kind, Severity
+from ..findings import Finding, Kind, Meaning, Severity
 from ..intervals import Activity, PoolCase
 from ..parts import Failure
 from .timeouts import Requests, evidence_of
@@ -43,37 +43,31 @@ _DEAD_ADDRESS = (
 _EACH_ADDRESS = "list the addresses of the host (getent ahosts HOST), and try to connect to each"
 
 _NOT_REUSED = {
-    "keepalive_expired": (
+    "keepalive_expired": Meaning(
         "Idle connections are closed before the next request needs them",
-        (
-            "Keep them for longer, but not as long as the load balancer's own idle timeout: "
-            "{keep_idle}"
-        ),
+        "Keep them for longer, but not as long as the load balancer's own idle timeout: "
+        "{keep_idle}",
     ),
-    "keepalive_limit": (
+    "keepalive_limit": Meaning(
         "The pool keeps only {idle} idle connections and closes the others after their request",
         "{keep}",
     ),
-    "connection_close": (
+    "connection_close": Meaning(
         "The server, a proxy or the client asks to close each connection (Connection: close)",
-        (
-            "Turn keep-alive on in the server or the proxy (nginx: proxy_http_version 1.1, an "
-            "empty Connection header, keepalive_requests), and send no Connection: close"
-        ),
+        "Turn keep-alive on in the server or the proxy (nginx: proxy_http_version 1.1, an "
+        "empty Connection header, keepalive_requests), and send no Connection: close",
     ),
-    "server_disconnect": (
+    "server_disconnect": Meaning(
         "The server, or a proxy before it, closes idle connections sooner than the client does",
-        (
-            "Let it keep idle connections for longer than the pauses between requests (nginx: "
-            "keepalive_timeout, uvicorn: --timeout-keep-alive)"
-        ),
+        "Let it keep idle connections for longer than the pauses between requests (nginx: "
+        "keepalive_timeout, uvicorn: --timeout-keep-alive)",
     ),
-    "cancelled": (
+    "cancelled": Meaning(
         "A cancelled request closes its connection, since its answer may still come on it",
         "Let calls end: raise the timeout that cancels them, or make them shorter",
     ),
 }
-"""By close reason: what it means, and what to do."""
+"""By close reason."""
 _BY_SERVER = ("connection_close", "server_disconnect")
 """Reasons that are no choice of the client. The others also occur in a healthy program that pauses
 or cancels."""

@@ -12,7 +12,7 @@ from ... import thresholds
 from ...pool.ledger import MOST_ANSWERED
 from ...text import call_site_text, counted, one_line, percent, seconds
 from ...watch.silent_peers import SENDING
-from ..findings import Finding, Kind, Severity
+from ..findings import Finding, Kind, Meaning, Severity
 from ..intervals import PoolCase
 from ..parts import PROVIDERS_PART, Answer, Group
 from .timeouts import evidence_of
@@ -35,37 +35,25 @@ _TELL_APART = (
     "another network: if it is answered, the path is the cause."
 )
 _Times = Sequence[float]
-_SLOW = (
-    (
-        "Requests wait for the provider's bytes most of the time. The provider or the path to it "
-        "is slow, or the requests have changed: a larger model, longer questions or answers."
-    ),
-    (
-        "Check the provider's status page, and compare models. Stream the answers, to notice "
-        "silence early. {}. Send fewer requests at a time, or send some to a second provider."
-    ),
+_SLOW = Meaning(
+    "Requests wait for the provider's bytes most of the time. The provider or the path to it "
+    "is slow, or the requests have changed: a larger model, longer questions or answers.",
+    "Check the provider's status page, and compare models. Stream the answers, to notice "
+    "silence early. {}. Send fewer requests at a time, or send some to a second provider.",
 )
-_BUFFERED = (
-    (
-        "Answers take as long as before, but now come in one piece at their end. Most likely a "
-        "proxy or gateway on the path buffers streams, or the application no longer streams."
-    ),
-    (
-        "Switch buffering off at the proxy or ingress (nginx: proxy_buffering off, or the header "
-        "X-Accel-Buffering: no), and compression as well. Send one request past it to compare."
-    ),
+_BUFFERED = Meaning(
+    "Answers take as long as before, but now come in one piece at their end. Most likely a "
+    "proxy or gateway on the path buffers streams, or the application no longer streams.",
+    "Switch buffering off at the proxy or ingress (nginx: proxy_buffering off, or the header "
+    "X-Accel-Buffering: no), and compression as well. Send one request past it to compare.",
 )
-_LONGER = (
-    (
-        "Answers begin as soon as before: most likely they are longer at the same speed. Their "
-        "items are not seen, so the provider may also send more slowly."
-    ),
-    (
-        "Compare the length of the answers with the time before, and limit it by the prompt or "
-        "max_tokens. If it is the same, check the provider's status page."
-    ),
+_LONGER = Meaning(
+    "Answers begin as soon as before: most likely they are longer at the same speed. Their "
+    "items are not seen, so the provider may also send more slowly.",
+    "Compare the length of the answers with the time before, and limit it by the prompt or "
+    "max_tokens. If it is the same, check the provider's status page.",
 )
-"""By how the times of answers have changed: explanation and advice."""
+"""By how the times of answers have changed."""
 
 
 def _parts(answers: Sequence[Answer], waiting: _Times = ()) -> dict[str, _Times]:
@@ -127,7 +115,7 @@ def _first(before: list[Answer]) -> list[Answer]:
     return before[:half] if half >= thresholds.BASELINE_REQUESTS else before
 
 
-def _change(case: PoolCase, group: Group) -> tuple[str, str]:
+def _change(case: PoolCase, group: Group) -> Meaning:
     """Return what the times to the headers and after them say about answers that became slower."""
     answers, earlier = case.compared_answers
     now = [answer for answer in answers if answer.group == group]
@@ -207,7 +195,7 @@ def slow_provider(case: PoolCase) -> Finding | None:
         observed += f"; {times:.2g} times as many requests arrive as before"
     changed = {_change(case, group) for group, text in groups.items() if text}
     explanation, advice = _SLOW if gives_up or len(changed) != 1 else changed.pop()
-    if times >= thresholds.BUSIER and explanation == _SLOW[0]:
+    if times >= thresholds.BUSIER and explanation == _SLOW.explanation:
         explanation += " Most likely it, or a queue before it, does not serve as many at a time."
         advice = f"Send fewer requests at a time first. {advice}"
     found = Finding(
