@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 from ... import thresholds
 from ...pool.phases import WEBSOCKET
@@ -288,55 +289,43 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
         for pool in case.pools
         for connection in pool.connections
     )
-    if on_new >= thresholds.MOST_FAIL and on_reused == 0 and usable and activity.sent > new:
-        observed = (
-            f"{failed} of {counted(new, 'request')} on a new connection failed before the first "
-            f"byte of an answer, and none of {activity.sent - new} on established ones; "
-            f"{usable} of these are open."
-        )
-        explanation = (
-            "The other end accepts new connections and closes them, and established ones work. So "
-            f"it limits the connections of a client, to about {usable}, or a server of a load "
-            "balancer to which only new ones go is broken."
-        )
-        advice = f"{case.advisor.allow(usable)}. Or raise the limit at the gateway or the provider."
-    elif goaway:
-        observed = (
-            f"The other end ended {counted(goaway, 'HTTP/2 connection')} with GOAWAY, and the "
-            "requests that waited for their answers failed."
-        )
-        explanation = (
-            "A server or gateway does that after a number of requests, after a time, or when it "
-            "restarts. The client gives up the requests in flight, also those that would still be "
-            "answered. The pool is not the cause."
-        )
-        advice = (
-            "Raise the gateway's limit per connection (nginx: keepalive_requests), let the SDK "
-            f"send again, or use HTTP/1.1: {case.advisor.without_http2(case.maximum)}."
-        )
-    else:
-        reused = f" and {percent(on_reused)} of those on reused" if on_reused else ""
-        observed = (
-            "The other end closed or reset the connection while requests waited for the answer: "
-            f"{percent(on_new)} of those on new{reused} connections."
-        )
-        alike = "New and reused connections fail alike" if reused else "New connections fail"
-        if reused and on_reused < thresholds.ALIKE * on_new:
-            alike = "New connections fail even more often than reused ones"
-        explanation = (
-            f"{alike}, so neither the pool nor idle connections are the cause: the gateway or the "
-            "provider is."
-        )
-        advice = (
-            "Check the log of the gateway and the provider's status page. Send fewer requests at a "
-            "time, and let the SDK send failed ones again."
-        )
-    return Finding(
+    finding = partial(
+        Finding,
         kind=Kind.CLOSED_UNANSWERED,
         severity=Severity.ERROR if share >= thresholds.FAILURES_SEVERE else Severity.WARNING,
-        observed=observed,
-        explanation=explanation,
-        advice=advice,
+    )
+    if on_new >= thresholds.MOST_FAIL and on_reused == 0 and usable and activity.sent > new:
+        return finding(
+            observed=f"{failed} of {counted(new, 'request')} on a new connection failed before the "
+            f"first byte of an answer, and none of {activity.sent - new} on established ones; "
+            f"{usable} of these are open.",
+            explanation="The other end accepts new connections and closes them, and established "
+            f"ones work. So it limits the connections of a client, to about {usable}, or a server "
+            "of a load balancer to which only new ones go is broken.",
+            advice=f"{case.advisor.allow(usable)}. Or raise the limit at the gateway or the "
+            "provider.",
+        )
+    if goaway:
+        return finding(
+            observed=f"The other end ended {counted(goaway, 'HTTP/2 connection')} with GOAWAY, and "
+            "the requests that waited for their answers failed.",
+            explanation="A server or gateway does that after a number of requests, after a time, "
+            "or when it restarts. The client gives up the requests in flight, also those that "
+            "would still be answered. The pool is not the cause.",
+            advice="Raise the gateway's limit per connection (nginx: keepalive_requests), let the "
+            f"SDK send again, or use HTTP/1.1: {case.advisor.without_http2(case.maximum)}.",
+        )
+    reused = f" and {percent(on_reused)} of those on reused" if on_reused else ""
+    alike = "New and reused connections fail alike" if reused else "New connections fail"
+    if reused and on_reused < thresholds.ALIKE * on_new:
+        alike = "New connections fail even more often than reused ones"
+    return finding(
+        observed="The other end closed or reset the connection while requests waited for the "
+        f"answer: {percent(on_new)} of those on new{reused} connections.",
+        explanation=f"{alike}, so neither the pool nor idle connections are the cause: the gateway "
+        "or the provider is.",
+        advice="Check the log of the gateway and the provider's status page. Send fewer requests "
+        "at a time, and let the SDK send failed ones again.",
     )
 
 
