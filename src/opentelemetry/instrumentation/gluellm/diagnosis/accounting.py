@@ -332,12 +332,10 @@ class _Group:
 
     def _over(self, what: str, of: Sequence[str], share: float) -> tuple[_Side, str] | None:
         """Return the period in which too many calls ended so, with text; None if there is none."""
-        now, quiet, before = self._now, self._quiet, self._before
-        most = (thresholds.CALL_QUIET_COUNT, thresholds.CALL_QUIET_SHARE)
-        limits = ((now, thresholds.CALL_ALERT_COUNT, share), (now, *most), (quiet, *most))
-        for side, least, limit in limits:
+        before = self._before
+        for side, most in ((self._now, share), (self._quiet, thresholds.CALL_QUIET_SHARE)):
             count, whole = side.outcomes[what], sum(side.outcomes[one] for one in of)
-            if count < least or count <= limit * whole:
+            if not thresholds.are_many(count, whole, most):
                 continue
             verb = "were cancelled" if what == "cancelled" else what
             period = period_text(side.period)
@@ -523,7 +521,7 @@ def _slower(now: _Side, before: _Side) -> bool:
         and each - usual >= thresholds.SLOWER_BY
         and spent >= thresholds.CALL_SLOW_TIME * now.period / 600
         and spent >= thresholds.CALL_SLOW_BUSY * earlier * now.period / before.period
-        and thresholds.calls_are_late(late, now.ended + now.running.total())
+        and thresholds.are_many(late, now.ended + now.running.total(), thresholds.CALL_SLOW_SHARE)
     )
 
 

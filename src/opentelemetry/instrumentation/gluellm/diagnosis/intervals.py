@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -57,8 +57,8 @@ class Activity:
     period: float
     items: Counter[Item]
     """What was counted, as ``watch/account.py`` names it."""
-    outcomes: Mapping[Any, Outcome]
-    """Requests that left the pool, by provider, origin and outcome."""
+    outcomes: Sequence[Outcome]
+    """Requests that left the pool."""
     new: NewPools
     held_now: int = 0
     """Requests that have a connection at the end of the period."""
@@ -78,19 +78,19 @@ class Activity:
     def errors(self) -> Counter[str | None]:
         """Requests that left the pool, by ``error.type``; the key None is for those without one."""
         errors: Counter[str | None] = Counter()
-        for outcome in self.outcomes.values():
+        for outcome in self.outcomes:
             errors[outcome.error] += outcome.count
         return errors
 
     @property
     def left(self) -> int:
         """Number of requests that left the pool, with any outcome."""
-        return sum(outcome.count for outcome in self.outcomes.values())
+        return sum(outcome.count for outcome in self.outcomes)
 
     @property
     def served(self) -> int:
         """Number of requests with a successful answer of the provider."""
-        return sum(outcome.count for outcome in self.outcomes.values() if outcome.served)
+        return sum(outcome.count for outcome in self.outcomes if outcome.served)
 
     @property
     def connect_failures(self) -> dict[str, int]:
@@ -116,7 +116,7 @@ class Activity:
     @property
     def connecting_time(self) -> float:
         """Seconds in ``connecting``, less those of requests that got no connection."""
-        failed = sum(o.held_seconds for o in self.outcomes.values() if o.error in CONNECT_HELP)
+        failed = sum(o.held_seconds for o in self.outcomes if o.error in CONNECT_HELP)
         return max(self.time("connecting") - failed, 0.0)
 
     def provider_time(self, *phases: str, at_most: bool = False) -> float:
@@ -131,7 +131,7 @@ class Activity:
         hide that the others take long. Requests that were cancelled soon would hide it as well, but
         those that were cancelled late show a provider that hangs.
         """
-        others = [outcome for outcome in self.outcomes.values() if not outcome.served]
+        others = [outcome for outcome in self.outcomes if not outcome.served]
         # If connections were lost, it is unknown which requests waited for the provider.
         ended_early = () if self.number("lost_peers") else _ENDED_EARLY
         early = [outcome for outcome in others if outcome.error in ended_early]
@@ -347,14 +347,11 @@ def pool_cases(
 def _activity(window: Window, label: str, new: NewPools) -> Activity:
     """Return the activity in a window, in which these pools were new."""
     found: Counter[Item] = Counter()
-    outcomes: dict[Any, Outcome] = {}
+    outcomes: list[Outcome] = []
     for subject, items in window.numbers.items():
         if subject[0] == label:
             found.update(items)
-            outcomes.update(
-                {(*subject, *one[1:]): outcome_of(items, one) for one in items if one[0] == "left"}
-            )
-
+            outcomes += (outcome_of(items, one) for one in items if one[0] == "left")
     return Activity(period=window.period, items=found, outcomes=outcomes, new=new)
 
 

@@ -29,7 +29,7 @@ class _Reasons:
         self.busier = max((case.growth for case in cases), default=0.0)
         self.statuses: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
-        for outcome in (one for case in cases for one in case.activity.outcomes.values()):
+        for outcome in (one for case in cases for one in case.activity.outcomes):
             if is_retried(outcome) and outcome.count:
                 of = self.statuses if outcome.error is None else self.errors
                 of[str(outcome.error or outcome.status)] += outcome.count
