@@ -21,11 +21,11 @@ from ..pool.describe import trace_id
 from ..pool.durations import in_seconds, longest_of
 from ..pool.lease import ConnectionView, Lease, LeaseState, Workers, read_states
 from ..pool.ledger import OriginLedger, PoolLedger
-from ..pool.phases import LIMITED, OUTCOMES, PHASES, QUEUED, STAGES, STEPS
+from ..pool.phases import LIMITED, PHASES, QUEUED, STAGES, STEPS
 from ..pool.reader import seconds_or_none
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
-from ..watch.account import TIMES, Account, Item, Reading, Subject, count_outbox, read
+from ..watch.account import CALLS, TIMES, Account, Item, Reading, Subject, count_outbox, read
 from ..watch.loop_lag import LoopLag
 from ..watch.silent_peers import SilentPeers
 from .parts import Account as AccountSnapshot
@@ -43,6 +43,7 @@ from .parts import (
     PoolTotals,
     ProcessSnapshot,
     RequestSnapshot,
+    calls_counted,
     outcome_of,
 )
 from .snapshot import Snapshot
@@ -111,7 +112,7 @@ def collect(
                 for workers, held in executors.values()
             ),
             limiters=tuple(_limiters(calls, calls_per_minute)),
-            calls=tuple(map(_calls, calls)),
+            calls=tuple(_calls(state, numbers) for state in calls),
             requests_outside_scope=registry.outside,
             missing_hooks=tuple(
                 f"{one.library}: {hook}" for one in hooks for hook in one.missing()
@@ -347,24 +348,14 @@ def _origins(ledger: PoolLedger, counts: PoolSums, numbers: Numbers) -> tuple[Or
 # Calls
 
 
-def _calls(state: CallsNow) -> CallsSnapshot:
+def _calls(state: CallsNow, numbers: Numbers) -> CallsSnapshot:
     ledger = state.ledger
-    outcomes = dict.fromkeys(OUTCOMES, 0)
-    for counts in snapshot_of(ledger.calls.values):
-        for outcome, count in zip(OUTCOMES, counts, strict=True):
-            outcomes[outcome] += count
     return CallsSnapshot(
         provider=ledger.provider,
         source=ledger.source,
         now=dict(zip(STAGES, state.count, strict=True)),
         oldest=dict(zip(STAGES, map(in_seconds, state.oldest), strict=True)),
-        stage_seconds=dict(zip(STAGES, map(in_seconds, state.spent), strict=True)),
-        outcomes=outcomes,
-        errors=dict(snapshot_of(ledger.errors.items)),
-        retries=state.retries,
-        attempts_repeated=ledger.attempts_repeated,
-        pauses=ledger.pauses,
-        pauses_requested=ledger.pauses_requested,
+        **calls_counted(numbers.get((CALLS, ledger.source, ledger.provider), {})),
         silent=state.silent,
         oldest_silence=in_seconds(state.silence) if ledger.streamed else None,
         ages={longest_of(number): count for number, count in enumerate(state.ages) if count},

@@ -24,6 +24,7 @@ from .parts import (
     PoolTotals,
     ProcessSnapshot,
     RequestSnapshot,
+    calls_counted,
     outcome_of,
 )
 from .snapshot import Snapshot
@@ -303,16 +304,7 @@ def since(snapshot: Snapshot, previous: Snapshot | None) -> Windows:
 def calls_in(calls: CallsSnapshot, window: Window) -> CallsSnapshot:
     """Return the calls of a period; what is in flight is that of now."""
     items = window.of_calls(calls.provider, calls.source)
-    return replace(
-        calls,
-        stage_seconds=named(items, "stage"),
-        outcomes=named(items, "outcome"),
-        errors=named(items, "error"),
-        retries=int(items["retries",]),
-        attempts_repeated=int(items["attempts_repeated",]),
-        pauses=int(items["pauses",]),
-        pauses_requested=int(items["pauses_requested",]),
-    )
+    return replace(calls, **calls_counted(items))
 
 
 def pool_cases(
