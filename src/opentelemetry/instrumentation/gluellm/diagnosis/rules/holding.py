@@ -214,9 +214,6 @@ def stuck_streams(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
         )
         advice = f"Use several clients, or HTTP/1.1: {http1}."
         if lowered:
-            explanation = (
-                f"The peer lowered its limit from {before} to {lowest} streams. {explanation}"
-            )
             advice = (
                 f"Ask the operator of the server or its proxy for the reason. Until then: {advice}"
             )
