@@ -265,11 +265,6 @@ class PoolCase:
         """Whether synchronous code uses most live pools, or most opened ones if none is live."""
         if self.pools:
             return 2 * sum(pool.synchronous for pool in self.pools) > len(self.pools)
-        return self.builds_synchronous
-
-    @property
-    def builds_synchronous(self) -> bool:
-        """Whether synchronous code uses most of the pools that were opened so far."""
         return 2 * self.totals.pools_synchronous > self.totals.pools_opened
 
     @property

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from ... import thresholds
 from ...pool.phases import WEBSOCKET
 from ...providers import is_carried_by
 from ...text import call_site_text, counted, one_line, percent, seconds, timeout_text
-from ..advice.advisor import advisor_for
 from ..advice.servers import CONNECT_HELP, SET_UP_HELP, server_words
 from ..findings import Finding, Kind, Meaning, Severity
 from ..intervals import Activity, PoolCase
@@ -106,14 +106,8 @@ def client_churn(case: PoolCase) -> Finding | None:
         over = " over WebSocket"
     # GlueLLM builds its clients before it calls any-llm, so their call site is unknown.
     gluellm = case.process.gluellm and not any(built_at.values())
-    totals = case.totals
-    advisor = advisor_for(
-        totals.provider,
-        totals.library,
-        gluellm=gluellm,
-        synchronous=case.builds_synchronous,
-        any_llm=case.process.any_llm,
-    )
+    # Most of the pools are gone, so the live ones don't show how they were used.
+    advisor = replace(case, pools=(), process=replace(case.process, gluellm=gluellm)).advisor
     latest: Requests = [*case.requests, *case.answers, *case.failures]
     what, until = "call", "they are garbage-collected"
     if advisor.may_be_gluellms:
