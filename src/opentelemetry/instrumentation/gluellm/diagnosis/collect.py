@@ -99,7 +99,11 @@ def collect(
             event_loop_late_causes=loop_lag.recent_causes(now) if loop_lag is not None else {},
             event_loop_busy_at=busy_at,
             event_loop_stack=stack,
-            ignored_variables=_ignored_variables(),
+            ignored_variables=tuple(
+                name
+                for name in environment.HTTPX_VARIABLES.values()
+                if os.environ.get(name) and name not in environment.applied
+            ),
             gluellm="gluellm" in sys.modules,
             any_llm="any_llm" in sys.modules,
             executors=tuple(
@@ -121,15 +125,6 @@ def collect(
         totals=_totals(registry, counts, numbers, now),
         account=_account(account, reading, numbers, began, now),
         pools=tuple(pool for pool in pools if pool is not None),
-    )
-
-
-def _ignored_variables() -> tuple[str, ...]:
-    """Return the ``HTTPX_*`` variables that are set but not applied by ``configure_pools()``."""
-    return tuple(
-        name
-        for name in environment.HTTPX_VARIABLES.values()
-        if os.environ.get(name) and name not in environment.applied
     )
 
 
@@ -266,7 +261,12 @@ def _totals(
             two_event_loops=None
             if ledger.two_loops is None
             else (str(ledger.two_loops[0] or ""), str(ledger.two_loops[1] or "")),
-            channel_seconds=_state_seconds(ledger, now),
+            channel_seconds={
+                state: in_seconds(time)
+                for (what, state), time in ledger.counters(now).items()
+                if what == "state_time" and state is not None
+            }
+            or None,
             origins=_origins(ledger, counts, numbers),
             failures=tuple(
                 Failure(
@@ -302,15 +302,6 @@ def _answers(answered: deque[tuple[Any, ...]], now: int) -> tuple[Answer, ...]:
         )
         for at, model, head, rest, items, number, call_site in snapshot_of_queue(answered)
     )
-
-
-def _state_seconds(ledger: PoolLedger, now: int) -> dict[str, float] | None:
-    times = {
-        state: in_seconds(time)
-        for (what, state), time in ledger.counters(now).items()
-        if what == "state_time" and state is not None
-    }
-    return times or None
 
 
 def _origins(ledger: PoolLedger, counts: PoolSums, numbers: Numbers) -> tuple[OriginTotals, ...]:
