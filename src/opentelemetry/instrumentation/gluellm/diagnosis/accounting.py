@@ -105,17 +105,15 @@ _UNKNOWN = (
     "No cause that this package knows explains it. The numbers show only where the calls fail or "
     "spend their time."
 )
-_AFTER_ANSWER = (
-    "The provider answers, and the exception is raised afterwards (stage finishing, before a "
-    "possible retry): the library or the application cannot use the answer, such as JSON that "
-    "does not parse or does not match the schema of a structured output, or a stream that reports "
-    "an error."
-)
-_WHILE_READ = (
-    "The answers begin with a status of success, and the exception is raised while they are read: "
-    "by the SDK, for an error that the provider sends in the stream (overloaded_error) or for a "
-    "chunk that it cannot use, or by the application itself. The pool is not the cause."
-)
+_EXPLANATIONS = {
+    _ANSWERED: "The provider answers, and the exception is raised afterwards (stage finishing, "
+    "before a possible retry): the library or the application cannot use the answer, such as JSON "
+    "that does not parse or does not match the schema of a structured output, or a stream that "
+    "reports an error.",
+    _CUT: "The answers begin with a status of success, and the exception is raised while they are "
+    "read: by the SDK, for an error that the provider sends in the stream (overloaded_error) or "
+    "for a chunk that it cannot use, or by the application itself. The pool is not the cause.",
+}
 _REPEAT = (Kind.CONNECT_FAILURES, Kind.RETRIES, Kind.SLOW_PROVIDER)
 """Kinds whose parts that begin with the account's counts state nothing else."""
 _MOST_ERRORS = 3
@@ -594,7 +592,7 @@ def _of(trouble: Trouble) -> Finding:
         severity=trouble.severity,
         pool=trouble.pools[0] if len(trouble.pools) == 1 else None,
         observed=trouble.account,
-        explanation={_ANSWERED: _AFTER_ANSWER, _CUT: _WHILE_READ}.get(part, _UNKNOWN),
+        explanation=_EXPLANATIONS.get(part, _UNKNOWN),
         advice=advice,
         evidence=trouble.evidence,
     )
