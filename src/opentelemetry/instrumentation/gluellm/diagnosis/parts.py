@@ -168,7 +168,12 @@ class PoolSnapshot:
 
     @property
     def queued(self) -> int:
-        return sum(1 for request in self.requests if request.phase == "queued")
+        return len(self.waits)
+
+    @property
+    def waits(self) -> list[float]:
+        """Time that each queued request has waited."""
+        return [request.phase_age for request in self.requests if request.phase == "queued"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -155,7 +155,7 @@ def pool_saturated(case: PoolCase) -> Finding | None:
     if not full:
         return None
     requests = [request for pool in full for request in pool.requests]
-    waits = [request.phase_age for request in requests if request.phase == "queued"]
+    waits = [wait for pool in full for wait in pool.waits]
     busy = sum(pool.active + pool.connecting for pool in full)
     maximum = sum(pool.max_connections or 0 for pool in full)
     holders = Counter(request.phase for request in requests if request.held is not None)
@@ -198,7 +198,7 @@ def _is_full(pool: PoolSnapshot) -> bool:
     """
     if pool.max_connections is None:
         return False
-    longest = max((r.phase_age for r in pool.requests if r.phase == "queued"), default=0.0)
+    longest = max(pool.waits, default=0.0)
     full = pool.active + pool.connecting >= pool.max_connections
     return longest >= thresholds.STUCK_AFTER or (pool.queued > 0 and full)
 
