@@ -27,14 +27,12 @@ LOST_CONNECTION = ("protocol_error", "read_error")
 """Errors of a connection that was closed, or reset, while a response was expected."""
 _AT_ONCE = ("too_many_open_files", "no_local_ports")
 """Errors that the network never causes: one is enough for a finding."""
-_SHORT_IDLE = (
+_SHORT_IDLE = Meaning(
     "Connections broke that had been idle for {} on average, or less: few idle timeouts are "
     "as short. Possible causes: a forked process uses the same client, and both write on the same "
-    "connections; or the server, or a gateway before it, restarts or closes connections soon."
-)
-_AFTER_FORK = (
+    "connections; or the server, or a gateway before it, restarts or closes connections soon.",
     "Find out whether the process forks (os.fork, multiprocessing, gunicorn with preload_app): "
-    "build the client in each process, after the fork. If not, check the server's log."
+    "build the client in each process, after the fork. If not, check the server's log.",
 )
 _DEAD_ADDRESS = (
     "TCP takes one round trip, so {} means that first attempts get no answer: one of several "
@@ -210,7 +208,7 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     if unprobed:
         advice.append(f"Switch SO_KEEPALIVE on: {advisor.probe_idle(case.maximum)}.")
     if short:
-        advice = [_AFTER_FORK]
+        advice = [_SHORT_IDLE.advice]
     elif not silent:
         advice.append(
             f"Keep idle connections for less time than the load balancer does{now}: "
@@ -224,7 +222,7 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         "failed on a reused connection before an answer came"
         + (f", after up to {seconds(silence)} of silence" if silent else "")
         + ("; SO_KEEPALIVE is off." if unprobed and not short else "."),
-        explanation=_SHORT_IDLE.format(seconds(idle))
+        explanation=_SHORT_IDLE.explanation.format(seconds(idle))
         if short
         else f"{'T' if silent else 'Either t'}he other end, or a load balancer or address "
         "translator on the path, had dropped connections that the pool kept: after a time without "

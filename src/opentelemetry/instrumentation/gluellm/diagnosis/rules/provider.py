@@ -18,21 +18,17 @@ from ..parts import PROVIDERS_PART, Answer, Group
 from .timeouts import evidence_of
 from .waiting import queue_matters
 
-_NO_ANSWER = (
+_HANGS = Meaning(
     "No request is answered: the provider hangs, or something on the path to it (a gateway, a "
-    "proxy, a firewall) takes the requests and passes nothing on. Seen from here, both look alike."
-)
-_PINGS = (
-    "Bytes arrive, but no items, or the answers do not end: the provider, or a proxy before it, "
-    "sends pings, or an item without an end. The connection's read timeout ignores that."
-)
-_END_STREAMS = (
-    "Give the whole stream, or the time between its items, a timeout of your own, and send the "
-    "request again. A read timeout does not end it. Check the provider's status page."
-)
-_TELL_APART = (
+    "proxy, a firewall) takes the requests and passes nothing on. Seen from here, both look alike.",
     "Check the provider's status page, and send one request by hand, past the proxy or from "
-    "another network: if it is answered, the path is the cause."
+    "another network: if it is answered, the path is the cause.",
+)
+_PINGS = Meaning(
+    "Bytes arrive, but no items, or the answers do not end: the provider, or a proxy before it, "
+    "sends pings, or an item without an end. The connection's read timeout ignores that.",
+    "Give the whole stream, or the time between its items, a timeout of your own, and send the "
+    "request again. A read timeout does not end it. Check the provider's status page.",
 )
 _Times = Sequence[float]
 _SLOW = Meaning(
@@ -207,7 +203,7 @@ def slow_provider(case: PoolCase) -> Finding | None:
     )
     ended = [f.ago + f.phase_age for f in case.totals.failures if f.result == "read_timeout"]
     if gives_up and _unanswered(case, ended) >= thresholds.CURRENT_REQUESTS:
-        return replace(found, kind=Kind.CALLS_SILENT, explanation=_NO_ANSWER, advice=_TELL_APART)
+        return replace(found, kind=Kind.CALLS_SILENT, **_HANGS._asdict())
     return found
 
 
@@ -296,7 +292,7 @@ def overdue_requests(case: PoolCase) -> Finding | None:
     )
     advice = "Check the provider's status page."
     if 2 * _unanswered(case, waited.values()) > len(found):
-        kind, explanation, advice = Kind.CALLS_SILENT, _NO_ANSWER, _TELL_APART
+        kind, (explanation, advice) = Kind.CALLS_SILENT, _HANGS
     if any(request.peer == "unknown" for request in found):
         explanation += " The system's TCP state shows no lost connection."
     advice += " Set a read timeout, and send these requests again."
@@ -304,7 +300,7 @@ def overdue_requests(case: PoolCase) -> Finding | None:
         advice += f" Switch SO_KEEPALIVE on: {case.advisor.probe_idle(case.maximum)}."
     if 2 * fed > len(found):
         kind = Kind.STALLED_STREAMS
-        explanation, advice = _PINGS, _END_STREAMS
+        explanation, advice = _PINGS
     return Finding(
         kind=kind,
         severity=Severity.ERROR if last >= thresholds.OVERDUE_AFTER else Severity.WARNING,
@@ -349,8 +345,8 @@ def silent_provider(case: PoolCase) -> Finding | None:
         f"{case.queued_now} queued. Longest silence that was ever answered: "
         f"{seconds(answered) if answered else 'none'}.",
         explanation="They have their connections, so the pool is not the cause. Reasoning models "
-        f"are silent for 300 to 700 s. With any other model: {_NO_ANSWER}",
-        advice=f"{_TELL_APART} Stream the answers, to notice silence early, and set a read "
+        f"are silent for 300 to 700 s. With any other model: {_HANGS.explanation}",
+        advice=f"{_HANGS.advice} Stream the answers, to notice silence early, and set a read "
         "timeout. A larger pool does not help.",
     )
 
@@ -372,8 +368,8 @@ def stalled_streams(case: PoolCase) -> Finding | None:
         observed=f"{counted(len(stalled), 'stream')} without an item, the longest for "
         f"{seconds(longest)}, while bytes arrive.",
         evidence=evidence_of("these streams", stalled),
-        explanation=_PINGS,
-        advice=_END_STREAMS,
+        explanation=_PINGS.explanation,
+        advice=_PINGS.advice,
     )
 
 
