@@ -126,17 +126,12 @@ _SEVERITIES = list(Severity)
 class Trouble:
     """Something that calls suffer from, beyond its limit."""
 
-    kind: Kind
-    severity: Severity
+    finding: Finding
+    """How much, and where; it stands alone unless another finding explains it."""
     pools: tuple[str, ...]
     """Name and library of the pools that serve the calls."""
-    account: str
-    """How much, and where."""
-    part: str
-    """Largest part of the account."""
     parts: frozenset[str]
-    """Names of that part. A finding has to explain one of them."""
-    evidence: str
+    """Names of the largest part of the account. A finding has to explain one of them."""
     needs_cause: bool = False
     """Whether it is none unless a finding explains it: longer streams at the same speed."""
 
@@ -233,7 +228,7 @@ def troubles(snapshot: Snapshot, compared: Windows) -> list[Trouble]:
     }
     groups = [_Group(snapshot, compared, subject, known) for subject in (*calls, *sorted(others))]
     found = [trouble for group in groups for trouble in group.troubles()]
-    return sorted(found, key=lambda trouble: _SEVERITIES.index(trouble.severity))
+    return sorted(found, key=lambda trouble: _SEVERITIES.index(trouble.finding.severity))
 
 
 class _Group:
@@ -308,16 +303,15 @@ class _Group:
         text += f": {', '.join(which)}{self._origin()}{self._amplification()}."
         # A timeout of the whole call does not tell where it waited.
         parts = {part, *(self._names(self._largest()[0]) if part in _TIMES_OUT else ())}
-        found = self._trouble(Kind.CALLS_FAILING, severity, text, part, parts)
         cut = side.cut.total()
         if 2 * cut > side.outcomes["failed"]:
             text += f" An exception ended the reading of {counted(int(cut), 'answer')}."
-            return replace(found, account=text, part=_CUT)
-        if part in _TIMES_OUT or not side.answered:
-            return found
-        left = side.served + int(side.results.total())
-        text += f" {side.served} of {counted(left, 'request')} were answered successfully."
-        return replace(found, account=text, part=_ANSWERED)
+            part = _CUT
+        elif part not in _TIMES_OUT and side.answered:
+            left = side.served + int(side.results.total())
+            text += f" {side.served} of {counted(left, 'request')} were answered successfully."
+            part = _ANSWERED
+        return self._trouble(Kind.CALLS_FAILING, severity, text, part, parts)
 
     def _cancelled(self) -> Trouble | None:
         over = self._over("cancelled", OUTCOMES, thresholds.CALL_CANCELLED_SHARE)
@@ -476,9 +470,17 @@ class _Group:
     def _trouble(
         self, kind: Kind, severity: Severity, account: str, part: str, parts: Iterable[str]
     ) -> Trouble:
-        evidence = self._evidence(kind, part)
-        part = self._detail(part) or part
-        return Trouble(kind, severity, self._pools, account, part, frozenset(parts), evidence)
+        detail = self._detail(part) or part
+        finding = Finding(
+            kind=kind,
+            severity=severity,
+            pool=self._pools[0] if len(self._pools) == 1 else None,
+            observed=account,
+            explanation=_EXPLANATIONS.get(detail, _UNKNOWN),
+            advice=_advice(detail),
+            evidence=self._evidence(kind, part),
+        )
+        return Trouble(finding, self._pools, frozenset(parts))
 
     def _evidence(self, kind: Kind, part: str) -> str:
         """Return text on the call site and model of more than half of the requests concerned."""
@@ -538,18 +540,18 @@ def explained(found: Sequence[Trouble], findings: Sequence[Finding]) -> list[Fin
         causes = (n for n, finding in enumerate(findings) if _explains(finding, trouble))
         cause = next(causes, None)
         if cause is None and not trouble.needs_cause:
-            first.append(_of(trouble))
+            first.append(trouble.finding)
         elif cause is not None:
             accounts.setdefault(cause, []).append(trouble)
     for number, its in accounts.items():
         finding = findings[number]
-        severities = [finding.severity, *(trouble.severity for trouble in its)]
+        severities = [finding.severity, *(trouble.finding.severity for trouble in its)]
         first.append(
             replace(
                 finding,
                 severity=min(severities, key=_SEVERITIES.index),
-                observed=_observed([trouble.account for trouble in its], finding),
-                evidence=finding.evidence or its[0].evidence,
+                observed=_observed([trouble.finding.observed for trouble in its], finding),
+                evidence=finding.evidence or its[0].finding.evidence,
             )
         )
     first.sort(key=lambda finding: _SEVERITIES.index(finding.severity))
@@ -579,23 +581,11 @@ def _explains(finding: Finding, trouble: Trouble) -> bool:
     )
 
 
-def _of(trouble: Trouble) -> Finding:
-    part, advice = trouble.part, _EXCEPTION
-    if part in _NEXT:
-        advice = _NEXT[part]
-    elif part in CONNECT_HELP:
-        advice = _NEXT["connecting"]
-    elif part.isdecimal():
-        advice = _PROVIDER_FAILS if part >= "500" else _REFUSED
-    return Finding(
-        kind=trouble.kind,
-        severity=trouble.severity,
-        pool=trouble.pools[0] if len(trouble.pools) == 1 else None,
-        observed=trouble.account,
-        explanation=_EXPLANATIONS.get(part, _UNKNOWN),
-        advice=advice,
-        evidence=trouble.evidence,
-    )
+def _advice(part: str) -> str:
+    """Return what to look at next for the largest part of an account."""
+    if part.isdecimal() and part not in _NEXT:
+        return _PROVIDER_FAILS if part >= "500" else _REFUSED
+    return _NEXT.get("connecting" if part in CONNECT_HELP else part, _EXCEPTION)
 
 
 def _quantile(took: Counter[float], share: float) -> float:
