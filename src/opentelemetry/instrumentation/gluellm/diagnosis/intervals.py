@@ -114,12 +114,6 @@ class Activity:
         took = {seconds: step for step, seconds in self.named("step").items() if seconds > 0}
         return took[max(took)] if took else None
 
-    @property
-    def connecting_time(self) -> float:
-        """Seconds in ``connecting``, less those of requests that got no connection."""
-        failed = sum(o.held_seconds for o in self.outcomes if o.error in CONNECT_HELP)
-        return max(self.time("connecting") - failed, 0.0)
-
     def provider_time(self, *phases: str, at_most: bool = False) -> float:
         """Return a lower bound of the mean seconds per request in these phases of the provider.
 

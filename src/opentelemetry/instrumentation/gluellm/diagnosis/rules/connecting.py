@@ -402,7 +402,8 @@ def not_reused(case: PoolCase) -> Finding | None:
     """Detect that requests pay for new connections since most are closed for one reason."""
     activity = case.activity
     closed = activity.named("closed")
-    spent, connecting = activity.time(), activity.connecting_time
+    failed = sum(o.held_seconds for o in activity.outcomes if o.error in CONNECT_HELP)
+    spent, connecting = activity.time(), max(activity.time("connecting") - failed, 0.0)
     if closed.total() < thresholds.CLOSED_CONNECTIONS or spent <= 0:
         return None
     ((reason, count),) = closed.most_common(1)
