@@ -222,23 +222,19 @@ def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     cores = {"httpx": "httpx and httpcore", "httpx2": "httpx2 and httpcore2"}
     core = cores.get(case.totals.library, "the HTTP library")
     observed = ", ".join(f"{kind} {count}" for kind, count in found.items())
-    advice = (
-        f"Update {core}, and search its issue tracker for the fault. Until then, replace the "
-        "client when it happens."
-    )
+    update = f"Update {core}, and search its issue tracker for the fault."
+    advice = f"{update} Until then, replace the client when it happens."
     # A blocked loop can make a sound pool look wrong.
     severity = Severity.INFO if loop_is_blocked else Severity.WARNING
     if not loop_is_blocked and slots_are_lost(case):
         severity = Severity.ERROR
         observed += f", of the pool's limit of {case.maximum}, while requests queue"
-        advice = "Replace the client now: the connections do not come back by themselves. "
         if case.totals.library == "httpx":
-            advice += (
+            update = (
                 "httpcore 1.0 loses them when requests are cancelled; httpx2, with httpcore2, "
                 "does not. Cancel fewer requests until then."
             )
-        else:
-            advice += f"Update {core}, and search its issue tracker for the fault."
+        advice = f"Replace the client now: the connections do not come back by themselves. {update}"
     return Finding(
         kind=Kind.ANOMALY,
         severity=severity,
