@@ -101,10 +101,7 @@ _NEXT = {
 """What to look at next, by part of the account."""
 _REFUSED = "Check the API key, the model's name, the base URL, and what the request contains."
 _PROVIDER_FAILS = "Check the provider's status page, or the log of a gateway before the provider."
-_UNKNOWN = (
-    "No cause that this package knows explains it. The numbers show only where the calls fail or "
-    "spend their time."
-)
+_UNKNOWN = "No known cause explains it. The numbers show only where calls fail or spend their time."
 _EXPLANATIONS = {
     _ANSWERED: "The provider answers, and the exception is raised afterwards (stage finishing, "
     "before a possible retry): the library or the application cannot use the answer, such as JSON "

@@ -294,8 +294,7 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
             explanation="The other end accepts new connections and closes them, and established "
             f"ones work. So it limits the connections of a client, to about {usable}, or a server "
             "of a load balancer to which only new ones go is broken.",
-            advice=f"{case.advisor.allow(usable)}. Or raise the limit at the gateway or the "
-            "provider.",
+            advice=f"{case.advisor.allow(usable)}. Or raise the limit at the gateway or provider.",
         )
     if goaway:
         return finding(
@@ -457,8 +456,7 @@ def channel_not_ready(case: PoolCase) -> Finding | None:
         explanation="gRPC fails to connect and keeps trying. Calls with wait_for_ready wait until "
         "their deadline; all others fail at once as UNAVAILABLE.",
         advice="Check the target and its port, the resolver, TLS against plaintext, and the route "
-        "to it. GRPC_VERBOSITY=debug and GRPC_TRACE=connectivity_state log the result of each "
-        "attempt.",
+        "to it. GRPC_VERBOSITY=debug and GRPC_TRACE=connectivity_state log each attempt.",
     )
 
 

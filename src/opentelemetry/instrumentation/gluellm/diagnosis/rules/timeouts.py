@@ -135,6 +135,5 @@ def cut_answers(case: PoolCase) -> Finding | None:
         evidence=evidence_of("the requests that it ended", cut),
         explanation="Your timeout cuts them: other answers take nearly as long, so the provider "
         "works on these as well, and each one that is sent again costs the same again.",
-        advice=f"{case.advisor.read_at_most(wanted, case.maximum)}. Or stream, so that bytes come "
-        "earlier.",
+        advice=f"{case.advisor.read_at_most(wanted, case.maximum)}. Or stream: bytes come earlier.",
     )

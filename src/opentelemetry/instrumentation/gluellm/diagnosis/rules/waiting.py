@@ -143,8 +143,7 @@ def one_caller(case: PoolCase) -> Finding | None:
         observed=f"{count} of {counted(len(held), 'connection')} are held{by}; "
         f"{counted(len(others), 'request')} of other callers queued, the longest for "
         f"{seconds(longest)}.",
-        explanation="One caller takes nearly the whole pool, and the others wait for it. A larger "
-        "pool only lets it take more.",
+        explanation="One caller takes nearly all of the pool. A larger one only lets it take more.",
         advice=f"Give it a client of its own, or limit its calls ({semaphore}.Semaphore).{need}",
     )
 
