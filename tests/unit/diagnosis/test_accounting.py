@@ -103,8 +103,8 @@ def test_calls_that_fail_after_their_answer(served: int, unserved: int, *, answe
     [
         ("invalid_request", {}, "Nothing is sent"),
         ("405", {301: 30}, "follow a redirect with GET"),
-        ("405", {}, "No cause"),
-        ("405", {307: 30}, "No cause"),
+        ("405", {}, "No known cause"),
+        ("405", {307: 30}, "No known cause"),
     ],
 )
 def test_calls_that_cannot_succeed_have_an_explanation(

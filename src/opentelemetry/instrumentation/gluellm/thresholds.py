@@ -267,19 +267,16 @@ CALL_SILENT_ALERT_COUNT = 2
 """Share and number of the calls in flight. A single silent call can be one lost stream."""
 
 
-def calls_are_late(late: int, calls: int) -> bool:
-    """Return whether more calls took long than by chance."""
-    return (late >= CALL_ALERT_COUNT and late > CALL_SLOW_SHARE * calls) or (
-        late >= CALL_QUIET_COUNT and late > CALL_QUIET_SHARE * calls
+def are_many(some: float, calls: float, share: float) -> bool:
+    """Return whether some of the calls are more than a share, or than half of few calls."""
+    return (some >= CALL_ALERT_COUNT and some > share * calls) or (
+        some >= CALL_QUIET_COUNT and some > CALL_QUIET_SHARE * calls
     )
 
 
 def calls_fail(failed: int, succeeded: int) -> bool:
     """Return whether so many calls fail that users notice."""
-    ended = failed + succeeded
-    return (failed >= CALL_ALERT_COUNT and failed > CALL_FAILURE_ALERT_SHARE * ended) or (
-        failed >= CALL_QUIET_COUNT and failed > CALL_QUIET_SHARE * ended
-    )
+    return are_many(failed, failed + succeeded, CALL_FAILURE_ALERT_SHARE)
 
 
 # --- The process's own account --------------------------------------------------------------------

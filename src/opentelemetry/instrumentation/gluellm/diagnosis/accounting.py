@@ -107,38 +107,22 @@ _NEXT = {
 """What to look at next, by part of the account."""
 _REFUSED = "Check the API key, the model's name, the base URL, and what the request contains."
 _PROVIDER_FAILS = "Check the provider's status page, or the log of a gateway before the provider."
-_UNKNOWN = (
-    "No cause that this package knows explains it. The numbers show only where the calls fail or "
-    "spend their time."
-)
-_AFTER_ANSWER = (
-    "The provider answers, and the exception is raised afterwards (stage finishing, before a "
-    "possible retry): the library or the application cannot use the answer, such as JSON that "
-    "does not parse or does not match the schema of a structured output, or a stream that reports "
-    "an error."
-)
-_WHILE_READ = (
-    "The answers begin with a status of success, and the exception is raised while they are read: "
-    "by the SDK, for an error that the provider sends in the stream (overloaded_error) or for a "
-    "chunk that it cannot use, or by the application itself. The pool is not the cause."
-)
-_NOT_SENT = (
-    "The HTTP library refuses to send these requests, since they are not valid HTTP. Nothing is "
-    "sent, so neither the network nor the provider is the cause."
-)
-_AFTER_REDIRECT = (
-    "The server redirects requests, and clients follow a redirect with GET and without a body. The "
-    "URL to which they were redirected refuses that."
-)
+_UNKNOWN = "No known cause explains it. The numbers show only where calls fail or spend their time."
+_EXPLANATIONS = {
+    _ANSWERED: "The provider answers, and the exception is raised afterwards (stage finishing, "
+    "before a possible retry): the library or the application cannot use the answer, such as JSON "
+    "that does not parse or does not match the schema of a structured output, or a stream that "
+    "reports an error.",
+    _CUT: "The answers begin with a status of success, and the exception is raised while they are "
+    "read: by the SDK, for an error that the provider sends in the stream (overloaded_error) or "
+    "for a chunk that it cannot use, or by the application itself. The pool is not the cause.",
+    _REDIRECTED: "The server redirects requests, and clients follow a redirect with GET and "
+    "without a body. The URL to which they were redirected refuses that.",
+    "invalid_request": "The HTTP library refuses to send these requests, since they are not valid "
+    "HTTP. Nothing is sent, so neither the network nor the provider is the cause.",
+}
 _TO_GET = (301, 302, 303)
 """Statuses after which clients send GET (RFC 9110, 15.4). They repeat the method after 307, 308."""
-_EXPLANATIONS = {
-    _ANSWERED: _AFTER_ANSWER,
-    _CUT: _WHILE_READ,
-    _REDIRECTED: _AFTER_REDIRECT,
-    "invalid_request": _NOT_SENT,
-}
-"""By part of the account."""
 _REPEAT = (Kind.CONNECT_FAILURES, Kind.RETRIES, Kind.SLOW_PROVIDER)
 """Kinds whose parts that begin with the account's counts state nothing else."""
 _MOST_ERRORS = 3
@@ -151,17 +135,12 @@ _SEVERITIES = list(Severity)
 class Trouble:
     """Something that calls suffer from, beyond its limit."""
 
-    kind: Kind
-    severity: Severity
+    finding: Finding
+    """How much, and where; it stands alone unless another finding explains it."""
     pools: tuple[str, ...]
     """Name and library of the pools that serve the calls."""
-    account: str
-    """How much, and where."""
-    part: str
-    """Largest part of the account."""
     parts: frozenset[str]
-    """Names of that part. A finding has to explain one of them."""
-    evidence: str
+    """Names of the largest part of the account. A finding has to explain one of them."""
     needs_cause: bool = False
     """Whether it is none unless a finding explains it: longer streams at the same speed."""
 
@@ -269,7 +248,7 @@ def troubles(snapshot: Snapshot, compared: Windows) -> list[Trouble]:
     }
     groups = [_Group(snapshot, compared, subject, known) for subject in (*calls, *sorted(others))]
     found = [trouble for group in groups for trouble in group.troubles()]
-    return sorted(found, key=lambda trouble: _SEVERITIES.index(trouble.severity))
+    return sorted(found, key=lambda trouble: _SEVERITIES.index(trouble.finding.severity))
 
 
 class _Group:
@@ -343,20 +322,18 @@ class _Group:
         text += f": {', '.join(which)}{self._origin()}{self._amplification()}."
         # A timeout of the whole call does not tell where it waited.
         parts = {part, *(self._names(self._largest()[0]) if part in _TIMES_OUT else ())}
-        found = self._trouble(Kind.CALLS_FAILING, severity, text, part, parts)
         cut = side.cut.total()
         if 2 * cut > side.outcomes["failed"]:
             text += f" An exception ended the reading of {counted(int(cut), 'answer')}."
-            return replace(found, account=text, part=_CUT)
-        moved = side.redirected
-        if part[:1] == "4" and 2 * moved > side.errors[part]:
-            text += f" {counted(moved, 'request')} were redirected (301 to 303)."
-            return replace(found, account=text, part=_REDIRECTED)
-        if part in _TIMES_OUT or not side.answered:
-            return found
-        left = side.served + int(side.results.total())
-        text += f" {side.served} of {counted(left, 'request')} were answered successfully."
-        return replace(found, account=text, part=_ANSWERED)
+            part = _CUT
+        elif part[:1] == "4" and 2 * side.redirected > side.errors[part]:
+            text += f" {counted(side.redirected, 'request')} were redirected (301 to 303)."
+            part = _REDIRECTED
+        elif part not in _TIMES_OUT and side.answered:
+            left = side.served + int(side.results.total())
+            text += f" {side.served} of {counted(left, 'request')} were answered successfully."
+            part = _ANSWERED
+        return self._trouble(Kind.CALLS_FAILING, severity, text, part, parts)
 
     def _cancelled(self) -> Trouble | None:
         over = self._over("cancelled", OUTCOMES, thresholds.CALL_CANCELLED_SHARE)
@@ -369,12 +346,10 @@ class _Group:
 
     def _over(self, what: str, of: Sequence[str], share: float) -> tuple[_Side, str] | None:
         """Return the period in which too many calls ended so, with text; None if there is none."""
-        now, quiet, before = self._now, self._quiet, self._before
-        most = (thresholds.CALL_QUIET_COUNT, thresholds.CALL_QUIET_SHARE)
-        limits = ((now, thresholds.CALL_ALERT_COUNT, share), (now, *most), (quiet, *most))
-        for side, least, limit in limits:
+        before = self._before
+        for side, most in ((self._now, share), (self._quiet, thresholds.CALL_QUIET_SHARE)):
             count, whole = side.outcomes[what], sum(side.outcomes[one] for one in of)
-            if count < least or count <= limit * whole:
+            if not thresholds.are_many(count, whole, most):
                 continue
             verb = "were cancelled" if what == "cancelled" else what
             period = period_text(side.period)
@@ -517,9 +492,17 @@ class _Group:
     def _trouble(
         self, kind: Kind, severity: Severity, account: str, part: str, parts: Iterable[str]
     ) -> Trouble:
-        evidence = self._evidence(kind, part)
-        part = self._detail(part) or part
-        return Trouble(kind, severity, self._pools, account, part, frozenset(parts), evidence)
+        detail = self._detail(part) or part
+        finding = Finding(
+            kind=kind,
+            severity=severity,
+            pool=self._pools[0] if len(self._pools) == 1 else None,
+            observed=account,
+            explanation=_EXPLANATIONS.get(detail, _UNKNOWN),
+            advice=_advice(detail),
+            evidence=self._evidence(kind, part),
+        )
+        return Trouble(finding, self._pools, frozenset(parts))
 
     def _evidence(self, kind: Kind, part: str) -> str:
         """Return text on the call site and model of more than half of the requests concerned."""
@@ -560,7 +543,7 @@ def _slower(now: _Side, before: _Side) -> bool:
         and each - usual >= thresholds.SLOWER_BY
         and spent >= thresholds.CALL_SLOW_TIME * now.period / 600
         and spent >= thresholds.CALL_SLOW_BUSY * earlier * now.period / before.period
-        and thresholds.calls_are_late(late, now.ended + now.running.total())
+        and thresholds.are_many(late, now.ended + now.running.total(), thresholds.CALL_SLOW_SHARE)
     )
 
 
@@ -579,18 +562,18 @@ def explained(found: Sequence[Trouble], findings: Sequence[Finding]) -> list[Fin
         causes = (n for n, finding in enumerate(findings) if _explains(finding, trouble))
         cause = next(causes, None)
         if cause is None and not trouble.needs_cause:
-            first.append(_of(trouble))
+            first.append(trouble.finding)
         elif cause is not None:
             accounts.setdefault(cause, []).append(trouble)
     for number, its in accounts.items():
         finding = findings[number]
-        severities = [finding.severity, *(trouble.severity for trouble in its)]
+        severities = [finding.severity, *(trouble.finding.severity for trouble in its)]
         first.append(
             replace(
                 finding,
                 severity=min(severities, key=_SEVERITIES.index),
-                observed=_observed([trouble.account for trouble in its], finding),
-                evidence=finding.evidence or its[0].evidence,
+                observed=_observed([trouble.finding.observed for trouble in its], finding),
+                evidence=finding.evidence or its[0].finding.evidence,
             )
         )
     first.sort(key=lambda finding: _SEVERITIES.index(finding.severity))
@@ -620,23 +603,11 @@ def _explains(finding: Finding, trouble: Trouble) -> bool:
     )
 
 
-def _of(trouble: Trouble) -> Finding:
-    part, advice = trouble.part, _EXCEPTION
-    if part in _NEXT:
-        advice = _NEXT[part]
-    elif part in CONNECT_HELP:
-        advice = _NEXT["connecting"]
-    elif part.isdecimal():
-        advice = _PROVIDER_FAILS if part >= "500" else _REFUSED
-    return Finding(
-        kind=trouble.kind,
-        severity=trouble.severity,
-        pool=trouble.pools[0] if len(trouble.pools) == 1 else None,
-        observed=trouble.account,
-        explanation=_EXPLANATIONS.get(part, _UNKNOWN),
-        advice=advice,
-        evidence=trouble.evidence,
-    )
+def _advice(part: str) -> str:
+    """Return what to look at next for the largest part of an account."""
+    if part.isdecimal() and part not in _NEXT:
+        return _PROVIDER_FAILS if part >= "500" else _REFUSED
+    return _NEXT.get("connecting" if part in CONNECT_HELP else part, _EXCEPTION)
 
 
 def _quantile(took: Counter[float], share: float) -> float:

@@ -21,30 +21,15 @@ from ..pool.describe import trace_id
 from ..pool.durations import in_seconds, longest_of
 from ..pool.lease import ConnectionView, Lease, LeaseState, Workers, read_states
 from ..pool.ledger import OriginLedger, PoolLedger
-from ..pool.phases import LIMITED, OUTCOMES, PHASES, QUEUED, STAGES, STEPS
+from ..pool.phases import LIMITED, PHASES, QUEUED, STAGES, STEPS
 from ..pool.reader import seconds_or_none
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
-from ..watch.account import TIMES, Account, Item, Reading, Subject, count_outbox, read
+from ..watch.account import CALLS, TIMES, Account, Item, Reading, Subject, count_outbox, read
 from ..watch.loop_lag import LoopLag
 from ..watch.silent_peers import SilentPeers
-from .parts import Account as AccountSnapshot
-from .parts import (
-    AccountRow,
-    Answer,
-    CallsSnapshot,
-    ConnectionSnapshot,
-    ExecutorSnapshot,
-    Failure,
-    LimiterSnapshot,
-    Numbers,
-    OriginTotals,
-    PoolSnapshot,
-    PoolTotals,
-    ProcessSnapshot,
-    RequestSnapshot,
-    outcome_of,
-)
+from . import parts
+from .parts import Numbers, calls_counted, outcome_of
 from .snapshot import Snapshot
 
 _LOCAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -86,7 +71,7 @@ def collect(
         taken_at=time.time(),
         uptime=in_seconds(now - began),
         leak_threshold=leak_threshold,
-        process=ProcessSnapshot(
+        process=parts.ProcessSnapshot(
             pid=os.getpid(),
             open_descriptors=_open_descriptors(),
             descriptor_limit=_descriptor_limit(),
@@ -98,11 +83,15 @@ def collect(
             event_loop_late_causes=loop_lag.recent_causes(now) if loop_lag is not None else {},
             event_loop_busy_at=busy_at,
             event_loop_stack=stack,
-            ignored_variables=_ignored_variables(),
+            ignored_variables=tuple(
+                name
+                for name in environment.HTTPX_VARIABLES.values()
+                if os.environ.get(name) and name not in environment.applied
+            ),
             gluellm="gluellm" in sys.modules,
             any_llm="any_llm" in sys.modules,
             executors=tuple(
-                ExecutorSnapshot(
+                parts.ExecutorSnapshot(
                     threads=workers.maximum,
                     waiting=workers.waiting,
                     requests=held.total(),
@@ -111,7 +100,7 @@ def collect(
                 for workers, held in executors.values()
             ),
             limiters=tuple(_limiters(calls, calls_per_minute)),
-            calls=tuple(map(_calls, calls)),
+            calls=tuple(_calls(state, numbers) for state in calls),
             requests_outside_scope=registry.outside,
             missing_hooks=tuple(
                 f"{one.library}: {hook}" for one in hooks for hook in one.missing()
@@ -123,21 +112,12 @@ def collect(
     )
 
 
-def _ignored_variables() -> tuple[str, ...]:
-    """Return the ``HTTPX_*`` variables that are set but not applied by ``configure_pools()``."""
-    return tuple(
-        name
-        for name in environment.HTTPX_VARIABLES.values()
-        if os.environ.get(name) and name not in environment.applied
-    )
-
-
 # Live pools
 
 
 def _pool(
     tracker: PoolTracker, executors: _Executors, suspects: Container[Lease], peers: SilentPeers
-) -> PoolSnapshot | None:
+) -> parts.PoolSnapshot | None:
     leases = read_states(tracker.leases)  # before the connections, as in PoolRegistry
     view = tracker.view()
     if view is None:
@@ -145,7 +125,7 @@ def _pool(
     ledger = tracker.ledger
     now = tracker.clock()
     index = {id(connection.record): i for i, connection in enumerate(view.connections)}
-    found = PoolSnapshot(
+    found = parts.PoolSnapshot(
         name=ledger.name,
         provider=ledger.provider,
         library=ledger.library,
@@ -179,9 +159,9 @@ def _pool(
     return found
 
 
-def _connection(view: ConnectionView, now: int) -> ConnectionSnapshot:
+def _connection(view: ConnectionView, now: int) -> parts.ConnectionSnapshot:
     record = view.record
-    return ConnectionSnapshot(
+    return parts.ConnectionSnapshot(
         origin=_origin(record.origin),
         state=view.state,
         protocol=record.protocol,
@@ -200,7 +180,7 @@ def _request(
     now: int,
     suspects: Container[Lease],
     peers: SilentPeers,
-) -> RequestSnapshot:
+) -> parts.RequestSnapshot:
     call = lease.call
     _, phase, since, acquired_at = state
     peer, heard_at = peers.state(lease, since) or (None, now)
@@ -212,7 +192,7 @@ def _request(
     counted = None if call is None else call.counted
     calls: LiveCalls = lease.tracker.registry.calls
     item_wait, silent = (0, False) if counted is None else calls.item_wait(counted, now)
-    return RequestSnapshot(
+    return parts.RequestSnapshot(
         origin=_origin(lease.origin),
         phase=PHASES[phase],
         phase_age=in_seconds(max(now - since, 0)),
@@ -244,9 +224,9 @@ def _origin(origin: OriginLedger) -> str:
 
 def _totals(
     registry: PoolRegistry, counts: PoolSums, numbers: Numbers, now: int
-) -> tuple[PoolTotals, ...]:
+) -> tuple[parts.PoolTotals, ...]:
     return tuple(
-        PoolTotals(
+        parts.PoolTotals(
             name=ledger.name,
             provider=ledger.provider,
             library=ledger.library,
@@ -265,10 +245,15 @@ def _totals(
             two_event_loops=None
             if ledger.two_loops is None
             else (str(ledger.two_loops[0] or ""), str(ledger.two_loops[1] or "")),
-            channel_seconds=_state_seconds(ledger, now),
+            channel_seconds={
+                state: in_seconds(time)
+                for (what, state), time in ledger.counters(now).items()
+                if what == "state_time" and state is not None
+            }
+            or None,
             origins=_origins(ledger, counts, numbers),
             failures=tuple(
-                Failure(
+                parts.Failure(
                     ago=in_seconds(max(now - ended_at, 0)),
                     result=str(result),
                     age=in_seconds(age),
@@ -288,9 +273,9 @@ def _totals(
     )
 
 
-def _answers(answered: deque[tuple[Any, ...]], now: int) -> tuple[Answer, ...]:
+def _answers(answered: deque[tuple[Any, ...]], now: int) -> tuple[parts.Answer, ...]:
     return tuple(
-        Answer(
+        parts.Answer(
             in_seconds(max(now - at, 0)),
             model,
             in_seconds(head),
@@ -303,16 +288,9 @@ def _answers(answered: deque[tuple[Any, ...]], now: int) -> tuple[Answer, ...]:
     )
 
 
-def _state_seconds(ledger: PoolLedger, now: int) -> dict[str, float] | None:
-    times = {
-        state: in_seconds(time)
-        for (what, state), time in ledger.counters(now).items()
-        if what == "state_time" and state is not None
-    }
-    return times or None
-
-
-def _origins(ledger: PoolLedger, counts: PoolSums, numbers: Numbers) -> tuple[OriginTotals, ...]:
+def _origins(
+    ledger: PoolLedger, counts: PoolSums, numbers: Numbers
+) -> tuple[parts.OriginTotals, ...]:
     found = []
     for origin in snapshot_of(ledger.origins.values):
         running = counts.requests[origin]
@@ -321,7 +299,7 @@ def _origins(ledger: PoolLedger, counts: PoolSums, numbers: Numbers) -> tuple[Or
             (f"{ledger.name}/{ledger.library}", _origin(origin), origin.provider), {}
         )
         found.append(
-            OriginTotals(
+            parts.OriginTotals(
                 origin=_origin(origin),
                 provider=origin.provider,
                 pools=origin.pools,
@@ -347,37 +325,29 @@ def _origins(ledger: PoolLedger, counts: PoolSums, numbers: Numbers) -> tuple[Or
 # Calls
 
 
-def _calls(state: CallsNow) -> CallsSnapshot:
+def _calls(state: CallsNow, numbers: Numbers) -> parts.CallsSnapshot:
     ledger = state.ledger
-    outcomes = dict.fromkeys(OUTCOMES, 0)
-    for counts in snapshot_of(ledger.calls.values):
-        for outcome, count in zip(OUTCOMES, counts, strict=True):
-            outcomes[outcome] += count
-    return CallsSnapshot(
+    return parts.CallsSnapshot(
         provider=ledger.provider,
         source=ledger.source,
         now=dict(zip(STAGES, state.count, strict=True)),
         oldest=dict(zip(STAGES, map(in_seconds, state.oldest), strict=True)),
-        stage_seconds=dict(zip(STAGES, map(in_seconds, state.spent), strict=True)),
-        outcomes=outcomes,
-        errors=dict(snapshot_of(ledger.errors.items)),
-        retries=state.retries,
-        attempts_repeated=ledger.attempts_repeated,
-        pauses=ledger.pauses,
-        pauses_requested=ledger.pauses_requested,
+        **calls_counted(numbers.get((CALLS, ledger.source, ledger.provider), {})),
         silent=state.silent,
         oldest_silence=in_seconds(state.silence) if ledger.streamed else None,
         ages={longest_of(number): count for number, count in enumerate(state.ages) if count},
     )
 
 
-def _limiters(calls: Iterable[CallsNow], calls_per_minute: int | None) -> Iterator[LimiterSnapshot]:
+def _limiters(
+    calls: Iterable[CallsNow], calls_per_minute: int | None
+) -> Iterator[parts.LimiterSnapshot]:
     """Yield the waits in GlueLLM's rate limiter, of the providers for whose calls there are any."""
     for state in calls:
         ended, longest = state.ledger.limited, state.oldest[LIMITED]
         waiting = state.count[LIMITED] if longest >= SHORTEST_LIMITED else 0
         if ended or waiting:
-            yield LimiterSnapshot(
+            yield parts.LimiterSnapshot(
                 provider=state.ledger.provider,
                 waiting=waiting,
                 longest=in_seconds(longest),
@@ -389,12 +359,12 @@ def _limiters(calls: Iterable[CallsNow], calls_per_minute: int | None) -> Iterat
 
 def _account(
     account: Account, reading: Reading, total: Numbers, began: int, now: int
-) -> AccountSnapshot:
-    return AccountSnapshot(
+) -> parts.Account:
+    return parts.Account(
         row=in_seconds(account.row),
         total=total,
         rows=tuple(
-            AccountRow(
+            parts.AccountRow(
                 since=in_seconds(max(since - began, 0)),
                 until=in_seconds(max(until - began, 0)),
                 numbers=_numbers(added),

@@ -80,12 +80,15 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
     ]
     found += [threads.executor_full(executor, cases) for executor in snapshot.process.executors]
     found += [retrying.retries(one, cases) for one in calls]
-    found += [retrying.refusals(case, calls) for case in cases]
     found += [limiting.gluellm_limiter(limiter, cases) for limiter in limiters]
     for case, *lately in zip(cases, *latest, strict=True):
         limited = limiting.wait_before(case, limiters, cases)
-        found += _of_pool(case, lately, blocked=blocked, limited=limited)
-        found.append(settings.unbounded_pool(case, descriptors_run_out=descriptors is not None))
+        of_pool = [
+            *_of_pool(case, lately, blocked=blocked, limited=limited),
+            retrying.refusals(case, calls),
+            settings.unbounded_pool(case, descriptors_run_out=descriptors is not None),
+        ]
+        found += [replace(finding, pool=case.label) for finding in of_pool if finding is not None]
     causes = _ordered(finding for finding in found if finding is not None)
     return accounting.explained(suffered, causes)
 
@@ -110,8 +113,8 @@ def _of_pool(
     # stream left, and a server that is down has dropped its connections.
     if stuck is not None or connecting.server_is_gone(case):
         broken = unanswered = None
-    causes: list[Finding | None] = []
-    holder = consumer = slow = slower = too_small = saturated = connect = None
+    causes: list[Finding | None] = [leak, stuck, lost]
+    consumer = slow = slower = too_small = saturated = connect = None
     cut = None if blocked else timeouts.cut_answers(case)
     if not blocked:
         # Building clients keeps the CPU busy. Failures to connect name the step themselves.
@@ -132,7 +135,7 @@ def _of_pool(
         fault = odd if odd and odd.severity is Severity.ERROR else None
         slower = slow if slow and slow.severity is not Severity.INFO else None
         holder = None if leak or stuck or lost or fault or slower else waiting.one_caller(case)
-        causes = [leak, stuck, lost, consumer, holder, fault, slower]
+        causes += [consumer, holder, fault, slower]
         # The first calls that GlueLLM's limiter lets pass can queue for a moment.
         if not (any(causes) or limited or provider.is_slower(case)):
             too_small = waiting.pool_too_small(case, slow_set_ups=connect is not None)
@@ -145,8 +148,6 @@ def _of_pool(
     if cut and any(causes):
         cut = replace(cut, severity=Severity.WARNING)
     return [
-        leak,
-        stuck,
         churn,
         connecting.wrong_event_loop(case),
         failures,
@@ -154,10 +155,8 @@ def _of_pool(
         broken,
         None if lost else unanswered,
         None if lost else connecting.truncated_answers(case),
-        lost,
         provider.stalled_streams(case),
-        consumer,
-        holder,
+        *causes,
         slow,
         cut,
         too_small,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..text import one_line, wrapped
 
@@ -73,6 +73,13 @@ UNEXPLAINED = (
     Kind.CALLS_CANCELLED,
 )
 """Kinds that state what calls suffer, and not the cause."""
+
+
+class Meaning(NamedTuple):
+    """What a piece of evidence means, and what to do."""
+
+    explanation: str
+    advice: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from .parts import (
     PoolTotals,
     ProcessSnapshot,
     RequestSnapshot,
+    calls_counted,
     outcome_of,
 )
 from .snapshot import Snapshot
@@ -57,8 +58,8 @@ class Activity:
     period: float
     items: Counter[Item]
     """What was counted, as ``watch/account.py`` names it."""
-    outcomes: Mapping[Any, Outcome]
-    """Requests that left the pool, by provider, origin and outcome."""
+    outcomes: Sequence[Outcome]
+    """Requests that left the pool."""
     new: NewPools
     held_now: int = 0
     """Requests that have a connection at the end of the period."""
@@ -78,19 +79,19 @@ class Activity:
     def errors(self) -> Counter[str | None]:
         """Requests that left the pool, by ``error.type``; the key None is for those without one."""
         errors: Counter[str | None] = Counter()
-        for outcome in self.outcomes.values():
+        for outcome in self.outcomes:
             errors[outcome.error] += outcome.count
         return errors
 
     @property
     def left(self) -> int:
         """Number of requests that left the pool, with any outcome."""
-        return sum(outcome.count for outcome in self.outcomes.values())
+        return sum(outcome.count for outcome in self.outcomes)
 
     @property
     def served(self) -> int:
         """Number of requests with a successful answer of the provider."""
-        return sum(outcome.count for outcome in self.outcomes.values() if outcome.served)
+        return sum(outcome.count for outcome in self.outcomes if outcome.served)
 
     @property
     def connect_failures(self) -> dict[str, int]:
@@ -113,12 +114,6 @@ class Activity:
         took = {seconds: step for step, seconds in self.named("step").items() if seconds > 0}
         return took[max(took)] if took else None
 
-    @property
-    def connecting_time(self) -> float:
-        """Seconds in ``connecting``, less those of requests that got no connection."""
-        failed = sum(o.held_seconds for o in self.outcomes.values() if o.error in CONNECT_HELP)
-        return max(self.time("connecting") - failed, 0.0)
-
     def provider_time(self, *phases: str, at_most: bool = False) -> float:
         """Return a lower bound of the mean seconds per request in these phases of the provider.
 
@@ -131,7 +126,7 @@ class Activity:
         hide that the others take long. Requests that were cancelled soon would hide it as well, but
         those that were cancelled late show a provider that hangs.
         """
-        others = [outcome for outcome in self.outcomes.values() if not outcome.served]
+        others = [outcome for outcome in self.outcomes if not outcome.served]
         # If connections were lost, it is unknown which requests waited for the provider.
         ended_early = () if self.number("lost_peers") else _ENDED_EARLY
         early = [outcome for outcome in others if outcome.error in ended_early]
@@ -264,11 +259,6 @@ class PoolCase:
         """Whether synchronous code uses most live pools, or most opened ones if none is live."""
         if self.pools:
             return 2 * sum(pool.synchronous for pool in self.pools) > len(self.pools)
-        return self.builds_synchronous
-
-    @property
-    def builds_synchronous(self) -> bool:
-        """Whether synchronous code uses most of the pools that were opened so far."""
         return 2 * self.totals.pools_synchronous > self.totals.pools_opened
 
     @property
@@ -303,16 +293,7 @@ def since(snapshot: Snapshot, previous: Snapshot | None) -> Windows:
 def calls_in(calls: CallsSnapshot, window: Window) -> CallsSnapshot:
     """Return the calls of a period; what is in flight is that of now."""
     items = window.of_calls(calls.provider, calls.source)
-    return replace(
-        calls,
-        stage_seconds=named(items, "stage"),
-        outcomes=named(items, "outcome"),
-        errors=named(items, "error"),
-        retries=int(items["retries",]),
-        attempts_repeated=int(items["attempts_repeated",]),
-        pauses=int(items["pauses",]),
-        pauses_requested=int(items["pauses_requested",]),
-    )
+    return replace(calls, **calls_counted(items))
 
 
 def pool_cases(
@@ -347,14 +328,11 @@ def pool_cases(
 def _activity(window: Window, label: str, new: NewPools) -> Activity:
     """Return the activity in a window, in which these pools were new."""
     found: Counter[Item] = Counter()
-    outcomes: dict[Any, Outcome] = {}
+    outcomes: list[Outcome] = []
     for subject, items in window.numbers.items():
         if subject[0] == label:
             found.update(items)
-            outcomes.update(
-                {(*subject, *one[1:]): outcome_of(items, one) for one in items if one[0] == "left"}
-            )
-
+            outcomes += (outcome_of(items, one) for one in items if one[0] == "left")
     return Activity(period=window.period, items=found, outcomes=outcomes, new=new)
 
 

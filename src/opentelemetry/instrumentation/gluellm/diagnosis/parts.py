@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..pool.ledger import served
+from ..pool.phases import OUTCOMES, STAGES
 from ..text import seconds
 from ..watch.account import Item, Subject
 
@@ -167,7 +168,12 @@ class PoolSnapshot:
 
     @property
     def queued(self) -> int:
-        return sum(1 for request in self.requests if request.phase == "queued")
+        return len(self.waits)
+
+    @property
+    def waits(self) -> list[float]:
+        """Time that each queued request has waited."""
+        return [request.phase_age for request in self.requests if request.phase == "queued"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -433,6 +439,19 @@ class CallsSnapshot:
     @property
     def ended(self) -> int:
         return sum(self.outcomes.values())
+
+
+_CALL_COUNTS = ("retries", "attempts_repeated", "pauses", "pauses_requested")
+
+
+def calls_counted(items: Mapping[Item, float]) -> dict[str, Any]:
+    """Return the fields of a `CallsSnapshot` that an account counts."""
+    return {
+        "stage_seconds": {stage: items.get(("stage", stage), 0.0) for stage in STAGES},
+        "outcomes": {outcome: int(items.get(("outcome", outcome), 0)) for outcome in OUTCOMES},
+        "errors": {item[1]: int(count) for item, count in items.items() if item[0] == "error"},
+        **{what: int(items.get((what,), 0)) for what in _CALL_COUNTS},
+    }
 
 
 Numbers = Mapping[Subject, Mapping[Item, float]]

@@ -91,7 +91,6 @@ def configure_pools(
     values = {name: checked(name, number, key) for name, number in given.items()}
     with _state.lock:
         settings = _state.settings.with_values(key, Source.CODE, values)
-        settings.check(key, Source.CODE)
         if apply_httpx_env:
             settings = _with_httpx(settings, key)
         _state.put(settings)
@@ -118,12 +117,9 @@ def configure_from_environment() -> None:
         for name, text in texts.items():
             try:
                 value = from_variable(name, LIMIT_VARIABLES[name], text, key)
-                candidate = settings.with_values(key, Source.ENVIRONMENT, {name: value})
-                candidate.check(key, Source.ENVIRONMENT)
+                settings = settings.with_values(key, Source.ENVIRONMENT, {name: value})
             except ValueError as error:
                 warn_once(f"{LIMIT_VARIABLES[name]} is not used: {error}")
-            else:
-                settings = candidate
         if apply_httpx_env:
             try:
                 settings = _with_httpx(settings, key)
@@ -215,9 +211,7 @@ def _flag(text: str) -> bool:
 
 
 def _has_any_llm() -> bool:
-    if sys.modules.get("any_llm") is not None:
-        return True
-    return importlib.util.find_spec("any_llm") is not None
+    return bool(sys.modules.get("any_llm") or importlib.util.find_spec("any_llm"))
 
 
 def _require_any_llm() -> None:

@@ -128,9 +128,17 @@ class LimitSettings:
     def with_values(
         self, provider: str | None, source: Source, values: Values, *, whole: bool = False
     ) -> LimitSettings:
-        """Return settings with further limits; ``whole`` drops earlier ones of this scope."""
+        """Return settings with further limits.
+
+        Raises ValueError if limits of a scope contradict each other or have no effect. With
+        ``whole``, earlier ones of the scope are dropped, and nothing is checked.
+        """
         before: Values = {} if whole else self.scopes.get((provider, source), {})
-        return replace(self, scopes={**self.scopes, (provider, source): {**before, **values}})
+        values = {**before, **values}
+        changed = replace(self, scopes={**self.scopes, (provider, source): values})
+        if not whole:
+            changed._check(provider, values)
+        return changed
 
     def without(self, source: Source) -> LimitSettings:
         """Return settings without the limits of one source."""
@@ -150,9 +158,7 @@ class LimitSettings:
         every = (value for values in self.scopes.values() for value in values.values())
         return {value.variable for value in every if value.variable is not None}
 
-    def check(self, provider: str | None, source: Source) -> None:
-        """Raise ValueError if limits of a scope contradict each other or have no effect."""
-        values = self.scopes.get((provider, source), {})
+    def _check(self, provider: str | None, values: Values) -> None:
         most, idle = values.get(MAX_CONNECTIONS), values.get(MAX_KEEPALIVE_CONNECTIONS)
         if most is not None and idle is not None and idle.number > most.number:
             raise ValueError(
@@ -161,11 +167,7 @@ class LimitSettings:
                 f"connections than it may open. Give at most {most.number:g}. A value from an "
                 "earlier call stays in effect until you set it again or call reset_pools()"
             )
-        if provider is not None:
-            self._check_provider(provider, values)
-
-    def _check_provider(self, provider: str, values: Values) -> None:
-        libraries = libraries_of(provider)
+        libraries = () if provider is None else libraries_of(provider)
         for library in libraries:
             lacking = [name for name in LIMITS if name in values and name not in library.limits]
             if lacking and library is GRPC:
@@ -176,11 +178,8 @@ class LimitSettings:
                     f"{' and no '.join(lacking)}, only {', '.join(library.limits)}. Leave it out "
                     "for this provider"
                 )
-        if URLLIB3 in libraries:
-            self._check_urllib3(provider, values)
-
-    def _check_urllib3(self, provider: str, values: Values) -> None:
-        most, idle = values.get(MAX_CONNECTIONS), values.get(MAX_KEEPALIVE_CONNECTIONS)
+        if provider is None or URLLIB3 not in libraries:
+            return
         if most is not None and idle is not None and idle.number != most.number:
             raise ValueError(
                 f"{MAX_CONNECTIONS}={most.number:g} and "

@@ -8,7 +8,7 @@ call, and checks the limit in effect.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...providers import OPENAI_COMPATIBLE
 
@@ -34,24 +34,17 @@ class Family:
 
 
 _OPENAI = Family("http_client={client}", takes_timeout=True)
-ANTHROPIC = Family(
-    "http_client={client}",
-    "httpx",
-    builder="anthropic.DefaultAsyncHttpxClient",
-    takes_timeout=True,
+_HTTP_CLIENT = replace(_OPENAI, module="httpx")
+ANTHROPIC = replace(_HTTP_CLIENT, builder="anthropic.DefaultAsyncHttpxClient")
+_OPENAI_AND_ANTHROPIC = replace(
+    _HTTP_CLIENT,
+    note="The provider's anthropic client uses this client as well. It does not accept one of "
+    "httpx2.",
 )
-_OPENAI_AND_ANTHROPIC = Family(
-    "http_client={client}",
-    "httpx",
-    "The provider's anthropic client uses this client as well. It does not accept one of httpx2.",
-    takes_timeout=True,
-)
-_HTTP_CLIENT = Family("http_client={client}", "httpx", takes_timeout=True)
-_FIREWORKS = Family(
-    "http_client={client}",
-    "httpx",
-    "The provider's Fireworks SDK uses it instead of aiohttp. Its openai client uses it as well.",
-    takes_timeout=True,
+_FIREWORKS = replace(
+    _HTTP_CLIENT,
+    note="The provider's Fireworks SDK uses it instead of aiohttp. Its openai client uses it "
+    "as well.",
 )
 _TYPESAFE = Family("http_client={client}", "httpx2", timeout=10)
 _COHERE = Family(

@@ -1,4 +1,5 @@
 """Rules: one function per cause, which returns a finding with evidence and advice, or None.
 
-``diagnose.py`` decides which cause suppresses which.
+``diagnose.py`` decides which cause suppresses which, and adds the pool to the findings on one pool
+name.
 """

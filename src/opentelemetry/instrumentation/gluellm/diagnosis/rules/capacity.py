@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -29,8 +30,8 @@ def checks(
     Pools without a limit are left out: `unbounded_pool` reports them.
     """
     each = " in each worker" if workers > 1 else ""
-    limited = [pool for pool in pools if pool.max_connections]
-    allowed = sum(pool.max_connections or 0 for pool in limited)
+    limited = [(pool, pool.max_connections) for pool in pools if pool.max_connections]
+    allowed = sum(most for _, most in limited)
     connections = sum(len(pool.connections) for pool in pools)
     limit = process.descriptor_limit
     if process.open_descriptors is not None and limit and allowed:
@@ -44,14 +45,12 @@ def checks(
             "--ulimit nofile= in Docker), or allow fewer connections"
         )
         yield Check(text, advice, allowed, limit - others, connections)
-    to_origin: dict[str, int] = {}
-    for pool in limited:
-        for origin in {connection.origin for connection in pool.connections}:
-            to_origin[origin] = to_origin.get(origin, 0) + (pool.max_connections or 0)
+    to_origin: Counter[str] = Counter()
+    for pool, most in limited:
+        to_origin.update(dict.fromkeys({c.origin for c in pool.connections}, most))
     ports = process.local_ports
     if ports and to_origin:
-        origin = max(to_origin, key=lambda origin: to_origin[origin])
-        most = to_origin[origin]
+        ((origin, most),) = to_origin.most_common(1)
         text = (
             f"local ports: the pools allow {workers} x {most} = {workers * most} connections to "
             f"{one_line(origin)}, and the host has {ports} ports per destination"
@@ -61,17 +60,17 @@ def checks(
             "net.ipv4.ip_local_port_range"
         )
         yield Check(text, advice, workers * most, ports, workers * connections)
-    for pool in limited:
+    for pool, most in limited:
         streams = [c.streams_max for c in pool.connections if c.streams_max]
-        if streams and pool.max_connections:
+        if streams:
             text = (
                 f"HTTP/2 streams: {one_line(pool.label)} sends at most {sum(streams)} requests at "
                 f"once{each} on {counted(len(streams), 'connection')}, whatever its limit of "
-                f"{pool.max_connections} connections is"
+                f"{most} connections is"
             )
             advice = "use HTTP/1.1 (http2=False) or several clients for more requests at once"
             # `http2_stuck` reports requests that wait.
-            yield Check(text, advice, pool.max_connections, sum(streams))
+            yield Check(text, advice, most, sum(streams))
 
 
 def capacity(

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 from ... import thresholds
 from ...pool.phases import WEBSOCKET
 from ...providers import is_carried_by
 from ...text import call_site_text, counted, one_line, percent, seconds, timeout_text
-from ..advice.advisor import advisor_for
 from ..advice.servers import CONNECT_HELP, SET_UP_HELP, server_words
-from ..findings import Finding, Kind, Severity
+from ..findings import Finding, Kind, Meaning, Severity
 from ..intervals import Activity, PoolCase
 from ..parts import Failure
-from .timeouts import majority
+from .timeouts import Requests, evidence_of
 
 _OTHER_ORIGINS = "_OTHER"
 """Name in the telemetry contract for all origins beyond ``max_origins`` together."""
@@ -26,14 +27,12 @@ LOST_CONNECTION = ("protocol_error", "read_error")
 """Errors of a connection that was closed, or reset, while a response was expected."""
 _AT_ONCE = ("too_many_open_files", "no_local_ports")
 """Errors that the network never causes: one is enough for a finding."""
-_SHORT_IDLE = (
+_SHORT_IDLE = Meaning(
     "Connections broke that had been idle for {} on average, or less: few idle timeouts are "
     "as short. Possible causes: a forked process uses the same client, and both write on the same "
-    "connections; or the server, or a gateway before it, restarts or closes connections soon."
-)
-_AFTER_FORK = (
+    "connections; or the server, or a gateway before it, restarts or closes connections soon.",
     "Find out whether the process forks (os.fork, multiprocessing, gunicorn with preload_app): "
-    "build the client in each process, after the fork. If not, check the server's log."
+    "build the client in each process, after the fork. If not, check the server's log.",
 )
 _DEAD_ADDRESS = (
     "TCP takes one round trip, so {} means that first attempts get no answer: one of several "
@@ -43,37 +42,31 @@ _DEAD_ADDRESS = (
 _EACH_ADDRESS = "list the addresses of the host (getent ahosts HOST), and try to connect to each"
 
 _NOT_REUSED = {
-    "keepalive_expired": (
+    "keepalive_expired": Meaning(
         "Idle connections are closed before the next request needs them",
-        (
-            "Keep them for longer, but not as long as the load balancer's own idle timeout: "
-            "{keep_idle}"
-        ),
+        "Keep them for longer, but not as long as the load balancer's own idle timeout: "
+        "{keep_idle}",
     ),
-    "keepalive_limit": (
+    "keepalive_limit": Meaning(
         "The pool keeps only {idle} idle connections and closes the others after their request",
         "{keep}",
     ),
-    "connection_close": (
+    "connection_close": Meaning(
         "The server, a proxy or the client asks to close each connection (Connection: close)",
-        (
-            "Turn keep-alive on in the server or the proxy (nginx: proxy_http_version 1.1, an "
-            "empty Connection header, keepalive_requests), and send no Connection: close"
-        ),
+        "Turn keep-alive on in the server or the proxy (nginx: proxy_http_version 1.1, an "
+        "empty Connection header, keepalive_requests), and send no Connection: close",
     ),
-    "server_disconnect": (
+    "server_disconnect": Meaning(
         "The server, or a proxy before it, closes idle connections sooner than the client does",
-        (
-            "Let it keep idle connections for longer than the pauses between requests (nginx: "
-            "keepalive_timeout, uvicorn: --timeout-keep-alive)"
-        ),
+        "Let it keep idle connections for longer than the pauses between requests (nginx: "
+        "keepalive_timeout, uvicorn: --timeout-keep-alive)",
     ),
-    "cancelled": (
+    "cancelled": Meaning(
         "A cancelled request closes its connection, since its answer may still come on it",
         "Let calls end: raise the timeout that cancels them, or make them shorter",
     ),
 }
-"""By close reason: what it means, and what to do."""
+"""By close reason."""
 _BY_SERVER = ("connection_close", "server_disconnect")
 """Reasons that are no choice of the client. The others also occur in a healthy program that pauses
 or cancels."""
@@ -111,22 +104,15 @@ def client_churn(case: PoolCase) -> Finding | None:
         over = " over WebSocket"
     # GlueLLM builds its clients before it calls any-llm, so their call site is unknown.
     gluellm = case.process.gluellm and not any(built_at.values())
-    totals = case.totals
-    advisor = advisor_for(
-        totals.provider,
-        totals.library,
-        gluellm=gluellm,
-        synchronous=case.builds_synchronous,
-        any_llm=case.process.any_llm,
-    )
-    who = majority([*case.requests, *case.answers, *case.failures])
+    # Most of the pools are gone, so the live ones don't show how they were used.
+    advisor = replace(case, pools=(), process=replace(case.process, gluellm=gluellm)).advisor
+    latest: Requests = [*case.requests, *case.answers, *case.failures]
     what, until = "call", "they are garbage-collected"
     if advisor.may_be_gluellms:
         what, until = "event loop", "gluellm.close_providers() closes them"
     return Finding(
         kind=Kind.CLIENT_CHURN,
         severity=Severity.WARNING,
-        pool=case.label,
         observed=f"{pools} pools opened for {counted(requests, 'request')}{each} "
         f"({requests / pools:.1f} per pool), with "
         f"{counted(activity.number('opened'), 'new connection')}{over}"
@@ -134,7 +120,7 @@ def client_churn(case: PoolCase) -> Finding | None:
         explanation=f"A client is built for each {what}, so hardly any connection is reused. Calls "
         f"pay for TCP and TLS each time, and the connections stay open until {until}.",
         advice=f"{_one_client(case) or advisor.keep_instance()}.",
-        evidence="" if any(built_at.values()) or not who else f"Of the latest requests, {who}.",
+        evidence="" if any(built_at.values()) else evidence_of("the latest requests", latest),
     )
 
 
@@ -184,7 +170,6 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
     return Finding(
         kind=Kind.CONNECT_FAILURES,
         severity=Severity.ERROR if share >= thresholds.FAILURES_SEVERE else Severity.WARNING,
-        pool=case.label,
         observed=f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) "
         f"got no connection: {kinds}.",
         explanation=f"{explanation}.",
@@ -223,7 +208,7 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     if unprobed:
         advice.append(f"Switch SO_KEEPALIVE on: {advisor.probe_idle(case.maximum)}.")
     if short:
-        advice = [_AFTER_FORK]
+        advice = [_SHORT_IDLE.advice]
     elif not silent:
         advice.append(
             f"Keep idle connections for less time than the load balancer does{now}: "
@@ -233,12 +218,11 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.REUSE_FAILURES,
         severity=Severity.ERROR if share >= thresholds.FAILURES_SEVERE else Severity.WARNING,
-        pool=case.label,
         observed=f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) "
         "failed on a reused connection before an answer came"
         + (f", after up to {seconds(silence)} of silence" if silent else "")
         + ("; SO_KEEPALIVE is off." if unprobed and not short else "."),
-        explanation=_SHORT_IDLE.format(seconds(idle))
+        explanation=_SHORT_IDLE.explanation.format(seconds(idle))
         if short
         else f"{'T' if silent else 'Either t'}he other end, or a load balancer or address "
         "translator on the path, had dropped connections that the pool kept: after a time without "
@@ -297,56 +281,42 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
         for pool in case.pools
         for connection in pool.connections
     )
-    if on_new >= thresholds.MOST_FAIL and on_reused == 0 and usable and activity.sent > new:
-        observed = (
-            f"{failed} of {counted(new, 'request')} on a new connection failed before the first "
-            f"byte of an answer, and none of {activity.sent - new} on established ones; "
-            f"{usable} of these are open."
-        )
-        explanation = (
-            "The other end accepts new connections and closes them, and established ones work. So "
-            f"it limits the connections of a client, to about {usable}, or a server of a load "
-            "balancer to which only new ones go is broken."
-        )
-        advice = f"{case.advisor.allow(usable)}. Or raise the limit at the gateway or the provider."
-    elif goaway:
-        observed = (
-            f"The other end ended {counted(goaway, 'HTTP/2 connection')} with GOAWAY, and the "
-            "requests that waited for their answers failed."
-        )
-        explanation = (
-            "A server or gateway does that after a number of requests, after a time, or when it "
-            "restarts. The client gives up the requests in flight, also those that would still be "
-            "answered. The pool is not the cause."
-        )
-        advice = (
-            "Raise the gateway's limit per connection (nginx: keepalive_requests), let the SDK "
-            f"send again, or use HTTP/1.1: {case.advisor.without_http2(case.maximum)}."
-        )
-    else:
-        reused = f" and {percent(on_reused)} of those on reused" if on_reused else ""
-        observed = (
-            "The other end closed or reset the connection while requests waited for the answer: "
-            f"{percent(on_new)} of those on new{reused} connections."
-        )
-        alike = "New and reused connections fail alike" if reused else "New connections fail"
-        if reused and on_reused < thresholds.ALIKE * on_new:
-            alike = "New connections fail even more often than reused ones"
-        explanation = (
-            f"{alike}, so neither the pool nor idle connections are the cause: the gateway or the "
-            "provider is."
-        )
-        advice = (
-            "Check the log of the gateway and the provider's status page. Send fewer requests at a "
-            "time, and let the SDK send failed ones again."
-        )
-    return Finding(
+    finding = partial(
+        Finding,
         kind=Kind.CLOSED_UNANSWERED,
         severity=Severity.ERROR if share >= thresholds.FAILURES_SEVERE else Severity.WARNING,
-        pool=case.label,
-        observed=observed,
-        explanation=explanation,
-        advice=advice,
+    )
+    if on_new >= thresholds.MOST_FAIL and on_reused == 0 and usable and activity.sent > new:
+        return finding(
+            observed=f"{failed} of {counted(new, 'request')} on a new connection failed before the "
+            f"first byte of an answer, and none of {activity.sent - new} on established ones; "
+            f"{usable} of these are open.",
+            explanation="The other end accepts new connections and closes them, and established "
+            f"ones work. So it limits the connections of a client, to about {usable}, or a server "
+            "of a load balancer to which only new ones go is broken.",
+            advice=f"{case.advisor.allow(usable)}. Or raise the limit at the gateway or provider.",
+        )
+    if goaway:
+        return finding(
+            observed=f"The other end ended {counted(goaway, 'HTTP/2 connection')} with GOAWAY, and "
+            "the requests that waited for their answers failed.",
+            explanation="A server or gateway does that after a number of requests, after a time, "
+            "or when it restarts. The client gives up the requests in flight, also those that "
+            "would still be answered. The pool is not the cause.",
+            advice="Raise the gateway's limit per connection (nginx: keepalive_requests), let the "
+            f"SDK send again, or use HTTP/1.1: {case.advisor.without_http2(case.maximum)}.",
+        )
+    reused = f" and {percent(on_reused)} of those on reused" if on_reused else ""
+    alike = "New and reused connections fail alike" if reused else "New connections fail"
+    if reused and on_reused < thresholds.ALIKE * on_new:
+        alike = "New connections fail even more often than reused ones"
+    return finding(
+        observed="The other end closed or reset the connection while requests waited for the "
+        f"answer: {percent(on_new)} of those on new{reused} connections.",
+        explanation=f"{alike}, so neither the pool nor idle connections are the cause: the gateway "
+        "or the provider is.",
+        advice="Check the log of the gateway and the provider's status page. Send fewer requests "
+        "at a time, and let the SDK send failed ones again.",
     )
 
 
@@ -368,15 +338,13 @@ def truncated_answers(case: PoolCase) -> Finding | None:
         return None
     results = Counter(failure.result for failure in ended).most_common()
     ages = [failure.age for failure in ended]
-    who = majority(ended)
     return Finding(
         kind=Kind.TRUNCATED_ANSWERS,
         severity=Severity.ERROR if share >= thresholds.FAILURES_SEVERE else Severity.WARNING,
-        pool=case.label,
         observed=f"{len(ended)} of the last {counted(number, 'request')} ({percent(share)}) failed "
         f"while reading the answer, {seconds(min(ages))} to {seconds(max(ages))} after their call "
         f"began: {', '.join(f'{result} {count}' for result, count in results)}.",
-        evidence=f"Of these requests, {who}." if who else "",
+        evidence=evidence_of("these requests", ended),
         explanation="The answer had begun, and the connection was closed before it was complete. "
         "The provider or a proxy on the path ends it: a process that crashes or restarts, a "
         "timeout, or a limit on the size of answers. Or the application closes its client.",
@@ -422,7 +390,6 @@ def slow_connecting(cases: Sequence[PoolCase]) -> Finding | None:
     return Finding(
         kind=Kind.EXECUTOR_FULL if step == "thread" else Kind.SLOW_CONNECTING,
         severity=Severity.WARNING,
-        pool=case.label,
         observed=f"Establishing {counted(number, 'connection')} took {seconds(mean)} on "
         f"average{before}, {percent(share)} of it {name}.",
         explanation=explanation,
@@ -434,7 +401,8 @@ def not_reused(case: PoolCase) -> Finding | None:
     """Detect that requests pay for new connections since most are closed for one reason."""
     activity = case.activity
     closed = activity.named("closed")
-    spent, connecting = activity.time(), activity.connecting_time
+    failed = sum(o.held_seconds for o in activity.outcomes if o.error in CONNECT_HELP)
+    spent, connecting = activity.time(), max(activity.time("connecting") - failed, 0.0)
     if closed.total() < thresholds.CLOSED_CONNECTIONS or spent <= 0:
         return None
     ((reason, count),) = closed.most_common(1)
@@ -459,7 +427,6 @@ def not_reused(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.NOT_REUSED,
         severity=Severity.WARNING if hurts else Severity.INFO,
-        pool=case.label,
         observed=f"{paid} of {counted(requests, 'request')} "
         f"({percent(min(paid / max(requests, 1), 1.0))}) waited for a new connection, which took "
         f"{percent(connecting / spent)} of the time of all requests; most closed connections ended "
@@ -484,14 +451,12 @@ def channel_not_ready(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.CHANNEL_NOT_READY,
         severity=Severity.ERROR if waiting else Severity.WARNING,
-        pool=case.label,
         observed=f"{counted(len(stuck), 'channel')} not ready, one in {longest.channel_state} for "
         f"{seconds(longest.channel_state_age or 0.0)}; {counted(waiting, 'call')} waiting.",
         explanation="gRPC fails to connect and keeps trying. Calls with wait_for_ready wait until "
         "their deadline; all others fail at once as UNAVAILABLE.",
         advice="Check the target and its port, the resolver, TLS against plaintext, and the route "
-        "to it. GRPC_VERBOSITY=debug and GRPC_TRACE=connectivity_state log the result of each "
-        "attempt.",
+        "to it. GRPC_VERBOSITY=debug and GRPC_TRACE=connectivity_state log each attempt.",
     )
 
 
@@ -505,7 +470,6 @@ def wrong_event_loop(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.WRONG_EVENT_LOOP,
         severity=Severity.ERROR,
-        pool=case.label,
         observed=f"{counted(failed, 'request')} failed with RuntimeError in another event loop "
         f"than that of the client's connections. The last one was sent at {second}; connections "
         f"were established at {first}.",

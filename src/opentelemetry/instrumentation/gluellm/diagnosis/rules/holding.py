@@ -9,7 +9,7 @@ from ...text import call_site_text, counted, one_line, percent, seconds
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
 from ..parts import PoolSnapshot, RequestSnapshot
-from .timeouts import majority
+from .timeouts import evidence_of, majority
 
 _MOST_CALL_SITES = 3
 
@@ -48,7 +48,6 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
     return Finding(
         kind=Kind.LEAK,
         severity=Severity.ERROR if hurts else Severity.WARNING,
-        pool=case.label,
         observed=observed,
         explanation=explanation,
         advice=advice,
@@ -148,19 +147,18 @@ def slow_consumer(case: PoolCase) -> Finding | None:
     requests = activity.sent + activity.held_now
     if held <= 0 or not thresholds.consumes_slowly(unread, held, requests):
         return None
-    who = majority(request for request in case.requests if request.phase == "unread")
+    unread_requests = (request for request in case.requests if request.phase == "unread")
     queue = "a queue.Queue" if case.synchronous else "an asyncio.Queue"
     return Finding(
         kind=Kind.SLOW_CONSUMER,
         severity=Severity.WARNING,
-        pool=case.label,
         observed=f"Answers were unread for {percent(unread / held)} of the time that connections "
         f"were held, {seconds(unread / requests)} per request, and were read in the end.",
         explanation="The application is slower than the provider: it works between the chunks of "
         "an answer, or writes them to a slow client, and the connection is held meanwhile.",
         advice=f"Read the answer at once, into {queue} or a list, and process it outside the loop "
         "over the stream.",
-        evidence=f"Of the answers that are unread now, {who}." if who else "",
+        evidence=evidence_of("the answers that are unread now", unread_requests),
     )
 
 
@@ -216,9 +214,6 @@ def stuck_streams(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
         )
         advice = f"Use several clients, or HTTP/1.1: {http1}."
         if lowered:
-            explanation = (
-                f"The peer lowered its limit from {before} to {lowest} streams. {explanation}"
-            )
             advice = (
                 f"Ask the operator of the server or its proxy for the reason. Until then: {advice}"
             )
@@ -238,7 +233,6 @@ def stuck_streams(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     return Finding(
         kind=Kind.HTTP2_STUCK,
         severity=Severity.ERROR if stuck or (orphaned and (waits or full)) else Severity.WARNING,
-        pool=case.label,
         observed=f"{observed}.",
         explanation=explanation,
         advice=advice,

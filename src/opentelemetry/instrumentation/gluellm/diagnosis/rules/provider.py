@@ -12,60 +12,44 @@ from ... import thresholds
 from ...pool.ledger import MOST_ANSWERED
 from ...text import call_site_text, counted, one_line, percent, seconds
 from ...watch.silent_peers import SENDING
-from ..findings import Finding, Kind, Severity
+from ..findings import Finding, Kind, Meaning, Severity
 from ..intervals import PoolCase
 from ..parts import PROVIDERS_PART, Answer, Group
-from .timeouts import majority
+from .timeouts import evidence_of
 from .waiting import queue_matters
 
-_NO_ANSWER = (
+_HANGS = Meaning(
     "No request is answered: the provider hangs, or something on the path to it (a gateway, a "
-    "proxy, a firewall) takes the requests and passes nothing on. Seen from here, both look alike."
-)
-_PINGS = (
-    "Bytes arrive, but no items, or the answers do not end: the provider, or a proxy before it, "
-    "sends pings, or an item without an end. The connection's read timeout ignores that."
-)
-_END_STREAMS = (
-    "Give the whole stream, or the time between its items, a timeout of your own, and send the "
-    "request again. A read timeout does not end it. Check the provider's status page."
-)
-_TELL_APART = (
+    "proxy, a firewall) takes the requests and passes nothing on. Seen from here, both look alike.",
     "Check the provider's status page, and send one request by hand, past the proxy or from "
-    "another network: if it is answered, the path is the cause."
+    "another network: if it is answered, the path is the cause.",
+)
+_PINGS = Meaning(
+    "Bytes arrive, but no items, or the answers do not end: the provider, or a proxy before it, "
+    "sends pings, or an item without an end. The connection's read timeout ignores that.",
+    "Give the whole stream, or the time between its items, a timeout of your own, and send the "
+    "request again. A read timeout does not end it. Check the provider's status page.",
 )
 _Times = Sequence[float]
-_SLOW = (
-    (
-        "Requests wait for the provider's bytes most of the time. The provider or the path to it "
-        "is slow, or the requests have changed: a larger model, longer questions or answers."
-    ),
-    (
-        "Check the provider's status page, and compare models. Stream the answers, to notice "
-        "silence early. {}. Send fewer requests at a time, or send some to a second provider."
-    ),
+_SLOW = Meaning(
+    "Requests wait for the provider's bytes most of the time. The provider or the path to it "
+    "is slow, or the requests have changed: a larger model, longer questions or answers.",
+    "Check the provider's status page, and compare models. Stream the answers, to notice "
+    "silence early. {}. Send fewer requests at a time, or send some to a second provider.",
 )
-_BUFFERED = (
-    (
-        "Answers take as long as before, but now come in one piece at their end. Most likely a "
-        "proxy or gateway on the path buffers streams, or the application no longer streams."
-    ),
-    (
-        "Switch buffering off at the proxy or ingress (nginx: proxy_buffering off, or the header "
-        "X-Accel-Buffering: no), and compression as well. Send one request past it to compare."
-    ),
+_BUFFERED = Meaning(
+    "Answers take as long as before, but now come in one piece at their end. Most likely a "
+    "proxy or gateway on the path buffers streams, or the application no longer streams.",
+    "Switch buffering off at the proxy or ingress (nginx: proxy_buffering off, or the header "
+    "X-Accel-Buffering: no), and compression as well. Send one request past it to compare.",
 )
-_LONGER = (
-    (
-        "Answers begin as soon as before: most likely they are longer at the same speed. Their "
-        "items are not seen, so the provider may also send more slowly."
-    ),
-    (
-        "Compare the length of the answers with the time before, and limit it by the prompt or "
-        "max_tokens. If it is the same, check the provider's status page."
-    ),
+_LONGER = Meaning(
+    "Answers begin as soon as before: most likely they are longer at the same speed. Their "
+    "items are not seen, so the provider may also send more slowly.",
+    "Compare the length of the answers with the time before, and limit it by the prompt or "
+    "max_tokens. If it is the same, check the provider's status page.",
 )
-"""By how the times of answers have changed: explanation and advice."""
+"""By how the times of answers have changed."""
 
 
 def _parts(answers: Sequence[Answer], waiting: _Times = ()) -> dict[str, _Times]:
@@ -127,7 +111,7 @@ def _first(before: list[Answer]) -> list[Answer]:
     return before[:half] if half >= thresholds.BASELINE_REQUESTS else before
 
 
-def _change(case: PoolCase, group: Group) -> tuple[str, str]:
+def _change(case: PoolCase, group: Group) -> Meaning:
     """Return what the times to the headers and after them say about answers that became slower."""
     answers, earlier = case.compared_answers
     now = [answer for answer in answers if answer.group == group]
@@ -207,20 +191,19 @@ def slow_provider(case: PoolCase) -> Finding | None:
         observed += f"; {times:.2g} times as many requests arrive as before"
     changed = {_change(case, group) for group, text in groups.items() if text}
     explanation, advice = _SLOW if gives_up or len(changed) != 1 else changed.pop()
-    if times >= thresholds.BUSIER and explanation == _SLOW[0]:
+    if times >= thresholds.BUSIER and explanation == _SLOW.explanation:
         explanation += " Most likely it, or a queue before it, does not serve as many at a time."
         advice = f"Send fewer requests at a time first. {advice}"
     found = Finding(
         kind=Kind.SLOW_PROVIDER,
         severity=Severity.ERROR if gives_up else Severity.WARNING,
-        pool=case.label,
         observed=f"{observed}.",
         explanation=explanation,
         advice=f"{advice.format(timeout)} A larger pool does not help.",
     )
     ended = [f.ago + f.phase_age for f in case.totals.failures if f.result == "read_timeout"]
     if gives_up and _unanswered(case, ended) >= thresholds.CURRENT_REQUESTS:
-        return replace(found, kind=Kind.CALLS_SILENT, explanation=_NO_ANSWER, advice=_TELL_APART)
+        return replace(found, kind=Kind.CALLS_SILENT, **_HANGS._asdict())
     return found
 
 
@@ -241,15 +224,13 @@ def slow_upload(case: PoolCase) -> Finding | None:
     unsent = [r for r in checked if r.peer == SENDING and r.phase == "awaiting_response"]
     if len(unsent) < thresholds.CALL_SILENT_ALERT_COUNT or 2 * len(unsent) <= len(checked):
         return None
-    who = majority(unsent)
     return Finding(
         kind=Kind.SLOW_UPLOAD,
         severity=Severity.WARNING,
-        pool=case.label,
         observed=f"{len(unsent)} of {counted(len(checked), 'request')} that wait for an answer are "
         f"not completely sent, the longest after {seconds(max(r.phase_age for r in unsent))}: the "
         "system still has bytes of them to send.",
-        evidence=f"Of these requests, {who}." if who else "",
+        evidence=evidence_of("these requests", unsent),
         explanation="The other end, or the network path to it, takes the requests slowly. So the "
         "time goes into sending them, and neither into the provider's answers nor into the pool.",
         advice="Send less: smaller images and files, or upload them once and refer to them. Check "
@@ -311,7 +292,7 @@ def overdue_requests(case: PoolCase) -> Finding | None:
     )
     advice = "Check the provider's status page."
     if 2 * _unanswered(case, waited.values()) > len(found):
-        kind, explanation, advice = Kind.CALLS_SILENT, _NO_ANSWER, _TELL_APART
+        kind, (explanation, advice) = Kind.CALLS_SILENT, _HANGS
     if any(request.peer == "unknown" for request in found):
         explanation += " The system's TCP state shows no lost connection."
     advice += " Set a read timeout, and send these requests again."
@@ -319,17 +300,15 @@ def overdue_requests(case: PoolCase) -> Finding | None:
         advice += f" Switch SO_KEEPALIVE on: {case.advisor.probe_idle(case.maximum)}."
     if 2 * fed > len(found):
         kind = Kind.STALLED_STREAMS
-        explanation, advice = _PINGS, _END_STREAMS
-    who = majority(found)
+        explanation, advice = _PINGS
     return Finding(
         kind=kind,
         severity=Severity.ERROR if last >= thresholds.OVERDUE_AFTER else Severity.WARNING,
-        pool=case.label,
         observed=f"{len(found)} of {counted(len(case.requests), 'request')} in flight are overdue ("
         f"{', '.join(f'{count} {phase}' for phase, count in phases.most_common())}), the oldest "
         f"for {seconds(max(waited.values()))}. Answers of the same model and call site took at "
         f"most {seconds(longest)}; the last one ended {seconds(last)} ago.",
-        evidence=f"Of the overdue requests, {who}." if who else "",
+        evidence=evidence_of("the overdue requests", found),
         explanation=explanation,
         advice=advice,
     )
@@ -361,14 +340,13 @@ def silent_provider(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.CALLS_SILENT,
         severity=Severity.WARNING if severe else Severity.INFO,
-        pool=case.label,
         observed=f"{counted(len(waiting), 'request')} to {origins} sent and waiting for the first "
         f"byte of an answer, the longest for {seconds(max(ages))}; none was answered meanwhile, "
         f"{case.queued_now} queued. Longest silence that was ever answered: "
         f"{seconds(answered) if answered else 'none'}.",
         explanation="They have their connections, so the pool is not the cause. Reasoning models "
-        f"are silent for 300 to 700 s. With any other model: {_NO_ANSWER}",
-        advice=f"{_TELL_APART} Stream the answers, to notice silence early, and set a read "
+        f"are silent for 300 to 700 s. With any other model: {_HANGS.explanation}",
+        advice=f"{_HANGS.advice} Stream the answers, to notice silence early, and set a read "
         "timeout. A larger pool does not help.",
     )
 
@@ -383,17 +361,15 @@ def stalled_streams(case: PoolCase) -> Finding | None:
     if not stalled:
         return None
     longest = max(request.item_wait or 0.0 for request in stalled)
-    who = majority(stalled)
     many = len(stalled) >= thresholds.CALL_SILENT_ALERT_COUNT
     return Finding(
         kind=Kind.STALLED_STREAMS,
         severity=Severity.WARNING if many else Severity.INFO,
-        pool=case.label,
         observed=f"{counted(len(stalled), 'stream')} without an item, the longest for "
         f"{seconds(longest)}, while bytes arrive.",
-        evidence=f"Of these streams, {who}." if who else "",
-        explanation=_PINGS,
-        advice=_END_STREAMS,
+        evidence=evidence_of("these streams", stalled),
+        explanation=_PINGS.explanation,
+        advice=_PINGS.advice,
     )
 
 
@@ -415,7 +391,6 @@ def silent_connections(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.SILENT_CONNECTIONS,
         severity=Severity.ERROR if lost else Severity.WARNING,
-        pool=case.label,
         observed=f"{observed}.",
         explanation="The system's TCP state of these connections shows it: the host is gone, the "
         "network path drops packets, or the other end has closed or stopped reading. A slow "

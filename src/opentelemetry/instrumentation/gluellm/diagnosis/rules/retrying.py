@@ -29,7 +29,7 @@ class _Reasons:
         self.busier = max((case.growth for case in cases), default=0.0)
         self.statuses: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
-        for outcome in (one for case in cases for one in case.activity.outcomes.values()):
+        for outcome in (one for case in cases for one in case.activity.outcomes):
             if is_retried(outcome) and outcome.count:
                 of = self.statuses if outcome.error is None else self.errors
                 of[str(outcome.error or outcome.status)] += outcome.count
@@ -141,7 +141,6 @@ def refusals(case: PoolCase, calls: Sequence[CallsSnapshot]) -> Finding | None:
     return Finding(
         kind=Kind.RETRIES,
         severity=Severity.WARNING,
-        pool=case.label,
         observed=f"{refused} of {counted(left, 'request')} ({percent(refused / left)}) were "
         f"refused: {reasons}.",
         explanation=f"{explanation} The SDKs send such a request up to two times more, with "

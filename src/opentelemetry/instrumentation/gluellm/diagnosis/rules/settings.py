@@ -29,7 +29,6 @@ def unbounded_pool(case: PoolCase, *, descriptors_run_out: bool) -> Finding | No
     return Finding(
         kind=Kind.UNBOUNDED_POOL,
         severity=Severity.WARNING if descriptors_run_out else Severity.INFO,
-        pool=case.label,
         observed=f"No limit on connections; {counted(count, 'connection')} now.",
         explanation="A burst opens a connection for each request, until the provider refuses them "
         "or file descriptors run out.",
@@ -50,10 +49,10 @@ def pool_timeout(case: PoolCase) -> Finding | None:
     unbounded = [pool for pool in case.pools if _waits_too_long(pool)]
     if not unbounded:
         return None
-    pool = max(unbounded, key=lambda pool: max(_queued(pool), default=0.0))
+    pool = max(unbounded, key=lambda pool: max(pool.waits, default=0.0))
     # Pools of one name can have different timeouts.
     alike = [other for other in unbounded if _timeouts(other) == _timeouts(pool)]
-    ages = [age for other in alike for age in _queued(other)]
+    ages = [age for other in alike for age in other.waits]
     longest = max(ages, default=0.0)
     queue = f"; {counted(len(ages), 'request')} queued, the longest for {seconds(longest)}"
     explanation = "A request may wait as long for a connection as for its answer."
@@ -66,17 +65,11 @@ def pool_timeout(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.POOL_TIMEOUT,
         severity=Severity.WARNING if longest >= thresholds.STUCK_AFTER else Severity.INFO,
-        pool=case.label,
         observed=f"Pool timeout {timeout_text(pool.pool_timeout)}, read timeout "
         f"{timeout_text(pool.read_timeout)}{queue if ages else ''}.",
         explanation=f"{explanation} While it waits, no error shows that the pool is full.",
         advice=f"{advice}.",
     )
-
-
-def _queued(pool: PoolSnapshot) -> list[float]:
-    """Return the seconds that each queued request of a pool has waited."""
-    return [request.phase_age for request in pool.requests if request.phase == "queued"]
 
 
 def _timeouts(pool: PoolSnapshot) -> tuple[float | None, float | None]:

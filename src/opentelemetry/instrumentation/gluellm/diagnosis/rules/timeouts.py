@@ -12,6 +12,7 @@ from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
 from ..parts import Answer, Failure, RequestSnapshot
 
+Requests = Iterable[Answer | Failure | RequestSnapshot]
 _STILL = {
     "queued": "queued for a connection",
     "connecting": "connecting",
@@ -22,7 +23,7 @@ _STILL = {
 """By phase: what a request was doing."""
 
 
-def majority(requests: Iterable[Answer | Failure | RequestSnapshot]) -> str:
+def majority(requests: Requests) -> str:
     """Return text on the call site and model that more than half of the requests have in common.
 
     Only on one of them if they differ in the other. Empty if there is none, or if it is unknown.
@@ -37,6 +38,12 @@ def majority(requests: Iterable[Answer | Failure | RequestSnapshot]) -> str:
             which = f" ({one_line(model)})" if model else ""
             return f"{count} of {groups.total()}{where}{which}"
     return ""
+
+
+def evidence_of(whose: str, requests: Requests) -> str:
+    """Return the evidence of a finding: whom more than half of these requests are of."""
+    who = majority(requests)
+    return f"Of {whose}, {who}." if who else ""
 
 
 def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
@@ -87,7 +94,6 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
     return Finding(
         kind=Kind.CALLS_CUT_SHORT,
         severity=severity,
-        pool=case.label,
         observed=f"{len(cut)} of the last {number} requests "
         f"({percent(share)}) were cancelled, {len(alike)} of them after {seconds(age)}, "
         f"{count} while still {still}{f'; {who}' if who else ''}.",
@@ -118,19 +124,16 @@ def cut_answers(case: PoolCase) -> Finding | None:
     ]
     if 2 * len(at_it) <= len(cut) or not near:
         return None
-    who = majority(cut)
     wanted = max(60, 3 * round(timeout))
     return Finding(
         kind=Kind.READ_TIMEOUT,
         severity=Severity.ERROR,
-        pool=case.label,
         observed=f"{len(cut)} of the last {counted(number, 'request')} "
         f"({percent(len(cut) / number)}) ended in a read timeout, after {seconds(timeout)} without "
         f"a byte: the client's own limit. {counted(len(near), 'other answer')} began after "
         f"{seconds(min(near))} to {seconds(max(near))}.",
-        evidence=f"Of the requests that it ended, {who}." if who else "",
+        evidence=evidence_of("the requests that it ended", cut),
         explanation="Your timeout cuts them: other answers take nearly as long, so the provider "
         "works on these as well, and each one that is sent again costs the same again.",
-        advice=f"{case.advisor.read_at_most(wanted, case.maximum)}. Or stream, so that bytes come "
-        "earlier.",
+        advice=f"{case.advisor.read_at_most(wanted, case.maximum)}. Or stream: bytes come earlier.",
     )

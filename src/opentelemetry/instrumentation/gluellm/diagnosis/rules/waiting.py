@@ -75,7 +75,6 @@ def pool_too_small(case: PoolCase, *, slow_set_ups: bool) -> Finding | None:
     return Finding(
         kind=Kind.POOL_TOO_SMALL,
         severity=Severity.ERROR if timeouts else Severity.WARNING,
-        pool=case.label,
         observed=f"{observed}.{replayed}",
         explanation="More requests arrive at a time than the pool has connections. Connections are "
         "held only as long as the answers take, so the pool is too small.",
@@ -141,12 +140,10 @@ def one_caller(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.ONE_CALLER,
         severity=Severity.ERROR if case.activity.number("timeout", "pool") else Severity.WARNING,
-        pool=case.label,
         observed=f"{count} of {counted(len(held), 'connection')} are held{by}; "
         f"{counted(len(others), 'request')} of other callers queued, the longest for "
         f"{seconds(longest)}.",
-        explanation="One caller takes nearly the whole pool, and the others wait for it. A larger "
-        "pool only lets it take more.",
+        explanation="One caller takes nearly all of the pool. A larger one only lets it take more.",
         advice=f"Give it a client of its own, or limit its calls ({semaphore}.Semaphore).{need}",
     )
 
@@ -157,7 +154,7 @@ def pool_saturated(case: PoolCase) -> Finding | None:
     if not full:
         return None
     requests = [request for pool in full for request in pool.requests]
-    waits = [request.phase_age for request in requests if request.phase == "queued"]
+    waits = [wait for pool in full for wait in pool.waits]
     busy = sum(pool.active + pool.connecting for pool in full)
     maximum = sum(pool.max_connections or 0 for pool in full)
     holders = Counter(request.phase for request in requests if request.held is not None)
@@ -169,7 +166,6 @@ def pool_saturated(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.POOL_SATURATED,
         severity=Severity.ERROR if timeouts else Severity.WARNING if lasts else Severity.INFO,
-        pool=case.label,
         observed=f"{busy} of {counted(maximum, 'connection')} in use and "
         f"{counted(len(waits), 'request')} queued, the longest for {seconds(max(waits))}"
         + (f"; connections are held by: {held}." if held else "."),
@@ -201,7 +197,7 @@ def _is_full(pool: PoolSnapshot) -> bool:
     """
     if pool.max_connections is None:
         return False
-    longest = max((r.phase_age for r in pool.requests if r.phase == "queued"), default=0.0)
+    longest = max(pool.waits, default=0.0)
     full = pool.active + pool.connecting >= pool.max_connections
     return longest >= thresholds.STUCK_AFTER or (pool.queued > 0 and full)
 
@@ -225,27 +221,22 @@ def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     cores = {"httpx": "httpx and httpcore", "httpx2": "httpx2 and httpcore2"}
     core = cores.get(case.totals.library, "the HTTP library")
     observed = ", ".join(f"{kind} {count}" for kind, count in found.items())
-    advice = (
-        f"Update {core}, and search its issue tracker for the fault. Until then, replace the "
-        "client when it happens."
-    )
+    update = f"Update {core}, and search its issue tracker for the fault."
+    advice = f"{update} Until then, replace the client when it happens."
     # A blocked loop can make a sound pool look wrong.
     severity = Severity.INFO if loop_is_blocked else Severity.WARNING
     if not loop_is_blocked and slots_are_lost(case):
         severity = Severity.ERROR
         observed += f", of the pool's limit of {case.maximum}, while requests queue"
-        advice = "Replace the client now: the connections do not come back by themselves. "
         if case.totals.library == "httpx":
-            advice += (
+            update = (
                 "httpcore 1.0 loses them when requests are cancelled; httpx2, with httpcore2, "
                 "does not. Cancel fewer requests until then."
             )
-        else:
-            advice += f"Update {core}, and search its issue tracker for the fault."
+        advice = f"Replace the client now: the connections do not come back by themselves. {update}"
     return Finding(
         kind=Kind.ANOMALY,
         severity=severity,
-        pool=case.label,
         observed=f"{observed}.",
         explanation="; ".join(f"{kind}: {_ANOMALIES.get(kind, 'not known here')}" for kind in found)
         + ". These are faults in the pool itself, not in the application.",
