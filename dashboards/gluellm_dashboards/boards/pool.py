@@ -199,7 +199,18 @@ def _connections() -> list[Panel]:
         lines(
             "How many are opened?",
             [Line(signal=connections.OPENED, legend="opened", by=shared.ALL)],
-            width=12,
+            width=6,
+        ),
+        lines(
+            "Do pools come and go?",
+            [
+                Line(signal=pools.OPENED, legend="opened", by=shared.ALL),
+                Line(
+                    signal=pools.DISCARDED, legend="{{gluellm_pool_discard_reason}}", by=shared.ALL
+                ),
+            ],
+            width=6,
+            links=links.to_runbook("GlueLLMClientChurn"),
         ),
         lines(
             "Which step of connecting takes the time?",
@@ -210,7 +221,7 @@ def _connections() -> list[Panel]:
                     by=shared.ALL,
                 )
             ],
-            width=8,
+            width=12,
             no_value=shared.NOT_GRPC,
             links=links.to_runbook("GlueLLMConnectFailures"),
         ),
@@ -223,22 +234,11 @@ def _connections() -> list[Panel]:
                     by=shared.ALL,
                 )
             ],
-            width=8,
+            width=12,
             colors=_PEERS,
             no_value="No connection was silent for long, or not available (gRPC, not Linux, "
             "peer_check_after=0).",
             links=links.to_runbook("GlueLLMCallsSilent"),
-        ),
-        lines(
-            "Do pools come and go?",
-            [
-                Line(signal=pools.OPENED, legend="opened", by=shared.ALL),
-                Line(
-                    signal=pools.DISCARDED, legend="{{gluellm_pool_discard_reason}}", by=shared.ALL
-                ),
-            ],
-            width=8,
-            links=links.to_runbook("GlueLLMClientChurn"),
         ),
     ]
 

@@ -133,6 +133,7 @@ ESTABLISHING_BY_STEP = signal(
     "`connect`: the network path. `proxy`: the proxy. `tls`: too little CPU at either end. "
     "`other`: steps that the library does not show.",
     of=[_STEPS],
+    unit="s/s",
 )
 SILENT = signal(
     "connections_silent",
