@@ -172,9 +172,13 @@ def choices(board: str, replayed: Replayed) -> Iterator[tuple[str, dict[str, str
         yield board, given
         return
     for scene in replayed.scenes:
+        found = {"job": scene.service}
         # The overview is where somebody finds the provider; the other boards are opened for it.
-        found = {} if board == "overview" else {"provider": scene.provider}
-        yield f"{board}-{scene.name}", {**given, "job": scene.service, **found}
+        if board != "overview":
+            if scene.provider is None:
+                continue
+            found["provider"] = scene.provider
+        yield f"{board}-{scene.name}", {**given, **found}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

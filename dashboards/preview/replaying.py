@@ -16,11 +16,13 @@ from studies.accuracy.replay.replay import DATA, KeptPrometheus, Record
 from .filling import Span
 
 SCENARIOS: Final = {
-    "few-errors": ("healthy", "anthropic"),
+    "more-traffic": ("healthy", "anthropic"),
     "pool-too-small": ("saturated", "anthropic"),
-    "stream-leaked": ("leak", "openai"),
+    "stream-never-read": ("leak", "openai"),
+    "quota-lowered": ("rate-limited", None),
+    "pings-only": ("stalled-stream", None),
 }
-"""By incident, the scenario and the provider that it uses."""
+"""By incident, the scenario and the provider whose boards are drawn; None: the overview only."""
 _MINUTES: Final = ("--healthy", "3", "--minutes", "6")
 _WARM: Final = 45
 """Seconds until rates have a whole window to look back on; the pictures begin after them."""
@@ -32,7 +34,7 @@ class Scene:
 
     name: str
     service: str
-    provider: str
+    provider: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,10 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, diagnose, snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.watch import silent_peers
 from support.http1 import HTTP1Server
+from support.telemetry import Telemetry
 from support.waiting import PATIENCE, wait_until
 
 pytestmark = [
@@ -31,18 +33,28 @@ def peers() -> list[str | None]:
     return [request.peer for pool in snapshot().pools for request in pool.requests]
 
 
+def silent(telemetry: Telemetry) -> dict[str, float]:
+    """The metric, by state of the peer."""
+    points = telemetry.points(semconv.CONNECTION_SILENT)
+    return {point.attributes[semconv.PEER_STATE]: point.value for point in points}
+
+
 def lost() -> list[Any]:
     """The findings on lost peers."""
     return [finding for finding in diagnose(snapshot()) if finding.kind is Kind.SILENT_CONNECTIONS]
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_nothing_is_claimed_of_a_provider_that_thinks(pool, server, checked_soon):
-    """Neither before the head nor within the body."""
+def test_nothing_is_claimed_of_a_provider_that_thinks(pool, server, telemetry, checked_soon):
+    """Neither before the head nor within the body. The metric starts with the first silence."""
+    pool.get(server.url())
+    assert silent(telemetry) == {}
     exchange, gate = pool.stall(server)
     wait_until(lambda: peers() == ["unknown"])
+    assert silent(telemetry) == {"unknown": 1}
     gate.open()
     exchange.finish()
+    assert silent(telemetry) == {"unknown": 0}
     holder, gate = pool.hold(server)
     body = holder.begin_read()
     wait_until(lambda: peers() == ["unknown"])
@@ -68,7 +80,7 @@ def test_peer_under_tls_is_read(runner, library, listen, certificates, checked_s
 @pytest.mark.modes("asyncio")
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
 def test_end_of_the_connection_is_known_while_the_loop_is_blocked(
-    runner, library, server, checked_soon, reset
+    runner, library, server, telemetry, checked_soon, reset
 ):
     """The client notices once its loop runs again."""
     exchange, _ = runner.pool(library).stall(server)
@@ -82,11 +94,14 @@ def test_end_of_the_connection_is_known_while_the_loop_is_blocked(
     blocking = runner.portal.start_task_soon(block)
     assert blocked.wait(PATIENCE)
     server.hang_up(reset=reset)
+    state = "reset" if reset else "closed"
     try:
-        wait_until(lambda: peers() == ["reset" if reset else "closed"])
+        wait_until(lambda: peers() == [state])
+        assert silent(telemetry)[state] == 1
     finally:
         unblocked.set()
     blocking.result(PATIENCE)
     exchange.failure()
     wait_until(lambda: not peers())
+    assert silent(telemetry)[state] == 0
     wait_until(lambda: [finding.severity for finding in lost()] == [Severity.WARNING])

@@ -18,6 +18,15 @@ that never falls: a leak or a slow consumer. **awaiting_response** or **reading*
 **queued**, while these three are unchanged: the pool is too small, and the size by Little's law \
 is above the limit. **connecting**: see the connect failures.
 """
+_PEERS = {
+    "unknown": "blue",
+    "unacknowledged": "red",
+    "unreachable": "orange",
+    "closed": "purple",
+    "reset": "#ca95e5",
+    "not_reading": "yellow",
+}
+"""Colours of the states of silent connections: blue without evidence against the provider."""
 _NOT_SET = "none or no data"
 _NO_HTTP2 = "No HTTP/2 seen."
 _NO_GRPC = "No gRPC seen."
@@ -188,6 +197,22 @@ def _connections() -> list[Panel]:
         shared.how_long_connecting_takes(width=6),
         shared.why_connecting_fails(width=6),
         lines(
+            "How many are opened?",
+            [Line(signal=connections.OPENED, legend="opened", by=shared.ALL)],
+            width=6,
+        ),
+        lines(
+            "Do pools come and go?",
+            [
+                Line(signal=pools.OPENED, legend="opened", by=shared.ALL),
+                Line(
+                    signal=pools.DISCARDED, legend="{{gluellm_pool_discard_reason}}", by=shared.ALL
+                ),
+            ],
+            width=6,
+            links=links.to_runbook("GlueLLMClientChurn"),
+        ),
+        lines(
             "Which step of connecting takes the time?",
             [
                 Line(
@@ -201,20 +226,19 @@ def _connections() -> list[Panel]:
             links=links.to_runbook("GlueLLMConnectFailures"),
         ),
         lines(
-            "How many are opened?",
-            [Line(signal=connections.OPENED, legend="opened", by=shared.ALL)],
-            width=12,
-        ),
-        lines(
-            "Do pools come and go?",
+            "Do silent connections still have their other end?",
             [
-                Line(signal=pools.OPENED, legend="opened", by=shared.ALL),
                 Line(
-                    signal=pools.DISCARDED, legend="{{gluellm_pool_discard_reason}}", by=shared.ALL
-                ),
+                    signal=connections.SILENT,
+                    legend="{{gluellm_connection_peer_state}}",
+                    by=shared.ALL,
+                )
             ],
             width=12,
-            links=links.to_runbook("GlueLLMClientChurn"),
+            colors=_PEERS,
+            no_value="No connection was silent for long, or not available (gRPC, not Linux, "
+            "peer_check_after=0).",
+            links=links.to_runbook("GlueLLMCallsSilent"),
         ),
     ]
 

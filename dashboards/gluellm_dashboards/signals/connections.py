@@ -8,6 +8,7 @@ _OPENED = "gluellm.pool.connection.opened"
 _REQUESTS = "gluellm.pool.requests"
 _CREATE = "gluellm.pool.connection.create.duration"
 _STEPS = "gluellm.pool.connection.create.time"
+_SILENT = "gluellm.pool.connection.silent"
 TO_CONNECT = "connect_timeout|name_resolution_error|connection_error|secure_connection_error"
 """The error types of requests whose connection could not be established."""
 CONNECTED = {"error.type": f"!pool_timeout|{TO_CONNECT}"}
@@ -132,6 +133,18 @@ ESTABLISHING_BY_STEP = signal(
     "`connect`: the network path. `proxy`: the proxy. `tls`: too little CPU at either end. "
     "`other`: steps that the library does not show.",
     of=[_STEPS],
+    unit="s/s",
+)
+SILENT = signal(
+    "connections_silent",
+    "Do silent connections still have their other end?",
+    f"sum{by(_SILENT, 'gluellm.connection.peer_state')}({now(_SILENT)})",
+    "Connections that a request waits on for longer than `peer_check_after`, at most ten of each "
+    "pool. `unknown`: no evidence; the provider may be working, or the connection may be lost. "
+    "`unacknowledged` and `unreachable`: the host is gone, or the path drops packets. `closed` "
+    "and `reset`: the client has not noticed, since it is sending or its loop is blocked. "
+    "`not_reading`: the other end does not take the request.",
+    of=[_SILENT],
 )
 TLS_P95 = signal(
     "tls_p95",

@@ -18,6 +18,7 @@ _WITH_A_CLOSE: Final = ("leak", "comes with the first connection that is closed,
 NEVER: Final = {
     semconv.CONNECTION_TLS_DURATION: "the demo's providers have no TLS",
     semconv.DNS_LOOKUP_DURATION: "the demo's providers are addresses",
+    semconv.CONNECTION_SILENT: "no connection of the demo is silent for 10 s",
     semconv.CHANNEL_CURRENT: "gRPC's, and no SDK of the demo is on it",
     semconv.CHANNEL_TIME: "gRPC's, and no SDK of the demo is on it",
     semconv.INSTRUMENTATION_ERRORS: "comes with the first failure of our own, and there is none",

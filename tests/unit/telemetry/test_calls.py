@@ -45,7 +45,7 @@ class Recorded:
             ledgers=instruments.ledgers,
         )
         self.source = StateSource(
-            self.scene.registry, durations.drain, list, lambda: None, None, tuple
+            self.scene.registry, durations.drain, list, lambda: None, None, tuple, dict
         )
         instruments.connect(self.source)
 

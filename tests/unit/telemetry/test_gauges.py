@@ -23,7 +23,7 @@ class Collected:
         self.scene = Scene()
         registry = self.scene.registry
         drain = Drain(registry.outbox, lambda lease: lease.account(), registry.failures)
-        self._source = StateSource(registry, drain, list, lambda: None, None, tuple)
+        self._source = StateSource(registry, drain, list, lambda: None, None, tuple, dict)
 
     def by_provider(self, metric: semconv.Metric, **attributes: Any) -> dict[str | None, Any]:
         """A metric's values by provider, of the points with these attributes."""

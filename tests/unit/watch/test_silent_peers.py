@@ -61,6 +61,10 @@ class Peers:
         found = self.checks.state(lease, lease.phase_since)
         return None if found is None else found[0]
 
+    def counted(self) -> dict[str, int]:
+        """Silent connections of the scene's pool name, by state of the peer."""
+        return self.checks.connections().get(self.scene.ledger, {})
+
     def becomes(self, lease: Lease, state: str) -> None:
         """Check again and again until the peer has this state; it has no wrong one meanwhile."""
         others = {"unknown": False, "sending": False}
@@ -105,6 +109,7 @@ def test_peer_that_stops_reading_is_recognized_and_forgotten(peers: Peers) -> No
         while True:
             client.send(bytes(1 << 20))
     wait_until(lambda: peers.state(lease) == "sending")
+    assert peers.counted() == {}
     peers.becomes(lease, "not_reading")
     peer.setblocking(False)
 
@@ -261,6 +266,7 @@ def test_only_the_longest_waits_of_a_pool_are_read(peers: Peers) -> None:
     leases = [peers.on(Refusing(info=info_of())) for _ in range(MOST_CONNECTIONS + 3)]
     read = [lease for lease in leases if peers.state(lease) is not None]
     assert read == leases[:MOST_CONNECTIONS]
+    assert peers.counted() == {"unknown": MOST_CONNECTIONS}
 
 
 def info_of(**values: int) -> bytes:
@@ -286,6 +292,35 @@ def test_all_requests_of_an_http2_connection_have_its_state(peers: Peers) -> Non
     scene.pool.sockets[connection] = Answering(state=8)
     scene.clock.advance(AFTER)
     assert [peers.state(lease) for lease in leases] == ["closed"] * 3
+    assert peers.counted() == {"closed": 1}
+
+
+def test_evidence_of_one_request_is_about_its_http2_connection(peers: Peers) -> None:
+    """A later byte may be the answer to the older request only."""
+    scene = peers.scene
+    connection = scene.connection(established=True)
+    older = scene.acquire(connection)
+    scene.clock.advance(20)
+    younger = scene.acquire(connection)
+    scene.clock.advance(10)
+    assert scene.pool is not None
+    scene.pool.sockets[connection] = Answering(state=8, data=15_000)
+    assert [peers.state(lease) for lease in (older, younger)] == ["unknown", "closed"]
+    assert peers.counted() == {"closed": 1}
+
+
+def test_silent_connections_of_ended_waits_are_not_counted(peers: Peers) -> None:
+    """Their states stay with 0, before and after the next pass."""
+    closed, thinking, still = (peers.on(Answering(state=state)) for state in (8, 1, 1))
+    peers.state(closed)
+    assert peers.counted() == {"closed": 1, "unknown": 2}
+    peers.scene.tracker.failed(closed, "cancelled")
+    peers.scene.clock.advance(1)
+    peers.scene.tracker.answered(thinking, 200)
+    assert peers.counted() == {"closed": 0, "unknown": 1}
+    peers.scene.tracker.answered(still, 200)
+    peers.checks.passed()
+    assert peers.counted() == {"closed": 0, "unknown": 0}
 
 
 def test_peer_was_heard_at_the_earliest_when_the_request_was_sent(peers: Peers) -> None:
@@ -364,10 +399,12 @@ def test_nothing_is_read_if_it_is_off_or_not_available(
     peers.checks = SilentPeers(peers.scene.registry, 0)
     assert peers.state(lease) is None
     assert peers.checks.after == 0
+    assert peers.counted() == {}
     monkeypatch.setattr(silent_peers, "AVAILABLE", False)
     peers.checks = SilentPeers(peers.scene.registry, AFTER)
     assert peers.state(lease) is None
     assert peers.checks.after is None
+    assert peers.counted() == {}
 
 
 def test_checks_keep_no_pool_and_no_socket_alive(peers: Peers) -> None:

@@ -109,6 +109,7 @@ class Installation:
             self._before_collection,
             self._loop_lag,
             self._watch.suspects,
+            self._watch.silent_peers.connections,
         )
         self._scope_of = functools.partial(
             Scope,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,8 @@ class StateSource:
     on_collect: Callable[[], None]
     loop_lag: LoopLag | None
     leak_suspects: Callable[[], Iterable[Lease]]
+    silent_connections: Callable[[], Mapping[PoolLedger, Mapping[str, int]]]
+    """By pool name and state of the peer."""
 
     def collect(self) -> Observations:
         """Drain the outbox, then take one snapshot of all pools and the process."""
@@ -71,8 +73,10 @@ class StateSource:
             states, counts = registry.state(now)
             now = registry.clock()
             suspects = Counter(lease.tracker.ledger for lease in self.leak_suspects())
+            silent = self.silent_connections()
             for ledger, state in states.items():
-                _add_pool(found, ledger, state, suspects[ledger], now)
+                gauges = _gauges(ledger, state, suspects[ledger], silent.get(ledger, {}), now)
+                _add_pool(found, ledger, gauges, now)
                 for origin in snapshot_of(ledger.origins.values):
                     _add_origin(found, origin, counts, now)
             for calls in registry.calls.state():
@@ -125,21 +129,18 @@ class _Points:
             points.append(observation)
 
 
-def _add_pool(
-    found: _Points, ledger: PoolLedger, state: NameState, leak_suspects: int, now: int
-) -> None:
+_Gauge = tuple[Metric, tuple[str, ...], float]
+"""A metric, key and value of its additional attribute if it has one, and the value."""
+
+
+def _add_pool(found: _Points, ledger: PoolLedger, gauges: list[_Gauge], now: int) -> None:
     # Both are read once: a request of a second provider may replace them meanwhile.
     series, former = ledger.series, ledger.former
-    gauges = _gauges(ledger, state, leak_suspects, now)
     _add_series(found, of_series(ledger, series), gauges)
     _add_counters(found, ledger, series, ledger.counters(now))
     if former is not None and now - former.ended_at < GONE_REPORTED:
         _add_series(found, of_series(ledger, former), [(*gauge[:2], 0) for gauge in gauges])
         _add_counters(found, ledger, former, ledger.series.base)
-
-
-_Gauge = tuple[Metric, tuple[str, ...], float]
-"""A metric, key and value of its additional attribute if it has one, and the value."""
 
 
 def _add_series(found: _Points, attributes: AttributeSets, gauges: list[_Gauge]) -> None:
@@ -174,7 +175,13 @@ _COUNTERS: dict[str, tuple[Metric, str | None]] = {
 """Metric of each of a ledger's counters, and the key of its additional attribute."""
 
 
-def _gauges(ledger: PoolLedger, state: NameState, leak_suspects: int, now: int) -> list[_Gauge]:
+def _gauges(
+    ledger: PoolLedger,
+    state: NameState,
+    leak_suspects: int,
+    silent: Mapping[str, int],
+    now: int,
+) -> list[_Gauge]:
     """Return the gauges of a pool name."""
     gauges: list[_Gauge] = [
         (semconv.PEAK_QUEUED, (), ledger.queued.highest(now)),
@@ -186,6 +193,8 @@ def _gauges(ledger: PoolLedger, state: NameState, leak_suspects: int, now: int) 
         gauges.append((semconv.REQUEST_OLDEST_AGE, (semconv.REQUEST_PHASE, phase), age))
     held = in_seconds(max(now - state.held_since, 0)) if state.held_since else 0.0
     gauges.append((semconv.LEASE_OLDEST_AGE, (), held))
+    for peer, count in silent.items():
+        gauges.append((semconv.CONNECTION_SILENT, (semconv.PEER_STATE, peer), count))
     if ledger.acquire_timeout is not None and ledger.live:
         gauges.append((semconv.ACQUIRE_TIMEOUT, (), ledger.acquire_timeout))
     for name, count in ledger.states().items():

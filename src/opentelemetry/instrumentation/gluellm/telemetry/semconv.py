@@ -70,6 +70,10 @@ CONNECTION_STEP: Final = "gluellm.connection.step"
 what the library does not show, and pauses between attempts."""
 DNS_QUESTION_NAME: Final = "dns.question.name"
 """Name that was resolved. `_OTHER` beyond `max_origins`."""
+PEER_STATE: Final = "gluellm.connection.peer_state"
+"""What the other end does, by evidence from TCP; [Silent
+connections](when-calls-hang.md#silent-connections) describes each value. `unknown`: no evidence, as
+while a provider works on an answer."""
 CLOSE_REASON: Final = "gluellm.connection.close_reason"
 """Why a connection was closed. `evicted`: idle, closed to make room for another origin.
 `connection_close`: requested by either side in a header. `response_incomplete`: its response was
@@ -126,6 +130,14 @@ PROTOCOL_VERSIONS: Final = ("1.1", "2")
 TIMEOUT_KINDS: Final = ("pool", "connect", "read", "write")
 # In the order of the numbers in adapters/grpc/channel.py.
 CHANNEL_STATES: Final = ("idle", "connecting", "ready", "transient_failure", "shutdown")
+PEER_STATES: Final = (
+    "unacknowledged",
+    "unreachable",
+    "closed",
+    "reset",
+    "not_reading",
+    "unknown",
+)
 DISCARD_REASONS: Final = ("closed", "garbage_collected")
 ANOMALY_TYPES: Final = phases.ANOMALIES
 
@@ -202,6 +214,7 @@ ATTRIBUTE_VALUES: Final[dict[str, tuple[str, ...]]] = {
     ERROR_TYPE: ERROR_TYPES,
     TIMEOUT_KIND: TIMEOUT_KINDS,
     CONNECTION_STEP: STEPS,
+    PEER_STATE: PEER_STATES,
     CLOSE_REASON: CLOSE_REASONS,
     DISCARD_REASON: DISCARD_REASONS,
     REQUEST_RESEND: ("true",),
@@ -365,6 +378,15 @@ CONNECTION_CREATE_TIME: Final = _counter(
     (*LEVEL_ORIGIN, CONNECTION_STEP),
     "Time spent in each step of establishing connections, including set-ups that failed or "
     "are still running. Its rate is the average number of connections in the step.",
+)
+CONNECTION_SILENT: Final = _up_down_counter(
+    "gluellm.pool.connection.silent",
+    "{connection}",
+    (*LEVEL_POOL, PEER_STATE),
+    "Connections on which a request has waited for bytes for longer than `peer_check_after`, "
+    "by what TCP shows of the other end. Once a second, at most ten connections of each pool are "
+    "checked, those with the longest waits, so 10 can stand for more. Not counted: connections "
+    "whose request is still being sent. A state is absent until it first occurs. Linux only.",
 )
 REUSE_FAILURES: Final = _counter(
     "gluellm.pool.reuse.failures",

@@ -19,6 +19,7 @@ from typing import Any
 
 from ..pool.durations import nanoseconds
 from ..pool.lease import Lease, TrackedConnection, read_states
+from ..pool.ledger import PoolLedger
 from ..pool.phases import AWAITING_RESPONSE, READING
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
@@ -29,6 +30,8 @@ MOST_CONNECTIONS = 10
 costs a few microseconds, and the text of a snapshot lists as many requests."""
 SENDING = "sending"
 """State of a peer that has not taken all of the request, and acknowledges what it takes."""
+UNKNOWN = "unknown"
+"""State without evidence, as while a provider works on an answer."""
 _MILLISECOND = 10**6
 _CLOSED, _CLOSE_WAIT = 7, 8
 _LOST_AFTER = 2
@@ -67,7 +70,7 @@ def peer_state(info: tuple[int, ...], *, keepalive: bool) -> str:
     # take over a second, which a peer that only reads slowly does not reach.
     if unsent and backoff >= _STOPPED_AFTER and not unacknowledged and not probes:
         return "not_reading"
-    return SENDING if unsent and heard < _HEARD_LATELY else "unknown"
+    return SENDING if unsent and heard < _HEARD_LATELY else UNKNOWN
 
 
 class SilentPeers:
@@ -86,6 +89,8 @@ class SilentPeers:
         """Results of the previous pass."""
         self._found: dict[Lease, _Look] = {}
         """Results of the current pass."""
+        self._counts: dict[PoolLedger, dict[str, int]] = {}
+        """Result of the last `connections`."""
 
     def state(self, lease: Lease, since: int) -> tuple[str, int] | None:
         """Return the state of a request's peer and when the peer last acknowledged anything.
@@ -95,6 +100,29 @@ class SilentPeers:
         """
         look = self._looks.get(lease)
         return look[1:] if look is not None and look[0] == since else None
+
+    def connections(self) -> dict[PoolLedger, dict[str, int]]:
+        """Count the silent connections of each pool name by the state of the peer.
+
+        A state that occurred before is included with 0. Peers that still take the request are not
+        counted.
+        """
+        found: dict[TrackedConnection, tuple[PoolLedger, str]] = {}
+        for lease, (since, peer, _) in self._looks.items():
+            connection = lease.connection
+            if connection is None or lease.ended_at or lease.phase_since != since:
+                continue  # the wait has ended since the pass
+            # HTTP/2: evidence that one of several requests has is about their connection.
+            if peer == UNKNOWN:
+                found.setdefault(connection, (lease.tracker.ledger, peer))
+            elif peer != SENDING:
+                found[connection] = (lease.tracker.ledger, peer)
+        counts = {ledger: dict.fromkeys(states, 0) for ledger, states in self._counts.items()}
+        for ledger, peer in found.values():
+            states = counts.setdefault(ledger, {})
+            states[peer] = states.get(peer, 0) + 1
+        self._counts = counts
+        return counts
 
     def check(self, tracker: PoolTracker, now: int) -> None:
         """Read the sockets of those requests of a pool that have waited longest."""
@@ -131,14 +159,14 @@ class SilentPeers:
                 # Bytes that arrived since then are still unread and can be the answer, for example
                 # if the loop is blocked. The system's clock ticks at least every 10 ms.
                 silent = data_at <= since + 20 * _MILLISECOND
-                peer = peer_state(info, keepalive=keepalive) if silent else "unknown"
+                peer = peer_state(info, keepalive=keepalive) if silent else UNKNOWN
                 self._found[lease] = (since, peer, max(heard_at, lease.request_sent_at))
 
     def passed(self) -> None:
         """End the current pass, and count the waits that ended since the previous pass."""
         for lease, (since, peer, _) in self._looks.items():
             origin = lease.origin
-            if lease.ended_at and lease.error is not None and peer not in (SENDING, "unknown"):
+            if lease.ended_at and lease.error is not None and peer not in (SENDING, UNKNOWN):
                 origin.lost_peers += 1
             # The watch makes a pass once a second, so this can include a second of later reads.
             if lease.error is None:
