@@ -84,10 +84,11 @@ class Scope:
         return after_init(self.claim, self.registry.failures, f"{self.library}.claim")(original)
 
     def outside(self) -> None:
-        """Count a request of a pool out of scope, unless an exporter sends the request."""
+        """Count a request of a pool out of scope, unless an exporter sends the request.
+
+        For callers that have checked ``registry.counts_outside``.
+        """
         registry = self.registry
-        if not registry.counts_outside:
-            return
         try:
             if self.suppressed() and exporter_on_stack():
                 return
