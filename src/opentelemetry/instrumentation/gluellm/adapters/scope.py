@@ -106,9 +106,8 @@ class Scope:
         registry = self.registry
         if not registry.open or getattr(pool, OWNER, None) is EXCLUDED:
             return None
-        # Bounded wait: the garbage collector may run while this lock is held, and a finalizer that
-        # logs waits for the log's lock. A log handler that sends over HTTP may hold that one and
-        # wait for this one.
+        # With a timeout: a log handler that sends over HTTP may wait for this lock (the timeout
+        # rule of `acquire`).
         lock = registry.lock
         held: list[bool] = []
         try:
