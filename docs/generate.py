@@ -49,9 +49,9 @@ ANY_LLM_LOST = {
     "any_llm.calls": "calls through an `AnyLLM` object: provider, model, operation, and their time",
     "any_llm.create": "the time in which any-llm's module functions build the client of a call",
     "any_llm.sync": "when the application has read a stream of a synchronous call",
-    "any_llm.embedding": "the same of any-llm's embedding functions",
-    "any_llm.moderation": "the same of any-llm's moderation functions",
-    "any_llm.subclasses": "the same of providers whose classes are loaded later",
+    "any_llm.embedding": "calls of any-llm's embedding functions",
+    "any_llm.moderation": "calls of any-llm's moderation functions",
+    "any_llm.subclasses": "calls through `AnyLLM` objects of classes that are loaded later",
 }
 NOTICE = "<!-- Written by `make docs`; edit docs/generate.py or the code, not this page. -->\n"
 

@@ -15,8 +15,8 @@ TRACKER = "_gluellm_tracker"
 OWNER = "_gluellm_owner"
 """On a pool: its Owner, if it was built inside an any-llm call or instrumented by the user."""
 BUILT_BY = "_gluellm_built_by"
-"""On a pool that neither the user nor any-llm named: its name. Set with ``scope="all"``, and for an
-instrumented client without a name."""
+"""On a pool without a named owner: the name that it is reported under, that of an SDK or of the
+library. Set with ``scope="all"``, and for clients instrumented without a name."""
 LIMITS_FROM = "_gluellm_limits_from"
 """On a pool: what set its limits, in words, if that was ``configure_pools()``."""
 POOL_TIMEOUT = "_gluellm_pool_timeout"

@@ -84,10 +84,11 @@ class Scope:
         return after_init(self.claim, self.registry.failures, f"{self.library}.claim")(original)
 
     def outside(self) -> None:
-        """Count a request of a pool out of scope, unless an exporter sends the request."""
+        """Count a request of a pool out of scope, unless an exporter sends the request.
+
+        For callers that have checked ``registry.counts_outside``.
+        """
         registry = self.registry
-        if not registry.counts_outside:
-            return
         try:
             if self.suppressed() and exporter_on_stack():
                 return
@@ -105,9 +106,8 @@ class Scope:
         registry = self.registry
         if not registry.open or getattr(pool, OWNER, None) is EXCLUDED:
             return None
-        # Bounded wait: the garbage collector may run while this lock is held, and a finalizer that
-        # logs waits for the log's lock. A log handler that sends over HTTP may hold that one and
-        # wait for this one.
+        # With a timeout: a log handler that sends over HTTP may wait for this lock (the timeout
+        # rule of `acquire`).
         lock = registry.lock
         held: list[bool] = []
         try:

@@ -44,14 +44,14 @@ RETRIED = frozenset(
 )
 """HTTP and gRPC statuses after which libraries pause and send the request again."""
 NOT_RETRIED = (None, "cancelled")
-"""Errors of requests after which they do not; None for no error."""
+"""Errors after which libraries do not send a request again. None is a request without an error."""
 _REFUSED = 400
 _RECENT = 1_000
 """Number of requests in the outbox, the latest ones, that are searched for those of a call."""
 _LONGEST_NAME = 64
 _HOUR = nanoseconds(3600)
 _LONGEST_STEP = _HOUR // 100
-"""Time by which a single wait moves the hour in which the longest wait is kept."""
+"""Most that one wait adds to `_LongestWait.time`, so an hour of it has at least a hundred waits."""
 _FIRST_ANSWER = nanoseconds(thresholds.CALL_SILENT_FIRST)
 _SILENT_FACTOR = int(thresholds.CALL_SILENT_FACTOR)
 
@@ -448,7 +448,7 @@ class CallLedger:
 class _LongestWait:
     """The longest wait of the last hour, or of the last hundred waits if these took longer.
 
-    Within an hour, a service with few calls may have no long one, although one in ten is.
+    If one call in ten is long, an hour with few calls may contain no long one.
     """
 
     __slots__ = ("last", "peak", "time")

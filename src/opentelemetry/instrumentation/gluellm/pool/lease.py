@@ -111,9 +111,8 @@ class Lease:
     The finalizer rule and the atomic rule apply: a finalizer may end a lease. A lease refers to no
     library object, so it keeps no pool, connection or response alive.
 
-    Attributes that every request sets are slots. The others are defaults of the class, and cost
-    nothing until they are set. CPython 3.11 to 3.13 specialize the access to slots, but not to an
-    attribute that hides one of its class.
+    Attributes that every request sets are slots, since CPython 3.11 to 3.13 read and set these
+    fastest. The others are attributes of the class, and cost nothing until a lease sets its own.
     """
 
     __slots__ = (
@@ -184,8 +183,8 @@ class Lease:
         self.recorded = 0
         """Which durations are recorded: 0 none, 1 acquire, 2 acquire and lease."""
         self.accounted = False
-        """Whether its end needs no counting any more: it was counted, or excluded by
-        `PoolTracker.discard_lease`, which the end of the installation calls as well."""
+        """Whether its end must not be counted: it was counted before, or `discard_lease` was called
+        for it."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return nothing, ()
@@ -212,18 +211,17 @@ class Lease:
             return
         # One statement without a call: the atomic rule.
         self.origin.spent[self.phase] += now - self.phase_since
-        # In this order: another thread that reads the phase and then the time cannot combine the
-        # new phase with the age of the previous one.
+        # The time first: another thread, which reads the phase first, must not combine the new
+        # phase with the time of the old one.
         self.phase_since = now
         self.phase = phase
 
     @property
     def acquire_time(self) -> int:
-        """Nanoseconds in the queue until the last assignment, or until the end if there was none.
+        """Nanoseconds from entering the pool to the last assignment or, without one, to the end.
 
-        Exactly 0 means that it did not wait, or that neither has happened. An assignment can be
-        tentative: a connection of httpcore may then refuse the request, which queues again and
-        waits for another assignment (decision 13).
+        0 if it did not wait, and while it waits for its first assignment. An assignment can be
+        tentative: if the connection refuses the request, the request waits again (decision 13).
         """
         if self.wait is None:
             return 0

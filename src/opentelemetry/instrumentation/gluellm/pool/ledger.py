@@ -48,7 +48,7 @@ SAMPLE_EVERY = 9 * SECOND
 """Time between the answers that are kept for longer: as many as the latest ones cover half an
 hour."""
 SAMPLED_FIRST = 40
-"""Answers of which one in a second is kept so: with them, a young process is compared."""
+"""Answers that are sampled once a second at first, so that a young process has some to compare."""
 _MOST_CALL_SITES = 16
 """Bound on the call sites of an origin's pools. Further pools count without their call site."""
 # Failures that alerts use. Their series exist with 0 from the pool's first request on, since
@@ -278,7 +278,7 @@ class PoolLedger:
         time until the head and after it, the number of items that the application requested, the
         number of answers since the entry before, and the call site."""
         self.kept = self.kept_since = 0
-        """How many of these there are in the second that began then."""
+        """Entries added to `answered` in the current second, and when that second began."""
         self.answers = 0
         """Answers since the last entry."""
         self.sampled: deque[tuple[Any, ...]] = deque(maxlen=MOST_ANSWERED)

@@ -109,7 +109,8 @@ class PoolObserver:
 
 _EVENTS = tuple(name for name in vars(PoolObserver) if not name.startswith("_"))
 CAUGHT_BY_CALLERS = frozenset({"lease_queued", "call_began"})
-"""Events on the path of every request or call. A sole listener is called without a guard."""
+"""Events on the path of every request or call. To make one call less, a single listener is called
+directly, and the code that reports the event catches its exceptions."""
 
 
 class Guard(PoolObserver):

@@ -152,7 +152,7 @@ class PoolTracker(Tracker):
         """Weak references to the first event loops in which connections were established, each with
         the call site of the request that did so first."""
         self.two_loops = False
-        """Whether a request has failed since it was not in the loop of its connection."""
+        """Whether a request has failed because its connection belongs to another event loop."""
         self.maximum: int | None = None
         """Upper bound of connections at the last reading; None if unlimited."""
         self.open = True
@@ -622,7 +622,7 @@ class PoolTracker(Tracker):
                 return
 
     def _turn_peaks(self) -> None:
-        """Turn the peaks' slices before values fall: those that ended had the higher values."""
+        """Turn peaks whose slice is over, before values fall: that slice had the higher value."""
         now = self.clock()
         for peak in (self.ledger.queued, self.ledger.active):
             if now >= peak.end:

@@ -26,7 +26,10 @@ _CREATE_ERRORS = frozenset({"connect_timeout", "secure_connection_error", "cance
 
 
 class DurationObserver(PoolObserver):
-    """Observer that turns acquires, set-ups and leases into histogram values."""
+    """Observer that turns acquires, set-ups, leases and calls into histogram values.
+
+    It also has each ended lease count its outcome (`Lease.account`), which counters report.
+    """
 
     def __init__(
         self,
@@ -70,7 +73,7 @@ class DurationObserver(PoolObserver):
     # Called by the drain
 
     def record(self, lease: Lease) -> None:
-        """Record what is new of a lease: its acquire if it is answered or over, its end if over."""
+        """Record the acquire of a lease that is answered or has ended; count and record its end."""
         recorded = lease.recorded
         if recorded == 2:
             return  # it had ended when its answer was recorded
@@ -80,7 +83,7 @@ class DurationObserver(PoolObserver):
         context = bare_context(lease.observed) if active else NO_SPAN
         if not recorded:
             lease.recorded = 1
-            # With neither, the wait is unknown: the hook that observes it is missing.
+            # Without either, the hook on the acquire is missing, and the time is unknown.
             if active and (lease.acquired_at or lease.error is not None):
                 if lease.acquire_known:
                     self._record_acquire(lease, context)

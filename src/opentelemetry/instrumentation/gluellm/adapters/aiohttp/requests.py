@@ -86,7 +86,8 @@ class AiohttpRequestHooks:
             tracker = self_._gluellm_tracker
             if tracker is None or not tracker.open or tracker.registry is not registry:
                 if not everything and self_._gluellm_owner is None and current_call() is None:
-                    outside()
+                    if registry.counts_outside:
+                        outside()
                     return original(self_, req, traces, timeout)
                 tracker = enter(self_, _first_of, self_, req, timeout)
                 if tracker is None:

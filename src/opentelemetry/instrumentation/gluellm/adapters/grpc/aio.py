@@ -52,7 +52,8 @@ class AioHooks:
         known = self._calls.known.references
         scope = self._calls.scope
         current_call, everything, outside = scope.current_call, scope.everything, scope.outside
-        caught = scope.registry.failures.caught
+        registry = scope.registry
+        caught = registry.failures.caught
 
         # The check of the scope comes first, since this runs for every call of the process.
         def __init__(self_: Any, *args: Any, **kwargs: Any) -> None:
@@ -69,7 +70,8 @@ class AioHooks:
                     and pool._gluellm_owner is None
                     and current_call() is None
                 ):
-                    outside()
+                    if registry.counts_outside:
+                        outside()
                     return
                 waits = args[waits_at] if len(args) > waits_at else waits_of.of(args, kwargs)
                 begin(self_, pool, core, waits, deadline_of.of(args, kwargs) if waits else None)

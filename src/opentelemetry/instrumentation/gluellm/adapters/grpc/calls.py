@@ -180,7 +180,8 @@ class CallLeases:
             return None  # the library is about to refuse the call
         scope = self.scope
         if not scope.everything and getattr(pool, OWNER) is None and self._current_call() is None:
-            scope.outside()
+            if self.registry.counts_outside:
+                scope.outside()
             return None
         tracker: Any = scope.enter(pool, lambda: (host.decode("ascii"), None))
         if tracker is not None:

@@ -61,10 +61,10 @@ class Urllib3RequestHooks:
         def _get_conn(self_: Any, timeout: float | None = None) -> Any:
             # The check of the scope comes first, since this runs for every request of the process.
             tracker = self_._gluellm_tracker
-            call = current_call()
             if tracker is None or not tracker.open or tracker.registry is not registry:
-                if not everything and self_._gluellm_owner is None and call is None:
-                    outside()
+                if not everything and self_._gluellm_owner is None and current_call() is None:
+                    if registry.counts_outside:
+                        outside()
                     return original(self_, timeout)
                 tracker = enter(self_, first_of, self_)
                 if tracker is None:
@@ -74,7 +74,7 @@ class Urllib3RequestHooks:
                 host, port, scheme = self_._gluellm_pool_origin or pool_origin(self_)
                 if self_.proxy is not None:
                     host, port, scheme = _FORWARDED.get() or (host, port, scheme)
-                lease = tracker.begin(host, port, scheme, call)
+                lease = tracker.begin(host, port, scheme, current_call())
             except Exception as error:
                 registry.failures.caught("urllib3.begin", error)
                 return original(self_, timeout)
