@@ -138,7 +138,7 @@ def descriptors_near_limit(snapshot: Snapshot) -> Finding | None:
         else Severity.WARNING,
         observed=f"{used} of {limit} file descriptors are open ({percent(used / limit)}), {ours} "
         "of them for connections of the pools.",
-        explanation="Each connection takes one. At the limit, connections fail with "
+        explanation="Each connection takes a descriptor. At the limit, connections fail with "
         "too_many_open_files, and opening files and sockets fails in the whole process.",
         advice="If most are connections, limit the pools and keep one client instead of one per "
         f"call. If not, ls -l /proc/{process.pid}/fd shows what is open. Raise the limit with "

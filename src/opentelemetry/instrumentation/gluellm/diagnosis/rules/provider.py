@@ -192,7 +192,7 @@ def slow_provider(case: PoolCase) -> Finding | None:
     changed = {_change(case, group) for group, text in groups.items() if text}
     explanation, advice = _SLOW if gives_up or len(changed) != 1 else changed.pop()
     if times >= thresholds.BUSIER and explanation == _SLOW.explanation:
-        explanation += " Most likely it, or a queue before it, does not serve as many at a time."
+        explanation += " Most likely the provider, or a queue before it, serves fewer at a time."
         advice = f"Send fewer requests at a time first. {advice}"
     found = Finding(
         kind=Kind.SLOW_PROVIDER,
@@ -392,7 +392,7 @@ def silent_connections(case: PoolCase) -> Finding | None:
         kind=Kind.SILENT_CONNECTIONS,
         severity=Severity.ERROR if lost else Severity.WARNING,
         observed=f"{observed}.",
-        explanation="The system's TCP state of these connections shows it: the host is gone, the "
+        explanation="The TCP state of these connections shows that the host is gone, the "
         "network path drops packets, or the other end has closed or stopped reading. A slow "
         "provider does not explain it. Behind a proxy, the other end is the proxy.",
         advice="Cancel these requests and send them again. A read timeout ends them earlier. Check "

@@ -97,9 +97,9 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
         observed=f"{len(cut)} of the last {number} requests "
         f"({percent(share)}) were cancelled, {len(alike)} of them after {seconds(age)}, "
         f"{count} while still {still}{f'; {who}' if who else ''}.",
-        explanation=f"A timeout of about {seconds(age)} ends the calls, of the application or of "
-        "what calls it: users who leave do so at any age. Neither the pool nor the provider ended "
-        f"them; {reason}.",
+        explanation=f"A timeout of the application or of its caller ends the calls after about "
+        f"{seconds(age)}. Users who leave would do so at any age. Neither the pool nor the "
+        f"provider ended them; {reason}.",
         advice=f"{advice}, or make the calls shorter: fewer output tokens, a faster model.",
     )
 
