@@ -83,6 +83,10 @@ class HTTP2Server(Listener):
             answering = asyncio.ensure_future(self._answer(connection, stream, path))
             connection.replies[stream] = answering
             answering.add_done_callback(lambda _: connection.replies.pop(stream, None))
+        elif isinstance(event, h2.events.DataReceived):
+            # Without it clients stop after 64 KiB of bodies on a connection.
+            length = event.flow_controlled_length
+            connection.state.acknowledge_received_data(length, event.stream_id)
         elif isinstance(event, h2.events.StreamReset):
             self.timeline.record("stream_reset", connection.number)
             if event.stream_id in connection.replies:

@@ -22,16 +22,16 @@ def refused_url() -> str:
 
 @contextlib.contextmanager
 def unreachable() -> Iterator[str]:
-    """The URL of a listener whose queue is full: Linux drops further SYNs, so connecting hangs."""
-    with socket.socket() as listener, contextlib.ExitStack() as fillers:
+    """The URL of a listener whose queue is full: Linux drops further SYNs, so connecting hangs.
+
+    One connection fills the queue. A second would give up after two minutes.
+    """
+    with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
         address = listener.getsockname()
-        for _ in range(2):
-            filler = fillers.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(address)
-        yield f"http://127.0.0.1:{address[1]}/"
+        with socket.create_connection(address):
+            yield f"http://127.0.0.1:{address[1]}/"
 
 
 @dataclass(frozen=True, slots=True)

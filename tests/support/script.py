@@ -45,7 +45,7 @@ class Failure(StrEnum):
     EOF_IN_BODY = "end of file after the last chunk"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """One reply: the head after a delay, then chunks, each after its own, then the end."""
 

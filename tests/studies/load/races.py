@@ -35,7 +35,8 @@ def serve(pipe: Any) -> None:
     for server in servers:
         chunks = [[(after((0.0, 0.0, 0.001)), b"0123456789") for _ in "12"] for _ in range(9999)]
         delays = [after((0.0, 0.0, 0.001, 0.003)) for _ in chunks]
-        server.reply("/", *(Reply(d, chunks=tuple(c)) for d, c in zip(delays, chunks, strict=True)))
+        times = zip(delays, chunks, strict=True)
+        server.reply("/", *(Reply(head_after=d, chunks=tuple(c)) for d, c in times))
     pipe.send([server.url() for server in servers])
     pipe.recv()
 

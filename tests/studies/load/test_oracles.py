@@ -10,10 +10,16 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.concurrency import snapshot_of
+from opentelemetry.instrumentation.gluellm.pool.lease import Lease
+from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE
+from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker
 from studies.load.growth import Growth
 from studies.load.reading import Choices
 from studies.load.saturation import Load
 from studies.load.soak import record
+from studies.load.truth.requests import Pool
+from studies.load.truth.rounds import held_round
+from studies.load.truth.world import Measures, MismatchError, World
 
 
 def _raised(call: Any) -> Exception:
@@ -57,6 +63,35 @@ def test_reading_is_wrong_by_holders_or_by_missing_waiters(
     load.entered = {"/one": 0.0, "/other": 0.5, "/waits": 1.0}
     load.served = {"/one": 0.1, "/other": 0.6, "/waits": 9.0}
     assert bool(load.wrong()) is is_wrong
+
+
+def _hold_a_crowd() -> Measures:
+    measures = Measures()
+    with World.start("httpx", "asyncio", measures, seed=1, slack=10.0, crowd=5) as world:
+        chance = world.begin("1.1")
+        world.pools = [Pool.make(world.library, world.runner, world.context, chance, None)]
+        held_round(world)
+    return measures
+
+
+def test_truth_of_a_crowd_is_what_is_reported() -> None:
+    """All requests are served or fail as planned, and each phase is compared."""
+    measures = _hold_a_crowd()
+    assert measures.requests.total() >= 20
+    assert measures.compared["requests by phase"] > 5
+
+
+def test_truth_shows_waiting_requests_that_are_counted_as_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The defect that the study is for."""
+
+    def waiting(self: PoolTracker, lease: Lease, _: float | None = None) -> None:
+        lease.enter(AWAITING_RESPONSE, self.clock())
+
+    monkeypatch.setattr(PoolTracker, "waiting", waiting)
+    with pytest.raises(MismatchError, match="what is reported is not the truth"):
+        _hold_a_crowd()
 
 
 def test_exception_raised_in_the_package_is_its_own() -> None:

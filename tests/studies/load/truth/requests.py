@@ -285,7 +285,7 @@ def _served(chance: random.Random, status: int, *, http2: bool) -> Reply:
     headers = (("Connection", "close"),) if not http2 and chance.random() < 0.1 else ()
     delay = chance.choice((0.0, 0.0, 0.003))
     chunks = ((delay, b"x" * 100),) * chance.randint(1, 3)
-    return Reply(delay, status, headers, chunks, end_after=delay)
+    return Reply(head_after=delay, status=status, headers=headers, chunks=chunks, end_after=delay)
 
 
 def _hold(world: World, request: Request, status: int) -> None:

@@ -288,8 +288,8 @@ def run(library: str, mode: str, seconds: float, measures: Measures, **settings:
 
     Raises MismatchError if something was reported that is not so.
     """
-    deadline = time.monotonic() + seconds
     with World.start(library, mode, measures, **settings) as world:
+        deadline = time.monotonic() + seconds
         number = 0
         while time.monotonic() < deadline:
             number += 1
