@@ -27,17 +27,12 @@ _following: ContextVar[list[int]] = ContextVar("gluellm_aiohttp_steps")
 """Steps that begin when the protocols of the running set-up are made, in this order."""
 
 
-def connecting(lease: Lease) -> TrackedConnection:
+def connecting(lease: Lease, request: Any) -> TrackedConnection:
     """Create the record of a connection that a request starts to establish."""
     tracker = lease.tracker
     record = TrackedConnection(tracker, lease.origin, tracker.clock())
     tracker.connections[record] = None
     tracker.assigned(lease, record)
-    return record
-
-
-def set_up(record: TrackedConnection, request: Any) -> None:
-    """Record that the set-up of a connection for a request starts."""
     proxy = getattr(request, "proxy", None)
     secure = request.url.scheme in ("https", "wss")
     _following.set([*([PROXY] if proxy else []), TLS] if secure else [])
@@ -46,6 +41,7 @@ def set_up(record: TrackedConnection, request: Any) -> None:
     if host and port and is_host(host.lower()):
         record.peer = (host, port)
     steps.begin(record, host or "")
+    return record
 
 
 def protocol_made(_: Any) -> None:
