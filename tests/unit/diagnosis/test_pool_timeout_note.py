@@ -40,7 +40,7 @@ def time_out(scene: Scene, error: Exception, seconds: float = 5.0) -> Lease:
     lease = scene.enter()
     scene.tracker.waiting(lease, seconds)
     scene.clock.advance(seconds)
-    scene.tracker.report_pool_timeout(lease, error)
+    scene.registry.observer.lease_timed_out(lease, error)
     scene.tracker.failed(lease, "pool_timeout")
     return lease
 
@@ -85,7 +85,7 @@ def test_note_has_the_times_of_the_wait_in_utc(scene: Scene) -> None:
     for seconds in (4, 30):
         scene.tracker.waiting(lease, 30.0)
         scene.clock.advance(seconds)
-    scene.tracker.report_pool_timeout(lease, error)
+    scene.registry.observer.lease_timed_out(lease, error)
     assert "This request, number 2 of its call, waited 30 s" in notes(error)[0]
     began, ended = (
         datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z")

@@ -96,6 +96,11 @@ def is_patched(function: Any) -> bool:
     return isinstance(getattr(function, USUAL_MARK, None), _Patch)
 
 
+def is_hooked(module: str, owner: str, method: str) -> bool:
+    """Return whether a method of a class is patched, in a module that may not be imported."""
+    return is_patched(getattr(getattr(sys.modules.get(module), owner, None), method, None))
+
+
 class PatchSet:
     """Patches that are undone together.
 

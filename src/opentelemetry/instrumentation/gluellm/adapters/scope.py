@@ -144,7 +144,8 @@ class Scope:
                 tracker.discard_lease(lease)
                 return
             if kind == "pool_timeout":
-                tracker.report_pool_timeout(lease, error)
+                # Before the exception reaches the application, which may log it.
+                self.registry.observer.lease_timed_out(lease, error)
             tracker.failed(lease, kind, in_finalizer=isinstance(error, GeneratorExit))
         except Exception as own:
             self.registry.failures.caught(f"{self.library}.failed", own)

@@ -8,11 +8,12 @@ logged. As with other SDKs, the result of the last request then shows whether a 
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 from ..patching import ModulePatches
-from ..pool.call import CountedCall
 from ..pool.phases import PREPARING
 from .calls import OnError
 from .context import counted_call
@@ -49,30 +50,24 @@ class RetryPauses(ModulePatches):
         if inspect.iscoroutinefunction(original):
 
             async def pause(*args: Any, **kwargs: Any) -> Any:
-                counted = self._begin(kwargs.get("response"))
-                try:
+                with self._paused(kwargs.get("response")):
                     return await original(*args, **kwargs)
-                finally:
-                    _end(counted)
 
             return pause
 
         def pause_sync(*args: Any, **kwargs: Any) -> Any:
-            counted = self._begin(kwargs.get("response"))
-            try:
+            with self._paused(kwargs.get("response")):
                 return original(*args, **kwargs)
-            finally:
-                _end(counted)
 
         return pause_sync
 
-    def _begin(self, response: Any) -> CountedCall | None:
+    @contextlib.contextmanager
+    def _paused(self, response: Any) -> Iterator[None]:
         counted = counted_call() if self._on else None
         if counted is not None:
             counted.pause(getattr(response, "headers", None) or {})
-        return counted
-
-
-def _end(counted: CountedCall | None) -> None:
-    if counted is not None:
-        counted.enter(PREPARING)
+        try:
+            yield
+        finally:
+            if counted is not None:
+                counted.enter(PREPARING)

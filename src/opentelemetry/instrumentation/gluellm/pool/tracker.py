@@ -581,10 +581,6 @@ class PoolTracker(Tracker):
                 lease.acquired_at = 0
             self.released(lease)
 
-    def report_pool_timeout(self, lease: Lease, error: BaseException) -> None:
-        """Notify observers of a pool timeout, before ``error`` reaches the application."""
-        self.observer.lease_timed_out(lease, error)
-
     def used_in_second_loop(self, call_sites: CallSites) -> None:
         """Count a request that failed in another event loop than that of its connection.
 

@@ -12,7 +12,7 @@ import sys
 from contextvars import ContextVar
 from typing import Any
 
-from ...patching import is_patched
+from ...patching import is_hooked
 from ...pool.lease import Lease, TrackedConnection
 from ...pool.ledger import OriginLedger, is_host
 from ...pool.phases import OTHER_STEP, PROXY, TLS
@@ -27,17 +27,12 @@ _following: ContextVar[list[int]] = ContextVar("gluellm_aiohttp_steps")
 """Steps that begin when the protocols of the running set-up are made, in this order."""
 
 
-def connecting(lease: Lease) -> TrackedConnection:
+def connecting(lease: Lease, request: Any) -> TrackedConnection:
     """Create the record of a connection that a request starts to establish."""
     tracker = lease.tracker
     record = TrackedConnection(tracker, lease.origin, tracker.clock())
     tracker.connections[record] = None
     tracker.assigned(lease, record)
-    return record
-
-
-def set_up(record: TrackedConnection, request: Any) -> None:
-    """Record that the set-up of a connection for a request starts."""
     proxy = getattr(request, "proxy", None)
     secure = request.url.scheme in ("https", "wss")
     _following.set([*([PROXY] if proxy else []), TLS] if secure else [])
@@ -46,6 +41,7 @@ def set_up(record: TrackedConnection, request: Any) -> None:
     if host and port and is_host(host.lower()):
         record.peer = (host, port)
     steps.begin(record, host or "")
+    return record
 
 
 def protocol_made(_: Any) -> None:
@@ -73,7 +69,7 @@ def secured(record: TrackedConnection, protocol: Any) -> None:
 
 def connected(record: TrackedConnection, protocol: Any) -> None:
     """Record that a connection is established, and attach the record to its protocol."""
-    record.reports_reads = _reports_reads()
+    record.reports_reads = is_hooked("aiohttp", "StreamReader", "_wait")
     setattr(protocol, CONNECTION, record)
     record.tracker.established(record, "1.1")
     note_loop(record)
@@ -86,15 +82,10 @@ def record_of_idle(protocol: Any, origin: OriginLedger, tracker: PoolTracker) ->
         return known
     known = TrackedConnection(tracker, origin, tracker.clock())
     known.adopt("1.1", known.created_at)
-    known.reports_reads = _reports_reads()
+    known.reports_reads = is_hooked("aiohttp", "StreamReader", "_wait")
     setattr(protocol, CONNECTION, known)
     tracker.connections[known] = None
     return known
-
-
-def _reports_reads() -> bool:
-    reader = getattr(sys.modules.get("aiohttp"), "StreamReader", None)
-    return is_patched(getattr(reader, "_wait", None))
 
 
 def closed(record: TrackedConnection, reason: str) -> None:

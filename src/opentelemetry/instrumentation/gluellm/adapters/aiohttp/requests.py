@@ -152,8 +152,7 @@ class AiohttpRequestHooks:
 
         async def set_up(lease: Lease, req: Any, pending: Any) -> Any:
             try:
-                record = connections.connecting(lease)
-                connections.set_up(record, req)
+                record = connections.connecting(lease, req)
             except Exception as error:
                 registry.failures.caught("aiohttp.create", error)
                 return await pending

@@ -121,7 +121,7 @@ class AioHooks:
         if lease.ended_at:
             return
         call = reference()
-        status = None
+        status: Any = None  # then the call is gone, and its text is not read
         try:
             if call is not None:
                 status = call._cython_call._status
@@ -133,7 +133,7 @@ class AioHooks:
             self._calls.failures.caught("grpc.status", error)
             self._calls.unread(lease)
             return
-        self._calls.end(lease, name, lambda: _text(status))
+        self._calls.end(lease, name, lambda: str(status.details() or ""))
 
     def _head_comes(self, lease: CallLease, preparation: Any) -> None:
         """Called by the event loop when a call has been sent and its response begins."""
@@ -182,7 +182,3 @@ class AioHooks:
             return closing(self_, original(self_, grace))
 
         return _close
-
-
-def _text(status: Any) -> str:
-    return str(status.details() or "") if status is not None else ""

@@ -13,7 +13,7 @@ from types import NoneType
 from typing import Any, Final
 
 from ...concurrency import snapshot_of
-from ...patching import is_patched
+from ...patching import is_hooked
 from ...pool.lease import Lease, TrackedConnection
 from ...pool.ledger import is_host
 from ...pool.phases import CONNECTING, OTHER_STEP, PROXY, READING, TLS
@@ -99,7 +99,7 @@ def record_of(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnec
     record = TrackedConnection(
         tracker, tracker.origin_of_connection(*pool_origin(pool)), tracker.clock()
     )
-    record.reports_reads = _reports_reads()
+    record.reports_reads = is_hooked("urllib3.response", "HTTPResponse", "_fp_read")
     reference = getattr(connection, REFERENCE, None)
     if reference is None:
         reference = _Reference(connection, _connection_is_gone)
@@ -120,11 +120,6 @@ def connected_sockets() -> list[tuple[TrackedConnection, Any]]:
     there = ((known.record, known()) for known in snapshot_of(lambda: _references))
     found = [(record, getattr(connection, "sock", None)) for record, connection in there]
     return [(record, sock) for record, sock in found if sock is not None]
-
-
-def _reports_reads() -> bool:
-    response = getattr(sys.modules.get("urllib3.response"), "HTTPResponse", None)
-    return is_patched(getattr(response, "_fp_read", None))
 
 
 def _protocol(connection: Any) -> str:
