@@ -30,16 +30,18 @@ FAILURES_TO_CONNECT: list[tuple[str, BaseException | None]] = [
     ("ConnectError", ssl.SSLError()),
     ("ConnectError", OSError(errno.EMFILE, "")),
     ("ConnectError", OSError(errno.EADDRNOTAVAIL, "")),
+    ("ProxyError", None),
 ]
 FAILURES_TO_READ = ["ReadTimeout", "ReadError", "RemoteProtocolError"]
 FAILURES_TO_WRITE = ["WriteTimeout", "WriteError"]
 
 
-def request(library: Library, pool: Any, url: str) -> None:
+def request(library: Library, pool: Any, url: str, headers: Any = None) -> None:
     """One request, whatever comes of it."""
     core = library.core
-    with contextlib.suppress(core.TimeoutException, core.NetworkError, core.ProtocolError):
-        pool.request("GET", url, extensions={"timeout": {"pool": 0.001}})
+    expected = (core.TimeoutException, core.NetworkError, core.ProtocolError, core.ProxyError)
+    with contextlib.suppress(*expected):
+        pool.request("GET", url, headers=headers, extensions={"timeout": {"pool": 0.001}})
 
 
 def error_of(library: Library, name: str, cause: BaseException | None) -> BaseException:
@@ -112,6 +114,7 @@ def test_provider_is_within_its_series_after_every_failure(library, scraped):
             setattr(network, where, error_of(library, name, None))
             request(library, pool, url + "200")
             setattr(network, where, None)
+    request(library, pool, url + "200", {"host": "api.test", "x-key": "secret\n"})
     held = [pool.handle_request(library.request(url + "200")) for _ in range(2)]
     request(library, pool, url + "200")
     for response in held:

@@ -133,7 +133,7 @@ def test_time_by_phase_never_falls_over_many_leases(scene: Scene) -> None:
 
 def test_failures_to_connect_are_born_at_zero_within_the_bound() -> None:
     """An alert can't see a series that starts at 1. The series of all origins are bounded."""
-    bound = Bound(7)
+    bound = Bound(6)
     ledger = PoolLedger("a", None, "httpx", window=WINDOW, now=0, outcomes=bound)
     first, second = (OriginLedger(ledger, host, 443) for host in ("a.test", "b.test"))
     assert set(first.requests.values()) == {0}

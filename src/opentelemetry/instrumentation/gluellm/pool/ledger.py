@@ -58,7 +58,6 @@ CONNECT_ERRORS = (
     "name_resolution_error",
     "connection_error",
     "secure_connection_error",
-    "proxy_error",
 )
 _BORN_AT_ZERO: tuple[Outcome, ...] = tuple((0, error, False) for error in CONNECT_ERRORS)
 _DEFAULT_PORTS = {b"http": 80, b"ws": 80, b"https": 443, b"wss": 443}

@@ -43,7 +43,6 @@ class ChannelLedger(PoolLedger):
     born_at_zero = tuple(
         ("DEADLINE_EXCEEDED" if error == "connect_timeout" else "UNAVAILABLE", error, False)
         for error in CONNECT_ERRORS
-        if error != "proxy_error"  # gRPC does not tell it apart
     )
     reports_connections = False
 
