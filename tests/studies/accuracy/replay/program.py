@@ -18,7 +18,7 @@ from typing import Any
 
 from .. import clock
 
-_LEAK_AFTER, _CHECK_PEERS_AFTER = 60.0, 30.0
+_LEAK_AFTER, _CHECK_PEERS_AFTER = 60.0, 10.0
 """Defaults of ``leak_threshold`` and ``peer_check_after``, which are no thresholds of `clock`."""
 _ENDS_WITHIN = 5.0
 
