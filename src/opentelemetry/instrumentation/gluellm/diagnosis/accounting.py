@@ -182,15 +182,6 @@ class _Side:
         return int(left) - self.results.total()
 
     @property
-    def answered(self) -> bool:
-        """Whether most calls failed although their requests were served."""
-        failed = self.outcomes["failed"]
-        return (
-            2 * self.results.total() < failed
-            and 2 * (self.served - self.outcomes["succeeded"]) > failed
-        )
-
-    @property
     def outcomes(self) -> Counter[str]:
         if self.own is not self.requests:
             return Counter(named(self.own, "outcome"))
@@ -322,16 +313,17 @@ class _Group:
         text += f": {', '.join(which)}{self._origin()}{self._amplification()}."
         # A timeout of the whole call does not tell where it waited.
         parts = {part, *(self._names(self._largest()[0]) if part in _TIMES_OUT else ())}
-        cut = side.cut.total()
-        if 2 * cut > side.outcomes["failed"]:
+        failed, cut, others = side.outcomes["failed"], side.cut.total(), side.results.total()
+        unusable = side.served - side.outcomes["succeeded"]
+        if 2 * cut > failed:
             text += f" An exception ended the reading of {counted(int(cut), 'answer')}."
             part = _CUT
         elif part[:1] == "4" and 2 * side.redirected > side.errors[part]:
             text += f" {counted(side.redirected, 'request')} were redirected (301 to 303)."
             part = _REDIRECTED
-        elif part not in _TIMES_OUT and side.answered:
-            left = side.served + int(side.results.total())
-            text += f" {side.served} of {counted(left, 'request')} were answered successfully."
+        elif part not in _TIMES_OUT and 2 * others < failed < 2 * unusable:
+            requests = counted(side.served + int(others), "request")
+            text += f" {side.served} of {requests} were answered successfully."
             part = _ANSWERED
         return self._trouble(Kind.CALLS_FAILING, severity, text, part, parts)
 
