@@ -242,12 +242,12 @@ class HttpcoreResponseHooks:
                     lease = connection.streams.pop(stream_id, None)
                     stream = self_._h2_state.streams.get(stream_id)
                     is_open = stream is not None and not stream.closed
-                    broken_off = sys.exc_info()[1] is not None
-                    if broken_off and lease is not None and not lease.error and lease.answered_at:
-                        lease.note_error(_broken_off_by(self_, is_open=is_open))
-                        if is_open:
-                            lease.note_cut(sys.exc_info()[1])
                     if lease is not None and lease.answered_at:
+                        cause = sys.exc_info()[1]
+                        if cause is not None and not lease.error:
+                            lease.note_error(_broken_off_by(self_, cause, is_open=is_open))
+                            if is_open:
+                                lease.note_cut(cause)
                         # Released before another request gets the stream's slot. The hook on the
                         # response runs later, with other tasks in between.
                         lease.tracker.released(lease)
@@ -290,15 +290,12 @@ class HttpcoreResponseHooks:
         return receive_stream_event
 
 
-def _broken_off_by(connection: Any, *, is_open: bool) -> str | None:
+def _broken_off_by(connection: Any, error: BaseException, *, is_open: bool) -> str | None:
     """``error.type`` of what ends a stream between two reads: a failed write or a cancellation.
 
     A reader of a body also writes acknowledgements, and that write may fail. The connection stores
     the exception, which distinguishes it from one that the application happens to handle.
     """
-    error = sys.exc_info()[1]
-    if error is None:
-        return None
     interrupted = not isinstance(error, (Exception, GeneratorExit))
     if error is getattr(connection, "_write_exception", None) or (interrupted and is_open):
         return error_type(error)
