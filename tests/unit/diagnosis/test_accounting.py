@@ -206,6 +206,45 @@ def test_waits_have_an_absolute_limit(minute: Any, part: str, minutes: int) -> N
     assert not part or part in diagnose(snapshot)[0].observed
 
 
+@pytest.mark.parametrize(
+    ("number", "oldest", "preparing", "ended", "slow"),
+    [
+        (7, 12.0, 3.0, 40, True),
+        (7, 9.0, 3.0, 40, False),  # as long as in many healthy services
+        (4, 12.0, 3.0, 40, False),  # not most of those in flight
+        (2, 12.0, 3.0, 40, False),
+        (7, 12.0, 0.9, 40, False),  # most of the time goes elsewhere
+        (7, 12.0, 3.0, 2, False),  # the first calls, while modules are imported
+    ],
+)
+def test_calls_that_wait_before_they_are_sent(
+    number: int, oldest: float, preparing: float, ended: int, *, slow: bool
+) -> None:
+    """The mean of all is below the limit. Hosts are named: one of them serves credentials."""
+    calls = the_calls(
+        now={"preparing": number, "requesting": max(2, 9 - number) if number > 2 else 0},
+        oldest={"preparing": oldest, "requesting": 0.4},
+    )
+    minute = of_calls(ended, {"preparing": preparing})
+    items = minute["openai/httpx2", ORIGIN, "openai"]
+    minute["openai/httpx2", "169.254.170.23:80", "openai"] = {
+        ("entered",): 20,
+        ("phase", "awaiting_response"): 34.0,
+        ("left", 200, None, False): 20,
+    }
+    assert items["entered",] == ended
+    snapshot = taken(minute, calls=(calls,))
+    assert kinds(snapshot) == ([Kind.CALLS_SLOW] if slow else [])
+    if slow:
+        finding = found(Kind.CALLS_SLOW, snapshot)
+        assert "s of it in preparing" in finding.observed
+        assert finding.observed.endswith(
+            "They sent requests to several hosts: 20 to 169.254.170.23:80 of 1.7 s each, 40 to "
+            f"{ORIGIN} of 1.0 s each."
+        )
+        assert "credentials" in finding.advice
+
+
 def test_few_long_calls_among_many_are_not_slow() -> None:
     """Their mean is five times as high, but 98 % of the calls are as fast as before."""
     mixed = of_calls(60, {"requesting": 6.0}, took=2.0)

@@ -83,8 +83,9 @@ _REDIRECTED = "redirected"
 _EXCEPTION = "Find this error in the application's log: its traceback names the line."
 _NEXT = {
     "limited": "Compare GlueLLM's calls per minute with what the provider allows.",
-    "preparing": "Look for clients that are built for each call, for a full thread pool, and for "
-    "work before the request: py-spy dump shows it.",
+    "preparing": "Look for clients that are built for each call, for a full thread pool, for "
+    "credentials that the SDK fetches before each call (from another host, one call at a time), "
+    "and for other work before the request: py-spy dump shows it.",
     "backoff": "See in the snapshot which errors the requests end in: calls wait to repeat them.",
     "finishing": "Look at what the application does between the answer and the end of the call.",
     "connecting": "Check the route to the provider: resolver, proxy, TLS.",
@@ -417,6 +418,7 @@ class _Group:
             return None
         times, long = now.times, self._quiet.times.total() / (self._quiet.ended + running)
         waits = sum(times[part] for part in _WAITS) > thresholds.CALL_WAITS_LIMIT * calls
+        waits |= now.ended >= thresholds.CALL_QUIET_COUNT and self._prepares(times)
         slower = before is not None and _slower(now, before)
         if not (slower or waits or long > thresholds.CALL_SLOW_LIMIT):
             return None
@@ -433,9 +435,23 @@ class _Group:
             text += f", {running} of them in flight"
         part, where = self._largest(None if slower or not waits else _WAITS)
         text += f"{where}{self._amplification()}."
+        if part == "preparing":
+            text += self._hosts()
         streams = self._calls is None or self._calls.oldest_silence is not None
         found = self._trouble(Kind.CALLS_SLOW, Severity.WARNING, text, part, self._names(part))
         return replace(found, needs_cause=part == "reading" and streams)
+
+    def _prepares(self, times: Any) -> bool:
+        """Return whether most calls in flight, and most of the calls' time, are in ``preparing``.
+
+        The mean of some minutes hides what has just begun.
+        """
+        if self._calls is None or 2 * times["preparing"] <= times.total():
+            return False
+        number = self._calls.now.get("preparing", 0)
+        longest = self._calls.oldest.get("preparing", 0.0)
+        most = number >= thresholds.CALL_QUIET_COUNT and 2 * number > self._calls.in_flight
+        return most and longest > thresholds.CALL_WAITS_LIMIT
 
     def _retried(self) -> Trouble | None:
         retries = self._now.own["retries",]
@@ -494,6 +510,19 @@ class _Group:
         """Return the names of a part. Only the step is one if it is known."""
         detail = self._detail(part)
         return {detail} if part == "connecting" and detail else {part, detail} - {""}
+
+    def _hosts(self) -> str:
+        """Return text on the requests of each host, if calls send some to several."""
+        hosts: dict[str, Counter[Item]] = {}
+        for subject, items in self._numbers.items():
+            if self._mine(subject) and items["entered",]:
+                hosts.setdefault(str(subject[1]), Counter()).update(items)
+        texts = [
+            f"{items['entered',]:.0f} to {one_line(host)} of "
+            f"{seconds(named(items, 'phase').total() / items['entered',])} each"
+            for host, items in sorted(hosts.items())[:_MOST_ERRORS]
+        ]
+        return f" They sent requests to several hosts: {', '.join(texts)}." if texts[1:] else ""
 
     def _origin(self) -> str:
         """Return text on the origin of over half of the failed requests, unless it is the only."""
