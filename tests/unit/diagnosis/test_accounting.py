@@ -15,7 +15,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.findings import (
     Kind,
     Severity,
 )
-from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, CallsSnapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, CallsSnapshot, Failure
 from opentelemetry.instrumentation.gluellm.diagnosis.report import report_on
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.pool.durations import class_of, longest_of
@@ -116,6 +116,16 @@ def test_calls_that_cannot_succeed_have_an_explanation(
     finding = top(*HOUR, *[minute] * 5)
     assert finding.kind is Kind.CALLS_FAILING
     assert explanation in finding.explanation
+
+
+def test_calls_that_the_time_limit_of_a_gateway_ends() -> None:
+    """Also if nothing repeats them."""
+    minute = of_calls(40, {}, {"504": 30})
+    ended = tuple(Failure(ago, "504", 60.0, "unread", 0.0, head=60.0) for ago in range(1, 90))
+    finding = top(*HOUR, *[minute] * 5, totals={"failures": ended})
+    assert finding.kind is Kind.CALLS_FAILING
+    assert finding.observed.endswith("150 x 504; each 504 came after 60 s.")
+    assert "time limit of a gateway" in finding.explanation
 
 
 @pytest.mark.parametrize("counted", [True, False], ids=["any_llm", "sdk"])

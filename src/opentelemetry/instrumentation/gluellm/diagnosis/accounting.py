@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from .. import thresholds
@@ -22,7 +23,7 @@ from .advice.servers import CONNECT_HELP, SET_UP_HELP
 from .findings import Finding, Kind, Severity
 from .parts import PROVIDERS_PART, CallsSnapshot, Failure, RequestSnapshot
 from .rules.connecting import LOST_CONNECTION
-from .rules.timeouts import majority
+from .rules.timeouts import TIME_LIMIT, majority, time_limit
 from .snapshot import Snapshot
 from .windows import Window, Windows, is_baseline, named
 
@@ -80,6 +81,7 @@ _ANSWERED = "answered"
 _CUT = "cut"
 """Parts of calls that fail although their requests were served: after the answer, or during it."""
 _REDIRECTED = "redirected"
+_TIMED = "timed"
 _EXCEPTION = "Find this error in the application's log: its traceback names the line."
 _NEXT = {
     "limited": "Compare GlueLLM's calls per minute with what the provider allows.",
@@ -95,6 +97,7 @@ _NEXT = {
     "a time. No SDK sends a stream again that has begun, so let the application do so.",
     _REDIRECTED: "Set the base URL to what the redirect's Location names: https in place of http, "
     "another host or path, or a trailing slash. curl -si URL shows it.",
+    _TIMED: TIME_LIMIT[1],
     "invalid_request": "Look at the values of the headers, also those that the SDK builds from "
     "the API key: a line break at the end of a key that was read from a file is frequent. Else "
     "compare Content-Length with the body.",
@@ -137,6 +140,7 @@ _EXPLANATIONS = {
     _ANSWERED: _AFTER_ANSWER,
     _CUT: _WHILE_READ,
     _REDIRECTED: _AFTER_REDIRECT,
+    _TIMED: TIME_LIMIT[0],
     "invalid_request": _NOT_SENT,
 }
 """By part of the account."""
@@ -342,10 +346,18 @@ class _Group:
             f"{count:.0f} x {names.get(error, one_line(error))}"
             for error, count in errors[:_MOST_ERRORS]
         ]
-        text += f": {', '.join(which)}{self._origin()}{self._amplification()}."
+        totals = [each for each in self._snapshot.totals if each.label in self._pools]
+        recent = [
+            [one for each in totals for one in ring(each) if one.ago <= self._now.period]
+            for ring in (attrgetter("failures"), attrgetter("answers"))
+        ]
+        limit = time_limit(part, *recent)
+        text += f": {', '.join(which)}{self._origin()}{self._amplification()}{limit}."
         # A timeout of the whole call does not tell where it waited.
         parts = {part, *(self._names(self._largest()[0]) if part in _TIMES_OUT else ())}
         found = self._trouble(Kind.CALLS_FAILING, severity, text, part, parts)
+        if limit:
+            return replace(found, part=_TIMED)
         cut = side.cut.total()
         if 2 * cut > side.outcomes["failed"]:
             text += f" An exception ended the reading of {counted(int(cut), 'answer')}."
@@ -541,7 +553,9 @@ class _Group:
             return ""
         requests = counted(int(now.requests["entered",]), "request")
         after = f" after {reason}" if reason else ""
-        calls = counted(now.ended + now.running.total(), "call")
+        running = int(now.running.total())
+        calls = counted(now.ended + running, "call")
+        calls += f" ({running} in flight)" if running else ""
         return f"; {calls} became {requests}, {retries} of them sent again{after}"
 
     def _trouble(

@@ -277,10 +277,18 @@ def _totals(
                     phase_age=in_seconds(phase_age),
                     model=model,
                     call_site=None if call_site is None else str(call_site),
+                    head=in_seconds(head),
                 )
-                for ended_at, result, age, phase, phase_age, model, call_site in snapshot_of_queue(
-                    ledger.failed
-                )
+                for (
+                    ended_at,
+                    result,
+                    age,
+                    phase,
+                    phase_age,
+                    model,
+                    call_site,
+                    head,
+                ) in snapshot_of_queue(ledger.failed)
             ),
             answers=_answers(ledger.answered, now),
             earlier_answers=_answers(ledger.sampled, now),

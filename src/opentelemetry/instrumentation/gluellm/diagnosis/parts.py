@@ -280,6 +280,8 @@ class Failure(NamedTuple):
     """Time in that phase, its last one."""
     model: str | None = None
     call_site: str | None = None
+    head: float = 0.0
+    """Time that it waited for the head of the answer."""
 
 
 class Answer(NamedTuple):

@@ -26,7 +26,7 @@ from ..pool.lease import Lease
 from ..pool.peak import Peak
 from ..pool.phases import READING, UNREAD
 from ..pool.registry import NOWHERE, PoolRegistry
-from ..pool.tracker import PoolTracker
+from ..pool.tracker import PoolTracker, Tracker
 from ..thresholds import LATE_FROM, LATE_WINDOW, STALE_LATE
 from .busy_loops import busy_loops
 from .late_causes import PERIOD, LateCauses, Split, Usage, split, usage_of
@@ -339,7 +339,7 @@ class LoopLag:
         return False
 
 
-def _runs_in(loop: Any, tracker: PoolTracker) -> bool:
+def _runs_in(loop: Any, tracker: Tracker) -> bool:
     """Return whether a pool's requests run in this loop; None stands for the hub of greenlets."""
     return (tracker.loop or NOWHERE)() is loop
 
