@@ -32,7 +32,7 @@ _TO_CONNECT: Final = (
 QUEUED: Final = f'{_PHASE}=~"queued|stream_queued"'
 """Matches the phases in which a request waits for a connection or a stream."""
 CONNECT_FAILURES: Final = f'{_ERROR}=~"{"|".join(_TO_CONNECT)}"'
-"""Matches failures to connect. Those of all but the last exist with 0 from a pool's first request on."""
+"""Matches failures to connect. All but the last exist with 0 from a pool's first request on."""
 
 
 def _query(

@@ -27,7 +27,10 @@ ENVIRONMENT = {
     ("runtime", "library"), [("gevent", "urllib3"), ("gevent", "httpx"), ("eventlet", "urllib3")]
 )
 def test_requests_count_and_a_signal_is_answered(run, server, runtime, library):
-    """The program goes on while the signal is waited for, and the report has the queue."""
+    """The program goes on while the signal is waited for, and the report has the queue.
+
+    A greenlet that computes makes the hub late, which counts as a late event loop.
+    """
     if importlib.util.find_spec(runtime) is None:
         pytest.skip(f"{runtime} is not installed")
     gate = server.gate()
@@ -46,5 +49,7 @@ def test_requests_count_and_a_signal_is_answered(run, server, runtime, library):
     assert counted["now"] == 0
     assert counted["peak_queued"] == 4
     assert counted["anomalies"] == 0
+    assert counted["late"] > 0.3
+    assert "hub of greenlets late by up to" in counted["report"]
     assert "2 active, 0 connecting, 0 idle of 2 connections; 4 queued" in counted["report"]
     assert "gluellm" not in finished.err.lower()

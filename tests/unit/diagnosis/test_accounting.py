@@ -16,7 +16,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.findings import (
     Kind,
     Severity,
 )
-from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, CallsSnapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, CallsSnapshot, Failure
 from opentelemetry.instrumentation.gluellm.diagnosis.report import report_on
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.pool.durations import class_of, longest_of
@@ -119,6 +119,16 @@ def test_calls_that_cannot_succeed_have_an_explanation(
     assert explanation in finding.explanation
 
 
+def test_calls_that_the_time_limit_of_a_gateway_ends() -> None:
+    """Also if nothing repeats them."""
+    minute = of_calls(40, {}, {"504": 30})
+    ended = tuple(Failure(ago, "504", 60.0, "unread", 0.0, head=60.0) for ago in range(1, 90))
+    finding = top(*HOUR, *[minute] * 5, totals={"failures": ended})
+    assert finding.kind is Kind.CALLS_FAILING
+    assert finding.observed.endswith("150 with status 504; each 504 came after 60 s.")
+    assert "time limit of a gateway" in finding.explanation
+
+
 @pytest.mark.parametrize("counted", [True, False], ids=["any_llm", "sdk"])
 def test_answers_that_an_exception_cuts(*, counted: bool) -> None:
     """Requests with status 200 whose stream has an error event. Plain SDKs count no calls."""
@@ -205,6 +215,45 @@ def test_waits_have_an_absolute_limit(minute: Any, part: str, minutes: int) -> N
     snapshot = taken(*[minute] * minutes)
     assert kinds(snapshot) == ([Kind.CALLS_SLOW] if part else [])
     assert not part or part in diagnose(snapshot)[0].observed
+
+
+@pytest.mark.parametrize(
+    ("number", "oldest", "preparing", "ended", "slow"),
+    [
+        (7, 12.0, 3.0, 40, True),
+        (7, 9.0, 3.0, 40, False),  # as long as in many healthy services
+        (4, 12.0, 3.0, 40, False),  # not most of those in flight
+        (2, 12.0, 3.0, 40, False),
+        (7, 12.0, 0.9, 40, False),  # most of the time goes elsewhere
+        (7, 12.0, 3.0, 2, False),  # the first calls, while modules are imported
+    ],
+)
+def test_calls_that_wait_before_they_are_sent(
+    number: int, oldest: float, preparing: float, ended: int, *, slow: bool
+) -> None:
+    """The mean of all is below the limit. Hosts are named: one of them serves credentials."""
+    calls = the_calls(
+        now={"preparing": number, "requesting": max(2, 9 - number) if number > 2 else 0},
+        oldest={"preparing": oldest, "requesting": 0.4},
+    )
+    minute = of_calls(ended, {"preparing": preparing})
+    items = minute["openai/httpx2", ORIGIN, "openai"]
+    minute["openai/httpx2", "169.254.170.23:80", "openai"] = {
+        ("entered",): 20,
+        ("phase", "awaiting_response"): 34.0,
+        ("left", 200, None, False): 20,
+    }
+    assert items["entered",] == ended
+    snapshot = taken(minute, calls=(calls,))
+    assert kinds(snapshot) == ([Kind.CALLS_SLOW] if slow else [])
+    if slow:
+        finding = found(Kind.CALLS_SLOW, snapshot)
+        assert "s of it in preparing" in finding.observed
+        assert finding.observed.endswith(
+            "They sent requests to several hosts: 20 to 169.254.170.23:80 of 1.7 s each, 40 to "
+            f"{ORIGIN} of 1.0 s each."
+        )
+        assert "credentials" in finding.advice
 
 
 def test_few_long_calls_among_many_are_not_slow() -> None:

@@ -241,7 +241,16 @@ def test_late_loop_is_explained_by_the_cause_of_most_of_it(
         f"time, by up to 0.50 s.{said}"
     )
     assert finding.advice.startswith(advised)
-    assert finding.explanation.endswith("so these findings are withheld.")
+    assert finding.explanation.endswith("so findings on these three are withheld.")
+
+
+def test_hub_of_greenlets_that_is_late_is_named_as_such() -> None:
+    """What blocks it is unknown, and pools and provider are not blamed."""
+    finding = found(Kind.BLOCKED_EVENT_LOOP, late(greenlets=True))
+    assert finding.observed.startswith("The hub that runs all greenlets (gevent or eventlet) was ")
+    assert "Which one it is, is not known." in finding.explanation
+    assert "GEVENT_MONITOR_THREAD_ENABLE=1" in finding.advice
+    assert "asyncio" not in finding.advice
 
 
 @pytest.mark.parametrize(

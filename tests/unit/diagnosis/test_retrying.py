@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
-from opentelemetry.instrumentation.gluellm.diagnosis.parts import Outcome
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, Failure, Outcome
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from unit.diagnosis.building import a_snapshot, all_kinds, found, kinds, the_calls, the_totals
 
@@ -64,7 +65,7 @@ def test_amplification_status_and_both_layers_are_named() -> None:
     both = {"pauses": 40, "pauses_requested": 30, "attempts_repeated": 20}
     finding = found(Kind.RETRIES, refused({429: 60, 503: 5}, **MUCH, **both))
     assert finding.observed == (
-        "75% of the calls' time was back-off after 429 (60), 503 (5); 35 calls became 100 "
+        "75% of the calls' time was back-off after 60 x 429, 5 x 503; 35 calls became 100 "
         "requests; the provider set the length of 30 of 40 pauses (Retry-After)."
     )
     assert "limits the rate" in finding.explanation
@@ -107,6 +108,35 @@ def test_retries_of_far_more_calls_than_before() -> None:
     assert "; 36 times as many calls arrive as before" in finding.observed
     assert "most likely there are more at a time than it allows" in finding.explanation
     assert finding.advice.startswith("Make fewer calls at a time")
+
+
+@pytest.mark.parametrize(
+    ("heads", "answer", "retries", "timed"),
+    [
+        ([20.0, 20.01, 20.02, 20.0, 19.9, 14.0], 8.0, 6, True),
+        ([20.0, 20.01, 20.02, 20.0, 19.9, 14.0], 30.0, 6, False),  # others take longer
+        ([20.0, 24.0, 28.0, 20.0, 12.0, 14.0], 8.0, 6, False),
+        ([0.2] * 6, 0.1, 6, False),  # refused at once
+        ([20.0] * 4, 8.0, 6, False),
+        ([20.0] * 6, 8.0, 4, False),  # 4 % of the calls, which retries repair
+    ],
+)
+def test_time_limit_of_a_gateway(
+    heads: list[float], answer: float, retries: int, *, timed: bool
+) -> None:
+    """All refusals come after the same time: found before a call has failed in the end."""
+    refusals = [Failure(9.0, "504", 20.0, "unread", 0.0, head=head) for head in heads]
+    calls = {"outcomes": ended(100), "retries": retries, "pauses": retries}
+    snapshot = refused({504: 6}, **calls)
+    (totals,) = snapshot.totals
+    kept = {"failures": tuple(refusals), "answers": (Answer(9.0, "gpt-4o", answer, 0.1, 0),)}
+    snapshot = replace(snapshot, totals=(replace(totals, **kept),))
+    assert kinds(snapshot) == ([Kind.RETRIES] if timed else [])
+    if timed:
+        finding = found(Kind.RETRIES, snapshot)
+        assert finding.observed.endswith("; no Retry-After was sent; each 504 came after 20 s.")
+        assert "time limit of a gateway" in finding.explanation
+        assert finding.advice.startswith("Stream the answers")
 
 
 def test_provider_is_not_blamed_for_requests_without_an_answer() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
+import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -430,3 +431,34 @@ def test_stack_of_a_blocked_loop_is_kept_for_a_minute(
     assert stack == ("ssl.py:7 in read",)
     measured.clock.advance(60)
     assert measured.lag.busy(measured.clock()) == ({}, ())
+
+
+@pytest.mark.parametrize("greenlets", [True, False])
+def test_hub_of_greenlets_is_late_when_the_watch_is(
+    measured: Measured, monkeypatch: pytest.MonkeyPatch, *, greenlets: bool
+) -> None:
+    """While a request without a loop is in flight. The lateness of a thread is not a loop's."""
+    monkeypatch.setattr(loop_lag, "threads_are_greenlets", lambda: greenlets)
+    late = [0.0]
+
+    class Stopped(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            measured.clock.advance((timeout or 0.0) + late[0])
+            return False
+
+    def sleep() -> float:
+        measured.lag.sleep(Stopped(), 1.0)
+        measured.watch.run_pass()
+        return measured.late
+
+    measured.scene.tracker.loop = None
+    assert sleep() == 0
+    late = [BLOCK]
+    assert sleep() == 0  # nothing is in flight
+    late = [0.0]
+    measured.scene.acquire()
+    assert sleep() == 0
+    late = [BLOCK]
+    assert sleep() == pytest.approx(3 * BLOCK if greenlets else 0)
+    assert measured.peak == pytest.approx(BLOCK if greenlets else 0)
+    assert measured.lag.blocked_within(SECOND, measured.clock()) is greenlets

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import importlib
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from types import BuiltinFunctionType
 from typing import Any, TypeVar
 
 from .failures import raise_on
@@ -35,6 +37,16 @@ def _in_main_interpreter() -> bool:
     except Exception as error:  # the module is private: it may be missing or incompatible
         raise_on(error)
     return True  # then this Python has no sub-interpreters
+
+
+def is_native(function: object) -> bool:
+    """Return whether a built-in function is unpatched."""
+    return isinstance(function, BuiltinFunctionType)
+
+
+def threads_are_greenlets() -> bool:
+    """Return whether a new thread is a greenlet of gevent or eventlet."""
+    return not is_native(_thread.start_new_thread)
 
 
 _T = TypeVar("_T")

@@ -209,6 +209,8 @@ CUT_SPREAD = 0.05
 CUT_SLACK = 0.25
 """Share of the cancelled requests whose ages lie close together, and how close: within a share of
 the age or, in seconds, what a busy process adds. Users leave at any age; a timeout has one."""
+TIME_LIMIT = 5.0
+"""Shortest time limit of a gateway that is recognised. Servers refuse at once for other reasons."""
 CUT_TIMEOUT_SPREAD = 0.1
 """Relative difference of a silence from the read timeout that ended it."""
 NEAR_READ_TIMEOUT = 0.5

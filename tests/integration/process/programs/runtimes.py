@@ -1,7 +1,8 @@
 """Six requests over two connections, and a report on a signal while four of them are queued.
 
-Arguments: gevent or eventlet; the library; a URL that is not answered before ``reported`` beneath
-it is asked for. The environment sets ``snapshot_signal``. Prints what was counted as JSON.
+Before the signal, the main greenlet computes for a moment. Arguments: gevent or eventlet; the
+library; a URL that is not answered before ``reported`` beneath it is asked for. The environment
+sets ``snapshot_signal``. Prints what was counted as JSON.
 """
 
 # ruff: noqa: E402  gevent and eventlet replace modules before they are used
@@ -33,6 +34,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 
 REQUESTS, CONNECTIONS = 6, 2
+BLOCK = 0.6
 STEP = 0.02
 reports: list[str] = []
 
@@ -70,6 +72,9 @@ def in_threads() -> None:
         worker.start()
     while not saturated():
         time.sleep(STEP)
+    busy_until = time.perf_counter() + BLOCK
+    while time.perf_counter() < busy_until:
+        pass
     os.kill(os.getpid(), signal.SIGUSR2)
     while not reports:
         time.sleep(STEP)
@@ -93,6 +98,7 @@ counted = {
     "peak_queued": total.peak_queued,
     "anomalies": sum(total.anomalies.values()),
     "report": reports[0],
+    "late": snapshot().process.event_loop_late,
 }
 GlueLLMInstrumentor().uninstrument()
 print(json.dumps(counted))

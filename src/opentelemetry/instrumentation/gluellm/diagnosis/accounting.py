@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from .. import thresholds
@@ -22,7 +23,7 @@ from .advice.servers import CONNECT_HELP, SET_UP_HELP
 from .findings import Finding, Kind, Severity
 from .parts import PROVIDERS_PART, CallsSnapshot, Failure, RequestSnapshot
 from .rules.connecting import LOST_CONNECTION
-from .rules.timeouts import majority
+from .rules.timeouts import TIME_LIMIT, majority, time_limit
 from .snapshot import Snapshot
 from .windows import Window, Windows, is_baseline, named
 
@@ -80,11 +81,13 @@ _ANSWERED = "answered"
 _CUT = "cut"
 """Parts of calls that fail although their requests were served: after the answer, or during it."""
 _REDIRECTED = "redirected"
+_TIMED = "timed"
 _EXCEPTION = "Find this error in the application's log: its traceback names the line."
 _NEXT = {
     "limited": "Compare GlueLLM's calls per minute with what the provider allows.",
-    "preparing": "Look for clients that are built for each call, for a full thread pool, and for "
-    "work before the request: py-spy dump shows it.",
+    "preparing": "Look for clients that are built for each call, for a full thread pool, for "
+    "credentials that the SDK fetches before each call (from another host, one call at a time), "
+    "and for other work before the request: py-spy dump shows it.",
     "backoff": "See in the snapshot which errors the requests end in: calls wait to repeat them.",
     "finishing": "Look at what the application does between the answer and the end of the call.",
     "connecting": "Check the route to the provider: resolver, proxy, TLS.",
@@ -94,6 +97,7 @@ _NEXT = {
     "a time. No SDK sends a stream again that has begun, so let the application do so.",
     _REDIRECTED: "Set the base URL to what the redirect's Location names: https in place of http, "
     "another host or path, or a trailing slash. curl -si URL shows it.",
+    _TIMED: TIME_LIMIT[1],
     "invalid_request": "Look at the values of the headers, also those that the SDK builds from "
     "the API key: a line break at the end of a key that was read from a file is frequent. Else "
     "compare Content-Length with the body.",
@@ -118,6 +122,7 @@ _EXPLANATIONS = {
     "for a chunk that it cannot use, or by the application itself. The pool is not the cause.",
     _REDIRECTED: "The server redirects requests, and clients follow a redirect with GET and "
     "without a body. The URL to which they were redirected refuses that.",
+    _TIMED: TIME_LIMIT[0],
     "invalid_request": "The HTTP library refuses to send these requests, since they are not valid "
     "HTTP. Nothing is sent, so neither the network nor the provider is the cause.",
 }
@@ -310,12 +315,20 @@ class _Group:
         which = [
             with_outcome(count, names.get(error, error)) for error, count in errors[:_MOST_ERRORS]
         ]
-        text += f": {', '.join(which)}{self._origin()}{self._amplification()}."
+        totals = [each for each in self._snapshot.totals if each.label in self._pools]
+        recent = [
+            [one for each in totals for one in ring(each) if one.ago <= self._now.period]
+            for ring in (attrgetter("failures"), attrgetter("answers"))
+        ]
+        limit = time_limit(part, *recent)
+        text += f": {', '.join(which)}{self._origin()}{self._amplification()}{limit}."
         # A timeout of the whole call does not tell where it waited.
         parts = {part, *(self._names(self._largest()[0]) if part in _TIMES_OUT else ())}
         failed, cut, others = side.outcomes["failed"], side.cut.total(), side.results.total()
         unusable = side.served - side.outcomes["succeeded"]
-        if 2 * cut > failed:
+        if limit:
+            part = _TIMED
+        elif 2 * cut > failed:
             text += f" An exception ended the reading of {counted(int(cut), 'answer')}."
             part = _CUT
         elif part[:1] == "4" and 2 * side.redirected > side.errors[part]:
@@ -383,6 +396,7 @@ class _Group:
             return None
         times, long = now.times, self._quiet.times.total() / (self._quiet.ended + running)
         waits = sum(times[part] for part in _WAITS) > thresholds.CALL_WAITS_LIMIT * calls
+        waits |= now.ended >= thresholds.CALL_QUIET_COUNT and self._prepares(times)
         slower = before is not None and _slower(now, before)
         if not (slower or waits or long > thresholds.CALL_SLOW_LIMIT):
             return None
@@ -399,9 +413,23 @@ class _Group:
             text += f", {running} of them in flight"
         part, where = self._largest(None if slower or not waits else _WAITS)
         text += f"{where}{self._amplification()}."
+        if part == "preparing":
+            text += self._hosts()
         streams = self._calls is None or self._calls.oldest_silence is not None
         found = self._trouble(Kind.CALLS_SLOW, Severity.WARNING, text, part, self._names(part))
         return replace(found, needs_cause=part == "reading" and streams)
+
+    def _prepares(self, times: Any) -> bool:
+        """Return whether most calls in flight, and most of the calls' time, are in ``preparing``.
+
+        The mean of some minutes hides what has just begun.
+        """
+        if self._calls is None or 2 * times["preparing"] <= times.total():
+            return False
+        number = self._calls.now.get("preparing", 0)
+        longest = self._calls.oldest.get("preparing", 0.0)
+        most = number >= thresholds.CALL_QUIET_COUNT and 2 * number > self._calls.in_flight
+        return most and longest > thresholds.CALL_WAITS_LIMIT
 
     def _retried(self) -> Trouble | None:
         retries = self._now.own["retries",]
@@ -461,6 +489,19 @@ class _Group:
         detail = self._detail(part)
         return {detail} if part == "connecting" and detail else {part, detail} - {""}
 
+    def _hosts(self) -> str:
+        """Return text on the requests of each host, if calls send some to several."""
+        hosts: dict[str, Counter[Item]] = {}
+        for subject, items in self._numbers.items():
+            if self._mine(subject) and items["entered",]:
+                hosts.setdefault(str(subject[1]), Counter()).update(items)
+        texts = [
+            f"{items['entered',]:.0f} to {one_line(host)} of "
+            f"{seconds(named(items, 'phase').total() / items['entered',])} each"
+            for host, items in sorted(hosts.items())[:_MOST_ERRORS]
+        ]
+        return f" They sent requests to several hosts: {', '.join(texts)}." if texts[1:] else ""
+
     def _origin(self) -> str:
         """Return text on the origin of over half of the failed requests, unless it is the only."""
         failed: Counter[str] = Counter()
@@ -478,7 +519,9 @@ class _Group:
             return ""
         requests = counted(int(now.requests["entered",]), "request")
         after = f" after {reason}" if reason else ""
-        calls = counted(now.ended + now.running.total(), "call")
+        running = int(now.running.total())
+        calls = counted(now.ended + running, "call")
+        calls += f" ({running} in flight)" if running else ""
         return f"; {calls} became {requests}, {retries} of them sent again{after}"
 
     def _trouble(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import environment
-from ..concurrency import snapshot_of, snapshot_of_queue
+from ..concurrency import snapshot_of, snapshot_of_queue, threads_are_greenlets
 from ..patching import Hooks
 from ..pool.call import SHORTEST_LIMITED, CallsNow, LiveCalls
 from ..pool.counts import PoolSums
@@ -77,6 +77,7 @@ def collect(
             descriptor_limit=_descriptor_limit(),
             local_ports=_local_ports(),
             event_loop_lag=in_seconds(loop_lag.peak(now)) if loop_lag is not None else None,
+            greenlets=threads_are_greenlets(),
             event_loop_late=in_seconds(loop_lag.late(now)) if loop_lag is not None else None,
             event_loop_late_share=loop_lag.recent_share(now) if loop_lag is not None else None,
             peer_check_after=silent_peers.after,
@@ -261,10 +262,18 @@ def _totals(
                     phase_age=in_seconds(phase_age),
                     model=model,
                     call_site=None if call_site is None else str(call_site),
+                    head=in_seconds(head),
                 )
-                for ended_at, result, age, phase, phase_age, model, call_site in snapshot_of_queue(
-                    ledger.failed
-                )
+                for (
+                    ended_at,
+                    result,
+                    age,
+                    phase,
+                    phase_age,
+                    model,
+                    call_site,
+                    head,
+                ) in snapshot_of_queue(ledger.failed)
             ),
             answers=_answers(ledger.answered, now),
             earlier_answers=_answers(ledger.sampled, now),

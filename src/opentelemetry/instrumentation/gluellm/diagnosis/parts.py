@@ -286,6 +286,8 @@ class Failure(NamedTuple):
     """Time in that phase, its last one."""
     model: str | None = None
     call_site: str | None = None
+    head: float = 0.0
+    """Time that it waited for the head of the answer."""
 
 
 class Answer(NamedTuple):
@@ -495,6 +497,9 @@ class ProcessSnapshot:
     event_loop_lag: float | None = None
     """Worst lateness of a timer in the last ``peak_window``, in seconds, on event loops that hold
     leases; None if it is not measured."""
+    greenlets: bool = False
+    """Whether threads are greenlets of gevent or eventlet. Their hub then counts as an event loop:
+    it is late while one of them blocks."""
     event_loop_late: float | None = None
     """Seconds since ``instrument()`` that timers were late, on event loops that hold leases. Of
     several loops only the most delayed one counts. None if it is not measured."""

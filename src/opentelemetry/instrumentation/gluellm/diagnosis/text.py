@@ -134,7 +134,8 @@ def _lately(calls: CallsSnapshot, compared: Windows) -> str:
 
 def _process(process: ProcessSnapshot) -> Iterator[str]:
     if process.event_loop_lag:  # 0 without an event loop as well
-        late = f"event loop late by up to {seconds(process.event_loop_lag)}"
+        loop = "hub of greenlets" if process.greenlets else "event loop"
+        late = f"{loop} late by up to {seconds(process.event_loop_lag)}"
         if process.event_loop_late_share:
             late += f", for {percent(process.event_loop_late_share)} of the last minute"
         causes = process.event_loop_late_causes.items()

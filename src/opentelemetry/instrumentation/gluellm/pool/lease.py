@@ -349,6 +349,7 @@ def _failed(lease: Lease) -> tuple[Any, ...]:
         ended_at - lease.phase_since,
         None if call is None else call.model,
         lease.call_site,
+        lease.awaited,
     )
 
 

@@ -271,7 +271,8 @@ class PoolLedger:
         the one in another loop whose request failed."""
         self.failed: deque[tuple[Any, ...]] = deque(maxlen=MOST_FAILED)
         """Latest requests that failed or were refused: when they ended, the result, the age of the
-        call, the last phase and the time in it, the model and the call site."""
+        call, the last phase and the time in it, the model, the call site, and the time that it
+        waited for the head of the response."""
         self.answered: deque[tuple[Any, ...]] = deque(maxlen=MOST_ANSWERED)
         """First attempts that were served, at most `KEPT_PER_SECOND`: when it ended, its model, the
         time until the head and after it, the number of items that the application requested, the

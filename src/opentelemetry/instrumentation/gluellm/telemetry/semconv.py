@@ -604,7 +604,7 @@ EVENT_LOOP_LATE_TIME: Final = _counter(
     "Time by which timers ran late on event loops with requests in flight. If several loops "
     "are late at the same time, only the largest delay counts. Its rate is the share of time "
     "in which a loop was blocked. Above 20 %, long waits do not prove that a pool or provider "
-    "is slow. Loops of trio are not measured.",
+    "is slow. The hub of gevent or eventlet counts as a loop; loops of trio are not measured.",
 )
 EVENT_LOOP_LAG_PEAK: Final = _gauge(
     "gluellm.event_loop.lag.peak",

@@ -5,8 +5,9 @@ is the cause. A loop has a timer only while it has requests in flight. The watch
 from its own thread, and the timer re-arms itself in the loop. Loops are held weakly, and a
 scheduled timer keeps no loop running.
 
-Only asyncio's loops are supported, including uvloop's. Trio offers nothing that can be called from
-another thread without its token.
+Of loops, only asyncio's are supported, including uvloop's. Trio offers nothing that can be called
+from another thread without its token. Under gevent and eventlet the watch is a greenlet, and its
+own lateness is that of the hub that runs all greenlets.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import weakref
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from operator import add, sub
+from typing import Any
 
-from ..concurrency import snapshot_of, snapshot_of_queue
+from ..concurrency import snapshot_of, snapshot_of_queue, threads_are_greenlets
 from ..pool.durations import in_seconds, nanoseconds
-from ..pool.lease import Lease
+from ..pool.lease import Lease, Tracker
 from ..pool.peak import Peak
 from ..pool.phases import READING, UNREAD
 from ..pool.registry import NOWHERE, PoolRegistry
@@ -40,8 +42,8 @@ _STALE = nanoseconds(STALE_LATE)
 class _Timer:
     """The timer of one loop. Its steps run in the loop; other threads read its attributes."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, lag: LoopLag) -> None:
-        self.loop = weakref.ref(loop)
+    def __init__(self, loop: asyncio.AbstractEventLoop | None, lag: LoopLag) -> None:
+        self.loop = NOWHERE if loop is None else weakref.ref(loop)
         self.lag = lag
         self.due = 0
         self.wanted_until = 0
@@ -106,6 +108,8 @@ class LoopLag:
         self._window = nanoseconds(window)
         self._began = registry.clock()
         self._peak = Peak(self._window, self._began)
+        self._hub = _Timer(None, self)
+        """Timer of the hub that runs all greenlets, if the watch is one of them."""
         self._fired_late: dict[_Timer, None] = {}
         """Timers that fired late since the watch's previous pass. Held strongly, since a
         short-lived loop may be gone by the next pass."""
@@ -123,6 +127,7 @@ class LoopLag:
         """Reset everything in a forked child, where the parent's loops do not run."""
         self._timers = weakref.WeakKeyDictionary()
         self._peak = Peak(self._window, self.clock())
+        self._hub = _Timer(None, self)
         self._fired_late = {}
         ledgers = self._registry.ledgers
         ledgers.late_time = ledgers.late_reported = self._late_before = 0
@@ -131,6 +136,24 @@ class LoopLag:
         self._busy.clear()
         self._began = self.clock()
         self._blocked_at = 0
+
+    def sleep(self, stopped: threading.Event, period: float) -> bool:
+        """Wait between two passes of the watch as ``stopped.wait`` does.
+
+        If threads are greenlets, one that blocks delays all others, the watch included. So its own
+        lateness is recorded.
+        """
+        if not threads_are_greenlets():
+            return stopped.wait(period)
+        end, hub = self.clock() + nanoseconds(period), self._hub
+        hub.usage = usage_of(hub.thread)
+        while (now := self.clock()) < end:
+            hub.due, hub.armed = now + PERIOD, True
+            ended = stopped.wait(in_seconds(PERIOD))
+            hub.fire()
+            if ended:
+                return True
+        return False
 
     def watch(self, tracker: PoolTracker, now: int) -> None:
         """Keep a timer running in the loop of a pool that has leases. Called by the watch."""
@@ -287,6 +310,8 @@ class LoopLag:
 
     def _armed(self) -> Iterator[tuple[_Timer, int]]:
         """Yield the armed timers of running loops, with the time at which each is due."""
+        if self._hub.armed:
+            yield self._hub, self._hub.due
         for loop, timer in snapshot_of(self._timers.items):
             due = timer.due
             if timer.armed and not loop.is_closed() and loop.is_running():
@@ -301,17 +326,22 @@ class LoopLag:
         loop = timer.loop()
         registry = self._registry
         for tracker in snapshot_of(registry.trackers.keys):
-            if tracker.leases and tracker.loop is not None and tracker.loop() is loop:
+            if tracker.leases and _runs_in(loop, tracker):
                 for lease in snapshot_of(tracker.leases.keys):
                     if lease.entered_at <= due and _needs_loop(lease, due):
                         return True
         # Leases that ended after the timer was due, in the loop's iteration in which it fires.
         for item in reversed(snapshot_of_queue(registry.outbox.items)[-_RECENT:]):
-            if isinstance(item, Lease) and item.entered_at <= due < item.ended_at:
-                home = item.tracker.loop
-                if home is not None and home() is loop and _needs_loop(item, due):
-                    return True
+            if not isinstance(item, Lease) or not item.entered_at <= due < item.ended_at:
+                continue
+            if _runs_in(loop, item.tracker) and _needs_loop(item, due):
+                return True
         return False
+
+
+def _runs_in(loop: Any, tracker: Tracker) -> bool:
+    """Return whether a pool's requests run in this loop; None stands for the hub of greenlets."""
+    return (tracker.loop or NOWHERE)() is loop
 
 
 def _needs_loop(lease: Lease, due: int) -> bool:

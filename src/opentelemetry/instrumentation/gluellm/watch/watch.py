@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections.abc import MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from .. import thresholds
@@ -180,7 +181,10 @@ class Watch:
             stopped = self._stopped
             # A loop that is blocked once a second in step with the passes would never be seen busy.
             jitter = Random()
-            while not stopped.wait(INTERVAL * jitter.uniform(0.75, 1.25)):
+            wait = (
+                stopped.wait if self._loop_lag is None else partial(self._loop_lag.sleep, stopped)
+            )
+            while not wait(INTERVAL * jitter.uniform(0.75, 1.25)):
                 quiet = 0 if self.run_pass() or self._suspects else quiet + 1
                 if quiet >= _REST_AFTER and self._rests():
                     return

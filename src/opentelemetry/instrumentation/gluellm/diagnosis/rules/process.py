@@ -60,6 +60,17 @@ _LATE = {
     ),
 }
 """For each cause of a late loop, its explanation and advice."""
+_GREENLET_BLOCKS = (
+    (
+        "A greenlet computes, or blocks in a call that does not switch to others, such as a "
+        "database driver in C. All others stop meanwhile. Which one it is, is not known."
+    ),
+    (
+        "Find it with py-spy dump, with GEVENT_MONITOR_THREAD_ENABLE=1 (gevent) or with "
+        "eventlet.debug.hub_blocking_detection(True). Use a driver that works with greenlets, or "
+        "call it in a thread (gevent.get_hub().threadpool, eventlet.tpool)."
+    ),
+)
 
 
 def _cause_of_lateness(process: ProcessSnapshot, uptime: float) -> tuple[str, str]:
@@ -85,7 +96,11 @@ def blocked_event_loop(
     if lag is None or share is None:
         return None
     cause, by_cause = _cause_of_lateness(snapshot.process, snapshot.uptime)
-    explanation, advice = _LATE.get(cause, _LATE["blocking_call"])
+    what, which = "An event loop with requests in flight", _LATE.get(cause, _LATE["blocking_call"])
+    if snapshot.process.greenlets:
+        what = "The hub that runs all greenlets (gevent or eventlet)"
+        which = which if cause in ("cpu_contention", "cpu_quota") else _GREENLET_BLOCKS
+    explanation, advice = which
     # A quota and the lock stop a loop at any line.
     named = cause in ("", "blocking_call", "cpu_contention")
     if named and (sites := snapshot.process.event_loop_busy_at):
@@ -101,8 +116,8 @@ def blocked_event_loop(
         severe = share >= thresholds.LATE_SHARE_SEVERE and not clients_churn
         severity = Severity.ERROR if severe else Severity.WARNING
         explanation += (
-            " A blocked loop has the same symptoms as a pool that is too small, a slow provider "
-            "and a slow consumer, so these findings are withheld."
+            " A pool that is too small, a slow provider and a slow consumer have the same "
+            "symptoms, so findings on these three are withheld."
         )
         if clients_churn:
             explanation += " Building a client for each call is one cause: it loads certificates."
@@ -118,8 +133,8 @@ def blocked_event_loop(
     return Finding(
         kind=Kind.BLOCKED_EVENT_LOOP,
         severity=severity,
-        observed=f"An event loop with requests in flight was late for {percent(share)} of the "
-        f"time, by up to {seconds(lag)}.{by_cause}",
+        observed=f"{what} was late for {percent(share)} of the time, by up to "
+        f"{seconds(lag)}.{by_cause}",
         explanation=explanation,
         advice=advice,
     )

@@ -11,6 +11,7 @@ from ...text import counted, one_line, percent
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
 from ..parts import CallsSnapshot
+from .timeouts import TIME_LIMIT, time_limit
 
 _LIMITED = ("429", "RESOURCE_EXHAUSTED")
 """Statuses by which a provider limits the rate of requests."""
@@ -33,10 +34,17 @@ class _Reasons:
             if is_retried(outcome) and outcome.count:
                 of = self.statuses if outcome.error is None else self.errors
                 of[str(outcome.error or outcome.status)] += outcome.count
+        (status, count), *_ = self.statuses.most_common(1) or [("", 0)]
+        self.limit = ""
+        """Text on the time limit of a gateway, if most requests are refused after it."""
+        if 2 * count > self.statuses.total():
+            failures = (failure for case in cases for failure in case.failures)
+            answers = (answer for case in cases for answer in case.answers)
+            self.limit = time_limit(status, failures, answers)
 
     def __str__(self) -> str:
         most = (self.statuses + self.errors).most_common(_MOST_REASONS)
-        return ", ".join(f"{one_line(name)} ({count})" for name, count in most)
+        return ", ".join(f"{count} x {one_line(name)}" for name, count in most)
 
     @property
     def of_provider(self) -> bool:
@@ -47,6 +55,8 @@ class _Reasons:
         if not self.of_provider:
             got = "got no answer" if self.errors else "were answered, and the calls fail afterwards"
             return f"Most of these requests {got}.", "First remove what makes the calls fail."
+        if self.limit:
+            return TIME_LIMIT
         fewer = (
             f"Make fewer calls at a time ({'threading' if synchronous else 'asyncio'}.Semaphore)"
         )
@@ -77,7 +87,8 @@ def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
     failed, succeeded = calls.outcomes.get("failed", 0), calls.outcomes.get("succeeded", 0)
     refused = sum(calls.errors.get(status, 0) for status in _LIMITED)
     delayed = share >= thresholds.BACKOFF_SHARE
-    multiplied = calls.retries >= thresholds.RESENT_MUCH * began
+    least = thresholds.CALL_FAILURE_ALERT_SHARE if reasons.limit else thresholds.RESENT_MUCH
+    multiplied = calls.retries >= least * began
     backed_off = calls.retries + calls.now.get("backoff", 0)
     if not thresholds.calls_fail(refused, succeeded) and (
         backed_off < thresholds.BACKOFF_RETRIES or not (delayed or multiplied)
@@ -92,11 +103,14 @@ def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
         observed += f"; {reasons.busier:.2g} times as many calls arrive as before"
     if failed:
         observed += f"; {counted(failed, 'call')} failed in the end"
-    if calls.pauses:
+    if calls.pauses_requested:
         observed += (
             f"; the provider set the length of {calls.pauses_requested} of "
             f"{counted(calls.pauses, 'pause')} (Retry-After)"
         )
+    elif calls.pauses:
+        observed += "; no Retry-After was sent"
+    observed += reasons.limit
     severe = thresholds.calls_fail(failed, succeeded) and reasons.of_provider
     explanation, advice = reasons.advice(synchronous=any(case.synchronous for case in its))
     whose, less = _whose(calls)
@@ -142,7 +156,7 @@ def refusals(case: PoolCase, calls: Sequence[CallsSnapshot]) -> Finding | None:
         kind=Kind.RETRIES,
         severity=Severity.WARNING,
         observed=f"{refused} of {counted(left, 'request')} ({percent(refused / left)}) were "
-        f"refused: {reasons}.",
+        f"refused: {reasons}{reasons.limit}.",
         explanation=f"{explanation} The SDKs send such a request up to two times more, with "
         "pauses. A larger pool does not help.",
         advice=f"{advice} To retry less: max_retries=0 of the SDK's client.",

@@ -46,6 +46,37 @@ def evidence_of(whose: str, requests: Requests) -> str:
     return f"Of {whose}, {who}." if who else ""
 
 
+TIME_LIMIT = (
+    (
+        "The time limit of a gateway or proxy before the model, or of the server, ends these "
+        "requests. The model may do the work nevertheless, and each retry repeats it."
+    ),
+    (
+        "Stream the answers, so that bytes come in time, raise that limit (nginx: "
+        "proxy_read_timeout), or ask for shorter answers."
+    ),
+)
+"""What it means that requests are refused after the same time, and what to do."""
+
+
+def time_limit(status: str, failures: Iterable[Failure], answers: Iterable[Answer]) -> str:
+    """Return text on the time after which a gateway refuses with this status; empty if unknown.
+
+    Nearly all of these refusals come after about the same time, and no answer comes later.
+    """
+    heads = [failure.head for failure in failures if failure.result == status]
+    timed = status == "408" or (status.isdecimal() and status >= "500")
+    if not timed or len(heads) < thresholds.CUT_CALLS:
+        return ""
+    limit = median(heads)
+    spread = max(thresholds.CUT_SPREAD * limit, thresholds.CUT_SLACK)
+    alike = sum(abs(head - limit) <= spread for head in heads)
+    longer = any(answer.head > limit + spread for answer in answers)
+    if limit < thresholds.TIME_LIMIT or alike < thresholds.CUT_ALIKE * len(heads) or longer:
+        return ""
+    return f"; each {status} came after {seconds(limit)}"
+
+
 def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
     """Detect calls that a timeout of the application cancels, all at about the same age.
 

@@ -17,9 +17,10 @@ import time
 from collections.abc import Callable
 from functools import partial
 from queue import Empty, SimpleQueue
-from types import BuiltinFunctionType, FrameType
+from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ...concurrency import is_native, threads_are_greenlets
 from ...text import one_line
 from .rendezvous import Presence
 from .signals import signal_number, why_taken
@@ -84,7 +85,7 @@ class SignalReporter:
         if self._handler is not None:
             return
         name = self.signal_name
-        if _runs_in_greenlet() and _is_native(time.sleep):
+        if threads_are_greenlets() and is_native(time.sleep):
             raise ValueError(
                 f"snapshot_signal={name!r}: threads are patched but `time.sleep` is not, so a wait "
                 "for the signal would block the program. Patch both (gevent.monkey.patch_all(), "
@@ -149,7 +150,7 @@ class SignalReporter:
         requests: SimpleQueue[bool] = SimpleQueue()
         self._thread = None
         try:
-            if _runs_in_greenlet():
+            if threads_are_greenlets():
                 # Not threading.Thread: its start() switches to other greenlets, and after a fork
                 # gevent's hub is still the parent's at this point.
                 _thread.start_new_thread(self._run, (requests,))
@@ -174,7 +175,7 @@ class SignalReporter:
             )
 
     def _run(self, requests: SimpleQueue[bool]) -> None:
-        in_greenlet = _runs_in_greenlet()
+        in_greenlet = threads_are_greenlets()
         while True:
             while in_greenlet and requests.empty():
                 time.sleep(_POLL)
@@ -232,13 +233,3 @@ class SignalReporter:
         if self._withdraw() and signal.getsignal(self._number) is self._handler:
             with contextlib.suppress(ValueError):  # not in the main thread
                 signal.signal(self._number, signal.SIG_IGN)
-
-
-def _is_native(function: object) -> bool:
-    """Return whether a built-in function is unpatched."""
-    return isinstance(function, BuiltinFunctionType)
-
-
-def _runs_in_greenlet() -> bool:
-    """Return whether a new thread is a greenlet of gevent or eventlet."""
-    return not _is_native(_thread.start_new_thread)
