@@ -109,6 +109,7 @@ class Program:
             time_in_queue=True,
             model_attributes=True,
             leak_threshold=2,
+            peer_check_after=1,
         )
         self._counted = Counted()
         self._tracer = self._tracers.get_tracer("program")
