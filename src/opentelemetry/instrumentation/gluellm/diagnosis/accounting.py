@@ -136,6 +136,7 @@ _AFTER_REDIRECT = (
 )
 _TO_GET = (301, 302, 303)
 """Statuses after which clients send GET (RFC 9110, 15.4). They repeat the method after 307, 308."""
+_REDIRECTS = (*_TO_GET, 307, 308)
 _EXPLANATIONS = {
     _ANSWERED: _AFTER_ANSWER,
     _CUT: _WHILE_READ,
@@ -190,14 +191,13 @@ class _Side:
                 found[str(left[1] or left[0])] += count
         return found
 
-    @property
-    def redirected(self) -> int:
-        """Number of answers after which a client sends GET in place of POST."""
+    def redirected(self, statuses: Sequence[int]) -> int:
+        """Return the number of answers with these statuses."""
         return int(
             sum(
                 count
                 for (what, *left), count in self.requests.items()
-                if what == "left" and left[0] in _TO_GET
+                if what == "left" and left[0] in statuses
             )
         )
 
@@ -222,6 +222,7 @@ class _Side:
             return Counter(named(self.own, "outcome"))
         failed, cancelled = self.errors.total(), self.results["cancelled"]
         left = sum(count for item, count in self.own.items() if item[0] == "left")
+        left -= self.redirected(_REDIRECTS)  # another request follows each of them
         return Counter(succeeded=left - failed - cancelled, cancelled=cancelled, failed=failed)
 
     @property
@@ -362,7 +363,7 @@ class _Group:
         if 2 * cut > side.outcomes["failed"]:
             text += f" An exception ended the reading of {counted(int(cut), 'answer')}."
             return replace(found, account=text, part=_CUT)
-        moved = side.redirected
+        moved = side.redirected(_TO_GET)
         if part[:1] == "4" and 2 * moved > side.errors[part]:
             text += f" {counted(moved, 'request')} were redirected (301 to 303)."
             return replace(found, account=text, part=_REDIRECTED)

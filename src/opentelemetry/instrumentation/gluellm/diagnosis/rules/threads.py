@@ -48,7 +48,7 @@ def executor_full(executor: ExecutorSnapshot, cases: Sequence[PoolCase]) -> Find
         explanation=f"The {'client' if own else 'SDK'} blocks, so its calls run in threads: "
         f"{where}. A call that finds no free thread waits before it enters any "
         "pool. No pool's queue shows that, and the pool's own limit is never reached.",
-        advice=f"Allow {wanted} threads when the program starts: {more}{pool}.",
+        advice=f"Allow up to {wanted} threads when the program starts: {more}{pool}.",
     )
 
 
