@@ -129,6 +129,14 @@ def test_calls_that_the_time_limit_of_a_gateway_ends() -> None:
     assert "time limit of a gateway" in finding.explanation
 
 
+def test_redirects_are_no_successes_of_a_plain_sdk() -> None:
+    """Each of its failed requests follows one: all calls fail, and not half of them."""
+    minute = of_calls(30, {}, {"405": 30})
+    minute["openai/httpx2", ORIGIN, "openai"]["left", 301, None, False] = 30
+    del minute["calls", "any_llm", "openai"]
+    assert top(minute).observed.startswith("30 of 30 requests in openai/httpx2 failed")
+
+
 @pytest.mark.parametrize("counted", [True, False], ids=["any_llm", "sdk"])
 def test_answers_that_an_exception_cuts(*, counted: bool) -> None:
     """Requests with status 200 whose stream has an error event. Plain SDKs count no calls."""

@@ -203,6 +203,12 @@ def test_connect_failures_are_one_finding() -> None:
     assert "resolver" in finding.advice
 
 
+@pytest.mark.parametrize(("kept", "advised"), [(0, "(now 0)"), (3, "(now 3)"), (10, "for longer")])
+def test_advice_on_local_ports_is_about_the_setting_that_matters(kept: int, advised: str) -> None:
+    totals = the_totals(100, errors={"no_local_ports": 20}, peak_active=8)
+    assert advised in found(FAILURES, a_snapshot(totals, a_pool(max_idle_connections=kept))).advice
+
+
 @pytest.mark.parametrize(("any_llm", "name"), [(True, "api_base"), (False, "the URL")])
 def test_connect_failures_name_the_clients_own_setting(name: str, *, any_llm: bool) -> None:
     totals = the_totals(100, errors={"name_resolution_error": 20})
@@ -574,10 +580,12 @@ def test_other_end_that_closes_only_new_connections_limits_them() -> None:
     assert finding.advice.startswith("Allow 4 connections: ")
     # Without a connection that works, no limit is known.
     none = found(Kind.CLOSED_UNANSWERED, lost_early(95, 0, young))
-    assert none.observed.endswith(": 95% of those on new connections.")
+    assert none.observed.endswith(": 95% of the requests on new connections.")
     assert none.explanation.startswith("New connections fail, so neither the pool nor idle")
     both = found(Kind.CLOSED_UNANSWERED, lost_early(60, 50))
-    assert both.observed.endswith(": 60% of those on new and 50% of those on reused connections.")
+    assert both.observed.endswith(
+        ": 60% of the requests on new connections and 50% of those on reused ones."
+    )
     assert both.explanation.startswith("New and reused connections fail alike, so neither")
     more = found(Kind.CLOSED_UNANSWERED, lost_early(95, 34)).explanation
     assert more.startswith("New connections fail even more often than reused ones, so neither")

@@ -24,6 +24,8 @@ from unit.diagnosis.building import (
     a_pool,
     a_request,
     a_snapshot,
+    an_account,
+    of_calls,
     the_calls,
     the_totals,
 )
@@ -298,3 +300,12 @@ def test_request_that_is_still_being_sent_is_marked() -> None:
         a_snapshot(the_totals(), a_pool([a_request("awaiting_response", 23.0, peer="sending")]))
     )
     assert "awaiting_response 23 s, still being sent, openai" in text
+
+
+def test_process_whose_calls_have_stopped_says_so() -> None:
+    """It has no finding: nothing may be wrong with it."""
+    history = an_account(*[of_calls(60)] * 5)
+    for later, quiet in ((290.0, True), (60.0, False)):
+        snapshot = a_snapshot(**{**history, "uptime": history["uptime"] + later})
+        assert ("\nnothing in flight for 290 s; " in str(snapshot)) is quiet
+        assert ("nothing in flight" in str(snapshot)) is quiet

@@ -128,6 +128,7 @@ _EXPLANATIONS = {
 }
 _TO_GET = (301, 302, 303)
 """Statuses after which clients send GET (RFC 9110, 15.4). They repeat the method after 307, 308."""
+_REDIRECTS = (*_TO_GET, 307, 308)
 _REPEAT = (Kind.CONNECT_FAILURES, Kind.RETRIES, Kind.SLOW_PROVIDER)
 """Kinds whose parts that begin with the account's counts state nothing else."""
 _MOST_ERRORS = 3
@@ -169,14 +170,13 @@ class _Side:
                 found[str(left[1] or left[0])] += count
         return found
 
-    @property
-    def redirected(self) -> int:
-        """Number of answers after which a client sends GET in place of POST."""
+    def redirected(self, statuses: Sequence[int]) -> int:
+        """Return the number of answers with these statuses."""
         return int(
             sum(
                 count
                 for (what, *left), count in self.requests.items()
-                if what == "left" and left[0] in _TO_GET
+                if what == "left" and left[0] in statuses
             )
         )
 
@@ -192,6 +192,7 @@ class _Side:
             return Counter(named(self.own, "outcome"))
         failed, cancelled = self.errors.total(), self.results["cancelled"]
         left = sum(count for item, count in self.own.items() if item[0] == "left")
+        left -= self.redirected(_REDIRECTS)  # another request follows each of them
         return Counter(succeeded=left - failed - cancelled, cancelled=cancelled, failed=failed)
 
     @property
@@ -331,8 +332,8 @@ class _Group:
         elif 2 * cut > failed:
             text += f" An exception ended the reading of {counted(int(cut), 'answer')}."
             part = _CUT
-        elif part[:1] == "4" and 2 * side.redirected > side.errors[part]:
-            text += f" {counted(side.redirected, 'request')} were redirected (301 to 303)."
+        elif part[:1] == "4" and 2 * (moved := side.redirected(_TO_GET)) > side.errors[part]:
+            text += f" {counted(moved, 'request')} were redirected (301 to 303)."
             part = _REDIRECTED
         elif part not in _TIMES_OUT and 2 * others < failed < 2 * unusable:
             requests = counted(side.served + int(others), "request")

@@ -96,6 +96,7 @@ def collect(
                     threads=workers.maximum,
                     waiting=workers.waiting,
                     requests=held.total(),
+                    anyio=workers.anyio,
                     pools=tuple(label for label, _ in held.most_common()),
                 )
                 for workers, held in executors.values()

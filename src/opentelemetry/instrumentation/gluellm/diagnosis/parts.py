@@ -366,6 +366,8 @@ class ExecutorSnapshot:
     """Calls of any kind that wait for a thread. They have not entered a pool."""
     requests: int
     """Requests that hold a connection in these threads."""
+    anyio: bool = False
+    """Whether they are worker threads of AnyIO, as of plain ``def`` endpoints of FastAPI."""
     pools: tuple[str, ...]
     """Name and library of each pool, the one with the most requests first."""
 

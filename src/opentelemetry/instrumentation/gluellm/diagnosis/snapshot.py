@@ -40,8 +40,15 @@ class Snapshot:
         from .windows import windows
 
         compared = windows(self.account, self.uptime)
+        rows = self.account.rows
         return snapshot_text(
-            self.taken_at, self.uptime, self.process, self.pools, self.totals, compared
+            self.taken_at,
+            self.uptime,
+            self.process,
+            self.pools,
+            self.totals,
+            compared,
+            quiet_for=self.uptime - rows[-1].until if rows else 0.0,
         )
 
 

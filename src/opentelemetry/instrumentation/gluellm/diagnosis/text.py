@@ -42,6 +42,8 @@ _MOST_HOLDERS = 10
 _MOST_QUEUED = 5
 _LONGEST_CALL_SITE = 80
 _LONGEST_LIMITS = 400
+_QUIET = 60.0
+"""Seconds without a request that the text mentions. The calls may have stopped."""
 
 
 def snapshot_text(
@@ -51,6 +53,8 @@ def snapshot_text(
     pools: Sequence[PoolSnapshot],
     totals: Sequence[PoolTotals],
     compared: Windows,
+    *,
+    quiet_for: float = 0.0,
 ) -> str:
     """Return a snapshot as readable text.
 
@@ -69,7 +73,8 @@ def snapshot_text(
             calls, _MOST_PROVIDERS, lambda each: _calls(each, totals, compared), "provider", ""
         )
         lines.append("")
-    lines += wrapped("; ".join(_process(process)))
+    quiet = [f"nothing in flight for {seconds(quiet_for)}"] if quiet_for > _QUIET else []
+    lines += wrapped("; ".join([*quiet, *_process(process)]))
     if not pools:
         lines += ["", "no pool is alive that has served a request"]
     ordered = sorted(pools, key=lambda pool: -len(pool.requests))

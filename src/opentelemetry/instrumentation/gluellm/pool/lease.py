@@ -619,6 +619,8 @@ class Workers:
     maximum: int
     waiting: int
     """Calls that wait for a thread, including those that send no request."""
+    anyio: bool = False
+    """Whether they are worker threads of AnyIO."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from ...patching import when_imported
 from .. import steps
 from ..base import LOST_IN_ALL, Adapter, ScopeOf, imported
+from ..executors import EXECUTOR
 from ..marks import BUILT_BY, CONNECTION, LEASE, LIMITS_FROM, OWNER, TRACKER, give_defaults
 from ..replacements import after_init, before_close
 from ..scope import Scope
@@ -94,7 +95,7 @@ class HttpcoreAdapter(Adapter):
         close = "aclose" if is_async else "close"
         handle = "handle_async_request" if is_async else "handle_request"
 
-        give_defaults(pool, TRACKER, OWNER, BUILT_BY, LIMITS_FROM)
+        give_defaults(pool, TRACKER, OWNER, BUILT_BY, LIMITS_FROM, EXECUTOR)
         give_defaults(getattr(core, "Request", None), LEASE)
         give_defaults(http11, CONNECTION)
         give_defaults(http2, CONNECTION)
@@ -140,7 +141,7 @@ class HttpcoreAdapter(Adapter):
         hook("upgrade", switched, "__init__", upgrades)
         hook_awaited("pool_close", pool, close, pool_closes)
         creating = connections.creating(
-            timed=probe("connection_setup", has(connect, "_network_backend"))
+            timed=probe("connection_setup", has(connect, "_network_backend")), is_async=is_async
         )
         for kind in (pool, *_proxies(core, prefix, pool)):
             hook("connection_setup", kind, "create_connection", creating)

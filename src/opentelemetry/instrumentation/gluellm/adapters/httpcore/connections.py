@@ -12,6 +12,7 @@ from typing import Any
 from ...patching import is_patched
 from ...pool.lease import TrackedConnection, Tracker
 from ...pool.tracker import PoolTracker
+from ..executors import note_executor
 from ..loops import note_loop
 from ..marks import CONNECTION, TRACKER, connection_of
 from .reasons import close_reason, protocol_of
@@ -85,7 +86,7 @@ def _note(inner: Any, connection: TrackedConnection) -> None:
         connection.reports_reads = is_patched(read)
 
 
-def creating(*, timed: bool) -> Callable[[Any], Any]:
+def creating(*, timed: bool, is_async: bool) -> Callable[[Any], Any]:
     """Record that the pool makes a connection, and time its set-up if ``timed``."""
 
     def make(original: Any) -> Any:
@@ -102,6 +103,8 @@ def creating(*, timed: bool) -> Callable[[Any], Any]:
                     made = _track(connection, origin, keeper)
                     if timed:
                         time_setup(connection, made, secure=origin.scheme in (b"https", b"wss"))
+                    if not is_async:
+                        note_executor(self_, of_loop=True)
             except Exception as error:
                 registry.failures.caught("httpcore.create", error)
             return connection

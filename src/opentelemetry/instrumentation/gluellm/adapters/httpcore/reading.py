@@ -12,6 +12,7 @@ from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, IDLE_2, Occupancy, PoolSu
 from ...pool.lease import ConnectionView, PoolView, TrackedConnection, close_missing
 from ...pool.reader import Sockets, seconds_or_none
 from ...pool.tracker import PoolTracker
+from ..executors import workers_of
 from ..marks import CONNECTION, LIMITS_FROM, connection_of
 from ..scope import LibraryReader
 from .connections import protocol_connection, tracked
@@ -93,6 +94,7 @@ class HttpcoreReader(LibraryReader[PoolTracker]):
             tcp_keepalive=_tcp_keepalive(pool),
             connections=found,
             limits_from=getattr(pool, LIMITS_FROM, None),
+            workers=workers_of(pool),
         )
 
     def sockets(self, pool: Any, wanted: Container[TrackedConnection]) -> Sockets:

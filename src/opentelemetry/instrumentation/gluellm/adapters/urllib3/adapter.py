@@ -10,12 +10,13 @@ from typing import Any, ClassVar
 from ...patching import Hooks, when_imported
 from .. import steps
 from ..base import LOST_IN_ALL, Adapter, ScopeOf, imported
+from ..executors import EXECUTOR, probe_executor
 from ..marks import BUILT_BY, CONNECTION, LEASE, LIMITS_FROM, OWNER, TRACKER, give_defaults
 from ..replacements import after_init, before_close
 from ..scope import Scope
 from ..signatures import has, has_method
 from .connections import POOL_ORIGIN, REFERENCE, Urllib3ConnectionHooks
-from .pools import EXECUTOR, PoolHooks, probe_executor
+from .pools import PoolHooks
 from .reading import Urllib3Reader
 from .requests import Urllib3RequestHooks
 from .responses import Urllib3ResponseHooks

@@ -7,26 +7,17 @@ is built, and its pools inherit its owner.
 So do the managers of botocore's sessions. any-llm's bedrock provider has one client for each
 timeout that it is called with, and botocore has one manager for each proxy. Both are built long
 after an any-llm call has built their session, and in another thread.
-
-botocore and otari are called in threads of an executor. The number of threads then bounds
-concurrent requests, and a call that finds no free thread waits before it enters any pool.
 """
 
 from __future__ import annotations
 
 import sys
-import threading
-import weakref
 from collections.abc import Callable
 from typing import Any
 
-from ...pool.lease import Workers
 from ..marks import BUILT_BY, LIMITS_FROM, OWNER, TRACKER, connection_of
 from ..scope import Scope
 from .clients import pools_of_manager, urllib3_pools
-
-EXECUTOR = "_gluellm_executor"
-"""On a pool: a weak reference to the executor whose threads send its requests."""
 
 
 class PoolHooks:
@@ -112,47 +103,3 @@ def is_shared(session: Any) -> bool:
     """
     default = getattr(sys.modules.get("boto3"), "DEFAULT_SESSION", None)
     return default is not None and getattr(default, "_session", None) is session
-
-
-def note_executor(pool: Any) -> None:
-    """Store on a pool the executor that the running thread belongs to, if any."""
-    found = _executor_here()
-    if found is not None:
-        setattr(pool, EXECUTOR, found)
-
-
-def _executor_here() -> weakref.ref[Any] | None:
-    # The first argument of each ThreadPoolExecutor thread is a weak reference to the executor.
-    arguments = getattr(threading.current_thread(), "_args", None)
-    first = arguments[0] if isinstance(arguments, tuple) and arguments else None
-    if not isinstance(first, weakref.ref):
-        return None
-    executor = first()
-    if not isinstance(getattr(executor, "_max_workers", None), int):
-        return None
-    if not hasattr(getattr(executor, "_work_queue", None), "qsize"):
-        return None
-    # A new reference, since the thread's own one has a callback of the executor.
-    return weakref.ref(executor)
-
-
-def workers_of(pool: Any) -> Workers | None:
-    """The executor whose threads send a pool's requests; None if it is unknown."""
-    reference = getattr(pool, EXECUTOR, None)
-    executor = reference() if reference is not None else None
-    if executor is None:
-        return None
-    waiting = executor._work_queue.qsize()
-    return Workers(executor=reference, maximum=executor._max_workers, waiting=waiting)
-
-
-def probe_executor() -> bool:
-    """Probe whether an executor of this Python version exposes its threads and its queue."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    try:
-        with ThreadPoolExecutor(1) as executor:
-            found = executor.submit(_executor_here).result()
-            return found is not None and found() is executor
-    except RuntimeError:
-        return False  # no thread can be started, or the interpreter is shutting down

@@ -11,10 +11,10 @@ from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, IDLE_2, Occupancy, PoolSu
 from ...pool.lease import ConnectionView, PoolView, TrackedConnection, close_missing
 from ...pool.reader import Sockets
 from ...pool.tracker import PoolTracker
+from ..executors import workers_of
 from ..marks import LIMITS_FROM, connection_of
 from ..scope import LibraryReader
 from .connections import connected_sockets, record_of
-from .pools import workers_of
 
 
 class Urllib3Reader(LibraryReader[PoolTracker]):

@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 
 from ...pool.lease import Lease, TrackedConnection
 from ...pool.tracker import PoolTracker
+from ..executors import note_executor
 from ..marks import CONNECTION
 from ..scope import FirstRequest, Scope
 from .connections import pool_origin, record_of, unsent
 from .failures import failure_of
-from .pools import forwards, note_executor
+from .pools import forwards
 
 _FORWARDED: Final[ContextVar[tuple[bytes, int | None, bytes] | None]] = ContextVar(
     "gluellm_urllib3_forwarded", default=None

@@ -6,7 +6,7 @@ from ...providers import is_carried_by
 
 CONNECT_HELP = {
     "connect_timeout": (
-        "no answer in time: the host is down or overloaded, or a firewall drops packets",
+        "no answer in time, since the host is down or overloaded, or a firewall drops packets",
         "check the address and the route to it (a longer connect timeout rarely helps)",
     ),
     "name_resolution_error": (
@@ -14,19 +14,19 @@ CONNECT_HELP = {
         "check {address} for a typing error, and the resolver of this machine or container",
     ),
     "connection_error": (
-        "the connection is refused or reset: nothing listens, or a proxy or firewall rejects it",
+        "the connection is refused or reset, since nothing listens or a firewall rejects it",
         "check {address}, the port and {proxy}, and that the server runs",
     ),
     "secure_connection_error": (
-        "TLS fails: the certificate does not verify, or the port has no TLS",
+        "TLS fails, since the certificate does not verify or the port has no TLS",
         "check {encryption}, and {certificates} if a proxy signs",
     ),
     "proxy_error": (
         "the proxy answered, and refused to connect to the server",
         (
-            "find the proxy's status in the message of the exception or in its log: 407 asks for "
+            "find the proxy's status in the message of the exception or in its log (407 asks for "
             "other credentials in the proxy's URL, 403 is a rule of the proxy, and with 502 to 504 "
-            "it does not reach the server"
+            "it does not reach the server)"
         ),
     ),
     "too_many_open_files": (
@@ -35,7 +35,7 @@ CONNECT_HELP = {
     ),
     "no_local_ports": (
         "this machine has no local port left for that address",
-        "reuse connections: keep one client, and keep idle connections for longer",
+        "keep one client and keep idle connections for longer, so that they are reused",
     ),
 }
 """By ``error.type`` of requests whose connection was never established: what it means, and what to

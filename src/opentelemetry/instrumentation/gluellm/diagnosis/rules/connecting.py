@@ -162,6 +162,10 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
     if (step := activity.slowest_step) in _BESIDE_CONNECT:
         name, check = SET_UP_HELP[step]
         known["connect_timeout"] = (f"most of the time of set-ups is spent {name}", check)
+    kept = min((pool.max_idle_connections or 0 for pool in case.pools), default=0)
+    if case.pools and kept < case.totals.peak_active:
+        more = f"let the pool keep more idle connections (now {kept}), so that they are reused"
+        known["no_local_ports"] = (known["no_local_ports"][0], more)
     explanation, advice = (
         "; ".join(f"{kind}: {known[kind][part]}" for kind in failures) for part in (0, 1)
     )
@@ -306,13 +310,13 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
             advice="Raise the gateway's limit per connection (nginx: keepalive_requests), let the "
             f"SDK send again, or use HTTP/1.1: {case.advisor.without_http2(case.maximum)}.",
         )
-    reused = f" and {percent(on_reused)} of those on reused" if on_reused else ""
+    reused = f" and {percent(on_reused)} of those on reused ones" if on_reused else ""
     alike = "New and reused connections fail alike" if reused else "New connections fail"
     if reused and on_reused < thresholds.ALIKE * on_new:
         alike = "New connections fail even more often than reused ones"
     return finding(
         observed="The other end closed or reset the connection while requests waited for the "
-        f"answer: {percent(on_new)} of those on new{reused} connections.",
+        f"answer: {percent(on_new)} of the requests on new connections{reused}.",
         explanation=f"{alike}, so neither the pool nor idle connections are the cause: the gateway "
         "or the provider is.",
         advice="Check the log of the gateway and the provider's status page. Send fewer requests "

@@ -220,9 +220,9 @@ def stuck_streams(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     open_connections = sum(len(pool.connections) for pool in case.pools)
     observed += f", on {counted(open_connections, 'connection')}"
     if case.maximum and len(case.pools) == 1:
-        observed += f" of at most {case.maximum}"
+        observed += f" (the pool's limit is {case.maximum})"
     if lowered:
-        observed += f"; the peer lowered its limit from {before} to {lowest}"
+        observed += f"; the peer lowered its limit from {before} to {lowest} streams"
     if waits:
         observed += (
             f"; {counted(len(waits), 'request')} waiting for a stream, the longest for "

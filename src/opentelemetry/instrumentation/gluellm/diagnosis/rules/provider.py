@@ -173,7 +173,8 @@ def slow_provider(case: PoolCase) -> Finding | None:
     slow = [f"{_named(group)}: {text}" for group, text in groups.items() if text]
     others = [_named(group) for group, text in groups.items() if any(group) and not text]
     if slow:
-        observed += f". {'Only ' if others else ''}{'; '.join(slow)}"
+        which = f". {'Only ' if others else ''}{'; '.join(slow)}"
+        observed += which.replace(". all requests", ". All requests", 1)
         if others:
             observed += f"; as fast as before: {', '.join(others[:3])}"
     elif slower and case.baseline is not None:

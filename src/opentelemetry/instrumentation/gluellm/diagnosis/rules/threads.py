@@ -20,22 +20,35 @@ def executor_full(executor: ExecutorSnapshot, cases: Sequence[PoolCase]) -> Find
     case = next((case for case in cases if case.label == executor.pools[0]), None)
     wanted = threads + waiting
     own = case is not None and isinstance(case.advisor, OwnClient)
+    threads_are = f"{counted(threads, 'thread')} of an executor"
+    where = (
+        f"{'asyncio.to_thread' if own else 'any-llm'} uses the event loop's default executor, "
+        "which has min(32, CPUs + 4)"
+    )
+    more = (
+        "asyncio.get_running_loop().set_default_executor(concurrent.futures."
+        f"ThreadPoolExecutor({wanted})){', or an executor of your own with as many' if own else ''}"
+    )
+    if executor.anyio:
+        threads_are = f"{counted(threads, 'worker thread')} of AnyIO"
+        where = "FastAPI and Starlette run plain def endpoints in those of AnyIO, 40 by default"
+        more = (
+            "anyio.to_thread.current_default_thread_limiter().total_tokens = "
+            f"{wanted} in the lifespan handler; or make the endpoints async def and await the "
+            "client's async variant"
+        )
     pool = f". {case.advisor.keep(wanted)}" if case is not None and not _keeps(case, wanted) else ""
     return Finding(
         kind=Kind.EXECUTOR_FULL,
         # As many waiting calls as threads: a new call waits about as long as a call takes.
         severity=Severity.WARNING if waiting >= threads else Severity.INFO,
         pool=executor.pools[0],
-        observed=f"{counted(executor.requests, 'request')} in flight in the "
-        f"{counted(threads, 'thread')} of an executor, and {counted(waiting, 'call')} waiting for "
-        "a thread.",
+        observed=f"{counted(executor.requests, 'request')} in flight in the {threads_are}, and "
+        f"{counted(waiting, 'call')} waiting for a thread.",
         explanation=f"The {'client' if own else 'SDK'} blocks, so its calls run in threads: "
-        f"{'asyncio.to_thread' if own else 'any-llm'} uses the event loop's default executor, "
-        "which has min(32, CPUs + 4). A call that finds no free thread waits before it enters any "
+        f"{where}. A call that finds no free thread waits before it enters any "
         "pool. No pool's queue shows that, and the pool's own limit is never reached.",
-        advice=f"Allow {wanted} threads when the program starts: asyncio.get_running_loop()."
-        f"set_default_executor(concurrent.futures.ThreadPoolExecutor({wanted}))"
-        f"{', or an executor of your own with as many' if own else ''}{pool}.",
+        advice=f"Allow up to {wanted} threads when the program starts: {more}{pool}.",
     )
 
 

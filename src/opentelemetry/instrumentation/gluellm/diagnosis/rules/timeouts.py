@@ -106,7 +106,7 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
     many = share >= thresholds.CALL_CANCELLED_SHARE
     severity = Severity.ERROR if many else Severity.INFO
     if others or (slower and not (on_its_way and many)):
-        severity = Severity.WARNING
+        severity = Severity.WARNING if many else Severity.INFO
     if phase == "awaiting_response" and 2 * median(one.phase_age for one in alike) < age:
         still += ", sent only shortly before"
     who = majority(alike)
