@@ -249,7 +249,7 @@ configure_pools(provider="bedrock", max_connections=8)
 
 Limits that are not given stay as the client has them. `instrument()`, and so `opentelemetry-instrument`, applies the
 variables; without `instrument()`, call `configure_pools()` without arguments. For each limit, the order of precedence
-is: `configure_pools()` with that provider, `configure_pools()` without one, these variables, `HTTPX_*` variables. A later
+is: `configure_pools()` with that provider, `configure_pools()` without one, these variables, `apply_httpx_env`. A later
 `configure_pools()` keeps the limits that it does not name. `reset_pools()` removes all limits; `uninstrument()` removes
 none. Wrong arguments raise `ValueError` and change nothing. Wrong variables are logged and ignored.
 
@@ -273,8 +273,8 @@ What each limit becomes:
 - `limits=`, `timeout=` and botocore's `config=` with `max_pool_connections`, in `AnyLLM.create` or `client_args`.
 - `timeout=` of a call.
 
-Call `configure_pools()` before you build an `AnyLLM` object. If an older object builds another client
-afterwards, the new limits apply to this client, even if you gave the object settings of your own.
+Call `configure_pools()` before you build an `AnyLLM` object. One exception: if an older object builds another
+client afterwards, the new limits apply to this client, even if you gave the object settings of your own.
 
 `apply_httpx_env=True` applies `HTTPX_MAX_CONNECTIONS` and `HTTPX_MAX_KEEPALIVE_CONNECTIONS`, for every library.
 

@@ -194,7 +194,7 @@ def test_slower_calls_need_a_baseline() -> None:
     assert not kinds(taken(*HOUR[:4], *[of_calls(20, {"finishing": 30.0}, took=34.0)] * 5))
     finding = top(*HOUR, *[of_calls(20, {"finishing": 30.0}, took=34.0)] * 5)
     assert (finding.kind, finding.severity) == (Kind.CALLS_SLOW, Severity.WARNING)
-    assert "30 s more than earlier: 30 s of it in finishing" in finding.observed
+    assert "30 s more than earlier: +30 s in finishing" in finding.observed
 
 
 @pytest.mark.parametrize("minutes", [5, 12, 25])
@@ -209,10 +209,10 @@ def test_slow_calls_are_compared_with_the_time_before_they_were(minutes: int) ->
 @pytest.mark.parametrize(
     ("minute", "part"),
     [
-        (of_calls(5, {"preparing": 12.0}, took=17.0), "12 s of it in preparing"),
-        (of_calls(5, {"requesting": 12.0}, connecting=11.0, reading=1.0), "11 s of it in connect"),
+        (of_calls(5, {"preparing": 12.0}, took=17.0), "12 s in preparing"),
+        (of_calls(5, {"requesting": 12.0}, connecting=11.0, reading=1.0), "11 s in connect"),
         # Beside long answers.
-        (of_calls(5, {"preparing": 12.0, "requesting": 90.0}, took=137.0), "12 s of it in prep"),
+        (of_calls(5, {"preparing": 12.0, "requesting": 90.0}, took=137.0), "12 s in prep"),
         (of_calls(5, {"preparing": 9.0, "requesting": 90.0}, took=137.0), ""),
         (of_calls(5, {"finishing": 60.0}, took=69.0), ""),  # tools between two requests
     ],
@@ -256,7 +256,7 @@ def test_calls_that_wait_before_they_are_sent(
     assert kinds(snapshot) == ([Kind.CALLS_SLOW] if slow else [])
     if slow:
         finding = found(Kind.CALLS_SLOW, snapshot)
-        assert "s of it in preparing" in finding.observed
+        assert "s in preparing" in finding.observed
         assert finding.observed.endswith(
             "They sent requests to several hosts: 20 to 169.254.170.23:80 of 1.7 s each, 40 to "
             f"{ORIGIN} of 1.0 s each."
@@ -305,7 +305,7 @@ def test_survivors_do_not_hide_the_stuck() -> None:
     assert finding.observed.startswith("Calls to openai took 300 s on average in the last 5 min")
     assert "40 of them in flight" in finding.observed
     assert finding.evidence == (
-        "Of the 40 requests in awaiting_response, 40 from /app/report.py:7 in batch (gpt-4o)."
+        "Requests in awaiting_response: 40 of 40 from /app/report.py:7 in batch (gpt-4o)."
     )
 
 
@@ -364,7 +364,7 @@ def test_requests_outside_any_call() -> None:
     slow = of_calls(40, {"requesting": 30.0}, took=34.0, stream_queued=29.0, reading=1.0)
     finding = top(*before, *[without_calls(slow)] * 5, calls=())
     assert finding.kind is Kind.CALLS_SLOW
-    assert "29 s of it in stream_queued" in finding.observed
+    assert "29 s in stream_queued" in finding.observed
 
 
 # Where did it go?
@@ -373,11 +373,11 @@ def test_requests_outside_any_call() -> None:
 @pytest.mark.parametrize(
     ("minute", "where"),
     [
-        (of_calls(40, {"limited": 9.0}, took=8.6), "9.0 s of it in limited"),
-        (of_calls(40, {"preparing": 9.0}, took=8.6), "9.0 s of it in preparing"),
+        (of_calls(40, {"limited": 9.0}, took=8.6), "9.0 s in limited"),
+        (of_calls(40, {"preparing": 9.0}, took=8.6), "9.0 s in preparing"),
         (
             of_calls(40, {"requesting": 9.0}, took=8.6, connecting=8.0, reading=1.0),
-            "8.0 s of it in connecting (resolving the name)",
+            "8.0 s in connecting (resolving the name)",
         ),
     ],
 )
@@ -390,7 +390,7 @@ def test_difference_by_part(minute: dict[Any, dict[Any, float]], where: str) -> 
 def test_back_off_names_the_status() -> None:
     minute = of_calls(40, {"backoff": 7.0}, {"429": 1}, retries=60, took=8.6)
     observed = top(*HOUR, *[minute] * 5).observed
-    assert "7.0 s of it in backoff after 429" in observed
+    assert "7.0 s in backoff after 429" in observed
     assert "200 calls became 500 requests, 300 of them sent again after 429" in observed
 
 
@@ -439,7 +439,7 @@ def test_reuse_does_not_explain_the_resolving_of_names() -> None:
     del minute["openai/httpx2", None, None]["opened",]  # too few for the rule on slow set-ups
     first, *others = diagnose(taken(*[before] * 35, *[minute] * 5))
     assert first.kind is Kind.CALLS_SLOW
-    assert "8.0 s of it in connecting (resolving the name)" in first.observed
+    assert "8.0 s in connecting (resolving the name)" in first.observed
     assert "name servers" in first.advice
     assert Kind.NOT_REUSED in [other.kind for other in others]
 

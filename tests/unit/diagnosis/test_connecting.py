@@ -576,7 +576,7 @@ def test_other_end_that_closes_only_new_connections_limits_them() -> None:
         "95 of 100 requests on a new connection failed before the first byte of an answer, and "
         "none of 100 on established ones; 4 of these are open."
     )
-    assert "limits the connections of a client, to about 4, or a server" in finding.explanation
+    assert "limits the connections of a client, to about 4, or a load balancer" in finding.explanation
     assert finding.advice.startswith("Allow 4 connections: ")
     # Without a connection that works, no limit is known.
     none = found(Kind.CLOSED_UNANSWERED, lost_early(95, 0, young))
@@ -623,12 +623,12 @@ def test_churn_of_an_sdk_names_it_and_the_line() -> None:
     totals = the_totals(20, origin={"pools": 20}, pools_opened=20, **sdk)
     finding = found(CHURN, a_snapshot(totals, pool, any_llm=False))
     assert finding.advice.startswith("Build one client of the openai SDK when the program starts")
-    assert finding.evidence == "Of the latest requests, 1 of 1 from chat.py:3 in ask."
+    assert finding.evidence == "The latest requests: 1 of 1 from chat.py:3 in ask."
     # None of them is in flight.
     answers = (Answer(3.0, None, 0.3, 0.1, 0, call_site="chat.py:3 in ask"),) * 20
     totals = the_totals(20, origin={"pools": 20}, pools_opened=20, answers=answers, **sdk)
     finding = found(CHURN, a_snapshot(totals, a_pool(requests_entered=1, **sdk), any_llm=False))
-    assert finding.evidence == "Of the latest requests, 20 of 20 from chat.py:3 in ask."
+    assert finding.evidence == "The latest requests: 20 of 20 from chat.py:3 in ask."
     own = {"provider": None, "name": "httpx2"}
     totals = the_totals(20, origin={"pools": 20}, pools_opened=20, **own)
     finding = found(CHURN, a_snapshot(totals, a_pool(requests_entered=1, **own), any_llm=False))

@@ -241,7 +241,9 @@ def test_late_loop_is_explained_by_the_cause_of_most_of_it(
         f"time, by up to 0.50 s.{said}"
     )
     assert finding.advice.startswith(advised)
-    assert finding.explanation.endswith("so findings on these three are withheld.")
+    assert finding.explanation.endswith(
+        "so findings on waits, pools, providers and consumers are withheld."
+    )
 
 
 def test_hub_of_greenlets_that_is_late_is_named_as_such() -> None:

@@ -72,7 +72,7 @@ def test_streams_whose_readers_wait_for_the_same_pool(
     pool = a_pool([*[leaked()] * 3, *inner], [a_connection("active")] * 3, max_connections=3)
     finding = found(Kind.LEAK, a_snapshot(the_totals(leaks=3, peak_active=3), pool))
     assert ("each waits for the other" in finding.explanation) is nested
-    assert finding.advice.startswith("Close a stream before a call") is nested
+    assert finding.advice.startswith("Close the stream before these calls") is nested
     if nested:
         said = f"2 requests (2 of 2 from {call_site} (gpt-4o)) queued just when answers became"
         assert said in finding.explanation
@@ -159,7 +159,7 @@ def test_slow_consumer_names_its_call_site() -> None:
     pool = a_pool([*unread, a_request("reading", call_site="b.py:1 in f")])
     totals = the_totals(100, {"unread": 2.0}, now={"unread": 3, "reading": 1})
     assert found(Kind.SLOW_CONSUMER, a_snapshot(totals, pool)).evidence == (
-        "Of the answers that are unread now, 3 of 3 from chat.py:3 in show (gpt-4o)."
+        "The answers that are unread now: 3 of 3 from chat.py:3 in show (gpt-4o)."
     )
 
 
@@ -231,7 +231,7 @@ def test_lowered_limit_on_streams(snapshot: Snapshot, *, fires: bool) -> None:
         finding = found(Kind.HTTP2_STUCK, snapshot)
         changed = snapshot.totals[0].streams_most == 100
         assert ("the peer lowered its limit from 100 to 2" in finding.observed) is changed
-        assert "requests waited 38% of their time for one" in finding.observed
+        assert "waits for a stream took 38% of the time" in finding.observed
         assert "a larger pool does not help" in finding.explanation
 
 

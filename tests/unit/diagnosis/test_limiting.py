@@ -77,7 +77,7 @@ def test_limiter_finding_names_its_setting() -> None:
         "connections, and 0 requests queued."
     )
     assert "at most 60 calls a minute" in finding.explanation
-    assert "The pool is idle: the calls wait before it" in finding.explanation
+    assert "The pool is idle: the calls have not reached it" in finding.explanation
     queued = found(Kind.GLUELLM_LIMITER, crowded(a_limiter(), queued_now=3))
     assert "idle" not in queued.explanation
     assert "GLUELLM_RATE_LIMIT_REQUESTS_PER_MINUTE" in finding.advice

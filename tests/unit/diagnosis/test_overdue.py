@@ -142,10 +142,10 @@ def test_overdue_requests_are_described() -> None:
     finding = found(SLOW, young(*QUICK, requests=in_flight(3, 43) + in_flight(2, 0.2)))
     assert finding.severity is Severity.WARNING
     assert finding.observed == (
-        "3 of 5 requests in flight are overdue (3 awaiting_response), the oldest for 43 s. "
+        "3 of 5 requests in flight are overdue (3 awaiting_response), after up to 43 s. "
         "Answers of the same model and call site took at most 0.40 s; the last one ended 5.0 s ago."
     )
-    assert finding.evidence == f"Of the overdue requests, 3 of 3 from {ASK} (gpt-4o)."
+    assert finding.evidence == f"The overdue requests: 3 of 3 from {ASK} (gpt-4o)."
     assert "Other requests are answered" in finding.explanation
 
 

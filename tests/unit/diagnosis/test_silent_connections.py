@@ -54,7 +54,7 @@ def test_nobody_at_the_other_end_is_no_slow_provider() -> None:
     finding = found(SILENT, snapshot, BEFORE)
     assert finding.severity is Severity.ERROR
     assert finding.observed == (
-        "Of 3 silent requests checked: nobody at the other end since 412 s (3)."
+        "Of 3 silent requests checked: nobody at the other end for 412 s (3)."
     )
 
 
@@ -71,7 +71,7 @@ def test_each_state_is_named_with_its_number() -> None:
     observed = found(SILENT, now([*requests, *waiting(1, peer="unknown")])).observed
     assert observed.startswith("Of 6 silent requests checked: ")
     for text in (
-        "keepalive probes unanswered since 60 s (2)",
+        "keepalive probes unanswered for 60 s (2)",
         "closed by the other end (1)",
         "reset or timed out (1)",
         "the other end takes no more data (1)",
@@ -88,12 +88,12 @@ def test_silence_without_evidence_names_both_causes(peer: str | None) -> None:
         the_totals(0, now={"awaiting_response": 3}, origin=phases), a_pool(requests), **CHECKED
     )
     assert kinds(snapshot) == [UNKNOWN]
-    assert "Longest silence that was ever answered: none." in found(UNKNOWN, snapshot).observed
+    assert "Longest wait that was answered: none." in found(UNKNOWN, snapshot).observed
     phases["longest_silence_answered"] = 31.0
     snapshot = a_snapshot(
         the_totals(0, now={"awaiting_response": 3}, origin=phases), a_pool(requests), **CHECKED
     )
-    assert "Longest silence that was ever answered: 31 s." in found(UNKNOWN, snapshot).observed
+    assert "Longest wait that was answered: 31 s." in found(UNKNOWN, snapshot).observed
 
 
 def test_read_timeouts_of_lost_requests_are_not_the_providers() -> None:
@@ -104,7 +104,7 @@ def test_read_timeouts_of_lost_requests_are_not_the_providers() -> None:
     assert kinds(a_snapshot(totals)) == [SILENT]
     finding = found(SILENT, a_snapshot(totals))
     assert finding.severity is Severity.WARNING
-    assert finding.observed == "10 requests had lost the other end when they ended."
+    assert finding.observed == "10 requests ended on a lost connection."
 
 
 def test_wait_of_lost_requests_that_ended_is_not_the_providers() -> None:
@@ -160,7 +160,7 @@ def test_advice_is_keepalive_where_it_is_off_and_helps(
 def test_text_of_a_request_names_its_lost_peer() -> None:
     """And nothing of one that may be answered."""
     text = str(a_snapshot(the_totals(), a_pool([*lost(1), *waiting(1, peer="unknown")])))
-    assert text.count("awaiting_response 412 s, nobody at the other end since 412 s") == 1
+    assert text.count("awaiting_response 412 s, nobody at the other end for 412 s") == 1
     assert "unknown" not in text
     assert ORIGIN in text
 

@@ -223,7 +223,7 @@ def test_provider_that_became_slow_is_a_finding() -> None:
     assert finding.severity is Severity.WARNING
     assert finding.observed == (
         "Mean wait for the provider: 1.9 s for the response headers, 0.50 s for the "
-        "rest; before, it was 0.80 s; 10 times as many requests arrive as before."
+        "rest; in total before: 0.80 s; 10 times as many requests arrive as before."
     )
     assert "requests queue" in found(SLOW, slower(1.6, queued=1.0), BASELINE).observed
 
@@ -330,7 +330,7 @@ def test_lost_slots_come_before_the_size_of_the_pool(
     if fires:
         sizes = {SMALL, SATURATED, Kind.ONE_CALLER}
         assert sizes.isdisjoint(all_kinds(snapshot))
-        assert "orphaned_connection 3, of the pool's limit of 10" in first.observed
+        assert "orphaned_connection 3 (the pool's limit is 10)" in first.observed
         assert first.advice.startswith("Replace the client now")
         assert ("httpcore 1.0 loses them" in first.advice) is (library == "httpx")
 

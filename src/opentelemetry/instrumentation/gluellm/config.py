@@ -63,8 +63,8 @@ class Config:
     metrics: Literal["lean", "full"] = _setting("lean", one_of("lean", "full"))
     """`full` adds six histograms and the attribute `gluellm.response.streaming`."""
     span_min_duration: float = _setting(0.05, _NOT_NEGATIVE, "s")
-    """Shortest wait or connection set-up that gets a span. Failed ones always get a span. With 0,
-    all get one."""
+    """Shortest wait, connection set-up, or time of a call outside `requesting`, that gets a span.
+    Failed waits and set-ups, and calls with retries, always get one. With 0, all get one."""
     max_origins: int = _setting(20, whole_number(1, MAX_ORIGINS_BOUND), "origins")
     """Largest number of pairs of `server.address` and `server.port` on metrics, per process.
     Further origins have the address `_OTHER` and no port."""
@@ -97,9 +97,9 @@ class Config:
     """Shortest wait for an answer, or for the next item of a stream, after which a call counts in
     `gluellm.call.silent`. The wait must also be longer than three times the longest recent wait
     that ended with an answer or an item. Recent waits are those of the last hour, and at least the
-    last 100. While answers cover less than 12 minutes, or none is of the last hour, a call that is
-    not streamed must wait for at least 10 minutes. An answer covers the time since the previous
-    one, at most 36 s."""
+    last 100. A call that is not streamed must wait for at least 10 minutes if no answer came in the
+    last hour, or if the gaps between answers (each counted as at most 36 s) add up to less than 12
+    minutes."""
     leak_stacks: bool = _setting(False, BOOLEAN)
     """Record the whole stack of each call, not only the application's line that made it, and add it
     to leak warnings. Costs about ten microseconds per call."""

@@ -23,7 +23,7 @@ from .advice.servers import CONNECT_HELP, SET_UP_HELP
 from .findings import Finding, Kind, Severity
 from .parts import PROVIDERS_PART, CallsSnapshot, Failure, RequestSnapshot
 from .rules.connecting import LOST_CONNECTION
-from .rules.timeouts import TIME_LIMIT, majority, time_limit
+from .rules.timeouts import TIME_LIMIT, evidence_of, time_limit
 from .snapshot import Snapshot
 from .windows import Window, Windows, is_baseline, named
 
@@ -88,11 +88,11 @@ _NEXT = {
     "preparing": "Look for clients that are built for each call, for a full thread pool, for "
     "credentials that the SDK fetches before each call (from another host, one call at a time), "
     "and for other work before the request: py-spy dump shows it.",
-    "backoff": "See in the snapshot which errors the requests end in: calls wait to repeat them.",
+    "backoff": "See in the snapshot which errors the requests end in: calls pause after them.",
     "finishing": "Look at what the application does between the answer and the end of the call.",
     "connecting": "Check the route to the provider: resolver, proxy, TLS.",
-    _ANSWERED: f"{_EXCEPTION} Compare an answer with what the call expects: response_format and "
-    "its schema, arguments of tools, an answer that max_tokens cuts, a model that was changed.",
+    _ANSWERED: f"{_EXCEPTION} Compare an answer with what the call expects (response_format, its "
+    "schema, tool arguments). Did max_tokens cut it? Did the model change?",
     _CUT: f"{_EXCEPTION} If it is the provider's, check its status page and send fewer requests at "
     "a time. No SDK sends a stream again that has begun, so let the application do so.",
     _REDIRECTED: "Set the base URL to what the redirect's Location names: https in place of http, "
@@ -110,7 +110,7 @@ _NEXT = {
 }
 """What to look at next, by part of the account."""
 _REFUSED = "Check the API key, the model's name, the base URL, and what the request contains."
-_PROVIDER_FAILS = "Check the provider's status page, or the log of a gateway before the provider."
+_PROVIDER_FAILS = "Check the provider's status page, or the log of a gateway on the path."
 _UNKNOWN = "No known cause explains it. The numbers show only where calls fail or spend their time."
 _EXPLANATIONS = {
     _ANSWERED: "The provider answers, and the exception is raised afterwards (stage finishing, "
@@ -452,11 +452,13 @@ class _Group:
         now, before = self._now, self._before
         times = now.times
         grown: Any = Counter({part: times[part] / now.number for part in among or times})
+        sign = ""
         if before is not None and before.ended and among is None:
+            sign = "+"
             grown -= Counter({part: time / before.number for part, time in before.times.items()})
         largest = grown.most_common(2)
         texts = [
-            f"{seconds(time)} of it in {self._words(part)}"
+            f"{sign}{seconds(time)} in {self._words(part)}"
             for part, time in largest
             if time >= _NOTICED * grown.total()
         ]
@@ -544,10 +546,10 @@ class _Group:
         """Return text on the call site and model of more than half of the requests concerned."""
         concerned: Sequence[Failure | RequestSnapshot]
         concerned = [request for request in self._requests if request.phase == part]
-        what = f"{{}} requests in {part}"
+        what = f"Requests in {part}"
         if kind in (Kind.CALLS_FAILING, Kind.CALLS_CANCELLED):
             cancelled = kind is Kind.CALLS_CANCELLED
-            what = "last {} cancelled requests" if cancelled else "last {} failed requests"
+            what = "The last cancelled requests" if cancelled else "The last failed requests"
             concerned = [
                 one
                 for totals in self._snapshot.totals
@@ -557,9 +559,8 @@ class _Group:
             ]
         elif part == "queued" or not concerned:
             concerned = [request for request in self._requests if request.held is not None]
-            what = "{} held connections"
-        count, _, whose = majority(concerned).partition(f" of {len(concerned)}")
-        return f"Of the {what.format(len(concerned))}, {count}{whose}." if count else ""
+            what = "Held connections"
+        return evidence_of(what, concerned)
 
 
 def _slower(now: _Side, before: _Side) -> bool:

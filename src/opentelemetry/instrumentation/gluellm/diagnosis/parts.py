@@ -97,7 +97,7 @@ class RequestSnapshot:
     @property
     def lost_peer(self) -> str:
         """Why no answer can come on its connection, as text; empty without evidence."""
-        since = f" since {seconds(self.peer_silence)}" if self.peer in _LOST_SINCE else ""
+        since = f" for {seconds(self.peer_silence)}" if self.peer in _LOST_SINCE else ""
         return LOST_PEERS.get(self.peer or "", "") + since
 
 

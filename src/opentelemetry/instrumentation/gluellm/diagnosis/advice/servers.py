@@ -25,7 +25,7 @@ CONNECT_HELP = {
         "the proxy answered, and refused to connect to the server",
         (
             "find the proxy's status in the message of the exception or in its log (407 asks for "
-            "other credentials in the proxy's URL, 403 is a rule of the proxy, and with 502 to 504 "
+            "credentials in the proxy's URL, 403 is a rule of the proxy, and with 502 to 504 "
             "it does not reach the server)"
         ),
     ),
@@ -57,19 +57,19 @@ SET_UP_HELP = {
 _SERVER_WORDS = {
     "address": "the URL",
     "proxy": "the proxy, if there is one",
-    "encryption": "https against http in the URL",
+    "encryption": "whether the URL needs https",
     "certificates": "the certificates that the client trusts",
 }
 _ANY_LLMS_WORDS = {
     "address": "api_base",
     "proxy": "HTTPS_PROXY",
-    "encryption": "https against http in api_base",
+    "encryption": "whether api_base needs https",
     "certificates": "SSL_CERT_FILE",
 }
 _GRPC_WORDS = {
     "address": "the channel's target",
     "proxy": "https_proxy",
-    "encryption": "secure_channel() against insecure_channel()",
+    "encryption": "whether the target needs secure_channel()",
     "certificates": "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
 }
 

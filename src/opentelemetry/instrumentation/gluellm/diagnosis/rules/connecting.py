@@ -30,7 +30,7 @@ _AT_ONCE = ("too_many_open_files", "no_local_ports")
 _SHORT_IDLE = Meaning(
     "Connections broke that had been idle for {} on average, or less: few idle timeouts are "
     "as short. Possible causes: a forked process uses the same client, and both write on the same "
-    "connections; or the server, or a gateway before it, restarts or closes connections soon.",
+    "connections; or the server, or a gateway on the path, restarts or closes connections soon.",
     "Find out whether the process forks (os.fork, multiprocessing, gunicorn with preload_app): "
     "build the client in each process, after the fork. If not, check the server's log.",
 )
@@ -57,7 +57,7 @@ _NOT_REUSED = {
         "empty Connection header, keepalive_requests), and send no Connection: close",
     ),
     "server_disconnect": Meaning(
-        "The server, or a proxy before it, closes idle connections sooner than the client does",
+        "The server, or its proxy, closes idle connections sooner than the client does",
         "Let it keep idle connections for longer than the pauses between requests (nginx: "
         "keepalive_timeout, uvicorn: --timeout-keep-alive)",
     ),
@@ -120,7 +120,7 @@ def client_churn(case: PoolCase) -> Finding | None:
         explanation=f"A client is built for each {what}, so hardly any connection is reused. Calls "
         f"pay for TCP and TLS each time, and the connections stay open until {until}.",
         advice=f"{_one_client(case) or advisor.keep_instance()}.",
-        evidence="" if any(built_at.values()) else evidence_of("the latest requests", latest),
+        evidence="" if any(built_at.values()) else evidence_of("The latest requests", latest),
     )
 
 
@@ -296,8 +296,8 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
             f"first byte of an answer, and none of {activity.sent - new} on established ones; "
             f"{usable} of these are open.",
             explanation="The other end accepts new connections and closes them, and established "
-            f"ones work. So it limits the connections of a client, to about {usable}, or a server "
-            "of a load balancer to which only new ones go is broken.",
+            f"ones work. So it limits the connections of a client, to about {usable}, or a load "
+            "balancer sends all new ones to a broken server.",
             advice=f"{case.advisor.allow(usable)}. Or raise the limit at the gateway or provider.",
         )
     if goaway:
@@ -348,7 +348,7 @@ def truncated_answers(case: PoolCase) -> Finding | None:
         observed=f"{len(ended)} of the last {counted(number, 'request')} ({percent(share)}) failed "
         f"while reading the answer, {seconds(min(ages))} to {seconds(max(ages))} after their call "
         f"began: {', '.join(f'{result} {count}' for result, count in results)}.",
-        evidence=evidence_of("these requests", ended),
+        evidence=evidence_of("These requests", ended),
         explanation="The answer had begun, and the connection was closed before it was complete. "
         "The provider or a proxy on the path ends it: a process that crashes or restarts, a "
         "timeout, or a limit on the size of answers. Or the application closes its client.",
@@ -459,7 +459,7 @@ def channel_not_ready(case: PoolCase) -> Finding | None:
         f"{seconds(longest.channel_state_age or 0.0)}; {counted(waiting, 'call')} waiting.",
         explanation="gRPC fails to connect and keeps trying. Calls with wait_for_ready wait until "
         "their deadline; all others fail at once as UNAVAILABLE.",
-        advice="Check the target and its port, the resolver, TLS against plaintext, and the route "
+        advice="Check the target and its port, the resolver, TLS or plaintext, and the route "
         "to it. GRPC_VERBOSITY=debug and GRPC_TRACE=connectivity_state log each attempt.",
     )
 

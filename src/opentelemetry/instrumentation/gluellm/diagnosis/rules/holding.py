@@ -32,7 +32,7 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
                 f" {counted(len(inner), 'request')}{who} queued just when answers became unread: "
                 "if their readers make these calls, each waits for the other."
             )
-            advice = f"Close a stream before a call on the same client, or use two. {advice}"
+            advice = f"Close the stream before these calls, or use a second client. {advice}"
     elif case.activity.number("leaks"):
         hurts = False
         observed = (
@@ -158,7 +158,7 @@ def slow_consumer(case: PoolCase) -> Finding | None:
         "an answer, or writes them to a slow client, and the connection is held meanwhile.",
         advice=f"Read the answer at once, into {queue} or a list, and process it outside the loop "
         "over the stream.",
-        evidence=evidence_of("the answers that are unread now", unread_requests),
+        evidence=evidence_of("The answers that are unread now", unread_requests),
     )
 
 
@@ -229,7 +229,7 @@ def stuck_streams(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
             f"{seconds(longest)}"
         )
     if costs:
-        observed += f"; requests waited {percent(queued / activity.time())} of their time for one"
+        observed += f"; waits for a stream took {percent(queued / activity.time())} of the time"
     return Finding(
         kind=Kind.HTTP2_STUCK,
         severity=Severity.ERROR if stuck or (orphaned and (waits or full)) else Severity.WARNING,

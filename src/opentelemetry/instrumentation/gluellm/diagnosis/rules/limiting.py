@@ -78,7 +78,7 @@ def gluellm_limiter(limiter: LimiterSnapshot, cases: Sequence[PoolCase]) -> Find
             f"{counted(case.queued_now, 'request')} queued"
         )
         if not busy and not case.queued_now:
-            where = "The pool is idle: the calls wait before it, so a larger one does not help"
+            where = "The pool is idle: the calls have not reached it, so a larger one does not help"
     most = "a set number of" if limiter.calls_per_minute is None else limiter.calls_per_minute
     return Finding(
         kind=Kind.GLUELLM_LIMITER,

@@ -48,7 +48,7 @@ _LATE = {
     ),
     "cpu_contention": (
         "The loop was ready to run, but other processes or threads had the CPU.",
-        "Run fewer workers and threads that compute, or get more CPU (in Kubernetes, a request).",
+        "Run fewer workers and threads that compute, or get more CPU (Kubernetes: requests.cpu).",
     ),
     "cpu_quota": (
         "The CPU limit of the container (cgroup quota) stopped the process.",
@@ -117,7 +117,7 @@ def blocked_event_loop(
         severity = Severity.ERROR if severe else Severity.WARNING
         explanation += (
             " A pool that is too small, a slow provider and a slow consumer have the same "
-            "symptoms, so findings on these three are withheld."
+            "symptoms, so findings on waits, pools, providers and consumers are withheld."
         )
         if clients_churn:
             explanation += " Building a client for each call is one cause: it loads certificates."

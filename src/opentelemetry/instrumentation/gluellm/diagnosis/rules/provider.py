@@ -25,7 +25,7 @@ _HANGS = Meaning(
     "another network: if it is answered, the path is the cause.",
 )
 _PINGS = Meaning(
-    "Bytes arrive, but no items, or the answers do not end: the provider, or a proxy before it, "
+    "Bytes arrive, but no items, or the answers do not end: the provider, or a proxy on the path, "
     "sends pings, or an item without an end. The connection's read timeout ignores that.",
     "Give the whole stream, or the time between its items, a timeout of your own, and send the "
     "request again. A read timeout does not end it. Check the provider's status page.",
@@ -179,7 +179,7 @@ def slow_provider(case: PoolCase) -> Finding | None:
             observed += f"; as fast as before: {', '.join(others[:3])}"
     elif slower and case.baseline is not None:
         was = case.baseline.provider_time(*PROVIDERS_PART, at_most=True)
-        observed += f"; before, it was {seconds(was)}"
+        observed += f"; in total before: {seconds(was)}"
     if gives_up:
         observed += f"; {silent} of {counted(activity.left, 'request')} ended in a read timeout"
     if slower and queue_matters(case):
@@ -193,7 +193,7 @@ def slow_provider(case: PoolCase) -> Finding | None:
     changed = {_change(case, group) for group, text in groups.items() if text}
     explanation, advice = _SLOW if gives_up or len(changed) != 1 else changed.pop()
     if times >= thresholds.BUSIER and explanation == _SLOW.explanation:
-        explanation += " Most likely the provider, or a queue before it, serves fewer at a time."
+        explanation += " Most likely the provider, or its queue, serves fewer at a time."
         advice = f"Send fewer requests at a time first. {advice}"
     found = Finding(
         kind=Kind.SLOW_PROVIDER,
@@ -231,7 +231,7 @@ def slow_upload(case: PoolCase) -> Finding | None:
         observed=f"{len(unsent)} of {counted(len(checked), 'request')} that wait for an answer are "
         f"not completely sent, the longest after {seconds(max(r.phase_age for r in unsent))}: the "
         "system still has bytes of them to send.",
-        evidence=evidence_of("these requests", unsent),
+        evidence=evidence_of("These requests", unsent),
         explanation="The other end, or the network path to it, takes the requests slowly. So the "
         "time goes into sending them, and neither into the provider's answers nor into the pool.",
         advice="Send less: smaller images and files, or upload them once and refer to them. Check "
@@ -306,10 +306,10 @@ def overdue_requests(case: PoolCase) -> Finding | None:
         kind=kind,
         severity=Severity.ERROR if last >= thresholds.OVERDUE_AFTER else Severity.WARNING,
         observed=f"{len(found)} of {counted(len(case.requests), 'request')} in flight are overdue ("
-        f"{', '.join(f'{count} {phase}' for phase, count in phases.most_common())}), the oldest "
-        f"for {seconds(max(waited.values()))}. Answers of the same model and call site took at "
+        f"{', '.join(f'{count} {phase}' for phase, count in phases.most_common())}), after up "
+        f"to {seconds(max(waited.values()))}. Answers of the same model and call site took at "
         f"most {seconds(longest)}; the last one ended {seconds(last)} ago.",
-        evidence=evidence_of("the overdue requests", found),
+        evidence=evidence_of("The overdue requests", found),
         explanation=explanation,
         advice=advice,
     )
@@ -343,7 +343,7 @@ def silent_provider(case: PoolCase) -> Finding | None:
         severity=Severity.WARNING if severe else Severity.INFO,
         observed=f"{counted(len(waiting), 'request')} to {origins} sent and waiting for the first "
         f"byte of an answer, the longest for {seconds(max(ages))}; none was answered meanwhile, "
-        f"{case.queued_now} queued. Longest silence that was ever answered: "
+        f"{case.queued_now} queued. Longest wait that was answered: "
         f"{seconds(answered) if answered else 'none'}.",
         explanation="They have their connections, so the pool is not the cause. Reasoning models "
         f"are silent for 300 to 700 s. With any other model: {_HANGS.explanation}",
@@ -368,7 +368,7 @@ def stalled_streams(case: PoolCase) -> Finding | None:
         severity=Severity.WARNING if many else Severity.INFO,
         observed=f"{counted(len(stalled), 'stream')} without an item, the longest for "
         f"{seconds(longest)}, while bytes arrive.",
-        evidence=evidence_of("these streams", stalled),
+        evidence=evidence_of("These streams", stalled),
         explanation=_PINGS.explanation,
         advice=_PINGS.advice,
     )
@@ -381,7 +381,7 @@ def silent_connections(case: PoolCase) -> Finding | None:
     ended = case.activity.number("lost_peers")
     if not lost and not ended:
         return None
-    observed = f"{counted(ended, 'request')} had lost the other end when they ended"
+    observed = f"{counted(ended, 'request')} ended on a lost connection"
     number = Counter(request.peer for request in lost)
     if lost:
         longest = {request.peer: request.lost_peer for request in reversed(lost)}

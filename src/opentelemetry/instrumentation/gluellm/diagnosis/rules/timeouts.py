@@ -43,12 +43,12 @@ def majority(requests: Requests) -> str:
 def evidence_of(whose: str, requests: Requests) -> str:
     """Return the evidence of a finding: whom more than half of these requests are of."""
     who = majority(requests)
-    return f"Of {whose}, {who}." if who else ""
+    return f"{whose}: {who}." if who else ""
 
 
 TIME_LIMIT = (
     (
-        "The time limit of a gateway or proxy before the model, or of the server, ends these "
+        "The time limit of a gateway or proxy on the path, or of the server, ends these "
         "requests. The model may do the work nevertheless, and each retry repeats it."
     ),
     (
@@ -129,7 +129,7 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
         f"({percent(share)}) were cancelled, {len(alike)} of them after {seconds(age)}, "
         f"{count} while still {still}{f'; {who}' if who else ''}.",
         explanation=f"A timeout of the application or of its caller ends the calls after about "
-        f"{seconds(age)}. Users who leave would do so at any age. Neither the pool nor the "
+        f"{seconds(age)}. Users who leave would do so at any time. Neither the pool nor the "
         f"provider ended them; {reason}.",
         advice=f"{advice}, or make the calls shorter: fewer output tokens, a faster model.",
     )
@@ -163,7 +163,7 @@ def cut_answers(case: PoolCase) -> Finding | None:
         f"({percent(len(cut) / number)}) ended in a read timeout, after {seconds(timeout)} without "
         f"a byte: the client's own limit. {counted(len(near), 'other answer')} began after "
         f"{seconds(min(near))} to {seconds(max(near))}.",
-        evidence=evidence_of("the requests that it ended", cut),
+        evidence=evidence_of("The requests that it ended", cut),
         explanation="Your timeout cuts them: other answers take nearly as long, so the provider "
         "works on these as well, and each one that is sent again costs the same again.",
         advice=f"{case.advisor.read_at_most(wanted, case.maximum)}. Or stream: bytes come earlier.",

@@ -143,7 +143,7 @@ def one_caller(case: PoolCase) -> Finding | None:
         observed=f"{count} of {counted(len(held), 'connection')} are held{by}; "
         f"{counted(len(others), 'request')} of other callers queued, the longest for "
         f"{seconds(longest)}.",
-        explanation="One caller takes nearly all of the pool. A larger one only lets it take more.",
+        explanation="One caller takes nearly all of the pool. A larger pool only gives it more.",
         advice=f"Give it a client of its own, or limit its calls ({semaphore}.Semaphore).{need}",
     )
 
@@ -227,11 +227,11 @@ def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     severity = Severity.INFO if loop_is_blocked else Severity.WARNING
     if not loop_is_blocked and slots_are_lost(case):
         severity = Severity.ERROR
-        observed += f", of the pool's limit of {case.maximum}, while requests queue"
+        observed += f" (the pool's limit is {case.maximum}), while requests queue"
         if case.totals.library == "httpx":
             update = (
                 "httpcore 1.0 loses them when requests are cancelled; httpx2, with httpcore2, "
-                "does not. Cancel fewer requests until then."
+                "does not. Meanwhile, cancel fewer requests."
             )
         advice = f"Replace the client now: the connections do not come back by themselves. {update}"
     return Finding(
