@@ -576,7 +576,9 @@ def test_other_end_that_closes_only_new_connections_limits_them() -> None:
         "95 of 100 requests on a new connection failed before the first byte of an answer, and "
         "none of 100 on established ones; 4 of these are open."
     )
-    assert "limits the connections of a client, to about 4, or a load balancer" in finding.explanation
+    assert (
+        "limits the connections of a client, to about 4, or a load balancer" in finding.explanation
+    )
     assert finding.advice.startswith("Allow 4 connections: ")
     # Without a connection that works, no limit is known.
     none = found(Kind.CLOSED_UNANSWERED, lost_early(95, 0, young))
