@@ -142,6 +142,37 @@ def test_request_that_the_library_refuses_to_send_is_invalid(core: Any) -> None:
     assert (error_type(refused), error_type(ended)) == ("invalid_request", "protocol_error")
 
 
+class Unprintable:
+    """No text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+class OddError(Exception):
+    """Its attributes are no exception's."""
+
+    args = property(lambda self: 1 / 0)  # type: ignore[assignment]
+
+
+class OddNumberError(OSError):
+    """Its number cannot be read."""
+
+    @property
+    def errno(self) -> int:  # type: ignore[override]
+        """Raise another exception."""
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError(Unprintable()), ValueError("no header in row 7"), OddError(), OddNumberError()],
+)
+def test_errors_of_an_application_are_not_read(error: Exception) -> None:
+    """What they hold can be large, take long to print, or raise."""
+    assert error_type(error) == semconv.OTHER
+
+
 def test_cause_of_another_error_is_ignored() -> None:
     """A retry after a failed look-up that then breaks off is a broken connection."""
     for error in (httpcore.ReadError("x"), httpcore2.WriteError("x"), httpcore.ConnectTimeout("x")):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import re
 import socket
 import ssl
 from collections.abc import Iterator
 
+from ..failures import raise_on
 from ..pool.ledger import OTHER
 
 _NAMES = {
@@ -41,22 +43,36 @@ _BY_ERRNO = {
     errno.ENFILE: "too_many_open_files",
     errno.EADDRNOTAVAIL: "no_local_ports",
 }
+_REFUSED_HEADERS = re.compile(r"Invalid header |[\w ,]{1,60} detected in headers\.")
+"""Begin of the ValueErrors by which http.client and aiohttp refuse a line break in a header."""
 _DEPTH = 8
 
 
 def error_type(error: BaseException) -> str:
     """The contract's ``error.type`` for an exception that a pool raised.
 
-    Causes are searched only for connection errors and ``OSError``: httpcore raises one
-    ``ConnectError`` for a name that does not resolve, a refused connection and a certificate that
-    does not verify.
+    Raises only what a signal handler raises.
     """
     if not isinstance(error, Exception):
         # asyncio.CancelledError, trio.Cancelled, GeneratorExit, KeyboardInterrupt.
         return "cancelled"
-    name = _BY_NAME.get(type(error).__name__, OTHER)
+    try:
+        return _error_type(error)
+    except Exception as own:  # the attributes of an application's exception can be anything
+        raise_on(own)
+        return OTHER
+
+
+def _error_type(error: Exception) -> str:
+    """Return the type by the exception's class, or by that of what led to it.
+
+    Causes are searched only for connection errors and ``OSError``: httpcore raises one
+    ``ConnectError`` for a name that does not resolve, a refused connection and a certificate that
+    does not verify.
+    """
     if refuses_to_send(error):
         return "invalid_request"
+    name = _BY_NAME.get(type(error).__name__, OTHER)
     if name == "connection_error" or isinstance(error, OSError):
         for cause in causes_of(error):
             if isinstance(cause, socket.gaierror):
@@ -72,11 +88,15 @@ def error_type(error: BaseException) -> str:
 
 def refuses_to_send(error: Exception) -> bool:
     """Return whether a library raised this since a request is not valid HTTP."""
-    if type(error) is ValueError:  # aiohttp and http.client: a line break in a header
-        return "header" in str(error)
-    # httpcore wraps that of h11, and also h2's, which occurs if the peer has ended a connection.
-    inner = type(error.args[0]) if error.args else None
-    return type(error).__name__ == getattr(inner, "__name__", "") == "LocalProtocolError"
+    kind = type(error)
+    if kind is ValueError:
+        # Never calls str() on it: the application's own errors can hold anything.
+        text = error.args[0] if error.args else None
+        return type(text) is str and _REFUSED_HEADERS.match(text) is not None
+    if kind.__name__ != "LocalProtocolError" or not kind.__module__.startswith("httpcore"):
+        return False
+    # It wraps that of h11, and also h2's errors, which occur if the peer has ended a connection.
+    return bool(error.args) and type(error.args[0]).__name__ == "LocalProtocolError"
 
 
 def causes_of(error: BaseException) -> Iterator[BaseException]:
