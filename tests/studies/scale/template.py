@@ -16,7 +16,7 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 from .store import BlockStore
 
-BUDGET: Final = 110
+BUDGET: Final = 140
 """Series of a healthy provider with one origin (decision 0004)."""
 OURS: Final = "{__name__=~'gluellm_.+|http_client_.+|target_info'}"
 PROVIDER: Final = label_name(semconv.PROVIDER_NAME)
