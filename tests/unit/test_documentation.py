@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_links_examples_and_names_of_a_page_exist(page: Path) -> None:
     local = [target for target in targets if not target.startswith("http")]
     assert not [target for target in local if not (page.parent / target).exists()]
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-        ast.parse(block)  # examples are copied
+        ast.parse(textwrap.dedent(block))  # examples are copied
     assert set(OURS.findall(text)) <= NAMES | KEYS
     known = {setting.variable for setting in SETTINGS} | {*LIMIT_VARIABLES.values()}
     assert set(re.findall(r"OTEL_PYTHON_GLUELLM_[A-Z_]+", text)) <= known

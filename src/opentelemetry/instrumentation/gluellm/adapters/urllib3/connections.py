@@ -177,9 +177,9 @@ class Urllib3ConnectionHooks:
                 host, port = self_.host, self_.port
                 if isinstance(host, str) and is_host(host.lower()):
                     record.peer = (host, port)
+                steps.begin(record, host)
             except Exception as error:
                 registry.failures.caught("urllib3.peer", error)
-            steps.begin(record, self_.host)
             with steps.within(record):
                 sock = original(self_)
             record.connect_ended_at = record.tls_started_at = now = clock()

@@ -28,8 +28,8 @@ def failure_of(lease: Lease, error: BaseException) -> str:
         return "read_error"
     if found == "protocol_error" and connecting:
         return "connection_error"  # a proxy closed the connection
-    if connecting and "Tunnel connection failed" in str(error):  # http.client has no class for it
-        return "proxy_error"
+    if type(error) is OSError and str(error).startswith("Tunnel connection failed"):
+        return "proxy_error"  # http.client has no class for it
     if found == OTHER and isinstance(error, OSError):
         return "connection_error" if connecting else "read_error"
     return found
