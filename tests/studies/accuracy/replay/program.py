@@ -43,7 +43,7 @@ def main() -> None:
         scope="all",
         snapshot_signal="SIGUSR2",
         leak_threshold=_LEAK_AFTER / asked["speed"],
-        peer_check_after=_CHECK_PEERS_AFTER / asked["speed"],
+        peer_check_after=max(1.0, _CHECK_PEERS_AFTER / asked["speed"]),  # no less is allowed
     )
     asyncio.run(_play(asked))
 
