@@ -205,7 +205,7 @@ def test_what_ends_a_request_from_outside_is_cancelled() -> None:
 
 def test_every_type_is_one_of_the_contract() -> None:
     """No name that the contract doesn't know."""
-    told = {error_type(getattr(httpcore, name)("")) for name, _ in BY_CLASS}
-    told |= {error_type(caused(httpcore.ConnectError(""), cause)) for cause, _ in CAUSES}
-    told |= {error_type(error) for error, _ in AIOHTTP}
-    assert told | {"cancelled"} == set(semconv.ERROR_TYPES)
+    types = {error_type(getattr(httpcore, name)("")) for name, _ in BY_CLASS}
+    types |= {error_type(caused(httpcore.ConnectError(""), cause)) for cause, _ in CAUSES}
+    types |= {error_type(error) for error, _ in AIOHTTP}
+    assert types | {"cancelled"} == set(semconv.ERROR_TYPES)
