@@ -124,7 +124,7 @@ _EXPLANATIONS = {
     "without a body. The URL to which they were redirected refuses that.",
     _TIMED: TIME_LIMIT[0],
     "invalid_request": "The HTTP library refuses to send these requests, since they are not valid "
-    "HTTP. Nothing is sent, so neither the network nor the provider is the cause.",
+    "HTTP. Neither the network nor the provider is the cause.",
 }
 _TO_GET = (301, 302, 303)
 """Statuses after which clients send GET (RFC 9110, 15.4). They repeat the method after 307, 308."""
