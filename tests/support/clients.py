@@ -43,7 +43,7 @@ class Runner:
                 for pool in runner.pools:
                     pool.close()
                 if portal is not None:  # what a failed test left hanging ends with it
-                    portal.start_task_soon(portal.stop, True)
+                    portal.call(portal.stop, True)
 
     def pool(self, library: Library, **settings: Any) -> PoolUnderTest:
         """A bare pool; settings as ``httpcore.ConnectionPool`` takes them."""
