@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..pool.ledger import MOST_ANSWERED, MOST_FAILED
 from ..pool.phases import PHASES
 from ..thresholds import BASELINE_REQUESTS, CHURN_REQUESTS_PER_POOL, RECENT
-from ..watch.account import Item
+from ..watch.account import Item, Subject
 from .advice.advisor import Advisor, advisor_for
 from .advice.own_clients import OwnClient
 from .advice.servers import CONNECT_HELP
@@ -60,7 +60,7 @@ class Activity:
     """What was counted, as ``watch/account.py`` names it."""
     outcomes: Sequence[Outcome]
     """Requests that left the pool."""
-    new: NewPools
+    new: NewPools = field(default_factory=NewPools)
     held_now: int = 0
     """Requests that have a connection at the end of the period."""
 
@@ -310,30 +310,34 @@ def pool_cases(
         compared = judged.get(totals.label, whole)
         earlier = compared.before
         before = was.get(totals.label, NewPools())
-        activity = _activity(compared.recent, totals.label, _new_pools(snapshot, totals) - before)
+        new = _new_pools(snapshot, totals) - before
         held = sum(o.requests_now.get(phase, 0) for o in totals.origins for phase in HELD)
+
+        def its(subject: Subject, label: str = totals.label) -> bool:
+            return subject[0] == label
+
         case = PoolCase(
             totals=totals,
             process=snapshot.process,
             leak_threshold=snapshot.leak_threshold,
             age=snapshot.uptime,
-            activity=replace(activity, held_now=held),
-            baseline=_activity(earlier, totals.label, before) if earlier else None,
+            activity=replace(activity_of(compared.recent, its), new=new, held_now=held),
+            baseline=replace(activity_of(earlier, its), new=before) if earlier else None,
             pools=_pools(snapshot, totals),
         )
         cases.append(replace(case, activity=_without_lost(case)))
     return cases
 
 
-def _activity(window: Window, label: str, new: NewPools) -> Activity:
-    """Return the activity in a window, in which these pools were new."""
+def activity_of(window: Window, is_its: Callable[[Subject], bool]) -> Activity:
+    """Return what these subjects did in a window."""
     found: Counter[Item] = Counter()
     outcomes: list[Outcome] = []
     for subject, items in window.numbers.items():
-        if subject[0] == label:
+        if is_its(subject):
             found.update(items)
             outcomes += (outcome_of(items, one) for one in items if one[0] == "left")
-    return Activity(period=window.period, items=found, outcomes=outcomes, new=new)
+    return Activity(period=window.period, items=found, outcomes=outcomes)
 
 
 def _without_lost(case: PoolCase) -> Activity:
