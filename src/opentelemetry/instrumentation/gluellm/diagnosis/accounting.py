@@ -42,9 +42,7 @@ EXPLAINS: dict[Kind, frozenset[str]] = {
     Kind.WRONG_EVENT_LOOP: frozenset({"RuntimeError", "_OTHER"}),
     Kind.CONNECT_FAILURES: _SET_UP | {*CONNECT_HELP},
     Kind.CHANNEL_NOT_READY: _SET_UP | _QUEUE | {"UNAVAILABLE", "DEADLINE_EXCEEDED"},
-    Kind.REUSE_FAILURES: frozenset(
-        {"read_error", "write_error", "protocol_error", "connection_error"}
-    ),
+    Kind.REUSE_FAILURES: frozenset({*LOST_CONNECTION, "write_error", "connection_error"}),
     Kind.CLOSED_UNANSWERED: frozenset({*LOST_CONNECTION, "write_error", "connection_error"}),
     Kind.TRUNCATED_ANSWERS: frozenset({*LOST_CONNECTION, "connection_error"}),
     Kind.SILENT_CONNECTIONS: _PROVIDER | _QUEUE | {"read_error", "write_error"},
@@ -73,8 +71,7 @@ statuses and error types. Kinds that are not here explain none."""
 
 _HOLDERS = "See in the snapshot which requests hold the connections, and for how long."
 _PROVIDER_SLOW = (
-    "Check the provider's status page, and send one request by hand. Compare models and the length "
-    "of the answers with the time before."
+    "Check the provider's status page. Has the model changed, or the length of answers?"
 )
 _ANSWERED = "answered"
 _CUT = "cut"
@@ -84,25 +81,21 @@ _TIMED = "timed"
 _EXCEPTION = "Find this error in the application's log: its traceback names the line."
 _NEXT = {
     "limited": "Compare GlueLLM's calls per minute with what the provider allows.",
-    "preparing": "Look for clients that are built for each call, for a full thread pool, for "
-    "credentials that the SDK fetches before each call (from another host, one call at a time), "
-    "and for other work before the request: py-spy dump shows it.",
+    "preparing": "Look for clients that are built for each call, a full thread pool, credentials "
+    "that the SDK fetches before each call, and other work before it: py-spy dump shows it.",
     "backoff": "See in the snapshot which errors the requests end in: calls pause after them.",
     "finishing": "Look at what the application does between the answer and the end of the call.",
     "connecting": "Check the route to the provider: resolver, proxy, TLS.",
-    _ANSWERED: f"{_EXCEPTION} Compare an answer with what the call expects (response_format, its "
-    "schema, tool arguments). Did max_tokens cut it? Did the model change?",
-    _CUT: f"{_EXCEPTION} If it is the provider's, check its status page and send fewer requests at "
-    "a time. No SDK sends a stream again that has begun, so let the application do so.",
-    _REDIRECTED: "Set the base URL to what the redirect's Location names: https in place of http, "
-    "another host or path, or a trailing slash. curl -si URL shows it.",
+    _ANSWERED: f"{_EXCEPTION} Compare an answer with what the call expects (response_format, "
+    "tool arguments). Did max_tokens cut it? Did the model change?",
+    _CUT: f"{_EXCEPTION} If it is the provider's, check its status page. No SDK sends a stream "
+    "again that has begun, so let the application do so.",
+    _REDIRECTED: "Set the base URL to what the redirect's Location names; curl -si URL shows it.",
     _TIMED: TIME_LIMIT[1],
-    "invalid_request": "Look at the values of the headers, also those that the SDK builds from "
-    "the API key: a line break at the end of a key that was read from a file is frequent. Else "
-    "compare Content-Length with the body.",
+    "invalid_request": "Look at the headers: a line break at the end of an API key that was read "
+    "from a file is frequent. Else compare Content-Length with the body.",
     "unread": "Find out what the application does between the chunks of an answer.",
-    "429": "Compare the requests per minute with the provider's limit, and send fewer at a time. "
-    "Retries add to the load. If none succeeds, check the account's quota and credit.",
+    "429": "Send fewer requests at a time. If none succeeds, check the account's quota and credit.",
     **dict.fromkeys(("queued", "stream_queued", "pool_timeout"), _HOLDERS),
     **dict.fromkeys(("awaiting_response", "reading", "requesting", "read_timeout"), _PROVIDER_SLOW),
     **{step: f"{advice[:1].upper()}{advice[1:]}." for step, (_, advice) in SET_UP_HELP.items()},
@@ -112,18 +105,15 @@ _REFUSED = "Check the API key, the model's name, the base URL, and what the requ
 _PROVIDER_FAILS = "Check the provider's status page, or the log of a gateway on the path."
 _UNKNOWN = "No known cause explains it. The numbers show only where calls fail or spend their time."
 _EXPLANATIONS = {
-    _ANSWERED: "The provider answers, and the exception is raised afterwards (stage finishing, "
-    "before a possible retry): the library or the application cannot use the answer, such as JSON "
-    "that does not parse or does not match the schema of a structured output, or a stream that "
-    "reports an error.",
-    _CUT: "The answers begin with a status of success, and the exception is raised while they are "
-    "read: by the SDK, for an error that the provider sends in the stream (overloaded_error) or "
-    "for a chunk that it cannot use, or by the application itself. The pool is not the cause.",
-    _REDIRECTED: "The server redirects requests, and clients follow a redirect with GET and "
-    "without a body. The URL to which they were redirected refuses that.",
+    _ANSWERED: "The provider answers, and the exception is raised afterwards (stage finishing): "
+    "the library or the application cannot use the answer, such as JSON that does not match the "
+    "schema of a structured output, or a stream that reports an error.",
+    _CUT: "Answers begin successfully, and the exception is raised while they are read: by the "
+    "SDK, for an error in the stream (overloaded_error) or a chunk that it cannot use, or by the "
+    "application. The pool is not the cause.",
+    _REDIRECTED: "Clients follow a redirect with GET and without a body, which its URL refuses.",
     _TIMED: TIME_LIMIT[0],
-    "invalid_request": "The HTTP library refuses to send these requests, since they are not valid "
-    "HTTP. Neither the network nor the provider is the cause.",
+    "invalid_request": "The HTTP library does not send these requests: they are not valid HTTP.",
 }
 _TO_GET = (301, 302, 303)
 """Statuses after which clients send GET (RFC 9110, 15.4). They repeat the method after 307, 308."""

@@ -28,24 +28,22 @@ LOST_CONNECTION = ("protocol_error", "read_error")
 _AT_ONCE = ("too_many_open_files", "no_local_ports")
 """Errors that the network never causes: one is enough for a finding."""
 _SHORT_IDLE = Meaning(
-    "Connections broke that had been idle for {} on average, or less: few idle timeouts are "
-    "as short. Possible causes: a forked process uses the same client, and both write on the same "
-    "connections; or the server, or a gateway on the path, restarts or closes connections soon.",
+    "Connections broke that had been idle for {} on average, or less: few idle timeouts are as "
+    "short. Either a forked process uses the same client, or the server, or a gateway on the "
+    "path, restarts or closes connections soon.",
     "Find out whether the process forks (os.fork, multiprocessing, gunicorn with preload_app): "
     "build the client in each process, after the fork. If not, check the server's log.",
 )
 _DEAD_ADDRESS = (
     "TCP takes one round trip, so {} means that first attempts get no answer: one of several "
-    "addresses of the host (also IPv6) may be dead, for which the client waits before it tries "
-    "the next one; or a full server drops attempts, which are repeated after 1 s, 3 s and 7 s."
+    "addresses of the host (also IPv6) may be dead, or a full server drops attempts."
 )
 _EACH_ADDRESS = "list the addresses of the host (getent ahosts HOST), and try to connect to each"
 
 _NOT_REUSED = {
     "keepalive_expired": Meaning(
         "Idle connections are closed before the next request needs them",
-        "Keep them for longer, but not as long as the load balancer's own idle timeout: "
-        "{keep_idle}",
+        "Keep them for longer, but less than the load balancer's idle timeout: {keep_idle}",
     ),
     "keepalive_limit": Meaning(
         "The pool keeps only {idle} idle connections and closes the others after their request",
@@ -53,13 +51,11 @@ _NOT_REUSED = {
     ),
     "connection_close": Meaning(
         "The server, a proxy or the client asks to close each connection (Connection: close)",
-        "Turn keep-alive on in the server or the proxy (nginx: proxy_http_version 1.1, an "
-        "empty Connection header, keepalive_requests), and send no Connection: close",
+        "Turn keep-alive on in the server or proxy (nginx: proxy_http_version, keepalive_requests)",
     ),
     "server_disconnect": Meaning(
         "The server, or its proxy, closes idle connections sooner than the client does",
-        "Let it keep idle connections for longer than the pauses between requests (nginx: "
-        "keepalive_timeout, uvicorn: --timeout-keep-alive)",
+        "Let it keep them longer (nginx: keepalive_timeout, uvicorn: --timeout-keep-alive)",
     ),
     "cancelled": Meaning(
         "A cancelled request closes its connection, since its answer may still come on it",
@@ -117,8 +113,8 @@ def client_churn(case: PoolCase) -> Finding | None:
         f"({requests / pools:.1f} per pool), with "
         f"{counted(activity.number('opened'), 'new connection')}{over}"
         f"{_built_at(built_at, pools)}.",
-        explanation=f"A client is built for each {what}, so hardly any connection is reused. Calls "
-        f"pay for TCP and TLS each time, and the connections stay open until {until}.",
+        explanation=f"A client is built for each {what}, so hardly any connection is reused, and "
+        f"connections stay open until {until}.",
         advice=f"{_one_client(case) or advisor.keep_instance()}.",
         evidence="" if any(built_at.values()) else evidence_of("The latest requests", latest),
     )
@@ -129,10 +125,7 @@ def _one_client(case: PoolCase) -> str:
     name = case.totals.name
     if case.process.any_llm or not is_carried_by(name, case.totals.library):
         return ""
-    return (
-        f"Build one client of the {one_line(name)} SDK when the program starts, and use it for all "
-        "calls"
-    )
+    return f"Build one client of the {one_line(name)} SDK when the program starts, for all calls"
 
 
 def _built_at(sites: Counter[str], pools: int) -> str:
@@ -305,8 +298,7 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
             observed=f"The other end ended {counted(goaway, 'HTTP/2 connection')} with GOAWAY, and "
             "the requests that waited for their answers failed.",
             explanation="A server or gateway does that after a number of requests, after a time, "
-            "or when it restarts. The client gives up the requests in flight, also those that "
-            "would still be answered. The pool is not the cause.",
+            "or when it restarts. The client gives up all requests in flight.",
             advice="Raise the gateway's limit per connection (nginx: keepalive_requests), let the "
             f"SDK send again, or use HTTP/1.1: {case.advisor.without_http2(case.maximum)}.",
         )
@@ -349,10 +341,10 @@ def truncated_answers(case: PoolCase) -> Finding | None:
         f"while reading the answer, {seconds(min(ages))} to {seconds(max(ages))} after their call "
         f"began: {', '.join(f'{result} {count}' for result, count in results)}.",
         evidence=evidence_of("These requests", ended),
-        explanation="The answer had begun, and the connection was closed before it was complete. "
-        "The provider or a proxy on the path ends it: a process that crashes or restarts, a "
-        "timeout, or a limit on the size of answers. Or the application closes its client.",
-        advice="Look for the cause in the log of the proxy or gateway: its read timeout (nginx: "
+        explanation="The answer had begun, and the connection was closed before it was complete: "
+        "the provider or a proxy restarts or has a timeout or limit, or the application closes its "
+        "client.",
+        advice="Look in the log of the proxy or gateway: its read timeout (nginx: "
         "proxy_read_timeout) if the times are alike, restarts otherwise. No SDK sends a stream "
         "again that has begun, so let the application do so.",
     )
@@ -459,8 +451,8 @@ def channel_not_ready(case: PoolCase) -> Finding | None:
         f"{seconds(longest.channel_state_age or 0.0)}; {counted(waiting, 'call')} waiting.",
         explanation="gRPC fails to connect and keeps trying. Calls with wait_for_ready wait until "
         "their deadline; all others fail at once as UNAVAILABLE.",
-        advice="Check the target and its port, the resolver, TLS or plaintext, and the route "
-        "to it. GRPC_VERBOSITY=debug and GRPC_TRACE=connectivity_state log each attempt.",
+        advice="Check the target and its port, the resolver, TLS or plaintext, and the route to it "
+        "(GRPC_VERBOSITY=debug GRPC_TRACE=connectivity_state).",
     )
 
 
@@ -478,6 +470,6 @@ def wrong_event_loop(case: PoolCase) -> Finding | None:
         f"than that of the client's connections. The last one was sent at {second}; connections "
         f"were established at {first}.",
         explanation="A connection belongs to the event loop in which it was established. A client "
-        "that is used in a second loop, as in a second asyncio.run(), fails when it reuses one.",
+        "fails when it reuses one in a second loop, as in a second asyncio.run().",
         advice=f"{case.advisor.one_loop()}.",
     )
