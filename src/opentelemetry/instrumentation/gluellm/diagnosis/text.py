@@ -64,9 +64,9 @@ def snapshot_text(
     """
     calls = sorted(process.calls, key=lambda calls: (-calls.silent, -calls.in_flight))
     what = "LLM calls and pools" if calls else "connection pools"
+    at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(taken_at))
     lines = wrapped(
-        f"{what} of process {process.pid} at {_clock(taken_at)}, "
-        f"{seconds(uptime)} after instrumentation"
+        f"{what} of process {process.pid} at {at}, {seconds(uptime)} after instrumentation"
     )
     if calls:
         lines += _first(
@@ -114,8 +114,8 @@ def _calls(calls: CallsSnapshot, totals: Sequence[PoolTotals], compared: Windows
         "errors": ", ".join(failures),
         "retries": str(calls.retries or ""),
         "lately": _lately(calls, compared),
-        "time": f"{seconds(time)} per call: {_shares(_largest_first(calls.stage_seconds))}",
-        "of requesting": _shares(_largest_first(phases)),
+        "time": f"{seconds(time)} per call: {_shares(calls.stage_seconds)}",
+        "of requesting": _shares(phases),
     }
     for label, text in rows.items():
         if text:
@@ -154,14 +154,14 @@ def _process(process: ProcessSnapshot) -> Iterator[str]:
             f"{executor.requests} of {executor.threads} threads of an executor hold a connection, "
             f"{counted(executor.waiting, 'call')} waiting for one"
         )
-    for limiter in process.limiters:
-        if limiter.waiting:
-            whose = f" for {one_line(limiter.provider)}" if limiter.provider else ""
-            most = limiter.calls_per_minute
+    for calls in process.calls:
+        if calls.waiting:
+            whose = f" for {one_line(calls.provider)}" if calls.provider else ""
+            most = process.calls_per_minute
             limit = f" ({most} calls a minute)" if most is not None else ""
             yield (
-                f"{counted(limiter.waiting, 'call')} waiting in GlueLLM's rate limiter{whose}"
-                f"{limit}, the longest for {seconds(limiter.longest)}"
+                f"{counted(calls.waiting, 'call')} waiting in GlueLLM's rate limiter{whose}"
+                f"{limit}, the longest for {seconds(calls.oldest['limited'])}"
             )
     if process.peer_check_after is None:
         yield "check of silent connections: not available here"
@@ -316,13 +316,9 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 
 def _shares(times: Mapping[str, float]) -> str:
-    everything = sum(time for time in times.values() if time > 0)
-    shares = {name: time / everything for name, time in times.items() if time > 0}
-    return ", ".join(f"{one_line(name)} {percent(share)}" for name, share in shares.items())
-
-
-def _largest_first(times: Mapping[str, float]) -> dict[str, float]:
-    return dict(Counter(times).most_common())
+    largest = (+Counter(times)).most_common()
+    everything = sum(time for _, time in largest)
+    return ", ".join(f"{one_line(name)} {percent(time / everything)}" for name, time in largest)
 
 
 def _after(start: str, text: str) -> str:
@@ -341,10 +337,3 @@ def _first(
         yield from lines(entry)
     if len(entries) > most:
         yield f"{indent}and {counted(len(entries) - most, f'more {noun}')}"
-
-
-def _clock(epoch: float) -> str:
-    try:
-        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(epoch))
-    except (ValueError, OverflowError, OSError):
-        return "an unknown time"
