@@ -19,10 +19,8 @@ from ..pool.counts import (
     CONNECTING,
     IDLE_1,
     IDLE_2,
-    PLACES,
     NameState,
     PoolSums,
-    RunningRequests,
 )
 from ..pool.durations import in_seconds
 from ..pool.lease import Lease
@@ -35,9 +33,6 @@ from .attributes import AttributeSets, of_calls, of_origin, of_series, protocol_
 from .drain import NO_SPAN, Drain
 from .semconv import Metric
 
-_NO_CONNECTIONS = [0] * len(PLACES)
-_NO_STREAMS = (0, 0, 0)
-_NO_REQUESTS = RunningRequests()
 _PLACES = {
     ("1.1", "active"): ACTIVE_1,
     ("1.1", "idle"): IDLE_1,
@@ -240,8 +235,7 @@ def _add_calls(found: _Points, state: CallsNow) -> None:
 
 
 def _add_origin(found: _Points, origin: OriginLedger, sums: PoolSums, now: int) -> None:
-    counts = sums.origins.get(origin, _NO_CONNECTIONS)
-    running = sums.requests.get(origin, _NO_REQUESTS)
+    counts, running = sums.origins[origin], sums.requests[origin]
     attributes = of_origin(origin)
     base = attributes.base
     add = found.add
@@ -250,7 +244,7 @@ def _add_origin(found: _Points, origin: OriginLedger, sums: PoolSums, now: int) 
             pairs = (protocol_key(protocol), protocol, semconv.CONNECTION_STATE, use)
             add(semconv.OPEN_CONNECTIONS, counts[position], attributes.of(*pairs))
     if "2" in origin.protocols:
-        active, limit, orphaned = sums.streams.get(origin, _NO_STREAMS)
+        active, limit, orphaned = sums.streams[origin]
         of_streams = attributes.of(semconv.PROTOCOL_VERSION, "2")
         add(semconv.STREAM_ACTIVE, active, of_streams)
         add(semconv.STREAM_MAX, limit, of_streams)

@@ -130,26 +130,20 @@ class SpanObserver(PoolObserver):
     def connection_created(self, lease: Lease, connection: TrackedConnection) -> None:
         began = connection.connect_started_at or connection.created_at
         if connection.established_at - began >= self._minimum:
-            self._setup(lease, connection, began, connection.established_at, None)
+            self._setup(lease, connection, connection.established_at, None)
 
     def connection_failed(
         self, lease: Lease, connection: TrackedConnection, in_finalizer: bool
     ) -> None:
         if not in_finalizer:
-            began = connection.connect_started_at
-            self._setup(lease, connection, began, lease.ended_at, lease.error)
+            self._setup(lease, connection, lease.ended_at, lease.error)
 
     def _setup(
-        self,
-        lease: Lease,
-        connection: TrackedConnection,
-        began: int,
-        ended: int,
-        error: str | None,
+        self, lease: Lease, connection: TrackedConnection, ended: int, error: str | None
     ) -> None:
         if isinstance(lease.observed, SuppressedContext):
             return
-        origin = connection.origin
+        origin, began = connection.origin, connection.connect_started_at or connection.created_at
         name = _name(semconv.SPAN_SETUP, origin.address, origin.port)
         attributes = _attributes(lease)
         if connection.network_type is not None:
