@@ -585,17 +585,15 @@ def explained(found: Sequence[Trouble], findings: Sequence[Finding]) -> list[Fin
 
 def _observed(accounts: Sequence[str], finding: Finding) -> str:
     """Return what calls suffer and what a rule observed, with each number only once."""
-    parts = finding.observed.removesuffix(".").split("; ")
+    text, parts = " ".join(accounts), finding.observed.removesuffix(".").split("; ")
     if finding.kind in _REPEAT:
-        text = " ".join(accounts)
         words = set(text.split())  # "80 of 90 requests ..." repeats an account with these numbers
         parts = [
             one
             for one in parts
             if one not in text and not (one[:1].isdigit() and words >= {*one.split()[:3:2]})
         ]
-    observed = "; ".join(parts)
-    return " ".join([*accounts, f"{observed}."] if observed else accounts)
+    return f"{text} {'; '.join(parts)}." if parts else text
 
 
 def _explains(finding: Finding, trouble: Trouble) -> bool:

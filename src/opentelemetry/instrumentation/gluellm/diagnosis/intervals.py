@@ -97,9 +97,7 @@ class Activity:
     def connect_failures(self) -> dict[str, int]:
         """Requests whose connection could not be established, by reason; most frequent first."""
         return {
-            error: count
-            for error, count in self.errors.most_common()
-            if error in CONNECT_HELP and count > 0
+            error: n for error, n in self.errors.most_common() if error in CONNECT_HELP and n > 0
         }
 
     @property
@@ -253,6 +251,12 @@ class PoolCase:
     def maximum(self) -> int | None:
         """Smallest limit of its live pools; None if all are unlimited or none is left."""
         return min((p.max_connections for p in self.pools if p.max_connections), default=None)
+
+    @property
+    def probe(self) -> str:
+        """Advice to turn SO_KEEPALIVE on; empty unless it is known to be off."""
+        off = any(pool.tcp_keepalive is False for pool in self.pools)
+        return f" Switch SO_KEEPALIVE on: {self.advisor.probe_idle(self.maximum)}." if off else ""
 
     @property
     def synchronous(self) -> bool:

@@ -190,10 +190,8 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     on_new, on_reused = _unanswered(case)
     if on_new >= thresholds.ALIKE * on_reused or _ended_by_goaway(case):
         return None
-    advisor = case.advisor
     silence = max((origin.longest_silence_failed for origin in case.totals.origins), default=0.0)
     silent = silence > thresholds.SILENT_CONNECTION
-    unprobed = any(pool.tcp_keepalive is False for pool in case.pools)
     expiry = max((pool.keepalive_expiry or 0 for pool in case.pools), default=0)
     now = f" (now {timeout_text(expiry)})" if expiry else ""
     idle = min(_longest_idle(case), expiry or math.inf)
@@ -201,16 +199,14 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     often, most = share >= thresholds.FAILURES_SEVERE, thresholds.SHORT_IDLE
     short = not silent and (idle < most or (often and idle == most))
     thinks = ". A model that thinks for minutes without sending a byte looks idle to it."
-    advice = []
-    if unprobed:
-        advice.append(f"Switch SO_KEEPALIVE on: {advisor.probe_idle(case.maximum)}.")
+    advice = case.probe
     if short:
-        advice = [_SHORT_IDLE.advice]
+        advice = _SHORT_IDLE.advice
     elif not silent:
-        advice.append(
-            f"Keep idle connections for less time than the load balancer does{now}: "
-            f"{advisor.keep_idle(3, case.maximum)}. If the process forks, build the client in each "
-            "process, after the fork."
+        advice += (
+            f" Keep idle connections for less time than the load balancer does{now}: "
+            f"{case.advisor.keep_idle(3, case.maximum)}. If the process forks, build the client in "
+            "each process, after the fork."
         )
     return Finding(
         kind=Kind.REUSE_FAILURES,
@@ -218,14 +214,14 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         observed=f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) "
         "failed on a reused connection before an answer came"
         + (f", after up to {seconds(silence)} of silence" if silent else "")
-        + ("; SO_KEEPALIVE is off." if unprobed and not short else "."),
+        + ("; SO_KEEPALIVE is off." if case.probe and not short else "."),
         explanation=_SHORT_IDLE.explanation.format(seconds(idle))
         if short
         else f"{'T' if silent else 'Either t'}he other end, or a load balancer or address "
         "translator on the path, had dropped connections that the pool kept: after a time without "
         "data, or by a restart"
         f"{thinks if silent else '. Or a forked process uses the same client.'}",
-        advice=" ".join(advice)
+        advice=advice.strip()
         or "Stream the answers, so that bytes flow, and let the SDK send failed requests again.",
     )
 
@@ -303,14 +299,11 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
             f"SDK send again, or use HTTP/1.1: {case.advisor.without_http2(case.maximum)}.",
         )
     reused = f" and {percent(on_reused)} of those on reused ones" if on_reused else ""
-    alike = "New and reused connections fail alike" if reused else "New connections fail"
-    if reused and on_reused < thresholds.ALIKE * on_new:
-        alike = "New connections fail even more often than reused ones"
     return finding(
         observed="The other end closed or reset the connection while requests waited for the "
         f"answer: {percent(on_new)} of the requests on new connections{reused}.",
-        explanation=f"{alike}, so neither the pool nor idle connections are the cause: the gateway "
-        "or the provider is.",
+        explanation="New connections fail, so neither the pool nor idle connections are the cause: "
+        "the gateway or the provider is.",
         advice="Check the log of the gateway and the provider's status page. Send fewer requests "
         "at a time, and let the SDK send failed ones again.",
     )

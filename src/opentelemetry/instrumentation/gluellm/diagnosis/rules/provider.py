@@ -19,35 +19,34 @@ from .timeouts import evidence_of
 from .waiting import queue_matters
 
 _HANGS = Meaning(
-    "No request is answered: the provider hangs, or something on the path to it (a gateway, a "
-    "proxy, a firewall) takes the requests and passes nothing on. Seen from here, both look alike.",
+    "No request is answered: the provider hangs, or something on the path (a gateway, a proxy, a "
+    "firewall) takes the requests and passes nothing on. Seen from here, both look alike.",
     "Check the provider's status page, and send one request by hand, past the proxy or from "
     "another network: if it is answered, the path is the cause.",
 )
 _PINGS = Meaning(
-    "Bytes arrive, but no items, or the answers do not end: the provider, or a proxy on the path, "
-    "sends pings, or an item without an end. The connection's read timeout ignores that.",
+    "Bytes arrive, but no items, or no end: the provider, or a proxy on the path, sends pings, or "
+    "an item without an end. A read timeout does not end that.",
     "Give the whole stream, or the time between its items, a timeout of your own, and send the "
-    "request again. A read timeout does not end it. Check the provider's status page.",
+    "request again. Check the provider's status page.",
 )
 _Times = Sequence[float]
 _SLOW = Meaning(
     "Requests wait for the provider's bytes most of the time. The provider or the path to it "
     "is slow, or the requests have changed: a larger model, longer questions or answers.",
-    "Check the provider's status page, and compare models. Stream the answers, to notice "
-    "silence early. {}. Send fewer requests at a time, or send some to a second provider.",
+    "Check the provider's status page, and compare models. {}. Send fewer requests at a time, or "
+    "some to a second provider.",
 )
 _BUFFERED = Meaning(
     "Answers take as long as before, but now come in one piece at their end. Most likely a "
     "proxy or gateway on the path buffers streams, or the application no longer streams.",
-    "Switch buffering off at the proxy or ingress (nginx: proxy_buffering off, or the header "
-    "X-Accel-Buffering: no), and compression as well. Send one request past it to compare.",
+    "Switch buffering and compression off at the proxy or ingress (nginx: proxy_buffering off).",
 )
 _LONGER = Meaning(
     "Answers begin as soon as before: most likely they are longer at the same speed. Their "
     "items are not seen, so the provider may also send more slowly.",
-    "Compare the length of the answers with the time before, and limit it by the prompt or "
-    "max_tokens. If it is the same, check the provider's status page.",
+    "Compare the length of the answers with before, and limit it by the prompt or max_tokens. If "
+    "it is the same, check the provider's status page.",
 )
 """By how the times of answers have changed."""
 
@@ -173,8 +172,7 @@ def slow_provider(case: PoolCase) -> Finding | None:
     slow = [f"{_named(group)}: {text}" for group, text in groups.items() if text]
     others = [_named(group) for group, text in groups.items() if any(group) and not text]
     if slow:
-        which = f". {'Only ' if others else ''}{'; '.join(slow)}"
-        observed += which.replace(". all requests", ". All requests", 1)
+        observed += f"; slower: {'; '.join(slow)}"
         if others:
             observed += f"; as fast as before: {', '.join(others[:3])}"
     elif slower and case.baseline is not None:
@@ -232,8 +230,7 @@ def slow_upload(case: PoolCase) -> Finding | None:
         f"not completely sent, the longest after {seconds(max(r.phase_age for r in unsent))}: the "
         "system still has bytes of them to send.",
         evidence=evidence_of("These requests", unsent),
-        explanation="The other end, or the network path to it, takes the requests slowly. So the "
-        "time goes into sending them, and neither into the provider's answers nor into the pool.",
+        explanation="The other end, or the network path to it, takes the requests slowly.",
         advice="Send less: smaller images and files, or upload them once and refer to them. Check "
         "the uplink and the proxy. A longer read timeout and a larger pool do not help.",
     )
@@ -289,16 +286,14 @@ def overdue_requests(case: PoolCase) -> Finding | None:
     fed = sum(r.phase == "reading" and 2 * r.phase_age < (r.held or 0.0) for r in found)
     explanation = (
         "Other requests are answered: the provider hangs on these, or their connections are lost "
-        "without a notice, as in a firewall or an address translator. The pool is not the cause."
+        "without a notice, as in a firewall."
     )
     advice = "Check the provider's status page."
     if 2 * _unanswered(case, waited.values()) > len(found):
         kind, (explanation, advice) = Kind.CALLS_SILENT, _HANGS
     if any(request.peer == "unknown" for request in found):
         explanation += " The system's TCP state shows no lost connection."
-    advice += " Set a read timeout, and send these requests again."
-    if any(pool.tcp_keepalive is False for pool in case.pools):
-        advice += f" Switch SO_KEEPALIVE on: {case.advisor.probe_idle(case.maximum)}."
+    advice += f" Set a read timeout, and send these requests again.{case.probe}"
     if 2 * fed > len(found):
         kind = Kind.STALLED_STREAMS
         explanation, advice = _PINGS
@@ -347,8 +342,7 @@ def silent_provider(case: PoolCase) -> Finding | None:
         f"{seconds(answered) if answered else 'none'}.",
         explanation="They have their connections, so the pool is not the cause. Reasoning models "
         f"are silent for 300 to 700 s. With any other model: {_HANGS.explanation}",
-        advice=f"{_HANGS.advice} Stream the answers, to notice silence early, and set a read "
-        "timeout. A larger pool does not help.",
+        advice=f"{_HANGS.advice} Set a read timeout. A larger pool does not help.",
     )
 
 
@@ -387,15 +381,14 @@ def silent_connections(case: PoolCase) -> Finding | None:
         longest = {request.peer: request.lost_peer for request in reversed(lost)}
         states = ", ".join(f"{longest[peer]} ({count})" for peer, count in number.items())
         observed = f"Of {counted(len(checked), 'silent request')} checked: {states}"
-    unprobed = "unacknowledged" in number and any(p.tcp_keepalive is False for p in case.pools)
-    probe = f" Switch SO_KEEPALIVE on: {case.advisor.probe_idle(case.maximum)}." if unprobed else ""
+    probe = case.probe if "unacknowledged" in number else ""
     return Finding(
         kind=Kind.SILENT_CONNECTIONS,
         severity=Severity.ERROR if lost else Severity.WARNING,
         observed=f"{observed}.",
-        explanation="The TCP state of these connections shows that the host is gone, the "
-        "network path drops packets, or the other end has closed or stopped reading. A slow "
-        "provider does not explain it. Behind a proxy, the other end is the proxy.",
+        explanation="Their TCP state shows that the host is gone, the network path drops packets, "
+        "or the other end (behind a proxy: the proxy) has closed or stopped reading. A slow "
+        "provider does not explain it.",
         advice="Cancel these requests and send them again. A read timeout ends them earlier. Check "
         f"the path: firewall, address translator, load balancer, proxy.{probe}",
     )

@@ -8,7 +8,7 @@ from statistics import median
 
 from ... import thresholds
 from ...text import call_site_text, counted, one_line, percent, seconds
-from ..findings import Finding, Kind, Severity
+from ..findings import Finding, Kind, Meaning, Severity
 from ..intervals import PoolCase
 from ..parts import Answer, Failure, RequestSnapshot
 
@@ -34,10 +34,14 @@ def majority(requests: Requests) -> str:
         groups: Counter[tuple[str | None, str | None]] = Counter(both)
         ((call_site, model), count), *_ = groups.most_common(1) or [((None, None), 0)]
         if 2 * count > len(whose) and (call_site or model):
-            where = f" from {call_site_text(call_site)}" if call_site else ""
-            which = f" ({one_line(model)})" if model else ""
-            return f"{count} of {groups.total()}{where}{which}"
+            return f"{count} of {groups.total()}{caller_text(call_site, model)}"
     return ""
+
+
+def caller_text(call_site: str | None, model: str | None) -> str:
+    """Return text on who makes calls, as far as it is known."""
+    where = f" from {call_site_text(call_site)}" if call_site else ""
+    return f"{where} ({one_line(model)})" if model else where
 
 
 def evidence_of(whose: str, requests: Requests) -> str:
@@ -46,15 +50,11 @@ def evidence_of(whose: str, requests: Requests) -> str:
     return f"{whose}: {who}." if who else ""
 
 
-TIME_LIMIT = (
-    (
-        "The time limit of a gateway or proxy on the path, or of the server, ends these "
-        "requests. The model may do the work nevertheless, and each retry repeats it."
-    ),
-    (
-        "Stream the answers, so that bytes come in time, raise that limit (nginx: "
-        "proxy_read_timeout), or ask for shorter answers."
-    ),
+TIME_LIMIT = Meaning(
+    "The time limit of a gateway or proxy on the path, or of the server, ends these requests. The "
+    "model may do the work nevertheless.",
+    "Stream the answers, so that bytes come in time, raise that limit (nginx: "
+    "proxy_read_timeout), or ask for shorter answers.",
 )
 """What it means that requests are refused after the same time, and what to do."""
 
@@ -118,7 +118,7 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
         advice = "Raise the timeout around the call (asyncio.wait_for, asyncio.timeout)"
     reason = "whatever makes these calls slow is a finding of its own"
     if slower and on_its_way:
-        reason = "but the provider takes longer than before, which is a finding of its own"
+        reason = "but the provider takes longer than before"
     if phase == "queued":
         advice = f"Remove the queue first: a longer timeout only lets calls wait. Then: {advice}"
         reason = "they wait for the pool, and the provider has not seen them"
@@ -129,8 +129,7 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
         f"({percent(share)}) were cancelled, {len(alike)} of them after {seconds(age)}, "
         f"{count} while still {still}{f'; {who}' if who else ''}.",
         explanation=f"A timeout of the application or of its caller ends the calls after about "
-        f"{seconds(age)}. Users who leave would do so at any time. Neither the pool nor the "
-        f"provider ended them; {reason}.",
+        f"{seconds(age)}, neither the pool nor the provider; {reason}.",
         advice=f"{advice}, or make the calls shorter: fewer output tokens, a faster model.",
     )
 
@@ -165,6 +164,6 @@ def cut_answers(case: PoolCase) -> Finding | None:
         f"{seconds(min(near))} to {seconds(max(near))}.",
         evidence=evidence_of("The requests that it ended", cut),
         explanation="Your timeout cuts them: other answers take nearly as long, so the provider "
-        "works on these as well, and each one that is sent again costs the same again.",
+        "works on these as well.",
         advice=f"{case.advisor.read_at_most(wanted, case.maximum)}. Or stream: bytes come earlier.",
     )

@@ -7,17 +7,17 @@ from collections import Counter
 from statistics import median
 
 from ... import thresholds
-from ...text import call_site_text, counted, one_line, percent, rate, seconds
+from ...text import counted, percent, rate, seconds
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
 from ..littles_law import poisson_quantile
 from ..parts import PoolSnapshot
 from ..replay import recording_of
 from .holding import likely_leak, unread_now
+from .timeouts import caller_text
 
 _ANOMALIES = {
-    "waiter_with_idle_connection": "a request waits although an idle connection could serve it; "
-    "the pool lost a wake-up",
+    "waiter_with_idle_connection": "a request waits although an idle connection could serve it",
     "orphaned_connection": "a connection counts against the limit although no request has it; a "
     "cancellation at the wrong moment causes that",
     "pool_timeout_overrun": "a request waits for longer than its own pool timeout",
@@ -126,9 +126,7 @@ def one_caller(case: PoolCase) -> Finding | None:
     its = median(r.held or 0.0 for r in held if (r.call_site, r.model) == whose)
     if other and its < thresholds.SLOWER * median(other):
         return None
-    call_site, model = whose
-    by = f" by {call_site_text(call_site)}" if call_site else " by calls"
-    by += f" ({one_line(model)})" if model else ""
+    _, model = whose
     answers = [answer for answer in case.answers if answer.model != model]
     need = ""
     if model and len(answers) >= thresholds.CURRENT_REQUESTS:
@@ -140,9 +138,9 @@ def one_caller(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.ONE_CALLER,
         severity=Severity.ERROR if case.activity.number("timeout", "pool") else Severity.WARNING,
-        observed=f"{count} of {counted(len(held), 'connection')} are held{by}; "
-        f"{counted(len(others), 'request')} of other callers queued, the longest for "
-        f"{seconds(longest)}.",
+        observed=f"{count} of {counted(len(held), 'connection')} are held by calls"
+        f"{caller_text(*whose)}; {counted(len(others), 'request')} of other callers queued, the "
+        f"longest for {seconds(longest)}.",
         explanation="One caller takes nearly all of the pool. A larger pool only gives it more.",
         advice=f"Give it a client of its own, or limit its calls ({semaphore}.Semaphore).{need}",
     )
