@@ -11,22 +11,10 @@ from ..pool.ledger import MOST_ANSWERED, MOST_FAILED
 from ..pool.phases import PHASES
 from ..thresholds import BASELINE_REQUESTS, CHURN_REQUESTS_PER_POOL, RECENT
 from ..watch.account import Item, Subject
+from . import parts
 from .advice.advisor import Advisor, advisor_for
 from .advice.own_clients import OwnClient
 from .advice.servers import CONNECT_HELP
-from .parts import (
-    PROVIDERS_PART,
-    Answer,
-    CallsSnapshot,
-    Failure,
-    Outcome,
-    PoolSnapshot,
-    PoolTotals,
-    ProcessSnapshot,
-    RequestSnapshot,
-    calls_counted,
-    outcome_of,
-)
 from .snapshot import Snapshot
 from .windows import Window, Windows, named, summed
 
@@ -58,7 +46,7 @@ class Activity:
     period: float
     items: Counter[Item]
     """What was counted, as ``watch/account.py`` names it."""
-    outcomes: Sequence[Outcome]
+    outcomes: Sequence[parts.Outcome]
     """Requests that left the pool."""
     new: NewPools = field(default_factory=NewPools)
     held_now: int = 0
@@ -129,7 +117,7 @@ class Activity:
         ended_early = () if self.number("lost_peers") else _ENDED_EARLY
         early = [outcome for outcome in others if outcome.error in ended_early]
 
-        def spent(outcomes: Iterable[Outcome]) -> float:
+        def spent(outcomes: Iterable[parts.Outcome]) -> float:
             return sum(o.provider_seconds.get(phase, 0.0) for o in outcomes for phase in phases)
 
         time = max(self.time(*phases) - spent(others), 0.0)
@@ -145,15 +133,15 @@ class Activity:
 class PoolCase:
     """Everything known about one pool name: the input of a rule."""
 
-    totals: PoolTotals
-    process: ProcessSnapshot
+    totals: parts.PoolTotals
+    process: parts.ProcessSnapshot
     leak_threshold: float
     age: float
     """Seconds since ``instrument()``."""
     activity: Activity
     baseline: Activity | None
     """Activity before the period; None if there is nothing to compare with."""
-    pools: tuple[PoolSnapshot, ...]
+    pools: tuple[parts.PoolSnapshot, ...]
     """Live pools of this name."""
 
     @property
@@ -173,12 +161,12 @@ class PoolCase:
         )
 
     @property
-    def requests(self) -> list[RequestSnapshot]:
+    def requests(self) -> list[parts.RequestSnapshot]:
         """Requests in its live pools."""
         return [request for pool in self.pools for request in pool.requests]
 
     @property
-    def lost(self) -> list[RequestSnapshot]:
+    def lost(self) -> list[parts.RequestSnapshot]:
         """Requests whose connection is lost.
 
         Not all connections are checked. If all that were checked are lost, the other requests that
@@ -189,7 +177,9 @@ class PoolCase:
         if not lost or len(lost) < len(checked):
             return lost
         after = self.process.peer_check_after or 0.0
-        return [r for r in self.requests if r.phase in PROVIDERS_PART and r.phase_age >= after]
+        return [
+            r for r in self.requests if r.phase in parts.PROVIDERS_PART and r.phase_age >= after
+        ]
 
     @property
     def recent(self) -> float:
@@ -199,12 +189,12 @@ class PoolCase:
         return min([period, *(ring[0].ago for ring, most in rings if len(ring) >= most)])
 
     @property
-    def failures(self) -> list[Failure]:
+    def failures(self) -> list[parts.Failure]:
         recent = self.recent
         return [one for one in self.totals.failures if one.ago <= recent]
 
     @property
-    def answers(self) -> list[Answer]:
+    def answers(self) -> list[parts.Answer]:
         recent = self.recent
         return [one for one in self.totals.answers if one.ago <= recent]
 
@@ -214,7 +204,7 @@ class PoolCase:
         return len(self.failures) + sum(answer.number for answer in self.answers)
 
     @property
-    def kept_answers(self) -> list[Answer]:
+    def kept_answers(self) -> list[parts.Answer]:
         """All answers that are known, each of them once."""
         latest = self.totals.answers
         since = max((one.ago for one in latest), default=0.0)
@@ -235,7 +225,7 @@ class PoolCase:
         return self.baseline is None and self.age < 2 * RECENT
 
     @property
-    def compared_answers(self) -> tuple[list[Answer], list[Answer]]:
+    def compared_answers(self) -> tuple[list[parts.Answer], list[parts.Answer]]:
         """Latest answers, and earlier ones.
 
         In a young process they are those of the last and of the first third of its life.
@@ -294,10 +284,10 @@ def since(snapshot: Snapshot, previous: Snapshot | None) -> Windows:
     return Windows(recent, recent, Window(then, before))
 
 
-def calls_in(calls: CallsSnapshot, window: Window) -> CallsSnapshot:
+def calls_in(calls: parts.CallsSnapshot, window: Window) -> parts.CallsSnapshot:
     """Return the calls of a period; what is in flight is that of now."""
     items = window.of_calls(calls.provider, calls.source)
-    return replace(calls, **calls_counted(items))
+    return replace(calls, **parts.calls_counted(items))
 
 
 def pool_cases(
@@ -336,11 +326,11 @@ def pool_cases(
 def activity_of(window: Window, is_its: Callable[[Subject], bool]) -> Activity:
     """Return what these subjects did in a window."""
     found: Counter[Item] = Counter()
-    outcomes: list[Outcome] = []
+    outcomes: list[parts.Outcome] = []
     for subject, items in window.numbers.items():
         if is_its(subject):
             found.update(items)
-            outcomes += (outcome_of(items, one) for one in items if one[0] == "left")
+            outcomes += (parts.outcome_of(items, one) for one in items if one[0] == "left")
     return Activity(period=window.period, items=found, outcomes=outcomes)
 
 
@@ -354,11 +344,11 @@ def _without_lost(case: PoolCase) -> Activity:
     return replace(case.activity, items=items, held_now=held_now)
 
 
-def _pools(snapshot: Snapshot, totals: PoolTotals) -> tuple[PoolSnapshot, ...]:
+def _pools(snapshot: Snapshot, totals: parts.PoolTotals) -> tuple[parts.PoolSnapshot, ...]:
     return tuple(pool for pool in snapshot.pools if pool.label == totals.label)
 
 
-def _new_pools(snapshot: Snapshot, totals: PoolTotals) -> NewPools:
+def _new_pools(snapshot: Snapshot, totals: parts.PoolTotals) -> NewPools:
     """Return pools, requests and call sites by origin, without live pools that are kept.
 
     A pool is kept if it had at least ``CHURN_REQUESTS_PER_POOL`` requests, and it is left out if it

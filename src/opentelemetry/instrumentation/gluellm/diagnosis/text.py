@@ -20,15 +20,8 @@ from ..text import (
     wrapped,
 )
 from ..watch.silent_peers import SENDING
+from . import parts
 from .findings import Finding
-from .parts import (
-    CallsSnapshot,
-    ConnectionSnapshot,
-    PoolSnapshot,
-    PoolTotals,
-    ProcessSnapshot,
-    RequestSnapshot,
-)
 from .windows import Windows, named
 
 EntryT = TypeVar("EntryT")
@@ -49,9 +42,9 @@ _QUIET = 60.0
 def snapshot_text(
     taken_at: float,
     uptime: float,
-    process: ProcessSnapshot,
-    pools: Sequence[PoolSnapshot],
-    totals: Sequence[PoolTotals],
+    process: parts.ProcessSnapshot,
+    pools: Sequence[parts.PoolSnapshot],
+    totals: Sequence[parts.PoolTotals],
     compared: Windows,
     *,
     quiet_for: float = 0.0,
@@ -85,7 +78,9 @@ def snapshot_text(
     return "\n".join(lines)
 
 
-def _calls(calls: CallsSnapshot, totals: Sequence[PoolTotals], compared: Windows) -> Iterator[str]:
+def _calls(
+    calls: parts.CallsSnapshot, totals: Sequence[parts.PoolTotals], compared: Windows
+) -> Iterator[str]:
     yield ""
     provider = one_line(calls.provider or "an unknown provider")
     yield f"calls to {provider} ({one_line(calls.source)})"
@@ -122,7 +117,7 @@ def _calls(calls: CallsSnapshot, totals: Sequence[PoolTotals], compared: Windows
             yield from wrapped(text, f"  {label:<15}", " " * 17)
 
 
-def _lately(calls: CallsSnapshot, compared: Windows) -> str:
+def _lately(calls: parts.CallsSnapshot, compared: Windows) -> str:
     """Return text on the last minutes and the time before; empty if there is nothing before."""
     if compared.before is None:
         return ""
@@ -137,7 +132,7 @@ def _lately(calls: CallsSnapshot, compared: Windows) -> str:
     return "; ".join(texts)
 
 
-def _process(process: ProcessSnapshot) -> Iterator[str]:
+def _process(process: parts.ProcessSnapshot) -> Iterator[str]:
     if process.event_loop_lag:  # 0 without an event loop as well
         loop = "hub of greenlets" if process.greenlets else "event loop"
         late = f"{loop} late by up to {seconds(process.event_loop_lag)}"
@@ -178,12 +173,12 @@ def findings_text(findings: Sequence[Finding]) -> str:
     return "\n\n".join(map(str, findings)) or "no problem found"
 
 
-def _pool(pool: PoolSnapshot) -> Iterator[str]:
+def _pool(pool: parts.PoolSnapshot) -> Iterator[str]:
     yield ""
     yield from _limits(pool) if pool.channel_state is None else _channel(pool)
     if pool.built_at:
         yield f"  built at {call_site_text(pool.built_at, _LONGEST_CALL_SITE)}"
-    origins: dict[str, list[ConnectionSnapshot]] = {}
+    origins: dict[str, list[parts.ConnectionSnapshot]] = {}
     for connection in pool.connections:
         origins.setdefault(connection.origin, []).append(connection)
     yield from _first(list(origins.values()), _MOST_ORIGINS, _connections, "origin", "  ")
@@ -195,7 +190,7 @@ def _pool(pool: PoolSnapshot) -> Iterator[str]:
             yield from _first(requests, most, _request, "request", "    ")
 
 
-def _channel(pool: PoolSnapshot) -> Iterator[str]:
+def _channel(pool: parts.PoolSnapshot) -> Iterator[str]:
     """Yield the lines of a gRPC channel, which reports no connections and has no limits."""
     since = seconds(pool.channel_state_age or 0.0)
     yield from wrapped(
@@ -205,7 +200,7 @@ def _channel(pool: PoolSnapshot) -> Iterator[str]:
     yield from wrapped(f"{counted(pool.requests_entered, 'call')} in {seconds(pool.age)}", "  ")
 
 
-def _limits(pool: PoolSnapshot) -> Iterator[str]:
+def _limits(pool: parts.PoolSnapshot) -> Iterator[str]:
     maximum = "unlimited" if pool.max_connections is None else str(pool.max_connections)
     idle = "all" if pool.max_idle_connections is None else str(pool.max_idle_connections)
     yield from wrapped(
@@ -227,7 +222,7 @@ def _limits(pool: PoolSnapshot) -> Iterator[str]:
     )
 
 
-def _connections(connections: Sequence[ConnectionSnapshot]) -> Iterator[str]:
+def _connections(connections: Sequence[parts.ConnectionSnapshot]) -> Iterator[str]:
     """Yield one line on the connections to an origin, since there may be a thousand."""
     states = Counter(connection.state for connection in connections)
     text = ", ".join(f"{count} {one_line(state)}" for state, count in states.items())
@@ -243,7 +238,7 @@ def _connections(connections: Sequence[ConnectionSnapshot]) -> Iterator[str]:
     yield from wrapped(f"{one_line(connections[0].origin)}: {text}", "  ")
 
 
-def _request(request: RequestSnapshot) -> Iterator[str]:
+def _request(request: parts.RequestSnapshot) -> Iterator[str]:
     if request.phase == "queued":
         limit = request.pool_timeout
         bound = f" of at most {timeout_text(limit)}" if limit else ""
@@ -273,7 +268,7 @@ def _request(request: RequestSnapshot) -> Iterator[str]:
         yield f"        {call_site_text(frame, _LONGEST_CALL_SITE)}"
 
 
-def _totals(totals: PoolTotals) -> Iterator[str]:
+def _totals(totals: parts.PoolTotals) -> Iterator[str]:
     outcomes: Counter[str] = Counter()
     phases: Counter[str] = Counter()
     providers: Counter[str] = Counter()
@@ -283,32 +278,32 @@ def _totals(totals: PoolTotals) -> Iterator[str]:
         phases.update(origin.phase_seconds)
         providers[origin.provider or "unknown"] += origin.requests_entered
     channels = totals.channel_seconds
-    parts = [f"pools {totals.pools_opened} opened, {totals.pools_live} alive"]
+    texts = [f"pools {totals.pools_opened} opened, {totals.pools_live} alive"]
     if channels is None:
         closed = _listed(totals.connections_closed)
-        parts.append(
+        texts.append(
             f"connections {totals.connections_opened} opened" + _after(", closed: ", closed)
         )
     else:
-        parts.append("channels: " + (_shares(channels) or "none alive"))
+        texts.append("channels: " + (_shares(channels) or "none alive"))
     ended = ", ".join(with_outcome(count, name) for name, count in outcomes.items())
-    parts.append(f"requests {ended or 'ended 0'}")
+    texts.append(f"requests {ended or 'ended 0'}")
     if len(providers) > 1:
-        parts.append(f"providers {_listed(providers)}")
-    parts.append(_after("time: ", _shares(phases)))
+        texts.append(f"providers {_listed(providers)}")
+    texts.append(_after("time: ", _shares(phases)))
     connections = f"{totals.peak_active} connections, " if channels is None else ""
-    parts.append(f"peaks {connections}{totals.peak_queued} queued")
+    texts.append(f"peaks {connections}{totals.peak_queued} queued")
     broken = sum(origin.reuse_failures for origin in totals.origins)
     answered = max((origin.longest_silence_answered for origin in totals.origins), default=0.0)
-    parts.append(f"longest wait that was answered {seconds(answered)}" if answered else "")
+    texts.append(f"longest wait that was answered {seconds(answered)}" if answered else "")
     counts = {
         "returned to the queue": totals.requeues,
         "leaks": totals.leaks,
         "anomalies": _listed(totals.anomalies),
         "failed on reused connections": broken,
     }
-    parts += [f"{name} {count}" for name, count in counts.items() if count]
-    yield from wrapped(f"{one_line(totals.label)}: {'; '.join(filter(None, parts))}", "  ")
+    texts += [f"{name} {count}" for name, count in counts.items() if count]
+    yield from wrapped(f"{one_line(totals.label)}: {'; '.join(filter(None, texts))}", "  ")
 
 
 def _listed(counts: Mapping[str, int]) -> str:
