@@ -87,9 +87,7 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
         waiting = [r.phase_age for r in waits if r.group == group and r.phase_age > longest]
         if len(now) + len(waiting) < enough or len(before) < thresholds.BASELINE_REQUESTS:
             continue
-        texts, slower = [], False
-        # What is slow now may have begun before the last minutes.
-        was = _parts(_first(before))
+        texts, slower, was = [], False, _parts(_first(before))
         for part, times in _parts(now, waiting).items():
             # The application's pauses are part of the time after the head.
             paused = unread >= thresholds.UNREAD_SHARE * (unread + reading)
@@ -106,6 +104,7 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
 
 
 def _first(before: list[Answer]) -> list[Answer]:
+    """Return the first half if that is enough. What is slow now may have begun in the second."""
     half = len(before) // 2
     return before[:half] if half >= thresholds.BASELINE_REQUESTS else before
 

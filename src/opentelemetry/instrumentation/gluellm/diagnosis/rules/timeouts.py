@@ -104,12 +104,12 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
     still, least = _STILL[phase], thresholds.NEAR_READ_TIMEOUT * age
     on_its_way = phase == "reading" or any(answer.head >= least for answer in case.answers)
     many = share >= thresholds.CALL_CANCELLED_SHARE
-    severity = Severity.ERROR if many else Severity.INFO
-    if others or (slower and not (on_its_way and many)):
-        severity = Severity.WARNING if many else Severity.INFO
+    severity = Severity.INFO
+    if many:
+        explained = others or (slower and not on_its_way)
+        severity = Severity.WARNING if explained else Severity.ERROR
     if phase == "awaiting_response" and 2 * median(one.phase_age for one in alike) < age:
         still += ", sent only shortly before"
-    who = majority(alike)
     if case.process.gluellm:
         advice = "Raise GLUELLM_DEFAULT_REQUEST_TIMEOUT, or the application's own timeout"
     elif case.synchronous:
@@ -127,7 +127,8 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
         severity=severity,
         observed=f"{len(cut)} of the last {number} requests "
         f"({percent(share)}) were cancelled, {len(alike)} of them after {seconds(age)}, "
-        f"{count} while still {still}{f'; {who}' if who else ''}.",
+        f"{count} while still {still}.",
+        evidence=evidence_of("Those of that age", alike),
         explanation=f"A timeout of the application or of its caller ends the calls after about "
         f"{seconds(age)}, neither the pool nor the provider; {reason}.",
         advice=f"{advice}, or make the calls shorter: fewer output tokens, a faster model.",

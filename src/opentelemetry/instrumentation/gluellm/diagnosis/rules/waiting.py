@@ -63,11 +63,10 @@ def pool_too_small(case: PoolCase, *, slow_set_ups: bool) -> Finding | None:
     )
     if timeouts:
         observed += f"; {timeouts} gave up waiting"
-    if activity.number("entered") and activity.period > 0:
-        observed += (
-            f". They arrived at {rate(activity.number('entered') / activity.period)}, "
-            f"and each held a connection for {seconds(held / ended)} on average"
-        )
+    if activity.period > 0:
+        arrived = rate(activity.number("entered") / activity.period)
+        each = seconds(held / ended)
+        observed += f". They arrived at {arrived}, and each held a connection for {each} on average"
     before = case.baseline
     if before is not None and before.served >= thresholds.BASELINE_REQUESTS:
         observed += f" ({seconds(before.time(*HELD) / before.left)} earlier)"
@@ -76,8 +75,8 @@ def pool_too_small(case: PoolCase, *, slow_set_ups: bool) -> Finding | None:
         kind=Kind.POOL_TOO_SMALL,
         severity=Severity.ERROR if timeouts else Severity.WARNING,
         observed=f"{observed}.{replayed}",
-        explanation="More requests arrive at a time than the pool has connections. Connections are "
-        "held only as long as the answers take, so the pool is too small.",
+        explanation="Connections are held only as long as the answers take, so the pool is too "
+        "small for the requests that arrive at a time.",
         advice=f"{advice}.",
     )
 
@@ -171,8 +170,7 @@ def pool_saturated(case: PoolCase) -> Finding | None:
             f"Likely a leak. Unread answers hold connections: {leak}."
             if leak
             else f"{'The pool is at its limit' if busy >= maximum else 'Requests are stuck'} at "
-            "this moment. The cause is not known yet: a burst, a slow provider, a leak and a pool "
-            "that is too small all lead to this state."
+            "this moment. It is not known yet why: a burst, a slow provider, a leak, a small pool."
         ),
         advice=(
             f"{case.advisor.end_answers()}. To confirm, watch it for a minute: {command}"
@@ -227,10 +225,7 @@ def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
         severity = Severity.ERROR
         observed += f" (the pool's limit is {case.maximum}), while requests queue"
         if case.totals.library == "httpx":
-            update = (
-                "httpcore 1.0 loses them when requests are cancelled; httpx2, with httpcore2, "
-                "does not. Meanwhile, cancel fewer requests."
-            )
+            update = "httpcore 1.0 loses them when requests are cancelled; httpx2 does not."
         advice = f"Replace the client now: the connections do not come back by themselves. {update}"
     return Finding(
         kind=Kind.ANOMALY,
