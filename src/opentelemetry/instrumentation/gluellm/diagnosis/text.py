@@ -25,10 +25,9 @@ from .findings import Finding
 from .windows import Windows, named
 
 EntryT = TypeVar("EntryT")
-_MOST_POOLS = 6
-"""A client per call makes hundreds of similar pools, which would push the findings out of sight."""
-_MOST_PROVIDERS = 6
-_MOST_ERRORS = 6
+_MOST = 6
+"""Pools, providers and errors. A client per call makes hundreds of similar pools, which would push
+the findings out of sight."""
 _MOST_NAMES = 20
 _MOST_ORIGINS = 5
 _MOST_HOLDERS = 10
@@ -62,16 +61,14 @@ def snapshot_text(
         f"{what} of process {process.pid} at {at}, {seconds(uptime)} after instrumentation"
     )
     if calls:
-        lines += _first(
-            calls, _MOST_PROVIDERS, lambda each: _calls(each, totals, compared), "provider", ""
-        )
+        lines += _first(calls, _MOST, lambda each: _calls(each, totals, compared), "provider", "")
         lines.append("")
     quiet = [f"nothing in flight for {seconds(quiet_for)}"] if quiet_for > _QUIET else []
     lines += wrapped("; ".join([*quiet, *_process(process)]))
     if not pools:
         lines += ["", "no pool is alive that has served a request"]
     ordered = sorted(pools, key=lambda pool: -len(pool.requests))
-    lines += _first(ordered, _MOST_POOLS, _pool, "pool", "")
+    lines += _first(ordered, _MOST, _pool, "pool", "")
     if totals:
         lines += ["", "since instrumentation, by pool name"]
         lines += _first(totals, _MOST_NAMES, _totals, "name", "  ")
@@ -99,9 +96,9 @@ def _calls(
     if silent and silence:
         silent += f"; longest wait for the next item of a stream: {seconds(silence)}"
     errors = Counter(calls.errors).most_common()
-    failures = [with_outcome(count, error) for error, count in errors[:_MOST_ERRORS]]
-    if len(errors) > _MOST_ERRORS:
-        failures.append(f"and {counted(len(errors) - _MOST_ERRORS, 'more error')}")
+    failures = [with_outcome(count, error) for error, count in errors[:_MOST]]
+    if len(errors) > _MOST:
+        failures.append(f"and {counted(len(errors) - _MOST, 'more error')}")
     rows = {
         "in flight": f"{calls.in_flight or 'none'}{_after(': ', ', '.join(now))}",
         "silent": silent,
