@@ -10,12 +10,12 @@ from statistics import mean, median
 
 from ... import thresholds
 from ...pool.ledger import MOST_ANSWERED
-from ...text import call_site_text, counted, one_line, percent, seconds
+from ...text import counted, one_line, percent, seconds
 from ...watch.silent_peers import SENDING
 from ..findings import Finding, Kind, Meaning, Severity
 from ..intervals import PoolCase
 from ..parts import PROVIDERS_PART, Answer, Group
-from .timeouts import evidence_of
+from .timeouts import caller_text, evidence_of
 from .waiting import queue_matters
 
 _HANGS = Meaning(
@@ -34,8 +34,8 @@ _Times = Sequence[float]
 _SLOW = Meaning(
     "Requests wait for the provider's bytes most of the time. The provider or the path to it "
     "is slow, or the requests have changed: a larger model, longer questions or answers.",
-    "Check the provider's status page, and compare models. {}. Send fewer requests at a time, or "
-    "some to a second provider.",
+    "Check the provider's status page, and compare models. Stream the answers, to notice "
+    "silence early. {}. Send fewer requests at a time, or send some to a second provider.",
 )
 _BUFFERED = Meaning(
     "Answers take as long as before, but now come in one piece at their end. Most likely a "
@@ -127,13 +127,6 @@ def _change(case: PoolCase, group: Group) -> Meaning:
     return _LONGER if unseen and head < thresholds.SLOWER * max(usual_head, 0.1) else _SLOW
 
 
-def _named(group: Group) -> str:
-    model, call_site = group
-    return one_line(model or "all requests") + (
-        f" from {call_site_text(call_site)}" if call_site else ""
-    )
-
-
 def is_slower(case: PoolCase) -> bool:
     """Return whether the provider takes markedly longer per request than in the baseline.
 
@@ -168,8 +161,8 @@ def slow_provider(case: PoolCase) -> Finding | None:
     head, body = map(seconds, map(activity.provider_time, PROVIDERS_PART))
     observed = f"Mean wait for the provider: {head} for the response headers, {body} for the rest"
     groups, _ = _groups(case)
-    slow = [f"{_named(group)}: {text}" for group, text in groups.items() if text]
-    others = [_named(group) for group, text in groups.items() if any(group) and not text]
+    slow = [f"calls{caller_text(*group)}: {text}" for group, text in groups.items() if text]
+    others = [f"calls{caller_text(*g)}" for g, text in groups.items() if any(g) and not text]
     if slow:
         observed += f"; slower: {'; '.join(slow)}"
         if others:

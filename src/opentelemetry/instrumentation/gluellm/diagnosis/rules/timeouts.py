@@ -10,7 +10,7 @@ from ... import thresholds
 from ...text import call_site_text, counted, one_line, percent, seconds
 from ..findings import Finding, Kind, Meaning, Severity
 from ..intervals import PoolCase
-from ..parts import Answer, Failure, RequestSnapshot
+from ..parts import Answer, Failure, Group, RequestSnapshot
 
 Requests = Iterable[Answer | Failure | RequestSnapshot]
 _STILL = {
@@ -28,17 +28,17 @@ def majority(requests: Requests) -> str:
 
     Only on one of them if they differ in the other. Empty if there is none, or if it is unknown.
     """
-    whose = [(request.call_site, request.model) for request in requests]
-    sites, models = [(site, None) for site, _ in whose], [(None, model) for _, model in whose]
+    whose = [(request.model, request.call_site) for request in requests]
+    sites, models = [(None, site) for _, site in whose], [(model, None) for model, _ in whose]
     for both in (whose, sites, models):
-        groups: Counter[tuple[str | None, str | None]] = Counter(both)
-        ((call_site, model), count), *_ = groups.most_common(1) or [((None, None), 0)]
-        if 2 * count > len(whose) and (call_site or model):
-            return f"{count} of {groups.total()}{caller_text(call_site, model)}"
+        groups: Counter[Group] = Counter(both)
+        (group, count), *_ = groups.most_common(1) or [((None, None), 0)]
+        if 2 * count > len(whose) and any(group):
+            return f"{count} of {groups.total()}{caller_text(*group)}"
     return ""
 
 
-def caller_text(call_site: str | None, model: str | None) -> str:
+def caller_text(model: str | None, call_site: str | None) -> str:
     """Return text on who makes calls, as far as it is known."""
     where = f" from {call_site_text(call_site)}" if call_site else ""
     return f"{where} ({one_line(model)})" if model else where

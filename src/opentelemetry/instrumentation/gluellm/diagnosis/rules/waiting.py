@@ -110,8 +110,8 @@ def one_caller(case: PoolCase) -> Finding | None:
     held = [request for request in requests if request.held is not None]
     if not held or likely_leak(full):
         return None
-    ((whose, count),) = Counter((r.call_site, r.model) for r in held).most_common(1)
-    others = [r for r in requests if r.phase == "queued" and (r.call_site, r.model) != whose]
+    ((whose, count),) = Counter(r.group for r in held).most_common(1)
+    others = [r for r in requests if r.phase == "queued" and r.group != whose]
     longest = max((request.phase_age for request in others), default=0.0)
     if (
         not any(whose)
@@ -120,15 +120,14 @@ def one_caller(case: PoolCase) -> Finding | None:
     ):
         return None
     # With most of the traffic, a caller holds most connections and is not the cause.
-    other = [r.held or 0.0 for r in held if (r.call_site, r.model) != whose]
-    other += [a.head + a.rest for a in case.answers if (a.call_site, a.model) != whose]
-    its = median(r.held or 0.0 for r in held if (r.call_site, r.model) == whose)
+    other = [r.held or 0.0 for r in held if r.group != whose]
+    other += [a.head + a.rest for a in case.answers if a.group != whose]
+    its = median(r.held or 0.0 for r in held if r.group == whose)
     if other and its < thresholds.SLOWER * median(other):
         return None
-    _, model = whose
-    answers = [answer for answer in case.answers if answer.model != model]
+    answers = [answer for answer in case.answers if answer.model != whose[0]]
     need = ""
-    if model and len(answers) >= thresholds.CURRENT_REQUESTS:
+    if whose[0] and len(answers) >= thresholds.CURRENT_REQUESTS:
         each = sum(answer.head + answer.rest for answer in answers) / len(answers)
         arrived = sum(answer.number for answer in answers) + len(others)
         size = poisson_quantile(arrived * each / max(case.recent, 1.0))
