@@ -125,7 +125,6 @@ class Lease:
         "ended_at",
         "entered_at",
         "error",
-        "fresh",
         "in_client_span",
         "observed",
         "origin",
@@ -167,9 +166,9 @@ class Lease:
         """When the last assignment was made; 0 after a requeue. While the lease is queued, the
         connection may still refuse it."""
         self.connection: TrackedConnection | None = None
-        self.reused = False
-        self.fresh = False
-        """Whether its connection was still being established when it was assigned."""
+        self.reused: bool | None = False
+        """Whether its connection had served a request before; None if that was still being
+        established when it was assigned."""
         self.in_client_span = False
         """Whether it entered inside a CLIENT span. Observers are then notified of its answer."""
         self.answered_at = 0

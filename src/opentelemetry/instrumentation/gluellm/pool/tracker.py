@@ -363,7 +363,7 @@ class PoolTracker(Tracker):
                 items.append(lease)
             else:
                 self.registry.fill_outbox(lease)
-            if lease.wait is not None or lease.fresh or lease.in_client_span:
+            if lease.wait is not None or lease.reused is None or lease.in_client_span:
                 self._report_answered(lease)
 
     def released(self, lease: Lease) -> None:
@@ -464,10 +464,9 @@ class PoolTracker(Tracker):
         self._join_queue(lease, now)
 
     def _assigned_fresh(self, lease: Lease, connection: TrackedConnection) -> None:
-        if not lease.fresh:
-            lease.fresh = True
+        if lease.reused is not None:
+            lease.reused = None
             lease.origin.on_new_connection += 1
-        lease.reused = False
         lease.phase = CONNECTING
         if connection.first_lease is None:
             connection.first_lease = lease
@@ -486,7 +485,7 @@ class PoolTracker(Tracker):
                 self.ledger.queued.value -= 1
             if lease.acquired_at:
                 self.observer.lease_waited(lease, False)
-        if lease.fresh or lease.in_client_span:
+        if lease.reused is None or lease.in_client_span:
             self.observer.lease_answered(lease)
 
     def requeued(self, lease: Lease) -> None:

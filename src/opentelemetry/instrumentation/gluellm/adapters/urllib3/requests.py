@@ -114,7 +114,7 @@ class Urllib3RequestHooks:
                         record = _fresh(self_, connection, lease, tracker)
                     record.closing = None
                     tracker.assigned(lease, record)
-                    if lease.fresh:
+                    if lease.reused is None:
                         note_executor(self_)
                 except Exception as error:
                     registry.failures.caught("urllib3.acquire", error)
