@@ -77,35 +77,6 @@ class PoolTracker(Tracker):
     They follow the finalizer rule (``lease.py``), and notify only observers that follow it as well.
     """
 
-    __slots__ = (
-        "_origins",
-        "built_at",
-        "builder",
-        "clock",
-        "connections",
-        "entered",
-        "entry_context",
-        "failures",
-        "first",
-        "leases",
-        "ledger",
-        "items",
-        "lease_queued",
-        "loop",
-        "loops",
-        "maximum",
-        "observer",
-        "open",
-        "outbox",
-        "read_timeout",
-        "reader",
-        "reference",
-        "registry",
-        "synchronous",
-        "tracked_at",
-        "two_loops",
-        "__weakref__",
-    )
     registry: Registry
     lease_type: ClassVar[type[Lease]] = Lease
     ledger_type: ClassVar[type[PoolLedger]] = PoolLedger
@@ -113,6 +84,15 @@ class PoolTracker(Tracker):
     """What a request holds, as a word for people."""
     release_verb = "close"
     """What the application does to give it back."""
+    # CPython stores up to 30 attributes of an object fastest. These are defaults of the class.
+    synchronous = False
+    """Whether synchronous code uses it, as far as that is known."""
+    built_at: CallSite | None = None
+    """Line of the application that built it; None if unknown."""
+    read_timeout: float | None = None
+    """Read timeout of the first request, in seconds; None if there is none."""
+    two_loops = False
+    """Whether a request has failed because its connection belongs to another event loop."""
 
     def __init__(
         self,
@@ -139,20 +119,12 @@ class PoolTracker(Tracker):
         self.tracked_at = registry.clock()
         self.entered = 0
         """Requests so far."""
-        self.synchronous = False
-        """Whether synchronous code uses it, as far as that is known."""
-        self.built_at: CallSite | None = None
-        """Line of the application that built it; None if unknown."""
-        self.read_timeout: float | None = None
-        """Read timeout of the first request, in seconds; None if there is none."""
         self.loop: Any = registry.no_loop
         """Weak reference to the event loop of its requests. None until the next request sets it;
         ``NOWHERE`` if no loop is watched for this pool."""
         self.loops: dict[Any, CallSite | None] = {}
         """Weak references to the first event loops in which connections were established, each with
         the call site of the request that did so first."""
-        self.two_loops = False
-        """Whether a request has failed because its connection belongs to another event loop."""
         self.maximum: int | None = None
         """Upper bound of connections at the last reading; None if unlimited."""
         self.open = True

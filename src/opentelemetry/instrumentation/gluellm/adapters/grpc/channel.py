@@ -95,8 +95,6 @@ class ChannelTracker(PoolTracker):
     atomic rule, and the times add up in any order.
     """
 
-    __slots__ = ("reports_reads", "since", "state", "waiting_calls")
-
     lease_type: ClassVar = CallLease
     ledger_type: ClassVar = ChannelLedger
     held_unit = "stream"
