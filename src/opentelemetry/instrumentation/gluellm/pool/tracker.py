@@ -62,7 +62,7 @@ class Registry(Protocol):
     observer: PoolObserver
     outbox: Outbox
     provider_for_host: Callable[[str], str | None]
-    trackers: dict[PoolTracker, None]
+    trackers: dict[int, PoolTracker]
     ending: dict[PoolTracker, None]
 
     def attend(self) -> None: ...
@@ -127,8 +127,10 @@ class PoolTracker(Tracker):
         the call site of the request that did so first."""
         self.maximum: int | None = None
         """Upper bound of connections at the last reading; None if unlimited."""
-        self.open = True
-        """False once the pool is closed or gone, or its installation is undone."""
+        self.pool_id = id(pool)
+        self.open = False
+        """Whether the registry tracks the pool: False once it is closed or gone, or its
+        installation is undone."""
         # Dicts serve as ordered sets: the leases that came first are the longest-held ones.
         self.leases: dict[Lease, None] = {}
         self.connections: dict[TrackedConnection, None] = {}
@@ -638,10 +640,11 @@ class PoolTracker(Tracker):
 
     def discard(self, reason: str) -> None:
         """End the pool: ``closed`` or ``garbage_collected``. The finalizer rule applies."""
+        registry = self.registry
+        if registry.trackers.get(self.pool_id) is self:
+            registry.trackers.pop(self.pool_id, None)
         if self.open:
             self.open = False
-            registry = self.registry
-            registry.trackers.pop(self, None)
             if self.leases:
                 registry.ending[self] = None
             ledger = self.ledger
