@@ -283,7 +283,7 @@ class Lease:
         if self.error is not None:
             kind = _TIMEOUT_KINDS.get(self.error)
             # Before the head of a response arrived.
-            reused = self.reused and not answered_at and self.error in _REUSE_FAILURES
+            reused = bool(self.reused) and not answered_at and self.error in _REUSE_FAILURES
         # atomic. Another thread may have counted it while the outcome was determined.
         if self.accounted:
             return
