@@ -95,8 +95,7 @@ class Urllib3RequestHooks:
                 try:
                     failed(lease, error, failure_of)
                 finally:
-                    if not lease.ended_at:
-                        tracker.ensure_ended(lease)
+                    tracker.ensure_ended(lease)
                 raise
             try:
                 try:
