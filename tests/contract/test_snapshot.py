@@ -201,7 +201,6 @@ def test_snapshot_takes_no_lock(pool, server, telemetry):
     with (
         getattr(pool.core, "_optional_thread_lock", contextlib.nullcontext()),
         GlueLLMInstrumentor._lock,
-        installation.registry.lock,
         installation.drain._lock,
         installation._watch._lock,
     ):

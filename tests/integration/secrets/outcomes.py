@@ -155,7 +155,7 @@ def leases() -> Iterator[Lease]:
     """Those that are under way in the pools that are observed."""
     installation = GlueLLMInstrumentor._installation
     assert installation is not None
-    for tracker in tuple(installation.registry.trackers):
+    for tracker in tuple(installation.registry.trackers.values()):
         yield from tuple(tracker.leases)
 
 

@@ -114,7 +114,7 @@ def leases() -> int:
     installation = GlueLLMInstrumentor._installation
     assert installation is not None
     assert not installation.registry.failures.counts
-    return sum(len(tracker.leases) for tracker in installation.registry.trackers)
+    return sum(len(tracker.leases) for tracker in installation.registry.trackers.values())
 
 
 @pytest.mark.parametrize("library", ["httpcore2", "aiohttp"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import importlib
+import os
 import sys
 import threading
 from collections import deque
@@ -24,6 +25,16 @@ def daemon_thread(run: Callable[[], None], *, name: str) -> threading.Thread:
     if not _in_main_interpreter():
         raise RuntimeError("no daemon threads in a sub-interpreter")
     return threading.Thread(target=run, name=name, daemon=True)
+
+
+def in_forked_child(run: Callable[[], None]) -> Callable[[], None]:
+    """Call a function in each forked child, for example to renew a lock.
+
+    The thread that holds a lock may not exist in the child.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=run)
+    return run
 
 
 # Chosen by version: trying to import a module that is missing reads every folder of sys.path.

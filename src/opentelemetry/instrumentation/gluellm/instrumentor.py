@@ -11,6 +11,7 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
+from .concurrency import in_forked_child
 from .environment import limits_asked_for
 from .failures import warn
 from .package import _instruments
@@ -256,13 +257,9 @@ def _set_limits_of_environment() -> None:
         warn("Could not apply the limits from the environment: %s", where_it_failed(error))
 
 
+@in_forked_child
 def _renew_lock() -> None:
-    # The thread that held the lock may not exist in the forked child.
     GlueLLMInstrumentor._lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def _check_providers(tracer_provider: object, meter_provider: object) -> None:

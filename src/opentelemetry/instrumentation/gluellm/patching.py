@@ -6,7 +6,6 @@ import contextlib
 import functools
 import inspect
 import itertools
-import os
 import sys
 import threading
 import weakref
@@ -18,7 +17,7 @@ from typing import Any, ClassVar
 
 import wrapt
 
-from .concurrency import acquire, snapshot_of
+from .concurrency import acquire, in_forked_child, snapshot_of
 from .failures import raise_on, warn
 from .text import where_it_failed
 
@@ -130,53 +129,36 @@ class PatchSet:
         Raises AttributeError if the class has no such attribute.
         """
         with _one_at_a_time():
-            return self._wrap(owner, name, make)
-
-    def _wrap(self, owner: type, name: str, make: Callable[[Any], Any]) -> bool:
-        original = getattr(owner, name)
-        mark = getattr(original, self._mark, None)
-        if isinstance(mark, _Patch) and mark.live and mark.name == name and mark.owner() is owner:
-            return False
-        raw = owner.__dict__.get(name, _INHERITED)
-        if isinstance(raw, classmethod):
-            original = raw.__func__
-        replacement = functools.wraps(original)(make(original))
-        if inspect.iscoroutinefunction(original) and hasattr(inspect, "markcoroutinefunction"):
-            # The replacement is a plain function that returns a coroutine. From Python 3.12 on it
-            # can be marked as a coroutine function.
-            inspect.markcoroutinefunction(replacement)
-        attribute = classmethod(replacement) if isinstance(raw, classmethod) else replacement
-        self._set(owner, name, raw, attribute, replacement)
-        return True
-
-    def add(self, owner: type, name: str, make: Callable[[], classmethod[Any, Any, Any]]) -> bool:
-        """Add a class method to ``owner``; return False if ``owner`` itself has that attribute."""
-        with _one_at_a_time():
-            if name in owner.__dict__:
+            original = getattr(owner, name)
+            old = getattr(original, self._mark, None)
+            if isinstance(old, _Patch) and old.live and old.name == name and old.owner() is owner:
                 return False
-            attribute = make()
-            self._set(owner, name, _INHERITED, attribute, attribute.__func__)
-        return True
+            raw = owner.__dict__.get(name, _INHERITED)
+            if isinstance(raw, classmethod):
+                original = raw.__func__
+            replacement = functools.wraps(original)(make(original))
+            if inspect.iscoroutinefunction(original) and hasattr(inspect, "markcoroutinefunction"):
+                # The replacement is a plain function that returns a coroutine. From Python 3.12 on
+                # it can be marked as a coroutine function.
+                inspect.markcoroutinefunction(replacement)
+            attribute = classmethod(replacement) if isinstance(raw, classmethod) else replacement
+            self._set(owner, name, raw, attribute, replacement)
+            return True
 
     def follow_subclasses(self, base: type[Any], follow: Callable[[type], None]) -> None:
         """Call ``follow`` with each subclass of ``base``, now and when further ones are defined."""
+        with _one_at_a_time():
+            raw: Any = base.__dict__.get("__init_subclass__", _INHERITED)
 
-        def chained(original: Any) -> Any:
             def __init_subclass__(cls: type, /, **kwargs: Any) -> None:
-                original(cls, **kwargs)
+                if raw is _INHERITED:
+                    super(base, cls).__init_subclass__(**kwargs)  # type: ignore[misc]
+                else:
+                    raw.__get__(None, cls)(**kwargs)
                 follow(cls)
 
-            return __init_subclass__
-
-        def inherited() -> classmethod[Any, Any, Any]:
-            def __init_subclass__(cls: type, /, **kwargs: Any) -> None:
-                super(base, cls).__init_subclass__(**kwargs)  # type: ignore[misc]
-                follow(cls)
-
-            return classmethod(__init_subclass__)
-
-        if not self.add(base, "__init_subclass__", inherited):
-            self.wrap(base, "__init_subclass__", chained)
+            attribute: Any = classmethod(__init_subclass__)
+            self._set(base, "__init_subclass__", raw, attribute, __init_subclass__)
         for cls in _subclasses(base):
             follow(cls)
 
@@ -214,14 +196,12 @@ class ModulePatches(ABC):
     def __init__(self, mark: str = USUAL_MARK) -> None:
         self._on = False
         self._patches = PatchSet(mark)
-        self._lock = threading.RLock()
         self._awaiting_imports = False
         self._modules: dict[str, Any] = {}
-        _all_module_patches.add(self)
 
     def install(self) -> None:
         """Patch each module now, or as soon as it is imported. A second call has no effect."""
-        with self._lock:
+        with _one_at_a_time():
             if self._on:
                 return
             self._on = True
@@ -237,16 +217,12 @@ class ModulePatches(ABC):
 
     def uninstall(self) -> None:
         """Restore the identical functions. Wrappers that third parties wrapped become inactive."""
-        with self._lock:
+        with _one_at_a_time():
             self._on = False
             self._patches.undo()
 
-    def renew_lock(self) -> None:
-        """Replace the lock in a forked child, where the thread that holds it may not exist."""
-        self._lock = threading.RLock()
-
     def _on_import(self, module: Any) -> None:
-        with self._lock:
+        with _one_at_a_time():
             self._modules[module.__name__] = module
             if self._on:
                 self._patch(module)
@@ -255,19 +231,10 @@ class ModulePatches(ABC):
     def _patch(self, module: Any) -> None: ...
 
 
-_all_module_patches: weakref.WeakSet[ModulePatches] = weakref.WeakSet()
-
-
-def _renew_locks() -> None:
-    # The same for the lock of this module.
+@in_forked_child
+def _renew_lock() -> None:
     global _lock
     _lock = threading.RLock()
-    for patches in _all_module_patches:
-        patches.renew_lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def when_imported(name: str, callback: Callable[[Any], None]) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from ..concurrency import acquire
 from ..pool.call import Call
 from ..pool.lease import Lease, TrackedConnection
 from ..pool.ledger import OTHER, Owner
@@ -17,7 +16,6 @@ from .callers import exporter_on_stack, sdk_on_stack
 from .marks import BUILT_BY, OWNER, TRACKER
 from .replacements import after_init
 
-_LOCK_TIMEOUT = 0.05
 EXCLUDED = Owner("", None)
 """Owner of a pool that is not observed: the user excluded it, or an exporter sends through it."""
 _EVENT_STREAMS = ("text/event-stream", "application/vnd.amazon.eventstream")
@@ -106,26 +104,12 @@ class Scope:
         registry = self.registry
         if not registry.open or getattr(pool, OWNER, None) is EXCLUDED:
             return None
-        # With a timeout: a log handler that sends over HTTP may wait for this lock (the timeout
-        # rule of `acquire`).
-        lock = registry.lock
-        held: list[bool] = []
         try:
-            if not acquire(lock, held, _LOCK_TIMEOUT):
-                return None  # this request is not observed; the next one tries again
-            if registry.entering is pool:
-                return None  # a signal handler's request during this one: the lock is reentrant
-            outer, registry.entering = registry.entering, pool
-            try:
-                return self._track(pool, first_of, request)
-            finally:
-                registry.entering = outer
+            # Another thread may be about to store it on the pool.
+            return registry.trackers.get(id(pool)) or self._track(pool, first_of, request)
         except Exception as error:
             registry.failures.caught(f"{self.library}.track", error)
             return None
-        finally:
-            if held and held[0]:
-                lock.release()
 
     def failed(
         self, lease: Lease, error: BaseException, kind_of: Callable[..., str | None], *further: Any
@@ -158,25 +142,14 @@ class Scope:
     def _track(
         self, pool: Any, first_of: Callable[..., FirstRequest | None], request: tuple[Any, ...]
     ) -> PoolTracker | None:
-        tracker: PoolTracker | None = getattr(pool, TRACKER, None)
-        if tracker is not None and tracker.open and tracker.registry is self.registry:
-            return tracker
         call = self._call()
         owner = self._owner(pool, call)
         first = first_of(*request)
         if owner is None or first is None:
             return None
         host, read_timeout = first
-        tracker = self.registry.track(
-            pool,
-            self.reader,
-            owner=owner,
-            library=self.library,
-            kind=self.reader.kind,
-            host=host,
-            provider=None if call is None else call.provider,
-        )
-        try:
+
+        def adopt(pool: Any, tracker: PoolTracker) -> None:
             tracker.read_timeout = seconds_or_none(read_timeout)
             if self.reader.is_synchronous(pool):
                 tracker.synchronous = True
@@ -187,11 +160,17 @@ class Scope:
                 # Requests are counted anyway, without the connections that the pool already had.
                 self.registry.failures.caught(f"{self.library}.adopt", error)
             setattr(pool, TRACKER, tracker)
-        except BaseException:
-            # The pool gets a new tracker at its next request.
-            tracker.discard("closed")
-            raise
-        return tracker
+
+        return self.registry.track(
+            pool,
+            self.reader,
+            owner=owner,
+            library=self.library,
+            kind=self.reader.kind,
+            host=host,
+            provider=None if call is None else call.provider,
+            adopt=adopt,
+        )
 
     def _owner(self, pool: Any, call: Call | None) -> Owner | None:
         owner: Owner | None = getattr(pool, OWNER, None)

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from inspect import Parameter
 from typing import Any
 
-from ..failures import raise_on
-
 _BY_PLACE = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _VARIABLE = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
@@ -39,23 +37,10 @@ def has_parameters(owner: Any, method: str, *names: str) -> bool:
         return False
 
 
-class IncompatibleHookError(TypeError):
-    """A method of the installed version is incompatible with its replacement."""
-
-
-def fits(original: Any, replacement: Any, *, asynchronous: bool | None = None) -> bool:
-    """Whether a replacement, not wrapped yet, is compatible with a method."""
-    try:
-        return _fits(original, replacement, asynchronous)
-    except Exception as error:
-        raise_on(error)  # called for new connections, hence during requests
-        return False
-
-
 def fitted(
     make: Callable[[Any], Any], asynchronous: bool | None, package: str
 ) -> Callable[[Any], Any]:
-    """Return a ``make`` that raises IncompatibleHookError if its replacement is incompatible.
+    """Return a ``make`` that raises TypeError if its replacement is incompatible.
 
     ``asynchronous`` is whether the original has to be a coroutine function; None if it may be
     either. Only the ``package``'s own functions are checked for that: a third party's wrapper may
@@ -64,24 +49,25 @@ def fitted(
 
     def made(original: Any) -> Any:
         replacement = make(original)
-        if not _fits(original, replacement, asynchronous, package):
-            raise IncompatibleHookError
+        if not fits(original, replacement, asynchronous, package):
+            raise TypeError
         return replacement
 
     return made
 
 
-def _fits(
+def fits(
     original: Any, replacement: Any, asynchronous: bool | None, package: str | None = None
 ) -> bool:
+    """Whether a replacement, not wrapped yet, is compatible with a method."""
     try:
         theirs = list(inspect.signature(original).parameters.values())
+        function = inspect.unwrap(original)
     except (TypeError, ValueError):
         return True  # written in C, or an object without a signature: nothing to compare
     kinds = {parameter.kind for parameter in theirs}
     if Parameter.VAR_POSITIONAL in kinds and Parameter.VAR_KEYWORD in kinds:
         return True  # a third party's wrapper, which passes on all arguments
-    function = inspect.unwrap(original)
     if (
         asynchronous is not None
         and inspect.isfunction(function)

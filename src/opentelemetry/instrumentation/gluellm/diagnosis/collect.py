@@ -60,7 +60,7 @@ def collect(
     now = registry.clock()
     executors: _Executors = {}
     suspects = frozenset(leak_suspects)
-    trackers = snapshot_of(registry.trackers.keys)
+    trackers = snapshot_of(registry.trackers.values)
     busy_at, stack = loop_lag.busy(now) if loop_lag is not None else ({}, ())
     pools = [_pool(tracker, executors, suspects, silent_peers) for tracker in trackers]
     count_outbox(registry)

@@ -11,6 +11,7 @@ import threading
 from .. import environment
 from ..allowed import BOOLEAN
 from ..attribution.any_llm import AnyLLMAttribution, supported_providers
+from ..concurrency import in_forked_child
 from ..environment import APPLY_HTTPX_ENV, HTTPX_VARIABLES, LIMIT_VARIABLES, PROVIDER
 from ..failures import warn_once
 from ..patching import LIMITS_MARK
@@ -231,10 +232,6 @@ def _failed(kind: str, error: Exception) -> None:
 _state = _State()
 
 
+@in_forked_child
 def _renew_lock() -> None:
-    # In a forked child, the thread that held the lock may not exist.
     _state.lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)

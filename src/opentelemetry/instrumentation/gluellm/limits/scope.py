@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from ..attribution.calls import CallScope, ModelOf, OnError, provider_key
+from ..attribution.calls import CallScope, OnError, provider_key
 from ..attribution.context import CallVariable
 from ..pool.call import Call
 from ..pool.call_site import CallSite
@@ -72,19 +72,6 @@ class LimitScope(CallScope):
         """Return None: limits need no call site."""
         return None
 
-    def begin(
-        self,
-        instance: Any,
-        operation: str | None,
-        model_of: ModelOf,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        call_site: CallSite | None,
-    ) -> Call | None:
-        if operation is None and self.on:
-            self._note(instance, kwargs)
-        return super().begin(instance, operation, model_of, args, kwargs, call_site)
-
     def new_call(
         self,
         instance: Any,
@@ -93,6 +80,10 @@ class LimitScope(CallScope):
         kwargs: dict[str, Any],
         call_site: CallSite | None,  # noqa: ARG002
     ) -> Call | None:
+        # Some pools are built only at the first call. The outermost constructor begins first; its
+        # arguments are the user's, so they are kept.
+        if operation is None and getattr(instance, _GIVEN, None) is None:
+            setattr(instance, _GIVEN, limits_given(kwargs))
         provider = provider_key(instance)
         limits = self._limits_of(provider)
         if not limits or client_is_users(provider):
@@ -104,17 +95,6 @@ class LimitScope(CallScope):
             {name: value for name, value in limits.items() if name not in given},
             own_timeout=timeout or POOL_TIMEOUT in given,
         )
-
-    def _note(self, instance: Any, arguments: dict[str, Any]) -> None:
-        """Note which limits the user set, since some pools are built only at the first call.
-
-        The outermost constructor begins first; its arguments are the user's, so they are kept.
-        """
-        try:
-            if getattr(instance, _GIVEN, None) is None:
-                setattr(instance, _GIVEN, limits_given(arguments))
-        except Exception as error:
-            self.failed("limits.arguments", error)
 
 
 def limited_call() -> LimitedCall | None:

@@ -370,11 +370,7 @@ class CountedCall:
         elif last is not None and last.error is None and self.streamed is False:
             ledger.answered(False, own[REQUESTING], now)
         if outcome is not None:
-            outbox = calls.outbox  # `Outbox.put`, without the cost of a call
-            if len(outbox.items) < outbox.capacity:
-                outbox.items.append(self)
-            else:
-                outbox.dropped += 1
+            calls.outbox.put(self)
             if self.client_span is not None and outcome != ABANDONED:
                 calls.observer.call_ended(self)
 

@@ -125,7 +125,6 @@ class Lease:
         "ended_at",
         "entered_at",
         "error",
-        "fresh",
         "in_client_span",
         "observed",
         "origin",
@@ -167,9 +166,9 @@ class Lease:
         """When the last assignment was made; 0 after a requeue. While the lease is queued, the
         connection may still refuse it."""
         self.connection: TrackedConnection | None = None
-        self.reused = False
-        self.fresh = False
-        """Whether its connection was still being established when it was assigned."""
+        self.reused: bool | None = False
+        """Whether its connection had served a request before; None if that was still being
+        established when it was assigned."""
         self.in_client_span = False
         """Whether it entered inside a CLIENT span. Observers are then notified of its answer."""
         self.answered_at = 0
@@ -284,7 +283,7 @@ class Lease:
         if self.error is not None:
             kind = _TIMEOUT_KINDS.get(self.error)
             # Before the head of a response arrived.
-            reused = self.reused and not answered_at and self.error in _REUSE_FAILURES
+            reused = bool(self.reused) and not answered_at and self.error in _REUSE_FAILURES
         # atomic. Another thread may have counted it while the outcome was determined.
         if self.accounted:
             return
@@ -372,8 +371,6 @@ def _add(times: EndedTimes, lease: Lease) -> None:
 class Tracker(Protocol):
     """The part of `PoolTracker` that leases, connections and adapters use, documented there."""
 
-    __slots__ = ()
-
     registry: Any
     """The `PoolRegistry` of the installation that tracks the pool."""
     failures: Failures
@@ -415,65 +412,33 @@ class Tracker(Protocol):
 class TrackedConnection:
     """A connection of a pool. Refers to no library object."""
 
-    __slots__ = (
-        "active",
-        "adopted",
-        "closed",
-        "closing",
-        "connect_ended_at",
-        "connect_started_at",
-        "created_at",
-        "established_at",
-        "first_lease",
-        "lease",
-        "leases",
-        "missing",
-        "network_type",
-        "observed",
-        "origin",
-        "orphans",
-        "peer",
-        "promised",
-        "protocol",
-        "reports_reads",
-        "reports_accept",
-        "reports_release",
-        "resolved",
-        "served",
-        "step",
-        "step_since",
-        "steps",
-        "streams",
-        "tls_ended_at",
-        "tls_started_at",
-        "tls_version",
-        "tracker",
-        "__weakref__",
-    )
+    # CPython stores up to 30 attributes of an object fastest. These are defaults of the class.
+    adopted = False
+    """Whether it existed before its pool was tracked. Its set-up is then not reported."""
+    tls_version: str | None = None
+    resolved: bool | None = None
+    """Whether the peer's name is resolved; None if no resolution was seen."""
+    network_type: str | None = None
+    """``ipv4`` or ``ipv6``; None for other sockets, and until it is known."""
+    peer: tuple[str, int] | None = None
+    """Address and port that it connects to, which a span reports: only a valid host."""
+    missing = False
+    """Whether the previous `close_missing` did not find it in the pool."""
 
     def __init__(self, tracker: Tracker, origin: OriginLedger, now: int) -> None:
         self.tracker = tracker
         self.origin = origin
         self.created_at = now
-        self.adopted = False
-        """Whether it existed before its pool was tracked. Its set-up is then not reported."""
         self.established_at = 0
         """When it was ready for its first request; 0 while it is being established."""
         self.connect_started_at = self.connect_ended_at = 0
         self.tls_started_at = self.tls_ended_at = 0
-        self.tls_version: str | None = None
         self.step = OTHER_STEP
         """Current step of the set-up; meaningless while `step_since` is 0."""
         self.step_since = 0
         """When that step began; 0 before and after the set-up."""
         self.steps = [0] * len(ALL_STEPS)
         """Nanoseconds in each step that the set-up has left."""
-        self.resolved: bool | None = None
-        """Whether the peer's name is resolved; None if no resolution was seen."""
-        self.network_type: str | None = None
-        """``ipv4`` or ``ipv6``; None for other sockets, and until it is known."""
-        self.peer: tuple[str, int] | None = None
-        """Address and port that it connects to, which a span reports: only a valid host."""
         self.protocol = "1.1"
         """HTTP version, ``1.1`` or ``2``, or ``websocket``."""
         self.leases = 0
@@ -505,8 +470,6 @@ class TrackedConnection:
         self.observed: Any = None
         """Data of the observers, such as the context of its set-up span."""
         self.closed = False
-        self.missing = False
-        """Whether the previous `close_missing` did not find it in the pool."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return nothing, ()

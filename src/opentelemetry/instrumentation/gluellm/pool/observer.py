@@ -107,7 +107,7 @@ class PoolObserver:
         """
 
 
-_EVENTS = tuple(name for name in vars(PoolObserver) if not name.startswith("_"))
+_EVENTS = {name: method for name, method in vars(PoolObserver).items() if name[0] != "_"}
 CAUGHT_BY_CALLERS = frozenset({"lease_queued", "call_began"})
 """Events on the path of every request or call. To make one call less, a single listener is called
 directly, and the code that reports the event catches its exceptions."""
@@ -123,58 +123,24 @@ class Guard(PoolObserver):
     def __init__(self, observers: Iterable[PoolObserver], failures: Failures) -> None:
         self.failures = failures
         observers = tuple(observers)
-        for event in _EVENTS:
+        for event, default in _EVENTS.items():
             listeners = [
                 getattr(observer, event)
                 for observer in observers
-                if getattr(type(observer), event) is not getattr(PoolObserver, event)
+                if getattr(type(observer), event) is not default
             ]
-            setattr(self, event, _relay(event, listeners, failures))
+            direct = len(listeners) == 1 and event in CAUGHT_BY_CALLERS
+            setattr(self, event, listeners[0] if direct else _notifier(event, listeners, failures))
 
 
-def _relay(
+def _notifier(
     event: str, listeners: list[Callable[..., None]], failures: Failures
 ) -> Callable[..., None]:
-    if not listeners:
-        return _ignore
-    if len(listeners) == 1 and event in CAUGHT_BY_CALLERS:
-        return listeners[0]
-    if len(listeners) == 1:
-        return _guarded(event, listeners[0], failures)
+    def notify(*args: Any) -> None:
+        for listener in listeners:
+            try:
+                listener(*args)
+            except Exception as error:
+                failures.caught(f"observer.{event}", error)
 
-    guarded = [_guarded(event, listener, failures) for listener in listeners]
-
-    def notify_all(*args: Any) -> None:
-        for notify in guarded:
-            notify(*args)
-
-    return notify_all
-
-
-def _guarded(event: str, listener: Callable[..., None], failures: Failures) -> Callable[..., None]:
-    # Events on a request's path have one or two arguments, for which *args would cost more.
-    def notify_with_one(subject: Any) -> None:
-        try:
-            listener(subject)
-        except Exception as error:
-            failures.caught(f"observer.{event}", error)
-
-    def notify_with_two(subject: Any, further: Any) -> None:
-        try:
-            listener(subject, further)
-        except Exception as error:
-            failures.caught(f"observer.{event}", error)
-
-    def notify_with_any(*arguments: Any) -> None:
-        try:
-            listener(*arguments)
-        except Exception as error:
-            failures.caught(f"observer.{event}", error)
-
-    by_number: dict[int, Callable[..., None]] = {1: notify_with_one, 2: notify_with_two}
-    number = vars(PoolObserver)[event].__code__.co_argcount - 1
-    return by_number.get(number, notify_with_any)
-
-
-def _ignore(*args: Any) -> None:
-    pass
+    return notify

@@ -7,19 +7,9 @@ histogram values at each collection. When it is half full, requests that enter h
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Protocol
+from typing import Any
 
 CAPACITY = 8192
-
-
-class Accountable(Protocol):
-    """A lease, as far as the outbox knows it."""
-
-    ended_at: int
-    """When it ended; 0 until then."""
-
-    def account(self) -> None:
-        """Count its end. Only the first call counts."""
 
 
 class Outbox:
@@ -44,7 +34,7 @@ class Outbox:
         else:
             self.dropped += 1
 
-    def put_lease(self, lease: Accountable) -> None:
+    def put_lease(self, lease: Any) -> None:
         """Append a lease if there is room, and note if the queue is half full.
 
         The finalizer rule applies.

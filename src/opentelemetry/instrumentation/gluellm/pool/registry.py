@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
@@ -65,11 +64,6 @@ class PoolRegistry(Registry):
         self.ledgers = ledgers or Ledgers()
         self.ledgers.configure(max_origins, peak_window, clock())
         self.failures = self.ledgers.failures
-        self.lock = threading.RLock()
-        """Held only while the tracking of a pool begins: two threads can send the first request of
-        a pool at once."""
-        self.entering: Any = None
-        """The pool whose tracking is beginning, in the thread that holds the lock; or None."""
         self.outside = 0
         """Requests of pools out of scope, while `counts_outside`. Approximate, since several
         threads may count at once."""
@@ -93,7 +87,8 @@ class PoolRegistry(Registry):
         self.calls = LiveCalls(
             self.ledgers.calls, self.outbox, self.observer, entry_context, clock, silence_threshold
         )
-        self.trackers: dict[PoolTracker, None] = {}
+        self.trackers: dict[int, PoolTracker] = {}
+        """Trackers of the pools, by ``id()`` of the pool."""
         self.ending: dict[PoolTracker, None] = {}
         """Closed pools with requests in flight."""
 
@@ -128,23 +123,35 @@ class PoolRegistry(Registry):
         host: str = "",
         provider: str | None = None,
         kind: type[PoolTracker] = PoolTracker,
+        adopt: Callable[[Any, PoolTracker], None] = lambda *_: None,
     ) -> PoolTracker:
         """Begin to track a pool, by a tracker of the ``kind`` of its library.
 
-        ``host`` and ``provider`` are those of its first request.
+        ``host`` and ``provider`` are those of its first request. ``adopt`` is called with the pool
+        and the new tracker. Several threads can send the first request of a pool at once: all of
+        them get the same tracker, and only one calls ``adopt``.
         """
         provider = provider or owner.provider or self.provider_for_host(host)
         now = self.clock()
         ledger = self.ledgers.pool(owner.name, provider, library, now, kind.ledger_type)
-        tracker = kind(self, ledger, pool, reader, owner.provider)
+        made = kind(self, ledger, pool, reader, owner.provider)
         # A malformed host may be a key or a URL: do not store it.
-        tracker.first = (host if is_host(host.lower()) else "", provider)
-        tracker.built_at = owner.built_at
-        # atomic
-        ledger.live += 1
-        ledger.pools_opened += 1
-        ledger.empty_since = None
-        self.trackers[tracker] = None
+        made.first = (host if is_host(host.lower()) else "", provider)
+        made.built_at = owner.built_at
+        try:
+            tracker = self.trackers.setdefault(made.pool_id, made)
+            if tracker is made:
+                # atomic
+                made.open = True
+                ledger.live += 1
+                ledger.pools_opened += 1
+                ledger.empty_since = None
+                # end of atomic
+                adopt(pool, made)
+        except BaseException:
+            # The pool gets a new tracker at its next request.
+            made.discard("closed")
+            raise
         return tracker
 
     # State
@@ -170,7 +177,7 @@ class PoolRegistry(Registry):
             for origin in snapshot_of(ledger.origins.values):
                 counts.spent[origin] = tuple(origin.spent)
                 counts.steps[origin] = list(origin.set_up_time)
-        for tracker in snapshot_of(self.trackers.keys):
+        for tracker in snapshot_of(self.trackers.values):
             state = states.get(tracker.ledger)
             if state is not None:
                 self._add(tracker, state, counts)
@@ -226,7 +233,7 @@ class PoolRegistry(Registry):
         self.calls.end_all()
 
     def _detach(self) -> None:
-        for tracker in (*snapshot_of(self.trackers.keys), *snapshot_of(self.ending.keys)):
+        for tracker in (*snapshot_of(self.trackers.values), *snapshot_of(self.ending.keys)):
             tracker.open = False
             tracker.reference = None
             for lease in snapshot_of(tracker.leases.keys):
@@ -242,8 +249,6 @@ class PoolRegistry(Registry):
 
     def forget(self) -> None:
         """Reset everything in a forked child: the parent reports what it has counted."""
-        self.lock = threading.RLock()
-        self.entering = None
         self.outside = 0
         self.calls.discard()
         self._detach()

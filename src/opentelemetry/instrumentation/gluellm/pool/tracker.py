@@ -62,7 +62,7 @@ class Registry(Protocol):
     observer: PoolObserver
     outbox: Outbox
     provider_for_host: Callable[[str], str | None]
-    trackers: dict[PoolTracker, None]
+    trackers: dict[int, PoolTracker]
     ending: dict[PoolTracker, None]
 
     def attend(self) -> None: ...
@@ -77,35 +77,6 @@ class PoolTracker(Tracker):
     They follow the finalizer rule (``lease.py``), and notify only observers that follow it as well.
     """
 
-    __slots__ = (
-        "_origins",
-        "built_at",
-        "builder",
-        "clock",
-        "connections",
-        "entered",
-        "entry_context",
-        "failures",
-        "first",
-        "leases",
-        "ledger",
-        "items",
-        "lease_queued",
-        "loop",
-        "loops",
-        "maximum",
-        "observer",
-        "open",
-        "outbox",
-        "read_timeout",
-        "reader",
-        "reference",
-        "registry",
-        "synchronous",
-        "tracked_at",
-        "two_loops",
-        "__weakref__",
-    )
     registry: Registry
     lease_type: ClassVar[type[Lease]] = Lease
     ledger_type: ClassVar[type[PoolLedger]] = PoolLedger
@@ -113,6 +84,15 @@ class PoolTracker(Tracker):
     """What a request holds, as a word for people."""
     release_verb = "close"
     """What the application does to give it back."""
+    # CPython stores up to 30 attributes of an object fastest. These are defaults of the class.
+    synchronous = False
+    """Whether synchronous code uses it, as far as that is known."""
+    built_at: CallSite | None = None
+    """Line of the application that built it; None if unknown."""
+    read_timeout: float | None = None
+    """Read timeout of the first request, in seconds; None if there is none."""
+    two_loops = False
+    """Whether a request has failed because its connection belongs to another event loop."""
 
     def __init__(
         self,
@@ -139,24 +119,18 @@ class PoolTracker(Tracker):
         self.tracked_at = registry.clock()
         self.entered = 0
         """Requests so far."""
-        self.synchronous = False
-        """Whether synchronous code uses it, as far as that is known."""
-        self.built_at: CallSite | None = None
-        """Line of the application that built it; None if unknown."""
-        self.read_timeout: float | None = None
-        """Read timeout of the first request, in seconds; None if there is none."""
         self.loop: Any = registry.no_loop
         """Weak reference to the event loop of its requests. None until the next request sets it;
         ``NOWHERE`` if no loop is watched for this pool."""
         self.loops: dict[Any, CallSite | None] = {}
         """Weak references to the first event loops in which connections were established, each with
         the call site of the request that did so first."""
-        self.two_loops = False
-        """Whether a request has failed because its connection belongs to another event loop."""
         self.maximum: int | None = None
         """Upper bound of connections at the last reading; None if unlimited."""
-        self.open = True
-        """False once the pool is closed or gone, or its installation is undone."""
+        self.pool_id = id(pool)
+        self.open = False
+        """Whether the registry tracks the pool: False once it is closed or gone, or its
+        installation is undone."""
         # Dicts serve as ordered sets: the leases that came first are the longest-held ones.
         self.leases: dict[Lease, None] = {}
         self.connections: dict[TrackedConnection, None] = {}
@@ -363,7 +337,7 @@ class PoolTracker(Tracker):
                 items.append(lease)
             else:
                 self.registry.fill_outbox(lease)
-            if lease.wait is not None or lease.fresh or lease.in_client_span:
+            if lease.wait is not None or lease.reused is None or lease.in_client_span:
                 self._report_answered(lease)
 
     def released(self, lease: Lease) -> None:
@@ -464,10 +438,9 @@ class PoolTracker(Tracker):
         self._join_queue(lease, now)
 
     def _assigned_fresh(self, lease: Lease, connection: TrackedConnection) -> None:
-        if not lease.fresh:
-            lease.fresh = True
+        if lease.reused is not None:
+            lease.reused = None
             lease.origin.on_new_connection += 1
-        lease.reused = False
         lease.phase = CONNECTING
         if connection.first_lease is None:
             connection.first_lease = lease
@@ -486,7 +459,7 @@ class PoolTracker(Tracker):
                 self.ledger.queued.value -= 1
             if lease.acquired_at:
                 self.observer.lease_waited(lease, False)
-        if lease.fresh or lease.in_client_span:
+        if lease.reused is None or lease.in_client_span:
             self.observer.lease_answered(lease)
 
     def requeued(self, lease: Lease) -> None:
@@ -667,10 +640,11 @@ class PoolTracker(Tracker):
 
     def discard(self, reason: str) -> None:
         """End the pool: ``closed`` or ``garbage_collected``. The finalizer rule applies."""
+        registry = self.registry
+        if registry.trackers.get(self.pool_id) is self:
+            registry.trackers.pop(self.pool_id, None)
         if self.open:
             self.open = False
-            registry = self.registry
-            registry.trackers.pop(self, None)
             if self.leases:
                 registry.ending[self] = None
             ledger = self.ledger

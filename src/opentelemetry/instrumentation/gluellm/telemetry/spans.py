@@ -48,7 +48,7 @@ class SpanObserver(PoolObserver):
 
     def lease_answered(self, lease: Lease) -> None:
         connection = lease.connection
-        if lease.fresh and connection is not None and connection.first_lease is not lease:
+        if lease.reused is None and connection is not None and connection.first_lease is not lease:
             self._shared_setup(lease, connection)
         if not lease.in_client_span:
             return
@@ -57,7 +57,7 @@ class SpanObserver(PoolObserver):
             # The span of an SDK's call contains its retries, of which the last one rarely waits.
             before = getattr(span, "attributes", None) or {}
             waited = lease.acquire_time / SECOND + before.get(semconv.SPAN_ACQUIRE_DURATION, 0.0)
-            span.set_attribute(semconv.CONNECTION_REUSED, lease.reused)
+            span.set_attribute(semconv.CONNECTION_REUSED, lease.reused is True)
             span.set_attribute(semconv.SPAN_ACQUIRE_DURATION, waited)
 
     def call_ended(self, call: CountedCall) -> None:

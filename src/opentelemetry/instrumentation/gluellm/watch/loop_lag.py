@@ -317,7 +317,7 @@ class LoopLag:
         """
         loop = timer.loop()
         registry = self._registry
-        for tracker in snapshot_of(registry.trackers.keys):
+        for tracker in snapshot_of(registry.trackers.values):
             if tracker.leases and _runs_in(loop, tracker):
                 for lease in snapshot_of(tracker.leases.keys):
                     if lease.entered_at <= due and _needs_loop(lease, due):

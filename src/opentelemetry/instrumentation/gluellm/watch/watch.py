@@ -218,7 +218,7 @@ class Watch:
         try:
             self._check_suspects()
             pools: dict[PoolTracker, _PoolNotes] = {}
-            for tracker in snapshot_of(registry.trackers.keys):
+            for tracker in snapshot_of(registry.trackers.values):
                 notes = self._pools.get(tracker)
                 if notes is None:
                     notes = self._pools[tracker] = _PoolNotes()

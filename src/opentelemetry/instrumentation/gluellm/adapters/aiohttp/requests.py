@@ -60,8 +60,7 @@ class AiohttpRequestHooks:
                 try:
                     failed(lease, error, failures.before_sending, req)
                 finally:
-                    if not lease.ended_at:
-                        tracker.ensure_ended(lease)
+                    tracker.ensure_ended(lease)
                 raise
             if lease.connection is None:
                 try:
@@ -76,8 +75,7 @@ class AiohttpRequestHooks:
                 except BaseException:
                     # Raised by a signal handler. Closed here, since the caller never gets it.
                     made.close()
-                    if not lease.ended_at:
-                        tracker.ensure_ended(lease)
+                    tracker.ensure_ended(lease)
                     raise
             return made
 

@@ -41,8 +41,12 @@ class AiohttpResponseHooks:
                     if note_streaming:
                         note_content_type(lease, message.headers.get("Content-Type", ""))
                     lease.tracker.answered(lease, status)
-                    if status == _SWITCHING_PROTOCOLS and lease.connection is not None:
-                        _switched(lease.connection, message.headers)
+                    if (
+                        status == _SWITCHING_PROTOCOLS
+                        and lease.connection is not None
+                        and message.headers.get("Upgrade", "").lower() == WEBSOCKET
+                    ):
+                        lease.connection.switch(WEBSOCKET)
             except Exception as error:
                 registry.failures.caught("aiohttp.answered", error)
             return item
@@ -155,11 +159,6 @@ class AiohttpResponseHooks:
                         connections.closed(record, record.closing or "pool_closed")
 
         return _close
-
-
-def _switched(record: TrackedConnection, headers: Any) -> None:
-    if headers.get("Upgrade", "").lower() == WEBSOCKET:
-        record.switch(WEBSOCKET)
 
 
 def _unanswered(lease: Lease, protocol: Any) -> None:

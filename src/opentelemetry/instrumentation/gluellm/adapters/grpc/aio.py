@@ -97,11 +97,9 @@ class AioHooks:
 
     def _begin(self, call: Any, pool: Any, core: Any, waits: Any, deadline: Any) -> None:
         calls = self._calls
-        if waits:
-            timeout = None if deadline is None else max(deadline - time.time(), 0.0)
-            lease = calls.begin(pool, core, waits=True, timeout=timeout)
-        else:
-            lease = calls.begin(pool, core, waits=False, timeout=None)
+        if deadline is not None:
+            deadline = max(deadline - time.time(), 0.0)
+        lease = calls.begin(pool, core, waits=waits, timeout=deadline)
         if lease is None:
             return
         try:

@@ -95,8 +95,6 @@ class ChannelTracker(PoolTracker):
     atomic rule, and the times add up in any order.
     """
 
-    __slots__ = ("reports_reads", "since", "state", "waiting_calls")
-
     lease_type: ClassVar = CallLease
     ledger_type: ClassVar = ChannelLedger
     held_unit = "stream"
@@ -111,7 +109,6 @@ class ChannelTracker(PoolTracker):
         """Whether reads of streams are reported. If not, the phase ``unread`` means nothing."""
         self.waiting_calls: dict[Lease, None] = {}
         """Calls that began while the channel was not ready, and are not known to be sent."""
-        self.ledger.channels[self] = None
 
     def seen(self, state: int) -> None:
         """Record a reading of the channel's state. Not for finalizers."""

@@ -125,6 +125,9 @@ class ChannelReader(LibraryReader[ChannelTracker]):
 
     kind = ChannelTracker
 
+    def adopt(self, pool: Any, tracker: ChannelTracker) -> None:  # noqa: ARG002
+        tracker.ledger.channels[tracker] = None
+
     def count(self, pool: Any, tracker: ChannelTracker, counts: PoolSums) -> Occupancy:  # noqa: ARG002
         _look_at_async(pool, tracker)
         return 0, None, None

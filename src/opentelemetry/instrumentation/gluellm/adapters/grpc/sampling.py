@@ -8,12 +8,11 @@ interval is 1 ms, then a twentieth of the time passed so far, at most 100 ms.
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections.abc import Callable
 
-from ...concurrency import acquire, daemon_thread, snapshot_of
+from ...concurrency import acquire, daemon_thread, in_forked_child, snapshot_of
 from ...failures import Failures
 from ...pool.durations import in_seconds
 from .channel import ChannelTracker
@@ -131,10 +130,7 @@ class Sampler:
 _samplers: weakref.WeakSet[Sampler] = weakref.WeakSet()
 
 
+@in_forked_child
 def _after_fork_in_child() -> None:
     for sampler in snapshot_of(lambda: _samplers):
         sampler.after_fork_in_child()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -80,10 +80,8 @@ class SyncHooks:
         return start
 
     def _beginning(self, original: Any) -> Any:
-        waits_of, timeout_of = (
-            CallArgument(original, "wait_for_ready"),
-            CallArgument(original, "timeout"),
-        )
+        waits_of = CallArgument(original, "wait_for_ready")
+        timeout_of = CallArgument(original, "timeout")
         calls = self._calls
         known = calls.known
 

@@ -73,25 +73,31 @@ class HttpcoreRequestHooks:
 
         return begin
 
-    def _special(self) -> Callable[[Lease, Any], None] | None:
-        """What else to record of a response's head, before the head itself; None if nothing."""
+    def _answered(self) -> Callable[[Lease, Any], None]:
         note_streaming, reports_release = self._scope.note_streaming, self.reports_release
-        if not note_streaming and reports_release:
-            return None
+        caught = self._registry.failures.caught
 
-        def special(lease: Lease, response: Any) -> None:
-            if note_streaming:
-                for name, value in response.headers:
-                    if name.lower() == _CONTENT_TYPE:
-                        note_content_type(lease, value.decode("latin-1"))
-            if not reports_release:
-                _end_unobserved(lease, int(response.status))
+        def answered(lease: Lease, response: Any) -> None:
+            """Record the response's head. Raises only what a signal handler raises."""
+            try:
+                if note_streaming:
+                    for name, value in response.headers:
+                        if name.lower() == _CONTENT_TYPE:
+                            note_content_type(lease, value.decode("latin-1"))
+                lease.tracker.answered(lease, response.status)
+                if not reports_release:
+                    # Its release can't be recorded: do not leave it in flight.
+                    if lease.connection is not None:
+                        lease.connection.reports_release = False
+                    lease.tracker.released(lease)
+            except Exception as error:
+                caught("httpcore.answered", error)
 
-        return special
+        return answered
 
     def async_handle(self, original: Any) -> Any:
         """Track a request from entering the pool to the response's head."""
-        begin, special, failed = self._begin(), self._special(), self._scope.failed
+        begin, answered, failed = self._begin(), self._answered(), self._scope.failed
 
         async def handle_async_request(self_: Any, request: Any) -> Any:
             begun = begin(self_, request)
@@ -104,17 +110,10 @@ class HttpcoreRequestHooks:
                 try:
                     failed(lease, error, _failure_of)
                 finally:
-                    if not lease.ended_at:
-                        lease.tracker.ensure_ended(lease)
+                    lease.tracker.ensure_ended(lease)
                 raise
             try:
-                try:
-                    if special is not None:
-                        special(lease, response)
-                    status = response.status
-                    lease.tracker.answered(lease, status if type(status) is int else int(status))
-                except Exception as error:
-                    self._registry.failures.caught("httpcore.answered", error)
+                answered(lease, response)
             except BaseException:
                 # Raised by a signal handler. Closed here, since the caller never gets the response.
                 await response.aclose()
@@ -125,7 +124,7 @@ class HttpcoreRequestHooks:
 
     def sync_handle(self, original: Any) -> Any:
         """Sync variant of `async_handle`."""
-        begin, special, failed = self._begin(), self._special(), self._scope.failed
+        begin, answered, failed = self._begin(), self._answered(), self._scope.failed
 
         def handle_request(self_: Any, request: Any) -> Any:
             begun = begin(self_, request)
@@ -138,17 +137,10 @@ class HttpcoreRequestHooks:
                 try:
                     failed(lease, error, _failure_of)
                 finally:
-                    if not lease.ended_at:
-                        lease.tracker.ensure_ended(lease)
+                    lease.tracker.ensure_ended(lease)
                 raise
             try:
-                try:
-                    if special is not None:
-                        special(lease, response)
-                    status = response.status
-                    lease.tracker.answered(lease, status if type(status) is int else int(status))
-                except Exception as error:
-                    self._registry.failures.caught("httpcore.answered", error)
+                answered(lease, response)
             except BaseException:
                 # Raised by a signal handler. Closed here, since the caller never gets the response.
                 response.close()
@@ -288,11 +280,3 @@ def _keeper(tracked: TrackedConnection | None, tracker: Tracker) -> Tracker:
     if tracked is not None and connections.serves_again(tracked, tracker):
         return tracked.tracker
     return tracker
-
-
-def _end_unobserved(lease: Lease, status: int) -> None:
-    """End a lease whose release can't be recorded, so that it does not stay in flight."""
-    if lease.connection is not None:
-        lease.connection.reports_release = False
-    lease.tracker.answered(lease, status)
-    lease.tracker.released(lease)

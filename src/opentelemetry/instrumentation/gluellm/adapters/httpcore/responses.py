@@ -20,53 +20,39 @@ _CLOSED = "ClosedResourceError"
 _TIMED = "_gluellm_timed_read"
 
 
-class _TimedRead:
-    """Replacement for the ``read`` of one network stream, which records reads of a body.
+def _timed(stream: Any, connection: TrackedConnection, *, is_async: bool) -> Any:
+    """Make the replacement for the ``read`` of one network stream, which records reads of a body.
 
-    The function is set on the stream itself, so code that accesses the stream still gets the
-    library's own object. The stream is held weakly: a reference cycle would leave the socket to
-    the garbage collector.
+    It is set on the stream itself, so code that accesses the stream still gets the library's own
+    object. The stream is held weakly: a reference cycle would leave the socket to the garbage
+    collector.
     """
+    own, reference = type(stream).read, weakref.ref(stream)
 
-    __slots__ = ("connection", "read", "stream")
+    def async_read(max_bytes: int, timeout: float | None = None) -> Any:
+        pending = own(reference(), max_bytes, timeout)
+        lease = connection.lease
+        if lease is None or lease.phase != UNREAD or lease.ended_at:
+            return pending
+        return _read_body(lease, pending)
 
-    def __init__(self, stream: Any, connection: TrackedConnection) -> None:
-        self.stream = weakref.ref(stream)
-        self.read = type(stream).read
-        self.connection = connection
+    def read(max_bytes: int, timeout: float | None = None) -> Any:
+        lease = connection.lease
+        if lease is None or lease.phase != UNREAD or lease.ended_at:
+            return own(reference(), max_bytes, timeout)
+        clock = lease.tracker.clock
+        lease.enter(READING, clock())
+        try:
+            return own(reference(), max_bytes, timeout)
+        except BaseException as error:
+            _read_failed(lease, error)
+            raise
+        finally:
+            lease.enter(UNREAD, clock())
 
-    def async_function(self) -> Any:
-        """Return the replacement for an async ``read``."""
-        own, stream = self.read, self.stream
-
-        def read(max_bytes: int, timeout: float | None = None) -> Any:
-            pending = own(stream(), max_bytes, timeout)
-            lease = self.connection.lease
-            if lease is None or lease.phase != UNREAD or lease.ended_at:
-                return pending
-            return _read_body(lease, pending)
-
-        return read
-
-    def sync_function(self) -> Any:
-        """Return the replacement for a sync ``read``."""
-        own, stream = self.read, self.stream
-
-        def read(max_bytes: int, timeout: float | None = None) -> Any:
-            lease = self.connection.lease
-            if lease is None or lease.phase != UNREAD or lease.ended_at:
-                return own(stream(), max_bytes, timeout)
-            clock = lease.tracker.clock
-            lease.enter(READING, clock())
-            try:
-                return own(stream(), max_bytes, timeout)
-            except BaseException as error:
-                _read_failed(lease, error)
-                raise
-            finally:
-                lease.enter(UNREAD, clock())
-
-        return read
+    timed = async_read if is_async else read
+    setattr(timed, _TIMED, True)
+    return timed
 
 
 async def _read_body(lease: Lease, pending: Any) -> Any:
@@ -97,7 +83,7 @@ def reads_as_known(read: Any, is_async: bool) -> bool:
     """
     found = _known_reads.get(read)
     if found is None:
-        found = _known_reads[read] = fits(read, _read, asynchronous=is_async)
+        found = _known_reads[read] = fits(read, _read, is_async)
     return found
 
 
@@ -112,19 +98,13 @@ def time_reads(inner: Any, connection: TrackedConnection) -> bool:
     """
     stream = inner._network_stream
     present = getattr(stream, "read", None)
-    timed: _TimedRead | None = getattr(present, _TIMED, None)
-    if timed is not None:
-        timed.connection = connection
-        return True
     is_async = hasattr(inner, "handle_async_request")
     own: Any = type(stream).read
-    if getattr(present, "__func__", None) is own and reads_as_known(own, is_async):
-        timed = _TimedRead(stream, connection)
-        function = timed.async_function() if is_async else timed.sync_function()
-        setattr(function, _TIMED, timed)
-        stream.read = function
-        return True
-    return False
+    unpatched = getattr(present, "__func__", None) is own
+    works = hasattr(present, _TIMED) or (unpatched and reads_as_known(own, is_async))
+    if works:
+        stream.read = _timed(stream, connection, is_async=is_async)
+    return works
 
 
 class HttpcoreResponseHooks:

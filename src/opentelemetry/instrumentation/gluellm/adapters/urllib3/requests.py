@@ -95,8 +95,7 @@ class Urllib3RequestHooks:
                 try:
                     failed(lease, error, failure_of)
                 finally:
-                    if not lease.ended_at:
-                        tracker.ensure_ended(lease)
+                    tracker.ensure_ended(lease)
                 raise
             try:
                 try:
@@ -114,7 +113,7 @@ class Urllib3RequestHooks:
                         record = _fresh(self_, connection, lease, tracker)
                     record.closing = None
                     tracker.assigned(lease, record)
-                    if lease.fresh:
+                    if lease.reused is None:
                         note_executor(self_)
                 except Exception as error:
                     registry.failures.caught("urllib3.acquire", error)
