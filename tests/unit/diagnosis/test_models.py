@@ -116,6 +116,20 @@ def test_pauses_of_the_application_are_not_blamed_on_a_model() -> None:
     assert kinds(paused, a_snapshot(the_totals(100))) == [Kind.SLOW_CONSUMER]
 
 
+@pytest.mark.parametrize(("slow", "fires"), [(8, True), (6, False)])
+def test_slow_replica_is_seen_where_other_answers_are_as_fast_as_before(
+    slow: int, *, fires: bool
+) -> None:
+    latest = answers(20.0, slow, m=(6.0, 0.1, 0)) + answers(20.0, 22 - slow, m=(0.5, 0.1, 0))
+    totals = the_totals(100, answers=answers(150.0, m=(0.5, 0.1, 0)) + latest)
+    snapshot, before = a_snapshot(totals, uptime=200.0), a_snapshot(the_totals(100))
+    assert kinds(snapshot, before) == ([SLOW] if fires else [])
+    if fires:
+        finding = found(SLOW, snapshot, before)
+        assert "a third took 6.0 s or longer to the headers" in finding.observed
+        assert "replicas" in finding.explanation
+
+
 def test_a_few_long_answers_do_not_make_a_model_slow() -> None:
     """Unstreamed calls of one model take 1 s or 90 s, as before."""
     before = answers(900.0, 30, mixed=(1.0, 0.0, 0)) + answers(900.0, 20, mixed=(90.0, 0.0, 0))

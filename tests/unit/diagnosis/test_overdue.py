@@ -61,7 +61,8 @@ def in_flight(number: int, age: float, phase: str = "awaiting_response", **its: 
         ((*times(70, 0.5), *times(5, 7.0, call_site=REASON)), False),
         ((*times(70, 0.5), *times(5, 7.0, model="o3")), False),
         # Some of them are longer.
-        ((*times(70, 0.5), *times(5, 7.0, 10), *times(5, 0.5, 10)), False),
+        ((*times(70, 0.5), *times(5, 7.0, 6), *times(5, 0.5, 14)), False),
+        ((*times(70, 0.5), *times(5, 7.0, 10), *times(5, 0.5, 10)), True),
     ],
 )
 def test_group_that_became_slower(answers: tuple[Answer, ...], *, slower: bool) -> None:

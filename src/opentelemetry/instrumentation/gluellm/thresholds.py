@@ -173,6 +173,10 @@ SLOWER_BY = 0.1
 """Increase of the provider's time per request. Twice almost nothing is still almost nothing."""
 SLOWER_ITEM = 0.01
 """Increase of the time per item of a stream. Answers have some ten to some thousand items."""
+PARTLY_SLOW_BY = 1.0
+PARTLY_SLOW_REQUESTS = 20
+"""Where only a third of the requests are slow: by at least how much, and of how many. Times vary
+more between single requests than between halves of them."""
 BASELINE_REQUESTS = 10
 CURRENT_REQUESTS = 5
 """Fewer requests have no meaningful mean. Running ones count as well, so that a provider that stops

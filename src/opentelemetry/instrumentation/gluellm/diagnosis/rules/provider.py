@@ -37,6 +37,12 @@ _SLOW = Meaning(
     "Check the provider's status page, and compare models. Stream the answers, to notice "
     "silence early. {}. Send fewer requests at a time, or send some to a second provider.",
 )
+_PARTLY = Meaning(
+    "Some answers begin as soon as before, the others much later. One of several servers that "
+    "answer (addresses of the host, replicas, regions) may be slow, or these requests differ.",
+    "Compare the addresses of the host (getent ahosts HOST), or the replicas behind the gateway. "
+    "Compare the slow requests with the others: model, length, tools. {}.",
+)
 _BUFFERED = Meaning(
     "Answers take as long as before, but now come in one piece at their end. Most likely a "
     "proxy or gateway on the path buffers streams, or the application no longer streams.",
@@ -70,7 +76,7 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
     most answers are no longer than before.
 
     A group is slower if three quarters of its times are at least twice as long as half of those
-    before: means depend on a few long answers.
+    before, or a third as three quarters before: means depend on a few long answers.
     """
     (answers, earlier), same = case.compared_answers, 0
     # The times before are fewer and from a start that can differ.
@@ -97,10 +103,24 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
             least = thresholds.SLOWER_ITEM if part == "per item" else thresholds.SLOWER_BY
             if most >= thresholds.SLOWER * usual and most - usual >= least:
                 texts.append(f"{seconds(median(times))} {part} (before: {seconds(usual)})")
+            elif part == "to the headers" and (third := _slow_third(times, was[part])):
+                texts.append(
+                    f"a third took {seconds(third)} or longer {part} (before, half took at most "
+                    f"{seconds(usual)})"
+                )
             slower |= mean(times) >= thresholds.SLOWER * mean(was[part])
         found[group] = ", ".join(texts)
         same += 0 if slower else len(now)
     return found, 2 * same > len(answers)
+
+
+def _slow_third(times: _Times, before: _Times) -> float:
+    """Return what a third of the times took at least if that is much longer than before, else 0."""
+    if len(times) < thresholds.PARTLY_SLOW_REQUESTS:
+        return 0.0
+    third, most = sorted(times)[2 * len(times) // 3], sorted(before)[3 * len(before) // 4]
+    by = third - most
+    return third if by >= max(thresholds.PARTLY_SLOW_BY, (thresholds.SLOWER - 1) * most) else 0.0
 
 
 def _first(before: list[Answer]) -> list[Answer]:
@@ -119,6 +139,10 @@ def _change(case: PoolCase, group: Group) -> Meaning:
     (head, rest), (usual_head, usual_rest) = (
         (median(one.head for one in side), median(one.rest for one in side)) for side in (now, was)
     )
+    if head < thresholds.SLOWER * usual_head and _slow_third(
+        [one.head for one in now], [one.head for one in was]
+    ):
+        return _PARTLY
     # The whole takes about as long: a part of the rest became a part of the head.
     moved = abs(head + rest - usual_head - usual_rest) < (usual_head + usual_rest) / 4
     if moved and thresholds.SLOWER**2 * rest <= usual_rest and head > usual_head:
