@@ -9,8 +9,8 @@ one that the first commit detects.
 
 The first run on a commit installs what its tests need into the clone (about 75 MB) and runs all
 tests once under coverage, to map lines to tests. The clones, this map and the results are kept in
-.cache/mutants; results.md there is the table. A later run on another commit tries first the test
-that detected the mutant, which saves most of the time.
+.cache/mutants; results.md there is the table. The test that detected a mutant last, `detected_by`
+in mutants.toml, is tried first.
 """
 
 from __future__ import annotations

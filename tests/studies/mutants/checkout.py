@@ -69,25 +69,25 @@ class Checkout:
 
     def result(self, mutant: Mutant, *, again: bool) -> Result:
         """Return the kept result of the mutant, or try it if there is none or with ``again``."""
-        results = _kept(self.root)
+        kept = self.root / _RESULTS
+        results = json.loads(kept.read_text()) if kept.exists() else {}
         if again or mutant.name not in results:
             found = self.try_out(mutant)
             results[mutant.name] = [found.covering, found.test]
-            (self.root / _RESULTS).write_text(json.dumps(results, indent=1))
+            kept.write_text(json.dumps(results, indent=1))
         return Result(*results[mutant.name])
 
     def try_out(self, mutant: Mutant) -> Result:
         """Run the tests that cover the changed lines until one fails.
 
-        A test that detected the mutant at another commit runs first. Lines that run at import, or
-        in a process that is killed, belong to no test: run those that cover any line of the file.
+        Lines that run at import, or in a process that is killed, belong to no test: run those that
+        cover any line of the file.
         """
         lines = self.covering.get(str(mutant.path), {})
         found = {each for number in mutant.lines(self.root) for each in lines.get(str(number), ())}
         found = found or {each for tests in lines.values() for each in tests}
         tests = {self.tests[each] for each in found}
-        kept = [_kept(root).get(mutant.name) for root in self.root.parent.iterdir()]
-        known = tests & {result[1] for result in kept if result}
+        known = tests & {mutant.detected_by}
         detecting = self._detecting(mutant, known) or self._detecting(mutant, tests - known)
         return Result(len(tests), detecting)
 
@@ -123,12 +123,6 @@ class Checkout:
         if done.returncode not in (0, 1, 2) or (done.returncode and not failed):
             raise RuntimeError(f"pytest ended with {done.returncode}:\n{done.stdout[-3000:]}")
         return failed
-
-
-def _kept(root: Path) -> dict[str, list[Any]]:
-    """The results that earlier runs kept in the clone, by mutant."""
-    kept = root / _RESULTS
-    return json.loads(kept.read_text()) if kept.exists() else {}
 
 
 def _map(root: Path) -> dict[str, Any]:

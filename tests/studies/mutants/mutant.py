@@ -22,6 +22,8 @@ class Mutant:
     before: str
     after: str
     effect: str
+    detected_by: str
+    """The test that detected it last; it runs first."""
 
     @property
     def path(self) -> Path:

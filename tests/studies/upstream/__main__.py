@@ -80,7 +80,7 @@ def compare(runner: Runner, figures: Figures) -> None:
     off, on = (_run(runner, on=which) for which in (False, True))
     judgement = _judge(runner, differences(off.run, on.run))
     requests, own = (
-        sum(count for what, count in on.observed.items() if what.startswith(beginning))
+        sum(count for what, count in on.seen.items() if what.startswith(beginning))
         for beginning in (REQUESTS, OWN)
     )
     of_judgement = (judgement.worse, judgement.otherwise, judgement.flaky)
@@ -94,7 +94,7 @@ def compare(runner: Runner, figures: Figures) -> None:
         f" {len(judgement.worse)} worse; {off.seconds:.0f} s off, {on.seconds:.0f} s on"
     )
     print("  the instrumentation saw:")
-    for what, count in sorted(on.observed.items()):
+    for what, count in sorted(on.seen.items()):
         print(f"    {count} {what}")
     for label, finished in (("off", off), ("on", on)):
         if finished.hung:
