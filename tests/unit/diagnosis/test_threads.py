@@ -47,7 +47,7 @@ def test_full_executor_is_reported_with_a_size() -> None:
     assert "ThreadPoolExecutor(40)" in finding.advice
     assert "botocore.config.Config(max_pool_connections=40)" in finding.advice
     text = " ".join(str(threaded(2, 3)).split())  # of a snapshot, also where it isn't
-    assert "2 of 6 threads of an executor hold a connection, 3 calls waiting for one" in text
+    assert "2 of an executor's 6 threads are in a request, 3 calls waiting for a thread" in text
 
 
 @pytest.mark.parametrize(

@@ -143,8 +143,8 @@ def _process(process: parts.ProcessSnapshot) -> Iterator[str]:
         yield f"{process.open_descriptors}{limit} file descriptors open"
     for executor in process.executors:
         yield (
-            f"{executor.requests} of {executor.threads} threads of an executor hold a connection, "
-            f"{counted(executor.waiting, 'call')} waiting for one"
+            f"{executor.requests} of an executor's {executor.threads} threads are in a request, "
+            f"{counted(executor.waiting, 'call')} waiting for a thread"
         )
     for calls in process.calls:
         if calls.waiting:
@@ -294,7 +294,7 @@ def _totals(totals: parts.PoolTotals) -> Iterator[str]:
     answered = max((origin.longest_silence_answered for origin in totals.origins), default=0.0)
     texts.append(f"longest wait that was answered {seconds(answered)}" if answered else "")
     counts = {
-        "returned to the queue": totals.requeues,
+        "requeued (connection unusable)": totals.requeues,
         "leaks": totals.leaks,
         "anomalies": _listed(totals.anomalies),
         "failed on reused connections": broken,
