@@ -192,7 +192,7 @@ def _warn_of_unknown_variables() -> None:
     for variable in os.environ:
         if variable.startswith(ENVIRONMENT_PREFIX) and variable not in known:
             warn_once(
-                f"{one_line(variable, _LONGEST_VARIABLE)} sets nothing: there is no such setting; "
+                f"{one_line(variable, _LONGEST_VARIABLE)} is ignored: there is no such setting; "
                 f"known are {', '.join(sorted(known))}"
             )
 
