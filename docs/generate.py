@@ -124,11 +124,9 @@ the SDK that built it or sent its first request ({sdks}); else the name of the l
 - With the first call of a provider and source, these start at 0: each stage, `gluellm.call.silent`,
   `gluellm.call.retries`, and `gluellm.calls` with each outcome.
 - A pool name without pools reports 0 for 10 minutes; then its series end. Series of calls never end.
-- The Prometheus reader does not collect at shutdown. Call `force_flush()` first, or the histogram records since the
-  last scrape are lost.
 - Acquire, create and lease durations have exemplars with the span context of the request.
 - Requests under `suppress_instrumentation` have no spans, but count in all metrics, since they use connections as
-  well. Pools of OpenTelemetry's exporters are never observed.
+  well.
 
 | a request that | `acquire.duration` | `create.duration` | `lease.duration` | `requests` | `timeouts` |
 |---|---|---|---|---|---|
