@@ -71,16 +71,14 @@ event. `http.client.request.duration` is not included; opentelemetry-instrumenta
 A request is in exactly one [phase](where-40-seconds-go.md#phases-of-a-request) from entering the pool until its connection
 is released. The times of the phases add up to its duration.
 
-Read `gluellm.pool.request.time` (its rate is the number of requests in each phase) and
-`gluellm.pool.request.oldest_age`. If `queued` grows together with `unread`, there is a leak or a slow consumer;
-together with `awaiting_response` or `reading`, a slow provider. If it grows alone, the pool is too small.
-
-Histograms cannot show a request that hangs, since they only record requests that have ended.
+Read `gluellm.pool.request.time` and `gluellm.pool.request.oldest_age` ([what their growth
+means](start.md#what-to-look-at)). Histograms cannot show a request that hangs, since they only record requests that have
+ended.
 
 ## A call's stages
 
-A call is one model call of the application, including retries and the stream of its answer. Of nested calls,
-only the outermost one counts. A call is in exactly one [stage](where-40-seconds-go.md#stages-of-a-call) at a time, and the
+A call is one model call of the application, including retries and the stream of its answer ([what counts as a
+call](where-40-seconds-go.md#what-counts-as-a-call)). A call is in exactly one [stage](where-40-seconds-go.md#stages-of-a-call) at a time, and the
 times of the stages add up to its duration.
 
 Pauses before a retry are observed directly for GlueLLM and six SDKs (openai, anthropic, groq, cerebras, together,
@@ -88,7 +86,8 @@ fireworks). For other SDKs, a call counts as `backoff` if its last request ended
 (gRPC: `UNAVAILABLE`, `RESOURCE_EXHAUSTED`, `DEADLINE_EXCEEDED`), or failed and was not cancelled.
 
 A call has the provider with which it began. With a gateway or a fallback, its requests can have another one. If a call
-starts a task, the calls of this task count separately. Its other requests belong to the first call, until that ends.
+starts a task, calls that the task makes count separately. Other requests of the task belong to the call that started it,
+until that call ends.
 
 ## Names in Prometheus
 
@@ -107,8 +106,8 @@ A pool can serve several providers, so the provider is that of the request:
 - **O** series have the provider of the innermost any-llm call; else of the any-llm call that built the pool;
   else the one to which the host belongs; else none. A connection has the provider of its latest request.
 - **P** series have a provider as long as all requests of that pool name have the same one. When a second provider
-  appears, a series without a provider starts at 0. For another 10 minutes, the old series reports constant counters,
-  and gauges of 0, so sums stay correct.
+  appears, series without a provider start at 0. The old series continue for 10 minutes, as constant counters and as
+  gauges of 0, so that sums stay correct.
 
 ## Pool names
 
@@ -125,11 +124,9 @@ the SDK that built it or sent its first request ({sdks}); else the name of the l
 - With the first call of a provider and source, these start at 0: each stage, `gluellm.call.silent`,
   `gluellm.call.retries`, and `gluellm.calls` with each outcome.
 - A pool name without pools reports 0 for 10 minutes; then its series end. Series of calls never end.
-- The Prometheus reader does not collect at shutdown. Call `force_flush()` first, or the histogram records since the
-  last scrape are lost.
 - Acquire, create and lease durations have exemplars with the span context of the request.
 - Requests under `suppress_instrumentation` have no spans, but count in all metrics, since they use connections as
-  well. Pools of OpenTelemetry's exporters are never observed.
+  well.
 
 | a request that | `acquire.duration` | `create.duration` | `lease.duration` | `requests` | `timeouts` |
 |---|---|---|---|---|---|
@@ -179,7 +176,7 @@ Spans have kind INTERNAL. They are created when they end, with their true start 
 | span | created if | parent |
 |---|---|---|
 | `{wait}` | the wait for a connection took at least `span_min_duration`, or failed. An HTTP/2 request can also wait while another request sets up the connection; the span then links to that set-up | the span that was current when the request entered the pool |
-| `{setup}` | the set-up took at least that long, or failed | the same |
+| `{setup}` | the set-up took at least `span_min_duration`, or failed | the same |
 | `{connect}`, `{tls}` | inside a set-up | the set-up |
 | `{call}` | the call was retried, or spent at least `span_min_duration` outside `requesting` | the span that was current when the call began |
 
@@ -191,7 +188,7 @@ Spans have kind INTERNAL. They are created when they end, with their true start 
 - The call span has provider, source, operation, model, `{outcome}`, `{retries}`, `{call_time}`, `{call_request_time}`
   and, if the call failed, `error.type`.
 - If a span of kind CLIENT is current, it gets `{reused}`, `{acquire}` and the attributes of the first call that began
-  under it, unless the stream of that call was closed or dropped.
+  under it. An abandoned call adds none.
 """
 
 HOOKS = """
@@ -222,7 +219,7 @@ applies. The logger `opentelemetry.instrumentation.gluellm` warns of it, and of 
 
 {descriptions}
 
-## Beside these
+## Other arguments and variables
 
 `tracer_provider` and `meter_provider` are arguments as well; the global providers are the defaults.
 
@@ -259,8 +256,8 @@ What each limit becomes:
 |---|---|---|---|---|---|
 {library_rows}
 
-- **httpx**: give `max_connections` and `max_keepalive_connections` the same value. If the latter is smaller, httpcore
-  1.0 closes a connection after its request while the pool has more connections than that, idle or in use.
+- **httpx**: give `max_connections` and `max_keepalive_connections` the same value. If the latter is smaller,
+  connections are [reused less often](connection-pooling.md#how-large).
 - **urllib3** has one number for open and idle connections per host. Without `max_connections`, requests never wait,
   so `configure_pools()` rejects `pool_timeout` alone.
 - **aiohttp** has no pool timeout: its SDKs use one timeout for the queue and for connecting.
@@ -273,8 +270,8 @@ What each limit becomes:
 - `limits=`, `timeout=` and botocore's `config=` with `max_pool_connections`, in `AnyLLM.create` or `client_args`.
 - `timeout=` of a call.
 
-Call `configure_pools()` before you build an `AnyLLM` object. One exception: if an older object builds another
-client afterwards, the new limits apply to this client, even if you gave the object settings of your own.
+Call `configure_pools()` before you build an `AnyLLM` object. If an older object builds another client later, the limits
+apply to that client, and replace even your own settings of that object.
 
 `apply_httpx_env=True` applies `HTTPX_MAX_CONNECTIONS` and `HTTPX_MAX_KEEPALIVE_CONNECTIONS`, for every library.
 

@@ -251,7 +251,7 @@ def test_faults_export_the_recorded_telemetry_and_log_lines(
         recording.take("found")
         for end in ends:
             end()
-        wait_until(lambda: caplog.text.count("after all") == 5)
+        wait_until(lambda: caplog.text.count("is over") == 5)
         recording.take("ended")
     lines = {line for line in recording.lines if "anomal" in line or "leak" in line}
     for record in caplog.records:

@@ -181,7 +181,7 @@ def test_misspelt_environment_variable_is_named_once_with_the_known_ones(
     Config.read()
     Config.read()
     [record] = caplog.records
-    assert "OTEL_PYTHON_GLUELLM_LEAK_TRESHOLD sets nothing" in record.getMessage()
+    assert "OTEL_PYTHON_GLUELLM_LEAK_TRESHOLD is ignored" in record.getMessage()
     assert "OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD" in record.getMessage()
 
 

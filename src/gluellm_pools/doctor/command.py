@@ -1,8 +1,8 @@
 """Report what is wrong with the pools of a program, at which line, and what to do.
 
-With --pid, inspect a running process. Otherwise run a program, and report when
-it ends. Such a program has the scope "all", unless it or
-OTEL_PYTHON_GLUELLM_SCOPE sets another one.
+With --pid, inspect a running process. Otherwise, run a program with the scope
+"all", and report when it ends. The program or OTEL_PYTHON_GLUELLM_SCOPE can set
+another scope.
 
 examples:
   gluellm-pools doctor --pid 4242

@@ -121,6 +121,6 @@ class TargetProcess:
         return InspectionError(
             f"process {self.pid} ({self._name}) handles no signal for reports{is_set}: "
             f"{_HOW_TO_START}.\n"
-            "If it was started so, run the doctor in the same container and with the same TMPDIR: "
+            "If it was started like this, run doctor in the same container, with the same TMPDIR: "
             f"{where}"
         )

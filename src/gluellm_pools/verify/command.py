@@ -1,6 +1,6 @@
 """Query a Prometheus, VictoriaMetrics or Mimir for the metrics of the pools.
 
-Report how the data gets there, the labels of services and processes, missing
+Report the ingestion path, the labels of services and processes, missing
 metrics, and queries without an answer, each with the reason.
 
 examples:

@@ -26,8 +26,8 @@ _LEAK = re.compile(
     re.DOTALL,
 )
 _OVER = re.compile(
-    r"A connection of pool (?P<pool>\S+) that was held unread (?P<how>.*), after "
-    rf"(?P<held>[\d.]+) s: {_WHOSE}\."
+    r"Suspected leak in pool (?P<pool>\S+) is over: (?P<how>.*) after "
+    rf"(?P<held>[\d.]+) s \({_WHOSE}\)\."
 )
 
 

@@ -49,7 +49,7 @@ def test_leak_of_a_sync_client_names_its_call_site(provider, server, instrument,
     assert leak.call_site == call_site(__file__, "sync", f"{test}.<locals>.abandon")
     held[0].close()
     (over,) = wait_until(reports.over, "its end")
-    assert over.how == "was released after all"
+    assert over.how == "its connection was released"
     client.close()
 
 
@@ -85,4 +85,4 @@ def test_of_any_llms_sync_api_streams_are_no_leaks_and_downloads_can_be(
     silent.close()
     download.__exit__(None, None, None)
     (over,) = wait_until(reports.over, "its end")
-    assert over.how == "was released after all"
+    assert over.how == "its connection was released"

@@ -138,7 +138,7 @@ class Outcome:
         if not self.reports.leaks(way.__name__):
             return HARMLESS
         how = [over.how for over in self.reports.over(way.__name__)]
-        return UNTIL_COLLECTED if how == ["was released after all"] else FOR_EVER
+        return UNTIL_COLLECTED if how == ["its connection was released"] else FOR_EVER
 
     def expected(self, *verdicts: str) -> set[str]:
         """The names of the ways with one of these verdicts."""

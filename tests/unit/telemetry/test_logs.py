@@ -175,9 +175,9 @@ def test_leak_that_was_released_before_it_was_logged_has_no_age(
 
 
 ENDS: dict[str, Callable[[Logged, Lease], object]] = {
-    "was released after all": lambda logged, lease: logged.scene.tracker.released(lease),
-    "is read again after all": lambda logged, lease: lease.enter(READING, logged.scene.clock()),
-    "was closed with its pool": lambda logged, lease: logged.scene.tracker.discard("closed"),
+    "its connection was released": lambda logged, lease: logged.scene.tracker.released(lease),
+    "its response is read again": lambda logged, lease: lease.enter(READING, logged.scene.clock()),
+    "its connection was closed with": lambda logged, lease: logged.scene.tracker.discard("closed"),
 }
 
 
@@ -268,7 +268,8 @@ def test_churn_of_websockets_is_logged_as_such(logged: Logged) -> None:
         tracker.failed(lease, "cancelled")
     logged.look()
     (line,) = logged.told()
-    assert "10.0 per call and over WebSocket, with 1.0 requests each" in line
+    assert "10 connection pools over WebSocket for one origin" in line
+    assert "10.0 per call, with 1.0 requests each" in line
 
 
 # Text from outside

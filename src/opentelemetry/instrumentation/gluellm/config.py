@@ -63,8 +63,9 @@ class Config:
     metrics: Literal["lean", "full"] = _setting("lean", one_of("lean", "full"))
     """`full` adds six histograms and the attribute `gluellm.response.streaming`."""
     span_min_duration: float = _setting(0.05, _NOT_NEGATIVE, "s")
-    """Shortest wait, connection set-up, or time of a call outside `requesting`, that gets a span.
-    Failed waits and set-ups, and calls with retries, always get one. With 0, all get one."""
+    """Duration from which a wait for a connection, a connection set-up, or the time of a call
+    outside `requesting` gets a span. Failed waits and set-ups, and calls with retries, always get
+    one. With 0, all get one."""
     max_origins: int = _setting(20, whole_number(1, MAX_ORIGINS_BOUND), "origins")
     """Largest number of pairs of `server.address` and `server.port` on metrics, per process.
     Further origins have the address `_OTHER` and no port."""
@@ -97,9 +98,9 @@ class Config:
     """Shortest wait for an answer, or for the next item of a stream, after which a call counts in
     `gluellm.call.silent`. The wait must also be longer than three times the longest recent wait
     that ended with an answer or an item. Recent waits are those of the last hour, and at least the
-    last 100. A call that is not streamed must wait for at least 10 minutes if no answer came in the
-    last hour, or if the gaps between answers (each counted as at most 36 s) add up to less than 12
-    minutes."""
+    last 100. While little is known about calls that are not streamed, such a call must wait for at
+    least 10 minutes: if none was answered in the last hour, or if the gaps between their answers,
+    each counted as at most 36 s, add up to less than 12 minutes."""
     leak_stacks: bool = _setting(False, BOOLEAN)
     """Record the whole stack of each call, not only the application's line that made it, and add it
     to leak warnings. Costs about ten microseconds per call."""
@@ -114,9 +115,9 @@ class Config:
         ),
         "s",
     )
-    """Time that a request waits for bytes before its connection is checked for evidence that no
-    answer can come, or that the request is still being sent. Once a second, the ten connections of
-    each pool that have been silent longest are checked. Linux only."""
+    """Time that a request waits for bytes before its connection is checked: is the other end gone,
+    or is the request still being sent? Once a second, the ten longest waits of each pool are
+    checked. Linux only."""
     snapshot_signal: str | None = _setting(
         None,
         Rule(
@@ -191,7 +192,7 @@ def _warn_of_unknown_variables() -> None:
     for variable in os.environ:
         if variable.startswith(ENVIRONMENT_PREFIX) and variable not in known:
             warn_once(
-                f"{one_line(variable, _LONGEST_VARIABLE)} sets nothing: there is no such setting; "
+                f"{one_line(variable, _LONGEST_VARIABLE)} is ignored: there is no such setting; "
                 f"known are {', '.join(sorted(known))}"
             )
 

@@ -126,15 +126,15 @@ class WatchObserver(PoolObserver):
         for leaks in self._leaks.values():
             if leaks.longest is lease:
                 leaks.over = True
+        unit = lease.tracker.held_unit
         what = {
-            "released": "was released after all",
-            "read": "is read again after all",
-            "closed": "was closed with its pool",
+            "released": f"its {unit} was released",
+            "read": "its response is read again",
+            "closed": f"its {unit} was closed with the pool",
         }[how]
         now = lease.ended_at or lease.tracker.clock()
         _logger.info(
-            "A %s of pool %s that was held unread %s, after %s: %s.",
-            lease.tracker.held_unit,
+            "Suspected leak in pool %s is over: %s after %s (%s).",
             label(lease.tracker),
             what,
             duration_text(now - lease.acquired_at),
@@ -178,12 +178,12 @@ class WatchObserver(PoolObserver):
             return
         self._churned.add(provider)
         _logger.warning(
-            "Client churn on %s: %d connection pools for one origin in the last minute, %.1f per "
-            "call%s, with %.1f requests each, so hardly any connection is reused. %s. %s.",
+            "Client churn on %s: %d connection pools%s for one origin in the last minute, %.1f per "
+            "call, with %.1f requests each, so hardly any connection is reused. %s. %s.",
             one_line(f"{provider}/{ledger.library}", LONGEST),
             pools,
+            " over WebSocket" if WEBSOCKET in origin.protocols else "",
             pools / max(calls, 1),
-            " and over WebSocket" if WEBSOCKET in origin.protocols else "",
             requests / pools,
             _built_at(built, pools),
             one_line(self._churn_advice(ledger, bool(built)), _LONGEST_ADVICE),

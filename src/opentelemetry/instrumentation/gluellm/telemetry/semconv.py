@@ -60,9 +60,9 @@ CHANNEL_STATE: Final = "gluellm.channel.state"
 still refers to."""
 ERROR_TYPE: Final = "error.type"
 """Kind of failure, the same for every library. Absent on success, and if the server answered with
-an error status. On calls, the first of these that applies: `timeout`, if the call timed out and its
-last request was cancelled; the failure of its last request; the status of that request, if at least
-400; the class of the exception (at most 20 different ones)."""
+an error status. On calls: `timeout` if the call timed out and its last request was cancelled,
+else the failure of its last request, else that request's status from 400 on, else the class of the
+exception (at most 20 different ones)."""
 TIMEOUT_KIND: Final = "gluellm.timeout.kind"
 """Kind of timeout."""
 CONNECTION_STEP: Final = "gluellm.connection.step"
@@ -71,8 +71,8 @@ what the library does not show, and pauses between attempts."""
 DNS_QUESTION_NAME: Final = "dns.question.name"
 """Name that was resolved. `_OTHER` beyond `max_origins`."""
 PEER_STATE: Final = "gluellm.connection.peer_state"
-"""What the other end does, by evidence from TCP; [Silent
-connections](when-calls-hang.md#silent-connections) describes each value. `unknown`: no evidence, as
+"""What TCP knows about the peer; [Silent
+connections](when-calls-hang.md#silent-connections) describes each value. `unknown`: nothing, as
 while a provider works on an answer."""
 CLOSE_REASON: Final = "gluellm.connection.close_reason"
 """Why a connection was closed. `evicted`: idle, closed to make room for another origin.
@@ -81,7 +81,7 @@ closed before it was read to its end."""
 DISCARD_REASON: Final = "gluellm.pool.discard_reason"
 """Why a pool is gone."""
 REQUEST_RESEND: Final = "gluellm.request.resend"
-"""`true` for a request that `gluellm.call.retries` counts; absent otherwise."""
+"""`true` for a retry that `gluellm.call.retries` counts; absent otherwise."""
 ANOMALY_TYPE: Final = "gluellm.anomaly.type"
 """Kind of anomaly."""
 HOOK_LIBRARY: Final = "gluellm.hook.library"
@@ -383,10 +383,10 @@ CONNECTION_SILENT: Final = _up_down_counter(
     "gluellm.pool.connection.silent",
     "{connection}",
     (*LEVEL_POOL, PEER_STATE),
-    "Connections on which a request has waited for bytes for longer than `peer_check_after`, "
-    "by what TCP shows of the other end. Once a second, at most ten connections of each pool are "
-    "checked, those with the longest waits, so 10 can stand for more. Not counted: connections "
-    "whose request is still being sent. A state is absent until it first occurs. Linux only.",
+    "Connections on which a request has waited for bytes for longer than `peer_check_after`, by "
+    "what TCP knows about the peer. At most ten connections of each pool are checked, those with "
+    "the longest waits, so a value of 10 can mean more. Connections whose request is still being "
+    "sent are not counted. A state is absent until it first occurs. Linux only.",
 )
 REUSE_FAILURES: Final = _counter(
     "gluellm.pool.reuse.failures",
@@ -502,7 +502,7 @@ CALL_SILENT: Final = _up_down_counter(
     LEVEL_CALL,
     "Calls in `requesting` that have waited for their answer, or for the next item of their "
     "stream, for longer than `silence_threshold` and for longer than three times the longest "
-    "recent wait. The description of that setting has the exact rule.",
+    "recent wait; the setting has the exact rule.",
 )
 CALLS: Final = _counter(
     "gluellm.calls",
@@ -517,7 +517,7 @@ CALL_RETRIES: Final = _counter(
     "gluellm.call.retries",
     "{request}",
     LEVEL_CALL,
-    "Retries: the first request of a call after each time in `backoff`.",
+    "Requests that a call sent again after a pause (stage `backoff`).",
 )
 CALL_DURATION: Final = _histogram(
     "gluellm.call.duration",

@@ -105,7 +105,7 @@ def blocked_event_loop(
         by_cause += f" in {checks} of {counted(sum(sites.values()), 'check')}"
         innermost = next(iter(snapshot.process.event_loop_stack), site)
         by_cause += f", inside {call_site_text(innermost)}." if innermost != site else "."
-        move = "Move it out of the loop: asyncio.to_thread, or a process if it computes."
+        move = "Move this code out of the loop: asyncio.to_thread, or a process if it computes."
         advice = f"{advice} {move}" if cause == "cpu_contention" else move
     if loop_is_blocked(snapshot, before):
         # With churn it is only a WARNING, so that churn, which causes the lag, comes first.
