@@ -591,7 +591,7 @@ def _observed(accounts: Sequence[str], finding: Finding) -> str:
             for one in parts
             if one not in text and not (one[:1].isdigit() and words >= {*one.split()[:3:2]})
         ]
-    return f"{text} {'; '.join(parts)}." if parts else text
+    return f"{text} {'; '.join(parts)}." if any(parts) else text
 
 
 def _explains(finding: Finding, trouble: Trouble) -> bool:

@@ -214,7 +214,7 @@ def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     if not found:
         return None
     observed = ", ".join(f"{kind} {count}" for kind, count in found.items())
-    update = "Update the HTTP library (and httpcore), and search its issue tracker for the fault."
+    update = "Update the HTTP library (of httpx, also httpcore), and search its issue tracker."
     advice = f"{update} Until then, replace the client when it happens."
     # A blocked loop can make a sound pool look wrong.
     severity = Severity.INFO if loop_is_blocked else Severity.WARNING
