@@ -290,12 +290,10 @@ class _Group:
         side, text = over
         errors = side.errors.most_common()
         part = errors[0][0] if errors else "_OTHER"
-        names = {"_OTHER": "another error"}
-        which = [
-            with_outcome(count, names.get(error, error)) for error, count in errors[:_MOST_ERRORS]
-        ]
+        which = [with_outcome(count, error) for error, count in errors[:_MOST_ERRORS]]
         limit = time_limit(part, self._latest("failures"), self._latest("answers"))
-        text += f": {', '.join(which)}{self._origin()}{self._amplification()}{limit}."
+        listed = ", ".join(which).replace("_OTHER", "another error")
+        text += f": {listed}{self._origin()}{self._amplification()}{limit}."
         # A timeout of the whole call does not tell where it waited.
         parts = {part, *(self._names(self._largest()[0]) if part in _TIMES_OUT else ())}
         failed, others, served = side.outcomes["failed"], side.results.total(), side.requests.served
@@ -593,7 +591,7 @@ def _observed(accounts: Sequence[str], finding: Finding) -> str:
             for one in parts
             if one not in text and not (one[:1].isdigit() and words >= {*one.split()[:3:2]})
         ]
-    return f"{text} {'; '.join(parts)}." if parts else text
+    return f"{text} {'; '.join(parts)}." if any(parts) else text
 
 
 def _explains(finding: Finding, trouble: Trouble) -> bool:

@@ -97,8 +97,7 @@ class Activity:
     @property
     def slowest_step(self) -> str | None:
         """Step of establishing connections that took the most time; None if none took any."""
-        took = {seconds: step for step, seconds in self.named("step").items() if seconds > 0}
-        return took[max(took)] if took else None
+        return next((step for step, time in self.named("step").most_common(1) if time > 0), None)
 
     def provider_time(self, *phases: str, at_most: bool = False) -> float:
         """Return a lower bound of the mean seconds per request in these phases of the provider.

@@ -111,9 +111,8 @@ class Advisor:
             )
         if self.provider is not None and not self._applications:
             return (
-                f"Keep {size} connections: its client takes no such setting, but "
-                f'configure_pools(max_keepalive_connections={size}, provider="{self.provider}") '
-                f"sets it"
+                f"Keep {size} connections: only configure_pools("
+                f'max_keepalive_connections={size}, provider="{self.provider}") sets that'
             )
         limits = self._limits(None, f"max_keepalive_connections={size}")
         return f"Keep {size} connections: {self._client(f'limits={limits}')}"
@@ -162,8 +161,7 @@ class Advisor:
             )
         return (
             f'Keep one instance, llm = AnyLLM.create("{name}"), for the life of the program and '
-            f"call llm.acompletion(...). The module's functions, any_llm.acompletion(...) and its "
-            f"siblings, build a client for each call"
+            f"call llm.acompletion(...): any_llm.acompletion(...) builds a client for each call"
         )
 
     def one_loop(self) -> str:
@@ -178,8 +176,7 @@ class Advisor:
         if self.library == "grpc":
             return (
                 "Read each stream to its end, or cancel its call, also where the loop may break, "
-                "return or raise: grpc.aio keeps a call that is not read for ever, even if nothing "
-                "refers to it"
+                "return or raise: grpc.aio keeps an unread call for ever"
             )
         # any-llm's streams are generators; those of openai and anthropic have no aclose() before
         # openai 3, and are context managers.

@@ -96,8 +96,7 @@ _AIOHTTP = OwnClient(
     "limit={size}))",
     wait="Set a timeout of seconds: timeout=aiohttp.ClientTimeout(connect={wait}, "
     "sock_read={read}) of the aiohttp.ClientSession. Its connect covers the wait in the queue and "
-    "connecting. Set total and sock_connect as well if you want them: a timeout that is left out "
-    "is unlimited",
+    "connecting. A timeout that is left out is unlimited",
     read="timeout=aiohttp.ClientTimeout(sock_connect=5, sock_read={read}) of the "
     "aiohttp.ClientSession",
     expiry="aiohttp.ClientSession(connector=aiohttp.TCPConnector({bound}"
@@ -122,7 +121,7 @@ _URLLIB3 = OwnClient(
     read="pass timeout=urllib3.Timeout(connect=5, read={read}) to the urllib3.PoolManager, or for "
     "a boto3 client config=botocore.config.Config(read_timeout={read})",
     expiry="urllib3 has no such setting. Call clear() of the urllib3.PoolManager before the first "
-    "request after a pause, or send the request again, as a boto3 client does by itself",
+    "request after a pause, or send the request again",
     kept="Keep {size} connections: urllib3.PoolManager(maxsize={size}), or for a boto3 client "
     "config=botocore.config.Config(max_pool_connections={size})",
     probes="urllib3.PoolManager({bound}socket_options=["
@@ -132,15 +131,14 @@ _URLLIB3 = OwnClient(
     instance="Build one urllib3.PoolManager, or one boto3 client, when the program starts, and use "
     "it for all calls",
     end="Read each answer to its end and call response.release_conn(), also where the code may "
-    "return or raise. To give one up, call response.close() and then response.release_conn(): "
-    "after close() alone it still counts in a pool with block=True. With a boto3 client, read "
-    "or close the body or stream of the answer",
+    "return or raise. To give one up, call response.close() and then response.release_conn(). "
+    "With a boto3 client, read or close the body or stream of the answer",
 )
 
 _GRPC = OwnClient(
     instance="Open one channel when the program starts, and use it for all calls",
     end="Read each answer to its end, or call.cancel() it, also where the loop may break, return "
-    "or raise. grpc.aio keeps a call that is not read for ever, even if nothing refers to it",
+    "or raise: grpc.aio keeps an unread call for ever",
 )
 
 _OWN_CLIENTS = {"aiohttp": _AIOHTTP, "urllib3": _URLLIB3, "grpc": _GRPC}

@@ -213,10 +213,8 @@ def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     found.pop("wrong_event_loop", None)  # has a finding of its own
     if not found:
         return None
-    cores = {"httpx": "httpx and httpcore", "httpx2": "httpx2 and httpcore2"}
-    core = cores.get(case.totals.library, "the HTTP library")
     observed = ", ".join(f"{kind} {count}" for kind, count in found.items())
-    update = f"Update {core}, and search its issue tracker for the fault."
+    update = "Update the HTTP library (of httpx, also httpcore), and search its issue tracker."
     advice = f"{update} Until then, replace the client when it happens."
     # A blocked loop can make a sound pool look wrong.
     severity = Severity.INFO if loop_is_blocked else Severity.WARNING
