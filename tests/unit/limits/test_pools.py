@@ -50,7 +50,7 @@ def installed(errors: list[str]) -> Iterator[PoolLimits]:
 @contextmanager
 def inside(limits: dict[str, Value] = LIMITS, **more: Any) -> Iterator[LimitedCall]:
     """An any-llm call in which pools get these limits."""
-    call = LimitedCall("openai", limits, **more)
+    call = LimitedCall("openai", limits=limits, **more)
     token = current_limits.set(call)
     yield call
     current_limits.reset(token)

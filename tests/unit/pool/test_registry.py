@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 import pytest
 
@@ -33,6 +34,35 @@ def test_pools_of_one_name_and_library_share_a_ledger() -> None:
     registry, pools = PoolRegistry(clock=Clock()), [FakePool() for _ in range(3)]
     first, second = (track(registry, pool, "openai").ledger for pool in pools[:2])
     assert first is second is not track(registry, pools[2], "openai", "httpx2").ledger
+
+
+def test_threads_that_send_the_first_request_at_once_get_one_tracker() -> None:
+    """The second one finds the tracker that the first one is about to store on the pool."""
+    registry, pool = PoolRegistry(clock=Clock()), FakePool()
+    others: list[PoolTracker] = []
+
+    def adopt(_: Any, tracker: PoolTracker) -> None:
+        assert tracker.open
+        others.append(track(registry, pool, "openai"))
+
+    owner = Owner("openai", None)
+    tracker = registry.track(pool, read, owner=owner, library="httpx", adopt=adopt)
+    assert others == [tracker]
+    assert tracker.ledger.live == tracker.ledger.pools_opened == 1
+
+
+def test_pool_whose_tracking_is_interrupted_gets_another_tracker() -> None:
+    """A signal handler can raise before the tracker is stored on the pool."""
+    registry, pool = PoolRegistry(clock=Clock()), FakePool()
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    owner = Owner("openai", None)
+    with pytest.raises(KeyboardInterrupt):
+        registry.track(pool, read, owner=owner, library="httpx", adopt=interrupted)
+    assert not registry.trackers
+    assert track(registry, pool, "openai").ledger.live == 1
 
 
 def test_names_are_bounded() -> None:

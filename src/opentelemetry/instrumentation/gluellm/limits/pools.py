@@ -173,7 +173,7 @@ class PoolLimits(ModulePatches):
             limits = self_._gluellm_limits
             if limits is None or not self._on or limited_call() is not None or is_shared(self_):
                 return original(self_, *args, **kwargs)
-            call = LimitedCall("", limits)
+            call = LimitedCall("", limits=limits)
             try:
                 with current(current_limits, call):
                     return original(self_, *args, **kwargs)

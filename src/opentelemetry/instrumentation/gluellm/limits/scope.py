@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from ..attribution.calls import CallScope, OnError, provider_key
@@ -49,16 +50,13 @@ _NESTED = ("http_options", "client_args", "async_client_args")
 """Arguments of google-genai that can contain some of the above."""
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
 class LimitedCall(Call):
     """Call, or constructor, in which pools get limits."""
 
-    __slots__ = ("limits", "own_timeout")
-
-    def __init__(self, provider: str, limits: Values, *, own_timeout: bool = False) -> None:
-        super().__init__(provider)
-        self.limits = limits
-        self.own_timeout = own_timeout
-        """Whether the user set a timeout, which is then the pool timeout as well."""
+    limits: Values
+    own_timeout: bool = False
+    """Whether the user set a timeout, which is then the pool timeout as well."""
 
 
 class LimitScope(CallScope):
@@ -92,7 +90,7 @@ class LimitScope(CallScope):
         timeout = operation is not None and kwargs.get("timeout") is not None
         return LimitedCall(
             provider,
-            {name: value for name, value in limits.items() if name not in given},
+            limits={name: value for name, value in limits.items() if name not in given},
             own_timeout=timeout or POOL_TIMEOUT in given,
         )
 

@@ -73,7 +73,7 @@ class AiohttpAdapter(Adapter):
         checks = before_close(requests.check_loop, failures, "aiohttp.second_loop")
         hook("second_loop", getattr(helpers, "TimeoutHandle", None), "close", checks)
         hook("wait", pool, "_wait_for_available_connection", requests.wait, asynchronous=True)
-        probe("read", _body(reader, protocol))
+        probe("read", has(lambda: reader(protocol(loop=_NoLoop()), 1, loop=_NoLoop()), "_protocol"))
         hook("read", reader, "_wait", responses.body, asynchronous=True)
         probe("response", has_method(protocol, "feed_data"))
         hook("response", protocol, "read", responses.head, asynchronous=True)
@@ -96,7 +96,8 @@ class AiohttpAdapter(Adapter):
         hook("pool_owner", pool, "__init__", scope.built)
         probe("release", _connection(protocol, "_exception"))
         released = hook("release", pool, "_release", responses.release)
-        probe("request", probe("state", _connector(module)) and released)
+        state = has(lambda: module.BaseConnector(loop=_NoLoop()), *_POOL)
+        probe("request", probe("state", state) and released)
         hook("request", pool, "connect", requests.connect, asynchronous=True)
 
 
@@ -119,19 +120,9 @@ class _NoLoop:
         return self._true
 
 
-def _connector(library: ModuleType) -> bool:
-    """Probe the limits and connections of a pool."""
-    return has(lambda: library.BaseConnector(loop=_NoLoop()), *_POOL)
-
-
 def _connection(protocol: Any, *names: str) -> bool:
     """Probe attributes of a connection."""
     return has(lambda: protocol(loop=_NoLoop()), *names)
-
-
-def _body(reader: Any, protocol: Any) -> bool:
-    """Probe the connection that a body is read from."""
-    return has(lambda: reader(protocol(loop=_NoLoop()), 1, loop=_NoLoop()), "_protocol")
 
 
 def _total_timeout(library: ModuleType, helpers: Any) -> bool:

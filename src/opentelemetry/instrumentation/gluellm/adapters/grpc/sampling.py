@@ -4,6 +4,8 @@ gRPC reports in Python that a channel is ready only to a thread or task that wai
 channel, and closing the channel would have to wait for that one. So a thread of the instrumentation
 polls the state, which only reads a number. It runs only while a call has not been sent. The first
 interval is 1 ms, then a twentieth of the time passed so far, at most 100 ms.
+
+No lock is held: if two calls start a thread at once, both threads poll until no call waits.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import threading
 import weakref
 from collections.abc import Callable
 
-from ...concurrency import acquire, daemon_thread, in_forked_child, snapshot_of
+from ...concurrency import daemon_thread, in_forked_child, snapshot_of
 from ...failures import Failures
 from ...pool.durations import in_seconds
 from .channel import ChannelTracker
@@ -20,7 +22,6 @@ from .channel import ChannelTracker
 _SHORTEST = 0.001
 _LONGEST = 0.1
 _SHARE = 1 / 20
-_LOCK_TIMEOUT = 0.05
 
 Look = Callable[[ChannelTracker], bool]
 """Reads the state of a channel; returns False if the channel is gone."""
@@ -34,7 +35,6 @@ class Sampler:
         self._clock = clock
         self._wanted: dict[ChannelTracker, tuple[Look, int]] = {}
         """How each channel is read, and since when (nanoseconds of the clock)."""
-        self._lock = threading.RLock()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         _samplers.add(self)
@@ -43,33 +43,20 @@ class Sampler:
         """Poll a channel until no call waits for it."""
         if channel in self._wanted and self._thread is not None:
             return
-        # Bounded wait: starting a thread allocates, so the garbage collector may run a finalizer
-        # that logs, while the holder of the log's lock waits for this one.
-        # A local variable: a signal handler may fork meanwhile, and the child replaces the lock.
-        lock = self._lock
-        held: list[bool] = []
-        try:
-            if not acquire(lock, held, _LOCK_TIMEOUT):
-                return  # the times of this call's wait are then less precise
-            self._wanted.setdefault(channel, (look, self._clock()))
-            if self._thread is None and not self._stopped.is_set():
-                self._start()
-        finally:
-            if held and held[0]:
-                lock.release()
+        self._wanted.setdefault(channel, (look, self._clock()))
+        if self._thread is None and not self._stopped.is_set():
+            self._start()
 
     def stop(self) -> None:
         """Stop the thread and wait for it, at most one second."""
-        with self._lock:
-            self._stopped.set()
-            thread, self._thread = self._thread, None
-            self._wanted.clear()
+        self._stopped.set()
+        thread, self._thread = self._thread, None
+        self._wanted.clear()
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=1.0)
 
     def after_fork_in_child(self) -> None:
         """Drop the thread and the channels: they belong to the parent."""
-        self._lock = threading.RLock()
         self._thread = None
         self._wanted.clear()
         if not self._stopped.is_set():
@@ -104,11 +91,11 @@ class Sampler:
                 self._failures.caught("grpc.watch", error)
                 interval = _LONGEST
             if interval is None:
-                with self._lock:
-                    if self._wanted:
-                        interval = _SHORTEST  # a call arrived while this thread was about to end
-                    elif self._thread is threading.current_thread():
-                        self._thread = None
+                self._thread = None
+                if self._wanted and self._thread is None:
+                    # A call arrived while this thread was about to end, and started no other one.
+                    self._thread = threading.current_thread()
+                    interval = _SHORTEST
 
     def _pass(self) -> float | None:
         """Read each channel once; return seconds until the next pass, None if none is needed."""

@@ -135,21 +135,13 @@ class HttpcoreResponseHooks:
                     if not lease.ended_at:
                         lease.tracker.ensure_ended(lease)
 
-        async def interrupted(stream: Any, interrupt: BaseException) -> None:
-            await aclose(stream)
-            raise interrupt
-
         def aclose(self_: Any) -> Any:
             try:
-                try:
-                    lease = self_._pool_request.request._gluellm_lease
-                    is_open = lease is not None and not self_._closed
-                except Exception as error:
-                    registry.failures.caught("httpcore.release", error)
-                    is_open = False
-            except BaseException as interrupt:
-                # Raised by a signal handler. Close anyway, or the connection stays in use.
-                return interrupted(self_, interrupt)
+                lease = self_._pool_request.request._gluellm_lease
+                is_open = lease is not None and not self_._closed
+            except Exception as error:
+                registry.failures.caught("httpcore.release", error)
+                is_open = False
             closing = original(self_)
             if is_open and lease.tracker.registry is registry:
                 return close(self_, lease, closing)
@@ -163,17 +155,12 @@ class HttpcoreResponseHooks:
 
         def close(self_: Any) -> None:
             try:
-                try:
-                    request = self_._pool_request.request
-                    lease = request._gluellm_lease
-                    is_open = lease is not None and not self_._closed
-                except Exception as error:
-                    registry.failures.caught("httpcore.release", error)
-                    is_open = False
-            except BaseException:
-                # Raised by a signal handler. Close anyway, or the connection stays in use.
-                close(self_)
-                raise
+                request = self_._pool_request.request
+                lease = request._gluellm_lease
+                is_open = lease is not None and not self_._closed
+            except Exception as error:
+                registry.failures.caught("httpcore.release", error)
+                is_open = False
             if not is_open or lease.tracker.registry is not registry:
                 original(self_)
                 return

@@ -61,8 +61,6 @@ class Urllib3ResponseHooks:
 
     def _answered(self, lease: Lease, response: Any) -> None:
         """Record a response's head."""
-        if lease.ended_at:
-            return
         if self._note_streaming:
             note_content_type(lease, response.headers.get("content-type") or "")
         lease.tracker.answered(lease, int(response.status))
@@ -129,13 +127,8 @@ class Urllib3ResponseHooks:
         lease_of = self._lease_of
 
         def _update_chunk_length(self_: Any) -> Any:
-            try:
-                begun = self_.chunk_left is not None
-            except Exception as error:
-                registry.failures.caught("urllib3.read", error)
-                begun = True
-            if begun:
-                return original(self_)
+            if self_.chunk_left is not None:
+                return original(self_)  # the chunk has begun
             lease = self_._gluellm_lease
             if lease is None:
                 lease = lease_of(self_)
