@@ -167,7 +167,7 @@ class DurationObserver(PoolObserver):
             self._outbox.put((target.histogram, in_seconds(took), attributes, lease.observed))
 
         began = connection.connect_started_at or connection.created_at
-        error = lease.error if lease.error in _CREATE_ERRORS else "connection_error"
+        error: str | None = lease.error if lease.error in _CREATE_ERRORS else "connection_error"
         put(self._create, ended_at - began, error if failed else None)
         if not self._full:
             return

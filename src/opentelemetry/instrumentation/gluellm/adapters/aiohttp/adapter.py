@@ -58,7 +58,7 @@ class AiohttpAdapter(Adapter):
         failures = scope.registry.failures
         pool = getattr(module, "BaseConnector", None)
         protocol = imported(f"{self.module}.client_proto", "ResponseHandler")
-        reader = getattr(module, "StreamReader", None)
+        reader: Any = getattr(module, "StreamReader", None)
 
         give_defaults(pool, TRACKER, OWNER, BUILT_BY, LIMITS_FROM, ENTERING)
         give_defaults(protocol, CONNECTION)
