@@ -80,6 +80,7 @@ class Checkout:
     def try_out(self, mutant: Mutant) -> Result:
         """Run the tests that cover the changed lines until one fails.
 
+        The test that detected it last comes first, also if coverage does not reach its processes.
         Lines that run at import, or in a process that is killed, belong to no test: run those that
         cover any line of the file.
         """
@@ -87,7 +88,7 @@ class Checkout:
         found = {each for number in mutant.lines(self.root) for each in lines.get(str(number), ())}
         found = found or {each for tests in lines.values() for each in tests}
         tests = {self.tests[each] for each in found}
-        known = tests & {mutant.detected_by}
+        known = {mutant.detected_by}
         detecting = self._detecting(mutant, known) or self._detecting(mutant, tests - known)
         return Result(len(tests), detecting)
 

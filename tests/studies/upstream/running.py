@@ -22,7 +22,7 @@ from .suites import Suite
 _GRACE = 20.0
 """Seconds that a process has to end once all tests have run: some leave threads behind."""
 _LOOK = 0.2
-_TIMEOUT = 900.0
+_TIMEOUT = 1800.0
 """Seconds for one run of a suite."""
 
 

@@ -147,7 +147,6 @@ def test_a_wait_that_would_block_the_program_is_refused(start: Any) -> None:
     assert refused.startswith(
         "snapshot_signal='SIGUSR2': threads are patched but `time.sleep` is not"
     )
-    assert "gevent.monkey.patch_all()" in refused
     assert handler == str(signal.SIG_DFL)
 
 
