@@ -11,6 +11,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Sever
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, Failure
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from unit.diagnosis.building import (
+    BLOCKED,
     a_pool,
     a_snapshot,
     all_kinds,
@@ -140,6 +141,38 @@ def test_read_timeout_that_cuts_is_not_advised() -> None:
     assert "Raise the read timeout" in finding.advice
     assert "httpx2.Timeout(60, connect=5)" in finding.advice
     assert "Set a read timeout" not in finding.advice
+
+
+STOPPED = ended("read_timeout", [20.4] * 9, "unread", head=0.4, phase_age=0.0)
+
+
+@pytest.mark.parametrize(
+    ("failures", "answered", "process", "expected"),
+    [
+        (STOPPED, answers(20), {}, [Kind.TRUNCATED_ANSWERS]),
+        (STOPPED, answers(20), BLOCKED, [Kind.TRUNCATED_ANSWERS, Kind.BLOCKED_EVENT_LOOP]),
+        (STOPPED, answers(20), {**BLOCKED, "event_loop_lag": 2.0}, [Kind.BLOCKED_EVENT_LOOP]),
+        # Others take long as well, no answer had begun, or none of them is known.
+        (STOPPED, answers(20, 6.0), {}, [Kind.SLOW_PROVIDER]),
+        (ended("read_timeout", [20.4] * 9), answers(20), {}, [Kind.SLOW_PROVIDER]),
+        (STOPPED, (Answer(5.0, "o3", 0.4, 0.5, 0),) * 20, {}, [Kind.SLOW_PROVIDER]),
+    ],
+)
+def test_answers_that_begin_and_stop(
+    failures: tuple[Failure, ...],
+    answered: tuple[Answer, ...],
+    process: dict[str, Any],
+    expected: list[Kind],
+) -> None:
+    snapshot = after(failures, answered, read_timeout=20.0, **process)
+    assert kinds(snapshot) == expected
+    if expected[0] is Kind.TRUNCATED_ANSWERS:
+        finding = found(Kind.TRUNCATED_ANSWERS, snapshot)
+        assert "brought no byte for 20 s, while 95% of the other answers took at most 0.90 s" in (
+            finding.observed
+        )
+        assert "gpt-4o" in finding.evidence
+        assert "timeout" not in finding.advice
 
 
 def test_blocked_loop_can_let_read_timeouts_expire() -> None:

@@ -554,7 +554,7 @@ class PoolTracker(Tracker):
         """End a lease with an error. The finalizer rule applies if ``in_finalizer``."""
         if lease.ended_at:
             return
-        lease.error = error
+        lease.error = lease.reported(error)
         connection = lease.connection
         if error == "pool_timeout" or lease.phase == QUEUED:
             # It gave up while it was being assigned a connection, so it never acquired one.
@@ -671,9 +671,11 @@ class PoolTracker(Tracker):
             self.open = False
             registry = self.registry
             registry.trackers.pop(self, None)
+            ledger = self.ledger
             if self.leases:
                 registry.ending[self] = None
-            ledger = self.ledger
+                if reason == "closed":
+                    ledger.closed_at = registry.find_call_site()
             ledger.live -= 1
             if not ledger.live:
                 ledger.empty_since = self.clock()
