@@ -34,6 +34,7 @@ BY_CLASS = [
     ("UnsupportedProtocol", "_OTHER"),
 ]
 
+NO_REQUEST: Any = None
 AIOHTTP = [
     (aiohttp.ServerDisconnectedError(), "protocol_error"),
     (aiohttp.ClientOSError(errno.ECONNRESET, "reset"), "read_error"),
@@ -45,6 +46,7 @@ AIOHTTP = [
     (aiohttp.ConnectionTimeoutError(), "connect_timeout"),
     (aiohttp.ServerFingerprintMismatch(b"", b"", "host", 443), "secure_connection_error"),
     (aiohttp.InvalidURL("http://"), "_OTHER"),
+    (aiohttp.ClientResponseError(NO_REQUEST, (), status=400), "invalid_response"),
     (aiohttp.http_exceptions.HttpProcessingError(), "invalid_response"),
     (aiohttp.http_exceptions.LineTooLong("span;", 8190), "invalid_response"),
     (ValueError("Newline or carriage return detected in headers."), "invalid_request"),

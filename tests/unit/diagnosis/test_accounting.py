@@ -108,7 +108,7 @@ def test_calls_that_fail_after_their_answer(served: int, unserved: int, *, answe
         ("405", {307: 30}, "refuses these requests: this path"),
         ("418", {}, "No known cause"),
         ("422", {}, "refuses these requests: what they contain"),
-        ("431", {}, "their headers are too large, such as cookies"),
+        ("431", {}, "their headers are too large: cookies"),
         ("invalid_response", {}, "cannot parse the head"),
     ],
 )

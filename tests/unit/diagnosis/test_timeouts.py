@@ -144,17 +144,18 @@ def test_read_timeout_that_cuts_is_not_advised() -> None:
 
 
 STOPPED = ended("read_timeout", [20.4] * 9, "unread", head=0.4, phase_age=0.0)
+OTHERS = (Answer(5.0, "gpt-4o", 0.4, 0.5, 0, call_site=SITE),) * 20
 
 
 @pytest.mark.parametrize(
     ("failures", "answered", "process", "expected"),
     [
-        (STOPPED, answers(20), {}, [Kind.TRUNCATED_ANSWERS]),
-        (STOPPED, answers(20), BLOCKED, [Kind.TRUNCATED_ANSWERS, Kind.BLOCKED_EVENT_LOOP]),
-        (STOPPED, answers(20), {**BLOCKED, "event_loop_lag": 2.0}, [Kind.BLOCKED_EVENT_LOOP]),
+        (STOPPED, OTHERS, {}, [Kind.TRUNCATED_ANSWERS]),
+        (STOPPED, OTHERS, BLOCKED, [Kind.TRUNCATED_ANSWERS, Kind.BLOCKED_EVENT_LOOP]),
+        (STOPPED, OTHERS, {**BLOCKED, "event_loop_lag": 2.0}, [Kind.BLOCKED_EVENT_LOOP]),
         # Others take long as well, no answer had begun, or none of them is known.
-        (STOPPED, answers(20, 6.0), {}, [Kind.SLOW_PROVIDER]),
-        (ended("read_timeout", [20.4] * 9), answers(20), {}, [Kind.SLOW_PROVIDER]),
+        (STOPPED, (OTHERS[0]._replace(head=6.0),) * 20, {}, [Kind.SLOW_PROVIDER]),
+        (ended("read_timeout", [20.4] * 9), OTHERS, {}, [Kind.SLOW_PROVIDER]),
         (STOPPED, (Answer(5.0, "o3", 0.4, 0.5, 0),) * 20, {}, [Kind.SLOW_PROVIDER]),
     ],
 )

@@ -19,13 +19,13 @@ _NAMES = {
     "read_error": "ReadError ClientOSError ConnectionAbortedError ConnectionResetError",
     "write_error": "WriteError ClientConnectionResetError BrokenPipeError",
     "protocol_error": (
-        "RemoteProtocolError LocalProtocolError ClientPayloadError ClientResponseError "
+        "RemoteProtocolError LocalProtocolError ClientPayloadError "
         "ServerDisconnectedError IncompleteRead InvalidChunkLength ProtocolError "
         "RemoteDisconnected ResponseNotReady"
     ),
     "invalid_response": (
-        "HttpProcessingError BadHttpMessage BadStatusLine HTTPException InvalidHeader LineTooLong "
-        "UnknownProtocol"
+        "ClientResponseError HttpProcessingError BadHttpMessage BadStatusLine HTTPException "
+        "InvalidHeader LineTooLong UnknownProtocol"
     ),
     "client_closed": "ClosedPoolError",
     "connection_error": (

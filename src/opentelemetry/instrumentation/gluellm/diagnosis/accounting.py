@@ -82,8 +82,9 @@ _ANSWERED = "answered"
 _CUT = "cut"
 _UNDECODABLE = "undecodable"
 """Parts of calls that fail although their requests were served: after the answer, or during it."""
-_DECODING = ("DecodingError", "DecodeError", "ContentEncodingError")
-"""Exceptions of HTTP libraries for a body whose Content-Encoding is wrong."""
+_DECODING = ("DecodingError", "DecodeError", "ClientPayloadError")
+"""Exceptions of HTTP libraries that cut an answer whose Content-Encoding is wrong. aiohttp's is an
+error of the connection if that was closed."""
 _REDIRECTED = "redirected"
 _TIMED = "timed"
 _EXCEPTION = "Find this error in the application's log: its traceback names the line."
