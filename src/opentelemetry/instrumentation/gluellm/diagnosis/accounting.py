@@ -82,7 +82,7 @@ _ANSWERED = "answered"
 _CUT = "cut"
 _UNDECODABLE = "undecodable"
 """Parts of calls that fail although their requests were served: after the answer, or during it."""
-_DECODING = ("DecodingError", "DecodeError", "ClientPayloadError")
+_DECODING = ("DecodingError", "DecodeError", "ContentDecodingError", "ClientPayloadError")
 """Exceptions of HTTP libraries that cut an answer whose Content-Encoding is wrong. aiohttp's is an
 error of the connection if that was closed."""
 _REDIRECTED = "redirected"
