@@ -42,8 +42,8 @@ def test_calls_that_the_application_cancels_after_a_second(provider: FakeProvide
         assert finding.kind == "calls_cut_short"
         cut = r"6 of them after 1\.\d s, 6 while still waiting for the response headers"
         assert re.search(cut, finding.observed)
-        assert "test_incidents.py" in finding.observed
-        assert "(gpt-4o)" in finding.observed
+        assert "test_incidents.py" in finding.evidence
+        assert "(gpt-4o)" in finding.evidence
 
     asyncio.run(run())
 

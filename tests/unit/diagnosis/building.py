@@ -166,7 +166,7 @@ def counted(totals: Sequence[PoolTotals], calls: Sequence[CallsSnapshot]) -> Any
             ("error", one.errors),
         ):
             of_calls |= {(what, name): count for name, count in counts.items()}
-        for what in ("retries", "attempts_repeated", "pauses", "pauses_requested"):
+        for what in ("retries", "attempts_repeated", "pauses", "pauses_requested", "limited"):
             of_calls[what,] = getattr(one, what)
     for pool in totals:
         items = found[pool.label, None, None] = {

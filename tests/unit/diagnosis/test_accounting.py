@@ -102,7 +102,7 @@ def test_calls_that_fail_after_their_answer(served: int, unserved: int, *, answe
 @pytest.mark.parametrize(
     ("error", "beside", "explanation"),
     [
-        ("invalid_request", {}, "refuses to send"),
+        ("invalid_request", {}, "does not send these requests"),
         ("405", {301: 30}, "follow a redirect with GET"),
         ("405", {}, "refuses these requests: this path"),
         ("405", {307: 30}, "refuses these requests: this path"),

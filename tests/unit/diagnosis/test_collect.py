@@ -379,21 +379,17 @@ def test_limiter_has_the_waits_of_calls_by_provider() -> None:
     scene = Scene()
     call = scene.registry.calls.begin("gluellm", "chat", "openai")
     call.start()
-    assert take(scene).process.limiters == ()
-    found = []
+    found = [*take(scene).process.calls]
     for seconds in (2.0, 0.001):
         call.enter(LIMITED)
         scene.clock.advance(seconds)
-        found += take(scene, calls_per_minute=60).process.limiters
+        found += take(scene).process.calls
         call.enter(PREPARING)
-    found += take(scene).process.limiters
-    assert [(one.waiting, one.longest, one.waited, one.seconds) for one in found] == [
-        (1, 2.0, 1, 2.0),
-        (0, 0.001, 1, 2.001),
-        (0, 0.0, 1, 2.001),
+    found += take(scene).process.calls
+    assert [(one.waiting, one.limited, one.stage_seconds["limited"]) for one in found] == [
+        (0, 0, 0.0),
+        (1, 0, 2.0),
+        (0, 1, 2.001),
+        (0, 1, 2.001),
     ]
-    assert [(one.provider, one.calls_per_minute) for one in found] == [
-        ("openai", 60),
-        ("openai", 60),
-        ("openai", None),
-    ]
+    assert take(scene, calls_per_minute=60).process.calls_per_minute == 60

@@ -376,7 +376,7 @@ def test_connections_that_could_not_be_made_did_not_expire() -> None:
     [
         ("keepalive_limit", 10, "Limits(max_connections=10)"),
         ("keepalive_limit", None, "configure_pools(max_keepalive_connections=14"),
-        ("connection_close", 10, "Turn keep-alive on in the server or the proxy"),
+        ("connection_close", 10, "Turn keep-alive on in the server or proxy"),
         ("server_disconnect", 10, "keepalive_timeout"),
         ("cancelled", 10, "raise the timeout that cancels them"),
         # These have findings of their own, or are no trouble.
@@ -604,9 +604,7 @@ def test_other_end_that_closes_only_new_connections_limits_them() -> None:
     assert both.observed.endswith(
         ": 60% of the requests on new connections and 50% of those on reused ones."
     )
-    assert both.explanation.startswith("New and reused connections fail alike, so neither")
-    more = found(Kind.CLOSED_UNANSWERED, lost_early(95, 34)).explanation
-    assert more.startswith("New connections fail even more often than reused ones, so neither")
+    assert both.explanation == none.explanation
 
 
 @pytest.mark.parametrize(

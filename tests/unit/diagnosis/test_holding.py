@@ -200,8 +200,8 @@ def test_waiting_for_an_orphaned_stream_is_an_error() -> None:
     finding = found(Kind.HTTP2_STUCK, multiplexed(40, 60, 8.0))
     assert finding.severity is Severity.ERROR
     assert finding.observed == (
-        "40 of 100 HTTP/2 streams are orphaned, on 1 connection (the pool's limit is 10); 1 "
-        "request waiting for a stream, the longest for 8.0 s."
+        "40 of 100 HTTP/2 streams are orphaned, on 1 connection; 1 request waiting for a stream, "
+        "the longest for 8.0 s."
     )
     assert "http2=False" in finding.advice
 

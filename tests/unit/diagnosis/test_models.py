@@ -47,13 +47,16 @@ MUCH = {"awaiting_response": 3.0, "reading": 3.0}
         # One model's head, or its speed. Its share of the traffic may be small.
         (
             now(small=(2.0, 2.0, 20), large=(1.0, 4.0, 20)),
-            "Only small: 2.0 s to the headers (before: 0.50 s",
+            "slower: calls (small): 2.0 s to the headers (before: 0.50 s",
         ),
         (
             now(small=(0.5, 6.0, 20), large=(1.0, 4.0, 20)),
-            "Only small: 0.30 s per item (before: 0.10 s",
+            "slower: calls (small): 0.30 s per item (before: 0.10 s",
         ),
-        (now(MUCH, small=(3.0, 2.0, 20), large=(6.0, 4.0, 20)), "small: 3.0 s to the headers"),
+        (
+            now(MUCH, small=(3.0, 2.0, 20), large=(6.0, 4.0, 20)),
+            "calls (small): 3.0 s to the headers",
+        ),
         # Longer answers at the same speed, and more calls of the larger model.
         (now(MUCH, small=(0.5, 20.0, 200), large=(1.0, 4.0, 20)), ""),
         (now(MUCH, large=(1.0, 4.0, 20)), ""),
@@ -61,7 +64,7 @@ MUCH = {"awaiting_response": 3.0, "reading": 3.0}
         # Without items, a longer answer cannot be told from a slower one.
         (
             now(raw=(0.5, 9.0, 0), large=(1.0, 4.0, 20)),
-            "Only raw: 9.0 s for the rest (before: 2.0 s",
+            "slower: calls (raw): 9.0 s for the rest (before: 2.0 s",
         ),
         # A model that is not known from before: by the mean of all.
         (now(MUCH, other=(9.0, 2.0, 20)), "in total before: 0.80 s"),
@@ -104,8 +107,8 @@ def test_requests_of_a_model_that_hangs_count_before_they_end() -> None:
     totals = the_totals(200, answers=BEFORE + answers(20.0, large=(1.0, 4.0, 20)))
     hangs = a_snapshot(totals, a_pool(waiting, [a_connection("active")] * 5), uptime=200.0)
     observed = found(SLOW, hangs, a_snapshot(the_totals(100))).observed
-    assert "Only small: 9.0 s to the headers" in observed
-    assert "as fast as before: large" in observed
+    assert "slower: calls (small): 9.0 s to the headers" in observed
+    assert "as fast as before: calls (large)" in observed
 
 
 def test_pauses_of_the_application_are_not_blamed_on_a_model() -> None:
@@ -125,7 +128,7 @@ def test_earlier_samples_are_the_baseline_of_a_busy_pool() -> None:
     latest = answers(20.0, 100, small=(2.0, 2.0, 20), large=(1.0, 4.0, 20))
     sampled = answers(900.0, 12, small=(0.5, 2.0, 20), large=(1.0, 4.0, 20))
     totals = the_totals(100, answers=latest, earlier_answers=sampled)
-    assert "Only small" in found(SLOW, a_snapshot(totals)).observed
+    assert "slower: calls (small)" in found(SLOW, a_snapshot(totals)).observed
 
 
 BATCH = {"model": "report", "call_site": "batch.py:9 in batch_report"}
@@ -181,8 +184,8 @@ def test_older_half_of_the_earlier_answers_counts() -> None:
 def test_size_is_that_of_the_others_need() -> None:
     finding = found(Kind.ONE_CALLER, held_by_a_batch(9))
     assert finding.observed == (
-        "9 of 10 connections are held by batch.py:9 in batch_report (report); 4 requests of other "
-        "callers queued, the longest for 3.0 s."
+        "9 of 10 connections are held by calls from batch.py:9 in batch_report (report); 4 "
+        "requests of other callers queued, the longest for 3.0 s."
     )
     # Their number in the queue is not the number that they need.
     assert finding.advice.endswith("limit its calls (asyncio.Semaphore).")

@@ -50,8 +50,8 @@ openai/httpx2: 2 active, 0 connecting, 0 idle of 2 connections; 2 queued
 
 since instrumentation, by pool name
   openai/httpx2: pools 1 opened, 1 alive; connections 4 opened, closed: server_disconnect 2;
-    requests 98 with status 200, 2 with pool_timeout; time: queued 55%, connecting 0.06%,
-    awaiting_response 17%, reading 28%, unread 0.3%; peaks 2 connections, 3 queued; leaks 1"""
+    requests 98 with status 200, 2 with pool_timeout; time: queued 55%, reading 28%,
+    awaiting_response 17%, unread 0.3%, connecting 0.06%; peaks 2 connections, 3 queued; leaks 1"""
 
 
 def example() -> Snapshot:

@@ -81,8 +81,9 @@ def test_age_phase_and_call_site_of_cancelled_calls_are_named() -> None:
     finding = found(Kind.CALLS_CUT_SHORT, after(TIMED_OUT, answers(20)))
     assert finding.observed == (
         "6 of the last 26 requests (23%) were cancelled, 6 of them after 8.0 s, 6 while still "
-        "waiting for the response headers; 6 of 6 from app.py:7 in ask (gpt-4o)."
+        "waiting for the response headers."
     )
+    assert finding.evidence == "Those of that age: 6 of 6 from app.py:7 in ask (gpt-4o)."
     assert "asyncio.wait_for" in finding.advice
     queued = after(ended("cancelled", [8.0] * 9, "queued"), answers(20), gluellm=True)
     finding = found(Kind.CALLS_CUT_SHORT, queued)

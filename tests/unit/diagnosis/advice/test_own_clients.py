@@ -35,7 +35,6 @@ def advice(advisor: Advisor | OwnClient) -> dict[str, str]:
         "keep": advisor.keep(40),
         "probe": advisor.probe_idle(40),
         "probe an unlimited one": advisor.probe_idle(None),
-        "http1": advisor.without_http2(40),
         "instance": advisor.keep_instance(),
     }
 
@@ -54,9 +53,13 @@ def expression(text: str, beginning: str) -> str:
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("provider", [None, "openai", "somebody"])
 def test_advice_is_in_the_librarys_terms(library: str, provider: str | None) -> None:
-    """This includes hosts of providers whose SDK uses another library."""
-    for what, text in advice(own(library, provider)).items():
-        assert text, what
+    """This includes hosts of providers whose SDK uses another library. What no finding on such a
+    pool advises is empty: a channel shows no limits, and aiohttp keeps all connections."""
+    texts = advice(own(library, provider))
+    if library == "grpc":
+        texts = {"instance": texts["instance"]}
+    for what, text in texts.items():
+        assert text or (library, what) == ("aiohttp", "keep")
         assert not OF_OTHERS.search(text), text
         assert "None" not in text
         assert not text.endswith(".")
@@ -122,15 +125,6 @@ def test_urllib3_takes_what_is_advised() -> None:
     assert not follow("probe an unlimited one").block
     read = eval(expression(texts["read"], "urllib3.Timeout("), {"urllib3": urllib3})
     assert (read.connect_timeout, read.read_timeout) == (5, 90)
-
-
-def test_grpc_takes_what_is_advised() -> None:
-    """Channels are made with these options."""
-    grpc = pytest.importorskip("grpc")
-    for what, text in advice(own("grpc")).items():
-        for options in re.findall(r"options=(\[.*?\])", text):
-            grpc.insecure_channel("127.0.0.1:9", options=eval(options)).close()
-        assert ("options=" in text) is (what not in ("wait", "read", "keep", "instance"))
 
 
 def named(library: str, provider: str | None = None) -> dict[str, Any]:

@@ -10,17 +10,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from operator import attrgetter
 from typing import Any
 
 from .. import thresholds
 from ..pool.call import RETRIED
-from ..pool.ledger import served
 from ..pool.phases import OUTCOMES
 from ..text import counted, one_line, percent, period_text, seconds, with_outcome
 from ..watch.account import CALLS, Item, Subject
 from .advice.servers import CONNECT_HELP, SET_UP_HELP
 from .findings import Finding, Kind, Severity
+from .intervals import Activity, activity_of
 from .parts import PROVIDERS_PART, CallsSnapshot, Failure, RequestSnapshot
 from .rules.connecting import LOST_CONNECTION
 from .rules.timeouts import TIME_LIMIT, evidence_of, time_limit
@@ -44,9 +43,7 @@ EXPLAINS: dict[Kind, frozenset[str]] = {
     Kind.CONNECT_FAILURES: _SET_UP | {*CONNECT_HELP},
     Kind.CHANNEL_NOT_READY: _SET_UP | _QUEUE | {"UNAVAILABLE", "DEADLINE_EXCEEDED"},
     Kind.CLIENT_CLOSED: frozenset({"client_closed"}),
-    Kind.REUSE_FAILURES: frozenset(
-        {"read_error", "write_error", "protocol_error", "connection_error"}
-    ),
+    Kind.REUSE_FAILURES: frozenset({*LOST_CONNECTION, "write_error", "connection_error"}),
     Kind.CLOSED_UNANSWERED: frozenset({*LOST_CONNECTION, "write_error", "connection_error"}),
     Kind.TRUNCATED_ANSWERS: frozenset({*LOST_CONNECTION, "connection_error", "read_timeout"}),
     Kind.SILENT_CONNECTIONS: _PROVIDER | _QUEUE | {"read_error", "write_error"},
@@ -75,8 +72,7 @@ statuses and error types. Kinds that are not here explain none."""
 
 _HOLDERS = "See in the snapshot which requests hold the connections, and for how long."
 _PROVIDER_SLOW = (
-    "Check the provider's status page, and send one request by hand. Compare models and the length "
-    "of the answers with the time before."
+    "Check the provider's status page. Has the model changed, or the length of answers?"
 )
 _ANSWERED = "answered"
 _CUT = "cut"
@@ -127,9 +123,8 @@ _REFUSALS["422"] = _REFUSALS["400"]
 """What a status means, as the end of a sentence on the requests, and where to look."""
 _NEXT = {
     "limited": "Compare GlueLLM's calls per minute with what the provider allows.",
-    "preparing": "Look for clients that are built for each call, for a full thread pool, for "
-    "credentials that the SDK fetches before each call (from another host, one call at a time), "
-    "and for other work before the request: py-spy dump shows it.",
+    "preparing": "Look for clients that are built for each call, a full thread pool, credentials "
+    "that the SDK fetches before each call, and other work before it: py-spy dump shows it.",
     "backoff": "See in the snapshot which errors the requests end in: calls pause after them.",
     "finishing": "Look at what the application does between the answer and the end of the call.",
     "connecting": "Check the route to the provider: resolver, proxy, TLS.",
@@ -142,18 +137,15 @@ _NEXT = {
     "invalid_response": "Look at an answer: curl -si URL. If a header is too long, shorten it at "
     "the gateway, or raise the client's limit (aiohttp.ClientSession: max_field_size, "
     "max_line_size). Else check scheme, port and proxy.",
-    _CUT: f"{_EXCEPTION} If it is the provider's, check its status page and send fewer requests at "
-    "a time. No SDK sends a stream again that has begun, so let the application do so.",
-    _REDIRECTED: "Set the base URL to what the redirect's Location names: https in place of http, "
-    "another host or path, or a trailing slash. curl -si URL shows it.",
+    _CUT: f"{_EXCEPTION} If it is the provider's, check its status page. No SDK sends a stream "
+    "again that has begun, so let the application do so.",
+    _REDIRECTED: "Set the base URL to what the redirect's Location names; curl -si URL shows it.",
     _TIMED: TIME_LIMIT[1],
-    "invalid_request": "Look at the values of the headers, also those that the SDK builds from "
-    "the API key: a line break at the end of a key that was read from a file is frequent. Else "
-    "compare Content-Length with the body.",
+    "invalid_request": "Look at the headers: a line break at the end of an API key that was read "
+    "from a file is frequent. Else compare Content-Length with the body.",
     "unread": "Find out what the application does between the chunks of an answer.",
     **{status: advice for status, (_, advice) in _REFUSALS.items()},
-    "429": "Compare the requests per minute with the provider's limit, and send fewer at a time. "
-    "Retries add to the load. If none succeeds, check the account's quota and credit.",
+    "429": "Send fewer requests at a time. If none succeeds, check the account's quota and credit.",
     **dict.fromkeys(("queued", "stream_queued", "pool_timeout"), _HOLDERS),
     **dict.fromkeys(("awaiting_response", "reading", "requesting", "read_timeout"), _PROVIDER_SLOW),
     **{step: f"{advice[:1].upper()}{advice[1:]}." for step, (_, advice) in SET_UP_HELP.items()},
@@ -175,18 +167,16 @@ _EXPLANATIONS = {
     "connection. A status 400 in its exception is the client's own. Possible causes: a header that "
     "is longer than the client accepts (aiohttp: 8190 bytes, http.client: 65536, h11: 100 KiB for "
     "all), which a gateway adds; or the other end does not speak HTTP/1.1 on this port.",
-    _CUT: "The answers begin with a status of success, and the exception is raised while they are "
-    "read: by the SDK, for an error that the provider sends in the stream (overloaded_error) or "
-    "for a chunk that it cannot use, or by the application itself. The pool is not the cause.",
-    _REDIRECTED: "The server redirects requests, and clients follow a redirect with GET and "
-    "without a body. The URL to which they were redirected refuses that.",
+    _CUT: "Answers begin successfully, and the exception is raised while they are read: by the "
+    "SDK, for an error in the stream (overloaded_error) or a chunk that it cannot use, or by the "
+    "application. The pool is not the cause.",
+    _REDIRECTED: "Clients follow a redirect with GET and without a body, which its URL refuses.",
     _TIMED: TIME_LIMIT[0],
     **{
         status: f"The provider, or a gateway on the path, refuses these requests: {meaning}."
         for status, (meaning, _) in _REFUSALS.items()
     },
-    "invalid_request": "The HTTP library refuses to send these requests, since they are not valid "
-    "HTTP. Neither the network nor the provider is the cause.",
+    "invalid_request": "The HTTP library does not send these requests: they are not valid HTTP.",
 }
 _TO_GET = (301, 302, 303)
 """Statuses after which clients send GET (RFC 9110, 15.4). They repeat the method after 307, 308."""
@@ -217,59 +207,45 @@ class Trouble:
 class _Side:
     """Calls and their requests in one period. Where no calls are known, both are the requests."""
 
-    period: float
     own: Counter[Item]
-    requests: Counter[Item]
+    requests: Activity
     running: Counter[float] = field(default_factory=Counter)
     """Calls in flight by their time so far; empty for a period that is over."""
+
+    @property
+    def period(self) -> float:
+        return self.requests.period
 
     @property
     def results(self) -> Counter[str]:
         """Requests that were not served, by error type or status."""
         found: Counter[str] = Counter()
-        for (what, *left), count in self.requests.items():
-            if what == "left" and not served(left[0], left[1]):  # type: ignore[arg-type]
-                found[str(left[1] or left[0])] += count
+        for one in self.requests.outcomes:
+            if not one.served:
+                found[str(one.error or one.status)] += one.count
         return found
 
     def redirected(self, statuses: Sequence[int]) -> int:
         """Return the number of answers with these statuses."""
-        return int(
-            sum(
-                count
-                for (what, *left), count in self.requests.items()
-                if what == "left" and left[0] in statuses
-            )
-        )
-
-    @property
-    def served(self) -> int:
-        """Number of requests that were served."""
-        left = sum(count for item, count in self.requests.items() if item[0] == "left")
-        return int(left) - self.results.total()
+        return sum(one.count for one in self.requests.outcomes if one.status in statuses)
 
     @property
     def outcomes(self) -> Counter[str]:
-        if self.own is not self.requests:
+        if self.own is not self.requests.items:
             return Counter(named(self.own, "outcome"))
         failed, cancelled = self.errors.total(), self.results["cancelled"]
-        left = sum(count for item, count in self.own.items() if item[0] == "left")
-        left -= self.redirected(_REDIRECTS)  # another request follows each of them
-        return Counter(succeeded=left - failed - cancelled, cancelled=cancelled, failed=failed)
+        # Another request follows each redirect.
+        succeeded = self.requests.left - self.redirected(_REDIRECTS) - failed - cancelled
+        return Counter(succeeded=succeeded, cancelled=cancelled, failed=failed)
 
     @property
     def errors(self) -> Counter[str]:
         """Calls that failed, by error type."""
-        if self.own is not self.requests:
+        if self.own is not self.requests.items:
             return Counter(named(self.own, "error"))
-        errors = self.results + self.cut
+        errors: Counter[str] = self.results + self.requests.named("cut")
         del errors["cancelled"]
         return errors
-
-    @property
-    def cut(self) -> Counter[str]:
-        """Requests that were served and whose response an exception cut, by its name."""
-        return Counter(named(self.requests, "cut"))
 
     @property
     def took(self) -> Counter[float]:
@@ -288,8 +264,8 @@ class _Side:
     @property
     def times(self) -> Any:
         """Counter of the seconds by stage, those of ``requesting`` by phase."""
-        phases, stages = +named(self.requests, "phase"), named(self.own, "stage")
-        if self.own is self.requests or not phases:
+        phases, stages = +self.requests.named("phase"), named(self.own, "stage")
+        if self.own is self.requests.items or not phases:
             return phases or +stages
         share = stages.pop("requesting", 0.0) / phases.total()
         return stages + Counter({phase: time * share for phase, time in phases.items()})
@@ -349,12 +325,15 @@ class _Group:
         return label == self._subject[0] and provider not in self._known
 
     def _side(self, window: Window, running: Counter[float]) -> _Side:
-        requests: Counter[Item] = Counter()
-        for subject, items in window.numbers.items():
-            if self._mine(subject):
-                requests.update(items)
-        own = window.numbers.get(self._subject, Counter()) if self._of_calls else requests
-        return _Side(window.period, own, requests, running)
+        requests = activity_of(window, self._mine)
+        calls = window.numbers.get(self._subject, Counter())
+        return _Side(calls if self._of_calls else requests.items, requests, running)
+
+    def _latest(self, ring: str) -> list[Any]:
+        """Return the latest ``failures`` or ``answers`` of its pools."""
+        totals = [each for each in self._snapshot.totals if each.label in self._pools]
+        latest = (one for each in totals for one in getattr(each, ring))
+        return [one for one in latest if one.ago <= self._now.period]
 
     def troubles(self) -> list[Trouble]:
         """Return at most one trouble of outcomes, and one of times."""
@@ -374,21 +353,14 @@ class _Group:
         side, text = over
         errors = side.errors.most_common()
         part = errors[0][0] if errors else "_OTHER"
-        names = {"_OTHER": "another error"}
-        which = [
-            with_outcome(count, names.get(error, error)) for error, count in errors[:_MOST_ERRORS]
-        ]
-        totals = [each for each in self._snapshot.totals if each.label in self._pools]
-        recent = [
-            [one for each in totals for one in ring(each) if one.ago <= self._now.period]
-            for ring in (attrgetter("failures"), attrgetter("answers"))
-        ]
-        limit = time_limit(part, *recent)
-        text += f": {', '.join(which)}{self._origin()}{self._amplification()}{limit}."
+        which = [with_outcome(count, error) for error, count in errors[:_MOST_ERRORS]]
+        limit = time_limit(part, self._latest("failures"), self._latest("answers"))
+        listed = ", ".join(which).replace("_OTHER", "another error")
+        text += f": {listed}{self._origin()}{self._amplification()}{limit}."
         # A timeout of the whole call does not tell where it waited.
         parts = {part, *(self._names(self._largest()[0]) if part in _TIMES_OUT else ())}
-        failed, cut, others = side.outcomes["failed"], side.cut.total(), side.results.total()
-        unusable = side.served - side.outcomes["succeeded"]
+        failed, others, served = side.outcomes["failed"], side.results.total(), side.requests.served
+        cut, unusable = side.requests.named("cut").total(), served - side.outcomes["succeeded"]
         if limit:
             part = _TIMED
         elif 2 * cut > failed:
@@ -399,8 +371,9 @@ class _Group:
             text += f" {counted(moved, 'request')} were redirected (301 to 303)."
             part = _REDIRECTED
         elif part not in _TIMES_OUT and 2 * others < failed < 2 * unusable:
-            requests = counted(side.served + int(others), "request")
-            text += f" {side.served} of {requests} were answered successfully."
+            text += (
+                f" {served} of {counted(served + others, 'request')} were answered successfully."
+            )
             part = _ANSWERED
         return self._trouble(Kind.CALLS_FAILING, severity, text, part, parts)
 
@@ -497,7 +470,7 @@ class _Group:
 
     def _retried(self) -> Trouble | None:
         retries = self._now.own["retries",]
-        least = thresholds.RESENT_MUCH * self._now.requests["entered",]
+        least = thresholds.RESENT_MUCH * self._now.requests.number("entered")
         if retries < thresholds.BACKOFF_RETRIES or retries < least:
             return None
         period = period_text(self._now.period)
@@ -530,17 +503,13 @@ class _Group:
     def _detail(self, part: str) -> str:
         """Return the step of connecting, or the reason of back-off, that has grown most."""
         now, before = self._now, self._before
-        found = Counter(now.results) if part == "backoff" else Counter()
+        found: Any = now.results if part == "backoff" else Counter()
         del found["cancelled"]
         if part == "connecting":
-            found = Counter(named(now.requests, "step"))
+            found = now.requests.named("step")
             if before is not None:
-                found.subtract(
-                    {
-                        step: time * now.period / before.period
-                        for step, time in named(before.requests, "step").items()
-                    }
-                )
+                for step, time in before.requests.named("step").items():
+                    found[step] -= time * now.period / before.period
         (name, number), *_ = found.most_common(1) or [("", 0)]
         return one_line(name) if number > 0 else ""
 
@@ -573,7 +542,8 @@ class _Group:
         failed: Counter[str] = Counter()
         for subject, items in self._numbers.items():
             if self._mine(subject):
-                failed[str(subject[1])] += _Side(0.0, items, items).errors.total()
+                activity = activity_of(Window(0.0, {subject: items}), self._mine)
+                failed[str(subject[1])] += _Side(activity.items, activity).errors.total()
         (origin, count), *_ = failed.most_common(1) or [("", 0)]
         over = len(failed) > 1 and 2 * count > failed.total()
         return f"; {count:.0f} of the failed requests went to {one_line(origin)}" if over else ""
@@ -583,7 +553,7 @@ class _Group:
         retries, reason = int(now.own["retries",]), self._detail("backoff")
         if retries < thresholds.BACKOFF_RETRIES:
             return ""
-        requests = counted(int(now.requests["entered",]), "request")
+        requests = counted(now.requests.number("entered"), "request")
         after = f" after {reason}" if reason else ""
         running = int(now.running.total())
         calls = counted(now.ended + running, "call")
@@ -612,14 +582,9 @@ class _Group:
         what = f"Requests in {part}"
         if kind in (Kind.CALLS_FAILING, Kind.CALLS_CANCELLED):
             cancelled = kind is Kind.CALLS_CANCELLED
-            what = "The last cancelled requests" if cancelled else "The last failed requests"
-            concerned = [
-                one
-                for totals in self._snapshot.totals
-                if totals.label in self._pools
-                for one in totals.failures
-                if one.ago <= self._now.period and (one.result == "cancelled") is cancelled
-            ]
+            what = f"The last {'cancelled' if cancelled else 'failed'} requests"
+            failures = self._latest("failures")
+            concerned = [one for one in failures if (one.result == "cancelled") is cancelled]
         elif part == "queued" or not concerned:
             concerned = [request for request in self._requests if request.held is not None]
             what = "Held connections"
@@ -682,17 +647,15 @@ def explained(found: Sequence[Trouble], findings: Sequence[Finding]) -> list[Fin
 
 def _observed(accounts: Sequence[str], finding: Finding) -> str:
     """Return what calls suffer and what a rule observed, with each number only once."""
-    parts = finding.observed.removesuffix(".").split("; ")
+    text, parts = " ".join(accounts), finding.observed.removesuffix(".").split("; ")
     if finding.kind in _REPEAT:
-        text = " ".join(accounts)
         words = set(text.split())  # "80 of 90 requests ..." repeats an account with these numbers
         parts = [
             one
             for one in parts
             if one not in text and not (one[:1].isdigit() and words >= {*one.split()[:3:2]})
         ]
-    observed = "; ".join(parts)
-    return " ".join([*accounts, f"{observed}."] if observed else accounts)
+    return f"{text} {'; '.join(parts)}." if any(parts) else text
 
 
 def _explains(finding: Finding, trouble: Trouble) -> bool:

@@ -8,20 +8,20 @@ import sys
 import time
 from base64 import b64encode
 from collections import Counter, deque
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
 from .. import environment
 from ..concurrency import snapshot_of, snapshot_of_queue, threads_are_greenlets
 from ..patching import Hooks
-from ..pool.call import SHORTEST_LIMITED, CallsNow, LiveCalls
+from ..pool.call import CallsNow, LiveCalls
 from ..pool.counts import PoolSums
 from ..pool.describe import trace_id
 from ..pool.durations import in_seconds, longest_of
 from ..pool.lease import ConnectionView, Lease, LeaseState, Workers, read_states
 from ..pool.ledger import OriginLedger, PoolLedger
-from ..pool.phases import LIMITED, PHASES, QUEUED, STAGES, STEPS
+from ..pool.phases import PHASES, QUEUED, STAGES, STEPS
 from ..pool.reader import seconds_or_none
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
@@ -101,7 +101,7 @@ def collect(
                 )
                 for workers, held in executors.values()
             ),
-            limiters=tuple(_limiters(calls, calls_per_minute)),
+            calls_per_minute=calls_per_minute,
             calls=tuple(_calls(state, numbers) for state in calls),
             requests_outside_scope=registry.outside,
             missing_hooks=tuple(
@@ -255,32 +255,27 @@ def _totals(
             }
             or None,
             origins=_origins(ledger, counts, numbers),
-            failures=tuple(
-                parts.Failure(
-                    ago=in_seconds(max(now - ended_at, 0)),
-                    result=str(result),
-                    age=in_seconds(age),
-                    phase=PHASES[phase],
-                    phase_age=in_seconds(phase_age),
-                    model=model,
-                    call_site=None if call_site is None else str(call_site),
-                    head=in_seconds(head),
-                )
-                for (
-                    ended_at,
-                    result,
-                    age,
-                    phase,
-                    phase_age,
-                    model,
-                    call_site,
-                    head,
-                ) in snapshot_of_queue(ledger.failed)
-            ),
+            failures=_failures(ledger.failed, now),
             answers=_answers(ledger.answered, now),
             earlier_answers=_answers(ledger.sampled, now),
         )
         for ledger in snapshot_of(registry.ledgers.pools.values)
+    )
+
+
+def _failures(failed: deque[tuple[Any, ...]], now: int) -> tuple[parts.Failure, ...]:
+    return tuple(
+        parts.Failure(
+            in_seconds(max(now - at, 0)),
+            str(result),
+            in_seconds(age),
+            PHASES[phase],
+            in_seconds(phase_age),
+            model,
+            None if call_site is None else str(call_site),
+            in_seconds(head),
+        )
+        for at, result, age, phase, phase_age, model, call_site, head in snapshot_of_queue(failed)
     )
 
 
@@ -348,24 +343,6 @@ def _calls(state: CallsNow, numbers: Numbers) -> parts.CallsSnapshot:
         oldest_silence=in_seconds(state.silence) if ledger.streamed else None,
         ages={longest_of(number): count for number, count in enumerate(state.ages) if count},
     )
-
-
-def _limiters(
-    calls: Iterable[CallsNow], calls_per_minute: int | None
-) -> Iterator[parts.LimiterSnapshot]:
-    """Yield the waits in GlueLLM's rate limiter, of the providers for whose calls there are any."""
-    for state in calls:
-        ended, longest = state.ledger.limited, state.oldest[LIMITED]
-        waiting = state.count[LIMITED] if longest >= SHORTEST_LIMITED else 0
-        if ended or waiting:
-            yield parts.LimiterSnapshot(
-                provider=state.ledger.provider,
-                waiting=waiting,
-                longest=in_seconds(longest),
-                waited=ended + waiting,
-                seconds=in_seconds(state.spent[LIMITED]),
-                calls_per_minute=calls_per_minute,
-            )
 
 
 def _account(

@@ -69,7 +69,6 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
     calls = [calls_in(one, recent) for one in snapshot.process.calls]
     blocked = process.loop_is_blocked(snapshot, before)
     descriptors = process.descriptors_near_limit(snapshot)
-    limiters = limiting.since(snapshot, before)
     clients_churn = any(connecting.churned_origins(case.activity) for case in cases)
     found: list[Finding | None] = [
         process.blocked_event_loop(snapshot, before, clients_churn=clients_churn),
@@ -80,9 +79,9 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
     ]
     found += [threads.executor_full(executor, cases) for executor in snapshot.process.executors]
     found += [retrying.retries(one, cases) for one in calls]
-    found += [limiting.gluellm_limiter(limiter, cases) for limiter in limiters]
+    found += [limiting.gluellm_limiter(one, cases) for one in calls]
     for case, *lately in zip(cases, *latest, strict=True):
-        limited = limiting.wait_before(case, limiters, cases)
+        limited = limiting.wait_before(case, calls, cases)
         of_pool = [
             *_of_pool(case, lately, blocked=blocked, limited=limited),
             retrying.refusals(case, calls),

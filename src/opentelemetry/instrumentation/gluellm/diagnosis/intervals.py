@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..pool.ledger import MOST_ANSWERED, MOST_FAILED
 from ..pool.phases import PHASES
 from ..thresholds import BASELINE_REQUESTS, CHURN_REQUESTS_PER_POOL, RECENT
-from ..watch.account import Item
+from ..watch.account import Item, Subject
+from . import parts
 from .advice.advisor import Advisor, advisor_for
 from .advice.own_clients import OwnClient
 from .advice.servers import CONNECT_HELP
-from .parts import (
-    PROVIDERS_PART,
-    Answer,
-    CallsSnapshot,
-    Failure,
-    Outcome,
-    PoolSnapshot,
-    PoolTotals,
-    ProcessSnapshot,
-    RequestSnapshot,
-    calls_counted,
-    outcome_of,
-)
 from .snapshot import Snapshot
 from .windows import Window, Windows, named, summed
 
@@ -58,9 +46,9 @@ class Activity:
     period: float
     items: Counter[Item]
     """What was counted, as ``watch/account.py`` names it."""
-    outcomes: Sequence[Outcome]
+    outcomes: Sequence[parts.Outcome]
     """Requests that left the pool."""
-    new: NewPools
+    new: NewPools = field(default_factory=NewPools)
     held_now: int = 0
     """Requests that have a connection at the end of the period."""
 
@@ -97,9 +85,7 @@ class Activity:
     def connect_failures(self) -> dict[str, int]:
         """Requests whose connection could not be established, by reason; most frequent first."""
         return {
-            error: count
-            for error, count in self.errors.most_common()
-            if error in CONNECT_HELP and count > 0
+            error: n for error, n in self.errors.most_common() if error in CONNECT_HELP and n > 0
         }
 
     @property
@@ -111,8 +97,7 @@ class Activity:
     @property
     def slowest_step(self) -> str | None:
         """Step of establishing connections that took the most time; None if none took any."""
-        took = {seconds: step for step, seconds in self.named("step").items() if seconds > 0}
-        return took[max(took)] if took else None
+        return next((step for step, time in self.named("step").most_common(1) if time > 0), None)
 
     def provider_time(self, *phases: str, at_most: bool = False) -> float:
         """Return a lower bound of the mean seconds per request in these phases of the provider.
@@ -131,7 +116,7 @@ class Activity:
         ended_early = () if self.number("lost_peers") else _ENDED_EARLY
         early = [outcome for outcome in others if outcome.error in ended_early]
 
-        def spent(outcomes: Iterable[Outcome]) -> float:
+        def spent(outcomes: Iterable[parts.Outcome]) -> float:
             return sum(o.provider_seconds.get(phase, 0.0) for o in outcomes for phase in phases)
 
         time = max(self.time(*phases) - spent(others), 0.0)
@@ -147,15 +132,15 @@ class Activity:
 class PoolCase:
     """Everything known about one pool name: the input of a rule."""
 
-    totals: PoolTotals
-    process: ProcessSnapshot
+    totals: parts.PoolTotals
+    process: parts.ProcessSnapshot
     leak_threshold: float
     age: float
     """Seconds since ``instrument()``."""
     activity: Activity
     baseline: Activity | None
     """Activity before the period; None if there is nothing to compare with."""
-    pools: tuple[PoolSnapshot, ...]
+    pools: tuple[parts.PoolSnapshot, ...]
     """Live pools of this name."""
 
     @property
@@ -175,12 +160,12 @@ class PoolCase:
         )
 
     @property
-    def requests(self) -> list[RequestSnapshot]:
+    def requests(self) -> list[parts.RequestSnapshot]:
         """Requests in its live pools."""
         return [request for pool in self.pools for request in pool.requests]
 
     @property
-    def lost(self) -> list[RequestSnapshot]:
+    def lost(self) -> list[parts.RequestSnapshot]:
         """Requests whose connection is lost.
 
         Not all connections are checked. If all that were checked are lost, the other requests that
@@ -191,7 +176,9 @@ class PoolCase:
         if not lost or len(lost) < len(checked):
             return lost
         after = self.process.peer_check_after or 0.0
-        return [r for r in self.requests if r.phase in PROVIDERS_PART and r.phase_age >= after]
+        return [
+            r for r in self.requests if r.phase in parts.PROVIDERS_PART and r.phase_age >= after
+        ]
 
     @property
     def recent(self) -> float:
@@ -201,12 +188,12 @@ class PoolCase:
         return min([period, *(ring[0].ago for ring, most in rings if len(ring) >= most)])
 
     @property
-    def failures(self) -> list[Failure]:
+    def failures(self) -> list[parts.Failure]:
         recent = self.recent
         return [one for one in self.totals.failures if one.ago <= recent]
 
     @property
-    def answers(self) -> list[Answer]:
+    def answers(self) -> list[parts.Answer]:
         recent = self.recent
         return [one for one in self.totals.answers if one.ago <= recent]
 
@@ -216,7 +203,7 @@ class PoolCase:
         return len(self.failures) + sum(answer.number for answer in self.answers)
 
     @property
-    def kept_answers(self) -> list[Answer]:
+    def kept_answers(self) -> list[parts.Answer]:
         """All answers that are known, each of them once."""
         latest = self.totals.answers
         since = max((one.ago for one in latest), default=0.0)
@@ -237,7 +224,7 @@ class PoolCase:
         return self.baseline is None and self.age < 2 * RECENT
 
     @property
-    def compared_answers(self) -> tuple[list[Answer], list[Answer]]:
+    def compared_answers(self) -> tuple[list[parts.Answer], list[parts.Answer]]:
         """Latest answers, and earlier ones.
 
         In a young process they are those of the last and of the first third of its life.
@@ -253,6 +240,12 @@ class PoolCase:
     def maximum(self) -> int | None:
         """Smallest limit of its live pools; None if all are unlimited or none is left."""
         return min((p.max_connections for p in self.pools if p.max_connections), default=None)
+
+    @property
+    def probe(self) -> str:
+        """Advice to turn SO_KEEPALIVE on; empty unless it is known to be off."""
+        off = any(pool.tcp_keepalive is False for pool in self.pools)
+        return f" Switch SO_KEEPALIVE on: {self.advisor.probe_idle(self.maximum)}." if off else ""
 
     @property
     def synchronous(self) -> bool:
@@ -290,10 +283,10 @@ def since(snapshot: Snapshot, previous: Snapshot | None) -> Windows:
     return Windows(recent, recent, Window(then, before))
 
 
-def calls_in(calls: CallsSnapshot, window: Window) -> CallsSnapshot:
+def calls_in(calls: parts.CallsSnapshot, window: Window) -> parts.CallsSnapshot:
     """Return the calls of a period; what is in flight is that of now."""
     items = window.of_calls(calls.provider, calls.source)
-    return replace(calls, **calls_counted(items))
+    return replace(calls, **parts.calls_counted(items))
 
 
 def pool_cases(
@@ -310,30 +303,34 @@ def pool_cases(
         compared = judged.get(totals.label, whole)
         earlier = compared.before
         before = was.get(totals.label, NewPools())
-        activity = _activity(compared.recent, totals.label, _new_pools(snapshot, totals) - before)
+        new = _new_pools(snapshot, totals) - before
         held = sum(o.requests_now.get(phase, 0) for o in totals.origins for phase in HELD)
+
+        def its(subject: Subject, label: str = totals.label) -> bool:
+            return subject[0] == label
+
         case = PoolCase(
             totals=totals,
             process=snapshot.process,
             leak_threshold=snapshot.leak_threshold,
             age=snapshot.uptime,
-            activity=replace(activity, held_now=held),
-            baseline=_activity(earlier, totals.label, before) if earlier else None,
+            activity=replace(activity_of(compared.recent, its), new=new, held_now=held),
+            baseline=replace(activity_of(earlier, its), new=before) if earlier else None,
             pools=_pools(snapshot, totals),
         )
         cases.append(replace(case, activity=_without_lost(case)))
     return cases
 
 
-def _activity(window: Window, label: str, new: NewPools) -> Activity:
-    """Return the activity in a window, in which these pools were new."""
+def activity_of(window: Window, is_its: Callable[[Subject], bool]) -> Activity:
+    """Return what these subjects did in a window."""
     found: Counter[Item] = Counter()
-    outcomes: list[Outcome] = []
+    outcomes: list[parts.Outcome] = []
     for subject, items in window.numbers.items():
-        if subject[0] == label:
+        if is_its(subject):
             found.update(items)
-            outcomes += (outcome_of(items, one) for one in items if one[0] == "left")
-    return Activity(period=window.period, items=found, outcomes=outcomes, new=new)
+            outcomes += (parts.outcome_of(items, one) for one in items if one[0] == "left")
+    return Activity(period=window.period, items=found, outcomes=outcomes)
 
 
 def _without_lost(case: PoolCase) -> Activity:
@@ -346,11 +343,11 @@ def _without_lost(case: PoolCase) -> Activity:
     return replace(case.activity, items=items, held_now=held_now)
 
 
-def _pools(snapshot: Snapshot, totals: PoolTotals) -> tuple[PoolSnapshot, ...]:
+def _pools(snapshot: Snapshot, totals: parts.PoolTotals) -> tuple[parts.PoolSnapshot, ...]:
     return tuple(pool for pool in snapshot.pools if pool.label == totals.label)
 
 
-def _new_pools(snapshot: Snapshot, totals: PoolTotals) -> NewPools:
+def _new_pools(snapshot: Snapshot, totals: parts.PoolTotals) -> NewPools:
     """Return pools, requests and call sites by origin, without live pools that are kept.
 
     A pool is kept if it had at least ``CHURN_REQUESTS_PER_POOL`` requests, and it is left out if it

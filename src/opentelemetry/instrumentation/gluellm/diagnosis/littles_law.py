@@ -16,15 +16,8 @@ from __future__ import annotations
 
 import math
 
-QUANTILE = 0.99
-"""Share of the time for which the pool has to be large enough."""
-_REACH = 40
-"""Standard deviations around the mean that are summed. The probability outside is below 1e-100."""
-_LARGEST_MEAN = 1e7
-"""Upper bound of the mean: no pool has so many connections, and the sum would take seconds."""
 
-
-def poisson_quantile(mean: float, share: float = QUANTILE) -> int:
+def poisson_quantile(mean: float, share: float = 0.99) -> int:
     """Return the smallest k with P(X <= k) >= ``share`` for X Poisson distributed with ``mean``.
 
     Exact except for the rounding of floats: probabilities are summed from their logarithms, since
@@ -32,14 +25,8 @@ def poisson_quantile(mean: float, share: float = QUANTILE) -> int:
     """
     if not mean > 0:
         return 0
-    mean = min(mean, _LARGEST_MEAN)
-    reach = _REACH * (math.sqrt(mean) + 1)
-    logarithm = math.log(mean)
-    total = 0.0
-    number = max(0, math.floor(mean - reach))
-    while number <= mean + reach:
-        total += math.exp(number * logarithm - mean - math.lgamma(number + 1))
-        if total >= share:
-            break
+    total, number = math.exp(-mean), 0
+    while total < share:
         number += 1
+        total += math.exp(number * math.log(mean) - mean - math.lgamma(number + 1))
     return number

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ..pool.call import SHORTEST_LIMITED
+from ..pool.durations import in_seconds
 from ..pool.ledger import served
 from ..pool.phases import OUTCOMES, STAGES
 from ..text import seconds
@@ -376,31 +378,6 @@ class ExecutorSnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LimiterSnapshot:
-    """Calls to one provider in GlueLLM's rate limiter, before any pool. Times are seconds."""
-
-    provider: str | None
-    """any-llm's key of the provider that a call went to first; None if unknown."""
-    waiting: int
-    longest: float
-    """Longest time that one of the waiting calls has waited."""
-    waited: int
-    """Attempts that have waited since ``instrument()``, including those that still wait."""
-    seconds: float
-    """Total time of these waits since ``instrument()``."""
-    calls_per_minute: int | None = None
-    """GlueLLM's limit; None if unknown."""
-
-    def less(self, before: LimiterSnapshot) -> LimiterSnapshot:
-        """Return what waited since ``before``; never below 0, even if counting restarted."""
-        return replace(
-            self,
-            waited=max(0, self.waited - before.waited + min(before.waiting, self.waiting)),
-            seconds=max(0.0, self.seconds - before.seconds),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CallsSnapshot:
     """Calls to one provider through one library since ``instrument()``. Times are seconds.
 
@@ -430,6 +407,8 @@ class CallsSnapshot:
     """Pauses of SDKs before they sent a request again, as far as the SDK shows them."""
     pauses_requested: int = 0
     """Pauses among them for which the provider had sent ``Retry-After``."""
+    limited: int = 0
+    """Attempts that waited in GlueLLM's rate limiter and have passed it."""
     silent: int = 0
     """Calls in flight that have been waiting unusually long for the provider."""
     oldest_silence: float | None = None
@@ -440,6 +419,12 @@ class CallsSnapshot:
     """Calls in flight by their time so far: number of each class by its upper bound."""
 
     @property
+    def waiting(self) -> int:
+        """Calls that wait in GlueLLM's rate limiter: for longer than it takes to pass."""
+        waits = self.oldest.get("limited", 0.0) >= in_seconds(SHORTEST_LIMITED)
+        return self.now["limited"] if waits else 0
+
+    @property
     def in_flight(self) -> int:
         return sum(self.now.values())
 
@@ -448,7 +433,7 @@ class CallsSnapshot:
         return sum(self.outcomes.values())
 
 
-_CALL_COUNTS = ("retries", "attempts_repeated", "pauses", "pauses_requested")
+_CALL_COUNTS = ("retries", "attempts_repeated", "pauses", "pauses_requested", "limited")
 
 
 def calls_counted(items: Mapping[Item, float]) -> dict[str, Any]:
@@ -531,9 +516,8 @@ class ProcessSnapshot:
     """Whether any-llm is imported. If not, the application or its SDKs built all clients."""
     executors: tuple[ExecutorSnapshot, ...] = ()
     """Executors whose threads send requests."""
-    limiters: tuple[LimiterSnapshot, ...] = ()
-    """GlueLLM's rate limiter, by provider; empty while no call has waited in it, and with
-    ``calls=False``."""
+    calls_per_minute: int | None = None
+    """Limit of GlueLLM's rate limiter for each provider; None if unknown."""
     calls: tuple[CallsSnapshot, ...] = ()
     """LLM calls, by provider and source; empty before the first call and with ``calls=False``."""
     requests_outside_scope: int = 0

@@ -174,10 +174,7 @@ def recording_of(pools: Sequence[PoolSnapshot], period: float = math.inf) -> Rec
     origins = {c.origin for c in pool.connections} | {r.origin for r in pool.requests}
     if pool.max_connections_per_origin is not None and len(origins) > 1:
         return "not applicable: the limit is per origin, and there are several"
-    try:
-        numbers = array("i", b64decode(pool.leases))
-    except ValueError:  # from a report of another version
-        numbers = array("i")
+    numbers = array("i", b64decode(pool.leases))
     times = [
         (-numbers[i] / TICKS, numbers[i + 1] / TICKS, numbers[i + 2] / TICKS)
         for i in range(0, len(numbers) - 2, 3)

@@ -20,22 +20,14 @@ from ..text import (
     wrapped,
 )
 from ..watch.silent_peers import SENDING
+from . import parts
 from .findings import Finding
-from .parts import (
-    CallsSnapshot,
-    ConnectionSnapshot,
-    PoolSnapshot,
-    PoolTotals,
-    ProcessSnapshot,
-    RequestSnapshot,
-)
 from .windows import Windows, named
 
 EntryT = TypeVar("EntryT")
-_MOST_POOLS = 6
-"""A client per call makes hundreds of similar pools, which would push the findings out of sight."""
-_MOST_PROVIDERS = 6
-_MOST_ERRORS = 6
+_MOST = 6
+"""Pools, providers and errors. A client per call makes hundreds of similar pools, which would push
+the findings out of sight."""
 _MOST_NAMES = 20
 _MOST_ORIGINS = 5
 _MOST_HOLDERS = 10
@@ -49,9 +41,9 @@ _QUIET = 60.0
 def snapshot_text(
     taken_at: float,
     uptime: float,
-    process: ProcessSnapshot,
-    pools: Sequence[PoolSnapshot],
-    totals: Sequence[PoolTotals],
+    process: parts.ProcessSnapshot,
+    pools: Sequence[parts.PoolSnapshot],
+    totals: Sequence[parts.PoolTotals],
     compared: Windows,
     *,
     quiet_for: float = 0.0,
@@ -64,28 +56,28 @@ def snapshot_text(
     """
     calls = sorted(process.calls, key=lambda calls: (-calls.silent, -calls.in_flight))
     what = "LLM calls and pools" if calls else "connection pools"
+    at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(taken_at))
     lines = wrapped(
-        f"{what} of process {process.pid} at {_clock(taken_at)}, "
-        f"{seconds(uptime)} after instrumentation"
+        f"{what} of process {process.pid} at {at}, {seconds(uptime)} after instrumentation"
     )
     if calls:
-        lines += _first(
-            calls, _MOST_PROVIDERS, lambda each: _calls(each, totals, compared), "provider", ""
-        )
+        lines += _first(calls, _MOST, lambda each: _calls(each, totals, compared), "provider", "")
         lines.append("")
     quiet = [f"nothing in flight for {seconds(quiet_for)}"] if quiet_for > _QUIET else []
     lines += wrapped("; ".join([*quiet, *_process(process)]))
     if not pools:
         lines += ["", "no pool is alive that has served a request"]
     ordered = sorted(pools, key=lambda pool: -len(pool.requests))
-    lines += _first(ordered, _MOST_POOLS, _pool, "pool", "")
+    lines += _first(ordered, _MOST, _pool, "pool", "")
     if totals:
         lines += ["", "since instrumentation, by pool name"]
         lines += _first(totals, _MOST_NAMES, _totals, "name", "  ")
     return "\n".join(lines)
 
 
-def _calls(calls: CallsSnapshot, totals: Sequence[PoolTotals], compared: Windows) -> Iterator[str]:
+def _calls(
+    calls: parts.CallsSnapshot, totals: Sequence[parts.PoolTotals], compared: Windows
+) -> Iterator[str]:
     yield ""
     provider = one_line(calls.provider or "an unknown provider")
     yield f"calls to {provider} ({one_line(calls.source)})"
@@ -104,9 +96,9 @@ def _calls(calls: CallsSnapshot, totals: Sequence[PoolTotals], compared: Windows
     if silent and silence:
         silent += f"; longest wait for the next item of a stream: {seconds(silence)}"
     errors = Counter(calls.errors).most_common()
-    failures = [with_outcome(count, error) for error, count in errors[:_MOST_ERRORS]]
-    if len(errors) > _MOST_ERRORS:
-        failures.append(f"and {counted(len(errors) - _MOST_ERRORS, 'more error')}")
+    failures = [with_outcome(count, error) for error, count in errors[:_MOST]]
+    if len(errors) > _MOST:
+        failures.append(f"and {counted(len(errors) - _MOST, 'more error')}")
     rows = {
         "in flight": f"{calls.in_flight or 'none'}{_after(': ', ', '.join(now))}",
         "silent": silent,
@@ -114,15 +106,15 @@ def _calls(calls: CallsSnapshot, totals: Sequence[PoolTotals], compared: Windows
         "errors": ", ".join(failures),
         "retries": str(calls.retries or ""),
         "lately": _lately(calls, compared),
-        "time": f"{seconds(time)} per call: {_shares(_largest_first(calls.stage_seconds))}",
-        "of requesting": _shares(_largest_first(phases)),
+        "time": f"{seconds(time)} per call: {_shares(calls.stage_seconds)}",
+        "of requesting": _shares(phases),
     }
     for label, text in rows.items():
         if text:
             yield from wrapped(text, f"  {label:<15}", " " * 17)
 
 
-def _lately(calls: CallsSnapshot, compared: Windows) -> str:
+def _lately(calls: parts.CallsSnapshot, compared: Windows) -> str:
     """Return text on the last minutes and the time before; empty if there is nothing before."""
     if compared.before is None:
         return ""
@@ -137,7 +129,7 @@ def _lately(calls: CallsSnapshot, compared: Windows) -> str:
     return "; ".join(texts)
 
 
-def _process(process: ProcessSnapshot) -> Iterator[str]:
+def _process(process: parts.ProcessSnapshot) -> Iterator[str]:
     if process.event_loop_lag:  # 0 without an event loop as well
         loop = "hub of greenlets" if process.greenlets else "event loop"
         late = f"{loop} late by up to {seconds(process.event_loop_lag)}"
@@ -154,14 +146,14 @@ def _process(process: ProcessSnapshot) -> Iterator[str]:
             f"{executor.requests} of {executor.threads} threads of an executor hold a connection, "
             f"{counted(executor.waiting, 'call')} waiting for one"
         )
-    for limiter in process.limiters:
-        if limiter.waiting:
-            whose = f" for {one_line(limiter.provider)}" if limiter.provider else ""
-            most = limiter.calls_per_minute
+    for calls in process.calls:
+        if calls.waiting:
+            whose = f" for {one_line(calls.provider)}" if calls.provider else ""
+            most = process.calls_per_minute
             limit = f" ({most} calls a minute)" if most is not None else ""
             yield (
-                f"{counted(limiter.waiting, 'call')} waiting in GlueLLM's rate limiter{whose}"
-                f"{limit}, the longest for {seconds(limiter.longest)}"
+                f"{counted(calls.waiting, 'call')} waiting in GlueLLM's rate limiter{whose}"
+                f"{limit}, the longest for {seconds(calls.oldest['limited'])}"
             )
     if process.peer_check_after is None:
         yield "check of silent connections: not available here"
@@ -178,12 +170,12 @@ def findings_text(findings: Sequence[Finding]) -> str:
     return "\n\n".join(map(str, findings)) or "no problem found"
 
 
-def _pool(pool: PoolSnapshot) -> Iterator[str]:
+def _pool(pool: parts.PoolSnapshot) -> Iterator[str]:
     yield ""
     yield from _limits(pool) if pool.channel_state is None else _channel(pool)
     if pool.built_at:
         yield f"  built at {call_site_text(pool.built_at, _LONGEST_CALL_SITE)}"
-    origins: dict[str, list[ConnectionSnapshot]] = {}
+    origins: dict[str, list[parts.ConnectionSnapshot]] = {}
     for connection in pool.connections:
         origins.setdefault(connection.origin, []).append(connection)
     yield from _first(list(origins.values()), _MOST_ORIGINS, _connections, "origin", "  ")
@@ -195,7 +187,7 @@ def _pool(pool: PoolSnapshot) -> Iterator[str]:
             yield from _first(requests, most, _request, "request", "    ")
 
 
-def _channel(pool: PoolSnapshot) -> Iterator[str]:
+def _channel(pool: parts.PoolSnapshot) -> Iterator[str]:
     """Yield the lines of a gRPC channel, which reports no connections and has no limits."""
     since = seconds(pool.channel_state_age or 0.0)
     yield from wrapped(
@@ -205,7 +197,7 @@ def _channel(pool: PoolSnapshot) -> Iterator[str]:
     yield from wrapped(f"{counted(pool.requests_entered, 'call')} in {seconds(pool.age)}", "  ")
 
 
-def _limits(pool: PoolSnapshot) -> Iterator[str]:
+def _limits(pool: parts.PoolSnapshot) -> Iterator[str]:
     maximum = "unlimited" if pool.max_connections is None else str(pool.max_connections)
     idle = "all" if pool.max_idle_connections is None else str(pool.max_idle_connections)
     yield from wrapped(
@@ -227,7 +219,7 @@ def _limits(pool: PoolSnapshot) -> Iterator[str]:
     )
 
 
-def _connections(connections: Sequence[ConnectionSnapshot]) -> Iterator[str]:
+def _connections(connections: Sequence[parts.ConnectionSnapshot]) -> Iterator[str]:
     """Yield one line on the connections to an origin, since there may be a thousand."""
     states = Counter(connection.state for connection in connections)
     text = ", ".join(f"{count} {one_line(state)}" for state, count in states.items())
@@ -243,7 +235,7 @@ def _connections(connections: Sequence[ConnectionSnapshot]) -> Iterator[str]:
     yield from wrapped(f"{one_line(connections[0].origin)}: {text}", "  ")
 
 
-def _request(request: RequestSnapshot) -> Iterator[str]:
+def _request(request: parts.RequestSnapshot) -> Iterator[str]:
     if request.phase == "queued":
         limit = request.pool_timeout
         bound = f" of at most {timeout_text(limit)}" if limit else ""
@@ -273,7 +265,7 @@ def _request(request: RequestSnapshot) -> Iterator[str]:
         yield f"        {call_site_text(frame, _LONGEST_CALL_SITE)}"
 
 
-def _totals(totals: PoolTotals) -> Iterator[str]:
+def _totals(totals: parts.PoolTotals) -> Iterator[str]:
     outcomes: Counter[str] = Counter()
     phases: Counter[str] = Counter()
     providers: Counter[str] = Counter()
@@ -283,32 +275,32 @@ def _totals(totals: PoolTotals) -> Iterator[str]:
         phases.update(origin.phase_seconds)
         providers[origin.provider or "unknown"] += origin.requests_entered
     channels = totals.channel_seconds
-    parts = [f"pools {totals.pools_opened} opened, {totals.pools_live} alive"]
+    texts = [f"pools {totals.pools_opened} opened, {totals.pools_live} alive"]
     if channels is None:
         closed = _listed(totals.connections_closed)
-        parts.append(
+        texts.append(
             f"connections {totals.connections_opened} opened" + _after(", closed: ", closed)
         )
     else:
-        parts.append("channels: " + (_shares(channels) or "none alive"))
+        texts.append("channels: " + (_shares(channels) or "none alive"))
     ended = ", ".join(with_outcome(count, name) for name, count in outcomes.items())
-    parts.append(f"requests {ended or 'ended 0'}")
+    texts.append(f"requests {ended or 'ended 0'}")
     if len(providers) > 1:
-        parts.append(f"providers {_listed(providers)}")
-    parts.append(_after("time: ", _shares(phases)))
+        texts.append(f"providers {_listed(providers)}")
+    texts.append(_after("time: ", _shares(phases)))
     connections = f"{totals.peak_active} connections, " if channels is None else ""
-    parts.append(f"peaks {connections}{totals.peak_queued} queued")
+    texts.append(f"peaks {connections}{totals.peak_queued} queued")
     broken = sum(origin.reuse_failures for origin in totals.origins)
     answered = max((origin.longest_silence_answered for origin in totals.origins), default=0.0)
-    parts.append(f"longest wait that was answered {seconds(answered)}" if answered else "")
+    texts.append(f"longest wait that was answered {seconds(answered)}" if answered else "")
     counts = {
         "returned to the queue": totals.requeues,
         "leaks": totals.leaks,
         "anomalies": _listed(totals.anomalies),
         "failed on reused connections": broken,
     }
-    parts += [f"{name} {count}" for name, count in counts.items() if count]
-    yield from wrapped(f"{one_line(totals.label)}: {'; '.join(filter(None, parts))}", "  ")
+    texts += [f"{name} {count}" for name, count in counts.items() if count]
+    yield from wrapped(f"{one_line(totals.label)}: {'; '.join(filter(None, texts))}", "  ")
 
 
 def _listed(counts: Mapping[str, int]) -> str:
@@ -316,13 +308,9 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 
 def _shares(times: Mapping[str, float]) -> str:
-    everything = sum(time for time in times.values() if time > 0)
-    shares = {name: time / everything for name, time in times.items() if time > 0}
-    return ", ".join(f"{one_line(name)} {percent(share)}" for name, share in shares.items())
-
-
-def _largest_first(times: Mapping[str, float]) -> dict[str, float]:
-    return dict(Counter(times).most_common())
+    largest = (+Counter(times)).most_common()
+    everything = sum(time for _, time in largest)
+    return ", ".join(f"{one_line(name)} {percent(time / everything)}" for name, time in largest)
 
 
 def _after(start: str, text: str) -> str:
@@ -341,10 +329,3 @@ def _first(
         yield from lines(entry)
     if len(entries) > most:
         yield f"{indent}and {counted(len(entries) - most, f'more {noun}')}"
-
-
-def _clock(epoch: float) -> str:
-    try:
-        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(epoch))
-    except (ValueError, OverflowError, OSError):
-        return "an unknown time"

@@ -7,15 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.context import Context, get_current
-from opentelemetry.trace import (
-    INVALID_SPAN_CONTEXT,
-    SpanContext,
-    SpanKind,
-    get_current_span,
-    propagation,
-)
+from opentelemetry.trace import propagation
 
 from opentelemetry import context as context_api
+from opentelemetry import trace
 
 from ..pool.call import CountedCall
 from ..pool.lease import Lease
@@ -28,7 +23,7 @@ if not isinstance(_SUPPRESS_INSTRUMENTATION_KEY, str):
 _SPAN_KEY = getattr(propagation, "_SPAN_KEY", None)
 # opentelemetry-instrumentation sets this key as well, "for backward compatibility".
 _SUPPRESS_PLAIN = "suppress_instrumentation"
-_CLIENT = SpanKind.CLIENT
+_CLIENT = trace.SpanKind.CLIENT
 
 
 def entry_context() -> Callable[[], object]:
@@ -52,14 +47,14 @@ def _is_suppressed(context: Context) -> bool:
     return bool(context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_SUPPRESS_PLAIN))
 
 
-class SuppressedContext(SpanContext):
+class SuppressedContext(trace.SpanContext):
     """Span context of a request that entered while OpenTelemetry's suppress key was set."""
 
 
-def _unless_suppressed(own: SpanContext | None, context: Context) -> SpanContext | None:
+def _unless_suppressed(own: trace.SpanContext | None, context: Context) -> trace.SpanContext | None:
     if not _is_suppressed(context):
         return own
-    own = own or INVALID_SPAN_CONTEXT
+    own = own or trace.INVALID_SPAN_CONTEXT
     return SuppressedContext(
         own.trace_id, own.span_id, own.is_remote, own.trace_flags, own.trace_state
     )
@@ -75,7 +70,7 @@ class EntryObserver(PoolObserver):
     def call_began(self, call: CountedCall, context: object) -> None:
         if not isinstance(context, Context):
             return
-        span: Any = context.get(_SPAN_KEY) if _SPAN_KEY else get_current_span(context)
+        span: Any = context.get(_SPAN_KEY) if _SPAN_KEY else trace.get_current_span(context)
         call.observed = None if span is None else span.get_span_context()
         if _SUPPRESS_INSTRUMENTATION_KEY in context or _SUPPRESS_PLAIN in context:
             call.observed = _unless_suppressed(call.observed, context)
@@ -90,7 +85,7 @@ class EntryObserver(PoolObserver):
     def lease_queued(self, lease: Lease, context: object) -> None:
         if not isinstance(context, Context):
             return
-        span: Any = context.get(_SPAN_KEY) if _SPAN_KEY else get_current_span(context)
+        span: Any = context.get(_SPAN_KEY) if _SPAN_KEY else trace.get_current_span(context)
         if span is not None:
             lease.observed = span.get_span_context()
             try:  # as an attribute: getattr() would cost more

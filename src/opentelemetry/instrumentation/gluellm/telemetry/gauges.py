@@ -11,19 +11,8 @@ from opentelemetry.metrics import Observation
 
 from ..concurrency import snapshot_of
 from ..patching import Hooks
+from ..pool import counts
 from ..pool.call import CallsNow
-from ..pool.counts import (
-    ACTIVE_1,
-    ACTIVE_2,
-    ACTIVE_WEBSOCKET,
-    CONNECTING,
-    IDLE_1,
-    IDLE_2,
-    PLACES,
-    NameState,
-    PoolSums,
-    RunningRequests,
-)
 from ..pool.durations import in_seconds
 from ..pool.lease import Lease
 from ..pool.ledger import GONE_REPORTED, Counters, OriginLedger, PoolLedger, PoolSeries
@@ -35,15 +24,12 @@ from .attributes import AttributeSets, of_calls, of_origin, of_series, protocol_
 from .drain import NO_SPAN, Drain
 from .semconv import Metric
 
-_NO_CONNECTIONS = [0] * len(PLACES)
-_NO_STREAMS = (0, 0, 0)
-_NO_REQUESTS = RunningRequests()
 _PLACES = {
-    ("1.1", "active"): ACTIVE_1,
-    ("1.1", "idle"): IDLE_1,
-    ("2", "active"): ACTIVE_2,
-    ("2", "idle"): IDLE_2,
-    (semconv.WEBSOCKET, "active"): ACTIVE_WEBSOCKET,
+    ("1.1", "active"): counts.ACTIVE_1,
+    ("1.1", "idle"): counts.IDLE_1,
+    ("2", "active"): counts.ACTIVE_2,
+    ("2", "idle"): counts.IDLE_2,
+    (semconv.WEBSOCKET, "active"): counts.ACTIVE_WEBSOCKET,
 }
 
 Observations = dict[str, list[Observation]]
@@ -70,7 +56,7 @@ class StateSource:
             self.drain.all()
             self.on_collect()
             now = registry.clock()
-            states, counts = registry.state(now)
+            states, sums = registry.state(now)
             now = registry.clock()
             suspects = Counter(lease.tracker.ledger for lease in self.leak_suspects())
             silent = self.silent_connections()
@@ -78,7 +64,7 @@ class StateSource:
                 gauges = _gauges(ledger, state, suspects[ledger], silent.get(ledger, {}), now)
                 _add_pool(found, ledger, gauges, now)
                 for origin in snapshot_of(ledger.origins.values):
-                    _add_origin(found, origin, counts, now)
+                    _add_origin(found, origin, sums, now)
             for calls in registry.calls.state():
                 _add_calls(found, calls)
         except Exception as error:
@@ -177,7 +163,7 @@ _COUNTERS: dict[str, tuple[Metric, str | None]] = {
 
 def _gauges(
     ledger: PoolLedger,
-    state: NameState,
+    state: counts.NameState,
     leak_suspects: int,
     silent: Mapping[str, int],
     now: int,
@@ -231,32 +217,31 @@ def _add_calls(found: _Points, state: CallsNow) -> None:
     add(semconv.CALL_SILENT, state.silent, attributes.base)
     reported[-1] = max(reported[-1], state.retries)
     add(semconv.CALL_RETRIES, reported[-1], attributes.base)
-    for operation, counts in snapshot_of(ledger.calls.items):
-        for outcome, count in zip(semconv.OUTCOMES, counts, strict=True):
+    for operation, ended in snapshot_of(ledger.calls.items):
+        for outcome, count in zip(semconv.OUTCOMES, ended, strict=True):
             pairs = (semconv.OPERATION_NAME, operation, semconv.CALL_OUTCOME, outcome)
             add(semconv.CALLS, count, attributes.of(*pairs))
     for error, count in snapshot_of(ledger.errors.items):
         add(semconv.CALL_ERRORS, count, attributes.of(semconv.ERROR_TYPE, error))
 
 
-def _add_origin(found: _Points, origin: OriginLedger, sums: PoolSums, now: int) -> None:
-    counts = sums.origins.get(origin, _NO_CONNECTIONS)
-    running = sums.requests.get(origin, _NO_REQUESTS)
+def _add_origin(found: _Points, origin: OriginLedger, sums: counts.PoolSums, now: int) -> None:
+    connections, running = sums.origins[origin], sums.requests[origin]
     attributes = of_origin(origin)
     base = attributes.base
     add = found.add
     for (protocol, use), position in _PLACES.items():
         if protocol in origin.protocols:
             pairs = (protocol_key(protocol), protocol, semconv.CONNECTION_STATE, use)
-            add(semconv.OPEN_CONNECTIONS, counts[position], attributes.of(*pairs))
+            add(semconv.OPEN_CONNECTIONS, connections[position], attributes.of(*pairs))
     if "2" in origin.protocols:
-        active, limit, orphaned = sums.streams.get(origin, _NO_STREAMS)
+        active, limit, orphaned = sums.streams[origin]
         of_streams = attributes.of(semconv.PROTOCOL_VERSION, "2")
         add(semconv.STREAM_ACTIVE, active, of_streams)
         add(semconv.STREAM_MAX, limit, of_streams)
         add(semconv.STREAM_ORPHANED, orphaned, of_streams)
     if origin.pool.reports_connections:
-        add(semconv.CONNECTION_CONNECTING, counts[CONNECTING], base)
+        add(semconv.CONNECTION_CONNECTING, connections[counts.CONNECTING], base)
         add(semconv.REUSE_FAILURES, origin.reuse_failures, base)
         reported = attributes.set_up_reported
         steps = by_name(sums.steps.get(origin) or origin.set_up_time)

@@ -167,7 +167,8 @@ class DurationObserver(PoolObserver):
             self._outbox.put((target.histogram, in_seconds(took), attributes, lease.observed))
 
         began = connection.connect_started_at or connection.created_at
-        put(self._create, ended_at - began, _create_error(lease.error) if failed else None)
+        error = lease.error if lease.error in _CREATE_ERRORS else "connection_error"
+        put(self._create, ended_at - began, error if failed else None)
         if not self._full:
             return
         if connection.resolved is not None:
@@ -206,7 +207,3 @@ def _call(lease: Lease) -> tuple[Any, ...]:
     if call is None:
         return ()
     return semconv.REQUEST_MODEL, call.model, semconv.OPERATION_NAME, call.operation
-
-
-def _create_error(error: str | None) -> str:
-    return error if error in _CREATE_ERRORS else "connection_error"

@@ -12,14 +12,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from opentelemetry.metrics import (
-    CallbackOptions,
-    Meter,
-    MeterProvider,
-    NoOpMeter,
-    Observation,
-    get_meter,
-)
+from opentelemetry import metrics
 
 from ..pool.ledger import Ledgers
 from ..version import __version__
@@ -30,13 +23,13 @@ from .semconv import Instrument, Metric
 class ObservationSource(Protocol):
     """Source of the observations of one collection, by metric name."""
 
-    def collect(self) -> dict[str, list[Observation]]: ...
+    def collect(self) -> dict[str, list[metrics.Observation]]: ...
 
 
 class MeterInstruments:
     """The instruments of one Meter."""
 
-    def __init__(self, meter: Meter) -> None:
+    def __init__(self, meter: metrics.Meter) -> None:
         self.meter = meter
         self.ledgers = Ledgers()
         self._source: weakref.ref[ObservationSource] | None = None
@@ -49,7 +42,7 @@ class MeterInstruments:
     @property
     def active(self) -> bool:
         """Whether recorded values are used. False without an SDK, until one is set."""
-        if not self._active and not isinstance(self.meter, NoOpMeter):
+        if not self._active and not isinstance(self.meter, metrics.NoOpMeter):
             self._active = getattr(self.meter, "_real_meter", self.meter) is not None
         return self._active
 
@@ -87,7 +80,7 @@ class MeterInstruments:
         except Exception as error:
             # A failure of the SDK must not stop the program from starting.
             self.ledgers.failures.caught("sdk.instrument", error)
-            return NoOpMeter(semconv.SCOPE_NAME).create_histogram(metric.name)
+            return metrics.NoOpMeter(semconv.SCOPE_NAME).create_histogram(metric.name)
 
     def _create_observable(self, metric: Metric) -> None:
         create = {
@@ -102,14 +95,16 @@ class MeterInstruments:
             description=metric.description,
         )
 
-    def _callback(self, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def _callback(
+        self, name: str
+    ) -> Callable[[metrics.CallbackOptions], Iterable[metrics.Observation]]:
         first = not self._observable
 
-        def observe(_: CallbackOptions) -> Iterable[Observation]:
+        def observe(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
             # A collection runs in one thread and reads instruments in the order of creation. The
             # first callback takes the snapshot, the others reuse it. It is thread-local, so that
             # two readers don't share one.
-            current: dict[str, list[Observation]] | None
+            current: dict[str, list[metrics.Observation]] | None
             current = None if first else getattr(self._collection, "observations", None)
             if current is None:
                 source = self._source() if self._source is not None else None
@@ -123,12 +118,14 @@ class MeterInstruments:
 _known: weakref.WeakSet[MeterInstruments] = weakref.WeakSet()
 
 
-def of_provider(provider: MeterProvider | None) -> MeterInstruments:
+def of_provider(provider: metrics.MeterProvider | None) -> MeterInstruments:
     """Return the one set of instruments of a MeterProvider, the global one by default."""
-    return instruments_of(get_meter(semconv.SCOPE_NAME, __version__, provider, semconv.SCHEMA_URL))
+    return instruments_of(
+        metrics.get_meter(semconv.SCOPE_NAME, __version__, provider, semconv.SCHEMA_URL)
+    )
 
 
-def instruments_of(meter: Meter) -> MeterInstruments:
+def instruments_of(meter: metrics.Meter) -> MeterInstruments:
     """Return the one set of instruments of a Meter.
 
     Until an SDK is set, the API returns a new proxy Meter at each call. Later the instruments of

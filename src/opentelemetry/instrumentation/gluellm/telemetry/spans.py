@@ -9,18 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from opentelemetry.trace import (
-    Link,
-    Span,
-    SpanContext,
-    SpanKind,
-    Status,
-    StatusCode,
-    Tracer,
-    TracerProvider,
-    get_current_span,
-    get_tracer,
-)
+from opentelemetry import trace
 
 from ..pool.call import CountedCall
 from ..pool.durations import SECOND, in_seconds, nanoseconds
@@ -34,9 +23,9 @@ from .drain import bare_context
 from .entry import SuppressedContext
 
 
-def tracer_of(provider: TracerProvider | None) -> Tracer:
+def tracer_of(provider: trace.TracerProvider | None) -> trace.Tracer:
     """Return this package's tracer of a provider, the global one by default."""
-    return get_tracer(semconv.SCOPE_NAME, __version__, provider, semconv.SCHEMA_URL)
+    return trace.get_tracer(semconv.SCOPE_NAME, __version__, provider, semconv.SCHEMA_URL)
 
 
 class SpanObserver(PoolObserver):
@@ -45,7 +34,7 @@ class SpanObserver(PoolObserver):
     The finalizer rule (pool/lease.py): finalizers create no spans.
     """
 
-    def __init__(self, tracer: Tracer, minimum: float) -> None:
+    def __init__(self, tracer: trace.Tracer, minimum: float) -> None:
         self._tracer = tracer
         self._minimum = nanoseconds(minimum)
 
@@ -63,7 +52,7 @@ class SpanObserver(PoolObserver):
             self._shared_setup(lease, connection)
         if not lease.in_client_span:
             return
-        span = get_current_span()
+        span = trace.get_current_span()
         if span.is_recording():
             # The span of an SDK's call contains its retries, of which the last one rarely waits.
             before = getattr(span, "attributes", None) or {}
@@ -72,7 +61,7 @@ class SpanObserver(PoolObserver):
             span.set_attribute(semconv.SPAN_ACQUIRE_DURATION, waited)
 
     def call_ended(self, call: CountedCall) -> None:
-        span: Span | None = call.client_span()
+        span: trace.Span | None = call.client_span()
         if span is not None and span.is_recording():
             call.account_requests()
             span.set_attributes(of_call(call))
@@ -86,7 +75,7 @@ class SpanObserver(PoolObserver):
             return
         span = self._start(semconv.SPAN_CALL, call.observed, call.began_at, of_call(call))
         if call.outcome == FAILED:
-            span.set_status(Status(StatusCode.ERROR))
+            span.set_status(trace.Status(trace.StatusCode.ERROR))
         span.end(end_time=_epoch(call.ended_at))
 
     def _wait(
@@ -95,7 +84,7 @@ class SpanObserver(PoolObserver):
         began: int,
         ended: int,
         error: str | None,
-        setup: SpanContext | None = None,
+        setup: trace.SpanContext | None = None,
     ) -> None:
         if isinstance(lease.observed, SuppressedContext):
             return
@@ -103,7 +92,7 @@ class SpanObserver(PoolObserver):
         links = []
         wait_snapshot = None if lease.wait is None else lease.wait.snapshot
         if setup is not None:
-            links.append(Link(setup))
+            links.append(trace.Link(setup))
         elif wait_snapshot is not None:
             attributes[semconv.SPAN_CONNECTION_ACTIVE] = wait_snapshot.active
             attributes[semconv.SPAN_CONNECTION_IDLE] = wait_snapshot.idle
@@ -114,7 +103,7 @@ class SpanObserver(PoolObserver):
                 attributes[semconv.SPAN_OLDEST_LEASE_AGE] = in_seconds(wait_snapshot.oldest_age)
                 attributes[semconv.SPAN_OLDEST_LEASE_PHASE] = PHASES[wait_snapshot.oldest_phase]
             links += [
-                Link(_without_state(holder))
+                trace.Link(_without_state(holder))
                 for holder in wait_snapshot.holders
                 if holder is not None and holder.is_valid
             ]
@@ -130,26 +119,20 @@ class SpanObserver(PoolObserver):
     def connection_created(self, lease: Lease, connection: TrackedConnection) -> None:
         began = connection.connect_started_at or connection.created_at
         if connection.established_at - began >= self._minimum:
-            self._setup(lease, connection, began, connection.established_at, None)
+            self._setup(lease, connection, connection.established_at, None)
 
     def connection_failed(
         self, lease: Lease, connection: TrackedConnection, in_finalizer: bool
     ) -> None:
         if not in_finalizer:
-            began = connection.connect_started_at
-            self._setup(lease, connection, began, lease.ended_at, lease.error)
+            self._setup(lease, connection, lease.ended_at, lease.error)
 
     def _setup(
-        self,
-        lease: Lease,
-        connection: TrackedConnection,
-        began: int,
-        ended: int,
-        error: str | None,
+        self, lease: Lease, connection: TrackedConnection, ended: int, error: str | None
     ) -> None:
         if isinstance(lease.observed, SuppressedContext):
             return
-        origin = connection.origin
+        origin, began = connection.origin, connection.connect_started_at or connection.created_at
         name = _name(semconv.SPAN_SETUP, origin.address, origin.port)
         attributes = _attributes(lease)
         if connection.network_type is not None:
@@ -179,15 +162,15 @@ class SpanObserver(PoolObserver):
     def _start(
         self,
         name: str,
-        parent: SpanContext | None,
+        parent: trace.SpanContext | None,
         began: int,
         attributes: dict[str, Any],
-        links: list[Link] | None = None,
-    ) -> Span:
+        links: list[trace.Link] | None = None,
+    ) -> trace.Span:
         return self._tracer.start_span(
             name,
             context=bare_context(parent),
-            kind=SpanKind.INTERNAL,
+            kind=trace.SpanKind.INTERNAL,
             attributes=attributes,
             links=links,
             start_time=_epoch(began),
@@ -199,16 +182,16 @@ def _name(template: str, address: str, port: int | None) -> str:
     return template.format(address=address, port=port).removesuffix(":None")
 
 
-def _without_state(holder: SpanContext) -> SpanContext:
+def _without_state(holder: trace.SpanContext) -> trace.SpanContext:
     # The tracestate belongs to another caller's trace and must not be exported with this one.
-    return SpanContext(holder.trace_id, holder.span_id, holder.is_remote, holder.trace_flags)
+    return trace.SpanContext(holder.trace_id, holder.span_id, holder.is_remote, holder.trace_flags)
 
 
-def _finish(span: Span, ended: int, error: str | None) -> None:
+def _finish(span: trace.Span, ended: int, error: str | None) -> None:
     if error is not None:
         span.set_attribute(semconv.ERROR_TYPE, error)
         if error != "cancelled":
-            span.set_status(Status(StatusCode.ERROR))
+            span.set_status(trace.Status(trace.StatusCode.ERROR))
     span.end(end_time=_epoch(ended))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from ..concurrency import snapshot_of
-from ..pool.call_site import CallSite
 from ..pool.durations import nanoseconds
 from ..pool.ledger import OTHER, OriginLedger, PoolLedger
 from ..pool.registry import PoolRegistry
@@ -21,7 +22,7 @@ class Churn:
         self._registry = registry
         self._before: dict[_Key, tuple[int, int, int, int, int]] = {}
         """Begin of the window, and numbers of pools, requests, calls and discarded pools then."""
-        self._built: dict[_Key, dict[CallSite, int]] = {}
+        self._built: dict[_Key, Counter[tuple[str, int]]] = {}
         """Pools that each call site had built at the begin of the window."""
         self.clear()
 
@@ -49,8 +50,12 @@ class Churn:
             gone_or_many = gone >= built * CHURN_GONE_SHARE or built >= CHURN_MANY_POOLS
             churned = is_churn(built, sent) and gone_or_many
             if churned:
-                sites = _built_since(origins, self._built.get(key, {}))
-                registry.observer.clients_churned(origins[0], built, sent, called, sites)
+                new = (_built(origins) - self._built.get(key, Counter())).most_common()
+                sites = {
+                    site: its for each in origins for site, its in snapshot_of(each.built_at.items)
+                }
+                by_site = tuple((sites[site].call_site, pools) for site, pools in new)
+                registry.observer.clients_churned(origins[0], built, sent, called, by_site)
             if churned or now - began >= _WINDOW:
                 self._before[key] = (now, *counts)
                 self._built[key] = _built(origins)
@@ -64,25 +69,12 @@ class Churn:
         return found
 
 
-def _built(origins: list[OriginLedger]) -> dict[CallSite, int]:
-    """Return how many pools each call site has built so far."""
-    found: dict[tuple[str, int], tuple[CallSite, int]] = {}
+def _built(origins: list[OriginLedger]) -> Counter[tuple[str, int]]:
+    """Return how many pools each call site has built so far, by `CallSite.key`."""
+    found: Counter[tuple[str, int]] = Counter()
     for origin in origins:
-        for key, site in snapshot_of(origin.built_at.items):
-            call_site, pools = found.get(key, (site.call_site, 0))
-            found[key] = (call_site, pools + site.pools)
-    return dict(found.values())
-
-
-def _built_since(
-    origins: list[OriginLedger], before: dict[CallSite, int]
-) -> tuple[tuple[CallSite, int], ...]:
-    """Return call sites with the pools that they built since ``before``, largest number first."""
-    since = [
-        (call_site, pools - before.get(call_site, 0))
-        for call_site, pools in _built(origins).items()
-    ]
-    return tuple(sorted((site for site in since if site[1] > 0), key=lambda site: -site[1]))
+        found.update({key: site.pools for key, site in snapshot_of(origin.built_at.items)})
+    return found
 
 
 def _counts(origins: list[OriginLedger]) -> tuple[int, int, int, int]:

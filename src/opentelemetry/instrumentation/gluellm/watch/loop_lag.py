@@ -103,17 +103,20 @@ class LoopLag:
         self.clock = registry.clock
         self.failures = registry.failures
         self._registry = registry
+        self._window = nanoseconds(window)
+        self._begin()
+
+    def _begin(self) -> None:
         self._timers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Timer]
         self._timers = weakref.WeakKeyDictionary()
-        self._window = nanoseconds(window)
-        self._began = registry.clock()
+        self._began = self.clock()
         self._peak = Peak(self._window, self._began)
         self._hub = _Timer(None, self)
         """Timer of the hub that runs all greenlets, if the watch is one of them."""
         self._fired_late: dict[_Timer, None] = {}
         """Timers that fired late since the watch's previous pass. Held strongly, since a
         short-lived loop may be gone by the next pass."""
-        ledgers = registry.ledgers
+        ledgers = self._registry.ledgers
         ledgers.late_time = self._late_before = max(ledgers.late_time, ledgers.late_reported)
         """Late time until this installation began."""
         self._history: deque[tuple[int, int, Mapping[str, int]]] = deque()
@@ -125,17 +128,8 @@ class LoopLag:
 
     def forget(self) -> None:
         """Reset everything in a forked child, where the parent's loops do not run."""
-        self._timers = weakref.WeakKeyDictionary()
-        self._peak = Peak(self._window, self.clock())
-        self._hub = _Timer(None, self)
-        self._fired_late = {}
-        ledgers = self._registry.ledgers
-        ledgers.late_time = ledgers.late_reported = self._late_before = 0
-        self._history = deque()
-        self._causes = LateCauses()
-        self._busy.clear()
-        self._began = self.clock()
-        self._blocked_at = 0
+        self._registry.ledgers.late_time = self._registry.ledgers.late_reported = 0
+        self._begin()
 
     def sleep(self, stopped: threading.Event, period: float) -> bool:
         """Wait between two passes of the watch as ``stopped.wait`` does.
@@ -248,15 +242,18 @@ class LoopLag:
 
         They lack the time since the last pass of the watch.
         """
-        begin = now - _WINDOW
-        before: Mapping[str, int] = {}
-        for passed_at, _, causes in snapshot_of_queue(self._history):
-            if passed_at > begin:
+        _, before = self._minute_ago(now)
+        late = {cause: n - before.get(cause, 0) for cause, n in self._causes.counted.items()}
+        return {cause: in_seconds(time) for cause, time in late.items() if time > 0}
+
+    def _minute_ago(self, now: int) -> tuple[int, Mapping[str, int]]:
+        """Return the late time and its causes before the last minute."""
+        found: tuple[int, Mapping[str, int]] = self._late_before, {}
+        for passed_at, late, causes in snapshot_of_queue(self._history):
+            if passed_at > now - _WINDOW:
                 break
-            before = causes
-        counted = self._causes.counted
-        late = {cause: in_seconds(n - before.get(cause, 0)) for cause, n in counted.items()}
-        return {cause: seconds for cause, seconds in late.items() if seconds > 0}
+            found = late, causes
+        return found
 
     def busy(self, now: int) -> tuple[dict[str, int], tuple[str, ...]]:
         """Return the call sites that kept a late loop busy in the last minute, and a stack.
@@ -286,12 +283,7 @@ class LoopLag:
 
         While the installation is younger than a minute, it is the share of its age.
         """
-        begin = now - _WINDOW
-        before = self._late_before
-        for passed_at, late, _ in snapshot_of_queue(self._history):
-            if passed_at > begin:
-                break
-            before = late
+        before, _ = self._minute_ago(now)
         period = min(_WINDOW, now - self._began)
         return min((self.late_time(now) - before) / period, 1.0) if period > 0 else 0.0
 

@@ -15,22 +15,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ...providers import (
-    KEEPALIVE_EXPIRY,
-    MAX_CONNECTIONS,
-    MAX_KEEPALIVE_CONNECTIONS,
-    POOL_TIMEOUT,
-    has_limit,
-)
-from .families import (
-    ANTHROPIC,
-    BOTOCORE,
-    FAMILY_OF,
-    HUGGINGFACE,
-    NO_CLIENT,
-    OWN_POOL_PER_CALL,
-    Family,
-)
+from ... import providers
+from . import families
 from .own_clients import LOOP_PER_CLIENT, ONE_LOOP, OwnClient, own_client
 
 GLUELLM_PROVIDERS = frozenset({"openai", "anthropic"})
@@ -68,7 +54,7 @@ class Advisor:
     def allow(self, size: int | str) -> str:
         """Advise how to allow ``size`` connections."""
         own = self._configured(
-            {MAX_CONNECTIONS: size, MAX_KEEPALIVE_CONNECTIONS: size},
+            {providers.MAX_CONNECTIONS: size, providers.MAX_KEEPALIVE_CONNECTIONS: size},
             self._client(f"limits={self._limits(size)}", size),
         )
         settings = (
@@ -83,7 +69,7 @@ class Advisor:
     def wait_at_most(self, wait: int, maximum: int | None, read: float = 600.0) -> str:
         """Advise how to set a pool timeout of ``wait`` seconds and keep the other settings."""
         own = self._timed(f"{read:g}, connect=5, pool={wait}", maximum)
-        own = self._configured({POOL_TIMEOUT: wait}, own)
+        own = self._configured({providers.POOL_TIMEOUT: wait}, own)
         settings = (
             f"GLUELLM_DEFAULT_POOL_TIMEOUT={wait} (60 by default, GLUELLM_MAX_POOL_TIMEOUT caps it)"
         )
@@ -98,7 +84,7 @@ class Advisor:
     def _timed(self, timeouts: str, maximum: int | None) -> str:
         timeout = f"timeout={self._module}.Timeout({timeouts})"
         if self._applications:
-            family = FAMILY_OF.get(self.provider or "")
+            family = families.FAMILY_OF.get(self.provider or "")
             # Behind a gateway or a proxy, the provider is unknown.
             sdks = "SDK's client, or of your " if family is None or family.takes_timeout else ""
             return f"{timeout} of the {sdks}{self._module}.{self._kind}"
@@ -114,20 +100,19 @@ class Advisor:
     def keep_idle(self, expiry: int, maximum: int | None) -> str:
         """Advise how to keep idle connections for ``expiry`` seconds in a pool of ``maximum``."""
         own = self._client(f"limits={self._limits(maximum, f'keepalive_expiry={expiry}')}")
-        return self._configured({KEEPALIVE_EXPIRY: expiry}, own)
+        return self._configured({providers.KEEPALIVE_EXPIRY: expiry}, own)
 
     def keep(self, size: int) -> str:
         """Advise how to keep ``size`` idle connections in a pool without another limit."""
-        if self._family is BOTOCORE:
+        if self._family is families.BOTOCORE:
             return (
                 f'Keep {size} connections: AnyLLM.create("{self.provider}", '
                 f"config=botocore.config.Config(max_pool_connections={size}))"
             )
         if self.provider is not None and not self._applications:
             return (
-                f"Keep {size} connections: its client takes no such setting, but "
-                f'configure_pools(max_keepalive_connections={size}, provider="{self.provider}") '
-                f"sets it"
+                f"Keep {size} connections: only configure_pools("
+                f'max_keepalive_connections={size}, provider="{self.provider}") sets that'
             )
         limits = self._limits(None, f"max_keepalive_connections={size}")
         return f"Keep {size} connections: {self._client(f'limits={limits}')}"
@@ -138,7 +123,7 @@ class Advisor:
         Sets the idle time as well, since the system's default is two hours. ``TCP_KEEPIDLE`` is
         Linux's name; macOS calls it ``TCP_KEEPALIVE``.
         """
-        if self._family is ANTHROPIC:
+        if self._family is families.ANTHROPIC:
             return (
                 "the client that the anthropic SDK builds by itself, or "
                 "anthropic.DefaultAsyncHttpxClient(...), turns it on"
@@ -169,15 +154,14 @@ class Advisor:
                 f"Build one {self._module}.{self._kind}{sdk} when the program starts, and use it "
                 "for all calls"
             )
-        if name in OWN_POOL_PER_CALL:
+        if name in families.OWN_POOL_PER_CALL:
             return (
                 f"any-llm's {name} provider builds a client for each call by itself: make fewer "
                 f"calls at a time, or use another provider of the model"
             )
         return (
             f'Keep one instance, llm = AnyLLM.create("{name}"), for the life of the program and '
-            f"call llm.acompletion(...). The module's functions, any_llm.acompletion(...) and its "
-            f"siblings, build a client for each call"
+            f"call llm.acompletion(...): any_llm.acompletion(...) builds a client for each call"
         )
 
     def one_loop(self) -> str:
@@ -192,8 +176,7 @@ class Advisor:
         if self.library == "grpc":
             return (
                 "Read each stream to its end, or cancel its call, also where the loop may break, "
-                "return or raise: grpc.aio keeps a call that is not read for ever, even if nothing "
-                "refers to it"
+                "return or raise: grpc.aio keeps an unread call for ever"
             )
         # any-llm's streams are generators; those of openai and anthropic have no aclose() before
         # openai 3, and are context managers.
@@ -216,10 +199,10 @@ class Advisor:
         return "Client" if self._applications and self.synchronous else "AsyncClient"
 
     @property
-    def _family(self) -> Family:
+    def _family(self) -> families.Family:
         if self._applications:
-            return Family("{client}")
-        return FAMILY_OF.get(self.provider or "", Family("{client}"))
+            return families.Family("{client}")
+        return families.FAMILY_OF.get(self.provider or "", families.Family("{client}"))
 
     @property
     def _module(self) -> str:
@@ -237,19 +220,19 @@ class Advisor:
         It has no effect on clients that the application or each call builds: then return ``own``.
         """
         provider = self.provider or ""
-        if provider in OWN_POOL_PER_CALL or self._applications:
+        if provider in families.OWN_POOL_PER_CALL or self._applications:
             return own
         there = [
             f"{name}={value}"
             for name, value in limits.items()
-            if has_limit(provider, name)
+            if providers.has_limit(provider, name)
             # urllib3 has one number for open and idle connections.
-            and not (name == MAX_KEEPALIVE_CONNECTIONS and self.library == "urllib3")
+            and not (name == providers.MAX_KEEPALIVE_CONNECTIONS and self.library == "urllib3")
         ]
         if not there:
             return own
         call = f'configure_pools(provider="{provider}", {", ".join(there)})'
-        if self._family is NO_CLIENT:
+        if self._family is families.NO_CLIENT:
             return f"{call}, since there is no other way to limit its client"
         return f"{call} where any-llm builds the client, or {own}"
 
@@ -274,8 +257,10 @@ class Advisor:
         builder = family.builder or f"{self._module}.{self._kind}"
         how = family.how.format(client=f"{builder}({arguments})", arguments=arguments)
         if self._applications:
-            usual = FAMILY_OF.get(self.provider or "", family).how.startswith("http_client=")
+            usual = families.FAMILY_OF.get(self.provider or "", family).how.startswith(
+                "http_client="
+            )
             return f"{how}, which the SDK's client takes as http_client=" if usual else how
-        if self.provider in FAMILY_OF and family is not HUGGINGFACE:
+        if self.provider in families.FAMILY_OF and family is not families.HUGGINGFACE:
             how = f'AnyLLM.create("{self.provider}", {how})'
         return f"{how}. {family.note}".removesuffix(".") if family.note else how

@@ -9,8 +9,7 @@ grpcio 1.85:
   closed unread occupies its connection's slot until ``release_conn()``.
 - boto3's pools never make requests wait, and no setting changes that. ``max_pool_connections`` is
   the number of connections that they keep.
-- A gRPC channel shares a connection with other channels of the same target and options, unless it
-  sets ``grpc.use_local_subchannel_pool``. It reads ``https_proxy``, in lower case only.
+- A gRPC channel reads ``https_proxy``, in lower case only.
 """
 
 from __future__ import annotations
@@ -27,25 +26,24 @@ LOOP_PER_CLIENT = f"{ONE_LOOP}, or build a client in each loop and close it befo
 class OwnClient:
     """Advice on the client of one library, with the methods of ``Advisor``.
 
-    ``{bound}`` stands for the pool's present limit on connections.
+    ``{bound}`` stands for the pool's present limit on connections. A text is empty where no finding
+    on pools of the library needs it: a gRPC channel shows neither connections nor limits.
     """
 
-    sized: str
+    sized: str = ""
     """How to allow ``{size}`` connections."""
     sized_otherwise: str = ""
     """Added to ``sized`` for pools without a limit: their client may not support one."""
-    wait: str
+    wait: str = ""
     """How to set a pool timeout of ``{wait}`` and a read timeout of ``{read}`` seconds."""
-    read: str
+    read: str = ""
     """How to set a read timeout of ``{read}`` seconds."""
-    expiry: str
+    expiry: str = ""
     """How to keep idle connections for ``{expiry}`` seconds."""
-    kept: str
+    kept: str = ""
     """How to keep ``{size}`` idle connections."""
-    probes: str
-    """How to turn SO_KEEPALIVE on, or the library's equivalent."""
-    http1: str
-    """How to use HTTP/1.1."""
+    probes: str = ""
+    """How to turn SO_KEEPALIVE on."""
     instance: str
     """How to use one pool instead of one per call."""
     end: str
@@ -67,9 +65,7 @@ class OwnClient:
         return f"Raise the read timeout: {self.read.format(read=read)}"
 
     def keep_idle(self, expiry: int, maximum: int | None) -> str:
-        return self.expiry.format(
-            expiry=expiry, milliseconds=1000 * expiry, bound=self._bound(maximum)
-        )
+        return self.expiry.format(expiry=expiry, bound=self._bound(maximum))
 
     def keep(self, size: int) -> str:
         return self.kept.format(size=size)
@@ -78,7 +74,7 @@ class OwnClient:
         return self.probes.format(bound=self._bound(maximum))
 
     def without_http2(self, _maximum: int | None) -> str:
-        return self.http1
+        return "turn HTTP/2 off in the client"
 
     def keep_instance(self) -> str:
         return self.instance
@@ -100,19 +96,15 @@ _AIOHTTP = OwnClient(
     "limit={size}))",
     wait="Set a timeout of seconds: timeout=aiohttp.ClientTimeout(connect={wait}, "
     "sock_read={read}) of the aiohttp.ClientSession. Its connect covers the wait in the queue and "
-    "connecting. Set total and sock_connect as well if you want them: a timeout that is left out "
-    "is unlimited",
+    "connecting. A timeout that is left out is unlimited",
     read="timeout=aiohttp.ClientTimeout(sock_connect=5, sock_read={read}) of the "
     "aiohttp.ClientSession",
     expiry="aiohttp.ClientSession(connector=aiohttp.TCPConnector({bound}"
     "keepalive_timeout={expiry}))",
-    kept="Keep {size} connections: aiohttp keeps all that it opens, for the keepalive_timeout of "
-    "aiohttp.TCPConnector",
     probes="aiohttp.ClientSession(connector=aiohttp.TCPConnector({bound}"
     "socket_factory=make_socket)), with a function make_socket(address) that returns "
     "socket.socket(*address[:3]) after its setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) "
     "and setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)",
-    http1="aiohttp uses only HTTP/1.1",
     instance="Build one aiohttp.ClientSession when the program starts, and use it for all calls",
     end="Read each answer to its end or release it, also where the code may return or raise: use "
     "async with session.get(...) as response: ..., or call response.release()",
@@ -129,38 +121,24 @@ _URLLIB3 = OwnClient(
     read="pass timeout=urllib3.Timeout(connect=5, read={read}) to the urllib3.PoolManager, or for "
     "a boto3 client config=botocore.config.Config(read_timeout={read})",
     expiry="urllib3 has no such setting. Call clear() of the urllib3.PoolManager before the first "
-    "request after a pause, or send the request again, as a boto3 client does by itself",
+    "request after a pause, or send the request again",
     kept="Keep {size} connections: urllib3.PoolManager(maxsize={size}), or for a boto3 client "
     "config=botocore.config.Config(max_pool_connections={size})",
     probes="urllib3.PoolManager({bound}socket_options=["
     "*urllib3.connection.HTTPConnection.default_socket_options, "
     "(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)]), "
     "or for a boto3 client config=botocore.config.Config(tcp_keepalive=True)",
-    http1="urllib3 uses only HTTP/1.1, unless urllib3.http2.inject_into_urllib3() was called",
     instance="Build one urllib3.PoolManager, or one boto3 client, when the program starts, and use "
     "it for all calls",
     end="Read each answer to its end and call response.release_conn(), also where the code may "
-    "return or raise. To give one up, call response.close() and then response.release_conn(): "
-    "after close() alone it still counts in a pool with block=True. With a boto3 client, read "
-    "or close the body or stream of the answer",
+    "return or raise. To give one up, call response.close() and then response.release_conn(). "
+    "With a boto3 client, read or close the body or stream of the answer",
 )
 
 _GRPC = OwnClient(
-    sized="A gRPC channel has no limit on connections, since its calls share one. To use more, "
-    'open several channels, each with options=[("grpc.use_local_subchannel_pool", 1)]',
-    wait="Set a deadline of seconds: pass timeout= to each call. It covers the answer, and "
-    "with wait_for_ready=True also the wait for the channel",
-    read="pass timeout={read}, the deadline, to each call",
-    expiry='options=[("grpc.client_idle_timeout_ms", {milliseconds})] of the channel',
-    kept="Keep one channel: {size} calls share its connection",
-    probes='options=[("grpc.keepalive_time_ms", 60000), ("grpc.keepalive_timeout_ms", 20000)] of '
-    "the channel: gRPC then sends keepalive pings. Many servers allow one in 300 s, and close the "
-    "connection of a client that sends more",
-    http1="gRPC needs HTTP/2. Use several channels instead, each with "
-    'options=[("grpc.use_local_subchannel_pool", 1)]',
     instance="Open one channel when the program starts, and use it for all calls",
     end="Read each answer to its end, or call.cancel() it, also where the loop may break, return "
-    "or raise. grpc.aio keeps a call that is not read for ever, even if nothing refers to it",
+    "or raise: grpc.aio keeps an unread call for ever",
 )
 
 _OWN_CLIENTS = {"aiohttp": _AIOHTTP, "urllib3": _URLLIB3, "grpc": _GRPC}

@@ -24,9 +24,8 @@ CONNECT_HELP = {
     "proxy_error": (
         "the proxy answered, and refused to connect to the server",
         (
-            "find the proxy's status in the message of the exception or in its log (407 asks for "
-            "credentials in the proxy's URL, 403 is a rule of the proxy, and with 502 to 504 "
-            "it does not reach the server)"
+            "find the proxy's status in the exception's message or in its log (407 asks for "
+            "credentials in its URL, 403 is its rule, with 502 to 504 it reaches no server)"
         ),
     ),
     "too_many_open_files": (

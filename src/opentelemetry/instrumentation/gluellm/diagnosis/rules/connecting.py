@@ -28,24 +28,22 @@ LOST_CONNECTION = ("protocol_error", "read_error")
 _AT_ONCE = ("too_many_open_files", "no_local_ports")
 """Errors that the network never causes: one is enough for a finding."""
 _SHORT_IDLE = Meaning(
-    "Connections broke that had been idle for {} on average, or less: few idle timeouts are "
-    "as short. Possible causes: a forked process uses the same client, and both write on the same "
-    "connections; or the server, or a gateway on the path, restarts or closes connections soon.",
+    "Connections broke that had been idle for {} on average, or less: few idle timeouts are as "
+    "short. Either a forked process uses the same client, or the server, or a gateway on the "
+    "path, restarts or closes connections soon.",
     "Find out whether the process forks (os.fork, multiprocessing, gunicorn with preload_app): "
     "build the client in each process, after the fork. If not, check the server's log.",
 )
 _DEAD_ADDRESS = (
     "TCP takes one round trip, so {} means that first attempts get no answer: one of several "
-    "addresses of the host (also IPv6) may be dead, for which the client waits before it tries "
-    "the next one; or a full server drops attempts, which are repeated after 1 s, 3 s and 7 s."
+    "addresses of the host (also IPv6) may be dead, or a full server drops attempts."
 )
 _EACH_ADDRESS = "list the addresses of the host (getent ahosts HOST), and try to connect to each"
 
 _NOT_REUSED = {
     "keepalive_expired": Meaning(
         "Idle connections are closed before the next request needs them",
-        "Keep them for longer, but not as long as the load balancer's own idle timeout: "
-        "{keep_idle}",
+        "Keep them for longer, but less than the load balancer's idle timeout: {keep_idle}",
     ),
     "keepalive_limit": Meaning(
         "The pool keeps only {idle} idle connections and closes the others after their request",
@@ -53,13 +51,11 @@ _NOT_REUSED = {
     ),
     "connection_close": Meaning(
         "The server, a proxy or the client asks to close each connection (Connection: close)",
-        "Turn keep-alive on in the server or the proxy (nginx: proxy_http_version 1.1, an "
-        "empty Connection header, keepalive_requests), and send no Connection: close",
+        "Turn keep-alive on in the server or proxy (nginx: proxy_http_version, keepalive_requests)",
     ),
     "server_disconnect": Meaning(
         "The server, or its proxy, closes idle connections sooner than the client does",
-        "Let it keep idle connections for longer than the pauses between requests (nginx: "
-        "keepalive_timeout, uvicorn: --timeout-keep-alive)",
+        "Let it keep them longer (nginx: keepalive_timeout, uvicorn: --timeout-keep-alive)",
     ),
     "cancelled": Meaning(
         "A cancelled request closes its connection, since its answer may still come on it",
@@ -117,8 +113,8 @@ def client_churn(case: PoolCase) -> Finding | None:
         f"({requests / pools:.1f} per pool), with "
         f"{counted(activity.number('opened'), 'new connection')}{over}"
         f"{_built_at(built_at, pools)}.",
-        explanation=f"A client is built for each {what}, so hardly any connection is reused. Calls "
-        f"pay for TCP and TLS each time, and the connections stay open until {until}.",
+        explanation=f"A client is built for each {what}, so hardly any connection is reused, and "
+        f"connections stay open until {until}.",
         advice=f"{_one_client(case) or advisor.keep_instance()}.",
         evidence="" if any(built_at.values()) else evidence_of("The latest requests", latest),
     )
@@ -129,10 +125,7 @@ def _one_client(case: PoolCase) -> str:
     name = case.totals.name
     if case.process.any_llm or not is_carried_by(name, case.totals.library):
         return ""
-    return (
-        f"Build one client of the {one_line(name)} SDK when the program starts, and use it for all "
-        "calls"
-    )
+    return f"Build one client of the {one_line(name)} SDK when the program starts, for all calls"
 
 
 def _built_at(sites: Counter[str], pools: int) -> str:
@@ -218,10 +211,8 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     on_new, on_reused = _unanswered(case)
     if on_new >= thresholds.ALIKE * on_reused or _ended_by_goaway(case):
         return None
-    advisor = case.advisor
     silence = max((origin.longest_silence_failed for origin in case.totals.origins), default=0.0)
     silent = silence > thresholds.SILENT_CONNECTION
-    unprobed = any(pool.tcp_keepalive is False for pool in case.pools)
     expiry = max((pool.keepalive_expiry or 0 for pool in case.pools), default=0)
     now = f" (now {timeout_text(expiry)})" if expiry else ""
     idle = min(_longest_idle(case), expiry or math.inf)
@@ -229,16 +220,14 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     often, most = share >= thresholds.FAILURES_SEVERE, thresholds.SHORT_IDLE
     short = not silent and (idle < most or (often and idle == most))
     thinks = ". A model that thinks for minutes without sending a byte looks idle to it."
-    advice = []
-    if unprobed:
-        advice.append(f"Switch SO_KEEPALIVE on: {advisor.probe_idle(case.maximum)}.")
+    advice = case.probe
     if short:
-        advice = [_SHORT_IDLE.advice]
+        advice = _SHORT_IDLE.advice
     elif not silent:
-        advice.append(
-            f"Keep idle connections for less time than the load balancer does{now}: "
-            f"{advisor.keep_idle(3, case.maximum)}. If the process forks, build the client in each "
-            "process, after the fork."
+        advice += (
+            f" Keep idle connections for less time than the load balancer does{now}: "
+            f"{case.advisor.keep_idle(3, case.maximum)}. If the process forks, build the client in "
+            "each process, after the fork."
         )
     return Finding(
         kind=Kind.REUSE_FAILURES,
@@ -246,14 +235,14 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         observed=f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) "
         "failed on a reused connection before an answer came"
         + (f", after up to {seconds(silence)} of silence" if silent else "")
-        + ("; SO_KEEPALIVE is off." if unprobed and not short else "."),
+        + ("; SO_KEEPALIVE is off." if case.probe and not short else "."),
         explanation=_SHORT_IDLE.explanation.format(seconds(idle))
         if short
         else f"{'T' if silent else 'Either t'}he other end, or a load balancer or address "
         "translator on the path, had dropped connections that the pool kept: after a time without "
         "data, or by a restart"
         f"{thinks if silent else '. Or a forked process uses the same client.'}",
-        advice=" ".join(advice)
+        advice=advice.strip()
         or "Stream the answers, so that bytes flow, and let the SDK send failed requests again.",
     )
 
@@ -326,20 +315,16 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
             observed=f"The other end ended {counted(goaway, 'HTTP/2 connection')} with GOAWAY, and "
             "the requests that waited for their answers failed.",
             explanation="A server or gateway does that after a number of requests, after a time, "
-            "or when it restarts. The client gives up the requests in flight, also those that "
-            "would still be answered. The pool is not the cause.",
+            "or when it restarts. The client gives up all requests in flight.",
             advice="Raise the gateway's limit per connection (nginx: keepalive_requests), let the "
             f"SDK send again, or use HTTP/1.1: {case.advisor.without_http2(case.maximum)}.",
         )
     reused = f" and {percent(on_reused)} of those on reused ones" if on_reused else ""
-    alike = "New and reused connections fail alike" if reused else "New connections fail"
-    if reused and on_reused < thresholds.ALIKE * on_new:
-        alike = "New connections fail even more often than reused ones"
     return finding(
         observed="The other end closed or reset the connection while requests waited for the "
         f"answer: {percent(on_new)} of the requests on new connections{reused}.",
-        explanation=f"{alike}, so neither the pool nor idle connections are the cause: the gateway "
-        "or the provider is.",
+        explanation="New connections fail, so neither the pool nor idle connections are the cause: "
+        "the gateway or the provider is.",
         advice="Check the log of the gateway and the provider's status page. Send fewer requests "
         "at a time, and let the SDK send failed ones again.",
     )
@@ -370,10 +355,10 @@ def truncated_answers(case: PoolCase) -> Finding | None:
         f"while reading the answer, {seconds(min(ages))} to {seconds(max(ages))} after their call "
         f"began: {', '.join(f'{result} {count}' for result, count in results)}.",
         evidence=evidence_of("These requests", ended),
-        explanation="The answer had begun, and the connection was closed before it was complete. "
-        "The provider or a proxy on the path ends it: a process that crashes or restarts, a "
-        "timeout, or a limit on the size of answers. Or the application closes its client.",
-        advice="Look for the cause in the log of the proxy or gateway: its read timeout (nginx: "
+        explanation="The answer had begun, and the connection was closed before it was complete: "
+        "the provider or a proxy restarts or has a timeout or limit, or the application closes its "
+        "client.",
+        advice="Look in the log of the proxy or gateway: its read timeout (nginx: "
         "proxy_read_timeout) if the times are alike, restarts otherwise. No SDK sends a stream "
         "again that has begun, so let the application do so.",
     )
@@ -480,8 +465,8 @@ def channel_not_ready(case: PoolCase) -> Finding | None:
         f"{seconds(longest.channel_state_age or 0.0)}; {counted(waiting, 'call')} waiting.",
         explanation="gRPC fails to connect and keeps trying. Calls with wait_for_ready wait until "
         "their deadline; all others fail at once as UNAVAILABLE.",
-        advice="Check the target and its port, the resolver, TLS or plaintext, and the route "
-        "to it. GRPC_VERBOSITY=debug and GRPC_TRACE=connectivity_state log each attempt.",
+        advice="Check the target and its port, the resolver, TLS or plaintext, and the route to it "
+        "(GRPC_VERBOSITY=debug GRPC_TRACE=connectivity_state).",
     )
 
 
@@ -499,6 +484,6 @@ def wrong_event_loop(case: PoolCase) -> Finding | None:
         f"than that of the client's connections. The last one was sent at {second}; connections "
         f"were established at {first}.",
         explanation="A connection belongs to the event loop in which it was established. A client "
-        "that is used in a second loop, as in a second asyncio.run(), fails when it reuses one.",
+        "fails when it reuses one in a second loop, as in a second asyncio.run().",
         advice=f"{case.advisor.one_loop()}.",
     )

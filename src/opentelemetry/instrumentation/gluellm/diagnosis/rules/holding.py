@@ -39,10 +39,7 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
             f"{counted(case.activity.number('leaks'), _held(case))} had been held unread for "
             f"{seconds(case.leak_threshold)} or more, and came back."
         )
-        explanation = (
-            "Streamed answers were left unread until the garbage collector found them, or their "
-            "reader paused for long."
-        )
+        explanation = "Their reader paused for long, or the garbage collector found them."
     else:
         return None
     return Finding(
@@ -155,9 +152,8 @@ def slow_consumer(case: PoolCase) -> Finding | None:
         observed=f"Answers were unread for {percent(unread / held)} of the time that connections "
         f"were held, {seconds(unread / requests)} per request, and were read in the end.",
         explanation="The application is slower than the provider: it works between the chunks of "
-        "an answer, or writes them to a slow client, and the connection is held meanwhile.",
-        advice=f"Read the answer at once, into {queue} or a list, and process it outside the loop "
-        "over the stream.",
+        "an answer, or writes them to a slow client.",
+        advice=f"Read the answer at once, into {queue} or a list, and process it outside the loop.",
         evidence=evidence_of("The answers that are unread now", unread_requests),
     )
 
@@ -196,31 +192,24 @@ def stuck_streams(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     if not orphaned and (loop_is_blocked or not (stuck or (costs and (full or lowered)))):
         return None
     http1 = case.advisor.without_http2(case.maximum)
+    connections = sum(len(pool.connections) for pool in case.pools)
+    observed = (
+        f"{orphaned or streams} of {limit or streams} HTTP/2 streams are "
+        f"{'orphaned' if orphaned else 'taken'}, on {counted(connections, 'connection')}"
+    )
+    explanation = (
+        "The connection carries as many requests as the server allows, and the library opens no "
+        "second one. The wait for a stream has no timeout, and a larger pool does not help."
+    )
+    advice = f"Use several clients, or HTTP/1.1: {http1}."
     if orphaned:
-        observed = f"{orphaned} of {limit or streams} HTTP/2 streams are orphaned"
-        explanation = (
-            "Cancelled requests were not reset, so the server keeps their streams open and they "
-            "count against the connection's limit."
-        )
+        explanation = "Cancelled requests were not reset, so their streams still count."
         advice = (
             f"Use HTTP/1.1 with this provider: {http1}. Until then, let requests end instead of "
             "cancelling them, and replace the client when its streams are used up."
         )
-    else:
-        observed = f"{streams} of {limit} HTTP/2 streams are taken"
-        explanation = (
-            "The connection carries as many requests as the server allows, and the library opens "
-            "no second one. The wait for a stream has no timeout, and a larger pool does not help."
-        )
-        advice = f"Use several clients, or HTTP/1.1: {http1}."
-        if lowered:
-            advice = (
-                f"Ask the operator of the server or its proxy for the reason. Until then: {advice}"
-            )
-    open_connections = sum(len(pool.connections) for pool in case.pools)
-    observed += f", on {counted(open_connections, 'connection')}"
-    if case.maximum and len(case.pools) == 1:
-        observed += f" (the pool's limit is {case.maximum})"
+    elif lowered:
+        advice = f"Ask the operator of the server or proxy for the reason. Until then: {advice}"
     if lowered:
         observed += f"; the peer lowered its limit from {before} to {lowest} streams"
     if waits:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ... import thresholds
 from ...text import call_site_text, counted, one_line, percent, seconds
-from ..findings import Finding, Kind, Severity
+from ..findings import Finding, Kind, Meaning, Severity
 from ..intervals import PoolCase
 from ..parts import ProcessSnapshot
 from ..snapshot import Snapshot
@@ -42,19 +42,19 @@ def waits_beyond_lag(case: PoolCase) -> bool:
 
 
 _LATE = {
-    "blocking_call": (
+    "blocking_call": Meaning(
         "Something computes or blocks inside the loop, and every request on it stops meanwhile.",
         "Find it with PYTHONASYNCIODEBUG=1 or py-spy dump; move it to a thread or a process.",
     ),
-    "cpu_contention": (
+    "cpu_contention": Meaning(
         "The loop was ready to run, but other processes or threads had the CPU.",
         "Run fewer workers and threads that compute, or get more CPU (Kubernetes: requests.cpu).",
     ),
-    "cpu_quota": (
+    "cpu_quota": Meaning(
         "The CPU limit of the container (cgroup quota) stopped the process.",
         "Raise the CPU limit (Kubernetes: resources.limits.cpu, Docker: --cpus), or run less work.",
     ),
-    "interpreter_lock": (
+    "interpreter_lock": Meaning(
         "Other threads computed in Python, and the loop waited for the interpreter lock.",
         "Move what these threads compute into processes; py-spy dump shows the threads.",
     ),
@@ -66,16 +66,12 @@ _LOCK = (
     " If it waits for a lock there (threading.Lock, RLock), another thread holds the lock: find "
     "out which one (py-spy dump), and hold no lock during a request."
 )
-_GREENLET_BLOCKS = (
-    (
-        "A greenlet computes, or blocks in a call that does not switch to others, such as a "
-        "database driver in C. All others stop meanwhile. Which one it is, is not known."
-    ),
-    (
-        "Find it with py-spy dump, with GEVENT_MONITOR_THREAD_ENABLE=1 (gevent) or with "
-        "eventlet.debug.hub_blocking_detection(True). Use a driver that works with greenlets, or "
-        "call it in a thread (gevent.get_hub().threadpool, eventlet.tpool)."
-    ),
+_GREENLET_BLOCKS = Meaning(
+    "A greenlet computes, or blocks in a call that does not switch to others, such as a database "
+    "driver in C. All others stop meanwhile. Which one it is, is not known.",
+    "Find it with py-spy dump, with GEVENT_MONITOR_THREAD_ENABLE=1 (gevent) or with "
+    "eventlet.debug.hub_blocking_detection(True), and call it in a thread "
+    "(gevent.get_hub().threadpool, eventlet.tpool).",
 )
 
 
@@ -127,17 +123,14 @@ def blocked_event_loop(
         severe = share >= thresholds.LATE_SHARE_SEVERE and not clients_churn
         severity = Severity.ERROR if severe else Severity.WARNING
         explanation += (
-            " A pool that is too small, a slow provider and a slow consumer have the same "
-            "symptoms, so findings on waits, pools, providers and consumers are withheld."
+            " A late loop makes all waits longer, so findings on waits, pools, providers and "
+            "consumers are withheld."
         )
         if clients_churn:
             explanation += " Building a client for each call is one cause: it loads certificates."
     elif lag > thresholds.LATE_NOTICED:
         severity = Severity.INFO
-        explanation += (
-            " It was only for a moment: a loop that is late for up to "
-            f"{percent(thresholds.LATE_SHARE)} of the time explains no long waits or slow answers."
-        )
+        explanation += " It was only for a moment, which explains no long waits or slow answers."
         advice = f"Nothing, if it stays rare. Otherwise: {advice}"
     else:
         return None
@@ -164,8 +157,7 @@ def descriptors_near_limit(snapshot: Snapshot) -> Finding | None:
         else Severity.WARNING,
         observed=f"{used} of {limit} file descriptors are open ({percent(used / limit)}), {ours} "
         "of them for connections of the pools.",
-        explanation="Each connection takes a descriptor. At the limit, connections fail with "
-        "too_many_open_files, and opening files and sockets fails in the whole process.",
+        explanation="At the limit, no connection and no file can be opened (too_many_open_files).",
         advice="If most are connections, limit the pools and keep one client instead of one per "
         f"call. If not, ls -l /proc/{process.pid}/fd shows what is open. Raise the limit with "
         "ulimit -n (LimitNOFILE= in systemd, --ulimit nofile= in Docker).",
@@ -183,7 +175,7 @@ def outside_scope(snapshot: Snapshot) -> Finding | None:
         observed="No request went through a pool in the scope, and at least "
         f"{requests} went through others.",
         explanation="Only pools of any-llm and GlueLLM calls, or of instrumented clients, are "
-        "observed. Other pools may be in trouble, and this report does not show them.",
+        "observed, so this report does not show the others.",
         advice="Start the program with OTEL_PYTHON_GLUELLM_SCOPE=all, or call "
         'GlueLLMInstrumentor().instrument(scope="all").',
     )
@@ -201,6 +193,5 @@ def ignored_variable(process: ProcessSnapshot) -> Finding | None:
         f"{', '.join(one_line(name) for name in names)}.",
         explanation="Neither httpx nor any SDK reads them. The pools have their clients' limits.",
         advice="configure_pools(apply_httpx_env=True) makes them limits of the clients that "
-        "any-llm builds. GlueLLM reads GLUELLM_HTTP_MAX_CONNECTIONS and "
-        "GLUELLM_HTTP_MAX_KEEPALIVE_CONNECTIONS instead.",
+        "any-llm builds. GlueLLM reads GLUELLM_HTTP_MAX_CONNECTIONS instead.",
     )

@@ -10,25 +10,25 @@ from statistics import mean, median
 
 from ... import thresholds
 from ...pool.ledger import MOST_ANSWERED
-from ...text import call_site_text, counted, one_line, percent, seconds
+from ...text import counted, one_line, percent, seconds
 from ...watch.silent_peers import SENDING
 from ..findings import Finding, Kind, Meaning, Severity
 from ..intervals import PoolCase
 from ..parts import PROVIDERS_PART, Answer, Group
-from .timeouts import evidence_of
+from .timeouts import caller_text, evidence_of
 from .waiting import queue_matters
 
 _HANGS = Meaning(
-    "No request is answered: the provider hangs, or something on the path to it (a gateway, a "
-    "proxy, a firewall) takes the requests and passes nothing on. Seen from here, both look alike.",
+    "No request is answered: the provider hangs, or something on the path (a gateway, a proxy, a "
+    "firewall) takes the requests and passes nothing on. Seen from here, both look alike.",
     "Check the provider's status page, and send one request by hand, past the proxy or from "
     "another network: if it is answered, the path is the cause.",
 )
 _PINGS = Meaning(
-    "Bytes arrive, but no items, or the answers do not end: the provider, or a proxy on the path, "
-    "sends pings, or an item without an end. The connection's read timeout ignores that.",
+    "Bytes arrive, but no items, or no end: the provider, or a proxy on the path, sends pings, or "
+    "an item without an end. A read timeout does not end that.",
     "Give the whole stream, or the time between its items, a timeout of your own, and send the "
-    "request again. A read timeout does not end it. Check the provider's status page.",
+    "request again. Check the provider's status page.",
 )
 _Times = Sequence[float]
 _SLOW = Meaning(
@@ -40,14 +40,13 @@ _SLOW = Meaning(
 _BUFFERED = Meaning(
     "Answers take as long as before, but now come in one piece at their end. Most likely a "
     "proxy or gateway on the path buffers streams, or the application no longer streams.",
-    "Switch buffering off at the proxy or ingress (nginx: proxy_buffering off, or the header "
-    "X-Accel-Buffering: no), and compression as well. Send one request past it to compare.",
+    "Switch buffering and compression off at the proxy or ingress (nginx: proxy_buffering off).",
 )
 _LONGER = Meaning(
     "Answers begin as soon as before: most likely they are longer at the same speed. Their "
     "items are not seen, so the provider may also send more slowly.",
-    "Compare the length of the answers with the time before, and limit it by the prompt or "
-    "max_tokens. If it is the same, check the provider's status page.",
+    "Compare the length of the answers with before, and limit it by the prompt or max_tokens. If "
+    "it is the same, check the provider's status page.",
 )
 """By how the times of answers have changed."""
 
@@ -88,9 +87,7 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
         waiting = [r.phase_age for r in waits if r.group == group and r.phase_age > longest]
         if len(now) + len(waiting) < enough or len(before) < thresholds.BASELINE_REQUESTS:
             continue
-        texts, slower = [], False
-        # What is slow now may have begun before the last minutes.
-        was = _parts(_first(before))
+        texts, slower, was = [], False, _parts(_first(before))
         for part, times in _parts(now, waiting).items():
             # The application's pauses are part of the time after the head.
             paused = unread >= thresholds.UNREAD_SHARE * (unread + reading)
@@ -107,6 +104,7 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
 
 
 def _first(before: list[Answer]) -> list[Answer]:
+    """Return the first half if that is enough. What is slow now may have begun in the second."""
     half = len(before) // 2
     return before[:half] if half >= thresholds.BASELINE_REQUESTS else before
 
@@ -127,13 +125,6 @@ def _change(case: PoolCase, group: Group) -> Meaning:
         return _BUFFERED
     unseen = not any(answer.items for answer in now)
     return _LONGER if unseen and head < thresholds.SLOWER * max(usual_head, 0.1) else _SLOW
-
-
-def _named(group: Group) -> str:
-    model, call_site = group
-    return one_line(model or "all requests") + (
-        f" from {call_site_text(call_site)}" if call_site else ""
-    )
 
 
 def is_slower(case: PoolCase) -> bool:
@@ -170,11 +161,10 @@ def slow_provider(case: PoolCase) -> Finding | None:
     head, body = map(seconds, map(activity.provider_time, PROVIDERS_PART))
     observed = f"Mean wait for the provider: {head} for the response headers, {body} for the rest"
     groups, _ = _groups(case)
-    slow = [f"{_named(group)}: {text}" for group, text in groups.items() if text]
-    others = [_named(group) for group, text in groups.items() if any(group) and not text]
+    slow = [f"calls{caller_text(*group)}: {text}" for group, text in groups.items() if text]
+    others = [f"calls{caller_text(*g)}" for g, text in groups.items() if any(g) and not text]
     if slow:
-        which = f". {'Only ' if others else ''}{'; '.join(slow)}"
-        observed += which.replace(". all requests", ". All requests", 1)
+        observed += f"; slower: {'; '.join(slow)}"
         if others:
             observed += f"; as fast as before: {', '.join(others[:3])}"
     elif slower and case.baseline is not None:
@@ -232,8 +222,7 @@ def slow_upload(case: PoolCase) -> Finding | None:
         f"not completely sent, the longest after {seconds(max(r.phase_age for r in unsent))}: the "
         "system still has bytes of them to send.",
         evidence=evidence_of("These requests", unsent),
-        explanation="The other end, or the network path to it, takes the requests slowly. So the "
-        "time goes into sending them, and neither into the provider's answers nor into the pool.",
+        explanation="The other end, or the network path to it, takes the requests slowly.",
         advice="Send less: smaller images and files, or upload them once and refer to them. Check "
         "the uplink and the proxy. A longer read timeout and a larger pool do not help.",
     )
@@ -289,16 +278,14 @@ def overdue_requests(case: PoolCase) -> Finding | None:
     fed = sum(r.phase == "reading" and 2 * r.phase_age < (r.held or 0.0) for r in found)
     explanation = (
         "Other requests are answered: the provider hangs on these, or their connections are lost "
-        "without a notice, as in a firewall or an address translator. The pool is not the cause."
+        "without a notice, as in a firewall."
     )
     advice = "Check the provider's status page."
     if 2 * _unanswered(case, waited.values()) > len(found):
         kind, (explanation, advice) = Kind.CALLS_SILENT, _HANGS
     if any(request.peer == "unknown" for request in found):
         explanation += " The system's TCP state shows no lost connection."
-    advice += " Set a read timeout, and send these requests again."
-    if any(pool.tcp_keepalive is False for pool in case.pools):
-        advice += f" Switch SO_KEEPALIVE on: {case.advisor.probe_idle(case.maximum)}."
+    advice += f" Set a read timeout, and send these requests again.{case.probe}"
     if 2 * fed > len(found):
         kind = Kind.STALLED_STREAMS
         explanation, advice = _PINGS
@@ -347,8 +334,7 @@ def silent_provider(case: PoolCase) -> Finding | None:
         f"{seconds(answered) if answered else 'none'}.",
         explanation="They have their connections, so the pool is not the cause. Reasoning models "
         f"are silent for 300 to 700 s. With any other model: {_HANGS.explanation}",
-        advice=f"{_HANGS.advice} Stream the answers, to notice silence early, and set a read "
-        "timeout. A larger pool does not help.",
+        advice=f"{_HANGS.advice} Set a read timeout. A larger pool does not help.",
     )
 
 
@@ -387,15 +373,14 @@ def silent_connections(case: PoolCase) -> Finding | None:
         longest = {request.peer: request.lost_peer for request in reversed(lost)}
         states = ", ".join(f"{longest[peer]} ({count})" for peer, count in number.items())
         observed = f"Of {counted(len(checked), 'silent request')} checked: {states}"
-    unprobed = "unacknowledged" in number and any(p.tcp_keepalive is False for p in case.pools)
-    probe = f" Switch SO_KEEPALIVE on: {case.advisor.probe_idle(case.maximum)}." if unprobed else ""
+    probe = case.probe if "unacknowledged" in number else ""
     return Finding(
         kind=Kind.SILENT_CONNECTIONS,
         severity=Severity.ERROR if lost else Severity.WARNING,
         observed=f"{observed}.",
-        explanation="The TCP state of these connections shows that the host is gone, the "
-        "network path drops packets, or the other end has closed or stopped reading. A slow "
-        "provider does not explain it. Behind a proxy, the other end is the proxy.",
+        explanation="Their TCP state shows that the host is gone, the network path drops packets, "
+        "or the other end (behind a proxy: the proxy) has closed or stopped reading. A slow "
+        "provider does not explain it.",
         advice="Cancel these requests and send them again. A read timeout ends them earlier. Check "
         f"the path: firewall, address translator, load balancer, proxy.{probe}",
     )

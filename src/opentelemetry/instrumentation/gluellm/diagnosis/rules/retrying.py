@@ -57,22 +57,18 @@ class _Reasons:
             return f"Most of these requests {got}.", "First remove what makes the calls fail."
         if self.limit:
             return TIME_LIMIT
-        fewer = (
-            f"Make fewer calls at a time ({'threading' if synchronous else 'asyncio'}.Semaphore)"
-        )
+        module = "threading" if synchronous else "asyncio"
+        fewer = f"Make fewer calls at a time ({module}.Semaphore)"
         if 2 * sum(self.statuses[status] for status in _LIMITED) > self.statuses.total():
             fewer += ", ask the provider for a higher limit, or send some calls to another."
-            limits = "The provider limits the rate, or the account's quota is used up."
-            return f"{limits} Each retry counts against the limit.", fewer
+            return "The provider limits the rate, or the account's quota is used up.", fewer
         errors = "The provider or a gateway answers with errors, and each retry adds to its load."
         check = "Check the provider's status page, or send some calls to another provider."
         full = 2 * sum(self.statuses[status] for status in _OVERLOADED) > self.statuses.total()
         busier = self.busier >= thresholds.BUSIER
         if self.served and (full or busier):
-            errors += (
-                " It serves some requests and refuses the others: "
-                f"{'most likely' if busier else 'perhaps'} there are more at a time than it allows."
-            )
+            likely = "most likely" if busier else "perhaps"
+            errors += f" It serves some: {likely} there are more at a time than it allows."
             fewer += ", or raise the limit of the server or gateway."
             check = f"{fewer} {check}" if busier else f"{check} {fewer}"
         return errors, check

@@ -37,7 +37,9 @@ def executor_full(executor: ExecutorSnapshot, cases: Sequence[PoolCase]) -> Find
             f"{wanted} in the lifespan handler; or make the endpoints async def and await the "
             "client's async variant"
         )
-    pool = f". {case.advisor.keep(wanted)}" if case is not None and not _keeps(case, wanted) else ""
+    kept = [pool.max_idle_connections for pool in case.pools] if case is not None else []
+    keep = not kept or any(most is not None and most < wanted for most in kept)
+    pool = f". {case.advisor.keep(wanted)}" if case is not None and keep else ""
     return Finding(
         kind=Kind.EXECUTOR_FULL,
         # As many waiting calls as threads: a new call waits about as long as a call takes.
@@ -46,13 +48,6 @@ def executor_full(executor: ExecutorSnapshot, cases: Sequence[PoolCase]) -> Find
         observed=f"{counted(executor.requests, 'request')} in flight in the {threads_are}, and "
         f"{counted(waiting, 'call')} waiting for a thread.",
         explanation=f"The {'client' if own else 'SDK'} blocks, so its calls run in threads: "
-        f"{where}. A call that finds no free thread waits before it enters any "
-        "pool. No pool's queue shows that, and the pool's own limit is never reached.",
+        f"{where}. A call that finds no free thread waits before it enters any pool.",
         advice=f"Allow up to {wanted} threads when the program starts: {more}{pool}.",
     )
-
-
-def _keeps(case: PoolCase, wanted: int) -> bool:
-    """Return whether all its pools already keep this many connections."""
-    kept = [pool.max_idle_connections for pool in case.pools]
-    return bool(kept) and all(most is None or most >= wanted for most in kept)

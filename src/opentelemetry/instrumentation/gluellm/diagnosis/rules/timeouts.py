@@ -8,9 +8,9 @@ from statistics import median
 
 from ... import thresholds
 from ...text import call_site_text, counted, one_line, percent, seconds
-from ..findings import Finding, Kind, Severity
+from ..findings import Finding, Kind, Meaning, Severity
 from ..intervals import PoolCase
-from ..parts import Answer, Failure, RequestSnapshot
+from ..parts import Answer, Failure, Group, RequestSnapshot
 
 Requests = Iterable[Answer | Failure | RequestSnapshot]
 _STILL = {
@@ -28,16 +28,20 @@ def majority(requests: Requests) -> str:
 
     Only on one of them if they differ in the other. Empty if there is none, or if it is unknown.
     """
-    whose = [(request.call_site, request.model) for request in requests]
-    sites, models = [(site, None) for site, _ in whose], [(None, model) for _, model in whose]
+    whose = [(request.model, request.call_site) for request in requests]
+    sites, models = [(None, site) for _, site in whose], [(model, None) for model, _ in whose]
     for both in (whose, sites, models):
-        groups: Counter[tuple[str | None, str | None]] = Counter(both)
-        ((call_site, model), count), *_ = groups.most_common(1) or [((None, None), 0)]
-        if 2 * count > len(whose) and (call_site or model):
-            where = f" from {call_site_text(call_site)}" if call_site else ""
-            which = f" ({one_line(model)})" if model else ""
-            return f"{count} of {groups.total()}{where}{which}"
+        groups: Counter[Group] = Counter(both)
+        (group, count), *_ = groups.most_common(1) or [((None, None), 0)]
+        if 2 * count > len(whose) and any(group):
+            return f"{count} of {groups.total()}{caller_text(*group)}"
     return ""
+
+
+def caller_text(model: str | None, call_site: str | None) -> str:
+    """Return text on who makes calls, as far as it is known."""
+    where = f" from {call_site_text(call_site)}" if call_site else ""
+    return f"{where} ({one_line(model)})" if model else where
 
 
 def evidence_of(whose: str, requests: Requests) -> str:
@@ -46,15 +50,11 @@ def evidence_of(whose: str, requests: Requests) -> str:
     return f"{whose}: {who}." if who else ""
 
 
-TIME_LIMIT = (
-    (
-        "The time limit of a gateway or proxy on the path, or of the server, ends these "
-        "requests. The model may do the work nevertheless, and each retry repeats it."
-    ),
-    (
-        "Stream the answers, so that bytes come in time, raise that limit (nginx: "
-        "proxy_read_timeout), or ask for shorter answers."
-    ),
+TIME_LIMIT = Meaning(
+    "The time limit of a gateway or proxy on the path, or of the server, ends these requests. The "
+    "model may do the work nevertheless.",
+    "Stream the answers, so that bytes come in time, raise that limit (nginx: "
+    "proxy_read_timeout), or ask for shorter answers.",
 )
 """What it means that requests are refused after the same time, and what to do."""
 
@@ -104,12 +104,12 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
     still, least = _STILL[phase], thresholds.NEAR_READ_TIMEOUT * age
     on_its_way = phase == "reading" or any(answer.head >= least for answer in case.answers)
     many = share >= thresholds.CALL_CANCELLED_SHARE
-    severity = Severity.ERROR if many else Severity.INFO
-    if others or (slower and not (on_its_way and many)):
-        severity = Severity.WARNING if many else Severity.INFO
+    severity = Severity.INFO
+    if many:
+        explained = others or (slower and not on_its_way)
+        severity = Severity.WARNING if explained else Severity.ERROR
     if phase == "awaiting_response" and 2 * median(one.phase_age for one in alike) < age:
         still += ", sent only shortly before"
-    who = majority(alike)
     if case.process.gluellm:
         advice = "Raise GLUELLM_DEFAULT_REQUEST_TIMEOUT, or the application's own timeout"
     elif case.synchronous:
@@ -118,7 +118,7 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
         advice = "Raise the timeout around the call (asyncio.wait_for, asyncio.timeout)"
     reason = "whatever makes these calls slow is a finding of its own"
     if slower and on_its_way:
-        reason = "but the provider takes longer than before, which is a finding of its own"
+        reason = "but the provider takes longer than before"
     if phase == "queued":
         advice = f"Remove the queue first: a longer timeout only lets calls wait. Then: {advice}"
         reason = "they wait for the pool, and the provider has not seen them"
@@ -127,10 +127,10 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
         severity=severity,
         observed=f"{len(cut)} of the last {number} requests "
         f"({percent(share)}) were cancelled, {len(alike)} of them after {seconds(age)}, "
-        f"{count} while still {still}{f'; {who}' if who else ''}.",
+        f"{count} while still {still}.",
+        evidence=evidence_of("Those of that age", alike),
         explanation=f"A timeout of the application or of its caller ends the calls after about "
-        f"{seconds(age)}. Users who leave would do so at any time. Neither the pool nor the "
-        f"provider ended them; {reason}.",
+        f"{seconds(age)}, neither the pool nor the provider; {reason}.",
         advice=f"{advice}, or make the calls shorter: fewer output tokens, a faster model.",
     )
 
@@ -201,6 +201,6 @@ def cut_answers(case: PoolCase) -> Finding | None:
         f"{seconds(min(near))} to {seconds(max(near))}.",
         evidence=evidence_of("The requests that it ended", cut),
         explanation="Your timeout cuts them: other answers take nearly as long, so the provider "
-        "works on these as well, and each one that is sent again costs the same again.",
+        "works on these as well.",
         advice=f"{case.advisor.read_at_most(wanted, case.maximum)}. Or stream: bytes come earlier.",
     )

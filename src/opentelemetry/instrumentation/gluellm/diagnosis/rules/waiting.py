@@ -7,17 +7,17 @@ from collections import Counter
 from statistics import median
 
 from ... import thresholds
-from ...text import call_site_text, counted, one_line, percent, rate, seconds
+from ...text import counted, percent, rate, seconds
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
 from ..littles_law import poisson_quantile
 from ..parts import PoolSnapshot
 from ..replay import recording_of
 from .holding import likely_leak, unread_now
+from .timeouts import caller_text
 
 _ANOMALIES = {
-    "waiter_with_idle_connection": "a request waits although an idle connection could serve it; "
-    "the pool lost a wake-up",
+    "waiter_with_idle_connection": "a request waits although an idle connection could serve it",
     "orphaned_connection": "a connection counts against the limit although no request has it; a "
     "cancellation at the wrong moment causes that",
     "pool_timeout_overrun": "a request waits for longer than its own pool timeout",
@@ -63,11 +63,10 @@ def pool_too_small(case: PoolCase, *, slow_set_ups: bool) -> Finding | None:
     )
     if timeouts:
         observed += f"; {timeouts} gave up waiting"
-    if activity.number("entered") and activity.period > 0:
-        observed += (
-            f". They arrived at {rate(activity.number('entered') / activity.period)}, "
-            f"and each held a connection for {seconds(held / ended)} on average"
-        )
+    if activity.period > 0:
+        arrived = rate(activity.number("entered") / activity.period)
+        each = seconds(held / ended)
+        observed += f". They arrived at {arrived}, and each held a connection for {each} on average"
     before = case.baseline
     if before is not None and before.served >= thresholds.BASELINE_REQUESTS:
         observed += f" ({seconds(before.time(*HELD) / before.left)} earlier)"
@@ -76,8 +75,8 @@ def pool_too_small(case: PoolCase, *, slow_set_ups: bool) -> Finding | None:
         kind=Kind.POOL_TOO_SMALL,
         severity=Severity.ERROR if timeouts else Severity.WARNING,
         observed=f"{observed}.{replayed}",
-        explanation="More requests arrive at a time than the pool has connections. Connections are "
-        "held only as long as the answers take, so the pool is too small.",
+        explanation="Connections are held only as long as the answers take, so the pool is too "
+        "small for the requests that arrive at a time.",
         advice=f"{advice}.",
     )
 
@@ -111,8 +110,8 @@ def one_caller(case: PoolCase) -> Finding | None:
     held = [request for request in requests if request.held is not None]
     if not held or likely_leak(full):
         return None
-    ((whose, count),) = Counter((r.call_site, r.model) for r in held).most_common(1)
-    others = [r for r in requests if r.phase == "queued" and (r.call_site, r.model) != whose]
+    ((whose, count),) = Counter(r.group for r in held).most_common(1)
+    others = [r for r in requests if r.phase == "queued" and r.group != whose]
     longest = max((request.phase_age for request in others), default=0.0)
     if (
         not any(whose)
@@ -121,17 +120,14 @@ def one_caller(case: PoolCase) -> Finding | None:
     ):
         return None
     # With most of the traffic, a caller holds most connections and is not the cause.
-    other = [r.held or 0.0 for r in held if (r.call_site, r.model) != whose]
-    other += [a.head + a.rest for a in case.answers if (a.call_site, a.model) != whose]
-    its = median(r.held or 0.0 for r in held if (r.call_site, r.model) == whose)
+    other = [r.held or 0.0 for r in held if r.group != whose]
+    other += [a.head + a.rest for a in case.answers if a.group != whose]
+    its = median(r.held or 0.0 for r in held if r.group == whose)
     if other and its < thresholds.SLOWER * median(other):
         return None
-    call_site, model = whose
-    by = f" by {call_site_text(call_site)}" if call_site else " by calls"
-    by += f" ({one_line(model)})" if model else ""
-    answers = [answer for answer in case.answers if answer.model != model]
+    answers = [answer for answer in case.answers if answer.model != whose[0]]
     need = ""
-    if model and len(answers) >= thresholds.CURRENT_REQUESTS:
+    if whose[0] and len(answers) >= thresholds.CURRENT_REQUESTS:
         each = sum(answer.head + answer.rest for answer in answers) / len(answers)
         arrived = sum(answer.number for answer in answers) + len(others)
         size = poisson_quantile(arrived * each / max(case.recent, 1.0))
@@ -140,9 +136,9 @@ def one_caller(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.ONE_CALLER,
         severity=Severity.ERROR if case.activity.number("timeout", "pool") else Severity.WARNING,
-        observed=f"{count} of {counted(len(held), 'connection')} are held{by}; "
-        f"{counted(len(others), 'request')} of other callers queued, the longest for "
-        f"{seconds(longest)}.",
+        observed=f"{count} of {counted(len(held), 'connection')} are held by calls"
+        f"{caller_text(*whose)}; {counted(len(others), 'request')} of other callers queued, the "
+        f"longest for {seconds(longest)}.",
         explanation="One caller takes nearly all of the pool. A larger pool only gives it more.",
         advice=f"Give it a client of its own, or limit its calls ({semaphore}.Semaphore).{need}",
     )
@@ -173,8 +169,7 @@ def pool_saturated(case: PoolCase) -> Finding | None:
             f"Likely a leak. Unread answers hold connections: {leak}."
             if leak
             else f"{'The pool is at its limit' if busy >= maximum else 'Requests are stuck'} at "
-            "this moment. The cause is not known yet: a burst, a slow provider, a leak and a pool "
-            "that is too small all lead to this state."
+            "this moment. It is not known yet why: a burst, a slow provider, a leak, a small pool."
         ),
         advice=(
             f"{case.advisor.end_answers()}. To confirm, watch it for a minute: {command}"
@@ -218,10 +213,8 @@ def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     found.pop("wrong_event_loop", None)  # has a finding of its own
     if not found:
         return None
-    cores = {"httpx": "httpx and httpcore", "httpx2": "httpx2 and httpcore2"}
-    core = cores.get(case.totals.library, "the HTTP library")
     observed = ", ".join(f"{kind} {count}" for kind, count in found.items())
-    update = f"Update {core}, and search its issue tracker for the fault."
+    update = "Update the HTTP library (of httpx, also httpcore), and search its issue tracker."
     advice = f"{update} Until then, replace the client when it happens."
     # A blocked loop can make a sound pool look wrong.
     severity = Severity.INFO if loop_is_blocked else Severity.WARNING
@@ -229,10 +222,7 @@ def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
         severity = Severity.ERROR
         observed += f" (the pool's limit is {case.maximum}), while requests queue"
         if case.totals.library == "httpx":
-            update = (
-                "httpcore 1.0 loses them when requests are cancelled; httpx2, with httpcore2, "
-                "does not. Meanwhile, cancel fewer requests."
-            )
+            update = "httpcore 1.0 loses them when requests are cancelled; httpx2 does not."
         advice = f"Replace the client now: the connections do not come back by themselves. {update}"
     return Finding(
         kind=Kind.ANOMALY,

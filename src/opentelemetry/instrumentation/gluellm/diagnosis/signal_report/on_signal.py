@@ -88,8 +88,7 @@ class SignalReporter:
         if threads_are_greenlets() and is_native(time.sleep):
             raise ValueError(
                 f"snapshot_signal={name!r}: threads are patched but `time.sleep` is not, so a wait "
-                "for the signal would block the program. Patch both (gevent.monkey.patch_all(), "
-                f"eventlet.monkey_patch()) or omit snapshot_signal"
+                "for the signal would block the program. Patch both or omit snapshot_signal"
             )
         current = signal.getsignal(self._number)
         if isinstance(current, _Handler) and current.requests is None:
