@@ -671,11 +671,9 @@ class PoolTracker(Tracker):
             self.open = False
             registry = self.registry
             registry.trackers.pop(self, None)
-            ledger = self.ledger
             if self.leases:
                 registry.ending[self] = None
-                if reason == "closed":
-                    ledger.closed_at = registry.find_call_site()
+            ledger = self.ledger
             ledger.live -= 1
             if not ledger.live:
                 ledger.empty_since = self.clock()
@@ -683,6 +681,8 @@ class PoolTracker(Tracker):
             asked = {found.reported: found for found in snapshot_of(self._origins.values)}
             for found in asked.values():
                 found.pools_gone += 1
+            if self.leases and reason == "closed":
+                ledger.closed_at = registry.find_call_site()
         if reason == "garbage_collected":
             self.reference = None
             self._collected()
