@@ -360,12 +360,13 @@ class _Group:
         # A timeout of the whole call does not tell where it waited.
         parts = {part, *(self._names(self._largest()[0]) if part in _TIMES_OUT else ())}
         failed, others, served = side.outcomes["failed"], side.results.total(), side.requests.served
-        cut, unusable = side.requests.named("cut").total(), served - side.outcomes["succeeded"]
+        cuts, unusable = side.requests.named("cut"), served - side.outcomes["succeeded"]
+        cut = cuts.total()
         if limit:
             part = _TIMED
         elif 2 * cut > failed:
             text += f" An exception ended the reading of {counted(int(cut), 'answer')}."
-            ((name, _),) = side.cut.most_common(1)
+            ((name, _),) = cuts.most_common(1)
             part = _UNDECODABLE if name in _DECODING else _CUT
         elif part[:1] == "4" and 2 * (moved := side.redirected(_TO_GET)) > side.errors[part]:
             text += f" {counted(moved, 'request')} were redirected (301 to 303)."
