@@ -122,7 +122,7 @@ def test_read_after_the_pool_is_closed_is_a_failed_request(pool, server, telemet
     assert exchange.chunk() == b"ok"
     pool.close()
     assert exchange.begin_read().exception(PATIENCE) is not None
-    assert_settled(telemetry, [exchange], failed("read_error", status=200))
+    assert_settled(telemetry, [exchange], failed("client_closed", status=200))
     assert telemetry.closed() == {"pool_closed": 1}
 
 

@@ -61,7 +61,7 @@ def test_closed_pool_refuses_requests(pool, server, telemetry):
     closed.close()
     with pytest.raises(urllib3.exceptions.ClosedPoolError):
         closed.urlopen("GET", "/")
-    assert telemetry.requests() == {(200, None): 1, (None, "_OTHER"): 1}
+    assert telemetry.requests() == {(200, None): 1, (None, "client_closed"): 1}
     telemetry.check(ACTIVE_REQUESTS=0, INSTRUMENTATION_ERRORS=0)
 
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
+import h2.events
 import h2.exceptions
 import h11
 import httpcore
@@ -33,6 +34,7 @@ BY_CLASS = [
     ("UnsupportedProtocol", "_OTHER"),
 ]
 
+NO_REQUEST: Any = None
 AIOHTTP = [
     (aiohttp.ServerDisconnectedError(), "protocol_error"),
     (aiohttp.ClientOSError(errno.ECONNRESET, "reset"), "read_error"),
@@ -44,6 +46,9 @@ AIOHTTP = [
     (aiohttp.ConnectionTimeoutError(), "connect_timeout"),
     (aiohttp.ServerFingerprintMismatch(b"", b"", "host", 443), "secure_connection_error"),
     (aiohttp.InvalidURL("http://"), "_OTHER"),
+    (aiohttp.ClientResponseError(NO_REQUEST, (), status=400), "invalid_response"),
+    (aiohttp.http_exceptions.HttpProcessingError(), "invalid_response"),
+    (aiohttp.http_exceptions.LineTooLong("span;", 8190), "invalid_response"),
     (ValueError("Newline or carriage return detected in headers."), "invalid_request"),
 ]
 KEY: Any = SimpleNamespace(host="host", port=443, ssl=True)
@@ -142,6 +147,16 @@ def test_request_that_the_library_refuses_to_send_is_invalid(core: Any) -> None:
     assert (error_type(refused), error_type(ended)) == ("invalid_request", "protocol_error")
 
 
+@pytest.mark.parametrize("core", CORES)
+def test_answer_that_the_library_cannot_parse_is_invalid(core: Any) -> None:
+    """For a peer that closes without an answer, the library has a text of its own."""
+    invalid = core.RemoteProtocolError(h11.RemoteProtocolError("Receive buffer too long"))
+    closed = core.RemoteProtocolError("Server disconnected without sending a response.")
+    reset = core.RemoteProtocolError(h2.events.ConnectionTerminated())
+    expected = ("invalid_response", "protocol_error", "protocol_error")
+    assert tuple(map(error_type, (invalid, closed, reset))) == expected
+
+
 class Unprintable:
     """No text."""
 
@@ -208,4 +223,4 @@ def test_every_type_is_one_of_the_contract() -> None:
     types = {error_type(getattr(httpcore, name)("")) for name, _ in BY_CLASS}
     types |= {error_type(caused(httpcore.ConnectError(""), cause)) for cause, _ in CAUSES}
     types |= {error_type(error) for error, _ in AIOHTTP}
-    assert types | {"cancelled"} == set(semconv.ERROR_TYPES)
+    assert types | {"cancelled", "client_closed"} == set(semconv.ERROR_TYPES)

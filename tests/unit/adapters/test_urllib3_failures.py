@@ -50,7 +50,7 @@ def refused(cause: BaseException | None = None) -> BaseException:
 FAILURES = {
     QUEUED: [
         (exceptions.EmptyPoolError(ANY, ""), "pool_timeout"),
-        (exceptions.ClosedPoolError(ANY, ""), "_OTHER"),
+        (exceptions.ClosedPoolError(ANY, ""), "client_closed"),
         (KeyboardInterrupt(), "cancelled"),
     ],
     CONNECTING: [
@@ -76,7 +76,8 @@ FAILURES = {
         (ConnectionResetError(errno.ECONNRESET, ""), "read_error"),
         (BrokenPipeError(errno.EPIPE, ""), "write_error"),
         (http.client.RemoteDisconnected(), "protocol_error"),
-        (http.client.BadStatusLine("?"), "protocol_error"),
+        (http.client.BadStatusLine("?"), "invalid_response"),
+        (http.client.LineTooLong("header line"), "invalid_response"),
         (exceptions.MaxRetryError(ANY, "", READ_TIMEOUT), "read_timeout"),
         (ValueError(), "_OTHER"),
     ],

@@ -95,6 +95,7 @@ def test_calls_that_fail_after_their_answer(served: int, unserved: int, *, answe
     text = f"{5 * served} of {5 * (served + unserved)} requests were answered successfully"
     assert (text in finding.observed) is answered
     assert ("stage finishing" in finding.explanation) is answered
+    assert ("an HTML page of a gateway" in finding.explanation) is answered
     assert ("response_format" in finding.advice) is answered
 
 
@@ -103,14 +104,18 @@ def test_calls_that_fail_after_their_answer(served: int, unserved: int, *, answe
     [
         ("invalid_request", {}, "does not send these requests"),
         ("405", {301: 30}, "follow a redirect with GET"),
-        ("405", {}, "No known cause"),
-        ("405", {307: 30}, "No known cause"),
+        ("405", {}, "refuses these requests: this path"),
+        ("405", {307: 30}, "refuses these requests: this path"),
+        ("418", {}, "No known cause"),
+        ("422", {}, "refuses these requests: what they contain"),
+        ("431", {}, "their headers are too large: cookies"),
+        ("invalid_response", {}, "cannot parse the head"),
     ],
 )
 def test_calls_that_cannot_succeed_have_an_explanation(
     error: str, beside: dict[int, int], explanation: str
 ) -> None:
-    """The client refuses to send them, or a redirect turns POST into GET."""
+    """The client refuses to send them, a redirect turns POST into GET, or a status means it."""
     minute = of_calls(40, {}, {error: 30})
     left = {("left", status, None, False): count for status, count in beside.items()}
     minute["openai/httpx2", ORIGIN, "openai"] |= left
@@ -135,6 +140,17 @@ def test_redirects_are_no_successes_of_a_plain_sdk() -> None:
     minute["openai/httpx2", ORIGIN, "openai"]["left", 301, None, False] = 30
     del minute["calls", "any_llm", "openai"]
     assert top(minute).observed.startswith("30 of 30 requests in openai/httpx2 failed")
+
+
+def test_answers_that_cannot_be_decoded_are_the_gateways() -> None:
+    """HTTP libraries raise this for a Content-Encoding that is wrong, and no application does."""
+    minute = of_calls(40)
+    del minute["calls", "any_llm", "openai"]
+    minute["openai/httpx2", ORIGIN, "openai"]["cut", "DecodingError"] = 24
+    finding = top(minute)
+    assert "An exception ended the reading of 24 answers" in finding.observed
+    assert "not in the encoding that their Content-Encoding header names" in finding.explanation
+    assert "application" not in finding.explanation + finding.advice
 
 
 @pytest.mark.parametrize("counted", [True, False], ids=["any_llm", "sdk"])

@@ -271,6 +271,22 @@ def test_http2_connection_that_was_idle_loses_many_requests() -> None:
     assert "load balancer" in found(REUSE, a_snapshot(totals, a_pool(keepalive_expiry=60))).advice
 
 
+def test_client_that_is_closed_while_requests_are_in_flight() -> None:
+    """One is enough, since no network does that."""
+    one = Failure(9.0, "client_closed", 0.4, "awaiting_response", 0.1, None, "app.py:7 in check")
+    totals = the_totals(100, failures=(one,), closed_at="cache.py:19 in evict")
+    snapshot = a_snapshot(replace(totals, answers=(Answer(5.0, None, 0.4, 0.5, 0),) * 99))
+    assert kinds(snapshot) == [Kind.CLIENT_CLOSED]
+    finding = found(Kind.CLIENT_CLOSED, snapshot)
+    assert finding.observed == (
+        "1 of the last 100 requests failed since their own client was closed by "
+        "cache.py:19 in evict while they were in flight."
+    )
+    assert "app.py:7 in check" in finding.evidence
+    old = replace(totals, failures=(one._replace(ago=301.0),))
+    assert not kinds(a_snapshot(old))
+
+
 def cut_off(number: int, result: str = "protocol_error", phase: str = "reading") -> Snapshot:
     """Of 50 requests, so many failed in this phase."""
     one = Failure(9.0, result, 1.5, phase, 0.7, "gpt-4o", "app.py:7 in ask")

@@ -203,6 +203,35 @@ def test_line_that_blocks_the_loop_is_in_the_finding(cause: str, *, line: bool) 
     assert ("get more CPU" in finding.advice) is (cause == "cpu_contention")
 
 
+@pytest.mark.parametrize(("checks", "line"), [(1, False), (2, False), (3, True)])
+def test_few_checks_of_a_loop_without_cpu_name_no_line(checks: int, *, line: bool) -> None:
+    """It stands anywhere then, as in the standard library."""
+    causes = {"event_loop_late_share": 1 / 3, "event_loop_late_causes": {"cpu_contention": 17.0}}
+    snapshot = late(**causes, event_loop_busy_at={"pathlib.py:765 in joinpath": checks})
+    finding = found(Kind.BLOCKED_EVENT_LOOP, snapshot)
+    assert ("pathlib.py" in finding.observed) is line
+
+
+@pytest.mark.parametrize(
+    ("sites", "stack", "lock"),
+    [
+        ({"app.py:8 in step": 26}, (), True),
+        ({"app.py:8 in step": 2}, (), False),
+        ({"app.py:8 in step": 20, "app.py:9 in step": 6}, (), False),
+        ({"app.py:8 in step": 26}, ("json.py:5 in dump", "app.py:8 in step"), False),
+    ],
+)
+def test_loop_that_always_stands_at_one_line_may_wait_for_a_lock(
+    sites: dict[str, int], stack: tuple[str, ...], *, lock: bool
+) -> None:
+    """No Python code runs below that line."""
+    causes = {"event_loop_late_share": 1 / 3, "event_loop_late_causes": {"blocking_call": 17.0}}
+    snapshot = late(**causes, event_loop_busy_at=sites, event_loop_stack=stack)
+    assert (
+        "another thread holds the lock" in found(Kind.BLOCKED_EVENT_LOOP, snapshot).advice
+    ) is lock
+
+
 @pytest.mark.parametrize(
     ("causes", "said", "advised"),
     [

@@ -11,6 +11,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Sever
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, Failure
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from unit.diagnosis.building import (
+    BLOCKED,
     a_pool,
     a_snapshot,
     all_kinds,
@@ -141,6 +142,39 @@ def test_read_timeout_that_cuts_is_not_advised() -> None:
     assert "Raise the read timeout" in finding.advice
     assert "httpx2.Timeout(60, connect=5)" in finding.advice
     assert "Set a read timeout" not in finding.advice
+
+
+STOPPED = ended("read_timeout", [20.4] * 9, "unread", head=0.4, phase_age=0.0)
+OTHERS = (Answer(5.0, "gpt-4o", 0.4, 0.5, 0, call_site=SITE),) * 20
+
+
+@pytest.mark.parametrize(
+    ("failures", "answered", "process", "expected"),
+    [
+        (STOPPED, OTHERS, {}, [Kind.TRUNCATED_ANSWERS]),
+        (STOPPED, OTHERS, BLOCKED, [Kind.TRUNCATED_ANSWERS, Kind.BLOCKED_EVENT_LOOP]),
+        (STOPPED, OTHERS, {**BLOCKED, "event_loop_lag": 2.0}, [Kind.BLOCKED_EVENT_LOOP]),
+        # Others take long as well, no answer had begun, or none of them is known.
+        (STOPPED, (OTHERS[0]._replace(head=6.0),) * 20, {}, [Kind.SLOW_PROVIDER]),
+        (ended("read_timeout", [20.4] * 9), OTHERS, {}, [Kind.SLOW_PROVIDER]),
+        (STOPPED, (Answer(5.0, "o3", 0.4, 0.5, 0),) * 20, {}, [Kind.SLOW_PROVIDER]),
+    ],
+)
+def test_answers_that_begin_and_stop(
+    failures: tuple[Failure, ...],
+    answered: tuple[Answer, ...],
+    process: dict[str, Any],
+    expected: list[Kind],
+) -> None:
+    snapshot = after(failures, answered, read_timeout=20.0, **process)
+    assert kinds(snapshot) == expected
+    if expected[0] is Kind.TRUNCATED_ANSWERS:
+        finding = found(Kind.TRUNCATED_ANSWERS, snapshot)
+        assert "brought no byte for 20 s, while 95% of the other answers took at most 0.90 s" in (
+            finding.observed
+        )
+        assert "gpt-4o" in finding.evidence
+        assert "timeout" not in finding.advice
 
 
 def test_blocked_loop_can_let_read_timeouts_expire() -> None:

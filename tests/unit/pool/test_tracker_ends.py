@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.call import Call, CountedCall
+from opentelemetry.instrumentation.gluellm.pool.call_site import CallSite
 from opentelemetry.instrumentation.gluellm.pool.peak import Peak
 from opentelemetry.instrumentation.gluellm.pool.phases import ANY_LLM, AWAITING_RESPONSE
 from unit.pool.fakes import Scene
@@ -43,6 +44,38 @@ def test_failure_on_a_reused_connection_is_counted_as_one(
         scene.tracker.failed(lease, error)
     assert scene.requests() == {(200 if when == "answered" else 0, error, False): 1}
     assert scene.origin.reuse_failures == counts
+
+
+def test_request_whose_own_pool_is_closed_is_no_failure_of_the_connection(scene: Scene) -> None:
+    """Also while its answer is read. The line that closed the pool is known."""
+    site = CallSite(interrupted.__code__, 0)
+    scene.registry.find_call_site = lambda: site
+    waiting, reading = scene.acquire(), scene.acquire()
+    waiting.reused = reading.reused = True
+    scene.tracker.answered(reading, 200)
+    for lease in (waiting, reading):
+        assert lease.connection is not None
+        lease.connection.closing = "pool_closed"
+    scene.tracker.discard("closed")
+    scene.tracker.failed(waiting, "read_error")
+    reading.note_error("protocol_error")
+    scene.tracker.released(reading)
+    assert scene.requests() == {(0, "client_closed", False): 1, (200, "client_closed", False): 1}
+    assert scene.origin.reuse_failures == 0
+    assert scene.ledger.closed_at is site
+
+
+def test_invalid_response_is_about_the_head(scene: Scene) -> None:
+    """In a body, not all libraries distinguish it from a connection that was closed."""
+    for answered in (False, True):
+        lease = scene.acquire()
+        if answered:
+            scene.tracker.answered(lease, 200)
+        scene.tracker.failed(lease, "invalid_response")
+    assert scene.requests() == {
+        (0, "invalid_response", False): 1,
+        (200, "protocol_error", False): 1,
+    }
 
 
 # Ends that come twice, or late

@@ -183,6 +183,8 @@ CURRENT_REQUESTS = 5
 answering shows before the first request has ended."""
 LONG_ANSWER = 30.0
 """Time in one phase that the views of the command and the text of a snapshot mention."""
+HELD_BACK = 0.25
+"""Share of the read timeout within which others are complete, if silence in a body means loss."""
 READ_TIMEOUTS = 3
 READ_TIMEOUT_SHARE = 0.05
 """Share of the requests. Together with the number: a provider that does not answer in time."""

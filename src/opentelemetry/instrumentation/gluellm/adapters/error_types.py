@@ -19,11 +19,15 @@ _NAMES = {
     "read_error": "ReadError ClientOSError ConnectionAbortedError ConnectionResetError",
     "write_error": "WriteError ClientConnectionResetError BrokenPipeError",
     "protocol_error": (
-        "RemoteProtocolError LocalProtocolError ClientPayloadError ClientResponseError "
-        "HttpProcessingError ServerDisconnectedError BadStatusLine HTTPException IncompleteRead "
-        "InvalidChunkLength LineTooLong ProtocolError RemoteDisconnected ResponseNotReady "
-        "UnknownProtocol"
+        "RemoteProtocolError LocalProtocolError ClientPayloadError "
+        "ServerDisconnectedError IncompleteRead InvalidChunkLength ProtocolError "
+        "RemoteDisconnected ResponseNotReady"
     ),
+    "invalid_response": (
+        "ClientResponseError HttpProcessingError BadHttpMessage BadStatusLine HTTPException "
+        "InvalidHeader LineTooLong UnknownProtocol"
+    ),
+    "client_closed": "ClosedPoolError",
     "connection_error": (
         "ConnectError ClientConnectionError ClientConnectorError ClientProxyConnectionError "
         "UnixClientConnectorError NewConnectionError"
@@ -73,6 +77,8 @@ def _error_type(error: Exception) -> str:
     if refuses_to_send(error):
         return "invalid_request"
     name = _BY_NAME.get(type(error).__name__, OTHER)
+    if name == "protocol_error" and _is_h11s(error, "RemoteProtocolError"):
+        return "invalid_response"  # httpcore has its own text for a peer that has closed
     if name == "connection_error" or isinstance(error, OSError):
         for cause in causes_of(error):
             if isinstance(cause, socket.gaierror):
@@ -93,10 +99,19 @@ def refuses_to_send(error: Exception) -> bool:
         # Never calls str() on it: the application's own errors can hold anything.
         text = error.args[0] if error.args else None
         return type(text) is str and _REFUSED_HEADERS.match(text) is not None
-    if kind.__name__ != "LocalProtocolError" or not kind.__module__.startswith("httpcore"):
-        return False
-    # It wraps that of h11, and also h2's errors, which occur if the peer has ended a connection.
-    return bool(error.args) and type(error.args[0]).__name__ == "LocalProtocolError"
+    return kind.__name__ == "LocalProtocolError" and _is_h11s(error, kind.__name__)
+
+
+def _is_h11s(error: Exception, name: str) -> bool:
+    """Return whether an exception of httpcore wraps that of h11 of this name.
+
+    It also wraps h2's errors and events, which occur if the peer has ended a connection.
+    """
+    return (
+        type(error).__module__.startswith("httpcore")
+        and bool(error.args)
+        and type(error.args[0]).__name__ == name
+    )
 
 
 def causes_of(error: BaseException) -> Iterator[BaseException]:

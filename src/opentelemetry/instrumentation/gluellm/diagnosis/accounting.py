@@ -42,9 +42,10 @@ EXPLAINS: dict[Kind, frozenset[str]] = {
     Kind.WRONG_EVENT_LOOP: frozenset({"RuntimeError", "_OTHER"}),
     Kind.CONNECT_FAILURES: _SET_UP | {*CONNECT_HELP},
     Kind.CHANNEL_NOT_READY: _SET_UP | _QUEUE | {"UNAVAILABLE", "DEADLINE_EXCEEDED"},
+    Kind.CLIENT_CLOSED: frozenset({"client_closed"}),
     Kind.REUSE_FAILURES: frozenset({*LOST_CONNECTION, "write_error", "connection_error"}),
     Kind.CLOSED_UNANSWERED: frozenset({*LOST_CONNECTION, "write_error", "connection_error"}),
-    Kind.TRUNCATED_ANSWERS: frozenset({*LOST_CONNECTION, "connection_error"}),
+    Kind.TRUNCATED_ANSWERS: frozenset({*LOST_CONNECTION, "connection_error", "read_timeout"}),
     Kind.SILENT_CONNECTIONS: _PROVIDER | _QUEUE | {"read_error", "write_error"},
     Kind.STALLED_STREAMS: frozenset({"awaiting_response", "reading"}),
     Kind.CALLS_SILENT: _PROVIDER | _QUEUE,
@@ -75,10 +76,51 @@ _PROVIDER_SLOW = (
 )
 _ANSWERED = "answered"
 _CUT = "cut"
+_UNDECODABLE = "undecodable"
 """Parts of calls that fail although their requests were served: after the answer, or during it."""
+_DECODING = ("DecodingError", "DecodeError", "ContentDecodingError", "ClientPayloadError")
+"""Exceptions of HTTP libraries that cut an answer whose Content-Encoding is wrong. aiohttp's is an
+error of the connection if that was closed."""
 _REDIRECTED = "redirected"
 _TIMED = "timed"
 _EXCEPTION = "Find this error in the application's log: its traceback names the line."
+_REFUSALS = {
+    "400": (
+        "what they contain is not accepted, such as a parameter, a model or too long a prompt",
+        "The body of the answer names the reason. Compare the requests with those that succeed.",
+    ),
+    "401": (
+        "the API key is missing, wrong or no longer valid",
+        "Check which key the process sends, also after a rotation, and to which base URL.",
+    ),
+    "403": (
+        "the key may not use this model, project or region, or a firewall blocks them",
+        "The body of the answer names the reason. Check the permissions of the key.",
+    ),
+    "404": (
+        "there is no such model or path",
+        "Check the model's name and the base URL: often /v1 is missing, or there twice.",
+    ),
+    "405": ("this path does not accept their method", "Check the base URL."),
+    "408": ("they did not arrive in time", "Look for a slow uplink or proxy, and send less."),
+    "409": ("they conflict with others", "The body of the answer names the resource."),
+    "413": (
+        "their body is too large",
+        "Send less history and smaller files, or raise the limit (nginx: client_max_body_size).",
+    ),
+    "414": ("their URL is too long", "Send what it contains in the body."),
+    "421": (
+        "the server that they reach does not serve this host",
+        "Check the base URL, the Host header and the gateway's routes.",
+    ),
+    "429": ("the rate limit, the quota or the credit is used up", ""),
+    "431": (
+        "their headers are too large: cookies that the client collects, or a long token",
+        "Look at the headers that are sent. If Cookie grows, let the client keep no cookies.",
+    ),
+}
+_REFUSALS["422"] = _REFUSALS["400"]
+"""What a status means, as the end of a sentence on the requests, and where to look."""
 _NEXT = {
     "limited": "Compare GlueLLM's calls per minute with what the provider allows.",
     "preparing": "Look for clients that are built for each call, a full thread pool, credentials "
@@ -86,8 +128,15 @@ _NEXT = {
     "backoff": "See in the snapshot which errors the requests end in: calls pause after them.",
     "finishing": "Look at what the application does between the answer and the end of the call.",
     "connecting": "Check the route to the provider: resolver, proxy, TLS.",
-    _ANSWERED: f"{_EXCEPTION} Compare an answer with what the call expects (response_format, "
-    "tool arguments). Did max_tokens cut it? Did the model change?",
+    _ANSWERED: "Look at one answer: curl -si URL shows its Content-Type and body. If it is HTML, "
+    "check the base URL and the gateway. Else compare it with what the call expects "
+    "(response_format, its schema, tool arguments). Did max_tokens cut it? Did the model change? "
+    "The traceback of this error in the application's log names the line.",
+    _UNDECODABLE: "Compare the answers of the gateway's instances and of the provider: curl -si "
+    "URL shows Content-Encoding and the body. Until it is mended, send Accept-Encoding: identity.",
+    "invalid_response": "Look at an answer: curl -si URL. If a header is too long, shorten it at "
+    "the gateway, or raise the client's limit (aiohttp.ClientSession: max_field_size, "
+    "max_line_size). Else check scheme, port and proxy.",
     _CUT: f"{_EXCEPTION} If it is the provider's, check its status page. No SDK sends a stream "
     "again that has begun, so let the application do so.",
     _REDIRECTED: "Set the base URL to what the redirect's Location names; curl -si URL shows it.",
@@ -95,6 +144,7 @@ _NEXT = {
     "invalid_request": "Look at the headers: a line break at the end of an API key that was read "
     "from a file is frequent. Else compare Content-Length with the body.",
     "unread": "Find out what the application does between the chunks of an answer.",
+    **{status: advice for status, (_, advice) in _REFUSALS.items()},
     "429": "Send fewer requests at a time. If none succeeds, check the account's quota and credit.",
     **dict.fromkeys(("queued", "stream_queued", "pool_timeout"), _HOLDERS),
     **dict.fromkeys(("awaiting_response", "reading", "requesting", "read_timeout"), _PROVIDER_SLOW),
@@ -105,14 +155,27 @@ _REFUSED = "Check the API key, the model's name, the base URL, and what the requ
 _PROVIDER_FAILS = "Check the provider's status page, or the log of a gateway on the path."
 _UNKNOWN = "No known cause explains it. The numbers show only where calls fail or spend their time."
 _EXPLANATIONS = {
-    _ANSWERED: "The provider answers, and the exception is raised afterwards (stage finishing): "
-    "the library or the application cannot use the answer, such as JSON that does not match the "
-    "schema of a structured output, or a stream that reports an error.",
+    _ANSWERED: "The provider, or a gateway in front of it, answers with a status of success, and "
+    "the exception is raised afterwards (stage finishing, before a possible retry): the answer is "
+    "not what the SDK or the application expects. It may be an HTML page of a gateway (sign-in, "
+    "error), an answer of another API (wrong base URL), JSON that does not match the schema of a "
+    "structured output, or a stream that reports an error.",
+    _UNDECODABLE: "These answers are not in the encoding that their Content-Encoding header names "
+    "(gzip, for example): the provider, or a gateway on the path, sends them so. If only some are, "
+    "one of several instances does. Neither the pool nor the network is the cause.",
+    "invalid_response": "The client cannot parse the head of these answers, and closes the "
+    "connection. A status 400 in its exception is the client's own. Possible causes: a header that "
+    "is longer than the client accepts (aiohttp: 8190 bytes, http.client: 65536, h11: 100 KiB for "
+    "all), which a gateway adds; or the other end does not speak HTTP/1.1 on this port.",
     _CUT: "Answers begin successfully, and the exception is raised while they are read: by the "
     "SDK, for an error in the stream (overloaded_error) or a chunk that it cannot use, or by the "
     "application. The pool is not the cause.",
     _REDIRECTED: "Clients follow a redirect with GET and without a body, which its URL refuses.",
     _TIMED: TIME_LIMIT[0],
+    **{
+        status: f"The provider, or a gateway on the path, refuses these requests: {meaning}."
+        for status, (meaning, _) in _REFUSALS.items()
+    },
     "invalid_request": "The HTTP library does not send these requests: they are not valid HTTP.",
 }
 _TO_GET = (301, 302, 303)
@@ -297,12 +360,14 @@ class _Group:
         # A timeout of the whole call does not tell where it waited.
         parts = {part, *(self._names(self._largest()[0]) if part in _TIMES_OUT else ())}
         failed, others, served = side.outcomes["failed"], side.results.total(), side.requests.served
-        cut, unusable = side.requests.named("cut").total(), served - side.outcomes["succeeded"]
+        cuts, unusable = side.requests.named("cut"), served - side.outcomes["succeeded"]
+        cut = cuts.total()
         if limit:
             part = _TIMED
         elif 2 * cut > failed:
             text += f" An exception ended the reading of {counted(int(cut), 'answer')}."
-            part = _CUT
+            ((name, _),) = cuts.most_common(1)
+            part = _UNDECODABLE if name in _DECODING else _CUT
         elif part[:1] == "4" and 2 * (moved := side.redirected(_TO_GET)) > side.errors[part]:
             text += f" {counted(moved, 'request')} were redirected (301 to 303)."
             part = _REDIRECTED

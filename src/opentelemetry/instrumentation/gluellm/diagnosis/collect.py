@@ -247,6 +247,7 @@ def _totals(
             two_event_loops=None
             if ledger.two_loops is None
             else (str(ledger.two_loops[0] or ""), str(ledger.two_loops[1] or "")),
+            closed_at=None if ledger.closed_at is None else str(ledger.closed_at),
             channel_seconds={
                 state: in_seconds(time)
                 for (what, state), time in ledger.counters(now).items()

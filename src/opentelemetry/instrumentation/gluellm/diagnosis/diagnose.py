@@ -114,7 +114,9 @@ def _of_pool(
         broken = unanswered = None
     causes: list[Finding | None] = [leak, stuck, lost]
     consumer = slow = slower = too_small = saturated = connect = None
-    cut = None if blocked else timeouts.cut_answers(case)
+    held_back = timeouts.held_back_answers(case, loop_is_blocked=blocked)
+    causes.append(held_back)
+    cut = None if blocked or held_back else timeouts.cut_answers(case)
     if not blocked:
         # Building clients keeps the CPU busy. Failures to connect name the step themselves.
         if failures is None and (churn is None or case.activity.slowest_step in _NOT_OUR_CPU):
@@ -125,7 +127,7 @@ def _of_pool(
         # baseline as well, the effect is in both of the times that are compared.
         # A read timeout that cuts good answers makes their times meaningless.
         kept = churn is None or (case.baseline and connecting.churned_origins(case.baseline))
-        if kept and cut is None:
+        if kept and cut is None and held_back is None:
             slow = (
                 provider.slow_upload(case)
                 or provider.slow_provider(case)
@@ -150,6 +152,7 @@ def _of_pool(
         churn,
         connecting.wrong_event_loop(case),
         failures,
+        connecting.client_closed(case),
         connecting.channel_not_ready(case),
         broken,
         None if lost else unanswered,

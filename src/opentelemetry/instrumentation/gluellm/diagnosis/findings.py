@@ -30,6 +30,7 @@ class Kind(StrEnum):
     WRONG_EVENT_LOOP = "wrong_event_loop"
     CONNECT_FAILURES = "connect_failures"
     CHANNEL_NOT_READY = "channel_not_ready"
+    CLIENT_CLOSED = "client_closed"
     REUSE_FAILURES = "reuse_failures"
     CLOSED_UNANSWERED = "closed_unanswered"
     TRUNCATED_ANSWERS = "truncated_answers"

@@ -341,6 +341,9 @@ class PoolTotals:
     two_event_loops: tuple[str, str] | None = None
     """Call sites (``file:line in function``) of the last ``wrong_event_loop``: what established a
     connection, and what sent a request in another loop. An unknown one is empty."""
+    closed_at: str | None = None
+    """Call site (``file:line in function``) that closed a pool with requests in flight, the last
+    one; None if there is none, or if it is unknown."""
     channel_seconds: Mapping[str, float] | None = None
     """Time that its gRPC channels spent in each state; None for other pools. Channels report no
     connections."""

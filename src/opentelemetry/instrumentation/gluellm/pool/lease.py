@@ -47,6 +47,7 @@ _TIMEOUT_KINDS = {
     "write_timeout": "write",
 }
 _REUSE_FAILURES = frozenset({"read_error", "write_error", "protocol_error", "connection_error"})
+_CLIENT_CLOSED = "client_closed"
 
 
 LeaseState = tuple[int, int, int, int]
@@ -191,7 +192,19 @@ class Lease:
     def note_error(self, error: str | None) -> None:
         """Store the error type of a failure; None if the response goes on after it."""
         if not self.ended_at:
-            self.error = error
+            self.error = self.reported(error)
+
+    def reported(self, error: str | None) -> str | None:
+        """Return the error type to report for ``error``, by the state of the request and its pool.
+
+        Closing a pool breaks its connections. In a body, not all libraries distinguish invalid data
+        from a connection that was closed.
+        """
+        connection = self.connection
+        closing = None if connection is None else connection.closing
+        if error in _REUSE_FAILURES and closing == "pool_closed":
+            return _CLIENT_CLOSED
+        return "protocol_error" if error == "invalid_response" and self.answered_at else error
 
     def note_cut(self, error: BaseException | None) -> None:
         """Store the exception that is raised while the response is closed before its end.

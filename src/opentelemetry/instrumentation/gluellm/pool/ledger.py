@@ -269,6 +269,8 @@ class PoolLedger:
         self.two_loops: CallSites | None = None
         """Call sites of the last ``wrong_event_loop``: the one that established a connection, and
         the one in another loop whose request failed."""
+        self.closed_at: CallSite | None = None
+        """Call site that closed a pool with requests in flight, the last one."""
         self.failed: deque[tuple[Any, ...]] = deque(maxlen=MOST_FAILED)
         """Latest requests that failed or were refused: when they ended, the result, the age of the
         call, the last phase and the time in it, the model, the call site, and the time that it

@@ -527,7 +527,7 @@ class PoolTracker(Tracker):
         """End a lease with an error. The finalizer rule applies if ``in_finalizer``."""
         if lease.ended_at:
             return
-        lease.error = error
+        lease.error = lease.reported(error)
         connection = lease.connection
         if error == "pool_timeout" or lease.phase == QUEUED:
             # It gave up while it was being assigned a connection, so it never acquired one.
@@ -655,6 +655,8 @@ class PoolTracker(Tracker):
             asked = {found.reported: found for found in snapshot_of(self._origins.values)}
             for found in asked.values():
                 found.pools_gone += 1
+            if self.leases and reason == "closed":
+                ledger.closed_at = registry.find_call_site()
         if reason == "garbage_collected":
             self.reference = None
             self._collected()

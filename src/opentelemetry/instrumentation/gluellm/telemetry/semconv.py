@@ -60,9 +60,11 @@ CHANNEL_STATE: Final = "gluellm.channel.state"
 still refers to."""
 ERROR_TYPE: Final = "error.type"
 """Kind of failure, the same for every library. Absent on success, and if the server answered with
-an error status. On calls: `timeout` if the call timed out and its last request was cancelled,
-else the failure of its last request, else that request's status from 400 on, else the class of the
-exception (at most 20 different ones)."""
+an error status. On calls, the first of these that applies: `timeout`, if the call timed out and its
+last request was cancelled; the failure of its last request; the status of that request, if at least
+400; the class of the exception (at most 20 different ones). `invalid_response`: the client cannot
+parse the head of the answer. `client_closed`: the application closed the client meanwhile.
+`protocol_error`: the other end closed the connection, or broke the protocol in another way."""
 TIMEOUT_KIND: Final = "gluellm.timeout.kind"
 """Kind of timeout."""
 CONNECTION_STEP: Final = "gluellm.connection.step"
@@ -154,6 +156,8 @@ class ErrorType(StrEnum):
     SECURE_CONNECTION_ERROR = "secure_connection_error"
     PROXY_ERROR = "proxy_error"
     INVALID_REQUEST = "invalid_request"
+    INVALID_RESPONSE = "invalid_response"
+    CLIENT_CLOSED = "client_closed"
     READ_ERROR = "read_error"
     WRITE_ERROR = "write_error"
     PROTOCOL_ERROR = "protocol_error"

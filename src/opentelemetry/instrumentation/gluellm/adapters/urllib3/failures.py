@@ -26,8 +26,8 @@ def failure_of(lease: Lease, error: BaseException) -> str:
         return "connect_timeout"  # a proxy does not answer, or the handshake timed out
     if found == "secure_connection_error" and not connecting:
         return "read_error"
-    if found == "protocol_error" and connecting:
-        return "connection_error"  # a proxy closed the connection
+    if found in ("protocol_error", "invalid_response") and connecting:
+        return "connection_error"  # a proxy closed the connection, or does not speak HTTP
     if type(error) is OSError and str(error).startswith("Tunnel connection failed"):
         return "proxy_error"  # http.client has no class for it
     if found == OTHER and isinstance(error, OSError):

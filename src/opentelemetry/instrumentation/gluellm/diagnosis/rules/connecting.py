@@ -174,6 +174,27 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
     )
 
 
+def client_closed(case: PoolCase) -> Finding | None:
+    """Detect that a client was closed while it had requests in flight."""
+    ended = [failure for failure in case.failures if failure.result == "client_closed"]
+    if not ended:
+        return None
+    site = case.totals.closed_at
+    where = f" by {call_site_text(site)}" if site else ""
+    return Finding(
+        kind=Kind.CLIENT_CLOSED,
+        severity=Severity.WARNING,
+        observed=f"{len(ended)} of the last {counted(case.recent_requests, 'request')} failed "
+        f"since their own client was closed{where} while they were in flight.",
+        evidence=evidence_of("These requests", ended),
+        explanation="The code that closes this client and the code that uses it share it. Requests "
+        "that a closed client is asked to send fail before they reach a pool, so they are in no "
+        "number here. Neither the network nor the provider is the cause.",
+        advice="Close a client only when nothing uses it any more. A cache that closes what it "
+        "evicts must not give out clients that callers keep: let them ask it for each call.",
+    )
+
+
 def server_is_gone(case: PoolCase) -> bool:
     """Return whether most requests cannot connect."""
     failed = sum(case.activity.connect_failures.values())

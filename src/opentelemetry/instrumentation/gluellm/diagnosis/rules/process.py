@@ -60,6 +60,12 @@ _LATE = {
     ),
 }
 """For each cause of a late loop, its explanation and advice."""
+_AGREEING = 3
+"""Least number of checks that found a loop at one line, if that line is to be evidence."""
+_LOCK = (
+    " If it waits for a lock there (threading.Lock, RLock), another thread holds the lock: find "
+    "out which one (py-spy dump), and hold no lock during a request."
+)
 _GREENLET_BLOCKS = Meaning(
     "A greenlet computes, or blocks in a call that does not switch to others, such as a database "
     "driver in C. All others stop meanwhile. Which one it is, is not known.",
@@ -99,14 +105,19 @@ def blocked_event_loop(
     explanation, advice = which
     # A quota and the lock stop a loop at any line.
     named = cause in ("", "blocking_call", "cpu_contention")
-    if named and (sites := snapshot.process.event_loop_busy_at):
-        site, checks = next(iter(sites.items()))
+    sites = snapshot.process.event_loop_busy_at
+    site, checks = next(iter(sites.items()), ("", 0))
+    # A loop that has no CPU stands at a random line.
+    if named and checks >= (_AGREEING if cause == "cpu_contention" else 1):
         by_cause += f" It was busy at {call_site_text(site)}"
         by_cause += f" in {checks} of {counted(sum(sites.values()), 'check')}"
         innermost = next(iter(snapshot.process.event_loop_stack), site)
         by_cause += f", inside {call_site_text(innermost)}." if innermost != site else "."
         move = "Move this code out of the loop: asyncio.to_thread, or a process if it computes."
         advice = f"{advice} {move}" if cause == "cpu_contention" else move
+        same = checks >= max(_AGREEING, thresholds.NEARLY_ALL * sum(sites.values()))
+        if cause == "blocking_call" and same and innermost == site:
+            advice += _LOCK
     if loop_is_blocked(snapshot, before):
         # With churn it is only a WARNING, so that churn, which causes the lag, comes first.
         severe = share >= thresholds.LATE_SHARE_SEVERE and not clients_churn

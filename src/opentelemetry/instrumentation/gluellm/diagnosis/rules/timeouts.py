@@ -135,6 +135,42 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
     )
 
 
+def held_back_answers(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
+    """Detect answers that begin and then bring no byte, while others are complete at once."""
+    timeout = max((pool.read_timeout or 0.0 for pool in case.pools), default=0.0)
+    if loop_is_blocked and timeout <= thresholds.WAIT_TIMES_LAG * (
+        case.process.event_loop_lag or 0
+    ):
+        return None
+    silent = [failure for failure in case.failures if failure.result == "read_timeout"]
+    # A read that fails ends before its request.
+    begun = [failure for failure in silent if failure.phase in ("reading", "unread")]
+    number = case.recent_requests
+    if len(begun) < max(thresholds.READ_TIMEOUTS, thresholds.READ_TIMEOUT_SHARE * number):
+        return None
+    groups = {(failure.model, failure.call_site) for failure in begun}
+    took = sorted(one.head + one.rest for one in case.kept_answers if one.group in groups)
+    if not timeout or 2 * len(begun) <= len(silent) or len(took) < thresholds.BASELINE_REQUESTS:
+        return None
+    usual = took[len(took) * 95 // 100]
+    if usual > thresholds.HELD_BACK * timeout:
+        return None
+    return Finding(
+        kind=Kind.TRUNCATED_ANSWERS,
+        severity=Severity.ERROR,
+        observed=f"{len(begun)} of the last {counted(number, 'request')} "
+        f"({percent(len(begun) / number)}) ended in a read timeout after their answer had begun: "
+        f"it brought no byte for {seconds(timeout)}, while 95% of the other answers took at most "
+        f"{seconds(usual)} in all.",
+        evidence=evidence_of("The requests whose answers stop", begun),
+        explanation="The rest of these answers is missing, or is held back on the way: a gateway "
+        "or proxy that shortens bodies and keeps their Content-Length, or one of its workers that "
+        "hangs. A slow model does not explain it, and a longer timeout only makes calls wait.",
+        advice="Compare the Content-Length of such an answer with the bytes that come: curl -sv "
+        "URL, past the gateway as well. Check what the gateway changes in answers, and its log.",
+    )
+
+
 def cut_answers(case: PoolCase) -> Finding | None:
     """Detect a read timeout that ends answers which take only a little longer than others."""
     timeout = max((pool.read_timeout or 0.0 for pool in case.pools), default=0.0)
