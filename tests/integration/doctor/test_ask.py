@@ -51,7 +51,8 @@ def test_cause_in_a_hung_program_is_named(doctor, begin, provider, tmp_path):
     assert answer["findings"][0]["kind"] == "leak"
     process.kill()
     _, logged = process.communicate()
-    assert logged.count("Report on SIGUSR2:") == 2
+    # The doctor has its answer before it is logged, so the second one may be missing.
+    assert logged.count("Report on SIGUSR2:") in (1, 2)
 
 
 def test_blocked_event_loop_is_reported_with_the_blocking_line(doctor, begin, provider):

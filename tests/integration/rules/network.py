@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 
@@ -14,6 +15,7 @@ class Stream:
         self._answer = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        self._network.before_read()
         if self._network.read_error is not None:
             raise self._network.read_error
         answer, self._answer = self._answer, b""
@@ -46,6 +48,7 @@ class Network:
         self.tls_error: BaseException | None = None
         self.read_error: BaseException | None = None
         self.write_error: BaseException | None = None
+        self.before_read: Callable[[], object] = lambda: None
 
     def connect_tcp(self, *args: Any, **kwargs: Any) -> Stream:
         if self.connect_error is not None:

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Iterator
 from typing import Any
 
+import h11
 import pytest
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
@@ -114,6 +115,13 @@ def test_provider_is_within_its_series_after_every_failure(library, scraped):
             setattr(network, where, error_of(library, name, None))
             request(library, pool, url + "200")
             setattr(network, where, None)
+    # As httpcore raises what h11 cannot parse.
+    network.read_error = library.core.RemoteProtocolError(h11.RemoteProtocolError(""))
+    request(library, pool, url + "200")
+    closing = library.core.ConnectionPool(network_backend=network)
+    network.read_error, network.before_read = error_of(library, "ReadError", None), closing.close
+    request(library, closing, url + "200")
+    network.read_error, network.before_read = None, lambda: None
     request(library, pool, url + "200", {"host": "api.test", "x-key": "secret\n"})
     held = [pool.handle_request(library.request(url + "200")) for _ in range(2)]
     request(library, pool, url + "200")
