@@ -217,7 +217,7 @@ def test_few_checks_of_a_loop_without_cpu_name_no_line(checks: int, *, line: boo
     [
         ({"app.py:8 in step": 26}, (), True),
         ({"app.py:8 in step": 2}, (), False),
-        ({"app.py:8 in step": 20, "app.py:9 in step": 6}, (), False),
+        ({"app.py:8 in step": 13, "app.py:9 in step": 13}, (), False),
         ({"app.py:8 in step": 26}, ("json.py:5 in dump", "app.py:8 in step"), False),
     ],
 )

@@ -260,7 +260,8 @@ class Life:
         if request.is_doomed:
             assert request.exchange.begin_read().exception(10) is not None
             request.exchange.wait()
-            request.over(*((request.status, error) for error in BROKEN_OFF))
+            errors = (*BROKEN_OFF, "client_closed")
+            request.over(*((request.status, error) for error in errors))
             return
         request.body = request.exchange.begin_read()
         request.stage = Stage.READING
@@ -353,7 +354,8 @@ class Life:
             else:
                 request.exchange.failure()
             request.exchange.wait()
-            request.over(*((status, error) for error in (*BROKEN_OFF, "cancelled", "_OTHER")))
+            errors = (*BROKEN_OFF, "client_closed", "cancelled", "_OTHER")
+            request.over(*((status, error) for error in errors))
 
     def forget_pool(self, pool: LivePool) -> None:
         """The last reference to a pool goes, and the garbage collector comes."""

@@ -69,7 +69,7 @@ def row_of(request: Request) -> Row:
     error, status, cut = request.error, request.status, request.cancelled_in
     where = "in the body" if status else "before the head"
     if request.is_held_for_ever:  # each library lets it end in a way of its own
-        errors = ("read_error", "write_error", "protocol_error", "connection_error", "_OTHER")
+        errors = ("client_closed", "protocol_error", "connection_error", "_OTHER")
         return _row("its pool was closed under it", status, "cancelled", None, *errors)
     if error is None and cut is None:
         how = "read to its end" if request.reading is not None else "closed unread"

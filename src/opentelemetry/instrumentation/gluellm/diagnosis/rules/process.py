@@ -115,7 +115,7 @@ def blocked_event_loop(
         by_cause += f", inside {call_site_text(innermost)}." if innermost != site else "."
         move = "Move this code out of the loop: asyncio.to_thread, or a process if it computes."
         advice = f"{advice} {move}" if cause == "cpu_contention" else move
-        same = checks >= max(_AGREEING, thresholds.NEARLY_ALL * sum(sites.values()))
+        same = checks >= _AGREEING and 2 * checks > sum(sites.values())
         if cause == "blocking_call" and same and innermost == site:
             advice += _LOCK
     if loop_is_blocked(snapshot, before):
