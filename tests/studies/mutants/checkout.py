@@ -88,7 +88,7 @@ class Checkout:
         found = {each for number in mutant.lines(self.root) for each in lines.get(str(number), ())}
         found = found or {each for tests in lines.values() for each in tests}
         tests = {self.tests[each] for each in found}
-        known = {mutant.detected_by}
+        known = {mutant.detected_by} - {""}
         detecting = self._detecting(mutant, known) or self._detecting(mutant, tests - known)
         return Result(len(tests), detecting)
 

@@ -22,7 +22,7 @@ class Mutant:
     before: str
     after: str
     effect: str
-    detected_by: str
+    detected_by: str = ""
     """The test that detected it last; it runs first."""
 
     @property
