@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -103,7 +104,7 @@ def test_entering_request_drains_some_items_of_a_half_full_outbox(
     filled.drain.some()
     assert not filled.outbox.filling
     yields: list[float] = []
-    monkeypatch.setattr(drain_module.time, "sleep", yields.append)
+    monkeypatch.setattr(drain_module, "time", SimpleNamespace(sleep=yields.append))
     Filled(Histogram(), 520).drain.all()
     assert yields == [0] * 10
 
