@@ -37,7 +37,7 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
         hurts = False
         observed = (
             f"{counted(case.activity.number('leaks'), _held(case))} had been held unread for "
-            f"{seconds(case.leak_threshold)} or more, and came back."
+            f"{seconds(case.leak_threshold)} or more, and have been released."
         )
         explanation = "Their reader paused for long, or the garbage collector found them."
     else:
