@@ -239,8 +239,8 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         explanation=_SHORT_IDLE.explanation.format(seconds(idle))
         if short
         else f"{'T' if silent else 'Either t'}he other end, or a load balancer or address "
-        "translator on the path, had dropped connections that the pool kept: after a time without "
-        "data, or by a restart"
+        "translator on the path, dropped connections that the pool still kept, after a time "
+        "without data or at a restart"
         f"{thinks if silent else '. Or a forked process uses the same client.'}",
         advice=advice.strip()
         or "Stream the answers, so that bytes flow, and let the SDK send failed requests again.",

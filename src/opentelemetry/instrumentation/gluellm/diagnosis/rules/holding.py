@@ -30,7 +30,8 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
             who = f" ({who})" if (who := majority(inner)) else ""
             explanation += (
                 f" {counted(len(inner), 'request')}{who} queued just when answers became unread: "
-                "if their readers make these calls, each waits for the other."
+                "if the code that reads a stream also makes these calls, each waits for the "
+                "other."
             )
             advice = f"Close the stream before these calls, or use a second client. {advice}"
     elif case.activity.number("leaks"):
