@@ -106,8 +106,8 @@ A pool can serve several providers, so the provider is that of the request:
 - **O** series have the provider of the innermost any-llm call; else of the any-llm call that built the pool;
   else the one to which the host belongs; else none. A connection has the provider of its latest request.
 - **P** series have a provider as long as all requests of that pool name have the same one. When a second provider
-  appears, series without a provider start at 0. The old series continue for 10 minutes, as constant counters and as
-  gauges of 0, so that sums stay correct.
+  appears, new series without `gen_ai.provider.name` start at 0. For 10 minutes the old series stay: counters keep their
+  value, gauges are 0. So sums stay correct.
 
 ## Pool names
 

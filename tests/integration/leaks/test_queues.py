@@ -16,7 +16,7 @@ from .reports import call_site
 
 CHURN = (
     r"Client churn on (?P<pool>\S+): (?P<pools>\d+) connection pools for one origin in the last "
-    r"minute, 1\.0 per call, with (?P<requests>[\d.]+) requests each, .*They are built at "
+    r"minute: 1\.0 per call, (?P<requests>[\d.]+) requests per pool, .*They are built at "
     r"(?P<call_site>.*?)\. Keep one instance, llm = AnyLLM\.create\(\"(?P<provider>\w+)\"\), .*"
 )
 

@@ -590,7 +590,7 @@ def test_other_end_that_closes_only_new_connections_limits_them() -> None:
     finding = found(Kind.CLOSED_UNANSWERED, lost_early(95, 0, *[served] * 4, young))
     assert finding.observed == (
         "95 of 100 requests on a new connection failed before the first byte of an answer, and "
-        "none of 100 on established ones; 4 of these are open."
+        "none of 100 on established ones. 4 established connections are open."
     )
     assert (
         "limits the connections of a client, to about 4, or a load balancer" in finding.explanation

@@ -279,7 +279,7 @@ def test_hub_of_greenlets_that_is_late_is_named_as_such() -> None:
     """What blocks it is unknown, and pools and provider are not blamed."""
     finding = found(Kind.BLOCKED_EVENT_LOOP, late(greenlets=True))
     assert finding.observed.startswith("The hub that runs all greenlets (gevent or eventlet) was ")
-    assert "Which one it is, is not known." in finding.explanation
+    assert "It is not known which greenlet it is." in finding.explanation
     assert "GEVENT_MONITOR_THREAD_ENABLE=1" in finding.advice
     assert "asyncio" not in finding.advice
 

@@ -96,7 +96,7 @@ def test_layer_that_retries_is_named(more: dict[str, int], whose: str, less: str
 def test_server_that_refuses_what_is_too_much(left: dict[int | str, int], *, full: bool) -> None:
     """It answers the others."""
     finding = found(Kind.RETRIES, refused(left, **MUCH))
-    assert ("more at a time than it allows" in finding.explanation) is full
+    assert ("arrive at a time than it allows" in finding.explanation) is full
     assert ("Make fewer calls at a time (asyncio.Semaphore), or raise" in finding.advice) is full
     assert finding.advice.startswith("Check the provider's status page")
     assert "as many calls arrive" not in finding.observed
@@ -106,7 +106,7 @@ def test_retries_of_far_more_calls_than_before() -> None:
     before = a_snapshot(the_totals(20, origin={"provider": "openai"}), uptime=90.0)
     finding = found(Kind.RETRIES, refused({500: 65}, **MUCH), before)
     assert "; 36 times as many calls arrive as before" in finding.observed
-    assert "most likely there are more at a time than it allows" in finding.explanation
+    assert "most likely more arrive at a time than it allows" in finding.explanation
     assert finding.advice.startswith("Make fewer calls at a time")
 
 

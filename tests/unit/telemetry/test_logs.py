@@ -245,7 +245,7 @@ def test_churn_is_logged_with_numbers_call_site_and_advice(logged: Logged) -> No
         "Client churn on groq/httpx2",
         "10 connection pools",
         "1.0 per call",
-        "1.0 requests each",
+        "1.0 requests per pool",
         f"built at {__file__}:",
         "Keep one of groq.",
     ):
@@ -269,7 +269,7 @@ def test_churn_of_websockets_is_logged_as_such(logged: Logged) -> None:
     logged.look()
     (line,) = logged.told()
     assert "10 connection pools over WebSocket for one origin" in line
-    assert "10.0 per call, with 1.0 requests each" in line
+    assert "10.0 per call, 1.0 requests per pool" in line
 
 
 # Text from outside

@@ -98,9 +98,9 @@ class Config:
     """Shortest wait for an answer, or for the next item of a stream, after which a call counts in
     `gluellm.call.silent`. The wait must also be longer than three times the longest recent wait
     that ended with an answer or an item. Recent waits are those of the last hour, and at least the
-    last 100. While little is known about calls that are not streamed, such a call must wait for at
-    least 10 minutes: if none was answered in the last hour, or if the gaps between their answers,
-    each counted as at most 36 s, add up to less than 12 minutes."""
+    last 100. A call without a stream must wait for at least 10 minutes while too few answers are
+    known: if no such call was answered in the last hour, or if the gaps between their answers add
+    up to less than 12 minutes. A gap counts as at most 36 s."""
     leak_stacks: bool = _setting(False, BOOLEAN)
     """Record the whole stack of each call, not only the application's line that made it, and add it
     to leak warnings. Costs about ten microseconds per call."""

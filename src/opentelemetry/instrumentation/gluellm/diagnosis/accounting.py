@@ -133,7 +133,7 @@ _NEXT = {
     "(response_format, its schema, tool arguments). Did max_tokens cut it? Did the model change? "
     "The traceback of this error in the application's log names the line.",
     _UNDECODABLE: "Compare the answers of the gateway's instances and of the provider: curl -si "
-    "URL shows Content-Encoding and the body. Until it is mended, send Accept-Encoding: identity.",
+    "URL shows Content-Encoding and the body. Until it is fixed, send Accept-Encoding: identity.",
     "invalid_response": "Look at an answer: curl -si URL. If a header is too long, shorten it at "
     "the gateway, or raise the client's limit (aiohttp.ClientSession: max_field_size, "
     "max_line_size). Else check scheme, port and proxy.",
@@ -161,8 +161,9 @@ _EXPLANATIONS = {
     "error), an answer of another API (wrong base URL), JSON that does not match the schema of a "
     "structured output, or a stream that reports an error.",
     _UNDECODABLE: "These answers are not in the encoding that their Content-Encoding header names "
-    "(gzip, for example): the provider, or a gateway on the path, sends them so. If only some are, "
-    "one of several instances does. Neither the pool nor the network is the cause.",
+    "(gzip, for example): the provider, or a gateway on the path, sends them. If only some answers "
+    "are affected, one of several instances is at fault. Neither the pool nor the network is the "
+    "cause.",
     "invalid_response": "The client cannot parse the head of these answers, and closes the "
     "connection. A status 400 in its exception is the client's own. Possible causes: a header that "
     "is longer than the client accepts (aiohttp: 8190 bytes, http.client: 65536, h11: 100 KiB for "

@@ -146,8 +146,8 @@ class WatchObserver(PoolObserver):
         sites = (call_site_text(str(site or "unknown"), LONGEST) for site in call_sites)
         _logger.warning(
             "A client of pool %s is used on a second event loop, so a request failed with "
-            "RuntimeError. Its connections belong to the loop of the call site %s; the request "
-            "was sent at %s. Use each client in one event loop only.",
+            "RuntimeError. Its connections were established at %s, in another event loop; the "
+            "request was sent at %s. Use each client in one event loop only.",
             label(pool),
             *sites,
         )
@@ -178,8 +178,8 @@ class WatchObserver(PoolObserver):
             return
         self._churned.add(provider)
         _logger.warning(
-            "Client churn on %s: %d connection pools%s for one origin in the last minute, %.1f per "
-            "call, with %.1f requests each, so hardly any connection is reused. %s. %s.",
+            "Client churn on %s: %d connection pools%s for one origin in the last minute: %.1f "
+            "per call, %.1f requests per pool, so hardly any connection is reused. %s. %s.",
             one_line(f"{provider}/{ledger.library}", LONGEST),
             pools,
             " over WebSocket" if WEBSOCKET in origin.protocols else "",

@@ -60,11 +60,12 @@ CHANNEL_STATE: Final = "gluellm.channel.state"
 still refers to."""
 ERROR_TYPE: Final = "error.type"
 """Kind of failure, the same for every library. Absent on success, and if the server answered with
-an error status. On calls, the first of these that applies: `timeout`, if the call timed out and its
-last request was cancelled; the failure of its last request; the status of that request, if at least
-400; the class of the exception (at most 20 different ones). `invalid_response`: the client cannot
-parse the head of the answer. `client_closed`: the application closed the client meanwhile.
-`protocol_error`: the other end closed the connection, or broke the protocol in another way."""
+an error status. On calls, the first of these that applies: (1) `timeout`, if the call timed out and
+its last request was cancelled; (2) the failure of its last request; (3) the status of that request,
+if at least 400; (4) the class of the exception (at most 20 different ones). `invalid_response`:
+the client cannot parse the head of the answer. `client_closed`: the application closed the client
+meanwhile. `protocol_error`: the other end closed the connection, or broke the protocol in
+another way."""
 TIMEOUT_KIND: Final = "gluellm.timeout.kind"
 """Kind of timeout."""
 CONNECTION_STEP: Final = "gluellm.connection.step"

@@ -43,8 +43,8 @@ _OPENAI_AND_ANTHROPIC = replace(
 )
 _FIREWORKS = replace(
     _HTTP_CLIENT,
-    note="The provider's Fireworks SDK uses it instead of aiohttp. Its openai client uses it "
-    "as well.",
+    note="The Fireworks SDK uses this client instead of aiohttp. The provider's openai client "
+    "uses it as well.",
 )
 _TYPESAFE = Family("http_client={client}", "httpx2", timeout=10)
 _COHERE = Family(

@@ -65,8 +65,8 @@ def checks(
         if streams:
             text = (
                 f"HTTP/2 streams: {one_line(pool.label)} sends at most {sum(streams)} requests at "
-                f"once{each} on {counted(len(streams), 'connection')}, whatever its limit of "
-                f"{most} connections is"
+                f"once{each} on {counted(len(streams), 'connection')}, "
+                f"although its limit of connections is {most}"
             )
             advice = "use HTTP/1.1 (http2=False) or several clients for more requests at once"
             # `http2_stuck` reports requests that wait.

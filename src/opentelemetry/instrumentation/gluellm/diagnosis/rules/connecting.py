@@ -187,11 +187,11 @@ def client_closed(case: PoolCase) -> Finding | None:
         observed=f"{len(ended)} of the last {counted(case.recent_requests, 'request')} failed "
         f"since their own client was closed{where} while they were in flight.",
         evidence=evidence_of("These requests", ended),
-        explanation="The code that closes this client and the code that uses it share it. Requests "
-        "that a closed client is asked to send fail before they reach a pool, so they are in no "
-        "number here. Neither the network nor the provider is the cause.",
-        advice="Close a client only when nothing uses it any more. A cache that closes what it "
-        "evicts must not give out clients that callers keep: let them ask it for each call.",
+        explanation="The code that closes this client and the code that uses it share it. Later "
+        "requests of the closed client fail before they reach a pool, so these numbers do not "
+        "include them. Neither the network nor the provider is the cause.",
+        advice="Close a client only when nothing uses it any more. If a cache closes "
+        "the clients that it evicts, callers must get the client from the cache for each call.",
     )
 
 
@@ -239,8 +239,8 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         explanation=_SHORT_IDLE.explanation.format(seconds(idle))
         if short
         else f"{'T' if silent else 'Either t'}he other end, or a load balancer or address "
-        "translator on the path, had dropped connections that the pool kept: after a time without "
-        "data, or by a restart"
+        "translator on the path, dropped connections that the pool still kept, after a time "
+        "without data or at a restart"
         f"{thinks if silent else '. Or a forked process uses the same client.'}",
         advice=advice.strip()
         or "Stream the answers, so that bytes flow, and let the SDK send failed requests again.",
@@ -303,8 +303,8 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
     if on_new >= thresholds.MOST_FAIL and on_reused == 0 and usable and activity.sent > new:
         return finding(
             observed=f"{failed} of {counted(new, 'request')} on a new connection failed before the "
-            f"first byte of an answer, and none of {activity.sent - new} on established ones; "
-            f"{usable} of these are open.",
+            f"first byte of an answer, and none of {activity.sent - new} on established ones. "
+            f"{usable} established connections are open.",
             explanation="The other end accepts new connections and closes them, and established "
             f"ones work. So it limits the connections of a client, to about {usable}, or a load "
             "balancer sends all new ones to a broken server.",

@@ -30,14 +30,15 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
             who = f" ({who})" if (who := majority(inner)) else ""
             explanation += (
                 f" {counted(len(inner), 'request')}{who} queued just when answers became unread: "
-                "if their readers make these calls, each waits for the other."
+                "if the code that reads a stream also makes these calls, each waits for the "
+                "other."
             )
             advice = f"Close the stream before these calls, or use a second client. {advice}"
     elif case.activity.number("leaks"):
         hurts = False
         observed = (
             f"{counted(case.activity.number('leaks'), _held(case))} had been held unread for "
-            f"{seconds(case.leak_threshold)} or more, and came back."
+            f"{seconds(case.leak_threshold)} or more, and have been released."
         )
         explanation = "Their reader paused for long, or the garbage collector found them."
     else:

@@ -68,7 +68,7 @@ _LOCK = (
 )
 _GREENLET_BLOCKS = Meaning(
     "A greenlet computes, or blocks in a call that does not switch to others, such as a database "
-    "driver in C. All others stop meanwhile. Which one it is, is not known.",
+    "driver in C. All others stop meanwhile. It is not known which greenlet it is.",
     "Find it with py-spy dump, with GEVENT_MONITOR_THREAD_ENABLE=1 (gevent) or with "
     "eventlet.debug.hub_blocking_detection(True), and call it in a thread "
     "(gevent.get_hub().threadpool, eventlet.tpool).",
@@ -130,7 +130,7 @@ def blocked_event_loop(
             explanation += " Building a client for each call is one cause: it loads certificates."
     elif lag > thresholds.LATE_NOTICED:
         severity = Severity.INFO
-        explanation += " It was only for a moment, which explains no long waits or slow answers."
+        explanation += " The delay was short, so it is not the cause of long waits or slow answers."
         advice = f"Nothing, if it stays rare. Otherwise: {advice}"
     else:
         return None

@@ -68,7 +68,7 @@ class _Reasons:
         busier = self.busier >= thresholds.BUSIER
         if self.served and (full or busier):
             likely = "most likely" if busier else "perhaps"
-            errors += f" It serves some: {likely} there are more at a time than it allows."
+            errors += f" It serves some requests: {likely} more arrive at a time than it allows."
             fewer += ", or raise the limit of the server or gateway."
             check = f"{fewer} {check}" if busier else f"{check} {fewer}"
         return errors, check

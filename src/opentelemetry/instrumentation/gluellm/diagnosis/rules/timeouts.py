@@ -130,7 +130,7 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
         f"{count} while still {still}.",
         evidence=evidence_of("Those of that age", alike),
         explanation=f"A timeout of the application or of its caller ends the calls after about "
-        f"{seconds(age)}, neither the pool nor the provider; {reason}.",
+        f"{seconds(age)}. The pool and the provider do not; {reason}.",
         advice=f"{advice}, or make the calls shorter: fewer output tokens, a faster model.",
     )
 
