@@ -12,6 +12,8 @@ from support.script import Reply
 from support.telemetry import Telemetry
 from support.waiting import until, wait_until
 
+from .conftest import BOTH
+
 
 def assert_answered(telemetry: Telemetry) -> None:
     """The request ended at the close. The later failure of its read is not its outcome."""
@@ -62,3 +64,31 @@ def test_close_by_another_thread_during_a_read_is_no_error(library, listen, tele
     assert isinstance(failures[0], library.raises("read_error"))
     pool.close()
     assert_answered(telemetry)
+
+
+@BOTH
+def test_request_cancelled_before_it_connects_gives_its_place_up(library, listen, telemetry):
+    """The pool assigns the place to the next request before the first one ends."""
+    server = listen(HTTP1Server)
+
+    async def ask() -> None:
+        pool = library.core.AsyncConnectionPool(max_connections=1)
+        tasks = [
+            asyncio.create_task(pool.handle_async_request(library.request(server.url())))
+            for _ in range(2)
+        ]
+        # The first is in the lock of its new connection, the second in the queue.
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        response = await tasks[1]
+        assert tasks[0].cancelled()
+        await response.aread()
+        await response.aclose()
+        await pool.aclose()
+
+    asyncio.run(ask())
+    assert telemetry.by(semconv.REQUESTS, "status", "error") == {
+        (200, None): 1,
+        (None, "cancelled"): 1,
+    }
+    assert telemetry.value(semconv.PEAK_ACTIVE) == 1

@@ -86,6 +86,20 @@ def _note(inner: Any, connection: TrackedConnection) -> None:
         connection.reports_reads = is_patched(read)
 
 
+def _deactivate_dropped(pool: Any, tracker: Tracker) -> None:
+    """Stop counting connections whose place in the pool the next request gets.
+
+    A request that is cancelled in the lock of its new connection never reaches the network backend,
+    and the pool assigns the place before that request's hook records its end.
+    """
+    kept = pool._connections
+    if len(tracker.connections) > len(kept):
+        known = set(map(connection_of, kept))
+        for record in tuple(tracker.connections):
+            if record.active and not record.established_at and record not in known:
+                record.deactivate()
+
+
 def creating(*, timed: bool, is_async: bool) -> Callable[[Any], Any]:
     """Record that the pool makes a connection, and time its set-up if ``timed``."""
 
@@ -100,6 +114,7 @@ def creating(*, timed: bool, is_async: bool) -> Callable[[Any], Any]:
                 # A closed pool still connects for requests that were queued in it.
                 keeper = tracker if tracker.open else registry.still_queued_in(self_)
                 if keeper is not None:
+                    _deactivate_dropped(self_, keeper)
                     made = _track(connection, origin, keeper)
                     if timed:
                         time_setup(connection, made, secure=origin.scheme in (b"https", b"wss"))
