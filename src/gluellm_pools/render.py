@@ -120,9 +120,9 @@ def row_block(key: Key, row: Row, width: int, judged: str | None = None) -> Text
             total = max(row.maximum or 0, row.active + row.idle + row.connecting, 1)
             _append_bar(text, [*cells, ("▓", "blue", row.idle)], total, bar_width)
         elif isinstance(row, PoolView) and label == "time spent":
-            spent = row.seconds_by_phase
-            times = [(*mark, spent.get(phase, 0.0)) for phase, mark in PHASE_MARKS.items()]
-            _append_bar(text, times, sum(spent.values()), bar_width)
+            shares = [(*mark, row.share(phase)) for phase, mark in PHASE_MARKS.items()]
+            visible = [part for part in shares if part[-1] >= _VISIBLE_SHARE]
+            _append_bar(text, visible, 1.0, bar_width)
         text.append(value, style="red" if label in _ALERTING else "")
     return text
 

@@ -172,7 +172,7 @@ class Play:
             observed = self._observed(self._view())
             text = evidence_text(act.evidence, observed)
             if holds(act.evidence, observed):
-                demo.say(f"observed: {text}", "green")
+                demo.say(f"observed in {self._elapsed():.0f} s: {text}", "green")
             else:
                 demo.say(f"NOT OBSERVED: {text}", "bold red")
         gc.collect()  # clients that calls built for themselves
@@ -221,8 +221,9 @@ class Play:
         if explained:
             say(f"caught: {short(explained[0], _LONGEST_NOTE)}", "magenta")
         for note in explained[1:]:
-            # It lists every holder; one is enough here.
-            say(f"  its note: {short(note.partition('; (2)')[0], _LONGEST_NOTE)}", "magenta")
+            # It numbers and lists the holders; one is enough here.
+            first = note.partition("; (2)")[0].replace("(1) ", "")
+            say(f"  its note: {short(first, _LONGEST_NOTE)}", "magenta")
         for line in self.demo.logs.take():
             say(f"logged: {short(line, _LONGEST_NOTE)}", "yellow")
 

@@ -176,7 +176,7 @@ def _listen(process: subprocess.Popen[str]) -> tuple[dict[str, Period], str]:
         output.append(line)
         if found := re.match(r"act \d+ of \d+: ([\w-]+)", line):
             act, began = found[1], time.time()
-        elif line.startswith(("observed: ", _NOT_OBSERVED)):
+        elif line.startswith(("observed in ", _NOT_OBSERVED)):
             periods[act] = Period(began + _DELAY, time.time())
     text = "".join(output)
     assert process.wait(60) == 0, text

@@ -33,10 +33,10 @@ def test_leak_names_model_call_site_and_time() -> None:
     finding = found(Kind.LEAK, a_snapshot(the_totals(leaks=3), pool))
     assert finding.severity is Severity.WARNING
     assert finding.observed == (
-        "3 of 10 connections held by unread answers: 2 of openai/gpt-4o, requested at "
-        "/srv/app/chat.py:17 in answer (the oldest unread for 80 s, trace "
-        "abababababababababababababababab); 1 of openai/gpt-4o, requested at "
-        "/srv/app/other.py:3 in go (unread for 65 s, trace abababababababababababababababab)."
+        "3 of 10 connections held by unread answers: 2 requested at /srv/app/chat.py:17 in answer "
+        "(the oldest unread for 80 s, provider openai, model gpt-4o, trace "
+        "abababababababababababababababab); 1 requested at /srv/app/other.py:3 in go (unread for "
+        "65 s, provider openai, model gpt-4o, trace abababababababababababababababab)."
     )
     assert "contextlib.aclosing(stream)" in finding.advice
     pool = a_pool([leaked(call_site=f"a{number}.py:1 in f") for number in range(5)])
@@ -80,16 +80,16 @@ def test_streams_whose_readers_wait_for_the_same_pool(
 
 def test_readme_shows_the_finding_of_a_leak() -> None:
     """Its example is of an SDK without any-llm, so the model is unknown."""
-    place = "/srv/bot/app.py:11 in answer"
+    place = "/srv/bot/app.py:11 in chat"
     unread = [a_request("unread", 72.0, leak_suspected=True, call_site=place)] * 2
     requests = [*unread, a_request("queued", 73.0)]
     pool = a_pool(requests, [a_connection("active")] * 2, max_connections=2)
     totals = the_totals(leaks=2, peak_active=2, peak_queued=1)
     finding = found(Kind.LEAK, a_snapshot(totals, pool, any_llm=False))
     readme = " ".join((Path(__file__).parents[3] / "README.md").read_text().split())
-    assert f"observed: {finding.observed.replace('of openai/gpt-4o, ', '')}" in readme
+    assert f"observed: {finding.observed.replace(', provider openai, model gpt-4o', '')}" in readme
     assert f"explanation: {finding.explanation}" in readme
-    assert f"advice: {finding.advice.partition(',')[0]}" in readme
+    assert f"advice: {finding.advice.partition(' Then')[0]}" in readme
 
 
 def test_younger_unread_responses_of_a_leaking_call_site_count() -> None:
@@ -102,8 +102,8 @@ def test_younger_unread_responses_of_a_leaking_call_site_count() -> None:
     finding = found(Kind.LEAK, a_snapshot(the_totals(leaks=1), a_pool(unread, max_connections=4)))
     assert finding.severity is Severity.ERROR
     assert finding.observed == (
-        "4 of 4 connections held by unread answers: 4 of openai/gpt-4o, requested at "
-        "app.py:11 in answer (the oldest unread for 62 s)."
+        "4 of 4 connections held by unread answers: 4 requested at app.py:11 in answer (the "
+        "oldest unread for 62 s, provider openai, model gpt-4o)."
     )
     assert finding.explanation.endswith("possibly forever.")
     pool = a_pool([*unread, other, short_pause])

@@ -67,7 +67,7 @@ MUCH = {"awaiting_response": 3.0, "reading": 3.0}
             "slower: calls (raw): 9.0 s for the rest (before: 2.0 s",
         ),
         # A model that is not known from before: by the mean of all.
-        (now(MUCH, other=(9.0, 2.0, 20)), "in total before: 0.80 s"),
+        (now(MUCH, other=(9.0, 2.0, 20)), "(before: 0.80 s for both)"),
         (now(other=(9.0, 2.0, 20)), ""),
     ],
 )

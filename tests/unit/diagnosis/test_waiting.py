@@ -77,7 +77,7 @@ def test_queueing_at_unchanged_lease_time_is_a_small_pool() -> None:
     assert finding.severity is Severity.WARNING
     assert finding.observed == (
         "Requests spent 55% of their time in the queue of the pool, which allows 10 connections. "
-        "They arrived at 10/s, and each held a connection for 0.81 s on average (0.81 s earlier). "
+        "They arrived at 10/s, and each held a connection for 0.81 s on average (before: 0.81 s). "
         "Of the last 134 requests, 99% waited for up to 1.5 s. In a replay with 20 connections, "
         "none would wait."
     )
@@ -87,7 +87,7 @@ def test_queueing_at_unchanged_lease_time_is_a_small_pool() -> None:
         'AnyLLM.create("openai", http_client=httpx2.AsyncClient('
         "limits=httpx2.Limits(max_connections=20)))."
     )
-    assert "earlier)" not in found(SMALL, saturated()).observed
+    assert "(before: " not in found(SMALL, saturated()).observed
 
 
 QUEUED = {"each": {"queued": 0.5}}
@@ -145,7 +145,7 @@ def test_load_on_several_pools_is_shared() -> None:
     pools = full_pool(), full_pool()
     snapshot = further(200, *pools, peak_active=20, peak_queued=10, pools_live=2, **QUEUED)
     finding = found(SMALL, snapshot, BASELINE)
-    assert finding.observed.endswith("held a connection for 0.81 s on average (0.81 s earlier).")
+    assert finding.observed.endswith("held a connection for 0.81 s on average (before: 0.81 s).")
     assert "No size is advised: 2 live pools of this name" in finding.advice
 
 
@@ -223,7 +223,7 @@ def test_provider_that_became_slow_is_a_finding() -> None:
     assert finding.severity is Severity.WARNING
     assert finding.observed == (
         "Mean wait for the provider: 1.9 s for the response headers, 0.50 s for the "
-        "rest; in total before: 0.80 s; 10 times as many requests arrive as before."
+        "rest (before: 0.80 s for both); 10 times as many requests arrive as before."
     )
     assert "requests queue" in found(SLOW, slower(1.6, queued=1.0), BASELINE).observed
 
@@ -282,7 +282,7 @@ def test_unread_responses_of_one_call_site_are_likely_a_leak(age: float, likely:
     pool = a_pool([*requests, a_request("queued", 2.0)], [a_connection("active")] * 10)
     finding = found(SATURATED, a_snapshot(the_totals(), pool))
     assert ("Likely a leak" in finding.explanation) is likely
-    assert ("5 of openai/gpt-4o, requested at app.py:11 in answer" in finding.explanation) is likely
+    assert ("5 requested at app.py:11 in answer (" in finding.explanation) is likely
     assert finding.advice.endswith("gluellm-pools doctor --pid 17 --for 60")
 
 

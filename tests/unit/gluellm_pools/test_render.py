@@ -67,6 +67,12 @@ def test_the_bar_is_as_long_as_the_maximum():
     assert f"{'█' * 5}{'▒' * 2}{'▓' * 2}{'·' * 7} 3 active" in drawn(view_of(BUSY))
 
 
+def test_the_bar_has_the_phases_that_the_text_names():
+    """Phases with a tiny share would take a whole cell, and legends have no room for all marks."""
+    pool = PoolView(live=1, requests=1, seconds_by_phase={"connecting": 0.1, "reading": 9.9})
+    assert f" time spent   {'░' * 16} reading 99%\n" in drawn(view_of(pool))
+
+
 def test_missing_values_are_shown_as_missing_and_not_as_0():
     """No maximum, no wait, no pool, missing hooks and own failures."""
     text = drawn(view_of(PoolView(live=1)))

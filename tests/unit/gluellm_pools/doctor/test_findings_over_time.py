@@ -121,6 +121,6 @@ def test_run_that_is_too_short_for_a_leak_names_the_likely_one(
     (written,) = tmp_path.iterdir()
     text = " ".join(json.loads(written.read_text())["text"].split())
     assert text.endswith(
-        "Likely a leak: 5 of openai/gpt-4o, requested at app.py:8 in answer (the oldest "
-        "unread for 6.0 s). It is certain after 10 s."
+        "Likely a leak: 5 requested at app.py:8 in answer (the oldest unread for 6.0 s, provider "
+        "openai, model gpt-4o). It is certain after 10 s."
     ) is (threshold > 0 and not certain)

@@ -184,9 +184,9 @@ class Advisor:
         if not self._applications:
             closing = "async with contextlib.aclosing(stream)"
         return (
-            f"Read each stream to its end, or close it: {closing}: ... Put this around "
-            "the loop, so that break, return and exceptions also close the stream. Don't request a "
-            "stream that you don't read"
+            "Read each stream to its end, or close it with a block around the loop: "
+            f"{closing}: ... Then break, return and exceptions also close the stream. Don't "
+            "request a stream that you don't read"
         )
 
     @property

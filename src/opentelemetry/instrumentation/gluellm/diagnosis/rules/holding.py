@@ -111,14 +111,12 @@ def _holders(held: list[RequestSnapshot]) -> str:
     ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
     for (provider, model, call_site), requests in ordered[:_MOST_CALL_SITES]:
         oldest = max(requests, key=lambda r: r.phase_age)
-        whose = "/".join(one_line(part) for part in (provider, model) if part)
-        what = f"{len(requests)} of {whose}," if whose else str(len(requests))
-        several = "the oldest " if len(requests) > 1 else ""
         where = call_site_text(call_site) if call_site else "an unknown call site"
-        trace = f", trace {one_line(oldest.trace_id)}" if oldest.trace_id else ""
-        texts.append(
-            f"{what} requested at {where} ({several}unread for {seconds(oldest.phase_age)}{trace})"
-        )
+        several = "the oldest " if len(requests) > 1 else ""
+        details = [f"{several}unread for {seconds(oldest.phase_age)}"]
+        named = (("provider", provider), ("model", model), ("trace", oldest.trace_id))
+        details += [f"{name} {one_line(value)}" for name, value in named if value]
+        texts.append(f"{len(requests)} requested at {where} ({', '.join(details)})")
     if len(groups) > _MOST_CALL_SITES:
         texts.append(f"and {counted(len(groups) - _MOST_CALL_SITES, 'more call site')}")
     return "; ".join(texts)

@@ -193,7 +193,7 @@ def slow_provider(case: PoolCase) -> Finding | None:
             observed += f"; as fast as before: {', '.join(others[:3])}"
     elif slower and case.baseline is not None:
         was = case.baseline.provider_time(*PROVIDERS_PART, at_most=True)
-        observed += f"; in total before: {seconds(was)}"
+        observed += f" (before: {seconds(was)} for both)"
     if gives_up:
         observed += f"; {silent} of {counted(activity.left, 'request')} ended in a read timeout"
     if slower and queue_matters(case):

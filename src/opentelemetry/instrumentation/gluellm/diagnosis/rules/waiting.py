@@ -69,7 +69,7 @@ def pool_too_small(case: PoolCase, *, slow_set_ups: bool) -> Finding | None:
         observed += f". They arrived at {arrived}, and each held a connection for {each} on average"
     before = case.baseline
     if before is not None and before.served >= thresholds.BASELINE_REQUESTS:
-        observed += f" ({seconds(before.time(*HELD) / before.left)} earlier)"
+        observed += f" (before: {seconds(before.time(*HELD) / before.left)})"
     replayed, advice = _advice(case)
     return Finding(
         kind=Kind.POOL_TOO_SMALL,
