@@ -82,12 +82,12 @@ call](where-40-seconds-go.md#what-counts-as-a-call)). A call is in exactly one [
 times of the stages add up to its duration.
 
 Pauses before a retry are observed directly for GlueLLM and six SDKs (openai, anthropic, groq, cerebras, together,
-fireworks). For other SDKs, a call counts as `backoff` if its last request ended with status 408, 409, 425, 429 or 5xx
-(gRPC: `UNAVAILABLE`, `RESOURCE_EXHAUSTED`, `DEADLINE_EXCEEDED`), or failed and was not cancelled.
+fireworks). With other SDKs, a call enters `backoff` when its request fails without being cancelled, or ends with status
+408, 409, 425, 429 or 5xx (gRPC: `UNAVAILABLE`, `RESOURCE_EXHAUSTED`, `DEADLINE_EXCEEDED`).
 
-A call has the provider with which it began. With a gateway or a fallback, its requests can have another one. If a call
-starts a task, calls that the task makes count separately. Other requests of the task belong to the call that started it,
-until that call ends.
+A call has the provider with which it began. With a gateway or a fallback, its requests can have another one. Calls in a
+task that a call starts count separately (from Python 3.12 on). Other requests of the task belong to the call that started
+it, until that call ends.
 
 ## Names in Prometheus
 
@@ -106,8 +106,8 @@ A pool can serve several providers, so the provider is that of the request:
 - **O** series have the provider of the innermost any-llm call; else of the any-llm call that built the pool;
   else the one to which the host belongs; else none. A connection has the provider of its latest request.
 - **P** series have a provider as long as all requests of that pool name have the same one. When a second provider
-  appears, new series without `gen_ai.provider.name` start at 0. For 10 minutes the old series stay: counters keep their
-  value, gauges are 0. So sums stay correct.
+  appears, new series without `gen_ai.provider.name` start at 0. The old series end 10 minutes later. Until then their
+  counters stand still and their gauges are 0, so sums over both are correct.
 
 ## Pool names
 
@@ -121,16 +121,17 @@ the SDK that built it or sent its first request ({sdks}); else the name of the l
   `gluellm.pool.connection.opened`, `gluellm.pool.opened`, `gluellm.pool.discarded` (each reason), and
   `gluellm.pool.requests` with `error.type` `connect_timeout`, `name_resolution_error`, `connection_error` and
   `secure_connection_error`.
-- With the first call of a provider and source, these start at 0: each stage, `gluellm.call.silent`,
-  `gluellm.call.retries`, and `gluellm.calls` with each outcome.
-- A pool name without pools reports 0 for 10 minutes; then its series end. Series of calls never end.
+- With the first call of a provider and source, these start at 0: the metrics of each stage,
+  `gluellm.call.silent`, `gluellm.call.retries`, and `gluellm.calls` with each outcome.
+- When the last pool of a name is gone, its gauges fall to 0 or end. 10 minutes later, all its series end. Series of
+  calls never end.
 - Acquire, create and lease durations have exemplars with the span context of the request.
 - Requests under `suppress_instrumentation` have no spans, but count in all metrics, since they use connections as
   well.
 
 | a request that | `acquire.duration` | `create.duration` | `lease.duration` | `requests` | `timeouts` |
 |---|---|---|---|---|---|
-| is served on a reused connection | 0 or the wait | - | yes | status | - |
+| is served on a reused connection | the wait | - | yes | status | - |
 | is served on a new connection | the wait | yes | yes | status | - |
 | ends in a pool timeout | `pool_timeout` | - | - | `pool_timeout` | `pool` |
 | is cancelled while queued | `cancelled` | - | - | `cancelled` | - |
@@ -140,8 +141,7 @@ the SDK that built it or sent its first request ({sdks}); else the name of the l
 
 ## Steps of establishing a connection
 
-`gluellm.pool.connection.create.time` divides each set-up into `resolve`, `connect`, `proxy`, `tls` and `other`, for
-httpx, httpx2, aiohttp and urllib3.
+`gluellm.pool.connection.create.time` divides each set-up into steps, except on gRPC.
 
 - `resolve` includes the wait for a thread of the event loop's executor. `snapshot().totals` and the finding
   `executor_full` report that wait separately (not for uvloop, trio, or resolvers without an executor).
@@ -155,8 +155,8 @@ httpx, httpx2, aiohttp and urllib3.
 A channel counts as a pool with one origin. gRPC's core hides the connections in it. So there are no counts of
 connections and streams, close reasons, set-up times, limits, occupancy or requeues, and `stream_queued` is always 0.
 
-- Channel states are sampled: at each call, more often while a call waits for its channel, and for async channels also
-  once a second while calls are in flight.
+- Channel states are sampled: at each call, every 1 to 100 ms while a call waits for its channel, and for async
+  channels once a second while calls are in flight.
 - Calls with `wait_for_ready=True` are `queued` until their channel is ready, others are `connecting`. Only the
   former have an acquire duration.
 - The status `CANCELLED` also counts as `cancelled`, `DEADLINE_EXCEEDED` as a timeout of the current phase, and
@@ -258,8 +258,8 @@ What each limit becomes:
 
 - **httpx**: give `max_connections` and `max_keepalive_connections` the same value. If the latter is smaller,
   connections are [reused less often](connection-pooling.md#how-large).
-- **urllib3** has one number for open and idle connections per host. Without `max_connections`, requests never wait,
-  so `configure_pools()` rejects `pool_timeout` alone.
+- **urllib3** has one number for open and idle connections per host. Requests wait only with
+  `max_connections`, so `configure_pools(provider=...)` rejects `pool_timeout` without it.
 - **aiohttp** has no pool timeout: its SDKs use one timeout for the queue and for connecting.
 - A limit applies to one pool. any-llm's module functions build a client, and so a pool, for each call.
 
@@ -270,8 +270,8 @@ What each limit becomes:
 - `limits=`, `timeout=` and botocore's `config=` with `max_pool_connections`, in `AnyLLM.create` or `client_args`.
 - `timeout=` of a call.
 
-Call `configure_pools()` before you build an `AnyLLM` object. If an older object builds another client later, the limits
-apply to that client, and replace even your own settings of that object.
+Call `configure_pools()` before you build an `AnyLLM` object. In clients that an older object builds later, the limits
+override even your own settings.
 
 `apply_httpx_env=True` applies `HTTPX_MAX_CONNECTIONS` and `HTTPX_MAX_KEEPALIVE_CONNECTIONS`, for every library.
 
@@ -362,7 +362,7 @@ def identity_table() -> list[str]:
     ]
     tail = [
         "",
-        "With a `service.namespace`, the service is `namespace/name`. VictoriaMetrics needs the relabelling",
+        "With a `service.namespace`, `job` is `namespace/name`. VictoriaMetrics needs the relabelling",
         "file of `dashboards/dev`. For PrometheusMetricReader, the scrape configuration sets both labels.",
         "Scope labels and the format of `le` (`1` or `1.0`) differ between the paths. In queries, use `sum by`",
         "without the scope labels, and do not select single buckets.",
@@ -432,7 +432,8 @@ def metrics_page() -> str:
             lines.append(f"| {code(key)} | {description} | {values} |")
     lines += [
         "",
-        "Nothing else is recorded: no path, query, header, body, credential, baggage, prompt or answer.",
+        "Metrics have no other attributes, [spans](#spans) have more. No path, query, header, body, credential,",
+        "baggage, prompt or answer is recorded.",
     ]
     lines += ["", "## Labels in Prometheus", "", *identity_table()]
     lines += ["", "## Queries", "", *query_section()]

@@ -63,22 +63,21 @@ class Config:
     metrics: Literal["lean", "full"] = _setting("lean", one_of("lean", "full"))
     """`full` adds six histograms and the attribute `gluellm.response.streaming`."""
     span_min_duration: float = _setting(0.05, _NOT_NEGATIVE, "s")
-    """Duration from which a wait for a connection, a connection set-up, or the time of a call
-    outside `requesting` gets a span. Failed waits and set-ups, and calls with retries, always get
-    one. With 0, all get one."""
+    """A wait for a connection, a connection set-up, or a call's time outside `requesting` gets a
+    span if it takes at least this long. Failed waits and set-ups, and calls with retries, always
+    get one. With 0, all get one."""
     max_origins: int = _setting(20, whole_number(1, MAX_ORIGINS_BOUND), "origins")
     """Largest number of pairs of `server.address` and `server.port` on metrics, per process.
     Further origins have the address `_OTHER` and no port."""
     peak_window: float = _setting(_PEAK_WINDOW, _POSITIVE, "s")
     """Window of the `peak` gauges. If it is shorter than the time between two collections, peaks
-    are lost. The default therefore grows to 1.25 times `OTEL_METRIC_EXPORT_INTERVAL` if that is
-    longer."""
+    are lost. The default is therefore 75 s or 1.25 times `OTEL_METRIC_EXPORT_INTERVAL`, whichever
+    is longer."""
     model_attributes: bool = _setting(False, BOOLEAN)
-    """Add `gen_ai.request.model` and `gen_ai.operation.name` to the acquire, lease and call
-    histograms. This multiplies their series."""
+    """Add `gen_ai.request.model` to the acquire, lease and call histograms, and
+    `gen_ai.operation.name` to the first two. This multiplies their series."""
     time_in_queue: bool = _setting(False, BOOLEAN)
-    """Also emit `http.client.request.time_in_queue`. As in .NET, it has only requests that had to
-    wait."""
+    """Also emit `http.client.request.time_in_queue`."""
 
     leak_threshold: float = _setting(
         60.0,
@@ -98,9 +97,9 @@ class Config:
     """Shortest wait for an answer, or for the next item of a stream, after which a call counts in
     `gluellm.call.silent`. The wait must also be longer than three times the longest recent wait
     that ended with an answer or an item. Recent waits are those of the last hour, and at least the
-    last 100. A call without a stream must wait for at least 10 minutes while too few answers are
-    known: if no such call was answered in the last hour, or if the gaps between their answers add
-    up to less than 12 minutes. A gap counts as at most 36 s."""
+    last 100. Until enough answers without a stream are known, a call without one counts only after
+    10 minutes. They are enough if the latest is less than an hour old, and at least 12 minutes lie
+    between the first and the latest. A gap between two answers counts as at most 36 s."""
     leak_stacks: bool = _setting(False, BOOLEAN)
     """Record the whole stack of each call, not only the application's line that made it, and add it
     to leak warnings. Costs about ten microseconds per call."""

@@ -60,23 +60,23 @@ CHANNEL_STATE: Final = "gluellm.channel.state"
 still refers to."""
 ERROR_TYPE: Final = "error.type"
 """Kind of failure, the same for every library. Absent on success, and if the server answered with
-an error status. On calls, the first of these that applies: (1) `timeout`, if the call timed out and
-its last request was cancelled; (2) the failure of its last request; (3) the status of that request,
-if at least 400; (4) the class of the exception (at most 20 different ones). `invalid_response`:
-the client cannot parse the head of the answer. `client_closed`: the application closed the client
-meanwhile. `protocol_error`: the other end closed the connection, or broke the protocol in
-another way."""
+an error status. Calls have further values; the first of these applies: (1) `timeout`, if the call
+timed out and its last request was cancelled; (2) the failure of that request; (3) its status, if at
+least 400; (4) the class of the exception (at most 20 different ones). `invalid_response`: the
+client cannot parse the head of the answer. `client_closed`: the application closed the client
+before the request ended. `protocol_error`: the other end closed the connection early or broke the
+protocol."""
 TIMEOUT_KIND: Final = "gluellm.timeout.kind"
 """Kind of timeout."""
 CONNECTION_STEP: Final = "gluellm.connection.step"
-"""Step of establishing a connection. `proxy`: until the proxy has connected to the origin. `other`:
-what the library does not show, and pauses between attempts."""
+"""Step of [establishing a connection](#steps-of-establishing-a-connection). `proxy`: until the
+proxy has connected to the origin."""
 DNS_QUESTION_NAME: Final = "dns.question.name"
 """Name that was resolved. `_OTHER` beyond `max_origins`."""
 PEER_STATE: Final = "gluellm.connection.peer_state"
 """What TCP knows about the peer; [Silent
-connections](when-calls-hang.md#silent-connections) describes each value. `unknown`: nothing, as
-while a provider works on an answer."""
+connections](when-calls-hang.md#silent-connections) describes each value. `unknown`: none of the
+others, for example while a provider works on an answer."""
 CLOSE_REASON: Final = "gluellm.connection.close_reason"
 """Why a connection was closed. `evicted`: idle, closed to make room for another origin.
 `connection_close`: requested by either side in a header. `response_incomplete`: its response was
@@ -415,7 +415,7 @@ REQUEST_OLDEST_AGE: Final = _gauge(
     "gluellm.pool.request.oldest_age",
     "s",
     (*LEVEL_POOL, REQUEST_PHASE),
-    "Age of the oldest request in this phase; 0 if there is none.",
+    "Longest time that a request has been in this phase; 0 if there is none.",
 )
 REQUEST_TIME: Final = _counter(
     "gluellm.pool.request.time",
@@ -440,23 +440,24 @@ ACQUIRE_DURATION: Final = _histogram(
     "gluellm.pool.acquire.duration",
     _ACQUIRE_BUCKETS,
     (*LEVEL_ORIGIN, ERROR_TYPE),
-    "Time that requests waited for a connection; exactly 0 if one was available. Failed "
-    "and cancelled waits have an `error.type`.",
+    "Time that requests waited for a connection; exactly 0 if the pool had one or could open "
+    "one. Failed and cancelled waits have an `error.type`.",
     opt_in_attributes=_MODEL,
 )
 LEASE_DURATION: Final = _histogram(
     "gluellm.pool.lease.duration",
     _LEASE_BUCKETS,
     LEVEL_ORIGIN,
-    "Time that requests held a connection. For a streamed response, until the end of the stream.",
+    "Time that requests held a connection, including its set-up and, for a streamed response, the "
+    "whole stream.",
     opt_in_attributes=(RESPONSE_STREAMING, *_MODEL),
 )
 LEASE_OLDEST_AGE: Final = _gauge(
     "gluellm.pool.lease.oldest_age",
     "s",
     LEVEL_POOL,
-    "Time since the longest-held connection was acquired; 0 if none is held. Unlike the age "
-    "of a phase, it does not restart at a ping in a stream.",
+    "Time since the longest-held connection was acquired; 0 if none is held. Unlike "
+    "`gluellm.pool.request.oldest_age`, it does not restart at a ping in a stream.",
 )
 ACQUIRE_TIMEOUT: Final = _gauge(
     "gluellm.pool.acquire.timeout",

@@ -75,7 +75,7 @@ _AZURE = Family(
 )
 BOTOCORE = Family(
     instead='AnyLLM.create("{provider}", config=botocore.config.Config(max_pool_connections=N)); '
-    "its calls run in the event loop's default executor, so give that N threads as well"
+    "its calls run in the event loop's default executor, which also needs N threads"
 )
 _XAI = Family(
     instead='all calls of one AnyLLM.create("xai") share one gRPC connection. For more, create '
