@@ -91,7 +91,7 @@ def lines(
     *,
     width: int = 12,
     height: int | None = None,
-    description: str = "",
+    note: str = "",
     no_value: str = NOTHING,
     stacked: bool = False,
     colors: Mapping[str, str] | None = None,
@@ -105,9 +105,9 @@ def lines(
 ) -> Panel:
     """Return a time series panel, with a legend as a table.
 
-    ``order`` sorts the legend of one query, which is otherwise sorted by labels. The axis ends at
-    ``at_least_to`` or higher, so that small values do not look large. The legend shows a dash for a
-    line that has ended, not its last value.
+    The description of its lines ends with ``note``. ``order`` sorts the legend of one query, which
+    is otherwise sorted by labels. The axis ends at ``at_least_to`` or higher, so that small values
+    do not look large. The legend shows a dash for a line that has ended, not its last value.
     """
     panel = (
         timeseries.Panel()
@@ -149,7 +149,17 @@ def lines(
     bounds += [model.Threshold(value=value, color=color) for value, color in steps]
     panel.thresholds(build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(bounds))
     tall = height or _HEIGHTS[width >= _ROOM_BESIDE]
-    return common_parts(panel, title, shown, width, tall, description, no_value, links)
+    return common_parts(panel, title, shown, width, tall, _described(shown, note), no_value, links)
+
+
+def _described(shown: Sequence[Line], note: str = "") -> str:
+    """Return the descriptions of the lines; a list with their names if there are several."""
+    parts = [(line.legend.partition("{{")[0].strip(" :"), line.signal.tells) for line in shown]
+    parts = [(name, tells) for name, tells in parts if tells]
+    if len(parts) == 1:
+        return f"{parts[0][1]} {note}".strip()
+    items = [f"- `{name}`: {tells}" if name else f"- {tells}" for name, tells in parts]
+    return "\n".join([*items, "", note] if note else items)
 
 
 def _ordered(names: Sequence[str]) -> Sequence[model.DataTransformerConfig]:
@@ -282,7 +292,7 @@ def common_parts(
 ) -> Panel:
     """Set what panels of every kind have."""
     panel.title(title).span(width).height(height).datasource(SOURCE).no_value(no_value)
-    panel.description(description or " ".join(line.signal.tells for line in shown))
+    panel.description(description or _described(shown))
     panel.unit(unit(shown[0].signal)).data_links(list(links))
     digits = decimals(shown[0].signal, axis=not instant)
     if digits is not None and not as_table:

@@ -126,8 +126,8 @@ def _differs() -> list[Panel]:
                 Column(title="Requests", signal=fleet.REQUESTS, decimals=2),
             ],
             description="Limit of a single pool, per service and library, with the largest "
-            "differences on top. "
-            "If more instances have the pool than a limit, the pool is unlimited in the others.",
+            "differences on top. `With a limit` and `With the pool` are numbers of instances. If "
+            "they differ, the pool is unlimited in the others.",
             sort="Apart",
             recorded=True,
             height=9,
@@ -184,7 +184,7 @@ def _top(
         height=height,
         at_least_to=at_least_to,
         steps=steps,
-        description=f"The {_TOP} highest. {signal.tells}",
+        note=f"Only the {_TOP} highest are shown.",
         no_value=no_value,
         links=_to_instance(),
     )

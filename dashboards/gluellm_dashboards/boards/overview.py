@@ -292,8 +292,7 @@ def _waiting() -> list[Panel]:
             height=9,
             steps=[(thresholds.STUCK_ALERT_AFTER, RED)],
             no_value=shared.NO_REQUESTS,
-            description=f"{waiting.WAIT_P95.tells} {waiting.WAIT_P99.tells} Above the dashed "
-            "line, a request counts as stuck.",
+            note="Above the dashed line, a request counts as stuck.",
         ),
         lines(
             "How long has the oldest waited?",
@@ -309,8 +308,8 @@ def _waiting() -> list[Panel]:
             width=6,
             height=9,
             no_value=shared.NO_REQUESTS,
-            description=f"{requests.REQUESTS.tells} A rise is more load, or retries. A "
-            "fall while requests wait means that no connection is released.",
+            note="A rise is more load, or retries. A fall while requests wait means that no "
+            "connection is released.",
             links=[_to_provider()],
         ),
     ]

@@ -105,8 +105,7 @@ def _holders() -> list[Panel]:
                 Line(signal=requests.LEASE_P95, legend="lease p95", by=shared.ALL),
             ],
             no_value=shared.NO_REQUESTS,
-            description=f"{waiting.WAIT_P95.tells} {requests.LEASE_P95.tells} If waits grow "
-            "while leases are unchanged, the pool is too small.",
+            note="If waits grow while leases are unchanged, the pool is too small.",
         ),
     ]
 
@@ -126,8 +125,6 @@ def _size() -> list[Panel]:
             ],
             colors={"limit": "red", "limit of idle": "purple", "peak in use": "orange"},
             width=12,
-            description=f"{connections.PEAK_ACTIVE.tells} {connections.MAX.tells} "
-            f"{connections.IDLE_MAX.tells}",
             no_value="No connections: this pool does not show them (gRPC), or no data. Run "
             "gluellm-pools verify.",
         ),
@@ -142,7 +139,6 @@ def _size() -> list[Panel]:
             ],
             colors={"limit per pool": "red", "highest limit": "purple", "size wanted": "orange"},
             width=12,
-            description=sizing.SIZE.tells,
             no_value=shared.NO_REQUESTS,
         ),
         lines(

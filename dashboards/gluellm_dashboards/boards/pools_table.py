@@ -94,9 +94,10 @@ def pools_table() -> Panel:
         description="Each pool now, with the longest wait on top. Full: occupancy. Peak: largest "
         "number in use in one process. Limit: smallest limit of a single pool; if instances "
         "differ, see the fleet. Failed: share of requests that ended in an error or in a status of "
-        "at least 400. Timed out, Unreachable and Dropped count requests of the last 5 minutes. "
-        "Churn: pools per request. A dash means no data: a pool without a limit has no occupancy, "
-        "and a timeout can be unset. Click a pool or a provider for details.",
+        "at least 400. Timed out (pool timeouts), Unreachable (connect failures) and Dropped "
+        "(reuse failures) count requests of the last 5 minutes. Churn: pools per request. A dash "
+        "means no data: a pool without a limit has no occupancy, and a timeout can be unset. "
+        "Click a pool or a provider for details.",
         links={
             "Pool": [
                 links.to_board(

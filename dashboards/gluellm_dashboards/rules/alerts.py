@@ -40,14 +40,14 @@ ALERTS: Final = (
         summary=f"{_SHARE} of the calls to {_CALLS} fail",
         description=(
             f"{_SHARE} of the calls that failed or succeeded within {config.RATE_WINDOW} failed "
-            f"(within {config.QUIET_WINDOW} if there are few calls). Nothing retries them now, so "
+            f"(within {config.QUIET_WINDOW} if there are few calls). Their retries are over, so "
             "users see these failures."
         ),
         first=(
-            "read the errors in the overview's panel Why do calls fail. 429 and 5xx come from the "
-            "provider, timeouts and connection errors from the path before an answer, and names of "
-            f"exceptions from the application or its SDK. {COMMAND} on an instance reports the "
-            "cause and the line of code."
+            'read the errors in the overview\'s panel "Why do calls fail?". 429 and 5xx come from '
+            "the provider. With a timeout or a connection error, no complete answer arrived. Names "
+            f"of exceptions come from the application or its SDK. {COMMAND} on an instance reports "
+            "the cause and the line of code."
         ),
     ),
     Alert(
@@ -180,8 +180,8 @@ ALERTS: Final = (
             "little more load, calls fail with a pool timeout."
         ),
         first=(
-            f"run {COMMAND} on an instance. It compares how long and how often connections are "
-            "needed with their number. If the pool is too small, it recommends a size."
+            f"run {COMMAND} on an instance. It compares the size of the pool with the load. If the "
+            "pool is too small, it recommends a size."
         ),
     ),
     Alert(
@@ -193,8 +193,7 @@ ALERTS: Final = (
         summary=f"{_NUMBER} connections of pool {_POOL} are held by unread answers",
         description=(
             f"{_NUMBER} connections (the sum over the affected instances) have been held for "
-            "longer than the leak threshold while nobody reads their answers. They stay held until "
-            "the process restarts. The log names the line of code."
+            "longer than the leak threshold while nobody reads their answers."
         ),
         first=(
             f"take the line of code from the warning in the log, or from {COMMAND}, and read or "
@@ -215,8 +214,7 @@ ALERTS: Final = (
         summary=f"{_SHARE} of the requests of pool {_POOL} can't connect",
         description=(
             f"Within {config.RATE_WINDOW}, {_SHARE} of all requests failed because no connection "
-            "could be established. The provider's board shows whether the cause is DNS, a refusal, "
-            "a firewall or TLS."
+            "could be established."
         ),
         first=(
             "read the kind of failure on the provider's board: DNS, a refusal, a firewall "
@@ -313,7 +311,10 @@ ALERTS: Final = (
             "The instance still sends other series, but no metrics of its pools. No other alert "
             "can fire for them."
         ),
-        first=("look for failed exports in the instance's log, then in the Collector's."),
+        first=(
+            "look for uninstrument(), a view that drops these metrics, or another MeterProvider in "
+            "the program."
+        ),
     ),
     Alert(
         name="GlueLLMBlind",

@@ -18,7 +18,7 @@ _STAGES = (
     "`limited`: the call waits for GlueLLM's rate limiter. `preparing`: the application "
     "prepares a request (client, TLS context, thread). `requesting`: a request is in "
     "flight; the panels on requests show its phase. `backoff`: a pause before a retry. "
-    "`finishing`: the application works after the last answer."
+    "`finishing`: the application works after a request."
 )
 _PER_CALL = f"(sum{by()}({rate(_TIME)}) / (sum{by()}({rate(_CALLS)}) > 0))"
 _HOUR_AGO = _PER_CALL.replace("[%window%]", "[%window%] offset 1h")
@@ -89,7 +89,7 @@ SILENCE = signal(
     "call_silence",
     "How long has a stream returned no item?",
     f"max{by()}({now('gluellm.call.silence.oldest_age')})",
-    "`no item` is the longest wait for the next item of a stream. Pings do not end it.",
+    "Longest wait for the next item of a stream. Pings do not end it.",
     of=["gluellm.call.silence.oldest_age"],
     unit="s",
     by=(),
@@ -100,8 +100,8 @@ SILENT = signal(
     "How many calls are silent?",
     f"sum{by()}({now('gluellm.call.silent')})",
     "Calls in flight that have waited for an answer, or for the next item of a stream, for "
-    "much longer than any recent one. At least two page, or one stream after ten minutes, if they "
-    "are more than a fifth of those in flight.",
+    "much longer than any recent one. An alert pages for at least two, or for one stream after ten "
+    "minutes, if they are more than a fifth of those in flight.",
     of=["gluellm.call.silent"],
     by=_OF,
 )
@@ -119,8 +119,8 @@ RETRIES_PER_CALL = signal(
     "retries_per_call",
     "How many retries are there per call?",
     f"sum{by()}({rate(_RETRIES)}) / (sum{by()}({rate(_CALLS)}) > 0)",
-    "Requests that were sent again after a pause, for each call. 100 % doubles the load on a "
-    "provider that already fails. Reduce the attempts, or the number of concurrent calls.",
+    "Retries per call. 100 % doubles the load on a provider that already fails. Reduce the "
+    "attempts, or the number of concurrent calls.",
     of=[_RETRIES, _CALLS],
     unit="ratio",
     by=_OF,

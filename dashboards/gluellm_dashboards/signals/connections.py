@@ -42,7 +42,8 @@ CONNECTING = signal(
     "connections_connecting",
     "How many connections are being established?",
     f"sum{by()}({now('gluellm.pool.connection.connecting')})",
-    "If the number stays above 0, the provider can't be reached: see the connect failures.",
+    "Connections being established. If the number stays above 0, the provider can't be "
+    "reached: see the connect failures.",
     of=["gluellm.pool.connection.connecting"],
 )
 MAX = essential(
@@ -76,8 +77,8 @@ PEAK_ACTIVE = signal(
     "peak_active",
     "How many connections were in use at once, at the worst moment?",
     f"sum{by()}({now('gluellm.pool.peak.active')})",
-    "Largest number at one moment since the last export. If it is at the limit while the "
-    "line of those in use is below, short bursts fill the pool.",
+    "Largest number at one moment since the last export. If it is at the limit while "
+    "`active` is below, short bursts fill the pool.",
     of=["gluellm.pool.peak.active"],
 )
 HIGHEST_PEAK = signal(
@@ -118,7 +119,7 @@ CREATE_P95 = signal(
     "create_p95",
     "How long does it take to connect (p95)?",
     quantile(0.95, _CREATE),
-    "TCP, TLS and proxy. If it is more than a second and no event loop is blocked, the "
+    "For 95 of 100. If it is more than a second and no event loop is blocked, the "
     "network or the provider's load balancer is slow.",
     of=[_CREATE],
     unit="s",
@@ -150,7 +151,7 @@ TLS_P95 = signal(
     "tls_p95",
     "How long does TLS take (p95)?",
     quantile(0.95, "gluellm.pool.connection.tls.duration"),
-    'The handshake\'s part of connecting. With `metrics="full"` only.',
+    'Time of the handshake. With `metrics="full"` only.',
     of=["gluellm.pool.connection.tls.duration"],
     unit="s",
     on_event=True,
@@ -188,7 +189,7 @@ DNS_P95 = signal(
     "dns_p95",
     "How long does resolving a name take (p95)?",
     quantile(0.95, "dns.lookup.duration"),
-    'The name\'s part of connecting. With `metrics="full"` only.',
+    'Time to resolve the name. With `metrics="full"` only.',
     of=["dns.lookup.duration"],
     unit="s",
     on_event=True,

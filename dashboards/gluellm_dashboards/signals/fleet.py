@@ -106,8 +106,8 @@ WAITING_INSTANCES = _signal(
     "fleet_waiting_instances",
     "In how many instances do requests wait?",
     f"count(max{by_labels(*PROCESS)}({_QUEUED}) > 0) or 0 * count({_QUEUED})",
-    "If few instances are affected, the cause is in them. If all are, it is the provider, "
-    "the limit or the load.",
+    "Instances in which requests wait. If they are few, the cause is in them. If all are, it is "
+    "the provider, the limit or the load.",
     "queued_now",
 )
 
@@ -128,8 +128,9 @@ OCCUPANCY_P90 = _spread(0.9, "One of ten instances is fuller.")
 OCCUPANCY_P50 = _spread(0.5, "Half of the instances are fuller.")
 OCCUPANCY_MIN = _spread(
     0,
-    "If the lines are far apart, the load is spread unevenly: for example by long-lived "
-    "connections to a load balancer, or by a queue that one instance empties.",
+    "Fullest pool of the emptiest instance. If the lines are far apart, the load is spread "
+    "unevenly: for example by long-lived connections to a load balancer, or because one "
+    "instance takes most jobs of a work queue.",
 )
 WAIT_MAX = _signal(
     "fleet_wait",

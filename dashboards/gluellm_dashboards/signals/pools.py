@@ -68,7 +68,6 @@ ANOMALIES = essential(
     "anomalies",
     "Invalid states. `waiter_with_idle_connection`: the library lost a wake-up. "
     "`orphaned_connection`: a connection that no request uses and that is not idle. "
-    "`pool_timeout_overrun`: a wait that exceeded its timeout, for example behind a "
-    "blocked event loop. `wrong_event_loop`: requests that failed because their client is "
-    "used on a second event loop.",
+    "`pool_timeout_overrun`: a wait that exceeded its timeout. `wrong_event_loop`: requests that "
+    "failed because their client is used on a second event loop.",
 )

@@ -78,7 +78,7 @@ SHARE_OF_APPLICATION = _share(
     "share_of_application",
     "Which share of the time is the application's?",
     APPLICATIONS_PART,
-    "Responses that have begun and that nobody reads: a slow consumer, or a stream that "
+    "Share of the time with a response that nobody reads: a slow consumer, or a stream that "
     "was never closed. If the share grows and the oldest age of `unread` never falls, it "
     "is a leak.",
 )
@@ -148,8 +148,8 @@ LEASE_OLDEST = signal(
     "lease_oldest_age",
     "How long has the longest-held connection been held?",
     f"max{by()}({now('gluellm.pool.lease.oldest_age')})",
-    "`held longest` is the age of the oldest lease. It also grows while a stream receives "
-    "only pings, which restart its phase.",
+    "Age of the oldest lease. It also grows while a stream receives only pings. Each ping "
+    "restarts the age of the phase.",
     of=["gluellm.pool.lease.oldest_age"],
     unit="s",
 )
@@ -183,9 +183,8 @@ RESEND_SHARE = _share_beside(
     "resend_share",
     "Which share of requests is sent again?",
     {"gluellm.request.resend": "!true"},
-    "Further requests of the same call: retries by the SDK. They multiply the load on a "
-    "pool and a provider that already have trouble. Above a few percent, look at the "
-    "statuses.",
+    "Share of requests that are retries. They multiply the load on a pool and a provider "
+    "that already have trouble. Above a few percent, look at the statuses.",
 )
 ERROR_STATUS_SHARE = _share_beside(
     "error_status_share",
@@ -255,8 +254,8 @@ TIME_AT_PROVIDER = signal(
     f"(sum{by()}({rate('gluellm.pool.requests', CONNECTED)}) > 0)",
     "Time spent awaiting a response and reading it, per request that ended and had a "
     "connection. It also rises while requests hang, before any histogram does. If it is "
-    "unchanged and calls are slow, the cause is on your side. While no request ends, the "
-    "line stops and the figure keeps its last value.",
+    "unchanged and calls are slow, the cause is on your side. While no request ends, a "
+    "line stops, and a figure keeps its last value.",
     of=[_TIME, "gluellm.pool.requests"],
     unit="s",
 )

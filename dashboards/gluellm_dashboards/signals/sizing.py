@@ -50,8 +50,7 @@ CONCURRENCY = signal(
     "concurrency_wanted",
     "How many connections would be in use without a limit?",
     f"max{by()}({_OF_ONE_POOL})",
-    "Little's law: arrival rate times the time that each request holds a connection, for "
-    "one pool of the busiest process.",
+    "L of Little's law, without the reserve.",
     of=[_TIME, _REQUESTS, _CURRENT, _LIVE],
 )
 # L + z sqrt(L) as a square, so that the law is asked once.
@@ -59,14 +58,14 @@ SIZE = signal(
     "size_wanted",
     "How large should a pool be?",
     f"max{by()}(ceil((sqrt({_OF_ONE_POOL}) + {_HALF:g}) ^ 2 - {_HALF**2:.6f}))",
-    "Little's law for one pool of the busiest process: arrival rate times the time that "
-    "each request holds a connection, plus a reserve that suffices 99 % of the time if "
-    "arrivals are independent (L + 2.33 √L). If it is above the limit for longer than a "
-    "burst, raise the limit or send fewer requests. Ignore it while the provider is slow "
-    "or refuses requests: it then includes requests that hang or are retried. If requests "
-    "give up waiting, it is a minimum. It is approximate: a queue counts as growing above "
-    "10 % of the requests that leave, and unread responses are excluded, since a leak is "
-    "no demand. With HTTP/2, it is a number of streams. It needs a full window of data, "
-    "and is too high while an event loop is late.",
+    "Little's law for one pool of the busiest process: L is the arrival rate times the time "
+    "that each request holds a connection. The size is L plus a reserve of 2.33 √L, which "
+    "suffices 99 % of the time if arrivals are independent. If it is above the limit for longer "
+    "than a burst, raise the limit or send fewer requests. Ignore it while the provider is slow "
+    "or refuses requests: it then includes requests that hang or are retried. If requests give up "
+    "waiting, it is a minimum. It is an estimate: a queue that hardly grows counts as a fixed "
+    "number of callers. Unread responses do not count, since a leak is no demand. With HTTP/2, it "
+    "is a number of streams. It needs a full window of data, and is too high while an event loop "
+    "is late.",
     of=[_TIME, _REQUESTS, _CURRENT, _LIVE],
 )

@@ -31,7 +31,7 @@ ACQUIRE_P95 = signal(
     "stream_acquire_p95",
     "How long do requests wait for a stream (p95)?",
     quantile(0.95, "gluellm.pool.stream.acquire.duration"),
-    'With `metrics="full"` only.',
+    'Wait for an HTTP/2 stream. With `metrics="full"` only.',
     of=["gluellm.pool.stream.acquire.duration"],
     unit="s",
     on_event=True,

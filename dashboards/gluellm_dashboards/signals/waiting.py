@@ -77,8 +77,8 @@ TIME_LOST = signal(
     "How much time do requests lose to waiting?",
     f"60 * sum{by()}({rate('gluellm.pool.request.time', POOLS_PART)})",
     "Seconds per minute that requests spent queued, connecting, or waiting for a stream, "
-    "including requests that still wait. A larger pool, or one with open connections, "
-    "would save this time.",
+    "including requests that still wait. A larger pool, or one that keeps connections "
+    "open, would save this time.",
     of=["gluellm.pool.request.time"],
     unit="s/min",
 )
@@ -86,9 +86,9 @@ REQUEUES = signal(
     "requeues",
     "How many requests had to queue again?",
     f"sum{by()}({rate('gluellm.pool.requeues')})",
-    "Requests that returned to the queue because their connection turned out to be "
-    "unusable. If there are many, and the server closes connections, the keep-alive is "
-    "longer than the server's.",
+    "Requests that returned to the queue because their connection was taken or closed. In a "
+    "queue, many are normal: httpcore offers a free connection to all requests that wait. "
+    "Otherwise, if the server closes connections, the keep-alive is longer than the server's.",
     of=["gluellm.pool.requeues"],
     unit="/s",
 )

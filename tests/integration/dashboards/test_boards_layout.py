@@ -98,6 +98,18 @@ def test_every_panel_has_a_description_a_unit_and_a_text_without_data(board):
 
 
 @EACH
+def test_a_description_names_the_line_that_each_part_is_about(board):
+    """Several lines of one panel have a list; lines named by labels describe themselves."""
+    for panel in panels(board):
+        if panel["type"] != "timeseries":
+            continue
+        legends = [target["legendFormat"] for target in panel["targets"]]
+        named = [legend for legend in legends if "{{" not in legend] if len(legends) > 1 else []
+        for legend in named:
+            assert f"\n- `{legend}`: " in "\n" + panel["description"], panel["title"]
+
+
+@EACH
 def test_a_number_without_data_has_no_colour_of_health(board):
     """Nothing reported is neutral; green begins with the value 0."""
     for panel in panels(board):
