@@ -147,8 +147,7 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
     if not count:
         return None
     share = count / max(activity.left, count)
-    usual = count >= thresholds.CONNECT_FAILURES and share >= thresholds.CONNECT_FAILURE_SHARE
-    if not (usual or share >= thresholds.MOST_FAIL or any(kind in failures for kind in _AT_ONCE)):
+    if not (_often(count, share) or any(kind in failures for kind in _AT_ONCE)):
         return None
     kinds = ", ".join(f"{kind} {number}" for kind, number in failures.items())
     known = dict(CONNECT_HELP)
@@ -174,17 +173,27 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
     )
 
 
+def _often(failures: int, share: float) -> bool:
+    """Return whether failures are more than retries cover, or most of few requests."""
+    many = failures >= thresholds.CONNECT_FAILURES and share >= thresholds.CONNECT_FAILURE_SHARE
+    return many or share >= thresholds.MOST_FAIL
+
+
 def client_closed(case: PoolCase) -> Finding | None:
-    """Detect that a client was closed while it had requests in flight."""
+    """Detect that a client was closed while it had requests in flight.
+
+    INFO if they are few: a program that ends can close its client while a last answer is read.
+    """
     ended = [failure for failure in case.failures if failure.result == "client_closed"]
     if not ended:
         return None
-    site = case.totals.closed_at
+    site, number = case.totals.closed_at, case.recent_requests
     where = f" by {call_site_text(site)}" if site else ""
+    often = _often(len(ended), len(ended) / number)
     return Finding(
         kind=Kind.CLIENT_CLOSED,
-        severity=Severity.WARNING,
-        observed=f"{len(ended)} of the last {counted(case.recent_requests, 'request')} failed "
+        severity=Severity.WARNING if often else Severity.INFO,
+        observed=f"{len(ended)} of the last {counted(number, 'request')} failed "
         f"since their own client was closed{where} while they were in flight.",
         evidence=evidence_of("These requests", ended),
         explanation="The code that closes this client and the code that uses it share it. Later "
