@@ -383,6 +383,22 @@ def test_expiry_is_a_warning_where_connecting_takes_long() -> None:
     assert "keepalive_expiry=60" in found(EXPIRY, expired(20, 20)).advice
 
 
+@pytest.mark.parametrize(
+    ("library", "expiry", "forced"),
+    [("aiohttp", 0.0, True), ("aiohttp", 15.0, False), ("httpx", 0.0, False)],
+)
+def test_client_that_closes_each_connection_by_its_own_setting(
+    library: str, expiry: float, *, forced: bool
+) -> None:
+    (totals,) = expired(20, 20, 0.1).totals
+    closed = replace(totals, library=library, connections_closed={"connection_close": 20})
+    snapshot = a_snapshot(closed, a_pool(library=library, keepalive_expiry=expiry))
+    finding = found(EXPIRY, snapshot)
+    assert ("without force_close" in finding.advice) is forced
+    assert ("The server, a proxy or the client" in finding.explanation) is not forced
+    assert finding.severity is (Severity.INFO if forced else Severity.WARNING)
+
+
 def test_connections_that_could_not_be_made_did_not_expire() -> None:
     """Their set-up time is not counted as the cost of expiry."""
     (totals,) = expired(20, 20).totals

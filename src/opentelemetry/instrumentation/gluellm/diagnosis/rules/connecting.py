@@ -53,6 +53,10 @@ _NOT_REUSED = {
         "The server, a proxy or the client asks to close each connection (Connection: close)",
         "Turn keep-alive on in the server or proxy (nginx: proxy_http_version, keepalive_requests)",
     ),
+    "force_close": Meaning(
+        "The client closes each connection after its request: force_close=True",
+        "Build the aiohttp.TCPConnector without force_close",
+    ),
     "server_disconnect": Meaning(
         "The server, or its proxy, closes idle connections sooner than the client does",
         "Let it keep them longer (nginx: keepalive_timeout, uvicorn: --timeout-keep-alive)",
@@ -62,7 +66,7 @@ _NOT_REUSED = {
         "Let calls end: raise the timeout that cancels them, or make them shorter",
     ),
 }
-"""By close reason."""
+"""By close reason. ``force_close`` is ``connection_close`` by a setting of aiohttp's client."""
 _BY_SERVER = ("connection_close", "server_disconnect")
 """Reasons that are no choice of the client. The others also occur in a healthy program that pauses
 or cancels."""
@@ -431,7 +435,9 @@ def not_reused(case: PoolCase) -> Finding | None:
     paid, requests = activity.number("on_new_connection"), activity.number("entered")
     if connecting < thresholds.CONNECTING_COSTS * spent or not paid:
         return None
-    means, advice = _NOT_REUSED[reason]
+    never_kept = {(pool.library, pool.keepalive_expiry) for pool in case.pools} == {("aiohttp", 0)}
+    why = "force_close" if never_kept and reason == "connection_close" else reason
+    means, advice = _NOT_REUSED[why]
     expiry = max((pool.keepalive_expiry or 0 for pool in case.pools), default=0)
     idle = min((pool.max_idle_connections or 0 for pool in case.pools), default=0)
     most = max(case.totals.peak_active, idle + 1)
@@ -442,7 +448,7 @@ def not_reused(case: PoolCase) -> Finding | None:
         "keep": case.advisor.allow(case.maximum) if case.maximum else case.advisor.keep(most),
     }
     after = f" after {timeout_text(expiry)}" if expiry and reason == "keepalive_expired" else ""
-    hurts = reason in _BY_SERVER or connecting >= thresholds.CONNECTING_HURTS * spent
+    hurts = why in _BY_SERVER or connecting >= thresholds.CONNECTING_HURTS * spent
     return Finding(
         kind=Kind.NOT_REUSED,
         severity=Severity.WARNING if hurts else Severity.INFO,
