@@ -202,7 +202,6 @@ def test_snapshot_takes_no_lock(pool, server, telemetry):
         getattr(pool.core, "_optional_thread_lock", contextlib.nullcontext()),
         GlueLLMInstrumentor._lock,
         installation.drain._lock,
-        installation._watch._lock,
     ):
         taken = in_time(snapshot)
     assert [pool.idle for pool in taken.pools] == [1]

@@ -11,11 +11,14 @@ from types import ModuleType
 import pytest
 
 from opentelemetry.instrumentation.gluellm.concurrency import (
+    DaemonThread,
     daemon_thread,
     snapshot_of,
     snapshot_of_queue,
 )
+from opentelemetry.instrumentation.gluellm.failures import Failures
 from opentelemetry.instrumentation.gluellm.watch.watch import Watch
+from support.waiting import wait_until
 from unit.pool.fakes import Scene
 
 
@@ -103,6 +106,24 @@ def test_python_without_interpreter_modules_gets_a_thread(
     monkeypatch.setitem(sys.modules, "_interpreters", module)
     monkeypatch.setitem(sys.modules, "_xxsubinterpreters", module)
     assert daemon_thread(lambda: None, name="any").daemon
+
+
+def test_thread_that_is_stopped_before_it_starts_ends_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Python refuses to join a thread that has not started."""
+    failures, start = Failures(), threading.Thread.start
+    thread = DaemonThread(lambda: ended.append(thread.stopped.wait(60)), "any", failures, "any")
+    ended: list[bool] = []
+
+    def stopped(made: threading.Thread) -> None:
+        thread.stop()
+        start(made)
+
+    monkeypatch.setattr(threading.Thread, "start", stopped)
+    thread.start()
+    wait_until(lambda: ended == [True])
+    assert not failures.counts
 
 
 @pytest.mark.usefixtures("elsewhere")

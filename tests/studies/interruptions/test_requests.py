@@ -57,8 +57,6 @@ def assert_nothing_left(pool: Requesting | None, place: str) -> None:
         assert not ledger.queued.value, place
         assert ledger.active.value <= held, place
         assert ledger.live <= (pool is not None), place
-    # Private, as RLock has nothing public that says so: another thread would wait for it.
-    assert not installation._watch._lock._is_owned(), place  # type: ignore[attr-defined]
 
 
 def assert_balanced(telemetry: Telemetry) -> None:

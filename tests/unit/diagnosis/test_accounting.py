@@ -142,6 +142,16 @@ def test_redirects_are_no_successes_of_a_plain_sdk() -> None:
     assert top(minute).observed.startswith("30 of 30 requests in openai/httpx2 failed")
 
 
+def test_few_refusals_of_a_plain_sdk_have_advice() -> None:
+    """They are too few for the finding on retries."""
+    minute = of_calls(5, {}, {"429": 4})
+    del minute["calls", "any_llm", "openai"]
+    finding = top(minute)
+    assert finding.kind is Kind.CALLS_FAILING
+    assert "refuses these requests: the rate limit" in finding.explanation
+    assert "check the account's quota" in finding.advice
+
+
 def test_answers_that_cannot_be_decoded_are_the_gateways() -> None:
     """HTTP libraries raise this for a Content-Encoding that is wrong, and no application does."""
     minute = of_calls(40)

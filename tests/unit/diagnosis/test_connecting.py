@@ -271,20 +271,41 @@ def test_http2_connection_that_was_idle_loses_many_requests() -> None:
     assert "load balancer" in found(REUSE, a_snapshot(totals, a_pool(keepalive_expiry=60))).advice
 
 
+CLOSED = Failure(9.0, "client_closed", 0.4, "awaiting_response", 0.1, None, "app.py:7 in check")
+
+
+def closed(failed: int, answered: int, ago: float = 9.0) -> Snapshot:
+    """A client was closed while so many requests were in flight."""
+    failures = (CLOSED._replace(ago=ago),) * failed
+    answers = (Answer(5.0, None, 0.4, 0.5, 0, answered),)
+    totals = the_totals(failed + answered, failures=failures, closed_at="cache.py:19 in evict")
+    return a_snapshot(replace(totals, answers=answers))
+
+
 def test_client_that_is_closed_while_requests_are_in_flight() -> None:
-    """One is enough, since no network does that."""
-    one = Failure(9.0, "client_closed", 0.4, "awaiting_response", 0.1, None, "app.py:7 in check")
-    totals = the_totals(100, failures=(one,), closed_at="cache.py:19 in evict")
-    snapshot = a_snapshot(replace(totals, answers=(Answer(5.0, None, 0.4, 0.5, 0),) * 99))
+    snapshot = closed(3, 97)
     assert kinds(snapshot) == [Kind.CLIENT_CLOSED]
     finding = found(Kind.CLIENT_CLOSED, snapshot)
     assert finding.observed == (
-        "1 of the last 100 requests failed since their own client was closed by "
+        "3 of the last 100 requests failed since their own client was closed by "
         "cache.py:19 in evict while they were in flight."
     )
     assert "app.py:7 in check" in finding.evidence
-    old = replace(totals, failures=(one._replace(ago=301.0),))
-    assert not kinds(a_snapshot(old))
+    assert not kinds(closed(3, 97, ago=301.0))
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "severity"),
+    [
+        (closed(1, 99), Severity.INFO),  # a deploy that ends one stream
+        (closed(2, 98), Severity.INFO),
+        (closed(3, 997), Severity.INFO),
+        (closed(3, 97), Severity.WARNING),
+        (closed(1, 1), Severity.WARNING),
+    ],
+)
+def test_few_requests_of_a_closed_client_are_info(snapshot: Snapshot, severity: Severity) -> None:
+    assert found(Kind.CLIENT_CLOSED, snapshot).severity is severity
 
 
 def cut_off(number: int, result: str = "protocol_error", phase: str = "reading") -> Snapshot:
@@ -360,6 +381,22 @@ def test_expiry_is_a_warning_where_connecting_takes_long() -> None:
     assert not kinds(expired(20, 20, 0.2))
     assert kinds(expired(20, 20, 0.3)) == [EXPIRY]
     assert "keepalive_expiry=60" in found(EXPIRY, expired(20, 20)).advice
+
+
+@pytest.mark.parametrize(
+    ("library", "expiry", "forced"),
+    [("aiohttp", 0.0, True), ("aiohttp", 15.0, False), ("httpx", 0.0, False)],
+)
+def test_client_that_closes_each_connection_by_its_own_setting(
+    library: str, expiry: float, *, forced: bool
+) -> None:
+    (totals,) = expired(20, 20, 0.1).totals
+    closed = replace(totals, library=library, connections_closed={"connection_close": 20})
+    snapshot = a_snapshot(closed, a_pool(library=library, keepalive_expiry=expiry))
+    finding = found(EXPIRY, snapshot)
+    assert ("without force_close" in finding.advice) is forced
+    assert ("The server, a proxy or the client" in finding.explanation) is not forced
+    assert finding.severity is (Severity.INFO if forced else Severity.WARNING)
 
 
 def test_connections_that_could_not_be_made_did_not_expire() -> None:

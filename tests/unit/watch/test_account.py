@@ -116,7 +116,7 @@ def test_watch_writes_the_account(scene: Scene) -> None:
 def test_watch_rests_with_the_account(scene: Scene) -> None:
     """When its thread ends, so does the minute."""
     watch = Watch(scene.registry, leak_threshold=0.0, loop_lag=None)
-    watch._thread = threading.current_thread()
+    watch._thread.current = threading.current_thread()
     call(scene, 5.0)
     assert not watch._rests()
     assert watch._rests()

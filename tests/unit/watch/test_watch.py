@@ -273,7 +273,7 @@ class Watched:
     @property
     def thread(self) -> threading.Thread | None:
         """The watch's thread, while it has one."""
-        return self.watch._thread
+        return self.watch._thread.current
 
     def request(self) -> None:
         """A whole request."""
@@ -338,7 +338,7 @@ def test_passes_are_not_in_step_with_a_loop_that_blocks_once_a_second(scene: Sce
             waits.append(timeout or 0.0)
             return len(waits) == 200
 
-    watch._stopped = Stopped()
+    watch._thread.stopped = Stopped()
     watch._run()
     assert 0.9 < sum(waits) / len(waits) < 1.1
     moments = {int(10 * (sum(waits[:n]) % 1.0)) for n in range(200)}
@@ -354,7 +354,7 @@ def test_request_during_the_watchs_exit_keeps_it_running(
     watch.start()
     unread(scene)
     try:
-        assert watch._thread is not None
+        assert watch._thread.current is not None
         assert not watch._rests()
         scene.enter()
         assert not watch._rests()
@@ -362,6 +362,41 @@ def test_request_during_the_watchs_exit_keeps_it_running(
         assert scene.registry.attention  # whoever comes now wakes it
     finally:
         watch.stop()
+
+
+def test_request_in_the_last_moment_of_the_watch_keeps_it_running(scene: Scene) -> None:
+    """Its thread is about to end, and the request still finds it."""
+    watch = Watch(scene.registry, leak_threshold=THRESHOLD, loop_lag=None)
+    watch._thread.current = threading.current_thread()
+    watch.start()
+    assert not watch._rests()
+    watch.account.rest = scene.enter  # type: ignore[method-assign,assignment]
+    assert not watch._rests()
+    assert watch._thread.current is threading.current_thread()
+
+
+def test_request_does_not_wait_while_another_one_starts_the_thread(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One thread is started, and the second request need not try again."""
+    start, starting, go_on = threading.Thread.start, threading.Event(), threading.Event()
+
+    def slow(thread: threading.Thread) -> None:
+        if thread.name == "gluellm-pool-watch":
+            starting.set()
+            assert go_on.wait(60)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", slow)
+    first = threading.Thread(target=watched.watch.wake)
+    first.start()
+    assert starting.wait(60)
+    watched.scene.acquire()
+    assert not watched.scene.registry.attention
+    go_on.set()
+    first.join(60)
+    watched.seen()
+    assert len(watched.looks.threads) == 1
 
 
 def test_notes_end_with_what_they_are_about(watched: Watched) -> None:
@@ -432,23 +467,19 @@ def test_thread_that_can_not_be_started_is_tried_again(
 def test_after_fork_the_next_request_starts_a_thread(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The parent's is not there, and its lock may have been held at that moment."""
+    """The parent's is not there."""
     monkeypatch.setattr(watch_module, "INTERVAL", 3600)
     watch = Watch(scene.registry, leak_threshold=THRESHOLD, loop_lag=None)
     watch.start()
     scene.acquire()
-    parents = watch._thread
+    parents = watch._thread.current
     assert parents is not None
-    parents_stop = watch._stopped
+    parents_stop = watch._thread.stopped
     pool = FakePool()
-    with watch._lock:
-        scene.registry.forget()
-        watch.after_fork_in_child()
-        scene.tracker = scene.track(pool)
-        thread = threading.Thread(target=scene.enter)
-        thread.start()
-        thread.join(60)
-        assert not thread.is_alive()
-        assert watch._thread not in (None, parents)
+    scene.registry.forget()
+    watch.after_fork_in_child()
+    scene.tracker = scene.track(pool)
+    scene.enter()
+    assert watch._thread.current not in (None, parents)
     watch.stop()
     parents_stop.set()

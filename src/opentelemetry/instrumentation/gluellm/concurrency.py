@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from types import BuiltinFunctionType
 from typing import Any, TypeVar
 
-from .failures import raise_on
+from .failures import Failures, raise_on
 
 
 def daemon_thread(run: Callable[[], None], *, name: str) -> threading.Thread:
@@ -25,6 +25,78 @@ def daemon_thread(run: Callable[[], None], *, name: str) -> threading.Thread:
     if not _in_main_interpreter():
         raise RuntimeError("no daemon threads in a sub-interpreter")
     return threading.Thread(target=run, name=name, daemon=True)
+
+
+class DaemonThread:
+    """A daemon thread that runs while an installation needs it.
+
+    No lock is held: a request would wait for it while another request starts the thread.
+    """
+
+    def __init__(self, run: Callable[[], None], name: str, failures: Failures, kind: str) -> None:
+        self._run = run
+        self._name = name
+        self._failures = failures
+        self._kind = kind
+        self.stopped = threading.Event()
+        """Set for good by `stop`, and where the interpreter has no daemon threads."""
+        self.current: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread unless there is one.
+
+        Raises only exceptions from signal handlers, and exceptions that are not an ``Exception``.
+        """
+        if self.current is not None or self.stopped.is_set():
+            return
+        try:
+            thread = daemon_thread(self._run, name=self._name)
+        except RuntimeError as error:
+            self._failures.caught(self._kind, error)
+            self.stopped.set()
+            return
+        # atomic
+        if self.current is not None:
+            return
+        self.current = thread
+        # end of atomic
+        try:
+            thread.start()
+        except BaseException as error:
+            # No thread is available, the interpreter is shutting down, or an interrupt.
+            if not thread.is_alive():
+                self.current = None
+            if not isinstance(error, Exception):
+                raise
+            self._failures.caught(self._kind, error)
+
+    def rests(self, wanted: Callable[[], object]) -> bool:
+        """Return whether the calling thread has to end: it goes on if ``wanted()`` is true.
+
+        A caller of `start` changes what ``wanted`` returns before it calls. So it either starts
+        another thread, or this one goes on.
+        """
+        thread = threading.current_thread()
+        if self.current is thread:
+            self.current = None
+            if wanted() and self.current is None:  # atomic
+                self.current = thread
+        return self.current is not thread
+
+    def stop(self) -> None:
+        """End the thread for good, and wait for it for at most a second."""
+        self.stopped.set()
+        thread, self.current = self.current, None
+        # Another thread may be about to start it. It then ends at once.
+        if thread is not None and thread.is_alive() and thread is not threading.current_thread():
+            thread.join(timeout=1.0)
+
+    def after_fork_in_child(self) -> None:
+        """Forget the parent's thread."""
+        self.current = None
+        if not self.stopped.is_set():
+            # The lock in it may be held by a thread that does not exist in the child.
+            self.stopped = threading.Event()
 
 
 def in_forked_child(run: Callable[[], None]) -> Callable[[], None]:
@@ -122,8 +194,8 @@ def acquire(lock: Any, held: list[bool], timeout: float) -> bool:
     of the same function if ``held`` contains True. The return value is lost if a handler raises
     right after the lock was acquired, and another function can be interrupted before it releases.
 
-    The timeout rule: pass a timeout where the garbage collector may run while the lock is held
-    (starting a thread allocates, for example). A finalizer that logs then waits for the logging
+    The timeout rule: pass a timeout where the garbage collector may run while the lock is held (the
+    SDK allocates when it records, for example). A finalizer that logs then waits for the logging
     lock, and the holder of that lock, a log handler that sends over HTTP, may wait for this one.
 
     The local variable rule: keep the lock in a local variable until it is released. A signal

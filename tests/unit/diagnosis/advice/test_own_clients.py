@@ -127,6 +127,22 @@ def test_urllib3_takes_what_is_advised() -> None:
     assert (read.connect_timeout, read.read_timeout) == (5, 90)
 
 
+def test_requests_takes_what_is_advised() -> None:
+    """Its sessions do not show a PoolManager to configure."""
+    requests = pytest.importorskip("requests")
+    texts = advice(own("urllib3"))
+    for what, blocks in (("allow", True), ("allow at first", True), ("keep", False)):
+        code = expression(texts[what], "mount(")
+        with requests.Session() as session:
+            eval(f"session.{code}", {"requests": requests, "session": session})
+            adapter = session.get_adapter("https://127.0.0.1:9")
+            pool = adapter.poolmanager.connection_from_url("https://127.0.0.1:9")
+            assert (pool.pool.maxsize, pool.block) == (40, blocks)
+    assert "timeout=(5, 90) to each call of a requests.Session" in texts["read"]
+    for what in ("expiry", "instance"):
+        assert "requests.Session" in texts[what]
+
+
 def named(library: str, provider: str | None = None) -> dict[str, Any]:
     return {"name": "search", "provider": provider, "library": library}
 
@@ -145,6 +161,7 @@ def leak(library: str, provider: str | None) -> Finding:
         ("aiohttp", None, "response.release()"),
         ("urllib3", None, "response.release_conn()"),
         ("urllib3", None, "response.close() and then response.release_conn()"),
+        ("urllib3", None, "With requests, read it inside with response: ..."),
         ("grpc", None, "call.cancel()"),
         ("aiohttp", "gemini", "contextlib.aclosing(stream)"),
         ("urllib3", "bedrock", "contextlib.aclosing(stream)"),

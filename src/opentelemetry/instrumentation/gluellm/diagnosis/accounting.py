@@ -113,7 +113,10 @@ _REFUSALS = {
         "the server that they reach does not serve this host",
         "Check the base URL, the Host header and the gateway's routes.",
     ),
-    "429": ("the rate limit, the quota or the credit is used up", ""),
+    "429": (
+        "the rate limit, the quota or the credit is used up",
+        "Send fewer requests at a time. If none succeeds, check the account's quota and credit.",
+    ),
     "431": (
         "their headers are too large: cookies that the client collects, or a long token",
         "Look at the headers that are sent. If Cookie grows, let the client keep no cookies.",
@@ -145,7 +148,6 @@ _NEXT = {
     "from a file is frequent. Else compare Content-Length with the body.",
     "unread": "Find out what the application does between the chunks of an answer.",
     **{status: advice for status, (_, advice) in _REFUSALS.items()},
-    "429": "Send fewer requests at a time. If none succeeds, check the account's quota and credit.",
     **dict.fromkeys(("queued", "stream_queued", "pool_timeout"), _HOLDERS),
     **dict.fromkeys(("awaiting_response", "reading", "requesting", "read_timeout"), _PROVIDER_SLOW),
     **{step: f"{advice[:1].upper()}{advice[1:]}." for step, (_, advice) in SET_UP_HELP.items()},

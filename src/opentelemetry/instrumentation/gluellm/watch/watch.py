@@ -14,7 +14,7 @@ from functools import partial
 from random import Random
 
 from .. import thresholds
-from ..concurrency import acquire, daemon_thread, snapshot_of
+from ..concurrency import DaemonThread, snapshot_of
 from ..pool.durations import nanoseconds
 from ..pool.lease import Lease
 from ..pool.phases import QUEUED, STREAM_QUEUED, UNREAD
@@ -31,7 +31,6 @@ INTERVAL = 1.0
 """
 STUCK_AFTER = nanoseconds(thresholds.STUCK_AFTER)
 LOGGED_EVERY = nanoseconds(thresholds.LOG_AGAIN_AFTER)
-_LOCK_TIMEOUT = 0.05
 _REST_AFTER = 10
 """Passes without any request after which the thread ends."""
 PASSES_AFTERWARDS = 4
@@ -80,10 +79,9 @@ class Watch:
         self._registry = registry
         self._leak_threshold = nanoseconds(leak_threshold)
         self._loop_lag = loop_lag
-        # Reentrant: a signal handler may send a request while its thread holds the lock.
-        self._lock = threading.RLock()
-        self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = DaemonThread(
+            self._run, "gluellm-pool-watch", registry.failures, "watch.start"
+        )
         self._asked = False
         """Whether the thread has announced its end and no request has entered since."""
         self._suspects: dict[Lease, tuple[int, int]] = {}
@@ -111,63 +109,30 @@ class Watch:
         Raises only exceptions from signal handlers, and exceptions that are not an ``Exception``.
         """
         self._asked = False
-        # The timeout rule, the local variable rule and the release rule of acquire().
-        lock = self._lock
-        held: list[bool] = []
         try:
-            if not acquire(lock, held, _LOCK_TIMEOUT):
-                self._registry.wake_watch(self.wake)  # the next request tries again
-                return
-            if self._thread is not None or self._stopped.is_set():
-                return
-            try:
-                thread = daemon_thread(self._run, name="gluellm-pool-watch")
-            except RuntimeError as error:
-                # Not in this interpreter, so later requests need not try. Counts and times are
-                # reported without the watch.
-                self._registry.failures.caught("watch.start", error)
-                return
-            self._thread = thread
-            try:
-                thread.start()
-            except BaseException as error:
-                # No thread is available, the interpreter is shutting down, or an interrupt.
-                if not thread.is_alive():
-                    self._thread = None
-                    self._registry.wake_watch(self.wake)  # the next request tries again
-                if not isinstance(error, Exception):
-                    raise
-                self._registry.failures.caught("watch.start", error)
+            self._thread.start()
         finally:
-            if held and held[0]:
-                lock.release()
+            if self._thread.current is None and not self._thread.stopped.is_set():
+                self._registry.wake_watch(self.wake)  # the next request tries again
 
     def stop(self) -> None:
         """End the thread, and wait for it for at most a second."""
         self._registry.wake = None
-        with self._lock:
-            self._stopped.set()
-            thread, self._thread = self._thread, None
         if self._loop_lag is not None:
             self._loop_lag.stop()
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(timeout=1.0)
+        self._thread.stop()
         self._forget()
 
     def after_fork_in_child(self) -> None:
         """Reset everything in a forked child. The next request starts a thread there."""
-        self._lock = threading.RLock()
-        self._thread = None
+        self._thread.after_fork_in_child()
         self._forget()
         self._churn.clear()
         self.account.restart()
         if self._loop_lag is not None:
             self._loop_lag.forget()
-        if self._stopped.is_set():
-            return
-        # The lock in it may be held by the thread that does not exist here.
-        self._stopped = threading.Event()
-        self._registry.wake_watch(self.wake)
+        if not self._thread.stopped.is_set():
+            self._registry.wake_watch(self.wake)
 
     def _forget(self) -> None:
         self._suspects.clear()
@@ -178,7 +143,7 @@ class Watch:
     def _run(self) -> None:
         try:
             quiet = 0
-            stopped = self._stopped
+            stopped = self._thread.stopped
             # A loop that is blocked once a second in step with the passes would never be seen busy.
             jitter = Random()
             wait = (
@@ -190,8 +155,8 @@ class Watch:
                     return
         finally:
             # Even after an exception: the next request can then start another thread.
-            if self._thread is threading.current_thread():
-                self._thread = None
+            if self._thread.current is threading.current_thread():
+                self._thread.current = None
                 self._registry.wake_watch(self.wake)
 
     def _rests(self) -> bool:
@@ -200,16 +165,14 @@ class Watch:
         The first call sets the flag by which the next request calls `wake`. A request that entered
         just before that is detected by the pass in between.
         """
-        with self._lock:
-            if not self._asked:
-                self._asked = True
-                self._registry.wake_watch(self.wake)
-                return False
-            if self._thread is threading.current_thread():
-                self.account.rest()
-                self._pools = weakref.WeakKeyDictionary(self._pools)
-                self._thread = None
-            return True
+        if not self._asked:
+            self._asked = True
+            self._registry.wake_watch(self.wake)
+            return False
+        if self._thread.current is threading.current_thread():
+            self.account.rest()
+            self._pools = weakref.WeakKeyDictionary(self._pools)
+        return self._thread.rests(lambda: not self._asked)
 
     def run_pass(self) -> bool:
         """Check everything once; return whether any request is in flight."""

@@ -4,17 +4,14 @@ gRPC reports in Python that a channel is ready only to a thread or task that wai
 channel, and closing the channel would have to wait for that one. So a thread of the instrumentation
 polls the state, which only reads a number. It runs only while a call has not been sent. The first
 interval is 1 ms, then a twentieth of the time passed so far, at most 100 ms.
-
-No lock is held: if two calls start a thread at once, both threads poll until no call waits.
 """
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Callable
 
-from ...concurrency import daemon_thread, in_forked_child, snapshot_of
+from ...concurrency import DaemonThread, in_forked_child, snapshot_of
 from ...failures import Failures
 from ...pool.durations import in_seconds
 from .channel import ChannelTracker
@@ -35,67 +32,38 @@ class Sampler:
         self._clock = clock
         self._wanted: dict[ChannelTracker, tuple[Look, int]] = {}
         """How each channel is read, and since when (nanoseconds of the clock)."""
-        self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = DaemonThread(self._run, "gluellm-grpc-channels", failures, "grpc.watch")
         _samplers.add(self)
 
     def watch(self, channel: ChannelTracker, look: Look) -> None:
         """Poll a channel until no call waits for it."""
-        if channel in self._wanted and self._thread is not None:
-            return
         self._wanted.setdefault(channel, (look, self._clock()))
-        if self._thread is None and not self._stopped.is_set():
-            self._start()
+        self._thread.start()
+        if self._thread.stopped.is_set():
+            self._wanted.clear()
 
     def stop(self) -> None:
         """Stop the thread and wait for it, at most one second."""
-        self._stopped.set()
-        thread, self._thread = self._thread, None
+        self._thread.stop()
         self._wanted.clear()
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(timeout=1.0)
 
     def after_fork_in_child(self) -> None:
         """Drop the thread and the channels: they belong to the parent."""
-        self._thread = None
+        self._thread.after_fork_in_child()
         self._wanted.clear()
-        if not self._stopped.is_set():
-            self._stopped = threading.Event()
-
-    def _start(self) -> None:
-        try:
-            thread = daemon_thread(self._run, name="gluellm-grpc-channels")
-        except RuntimeError as error:
-            # A sub-interpreter has no daemon threads, so later calls would fail as well.
-            self._stopped.set()
-            self._wanted.clear()
-            self._failures.caught("grpc.watch", error)
-            return
-        self._thread = thread
-        try:
-            thread.start()
-        except BaseException as error:
-            # No thread can be started, the interpreter is shutting down, or an interrupt.
-            if not thread.is_alive():
-                self._thread = None
-            if not isinstance(error, Exception):
-                raise
-            self._failures.caught("grpc.watch", error)
 
     def _run(self) -> None:
         interval: float | None = _SHORTEST
-        while interval is not None and not self._stopped.wait(interval):
+        stopped = self._thread.stopped
+        while interval is not None and not stopped.wait(interval):
             try:
                 interval = self._pass()
             except Exception as error:
                 self._failures.caught("grpc.watch", error)
                 interval = _LONGEST
-            if interval is None:
-                self._thread = None
-                if self._wanted and self._thread is None:
-                    # A call arrived while this thread was about to end, and started no other one.
-                    self._thread = threading.current_thread()
-                    interval = _SHORTEST
+            # A call may arrive while this thread is about to end.
+            if interval is None and not self._thread.rests(lambda: self._wanted):
+                interval = _SHORTEST
 
     def _pass(self) -> float | None:
         """Read each channel once; return seconds until the next pass, None if none is needed."""

@@ -110,29 +110,35 @@ _AIOHTTP = OwnClient(
     "async with session.get(...) as response: ..., or call response.release()",
 )
 
-# A pool of boto3 looks like any other urllib3 pool, so each text covers both.
+# Pools of boto3 and requests look like any other urllib3 pool, so each text covers all of them.
 _URLLIB3 = OwnClient(
     bound="maxsize={maximum}, block=True, ",
-    sized="Allow {size} connections: urllib3.PoolManager(maxsize={size}, block=True)",
+    sized="Allow {size} connections: urllib3.PoolManager(maxsize={size}, block=True), or for a "
+    'requests.Session mount("https://", requests.adapters.HTTPAdapter(pool_maxsize={size}, '
+    "pool_block=True))",
     sized_otherwise=". A boto3 client has no such limit: call it in at most {size} threads, and "
     "keep as many connections with config=botocore.config.Config(max_pool_connections={size})",
     wait="Set a pool timeout of a few seconds: pass pool_timeout={wait} to the request() or "
-    "urlopen() of the urllib3.PoolManager",
-    read="pass timeout=urllib3.Timeout(connect=5, read={read}) to the urllib3.PoolManager, or for "
-    "a boto3 client config=botocore.config.Config(read_timeout={read})",
-    expiry="urllib3 has no such setting. Call clear() of the urllib3.PoolManager before the first "
-    "request after a pause, or send the request again",
-    kept="Keep {size} connections: urllib3.PoolManager(maxsize={size}), or for a boto3 client "
+    "urlopen() of the urllib3.PoolManager; requests has no such timeout",
+    read="pass timeout=urllib3.Timeout(connect=5, read={read}) to the urllib3.PoolManager, "
+    "timeout=(5, {read}) to each call of a requests.Session, or for a boto3 client "
+    "config=botocore.config.Config(read_timeout={read})",
+    expiry="urllib3 has no such setting. Call clear() of the urllib3.PoolManager, or close() of "
+    "the requests.Session, before the first request after a pause, or send the request again",
+    kept="Keep {size} connections: urllib3.PoolManager(maxsize={size}), for a requests.Session "
+    'mount("https://", requests.adapters.HTTPAdapter(pool_maxsize={size})), or for a boto3 client '
     "config=botocore.config.Config(max_pool_connections={size})",
     probes="urllib3.PoolManager({bound}socket_options=["
     "*urllib3.connection.HTTPConnection.default_socket_options, "
     "(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)]), "
-    "or for a boto3 client config=botocore.config.Config(tcp_keepalive=True)",
-    instance="Build one urllib3.PoolManager, or one boto3 client, when the program starts, and use "
-    "it for all calls",
+    "a requests.adapters.HTTPAdapter whose init_poolmanager() passes these socket_options, or for "
+    "a boto3 client config=botocore.config.Config(tcp_keepalive=True)",
+    instance="Build one urllib3.PoolManager, requests.Session or boto3 client when the program "
+    "starts, and use it for all calls",
     end="Read each answer to its end and call response.release_conn(), also where the code may "
     "return or raise. To give one up, call response.close() and then response.release_conn(). "
-    "With a boto3 client, read or close the body or stream of the answer",
+    "With requests, read it inside with response: ... With a boto3 client, read or close the body "
+    "or stream of the answer",
 )
 
 _GRPC = OwnClient(

@@ -53,6 +53,10 @@ _NOT_REUSED = {
         "The server, a proxy or the client asks to close each connection (Connection: close)",
         "Turn keep-alive on in the server or proxy (nginx: proxy_http_version, keepalive_requests)",
     ),
+    "force_close": Meaning(
+        "The client closes each connection after its request: force_close=True",
+        "Build the aiohttp.TCPConnector without force_close",
+    ),
     "server_disconnect": Meaning(
         "The server, or its proxy, closes idle connections sooner than the client does",
         "Let it keep them longer (nginx: keepalive_timeout, uvicorn: --timeout-keep-alive)",
@@ -62,7 +66,7 @@ _NOT_REUSED = {
         "Let calls end: raise the timeout that cancels them, or make them shorter",
     ),
 }
-"""By close reason."""
+"""By close reason. ``force_close`` is ``connection_close`` by a setting of aiohttp's client."""
 _BY_SERVER = ("connection_close", "server_disconnect")
 """Reasons that are no choice of the client. The others also occur in a healthy program that pauses
 or cancels."""
@@ -147,8 +151,7 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
     if not count:
         return None
     share = count / max(activity.left, count)
-    usual = count >= thresholds.CONNECT_FAILURES and share >= thresholds.CONNECT_FAILURE_SHARE
-    if not (usual or share >= thresholds.MOST_FAIL or any(kind in failures for kind in _AT_ONCE)):
+    if not (_often(count, share) or any(kind in failures for kind in _AT_ONCE)):
         return None
     kinds = ", ".join(f"{kind} {number}" for kind, number in failures.items())
     known = dict(CONNECT_HELP)
@@ -174,17 +177,27 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
     )
 
 
+def _often(failures: int, share: float) -> bool:
+    """Return whether failures are more than retries cover, or most of few requests."""
+    many = failures >= thresholds.CONNECT_FAILURES and share >= thresholds.CONNECT_FAILURE_SHARE
+    return many or share >= thresholds.MOST_FAIL
+
+
 def client_closed(case: PoolCase) -> Finding | None:
-    """Detect that a client was closed while it had requests in flight."""
+    """Detect that a client was closed while it had requests in flight.
+
+    INFO if they are few: a program that ends can close its client while a last answer is read.
+    """
     ended = [failure for failure in case.failures if failure.result == "client_closed"]
     if not ended:
         return None
-    site = case.totals.closed_at
+    site, number = case.totals.closed_at, case.recent_requests
     where = f" by {call_site_text(site)}" if site else ""
+    often = _often(len(ended), len(ended) / number)
     return Finding(
         kind=Kind.CLIENT_CLOSED,
-        severity=Severity.WARNING,
-        observed=f"{len(ended)} of the last {counted(case.recent_requests, 'request')} failed "
+        severity=Severity.WARNING if often else Severity.INFO,
+        observed=f"{len(ended)} of the last {counted(number, 'request')} failed "
         f"since their own client was closed{where} while they were in flight.",
         evidence=evidence_of("These requests", ended),
         explanation="The code that closes this client and the code that uses it share it. Later "
@@ -422,7 +435,9 @@ def not_reused(case: PoolCase) -> Finding | None:
     paid, requests = activity.number("on_new_connection"), activity.number("entered")
     if connecting < thresholds.CONNECTING_COSTS * spent or not paid:
         return None
-    means, advice = _NOT_REUSED[reason]
+    never_kept = {(pool.library, pool.keepalive_expiry) for pool in case.pools} == {("aiohttp", 0)}
+    why = "force_close" if never_kept and reason == "connection_close" else reason
+    means, advice = _NOT_REUSED[why]
     expiry = max((pool.keepalive_expiry or 0 for pool in case.pools), default=0)
     idle = min((pool.max_idle_connections or 0 for pool in case.pools), default=0)
     most = max(case.totals.peak_active, idle + 1)
@@ -433,7 +448,7 @@ def not_reused(case: PoolCase) -> Finding | None:
         "keep": case.advisor.allow(case.maximum) if case.maximum else case.advisor.keep(most),
     }
     after = f" after {timeout_text(expiry)}" if expiry and reason == "keepalive_expired" else ""
-    hurts = reason in _BY_SERVER or connecting >= thresholds.CONNECTING_HURTS * spent
+    hurts = why in _BY_SERVER or connecting >= thresholds.CONNECTING_HURTS * spent
     return Finding(
         kind=Kind.NOT_REUSED,
         severity=Severity.WARNING if hurts else Severity.INFO,

@@ -135,24 +135,30 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
     )
 
 
+def _read_timeouts(case: PoolCase) -> tuple[float, list[Failure], float]:
+    """Return the read timeout, the requests that it ended, and how many of them are a finding."""
+    timeout = max((pool.read_timeout or 0.0 for pool in case.pools), default=0.0)
+    ended = [one for one in case.failures if timeout and one.result == "read_timeout"]
+    least = max(thresholds.READ_TIMEOUTS, thresholds.READ_TIMEOUT_SHARE * case.recent_requests)
+    return timeout, ended, least
+
+
 def held_back_answers(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     """Detect answers that begin and then bring no byte, while others are complete at once."""
-    timeout = max((pool.read_timeout or 0.0 for pool in case.pools), default=0.0)
+    timeout, silent, least = _read_timeouts(case)
     if loop_is_blocked and timeout <= thresholds.WAIT_TIMES_LAG * (
         case.process.event_loop_lag or 0
     ):
         return None
-    silent = [failure for failure in case.failures if failure.result == "read_timeout"]
     # A read that fails ends before its request.
     begun = [failure for failure in silent if failure.phase in ("reading", "unread")]
-    number = case.recent_requests
-    if len(begun) < max(thresholds.READ_TIMEOUTS, thresholds.READ_TIMEOUT_SHARE * number):
+    if len(begun) < least:
         return None
     groups = {(failure.model, failure.call_site) for failure in begun}
     took = sorted(one.head + one.rest for one in case.kept_answers if one.group in groups)
-    if not timeout or 2 * len(begun) <= len(silent) or len(took) < thresholds.BASELINE_REQUESTS:
+    if 2 * len(begun) <= len(silent) or len(took) < thresholds.BASELINE_REQUESTS:
         return None
-    usual = took[len(took) * 95 // 100]
+    usual, number = took[len(took) * 95 // 100], case.recent_requests
     if usual > thresholds.HELD_BACK * timeout:
         return None
     return Finding(
@@ -173,14 +179,8 @@ def held_back_answers(case: PoolCase, *, loop_is_blocked: bool) -> Finding | Non
 
 def cut_answers(case: PoolCase) -> Finding | None:
     """Detect a read timeout that ends answers which take only a little longer than others."""
-    timeout = max((pool.read_timeout or 0.0 for pool in case.pools), default=0.0)
-    cut = [failure for failure in case.failures if failure.result == "read_timeout"]
-    number = case.recent_requests
-    if (
-        not timeout
-        or len(cut) < thresholds.READ_TIMEOUTS
-        or len(cut) < thresholds.READ_TIMEOUT_SHARE * number
-    ):
+    timeout, cut, least = _read_timeouts(case)
+    if len(cut) < least:
         return None
     usual = thresholds.CUT_TIMEOUT_SPREAD * timeout + thresholds.CUT_SLACK
     at_it = [failure for failure in cut if abs(failure.phase_age - timeout) <= usual]
@@ -191,7 +191,7 @@ def cut_answers(case: PoolCase) -> Finding | None:
     ]
     if 2 * len(at_it) <= len(cut) or not near:
         return None
-    wanted = max(60, 3 * round(timeout))
+    wanted, number = max(60, 3 * round(timeout)), case.recent_requests
     return Finding(
         kind=Kind.READ_TIMEOUT,
         severity=Severity.ERROR,
