@@ -245,10 +245,10 @@ configure_pools(provider="bedrock", max_connections=8)
 {limit_rows}
 
 Limits that are not given stay as the client has them. `instrument()`, and so `opentelemetry-instrument`, applies the
-variables; without `instrument()`, call `configure_pools()` without arguments. For each limit, the order of precedence
-is: `configure_pools()` with that provider, `configure_pools()` without one, these variables, `apply_httpx_env`. A later
-`configure_pools()` keeps the limits that it does not name. `reset_pools()` removes all limits; `uninstrument()` removes
-none. Wrong arguments raise `ValueError` and change nothing. Wrong variables are logged and ignored.
+variables; without `instrument()`, call `configure_pools()` without arguments. For each limit, a value for
+one provider precedes a value for all. Otherwise the order is `configure_pools()`, these variables, `apply_httpx_env`. A
+later `configure_pools()` keeps the limits that it does not name. `reset_pools()` removes all limits; `uninstrument()`
+removes none. Wrong arguments raise `ValueError` and change nothing. Wrong variables are logged and ignored.
 
 What each limit becomes:
 

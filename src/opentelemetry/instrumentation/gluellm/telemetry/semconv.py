@@ -90,7 +90,7 @@ ANOMALY_TYPE: Final = "gluellm.anomaly.type"
 HOOK_LIBRARY: Final = "gluellm.hook.library"
 """Library that the hooks belong to."""
 INSTRUMENTATION_KIND: Final = "gluellm.instrumentation.kind"
-"""What failed, or which kind of record was dropped."""
+"""What failed. `buffer_full` for dropped records."""
 REQUEST_MODEL: Final = "gen_ai.request.model"
 """Model passed to any-llm, at most 256 characters, with `?` for unprintable ones. On metrics only
 with `model_attributes=True`."""
