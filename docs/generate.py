@@ -85,9 +85,9 @@ Pauses before a retry are observed directly for GlueLLM and six SDKs (openai, an
 fireworks). With other SDKs, a call enters `backoff` when its request fails without being cancelled, or ends with status
 408, 409, 425, 429 or 5xx (gRPC: `UNAVAILABLE`, `RESOURCE_EXHAUSTED`, `DEADLINE_EXCEEDED`).
 
-A call has the provider with which it began. With a gateway or a fallback, its requests can have another one. Calls in a
-task that a call starts count separately (from Python 3.12 on). Other requests of the task belong to the call that started
-it, until that call ends.
+A call has the provider with which it began. With a gateway or a fallback, its requests can have another one. A call
+can start a task. Calls in that task count separately (from Python 3.12 on). The task's other requests belong to the call
+that started it, until that call ends.
 
 ## Names in Prometheus
 
@@ -111,7 +111,7 @@ A pool can serve several providers, so the provider is that of the request:
 
 ## Pool names
 
-A pool has the name given to `instrument_client`; else any-llm's provider key; else, with `scope="all"`, the name of
+A pool has the name given to `instrument_client`; else any-llm's name of the provider; else, with `scope="all"`, the name of
 the SDK that built it or sent its first request ({sdks}); else the name of the library.
 
 ## When series start and end
@@ -152,8 +152,8 @@ the SDK that built it or sent its first request ({sdks}); else the name of the l
 
 ## gRPC
 
-A channel counts as a pool with one origin. gRPC's core hides the connections in it. So there are no counts of
-connections and streams, close reasons, set-up times, limits, occupancy or requeues, and `stream_queued` is always 0.
+A channel counts as a pool with one origin. gRPC's core hides the connections in it. So connections,
+streams, close reasons, set-up times, limits, occupancy and requeues are not measured, and `stream_queued` is always 0.
 
 - Channel states are sampled: at each call, every 1 to 100 ms while a call waits for its channel, and for async
   channels once a second while calls are in flight.
@@ -187,8 +187,8 @@ Spans have kind INTERNAL. They are created when they end, with their true start 
   `{tls_version}`. `socket connect` names the peer, which can be a proxy.
 - The call span has provider, source, operation, model, `{outcome}`, `{retries}`, `{call_time}`, `{call_request_time}`
   and, if the call failed, `error.type`.
-- If a span of kind CLIENT is current, it gets `{reused}`, `{acquire}` and the attributes of the first call that began
-  under it. An abandoned call adds none.
+- A current span of kind CLIENT gets `{reused}` and `{acquire}`. The first call that began under it adds the attributes of the
+  call span, unless the call was abandoned.
 """
 
 HOOKS = """
@@ -245,10 +245,10 @@ configure_pools(provider="bedrock", max_connections=8)
 {limit_rows}
 
 Limits that are not given stay as the client has them. `instrument()`, and so `opentelemetry-instrument`, applies the
-variables; without `instrument()`, call `configure_pools()` without arguments. For each limit, the order of precedence
-is: `configure_pools()` with that provider, `configure_pools()` without one, these variables, `apply_httpx_env`. A later
-`configure_pools()` keeps the limits that it does not name. `reset_pools()` removes all limits; `uninstrument()` removes
-none. Wrong arguments raise `ValueError` and change nothing. Wrong variables are logged and ignored.
+variables; without `instrument()`, call `configure_pools()` without arguments. For each limit, a value for
+one provider precedes a value for all. Otherwise the order is `configure_pools()`, these variables, `apply_httpx_env`. A
+later `configure_pools()` keeps the limits that it does not name. `reset_pools()` removes all limits; `uninstrument()`
+removes none. Wrong arguments raise `ValueError` and change nothing. Wrong variables are logged and ignored.
 
 What each limit becomes:
 
@@ -270,8 +270,8 @@ What each limit becomes:
 - `limits=`, `timeout=` and botocore's `config=` with `max_pool_connections`, in `AnyLLM.create` or `client_args`.
 - `timeout=` of a call.
 
-Call `configure_pools()` before you build an `AnyLLM` object. In clients that an older object builds later, the limits
-override even your own settings.
+Call `configure_pools()` before you build an `AnyLLM` object. Otherwise, in clients that this object builds afterwards,
+the limits override even your own settings.
 
 `apply_httpx_env=True` applies `HTTPX_MAX_CONNECTIONS` and `HTTPX_MAX_KEEPALIVE_CONNECTIONS`, for every library.
 

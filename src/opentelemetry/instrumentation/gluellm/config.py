@@ -97,9 +97,9 @@ class Config:
     """Shortest wait for an answer, or for the next item of a stream, after which a call counts in
     `gluellm.call.silent`. The wait must also be longer than three times the longest recent wait
     that ended with an answer or an item. Recent waits are those of the last hour, and at least the
-    last 100. Until enough answers without a stream are known, a call without one counts only after
-    10 minutes. They are enough if the latest is less than an hour old, and at least 12 minutes lie
-    between the first and the latest. A gap between two answers counts as at most 36 s."""
+    last 100. Unstreamed calls count only after 10 minutes, until their answers cover 12 minutes.
+    Each answer adds the time since the previous one, but at most 36 s. The 10 minutes apply again
+    while the last answer is more than an hour old."""
     leak_stacks: bool = _setting(False, BOOLEAN)
     """Record the whole stack of each call, not only the application's line that made it, and add it
     to leak warnings. Costs about ten microseconds per call."""

@@ -31,7 +31,7 @@ SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.39.0"
 
 # Of metrics. docs/metrics.md is made of their docstrings.
 PROVIDER_NAME: Final = "gen_ai.provider.name"
-"""OpenTelemetry's name for the provider, else any-llm's key. Absent if the provider is unknown. See
+"""OpenTelemetry's name for the provider, else any-llm's. Absent if the provider is unknown. See
 "The provider of a series"."""
 POOL_NAME: Final = "gluellm.pool.name"
 """Name of the pool; see "Pool names". At most 50 names, then `_OTHER`."""
@@ -59,9 +59,9 @@ CHANNEL_STATE: Final = "gluellm.channel.state"
 """State of a gRPC channel, as last observed. `shutdown` is a closed channel that the application
 still refers to."""
 ERROR_TYPE: Final = "error.type"
-"""Kind of failure, the same for every library. Absent on success, and if the server answered with
-an error status. Calls have further values; the first of these applies: (1) `timeout`, if the call
-timed out and its last request was cancelled; (2) the failure of that request; (3) its status, if at
+"""Kind of failure, the same for every library. Absent on success. A request that got an error
+status has none. A failed call has the first of these: (1) `timeout`, if the call timed out and its
+last request was cancelled; (2) that request's failure, unless `cancelled`; (3) its status, if at
 least 400; (4) the class of the exception (at most 20 different ones). `invalid_response`: the
 client cannot parse the head of the answer. `client_closed`: the application closed the client
 before the request ended. `protocol_error`: the other end closed the connection early or broke the
@@ -90,7 +90,7 @@ ANOMALY_TYPE: Final = "gluellm.anomaly.type"
 HOOK_LIBRARY: Final = "gluellm.hook.library"
 """Library that the hooks belong to."""
 INSTRUMENTATION_KIND: Final = "gluellm.instrumentation.kind"
-"""What failed, or which kind of record was dropped."""
+"""What failed. `buffer_full` for dropped records."""
 REQUEST_MODEL: Final = "gen_ai.request.model"
 """Model passed to any-llm, at most 256 characters, with `?` for unprintable ones. On metrics only
 with `model_attributes=True`."""
@@ -456,8 +456,8 @@ LEASE_OLDEST_AGE: Final = _gauge(
     "gluellm.pool.lease.oldest_age",
     "s",
     LEVEL_POOL,
-    "Time since the longest-held connection was acquired; 0 if none is held. Unlike "
-    "`gluellm.pool.request.oldest_age`, it does not restart at a ping in a stream.",
+    "Time since the longest-held connection was acquired; 0 if none is held. A ping in a stream "
+    "resets `gluellm.pool.request.oldest_age`, but not this time.",
 )
 ACQUIRE_TIMEOUT: Final = _gauge(
     "gluellm.pool.acquire.timeout",
@@ -638,7 +638,7 @@ INSTRUMENTATION_DROPPED: Final = _counter(
     "gluellm.instrumentation.dropped",
     "{record}",
     (INSTRUMENTATION_KIND,),
-    "Records dropped because the buffer was full.",
+    "Records of durations dropped because the buffer was full.",
 )
 
 # With metrics="full".

@@ -38,8 +38,8 @@ _HTTP_CLIENT = replace(_OPENAI, module="httpx")
 ANTHROPIC = replace(_HTTP_CLIENT, builder="anthropic.DefaultAsyncHttpxClient")
 _OPENAI_AND_ANTHROPIC = replace(
     _HTTP_CLIENT,
-    note="The provider's anthropic client uses this client as well. It does not accept one of "
-    "httpx2.",
+    note="The provider's anthropic client uses this client as well, and does not accept a client "
+    "of httpx2.",
 )
 _FIREWORKS = replace(
     _HTTP_CLIENT,
