@@ -67,6 +67,16 @@ def test_each_minute_has_what_was_added_in_it(scene: Scene, account: Account) ->
     assert second[REQUESTS, ("took", 68.719)] == 1
 
 
+def test_phase_that_begins_during_a_reading_has_no_negative_time(scene: Scene) -> None:
+    """Requests of other threads go on while a reading is taken."""
+    registry, now = scene.registry, scene.clock()
+    scene.clock.advance(0.001)
+    scene.acquire()
+    reading = read(registry, registry.calls.state(), registry.state(now)[1], now)
+    assert not [value for value in reading.values() if value < 0]
+    assert reading[REQUESTS, ("entered",)] == 1
+
+
 def test_durations_are_counted_by_class(scene: Scene, account: Account) -> None:
     """A class covers twice the time of the one before."""
     for seconds in (0.001, 2.0, 2.1, 2.2, 90.0):

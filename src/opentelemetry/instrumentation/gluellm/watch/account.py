@@ -179,7 +179,8 @@ def _of_origin(origin: OriginLedger, counts: PoolSums, now: int) -> Iterator[tup
     spent = counts.spent.get(origin) or origin.spent
     for number, phase in enumerate(PHASES):
         time = spent[number] + running.count[number] * now - running.since[number]
-        yield ("phase", phase), time
+        # Another thread's request may have entered the phase since ``now``.
+        yield ("phase", phase), max(time, 0)
     steps = counts.steps.get(origin) or origin.set_up_time
     for step, time in zip((*STEPS, "thread"), steps, strict=True):
         yield ("step", step), time
