@@ -31,7 +31,7 @@ def board() -> Board:
         question="Is it the provider, the path, or us? Choose one provider.",
         rows=[
             Row("", [words("How to read this board", _READING, height=3), *_status()]),
-            Row("What do calls see of it?", _calls()),
+            Row("Do calls to the provider hurt?", _calls()),
             Row("Whose time is it?", _time()),
             Row("What do they answer?", _answers()),
             Row("Can they be reached?", _reach()),

@@ -238,8 +238,8 @@ ALERTS: Final = (
             "drops idle connections, or a forked process uses the same client."
         ),
         first=(
-            "set a keep-alive that is shorter than the idle timeout of the load balancer or "
-            f"address translator on the path. {COMMAND} names the setting."
+            "let the pool close idle connections before the load balancer or address translator "
+            f"drops them, or send TCP keep-alive probes. {COMMAND} names the setting."
         ),
     ),
     Alert(

@@ -182,8 +182,8 @@ REUSE_SHARE = signal(
 REUSE_FAILURES = essential(
     "reuse_failures",
     "Requests that failed on a reused connection before the first byte of a response. "
-    "Something on the path drops idle connections. Set a keep-alive that is shorter than "
-    "its idle timeout.",
+    "Something on the path drops idle connections. Let the pool close them earlier, or send "
+    "TCP keep-alive probes.",
 )
 DNS_P95 = signal(
     "dns_p95",
@@ -198,7 +198,7 @@ CONNECTION_AGE_P50 = signal(
     "connection_age_p50",
     "How long do connections live (p50)?",
     quantile(0.5, "http.client.connection.duration"),
-    'From being established to its close. With `metrics="full"` only.',
+    'Time from establishing a connection to closing it. With `metrics="full"` only.',
     of=["http.client.connection.duration"],
     unit="s",
     on_event=True,

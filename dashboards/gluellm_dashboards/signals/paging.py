@@ -28,15 +28,15 @@ CALL_ERRORS = Signal(
 )
 POOL_TIMEOUTS = Signal(
     conditions.POOL_TIMEOUTS,
-    "Calls that failed within 5 minutes because no connection became free in time. 0 is "
+    "Requests that failed within 5 minutes because no connection became free in time. 0 is "
     "healthy. The time per phase shows the cause: a pool that is too small, a slow "
     "provider, or connections that are never released.",
 )
 REUSE_FAILURES = Signal(
     conditions.REUSE_FAILURES,
     "Requests that failed on a reused connection before the first byte of a response, "
-    "within 5 minutes. Something on the path drops idle connections. Set a keep-alive that "
-    "is shorter than its idle timeout.",
+    "within 5 minutes. Something on the path drops idle connections. Let the pool close them "
+    "earlier, or send TCP keep-alive probes.",
 )
 CONNECT_FAILURES = Signal(
     conditions.CONNECT_FAILURES,

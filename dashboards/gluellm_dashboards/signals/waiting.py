@@ -88,7 +88,7 @@ REQUEUES = signal(
     f"sum{by()}({rate('gluellm.pool.requeues')})",
     "Requests that returned to the queue because their connection was taken or closed. In a "
     "queue, many are normal: httpcore offers a free connection to all requests that wait. "
-    "Otherwise, if the server closes connections, the keep-alive is longer than the server's.",
+    "If none wait and the server closes connections, the pool keeps them longer than the server.",
     of=["gluellm.pool.requeues"],
     unit="/s",
 )
