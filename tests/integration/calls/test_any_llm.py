@@ -2,15 +2,22 @@
 
 import asyncio
 import contextlib
+import contextvars
+import gc
+import importlib
 import math
 import time
+import weakref
+from typing import Any
 
 import pytest
 
 from gluellm_pools.fake_provider import Behaviour, FakeProvider
-from opentelemetry.instrumentation.gluellm import snapshot
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.providers import CHAT, STREAM, create
+from support.installation import instrument as turn_on
+from support.providers import CHAT, OPENAI_IS_ON_HTTPX2, STREAM, create
+from support.telemetry import Telemetry
 from support.waiting import until
 
 from .ledger import Ledger
@@ -85,3 +92,29 @@ async def test_cancelled(
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     ledger.check("cancelled", **{stage: 0.3})
+
+
+async def test_context_that_outlives_its_call_keeps_no_installation(
+    server: FakeProvider, telemetry: Telemetry
+) -> None:
+    """An event loop that is made in a call keeps its context, such as that of any-llm's sync API.
+
+    Otherwise the log of leaks would keep its leases after ``uninstrument()``.
+    """
+    contexts = []
+
+    async def note(_: Any) -> None:
+        contexts.append(contextvars.copy_context())
+
+    turn_on(telemetry)
+    installation: Any = GlueLLMInstrumentor._installation
+    observer = weakref.ref(installation.registry.observer)
+    del installation
+    library: Any = importlib.import_module("httpx2" if OPENAI_IS_ON_HTTPX2 else "httpx")
+    async with library.AsyncClient(event_hooks={"request": [note]}) as client:
+        await create("openai", server, http_client=client).acompletion(model="m", **CHAT)
+    del client
+    GlueLLMInstrumentor().uninstrument()
+    gc.collect()
+    assert contexts
+    assert observer() is None

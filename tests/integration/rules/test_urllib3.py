@@ -1,6 +1,7 @@
 """The rules that hold for every library, with urllib3: its objects, its finalizers, its clients."""
 
 import gc
+import queue
 import threading
 
 import requests
@@ -53,6 +54,23 @@ def test_without_threads_only_the_executor_hook_is_off(server, instrument, monke
     with urllib3.PoolManager() as manager:
         manager.request("GET", server.url())
     assert telemetry.count(semconv.LEASE_DURATION) == 1
+
+
+def test_uninstrument_while_a_pool_for_a_proxy_is_built(instrument):
+    """The hook that was to follow this pool is not missing: nothing is hooked any more."""
+
+    class Queue(queue.LifoQueue):
+        def __init__(self, size: int) -> None:
+            super().__init__(size)
+            GlueLLMInstrumentor().uninstrument()  # as another thread may do at this moment
+
+    class Pool(urllib3.HTTPConnectionPool):
+        QueueCls = Queue
+
+    instrument()
+    Pool("127.0.0.1", _proxy=urllib3.util.parse_url("http://127.0.0.1"))
+    telemetry = instrument()
+    assert telemetry.points(semconv.INSTRUMENTATION_ERRORS) == []
 
 
 def test_requests_sessions_are_observed(server, instrument):

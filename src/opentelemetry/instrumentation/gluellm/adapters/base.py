@@ -64,8 +64,10 @@ class Adapter(ABC):
 
     def probe(self, name: str, works: bool) -> bool:
         """Record whether a hook works; return False if it does not or an earlier probe failed."""
-        assert self.hooks is not None
-        found = self.hooks.found
+        hooks = self.hooks
+        if hooks is None:
+            return False  # uninstalled meanwhile: a pool may be built in another thread
+        found = hooks.found
         found[name] = works = found.get(name, True) and works
         return works
 

@@ -231,6 +231,8 @@ class PoolRegistry(Registry):
         self.open = False
         self._detach()
         self.calls.end_all()
+        # Ended calls may live on: an event loop that was made in a call keeps its context.
+        self.calls.observer = PoolObserver()
 
     def _detach(self) -> None:
         for tracker in (*snapshot_of(self.trackers.values), *snapshot_of(self.ending.keys)):
