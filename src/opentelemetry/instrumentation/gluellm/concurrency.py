@@ -56,10 +56,11 @@ class DaemonThread:
             self.stopped.set()
             return
         # atomic
-        if self.current is not None:
-            return
-        self.current = thread
+        if self.current is None:
+            self.current = thread
         # end of atomic
+        if self.current is not thread:
+            return
         try:
             thread.start()
         except BaseException as error:

@@ -146,9 +146,8 @@ def _read_timeouts(case: PoolCase) -> tuple[float, list[Failure], float]:
 def held_back_answers(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     """Detect answers that begin and then bring no byte, while others are complete at once."""
     timeout, silent, least = _read_timeouts(case)
-    if loop_is_blocked and timeout <= thresholds.WAIT_TIMES_LAG * (
-        case.process.event_loop_lag or 0
-    ):
+    lag = case.process.event_loop_lag or 0
+    if loop_is_blocked and timeout <= thresholds.WAIT_TIMES_LAG * lag:
         return None
     # A read that fails ends before its request.
     begun = [failure for failure in silent if failure.phase in ("reading", "unread")]
