@@ -12,6 +12,7 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.concurrency import snapshot_of
 from opentelemetry.instrumentation.gluellm.failures import Failures
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
+from opentelemetry.instrumentation.gluellm.pool.ledger import Ledgers
 from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE
 from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker
 from studies.load.growth import Growth
@@ -134,3 +135,13 @@ def test_referrers_are_found_level_by_level() -> None:
     assert first == "level 1: 1 x dict.one: studies.load.reading.Choices"
     assert "level 2: 1 x list.item: dict" in further
     assert several
+
+
+def test_blocks_of_histories_are_counted_once() -> None:
+    """A request is a tuple and four times, of which two may be the same object."""
+    ledgers = Ledgers()
+    ring = ledgers.pool("httpx", None, "httpx", 0).ring
+    tracked, at = 10**9, 2 * 10**9
+    for number in range(100):
+        ring.append((tracked, at + 3 * number, 0, at + 3 * number + 1))
+    assert held.blocks_of_histories(ledgers) == 1 + 100 * 3

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import psutil
@@ -30,7 +31,7 @@ from support.waiting import wait_until
 from .clients import EXPECTED, Servers, running, serving
 from .deeds import Worker
 from .disturbances import Disturbances, Sdk
-from .held import referrers
+from .held import blocks_of_histories, referrers
 from .record import Listening, Record
 
 _LLMS: Final = ("any-llm openai", "any-llm anthropic")
@@ -81,7 +82,9 @@ def main(arguments: list[str] | None = None) -> int:
         sdk = Sdk(collector)
         Listening(record, EXPECTED)
         sdk.instrument()
-        growth = Growth(sdk.reader)
+        installation: Any = GlueLLMInstrumentor._installation
+        growth = Growth(sdk.reader, partial(blocks_of_histories, installation.registry.ledgers))
+        del installation
         began = time.monotonic()
         _run(record, servers, sdk, growth, options.seconds)
         seconds = time.monotonic() - began
@@ -122,6 +125,9 @@ def _run(record: Record, servers: Servers, sdk: Sdk, growth: Growth, seconds: fl
 
     def look() -> None:
         while not record.over.wait(max(0.75, seconds / _SAMPLES)):
+            # Both take most of the run to fill.
+            servers.remembered.clear()
+            disturbances.previous = None
             growth.look(record.requests.total())
 
     growth.look(0)

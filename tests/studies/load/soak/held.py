@@ -1,4 +1,4 @@
-"""What refers to objects that are left."""
+"""What holds memory: the histories of pool names, and what refers to objects that are left."""
 
 from __future__ import annotations
 
@@ -8,10 +8,29 @@ import types
 from collections import Counter
 from typing import Any, Final
 
+from opentelemetry.instrumentation.gluellm.concurrency import snapshot_of, snapshot_of_queue
+from opentelemetry.instrumentation.gluellm.pool.ledger import Ledgers
+
 _LEVELS: Final = 12
 """Levels of references that are followed: from a lease to the context of a call are eleven."""
+_LARGEST_SHARED: Final = 256
+"""Largest number of which CPython has a single object."""
 _MOST: Final = 60
 """Objects of a level that are followed; one that everything refers to would lead everywhere."""
+
+
+def blocks_of_histories(ledgers: Ledgers) -> int:
+    """Return how many blocks of memory the last requests of all pool names take.
+
+    The histories are bounded, but rarely used names take longer than a run to fill theirs.
+    """
+    counted: dict[int, Any] = {}
+    for ledger in snapshot_of(ledgers.pools.values):
+        for history in (ledger.ring, ledger.answered, ledger.sampled, ledger.failed):
+            for entry in snapshot_of_queue(history):
+                numbers = (one for one in entry if type(one) is int and one > _LARGEST_SHARED)
+                counted |= {id(one): one for one in (entry, *numbers)}
+    return len(counted)
 
 
 def referrers(objects: list[Any]) -> list[str]:
