@@ -18,6 +18,7 @@ KEYS: Mapping[str, str] = {
     "address": semconv.SERVER_ADDRESS,
     "anomaly": semconv.ANOMALY_TYPE,
     "error": semconv.ERROR_TYPE,
+    "failure": semconv.INSTRUMENTATION_KIND,
     "hook_library": semconv.HOOK_LIBRARY,
     "kind": semconv.TIMEOUT_KIND,
     "library": semconv.POOL_LIBRARY,

@@ -37,7 +37,10 @@ class Sample(SimpleNamespace):
 class Growth:
     """The samples of a run, and what a bound on series needs."""
 
-    def __init__(self, reader: InMemoryMetricReader) -> None:
+    def __init__(
+        self, reader: InMemoryMetricReader, filling: Callable[[], int] = lambda: 0
+    ) -> None:
+        """``filling`` returns blocks that are not counted: of what is bounded but not yet full."""
         self.samples: list[Sample] = []
         self.most_sets = 0
         """The most attribute sets of one instrument in a collection."""
@@ -45,6 +48,7 @@ class Growth:
         self.pairs: set[tuple[Any, ...]] = set()
         """Pool names with their origins."""
         self._reader = reader
+        self._filling = filling
         self._process = psutil.Process()
 
     def look(self, count: int, alive: Callable[[], int] = lambda: 0) -> Sample:
@@ -60,7 +64,7 @@ class Growth:
             count=count,
             alive=alive(),
             resident=self._process.memory_info().rss,
-            blocks=sys.getallocatedblocks(),
+            blocks=sys.getallocatedblocks() - self._filling(),
             descriptors=self._process.num_fds(),
             threads=threading.active_count(),
             series=found.series,

@@ -134,7 +134,7 @@ def wrong_in_reading(reported: Collection) -> list[str]:
         f"{active} active requests, and {phases} over their phases": active != phases,
     }
     for metric in (semconv.INSTRUMENTATION_ERRORS, semconv.INSTRUMENTATION_DROPPED):
-        wrong[f"{metric.name}: {reported.by(metric, 'kind')}"] = bool(total(metric))
+        wrong[f"{metric.name}: {reported.by(metric, 'failure')}"] = bool(total(metric))
     return [words for words, is_wrong in wrong.items() if is_wrong]
 
 

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import psutil
@@ -30,6 +31,7 @@ from support.waiting import wait_until
 from .clients import EXPECTED, Servers, running, serving
 from .deeds import Worker
 from .disturbances import Disturbances, Sdk
+from .held import blocks_of_histories, referrers
 from .record import Listening, Record
 
 _LLMS: Final = ("any-llm openai", "any-llm anthropic")
@@ -78,9 +80,11 @@ def main(arguments: list[str] | None = None) -> int:
     record = Record(options.seed)
     with serving() as (servers, collector):
         sdk = Sdk(collector)
-        sdk.instrument()
         Listening(record, EXPECTED)
-        growth = Growth(sdk.reader)
+        sdk.instrument()
+        installation: Any = GlueLLMInstrumentor._installation
+        growth = Growth(sdk.reader, partial(blocks_of_histories, installation.registry.ledgers))
+        del installation
         began = time.monotonic()
         _run(record, servers, sdk, growth, options.seconds)
         seconds = time.monotonic() - began
@@ -91,7 +95,8 @@ def main(arguments: list[str] | None = None) -> int:
         if not _wait(lambda: not _threads("gluellm")):
             figures.broken.append(f"threads of the package are left: {_threads('gluellm')}")
         if kept := _kept():
-            figures.broken.append(f"objects of the package are left: {kept}")
+            lines = [f"objects of the package are left: {kept}", *referrers(_ours())]
+            figures.broken.append("\n    ".join(lines))
         sdk.meters.shutdown()
         faulthandler.cancel_dump_traceback_later()
     figures.values |= {
@@ -120,6 +125,9 @@ def _run(record: Record, servers: Servers, sdk: Sdk, growth: Growth, seconds: fl
 
     def look() -> None:
         while not record.over.wait(max(0.75, seconds / _SAMPLES)):
+            # Both take most of the run to fill.
+            servers.remembered.clear()
+            disturbances.previous = None
             growth.look(record.requests.total())
 
     growth.look(0)
@@ -164,7 +172,7 @@ def _after(record: Record, sdk: Sdk, growth: Growth, seconds: float) -> list[str
     kept = {name: count for name, count in _kept().items() if count > _FEW}
     most = max(sample.series for sample in growth.samples)
     idle = _wait(lambda: not _threads("gluellm-pool-watch"))
-    errors = reported.by(semconv.INSTRUMENTATION_ERRORS, "kind")
+    errors = reported.by(semconv.INSTRUMENTATION_ERRORS, "failure")
     in_flight = reported.by(semconv.REQUEST_CURRENT, "phase")
     for what, is_broken in {
         **{f"an exception of the package: {what}": True for what in record.ours[:20]},
@@ -185,10 +193,13 @@ def _after(record: Record, sdk: Sdk, growth: Growth, seconds: float) -> list[str
 
 def _kept() -> dict[str, int]:
     """Objects of the package that must not be left, by class."""
+    return Counter(type(each).__name__ for each in _ours())
+
+
+def _ours() -> list[Any]:
     gc.collect()
-    kinds = (type(each) for each in gc.get_objects())
-    ours = (kind.__name__ for kind in kinds if str(kind.__module__).startswith(_PACKAGE))
-    return Counter(name for name in ours if name in _KEPT)
+    named = [each for each in gc.get_objects() if type(each).__name__ in _KEPT]
+    return [each for each in named if str(type(each).__module__).startswith(_PACKAGE)]
 
 
 def _wait(condition: Callable[[], Any]) -> bool:

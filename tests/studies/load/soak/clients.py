@@ -6,6 +6,7 @@ import asyncio
 import math
 import random
 import ssl
+from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -153,6 +154,8 @@ class Servers:
     context: ssl.SSLContext
     openai: str
     anthropic: str
+    remembered: deque[Any]
+    """Requests that the fake provider remembers. It takes minutes until they are 10 000."""
 
     def client(
         self, name: str, runner: Runner, where: str = "", connections: int = 6, pool: float = 0.5
@@ -212,7 +215,8 @@ def serving() -> Iterator[tuple[Servers, str]]:
         collector = started["another plain"]
         for path in ("/v1/metrics", "/v1/traces"):
             collector.server.reply(path, *rng.choices(_COLLECTORS, _WEIGHTS, k=10_000))
-        servers = Servers(started, certificates.client(), fake.openai_url, fake.anthropic_url)
+        urls = fake.openai_url, fake.anthropic_url
+        servers = Servers(started, certificates.client(), *urls, fake.requests)
         yield servers, collector.base
     loop.stop()
 

@@ -72,7 +72,8 @@ class Disturbances:
         self._record = record
         self._sdk = sdk
         self._rng = record.source(_NAME)
-        self._previous: Snapshot | None = None
+        self.previous: Snapshot | None = None
+        """The last snapshot, with which the next one is compared."""
         self._again = threading.Event()
         """Set while the main thread has to uninstrument and instrument."""
         collecting = gc.set_threshold, 1, gc.get_threshold()[0]
@@ -106,9 +107,9 @@ class Disturbances:
             return
         str(now)
         now.to_dict()
-        for finding in diagnose(now, self._previous):
+        for finding in diagnose(now, self.previous):
             str(finding)
-        self._previous = now
+        self.previous = now
 
     def _signal(self) -> None:
         # While it is off, the signal would end the program, as it does without a handler.

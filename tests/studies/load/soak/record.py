@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import opentelemetry.instrumentation.gluellm as package
+from opentelemetry.instrumentation.gluellm.failures import Failures
 
 _HOME: Final = str(Path(package.__file__).parent)
 _LONGEST: Final = 3000
@@ -83,6 +84,16 @@ class Record:
         self._at: dict[str, tuple[float, str]] = {}
         self._lock = threading.Lock()
 
+    def hear_failures(self) -> None:
+        """Record what the package catches of its own failures: its log has only their types."""
+        caught, ours = Failures.caught, self.ours
+
+        def heard(self: Failures, kind: str, error: BaseException) -> None:
+            caught(self, kind, error)
+            ours.append(f"failure in {kind}: {_words(error)}")
+
+        Failures.caught = heard  # type: ignore[method-assign]
+
     def source(self, name: str) -> random.Random:
         """The draws of one worker."""
         return random.Random(f"{self.seed} {name}")
@@ -138,7 +149,7 @@ class Deck:
 
 
 class Listening(logging.Handler):
-    """Hears every logger, hook and warning of the process."""
+    """Hears every logger, hook, warning and failure of the package in the process."""
 
     def __init__(self, record: Record, expected: tuple[type, ...]) -> None:
         """``expected`` is what requests may end in, and so what may be reported of them."""
@@ -154,6 +165,7 @@ class Listening(logging.Handler):
         warnings.showwarning = self._warned  # type: ignore[assignment]
         sys.unraisablehook = lambda hook: self._hooked("unraisable", hook.exc_value, hook.err_msg)
         threading.excepthook = self._died
+        record.hear_failures()
 
     def emit(self, record: logging.LogRecord) -> None:
         """A line of a log."""
@@ -161,7 +173,7 @@ class Listening(logging.Handler):
         error = record.exc_info[1] if record.exc_info else None
         if record.name.startswith(package.__name__):
             self._hear(f"logged by the package: {str(record.msg)[:70]}")
-            if error is not None or "the instrumentation failed" in text:
+            if error is not None:
                 ours.append(f"the package's log: {text[:_LONGEST]}")
             return
         self._hear(f"logged by {record.name}: {text[:110]}")
