@@ -364,6 +364,13 @@ def test_pool_timeout_that_is_missing_or_too_long_is_a_finding(
     assert Kind.POOL_TIMEOUT not in all_kinds(a_snapshot(totals, free))
 
 
+@pytest.mark.parametrize(("entered", "fires"), [(1, False), (2, True)])
+def test_timeout_is_unknown_while_the_first_request_is_queued(entered: int, *, fires: bool) -> None:
+    """httpcore imports anyio then, which can take a second."""
+    queued = a_pool([a_request("queued", 1.0)], pool_timeout=None, requests_entered=entered)
+    assert (Kind.POOL_TIMEOUT in all_kinds(a_snapshot(the_totals(), queued))) is fires
+
+
 def test_finding_is_about_pools_with_the_same_timeouts() -> None:
     """It names the timeouts of the longest wait, and counts the requests that have them."""
 
