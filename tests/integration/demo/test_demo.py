@@ -63,7 +63,7 @@ def test_default_demo_shows_the_same_to_callers_and_finds_whose_fault_it_is():
     text = said(demo("--seconds", "6"))
     _, *acts = re.split(r"(?m)^act \d of 4: ", text)
     assert [act.partition(".")[0] for act in acts] == ["healthy", "saturated", "slow", "leak"]
-    assert text.count("\nobserved: ") == 4
+    assert text.count("\nobserved in the whole act: ") == 4
     assert "logged meanwhile" not in text
     symptoms = re.findall(r"what callers see: (.*)", text)
     symptom = re.compile(
