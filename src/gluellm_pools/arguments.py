@@ -96,9 +96,7 @@ def time_span(shortest: str, longest: str) -> Callable[[str], float]:
     def parse(text: str) -> float:
         value = duration(text) or 0.0
         if not least <= value <= most:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is not a time from {shortest} to {longest}, such as 90s or 5m"
-            )
+            raise argparse.ArgumentTypeError(f"{text!r} is not a time from {shortest} to {longest}")
         return value
 
     return parse

@@ -147,14 +147,16 @@ def _pool_parts(key: PoolKey, pool: PoolView) -> Iterator[tuple[str, str]]:
     else:
         connecting = f", {pool.connecting} connecting" if pool.connecting else ""
         maximum = "none" if pool.maximum is None else pool.maximum
-        yield "connections", f"{pool.active} active, {pool.idle} idle{connecting}, max {maximum}"
+        of = f" in {pool.live} pools" if pool.live > 1 else ""
+        now = f"{pool.active} active, {pool.idle} idle{connecting}"
+        yield "connections", f"{now}, max {maximum}{of}"
     if pool.streams_max:
         orphaned = f"{pool.streams_orphaned} orphaned, max {pool.streams_max}"
         yield "HTTP/2", f"{pool.streams_active} streams active, {orphaned}"
-    now = [f"{pool.by_phase[phase]} {phase}" for phase in PHASES if pool.by_phase.get(phase)]
+    phases = [f"{pool.by_phase[phase]} {phase}" for phase in PHASES if pool.by_phase.get(phase)]
     oldest = f", oldest queued {seconds(pool.oldest_waiter)}" if pool.oldest_waiter else ""
     noun = "calls" if key.of_channels else "requests"
-    yield f"{noun} now", f"{', '.join(now) or 'none'}{oldest}"
+    yield f"{noun} now", f"{', '.join(phases) or 'none'}{oldest}"
     if pool.wait.count or not key.of_channels:  # most gRPC calls don't wait for a ready channel
         mean = "-" if pool.wait.mean is None else seconds(pool.wait.mean)
         p50, p95, p99 = wait_texts(pool.wait)

@@ -159,6 +159,8 @@ def _verdict_on_times(pool: PoolView) -> str | None:
     if pool.share("connecting") >= thresholds.CONNECTING_HURTS:
         if pool.channels:
             return "channels are not connected: calls fail or wait"
+        if 2 * pool.opened < pool.set_ups:
+            return "most attempts to connect fail"
         return "connecting takes long: connections are not reused, or open slowly"
     if _unread(pool):
         if waits(pool) or pool.oldest.get("unread", 0.0) >= thresholds.LONG_ANSWER:
@@ -173,7 +175,7 @@ def _verdict_on_times(pool: PoolView) -> str | None:
     if waits(pool) and pool.maximum is not None and pool.active >= pool.maximum:
         if longest >= thresholds.YOUNG_CALL:
             return f"all connections in use (up to {seconds(longest)}): small pool or slow provider"
-        return f"all connections in use, each for at most {seconds(longest)}: pool too small"
+        return f"all connections in use for at most {seconds(longest)} so far: pool too small"
     return None
 
 

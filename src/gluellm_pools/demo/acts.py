@@ -138,8 +138,8 @@ STORY = (
     ),
     Act(
         name="http2-stuck",
-        line="openai over HTTP/2 with four streams: the provider hangs, callers give up, and their "
-        "streams stay open. The provider soon recovers, but every call still fails.",
+        line="openai over HTTP/2 with four streams: the provider answers, then hangs. Callers give "
+        "up, and their streams stay open. The provider recovers, but every later call fails.",
         traffic=(Traffic(ANTHROPIC, 1),),
         fault=faults.give_up_streams,
         evidence=(

@@ -35,7 +35,7 @@ def add_demo(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--seconds", type=time_span("6s", "1h"), metavar="N", help=length)
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--all", action="store_true", help="play every act")
-    scenario = "play one act (see --list), and before it the one that it needs, if any"
+    scenario = "play one act (see --list); some need another act, which is played first"
     choice.add_argument("--scenario", metavar="NAME", help=scenario)
     choice.add_argument("--list", action="store_true", help="list the acts and stop")
 

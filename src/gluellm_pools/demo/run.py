@@ -35,12 +35,14 @@ _SETTLE = 0.05
 """Seconds in which requests that ended complete their last steps."""
 _LEAK_THRESHOLD = _SILENCE_THRESHOLD = 2.0
 """Seconds; for leaks the least that is allowed."""
+_NEXT_CHECK = 1.5
+"""Seconds in which the instrumentation checks its pools, which it does once a second."""
 _TICK = 0.25
 _LONGEST_HOLD = 3.0
 """Seconds that the last frame of an act stays while its load runs; at most a quarter of the act."""
 _OVERTIME = 20.0
 """Seconds beyond its length that an act waits for its evidence, on a busy machine."""
-_LONGEST_NOTE = 400
+_LONGEST_NOTE = 500
 
 
 def run(acts: Sequence[tuple[Act, float]], readers: Sequence[MetricReader] = ()) -> int:
@@ -176,6 +178,9 @@ class Play:
             else:
                 demo.say(f"NOT OBSERVED: {text}", "bold red")
         gc.collect()  # clients that calls built for themselves
+        if any(one.client_per_call for one in act.traffic):
+            await asyncio.sleep(_NEXT_CHECK)  # the warning on them belongs to this act
+        self._print_logs()
 
     async def _prepare_providers(self) -> None:
         """Make the providers behave as the act says. No request is in flight here."""

@@ -13,7 +13,7 @@ CONNECTIONS = {OPENAI: 4, ANTHROPIC: 4}
 MAX_STREAMS = 4
 """HTTP/2 streams that the provider allows on a connection; real ones allow about 100."""
 
-MODEL = "demo"
+MODEL = "demo-model"
 MESSAGES = [{"role": "user", "content": "Say something."}]
 
 QUICK = Behaviour(head_delay=0.22, jitter=0.02, tokens=8, token_rate=160)

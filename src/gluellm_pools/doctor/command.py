@@ -1,8 +1,8 @@
 """Report what is wrong with the pools of a program, at which line, and what to do.
 
-With --pid, inspect a running process. Otherwise, run a program with the scope
-"all", and report when it ends. The program or OTEL_PYTHON_GLUELLM_SCOPE can set
-another scope.
+With --pid, inspect a running process. Otherwise, run a program, observe all its
+pools (scope "all"), and report when it ends. The program or
+OTEL_PYTHON_GLUELLM_SCOPE can set another scope.
 
 examples:
   gluellm-pools doctor --pid 4242
@@ -11,7 +11,7 @@ examples:
   gluellm-pools doctor --pid 4242 --json -o report.json
   gluellm-pools doctor -- python app.py
 
-To inspect a running process, start it with a signal for reports:
+--pid needs a process that was started with a signal for reports:
   export OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL=SIGUSR2
   opentelemetry-instrument python app.py
 

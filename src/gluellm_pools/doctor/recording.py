@@ -63,7 +63,8 @@ class FindingsOverTime(dict[tuple[Kind, str | None], TimedFinding]):
         command = watch_command(report.snapshot.process.pid)
         for position, found in enumerate(report.findings):
             # The report is read when the process has ended.
-            advice = found.advice.replace(command, "gluellm-pools doctor -- ...")
+            longer = "let it run for longer under gluellm-pools doctor"
+            advice = found.advice.replace(command, longer)
             finding = replace(found, advice=advice)
             rank = (_SEVERITIES.index(finding.severity), position)
             key = (finding.kind, finding.pool)

@@ -63,7 +63,7 @@ def _process_lines(process: dict[str, Any], *, named: bool) -> list[str]:
         first, last = (seconds(finding[name]) for name in ("first", "last"))
         when = first if first == last else f"{first} to {last}"
         text = printable_lines(finding["text"])
-        lines += ["", text, f"  {'reported:':<13}{when} after the start"]
+        lines += ["", text, f"  {'when:':<13}{when} after the start"]
     lines += [] if process["findings"] else ["", "no problem found"]
     return lines + (["", printable_lines(process["outlook"])] if process.get("outlook") else [])
 

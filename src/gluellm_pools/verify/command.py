@@ -5,7 +5,7 @@ metrics, and queries without an answer, each with the reason.
 
 examples:
   gluellm-pools verify --prometheus http://localhost:9090
-  gluellm-pools verify --prometheus http://localhost:9090 --boards dashboards/
+  gluellm-pools verify --prometheus URL --boards dashboards/grafana
 
 Other users can see --header in the process list. For a secret, set
 GLUELLM_POOLS_HEADERS instead, in the format of OTEL_EXPORTER_OTLP_HEADERS:

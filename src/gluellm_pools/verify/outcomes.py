@@ -93,7 +93,7 @@ def run_board(store: Store, contents: Contents, board: Board) -> Iterator[Outcom
             options = _label_values(store, contents, label, of)
             if not options:
                 # With .* as the value of All, queries also match series without the label.
-                no_label = f"no series of {printable(of or 'the store')} has {label!r}"
+                no_label = f"no series of {printable(of or 'the store', 200)} has {label!r}"
                 why = _why_no_series_of_any(store, contents, of)
                 reason, fine = why or (no_label, variable.all_value == ".*")
                 blank = Outcome(f"variable ${variable.name}", variable.query, board.title)

@@ -111,7 +111,8 @@ def _queries(board: str, outcomes: Sequence[Outcome], queries: bool) -> Iterable
                 yield " " * 13 + printable(one.expression, 5000)  # in one line, to be copied
             elif board and not one.fine:
                 yield from _wrapped(printable(one.expression, 300), " " * 13, " " * 13, cut=False)
-        yield from _wrapped(f"why: {printable(why[1], 400)}", " " * 13, " " * 18)
+        number = f" (all {len(alike)})" if len(alike) > 1 else ""
+        yield from _wrapped(f"why{number}: {printable(why[1], 400)}", " " * 13, " " * 18)
 
 
 def _value(outcome: Outcome) -> str:

@@ -33,7 +33,7 @@ def test_a_killed_program_has_left_its_leak_with_file_and_line(doctor, provider,
     finding = re.sub(r"\s+", " ", done.stderr[done.stderr.index(": leak in openai/") :])
     assert place in finding
     assert "advice: Read each stream to its end, or close it" in finding
-    assert re.search(r"reported: +[\d.]+ s( to [\d.]+ s)? after the start", finding)
+    assert re.search(r"when: +[\d.]+ s( to [\d.]+ s)? after the start", finding)
     assert "was ended by SIGKILL" in done.stderr
 
 

@@ -482,7 +482,7 @@ def set_up(step: str, took: float, connections: int = 20, **more: Any) -> Snapsh
     ("step", "name", "advice"),
     [
         ("resolve", "resolving the name", "resolv.conf"),
-        ("connect", "connecting", "route to the server"),
+        ("connect", "in the TCP handshake", "route to the server"),
         ("proxy", "waiting for the proxy", "check the proxy"),
         ("tls", "in the TLS handshake", "short of CPU"),
         ("other", "in a step that the library does not show", "resolver"),

@@ -77,13 +77,13 @@ def test_queueing_at_unchanged_lease_time_is_a_small_pool() -> None:
     assert finding.severity is Severity.WARNING
     assert finding.observed == (
         "Requests spent 55% of their time in the queue of the pool, which allows 10 connections. "
-        "They arrived at 10/s, and each held a connection for 0.81 s on average (before: 0.81 s). "
-        "Of the last 134 requests, 99% waited for up to 1.5 s. In a replay with 20 connections, "
-        "none would wait."
+        "Requests arrived at 10/s and held a connection for 0.81 s on average (before: 0.81 s). "
+        "Of the last 134 requests, 99% waited, the longest for 1.5 s. In a replay with 20 "
+        "connections, none would wait."
     )
     assert finding.advice == (
         'Allow 20 connections: configure_pools(provider="openai", max_connections=20, '
-        "max_keepalive_connections=20) where any-llm builds the client, or "
+        "max_keepalive_connections=20) if any-llm builds the client, or "
         'AnyLLM.create("openai", http_client=httpx2.AsyncClient('
         "limits=httpx2.Limits(max_connections=20)))."
     )
@@ -133,6 +133,8 @@ def test_pool_timeouts_make_it_an_error() -> None:
     finding = found(SMALL, further(errors={"pool_timeout": 2}), BASELINE)
     assert finding.severity is Severity.ERROR
     assert "; 2 gave up waiting" in finding.observed
+    half = found(SMALL, busy(100, errors={"pool_timeout": 50}, each={"queued": 1.0})).observed
+    assert "held a connection for 1.6 s on average" in half  # 0.81 s over all requests
     nothing_held = {phase: -time for phase, time in HEALTHY_TIMES.items()}
     nothing = busy(10, errors={"pool_timeout": 10}, each={**nothing_held, "queued": 10.0})
     advice = found(SMALL, nothing).advice

@@ -51,7 +51,7 @@ def test_a_block_has_the_pools_numbers():
         "openai/httpx2",
         "provider openai",
         "live pools 2",
-        "3 active, 1 idle, 1 connecting, max 10",
+        "3 active, 1 idle, 1 connecting, max 10 in 2 pools",
         "12 queued, 1 connecting, 3 reading, oldest queued 1.2 s",
         "mean 0.10 s, p50 0 s, p95 ~0.",
         "queued 75%  reading 15%  awaiting_response 10%",
@@ -121,7 +121,9 @@ def test_each_pool_with_requests_is_one_line():
     """This is the output without a terminal; unused pools have no line."""
     view = View({PoolKey("a", "httpx"): PoolView(live=1), PoolKey("b", "httpx2"): BUSY})
     (line,) = view_lines(view)
-    assert line.startswith("b/httpx2: connections: 3 active, 1 idle, 1 connecting, max 10 | req")
+    assert line.startswith(
+        "b/httpx2: connections: 3 active, 1 idle, 1 connecting, max 10 in 2 pools | req"
+    )
     assert "wait: mean 0.10 s, p50 0 s" in line
     assert line.endswith("errors: pool_timeout 3, connection_error 2")
 

@@ -23,13 +23,16 @@ SAID = {
     "HTTP/2 streams of ended requests": full(streams_orphaned=1),
     "one client": PoolView(pools_opened=10, requests=19),
     "connections are not reused": full(seconds_by_phase={"connecting": 3.0, "queued": 7.0}),
+    "most attempts to connect fail": full(
+        seconds_by_phase={"connecting": 3.0}, set_ups=3, opened=1
+    ),
     "channels are not connected": CHANNELS,
     "held by unread answers": full(seconds_by_phase=LATE),
     "slow consumer or leak": full(requests=0, by_phase={"unread": 2, "queued": 3}),
     "no complete answer for 45 s": full(oldest={"awaiting_response": 45.0}),
     "does not answer in time": full(timeouts={"read": 3}),
     "in use (up to 20 s): small pool or slow provider": full(oldest={"reading": 20.0}),
-    "each for at most 2.0 s: pool too small": full(oldest={"reading": 2.0}),
+    "in use for at most 2.0 s so far: pool too small": full(oldest={"reading": 2.0}),
 }
 
 

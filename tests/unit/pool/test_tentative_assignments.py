@@ -208,7 +208,7 @@ def test_wait_and_error_message_name_the_holders_of_connections(scene: Scene) ->
     waiters = [waiter(scene) for _ in range(100)]
     for lease in waiters:
         scene.tracker.assigned(lease, connection)
-    assert holders(scene.tracker, scene.clock()) == "no connection is held"
+    assert holders(scene.tracker, scene.clock()) == "connections are assigned, but not in use yet"
     holder = waiters[-1]
     holder.observed = "span"
     scene.tracker.accepted(holder, connection)

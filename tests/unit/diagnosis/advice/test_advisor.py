@@ -35,7 +35,7 @@ def test_advice_depends_on_provider_library_and_gluellm() -> None:
     """GlueLLM's client is one of httpx, with its limits in its settings."""
     assert advisor_for("openai", "httpx2", gluellm=True).allow(40) == (
         'Allow 40 connections: configure_pools(provider="openai", max_connections=40, '
-        "max_keepalive_connections=40) where any-llm builds the client, or "
+        "max_keepalive_connections=40) if any-llm builds the client, or "
         'AnyLLM.create("openai", http_client=httpx2.AsyncClient('
         "limits=httpx2.Limits(max_connections=40)))"
     )

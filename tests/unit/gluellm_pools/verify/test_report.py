@@ -77,6 +77,14 @@ def test_panels_without_recording_rules_take_one_line():
     assert "panel 1" in as_text(report, queries=True)
 
 
+def test_reason_of_several_empty_answers_has_their_number():
+    """It is below the last of them."""
+    outcomes = [Outcome(f"panel {n}", "a", reason="one") for n in (1, 2)]
+    text = as_text(StoreReport(given(), [], [], [*outcomes, Outcome("other", "b", reason="two")]))
+    assert "why (all 2): one" in text
+    assert "why: two" in text
+
+
 def test_truncated_answer_is_reported(monkeypatch):
     """An answer that just fits is complete."""
     monkeypatch.setattr(client, "MOST_ROWS", 3)

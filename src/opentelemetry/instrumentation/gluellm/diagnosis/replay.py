@@ -56,7 +56,7 @@ class Waits:
         """Share of the requests that waited, and the longest wait."""
         if not self.waited:
             return f"none {verb}"
-        return f"{percent(self.waited)} {verb} for up to {seconds(self.longest)}"
+        return f"{percent(self.waited)} {verb}, the longest for {seconds(self.longest)}"
 
     def __str__(self) -> str:
         if not self.waited:

@@ -240,7 +240,7 @@ def _request(request: parts.RequestSnapshot) -> Iterator[str]:
         limit = request.pool_timeout
         bound = f" of at most {timeout_text(limit)}" if limit else ""
         if limit and request.phase_age > limit + thresholds.OVERRUN_GRACE:
-            bound += ", which restarts each time it returns to the queue"
+            bound += " (exceeded: requeued, or its loop or thread is late)"
         text = f"queued {seconds(request.phase_age)}{bound}"
     else:
         held = f"held {seconds(request.held)}, " if request.held is not None else ""
@@ -292,7 +292,7 @@ def _totals(totals: parts.PoolTotals) -> Iterator[str]:
     texts.append(f"peaks {connections}{totals.peak_queued} queued")
     broken = sum(origin.reuse_failures for origin in totals.origins)
     answered = max((origin.longest_silence_answered for origin in totals.origins), default=0.0)
-    texts.append(f"longest wait that was answered {seconds(answered)}" if answered else "")
+    texts.append(f"longest wait until data came {seconds(answered)}" if answered else "")
     counts = {
         "requeued (connection unusable)": totals.requeues,
         "leaks": totals.leaks,

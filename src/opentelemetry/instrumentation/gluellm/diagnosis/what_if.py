@@ -40,7 +40,7 @@ class WhatIf:
         name = one_line(self.pool)
         if self.reason:
             return f"{name}: no replay: {self.reason}"
-        each = f" from {counted(self.callers, 'caller')}, each waiting for its answer"
+        each = f" from {counted(self.callers, 'caller')}, one request at a time each"
         more = f", {self.traffic} x the traffic" if self.traffic > 1 else ""
         return (
             f"{name}: {counted(self.requests, 'request')} in {seconds(self.period)}"

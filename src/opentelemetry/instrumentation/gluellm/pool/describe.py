@@ -59,14 +59,18 @@ def whose(lease: Lease) -> str:
 
 def holders(tracker: Tracker, now: int) -> str:
     """Describe the longest-held leases of a pool."""
+    leases = list(read_states(tracker.leases))
     held = [
         (acquired_at, lease)
-        for lease, (_, phase, _, acquired_at) in read_states(tracker.leases)
+        for lease, (_, phase, _, acquired_at) in leases
         if acquired_at and phase not in (QUEUED, STREAM_QUEUED) and lease.has_connection
     ]
     held.sort(key=lambda entry: entry[0])
     if not held:
-        return "no connection is held"
+        assigned = any(lease.has_connection for lease, _ in leases)
+        return (
+            "connections are assigned, but not in use yet" if assigned else "no connection is held"
+        )
     recorded = [
         f"({number}) {duration_text(now - acquired_at)}, {PHASES[lease.phase]} for "
         f"{duration_text(max(now - lease.phase_since, 0))}, {whose(lease)}"

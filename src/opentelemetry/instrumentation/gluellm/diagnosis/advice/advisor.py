@@ -234,7 +234,7 @@ class Advisor:
         call = f'configure_pools(provider="{provider}", {", ".join(there)})'
         if self._family is families.NO_CLIENT:
             return f"{call}, since there is no other way to limit its client"
-        return f"{call} where any-llm builds the client, or {own}"
+        return f"{call} if any-llm builds the client, or {own}"
 
     @property
     def may_be_gluellms(self) -> bool:

@@ -46,7 +46,7 @@ SET_UP_HELP = {
         "waiting for a thread of the event loop's default executor to resolve the name",
         "give other blocking work an executor of its own, or the loop a larger default executor",
     ),
-    "connect": ("connecting", "check the route to the server, and whether IPv6 works"),
+    "connect": ("in the TCP handshake", "check the route to the server, and whether IPv6 works"),
     "proxy": ("waiting for the proxy", "check the proxy"),
     "tls": ("in the TLS handshake", "check whether this process or the server is short of CPU"),
     "other": ("in a step that the library does not show", "check the resolver and the proxy"),

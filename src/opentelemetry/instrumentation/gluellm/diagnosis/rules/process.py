@@ -86,7 +86,7 @@ def _cause_of_lateness(process: ProcessSnapshot, uptime: float) -> tuple[str, st
         return "", ""
     order = sorted(causes, key=lambda cause: -causes[cause])
     parts = [f"{one_line(cause).replace('_', ' ')} {seconds(causes[cause])}" for cause in order[:2]]
-    return order[0], f" By cause in the last minute: {', '.join(parts)}."
+    return order[0], f" Late time of the last minute by cause: {', '.join(parts)}."
 
 
 def blocked_event_loop(
@@ -109,12 +109,13 @@ def blocked_event_loop(
     site, checks = next(iter(sites.items()), ("", 0))
     # A loop that has no CPU stands at a random line.
     if named and checks >= (_AGREEING if cause == "cpu_contention" else 1):
-        by_cause += f" It was busy at {call_site_text(site)}"
-        by_cause += f" in {checks} of {counted(sum(sites.values()), 'check')}"
+        by_cause += f" In {checks} of {counted(sum(sites.values()), 'check')}, the loop was at"
+        by_cause += f" {call_site_text(site)}"
         innermost = next(iter(snapshot.process.event_loop_stack), site)
         by_cause += f", inside {call_site_text(innermost)}." if innermost != site else "."
         move = "Move this code out of the loop: asyncio.to_thread, or a process if it computes."
-        advice = f"{advice} {move}" if cause == "cpu_contention" else move
+        computes = "If the code at this line computes, move it into a process."
+        advice = f"{advice} {computes}" if cause == "cpu_contention" else move
         same = checks >= _AGREEING and 2 * checks > sum(sites.values())
         if cause == "blocking_call" and same and innermost == site:
             advice += _LOCK
@@ -123,8 +124,7 @@ def blocked_event_loop(
         severe = share >= thresholds.LATE_SHARE_SEVERE and not clients_churn
         severity = Severity.ERROR if severe else Severity.WARNING
         explanation += (
-            " A late loop makes all waits longer, so findings on waits, pools, providers and "
-            "consumers are withheld."
+            " A late loop makes all waits longer, so findings that rely on waits are withheld."
         )
         if clients_churn:
             explanation += " Building a client for each call is one cause: it loads certificates."

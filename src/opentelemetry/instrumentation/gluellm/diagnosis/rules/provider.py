@@ -102,7 +102,7 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
             usual, most = median(was[part]), sorted(times)[len(times) // 4]
             least = thresholds.SLOWER_ITEM if part == "per item" else thresholds.SLOWER_BY
             if most >= thresholds.SLOWER * usual and most - usual >= least:
-                texts.append(f"{seconds(median(times))} {part} (before: {seconds(usual)})")
+                texts.append(f"median {seconds(median(times))} {part} (before: {seconds(usual)})")
             elif part == "to the headers" and (third := _slow_third(times, was[part])):
                 texts.append(
                     f"a third took {seconds(third)} or longer {part} (before, half took at most "
@@ -188,7 +188,7 @@ def slow_provider(case: PoolCase) -> Finding | None:
     slow = [f"calls{caller_text(*group)}: {text}" for group, text in groups.items() if text]
     others = [f"calls{caller_text(*g)}" for g, text in groups.items() if any(g) and not text]
     if slow:
-        observed += f"; slower: {'; '.join(slow)}"
+        observed += f"; slower now: {'; '.join(slow)}"
         if others:
             observed += f"; as fast as before: {', '.join(others[:3])}"
     elif slower and case.baseline is not None:

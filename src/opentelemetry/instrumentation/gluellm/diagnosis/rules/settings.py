@@ -80,7 +80,8 @@ def _waits_too_long(pool: PoolSnapshot) -> bool:
     if pool.max_connections is None:
         return False  # no request ever waits
     if pool.pool_timeout is None:
-        return True
+        # While the first request is queued, its timeout is not known yet.
+        return pool.requests_entered > pool.queued
     if pool.pool_timeout <= _WAIT:
         return False  # the advice would make it longer
     return pool.read_timeout is not None and pool.pool_timeout >= pool.read_timeout

@@ -56,7 +56,7 @@ def pool_too_small(case: PoolCase, *, slow_set_ups: bool) -> Finding | None:
     was_full = case.totals.peak_active >= maximum or activity.period > thresholds.PEAK_REMEMBERED
     if not (was_full or timeouts):
         return None
-    spent, ended = activity.time(), max(activity.left + activity.held_now, 1)
+    spent = activity.time()
     observed = (
         f"Requests spent {percent(activity.time('queued') / spent if spent else 0)} of their time "
         f"in the queue of the pool, which allows {counted(maximum, 'connection')}"
@@ -65,18 +65,18 @@ def pool_too_small(case: PoolCase, *, slow_set_ups: bool) -> Finding | None:
         observed += f"; {timeouts} gave up waiting"
     if activity.period > 0:
         arrived = rate(activity.number("entered") / activity.period)
-        each = seconds(held / ended)
-        observed += f". They arrived at {arrived}, and each held a connection for {each} on average"
+        each = seconds(held / max(activity.sent + activity.held_now, 1))
+        observed += f". Requests arrived at {arrived} and held a connection for {each} on average"
     before = case.baseline
     if before is not None and before.served >= thresholds.BASELINE_REQUESTS:
-        observed += f" (before: {seconds(before.time(*HELD) / before.left)})"
+        observed += f" (before: {seconds(before.time(*HELD) / before.sent)})"
     replayed, advice = _advice(case)
     return Finding(
         kind=Kind.POOL_TOO_SMALL,
         severity=Severity.ERROR if timeouts else Severity.WARNING,
         observed=f"{observed}.{replayed}",
         explanation="Connections are held only as long as the answers take, so the pool is too "
-        "small for the requests that arrive at a time.",
+        "small for so many requests at once.",
         advice=f"{advice}.",
     )
 
