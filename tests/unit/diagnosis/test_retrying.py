@@ -19,7 +19,9 @@ def refused(
     """Requests with these statuses or errors among 100, and the calls that made them."""
     count = {
         "outcomes": tuple(
-            Outcome(count=n, status=what) if isinstance(what, int) else Outcome(count=n, error=what)
+            Outcome(count=n, error=what)
+            if isinstance(what, str) and what.islower()
+            else Outcome(count=n, status=what)
             for what, n in {200: 100 - sum(left.values()), **left}.items()
         )
     }
@@ -137,6 +139,12 @@ def test_time_limit_of_a_gateway(
         assert finding.observed.endswith("; no Retry-After was sent; each 504 came after 20 s.")
         assert "time limit of a gateway" in finding.explanation
         assert finding.advice.startswith("Stream the answers")
+
+
+def test_status_of_grpc_that_also_means_a_large_message_is_no_proof_of_a_rate_limit() -> None:
+    finding = found(Kind.RETRIES, refused({"RESOURCE_EXHAUSTED": 65}, **MUCH))
+    assert "or a message is larger than the client (4 MB by default)" in finding.explanation
+    assert "grpc.max_receive_message_length" in finding.advice
 
 
 def test_provider_is_not_blamed_for_requests_without_an_answer() -> None:

@@ -13,8 +13,14 @@ from ..intervals import PoolCase
 from ..parts import CallsSnapshot
 from .timeouts import TIME_LIMIT, time_limit
 
-_LIMITED = ("429", "RESOURCE_EXHAUSTED")
+_EXHAUSTED = "RESOURCE_EXHAUSTED"
+_LIMITED = ("429", _EXHAUSTED)
 """Statuses by which a provider limits the rate of requests."""
+_OF_GRPC = (
+    "The provider limits the rate, the account's quota is used up, or a message is larger than the "
+    "client (4 MB by default) or the server accepts. The details of the exception name which."
+)
+_LARGER = "For larger answers, set grpc.max_receive_message_length in the channel's options."
 _OVERLOADED = ("503", "529", "UNAVAILABLE")
 """Statuses by which a server or gateway also refuses what exceeds its number at a time."""
 _SDK = "max_retries=0 of the SDK's client (AnyLLM.create passes it on)"
@@ -61,6 +67,8 @@ class _Reasons:
         fewer = f"Make fewer calls at a time ({module}.Semaphore)"
         if 2 * sum(self.statuses[status] for status in _LIMITED) > self.statuses.total():
             fewer += ", ask the provider for a higher limit, or send some calls to another."
+            if 2 * self.statuses[_EXHAUSTED] > self.statuses.total():
+                return _OF_GRPC, f"{_LARGER} Against the others: {fewer[:1].lower()}{fewer[1:]}"
             return "The provider limits the rate, or the account's quota is used up.", fewer
         errors = "The provider or a gateway answers with errors, and each retry adds to its load."
         check = "Check the provider's status page, or send some calls to another provider."
@@ -153,7 +161,7 @@ def refusals(case: PoolCase, calls: Sequence[CallsSnapshot]) -> Finding | None:
         severity=Severity.WARNING,
         observed=f"{refused} of {counted(left, 'request')} ({percent(refused / left)}) were "
         f"refused: {reasons}{reasons.limit}.",
-        explanation=f"{explanation} The SDKs send such a request up to two times more, with "
+        explanation=f"{explanation} An SDK sends such a request up to two times more, with "
         "pauses. A larger pool does not help.",
         advice=f"{advice} To retry less: max_retries=0 of the SDK's client.",
     )
