@@ -92,3 +92,24 @@ def test_request_cancelled_before_it_connects_gives_its_place_up(library, listen
         (None, "cancelled"): 1,
     }
     assert telemetry.value(semconv.PEAK_ACTIVE) == 1
+
+
+@BOTH
+def test_connection_that_is_not_kept_gives_its_place_up(library, listen, telemetry):
+    """The pool drops it and makes the next one before the hook of its response records the end."""
+    server = listen(HTTP1Server)
+
+    async def ask() -> None:
+        pool = library.core.AsyncConnectionPool(max_connections=1, max_keepalive_connections=0)
+
+        async def one() -> None:
+            response = await pool.handle_async_request(library.request(server.url()))
+            await response.aread()
+            await response.aclose()
+
+        await asyncio.gather(one(), one(), one())
+        await pool.aclose()
+
+    asyncio.run(ask())
+    assert telemetry.by(semconv.REQUESTS, "status", "error") == {(200, None): 3}
+    assert telemetry.value(semconv.PEAK_ACTIVE) == 1

@@ -166,10 +166,11 @@ def _of_calls(state: CallsNow) -> Iterator[tuple[Item, int]]:
 
 
 def _of_pool(ledger: PoolLedger) -> Iterator[tuple[Item, int]]:
-    yield ("opened",), ledger.opened
     yield ("leaks",), ledger.leaks
     for reason, count in snapshot_of(ledger.closed.items):
         yield ("closed", reason), count
+    # Read last: a connection that other threads open and close meanwhile counts as opened.
+    yield ("opened",), ledger.opened
     for anomaly, count in snapshot_of(ledger.anomalies.items):
         yield ("anomaly", anomaly), count
 

@@ -87,16 +87,17 @@ def _note(inner: Any, connection: TrackedConnection) -> None:
 
 
 def _deactivate_dropped(pool: Any, tracker: Tracker) -> None:
-    """Stop counting connections whose place in the pool the next request gets.
+    """Stop counting connections that the pool has dropped, before it makes another one.
 
-    A request that is cancelled in the lock of its new connection never reaches the network backend,
-    and the pool assigns the place before that request's hook records its end.
+    It assigns their places to the next requests before the hooks of the former ones record the end:
+    if a response is closed and its idle connection exceeds ``max_keepalive_connections``, or if a
+    request is cancelled in the lock of its new connection.
     """
     kept = pool._connections
     if len(tracker.connections) > len(kept):
         known = set(map(connection_of, kept))
         for record in tuple(tracker.connections):
-            if record.active and not record.established_at and record not in known:
+            if record.active and record not in known:
                 record.deactivate()
 
 
