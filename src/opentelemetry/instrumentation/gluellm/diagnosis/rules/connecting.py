@@ -186,7 +186,7 @@ def _often(failures: int, share: float) -> bool:
 def client_closed(case: PoolCase) -> Finding | None:
     """Detect that a client was closed while it had requests in flight.
 
-    INFO if they are few: a program that ends can close its client while a last answer is read.
+    INFO if they are few of many: a deploy can close a client while a last answer is read.
     """
     ended = [failure for failure in case.failures if failure.result == "client_closed"]
     if not ended:
