@@ -564,6 +564,22 @@ def test_refusals_of_a_plain_sdk_are_counted_once() -> None:
     assert observed.count("200") == 1
 
 
+@pytest.mark.parametrize("plain", [False, True], ids=["any_llm", "plain SDK"])
+def test_quota_is_named_once_no_request_succeeds_any_more(plain: bool) -> None:
+    """A rate limit lets some requests pass in each minute."""
+    limited, refused = of_calls(50, errors={"429": 40}), of_calls(50, errors={"429": 50})
+    for minute in (limited, refused):
+        if plain:
+            del minute["calls", "any_llm", "openai"]
+    for last, used_up in ((limited, False), (refused, True)):
+        account = an_account(*[limited] * 4, last)
+        calls = () if plain else (the_calls(),)
+        totals = the_totals(origin={"provider": "openai"})
+        finding = found(Kind.RETRIES, a_snapshot(totals, **account, calls=calls))
+        assert ("None of the last 50 requests succeeded" in finding.explanation) is used_up
+        assert finding.advice.startswith("Check the account's quota") is used_up
+
+
 def test_unknown_error_is_named_in_plain_words() -> None:
     minutes = [of_calls(50), *[of_calls(50, errors={"_OTHER": 40})] * 5]
     snapshot = a_snapshot(the_totals(), **an_account(*minutes), calls=(the_calls(),))

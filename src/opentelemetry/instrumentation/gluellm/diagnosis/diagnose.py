@@ -33,8 +33,8 @@ from .windows import windows
 
 _NOT_OUR_CPU = ("resolve", "proxy")
 """Steps of establishing a connection that a busy process hardly makes longer."""
-_SET_UPS_IN = (1, thresholds.ACCOUNT_RECENT, thresholds.ACCOUNT_QUIET)
-"""Rows of the account in which there may be enough set-ups of connections to judge."""
+_LATELY = (1, thresholds.ACCOUNT_RECENT, thresholds.ACCOUNT_QUIET)
+"""Rows of the account in which there may be enough set-ups or refusals to judge."""
 
 
 def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Finding]:
@@ -64,7 +64,7 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
     cases = pool_cases(snapshot, before, dict.fromkeys(concerned, compared), whole)
     latest = [cases]
     if before is None:
-        some = (windows(snapshot.account, snapshot.uptime, rows) for rows in _SET_UPS_IN)
+        some = (windows(snapshot.account, snapshot.uptime, rows) for rows in _LATELY)
         latest = [pool_cases(snapshot, None, {}, one) for one in some]
     calls = [calls_in(one, recent) for one in snapshot.process.calls]
     blocked = process.loop_is_blocked(snapshot, before)
@@ -78,13 +78,13 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
         None if descriptors else capacity.capacity(snapshot.process, snapshot.pools),
     ]
     found += [threads.executor_full(executor, cases) for executor in snapshot.process.executors]
-    found += [retrying.retries(one, cases) for one in calls]
+    found += [retrying.retries(one, cases, latest[0]) for one in calls]
     found += [limiting.gluellm_limiter(one, cases) for one in calls]
     for case, *lately in zip(cases, *latest, strict=True):
         limited = limiting.wait_before(case, calls, cases)
         of_pool = [
             *_of_pool(case, lately, blocked=blocked, limited=limited),
-            retrying.refusals(case, calls),
+            retrying.refusals(case, calls, lately[0]),
             settings.unbounded_pool(case, descriptors_run_out=descriptors is not None),
         ]
         found += [replace(finding, pool=case.label) for finding in of_pool if finding is not None]

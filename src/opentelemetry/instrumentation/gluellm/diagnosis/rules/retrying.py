@@ -21,6 +21,8 @@ _OF_GRPC = (
     "client (4 MB by default) or the server accepts. The details of the exception name which."
 )
 _LARGER = "For larger answers, set grpc.max_receive_message_length in the channel's options."
+_USED_UP = ": most likely, the account's quota or credit is used up."
+_QUOTA = "Check the account's quota, credit and spending limit. If none is used up:"
 _OVERLOADED = ("503", "529", "UNAVAILABLE")
 """Statuses by which a server or gateway also refuses what exceeds its number at a time."""
 _SDK = "max_retries=0 of the SDK's client (AnyLLM.create passes it on)"
@@ -29,9 +31,15 @@ _MOST_REASONS = 3
 
 
 class _Reasons:
-    """Requests that libraries send again, by their result."""
+    """Requests that libraries send again, by their result.
 
-    def __init__(self, cases: Sequence[PoolCase]) -> None:
+    ``lately`` are the same cases in a shorter time up to now.
+    """
+
+    def __init__(self, cases: Sequence[PoolCase], lately: Sequence[PoolCase]) -> None:
+        latest = sum(case.activity.left for case in lately)
+        self.vain = 0 if any(case.activity.served for case in lately) else latest
+        """Latest requests, if none of them succeeded."""
         self.served = sum(case.activity.served for case in cases)
         self.busier = max((case.growth for case in cases), default=0.0)
         self.statuses: Counter[str] = Counter()
@@ -69,6 +77,9 @@ class _Reasons:
             fewer += ", ask the provider for a higher limit, or send some calls to another."
             if 2 * self.statuses[_EXHAUSTED] > self.statuses.total():
                 return _OF_GRPC, f"{_LARGER} Against the others: {fewer[:1].lower()}{fewer[1:]}"
+            if self.vain >= thresholds.BASELINE_REQUESTS:
+                vain = f"None of the last {self.vain} requests succeeded"
+                return f"{vain}{_USED_UP}", f"{_QUOTA} {fewer[:1].lower()}{fewer[1:]}"
             return "The provider limits the rate, or the account's quota is used up.", fewer
         errors = "The provider or a gateway answers with errors, and each retry adds to its load."
         check = "Check the provider's status page, or send some calls to another provider."
@@ -82,10 +93,15 @@ class _Reasons:
         return errors, check
 
 
-def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
-    """Detect calls to one provider that are delayed, multiplied or ended by refusals."""
+def retries(
+    calls: CallsSnapshot, cases: Sequence[PoolCase], lately: Sequence[PoolCase]
+) -> Finding | None:
+    """Detect calls to one provider that are delayed, multiplied or ended by refusals.
+
+    ``lately`` are the same cases in a shorter time up to now.
+    """
     its = [case for case in cases if _serves(case, calls.provider)]
-    reasons = _Reasons(its)
+    reasons = _Reasons(its, [case for case in lately if _serves(case, calls.provider)])
     began = calls.ended + calls.in_flight
     share = calls.stage_seconds.get("backoff", 0.0) / (sum(calls.stage_seconds.values()) or 1.0)
     failed, succeeded = calls.outcomes.get("failed", 0), calls.outcomes.get("succeeded", 0)
@@ -147,11 +163,14 @@ def _whose(calls: CallsSnapshot) -> tuple[str, str]:
     return whose, f"To retry less: {_SDK}."
 
 
-def refusals(case: PoolCase, calls: Sequence[CallsSnapshot]) -> Finding | None:
-    """Detect requests that the provider refuses, where no calls are counted."""
+def refusals(case: PoolCase, calls: Sequence[CallsSnapshot], lately: PoolCase) -> Finding | None:
+    """Detect requests that the provider refuses, where no calls are counted.
+
+    ``lately`` is the same case in a shorter time up to now.
+    """
     if any(_serves(case, one.provider) for one in calls):
         return None
-    reasons = _Reasons([case])
+    reasons = _Reasons([case], [lately])
     refused, left = reasons.statuses.total(), case.activity.left
     if refused < thresholds.BACKOFF_RETRIES or refused < thresholds.FAILURES_SEVERE * left:
         return None
