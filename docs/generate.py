@@ -86,8 +86,8 @@ fireworks). With other SDKs, a call enters `backoff` when its request fails with
 408, 409, 425, 429 or 5xx (gRPC: `UNAVAILABLE`, `RESOURCE_EXHAUSTED`, `DEADLINE_EXCEEDED`).
 
 A call has the provider with which it began. With a gateway or a fallback, its requests can have another one. A call
-can start a task. Calls in that task count separately (from Python 3.12 on). The task's other requests belong to the call
-that started it, until that call ends.
+can start a task. In that task, calls count separately (from Python 3.12 on). Its requests outside these calls belong to the
+call that started it, until that call ends.
 
 ## Names in Prometheus
 
@@ -187,8 +187,8 @@ Spans have kind INTERNAL. They are created when they end, with their true start 
   `{tls_version}`. `socket connect` names the peer, which can be a proxy.
 - The call span has provider, source, operation, model, `{outcome}`, `{retries}`, `{call_time}`, `{call_request_time}`
   and, if the call failed, `error.type`.
-- A current span of kind CLIENT gets `{reused}` and `{acquire}`. The first call that began under it adds the attributes of the
-  call span, unless the call was abandoned.
+- A CLIENT span that is current during a request gets `{reused}` and `{acquire}`. The first call that began under it
+  adds the attributes of the call span, unless the call was abandoned.
 """
 
 HOOKS = """

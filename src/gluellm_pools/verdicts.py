@@ -175,7 +175,7 @@ def _verdict_on_times(pool: PoolView) -> str | None:
     if waits(pool) and pool.maximum is not None and pool.active >= pool.maximum:
         if longest >= thresholds.YOUNG_CALL:
             return f"all connections in use (up to {seconds(longest)}): small pool or slow provider"
-        return f"all connections in use for at most {seconds(longest)} so far: pool too small"
+        return f"all connections in use (each at most {seconds(longest)} so far): pool too small"
     return None
 
 

@@ -32,7 +32,7 @@ SAID = {
     "no complete answer for 45 s": full(oldest={"awaiting_response": 45.0}),
     "does not answer in time": full(timeouts={"read": 3}),
     "in use (up to 20 s): small pool or slow provider": full(oldest={"reading": 20.0}),
-    "in use for at most 2.0 s so far: pool too small": full(oldest={"reading": 2.0}),
+    "in use (each at most 2.0 s so far): pool too small": full(oldest={"reading": 2.0}),
 }
 
 

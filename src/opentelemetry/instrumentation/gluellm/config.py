@@ -88,8 +88,8 @@ class Config:
         "s",
     )
     """Time that a response may stay unread before its connection is a suspected leak. A read that
-    waits for bytes never counts as unread. Less than 2 is not allowed, since an application may do
-    other work between two reads."""
+    waits for bytes never counts as unread. Values between 0 and 2 are not allowed, since an
+    application may do other work between two reads."""
     calls: bool = _setting(True, BOOLEAN)
     """Measure the stages of each LLM call, including the time outside its requests. Without it,
     there are no `gluellm.call` metrics and spans, and GlueLLM's rate limiter is not observed."""
@@ -97,9 +97,9 @@ class Config:
     """Shortest wait for an answer, or for the next item of a stream, after which a call counts in
     `gluellm.call.silent`. The wait must also be longer than three times the longest recent wait
     that ended with an answer or an item. Recent waits are those of the last hour, and at least the
-    last 100. Unstreamed calls count only after 10 minutes, until their answers cover 12 minutes.
-    Each answer adds the time since the previous one, but at most 36 s. The 10 minutes apply again
-    while the last answer is more than an hour old."""
+    last 100. While too few unstreamed answers are known, an unstreamed call counts only after 10
+    minutes. They are too few until their intervals, each cut to 36 s, sum to 12 minutes, and while
+    the last is over an hour old."""
     leak_stacks: bool = _setting(False, BOOLEAN)
     """Record the whole stack of each call, not only the application's line that made it, and add it
     to leak warnings. Costs about ten microseconds per call."""
