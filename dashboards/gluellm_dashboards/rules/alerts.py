@@ -45,9 +45,9 @@ ALERTS: Final = (
         ),
         first=(
             'read the errors in the overview\'s panel "Why do calls fail?". 429 and 5xx come from '
-            "the provider. With a timeout or a connection error, no complete answer arrived. Names "
-            f"of exceptions come from the application or its SDK. {COMMAND} on an instance reports "
-            "the cause and the line of code."
+            "the provider. With a timeout or a connection error, no complete answer arrived. An "
+            "exception's name means an error in the application, GlueLLM or the SDK. "
+            f"{COMMAND} on an instance reports the cause and the line of code."
         ),
     ),
     Alert(
@@ -164,7 +164,7 @@ ALERTS: Final = (
         ),
         first=(
             f"run {COMMAND} on an instance. It names the cause (a leak, a slow provider or a pool "
-            "that is too small) and what to change. A larger pool only helps if it is too small."
+            "that is too small) and what to change. Enlarge the pool only if it is too small."
         ),
     ),
     Alert(
@@ -381,8 +381,8 @@ ALERTS: Final = (
             "process."
         ),
         first=(
-            "take the line that builds the clients from the warning in the log, and build one "
-            "client there."
+            "read in the log's warning which line builds the clients. Build one client at start-up "
+            "instead."
         ),
     ),
 )
