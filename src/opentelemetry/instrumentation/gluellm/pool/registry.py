@@ -102,7 +102,11 @@ class PoolRegistry(Registry):
         self.attention = False
         wake, self.wake = self.wake, None
         if wake is not None:
-            wake()
+            try:
+                wake()
+            except BaseException:  # a signal handler raised: the next request tries again
+                self.wake, self.attention = wake, True
+                raise
         if self.outbox.filling:
             self.attention = True
             self.observer.outbox_filling()
