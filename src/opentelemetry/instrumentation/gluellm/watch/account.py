@@ -29,7 +29,7 @@ and the provider of its requests; or only a pool's name and library."""
 Item = tuple[str | float | None, ...]
 """What is counted, such as ``("stage", "backoff")``. Times are in nanoseconds."""
 Reading = dict[tuple[Subject, Item], int]
-TIMES = frozenset({"stage", "phase", "step", "left_time"})
+TIMES = frozenset({"stage", "phase", "step", "left_time", "paused"})
 """First words of the items that are times."""
 
 
@@ -198,5 +198,7 @@ def _of_origin(origin: OriginLedger, counts: PoolSums, now: int) -> Iterator[tup
         yield ("timeout", kind), count
     for error, count in snapshot_of(origin.cut.items):
         yield ("cut", error), count
+    yield ("pauses",), origin.pauses + origin.pausing
+    yield ("paused",), origin.paused + max(origin.pausing * now - origin.pausing_since, 0)
     for what in ("entered", "resent", "on_new_connection", "reuse_failures", "lost_peers"):
         yield (what,), getattr(origin, what)
