@@ -88,7 +88,9 @@ class Account:
             state.since, until, array("I", map(self._number, added)), array("q", added.values())
         )
         rows = (*state.rows, row)[-thresholds.ACCOUNT_ROWS :]
-        self._state = _State(now, reading, rows)
+        # A reading lacks a phase that ended during it. Its time so far is in an earlier row.
+        kept = state.reading | {key: reading[key] for key in added}
+        self._state = _State(now, kept, rows)
 
     def rest(self) -> None:
         """Note that nothing has been in flight for a while."""
