@@ -144,7 +144,7 @@ class PoolRegistry(Registry):
         made.built_at = owner.built_at
         try:
             tracker = self.trackers.setdefault(made.pool_id, made)
-            if tracker is made:
+            if tracker is made and self.open:  # else `close` would not end it
                 # atomic
                 made.open = True
                 ledger.live += 1
