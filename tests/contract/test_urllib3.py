@@ -13,7 +13,7 @@ import urllib3
 from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
 from opentelemetry.trace import SpanKind
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.deaf import MORE_THAN_BUFFERS, DeafServer
 from support.http1 import HTTP1Server
@@ -321,6 +321,38 @@ def test_back_off_between_retries_is_not_counted(pool, telemetry):
     rows = [connect_failed("connection_error")] * 3
     assert_rows(telemetry, *rows)
     assert sum(telemetry.phases().values()) < LATENESS.beside(0.3)
+
+
+class OwnRetry(urllib3.Retry):
+    """An application that waits shorter than the provider asks for."""
+
+    def get_retry_after(self, response):
+        return super().get_retry_after(response) and 0.5
+
+
+@pytest.mark.parametrize("respected", [True, False])
+def test_pause_for_retry_after_is_counted_as_far_as_urllib3_sleeps(
+    pool, server, telemetry, respected
+):
+    """Nothing is in the pool meanwhile. The pause shows while it lasts."""
+    reply = Reply(status=503, headers=(("Retry-After", "3600"),))
+    url = server.reply("/", reply, Reply())
+    retries = OwnRetry(2, status_forcelist=[503], respect_retry_after_header=respected)
+
+    def pauses():
+        totals = snapshot().account.total.values()
+        return [sum(total.get((what,), 0) for total in totals) for what in ("pauses", "paused")]
+
+    options = {"retries": retries, "preload_content": True}
+    sends = threading.Thread(target=pool.open, args=(url,), kwargs=options)
+    sends.start()
+    if respected:
+        wait_until(lambda: pauses()[0] == 1)
+        assert pauses()[1] < 0.5
+    sends.join(60)
+    assert_rows(telemetry, new(status=503), reused())
+    number, time = pauses()
+    assert (number, 0.5 * number <= time < 60) == (int(respected), True)
 
 
 @pytest.mark.parametrize("preload", [True, False])

@@ -7,6 +7,7 @@ the other three a priority at which other programs of the machine do not make th
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import hashlib
@@ -161,4 +162,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["run"]:
         _run(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])
     else:
-        raise SystemExit(main(tuple(sys.argv[1:])))
+        parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+        parser.add_argument("cause", nargs="*", choices=CAUSES, help="all, if there is none")
+        raise SystemExit(main(tuple(parser.parse_args().cause)))

@@ -113,17 +113,53 @@ def test_thread_that_is_stopped_before_it_starts_ends_at_once(
 ) -> None:
     """Python refuses to join a thread that has not started."""
     failures, start = Failures(), threading.Thread.start
-    thread = DaemonThread(lambda: ended.append(thread.stopped.wait(60)), "any", failures, "any")
-    ended: list[bool] = []
+    thread = DaemonThread(lambda: ran.append(True), "any", failures, "any")
+    made: list[threading.Thread] = []
+    ran: list[bool] = []
 
-    def stopped(made: threading.Thread) -> None:
+    def stopped(one: threading.Thread) -> None:
+        made.append(one)
         thread.stop()
-        start(made)
+        start(one)
 
     monkeypatch.setattr(threading.Thread, "start", stopped)
     thread.start()
-    wait_until(lambda: ended == [True])
+    made[0].join(60)
+    assert thread.current is None
+    assert not ran
     assert not failures.counts
+
+
+@pytest.mark.parametrize("requests_before", [0, 1])
+def test_thread_that_begins_after_its_start_was_interrupted_is_the_only_one(
+    monkeypatch: pytest.MonkeyPatch, requests_before: int
+) -> None:
+    """A signal handler raises before Python shows the thread; the next request may be faster."""
+    start, made, ran = threading.Thread.start, list[threading.Thread](), list[object]()
+
+    def run() -> None:
+        ran.append(threading.current_thread())
+        thread.stopped.wait(60)
+
+    def interrupted(one: threading.Thread) -> None:
+        made.append(one)
+        raise KeyboardInterrupt
+
+    thread = DaemonThread(run, "any", Failures(), "any")
+    with monkeypatch.context() as interrupting:
+        interrupting.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            thread.start()
+    for _ in range(requests_before):
+        thread.start()
+    start(made[0])
+    wait_until(lambda: ran != [])
+    thread.start()
+    assert ran == [thread.current]
+    assert (thread.current is made[0]) is (requests_before == 0)
+    thread.stop()
+    made[0].join(60)
+    assert len(ran) == 1
 
 
 @pytest.mark.usefixtures("elsewhere")

@@ -28,9 +28,10 @@ class Waiting:
 
 def of_watch() -> tuple[Any, Callable[[], None]]:
     """The watch of pools, and what starts its thread."""
-    watch = Watch(Scene().registry, leak_threshold=60, loop_lag=None)
+    registry = Scene().registry
+    watch = Watch(registry, leak_threshold=60, loop_lag=None)
     watch.start()
-    return watch, watch.wake
+    return watch, registry.attend
 
 
 def of_sampler() -> tuple[Any, Callable[[], None]]:

@@ -8,9 +8,17 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
-from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, Failure, Outcome
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import Account, Answer, Failure, Outcome
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
-from unit.diagnosis.building import a_snapshot, all_kinds, found, kinds, the_calls, the_totals
+from unit.diagnosis.building import (
+    a_snapshot,
+    all_kinds,
+    counted,
+    found,
+    kinds,
+    the_calls,
+    the_totals,
+)
 
 
 def refused(
@@ -171,3 +179,26 @@ def test_retries_of_the_time_before_do_not_count() -> None:
     later = {**MUCH, "outcomes": ended(200)}
     now = a_snapshot(before.totals, uptime=200.0, calls=(the_calls(**later),))
     assert Kind.RETRIES not in kinds(now, before)
+
+
+@pytest.mark.parametrize(("answered", "paused", "fires"), [(60, 6.0, True), (60, 5.0, False)])
+def test_pauses_of_urllib3_are_named_where_no_calls_are_counted(
+    answered: int, paused: float, fires: bool
+) -> None:
+    """A tenth of the time of requests and pauses. So few refusals are no finding by themselves."""
+    totals = the_totals(answered, name="urllib3", provider=None, library="urllib3")
+    (origin,) = totals.origins
+    outcomes = (*origin.outcomes, Outcome(count=5, status=503))
+    totals = replace(totals, origins=(replace(origin, outcomes=outcomes),))
+    whose = ("urllib3/urllib3", origin.origin, None)
+    items = {("pauses",): 5, ("paused",): paused}
+    account = Account(total={whose: {**counted([totals], [])[whose], **items}})
+    snapshot = a_snapshot(totals, account=account)
+    assert (Kind.RETRIES in kinds(snapshot)) is fires
+    if fires:
+        finding = found(Kind.RETRIES, snapshot)
+        assert finding.observed == (
+            "5 of 65 requests (8%) were refused: 5 x 503; Retry-After made urllib3 pause 5 times, "
+            "for 6.0 s in all."
+        )
+        assert "retry_after_max of its Retry" in finding.advice

@@ -250,6 +250,20 @@ def test_closed_registry_keeps_no_pools(scene: Scene) -> None:
     assert sum(scene.ledger.discarded.values()) == 0
 
 
+def test_pool_that_is_built_while_the_registry_closes_does_not_count(scene: Scene) -> None:
+    """The ledgers outlive uninstrument(), and nothing would end the pool."""
+
+    class Late(PoolTracker):
+        def __init__(self, *arguments: Any) -> None:
+            scene.registry.close()
+            super().__init__(*arguments)
+
+    owner = Owner("openai", "openai")
+    made = scene.registry.track(FakePool(), read, owner=owner, library="httpx2", kind=Late)
+    assert made.ledger is scene.ledger
+    assert (made.open, scene.ledger.live, scene.ledger.pools_opened) == (False, 0, 1)
+
+
 def test_reset_registry_starts_empty() -> None:
     """A forked child counts from nothing, and has all of its bounds before it."""
     scene = Scene(max_origins=2)

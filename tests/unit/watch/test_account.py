@@ -10,6 +10,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm import thresholds
 from opentelemetry.instrumentation.gluellm.pool.call import FAILED
+from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE
 from opentelemetry.instrumentation.gluellm.watch.account import Account, count_outbox, read
 from opentelemetry.instrumentation.gluellm.watch.watch import Watch
 from unit.pool.fakes import SECOND, FakePool, Scene
@@ -75,6 +76,24 @@ def test_phase_that_begins_during_a_reading_has_no_negative_time(scene: Scene) -
     reading = read(registry, registry.calls.state(), registry.state(now)[1], now)
     assert not [value for value in reading.values() if value < 0]
     assert reading[REQUESTS, ("entered",)] == 1
+
+
+def test_phase_that_ends_during_a_reading_is_counted_once(scene: Scene, account: Account) -> None:
+    """Another thread ends it after the ended phases and before the requests in flight are read."""
+
+    class Read(dict[Any, int]):
+        def items(self) -> Any:
+            lease.enter(AWAITING_RESPONSE, scene.clock())
+            return super().items()
+
+    pool = FakePool()
+    lease = scene.track(pool).begin(b"api.test", None, b"https", None)
+    for connections in ({}, Read(), {}):
+        scene.pool.active = connections
+        scene.clock.advance(60.0)
+        account.look()
+    item = REQUESTS, ("phase", "queued")
+    assert sum(added.get(item, 0) for _, _, added in minutes(account, scene)) == 120 * SECOND
 
 
 def test_durations_are_counted_by_class(scene: Scene, account: Account) -> None:

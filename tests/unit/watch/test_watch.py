@@ -464,6 +464,17 @@ def test_thread_that_can_not_be_started_is_tried_again(
     watched.seen()
 
 
+def test_interrupted_wake_is_repeated_by_the_next_request(scene: Scene) -> None:
+    """A signal handler may raise before the thread is started."""
+    wake = Mock(side_effect=[KeyboardInterrupt, None])
+    scene.registry.wake_watch(wake)
+    with pytest.raises(KeyboardInterrupt):
+        scene.enter()
+    for _ in range(2):
+        scene.enter()
+    assert wake.call_count == 2
+
+
 def test_after_fork_the_next_request_starts_a_thread(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,8 @@ class DaemonThread:
         self.stopped = threading.Event()
         """Set for good by `stop`, and where the interpreter has no daemon threads."""
         self.current: threading.Thread | None = None
+        self._begun: threading.Thread | None = None
+        """The thread that has last begun to run."""
 
     def start(self) -> None:
         """Start the thread unless there is one.
@@ -50,7 +52,7 @@ class DaemonThread:
         if self.current is not None or self.stopped.is_set():
             return
         try:
-            thread = daemon_thread(self._run, name=self._name)
+            thread = daemon_thread(self._begin, name=self._name)
         except RuntimeError as error:
             self._failures.caught(self._kind, error)
             self.stopped.set()
@@ -64,12 +66,20 @@ class DaemonThread:
         try:
             thread.start()
         except BaseException as error:
-            # No thread is available, the interpreter is shutting down, or an interrupt.
-            if not thread.is_alive():
+            # No thread is available, the interpreter is shutting down, or an interrupt. After an
+            # interrupt the thread may begin later, or never although Python calls it alive.
+            if self._begun is not thread:  # atomic
                 self.current = None
             if not isinstance(error, Exception):
                 raise
             self._failures.caught(self._kind, error)
+
+    def _begin(self) -> None:
+        thread = threading.current_thread()
+        # None after an interrupted start.
+        if not self.stopped.is_set() and self.current in (None, thread):  # atomic
+            self.current = self._begun = thread
+            self._run()
 
     def rests(self, wanted: Callable[[], object]) -> bool:
         """Return whether the calling thread has to end: it goes on if ``wanted()`` is true.

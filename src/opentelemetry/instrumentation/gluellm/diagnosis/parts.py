@@ -422,7 +422,7 @@ class CallsSnapshot:
     def waiting(self) -> int:
         """Calls that wait in GlueLLM's rate limiter: for longer than it takes to pass."""
         waits = self.oldest.get("limited", 0.0) >= in_seconds(SHORTEST_LIMITED)
-        return self.now["limited"] if waits else 0
+        return self.now.get("limited", 0) if waits else 0
 
     @property
     def in_flight(self) -> int:

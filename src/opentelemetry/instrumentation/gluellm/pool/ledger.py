@@ -151,6 +151,11 @@ class OriginLedger:
         """Requests other than the first of their any-llm call."""
         self.took = [0] * CLASSES
         """Requests that left the pool by the class of their whole time."""
+        self.pauses = self.paused = 0
+        """Pauses of the HTTP library itself that have ended: their number, and their nanoseconds.
+        It pauses if an answer has ``Retry-After``."""
+        self.pausing = self.pausing_since = 0
+        """Such pauses that last: their number, and the sum of the times at which they began."""
         self.timeouts = {"pool": 0, "connect": 0, "read": 0, "write": 0}
         self.reuse_failures = 0
         self.longest_silence = 0

@@ -102,7 +102,11 @@ class PoolRegistry(Registry):
         self.attention = False
         wake, self.wake = self.wake, None
         if wake is not None:
-            wake()
+            try:
+                wake()
+            except BaseException:  # a signal handler raised: the next request tries again
+                self.wake, self.attention = wake, True
+                raise
         if self.outbox.filling:
             self.attention = True
             self.observer.outbox_filling()
@@ -140,7 +144,7 @@ class PoolRegistry(Registry):
         made.built_at = owner.built_at
         try:
             tracker = self.trackers.setdefault(made.pool_id, made)
-            if tracker is made:
+            if tracker is made and self.open:  # else `close` would not end it
                 # atomic
                 made.open = True
                 ledger.live += 1

@@ -29,7 +29,7 @@ and the provider of its requests; or only a pool's name and library."""
 Item = tuple[str | float | None, ...]
 """What is counted, such as ``("stage", "backoff")``. Times are in nanoseconds."""
 Reading = dict[tuple[Subject, Item], int]
-TIMES = frozenset({"stage", "phase", "step", "left_time"})
+TIMES = frozenset({"stage", "phase", "step", "left_time", "paused"})
 """First words of the items that are times."""
 
 
@@ -88,7 +88,9 @@ class Account:
             state.since, until, array("I", map(self._number, added)), array("q", added.values())
         )
         rows = (*state.rows, row)[-thresholds.ACCOUNT_ROWS :]
-        self._state = _State(now, reading, rows)
+        # A reading lacks a phase that ended during it. Its time so far is in an earlier row.
+        kept = state.reading | {key: reading[key] for key in added}
+        self._state = _State(now, kept, rows)
 
     def rest(self) -> None:
         """Note that nothing has been in flight for a while."""
@@ -198,5 +200,7 @@ def _of_origin(origin: OriginLedger, counts: PoolSums, now: int) -> Iterator[tup
         yield ("timeout", kind), count
     for error, count in snapshot_of(origin.cut.items):
         yield ("cut", error), count
+    yield ("pauses",), origin.pauses + origin.pausing
+    yield ("paused",), origin.paused + max(origin.pausing * now - origin.pausing_since, 0)
     for what in ("entered", "resent", "on_new_connection", "reuse_failures", "lost_peers"):
         yield (what,), getattr(origin, what)

@@ -109,11 +109,9 @@ class Watch:
         Raises only exceptions from signal handlers, and exceptions that are not an ``Exception``.
         """
         self._asked = False
-        try:
-            self._thread.start()
-        finally:
-            if self._thread.current is None and not self._thread.stopped.is_set():
-                self._registry.wake_watch(self.wake)  # the next request tries again
+        self._thread.start()
+        if self._thread.current is None and not self._thread.stopped.is_set():
+            self._registry.wake_watch(self.wake)  # the next request tries again
 
     def stop(self) -> None:
         """End the thread, and wait for it for at most a second."""

@@ -48,6 +48,7 @@ class Urllib3Adapter(Adapter):
         "connection_tls": "the times of TCP and TLS within a set-up",
         "resolve": steps.LOST["resolve"],
         "connection_close": "connections closed, and why",
+        "retry_after": "urllib3's pauses for Retry-After",
         "proxy": "the origins behind a proxy that forwards",
         "executor": "the threads that bound a provider's requests, and what waits for one",
         **LOST_IN_ALL,
@@ -79,6 +80,7 @@ class Urllib3Adapter(Adapter):
         secure_connection = imported(f"{inside}.connection", "HTTPSConnection")
         response = imported(f"{inside}.response", "HTTPResponse")
         manager = imported(f"{inside}.poolmanager", "PoolManager")
+        retry = imported(f"{inside}.util.retry", "Retry")
 
         def follow_forwarding() -> None:
             # This hook costs every request, so it is installed with the first pool that needs it.
@@ -110,6 +112,7 @@ class Urllib3Adapter(Adapter):
         probe("response_close", identified)
         hook("response_close", response, "close", responses.close)
         hook("answer", connection, "getresponse", responses.getresponse)
+        hook("retry_after", retry, "sleep_for_retry", responses.sleep_for_retry)
         addressed = has(lambda: connection("localhost"), "sock", "host", "port")
         connected = probe("connection_setup", addressed)
         for owner in (connection, secure_connection):

@@ -65,6 +65,38 @@ class Urllib3ResponseHooks:
             note_content_type(lease, response.headers.get("content-type") or "")
         lease.tracker.answered(lease, int(response.status))
 
+    def sleep_for_retry(self, original: Any) -> Any:
+        """Record the time for which urllib3 sleeps because a response has ``Retry-After``."""
+        registry = self._registry
+        clock = registry.clock
+
+        def sleep_for_retry(self_: Any, response: Any = None) -> Any:
+            lease = getattr(response, LEASE, None)
+            if lease is None:
+                lease = getattr(getattr(response, "_original_response", None), LEASE, None)
+            if not lease or lease.tracker.registry is not registry:
+                return original(self_, response)
+            origin, began, slept = lease.origin, clock(), True
+            # atomic
+            origin.pausing += 1
+            origin.pausing_since += began
+            # end of atomic
+            try:
+                slept = original(self_, response)
+                return slept
+            finally:
+                # atomic. First of all, since a signal handler may raise in `clock`.
+                origin.pausing -= 1
+                origin.pausing_since -= began
+                # end of atomic
+                if slept:
+                    time = clock() - began
+                    # atomic
+                    origin.pauses += 1
+                    origin.paused += time
+
+        return sleep_for_retry
+
     def _lease_of(self, response: Any) -> Lease | None:
         """The lease of a response that has none stored yet. Stores it, so this runs only once.
 

@@ -17,7 +17,7 @@ def wait_before(case: PoolCase, calls: Sequence[CallsSnapshot], cases: Sequence[
     if case.queued_now or case.activity.number("timeout", "pool"):
         return False
     its = [one for one in calls if (one.limited or one.waiting) and case in _behind(one, cases)]
-    spent = sum(one.stage_seconds["limited"] for one in its)
+    spent = sum(one.stage_seconds.get("limited", 0.0) for one in its)
     return any(one.waiting for one in its) or spent > case.activity.time("queued")
 
 
@@ -36,7 +36,7 @@ def gluellm_limiter(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding 
     """Detect calls that wait in the limiter for one provider."""
     its = _behind(calls, cases)
     case = its[0] if len(its) == 1 else None
-    spent, passed = calls.stage_seconds["limited"], calls.limited
+    spent, passed = calls.stage_seconds.get("limited", 0.0), calls.limited
     longest = calls.oldest.get("limited", 0.0)
     everything = spent + sum(one.activity.time() for one in its)
     many = passed + calls.waiting >= thresholds.LIMITED_CALLS

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ... import thresholds
 from ...pool.call import is_retried
-from ...text import counted, one_line, percent
+from ...text import counted, one_line, percent, period_text
 from ..findings import Finding, Kind, Severity
 from ..intervals import PoolCase
 from ..parts import CallsSnapshot
@@ -172,15 +172,24 @@ def refusals(case: PoolCase, calls: Sequence[CallsSnapshot], lately: PoolCase) -
         return None
     reasons = _Reasons([case], [lately])
     refused, left = reasons.statuses.total(), case.activity.left
-    if refused < thresholds.BACKOFF_RETRIES or refused < thresholds.FAILURES_SEVERE * left:
+    pauses, paused = case.activity.number("pauses"), case.activity.items["paused",]
+    delayed = paused > 0 and paused >= thresholds.BACKOFF_SHARE * (paused + case.activity.time())
+    many = delayed or refused >= thresholds.FAILURES_SEVERE * left
+    if refused < thresholds.BACKOFF_RETRIES or not many:
         return None
     explanation, advice = reasons.advice(synchronous=case.synchronous)
+    waited, whose = "", "An SDK sends such a request up to two times more, with pauses."
+    less = "To retry less: max_retries=0 of the SDK's client."
+    if paused:
+        waited = f"; Retry-After made urllib3 pause {counted(pauses, 'time')}, for "
+        waited += f"{period_text(paused)} in all"
+        whose = "urllib3 sleeps inside the caller's request, and no timeout of it limits that."
+        less = "To wait less, set total or, since urllib3 2.6.3, retry_after_max of its Retry."
     return Finding(
         kind=Kind.RETRIES,
         severity=Severity.WARNING,
         observed=f"{refused} of {counted(left, 'request')} ({percent(refused / left)}) were "
-        f"refused: {reasons}{reasons.limit}.",
-        explanation=f"{explanation} An SDK sends such a request up to two times more, with "
-        "pauses. A larger pool does not help.",
-        advice=f"{advice} To retry less: max_retries=0 of the SDK's client.",
+        f"refused: {reasons}{reasons.limit}{waited}.",
+        explanation=f"{explanation} {whose} A larger pool does not help.",
+        advice=f"{advice} {less}",
     )
