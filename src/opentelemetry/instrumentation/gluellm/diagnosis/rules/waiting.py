@@ -145,25 +145,29 @@ def one_caller(case: PoolCase) -> Finding | None:
 
 
 def pool_saturated(case: PoolCase) -> Finding | None:
-    """Detect requests that wait now for a pool that is at its limit."""
+    """Detect requests that wait now for a pool that is at its limit, or gave up if that leaks."""
     full = [pool for pool in case.pools if _is_full(pool)]
+    if not full and queue_matters(case):
+        full = [pool for pool in case.pools if _is_at_limit(pool) and likely_leak([pool])]
     if not full:
         return None
     requests = [request for pool in full for request in pool.requests]
     waits = [wait for pool in full for wait in pool.waits]
+    longest = max(waits, default=0.0)
     busy = sum(pool.active + pool.connecting for pool in full)
     maximum = sum(pool.max_connections or 0 for pool in full)
     holders = Counter(request.phase for request in requests if request.held is not None)
     held = ", ".join(f"{count} {phase}" for phase, count in holders.most_common())
     timeouts = case.activity.number("timeout", "pool")
-    lasts = max(waits) >= thresholds.WAIT_NOTICED
+    lasts = longest >= thresholds.WAIT_NOTICED
     leak = likely_leak(full)
     command = watch_command(case.process.pid)
     return Finding(
         kind=Kind.POOL_SATURATED,
         severity=Severity.ERROR if timeouts else Severity.WARNING if lasts else Severity.INFO,
         observed=f"{busy} of {counted(maximum, 'connection')} in use and "
-        f"{counted(len(waits), 'request')} queued, the longest for {seconds(max(waits))}"
+        f"{counted(len(waits), 'request')} queued"
+        + (f", the longest for {seconds(longest)}" if waits else "")
         + (f"; connections are held by: {held}." if held else "."),
         explanation=(
             f"Likely a leak. Unread answers hold connections: {leak}."
@@ -193,8 +197,11 @@ def _is_full(pool: PoolSnapshot) -> bool:
     if pool.max_connections is None:
         return False
     longest = max(pool.waits, default=0.0)
-    full = pool.active + pool.connecting >= pool.max_connections
-    return longest >= thresholds.STUCK_AFTER or (pool.queued > 0 and full)
+    return longest >= thresholds.STUCK_AFTER or (pool.queued > 0 and _is_at_limit(pool))
+
+
+def _is_at_limit(pool: PoolSnapshot) -> bool:
+    return pool.active + pool.connecting >= (pool.max_connections or math.inf)
 
 
 def slots_are_lost(case: PoolCase) -> bool:
