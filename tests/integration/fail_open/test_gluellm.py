@@ -76,6 +76,13 @@ class AsyncAPIClient:
 async def ask():
     return [SyncAPIClient()._sleep_for_retry(), await AsyncAPIClient()._sleep_for_retry()]
 """,
+    "openai._streaming": """
+async def drain_response_async(response):
+    return response
+
+async def ask():
+    return await drain_response_async("drained")
+""",
 }
 NAMES = {
     "gluellm.api:acquire_rate_limit": "rate_limiter",
@@ -91,6 +98,7 @@ NAMES = {
     "gluellm.api:GlueLLM._llm_responses_call": "",
     "anthropic._base_client:SyncAPIClient._sleep_for_retry": "",
     "anthropic._base_client:AsyncAPIClient._sleep_for_retry": "",
+    "openai._streaming:drain_response_async": "",
 }
 """Each wrapped function, with the hook that is off where it is missing."""
 FUNCTIONS = {re.split("[:.]", name)[-1] for name in NAMES}

@@ -175,7 +175,7 @@ def test_answers_that_an_exception_cuts(*, counted: bool) -> None:
         del minute["calls", "any_llm", "openai"], calm["calls", "any_llm", "openai"]
     finding = top(*[calm] * 35, *[minute] * 5)
     assert finding.kind is Kind.CALLS_FAILING
-    assert finding.severity is (Severity.ERROR if counted else Severity.WARNING)
+    assert finding.severity is Severity.ERROR
     whose = "calls to openai" if counted else "requests in openai/httpx2"
     assert finding.observed == (
         f"120 of 200 {whose} failed in the last 5 min (0% earlier): "
@@ -188,6 +188,14 @@ def test_answers_that_an_exception_cuts(*, counted: bool) -> None:
 def test_failures_before_an_hour_of_calm_are_none_now() -> None:
     """Only the last minutes count."""
     assert not kinds(taken(*[of_calls(40, {}, {"503": 30})] * 5, *HOUR))
+
+
+@pytest.mark.parametrize(("failed", "severity"), [(20, Severity.WARNING), (21, Severity.ERROR)])
+def test_sdk_whose_requests_mostly_fail_is_an_error(failed: int, severity: Severity) -> None:
+    """Its retries no longer cover that. Plain SDKs count no calls."""
+    minute = of_calls(40, {}, {"RuntimeError": failed})
+    del minute["calls", "any_llm", "openai"]
+    assert top(*[minute] * 5).severity is severity
 
 
 def test_service_with_a_call_a_minute() -> None:

@@ -157,6 +157,17 @@ def test_wait_that_no_pause_explains_is_always_reported(longest: float, *, fires
     assert fires or found_kinds == [Kind.BLOCKED_EVENT_LOOP]
 
 
+@pytest.mark.parametrize(("unread", "fires"), [(5.0, False), (5.1, True)])
+def test_leak_that_no_pause_explains_is_always_reported(unread: float, *, fires: bool) -> None:
+    """Below the leak threshold, with short pool timeouts: no request is queued now."""
+    requests = [a_request("unread", unread, call_site="app.py:3 in ask")] * 10
+    pool = a_pool(requests, [a_connection("active")] * 10)
+    totals = the_totals(60, errors={"pool_timeout": 30})
+    first = diagnose(a_snapshot(totals, pool, **BLOCKED))[0]
+    assert first.kind is (Kind.POOL_SATURATED if fires else Kind.BLOCKED_EVENT_LOOP)
+    assert ("Likely a leak. Unread answers hold connections: 10" in first.explanation) is fires
+
+
 @pytest.mark.parametrize("process", [{}, BLOCKED], ids=["fine", "blocked"])
 def test_stuck_requests_are_reported_although_a_connection_is_idle(process: Any) -> None:
     """httpcore 1.0 has an idle connection for a moment while it assigns it to a waiter."""

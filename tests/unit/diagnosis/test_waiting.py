@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -88,6 +89,36 @@ def test_queueing_at_unchanged_lease_time_is_a_small_pool() -> None:
         "limits=httpx2.Limits(max_connections=20)))."
     )
     assert "(before: " not in found(SMALL, saturated()).observed
+
+
+@pytest.mark.parametrize(
+    ("tool_calls", "each", "queued", "kind", "named"),
+    [
+        (20, 20.0, 50.0, Kind.ONE_CALLER, True),
+        (20, 20.0, 0.5, SMALL, True),  # the others do not queue
+        # It has most of the traffic, or is hardly slower.
+        (400, 2.0, 50.0, SMALL, False),
+        (20, 1.5, 50.0, SMALL, False),
+    ],
+)
+def test_slow_origin_that_holds_a_shared_pool_is_named(
+    tool_calls: int, each: float, queued: float, kind: Kind, *, named: bool
+) -> None:
+    """The mean of all origins looks like answers that take as long as they always do."""
+    totals = the_totals(100, peak_active=10)
+    (llm,) = totals.origins
+    answers = {"phase_seconds": {**llm.phase_seconds, "queued": queued}}
+    tool = {"origin": "tool.test:443", "requests_entered": tool_calls}
+    times = {"phase_seconds": {"queued": 100.0, "awaiting_response": each * tool_calls}}
+    origins = (replace(llm, **answers), replace(llm, **tool, **times))
+    snapshot = a_snapshot(replace(totals, origins=origins))
+    (first,) = diagnose(snapshot)
+    assert first.kind is kind
+    text = (
+        "Requests to tool.test:443 took 83% of the time for which connections were held: 20 s "
+        "each, the others 0.81 s."
+    )
+    assert (text in first.observed) is named
 
 
 QUEUED = {"each": {"queued": 0.5}}

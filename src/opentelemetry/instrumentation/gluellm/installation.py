@@ -14,6 +14,7 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
 from .adapters import ADAPTERS
+from .adapters.drains import StreamDrains
 from .adapters.scope import Scope
 from .attribution.any_llm import AnyLLMAttribution
 from .attribution.context import current_call
@@ -129,7 +130,8 @@ class Installation:
             if calls is None
             else (GlueLLMObserver(caught, logs.warn_of_missing_hooks, calls), RetryPauses(caught))
         )
-        self._attribution = () if clients_only else (any_llm, *of_calls)
+        of_sdks = StreamDrains()
+        self._attribution = (of_sdks,) if clients_only else (any_llm, *of_calls, of_sdks)
         self._adapters = tuple(
             adapter(module, logs.warn_of_missing_hooks)
             for adapter in ADAPTERS

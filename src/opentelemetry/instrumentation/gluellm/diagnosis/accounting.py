@@ -347,13 +347,18 @@ class _Group:
 
     def _failing(self) -> Trouble | None:
         # SDKs send failed requests again, so that the call may succeed.
-        share, severity = thresholds.FAILURES_SEVERE, Severity.WARNING
+        share = thresholds.FAILURES_SEVERE
         if self._of_calls:
-            share, severity = thresholds.CALL_FAILURE_ALERT_SHARE, Severity.ERROR
+            share = thresholds.CALL_FAILURE_ALERT_SHARE
         over = self._over("failed", ("failed", "succeeded"), share)
         if over is None:
             return None
         side, text = over
+        failed = side.outcomes["failed"]
+        severe = self._of_calls or failed > thresholds.MOST_FAIL * (
+            failed + side.outcomes["succeeded"]
+        )
+        severity = Severity.ERROR if severe else Severity.WARNING
         errors = side.errors.most_common()
         part = errors[0][0] if errors else "_OTHER"
         which = [with_outcome(count, error) for error, count in errors[:_MOST_ERRORS]]
@@ -362,7 +367,7 @@ class _Group:
         text += f": {listed}{self._origin()}{self._amplification()}{limit}."
         # A timeout of the whole call does not tell where it waited.
         parts = {part, *(self._names(self._largest()[0]) if part in _TIMES_OUT else ())}
-        failed, others, served = side.outcomes["failed"], side.results.total(), side.requests.served
+        others, served = side.results.total(), side.requests.served
         cuts, unusable = side.requests.named("cut"), served - side.outcomes["succeeded"]
         cut = cuts.total()
         if limit:

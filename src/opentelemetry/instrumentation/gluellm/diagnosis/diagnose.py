@@ -139,10 +139,10 @@ def _of_pool(
         causes += [consumer, holder, fault, slower]
         # The first calls that GlueLLM's limiter lets pass can queue for a moment.
         if not (any(causes) or limited or provider.is_slower(case)):
-            too_small = waiting.pool_too_small(case, slow_set_ups=connect is not None)
+            too_small = waiting.pool_too_small(case, lately, slow_set_ups=connect is not None)
         if not any((*causes, too_small, failures, cut)):
             saturated = waiting.pool_saturated(case)
-    elif long_wait and leak is None and stuck is None:
+    elif leak is stuck is None and (long_wait or process.unread_beyond_lag(case)):
         saturated = waiting.pool_saturated(case)
     others = any((blocked, saturated, too_small, connect, *causes[:-1]))
     cut_calls = timeouts.cut_calls(case, slower=slower is not None, others=others)

@@ -51,6 +51,8 @@ class Activity:
     new: NewPools = field(default_factory=NewPools)
     held_now: int = 0
     """Requests that have a connection at the end of the period."""
+    by_origin: Mapping[str, Counter[Item]] = field(default_factory=dict)
+    """What was counted for each origin."""
 
     def time(self, *phases: str) -> float:
         """Return the seconds that requests spent in these phases; in all if none is given."""
@@ -325,12 +327,15 @@ def pool_cases(
 def activity_of(window: Window, is_its: Callable[[Subject], bool]) -> Activity:
     """Return what these subjects did in a window."""
     found: Counter[Item] = Counter()
+    origins: dict[str, Counter[Item]] = {}
     outcomes: list[parts.Outcome] = []
     for subject, items in window.numbers.items():
         if is_its(subject):
             found.update(items)
+            if subject[1] is not None:
+                origins.setdefault(subject[1], Counter()).update(items)
             outcomes += (parts.outcome_of(items, one) for one in items if one[0] == "left")
-    return Activity(period=window.period, items=found, outcomes=outcomes)
+    return Activity(period=window.period, items=found, outcomes=outcomes, by_origin=origins)
 
 
 def _without_lost(case: PoolCase) -> Activity:

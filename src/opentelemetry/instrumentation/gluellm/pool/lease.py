@@ -20,6 +20,7 @@ It begins at ``# atomic`` and ends at ``# end of atomic`` or with its function.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, ClassVar, Protocol
@@ -48,6 +49,9 @@ _TIMEOUT_KINDS = {
 }
 _REUSE_FAILURES = frozenset({"read_error", "write_error", "protocol_error", "connection_error"})
 _CLIENT_CLOSED = "client_closed"
+drains: ContextVar[bool] = ContextVar("gluellm_drains", default=False)
+"""Whether the running code reads what follows a complete answer. A failure of that is none of the
+request."""
 
 
 LeaseState = tuple[int, int, int, int]
@@ -191,7 +195,7 @@ class Lease:
 
     def note_error(self, error: str | None) -> None:
         """Store the error type of a failure; None if the response goes on after it."""
-        if not self.ended_at:
+        if not self.ended_at and not drains.get():
             self.error = self.reported(error)
 
     def reported(self, error: str | None) -> str | None:
@@ -211,7 +215,7 @@ class Lease:
 
         It is no error of the request, which succeeded, and often the application's own.
         """
-        answered = self.answered_at and served(self.status, self.error)
+        answered = self.answered_at and served(self.status, self.error) and not drains.get()
         if answered and isinstance(error, Exception) and id(error) != self.handled:
             name = self.tracker.registry.ledgers.calls.error_name(error)
             self.origin.cut.setdefault(name, 0)

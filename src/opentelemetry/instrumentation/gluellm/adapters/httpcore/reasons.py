@@ -35,7 +35,8 @@ def close_reason(inner: Any, connection: TrackedConnection) -> str:
         error = lease.error or _passing_error(lease)
         if error is not None:
             lease.note_error(error)
-            return "cancelled" if error == "cancelled" else "error"
+        if lease.error is not None:
+            return "cancelled" if lease.error == "cancelled" else "error"
     states = getattr(inner, "_h11_state", None)
     if states is None:
         return "response_incomplete" if getattr(inner, "_events", None) else "connection_close"

@@ -41,6 +41,14 @@ def waits_beyond_lag(case: PoolCase) -> bool:
     return max(waits, default=0.0) > thresholds.WAIT_TIMES_LAG * lag
 
 
+def unread_beyond_lag(case: PoolCase) -> bool:
+    """Return whether most connections are unread for longer than pauses of a loop can explain."""
+    least = thresholds.WAIT_TIMES_LAG * (case.process.event_loop_lag or 0.0)
+    held = [request for request in case.requests if request.held is not None]
+    unread = sum(request.phase == "unread" and request.phase_age > least for request in held)
+    return 2 * unread > len(held)
+
+
 _LATE = {
     "blocking_call": Meaning(
         "Something computes or blocks inside the loop, and every request on it stops meanwhile.",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from statistics import median
+from typing import Any
 
 from ... import thresholds
-from ...text import counted, percent, rate, seconds
+from ...text import counted, one_line, percent, rate, seconds
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
 from ..littles_law import poisson_quantile
@@ -40,8 +42,13 @@ def queue_matters(case: PoolCase) -> bool:
     )
 
 
-def pool_too_small(case: PoolCase, *, slow_set_ups: bool) -> Finding | None:
-    """Detect requests that queue although connections are not held longer than before."""
+def pool_too_small(
+    case: PoolCase, lately: Sequence[PoolCase], *, slow_set_ups: bool
+) -> Finding | None:
+    """Detect requests that queue although connections are not held longer than before.
+
+    Or one origin that holds them. It may have become slow in ``lately``, shorter periods up to now.
+    """
     maximum = case.maximum
     activity = case.activity
     if maximum is None or not queue_matters(case):
@@ -56,6 +63,18 @@ def pool_too_small(case: PoolCase, *, slow_set_ups: bool) -> Finding | None:
     was_full = case.totals.peak_active >= maximum or activity.period > thresholds.PEAK_REMEMBERED
     if not (was_full or timeouts):
         return None
+    slow, wait = max(map(_slow_origin, (*lately, case)), key=lambda found: (found[1], found[0]))
+    severity = Severity.ERROR if timeouts else Severity.WARNING
+    if wait:
+        semaphore = "threading" if case.synchronous else "asyncio"
+        return Finding(
+            kind=Kind.ONE_CALLER,
+            severity=severity,
+            observed=f"{slow} The others queued for {seconds(wait)} each; the pool allows "
+            f"{counted(maximum, 'connection')}.",
+            explanation="One slow origin takes nearly all of a pool that it shares with others.",
+            advice=f"Give it a client of its own, or limit its calls ({semaphore}.Semaphore).",
+        )
     spent = activity.time()
     observed = (
         f"Requests spent {percent(activity.time('queued') / spent if spent else 0)} of their time "
@@ -73,8 +92,8 @@ def pool_too_small(case: PoolCase, *, slow_set_ups: bool) -> Finding | None:
     replayed, advice = _advice(case)
     return Finding(
         kind=Kind.POOL_TOO_SMALL,
-        severity=Severity.ERROR if timeouts else Severity.WARNING,
-        observed=f"{observed}.{replayed}",
+        severity=severity,
+        observed=" ".join(filter(None, (f"{observed}.{replayed}", slow))),
         explanation="Connections are held only as long as the answers take, so the pool is too "
         "small for so many requests at once.",
         advice=f"{advice}.",
@@ -101,6 +120,37 @@ def _advice(case: PoolCase) -> tuple[str, str]:
     else:
         reason = f"a replay of {counted(recording.size, 'request')} shows no queue"
     return "", f"{case.advisor.allow('N')}. No size is advised: {reason}"
+
+
+def _slow_origin(case: PoolCase) -> tuple[str, float]:
+    """Return text on one slow origin that holds nearly all connections; empty if there is none.
+
+    And how long requests to others queued, per request; 0 if that does not matter.
+    """
+    held: Any = Counter()
+    queued: Any = Counter()
+    sent: Any = Counter()
+    for origin, items in case.activity.by_origin.items():
+        held[origin] = sum(items["phase", phase] for phase in HELD)
+        queued[origin], sent[origin] = items["phase", "queued"], items["entered",]
+    (slow, longest), *_ = held.most_common(1) or [("", 0)]
+    others, requests = held.total() - longest, sent.total() - sent[slow]
+    if (
+        longest < thresholds.HOLDER_SHARE * held.total()
+        # With most of the traffic, an origin holds most connections and is not the cause.
+        or sent[slow] > thresholds.HOLDER_SHARE * sent.total()
+        or longest * requests < thresholds.SLOWER * others * sent[slow]
+        or not (sent[slow] and requests)
+    ):
+        return "", 0.0
+    wait = queued.total() - queued[slow]
+    least = max(thresholds.QUEUED_SHARE * (wait + others), thresholds.QUEUED_TIME * requests)
+    text = (
+        f"Requests to {one_line(slow)} took {percent(longest / held.total())} of the time for "
+        f"which connections were held: {seconds(longest / sent[slow])} each, the others "
+        f"{seconds(others / requests)}."
+    )
+    return text, wait / requests if wait >= least else 0.0
 
 
 def one_caller(case: PoolCase) -> Finding | None:
@@ -145,25 +195,29 @@ def one_caller(case: PoolCase) -> Finding | None:
 
 
 def pool_saturated(case: PoolCase) -> Finding | None:
-    """Detect requests that wait now for a pool that is at its limit."""
+    """Detect requests that wait now for a pool that is at its limit, or gave up if that leaks."""
     full = [pool for pool in case.pools if _is_full(pool)]
+    if not full and queue_matters(case):
+        full = [pool for pool in case.pools if _is_at_limit(pool) and likely_leak([pool])]
     if not full:
         return None
     requests = [request for pool in full for request in pool.requests]
     waits = [wait for pool in full for wait in pool.waits]
+    longest = max(waits, default=0.0)
     busy = sum(pool.active + pool.connecting for pool in full)
     maximum = sum(pool.max_connections or 0 for pool in full)
     holders = Counter(request.phase for request in requests if request.held is not None)
     held = ", ".join(f"{count} {phase}" for phase, count in holders.most_common())
     timeouts = case.activity.number("timeout", "pool")
-    lasts = max(waits) >= thresholds.WAIT_NOTICED
+    lasts = longest >= thresholds.WAIT_NOTICED
     leak = likely_leak(full)
     command = watch_command(case.process.pid)
     return Finding(
         kind=Kind.POOL_SATURATED,
         severity=Severity.ERROR if timeouts else Severity.WARNING if lasts else Severity.INFO,
         observed=f"{busy} of {counted(maximum, 'connection')} in use and "
-        f"{counted(len(waits), 'request')} queued, the longest for {seconds(max(waits))}"
+        f"{counted(len(waits), 'request')} queued"
+        + (f", the longest for {seconds(longest)}" if waits else "")
         + (f"; connections are held by: {held}." if held else "."),
         explanation=(
             f"Likely a leak. Unread answers hold connections: {leak}."
@@ -193,8 +247,11 @@ def _is_full(pool: PoolSnapshot) -> bool:
     if pool.max_connections is None:
         return False
     longest = max(pool.waits, default=0.0)
-    full = pool.active + pool.connecting >= pool.max_connections
-    return longest >= thresholds.STUCK_AFTER or (pool.queued > 0 and full)
+    return longest >= thresholds.STUCK_AFTER or (pool.queued > 0 and _is_at_limit(pool))
+
+
+def _is_at_limit(pool: PoolSnapshot) -> bool:
+    return pool.active + pool.connecting >= (pool.max_connections or math.inf)
 
 
 def slots_are_lost(case: PoolCase) -> bool:
