@@ -131,7 +131,7 @@ class Demo:
         ]
         faults = [f"{p.cause.at_fault} in {p.act.name}" for p in self.plays if p.cause.at_fault]
         self.say(f"Callers saw {'; '.join(errors) or 'no errors'}.", "bold")
-        self.say(f"Causes: {'; '.join(faults) or 'none found'}.", "bold")
+        self.say(f"At fault: {', '.join(faults) or 'none found'}.", "bold")
         self.say("To check your own program: gluellm-pools doctor -- python app.py", "bold")
 
 

@@ -55,7 +55,7 @@ def test_a_block_has_the_pools_numbers():
         "12 queued, 1 connecting, 3 reading, oldest queued 1.2 s",
         "mean 0.10 s, p50 0 s, p95 ~0.",
         "queued 75%  reading 15%  awaiting_response 10%",
-        "50 requests, 5 failed; 4 connections opened, 40 reused",
+        "50 requests, 5 failed; 4 connections opened, reused 40 times",
         "pool_timeout 3, connection_error 2",
     ):
         assert part in text
