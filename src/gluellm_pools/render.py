@@ -162,8 +162,8 @@ def _pool_parts(key: PoolKey, pool: PoolView) -> Iterator[tuple[str, str]]:
         p50, p95, p99 = wait_texts(pool.wait)
         yield "wait", f"mean {mean}, p50 {p50}, p95 {p95}, p99 {p99}"
     yield "time spent", _shares_text({phase: pool.share(phase) for phase in PHASES})
-    reused = f"; {counted(pool.opened, 'connection')} opened, {pool.reused} reused"
-    finished = f"{pool.requests} {noun}, {pool.failed} failed"
+    reused = f"; {counted(pool.opened, 'connection')} opened, reused {counted(pool.reused, 'time')}"
+    finished = f"{pool.requests} {noun}, {pool.failed} with errors"
     yield "finished", finished if key.of_channels else finished + reused
 
 

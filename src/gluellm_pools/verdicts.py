@@ -32,7 +32,7 @@ class CallsVerdict(NamedTuple):
 
     text: str
     at_fault: str
-    """``the provider``, ``your program``, or empty if the numbers don't show who can act."""
+    """``the provider``, ``the program``, or empty if the numbers don't show who can act."""
 
 
 def verdict_text(view: View, key: Key) -> str | None:
@@ -63,7 +63,7 @@ def calls_verdict(view: View, key: CallKey) -> CallsVerdict | None:
     if not any(any(pool.by_phase.values()) for pool in pools):
         text = f"the pool is idle: {text}"
     if stage == "limited":
-        return CallsVerdict(f"{text} in GlueLLM's rate limiter", "your program")
+        return CallsVerdict(f"{text} in GlueLLM's rate limiter", "the program")
     error = _main_error(sum((pool.errors for pool in pools), Counter()))
     return CallsVerdict(f"{text} to retry{error and f' after {error}'}", "the provider")
 
@@ -73,11 +73,11 @@ def _fail(calls: CallsView) -> bool:
 
 
 def _on_failures(calls: CallsView) -> CallsVerdict:
-    failed = calls.outcomes["failed"]
-    text = f"{failed} of {failed + calls.outcomes['succeeded']} calls fail"
+    text = f"{calls.outcomes['failed']} calls fail"
     error = _main_error(calls.errors)
     if error:
-        text += f", most with {error}"
+        text += f"{'' if len(+calls.errors) == 1 else ', most'} with {error}"
+    text += f", {calls.outcomes['succeeded']} succeed"
     if calls.share("backoff") >= thresholds.BACKOFF_SHARE:
         text += f"; {percent(calls.share('backoff'))} of time in back-off"
     return CallsVerdict(text, "the provider" if error == "429" else "")
@@ -174,8 +174,8 @@ def _verdict_on_times(pool: PoolView) -> str | None:
         return f"no complete answer for {seconds(longest)}: slow provider or slow model"
     if waits(pool) and pool.maximum is not None and pool.active >= pool.maximum:
         if longest >= thresholds.YOUNG_CALL:
-            return f"all connections in use (up to {seconds(longest)}): small pool or slow provider"
-        return f"all connections in use (each at most {seconds(longest)} so far): pool too small"
+            return f"pool full, provider takes {seconds(longest)}: small pool or slow provider"
+        return f"pool full, provider takes at most {seconds(longest)} so far: pool too small"
     return None
 
 

@@ -45,7 +45,7 @@ def _demo(options: argparse.Namespace) -> int:
 
     if options.list:
         for name, act in SCENARIOS.items():
-            line = act.line if act.by_default else f"(--all) {act.line}"
+            line = act.line if act.by_default else f"{act.line} Not played by default."
             print(textwrap.fill(f"{name:14} {line}", 80, subsequent_indent=" " * 15))
         return 0
     if options.scenario is not None and options.scenario not in SCENARIOS:

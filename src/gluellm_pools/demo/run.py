@@ -123,16 +123,18 @@ class Demo:
 
     def sum_up(self) -> None:
         """Print what callers saw, whose fault it was, and what to run next."""
-        by_error: dict[str, list[str]] = {}
+        errors: dict[str, list[str]] = {}
+        faults: dict[str, list[str]] = {}
         for play in self.plays:
-            by_error.setdefault(play.error.rstrip("."), []).append(play.act.name)
-        errors = [
-            f"{error} in the acts {', '.join(acts)}" for error, acts in by_error.items() if error
-        ]
-        faults = [f"{p.cause.at_fault} in {p.act.name}" for p in self.plays if p.cause.at_fault]
-        self.say(f"Callers saw {'; '.join(errors) or 'no errors'}.", "bold")
-        self.say(f"Causes: {'; '.join(faults) or 'none found'}.", "bold")
+            errors.setdefault(play.error.rstrip("."), []).append(play.act.name)
+            faults.setdefault(play.cause.at_fault, []).append(play.act.name)
+        self.say(f"Callers saw, by act: {_by_act(errors) or 'no errors'}.", "bold")
+        self.say(f"At fault, by act: {_by_act(faults) or 'none found'}.", "bold")
         self.say("To check your own program: gluellm-pools doctor -- python app.py", "bold")
+
+
+def _by_act(acts: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(f"{what} ({', '.join(its)})" for what, its in acts.items() if what)
 
 
 @dataclass

@@ -83,7 +83,7 @@ class Screen:
         blocks = [row_block(key, rows[key], width) for key in self.at_length if key in rows]
         others = [
             Text(
-                f"for comparison, {row_label(key)}: {pool.requests} requests, {pool.failed} failed",
+                f"compare {row_label(key)}: {pool.requests} requests, {pool.failed} with errors",
                 no_wrap=True,
                 overflow="ellipsis",
             )

@@ -36,6 +36,7 @@ _AT_FAULT = {
     Kind.SILENT_CONNECTIONS: "the network",
     Kind.SLOW_UPLOAD: "the network",
     Kind.HTTP2_STUCK: "the HTTP library",
+    Kind.BLOCKED_EVENT_LOOP: "the program or the machine",
     **dict.fromkeys(UNEXPLAINED, ""),
 }
 """By kind; empty if the cause is unknown. All others are the program's own."""
@@ -108,7 +109,7 @@ def cause_of(finding: Finding | None, calls: CallsVerdict | None, error: str) ->
     """Return the cause that `diagnose` finds or, without one, the cause that the calls show."""
     if finding is not None:
         kind = finding.kind.replace("_", " ")
-        at_fault = _AT_FAULT.get(finding.kind, "your program")
+        at_fault = _AT_FAULT.get(finding.kind, "the program")
         text = f"{at_fault}: {kind}" if at_fault else kind
         return Cause(f"{text}. {finding.observed}", at_fault, finding.advice)
     if calls is not None and calls.at_fault:

@@ -82,7 +82,7 @@ def _report(pid: int, timeout: float, period: float) -> dict[str, Any]:
             # The other process can be of another version.
             with contextlib.suppress(Exception):
                 requests, timeouts = map(operator.sub, _counts(report), _counts(before))
-                during = f"{counted(requests, 'request')}, {counted(timeouts, 'pool timeout')}"
+                during = f"{counted(requests, 'request')} began, {timeouts} ended in a pool timeout"
                 report["text"] = f"in these {seconds(period)}: {during}\n\n{report['text']}"
     return report
 

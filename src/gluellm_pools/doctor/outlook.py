@@ -47,7 +47,7 @@ class Outlook(NamedTuple):
         if self.what_if:
             found = what_if(snapshot, **self.what_if)
             content["what_if"] = [asdict(one) for one in found]
-            lines = ["what if (replays of the last requests of each pool):"]
+            lines = ["what if (replays of each pool's last requests; numbers above can differ):"]
             lines += [f"  {line}" for one in found for line in str(one).splitlines()]
         if self.workers:
             pools = (snapshot.process, snapshot.pools, self.workers)

@@ -70,7 +70,7 @@ class TargetProcess:
         pid, state = self.pid, signals.status_of(self.pid).get("State", "")
         presence = rendezvous.presence_of(self.directory, pid)
         if presence is None:
-            raise self._not_listening(f"{self.directory.path} has no entry for it")
+            raise self._not_listening(f"{self.directory.path} has no entry for this process")
         if presence.get("protocol") != rendezvous.PROTOCOL:
             raise InspectionError(
                 f"process {pid} runs another version of opentelemetry-instrumentation-gluellm: run "
@@ -121,6 +121,6 @@ class TargetProcess:
         return InspectionError(
             f"process {self.pid} ({self._name}) handles no signal for reports{is_set}: "
             f"{_HOW_TO_START}.\n"
-            "If it was started like this, run doctor in the same container, with the same TMPDIR: "
-            f"{where}"
+            "If it was started like this, run doctor in the same container, with the same TMPDIR "
+            f"({where})."
         )

@@ -53,7 +53,7 @@ def _end(status: int) -> str:
 
 
 def _process_lines(process: dict[str, Any], *, named: bool) -> list[str]:
-    line = f"{counted(process['requests'], 'request')} in {seconds(process['seconds'])}"
+    line = f"{counted(process['requests'], 'request')} in a run of {seconds(process['seconds'])}"
     if named:
         name = printable(" ".join(process["command"]), _LONGEST_NAME)
         line = f"process {process['pid']} ({name}), {line}"
@@ -62,8 +62,9 @@ def _process_lines(process: dict[str, Any], *, named: bool) -> list[str]:
     for finding in process["findings"]:
         first, last = (seconds(finding[name]) for name in ("first", "last"))
         when = first if first == last else f"{first} to {last}"
+        numbers = f" (numbers: the last {finding['severity'].upper()})" if first != last else ""
         text = printable_lines(finding["text"])
-        lines += ["", text, f"  {'when:':<13}{when} after the start"]
+        lines += ["", text, f"  {'when:':<13}{when} after the process started{numbers}"]
     lines += [] if process["findings"] else ["", "no problem found"]
     return lines + (["", printable_lines(process["outlook"])] if process.get("outlook") else [])
 

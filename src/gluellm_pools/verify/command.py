@@ -1,7 +1,7 @@
 """Query a Prometheus, VictoriaMetrics or Mimir for the metrics of the pools.
 
-Report the ingestion path, the labels of services and processes, missing
-metrics, and queries without an answer, each with the reason.
+Report the ingestion path, the labels of services and processes, and why metrics
+are missing or queries have no answer.
 
 examples:
   gluellm-pools verify --prometheus http://localhost:9090

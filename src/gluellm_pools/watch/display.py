@@ -39,8 +39,8 @@ _NOT_INSTRUMENTED = (
     "GlueLLMInstrumentor().instrument() called in it, with the same meter provider?"
 )
 _NO_POOL = (
-    "Instrumented, but no request has used a pool in its scope yet. Without "
-    f"{ENVIRONMENT_PREFIX}SCOPE=all, only calls through any-llm and GlueLLM count."
+    "Instrumented, but no request has been observed yet. Without "
+    f"{ENVIRONMENT_PREFIX}SCOPE=all, only those of any-llm and GlueLLM calls are."
 )
 _Blocks = frozenset[tuple[Process, Key]]
 
@@ -156,13 +156,14 @@ def instructions(url: str, intake: Intake) -> list[str]:
     """What to do while no metrics arrive."""
     only = f", only {' and '.join(sorted(intake.not_shown))}" if intake.not_shown else ""
     return [
-        f"No metrics arrive{only}. Start a program with",
+        f"No metrics arrive{only}. In a program's environment, set",
         f"  OTEL_EXPORTER_OTLP_ENDPOINT={url}",
         "  OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
         "  OTEL_METRIC_EXPORT_INTERVAL=5000",
-        "under opentelemetry-instrument, or with GlueLLMInstrumentor().instrument() and a",
-        "MeterProvider that exports. Install opentelemetry-instrumentation-logging there",
-        "to see its warnings here, such as a leak with its line of code.",
+        "and start it with opentelemetry-instrument, or let it call",
+        "GlueLLMInstrumentor().instrument() and set a MeterProvider that exports. To see",
+        "the program's warnings here, such as a leak with its line of code, install",
+        "opentelemetry-instrumentation-logging in its environment.",
     ]
 
 

@@ -40,7 +40,7 @@ def test_calls_that_the_application_cancels_after_a_second(provider: FakeProvide
         await asyncio.gather(*(give_up(llm) for _ in range(6)))
         (finding,) = serious()
         assert finding.kind == "calls_cut_short"
-        cut = r"6 of them after 1\.\d s, 6 while still waiting for the response headers"
+        cut = r"6 of these after about 1\.\d s, and 6 of those while still waiting for the response"
         assert re.search(cut, finding.observed)
         assert "test_incidents.py" in finding.evidence
         assert "(gpt-4o)" in finding.evidence

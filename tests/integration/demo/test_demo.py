@@ -23,7 +23,7 @@ from support import programs
 from support.watching import COMMAND, environment
 
 TIMEOUT = 120
-AT_FAULT = ("nobody", "the pool", "the provider", "your program")
+AT_FAULT = ("nobody", "the pool", "the provider", "the program")
 """In the acts that are played by default."""
 
 
@@ -76,9 +76,9 @@ def test_default_demo_shows_the_same_to_callers_and_finds_whose_fault_it_is():
         # Where the machine is too busy to run the event loop, diagnose() finds that instead.
         assert fault == expected or "event loop" in act
     *_, seen, at_fault, command = text.splitlines()
-    failing = "the acts saturated, slow, leak"
-    assert seen == f"Callers saw openai.APITimeoutError: Request timed out in {failing}."
-    assert at_fault.endswith("; your program in leak.")
+    error = "openai.APITimeoutError: Request timed out"
+    assert seen == f"Callers saw, by act: {error} (saturated, slow, leak)."
+    assert at_fault.endswith("; the program (leak).")
     assert command == "To check your own program: gluellm-pools doctor -- python app.py"
     assert_leak_is_logged(text)
 
@@ -96,7 +96,7 @@ def assert_leak_is_logged(text: str) -> None:
     assert note is not None
     assert "unread for" in note[0]
     assert f"{name}:" in note[0]
-    assert re.search(r"your program: leak\. (.*\. )?4 of 4 connections", text)
+    assert re.search(r"the program: leak\. (.*\. )?4 of 4 connections", text)
     assert str(Path.cwd()) not in text
 
 
@@ -119,8 +119,8 @@ def test_acts_of_slow_calls_name_the_cause_that_no_pool_shows():
     assert re.fullmatch(silent, *faults[1])
     assert re.search(r"calls to openai \(any_llm\): .*backoff \d\d% .*; retries \d", limited)
     assert "what callers see: no call has ended recently" in stalled
-    assert "\nCauses: the provider in rate-limited.\n" in limited
-    assert "\nCauses: the provider in stalled-stream.\n" in stalled
+    assert "\nAt fault, by act: the provider (rate-limited).\n" in limited
+    assert "\nAt fault, by act: the provider (stalled-stream).\n" in stalled
 
 
 def test_ctrl_c_ends_with_the_summary():

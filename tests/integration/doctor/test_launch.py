@@ -13,7 +13,7 @@ from .answering import TIMEOUT
 from .conftest import CALLING, DOCTOR, LEAKING, PYTHON, line_number, needs_any_llm
 
 EVERY_CLIENT = {"OTEL_PYTHON_GLUELLM_SCOPE": "all"}
-ONE_REQUEST = re.compile(r"^1 request in [\d.]+ s$", re.MULTILINE)
+ONE_REQUEST = re.compile(r"^1 request in a run of [\d.]+ s$", re.MULTILINE)
 
 
 @needs_any_llm
@@ -33,7 +33,7 @@ def test_a_killed_program_has_left_its_leak_with_file_and_line(doctor, provider,
     finding = re.sub(r"\s+", " ", done.stderr[done.stderr.index(": leak in openai/") :])
     assert place in finding
     assert "advice: Read each stream to its end, or close it" in finding
-    assert re.search(r"when: +[\d.]+ s( to [\d.]+ s)? after the start", finding)
+    assert re.search(r"when: +[\d.]+ s( to [\d.]+ s)? after the process started", finding)
     assert "was ended by SIGKILL" in done.stderr
 
 

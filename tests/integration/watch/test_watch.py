@@ -139,7 +139,7 @@ def test_warnings_come_with_the_variable_that_the_page_names(watch, handed_over)
         timeout=60,
         check=True,
     )
-    watch.wait_for("Instrumented, but no request has used a pool in its scope yet")
+    watch.wait_for("Instrumented, but no request has been observed yet")
     watch.end()
     assert bool(watch.found("WARNING from .*: a leak")) is handed_over
     assert ("a leak" in finished.stderr) is not handed_over

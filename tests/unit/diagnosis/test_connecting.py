@@ -376,7 +376,7 @@ def test_expiry_is_a_warning_where_connecting_takes_long() -> None:
     """The threshold is a quarter of the time."""
     assert found(EXPIRY, expired(38, 36)).observed == (
         "38 of 100 requests (38%) waited for a new connection, which took 11% of the time of all "
-        "requests; most closed connections ended with keepalive_expired after 5 s."
+        "requests; the reason of most closes was keepalive_expired after 5 s."
     )
     assert not kinds(expired(20, 20, 0.2))
     assert kinds(expired(20, 20, 0.3)) == [EXPIRY]

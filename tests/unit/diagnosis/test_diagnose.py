@@ -144,7 +144,7 @@ def test_one_pause_suppresses_no_finding() -> None:
         assert worst.kind is Kind.POOL_TOO_SMALL
     pause = found(Kind.BLOCKED_EVENT_LOOP, a_snapshot(totals, pool, uptime=300.0, **paused))
     assert pause.severity is Severity.INFO
-    assert pause.observed.endswith("late for 0.4% of the time, by up to 0.25 s.")
+    assert pause.observed.endswith("late for 0.4% of the last 60 s, by up to 0.25 s.")
     assert not kinds(a_snapshot(uptime=300.0, **paused))
 
 
@@ -208,10 +208,10 @@ def test_line_that_blocks_the_loop_is_in_the_finding(cause: str, *, line: bool) 
             **causes, event_loop_busy_at=sites, event_loop_stack=("ssl.py:9 in read", "app.py:40")
         ),
     )
-    named = "In 9 of 11 checks, the loop was at app.py:40 in rank, inside ssl.py:9 in read."
+    named = "9 of 11 checks found the loop at app.py:40 in rank, which last called ssl.py:9"
     assert (named in finding.observed) is line
     assert ("asyncio.to_thread" in finding.advice) is (cause == "blocking_call")
-    assert ("If the code at this line computes" in finding.advice) is (cause == "cpu_contention")
+    assert ("If the line that the checks found" in finding.advice) is (cause == "cpu_contention")
     assert ("get more CPU" in finding.advice) is (cause == "cpu_contention")
 
 
@@ -283,7 +283,7 @@ def test_late_loop_is_explained_by_the_cause_of_most_of_it(
     finding = found(Kind.BLOCKED_EVENT_LOOP, snapshot)
     assert (
         finding.observed == f"An event loop with requests in flight was late for 40% of the "
-        f"time, by up to 0.50 s.{said}"
+        f"last 2 min, by up to 0.50 s.{said}"
     )
     assert finding.advice.startswith(advised)
     assert finding.explanation.endswith("so findings that rely on waits are withheld.")

@@ -35,8 +35,8 @@ connection pools of process 17 at 2027-01-15 08:01:40 UTC, 100 s after instrumen
 event loop late by up to 0.010 s; 50 of 1024 file descriptors open
 
 openai/httpx2: 2 active, 0 connecting, 0 idle of 2 connections; 2 queued
-  keeps 10 idle for 5 s, pool timeout 600 s, read timeout 600 s, SO_KEEPALIVE off; 100 requests
-    in 90 s
+  keeps 10 idle for 5 s, pool timeout 600 s, read timeout 600 s, SO_KEEPALIVE off; 100 requests,
+    the first 90 s ago
   built at /srv/app/llm.py:8 in <module>
   api.test:443: 2 active; oldest opened 90 s ago; 20 requests served
   longest held
@@ -45,13 +45,14 @@ openai/httpx2: 2 active, 0 connecting, 0 idle of 2 connections; 2 queued
       /srv/app/chat.py:17 in answer
     held 3.0 s, reading 0.40 s, openai/gpt-4o, api.test:443
   longest queued
-    queued 8.0 s of at most 600 s, openai/gpt-4o, api.test:443
+    queued 8.0 s, pool timeout 600 s, openai/gpt-4o, api.test:443
     queued 2.0 s, openai/gpt-4o, api.test:443
 
 since instrumentation, by pool name
-  openai/httpx2: pools 1 opened, 1 alive; connections 4 opened, closed: server_disconnect 2;
-    requests 98 with status 200, 2 with pool_timeout; time: queued 55%, reading 28%,
-    awaiting_response 17%, unread 0.3%, connecting 0.06%; peaks 2 connections, 3 queued; leaks 1"""
+  openai/httpx2: pools 1 opened, 1 alive; connections 4 opened, closed by reason:
+    server_disconnect 2; requests 98 with status 200, 2 with pool_timeout; time: queued 55%,
+    reading 28%, awaiting_response 17%, unread 0.3%, connecting 0.06%; peaks 2 connections, 3
+    queued; leaks 1"""
 
 
 def example() -> Snapshot:
@@ -290,7 +291,7 @@ def test_wait_beyond_its_pool_timeout_is_explained() -> None:
     waits = [a_request("queued", age, pool_timeout=15.0) for age in (46.0, 15.5)]
     text = " ".join(str(a_snapshot(the_totals(), a_pool(waits))).split())
     exceeded = "(exceeded: requeued, or its loop or thread is late)"
-    assert f"queued 46 s of at most 15 s {exceeded}, openai" in text
+    assert f"queued 46 s, pool timeout 15 s {exceeded}, openai" in text
     assert text.count(exceeded) == 1
 
 

@@ -80,10 +80,10 @@ def test_cancelled_calls_of_one_age(
 def test_age_phase_and_call_site_of_cancelled_calls_are_named() -> None:
     finding = found(Kind.CALLS_CUT_SHORT, after(TIMED_OUT, answers(20)))
     assert finding.observed == (
-        "6 of the last 26 requests (23%) were cancelled, 6 of them after 8.0 s, 6 while still "
-        "waiting for the response headers."
+        "6 of the last 26 requests (23%) were cancelled: 6 of these after about 8.0 s, and 6 of "
+        "those while still waiting for the response headers."
     )
-    assert finding.evidence == "Those of that age: 6 of 6 from app.py:7 in ask (gpt-4o)."
+    assert finding.evidence == "Cancelled after about 8.0 s: 6 of 6 from app.py:7 in ask (gpt-4o)."
     assert "asyncio.wait_for" in finding.advice
     queued = after(ended("cancelled", [8.0] * 9, "queued"), answers(20), gluellm=True)
     finding = found(Kind.CALLS_CUT_SHORT, queued)
@@ -107,7 +107,7 @@ def test_calls_that_queued_for_most_of_their_time() -> None:
     """They got their connection just before they were cancelled."""
     late = ended("cancelled", [8.0] * 9, phase_age=0.3)
     observed = found(Kind.CALLS_CUT_SHORT, after(late, answers(9))).observed
-    assert "9 while still waiting for the response headers, sent only shortly before" in observed
+    assert "9 of those while still waiting for the response headers, sent only shortly" in observed
 
 
 CUT = ended("read_timeout", [5.0] * 6)

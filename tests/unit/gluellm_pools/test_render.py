@@ -55,7 +55,7 @@ def test_a_block_has_the_pools_numbers():
         "12 queued, 1 connecting, 3 reading, oldest queued 1.2 s",
         "mean 0.10 s, p50 0 s, p95 ~0.",
         "queued 75%  reading 15%  awaiting_response 10%",
-        "50 requests, 5 failed; 4 connections opened, 40 reused",
+        "50 requests, 5 with errors; 4 connections opened, reused 40 times",
         "pool_timeout 3, connection_error 2",
     ):
         assert part in text
@@ -168,7 +168,7 @@ def test_a_grpc_pool_has_channels_and_calls(width):
         assert "1 queued, 2 awaiting_response" in text
         for unknown in ("active", " idle", "max", "opened", "reused", "connections", "p95"):
             assert unknown not in text
-        assert "30 calls, 2 failed" in text
+        assert "30 calls, 2 with errors" in text
         assert "oldest queued 0.50 s" in text
     assert "live channels 3" in block
 
@@ -181,7 +181,7 @@ def test_a_grpc_pool_with_calls_that_wait_or_whose_channels_are_gone():
         assert "p50 0 s" in text
     text = drawn(view_of(PoolView(requests=30, channels={"ready": 0}), "google", "grpc"))
     assert " channels     none\n" in text
-    assert "30 calls, 0 failed" in text
+    assert "30 calls, 0 with errors" in text
 
 
 # Calls

@@ -31,8 +31,8 @@ SAID = {
     "slow consumer or leak": full(requests=0, by_phase={"unread": 2, "queued": 3}),
     "no complete answer for 45 s": full(oldest={"awaiting_response": 45.0}),
     "does not answer in time": full(timeouts={"read": 3}),
-    "in use (up to 20 s): small pool or slow provider": full(oldest={"reading": 20.0}),
-    "in use (each at most 2.0 s so far): pool too small": full(oldest={"reading": 2.0}),
+    "full, provider takes 20 s: small pool or slow provider": full(oldest={"reading": 20.0}),
+    "full, provider takes at most 2.0 s so far: pool too small": full(oldest={"reading": 2.0}),
 }
 
 
@@ -151,11 +151,11 @@ CALLS_SAID = {
     "no answer for up to 640 s in 1 silent call": beside(
         UNANSWERED, pool_of(by_phase={"awaiting_response": 1})
     ),
-    "31 of 100 calls fail, most with 429": beside(FAILING),
-    "31 of 100 calls fail": beside(
+    "31 calls fail, most with 429, 69 succeed": beside(FAILING),
+    "31 calls fail, 69 succeed": beside(
         replace(FAILING, errors=Counter({"429": 15, "500": 16, "a": 9}))
     ),
-    "3 of 5 calls fail, most with 401; 20% of time in back-off": beside(
+    "3 calls fail with 401, 2 succeed; 20% of time in back-off": beside(
         some_calls(
             {"failed": 3, "succeeded": 2, "cancelled": 90},
             errors={"401": 3},
@@ -176,7 +176,7 @@ def test_verdict_on_calls_names_where_they_are_or_how_they_fail(said):
 def test_verdict_on_calls_names_who_has_to_act():
     """The settings of a limiter are the program's; a failure need not show it."""
     for calls, owner in (
-        (LIMITED, "your program"),
+        (LIMITED, "the program"),
         (BACKING_OFF, "the provider"),
         (STALLED, "the provider"),
         (FAILING, "the provider"),

@@ -89,8 +89,8 @@ def counted(number: int, noun: str) -> str:
 
 def with_outcome(number: float, outcome: str) -> str:
     """Format a number of calls or requests with their status or error: ``28 with status 429``."""
-    status = "status " if outcome.isdigit() else ""
-    return f"{number:.0f} with {status}{one_line(outcome)}"
+    how = {"cancelled": ""}.get(outcome, "with status " if outcome.isdigit() else "with ")
+    return f"{number:.0f} {how}{one_line(outcome)}"
 
 
 def rate(per_second: float) -> str:

@@ -55,7 +55,7 @@ def test_process_without_a_pool_is_shown_as_instrumented():
     watched = Watched()
     watched.take(metrics_request(gauge(semconv.HOOK_MISSING, 0)))
     (line,) = watched.report.warnings
-    assert line.startswith("Instrumented, but no request has used a pool in its scope yet. ")
+    assert line.startswith("Instrumented, but no request has been observed yet. ")
     assert "OTEL_PYTHON_GLUELLM_SCOPE=all" in line
 
 
@@ -150,7 +150,7 @@ def test_failing_calls_come_first_and_at_length():
     watched.take(calls_of("other", limited=5, wait=9.0, service__instance__id="w-1"))
     lines = drawn(watched)
     assert lines[0].startswith("shop (w-1)")
-    assert lines[1:3] == ["calls to openai (any_llm)", " verdict      20 of 40 calls fail"]
+    assert lines[1:3] == ["calls to openai (any_llm)", " verdict      20 calls fail, 20 succeed"]
     watched = Watched()
     watched.take(calls_of(failed=20))
     watched.now += 200
@@ -226,7 +226,7 @@ def test_remaining_news_is_printed_at_the_end():
     display = watched.lines()
     watched.intake.not_shown.add("spans")
     display.finish()
-    assert watched.said()[0].startswith("No metrics arrive, only spans. Start a program")
+    assert watched.said()[0].startswith("No metrics arrive, only spans. In a program's environment")
     watched.export("openai")
     display.show()
     watched.said()

@@ -392,7 +392,7 @@ class _Group:
             return None
         part, where = self._largest()
         parts = {"cancelled", *self._names(part)}
-        text = f"{over[1]}{where}."
+        text = f"{over[1]}{where.replace(': ', ': on average ', 1)}."
         return self._trouble(Kind.CALLS_CANCELLED, Severity.WARNING, text, part, parts)
 
     def _over(self, what: str, of: Sequence[str], share: float) -> tuple[_Side, str] | None:

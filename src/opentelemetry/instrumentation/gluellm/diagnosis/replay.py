@@ -184,8 +184,8 @@ def recording_of(pools: Sequence[PoolSnapshot], period: float = math.inf) -> Rec
     known = len(times) + len(pool.requests)
     if known < REPLAY_REQUESTS or not holds:
         return (
-            f"a replay needs {REPLAY_REQUESTS} requests of this pool, at least one of them "
-            f"completed; {known} recorded, {len(holds)} of them completed"
+            f"a replay needs {REPLAY_REQUESTS} requests of this pool, at least one of which "
+            f"held a connection and ended; {known} recorded, {len(holds)} of which did"
         )
     mean = sum(holds) / len(holds)
     patience = math.inf if pool.pool_timeout is None else pool.pool_timeout

@@ -194,7 +194,8 @@ def _channel(pool: parts.PoolSnapshot) -> Iterator[str]:
         f"{one_line(pool.label)}: channel {one_line(pool.channel_state or '')} for {since}; "
         f"{counted(len(pool.requests), 'call')} in flight, {pool.queued} queued"
     )
-    yield from wrapped(f"{counted(pool.requests_entered, 'call')} in {seconds(pool.age)}", "  ")
+    calls = counted(pool.requests_entered, "call")
+    yield from wrapped(f"{calls}, the first {seconds(pool.age)} ago", "  ")
 
 
 def _limits(pool: parts.PoolSnapshot) -> Iterator[str]:
@@ -214,7 +215,7 @@ def _limits(pool: parts.PoolSnapshot) -> Iterator[str]:
     yield from wrapped(
         f"keeps {idle} idle {expiry}, pool timeout {timeout_text(pool.pool_timeout)}, "
         f"read timeout {timeout_text(pool.read_timeout)}{keepalive[pool.tcp_keepalive]}; "
-        f"{counted(pool.requests_entered, 'request')} in {seconds(pool.age)}",
+        f"{counted(pool.requests_entered, 'request')}, the first {seconds(pool.age)} ago",
         "  ",
     )
 
@@ -238,7 +239,7 @@ def _connections(connections: Sequence[parts.ConnectionSnapshot]) -> Iterator[st
 def _request(request: parts.RequestSnapshot) -> Iterator[str]:
     if request.phase == "queued":
         limit = request.pool_timeout
-        bound = f" of at most {timeout_text(limit)}" if limit else ""
+        bound = f", pool timeout {timeout_text(limit)}" if limit else ""
         if limit and request.phase_age > limit + thresholds.OVERRUN_GRACE:
             bound += " (exceeded: requeued, or its loop or thread is late)"
         text = f"queued {seconds(request.phase_age)}{bound}"
@@ -277,10 +278,8 @@ def _totals(totals: parts.PoolTotals) -> Iterator[str]:
     channels = totals.channel_seconds
     texts = [f"pools {totals.pools_opened} opened, {totals.pools_live} alive"]
     if channels is None:
-        closed = _listed(totals.connections_closed)
-        texts.append(
-            f"connections {totals.connections_opened} opened" + _after(", closed: ", closed)
-        )
+        closed = _after(", closed by reason: ", _listed(totals.connections_closed))
+        texts.append(f"connections {totals.connections_opened} opened{closed}")
     else:
         texts.append("channels: " + (_shares(channels) or "none alive"))
     ended = ", ".join(with_outcome(count, name) for name, count in outcomes.items())
@@ -292,7 +291,7 @@ def _totals(totals: parts.PoolTotals) -> Iterator[str]:
     texts.append(f"peaks {connections}{totals.peak_queued} queued")
     broken = sum(origin.reuse_failures for origin in totals.origins)
     answered = max((origin.longest_silence_answered for origin in totals.origins), default=0.0)
-    texts.append(f"longest wait until data came {seconds(answered)}" if answered else "")
+    texts.append(f"longest wait for first or next bytes {seconds(answered)}" if answered else "")
     counts = {
         "requeued (connection taken or closed)": totals.requeues,
         "leaks": totals.leaks,

@@ -454,8 +454,8 @@ def not_reused(case: PoolCase) -> Finding | None:
         severity=Severity.WARNING if hurts else Severity.INFO,
         observed=f"{paid} of {counted(requests, 'request')} "
         f"({percent(min(paid / max(requests, 1), 1.0))}) waited for a new connection, which took "
-        f"{percent(connecting / spent)} of the time of all requests; most closed connections ended "
-        f"with {reason}{after}.",
+        f"{percent(connecting / spent)} of the time of all requests; the reason of most closes "
+        f"was {reason}{after}.",
         explanation=f"{means.format(**words)}, and the next request pays for TCP and TLS.",
         advice=f"{advice.format(**words)}.",
     )

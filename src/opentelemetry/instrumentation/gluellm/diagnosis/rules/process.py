@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from ... import thresholds
-from ...text import call_site_text, counted, one_line, percent, seconds
+from ...text import call_site_text, counted, one_line, percent, period_text, seconds
 from ..findings import Finding, Kind, Meaning, Severity
 from ..intervals import PoolCase
 from ..parts import ProcessSnapshot
 from ..snapshot import Snapshot
 
 
-def late_share(snapshot: Snapshot, before: Snapshot | None) -> float | None:
-    """Return the share of the time in which a loop was late; None if it is not measured.
+def late_share(snapshot: Snapshot, before: Snapshot | None) -> tuple[float, float] | None:
+    """Return the share of a period in which a loop was late, and the period; None if unmeasured.
 
     The larger of two shares: that of the judged period, and that of the last minute if the period
     is longer.
@@ -23,15 +23,15 @@ def late_share(snapshot: Snapshot, before: Snapshot | None) -> float | None:
     if before is not None:
         late -= before.process.event_loop_late or 0.0
         period -= before.uptime
-    share = late / period if period > 0 else 0.0
+    share = min(max(late / period, 0.0), 1.0) if period > 0 else 0.0
     if period > thresholds.LATE_WINDOW:
-        share = max(share, process.event_loop_late_share or 0.0)
-    return min(max(share, 0.0), 1.0)
+        return max((share, period), (process.event_loop_late_share or 0.0, thresholds.LATE_WINDOW))
+    return share, period
 
 
 def loop_is_blocked(snapshot: Snapshot, before: Snapshot | None) -> bool:
     """Return whether late event loops may explain waits and slowness."""
-    return (late_share(snapshot, before) or 0.0) > thresholds.LATE_SHARE
+    return (late_share(snapshot, before) or (0.0,))[0] > thresholds.LATE_SHARE
 
 
 def waits_beyond_lag(case: PoolCase) -> bool:
@@ -55,7 +55,7 @@ _LATE = {
         "Find it with PYTHONASYNCIODEBUG=1 or py-spy dump; move it to a thread or a process.",
     ),
     "cpu_contention": Meaning(
-        "The loop was ready to run, but other processes or threads had the CPU.",
+        "Mainly, other processes or threads had the CPU that the loop needed.",
         "Run fewer workers and threads that compute, or get more CPU (Kubernetes: requests.cpu).",
     ),
     "cpu_quota": Meaning(
@@ -102,9 +102,10 @@ def blocked_event_loop(
 ) -> Finding | None:
     """Detect an event loop that was late for a large share of the time, or once for long."""
     lag = snapshot.process.event_loop_lag
-    share = late_share(snapshot, before)
-    if lag is None or share is None:
+    late = late_share(snapshot, before)
+    if lag is None or late is None:
         return None
+    share, period = late
     cause, by_cause = _cause_of_lateness(snapshot.process, snapshot.uptime)
     what, which = "An event loop with requests in flight", _LATE.get(cause, _LATE["blocking_call"])
     if snapshot.process.greenlets:
@@ -117,12 +118,12 @@ def blocked_event_loop(
     site, checks = next(iter(sites.items()), ("", 0))
     # A loop that has no CPU stands at a random line.
     if named and checks >= (_AGREEING if cause == "cpu_contention" else 1):
-        by_cause += f" In {checks} of {counted(sum(sites.values()), 'check')}, the loop was at"
-        by_cause += f" {call_site_text(site)}"
         innermost = next(iter(snapshot.process.event_loop_stack), site)
-        by_cause += f", inside {call_site_text(innermost)}." if innermost != site else "."
+        called = f", which last called {call_site_text(innermost)}" if innermost != site else ""
+        by_cause += f" {checks} of {counted(sum(sites.values()), 'check')} found the loop at"
+        by_cause += f" {call_site_text(site)}{called}."
         move = "Move this code out of the loop: asyncio.to_thread, or a process if it computes."
-        computes = "If the code at this line computes, move it into a process."
+        computes = "If the line that the checks found computes, run it in a worker process."
         advice = f"{advice} {computes}" if cause == "cpu_contention" else move
         same = checks >= _AGREEING and 2 * checks > sum(sites.values())
         if cause == "blocking_call" and same and innermost == site:
@@ -145,8 +146,8 @@ def blocked_event_loop(
     return Finding(
         kind=Kind.BLOCKED_EVENT_LOOP,
         severity=severity,
-        observed=f"{what} was late for {percent(share)} of the time, by up to "
-        f"{seconds(lag)}.{by_cause}",
+        observed=f"{what} was late for {percent(share)} of the last {period_text(period)}, "
+        f"by up to {seconds(lag)}.{by_cause}",
         explanation=explanation,
         advice=advice,
     )

@@ -116,21 +116,21 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
         advice = "Raise the timeout after which the application gives up"
     else:
         advice = "Raise the timeout around the call (asyncio.wait_for, asyncio.timeout)"
-    reason = "whatever makes these calls slow is a finding of its own"
+    reason = "If it is known why they are slow, another finding has the cause"
     if slower and on_its_way:
-        reason = "but the provider takes longer than before"
+        reason = "The provider takes longer than before"
     if phase == "queued":
         advice = f"Remove the queue first: a longer timeout only lets calls wait. Then: {advice}"
-        reason = "they wait for the pool, and the provider has not seen them"
+        reason = "They wait for the pool, and the provider has not seen them"
     return Finding(
         kind=Kind.CALLS_CUT_SHORT,
         severity=severity,
         observed=f"{len(cut)} of the last {number} requests "
-        f"({percent(share)}) were cancelled, {len(alike)} of them after {seconds(age)}, "
-        f"{count} while still {still}.",
-        evidence=evidence_of("Those of that age", alike),
+        f"({percent(share)}) were cancelled: {len(alike)} of these after about {seconds(age)}, and "
+        f"{count} of those while still {still}.",
+        evidence=evidence_of(f"Cancelled after about {seconds(age)}", alike),
         explanation=f"A timeout of the application or of its caller ends the calls after about "
-        f"{seconds(age)}. The pool and the provider do not; {reason}.",
+        f"{seconds(age)}, not one of the pool or the provider. {reason}.",
         advice=f"{advice}, or make the calls shorter: fewer output tokens, a faster model.",
     )
 
