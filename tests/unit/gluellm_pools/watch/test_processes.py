@@ -4,7 +4,12 @@ import pytest
 
 from gluellm_pools.view import PoolKey, PoolView
 from gluellm_pools.watch import limits
-from gluellm_pools.watch.limits import GONE_SECONDS, PROCESSES, REPLACED_SECONDS
+from gluellm_pools.watch.limits import (
+    GONE_SECONDS,
+    PROCESSES,
+    REPLACED_SECONDS,
+    UNKNOWN_INTERVAL,
+)
 from gluellm_pools.watch.processes import Processes
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import (
@@ -192,6 +197,17 @@ def test_process_that_exports_rarely_is_not_silent_between_exports(watched):
     assert not watched.process.silent
     watched.processes.forget_gone()
     assert len(watched.processes) == 1
+
+
+def test_a_process_that_exported_once_is_silent_before_it_is_gone(watched):
+    """It is shown as silent before it vanishes."""
+    watched.export(number(semconv.REQUESTS, 1))
+    watched.after(GONE_SECONDS + 60)
+    watched.processes.forget_gone()
+    assert watched.process.silent
+    watched.after(5 * UNKNOWN_INTERVAL)
+    watched.processes.forget_gone()
+    assert len(watched.processes) == 0
 
 
 def test_too_many_processes_are_rejected_until_one_is_silent(watched):
