@@ -8,7 +8,6 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.ledger import Bound, OriginLedger, PoolLedger
 from opentelemetry.instrumentation.gluellm.pool.peak import Peak
-from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE, QUEUED
 from unit.pool.fakes import SECOND, Scene
 
 WINDOW = 75 * SECOND
@@ -89,19 +88,6 @@ def test_peak_covers_the_window_between_collections(seed: int, timed: bool) -> N
 
 
 # Time by phase
-
-
-def test_time_in_a_phase_moves_while_a_request_hangs_and_stays_when_it_ends(scene: Scene) -> None:
-    """The counter neither jumps nor falls when a lease leaves a phase."""
-    assert scene.times() == [0] * 6
-    first, second = scene.enter(), scene.enter()
-    for seconds in (4, 8):
-        scene.clock.advance(4)
-        assert scene.times()[QUEUED] == 2 * seconds * SECOND
-    first.enter(AWAITING_RESPONSE, scene.clock())
-    assert scene.times()[QUEUED] == 16 * SECOND
-    scene.tracker.failed(second, "cancelled")
-    assert scene.times()[QUEUED] == 16 * SECOND
 
 
 def test_time_by_phase_never_falls_over_many_leases(scene: Scene) -> None:
