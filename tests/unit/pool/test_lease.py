@@ -32,6 +32,11 @@ def test_lease_is_in_exactly_one_phase_queued_at_first(scene: Scene) -> None:
         scene.clock.advance(3)
         assert sum(scene.current()) == scene.current()[after] == 1
         assert (lease.phase, lease.phase_since) == (after, entered)
+    spent = scene.times()
+    scene.tracker.released(lease)
+    scene.clock.advance(5)
+    lease.enter(QUEUED, scene.clock())  # a late one changes nothing
+    assert (scene.times(), lease.phase) == (spent, after)
 
 
 def test_latest_answers_and_failures_are_kept_with_their_times(scene: Scene) -> None:

@@ -63,6 +63,8 @@ def test_wait_records_the_pool_state_and_holders_at_its_start(scene: Scene) -> N
     assert found.holders == ("span 0", "span 1", "span 2")
     assert found.oldest_age == 4 * SECOND
     assert found.oldest_phase == AWAITING_RESPONSE
+    scene.tracker.assigned(waiter, scene.connection(established=True))
+    assert scene.ledger.queued.value == 0
 
 
 def test_waits_keep_no_earlier_requests_alive(scene: Scene) -> None:
