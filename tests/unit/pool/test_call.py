@@ -101,6 +101,7 @@ def test_time_of_requests_is_that_of_their_own_time_stamps(scene: Scene) -> None
     scene.tracker.answered(lease, 200)
     scene.clock.advance(10)
     scene.tracker.released(lease)
+    scene.clock.advance(1)
     second = scene.enter(call)
     scene.tracker.assigned(second, scene.connection(established=True))
     scene.clock.advance(4)
@@ -112,6 +113,7 @@ def test_time_of_requests_is_that_of_their_own_time_stamps(scene: Scene) -> None
     scene.work_off()
     counted = counted_of(call)
     assert (counted.queued / SECOND, counted.awaiting_response / SECOND) == (10, 6)
+    assert seconds(counted.spent) == {"requesting": 26, "finishing": 1}
 
 
 @pytest.mark.parametrize(

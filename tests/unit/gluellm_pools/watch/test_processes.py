@@ -134,8 +134,8 @@ def test_two_processes_under_one_name_are_detected(watched):
 
 def test_series_that_ended_are_dropped(watched):
     """A pool that is gone stops being exported; so do its rows, one export later."""
-    other = {semconv.POOL_NAME: "gone"}
-    watched.export(number(semconv.REQUESTS, 5), number(semconv.REQUESTS, 5, **dotted(other)))
+    gone = number(semconv.REQUESTS, 5, gluellm__pool__name="gone")
+    watched.export(number(semconv.REQUESTS, 5), gone)
     for _ in range(2):
         assert len(watched.process.view().pools) == 2
         watched.export(number(semconv.REQUESTS, 6, watched.after(10)))
@@ -156,10 +156,6 @@ def test_counters_never_shrink_when_a_series_ends(watched):
         assert pool.requests >= 0
     pool, seconds = watched.recent
     assert (pool.requests, seconds) == (2, 20)
-
-
-def dotted(attributes: dict) -> dict:
-    return {key.replace(".", "__"): value for key, value in attributes.items()}
 
 
 def test_processes_are_distinguished_by_service_and_instance(watched):
