@@ -49,8 +49,7 @@ _NOT_FOR: Mapping[str, Mapping[str, str]] = {
         "a response that ends because its connector was closed is no failure": """
             test_read_after_the_pool_is_closed_is_a_failed_request""",
         "it has no limit on idle connections": """
-            test_connection_evicted_below_the_keepalive_limit_has_its_reason
-            test_full_pool_beyond_its_keepalive_limit_closes_one_connection""",
+            test_connection_evicted_below_the_keepalive_limit_has_its_reason""",
         "it tries to connect once": "test_retries_belong_to_one_set_up",
         "its WebSocket reports its end as a message and raises nothing": """
             test_closing_a_websocket_during_a_read_is_no_failure""",
@@ -105,7 +104,6 @@ _NOT_FOR: Mapping[str, Mapping[str, str]] = {
             test_read_after_the_pool_is_closed_is_a_failed_request
             test_connection_close_header_is_the_close_reason
             test_expired_connection_is_closed_with_its_reason
-            test_full_pool_beyond_its_keepalive_limit_closes_one_connection
             test_full_metrics_have_handshake_lifetime_and_requests_of_a_connection
             test_interrupt_before_the_head_closes_the_connection""",
         "a closed channel refuses calls": """

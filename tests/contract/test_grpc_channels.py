@@ -19,7 +19,7 @@ from support.grpc_server import GrpcServer
 from support.installation import instrument
 from support.network import refused_url
 from support.outcomes import SLACK, assert_near, assert_rows, assert_settled
-from support.rows import failed, new, pool_timeout, waited_for_ready
+from support.rows import failed, new, waited_for_ready
 from support.script import Reply
 from support.telemetry import Telemetry
 from support.waiting import PATIENCE, wait_until, wait_until_collected
@@ -207,20 +207,6 @@ def test_call_with_wait_for_ready_is_queued_until_the_channel_is_ready(pool, lis
     (span,) = telemetry.spans("HTTP wait_for_connection")
     assert span.name == f"HTTP wait_for_connection {server.target}"
     assert semconv.SPAN_CONNECTION_ACTIVE not in (span.attributes or {})
-
-
-def test_deadline_of_a_call_that_waits_for_ready_is_a_pool_timeout(pool, telemetry):
-    """The call was still queued."""
-    exchange = pool.ask(refused_url(), pool=0.4)
-    wait_until(lambda: states(telemetry) == {"transient_failure": 1})
-    assert telemetry.current("queued") == 1
-    exchange.failure()
-    assert_settled(telemetry, [exchange], waited_for_ready(pool_timeout()))
-    assert telemetry.by(semconv.REQUESTS, "rpc") == {"DEADLINE_EXCEEDED": 1}
-    told = times(telemetry)
-    assert_near(told["transient_failure"] + told["connecting"] + told["idle"], 0.4, slack=2 * SLACK)
-    (span,) = telemetry.spans("HTTP wait_for_connection")
-    assert (span.attributes or {})[semconv.ERROR_TYPE] == "pool_timeout"
 
 
 def test_call_with_wait_for_ready_stays_queued_while_connecting_fails(

@@ -29,26 +29,6 @@ def test_expired_connection_is_closed_with_its_reason(runner, library, server, t
     assert telemetry.value(semconv.OPEN_CONNECTIONS) == 2 - expired
 
 
-def test_full_pool_beyond_its_keepalive_limit_closes_one_connection(
-    runner, library, server, telemetry
-):
-    """The release that makes too many idle closes one of them; none makes room for another origin.
-
-    The connection that is kept may be the one whose request is not quite over.
-    """
-    gate = server.gate()
-    pool = runner.pool(library, max_connections=2, max_keepalive_connections=1)
-    url = server.reply("/held", Reply(end_after=gate))
-    exchanges = [pool.send(url), pool.send(url)]
-    for exchange in exchanges:
-        exchange.head()
-    gate.open()
-    for exchange in exchanges:
-        exchange.read()
-    assert_settled(telemetry, exchanges, new(), new(), closed={"keepalive_limit": 1})
-    assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
-
-
 @pytest.mark.all_pairs
 def test_connection_evicted_below_the_keepalive_limit_has_its_reason(
     runner, library, listen, telemetry

@@ -90,11 +90,6 @@ class Library:
         return reasons if self.reports_connections else {}
 
     @property
-    def limits_idle(self) -> bool:
-        """Whether there is a limit on idle connections."""
-        return self.name != "aiohttp"
-
-    @property
     def closes_expired_itself(self) -> bool:
         """Whether an idle connection that has expired is closed though no request comes."""
         return self.name == "aiohttp"

@@ -8,17 +8,14 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import any_llm
 import httpcore
 import httpcore2
 import httpx
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, config, failures, snapshot
-from opentelemetry.instrumentation.gluellm.attribution import calls
 from opentelemetry.instrumentation.gluellm.failures import Failures
 from opentelemetry.instrumentation.gluellm.limits import reset_pools
 from opentelemetry.instrumentation.gluellm.patching import Hooks
@@ -197,23 +194,6 @@ def test_wrong_provider_is_refused(
     assert methods() == before
     assert GlueLLMInstrumentor._installation is None
     assert not GlueLLMInstrumentor().is_instrumented_by_opentelemetry
-
-
-def test_log_names_the_failure_of_an_attribution(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The line has the exception, so that its cause can be found."""
-
-    def broken(_: Any) -> str:
-        raise ZeroDivisionError
-
-    reader = InMemoryMetricReader()
-    GlueLLMInstrumentor().instrument(meter_provider=MeterProvider([reader]))
-    monkeypatch.setattr(calls, "provider_key", broken)
-    any_llm.AnyLLM.create("openai", api_key="k")
-    reader.get_metrics_data()
-    lines = [record.getMessage() for record in caplog.records if record.name == LOGGER]
-    assert [line for line in lines if "attribution.call with ZeroDivisionError" in line]
 
 
 def test_failure_while_installing_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:

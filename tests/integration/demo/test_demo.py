@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 
 from gluellm_pools.demo import faults
-from gluellm_pools.main import main
 from support import programs
 from support.watching import COMMAND, environment
 
@@ -165,23 +164,6 @@ def test_a_signal_leaves_the_terminal_in_order():
     assert process.wait(TIMEOUT) == 143
     assert printed.rfind(b"\x1b[?25h") > printed.rfind(b"\x1b[?25l") > 0
     assert b"Traceback" not in printed
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [("--scenario", "sunny"), ("--seconds", "0"), ("--seconds", "-5"), ("-x",)],
-    ids=" ".join,
-)
-def test_bad_input_is_refused(arguments, capsys):
-    """Exit 2 and a sentence."""
-    try:
-        status = main(["demo", *arguments])
-    except SystemExit as ended:
-        status = ended.code
-    out, said = capsys.readouterr()
-    assert status == 2
-    assert said.strip()
-    assert out == ""
 
 
 EXTRA = ("rich", "any_llm", "openai", "anthropic", "h11", "h2", "opentelemetry.sdk")

@@ -118,25 +118,6 @@ def test_doctor_without_standard_streams_returns_its_status(place, begin, closed
     lives_on(process)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_output_that_can_not_be_written_is_no_finding(place, begin):
-    """Status 1 is for what is wrong with the process."""
-    process = begin(USUAL)
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [PYTHON, "-m", MAIN, "doctor", "--pid", str(process.pid)],
-            env=environment(TMPDIR=str(place), PYTHONPATH=os.environ.get("PYTHONPATH", "")),
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
-    assert done.returncode == 2
-    assert done.stderr == "gluellm-pools doctor: stopped: No space left on device\n"
-    lives_on(process)
-
-
 # The program's own handlers, and its children
 
 

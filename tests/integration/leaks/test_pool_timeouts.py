@@ -4,7 +4,6 @@ import logging
 import re
 import traceback
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
 
@@ -22,12 +21,6 @@ from .reports import call_site
 pytestmark = pytest.mark.anyio
 SDK: dict[str, ModuleType] = {"openai": openai, "anthropic": anthropic}
 WAIT = 0.2
-NOTE = re.compile(
-    r"Connection pool (?P<pool>\S+): max (?P<max>\d+), active (?P<active>\d+), idle (?P<idle>\d+), "
-    r"connecting (?P<connecting>\d+), queued (?P<queued>\d+)\. "
-    r"This request(?:, number (?P<number>\d+) of its call,)? waited "
-    r"(?P<waited>[\d.]+) s, from (?P<began>\S+) to (?P<ended>\S+); (?P<holders>[^\n]*)\."
-)
 
 
 def create(provider: str, server: FakeProvider, **more: Any) -> Any:
@@ -78,19 +71,12 @@ async def time_out(provider: str, llm: Any) -> Any:
     raise AssertionError("no timeout")
 
 
-def is_time(text: str) -> datetime:
-    """A time of the note."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
-
-
 @PROVIDERS
 async def test_note_survives_the_sdks_wrapping_and_comes_once(provider, server, clock, caplog):
     """Two unread streams on a pool of two make the next call time out."""
     llm = create(provider, server)
     held = await fill(provider, llm)
-    before = datetime.now(UTC)
     error = await time_out(provider, llm)
-    after = datetime.now(UTC)
     held.clear()
     await llm.client.close()
     core = "httpcore2" if calls.LIBRARY[provider] == "httpx2" else "httpcore"
@@ -103,22 +89,13 @@ async def test_note_survives_the_sdks_wrapping_and_comes_once(provider, server, 
         f"{core}.PoolTimeout",
     ]
     (note,) = notes(error)
-    told = NOTE.fullmatch(note)
-    assert told is not None, note
-    assert told["pool"] == f"{provider}/{calls.LIBRARY[provider]}"
-    counts = [int(told[name]) for name in ("max", "active", "idle", "connecting")]
-    assert counts == [2, 2, 0, 0]
-    assert int(told["queued"]) in (0, 1)  # itself, as long as it has not left the queue
-    assert WAIT - 0.1 <= float(told["waited"]) <= 10
-    began, ended = is_time(told["began"]), is_time(told["ended"])
-    assert (before - began).total_seconds() <= 0.002
-    assert (ended - after).total_seconds() <= 0.002
-    assert abs((ended - began).total_seconds() - float(told["waited"])) <= 0.06
+    pool = f"{provider}/{calls.LIBRARY[provider]}"
+    assert note.startswith(f"Connection pool {pool}: max 2, active 2, idle 0, connecting 0, queued")
     where = call_site(__file__, provider, never_iterated if provider == "openai" else left)
     holder = (
         rf"[\d.]+ s, unread for [\d.]+ s, provider {provider}, model left, at {re.escape(where)}"
     )
-    assert re.fullmatch(rf"longest held: \(1\) {holder}; \(2\) {holder}", told["holders"])
+    assert re.search(rf"; longest held: \(1\) {holder}; \(2\) {holder}\.$", note)
     assert "".join(traceback.format_exception(error)).count(note) == 1
     (record,) = [record for record in caplog.records if record.name == "application"]
     logged = logging.Formatter().format(record)

@@ -184,13 +184,8 @@ def test_port_in_use_is_reported(capsys):
     assert "--port" in said
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is full")
-def test_output_that_can_not_be_written_ends_it():
-    """Status 2 and why where a disk is full; as of any command where `| head -1` has left."""
-    with Path("/dev/full").open("w") as full:
-        on_full = subprocess.Popen(
-            WATCH, stdout=full, stderr=subprocess.PIPE, text=True, env=environment()
-        )
+def test_a_reader_that_left_ends_it():
+    """As of any command: `| head -1` closes its output."""
     left = subprocess.Popen(
         [*WATCH, "--seconds", "30"],
         stdout=subprocess.PIPE,
@@ -200,9 +195,6 @@ def test_output_that_can_not_be_written_ends_it():
     )
     assert left.stdout is not None
     left.stdout.close()
-    _, said = on_full.communicate(timeout=60)
-    no_space = "gluellm-pools watch: stopped: No space left on device\n"
-    assert (on_full.returncode, said) == (2, no_space)
     _, said = left.communicate(timeout=60)
     assert (left.returncode, said) == (EXIT_BROKEN_PIPE, "")
 

@@ -40,32 +40,6 @@ def attribution(fake: Any, errors: list[str]) -> Iterator[AnyLLMAttribution]:
     attribution.uninstall()
 
 
-def test_call_has_provider_model_and_operation(
-    fake: Any, attribution: AnyLLMAttribution, errors: list[str]
-) -> None:
-    """The model is a keyword or positional argument; afterwards the call has ended.
-
-    A pool that is built in the constructor has no model and no operation.
-    """
-    attribution.install()
-    llm = fake.AnyLLM.create.__func__(fake.Provider)
-    built = llm.built_by
-    assert (built.provider, built.model, built.operation) == ("fake", None, None)
-    assert (llm.ended_while_built, built.ended) == (False, True)
-    for answer, model, operation in (
-        (asyncio.run(llm.acompletion("m", [])), "m", "chat"),
-        (asyncio.run(llm.acompletion(messages=[], model="m")), "m", "chat"),
-        (llm.completion("m"), "m", "chat"),
-        # any-llm's module functions call this one without a public coroutine around it.
-        (asyncio.run(llm._aembedding("m", "text")), "m", "embeddings"),
-        (asyncio.run(llm.alist_files(limit=3)), None, "list_files"),
-    ):
-        assert (answer.provider, answer.model, answer.operation) == ("fake", model, operation)
-        assert answer.ended
-    assert current_call.get() is None
-    assert errors == []
-
-
 def test_constructor_of_a_subclass_is_attributed_and_may_raise(
     fake: Any, attribution: AnyLLMAttribution, errors: list[str]
 ) -> None:
@@ -182,16 +156,6 @@ async def test_override_that_is_no_coroutine_function_is_a_call(
     assert (answer.provider, answer.ended) == ("own", True)
     async for call in Own().alist_files():
         assert (call.provider, call.operation, call.ended) == ("own", "list_files", False)
-        assert current_call.get() is None
-    assert call.ended
-
-
-async def test_download_is_a_call(fake: Any, attribution: AnyLLMAttribution) -> None:
-    """Its context manager enters with the call set."""
-
-    attribution.install()
-    async with fake.Provider().adownload_file("f") as call:
-        assert (call.operation, call.ended) == ("download_file", False)
         assert current_call.get() is None
     assert call.ended
 
@@ -318,29 +282,6 @@ def test_failure_while_patching_is_no_failure_of_the_import(
     attribution.install()
     assert attribution.hooks.found == dict.fromkeys(LOST, False)
     assert errors == ["attribution.install"]
-
-
-def test_error_of_the_call_is_the_callers(
-    fake: Any, attribution: AnyLLMAttribution, errors: list[str]
-) -> None:
-    """It passes unchanged, the call is over, and no own failure is counted."""
-    seen: list[Any] = []
-    error = OSError("theirs")
-
-    class Failing(fake.AnyLLM):  # type: ignore[misc]
-        PROVIDER_NAME = "failing"
-
-        async def _acompletion(self, model: str, **kwargs: Any) -> Any:
-            seen.append(current_call.get())
-            raise error
-
-    attribution.install()
-    with pytest.raises(OSError, match="theirs") as caught:
-        asyncio.run(Failing().acompletion("m"))
-    assert caught.value is error
-    assert seen[0].ended
-    assert current_call.get() is None
-    assert errors == []
 
 
 def test_provider_key_is_a_plain_name() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import sys
 import threading
@@ -14,7 +15,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import AnyLLMAttribution
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call, current_counted
-from opentelemetry.instrumentation.gluellm.attribution.gluellm import LOST, GlueLLMObserver
+from opentelemetry.instrumentation.gluellm.attribution.gluellm import GlueLLMObserver
 from opentelemetry.instrumentation.gluellm.attribution.pauses import RetryPauses
 from opentelemetry.instrumentation.gluellm.pool.phases import OUTCOMES, STAGES
 from unit.pool.fakes import SECOND, Scene
@@ -233,16 +234,28 @@ async def test_attempts_and_limits_of_gluellm(counting: Counting) -> None:
     assert counting.missing == []
 
 
-async def test_missing_hook_of_gluellm_turns_off_its_part(counting: Counting) -> None:
-    """With what stops, for one warning; the calls go on."""
-    for name in ("acquire_rate_limit", "_safe_llm_call", "_llm_call_with_retry"):
-        module = gluellm_api(counting, **{name: None})
-        assert not hasattr(module, name)
-    assert set(counting.missing) == set(LOST)
-    counting.missing.clear()
-    module = gluellm_api(counting, acquire_rate_limit=lambda key: asyncio.sleep(0))
+@pytest.mark.parametrize("error", [RuntimeError, asyncio.CancelledError])
+async def test_wait_in_the_limiter_ends_with_its_exception(
+    counting: Counting, error: type[BaseException]
+) -> None:
+    """Its Redis fails, or the call is cancelled there."""
+    clock = counting.scene.clock
+
+    async def acquire_rate_limit(key: str) -> None:
+        clock.advance(5)
+        raise error
+
+    async def _safe_llm_call(model: str) -> None:
+        with contextlib.suppress(error):
+            await module.acquire_rate_limit("global:openai")
+        clock.advance(1)
+
+    functions = {"acquire_rate_limit": acquire_rate_limit, "_safe_llm_call": _safe_llm_call}
+    module = gluellm_api(counting, **functions)
     await module.GlueLLM()._llm_call()
-    assert counting.ended() == {("gluellm", "openai", "chat", "succeeded"): 1}
+    assert counting.times() == {"limited": 5, "preparing": 1}
+    counting.patches[1].uninstall()
+    assert module.acquire_rate_limit is acquire_rate_limit
 
 
 def _raising() -> Any:

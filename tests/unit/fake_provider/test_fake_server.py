@@ -1,19 +1,30 @@
-"""The fake provider as a server: listening, refusing, dropping, TLS, its own thread, HTTP/2."""
+"""The fake provider as a server: listening, refusing, breaking off, TLS, its own thread, HTTP/2.
+
+Its answers are read by the SDKs in tests/integration, such as calls and demo.
+"""
 
 import asyncio
+import contextlib
 import math
 import ssl
 import sys
+import time
+from dataclasses import replace
 
 import httpx
 import pytest
 import trustme
 from h2.connection import H2Connection
 
-from gluellm_pools.fake_provider import Behaviour, FakeProvider, FakeProviderThread
+from gluellm_pools.fake_provider import Behaviour, FakeProvider, FakeProviderThread, RateLimit
 from support.waiting import until
 
 pytestmark = pytest.mark.anyio
+
+
+async def ask(provider: FakeProvider, client: httpx.AsyncClient, **more: object) -> httpx.Response:
+    """Send a chat request."""
+    return await client.post(f"{provider.openai_url}/chat/completions", json={"model": "m", **more})
 
 
 async def test_refused_connections_and_recovery_on_the_same_port():
@@ -31,12 +42,13 @@ async def test_refused_connections_and_recovery_on_the_same_port():
         assert provider.counts.connections == 2
 
 
-@pytest.mark.parametrize("http2", [False], indirect=True)
-async def test_idle_connections_are_closed_after_the_timeout(provider):
+async def test_idle_connections_are_closed_after_the_timeout():
     """A connection is idle when it carries nothing, however long the last answer took."""
-    provider.idle_timeout = 0.05
-    provider.script(Behaviour(head_delay=0.2))
-    async with httpx.AsyncClient() as client:
+    slow = Behaviour(head_delay=0.2)
+    async with (
+        FakeProvider(idle_timeout=0.05, behaviour=slow) as provider,
+        httpx.AsyncClient() as client,
+    ):
         assert (await client.get(f"{provider.openai_url}/models")).status_code == 200
         assert provider.counts.completed == 1
         await until(lambda: provider.counts.open_connections == 0)
@@ -77,14 +89,6 @@ async def test_bytes_that_are_no_request_end_the_connection():
         assert await reader.read() == b""
         writer.close()
         assert provider.counts.requests == 0
-
-
-def test_reply_can_depend_on_the_request():
-    """Its function gets the fields of the request."""
-    replies = {("POST", "/v1/echo"): lambda fields: {"echo": fields["word"]}}
-    with FakeProviderThread(replies=replies) as provider, httpx.Client() as client:
-        answer = client.post(f"{provider.openai_url}/echo", json={"word": "hi"})
-    assert answer.json() == {"echo": "hi"}
 
 
 def test_behaviour_can_depend_on_the_request():
@@ -151,3 +155,120 @@ async def test_http2_request_bodies_are_acknowledged():
     ):
         body = bytes(200_000)
         assert (await client.post(f"{provider.url}/v1/x", content=body)).status_code == 404
+
+
+async def test_tokens_have_the_configured_rate():
+    """A whole answer comes once its last token is due."""
+    behaviour = Behaviour(tokens=3, token_rate=20)
+    async with FakeProvider(behaviour=behaviour) as provider, httpx.AsyncClient() as client:
+        for stream in (True, False):
+            began = time.monotonic()
+            await ask(provider, client, stream=stream)
+            assert time.monotonic() - began >= 0.14
+
+
+# Answers that are broken off
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "error"),
+    [
+        (Behaviour(reset_before_head=True), httpx.ReadError),
+        (Behaviour(reset_after=1), httpx.ReadError),
+        (Behaviour(hang_up_after=1), httpx.RemoteProtocolError),
+        (Behaviour(stall_after=0), httpx.ReadTimeout),
+        (Behaviour(head_delay=math.inf), httpx.ReadTimeout),
+    ],
+)
+async def test_each_way_to_break_an_answer_has_its_own_error(behaviour, error):
+    """A reset, an orderly end and silence. Pings do not end the silence of a whole answer."""
+    async with FakeProvider() as provider, httpx.AsyncClient(timeout=0.5) as client:
+        provider.script(replace(behaviour, ping_every=0.05))
+        with pytest.raises(error):
+            await ask(provider, client)
+        assert (await ask(provider, client)).is_success
+        assert provider.counts.connections == 2
+
+
+async def test_stream_that_is_reset_or_stalls_has_delivered_its_tokens():
+    """The pings of a stalled stream keep a read timeout from ending it."""
+    texts = []
+    async with FakeProvider() as provider, httpx.AsyncClient(timeout=0.5) as client:
+        for behaviour in (Behaviour(reset_after=2), Behaviour(stall_after=2, ping_every=0.05)):
+            provider.script(behaviour)
+            asked = {"url": f"{provider.openai_url}/chat/completions", "json": {"stream": True}}
+            text = ""
+            with contextlib.suppress(httpx.ReadError, TimeoutError):
+                async with asyncio.timeout(1.0), client.stream("POST", **asked) as response:
+                    async for part in response.aiter_text():
+                        text += part
+            texts.append(text)
+    assert [text.count(" w1") for text in texts] == [1, 1]
+    assert [" w2" in text for text in texts] == [False, False]
+    assert [text.count(": ping") > 10 for text in texts] == [False, True]
+
+
+async def test_connections_are_dropped_or_closed_as_configured():
+    """A TCP reset meets the second request of each connection, or each answer closes it."""
+    async with FakeProvider() as provider, httpx.AsyncClient() as client:
+        provider.behaviour = Behaviour(drop_reused=True)
+        for _ in range(2):
+            assert (await ask(provider, client)).is_success
+            with pytest.raises(httpx.ReadError):
+                await ask(provider, client)
+        counts = provider.counts
+        assert (counts.connections, counts.resets, counts.completed) == (2, 2, 2)
+        provider.behaviour = Behaviour(close=True)
+        for _ in range(3):
+            assert (await ask(provider, client)).is_success
+        await until(lambda: counts.open_connections == 0)
+        assert counts.connections == 5
+
+
+def test_rate_limit_refuses_what_exceeds_it_in_a_second():
+    now = [100.0]
+    limit = RateLimit(2, Behaviour(), lambda: now[0])
+    found = []
+    for wait in (0, 0, 0.9, 0.1, 0):
+        now[0] += wait
+        found.append(limit(None))
+    assert [answer.status for answer in found] == [200, 200, 429, 200, 200]
+    assert found[2].retry_after == 1
+
+
+# Streams of HTTP/2
+
+
+async def test_limit_of_streams_holds_requests_back():
+    """No more requests arrive at once than the provider allows."""
+    async with (
+        FakeProvider(http2=True, max_streams=2) as provider,
+        httpx.AsyncClient(http1=False, http2=True) as client,
+    ):
+        provider.behaviour = Behaviour(head_delay=math.inf)
+        calls = [asyncio.create_task(ask(provider, client)) for _ in range(6)]
+        await until(lambda: provider.counts.requests == 2)
+        await asyncio.sleep(0.05)
+        assert (provider.counts.requests, provider.counts.connections) == (2, 1)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+
+@pytest.mark.parametrize("option", ["reset_before_head", "reset_after", "hang_up_after"])
+async def test_reset_is_the_streams_own(option):
+    """RST_STREAM ends one request; the connection and what else it carries go on."""
+    async with (
+        FakeProvider(http2=True) as provider,
+        httpx.AsyncClient(http1=False, http2=True) as client,
+    ):
+        provider.script(Behaviour(head_delay=math.inf), Behaviour(**{option: 1}))
+        other = asyncio.create_task(ask(provider, client))
+        await until(lambda: provider.counts.requests == 1)
+        with pytest.raises(httpx.RemoteProtocolError, match="StreamReset"):
+            await ask(provider, client)
+        assert not other.done()
+        assert (await ask(provider, client)).is_success
+        assert (provider.counts.resets, provider.counts.connections) == (1, 1)
+        other.cancel()
+        await asyncio.gather(other, return_exceptions=True)

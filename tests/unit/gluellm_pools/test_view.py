@@ -84,30 +84,21 @@ def test_state_is_summed_over_origins_and_protocols():
 
 
 def test_requests_are_counted_with_their_failures():
-    """Errors and statuses of 400 and above are failures."""
+    """Errors and statuses of 400 and above are failures. A repetition is a request as well."""
     source = Source()
     source.set(semconv.REQUESTS, 10, **named(semconv.STATUS_CODE, 200))
-    source.set(semconv.REQUESTS, 3, **named(semconv.STATUS_CODE, 429))
+    source.set(semconv.REQUESTS, 2, **named(semconv.STATUS_CODE, 429))
+    resent = {semconv.STATUS_CODE: 429, semconv.REQUEST_RESEND: True}
+    source.set(semconv.REQUESTS, 1, **resent)
     source.set(semconv.REQUESTS, 2, **named(semconv.ERROR_TYPE, "pool_timeout"))
     source.set(semconv.REQUESTS, 4, **named(semconv.ERROR_TYPE, "connection_error"))
     source.set(
         semconv.REQUESTS, 1, **{semconv.ERROR_TYPE: "read_timeout", semconv.STATUS_CODE: 200}
     )
     pool = source.read().pools[KEY]
-    assert pool.requests == 20
-    assert pool.failed == 10
+    assert (pool.requests, pool.failed, pool.resent) == (20, 10, 1)
     errors = {"pool_timeout": 2, "connection_error": 4, "read_timeout": 1, "429": 3}
     assert pool.errors == errors
-
-
-def test_retries_are_counted_apart():
-    """Those of the SDKs and of GlueLLM. A repetition is a request as well."""
-    source = Source()
-    refused = named(semconv.STATUS_CODE, 429)
-    source.set(semconv.REQUESTS, 7, **refused)
-    source.set(semconv.REQUESTS, 3, **refused, **named(semconv.REQUEST_RESEND, True))
-    pool = source.read().pools[KEY]
-    assert (pool.requests, pool.failed, pool.resent) == (10, 10, 3)
 
 
 def test_calls_are_rows_by_provider_and_source():

@@ -16,11 +16,9 @@ from opentelemetry.instrumentation.gluellm.pool.call import Call, CallLedger, Co
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from opentelemetry.instrumentation.gluellm.pool.phases import (
     ANY_LLM,
-    BACKOFF,
     GLUELLM,
     OTHER,
     OUTCOMES,
-    PREPARING,
     REQUESTING,
     STAGES,
 )
@@ -92,35 +90,6 @@ def scene() -> Scene:
     return Scene()
 
 
-def test_a_call_that_is_refused_twice(scene: Scene) -> None:
-    """The pauses of an SDK count apart from the work before the next request."""
-    call = begin(scene)
-    counted = counted_of(call)
-    scene.clock.advance(0.2)
-    for _ in range(2):
-        lease = scene.enter(call)
-        scene.clock.advance(1)
-        leave(scene, lease, 429)
-        counted.enter(BACKOFF)
-        scene.clock.advance(5)
-        counted.enter(PREPARING)
-        scene.clock.advance(0.5)
-    lease = scene.enter(call)
-    scene.clock.advance(2)
-    leave(scene, lease)
-    scene.clock.advance(0.1)
-    call.end()
-    assert seconds(counted.spent) == {
-        "preparing": pytest.approx(1.2),
-        "requesting": 4,
-        "backoff": 10,
-        "finishing": pytest.approx(0.1),
-    }
-    assert counted.awaiting_response == 0  # the fake answers when the request leaves
-    assert (counted.retries, outcomes(only(scene))) == (2, {"succeeded": 1})
-    assert scene.requests() == {(429, None, False): 1, (429, None, True): 1, (200, None, True): 1}
-
-
 def test_time_of_requests_is_that_of_their_own_time_stamps(scene: Scene) -> None:
     """Waits for a connection and for the head, of requests with and without an answer."""
     call = begin(scene)
@@ -132,6 +101,7 @@ def test_time_of_requests_is_that_of_their_own_time_stamps(scene: Scene) -> None
     scene.tracker.answered(lease, 200)
     scene.clock.advance(10)
     scene.tracker.released(lease)
+    scene.clock.advance(1)
     second = scene.enter(call)
     scene.tracker.assigned(second, scene.connection(established=True))
     scene.clock.advance(4)
@@ -143,6 +113,7 @@ def test_time_of_requests_is_that_of_their_own_time_stamps(scene: Scene) -> None
     scene.work_off()
     counted = counted_of(call)
     assert (counted.queued / SECOND, counted.awaiting_response / SECOND) == (10, 6)
+    assert seconds(counted.spent) == {"requesting": 26, "finishing": 1}
 
 
 @pytest.mark.parametrize(

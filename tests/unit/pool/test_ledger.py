@@ -8,15 +8,9 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.ledger import Bound, OriginLedger, PoolLedger
 from opentelemetry.instrumentation.gluellm.pool.peak import Peak
-from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE, QUEUED
 from unit.pool.fakes import SECOND, Scene
 
 WINDOW = 75 * SECOND
-
-
-def pool_ledger(outcomes: int = 100) -> PoolLedger:
-    """A ledger of its own."""
-    return PoolLedger("openai", "openai", "httpx2", window=WINDOW, now=0, outcomes=Bound(outcomes))
 
 
 # Peaks
@@ -91,19 +85,6 @@ def test_peak_covers_the_window_between_collections(seed: int, timed: bool) -> N
 # Time by phase
 
 
-def test_time_in_a_phase_moves_while_a_request_hangs_and_stays_when_it_ends(scene: Scene) -> None:
-    """The counter neither jumps nor falls when a lease leaves a phase."""
-    assert scene.times() == [0] * 6
-    first, second = scene.enter(), scene.enter()
-    for seconds in (4, 8):
-        scene.clock.advance(4)
-        assert scene.times()[QUEUED] == 2 * seconds * SECOND
-    first.enter(AWAITING_RESPONSE, scene.clock())
-    assert scene.times()[QUEUED] == 16 * SECOND
-    scene.tracker.failed(second, "cancelled")
-    assert scene.times()[QUEUED] == 16 * SECOND
-
-
 def test_time_by_phase_never_falls_over_many_leases(scene: Scene) -> None:
     """Whole nanoseconds: the sums of thousands of leases are exact."""
     chance = random.Random(1)
@@ -147,15 +128,15 @@ def test_ways_to_leave_are_bounded_over_all_ledgers_and_no_request_is_lost() -> 
     """A server that answers with any number it likes fills no store: the rest is one series."""
     bound = Bound(3)
     ledgers = [
-        PoolLedger(name, None, "httpx", window=WINDOW, now=0, outcomes=bound) for name in "ab"
+        PoolLedger(name, None, "httpx", window=WINDOW, now=0, outcomes=series)
+        for name, series in (("a", bound), ("b", bound), ("c", Bound(100)))
     ]
-    first, second = (OriginLedger(ledger, "api.test", 443) for ledger in ledgers)
+    first, second, whole = (OriginLedger(ledger, "api.test", 443) for ledger in ledgers)
     for origin, statuses in ((first, (200, 201)), (second, range(200, 302)), (first, (200, 404))):
         for status in statuses:
             origin.requests[origin.outcome(status, None, False)] += 1
     assert first.requests == {(200, None, False): 2, (201, None, False): 1, (0, "_OTHER", False): 1}
     assert second.requests == {(200, None, False): 1, (0, "_OTHER", False): 101}
-    whole = OriginLedger(pool_ledger(), "api.test", 443)
     for resend in (False, True):
         whole.requests[whole.outcome(200, None, resend)] += 1
     assert whole.requests[200, None, False] == whole.requests[200, None, True] == 1

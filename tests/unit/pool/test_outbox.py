@@ -83,13 +83,3 @@ def test_entering_request_is_asked_to_drain_a_half_full_outbox(
     made.enter()
     assert made.recorder.names == ["outbox_filling"] * expected
     assert woken == [True]
-
-
-def test_leases_in_the_outbox_keep_no_pool_alive() -> None:
-    """A pool may be gone long before the next collection."""
-    made = scene(10)
-    request(made)
-    made.pool = None
-    assert made.ledger.discarded["garbage_collected"] == 1
-    assert len(made.work_off()) == 2
-    assert made.requests() == {(200, None, False): 1}

@@ -187,21 +187,6 @@ def test_request_that_is_answered_although_no_hook_reported_its_acceptance(scene
     scene.settled()
 
 
-def test_connection_without_the_hook_is_acquired_when_it_is_assigned(scene: Scene) -> None:
-    """This holds for other libraries, and for httpcore if the hook is missing."""
-    connection = scene.connection(established=True)
-    waiters = [waiter(scene) for _ in range(2)]
-    for lease in waiters:
-        scene.tracker.assigned(lease, connection)
-    assert scene.current()[AWAITING_RESPONSE] == 2
-    scene.tracker.requeued(waiters[1])
-    assert waiters[1].phase == QUEUED
-    scene.serve(waiters[0])
-    scene.tracker.assigned(waiters[1], connection)
-    scene.serve(waiters[1])
-    scene.settled()
-
-
 def test_wait_and_error_message_name_the_holders_of_connections(scene: Scene) -> None:
     """Requests that a connection is only assigned to are not named."""
     connection = idle_connection(scene)

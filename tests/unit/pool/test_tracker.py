@@ -9,30 +9,6 @@ from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE, QUEUED
 from unit.pool.fakes import SECOND, Scene
 
-# The way that ends well
-
-
-def test_acquire_lasts_until_the_assignment_that_was_not_refused(scene: Scene) -> None:
-    """A refusal costs the request the time that it then waits again. The queue's peak has it."""
-    lease = scene.enter()
-    for seconds in (1, 3):
-        scene.tracker.waiting(lease)
-        scene.tracker.waiting(lease)  # each pass over the queue says so again
-        assert scene.ledger.queued.value == 1
-        scene.clock.advance(seconds)
-        scene.tracker.assigned(lease, scene.connection(established=True))
-        assert scene.ledger.queued.value == 0
-        if seconds == 1:
-            scene.tracker.requeued(lease)
-    scene.clock.advance(5)
-    scene.tracker.answered(lease, 200)
-    assert scene.ledger.queued.highest(scene.clock()) == 1
-    assert lease.acquire_time == 4 * SECOND
-    assert scene.recorder.told("lease_waited") == [(lease, False)]
-    scene.tracker.released(lease)
-    scene.settled()
-
-
 # Whose request it is
 
 
@@ -87,6 +63,8 @@ def test_wait_records_the_pool_state_and_holders_at_its_start(scene: Scene) -> N
     assert found.holders == ("span 0", "span 1", "span 2")
     assert found.oldest_age == 4 * SECOND
     assert found.oldest_phase == AWAITING_RESPONSE
+    scene.tracker.assigned(waiter, scene.connection(established=True))
+    assert scene.ledger.queued.value == 0
 
 
 def test_waits_keep_no_earlier_requests_alive(scene: Scene) -> None:

@@ -1,4 +1,7 @@
-"""The spans, attributes and histogram values of calls."""
+"""The spans, attributes and histogram values of calls.
+
+Those of requests are compared in tests/contract/golden.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.metrics import NoOpMeter
 from opentelemetry.trace import SpanKind, StatusCode
 
 from opentelemetry.instrumentation.gluellm.attribution.streams import wrap_stream
@@ -224,3 +228,27 @@ def test_oldest_lease_is_the_longest_held_one(recorded: Recorded) -> None:
     assert age() == 1
     scene.tracker.failed(second, "cancelled")
     assert age() == 0
+
+
+def test_lease_whose_release_is_not_reported_has_no_duration(recorded: Recorded) -> None:
+    """As if the hook on it is missing."""
+    connection = recorded.scene.connection(established=True)
+    connection.reports_release = False
+    recorded.scene.serve(recorded.scene.acquire(connection))
+    reading = recorded.telemetry.now()
+    assert reading.count(semconv.LEASE_DURATION) == 0
+    assert reading.value(semconv.REQUESTS) == 1
+
+
+def test_outcomes_are_counted_without_an_sdk() -> None:
+    """Durations are not computed then, and are not recorded later."""
+    instruments = MeterInstruments(NoOpMeter("test"))
+    observer = DurationObserver(
+        instruments, full=False, model_attributes=False, time_in_queue=False
+    )
+    scene = Scene(observer, ledgers=instruments.ledgers)
+    lease = scene.acquire()
+    scene.serve(lease)
+    observer.drain.all()
+    assert (lease.recorded, scene.origin.requests[200, None, False]) == (2, 1)
+    assert scene.origin.attributes is None

@@ -63,20 +63,6 @@ class Filled:
         self.outbox.put((histogram, float(value), {}, example))
 
 
-def test_items_are_drained_in_order() -> None:
-    """Leases go to the function that records them."""
-    first, second = Histogram(), Histogram()
-    filled = Filled(first, 0)
-    lease = Scene().enter()
-    filled.put(first, 1)
-    filled.put(second, 2)
-    filled.outbox.put_lease(lease)
-    filled.put(first, 3)
-    filled.drain.all()
-    assert (first.values, second.values, filled.leases) == ([1.0, 3.0], [2.0], [lease])
-    assert not filled.outbox.items
-
-
 def test_items_added_during_a_drain_wait_for_the_next() -> None:
     """Otherwise requests that come faster than they are recorded would hold a collection up."""
     filled: Filled

@@ -19,6 +19,7 @@ from opentelemetry.instrumentation.gluellm.telemetry import instruments as instr
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.instruments import instruments_of
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument
+from support.telemetry import Telemetry
 
 OBSERVED = [
     metric.name for metric in semconv.METRICS if metric.instrument is not Instrument.HISTOGRAM
@@ -37,37 +38,25 @@ class Source:
         return {name: [Observation(self.value, {"number": self.collections})] for name in OBSERVED}
 
 
-class Provider:
-    """A meter provider in memory."""
+class Provider(Telemetry):
+    """Telemetry in memory, and its meter."""
 
-    def __init__(self, readers: int = 1) -> None:
-        self.readers = [InMemoryMetricReader() for _ in range(readers)]
-        self.provider = MeterProvider(metric_readers=self.readers, shutdown_on_exit=False)
-        self.meter = self.provider.get_meter("test")
-
-    def collect(self, reader: int = 0) -> dict[str, list[Any]]:
-        """The points of one collection by metric."""
-        data = self.readers[reader].get_metrics_data()
-        return {
-            metric.name: list(metric.data.data_points)
-            for resource in (data.resource_metrics if data else ())
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-        }
+    def __init__(self) -> None:
+        super().__init__()
+        self.meter = self.meter_provider.get_meter("test")
 
 
 @pytest.fixture
 def provider() -> Iterator[Provider]:
-    """A provider with one reader."""
     made = Provider()
     yield made
-    made.provider.shutdown()
+    made.shutdown()
 
 
 def test_each_metric_has_the_contracts_unit_and_description(provider: Provider) -> None:
     source = Source()
     instruments_of(provider.meter).connect(source)
-    (resource,) = provider.readers[0].get_metrics_data().resource_metrics
+    (resource,) = provider.reader.get_metrics_data().resource_metrics
     found = [(m.name, m.unit, m.description) for m in resource.scope_metrics[0].metrics]
     contract = [(m.name, m.unit, m.description) for m in semconv.METRICS if m.name in OBSERVED]
     assert sorted(found) == sorted(contract)
@@ -75,16 +64,17 @@ def test_each_metric_has_the_contracts_unit_and_description(provider: Provider) 
 
 def test_one_snapshot_serves_a_whole_collection() -> None:
     """The first callback takes it, the others read it, so gauges can't contradict each other."""
-    provider = Provider(readers=2)
+    readers = [InMemoryMetricReader() for _ in range(2)]
+    provider = MeterProvider(readers, shutdown_on_exit=False)
     source = Source()
-    instruments_of(provider.meter).connect(source)
+    instruments_of(provider.get_meter("test")).connect(source)
     for collection, reader in ((1, 0), (2, 0), (3, 1), (4, 0)):
-        points = provider.collect(reader)
-        numbers = {point.attributes["number"] for found in points.values() for point in found}
+        found = readers[reader].get_metrics_data().resource_metrics[0].scope_metrics[0].metrics
+        numbers = {point.attributes["number"] for m in found for point in m.data.data_points}
         # Asynchronous counters of earlier sets don't come back: a set that is not observed is gone.
         assert numbers == {collection}
         assert source.collections == collection
-    provider.provider.shutdown()
+    provider.shutdown()
 
 
 def test_instrument_that_could_not_be_created_is_created_later(
@@ -115,8 +105,8 @@ def test_meter_has_one_set_of_instruments(provider: Provider) -> None:
     """A second create_observable_* would hand back the old one and drop the new callback."""
     first = instruments_of(provider.meter)
     assert instruments_of(provider.meter) is first
-    assert instruments_of(provider.provider.get_meter("test")) is first
-    assert instruments_of(provider.provider.get_meter("other")) is not first
+    assert instruments_of(provider.meter_provider.get_meter("test")) is first
+    assert instruments_of(provider.meter_provider.get_meter("other")) is not first
     assert first.histogram(semconv.ACQUIRE_DURATION) is first.histogram(semconv.ACQUIRE_DURATION)
 
 
@@ -163,7 +153,7 @@ def test_instruments_made_before_the_sdk_is_set_work_in_it(
     histogram = before.histogram(semconv.LEASE_DURATION)
     assert instruments_of(metrics.get_meter("test")) is before
     provider = Provider()
-    metrics.set_meter_provider(provider.provider)
+    metrics.set_meter_provider(provider.meter_provider)
     histogram.record(1.0)
     points = provider.collect()
     assert sorted(points) == sorted([*OBSERVED, "gluellm.pool.lease.duration"])
@@ -178,4 +168,4 @@ def test_instruments_made_before_the_sdk_is_set_work_in_it(
     assert all(points[name][0].value == 2 for name in OBSERVED)
     assert all(len(points[name]) == 1 for name in OBSERVED)
     assert caplog.records == []  # the SDK warns of an instrument that is created twice
-    provider.provider.shutdown()
+    provider.shutdown()

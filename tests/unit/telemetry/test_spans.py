@@ -3,70 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import (
     SpanContext,
     SpanKind,
     StatusCode,
     TraceFlags,
-    TraceState,
     use_span,
 )
 
-from opentelemetry.instrumentation.gluellm.pool.call import Call
-from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.entry import SuppressedContext
 from opentelemetry.instrumentation.gluellm.telemetry.spans import SpanObserver, tracer_of
+from support.telemetry import Telemetry
 from unit.pool.fakes import Scene
 
 MINIMUM = 0.1
 CALLER = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
 
 
-class Traced:
-    """A scene whose spans end up in ``spans``."""
+class Traced(Telemetry):
+    """A scene whose spans are kept."""
 
-    def __init__(self, provider: TracerProvider, exporter: InMemorySpanExporter) -> None:
-        self.provider = provider
-        self._exporter = exporter
-        self.scene = Scene(SpanObserver(tracer_of(provider), MINIMUM))
-
-    @property
-    def spans(self) -> list[ReadableSpan]:
-        """The spans so far, in the order of their ends."""
-        return list(self._exporter.get_finished_spans())
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the spans so far."""
-        return [span.name for span in self.spans]
-
-    def waited(self, seconds: float, call: Call | None = None) -> Lease:
-        """A request of CALLER's that waited, and was answered a second later."""
-        scene = self.scene
-        lease = scene.enter(call)
-        lease.observed = CALLER
-        scene.tracker.waiting(lease)
-        scene.clock.advance(seconds)
-        scene.tracker.assigned(lease, scene.connection(established=True))
-        scene.clock.advance(1)
-        scene.tracker.answered(lease, 200)
-        return lease
+    def __init__(self) -> None:
+        super().__init__()
+        self.scene = Scene(SpanObserver(tracer_of(self.tracer_provider), MINIMUM))
 
 
 @pytest.fixture
 def traced() -> Iterator[Traced]:
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    yield Traced(provider, exporter)
-    provider.shutdown()
+    made = Traced()
+    yield made
+    made.shutdown()
 
 
 def took(span: ReadableSpan) -> float:
@@ -76,79 +46,25 @@ def took(span: ReadableSpan) -> float:
     return round((span.end_time - span.start_time) / 1e9, 2)
 
 
-def own(span: ReadableSpan) -> dict[str, Any]:
-    """Its attributes without those of the pool and origin."""
-    return {key: value for key, value in (span.attributes or {}).items() if key not in _BASE}
-
-
-_BASE = (
-    semconv.POOL_NAME,
-    semconv.POOL_LIBRARY,
-    semconv.PROVIDER_NAME,
-    semconv.SERVER_ADDRESS,
-    semconv.SERVER_PORT,
-)
-
 # Waits
 
 
 def test_wait_of_at_least_the_minimum_has_a_span(traced: Traced) -> None:
     """It is the child of the caller's span, and lasts from the entry to the assignment."""
-    traced.waited(MINIMUM / 2)
-    assert traced.spans == []
-    traced.waited(2, Call("openai", "gpt", "completion"))
-    (span,) = traced.spans
-    assert span.name == semconv.SPAN_WAIT.format(address="api.test", port=443)
-    assert span.kind is SpanKind.INTERNAL
+    scene = traced.scene
+    for seconds in (MINIMUM / 2, 2):
+        assert traced.spans() == []
+        lease = scene.enter()
+        lease.observed = CALLER
+        scene.tracker.waiting(lease)
+        scene.clock.advance(seconds)
+        scene.tracker.assigned(lease, scene.connection(established=True))
+        scene.clock.advance(1)
+        scene.tracker.answered(lease, 200)
+    (span,) = traced.spans()
     assert span.parent is not None
     assert (span.parent.trace_id, span.parent.span_id) == (1, 2)
     assert took(span) == 2.0
-    assert span.status.status_code is StatusCode.UNSET
-    attributes = own(span)
-    assert attributes[semconv.REQUEST_MODEL] == "gpt"
-    assert attributes[semconv.OPERATION_NAME] == "completion"
-
-
-def test_wait_names_what_held_the_connections(traced: Traced) -> None:
-    """The holders' spans are linked, without the tracestate of their traces."""
-    scene = traced.scene
-    state = TraceState([("vendor", "secret")])
-    held = SpanContext(3, 4, is_remote=False, trace_flags=CALLER.trace_flags, trace_state=state)
-    holder, untraced = scene.acquire(), scene.acquire()
-    holder.observed = held
-    assert untraced.observed is None
-    scene.clock.advance(7)
-    traced.waited(2)
-    (span,) = traced.spans
-    (link,) = span.links
-    assert (link.context.trace_id, link.context.span_id) == (3, 4)
-    assert not link.context.trace_state
-    assert own(span) == {
-        semconv.SPAN_CONNECTION_ACTIVE: 2,
-        semconv.SPAN_CONNECTION_IDLE: 0,
-        semconv.SPAN_REQUEST_QUEUED: 1,
-        semconv.SPAN_OLDEST_LEASE_AGE: 7.0,
-        semconv.SPAN_OLDEST_LEASE_PHASE: "awaiting_response",
-    }
-
-
-@pytest.mark.parametrize(
-    ("error", "status"),
-    [("pool_timeout", StatusCode.ERROR), ("cancelled", StatusCode.UNSET)],
-)
-def test_wait_in_vain_has_a_span_however_short(
-    traced: Traced, error: str, status: StatusCode
-) -> None:
-    """A cancellation is the caller's wish, and no failure."""
-    scene = traced.scene
-    lease = scene.enter()
-    scene.tracker.waiting(lease)
-    scene.clock.advance(MINIMUM / 2)
-    scene.tracker.failed(lease, error)
-    (span,) = traced.spans
-    assert took(span) == MINIMUM / 2
-    assert own(span)[semconv.ERROR_TYPE] == error
-    assert span.status.status_code is status
 
 
 def test_finalizers_and_suppressed_requests_make_no_spans(traced: Traced) -> None:
@@ -167,7 +83,7 @@ def test_finalizers_and_suppressed_requests_make_no_spans(traced: Traced) -> Non
         waiting.observed = lease.observed
         scene.tracker.waiting(waiting)
         scene.tracker.failed(waiting, "cancelled", in_finalizer=not suppressed)
-    assert traced.spans == []
+    assert traced.spans() == []
 
 
 # Set-ups
@@ -186,8 +102,8 @@ def test_set_up_has_a_span_with_its_steps(traced: Traced) -> None:
     connection.tls_ended_at = scene.clock()
     connection.tls_version = "TLSv1.3"
     scene.tracker.established(connection, "1.1")
-    connect, tls, setup = traced.spans
-    assert traced.names == [
+    connect, tls, setup = traced.spans()
+    assert [span.name for span in traced.spans()] == [
         semconv.SPAN_CONNECT.format(address="proxy.test", port=3128),
         semconv.SPAN_TLS.format(address="api.test"),
         semconv.SPAN_SETUP.format(address="api.test", port=443),
@@ -200,7 +116,7 @@ def test_set_up_has_a_span_with_its_steps(traced: Traced) -> None:
         semconv.TLS_PROTOCOL_NAME: "tls",
         semconv.TLS_PROTOCOL_VERSION: "1.3",
     }
-    assert all(span.status.status_code is StatusCode.UNSET for span in traced.spans)
+    assert all(span.status.status_code is StatusCode.UNSET for span in traced.spans())
 
 
 # The caller's span, and the tracer
@@ -211,7 +127,7 @@ def test_clients_span_gets_the_wait_and_whether_the_connection_was_reused(traced
 
     An SDK's retry under the same span adds its own wait.
     """
-    tracer = traced.provider.get_tracer("http client")
+    tracer = traced.tracer_provider.get_tracer("http client")
     for entered_inside in (True, False):
         span = tracer.start_span("GET", kind=SpanKind.CLIENT)
         with use_span(span):
@@ -227,4 +143,4 @@ def test_clients_span_gets_the_wait_and_whether_the_connection_was_reused(traced
                 scene.tracker.answered(lease, 200)
         span.end()
         expected = {semconv.CONNECTION_REUSED: True, semconv.SPAN_ACQUIRE_DURATION: MINIMUM / 2}
-        assert (traced.spans[-1].attributes or {}) == (expected if entered_inside else {})
+        assert (traced.spans()[-1].attributes or {}) == (expected if entered_inside else {})

@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,10 +31,6 @@ def instrumentor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gl
     signal.signal(signal.SIGUSR2, signal.SIG_DFL)
 
 
-def threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate()]
-
-
 def test_the_signal_writes_snapshot_and_findings_to_the_log(
     instrumentor: GlueLLMInstrumentor, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -48,21 +43,6 @@ def test_the_signal_writes_snapshot_and_findings_to_the_log(
     assert record.levelno == logging.WARNING
     assert record.getMessage().startswith("Report on SIGUSR2:\n")
     assert f"pools of process {os.getpid()}" in record.getMessage()
-
-
-def test_no_handler_without_the_setting_or_after_uninstrument(
-    instrumentor: GlueLLMInstrumentor,
-) -> None:
-    """The default handler, and no thread."""
-    instrumentor.instrument()
-    assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
-    assert "gluellm-pool-report" not in threads()
-    instrumentor.uninstrument()
-    instrumentor.instrument(snapshot_signal="SIGUSR2")
-    assert "gluellm-pool-report" in threads()
-    instrumentor.uninstrument()
-    assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
-    assert "gluellm-pool-report" not in threads()
 
 
 @pytest.mark.parametrize(

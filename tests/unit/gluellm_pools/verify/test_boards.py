@@ -133,12 +133,8 @@ def test_a_query_can_be_wrapped(tmp_path):
 # A board that can't be used is named, ends at once, and does not keep others from being run
 
 
-def _nested(depth):
-    return '{"panels":[' * depth + "]}" * depth
-
-
 _BROKEN = {
-    "panels nested far too deep": (_nested(3000), "nested too deep"),
+    "panels nested far too deep": ('{"panels":[' * 3000 + "]}" * 3000, "nested too deep"),
     "lists nested far too deep": ("[" * 100_000, "nested too deep"),
     "no JSON": ("{", "no JSON"),
     "too many values": ("[" + "1," * 20_000_000, "more than 1000000 values"),

@@ -223,17 +223,3 @@ def test_a_server_without_http_is_reported(verify):
         threading.Thread(target=greet, daemon=True).start()
         text = verify(f"http://127.0.0.1:{server.getsockname()[1]}")
     assert "does not speak HTTP" in text
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["--prometheus", "localhost:9090"],
-        ["--prometheus", "http://h", "--header", "x"],
-        ["--prometheus", "http://h", "--boards", "/nowhere"],
-    ],
-)
-def test_arguments_that_can_t_be_used(capsys, options):
-    """Exit status 2, before anything is asked."""
-    assert main(["verify", *options]) == 2
-    assert "gluellm-pools verify:" in capsys.readouterr().err

@@ -4,7 +4,12 @@ import pytest
 
 from gluellm_pools.view import PoolKey, PoolView
 from gluellm_pools.watch import limits
-from gluellm_pools.watch.limits import GONE_SECONDS, PROCESSES, REPLACED_SECONDS
+from gluellm_pools.watch.limits import (
+    GONE_SECONDS,
+    PROCESSES,
+    REPLACED_SECONDS,
+    UNKNOWN_INTERVAL,
+)
 from gluellm_pools.watch.processes import Processes
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import (
@@ -129,8 +134,8 @@ def test_two_processes_under_one_name_are_detected(watched):
 
 def test_series_that_ended_are_dropped(watched):
     """A pool that is gone stops being exported; so do its rows, one export later."""
-    other = {semconv.POOL_NAME: "gone"}
-    watched.export(number(semconv.REQUESTS, 5), number(semconv.REQUESTS, 5, **dotted(other)))
+    gone = number(semconv.REQUESTS, 5, gluellm__pool__name="gone")
+    watched.export(number(semconv.REQUESTS, 5), gone)
     for _ in range(2):
         assert len(watched.process.view().pools) == 2
         watched.export(number(semconv.REQUESTS, 6, watched.after(10)))
@@ -151,10 +156,6 @@ def test_counters_never_shrink_when_a_series_ends(watched):
         assert pool.requests >= 0
     pool, seconds = watched.recent
     assert (pool.requests, seconds) == (2, 20)
-
-
-def dotted(attributes: dict) -> dict:
-    return {key.replace(".", "__"): value for key, value in attributes.items()}
 
 
 def test_processes_are_distinguished_by_service_and_instance(watched):
@@ -192,6 +193,17 @@ def test_process_that_exports_rarely_is_not_silent_between_exports(watched):
     assert not watched.process.silent
     watched.processes.forget_gone()
     assert len(watched.processes) == 1
+
+
+def test_a_process_that_exported_once_is_silent_before_it_is_gone(watched):
+    """It is shown as silent before it vanishes."""
+    watched.export(number(semconv.REQUESTS, 1))
+    watched.after(GONE_SECONDS + 60)
+    watched.processes.forget_gone()
+    assert watched.process.silent
+    watched.after(5 * UNKNOWN_INTERVAL)
+    watched.processes.forget_gone()
+    assert len(watched.processes) == 0
 
 
 def test_too_many_processes_are_rejected_until_one_is_silent(watched):

@@ -5,7 +5,6 @@ import io
 import pytest
 from rich.console import Console
 
-from gluellm_pools.histogram import Histogram
 from gluellm_pools.render import row_block, view_lines
 from gluellm_pools.view import PoolKey, PoolView, View
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
@@ -64,9 +63,6 @@ def test_shares_and_bars_stay_within_the_whole():
 # Histograms without bounds, of one bucket or none. A view with `boundaries=[]` has one
 
 
-BARE, SINGLE = Histogram(), Histogram((), (5,), 1.0)
-
-
 @pytest.mark.parametrize("counts", [([], [5]), ([5], []), ([5], [7])], ids=str)
 def test_series_may_change_its_kind_of_histogram(counts):
     """The receiver failed, or the view from then on, with ValueError."""
@@ -79,13 +75,3 @@ def test_series_may_change_its_kind_of_histogram(counts):
         watched.now += 10
     watched.lines().show()
     assert any("openai/httpx2: connections: 0 active" in line for line in watched.said())
-
-
-def test_different_kinds_of_histogram_are_not_combined():
-    """The first one wins, as with different bounds."""
-    assert SINGLE + BARE == SINGLE
-    assert BARE + SINGLE == SINGLE
-    assert SINGLE - BARE == SINGLE
-    assert BARE - SINGLE == BARE
-    assert (SINGLE + SINGLE).counts == (10,)
-    assert (SINGLE - SINGLE).counts == (0,)
