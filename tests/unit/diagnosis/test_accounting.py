@@ -190,6 +190,19 @@ def test_failures_before_an_hour_of_calm_are_none_now() -> None:
     assert not kinds(taken(*[of_calls(40, {}, {"503": 30})] * 5, *HOUR))
 
 
+@pytest.mark.parametrize("counted", [True, False], ids=["any_llm", "sdk"])
+def test_what_was_well_before_does_not_hide_that_all_fails_now(*, counted: bool) -> None:
+    """For a minute of an hour."""
+    minutes = [of_calls(6), of_calls(6, {}, {"RuntimeError": 6})]
+    for minute in () if counted else minutes:
+        del minute["calls", "any_llm", "openai"]
+    fine, failed = minutes
+    finding = top(*[fine] * 59, failed)
+    assert (finding.kind, finding.severity) == (Kind.CALLS_FAILING, Severity.ERROR)
+    assert finding.observed.startswith("6 of 6 ")
+    assert "failed in the last 60 s (0% earlier): 6 with RuntimeError" in finding.observed
+
+
 @pytest.mark.parametrize(("failed", "severity"), [(20, Severity.WARNING), (21, Severity.ERROR)])
 def test_sdk_whose_requests_mostly_fail_is_an_error(failed: int, severity: Severity) -> None:
     """Its retries no longer cover that. Plain SDKs count no calls."""

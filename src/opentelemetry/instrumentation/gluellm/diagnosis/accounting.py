@@ -315,6 +315,7 @@ class _Group:
             running = Counter(its[0].ages if its else ())
         self._now = self._side(compared.recent, running)
         self._quiet = self._side(compared.quiet, running)
+        self._latest_minute = self._side(compared.latest, running)
         self._before: _Side | None = None
         if compared.before and is_baseline(compared.before.period, snapshot.account):
             self._before = self._side(compared.before, Counter())
@@ -397,8 +398,11 @@ class _Group:
 
     def _over(self, what: str, of: Sequence[str], share: float) -> tuple[_Side, str] | None:
         """Return the period in which too many calls ended so, with text; None if there is none."""
-        before = self._before
-        for side, most in ((self._now, share), (self._quiet, thresholds.CALL_QUIET_SHARE)):
+        before, quiet = self._before, thresholds.CALL_QUIET_SHARE
+        sides = [(self._now, share), (self._quiet, quiet)]
+        if _nearly_all_fail(self._latest_minute) and not _nearly_all_fail(self._now):
+            sides.insert(0, (self._latest_minute, quiet))
+        for side, most in sides:
             count, whole = side.outcomes[what], sum(side.outcomes[one] for one in of)
             if not thresholds.are_many(count, whole, most):
                 continue
@@ -598,6 +602,11 @@ class _Group:
             concerned = [request for request in self._requests if request.held is not None]
             what = "Held connections"
         return evidence_of(what, concerned)
+
+
+def _nearly_all_fail(side: _Side) -> bool:
+    failed, succeeded = side.outcomes["failed"], side.outcomes["succeeded"]
+    return failed >= max(thresholds.NEARLY_ALL * (failed + succeeded), 1)
 
 
 def _slower(now: _Side, before: _Side) -> bool:

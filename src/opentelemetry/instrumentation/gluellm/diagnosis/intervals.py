@@ -277,12 +277,12 @@ def since(snapshot: Snapshot, previous: Snapshot | None) -> Windows:
     numbers, now = summed([snapshot.account.total]), snapshot.uptime
     if previous is None:
         whole = Window(now, numbers)
-        return Windows(whole, whole, None)
+        return Windows(whole, whole, whole, None)
     before, then = summed([previous.account.total]), previous.uptime
     for subject, items in before.items():
         numbers.setdefault(subject, Counter()).subtract(items)
     recent = Window(now - then, {subject: +items for subject, items in numbers.items() if +items})
-    return Windows(recent, recent, Window(then, before))
+    return Windows(recent, recent, recent, Window(then, before))
 
 
 def calls_in(calls: parts.CallsSnapshot, window: Window) -> parts.CallsSnapshot:

@@ -33,6 +33,8 @@ class Window:
 class Windows:
     """The judged time and the times that it is compared with."""
 
+    latest: Window
+    """Its last 30 to 90 s: what was well before cannot hide what fails now."""
     recent: Window
     quiet: Window
     """A longer time that ends now, for services with few calls."""
@@ -56,7 +58,9 @@ def windows(account: Account, now: float, recent: int = thresholds.ACCOUNT_RECEN
     earlier = [row for row in earlier if row.since < half]
     before = max((row.until for row in earlier), default=begin) - begin
     quiet = now - thresholds.ACCOUNT_QUIET * account.row
+    last = [row for row in latest if row.until > now - account.row / 2]
     return Windows(
+        _window(last, now - min((row.since for row in last), default=now)),
         _window(latest, now - max(since, 0.0)),
         _window([row for row in account.rows if row.until > quiet], now - max(quiet, 0.0)),
         _window(earlier, before) if earlier and is_baseline(before, account) else None,
