@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import queue
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import urllib3
@@ -94,6 +97,32 @@ def test_forwarding_proxy_serves_many_origins_with_one_pool(runner, library, lis
     }
     assert_rows(telemetry, new(), reused())
     telemetry.check(POOL_LIVE=1, OPEN_CONNECTIONS=1)
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_wait_is_counted_if_another_request_takes_the_free_connection(
+    runner, library, server, telemetry, taken
+):
+    """A thread that only gets no CPU needs as long, and has not waited for the pool."""
+    server.reply("/slow", Reply(head_after=0.1))
+
+    class Queue(queue.LifoQueue[Any]):
+        def get(self, block: bool = True, timeout: float | None = None) -> Any:
+            action = delays.pop() if delays else None
+            if action is not None:
+                action()
+            return super().get(block, timeout)
+
+    class Pool(urllib3.HTTPConnectionPool):
+        QueueCls = Queue
+
+    delays: list[Any] = []
+    with Pool("127.0.0.1", server.port, maxsize=1, block=True) as pool:
+        assert pool.urlopen("GET", "/").data == b"ok"
+        delays.append((lambda: pool.urlopen("GET", "/slow")) if taken else lambda: time.sleep(0.1))
+        assert pool.urlopen("GET", "/").data == b"ok"
+    assert (telemetry.total(semconv.ACQUIRE_DURATION) >= 0.1) is taken
+    assert (telemetry.value(semconv.PEAK_QUEUED) > 0) is taken
 
 
 def test_pools_without_a_manager_are_observed(runner, library, server, telemetry):

@@ -25,8 +25,8 @@ _FORWARDED: Final[ContextVar[tuple[bytes, int | None, bytes] | None]] = ContextV
 )
 """Origin of the request that the running code sends through a forwarding proxy."""
 _WAIT_THRESHOLD = 20_000_000
-"""Nanoseconds. If the queue had a connection and getting it took longer than this, another thread
-was faster and the request has waited."""
+"""Nanoseconds. If the queue had a connection, but getting one took longer than this and another
+request released it meanwhile, then another thread was faster and the request has waited."""
 
 
 class Urllib3RequestHooks:
@@ -99,10 +99,16 @@ class Urllib3RequestHooks:
                 raise
             try:
                 try:
-                    unseen = blocks and lease.wait is None
-                    if unseen and tracker.clock() - lease.entered_at > _WAIT_THRESHOLD:
-                        tracker.waiting(lease, timeout)
                     record = getattr(connection, CONNECTION, None)
+                    if blocks and lease.wait is None and record is not None:
+                        last = record.lease
+                        # A starved thread needs as long, but then the connection was free before.
+                        if (
+                            last is not None
+                            and last.ended_at > lease.entered_at
+                            and tracker.clock() - lease.entered_at > _WAIT_THRESHOLD
+                        ):
+                            tracker.waiting(lease, timeout)
                     if (
                         record is None
                         or record.closed
