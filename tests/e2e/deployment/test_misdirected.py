@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.programs import Prometheus, Stack
-from studies.troubleshooting.exports import PROTOCOL, SIGNAL, lines_of
+from support.exports import PROTOCOL, SIGNAL, lines_of
 from support.quotations import assert_quoted_and_said
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"

@@ -1,1 +1,0 @@
-"""What docs/deploy.md quotes is what OpenTelemetry logs."""
