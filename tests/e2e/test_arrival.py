@@ -1,6 +1,6 @@
 """What a program counts arrives in every store, under the documented names; so do its spans.
 
-One program, over gRPC. ``make -C tests/studies arrival`` has the table of both protocols.
+One program, over gRPC.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A Collector at fault: no call fails, and every count is right once it is well again.
-
-``make -C tests/studies faults`` plays all faults on both protocols, and measures what they cost.
-"""
+"""A Collector at fault: no call fails, and every count is right once it is well again."""
 
 from __future__ import annotations
 
@@ -9,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from studies.faults.playing import Fault, Play, Stage
-from studies.faults.verdict import harm
+from studies.faults.playing import Fault, Play, Stage, harm
 
 from .programs import Stack
 
@@ -19,7 +15,7 @@ pytest.importorskip("any_llm")
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """The stores, a provider, and a program without telemetry."""
+    """The stores and a provider."""
     folder = tmp_path_factory.mktemp("faults")
     with Stage(Stack(folder / "stack"), folder) as stage:
         yield stage

@@ -31,8 +31,6 @@ _PRECISION = {
     Way.READER: 1e-14,
 }
 """Of two numbers, where not every bit must be the same."""
-_SHOWN = 3
-"""How many of a cell's differences are shown."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +60,6 @@ class Cell:
     """Series that moved, with a value between two that the program counted."""
     wrong: list[str] = field(default_factory=list)
     """What is missing, too much, or another value."""
-
-    def __str__(self) -> str:
-        if self.wrong:
-            more = len(self.wrong) - _SHOWN
-            return "; ".join([*self.wrong[:_SHOWN], *([f"and {more} more"] if more > 0 else [])])
-        moved = f", {self.between} of them between two reads" if self.between else ""
-        return f"{self.equal + self.between} series, counted = stored{moved}"
 
     def add(self, other: Cell) -> None:
         """Add the same metric and way of another program, or at another moment."""

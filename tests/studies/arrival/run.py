@@ -40,8 +40,6 @@ RESOURCE = {
     "k8s.namespace.name": "agents",
 }
 """What the program reports about itself, beside its instance."""
-PROTOCOLS = ("grpc", "http/protobuf")
-"""Each program has one, and its instance is called after it."""
 JOB = f"{RESOURCE['service.namespace']}/{RESOURCE['service.name']}"
 PULLED_JOB = "pulled"
 """The job of the same programs where they are scraped themselves: a target's file names it."""
@@ -195,8 +193,8 @@ class Run:
 
 
 @contextlib.contextmanager
-def run(folder: Path, protocols: Sequence[str] = PROTOCOLS) -> Iterator[Run]:
-    """Let it happen; the stores can be asked until the context is left."""
+def run(folder: Path, protocols: Sequence[str]) -> Iterator[Run]:
+    """Run a program for each protocol; the stores can be asked until the context is left."""
     done = Run(Stack(folder / "stack"))
     with contextlib.ExitStack() as exits:
         exits.callback(done.stack.stop)

@@ -1,1 +1,1 @@
-"""A Collector at fault, and programs that are killed: nothing is harmed, and alerts end."""
+"""Programs of ``tests/e2e/test_collector_faults.py``: a Collector at fault harms nothing."""

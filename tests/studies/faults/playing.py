@@ -1,4 +1,4 @@
-"""Plays one fault: a program with telemetry and one without, side by side, and a Collector."""
+"""Plays one fault of a Collector to which a program exports."""
 
 from __future__ import annotations
 
@@ -29,13 +29,9 @@ AFTERWARDS = 3
 """Exports that succeed before the program ends."""
 PATIENCE = 40.0
 """Seconds."""
-NOISE = 0.005
-"""Seconds that a program without telemetry waits for no thread of its own on a quiet machine."""
 _ENDS_WITHIN = 60.0
 _BETWEEN_LOOKS = 0.1
-_CONFIGURATION = Path(__file__).with_name("configuration")
-_TRIES = 3
-
+_FULL = Path(__file__).with_name("full.yaml")
 
 def _increase(values: list[float]) -> float:
     """By how much a counter rose that was born at 0; where it falls, it began anew."""
@@ -46,43 +42,38 @@ def _increase(values: list[float]) -> float:
 class Fault(StrEnum):
     """What happens to the Collector, in words for people."""
 
-    DOWN = "down at start"
     KILLED = "killed, restarted"
     STOPPED = "hangs"
     FULL = "refuses, out of memory"
-    TINY_REQUESTS = "refuses, too large"
-
-
-FAULTS = {
-    "grpc": tuple(fault for fault in Fault if fault != Fault.TINY_REQUESTS),
-    "http/protobuf": tuple(Fault),
-}
-"""By protocol. gRPC's limit is a whole number of MiB, and a request of one pool has 20 kB."""
-_OVERLAYS = {Fault.FULL: "full.yaml", Fault.TINY_REQUESTS: "tiny_requests.yaml"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What came of a run. Seconds, bytes."""
+    """What came of a run."""
 
-    fault: Fault
-    protocol: str
     last: dict[str, Any]
-    """The program's own figures once all is over: see ``calling.py``."""
-    errors: list[str]
-    """Exceptions that reached the program, its loop, its threads or its finalizers."""
-    with_telemetry: dict[str, float]
-    """Of `Lateness`, from the fault's begin to the last export after it."""
-    without: dict[str, float]
-    """The same of the program without telemetry, which ran at the same time."""
-    growth: tuple[int, int]
-    """Of resident memory while the Collector was at fault, with telemetry and without."""
+    """The program's own figures at the end: see ``calling.py``."""
     increases: dict[str, float]
-    """By how much the stored counters rose in all, resets taken as such."""
+    """By store, the increase of the request counter, resets taken as such."""
+
+
+def harm(figures: Figures) -> list[str]:
+    """Return what must not happen, in words: a failure, a miscount."""
+    last = figures.last
+    failed, good = last["failed_exports"], last["good_exports"]
+    found = {
+        f"exceptions reached the program: {last['errors'][:3]}": bool(last["errors"]),
+        f"no fault was played: {failed} exports failed": failed < IN_VAIN,
+        f"only {good} exports succeeded": good < AFTERWARDS,
+    }
+    for store, rise in figures.increases.items():
+        what = f"{store} rose by {rise:.0f} requests, {last['answered']} were made"
+        found[what] = rise != last["answered"]
+    return [text for text, is_wrong in found.items() if is_wrong]
 
 
 class Application(TalkingProcess):
-    """A running ``calling.py``, which exports often unless the protocol is ``none``."""
+    """A running ``calling.py``, which exports often."""
 
     def __init__(self, stage: Stage, protocol: str, endpoint: str, instance: str) -> None:
         more = {
@@ -101,7 +92,7 @@ class Application(TalkingProcess):
 
 
 class Stage:
-    """What runs while faults are played: the stores, a provider, a program without telemetry."""
+    """What runs while faults are played: the stores and a provider."""
 
     def __init__(self, stack: Stack, folder: Path) -> None:
         self.stack = stack
@@ -115,23 +106,11 @@ class Stage:
             answers = Behaviour(head_delay=0.05, jitter=0.05, tokens=5)
             provider = closing.enter_context(FakeProviderThread(behaviour=answers))
             self.provider_url = provider.openai_url
-            self.without = Application(self, "none", "", "without")
-            closing.callback(self.without.kill)
-            self.without.ask("figures")
             self._closing = closing.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._closing.close()
-
-
-def play(fault: Fault, protocol: str, stage: Stage) -> Figures:
-    """Play a fault, again when the machine made even the program without telemetry wait."""
-    for number in range(_TRIES):
-        figures = Play(fault, protocol, stage, number).run()
-        if figures.without["waited"] < NOISE:
-            break
-    return figures
 
 
 class Play:
@@ -147,31 +126,20 @@ class Play:
 
     def run(self) -> Figures:
         """Play it to its end. Raises AssertionError when a step takes too long."""
-        without = self._stage.without
         with ExitStack() as stack:
             self._start(stack)
             self._wait("exports", 1)
-            before = self._application.ask("begin"), without.ask("begin")
             with self._at_fault():
-                at_its_end = self._wait("failed_exports", IN_VAIN), without.ask("figures")
+                self._wait("failed_exports", IN_VAIN)
             self._wait("good_exports", AFTERWARDS)
-            after = self._application.ask("quiet"), without.ask("figures")
             last = self._application.ask("flush")
             self._wait_until_stored(last["answered"])
             process = self._application.process
             assert process.stdin is not None
             process.stdin.close()
             assert process.wait(_ENDS_WITHIN) == 0, self._application.log_tail()
-        ours, its = (at_its_end[n]["resident"] - before[n]["resident"] for n in (0, 1))
-        lateness = [{name: each[name] for name in ("late", "stalled", "waited")} for each in after]
         return Figures(
-            fault=self._fault,
-            protocol=self._protocol,
             last=last,
-            errors=[*last["errors"], *after[1]["errors"]],
-            with_telemetry=lateness[0],
-            without=lateness[1],
-            growth=(ours, its),
             increases={
                 name: sum(
                     _increase([value for _, value in row["values"]])
@@ -183,11 +151,10 @@ class Play:
 
     def _start(self, stack: ExitStack) -> None:
         self._collector.stop()
-        if overlay := _OVERLAYS.get(self._fault):
-            self._collector.overlays.append(_CONFIGURATION / overlay)
+        if self._fault == Fault.FULL:
+            self._collector.overlays.append(_FULL)
             stack.callback(self._without_overlay)
-        if self._fault != Fault.DOWN:
-            self._collector.start()
+        self._collector.start()
         is_grpc = self._protocol == "grpc"
         endpoint = self._collector.grpc_endpoint if is_grpc else self._collector.http_endpoint
         self._application = Application(self._stage, self._protocol, endpoint, self._instance)
@@ -207,15 +174,14 @@ class Play:
                 if fault == Fault.KILLED:
                     collector.kill()
                 yield
-                if fault in _OVERLAYS:
+                if fault == Fault.FULL:
                     collector.stop()
                     self._without_overlay()
                 collector.start()
 
     def _without_overlay(self) -> None:
-        overlay = _CONFIGURATION / _OVERLAYS[self._fault]
-        if overlay in self._collector.overlays:
-            self._collector.overlays.remove(overlay)
+        if _FULL in self._collector.overlays:
+            self._collector.overlays.remove(_FULL)
 
     def _wait(self, what: str, more: int) -> dict[str, Any]:
         """The figures once one of them has risen by so much."""
