@@ -1,7 +1,6 @@
 """The environments of the compatibility matrix: what is installed beside the package, and why.
 
-Only data and the standard library: nox reads it, and so does what writes
-docs/maintainers/compatibility.md.
+Only data and the standard library, since nox reads it.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class Environment:
     """What is installed beside the package, and what must not be there."""
 
     shows: str
-    """In words, for docs/maintainers/compatibility.md."""
+    """In words, as in docs/maintainers/compatibility.md."""
     requirements: tuple[str, ...]
     constraints: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
@@ -78,5 +77,3 @@ def _environment(entry: dict[str, Any]) -> Environment:
 
 _TABLE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
 ENVIRONMENTS: Final = {name: _environment(one) for name, one in _TABLE["environments"].items()}
-CANARIES: Final = {name: _environment(one) for name, one in _TABLE["canaries"].items()}
-"""Pre-releases. What they show is reported, and fails nothing."""
