@@ -1,1 +1,1 @@
-"""Bad input for what reads foreign bytes: ``gluellm-pools watch``, ``verify`` and ``doctor``."""
+"""Bad input for ``gluellm-pools watch``, which takes bytes from the network."""

@@ -56,7 +56,6 @@ class Shown(Target):
     """Some bodies, one after the other, on screens of some size."""
 
     name = "bodies from decoding to the screen"
-    share = 0.28
 
     def inputs(self) -> st.SearchStrategy[Any]:
         steps = st.tuples(BODIES, st.sampled_from((0.0, 1.0, 6.0, 40.0, 400.0)))

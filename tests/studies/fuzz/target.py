@@ -28,15 +28,11 @@ class Target(ABC):
     """One reader of foreign bytes. Used as a context."""
 
     name: str
-    share: float
-    """Of a run's time."""
 
     def __init__(self) -> None:
         self.given = 0
         self.outcomes: Counter[str] = Counter()
         """By what became of them, as ``status 400``."""
-        self.slowest = 0.0
-        """Seconds."""
         self.failures: list[str] = []
         """The smallest input that was found for each, with what it led to."""
 
@@ -89,7 +85,6 @@ class Target(ABC):
         spent = time.monotonic() - began
         self.given += 1
         self.outcomes[outcome] += 1
-        self.slowest = max(self.slowest, spent)
         assert spent < MOST_SECONDS, f"one input took {spent:.1f} s"
 
 

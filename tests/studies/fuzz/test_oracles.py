@@ -11,7 +11,6 @@ from .wire import statuses_of
 
 class Failing(Target):
     name = "failing"
-    share = 1.0
 
     def inputs(self):
         return st.integers()

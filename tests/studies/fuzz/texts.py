@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hypothesis import strategies as st
 
 HOSTILE = (
@@ -32,14 +30,3 @@ def integers(lowest: int, highest: int) -> st.SearchStrategy[int]:
     """Those at the edges, and any."""
     edges = [lowest, highest, *(edge for edge in _EDGES if lowest <= edge <= highest)]
     return st.one_of(st.sampled_from(edges), st.integers(lowest, highest))
-
-
-def anything(keys: st.SearchStrategy[str] = TEXTS) -> st.SearchStrategy[Any]:
-    """Whatever JSON can hold, in objects with these keys."""
-    return st.recursive(
-        st.one_of(st.none(), st.booleans(), integers(-(2**70), 2**70), FLOATS, TEXTS),
-        lambda inner: st.one_of(
-            st.lists(inner, max_size=4), st.dictionaries(keys, inner, max_size=4)
-        ),
-        max_leaves=12,
-    )

@@ -128,7 +128,6 @@ class Wire(Target):
     """A client of the receiver that sends one conversation."""
 
     name = "conversations with the receiver"
-    share = 0.14
 
     def __enter__(self) -> Self:
         self._intake = Intake()

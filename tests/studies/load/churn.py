@@ -10,8 +10,7 @@ import argparse
 import asyncio
 import importlib
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
@@ -22,11 +21,8 @@ from studies.bench.network import AsyncBackend, Backend, answer
 from studies.bench.workload import Combination, Sdk, any_llm_call, client, run
 from studies.figures import Figures
 
-from .growth import Growth, Sample, medians
+from .growth import Growth, medians
 
-SETTLED: Final = 20_000
-"""Pools after which use has become flat."""
-_LEAST: Final = 5_000
 _ROUNDS: Final = 50
 _ALIVE: Final = 100
 """Pools that may be alive after a garbage collection: an event loop may still have work for some
@@ -87,13 +83,11 @@ KINDS: Final[dict[str, Use]] = {
 }
 
 
-def churn(
-    pools: int, kinds: Sequence[str] = (*KINDS,), *, show: Callable[[Sample], None] = lambda _: None
-) -> Growth:
+def churn(pools: int) -> Growth:
     """Make and drop so many pools under the instrumentation, in rounds, and sample after each."""
     sdk = Sdk()
     growth = Growth(sdk.reader)
-    size = pools // _ROUNDS
+    size, uses = pools // _ROUNDS, [*KINDS.values()]
 
     async def main() -> None:
         # aiohttp complains of each session that was not closed.
@@ -101,10 +95,10 @@ def churn(
         for made in range(size, pools + 1, size):
             for number in range(size):
                 token = current_call.set(any_llm_call()) if number < size // 2 else None
-                await KINDS[kinds[number % len(kinds)]](bool(number // len(kinds) % 2))
+                await uses[number % len(uses)](bool(number // len(uses) % 2))
                 if token is not None:
                     current_call.reset(token)
-            show(growth.look(made, lambda: len(internals.installation().registry.trackers)))
+            print(growth.look(made, lambda: len(internals.installation().registry.trackers)))
 
     instrumentor = GlueLLMInstrumentor()
     instrumentor.instrument(
@@ -119,17 +113,10 @@ def churn(
 
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 when everything held, 1 when not."""
-    parser = argparse.ArgumentParser(
-        prog="make -C tests/studies churn",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--pools", type=int, default=100_000, help=f"at least {_LEAST}")
-    parser.add_argument("--figures", type=Path, help="also write the figures there, as JSON")
+    parser = argparse.ArgumentParser(prog="make -C tests/studies churn", description=__doc__)
+    parser.add_argument("--pools", type=int, default=100_000)
     options = parser.parse_args(arguments)
-    if options.pools < _LEAST:
-        parser.error(f"--pools must be at least {_LEAST}")
-    growth = churn(options.pools, show=print)
+    growth = churn(options.pools)
     figures = Figures("Churn: pools made, used once and dropped")
     samples = growth.samples
     before, after = medians([sample.blocks for sample in samples])
@@ -146,7 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
     figures.broken += growth.judge(bounds)
     if alive > _ALIVE:
         figures.broken.append(f"{alive} pools are still known after a garbage collection")
-    return figures.finish(options.figures)
+    return figures.finish()
 
 
 if __name__ == "__main__":

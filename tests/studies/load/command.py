@@ -8,7 +8,6 @@ import random
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
@@ -17,7 +16,7 @@ from support.telemetry import Telemetry
 
 
 class Command(argparse.ArgumentParser):
-    """``--seconds``, ``--seed`` and ``--figures``."""
+    """``--seconds`` and ``--seed``."""
 
     def __init__(self, name: str, description: str | None, *, seconds: float, most: float) -> None:
         super().__init__(prog=f"make -C tests/studies {name}", description=description)
@@ -25,8 +24,6 @@ class Command(argparse.ArgumentParser):
         length = f"how long (default: {seconds:g})"
         self.add_argument("--seconds", type=float, default=seconds, help=length)
         self.add_argument("--seed", type=int, default=random.randrange(10**6))
-        kept = "also write the figures there, as JSON"
-        self.add_argument("--figures", type=Path, metavar="FILE", help=kept)
 
     def parse(self, arguments: list[str] | None) -> argparse.Namespace:
         """Return the options. Bad ones end the program with status 2."""

@@ -15,7 +15,6 @@ import psutil
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from studies.figures import Figure
 
 from .reading import Collection
 
@@ -86,9 +85,9 @@ class Growth:
                 broken.append(f"{grew} in the last (allowed: {share:.0%} and {more:g})")
         return broken
 
-    def figures(self, *names: str) -> dict[str, Figure]:
+    def figures(self, *names: str) -> dict[str, Any]:
         """Each quantity at the start, in the second and in the last quarter, and its maximum."""
-        values: dict[str, Figure] = {}
+        values: dict[str, Any] = {}
         for name in names:
             every = [getattr(sample, name) for sample in self.samples]
             shown = [every[0], *medians(every), max(every)]

@@ -203,7 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
     figures.values |= {"readings": readings, "wrong readings": wrong}
     if wrong:
         figures.broken.append(f"{wrong} of {readings} readings are wrong")
-    return figures.finish(options.figures)
+    return figures.finish()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from studies.figures import Figures
 
@@ -42,7 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="SUITE=REQUIREMENT",
         help="install this last into a suite's environment: a folder or what else pip takes",
     )
-    parser.add_argument("--figures", type=Path, metavar="FILE", help="write the figures as JSON")
     options = parser.parse_args(arguments)
     further: dict[str, list[str]] = {suite.name: [] for suite in SUITES.values()}
     for each in options.further:
@@ -62,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{label}: not run: {error}")
             figures.broken.append(f"{label}: not run")
             status = 2
-    return max(status, figures.finish(options.figures))
+    return max(status, figures.finish())
 
 
 def _prepare(suite: Suite, further: Sequence[str]) -> Runner:

@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
             break
     figures.values |= {f"lives of {' '.join(pair)}": n["lives"] for pair, n in counts.items()}
     figures.values |= dict(sorted(sum(counts.values(), Counter()).items()))
-    return figures.finish(options.figures)
+    return figures.finish()
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
         **{f"ended: {name}": n for name, n in sorted(record.endings.items())},
         **{f"heard: {name}": n for name, n in sorted(record.heard.items())},
     }
-    return figures.finish(options.figures)
+    return figures.finish()
 
 
 def _run(record: Record, servers: Servers, sdk: Sdk, growth: Growth, seconds: float) -> None:

@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
             what = str(error) if isinstance(error, MismatchError) else traceback.format_exc()
             figures.broken.append(f"{library} {mode}, seed {options.seed}: {what}")
     figures.values |= measures.as_figures()
-    return figures.finish(options.figures)
+    return figures.finish()
 
 
 if __name__ == "__main__":

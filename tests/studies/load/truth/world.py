@@ -12,7 +12,6 @@ from typing import Any
 
 import psutil
 
-from studies.figures import Figure
 from studies.load.command import instrumented
 from studies.load.servers import Origin, origins
 from support.clients import Runner
@@ -53,7 +52,7 @@ class Measures:
         """Record a deviation, which is shown if it is the largest."""
         self.largest[what] = max(self.largest.get(what, 0.0), amount)
 
-    def as_figures(self) -> dict[str, Figure]:
+    def as_figures(self) -> dict[str, Any]:
         """All of it in words and numbers."""
         return {"requests": self.requests.total()} | {
             f"{what}: {name}": number
