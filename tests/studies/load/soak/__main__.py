@@ -31,7 +31,7 @@ from support.waiting import wait_until
 from .clients import EXPECTED, Servers, running, serving
 from .deeds import Worker
 from .disturbances import Disturbances, Sdk
-from .held import blocks_of_histories, referrers
+from .held import blocks_of_histories
 from .record import Listening, Record
 
 _LLMS: Final = ("any-llm openai", "any-llm anthropic")
@@ -95,8 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not _wait(lambda: not _threads("gluellm")):
             figures.broken.append(f"threads of the package are left: {_threads('gluellm')}")
         if kept := _kept():
-            lines = [f"objects of the package are left: {kept}", *referrers(_ours())]
-            figures.broken.append("\n    ".join(lines))
+            figures.broken.append(f"objects of the package are left: {kept}")
         sdk.meters.shutdown()
         faulthandler.cancel_dump_traceback_later()
     figures.values |= {
@@ -193,13 +192,9 @@ def _after(record: Record, sdk: Sdk, growth: Growth, seconds: float) -> list[str
 
 def _kept() -> dict[str, int]:
     """Objects of the package that must not be left, by class."""
-    return Counter(type(each).__name__ for each in _ours())
-
-
-def _ours() -> list[Any]:
     gc.collect()
-    named = [each for each in gc.get_objects() if type(each).__name__ in _KEPT]
-    return [each for each in named if str(type(each).__module__).startswith(_PACKAGE)]
+    types = [type(each) for each in gc.get_objects() if type(each).__name__ in _KEPT]
+    return Counter(each.__name__ for each in types if str(each.__module__).startswith(_PACKAGE))
 
 
 def _wait(condition: Callable[[], Any]) -> bool:
