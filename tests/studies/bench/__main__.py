@@ -7,8 +7,6 @@ import sys
 import time
 from collections.abc import Sequence
 
-from studies.tables import table
-
 from . import counting
 from .rows import GROUPS, Block, Row, blocks
 from .workload import FAMILIES
@@ -43,14 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print_block(block: Block) -> None:
-    rows = [("what", "budget", "measured", "")]
-    rows += [(row.what, row.budget, row.measured, _VERDICTS[row.met]) for row in block.rows]
-    print(f"\n{block.title}\n\n{table(rows)}")
-    if any(row.detail for row in block.rows):
-        print("\nThe worst is what counts. Each:")
+    print(f"\n{block.title}")
     for row in block.rows:
+        print(f"  {row.what}: {row.measured} (budget {row.budget}) {_VERDICTS[row.met]}")
         if row.detail:
-            print(f"  {row.what}: {row.detail}")
+            print(f"    {row.detail}")
     sys.stdout.flush()
 
 

@@ -38,14 +38,6 @@ RENAMED: dict[str, dict[str, set[str]]] = {
 }
 """Names that hooks need, and the hooks that are off where a release renames one."""
 
-STANDARD = (
-    Break("urllib3", "attribute", "concurrent:_max_workers", ""),
-    Break("urllib3", "attribute", "concurrent:_work_queue", ""),
-    Break("urllib3", "attribute", "threading:_args", ""),
-)
-"""What is read of the standard library's objects."""
-FUNCTIONS = ("sys._getframe", "sys._current_frames")
-
 
 def every() -> Iterator[Break]:
     """All breaks."""
@@ -53,9 +45,6 @@ def every() -> Iterator[Break]:
         for name in METHODS[library]:
             for how in releases.METHODS:
                 yield Break(library, "method", name, how)
-            if library.startswith("httpcore"):
-                yield Break(library, "method", name, releases.ASYNC)
-        yield Break(library, "method", "every class", releases.SLOTS)
         for name in ATTRIBUTES[library]:
             for how in seen.KINDS:
                 yield Break(library, "attribute", name, how)
@@ -68,13 +57,6 @@ def every() -> Iterator[Break]:
         for name in CLASSES[library]:
             for how in seen.NAME_KINDS:
                 yield Break(library, "class", name, how)
-    for what in STANDARD:
-        for how in seen.KINDS:
-            yield Break(what.library, what.kind, what.name, how)
-    for name in FUNCTIONS:
-        for how in seen.FUNCTION_KINDS:
-            yield Break("urllib3", "function", name, how)
-            yield Break("aiohttp", "function", name, how)
     for found in replaced():
         for how in runtime.KINDS:
             yield Break(found.partition(".")[0].partition(":")[0], "runtime", found, how)

@@ -26,7 +26,7 @@ class NotApplicable(Exception):  # noqa: N818  it is no error
 class _Change(ast.NodeTransformer):
     """Visit each definition of a method and each call of it."""
 
-    def __init__(self, name: str, module: ast.Module) -> None:
+    def __init__(self, name: str) -> None:
         self.names = {name}
 
     def definition(self, node: Any) -> Any:
@@ -86,52 +86,6 @@ class RequiredPositional(_Change):
         return node
 
 
-class FewerArguments(_Change):
-    """The arguments come as one tuple."""
-
-    def definition(self, node: Any) -> Any:
-        names = [argument.arg for argument in node.args.args[1:]]
-        if not names or node.args.kwonlyargs or node.args.vararg or node.args.kwarg:
-            raise NotApplicable
-        defaults = ["None"] * (len(names) - len(node.args.defaults))
-        defaults += map(ast.unparse, node.args.defaults)
-        values = f"anew_arguments(anew, ({', '.join(defaults)},), {names})"
-        node.args.args[1:], node.args.defaults = [ast.arg(ANEW)], []
-        node.body[:0] = ast.parse(f"{', '.join(names)}, = {values}").body
-        return node
-
-    def call(self, node: Any) -> ast.AST:
-        if any(isinstance(argument, ast.Starred) for argument in node.args):
-            raise NotApplicable
-        keys: list[Any] = [ast.Constant(keyword.arg) for keyword in node.keywords]
-        given = ast.Dict(keys, [keyword.value for keyword in node.keywords])
-        node.args = [ast.Tuple([ast.Tuple(node.args, ast.Load()), given], ast.Load())]
-        node.keywords = []
-        return node
-
-
-class RenamedArguments(_Change):
-    """Its arguments have other names."""
-
-    def definition(self, node: Any) -> Any:
-        arguments = [*node.args.args[1:], *node.args.kwonlyargs]
-        if not arguments:
-            raise NotApplicable
-        renamed = {argument.arg for argument in arguments}
-        for argument in arguments:
-            argument.arg += f"_{ANEW}"
-        for found in ast.walk(node):
-            if isinstance(found, ast.Name) and found.id in renamed:
-                found.id += f"_{ANEW}"
-        return node
-
-    def call(self, node: Any) -> ast.AST:
-        for keyword in node.keywords:
-            if keyword.arg is not None:
-                keyword.arg += f"_{ANEW}"
-        return node
-
-
 class BecomesProperty(_Change):
     """It is a property that gives a function."""
 
@@ -151,12 +105,6 @@ class ReturnsTuple(BecomesProperty):
         return ast.Call(ast.Name(f"{self.decorator}_value", ast.Load()), [node], [])
 
 
-class ReturnsHolder(ReturnsTuple):
-    """It gives an object that has what it gave before inside."""
-
-    decorator = "anew_holder"
-
-
 class NoLongerCalled(_Change):
     """It is there for others still, but the library calls another method."""
 
@@ -172,58 +120,14 @@ METHODS: dict[str, type[_Change]] = {
     "a further required keyword argument": RequiredKeyword,
     "a further required argument": RequiredPositional,
     "a further optional argument that is given": OptionalKeyword,
-    "arguments as one tuple": FewerArguments,
-    "renamed arguments": RenamedArguments,
     "returns a tuple": ReturnsTuple,
-    "returns an object without the attributes": ReturnsHolder,
     "no longer called": NoLongerCalled,
     "becomes a property": BecomesProperty,
 }
 """Kinds of change of a private method."""
 
 
-class BecomesAsync(_Change):
-    """It becomes a coroutine function, and with it what calls it in the same module."""
-
-    def __init__(self, name: str, module: ast.Module) -> None:
-        super().__init__(name, module)
-        functions = [node for node in ast.walk(module) if isinstance(node, ast.FunctionDef)]
-        while more := {
-            function.name
-            for function in functions
-            if function.name not in self.names
-            and any(_calls(node, self.names) for node in ast.walk(function))
-        }:
-            if any(caller.startswith("__") for caller in more):
-                raise NotApplicable
-            self.names |= more
-
-    def definition(self, node: Any) -> Any:
-        return ast.AsyncFunctionDef(**{f: getattr(node, f, None) for f in node._fields})
-
-    def call(self, node: Any) -> ast.AST:
-        return ast.Await(node)
-
-
-ASYNC = "becomes a coroutine function"
-SLOTS = "slots everywhere"
 RENAMED = "renamed"
-
-
-class _Slots(ast.NodeTransformer):
-    """Every class of the library has slots: no further attributes, no weak references."""
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> Any:
-        kinds = {base.id for base in node.bases if isinstance(base, ast.Name)}
-        if node.decorator_list or kinds & {"Exception", "Enum", "NamedTuple", "IntEnum"}:
-            return node
-        own = {ast.unparse(target) for found in ast.walk(node) for target in targets(found)}
-        own = {name.removeprefix("self.") for name in own if re.fullmatch(r"self\.\w+", name)}
-        in_class = {ast.unparse(target) for found in node.body for target in targets(found)}
-        in_class |= {found.name for found in node.body if hasattr(found, "name")}
-        at = 1 if ast.get_docstring(node) else 0
-        node.body[at:at] = ast.parse(f"__slots__ = {tuple(sorted(own - in_class))!r}").body
-        return node
 
 
 def targets(node: ast.AST) -> list[ast.expr]:
@@ -233,17 +137,14 @@ def targets(node: ast.AST) -> list[ast.expr]:
     return [node.target] if isinstance(node, (ast.AnnAssign, ast.AugAssign)) else []
 
 
-def _changed(kind: str, name: str, module: str, text: str) -> ast.Module | str:
+def _changed(kind: str, name: str, text: str) -> ast.Module | str:
     """The source of one module of the new release."""
     if kind == RENAMED:
         return re.sub(rf"(?<!\w)({'|'.join(name.split())})\b", rf"\1_{ANEW}", text)
-    if kind == SLOTS:
-        return ast.fix_missing_locations(_Slots().visit(ast.parse(text)))
-    if name not in text or (kind == ASYNC and "._async" not in module):
+    if name not in text:
         return text
     tree = ast.parse(text)
-    change = BecomesAsync if kind == ASYNC else METHODS[kind]
-    return ast.fix_missing_locations(change(name, tree).visit(tree))
+    return ast.fix_missing_locations(METHODS[kind](name).visit(tree))
 
 
 def release(package: str, kind: str, name: str) -> None:
@@ -258,21 +159,21 @@ def release(package: str, kind: str, name: str) -> None:
     folder = Path(place.origin).parent
     texts = {path: path.read_text() for path in sorted(folder.rglob("*.py"))}
     definition = "" if kind == RENAMED else "def "
-    for one in () if kind == SLOTS else name.split():
+    for one in name.split():
         if not any(
             re.search(rf"{definition}\b{re.escape(one)}\b", text) for text in texts.values()
         ):
             raise NotApplicable
     if kind != RENAMED:
-        for path, text in texts.items():
-            _changed(kind, name, f"{package}.{'.'.join(path.relative_to(folder).parts)}", text)
+        for text in texts.values():
+            _changed(kind, name, text)
     vars(builtins).update(_HELPERS)
     loader = importlib.machinery.SourceFileLoader
     get_code = loader.get_code
 
     def get_changed(self: Any, fullname: str) -> Any:
         text = texts.get(Path(self.path))
-        changed = text and _changed(kind, name, fullname, text)
+        changed = text and _changed(kind, name, text)
         if changed is None or changed == text:
             return get_code(self, fullname)  # from the cache
         return compile(changed, self.path, "exec", dont_inherit=True)
@@ -281,13 +182,6 @@ def release(package: str, kind: str, name: str) -> None:
 
 
 # What changed source calls
-
-
-class _Holder:
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
 
 
 def _packed(pack: Any) -> Any:
@@ -322,21 +216,10 @@ class _Property:
         return functools.partial(self.function, instance)
 
 
-def _arguments(given: Any, defaults: tuple[Any, ...], names: list[str]) -> Any:
-    positional, named = given
-    return tuple(
-        positional[place] if place < len(positional) else named.get(name, defaults[place])
-        for place, name in enumerate(names)
-    )
-
-
 _HELPERS = {
     "anew_tuple": _packed(lambda value: (value, None)),
     "anew_tuple_value": _unpacked(lambda value: value[0]),
-    "anew_holder": _packed(_Holder),
-    "anew_holder_value": _unpacked(lambda value: value.value),
     "anew_property": _Property,
-    "anew_arguments": _arguments,
 }
 
 

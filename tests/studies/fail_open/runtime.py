@@ -10,8 +10,6 @@ from typing import Any
 
 from .releases import NotApplicable
 
-NOTE = "_gluellm"
-
 
 class _Awaitable:
     def __init__(self, made: Any) -> None:
@@ -78,10 +76,8 @@ METHODS: dict[str, Callable[[Any], Any]] = {
     "raises each time": _raising(RuntimeError),
     "gives an awaitable of another kind": _awaitable,
 }
-FROZEN = "is in a class that refuses attributes"
-NOTELESS = "is of objects that take no notes"
 REPLACED = "replaced at run time"
-KINDS = (*METHODS, FROZEN, NOTELESS, REPLACED)
+KINDS = (*METHODS, REPLACED)
 
 
 def owner_of(module: str, owner: str) -> Any:
@@ -94,14 +90,9 @@ def change(module: str, owner: str, name: str, how: str) -> None:
     if how == REPLACED:
         return
     found = owner_of(module, owner)
-    if how == FROZEN:
-        _freeze(found)
-    elif how == NOTELESS:
-        _refuse_notes(found)
-    else:
-        if isinstance(inspect.getattr_static(found, name), (classmethod, staticmethod)):
-            raise NotApplicable
-        setattr(found, name, METHODS[how](getattr(found, name)))
+    if isinstance(inspect.getattr_static(found, name), (classmethod, staticmethod)):
+        raise NotApplicable
+    setattr(found, name, METHODS[how](getattr(found, name)))
 
 
 def replace(module: str, owner: str, name: str) -> None:
@@ -118,27 +109,3 @@ def replace(module: str, owner: str, name: str) -> None:
         return await original(*args, **kwargs)
 
     setattr(found, name, changed_async if inspect.iscoroutinefunction(original) else changed)
-
-
-def _freeze(owner: type) -> None:
-    kind = type(owner)
-
-    def refuse(cls: type, name: str, value: Any) -> None:
-        raise TypeError(f"can't set {name!r} of an immutable type")
-
-    frozen = type("Frozen", (kind,), {"__setattr__": refuse})
-    try:
-        owner.__class__ = frozen  # type: ignore[assignment]
-    except TypeError:
-        raise NotApplicable from None
-
-
-def _refuse_notes(owner: type) -> None:
-    before = owner.__setattr__
-
-    def __setattr__(self: Any, name: str, value: Any) -> None:
-        if name.startswith(NOTE):
-            raise AttributeError(name)
-        before(self, name, value)
-
-    owner.__setattr__ = __setattr__  # type: ignore[method-assign, assignment]

@@ -158,34 +158,6 @@ def see_name(module: str, name: str, kind: str) -> None:
         Changed.put(module, (), {name: value})
 
 
-FUNCTION_KINDS: dict[str, Callable[..., Any]] = {
-    "is None": lambda *_: None,
-    "raises RuntimeError": lambda *_: _raise(RuntimeError)(None),
-    "raises ValueError": lambda *_: _raise(ValueError)(None),
-}
-
-
-def see_function(name: str, how: str) -> Callable[[], int]:
-    """From now on a function of a module gives us something else; gives how often we called it."""
-    module_name, _, function_name = name.rpartition(".")
-    module = importlib.import_module(module_name)
-    before = getattr(module, function_name)
-    frame_of = sys._getframe
-    calls = 0
-
-    def changed(*args: Any) -> Any:
-        nonlocal calls
-        if frame_of(1).f_globals.get("__name__", "").startswith(OURS):
-            calls += 1
-            return FUNCTION_KINDS[how](*args)
-        if before is frame_of:
-            return before((args[0] if args else 0) + 1)
-        return before(*args)
-
-    setattr(module, function_name, changed)
-    return lambda: calls
-
-
 class Changed(ModuleType):
     """A module without some names, and with others in their place."""
 

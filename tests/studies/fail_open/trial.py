@@ -42,7 +42,7 @@ class Break:
     library: str
     kind: str
     """Of what sort the change is: ``method`` (in the source), ``attribute`` (as the package reads
-    it), ``class`` (by its name in a module), ``module``, ``function``, ``runtime``, ``none``."""
+    it), ``class`` (by its name in a module), ``module``, ``runtime``, ``none``."""
     name: str
     how: str
 
@@ -124,11 +124,8 @@ def apply(what: Break) -> Callable[[], int]:
         importlib.import_module("grpc.aio")
     if what.kind == "module":
         releases.lose(what.name, what.how)
-    if what.kind == "function":
-        return seen.see_function(what.name, what.how)
     if what.kind == "attribute":
-        inside, _, name = what.name.rpartition(":")
-        placed = seen.see(inside or package, name, what.how)
+        placed = seen.see(package, what.name, what.how)
         if not placed:
             raise releases.NotApplicable
         return lambda: sum(descriptor.reads for descriptor in placed)
