@@ -9,7 +9,7 @@ one that the first commit detects.
 
 The first run on a commit installs what its tests need into the clone (about 75 MB) and runs all
 tests once under coverage, to map lines to tests. The clones, this map and the results are kept in
-.cache/mutants; results.md there is the table. The test that detected a mutant last, `detected_by`
+.cache/mutants. The test that detected a mutant last, `detected_by`
 in mutants.toml, is tried first.
 """
 
@@ -23,11 +23,10 @@ from pathlib import Path
 
 from .checkout import Checkout
 from .mutant import Mutant
-from .results import Result, failures, write
+from .results import Result, failures
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
-PAGE = ROOT / ".cache/mutants/results.md"
 
 
 def main() -> int:
@@ -58,8 +57,6 @@ def main() -> int:
             found = checkout.result(mutant, again=bool(options.only))
             results[checkout.commit][mutant.name] = found
             print(f"{checkout.commit}  {mutant.name:<45} {found}", flush=True)
-    if not options.only:
-        write(PAGE, mutants, results)
     failed = failures(results)
     for failure in failed:
         print(failure, file=sys.stderr)

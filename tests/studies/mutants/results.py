@@ -1,14 +1,9 @@
-"""Results of mutants: the table and the verdict."""
+"""Results of mutants, and the verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .mutant import Mutant
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,22 +17,6 @@ class Result:
 
     def __str__(self) -> str:
         return self.test or f"not detected by the {self.covering} tests that cover it"
-
-
-def write(
-    page: Path, mutants: Sequence[Mutant], results: Mapping[str, Mapping[str, Result]]
-) -> None:
-    """Write the results of all mutants, by commit, as a table."""
-    lines = ["# Mutants", "", "Written by `make -C tests/studies mutants`.", ""]
-    for commit, found in results.items():
-        detected = sum(bool(each.test) for each in found.values())
-        lines.append(f"- Tests of {commit}: {detected} of {len(found)} mutants detected.")
-    lines += ["", "| mutant | kind | file | " + " | ".join(results) + " |"]
-    lines.append("|" + " --- |" * (3 + len(results)))
-    for mutant in mutants:
-        cells = [str(found[mutant.name]).replace("|", "\\|") for found in results.values()]
-        lines.append(f"| {' | '.join([mutant.name, mutant.kind, mutant.file, *cells])} |")
-    page.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def failures(results: Mapping[str, Mapping[str, Result]]) -> list[str]:

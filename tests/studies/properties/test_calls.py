@@ -1,10 +1,8 @@
-"""Calls after random events and in threads, against a model of the rules."""
+"""Calls after random events, against a model of the rules."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,7 +29,7 @@ from opentelemetry.instrumentation.gluellm.pool.phases import (
     SUCCEEDED,
 )
 from unit.pool.fakes import SECOND, Scene
-from unit.pool.test_call import Items, begin, counted_of, leave, only, outcomes
+from unit.pool.test_call import Items, begin, counted_of, leave, outcomes
 
 ERRORS = (None, None, None, "read_timeout", "cancelled")
 STATUSES = (200, 200, 404, 425, 429, 500, 0)
@@ -225,43 +223,3 @@ def test_every_second_of_a_call_is_in_one_stage_and_every_call_has_one_outcome(d
     ] or not world.ended
     world.scene.settled()
     assert all(counted_of(model.call).stream is None for model in world.ended)
-
-
-def test_numbers_never_contradict_each_other_while_threads_change_them() -> None:
-    """One call with concurrent requests in threads, others that come and go, and a reader."""
-    scene = Scene()
-    scene.clock = time.monotonic_ns  # type: ignore[assignment]
-    scene.registry.calls.clock = scene.registry.clock = scene.tracker.clock = scene.clock
-    shared = begin(scene)
-    stop = threading.Event()
-
-    def work() -> None:
-        while not stop.is_set():
-            own = begin(scene)
-            for call in (shared, own):
-                leave(scene, scene.enter(call), 429)
-            counted_of(own).enter(BACKOFF)
-            own.end()
-
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
-        until = scene.clock() + SECOND
-        while scene.clock() < until:
-            (state,) = scene.registry.calls.state()
-            assert 1 <= sum(state.count) <= 4
-            assert all(
-                bool(age) <= bool(n) for age, n in zip(state.oldest, state.count, strict=True)
-            )
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-    shared.end()
-    ledger = only(scene)
-    counted = counted_of(shared)
-    assert sum(counted.spent) == counted.ended_at - counted.began_at
-    assert counted.in_flight == 0
-    items = [item for item in scene.registry.outbox.items if type(item) is CountedCall]
-    assert outcomes(ledger)["succeeded"] >= len(items) > 1

@@ -19,10 +19,6 @@ from .suites import SUITES, Suite
 
 _AGAIN = 2
 """Further runs of the files of tests that ended otherwise, each way."""
-_COUNTED = (
-    "tests|passed off|passed on|worse|otherwise|flaky|requests seen|own failures caught"
-).split("|")
-"""What is counted of each suite."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,28 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("suites", nargs="*", choices=[*SUITES, []], metavar="suite")
-    parser.add_argument(
-        "--with",
-        dest="further",
-        action="append",
-        default=[],
-        metavar="SUITE=REQUIREMENT",
-        help="install this last into a suite's environment: a folder or what else pip takes",
-    )
     options = parser.parse_args(arguments)
-    further: dict[str, list[str]] = {suite.name: [] for suite in SUITES.values()}
-    for each in options.further:
-        name, _, requirement = each.partition("=")
-        if name not in further or not requirement:
-            print(f"--with {each}: expected one of {', '.join(further)}, '=' and what to install")
-            return 2
-        further[name].append(requirement)
     figures = Figures("other projects' own tests, with the instrumentation off and on")
     status = 0
     for label in options.suites or SUITES:
         suite = SUITES[label]
         try:
-            runner = _prepare(suite, further[suite.name])
+            runner = _prepare(suite)
             compare(runner, figures)
         except (PeerError, subprocess.SubprocessError, OSError) as error:
             print(f"{label}: not run: {error}")
@@ -63,11 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return max(status, figures.finish())
 
 
-def _prepare(suite: Suite, further: Sequence[str]) -> Runner:
+def _prepare(suite: Suite) -> Runner:
     print(f"{suite.label or suite.name}: preparing", file=sys.stderr, flush=True)
     folder = preparing.source(suite)
-    interpreter = preparing.environment(suite, folder, further)
-    if suite.unattainable and not further:
+    interpreter = preparing.environment(suite, folder)
+    if suite.unattainable:
         print(f"{suite.name}: not in its environment: {suite.unattainable}.", flush=True)
     return Runner(suite, folder, interpreter)
 
@@ -81,19 +62,10 @@ def compare(runner: Runner, figures: Figures) -> None:
         sum(count for what, count in on.seen.items() if what.startswith(beginning))
         for beginning in (REQUESTS, OWN)
     )
-    of_judgement = (judgement.worse, judgement.otherwise, judgement.flaky)
-    passed = (off.run.passed, on.run.passed)
-    counted = (len(off.run.outcomes), *passed, *map(len, of_judgement), requests, own)
-    figures.values |= {
-        f"{name}: {what}": count for what, count in zip(_COUNTED, counted, strict=True)
-    }
     print(
         f"{name}: {len(off.run.outcomes)} tests, passed {off.run.passed} off, {on.run.passed} on,"
-        f" {len(judgement.worse)} worse; {off.seconds:.0f} s off, {on.seconds:.0f} s on"
+        f" {len(judgement.worse)} worse; {requests} requests seen, {own} own failures caught"
     )
-    print("  the instrumentation saw:")
-    for what, count in sorted(on.seen.items()):
-        print(f"    {count} {what}")
     for label, finished in (("off", off), ("on", on)):
         if finished.hung:
             print(f"  {label}: the process had to be ended")
@@ -106,8 +78,6 @@ def compare(runner: Runner, figures: Figures) -> None:
     _list("otherwise, and not worse", judgement.otherwise, off)
     figures.broken += [f"{name}: {each}" for each in (*judgement.worse, *judgement.otherwise)]
     _list("flaky: not so, or so both ways, when run again", judgement.flaky, on)
-    failed = sorted(test for test, how in off.run.outcomes.items() if how == "failed")
-    _list("failed off, so that they tell nothing", failed, off)
     # Not its own failures, which are caught: they come from stand-ins that a suite puts into the
     # library's objects, a Mock for a connection.
     if not requests:
