@@ -86,15 +86,12 @@ class Growth:
         return broken
 
     def figures(self, *names: str) -> dict[str, Any]:
-        """Each quantity at the start, in the second and in the last quarter, and its maximum."""
-        values: dict[str, Any] = {}
-        for name in names:
-            every = [getattr(sample, name) for sample in self.samples]
-            shown = [every[0], *medians(every), max(every)]
-            values[f"{name}: at first, 2nd quarter, last quarter, most"] = ", ".join(
-                f"{value / 1e6:.1f} MB" if name == "resident" else f"{value:.6g}" for value in shown
-            )
-        return values
+        """Each quantity in the second and in the last quarter."""
+        every = {name: medians([getattr(each, name) for each in self.samples]) for name in names}
+        return {
+            f"{name}: second quarter, last quarter": f"{before:.6g}, {after:.6g}"
+            for name, (before, after) in every.items()
+        }
 
 
 def medians(values: list[float]) -> tuple[float, float]:

@@ -96,12 +96,10 @@ class Load:
         ):
             if (total := reported.total(metric)) != expected:
                 self.broken.append(f"{self.name}: {metric.name} {total:g}, expected {expected}")
-        most, wrong = max(_holders(phases) for _, _, phases, _ in self.readings), self.wrong()
+        wrong = self.wrong()
         print(
-            f"{self.name}: {len(self.entered)} requests, {self.errors.total()} failed, "
-            f"{reported.total(semconv.REQUEUES):g} requeues, "
-            f"{reported.total(semconv.CONNECTION_OPENED):g} connections; {len(self.readings)} "
-            f"readings, at most {most} of {self.places} held, {len(wrong)} wrong",
+            f"{self.name}: {len(self.entered)} requests, {self.errors.total()} failed; "
+            f"{len(self.readings)} readings, {len(wrong)} wrong",
             *(f"  wrong: {reading}" for reading in wrong),
             sep="\n",
             flush=True,
@@ -188,18 +186,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Return 0 when no reading is wrong, 1 when one is."""
     parser = Command("saturation", __doc__, seconds=15, most=86_400)
     parser.add_argument("--library", nargs="+", choices=list(MODES), default=list(MODES))
-    parser.add_argument("--way", nargs="+", choices=list(WAYS), default=list(WAYS))
     options = parser.parse(arguments)
     figures = Figures("Readings of full pools", {"seed": options.seed})
     wrong = readings = 0
     for library, mode in ((name, mode) for name in options.library for mode in MODES[name]):
         ways = list(WAYS) if library in HTTP2 else ["direct", "forward proxy"]
         for way, load in itertools.product(ways, LOADS):
-            if way in options.way:
-                found = put(library, mode, way, load, options.seconds, options.seed)
-                wrong += len(found.wrong())
-                readings += len(found.readings)
-                figures.broken += found.broken
+            found = put(library, mode, way, load, options.seconds, options.seed)
+            wrong += len(found.wrong())
+            readings += len(found.readings)
+            figures.broken += found.broken
     figures.values |= {"readings": readings, "wrong readings": wrong}
     if wrong:
         figures.broken.append(f"{wrong} of {readings} readings are wrong")

@@ -83,7 +83,6 @@ class Walk:
         ((name, candidates, do),) = self._rng.choices(possible, weights)
         chosen = self._rng.choice(candidates)
         self.taken.append(f"{name} {getattr(chosen, 'path', '')}")
-        self._counts["steps"] += 1
         self._counts[f"steps: {name}"] += 1
         try:
             do(chosen)
@@ -191,8 +190,6 @@ class Walk:
                 raise AssertionError("\n".join(wrong))
             time.sleep(0.002)
         self._counts["times that everything was compared"] += 1
-        for request in self._requests():
-            self._counts[f"compared with a request in {request.phase}"] += 1
 
     def _wrong(self) -> list[str]:
         """What may not agree yet. Raises AssertionError for what may never be."""

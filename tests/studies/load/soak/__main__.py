@@ -18,8 +18,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-import psutil
-
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from studies.figures import Figures
@@ -49,9 +47,7 @@ _STANDS_STILL: Final = 60.0
 _PATIENCE: Final = 30.0
 """Seconds for what has to go at the end; the watch's thread goes 11 s after the last request."""
 _LONG: Final = 120.0
-"""Seconds of a run from which growth is judged strictly and each deed has to have been done."""
-_COARSE: Final = 5.0
-"""How many times as much may grow in a shorter run."""
+"""Seconds of a run from which growth is judged and each deed has to have been done."""
 _FLAT: Final = {
     # The allocator gives back little of what a peak took.
     "resident": (0.06, 12e6),
@@ -100,20 +96,11 @@ def main(arguments: list[str] | None = None) -> int:
         faulthandler.cancel_dump_traceback_later()
     figures.values |= {
         "minutes": round(seconds / 60, 2),
-        "requests": record.requests.total(),
         **{f"requests by {name}": n for name, n in sorted(record.requests.items())},
-        "requests that ended in an exception": record.endings.total(),
-        "exceptions of ours, unexpected": f"{len(record.ours)}, {len(record.unexpected)}",
         **{f"did: {name}": n for name, n in sorted(record.done.items())},
-        "kinds of deed that it did not come to": ", ".join(record.missing) or 0,
         **growth.figures("resident", "blocks", "descriptors", "threads", "series"),
-        "descriptors when all is over": psutil.Process().num_fds(),
-        "pairs of pool and origin": len(growth.pairs),
         "most attribute sets of an instrument": growth.most_sets,
-        "longest deed in s": round(record.longest[0], 2),
-        "longest deed": record.longest[1],
         **{f"ended: {name}": n for name, n in sorted(record.endings.items())},
-        **{f"heard: {name}": n for name, n in sorted(record.heard.items())},
     }
     return figures.finish()
 
@@ -164,8 +151,7 @@ def _live(record: Record, group: str, workers: list[Worker]) -> None:
 
 def _after(record: Record, sdk: Sdk, growth: Growth, seconds: float) -> list[str]:
     """What does not hold, once all workers have ended."""
-    times = 1.0 if seconds >= _LONG else _COARSE
-    broken = growth.judge({name: (a * times, b * times) for name, (a, b) in _FLAT.items()})
+    broken = growth.judge(_FLAT) if seconds >= _LONG else []
     gone = _wait(lambda: not gc.collect() * 0 + len(snapshot().pools))
     reported, pairs = Collection(sdk.reader), len(growth.pairs)
     kept = {name: count for name, count in _kept().items() if count > _FEW}

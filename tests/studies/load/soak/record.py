@@ -72,15 +72,11 @@ class Record:
         """By deed."""
         self.endings: Counter[str] = Counter()
         """By library and type of exception."""
-        self.heard: Counter[str] = Counter()
-        """What was logged, warned of or reported to hooks, by kind."""
         self.unexpected: list[str] = []
         """Exceptions that no library should end a request with."""
         self.ours: list[str] = []
         """Exceptions, log lines and warnings that come from the package."""
         self.over = threading.Event()
-        self.longest = (0.0, "")
-        """Seconds of the longest deed, and which it was."""
         self._at: dict[str, tuple[float, str]] = {}
         self._lock = threading.Lock()
 
@@ -113,13 +109,10 @@ class Record:
 
     def begin(self, worker: str, deed: str = "") -> None:
         """A worker begins a deed, or is done with all if none is named."""
-        now = time.monotonic()
-        began, before = self._at.pop(worker, (now, ""))
-        self.longest = max(self.longest, (now - began, f"{worker}: {before}"))
-        if before:
-            self.count(self.done, before)
+        if before := self._at.pop(worker, None):
+            self.count(self.done, before[1])
         if deed:
-            self._at[worker] = now, deed
+            self._at[worker] = time.monotonic(), deed
 
     def slowest(self) -> tuple[float, str]:
         """Seconds of the longest deed that goes on, and which it is."""
@@ -163,7 +156,7 @@ class Listening(logging.Handler):
         warnings.simplefilter("always")
         warnings.simplefilter("ignore", ResourceWarning)  # of clients that are left on purpose
         warnings.showwarning = self._warned  # type: ignore[assignment]
-        sys.unraisablehook = lambda hook: self._hooked("unraisable", hook.exc_value, hook.err_msg)
+        sys.unraisablehook = lambda hook: self._look("unraisable", hook.exc_value)
         threading.excepthook = self._died
         record.hear_failures()
 
@@ -172,35 +165,24 @@ class Listening(logging.Handler):
         text, ours = record.getMessage(), self._record.ours
         error = record.exc_info[1] if record.exc_info else None
         if record.name.startswith(package.__name__):
-            self._hear(f"logged by the package: {str(record.msg)[:70]}")
             if error is not None:
                 ours.append(f"the package's log: {text[:_LONGEST]}")
             return
-        self._hear(f"logged by {record.name}: {text[:110]}")
         # The SDK complains of instruments by their names.
         of_instrument = record.name.startswith("opentelemetry.") and "gluellm." in text
         if _HOME in text or of_instrument:
             ours.append(f"log of {record.name}: {text[-_LONGEST:]}")
         self._look("log of " + record.name, error)
 
-    def _hear(self, kind: str) -> None:
-        self._record.count(self._record.heard, kind.partition("\n")[0])
-
-    def _hooked(self, where: str, error: BaseException | None, message: str | None) -> None:
-        kind = f"{type(error).__name__} {error} {message or ''}"
-        self._hear(f"{where.partition(' ')[0]}: {kind[:90]}")
-        self._look(where, error)
-
     def _died(self, hook: threading.ExceptHookArgs) -> None:
         name = hook.thread.name if hook.thread else ""
-        self._hooked(f"thread {name}", hook.exc_value, None)
+        self._look(f"thread {name}", hook.exc_value)
         if hook.exc_value is not None:
             self._record.unexpected.append(f"thread {name} died of {_words(hook.exc_value)}")
 
     def _warned(
         self, message: Warning | str, category: type[Warning], filename: str, *_: Any, **__: Any
     ) -> None:
-        self._hear(f"warning: {category.__name__} {str(message)[:70]}")
         if filename.startswith(_HOME) or _HOME in str(message):
             self._record.ours.append(f"warning: {filename}: {message}")
 

@@ -38,7 +38,7 @@ class MismatchError(AssertionError):
 
 
 class Measures:
-    """Counts by what was compared or done, and the largest deviation of each comparison.
+    """Counts by what was compared or done.
 
     ``known`` are differences that the documentation describes, and that were allowed for.
     """
@@ -46,11 +46,6 @@ class Measures:
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()
         self.compared, self.faults, self.rows, self.known = (Counter[str]() for _ in range(4))
-        self.largest: dict[str, float] = {}
-
-    def deviate(self, what: str, amount: float) -> None:
-        """Record a deviation, which is shown if it is the largest."""
-        self.largest[what] = max(self.largest.get(what, 0.0), amount)
 
     def as_figures(self) -> dict[str, Any]:
         """All of it in words and numbers."""
