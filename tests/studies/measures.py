@@ -1,4 +1,4 @@
-"""``make measures``: the size of the code.
+"""``make measures``: the size of the code, and what makes it hard to follow.
 
 A line of code is one with a token on it that is neither a comment nor part of a docstring.
 """
@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import tokenize
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TOPS = ("src", "dashboards", "tests")
+LIBRARY = ROOT / "src/opentelemetry/instrumentation/gluellm"
 _LAYOUT = {
     tokenize.COMMENT,
     tokenize.NL,
@@ -21,6 +24,9 @@ _LAYOUT = {
     tokenize.DEDENT,
     tokenize.ENDMARKER,
 }
+_ON_CHANNELS = re.compile(
+    r"\b(?:if|elif|and|or|not|while|for|in)\b.*\bchannels?\b|\bchannels? is\b"
+)
 
 
 def measured(source: str) -> tuple[int, int]:
@@ -42,8 +48,104 @@ def measured(source: str) -> tuple[int, int]:
     return len(code), words
 
 
+def modules() -> dict[str, tuple[Path, ast.Module]]:
+    """Module name -> its file and syntax tree, for everything in ``src``."""
+    found = {}
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        parts = path.relative_to(ROOT / "src").with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name] = path, ast.parse(path.read_text(encoding="utf-8"))
+    return found
+
+
+def imports(sources: dict[str, tuple[Path, ast.Module]]) -> dict[str, set[str]]:
+    """Module -> the modules of ``src`` that it imports, in functions and for types as well."""
+    graph: dict[str, set[str]] = {}
+    for module, (path, tree) in sources.items():
+        package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+        graph[module] = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                graph[module].update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                above = package[: len(package) + 1 - node.level] if node.level else []
+                base = ".".join([*above, *([node.module] if node.module else [])])
+                for alias in node.names:
+                    whole = f"{base}.{alias.name}"
+                    graph[module].add(whole if whole in sources else base)
+        graph[module] &= sources.keys() - {module}
+    return graph
+
+
+def in_cycles(graph: dict[str, set[str]]) -> set[str]:
+    """The modules that import themselves by way of others."""
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        todo = [start]
+        while todo:
+            new = graph[todo.pop()] - seen
+            seen |= new
+            todo += new
+        return seen
+
+    return {module for module in graph if module in reached(module)}
+
+
+def lease_attributes(sources: dict[str, tuple[Path, ast.Module]]) -> tuple[set[str], set[Path]]:
+    """Attributes of `Lease` and its subclasses, and the files that assign one."""
+    names: set[str] = set()
+    files: set[Path] = set()
+    for path, tree in sources.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and node.name.endswith("Lease"):
+                names.update(_declared(node))
+                files.add(path)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                owner = ast.unparse(node.value)
+                if owner == "lease" or owner.endswith(".lease"):
+                    names.add(node.attr)
+                    files.add(path)
+    return names, files
+
+
+def _declared(lease: ast.ClassDef) -> Iterator[str]:
+    for node in ast.walk(lease):
+        stored = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        if stored and ast.unparse(node.value) == "self":
+            yield node.attr
+    for statement in lease.body:
+        if isinstance(statement, (ast.Assign, ast.AnnAssign)):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            names = [target.id for target in targets if isinstance(target, ast.Name)]
+            yield from (name for name in names if name != "__slots__")
+
+
+def repeated(sources: dict[str, tuple[Path, ast.Module]]) -> dict[str, int]:
+    """Public functions and classes that more than one module defines."""
+    counts: dict[str, int] = defaultdict(int)
+    for _, tree in sources.values():
+        for node in tree.body:
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                counts[node.name] += not node.name.startswith("_")
+    return {name: count for name, count in sorted(counts.items()) if count > 1}
+
+
+def conditions_on_channels() -> list[str]:
+    """Lines of the library that ask about gRPC's channels, outside its adapter and the contract."""
+    found = []
+    for path in sorted(LIBRARY.rglob("*.py")):
+        if "grpc" in path.parts or path.name == "semconv.py":
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            code = line.partition("#")[0]
+            if _ON_CHANNELS.search(code) and ":" in code and "import" not in code:
+                found.append(f"{path.relative_to(LIBRARY)}:{number}")
+    return found
+
+
 def main() -> None:
-    """Print a row for each folder."""
+    """Print a row for each folder, then the structure of ``src``."""
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for top in TOPS:
         for path in sorted((ROOT / top).rglob("*.py")):
@@ -61,6 +163,13 @@ def main() -> None:
     for folder, row in sums.items():
         indent = "  " * folder.count("/")
         print(f"{indent + folder:32}" + "".join(f"{number:8}" for number in row))
+    sources = modules()
+    names, files = lease_attributes(sources)
+    print()
+    print(f"{len(in_cycles(imports(sources))):6}  modules in import cycles")
+    print(f"{len(names):6}  attributes of a lease, assigned in {len(files)} files")
+    print(f"{len(conditions_on_channels()):6}  conditions on channels outside adapters/grpc")
+    print(f"{len(repeated(sources)):6}  public names defined in more than one module")
 
 
 if __name__ == "__main__":

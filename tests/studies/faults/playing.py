@@ -33,6 +33,7 @@ _ENDS_WITHIN = 60.0
 _BETWEEN_LOOKS = 0.1
 _FULL = Path(__file__).with_name("full.yaml")
 
+
 def _increase(values: list[float]) -> float:
     """By how much a counter rose that was born at 0; where it falls, it began anew."""
     before = [0.0, *values[:-1]]

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from gluellm_pools.doctor import ask
+from gluellm_pools.main import main
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.replay import recording_of
 from opentelemetry.instrumentation.gluellm.diagnosis.text import findings_text
@@ -137,3 +139,10 @@ def test_no_false_alarm_in_healthy_hours(seed: int) -> None:
         calls["stage", "requesting"] = sum(durations)
         minutes.append(minute)
         assert not kinds(taken(*minutes[-60:])), (rate, len(minutes))
+
+
+def test_odd_snapshot_of_a_process_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By ``doctor --pid``, whose process can be of another version."""
+    report = {"text": "", "findings": [], "snapshot": {"pools": 1}}
+    monkeypatch.setattr(ask, "_report", lambda *_: report)
+    assert main(["doctor", "--pid", "1", "--what-if", "traffic=2"]) == 2
