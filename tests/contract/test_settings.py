@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+import pytest
+
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.http1 import HTTP1Server
 from support.installation import instrument
@@ -35,6 +37,18 @@ def test_instrumented_client_has_the_given_name(runner, library, server, untouch
     client.get(server.url())
     assert_rows(untouched, new())
     assert untouched.value(semconv.POOL_LIVE) == 0
+
+
+@pytest.mark.only("httpx", "httpx2", "aiohttp", "urllib3")
+@pytest.mark.usefixtures("untouched")
+def test_last_client_that_is_uninstrumented_ends_the_observation(runner, library):
+    """Although the application keeps it."""
+    client = runner.client(library)
+    GlueLLMInstrumentor().instrument_client(client.raw)
+    snapshot()
+    GlueLLMInstrumentor().uninstrument_client(client.raw)
+    with pytest.raises(RuntimeError, match="instrument"):
+        snapshot()
 
 
 def test_full_metrics_have_handshake_lifetime_and_requests_of_a_connection(
