@@ -43,7 +43,7 @@ def test_total_timeout_in_the_queue_is_a_pool_timeout(pool_of_one, server, telem
     assert_settled(telemetry, [holder, late], new(), pool_timeout())
     (note,) = getattr(error.__cause__, "__notes__", [])
     assert "max 1, active 1, idle 0, connecting 0, queued 1" in note
-    assert "longest held: (1)" in note
+    assert "longest holders: (1)" in note
 
 
 @pytest.mark.parametrize("timeout", ["pool", "total"])

@@ -229,7 +229,7 @@ class Play:
             say(f"caught: {short(explained[0], _LONGEST_NOTE)}", "magenta")
         for note in explained[1:]:
             # It numbers and lists the holders; one is enough here.
-            first = note.partition("; (2)")[0].replace("(1) ", "")
+            first = note.partition("; (2)")[0].replace("holders: (1)", "holder:")
             say(f"  its note: {short(first, _LONGEST_NOTE)}", "magenta")
         for line in self.demo.logs.take():
             say(f"logged: {short(line, _LONGEST_NOTE)}", "yellow")

@@ -55,7 +55,7 @@ class Symptoms:
         recent = [(seconds, error) for ended, seconds, error in self.recent if ended >= since]
         if not recent:
             return "no call has ended recently", ""
-        text = f"calls take about {_rounded(sum(seconds for seconds, _ in recent) / len(recent))}"
+        text = f"calls now take ~{_rounded(sum(seconds for seconds, _ in recent) / len(recent))}"
         errors = Counter(error for _, error in recent if error)
         if not errors:
             return f"{text}, and none fails", ""

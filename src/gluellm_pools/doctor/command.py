@@ -11,7 +11,7 @@ examples:
   gluellm-pools doctor --pid 4242 --json -o report.json
   gluellm-pools doctor -- python app.py
 
---pid needs a process that was started with a signal for reports:
+For --pid, set a signal for reports before the process starts:
   export OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL=SIGUSR2
   opentelemetry-instrument python app.py
 
@@ -20,7 +20,7 @@ after 10 s a leak. OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD or the program can replace
 the 10 s.
 
 exit status with --pid: 0 if no problem was found, 1 for a warning, an error or
-no answer, 2 if the process can't be inspected
+no report, 2 if the process can't be inspected
 
 exit status with -- PROGRAM: the program's own, 128+n if signal n ended it, 126
 if it can't be run, 127 if it was not found
@@ -60,7 +60,7 @@ def add_doctor(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--pid", type=pid, metavar="N", help="inspect this running process")
     period = "with --pid: observe the process for this long, and report on this period"
     parser.add_argument("--for", dest="period", type=_SPAN, metavar="SECONDS", help=period)
-    timeout = f"with --pid: wait at most this long for the report (default: {_TIMEOUT:g})"
+    timeout = f"with --pid: time limit, not counting --for (default: {_TIMEOUT:g})"
     parser.add_argument("--timeout", type=_SPAN, metavar="SECONDS", help=timeout)
     add_outlook_arguments(parser)
     add_output_arguments(parser)

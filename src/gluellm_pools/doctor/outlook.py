@@ -47,7 +47,7 @@ class Outlook(NamedTuple):
         if self.what_if:
             found = what_if(snapshot, **self.what_if)
             content["what_if"] = [asdict(one) for one in found]
-            lines = ["what if (replays of each pool's last requests; numbers above can differ):"]
+            lines = ["what if (replays of the last requests; numbers above can cover others):"]
             lines += [f"  {line}" for one in found for line in str(one).splitlines()]
         if self.workers:
             pools = (snapshot.process, snapshot.pools, self.workers)
@@ -62,7 +62,7 @@ class Outlook(NamedTuple):
                 content["findings"] = [finding.to_dict()]
                 lines += ["", str(finding)]
         if lines and not snapshot.pools:
-            lines.append("  no pool is alive that has served a request")
+            lines.append("  no pool with observed requests is alive")
         return "\n".join(lines), content
 
 

@@ -39,8 +39,8 @@ _NOT_INSTRUMENTED = (
     "GlueLLMInstrumentor().instrument() called in it, with the same meter provider?"
 )
 _NO_POOL = (
-    "Instrumented, but no request has been observed yet. Without "
-    f"{ENVIRONMENT_PREFIX}SCOPE=all, only those of any-llm and GlueLLM calls are."
+    "Instrumented, but no request has been observed yet. Set "
+    f"{ENVIRONMENT_PREFIX}SCOPE=all to observe requests outside any-llm and GlueLLM calls."
 )
 _Blocks = frozenset[tuple[Process, Key]]
 
@@ -93,7 +93,7 @@ class ProcessReport:
         parts = [f"{'SILENT, ' if process.silent else ''}exported {process.silence:.0f} s ago"]
         if process.exports > 1:
             parts.append(f"every {seconds(process.interval)}")
-        parts.append(f"counters over {over:.0f} s" if over else "counters since its start")
+        parts.append(f"counted over {over:.0f} s" if over else "counted since process start")
         return f"{name if instance else service}: {', '.join(parts)}"
 
     @property

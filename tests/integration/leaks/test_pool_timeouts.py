@@ -95,7 +95,7 @@ async def test_note_survives_the_sdks_wrapping_and_comes_once(provider, server, 
     holder = (
         rf"[\d.]+ s, unread for [\d.]+ s, provider {provider}, model left, at {re.escape(where)}"
     )
-    assert re.search(rf"; longest held: \(1\) {holder}; \(2\) {holder}\.$", note)
+    assert re.search(rf"; longest holders: \(1\) {holder}; \(2\) {holder}\.$", note)
     assert "".join(traceback.format_exception(error)).count(note) == 1
     (record,) = [record for record in caplog.records if record.name == "application"]
     logged = logging.Formatter().format(record)

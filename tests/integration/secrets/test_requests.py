@@ -120,7 +120,7 @@ def test_request_leaves_no_trace_in_telemetry(
         assert "gluellm.pool.name" in places.texts["spans"]
         assert "observer.connection_closed with RuntimeError" in log
         assert "has waited in pool" in log
-        assert "longest held" in places.texts["notes on exceptions"]
+        assert "longest holders" in places.texts["notes on exceptions"]
 
 
 @pytest.mark.parametrize("name", ["httpx", "httpx2"])

@@ -165,7 +165,7 @@ def test_leak_that_no_pause_explains_is_always_reported(unread: float, *, fires:
     totals = the_totals(60, errors={"pool_timeout": 30})
     first = diagnose(a_snapshot(totals, pool, **BLOCKED))[0]
     assert first.kind is (Kind.POOL_SATURATED if fires else Kind.BLOCKED_EVENT_LOOP)
-    assert ("Likely a leak. Unread answers hold connections: 10" in first.explanation) is fires
+    assert ("Likely a leak. Answers unread over 5 s: 10" in first.explanation) is fires
 
 
 @pytest.mark.parametrize("process", [{}, BLOCKED], ids=["fine", "blocked"])

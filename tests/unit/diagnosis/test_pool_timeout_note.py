@@ -58,7 +58,7 @@ def test_note_has_state_wait_and_holders(scene: Scene) -> None:
     assert re.fullmatch(
         r"Connection pool openai/httpx2: max 1, active 1, idle 0, connecting 0, queued 1\. "
         rf"This request waited 5\.0 s, from {TIME} to {TIME}; "
-        r"longest held: \(1\) 65 s, unread for 65 s, provider openai, model gpt-4o\.",
+        r"longest holders: \(1\) 65 s, unread for 65 s, provider openai, model gpt-4o\.",
         note,
     )
 

@@ -96,7 +96,7 @@ def test_snapshot_text_is_complete_and_fits_a_terminal() -> None:
     assert str(example()) == SHOWN
     assert max(len(line) for line in SHOWN.splitlines()) <= 100
     text = str(dataclasses.replace(example(), pools=(), totals=()))
-    assert text.splitlines()[2:] == ["", "no pool is alive that has served a request"]
+    assert text.splitlines()[2:] == ["", "no pool with observed requests is alive"]
 
 
 CALLS = """\
@@ -290,7 +290,7 @@ def test_wait_beyond_its_pool_timeout_is_explained() -> None:
     """httpcore 1.0 starts the timeout again when a request is assigned a busy connection."""
     waits = [a_request("queued", age, pool_timeout=15.0) for age in (46.0, 15.5)]
     text = " ".join(str(a_snapshot(the_totals(), a_pool(waits))).split())
-    exceeded = "(exceeded: requeued, or its loop or thread is late)"
+    exceeded = "(exceeded: requeues restart it, or a thread is late)"
     assert f"queued 46 s, pool timeout 15 s {exceeded}, openai" in text
     assert text.count(exceeded) == 1
 

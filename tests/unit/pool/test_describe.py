@@ -93,7 +93,7 @@ def test_description_has_the_three_longest_holders(scene: Scene) -> None:
         hold(scene, Call("groq", model))
         scene.clock.advance(10)
     assert holders(scene.tracker, scene.clock()) == (
-        "longest held: (1) 40 s, awaiting_response for 40 s, provider groq, model a; "
+        "longest holders: (1) 40 s, awaiting_response for 40 s, provider groq, model a; "
         "(2) 30 s, awaiting_response for 30 s, provider groq, model b; "
         "(3) 20 s, awaiting_response for 20 s, provider groq, model c"
     )
@@ -101,7 +101,7 @@ def test_description_has_the_three_longest_holders(scene: Scene) -> None:
         scene.tracker.released(lease)
     scene.tracker.assigned(waiter, scene.connection(established=True))
     scene.clock.advance(1)
-    assert holders(scene.tracker, scene.clock()).startswith("longest held: (1) 1.0 s, ")
+    assert holders(scene.tracker, scene.clock()).startswith("longest holders: (1) 1.0 s, ")
 
 
 def test_waiting_and_refused_requests_are_not_holders(scene: Scene) -> None:
@@ -115,7 +115,7 @@ def test_waiting_and_refused_requests_are_not_holders(scene: Scene) -> None:
 def test_lease_that_is_refused_while_it_is_described_has_no_age(scene: Scene) -> None:
     scene.refuse_meanwhile()
     scene.clock.advance(3)
-    assert holders(scene.tracker, scene.clock()).startswith("longest held: (1) 3.0 s, ")
+    assert holders(scene.tracker, scene.clock()).startswith("longest holders: (1) 3.0 s, ")
 
 
 # Whose it is

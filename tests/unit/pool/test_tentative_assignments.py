@@ -207,7 +207,7 @@ def test_wait_and_error_message_name_the_holders_of_connections(scene: Scene) ->
     assert found is not None
     assert found.holders == ("span",)
     assert (found.oldest_age, found.oldest_phase) == (3 * SECOND, AWAITING_RESPONSE)
-    assert holders(scene.tracker, scene.clock()).startswith("longest held: (1) 3.0 s, awaiting")
+    assert holders(scene.tracker, scene.clock()).startswith("longest holders: (1) 3.0 s, awaiting")
 
 
 def test_wait_of_a_request_that_is_refused_at_once_is_explained(scene: Scene) -> None:

@@ -213,7 +213,7 @@ def test_stuck_requests_are_logged_with_state_and_holders(logged: Logged) -> Non
     for part in (
         "2 requests have waited in pool openai/httpx2 for at least 12 s (phase queued)",
         "max 1, active 1, idle 0, connecting 0, queued 2",
-        "longest held: (1) 14 s, unread for 14 s, provider groq",
+        "longest holders: (1) 14 s, unread for 14 s, provider groq",
         f"at {__file__}:",
     ):
         assert part in line

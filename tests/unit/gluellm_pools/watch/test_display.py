@@ -39,14 +39,14 @@ def test_a_heading_has_process_last_export_and_period():
     instance = {"service__instance__id": "f91ae67e-a6b8-4902-b861-ef753071e037"}
     watched.export("openai", **instance)
     watched.now += 3
-    first = "shop (f91ae67e): exported 3 s ago, counters since its start"
+    first = "shop (f91ae67e): exported 3 s ago, counted since process start"
     assert watched.report.heading == first
     watched.now += 7
     watched.export("openai", **instance)
-    second = "shop (f91ae67e): exported 0 s ago, every 10 s, counters over 10 s"
+    second = "shop (f91ae67e): exported 0 s ago, every 10 s, counted over 10 s"
     assert watched.report.heading == second
     watched.now += 45
-    silent = "shop (f91ae67e): SILENT, exported 45 s ago, every 10 s, counters over 10 s"
+    silent = "shop (f91ae67e): SILENT, exported 45 s ago, every 10 s, counted over 10 s"
     assert watched.report.heading == silent
 
 

@@ -66,7 +66,7 @@ def snapshot_text(
     quiet = [f"nothing in flight for {seconds(quiet_for)}"] if quiet_for > _QUIET else []
     lines += wrapped("; ".join([*quiet, *_process(process)]))
     if not pools:
-        lines += ["", "no pool is alive that has served a request"]
+        lines += ["", "no pool with observed requests is alive"]
     ordered = sorted(pools, key=lambda pool: -len(pool.requests))
     lines += _first(ordered, _MOST, _pool, "pool", "")
     if totals:
@@ -241,7 +241,7 @@ def _request(request: parts.RequestSnapshot) -> Iterator[str]:
         limit = request.pool_timeout
         bound = f", pool timeout {timeout_text(limit)}" if limit else ""
         if limit and request.phase_age > limit + thresholds.OVERRUN_GRACE:
-            bound += " (exceeded: requeued, or its loop or thread is late)"
+            bound += " (exceeded: requeues restart it, or a thread is late)"
         text = f"queued {seconds(request.phase_age)}{bound}"
     else:
         held = f"held {seconds(request.held)}, " if request.held is not None else ""
@@ -291,9 +291,9 @@ def _totals(totals: parts.PoolTotals) -> Iterator[str]:
     texts.append(f"peaks {connections}{totals.peak_queued} queued")
     broken = sum(origin.reuse_failures for origin in totals.origins)
     answered = max((origin.longest_silence_answered for origin in totals.origins), default=0.0)
-    texts.append(f"longest wait for first or next bytes {seconds(answered)}" if answered else "")
+    texts.append(f"longest wait for bytes {seconds(answered)}" if answered else "")
     counts = {
-        "requeued (connection taken or closed)": totals.requeues,
+        "requeues (connection taken or closed):": totals.requeues,
         "leaks": totals.leaks,
         "anomalies": _listed(totals.anomalies),
         "failed on reused connections": broken,

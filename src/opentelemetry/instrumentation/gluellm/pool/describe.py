@@ -76,4 +76,4 @@ def holders(tracker: Tracker, now: int) -> str:
         f"{duration_text(max(now - lease.phase_since, 0))}, {whose(lease)}"
         for number, (acquired_at, lease) in enumerate(held[:HOLDERS], 1)
     ]
-    return "longest held: " + "; ".join(recorded)
+    return "longest holders: " + "; ".join(recorded)

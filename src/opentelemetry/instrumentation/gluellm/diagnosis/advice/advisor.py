@@ -185,7 +185,7 @@ class Advisor:
             closing = "async with contextlib.aclosing(stream)"
         return (
             "Read each stream to its end, or close it with a block around the loop: "
-            f"{closing}: ... Then break, return and exceptions also close the stream. Don't "
+            f"{closing}: ... The block closes it after break, return and exceptions. Don't "
             "request a stream that you don't read"
         )
 

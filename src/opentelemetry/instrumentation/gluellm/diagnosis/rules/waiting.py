@@ -220,7 +220,7 @@ def pool_saturated(case: PoolCase) -> Finding | None:
         + (f", the longest for {seconds(longest)}" if waits else "")
         + (f"; connections are held by: {held}." if held else "."),
         explanation=(
-            f"Likely a leak. Unread answers hold connections: {leak}."
+            f"Likely a leak. Answers unread over {thresholds.LIKELY_LEAK_AFTER:g} s: {leak}."
             if leak
             else f"{'The pool is at its limit' if busy >= maximum else 'Requests are stuck'} at "
             "this moment. It is not known yet why: a burst, a slow provider, a leak, a small pool."
