@@ -27,9 +27,10 @@ def in_flight(values: str, stage: str = "requesting", instance: str = "api-1") -
     return series(semconv.CALL_CURRENT, values, {semconv.CALL_STAGE: stage}, instance=instance)
 
 
-def _took(values: str, stage: str = "requesting", instance: str = "api-1") -> Series:
+def _took(values: str, stage: str = "requesting", instance: str = "api-1", **labels: str) -> Series:
     """Time that calls spent in a stage."""
-    return series(semconv.CALL_TIME, values, {semconv.CALL_STAGE: stage}, instance=instance)
+    own = {semconv.CALL_STAGE: stage}
+    return series(semconv.CALL_TIME, values, own, instance=instance, **labels)
 
 
 def _silent(values: str, instance: str = "api-1") -> Series:
@@ -57,9 +58,34 @@ def _workers(outcome: str, values: str, count: int = 8) -> list[Series]:
     return [ended(outcome, values, f"api-{number}") for number in range(count)]
 
 
-def _runs(number: int) -> list[Series]:
-    """Processes that start each under a name of its own, fail five calls, export, and crash."""
-    return [ended("failed", f"_x{2 * run} 5 _x60", f"run-{run}") for run in range(number)]
+def _runs(outcome: str) -> list[Series]:
+    """Processes that start each under a name of its own, end five calls so, export, and crash."""
+    return [ended(outcome, f"_x{2 * run} 5 _x60", f"run-{run}") for run in range(8)]
+
+
+def _two_of_a_new_service(alert: str, outcome: str) -> Sequence[Case]:
+    return [
+        Case(
+            alert,
+            f"20 unstreamed calls of {seconds} s are a new service, and two are {outcome} at once",
+            [_one_after_another(seconds, 20, 30)[0], ended(outcome, "0 2x29")],
+            {f"{minute}m": NOTHING for minute in (3, 6, 9, 14, 20, 30)},
+        )
+        for seconds in (90, 400)
+    ]
+
+
+def _crashing(first: int, runs: int, seconds: int) -> list[Series]:
+    """Processes that each export 12 calls of so many seconds, and crash in the same minute."""
+    return [
+        one
+        for minute in range(first, first + 2 * runs, 2)
+        for one in (
+            ended("succeeded", f"_x{minute} 12 _x40", f"run-{minute}"),
+            _took(f"_x{minute} {12 * seconds} _x40", instance=f"run-{minute}"),
+            in_flight(f"_x{minute} 2 _x40", instance=f"run-{minute}"),
+        )
+    ]
 
 
 def _healthy(alert: str) -> Sequence[Case]:
@@ -114,12 +140,7 @@ CASES: Final = (
         [ended("succeeded", "0+2x20"), ended("failed", "0+1x20")],
         {"10m": NOTHING, "20m": NOTHING},
     ),
-    Case(
-        _FAIL,
-        "two calls fail, and there are no others",
-        [ended("succeeded", "0x30"), ended("failed", "0x10 1 2x20")],
-        {"12m": NOTHING, "14m": NOTHING, "20m": NOTHING},
-    ),
+    *_two_of_a_new_service(_FAIL, "failed"),
     Case(
         _FAIL,
         "one instance per worker, each of which fails two calls",
@@ -135,7 +156,7 @@ CASES: Final = (
     Case(
         _FAIL,
         "a crash loop: each process fails its five calls, exports once and is gone",
-        _runs(8),
+        _runs("failed"),
         {"30s": NOTHING, "4m": FIRES, "10m": FIRES, "16m": FIRES, "31m": NOTHING},
     ),
     Case(
@@ -242,7 +263,7 @@ CASES: Final = (
         _CANCELLED,
         "the first export of a new service has 200 cancelled calls",
         [ended("succeeded", "_ 0x20"), ended("cancelled", "_ 200x20")],
-        {"2m15s": FIRES},
+        {"1m45s": NOTHING, "2m15s": FIRES},
     ),
     Case(
         _CANCELLED,
@@ -260,6 +281,25 @@ CASES: Final = (
             ended("cancelled", "0+15x20"),
         ],
         {"10m": NOTHING, "20m": NOTHING},
+    ),
+    Case(
+        _CANCELLED,
+        "a call a minute, and every third is cancelled: too few to tell",
+        [ended("succeeded", "0+2x20"), ended("cancelled", "0+1x20")],
+        {"10m": NOTHING, "20m": NOTHING},
+    ),
+    *_two_of_a_new_service(_CANCELLED, "cancelled"),
+    Case(
+        _CANCELLED,
+        "one instance per worker, each of which has three cancelled calls",
+        [*_workers("succeeded", "0+1x30"), *_workers("cancelled", "0x10 1 3x20")],
+        {"11m": NOTHING, "13m15s": FIRES},
+    ),
+    Case(
+        _CANCELLED,
+        "a crash loop: the five calls of each process are cancelled, and it exports once",
+        _runs("cancelled"),
+        {"30s": NOTHING, "4m": FIRES, "10m": FIRES, "16m": FIRES, "31m": NOTHING},
     ),
     Case(
         _SLOW,
@@ -345,6 +385,78 @@ CASES: Final = (
     ),
     Case(
         _SLOW,
+        "a new version of an instance starts, and its first export has 2 000 calls as short",
+        [
+            ended("succeeded", "0+60x80 _x20", service_version="1"),
+            _took("0+600x80 _x20", service_version="1"),
+            in_flight("10x100"),
+            ended("succeeded", "_x81 2000+60x18", service_version="2"),
+            _took("_x81 20000+600x18", service_version="2"),
+        ],
+        {"79m": NOTHING, "83m": NOTHING, "85m": NOTHING, "95m": NOTHING},
+    ),
+    Case(
+        _SLOW,
+        "a new instance, and 80 minutes later a new version, first export 200 calls of 100 s",
+        [
+            ended("succeeded", "0+6x120"),
+            _took("0+60x120"),
+            in_flight("1x120"),
+            ended("succeeded", "_x20 200x20 _x80", "api-2"),
+            _took("_x20 20000x20 _x80", instance="api-2"),
+            ended("succeeded", "_x100 200x20", service_version="2"),
+            _took("_x100 20000x20", service_version="2"),
+        ],
+        {"19m": NOTHING, "23m": FIRES, "99m": NOTHING, "103m": FIRES},
+    ),
+    Case(
+        _SLOW,
+        "series get one more label, first while calls take 10 s, then while they take 60 s",
+        [
+            ended("succeeded", "900+6x60 _x60"),
+            _took("9000+60x60 _x60"),
+            in_flight("1x120"),
+            ended("succeeded", "_x61 1266+6x23 _x36", k8s_pod_name="api-1"),
+            _took("_x61 12660+60x8 13500+360x14 _x36", k8s_pod_name="api-1"),
+            ended("succeeded", "_x85 1410+6x35", k8s_pod_name="api-1", k8s_node_name="a"),
+            _took("_x85 18900+360x35", k8s_pod_name="api-1", k8s_node_name="a"),
+        ],
+        {"63m": NOTHING, "66m": NOTHING, "84m": FIRES, "87m": FIRES},
+    ),
+    Case(
+        _SLOW,
+        "one instance per worker, each with a call of 20 s instead of 2 s every five minutes",
+        [
+            one
+            for number in range(8)
+            for one in (
+                ended("succeeded", "0+0.2x100", f"api-{number}"),
+                _took("0+0.4x75 34+4x24", instance=f"api-{number}"),
+                in_flight("0x100", instance=f"api-{number}"),
+            )
+        ],
+        {"75m": NOTHING, "87m": FIRES},
+    ),
+    Case(
+        _SLOW,
+        "a crash loop, in which calls first take 10 s, as before, and then 60 s",
+        [
+            ended("succeeded", "0+6x60 _x40"),
+            _took("0+60x60 _x40"),
+            in_flight("1x60 _x40"),
+            *_crashing(61, 8, 10),
+            *_crashing(77, 8, 60),
+        ],
+        {"64m": NOTHING, "70m": NOTHING, "76m": NOTHING, "84m": FIRES, "90m": FIRES},
+    ),
+    Case(
+        _SLOW,
+        "a process whose first calls hang is killed, and its last state counts for 3 minutes",
+        [ended("succeeded", "0x30 _x20"), _took("0+600x30 _x20"), in_flight("10x30 _x20")],
+        {"30m": FIRES, "33m": NOTHING, "34m": NOTHING},
+    ),
+    Case(
+        _SLOW,
         "traffic stops, and four calls of ten minutes are left",
         [
             ended("succeeded", "0+60x75 4500x9 4504x35"),
@@ -381,6 +493,12 @@ CASES: Final = (
         "the first export of a new service has 200 silent calls",
         [_silent("_ 200x20"), in_flight("_ 200x20")],
         {"2m30s": NOTHING, "3m30s": FIRES},
+    ),
+    Case(
+        _SILENT,
+        "a call a minute, and all hang from minute 10 on",
+        [_silent("0x11 1+1x20"), in_flight("1x10 2+1x21")],
+        {"12m": NOTHING, "16m": FIRES, "30m": FIRES},
     ),
     Case(
         _SILENT,

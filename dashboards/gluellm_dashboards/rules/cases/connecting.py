@@ -8,7 +8,7 @@ from gluellm_pools.prometheus import label_name
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 from ..case import Case, Firing, Series, series
-from .waiting import FIRES, NOTHING, answered, failed
+from .waiting import FIRES, NOTHING, answered, failed, what_is_new
 
 _CONNECT: Final = "GlueLLMConnectFailures"
 _REUSE: Final = "GlueLLMReuseFailures"
@@ -86,6 +86,7 @@ CASES: Final = (
         [failed("connection_error", "0+9x8 _x20")],
         {"8m": FIRES, "14m": NOTHING},
     ),
+    what_is_new(_CONNECT, semconv.REQUESTS, {semconv.ERROR_TYPE: "connection_error"}),
     Case(
         _REUSE,
         "2 of 62 a minute",
@@ -106,6 +107,7 @@ CASES: Final = (
         [_reuse("90x30 _x20 90x10"), answered("90+6x30 _x20 400+6x10")],
         {"54m": NOTHING, "58m": NOTHING},
     ),
+    what_is_new(_REUSE, semconv.REUSE_FAILURES),
     Case(
         _LIMIT,
         "one of three instances has another limit, for longer than a deploy takes",
@@ -218,6 +220,7 @@ CASES: Final = (
         _shared("0+60x20", ("openai", "0+30x20"), ("groq", "0+30x20")),
         {"10m": (Firing(labels={label_name(semconv.PROVIDER_NAME): ""}),)},
     ),
+    what_is_new(_CHURN, semconv.POOL_OPENED),
     Case(_CHURN, "one client for all", [_opened("1x20"), answered("0+60x20")], {"10m": NOTHING}),
     Case(_CHURN, "nothing at all", [_opened("1x20"), answered("60x20")], {"10m": NOTHING}),
 )

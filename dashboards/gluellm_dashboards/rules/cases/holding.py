@@ -7,7 +7,7 @@ from typing import Final
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 from ..case import Case, Firing, Series, series
-from .waiting import FIRES, NOTHING
+from .waiting import FIRES, NOTHING, what_is_new
 
 _LEAK: Final = "GlueLLMConnectionLeakSuspected"
 _STREAMS: Final = "GlueLLMHttp2StreamsOrphaned"
@@ -110,6 +110,16 @@ CASES: Final = (
         _leaked("0x10", "0x10"),
         {"10m": NOTHING},
     ),
+    what_is_new(
+        _LEAK,
+        semconv.LEAKS,
+        None,
+        *(
+            series(metric, f"{value}x139", instance=instance)
+            for metric, value in ((semconv.LEAK_SUSPECTED, 5), (semconv.CONNECTION_MAX, 1000))
+            for instance in ("api-1", "api-2")
+        ),
+    ),
     Case(
         _STREAMS,
         "a tenth of the limit",
@@ -143,7 +153,7 @@ CASES: Final = (
         _LOOP,
         "blocked for nearly all of the time",
         [_late("0x5 50+50x10")],
-        {"6m45s": NOTHING, "8m30s": FIRES},
+        {"7m45s": NOTHING, "8m30s": FIRES},
     ),
     Case(
         _LOOP,
@@ -193,6 +203,9 @@ CASES: Final = (
         "one in the first export of a deploy",
         [_anomalies("_x2 1x30")],
         {"2m45s": NOTHING, "3m30s": _ORPHAN},
+    ),
+    what_is_new(
+        _ANOMALY, semconv.ANOMALIES, {semconv.ANOMALY_TYPE: "orphaned_connection"}, fires=_ORPHAN
     ),
     Case(_ANOMALY, "none", [_anomalies("0x30")], {"30m": NOTHING}),
     Case(_ANOMALY, "some, long ago", [_anomalies("3x120")], {"100m": NOTHING}),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
 
 from ..case import Case, Firing, Series, series
 
@@ -39,6 +41,30 @@ def failed(error: str, values: str, instance: str = "api-1") -> Series:
     return series(semconv.REQUESTS, values, {semconv.ERROR_TYPE: error}, instance=instance)
 
 
+def what_is_new(
+    alert: str,
+    metric: Metric,
+    own: Mapping[str, str] | None = None,
+    *others: Series,
+    fires: tuple[Firing, ...] = FIRES,
+) -> Case:
+    """Return a case of a counter whose series change after 61, 80 and 120 minutes."""
+    return Case(
+        alert,
+        "a series with one more label is not new; those of another instance or version are",
+        [
+            series(metric, "90x60 _x79", own),
+            series(metric, "_x61 90x78", own, k8s_pod_name="api-1"),
+            series(metric, "_x80 30x59", own, instance="api-2"),
+            series(metric, "_x120 30x19", own, service_version="2"),
+            answered("0+1x139"),
+            answered("0+1x139", instance="api-2"),
+            *others,
+        ],
+        {"64m": NOTHING, "83m": fires, "123m": fires},
+    )
+
+
 CASES: Final = (
     Case(
         _STUCK,
@@ -61,8 +87,8 @@ CASES: Final = (
     Case(
         _STUCK,
         "a process is killed while its requests are stuck, and its last state rings for 3 minutes",
-        [oldest("queued", "0 40 100 160 _x20")],
-        {"4m30s": STUCK, "6m": NOTHING, "15m": NOTHING},
+        [oldest(phase, "0 40 100 160 _x20") for phase in ("queued", "stream_queued")],
+        {"4m30s": STUCK + STUCK_ON_STREAM, "6m": NOTHING, "15m": NOTHING},
     ),
     Case(
         _STUCK,
@@ -96,7 +122,7 @@ CASES: Final = (
     Case(
         _STUCK,
         "waits below the threshold, however many",
-        [oldest("queued", "29x10")],
+        [oldest("queued", "29x10"), oldest("stream_queued", "29x10")],
         {"10m": NOTHING},
     ),
     Case(
