@@ -45,7 +45,8 @@ def test_descriptors_that_run_out_have_one_finding() -> None:
 
 def test_ports_are_those_of_all_workers_to_one_destination() -> None:
     """Two pools to one server, one to another: the larger sum counts."""
-    here = {"connections": (a_connection(),), "max_connections": 100}
+    limits = {"max_connections": 500, "max_connections_per_origin": 100}
+    here = {"connections": (a_connection(),), **limits}
     there = {"connections": (a_connection(origin="b.test:443"),), "max_connections": 150}
     pools = (a_pool(**here), a_pool(**here), a_pool(**there))
     fits, exceeds = (of(n, *pools, local_ports=28232)[-1] for n in (141, 142))

@@ -250,8 +250,18 @@ def test_first_answers_of_a_busy_pool_stay_known(scene: Scene) -> None:
         scene.clock.advance(0.1)
     (total,) = take(scene).totals
     ages = [round(answer.ago) for answer in total.earlier_answers]
-    assert ages[:3] == [100, 99, 98]
-    assert (len(total.answers), len(ages)) == (200, 40 + 6)
+    assert ages[:3] == [100, 100, 99]
+    assert (len(total.answers), len(ages)) == (200, 100 + 7)
+
+
+def test_later_answers_of_a_burst_are_sampled_as_well(scene: Scene) -> None:
+    """The first ones are the short ones."""
+    for pause in (10.0, *[0.01] * 9) * 40:
+        scene.clock.advance(pause)
+        scene.serve(scene.acquire())
+    (total,) = take(scene).totals
+    assert len(total.earlier_answers) == 40
+    assert sum(answer.ago % 10.09 > 0.085 for answer in total.earlier_answers) < 10
 
 
 def test_failures_in_the_outbox_are_counted(scene: Scene) -> None:

@@ -31,6 +31,9 @@ def times(
     return (Answer(ago, model, head, **whole),) * number
 
 
+FIRST = times(80, 0.5)
+
+
 def young(*answers: Answer, requests: Any = (), origin: Any = None, **changes: Any) -> Snapshot:
     """A process in its second minute, with these answers and requests in flight."""
     totals = the_totals(100, answers=answers, origin=origin, **changes)
@@ -60,9 +63,10 @@ def in_flight(number: int, age: float, phase: str = "awaiting_response", **its: 
         # Another caller's or another model's answers.
         ((*times(70, 0.5), *times(5, 7.0, call_site=REASON)), False),
         ((*times(70, 0.5), *times(5, 7.0, model="o3")), False),
-        # Some of them are longer.
-        ((*times(70, 0.5), *times(5, 7.0, 6), *times(5, 0.5, 14)), False),
-        ((*times(70, 0.5), *times(5, 7.0, 10), *times(5, 0.5, 10)), True),
+        # Some of them are longer, and long ones could have ended before.
+        ((*FIRST, *times(60, 0.5, 40), *times(10, 7.0, 10), *times(10, 0.5, 10)), True),
+        ((*FIRST, *times(60, 0.5, 40), *times(10, 7.0, 4), *times(10, 0.5, 16)), False),
+        ((*FIRST, *times(78, 0.5, 40), *times(10, 7.0, 10), *times(10, 0.5, 10)), False),
     ],
 )
 def test_group_that_became_slower(answers: tuple[Answer, ...], *, slower: bool) -> None:

@@ -121,6 +121,39 @@ def test_slow_origin_that_holds_a_shared_pool_is_named(
     assert (text in first.observed) is named
 
 
+@pytest.mark.parametrize(
+    ("peak", "share", "judged"),
+    [(9, 1.0, True), (9, 0.01, False), (100, 1.0, False)],  # the pool itself was full
+)
+def test_limit_of_each_origin_is_judged_where_requests_queue_for_it(
+    peak: int, share: float, *, judged: bool
+) -> None:
+    """A pool of 100 connections, of which 6 may be to one origin, with 30 callers of a gateway."""
+    names = {"name": "aiohttp", "provider": None, "library": "aiohttp"}
+    totals = the_totals(100, peak_active=peak, **names)
+    (other,) = totals.origins
+    times = {"queued": 400.0 * share, "awaiting_response": 100.0}
+    gateway = replace(other, origin="gateway.test:443", phase_seconds=times)
+    requests = [a_request("reading", 0.5, origin="gateway.test:443")] * 6
+    requests += [a_request("queued", 4.0, origin="gateway.test:443")] * 24
+    connections = [a_connection("active", origin="gateway.test:443")] * 6 + [a_connection()] * 3
+    limits = {"max_connections": 100, "max_connections_per_origin": 6}
+    pool = a_pool(requests, connections, **limits, **names)
+    snapshot = a_snapshot(replace(totals, origins=(other, gateway)), pool, uptime=70.0)
+    (finding,) = diagnose(snapshot)
+    if share < 1:
+        assert finding.observed.startswith("6 of 6 connections to gateway.test:443 in use and 24")
+    elif judged:
+        assert finding.observed == (
+            "Requests to gateway.test:443 spent 80% of their time in the queue of the pool, which "
+            "allows 6 connections to each origin. Requests arrived at 1.4/s and held a connection "
+            "for 0.94 s on average."
+        )
+        assert "TCPConnector(limit_per_host=N)). No size" in finding.advice
+    else:
+        assert "which allows 100 connections" in finding.observed
+
+
 QUEUED = {"each": {"queued": 0.5}}
 
 

@@ -175,8 +175,11 @@ SLOWER_ITEM = 0.01
 """Increase of the time per item of a stream. Answers have some ten to some thousand items."""
 PARTLY_SLOW_BY = 1.0
 PARTLY_SLOW_REQUESTS = 20
-"""Where only a third of the requests are slow: by at least how much, and of how many. Times vary
-more between single requests than between halves of them."""
+PARTLY_SLOW_SHARE = 0.1
+PARTLY_SLOW_SURE = 2.5
+"""Where only some of the requests are slow: by at least how much, of how many, their share, and by
+how many standard deviations their number has to exceed that of the time before. In a load that does
+not change, chance alone reaches that in less than one process of a hundred."""
 BASELINE_REQUESTS = 10
 CURRENT_REQUESTS = 5
 """Fewer requests have no meaningful mean. Running ones count as well, so that a provider that stops

@@ -144,6 +144,8 @@ class PoolCase:
     """Activity before the period; None if there is nothing to compare with."""
     pools: tuple[parts.PoolSnapshot, ...]
     """Live pools of this name."""
+    origin: str = ""
+    """The only origin of the case, if it is judged by its own limit; see `of_limited_origin`."""
 
     @property
     def label(self) -> str:
@@ -260,6 +262,37 @@ class PoolCase:
     def queued_now(self) -> int:
         return sum(pool.queued for pool in self.pools)
 
+    @property
+    def of_limited_origin(self) -> PoolCase:
+        """The case of the origin with the longest queue, as if it had pools of its own.
+
+        The case itself unless pools limit the connections to each origin, and only that limit can
+        have made requests queue.
+        """
+        queued = {origin: its["phase", "queued"] for origin, its in self.activity.by_origin.items()}
+        limits = [pool.max_connections_per_origin for pool in self.pools]
+        was_full = self.maximum is not None and self.totals.peak_active >= self.maximum
+        if was_full or not queued or None in limits or not limits:
+            return self
+        origin = max(queued, key=lambda one: queued[one])
+        pools = tuple(
+            replace(
+                pool,
+                max_connections=pool.max_connections_per_origin,
+                connections=tuple(c for c in pool.connections if c.origin == origin),
+                requests=tuple(r for r in pool.requests if r.origin == origin),
+            )
+            for pool in self.pools
+        )
+        held = sum(request.held is not None for pool in pools for request in pool.requests)
+        return replace(
+            self,
+            origin=origin,
+            pools=pools,
+            activity=replace(_to_origin(self.activity, origin), held_now=held),
+            baseline=self.baseline and _to_origin(self.baseline, origin),
+        )
+
 
 def earlier(snapshot: Snapshot, previous: Snapshot | None) -> Snapshot | None:
     """Return ``previous`` if it is an earlier snapshot of the same process, else None.
@@ -336,6 +369,13 @@ def activity_of(window: Window, is_its: Callable[[Subject], bool]) -> Activity:
                 origins.setdefault(subject[1], Counter()).update(items)
             outcomes += (parts.outcome_of(items, one) for one in items if one[0] == "left")
     return Activity(period=window.period, items=found, outcomes=outcomes, by_origin=origins)
+
+
+def _to_origin(activity: Activity, origin: str) -> Activity:
+    """Return what was counted for one origin."""
+    items = activity.by_origin.get(origin, Counter())
+    outcomes = [parts.outcome_of(items, item) for item in items if item[0] == "left"]
+    return replace(activity, items=items, outcomes=outcomes, by_origin={origin: items})
 
 
 def _without_lost(case: PoolCase) -> Activity:

@@ -353,7 +353,7 @@ class PoolTotals:
     answers: tuple[Answer, ...] = ()
     """The latest 200 that were kept, the last one last."""
     earlier_answers: tuple[Answer, ...] = ()
-    """One answer in nine seconds of the last half hour; the first 40 are one in a second."""
+    """One answer in nine seconds of the last half hour; the first 100 are four in a second."""
 
     @property
     def label(self) -> str:

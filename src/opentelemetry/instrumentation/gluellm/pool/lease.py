@@ -345,10 +345,15 @@ def _keep(pool: PoolLedger, lease: Lease) -> None:
     pool.kept += 1
     pool.answers = 0
     pool.answered.append(answer)
-    every = SAMPLE_EVERY if len(pool.sampled) >= SAMPLED_FIRST else SECOND
+    every = SAMPLE_EVERY if len(pool.sampled) >= SAMPLED_FIRST else SECOND // 4
     if ended_at - pool.sampled_at >= every:
-        pool.sampled_at = ended_at
+        pool.sampled_at, pool.sampled_from = ended_at, 1
         pool.sampled.append(answer)
+        return
+    # Any answer of that time may stay. The first ones of a burst are its short ones.
+    pool.sampled_from += 1
+    if (ended_at >> 10) % pool.sampled_from == 0:
+        pool.sampled[-1] = answer
 
 
 def _failed(lease: Lease) -> tuple[Any, ...]:

@@ -47,8 +47,8 @@ KEPT_PER_SECOND = 20
 SAMPLE_EVERY = 9 * SECOND
 """Time between the answers that are kept for longer: as many as the latest ones cover half an
 hour."""
-SAMPLED_FIRST = 40
-"""Answers that are sampled once a second at first, so that a young process has some to compare."""
+SAMPLED_FIRST = 100
+"""Answers that are sampled four times a second, so that a young process has some to compare."""
 _MOST_CALL_SITES = 16
 """Bound on the call sites of an origin's pools. Further pools count without their call site."""
 # Failures that alerts use. Their series exist with 0 from the pool's first request on, since
@@ -289,8 +289,10 @@ class PoolLedger:
         self.answers = 0
         """Answers since the last entry."""
         self.sampled: deque[tuple[Any, ...]] = deque(maxlen=MOST_ANSWERED)
-        """Entries of ``answered`` kept for longer: one in `SAMPLE_EVERY`, at first one a second."""
-        self.sampled_at = 0
+        """Entries of ``answered`` kept for longer: one in `SAMPLE_EVERY`, first four a second."""
+        self.sampled_at = -SAMPLE_EVERY
+        self.sampled_from = 0
+        """When the time of the last sample began, and answers of that time so far."""
         self.live = 0
         self.pools_opened = 0
         self.pools_synchronous = 0

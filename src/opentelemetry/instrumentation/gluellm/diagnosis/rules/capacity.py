@@ -47,7 +47,8 @@ def checks(
         yield Check(text, advice, allowed, limit - others, connections)
     to_origin: Counter[str] = Counter()
     for pool, most in limited:
-        to_origin.update(dict.fromkeys({c.origin for c in pool.connections}, most))
+        each_origin = min(most, pool.max_connections_per_origin or most)
+        to_origin.update(dict.fromkeys({c.origin for c in pool.connections}, each_origin))
     ports = process.local_ports
     if ports and to_origin:
         ((origin, most),) = to_origin.most_common(1)

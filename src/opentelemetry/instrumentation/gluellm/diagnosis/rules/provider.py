@@ -39,7 +39,8 @@ _SLOW = Meaning(
 )
 _PARTLY = Meaning(
     "Some answers begin as soon as before, the others much later. One of several servers that "
-    "answer (addresses of the host, replicas, regions) may be slow, or these requests differ.",
+    "answer (addresses of the host, replicas, regions) may be slow, or these requests differ. "
+    "They have their connections, so the pool is not the cause.",
     "Compare the addresses of the host (getent ahosts HOST), or the replicas behind the gateway. "
     "Compare the slow requests with the others: model, length, tools. {}.",
 )
@@ -76,7 +77,7 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
     most answers are no longer than before.
 
     A group is slower if three quarters of its times are at least twice as long as half of those
-    before, or a third as three quarters before: means depend on a few long answers.
+    before, or if the share of much slower ones rose: means depend on a few long answers.
     """
     (answers, earlier), same = case.compared_answers, 0
     # The times before are fewer and from a start that can differ.
@@ -103,24 +104,52 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
             least = thresholds.SLOWER_ITEM if part == "per item" else thresholds.SLOWER_BY
             if most >= thresholds.SLOWER * usual and most - usual >= least:
                 texts.append(f"median {seconds(median(times))} {part} (before: {seconds(usual)})")
-            elif part == "to the headers" and (third := _slow_third(times, was[part])):
-                texts.append(
-                    f"a third took {seconds(third)} or longer {part} (before, half took at most "
-                    f"{seconds(usual)})"
-                )
+            elif part == "to the headers" and (share := _slow_share(case, group)):
+                texts.append(f"{share} {part} (before, half took at most {seconds(usual)})")
             slower |= mean(times) >= thresholds.SLOWER * mean(was[part])
         found[group] = ", ".join(texts)
         same += 0 if slower else len(now)
     return found, 2 * same > len(answers)
 
 
-def _slow_third(times: _Times, before: _Times) -> float:
-    """Return what a third of the times took at least if that is much longer than before, else 0."""
-    if len(times) < thresholds.PARTLY_SLOW_REQUESTS:
-        return 0.0
-    third, most = sorted(times)[2 * len(times) // 3], sorted(before)[3 * len(before) // 4]
-    by = third - most
-    return third if by >= max(thresholds.PARTLY_SLOW_BY, (thresholds.SLOWER - 1) * most) else 0.0
+def _slow_share(case: PoolCase, group: Group) -> str:
+    """Return text if a part of the answers begins much later than before, else empty.
+
+    Their share must have grown by more than chance: a constant mix of short and long answers is no
+    finding. Only requests to which a slow answer would have ended in time are compared, since the
+    first minutes of a process have no long answers, and a pause begins with long ones.
+    """
+    # In that time, answers are kept whether they are short or long.
+    latest = max((answer.ago for answer in case.totals.answers), default=0.0)
+    since = min(latest, case.age / 2 if case.is_young else case.recent)
+    kept = [answer for answer in case.kept_answers if answer.group == group]
+    now = [answer for answer in kept if answer.ago <= since]
+    before = [answer for answer in kept if answer.ago > since]
+    if not before:
+        return ""
+    first = sorted(answer.head for answer in _first(before))
+    most = first[3 * len(first) // 4]
+    least = max(thresholds.SLOWER * most, most + thresholds.PARTLY_SLOW_BY)
+    took = median([_took(answer) for answer in now if answer.head >= least] or [0.0])
+    heads = [answer.head for answer in now if took <= answer.ago + _took(answer) <= since]
+    slow = sorted(head for head in heads if head >= least)
+    share = len(slow) / max(len(heads), 1)
+    if len(heads) < thresholds.PARTLY_SLOW_REQUESTS or share < thresholds.PARTLY_SLOW_SHARE:
+        return ""
+    # What is slow now may have begun in the time before, so any first part of it is enough.
+    began = max(answer.ago + _took(answer) for answer in before)
+    before = [answer for answer in before if answer.ago + took <= began]
+    count = 0
+    for number, answer in enumerate(before, 1):
+        usual, count = share * number, count + (answer.head >= least)
+        deviation = math.sqrt(usual * (1 + number / len(heads)))
+        if usual - count >= max(usual / 2, thresholds.PARTLY_SLOW_SURE * deviation):
+            return f"{percent(share)} took {seconds(slow[0])} or longer"
+    return ""
+
+
+def _took(answer: Answer) -> float:
+    return answer.head + answer.rest
 
 
 def _first(before: list[Answer]) -> list[Answer]:
@@ -139,9 +168,7 @@ def _change(case: PoolCase, group: Group) -> Meaning:
     (head, rest), (usual_head, usual_rest) = (
         (median(one.head for one in side), median(one.rest for one in side)) for side in (now, was)
     )
-    if head < thresholds.SLOWER * usual_head and _slow_third(
-        [one.head for one in now], [one.head for one in was]
-    ):
+    if head < thresholds.SLOWER * usual_head and _slow_share(case, group):
         return _PARTLY
     # The whole takes about as long: a part of the rest became a part of the head.
     moved = abs(head + rest - usual_head - usual_rest) < (usual_head + usual_rest) / 4

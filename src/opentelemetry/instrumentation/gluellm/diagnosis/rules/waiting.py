@@ -49,6 +49,7 @@ def pool_too_small(
 
     Or one origin that holds them. It may have become slow in ``lately``, shorter periods up to now.
     """
+    whole, case = case, case.of_limited_origin
     maximum = case.maximum
     activity = case.activity
     if maximum is None or not queue_matters(case):
@@ -63,7 +64,8 @@ def pool_too_small(
     was_full = case.totals.peak_active >= maximum or activity.period > thresholds.PEAK_REMEMBERED
     if not (was_full or timeouts):
         return None
-    slow, wait = max(map(_slow_origin, (*lately, case)), key=lambda found: (found[1], found[0]))
+    sharing = [case] if case.origin else [*lately, case]
+    slow, wait = max(map(_slow_origin, sharing), key=lambda found: (found[1], found[0]))
     severity = Severity.ERROR if timeouts else Severity.WARNING
     if wait:
         semaphore = "threading" if case.synchronous else "asyncio"
@@ -77,8 +79,9 @@ def pool_too_small(
         )
     spent = activity.time()
     observed = (
-        f"Requests spent {percent(activity.time('queued') / spent if spent else 0)} of their time "
-        f"in the queue of the pool, which allows {counted(maximum, 'connection')}"
+        f"Requests{_to(case)} spent {percent(activity.time('queued') / spent if spent else 0)} of "
+        f"their time in the queue of the pool, which allows {counted(maximum, 'connection')}"
+        f"{' to each origin' if case.origin else ''}"
     )
     if timeouts:
         observed += f"; {timeouts} gave up waiting"
@@ -89,15 +92,23 @@ def pool_too_small(
     before = case.baseline
     if before is not None and before.served >= thresholds.BASELINE_REQUESTS:
         observed += f" (before: {seconds(before.time(*HELD) / before.sent)})"
-    replayed, advice = _advice(case)
+    replayed, advice = _advice(whole)
+    limit = "limit of connections to each origin" if case.origin else "pool"
+    if case.origin:  # Only aiohttp has such a limit.
+        advice = advice.replace("limit=", "limit_per_host=")
     return Finding(
         kind=Kind.POOL_TOO_SMALL,
         severity=severity,
         observed=" ".join(filter(None, (f"{observed}.{replayed}", slow))),
-        explanation="Connections are held only as long as the answers take, so the pool is too "
+        explanation=f"Connections are held only as long as the answers take, so the {limit} is too "
         "small for so many requests at once.",
         advice=f"{advice}.",
     )
+
+
+def _to(case: PoolCase) -> str:
+    """Return the origin of a case that is judged by its own limit, as the end of a phrase."""
+    return f" to {one_line(case.origin)}" if case.origin else ""
 
 
 def _advice(case: PoolCase) -> tuple[str, str]:
@@ -155,6 +166,7 @@ def _slow_origin(case: PoolCase) -> tuple[str, float]:
 
 def one_caller(case: PoolCase) -> Finding | None:
     """Detect one call site and model that hold nearly all connections while others queue."""
+    case = case.of_limited_origin
     full = [pool for pool in case.pools if _is_full(pool)]
     requests = [request for pool in full for request in pool.requests]
     held = [request for request in requests if request.held is not None]
@@ -186,7 +198,7 @@ def one_caller(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.ONE_CALLER,
         severity=Severity.ERROR if case.activity.number("timeout", "pool") else Severity.WARNING,
-        observed=f"{count} of {counted(len(held), 'connection')} are held by calls"
+        observed=f"{count} of {counted(len(held), 'connection')}{_to(case)} are held by calls"
         f"{caller_text(*whose)}; {counted(len(others), 'request')} of other callers queued, the "
         f"longest for {seconds(longest)}.",
         explanation="One caller takes nearly all of the pool. A larger pool only gives it more.",
@@ -196,6 +208,7 @@ def one_caller(case: PoolCase) -> Finding | None:
 
 def pool_saturated(case: PoolCase) -> Finding | None:
     """Detect requests that wait now for a pool that is at its limit, or gave up if that leaks."""
+    case = case.of_limited_origin
     full = [pool for pool in case.pools if _is_full(pool)]
     if not full and queue_matters(case):
         full = [pool for pool in case.pools if _is_at_limit(pool) and likely_leak([pool])]
@@ -215,7 +228,7 @@ def pool_saturated(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.POOL_SATURATED,
         severity=Severity.ERROR if timeouts else Severity.WARNING if lasts else Severity.INFO,
-        observed=f"{busy} of {counted(maximum, 'connection')} in use and "
+        observed=f"{busy} of {counted(maximum, 'connection')}{_to(case)} in use and "
         f"{counted(len(waits), 'request')} queued"
         + (f", the longest for {seconds(longest)}" if waits else "")
         + (f"; connections are held by: {held}." if held else "."),
