@@ -144,6 +144,8 @@ class PoolCase:
     """Activity before the period; None if there is nothing to compare with."""
     pools: tuple[parts.PoolSnapshot, ...]
     """Live pools of this name."""
+    loop_is_blocked: bool = False
+    """Whether late event loops may explain waits and slowness."""
 
     @property
     def label(self) -> str:
