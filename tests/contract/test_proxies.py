@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import PoolUnderTest, Runner
 from support.http1 import HTTP1Server
@@ -120,6 +121,8 @@ def test_untrusted_server_behind_a_proxy_is_a_failed_set_up(
     exchange = pool.send(server.url())
     assert isinstance(exchange.failure(), library.raises("connection_error"))
     assert_settled(telemetry, [exchange], connect_failed("secure_connection_error"))
+    (failure,) = snapshot().totals[0].failures
+    assert failure.verify_code in (19, 20)  # the authority is unknown
     telemetry.check(CONNECTION_OPENED=0, OPEN_CONNECTIONS=0)
 
 

@@ -19,7 +19,7 @@ import httpcore2
 import pytest
 import trio
 
-from opentelemetry.instrumentation.gluellm.adapters.error_types import error_type
+from opentelemetry.instrumentation.gluellm.adapters.error_types import error_type, verify_code
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 CORES = [httpcore, httpcore2]
@@ -109,6 +109,16 @@ def test_failure_to_connect_is_named_by_its_cause(
         assert error_type(raised) == expected
     # A bare one that a library lets through; what is nothing of this is _OTHER.
     assert error_type(cause) == (expected if expected != "connection_error" else "_OTHER")
+
+
+def test_certificate_that_does_not_verify_has_its_code() -> None:
+    """Whatever wraps it."""
+    cause = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    wrapped = caused(OSError("failed"), cause)
+    assert verify_code(wrapped) == 1  # unspecified
+    cause.verify_code = 20
+    assert verify_code(wrapped) == 20
+    assert verify_code(ssl.SSLError(1, "wrong version number")) == 0
 
 
 @pytest.mark.parametrize(("error", "expected"), AIOHTTP)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -97,6 +98,45 @@ def test_calls_that_fail_after_their_answer(served: int, unserved: int, *, answe
     assert ("stage finishing" in finding.explanation) is answered
     assert ("an HTML page of a gateway" in finding.explanation) is answered
     assert ("response_format" in finding.advice) is answered
+
+
+@pytest.mark.parametrize(
+    ("left", "running", "unsent"),
+    [
+        ({200: 10}, 0, 150),
+        ({200: 10}, 4, 146),  # they can be of calls that failed meanwhile
+        ({200: 10, 429: 14}, 0, 80),
+        ({200: 10, 429: 16}, 0, 0),  # perhaps not most of them
+        ({200: 9}, 0, 0),  # some requests are not observed
+        ({}, 0, 0),
+    ],
+)
+def test_calls_that_fail_before_any_request(
+    left: dict[int, int], running: int, unsent: int
+) -> None:
+    """Of 40 calls a minute, 30 fail in the SDK: no pool is named, and no line of other requests."""
+    minute = of_calls(40, {}, {"InvalidRequestError": 30})
+    items = minute["openai/httpx2", ORIGIN, "openai"]
+    del items["left", 200, None, False], items["left", 0, "InvalidRequestError", False]
+    items |= {("left", status, None, False): count for status, count in left.items()}
+    others = (Failure(5.0, "429", 1.0, "unread", 0.0, call_site="a.py:1 in f"),)
+    pool = a_pool([a_request()] * running)
+    snapshot = taken(*[minute] * 5, totals={"failures": others})
+    finding = diagnose(replace(snapshot, pools=(pool,)))[0]
+    assert finding.kind is Kind.CALLS_FAILING
+    some = "None of them sent a" if unsent == 150 else f"At least {unsent} of them sent no"
+    text = f"150 with InvalidRequestError. {some} request."
+    assert finding.observed.endswith(text) is (unsent > 0)
+    assert ("before a request is sent" in finding.explanation) is (unsent > 0)
+    assert (finding.pool is None) is (finding.evidence == "") is (unsent > 0)
+
+
+def test_requests_that_were_never_seen_may_have_been_sent() -> None:
+    """By a client whose requests are not observed."""
+    minute = of_calls(40, {}, {"InvalidRequestError": 40})
+    del minute["openai/httpx2", ORIGIN, "openai"]
+    assert "None of them sent a request" in top(*[minute] * 5).observed
+    assert "request" not in top(*[minute] * 5, totals={"origins": ()}).observed
 
 
 @pytest.mark.parametrize(
@@ -572,7 +612,7 @@ def test_numbers_of_the_account_are_not_repeated() -> None:
     alone = found(
         Kind.CONNECT_FAILURES, a_snapshot(the_totals(100, errors={"connect_timeout": 20}))
     )
-    assert alone.observed == "20 of 100 requests (20%) got no connection: connect_timeout 20."
+    assert alone.observed.startswith("20 of 100 requests (20%) got no connection: connect_timeout")
 
 
 def test_refusals_of_a_plain_sdk_are_counted_once() -> None:

@@ -195,12 +195,43 @@ def test_connect_failures_are_one_finding() -> None:
     )
     assert finding.severity is Severity.ERROR
     assert finding.observed == (
-        "25 of 100 requests (25%) got no connection: name_resolution_error 20, connect_timeout 5."
+        "25 of 100 requests (25%) got no connection: name_resolution_error 20, connect_timeout 5; "
+        "api.test:443: 25 of 25 requests on a new connection failed."
     )
     assert finding.explanation.index("does not resolve") < finding.explanation.index(
         "no answer in time"
     )
     assert "resolver" in finding.advice
+
+
+@pytest.mark.parametrize(
+    ("code", "age", "means", "one_of_several"),
+    [
+        (20, 30.0, "the server's certificate does not verify, since its issuer is unknown", True),
+        (10, 30.0, "verify, since it has expired", True),
+        (85, 30.0, "since OpenSSL's verify code is 85", True),
+        (0, 30.0, "secure_connection_error: TLS fails. Other", True),
+        (0, 61.0, "does not verify or the port has no TLS", False),  # before the failures
+        (20, 9.0, "its issuer is unknown", False),  # after the failures
+    ],
+)
+def test_tls_failures_name_the_certificate_and_the_server(
+    code: int, age: float, means: str, *, one_of_several: bool
+) -> None:
+    """Connections that were established while others failed reached another server."""
+    failures = tuple(
+        Failure(ago, "secure_connection_error", 1.0, "connecting", 1.0, verify_code=code)
+        for ago in (9.0, 20.0, 59.0)
+    )
+    failed = {"secure_connection_error": 20}
+    origin = {"requests_on_new_connection": 50}
+    totals = the_totals(100, errors=failed, failures=failures, origin=origin)
+    pool = a_pool(connections=[a_connection(age=age), a_connection("connecting", age=30.0)])
+    finding = found(FAILURES, a_snapshot(totals, pool))
+    assert "api.test:443: 20 of 50 requests on a new connection failed" in finding.observed
+    assert means in finding.explanation
+    assert ("one of several servers behind the address" in finding.explanation) is one_of_several
+    assert ("-showcerts" in finding.advice) is (code > 0)
 
 
 @pytest.mark.parametrize(("kept", "advised"), [(0, "(now 0)"), (3, "(now 3)"), (10, "for longer")])

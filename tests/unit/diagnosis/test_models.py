@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
@@ -76,6 +78,34 @@ def test_slow_model_is_named(snapshot: Snapshot, said: str) -> None:
     assert kinds(snapshot, before) == ([SLOW] if said else [])
     if said:
         assert said in found(SLOW, snapshot, before).observed
+
+
+@pytest.mark.parametrize(
+    ("lag", "share", "model", "fires"),
+    [
+        (0.9, 0.4, {"raw": (0.5, 12.0, 0)}, True),
+        (1.0, 0.4, {"raw": (0.5, 12.0, 0)}, False),  # ten such pauses are as long
+        (0.1, 0.84, {"raw": (0.5, 12.0, 0)}, False),  # it was late for as long in that time
+        (0.9, 0.4, {"small": (0.5, 12.0, 20)}, True),  # 0.6 s per item, of which 0.1 s before
+        (0.9, 0.4, {"small": (12.0, 2.0, 20)}, True),
+        (0.9, 0.4, {"other": (9.0, 12.0, 20)}, False),  # not known from before
+    ],
+)
+def test_slowdown_that_late_loops_do_not_explain_comes_first(
+    lag: float, share: float, model: dict[str, Any], *, fires: bool
+) -> None:
+    """Others, which the late loop may explain, are still withheld."""
+    late = {"event_loop_lag": lag, "event_loop_late": 100 * share, "event_loop_late_share": share}
+    process = replace(now().process, **late)
+    snapshot = replace(now(MUCH, large=(1.0, 9.0, 20), **model), process=process)
+    expected = [SLOW] * fires + [Kind.BLOCKED_EVENT_LOOP]
+    before = a_snapshot(the_totals(100))
+    assert [f.kind for f in diagnose(snapshot, before) if f.kind in expected] == expected
+    assert SLOW in expected or SLOW not in kinds(snapshot, before)
+    if fires:
+        finding = found(SLOW, snapshot, before)
+        assert "large" not in finding.observed
+        assert finding.explanation.endswith("of up to 0.90 s, do not explain it.")
 
 
 @pytest.mark.parametrize(

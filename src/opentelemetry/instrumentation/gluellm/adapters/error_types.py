@@ -50,6 +50,8 @@ _BY_ERRNO = {
 _REFUSED_HEADERS = re.compile(r"Invalid header |[\w ,]{1,60} detected in headers\.")
 """Begin of the ValueErrors by which http.client and aiohttp refuse a line break in a header."""
 _DEPTH = 8
+_UNSPECIFIED = 1
+"""OpenSSL's X509_V_ERR_UNSPECIFIED."""
 
 
 def error_type(error: BaseException) -> str:
@@ -90,6 +92,17 @@ def _error_type(error: Exception) -> str:
             if isinstance(number, int) and number in _BY_ERRNO:
                 return _BY_ERRNO[number]
     return name
+
+
+def verify_code(error: BaseException) -> int:
+    """Return OpenSSL's code if an exception is due to a certificate that does not verify; else 0.
+
+    Never reads the text, which contains names.
+    """
+    causes = [c for c in causes_of(error) if isinstance(c, ssl.SSLCertVerificationError)]
+    codes = (getattr(cause, "verify_code", 0) for cause in causes)  # aiohttp's own class has none
+    known = (code for code in codes if isinstance(code, int) and code)
+    return next(known, _UNSPECIFIED if causes else 0)
 
 
 def refuses_to_send(error: Exception) -> bool:

@@ -13,6 +13,7 @@ from ..pool.reader import PoolReader, Sockets, TrackerT, seconds_or_none
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
 from .callers import exporter_on_stack, sdk_on_stack
+from .error_types import verify_code
 from .marks import BUILT_BY, OWNER, TRACKER
 from .replacements import after_init
 
@@ -127,6 +128,7 @@ class Scope:
             if kind is None:
                 tracker.discard_lease(lease)
                 return
+            lease.verify_code = verify_code(error)
             if kind == "pool_timeout":
                 # Before the exception reaches the application, which may log it.
                 self.registry.observer.lease_timed_out(lease, error)

@@ -78,6 +78,7 @@ _ANSWERED = "answered"
 _CUT = "cut"
 _UNDECODABLE = "undecodable"
 """Parts of calls that fail although their requests were served: after the answer, or during it."""
+_UNSENT = "unsent"
 _DECODING = ("DecodingError", "DecodeError", "ContentDecodingError", "ClientPayloadError")
 """Exceptions of HTTP libraries that cut an answer whose Content-Encoding is wrong. aiohttp's is an
 error of the connection if that was closed."""
@@ -142,6 +143,7 @@ _NEXT = {
     "max_line_size). Else check scheme, port and proxy.",
     _CUT: f"{_EXCEPTION} If it is the provider's, check its status page. No SDK sends a stream "
     "again that has begun, so let the application do so.",
+    _UNSENT: f"{_EXCEPTION} Compare the arguments with those of calls that succeed.",
     _REDIRECTED: "Set the base URL to what the redirect's Location names; curl -si URL shows it.",
     _TIMED: TIME_LIMIT[1],
     "invalid_request": "Look at the headers: a line break at the end of an API key that was read "
@@ -173,6 +175,9 @@ _EXPLANATIONS = {
     _CUT: "Answers begin successfully, and the exception is raised while they are read: by the "
     "SDK, for an error in the stream (overloaded_error) or a chunk that it cannot use, or by the "
     "application. The pool is not the cause.",
+    _UNSENT: "These calls fail before a request is sent, so neither the provider nor the network "
+    "nor the pool is involved. The SDK refuses an argument or a setting (max_tokens that needs "
+    "streaming, a missing key), its client is closed, or the application raises the exception.",
     _REDIRECTED: "Clients follow a redirect with GET and without a body, which its URL refuses.",
     _TIMED: TIME_LIMIT[0],
     **{
@@ -385,7 +390,22 @@ class _Group:
                 f" {served} of {counted(served + others, 'request')} were answered successfully."
             )
             part = _ANSWERED
+        elif part not in _TIMES_OUT and failed < 2 * (unsent := self._unsent(side)):
+            some = (
+                f"At least {unsent} of them sent no" if unsent < failed else "None of them sent a"
+            )
+            text += f" {some} request."
+            part = _UNSENT
         return self._trouble(Kind.CALLS_FAILING, severity, text, part, parts)
+
+    def _unsent(self, side: _Side) -> int:
+        """Return how many failed calls sent no request, at least; 0 if that is unknown."""
+        failed, succeeded = side.outcomes["failed"], side.outcomes["succeeded"]
+        # Calls that were in flight before the period can have sent theirs before it.
+        requests = side.requests.left + len(self._requests)
+        seen = any(map(self._mine, self._snapshot.account.total))
+        # If fewer requests than successes are seen, others are sent where they are not.
+        return int(failed + succeeded - requests) if seen and requests >= succeeded else 0
 
     def _cancelled(self) -> Trouble | None:
         over = self._over("cancelled", OUTCOMES, thresholds.CALL_CANCELLED_SHARE)
@@ -580,7 +600,7 @@ class _Group:
         finding = Finding(
             kind=kind,
             severity=severity,
-            pool=self._pools[0] if len(self._pools) == 1 else None,
+            pool=self._pools[0] if len(self._pools) == 1 and part != _UNSENT else None,
             observed=account,
             explanation=_EXPLANATIONS.get(detail, _UNKNOWN),
             advice=_advice(detail),
@@ -593,6 +613,8 @@ class _Group:
         concerned: Sequence[Failure | RequestSnapshot]
         concerned = [request for request in self._requests if request.phase == part]
         what = f"Requests in {part}"
+        if part == _UNSENT:
+            return ""
         if kind in (Kind.CALLS_FAILING, Kind.CALLS_CANCELLED):
             cancelled = kind is Kind.CALLS_CANCELLED
             what = f"The last {'cancelled' if cancelled else 'failed'} requests"

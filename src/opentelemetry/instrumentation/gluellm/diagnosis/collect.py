@@ -272,10 +272,11 @@ def _failures(failed: deque[tuple[Any, ...]], now: int) -> tuple[parts.Failure, 
             PHASES[phase],
             in_seconds(phase_age),
             model,
-            None if call_site is None else str(call_site),
+            None if site is None else str(site),
             in_seconds(head),
+            code,
         )
-        for at, result, age, phase, phase_age, model, call_site, head in snapshot_of_queue(failed)
+        for at, result, age, phase, phase_age, model, site, head, code in snapshot_of_queue(failed)
     )
 
 

@@ -61,13 +61,14 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
     # Rules judge the last minutes only where calls suffer: a mean of few calls is chance.
     concerned = {label for trouble in suffered for label in trouble.pools}
     recent = (compared if suffered else whole).recent
+    blocked = process.loop_is_blocked(snapshot, before)
     cases = pool_cases(snapshot, before, dict.fromkeys(concerned, compared), whole)
+    cases = [replace(case, loop_is_blocked=blocked) for case in cases]
     latest = [cases]
     if before is None:
         some = (windows(snapshot.account, snapshot.uptime, rows) for rows in _LATELY)
         latest = [pool_cases(snapshot, None, {}, one) for one in some]
     calls = [calls_in(one, recent) for one in snapshot.process.calls]
-    blocked = process.loop_is_blocked(snapshot, before)
     descriptors = process.descriptors_near_limit(snapshot)
     clients_churn = any(connecting.churned_origins(case.activity) for case in cases)
     found: list[Finding | None] = [
@@ -83,7 +84,7 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
     for case, *lately in zip(cases, *latest, strict=True):
         limited = limiting.wait_before(case, calls, cases)
         of_pool = [
-            *_of_pool(case, lately, blocked=blocked, limited=limited),
+            *_of_pool(case, lately, limited=limited),
             retrying.refusals(case, calls, lately[0]),
             settings.unbounded_pool(case, descriptors_run_out=descriptors is not None),
         ]
@@ -92,13 +93,12 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
     return accounting.explained(suffered, causes)
 
 
-def _of_pool(
-    case: PoolCase, lately: Sequence[PoolCase], *, blocked: bool, limited: bool
-) -> list[Finding | None]:
+def _of_pool(case: PoolCase, lately: Sequence[PoolCase], *, limited: bool) -> list[Finding | None]:
     """Return the findings on one pool name, without those that another finding explains.
 
     ``lately`` are shorter periods up to now.
     """
+    blocked = case.loop_is_blocked
     leak = holding.leaked_connections(case, hurts=waiting.queue_matters(case))
     long_wait = process.waits_beyond_lag(case)
     stuck = holding.stuck_streams(case, loop_is_blocked=blocked and not long_wait)
@@ -117,22 +117,25 @@ def _of_pool(
     held_back = timeouts.held_back_answers(case, loop_is_blocked=blocked)
     causes.append(held_back)
     cut = None if blocked or held_back else timeouts.cut_answers(case)
+    # Building clients keeps the loop from reading answers. If clients were built in the baseline as
+    # well, the effect is in both of the times that are compared.
+    # A read timeout that cuts good answers makes their times meaningless.
+    kept = churn is None or (case.baseline and connecting.churned_origins(case.baseline))
+    judged = kept and cut is None and held_back is None
+    if judged and not blocked:
+        slow = (
+            provider.slow_upload(case)
+            or provider.slow_provider(case)
+            or provider.silent_provider(case)
+        )
+    elif judged and provider.is_slower(case):
+        slow = provider.slow_provider(case)
     if not blocked:
         # Building clients keeps the CPU busy. Failures to connect name the step themselves.
         if failures is None and (churn is None or case.activity.slowest_step in _NOT_OUR_CPU):
             connect = connecting.slow_connecting(lately)
         if leak is None:
             consumer = holding.slow_consumer(case)
-        # Building clients keeps the loop from reading answers. If clients were built in the
-        # baseline as well, the effect is in both of the times that are compared.
-        # A read timeout that cuts good answers makes their times meaningless.
-        kept = churn is None or (case.baseline and connecting.churned_origins(case.baseline))
-        if kept and cut is None and held_back is None:
-            slow = (
-                provider.slow_upload(case)
-                or provider.slow_provider(case)
-                or provider.silent_provider(case)
-            )
         fault = odd if odd and odd.severity is Severity.ERROR else None
         slower = slow if slow and slow.severity is not Severity.INFO else None
         holder = None if leak or stuck or lost or fault or slower else waiting.one_caller(case)

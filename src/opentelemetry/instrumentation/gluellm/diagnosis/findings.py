@@ -38,14 +38,14 @@ class Kind(StrEnum):
     STALLED_STREAMS = "stalled_streams"
     GLUELLM_LIMITER = "gluellm_limiter"
     RETRIES = "retries"
-    # Makes the following ones uncertain.
-    BLOCKED_EVENT_LOOP = "blocked_event_loop"
     # Inferred from times.
     SLOW_CONNECTING = "slow_connecting"
     SLOW_CONSUMER = "slow_consumer"
     ONE_CALLER = "one_caller_holds_pool"
     SLOW_UPLOAD = "slow_upload"
     SLOW_PROVIDER = "slow_provider"
+    # Withholds those above that it can explain, and makes the following ones uncertain.
+    BLOCKED_EVENT_LOOP = "blocked_event_loop"
     READ_TIMEOUT = "read_timeout"
     POOL_TOO_SMALL = "pool_too_small"
     CALLS_CUT_SHORT = "calls_cut_short"

@@ -146,6 +146,8 @@ class PoolCase:
     """Live pools of this name."""
     origin: str = ""
     """The only origin of the case, if it is judged by its own limit; see `of_limited_origin`."""
+    loop_is_blocked: bool = False
+    """Whether late event loops may explain waits and slowness."""
 
     @property
     def label(self) -> str:

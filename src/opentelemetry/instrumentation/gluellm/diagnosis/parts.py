@@ -290,6 +290,8 @@ class Failure(NamedTuple):
     call_site: str | None = None
     head: float = 0.0
     """Time that it waited for the head of the answer."""
+    verify_code: int = 0
+    """OpenSSL's code if the certificate of its connection did not verify; else 0."""
 
 
 class Answer(NamedTuple):

@@ -154,6 +154,8 @@ class Lease:
     handled = 0
     """``id()`` of an exception that its caller was handling when it was answered, as in a fallback
     to another provider; 0 if there was none."""
+    verify_code = 0
+    """OpenSSL's code if the certificate of its connection did not verify; else 0."""
     cut_by: str | None = None
     """Name of the exception with which its caller left the response before the end."""
     acquire_known = True
@@ -371,6 +373,7 @@ def _failed(lease: Lease) -> tuple[Any, ...]:
         None if call is None else call.model,
         lease.call_site,
         lease.awaited,
+        lease.verify_code,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...pool.lease import Lease
 from ...pool.ledger import OTHER
 from ...pool.phases import CONNECTING
-from ..error_types import error_type
+from ..error_types import error_type, verify_code
 
 _DEPTH = 4
 
@@ -59,6 +59,7 @@ def failed(lease: Lease, error: BaseException, timeout: str | None = None) -> No
     """
     try:
         kind = timeout if isinstance(error, TimeoutError) else None
+        lease.verify_code = verify_code(error)
         fail(lease, kind or failure_of(lease, error))
     except Exception as own:
         lease.tracker.failures.caught("urllib3.failed", own)

@@ -40,6 +40,21 @@ CONNECT_HELP = {
 """By ``error.type`` of requests whose connection was never established: what it means, and what to
 check, with the names of `server_words` in braces."""
 
+CERTIFICATE_HELP = {
+    **dict.fromkeys(
+        (2, 20, 21),
+        "its issuer is unknown: the server does not send the intermediate certificate, or the "
+        "client does not trust the authority",
+    ),
+    **dict.fromkeys(
+        (18, 19), "it is self-signed, or a proxy signs with an authority that the client lacks"
+    ),
+    9: "it is not valid yet",
+    10: "it has expired",
+    **dict.fromkeys((62, 64), "it is for another host"),
+}
+"""By OpenSSL's verify code: why a certificate does not verify."""
+
 SET_UP_HELP = {
     "resolve": ("resolving the name", "check the name servers and ndots in /etc/resolv.conf"),
     "thread": (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -12,7 +12,7 @@ from ... import thresholds
 from ...pool.phases import WEBSOCKET
 from ...providers import is_carried_by
 from ...text import call_site_text, counted, one_line, percent, seconds, timeout_text
-from ..advice.servers import CONNECT_HELP, SET_UP_HELP, server_words
+from ..advice.servers import CERTIFICATE_HELP, CONNECT_HELP, SET_UP_HELP, server_words
 from ..findings import Finding, Kind, Meaning, Severity
 from ..intervals import Activity, PoolCase
 from ..parts import Failure
@@ -162,6 +162,9 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
     if case.pools and kept < case.totals.peak_active:
         more = f"let the pool keep more idle connections (now {kept}), so that they are reused"
         known["no_local_ports"] = (known["no_local_ports"][0], more)
+    origin, where = _failing_origin(activity, failures)
+    if "secure_connection_error" in failures:
+        known["secure_connection_error"] = _tls_help(case, origin)
     explanation, advice = (
         "; ".join(f"{kind}: {known[kind][part]}" for kind in failures) for part in (0, 1)
     )
@@ -171,10 +174,47 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
         kind=Kind.CONNECT_FAILURES,
         severity=Severity.ERROR if share >= thresholds.FAILURES_SEVERE else Severity.WARNING,
         observed=f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) "
-        f"got no connection: {kinds}.",
+        f"got no connection: {kinds}{where}.",
         explanation=f"{explanation}.",
         advice=f"{advice.format(**words)}.",
     )
+
+
+def _failing_origin(activity: Activity, errors: Container[object]) -> tuple[str, str]:
+    """Return the origin to which most connections fail, and text on how many."""
+    failed: Counter[str] = Counter()
+    for origin, items in activity.by_origin.items():
+        left = (item for item in items if item[0] == "left" and item[2] in errors)
+        failed[origin] = int(sum(items[item] for item in left))
+    (origin, count), *_ = failed.most_common(1) or [("", 0)]
+    if not count:
+        return "", ""
+    new = max(int(activity.by_origin[origin]["on_new_connection",]), count)
+    of = counted(new, "request")
+    return origin, f"; {one_line(origin)}: {count} of {of} on a new connection failed"
+
+
+def _tls_help(case: PoolCase, origin: str) -> tuple[str, str]:
+    """Return what it means that TLS fails, and what to check, by how and when it does."""
+    means, check = CONNECT_HELP["secure_connection_error"]
+    failed = [one for one in case.failures if one.result == "secure_connection_error"]
+    ((code, _),) = Counter(one.verify_code for one in failed).most_common(1) or [(0, 0)]
+    if code:
+        why = CERTIFICATE_HELP.get(code, f"OpenSSL's verify code is {code}")
+        means = f"the server's certificate does not verify, since {why}"
+        check = "check the chain that it sends (openssl s_client -showcerts), and {certificates}"
+    began = [one.ago + one.phase_age for one in failed]
+    first, last = max(began, default=0.0), min(began, default=0.0)
+    connections = (connection for pool in case.pools for connection in pool.connections)
+    others = (c.age for c in connections if c.origin == origin and c.state != "connecting")
+    if any(last < age < first for age in others):
+        several = ", or one of several clients," if case.totals.pools_opened > 1 else ""
+        means = (
+            f"{means if code else 'TLS fails'}. Other connections to this port succeed meanwhile: "
+            f"most likely one of several servers behind the address{several} is at fault"
+        )
+        check += ", for each server behind the address (getent ahosts HOST, replicas)"
+    return means, check
 
 
 def _often(failures: int, share: float) -> bool:

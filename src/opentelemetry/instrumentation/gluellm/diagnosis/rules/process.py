@@ -49,6 +49,14 @@ def unread_beyond_lag(case: PoolCase) -> bool:
     return 2 * unread > len(held)
 
 
+def lag_explains(case: PoolCase, longer: float, time: float) -> bool:
+    """Return whether a late loop can be why something takes ``longer``, of its whole ``time``."""
+    process = case.process
+    pauses = thresholds.WAIT_TIMES_LAG * (process.event_loop_lag or 0.0)
+    late = (process.event_loop_late_share or 0.0) * time
+    return case.loop_is_blocked and longer <= max(pauses, late)
+
+
 _LATE = {
     "blocking_call": Meaning(
         "Something computes or blocks inside the loop, and every request on it stops meanwhile.",
@@ -133,7 +141,7 @@ def blocked_event_loop(
         severe = share >= thresholds.LATE_SHARE_SEVERE and not clients_churn
         severity = Severity.ERROR if severe else Severity.WARNING
         explanation += (
-            " A late loop makes all waits longer, so findings that rely on waits are withheld."
+            " A late loop makes all waits longer: findings on waits that it explains are withheld."
         )
         if clients_churn:
             explanation += " Building a client for each call is one cause: it loads certificates."

@@ -15,6 +15,7 @@ from ...watch.silent_peers import SENDING
 from ..findings import Finding, Kind, Meaning, Severity
 from ..intervals import PoolCase
 from ..parts import PROVIDERS_PART, Answer, Group
+from .process import lag_explains
 from .timeouts import caller_text, evidence_of
 from .waiting import queue_matters
 
@@ -77,9 +78,12 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
     most answers are no longer than before.
 
     A group is slower if three quarters of its times are at least twice as long as half of those
-    before, or if the share of much slower ones rose: means depend on a few long answers.
+    before, or if the share of much slower ones rose: means depend on a few long answers. It is not
+    if late loops can be the reason.
     """
     (answers, earlier), same = case.compared_answers, 0
+    if case.loop_is_blocked:  # longer ago, pauses are not known
+        answers = [answer for answer in answers if answer.ago <= thresholds.PEAK_REMEMBERED]
     # The times before are fewer and from a start that can differ.
     enough = thresholds.BASELINE_REQUESTS if case.is_young else thresholds.CURRENT_REQUESTS
     unread, reading = (case.activity.time(phase) for phase in ("unread", "reading"))
@@ -102,9 +106,15 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
                 continue
             usual, most = median(was[part]), sorted(times)[len(times) // 4]
             least = thresholds.SLOWER_ITEM if part == "per item" else thresholds.SLOWER_BY
-            if most >= thresholds.SLOWER * usual and most - usual >= least:
+            number = median([a.items for a in now if a.items] if part == "per item" else [1])
+            late = lag_explains(case, number * (most - usual), number * most)
+            if most >= thresholds.SLOWER * usual and most - usual >= least and not late:
                 texts.append(f"median {seconds(median(times))} {part} (before: {seconds(usual)})")
-            elif part == "to the headers" and (share := _slow_share(case, group)):
+            elif (
+                part == "to the headers"
+                and not case.loop_is_blocked
+                and (share := _slow_share(case, group))
+            ):
                 texts.append(f"{share} {part} (before, half took at most {seconds(usual)})")
             slower |= mean(times) >= thresholds.SLOWER * mean(was[part])
         found[group] = ", ".join(texts)
@@ -184,7 +194,7 @@ def is_slower(case: PoolCase) -> bool:
     Longer answers at the same speed, and more calls of a slower model, do not count.
     """
     groups, same = _groups(case)
-    if same or any(groups.values()):
+    if same or case.loop_is_blocked or any(groups.values()):
         return any(groups.values())
     before = case.baseline
     if before is None or before.served < thresholds.BASELINE_REQUESTS:
@@ -216,7 +226,7 @@ def slow_provider(case: PoolCase) -> Finding | None:
     others = [f"calls{caller_text(*g)}" for g, text in groups.items() if any(g) and not text]
     if slow:
         observed += f"; slower now: {'; '.join(slow)}"
-        if others:
+        if others and not case.loop_is_blocked:
             observed += f"; as fast as before: {', '.join(others[:3])}"
     elif slower and case.baseline is not None:
         was = case.baseline.provider_time(*PROVIDERS_PART, at_most=True)
@@ -236,6 +246,9 @@ def slow_provider(case: PoolCase) -> Finding | None:
     if times >= thresholds.BUSIER and explanation == _SLOW.explanation:
         explanation += " Most likely the provider, or its queue, serves fewer at a time."
         advice = f"Send fewer requests at a time first. {advice}"
+    if case.loop_is_blocked:
+        lag = seconds(case.process.event_loop_lag or 0.0)
+        explanation += f" Pauses of an event loop, of up to {lag}, do not explain it."
     found = Finding(
         kind=Kind.SLOW_PROVIDER,
         severity=Severity.ERROR if gives_up else Severity.WARNING,
