@@ -24,6 +24,8 @@ from unit.diagnosis.building import (
     a_request,
     a_snapshot,
     all_kinds,
+    an_account,
+    counted,
     found,
     kinds,
     the_totals,
@@ -163,7 +165,8 @@ def test_leak_that_no_pause_explains_is_always_reported(unread: float, *, fires:
     requests = [a_request("unread", unread, call_site="app.py:3 in ask")] * 10
     pool = a_pool(requests, [a_connection("active")] * 10)
     totals = the_totals(60, errors={"pool_timeout": 30})
-    first = diagnose(a_snapshot(totals, pool, **BLOCKED))[0]
+    minute = an_account(counted([totals], []), row=100.0)
+    first = diagnose(a_snapshot(totals, pool, **BLOCKED, **minute))[0]
     assert first.kind is (Kind.POOL_SATURATED if fires else Kind.BLOCKED_EVENT_LOOP)
     assert ("Likely a leak. Answers unread over 5 s: 10" in first.explanation) is fires
 

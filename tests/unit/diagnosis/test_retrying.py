@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
-from opentelemetry.instrumentation.gluellm.diagnosis.parts import Account, Answer, Failure, Outcome
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, Failure, Outcome
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from unit.diagnosis.building import (
     a_snapshot,
     all_kinds,
+    an_account,
     counted,
     found,
     kinds,
@@ -185,15 +186,16 @@ def test_retries_of_the_time_before_do_not_count() -> None:
 def test_pauses_of_urllib3_are_named_where_no_calls_are_counted(
     answered: int, paused: float, fires: bool
 ) -> None:
-    """A tenth of the time of requests and pauses. So few refusals are no finding by themselves."""
+    """A tenth of the last minute's time. So few refusals are no finding by themselves."""
     totals = the_totals(answered, name="urllib3", provider=None, library="urllib3")
     (origin,) = totals.origins
     outcomes = (*origin.outcomes, Outcome(count=5, status=503))
     totals = replace(totals, origins=(replace(origin, outcomes=outcomes),))
     whose = ("urllib3/urllib3", origin.origin, None)
     items = {("pauses",): 5, ("paused",): paused}
-    account = Account(total={whose: {**counted([totals], [])[whose], **items}})
-    snapshot = a_snapshot(totals, account=account)
+    minute = {whose: {**counted([totals], [])[whose], **items}}
+    snapshot = a_snapshot(totals, **an_account(minute))
+    assert Kind.RETRIES not in kinds(a_snapshot(totals, **an_account(minute, {}, {})))
     assert (Kind.RETRIES in kinds(snapshot)) is fires
     if fires:
         finding = found(Kind.RETRIES, snapshot)

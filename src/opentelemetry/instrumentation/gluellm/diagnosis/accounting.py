@@ -360,10 +360,7 @@ class _Group:
         if over is None:
             return None
         side, text = over
-        failed = side.outcomes["failed"]
-        severe = self._of_calls or failed > thresholds.MOST_FAIL * (
-            failed + side.outcomes["succeeded"]
-        )
+        severe = self._of_calls or self._nearly_all_fail(side)
         severity = Severity.ERROR if severe else Severity.WARNING
         errors = side.errors.most_common()
         part = errors[0][0] if errors else "_OTHER"
@@ -373,7 +370,11 @@ class _Group:
         text += f": {listed}{self._origin()}{self._amplification()}{limit}."
         # A timeout of the whole call does not tell where it waited.
         parts = {part, *(self._names(self._largest()[0]) if part in _TIMES_OUT else ())}
-        others, served = side.results.total(), side.requests.served
+        failed, others, served = (
+            side.outcomes["failed"],
+            side.results.total(),
+            side.requests.served,
+        )
         cuts, unusable = side.requests.named("cut"), served - side.outcomes["succeeded"]
         cut = cuts.total()
         if limit:
@@ -416,11 +417,17 @@ class _Group:
         text = f"{over[1]}{where.replace(': ', ': on average ', 1)}."
         return self._trouble(Kind.CALLS_CANCELLED, Severity.WARNING, text, part, parts)
 
+    def _nearly_all_fail(self, side: _Side) -> bool:
+        failed, succeeded = side.outcomes["failed"], side.outcomes["succeeded"]
+        # One call of an SDK fails three times with its retries.
+        least = 1 if self._of_calls else thresholds.CALL_ALERT_COUNT
+        return failed >= max(thresholds.NEARLY_ALL * (failed + succeeded), least)
+
     def _over(self, what: str, of: Sequence[str], share: float) -> tuple[_Side, str] | None:
         """Return the period in which too many calls ended so, with text; None if there is none."""
         before, quiet = self._before, thresholds.CALL_QUIET_SHARE
         sides = [(self._now, share), (self._quiet, quiet)]
-        if _nearly_all_fail(self._latest_minute) and not _nearly_all_fail(self._now):
+        if self._nearly_all_fail(self._latest_minute) and not self._nearly_all_fail(self._now):
             sides.insert(0, (self._latest_minute, quiet))
         for side, most in sides:
             count, whole = side.outcomes[what], sum(side.outcomes[one] for one in of)
@@ -624,11 +631,6 @@ class _Group:
             concerned = [request for request in self._requests if request.held is not None]
             what = "Held connections"
         return evidence_of(what, concerned)
-
-
-def _nearly_all_fail(side: _Side) -> bool:
-    failed, succeeded = side.outcomes["failed"], side.outcomes["succeeded"]
-    return failed >= max(thresholds.NEARLY_ALL * (failed + succeeded), 1)
 
 
 def _slower(now: _Side, before: _Side) -> bool:

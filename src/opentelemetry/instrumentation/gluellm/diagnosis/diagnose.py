@@ -144,9 +144,9 @@ def _of_pool(case: PoolCase, lately: Sequence[PoolCase], *, limited: bool) -> li
         if not (any(causes) or limited or provider.is_slower(case)):
             too_small = waiting.pool_too_small(case, lately, slow_set_ups=connect is not None)
         if not any((*causes, too_small, failures, cut)):
-            saturated = waiting.pool_saturated(case)
+            saturated = waiting.pool_saturated(case, lately[0])
     elif leak is stuck is None and (long_wait or process.unread_beyond_lag(case)):
-        saturated = waiting.pool_saturated(case)
+        saturated = waiting.pool_saturated(case, lately[0])
     others = any((blocked, saturated, too_small, connect, *causes[:-1]))
     cut_calls = timeouts.cut_calls(case, slower=slower is not None, others=others)
     if cut and any(causes):

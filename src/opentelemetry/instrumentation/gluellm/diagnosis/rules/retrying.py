@@ -173,7 +173,8 @@ def refusals(case: PoolCase, calls: Sequence[CallsSnapshot], lately: PoolCase) -
     reasons = _Reasons([case], [lately])
     refused, left = reasons.statuses.total(), case.activity.left
     pauses, paused = case.activity.number("pauses"), case.activity.items["paused",]
-    delayed = paused > 0 and paused >= thresholds.BACKOFF_SHARE * (paused + case.activity.time())
+    now = lately.activity.items["paused",]
+    delayed = now > 0 and now >= thresholds.BACKOFF_SHARE * (now + lately.activity.time())
     many = delayed or refused >= thresholds.FAILURES_SEVERE * left
     if refused < thresholds.BACKOFF_RETRIES or not many:
         return None

@@ -65,7 +65,9 @@ def pool_too_small(
     if not (was_full or timeouts):
         return None
     sharing = [case] if case.origin else [*lately, case]
-    slow, wait = max(map(_slow_origin, sharing), key=lambda found: (found[1], found[0]))
+    slow, wait = "", 0.0
+    if len(case.pools) == 1:  # else each origin can have a pool of its own
+        slow, wait = max(map(_slow_origin, sharing), key=lambda found: (found[1], found[0]))
     severity = Severity.ERROR if timeouts else Severity.WARNING
     if wait:
         semaphore = "threading" if case.synchronous else "asyncio"
@@ -206,11 +208,14 @@ def one_caller(case: PoolCase) -> Finding | None:
     )
 
 
-def pool_saturated(case: PoolCase) -> Finding | None:
-    """Detect requests that wait now for a pool that is at its limit, or gave up if that leaks."""
+def pool_saturated(case: PoolCase, lately: PoolCase) -> Finding | None:
+    """Detect requests that wait now for a pool that is at its limit, or gave up if that leaks.
+
+    ``lately`` is the same case in a shorter time up to now.
+    """
     case = case.of_limited_origin
     full = [pool for pool in case.pools if _is_full(pool)]
-    if not full and queue_matters(case):
+    if not full and queue_matters(lately):
         full = [pool for pool in case.pools if _is_at_limit(pool) and likely_leak([pool])]
     if not full:
         return None
