@@ -340,6 +340,8 @@ def test_request_that_lost_its_peer_counts_once_when_it_ends(peers: Peers) -> No
     answered = peers.on(Answering(state=8))
     assert (peers.state(lost), peers.state(thinking)) == ("closed", "unknown")
     assert scene.origin.lost_peers == 0
+    scene.pool.sockets.clear()  # the client closes its sockets first
+    assert (peers.state(lost), peers.state(thinking)) == ("closed", None)
     for lease in (lost, thinking):
         scene.tracker.failed(lease, "read_timeout")
     scene.tracker.released(answered)

@@ -164,10 +164,14 @@ class SilentPeers:
 
     def passed(self) -> None:
         """End the current pass, and count the waits that ended since the previous pass."""
-        for lease, (since, peer, _) in self._looks.items():
-            origin = lease.origin
-            if lease.ended_at and lease.error is not None and peer not in (SENDING, UNKNOWN):
+        for lease, look in self._looks.items():
+            origin, (since, peer, _) = lease.origin, look
+            lost = peer not in (SENDING, UNKNOWN)
+            if lost and lease.ended_at and lease.error is not None:
                 origin.lost_peers += 1
+            elif lost and not lease.ended_at and lease.phase_since == since:
+                # Its client has closed the socket, and the request ends next.
+                self._found.setdefault(lease, look)
             # The watch makes a pass once a second, so this can include a second of later reads.
             if lease.error is None:
                 origin.longest_answered = max(origin.longest_answered, lease.phase_since - since)
