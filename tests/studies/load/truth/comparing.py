@@ -28,7 +28,12 @@ def wait_for(world: World, condition: Callable[[], Any], what: str) -> Any:
         if now > begun + PATIENCE:
             raise world.mismatch(f"not within {PATIENCE:g} s: {what}")
         if now > collected + 0.1:
-            gc.collect()  # what was abandoned or cancelled may be in cycles
+            # What was abandoned or cancelled may be in cycles. A finalizer of aiohttp closes a
+            # connection with call_soon(), which does not wake a loop in another thread.
+            if world.runner.portal is None:
+                gc.collect()
+            else:
+                world.runner.portal.call(gc.collect)
             collected = time.monotonic()
         time.sleep(0.001)
     return result
