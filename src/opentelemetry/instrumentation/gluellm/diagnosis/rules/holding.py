@@ -23,7 +23,7 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
         hurts |= len(held) >= (case.maximum or len(held) + 1)
         observed = f"{_of_limit(len(held), case)} held by unread answers: {_holders(held)}."
         explanation = (
-            "A streamed answer was abandoned before its end. It keeps its "
+            "A streamed answer is neither read to its end nor closed. It keeps its "
             f"{_held(case)}, possibly forever{queue}."
         )
         if inner := _made_meanwhile(held, case):
