@@ -59,10 +59,10 @@ METRICS_INTRODUCTION = """
 # Metrics
 
 This page lists all metrics that the package emits. Durations are in seconds. The instrumentation scope is
-`{scope}`, the schema URL `{schema}`. Names are experimental: [stability](maintainers/stability.md).
+`{scope}`, the schema URL `{schema}`. Names can still change: [stability](maintainers/stability.md).
 
 Counters, up-down counters and gauges are asynchronous. Each collection reads all of them from one
-snapshot, so they agree with each other. Histograms are recorded at the next collection after the
+snapshot, so they agree. Histograms are recorded at the next collection after the
 event. `http.client.request.duration` is not included; opentelemetry-instrumentation-httpx emits it
 ([`http_spans`](settings.md)).
 
@@ -78,16 +78,16 @@ ended.
 ## A call's stages
 
 A call is one model call of the application, including retries and the stream of its answer ([what counts as a
-call](where-40-seconds-go.md#what-counts-as-a-call)). A call is in exactly one [stage](where-40-seconds-go.md#stages-of-a-call) at a time, and the
+call](where-40-seconds-go.md#what-counts-as-a-call)). A call is in exactly one [stage](where-40-seconds-go.md#stages-of-a-call), and the
 times of the stages add up to its duration.
 
 Pauses before a retry are observed directly for GlueLLM and six SDKs (openai, anthropic, groq, cerebras, together,
 fireworks). With other SDKs, a call enters `backoff` when its request fails without being cancelled, or ends with status
 408, 409, 425, 429 or 5xx (gRPC: `UNAVAILABLE`, `RESOURCE_EXHAUSTED`, `DEADLINE_EXCEEDED`).
 
-A call has the provider with which it began. With a gateway or a fallback, its requests can have another one. A call
-can start a task. In that task, calls count separately (from Python 3.12 on). Its requests outside these calls belong to the
-call that started it, until that call ends.
+A call has the provider with which it began. With a gateway or a fallback, its requests can have another provider. A call
+can start a task. Calls of that task count separately (from Python 3.12 on). The task's other requests belong to the call
+that started it, until that call ends.
 
 ## Names in Prometheus
 
@@ -152,15 +152,15 @@ the SDK that built it or sent its first request ({sdks}); else the name of the l
 
 ## gRPC
 
-A channel counts as a pool with one origin. gRPC's core hides the connections in it. So connections,
+A channel counts as a pool with one origin. gRPC's core hides the channel's connections. So connections,
 streams, close reasons, set-up times, limits, occupancy and requeues are not measured, and `stream_queued` is always 0.
 
 - Channel states are sampled: at each call, every 1 to 100 ms while a call waits for its channel, and for async
   channels once a second while calls are in flight.
 - Calls with `wait_for_ready=True` are `queued` until their channel is ready, others are `connecting`. Only the
   former have an acquire duration.
-- The status `CANCELLED` also counts as `cancelled`, `DEADLINE_EXCEEDED` as a timeout of the current phase, and
-  `UNAVAILABLE` as a failure to connect or a `read_error`.
+- Three statuses also set `error.type`: `CANCELLED` sets `cancelled`, `DEADLINE_EXCEEDED` the timeout of the current
+  phase, and `UNAVAILABLE` a failure to connect or, after sending, `read_error`.
 - Retries by a service config happen inside the core and are not seen.
 - `grpc.aio` 1.85 never releases a stream that nobody reads, even if it is dropped. It is a leak until its channel
   is closed.
@@ -187,8 +187,8 @@ Spans have kind INTERNAL. They are created when they end, with their true start 
   `{tls_version}`. `socket connect` names the peer, which can be a proxy.
 - The call span has provider, source, operation, model, `{outcome}`, `{retries}`, `{call_time}`, `{call_request_time}`
   and, if the call failed, `error.type`.
-- A CLIENT span that is current during a request gets `{reused}` and `{acquire}`. The first call that began under it
-  adds the attributes of the call span, unless the call was abandoned.
+- A CLIENT span that is current during a request gets `{reused}` and `{acquire}`. It also gets the
+  attributes of the call span of the first call that began under it, unless that call was abandoned.
 """
 
 HOOKS = """
@@ -245,10 +245,10 @@ configure_pools(provider="bedrock", max_connections=8)
 {limit_rows}
 
 Limits that are not given stay as the client has them. `instrument()`, and so `opentelemetry-instrument`, applies the
-variables; without `instrument()`, call `configure_pools()` without arguments. For each limit, a value for
-one provider precedes a value for all. Otherwise the order is `configure_pools()`, these variables, `apply_httpx_env`. A
-later `configure_pools()` keeps the limits that it does not name. `reset_pools()` removes all limits; `uninstrument()`
-removes none. Wrong arguments raise `ValueError` and change nothing. Wrong variables are logged and ignored.
+variables; without `instrument()`, call `configure_pools()` without arguments. For each limit, values for
+one provider take precedence over values for all. Within both, the order is `configure_pools()`, these variables,
+`apply_httpx_env`. A later `configure_pools()` keeps the limits that it does not name. `reset_pools()` removes all limits;
+`uninstrument()` removes none. Wrong arguments raise `ValueError` and change nothing. Wrong variables are logged and ignored.
 
 What each limit becomes:
 
@@ -258,8 +258,8 @@ What each limit becomes:
 
 - **httpx**: give `max_connections` and `max_keepalive_connections` the same value. If the latter is smaller,
   connections are [reused less often](connection-pooling.md#how-large).
-- **urllib3** has one number for open and idle connections per host. Requests wait only with
-  `max_connections`, so `configure_pools(provider=...)` rejects `pool_timeout` without it.
+- **urllib3** has one number for open and idle connections per host. Without
+  `max_connections`, no request waits. So `configure_pools()` rejects `pool_timeout` alone for these providers.
 - **aiohttp** has no pool timeout: its SDKs use one timeout for the queue and for connecting.
 - A limit applies to one pool. any-llm's module functions build a client, and so a pool, for each call.
 
@@ -363,7 +363,8 @@ def identity_table() -> list[str]:
     tail = [
         "",
         "With a `service.namespace`, `job` is `namespace/name`. VictoriaMetrics needs the relabelling",
-        "file of `dashboards/dev`. For PrometheusMetricReader, the scrape configuration sets both labels.",
+        "file of `dashboards/dev`. With PrometheusMetricReader, the scrape configuration sets `job` and",
+        "`instance`.",
         "Scope labels and the format of `le` (`1` or `1.0`) differ between the paths. In queries, use `sum by`",
         "without the scope labels, and do not select single buckets.",
     ]

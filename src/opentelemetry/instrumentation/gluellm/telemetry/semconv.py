@@ -59,13 +59,12 @@ CHANNEL_STATE: Final = "gluellm.channel.state"
 """State of a gRPC channel, as last observed. `shutdown` is a closed channel that the application
 still refers to."""
 ERROR_TYPE: Final = "error.type"
-"""Kind of failure, the same for every library. Absent on success. A request that got an error
-status has none. Failed calls can have other values, the first of these: (1) `timeout`, if the call
-timed out and its last request was cancelled; (2) that request's failure, unless `cancelled`; (3)
-that request's status, if at least 400; (4) the class of the exception (at most 20 different ones).
-`invalid_response`: the client cannot parse the head of the answer. `client_closed`: the application
-closed the client before the request ended. `protocol_error`: the other end closed the connection
-early or broke the protocol."""
+"""Kind of failure, the same for every library. Absent on success. A request's error status does not
+set it. A failed call has the first that applies: (1) the failure of its last request, unless
+`cancelled`; (2) `timeout`, if the call timed out and that request was cancelled; (3) that request's
+status, if at least 400; (4) the class of the exception (at most 20). `invalid_response`: the client
+cannot parse the head of the answer. `client_closed`: the application closed the client before the
+request ended. `protocol_error`: the other end closed the connection early or broke the protocol."""
 TIMEOUT_KIND: Final = "gluellm.timeout.kind"
 """Kind of timeout."""
 CONNECTION_STEP: Final = "gluellm.connection.step"
@@ -456,9 +455,8 @@ LEASE_OLDEST_AGE: Final = _gauge(
     "gluellm.pool.lease.oldest_age",
     "s",
     LEVEL_POOL,
-    "Time since the longest-held connection was acquired; 0 if none is held. A ping begins a new "
-    "phase, which resets `gluellm.pool.request.oldest_age` but not "
-    "`gluellm.pool.lease.oldest_age`.",
+    "Time since the longest-held connection was acquired; 0 if none is held. Each chunk of a "
+    "stream, even a ping, resets `gluellm.pool.request.oldest_age`, but not this age.",
 )
 ACQUIRE_TIMEOUT: Final = _gauge(
     "gluellm.pool.acquire.timeout",
