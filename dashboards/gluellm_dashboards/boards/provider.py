@@ -94,7 +94,7 @@ def _calls() -> list[Panel]:
 def _time() -> list[Panel]:
     return [
         lines(
-            "Which share is whose?",
+            "Which share of the time is whose?",
             [
                 Line(signal=requests.SHARE_OF_PROVIDER, legend="provider"),
                 Line(signal=requests.SHARE_OF_POOL, legend="pool"),

@@ -78,9 +78,10 @@ ALERTS: Final = (
         board=links.OVERVIEW,
         summary=f"Calls to {_CALLS} take {_DURATION} on average",
         description=(
-            f"Within {config.SLOW_WINDOW}, a call took {_DURATION} on average, calls in flight "
-            f"included. That is over {thresholds.CALL_SLOWER:g} times as long as in the hour "
-            f"before, or over {thresholds.CALL_SLOW_LIMIT:g} s."
+            f"A call took {_DURATION} on average, calls in flight included: within "
+            f"{config.SLOW_WINDOW} more than {thresholds.CALL_SLOWER:g} times the average of the "
+            f"hour before, or within {3 * expressions.SLOW_MINUTES}m more than "
+            f"{thresholds.CALL_SLOW_LIMIT:g} s."
         ),
         first=(
             "read on the overview which stage of calls grew. limited and preparing are time of the "
@@ -158,9 +159,9 @@ ALERTS: Final = (
         labels=OF_POOL,
         summary=f"{_SHARE} of the requests of pool {_POOL} give up waiting for a connection",
         description=(
-            f"Within {config.RATE_WINDOW}, {_SHARE} of all requests ended in a pool timeout: these "
-            "calls fail before anything is sent. The note below PoolTimeout in the traceback lists "
-            "the requests that held the connections."
+            f"Within {config.RATE_WINDOW}, {_SHARE} of all requests ended in a pool timeout, "
+            "before anything was sent. The note below PoolTimeout in the traceback lists the "
+            "requests that held the connections."
         ),
         first=(
             f"run {COMMAND} on an instance. It names the cause (a leak, a slow provider or a pool "
@@ -174,10 +175,10 @@ ALERTS: Final = (
         expr=expressions.wait_near_timeout(),
         hold="2m",
         labels=OF_POOL,
-        summary=f"Requests of pool {_POOL} wait for {_SHARE} of the pool timeout",
+        summary=f"Requests of pool {_POOL} use up {_SHARE} of the pool timeout",
         description=(
-            f"One of 100 requests waits for {_SHARE} of the time after which it would fail. With a "
-            "little more load, calls fail with a pool timeout."
+            f"One of 100 requests uses up {_SHARE} of the pool timeout or more while it waits. "
+            "With a little more load, calls fail."
         ),
         first=(
             f"run {COMMAND} on an instance. It compares the size of the pool with the load. If the "
@@ -294,8 +295,8 @@ ALERTS: Final = (
             "log names each hook."
         ),
         first=(
-            "compare the installed version with docs/maintainers/compatibility.md. Update "
-            "this package, or pin a version that is listed there."
+            "update opentelemetry-instrumentation-gluellm, or pin a version that its "
+            "docs/maintainers/compatibility.md lists."
         ),
     ),
     Alert(

@@ -39,7 +39,7 @@ RECORDED: Final = (REQUESTS, CALLS, CALLS_OF_QUIET, CALLS_OF_SLOW, CALL_TIME)
 The time of calls is also recorded, as the baseline of GlueLLMCallsSlow."""
 
 
-_SLOW_MINUTES: Final = int(config.SLOW_WINDOW.removesuffix("m"))
+SLOW_MINUTES: Final = int(config.SLOW_WINDOW.removesuffix("m"))
 
 
 def _by(labels: tuple[str, ...]) -> str:
@@ -82,7 +82,7 @@ def calls_slow() -> str:
     def of_three(recorded: str) -> str:
         earlier = (
             f"({recorded} offset {minutes}m or 0 * {recorded})"
-            for minutes in (_SLOW_MINUTES, 2 * _SLOW_MINUTES)
+            for minutes in (SLOW_MINUTES, 2 * SLOW_MINUTES)
         )
         return f"({' + '.join([recorded, *earlier])})"
 
