@@ -94,10 +94,9 @@ def pool_too_small(
     before = case.baseline
     if before is not None and before.served >= thresholds.BASELINE_REQUESTS:
         observed += f" (before: {seconds(before.time(*HELD) / before.sent)})"
-    replayed, advice = _advice(whole)
+    argument = "limit_per_host" if case.origin else "limit"  # Only aiohttp has the former.
+    replayed, advice = _advice(whole, argument)
     limit = "limit of connections to each origin" if case.origin else "pool"
-    if case.origin:  # Only aiohttp has such a limit.
-        advice = advice.replace("limit=", "limit_per_host=")
     return Finding(
         kind=Kind.POOL_TOO_SMALL,
         severity=severity,
@@ -113,10 +112,11 @@ def _to(case: PoolCase) -> str:
     return f" to {one_line(case.origin)}" if case.origin else ""
 
 
-def _advice(case: PoolCase) -> tuple[str, str]:
+def _advice(case: PoolCase, argument: str) -> tuple[str, str]:
     """Return what a replay of the period shows, and the advice: with a size if it shows one.
 
-    In a short period, too few requests end. Then all that are recorded are replayed.
+    In a short period, too few requests end. Then all that are recorded are replayed. ``argument``
+    is that of `Advisor.allow`.
     """
     recording = recording_of(case.pools, case.activity.period)
     if isinstance(recording, str):
@@ -129,10 +129,10 @@ def _advice(case: PoolCase) -> tuple[str, str]:
             f" Of the last {recording.size} requests, {now.brief('waited')}. In a replay with "
             f"{size} connections, {then.brief('would wait')}."
         )
-        return replayed, case.advisor.allow(size)
+        return replayed, case.advisor.allow(size, argument)
     else:
         reason = f"a replay of {counted(recording.size, 'request')} shows no queue"
-    return "", f"{case.advisor.allow('N')}. No size is advised: {reason}"
+    return "", f"{case.advisor.allow('N', argument)}. No size is advised: {reason}"
 
 
 def _slow_origin(case: PoolCase) -> tuple[str, float]:
