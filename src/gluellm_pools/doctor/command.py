@@ -11,8 +11,10 @@ examples:
   gluellm-pools doctor --pid 4242 --json -o report.json
   gluellm-pools doctor -- python app.py
 
-For --pid, set a signal for reports before the process starts:
+For --pid, set a signal for reports before the process starts, and scope "all"
+if it calls an SDK directly, without any-llm:
   export OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL=SIGUSR2
+  export OTEL_PYTHON_GLUELLM_SCOPE=all
   opentelemetry-instrument python app.py
 
 With -- PROGRAM, an answer that has been unread for 5 s is a likely leak, and

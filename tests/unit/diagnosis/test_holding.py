@@ -110,6 +110,7 @@ def test_younger_unread_responses_of_a_leaking_call_site_count() -> None:
     finding = found(Kind.LEAK, a_snapshot(the_totals(leaks=1), pool))
     assert finding.severity is Severity.WARNING
     assert finding.observed.startswith("4 of 10 connections")
+    assert finding.observed.endswith("model gpt-4o); 2 more unread, but for at most 50 s.")
 
 
 def test_leaks_are_those_of_the_watch_and_of_the_interval() -> None:

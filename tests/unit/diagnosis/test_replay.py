@@ -188,6 +188,18 @@ def test_what_if_says_what_was_recorded_and_what_would_have_been() -> None:
     assert "  with max_connections=2, 2 x the traffic: 7" in str(found)
 
 
+@pytest.mark.parametrize(("age", "counts"), [(300.0, True), (1.0, False)])
+def test_what_if_names_connections_that_are_held_for_longer_than_any_before(
+    age: float, *, counts: bool
+) -> None:
+    """A leak fills any limit. The replay ends now, so it cannot show that; 1 s is a usual time."""
+    held = [a_request("unread", age), a_request("unread", age - 0.5), a_request("queued", 400.0)]
+    (found,) = what_if(a_snapshot((), a_recording_pool(WAVES, requests=held)), max_connections=40)
+    text = "\n  not replayed: the release of 2 connections held now, the oldest for 300 s"
+    assert str(found).endswith(f": no request waits{text if counts else ''}")
+    assert found.unended == ((300.0, 299.5) if counts else ())
+
+
 @pytest.mark.parametrize("values", [{"max_connections": 0}, {"traffic": 11}, {"traffic": 0}])
 def test_values_out_of_range_are_refused(values: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="allowed are 1 to"):

@@ -14,11 +14,13 @@ from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from unit.diagnosis.building import (
     BLOCKED,
     HEALTHY_TIMES,
+    ORIGIN,
     a_connection,
     a_pool,
     a_request,
     a_snapshot,
     all_kinds,
+    an_account,
     by_callers,
     found,
     kinds,
@@ -119,6 +121,23 @@ def test_slow_origin_that_holds_a_shared_pool_is_named(
         "each, the others 0.81 s."
     )
     assert (text in first.observed) is named
+
+
+def test_slow_origin_is_that_of_the_last_minute_if_others_do_not_queue() -> None:
+    """No wait decides between the periods, so the latest numbers count."""
+
+    def minute(each: float) -> dict[Any, dict[Any, float]]:
+        origins = {"tool.test:443": (5, 5 * each, 100.0), ORIGIN: (25, 20.0, 0.0)}
+        items = ("entered",), ("left", 200, None, False), ("phase", "reading"), ("phase", "queued")
+        return {
+            ("openai/httpx2", origin, "openai"): dict(zip(items, (its[0], *its), strict=True))
+            for origin, its in origins.items()
+        }
+
+    snapshot = a_snapshot(the_totals(), **an_account(*[minute(40.0)] * 19, minute(20.0)))
+    observed = found(SMALL, snapshot).observed
+    assert "Requests to tool.test:443 took 83% of the time" in observed
+    assert ": 20 s each, the others 0.80 s." in observed
 
 
 @pytest.mark.parametrize(

@@ -412,9 +412,9 @@ class _Group:
         over = self._over("cancelled", OUTCOMES, thresholds.CALL_CANCELLED_SHARE)
         if over is None:
             return None
-        part, where = self._largest()
+        part, where = self._largest(start=": on average ")
         parts = {"cancelled", *self._names(part)}
-        text = f"{over[1]}{where.replace(': ', ': on average ', 1)}."
+        text = f"{over[1]}{where}."
         return self._trouble(Kind.CALLS_CANCELLED, Severity.WARNING, text, part, parts)
 
     def _nearly_all_fail(self, side: _Side) -> bool:
@@ -520,10 +520,11 @@ class _Group:
 
     # Where did it go?
 
-    def _largest(self, among: Sequence[str] | None = None) -> tuple[str, str]:
+    def _largest(self, among: Sequence[str] | None = None, start: str = ": ") -> tuple[str, str]:
         """Return the part that has grown most per call, and text on the largest ones.
 
-        If it has to be one of some parts, it is the largest of them, grown or not.
+        If it has to be one of some parts, it is the largest of them, grown or not. The text begins
+        with ``start``.
         """
         now, before = self._now, self._before
         times = now.times
@@ -538,7 +539,7 @@ class _Group:
             for part, time in largest
             if time >= _NOTICED * grown.total()
         ]
-        return (largest[0][0], f": {', '.join(texts)}") if largest else ("", "")
+        return (largest[0][0], f"{start}{', '.join(texts)}") if largest else ("", "")
 
     def _detail(self, part: str) -> str:
         """Return the step of connecting, or the reason of back-off, that has grown most."""

@@ -8,8 +8,8 @@ slower under more load, and not the time that further connections take to be est
   demand. It leaves the simulated queue after the same wait. If it gets a connection before, it
   holds that for the mean time of the others. Its caller's retry stays in the load.
 - Every other request waits at most for the pool timeout.
-- Requests in flight count: those that hold a connection for at least the mean time, those in the
-  queue as the others.
+- Requests in flight count: those that hold a connection for the time so far and at least the mean
+  time, those in the queue as the others.
 - If the recorded requests come from a fixed number of callers, each of which waits for its answer,
   then their arrivals depend on the waits: the replay has so many callers, not these arrivals.
 - With more traffic, each copy of the arrivals is shifted by its share of the recorded time, past
@@ -89,7 +89,9 @@ class _Request:
 class Recording:
     """The recorded requests of one pool, and those in flight."""
 
-    def __init__(self, requests: Sequence[_Request], maximum: int | None = None) -> None:
+    def __init__(
+        self, requests: Sequence[_Request], maximum: int | None, unended: tuple[float, ...]
+    ) -> None:
         """Create one. ``maximum`` is the pool's limit on connections."""
         # Requests that ended before the first recorded end are missing. If others queued for them,
         # the simulated pool starts with the connections that these had acquired by then.
@@ -103,6 +105,8 @@ class Recording:
                 others.append(request)
         self._started, self._requests = sorted(started, key=_arrival), sorted(others, key=_arrival)
         self.maximum = maximum
+        self.unended = unended
+        """How long connections have been held, if that is longer than any that was released."""
         self.size = len(requests)
         arrivals = [r.arrival for r in requests]
         self.period = max(arrivals) - min(arrivals)
@@ -200,7 +204,10 @@ def recording_of(pools: Sequence[PoolSnapshot], period: float = math.inf) -> Rec
         wait = running.age - held
         requests.append(_Request(-running.age, wait, max(held, mean), max(patience, wait)))
     limits = (pool.max_connections, pool.max_connections_per_origin)
-    return Recording(requests, min((limit for limit in limits if limit), default=None))
+    maximum = min((limit for limit in limits if limit), default=None)
+    longest = max(holds)
+    held_for = (running.held or 0.0 for running in pool.requests)
+    return Recording(requests, maximum, tuple(held for held in held_for if held > longest))
 
 
 def _waits(waits: Iterable[float], gave_up: int) -> Waits:

@@ -35,6 +35,9 @@ class WhatIf:
     """Fixed number of callers that sent the requests; 0 if arrivals do not depend on answers."""
     recorded: Waits | None = None
     replayed: Waits | None = None
+    unended: tuple[float, ...] = ()
+    """Seconds for which connections have been held, if that is longer than any that was released.
+    When these are released is unknown: they may be leaked."""
 
     def __str__(self) -> str:
         name = one_line(self.pool)
@@ -42,12 +45,16 @@ class WhatIf:
             return f"{name}: no replay: {self.reason}"
         each = f" from {counted(self.callers, 'caller')}, one request at a time each"
         more = f", {self.traffic} x the traffic" if self.traffic > 1 else ""
-        return (
+        text = (
             f"{name}: {counted(self.requests, 'request')} in {seconds(self.period)}"
             f"{each if self.callers else ''}\n"
             f"  recorded with max_connections={self.limit}: {self.recorded}\n"
             f"  with max_connections={self.max_connections}{more}: {self.replayed}"
         )
+        if self.unended:
+            held, oldest = counted(len(self.unended), "connection"), seconds(max(self.unended))
+            text += f"\n  not replayed: the release of {held} held now, the oldest for {oldest}"
+        return text
 
 
 def what_if(
@@ -89,4 +96,5 @@ def _of(pool: str, found: Recording | str, max_connections: int | None, traffic:
         callers=found.callers,
         recorded=found.recorded,
         replayed=found.replay(limit, traffic),
+        unended=found.unended,
     )

@@ -474,7 +474,7 @@ REQUEUES: Final = _counter(
     "gluellm.pool.requeues",
     "{request}",
     LEVEL_POOL,
-    "Requests that returned to the queue because their connection turned out to be unusable.",
+    "Requests that returned to the queue because their connection was taken or closed.",
 )
 
 # Calls.

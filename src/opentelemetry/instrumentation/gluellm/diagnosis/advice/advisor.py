@@ -51,11 +51,14 @@ class Advisor:
     any_llm: bool = True
     """Whether any-llm is in the process. If not, it has built no client."""
 
-    def allow(self, size: int | str) -> str:
-        """Advise how to allow ``size`` connections."""
+    def allow(self, size: int | str, argument: str = "limit") -> str:
+        """Advise how to allow ``size`` connections.
+
+        ``argument`` is the name of the limit in a client of aiohttp.
+        """
         own = self._configured(
             {providers.MAX_CONNECTIONS: size, providers.MAX_KEEPALIVE_CONNECTIONS: size},
-            self._client(f"limits={self._limits(size)}", size),
+            self._client(f"limits={self._limits(size)}", size, argument),
         )
         settings = (
             f"set GLUELLM_HTTP_MAX_CONNECTIONS={size} and "
@@ -246,12 +249,11 @@ class Advisor:
             and self.provider in GLUELLM_PROVIDERS
         )
 
-    def _client(self, arguments: str, size: int | str | None = None) -> str:
-        """Advise where to pass a client with these arguments. ``size`` replaces N in the advice."""
+    def _client(self, arguments: str, size: int | str = "N", argument: str = "limit") -> str:
+        """Advise where to pass a client with these arguments, or ``size`` and ``argument``."""
         family = self._family
         if family.instead is not None:
-            text = family.instead.replace("{provider}", str(self.provider))
-            return text if size is None else text.replace("=N)", f"={size})")
+            return family.instead.format(provider=self.provider, size=size, argument=argument)
         if family.timeout is not None and "timeout=" not in arguments:
             arguments = f"timeout={family.timeout}, {arguments}"
         builder = family.builder or f"{self._module}.{self._kind}"

@@ -30,7 +30,8 @@ class Family:
     timeout: int | None = None
     """Timeout in seconds to give the client if the SDK sets none; httpx's default is 5 s."""
     instead: str | None = None
-    """Advice for SDKs that accept no httpx client; replaces ``how``."""
+    """Advice for SDKs that accept no httpx client; replaces ``how``. ``{size}`` stands for a limit,
+    ``{argument}`` for its name in aiohttp."""
 
 
 _OPENAI = Family("http_client={client}", takes_timeout=True)
@@ -70,12 +71,12 @@ HUGGINGFACE = Family(
 )
 _AZURE = Family(
     instead='AnyLLM.create("azure", transport=AioHttpTransport(session=aiohttp.ClientSession('
-    "connector=aiohttp.TCPConnector(limit=N)))). Import AioHttpTransport from "
+    "connector=aiohttp.TCPConnector({argument}={size})))). Import AioHttpTransport from "
     "azure.core.pipeline.transport"
 )
 BOTOCORE = Family(
-    instead='AnyLLM.create("{provider}", config=botocore.config.Config(max_pool_connections=N)); '
-    "its calls run in the event loop's default executor, which also needs N threads"
+    instead='AnyLLM.create("{provider}", config=botocore.config.Config(max_pool_connections='
+    "{size})); its calls run in the event loop's default executor, which also needs N threads"
 )
 _XAI = Family(
     instead='all calls of one AnyLLM.create("xai") share one gRPC connection. For more, create '

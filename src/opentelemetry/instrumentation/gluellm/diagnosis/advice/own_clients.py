@@ -31,7 +31,7 @@ class OwnClient:
     """
 
     sized: str = ""
-    """How to allow ``{size}`` connections."""
+    """How to allow ``{size}`` connections, with aiohttp's argument ``{argument}``."""
     sized_otherwise: str = ""
     """Added to ``sized`` for pools without a limit: their client may not support one."""
     wait: str = ""
@@ -52,11 +52,11 @@ class OwnClient:
     no_bound: str = ""
     may_be_gluellms = False
 
-    def allow(self, size: int | str) -> str:
-        return self.sized.format(size=size)
+    def allow(self, size: int | str, argument: str = "limit") -> str:
+        return self.sized.format(size=size, argument=argument)
 
     def limit(self, size: int) -> str:
-        return (self.sized + self.sized_otherwise).format(size=size)
+        return self.allow(size) + self.sized_otherwise.format(size=size)
 
     def wait_at_most(self, wait: int, _maximum: int | None, read: float = 600.0) -> str:
         return self.wait.format(wait=wait, read=f"{read:g}")
@@ -93,7 +93,7 @@ _AIOHTTP = OwnClient(
     bound="limit={maximum}, ",
     no_bound="limit=0, ",
     sized="Allow {size} connections: aiohttp.ClientSession(connector=aiohttp.TCPConnector("
-    "limit={size}))",
+    "{argument}={size}))",
     wait="Set a timeout of seconds: timeout=aiohttp.ClientTimeout(connect={wait}, "
     "sock_read={read}) of the aiohttp.ClientSession. Its connect covers the wait in the queue and "
     "connecting. A timeout that is left out is unlimited",

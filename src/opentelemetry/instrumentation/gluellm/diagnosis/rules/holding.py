@@ -21,7 +21,12 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
     if held:
         queue = ", and other requests queue" if hurts or case.queued_now else ""
         hurts |= len(held) >= (case.maximum or len(held) + 1)
-        observed = f"{_of_limit(len(held), case)} held by unread answers: {_holders(held)}."
+        its = set(map(id, held))
+        others = [r.phase_age for r in case.requests if r.phase == "unread" and id(r) not in its]
+        # The list of requests in the snapshot shows these as unread as well.
+        oldest = seconds(max(others, default=0.0))
+        more = f"; {len(others)} more unread, but for at most {oldest}" if others else ""
+        observed = f"{_of_limit(len(held), case)} held by unread answers: {_holders(held)}{more}."
         explanation = (
             "A streamed answer is neither read to its end nor closed. It keeps its "
             f"{_held(case)}, possibly forever{queue}."

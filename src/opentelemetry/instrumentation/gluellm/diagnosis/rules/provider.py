@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from statistics import mean, median
 
 from ... import thresholds
@@ -125,37 +126,46 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
 def _slow_share(case: PoolCase, group: Group) -> str:
     """Return text if a part of the answers begins much later than before, else empty.
 
-    Their share must have grown by more than chance: a constant mix of short and long answers is no
-    finding. Only requests to which a slow answer would have ended in time are compared, since the
-    first minutes of a process have no long answers, and a pause begins with long ones.
+    Only requests to which a slow answer would have ended in time are compared, since the first
+    minutes of a process have no long answers, and a pause begins with long ones.
     """
     # In that time, answers are kept whether they are short or long.
     latest = max((answer.ago for answer in case.totals.answers), default=0.0)
     since = min(latest, case.age / 2 if case.is_young else case.recent)
     kept = [answer for answer in case.kept_answers if answer.group == group]
-    now = [answer for answer in kept if answer.ago <= since]
     before = [answer for answer in kept if answer.ago > since]
     if not before:
         return ""
-    first = sorted(answer.head for answer in _first(before))
-    most = first[3 * len(first) // 4]
+    # An answer is late if it begins much later than three quarters of the first ones.
+    usual = sorted(answer.head for answer in _first(before))
+    most = usual[3 * len(usual) // 4]
     least = max(thresholds.SLOWER * most, most + thresholds.PARTLY_SLOW_BY)
-    took = median([_took(answer) for answer in now if answer.head >= least] or [0.0])
-    heads = [answer.head for answer in now if took <= answer.ago + _took(answer) <= since]
-    slow = sorted(head for head in heads if head >= least)
-    share = len(slow) / max(len(heads), 1)
-    if len(heads) < thresholds.PARTLY_SLOW_REQUESTS or share < thresholds.PARTLY_SLOW_SHARE:
-        return ""
-    # What is slow now may have begun in the time before, so any first part of it is enough.
+    # Of requests that were sent later than ``took`` ago, only the quick answers have ended.
+    slow = [answer for answer in kept if answer.ago <= since and answer.head >= least]
+    took = median(map(_took, slow)) if slow else 0.0
+    now = [answer.head for answer in kept if took <= answer.ago + _took(answer) <= since]
+    late = [head for head in now if head >= least]
+    share = len(late) / max(len(now), 1)
+    many = len(now) >= thresholds.PARTLY_SLOW_REQUESTS and share >= thresholds.PARTLY_SLOW_SHARE
+    # Those that ended sooner than ``took`` after the first request are quick answers as well.
     began = max(answer.ago + _took(answer) for answer in before)
-    before = [answer for answer in before if answer.ago + took <= began]
-    count = 0
-    for number, answer in enumerate(before, 1):
-        usual, count = share * number, count + (answer.head >= least)
-        deviation = math.sqrt(usual * (1 + number / len(heads)))
-        if usual - count >= max(usual / 2, thresholds.PARTLY_SLOW_SURE * deviation):
-            return f"{percent(share)} took {seconds(slow[0])} or longer"
-    return ""
+    were_late = [answer.head >= least for answer in before if answer.ago + took <= began]
+    rose = many and _is_more(share, len(now), were_late)
+    return f"{percent(share)} took {seconds(min(late))} or longer" if rose else ""
+
+
+def _is_more(share: float, of: int, before: Iterable[bool]) -> bool:
+    """Return whether more answers are late now, a ``share`` of ``of`` answers, than ``before``.
+
+    By more than chance: a constant mix of short and long answers is no finding. What is slow now
+    may have begun in the time before, so any first part of that is enough.
+    """
+    for number, count in enumerate(accumulate(before), 1):
+        expected = share * number
+        deviation = math.sqrt(expected * (1 + number / of))
+        if expected - count >= max(expected / 2, thresholds.PARTLY_SLOW_SURE * deviation):
+            return True
+    return False
 
 
 def _took(answer: Answer) -> float:

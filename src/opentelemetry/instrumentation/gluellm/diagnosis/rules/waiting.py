@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Any
 
@@ -64,10 +64,9 @@ def pool_too_small(
     was_full = case.totals.peak_active >= maximum or activity.period > thresholds.PEAK_REMEMBERED
     if not (was_full or timeouts):
         return None
-    sharing = [case] if case.origin else [*lately, case]
-    slow, wait = "", 0.0
-    if len(case.pools) == 1:  # else each origin can have a pool of its own
-        slow, wait = max(map(_slow_origin, sharing), key=lambda found: (found[1], found[0]))
+    # With several pools, each origin can have one of its own.
+    sharing = [] if len(case.pools) > 1 else [case] if case.origin else [*lately, case]
+    slow, wait = _slow_origin(sharing)
     severity = Severity.ERROR if timeouts else Severity.WARNING
     if wait:
         semaphore = "threading" if case.synchronous else "asyncio"
@@ -94,10 +93,9 @@ def pool_too_small(
     before = case.baseline
     if before is not None and before.served >= thresholds.BASELINE_REQUESTS:
         observed += f" (before: {seconds(before.time(*HELD) / before.sent)})"
-    replayed, advice = _advice(whole)
+    argument = "limit_per_host" if case.origin else "limit"  # Only aiohttp has the former.
+    replayed, advice = _advice(whole, argument)
     limit = "limit of connections to each origin" if case.origin else "pool"
-    if case.origin:  # Only aiohttp has such a limit.
-        advice = advice.replace("limit=", "limit_per_host=")
     return Finding(
         kind=Kind.POOL_TOO_SMALL,
         severity=severity,
@@ -113,10 +111,11 @@ def _to(case: PoolCase) -> str:
     return f" to {one_line(case.origin)}" if case.origin else ""
 
 
-def _advice(case: PoolCase) -> tuple[str, str]:
+def _advice(case: PoolCase, argument: str) -> tuple[str, str]:
     """Return what a replay of the period shows, and the advice: with a size if it shows one.
 
-    In a short period, too few requests end. Then all that are recorded are replayed.
+    In a short period, too few requests end. Then all that are recorded are replayed. ``argument``
+    is that of `Advisor.allow`.
     """
     recording = recording_of(case.pools, case.activity.period)
     if isinstance(recording, str):
@@ -129,41 +128,44 @@ def _advice(case: PoolCase) -> tuple[str, str]:
             f" Of the last {recording.size} requests, {now.brief('waited')}. In a replay with "
             f"{size} connections, {then.brief('would wait')}."
         )
-        return replayed, case.advisor.allow(size)
+        return replayed, case.advisor.allow(size, argument)
     else:
         reason = f"a replay of {counted(recording.size, 'request')} shows no queue"
-    return "", f"{case.advisor.allow('N')}. No size is advised: {reason}"
+    return "", f"{case.advisor.allow('N', argument)}. No size is advised: {reason}"
 
 
-def _slow_origin(case: PoolCase) -> tuple[str, float]:
+def _slow_origin(cases: Iterable[PoolCase]) -> tuple[str, float]:
     """Return text on one slow origin that holds nearly all connections; empty if there is none.
 
-    And how long requests to others queued, per request; 0 if that does not matter.
+    And how long requests to others queued, per request; 0 if that does not matter. Of the cases,
+    the one with the longest wait counts.
     """
-    held: Any = Counter()
-    queued: Any = Counter()
-    sent: Any = Counter()
-    for origin, items in case.activity.by_origin.items():
-        held[origin] = sum(items["phase", phase] for phase in HELD)
-        queued[origin], sent[origin] = items["phase", "queued"], items["entered",]
-    (slow, longest), *_ = held.most_common(1) or [("", 0)]
-    others, requests = held.total() - longest, sent.total() - sent[slow]
-    if (
-        longest < thresholds.HOLDER_SHARE * held.total()
-        # With most of the traffic, an origin holds most connections and is not the cause.
-        or sent[slow] > thresholds.HOLDER_SHARE * sent.total()
-        or longest * requests < thresholds.SLOWER * others * sent[slow]
-        or not (sent[slow] and requests)
-    ):
+    found = []
+    for origins in (case.activity.by_origin for case in cases):
+        held: Any = Counter(
+            {origin: sum(its["phase", phase] for phase in HELD) for origin, its in origins.items()}
+        )
+        sent: Any = Counter({origin: items["entered",] for origin, items in origins.items()})
+        (slow, longest), *_ = held.most_common(1) or [("", 0)]
+        others, requests = held.total() - longest, sent.total() - sent[slow]
+        if (
+            longest < thresholds.HOLDER_SHARE * held.total()
+            # With most of the traffic, an origin holds most connections and is not the cause.
+            or sent[slow] > thresholds.HOLDER_SHARE * sent.total()
+            or longest * requests < thresholds.SLOWER * others * sent[slow]
+            or not (sent[slow] and requests)
+        ):
+            continue
+        queued = sum(its["phase", "queued"] for origin, its in origins.items() if origin != slow)
+        least = max(thresholds.QUEUED_SHARE * (queued + others), thresholds.QUEUED_TIME * requests)
+        wait = queued / requests if queued >= least else 0.0
+        found.append((wait, slow, longest / held.total(), longest / sent[slow], others / requests))
+    if not found:
         return "", 0.0
-    wait = queued.total() - queued[slow]
-    least = max(thresholds.QUEUED_SHARE * (wait + others), thresholds.QUEUED_TIME * requests)
-    text = (
-        f"Requests to {one_line(slow)} took {percent(longest / held.total())} of the time for "
-        f"which connections were held: {seconds(longest / sent[slow])} each, the others "
-        f"{seconds(others / requests)}."
-    )
-    return text, wait / requests if wait >= least else 0.0
+    wait, slow, share, each, other = max(found, key=lambda one: one[0])
+    text = f"Requests to {one_line(slow)} took {percent(share)} of the time for which connections "
+    text += f"were held: {seconds(each)} each, the others {seconds(other)}."
+    return text, wait
 
 
 def one_caller(case: PoolCase) -> Finding | None:
