@@ -11,13 +11,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.watch import anomalies, watch
 from support.clients import PoolUnderTest, Runner
 from support.grpc_server import GrpcServer
 from support.http1 import HTTP1Server
 from support.http2 import HTTP2Server
-from support.installation import instrument
+from support.installation import in_memory, instrument
 from support.libraries import Library
 from support.listener import Listen
 from support.telemetry import Telemetry
@@ -118,11 +117,8 @@ def quick_watch(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def untouched() -> Iterator[Telemetry]:
     """Providers in memory, with the instrumentation still off. It is off again in the end."""
-    telemetry = Telemetry()
-    yield telemetry
-    if GlueLLMInstrumentor().is_instrumented_by_opentelemetry:
-        GlueLLMInstrumentor().uninstrument()
-    telemetry.shutdown()
+    with in_memory() as telemetry:
+        yield telemetry
 
 
 @pytest.fixture

@@ -24,10 +24,9 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import Runner
-from support.installation import instrument
+from support.installation import instrumented
 from support.libraries import Library
 from support.listener import Listen
 from support.network import Certificates
@@ -167,13 +166,8 @@ class Recording:
 @contextlib.contextmanager
 def recorded(*libraries: str, births: bool = False, **settings: Any) -> Iterator[Recording]:
     """Record what the instrumentation exports inside the block, with these settings."""
-    telemetry = Telemetry()
-    instrument(telemetry, **settings)
-    try:
+    with instrumented(**settings) as telemetry:
         yield Recording(telemetry, *libraries, births=births)
-    finally:
-        GlueLLMInstrumentor().uninstrument()
-        telemetry.shutdown()
 
 
 def play_all(name: str, listen: Listen, certificates: Certificates) -> dict[str, list[str]]:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, diagnose, snapshot
+from opentelemetry.instrumentation.gluellm import diagnose, snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.watch import silent_peers
 from support.http1 import HTTP1Server
+from support.installation import installed
 from support.telemetry import Telemetry
 from support.waiting import PATIENCE, wait_until
 
@@ -24,8 +25,7 @@ pytestmark = [
 @pytest.fixture
 def checked_soon(telemetry: Any) -> None:
     """Check peers sooner than ``peer_check_after`` allows, which is 1 s at least."""
-    installation: Any = GlueLLMInstrumentor._installation
-    installation._watch.silent_peers._after = 50_000_000
+    installed()._watch.silent_peers._after = 50_000_000
 
 
 def peers() -> list[str | None]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from support.installation import in_memory
 from support.installation import instrument as turn_on
 from support.telemetry import Telemetry
 
@@ -15,11 +15,8 @@ Instrument = Callable[..., Telemetry]
 @pytest.fixture
 def providers() -> Iterator[Telemetry]:
     """Providers in memory; the instrumentation is off before and after the test."""
-    made = Telemetry()
-    yield made
-    if GlueLLMInstrumentor().is_instrumented_by_opentelemetry:
-        GlueLLMInstrumentor().uninstrument()
-    made.shutdown()
+    with in_memory() as made:
+        yield made
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.watch import watch
 
+from . import installation
 from .telemetry import Telemetry
 from .waiting import until
 
@@ -24,17 +24,16 @@ class Clock:
         self.looks = 0
         self.asleep = False
         """Whether the watch looks at nothing."""
-        installation = GlueLLMInstrumentor._installation
-        assert installation is not None
-        installation.registry.clock = self
-        run_pass = installation._watch.run_pass
+        instrumentation = installation.installed()
+        instrumentation.registry.clock = self
+        run_pass = instrumentation._watch.run_pass
 
         def counted() -> bool:
             busy = self.asleep or run_pass()
             self.looks += 1
             return busy
 
-        installation._watch.run_pass = counted
+        instrumentation._watch.run_pass = counted
 
     def __call__(self) -> int:
         return time.monotonic_ns() + self.ahead
@@ -54,14 +53,5 @@ def instrumented(telemetry: Telemetry, **settings: Any) -> Iterator[Clock]:
     """The instrumentation, whose pools go by the clock."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(watch, "INTERVAL", 0.02)
-        GlueLLMInstrumentor().instrument(
-            meter_provider=telemetry.meter_provider,
-            tracer_provider=telemetry.tracer_provider,
-            **settings,
-        )
-        try:
+        with installation.instrumented(telemetry, **{"scope": "any_llm", **settings}):
             yield Clock()
-        finally:
-            if GlueLLMInstrumentor().is_instrumented_by_opentelemetry:
-                GlueLLMInstrumentor().uninstrument()
-            telemetry.shutdown()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
@@ -19,7 +21,33 @@ def instrument(telemetry: Telemetry, **settings: Any) -> None:
     )
 
 
+@contextlib.contextmanager
+def in_memory(telemetry: Telemetry | None = None) -> Iterator[Telemetry]:
+    """Providers in memory; the instrumentation is off again after the block."""
+    telemetry = telemetry or Telemetry()
+    try:
+        yield telemetry
+    finally:
+        if GlueLLMInstrumentor().is_instrumented_by_opentelemetry:
+            GlueLLMInstrumentor().uninstrument()
+        telemetry.shutdown()
+
+
+@contextlib.contextmanager
+def instrumented(telemetry: Telemetry | None = None, **settings: Any) -> Iterator[Telemetry]:
+    """Instrument until the block ends, and report to providers in memory."""
+    with in_memory(telemetry) as made:
+        instrument(made, **settings)
+        yield made
+
+
+def installed() -> Any:
+    """What ``instrument()`` turned on."""
+    installation = GlueLLMInstrumentor._installation
+    assert installation is not None, "not instrumented"
+    return installation
+
+
 def find_leaks_after(seconds: float) -> None:
     """Find leaks sooner than ``leak_threshold`` allows, which is 2 s at least."""
-    installation: Any = GlueLLMInstrumentor._installation
-    installation._watch._leak_threshold = int(seconds * 1e9)
+    installed()._watch._leak_threshold = int(seconds * 1e9)

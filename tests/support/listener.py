@@ -58,6 +58,8 @@ class Listener:
     setup_after: Delay = 0.0
     """A connection becomes a transport only after this: until then nothing answers, so this is how
     long a client takes to set up TLS."""
+    dead = False
+    """Whether a relay accepts data and passes on nothing."""
 
     def __init__(
         self,
@@ -149,8 +151,8 @@ class Listener:
         inner_writer.write(first)
         writer.write(answer)
         ways = [
-            asyncio.ensure_future(_pass_on(reader, inner_writer, kept)),
-            asyncio.ensure_future(_pass_on(inner_reader, writer)),
+            asyncio.ensure_future(self._pass_on(reader, inner_writer, kept)),
+            asyncio.ensure_future(self._pass_on(inner_reader, writer)),
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -159,6 +161,19 @@ class Listener:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
             inner_writer.close()
+
+    async def _pass_on(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        kept: bytearray | None = None,
+    ) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if kept is not None:
+                    kept.extend(data)
+                writer.write(b"" if self.dead else data)
+                await writer.drain()
 
     def _close(self, number: int, *, reset: bool = False) -> None:
         writer = self._writers.pop(number, None)
@@ -228,14 +243,3 @@ async def _sends(connection: socket.socket) -> None:
         await sent.wait()
     finally:
         loop.remove_reader(connection)
-
-
-async def _pass_on(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kept: bytearray | None = None
-) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(65536):
-            if kept is not None:
-                kept.extend(data)
-            writer.write(data)
-            await writer.drain()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader, MetricsData
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -43,6 +43,16 @@ KEYS: Mapping[str, str] = {
 
 Point = Any
 """A number's or a histogram's data point."""
+
+
+def points_of(data: MetricsData | None) -> dict[str, list[Point]]:
+    """All points of a collection by the metric's name."""
+    points: dict[str, list[Point]] = {}
+    for resource in data.resource_metrics if data else ():
+        for scope in resource.scope_metrics:
+            for metric in scope.metrics:
+                points.setdefault(metric.name, []).extend(metric.data.data_points)
+    return points
 
 
 class Reading:
@@ -131,13 +141,7 @@ class Telemetry(Reading):
 
     def collect(self) -> dict[str, list[Point]]:
         """All points of a new collection by the metric's name."""
-        data = self.reader.get_metrics_data()
-        points: dict[str, list[Point]] = {}
-        for resource in data.resource_metrics if data else ():
-            for scope in resource.scope_metrics:
-                for metric in scope.metrics:
-                    points.setdefault(metric.name, []).extend(metric.data.data_points)
-        return points
+        return points_of(self.reader.get_metrics_data())
 
     def now(self) -> Reading:
         """One collection, for several questions."""

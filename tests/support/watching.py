@@ -28,17 +28,25 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, "COLUMNS": "100", **more}
 
 
+def started(*command: str, **more: str) -> subprocess.Popen[str]:
+    """A program that runs, and whose output is to be read."""
+    env, pipe = environment(**more), subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=env)
+
+
+def ended(*command: str, timeout: float = 60, **more: str) -> subprocess.CompletedProcess[str]:
+    """A program that has run to its end."""
+    env = environment(**more)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout, env=env, check=False
+    )
+
+
 class Watch:
     """A running watch whose lines are read as they come."""
 
     def __init__(self, *arguments: str) -> None:
-        self.process = subprocess.Popen(
-            [*COMMAND, "watch", "--port", "0", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment(),
-        )
+        self.process = started(*COMMAND, "watch", "--port", "0", *arguments)
         self.lines: list[str] = []
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()

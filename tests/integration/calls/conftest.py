@@ -1,7 +1,7 @@
 """A fake provider and the instrumentation, and what the ledger of calls says."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -10,7 +10,6 @@ pytest.importorskip("openai")
 pytest.importorskip("anthropic")
 
 from gluellm_pools.fake_provider import FakeProvider, FakeProviderThread
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from support.further_replies import REPLIES
 from support.telemetry import Telemetry
 
@@ -32,20 +31,6 @@ def server() -> Iterator[FakeProvider]:
 
 
 @pytest.fixture
-def telemetry() -> Iterator[Telemetry]:
-    """Both OpenTelemetry providers, in memory."""
-    telemetry = Telemetry()
-    yield telemetry
-    telemetry.shutdown()
-
-
-@pytest.fixture
-def ledger(telemetry: Telemetry) -> Iterator[Ledger]:
+def ledger(instrument: Callable[..., Telemetry]) -> Ledger:
     """The instrumentation, on."""
-    GlueLLMInstrumentor().instrument(
-        meter_provider=telemetry.meter_provider, tracer_provider=telemetry.tracer_provider
-    )
-    try:
-        yield Ledger(telemetry)
-    finally:
-        GlueLLMInstrumentor().uninstrument()
+    return Ledger(instrument(scope="any_llm"))

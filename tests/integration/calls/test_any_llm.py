@@ -95,7 +95,7 @@ async def test_cancelled(
 
 
 async def test_context_that_outlives_its_call_keeps_no_installation(
-    server: FakeProvider, telemetry: Telemetry
+    server: FakeProvider, providers: Telemetry
 ) -> None:
     """An event loop that is made in a call keeps its context, such as that of any-llm's sync API.
 
@@ -106,7 +106,7 @@ async def test_context_that_outlives_its_call_keeps_no_installation(
     async def note(_: Any) -> None:
         contexts.append(contextvars.copy_context())
 
-    turn_on(telemetry)
+    turn_on(providers)
     installation: Any = GlueLLMInstrumentor._installation
     observer = weakref.ref(installation.registry.observer)
     del installation

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from gluellm_pools.demo import faults
-from support import programs
+from support import programs, watching
 from support.watching import COMMAND, environment
 
 TIMEOUT = 120
@@ -27,14 +27,7 @@ AT_FAULT = ("nobody", "the pool", "the provider", "the program")
 
 
 def ended(*command: str, **more: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        env=environment(**more),
-        check=False,
-    )
+    done = watching.ended(*command, timeout=TIMEOUT, **more)
     assert "Traceback" not in done.stdout + done.stderr
     return done
 
@@ -124,13 +117,7 @@ def test_acts_of_slow_calls_name_the_cause_that_no_pool_shows():
 
 def test_ctrl_c_ends_with_the_summary():
     """The streams that an act abandoned are closed; exit 130."""
-    process = subprocess.Popen(
-        [*COMMAND, "demo", "--scenario", "leak"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(PYTHONUNBUFFERED="1"),
-    )
+    process = watching.started(*COMMAND, "demo", "--scenario", "leak", PYTHONUNBUFFERED="1")
     assert process.stdout is not None
     while "caught: openai.APITimeoutError" not in process.stdout.readline():
         assert process.poll() is None

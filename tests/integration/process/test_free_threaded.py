@@ -18,8 +18,7 @@ import urllib3
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, diagnose, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.installation import instrument
-from support.telemetry import Telemetry
+from support.installation import installed, instrument
 
 from .requesting import LIBRARIES, Requesting
 
@@ -93,9 +92,7 @@ def test_sums_over_threads_are_exact(library, server, telemetry):
     (origin,) = totals.origins
     assert origin.requests_entered == made
     assert totals.connections_opened == server.timeline.count("accept")
-    installation = GlueLLMInstrumentor._installation
-    assert installation is not None
-    for ledger in installation.registry.ledgers.pools.values():
+    for ledger in installed().registry.ledgers.pools.values():
         assert ledger.active.value == ledger.queued.value == 0
     for pool in pools:
         pool.close()
@@ -129,14 +126,13 @@ def test_released_connection_is_not_reported_as_closed(server, telemetry):
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_requests_succeed_while_instrument_and_uninstrument_repeat(library, server):
+def test_requests_succeed_while_instrument_and_uninstrument_repeat(library, server, providers):
     """The last uninstrument() removes everything."""
-    telemetry = Telemetry()
     pool = Requesting.of(library, server.url())
 
     def come_and_go() -> None:
-        instrument(telemetry)
-        telemetry.collect()
+        instrument(providers)
+        providers.collect()
         snapshot()
         GlueLLMInstrumentor().uninstrument()
 
@@ -145,12 +141,11 @@ def test_requests_succeed_while_instrument_and_uninstrument_repeat(library, serv
             pool.send()
 
     at_once(work, come_and_go)
-    instrument(telemetry)
-    before = telemetry.value(semconv.REQUESTS)
+    instrument(providers)
+    before = providers.value(semconv.REQUESTS)
     pool.send()
-    assert telemetry.value(semconv.REQUESTS) == before + 1
-    assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
-    assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
+    assert providers.value(semconv.REQUESTS) == before + 1
+    assert providers.value(semconv.ACTIVE_REQUESTS) == 0
+    assert providers.value(semconv.INSTRUMENTATION_ERRORS) == 0
     GlueLLMInstrumentor().uninstrument()
     pool.close()
-    telemetry.shutdown()

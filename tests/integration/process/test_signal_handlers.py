@@ -16,6 +16,7 @@ from opentelemetry.util.types import Attributes
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.installation import installed
 
 from .requesting import LIBRARIES, Requesting
 
@@ -54,8 +55,7 @@ def test_signal_handler_can_send_while_the_sdk_holds_its_locks(library, server):
         shutdown_on_exit=False,
     )
     GlueLLMInstrumentor().instrument(meter_provider=provider, scope="all")
-    installation = GlueLLMInstrumentor._installation
-    assert installation is not None
+    installation = installed()
     installation.registry.outbox.half = 1
     pool = Requesting.of(library, server.url())
     before = signal.signal(SIGNAL, handle)

@@ -5,8 +5,9 @@ from typing import Any
 
 from opentelemetry.sdk.metrics import Meter
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
+from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.installation import installed
 from support.waiting import in_time, wait_until
 
 from .conftest import BOTH, EVERYWHERE
@@ -51,8 +52,7 @@ def test_snapshot_takes_nothing_from_the_next_collection(runner, library, server
 @BOTH
 def test_response_closes_without_waiting_for_a_collection(library, server, telemetry, monkeypatch):
     """Requests continue during a collection, even if it hangs."""
-    installation = GlueLLMInstrumentor._installation
-    assert installation is not None
+    installation = installed()
     inside, go_on = threading.Event(), threading.Event()
     state = installation.registry.state
 

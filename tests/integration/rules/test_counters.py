@@ -4,9 +4,9 @@ import gc
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument
+from support.installation import installed
 
 
 def test_dropped_records_are_born_at_zero(telemetry):
@@ -18,10 +18,8 @@ class Ahead:
     """The installation's clock, put forward."""
 
     def __init__(self) -> None:
-        installation = GlueLLMInstrumentor._installation
-        assert installation is not None
-        self._registry = installation.registry
-        self._clock = installation.registry.clock
+        self._registry = installed().registry
+        self._clock = self._registry.clock
         self.seconds = 0.0
         self._registry.clock = lambda: self._clock() + int(self.seconds * 1e9)
 

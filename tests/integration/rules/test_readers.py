@@ -15,7 +15,6 @@ from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     InMemoryMetricReader,
     MetricReader,
-    MetricsData,
 )
 from opentelemetry.sdk.metrics.view import (
     DropAggregation,
@@ -26,6 +25,7 @@ from opentelemetry.sdk.metrics.view import (
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.telemetry import points_of
 
 DELTA = dict.fromkeys((Counter, Histogram, ObservableCounter), AggregationTemporality.DELTA)
 Observe = Callable[..., None]
@@ -45,16 +45,6 @@ def observe() -> Iterator[Observe]:
     GlueLLMInstrumentor().uninstrument()
     for provider in made:
         provider.shutdown()
-
-
-def points(data: MetricsData | None) -> dict[str, list[Any]]:
-    """The data points of one collection by metric."""
-    return {
-        metric.name: list(metric.data.data_points)
-        for resource in (data.resource_metrics if data else ())
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-    }
 
 
 def leases(found: dict[str, list[Any]]) -> int:
@@ -79,12 +69,12 @@ def test_cumulative_and_delta_readers_each_see_everything_once(library, server, 
         pool.request("GET", server.url())
         expected += 2
         for reader in readers:
-            found = points(reader.get_metrics_data())
+            found = points_of(reader.get_metrics_data())
             wanted = expected if reader is cumulative else 2
             assert (leases(found), requests(found)) == (wanted, wanted)
             assert found[semconv.POOL_LIVE.name][0].value == 1
             assert found[semconv.OPEN_CONNECTIONS.name]
-    assert leases(points(delta.get_metrics_data())) == 0
+    assert leases(points_of(delta.get_metrics_data())) == 0
     pool.close()
 
 
@@ -95,7 +85,7 @@ def test_up_and_down_counters_stay_whole_with_delta(library, server, observe):
     pool = library.core.ConnectionPool()
     pool.request("GET", server.url())
     for _ in range(3):
-        found = points(delta.get_metrics_data())
+        found = points_of(delta.get_metrics_data())
         assert [p.value for p in found[semconv.POOL_LIVE.name]] == [1]
         assert sum(p.value for p in found[semconv.OPEN_CONNECTIONS.name]) == 1
     pool.close()
@@ -124,7 +114,7 @@ def test_views_of_the_application_apply(library, server, observe):
     pool = library.core.ConnectionPool()
     pool.request("GET", server.url())
     pool.request("GET", server.url())
-    found = points(reader.get_metrics_data())
+    found = points_of(reader.get_metrics_data())
     (held,) = found["held"]
     assert (held.count, held.bucket_counts, held.explicit_bounds) == (2, (2, 0), (1.0,))
     assert dict(held.attributes) == {semconv.POOL_NAME: library.name}

@@ -11,6 +11,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.installation import instrument as turn_on
 from support.libraries import Library
 from support.telemetry import Telemetry
 
@@ -82,11 +83,7 @@ def test_each_installation_reports_to_its_own_meter_provider(threads, library, s
     first, second = Telemetry(), Telemetry()
     pool = threads.pool(library)
     for telemetry in (first, second):
-        GlueLLMInstrumentor().instrument(
-            scope="all",
-            meter_provider=telemetry.meter_provider,
-            tracer_provider=telemetry.tracer_provider,
-        )
+        turn_on(telemetry)
         pool.get(server.url())
         telemetry.collect()
         GlueLLMInstrumentor().uninstrument()

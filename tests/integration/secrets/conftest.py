@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from support.clients import Runner
+from support.installation import instrumented
 
 from .places import BothReaders, Canaries, Ears, Places
 
@@ -32,20 +32,12 @@ def canaries() -> Canaries:
 @pytest.fixture
 def places(request: pytest.FixtureRequest, canaries: Canaries) -> Iterator[Places]:
     """The instrumentation on, and everything that it tells kept; ``settings`` may be given."""
-    telemetry = BothReaders()
+    settings = {**EVERYTHING, **getattr(request, "param", {})}
     with Ears() as ears, warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        GlueLLMInstrumentor().instrument(
-            meter_provider=telemetry.meter_provider,
-            tracer_provider=telemetry.tracer_provider,
-            **{**EVERYTHING, **getattr(request, "param", {})},
-        )
-        try:
+        telemetry = BothReaders()
+        with instrumented(telemetry, **settings):
             yield Places(telemetry, ears, canaries, warned)
-        finally:
-            if GlueLLMInstrumentor().is_instrumented_by_opentelemetry:
-                GlueLLMInstrumentor().uninstrument()
-            telemetry.shutdown()
 
 
 @pytest.fixture

@@ -73,14 +73,11 @@ def assert_all_tame(places: Places) -> None:
 
 
 def _attributes(places: Places) -> Any:
-    data = places.telemetry.reader.get_metrics_data()
-    assert data is not None
-    for resource in data.resource_metrics:
-        for scope in resource.scope_metrics:
-            for metric in scope.metrics:
-                for point in metric.data.data_points:
-                    for key, value in point.attributes.items():
-                        yield key, str(value)
+    collected = places.telemetry.collect()
+    assert collected
+    for point in (point for points in collected.values() for point in points):
+        for key, value in point.attributes.items():
+            yield key, str(value)
     for span in places.telemetry.spans():
         yield "a span's name", span.name
         for key, value in (span.attributes or {}).items():

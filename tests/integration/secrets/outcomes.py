@@ -14,10 +14,10 @@ from opentelemetry.trace import (
 )
 
 from opentelemetry import baggage, context
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from support.clients import Headers, PoolUnderTest
 from support.exchange import Exchange
+from support.installation import installed
 from support.network import refused_url
 from support.script import Failure, Reply
 
@@ -153,23 +153,20 @@ def _is_over_aiohttp(pool: PoolUnderTest) -> bool:
 
 def leases() -> Iterator[Lease]:
     """Those that are under way in the pools that are observed."""
-    installation = GlueLLMInstrumentor._installation
-    assert installation is not None
-    for tracker in tuple(installation.registry.trackers.values()):
+    for tracker in tuple(installed().registry.trackers.values()):
         yield from tuple(tracker.leases)
 
 
 def grow_old(seconds: float) -> None:
     """Let what is under way have been so for longer, and let the watch look at it."""
-    installation = GlueLLMInstrumentor._installation
-    assert installation is not None
-    installation._watch.run_pass()  # which notes how far each stream has been read
+    watch = installed()._watch
+    watch.run_pass()  # which notes how far each stream has been read
     back = int(seconds * 1e9)
-    for notes in installation._watch._leases.values():
+    for notes in watch._leases.values():
         notes.stepped_at -= back if notes.stepped_at else 0
     for lease in leases():
         lease.entered_at -= back
         lease.phase_since -= back
         lease.acquired_at -= back if lease.acquired_at else 0
     for _ in range(3):
-        installation._watch.run_pass()
+        watch.run_pass()

@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from opentelemetry.instrumentation import gluellm
 from opentelemetry.instrumentation.gluellm import diagnose, snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.report import report_on
-from support.telemetry import Telemetry
+from support.telemetry import Telemetry, points_of
 
 _HALF = 10
 
@@ -198,7 +198,8 @@ class Places:
         data = self.telemetry.reader.get_metrics_data()
         assert data is not None
         self.add("metrics", data.to_json())
-        self.add("exemplars", repr(list(_exemplars(data))))
+        points = (point for points in points_of(data).values() for point in points)
+        self.add("exemplars", repr([getattr(point, "exemplars", ()) for point in points]))
         wire = encode_metrics(data).SerializeToString()
         self.add("metrics in OTLP", wire.decode("utf-8", "replace"))
         self.add("metrics in Prometheus", self.telemetry.exposition())
@@ -221,14 +222,6 @@ class Places:
             self.add("log records with exceptions and stacks", formatter.format(record))
             parts = {k: v for k, v in vars(record).items() if k not in _OF_LOGGING}
             self.add("log records' parts", repr(parts))
-
-
-def _exemplars(data: Any) -> Iterator[Any]:
-    for resource in data.resource_metrics:
-        for scope in resource.scope_metrics:
-            for metric in scope.metrics:
-                for point in metric.data.data_points:
-                    yield from getattr(point, "exemplars", ())
 
 
 def kept_texts() -> Iterator[str]:

@@ -36,7 +36,7 @@ from gluellm_pools.main import EXIT_BROKEN_PIPE, main
 from gluellm_pools.watch.limits import BODY_BYTES
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.otlp import field, metrics_request, number
-from support.watching import COMMAND, Exporting, Watch, environment
+from support.watching import COMMAND, Exporting, Watch, ended, started
 
 WATCH = [*COMMAND, "watch", "--port", "0"]
 
@@ -126,19 +126,14 @@ def test_warnings_come_with_the_variable_that_the_page_names(watch, handed_over)
     variable = "OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED"
     warn = f"import logging; logging.getLogger('{semconv.SCOPE_NAME}').warning('a leak')"
     start = "from opentelemetry.instrumentation.auto_instrumentation import run; run()"
-    finished = subprocess.run(
-        [sys.executable, "-c", start, sys.executable, "-c", warn],
-        env=environment(
-            OTEL_EXPORTER_OTLP_ENDPOINT=watch.url,
-            OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
-            OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="logging",
-            **({variable: "true"} if handed_over else {}),
-        ),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
+    finished = ended(
+        *(sys.executable, "-c", start, sys.executable, "-c", warn),
+        OTEL_EXPORTER_OTLP_ENDPOINT=watch.url,
+        OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
+        OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="logging",
+        **({variable: "true"} if handed_over else {}),
     )
+    assert finished.returncode == 0, finished.stderr
     watch.wait_for("Instrumented, but no request has been observed yet")
     watch.end()
     assert bool(watch.found("WARNING from .*: a leak")) is handed_over
@@ -150,10 +145,7 @@ def test_warnings_come_with_the_variable_that_the_page_names(watch, handed_over)
 
 def test_it_stops_by_itself_with_one_json_object():
     """--for: exit 0. Standard output has nothing but the object."""
-    command = [*WATCH, "--for", "1", "--json"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=environment(), timeout=30, check=False
-    )
+    done = ended(*WATCH, "--for", "1", "--json", timeout=30)
     assert (done.returncode, done.stderr.count("\n")) == (0, 1)
     assert json.loads(done.stdout) == {"processes": [], "messages": []}
 
@@ -186,13 +178,7 @@ def test_port_in_use_is_reported(capsys):
 
 def test_a_reader_that_left_ends_it():
     """As of any command: `| head -1` closes its output."""
-    left = subprocess.Popen(
-        [*WATCH, "--seconds", "30"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    )
+    left = started(*WATCH, "--seconds", "30")
     assert left.stdout is not None
     left.stdout.close()
     _, said = left.communicate(timeout=60)

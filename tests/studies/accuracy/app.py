@@ -30,28 +30,12 @@ class Route(Listener):
 
     to: Any = None
     """The provider."""
-    dead = False
-    """Accept connections and data, and pass on nothing."""
 
     async def serve(
         self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Relay a connection."""
-        inner_reader, inner_writer = await asyncio.open_connection(self.to.host, self.to.port)
-
-        async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-            while data := await source.read(65536):
-                if not self.dead:
-                    target.write(data)
-
-        ways = (pass_on(reader, inner_writer), pass_on(inner_reader, writer))
-        tasks = [asyncio.ensure_future(way) for way in ways]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            inner_writer.close()
+        await self._relay(self.to.host, self.to.port, reader, writer)
 
 
 class App:

@@ -13,22 +13,22 @@ import tracemalloc
 
 from opentelemetry.instrumentation.gluellm.pool.ledger import MAX_NAMES
 from opentelemetry.instrumentation.gluellm.pool.ring import KEPT, Ring
-from studies.load.churn import SETTLED, churn
+from studies.load.churn import churn
 
 from . import internals
 from .pools import send, used_pools
 from .workload import OFF, OURS, Combination, Instrumentation, Sdk, client, combination_named, run
 
-_POOLS = 100_000
+_POOLS, _SETTLED = 100_000, 20_000
 _REQUESTS, _STREAMS = 500, 20
 
 
 def _pools() -> dict[str, float]:
     """Memory blocks and bytes that 100 000 pools of httpcore leave, from the 20 000th on."""
     samples = churn(_POOLS, ["httpcore sync"]).samples
-    warm = [sample for sample in samples if sample.count >= SETTLED]
+    warm = [sample for sample in samples if sample.count >= _SETTLED]
     return {
-        "blocks per pool": (warm[-1].blocks - warm[0].blocks) / (_POOLS - SETTLED),
+        "blocks per pool": (warm[-1].blocks - warm[0].blocks) / (_POOLS - _SETTLED),
         "growth in MB": (warm[-1].resident - warm[0].resident) / 1e6,
     }
 

@@ -100,12 +100,12 @@ class Backend:
         connect: BaseException | None = None,
         write: BaseException | None = None,
     ) -> None:
-        self._parts, self._connect, self._write = parts, connect, write
+        self.parts, self.connect, self.write = parts, connect, write
 
     def connect_tcp(self, *args: Any, **kwargs: Any) -> Stream:
-        if self._connect is not None:
-            raise self._connect
-        self.last = Stream(self._parts, self._write)
+        if self.connect is not None:
+            raise self.connect
+        self.last = Stream(self.parts, self.write)
         return self.last
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import httpcore
@@ -27,6 +29,16 @@ def a_request(host: str = HOST, pool_timeout: float | None = None) -> httpcore.R
     return httpcore.Request("GET", f"http://{host}/", headers=[("Host", host)], extensions=timeouts)
 
 
+@contextlib.contextmanager
+def calling(call: Call | None = None) -> Iterator[None]:
+    """Requests belong to an any-llm call."""
+    token = current_call.set(call or any_llm_call())
+    try:
+        yield
+    finally:
+        current_call.reset(token)
+
+
 def send(
     pool: httpcore.ConnectionPool,
     host: str = HOST,
@@ -34,16 +46,13 @@ def send(
     pool_timeout: float | None = None,
 ) -> None:
     """One whole request of one any-llm call."""
-    token = current_call.set(call or any_llm_call())
-    try:
+    with calling(call):
         response = pool.handle_request(a_request(host, pool_timeout))
         try:
             for _part in response.stream:  # type: ignore[union-attr]
                 pass
         finally:
             response.close()
-    finally:
-        current_call.reset(token)
 
 
 def used_pools(count: int) -> list[httpcore.ConnectionPool]:

@@ -19,13 +19,13 @@ from typing import Any
 
 import httpcore
 
-from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 from .network import AsyncBackend, Backend, answer
-from .pools import EMPTY, HOST, a_pool, a_request, send
+from .pools import EMPTY, HOST, a_pool, a_request, calling, send
 from .workload import OURS, Instrumentation, Sdk, any_llm_call, series_of
 
+ANOTHER_HOST = "api.example.com"
 _STATUSES = (200, 400, 401, 404, 429, 500, 503, 529)
 
 
@@ -35,9 +35,11 @@ def _caused(error: BaseException, cause: BaseException) -> BaseException:
     return error
 
 
-def _failures() -> Iterator[Backend]:
+def failures() -> Iterator[Backend]:
+    """Networks that each fail in one way."""
     head = EMPTY[0][:-2]
     yield Backend(EMPTY, connect=httpcore.ConnectTimeout())
+    yield Backend(EMPTY, connect=httpcore.ProxyError())
     for cause in (
         socket.gaierror(-2, ""),
         ConnectionRefusedError(),
@@ -71,14 +73,16 @@ def _send(pool: httpcore.ConnectionPool, *hosts: str) -> None:
             send(pool, host, call, 60.0)
 
 
-def _everything() -> None:
+def everything() -> None:
+    """All answers, failures and ends of requests and connections."""
     backends = [Backend(answer(b"{}", status=status)) for status in _STATUSES]
-    backends += _failures()
+    backends += failures()
     for backend in backends:
         with a_pool(backend) as pool:
             # The client tries again, and once more on the same connection.
             _send(pool)
     _closed_connections()
+    _clients_mistakes()
     asyncio.run(_queued())
 
 
@@ -90,7 +94,7 @@ def _closed_connections() -> None:
     with a_pool(max_keepalive_connections=0) as pool:
         _send(pool)
     with a_pool(max_connections=1) as pool:
-        _send(pool, HOST, "api.example.com")
+        _send(pool, HOST, ANOTHER_HOST)
     with a_pool(Backend(answer(b"{}", headers=["Connection: close"]))) as pool:
         _send(pool, HOST)
     backend = Backend(EMPTY)
@@ -99,24 +103,27 @@ def _closed_connections() -> None:
         backend.last.readable = True
         _send(pool, HOST)
     _send(a_pool(), HOST)  # and dropped
-    with a_pool(Backend((EMPTY[0][:-1], b"}"))) as pool, _call():
+    with a_pool(Backend((EMPTY[0][:-1], b"}"))) as pool, calling():
         pool.handle_request(a_request(pool_timeout=60.0)).close()
 
 
-@contextlib.contextmanager
-def _call() -> Iterator[None]:
-    token = current_call.set(any_llm_call())
-    try:
-        yield
-    finally:
-        current_call.reset(token)
+def _clients_mistakes() -> None:
+    """It closes itself while it reads, and gives a header that cannot be sent."""
+    with a_pool(Backend((EMPTY[0][:-1], httpcore.ReadError()))) as pool, calling():
+        response = pool.handle_request(a_request())
+        pool.close()
+        with contextlib.suppress(httpcore.ReadError):
+            response.read()
+        response.close()
+    with a_pool() as pool, calling(), contextlib.suppress(httpcore.LocalProtocolError):
+        pool.request("GET", f"http://{HOST}/", headers=[("x-key", "secret\n")])
 
 
 async def _queued() -> None:
     """A pool of one connection that is held: a waiter times out, another is cancelled."""
     backend: Any = AsyncBackend(EMPTY)
     async with httpcore.AsyncConnectionPool(max_connections=1, network_backend=backend) as pool:
-        with _call():
+        with calling():
             held = await pool.handle_async_request(a_request(pool_timeout=1))
             for _ in range(2):
                 with contextlib.suppress(httpcore.PoolTimeout):
@@ -142,18 +149,24 @@ def _count(sdk: Sdk) -> tuple[int, int, Counter[str]]:
     return series.total(), points, series
 
 
+def healthy() -> httpcore.ConnectionPool:
+    """A pool that has served requests well."""
+    pool = a_pool(max_keepalive_connections=5)
+    for _ in range(3):
+        _send(pool, HOST)
+    return pool
+
+
 def _main() -> None:
     sdk = Sdk()
     Instrumentation("httpx", sdk).turn(OURS)
-    open_pool = a_pool(max_keepalive_connections=5)
-    for _ in range(3):
-        _send(open_pool, HOST)
-    healthy, points, _ = _count(sdk)
-    _everything()
+    open_pool = healthy()
+    well, points, _ = _count(sdk)
+    everything()
     failing, failing_points, by_metric = _count(sdk)
     open_pool.close()
     numbers = {
-        "healthy": healthy,
+        "healthy": well,
         "healthy points": points,
         "after failures": failing,
         "points after failures": failing_points,

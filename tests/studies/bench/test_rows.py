@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from . import rows, sources
@@ -30,3 +35,14 @@ def test_a_budget_is_met_or_not_and_what_is_not_measured_is_neither(
         assert (share.budget, share.measured, share.met) == ("<= 3.0 %", "2.0 %", True)
         assert (all_in.budget, all_in.measured, all_in.met) == ("<= 28.0 %", "30.0 %", False)
         assert (cpu.measured, cpu.met, cpu.detail) == ("not measured", None, "not here")
+
+
+def test_what_is_measured_can_be_imported() -> None:
+    """Where it cannot, its rows only say that they were not measured.
+
+    In another process: what sends requests replaces parts of the libraries.
+    """
+    modules = (f"{__package__}.{path.stem}" for path in Path(__file__).parent.glob("[a-z]*.py"))
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    program = f"import {', '.join(modules)}"
+    subprocess.run([sys.executable, "-c", program], env=variables, check=True, timeout=120)

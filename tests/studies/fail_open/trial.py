@@ -22,6 +22,7 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.instrumentor import snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.installation import installed, instrument
 from support.telemetry import Telemetry
 
 from . import releases, runtime, seen
@@ -186,12 +187,7 @@ def _run(what: Break, servers: Servers, outcome: Outcome) -> None:
     kept, asyncio_log = _Keeping("opentelemetry"), _Keeping("asyncio")
     before = attributes_of(what.library)
     telemetry = Telemetry()
-    GlueLLMInstrumentor().instrument(
-        scope="all",
-        metrics="full",
-        meter_provider=telemetry.meter_provider,
-        tracer_provider=telemetry.tracer_provider,
-    )
+    instrument(telemetry, metrics="full")
     if what.how == runtime.REPLACED:
         module, owner, name = what.name.split(":")
         runtime.replace(module, owner, name)
@@ -220,8 +216,7 @@ def _run(what: Break, servers: Servers, outcome: Outcome) -> None:
     outcome.requests = read.value(semconv.REQUESTS)
     outcome.active = read.value(semconv.ACTIVE_REQUESTS)
     outcome.live = read.value(semconv.POOL_LIVE)
-    installation = GlueLLMInstrumentor._installation
-    assert installation is not None
+    installation = installed()
     outcome.in_queue = sum(
         ledger.queued.value for ledger in installation.registry.ledgers.pools.values()
     )

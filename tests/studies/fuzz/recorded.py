@@ -11,9 +11,8 @@ from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metr
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from support.http1 import HTTP1Server
-from support.installation import instrument
+from support.installation import instrumented
 from support.listener import ServerLoop
-from support.telemetry import Telemetry
 
 _EDGE_BYTES = (0, 1, 0x7F, 0x80, 0xFF, *b"\n\r\x12\x1a ,:")
 
@@ -21,11 +20,13 @@ _EDGE_BYTES = (0, 1, 0x7F, 0x80, 0xFF, *b"\n\r\x12\x1a ,:")
 @functools.cache
 def exports() -> tuple[bytes, ...]:
     """Three exports of a program that makes requests, fails, and holds a connection."""
-    loop, telemetry, found = ServerLoop(), Telemetry(), []
-    server = HTTP1Server(loop)
-    instrument(telemetry, scope="any_llm")
+    loop, found = ServerLoop(), []
+    server, limits = HTTP1Server(loop), httpx.Limits(max_connections=2)
     try:
-        with httpx.Client(limits=httpx.Limits(max_connections=2), trust_env=False) as client:
+        with (
+            instrumented(scope="any_llm") as telemetry,
+            httpx.Client(limits=limits, trust_env=False) as client,
+        ):
             GlueLLMInstrumentor().instrument_client(client, "recorded")
             for _ in range(3):
                 client.get(server.url("/"))
@@ -33,8 +34,6 @@ def exports() -> tuple[bytes, ...]:
                 assert data is not None
                 found.append(encode_metrics(data).SerializeToString())
     finally:
-        GlueLLMInstrumentor().uninstrument()
-        telemetry.shutdown()
         server.close()
         loop.stop()
     return tuple(found)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gluellm_pools.watch.display import reports_of
 from gluellm_pools.watch.intake import REQUESTS, ExportError
+from support.otlp import field
 from unit.gluellm_pools.watch.watched import Watched
 
 from .messages import arbitrary, shaped
@@ -31,11 +32,7 @@ def _nested(depth: int) -> bytes:
     """A resource with an attribute of lists in lists (fields 5 and 1 in fields 1, 1, 1 and 2)."""
     body = b""
     for number in (*(5, 1) * depth, 2, 1, 1, 1):
-        length, rest = b"", len(body)
-        while rest > 0x7F:
-            length += bytes([rest & 0x7F | 0x80])
-            rest >>= 7
-        body = bytes([number << 3 | 2]) + length + bytes([rest]) + body
+        body = field(number, body)
     return body
 
 

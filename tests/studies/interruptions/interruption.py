@@ -103,6 +103,27 @@ def everywhere(handler: Handler, *, first: int = 1, step: int = 1) -> Iterator[I
         signal.signal(SIGNAL, before)
 
 
+def raising(error: type[BaseException]) -> Handler:
+    """A handler that raises."""
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        raise error
+
+    return handle
+
+
+def reached(
+    interruption: Interruption, error: type[BaseException], work: Callable[[], object]
+) -> bool:
+    """Work, and return whether the handler's exception has reached the caller."""
+    try:
+        with interruption:
+            work()
+    except error:
+        return True
+    return False
+
+
 def _nothing(*_: Any) -> None:
     return None
 

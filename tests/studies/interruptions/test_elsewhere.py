@@ -5,8 +5,6 @@ import contextlib
 import importlib
 import sys
 import threading
-from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import aiohttp
@@ -17,11 +15,11 @@ import urllib3
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.patching import PatchSet, _subclasses, is_patched
-from support.installation import instrument
+from support.installation import installed, instrument
 from support.script import Reply
 from support.telemetry import Telemetry
 
-from .interruption import everywhere
+from .interruption import everywhere, raising, reached
 from .test_requests import CtrlCError, TimeIsUpError
 
 pytestmark = [
@@ -91,15 +89,6 @@ class AsyncRequesting:
         )
 
 
-def raising(error: type[BaseException]) -> Callable[[int, FrameType | None], None]:
-    """A handler that raises."""
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        raise error
-
-    return handle
-
-
 def caused_by(raised: BaseException | None, error: type[BaseException]) -> bool:
     """Whether an exception is of this kind, or was raised for one."""
     while raised is not None:
@@ -111,10 +100,9 @@ def caused_by(raised: BaseException | None, error: type[BaseException]) -> bool:
 
 def leases() -> int:
     """Requests that are under way, as far as we know."""
-    installation = GlueLLMInstrumentor._installation
-    assert installation is not None
-    assert not installation.registry.failures.counts
-    return sum(len(tracker.leases) for tracker in installation.registry.trackers.values())
+    registry = installed().registry
+    assert not registry.failures.counts
+    return sum(len(tracker.leases) for tracker in registry.trackers.values())
 
 
 @pytest.mark.parametrize("library", ["httpcore2", "aiohttp"])
@@ -162,8 +150,8 @@ def test_signal_handlers_exception_in_an_async_request_loses_no_connection(
         caplog.clear()
         raised = asyncio.run(request(interruption))
         logged = [record.exc_info[1] for record in caplog.records if record.exc_info]
-        reached = any(caused_by(one, error) for one in (raised, *told, *logged))
-        assert reached == bool(interruption.place), f"swallowed: {interruption.place}"
+        met = any(caused_by(one, error) for one in (raised, *told, *logged))
+        assert met == bool(interruption.place), f"swallowed: {interruption.place}"
         places += 1
     assert places > (100 if first else 30)
 
@@ -178,13 +166,8 @@ def test_uninstrument_can_be_repeated_after_a_signal_handler_raises(error):
     places = 0
     for interruption in everywhere(raising(error), step=97):
         instrument(telemetry)
-        reached = False
-        try:
-            with interruption:
-                GlueLLMInstrumentor().uninstrument()
-        except error:
-            reached = True
-        assert reached == bool(interruption.place), f"swallowed: {interruption.place}"
+        met = reached(interruption, error, lambda: GlueLLMInstrumentor().uninstrument())
+        assert met == bool(interruption.place), f"swallowed: {interruption.place}"
         GlueLLMInstrumentor().uninstrument()
         assert_off(interruption.place)
         places += 1
@@ -202,15 +185,10 @@ def test_instrument_interrupted_by_a_signal_handler_installs_nothing(error):
     telemetry = Telemetry()
     places = 0
     for interruption in everywhere(raising(error), step=1009):
-        reached = False
-        try:
-            with interruption:
-                instrument(telemetry)
-        except error:
-            reached = True
+        met = reached(interruption, error, lambda: instrument(telemetry))
         if error is CtrlCError:
-            assert reached == bool(interruption.place), f"swallowed: {interruption.place}"
-        if not reached:
+            assert met == bool(interruption.place), f"swallowed: {interruption.place}"
+        if not met:
             GlueLLMInstrumentor().uninstrument()
         assert_off(interruption.place)
         places += 1

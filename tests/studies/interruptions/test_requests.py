@@ -11,16 +11,16 @@ from any_llm import AnyLLM
 
 from integration.process.requesting import LIBRARIES, Requesting
 from opentelemetry.instrumentation.gluellm import (
-    GlueLLMInstrumentor,
     diagnose,
     snapshot,
 )
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.installation import installed
 from support.script import Failure, Reply
 from support.telemetry import Telemetry
 
-from .interruption import everywhere
+from .interruption import everywhere, raising, reached
 
 everywhere_in_our_code = pytest.mark.skipif(
     not hasattr(sys, "monitoring"), reason="sys.monitoring is new in Python 3.12"
@@ -44,9 +44,7 @@ REPLIES = {
 
 def assert_nothing_left(pool: Requesting | None, place: str) -> None:
     """No lease but where the library itself lost a response, and no connection that counts."""
-    installation = GlueLLMInstrumentor._installation
-    assert installation is not None
-    registry = installation.registry
+    registry = installed().registry
     held = 0 if pool is None else pool.held()
     trackers = [tracker for tracker in registry.trackers.values() if tracker.view() is not None]
     leases = [lease for tracker in trackers for lease in tracker.leases]
@@ -64,9 +62,7 @@ def assert_balanced(telemetry: Telemetry) -> None:
     gc.collect()
     telemetry.collect()
     assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
-    installation = GlueLLMInstrumentor._installation
-    assert installation is not None
-    for totals in installation.snapshot().totals:
+    for totals in installed().snapshot().totals:
         for origin in totals.origins:
             assert sum(outcome.count for outcome in origin.outcomes) == origin.requests_entered
     assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
@@ -91,23 +87,16 @@ def test_signal_handlers_exception_reaches_the_program(
     """Every second point of the code is interrupted, in a first and in a later request."""
     url = server.reply("/", REPLIES[reply])
     places = 0
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        raise error
-
-    for interruption in everywhere(handle, first=begin, step=2):
+    for interruption in everywhere(raising(error), first=begin, step=2):
         pool = Requesting.of(library, url)
         if not first:
             _try(pool.send)
-        reached = False
+        met = False
         try:
-            with interruption:
-                pool.stream()
-        except error:
-            reached = True
+            met = reached(interruption, error, pool.stream)
         except Exception:
             assert reply != "answered", interruption.place
-        assert reached == bool(interruption.place), f"swallowed: {interruption.place}"
+        assert met == bool(interruption.place), f"swallowed: {interruption.place}"
         assert_nothing_left(pool, interruption.place)
         _try(pool.send)
         assert_nothing_left(pool, interruption.place)
@@ -142,26 +131,20 @@ def test_signal_handlers_exception_reaches_the_caller_of_any_llm(error, telemetr
     """The code around a provider's constructor and its calls is interrupted."""
     places = 0
 
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        raise error
+    def ask() -> None:
+        llm = Answering(api_key="none")  # type: ignore[abstract]
+        call = llm.acompletion("model", [{"role": "user", "content": "hi"}])
+        with pytest.raises(StopIteration, match="model"):
+            call.send(None)
 
-    for interruption in everywhere(handle):
-        reached = False
-        try:
-            with interruption:
-                llm = Answering(api_key="none")  # type: ignore[abstract]
-                call = llm.acompletion("model", [{"role": "user", "content": "hi"}])
-                with pytest.raises(StopIteration, match="model"):
-                    call.send(None)
-        except error:
-            reached = True
-        assert reached == bool(interruption.place), f"swallowed: {interruption.place}"
+    for interruption in everywhere(raising(error)):
+        met = reached(interruption, error, ask)
+        assert met == bool(interruption.place), f"swallowed: {interruption.place}"
         left = current_call.get()
         assert left is None or left.ended, (
             f"further requests would be its own: {interruption.place}"
         )
-        live = GlueLLMInstrumentor._installation.registry.calls.live
-        assert not live, f"a call would never end: {interruption.place}"
+        assert not installed().registry.calls.live, f"a call would never end: {interruption.place}"
         places += 1
     assert places > 15
     assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
@@ -234,11 +217,9 @@ def test_signal_handler_may_send_and_collect_during_a_collection(deed, library, 
 
 
 def _entered() -> int:
-    installation = GlueLLMInstrumentor._installation
-    assert installation is not None
     return sum(
         origin.entered
-        for ledger in installation.registry.ledgers.pools.values()
+        for ledger in installed().registry.ledgers.pools.values()
         for origin in ledger.origins.values()
     )
 

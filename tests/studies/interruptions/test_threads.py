@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from opentelemetry.instrumentation.gluellm.failures import Failures
 from opentelemetry.instrumentation.gluellm.watch.watch import Watch
 from unit.pool.fakes import Scene
 
-from .interruption import everywhere
+from .interruption import everywhere, raising, reached
 from .test_requests import TimeIsUpError
 
 pytestmark = pytest.mark.skipif(
@@ -44,20 +43,11 @@ def of_sampler() -> tuple[Any, Callable[[], None]]:
 @pytest.mark.parametrize("made", [of_watch, of_sampler])
 def test_interrupted_start_of_a_thread_can_be_repeated(made):
     """The exception reaches the program, and the next request starts the thread."""
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        raise TimeIsUpError
-
     places = 0
-    for interruption in everywhere(handle):
+    for interruption in everywhere(raising(TimeIsUpError)):
         owner, start = made()
-        reached = False
-        try:
-            with interruption:
-                start()
-        except TimeIsUpError:
-            reached = True
-        assert reached == bool(interruption.place), f"swallowed: {interruption.place}"
+        met = reached(interruption, TimeIsUpError, start)
+        assert met == bool(interruption.place), f"swallowed: {interruption.place}"
         start()
         assert owner._thread.current is not None, interruption.place
         assert owner._thread.current.is_alive(), interruption.place

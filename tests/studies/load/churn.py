@@ -10,7 +10,7 @@ import argparse
 import asyncio
 import importlib
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
@@ -83,11 +83,11 @@ KINDS: Final[dict[str, Use]] = {
 }
 
 
-def churn(pools: int) -> Growth:
+def churn(pools: int, kinds: Sequence[str] = (*KINDS,)) -> Growth:
     """Make and drop so many pools under the instrumentation, in rounds, and sample after each."""
     sdk = Sdk()
     growth = Growth(sdk.reader)
-    size, uses = pools // _ROUNDS, [*KINDS.values()]
+    size, uses = pools // _ROUNDS, [KINDS[kind] for kind in kinds]
 
     async def main() -> None:
         # aiohttp complains of each session that was not closed.

@@ -1,18 +1,13 @@
-"""What the commands share: options, threads, the instrumentation in a block."""
+"""What the commands share: options and threads."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import random
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
-
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from support.installation import instrument
-from support.telemetry import Telemetry
 
 
 class Command(argparse.ArgumentParser):
@@ -41,15 +36,3 @@ def started(name: str, target: Callable[..., None], *arguments: Any) -> threadin
     thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
     thread.start()
     return thread
-
-
-@contextlib.contextmanager
-def instrumented() -> Iterator[Telemetry]:
-    """Instrument until the block ends, and report to providers in memory."""
-    telemetry = Telemetry()
-    instrument(telemetry)
-    try:
-        yield telemetry
-    finally:
-        GlueLLMInstrumentor().uninstrument()
-        telemetry.shutdown()

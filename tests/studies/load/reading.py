@@ -12,7 +12,7 @@ from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricR
 from opentelemetry.instrumentation.gluellm import Snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument, Metric
-from support.telemetry import Reading
+from support.telemetry import Reading, points_of
 
 _NEVER_FALL = {
     metric.name
@@ -31,11 +31,7 @@ class Collection(Reading):
         self.since = time.monotonic()
         data = reader.get_metrics_data()
         self.until = time.monotonic()
-        points: dict[str, list[Any]] = {}
-        for resource in data.resource_metrics if data else ():
-            for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics):
-                points.setdefault(metric.name, []).extend(metric.data.data_points)
-        super().__init__(points)
+        super().__init__(points_of(data))
 
     def by(self, metric: Metric, *names: str) -> Counter[Any]:
         """The same, as a Counter."""

@@ -24,12 +24,13 @@ from typing import Any
 from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from studies.figures import Figures
-from studies.load.command import Command, instrumented, started
+from studies.load.command import Command, started
 from studies.load.reading import HOLDING, Collection
 from studies.load.servers import Origin, origins
 from studies.load.truth.rounds import MODES
 from studies.load.truth.world import HTTP2
 from support.clients import PoolUnderTest, Runner
+from support.installation import instrumented
 from support.libraries import Library
 from support.network import Certificates
 from support.script import Reply

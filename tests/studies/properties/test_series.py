@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import Any
 
-from integration.rules.network import Network
-from integration.rules.test_bounds import (
-    FAILURES_TO_CONNECT,
-    FAILURES_TO_READ,
-    FAILURES_TO_WRITE,
-    error_of,
-    request,
-)
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 from opentelemetry.instrumentation.gluellm.pool.call import Call
-from support.libraries import Library
+from studies.bench.network import Backend, answer
+from studies.bench.pools import EMPTY, a_pool, a_request, calling, send
+from studies.bench.series import failures
 from support.telemetry import Telemetry
 
 MOST_SETS = 1500
@@ -42,62 +37,58 @@ class Sets:
             assert "otel.metric.overflow" not in keys, name
 
 
+def request(pool: Any, host: str, call: Call | None = None) -> None:
+    """One request, whatever comes of it."""
+    with contextlib.suppress(Exception, asyncio.CancelledError):
+        send(pool, host, call, 0.001)
+
+
 def test_no_instrument_overflows(instrument):
     """Hundreds of names, origins, ports and statuses, each error everywhere, for every model."""
-    library = Library.load("httpx2")
     telemetry = instrument(
         metrics="full", max_origins=200, model_attributes=True, time_in_queue=True
     )
     sets = Sets(telemetry)
-    network = Network()
-    one = library.core.ConnectionPool(network_backend=network, max_connections=1)
     # Origins and statuses on one pool, as a crawler would.
+    network = Backend(EMPTY)
+    one = a_pool(network, max_connections=1)
     for number in range(260):
-        request(library, one, f"http://host-{number}.test/{200 + number}")
-    for status in range(200, 1000):
-        request(library, one, f"http://host-1.test/{status}")
+        network.parts = answer(b"", status=200 + number)
+        request(one, f"host-{number}.test")
+    network.parts = [answer(b"", status=status)[0] for status in range(200, 1000)]
+    for _ in network.parts:
+        request(one, "host-1.test")
     sets.collect()
     # Names.
-    pools = []
-    for name in range(60):
-        pool = library.core.ConnectionPool(network_backend=network, max_connections=1)
+    network = Backend(EMPTY)
+    pools = [a_pool(network, max_connections=1) for _ in range(60)]
+    for name, pool in enumerate(pools):
         GlueLLMInstrumentor.instrument_client(pool, f"pool-{name}")
-        pools.append(pool)
-        token = current_call.set(Call("groq"))
         for port in range(5):
-            request(library, pool, f"http://host-{name}.test:{8000 + port}/200")
-        current_call.reset(token)
+            request(pool, f"host-{name}.test:{8000 + port}", Call("groq"))
     sets.collect()
     # Providers, as create_openai_compatible() lets anybody name them.
     for number in range(300):
-        token = current_call.set(Call(f"provider-{number}"))
-        request(library, pools[number % 60], f"http://host-{number % 60}.test:8000/200")
-        current_call.reset(token)
+        request(pools[number % 60], f"host-{number % 60}.test:8000", Call(f"provider-{number}"))
     sets.collect()
     # Models, a few on each pool and origin.
     for number in range(450):
-        token = current_call.set(Call("openai", f"model-{number}", "chat"))
-        pool = pools[number % 60]
+        call = Call("openai", f"model-{number}", "chat")
+        pool, host = pools[number % 60], f"host-{number % 60}.test"
         for origin in range(4):
-            request(library, pool, f"http://host-{number % 60}.test:{8000 + origin}/200")
+            request(pool, f"{host}:{8000 + origin}", call)
         if number % 5 == 0:
-            held = pool.handle_request(library.request(f"http://host-{number % 60}.test/200"))
-            request(library, pool, f"http://host-{number % 60}.test/200")  # times out in the queue
+            with calling(call):
+                held = pool.handle_request(a_request(host))
+            request(pool, host, call)  # times out in the queue
             held.close()
-        current_call.reset(token)
     sets.collect()
-    # Errors.
-    for where, failures in (
-        ("connect_error", [error_of(library, *failure) for failure in FAILURES_TO_CONNECT]),
-        ("read_error", [error_of(library, name, None) for name in FAILURES_TO_READ]),
-        ("write_error", [error_of(library, name, None) for name in FAILURES_TO_WRITE]),
-    ):
-        for error in failures:
-            setattr(network, where, error)
-            for number in range(0, 60, 3):
-                for port in range(5):
-                    request(library, pools[number], f"http://host-{number}.test:{8000 + port}/200")
-            setattr(network, where, None)
+    # Errors, on connections that are new since each request is for another origin than the last.
+    for failing in failures():
+        vars(network).update(vars(failing))
+        for number in range(0, 60, 3):
+            for port in range(5):
+                request(pools[number], f"host-{number}.test:{8000 + port}")
     sets.collect()
     sets.check()
     for pool in (one, *pools):

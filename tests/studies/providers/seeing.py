@@ -13,16 +13,16 @@ from typing import Any, Self
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
+from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import PoolSnapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.fake_llms import FakeLLMs
 from support.fake_xai import FakeXai
+from support.installation import instrumented
 from support.listener import L, ServerLoop
 from support.network import Certificates
 from support.proxies import HTTPProxy
-from support.telemetry import Telemetry
 
 from .calls import ENVIRONMENT, call, create
 from .fake_lm_studio import FakeLMStudio
@@ -154,20 +154,6 @@ def _ask_the_hub_at(origin: str, directory: Path, patch: pytest.MonkeyPatch) -> 
     patch.setattr(_http, factory, getattr(_http, factory))
 
 
-@contextlib.contextmanager
-def instrumented() -> Iterator[Telemetry]:
-    """The instrumentation, as a user turns it on."""
-    telemetry = Telemetry()
-    GlueLLMInstrumentor().instrument(
-        meter_provider=telemetry.meter_provider, tracer_provider=telemetry.tracer_provider
-    )
-    try:
-        yield telemetry
-    finally:
-        GlueLLMInstrumentor().uninstrument()
-        telemetry.shutdown()
-
-
 def see(
     row: Row,
     fakes: Fakes,
@@ -179,7 +165,7 @@ def see(
 
     ``build`` gets the fake's origin, ``make_call`` the instance; it calls synchronously.
     """
-    with instrumented() as telemetry:
+    with instrumented(scope="any_llm") as telemetry:
         seen = Seen(0)
 
         def look(path: str) -> None:

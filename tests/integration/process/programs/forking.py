@@ -19,6 +19,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from integration.process.requesting import Requesting
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, diagnose, snapshot
+from support.installation import installed
 
 library, url, children = sys.argv[1], sys.argv[2], int(sys.argv[3])
 reader = InMemoryMetricReader()
@@ -38,9 +39,7 @@ def entered() -> int:
 
 def failures() -> dict[str, int]:
     """What the instrumentation has caught."""
-    installation = GlueLLMInstrumentor._installation
-    assert installation is not None
-    return dict(installation.registry.failures.counts)
+    return dict(installed().registry.failures.counts)
 
 
 def watched() -> bool:
@@ -100,8 +99,7 @@ def send() -> None:
 
 def collect() -> None:
     """Looks and drains, as an exporter's thread does."""
-    installation = GlueLLMInstrumentor._installation
-    assert installation is not None
+    installation = installed()
     while not over.is_set():
         installation._source.collect()
         snapshot()

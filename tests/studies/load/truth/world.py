@@ -12,9 +12,9 @@ from typing import Any
 
 import psutil
 
-from studies.load.command import instrumented
 from studies.load.servers import Origin, origins
 from support.clients import Runner
+from support.installation import instrumented
 from support.libraries import Library
 from support.network import Certificates
 from support.telemetry import Telemetry
