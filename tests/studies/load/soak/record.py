@@ -156,7 +156,7 @@ class Listening(logging.Handler):
         warnings.simplefilter("always")
         warnings.simplefilter("ignore", ResourceWarning)  # of clients that are left on purpose
         warnings.showwarning = self._warned  # type: ignore[assignment]
-        sys.unraisablehook = lambda hook: self._look("unraisable", hook.exc_value)
+        sys.unraisablehook = self._unraisable
         threading.excepthook = self._died
         record.hear_failures()
 
@@ -174,6 +174,13 @@ class Listening(logging.Handler):
             ours.append(f"log of {record.name}: {text[-_LONGEST:]}")
         self._look("log of " + record.name, error)
 
+    def _unraisable(self, hook: sys.UnraisableHookArgs) -> None:
+        # The collector closes coroutines and generators in any thread, perhaps in the package's
+        # code. Then the traceback has that code, though it did not fail.
+        code = getattr(hook.object, "ag_code", getattr(hook.object, "cr_code", None))
+        if code is None or code.co_filename.startswith(_HOME):
+            self._look("unraisable", hook.exc_value)
+
     def _died(self, hook: threading.ExceptHookArgs) -> None:
         name = hook.thread.name if hook.thread else ""
         self._look(f"thread {name}", hook.exc_value)
@@ -183,7 +190,10 @@ class Listening(logging.Handler):
     def _warned(
         self, message: Warning | str, category: type[Warning], filename: str, *_: Any, **__: Any
     ) -> None:
-        if filename.startswith(_HOME) or _HOME in str(message):
+        text = str(message)
+        # This one names the file in which the collector ran.
+        here = filename.startswith(_HOME) and not text.endswith(" was never awaited")
+        if here or _HOME in text:
             self._record.ours.append(f"warning: {filename}: {message}")
 
     def _look(self, where: str, error: BaseException | None) -> None:
