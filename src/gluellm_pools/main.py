@@ -9,8 +9,8 @@ examples:
 
 exit status: 0 on success and for help, 1 if a command found something wrong,
 2 for wrong arguments or if a command can't run, 130 after Ctrl-C, 141 if the
-reader of the output has ended, 143 after SIGTERM. doctor -- PROGRAM ends with
-the program's exit status, whatever was found.
+reader of the output (such as head) has ended, 143 after SIGTERM.
+doctor -- PROGRAM ends with the program's exit status, whatever was found.
 
 `gluellm-pools COMMAND --help` lists the arguments of a command.
 """

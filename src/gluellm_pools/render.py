@@ -160,7 +160,7 @@ def _pool_parts(key: PoolKey, pool: PoolView) -> Iterator[tuple[str, str]]:
     if pool.wait.count or not key.of_channels:  # most gRPC calls don't wait for a ready channel
         mean = "-" if pool.wait.mean is None else seconds(pool.wait.mean)
         p50, p95, p99 = wait_texts(pool.wait)
-        yield "wait", f"mean {mean}, p50 {p50}, p95 {p95}, p99 {p99}"
+        yield "queue wait", f"mean {mean}, p50 {p50}, p95 {p95}, p99 {p99}"
     yield "time spent", _shares_text({phase: pool.share(phase) for phase in PHASES})
     reused = f"; {counted(pool.opened, 'connection')} opened, reused {counted(pool.reused, 'time')}"
     finished = f"{pool.requests} {noun}, {pool.failed} with errors"

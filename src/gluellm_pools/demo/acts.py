@@ -138,7 +138,7 @@ STORY = (
     ),
     Act(
         name="http2-stuck",
-        line="openai over HTTP/2 with four streams: the provider answers, then hangs. Callers give "
+        line="openai over HTTP/2 allows four streams at once. It answers, then hangs. Callers give "
         "up, and their streams stay open. The provider recovers, but every later call fails.",
         traffic=(Traffic(ANTHROPIC, 1),),
         fault=faults.give_up_streams,

@@ -18,11 +18,11 @@ if it calls an SDK directly, without any-llm:
   opentelemetry-instrument python app.py
 
 With -- PROGRAM, an answer that has been unread for 5 s is a likely leak, and
-after 10 s a leak. OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD or the program can replace
-the 10 s.
+after 10 s a leak. To replace the 10 s, set leak_threshold in the program, or
+OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD.
 
 exit status with --pid: 0 if no problem was found, 1 for a warning, an error or
-no report, 2 if the process can't be inspected
+no answer, 2 if the process can't be inspected
 
 exit status with -- PROGRAM: the program's own, 128+n if signal n ended it, 126
 if it can't be run, 127 if it was not found

@@ -76,7 +76,7 @@ def _why_empty(processes: list[dict[str, Any]]) -> list[str]:
     if len(failed) < len(processes):
         return [
             "No request was observed through httpx, httpx2, aiohttp, urllib3 or gRPC. If the",
-            'program sent some, it or its environment sets another scope than "all".',
+            'program sent any, its code or environment sets another scope than "all".',
         ]
     error = printable(failed[0]["error"], _LONGEST_ERROR)
     return [

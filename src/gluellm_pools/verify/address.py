@@ -69,7 +69,7 @@ def read_address(text: str, headers: Sequence[str], variable: str | None) -> Add
     except ValueError:
         raise AddressError("the URL has no valid host and port") from None
     if parts.scheme not in ("http", "https") or not host:
-        raise AddressError("the URL must begin with http:// or https://, as http://localhost:9090")
+        raise AddressError("the URL must begin with http(s)://, such as http://localhost:9090")
     if any(character.isspace() or not character.isprintable() for character in text.strip()):
         raise AddressError("the URL contains a space or a control character")
     sent = {}

@@ -1,7 +1,7 @@
 """Query a Prometheus, VictoriaMetrics or Mimir for the metrics of the pools.
 
-Report the ingestion path, the labels of services and processes, and why metrics
-are missing or queries have no answer.
+Report the ingestion path (such as a Collector's exporter), the labels of
+services and processes, and why metrics are missing or queries have no answer.
 
 examples:
   gluellm-pools verify --prometheus http://localhost:9090
@@ -12,8 +12,8 @@ GLUELLM_POOLS_HEADERS instead, in the format of OTEL_EXPORTER_OTLP_HEADERS:
   Authorization=Bearer%20KEY,X-Scope-OrgID=TENANT
 
 exit status: 0 if no problem was found, 1 if something is wrong, missing or
-empty or a board's file can't be used, 2 for wrong arguments or if the store
-can't be queried.
+empty or a file in a folder of boards can't be used, 2 for wrong arguments or if
+the store can't be queried.
 """
 
 from __future__ import annotations

@@ -46,12 +46,12 @@ def add_watch(commands: argparse._SubParsersAction[Any]) -> None:
     port_help = f"port to listen on, 0 for any free one (default: {_PORT})"
     port = number_between(0, 65_535, "a port from 1 to 65535, or 0 for any free one")
     parser.add_argument("--port", type=port, default=_PORT, metavar="PORT", help=port_help)
-    host_help = f"address to listen on, without authentication (default: {_HOST})"
+    host_help = f"address to listen on; anyone who reaches it can send (default: {_HOST})"
     parser.add_argument("--host", default=_HOST, metavar="ADDRESS", help=host_help)
     for_help = "end after this many seconds (default: at Ctrl-C)"
     span = time_span("1ms", "30d")
     parser.add_argument("--for", "--seconds", type=span, dest="seconds", metavar="N", help=for_help)
-    json_help = "print one JSON object at the end, and nothing before"
+    json_help = "print one JSON object at the end"
     parser.add_argument("--json", action="store_true", help=json_help)
 
 

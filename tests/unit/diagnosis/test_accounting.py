@@ -146,7 +146,7 @@ def test_requests_that_were_never_seen_may_have_been_sent() -> None:
         ("405", {301: 30}, "follow a redirect with GET"),
         ("405", {}, "refuses these requests: this path"),
         ("405", {307: 30}, "refuses these requests: this path"),
-        ("418", {}, "No known cause"),
+        ("418", {}, "The cause is unknown"),
         ("422", {}, "refuses these requests: what they contain"),
         ("431", {}, "their headers are too large: cookies"),
         ("invalid_response", {}, "cannot parse the head"),

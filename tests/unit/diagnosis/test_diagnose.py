@@ -211,10 +211,10 @@ def test_line_that_blocks_the_loop_is_in_the_finding(cause: str, *, line: bool) 
             **causes, event_loop_busy_at=sites, event_loop_stack=("ssl.py:9 in read", "app.py:40")
         ),
     )
-    named = "9 of 11 checks found the loop at app.py:40 in rank, which last called ssl.py:9"
+    named = "9 of 11 checks found the loop at app.py:40 in rank (last innermost frame: ssl.py:9"
     assert (named in finding.observed) is line
     assert ("asyncio.to_thread" in finding.advice) is (cause == "blocking_call")
-    assert ("If the line that the checks found" in finding.advice) is (cause == "cpu_contention")
+    assert ("If the observed line computes" in finding.advice) is (cause == "cpu_contention")
     assert ("get more CPU" in finding.advice) is (cause == "cpu_contention")
 
 
@@ -254,27 +254,27 @@ def test_loop_that_always_stands_at_one_line_may_wait_for_a_lock(
         ({"cpu_quota": 1.0}, "", "Find it"),  # of 20 s of the minute
         (
             {"blocking_call": 2.0, "cpu_quota": 17.0},
-            " Late time of the last minute by cause: cpu quota 17 s, blocking call 2.0 s.",
+            " Causes in the last minute: cpu quota 17 s, blocking call 2.0 s.",
             "Raise the CPU limit",
         ),
         (
             {"blocking_call": 17.0},
-            " Late time of the last minute by cause: blocking call 17 s.",
+            " Causes in the last minute: blocking call 17 s.",
             "Find it",
         ),
         (
             {"cpu_contention": 17.0},
-            " Late time of the last minute by cause: cpu contention 17 s.",
+            " Causes in the last minute: cpu contention 17 s.",
             "Run ",
         ),
         (
             {"interpreter_lock": 17.0},
-            " Late time of the last minute by cause: interpreter lock 17 s.",
+            " Causes in the last minute: interpreter lock 17 s.",
             "Move",
         ),
         (
             {"of_a_later_version": 17.0},
-            " Late time of the last minute by cause: of a later version 17 s.",
+            " Causes in the last minute: of a later version 17 s.",
             "",
         ),
     ],

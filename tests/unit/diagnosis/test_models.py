@@ -49,15 +49,15 @@ MUCH = {"awaiting_response": 3.0, "reading": 3.0}
         # One model's head, or its speed. Its share of the traffic may be small.
         (
             now(small=(2.0, 2.0, 20), large=(1.0, 4.0, 20)),
-            "slower now: calls (small): median 2.0 s to the headers (before: 0.50 s",
+            "Slower now: calls (small), median 2.0 s to the headers (before: 0.50 s",
         ),
         (
             now(small=(0.5, 6.0, 20), large=(1.0, 4.0, 20)),
-            "slower now: calls (small): median 0.30 s per item (before: 0.10 s",
+            "Slower now: calls (small), median 0.30 s per item (before: 0.10 s",
         ),
         (
             now(MUCH, small=(3.0, 2.0, 20), large=(6.0, 4.0, 20)),
-            "calls (small): median 3.0 s to the headers",
+            "calls (small), median 3.0 s to the headers",
         ),
         # Longer answers at the same speed, and more calls of the larger model.
         (now(MUCH, small=(0.5, 20.0, 200), large=(1.0, 4.0, 20)), ""),
@@ -66,7 +66,7 @@ MUCH = {"awaiting_response": 3.0, "reading": 3.0}
         # Without items, a longer answer cannot be told from a slower one.
         (
             now(raw=(0.5, 9.0, 0), large=(1.0, 4.0, 20)),
-            "slower now: calls (raw): median 9.0 s for the rest (before: 2.0 s",
+            "Slower now: calls (raw), median 9.0 s for the rest (before: 2.0 s",
         ),
         # A model that is not known from before: by the mean of all.
         (now(MUCH, other=(9.0, 2.0, 20)), "(before: 0.80 s for both)"),
@@ -137,7 +137,7 @@ def test_requests_of_a_model_that_hangs_count_before_they_end() -> None:
     totals = the_totals(200, answers=BEFORE + answers(20.0, large=(1.0, 4.0, 20)))
     hangs = a_snapshot(totals, a_pool(waiting, [a_connection("active")] * 5), uptime=200.0)
     observed = found(SLOW, hangs, a_snapshot(the_totals(100))).observed
-    assert "slower now: calls (small): median 9.0 s to the headers" in observed
+    assert "Slower now: calls (small), median 9.0 s to the headers" in observed
     assert "as fast as before: calls (large)" in observed
 
 
@@ -162,7 +162,7 @@ def test_slow_replica_is_seen_where_other_answers_are_as_fast_as_before(
     assert kinds(snapshot, earlier) == ([SLOW] if fires else [])
     if fires:
         finding = found(SLOW, snapshot, earlier)
-        assert "25% took 6.0 s or longer to the headers (before, half took" in finding.observed
+        assert "25% took 6.0 s or longer to the headers (before: median" in finding.observed
         assert "replicas" in finding.explanation
 
 
@@ -178,7 +178,7 @@ def test_earlier_samples_are_the_baseline_of_a_busy_pool() -> None:
     latest = answers(20.0, 100, small=(2.0, 2.0, 20), large=(1.0, 4.0, 20))
     sampled = answers(900.0, 12, small=(0.5, 2.0, 20), large=(1.0, 4.0, 20))
     totals = the_totals(100, answers=latest, earlier_answers=sampled)
-    assert "slower now: calls (small)" in found(SLOW, a_snapshot(totals)).observed
+    assert "Slower now: calls (small)" in found(SLOW, a_snapshot(totals)).observed
 
 
 BATCH = {"model": "report", "call_site": "batch.py:9 in batch_report"}

@@ -78,7 +78,7 @@ def test_slow_model_is_named_with_its_call_site() -> None:
     answers = (*times(70, 0.3), *times(70, 1.0, **o3), *times(5, 0.3), *times(5, 18.0, **o3))
     observed = found(SLOW, young(*answers)).observed
     assert (
-        f"slower now: calls from {REASON} (o3): median 18 s to the headers (before: 1.0 s)"
+        f"Slower now: calls from {REASON} (o3), median 18 s to the headers (before: 1.0 s)"
         in observed
     )
     assert f"as fast as before: calls from {ASK} (gpt-4o)" in observed

@@ -201,6 +201,6 @@ def test_pauses_of_urllib3_are_named_where_no_calls_are_counted(
         finding = found(Kind.RETRIES, snapshot)
         assert finding.observed == (
             "5 of 65 requests (8%) were refused: 5 x 503; Retry-After made urllib3 pause 5 times, "
-            "for 6.0 s in all."
+            "for 6.0 s summed over all requests."
         )
-        assert "retry_after_max of its Retry" in finding.advice
+        assert "retry_after_max (2.6.3 or newer) of urllib3's Retry" in finding.advice

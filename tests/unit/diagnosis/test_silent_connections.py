@@ -160,7 +160,7 @@ def test_advice_is_keepalive_where_it_is_off_and_helps(
 def test_text_of_a_request_names_its_lost_peer() -> None:
     """And nothing of one that may be answered."""
     text = str(a_snapshot(the_totals(), a_pool([*lost(1), *waiting(1, peer="unknown")])))
-    assert text.count("awaiting_response 412 s, nobody at the other end for 412 s") == 1
+    assert text.count("awaiting_response for 412 s, nobody at the other end for 412 s") == 1
     assert "unknown" not in text
     assert ORIGIN in text
 

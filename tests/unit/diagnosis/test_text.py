@@ -40,10 +40,10 @@ openai/httpx2: 2 active, 0 connecting, 0 idle of 2 connections; 2 queued
   built at /srv/app/llm.py:8 in <module>
   api.test:443: 2 active; oldest opened 90 s ago; 20 requests served
   longest held
-    held 81 s, unread 80 s, LEAK SUSPECTED, openai/gpt-4o, chat, api.test:443, trace
+    held 81 s, unread for 80 s, LEAK SUSPECTED, openai/gpt-4o, chat, api.test:443, trace
       abababababababababababababababab, correlation order-7
       /srv/app/chat.py:17 in answer
-    held 3.0 s, reading 0.40 s, openai/gpt-4o, api.test:443
+    held 3.0 s, reading for 0.40 s, openai/gpt-4o, api.test:443
   longest queued
     queued 8.0 s, pool timeout 600 s, openai/gpt-4o, api.test:443
     queued 2.0 s, openai/gpt-4o, api.test:443
@@ -300,7 +300,7 @@ def test_request_that_is_still_being_sent_is_marked() -> None:
     text = str(
         a_snapshot(the_totals(), a_pool([a_request("awaiting_response", 23.0, peer="sending")]))
     )
-    assert "awaiting_response 23 s, still being sent, openai" in text
+    assert "awaiting_response for 23 s, still being sent, openai" in text
 
 
 def test_process_whose_calls_have_stopped_says_so() -> None:

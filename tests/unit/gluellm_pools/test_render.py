@@ -124,7 +124,7 @@ def test_each_pool_with_requests_is_one_line():
     assert line.startswith(
         "b/httpx2: connections: 3 active, 1 idle, 1 connecting, max 10 in 2 pools | req"
     )
-    assert "wait: mean 0.10 s, p50 0 s" in line
+    assert "queue wait: mean 0.10 s, p50 0 s" in line
     assert line.endswith("errors: pool_timeout 3, connection_error 2")
 
 

@@ -157,7 +157,7 @@ _NEXT = {
 """What to look at next, by part of the account."""
 _REFUSED = "Check the API key, the model's name, the base URL, and what the request contains."
 _PROVIDER_FAILS = "Check the provider's status page, or the log of a gateway on the path."
-_UNKNOWN = "No known cause explains it. The numbers show only where calls fail or spend their time."
+_UNKNOWN = "The cause is unknown. The numbers observed show where calls fail or spend their time."
 _EXPLANATIONS = {
     _ANSWERED: "The provider, or a gateway in front of it, answers with a status of success, and "
     "the exception is raised afterwards (stage finishing, before a possible retry): the answer is "

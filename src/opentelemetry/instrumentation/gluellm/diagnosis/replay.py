@@ -177,7 +177,7 @@ def recording_of(pools: Sequence[PoolSnapshot], period: float = math.inf) -> Rec
         return "not applicable: requests share HTTP/2 connections, and do not wait for one"
     origins = {c.origin for c in pool.connections} | {r.origin for r in pool.requests}
     if pool.max_connections_per_origin is not None and len(origins) > 1:
-        return "the limit is per origin, and requests were recorded without their origins"
+        return "the limit is per origin, and a replay does not know the requests' origins"
     numbers = array("i", b64decode(pool.leases))
     times = [
         (-numbers[i] / TICKS, numbers[i + 1] / TICKS, numbers[i + 2] / TICKS)

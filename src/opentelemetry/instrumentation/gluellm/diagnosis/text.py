@@ -245,7 +245,7 @@ def _request(request: parts.RequestSnapshot) -> Iterator[str]:
         text = f"queued {seconds(request.phase_age)}{bound}"
     else:
         held = f"held {seconds(request.held)}, " if request.held is not None else ""
-        text = f"{held}{one_line(request.phase)} {seconds(request.phase_age)}"
+        text = f"{held}{one_line(request.phase)} for {seconds(request.phase_age)}"
     if request.leak_suspected:
         text += ", LEAK SUSPECTED"
     if request.lost_peer:

@@ -19,7 +19,7 @@ CONNECT_HELP = {
     ),
     "secure_connection_error": (
         "TLS fails, since the certificate does not verify or the port has no TLS",
-        "check {encryption}, and {certificates} if a proxy signs",
+        "check {encryption} and, if a proxy intercepts TLS, {certificates}",
     ),
     "proxy_error": (
         "the proxy answered, and refused to connect to the server",
@@ -71,19 +71,19 @@ SET_UP_HELP = {
 _SERVER_WORDS = {
     "address": "the URL",
     "proxy": "the proxy, if there is one",
-    "encryption": "whether the URL needs https",
+    "encryption": "the scheme of the URL (http or https)",
     "certificates": "the certificates that the client trusts",
 }
 _ANY_LLMS_WORDS = {
     "address": "api_base",
     "proxy": "HTTPS_PROXY",
-    "encryption": "whether api_base needs https",
+    "encryption": "the scheme of api_base (http or https)",
     "certificates": "SSL_CERT_FILE",
 }
 _GRPC_WORDS = {
     "address": "the channel's target",
     "proxy": "https_proxy",
-    "encryption": "whether the target needs secure_channel()",
+    "encryption": "whether the server expects TLS (secure_channel or insecure_channel)",
     "certificates": "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
 }
 

@@ -102,7 +102,7 @@ def _cause_of_lateness(process: ProcessSnapshot, uptime: float) -> tuple[str, st
         return "", ""
     order = sorted(causes, key=lambda cause: -causes[cause])
     parts = [f"{one_line(cause).replace('_', ' ')} {seconds(causes[cause])}" for cause in order[:2]]
-    return order[0], f" Late time of the last minute by cause: {', '.join(parts)}."
+    return order[0], f" Causes in the last minute: {', '.join(parts)}."
 
 
 def blocked_event_loop(
@@ -127,11 +127,11 @@ def blocked_event_loop(
     # A loop that has no CPU stands at a random line.
     if named and checks >= (_AGREEING if cause == "cpu_contention" else 1):
         innermost = next(iter(snapshot.process.event_loop_stack), site)
-        called = f", which last called {call_site_text(innermost)}" if innermost != site else ""
+        inner = f" (last innermost frame: {call_site_text(innermost)})" if innermost != site else ""
         by_cause += f" {checks} of {counted(sum(sites.values()), 'check')} found the loop at"
-        by_cause += f" {call_site_text(site)}{called}."
+        by_cause += f" {call_site_text(site)}{inner}."
         move = "Move this code out of the loop: asyncio.to_thread, or a process if it computes."
-        computes = "If the line that the checks found computes, run it in a worker process."
+        computes = "If the observed line computes, run it in a worker process."
         advice = f"{advice} {computes}" if cause == "cpu_contention" else move
         same = checks >= _AGREEING and 2 * checks > sum(sites.values())
         if cause == "blocking_call" and same and innermost == site:

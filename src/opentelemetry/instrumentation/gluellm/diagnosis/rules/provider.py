@@ -42,7 +42,7 @@ _SLOW = Meaning(
 _PARTLY = Meaning(
     "Some answers begin as soon as before, the others much later. One of several servers that "
     "answer (addresses of the host, replicas, regions) may be slow, or these requests differ. "
-    "They have their connections, so the pool is not the cause.",
+    "The slow requests have connections, so the pool is not the cause.",
     "Compare the addresses of the host (getent ahosts HOST), or the replicas behind the gateway. "
     "Compare the slow requests with the others: model, length, tools. {}.",
 )
@@ -116,7 +116,7 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
                 and not case.loop_is_blocked
                 and (share := _slow_share(case, group))
             ):
-                texts.append(f"{share} {part} (before, half took at most {seconds(usual)})")
+                texts.append(f"{share} {part} (before: median {seconds(usual)})")
             slower |= mean(times) >= thresholds.SLOWER * mean(was[part])
         found[group] = ", ".join(texts)
         same += 0 if slower else len(now)
@@ -232,10 +232,10 @@ def slow_provider(case: PoolCase) -> Finding | None:
     head, body = map(seconds, map(activity.provider_time, PROVIDERS_PART))
     observed = f"Mean wait for the provider: {head} for the response headers, {body} for the rest"
     groups, _ = _groups(case)
-    slow = [f"calls{caller_text(*group)}: {text}" for group, text in groups.items() if text]
+    slow = [f"calls{caller_text(*group)}, {text}" for group, text in groups.items() if text]
     others = [f"calls{caller_text(*g)}" for g, text in groups.items() if any(g) and not text]
     if slow:
-        observed += f"; slower now: {'; '.join(slow)}"
+        observed += f". Slower now: {'; '.join(slow)}"
         if others and not case.loop_is_blocked:
             observed += f"; as fast as before: {', '.join(others[:3])}"
     elif slower and case.baseline is not None:

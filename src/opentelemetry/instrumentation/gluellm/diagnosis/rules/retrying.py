@@ -183,9 +183,9 @@ def refusals(case: PoolCase, calls: Sequence[CallsSnapshot], lately: PoolCase) -
     less = "To retry less: max_retries=0 of the SDK's client."
     if paused:
         waited = f"; Retry-After made urllib3 pause {counted(pauses, 'time')}, for "
-        waited += f"{period_text(paused)} in all"
-        whose = "urllib3 sleeps inside the caller's request, and no timeout of it limits that."
-        less = "To wait less, set total or, since urllib3 2.6.3, retry_after_max of its Retry."
+        waited += f"{period_text(paused)} summed over all requests"
+        whose = "urllib3 pauses inside the caller's request, and its timeouts do not limit that."
+        less = "To wait less, lower total or retry_after_max (2.6.3 or newer) of urllib3's Retry."
     return Finding(
         kind=Kind.RETRIES,
         severity=Severity.WARNING,
