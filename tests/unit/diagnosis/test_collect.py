@@ -254,6 +254,21 @@ def test_first_answers_of_a_busy_pool_stay_known(scene: Scene) -> None:
     assert (len(total.answers), len(ages)) == (200, 100 + 7)
 
 
+def test_first_streams_among_short_answers_are_sampled(scene: Scene) -> None:
+    """Their heads are in the outbox long before they end."""
+    streams = []
+    for _ in range(20):
+        streams.append(scene.acquire())
+        scene.tracker.answered(streams[-1], 200)
+        scene.clock.advance(1)
+        scene.serve(scene.acquire())
+        if len(streams) > 5:
+            scene.tracker.released(streams[-6])
+    (total,) = take(scene).totals
+    assert len(total.answers) == 20 + 15
+    assert len(total.earlier_answers) >= 30
+
+
 def test_later_answers_of_a_burst_are_sampled_as_well(scene: Scene) -> None:
     """The first ones are the short ones."""
     for pause in (10.0, *[0.01] * 9) * 40:

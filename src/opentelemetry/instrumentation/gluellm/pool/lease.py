@@ -347,8 +347,11 @@ def _keep(pool: PoolLedger, lease: Lease) -> None:
     pool.kept += 1
     pool.answers = 0
     pool.answered.append(answer)
-    every = SAMPLE_EVERY if len(pool.sampled) >= SAMPLED_FIRST else SECOND // 4
-    if ended_at - pool.sampled_at >= every:
+    every, apart = SAMPLE_EVERY, ended_at - pool.sampled_at
+    if len(pool.sampled) < SAMPLED_FIRST:
+        # A stream is in the outbox since its head, before shorter answers that ended sooner.
+        every, apart = SECOND // 4, abs(apart)
+    if apart >= every:
         pool.sampled_at, pool.sampled_from = ended_at, 1
         pool.sampled.append(answer)
         return
