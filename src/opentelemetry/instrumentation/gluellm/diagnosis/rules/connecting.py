@@ -162,9 +162,10 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
     if case.pools and kept < case.totals.peak_active:
         more = f"let the pool keep more idle connections (now {kept}), so that they are reused"
         known["no_local_ports"] = (known["no_local_ports"][0], more)
-    origin, where = _failing_origin(activity, failures)
+    _, where = _failing_origin(activity, failures)
     if "secure_connection_error" in failures:
-        known["secure_connection_error"] = _tls_help(case, origin)
+        tls, _ = _failing_origin(activity, ("secure_connection_error",))
+        known["secure_connection_error"] = _tls_help(case, tls)
     explanation, advice = (
         "; ".join(f"{kind}: {known[kind][part]}" for kind in failures) for part in (0, 1)
     )
