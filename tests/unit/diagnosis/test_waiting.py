@@ -9,8 +9,9 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
-from opentelemetry.instrumentation.gluellm.diagnosis.parts import PoolSnapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, Outcome, PoolSnapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.what_if import what_if
 from unit.diagnosis.building import (
     BLOCKED,
     HEALTHY_TIMES,
@@ -171,6 +172,36 @@ def test_limit_of_each_origin_is_judged_where_requests_queue_for_it(
         assert "TCPConnector(limit_per_host=N)). No size" in finding.advice
     else:
         assert "which allows 100 connections" in finding.observed
+
+
+GATEWAY = "gateway.test:443"
+
+
+@pytest.mark.parametrize("known", ["m2", "m3"])
+def test_answers_of_other_origins_do_not_count_for_a_limit_of_each_origin(known: str) -> None:
+    """Embeddings of another origin are quick, and both models of this one take 3 s."""
+    names = {"name": "aiohttp", "provider": None, "library": "aiohttp"}
+    totals = the_totals(100, peak_active=9, **names)
+    (other,) = totals.origins
+    gateway = replace(
+        other, origin=GATEWAY, phase_seconds={"queued": 400.0, "awaiting_response": 300.0}
+    )
+    requests = [a_request("reading", 3.0, origin=GATEWAY, model="m1")] * 6
+    requests += [a_request("queued", 4.0, origin=GATEWAY, model="m2")] * 24
+    answers = (Answer(5.0, "embed", 0.05, 0.0, 0),) * 99 + (Answer(5.0, known, 1.0, 2.0, 0),) * 9
+    limits = {"max_connections": 100, "max_connections_per_origin": 6}
+    # Only one origin has connections now, and the other one is among the recorded requests.
+    times = leases([(i * 0.1, 2.0 * (i % 2), 0.5) for i in range(600)], 70.0)
+    pool = a_pool(
+        requests, [a_connection("active", origin=GATEWAY)] * 6, leases=times, **limits, **names
+    )
+    totals = replace(totals, origins=(other, gateway), answers=answers)
+    (first, *_) = diagnose(a_snapshot(totals, pool, uptime=70.0))
+    assert first.kind is (SMALL if known == "m2" else Kind.ONE_CALLER)
+    if known == "m2":
+        assert "No size is advised: the limit is per origin" in first.advice
+        (result,) = what_if(a_snapshot(totals, pool, uptime=70.0))
+        assert "the limit is per origin" in result.reason
 
 
 QUEUED = {"each": {"queued": 0.5}}

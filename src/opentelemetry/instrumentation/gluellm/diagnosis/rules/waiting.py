@@ -117,9 +117,9 @@ def _advice(case: PoolCase, argument: str) -> tuple[str, str]:
     In a short period, too few requests end. Then all that are recorded are replayed. ``argument``
     is that of `Advisor.allow`.
     """
-    recording = recording_of(case.pools, case.activity.period)
+    recording = recording_of(case.pools, case.activity.period, seen=case.totals.origins)
     if isinstance(recording, str):
-        recording = recording_of(case.pools)
+        recording = recording_of(case.pools, seen=case.totals.origins)
     if isinstance(recording, str):
         reason = recording
     elif size := recording.needed():
@@ -186,12 +186,15 @@ def one_caller(case: PoolCase) -> Finding | None:
     ):
         return None
     # With most of the traffic, a caller holds most connections and is not the cause.
+    groups = {request.group for request in requests}
+    # Answers of other origins say nothing about a limit for each of them.
+    known = [a for a in case.answers if not case.origin or a.group in groups]
     other = [r.held or 0.0 for r in held if r.group != whose]
-    other += [a.head + a.rest for a in case.answers if a.group != whose]
+    other += [a.head + a.rest for a in known if a.group != whose]
     its = median(r.held or 0.0 for r in held if r.group == whose)
     if other and its < thresholds.SLOWER * median(other):
         return None
-    answers = [answer for answer in case.answers if answer.model != whose[0]]
+    answers = [answer for answer in known if answer.model != whose[0]]
     need = ""
     if whose[0] and len(answers) >= thresholds.CURRENT_REQUESTS:
         each = sum(answer.head + answer.rest for answer in answers) / len(answers)
