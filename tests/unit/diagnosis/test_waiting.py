@@ -111,7 +111,8 @@ def test_slow_origin_that_holds_a_shared_pool_is_named(
     totals = the_totals(100, peak_active=10)
     (llm,) = totals.origins
     answers = {"phase_seconds": {**llm.phase_seconds, "queued": queued}}
-    tool = {"origin": "tool.test:443", "requests_entered": tool_calls}
+    left = (Outcome(count=tool_calls, status=200),)
+    tool = {"origin": "tool.test:443", "requests_entered": tool_calls, "outcomes": left}
     times = {"phase_seconds": {"queued": 100.0, "awaiting_response": each * tool_calls}}
     origins = (replace(llm, **answers), replace(llm, **tool, **times))
     snapshot = a_snapshot(replace(totals, origins=origins))
@@ -122,6 +123,25 @@ def test_slow_origin_that_holds_a_shared_pool_is_named(
         "each, the others 0.81 s."
     )
     assert (text in first.observed) is named
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"), [(None, Kind.ONE_CALLER), ("cancelled", SMALL), ("pool_timeout", SMALL)]
+)
+def test_requests_that_only_queue_do_not_make_another_origin_slow(
+    error: str | None, kind: Kind
+) -> None:
+    """A burst to one provider holds the pool when calls fall back to a second, as slow one."""
+    totals = the_totals(11, peak_active=10)
+    (first,) = totals.origins
+    first = replace(first, phase_seconds={"reading": 660.0})
+    left = (Outcome(count=10, error=error),)
+    times = {"phase_seconds": {"queued": 500.0, "reading": 30.0}}
+    second = replace(first, origin="second.test:443", requests_entered=20, outcomes=left, **times)
+    running = [a_request("reading", 3.0, origin="second.test:443")] * 10
+    pool = a_pool(running, [a_connection("active")] * 10)
+    snapshot = a_snapshot(replace(totals, origins=(first, second)), pool)
+    assert diagnose(snapshot)[0].kind is kind
 
 
 def test_slow_origin_is_that_of_the_last_minute_if_others_do_not_queue() -> None:
