@@ -162,17 +162,23 @@ def test_slow_origin_is_that_of_the_last_minute_if_others_do_not_queue() -> None
 
 
 @pytest.mark.parametrize(
-    ("peak", "share", "judged"),
-    [(9, 1.0, True), (9, 0.01, False), (100, 1.0, False)],  # the pool itself was full
+    ("peak", "share", "waits", "judged"),
+    [
+        (9, 1.0, 0.0, True),
+        (9, 1.0, 500.0, True),  # a small share of the other origin's time
+        (9, 0.01, 0.0, False),
+        (100, 1.0, 0.0, False),  # the pool itself was full
+    ],
 )
 def test_limit_of_each_origin_is_judged_where_requests_queue_for_it(
-    peak: int, share: float, *, judged: bool
+    peak: int, share: float, waits: float, *, judged: bool
 ) -> None:
     """A pool of 100 connections, of which 6 may be to one origin, with 30 callers of a gateway."""
     names = {"name": "aiohttp", "provider": None, "library": "aiohttp"}
     totals = the_totals(100, peak_active=peak, **names)
     (other,) = totals.origins
     times = {"queued": 400.0 * share, "awaiting_response": 100.0}
+    other = replace(other, phase_seconds={"queued": waits, "reading": 10.0 * waits + 80.0})
     gateway = replace(other, origin="gateway.test:443", phase_seconds=times)
     requests = [a_request("reading", 0.5, origin="gateway.test:443")] * 6
     requests += [a_request("queued", 4.0, origin="gateway.test:443")] * 24
