@@ -230,6 +230,21 @@ def test_answers_of_other_origins_do_not_count_for_a_limit_of_each_origin(known:
         assert "the limit is per origin" in result.reason
 
 
+def test_leak_that_takes_all_connections_to_one_origin_is_an_error() -> None:
+    """Most requests go to another origin, so that few of all requests queue."""
+    names = {"name": "aiohttp", "provider": None, "library": "aiohttp"}
+    totals = the_totals(5000, peak_active=9, **names)
+    (other,) = totals.origins
+    gateway = replace(other, origin=GATEWAY, requests_entered=20, outcomes=())
+    gateway = replace(gateway, phase_seconds={"queued": 400.0, "unread": 600.0})
+    requests = [a_request("unread", 100.0, origin=GATEWAY, leak_suspected=True)] * 6
+    requests += [a_request("queued", 80.0, origin=GATEWAY)] * 14
+    limits = {"max_connections": 100, "max_connections_per_origin": 6}
+    pool = a_pool(requests, [a_connection("active", origin=GATEWAY)] * 6, **limits, **names)
+    snapshot = a_snapshot(replace(totals, origins=(other, gateway)), pool, uptime=700.0)
+    assert found(Kind.LEAK, snapshot).severity is Severity.ERROR
+
+
 QUEUED = {"each": {"queued": 0.5}}
 
 
