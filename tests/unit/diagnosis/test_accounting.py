@@ -131,6 +131,16 @@ def test_calls_that_fail_before_any_request(
     assert (finding.pool is None) is (finding.evidence == "") is (unsent > 0)
 
 
+@pytest.mark.parametrize(("error", "unsent"), [("500", False), ("ValueError", True)])
+def test_call_that_fails_as_its_request_has_sent_one(error: str, *, unsent: bool) -> None:
+    """Eight of the other calls are answered from a cache."""
+    minute = of_calls(40, {}, {error: 12})
+    minute["openai/httpx2", ORIGIN, "openai"]["left", 200, None, False] = 20
+    failed = minute["openai/httpx2", ORIGIN, "openai"]
+    failed["left", 500, None, False] = failed.pop(("left", 0, "ValueError", False), 12)
+    assert ("sent no request" in top(*[minute] * 5).observed) is unsent
+
+
 def test_requests_that_were_never_seen_may_have_been_sent() -> None:
     """By a client whose requests are not observed."""
     minute = of_calls(40, {}, {"InvalidRequestError": 40})

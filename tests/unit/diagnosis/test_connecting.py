@@ -234,6 +234,20 @@ def test_tls_failures_name_the_certificate_and_the_server(
     assert ("-showcerts" in finding.advice) is (code > 0)
 
 
+def test_tls_failures_are_compared_with_connections_to_their_own_origin() -> None:
+    """Another origin fails more often, and by connect timeouts."""
+    failed = {"origin": {"origin": "b.test:443"}, "errors": {"secure_connection_error": 10}}
+    failures = tuple(
+        Failure(ago, "secure_connection_error", 1.0, "connecting", 1.0) for ago in (9.0, 59.0)
+    )
+    totals = the_totals(100, errors={"connect_timeout": 20}, failures=failures)
+    totals = replace(totals, origins=totals.origins + the_totals(10, **failed).origins)
+    pool = a_pool(connections=[a_connection(age=30.0)])
+    finding = found(FAILURES, a_snapshot(totals, pool))
+    assert "api.test:443: 20 of" in finding.observed
+    assert "one of several servers" not in finding.explanation
+
+
 @pytest.mark.parametrize(("kept", "advised"), [(0, "(now 0)"), (3, "(now 3)"), (10, "for longer")])
 def test_advice_on_local_ports_is_about_the_setting_that_matters(kept: int, advised: str) -> None:
     totals = the_totals(100, errors={"no_local_ports": 20}, peak_active=8)

@@ -166,6 +166,18 @@ def test_slow_replica_is_seen_where_other_answers_are_as_fast_as_before(
         assert "replicas" in finding.explanation
 
 
+@pytest.mark.parametrize(("began", "fires"), [(55, False), (96, True)])
+def test_batches_of_long_answers_that_come_and_go_are_no_slow_replica(
+    began: int, *, fires: bool
+) -> None:
+    """Four late answers in a row, and then as quick ones as before, or the latest ones."""
+    heads = [6.0 if began <= number < began + 4 else 0.5 for number in range(100)]
+    was = [answers(190.0 - 0.8 * n, 1, m=(head, 0.1, 0)) for n, head in enumerate(heads)]
+    latest = answers(20.0, 20, m=(6.0, 0.1, 0)) + answers(20.0, 60, m=(0.5, 0.1, 0))
+    snapshot = a_snapshot(the_totals(100, answers=(*sum(was, ()), *latest)), uptime=200.0)
+    assert kinds(snapshot, a_snapshot(the_totals(100))) == ([SLOW] if fires else [])
+
+
 def test_a_few_long_answers_do_not_make_a_model_slow() -> None:
     """Unstreamed calls of one model take 1 s or 90 s, as before."""
     before = answers(900.0, 30, mixed=(1.0, 0.0, 0)) + answers(900.0, 20, mixed=(90.0, 0.0, 0))

@@ -9,8 +9,9 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
-from opentelemetry.instrumentation.gluellm.diagnosis.parts import PoolSnapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, Outcome, PoolSnapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.what_if import what_if
 from unit.diagnosis.building import (
     BLOCKED,
     HEALTHY_TIMES,
@@ -110,7 +111,8 @@ def test_slow_origin_that_holds_a_shared_pool_is_named(
     totals = the_totals(100, peak_active=10)
     (llm,) = totals.origins
     answers = {"phase_seconds": {**llm.phase_seconds, "queued": queued}}
-    tool = {"origin": "tool.test:443", "requests_entered": tool_calls}
+    left = (Outcome(count=tool_calls, status=200),)
+    tool = {"origin": "tool.test:443", "requests_entered": tool_calls, "outcomes": left}
     times = {"phase_seconds": {"queued": 100.0, "awaiting_response": each * tool_calls}}
     origins = (replace(llm, **answers), replace(llm, **tool, **times))
     snapshot = a_snapshot(replace(totals, origins=origins))
@@ -121,6 +123,25 @@ def test_slow_origin_that_holds_a_shared_pool_is_named(
         "each, the others 0.81 s."
     )
     assert (text in first.observed) is named
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"), [(None, Kind.ONE_CALLER), ("cancelled", SMALL), ("pool_timeout", SMALL)]
+)
+def test_requests_that_only_queue_do_not_make_another_origin_slow(
+    error: str | None, kind: Kind
+) -> None:
+    """A burst to one provider holds the pool when calls fall back to a second, as slow one."""
+    totals = the_totals(11, peak_active=10)
+    (first,) = totals.origins
+    first = replace(first, phase_seconds={"reading": 660.0})
+    left = (Outcome(count=10, error=error),)
+    times = {"phase_seconds": {"queued": 500.0, "reading": 30.0}}
+    second = replace(first, origin="second.test:443", requests_entered=20, outcomes=left, **times)
+    running = [a_request("reading", 3.0, origin="second.test:443")] * 10
+    pool = a_pool(running, [a_connection("active")] * 10)
+    snapshot = a_snapshot(replace(totals, origins=(first, second)), pool)
+    assert diagnose(snapshot)[0].kind is kind
 
 
 def test_slow_origin_is_that_of_the_last_minute_if_others_do_not_queue() -> None:
@@ -141,17 +162,23 @@ def test_slow_origin_is_that_of_the_last_minute_if_others_do_not_queue() -> None
 
 
 @pytest.mark.parametrize(
-    ("peak", "share", "judged"),
-    [(9, 1.0, True), (9, 0.01, False), (100, 1.0, False)],  # the pool itself was full
+    ("peak", "share", "waits", "judged"),
+    [
+        (9, 1.0, 0.0, True),
+        (9, 1.0, 500.0, True),  # a small share of the other origin's time
+        (9, 0.01, 0.0, False),
+        (100, 1.0, 0.0, False),  # the pool itself was full
+    ],
 )
 def test_limit_of_each_origin_is_judged_where_requests_queue_for_it(
-    peak: int, share: float, *, judged: bool
+    peak: int, share: float, waits: float, *, judged: bool
 ) -> None:
     """A pool of 100 connections, of which 6 may be to one origin, with 30 callers of a gateway."""
     names = {"name": "aiohttp", "provider": None, "library": "aiohttp"}
     totals = the_totals(100, peak_active=peak, **names)
     (other,) = totals.origins
     times = {"queued": 400.0 * share, "awaiting_response": 100.0}
+    other = replace(other, phase_seconds={"queued": waits, "reading": 10.0 * waits + 80.0})
     gateway = replace(other, origin="gateway.test:443", phase_seconds=times)
     requests = [a_request("reading", 0.5, origin="gateway.test:443")] * 6
     requests += [a_request("queued", 4.0, origin="gateway.test:443")] * 24
@@ -171,6 +198,51 @@ def test_limit_of_each_origin_is_judged_where_requests_queue_for_it(
         assert "TCPConnector(limit_per_host=N)). No size" in finding.advice
     else:
         assert "which allows 100 connections" in finding.observed
+
+
+GATEWAY = "gateway.test:443"
+
+
+@pytest.mark.parametrize("known", ["m2", "m3"])
+def test_answers_of_other_origins_do_not_count_for_a_limit_of_each_origin(known: str) -> None:
+    """Embeddings of another origin are quick, and both models of this one take 3 s."""
+    names = {"name": "aiohttp", "provider": None, "library": "aiohttp"}
+    totals = the_totals(100, peak_active=9, **names)
+    (other,) = totals.origins
+    gateway = replace(
+        other, origin=GATEWAY, phase_seconds={"queued": 400.0, "awaiting_response": 300.0}
+    )
+    requests = [a_request("reading", 3.0, origin=GATEWAY, model="m1")] * 6
+    requests += [a_request("queued", 4.0, origin=GATEWAY, model="m2")] * 24
+    answers = (Answer(5.0, "embed", 0.05, 0.0, 0),) * 99 + (Answer(5.0, known, 1.0, 2.0, 0),) * 9
+    limits = {"max_connections": 100, "max_connections_per_origin": 6}
+    # Only one origin has connections now, and the other one is among the recorded requests.
+    times = leases([(i * 0.1, 2.0 * (i % 2), 0.5) for i in range(600)], 70.0)
+    pool = a_pool(
+        requests, [a_connection("active", origin=GATEWAY)] * 6, leases=times, **limits, **names
+    )
+    totals = replace(totals, origins=(other, gateway), answers=answers)
+    (first, *_) = diagnose(a_snapshot(totals, pool, uptime=70.0))
+    assert first.kind is (SMALL if known == "m2" else Kind.ONE_CALLER)
+    if known == "m2":
+        assert "No size is advised: the limit is per origin" in first.advice
+        (result,) = what_if(a_snapshot(totals, pool, uptime=70.0))
+        assert "the limit is per origin" in result.reason
+
+
+def test_leak_that_takes_all_connections_to_one_origin_is_an_error() -> None:
+    """Most requests go to another origin, so that few of all requests queue."""
+    names = {"name": "aiohttp", "provider": None, "library": "aiohttp"}
+    totals = the_totals(5000, peak_active=9, **names)
+    (other,) = totals.origins
+    gateway = replace(other, origin=GATEWAY, requests_entered=20, outcomes=())
+    gateway = replace(gateway, phase_seconds={"queued": 400.0, "unread": 600.0})
+    requests = [a_request("unread", 100.0, origin=GATEWAY, leak_suspected=True)] * 6
+    requests += [a_request("queued", 80.0, origin=GATEWAY)] * 14
+    limits = {"max_connections": 100, "max_connections_per_origin": 6}
+    pool = a_pool(requests, [a_connection("active", origin=GATEWAY)] * 6, **limits, **names)
+    snapshot = a_snapshot(replace(totals, origins=(other, gateway)), pool, uptime=700.0)
+    assert found(Kind.LEAK, snapshot).severity is Severity.ERROR
 
 
 QUEUED = {"each": {"queued": 0.5}}

@@ -180,6 +180,9 @@ PARTLY_SLOW_SURE = 2.5
 """Where only some of the requests are slow: by at least how much, of how many, their share, and by
 how many standard deviations their number has to exceed that of the time before. In a load that does
 not change, chance alone reaches that in less than one process of a hundred."""
+PARTLY_SLOW_ONCE = 2.0
+"""Late answers, beyond half of the present share, after which a slow time counts that has ended. Of
+a batch or a session, that is three samples in a row."""
 BASELINE_REQUESTS = 10
 CURRENT_REQUESTS = 5
 """Fewer requests have no meaningful mean. Running ones count as well, so that a provider that stops

@@ -406,7 +406,11 @@ class _Group:
         requests = side.requests.left + len(self._requests)
         seen = any(map(self._mine, self._snapshot.account.total))
         # If fewer requests than successes are seen, others are sent where they are not.
-        return int(failed + succeeded - requests) if seen and requests >= succeeded else 0
+        if not seen or requests < succeeded:
+            return 0
+        # Answers from a cache need no request. A call that fails as a request did has sent one.
+        others = sum(count for error, count in side.errors.items() if error not in side.results)
+        return int(min(failed + succeeded - requests, others))
 
     def _cancelled(self) -> Trouble | None:
         over = self._over("cancelled", OUTCOMES, thresholds.CALL_CANCELLED_SHARE)

@@ -99,7 +99,8 @@ def _of_pool(case: PoolCase, lately: Sequence[PoolCase], *, limited: bool) -> li
     ``lately`` are shorter periods up to now.
     """
     blocked = case.loop_is_blocked
-    leak = holding.leaked_connections(case, hurts=waiting.queue_matters(case))
+    hurts = waiting.queue_matters(case.of_limited_origin)
+    leak = holding.leaked_connections(case, hurts=hurts)
     long_wait = process.waits_beyond_lag(case)
     stuck = holding.stuck_streams(case, loop_is_blocked=blocked and not long_wait)
     churn = connecting.client_churn(case)

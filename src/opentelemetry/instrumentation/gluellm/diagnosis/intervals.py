@@ -266,12 +266,17 @@ class PoolCase:
 
     @property
     def of_limited_origin(self) -> PoolCase:
-        """The case of the origin with the longest queue, as if it had pools of its own.
+        """The case of the origin whose queue matters most, as if it had pools of its own.
 
         The case itself unless pools limit the connections to each origin, and only that limit can
         have made requests queue.
         """
-        queued = {origin: its["phase", "queued"] for origin, its in self.activity.by_origin.items()}
+        # In a busy origin, short waits add up to more than the long ones of another. So what counts
+        # is the time in the queue, multiplied by its share of all time.
+        queued = {
+            origin: its["phase", "queued"] ** 2 / max(named(its, "phase").total(), 1.0)
+            for origin, its in self.activity.by_origin.items()
+        }
         limits = [pool.max_connections_per_origin for pool in self.pools]
         was_full = self.maximum is not None and self.totals.peak_active >= self.maximum
         if was_full or not queued or None in limits or not limits:

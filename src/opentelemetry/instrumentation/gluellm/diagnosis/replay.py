@@ -31,7 +31,7 @@ from statistics import median
 from ..pool.ring import TICKS
 from ..text import counted, percent, seconds
 from ..thresholds import QUEUED_SHARE, REPLAY_REQUESTS
-from .parts import PoolSnapshot
+from .parts import OriginTotals, PoolSnapshot
 
 _arrival = attrgetter("arrival")
 _FIXED_CALLERS = 0.9
@@ -163,10 +163,12 @@ class Recording:
         return max(most, min(most + math.isqrt(most), self.at_once))
 
 
-def recording_of(pools: Sequence[PoolSnapshot], period: float = math.inf) -> Recording | str:
+def recording_of(
+    pools: Sequence[PoolSnapshot], period: float = math.inf, *, seen: Iterable[OriginTotals] = ()
+) -> Recording | str:
     """Return the requests that ended in the last ``period`` seconds, or why there is no replay.
 
-    ``pools`` are the live pools of one name.
+    ``pools`` are the live pools of one name, and ``seen`` the origins of all its requests so far.
     """
     if len(pools) != 1:
         return f"{counted(len(pools), 'live pool')} of this name, each with its own limit and load"
@@ -175,7 +177,7 @@ def recording_of(pools: Sequence[PoolSnapshot], period: float = math.inf) -> Rec
         return "not applicable: a gRPC channel has no limit on connections"
     if any(connection.protocol == "2" for connection in pool.connections):
         return "not applicable: requests share HTTP/2 connections, and do not wait for one"
-    origins = {c.origin for c in pool.connections} | {r.origin for r in pool.requests}
+    origins = {one.origin for one in (*seen, *pool.connections, *pool.requests)}
     if pool.max_connections_per_origin is not None and len(origins) > 1:
         return "the limit is per origin, and a replay does not know the requests' origins"
     numbers = array("i", b64decode(pool.leases))

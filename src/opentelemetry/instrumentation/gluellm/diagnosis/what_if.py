@@ -76,8 +76,9 @@ def what_if(
     by_name: dict[str, list[PoolSnapshot]] = {}
     for pool in snapshot.pools:
         by_name.setdefault(pool.label, []).append(pool)
+    seen = {totals.label: totals.origins for totals in snapshot.totals}
     return [
-        _of(label, recording_of(pools), max_connections, traffic)
+        _of(label, recording_of(pools, seen=seen.get(label, ())), max_connections, traffic)
         for label, pools in by_name.items()
     ]
 

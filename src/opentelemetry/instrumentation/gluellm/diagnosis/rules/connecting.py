@@ -162,9 +162,9 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
     if case.pools and kept < case.totals.peak_active:
         more = f"let the pool keep more idle connections (now {kept}), so that they are reused"
         known["no_local_ports"] = (known["no_local_ports"][0], more)
-    origin, where = _failing_origin(activity, failures)
     if "secure_connection_error" in failures:
-        known["secure_connection_error"] = _tls_help(case, origin)
+        tls, _ = _failing_origin(activity, ("secure_connection_error",))
+        known["secure_connection_error"] = _tls_help(case, tls)
     explanation, advice = (
         "; ".join(f"{kind}: {known[kind][part]}" for kind in failures) for part in (0, 1)
     )
@@ -174,7 +174,7 @@ def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None
         kind=Kind.CONNECT_FAILURES,
         severity=Severity.ERROR if share >= thresholds.FAILURES_SEVERE else Severity.WARNING,
         observed=f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) "
-        f"got no connection: {kinds}{where}.",
+        f"got no connection: {kinds}{_failing_origin(activity, failures)[1]}.",
         explanation=f"{explanation}.",
         advice=f"{advice.format(**words)}.",
     )

@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import accumulate
 from statistics import mean, median
 
 from ... import thresholds
@@ -158,14 +157,21 @@ def _is_more(share: float, of: int, before: Iterable[bool]) -> bool:
     """Return whether more answers are late now, a ``share`` of ``of`` answers, than ``before``.
 
     By more than chance: a constant mix of short and long answers is no finding. What is slow now
-    may have begun in the time before, so any first part of that is enough.
+    may have begun in the time before, so any first part of that is enough. It must not have ended
+    in that time: batches or sessions of long answers come and go.
     """
-    for number, count in enumerate(accumulate(before), 1):
+    rose, count, run, longest = False, 0, 0.0, 0.0
+    for number, is_late in enumerate(before, 1):
+        count += is_late
         expected = share * number
         deviation = math.sqrt(expected * (1 + number / of))
-        if expected - count >= max(expected / 2, thresholds.PARTLY_SLOW_SURE * deviation):
-            return True
-    return False
+        rose |= expected - count >= max(expected / 2, thresholds.PARTLY_SLOW_SURE * deviation)
+        # Above 0 while about as many are late as now.
+        run = max(run + is_late - share / 2, 0.0)
+        if not run and longest >= thresholds.PARTLY_SLOW_ONCE:
+            return False
+        longest = max(longest, run) if run else 0.0
+    return rose
 
 
 def _took(answer: Answer) -> float:

@@ -25,6 +25,9 @@ _ANOMALIES = {
     "pool_timeout_overrun": "a request waits for longer than its own pool timeout",
 }
 
+_MAY_QUEUE = ("pool_timeout", "cancelled")
+"""Errors of requests that can have left the queue without a connection."""
+
 
 def queue_matters(case: PoolCase) -> bool:
     """Return whether requests wait for connections to a relevant extent."""
@@ -117,9 +120,9 @@ def _advice(case: PoolCase, argument: str) -> tuple[str, str]:
     In a short period, too few requests end. Then all that are recorded are replayed. ``argument``
     is that of `Advisor.allow`.
     """
-    recording = recording_of(case.pools, case.activity.period)
+    recording = recording_of(case.pools, case.activity.period, seen=case.totals.origins)
     if isinstance(recording, str):
-        recording = recording_of(case.pools)
+        recording = recording_of(case.pools, seen=case.totals.origins)
     if isinstance(recording, str):
         reason = recording
     elif size := recording.needed():
@@ -141,25 +144,33 @@ def _slow_origin(cases: Iterable[PoolCase]) -> tuple[str, float]:
     the one with the longest wait counts.
     """
     found = []
-    for origins in (case.activity.by_origin for case in cases):
+    for case in cases:
+        origins = case.activity.by_origin
         held: Any = Counter(
             {origin: sum(its["phase", phase] for phase in HELD) for origin, its in origins.items()}
         )
         sent: Any = Counter({origin: items["entered",] for origin, items in origins.items()})
         (slow, longest), *_ = held.most_common(1) or [("", 0)]
         others, requests = held.total() - longest, sent.total() - sent[slow]
+        # Those that queue, or gave up in the queue, have held nothing.
+        ended: Any = Counter()
+        for origin, its in origins.items():
+            left = (item for item in its if item[0] == "left" and item[2] not in _MAY_QUEUE)
+            ended[origin] = sum(its[item] for item in left)
+        now = sum(r.origin == slow and r.held is not None for r in case.requests)
+        number, of_others = max(ended[slow], now), ended.total() - ended[slow]
         if (
             longest < thresholds.HOLDER_SHARE * held.total()
             # With most of the traffic, an origin holds most connections and is not the cause.
             or sent[slow] > thresholds.HOLDER_SHARE * sent.total()
-            or longest * requests < thresholds.SLOWER * others * sent[slow]
-            or not (sent[slow] and requests)
+            or longest * of_others < thresholds.SLOWER * others * number
+            or not (number and of_others)
         ):
             continue
         queued = sum(its["phase", "queued"] for origin, its in origins.items() if origin != slow)
         least = max(thresholds.QUEUED_SHARE * (queued + others), thresholds.QUEUED_TIME * requests)
         wait = queued / requests if queued >= least else 0.0
-        found.append((wait, slow, longest / held.total(), longest / sent[slow], others / requests))
+        found.append((wait, slow, longest / held.total(), longest / number, others / of_others))
     if not found:
         return "", 0.0
     wait, slow, share, each, other = max(found, key=lambda one: one[0])
@@ -186,12 +197,15 @@ def one_caller(case: PoolCase) -> Finding | None:
     ):
         return None
     # With most of the traffic, a caller holds most connections and is not the cause.
+    groups = {request.group for request in requests}
+    # Answers of other origins say nothing about a limit for each of them.
+    known = [a for a in case.answers if not case.origin or a.group in groups]
     other = [r.held or 0.0 for r in held if r.group != whose]
-    other += [a.head + a.rest for a in case.answers if a.group != whose]
+    other += [a.head + a.rest for a in known if a.group != whose]
     its = median(r.held or 0.0 for r in held if r.group == whose)
     if other and its < thresholds.SLOWER * median(other):
         return None
-    answers = [answer for answer in case.answers if answer.model != whose[0]]
+    answers = [answer for answer in known if answer.model != whose[0]]
     need = ""
     if whose[0] and len(answers) >= thresholds.CURRENT_REQUESTS:
         each = sum(answer.head + answer.rest for answer in answers) / len(answers)
