@@ -177,7 +177,8 @@ def recording_of(
         return "not applicable: a gRPC channel has no limit on connections"
     if any(connection.protocol == "2" for connection in pool.connections):
         return "not applicable: requests share HTTP/2 connections, and do not wait for one"
-    origins = {one.origin for one in (*seen, *pool.connections, *pool.requests)}
+    origins = {c.origin for c in pool.connections} | {r.origin for r in pool.requests}
+    origins |= {totals.origin for totals in seen}
     if pool.max_connections_per_origin is not None and len(origins) > 1:
         return "the limit is per origin, and a replay does not know the requests' origins"
     numbers = array("i", b64decode(pool.leases))
