@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import replace
 from functools import partial
+from statistics import median
 
 from ... import thresholds
 from ...pool.phases import WEBSOCKET
@@ -400,17 +401,18 @@ def truncated_answers(case: PoolCase) -> Finding | None:
     if len(ended) < thresholds.TRUNCATED or share < thresholds.TRUNCATED_SHARE:
         return None
     results = Counter(failure.result for failure in ended).most_common()
+    kinds = ", ".join(f"{result} {count}" for result, count in results)
     ages = [failure.age for failure in ended]
+    least, half, most = map(seconds, (min(ages), median(ages), max(ages)))
     return Finding(
         kind=Kind.TRUNCATED_ANSWERS,
         severity=Severity.ERROR if share >= thresholds.FAILURES_SEVERE else Severity.WARNING,
         observed=f"{len(ended)} of the last {counted(number, 'request')} ({percent(share)}) failed "
-        f"while reading the answer, {seconds(min(ages))} to {seconds(max(ages))} after their call "
-        f"began: {', '.join(f'{result} {count}' for result, count in results)}.",
+        f"while reading the answer, {least} to {most} (median {half}) after their call began: "
+        f"{kinds}.",
         evidence=evidence_of("These requests", ended),
         explanation="The answer had begun, and the connection was closed before it was complete: "
-        "the provider or a proxy restarts or has a timeout or limit, or the application closes its "
-        "client.",
+        "the provider or a proxy restarts, or has a timeout or limit.",
         advice="Look in the log of the proxy or gateway: its read timeout (nginx: "
         "proxy_read_timeout) if the times are alike, restarts otherwise. No SDK sends a stream "
         "again that has begun, so let the application do so.",
