@@ -42,6 +42,12 @@ def test_promtool_accepts_the_configuration(way: str, tmp_path: Path) -> None:
     assert "alertmanager config does not exist" not in said, said
 
 
+def test_prometheus_finds_the_rules_in_a_checkout() -> None:
+    """As docs/deploy.md starts it."""
+    said = succeed("promtool", "check", "config", DEV / "prometheus/prometheus.yaml")
+    assert said.count(" rules found") == 2, said
+
+
 def test_alertmanager_accepts_its_configuration() -> None:
     """The file that compose.yaml mounts."""
     succeed("amtool", "check-config", DEV / "alertmanager/alertmanager.yaml")
