@@ -39,8 +39,8 @@ _NOT_INSTRUMENTED = (
     "GlueLLMInstrumentor().instrument() called in it, with the same meter provider?"
 )
 _NO_POOL = (
-    "Instrumented, but no request has been observed yet. Set "
-    f"{ENVIRONMENT_PREFIX}SCOPE=all to observe requests outside any-llm and GlueLLM calls."
+    "Instrumented, but no request has been observed yet. Requests outside any-llm and GlueLLM "
+    f"calls are observed only with {ENVIRONMENT_PREFIX}SCOPE=all."
 )
 _Blocks = frozenset[tuple[Process, Key]]
 

@@ -144,7 +144,8 @@ class Intake:
             for record in scope.log_records[-limits.UNREAD_MESSAGES :]:
                 if record.severity_number >= _INFO:
                     level = "WARNING" if record.severity_number >= _WARN else "INFO"
-                    self.messages.add(f"{level} from {service}: {record.body.string_value}")
+                    text = " ".join(record.body.string_value.split())
+                    self.messages.add(f"{level} from {service}: {text}")
 
 
 def _decompressed(body: bytes | bytearray, encoding: str) -> bytes:

@@ -50,11 +50,11 @@ def test_invalid_points_are_rejected_one_by_one(taken):
 
 def test_logs_of_the_package_are_bounded_and_the_others_not_shown(taken):
     """One printable line each, warnings and infos. Default exporters send spans here as well."""
-    taken.take(logs_request("leak\x1b[2J at\napp.py", 13))
+    taken.take(logs_request("leak\x1b[2J at\n  app.py", 13))
     taken.take(logs_request("released", 9))
     taken.take(logs_request("detail", 5))
     taken.take(logs_request("foreign", 17, scope="root"))
-    said = ["WARNING from shop: leak?[2J at?app.py", "INFO from shop: released"]
+    said = ["WARNING from shop: leak?[2J at app.py", "INFO from shop: released"]
     assert taken.intake.messages.unread() == said
     for n in range(limits.UNREAD_MESSAGES + 10):
         taken.take(logs_request(f"{n} " + "x" * 100_000))
