@@ -15,7 +15,8 @@ from ..arguments import CommandError
 _VARIABLE = "OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL"
 _HOW_TO_START = (
     f"start it with {_VARIABLE}=SIGUSR2 opentelemetry-instrument python ..., or call "
-    'GlueLLMInstrumentor().instrument(snapshot_signal="SIGUSR2") in it'
+    'GlueLLMInstrumentor().instrument(snapshot_signal="SIGUSR2") in it. To observe SDKs that it '
+    'calls directly, also set OTEL_PYTHON_GLUELLM_SCOPE=all or pass scope="all"'
 )
 
 
