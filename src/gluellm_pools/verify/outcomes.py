@@ -149,7 +149,8 @@ def _why_no_series(store: Store, contents: Contents, one: Selector) -> Why | Non
         past = f"last_over_time({selector(one.name, matchers)}[{contents.window:.0f}s])"
         return bool(store.query(f"count({past})", contents.now))
 
-    if not exists():
+    # Another service may have the metric.
+    if not exists(*(contents.matchers if one.name in _METRICS else ())):
         return _why_no_name(contents, one.name)
     for label, text in one.matchers:
         if not exists(text):

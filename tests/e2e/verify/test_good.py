@@ -87,6 +87,21 @@ def test_a_service_is_found_by_its_name_with_or_without_its_namespace(
     assert "services in this store: lab/answers, questions, shop/answers." in text
 
 
+def test_a_metric_that_only_another_service_has_is_no_wrong_label(
+    stack: Stack, run: Programs, verify: Verify
+) -> None:
+    """Until a request ends, a service has no leases; a service without requests has no pools."""
+    stack.start("prometheus_otlp")
+    store = stack.prometheus_otlp
+    idle = {"service.name": "idle", "service.instance.id": "0"}
+    run(endpoint=store.otlp_endpoint, resource=idle, calls="none")
+    run(endpoint=store.otlp_endpoint)
+    arrived(store)
+    arrived(store, 'gluellm_instrumentation_hook_missing{job="idle"}')
+    _, text = verify(store.url, "--service", "idle")
+    assert "it has answers" not in text
+
+
 def test_every_query_of_the_boards_has_an_answer_or_is_in_order(
     stack: Stack, run: Programs, verify: Verify
 ) -> None:
