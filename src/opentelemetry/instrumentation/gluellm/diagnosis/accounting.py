@@ -482,10 +482,12 @@ class _Group:
         if not (slower or waits or long > thresholds.CALL_SLOW_LIMIT):
             return None
         each = times.total() / now.number
-        half, most = (seconds(_quantile(now.took, share)) for share in (0.5, 0.95))
+        # A bound of a class can exceed the process's life.
+        bounds = (min(_quantile(now.took, share), self._snapshot.uptime) for share in (0.5, 0.95))
+        half, most = map(seconds, bounds)
         text = (
             f"{self._to[0].upper()}{self._to[1:]} took {seconds(each)} on average in the last "
-            f"{period_text(now.period)} (half of them up to about {half}, 95% up to {most})"
+            f"{period_text(now.period)} (half of them up to about {half}, 95% up to about {most})"
         )
         if slower and before is not None:
             more = seconds(each - before.times.total() / before.number)
