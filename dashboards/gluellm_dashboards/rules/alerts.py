@@ -39,9 +39,9 @@ ALERTS: Final = (
         board=links.OVERVIEW,
         summary=f"{_SHARE} of the calls to {_CALLS} fail",
         description=(
-            f"{_SHARE} of the calls that failed or succeeded within {config.RATE_WINDOW} failed "
-            f"(within {config.QUIET_WINDOW} if there are few calls). Their retries are over, so "
-            "users see these failures."
+            f"Within {config.RATE_WINDOW} ({config.QUIET_WINDOW} if there are few calls), {_SHARE} "
+            "of the calls failed. Cancelled calls do not count. Retries are over, so users see "
+            "these failures."
         ),
         first=(
             'read the errors in the overview\'s panel "Why do calls fail?". 429 and 5xx come from '
@@ -249,7 +249,7 @@ ALERTS: Final = (
         expr=expressions.orphaned(),
         hold="2m",
         labels=OF_POOL,
-        summary=f"{_NUMBER} HTTP/2 streams of pool {_POOL} are blocked by cancelled requests",
+        summary=f"{_NUMBER} HTTP/2 streams of pool {_POOL} are held by cancelled requests",
         description=(
             f"{_NUMBER} streams of cancelled requests still count against the provider's limit. "
             "When it is reached, requests wait for a stream, and no timeout ends that wait."
