@@ -57,7 +57,8 @@ def _process_lines(process: dict[str, Any], *, named: bool) -> list[str]:
     if named:
         name = printable(" ".join(process["command"]), _LONGEST_NAME)
         line = f"process {process['pid']} ({name}), {line}"
-    lines = [line, "", "Last snapshot with requests in flight:", printable_lines(process["text"])]
+    lines = [line, "", "Last snapshot, if possible with requests in flight:"]
+    lines.append(printable_lines(process["text"]))
     # The findings come last: that is what stays visible in a terminal.
     for finding in process["findings"]:
         first, last = (seconds(finding[name]) for name in ("first", "last"))

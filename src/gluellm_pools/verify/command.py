@@ -11,9 +11,9 @@ Other users can see --header in the process list. For a secret, set
 GLUELLM_POOLS_HEADERS instead, in the format of OTEL_EXPORTER_OTLP_HEADERS:
   Authorization=Bearer%20KEY,X-Scope-OrgID=TENANT
 
-exit status: 0 if no problem was found, 1 if something is wrong, missing or
-empty or a file in a folder of boards can't be used, 2 for wrong arguments or if
-the store can't be queried.
+exit status: 0 if no problem was found; 1 if something is wrong, missing or
+empty, or if a file in a folder of boards can't be used; 2 for wrong arguments,
+or if the store can't be queried.
 """
 
 from __future__ import annotations

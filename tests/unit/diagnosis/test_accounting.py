@@ -157,7 +157,7 @@ def test_requests_that_were_never_seen_may_have_been_sent() -> None:
         ("405", {}, "refuses these requests: this path"),
         ("405", {307: 30}, "refuses these requests: this path"),
         ("418", {}, "The cause is unknown"),
-        ("422", {}, "refuses these requests: what they contain"),
+        ("422", {}, "refuses these requests: something in them"),
         ("431", {}, "their headers are too large: cookies"),
         ("invalid_response", {}, "cannot parse the head"),
     ],
@@ -232,7 +232,7 @@ def test_answers_that_an_exception_cuts(*, counted: bool) -> None:
         "120 with APIStatusError. An exception ended the reading of 120 answers."
     )
     assert "overloaded_error" in finding.explanation
-    assert "No SDK sends a stream again" in finding.advice
+    assert "No SDK repeats a request" in finding.advice
 
 
 def test_failures_before_an_hour_of_calm_are_none_now() -> None:
@@ -654,4 +654,4 @@ def test_quota_is_named_once_no_request_succeeds_any_more(plain: bool) -> None:
 def test_unknown_error_is_named_in_plain_words() -> None:
     minutes = [of_calls(50), *[of_calls(50, errors={"_OTHER": 40})] * 5]
     snapshot = a_snapshot(the_totals(), **an_account(*minutes), calls=(the_calls(),))
-    assert "200 with another error." in found(Kind.CALLS_FAILING, snapshot).observed
+    assert "200 with an unclassified error." in found(Kind.CALLS_FAILING, snapshot).observed

@@ -27,7 +27,7 @@ def test_descriptors_are_compared_with_what_the_pools_allow() -> None:
         "File descriptors: the pools allow 978 connections, and 977 of 1024 descriptors are left "
         "for them."
     )
-    assert finding.advice.startswith("Raise the limit to 1025 or more (ulimit -n;")
+    assert finding.advice.startswith("Raise the descriptor limit to 1025 or more (ulimit -n;")
 
 
 @pytest.mark.parametrize(("connections", "severity"), [(499, "info"), (500, "warning")])

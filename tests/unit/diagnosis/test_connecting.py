@@ -195,8 +195,8 @@ def test_connect_failures_are_one_finding() -> None:
     )
     assert finding.severity is Severity.ERROR
     assert finding.observed == (
-        "25 of 100 requests (25%) got no connection: name_resolution_error 20, connect_timeout 5; "
-        "api.test:443: 25 of 25 requests on a new connection failed."
+        "25 of 100 requests (25%) got no connection: name_resolution_error 20, connect_timeout 5. "
+        "Of 25 requests to api.test:443 that needed a new connection, 25 failed."
     )
     assert finding.explanation.index("does not resolve") < finding.explanation.index(
         "no answer in time"
@@ -228,7 +228,9 @@ def test_tls_failures_name_the_certificate_and_the_server(
     totals = the_totals(100, errors=failed, failures=failures, origin=origin)
     pool = a_pool(connections=[a_connection(age=age), a_connection("connecting", age=30.0)])
     finding = found(FAILURES, a_snapshot(totals, pool))
-    assert "api.test:443: 20 of 50 requests on a new connection failed" in finding.observed
+    assert (
+        "Of 50 requests to api.test:443 that needed a new connection, 20 failed" in finding.observed
+    )
     assert means in finding.explanation
     assert ("one of several servers behind the address" in finding.explanation) is one_of_several
     assert ("-showcerts" in finding.advice) is (code > 0)
@@ -244,7 +246,7 @@ def test_tls_failures_are_compared_with_connections_to_their_own_origin() -> Non
     totals = replace(totals, origins=totals.origins + the_totals(10, **failed).origins)
     pool = a_pool(connections=[a_connection(age=30.0)])
     finding = found(FAILURES, a_snapshot(totals, pool))
-    assert "api.test:443: 20 of" in finding.observed
+    assert "Of 20 requests to api.test:443 that" in finding.observed
     assert "one of several servers" not in finding.explanation
 
 
@@ -721,12 +723,12 @@ def test_churn_of_an_sdk_names_it_and_the_line() -> None:
     totals = the_totals(20, origin={"pools": 20}, pools_opened=20, **sdk)
     finding = found(CHURN, a_snapshot(totals, pool, any_llm=False))
     assert finding.advice.startswith("Build one client of the openai SDK when the program starts")
-    assert finding.evidence == "The latest requests: 1 of 1 from chat.py:3 in ask."
+    assert finding.evidence == "Latest requests of all clients: 1 of 1 from chat.py:3 in ask."
     # None of them is in flight.
     answers = (Answer(3.0, None, 0.3, 0.1, 0, call_site="chat.py:3 in ask"),) * 20
     totals = the_totals(20, origin={"pools": 20}, pools_opened=20, answers=answers, **sdk)
     finding = found(CHURN, a_snapshot(totals, a_pool(requests_entered=1, **sdk), any_llm=False))
-    assert finding.evidence == "The latest requests: 20 of 20 from chat.py:3 in ask."
+    assert finding.evidence == "Latest requests of all clients: 20 of 20 from chat.py:3 in ask."
     own = {"provider": None, "name": "httpx2"}
     totals = the_totals(20, origin={"pools": 20}, pools_opened=20, **own)
     finding = found(CHURN, a_snapshot(totals, a_pool(requests_entered=1, **own), any_llm=False))

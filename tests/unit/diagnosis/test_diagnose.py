@@ -289,7 +289,7 @@ def test_late_loop_is_explained_by_the_cause_of_most_of_it(
         f"last 2 min, by up to 0.50 s.{said}"
     )
     assert finding.advice.startswith(advised)
-    assert finding.explanation.endswith("findings on waits that it explains are withheld.")
+    assert finding.explanation.endswith("withheld, unless the waits are much longer.")
 
 
 def test_hub_of_greenlets_that_is_late_is_named_as_such() -> None:

@@ -411,8 +411,8 @@ def test_full_pool_is_a_state_where_no_cause_is_known(waited: float, severity: S
     assert finding.severity is severity
     if waited == 2.0:
         assert finding.observed == (
-            "10 of 10 connections in use and 3 requests queued, the longest for 2.0 s; connections "
-            "are held by: 10 reading."
+            "10 of 10 connections in use and 3 requests queued, the longest for 2.0 s; requests "
+            "that hold connections: 10 reading."
         )
 
 

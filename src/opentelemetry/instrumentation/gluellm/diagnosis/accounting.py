@@ -87,7 +87,7 @@ _TIMED = "timed"
 _EXCEPTION = "Find this error in the application's log: its traceback names the line."
 _REFUSALS = {
     "400": (
-        "what they contain is not accepted, such as a parameter, a model or too long a prompt",
+        "something in them is not accepted, such as a parameter, a model or too long a prompt",
         "The body of the answer names the reason. Compare the requests with those that succeed.",
     ),
     "401": (
@@ -141,8 +141,8 @@ _NEXT = {
     "invalid_response": "Look at an answer: curl -si URL. If a header is too long, shorten it at "
     "the gateway, or raise the client's limit (aiohttp.ClientSession: max_field_size, "
     "max_line_size). Else check scheme, port and proxy.",
-    _CUT: f"{_EXCEPTION} If it is the provider's, check its status page. No SDK sends a stream "
-    "again that has begun, so let the application do so.",
+    _CUT: f"{_EXCEPTION} If it is the provider's, check its status page. No SDK repeats a "
+    "request whose stream has begun, so let the application repeat it.",
     _UNSENT: f"{_EXCEPTION} Compare the arguments with those of calls that succeed.",
     _REDIRECTED: "Set the base URL to what the redirect's Location names; curl -si URL shows it.",
     _TIMED: TIME_LIMIT[1],
@@ -366,7 +366,7 @@ class _Group:
         part = errors[0][0] if errors else "_OTHER"
         which = [with_outcome(count, error) for error, count in errors[:_MOST_ERRORS]]
         limit = time_limit(part, self._latest("failures"), self._latest("answers"))
-        listed = ", ".join(which).replace("_OTHER", "another error")
+        listed = ", ".join(which).replace("_OTHER", "an unclassified error")
         text += f": {listed}{self._origin()}{self._amplification()}{limit}."
         # A timeout of the whole call does not tell where it waited.
         parts = {part, *(self._names(self._largest()[0]) if part in _TIMES_OUT else ())}

@@ -192,7 +192,7 @@ def recording_of(
     if known < REPLAY_REQUESTS or not holds:
         return (
             f"a replay needs {REPLAY_REQUESTS} requests of this pool, at least one of which "
-            f"held a connection and ended; {known} recorded, {len(holds)} of which did"
+            f"left the queue and ended; recorded: {known}, left the queue and ended: {len(holds)}"
         )
     mean = sum(holds) / len(holds)
     patience = math.inf if pool.pool_timeout is None else pool.pool_timeout

@@ -293,7 +293,7 @@ def _totals(totals: parts.PoolTotals) -> Iterator[str]:
     answered = max((origin.longest_silence_answered for origin in totals.origins), default=0.0)
     texts.append(f"longest wait for bytes {seconds(answered)}" if answered else "")
     counts = {
-        "requeues (connection taken or closed):": totals.requeues,
+        "returns to the queue (connection taken or closed):": totals.requeues,
         "leaks": totals.leaks,
         "anomalies": _listed(totals.anomalies),
         "failed on reused connections": broken,

@@ -179,7 +179,7 @@ class WatchObserver(PoolObserver):
         self._churned.add(provider)
         _logger.warning(
             "Client churn on %s: %d connection pools%s for one origin in the last minute: %.1f "
-            "per call, %.1f requests per pool, so hardly any connection is reused. %s. %s.",
+            "per call, %.1f requests per pool, so connections are rarely reused. %s. %s.",
             one_line(f"{provider}/{ledger.library}", LONGEST),
             pools,
             " over WebSocket" if WEBSOCKET in origin.protocols else "",

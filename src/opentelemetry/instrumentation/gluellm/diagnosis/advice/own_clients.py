@@ -117,22 +117,22 @@ _URLLIB3 = OwnClient(
     'requests.Session mount("https://", requests.adapters.HTTPAdapter(pool_maxsize={size}, '
     "pool_block=True))",
     sized_otherwise=". A boto3 client has no such limit: call it in at most {size} threads, and "
-    "keep as many connections with config=botocore.config.Config(max_pool_connections={size})",
+    "let it keep {size} connections: config=botocore.config.Config(max_pool_connections={size})",
     wait="Set a pool timeout of a few seconds: pass pool_timeout={wait} to the request() or "
     "urlopen() of the urllib3.PoolManager; requests has no such timeout",
     read="pass timeout=urllib3.Timeout(connect=5, read={read}) to the urllib3.PoolManager, "
     "timeout=(5, {read}) to each call of a requests.Session, or for a boto3 client "
     "config=botocore.config.Config(read_timeout={read})",
-    expiry="urllib3 has no such setting. Call clear() of the urllib3.PoolManager, or close() of "
-    "the requests.Session, before the first request after a pause, or send the request again",
+    expiry="call clear() of the urllib3.PoolManager, or close() of the requests.Session, before "
+    "the first request after a pause (urllib3 has no setting for this), or send the request again",
     kept="Keep {size} connections: urllib3.PoolManager(maxsize={size}), for a requests.Session "
     'mount("https://", requests.adapters.HTTPAdapter(pool_maxsize={size})), or for a boto3 client '
     "config=botocore.config.Config(max_pool_connections={size})",
     probes="urllib3.PoolManager({bound}socket_options=["
     "*urllib3.connection.HTTPConnection.default_socket_options, "
     "(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)]), "
-    "a requests.adapters.HTTPAdapter whose init_poolmanager() passes these socket_options, or for "
-    "a boto3 client config=botocore.config.Config(tcp_keepalive=True)",
+    "or with requests: a requests.adapters.HTTPAdapter whose init_poolmanager() passes these "
+    "socket_options, or with boto3: config=botocore.config.Config(tcp_keepalive=True)",
     instance="Build one urllib3.PoolManager, requests.Session or boto3 client when the program "
     "starts, and use it for all calls",
     end="Read each answer to its end and call response.release_conn(), also where the code may "

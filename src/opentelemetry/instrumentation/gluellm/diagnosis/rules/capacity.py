@@ -41,8 +41,8 @@ def checks(
             f"{limit - others} of {limit} descriptors are left for them"
         )
         advice = (
-            f"raise the limit to {others + allowed} or more (ulimit -n; LimitNOFILE= in systemd, "
-            "--ulimit nofile= in Docker), or allow fewer connections"
+            f"Raise the descriptor limit to {others + allowed} or more (ulimit -n; LimitNOFILE= in "
+            "systemd, --ulimit nofile= in Docker), or allow fewer connections"
         )
         yield Check(text, advice, allowed, limit - others, connections)
     to_origin: Counter[str] = Counter()
@@ -52,12 +52,13 @@ def checks(
     ports = process.local_ports
     if ports and to_origin:
         ((origin, most),) = to_origin.most_common(1)
+        product = f"{workers} x {most} = " if workers > 1 else ""
         text = (
-            f"local ports: the pools allow {workers} x {most} = {workers * most} connections to "
+            f"local ports: the pools allow {product}{workers * most} connections to "
             f"{one_line(origin)}, and the host has {ports} ports per destination"
         )
         advice = (
-            f"allow at most {max(ports // workers, 1)} connections{each}, or widen "
+            f"For the ports, allow at most {max(ports // workers, 1)} connections{each}, or widen "
             "net.ipv4.ip_local_port_range"
         )
         yield Check(text, advice, workers * most, ports, workers * connections)
@@ -69,7 +70,7 @@ def checks(
                 f"once{each} on {counted(len(streams), 'connection')}, "
                 f"although its limit of connections is {most}"
             )
-            advice = "use HTTP/1.1 (http2=False) or several clients for more requests at once"
+            advice = "Use HTTP/1.1 (http2=False) or several clients for more requests at once"
             # `http2_stuck` reports requests that wait.
             yield Check(text, advice, most, sum(streams))
 
@@ -83,11 +84,11 @@ def capacity(
         return None
     near = any(one.used >= thresholds.CAPACITY_NEAR * one.available for one in exceeded)
     observed = "; ".join(one.text for one in exceeded)
-    advice = "; ".join(one.advice for one in exceeded)
+    advice = ". ".join(one.advice for one in exceeded)
     return Finding(
         kind=Kind.CAPACITY,
         severity=Severity.WARNING if near or workers > 1 else Severity.INFO,
         observed=f"{observed[0].upper()}{observed[1:]}.",
         explanation="Under more load, requests fail or wait before the pools are full.",
-        advice=f"{advice[0].upper()}{advice[1:]}.",
+        advice=f"{advice}.",
     )

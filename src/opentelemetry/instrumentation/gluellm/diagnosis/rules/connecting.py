@@ -121,7 +121,7 @@ def client_churn(case: PoolCase) -> Finding | None:
         explanation=f"A client is built for each {what}, so hardly any connection is reused, and "
         f"connections stay open until {until}.",
         advice=f"{_one_client(case) or advisor.keep_instance()}.",
-        evidence="" if any(built_at.values()) else evidence_of("The latest requests", latest),
+        evidence="" if built_at.total() else evidence_of("Latest requests of all clients", latest),
     )
 
 
@@ -191,8 +191,8 @@ def _failing_origin(activity: Activity, errors: Container[object]) -> tuple[str,
     if not count:
         return "", ""
     new = max(int(activity.by_origin[origin]["on_new_connection",]), count)
-    of = counted(new, "request")
-    return origin, f"; {one_line(origin)}: {count} of {of} on a new connection failed"
+    to = f"{counted(new, 'request')} to {one_line(origin)}"
+    return origin, f". Of {to} that needed a new connection, {count} failed"
 
 
 def _tls_help(case: PoolCase, origin: str) -> tuple[str, str]:
@@ -293,8 +293,8 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         explanation=_SHORT_IDLE.explanation.format(seconds(idle))
         if short
         else f"{'T' if silent else 'Either t'}he other end, or a load balancer or address "
-        "translator on the path, dropped connections that the pool still kept, after a time "
-        "without data or at a restart"
+        "translator on the path, dropped connections after a time without data or at a restart, "
+        "while the pool kept them"
         f"{thinks if silent else '. Or a forked process uses the same client.'}",
         advice=advice.strip()
         or "Stream the answers, so that bytes flow, and let the SDK send failed requests again.",
@@ -413,9 +413,9 @@ def truncated_answers(case: PoolCase) -> Finding | None:
         evidence=evidence_of("These requests", ended),
         explanation="The answer had begun, and the connection was closed before it was complete: "
         "the provider or a proxy restarts, or has a timeout or limit.",
-        advice="Look in the log of the proxy or gateway: its read timeout (nginx: "
-        "proxy_read_timeout) if the times are alike, restarts otherwise. No SDK sends a stream "
-        "again that has begun, so let the application do so.",
+        advice="If these times are alike, check the read timeout of the proxy or gateway (nginx: "
+        "proxy_read_timeout). Otherwise look for restarts in its log. No SDK repeats a request "
+        "whose stream has begun, so let the application repeat it.",
     )
 
 

@@ -141,7 +141,8 @@ def blocked_event_loop(
         severe = share >= thresholds.LATE_SHARE_SEVERE and not clients_churn
         severity = Severity.ERROR if severe else Severity.WARNING
         explanation += (
-            " A late loop makes all waits longer: findings on waits that it explains are withheld."
+            " A late loop makes all waits longer, so findings on waits are withheld, unless "
+            "the waits are much longer."
         )
         if clients_churn:
             explanation += " Building a client for each call is one cause: it loads certificates."

@@ -196,9 +196,9 @@ def cut_answers(case: PoolCase) -> Finding | None:
         severity=Severity.ERROR,
         observed=f"{len(cut)} of the last {counted(number, 'request')} "
         f"({percent(len(cut) / number)}) ended in a read timeout, after {seconds(timeout)} without "
-        f"a byte: the client's own limit. {counted(len(near), 'other answer')} began after "
-        f"{seconds(min(near))} to {seconds(max(near))}.",
-        evidence=evidence_of("The requests that it ended", cut),
+        f"a byte: the client's own limit. {counted(len(near), 'answer')} began in time, but only "
+        f"after {seconds(min(near))} to {seconds(max(near))}.",
+        evidence=evidence_of("The requests that the timeout ended", cut),
         explanation="Your timeout cuts them: other answers take nearly as long, so the provider "
         "works on these as well.",
         advice=f"{case.advisor.read_at_most(wanted, case.maximum)}. Or stream: bytes come earlier.",

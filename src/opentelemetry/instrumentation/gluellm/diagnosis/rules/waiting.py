@@ -252,7 +252,7 @@ def pool_saturated(case: PoolCase, lately: PoolCase) -> Finding | None:
         observed=f"{busy} of {counted(maximum, 'connection')}{_to(case)} in use and "
         f"{counted(len(waits), 'request')} queued"
         + (f", the longest for {seconds(longest)}" if waits else "")
-        + (f"; connections are held by: {held}." if held else "."),
+        + (f"; requests that hold connections: {held}." if held else "."),
         explanation=(
             f"Likely a leak. Answers unread over {thresholds.LIKELY_LEAK_AFTER:g} s: {leak}."
             if leak
