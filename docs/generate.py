@@ -85,9 +85,9 @@ Pauses before a retry are observed directly for GlueLLM and six SDKs (openai, an
 fireworks). With other SDKs, a call enters `backoff` when its request fails without being cancelled, or ends with status
 408, 409, 425, 429 or 5xx (gRPC: `UNAVAILABLE`, `RESOURCE_EXHAUSTED`, `DEADLINE_EXCEEDED`).
 
-A call has the provider with which it began. With a gateway or a fallback, its requests can have another provider. A call
-can start a task. Calls of that task count separately (from Python 3.12 on). The task's other requests belong to the call
-that started it, until that call ends.
+A call has the provider with which it began. With a gateway or a fallback, its requests can have another provider. If a
+call starts an asyncio task, model calls in that task count separately (from Python 3.12 on). The task's requests outside
+model calls belong to the first call until it ends.
 
 ## Names in Prometheus
 
@@ -129,7 +129,7 @@ the SDK that built it or sent its first request ({sdks}); else the name of the l
 - Requests under `suppress_instrumentation` have no spans, but count in all metrics, since they use connections as
   well.
 
-| a request that | `acquire.duration` | `create.duration` | `lease.duration` | `requests` | `timeouts` |
+| recorded if a request | `acquire.duration` | `create.duration` | `lease.duration` | `requests` | `timeouts` |
 |---|---|---|---|---|---|
 | is served on a reused connection | the wait | - | yes | status | - |
 | is served on a new connection | the wait | yes | yes | status | - |
@@ -155,9 +155,9 @@ the SDK that built it or sent its first request ({sdks}); else the name of the l
 A channel counts as a pool with one origin. gRPC's core hides the channel's connections. So connections,
 streams, close reasons, set-up times, limits, occupancy and requeues are not measured, and `stream_queued` is always 0.
 
-- Channel states are sampled: at each call, every 1 to 100 ms while a call waits for its channel, and for async
-  channels once a second while calls are in flight.
-- Calls with `wait_for_ready=True` are `queued` until their channel is ready, others are `connecting`. Only the
+- Channel states are sampled: at each request, every 1 to 100 ms while a request waits for its channel, and for async
+  channels once a second while requests are in flight.
+- Requests with `wait_for_ready=True` are `queued` until their channel is ready, others are `connecting`. Only the
   former have an acquire duration.
 - Three statuses also set `error.type`: `CANCELLED` sets `cancelled`, `DEADLINE_EXCEEDED` the timeout of the current
   phase, and `UNAVAILABLE` a failure to connect or, after sending, `read_error`.
@@ -187,8 +187,8 @@ Spans have kind INTERNAL. They are created when they end, with their true start 
   `{tls_version}`. `socket connect` names the peer, which can be a proxy.
 - The call span has provider, source, operation, model, `{outcome}`, `{retries}`, `{call_time}`, `{call_request_time}`
   and, if the call failed, `error.type`.
-- A CLIENT span that is current during a request gets `{reused}` and `{acquire}`. It also gets the
-  attributes of the call span of the first call that began under it, unless that call was abandoned.
+- A CLIENT span that is current during a request gets `{reused}` and `{acquire}`. The first call that
+  began under it adds the attributes of a call span, unless that call was abandoned.
 """
 
 HOOKS = """
@@ -246,7 +246,7 @@ configure_pools(provider="bedrock", max_connections=8)
 
 Limits that are not given stay as the client has them. `instrument()`, and so `opentelemetry-instrument`, applies the
 variables; without `instrument()`, call `configure_pools()` without arguments. For each limit, values for
-one provider take precedence over values for all. Within both, the order is `configure_pools()`, these variables,
+one provider override values for all. Then `configure_pools()` overrides these variables, and these override
 `apply_httpx_env`. A later `configure_pools()` keeps the limits that it does not name. `reset_pools()` removes all limits;
 `uninstrument()` removes none. Wrong arguments raise `ValueError` and change nothing. Wrong variables are logged and ignored.
 

@@ -96,10 +96,10 @@ class Config:
     silence_threshold: float = _setting(CALL_SILENT_AFTER, _POSITIVE, "s")
     """Shortest wait for an answer, or for the next item of a stream, after which a call counts in
     `gluellm.call.silent`. The wait must also be longer than three times the longest recent wait
-    that ended with an answer or an item. Recent waits are those of the last hour, and at least the
-    last 100. An unstreamed call counts only after 10 minutes, unless enough unstreamed answers are
-    known. The last must be at most an hour old. The times between them, each counted as at most 36
-    s, must sum to 12 minutes."""
+    that ended with an answer or an item. Recent is the last hour, or the last 100 waits if they
+    took longer. Without enough unstreamed answers, an unstreamed call counts only after 10 minutes.
+    They are enough if the latest is at most an hour old and the times between them sum to 12
+    minutes, each counted as at most 36 s."""
     leak_stacks: bool = _setting(False, BOOLEAN)
     """Record the whole stack of each call, not only the application's line that made it, and add it
     to leak warnings. Costs about ten microseconds per call."""

@@ -59,12 +59,13 @@ CHANNEL_STATE: Final = "gluellm.channel.state"
 """State of a gRPC channel, as last observed. `shutdown` is a closed channel that the application
 still refers to."""
 ERROR_TYPE: Final = "error.type"
-"""Kind of failure, the same for every library. Absent on success. A request's error status does not
-set it. A failed call has the first that applies: (1) the failure of its last request, unless
-`cancelled`; (2) `timeout`, if the call timed out and that request was cancelled; (3) that request's
-status, if at least 400; (4) the class of the exception (at most 20). `invalid_response`: the client
-cannot parse the head of the answer. `client_closed`: the application closed the client before the
-request ended. `protocol_error`: the other end closed the connection early or broke the protocol."""
+"""Kind of failure, the same for every library. Absent on success. For requests, an HTTP status does
+not set it. A failed call has the first that applies: (1) the failure of its last request,
+unless `cancelled`; (2) `timeout`, if the call timed out and that request was cancelled; (3) that
+request's status, if at least 400; (4) the exception's class (at most 20 classes).
+`invalid_response`: the client cannot parse the head of the answer. `client_closed`: the application
+closed the client before the request ended. `protocol_error`: the other end closed the connection
+early or broke the protocol."""
 TIMEOUT_KIND: Final = "gluellm.timeout.kind"
 """Kind of timeout."""
 CONNECTION_STEP: Final = "gluellm.connection.step"
@@ -389,8 +390,8 @@ CONNECTION_SILENT: Final = _up_down_counter(
     (*LEVEL_POOL, PEER_STATE),
     "Connections on which a request has waited for bytes for longer than `peer_check_after`, by "
     "what TCP knows about the peer. At most ten connections of each pool are checked, those with "
-    "the longest waits, so a value of 10 can mean more. Connections whose request is still being "
-    "sent are not counted. A state is absent until it first occurs. Linux only.",
+    "the longest waits, so a value of 10 can mean more. Connections whose peer takes the request "
+    "slowly are not counted. A state is absent until it first occurs. Linux only.",
 )
 REUSE_FAILURES: Final = _counter(
     "gluellm.pool.reuse.failures",
@@ -455,8 +456,8 @@ LEASE_OLDEST_AGE: Final = _gauge(
     "gluellm.pool.lease.oldest_age",
     "s",
     LEVEL_POOL,
-    "Time since the longest-held connection was acquired; 0 if none is held. Each chunk of a "
-    "stream, even a ping, resets `gluellm.pool.request.oldest_age`, but not this age.",
+    "Time since the longest-held connection was acquired; 0 if none is held. A stream's chunk, "
+    "even a ping, begins a phase. It resets `gluellm.pool.request.oldest_age`, but not this age.",
 )
 ACQUIRE_TIMEOUT: Final = _gauge(
     "gluellm.pool.acquire.timeout",
@@ -659,8 +660,8 @@ DNS_LOOKUP_DURATION: Final = _histogram(
     "dns.lookup.duration",
     _TIME_IN_QUEUE_BUCKETS,
     (*LEVEL_ORIGIN, DNS_QUESTION_NAME, ERROR_TYPE),
-    "Time to resolve a name for a new connection, including the wait for a thread and, in "
-    "aiohttp, look-ups in the connector's cache.",
+    "Time to resolve a name for a new connection, including the wait for a thread. Hits in "
+    "aiohttp's cache count as well.",
     full=True,
 )
 STREAM_ACQUIRE_DURATION: Final = _histogram(

@@ -87,7 +87,7 @@ NO_CLIENT = Family(
 )
 # watsonx: with the credentials that any-llm passes, its SDK ignores api_client=.
 _PER_CALL = Family(
-    instead="any-llm's {provider} provider takes no HTTP client, and builds one for each call: "
+    instead="any-llm's {provider} provider takes no HTTP client, and builds its own for each call: "
     "make fewer calls at a time"
 )
 
