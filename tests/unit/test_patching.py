@@ -17,11 +17,7 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm import patching
-from opentelemetry.instrumentation.gluellm.patching import (
-    LIMITS_MARK,
-    PatchSet,
-    when_imported,
-)
+from opentelemetry.instrumentation.gluellm.patching import LIMITS_MARK, PatchSet, when_imported
 
 
 def make_target() -> type:

@@ -88,10 +88,8 @@ def _made(kind: Any, content: Mapping[str, Any]) -> Any:
 def add_outlook_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--what-if`` and ``--workers``."""
     more: Any = {"action": "append", "default": [], "type": _setting, "metavar": "SETTING=VALUE"}
-    settings = (
-        "with max_connections=N, or with N times the traffic (traffic=N); for both, give it twice"
-    )
-    parser.add_argument("--what-if", help=f"also replay the last requests {settings}", **more)
+    settings = "max_connections=N, or with N times the traffic (traffic=N); for both, give it twice"
+    parser.add_argument("--what-if", help=f"also replay the last requests with {settings}", **more)
     host = "also check whether the host can run N such processes (descriptors, ports)"
     workers = number_between(1, 10_000, "a number from 1 to 10000")
     parser.add_argument("--workers", default=0, type=workers, metavar="N", help=host)

@@ -16,12 +16,7 @@ import boto3
 from any_llm import AnyLLM
 from botocore.config import Config
 
-from opentelemetry.instrumentation.gluellm import (
-    GlueLLMInstrumentor,
-    Snapshot,
-    diagnose,
-    snapshot,
-)
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, Snapshot, diagnose, snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind
 from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
 from opentelemetry.instrumentation.gluellm.telemetry import semconv

@@ -16,11 +16,7 @@ from gluellm_dashboards.rules.alerts import ALERTS, INTERVAL
 from gluellm_dashboards.rules.case import series
 from gluellm_dashboards.rules.cases import CASES
 from gluellm_dashboards.rules.expressions import RECORDED
-from gluellm_pools.prometheus import (
-    label_name,
-    metric_name,
-    series_names,
-)
+from gluellm_pools.prometheus import label_name, metric_name, series_names
 from gluellm_pools.text import duration
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 

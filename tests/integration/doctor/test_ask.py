@@ -10,15 +10,7 @@ import gluellm_pools
 from support.waiting import wait_until
 
 from .answering import USUAL, lives_on, next_line, tell
-from .conftest import (
-    LEAKING,
-    PYTHON,
-    SCRIPTS,
-    has_signals,
-    line_number,
-    needs_any_llm,
-    only_linux,
-)
+from .conftest import LEAKING, PYTHON, SCRIPTS, has_signals, line_number, needs_any_llm, only_linux
 
 ON = {"OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL": "SIGUSR2"}
 pytestmark = has_signals

@@ -12,16 +12,7 @@ import pytest
 
 from support.waiting import wait_until
 
-from .answering import (
-    FROM_HERE,
-    USUAL,
-    doctor_of,
-    environment,
-    files_in,
-    lives_on,
-    next_line,
-    tell,
-)
+from .answering import FROM_HERE, USUAL, doctor_of, environment, files_in, lives_on, next_line, tell
 from .conftest import PYTHON, has_signals, only_linux
 
 pytestmark = has_signals

@@ -6,16 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .answering import (
-    MAIN,
-    TIMEOUT,
-    USUAL,
-    doctor_of,
-    environment,
-    files_in,
-    lives_on,
-    next_line,
-)
+from .answering import MAIN, TIMEOUT, USUAL, doctor_of, environment, files_in, lives_on, next_line
 from .conftest import PYTHON, has_signals
 
 pytestmark = has_signals

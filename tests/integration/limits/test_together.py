@@ -23,13 +23,7 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
 from support.waiting import until
 
-from .calls import (
-    built,
-    call,
-    call_at_once,
-    create,
-    maximum,
-)
+from .calls import built, call, call_at_once, create, maximum
 
 pytestmark = pytest.mark.all_sdks
 

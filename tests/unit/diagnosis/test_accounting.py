@@ -135,9 +135,9 @@ def test_calls_that_fail_before_any_request(
 def test_call_that_fails_as_its_request_has_sent_one(error: str, *, unsent: bool) -> None:
     """Eight of the other calls are answered from a cache."""
     minute = of_calls(40, {}, {error: 12})
-    minute["openai/httpx2", ORIGIN, "openai"]["left", 200, None, False] = 20
-    failed = minute["openai/httpx2", ORIGIN, "openai"]
-    failed["left", 500, None, False] = failed.pop(("left", 0, "ValueError", False), 12)
+    requests = minute["openai/httpx2", ORIGIN, "openai"]
+    requests["left", 200, None, False] = 20
+    requests["left", 500, None, False] = requests.pop(("left", 0, "ValueError", False), 12)
     assert ("sent no request" in top(*[minute] * 5).observed) is unsent
 
 

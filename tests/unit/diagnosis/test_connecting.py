@@ -204,6 +204,11 @@ def test_connect_failures_are_one_finding() -> None:
     assert "resolver" in finding.advice
 
 
+def tls_failures(code: int = 0) -> tuple[Failure, ...]:
+    failure = Failure(0.0, "secure_connection_error", 1.0, "connecting", 1.0, verify_code=code)
+    return tuple(failure._replace(ago=ago) for ago in (9.0, 20.0, 59.0))
+
+
 @pytest.mark.parametrize(
     ("code", "age", "means", "one_of_several"),
     [
@@ -219,18 +224,13 @@ def test_tls_failures_name_the_certificate_and_the_server(
     code: int, age: float, means: str, *, one_of_several: bool
 ) -> None:
     """Connections that were established while others failed reached another server."""
-    failures = tuple(
-        Failure(ago, "secure_connection_error", 1.0, "connecting", 1.0, verify_code=code)
-        for ago in (9.0, 20.0, 59.0)
-    )
     failed = {"secure_connection_error": 20}
     origin = {"requests_on_new_connection": 50}
-    totals = the_totals(100, errors=failed, failures=failures, origin=origin)
+    totals = the_totals(100, errors=failed, failures=tls_failures(code), origin=origin)
     pool = a_pool(connections=[a_connection(age=age), a_connection("connecting", age=30.0)])
     finding = found(FAILURES, a_snapshot(totals, pool))
-    assert (
-        "Of 50 requests to api.test:443 that needed a new connection, 20 failed" in finding.observed
-    )
+    text = "Of 50 requests to api.test:443 that needed a new connection, 20 failed"
+    assert text in finding.observed
     assert means in finding.explanation
     assert ("one of several servers behind the address" in finding.explanation) is one_of_several
     assert ("-showcerts" in finding.advice) is (code > 0)
@@ -239,13 +239,9 @@ def test_tls_failures_name_the_certificate_and_the_server(
 def test_tls_failures_are_compared_with_connections_to_their_own_origin() -> None:
     """Another origin fails more often, and by connect timeouts."""
     failed = {"origin": {"origin": "b.test:443"}, "errors": {"secure_connection_error": 10}}
-    failures = tuple(
-        Failure(ago, "secure_connection_error", 1.0, "connecting", 1.0) for ago in (9.0, 59.0)
-    )
-    totals = the_totals(100, errors={"connect_timeout": 20}, failures=failures)
+    totals = the_totals(100, errors={"connect_timeout": 20}, failures=tls_failures())
     totals = replace(totals, origins=totals.origins + the_totals(10, **failed).origins)
-    pool = a_pool(connections=[a_connection(age=30.0)])
-    finding = found(FAILURES, a_snapshot(totals, pool))
+    finding = found(FAILURES, a_snapshot(totals, a_pool(connections=[a_connection(age=30.0)])))
     assert "Of 20 requests to api.test:443 that" in finding.observed
     assert "one of several servers" not in finding.explanation
 

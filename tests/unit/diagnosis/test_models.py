@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -147,15 +148,24 @@ def test_pauses_of_the_application_are_not_blamed_on_a_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("slow", "before", "fires"),
-    [(20, 0, True), (20, 7, False), (9, 0, False)],  # of 80 now, of 60 before
+    ("slow", "late", "fires"),
+    [
+        (20, (), True),
+        (20, range(0, 100, 8), False),
+        (9, (), False),
+        # A batch of long answers came and went, or its answers are the latest ones.
+        (20, range(55, 59), False),
+        (20, range(96, 100), True),
+    ],
 )
 def test_slow_replica_is_seen_where_other_answers_are_as_fast_as_before(
-    slow: int, before: int, *, fires: bool
+    slow: int, late: Sequence[int], *, fires: bool
 ) -> None:
-    """Unless the process had that mix before, or chance explains it."""
-    heads = [6.0 if number % 8 < before / 7 else 0.5 for number in range(60)]
-    was = [answers(190.0 - number, 1, m=(head, 0.1, 0)) for number, head in enumerate(heads)]
+    """Of 80 answers now, and of 100 before. Unless the process had that mix before, or chance
+    explains it.
+    """
+    heads = [6.0 if number in late else 0.5 for number in range(100)]
+    was = [answers(190.0 - 0.8 * n, 1, m=(head, 0.1, 0)) for n, head in enumerate(heads)]
     latest = answers(20.0, slow, m=(6.0, 0.1, 0)) + answers(20.0, 80 - slow, m=(0.5, 0.1, 0))
     snapshot = a_snapshot(the_totals(100, answers=(*sum(was, ()), *latest)), uptime=200.0)
     earlier = a_snapshot(the_totals(100))
@@ -164,18 +174,6 @@ def test_slow_replica_is_seen_where_other_answers_are_as_fast_as_before(
         finding = found(SLOW, snapshot, earlier)
         assert "25% took 6.0 s or longer to the headers (before: median" in finding.observed
         assert "replicas" in finding.explanation
-
-
-@pytest.mark.parametrize(("began", "fires"), [(55, False), (96, True)])
-def test_batches_of_long_answers_that_come_and_go_are_no_slow_replica(
-    began: int, *, fires: bool
-) -> None:
-    """Four late answers in a row, and then as quick ones as before, or the latest ones."""
-    heads = [6.0 if began <= number < began + 4 else 0.5 for number in range(100)]
-    was = [answers(190.0 - 0.8 * n, 1, m=(head, 0.1, 0)) for n, head in enumerate(heads)]
-    latest = answers(20.0, 20, m=(6.0, 0.1, 0)) + answers(20.0, 60, m=(0.5, 0.1, 0))
-    snapshot = a_snapshot(the_totals(100, answers=(*sum(was, ()), *latest)), uptime=200.0)
-    assert kinds(snapshot, a_snapshot(the_totals(100))) == ([SLOW] if fires else [])
 
 
 def test_a_few_long_answers_do_not_make_a_model_slow() -> None:

@@ -132,9 +132,8 @@ def test_requests_that_only_queue_do_not_make_another_origin_slow(
     error: str | None, kind: Kind
 ) -> None:
     """A burst to one provider holds the pool when calls fall back to a second, as slow one."""
-    totals = the_totals(11, peak_active=10)
+    totals = the_totals(11, origin={"phase_seconds": {"reading": 660.0}}, peak_active=10)
     (first,) = totals.origins
-    first = replace(first, phase_seconds={"reading": 660.0})
     left = (Outcome(count=10, error=error),)
     times = {"phase_seconds": {"queued": 500.0, "reading": 30.0}}
     second = replace(first, origin="second.test:443", requests_entered=20, outcomes=left, **times)
@@ -161,6 +160,26 @@ def test_slow_origin_is_that_of_the_last_minute_if_others_do_not_queue() -> None
     assert ": 20 s each, the others 0.80 s." in observed
 
 
+GATEWAY = "gateway.test:443"
+
+
+def through_a_gateway(
+    held: Any, queued: Any, gateway: Any, *idle: Any, ring: str = "", **changes: Any
+) -> Snapshot:
+    """A pool of 100 connections, of which 6 may be to one origin: requests hold all 6.
+
+    ``gateway`` is what its totals have instead of those of the other origin.
+    """
+    names = {"name": "aiohttp", "provider": None, "library": "aiohttp"}
+    totals = the_totals(**{"peak_active": 9, **names, **changes})
+    (other,) = totals.origins
+    totals = replace(totals, origins=(other, replace(other, origin=GATEWAY, **gateway)))
+    limits = {"max_connections": 100, "max_connections_per_origin": 6}
+    connections = [a_connection("active", origin=GATEWAY)] * 6 + [*idle]
+    pool = a_pool([held] * 6 + queued, connections, leases=ring, **limits, **names)
+    return a_snapshot(totals, pool, uptime=70.0)
+
+
 @pytest.mark.parametrize(
     ("peak", "share", "waits", "judged"),
     [
@@ -173,19 +192,13 @@ def test_slow_origin_is_that_of_the_last_minute_if_others_do_not_queue() -> None
 def test_limit_of_each_origin_is_judged_where_requests_queue_for_it(
     peak: int, share: float, waits: float, *, judged: bool
 ) -> None:
-    """A pool of 100 connections, of which 6 may be to one origin, with 30 callers of a gateway."""
-    names = {"name": "aiohttp", "provider": None, "library": "aiohttp"}
-    totals = the_totals(100, peak_active=peak, **names)
-    (other,) = totals.origins
-    times = {"queued": 400.0 * share, "awaiting_response": 100.0}
-    other = replace(other, phase_seconds={"queued": waits, "reading": 10.0 * waits + 80.0})
-    gateway = replace(other, origin="gateway.test:443", phase_seconds=times)
-    requests = [a_request("reading", 0.5, origin="gateway.test:443")] * 6
-    requests += [a_request("queued", 4.0, origin="gateway.test:443")] * 24
-    connections = [a_connection("active", origin="gateway.test:443")] * 6 + [a_connection()] * 3
-    limits = {"max_connections": 100, "max_connections_per_origin": 6}
-    pool = a_pool(requests, connections, **limits, **names)
-    snapshot = a_snapshot(replace(totals, origins=(other, gateway)), pool, uptime=70.0)
+    """30 callers of a gateway."""
+    held = a_request("reading", 0.5, origin=GATEWAY)
+    queued = [a_request("queued", 4.0, origin=GATEWAY)] * 24
+    gateway = {"phase_seconds": {"queued": 400.0 * share, "awaiting_response": 100.0}}
+    other = {"phase_seconds": {"queued": waits, "reading": 10.0 * waits + 80.0}}
+    idle = [a_connection()] * 3
+    snapshot = through_a_gateway(held, queued, gateway, *idle, peak_active=peak, origin=other)
     (finding,) = diagnose(snapshot)
     if share < 1:
         assert finding.observed.startswith("6 of 6 connections to gateway.test:443 in use and 24")
@@ -200,48 +213,30 @@ def test_limit_of_each_origin_is_judged_where_requests_queue_for_it(
         assert "which allows 100 connections" in finding.observed
 
 
-GATEWAY = "gateway.test:443"
-
-
 @pytest.mark.parametrize("known", ["m2", "m3"])
 def test_answers_of_other_origins_do_not_count_for_a_limit_of_each_origin(known: str) -> None:
     """Embeddings of another origin are quick, and both models of this one take 3 s."""
-    names = {"name": "aiohttp", "provider": None, "library": "aiohttp"}
-    totals = the_totals(100, peak_active=9, **names)
-    (other,) = totals.origins
-    gateway = replace(
-        other, origin=GATEWAY, phase_seconds={"queued": 400.0, "awaiting_response": 300.0}
-    )
-    requests = [a_request("reading", 3.0, origin=GATEWAY, model="m1")] * 6
-    requests += [a_request("queued", 4.0, origin=GATEWAY, model="m2")] * 24
+    held = a_request("reading", 3.0, origin=GATEWAY, model="m1")
+    queued = [a_request("queued", 4.0, origin=GATEWAY, model="m2")] * 24
+    gateway = {"phase_seconds": {"queued": 400.0, "awaiting_response": 300.0}}
     answers = (Answer(5.0, "embed", 0.05, 0.0, 0),) * 99 + (Answer(5.0, known, 1.0, 2.0, 0),) * 9
-    limits = {"max_connections": 100, "max_connections_per_origin": 6}
     # Only one origin has connections now, and the other one is among the recorded requests.
-    times = leases([(i * 0.1, 2.0 * (i % 2), 0.5) for i in range(600)], 70.0)
-    pool = a_pool(
-        requests, [a_connection("active", origin=GATEWAY)] * 6, leases=times, **limits, **names
-    )
-    totals = replace(totals, origins=(other, gateway), answers=answers)
-    (first, *_) = diagnose(a_snapshot(totals, pool, uptime=70.0))
+    ring = leases([(i * 0.1, 2.0 * (i % 2), 0.5) for i in range(600)], 70.0)
+    snapshot = through_a_gateway(held, queued, gateway, ring=ring, answers=answers)
+    (first, *_) = diagnose(snapshot)
     assert first.kind is (SMALL if known == "m2" else Kind.ONE_CALLER)
     if known == "m2":
         assert "No size is advised: the limit is per origin" in first.advice
-        (result,) = what_if(a_snapshot(totals, pool, uptime=70.0))
+        (result,) = what_if(snapshot)
         assert "the limit is per origin" in result.reason
 
 
 def test_leak_that_takes_all_connections_to_one_origin_is_an_error() -> None:
     """Most requests go to another origin, so that few of all requests queue."""
-    names = {"name": "aiohttp", "provider": None, "library": "aiohttp"}
-    totals = the_totals(5000, peak_active=9, **names)
-    (other,) = totals.origins
-    gateway = replace(other, origin=GATEWAY, requests_entered=20, outcomes=())
-    gateway = replace(gateway, phase_seconds={"queued": 400.0, "unread": 600.0})
-    requests = [a_request("unread", 100.0, origin=GATEWAY, leak_suspected=True)] * 6
-    requests += [a_request("queued", 80.0, origin=GATEWAY)] * 14
-    limits = {"max_connections": 100, "max_connections_per_origin": 6}
-    pool = a_pool(requests, [a_connection("active", origin=GATEWAY)] * 6, **limits, **names)
-    snapshot = a_snapshot(replace(totals, origins=(other, gateway)), pool, uptime=700.0)
+    unread = a_request("unread", 100.0, origin=GATEWAY, leak_suspected=True)
+    queued = [a_request("queued", 80.0, origin=GATEWAY)] * 14
+    gateway = {"requests_entered": 20, "phase_seconds": {"queued": 400.0, "unread": 600.0}}
+    snapshot = through_a_gateway(unread, queued, {"outcomes": (), **gateway}, requests=5000)
     assert found(Kind.LEAK, snapshot).severity is Severity.ERROR
 
 

@@ -6,13 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import (
-    SpanContext,
-    SpanKind,
-    StatusCode,
-    TraceFlags,
-    use_span,
-)
+from opentelemetry.trace import SpanContext, SpanKind, StatusCode, TraceFlags, use_span
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.entry import SuppressedContext

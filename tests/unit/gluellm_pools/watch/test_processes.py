@@ -4,22 +4,10 @@ import pytest
 
 from gluellm_pools.view import PoolKey, PoolView
 from gluellm_pools.watch import limits
-from gluellm_pools.watch.limits import (
-    GONE_SECONDS,
-    PROCESSES,
-    REPLACED_SECONDS,
-    UNKNOWN_INTERVAL,
-)
+from gluellm_pools.watch.limits import GONE_SECONDS, PROCESSES, REPLACED_SECONDS, UNKNOWN_INTERVAL
 from gluellm_pools.watch.processes import Processes
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.otlp import (
-    LATER,
-    SECOND,
-    START,
-    gauge,
-    metrics_request,
-    number,
-)
+from support.otlp import LATER, SECOND, START, gauge, metrics_request, number
 
 from .watched import Watched
 
