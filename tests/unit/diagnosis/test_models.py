@@ -222,6 +222,9 @@ def test_caller_with_most_of_the_traffic_is_not_to_blame() -> None:
     """Its requests take no longer than those of the others, so that the pool is too small."""
     others = (Answer(5.0, "gpt-4o", 8.0, 3.0, 0),) * 20
     assert kinds(held_by_a_batch(10, answers=others)) == [Kind.POOL_TOO_SMALL]
+    # Those that hold connections now may have begun together.
+    ended = Answer(5.0, "report", 30.0, 3.0, 0, call_site=BATCH["call_site"])
+    assert kinds(held_by_a_batch(10, answers=(*others, ended))) == [Kind.ONE_CALLER]
     others = (Answer(5.0, "gpt-4o", 8.0, 1.0, 0),) * 20
     assert kinds(held_by_a_batch(10, answers=others)) == [Kind.ONE_CALLER]
 

@@ -203,6 +203,9 @@ def one_caller(case: PoolCase) -> Finding | None:
     other = [r.held or 0.0 for r in held if r.group != whose]
     other += [a.head + a.rest for a in known if a.group != whose]
     its = median(r.held or 0.0 for r in held if r.group == whose)
+    # These may have begun just now, all at once.
+    ended = [answer.head + answer.rest for answer in known if answer.group == whose]
+    its = max(its, median(ended)) if ended else its
     if other and its < thresholds.SLOWER * median(other):
         return None
     answers = [answer for answer in known if answer.model != whose[0]]
