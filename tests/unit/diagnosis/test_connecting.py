@@ -616,6 +616,15 @@ def test_connections_that_became_slow_to_establish(
     assert kind not in kinds(after)
 
 
+def test_connect_timeouts_are_a_consequence_of_a_full_executor() -> None:
+    minute = a_minute("thread", 3.0)
+    minute["openai/httpx2", ORIGIN, "openai"]["left", None, "connect_timeout", False] = 2
+    totals = the_totals(origin={"provider": "openai"})
+    accounts = an_account(*[a_minute("tls", 0.02)] * 50, *[minute] * 12)
+    snapshot = a_snapshot(totals, **accounts, calls=(the_calls(),))
+    assert kinds(snapshot) == [Kind.EXECUTOR_FULL, FAILURES]
+
+
 def test_connect_timeouts_name_the_step_that_they_ended() -> None:
     """Not a firewall, where the resolver did not answer."""
     origin = {"set_up_seconds": {"resolve": 25.0, "connect": 0.1}}

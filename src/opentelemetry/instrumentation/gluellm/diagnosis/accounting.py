@@ -40,7 +40,7 @@ EXPLAINS: dict[Kind, frozenset[str]] = {
     Kind.HTTP2_STUCK: _QUEUE | {"stream_queued", "protocol_error"},
     Kind.CLIENT_CHURN: _NEW_CONNECTION | {"preparing", "too_many_open_files", "no_local_ports"},
     Kind.WRONG_EVENT_LOOP: frozenset({"RuntimeError", "_OTHER"}),
-    Kind.CONNECT_FAILURES: _SET_UP | {*CONNECT_HELP},
+    Kind.CONNECT_FAILURES: _SET_UP - {"thread"} | {*CONNECT_HELP},
     Kind.CHANNEL_NOT_READY: _SET_UP | _QUEUE | {"UNAVAILABLE", "DEADLINE_EXCEEDED"},
     Kind.CLIENT_CLOSED: frozenset({"client_closed"}),
     Kind.REUSE_FAILURES: frozenset({*LOST_CONNECTION, "write_error", "connection_error"}),

@@ -132,8 +132,10 @@ def _of_pool(case: PoolCase, lately: Sequence[PoolCase], *, limited: bool) -> li
     elif judged and provider.is_slower(case):
         slow = provider.slow_provider(case)
     if not blocked:
-        # Building clients keeps the CPU busy. Failures to connect name the step themselves.
-        if failures is None and (churn is None or case.activity.slowest_step in _NOT_OUR_CPU):
+        # Building clients keeps the CPU busy. Failures to connect name the step themselves, but a
+        # full executor is not theirs.
+        step = case.activity.slowest_step
+        if (failures is None or step == "thread") and (churn is None or step in _NOT_OUR_CPU):
             connect = connecting.slow_connecting(lately)
         if leak is None:
             consumer = holding.slow_consumer(case)
