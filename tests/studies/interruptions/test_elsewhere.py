@@ -119,11 +119,11 @@ def test_signal_handlers_exception_in_an_async_request_loses_no_connection(
     """
     url = server.reply("/", Reply(chunks=((0, b"o"), (0, b"k"))))
     places = 0
-    told: list[BaseException | None] = []
+    reported: list[BaseException | None] = []
 
     async def request(interruption: Any) -> BaseException | None:
         asyncio.get_running_loop().set_exception_handler(
-            lambda _, context: told.append(context.get("exception"))
+            lambda _, context: reported.append(context.get("exception"))
         )
         pool = AsyncRequesting(library, url)
         if not first:
@@ -146,11 +146,11 @@ def test_signal_handlers_exception_in_an_async_request_loses_no_connection(
         return raised
 
     for interruption in everywhere(raising(error)):
-        told.clear()
+        reported.clear()
         caplog.clear()
         raised = asyncio.run(request(interruption))
         logged = [record.exc_info[1] for record in caplog.records if record.exc_info]
-        met = any(caused_by(one, error) for one in (raised, *told, *logged))
+        met = any(caused_by(one, error) for one in (raised, *reported, *logged))
         assert met == bool(interruption.place), f"swallowed: {interruption.place}"
         places += 1
     assert places > (100 if first else 30)
