@@ -27,10 +27,20 @@ class Ledger:
         """Calls in flight by stage."""
         return {stage: count for stage, count in self.calls.now.items() if count}
 
+    @property
+    def silence(self) -> float:
+        """Seconds that a stream has brought no item."""
+        return max((calls.oldest_silence or 0 for calls in snapshot().process.calls), default=0)
+
     def check(self, outcome: str, retries: int = 0, **least: float) -> None:
-        """Assert the one outcome, and that its stages took these seconds and not much more."""
+        """Assert the one outcome, and that its stages took these seconds and not much more.
+
+        ``pytest -rP`` shows the rows that it prints.
+        """
         calls = self.calls
         assert not calls.in_flight
+        for stage, spent in calls.stage_seconds.items():
+            print(f"{outcome}: {stage:10} {spent:6.3f} s, scheduled {least.get(stage, 0):.1f} s")
         assert {name for name, count in calls.outcomes.items() if count} == {outcome}
         assert calls.retries == retries
         for stage, seconds in least.items():

@@ -6,17 +6,20 @@ import contextvars
 import gc
 import importlib
 import math
+import ssl
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import any_llm
 import pytest
 
 from gluellm_pools.fake_provider import Behaviour, FakeProvider
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.installation import instrument as turn_on
-from support.providers import CHAT, OPENAI_IS_ON_HTTPX2, STREAM, create
+from support.providers import CHAT, OPENAI_IS_ON_HTTPX2, STREAM, arguments, create
 from support.telemetry import Telemetry
 from support.waiting import until
 
@@ -25,6 +28,12 @@ from .ledger import Ledger
 pytestmark = pytest.mark.anyio
 both = pytest.mark.parametrize("provider", ["openai", "anthropic"])
 REFUSED = Behaviour(status=429, retry_after=0.5, head_delay=0.3)
+
+
+async def read(llm: Any) -> None:
+    """Read a streamed answer."""
+    async for _ in await llm.acompletion(model="m", **STREAM):
+        pass
 
 
 @both
@@ -92,6 +101,76 @@ async def test_cancelled(
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     ledger.check("cancelled", **{stage: 0.3})
+
+
+@both
+async def test_pings_do_not_end_a_silence(
+    provider: str, server: FakeProvider, ledger: Ledger
+) -> None:
+    """The SDK swallows them, so the application waits for its next item all the time."""
+    server.script(Behaviour(stall_after=2, ping_every=0.05))
+    task = asyncio.create_task(read(create(provider, server)))
+    await until(lambda: ledger.silence > 0.5, "the silence")
+    assert ledger.stages() == {"requesting": 1}
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    ledger.check("cancelled", requesting=0.5)
+
+
+async def test_cancelled_in_the_queue(server: FakeProvider, ledger: Ledger) -> None:
+    """A request that waits for a connection is in flight, and its phase says that it waits."""
+    server.script(Behaviour(head_delay=math.inf))
+    library: Any = importlib.import_module("httpx2" if OPENAI_IS_ON_HTTPX2 else "httpx")
+    async with library.AsyncClient(limits=library.Limits(max_connections=1)) as client:
+        llm = create("openai", server, http_client=client)
+        tasks = [asyncio.create_task(llm.acompletion(model="m", **CHAT)) for _ in range(2)]
+        await until(lambda: ledger.telemetry.current("queued") == 1, "the wait")
+        assert ledger.stages() == {"requesting": 2}
+        await asyncio.sleep(0.3)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    ledger.check("cancelled", requesting=0.6)
+
+
+async def test_client_for_each_call(server: FakeProvider, ledger: Ledger) -> None:
+    """The module's functions build a client, and its TLS context, in each call: ``preparing``."""
+    context = 0.0
+    client = {"provider": "openai", **arguments("openai", server)}
+    server.behaviour = Behaviour(head_delay=0.2)
+    for _ in range(3):
+        began = time.monotonic()
+        ssl.create_default_context()
+        context += time.monotonic() - began
+        await any_llm.acompletion(model="m", **client, **CHAT)
+    assert context / 2 < ledger.calls.stage_seconds["preparing"]
+    ledger.check("succeeded", preparing=0, requesting=0.6)
+
+
+@pytest.mark.all_sdks
+async def test_executor_is_full(
+    server: FakeProvider, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """any-llm runs a blocking SDK in the loop's executor; until a thread is free: ``preparing``."""
+    pytest.importorskip("boto3")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "none")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    server.replies["POST", "/model/m/converse"] = {
+        "output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}},
+        "stopReason": "end_turn",
+        "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2},
+        "metrics": {"latencyMs": 1},
+    }
+    server.script(Behaviour(head_delay=0.3))
+    llm = any_llm.AnyLLM.create("bedrock", api_base=server.url)
+    with ThreadPoolExecutor(1) as executor:
+        asyncio.get_running_loop().set_default_executor(executor)
+        busy = asyncio.ensure_future(asyncio.to_thread(time.sleep, 1))
+        await asyncio.sleep(0)
+        await llm.acompletion(model="m", messages=CHAT["messages"])
+        await busy
+    ledger.check("succeeded", preparing=0.9, requesting=0.3)
 
 
 async def test_context_that_outlives_its_call_keeps_no_installation(

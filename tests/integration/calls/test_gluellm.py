@@ -62,6 +62,7 @@ def run(server: FakeProvider, home: Path, body: str, *, gateway: bool = True) ->
     (calls,) = report.pop("calls")
     assert not any(calls["now"].values())
     report["outcomes"] = {name: count for name, count in calls["outcomes"].items() if count}
+    print(report["outcomes"], calls["stage_seconds"])
     return {**report, **calls, "outcomes": report["outcomes"]}
 
 
@@ -141,6 +142,37 @@ def test_fallback_to_another_provider_is_one_call(server: FakeProvider, tmp_path
     )
     assert (found["raised"], found["outcomes"]) == (None, {"succeeded": 1})
     assert (found["provider"], found["pools"]) == ("openai", ["anthropic", "openai"])
+
+
+def test_tool_loop_is_several_calls(server: FakeProvider, tmp_path: Path) -> None:
+    """Each answer that asks for a tool leads to a further call; the tool runs in none."""
+    function = {"name": "look", "arguments": "{}"}
+    asked = [{"id": "1", "type": "function", "function": function}]
+    message = {"role": "assistant", "content": None, "tool_calls": asked}
+    server.replies["POST", "/v1/chat/completions"] = {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}],
+    }
+    server.behaviour = Behaviour(head_delay=0.3)
+    found = run(
+        server,
+        tmp_path,
+        """
+        in_flight = []
+        def look() -> str:
+            "Look."
+            in_flight.append(sum(calls()[0]["now"].values()))
+            return "seen"
+        client = gluellm.GlueLLM(model="openai:m", tools=[look], max_tool_iterations=3)
+        await client.complete("hi")
+        assert in_flight and not any(in_flight), in_flight
+        """,
+    )
+    assert (found["raised"], found["outcomes"]) == (None, {"succeeded": 3})
+    assert found["stage_seconds"]["requesting"] >= 0.9
 
 
 def test_gateway(server: FakeProvider, tmp_path: Path) -> None:
