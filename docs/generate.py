@@ -86,8 +86,8 @@ fireworks). With other SDKs, a call enters `backoff` when its request fails with
 408, 409, 425, 429 or 5xx (gRPC: `UNAVAILABLE`, `RESOURCE_EXHAUSTED`, `DEADLINE_EXCEEDED`).
 
 A call has the provider with which it began. With a gateway or a fallback, its requests can have another provider. If a
-call starts an asyncio task, model calls in that task count separately (from Python 3.12 on). The task's requests outside
-model calls belong to the first call until it ends.
+call starts an asyncio task, model calls in that task count separately (from Python 3.12 on). Other requests of the task
+belong to the call that started it, until that call ends.
 
 ## Names in Prometheus
 
@@ -125,19 +125,19 @@ the SDK that built it or sent its first request ({sdks}); else the name of the l
   `gluellm.call.silent`, `gluellm.call.retries`, and `gluellm.calls` with each outcome.
 - When the last pool of a name is gone, its gauges fall to 0 or end. 10 minutes later, all its series end. Series of
   calls never end.
-- Acquire, create and lease durations have exemplars with the span context of the request.
+- Acquire, create and lease durations have exemplars with the [caller's span](#spans).
 - Requests under `suppress_instrumentation` have no spans, but count in all metrics, since they use connections as
   well.
 
-| recorded if a request | `acquire.duration` | `create.duration` | `lease.duration` | `requests` | `timeouts` |
+| recorded for a request that | `acquire.duration` | `create.duration` | `lease.duration` | `requests` | `timeouts` |
 |---|---|---|---|---|---|
-| is served on a reused connection | the wait | - | yes | status | - |
-| is served on a new connection | the wait | yes | yes | status | - |
-| ends in a pool timeout | `pool_timeout` | - | - | `pool_timeout` | `pool` |
-| is cancelled while queued | `cancelled` | - | - | `cancelled` | - |
-| cannot connect | the wait | `error.type` | yes | `error.type` | `connect`, if it timed out |
-| fails to be sent or read | the wait | yes, if new | yes | `error.type`, and the status if known | `read` or `write`, if it timed out |
-| is cancelled later, or closed unread | the wait | yes, if new | yes | `cancelled`, or the status | - |
+| is served on a reused connection | yes | - | yes | status | - |
+| is served on a new connection | yes | yes | yes | status | - |
+| ends in a pool timeout | yes, `pool_timeout` | - | - | `pool_timeout` | `pool` |
+| is cancelled while queued | yes, `cancelled` | - | - | `cancelled` | - |
+| cannot connect | yes | yes, `error.type` | yes | `error.type` | `connect`, if it timed out |
+| fails to be sent or read | yes | yes, if new | yes | `error.type`, and the status if known | `read` or `write`, if it timed out |
+| is cancelled later, or closed unread | yes | yes, if new | yes | `cancelled`, or the status | - |
 
 ## Steps of establishing a connection
 
@@ -175,14 +175,14 @@ Spans have kind INTERNAL. They are created when they end, with their true start 
 
 | span | created if | parent |
 |---|---|---|
-| `{wait}` | the wait for a connection took at least `span_min_duration`, or failed. An HTTP/2 request can also wait while another request sets up the connection; the span then links to that set-up | the span that was current when the request entered the pool |
+| `{wait}` | the wait for a connection took at least `span_min_duration`, or failed. An HTTP/2 request can also wait while another request sets up the connection; the span then links to that set-up | the caller's span, which was current when the request entered the pool |
 | `{setup}` | the set-up took at least `span_min_duration`, or failed | the same |
 | `{connect}`, `{tls}` | inside a set-up | the set-up |
 | `{call}` | the call was retried, or spent at least `span_min_duration` outside `requesting` | the span that was current when the call began |
 
-- Spans of requests have the attributes **O**, `{model}` and `{operation}`.
-- The wait span shows the pool when the wait began: {explains}. It links to the spans of up to three longest-held
-  requests. After a pool timeout, its status is ERROR.
+- Wait and set-up spans have the attributes **O**, `{model}` and `{operation}`.
+- The wait span shows the pool when the wait began: {explains}. It links to the caller's spans of
+  the three requests that have held a connection longest. After a pool timeout, its status is ERROR.
 - The set-up span has `{network_type}` and, per step, `{step_time}<step>`. The handshake has `{tls_name}` and
   `{tls_version}`. `socket connect` names the peer, which can be a proxy.
 - The call span has provider, source, operation, model, `{outcome}`, `{retries}`, `{call_time}`, `{call_request_time}`
@@ -245,10 +245,11 @@ configure_pools(provider="bedrock", max_connections=8)
 {limit_rows}
 
 Limits that are not given stay as the client has them. `instrument()`, and so `opentelemetry-instrument`, applies the
-variables; without `instrument()`, call `configure_pools()` without arguments. For each limit, values for
-one provider override values for all. Then `configure_pools()` overrides these variables, and these override
-`apply_httpx_env`. A later `configure_pools()` keeps the limits that it does not name. `reset_pools()` removes all limits;
-`uninstrument()` removes none. Wrong arguments raise `ValueError` and change nothing. Wrong variables are logged and ignored.
+variables; without `instrument()`, call `configure_pools()` without arguments. For each limit, a
+provider's value overrides the value for all, whatever set them. Otherwise, `configure_pools()` overrides the variables,
+and these override `apply_httpx_env`. A later `configure_pools()` keeps the limits that it does not name. `reset_pools()`
+removes all limits; `uninstrument()` removes none. Wrong arguments raise `ValueError` and change nothing. Wrong variables
+are logged and ignored.
 
 What each limit becomes:
 
@@ -363,8 +364,7 @@ def identity_table() -> list[str]:
     tail = [
         "",
         "With a `service.namespace`, `job` is `namespace/name`. VictoriaMetrics needs the relabelling",
-        "file of `dashboards/dev`. With PrometheusMetricReader, the scrape configuration sets `job` and",
-        "`instance`.",
+        "file of `dashboards/dev`.",
         "Scope labels and the format of `le` (`1` or `1.0`) differ between the paths. In queries, use `sum by`",
         "without the scope labels, and do not select single buckets.",
     ]
@@ -433,8 +433,8 @@ def metrics_page() -> str:
             lines.append(f"| {code(key)} | {description} | {values} |")
     lines += [
         "",
-        "Metrics have no other attributes, [spans](#spans) have more. No path, query, header, body, credential,",
-        "baggage, prompt or answer is recorded.",
+        "Metrics have no other attributes, [spans](#spans) have more. [What is never",
+        "recorded](security-and-cost.md#what-it-records).",
     ]
     lines += ["", "## Labels in Prometheus", "", *identity_table()]
     lines += ["", "## Queries", "", *query_section()]

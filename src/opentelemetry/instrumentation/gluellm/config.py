@@ -63,9 +63,9 @@ class Config:
     metrics: Literal["lean", "full"] = _setting("lean", one_of("lean", "full"))
     """`full` adds six histograms and the attribute `gluellm.response.streaming`."""
     span_min_duration: float = _setting(0.05, _NOT_NEGATIVE, "s")
-    """A wait for a connection, a connection set-up, or a call's time outside `requesting` gets a
-    span if it takes at least this long. Failed waits and set-ups, and calls with retries, always
-    get one. With 0, all get one."""
+    """A connection set-up or a wait for a connection gets a span if it takes at least this long; a
+    call, if it spends this long outside `requesting`. Failed waits and set-ups, and calls with
+    retries, always get one. With 0, all get one."""
     max_origins: int = _setting(20, whole_number(1, MAX_ORIGINS_BOUND), "origins")
     """Largest number of pairs of `server.address` and `server.port` on metrics, per process.
     Further origins have the address `_OTHER` and no port."""
@@ -96,10 +96,10 @@ class Config:
     silence_threshold: float = _setting(CALL_SILENT_AFTER, _POSITIVE, "s")
     """Shortest wait for an answer, or for the next item of a stream, after which a call counts in
     `gluellm.call.silent`. The wait must also be longer than three times the longest recent wait
-    that ended with an answer or an item. Recent is the last hour, or the last 100 waits if they
-    took longer. Without enough unstreamed answers, an unstreamed call counts only after 10 minutes.
-    They are enough if the latest is at most an hour old and the times between them sum to 12
-    minutes, each counted as at most 36 s."""
+    that ended with an answer or an item (recent: of the last hour, and at least the last 100). An
+    unstreamed call counts only after 10 minutes, unless the latest unstreamed answer is at most an
+    hour old and the times between such answers sum to at least 12 minutes. Times above 36 s count
+    as 36 s."""
     leak_stacks: bool = _setting(False, BOOLEAN)
     """Record the whole stack of each call, not only the application's line that made it, and add it
     to leak warnings. Costs about ten microseconds per call."""

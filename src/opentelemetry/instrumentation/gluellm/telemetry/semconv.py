@@ -59,13 +59,13 @@ CHANNEL_STATE: Final = "gluellm.channel.state"
 """State of a gRPC channel, as last observed. `shutdown` is a closed channel that the application
 still refers to."""
 ERROR_TYPE: Final = "error.type"
-"""Kind of failure, the same for every library. Absent on success. For requests, an HTTP status does
-not set it. A failed call has the first that applies: (1) the failure of its last request,
-unless `cancelled`; (2) `timeout`, if the call timed out and that request was cancelled; (3) that
-request's status, if at least 400; (4) the exception's class (at most 20 classes).
-`invalid_response`: the client cannot parse the head of the answer. `client_closed`: the application
-closed the client before the request ended. `protocol_error`: the other end closed the connection
-early or broke the protocol."""
+"""Kind of failure, the same for every library. Absent on success. Requests have only the listed
+values, and an HTTP status sets none. A failed call has the first that applies: (1) the failure of
+its last request, unless `cancelled`; (2) `timeout`, if the call timed out and that request was
+cancelled; (3) that request's status, if at least 400; (4) the exception's class (at most 20
+classes). `invalid_response`: the client cannot parse the head of the answer. `client_closed`: the
+application closed the client before the request ended. `protocol_error`: the other end closed the
+connection early or broke the protocol."""
 TIMEOUT_KIND: Final = "gluellm.timeout.kind"
 """Kind of timeout."""
 CONNECTION_STEP: Final = "gluellm.connection.step"
