@@ -125,9 +125,9 @@ def _differs() -> list[Panel]:
                 Column(title="With the pool", signal=fleet.WITH_POOL),
                 Column(title="Requests", signal=fleet.REQUESTS, decimals=2),
             ],
-            description="Limit of a single pool, per service and library, with the largest "
-            "differences on top. `With a limit` and `With the pool` are numbers of instances. If "
-            "they differ, the pool is unlimited in the others.",
+            description="Limit of a single pool, by service, provider and name, with the "
+            "largest differences on top. `With a limit` and `With the pool` count "
+            "instances. If they differ, the pool is unlimited in the others.",
             sort="Apart",
             recorded=True,
             height=9,

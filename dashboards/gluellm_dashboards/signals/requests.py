@@ -193,7 +193,7 @@ ERROR_STATUS_SHARE = _share_beside(
         "http.response.status_code": "!4..|5..",
         "rpc.response.status_code": "|OK|CANCELLED|DEADLINE_EXCEEDED",
     },
-    "Share of requests with a connection that got a status of at least 400 (or the gRPC "
+    "Of the requests that had a connection, the share with a status of at least 400 (or the gRPC "
     "equivalent). 429 is the provider's rate limit: send less, or ask for more. 5xx is a "
     "failure of the provider, any other 4xx one of the application. A larger pool helps "
     "against none of these.",
@@ -254,8 +254,8 @@ TIME_AT_PROVIDER = signal(
     f"(sum{by()}({rate('gluellm.pool.requests', CONNECTED)}) > 0)",
     "Time spent awaiting a response and reading it, per request that ended and had a "
     "connection. It also rises while requests hang, before any histogram does. If it is "
-    "unchanged and calls are slow, the cause is on your side. While no request ends, a "
-    "line stops, and a figure keeps its last value.",
+    "unchanged and calls are slow, the cause is on your side. While no request "
+    "ends, there is no new value.",
     of=[_TIME, "gluellm.pool.requests"],
     unit="s",
 )

@@ -86,9 +86,9 @@ REQUEUES = signal(
     "requeues",
     "How many requests had to queue again?",
     f"sum{by()}({rate('gluellm.pool.requeues')})",
-    "Requests that returned to the queue because their connection was taken or closed. In a "
-    "queue, many are normal: httpcore offers a free connection to all requests that wait. "
-    "If none wait and the server closes connections, the pool keeps them longer than the server.",
+    "Requests that returned to the queue because their connection was taken or closed. While "
+    "requests wait, this is normal: httpcore offers a free connection to all of them. If no "
+    "request waits and the server closes connections, the pool keeps them longer than the server.",
     of=["gluellm.pool.requeues"],
     unit="/s",
 )
