@@ -6,7 +6,6 @@ import contextvars
 import gc
 import importlib
 import math
-import ssl
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -135,16 +134,12 @@ async def test_cancelled_in_the_queue(server: FakeProvider, ledger: Ledger) -> N
 
 async def test_client_for_each_call(server: FakeProvider, ledger: Ledger) -> None:
     """The module's functions build a client, and its TLS context, in each call: ``preparing``."""
-    context = 0.0
     client = {"provider": "openai", **arguments("openai", server)}
     server.behaviour = Behaviour(head_delay=0.2)
     for _ in range(3):
-        began = time.monotonic()
-        ssl.create_default_context()
-        context += time.monotonic() - began
         await any_llm.acompletion(model="m", **client, **CHAT)
-    assert context / 2 < ledger.calls.stage_seconds["preparing"]
-    ledger.check("succeeded", preparing=0, requesting=0.6)
+    assert ledger.calls.stage_seconds["preparing"] > 0.02  # a TLS context takes 10 ms at least
+    ledger.check("succeeded", requesting=0.6)
 
 
 @pytest.mark.all_sdks
