@@ -216,8 +216,9 @@ class Play:
         caller = self.act.shown[0]
         findings = diagnose(snapshot(), self._earlier)
         finding = main_finding(findings, row_label(demo.key(caller)))
-        symptom, self.error = demo.load.symptoms[caller].text()
-        self.cause = cause_of(finding, calls_verdict(view, demo.calls_key(caller)), self.error)
+        key = demo.calls_key(caller)
+        symptom, self.error = demo.load.symptoms[caller].text(key.provider)
+        self.cause = cause_of(finding, calls_verdict(view, key), self.error)
         verdict = {"what callers see": symptom, "at fault": self.cause.text}
         screen.show(self._elapsed(), verdict, view)
 

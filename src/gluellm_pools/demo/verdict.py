@@ -49,13 +49,14 @@ class Symptoms:
     recent: deque[tuple[float, float, str]] = field(default_factory=lambda: deque(maxlen=500))
     """When calls ended, how long they took, and their error or an empty string."""
 
-    def text(self) -> tuple[str, str]:
+    def text(self, provider: str) -> tuple[str, str]:
         """Return what callers see at the moment, in words, and the error in it if there is one."""
         since = time.monotonic() - _RECENT
         recent = [(seconds, error) for ended, seconds, error in self.recent if ended >= since]
         if not recent:
-            return "no call has ended recently", ""
-        text = f"calls now take ~{_rounded(sum(seconds for seconds, _ in recent) / len(recent))}"
+            return f"no call to {provider} has ended recently", ""
+        mean = sum(seconds for seconds, _ in recent) / len(recent)
+        text = f"calls to {provider} now take ~{_rounded(mean)}"
         errors = Counter(error for _, error in recent if error)
         if not errors:
             return f"{text}, and none fails", ""

@@ -59,7 +59,7 @@ def test_default_demo_shows_the_same_to_callers_and_finds_whose_fault_it_is():
     assert "logged meanwhile" not in text
     symptoms = re.findall(r"what callers see: (.*)", text)
     symptom = re.compile(
-        r"calls now take ~[\d.]+ s, and (some|all) fail: openai.APITimeoutError: .*"
+        r"calls to openai now take ~[\d.]+ s, and (some|all) fail: openai.APITimeoutError: .*"
     )
     assert symptom.fullmatch(symptoms[1])
     assert symptom.fullmatch(symptoms[2])
@@ -110,7 +110,7 @@ def test_acts_of_slow_calls_name_the_cause_that_no_pool_shows():
     silent = r"the provider: stalled streams\. 3 streams without an item, .* while bytes arrive\."
     assert re.fullmatch(silent, *faults[1])
     assert re.search(r"calls to openai \(any_llm\): .*backoff \d\d% .*; retries \d", limited)
-    assert "what callers see: no call has ended recently" in stalled
+    assert "what callers see: no call to openai has ended recently" in stalled
     assert "\nAt fault, by act: the provider (rate-limited).\n" in limited
     assert "\nAt fault, by act: the provider (stalled-stream).\n" in stalled
 

@@ -119,7 +119,7 @@ def test_leaks_are_those_of_the_watch_and_of_the_interval() -> None:
     assert not all_kinds(a_snapshot(the_totals(), unread))
     before = a_snapshot(the_totals(leaks=2), uptime=50.0)
     snapshot = a_snapshot(the_totals(leaks=3))
-    assert "1 connection had been held unread" in found(Kind.LEAK, snapshot, before).observed
+    assert "Unread answers held 1 connection for" in found(Kind.LEAK, snapshot, before).observed
     assert not kinds(a_snapshot(the_totals(leaks=2)), before)
 
 

@@ -76,8 +76,8 @@ def test_amplification_status_and_both_layers_are_named() -> None:
     both = {"pauses": 40, "pauses_requested": 30, "attempts_repeated": 20}
     finding = found(Kind.RETRIES, refused({429: 60, 503: 5}, **MUCH, **both))
     assert finding.observed == (
-        "75% of the calls' time was back-off after 60 x 429, 5 x 503; 35 calls became 100 "
-        "requests; the provider set the length of 30 of 40 pauses (Retry-After)."
+        "75% of the calls' time was back-off after failed requests (60 with 429, 5 with 503); "
+        "35 calls became 100 requests; for 30 of 40 pauses, the provider sent Retry-After."
     )
     assert "limits the rate" in finding.explanation
     assert "the SDK (40 pauses) inside GlueLLM (20 further attempts)" in finding.explanation
@@ -200,7 +200,7 @@ def test_pauses_of_urllib3_are_named_where_no_calls_are_counted(
     if fires:
         finding = found(Kind.RETRIES, snapshot)
         assert finding.observed == (
-            "5 of 65 requests (8%) were refused: 5 x 503; Retry-After made urllib3 pause 5 times, "
-            "for 6.0 s summed over all requests."
+            "5 of 65 requests (8%) were refused: 5 with 503; Retry-After made urllib3 pause 5 "
+            "times, for 6.0 s summed over all requests."
         )
         assert "retry_after_max (2.6.3 or newer) of urllib3's Retry" in finding.advice

@@ -53,13 +53,13 @@ def test_callers_see_rounded_times_and_the_most_frequent_error():
     """Only of the last seconds, so that an act ends with what it does last."""
     tally, now = Symptoms(), time.monotonic()
     tally.recent.append((now - 60.0, 9.0, "old"))
-    assert tally.text() == ("no call has ended recently", "")
+    assert tally.text("openai") == ("no call to openai has ended recently", "")
     tally.recent.append((now, 0.21, ""))
-    assert tally.text() == ("calls now take ~0.2 s, and none fails", "")
+    assert tally.text("openai") == ("calls to openai now take ~0.2 s, and none fails", "")
     tally.recent += [(now, 1.2, "late"), (now, 1.2, "late"), (now, 1.3, "other")]
-    assert tally.text() == ("calls now take ~1 s, and some fail: late", "late")
+    assert tally.text("openai") == ("calls to openai now take ~1 s, and some fail: late", "late")
     del tally.recent[1]
-    assert tally.text()[0] == "calls now take ~1 s, and all fail: late"
+    assert tally.text("openai")[0] == "calls to openai now take ~1 s, and all fail: late"
 
 
 def test_paths_begin_with_the_package():

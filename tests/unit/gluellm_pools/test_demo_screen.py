@@ -18,7 +18,7 @@ def test_verdict_on_a_leak_names_its_line_on_80_columns() -> None:
     unread = [a_request("unread", 5.0, leak_suspected=True, call_site=call_site)] * 4
     snapshot = a_snapshot(the_totals(leaks=4), a_pool(unread, max_connections=4))
     verdict = {
-        "what callers see": "calls now take ~1 s, and all fail",
+        "what callers see": "calls to openai now take ~1 s, and all fail",
         "at fault": cause_of(found(Kind.LEAK, snapshot), None, "").text,
     }
     assert "gluellm_pools/demo/faults.py:75 in _never_read" in shown(verdict)

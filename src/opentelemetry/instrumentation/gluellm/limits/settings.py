@@ -85,7 +85,7 @@ def from_variable(name: str, variable: str, text: str, provider: str | None) -> 
     try:
         return Value(cast("float", rule.parsed(text)), variable, provider)
     except ValueError:
-        raise ValueError(f"{variable}={one_line(repr(text))}: allowed is {rule.allowed}") from None
+        raise ValueError(f"{one_line(repr(text))} is not {rule.allowed}") from None
 
 
 def origin_of(values: Values) -> str:

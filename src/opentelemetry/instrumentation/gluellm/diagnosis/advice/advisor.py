@@ -163,8 +163,9 @@ class Advisor:
                 f"calls at a time, or use another provider of the model"
             )
         return (
-            f'Keep one instance, llm = AnyLLM.create("{name}"), for the life of the program and '
-            f"call llm.acompletion(...): any_llm.acompletion(...) builds a client for each call"
+            f'Keep one instance, llm = AnyLLM.create("{name}"), for the life of the program. '
+            "Call llm.acompletion(...), not any_llm.acompletion(...), which builds a client for "
+            "each call"
         )
 
     def one_loop(self) -> str:

@@ -42,10 +42,10 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
     elif case.activity.number("leaks"):
         hurts = False
         observed = (
-            f"{counted(case.activity.number('leaks'), _held(case))} had been held unread for "
-            f"{seconds(case.leak_threshold)} or more, and have been released."
+            f"Unread answers held {counted(case.activity.number('leaks'), _held(case))} for "
+            f"{seconds(case.leak_threshold)} or more. None does now."
         )
-        explanation = "Their reader paused for long, or the garbage collector found them."
+        explanation = "The program paused between reads, or the garbage collector closed streams."
     else:
         return None
     return Finding(

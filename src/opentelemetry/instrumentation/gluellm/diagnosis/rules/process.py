@@ -127,7 +127,8 @@ def blocked_event_loop(
     # A loop that has no CPU stands at a random line.
     if named and checks >= (_AGREEING if cause == "cpu_contention" else 1):
         innermost = next(iter(snapshot.process.event_loop_stack), site)
-        inner = f" (last innermost frame: {call_site_text(innermost)})" if innermost != site else ""
+        frame = f" (innermost frame of the latest: {call_site_text(innermost)})"
+        inner = frame if innermost != site else ""
         by_cause += f" {checks} of {counted(sum(sites.values()), 'check')} found the loop at"
         by_cause += f" {call_site_text(site)}{inner}."
         move = "Move this code out of the loop: asyncio.to_thread, or a process if it computes."

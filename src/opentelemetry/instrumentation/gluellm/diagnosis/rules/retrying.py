@@ -58,7 +58,7 @@ class _Reasons:
 
     def __str__(self) -> str:
         most = (self.statuses + self.errors).most_common(_MOST_REASONS)
-        return ", ".join(f"{count} x {one_line(name)}" for name, count in most)
+        return ", ".join(f"{count} with {one_line(name)}" for name, count in most)
 
     @property
     def of_provider(self) -> bool:
@@ -114,7 +114,7 @@ def retries(
         backed_off < thresholds.BACKOFF_RETRIES or not (delayed or multiplied)
     ):
         return None
-    after = f" after {reasons}" if str(reasons) else ""
+    after = f" after failed requests ({reasons})" if str(reasons) else ""
     observed = (
         f"{percent(share)} of the calls' time was back-off{after}; {counted(began, 'call')} became "
         f"{counted(began + calls.retries, 'request')}"
@@ -125,8 +125,8 @@ def retries(
         observed += f"; {counted(failed, 'call')} failed in the end"
     if calls.pauses_requested:
         observed += (
-            f"; the provider set the length of {calls.pauses_requested} of "
-            f"{counted(calls.pauses, 'pause')} (Retry-After)"
+            f"; for {calls.pauses_requested} of {counted(calls.pauses, 'pause')}, the provider "
+            "sent Retry-After"
         )
     elif calls.pauses:
         observed += "; no Retry-After was sent"
