@@ -151,6 +151,20 @@ def test_client_that_replaces_the_sdks_has_as_many_connections() -> None:
         assert "Limits(max_connections=1000)" in text
 
 
+def test_advice_on_a_leak_has_the_lines_to_write() -> None:
+    """For streams of any-llm, and for those of the SDKs and of httpx, which the pool can serve."""
+    block = "above the loop that reads the stream, and indent the loop."
+    text = advisor_for("openai", "httpx2", gluellm=False).end_answers()
+    assert text.startswith(f"Write async with contextlib.aclosing(stream): {block}")
+    for synchronous, sign, wait in ((False, "async ", "await "), (True, "", "")):
+        text = advisor_for(
+            "openai", "httpx2", gluellm=False, synchronous=synchronous, any_llm=False
+        ).end_answers()
+        assert text.startswith(f"Write {sign}with stream: {block}")
+        assert f"write {sign}with client.stream(...) as response: instead" in text
+        assert text.endswith(f": {wait}stream.close()")
+
+
 def test_botocores_advice_names_the_option_for_each_purpose() -> None:
     """``max_pool_connections`` limits nothing: as many threads are needed."""
     advisor = advisor_for("bedrock", "urllib3", gluellm=False)

@@ -178,15 +178,20 @@ class Advisor:
                 "Read each stream to its end, or cancel its call, also where the loop may break, "
                 "return or raise: grpc.aio keeps an unread call for ever"
             )
-        # any-llm's streams are generators; those of openai and anthropic have no aclose() before
-        # openai 3, and are context managers.
-        closing = f"{'' if self.synchronous else 'async '}with stream"
-        if not self._applications:
-            closing = "async with contextlib.aclosing(stream)"
+        # any-llm's streams are generators: closing one that never ran does not close its response.
+        # Those of openai and anthropic have no aclose() before openai 3, and are context managers.
+        block = "async with contextlib.aclosing(stream)"
+        others = "Don't request a stream that you don't read"
+        if self._applications:
+            sign, wait = ("", "") if self.synchronous else ("async ", "await ")
+            block = f"{sign}with stream"
+            others = (
+                f"With httpx itself, write {sign}with client.stream(...) as response: instead. "
+                f"Close a stream that you don't read: {wait}stream.close()"
+            )
         return (
-            "Read each stream to its end, or close it with a block around the loop: "
-            f"{closing}: ... The block closes it after break, return and exceptions. Don't "
-            "request a stream that you don't read"
+            f"Write {block}: above the loop that reads the stream, and indent the loop. This "
+            f"closes the stream even if the loop breaks, returns or raises. {others}"
         )
 
     def _botocore(self, option: str) -> str:
