@@ -59,6 +59,10 @@ def _p95(name: str, question: str, metric: Metric) -> Query:
     return Query(name, question, (metric,), quantile(0.95, metric), "s")
 
 
+# The series of timeouts begins at 0, that of requests with this error at its first count. A rate
+# does not see that count, so timeouts divided by all requests could exceed 1.
+_GAVE_UP: Final = f"""sum{by()}({rate(semconv.TIMEOUTS, f'{_KIND}="pool"')})"""
+_OTHERS: Final = f"""sum{by()}({rate(semconv.REQUESTS, f'{_ERROR}!="{ErrorType.POOL_TIMEOUT}"')})"""
 QUERIES: Final = (
     _query(
         "calls",
@@ -123,8 +127,7 @@ QUERIES: Final = (
         "pool_timeout_share",
         "Which share of requests ends in a pool timeout?",
         (semconv.TIMEOUTS, semconv.REQUESTS),
-        f"""sum{by()}({rate(semconv.TIMEOUTS, f'{_KIND}="pool"')}) / """
-        f"sum{by()}({rate(semconv.REQUESTS)})",
+        f"{_GAVE_UP} / ({_GAVE_UP} + ({_OTHERS} or 0 * {_GAVE_UP}))",
         "ratio",
     ),
     _query(

@@ -36,7 +36,6 @@ from typing import Any
 from ..arguments import CommandError, add_command, add_output_arguments, number_between, time_span
 from .outlook import add_outlook_arguments
 
-_COMMAND = "gluellm-pools doctor"
 _TIMEOUT = 10.0
 _SPAN = time_span("1ms", "1h")
 
@@ -76,8 +75,10 @@ def _doctor(options: argparse.Namespace) -> int:
     if (options.pid is None) is not bool(program):
         found = f"; found {program[0]!r} as well as --pid" if program else ""
         raise CommandError(
-            f"give either --pid N or a program, as in: {_COMMAND} -- python app.py{found}"
+            f"give either --pid N or a program, as in: gluellm-pools doctor -- python app.py{found}"
         )
+    if len(dict(options.what_if)) < len(options.what_if):
+        raise CommandError("--what-if has one setting twice: give each setting once")
     if program and (options.period or options.timeout):
         raise CommandError("--for and --timeout need --pid")
     if program and options.json and options.output is None:

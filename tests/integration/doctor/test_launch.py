@@ -32,7 +32,7 @@ def test_a_killed_program_has_left_its_leak_with_file_and_line(doctor, provider,
     assert not {"\x1b", "\u202e"} & set(done.stderr)
     finding = re.sub(r"\s+", " ", done.stderr[done.stderr.index(": leak in openai/") :])
     assert place in finding
-    assert "advice: Read each stream to its end, or close it" in finding
+    assert "advice: Write async with contextlib.aclosing(stream): above the loop" in finding
     assert re.search(r"when: +[\d.]+ s( to [\d.]+ s)? after the process started", finding)
     assert "was ended by SIGKILL" in done.stderr
 

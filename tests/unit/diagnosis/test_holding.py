@@ -89,7 +89,7 @@ def test_readme_shows_the_finding_of_a_leak() -> None:
     readme = " ".join((Path(__file__).parents[3] / "README.md").read_text().split())
     assert f"observed: {finding.observed.replace(', provider openai, model gpt-4o', '')}" in readme
     assert f"explanation: {finding.explanation}" in readme
-    assert f"advice: {finding.advice.partition(' The block')[0]}" in readme
+    assert f"advice: {finding.advice.partition(' This closes')[0]}" in readme
 
 
 def test_younger_unread_responses_of_a_leaking_call_site_count() -> None:

@@ -144,6 +144,20 @@ def test_read_timeout_that_cuts_is_not_advised() -> None:
     assert "Set a read timeout" not in finding.advice
 
 
+def test_read_timeouts_are_counted_once() -> None:
+    """The account of all requests has the number. Only the latest are known one by one."""
+    totals = the_totals(
+        160, errors={"read_timeout": 50}, failures=CUT, answers=answers(20, 1.0) + answers(3, 4.0)
+    )
+    now = a_snapshot(totals, a_pool(read_timeout=5.0), uptime=200.0)
+    observed = found(Kind.READ_TIMEOUT, now, a_snapshot()).observed
+    assert observed == (
+        "50 of 60 requests in openai/httpx2 failed in the last 2 min (0% earlier): 50 with "
+        "read_timeout. The client's own read timeout is 5.0 s without a byte; 3 answers began in "
+        "time, but only after 4.0 s to 4.0 s."
+    )
+
+
 STOPPED = ended("read_timeout", [20.4] * 9, "unread", head=0.4, phase_age=0.0)
 OTHERS = (Answer(5.0, "gpt-4o", 0.4, 0.5, 0, call_site=SITE),) * 20
 

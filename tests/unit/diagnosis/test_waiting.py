@@ -211,6 +211,7 @@ def test_limit_of_each_origin_is_judged_where_requests_queue_for_it(
         assert "TCPConnector(limit_per_host=N)). No size" in finding.advice
     else:
         assert "which allows 100 connections" in finding.observed
+        assert "TCPConnector(limit_per_host=N, limit=N)). No size" in finding.advice
 
 
 @pytest.mark.parametrize("known", ["m2", "m3"])

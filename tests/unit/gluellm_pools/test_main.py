@@ -44,6 +44,10 @@ ACTS = (
         (["doctor", "--pid", "1", "--timeout", "0"], "'0' is not a time from 1ms to 1h"),
         (["doctor", "--pid", "1", "--timeout", "nan"], "'nan' is not a"),
         (["doctor", "--pid", "1", "--", "python"], "either --pid N or a program"),
+        (
+            ["doctor", "--pid", "1", "--what-if", "traffic=2", "--what-if", "traffic=3"],
+            "--what-if has one setting twice: give each setting once",
+        ),
         (["doctor", "--timeout", "9", "--", "python"], "--for and --timeout need --pid"),
         (["doctor", "--json", "--", "python"], "--json needs -o FILE"),
         (["doctor", "-o", "/", "--", "python"], "can't write '/'"),

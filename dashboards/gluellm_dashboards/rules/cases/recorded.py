@@ -9,6 +9,7 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from ... import config
 from .. import recording
 from ..case import series
+from ..questions import at, essential
 from .calls import ended
 from .waiting import answered, failed, pool_timeouts
 
@@ -72,6 +73,8 @@ EXPECTED: Final = (
     ("versions", recording.INSTANCE_VERSION, "api-1", 1.0),
 )
 """By query, level and instance: the value."""
+ALL_GIVE_UP: Final = (pool_timeouts("0+2x3"), failed("pool_timeout", "_ 2+2x2"))
+"""A new pool, all of whose requests end in a pool timeout: the share is 1, not more."""
 
 
 def document() -> dict[str, Any]:
@@ -92,7 +95,18 @@ def document() -> dict[str, Any]:
                     }
                     for query, level, instance, value in EXPECTED
                 ],
-            }
+            },
+            {
+                "interval": "1m",
+                "input_series": [dict(one) for one in ALL_GIVE_UP],
+                "promql_expr_test": [
+                    {
+                        "expr": at((), essential("pool_timeout_share")),
+                        "eval_time": "3m",
+                        "exp_samples": [{"labels": "{}", "value": 1.0}],
+                    }
+                ],
+            },
         ],
     }
 

@@ -151,6 +151,32 @@ def test_client_that_replaces_the_sdks_has_as_many_connections() -> None:
         assert "Limits(max_connections=1000)" in text
 
 
+def test_advice_on_a_leak_has_the_lines_to_write() -> None:
+    """For streams of any-llm, and for those of the SDKs and of httpx, which the pool can serve."""
+    block = "above the loop that reads the stream, and indent the loop."
+    text = advisor_for("openai", "httpx2", gluellm=False).end_answers()
+    assert text.startswith(f"Write async with contextlib.aclosing(stream): {block}")
+    for synchronous, sign, wait in ((False, "async ", "await "), (True, "", "")):
+        text = advisor_for(
+            "openai", "httpx2", gluellm=False, synchronous=synchronous, any_llm=False
+        ).end_answers()
+        assert text.startswith(f"Write {sign}with stream: {block}")
+        assert f"write {sign}with client.stream(...) as response: instead" in text
+        assert text.endswith(f": {wait}stream.close()")
+
+
+def test_botocores_advice_names_the_option_for_each_purpose() -> None:
+    """``max_pool_connections`` limits nothing: as many threads are needed."""
+    advisor = advisor_for("bedrock", "urllib3", gluellm=False)
+    allowed = advisor.allow(40)
+    assert "Config(max_pool_connections=40)" in allowed
+    assert "limits none" in allowed
+    assert allowed.endswith("give it 40 threads")
+    assert advisor.read_at_most(90, 10).endswith("botocore.config.Config(read_timeout=90))")
+    assert advisor.probe_idle(10).endswith("botocore.config.Config(tcp_keepalive=True))")
+    assert "botocore" not in advisor.wait_at_most(5, 10)
+
+
 PER_CALL = ("liner", "lmstudio", "voyage", "watsonx", "xai")
 """A limit for one call, or for no pool at all, is no advice."""
 

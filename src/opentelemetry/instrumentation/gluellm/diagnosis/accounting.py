@@ -189,7 +189,7 @@ _EXPLANATIONS = {
 _TO_GET = (301, 302, 303)
 """Statuses after which clients send GET (RFC 9110, 15.4). They repeat the method after 307, 308."""
 _REDIRECTS = (*_TO_GET, 307, 308)
-_REPEAT = (Kind.CONNECT_FAILURES, Kind.RETRIES, Kind.SLOW_PROVIDER)
+_REPEAT = (Kind.CONNECT_FAILURES, Kind.RETRIES, Kind.READ_TIMEOUT, Kind.SLOW_PROVIDER)
 """Kinds whose parts that begin with the account's counts state nothing else."""
 _MOST_ERRORS = 3
 _NOTICED = 0.1

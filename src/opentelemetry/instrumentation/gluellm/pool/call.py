@@ -463,8 +463,8 @@ class _LongestWait:
     def is_uncertain(self, now: int) -> bool:
         """Return whether the known waits cover less than 12 minutes, or none is of the last hour.
 
-        Twenty waits are the fewest that cover them. Twenty quick answers in a row say nothing about
-        other models.
+        The first wait covers none, and each other one at most 36 s: 21 are the fewest. As many
+        quick answers in a row say nothing about other models.
         """
         return self.time < _HOUR // 5 or now - self.last > _HOUR
 

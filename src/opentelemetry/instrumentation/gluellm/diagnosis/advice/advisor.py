@@ -80,7 +80,7 @@ class Advisor:
 
     def read_at_most(self, read: int, maximum: int | None) -> str:
         """Advise how to set a read timeout of ``read`` seconds."""
-        own = self._timed(f"{read}, connect=5", maximum)
+        own = self._botocore(f"read_timeout={read}") or self._timed(f"{read}, connect=5", maximum)
         settings = f"GLUELLM_DEFAULT_REQUEST_TIMEOUT={read}"
         return f"Raise the read timeout: {self._under_gluellm(settings, own)}"
 
@@ -107,11 +107,8 @@ class Advisor:
 
     def keep(self, size: int) -> str:
         """Advise how to keep ``size`` idle connections in a pool without another limit."""
-        if self._family is families.BOTOCORE:
-            return (
-                f'Keep {size} connections: AnyLLM.create("{self.provider}", '
-                f"config=botocore.config.Config(max_pool_connections={size}))"
-            )
+        if own := self._botocore(f"max_pool_connections={size}"):
+            return f"Keep {size} connections: {own}"
         if self.provider is not None and not self._applications:
             return (
                 f"Keep {size} connections: only configure_pools("
@@ -131,7 +128,7 @@ class Advisor:
                 "the client that the anthropic SDK builds by itself, or "
                 "anthropic.DefaultAsyncHttpxClient(...), turns it on"
             )
-        return self._client(
+        return self._botocore("tcp_keepalive=True") or self._client(
             f"transport={self._module}.{self._kind.removesuffix('Client')}HTTPTransport("
             f"limits={self._limits(maximum)}, "
             f"socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), "
@@ -182,16 +179,27 @@ class Advisor:
                 "Read each stream to its end, or cancel its call, also where the loop may break, "
                 "return or raise: grpc.aio keeps an unread call for ever"
             )
-        # any-llm's streams are generators; those of openai and anthropic have no aclose() before
-        # openai 3, and are context managers.
-        closing = f"{'' if self.synchronous else 'async '}with stream"
-        if not self._applications:
-            closing = "async with contextlib.aclosing(stream)"
+        # any-llm's streams are generators: closing one that never ran does not close its response.
+        # Those of openai and anthropic have no aclose() before openai 3, and are context managers.
+        block = "async with contextlib.aclosing(stream)"
+        others = "Don't request a stream that you don't read"
+        if self._applications:
+            sign, wait = ("", "") if self.synchronous else ("async ", "await ")
+            block = f"{sign}with stream"
+            others = (
+                f"With httpx itself, write {sign}with client.stream(...) as response: instead. "
+                f"Close a stream that you don't read: {wait}stream.close()"
+            )
         return (
-            "Read each stream to its end, or close it with a block around the loop: "
-            f"{closing}: ... The block closes it after break, return and exceptions. Don't "
-            "request a stream that you don't read"
+            f"Write {block}: above the loop that reads the stream, and indent the loop. This "
+            f"closes the stream even if the loop breaks, returns or raises. {others}"
         )
+
+    def _botocore(self, option: str) -> str:
+        """Return how to set an option of botocore; empty for providers without botocore."""
+        if self._family is not families.BOTOCORE:
+            return ""
+        return f'AnyLLM.create("{self.provider}", config=botocore.config.Config({option}))'
 
     @property
     def _applications(self) -> bool:
@@ -236,7 +244,10 @@ class Advisor:
         if not there:
             return own
         call = f'configure_pools(provider="{provider}", {", ".join(there)})'
-        if self._family is families.NO_CLIENT:
+        # botocore's pools have no pool timeout.
+        if self._family is families.NO_CLIENT or (
+            self._family is families.BOTOCORE and providers.POOL_TIMEOUT in limits
+        ):
             return f"{call}, since there is no other way to limit its client"
         return f"{call} if any-llm builds the client, or {own}"
 

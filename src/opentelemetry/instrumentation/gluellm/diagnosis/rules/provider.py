@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from statistics import mean, median
 
 from ... import thresholds
@@ -149,29 +150,40 @@ def _slow_share(case: PoolCase, group: Group) -> str:
     # Those that ended sooner than ``took`` after the first request are quick answers as well.
     began = max(answer.ago + _took(answer) for answer in before)
     were_late = [answer.head >= least for answer in before if answer.ago + took <= began]
-    rose = many and _is_more(share, len(now), were_late)
-    return f"{percent(share)} took {seconds(min(late))} or longer" if rose else ""
+    rose = many and _rose_beyond_chance(share, len(now), were_late)
+    if not rose or _came_and_went(share, were_late):
+        return ""
+    return f"{percent(share)} took {seconds(min(late))} or longer"
 
 
-def _is_more(share: float, of: int, before: Iterable[bool]) -> bool:
-    """Return whether more answers are late now, a ``share`` of ``of`` answers, than ``before``.
+def _rose_beyond_chance(share: float, answers: int, were_late: Sequence[bool]) -> bool:
+    """Return whether a ``share`` of ``answers`` that are late now is more than before.
 
-    By more than chance: a constant mix of short and long answers is no finding. What is slow now
-    may have begun in the time before, so any first part of that is enough. It must not have ended
-    in that time: batches or sessions of long answers come and go.
+    ``were_late`` has the answers before, the first one first. What is slow now may have begun among
+    them, so a lower share in any first part of them is enough. A constant mix of short and long
+    answers differs by chance only.
     """
-    rose, count, run, longest = False, 0, 0.0, 0.0
-    for number, is_late in enumerate(before, 1):
-        count += is_late
+    for number, late in enumerate(accumulate(were_late), 1):
         expected = share * number
-        deviation = math.sqrt(expected * (1 + number / of))
-        rose |= expected - count >= max(expected / 2, thresholds.PARTLY_SLOW_SURE * deviation)
+        deviation = math.sqrt(expected * (1 + number / answers))
+        if expected - late >= max(expected / 2, thresholds.PARTLY_SLOW_SURE * deviation):
+            return True
+    return False
+
+
+def _came_and_went(share: float, were_late: Sequence[bool]) -> bool:
+    """Return whether about as many answers as now were late for a while, and then fewer again.
+
+    Batches or sessions of long answers come and go: they are no finding.
+    """
+    run = longest = 0.0
+    for is_late in were_late:
         # Above 0 while about as many are late as now.
         run = max(run + is_late - share / 2, 0.0)
         if not run and longest >= thresholds.PARTLY_SLOW_ONCE:
-            return False
+            return True
         longest = max(longest, run) if run else 0.0
-    return rose
+    return False
 
 
 def _took(answer: Answer) -> float:

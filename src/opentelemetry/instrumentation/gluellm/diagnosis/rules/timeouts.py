@@ -143,6 +143,11 @@ def _read_timeouts(case: PoolCase) -> tuple[float, list[Failure], float]:
     return timeout, ended, least
 
 
+def _ended(case: PoolCase) -> str:
+    number = case.activity.number("timeout", "read")
+    return f"{number} of {counted(case.activity.left, 'request')} ended"
+
+
 def held_back_answers(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     """Detect answers that begin and then bring no byte, while others are complete at once."""
     timeout, silent, least = _read_timeouts(case)
@@ -157,17 +162,16 @@ def held_back_answers(case: PoolCase, *, loop_is_blocked: bool) -> Finding | Non
     took = sorted(one.head + one.rest for one in case.kept_answers if one.group in groups)
     if 2 * len(begun) <= len(silent) or len(took) < thresholds.BASELINE_REQUESTS:
         return None
-    usual, number = took[len(took) * 95 // 100], case.recent_requests
+    usual = took[len(took) * 95 // 100]
     if usual > thresholds.HELD_BACK * timeout:
         return None
     return Finding(
         kind=Kind.TRUNCATED_ANSWERS,
         severity=Severity.ERROR,
-        observed=f"{len(begun)} of the last {counted(number, 'request')} "
-        f"({percent(len(begun) / number)}) ended in a read timeout after their answer had begun: "
-        f"it brought no byte for {seconds(timeout)}, while 95% of the other answers took at most "
-        f"{seconds(usual)} in all.",
-        evidence=evidence_of("The requests whose answers stop", begun),
+        observed=f"{_ended(case)} in a read timeout, {len(begun)} of the last {len(silent)} "
+        f"after their answer had begun: it brought no byte for {seconds(timeout)}, while 95% of "
+        f"the other answers took at most {seconds(usual)} in all.",
+        evidence=evidence_of("The last requests whose answers stop", begun),
         explanation="The rest of these answers is missing, or is held back on the way: a gateway "
         "or proxy that shortens bodies and keeps their Content-Length, or one of its workers that "
         "hangs. A slow model does not explain it, and a longer timeout only makes calls wait.",
@@ -190,15 +194,14 @@ def cut_answers(case: PoolCase) -> Finding | None:
     ]
     if 2 * len(at_it) <= len(cut) or not near:
         return None
-    wanted, number = max(60, 3 * round(timeout)), case.recent_requests
+    wanted = max(60, 3 * round(timeout))
     return Finding(
         kind=Kind.READ_TIMEOUT,
         severity=Severity.ERROR,
-        observed=f"{len(cut)} of the last {counted(number, 'request')} "
-        f"({percent(len(cut) / number)}) ended in a read timeout, after {seconds(timeout)} without "
-        f"a byte: the client's own limit. {counted(len(near), 'answer')} began in time, but only "
-        f"after {seconds(min(near))} to {seconds(max(near))}.",
-        evidence=evidence_of("The requests that the timeout ended", cut),
+        observed=f"The client's own read timeout is {seconds(timeout)} without a byte; "
+        f"{_ended(case)} in it; {counted(len(near), 'answer')} began in time, but only after "
+        f"{seconds(min(near))} to {seconds(max(near))}.",
+        evidence=evidence_of("The last requests that the timeout ended", cut),
         explanation="Your timeout cuts them: other answers take nearly as long, so the provider "
         "works on these as well.",
         advice=f"{case.advisor.read_at_most(wanted, case.maximum)}. Or stream: bytes come earlier.",
