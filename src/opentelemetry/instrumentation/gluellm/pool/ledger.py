@@ -279,7 +279,7 @@ class PoolLedger:
         self.failed: deque[tuple[Any, ...]] = deque(maxlen=MOST_FAILED)
         """Latest requests that failed or were refused: when they ended, the result, the age of the
         call, the last phase and the time in it, the model, the call site, the time that it
-        waited for the head of the response, and `Lease.verify_code`."""
+        waited for the head of the response, and `TrackedConnection.verify_code`."""
         self.answered: deque[tuple[Any, ...]] = deque(maxlen=MOST_ANSWERED)
         """First attempts that were served, at most `KEPT_PER_SECOND`: when it ended, its model, the
         time until the head and after it, the number of items that the application requested, the
