@@ -90,7 +90,8 @@ class PoolLimits(ModulePatches):
     def _carry(self, owner: type, method: str) -> None:
         """Run ``method`` with the limits of the call in which its object was built."""
         marks.give_defaults(owner, marks.LIMITS)
-        self._patches.wrap(owner, "__init__", self._constructor(_unchanged, _mark_builder))
+        make = self._constructor(lambda limits, _: limits, _mark_builder)
+        self._patches.wrap(owner, "__init__", make)
         self._patches.wrap(owner, method, self._within)
 
     # Wrappers
@@ -214,10 +215,6 @@ def _for_urllib3(limits: Values, arguments: dict[str, Any]) -> Values:
     _set(limits, arguments, {MAX_CONNECTIONS: "maxsize"})
     arguments["block"] = True
     return {name: limits[name] for name in (MAX_CONNECTIONS, POOL_TIMEOUT) if name in limits}
-
-
-def _unchanged(limits: Values, _: dict[str, Any]) -> Values:
-    return limits
 
 
 # Marks on built objects
