@@ -76,7 +76,7 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         - ``tracer_provider``, ``meter_provider``: OpenTelemetry providers (None: the global ones)
         - ``scope``: ``"any_llm"`` (default), the pools of any-llm calls, or ``"all"``
         - ``http_spans``: also turn on OpenTelemetry's own HTTP and gRPC instrumentations (False)
-        - ``metrics``: ``"lean"`` (default), or ``"full"`` with five more histograms
+        - ``metrics``: ``"lean"`` (default), or ``"full"`` with six more histograms
         - ``span_min_duration``: shortest wait or connection set-up that becomes a span (0.05 s)
         - ``max_origins``: most servers that metrics name (20)
         - ``peak_window``: how far back the ``peak`` gauges look (75 s)
