@@ -75,13 +75,7 @@ class Installation:
         self.drain = durations.drain
         self._watch_observer = logs.WatchObserver(_churn_advice)
         self.registry = PoolRegistry(
-            (
-                EntryObserver(),
-                durations,
-                spans,
-                NoteObserver(),
-                self._watch_observer,
-            ),
+            (EntryObserver(), durations, spans, NoteObserver(), self._watch_observer),
             max_origins=config.max_origins,
             peak_window=config.peak_window,
             ledgers=ledgers,

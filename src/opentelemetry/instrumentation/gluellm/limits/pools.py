@@ -18,12 +18,7 @@ from ..adapters.urllib3.pools import is_shared
 from ..attribution.calls import OnError
 from ..attribution.streams import current
 from ..patching import LIMITS_MARK, ModulePatches
-from ..providers import (
-    KEEPALIVE_EXPIRY,
-    MAX_CONNECTIONS,
-    MAX_KEEPALIVE_CONNECTIONS,
-    POOL_TIMEOUT,
-)
+from ..providers import KEEPALIVE_EXPIRY, MAX_CONNECTIONS, MAX_KEEPALIVE_CONNECTIONS, POOL_TIMEOUT
 from .scope import LimitedCall, current_limits, limited_call
 from .settings import Values, origin_of
 

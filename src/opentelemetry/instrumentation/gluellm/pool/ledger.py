@@ -317,10 +317,7 @@ class PoolLedger:
 
     def counters(self, now: int) -> Counters:  # noqa: ARG002
         """Return all counters of the name itself, without those of its origins."""
-        found: Counters = {
-            ("pools_opened", None): self.pools_opened,
-            ("leaks", None): self.leaks,
-        }
+        found: Counters = {("pools_opened", None): self.pools_opened, ("leaks", None): self.leaks}
         labelled = {"discarded": self.discarded}
         if self.reports_connections:
             found["opened", None] = self.opened

@@ -17,10 +17,7 @@ from .sync import SyncHooks
 
 _AIO_CALLS = ("UnaryUnaryCall", "UnaryStreamCall", "StreamUnaryCall", "StreamStreamCall")
 # The methods that wait for the response, and those that return an object for the call.
-_BLOCKING = (
-    ("_UnaryUnaryMultiCallable", "_blocking"),
-    ("_StreamUnaryMultiCallable", "_blocking"),
-)
+_BLOCKING = (("_UnaryUnaryMultiCallable", "_blocking"), ("_StreamUnaryMultiCallable", "_blocking"))
 _STARTING = (
     ("_UnaryUnaryMultiCallable", "future"),
     ("_StreamUnaryMultiCallable", "future"),
