@@ -35,9 +35,15 @@ applied: set[str] = set()
 """Variables of ``HTTPX_VARIABLES`` that are currently applied as limits."""
 
 
+def limits_in(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that set limits, by argument. An empty variable counts as unset."""
+    texts = {name: environment.get(key, "").strip() for name, key in LIMIT_VARIABLES.items()}
+    return {name: text for name, text in texts.items() if text}
+
+
 def limits_asked_for(environment: Mapping[str, str]) -> bool:
-    """Return whether the environment sets limits. An empty variable counts as unset."""
-    given = {name: environment.get(variable, "") for name, variable in LIMIT_VARIABLES.items()}
-    if given[APPLY_HTTPX_ENV].strip().lower() in ("false", "0"):
+    """Return whether the environment sets limits."""
+    given = limits_in(environment)
+    if given.get(APPLY_HTTPX_ENV, "").lower() in ("false", "0"):
         del given[APPLY_HTTPX_ENV]
-    return any(text.strip() for text in given.values())
+    return bool(given)

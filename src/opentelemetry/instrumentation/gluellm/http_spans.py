@@ -58,15 +58,17 @@ _INSTRUMENTATIONS = (
 class HttpSpans:
     """The OpenTelemetry instrumentors that one installation turned on."""
 
-    def __init__(self) -> None:
+    def __init__(self, **providers: Any) -> None:
+        self._providers = providers
         self._turned_on: list[Any] = []
 
-    def install(self, **providers: Any) -> None:
+    def install(self) -> None:
         """Turn on each instrumentor that is installed, not disabled by name and not already on.
 
         Does nothing under auto-instrumentation, whose loader turns them on.
         """
-        if _auto_instrumentation():
+        # Only the sitecustomize of opentelemetry-instrument imports the loader.
+        if "opentelemetry.instrumentation.auto_instrumentation._load" in sys.modules:
             return
         disabled = {name.strip() for name in os.environ.get(_DISABLED, "").split(",")}
         seen: dict[int, str] = {}
@@ -82,13 +84,13 @@ class HttpSpans:
                 # After httpx2.alias_httpx() both names are one module: instrument it once.
                 module = importlib.import_module(wanted.library)
                 if seen.setdefault(id(module), wanted.library) == wanted.library:
-                    self._turn_on(wanted, providers)
+                    self._turn_on(wanted)
             except Exception as error:
                 warn(_FAILED, wanted.library, where_it_failed(error))
         for package in missing:
             warn(_MISSING, package)
 
-    def _turn_on(self, wanted: _Instrumentation, providers: dict[str, Any]) -> None:
+    def _turn_on(self, wanted: _Instrumentation) -> None:
         package = importlib.import_module(f"opentelemetry.instrumentation.{wanted.package}")
         instrumentor_class = getattr(package, wanted.instrumentor, None)
         if instrumentor_class is None:
@@ -96,7 +98,7 @@ class HttpSpans:
             return
         instrumentor = instrumentor_class()
         if not instrumentor.is_instrumented_by_opentelemetry:
-            instrumentor.instrument(**providers)
+            instrumentor.instrument(**self._providers)
             if instrumentor.is_instrumented_by_opentelemetry:
                 self._turned_on.append(instrumentor)
 
@@ -119,8 +121,3 @@ def _is_there(library: str) -> bool:
         return importlib.util.find_spec(library) is not None
     except ValueError:  # a module without __spec__ in sys.modules
         return False
-
-
-def _auto_instrumentation() -> bool:
-    # Only the sitecustomize of opentelemetry-instrument imports the loader.
-    return "opentelemetry.instrumentation.auto_instrumentation._load" in sys.modules

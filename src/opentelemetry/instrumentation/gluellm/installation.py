@@ -28,6 +28,7 @@ from .diagnosis.collect import collect
 from .diagnosis.pool_timeout_note import NoteObserver
 from .diagnosis.snapshot import Snapshot
 from .failures import warn
+from .http_spans import HttpSpans
 from .patching import Hooks
 from .pool import call_site
 from .pool.ledger import PoolLedger
@@ -74,13 +75,7 @@ class Installation:
         self.drain = durations.drain
         self._watch_observer = logs.WatchObserver(_churn_advice)
         self.registry = PoolRegistry(
-            (
-                EntryObserver(),
-                durations,
-                spans,
-                NoteObserver(),
-                self._watch_observer,
-            ),
+            (EntryObserver(), durations, spans, NoteObserver(), self._watch_observer),
             max_origins=config.max_origins,
             peak_window=config.peak_window,
             ledgers=ledgers,
@@ -138,6 +133,7 @@ class Installation:
             for module in adapter.MODULES
         )
         self._reporter = self._reporter_on(config.snapshot_signal)
+        self._http_spans = HttpSpans(tracer_provider=tracer_provider, meter_provider=meter_provider)
 
     def install(self) -> None:
         """Apply all patches and connect the instruments. Undoes everything if a step raises."""
@@ -152,6 +148,8 @@ class Installation:
             self._listen_to_signal()
             # Report failures now: if the SDK failed, there may be no collection to report them.
             logs.warn_of_failures(self._failures)
+            if self._config.http_spans and not self.clients_only:
+                self._http_spans.install()
         except BaseException:
             self.uninstall()
             raise
@@ -163,6 +161,7 @@ class Installation:
         """
         _installations.discard(self)
         steps: list[Callable[[], None]] = [
+            self._http_spans.uninstall,
             *([self._reporter.uninstall] if self._reporter is not None else ()),
             *(patches.uninstall for patches in reversed(self._attribution)),
             *(adapter.uninstall for adapter in reversed(self._adapters)),

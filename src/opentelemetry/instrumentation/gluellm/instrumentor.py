@@ -20,7 +20,6 @@ from .text import one_line, where_it_failed
 # Imported by the methods that need it, so that importing the instrumentor costs little.
 if TYPE_CHECKING:
     from .diagnosis.snapshot import Snapshot
-    from .http_spans import HttpSpans
     from .installation import Installation
 
 _MAX_NAME = 64
@@ -66,7 +65,6 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     """
 
     _installation: Installation | None = None
-    _http_spans: HttpSpans | None = None
     _lock = threading.RLock()
 
     def instrument(self, **kwargs: Unpack[Settings]) -> None:
@@ -78,7 +76,7 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         - ``tracer_provider``, ``meter_provider``: OpenTelemetry providers (None: the global ones)
         - ``scope``: ``"any_llm"`` (default), the pools of any-llm calls, or ``"all"``
         - ``http_spans``: also turn on OpenTelemetry's own HTTP and gRPC instrumentations (False)
-        - ``metrics``: ``"lean"`` (default), or ``"full"`` with five more histograms
+        - ``metrics``: ``"lean"`` (default), or ``"full"`` with six more histograms
         - ``span_min_duration``: shortest wait or connection set-up that becomes a span (0.05 s)
         - ``max_origins``: most servers that metrics name (20)
         - ``peak_window``: how far back the ``peak`` gauges look (75 s)
@@ -134,13 +132,6 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             try:
                 installation.install()
                 cls._installation = installation
-                if config.http_spans:
-                    from .http_spans import HttpSpans
-
-                    cls._http_spans = HttpSpans()
-                    cls._http_spans.install(
-                        tracer_provider=tracer_provider, meter_provider=meter_provider
-                    )
                 _set_limits_of_environment()
             except BaseException:
                 # Undo it here, since uninstrument() does nothing after a failed instrument(). A
@@ -153,11 +144,7 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         with cls._lock:
             # Cleared only after the undo: if a signal handler raises in between, the next call
             # finishes the work.
-            http_spans, installation = cls._http_spans, cls._installation
-            if http_spans is not None:
-                http_spans.uninstall()
-            if cls._http_spans is http_spans:
-                cls._http_spans = None
+            installation = cls._installation
             if installation is not None:
                 installation.uninstall()
             if cls._installation is installation:

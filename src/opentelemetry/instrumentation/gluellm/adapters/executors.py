@@ -71,10 +71,7 @@ def _of_anyio(reference: Any, loop: Any) -> Workers | None:
         limiter = variables.get(sys.modules[_ANYIO]._default_thread_limiter)
         now = limiter.statistics()
         return Workers(
-            executor=reference,
-            maximum=int(now.total_tokens),
-            waiting=now.tasks_waiting,
-            anyio=True,
+            executor=reference, maximum=int(now.total_tokens), waiting=now.tasks_waiting, anyio=True
         )
     except Exception:  # another version, no limit, or its sets changed meanwhile
         return None

@@ -128,7 +128,8 @@ class Scope:
             if kind is None:
                 tracker.discard_lease(lease)
                 return
-            lease.verify_code = verify_code(error)
+            if lease.connection is not None:
+                lease.connection.verify_code = verify_code(error)
             if kind == "pool_timeout":
                 # Before the exception reaches the application, which may log it.
                 self.registry.observer.lease_timed_out(lease, error)

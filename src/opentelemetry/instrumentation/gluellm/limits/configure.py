@@ -101,11 +101,7 @@ def configure_from_environment() -> None:
     """Apply the limits that the environment sets. Wrong variables are logged and ignored."""
     if not _has_any_llm():
         return
-    texts = {
-        name: text
-        for name, variable in LIMIT_VARIABLES.items()
-        if (text := os.environ.get(variable, "").strip())
-    }
+    texts = environment.limits_in(os.environ)
     provider = texts.pop(PROVIDER, None)
     apply_httpx_env = _flag(texts.pop(APPLY_HTTPX_ENV, "false"))
     try:

@@ -18,27 +18,26 @@ from ..adapters.urllib3.pools import is_shared
 from ..attribution.calls import OnError
 from ..attribution.streams import current
 from ..patching import LIMITS_MARK, ModulePatches
-from ..providers import (
-    KEEPALIVE_EXPIRY,
-    MAX_CONNECTIONS,
-    MAX_KEEPALIVE_CONNECTIONS,
-    POOL_TIMEOUT,
-)
+from ..providers import KEEPALIVE_EXPIRY, MAX_CONNECTIONS, MAX_KEEPALIVE_CONNECTIONS, POOL_TIMEOUT
 from .scope import LimitedCall, current_limits, limited_call
 from .settings import Values, origin_of
+
+_PATCHES: Mapping[str, Callable[[PoolLimits, Any], None]] = {
+    "httpcore": lambda limits, module: limits._httpcore(module),
+    "httpcore2": lambda limits, module: limits._httpcore(module),
+    "aiohttp": lambda limits, module: limits._aiohttp(module),
+    "urllib3": lambda limits, module: limits._urllib3(module),
+    # Builds further clients in any thread: any-llm's bedrock has one per timeout.
+    "botocore.session": lambda limits, module: limits._carry(module.Session, "create_client"),
+    # Builds a manager for a proxy at the first request through it.
+    "botocore.httpsession": lambda limits, module: limits._carry(module.URLLib3Session, "send"),
+}
 
 
 class PoolLimits(ModulePatches):
     """Patches on the libraries' pools. Undoing them leaves existing pools as they are."""
 
-    MODULES = (
-        "httpcore",
-        "httpcore2",
-        "aiohttp",
-        "urllib3",
-        "botocore.session",
-        "botocore.httpsession",
-    )
+    MODULES = tuple(_PATCHES)
 
     def __init__(self, on_error: OnError) -> None:
         super().__init__(LIMITS_MARK)
@@ -47,18 +46,8 @@ class PoolLimits(ModulePatches):
     def _patch(self, module: Any) -> None:
         name = module.__name__
         try:
-            if name in ("httpcore", "httpcore2"):
-                self._httpcore(module)
-            elif name == "aiohttp":
-                self._aiohttp(module)
-            elif name == "urllib3":
-                self._urllib3(module)
-            elif name == "botocore.session":
-                # Builds further clients in any thread: any-llm's bedrock has one per timeout.
-                self._carry(module.Session, "create_client")
-            elif name == "botocore.httpsession":
-                # Builds a manager for a proxy at the first request through it.
-                self._carry(module.URLLib3Session, "send")
+            if name in _PATCHES:
+                _PATCHES[name](self, module)
         except Exception as error:
             self._on_error(f"limits.{name}", error)
 
@@ -90,7 +79,8 @@ class PoolLimits(ModulePatches):
     def _carry(self, owner: type, method: str) -> None:
         """Run ``method`` with the limits of the call in which its object was built."""
         marks.give_defaults(owner, marks.LIMITS)
-        self._patches.wrap(owner, "__init__", self._constructor(_unchanged, _mark_builder))
+        make = self._constructor(lambda limits, _: limits, _mark_builder)
+        self._patches.wrap(owner, "__init__", make)
         self._patches.wrap(owner, method, self._within)
 
     # Wrappers
@@ -214,10 +204,6 @@ def _for_urllib3(limits: Values, arguments: dict[str, Any]) -> Values:
     _set(limits, arguments, {MAX_CONNECTIONS: "maxsize"})
     arguments["block"] = True
     return {name: limits[name] for name in (MAX_CONNECTIONS, POOL_TIMEOUT) if name in limits}
-
-
-def _unchanged(limits: Values, _: dict[str, Any]) -> Values:
-    return limits
 
 
 # Marks on built objects

@@ -18,36 +18,12 @@ _ROOTS = tuple(
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 _LOOP = tuple(f"/asyncio/{name}.py" for name in ("events", "base_events", "runners"))
 """Modules that end the search: frames beyond them run the event loop and did not make the call."""
-_STACK = frozenset(
-    {
-        "aiohttp",
-        "anthropic",
-        "any_llm",
-        "anyio",
-        "azure",
-        "boto3",
-        "botocore",
-        "cohere",
-        "fireworks",
-        "gluellm",
-        "google",
-        "grpc",
-        "httpcore",
-        "httpcore2",
-        "httpx",
-        "httpx2",
-        "httpx_aiohttp",
-        "openai",
-        "opentelemetry",
-        "otari",
-        "requests",
-        "tenacity",
-        "urllib3",
-        "voyageai",
-        "wrapt",
-        "xai_sdk",
-    }
+_NAMES = (
+    "aiohttp anthropic any_llm anyio azure boto3 botocore cohere fireworks gluellm google grpc "
+    "httpcore httpcore2 httpx httpx2 httpx_aiohttp openai opentelemetry otari requests tenacity "
+    "urllib3 voyageai wrapt xai_sdk"
 )
+_STACK = frozenset(_NAMES.split())
 """Packages between an application and its pool. An application may be an installed package as
 well, so in a stack of installed code only, the call site is the first frame outside of these."""
 _DEEPEST = 200

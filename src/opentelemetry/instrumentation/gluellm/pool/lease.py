@@ -154,8 +154,6 @@ class Lease:
     handled = 0
     """``id()`` of an exception that its caller was handling when it was answered, as in a fallback
     to another provider; 0 if there was none."""
-    verify_code = 0
-    """OpenSSL's code if the certificate of its connection did not verify; else 0."""
     cut_by: str | None = None
     """Name of the exception with which its caller left the response before the end."""
     acquire_known = True
@@ -365,6 +363,7 @@ def _failed(lease: Lease) -> tuple[Any, ...]:
     """Return a request as an entry of the ledger's ``failed``."""
     call = lease.call
     counted = None if call is None else call.counted
+    connection = lease.connection
     began_at = lease.entered_at if counted is None else counted.began_at
     ended_at = lease.ended_at
     return (
@@ -376,7 +375,7 @@ def _failed(lease: Lease) -> tuple[Any, ...]:
         None if call is None else call.model,
         lease.call_site,
         lease.awaited,
-        lease.verify_code,
+        0 if connection is None else connection.verify_code,
     )
 
 
@@ -450,6 +449,8 @@ class TrackedConnection:
     """``ipv4`` or ``ipv6``; None for other sockets, and until it is known."""
     peer: tuple[str, int] | None = None
     """Address and port that it connects to, which a span reports: only a valid host."""
+    verify_code = 0
+    """OpenSSL's code if its certificate did not verify; else 0."""
     missing = False
     """Whether the previous `close_missing` did not find it in the pool."""
 

@@ -229,9 +229,6 @@ class PoolSeries:
         """When it ended; 0 while it is the current one."""
         self.attributes: Any = None
         """Attribute sets of the telemetry, built once."""
-        self.reported: Counters = {}
-        """Last reported value of each counter. A counter must never fall, even if another thread
-        changes it during the collection."""
 
 
 class PoolLedger:
@@ -279,7 +276,7 @@ class PoolLedger:
         self.failed: deque[tuple[Any, ...]] = deque(maxlen=MOST_FAILED)
         """Latest requests that failed or were refused: when they ended, the result, the age of the
         call, the last phase and the time in it, the model, the call site, the time that it
-        waited for the head of the response, and `Lease.verify_code`."""
+        waited for the head of the response, and `TrackedConnection.verify_code`."""
         self.answered: deque[tuple[Any, ...]] = deque(maxlen=MOST_ANSWERED)
         """First attempts that were served, at most `KEPT_PER_SECOND`: when it ended, its model, the
         time until the head and after it, the number of items that the application requested, the
@@ -320,10 +317,7 @@ class PoolLedger:
 
     def counters(self, now: int) -> Counters:  # noqa: ARG002
         """Return all counters of the name itself, without those of its origins."""
-        found: Counters = {
-            ("pools_opened", None): self.pools_opened,
-            ("leaks", None): self.leaks,
-        }
+        found: Counters = {("pools_opened", None): self.pools_opened, ("leaks", None): self.leaks}
         labelled = {"discarded": self.discarded}
         if self.reports_connections:
             found["opened", None] = self.opened

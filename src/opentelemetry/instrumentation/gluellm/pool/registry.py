@@ -167,7 +167,7 @@ class PoolRegistry(Registry):
         one.
         """
         for tracker in snapshot_of(self.ending.keys):
-            if tracker.leases and tracker.reference is not None and tracker.reference() is pool:
+            if tracker.leases and tracker.live_pool() is pool:
                 return tracker
         return None
 
@@ -199,8 +199,7 @@ class PoolRegistry(Registry):
         return states, counts
 
     def _add(self, tracker: PoolTracker, state: NameState, counts: PoolSums) -> None:
-        reference = tracker.reference
-        pool = reference() if reference is not None else None
+        pool = tracker.live_pool()
         if pool is None:
             return
         # Before the connections. A connection that is established in between is counted for a lease
@@ -214,18 +213,10 @@ class PoolRegistry(Registry):
             return
         tracker.maximum = maximum
         state.busy += busy
-        if maximum is None:
-            state.maximum = None
-        else:
-            if state.maximum is not None:
-                state.maximum += maximum
-            occupancy = busy / maximum if maximum else 0.0
-            if state.occupancy is None or occupancy > state.occupancy:
-                state.occupancy = occupancy
-        if idle_maximum is None:
-            state.idle_maximum = None
-        elif state.idle_maximum is not None:
-            state.idle_maximum += idle_maximum
+        state.maximum = _sum_of_bounds(state.maximum, maximum)
+        state.idle_maximum = _sum_of_bounds(state.idle_maximum, idle_maximum)
+        if maximum is not None:
+            state.occupancy = max(state.occupancy or 0.0, busy / maximum if maximum else 0.0)
         _add_leases(leases, state, counts)
 
     # End
@@ -259,6 +250,10 @@ class PoolRegistry(Registry):
         self.calls.discard()
         self._detach()
         self.ledgers.clear()
+
+
+def _sum_of_bounds(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other
 
 
 def _add_leases(leases: list[tuple[Lease, LeaseState]], state: NameState, counts: PoolSums) -> None:

@@ -83,11 +83,7 @@ class MeterInstruments:
             return metrics.NoOpMeter(semconv.SCOPE_NAME).create_histogram(metric.name)
 
     def _create_observable(self, metric: Metric) -> None:
-        create = {
-            Instrument.OBSERVABLE_COUNTER: self.meter.create_observable_counter,
-            Instrument.OBSERVABLE_UP_DOWN_COUNTER: self.meter.create_observable_up_down_counter,
-            Instrument.OBSERVABLE_GAUGE: self.meter.create_observable_gauge,
-        }[metric.instrument]
+        create = getattr(self.meter, f"create_{metric.instrument.name.lower()}")
         create(
             metric.name,
             callbacks=[self._callback(metric.name)],

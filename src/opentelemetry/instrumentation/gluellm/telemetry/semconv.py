@@ -133,14 +133,7 @@ PROTOCOL_VERSIONS: Final = ("1.1", "2")
 TIMEOUT_KINDS: Final = ("pool", "connect", "read", "write")
 # In the order of the numbers in adapters/grpc/channel.py.
 CHANNEL_STATES: Final = ("idle", "connecting", "ready", "transient_failure", "shutdown")
-PEER_STATES: Final = (
-    "unacknowledged",
-    "unreachable",
-    "closed",
-    "reset",
-    "not_reading",
-    "unknown",
-)
+PEER_STATES: Final = ("unacknowledged", "unreachable", "closed", "reset", "not_reading", "unknown")
 DISCARD_REASONS: Final = ("closed", "garbage_collected")
 ANOMALY_TYPES: Final = phases.ANOMALIES
 

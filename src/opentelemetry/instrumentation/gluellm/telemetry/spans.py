@@ -49,7 +49,10 @@ class SpanObserver(PoolObserver):
     def lease_answered(self, lease: Lease) -> None:
         connection = lease.connection
         if lease.reused is None and connection is not None and connection.first_lease is not lease:
-            self._shared_setup(lease, connection)
+            # HTTP/2: it was assigned a connection that another request was establishing.
+            began, ended = lease.acquired_at, connection.established_at
+            if began < ended and ended - began >= self._minimum:
+                self._wait(lease, began, ended, None, connection.observed)
         if not lease.in_client_span:
             return
         span = trace.get_current_span()
@@ -109,12 +112,6 @@ class SpanObserver(PoolObserver):
             ]
         name = _name(semconv.SPAN_WAIT, lease.origin.address, lease.origin.port)
         _finish(self._start(name, lease.observed, began, attributes, links), ended, error)
-
-    def _shared_setup(self, lease: Lease, connection: TrackedConnection) -> None:
-        # HTTP/2: the lease was assigned a connection that another request was establishing.
-        established = connection.established_at
-        if lease.acquired_at < established and established - lease.acquired_at >= self._minimum:
-            self._wait(lease, lease.acquired_at, established, None, connection.observed)
 
     def connection_created(self, lease: Lease, connection: TrackedConnection) -> None:
         began = connection.connect_started_at or connection.created_at

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import ModuleType
 from typing import ClassVar
 
-from ...patching import Hooks
 from ..base import LOST_IN_ALL, Adapter, imported
 from ..marks import BUILT_BY, LEASE, LIMITS_FROM, OWNER, TRACKER, give_defaults
 from ..scope import Scope
@@ -19,10 +17,7 @@ from .sync import SyncHooks
 
 _AIO_CALLS = ("UnaryUnaryCall", "UnaryStreamCall", "StreamUnaryCall", "StreamStreamCall")
 # The methods that wait for the response, and those that return an object for the call.
-_BLOCKING = (
-    ("_UnaryUnaryMultiCallable", "_blocking"),
-    ("_StreamUnaryMultiCallable", "_blocking"),
-)
+_BLOCKING = (("_UnaryUnaryMultiCallable", "_blocking"), ("_StreamUnaryMultiCallable", "_blocking"))
 _STARTING = (
     ("_UnaryUnaryMultiCallable", "future"),
     ("_StreamUnaryMultiCallable", "future"),
@@ -50,10 +45,7 @@ class GrpcAdapter(Adapter):
     }
 
     reader = ChannelReader()
-
-    def __init__(self, module: str, on_hooks: Callable[[Hooks], None]) -> None:
-        super().__init__(module, on_hooks)
-        self._sampler: Sampler | None = None
+    _sampler: Sampler | None = None
 
     def uninstall(self) -> None:
         if self._sampler is not None:

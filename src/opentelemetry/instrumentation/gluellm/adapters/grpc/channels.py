@@ -135,8 +135,7 @@ class ChannelReader(LibraryReader[ChannelTracker]):
     def view(self, pool: Any, tracker: ChannelTracker) -> ChannelView:
         _look_at_async(pool, tracker)
         return ChannelView(
-            state=STATES[tracker.state],
-            state_age=in_seconds(tracker.clock() - tracker.since),
+            state=STATES[tracker.state], state_age=in_seconds(tracker.clock() - tracker.since)
         )
 
 

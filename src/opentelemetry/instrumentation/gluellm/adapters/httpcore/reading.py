@@ -42,15 +42,12 @@ class HttpcoreReader(LibraryReader[PoolTracker]):
             if record is None or record.tracker is not tracker or record.adopted:
                 record = tracked(connection, tracker)
             seen += 1
-            if not record.established_at:
-                # A connection whose set-up has failed reports itself as idle and as closed.
-                if not connection.is_idle():
-                    counts.origins[record.origin][CONNECTING] += 1
-                    busy += 1
-            elif connection.is_idle() and not record.leases:
+            state = _state(connection, record)
+            if state == "idle":
                 counts.origins[record.origin][IDLE_2 if record.protocol == "2" else IDLE_1] += 1
-            elif not connection.is_closed():
-                counts.origins[record.origin][ACTIVE[record.protocol]] += 1
+            elif state is not None:
+                place = CONNECTING if state == "connecting" else ACTIVE[record.protocol]
+                counts.origins[record.origin][place] += 1
                 busy += 1
             if record.streams is not None and not connection.is_closed():
                 inner = protocol_connection(connection)
@@ -69,17 +66,9 @@ class HttpcoreReader(LibraryReader[PoolTracker]):
         found = []
         for connection in tuple(pool._connections):
             record = tracked(connection, tracker)
-            idle = connection.is_idle()
-            if not record.established_at:
-                if idle:
-                    continue
-                state = "connecting"
-            elif idle and not record.leases:
-                state = "idle"
-            elif connection.is_closed():
+            state = _state(connection, record)
+            if state is None:
                 continue
-            else:
-                state = "active"
             limit = None
             if record.streams is not None:
                 inner = protocol_connection(connection)
@@ -104,6 +93,17 @@ class HttpcoreReader(LibraryReader[PoolTracker]):
             inner = protocol_connection(connection) if record in wanted else None
             if inner is not None:
                 yield record, inner._network_stream.get_extra_info("socket")
+
+
+def _state(connection: Any, record: TrackedConnection) -> str | None:
+    """The state of a connection; None if its set-up has failed or it is closed."""
+    idle = connection.is_idle()
+    if not record.established_at:
+        # A connection whose set-up has failed reports itself as idle and as closed.
+        return None if idle else "connecting"
+    if idle and not record.leases:
+        return "idle"
+    return None if connection.is_closed() else "active"
 
 
 def _tcp_keepalive(pool: Any) -> bool | None:

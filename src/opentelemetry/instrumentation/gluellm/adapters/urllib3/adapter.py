@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any, ClassVar
 
-from ...patching import Hooks, when_imported
+from ...patching import when_imported
 from .. import steps
 from ..base import LOST_IN_ALL, Adapter, ScopeOf, imported
 from ..executors import EXECUTOR, probe_executor
@@ -55,11 +54,8 @@ class Urllib3Adapter(Adapter):
     }
 
     reader = Urllib3Reader()
-
-    def __init__(self, module: str, on_hooks: Callable[[Hooks], None]) -> None:
-        super().__init__(module, on_hooks)
-        self._responses: Urllib3ResponseHooks | None = None
-        self._pools: PoolHooks | None = None
+    _responses: Urllib3ResponseHooks | None = None
+    _pools: PoolHooks | None = None
 
     def install(self, scope_of: ScopeOf) -> None:
         super().install(scope_of)
@@ -67,10 +63,6 @@ class Urllib3Adapter(Adapter):
         when_imported("urllib3.http2.connection", self._patch_http2)
         for module in _SESSIONS:
             when_imported(module, self._patch_session)
-
-    def uninstall(self) -> None:
-        self._responses = self._pools = None
-        super().uninstall()
 
     def patch(self, module: ModuleType, scope: Scope) -> None:
         probe, hook = self.probe, self.hook

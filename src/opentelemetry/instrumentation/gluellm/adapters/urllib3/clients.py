@@ -21,8 +21,8 @@ def urllib3_pools(client: Any) -> list[Any]:
 
 
 def _held_by(holder: Any) -> list[Any]:
-    if _is_pool(holder):
-        return [holder]
+    if hasattr(holder, "_get_conn") and hasattr(holder, "_put_conn"):
+        return [holder]  # a pool
     managers = [holder] if _is_manager(holder) else []
     for name in ("_manager", "pool_manager", "poolmanager"):  # botocore, OpenAPI, requests' adapter
         managers.append(getattr(holder, name, None))
@@ -38,10 +38,6 @@ def _held_by(holder: Any) -> list[Any]:
         if _is_manager(manager):
             pools.extend((manager, *pools_of_manager(manager)))
     return pools
-
-
-def _is_pool(thing: Any) -> bool:
-    return hasattr(thing, "_get_conn") and hasattr(thing, "_put_conn")
 
 
 def _is_manager(thing: Any) -> bool:

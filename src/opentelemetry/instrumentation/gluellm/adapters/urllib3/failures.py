@@ -59,7 +59,8 @@ def failed(lease: Lease, error: BaseException, timeout: str | None = None) -> No
     """
     try:
         kind = timeout if isinstance(error, TimeoutError) else None
-        lease.verify_code = verify_code(error)
+        if lease.connection is not None:
+            lease.connection.verify_code = verify_code(error)
         fail(lease, kind or failure_of(lease, error))
     except Exception as own:
         lease.tracker.failures.caught("urllib3.failed", own)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from typing import Any
 
 from ...concurrency import snapshot_of
@@ -21,18 +21,16 @@ class Urllib3Reader(LibraryReader[PoolTracker]):
     """Reads pools of urllib3."""
 
     def adopt(self, pool: Any, tracker: PoolTracker) -> None:
-        for connection in _queued(pool):
-            _known(connection, pool, tracker)
+        for _ in _idle(pool, tracker):
+            pass
         tracker.maximum = _limits(pool)[0]
 
     def count(self, pool: Any, tracker: PoolTracker, counts: PoolSums) -> Occupancy:
         """Add a pool's connections to ``counts``."""
         busy = idle = 0
-        for connection in _queued(pool):
-            record = _known(connection, pool, tracker)
-            if record is not None and not record.leases:
-                idle += 1
-                counts.origins[record.origin][IDLE_2 if record.protocol == "2" else IDLE_1] += 1
+        for record in _idle(pool, tracker):
+            idle += 1
+            counts.origins[record.origin][IDLE_2 if record.protocol == "2" else IDLE_1] += 1
         for record in snapshot_of(tracker.connections.keys):
             if record.leases:
                 busy += 1
@@ -46,11 +44,7 @@ class Urllib3Reader(LibraryReader[PoolTracker]):
 
     def view(self, pool: Any, tracker: PoolTracker) -> PoolView:
         """Return the state of each connection of a pool."""
-        found = []
-        for connection in _queued(pool):
-            record = _known(connection, pool, tracker)
-            if record is not None and not record.leases:
-                found.append(ConnectionView(record, "idle", False, None))
+        found = [ConnectionView(record, "idle", False, None) for record in _idle(pool, tracker)]
         for record in snapshot_of(tracker.connections.keys):
             if record.leases:
                 state = "active" if record.established_at else "connecting"
@@ -79,11 +73,13 @@ def _queued(pool: Any) -> tuple[Any, ...]:
     return () if queue is None else tuple(item for item in tuple(queue.queue) if item is not None)
 
 
-def _known(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnection | None:
-    """The record of a connection in the queue; None if it has no socket any more."""
-    if getattr(connection, "sock", None) is None:
-        return None
-    return record_of(connection, pool, tracker)
+def _idle(pool: Any, tracker: PoolTracker) -> Iterator[TrackedConnection]:
+    """The records of the connections in the queue that have a socket and no request."""
+    for connection in _queued(pool):
+        if getattr(connection, "sock", None) is not None:
+            record = record_of(connection, pool, tracker)
+            if not record.leases:
+                yield record
 
 
 def _limits(pool: Any) -> tuple[int | None, int | None]:
