@@ -1,7 +1,5 @@
 """Fixtures for all tests: certificates, and servers on one background loop."""
 
-from __future__ import annotations
-
 import gc
 import importlib.util
 import os

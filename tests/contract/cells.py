@@ -4,8 +4,6 @@ A scenario is a test of this folder; it is named by its function, or by its file
 What is in no list here runs.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 import zlib

@@ -5,8 +5,6 @@ Everything here goes through the package's public interface and the libraries' o
 the types.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

@@ -3,8 +3,6 @@
 A scenario sends requests and calls ``take()`` at each moment whose telemetry is compared.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import gc

@@ -1,7 +1,5 @@
 """Acquiring a connection: immediately, after a wait, not at all."""
 
-from __future__ import annotations
-
 import time
 
 import pytest

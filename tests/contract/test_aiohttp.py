@@ -1,7 +1,5 @@
 """Behaviour that only aiohttp has: timeouts, retries, limits, the end of connectors."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 from typing import Any

@@ -1,7 +1,5 @@
 """Whole clients of httpx and httpx2."""
 
-from __future__ import annotations
-
 import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv

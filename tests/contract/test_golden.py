@@ -10,8 +10,6 @@ is a value that depends on the machine or on the library's version. A line names
 does not apply to all of them.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

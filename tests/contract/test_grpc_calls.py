@@ -1,7 +1,5 @@
 """gRPC calls from creation to status, by phase and outcome."""
 
-from __future__ import annotations
-
 import gc
 from typing import Any
 

@@ -1,7 +1,5 @@
 """gRPC channels from first call to end: state, waits, snapshots, diagnosis."""
 
-from __future__ import annotations
-
 import dataclasses
 import gc
 import json

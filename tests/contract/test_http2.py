@@ -1,7 +1,5 @@
 """HTTP/2 streams: limit, orphans, GOAWAY."""
 
-from __future__ import annotations
-
 import time
 
 import pytest

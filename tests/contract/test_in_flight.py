@@ -1,7 +1,5 @@
 """Requests in flight at instrument() and uninstrument()."""
 
-from __future__ import annotations
-
 import time
 
 import pytest

@@ -1,7 +1,5 @@
 """Sync requests that a signal interrupts, such as Ctrl-C in the main thread."""
 
-from __future__ import annotations
-
 import signal
 import threading
 import time

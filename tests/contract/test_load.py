@@ -1,7 +1,5 @@
 """Metrics under concurrent load with every outcome."""
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 

@@ -1,7 +1,5 @@
 """The log line about requests of pools outside the scope."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 

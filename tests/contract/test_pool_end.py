@@ -1,7 +1,5 @@
 """The end of a pool: closed or garbage collected."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

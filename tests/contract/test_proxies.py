@@ -1,7 +1,5 @@
 """Pools behind proxies: connecting to the proxy and through it is set-up."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Responses: slow, interim, left before their end."""
 
-from __future__ import annotations
-
 import time
 
 from opentelemetry.instrumentation.gluellm import snapshot

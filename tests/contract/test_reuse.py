@@ -1,7 +1,5 @@
 """Connections between requests: reused, expired, closed by either side, evicted."""
 
-from __future__ import annotations
-
 import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv

@@ -3,8 +3,6 @@
 The metrics are read at every turn of the event loop, and by a thread that does nothing else.
 """
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections import Counter

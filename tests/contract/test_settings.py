@@ -1,7 +1,5 @@
 """Effects of the settings of ``instrument()``: scope, names, full metrics."""
 
-from __future__ import annotations
-
 import time
 
 import pytest

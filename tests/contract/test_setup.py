@@ -1,7 +1,5 @@
 """Establishing a connection: its time and its failures."""
 
-from __future__ import annotations
-
 import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv

@@ -3,8 +3,6 @@
 The delay of a name is below the pool and below the library: in the system's resolver.
 """
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import socket

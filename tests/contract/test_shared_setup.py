@@ -1,7 +1,5 @@
 """HTTP/2 requests that wait for the set-up of one connection."""
 
-from __future__ import annotations
-
 import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv

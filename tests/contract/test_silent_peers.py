@@ -1,7 +1,5 @@
 """Each library's sockets: what the watch finds out about peers that send nothing."""
 
-from __future__ import annotations
-
 import threading
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Snapshots under load, from another thread and in a signal handler."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import dataclasses

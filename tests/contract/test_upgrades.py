@@ -1,7 +1,5 @@
 """Connections that switch to another protocol: only a WebSocket is reported as one."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

@@ -1,7 +1,5 @@
 """Behaviour that only urllib3 has: managers, queue, retries, preloaded bodies, replays."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import queue

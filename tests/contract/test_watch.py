@@ -1,7 +1,5 @@
 """Findings of the watch: anomalies of a pool, leaks, late event loops."""
 
-from __future__ import annotations
-
 import gc
 import time
 from typing import Any

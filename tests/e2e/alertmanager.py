@@ -1,7 +1,5 @@
 """Alertmanager, which groups, silences and inhibits what Prometheus fires."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Real any-llm calls in this process, and what exports the metrics of them."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager

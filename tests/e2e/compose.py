@@ -1,7 +1,5 @@
 """How ``dashboards/dev/compose.yaml`` starts a program, so that tests start it the same way."""
 
-from __future__ import annotations
-
 import re
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Fixtures of the end-to-end tests: programs and a provider, on loopback."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """Programs of users as processes: the examples of docs/, and one that calls on demand."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """One real program on loopback: its process, its log, its ports, whether it is ready."""
 
-from __future__ import annotations
-
 import ctypes
 import http.client
 import os

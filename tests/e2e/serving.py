@@ -1,7 +1,5 @@
 """A server on loopback that answers as a test says: a page, a webhook, an API."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Stores that answer PromQL over HTTP."""
 
-from __future__ import annotations
-
 import json
 import time
 from pathlib import Path

@@ -3,8 +3,6 @@
 One program, over gRPC.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """A Collector at fault: no call fails, and every count is right once it is well again."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

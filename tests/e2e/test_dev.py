@@ -1,7 +1,5 @@
 """The files of ``dashboards/dev`` fit together, and the programs that are here accept them."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

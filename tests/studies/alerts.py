@@ -3,8 +3,6 @@
 ``make -C tests/studies alerts [ARGS=ALERT]``; exits with 1 if one isn't seen.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 import tempfile

@@ -1,7 +1,5 @@
 """The figures that a study ends with."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 

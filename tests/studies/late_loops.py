@@ -5,8 +5,6 @@ of its own whose loop has a request in flight. Run as root: only root can set a 
 the other three a priority at which other programs of the machine do not make their loops late.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import contextlib

@@ -3,8 +3,6 @@
 A line of code is one with a token on it that is neither a comment nor part of a docstring.
 """
 
-from __future__ import annotations
-
 import ast
 import io
 import re

@@ -1,7 +1,5 @@
 """Tables of text for programs that print what they measured."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 

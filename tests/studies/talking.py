@@ -1,7 +1,5 @@
 """A program of the tests' own that is told lines, and says what it did in lines of JSON."""
 
-from __future__ import annotations
-
 import json
 import os
 import queue

@@ -4,8 +4,6 @@ The whole client of this library is httpx's over ``httpx_aiohttp.AiohttpTranspor
 build it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ssl
 import time

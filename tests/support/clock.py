@@ -1,7 +1,5 @@
 """The instrumentation on a clock that a test puts forward: no test waits for a threshold."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The fake providers, with an eye on connections: how many are open, and how many ever were."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """A server that accepts and never reads: what is sent to it piles up."""
 
-from __future__ import annotations
-
 import asyncio
 
 from .listener import Listener

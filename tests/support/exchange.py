@@ -4,8 +4,6 @@ A test body is plain code in the main thread. Each exchange runs in a thread of 
 task of its own on an event loop in the background, so one body serves sync and async clients.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import contextvars

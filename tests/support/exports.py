@@ -5,8 +5,6 @@ warnings and errors of that export. It is a process of its own, because gRPC and
 together, and other tests fork.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -1,7 +1,5 @@
 """Every LLM provider with an HTTP API in one server, with answers that each SDK can parse."""
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Callable

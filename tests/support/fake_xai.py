@@ -1,7 +1,5 @@
 """xAI's API over gRPC, as far as a chat goes: for xai_sdk and for any-llm's provider."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """Answers that the fake provider lacks: OpenAI's responses and embeddings, Anthropic's models."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from gluellm_pools.fake_provider.messages import event

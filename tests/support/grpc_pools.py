@@ -1,7 +1,5 @@
 """gRPC's channels under test, sync and async."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """An HTTP/1.1 server that follows a script."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import ssl

@@ -1,7 +1,5 @@
 """An HTTP/2 server that follows a script."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import dataclass, field
 from typing import Any

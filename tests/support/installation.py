@@ -1,7 +1,5 @@
 """Turning the instrumentation on, through its public interface."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from typing import Any

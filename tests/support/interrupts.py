@@ -1,7 +1,5 @@
 """Interrupts of the programs that tests start."""
 
-from __future__ import annotations
-
 import signal
 
 

@@ -4,8 +4,6 @@ How it speaks is a personality, a subclass: `http1`, `http2`, `grpc_server`, `pr
 the fake providers. What it says is a script: delays, chunks, resets, cut bodies.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import socket

@@ -1,7 +1,5 @@
 """OTLP requests as programs send them, made by hand for tests of what receives them."""
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Iterable, Mapping

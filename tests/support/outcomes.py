@@ -1,7 +1,5 @@
 """Assertions that hold for requests of every outcome."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Real any-llm providers that talk to the fake one."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import any_llm

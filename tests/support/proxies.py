@@ -1,7 +1,5 @@
 """Small proxies: HTTP forward and CONNECT in one, and SOCKS5."""
 
-from __future__ import annotations
-
 import asyncio
 from urllib.parse import urlsplit
 

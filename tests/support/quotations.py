@@ -1,7 +1,5 @@
 """Lines that docs/deploy.md quotes, with … for what differs from case to case."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from functools import cache

@@ -1,7 +1,5 @@
 """The rows of the telemetry contract's outcome table."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import pytest

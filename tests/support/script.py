@@ -1,7 +1,5 @@
 """What a server does with a request: a script of delays, chunks and failures."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import dataclass, field
 from enum import StrEnum

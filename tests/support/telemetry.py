@@ -1,7 +1,5 @@
 """What the instrumentation told OpenTelemetry, read back through the SDK's in-memory readers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a server saw and did, with monotonic times to compare with what the client was told."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass, field
 

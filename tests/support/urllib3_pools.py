@@ -1,7 +1,5 @@
 """urllib3's pools under test, each in the manager that builds it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace

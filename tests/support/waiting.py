@@ -1,7 +1,5 @@
 """Waiting for a condition, never for a guessed time."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import threading

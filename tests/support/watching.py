@@ -1,7 +1,5 @@
 """A running ``gluellm-pools watch``, and a program that exports to it."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

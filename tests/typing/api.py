@@ -3,8 +3,6 @@
 An ignored error that is none any more fails the check, so these lines say what must be refused.
 """
 
-from __future__ import annotations
-
 from typing import Literal, assert_type
 
 from opentelemetry.metrics import get_meter_provider

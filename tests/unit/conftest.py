@@ -1,7 +1,5 @@
 """What tests of pools, diagnosis and telemetry begin with."""
 
-from __future__ import annotations
-
 import pytest
 
 from unit.pool.fakes import Scene

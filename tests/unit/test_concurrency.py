@@ -1,7 +1,5 @@
 """Copies made while other threads change what is copied, and threads in a sub-interpreter."""
 
-from __future__ import annotations
-
 import sys
 import threading
 from collections import deque

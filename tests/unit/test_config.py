@@ -1,7 +1,5 @@
 """The settings: where they come from, and what a wrong one does."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import FrozenInstanceError
 

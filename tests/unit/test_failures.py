@@ -1,7 +1,5 @@
 """Exceptions of observers do not reach the application."""
 
-from __future__ import annotations
-
 import functools
 import gc
 import inspect

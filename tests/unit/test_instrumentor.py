@@ -1,7 +1,5 @@
 """What the instrumentor does with bad input: a clear error, and nothing is left behind."""
 
-from __future__ import annotations
-
 import functools
 import logging
 import sys

@@ -1,7 +1,5 @@
 """What the installed distribution says about itself to pip and to OpenTelemetry's loader."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """Applying and removing patches."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import gc

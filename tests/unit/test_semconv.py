@@ -1,7 +1,5 @@
 """The contract module against the conventions it builds on, and against itself."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

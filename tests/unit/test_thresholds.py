@@ -1,7 +1,5 @@
 """Each threshold is used, and alerts, log, `watch` and findings agree on them."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections import Counter

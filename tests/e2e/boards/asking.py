@@ -1,7 +1,5 @@
 """Queries with a board's places filled in, asked for the whole story at once."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping

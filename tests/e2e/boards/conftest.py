@@ -1,7 +1,5 @@
 """The demo, played once for all tests of the boards."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

@@ -1,7 +1,5 @@
 """Which queries may say nothing, and until when: whatever is not named here has data at once."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Final

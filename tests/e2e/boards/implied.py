@@ -1,7 +1,5 @@
 """What each act of the demo implies for what the boards show."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field

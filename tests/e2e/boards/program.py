@@ -4,8 +4,6 @@ Over OTLP to the Collector, as the demo itself does; with exponential histograms
 and on a page of its own, at a port that it prints first.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from typing import Any

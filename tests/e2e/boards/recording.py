@@ -1,7 +1,5 @@
 """Recording rules for a store that has none: what vmalert does beside VictoriaMetrics."""
 
-from __future__ import annotations
-
 import json
 from typing import Any, Final
 

@@ -1,7 +1,5 @@
 """The expressions of the rules that users load."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

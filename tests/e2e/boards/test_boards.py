@@ -1,7 +1,5 @@
 """Every query of every board and rule, on every way, says what the act of the demo implies."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """What is lost when a process is frozen or killed, and what a pull loses."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """An agent that hands on to a gateway, by the example's file."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

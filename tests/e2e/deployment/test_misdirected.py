@@ -1,7 +1,5 @@
 """docs/deploy.md quotes what exporters say of a Collector and of stores."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

@@ -1,7 +1,5 @@
 """Delta temporality, which the Collector of the example adds up."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

@@ -1,7 +1,5 @@
 """The examples of docs/ for gunicorn, uvicorn and Celery: each call is stored, by its worker."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

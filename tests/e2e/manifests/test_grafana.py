@@ -1,7 +1,5 @@
 """The ways in which boards come into Grafana, each as far as it goes without a Grafana."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """The manifests of ``dashboards/kubernetes`` against the schemas of what reads them."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What dashboards/README.md says of the files beside it."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The rules as Mimir and mixins have them are those that Prometheus loads."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What promtool decides about the cases of one alert."""
 
-from __future__ import annotations
-
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path

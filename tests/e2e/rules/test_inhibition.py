@@ -1,7 +1,5 @@
 """What arrives at whoever is paged, through a real Prometheus and a real Alertmanager."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Callable, Iterator

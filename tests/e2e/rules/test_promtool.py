@@ -1,7 +1,5 @@
 """What each alert says of the cases that were thought of, by Prometheus' own evaluation."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """The alerts in VictoriaMetrics, whose functions differ: the same answers to the same cases."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Iterator

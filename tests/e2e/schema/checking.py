@@ -3,8 +3,6 @@
 An unknown property is an error in a literal only: JSON that is imported may hold more.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

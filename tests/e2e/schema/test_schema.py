@@ -1,7 +1,5 @@
 """Grafana's own types accept each board, on the line of now and on the one before."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

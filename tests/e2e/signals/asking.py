@@ -1,7 +1,5 @@
 """A signal, asked by promtool over series that a test writes down."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final

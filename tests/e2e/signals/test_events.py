@@ -1,7 +1,5 @@
 """Annotations mark what happened, once, and nothing that did not."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from gluellm_dashboards.signals import events

@@ -1,7 +1,5 @@
 """Shares of requests: of what there is, and 0 where there is none of it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from gluellm_dashboards.signals import connections, pools, requests

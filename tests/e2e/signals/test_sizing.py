@@ -1,7 +1,5 @@
 """The size that boards ask for is the one that the diagnosis asks for."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from pathlib import Path

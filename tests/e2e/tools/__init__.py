@@ -7,8 +7,6 @@ the repository: ``$GLUELLM_E2E_TOOLS``, else ``gluellm-e2e-tools`` in ``$XDG_CAC
 from where Go's ``GOPROXY`` and npm's ``registry`` say.
 """
 
-from __future__ import annotations
-
 AGAIN = "make e2e-tools"
 
 

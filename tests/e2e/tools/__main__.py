@@ -3,8 +3,6 @@
 Exits 1 if a tool is missing in the end.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import shlex

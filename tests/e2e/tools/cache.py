@@ -1,7 +1,5 @@
 """The folder that the programs are kept in."""
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import json

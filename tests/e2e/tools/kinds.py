@@ -1,7 +1,5 @@
 """What can be brought: programs from Go modules, a file of one, packages of npm."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -3,8 +3,6 @@
 The Collector's version stands in its manifest, dashboards/dev/collector/builder.yaml.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

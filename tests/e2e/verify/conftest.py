@@ -1,7 +1,5 @@
 """Programs that export, and the command."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

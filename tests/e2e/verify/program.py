@@ -4,8 +4,6 @@ Each line of standard input is the settings of one, as JSON. A program prints it
 its calls run, and ends at SIGTERM; all end with standard input.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

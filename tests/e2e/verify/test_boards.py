@@ -1,7 +1,5 @@
 """Empty queries of a board on a real store, and their reasons."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Common mistakes in a set-up: the command names the cause and the fix."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """A sound set-up on each ingestion path: the command names it and finds nothing wrong."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

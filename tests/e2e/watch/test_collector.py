@@ -1,7 +1,5 @@
 """The Collector's own exporter sends to the watch: another implementation."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 It is played for the score, for looking at (``incident``) and for the pictures of the boards.
 """
 
-from __future__ import annotations
-
 import random
 from typing import Final
 

@@ -5,8 +5,6 @@ thresholds stay: they exclude the noise of a busy machine, which does not become
 run at their real speed, so that the clients' own times (back-off, time-outs) are the real ones.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What an incident is: an application that goes wrong, and what has to be reported about it."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final

@@ -9,8 +9,6 @@ by at most 20 % or 50 ms. A run in which another program of the machine made the
 over 5 % of the time is played once more.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging

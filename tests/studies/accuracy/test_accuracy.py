@@ -1,7 +1,5 @@
 """The catalogue is complete, and what was reported is judged as it should be."""
 
-from __future__ import annotations
-
 import pytest
 
 from gluellm_dashboards.rules import groups

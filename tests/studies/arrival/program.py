@@ -4,8 +4,6 @@ Argument: a folder with ``targets.json``, where it records what it exports. It r
 on standard output, a line of JSON each, and goes on at a line on standard input.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

@@ -1,7 +1,5 @@
 """One run: a program per protocol against all stores; the table, and what else arrived."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import socket

@@ -1,7 +1,5 @@
 """Spans in one form: as a program noted them, and as they lie in the Collector's file."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

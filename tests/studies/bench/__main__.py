@@ -1,7 +1,5 @@
 """``make bench``: the table of budgets with what was measured."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time

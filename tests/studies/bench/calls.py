@@ -3,8 +3,6 @@
 What a wrapped method takes more than the method itself, with and without requests in it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import json

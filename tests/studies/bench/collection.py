@@ -3,8 +3,6 @@
 ``python -m studies.bench.collection`` prints the numbers as JSON.
 """
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import json

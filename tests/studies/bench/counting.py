@@ -5,8 +5,6 @@ fork and writes a count for each process. The difference of two lengths is what 
 took, without start-up, warm-up or the fixed part of anything.
 """
 
-from __future__ import annotations
-
 import gc
 import json
 import os

@@ -10,8 +10,6 @@ is the process' own CPU time.
 ``python -m studies.bench.cpu`` prints one combination's numbers as JSON.
 """
 
-from __future__ import annotations
-
 import functools
 import gc
 import json

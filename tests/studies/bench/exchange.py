@@ -1,7 +1,5 @@
 """What is asked and what is answered in every measured request, whichever library sends it."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from .network import Answer, answer, streamed

@@ -6,8 +6,6 @@ each origin answered two requests on one connection. Memory is what the instrume
 hold more than the same pools do without them, after a collection.
 """
 
-from __future__ import annotations
-
 import gc
 import json
 import os

@@ -1,7 +1,5 @@
 """Instructions per request: ``python -m studies.bench.instructions`` is what valgrind runs."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import importlib

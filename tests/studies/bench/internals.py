@@ -1,7 +1,5 @@
 """The few private places of the package that a measurement needs: nothing else here reaches in."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

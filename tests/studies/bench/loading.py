@@ -4,8 +4,6 @@
 programs take turns, so that a change of the machine's load affects all of them.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import statistics

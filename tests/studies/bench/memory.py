@@ -4,8 +4,6 @@
 requests, print the numbers as JSON.
 """
 
-from __future__ import annotations
-
 import gc
 import json
 import sys

@@ -3,8 +3,6 @@
 It stands below the pool, so the pool, the HTTP/1.1 connection and its parser all run.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

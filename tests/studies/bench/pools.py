@@ -1,7 +1,5 @@
 """Pools of httpcore over the scripted network, and their requests."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from typing import Any

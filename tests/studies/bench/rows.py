@@ -1,7 +1,5 @@
 """The budgets, beside what was measured: a block for each library, and one for all of them."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass

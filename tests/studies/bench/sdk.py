@@ -4,8 +4,6 @@ It prints microseconds per call as JSON: without the instrumentation, and what t
 adds. The server runs in another thread, which is not counted.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import time

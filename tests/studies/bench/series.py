@@ -4,8 +4,6 @@ It prints the numbers as JSON. A series is what Prometheus stores: each
 bucket of a histogram, ``+Inf`` included, its sum and its count.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import errno

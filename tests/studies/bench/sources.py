@@ -1,7 +1,5 @@
 """The measurements, each in a process of its own, made when the first row asks for it."""
 
-from __future__ import annotations
-
 import functools
 import json
 import subprocess

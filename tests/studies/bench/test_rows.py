@@ -1,7 +1,5 @@
 """Budgets are percentages of what the library's contrib instrumentation adds."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -3,8 +3,6 @@
 Only data and the standard library, since nox reads it.
 """
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Mapping

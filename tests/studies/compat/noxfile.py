@@ -4,8 +4,6 @@ Each session makes an environment from ``environments.py`` and runs tests in it 
 users get it (built, not editable).
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

@@ -3,8 +3,6 @@
 Runs anywhere; nox runs it where something is missing, old or new.
 """
 
-from __future__ import annotations
-
 import asyncio
 import importlib
 import importlib.util

@@ -1,7 +1,5 @@
 """The matrix runs each dependency at the lowest version that the project allows."""
 
-from __future__ import annotations
-
 import importlib
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """httpcore without the hooks that the adapter needs. nox installs such a version."""
 
-from __future__ import annotations
-
 import logging
 from importlib.metadata import version
 

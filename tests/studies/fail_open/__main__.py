@@ -1,7 +1,5 @@
 """Try every break: ``make -C tests/studies fail-open``."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections import Counter

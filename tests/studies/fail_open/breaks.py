@@ -1,7 +1,5 @@
 """Every break that is tried: the names, times the kinds that make sense for them."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path

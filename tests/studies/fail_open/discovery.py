@@ -1,7 +1,5 @@
 """Find every method that the package replaces: instrument everything in a fresh process."""
 
-from __future__ import annotations
-
 import importlib
 import multiprocessing
 from typing import Any

@@ -1,7 +1,5 @@
 """What has to hold whatever is broken."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from .trial import Break, Outcome

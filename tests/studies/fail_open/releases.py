@@ -4,8 +4,6 @@ Each kind of change is made where a private method is defined and wherever the l
 that the library itself still works. What is tried is its effect on the package.
 """
 
-from __future__ import annotations
-
 import ast
 import builtins
 import functools

@@ -1,7 +1,5 @@
 """Changes of a method, or of its class, that need no other source."""
 
-from __future__ import annotations
-
 import functools
 import importlib
 import inspect

@@ -5,8 +5,6 @@ descriptor: the library reads and writes the attribute as ever, and the package 
 something else.
 """
 
-from __future__ import annotations
-
 import ast
 import contextlib
 import importlib

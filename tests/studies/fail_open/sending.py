@@ -3,8 +3,6 @@
 What is told does not depend on time, so two runs tell the same.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import importlib

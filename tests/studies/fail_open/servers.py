@@ -1,7 +1,5 @@
 """The servers that all trials send requests to, and the processes of the trials."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections.abc import Iterable, Iterator

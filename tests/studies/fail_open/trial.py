@@ -1,7 +1,5 @@
 """One break in one process: requests without the instrumentation, with it, and without it again."""
 
-from __future__ import annotations
-
 import contextlib
 import faulthandler
 import gc

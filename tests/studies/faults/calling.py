@@ -6,8 +6,6 @@ JSON, the figures so far; ``flush`` when no call is in flight any more and all w
 of standard input ends the program.
 """
 
-from __future__ import annotations
-
 import asyncio
 import importlib
 import json

@@ -3,8 +3,6 @@
 Exits 1 when a framework's results differ, a count is wrong, or a pool has another name or provider.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

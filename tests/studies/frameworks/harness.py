@@ -1,7 +1,5 @@
 """A framework's case, the server that it calls, and the measurement of one run."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import socket

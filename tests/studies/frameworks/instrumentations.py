@@ -1,7 +1,5 @@
 """Other instrumentations of the OpenAI SDK beside this one. Their spans have to stay the same."""
 
-from __future__ import annotations
-
 import asyncio
 import importlib
 from functools import partial

@@ -1,7 +1,5 @@
 """Frameworks on top of the OpenAI and Anthropic SDKs: whole, concurrent and streamed calls."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from typing import Any

@@ -1,7 +1,5 @@
 """SDKs with HTTP clients of their own: MCP, Google, Hugging Face, AWS, Qdrant."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import threading

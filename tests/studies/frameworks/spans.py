@@ -4,8 +4,6 @@ The call waits for the only connection, is refused with 429, and is answered whe
 It is made through GlueLLM and through any-llm, alone and beside other instrumentations.
 """
 
-from __future__ import annotations
-
 import asyncio
 import importlib
 import os

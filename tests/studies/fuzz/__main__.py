@@ -1,7 +1,5 @@
 """``make -C tests/studies fuzz``: give ``watch`` bad input, and print what became of it."""
 
-from __future__ import annotations
-
 import os
 import sys
 

@@ -1,7 +1,5 @@
 """OTLP messages: of the instrumentation's shape with every part made up, and arbitrary ones."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Exports of the instrumentation itself, recorded in this run, and what bad ways make of them."""
 
-from __future__ import annotations
-
 import functools
 import random
 

@@ -1,7 +1,5 @@
 """From a body to the screen in this process: decoding, remembering and drawing."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

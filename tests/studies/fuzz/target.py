@@ -1,7 +1,5 @@
 """What is fuzzed: inputs of one kind, and what holds for each of them."""
 
-from __future__ import annotations
-
 import itertools
 import re
 import time

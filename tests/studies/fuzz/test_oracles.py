@@ -1,7 +1,5 @@
 """What a run reports as a failure."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import strategies as st
 

@@ -1,7 +1,5 @@
 """Text and numbers that break what is careless."""
 
-from __future__ import annotations
-
 from hypothesis import strategies as st
 
 HOSTILE = (

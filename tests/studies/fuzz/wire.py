@@ -1,7 +1,5 @@
 """The receiver over real sockets: broken HTTP, and correct HTTP with bad bodies."""
 
-from __future__ import annotations
-
 import contextlib
 import gzip
 import re

@@ -4,8 +4,6 @@ Pools of every library over scripted networks. Half of them are never closed, an
 requests belong to any-llm calls.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import importlib

@@ -1,7 +1,5 @@
 """What the commands share: options and threads."""
 
-from __future__ import annotations
-
 import argparse
 import random
 import signal

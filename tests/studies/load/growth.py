@@ -1,7 +1,5 @@
 """Oracle: what the process uses stays flat. Samples over a run, and whether they grow."""
 
-from __future__ import annotations
-
 import gc
 import statistics
 import sys

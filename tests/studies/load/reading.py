@@ -1,7 +1,5 @@
 """One collection of the metrics, and what holds of every collection and of every snapshot."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping

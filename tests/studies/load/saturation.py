@@ -9,8 +9,6 @@ turn. A reading is wrong in either of two cases:
   above 0 from 50 ms before the reading to 50 ms after it.
 """
 
-from __future__ import annotations
-
 import bisect
 import contextlib
 import itertools

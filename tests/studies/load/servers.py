@@ -1,7 +1,5 @@
 """The scripted servers of a study, and the addresses where none answers."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import socket

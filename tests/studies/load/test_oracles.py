@@ -1,7 +1,5 @@
 """What the load studies judge by."""
 
-from __future__ import annotations
-
 from collections import Counter
 from types import SimpleNamespace
 from typing import Any

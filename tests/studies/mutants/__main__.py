@@ -13,8 +13,6 @@ tests once under coverage, to map lines to tests. The clones, this map and the r
 in mutants.toml, is tried first.
 """
 
-from __future__ import annotations
-
 import argparse
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """A mutant: a snippet of a source file and its replacement."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Results of mutants, and the verdict."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Calls after random events, against a model of the rules."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Findings on snapshots with odd values, and on healthy hours, both at random."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math

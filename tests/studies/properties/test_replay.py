@@ -1,7 +1,5 @@
 """The simulated pool after random requests, against the pool whose requests it replays."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Series: never so many that the SDK folds them."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from typing import Any

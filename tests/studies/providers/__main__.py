@@ -3,8 +3,6 @@
 With names of providers only these are checked, and nothing is written.
 """
 
-from __future__ import annotations
-
 import argparse
 import difflib
 import importlib.util

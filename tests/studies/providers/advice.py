@@ -1,7 +1,5 @@
 """The cures as people read them, followed to the letter."""
 
-from __future__ import annotations
-
 import ast
 import importlib
 import re

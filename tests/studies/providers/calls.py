@@ -1,7 +1,5 @@
 """How each provider is built so that it talks to the fake one, by public means, and called."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What has to hold of each provider: each check adds to a list what does not."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from functools import partial

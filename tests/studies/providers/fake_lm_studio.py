@@ -1,7 +1,5 @@
 """LM Studio's server: a greeting over HTTP, and one WebSocket for each part of its API."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The tables of docs/providers.md, from what the census measured."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from opentelemetry.instrumentation.gluellm.adapters import ADAPTERS

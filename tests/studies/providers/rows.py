@@ -1,7 +1,5 @@
 """What the census expects of each any-llm provider: whose pool it is, and the limits in effect."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """One provider makes one call, and what the instrumentation tells of it is kept."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import ssl

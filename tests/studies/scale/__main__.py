@@ -3,8 +3,6 @@
 The store of a size is built once and kept in ``.cache/scale``; ``--clean`` removes all of them.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Blocks of a Prometheus, made by promtool from OpenMetrics text."""
 
-from __future__ import annotations
-
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

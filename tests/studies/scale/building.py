@@ -1,7 +1,5 @@
 """The store of a size: built once, kept in a folder outside of what is tracked."""
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import json

@@ -5,8 +5,6 @@ many of these steps: buckets stay in order, a count is what its last bucket has,
 closed are those opened but for the ones that are open. Gauges follow how many of these are busy.
 """
 
-from __future__ import annotations
-
 import math
 import random
 from collections.abc import Sequence

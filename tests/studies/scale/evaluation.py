@@ -4,8 +4,6 @@ The store has data of a while to come, so that Prometheus evaluates rules and th
 what they give: all is in the time but that.
 """
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections.abc import Iterable, Sequence

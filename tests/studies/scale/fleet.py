@@ -1,7 +1,5 @@
 """The programs: services of many instances each, with what tells them apart in their labels."""
 
-from __future__ import annotations
-
 import random
 import uuid
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ Its argument is the base URL of an OTLP endpoint. It is a process of
 its own, since an instrumentation is for a whole process.
 """
 
-from __future__ import annotations
-
 import asyncio
 import sys
 from contextlib import AsyncExitStack

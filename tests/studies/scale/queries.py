@@ -1,7 +1,5 @@
 """The queries that Grafana sends when a board is opened, with its range, steps and variables."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

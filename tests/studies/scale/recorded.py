@@ -4,8 +4,6 @@ Before these hours there are none, so that a day is built within half an hour. W
 them stands for the time before, over and over.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final

@@ -1,7 +1,5 @@
 """A Prometheus over blocks that outlive it."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import os

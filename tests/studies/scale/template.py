@@ -1,7 +1,5 @@
 """The series of one program in Prometheus, with their values: all others are made from them."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

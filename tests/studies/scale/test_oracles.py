@@ -1,7 +1,5 @@
 """What a board asks, and when a budget counts as met."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """How long each query takes: at first, on a server that just started, and again."""
 
-from __future__ import annotations
-
 import functools
 import statistics
 from collections.abc import Iterable, Sequence

@@ -3,8 +3,6 @@
 Exits 1 when a test ends otherwise with it on, 2 when a suite could not be run.
 """
 
-from __future__ import annotations
-
 import argparse
 import subprocess
 import sys

@@ -6,8 +6,6 @@ instrumentation off and on, and the mock answers the bytes that they send. Only 
 are run.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import inspect

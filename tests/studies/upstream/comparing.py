@@ -1,7 +1,5 @@
 """What differs between two runs of a suite, test by test."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field

@@ -6,8 +6,6 @@ nobody takes a suite for instrumented that was not; and each failure of ours wit
 the package itself keeps to itself.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import os

@@ -1,7 +1,5 @@
 """Brings a suite's source distribution, and makes the environment that it runs in."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tarfile

@@ -4,8 +4,6 @@ Line by line, so that of a run that hangs or dies there is all that had been run
 Loaded with the instrumentation off and on.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

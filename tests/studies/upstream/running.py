@@ -1,7 +1,5 @@
 """Runs a suite, within bounds."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

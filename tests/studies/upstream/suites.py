@@ -1,7 +1,5 @@
 """The suites that are run, and what each needs: the table is ``suites.toml``."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace

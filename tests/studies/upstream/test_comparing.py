@@ -1,7 +1,5 @@
 """What counts as worse, as changed and as flaky between two runs of a suite."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

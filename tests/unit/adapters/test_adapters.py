@@ -1,7 +1,5 @@
 """All adapters together."""
 
-from __future__ import annotations
-
 from opentelemetry.instrumentation.gluellm.adapters import ADAPTERS
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 

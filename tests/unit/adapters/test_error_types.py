@@ -1,7 +1,5 @@
 """One name for a failure, whichever library raised it."""
 
-from __future__ import annotations
-
 import asyncio
 import errno
 import functools

@@ -1,7 +1,5 @@
 """The search for pools inside an SDK's client."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 from typing import Any
 

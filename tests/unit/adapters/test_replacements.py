@@ -1,7 +1,5 @@
 """Replacements for constructors and closes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

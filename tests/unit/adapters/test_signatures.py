@@ -1,7 +1,5 @@
 """Which functions a replacement may wrap."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """What a failure of urllib3 is called, by its class, its cause and where the request was."""
 
-from __future__ import annotations
-
 import errno
 import http.client
 import socket

@@ -1,7 +1,5 @@
 """A module that looks like any-llm where the attribution looks."""
 
-from __future__ import annotations
-
 import functools
 from abc import ABC
 from collections.abc import AsyncIterator

@@ -1,7 +1,5 @@
 """What is wrapped, what is not, and how it is put back, on a fake any-llm."""
 
-from __future__ import annotations
-
 import asyncio
 import sys
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Which calls count: the outermost ones, from their true begin to their end."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import contextvars

@@ -1,7 +1,5 @@
 """The table of API hosts."""
 
-from __future__ import annotations
-
 import importlib.util
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The wrappers around what a call returns: transparent, and without a trace in the consumer."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import inspect

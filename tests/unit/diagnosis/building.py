@@ -1,7 +1,5 @@
 """Snapshots by hand: a healthy process, changed in the one respect that a test is about."""
 
-from __future__ import annotations
-
 from array import array
 from base64 import b64encode
 from collections import Counter

@@ -1,7 +1,5 @@
 """What tests of the diagnosis begin with."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 from pathlib import Path

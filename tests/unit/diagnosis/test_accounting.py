@@ -1,7 +1,5 @@
 """Diagnosis by accounting: what calls suffer, where it went, and which finding may explain it."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import replace

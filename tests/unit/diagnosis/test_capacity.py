@@ -1,7 +1,5 @@
 """Limits of pools against what the system has."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

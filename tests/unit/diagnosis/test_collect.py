@@ -1,7 +1,5 @@
 """From leases by hand to a snapshot: what it holds, and what of it is counted, once."""
 
-from __future__ import annotations
-
 import errno
 import gc
 import os

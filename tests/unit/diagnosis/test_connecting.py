@@ -1,7 +1,5 @@
 """Findings on connections that are made too often, cannot be made, or break."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Findings as a whole: healthy processes, suppression, order, and unexpected input."""
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Findings on connections that are held without being used."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Calls that wait in GlueLLM's rate limiter."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

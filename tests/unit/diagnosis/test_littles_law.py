@@ -1,7 +1,5 @@
 """The size that Little's law asks for."""
 
-from __future__ import annotations
-
 import math
 from fractions import Fraction
 

@@ -1,7 +1,5 @@
 """A provider that is slow for one model, and one caller that holds the pool."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """A young process: answers that became slower, and requests that take far too long."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

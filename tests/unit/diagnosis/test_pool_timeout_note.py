@@ -1,7 +1,5 @@
 """The note of a pool timeout: what the pool looked like, who held it, and once."""
 
-from __future__ import annotations
-
 import re
 import traceback
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """The simulated pool against queues by hand."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from typing import Any

@@ -1,7 +1,5 @@
 """Calls that back off, and whose retries they are."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

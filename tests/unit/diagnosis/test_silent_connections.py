@@ -1,7 +1,5 @@
 """Requests that have lost their peer: reported as such, and not as a slow provider."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Snapshots and findings as text."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 

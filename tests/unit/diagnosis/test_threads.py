@@ -1,7 +1,5 @@
 """SDKs that block: threads that run out, and connections that are thrown away."""
 
-from __future__ import annotations
-
 import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose

@@ -1,7 +1,5 @@
 """Timeouts of the application and of its client that end calls."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Findings on requests that wait or take long."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

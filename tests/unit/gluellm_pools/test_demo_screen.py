@@ -1,7 +1,5 @@
 """The demo's screen on a small terminal."""
 
-from __future__ import annotations
-
 import io
 
 from gluellm_pools.demo.screen import Screen

@@ -1,7 +1,5 @@
 """Arguments of a client that set limits."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Limits in the constructors of the libraries, and own failures there."""
 
-from __future__ import annotations
-
 import gc
 import weakref
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Limits of a call, and of its stream."""
 
-from __future__ import annotations
-
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterator

@@ -1,7 +1,5 @@
 """Allowed values of limits, and messages for others."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """A clock, a pool and an observer for tests without any HTTP."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Container
 from typing import Any
 

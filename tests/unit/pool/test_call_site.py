@@ -1,7 +1,5 @@
 """Which line of the application is the call site, and what that keeps alive."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import sysconfig

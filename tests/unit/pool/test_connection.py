@@ -1,7 +1,5 @@
 """Records of connections that a pool drops without closing them."""
 
-from __future__ import annotations
-
 from opentelemetry.instrumentation.gluellm.pool.lease import close_missing
 from opentelemetry.instrumentation.gluellm.pool.phases import CONNECT, OTHER_STEP, RESOLVE, TLS
 from unit.pool.fakes import Scene

@@ -1,7 +1,5 @@
 """Descriptions of a pool and of its holders: true, short, on one line, and nothing private."""
 
-from __future__ import annotations
-
 import pytest
 from opentelemetry.trace import SpanContext
 

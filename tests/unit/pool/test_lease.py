@@ -1,7 +1,5 @@
 """A lease on a fake clock: phases, times, and that nothing happens after its end."""
 
-from __future__ import annotations
-
 import itertools
 
 from opentelemetry.instrumentation.gluellm.pool.phases import (

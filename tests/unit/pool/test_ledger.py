@@ -1,7 +1,5 @@
 """Time and counts as plain numbers, on a fake clock."""
 
-from __future__ import annotations
-
 import random
 
 import pytest

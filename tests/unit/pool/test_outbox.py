@@ -1,7 +1,5 @@
 """The queue between the request's path and the SDK: bounded, and no request is lost in it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Names and origins within bounds, the state of all pools, and what stays when they are gone."""
 
-from __future__ import annotations
-
 import gc
 from typing import Any
 

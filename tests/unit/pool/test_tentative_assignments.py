@@ -1,7 +1,5 @@
 """Connections that are assigned to several requests, of which one gets it."""
 
-from __future__ import annotations
-
 import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.describe import holders

@@ -1,7 +1,5 @@
 """A request's way through a pool, step by step, with a fake pool on a fake clock."""
 
-from __future__ import annotations
-
 import gc
 
 from opentelemetry.instrumentation.gluellm.pool.call import Call

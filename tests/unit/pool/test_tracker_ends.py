@@ -1,7 +1,5 @@
 """How requests fail and pools end, with a fake pool on a fake clock."""
 
-from __future__ import annotations
-
 import gc
 from typing import Any
 

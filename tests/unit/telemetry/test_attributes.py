@@ -1,7 +1,5 @@
 """Attribute sets: the contract's keys and nothing else, built once, within a bound."""
 
-from __future__ import annotations
-
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.attributes import (
     MAX_SETS,

@@ -3,8 +3,6 @@
 Those of requests are compared in tests/contract/golden.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

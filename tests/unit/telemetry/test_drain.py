@@ -1,7 +1,5 @@
 """Draining the outbox into the SDK: in order, in parts, without the user's context."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """What is noted of a request's own context when it enters a pool."""
 
-from __future__ import annotations
-
 import pytest
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 

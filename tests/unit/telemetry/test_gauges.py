@@ -1,7 +1,5 @@
 """Pool-level series whose requests have one provider, and then a second one."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """One set of instruments for each Meter, whose callbacks ask the current installation."""
 
-from __future__ import annotations
-
 import gc
 import weakref
 from collections.abc import Iterator

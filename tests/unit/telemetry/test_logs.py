@@ -1,7 +1,5 @@
 """What is logged of what the watch finds: each thing once in a while, with true numbers."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from typing import Any

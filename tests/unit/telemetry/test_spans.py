@@ -1,7 +1,5 @@
 """Which waits and set-ups have spans, with which times, parents, links and errors."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

@@ -1,7 +1,5 @@
 """The process's own account on a fake clock: its rows, their bound, and how little they hold."""
 
-from __future__ import annotations
-
 import sys
 import threading
 from typing import Any

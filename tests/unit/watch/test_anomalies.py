@@ -1,7 +1,5 @@
 """Anomalies are counted once, and transient states are not."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

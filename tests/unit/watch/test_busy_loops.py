@@ -1,7 +1,5 @@
 """Where a blocked loop is: named while it is busy, silent while it waits."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 

@@ -1,7 +1,5 @@
 """Clients that are built and thrown away, counted origin by origin on a fake clock."""
 
-from __future__ import annotations
-
 import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.call import Call

@@ -1,7 +1,5 @@
 """Why a loop was late: from the counts of the kernel, or not at all."""
 
-from __future__ import annotations
-
 import asyncio
 import sys
 import threading

@@ -1,7 +1,5 @@
 """Lateness of timers: a block is seen, and a loop that rests is not late."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import importlib

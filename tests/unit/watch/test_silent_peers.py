@@ -1,7 +1,5 @@
 """States of silent peers, from real sockets, and what of them is kept."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import socket

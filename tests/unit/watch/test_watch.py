@@ -1,7 +1,5 @@
 """Findings of the watch on a fake clock, and the life of its thread."""
 
-from __future__ import annotations
-
 import gc
 import threading
 import weakref

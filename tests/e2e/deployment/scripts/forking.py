@@ -5,8 +5,6 @@ SDK's own environment variables say where to export to. ``before`` sets telemetr
 fork, once for all; ``after`` in each worker.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 

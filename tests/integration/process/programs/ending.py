@@ -5,8 +5,6 @@ library from each line of stdin. Forks two children for it, which find everythin
 without the instrumentation, and one with it. Writes how each has ended as JSON.
 """
 
-from __future__ import annotations
-
 import asyncio
 import atexit
 import faulthandler

@@ -3,8 +3,6 @@
 Arguments: the library, a URL, how many children. Prints a line of JSON for each process.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """Sub-interpreters by the private module that each version of Python has for them."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 

@@ -4,8 +4,6 @@ Arguments: the sub-interpreter's configuration ("legacy", "isolated"), a URL tha
 one that begins to answer and never ends. Prints one JSON object for each thing that was read.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import sys

@@ -3,8 +3,6 @@
 Arguments: the sub-interpreter's configuration, a URL that answers at once.
 """
 
-from __future__ import annotations
-
 import sys
 
 from integration.process.programs.interpreters import Interpreter

@@ -7,8 +7,6 @@ sets ``snapshot_signal``. Prints what was counted as JSON.
 
 # ruff: noqa: E402  gevent and eventlet replace modules before they are used
 
-from __future__ import annotations
-
 import importlib
 import sys
 

@@ -1,7 +1,5 @@
 """One request after httpx2.alias_httpx(), by the name httpx. Argument: a server's URL."""
 
-from __future__ import annotations
-
 import sys
 
 import httpx2

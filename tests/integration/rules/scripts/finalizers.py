@@ -6,8 +6,6 @@ answered at once, never, and not to their end; the target of a gRPC server that 
 ``/held``. Prints the name of each library before it begins with it, and "done".
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import gc

@@ -5,8 +5,6 @@ was counted by library, right after the fork and in the end. The child goes on w
 it has inherited, but for sessions of aiohttp and channels of gRPC, which don't outlive a fork.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

@@ -5,8 +5,6 @@ for the handler, and the handler, in its own thread, begins to track a pool. Arg
 URL.
 """
 
-from __future__ import annotations
-
 import gc
 import logging
 import sys

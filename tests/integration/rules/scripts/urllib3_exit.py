@@ -3,8 +3,6 @@
 Prints the reasons to close connections, and how many were closed for each.
 """
 
-from __future__ import annotations
-
 import atexit
 import sys
 

@@ -1,7 +1,5 @@
 """Makes requests where h2 is not installed, as in most programs. Argument: a server's URL."""
 
-from __future__ import annotations
-
 import importlib
 import logging
 import sys

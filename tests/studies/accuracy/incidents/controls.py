@@ -1,7 +1,5 @@
 """Applications that are well although they look unusual: nothing may be reported."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import time

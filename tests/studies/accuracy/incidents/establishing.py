@@ -1,7 +1,5 @@
 """Names, routes, proxies, TLS, and connections that do not last."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 import time

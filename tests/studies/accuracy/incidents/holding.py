@@ -1,7 +1,5 @@
 """Pools: their size, who holds their connections, and HTTP/2."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The process itself: event loops and processor time."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import hashlib

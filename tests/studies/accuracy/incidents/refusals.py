@@ -1,7 +1,5 @@
 """Rate limits, retries, and providers that refuse."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Time-outs of the application, and providers that fall silent."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 from dataclasses import replace

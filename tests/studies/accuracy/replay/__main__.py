@@ -1,7 +1,5 @@
 """``make -C tests/studies incident``: replay incidents at their real speed, and look at them."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import signal

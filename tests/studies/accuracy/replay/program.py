@@ -5,8 +5,6 @@ gives it away; the second line lets it go wrong; and it ends with standard input
 state on standard output, in JSON.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

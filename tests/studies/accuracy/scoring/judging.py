@@ -1,7 +1,5 @@
 """Compares what was reported about an incident with what its entry in the catalogue states."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

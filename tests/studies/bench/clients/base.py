@@ -1,7 +1,5 @@
 """What the measurements need of a client."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call

@@ -4,8 +4,6 @@ gRPC's core does its own networking, so nothing can be scripted below it. The se
 module run as a program, not a forked copy, so neither valgrind nor the process' CPU time counts it.
 """
 
-from __future__ import annotations
-
 import atexit
 import json
 import subprocess

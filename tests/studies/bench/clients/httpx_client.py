@@ -1,7 +1,5 @@
 """httpx and httpx2, sync and async, over a scripted network backend of httpcore."""
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

@@ -5,8 +5,6 @@ idle connection was dropped is asked of the kernel, as always: each scripted soc
 end of a real pair, on which nothing ever arrives.
 """
 
-from __future__ import annotations
-
 import io
 import itertools
 import socket

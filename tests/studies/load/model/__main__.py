@@ -1,7 +1,5 @@
 """Random lives of pools over the real libraries, beside a model of what has to be reported."""
 
-from __future__ import annotations
-
 import gc
 import itertools
 import os

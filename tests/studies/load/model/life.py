@@ -1,7 +1,5 @@
 """One life of a library's pools: servers whose every step waits for a gate, and what can happen."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import gc

@@ -1,7 +1,5 @@
 """One random life of a library's pools, and what has to hold after each of its steps."""
 
-from __future__ import annotations
-
 import random
 import time
 from collections import Counter

@@ -4,8 +4,6 @@ Nothing may grow: memory, descriptors, threads, series. No exception may come fr
 request may end as its library ends none, no worker may stand still, and nothing may stay behind.
 """
 
-from __future__ import annotations
-
 import contextlib
 import faulthandler
 import gc

@@ -1,7 +1,5 @@
 """Clients of each library, to each kind of server, all driven by exchanges."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 import random

@@ -1,7 +1,5 @@
 """What a worker does with a library's clients, well and badly by turns."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from typing import Any, Final

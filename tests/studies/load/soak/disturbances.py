@@ -1,7 +1,5 @@
 """What is done to the whole process meanwhile, from a thread of its own; and its SDK."""
 
-from __future__ import annotations
-
 import gc
 import os
 import signal

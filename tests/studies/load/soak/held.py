@@ -1,7 +1,5 @@
 """What may grow during a run: the histories of pool names, which are bounded."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from opentelemetry.instrumentation.gluellm.concurrency import snapshot_of, snapshot_of_queue

@@ -1,7 +1,5 @@
 """Metrics beside the kernel's sockets, the servers' schedule and the clients, under load."""
 
-from __future__ import annotations
-
 import logging
 import sys
 import traceback

@@ -1,7 +1,5 @@
 """At a moment at which nothing moves: what is reported, beside what is true."""
 
-from __future__ import annotations
-
 import gc
 import time
 from collections import Counter

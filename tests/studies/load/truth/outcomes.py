@@ -1,7 +1,5 @@
 """How a request ended, by its client's word, in the contract's: the row of the outcome table."""
 
-from __future__ import annotations
-
 import asyncio
 import errno
 import ssl

@@ -1,7 +1,5 @@
 """Rounds of a load: requests that are held, looked at, and let go of one by one."""
 
-from __future__ import annotations
-
 import gc
 import random
 import time

@@ -1,7 +1,5 @@
 """How each provider's client is configured, checked against the SDKs that are installed."""
 
-from __future__ import annotations
-
 import re
 import socket
 from typing import Any

@@ -1,7 +1,5 @@
 """Advice for clients that the application owns: in its library's terms, and true there."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 import socket

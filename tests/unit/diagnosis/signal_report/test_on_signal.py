@@ -1,7 +1,5 @@
 """Reports on a signal: who may have it, what it does, and that nothing stays behind."""
 
-from __future__ import annotations
-
 import faulthandler
 import os
 import signal

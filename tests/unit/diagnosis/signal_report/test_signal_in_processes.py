@@ -1,7 +1,5 @@
 """What a signal does to processes, and how dead processes are recognized: tried in children."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Which signals may ask for a report, and what is said of the others."""
 
-from __future__ import annotations
-
 import signal
 
 import pytest

@@ -1,7 +1,5 @@
 """The setting ``snapshot_signal``: on with instrument(), off with uninstrument()."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

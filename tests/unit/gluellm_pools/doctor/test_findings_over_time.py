@@ -1,7 +1,5 @@
 """Findings of many reports: each once, as it was when it was worst, with its time."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the doctor answers to ``--workers``."""
 
-from __future__ import annotations
-
 from gluellm_pools.doctor.outlook import Outlook
 from unit.diagnosis.building import a_connection, a_pool, a_snapshot, the_totals
 

@@ -1,7 +1,5 @@
 """What the doctor calls a program, whose arguments can be anything."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from gluellm_pools.doctor.run_report import run_report

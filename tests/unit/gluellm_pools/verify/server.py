@@ -1,7 +1,5 @@
 """An HTTP server with scripted answers, for answers that no real store gives."""
 
-from __future__ import annotations
-
 import contextlib
 import http.server
 import json

@@ -1,7 +1,5 @@
 """What a watch has, without a network."""
 
-from __future__ import annotations
-
 import io
 
 from google.protobuf.message import Message
