@@ -1,27 +1,95 @@
 """A Collector at fault: no call fails, and every count is right once it is well again."""
 
-from collections.abc import Iterator
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import pytest
 
-from studies.faults.playing import Fault, Play, Stage, harm
+from gluellm_pools.fake_provider import FakeProvider
+from support.waiting import wait_until
 
-from .programs import Stack
+from .processes import caller, environment
+from .programs import STORES, Collector, Stack
 
 pytest.importorskip("any_llm")
 
+_FULL = Path(__file__).parent / "collector" / "full.yaml"
+_WITHIN = 40.0
+_REQUESTS = 'gluellm_pool_requests_total{job="calling"}'
 
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """The stores and a provider."""
-    folder = tmp_path_factory.mktemp("faults")
-    with Stage(Stack(folder / "stack"), folder) as stage:
-        yield stage
+
+@contextmanager
+def killed(collector: Collector) -> Iterator[None]:
+    """The Collector is killed, and started again at the end."""
+    collector.kill()
+    yield
+    collector.start()
+
+
+@contextmanager
+def hanging(collector: Collector) -> Iterator[None]:
+    """The Collector takes connections, and answers nothing until the end."""
+    os.kill(collector.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(collector.pid, signal.SIGCONT)
+
+
+@contextmanager
+def full(collector: Collector) -> Iterator[None]:
+    """The Collector is out of memory, and refuses everything until the end."""
+    collector.stop()
+    collector.overlays.append(_FULL)
+    collector.start()
+    yield
+    collector.stop()
+    collector.overlays.remove(_FULL)
+    collector.start()
 
 
 @pytest.mark.parametrize(
-    ("fault", "protocol"),
-    [(Fault.KILLED, "grpc"), (Fault.STOPPED, "http/protobuf"), (Fault.FULL, "http/protobuf")],
+    ("fault", "protocol"), [(killed, "grpc"), (hanging, "http/protobuf"), (full, "http/protobuf")]
 )
-def test_a_collector_at_fault_does_no_harm(fault: Fault, protocol: str, stage: Stage) -> None:
-    assert harm(Play(fault, protocol, stage, 0).run()) == []
+def test_a_collector_at_fault_does_no_harm(
+    fault: Callable[[Collector], AbstractContextManager[None]],
+    protocol: str,
+    stack: Stack,
+    provider: FakeProvider,
+    tmp_path: Path,
+) -> None:
+    """Calls go on while exports fail. Afterwards each store has each request, without a reset."""
+    stack.start()
+    collector, log = stack.collector, tmp_path / "log"
+    variables = environment(
+        collector.grpc_endpoint if protocol == "grpc" else collector.http_endpoint,
+        "calling",
+        every=0.2,
+        OTEL_EXPORTER_OTLP_PROTOCOL=protocol,
+        OTEL_EXPORTER_OTLP_TIMEOUT="0.5",
+    )
+    with caller(provider, variables, log) as program:
+        program.call(3)
+        with fault(collector):
+
+            def has_failed() -> bool:
+                program.call(1)
+                return "Failed to export metrics" in log.read_text()
+
+            wait_until(has_failed, "an export fails", _WITHIN)
+        program.call(3)
+        for store in (getattr(stack, name) for name in STORES):
+            wait_until(
+                lambda store=store: (
+                    [row["value"][1] for row in store.query(f"sum({_REQUESTS})")]
+                    == [provider.counts.requests]
+                ),
+                f"all requests are in {store.name}",
+                _WITHIN,
+            )
+            assert not store.query(f"resets({_REQUESTS}[10m]) > 0")
+    assert program.process.returncode == 0
+    assert "Traceback" not in log.read_text()

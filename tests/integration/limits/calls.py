@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import gc
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -17,43 +17,9 @@ import urllib3
 
 from opentelemetry.instrumentation.gluellm.adapters.marks import LIMITS_FROM, POOL_TIMEOUT
 from support.fake_llms import MODEL
+from support.providers import arguments_at
 
 CHAT: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
-
-ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": "any",
-    "AWS_SECRET_ACCESS_KEY": "any",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_EC2_METADATA_DISABLED": "true",
-    "NO_PROXY": "127.0.0.1,localhost",
-}
-"""What the SDKs ask of the environment."""
-
-
-def _whole_origin(origin: str) -> dict[str, Any]:
-    return {"api_key": "any", "api_base": origin}
-
-
-def _base_url(origin: str) -> dict[str, Any]:
-    return {"api_key": "any", "base_url": origin}
-
-
-ARGUMENTS: Mapping[str, Callable[[str], dict[str, Any]]] = {
-    "anthropic": _whole_origin,
-    "azure": _whole_origin,
-    "bedrock": lambda origin: {"api_base": origin},
-    "cohere": _base_url,
-    "deepseek": lambda origin: {"api_key": "any", "api_base": f"{origin}/v1"},
-    "fireworks": lambda origin: {"api_key": "any", "api_base": f"{origin}/v1"},
-    "gemini": _whole_origin,
-    "groq": _base_url,
-    "huggingface": lambda origin: {"api_key": "any", "api_base": f"{origin}/v1"},
-    "mistral": _whole_origin,
-    "ollama": _whole_origin,
-    "openai": lambda origin: {"api_key": "any", "api_base": f"{origin}/v1"},
-    "otari": _whole_origin,
-    "sagemaker": lambda origin: {"api_base": origin},
-}
 
 _RETRIES = frozenset({"anthropic", "deepseek", "fireworks", "groq", "openai"})
 """Providers whose SDK repeats a failed request by itself, unless told not to."""
@@ -61,7 +27,7 @@ _RETRIES = frozenset({"anthropic", "deepseek", "fireworks", "groq", "openai"})
 
 def create(provider: str, origin: str, **more: Any) -> Any:
     """The provider's instance, with a key that opens nothing."""
-    arguments = {**ARGUMENTS[provider](origin), **more}
+    arguments = {**arguments_at(provider, origin), **more}
     if provider in _RETRIES:
         arguments.setdefault("max_retries", 0)
     return any_llm.AnyLLM.create(provider, **arguments)

@@ -11,8 +11,7 @@ from opentelemetry.instrumentation.gluellm.failures import _warned
 from opentelemetry.instrumentation.gluellm.limits import reset_pools
 from support.counted_llms import CountedLLMs
 from support.listener import Listen
-
-from .calls import ENVIRONMENT
+from support.providers import ENVIRONMENT
 
 
 @pytest.fixture(autouse=True)

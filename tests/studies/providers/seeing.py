@@ -20,9 +20,10 @@ from support.fake_xai import FakeXai
 from support.installation import instrumented
 from support.listener import L, ServerLoop
 from support.network import Certificates
+from support.providers import ENVIRONMENT
 from support.proxies import HTTPProxy
 
-from .calls import ENVIRONMENT, call, create
+from .calls import call, create
 from .fake_lm_studio import FakeLMStudio
 from .rows import Row
 
