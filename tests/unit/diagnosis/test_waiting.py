@@ -92,6 +92,13 @@ def test_queueing_at_unchanged_lease_time_is_a_small_pool() -> None:
     assert "(before: " not in found(SMALL, saturated()).observed
 
 
+def test_a_queue_that_outlives_its_load_is_not_explained_by_the_few_arrivals() -> None:
+    """All but 5 of the 100 requests had arrived before."""
+    totals = the_totals(200, {"queued": 2.0}, peak_active=10, origin={"requests_entered": 105})
+    finding = found(SMALL, a_snapshot(totals, full_pool(), uptime=110.0), BASELINE)
+    assert "Requests left the queue at 10/s and held a connection for " in finding.observed
+
+
 @pytest.mark.parametrize(
     ("tool_calls", "each", "queued", "kind", "named"),
     [

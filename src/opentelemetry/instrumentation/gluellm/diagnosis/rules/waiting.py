@@ -90,9 +90,12 @@ def pool_too_small(
     if timeouts:
         observed += f"; {timeouts} gave up waiting"
     if activity.period > 0:
-        arrived = rate(activity.number("entered") / activity.period)
-        each = seconds(held / max(activity.sent + activity.held_now, 1))
-        observed += f". Requests arrived at {arrived} and held a connection for {each} on average"
+        entered, sent = activity.number("entered"), activity.sent
+        # The load may be over, and only its queue be left.
+        how = "arrived" if entered >= sent else "left the queue"
+        often = rate(max(entered, sent) / activity.period)
+        each = seconds(held / max(sent + activity.held_now, 1))
+        observed += f". Requests {how} at {often} and held a connection for {each} on average"
     before = case.baseline
     if before is not None and before.served >= thresholds.BASELINE_REQUESTS:
         observed += f" (before: {seconds(before.time(*HELD) / before.sent)})"
