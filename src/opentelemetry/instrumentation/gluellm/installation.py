@@ -28,7 +28,6 @@ from .diagnosis.collect import collect
 from .diagnosis.pool_timeout_note import NoteObserver
 from .diagnosis.snapshot import Snapshot
 from .failures import warn
-from .http_spans import HttpSpans
 from .patching import Hooks
 from .pool import call_site
 from .pool.ledger import PoolLedger
@@ -43,6 +42,7 @@ from .watch.watch import Watch
 
 if TYPE_CHECKING:
     from .diagnosis.signal_report.on_signal import SignalReporter
+    from .http_spans import HttpSpans
 
 
 class Installation:
@@ -133,7 +133,13 @@ class Installation:
             for module in adapter.MODULES
         )
         self._reporter = self._reporter_on(config.snapshot_signal)
-        self._http_spans = HttpSpans(tracer_provider=tracer_provider, meter_provider=meter_provider)
+        self._http_spans: HttpSpans | None = None
+        if config.http_spans and not clients_only:
+            from .http_spans import HttpSpans
+
+            self._http_spans = HttpSpans(
+                tracer_provider=tracer_provider, meter_provider=meter_provider
+            )
 
     def install(self) -> None:
         """Apply all patches and connect the instruments. Undoes everything if a step raises."""
@@ -148,7 +154,7 @@ class Installation:
             self._listen_to_signal()
             # Report failures now: if the SDK failed, there may be no collection to report them.
             logs.warn_of_failures(self._failures)
-            if self._config.http_spans and not self.clients_only:
+            if self._http_spans is not None:
                 self._http_spans.install()
         except BaseException:
             self.uninstall()
@@ -161,7 +167,7 @@ class Installation:
         """
         _installations.discard(self)
         steps: list[Callable[[], None]] = [
-            self._http_spans.uninstall,
+            *([self._http_spans.uninstall] if self._http_spans is not None else ()),
             *([self._reporter.uninstall] if self._reporter is not None else ()),
             *(patches.uninstall for patches in reversed(self._attribution)),
             *(adapter.uninstall for adapter in reversed(self._adapters)),
