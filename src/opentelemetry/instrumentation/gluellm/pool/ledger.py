@@ -229,6 +229,9 @@ class PoolSeries:
         """When it ended; 0 while it is the current one."""
         self.attributes: Any = None
         """Attribute sets of the telemetry, built once."""
+        self.reported: Counters = {}
+        """Last reported value of each counter. A counter must never fall, even if another thread
+        changes it during the collection."""
 
 
 class PoolLedger:

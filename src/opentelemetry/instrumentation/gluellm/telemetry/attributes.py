@@ -11,6 +11,7 @@ from typing import Any
 from ..pool.call import CallLedger, CountedCall
 from ..pool.durations import in_seconds
 from ..pool.ledger import OriginLedger, Outcome, PoolLedger, PoolSeries
+from ..pool.phases import PHASES, STEPS
 from . import semconv
 
 MAX_SETS = 1_000
@@ -24,12 +25,10 @@ _MILLISECOND = 10**6
 class AttributeSets:
     """The attribute sets with one base set in common, each built once."""
 
-    __slots__ = ("_sets", "base", "reported")
+    __slots__ = ("_sets", "base")
 
     def __init__(self, base: Attributes) -> None:
         self.base = base
-        self.reported: dict[tuple[Any, ...], float] = {}
-        """Last reported value of each counter, by metric and further keys."""
         self._sets: dict[tuple[Any, ...], Attributes] = {(): base}
 
     def of(self, *pairs: Any) -> Attributes:
@@ -45,7 +44,7 @@ class AttributeSets:
 class OriginAttributes(AttributeSets):
     """The attribute sets of one pool name, origin and provider."""
 
-    __slots__ = ("counted",)
+    __slots__ = ("counted", "set_up_reported", "time_reported")
 
     def __init__(self, ledger: OriginLedger) -> None:
         super().__init__(_of_name(ledger.pool, ledger.provider))
@@ -54,6 +53,10 @@ class OriginAttributes(AttributeSets):
             self.base[semconv.SERVER_PORT] = ledger.port
         self.counted: set[tuple[Any, ...]] = set()
         """Those of histograms that count against their bound."""
+        self.time_reported = [0.0] * len(PHASES)
+        """Last reported seconds of each phase."""
+        self.set_up_reported = [0.0] * len(STEPS)
+        """Last reported seconds of each step of set-ups."""
 
     def of_request(self, outcome: Outcome) -> Attributes:
         """Return the set for requests with one outcome."""

@@ -108,13 +108,11 @@ class _Points:
             return
         # NO_SPAN, or the SDK would use the collecting thread's span as exemplar.
         observation = Observation(value, attributes, NO_SPAN)
-        self.by_name.setdefault(metric.name, []).append(observation)
-
-    def count(self, metric: Metric, value: float, attributes: AttributeSets, *pairs: Any) -> None:
-        """Add a counter. It must never fall, even if another thread changes it meanwhile."""
-        key = (metric.name, pairs)
-        most = attributes.reported[key] = max(attributes.reported.get(key, 0), value)
-        self.add(metric, most, attributes.of(*pairs))
+        points = self.by_name.get(metric.name)
+        if points is None:
+            self.by_name[metric.name] = [observation]
+        else:
+            points.append(observation)
 
 
 _Gauge = tuple[Metric, tuple[str, ...], float]
@@ -140,13 +138,14 @@ def _add_counters(
     found: _Points, ledger: PoolLedger, series: PoolSeries, counters: Counters
 ) -> None:
     """Add what the pool name has counted while ``series`` was current."""
-    attributes, base = of_series(ledger, series), series.base
+    attributes, base, reported = of_series(ledger, series), series.base, series.reported
     for which, total in counters.items():
         what, label = which
         metric, key = _COUNTERS[what]
-        count = total - base.get(which, 0)
+        # A counter must never fall, even if another thread changes it during the collection.
+        count = reported[which] = max(reported.get(which, 0), total - base.get(which, 0))
         value = in_seconds(count) if metric.unit == "s" else count
-        found.count(metric, value, attributes, key, label)
+        found.add(metric, value, attributes.of(key, label))
 
 
 _COUNTERS: dict[str, tuple[Metric, str | None]] = {
@@ -244,18 +243,23 @@ def _add_origin(found: _Points, origin: OriginLedger, sums: counts.PoolSums, now
     if origin.pool.reports_connections:
         add(semconv.CONNECTION_CONNECTING, connections[counts.CONNECTING], base)
         add(semconv.REUSE_FAILURES, origin.reuse_failures, base)
+        reported = attributes.set_up_reported
         steps = by_name(sums.steps.get(origin) or origin.set_up_time)
-        for name, time in zip(STEPS, steps, strict=True):
-            pair = (semconv.CONNECTION_STEP, name)
-            found.count(semconv.CONNECTION_CREATE_TIME, in_seconds(time), attributes, *pair)
+        for step, name in enumerate(STEPS):
+            reported[step] = max(reported[step], in_seconds(steps[step]))
+            of_step = attributes.of(semconv.CONNECTION_STEP, name)
+            add(semconv.CONNECTION_CREATE_TIME, reported[step], of_step)
     add(semconv.ACTIVE_REQUESTS, sum(running.count), base)
+    reported = attributes.time_reported
     left = sums.spent.get(origin) or tuple(origin.spent)
     for phase, name in enumerate(PHASES):
-        pair = (semconv.REQUEST_PHASE, name)
+        of_phase = attributes.of(semconv.REQUEST_PHASE, name)
         count = running.count[phase]
-        add(semconv.REQUEST_CURRENT, count, attributes.of(*pair))
+        add(semconv.REQUEST_CURRENT, count, of_phase)
         spent = in_seconds(left[phase] + count * now - running.since[phase])
-        found.count(semconv.REQUEST_TIME, spent, attributes, *pair)
+        # A counter must never fall, even if another thread's request changes phase in between.
+        reported[phase] = max(reported[phase], spent)
+        add(semconv.REQUEST_TIME, reported[phase], of_phase)
     for key, count in snapshot_of(origin.requests.items):
         add(semconv.REQUESTS, count, attributes.of_request(key))
     for kind, count in origin.timeouts.items():
