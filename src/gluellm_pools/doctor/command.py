@@ -17,8 +17,8 @@ if it calls an SDK directly, without any-llm:
   export OTEL_PYTHON_GLUELLM_SCOPE=all
   opentelemetry-instrument python app.py
 
-With -- PROGRAM, an answer that has been unread for 5 s is a likely leak, and
-after 10 s a leak. To replace the 10 s, set leak_threshold in the program, or
+With -- PROGRAM, an answer that has been unread for 10 s is a leak. To replace
+the 10 s, set leak_threshold in the program, or
 OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD.
 
 exit status with --pid: 0 if no problem was found, 1 for a warning, an error or
