@@ -13,8 +13,8 @@ from .board import Board, Row
 
 _READING = f"""\
 Check the event loop first: if it is late for more than {thresholds.LATE_SHARE:.0%} of the time, \
-no other figure here can be trusted. Then see which phase grew. **unread**, with an oldest age \
-that never falls: a leak or a slow consumer. **awaiting_response** or **reading**: the provider. \
+no other figure here can be trusted. Then see which phase grew. **unread**: a leak if its oldest \
+age never falls, otherwise a slow consumer. **awaiting_response** or **reading**: the provider. \
 **queued**, while these three are unchanged: the pool is too small, and the size by Little's law \
 is above the limit. **connecting**: see the connect failures.
 """

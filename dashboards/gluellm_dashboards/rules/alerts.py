@@ -252,7 +252,7 @@ ALERTS: Final = (
         summary=f"{_NUMBER} HTTP/2 streams of pool {_POOL} are held by cancelled requests",
         description=(
             f"{_NUMBER} streams of cancelled requests still count against the provider's limit. "
-            "When it is reached, requests wait for a stream, and no timeout ends that wait."
+            "When it is reached, requests fail with protocol_error, or wait without a timeout."
         ),
         first=(
             "use HTTP/1.1 for this provider, or let requests end instead of cancelling them. "
@@ -295,8 +295,9 @@ ALERTS: Final = (
             "log names each hook."
         ),
         first=(
-            "update opentelemetry-instrumentation-gluellm, or pin a version that its "
-            "docs/maintainers/compatibility.md lists."
+            "pin {{ $labels.gluellm_hook_library }} to a version that "
+            "docs/maintainers/compatibility.md of opentelemetry-instrumentation-gluellm lists, or "
+            "update that package."
         ),
     ),
     Alert(
@@ -378,8 +379,7 @@ ALERTS: Final = (
         summary=f"Pools named {_POOL} serve {{{{ $value | humanize }}}} requests each",
         description=(
             "A client is built for every request or two. Each one has to establish its own "
-            "connection, and no limit applies across clients. Keep one client for the life of the "
-            "process."
+            "connection, and no limit applies across clients."
         ),
         first=(
             "read in the log's warning which line builds the clients. Build one client at start-up "

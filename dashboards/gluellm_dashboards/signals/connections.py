@@ -166,7 +166,7 @@ CONNECT_FAILURES_BY_KIND = signal(
     f"sum{by(_REQUESTS, 'error.type')}({rate(_REQUESTS, {'error.type': TO_CONNECT})})",
     "`name_resolution_error`: DNS. `connection_error`: refused or reset. "
     "`connect_timeout`: a packet filter, or a host that is down. "
-    "`secure_connection_error`: TLS, such as a certificate or a proxy.",
+    "`secure_connection_error`: TLS, such as a certificate or a proxy that intercepts it.",
     of=[_REQUESTS],
     unit="/s",
 )

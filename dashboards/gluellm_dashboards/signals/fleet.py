@@ -106,8 +106,8 @@ WAITING_INSTANCES = _signal(
     "fleet_waiting_instances",
     "In how many instances do requests wait?",
     f"count(max{by_labels(*PROCESS)}({_QUEUED}) > 0) or 0 * count({_QUEUED})",
-    "Instances in which requests wait. If they are few, the cause is in them. If all are, it is "
-    "the provider, the limit or the load.",
+    "Instances in which requests wait. A few: the cause is in them. All: it is the provider, "
+    "the limit or the load.",
     "queued_now",
 )
 

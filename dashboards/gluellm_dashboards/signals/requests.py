@@ -172,7 +172,7 @@ ERRORS = signal(
     f"sum{by('gluellm.pool.requests', 'error.type')}"
     f"({rate('gluellm.pool.requests', {'error.type': '!'})})",
     "Failures without a status of the provider. `pool_timeout`: the pool. "
-    "`connect_timeout`, `name_resolution_error`, `connection_error` and "
+    "`connect_timeout`, `name_resolution_error`, `connection_error`, `proxy_error` and "
     "`secure_connection_error`: the connection could not be established. `read_timeout` "
     "and `read_error`: failures while waiting for the provider's answer. `cancelled`: the "
     "application.",

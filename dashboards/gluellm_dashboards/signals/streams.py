@@ -24,8 +24,8 @@ MAX = signal(
 ORPHANED = essential(
     "streams_orphaned",
     "Streams whose request has ended while the server still keeps them open. They count "
-    "against its limit. Cancelled calls cause them. If they stay, requests will wait for "
-    "streams.",
+    "against its limit. Cancelled calls cause them. If they stay, requests will fail with "
+    "`protocol_error`.",
 )
 ACQUIRE_P95 = signal(
     "stream_acquire_p95",

@@ -77,8 +77,8 @@ TIME_LOST = signal(
     "How much time do requests lose to waiting?",
     f"60 * sum{by()}({rate('gluellm.pool.request.time', POOLS_PART)})",
     "Seconds per minute that requests spent queued, connecting, or waiting for a stream, "
-    "including requests that still wait. A larger pool, or one that keeps connections "
-    "open, would save this time.",
+    "including requests that still wait. Causes: a pool that is too small, "
+    "connections that are not reused, a slow provider, or the limit of streams.",
     of=["gluellm.pool.request.time"],
     unit="s/min",
 )
