@@ -97,9 +97,9 @@ class Config:
     """Shortest wait for an answer, or for the next item of a stream, after which a call counts in
     `gluellm.call.silent`. The wait must also be longer than three times the longest recent wait
     that ended with an answer or an item (recent: of the last hour, and at least the last 100). An
-    unstreamed call counts only after 10 minutes, unless the latest unstreamed answer is at most an
-    hour old and the times between such answers sum to at least 12 minutes. Times above 36 s count
-    as 36 s."""
+    unstreamed call must also wait 10 minutes in two cases: the latest unstreamed answer is more
+    than an hour old, or the times between such answers (each capped at 36 s) sum to less than 12
+    minutes."""
     leak_stacks: bool = _setting(False, BOOLEAN)
     """Record the whole stack of each call, not only the application's line that made it, and add it
     to leak warnings. Costs about ten microseconds per call."""

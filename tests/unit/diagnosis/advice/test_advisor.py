@@ -168,7 +168,7 @@ def test_botocores_advice_names_the_option_for_each_purpose() -> None:
     advisor = advisor_for("bedrock", "urllib3", gluellm=False)
     allowed = advisor.allow(40)
     assert "Config(max_pool_connections=40)" in allowed
-    assert "limits none" in allowed
+    assert "limits only idle connections" in allowed
     assert allowed.endswith("give it 40 threads")
     assert advisor.read_at_most(90, 10).endswith("botocore.config.Config(read_timeout=90))")
     assert advisor.probe_idle(10).endswith("botocore.config.Config(tcp_keepalive=True))")

@@ -76,8 +76,8 @@ _AZURE = Family(
 )
 BOTOCORE = Family(
     instead='AnyLLM.create("{provider}", config=botocore.config.Config(max_pool_connections='
-    "{size})). This keeps {size} connections and limits none; its calls run in the event loop's "
-    "default executor: give it {size} threads"
+    "{size})). This limits only idle connections. Calls run in the event loop's default executor: "
+    "give it {size} threads"
 )
 _XAI = Family(
     instead='all calls of one AnyLLM.create("xai") share one gRPC connection. For more, create '
