@@ -22,7 +22,7 @@ _STATUS: Final = label_name(semconv.STATUS_CODE)
 _RPC_STATUS: Final = label_name(semconv.RPC_STATUS_CODE)
 _ANOMALY: Final = label_name(semconv.ANOMALY_TYPE)
 _LIBRARY: Final = label_name(semconv.HOOK_LIBRARY)
-_TO_CONNECT: Final = (
+COULD_NOT_CONNECT: Final = (
     ErrorType.CONNECT_TIMEOUT,
     ErrorType.NAME_RESOLUTION_ERROR,
     ErrorType.CONNECTION_ERROR,
@@ -31,7 +31,7 @@ _TO_CONNECT: Final = (
 )
 QUEUED: Final = f'{_PHASE}=~"queued|stream_queued"'
 """Matches the phases in which a request waits for a connection or a stream."""
-CONNECT_FAILURES: Final = f'{_ERROR}=~"{"|".join(_TO_CONNECT)}"'
+CONNECT_FAILURES: Final = f'{_ERROR}=~"{"|".join(COULD_NOT_CONNECT)}"'
 """Matches failures to connect. All but the last exist with 0 from a pool's first request on."""
 
 

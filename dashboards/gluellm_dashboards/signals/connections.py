@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..essential import COULD_NOT_CONNECT
 from .signal import by, essential, now, quantile, rate, signal
 
 _OPENED = "gluellm.pool.connection.opened"
@@ -9,7 +10,7 @@ _REQUESTS = "gluellm.pool.requests"
 _CREATE = "gluellm.pool.connection.create.duration"
 _STEPS = "gluellm.pool.connection.create.time"
 _SILENT = "gluellm.pool.connection.silent"
-TO_CONNECT = "connect_timeout|name_resolution_error|connection_error|secure_connection_error"
+TO_CONNECT = "|".join(COULD_NOT_CONNECT)
 """The error types of requests whose connection could not be established."""
 CONNECTED = {"error.type": f"!pool_timeout|{TO_CONNECT}"}
 """Matches requests that had a connection, as far as their result shows."""
@@ -166,7 +167,8 @@ CONNECT_FAILURES_BY_KIND = signal(
     f"sum{by(_REQUESTS, 'error.type')}({rate(_REQUESTS, {'error.type': TO_CONNECT})})",
     "`name_resolution_error`: DNS. `connection_error`: refused or reset. "
     "`connect_timeout`: a packet filter, or a host that is down. "
-    "`secure_connection_error`: TLS, such as a certificate or a proxy that intercepts it.",
+    "`secure_connection_error`: TLS, such as a certificate or a proxy that intercepts it. "
+    "`proxy_error`: the proxy refused.",
     of=[_REQUESTS],
     unit="/s",
 )
