@@ -55,8 +55,8 @@ class Symptoms:
         recent = [(seconds, error) for ended, seconds, error in self.recent if ended >= since]
         if not recent:
             return f"no call to {provider} has ended recently", ""
-        mean = sum(seconds for seconds, _ in recent) / len(recent)
-        text = f"calls to {provider} now take ~{_rounded(mean)}"
+        mean = _rounded(sum(seconds for seconds, _ in recent) / len(recent))
+        text = f"calls to {provider} now take ~{mean}"
         errors = Counter(error for _, error in recent if error)
         if not errors:
             return f"{text}, and none fails", ""
@@ -67,9 +67,7 @@ class Symptoms:
 
 def _rounded(seconds: float) -> str:
     """Round so that equal loads read the same: to 0.1 s, and from 0.45 s on to half seconds."""
-    if seconds < 0.45:
-        return f"{max(seconds, 0.1):.1f} s"
-    return f"{max(round(2 * seconds) / 2, 0.5):g} s"
+    return f"{max(seconds, 0.1):.1f} s" if seconds < 0.45 else f"{round(2 * seconds) / 2:g} s"
 
 
 def error_text(error: BaseException) -> str:
