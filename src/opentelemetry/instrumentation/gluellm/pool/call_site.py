@@ -72,7 +72,7 @@ CallSites = tuple[CallSite | None, CallSite | None]
 """Two call sites; None for an unknown one."""
 
 
-def find(*, whole: bool = False, of: FrameType | None = None) -> CallSite | None:
+def find(whole: bool = False, of: FrameType | None = None) -> CallSite | None:
     """Find the application's call site of the running code; None if the stack has none.
 
     ``whole`` adds the whole stack, which costs about ten microseconds. ``of`` is the innermost
@@ -84,11 +84,12 @@ def find(*, whole: bool = False, of: FrameType | None = None) -> CallSite | None
     for _ in range(_DEEPEST):
         if frame is None:
             break
-        kind = _kinds.get(frame.f_code.co_filename)
+        code = frame.f_code
+        kind = _kinds.get(code.co_filename)
         if kind is None:
             kind = _kind_of(frame)
         if kind == _APPLICATION:
-            return CallSite(frame.f_code, frame.f_lasti, stack)
+            return CallSite(code, frame.f_lasti, stack)
         if kind == _EVENT_LOOP:
             break
         if kind == _LIBRARY and second is None:
