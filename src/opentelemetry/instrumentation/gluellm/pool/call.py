@@ -581,14 +581,13 @@ class LiveCalls:
         Without a ``provider``, it counts for the provider of its first request, including its time
         before that request.
         """
-        ledgers = self.ledgers
-        if operation not in ledgers.operations:
-            operation = bounded(ledgers.operations, operation, MAX_OPERATIONS)
+        ledger = None if provider is None else self.ledgers.known.get((provider, source))
+        if ledger is None or operation not in ledger.calls:
+            ledger = None
+            operation = bounded(self.ledgers.operations, operation, MAX_OPERATIONS)
         call = CountedCall(self, source, operation, self.clock(), streamed)
-        ledger = ledgers.known.get((provider, source)) if provider is not None else None
-        if ledger is not None and operation in ledger.calls:
-            call.ledger = ledger
-        elif provider is not None:
+        call.ledger = ledger
+        if ledger is None and provider is not None:
             call.found_provider(provider)
         loop = asyncio._get_running_loop()
         if loop is not None:
