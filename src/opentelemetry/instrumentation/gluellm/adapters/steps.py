@@ -21,8 +21,8 @@ SET_UP: ContextVar[TrackedConnection | None] = ContextVar("gluellm_setup", defau
 """The record of the connection that the running code establishes. Set-ups are rare, so setting it
 adds no cost to most requests."""
 LOST = {
-    "resolve": "the steps resolve and connect of a connection's set-up, which count as other",
-    "resolve_thread": "the wait for a thread that resolves a name, which counts as resolve",
+    "resolve": "the steps resolve and connect of a set-up (counted as the step other)",
+    "resolve_thread": "the wait for a thread that resolves a name (counted as the step resolve)",
 }
 """Hooks of the adapters whose libraries resolve names on an event loop."""
 NETWORK_TYPES: dict[Any, str] = {socket.AF_INET: "ipv4", socket.AF_INET6: "ipv6"}

@@ -29,7 +29,7 @@ from .streams import hand_over, leave
 
 LOST: Mapping[str, str] = {
     "rate_limiter": "calls that wait in GlueLLM's rate limiter",
-    "calls": "calls of GlueLLM as a whole (each attempt counts as a call of any-llm)",
+    "calls": "calls of GlueLLM as a whole (each attempt then counts as a call)",
     "attempts": "pauses between GlueLLM's attempts if the last answer was not an error",
 }
 """Each hook, with the part that is not observed without it (text for a warning)."""

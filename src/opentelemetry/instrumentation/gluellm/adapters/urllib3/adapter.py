@@ -49,7 +49,7 @@ class Urllib3Adapter(Adapter):
         "connection_close": "connections closed, and why",
         "retry_after": "urllib3's pauses for Retry-After",
         "proxy": "the origins behind a proxy that forwards",
-        "executor": "the threads that bound a provider's requests, and what waits for one",
+        "executor": "how many threads send a provider's requests, and what waits for one",
         **LOST_IN_ALL,
     }
 
