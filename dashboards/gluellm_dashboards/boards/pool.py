@@ -246,7 +246,7 @@ def _trouble() -> list[Panel]:
             "Are connections held for too long?",
             [
                 Line(signal=pools.LEAKS_SUSPECTED, legend="suspected now", by=shared.ALL),
-                Line(signal=pools.LEAKS, legend="seen anew", by=shared.ALL),
+                Line(signal=pools.LEAKS, legend="newly suspected", by=shared.ALL),
             ],
             width=6,
             links=links.to_runbook("GlueLLMConnectionLeakSuspected"),
