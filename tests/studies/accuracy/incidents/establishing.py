@@ -19,7 +19,7 @@ _SLOWER = ("time_per_call", "x3")
 _FAILED = ("calls_failed", 0.05)
 _CONNECTING = ("shares_of_pool", 0.25, "connecting")
 _NOT_CONNECTED = ("connect_failures", 5)
-_UP_TO_NOW = "calls become less than half slower, which is no reason to wake or to mail anybody"
+_UP_TO_NOW = "calls take less than 1.5 times as long, which is no reason to wake or to mail anybody"
 
 
 def _slow_resolver(seconds: float) -> None:
