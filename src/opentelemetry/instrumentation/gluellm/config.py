@@ -96,10 +96,9 @@ class Config:
     silence_threshold: float = _setting(CALL_SILENT_AFTER, _POSITIVE, "s")
     """Shortest wait for an answer, or for the next item of a stream, after which a call counts in
     `gluellm.call.silent`. The wait must also be longer than three times the longest recent wait
-    that ended with an answer or an item (recent: of the last hour, and at least the last 100). An
-    unstreamed call must also wait 10 minutes in two cases: the latest unstreamed answer is more
-    than an hour old, or the times between such answers (each capped at 36 s) sum to less than 12
-    minutes."""
+    that ended with an answer or an item (recent: of the last hour, and at least the last 100). For
+    unstreamed calls, 10 minutes are required at first: until the gaps between their answers, each
+    counted as at most 36 s, sum to 12 minutes. The same applies after an hour without answers."""
     leak_stacks: bool = _setting(False, BOOLEAN)
     """Record the whole stack of each call, not only the application's line that made it, and add it
     to leak warnings. Costs about ten microseconds per call."""
