@@ -356,16 +356,18 @@ def identity_table() -> list[str]:
     rows = []
     for way, labels in prometheus.SCOPE_LABELS.items():
         scope = ", ".join(map(code, labels.values())) or "none"
-        rows.append(f"| {way} | `job` | `instance` | {scope} |")
+        is_reader = way is prometheus.Way.READER
+        own = "on `target_info` | on `target_info`" if is_reader else "`job` | `instance`"
+        rows.append(f"| {way} | {own} | {scope} |")
     head = [
         "| ingestion path | `service.name` | `service.instance.id` | the scope |",
         "|---|---|---|---|",
     ]
     tail = [
         "",
-        "With a `service.namespace`, `job` is `namespace/name`. VictoriaMetrics needs the relabelling",
-        "file of `dashboards/dev`.",
-        "Scope labels and the format of `le` (`1` or `1.0`) differ between the paths. In queries, use `sum by`",
+        "With a `service.namespace`, `job` is `namespace/name` on the first three. VictoriaMetrics needs the",
+        "relabelling file of `dashboards/dev`.",
+        "Scope labels and the format of `le` (`1` or `1.0`) differ by path. In queries, use `sum by`",
         "without the scope labels, and do not select single buckets.",
     ]
     return head + rows + tail
@@ -382,8 +384,8 @@ SHOWN = (
 def query_section() -> list[str]:
     """Some questions with their queries."""
     lines = [
-        "`gluellm-pools verify --show-queries` prints all queries of the boards. Use windows of at least four",
-        "export intervals. Examples:",
+        "[`gluellm-pools verify --show-queries`](commands.md#verify) prints the boards' main queries; add `--boards`",
+        "for all. Use windows of at least four export intervals. Examples:",
     ]
     for query in QUERIES:
         if query.question not in SHOWN:
