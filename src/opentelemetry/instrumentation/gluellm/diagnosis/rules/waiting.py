@@ -99,7 +99,7 @@ def pool_too_small(
     before = case.baseline
     if before is not None and before.served >= thresholds.BASELINE_REQUESTS:
         observed += f" (before: {seconds(before.time(*HELD) / before.sent)})"
-    replayed, advice = _advice(whole, _argument(case))
+    replayed, advice = _advice(whole, case)
     limit = "limit of connections to each origin" if case.origin else "pool"
     return Finding(
         kind=Kind.POOL_TOO_SMALL,
@@ -116,22 +116,25 @@ def _to(case: PoolCase) -> str:
     return f" to {one_line(case.origin)}" if case.origin else ""
 
 
-def _argument(case: PoolCase) -> str:
-    """Return the limit to raise, by its name in aiohttp: both with ``{}`` if both are reached."""
+def _argument(case: PoolCase, size: int | str) -> str:
+    """Return the name in aiohttp of the limit to raise to ``size``.
+
+    If both limits are reached, the other one and its value precede the name.
+    """
     if case.origin:
         return "limit_per_host"
     for pool in case.pools:
         most = max(Counter(c.origin for c in pool.connections).values(), default=0)
         if pool.max_connections_per_origin and most >= pool.max_connections_per_origin:
-            return "limit_per_host={}, limit"
+            return f"limit_per_host={size}, limit"
     return "limit"
 
 
-def _advice(case: PoolCase, argument: str) -> tuple[str, str]:
+def _advice(case: PoolCase, limited: PoolCase) -> tuple[str, str]:
     """Return what a replay of the period shows, and the advice: with a size if it shows one.
 
-    In a short period, too few requests end. Then all that are recorded are replayed. ``argument``
-    is that of `Advisor.allow`, with ``{}`` for the size.
+    In a short period, too few requests end. Then all that are recorded are replayed. ``limited`` is
+    the part of the case whose limit is reached.
     """
     recording = recording_of(case.pools, case.activity.period, seen=case.totals.origins)
     if isinstance(recording, str):
@@ -144,10 +147,10 @@ def _advice(case: PoolCase, argument: str) -> tuple[str, str]:
             f" Of the last {recording.size} requests, {now.brief('waited')}. In a replay with "
             f"{size} connections, {then.brief('would wait')}."
         )
-        return replayed, case.advisor.allow(size, argument.format(size))
+        return replayed, case.advisor.allow(size, _argument(limited, size))
     else:
         reason = f"a replay of {counted(recording.size, 'request')} shows no queue"
-    return "", f"{case.advisor.allow('N', argument.format('N'))}. No size is advised: {reason}"
+    return "", f"{case.advisor.allow('N', _argument(limited, 'N'))}. No size is advised: {reason}"
 
 
 def _slow_origin(cases: Iterable[PoolCase]) -> tuple[str, float]:
