@@ -139,12 +139,12 @@ ALERTS: Final = (
         description=(
             f"A request has a connection and has waited {_DURATION} for a stream on it. No timeout "
             "ends this wait. The connection is at the provider's limit of streams. Possible "
-            "causes: unread answers, a slow provider, streams of cancelled requests, or a lowered "
-            "limit. A larger pool does not help."
+            "causes: unread answers, a slow provider, more calls than streams, or a lowered limit. "
+            "A larger pool does not help."
         ),
         first=(
             f"run {COMMAND} on the instance with the oldest waiter. On the pool's board, compare "
-            "the streams in use and the orphaned ones with the limit."
+            "the streams in use with the limit."
         ),
     ),
     Alert(
@@ -252,7 +252,7 @@ ALERTS: Final = (
         summary=f"{_NUMBER} HTTP/2 streams of pool {_POOL} are held by cancelled requests",
         description=(
             f"{_NUMBER} streams of cancelled requests still count against the provider's limit. "
-            "When it is reached, requests fail with protocol_error, or wait without a timeout."
+            "When these and the requests in flight reach it, requests fail with protocol_error."
         ),
         first=(
             "use HTTP/1.1 for this provider, or let requests end instead of cancelling them. "

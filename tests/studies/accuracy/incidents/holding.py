@@ -208,12 +208,12 @@ async def http2_limit_lowered(app: App) -> None:
 
 
 @incident(
-    "stream_queued",
+    "requesting",
     "http2_stuck",
     "stream",
     "cancel|orphan",
     alert=ORPHANED,
-    also=(STUCK, REUSE),
+    also=(REUSE,),
     signs=(("streams_orphaned", 5), ("failed_share", 0.1)),
 )
 async def http2_streams_orphaned(app: App) -> None:
