@@ -173,6 +173,10 @@ def test_botocores_advice_names_the_option_for_each_purpose() -> None:
     assert advisor.read_at_most(90, 10).endswith("botocore.config.Config(read_timeout=90))")
     assert advisor.probe_idle(10).endswith("botocore.config.Config(tcp_keepalive=True))")
     assert "botocore" not in advisor.wait_at_most(5, 10)
+    assert "max_pool" not in advisor.keep_idle(3, 10)
+    assert "has no setting" in advisor.keep_idle(3, 10)
+    azure = advisor_for("azure", "aiohttp", gluellm=False).keep_idle(3, 10)
+    assert "TCPConnector(limit=10, keepalive_timeout=3)" in azure
 
 
 PER_CALL = ("liner", "lmstudio", "voyage", "watsonx", "xai")

@@ -102,20 +102,20 @@ class Advisor:
 
     def keep_idle(self, expiry: int, maximum: int | None) -> str:
         """Advise how to keep idle connections for ``expiry`` seconds in a pool of ``maximum``."""
-        own = self._client(f"limits={self._limits(maximum, f'keepalive_expiry={expiry}')}")
+        if self.library == "urllib3":
+            return "urllib3 has no setting for this, so send a failed request again (botocore does)"
+        limits = self._limits(maximum, f"keepalive_expiry={expiry}")
+        own = self._client(f"limits={limits}", expiry, f"limit={maximum or 0}, keepalive_timeout")
         return self._configured({providers.KEEPALIVE_EXPIRY: expiry}, own)
 
     def keep(self, size: int) -> str:
         """Advise how to keep ``size`` idle connections in a pool without another limit."""
-        if own := self._botocore(f"max_pool_connections={size}"):
-            return f"Keep {size} connections: {own}"
-        if self.provider is not None and not self._applications:
-            return (
-                f"Keep {size} connections: only configure_pools("
-                f'max_keepalive_connections={size}, provider="{self.provider}") sets that'
-            )
-        limits = self._limits(None, f"max_keepalive_connections={size}")
-        return f"Keep {size} connections: {self._client(f'limits={limits}')}"
+        own = self._botocore(f"max_pool_connections={size}")
+        limit = f"max_keepalive_connections={size}"
+        if not own and self.provider is not None and not self._applications:
+            own = f'only configure_pools({limit}, provider="{self.provider}") sets that'
+        own = own or self._client(f"limits={self._limits(None, limit)}")
+        return f"Keep {size} connections: {own}"
 
     def probe_idle(self, maximum: int | None) -> str:
         """Advise how to turn SO_KEEPALIVE on in a pool of ``maximum`` connections.
