@@ -66,7 +66,7 @@ class CallLeases:
         ``waits`` is whether the call waits for the channel to be ready, ``timeout`` is the call's
         own in seconds. Raises only what a signal handler raises.
         """
-        lease: CallLease | None = None
+        begun: CallLease | None = None
         try:
             host, port, scheme = pool._gluellm_origin or note_origin(pool, target_of(core))
             tracker = pool._gluellm_tracker
@@ -82,20 +82,20 @@ class CallLeases:
                 look(core, tracker)
                 if tracker.state == SHUTDOWN:
                     return None
-            made: CallLease = tracker.begin(host, port, scheme, self._current_call())
-            lease = made
+            lease: CallLease = tracker.begin(host, port, scheme, self._current_call())
+            begun = lease
             if tracker.state == READY and not waits:
                 # The usual case. The call has what it needs, but gRPC does not report since when.
-                made.acquired_at = made.entered_at
-                made.phase = AWAITING_RESPONSE
-                return made
-            tracker.call_entered(made, waits=waits, timeout=timeout)
+                lease.acquired_at = lease.entered_at
+                lease.phase = AWAITING_RESPONSE
+                return lease
+            tracker.call_entered(lease, waits=waits, timeout=timeout)
             if tracker.state != READY and self.reports_state:
                 self._sampler.watch(tracker, self._look)
         except Exception as error:
             self.failures.caught("grpc.begin", error)
-            if lease is not None:
-                lease.tracker.discard_lease(lease)
+            if begun is not None:
+                begun.tracker.discard_lease(begun)
             return None
         return lease
 
