@@ -15,7 +15,7 @@ import any_llm
 import pytest
 
 from gluellm_pools.fake_provider import Behaviour, FakeProvider
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, diagnose, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.installation import instrument as turn_on
 from support.providers import CHAT, OPENAI_IS_ON_HTTPX2, STREAM, arguments, create
@@ -100,6 +100,30 @@ async def test_cancelled(
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     ledger.check("cancelled", **{stage: 0.3})
+
+
+async def test_answers_from_a_cache_beside_calls_that_fail(
+    server: FakeProvider, ledger: Ledger
+) -> None:
+    """Only calls that fail without a request of their own sent none."""
+    httpx = pytest.importorskip("httpx2" if OPENAI_IS_ON_HTTPX2 else "httpx")
+    llm = create("openai", server)
+    answers = [await llm.acompletion(model="m", **CHAT) for _ in range(12)]
+    cache = httpx.MockTransport(lambda _: httpx.Response(200, json=answers[0].model_dump()))
+    cached = create("openai", server, http_client=httpx.AsyncClient(transport=cache))
+    for _ in range(12):
+        await cached.acompletion(model="m", **CHAT)
+
+    async def fails(times: int, **arguments: Any) -> str:
+        for _ in range(times):
+            with pytest.raises(Exception):  # noqa: B017
+                await llm.acompletion(model="m", **{**CHAT, **arguments})
+        return diagnose(snapshot())[0].observed
+
+    server.replies["POST", "/v1/chat/completions"] = {"choices": 7}
+    assert "sent no" not in await fails(13)
+    assert server.counts.requests == 25
+    assert "At least 30 of them sent no request" in await fails(30, user=object())
 
 
 @both

@@ -139,6 +139,15 @@ def test_error_type_of_a_failed_call(
         leave(scene, scene.enter(call), status, error)
     call.end_by(raised)
     assert only(scene).errors == {reported: 1}
+    assert only(scene).unsent == (status is None)
+
+
+def test_call_that_fails_during_its_first_request_has_sent_it(scene: Scene) -> None:
+    call = begin(scene)
+    scene.enter(call)
+    scene.clock.advance(1)
+    call.end_by(KeyError())
+    assert only(scene).unsent == 0
 
 
 class _Nameless(type):

@@ -408,9 +408,8 @@ class _Group:
         # If fewer requests than successes are seen, others are sent where they are not.
         if not seen or requests < succeeded:
             return 0
-        # Answers from a cache need no request. A call that fails as a request did has sent one.
-        others = sum(count for error, count in side.errors.items() if error not in side.results)
-        return int(min(failed + succeeded - requests, others))
+        # A request may not be attributed to its call. A cache can answer calls without a request.
+        return int(min(failed + succeeded - requests, side.own["unsent",]))
 
     def _cancelled(self) -> Trouble | None:
         over = self._over("cancelled", OUTCOMES, thresholds.CALL_CANCELLED_SHARE)

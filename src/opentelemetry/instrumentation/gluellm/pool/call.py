@@ -360,6 +360,7 @@ class CountedCall:
             if error is not None:
                 self.error = error
                 ledger.errors[error] += 1
+                ledger.unsent += last is None and not requesting
         if self in calls.live:
             del calls.live[self]
         # end of atomic. No reference cycle through the stream's call remains.
@@ -394,6 +395,8 @@ class CallLedger:
         """Calls by operation and outcome."""
         self.errors: dict[str, int] = {}
         """Failed calls by ``error.type``."""
+        self.unsent = 0
+        """Failed calls that sent no request."""
         self.retries = 0
         self.took = [0] * CLASSES
         """Ended calls by the class of their duration."""
