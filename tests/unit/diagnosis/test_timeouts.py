@@ -131,6 +131,32 @@ def test_read_timeout_that_cuts_good_answers(
     assert kinds(after(failures, answered, read_timeout=5.0)) == expected
 
 
+@pytest.mark.parametrize(
+    ("limits", "observed"),
+    [
+        # One of the clients, and all requests of them with a limit of their own.
+        ((600.0, 5.0), "own read timeout is 5.0 s"),
+        ((600.0,), "own read timeout is 5.1 s"),
+        # aiohttp with a limit for the whole request; a client that is gone.
+        ((None,), "own read timeout is 5.1 s"),
+        ((), "own read timeout is 5.1 s"),
+    ],
+)
+def test_read_timeout_of_the_requests_that_it_ended(
+    limits: tuple[float | None, ...], observed: str
+) -> None:
+    cut = ended("read_timeout", [5.1] * 6)
+    totals = the_totals(100, errors={"read_timeout": 6}, failures=cut, answers=answers(20, 4.0))
+    now = a_snapshot(totals, *(a_pool(read_timeout=limit) for limit in limits))
+    assert observed in found(Kind.READ_TIMEOUT, now).observed
+
+
+def test_unknown_limit_that_ends_streams_is_not_judged() -> None:
+    """aiohttp's limit for the whole request ends them at any silence."""
+    cut = ended("read_timeout", [5.1] * 6, "unread", phase_age=0.0)
+    assert kinds(after(cut, answers(20, 4.0), read_timeout=None)) == [Kind.SLOW_PROVIDER]
+
+
 def test_read_timeout_that_cuts_is_not_advised() -> None:
     finding = found(
         Kind.READ_TIMEOUT, after(CUT, answers(20, 1.0) + answers(3, 4.0), read_timeout=5.0)

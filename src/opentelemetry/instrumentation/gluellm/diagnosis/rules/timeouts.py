@@ -136,11 +136,24 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
 
 
 def _read_timeouts(case: PoolCase) -> tuple[float, list[Failure], float]:
-    """Return the read timeout, the requests that it ended, and how many of them are a finding."""
-    timeout = max((pool.read_timeout or 0.0 for pool in case.pools), default=0.0)
-    ended = [one for one in case.failures if timeout and one.result == "read_timeout"]
+    """Return the read timeout, the requests that it ended, and how many of them are a finding.
+
+    Clients of one name, and single requests, can have other limits: the wait that it ended counts.
+    """
+    limits = [pool.read_timeout or 0.0 for pool in case.pools]
+    ended = [one for one in case.failures if one.result == "read_timeout"]
+    timeout = max(limits, default=0.0)
+    if waited := [one.phase_age for one in ended if one.phase == "awaiting_response"]:
+        wait = median(waited)
+        timeout = min(limits, key=lambda limit: abs(limit - wait), default=wait)
+        timeout = timeout if abs(timeout - wait) <= _spread(timeout) else wait
     least = max(thresholds.READ_TIMEOUTS, thresholds.READ_TIMEOUT_SHARE * case.recent_requests)
-    return timeout, ended, least
+    return timeout, ended if timeout else [], least
+
+
+def _spread(timeout: float) -> float:
+    """Return by how much a wait can differ from the read timeout that ended it."""
+    return thresholds.CUT_TIMEOUT_SPREAD * timeout + thresholds.CUT_SLACK
 
 
 def _ended(case: PoolCase) -> str:
@@ -185,8 +198,7 @@ def cut_answers(case: PoolCase) -> Finding | None:
     timeout, cut, least = _read_timeouts(case)
     if len(cut) < least:
         return None
-    usual = thresholds.CUT_TIMEOUT_SPREAD * timeout + thresholds.CUT_SLACK
-    at_it = [failure for failure in cut if abs(failure.phase_age - timeout) <= usual]
+    at_it = [failure for failure in cut if abs(failure.phase_age - timeout) <= _spread(timeout)]
     near = [
         answer.head
         for answer in case.answers
