@@ -157,7 +157,7 @@ def test_size_without_a_queue_is_advised_with_some_more() -> None:
                     max_connections_per_origin=5,
                 )
             ],
-            "the limit is per origin",
+            "the pool limits each origin",
         ),
         (
             [a_recording_pool(WAVES[:49])],

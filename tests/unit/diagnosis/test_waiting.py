@@ -232,9 +232,9 @@ def test_answers_of_other_origins_do_not_count_for_a_limit_of_each_origin(known:
     (first, *_) = diagnose(snapshot)
     assert first.kind is (SMALL if known == "m2" else Kind.ONE_CALLER)
     if known == "m2":
-        assert "No size is advised: the limit is per origin" in first.advice
+        assert "No size is advised: the pool limits each origin" in first.advice
         (result,) = what_if(snapshot)
-        assert "the limit is per origin" in result.reason
+        assert "the pool limits each origin" in result.reason
 
 
 def test_leak_that_takes_all_connections_to_one_origin_is_an_error() -> None:

@@ -180,7 +180,7 @@ def recording_of(
     origins = {c.origin for c in pool.connections} | {r.origin for r in pool.requests}
     origins |= {totals.origin for totals in seen}
     if pool.max_connections_per_origin is not None and len(origins) > 1:
-        return "the limit is per origin, and a replay does not know the requests' origins"
+        return "the pool limits each origin, and a replay does not know the requests' origins"
     numbers = array("i", b64decode(pool.leases))
     times = [
         (-numbers[i] / TICKS, numbers[i + 1] / TICKS, numbers[i + 2] / TICKS)
