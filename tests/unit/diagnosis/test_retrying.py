@@ -114,7 +114,7 @@ def test_server_that_refuses_what_is_too_much(left: dict[int | str, int], *, ful
 def test_retries_of_far_more_calls_than_before() -> None:
     before = a_snapshot(the_totals(20, origin={"provider": "openai"}), uptime=90.0)
     finding = found(Kind.RETRIES, refused({500: 65}, **MUCH), before)
-    assert "; 36 times as many calls arrive as before" in finding.observed
+    assert "; 32 times as many calls arrive as before" in finding.observed
     assert "most likely more arrive at a time than it allows" in finding.explanation
     assert finding.advice.startswith("Make fewer calls at a time")
 

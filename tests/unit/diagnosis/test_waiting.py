@@ -381,7 +381,7 @@ def test_provider_that_became_slow_is_a_finding() -> None:
     assert finding.severity is Severity.WARNING
     assert finding.observed == (
         "Mean wait for the provider: 1.9 s for the response headers, 0.50 s for the "
-        "rest (before: 0.80 s for both); 10 times as many requests arrive as before."
+        "rest (before: 0.80 s for both); 8 times as many requests arrive as before."
     )
     assert "requests queue" in found(SLOW, slower(1.6, queued=1.0), BASELINE).observed
 
@@ -395,6 +395,13 @@ def test_provider_that_gets_far_more_requests_is_overloaded(more: int, *, busier
     repeated = the_totals(100 + more, {"awaiting_response": 3.0}, origin={"requests_resent": 5})
     observed = found(SLOW, a_snapshot(repeated, uptime=200.0), BASELINE).observed
     assert "as many requests" not in observed
+
+
+@pytest.mark.parametrize(("age", "busier"), [(200.0, True), (150.0, False)])
+def test_time_before_the_first_request_is_no_lower_traffic(age: float, *, busier: bool) -> None:
+    slow = the_totals(400, {"awaiting_response": 3.0})
+    finding = found(SLOW, a_snapshot(slow, a_pool(age=age), uptime=200.0), BASELINE)
+    assert ("3 times as many requests arrive as before" in finding.observed) is busier
 
 
 def test_slow_reasoning_models_are_no_finding() -> None:

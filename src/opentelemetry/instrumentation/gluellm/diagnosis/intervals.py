@@ -222,7 +222,10 @@ class PoolCase:
         first = before.number("entered") - before.number("resent") if before else 0
         if before is None or first < BASELINE_REQUESTS:
             return 0.0
-        return (now.number("entered") - now.number("resent")) / now.period * before.period / first
+        # Nothing arrived before the first request.
+        since = max((pool.age for pool in self.pools), default=0.0) - now.period
+        earlier = min(before.period, since) if since > 0 else before.period
+        return (now.number("entered") - now.number("resent")) / now.period * earlier / first
 
     @property
     def is_young(self) -> bool:
