@@ -184,10 +184,14 @@ class Advisor:
         block = "async with contextlib.aclosing(stream)"
         others = "Don't request a stream that you don't read"
         if self._applications:
-            sign, wait = ("", "") if self.synchronous else ("async ", "await ")
+            sign, wait, cancel = (
+                ("", "", "") if self.synchronous else ("async ", "await ", ", or task.cancel()")
+            )
             block = f"{sign}with stream"
             others = (
                 f"With httpx itself, write {sign}with client.stream(...) as response: instead. "
+                "If a generator or task reads the stream, end that as well: "
+                f"{sign}with contextlib.{sign[:1]}closing(generator):{cancel}. "
                 f"Close a stream that you don't read: {wait}stream.close()"
             )
         return (
