@@ -282,6 +282,7 @@ def test_cancelled_calls_are_no_failures_but_many_are_reported() -> None:
     finding = top(*HOUR, *[many] * 5)
     assert (finding.kind, finding.severity) == (Kind.CALLS_CANCELLED, Severity.WARNING)
     assert "75 of 200 calls to openai were cancelled" in finding.observed
+    assert finding.advice.startswith("Does the application cancel them on purpose")
 
 
 def test_slower_calls_need_a_baseline() -> None:

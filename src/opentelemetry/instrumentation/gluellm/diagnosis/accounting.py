@@ -155,6 +155,10 @@ _NEXT = {
     **{step: f"{advice[:1].upper()}{advice[1:]}." for step, (_, advice) in SET_UP_HELP.items()},
 }
 """What to look at next, by part of the account."""
+_ON_PURPOSE = (
+    "Does the application cancel them on purpose, such as the slower one of two requests? Then "
+    "nothing is wrong. "
+)
 _REFUSED = "Check the API key, the model's name, the base URL, and what the request contains."
 _PROVIDER_FAILS = "Check the provider's status page, or the log of a gateway on the path."
 _UNKNOWN = "The cause is unknown. The numbers observed show where calls fail or spend their time."
@@ -616,7 +620,7 @@ class _Group:
             pool=self._pools[0] if len(self._pools) == 1 and part != _UNSENT else None,
             observed=account,
             explanation=_EXPLANATIONS.get(detail, _UNKNOWN),
-            advice=_advice(detail),
+            advice=_ON_PURPOSE * (kind is Kind.CALLS_CANCELLED) + _advice(detail),
             evidence=self._evidence(kind, part),
         )
         return Trouble(finding, self._pools, frozenset(parts))
