@@ -74,7 +74,7 @@ class FindingsOverTime(dict[tuple[Kind, str | None], TimedFinding]):
                 known.finding, known.rank = finding, rank
 
     def ordered(self) -> list[TimedFinding]:
-        """Return the findings, the most severe and then the most causal first.
+        """Return the findings, the most severe, then the most causal, then the longest first.
 
         A saturated pool is left out if another finding explains it.
         """
@@ -84,7 +84,7 @@ class FindingsOverTime(dict[tuple[Kind, str | None], TimedFinding]):
             if kind in _EXPLAIN_FULL_POOL and known.finding.severity is not Severity.INFO
         }
         kept = [known for key, known in self.items() if key not in explained]
-        return sorted(kept, key=lambda known: known.rank)
+        return sorted(kept, key=lambda known: (known.rank, known.first - known.last))
 
 
 class Recorder:

@@ -64,6 +64,16 @@ def test_the_same_cause_in_two_pools_is_two_findings() -> None:
     assert [one.finding.kind for one in over_time.ordered()] == [Kind.LEAK, Kind.LEAK]
 
 
+def test_of_two_first_findings_the_longer_one_comes_first() -> None:
+    """While a provider becomes slow, its pool looks too small for a moment."""
+    over_time = FindingsOverTime()
+    over_time.add(report(finding(Kind.POOL_TOO_SMALL, Severity.WARNING)), 14.0)
+    for at in (16.0, 30.0):
+        over_time.add(report(finding(Kind.SLOW_PROVIDER, Severity.WARNING)), at)
+    kinds = [one.finding.kind for one in over_time.ordered()]
+    assert kinds == [Kind.SLOW_PROVIDER, Kind.POOL_TOO_SMALL]
+
+
 def test_the_most_severe_come_first_and_then_as_diagnosed() -> None:
     """A late error stands above an early warning."""
     over_time = FindingsOverTime()
