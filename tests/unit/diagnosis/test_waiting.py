@@ -243,7 +243,9 @@ def test_leak_that_takes_all_connections_to_one_origin_is_an_error() -> None:
     queued = [a_request("queued", 80.0, origin=GATEWAY)] * 14
     gateway = {"requests_entered": 20, "phase_seconds": {"queued": 400.0, "unread": 600.0}}
     snapshot = through_a_gateway(unread, queued, {"outcomes": (), **gateway}, requests=5000)
-    assert found(Kind.LEAK, snapshot).severity is Severity.ERROR
+    finding = found(Kind.LEAK, snapshot)
+    assert finding.severity is Severity.ERROR
+    assert finding.observed.startswith("6 of 6 connections to gateway.test:443 held by unread")
 
 
 QUEUED = {"each": {"queued": 0.5}}

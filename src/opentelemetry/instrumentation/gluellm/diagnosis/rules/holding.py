@@ -26,7 +26,11 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
         # The list of requests in the snapshot shows these as unread as well.
         oldest = seconds(max(others, default=0.0))
         more = f"; {len(others)} more unread, but for at most {oldest}" if others else ""
-        observed = f"{_of_limit(len(held), case)} held by unread answers: {_holders(held)}{more}."
+        full = case.of_limited_origin
+        full = full if {request.origin for request in held} == {full.origin} else case
+        to = f" to {one_line(full.origin)}" if full.origin else ""
+        observed = f"{_of_limit(len(held), full)}{to} held by unread answers: "
+        observed += f"{_holders(held)}{more}."
         explanation = (
             "A streamed answer is neither read to its end nor closed. It keeps its "
             f"{_held(case)}, possibly forever{queue}."
