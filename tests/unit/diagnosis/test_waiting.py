@@ -92,6 +92,15 @@ def test_queueing_at_unchanged_lease_time_is_a_small_pool() -> None:
     assert "(before: " not in found(SMALL, saturated()).observed
 
 
+def test_long_requests_in_flight_do_not_lower_the_time_of_the_ended_ones() -> None:
+    """In ten seconds, three connections serve eight streams of about four seconds."""
+    held = a_pool([a_request("reading", 2.0)] * 3, [a_connection("active")] * 3, max_connections=3)
+    times = {"awaiting_response": 3.45, "queued": 5.0}
+    streams = the_totals(8, times, peak_active=3, now={"reading": 3})
+    observed = found(SMALL, a_snapshot(streams, held)).observed
+    assert "held a connection for 4.3 s on average" in observed
+
+
 def test_a_queue_that_outlives_its_load_is_not_explained_by_the_few_arrivals() -> None:
     """All but 5 of the 100 requests had arrived before."""
     totals = the_totals(200, {"queued": 2.0}, peak_active=10, origin={"requests_entered": 105})
@@ -211,7 +220,7 @@ def test_limit_of_each_origin_is_judged_where_requests_queue_for_it(
         assert finding.observed == (
             "Requests to gateway.test:443 spent 80% of their time in the queue of the pool, which "
             "allows 6 connections to each origin. Requests arrived at 1.4/s and held a connection "
-            "for 0.94 s on average."
+            "for 1.0 s on average."
         )
         assert "TCPConnector(limit_per_host=N)). No size" in finding.advice
     else:

@@ -94,7 +94,7 @@ def pool_too_small(
         # The load may be over, and only its queue be left.
         how = "arrived" if entered >= sent else "left the queue"
         often = rate(max(entered, sent) / activity.period)
-        each = seconds(held / max(sent + activity.held_now, 1))
+        each = seconds(held / max(sent, activity.held_now, 1))
         observed += f". Requests {how} at {often} and held a connection for {each} on average"
     before = case.baseline
     if before is not None and before.served >= thresholds.BASELINE_REQUESTS:
