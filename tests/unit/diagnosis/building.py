@@ -73,7 +73,9 @@ def leases(times: Iterable[Times], now: float) -> str:
     return b64encode(packed.tobytes()).decode()
 
 
-def by_callers(number: int, connections: int, hold: float, requests: int) -> list[Times]:
+def by_callers(
+    number: int, connections: int, hold: float, requests: int, pause: float = 0.001
+) -> list[Times]:
     """Requests of so many callers, each of which sends the next one when it is answered."""
     times, free, callers = [], [hold * i / connections for i in range(connections)], [0.0] * number
     for _ in range(requests):
@@ -81,7 +83,7 @@ def by_callers(number: int, connections: int, hold: float, requests: int) -> lis
         start = max(arrival, min(free))
         times.append((arrival, start - arrival, hold))
         free[free.index(min(free))] = start + hold
-        callers[callers.index(arrival)] = start + hold + 0.001
+        callers[callers.index(arrival)] = start + hold + pause
     return times
 
 

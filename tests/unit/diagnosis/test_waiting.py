@@ -92,6 +92,16 @@ def test_queueing_at_unchanged_lease_time_is_a_small_pool() -> None:
     assert "(before: " not in found(SMALL, saturated()).observed
 
 
+def test_callers_that_pause_before_their_next_request_may_need_more() -> None:
+    """Their pauses hide that their number is fixed, and they send more without a queue."""
+    ring = leases(by_callers(9, 2, 0.3, 150, pause=0.1)[50:], 24.0)
+    pool = a_pool(max_connections=2, leases=ring)
+    now = a_snapshot(the_totals(100, {"queued": 1.0}, peak_active=2), pool)
+    advice = found(SMALL, now).advice
+    assert "Allow 6 connections" in advice
+    assert advice.endswith("If a fixed number of workers send them, allow 9.")
+
+
 def test_long_requests_in_flight_do_not_lower_the_time_of_the_ended_ones() -> None:
     """In ten seconds, three connections serve eight streams of about four seconds."""
     held = a_pool([a_request("reading", 2.0)] * 3, [a_connection("active")] * 3, max_connections=3)

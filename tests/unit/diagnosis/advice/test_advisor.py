@@ -160,7 +160,7 @@ def test_advice_on_a_leak_has_the_lines_to_write() -> None:
         ).end_answers()
         assert text.startswith(f"Write {sign}with stream: {block}")
         assert f"write {sign}with client.stream(...) as response: instead" in text
-        end = "closing(generator):." if synchronous else "aclosing(generator):, or task.cancel()."
+        end = "closing(generator):." if synchronous else "aclosing(generator): or task.cancel()."
         assert f"as well: {sign}with contextlib.{end}" in text
         assert text.endswith(f": {wait}stream.close()")
 

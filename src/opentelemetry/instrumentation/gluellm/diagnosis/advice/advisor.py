@@ -185,7 +185,7 @@ class Advisor:
         others = "Don't request a stream that you don't read"
         if self._applications:
             sign, wait, cancel = (
-                ("", "", "") if self.synchronous else ("async ", "await ", ", or task.cancel()")
+                ("", "", "") if self.synchronous else ("async ", "await ", " or task.cancel()")
             )
             block = f"{sign}with stream"
             others = (

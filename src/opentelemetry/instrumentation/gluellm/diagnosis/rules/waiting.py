@@ -147,7 +147,11 @@ def _advice(case: PoolCase, limited: PoolCase) -> tuple[str, str]:
             f" Of the last {recording.size} requests, {now.brief('waited')}. In a replay with "
             f"{size} connections, {then.brief('would wait')}."
         )
-        return replayed, case.advisor.allow(size, _argument(limited, size))
+        advice = case.advisor.allow(size, _argument(limited, size))
+        # With pauses, callers do not look like a fixed number, and send more without a queue.
+        if size < recording.at_once and now.waited >= thresholds.NEARLY_ALL:
+            advice += f". If a fixed number of workers send them, allow {recording.at_once}"
+        return replayed, advice
     else:
         reason = f"a replay of {counted(recording.size, 'request')} shows no queue"
     return "", f"{case.advisor.allow('N', _argument(limited, 'N'))}. No size is advised: {reason}"
