@@ -211,7 +211,7 @@ def cut_answers(case: PoolCase) -> Finding | None:
         kind=Kind.READ_TIMEOUT,
         severity=Severity.ERROR,
         observed=f"The client's own read timeout is {seconds(timeout)} without a byte; "
-        f"{_ended(case)} in it; {counted(len(near), 'answer')} began in time, but only after "
+        f"{_ended(case)} in it; {counted(len(near), 'answer')} began only after "
         f"{seconds(min(near))} to {seconds(max(near))}.",
         evidence=evidence_of("The last requests that the timeout ended", cut),
         explanation="Your timeout cuts them: other answers take nearly as long, so the provider "
