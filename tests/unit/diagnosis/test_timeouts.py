@@ -215,6 +215,24 @@ def test_answers_that_begin_and_stop(
         assert "timeout" not in finding.advice
 
 
+def test_provider_that_hangs_for_some_requests_only() -> None:
+    finding = found(Kind.SLOW_PROVIDER, after(CUT, OTHERS, read_timeout=5.0))
+    assert "own read timeout is 5.0 s, and 95% of the other answers took at most 0.90 s" in (
+        finding.observed
+    )
+    assert finding.explanation.startswith("Other requests are answered")
+    long = tuple(answer._replace(rest=3.0) for answer in OTHERS)
+    finding = found(Kind.SLOW_PROVIDER, after(CUT, long, read_timeout=5.0))
+    assert finding.observed.endswith("own read timeout is 5.0 s.")
+
+
+def test_read_timeout_that_ends_all_requests_may_be_too_short() -> None:
+    """Then a request by hand is answered, and the path is not the cause."""
+    silent = after(CUT, answers(20, 4.0, ago=301.0), read_timeout=5.0)
+    advice = found(Kind.CALLS_SILENT, silent).advice
+    assert "If that takes more than 5.0 s, the read timeout is the cause" in advice
+
+
 def test_blocked_loop_can_let_read_timeouts_expire() -> None:
     late = {"event_loop_lag": 0.5, "event_loop_late": 40.0, "event_loop_late_share": 0.4}
     blocked = after(CUT, answers(20, 4.0), read_timeout=5.0, **late)

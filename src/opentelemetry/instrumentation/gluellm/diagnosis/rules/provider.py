@@ -17,7 +17,7 @@ from ..findings import Finding, Kind, Meaning, Severity
 from ..intervals import PoolCase
 from ..parts import PROVIDERS_PART, Answer, Group
 from .process import lag_explains
-from .timeouts import caller_text, evidence_of
+from .timeouts import caller_text, evidence_of, read_timeouts
 from .waiting import queue_matters
 
 _HANGS = Meaning(
@@ -38,6 +38,12 @@ _SLOW = Meaning(
     "is slow, or the requests have changed: a larger model, longer questions or answers.",
     "Check the provider's status page, and compare models. Stream the answers, to notice "
     "silence early. {}. Send fewer requests at a time, or send some to a second provider.",
+)
+_SOME_HANG = Meaning(
+    "Other requests are answered long before the client gives up: the provider hangs on these, "
+    "they need far longer, or their connections are lost without a notice, as in a firewall.",
+    "Check the provider's status page, and compare these requests with the others. {}, else send "
+    "them again.",
 )
 _PARTLY = Meaning(
     "Some answers begin as soon as before, the others much later. One of several servers that "
@@ -274,6 +280,12 @@ def slow_provider(case: PoolCase) -> Finding | None:
     if times >= thresholds.BUSIER and explanation == _SLOW.explanation:
         explanation += " Most likely the provider, or its queue, serves fewer at a time."
         advice = f"Send fewer requests at a time first. {advice}"
+    limit = read_timeouts(case)[0] if gives_up else 0.0
+    if limit:
+        observed += f"; the client's own read timeout is {seconds(limit)}"
+    if limit and not slower and (usual := _usual(case)):
+        observed += f", and 95% of the other answers took at most {seconds(usual)}"
+        explanation, advice = _SOME_HANG
     if case.loop_is_blocked:
         lag = seconds(case.process.event_loop_lag or 0.0)
         explanation += f" Pauses of an event loop, of up to {lag}, do not explain it."
@@ -286,8 +298,24 @@ def slow_provider(case: PoolCase) -> Finding | None:
     )
     ended = [f.ago + f.phase_age for f in case.totals.failures if f.result == "read_timeout"]
     if gives_up and _unanswered(case, ended) >= thresholds.CURRENT_REQUESTS:
-        return replace(found, kind=Kind.CALLS_SILENT, **_HANGS._asdict())
+        explanation, advice = _HANGS
+        if limit:
+            advice += f" If that takes more than {seconds(limit)}, the read timeout is the cause: "
+            advice += "raise it first."
+        return replace(found, kind=Kind.CALLS_SILENT, explanation=explanation, advice=advice)
     return found
+
+
+def _usual(case: PoolCase) -> float:
+    """Return how long nearly all answers of the requests that a read timeout ends take at most.
+
+    0 if that is unknown, or not far below the timeout.
+    """
+    timeout, ended, _ = read_timeouts(case)
+    groups = {(failure.model, failure.call_site) for failure in ended}
+    took = sorted(one.head + one.rest for one in case.answers if one.group in groups)
+    usual = took[len(took) * 95 // 100] if len(took) >= thresholds.BASELINE_REQUESTS else math.inf
+    return usual if usual < thresholds.NEAR_READ_TIMEOUT * timeout else 0.0
 
 
 def _unanswered(case: PoolCase, began: Iterable[float]) -> int:

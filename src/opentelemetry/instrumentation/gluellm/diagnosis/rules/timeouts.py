@@ -135,7 +135,7 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
     )
 
 
-def _read_timeouts(case: PoolCase) -> tuple[float, list[Failure], float]:
+def read_timeouts(case: PoolCase) -> tuple[float, list[Failure], float]:
     """Return the read timeout, the requests that it ended, and how many of them are a finding.
 
     Clients of one name, and single requests, can have other limits: the wait that it ended counts.
@@ -163,7 +163,7 @@ def _ended(case: PoolCase) -> str:
 
 def held_back_answers(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     """Detect answers that begin and then bring no byte, while others are complete at once."""
-    timeout, silent, least = _read_timeouts(case)
+    timeout, silent, least = read_timeouts(case)
     lag = case.process.event_loop_lag or 0
     if loop_is_blocked and timeout <= thresholds.WAIT_TIMES_LAG * lag:
         return None
@@ -195,7 +195,7 @@ def held_back_answers(case: PoolCase, *, loop_is_blocked: bool) -> Finding | Non
 
 def cut_answers(case: PoolCase) -> Finding | None:
     """Detect a read timeout that ends answers which take only a little longer than others."""
-    timeout, cut, least = _read_timeouts(case)
+    timeout, cut, least = read_timeouts(case)
     if len(cut) < least:
         return None
     at_it = [failure for failure in cut if abs(failure.phase_age - timeout) <= _spread(timeout)]
