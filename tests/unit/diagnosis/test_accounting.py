@@ -403,7 +403,7 @@ def test_survivors_do_not_hide_the_stuck() -> None:
     snapshot = a_snapshot(the_totals(), pool, **account, calls=(in_flight(40, 300.0),))
     finding, *_ = diagnose(snapshot)
     assert finding.observed.startswith("Calls to openai took 300 s on average in the last 5 min")
-    assert "40 of them in flight" in finding.observed
+    assert "; 40 are in flight)" in finding.observed
     assert finding.evidence == (
         "Requests in awaiting_response: 40 of 40 from /app/report.py:7 in batch (gpt-4o)."
     )

@@ -209,7 +209,7 @@ def test_line_that_blocks_the_loop_is_in_the_finding(cause: str, *, line: bool) 
             **causes, event_loop_busy_at=sites, event_loop_stack=("ssl.py:9 in read", "app.py:40")
         ),
     )
-    named = "found the loop at app.py:40 in rank (innermost frame of the latest: ssl.py:9"
+    named = "the loop was at app.py:40 in rank (innermost frame in the last of them: ssl.py:9"
     assert (named in finding.observed) is line
     assert ("asyncio.to_thread" in finding.advice) is (cause == "blocking_call")
     assert ("If the observed line computes" in finding.advice) is (cause == "cpu_contention")
@@ -271,7 +271,7 @@ def test_late_loop_is_explained_by_the_cause_of_most_of_it(
         f"last 2 min, by up to 0.50 s.{causes_text}"
     )
     assert finding.advice.startswith(advised)
-    assert finding.explanation.endswith("withheld, unless the waits are much longer.")
+    assert finding.explanation.endswith("only if they are much longer than its delays.")
 
 
 def test_hub_of_greenlets_that_is_late_is_named_as_such() -> None:

@@ -490,13 +490,12 @@ class _Group:
         half, most = map(seconds, bounds)
         text = (
             f"{self._to[0].upper()}{self._to[1:]} took {seconds(each)} on average in the last "
-            f"{period_text(now.period)} (half of them up to about {half}, 95% up to about {most})"
+            f"{period_text(now.period)} (half took up to about {half}, 95% up to about {most}"
         )
+        text += f"; {running} are in flight)" if running else ")"
         if slower and before is not None:
             more = seconds(each - before.times.total() / before.number)
             text += f", {more} more than earlier"
-        if running:
-            text += f", {running} of them in flight"
         part, where = self._largest(None if slower or not waits else _WAITS)
         text += f"{where}{self._amplification()}."
         if part == "preparing":

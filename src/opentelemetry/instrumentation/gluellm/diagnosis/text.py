@@ -226,7 +226,7 @@ def _connections(connections: Sequence[parts.ConnectionSnapshot]) -> Iterator[st
     text = ", ".join(f"{count} {one_line(state)}" for state, count in states.items())
     oldest = max(connection.age for connection in connections)
     served = sum(connection.requests_served for connection in connections)
-    text += f"; oldest opened {seconds(oldest)} ago; {counted(served, 'request')} served"
+    text += f"; oldest opened {seconds(oldest)} ago; {counted(served, 'request')} answered"
     streams = [connection for connection in connections if connection.protocol == "2"]
     if streams:
         active = sum(connection.streams_active or 0 for connection in streams)
@@ -293,7 +293,7 @@ def _totals(totals: parts.PoolTotals) -> Iterator[str]:
     answered = max((origin.longest_silence_answered for origin in totals.origins), default=0.0)
     texts.append(f"longest wait for bytes {seconds(answered)}" if answered else "")
     counts = {
-        "returns to the queue (connection taken or closed):": totals.requeues,
+        "requeues of requests (connection taken or closed):": totals.requeues,
         "leaks": totals.leaks,
         "anomalies": _listed(totals.anomalies),
         "failed on reused connections": broken,

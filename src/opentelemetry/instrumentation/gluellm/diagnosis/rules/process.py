@@ -127,10 +127,10 @@ def blocked_event_loop(
     # A loop that has no CPU stands at a random line.
     if named and checks >= (_AGREEING if cause == "cpu_contention" else 1):
         innermost = next(iter(snapshot.process.event_loop_stack), site)
-        frame = f" (innermost frame of the latest: {call_site_text(innermost)})"
+        frame = f" (innermost frame in the last of them: {call_site_text(innermost)})"
         inner = frame if innermost != site else ""
-        by_cause += f" {checks} of {counted(sum(sites.values()), 'check')} found the loop at"
-        by_cause += f" {call_site_text(site)}{inner}."
+        by_cause += f" In {checks} of {counted(sum(sites.values()), 'stack sample')}, the loop was"
+        by_cause += f" at {call_site_text(site)}{inner}."
         move = "Move this code out of the loop: asyncio.to_thread, or a process if it computes."
         computes = "If the observed line computes, run it in a worker process."
         advice = f"{advice} {computes}" if cause == "cpu_contention" else move
@@ -142,8 +142,8 @@ def blocked_event_loop(
         severe = share >= thresholds.LATE_SHARE_SEVERE and not clients_churn
         severity = Severity.ERROR if severe else Severity.WARNING
         explanation += (
-            " A late loop makes all waits longer, so findings on waits are withheld, unless "
-            "the waits are much longer."
+            " A late loop makes all waits longer, so waits are reported only if they are much "
+            "longer than its delays."
         )
         if clients_churn:
             explanation += " Building a client for each call is one cause: it loads certificates."
