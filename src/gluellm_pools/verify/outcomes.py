@@ -126,7 +126,7 @@ def _why_empty(store: Store, contents: Contents, promql: str) -> Why:
         return why
     bare = re.sub(r'"[^"]*"|\{[^{}]*\}', "", promql)
     if re.search(r"[<>]|[!=]=|\bunless\b", bare):
-        return "its condition is true for none of the series, which is an answer too", True
+        return "no series meets the query's condition, which is normal", True
     if len(selectors(promql)) > 1:
         return "each part has series, but the labels of its sides do not match", False
     return "the series exist, but the query returns none of them", False

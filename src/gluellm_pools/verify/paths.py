@@ -61,9 +61,9 @@ def _way(labels: Labels, contents: Contents) -> tuple[Way | None, str]:
     if "otel_scope_name" not in labels:
         if contents.product.name == VICTORIA_METRICS:
             return None, "no labels of a scope or of a scrape: remote write?"
-        return Way.PROMETHEUS, "no labels of a scope; remote write and old Collectors look the same"
+        return Way.PROMETHEUS, "no scope labels; may also be remote write or an old Collector"
     if contents.product.promotes_scope:
-        return Way.PROMETHEUS, "promote_scope_metadata is on; a scraped Collector looks the same"
+        return Way.PROMETHEUS, "promote_scope_metadata is on; may also be a scraped Collector"
     return Way.COLLECTOR, "otel_scope_name, with job and instance of the process"
 
 

@@ -135,7 +135,7 @@ def _verdict(report: StoreReport) -> str:
     counts = Counter(one.severity.value for one in report.findings)
     parts = [counted(number, name) for name, number in counts.items()]
     if empty := sum(not one.fine for one in report.outcomes):
-        parts.append(counted(empty, "empty answer"))
+        parts.append(f"{empty} times NO DATA")
     return f"Found: {', '.join(parts)}."
 
 

@@ -23,7 +23,7 @@ _GOOD = {
 }
 _QUIET = {
     "streams": ("sum(gluellm_pool_stream_active)", "no HTTP/2 connection yet"),
-    "busy": ("gluellm_pool_live > 1000", "its condition is true for none of the series"),
+    "busy": ("gluellm_pool_live > 1000", "no series meets the query's condition"),
     "teapot": (
         'sum(gluellm_pool_requests_total{http_response_status_code="418"})',
         "it has 200",
@@ -122,7 +122,7 @@ def test_each_wrong_query_has_its_reason(url: str, verify: Verify, boards: Any) 
     status, text = verify(url, "--boards", boards(broken))
     assert status == 1
     assert "BOARD Pools: 0 of 7 have an answer" in text
-    assert "7 empty answers" in text
+    assert "7 times NO DATA" in text
     for title, (_, reason) in _BROKEN.items():
         assert f"NO DATA {title} " in text
         assert reason in text, text
