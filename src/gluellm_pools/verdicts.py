@@ -175,7 +175,7 @@ def _verdict_on_times(pool: PoolView) -> str | None:
     if waits(pool) and pool.maximum is not None and pool.active >= pool.maximum:
         if longest >= thresholds.YOUNG_CALL:
             return f"pool full, provider takes {seconds(longest)}: small pool or slow provider"
-        return f"pool full, answers pending for at most {seconds(longest)}: pool too small"
+        return f"pool full, provider takes at most {seconds(longest)}: pool too small"
     return None
 
 

@@ -32,7 +32,7 @@ SAID = {
     "no complete answer for 45 s": full(oldest={"awaiting_response": 45.0}),
     "does not answer in time": full(timeouts={"read": 3}),
     "full, provider takes 20 s: small pool or slow provider": full(oldest={"reading": 20.0}),
-    "full, answers pending for at most 2.0 s: pool too small": full(oldest={"reading": 2.0}),
+    "full, provider takes at most 2.0 s: pool too small": full(oldest={"reading": 2.0}),
 }
 
 
