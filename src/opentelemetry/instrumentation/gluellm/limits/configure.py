@@ -107,7 +107,7 @@ def configure_from_environment() -> None:
     try:
         key = _provider_key(provider)
     except ValueError as error:
-        warn_once(f"{LIMIT_VARIABLES[PROVIDER]}: {error}; none of the limits is used")
+        warn_once(f"Limits from the environment are not used. {LIMIT_VARIABLES[PROVIDER]}: {error}")
         return
     with _state.lock:
         settings = _state.settings.without(Source.ENVIRONMENT)

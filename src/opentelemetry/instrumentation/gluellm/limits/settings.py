@@ -164,8 +164,8 @@ class LimitSettings:
             raise ValueError(
                 f"{MAX_KEEPALIVE_CONNECTIONS}={idle.number:g} is more than "
                 f"{MAX_CONNECTIONS}={most.number:g}: a pool cannot keep more idle "
-                f"connections than it may open. Give at most {most.number:g}. A value from an "
-                "earlier call stays in effect until you set it again or call reset_pools()"
+                f"connections than it may open. Give at most {most.number:g}. A value that "
+                "was set earlier stays in effect until it is set again, or until reset_pools()"
             )
         libraries = () if provider is None else libraries_of(provider)
         for library in libraries:
