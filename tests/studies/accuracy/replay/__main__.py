@@ -26,10 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("words", nargs="*", metavar="INCIDENT", help=", ".join(INCIDENTS))
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="a new folder for the data")
-    parser.add_argument("--minutes", type=float, default=5, help="after it began; default: 5")
-    parser.add_argument("--healthy", type=float, default=2, help="minutes before; default: 2")
-    parser.add_argument("--interval", type=float, default=10, help="s of exports; default: 10")
-    parser.add_argument("--hold", type=float, default=0, help="s to stay up after it")
+    parser.add_argument("--minutes", type=float, default=5, help="of the incident; default: 5")
+    parser.add_argument("--healthy", type=float, default=2, help="minutes before that; default: 2")
+    parser.add_argument("--interval", type=float, default=10, help="s between exports; default: 10")
+    parser.add_argument("--hold", type=float, default=0, help="seconds to stay up afterwards")
     options = parser.parse_args(arguments)
     for name, most in _MOST.items():
         if not (name == "interval") <= getattr(options, name) <= most:
