@@ -450,7 +450,7 @@ LEASE_OLDEST_AGE: Final = _gauge(
     "s",
     LEVEL_POOL,
     "Time since the longest-held connection was acquired; 0 if none is held. A stream's chunk, "
-    "even a ping, begins a phase. It resets `gluellm.pool.request.oldest_age`, but not this age.",
+    "even a ping, resets `gluellm.pool.request.oldest_age`, but not this age.",
 )
 ACQUIRE_TIMEOUT: Final = _gauge(
     "gluellm.pool.acquire.timeout",
