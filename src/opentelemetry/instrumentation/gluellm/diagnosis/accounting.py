@@ -408,9 +408,8 @@ class _Group:
         failed, succeeded = side.outcomes["failed"], side.outcomes["succeeded"]
         # Calls that were in flight before the period can have sent theirs before it.
         requests = side.requests.left + len(self._requests)
-        seen = any(map(self._mine, self._snapshot.account.total))
         # If fewer requests than successes are seen, others are sent where they are not.
-        if not seen or requests < succeeded:
+        if requests < succeeded or not any(map(self._mine, self._snapshot.account.total)):
             return 0
         # A request may not be attributed to its call. A cache can answer calls without a request.
         return int(min(failed + succeeded - requests, side.own["unsent",]))
