@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...pool.ledger import OTHER
-from ...pool.phases import AWAITING_RESPONSE, CONNECTING, QUEUED
+from ...pool.phases import CONNECTING, QUEUED
 from ...pool.registry import running_loop
 from ..marks import OWNER, TRACKER
 from ..scope import Scope
@@ -84,11 +84,6 @@ class CallLeases:
                     return None
             lease: CallLease = tracker.begin(host, port, scheme, self._current_call())
             begun = lease
-            if tracker.state == READY and not waits:
-                # The usual case. The call has what it needs, but gRPC does not report since when.
-                lease.acquired_at = lease.entered_at
-                lease.phase = AWAITING_RESPONSE
-                return lease
             tracker.call_entered(lease, waits=waits, timeout=timeout)
             if tracker.state != READY and self.reports_state:
                 self._sampler.watch(tracker, self._look)
