@@ -112,7 +112,8 @@ def _httpcore_sync(core: Any, servers: Servers, look: Look, noted: Noted) -> Non
     with contextlib.suppress(Exception):
         held = holding.enter_context(pool.stream("GET", servers.http1))
         noted("no place", get(servers.http1, pool=0.02))
-    waiting = threading.Thread(target=noted, args=("waited", get(servers.http1)))
+    waited = Noted()
+    waiting = threading.Thread(target=waited, args=("waited", get(servers.http1)))
     waiting.start()
     waits(waiting)
     look()
@@ -120,6 +121,7 @@ def _httpcore_sync(core: Any, servers: Servers, look: Look, noted: Noted) -> Non
         noted("held", lambda: b"".join(held.iter_stream()))
         noted("closed", holding.close)
     waiting.join(5)
+    noted += waited  # now, since the thread races with the steps above
     noted("chunks", get(servers.chunked))
     noted("breaks off", get(servers.broken))
     noted("unread", unread)
@@ -261,7 +263,8 @@ def urllib3(library: Any, servers: Servers, look: Look, noted: Noted) -> None:
         with contextlib.suppress(Exception):
             held = opened(servers.http1)
             noted("no place", get(servers.http1, pool_timeout=0.01))
-        waiting = threading.Thread(target=noted, args=("waited", preloaded(servers.http1)))
+        waited = Noted()
+        waiting = threading.Thread(target=waited, args=("waited", preloaded(servers.http1)))
         waiting.daemon = True
         waiting.start()
         waits(waiting)
@@ -270,6 +273,7 @@ def urllib3(library: Any, servers: Servers, look: Look, noted: Noted) -> None:
             noted("held", held.read)
             noted("given back", held.release_conn)
         waiting.join(5)
+        noted += waited  # now, since the thread races with the steps above
         noted("chunks", get(servers.chunked))
         noted("streamed", lambda: list(opened(servers.chunked).stream(2)))
         noted("breaks off", get(servers.broken))
