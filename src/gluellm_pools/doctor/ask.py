@@ -76,8 +76,8 @@ def _report(pid: int, timeout: float, period: float) -> dict[str, Any]:
         report = _ask(process, timeout)
         if period and report["snapshot"] is not None:
             print(f"{_COMMAND}: watching process {pid} for {period:g} s", file=sys.stderr)
-            if process.ends_within(period):
-                raise InspectionError(f"process {pid} has ended")
+            if process.ends_within(period) or not process.listens():
+                raise InspectionError(f"process {pid} has ended, or was uninstrumented")
             before, report = report, _ask(process, timeout, compare=True)
             # The other process can be of another version.
             with contextlib.suppress(Exception):

@@ -103,6 +103,21 @@ def test_report_covers_the_time_that_the_doctor_watched(doctor, begin, tmp_path)
     assert len(lives_on(process)) == 2
 
 
+def test_process_that_uninstruments_while_it_is_watched(doctor, begin):
+    """As every process does that ends. The setting that it was started with was right."""
+    code = """
+    from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+    GlueLLMInstrumentor().instrument(snapshot_signal="SIGUSR2")
+    ready()
+    time.sleep(2)
+    GlueLLMInstrumentor().uninstrument()
+    wait()
+    """
+    done = doctor("--pid", begin(code).pid, "--for", "2.5")
+    assert done.returncode == 2
+    assert "has ended, or was uninstrumented" in done.stderr
+
+
 def test_requests_of_the_watched_time_come_first(doctor, begin, provider):
     """The totals in the snapshot are those since instrument()."""
     code = f"""

@@ -230,7 +230,7 @@ def test_read_timeout_that_ends_all_requests_may_be_too_short() -> None:
     """Then a request by hand is answered, and the path is not the cause."""
     silent = after(CUT, answers(20, 4.0, ago=301.0), read_timeout=5.0)
     advice = found(Kind.CALLS_SILENT, silent).advice
-    assert "If that takes more than 5.0 s, the read timeout is the cause" in advice
+    assert "If its answer takes over 5.0 s, the read timeout is the cause" in advice
 
 
 def test_blocked_loop_can_let_read_timeouts_expire() -> None:

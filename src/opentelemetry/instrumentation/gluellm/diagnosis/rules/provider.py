@@ -300,7 +300,7 @@ def slow_provider(case: PoolCase) -> Finding | None:
     if gives_up and _unanswered(case, ended) >= thresholds.CURRENT_REQUESTS:
         explanation, advice = _HANGS
         if limit:
-            advice += f" If that takes more than {seconds(limit)}, the read timeout is the cause: "
+            advice += f" If its answer takes over {seconds(limit)}, the read timeout is the cause: "
             advice += "raise it first."
         return replace(found, kind=Kind.CALLS_SILENT, explanation=explanation, advice=advice)
     return found
