@@ -1,16 +1,74 @@
 """The catalogue of incidents, each an application that is well until something goes wrong.
 
 It is played for the score, for looking at (``incident``) and for the pictures of the boards.
+``expected.toml`` has what must be reported about each.
 """
 
+import inspect
 import random
-from typing import Final
+import tomllib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
-from .incident import CONTROL, PLAYED, Incident
 from .incidents import controls, establishing, holding, process, refusals, timeouts
 
-MODULES: Final = (controls, establishing, holding, process, refusals, timeouts)
-INCIDENTS: Final[dict[str, Incident]] = dict(sorted(PLAYED.items()))
+Sign = Sequence[Any]
+"""A signal of the overview, the value that it has to reach, and the value of a label where the
+signal has several lines. ``x3`` is three times the median before the incident."""
+SYMPTOMS: Final = {f"GlueLLMCalls{what}" for what in ("Fail", "Cancelled", "Silent", "Slow")}
+"""Alerts that name no cause."""
+CONTROL: Final = "nothing"
+"""The cause where nothing is wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """An application that goes wrong, and what has to be reported about it."""
+
+    play: Callable[[Any], Awaitable[None]]
+    """The application, as a function of its `App`."""
+    where: str = ""
+    """Stage of the call, or phase of its request, in which the time goes or the calls fail."""
+    cause: str = CONTROL
+    """The kind of the cause: a `Kind` of ``diagnose()`` where there is one."""
+    says: Sequence[str] = ()
+    """Patterns: what somebody has to read in the first finding to know the cause."""
+    alert: str | None = None
+    no_alert: str = ""
+    """Why none has to fire."""
+    also: Sequence[str] = ()
+    """Alerts about a cause that are right as well."""
+    signs: Sequence[Sign] = ()
+    """Two signals of the overview that have to show it."""
+
+    @property
+    def name(self) -> str:
+        return self.play.__name__.replace("_", "-")
+
+    @property
+    def answer(self) -> str:
+        """What goes wrong, on one line."""
+        return " ".join((self.play.__doc__ or "").split())
+
+    @property
+    def doctor(self) -> int:
+        """The exit status of ``gluellm-pools doctor --pid``."""
+        return int(self.cause != CONTROL)
+
+
+EXPECTED: Final = tomllib.loads(Path(__file__).with_name("expected.toml").read_text())
+PLAYS: Final = {
+    name.replace("_", "-"): play
+    for module in (controls, establishing, holding, process, refusals, timeouts)
+    for name, play in sorted(vars(module).items())
+    if inspect.iscoroutinefunction(play) and play.__module__ == module.__name__
+}
+INCIDENTS: Final = {
+    name: Incident(play=play, **EXPECTED.get(name, {"no_alert": "nothing is wrong"}))
+    for name, play in sorted(PLAYS.items())
+}
 SPLIT_SEED: Final = 20261128
 """Drawn before any incident was played. Another seed makes all figures incomparable."""
 

@@ -9,22 +9,14 @@ by at most 20 % or 50 ms. A run in which another program of the machine made the
 over 5 % of the time is played once more.
 """
 
-import asyncio
-import contextlib
+import json
 import logging
 import math
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import aiohttp
-import httpx
-import httpx2
-import urllib3
 
 from gluellm_pools.fake_provider import Behaviour, FakeProviderThread
 from opentelemetry.instrumentation.gluellm import (
@@ -33,6 +25,9 @@ from opentelemetry.instrumentation.gluellm import (
     snapshot,
     what_if,
 )
+from support.clients import Runner
+from support.exchange import Exchange
+from support.libraries import Library
 
 SEED = 21
 SECONDS = 10.0
@@ -97,72 +92,34 @@ LOADS = (
     Load("bursts of 10, threads", "urllib3", exponential(0.6), 10, 10, 6, (4, 9, 15)),
 )
 
-Ask = Callable[[float], Coroutine[Any, Any, None]]
 
-
-@contextlib.asynccontextmanager
-async def client(kind: str, size: int, url: str) -> AsyncIterator[Ask]:
-    """Yield what sends a request that holds its connection for so long."""
-
-    def body(hold: float) -> dict[str, Any]:
-        return {"model": f"{hold:.4f}", "messages": [{"role": "user", "content": "hi"}]}
-
-    headers = {"authorization": "Bearer any"}
-    if kind == "aiohttp":
-        connector = aiohttp.TCPConnector(limit=size)
-        async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
-
-            async def ask(hold: float) -> None:
-                async with session.post(url, json=body(hold)) as answer:
-                    await answer.read()
-
-            yield ask
-    elif kind == "urllib3":
-        with (
-            urllib3.PoolManager(maxsize=size, block=True, headers=headers) as pool,
-            ThreadPoolExecutor(1000) as threads,
-        ):
-
-            async def ask(hold: float) -> None:
-                loop = asyncio.get_running_loop()
-                await loop.run_in_executor(
-                    threads, lambda: pool.request("POST", url, json=body(hold))
-                )
-
-            yield ask
-    else:
-        library: Any = {"httpx": httpx, "httpx2": httpx2}[kind]
-        limits = library.Limits(max_connections=size)
-        async with library.AsyncClient(
-            limits=limits, timeout=60, headers=headers, trust_env=False
-        ) as http:
-
-            async def ask(hold: float) -> None:
-                (await http.post(url, json=body(hold))).raise_for_status()
-
-            yield ask
-
-
-async def play(load: Load, size: int, url: str) -> Snapshot:
+def play(load: Load, size: int, url: str) -> Snapshot:
     """Send the load through a pool of a size, and return a snapshot at its end."""
-    async with client(load.client, size, url) as ask:
+    sent: list[Exchange] = []
+    headers = (("Authorization", "Bearer any"), ("Content-Type", "application/json"))
+    with Runner.start("sync" if load.client == "urllib3" else "asyncio") as runner:
+        pool = runner.pool(Library.load(load.client), max_connections=size)
         began = time.perf_counter()
-        async with asyncio.TaskGroup() as group:
-            for at, hold in load.schedule():
-                await asyncio.sleep(at - (time.perf_counter() - began))
-                group.create_task(ask(hold))
+        for at, hold in load.schedule():
+            time.sleep(max(at - (time.perf_counter() - began), 0.0))
+            asked = {"model": f"{hold:.4f}", "messages": [{"role": "user", "content": "hi"}]}
+            sent.append(pool.send(url, body=json.dumps(asked).encode(), headers=headers))
+            sent[-1].begin_read()
+        for exchange in sent:
+            exchange.wait()
+            assert exchange.head() == 200
         return snapshot()
 
 
 def played(load: Load, size: int, url: str) -> Snapshot:
     """Play a load, and again if its event loop was late."""
     before = snapshot()
-    after = asyncio.run(play(load, size, url))
+    after = play(load, size, url)
     late = (after.process.event_loop_late or 0.0) - (before.process.event_loop_late or 0.0)
     if late <= LATE * (after.uptime - before.uptime):
         return after
     print(f"{load.name}, {size} connections: played again", file=sys.stderr, flush=True)
-    return asyncio.run(play(load, size, url))
+    return play(load, size, url)
 
 
 def compare(load: Load, url: str) -> list[bool]:

@@ -5,10 +5,12 @@ import pytest
 from gluellm_dashboards.rules import groups
 
 from . import clock
-from .catalogue import HALVES, INCIDENTS
-from .incident import CALLS_FAIL, CONTROL, LEAK, REUSE
+from .catalogue import CONTROL, EXPECTED, HALVES, INCIDENTS
 from .scoring.judging import Seen, share
 
+CALLS_FAIL, LEAK, REUSE = (
+    f"GlueLLM{what}" for what in ("CallsFail", "ConnectionLeakSuspected", "ReuseFailures")
+)
 LEAKED = {
     "kind": "leak",
     "severity": "error",
@@ -31,6 +33,7 @@ def test_the_catalogue_states_what_has_to_be_reported() -> None:
         assert {one.alert, *one.also} - {None} <= alerts, one.name
         if one not in controls:
             assert (bool(one.says), len(one.signs)) == (True, 2), one.name
+    assert EXPECTED.keys() == INCIDENTS.keys() - {one.name for one in controls}
     assert sorted([*HALVES["tuning"], *HALVES["verification"]]) == list(INCIDENTS)
 
 

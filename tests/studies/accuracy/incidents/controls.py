@@ -8,12 +8,10 @@ from dataclasses import replace
 from gluellm_pools.fake_provider import Behaviour
 
 from ..app import ANTHROPIC, OPENAI, USUAL, App, ask
-from ..incident import control
 
 _CLAUDE = "claude-sonnet-4-5"
 
 
-@control
 async def healthy_bursts(app: App) -> None:
     """Every few seconds 15 calls at once, for which the pool has room."""
     client = app.any_llm(OPENAI, app.serve().openai_url)
@@ -26,7 +24,6 @@ async def healthy_bursts(app: App) -> None:
     app.callers(1, burst, (4.0, 8.0))
 
 
-@control
 async def long_unstreamed_calls(app: App) -> None:
     """Beside short calls, unstreamed ones that take 90 s and 400 s on the fast clock."""
     provider = app.serve()
@@ -40,7 +37,6 @@ async def long_unstreamed_calls(app: App) -> None:
     app.callers(2, ask(client, "o3-deep-research"), (0.0, 1.0))
 
 
-@control
 async def long_streams(app: App) -> None:
     """Streams of ten minutes on the fast clock, with an item every half second."""
     provider = app.serve()
@@ -51,7 +47,6 @@ async def long_streams(app: App) -> None:
     app.callers(3, ask(client, "claude-opus-4-5", stream=True), (0.0, 5.0))
 
 
-@control
 async def pauses(app: App) -> None:
     """The event loop pauses for 0.4 s now and then, as for a garbage collection."""
     client = app.openai(app.serve().openai_url)
@@ -63,14 +58,12 @@ async def pauses(app: App) -> None:
     app.callers(1, pause, (12.0, 20.0))
 
 
-@control
 async def few_errors(app: App) -> None:
     """One request of a hundred gets a 500; the SDK sends it again."""
     provider = app.serve(behaviour=app.some(0.01, Behaviour(status=500)))
     app.arrivals(4, ask(app.anthropic(provider.anthropic_url), _CLAUDE, stream=True))
 
 
-@control
 async def users_cancel(app: App) -> None:
     """One user of eight leaves before the answer has ended."""
     call = ask(app.any_llm(OPENAI, app.serve().openai_url), stream=True)
@@ -84,7 +77,6 @@ async def users_cancel(app: App) -> None:
     app.arrivals(0.5, leave)
 
 
-@control
 async def more_traffic(app: App) -> None:
     """Traffic doubles, and the pool has room."""
     client = app.any_llm(ANTHROPIC, app.serve().anthropic_url)

@@ -12,14 +12,8 @@ from support.network import Certificates
 from support.proxies import HTTPProxy
 
 from ..app import ANTHROPIC, OPENAI, USUAL, App, ask
-from ..incident import CALLS_FAIL, CONNECT, REUSE, SLOW, incident
 
 _CLAUDE = "claude-sonnet-4-5"
-_SLOWER = ("time_per_call", "x3")
-_FAILED = ("calls_failed", 0.05)
-_CONNECTING = ("shares_of_pool", 0.25, "connecting")
-_NOT_CONNECTED = ("connect_failures", 5)
-_UP_TO_NOW = "calls take less than 1.5 times as long, which is no reason to wake or to mail anybody"
 
 
 def _slow_resolver(seconds: float) -> None:
@@ -33,7 +27,6 @@ def _slow_resolver(seconds: float) -> None:
     socket.getaddrinfo = slow
 
 
-@incident("connecting", "slow_connecting", "resol|DNS", alert=SLOW, signs=(_SLOWER, _CONNECTING))
 async def dns_slow(app: App) -> None:
     """The resolver's first server is gone: each lookup takes 3 s. Connections are kept for a
     moment only, so that most calls look the name up."""
@@ -45,14 +38,6 @@ async def dns_slow(app: App) -> None:
     _slow_resolver(3.0)
 
 
-@incident(
-    "connecting",
-    "executor_full",
-    "executor|to_thread",
-    "thread",
-    alert=SLOW,
-    signs=(_SLOWER, _CONNECTING),
-)
 async def executor_full(app: App) -> None:
     """Documents are parsed in the loop's executor, more than its 4 threads can do. New connections
     wait there as well, since asyncio looks up names in it."""
@@ -69,7 +54,6 @@ async def executor_full(app: App) -> None:
     app.callers(12, parse_document, (0.0, 0.1))
 
 
-@incident("connecting", "slow_connecting", "TLS", alert=SLOW, signs=(_SLOWER, _CONNECTING))
 async def tls_slow(app: App) -> None:
     """The provider's front end is short of CPU: a TLS handshake takes 3 s. Connections are kept for
     a moment only."""
@@ -80,14 +64,6 @@ async def tls_slow(app: App) -> None:
     route.setup_after = 3.0
 
 
-@incident(
-    "connecting",
-    "connect_failures",
-    "refus|connect",
-    alert=CONNECT,
-    also=(REUSE,),
-    signs=(("failed_share", 0.25), _NOT_CONNECTED),
-)
 async def connect_refused(app: App) -> None:
     """Nothing listens at the provider's address any more."""
     provider = app.serve()
@@ -97,14 +73,6 @@ async def connect_refused(app: App) -> None:
     await provider.call(provider.drop())
 
 
-@incident(
-    "connecting",
-    "connect_failures",
-    "proxy",
-    alert=CALLS_FAIL,
-    also=(CONNECT, REUSE),
-    signs=(_FAILED, _NOT_CONNECTED),
-)
 async def proxy_down(app: App) -> None:
     """The company's HTTP proxy is restarted and does not come back."""
     route, proxy = app.tls_route(app.serve()), app.listen(HTTPProxy)
@@ -114,14 +82,6 @@ async def proxy_down(app: App) -> None:
     await asyncio.to_thread(proxy.close)
 
 
-@incident(
-    "connecting",
-    "connect_failures",
-    "TLS|certificate|secure",
-    alert=CALLS_FAIL,
-    also=(CONNECT, REUSE),
-    signs=(_FAILED, _NOT_CONNECTED),
-)
 async def certificate_unknown(app: App) -> None:
     """A gateway that inspects TLS gets a certificate of an authority unknown to the service."""
     route = app.tls_route(app.serve())
@@ -132,13 +92,6 @@ async def certificate_unknown(app: App) -> None:
     await asyncio.to_thread(route.hang_up)
 
 
-@incident(
-    "connecting",
-    "not_reused",
-    "clos|reus|keep",
-    no_alert=_UP_TO_NOW,
-    signs=(("shares_of_pool", 0.15, "connecting"), ("time_per_call", "x1.2")),
-)
 async def closed_after_each(app: App) -> None:
     """A new load balancer closes each connection after its response, and TLS takes 0.4 s."""
     provider = app.serve()
@@ -149,13 +102,6 @@ async def closed_after_each(app: App) -> None:
     provider.behaviour = replace(USUAL, close=True)
 
 
-@incident(
-    "connecting",
-    "not_reused",
-    "keep|clos|idle|reus",
-    no_alert=_UP_TO_NOW,
-    signs=(("shares_of_pool", 0.15, "connecting"), ("time_per_call", "x1.2")),
-)
 async def server_keeps_shorter(app: App) -> None:
     """The server keeps idle connections for 0.3 s now, the callers pause for longer, and each new
     connection takes 0.5 s."""
@@ -167,13 +113,6 @@ async def server_keeps_shorter(app: App) -> None:
     provider.idle_timeout = 0.3
 
 
-@incident(
-    "awaiting_response",
-    "reuse_failures",
-    "reuse|idle|keep",
-    alert=REUSE,
-    signs=(("reuse_failures", 3), ("failed_share", 0.1)),
-)
 async def idle_connections_forgotten(app: App) -> None:
     """A NAT gateway forgets idle connections: half of the requests on a reused one are answered by
     a reset. The SDK sends them again."""
@@ -184,13 +123,6 @@ async def idle_connections_forgotten(app: App) -> None:
     provider.behaviour = app.some(0.5, replace(USUAL, drop_reused=True))
 
 
-@incident(
-    "awaiting_response",
-    "connections_reset",
-    "reset|clos|disconnect|read.?error",
-    alert=REUSE,
-    signs=(("reuse_failures", 3), ("failed_share", 0.25)),
-)
 async def provider_resets(app: App) -> None:
     """The provider's front end crashes under load: six of ten requests end in a reset where the
     head of the answer is due. The application allows no retry."""
@@ -200,13 +132,6 @@ async def provider_resets(app: App) -> None:
     provider.behaviour = app.some(0.6, replace(USUAL, reset_before_head=True))
 
 
-@incident(
-    "reading",
-    "truncated_answers",
-    "incomplete|trunc|cut|clos|disconnect|before its end",
-    alert=CALLS_FAIL,
-    signs=(_FAILED, ("failed_share", 0.25)),
-)
 async def bodies_truncated(app: App) -> None:
     """A proxy ends six of ten streams in their middle: the connection is closed in order, although
     the body is not complete."""

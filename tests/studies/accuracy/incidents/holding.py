@@ -9,33 +9,11 @@ from typing import Any
 from gluellm_pools.demo.load import client_library
 
 from ..app import ANTHROPIC, MODEL, OPENAI, USUAL, App, ask
-from ..incident import (
-    BLOCKED,
-    CHURN,
-    LEAK,
-    NEAR,
-    ORPHANED,
-    REUSE,
-    SLOW,
-    STUCK,
-    TIMEOUTS,
-    incident,
-)
 
 _CLAUDE = "claude-sonnet-4-5"
 _QUESTION: list[Any] = [{"role": "user", "content": "Write the weekly report."}]
-_WAITS = ("oldest_waiter", 2.5)
-_QUEUED = ("queued_now", 1)
 
 
-@incident(
-    "unread",
-    "leak",
-    "read|clos",
-    alert=LEAK,
-    also=(STUCK, TIMEOUTS, NEAR),
-    signs=(("leaks_suspected", 1), _QUEUED),
-)
 async def stream_leaked(app: App) -> None:
     """A release stops reading streams at the first sentence and keeps them: each holds its
     connection, until the pool of 10 is full."""
@@ -53,14 +31,6 @@ async def stream_leaked(app: App) -> None:
     app.callers(1, first_sentence, (1.0, 1.5))
 
 
-@incident(
-    "unread",
-    "leak",
-    "read|iterat|clos",
-    alert=LEAK,
-    also=(STUCK, TIMEOUTS, NEAR),
-    signs=(("leaks_suspected", 1), _QUEUED),
-)
 async def stream_never_read(app: App) -> None:
     """A guard rejects some answers after their stream was opened, and drops them unread."""
     provider = app.serve()
@@ -74,14 +44,6 @@ async def stream_never_read(app: App) -> None:
     app.callers(1, rejected, (1.0, 1.5))
 
 
-@incident(
-    "unread",
-    "slow_consumer",
-    "read|consum",
-    alert=SLOW,
-    also=(NEAR, STUCK),
-    signs=(("time_per_call", "x3"), ("shares_of_application", 0.3, "unread")),
-)
 async def slow_consumer(app: App) -> None:
     """Each item of a stream is written to a database that became slow: 0.4 s an item."""
     provider = app.serve()
@@ -98,14 +60,6 @@ async def slow_consumer(app: App) -> None:
     pace[0] = 0.4
 
 
-@incident(
-    "queued",
-    "pool_held",
-    "batch_report|gpt-4o-report",
-    alert=STUCK,
-    also=(NEAR, TIMEOUTS),
-    signs=(_WAITS, _QUEUED),
-)
 async def one_caller_holds(app: App) -> None:
     """A nightly batch starts on the client of the chat: its answers of 20 s hold 18 of the 20
     connections, and the chat waits."""
@@ -122,14 +76,6 @@ async def one_caller_holds(app: App) -> None:
     app.callers(19, batch_report, (0.0, 0.1))
 
 
-@incident(
-    "queued",
-    "pool_too_small",
-    "connections",
-    alert=SLOW,
-    also=(NEAR, TIMEOUTS, STUCK),
-    signs=(_WAITS, _QUEUED),
-)
 async def pool_too_small(app: App) -> None:
     """A campaign brings three times the traffic, for good; the pool has 4 connections."""
     provider = app.serve()
@@ -139,14 +85,6 @@ async def pool_too_small(app: App) -> None:
     app.callers(25, ask(client, _CLAUDE), (0.0, 1.0))
 
 
-@incident(
-    "queued",
-    "pool_too_small",
-    "connections",
-    alert=TIMEOUTS,
-    also=(NEAR, STUCK),
-    signs=(("pool_timeouts", 5), _QUEUED),
-)
 async def bursts_on_small_pool(app: App) -> None:
     """A job sends 40 requests at once, every few seconds, with a plain HTTP client whose pool has
     5 connections and a pool time-out of 2 s."""
@@ -165,15 +103,6 @@ async def bursts_on_small_pool(app: App) -> None:
     app.callers(1, job, (2.0, 4.0))
 
 
-@incident(
-    "preparing",
-    "client_churn",
-    "client",
-    "each call|per call|every|pools",
-    alert=CHURN,
-    also=(BLOCKED,),
-    signs=(("worst_churn", 0.34), ("call_time_by_stage", 0.02, "preparing")),
-)
 async def client_per_call(app: App) -> None:
     """A release calls any-llm's function instead of a kept instance: a client for each call."""
     import any_llm
@@ -185,15 +114,6 @@ async def client_per_call(app: App) -> None:
     app.arrivals(4, partial(by_function, MODEL, messages=_QUESTION, api_base=provider.openai_url))
 
 
-@incident(
-    "stream_queued",
-    "http2_stuck",
-    "stream",
-    "limit",
-    alert=SLOW,
-    also=(STUCK, ORPHANED),
-    signs=(("time_per_call", "x3"), ("oldest_by_phase", 2.0, "stream_queued")),
-)
 async def http2_limit_lowered(app: App) -> None:
     """After a restart the provider allows 2 streams on a connection instead of 100, and the calls
     wait for them. (httpcore2 keeps the reset connection as well: a limit of 1 would hang for good.)
@@ -207,15 +127,6 @@ async def http2_limit_lowered(app: App) -> None:
     await provider.call(provider.drop(reset=True))
 
 
-@incident(
-    "requesting",
-    "http2_stuck",
-    "stream",
-    "cancel|orphan",
-    alert=ORPHANED,
-    also=(REUSE,),
-    signs=(("streams_orphaned", 5), ("failed_share", 0.1)),
-)
 async def http2_streams_orphaned(app: App) -> None:
     """A part of the answers takes long, users leave after 1 s, and over HTTP/2 their streams stay
     taken at the provider, which allows 24."""

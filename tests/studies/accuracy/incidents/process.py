@@ -9,15 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..app import OPENAI, App, ask
-from ..incident import ANOMALY, BLOCKED, CALLS_FAIL, incident
-
-_LATE = ("event_loop_late", 0.2)
-_LAG = ("event_loop_lag", 0.3)
 
 
-@incident(
-    "event loop", "blocked_event_loop", "process.py|render_page", alert=BLOCKED, signs=(_LATE, _LAG)
-)
 async def blocked_loop(app: App) -> None:
     """A release renders pages in the event loop, half a second each."""
     client = app.any_llm(OPENAI, app.serve().openai_url)
@@ -32,13 +25,6 @@ async def blocked_loop(app: App) -> None:
     app.callers(1, render_page, (0.4, 0.9))
 
 
-@incident(
-    "event loop",
-    "blocked_event_loop",
-    "CPU|cgroup|throttl|quota",
-    alert=BLOCKED,
-    signs=(_LATE, _LAG),
-)
 async def throttled(app: App) -> None:
     """The container's CPU limit is lowered below what the service needs, so that it is throttled.
     Needs root."""
@@ -69,15 +55,6 @@ def _throttled() -> Iterator[None]:
         group.rmdir()
 
 
-@incident(
-    "requesting",
-    "wrong_event_loop",
-    "loop",
-    "asyncio.run",
-    alert=CALLS_FAIL,
-    also=(ANOMALY,),  # its type is wrong_event_loop, which its text explains
-    signs=(("calls_failed", 0.05), ("call_errors", 5)),
-)
 async def client_on_second_loop(app: App) -> None:
     """A background job of worker threads calls the service's async client with ``asyncio.run``: a
     new event loop each time, while the connections belong to another one."""

@@ -6,18 +6,8 @@ from dataclasses import replace
 from gluellm_pools.fake_provider import Behaviour
 
 from ..app import ANTHROPIC, MODEL, OPENAI, USUAL, App, ask
-from ..incident import CALLS_FAIL, SLOW, incident
-
-_RETRIED = ("retries_per_call", 0.25)
-_FAILED = ("calls_failed", 0.05)
-_REFUSED = ("error_status_share", 0.1)
-_BACKS_OFF = ("call_time_by_stage", 1.0, "backoff")
-_SLOWER = ("time_per_call", "x3")
 
 
-@incident(
-    "backoff", "rate_limited", "429", r"retr|back.?off", alert=CALLS_FAIL, signs=(_RETRIED, _FAILED)
-)
 async def quota_lowered(app: App) -> None:
     """The provider lowers the quota: four of five requests get 429 with Retry-After, and the SDK's
     two retries are not enough for half of the calls."""
@@ -28,9 +18,6 @@ async def quota_lowered(app: App) -> None:
     provider.behaviour = app.some(0.8, Behaviour(status=429, retry_after=2))
 
 
-@incident(
-    "backoff", "rate_limited", "529", r"retr|back.?off", alert=SLOW, signs=(_RETRIED, _BACKS_OFF)
-)
 async def overloaded(app: App) -> None:
     """The provider is overloaded and answers 529 without Retry-After; five retries of the SDK save
     nearly every call, which then takes seconds longer."""
@@ -50,15 +37,6 @@ def _gluellm(url: str, **settings: str) -> None:
     os.environ |= {f"GLUELLM_{name}": value for name, value in settings.items()}
 
 
-@incident(
-    "backoff",
-    "rate_limited",
-    "503",
-    "GlueLLM",
-    r"SDK|both|openai",
-    alert=SLOW,
-    signs=(_RETRIED, _BACKS_OFF),
-)
 async def retries_multiplied(app: App) -> None:
     """Two of three requests get 503. GlueLLM makes three attempts, and in each of them the SDK
     makes three, so that a call becomes up to nine requests."""
@@ -71,14 +49,6 @@ async def retries_multiplied(app: App) -> None:
     provider.behaviour = app.some(0.67, Behaviour(head_delay=0.2, status=503))
 
 
-@incident(
-    "limited",
-    "gluellm_limiter",
-    r"rate.?limit",
-    "GLUELLM_RATE_LIMIT|rate_limit_requests",
-    alert=SLOW,
-    signs=(_SLOWER, ("call_time_by_stage", 1.0, "limited")),
-)
 async def gluellm_limiter(app: App) -> None:
     """Traffic becomes four times as much, and GlueLLM's own limiter lets 80 calls a minute pass."""
     provider = app.serve()
@@ -93,7 +63,6 @@ async def gluellm_limiter(app: App) -> None:
     app.arrivals(3, call)
 
 
-@incident("requesting", "refused_by_provider", "401", alert=CALLS_FAIL, signs=(_FAILED, _REFUSED))
 async def key_rotated(app: App) -> None:
     """The API key was rotated, and the service still has the old one."""
     provider = app.serve()
@@ -102,14 +71,6 @@ async def key_rotated(app: App) -> None:
     provider.behaviour = Behaviour(head_delay=0.05, status=401)
 
 
-@incident(
-    "requesting",
-    "refused_by_provider",
-    "400",
-    "gpt-4o-vision|describe_image",
-    alert=CALLS_FAIL,
-    signs=(_FAILED, _REFUSED),
-)
 async def bad_request(app: App) -> None:
     """A release sends a parameter that one model does not know: this feature's calls all get 400,
     those of the other feature are well."""
@@ -127,7 +88,6 @@ async def bad_request(app: App) -> None:
     provider.behaviour = lambda request: bad if request.model == vision else USUAL
 
 
-@incident("requesting", "refused_by_provider", "500", alert=CALLS_FAIL, signs=(_FAILED, _REFUSED))
 async def half_get_500(app: App) -> None:
     """Half of the requests get 500, and the application allows no retry."""
     provider = app.serve()
@@ -137,14 +97,6 @@ async def half_get_500(app: App) -> None:
     provider.behaviour = app.some(0.5, Behaviour(head_delay=0.3, status=500))
 
 
-@incident(
-    "requesting",
-    "refused_by_provider",
-    "503",
-    "openai",
-    alert=CALLS_FAIL,
-    signs=(_FAILED, _REFUSED),
-)
 async def fallback_is_slow(app: App) -> None:
     """The first provider answers 503; the application falls back to one that takes 6 s."""
     provider = app.serve()
@@ -163,14 +115,6 @@ async def fallback_is_slow(app: App) -> None:
     provider.behaviour = lambda request: slow if request.api == ANTHROPIC else down
 
 
-@incident(
-    "backoff",
-    "unusable_answers",
-    "pars|valid|structured|schema",
-    r"retr|attempt|back.?off",
-    alert=CALLS_FAIL,
-    signs=(_FAILED, _RETRIED),
-)
 async def answers_do_not_parse(app: App) -> None:
     """A new model answers a structured request in prose: 200, but GlueLLM can't parse it, asks
     again after a pause, and gives up."""
@@ -202,13 +146,6 @@ async def answers_do_not_parse(app: App) -> None:
     del provider.replies[chat]
 
 
-@incident(
-    "awaiting_response",
-    "slow_provider",
-    "gpt-5-pro",
-    alert=SLOW,
-    signs=(_SLOWER, ("time_at_provider", "x3")),
-)
 async def one_model_slow(app: App) -> None:
     """One of two models takes 8 s until the head of its answer, the other is as quick as ever."""
     provider = app.serve()
@@ -220,13 +157,6 @@ async def one_model_slow(app: App) -> None:
     provider.behaviour = lambda request: slow if request.model == "gpt-5-pro" else USUAL
 
 
-@incident(
-    "reading",
-    "slow_provider",
-    "chunk|token|body|read",
-    alert=SLOW,
-    signs=(_SLOWER, ("time_at_provider", "x3")),
-)
 async def tokens_slow(app: App) -> None:
     """The heads come as quickly as before, and the tokens a tenth as fast."""
     provider = app.serve()

@@ -7,10 +7,6 @@ from dataclasses import replace
 from gluellm_pools.fake_provider import Behaviour
 
 from ..app import ANTHROPIC, OPENAI, USUAL, App, Call, Route, ask
-from ..incident import CALLS_FAIL, CANCELLED, NEAR, SILENT, incident
-
-_SILENT = (("calls_silent_now", 2), ("oldest_call_by_stage", 5.0, "requesting"))
-_CANCELLED = ("calls_cancelled", 0.3)
 
 
 def _within(seconds: float, call: Call) -> Call:
@@ -21,15 +17,6 @@ def _within(seconds: float, call: Call) -> Call:
     return limited
 
 
-@incident(
-    "queued",
-    "calls_cancelled",
-    "cancel",
-    r"queue|wait\w* for a connection|pool",
-    alert=CANCELLED,
-    also=(NEAR,),
-    signs=(_CANCELLED, ("wait_p95", 1.0)),
-)
 async def cancelled_in_queue(app: App) -> None:
     """Traffic triples. The pool of 4 is full, and the application's time-out of 3 s cancels most
     calls while they still wait for a connection."""
@@ -41,14 +28,6 @@ async def cancelled_in_queue(app: App) -> None:
     app.arrivals(6, call)
 
 
-@incident(
-    "reading",
-    "calls_cancelled",
-    "cancel",
-    "read|stream|answer",
-    alert=CANCELLED,
-    signs=(_CANCELLED, ("call_outcomes", 0.5, "cancelled")),
-)
 async def cancelled_while_reading(app: App) -> None:
     """Answers became longer and the tokens slower: a request handler's time-out of 4 s cancels
     streams that would have taken 6 s."""
@@ -59,14 +38,6 @@ async def cancelled_while_reading(app: App) -> None:
     provider.behaviour = replace(USUAL, tokens=50, token_rate=9)
 
 
-@incident(
-    "awaiting_response",
-    "timeout_cuts_answers",
-    "read.?time.?out",
-    "cuts|too short|raise|increase|longer",
-    alert=CALLS_FAIL,
-    signs=(("calls_failed", 0.05), ("retries_per_call", 0.25)),
-)
 async def read_timeout_cuts(app: App) -> None:
     """A new prompt makes answers take 2 to 5 s, the client's read time-out is 3 s: more than half
     of the good answers are cut off, and are asked for again."""
@@ -77,13 +48,6 @@ async def read_timeout_cuts(app: App) -> None:
     provider.behaviour = replace(USUAL, head_delay=1.7, jitter=3.0)
 
 
-@incident(
-    "awaiting_response",
-    "slow_provider",
-    "silen|no answer|hang|unanswered|awaiting",
-    alert=SILENT,
-    signs=_SILENT,
-)
 async def provider_hangs(app: App) -> None:
     """Six of ten requests get no answer at all. The SDK would wait for ten minutes."""
     provider = app.serve()
@@ -92,14 +56,6 @@ async def provider_hangs(app: App) -> None:
     provider.behaviour = app.some(0.6, Behaviour(head_delay=math.inf))
 
 
-@incident(
-    "reading",
-    "pings_only",
-    "ping|bytes|keep-?alive comment",
-    "item",
-    alert=SILENT,
-    signs=(("calls_silent_now", 2), ("call_silence", 5.0)),
-)
 async def pings_only(app: App) -> None:
     """Streams begin, then bring pings and no item any more, so that no read time-out ends them."""
     provider = app.serve()
@@ -109,14 +65,6 @@ async def pings_only(app: App) -> None:
     provider.behaviour = app.some(0.7, replace(USUAL, stall_after=3, ping_every=0.5))
 
 
-@incident(
-    "awaiting_response",
-    "dead_path",
-    "path|peer|other end|connection",
-    "nothing|nobody|no byte|not? answer|silen",
-    alert=SILENT,
-    signs=_SILENT,
-)
 async def dead_path(app: App) -> None:
     """A gateway on the way forgets its state: it acknowledges everything, on old connections and on
     new ones, and passes on nothing."""

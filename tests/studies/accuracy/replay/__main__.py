@@ -14,8 +14,6 @@ import pytest
 from ..catalogue import INCIDENTS
 from .replay import DATA, KeptPrometheus, Record, Replay, moment
 
-_MOST = {"minutes": 1440, "healthy": 1440, "interval": 600, "hold": 86_400}
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return 0 when done, 2 if a program is missing."""
@@ -31,9 +29,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--interval", type=float, default=10, help="s between exports; default: 10")
     parser.add_argument("--hold", type=float, default=0, help="seconds to stay up afterwards")
     options = parser.parse_args(arguments)
-    for name, most in _MOST.items():
-        if not (name == "interval") <= getattr(options, name) <= most:
-            parser.error(f"--{name} is a number from {name == 'interval':d} to {most}")
     command, *rest = options.words or [""]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all is stopped on the way out
     try:

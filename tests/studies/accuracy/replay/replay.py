@@ -19,8 +19,7 @@ from gluellm_dashboards import rules
 from studies.talking import TalkingProcess
 
 from .. import clock
-from ..catalogue import INCIDENTS
-from ..incident import Incident
+from ..catalogue import INCIDENTS, Incident
 
 DATA: Final = Path("prometheus") / "data"
 """Of Prometheus, below the folder of a replay."""

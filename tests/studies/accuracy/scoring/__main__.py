@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import signal
 import statistics
@@ -14,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -30,6 +31,8 @@ HEALTHY, ASKED, WRONG = 45.0, 40.0, 70.0
 With `SPEED`, 9, 8 and 14 minutes."""
 _INTERVAL = 1.25
 """Seconds between two exports: 15 s."""
+_BESIDE = 6
+"""So many incidents at once."""
 _STARVED = 0.1
 """Share of the time without a processor from which a run is not judged: its event loop really was
 late, which hides the incident. It is played again, `_TRIES` times in all; the last run counts."""
@@ -45,24 +48,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scoring", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="INCIDENT", help=", ".join(INCIDENTS))
     parser.add_argument("--half", choices=HALVES, help="default: both")
-    parser.add_argument("--beside", type=int, default=6, help="so many at once; default: 6")
     parser.add_argument(
         "--minutes",
         type=float,
         default=WRONG * SPEED / 60,
         help="length of an incident, on the fast clock; default: 14",
     )
-    parser.add_argument("--json", type=Path, help="write all that was reported to this file")
     options = parser.parse_args(arguments)
-    if options.beside < 1 or (unknown := set(options.names) - INCIDENTS.keys()):
-        parser.error(f"--beside is at least 1, and there is no incident {', '.join(unknown)}")
+    if unknown := set(options.names) - INCIDENTS.keys():
+        parser.error(f"there is no incident {', '.join(unknown)}")
     names = list(options.names or HALVES.get(options.half, INCIDENTS))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all is stopped on the way out
     began, results = time.monotonic(), []
     tries = Counter(names)
     try:
         while names:
-            some, names = names[: options.beside], names[options.beside :]
+            some, names = names[:_BESIDE], names[_BESIDE:]
             for result in _play(some, max(options.minutes * 60 / SPEED, WRONG)):
                 name = result.incident.name
                 if result.note and tries[name] < _TRIES:
@@ -75,8 +76,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (pytest.skip.Exception, pytest.fail.Exception) as missing:
         print(missing, file=sys.stderr)
         return 2
-    if options.json:
-        options.json.write_text(json.dumps([_plain(result) for result in results], indent=1))
     for half, members in HALVES.items():
         if some := [result for result in results if result.incident.name in members]:
             print(f"\nThe {half} half:\n\n{table(some)}")
@@ -136,32 +135,19 @@ def _ask(service: Service) -> tuple[int, list[dict[str, str]]]:
 
 def _values(replay: Replay, service: Service) -> dict[str, float]:
     """Return the overview's highest values, as `Seen.values` has them."""
-    from gluellm_dashboards.signals import (
-        calls,
-        connections,
-        paging,
-        pools,
-        process,
-        requests,
-        streams,
-        waiting,
-    )
-
     from .judging import signs_of
 
-    modules = (connections, calls, pools, process, requests, streams, waiting, paging)
-    signals = {
-        one.name: one.query
-        for module in modules
-        for one in vars(module).values()
-        if hasattr(one, "query")
-    }
-    found = {}
+    names = "calls connections paging pools process requests streams waiting".split()
+    modules = (importlib.import_module(f"gluellm_dashboards.signals.{name}") for name in names)
+    every = (one for module in modules for one in vars(module).values())
+    signals = {one.name: one.query for one in every if hasattr(one, "query")}
+    found, start = {}, f"{service.began - HEALTHY / 2:.3f}"
     for name, least, label in signs_of(service.incident):
         promql = clock.scaled(signals[name].promql(f'job="{service.name}"'), SPEED)
+        asked = {"query": promql, "start": start, "end": f"{time.time():.3f}", "step": "2"}
         rows = [
             row["values"]
-            for row in _range(replay, promql, service.began - HEALTHY / 2, time.time())
+            for row in replay.prometheus.ask("/api/v1/query_range", asked)["result"]
             if not label or label in row["metric"].values()
         ]
         before, during = (
@@ -178,16 +164,6 @@ def _values(replay: Replay, service: Service) -> dict[str, float]:
             most /= statistics.median(before) if before and any(before) else 1.0
         found[f"{name} {label}".strip()] = most
     return found
-
-
-def _range(replay: Replay, promql: str, start: float, end: float) -> list[dict[str, Any]]:
-    parameters = {"query": promql, "start": f"{start:.3f}", "end": f"{end:.3f}", "step": "2"}
-    rows: list[dict[str, Any]] = replay.prometheus.ask("/api/v1/query_range", parameters)["result"]
-    return rows
-
-
-def _plain(result: Seen) -> dict[str, Any]:
-    return {**vars(result), "incident": result.incident.name}
 
 
 if __name__ == "__main__":

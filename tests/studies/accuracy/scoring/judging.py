@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..incident import CONTROL, SYMPTOMS, Incident
+from ..catalogue import CONTROL, SYMPTOMS, Incident
 
 YES, PARTLY, NO, WRONG = VERDICTS = ("yes", "partly", "no", "wrong")
 ASPECTS: Final = ("finding", "doctor", "alert", "overview")
