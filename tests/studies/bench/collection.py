@@ -21,7 +21,7 @@ from opentelemetry.instrumentation.gluellm.attribution.context import current_ca
 from . import internals
 from .network import AsyncBackend, streamed
 from .pools import send, used_pools
-from .workload import OFF, OURS, Instrumentation, Sdk, any_llm_call
+from .workload import OFF, OURS, Instrumentation, Sdk, any_llm_call, milliseconds
 
 _POOLS = (1_000, 10_000)
 _COLLECTIONS = 15
@@ -31,12 +31,6 @@ _TICK = 0.001
 _LEASES = 2_000
 _SECONDS = 5.0
 _URL = "http://api.test/v1/chat/completions"
-
-
-def _milliseconds(work: Callable[[], Any]) -> float:
-    began = time.thread_time_ns()
-    work()
-    return (time.thread_time_ns() - began) / 1e6
 
 
 def _collections() -> dict[str, float]:
@@ -51,8 +45,8 @@ def _collections() -> dict[str, float]:
         source = internals.installation()._source
         whole, ours = [], []
         for _ in range(_COLLECTIONS):
-            whole.append(_milliseconds(sdk.reader.get_metrics_data))
-            ours.append(_milliseconds(source.collect))
+            whole.append(milliseconds(sdk.reader.get_metrics_data)[0])
+            ours.append(milliseconds(source.collect)[0])
         found[f"collection at {count}"] = statistics.median(whole)
         found[f"state at {count}"] = statistics.median(ours)
     return found
@@ -87,7 +81,7 @@ def _drains() -> dict[str, float]:
     for _ in range(_DRAINS):
         internals.fill(items, len(items))
         gc.collect()
-        took.append(_milliseconds(internals.drain))
+        took.append(milliseconds(internals.drain)[0])
     return {"drain per record": statistics.median(took) * 1e3 / recorded}
 
 

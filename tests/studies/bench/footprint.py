@@ -8,7 +8,6 @@ hold more than the same pools do without them, after a collection.
 
 import gc
 import json
-import os
 import subprocess
 import sys
 import tracemalloc
@@ -30,6 +29,7 @@ OF_AN_ORIGIN = 77
 """Series of one provider towards one origin: its three histograms are 46 of them."""
 BYTES_OF_A_SERIES = 1700
 """An upper bound. The small processes come closest, since their fixed costs are in it."""
+_TESTS = Path(__file__).parents[2]
 GRID = ((1, 1), (5, 1), (20, 1), (1, 5), (1, 20), (5, 4))
 
 
@@ -68,17 +68,10 @@ def _held(what: str, providers: int, origins: int) -> tuple[int, int]:
     return held, found
 
 
-def measure(providers: int, origins: int, max_origins: int = 20) -> dict[str, int]:
+def measure(providers: int, origins: int) -> dict[str, int]:
     """In a process of its own, since what one run leaves would count in the next."""
-    finished = subprocess.run(
-        [sys.executable, "-m", "studies.bench.footprint", str(providers), str(origins)],
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "OTEL_PYTHON_GLUELLM_MAX_ORIGINS": str(max_origins)},
-    )
-    found: dict[str, int] = json.loads(finished.stdout)
+    command = [sys.executable, "-m", "studies.bench.footprint", str(providers), str(origins)]
+    found: dict[str, int] = json.loads(subprocess.check_output(command, cwd=_TESTS))
     return found
 
 

@@ -69,68 +69,15 @@ class _Requests:
 
     def budgets(self) -> dict[str, tuple[Budget, ...]]:
         """The same percentages for each family, by group."""
-        share, cpu, of_all = self.share, self.cpu, "instructions, of the yardstick's"
-        chunk = partial(self.instructions, "stream ours", "stream off")
-        outside = partial(self.instructions, "outside", "off")
-        all_in = partial(self.no_span, "all in, no span")
-        percent, us = "{:.1f} %", "{:.2f} µs"
-        budgets: dict[str, tuple[tuple[Any, ...], ...]] = {
-            "request-path": (
-                (
-                    "request path, instructions",
-                    55_000,
-                    "{:,.0f}",
-                    partial(self.more, "ours", "off"),
-                    self.path_detail,
-                    True,
-                ),
-                (
-                    f"request path, {of_all}",
-                    3,
-                    percent,
-                    partial(share, "ours", "off"),
-                    partial(self.no_span, "ours, no span"),
-                ),
-                ("request path, CPU", 10, us, partial(cpu, "path"), self.cpu_detail),
-            ),
-            "all-in": (
-                (
-                    f"all in with both records, {of_all}",
-                    28,
-                    percent,
-                    partial(share, "all in", "off"),
-                    all_in,
-                ),
-                ("all in, CPU, of the yardstick's", 16, percent, partial(cpu, "all in ratio", 100)),
-            ),
-            "no-sdk": (
-                (
-                    f"no SDK, {of_all} with one",
-                    5,
-                    percent,
-                    partial(share, "ours, no SDK", "off, no SDK"),
-                ),
-            ),
-            "chunk": (("a chunk of a streamed body, CPU", 1, us, self.chunk, chunk),),
-            "outside": (
-                (
-                    "a pool outside the scope, CPU of a request",
-                    0.5,
-                    us,
-                    partial(cpu, "outside"),
-                    outside,
-                ),
-            ),
-            "garbage": (
-                (
-                    "cyclic garbage more, objects a request",
-                    0,
-                    "{:.2f}",
-                    partial(sources.garbage, self.family),
-                ),
-            ),
+        return {group: tuple(map(self._budget, some)) for group, some in _OF_FAMILIES.items()}
+
+    def _budget(self, entry: dict[str, Any]) -> Budget:
+        parts = {
+            name: partial(getattr(self, value[0]), *value[1:])
+            for name, value in entry.items()
+            if name in ("values", "detail")
         }
-        return {group: tuple(Budget(*one) for one in some) for group, some in budgets.items()}
+        return Budget(**{**entry, **parts})
 
     def share(self, with_it: str, without: str, span: str = "") -> dict[str, float]:
         """How much one variant takes more than another, as percent of what the yardstick adds."""
@@ -169,6 +116,12 @@ class _Requests:
         except sources.UnavailableError:
             return ""
 
+    def garbage(self) -> dict[str, float]:
+        """Objects of cyclic garbage that a request makes more, by combination."""
+        return {
+            str(each): sources.part("memory", str(each))["more"] for each in FAMILIES[self.family]
+        }
+
     def cpu(self, key: str, scale: float = 1.0) -> dict[str, float]:
         """One of the CPU times by combination."""
         times = sources.cpu_times(self.family)
@@ -202,13 +155,12 @@ def _whole(what: str, most: float, unit: str, value: list[str], detail: str = ""
     return Budget(what, most, unit, values, lambda: detail.format(found=part()))
 
 
+_TABLE = tomllib.loads(Path(__file__).with_name("budgets.toml").read_text(encoding="utf-8"))
+_OF_FAMILIES = _TABLE.pop("family")
 WHICHEVER: dict[str, tuple[Budget, ...]] = {
-    group: tuple(_whole(**budget) for budget in budgets)
-    for group, budgets in tomllib.loads(
-        Path(__file__).with_name("budgets.toml").read_text(encoding="utf-8")
-    ).items()
+    group: tuple(_whole(**budget) for budget in budgets) for group, budgets in _TABLE.items()
 }
-GROUPS = (*_Requests("httpx").budgets(), *WHICHEVER)
+GROUPS = (*_OF_FAMILIES, *WHICHEVER)
 
 
 def blocks(groups: Collection[str] = (), libraries: Collection[str] = ()) -> Iterator[Block]:

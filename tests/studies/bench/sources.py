@@ -42,8 +42,3 @@ def cpu_times(family: str) -> dict[str, dict[str, float]]:
     """Of the async combinations, which is what any-llm runs on, where there are any."""
     chosen = [each for each in FAMILIES[family] if each.mode == "async"] or FAMILIES[family]
     return {str(each): part("cpu", str(each)) for each in chosen}
-
-
-def garbage(family: str) -> dict[str, float]:
-    """Objects of cyclic garbage that a request makes more, by combination."""
-    return {str(each): part("memory", str(each))["more"] for each in FAMILIES[family]}

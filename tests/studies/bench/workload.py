@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +20,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.pool.call import Call
+from support.telemetry import points_of
 
 from . import internals
 
@@ -83,12 +85,16 @@ class Sdk:
 
     def points(self) -> Iterator[tuple[str, Any]]:
         """The points of a collection made now, each with its metric's name."""
-        data = self.reader.get_metrics_data()
-        for resource in data.resource_metrics if data is not None else ():
-            for scope in resource.scope_metrics:
-                for metric in scope.metrics:
-                    for point in metric.data.data_points:
-                        yield metric.name, point
+        for name, points in points_of(self.reader.get_metrics_data()).items():
+            for point in points:
+                yield name, point
+
+
+def milliseconds(work: Callable[[], Any]) -> tuple[float, Any]:
+    """The CPU time of this thread that some work takes, and its result."""
+    began = time.thread_time_ns()
+    found = work()
+    return (time.thread_time_ns() - began) / 1e6, found
 
 
 def series_of(point: Any) -> int:
@@ -132,23 +138,13 @@ def any_llm_call() -> Call:
     return Call("openai", "gpt-5", "chat")
 
 
-_CLIENTS = {
-    "aiohttp async": "AiohttpClient",
-    "urllib3 sync": "Urllib3Client",
-    "grpc async": "GrpcClient",
-    "httpx async": "AsyncHttpxClient",
-    "httpx sync": "SyncHttpxClient",
-}
-
-
 def client(combination: Combination, *, streaming: bool = False) -> Client:
     """A client on a scripted network; ``streaming``: one whose answers come in CHUNKS chunks."""
     library = combination.library.replace("httpx2", "httpx")
     # Imported here: a process measures one library, and has no other loaded.
     module = importlib.import_module(f"{__package__}.clients.{library}_client")
-    made = getattr(module, _CLIENTS[f"{library} {combination.mode}"])
-    arguments = [combination.library] if library == "httpx" else []
-    found: Client = made(*arguments, streaming=streaming)
+    made = getattr(module, f"{combination.mode.capitalize()}Client")
+    found: Client = made(combination.library, streaming=streaming)
     return found
 
 

@@ -4,7 +4,6 @@ import gc
 import statistics
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, Final
@@ -13,6 +12,7 @@ import psutil
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from studies.bench.workload import milliseconds
 
 from .reading import Collection
 
@@ -50,8 +50,8 @@ class Growth:
 
     def look(self, count: int, alive: Callable[[], int] = lambda: 0) -> Sample:
         """Take one more sample."""
-        garbage, _ = _milliseconds(gc.collect)
-        collection, found = _milliseconds(lambda: Collection(self._reader))
+        garbage, _ = milliseconds(gc.collect)
+        collection, found = milliseconds(lambda: Collection(self._reader))
         for name, points in found.collect().items():
             self.most_sets = max(self.most_sets, len(points))
             sets = [point.attributes or {} for point in points]
@@ -97,9 +97,3 @@ def medians(values: list[float]) -> tuple[float, float]:
     quarter = max(len(values) // 4, 1)
     second = values[quarter : 2 * quarter] or values
     return statistics.median(second), statistics.median(values[-quarter:])
-
-
-def _milliseconds(work: Callable[[], Any]) -> tuple[float, Any]:
-    began = time.thread_time_ns()
-    found = work()
-    return (time.thread_time_ns() - began) / 1e6, found

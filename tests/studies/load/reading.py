@@ -10,6 +10,7 @@ from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricR
 from opentelemetry.instrumentation.gluellm import Snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument, Metric
+from studies.bench.workload import series_of
 from support.telemetry import Reading, points_of
 
 _NEVER_FALL = {
@@ -42,9 +43,7 @@ class Collection(Reading):
     @property
     def series(self) -> int:
         """Series as Prometheus counts them: each bucket of a histogram, its sum and its count."""
-        points = (point for each in self.collect().values() for point in each)
-        counts = (getattr(point, "bucket_counts", None) for point in points)
-        return sum(1 if buckets is None else len(buckets) + 2 for buckets in counts)
+        return sum(series_of(point) for each in self.collect().values() for point in each)
 
 
 def amount(point: Any) -> Any:

@@ -40,10 +40,10 @@ class ScriptedLoop(asyncio.SelectorEventLoop):
         return transport, protocol
 
 
-class AiohttpClient(Client):
+class AsyncClient(Client):
     """A session with its default connector, which is what google-genai and others build."""
 
-    def __init__(self, *, streaming: bool) -> None:
+    def __init__(self, _library: str, *, streaming: bool) -> None:
         def scripted(address: aiohttp.AddrInfoType) -> socket.socket:
             return _Socket(parts(streaming=streaming))
 

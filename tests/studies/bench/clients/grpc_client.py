@@ -18,10 +18,10 @@ from .base import Client
 _servers: list[tuple[subprocess.Popen[bytes], int]] = []
 
 
-class GrpcClient(Client):
+class AsyncClient(Client):
     """A channel of grpc.aio, as in xai-sdk."""
 
-    def __init__(self, *, streaming: bool) -> None:
+    def __init__(self, _library: str, *, streaming: bool) -> None:
         self._question = json.dumps(QUESTION).encode()
         self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{server()}")
         self._send = self._channel.unary_unary("/bench.Chat/Complete")

@@ -28,7 +28,7 @@ class _HttpxClient(Client):
             response.close()
 
 
-class AsyncHttpxClient(_HttpxClient):
+class AsyncClient(_HttpxClient):
     """An AsyncClient of ``library``."""
 
     kind, backend = "AsyncClient", AsyncBackend
@@ -42,7 +42,7 @@ class AsyncHttpxClient(_HttpxClient):
                 pass
 
 
-class SyncHttpxClient(_HttpxClient):
+class SyncClient(_HttpxClient):
     """A Client of ``library``."""
 
     kind, backend = "Client", Backend

@@ -21,10 +21,10 @@ from .base import Client
 _STREAMING = URL.replace("api.", "stream.")
 
 
-class Urllib3Client(Client):
+class SyncClient(Client):
     """A PoolManager, as in otari and in botocore."""
 
-    def __init__(self, *, streaming: bool) -> None:
+    def __init__(self, _library: str, *, streaming: bool) -> None:
         self._url = _STREAMING if streaming else URL
         self._manager = urllib3.PoolManager()
         self._pool: Any = self._manager.connection_from_url(self._url)
