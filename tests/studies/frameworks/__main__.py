@@ -9,10 +9,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import instrumentations, llm_frameworks, sdks
 from .harness import Case, Pool, measure, stay_on_loopback
@@ -22,10 +21,9 @@ CASES = {
 }
 _VENVS = Path(__file__).parents[3] / ".venvs"
 _TIMEOUT = 120.0
-_COLUMNS = tuple(
-    "framework|version|results same|requests server / metrics|pool names|providers|verdict".split(
-        "|"
-    )
+_COLUMNS = (
+    *("framework", "version", "results same", "requests server / metrics"),
+    *("pool names", "providers", "verdict"),
 )
 _ENVIRONMENT = {
     "ANONYMIZED_TELEMETRY": "false",
@@ -44,8 +42,7 @@ _ENVIRONMENT = {
 """No framework is to send telemetry of its own; AWS wants a key."""
 
 
-@dataclass(slots=True)
-class _Run:
+class _Run(NamedTuple):
     """One process: what it reported, and the requests that the server received."""
 
     measured: dict[str, Any]
@@ -74,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         row, wrong = _judge(CASES[name])
         rows.append(row)
         problems += [f"{name}: {each}" for each in wrong]
-    _print_table(rows)
+    for line in (_COLUMNS, ["---"] * len(_COLUMNS), *rows):
+        print(f"| {' | '.join(line)} |")
     for problem in problems:
         print(problem)
     return 1 if problems else 0
@@ -89,7 +87,9 @@ def _child(name: str, port: str, instrumented: str) -> int:
 
 def _version(case: Case) -> str | None:
     folders = (_VENVS / case.environment).glob("lib/python*/site-packages")
-    found = distributions(name=case.distribution, path=[str(folder) for folder in folders])
+    found = distributions(
+        name=case.package or case.framework, path=[str(folder) for folder in folders]
+    )
     return next((distribution.version for distribution in found), None)
 
 
@@ -119,12 +119,12 @@ def _judge(case: Case) -> tuple[tuple[str, ...], list[str]]:
 
 
 def _faults(case: Case, off: _Run, on: _Run, pools: set[Pool]) -> list[str]:
-    measured, expected = on.measured, sorted(case.pools, key=str)
+    measured = on.measured
     checks = (
         ("result", measured["result"], off.measured["result"]),
         ("requests received", on.received, off.received),
         ("requests reported", measured["requests"], on.received or "some"),
-        ("pools", sorted(pools, key=str), expected),
+        ("pools", sorted(pools, key=str), case.pools),
         *((what, measured[what], 0) for what in ("in flight", "own errors", "dropped")),
     )
     return [
@@ -155,13 +155,6 @@ def _run(case: Case, *, instrumented: bool) -> _Run:
         if done.returncode:
             return _Run({}, received(), done.stderr[-3000:])
         return _Run(json.loads(done.stdout.splitlines()[-1]), received(), "")
-
-
-def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
-    lines = [_COLUMNS, tuple("-" * len(name) for name in _COLUMNS), *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_COLUMNS))]
-    for line in lines:
-        print("| " + " | ".join(map(str.ljust, line, widths)) + " |")
 
 
 if __name__ == "__main__":

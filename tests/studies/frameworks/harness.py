@@ -1,9 +1,10 @@
 """A framework's case, the server that it calls, and the measurement of one run."""
 
+import asyncio
 import contextlib
 import gc
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,15 +31,23 @@ class Case:
     """One framework. ``run`` calls the server at a port and returns what has to stay the same."""
 
     framework: str
-    distribution: str
     run: Callable[[int], Any]
-    pools: frozenset[Pool]
-    environment: str = "frameworks"
-    """Folder below .venvs."""
+    expected: str
+    """Its pools, each as a name, a colon and the provider, if its requests have one."""
     replies: Mapping[tuple[str, str], object] = field(default_factory=dict)
     """Answers of the fake provider to further endpoints."""
+    environment: str = "frameworks"
+    """Folder below .venvs."""
+    package: str = ""
+    """Its distribution, where that has another name."""
     server: Callable[[], contextlib.AbstractContextManager[Served]] | None = None
     """Starts a server in place of the fake provider."""
+
+    @property
+    def pools(self) -> list[Pool]:
+        """What its requests have to be reported for."""
+        pairs = (pool.split(":") for pool in self.expected.split())
+        return sorted(((name, provider or None) for name, provider in pairs), key=str)
 
     def serve(self) -> contextlib.AbstractContextManager[Served]:
         """Start the server that the framework calls."""
@@ -49,6 +58,15 @@ class Case:
 def _fake_provider(replies: Mapping[tuple[str, str], object]) -> Iterator[Served]:
     with FakeProviderThread(replies=dict(replies)) as provider:
         yield provider.port, lambda: provider.counts.requests
+
+
+def at_once(call: Callable[[], Awaitable[Any]]) -> list[Any]:
+    """The results of concurrent calls."""
+
+    async def ask() -> list[Any]:
+        return await asyncio.gather(*(call() for _ in range(AT_ONCE)))
+
+    return asyncio.run(ask())
 
 
 def openai_url(port: int) -> str:

@@ -5,7 +5,11 @@ import importlib
 from functools import partial
 from typing import Any
 
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+from opentelemetry import trace
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.telemetry import Telemetry
 
 from .harness import AT_ONCE, MESSAGES, Case, openai_url
 from .llm_frameworks import OPENAI, OPENAI_MODEL
@@ -32,44 +36,27 @@ def _calls(port: int) -> list[str]:
         ]
 
 
-def _exporter() -> tuple[Any, Any]:
-    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-
-    exporter = InMemorySpanExporter()
-    return exporter, SimpleSpanProcessor(exporter)
-
-
-def _with_spans(port: int, exporter: Any) -> dict[str, list[str]]:
-    texts = _calls(port)
-    spans = [
-        span.name
-        for span in exporter.get_finished_spans()
-        if span.instrumentation_scope.name != semconv.SCOPE_NAME
-    ]
-    return {"texts": texts, "spans": sorted(spans)}
+def _with_spans(port: int, telemetry: Telemetry) -> dict[str, list[str]]:
+    texts, spans = _calls(port), telemetry.spans()
+    others = [s.name for s in spans if s.instrumentation_scope.name != semconv.SCOPE_NAME]  # type: ignore[union-attr]
+    return {"texts": texts, "spans": sorted(others)}
 
 
 def _logfire(port: int) -> Any:
     import logfire
 
-    exporter, processor = _exporter()
-    logfire.configure(send_to_logfire=False, console=False, additional_span_processors=[processor])
+    telemetry = Telemetry()
+    processors = [SimpleSpanProcessor(telemetry.exporter)]
+    logfire.configure(send_to_logfire=False, console=False, additional_span_processors=processors)
     logfire.instrument_openai()
-    return _with_spans(port, exporter)
+    return _with_spans(port, telemetry)
 
 
 def _with_instrumentor(module: str, port: int) -> Any:
-    from opentelemetry.sdk.trace import TracerProvider
-
-    from opentelemetry import trace
-
-    exporter, processor = _exporter()
-    provider = TracerProvider()
-    provider.add_span_processor(processor)
-    trace.set_tracer_provider(provider)
+    telemetry = Telemetry()
+    trace.set_tracer_provider(telemetry.tracer_provider)
     importlib.import_module(module).OpenAIInstrumentor().instrument()
-    return _with_spans(port, exporter)
+    return _with_spans(port, telemetry)
 
 
 def _sentry(port: int) -> Any:
@@ -97,20 +84,14 @@ def _sentry(port: int) -> Any:
     return {"texts": texts, "spans": sorted(span.replace(f":{port}", "") for span in spans)}
 
 
-CASES = tuple(
-    Case(framework, distribution, run, frozenset({OPENAI}))
-    for framework, distribution, run in (
-        ("Logfire", "logfire", _logfire),
-        (
-            "OpenLLMetry",
-            "opentelemetry-instrumentation-openai",
-            partial(_with_instrumentor, _OPENLLMETRY),
-        ),
-        (
-            "OpenInference",
-            "openinference-instrumentation-openai",
-            partial(_with_instrumentor, _OPENINFERENCE),
-        ),
-        ("Sentry", "sentry-sdk", _sentry),
-    )
+CASES = (
+    Case("Logfire", _logfire, OPENAI, package="logfire"),
+    *(
+        Case(name, partial(_with_instrumentor, module), OPENAI, package=package)
+        for name, module, package in (
+            ("OpenLLMetry", _OPENLLMETRY, "opentelemetry-instrumentation-openai"),
+            ("OpenInference", _OPENINFERENCE, "openinference-instrumentation-openai"),
+        )
+    ),
+    Case("Sentry", _sentry, OPENAI, package="sentry-sdk"),
 )

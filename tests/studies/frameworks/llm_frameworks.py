@@ -2,17 +2,18 @@
 
 import asyncio
 import json
+from functools import partial
 from typing import Any
 
 from support.fake_llms import ANSWERS
 from support.further_replies import REPLIES
 
-from .harness import AT_ONCE, MESSAGES, QUESTION, Case, anthropic_url, openai_url
+from .harness import AT_ONCE, MESSAGES, QUESTION, Case, anthropic_url, at_once, openai_url
 
 OPENAI_MODEL = "gpt-4o-mini"
 ANTHROPIC_MODEL = "claude-sonnet-4-5"
-OPENAI = ("openai", "openai")
-ANTHROPIC = ("anthropic", "anthropic")
+OPENAI = "openai:openai"
+ANTHROPIC = "anthropic:anthropic"
 
 
 def _openai_agents(port: int) -> Any:
@@ -63,13 +64,10 @@ def _pydantic_ai(port: int) -> Any:
 
 
 def _langchain(model: Any) -> list[str]:
-    async def ask() -> list[Any]:
-        return await asyncio.gather(*(model.ainvoke(QUESTION) for _ in range(AT_ONCE)))
-
     return [
         str(model.invoke(QUESTION).content),
         *(str(chunk.content) for chunk in model.stream(QUESTION)),
-        *(str(message.content) for message in asyncio.run(ask())),
+        *(str(message.content) for message in at_once(lambda: model.ainvoke(QUESTION))),
     ]
 
 
@@ -82,9 +80,8 @@ def _langchain_openai(port: int) -> Any:
 def _langchain_anthropic(port: int) -> Any:
     from langchain_anthropic import ChatAnthropic
 
-    return _langchain(
-        ChatAnthropic(model=ANTHROPIC_MODEL, base_url=anthropic_url(port), api_key="any")
-    )
+    url = anthropic_url(port)
+    return _langchain(ChatAnthropic(model=ANTHROPIC_MODEL, base_url=url, api_key="any"))
 
 
 def _litellm(port: int) -> Any:
@@ -96,16 +93,13 @@ def _litellm(port: int) -> Any:
         (f"anthropic/{ANTHROPIC_MODEL}", anthropic_url(port)),
     ):
         arguments = {"model": model, "api_base": url, "api_key": "any", "messages": MESSAGES}
-
-        async def ask(arguments: dict[str, Any] = arguments) -> list[Any]:
-            return await asyncio.gather(*(litellm.acompletion(**arguments) for _ in range(AT_ONCE)))
-
         texts.append(litellm.completion(**arguments).choices[0].message.content)
         texts += [
             str(chunk.choices[0].delta.content)
             for chunk in litellm.completion(**arguments, stream=True)
         ]
-        texts += [answer.choices[0].message.content for answer in asyncio.run(ask())]
+        answers = at_once(partial(litellm.acompletion, **arguments))
+        texts += [answer.choices[0].message.content for answer in answers]
     return texts
 
 
@@ -114,13 +108,10 @@ def _llama_index(port: int) -> Any:
 
     llm = OpenAI(model=OPENAI_MODEL, api_base=openai_url(port), api_key="any")
 
-    async def ask() -> list[Any]:
-        return await asyncio.gather(*(llm.acomplete(QUESTION) for _ in range(AT_ONCE)))
-
     return [
         llm.complete(QUESTION).text,
         *(str(part.delta) for part in llm.stream_complete(QUESTION)),
-        *(answer.text for answer in asyncio.run(ask())),
+        *(answer.text for answer in at_once(lambda: llm.acomplete(QUESTION))),
     ]
 
 
@@ -132,21 +123,16 @@ def _instructor(port: int) -> Any:
     class Greeting(BaseModel):
         text: str
 
-    sync = instructor.from_openai(
-        OpenAI(base_url=openai_url(port), api_key="any"), mode=instructor.Mode.JSON
-    )
+    def client(sdk: Any) -> Any:
+        under = sdk(base_url=openai_url(port), api_key="any")
+        return instructor.from_openai(under, mode=instructor.Mode.JSON)
+
     request: dict[str, Any] = {"model": OPENAI_MODEL, "messages": MESSAGES}
     request["response_model"] = Greeting
 
-    async def ask() -> list[Any]:
-        client = instructor.from_openai(
-            AsyncOpenAI(base_url=openai_url(port), api_key="any"), mode=instructor.Mode.JSON
-        )
-        answers = (client.chat.completions.create(**request) for _ in range(AT_ONCE))
-        return await asyncio.gather(*answers)
-
-    first = sync.chat.completions.create(**request)
-    return [greeting.text for greeting in (first, *asyncio.run(ask()))]
+    first = client(OpenAI).chat.completions.create(**request)
+    create = client(AsyncOpenAI).chat.completions.create
+    return [greeting.text for greeting in (first, *at_once(partial(create, **request)))]
 
 
 def _greeting() -> dict[str, Any]:
@@ -155,28 +141,15 @@ def _greeting() -> dict[str, Any]:
     return dict(answer)
 
 
+_OPENAI_2 = "frameworks-openai-2"
+_STRUCTURED = {("POST", "/v1/chat/completions"): _greeting()}
 CASES = (
-    Case(*("openai-agents", "openai-agents", _openai_agents, frozenset({OPENAI})), replies=REPLIES),
-    Case("pydantic-ai", "pydantic-ai-slim", _pydantic_ai, frozenset({OPENAI, ANTHROPIC})),
+    Case("openai-agents", _openai_agents, OPENAI, REPLIES),
+    Case("pydantic-ai", _pydantic_ai, f"{OPENAI} {ANTHROPIC}", package="pydantic-ai-slim"),
     # It builds the transport, and so the pool, itself. langchain-anthropic does not.
-    Case(
-        *("langchain-openai", "langchain-openai", _langchain_openai),
-        pools=frozenset({("langchain", "openai")}),
-    ),
-    Case(
-        "langchain-anthropic", "langchain-anthropic", _langchain_anthropic, frozenset({ANTHROPIC})
-    ),
-    Case(
-        *("litellm", "litellm", _litellm),
-        pools=frozenset({("litellm", "openai"), ("litellm", "anthropic")}),
-    ),
-    Case(
-        *("llama-index", "llama-index-llms-openai", _llama_index, frozenset({OPENAI})),
-        environment="frameworks-openai-2",
-    ),
-    Case(
-        *("instructor", "instructor", _instructor, frozenset({OPENAI})),
-        environment="frameworks-openai-2",
-        replies={("POST", "/v1/chat/completions"): _greeting()},
-    ),
+    Case("langchain-openai", _langchain_openai, "langchain:openai"),
+    Case("langchain-anthropic", _langchain_anthropic, ANTHROPIC),
+    Case("litellm", _litellm, "litellm:openai litellm:anthropic"),
+    Case("llama-index", _llama_index, OPENAI, {}, _OPENAI_2, "llama-index-llms-openai"),
+    Case("instructor", _instructor, OPENAI, _STRUCTURED, _OPENAI_2),
 )

@@ -135,31 +135,19 @@ def _mcp(port: int) -> Any:
     return asyncio.run(ask())
 
 
+_QUERY = {
+    "result": {"points": [{"id": 1, "version": 0, "score": 0.5}]},
+    "status": "ok",
+    "time": 0.0,
+}
+_GENERATED = ANSWERS[":generateContent"]
+_GEMINI = ("POST", f"/v1beta/models/{MODEL}:generateContent")
+_CONVERSE = ("POST", f"/model/{MODEL}/converse")
+_POINTS = ("POST", "/collections/documents/points/query")
 CASES = (
-    Case("mcp", "mcp", _mcp, frozenset({("mcp", None)}), server=_mcp_server),
-    Case(
-        *("google-genai", "google-genai", _google_genai),
-        pools=frozenset({("google-genai", "gcp.gemini")}),
-        replies={("POST", f"/v1beta/models/{MODEL}:generateContent"): ANSWERS[":generateContent"]},
-    ),
-    Case(
-        *("huggingface_hub", "huggingface-hub", _huggingface_hub),
-        pools=frozenset({("huggingface_hub", "huggingface")}),
-    ),
-    Case(
-        *("boto3", "boto3", _boto3),
-        pools=frozenset({("boto3", "aws.bedrock")}),
-        replies={("POST", f"/model/{MODEL}/converse"): ANSWERS["/converse"]},
-    ),
-    Case(
-        *("qdrant-client", "qdrant-client", _qdrant),
-        pools=frozenset({("qdrant", None)}),
-        replies={
-            ("POST", "/collections/documents/points/query"): {
-                "result": {"points": [{"id": 1, "version": 0, "score": 0.5}]},
-                "status": "ok",
-                "time": 0.0,
-            }
-        },
-    ),
+    Case("mcp", _mcp, "mcp:", server=_mcp_server),
+    Case("google-genai", _google_genai, "google-genai:gcp.gemini", {_GEMINI: _GENERATED}),
+    Case("huggingface_hub", _huggingface_hub, "huggingface_hub:huggingface"),
+    Case("boto3", _boto3, "boto3:aws.bedrock", {_CONVERSE: ANSWERS["/converse"]}),
+    Case("qdrant-client", _qdrant, "qdrant:", {_POINTS: _QUERY}),
 )

@@ -13,7 +13,12 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
 from gluellm_pools.fake_provider import Behaviour, FakeProviderThread
+from opentelemetry import trace
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from support.telemetry import Telemetry
 
 _BESIDE = {
     "alone": "",
@@ -55,40 +60,27 @@ def main(arguments: Sequence[str]) -> None:
 
 
 async def _call(way: str, beside: str) -> None:
-    from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-
-    from opentelemetry import trace
-    from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-
-    exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
-    processor = SimpleSpanProcessor(exporter)
+    telemetry = Telemetry()
     if beside == "Logfire":
         import logfire
 
-        logfire.configure(
-            send_to_logfire=False, console=False, additional_span_processors=[processor]
-        )
+        ours = [SimpleSpanProcessor(telemetry.exporter)]
+        logfire.configure(send_to_logfire=False, console=False, additional_span_processors=ours)
         logfire.instrument_openai()
     else:
-        provider = TracerProvider()
-        provider.add_span_processor(processor)
-        trace.set_tracer_provider(provider)
+        trace.set_tracer_provider(telemetry.tracer_provider)
         if _BESIDE[beside]:
             importlib.import_module(_BESIDE[beside]).OpenAIInstrumentor().instrument()
-    GlueLLMInstrumentor().instrument(meter_provider=MeterProvider([reader]))
+    GlueLLMInstrumentor().instrument(meter_provider=telemetry.meter_provider)
     ask = _gluellm() if way == "gluellm" else _any_llm()
     first = asyncio.create_task(ask())
     await asyncio.sleep(0.2)
     with trace.get_tracer("application").start_as_current_span("answer a user") as root:
         await ask()
     await first
-    reader.collect()
+    telemetry.collect()
     in_trace = root.get_span_context().trace_id
-    spans = [span for span in exporter.get_finished_spans() if span.context.trace_id == in_trace]
+    spans = [span for span in telemetry.spans() if span.context.trace_id == in_trace]
     _print_tree(spans, None, min(span.start_time for span in spans), "")
 
 
