@@ -34,23 +34,22 @@ NEVER = {semconv.DNS_LOOKUP_DURATION.name}
 @pytest.fixture(scope="module")
 def arrival(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """The program after its end; the stores can still be asked."""
-    with run(tmp_path_factory.mktemp("arrival"), [PROTOCOL]) as finished:
+    with run(tmp_path_factory.mktemp("arrival"), PROTOCOL) as finished:
         yield finished
 
 
 @pytest.fixture
 def told(arrival: Run) -> Process:
     """What the program told of itself."""
-    return arrival.processes[PROTOCOL]
+    return arrival.program
 
 
 @pytest.mark.parametrize("way", Way)
 def test_every_metric_is_stored_as_it_was_counted(arrival: Run, way: Way) -> None:
     """Each series has the documented name and labels, and the very value."""
-    for table in arrival.tables:
-        cells = table[way]
-        assert {name: cell.wrong for name, cell in cells.items() if cell.wrong} == {}
-        assert {name for name, cell in cells.items() if not cell.equal + cell.between} == NEVER
+    for compared in (moment[way] for moment in arrival.moments):
+        assert compared.wrong == []
+        assert {metric.name for metric in semconv.METRICS} - compared.agreed == NEVER
 
 
 def test_every_metric_was_more_than_zero(told: Process) -> None:

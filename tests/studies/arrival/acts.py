@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import importlib
 import ssl
 import time
 from collections import Counter
@@ -18,6 +17,7 @@ import pytest
 from any_llm import AnyLLM
 from opentelemetry.trace import SpanKind, Tracer
 
+from gluellm_pools.demo.load import client_library
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from support.clients import PoolUnderTest
 from support.libraries import Library
@@ -194,13 +194,6 @@ async def _cancel(task: asyncio.Task[str]) -> None:
         await task
 
 
-def library(sdk: str) -> Any:
-    """The HTTP library that an SDK runs on: openai 2.x is on httpx, 3.x on httpx2."""
-    bases = importlib.import_module(sdk).DefaultAsyncHttpxClient.__mro__
-    names = [base.__module__.partition(".")[0] for base in bases]
-    return importlib.import_module(next(name for name in names if name in ("httpx", "httpx2")))
-
-
 def span(tracer: Tracer, model: str) -> Any:
     """A CLIENT span, as a program with its own instrumentation has around a call."""
     return tracer.start_as_current_span(f"call {model}", kind=SpanKind.CLIENT)
@@ -232,7 +225,7 @@ class Client:
         retries: int = 0,
         **transport: Any,
     ) -> None:
-        self.library = library(sdk)
+        self.library: Any = client_library(sdk)
         self.name = name or sdk
         limits = self.library.Limits(
             max_connections=connections, max_keepalive_connections=connections

@@ -51,37 +51,14 @@ class Origin:
 
 
 @dataclass
-class Cell:
-    """One metric on one way."""
+class Compared:
+    """What a store holds on one way, at one moment."""
 
-    equal: int = 0
-    """Series with the very value that the program counted."""
-    between: int = 0
-    """Series that moved, with a value between two that the program counted."""
+    agreed: set[str] = field(default_factory=set)
+    """Metrics of which a series has the very value that the program counted, or, if it moved, one
+    between two that the program counted."""
     wrong: list[str] = field(default_factory=list)
     """What is missing, too much, or another value."""
-
-    def add(self, other: Cell) -> None:
-        """Add the same metric and way of another program, or at another moment."""
-        self.equal += other.equal
-        self.between += other.between
-        self.wrong += other.wrong
-
-    def judge(
-        self, one: Series, stored: float | None, first: float, last: float, precision: float
-    ) -> None:
-        """Add a series, which was counted first and last so."""
-        value = math.nan if stored is None else stored
-        if first == last and math.isclose(value, first, rel_tol=precision):
-            self.equal += 1
-        elif first != last and min(first, last) <= value <= max(first, last):
-            self.between += 1
-        else:
-            self.wrong.append(f"counted {first!r} to {last!r}, stored {stored!r}: {one}")
-
-
-Cells = dict[str, Cell]
-"""By the metric's name."""
 
 
 def series(metrics: Mapping[str, Any], way: Way, origin: Origin) -> dict[Series, float]:
@@ -135,7 +112,7 @@ def _as_series(labels: Mapping[str, str]) -> Series:
 
 def compare_pushed(
     way: Way, store: Store, exports: Sequence[Mapping[str, Any]], origin: Origin
-) -> Cells:
+) -> Compared:
     """Wait until the store holds the last export, and compare what it holds then, or in the end.
 
     A series that is exported no more has its last value: a store goes on to report it for a while.
@@ -147,13 +124,15 @@ def compare_pushed(
     while True:
         rows = store.query(origin.selector)
         stored = {_as_series(row["metric"]): row["value"][1] for row in rows}
-        cells = _cells(counted, counted, stored, _PRECISION.get(way, 0.0))
-        if not any(cell.wrong for cell in cells.values()) or time.monotonic() > deadline:
-            return cells
+        found = _compared(counted, counted, stored, _PRECISION.get(way, 0.0))
+        if not found.wrong or time.monotonic() > deadline:
+            return found
         time.sleep(_POLL)
 
 
-def compare_scraped(store: Store, read: Callable[[], Mapping[str, Any]], origin: Origin) -> Cells:
+def compare_scraped(
+    store: Store, read: Callable[[], Mapping[str, Any]], origin: Origin
+) -> Compared:
     """Compare one scrape with what the program reports itself before and after it."""
     before, began = series(read(), Way.READER, origin), time.time()
     deadline = time.monotonic() + _ARRIVES_WITHIN
@@ -169,21 +148,27 @@ def compare_scraped(store: Store, read: Callable[[], Mapping[str, Any]], origin:
         scraped_at = min((at for at, _, _ in samples), default=None)
         stored = {one: value for at, one, value in samples if at == scraped_at}
     after = series(read(), Way.READER, origin)
-    return _cells(before, after, stored, _PRECISION[Way.READER])
+    return _compared(before, after, stored, _PRECISION[Way.READER])
 
 
-def _cells(
+def _compared(
     lowest: Mapping[Series, float],
     highest: Mapping[Series, float],
     stored: Mapping[Series, float],
     precision: float,
-) -> Cells:
-    cells = {name: Cell() for name in METRICS}
-    of_series = {one: cells[name] for name, m in METRICS.items() for one in series_names(m)}
+) -> Compared:
+    found = Compared()
+    metrics = {one: name for name, metric in METRICS.items() for one in series_names(metric)}
     for one, first in lowest.items():
-        last = highest.get(one, first)
-        of_series[one[0]].judge(one, stored.get(one), first, last, precision)
-    for one in stored.keys() - lowest.keys():
-        if one[0] in of_series:
-            of_series[one[0]].wrong.append(f"not counted, stored {stored[one]:g}: {one}")
-    return cells
+        last, value = highest.get(one, first), stored.get(one, math.nan)
+        equal = first == last and math.isclose(value, first, rel_tol=precision)
+        if equal or (first != last and min(first, last) <= value <= max(first, last)):
+            found.agreed.add(metrics[one[0]])
+        else:
+            found.wrong.append(f"counted {first!r} to {last!r}, stored {value!r}: {one}")
+    found.wrong += [
+        f"not counted, stored {stored[one]:g}: {one}"
+        for one in stored.keys() - lowest.keys()
+        if one[0] in metrics
+    ]
+    return found

@@ -1,10 +1,10 @@
-"""One run: a program per protocol against all stores; the table, and what else arrived."""
+"""One run: a program against all stores; what they hold, and what else arrived."""
 
 import contextlib
 import json
 import socket
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -27,7 +27,7 @@ from support.fake_xai import fake_xai
 from support.network import Certificates, refused_url
 
 from .acts import MAX_STREAMS
-from .comparing import Cell, Cells, Origin, compare_pushed, compare_scraped
+from .comparing import Compared, Origin, compare_pushed, compare_scraped
 
 _ENDS_WITHIN = 30.0
 RESOURCE = {
@@ -147,70 +147,56 @@ class Run:
     """What a run brought."""
 
     stack: Stack
-    tables: tuple[dict[Way, Cells], dict[Way, Cells]] = field(default_factory=lambda: ({}, {}))
-    """While requests are held in every phase; and once all is over, with the programs' own pages
-    while they still live."""
-    processes: dict[str, Process] = field(default_factory=dict)
-    """By protocol."""
+    program: Process
+    moments: list[dict[Way, Compared]] = field(default_factory=list)
+    """While requests are held in every phase; and once all is over, with the program's own page
+    while it still lives."""
 
     def play(self) -> None:
-        """Let the programs run to their ends, and compare at both moments."""
-        processes, (held, ended) = self.processes.values(), self.tables
-        for process in processes:
-            port = process.expect("began")["scrape_port"]
-            labels = {"job": PULLED_JOB, "instance": process.instance}
-            self.stack.prometheus_scraping.scrape("programs", port, **labels)
-        for process in processes:
-            process.expect("held")
-        for process in processes:
-            self._compare_pushed(held, process)
-            self._compare_scraped(held, process)
-            process.tell("go")
-        for process in processes:
-            process.expect("quiet")
-            self._compare_scraped(ended, process)
-            process.tell("go")
-        for process in processes:
-            process.wait()
-            self._compare_pushed(ended, process)
+        """Let the program run to its end, and compare at both moments."""
+        program = self.program
+        port = program.expect("began")["scrape_port"]
+        labels = {"job": PULLED_JOB, "instance": program.instance}
+        self.stack.prometheus_scraping.scrape("programs", port, **labels)
+        program.expect("held")
+        self.moments.append({**self._pushed(), Way.READER: self._scraped()})
+        program.tell("go")
+        program.expect("quiet")
+        scraped = self._scraped()
+        program.tell("go")
+        program.wait()
+        self.moments.append({**self._pushed(), Way.READER: scraped})
 
-    def _compare_pushed(self, table: dict[Way, Cells], process: Process) -> None:
-        labels = {key: value for key, value in process.resource.items() if key in _promoted()}
-        origin = Origin(JOB, process.instance, labels)
-        for way, store in (
-            (Way.COLLECTOR, self.stack.prometheus_scraping),
-            (Way.PROMETHEUS, self.stack.prometheus_otlp),
-            (Way.VICTORIA_METRICS, self.stack.victoria_metrics),
-        ):
-            _add(table, way, compare_pushed(way, store, process.exports, origin))
+    def _pushed(self) -> dict[Way, Compared]:
+        resource = self.program.resource.items()
+        labels = {key: value for key, value in resource if key in _promoted()}
+        origin = Origin(JOB, self.program.instance, labels)
+        return {
+            way: compare_pushed(way, store, self.program.exports, origin)
+            for way, store in (
+                (Way.COLLECTOR, self.stack.prometheus_scraping),
+                (Way.PROMETHEUS, self.stack.prometheus_otlp),
+                (Way.VICTORIA_METRICS, self.stack.victoria_metrics),
+            )
+        }
 
-    def _compare_scraped(self, table: dict[Way, Cells], process: Process) -> None:
-        origin = Origin(PULLED_JOB, process.instance, {})
-        store = self.stack.prometheus_scraping
-        _add(table, Way.READER, compare_scraped(store, process.read, origin))
+    def _scraped(self) -> Compared:
+        origin = Origin(PULLED_JOB, self.program.instance, {})
+        return compare_scraped(self.stack.prometheus_scraping, self.program.read, origin)
 
 
 @contextlib.contextmanager
-def run(folder: Path, protocols: Sequence[str]) -> Iterator[Run]:
-    """Run a program for each protocol; the stores can be asked until the context is left."""
-    done = Run(Stack(folder / "stack"))
+def run(folder: Path, protocol: str) -> Iterator[Run]:
+    """Run a program; the stores can be asked until the context is left."""
+    stack = Stack(folder / "stack")
     with contextlib.ExitStack() as exits:
-        exits.callback(done.stack.stop)
-        done.stack.start()
-        collector = done.stack.collector
-        for protocol in protocols:
-            endpoint = collector.grpc_endpoint if protocol == "grpc" else collector.http_endpoint
-            process = Process(folder / protocol.partition("/")[0], protocol, endpoint)
-            exits.callback(process.end)
-            done.processes[protocol] = process
+        exits.callback(stack.stop)
+        stack.start()
+        program = Process(folder / protocol, protocol, stack.collector.grpc_endpoint)
+        exits.callback(program.end)
+        done = Run(stack, program)
         done.play()
         yield done
-
-
-def _add(table: dict[Way, Cells], way: Way, cells: Cells) -> None:
-    column = table.setdefault(way, {})
-    for name, cell in cells.items():
-        column.setdefault(name, Cell()).add(cell)
 
 
 def _lines(file: Path) -> list[Any]:
