@@ -1,11 +1,6 @@
-"""Write each defect of mutants.toml into a clone of a commit, and record which test fails.
+"""Write each defect of mutants.toml into a clone of the HEAD commit, and record which test fails.
 
-Several commits can be compared:
-
-    python -m studies.mutants --commit 2cdef9f --commit HEAD
-
-Exits with 1 if a mutant is not detected; with several commits, if a later commit does not detect
-one that the first commit detects.
+Exits with 1 if a mutant is not detected.
 
 The first run on a commit installs what its tests need into the clone (about 75 MB) and runs all
 tests once under coverage, to map lines to tests. The clones, this map and the results are kept in
@@ -21,7 +16,6 @@ from pathlib import Path
 
 from .checkout import Checkout
 from .mutant import Mutant
-from .results import Result, failures
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -33,37 +27,22 @@ def main() -> int:
         prog="mutants", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--commit",
-        action="append",
-        help="commit whose tests to run; can be given several times, oldest first (default: HEAD)",
-    )
-    parser.add_argument(
         "--only", action="append", help="try only the mutant of this name, even if it has a result"
     )
-    options = parser.parse_args()
+    only = parser.parse_args().only
     tables = tomllib.loads((HERE / "mutants.toml").read_text(encoding="utf-8"))["mutant"]
-    mutants = [Mutant(**table) for table in tables]
-    if options.only:
-        mutants = [mutant for mutant in mutants if mutant.name in options.only]
+    mutants = [Mutant(**table) for table in tables if not only or table["name"] in only]
     if not mutants:
-        parser.error(f"no mutant is named {', '.join(options.only)}; the names are in mutants.toml")
-    results: dict[str, dict[str, Result]] = {}
-    for commit in options.commit or ["HEAD"]:
-        checkout = Checkout.of(ROOT, _hash(commit))
-        results[checkout.commit] = {}
-        for mutant in mutants:
-            found = checkout.result(mutant, again=bool(options.only))
-            results[checkout.commit][mutant.name] = found
-            print(f"{checkout.commit}  {mutant.name:<45} {found}", flush=True)
-    failed = failures(results)
-    for failure in failed:
-        print(failure, file=sys.stderr)
-    return int(bool(failed))
-
-
-def _hash(commit: str) -> str:
-    command = ["git", "-C", str(ROOT), "rev-parse", "--short", f"{commit}^{{commit}}"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        parser.error(f"no mutant is named {', '.join(only)}; the names are in mutants.toml")
+    head = subprocess.check_output(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], text=True)
+    checkout = Checkout.of(ROOT, head.strip())
+    undetected = 0
+    for mutant in mutants:
+        covering, test = checkout.result(mutant, again=bool(only))
+        undetected += not test
+        found = test or f"not detected by the {covering} tests that cover it"
+        print(f"{checkout.commit}  {mutant.name:<45} {found}", flush=True)
+    return int(bool(undetected))
 
 
 if __name__ == "__main__":

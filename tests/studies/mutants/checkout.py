@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from .mutant import SOURCE, Mutant
-from .results import Result
 
+Result = tuple[int, str]
+"""Number of tests that cover the changed lines; the first that failed, empty if none did."""
 _WORKERS = "4"
 _BOUND = 1200
 """Timeout in seconds for the tests of one mutant. A mutant whose tests hang counts as detected."""
@@ -72,10 +73,10 @@ class Checkout:
         kept = self.root / _RESULTS
         results = json.loads(kept.read_text()) if kept.exists() else {}
         if again or mutant.name not in results:
-            found = self.try_out(mutant)
-            results[mutant.name] = [found.covering, found.test]
+            results[mutant.name] = self.try_out(mutant)
             kept.write_text(json.dumps(results, indent=1))
-        return Result(*results[mutant.name])
+        covering, test = results[mutant.name]
+        return covering, test
 
     def try_out(self, mutant: Mutant) -> Result:
         """Run the tests that cover the changed lines until one fails.
@@ -90,7 +91,7 @@ class Checkout:
         tests = {self.tests[each] for each in found}
         known = {mutant.detected_by} - {""}
         detecting = self._detecting(mutant, known) or self._detecting(mutant, tests - known)
-        return Result(len(tests), detecting)
+        return len(tests), detecting
 
     def _detecting(self, mutant: Mutant, tests: set[str]) -> str:
         """Run the tests, fastest first, until the mutant makes one fail.
