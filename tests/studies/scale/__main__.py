@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from . import telling
-from .building import CACHE, Built, Size, built, rule_files
-from .evaluation import Group, evaluated
+from .building import CACHE, RULES, Built, Size, built
+from .evaluation import evaluated
 from .queries import Board, boards
 from .store import BlockStore
 from .template import OURS
@@ -44,7 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=3,
         help="of raw samples at the end, each minute; before, recorded series only; default: 3",
     )
-    parser.add_argument("--only", action="append", help="a board; can be given several times")
     parser.add_argument("--check", action="store_true", help="exit with 1 for a missed budget")
     parser.add_argument("--clean", action="store_true", help="remove all stores, and end")
     options = parser.parse_args(arguments)
@@ -61,28 +60,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with TemporaryDirectory(dir=CACHE) as name:
         folder = Path(name)
         _print_store(size, there, folder)
-        groups = _rules(there, folder)
+        late = time.time() > there.end - _EVALUATING
+        groups = None if late else evaluated(there.data, folder, RULES)
         if groups is None:
             print("The store ended before now, so rules find nothing in it: begin with --clean.")
         else:
             print(telling.of_rules(groups), "\n", flush=True)
-        chosen = [board for board in boards() if not options.only or board.name in options.only]
-        queries = _queries(there, folder, chosen)
+        queries = _queries(there, folder, boards())
     met = _print_queries(queries) and groups is not None and all(group.met for group in groups)
     return int(options.check and not met)
 
 
-def _rules(there: Built, folder: Path) -> list[Group] | None:
-    if time.time() > there.end - _EVALUATING:
-        return None
-    return evaluated(there.data, folder, rule_files())
-
-
-def _queries(there: Built, folder: Path, chosen: Sequence[Board]) -> dict[str, list[Timed]]:
+def _queries(there: Built, folder: Path, every: Sequence[Board]) -> dict[str, list[Timed]]:
     """By what is chosen on the boards."""
     with (store := BlockStore(folder / "asked", there.data)):
-        opened = {board: board.opened(there.end, store.first) for board in chosen}
-    narrowed = [board for board in chosen if board.name in _NARROWED]
+        opened = {board: board.opened(there.end, store.first) for board in every}
+    narrowed = [board for board in every if board.name in _NARROWED]
     return {
         which: timed(
             store,
@@ -90,10 +83,9 @@ def _queries(there: Built, folder: Path, chosen: Sequence[Board]) -> dict[str, l
             _REPEATS,
         )
         for which, some, values in (
-            ("as they open", chosen, {}),
+            ("as they open", every, {}),
             ("for one pool", narrowed, _CHOSEN),
         )
-        if some
     }
 
 

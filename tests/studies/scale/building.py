@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,15 +20,14 @@ from .course import DAY
 from .fleet import services
 from .recorded import record, repeat
 from .store import BlockStore
-from .template import by_provider, series_of_one_program
+from .template import series_of_one_program
 
 CACHE: Final = Path(__file__).parents[3] / ".cache" / "scale"
-RULES: Final = Path(__file__).parents[3] / "dashboards" / "prometheus"
-"""The folder of the rule files."""
+RULES: Final = sorted((Path(__file__).parents[3] / "dashboards" / "prometheus").glob("*.yaml"))
+"""The files of recording rules and of alerts, which rest on some of their own."""
 _AHEAD: Final = 60 * MINUTE
 """The newest sample lies so far ahead, so that rules that are evaluated later find data of now."""
 _NOTES: Final = "built.json"
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,6 @@ class Size:
     """Of raw data at the end, of every series each minute."""
     minutes: int = DAY
     """Of data at all; before the dense ones there are recorded series only."""
-    compacted: bool = True
-    """Whether blocks of the same time are made one, which takes Prometheus a minute each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +57,14 @@ class Built:
         return self.dense[1]
 
 
-def built(wanted: Size, folder: Path = CACHE, rules: Path = RULES, say: Say = print) -> Built:
+def built(wanted: Size) -> Built:
     """The store of this size and these rules: as it was left, else made now."""
-    files = rule_files(rules)
-    raw = _kept(
-        folder / f"raw-{wanted.instances}x{wanted.dense_minutes}",
-        lambda data: _raw(wanted, data, say),
-    )
+    of_size = f"{wanted.instances}x{wanted.dense_minutes}"
+    raw = _kept(CACHE / f"raw-{of_size}", lambda data: _raw(wanted, data))
     return _kept(
-        folder / f"{wanted.instances}x{wanted.dense_minutes}of{wanted.minutes}-{_digest(files)}",
-        lambda data: _recorded(wanted, raw, data, files, say),
+        CACHE / f"{of_size}of{wanted.minutes}-{_digest()}",
+        lambda data: _recorded(wanted, raw, data),
     )
-
-
-def rule_files(folder: Path = RULES) -> list[Path]:
-    """The files of recording rules and of alerts, which rest on some of their own."""
-    return sorted(folder.glob("*.yaml"))
 
 
 def copy(data: Path, target: Path) -> None:
@@ -82,9 +72,9 @@ def copy(data: Path, target: Path) -> None:
     shutil.copytree(data, target, copy_function=os.link, ignore=shutil.ignore_patterns("lock"))
 
 
-def _digest(files: Sequence[Path]) -> str:
+def _digest() -> str:
     """Of what is recorded, and how often; the rest of the rules leaves the store as it is."""
-    groups = [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
+    groups = [group for file in RULES for group in yaml.safe_load(file.read_text())["groups"]]
     recorded = [
         [group.get("interval"), rule["record"], rule["expr"]]
         for group in groups
@@ -111,7 +101,7 @@ def _kept(place: Path, make: Callable[[Path], Built]) -> Built:
         return made
 
 
-def _raw(wanted: Size, data: Path, say: Say) -> Built:
+def _raw(wanted: Size, data: Path) -> Built:
     end = (int(time.time()) + _AHEAD) // MINUTE * MINUTE
     start = end - wanted.dense_minutes * MINUTE
     data.mkdir()
@@ -123,25 +113,26 @@ def _raw(wanted: Size, data: Path, say: Say) -> Built:
             for service in services(wanted.instances):
                 write(folder / "text", samples, service, first, last)
                 blocks_of(service, folder / "text", data)
-            say(f"  raw samples of {(last - first) / 3600:.1f} h, {size(data) / 1e9:.2f} GB")
-        if wanted.compacted:
-            say("  compaction")
-            BlockStore(folder, data).compact()
-    return Built(data, (start, end), dict(by_provider(template)))
+            print(
+                f"  raw samples of {(last - first) / 3600:.1f} h, {size(data) / 1e9:.2f} GB",
+                flush=True,
+            )
+        print("  compaction", flush=True)
+        BlockStore(folder, data).compact()
+    return Built(data, (start, end), dict(Counter(one.provider for one in template)))
 
 
-def _recorded(wanted: Size, raw: Built, data: Path, rules: Sequence[Path], say: Say) -> Built:
+def _recorded(wanted: Size, raw: Built, data: Path) -> Built:
     copy(raw.data, data)
     with TemporaryDirectory(dir=data.parent) as name:
         folder = Path(name)
         store = BlockStore(folder, data)
-        say("  recording rules over the dense hours")
+        print("  recording rules over the dense hours", flush=True)
         with store:
-            record(store, rules, *raw.dense)
+            record(store, RULES, *raw.dense)
         if wanted.minutes > wanted.dense_minutes:
-            say("  recorded series of the time before")
+            print("  recorded series of the time before", flush=True)
             repeat(data, folder, raw.dense, raw.end - wanted.minutes * MINUTE)
-        if wanted.compacted:
-            say("  compaction of these")
-            store.compact()
+        print("  compaction of these", flush=True)
+        store.compact()
     return replace(raw, data=data)

@@ -62,12 +62,8 @@ class Asked:
         if not self.step:
             return {"query": self.expression, "time": str(self.end)}
         start, end = (at - at % self.step for at in (self.start, self.end))
-        return {
-            "query": self.expression,
-            "start": str(start),
-            "end": str(end),
-            "step": str(self.step),
-        }
+        times = {"start": str(start), "end": str(end), "step": str(self.step)}
+        return {"query": self.expression, **times}
 
 
 class Board:
@@ -139,9 +135,9 @@ class Board:
         return Asked(self.name, panel, expression, end - self.range, end, step, label)
 
 
-def boards(folder: Path = BOARDS) -> list[Board]:
+def boards() -> list[Board]:
     """All boards, by their names."""
-    return [Board(file) for file in sorted(folder.glob("*.json"))]
+    return [Board(file) for file in sorted(BOARDS.glob("*.json"))]
 
 
 def seconds(duration: str) -> int:

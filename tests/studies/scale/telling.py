@@ -1,6 +1,6 @@
 """The tables, as text."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 
 from studies.tables import table
@@ -50,9 +50,9 @@ def of_queries(queries: Sequence[Timed]) -> str:
 
 def of_boards(queries: Sequence[Timed]) -> str:
     """What it takes Prometheus to open each board, once."""
-    computed: Counter[str] = Counter()
+    computed: dict[str, float] = defaultdict(float)
     for one in queries:
-        computed[one.asked.board] += one.processor  # type: ignore[assignment]
+        computed[one.asked.board] += one.processor
     told = ", ".join(f"{board} {seconds:.1f} s" for board, seconds in sorted(computed.items()))
     return f"Processor time for all queries of a board: {told}."
 

@@ -3,8 +3,7 @@
 import os
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -57,8 +56,3 @@ def _series(row: Mapping[str, object]) -> Series:
         # A fake provider has a port instead of a name.
         labels[ADDRESS], labels[PORT] = f"{labels[PROVIDER]}.example.com", "443"
     return Series(labels, labels.pop("__name__"), row["value"][1])  # type: ignore[index]
-
-
-def by_provider(series: Iterable[Series]) -> Counter[str]:
-    """How many each provider has; those of the process under an empty name."""
-    return Counter(one.provider for one in series)
