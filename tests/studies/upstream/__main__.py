@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from studies.figures import Figures
 
 from . import OWN, REQUESTS, PeerError, preparing
-from .comparing import Difference, Judgement, differences, judge
+from .comparing import OTHERWISE, WORSE, Difference, differences, judge
 from .running import Finished, Runner
 from .suites import SUITES, Suite
 
@@ -55,14 +55,14 @@ def compare(runner: Runner, figures: Figures) -> None:
     """Run off and on, print, and keep the figures."""
     name = runner.title
     off, on = (_run(runner, on=which) for which in (False, True))
-    judgement = _judge(runner, differences(off.run, on.run))
+    judged = _judge(runner, differences(off.run, on.run))
     requests, own = (
         sum(count for what, count in on.seen.items() if what.startswith(beginning))
         for beginning in (REQUESTS, OWN)
     )
     print(
         f"{name}: {len(off.run.outcomes)} tests, passed {off.run.passed} off, {on.run.passed} on,"
-        f" {len(judgement.worse)} worse; {requests} requests seen, {own} own failures caught"
+        f" {len(judged[WORSE])} worse; {requests} requests seen, {own} own failures caught"
     )
     for label, finished in (("off", off), ("on", on)):
         if finished.hung:
@@ -70,12 +70,13 @@ def compare(runner: Runner, figures: Figures) -> None:
         if not finished.run.finished:
             print(f"  {label}: the run is not complete; its last words:\n{finished.output}")
             figures.broken.append(f"{name}: the run {label} is not complete")
-    _list("worse", judgement.worse, on)
-    for each in judgement.worse:
+    for kind, found in judged.items():
+        finished = off if kind == OTHERWISE else on
+        for each in found:
+            print(f"  {kind}: {each}: {finished.run.why(each.test)}")
+    for each in judged[WORSE]:
         print(f"\n{each.test}\n{on.run.reasons.get(each.test, '')[-3000:]}\n")
-    _list("otherwise, and not worse", judgement.otherwise, off)
-    figures.broken += [f"{name}: {each}" for each in (*judgement.worse, *judgement.otherwise)]
-    _list("flaky: not so, or so both ways, when run again", judgement.flaky, on)
+    figures.broken += [f"{name}: {each}" for each in (*judged[WORSE], *judged[OTHERWISE])]
     # Not its own failures, which are caught: they come from stand-ins that a suite puts into the
     # library's objects, a Mock for a connection.
     if not requests:
@@ -93,21 +94,13 @@ def _run(runner: Runner, *, on: bool) -> Finished:
     return finished
 
 
-def _judge(runner: Runner, found: Sequence[Difference]) -> Judgement:
-    if not found:
-        return Judgement()
+def _judge(runner: Runner, found: Sequence[Difference]) -> dict[str, list[Difference]]:
     files = sorted({each.test.partition("::")[0] for each in found})
-    print(f"{runner.title}: running again: {', '.join(files)}", file=sys.stderr, flush=True)
-    again = [[runner.run(on=on, files=files).run for on in (False, True)] for _ in range(_AGAIN)]
+    again = []
+    for _ in range(_AGAIN if found else 0):
+        print(f"{runner.title}: running again: {', '.join(files)}", file=sys.stderr, flush=True)
+        again.append([runner.run(on=on, files=files).run for on in (False, True)])
     return judge(found, [off for off, _ in again], [on for _, on in again])
-
-
-def _list(title: str, found: Sequence[Difference | str], finished: Finished) -> None:
-    if found:
-        print(f"  {title}:")
-        for each in found:
-            test = each if isinstance(each, str) else each.test
-            print(f"    {each}: {finished.run.why(test)}")
 
 
 if __name__ == "__main__":

@@ -81,28 +81,22 @@ def differences(off: Run, on: Run) -> list[Difference]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What becomes of the tests that ended otherwise, once their files ran again both ways."""
-
-    worse: tuple[Difference, ...] = ()
-    """Those that failed again with the instrumentation on, and never without."""
-    otherwise: tuple[Difference, ...] = ()
-    """Those that are no worse, and never ended with it as they did without."""
-    flaky: tuple[Difference, ...] = ()
-    """The others: what differed once is what they do now and then."""
+WORSE, OTHERWISE, FLAKY = "worse", "otherwise, and not worse", "flaky"
+"""Failed again with the instrumentation on, and never without; no worse, and never ended with it as
+without; and the others: what differed once is what they do now and then."""
 
 
-def judge(found: Collection[Difference], off: Collection[Run], on: Collection[Run]) -> Judgement:
+def judge(
+    found: Collection[Difference], off: Collection[Run], on: Collection[Run]
+) -> dict[str, list[Difference]]:
     """Tell what the instrumentation changed from what changes by itself, by further runs."""
-    worse: list[Difference] = []
-    otherwise: list[Difference] = []
-    flaky: list[Difference] = []
+    judged: dict[str, list[Difference]] = {WORSE: [], OTHERWISE: [], FLAKY: []}
     for each in found:
         with_it = {run.outcomes.get(each.test, _MISSING) for run in on}
         without = {run.outcomes.get(each.test, _MISSING) for run in off}
         if each.worse:
-            (worse if with_it & _BAD and not without & _BAD else flaky).append(each)
+            kind = WORSE if with_it & _BAD and not without & _BAD else FLAKY
         else:
-            (flaky if with_it & without else otherwise).append(each)
-    return Judgement(tuple(worse), tuple(otherwise), tuple(flaky))
+            kind = FLAKY if with_it & without else OTHERWISE
+        judged[kind].append(each)
+    return judged

@@ -20,56 +20,40 @@ from opentelemetry.sdk.metrics.export import (
     InMemoryMetricReader,
     PeriodicExportingMetricReader,
 )
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.failures import Failures
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.installation import instrument
+from support.telemetry import Telemetry
 
 from . import FOLDER, OWN, REQUESTS
 
 _INTERVAL_MS = 500.0
 
 
-class _Instrumented:
+class _Instrumented(Telemetry):
     def __init__(self) -> None:
-        self._last = InMemoryMetricReader()
+        super().__init__()
         nowhere = ConsoleMetricExporter(io.StringIO(), lambda _: "")
         collecting = PeriodicExportingMetricReader(nowhere, export_interval_millis=_INTERVAL_MS)
-        self._meters = MeterProvider([collecting, self._last])
-        self._spans = InMemorySpanExporter()
-        tracers = TracerProvider()
-        tracers.add_span_processor(SimpleSpanProcessor(self._spans))
+        self.reader = InMemoryMetricReader()
+        self.meter_provider = MeterProvider([collecting, self.reader])
         self._errors: Counter[str] = Counter()
         _count(self._errors)
         # Before the suite imports its library, and so before its tests keep what they patch.
-        GlueLLMInstrumentor().instrument(
-            scope="all", meter_provider=self._meters, tracer_provider=tracers
-        )
+        instrument(self)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         """Tell what was seen. In each worker of pytest-xdist too."""
-        seen = self._seen()
+        requests = self.by(semconv.REQUESTS, "library").items()
+        seen = {**self._errors} | {f"{REQUESTS}{library}": count for library, count in requests}
         GlueLLMInstrumentor().uninstrument()
-        self._meters.shutdown()
+        self.shutdown()
         folder = os.environ.get(FOLDER)
         if folder:
             Path(folder, f"seen-{os.getpid()}.json").write_text(json.dumps(seen))
-
-    def _seen(self) -> dict[str, int]:
-        seen: Counter[str] = Counter(self._errors)
-        seen["processes"] = 1
-        data = self._last.get_metrics_data()
-        seen["spans"] = len(self._spans.get_finished_spans())
-        scopes = [s for r in (data.resource_metrics if data else ()) for s in r.scope_metrics]
-        for metric in (metric for scope in scopes for metric in scope.metrics):
-            if metric.name == "gluellm.pool.requests":
-                for point in metric.data.data_points:
-                    library = (point.attributes or {}).get("gluellm.pool.library")
-                    seen[f"{REQUESTS}{library}"] += int(getattr(point, "value", 0))
-        return {name: count for name, count in seen.items() if count}
 
 
 def _count(errors: Counter[str]) -> None:

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import FOLDER, OUTCOMES
@@ -26,14 +26,13 @@ _TIMEOUT = 1800.0
 
 @dataclass(slots=True)
 class Finished:
-    """A run, what it took, and what the instrumentation saw of it."""
+    """A run, and what the instrumentation saw of it."""
 
     run: Run
-    seconds: float
-    seen: Counter[str] = field(default_factory=Counter)
-    hung: bool = False
+    seen: Counter[str]
+    hung: bool
     """Whether the process had to be ended."""
-    output: str = ""
+    output: str
     """Its end."""
 
 
@@ -73,7 +72,6 @@ class Runner:
                 OUTCOMES: str(outcomes),
                 FOLDER: written,
             }
-            began = time.monotonic()
             with output.open("wb") as writing:
                 process = subprocess.Popen(
                     command,
@@ -87,7 +85,6 @@ class Runner:
                 hung = not self._wait(process, outcomes)
             return Finished(
                 read(outcomes.read_text().splitlines()),
-                time.monotonic() - began,
                 _seen(Path(written)),
                 hung,
                 output.read_text(errors="replace")[-3000:],

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from .comparing import Difference, Run, differences, judge, read
+from .comparing import FLAKY, OTHERWISE, WORSE, Difference, Run, differences, judge, read
 
 
 def run(**outcomes: str) -> Run:
@@ -14,11 +14,8 @@ def run(**outcomes: str) -> Run:
 def test_worst_phase_of_a_test_counts_and_a_killed_run_keeps_what_had_run() -> None:
     lines = [["a", "call", "passed", ""], ["a", "teardown", "failed", "E  KeyError: x"]]
     found = read([*map(json.dumps, lines), '["b", "ca'])
-    assert (found.outcomes, found.why("a"), found.finished) == (
-        {"a": "failed"},
-        "KeyError: x",
-        False,
-    )
+    seen = found.outcomes, found.why("a"), found.finished
+    assert seen == ({"a": "failed"}, "KeyError: x", False)
 
 
 @pytest.mark.parametrize(
@@ -41,19 +38,16 @@ def test_a_test_that_passed_without_the_instrumentation_is_worse(
 @pytest.mark.parametrize(
     ("first", "off", "on", "kind"),
     [
-        (("passed", "failed"), ["passed", "passed"], ["passed", "failed"], "worse"),
-        (("passed", "failed"), ["passed"], ["passed"], "flaky"),
-        (("passed", "failed"), ["failed"], ["failed"], "flaky"),
-        (("failed", "passed"), ["failed"], ["passed"], "otherwise"),
-        (("failed", "passed"), ["failed", "passed"], ["passed"], "flaky"),
+        (("passed", "failed"), ["passed", "passed"], ["passed", "failed"], WORSE),
+        (("passed", "failed"), ["passed"], ["passed"], FLAKY),
+        (("passed", "failed"), ["failed"], ["failed"], FLAKY),
+        (("failed", "passed"), ["failed"], ["passed"], OTHERWISE),
+        (("failed", "passed"), ["failed", "passed"], ["passed"], FLAKY),
     ],
 )
 def test_further_runs_tell_what_is_changed_from_what_is_flaky(
     first: tuple[str, str], off: list[str], on: list[str], kind: str
 ) -> None:
     suspect = Difference("a", *first)
-    judgement = judge([suspect], [run(a=each) for each in off], [run(a=each) for each in on])
-    assert {name: getattr(judgement, name) for name in ("worse", "otherwise", "flaky")} == {
-        **dict.fromkeys(("worse", "otherwise", "flaky"), ()),
-        kind: (suspect,),
-    }
+    judged = judge([suspect], [run(a=each) for each in off], [run(a=each) for each in on])
+    assert {name: found for name, found in judged.items() if found} == {kind: [suspect]}
