@@ -63,12 +63,15 @@ class Interruption:
             signal.raise_signal(SIGNAL)
 
 
-def everywhere(handler: Handler, *, first: int = 1, step: int = 1) -> Iterator[Interruption]:
+def everywhere(
+    handler: Handler, *, first: int = 1, step: int = 1, least: int = 5
+) -> Iterator[Interruption]:
     """Interruptions at the first place, the second and so on, as long as there was one.
 
     Whoever takes one from here enters it as a context. What runs in there has to be as long each
     time: work that grows with the number of interruptions is never through. ``step`` leaves
-    places out, where a block has many; ``first`` is the place to begin with.
+    places out, where a block has many; ``first`` is the place to begin with. Raises AssertionError
+    if there are at most ``least`` interruptions.
     """
     monitoring: Any = vars(sys)["monitoring"]  # not there in the oldest Python
     events = monitoring.events
@@ -94,6 +97,7 @@ def everywhere(handler: Handler, *, first: int = 1, step: int = 1) -> Iterator[I
             current = Interruption(number)
             yield current
             if not current.place:
+                assert (number - first) // step >= least
                 return
             number += step
     finally:
@@ -122,6 +126,14 @@ def reached(
     except error:
         return True
     return False
+
+
+def assert_reached(
+    interruption: Interruption, error: type[BaseException], work: Callable[[], object]
+) -> None:
+    """Work. The handler's exception reaches the caller, if the handler ran."""
+    met = reached(interruption, error, work)
+    assert met == bool(interruption.place), f"swallowed: {interruption.place}"
 
 
 def _nothing(*_: Any) -> None:

@@ -1,5 +1,6 @@
 """Sync requests, calls and collections: handlers that raise, send requests or take snapshots."""
 
+import contextlib
 import gc
 import sys
 from collections.abc import Callable
@@ -10,17 +11,14 @@ import pytest
 from any_llm import AnyLLM
 
 from integration.process.requesting import LIBRARIES, Requesting
-from opentelemetry.instrumentation.gluellm import (
-    diagnose,
-    snapshot,
-)
+from opentelemetry.instrumentation.gluellm import diagnose, snapshot
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.installation import installed
 from support.script import Failure, Reply
 from support.telemetry import Telemetry
 
-from .interruption import everywhere, raising, reached
+from .interruption import assert_reached, everywhere, raising, reached
 
 everywhere_in_our_code = pytest.mark.skipif(
     not hasattr(sys, "monitoring"), reason="sys.monitoring is new in Python 3.12"
@@ -86,8 +84,8 @@ def test_signal_handlers_exception_reaches_the_program(
 ):
     """Every second point of the code is interrupted, in a first and in a later request."""
     url = server.reply("/", REPLIES[reply])
-    places = 0
-    for interruption in everywhere(raising(error), first=begin, step=2):
+    least = 50 if first else 15
+    for interruption in everywhere(raising(error), first=begin, step=2, least=least):
         pool = Requesting.of(library, url)
         if not first:
             _try(pool.send)
@@ -101,8 +99,6 @@ def test_signal_handlers_exception_reaches_the_program(
         _try(pool.send)
         assert_nothing_left(pool, interruption.place)
         pool.close()
-        places += 1
-    assert places > (50 if first else 15)
     assert_balanced(telemetry)
 
 
@@ -129,7 +125,6 @@ Answering.__abstractmethods__ = frozenset()  # of what is converted, where nothi
 @pytest.mark.parametrize("error", [CtrlCError, TimeIsUpError])
 def test_signal_handlers_exception_reaches_the_caller_of_any_llm(error, telemetry):
     """The code around a provider's constructor and its calls is interrupted."""
-    places = 0
 
     def ask() -> None:
         llm = Answering(api_key="none")  # type: ignore[abstract]
@@ -137,16 +132,12 @@ def test_signal_handlers_exception_reaches_the_caller_of_any_llm(error, telemetr
         with pytest.raises(StopIteration, match="model"):
             call.send(None)
 
-    for interruption in everywhere(raising(error)):
-        met = reached(interruption, error, ask)
-        assert met == bool(interruption.place), f"swallowed: {interruption.place}"
+    for interruption in everywhere(raising(error), least=15):
+        assert_reached(interruption, error, ask)
         left = current_call.get()
-        assert left is None or left.ended, (
-            f"further requests would be its own: {interruption.place}"
-        )
+        what = f"further requests would be its own: {interruption.place}"
+        assert left is None or left.ended, what
         assert not installed().registry.calls.live, f"a call would never end: {interruption.place}"
-        places += 1
-    assert places > 15
     assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0
 
 
@@ -225,7 +216,5 @@ def _entered() -> int:
 
 
 def _try(send: Callable[[], None]) -> None:
-    try:
+    with contextlib.suppress(Exception):
         send()
-    except Exception:
-        return
