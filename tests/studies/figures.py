@@ -1,6 +1,18 @@
-"""The figures that a study ends with."""
+"""What studies share: their options, and the figures that they end with."""
 
+import argparse
 from dataclasses import dataclass, field
+
+
+class Parser(argparse.ArgumentParser):
+    """The options of a study."""
+
+    def __init__(self, study: str, description: str | None) -> None:
+        super().__init__(
+            prog=f"make -C tests/studies {study}",
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
 
 
 @dataclass(slots=True)

@@ -1,9 +1,10 @@
 """``make bench``: the table of budgets with what was measured."""
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
+
+from studies.figures import Parser
 
 from . import counting
 from .rows import GROUPS, Block, Row, blocks
@@ -14,7 +15,7 @@ _VERDICTS = {True: "met", False: "NOT MET", None: "-"}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print. 0, or with ``--check`` 1 where a ratio of instructions is over budget."""
-    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser = Parser("bench", __doc__)
     again = "; can be given several times"
     parser.add_argument("--only", action="append", choices=GROUPS, help=f"these rows only{again}")
     libraries = f"these libraries only (httpx: httpx2 too){again}"

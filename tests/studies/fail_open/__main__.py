@@ -1,10 +1,9 @@
 """Try every break: ``make -C tests/studies fail-open``."""
 
-import argparse
 import sys
 from collections import Counter
 
-from studies.figures import Figures
+from studies.figures import Figures, Parser
 
 from .breaks import every
 from .discovery import replaced
@@ -15,7 +14,7 @@ from .servers import judged, served
 
 def main() -> int:
     """Print what did not hold, and return the exit status."""
-    parser = argparse.ArgumentParser(prog="studies.fail_open", description=__doc__)
+    parser = Parser("fail-open", __doc__)
     parser.add_argument("--only", default="", help="breaks whose words contain this")
     parser.add_argument("--every", type=int, default=1, help="only each Nth of them")
     arguments = parser.parse_args()

@@ -11,25 +11,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 Look = Callable[[], None]
 """Collects metrics and takes a snapshot, in the middle of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Servers:
-    """Where to send requests to."""
-
-    http1: str
-    http2: str
-    late: str
-    never: str
-    chunked: str
-    broken: str
-    grpc: str
-    nobody: str
+Servers = SimpleNamespace
+"""Where to send requests to: see `servers.served`."""
 
 
 class Noted(list[str]):
@@ -375,17 +365,11 @@ def grpc(library: Any, servers: Servers, look: Look, noted: Noted) -> None:
         asyncio.run(send())
 
 
-_SENDERS: dict[str, Callable[[Any, Servers, Look, Noted], None]] = {
-    "httpcore": httpcore,
-    "httpcore2": httpcore,
-    "aiohttp": aiohttp,
-    "urllib3": urllib3,
-    "grpc": grpc,
-}
+_SENDERS = {each.__name__: each for each in (httpcore, aiohttp, urllib3, grpc)}
 
 
 def send(name: str, servers: Servers, look: Look = lambda: None) -> list[str]:
     """Send the requests of a library, and return what came of each."""
     noted = Noted()
-    _SENDERS[name](importlib.import_module(name), servers, look, noted)
+    _SENDERS[name.removesuffix("2")](importlib.import_module(name), servers, look, noted)
     return list(noted)

@@ -13,6 +13,8 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from studies.figures import Parser
+
 from . import instrumentations, llm_frameworks, sdks
 from .harness import Case, Pool, measure, stay_on_loopback
 
@@ -52,11 +54,7 @@ class _Run(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the frameworks that were asked for, and print the table."""
-    parser = argparse.ArgumentParser(
-        prog="make -C tests/studies frameworks",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("frameworks", __doc__)
     parser.add_argument("frameworks", nargs="*", metavar="framework", help=", ".join(CASES))
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)

@@ -16,7 +16,7 @@ TARGETS: tuple[type[Target], ...] = (Wire, Shown)
 
 def main(arguments: list[str] | None = None) -> int:
     """Run, and return the exit status."""
-    options = Command("fuzz", __doc__, seconds=60, most=86_400).parse(arguments)
+    options = Command("fuzz", __doc__, seconds=60).parse(arguments)
     figures = Figures(f"Bad input for {options.seconds:g} s", {"seed": options.seed})
     exports()  # recorded before the time begins
     environment = os.environ.copy()

@@ -4,7 +4,6 @@ Pools of every library over scripted networks. Half of them are never closed, an
 requests belong to any-llm calls.
 """
 
-import argparse
 import asyncio
 import importlib
 import sys
@@ -17,7 +16,7 @@ from studies.bench import internals
 from studies.bench.clients import urllib3_client
 from studies.bench.network import AsyncBackend, Backend, answer
 from studies.bench.workload import Combination, Sdk, any_llm_call, client, run
-from studies.figures import Figures
+from studies.figures import Figures, Parser
 
 from .growth import Growth, medians
 
@@ -111,7 +110,7 @@ def churn(pools: int, kinds: Sequence[str] = (*KINDS,)) -> Growth:
 
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 when everything held, 1 when not."""
-    parser = argparse.ArgumentParser(prog="make -C tests/studies churn", description=__doc__)
+    parser = Parser("churn", __doc__)
     parser.add_argument("--pools", type=int, default=100_000)
     options = parser.parse_args(arguments)
     growth = churn(options.pools)

@@ -7,13 +7,14 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from studies.figures import Parser
 
-class Command(argparse.ArgumentParser):
+
+class Command(Parser):
     """``--seconds`` and ``--seed``."""
 
-    def __init__(self, name: str, description: str | None, *, seconds: float, most: float) -> None:
-        super().__init__(prog=f"make -C tests/studies {name}", description=description)
-        self._most = most
+    def __init__(self, name: str, description: str | None, *, seconds: float) -> None:
+        super().__init__(name, description)
         length = f"how long (default: {seconds:g})"
         self.add_argument("--seconds", type=float, default=seconds, help=length)
         self.add_argument("--seed", type=int, default=random.randrange(10**6))
@@ -23,8 +24,8 @@ class Command(argparse.ArgumentParser):
         # A shell's background job inherits an ignored SIGINT.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         options = self.parse_args(arguments)
-        if not 1 <= options.seconds <= self._most:
-            self.error(f"the length must be from 1 second to {self._most:g} seconds")
+        if not 1 <= options.seconds <= 86_400:
+            self.error("the length must be from 1 second to 1 day")
         print(f"seed {options.seed}", flush=True)
         return options
 

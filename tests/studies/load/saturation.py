@@ -183,7 +183,7 @@ def _of_snapshot(_: Telemetry) -> tuple[Counter[str], int]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 when no reading is wrong, 1 when one is."""
-    parser = Command("saturation", __doc__, seconds=15, most=86_400)
+    parser = Command("saturation", __doc__, seconds=15)
     parser.add_argument("--library", nargs="+", choices=list(MODES), default=list(MODES))
     options = parser.parse(arguments)
     figures = Figures("Readings of full pools", {"seed": options.seed})

@@ -8,11 +8,12 @@ tests once under coverage, to map lines to tests. The clones, this map and the r
 in mutants.toml, is tried first.
 """
 
-import argparse
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+
+from studies.figures import Parser
 
 from .checkout import Checkout
 from .mutant import Mutant
@@ -23,9 +24,7 @@ ROOT = HERE.parents[2]
 
 def main() -> int:
     """Try the mutants and return the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="mutants", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("mutants", __doc__)
     parser.add_argument(
         "--only", action="append", help="try only the mutant of this name, even if it has a result"
     )

@@ -3,12 +3,13 @@
 With names of providers only these are checked, and nothing is written.
 """
 
-import argparse
 import importlib.util
 import logging
 import sys
 import warnings
 from pathlib import Path
+
+from studies.figures import Parser
 
 from .checking import Faults, census, checks, table
 from .page import filled
@@ -20,11 +21,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "providers.md"
 
 def main() -> int:
     """Returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="make -C tests/studies providers",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("providers", __doc__)
     parser.add_argument("providers", nargs="*", choices=[*BY_PROVIDER, []], metavar="provider")
     options = parser.parse_args()
     if importlib.util.find_spec("mistralai") is None:

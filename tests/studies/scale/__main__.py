@@ -3,7 +3,6 @@
 The store of a size is built once and kept in ``.cache/scale``; ``--clean`` removes all of them.
 """
 
-import argparse
 import os
 import shutil
 import sys
@@ -13,6 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+
+from studies.figures import Parser
 
 from . import telling
 from .building import CACHE, RULES, Built, Size, built
@@ -33,9 +34,7 @@ _NARROWED = ("gluellm-pool", "gluellm-provider")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0, or with ``--check`` 1 where a budget is missed."""
-    parser = argparse.ArgumentParser(
-        prog="scale", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("boards-scale", __doc__)
     parser.add_argument("--instances", type=int, default=Size().instances, help="default: 1000")
     parser.add_argument("--hours", type=float, default=24, help="of data; default: 24")
     parser.add_argument(

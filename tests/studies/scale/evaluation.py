@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from support.waiting import wait_until
+
 from . import building
 from .store import BlockStore
 
@@ -40,7 +42,7 @@ class Group:
 
 
 def evaluated(data: Path, folder: Path, rules: Iterable[Path]) -> list[Group]:
-    """Evaluate the rules over a copy of the data, now. Raises TimeoutError."""
+    """Evaluate the rules over a copy of the data, now. Raises AssertionError if that takes long."""
     copy = folder / "evaluated"
     building.copy(data, copy)
     store = BlockStore(folder / "evaluating", copy)
@@ -54,18 +56,18 @@ def evaluated(data: Path, folder: Path, rules: Iterable[Path]) -> list[Group]:
 def _watched(store: BlockStore) -> list[Group]:
     # By group: its evaluations, by when they began.
     seen: dict[str, dict[str, float]] = {}
-    deadline = time.monotonic() + _PATIENCE
-    while True:
+
+    def evaluated_often() -> list[Group]:
+        time.sleep(1)
         groups = store.ask("/api/v1/rules", {})["groups"]
         for group in groups:
             if not group["lastEvaluation"].startswith("0001"):
                 of_group = seen.setdefault(group["name"], {})
                 of_group[group["lastEvaluation"]] = group["evaluationTime"]
-        if all(len(seen.get(group["name"], ())) >= _EVALUATIONS for group in groups):
-            return [_group(group, list(seen[group["name"]].values())) for group in groups]
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"rules are not evaluated often enough: {seen}")
-        time.sleep(1)
+        often = all(len(seen.get(group["name"], ())) >= _EVALUATIONS for group in groups)
+        return [_group(g, list(seen[g["name"]].values())) for g in groups] if often else []
+
+    return wait_until(evaluated_often, "each rule is evaluated several times", _PATIENCE)
 
 
 def _group(group: dict[str, Any], times: list[float]) -> Group:

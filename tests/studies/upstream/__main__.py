@@ -3,12 +3,11 @@
 Exits 1 when a test ends otherwise with it on, 2 when a suite could not be run.
 """
 
-import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
 
-from studies.figures import Figures
+from studies.figures import Figures, Parser
 
 from . import OWN, REQUESTS, PeerError, preparing
 from .comparing import OTHERWISE, WORSE, Difference, differences, judge
@@ -21,11 +20,7 @@ _AGAIN = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the suites that were asked for."""
-    parser = argparse.ArgumentParser(
-        prog="make -C tests/studies upstream",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("upstream", __doc__)
     parser.add_argument("suites", nargs="*", choices=[*SUITES, []], metavar="suite")
     options = parser.parse_args(arguments)
     figures = Figures("other projects' own tests, with the instrumentation off and on")

@@ -1,4 +1,7 @@
-"""``make -C tests/studies incident``: replay incidents at their real speed, and look at them."""
+"""Replay incidents at their real speed, each as a service of its own, and look at them.
+
+``serve FOLDER`` shows data that was kept, and prints what was wrong in it.
+"""
 
 import argparse
 import contextlib
@@ -11,17 +14,15 @@ from pathlib import Path
 
 import pytest
 
+from studies.figures import Parser
+
 from ..catalogue import INCIDENTS
 from .replay import DATA, KeptPrometheus, Record, Replay, moment
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return 0 when done, 2 if a program is missing."""
-    parser = argparse.ArgumentParser(
-        prog="incident",
-        description="Replay incidents, each as a service of its own. `serve FOLDER` shows data "
-        "that was kept, and prints what was wrong in it.",
-    )
+    parser = Parser("incident", __doc__)
     parser.add_argument("words", nargs="*", metavar="INCIDENT", help=", ".join(INCIDENTS))
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="a new folder for the data")
     parser.add_argument("--minutes", type=float, default=5, help="of the incident; default: 5")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import json
 import signal
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from studies.figures import Parser
 
 from .. import clock
 
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from ..catalogue import HALVES, INCIDENTS
     from .judging import ASPECTS, passes, table
 
-    parser = argparse.ArgumentParser(prog="scoring", description=__doc__)
+    parser = Parser("score", __doc__)
     parser.add_argument("names", nargs="*", metavar="INCIDENT", help=", ".join(INCIDENTS))
     parser.add_argument("--half", choices=HALVES, help="default: both")
     parser.add_argument(

@@ -22,7 +22,7 @@ PAIRS = (("httpx", "sync"), ("httpx", "asyncio"), ("httpx2", "sync"), ("httpx2",
 
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 when all held, 1 when not."""
-    parser = Command("model", __doc__, seconds=300, most=86_400)
+    parser = Command("model", __doc__, seconds=300)
     parser.add_argument(
         "--life", type=int, help="only this one of the seed's lives, for each library and mode"
     )

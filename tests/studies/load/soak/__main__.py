@@ -67,7 +67,7 @@ of each call site."""
 
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 when everything held, 1 when not."""
-    parser = Command("soak", __doc__, seconds=1800, most=86_400)
+    parser = Command("soak", __doc__, seconds=1800)
     options = parser.parse(arguments)
     random.seed(options.seed)
     figures = Figures("Soak: every kind of fault at once", {"seed": options.seed})

@@ -15,7 +15,7 @@ CROWD = 5
 
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 when all held, 1 when not."""
-    parser = Command("truth", __doc__, seconds=120, most=86_400)
+    parser = Command("truth", __doc__, seconds=120)
     parser.add_argument("--library", nargs="+", choices=list(MODES), default=list(MODES))
     late = "how many times as late as on an idle machine threads may be"
     parser.add_argument("--slack", type=float, default=1.0, help=late)
