@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from gluellm_pools.demo.load import client_library
@@ -20,7 +21,8 @@ Call = Callable[[], Coroutine[Any, Any, Any]]
 OPENAI, ANTHROPIC = "openai", "anthropic"
 USUAL = Behaviour(head_delay=0.3, jitter=0.4, tokens=12, token_rate=40)
 """An answer takes 0.6 to 1 s."""
-MODEL = "gpt-4o-mini"
+MODELS = {OPENAI: "gpt-4o-mini", ANTHROPIC: "claude-sonnet-4-5"}
+MODEL, CLAUDE = MODELS.values()
 _MESSAGES: list[Any] = [{"role": "user", "content": "Summarize this ticket in one sentence."}]
 _TICK = 0.05
 
@@ -138,6 +140,17 @@ class App:
         return AnyLLM.create(name, api_key="key", api_base=url, **options)
 
     # Callers
+
+    async def steady(
+        self, sdk: str, rate: float = 3, *, direct: bool = False, stream: bool = False, **more: Any
+    ) -> FakeProviderThread:
+        """Calls of any-llm, or of an SDK, to a provider. Return it when the incident begins."""
+        provider = self.serve()
+        url = getattr(provider, f"{sdk}_url")
+        make = getattr(self, sdk) if direct else partial(self.any_llm, sdk)
+        self.arrivals(rate, ask(make(url, **more), MODELS[sdk], stream=stream))
+        await self.goes_wrong()
+        return provider
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)

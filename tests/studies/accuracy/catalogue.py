@@ -66,7 +66,7 @@ PLAYS: Final = {
     if inspect.iscoroutinefunction(play) and play.__module__ == module.__name__
 }
 INCIDENTS: Final = {
-    name: Incident(play=play, **EXPECTED.get(name, {"no_alert": "nothing is wrong"}))
+    name: Incident(play=play, **EXPECTED["incident"].get(name, {"no_alert": "nothing is wrong"}))
     for name, play in sorted(PLAYS.items())
 }
 SPLIT_SEED: Final = 20261128

@@ -27,20 +27,15 @@ _COLUMNS = (
     *("framework", "version", "results same", "requests server / metrics"),
     *("pool names", "providers", "verdict"),
 )
-_ENVIRONMENT = {
-    "ANONYMIZED_TELEMETRY": "false",
-    "AWS_ACCESS_KEY_ID": "any",
-    "AWS_SECRET_ACCESS_KEY": "any",
-    "AWS_EC2_METADATA_DISABLED": "true",
-    "DO_NOT_TRACK": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "LANGSMITH_TRACING": "false",
-    "LITELLM_LOCAL_MODEL_COST_MAP": "true",
-    "LITELLM_TELEMETRY": "false",
-    "LOGFIRE_SEND_TO_LOGFIRE": "false",
-    "OPENAI_AGENTS_DISABLE_TRACING": "1",
-    "TRACELOOP_TELEMETRY": "false",
-}
+_ENVIRONMENT = dict(
+    pair.split("=")
+    for pair in (
+        "ANONYMIZED_TELEMETRY=false AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any "
+        "AWS_EC2_METADATA_DISABLED=true DO_NOT_TRACK=1 HF_HUB_DISABLE_TELEMETRY=1 "
+        "LANGSMITH_TRACING=false LITELLM_LOCAL_MODEL_COST_MAP=true LITELLM_TELEMETRY=false "
+        "LOGFIRE_SEND_TO_LOGFIRE=false OPENAI_AGENTS_DISABLE_TRACING=1 TRACELOOP_TELEMETRY=false"
+    ).split()
+)
 """No framework is to send telemetry of its own; AWS wants a key."""
 
 

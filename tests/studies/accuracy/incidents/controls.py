@@ -7,9 +7,7 @@ from dataclasses import replace
 
 from gluellm_pools.fake_provider import Behaviour
 
-from ..app import ANTHROPIC, OPENAI, USUAL, App, ask
-
-_CLAUDE = "claude-sonnet-4-5"
+from ..app import ANTHROPIC, CLAUDE, OPENAI, USUAL, App, ask
 
 
 async def healthy_bursts(app: App) -> None:
@@ -43,7 +41,7 @@ async def long_streams(app: App) -> None:
     client = app.any_llm(ANTHROPIC, provider.anthropic_url)
     long = replace(USUAL, tokens=100, token_rate=2)
     provider.behaviour = lambda request: long if request.model == "claude-opus-4-5" else USUAL
-    app.arrivals(2, ask(client, _CLAUDE))
+    app.arrivals(2, ask(client, CLAUDE))
     app.callers(3, ask(client, "claude-opus-4-5", stream=True), (0.0, 5.0))
 
 
@@ -61,7 +59,7 @@ async def pauses(app: App) -> None:
 async def few_errors(app: App) -> None:
     """One request of a hundred gets a 500; the SDK sends it again."""
     provider = app.serve(behaviour=app.some(0.01, Behaviour(status=500)))
-    app.arrivals(4, ask(app.anthropic(provider.anthropic_url), _CLAUDE, stream=True))
+    app.arrivals(4, ask(app.anthropic(provider.anthropic_url), CLAUDE, stream=True))
 
 
 async def users_cancel(app: App) -> None:
@@ -80,6 +78,6 @@ async def users_cancel(app: App) -> None:
 async def more_traffic(app: App) -> None:
     """Traffic doubles, and the pool has room."""
     client = app.any_llm(ANTHROPIC, app.serve().anthropic_url)
-    app.arrivals(2, ask(client, _CLAUDE, stream=True))
+    app.arrivals(2, ask(client, CLAUDE, stream=True))
     await app.goes_wrong()
-    app.arrivals(3, ask(client, _CLAUDE, stream=True))
+    app.arrivals(3, ask(client, CLAUDE, stream=True))

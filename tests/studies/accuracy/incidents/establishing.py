@@ -11,9 +11,7 @@ from gluellm_pools.fake_provider import Behaviour
 from support.network import Certificates
 from support.proxies import HTTPProxy
 
-from ..app import ANTHROPIC, OPENAI, USUAL, App, ask
-
-_CLAUDE = "claude-sonnet-4-5"
+from ..app import ANTHROPIC, CLAUDE, OPENAI, USUAL, App, ask
 
 
 def _slow_resolver(seconds: float) -> None:
@@ -59,16 +57,14 @@ async def tls_slow(app: App) -> None:
     a moment only."""
     route = app.tls_route(app.serve())
     http = app.http(ANTHROPIC, expiry=0.05, verify=app.trusting)
-    app.callers(4, ask(app.any_llm(ANTHROPIC, route.origin, http_client=http), _CLAUDE), (0.3, 1.0))
+    app.callers(4, ask(app.any_llm(ANTHROPIC, route.origin, http_client=http), CLAUDE), (0.3, 1.0))
     await app.goes_wrong()
     route.setup_after = 3.0
 
 
 async def connect_refused(app: App) -> None:
     """Nothing listens at the provider's address any more."""
-    provider = app.serve()
-    app.arrivals(3, ask(app.anthropic(provider.anthropic_url, max_retries=1), _CLAUDE))
-    await app.goes_wrong()
+    provider = await app.steady(ANTHROPIC, direct=True, max_retries=1)
     await provider.call(provider.refuse())
     await provider.call(provider.drop())
 
@@ -108,7 +104,7 @@ async def server_keeps_shorter(app: App) -> None:
     provider = app.serve()
     route = app.tls_route(provider, setup_after=0.5)
     http = app.http(ANTHROPIC, verify=app.trusting)
-    app.callers(5, ask(app.any_llm(ANTHROPIC, route.origin, http_client=http), _CLAUDE), (1.0, 2.0))
+    app.callers(5, ask(app.any_llm(ANTHROPIC, route.origin, http_client=http), CLAUDE), (1.0, 2.0))
     await app.goes_wrong()
     provider.idle_timeout = 0.3
 
@@ -118,7 +114,7 @@ async def idle_connections_forgotten(app: App) -> None:
     a reset. The SDK sends them again."""
     provider = app.serve()
     client = app.anthropic(provider.anthropic_url)
-    app.callers(6, ask(client, _CLAUDE), (0.5, 1.5))
+    app.callers(6, ask(client, CLAUDE), (0.5, 1.5))
     await app.goes_wrong()
     provider.behaviour = app.some(0.5, replace(USUAL, drop_reused=True))
 
@@ -126,16 +122,12 @@ async def idle_connections_forgotten(app: App) -> None:
 async def provider_resets(app: App) -> None:
     """The provider's front end crashes under load: six of ten requests end in a reset where the
     head of the answer is due. The application allows no retry."""
-    provider = app.serve()
-    app.arrivals(3, ask(app.openai(provider.openai_url, max_retries=0)))
-    await app.goes_wrong()
+    provider = await app.steady(OPENAI, direct=True, max_retries=0)
     provider.behaviour = app.some(0.6, replace(USUAL, reset_before_head=True))
 
 
 async def bodies_truncated(app: App) -> None:
     """A proxy ends six of ten streams in their middle: the connection is closed in order, although
     the body is not complete."""
-    provider = app.serve()
-    app.arrivals(3, ask(app.any_llm(OPENAI, provider.openai_url), stream=True))
-    await app.goes_wrong()
+    provider = await app.steady(OPENAI, stream=True)
     provider.behaviour = app.some(0.6, Behaviour(head_delay=0.4, tokens=12, hang_up_after=5))

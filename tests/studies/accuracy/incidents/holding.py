@@ -8,9 +8,8 @@ from typing import Any
 
 from gluellm_pools.demo.load import client_library
 
-from ..app import ANTHROPIC, MODEL, OPENAI, USUAL, App, ask
+from ..app import ANTHROPIC, CLAUDE, MODEL, OPENAI, USUAL, App, ask
 
-_CLAUDE = "claude-sonnet-4-5"
 _QUESTION: list[Any] = [{"role": "user", "content": "Write the weekly report."}]
 
 
@@ -80,9 +79,9 @@ async def pool_too_small(app: App) -> None:
     """A campaign brings three times the traffic, for good; the pool has 4 connections."""
     provider = app.serve()
     client = app.any_llm(ANTHROPIC, provider.anthropic_url, http_client=app.http(ANTHROPIC, 4))
-    app.callers(4, ask(client, _CLAUDE), (0.5, 1.0))
+    app.callers(4, ask(client, CLAUDE), (0.5, 1.0))
     await app.goes_wrong()
-    app.callers(25, ask(client, _CLAUDE), (0.0, 1.0))
+    app.callers(25, ask(client, CLAUDE), (0.0, 1.0))
 
 
 async def bursts_on_small_pool(app: App) -> None:

@@ -5,26 +5,20 @@ from dataclasses import replace
 
 from gluellm_pools.fake_provider import Behaviour
 
-from ..app import ANTHROPIC, MODEL, OPENAI, USUAL, App, ask
+from ..app import ANTHROPIC, CLAUDE, MODEL, OPENAI, USUAL, App, ask
 
 
 async def quota_lowered(app: App) -> None:
     """The provider lowers the quota: four of five requests get 429 with Retry-After, and the SDK's
     two retries are not enough for half of the calls."""
-    provider = app.serve()
-    client = app.any_llm(OPENAI, provider.openai_url, max_retries=2)
-    app.arrivals(3, ask(client))
-    await app.goes_wrong()
+    provider = await app.steady(OPENAI, max_retries=2)
     provider.behaviour = app.some(0.8, Behaviour(status=429, retry_after=2))
 
 
 async def overloaded(app: App) -> None:
     """The provider is overloaded and answers 529 without Retry-After; five retries of the SDK save
     nearly every call, which then takes seconds longer."""
-    provider = app.serve()
-    client = app.any_llm(ANTHROPIC, provider.anthropic_url, max_retries=5)
-    app.arrivals(3, ask(client, "claude-sonnet-4-5"))
-    await app.goes_wrong()
+    provider = await app.steady(ANTHROPIC, max_retries=5)
     provider.behaviour = app.some(0.6, replace(USUAL, status=529))
 
 
@@ -65,9 +59,7 @@ async def gluellm_limiter(app: App) -> None:
 
 async def key_rotated(app: App) -> None:
     """The API key was rotated, and the service still has the old one."""
-    provider = app.serve()
-    app.arrivals(3, ask(app.any_llm(OPENAI, provider.openai_url)))
-    await app.goes_wrong()
+    provider = await app.steady(OPENAI)
     provider.behaviour = Behaviour(head_delay=0.05, status=401)
 
 
@@ -90,10 +82,7 @@ async def bad_request(app: App) -> None:
 
 async def half_get_500(app: App) -> None:
     """Half of the requests get 500, and the application allows no retry."""
-    provider = app.serve()
-    client = app.any_llm(ANTHROPIC, provider.anthropic_url, max_retries=0)
-    app.arrivals(3, ask(client, "claude-sonnet-4-5", stream=True))
-    await app.goes_wrong()
+    provider = await app.steady(ANTHROPIC, stream=True, max_retries=0)
     provider.behaviour = app.some(0.5, Behaviour(head_delay=0.3, status=500))
 
 
@@ -101,7 +90,7 @@ async def fallback_is_slow(app: App) -> None:
     """The first provider answers 503; the application falls back to one that takes 6 s."""
     provider = app.serve()
     first = ask(app.any_llm(OPENAI, provider.openai_url, max_retries=0))
-    second = ask(app.any_llm(ANTHROPIC, provider.anthropic_url), "claude-sonnet-4-5")
+    second = ask(app.any_llm(ANTHROPIC, provider.anthropic_url), CLAUDE)
 
     async def with_fallback() -> None:
         try:
@@ -159,8 +148,5 @@ async def one_model_slow(app: App) -> None:
 
 async def tokens_slow(app: App) -> None:
     """The heads come as quickly as before, and the tokens a tenth as fast."""
-    provider = app.serve()
-    client = app.any_llm(ANTHROPIC, provider.anthropic_url)
-    app.arrivals(3, ask(client, "claude-sonnet-4-5", stream=True))
-    await app.goes_wrong()
+    provider = await app.steady(ANTHROPIC, stream=True)
     provider.behaviour = replace(USUAL, token_rate=4)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from gluellm_pools.fake_provider import Behaviour
 
-from ..app import ANTHROPIC, OPENAI, USUAL, App, Call, Route, ask
+from ..app import ANTHROPIC, CLAUDE, OPENAI, USUAL, App, Call, Route, ask
 
 
 def _within(seconds: float, call: Call) -> Call:
@@ -41,27 +41,19 @@ async def cancelled_while_reading(app: App) -> None:
 async def read_timeout_cuts(app: App) -> None:
     """A new prompt makes answers take 2 to 5 s, the client's read time-out is 3 s: more than half
     of the good answers are cut off, and are asked for again."""
-    provider = app.serve()
-    client = app.any_llm(ANTHROPIC, provider.anthropic_url, timeout=3.0, max_retries=1)
-    app.arrivals(3, ask(client, "claude-sonnet-4-5"))
-    await app.goes_wrong()
+    provider = await app.steady(ANTHROPIC, timeout=3.0, max_retries=1)
     provider.behaviour = replace(USUAL, head_delay=1.7, jitter=3.0)
 
 
 async def provider_hangs(app: App) -> None:
     """Six of ten requests get no answer at all. The SDK would wait for ten minutes."""
-    provider = app.serve()
-    app.arrivals(2, ask(app.any_llm(OPENAI, provider.openai_url)))
-    await app.goes_wrong()
+    provider = await app.steady(OPENAI, 2)
     provider.behaviour = app.some(0.6, Behaviour(head_delay=math.inf))
 
 
 async def pings_only(app: App) -> None:
     """Streams begin, then bring pings and no item any more, so that no read time-out ends them."""
-    provider = app.serve()
-    client = app.any_llm(OPENAI, provider.openai_url, timeout=5.0)
-    app.arrivals(2, ask(client, stream=True))
-    await app.goes_wrong()
+    provider = await app.steady(OPENAI, 2, stream=True, timeout=5.0)
     provider.behaviour = app.some(0.7, replace(USUAL, stall_after=3, ping_every=0.5))
 
 
@@ -71,6 +63,6 @@ async def dead_path(app: App) -> None:
     provider = app.serve()
     route = app.listen(Route, to=provider)
     client = app.any_llm(ANTHROPIC, route.origin)
-    app.arrivals(2, ask(client, "claude-sonnet-4-5", stream=True))
+    app.arrivals(2, ask(client, CLAUDE, stream=True))
     await app.goes_wrong()
     route.dead = True

@@ -6,36 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..catalogue import CONTROL, SYMPTOMS, Incident
+from ..catalogue import CONTROL, EXPECTED, SYMPTOMS, Incident
 
 YES, PARTLY, NO, WRONG = VERDICTS = ("yes", "partly", "no", "wrong")
 ASPECTS: Final = ("finding", "doctor", "alert", "overview")
 _ACCOUNT: Final = {"calls_failing", "calls_silent", "calls_slow", "calls_cancelled"}
 """Kinds of findings that report what is wrong and where, and no cause."""
-_ALSO: Final[Mapping[str, set[str]]] = {
-    "calls_cancelled": {"calls_cut_short", "pool_too_small"},
-    "connections_reset": {"closed_unanswered"},
-    "dead_path": {"silent_connections"},
-    "not_reused": {"connections_not_reused", "slow_connecting"},
-    "pings_only": {"stalled_streams"},
-    "pool_held": {"one_caller_holds_pool", "pool_saturated"},
-    "pool_too_small": {"pool_saturated"},
-    "rate_limited": {"retries"},
-    "timeout_cuts_answers": {"read_timeout"},
-    "unusable_answers": {"retries"},
-}
-"""By cause of the catalogue, the kinds of ``diagnose()`` that name it, besides one of that name."""
-_CALM: Final = {
-    "calls_failed": 0.05,
-    "calls_silent_now": 2,
-    "calls_cancelled": 0.3,
-    "leaks_suspected": 1,
-    "event_loop_late": 0.2,
-    "retries_per_call": 0.25,
-    "connect_failures": 5,
-    "reuse_failures": 3,
-}
-"""Signals of the overview that no control may let reach these values."""
+_CALM: Final[Mapping[str, float]] = EXPECTED["calm"]
 
 
 @dataclass(kw_only=True)
@@ -75,7 +52,7 @@ class Seen:
         one = self.incident
         if not self.above_info or one.cause == CONTROL:
             return YES if self.kind == one.cause else WRONG if one.cause == CONTROL else NO
-        right = {one.cause, *_ALSO.get(one.cause, ())}
+        right = {one.cause, *EXPECTED["kinds"].get(one.cause, ())}
         top, *others = self.above_info
         complete = all(re.search(fact, _text(top), re.IGNORECASE) for fact in one.says)
         if top["kind"] in right:
