@@ -38,7 +38,8 @@ class Noted(list[str]):
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:
-            self.append(f"{what}: {type(error).__name__}")
+            code = getattr(error, "code", None)  # of gRPC
+            self.value(what, code().name if callable(code) else type(error).__name__)
 
     def __call__(self, what: str, work: Callable[[], object]) -> None:
         """One step, whatever comes of it."""
@@ -296,70 +297,49 @@ def urllib3(library: Any, servers: Servers, look: Look, noted: Noted) -> None:
 
 def grpc(library: Any, servers: Servers, look: Look, noted: Noted) -> None:
     importlib.import_module("grpc.aio")
-
-    def called(work: Callable[[], object]) -> Callable[[], object]:
-        def call() -> object:
-            try:
-                return work()
-            except library.RpcError as error:
-                return error.code().name
-
-        return call
-
     with contextlib.suppress(Exception), library.insecure_channel(servers.grpc) as channel:
-        noted("unary", called(lambda: channel.unary_unary("/")(b"", wait_for_ready=True)))
-        noted("future", called(lambda: channel.unary_unary("/").future(b"").result()))
-        noted("stream", called(lambda: list(channel.unary_stream("/")(b""))))
-        noted("client stream", called(lambda: channel.stream_unary("/")(iter([b""]))))
-        noted("both", called(lambda: list(channel.stream_stream("/")(iter([b""])))))
+        noted("unary", lambda: channel.unary_unary("/")(b"", wait_for_ready=True))
+        noted("future", lambda: channel.unary_unary("/").future(b"").result())
+        noted("stream", lambda: list(channel.unary_stream("/")(b"")))
+        noted("client stream", lambda: channel.stream_unary("/")(iter([b""])))
+        noted("both", lambda: list(channel.stream_stream("/")(iter([b""]))))
 
         def cancelled() -> object:
             stream = channel.unary_stream("/")(b"")
             stream.initial_metadata()
             return stream.cancel()
 
-        noted("cancelled", called(cancelled))
-        noted("late", called(lambda: channel.unary_unary("/late")(b"", timeout=0.02)))
-        noted("wrong", called(lambda: channel.unary_unary("/")(b"", surplus=1)))
+        noted("cancelled", cancelled)
+        noted("late", lambda: channel.unary_unary("/late")(b"", timeout=0.02))
+        noted("wrong", lambda: channel.unary_unary("/")(b"", surplus=1))
         look()
     with contextlib.suppress(Exception), library.insecure_channel(servers.nobody) as channel:
-        noted("nobody", called(lambda: channel.unary_unary("/")(b"")))
+        noted("nobody", lambda: channel.unary_unary("/")(b""))
 
-    async def answer(call: Any) -> object:
-        try:
-            return await call
-        except library.RpcError as error:
-            return error.code().name
+    async def messages(channel: Any) -> list[object]:
+        return [message async for message in channel.unary_stream("/")(b"")]
+
+    async def read_by_read(channel: Any) -> list[object]:
+        call = channel.unary_stream("/")(b"")
+        return [await call.read(), await call.read() is library.aio.EOF]
+
+    async def given_up(channel: Any) -> object:
+        stream = channel.unary_stream("/")(b"")
+        await stream.initial_metadata()
+        return stream.cancel()
 
     async def send() -> None:
         async with library.aio.insecure_channel(servers.grpc) as channel:
-            await noted.awaited(
-                "async", answer(channel.unary_unary("/")(b"", wait_for_ready=True, timeout=5))
-            )
-
-            async def messages() -> list[object]:
-                return [message async for message in channel.unary_stream("/")(b"")]
-
-            await noted.awaited("async stream", answer(messages()))
-
-            async def read_by_read() -> list[object]:
-                call = channel.unary_stream("/")(b"")
-                return [await call.read(), await call.read() is library.aio.EOF]
-
-            await noted.awaited("async reads", answer(read_by_read()))
-
-            async def given_up() -> object:
-                stream = channel.unary_stream("/")(b"")
-                await stream.initial_metadata()
-                return stream.cancel()
-
-            await noted.awaited("async cancelled", answer(given_up()))
-            await noted.awaited(
-                "async late", answer(channel.unary_unary("/late")(b"", timeout=0.02))
-            )
+            unary = channel.unary_unary("/")(b"", wait_for_ready=True, timeout=5)
+            await noted.awaited("async", unary)
+            await noted.awaited("async stream", messages(channel))
+            await noted.awaited("async reads", read_by_read(channel))
+            await noted.awaited("async cancelled", given_up(channel))
+            late = channel.unary_unary("/late")(b"", timeout=0.02)
+            await noted.awaited("async late", late)
             look()
         async with library.aio.insecure_channel(servers.nobody) as channel:
-            await noted.awaited("async nobody", answer(channel.unary_unary("/")(b"")))
+            await noted.awaited("async nobody", channel.unary_unary("/")(b""))
 
     with contextlib.suppress(Exception):
         asyncio.run(send())
