@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from studies.figures import Parser
 
 from . import counting
-from .rows import GROUPS, Block, Row, blocks
+from .rows import GROUPS, Row, blocks
 from .workload import FAMILIES
 
 _VERDICTS = {True: "met", False: "NOT MET", None: "-"}
@@ -26,9 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     began = time.monotonic()
     measured: list[Row] = []
-    for block in blocks(options.only or (), options.library or ()):
-        _print_block(block)
-        measured += block.rows
+    for title, rows in blocks(options.only or (), options.library or ()):
+        print(f"\n{title}")
+        for row in rows:
+            print(f"  {row.what}: {row.measured} (budget {row.budget}) {_VERDICTS[row.met]}")
+            if row.detail:
+                print(f"    {row.detail}")
+        sys.stdout.flush()
+        measured += rows
     print(
         "\nYardstick: what the contrib instrumentation of the same library adds to the same"
         f" request, which has a current span.\nMeasured in {time.monotonic() - began:.0f} s."
@@ -37,15 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     passing = (True,) if counting.available() else (True, None)
     missed = [row for row in measured if row.gates and row.met not in passing]
     return int(options.check and bool(missed))
-
-
-def _print_block(block: Block) -> None:
-    print(f"\n{block.title}")
-    for row in block.rows:
-        print(f"  {row.what}: {row.measured} (budget {row.budget}) {_VERDICTS[row.met]}")
-        if row.detail:
-            print(f"    {row.detail}")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from opentelemetry.instrumentation.gluellm.attribution.context import current_ca
 from . import internals
 from .network import AsyncBackend, streamed
 from .pools import send, used_pools
-from .workload import OFF, OURS, Instrumentation, Sdk, any_llm_call, milliseconds
+from .workload import OFF, OURS, Instrumentation, Sdk, any_llm_call, milliseconds, observed
 
 _POOLS = (1_000, 10_000)
 _COLLECTIONS = 15
@@ -35,8 +35,7 @@ _URL = "http://api.test/v1/chat/completions"
 
 def _collections() -> dict[str, float]:
     found: dict[str, float] = {}
-    sdk = Sdk()
-    Instrumentation("httpx", sdk).turn(OURS)
+    sdk = observed()
     pools: list[httpcore.ConnectionPool] = []
     for count in _POOLS:
         pools += used_pools(count - len(pools))
@@ -70,8 +69,7 @@ def _records(sdk: Sdk) -> int:
 
 
 def _drains() -> dict[str, float]:
-    sdk = Sdk()
-    Instrumentation("httpx", sdk).turn(OURS)
+    sdk = observed()
     items = _real_items(sdk)
     # Warms up, and tells how many records the items make.
     before = _records(sdk)
@@ -100,8 +98,7 @@ async def _latest_tick(collect: Callable[[], Any]) -> float:
 
 
 def _stalls() -> dict[str, float]:
-    sdk = Sdk()
-    Instrumentation("httpx", sdk).turn(OURS)
+    sdk = observed()
     items = _real_items(sdk)
     late, idle = [], []
     for _ in range(_STALLS):

@@ -54,14 +54,6 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """Rows that belong together."""
-
-    title: str
-    rows: tuple[Row, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class _Requests:
     """What the measurements of a family's requests say."""
 
@@ -163,7 +155,9 @@ WHICHEVER: dict[str, tuple[Budget, ...]] = {
 GROUPS = (*_OF_FAMILIES, *WHICHEVER)
 
 
-def blocks(groups: Collection[str] = (), libraries: Collection[str] = ()) -> Iterator[Block]:
+def blocks(
+    groups: Collection[str] = (), libraries: Collection[str] = ()
+) -> Iterator[tuple[str, list[Row]]]:
     """Measure, block by block, the rows of these groups and libraries; of none: of all.
 
     What no library has of its own is left out where libraries are named and its group is not.
@@ -179,4 +173,4 @@ def blocks(groups: Collection[str] = (), libraries: Collection[str] = ()) -> Ite
     for title, budgets in wanted.items():
         rows = [row for group in budgets if group in (groups or budgets) for row in budgets[group]]
         if rows:
-            yield Block(title, tuple(budget.row() for budget in rows))
+            yield title, [budget.row() for budget in rows]

@@ -21,7 +21,7 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 from .network import AsyncBackend, Backend, answer
 from .pools import EMPTY, HOST, a_pool, a_request, calling, send
-from .workload import OURS, Instrumentation, Sdk, any_llm_call, series_of
+from .workload import Sdk, any_llm_call, observed, series_of
 
 ANOTHER_HOST = "api.example.com"
 _STATUSES = (200, 400, 401, 404, 429, 500, 503, 529)
@@ -156,8 +156,7 @@ def healthy() -> httpcore.ConnectionPool:
 
 
 def _main() -> None:
-    sdk = Sdk()
-    Instrumentation("httpx", sdk).turn(OURS)
+    sdk = observed()
     open_pool = healthy()
     well, points, _ = _count(sdk)
     everything()

@@ -27,8 +27,7 @@ def test_a_budget_is_met_or_not_and_what_is_not_measured_is_neither(
     monkeypatch.setattr(sources, "cpu_times", unavailable)
     blocks = list(rows.blocks(["request-path", "all-in"]))
     assert len(blocks) == 4
-    for block in blocks:
-        path, share, cpu, all_in, _ = block.rows
+    for _, (path, share, cpu, all_in, _) in blocks:
         assert (path.budget, path.measured, path.met) == ("<= 55,000", "2", True)
         assert (share.budget, share.measured, share.met) == ("<= 3.0 %", "2.0 %", True)
         assert (all_in.budget, all_in.measured, all_in.met) == ("<= 28.0 %", "30.0 %", False)

@@ -90,6 +90,13 @@ class Sdk:
                 yield name, point
 
 
+def observed() -> Sdk:
+    """Providers to which the package, turned on, reports on httpx."""
+    sdk = Sdk()
+    Instrumentation("httpx", sdk).turn(OURS)
+    return sdk
+
+
 def milliseconds(work: Callable[[], Any]) -> tuple[float, Any]:
     """The CPU time of this thread that some work takes, and its result."""
     began = time.thread_time_ns()
