@@ -19,32 +19,33 @@ _BORN = re.compile(
 
 def mutants(rule: Rule) -> Iterator[tuple[str, Rule]]:
     """What is broken, and the rule with it."""
-    expression = rule["expr"]
+    if "for" in rule:
+        yield "for is 0s", {**rule, "for": "0s"}
+        yield "for is 2h", {**rule, "for": "2h"}
+    for what, expression in _broken(rule["expr"]):
+        yield what, {**rule, "expr": expression}
+
+
+def _broken(expression: str) -> Iterator[tuple[str, str]]:
     for match in _THRESHOLD.finditer(expression):
         value = float(match[0])
         for other in (value / 1000, value * 1000) if value else (1000.0,):
             changed = f"{expression[: match.start()]}{other:g}{expression[match.end() :]}"
-            yield f"threshold {match[0]} is {other:g}", {**rule, "expr": changed}
-    if "for" in rule:
-        yield "for is 0s", {**rule, "for": "0s"}
-        yield "for is 2h", {**rule, "for": "2h"}
+            yield f"threshold {match[0]} is {other:g}", changed
     if _BORN.search(expression):
-        yield "new series are not seen", {**rule, "expr": _BORN.sub(r"\2", expression)}
-        yield (
-            "new series count twice",
-            {**rule, "expr": _BORN.sub(r"sum without (none) (\g<0>) + \2", expression)},
-        )
-        yield "every series is new", {**rule, "expr": _BORN.sub(r"\1", expression)}
+        yield "new series are not seen", _BORN.sub(r"\2", expression)
+        twice = _BORN.sub(r"sum without (none) (\g<0>) + \2", expression)
+        yield "new series count twice", twice
+        yield "every series is new", _BORN.sub(r"\1", expression)
         others = re.sub(r"unless on \([^)]*\)", "unless", expression)
-        yield "a label that comes later makes it new", {**rule, "expr": others}
+        yield "a label that comes later makes it new", others
         instances = expression.replace("unless on (job, instance, ", "unless on (job, ")
-        yield "one instance makes all known", {**rule, "expr": instances}
-        versions = expression.replace(" service_version,", "")
-        yield "a new version is known", {**rule, "expr": versions}
-        yield "an hour's memory is short", {**rule, "expr": expression.replace("[1h]", "[5m]")}
+        yield "one instance makes all known", instances
+        yield "a new version is known", expression.replace(" service_version,", "")
+        yield "an hour's memory is short", expression.replace("[1h]", "[5m]")
     if "[150s]" in expression:
-        yield "a state is believed for ever", {**rule, "expr": expression.replace("150s", "1h")}
-        yield "a state is believed for 10 s", {**rule, "expr": expression.replace("150s", "10s")}
+        yield "a state is believed for ever", expression.replace("150s", "1h")
+        yield "a state is believed for 10 s", expression.replace("150s", "10s")
 
 
 def survives(rules: list[Rule], name: str) -> bool:

@@ -40,21 +40,17 @@ RENAMED: dict[str, dict[str, set[str]]] = {
 def every() -> Iterator[Break]:
     """All breaks."""
     for library in LIBRARIES:
-        for name in METHODS[library]:
-            for how in releases.METHODS:
-                yield Break(library, "method", name, how)
-        for name in ATTRIBUTES[library]:
-            for how in seen.KINDS:
-                yield Break(library, "attribute", name, how)
-        names = [*RENAMED[library], *UNUSED.get(library, ()), *SMALLER.get(library, ())]
-        for name in names:
-            yield Break(library, "method", name, releases.RENAMED)
-        for name in MODULES.get(library, ()):
-            for how in releases.MODULES:
-                yield Break(library, "module", name, how)
-        for name in CLASSES[library]:
-            for how in seen.NAME_KINDS:
-                yield Break(library, "class", name, how)
+        of_any = [*RENAMED[library], *UNUSED.get(library, ()), *SMALLER.get(library, ())]
+        for kind, names, ways in (
+            ("method", METHODS[library], releases.METHODS),
+            ("attribute", ATTRIBUTES[library], seen.KINDS),
+            ("method", of_any, (releases.RENAMED,)),
+            ("module", MODULES.get(library, ()), releases.MODULES),
+            ("class", CLASSES[library], seen.NAME_KINDS),
+        ):
+            for name in names:
+                for how in ways:
+                    yield Break(library, kind, name, how)
     for found in replaced():
         for how in runtime.KINDS:
             yield Break(found.partition(".")[0].partition(":")[0], "runtime", found, how)

@@ -3,8 +3,6 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from studies.tables import table
-
 from .building import Built
 from .evaluation import Group
 from .template import BUDGET
@@ -12,7 +10,8 @@ from .timing import FLEET_BUDGET, P95_BUDGET, Timed, share
 
 _VERDICTS = {True: "met", False: "NOT MET"}
 _FLEET = "gluellm-fleet"
-_TITLE_WIDTH = 44
+_QUERY = "{:20}  {:44}  {:>6}  {:>6}  {:>9}  {:>7}  {:>6}  {:>6}  {}"
+_RULES = "{:18}  {:>7}  {:>7}  {:>9}  {:66}  {}"
 
 
 def of_series(built: Built, instances: int, stored: int) -> str:
@@ -31,21 +30,21 @@ def of_series(built: Built, instances: int, stored: int) -> str:
 
 def of_queries(queries: Sequence[Timed]) -> str:
     """All queries, the slowest first."""
-    rows: list[tuple[str, ...]] = [
-        ("board", "panel", "step", "series", "samples", "cold ms", "ms", "CPU ms", "")
-    ]
+    columns = ("board", "panel", "step", "series", "samples", "cold ms", "ms", "CPU ms", "")
+    lines = [_QUERY.format(*columns)]
     for one in sorted(queries, key=lambda timed: -timed.median):
         times = (one.cold.seconds, one.median, one.processor)
-        rows.append(
-            (
-                *(one.asked.board, one.asked.panel[:_TITLE_WIDTH]),
+        cells = (
+            *(
+                one.asked.board,
+                one.asked.panel[:44],
                 f"{one.asked.step} s" if one.asked.step else "-",
-                *(str(one.touched), str(one.warm[0].samples if one.warm else 0)),
-                *(f"{seconds * 1000:.0f}" for seconds in times),
-                one.error[:80],
-            )
+            ),
+            *(one.touched, one.warm[0].samples if one.warm else 0),
+            *(f"{seconds * 1000:.0f}" for seconds in times),
         )
-    return table(rows, left=2)
+        lines.append(_QUERY.format(*cells, one.error[:80]).rstrip())
+    return "\n".join(lines)
 
 
 def of_boards(queries: Sequence[Timed]) -> str:
@@ -88,12 +87,12 @@ def summary(queries: Sequence[Timed]) -> tuple[str, bool]:
 
 def of_rules(groups: Sequence[Group]) -> str:
     """Each group's evaluation beside its interval."""
-    rows: list[tuple[str, ...]] = [("group", "every s", "takes s", "slowest s", "slowest rule", "")]
+    lines = [_RULES.format("group", "every s", "takes s", "slowest s", "slowest rule", "")]
     for one in groups:
         times = (f"{one.interval:.0f}", f"{one.seconds:.2f}", f"{one.slowest_seconds:.2f}")
-        rows.append((one.name, *times, one.slowest, _VERDICTS[one.met]))
+        lines.append(_RULES.format(one.name, *times, one.slowest, _VERDICTS[one.met]))
     errors = [f"FAILS {error}" for one in groups for error in one.errors]
-    return "\n".join([table(rows), *errors])
+    return "\n".join([*lines, *errors])
 
 
 def _ms(seconds: float) -> str:
