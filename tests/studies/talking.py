@@ -1,4 +1,4 @@
-"""A program of the tests' own that is told lines, and says what it did in lines of JSON."""
+"""Programs: that run to their end, or are told lines and say what they did in lines of JSON."""
 
 import json
 import os
@@ -9,6 +9,22 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+
+
+class FailedError(Exception):
+    """A program that failed, with the end of what it wrote to standard error."""
+
+
+def ran(*command: str | Path, timeout: float | None = None, **more: Any) -> str:
+    """The output of a program. Raises FailedError."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, **more)
+    except subprocess.TimeoutExpired:
+        raise FailedError(f"no end after {timeout:g} s") from None
+    if done.returncode:
+        raise FailedError(done.stderr.strip()[-3000:])
+    return done.stdout
+
 
 _TESTS: Final = Path(__file__).parents[1]
 _SAYS_WITHIN: Final = 120.0

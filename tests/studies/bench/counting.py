@@ -9,11 +9,12 @@ import gc
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
+
+from studies.talking import FailedError, ran
 
 Job = tuple[str, str, Callable[[int], None], tuple[int, int], int]
 """Group, variant, what to run with a length, the short and the long length, and how many of what is
@@ -25,10 +26,6 @@ Counts = dict[str, dict[str, float]]
 """Instructions by group, then by variant."""
 
 
-class UnavailableError(Exception):
-    """A measurement that can't be made here; its message says why."""
-
-
 def available() -> bool:
     """Whether valgrind is installed."""
     return shutil.which("valgrind") is not None
@@ -37,10 +34,10 @@ def available() -> bool:
 def count(module: str, arguments: Iterable[str]) -> Counts:
     """Run ``python -m module`` under valgrind, which calls :func:`fork_each`.
 
-    Raises UnavailableError where there is no valgrind, or that fails.
+    Raises FailedError where there is no valgrind, or that fails.
     """
     if not available():
-        raise UnavailableError("valgrind is not installed")
+        raise FailedError("valgrind is not installed")
     with tempfile.TemporaryDirectory() as folder:
         command = [
             *"valgrind --tool=cachegrind --cache-sim=no".split(),
@@ -48,20 +45,9 @@ def count(module: str, arguments: Iterable[str]) -> Counts:
             *(sys.executable, "-m", module, *arguments),
         ]
         environment = {**os.environ, "PYTHONHASHSEED": "0"}
-        try:
-            done = subprocess.run(
-                command,
-                env=environment,
-                timeout=TIMEOUT,
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-        except subprocess.SubprocessError as error:
-            said = getattr(error, "stderr", None) or ""
-            raise UnavailableError(f"{module} under valgrind: {error} {said[-2000:]}") from error
+        output = ran(*command, env=environment, timeout=TIMEOUT)
         found: Counts = {}
-        for line in done.stdout.splitlines():
+        for line in output.splitlines():
             group, variant, short, long, divisor = json.loads(line)
             difference = _total(Path(folder, str(long))) - _total(Path(folder, str(short)))
             found.setdefault(group, {})[variant] = difference / divisor

@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from studies.talking import FailedError
+
 from . import sources
 from .workload import FAMILIES, YARDSTICKS
 
@@ -43,7 +45,7 @@ class Budget:
         budget = f"<= {self.unit.format(self.most)}"
         try:
             found, detail = self.values(), self.detail()
-        except sources.UnavailableError as reason:
+        except FailedError as reason:
             return Row(self.what, budget, "not measured", None, str(reason), self.gates)
         values = found if isinstance(found, dict) else {"": found}
         worst = max(values.values())
@@ -105,7 +107,7 @@ class _Requests:
         try:
             each = (f"{name} {more:.0f}" for name, more in self.more(with_it, without).items())
             return "Instructions: " + "; ".join(each)
-        except sources.UnavailableError:
+        except FailedError:
             return ""
 
     def garbage(self) -> dict[str, float]:
@@ -124,7 +126,7 @@ class _Requests:
         if self.family == "grpc":
             # Its threads take 50 microseconds a chunk, and ten more or less from run to run.
             more = self.instructions("stream ours", "stream off")
-            raise sources.UnavailableError(f"drowned by what gRPC's own threads take. {more}")
+            raise FailedError(f"drowned by what gRPC's own threads take. {more}")
         return self.cpu("chunk")
 
     def cpu_detail(self) -> str:

@@ -2,12 +2,13 @@
 
 import functools
 import json
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+from studies.talking import ran
+
 from . import counting, instructions
-from .counting import TIMEOUT, UnavailableError
+from .counting import TIMEOUT
 from .workload import FAMILIES
 
 _PACKAGE = __package__ or ""
@@ -18,13 +19,7 @@ def part(module: str, argument: str = "") -> dict[str, float]:
     """What a module of this package measures, in a process of its own."""
     command = [sys.executable, "-m", f"{_PACKAGE}.{module}", *([argument] if argument else [])]
     print(f"measuring: {module} {argument}", file=sys.stderr, flush=True)
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise UnavailableError(f"{module} {argument} took longer than {TIMEOUT:.0f} s") from error
-    if done.returncode:
-        raise UnavailableError(f"{module} {argument} failed: {done.stderr.strip()[-500:]}")
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    return dict(json.loads(ran(*command, timeout=TIMEOUT).splitlines()[-1]))
 
 
 @functools.cache

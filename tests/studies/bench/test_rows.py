@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from studies.talking import FailedError
+
 from . import rows, sources
 from .workload import FAMILIES
 
@@ -19,7 +21,7 @@ def test_a_budget_is_met_or_not_and_what_is_not_measured_is_neither(
     variants |= {f"{name}, no span": count for name, count in variants.items()}
 
     def unavailable(family: str) -> dict[str, dict[str, float]]:
-        raise sources.UnavailableError("not here")
+        raise FailedError("not here")
 
     monkeypatch.setattr(
         sources, "instruction_counts", lambda f: {str(each): variants for each in FAMILIES[f]}

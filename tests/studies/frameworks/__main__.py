@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from studies.figures import Parser
+from studies.talking import FailedError, ran
 
 from . import instrumentations, llm_frameworks, sdks
 from .harness import Case, Pool, measure, stay_on_loopback
@@ -134,20 +135,14 @@ def _run(case: Case, *, instrumented: bool) -> _Run:
     }
     with case.serve() as (port, received):
         command = [str(python), "-m", "studies.frameworks", "--child", case.framework]
+        command += [str(port), "on" if instrumented else "off"]
         try:
-            done = subprocess.run(
-                [*command, str(port), "on" if instrumented else "off"],
-                env=environment | _ENVIRONMENT,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=_TIMEOUT,
+            output = ran(
+                *command, timeout=_TIMEOUT, env=environment | _ENVIRONMENT, stdin=subprocess.DEVNULL
             )
-        except subprocess.TimeoutExpired:
-            return _Run({}, received(), f"no end after {_TIMEOUT:g} s")
-        if done.returncode:
-            return _Run({}, received(), done.stderr[-3000:])
-        return _Run(json.loads(done.stdout.splitlines()[-1]), received(), "")
+        except FailedError as failure:
+            return _Run({}, received(), str(failure))
+        return _Run(json.loads(output.splitlines()[-1]), received(), "")
 
 
 if __name__ == "__main__":

@@ -4,11 +4,6 @@ A suite comes from the source distribution of the version that is installed here
 against the wheel of that version, in an environment of its own.
 """
 
-
-class PeerError(Exception):
-    """What kept a suite from being run. The message says what to do."""
-
-
 # What the command and the plug-ins, which run in other environments, agree upon.
 OUTCOMES = "GLUELLM_PEERS_OUTCOMES"
 """Environment variable: the file for the outcomes."""

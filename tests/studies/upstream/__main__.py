@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 
 from studies.figures import Figures, Parser
+from studies.talking import FailedError
 
-from . import OWN, REQUESTS, PeerError, preparing
+from . import OWN, REQUESTS, preparing
 from .comparing import OTHERWISE, WORSE, Difference, differences, judge
 from .running import Finished, Runner
 from .suites import SUITES, Suite
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             runner = _prepare(suite)
             compare(runner, figures)
-        except (PeerError, subprocess.SubprocessError, OSError) as error:
+        except (FailedError, subprocess.SubprocessError, OSError) as error:
             print(f"{label}: not run: {error}")
             figures.broken.append(f"{label}: not run")
             status = 2
@@ -85,7 +86,7 @@ def _run(runner: Runner, *, on: bool) -> Finished:
     print(f"{runner.title}: running, {label}", file=sys.stderr, flush=True)
     finished = runner.run(on=on)
     if not finished.run.outcomes:
-        raise PeerError(f"no test was run with the instrumentation {label}:\n{finished.output}")
+        raise FailedError(f"no test was run with the instrumentation {label}:\n{finished.output}")
     return finished
 
 

@@ -7,7 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from . import PeerError
+from studies.talking import ran
+
 from .suites import Suite
 
 ROOT: Final = Path(__file__).parents[3]
@@ -59,7 +60,4 @@ def environment(suite: Suite, folder: Path) -> Path:
 
 
 def _pip(interpreter: Path, command: str, *arguments: str) -> None:
-    whole = [interpreter, "-m", "pip", command, "--quiet", *arguments]
-    done = subprocess.run(whole, timeout=_TIMEOUT, capture_output=True, text=True)
-    if done.returncode:
-        raise PeerError(f"pip {command} failed:\n{done.stderr.strip()[-2000:]}")
+    ran(interpreter, "-m", "pip", command, "--quiet", *arguments, timeout=_TIMEOUT)
