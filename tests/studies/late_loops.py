@@ -24,6 +24,7 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 RUNS = 10
 CAUSES = ("blocking_call", "cpu_contention", "cpu_quota", "interpreter_lock")
 _CPU_V1, _CPU_V2 = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
+CGROUPS = _CPU_V1 if _CPU_V1.is_dir() else _CPU_V2
 _LASTS = 4.0
 _SPIN = "while True: pass"
 
@@ -60,7 +61,7 @@ def _surroundings(cause: str) -> Iterator[str]:
         spin = [sys.executable, "-c", _SPIN]
         others = [subprocess.Popen(spin) for _ in range(6 * len(os.sched_getaffinity(0)))]
     elif cause == "cpu_quota":
-        group = (_CPU_V1 if _CPU_V1.is_dir() else _CPU_V2) / f"late-loops-{os.getpid()}"
+        group = CGROUPS / f"late-loops-{os.getpid()}"
         group.mkdir()
     try:
         yield str(group or "")
@@ -72,13 +73,13 @@ def _surroundings(cause: str) -> Iterator[str]:
             group.rmdir()
 
 
-def _limit(group: Path) -> None:
-    """Let a cgroup use a twentieth of one CPU from now on."""
+def limit(group: Path, used: int, period: int) -> None:
+    """Let a cgroup of either version use so many microseconds of a CPU in each period."""
     if (group / "cpu.max").exists():
-        (group / "cpu.max").write_text("10000 200000")
+        (group / "cpu.max").write_text(f"{used} {period}")
     else:
-        (group / "cpu.cfs_period_us").write_text("200000")
-        (group / "cpu.cfs_quota_us").write_text("10000")
+        (group / "cpu.cfs_period_us").write_text(f"{period}")
+        (group / "cpu.cfs_quota_us").write_text(f"{used}")
 
 
 def _run(cause: str, run: int, port: int, group: str) -> None:
@@ -99,7 +100,7 @@ def _run(cause: str, run: int, port: int, group: str) -> None:
             request = asyncio.create_task(client.get(url))
             await asyncio.sleep(2)
             if group:  # only now: under such a quota, the imports would take a minute
-                _limit(Path(group))
+                limit(Path(group), 10_000, 200_000)
             if cause == "interpreter_lock":
                 for _ in range(6):
                     threading.Thread(target=_compute, daemon=True).start()

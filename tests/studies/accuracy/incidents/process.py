@@ -6,7 +6,8 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
+
+from studies.late_loops import CGROUPS, limit
 
 from ..app import OPENAI, App, ask
 
@@ -37,21 +38,15 @@ async def throttled(app: App) -> None:
 
 @contextlib.contextmanager
 def _throttled() -> Iterator[None]:
-    """A control group of either version of cgroups, with 3.5 % of a CPU."""
-    root = Path("/sys/fs/cgroup/cpu")
-    root = root if root.is_dir() else root.parent
-    group = root / f"incident-{os.getpid()}"
+    """A control group with 3.5 % of a CPU."""
+    group = CGROUPS / f"incident-{os.getpid()}"
     group.mkdir()
     (group / "cgroup.procs").write_text(str(os.getpid()))
-    if (group / "cpu.max").exists():
-        (group / "cpu.max").write_text("14000 400000")
-    else:
-        (group / "cpu.cfs_period_us").write_text("400000")
-        (group / "cpu.cfs_quota_us").write_text("14000")
+    limit(group, 14_000, 400_000)
     try:
         yield
     finally:
-        (root / "cgroup.procs").write_text(str(os.getpid()))
+        (CGROUPS / "cgroup.procs").write_text(str(os.getpid()))
         group.rmdir()
 
 
