@@ -77,17 +77,12 @@ def imports(sources: dict[str, tuple[Path, ast.Module]]) -> dict[str, set[str]]:
 
 def in_cycles(graph: dict[str, set[str]]) -> set[str]:
     """The modules that import themselves by way of others."""
-
-    def reached(start: str) -> set[str]:
-        seen: set[str] = set()
-        todo = [start]
-        while todo:
-            new = graph[todo.pop()] - seen
-            seen |= new
-            todo += new
-        return seen
-
-    return {module for module in graph if module in reached(module)}
+    reached = {module: set(imported) for module, imported in graph.items()}
+    for through, beyond in reached.items():
+        for others in reached.values():
+            if through in others:
+                others |= beyond
+    return {module for module, others in reached.items() if module in others}
 
 
 def lease_attributes(sources: dict[str, tuple[Path, ast.Module]]) -> tuple[set[str], set[Path]]:
@@ -113,10 +108,9 @@ def _declared(lease: ast.ClassDef) -> Iterator[str]:
         if stored and ast.unparse(node.value) == "self":
             yield node.attr
     for statement in lease.body:
-        if isinstance(statement, (ast.Assign, ast.AnnAssign)):
-            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-            names = [target.id for target in targets if isinstance(target, ast.Name)]
-            yield from (name for name in names if name != "__slots__")
+        targets = getattr(statement, "targets", [getattr(statement, "target", None)])
+        names = (target.id for target in targets if isinstance(target, ast.Name))
+        yield from (name for name in names if name != "__slots__")
 
 
 def repeated(sources: dict[str, tuple[Path, ast.Module]]) -> dict[str, int]:

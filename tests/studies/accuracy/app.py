@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import random
 import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
-from functools import partial
 from typing import Any
 
 from gluellm_pools.demo.load import client_library
@@ -121,17 +121,12 @@ class App:
         limits = library.Limits(max_connections=connections, keepalive_expiry=expiry)
         return library.AsyncClient(limits=limits, trust_env=False, **more)
 
-    def openai(self, url: str, **options: Any) -> Any:
-        from openai import AsyncOpenAI
-
-        options.setdefault("http_client", self.http(OPENAI))
-        return AsyncOpenAI(base_url=url, api_key="key", **options)
-
-    def anthropic(self, url: str, **options: Any) -> Any:
-        from anthropic import AsyncAnthropic
-
-        options.setdefault("http_client", self.http(ANTHROPIC))
-        return AsyncAnthropic(base_url=url, api_key="key", **options)
+    def sdk(self, name: str, url: str, **options: Any) -> Any:
+        options.setdefault("http_client", self.http(name))
+        client = {OPENAI: "AsyncOpenAI", ANTHROPIC: "AsyncAnthropic"}[name]
+        return getattr(importlib.import_module(name), client)(
+            base_url=url, api_key="key", **options
+        )
 
     def any_llm(self, name: str, url: str, **options: Any) -> Any:
         from any_llm import AnyLLM
@@ -147,8 +142,8 @@ class App:
         """Calls of any-llm, or of an SDK, to a provider. Return it when the incident begins."""
         provider = self.serve()
         url = getattr(provider, f"{sdk}_url")
-        make = getattr(self, sdk) if direct else partial(self.any_llm, sdk)
-        self.arrivals(rate, ask(make(url, **more), MODELS[sdk], stream=stream))
+        make = self.sdk if direct else self.any_llm
+        self.arrivals(rate, ask(make(sdk, url, **more), MODELS[sdk], stream=stream))
         await self.goes_wrong()
         return provider
 

@@ -47,7 +47,7 @@ async def long_streams(app: App) -> None:
 
 async def pauses(app: App) -> None:
     """The event loop pauses for 0.4 s now and then, as for a garbage collection."""
-    client = app.openai(app.serve().openai_url)
+    client = app.sdk(OPENAI, app.serve().openai_url)
     app.arrivals(3, ask(client, stream=True))
 
     async def pause() -> None:
@@ -59,7 +59,7 @@ async def pauses(app: App) -> None:
 async def few_errors(app: App) -> None:
     """One request of a hundred gets a 500; the SDK sends it again."""
     provider = app.serve(behaviour=app.some(0.01, Behaviour(status=500)))
-    app.arrivals(4, ask(app.anthropic(provider.anthropic_url), CLAUDE, stream=True))
+    app.arrivals(4, ask(app.sdk(ANTHROPIC, provider.anthropic_url), CLAUDE, stream=True))
 
 
 async def users_cancel(app: App) -> None:

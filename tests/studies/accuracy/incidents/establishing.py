@@ -113,7 +113,7 @@ async def idle_connections_forgotten(app: App) -> None:
     """A NAT gateway forgets idle connections: half of the requests on a reused one are answered by
     a reset. The SDK sends them again."""
     provider = app.serve()
-    client = app.anthropic(provider.anthropic_url)
+    client = app.sdk(ANTHROPIC, provider.anthropic_url)
     app.callers(6, ask(client, CLAUDE), (0.5, 1.5))
     await app.goes_wrong()
     provider.behaviour = app.some(0.5, replace(USUAL, drop_reused=True))

@@ -17,7 +17,7 @@ async def stream_leaked(app: App) -> None:
     """A release stops reading streams at the first sentence and keeps them: each holds its
     connection, until the pool of 10 is full."""
     provider = app.serve()
-    client = app.openai(provider.openai_url, http_client=app.http(OPENAI, 10))
+    client = app.sdk(OPENAI, provider.openai_url, http_client=app.http(OPENAI, 10))
     app.arrivals(3, ask(client))
     await app.goes_wrong()
 
@@ -65,7 +65,7 @@ async def one_caller_holds(app: App) -> None:
     long = replace(USUAL, head_delay=20.0)
     provider = app.serve()
     provider.behaviour = lambda request: long if request.model == "gpt-4o-report" else USUAL
-    client = app.openai(provider.openai_url, http_client=app.http(OPENAI, 20))
+    client = app.sdk(OPENAI, provider.openai_url, http_client=app.http(OPENAI, 20))
 
     async def batch_report() -> None:
         await client.chat.completions.create(model="gpt-4o-report", messages=_QUESTION)
@@ -131,7 +131,7 @@ async def http2_streams_orphaned(app: App) -> None:
     taken at the provider, which allows 24."""
     provider = app.serve(http2=True, max_streams=24)
     http = app.http(OPENAI, 1, http1=False, http2=True)
-    client = app.openai(provider.openai_url, http_client=http)
+    client = app.sdk(OPENAI, provider.openai_url, http_client=http)
     call = ask(client)
 
     async def impatient() -> None:

@@ -29,7 +29,7 @@ async def blocked_loop(app: App) -> None:
 async def throttled(app: App) -> None:
     """The container's CPU limit is lowered below what the service needs, so that it is throttled.
     Needs root."""
-    client = app.openai(app.serve().openai_url)
+    client = app.sdk(OPENAI, app.serve().openai_url)
     app.arrivals(6, ask(client, stream=True))
     await app.goes_wrong()
     with _throttled():
