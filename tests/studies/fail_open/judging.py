@@ -28,13 +28,9 @@ def complaints(what: Break, outcome: Outcome) -> Iterator[str]:
         yield "requests are touched after uninstrument(): " + _differences(
             outcome.without, outcome.afterwards
         )
-    for left, what in (
-        (outcome.active, "requests are in flight"),
-        (outcome.in_queue, "requests queue"),
-        (outcome.live, "pools live"),
-    ):
+    for words, left in outcome.for_ever.items():
         if left:
-            yield f"{left:g} {what} for ever"
+            yield f"{left:g} {words} for ever"
     if len(outcome.warnings) != len(outcome.off) + len(outcome.errors):
         yield f"{len(outcome.warnings)} warnings for {outcome.off} and {outcome.errors}"
     if len(set(outcome.warnings)) < len(outcome.warnings):

@@ -71,9 +71,8 @@ class Outcome:
     noisy: bool = False
     """Whether something was on stderr without the instrumentation."""
     requests: float = 0
-    active: float = 0
-    in_queue: float = 0
-    live: float = 0
+    for_ever: dict[str, float] = field(default_factory=dict)
+    """What is still reported at the end, in words."""
     left: list[str] = field(default_factory=list)
     """What was not restored."""
     failed: str = ""
@@ -212,12 +211,12 @@ def _run(what: Break, servers: Servers, outcome: Outcome) -> None:
         for point in read.points(semconv.INSTRUMENTATION_ERRORS)
     }
     outcome.requests = read.value(semconv.REQUESTS)
-    outcome.active = read.value(semconv.ACTIVE_REQUESTS)
-    outcome.live = read.value(semconv.POOL_LIVE)
-    installation = installed()
-    outcome.in_queue = sum(
-        ledger.queued.value for ledger in installation.registry.ledgers.pools.values()
-    )
+    ledgers = installed().registry.ledgers.pools.values()
+    outcome.for_ever = {
+        "requests are in flight": read.value(semconv.ACTIVE_REQUESTS),
+        "requests queue": sum(ledger.queued.value for ledger in ledgers),
+        "pools live": read.value(semconv.POOL_LIVE),
+    }
     outcome.reads = reads()
     GlueLLMInstrumentor().uninstrument()
     after = attributes_of(what.library)

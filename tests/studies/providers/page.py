@@ -18,13 +18,13 @@ N = "N"
 
 def filled(text: str, rows: Sequence[Row], visible: Mapping[str, Collection[str]]) -> str:
     """The page with its blocks made anew. ``visible`` has the names of metrics by library."""
+    others = (f"{row.provider} `{row.name}`" for row in rows if row.name != row.provider)
+    notes = sorted(f"- **{row.provider}**: {row.note}\n" for row in rows if row.note)
     for mark, block in (
         ("providers", _table(rows)),
-        ("names", _names(rows)),
-        (
-            "notes",
-            "".join(sorted(f"- **{row.provider}**: {row.note}\n" for row in rows if row.note)),
-        ),
+        # Names that differ from any-llm's key.
+        ("names", f"{', '.join(sorted(others))}.\n"),
+        ("notes", "".join(notes)),
         ("ways", _ways(rows)),
         ("visible", _signals(visible)),
     ):
@@ -59,14 +59,8 @@ def _cells(row: Row) -> tuple[str, ...]:
         _seconds(row.keepalive_expiry, row),
         _seconds(row.pool_timeout, row),
         _seconds(row.read_timeout, row),
-        _set_by(row),
+        f"`{advice.keyword(expression)}`" if (expression := _expression(row)) else "-",
     )
-
-
-def _names(rows: Iterable[Row]) -> str:
-    """Names that differ from any-llm's key."""
-    others = sorted((row.provider, row.name) for row in rows if row.name != row.provider)
-    return ", ".join(f"{provider} `{name}`" for provider, name in others) + ".\n"
 
 
 def _bound(value: int | None, otherwise: str) -> str:
@@ -77,11 +71,6 @@ def _seconds(value: float | None, row: Row) -> str:
     if value is None:
         return "-" if row.library == "grpc" else "none"
     return f"{value:g} s"
-
-
-def _set_by(row: Row) -> str:
-    expression = _expression(row)
-    return f"`{advice.keyword(expression)}`" if expression else "-"
 
 
 def _expression(row: Row) -> str | None:
