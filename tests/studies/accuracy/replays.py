@@ -19,12 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gluellm_pools.fake_provider import Behaviour, FakeProviderThread
-from opentelemetry.instrumentation.gluellm import (
-    GlueLLMInstrumentor,
-    Snapshot,
-    snapshot,
-    what_if,
-)
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, Snapshot, snapshot, what_if
 from support.clients import Runner
 from support.exchange import Exchange
 from support.libraries import Library

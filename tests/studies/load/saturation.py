@@ -188,9 +188,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse(arguments)
     figures = Figures("Readings of full pools", {"seed": options.seed})
     wrong = readings = 0
-    for library, mode in ((name, mode) for name in options.library for mode in MODES[name]):
+    for library in options.library:
         ways = list(WAYS) if library in HTTP2 else ["direct", "forward proxy"]
-        for way, load in itertools.product(ways, LOADS):
+        for mode, way, load in itertools.product(MODES[library], ways, LOADS):
             found = put(library, mode, way, load, options.seconds, options.seed)
             wrong += len(found.wrong())
             readings += len(found.readings)

@@ -45,8 +45,7 @@ class Seen:
 
     def verdict(self, aspect: str) -> str:
         """One of `VERDICTS`."""
-        verdict: str = getattr(self, f"_{aspect}")()
-        return verdict
+        return str(getattr(self, f"_{aspect}")())
 
     def _finding(self) -> str:
         one = self.incident
@@ -82,7 +81,8 @@ class Seen:
     def _overview(self) -> str:
         if self.incident.cause == CONTROL:
             return WRONG if any(self.values[name] >= most for name, most in _CALM.items()) else YES
-        return (NO, PARTLY, YES)[sum(self._shows(key, least) for key, least in self.wanted)]
+        shown = (self.values.get(key, 0.0) >= least for key, least in self.wanted)
+        return (NO, PARTLY, YES)[sum(shown)]
 
     @property
     def wanted(self) -> list[tuple[str, float]]:
@@ -91,9 +91,6 @@ class Seen:
             (" ".join([sign[0], *map(str, sign[2:])]), float(str(sign[1]).removeprefix("x")))
             for sign in self.incident.signs
         ]
-
-    def _shows(self, key: str, least: float) -> bool:
-        return self.values.get(key, 0.0) >= least
 
     def lines(self) -> Iterator[str]:
         """What was reported where it is not as it should be, to print."""

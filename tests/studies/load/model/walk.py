@@ -117,11 +117,8 @@ class Walk:
         steps["pool timeout"] = full, lambda p: life.fails(p, pick(ready), "pool_timeout")
         steps["read timeout"] = room, lambda p: life.fails(p, pick(ready), "read_timeout")
         if handshakes:
-            unconnected = [pool for pool in room if pool not in connected]
-            steps["connect timeout"] = (
-                unconnected,
-                lambda p: life.fails(p, secure, "connect_timeout"),
-            )
+            new = [pool for pool in room if pool not in connected]
+            steps["connect timeout"] = new, lambda p: life.fails(p, secure, "connect_timeout")
             steps["handshakes go on"] = [secure], lambda _: secure.release_handshakes()
         elif not self._hung:
             steps["handshakes hang"] = [secure], self._hang
@@ -144,9 +141,7 @@ class Walk:
         if len(pools) < _MOST_POOLS:
             steps["new pool"] = [life], lambda _: self._open_pool()
         # Not a sync pool under a thread that is in one of its sockets: it would wait for ever.
-        barring = (
-            {"connecting"} if life.is_async else {"connecting", "awaiting_response", "reading"}
-        )
+        barring = {"connecting", *(() if life.is_async else ("awaiting_response", "reading"))}
         barred = [request.pool for request in in_flight if request.phase in barring]
         closable = [p for p in pools if (p.tracked or not p.is_closed) and p not in barred]
         steps["close a pool"] = closable, life.close_pool

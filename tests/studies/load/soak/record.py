@@ -66,12 +66,8 @@ class Record:
         self.seed = seed
         self.deeds: set[str] = set()
         """The names of all deeds; each has to be done."""
-        self.requests: Counter[str] = Counter()
-        """By library."""
-        self.done: Counter[str] = Counter()
-        """By deed."""
-        self.endings: Counter[str] = Counter()
-        """By library and type of exception."""
+        self.requests, self.done, self.endings = (Counter[str]() for _ in range(3))
+        """Counts by library, by deed, and by library and type of exception."""
         self.unexpected: list[str] = []
         """Exceptions that no library should end a request with."""
         self.ours: list[str] = []
