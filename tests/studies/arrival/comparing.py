@@ -10,13 +10,7 @@ from functools import cache
 from typing import Any
 
 from e2e.stores import Store
-from gluellm_pools.prometheus import (
-    SCOPE_LABELS,
-    Way,
-    label_name,
-    metric_name,
-    series_names,
-)
+from gluellm_pools.prometheus import SCOPE_LABELS, Way, label_name, metric_name, series_names
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 Series = tuple[str, frozenset[tuple[str, str]]]

@@ -37,10 +37,7 @@ PATCHED = (
     (urllib3.HTTPConnectionPool, "urlopen"),
     (any_llm.AnyLLM, "acompletion"),
 )
-LOST_BY_THE_LIBRARY = (
-    "async_close.<locals>.aclose begins",
-    "async_close.<locals>.close begins",
-)
+LOST_BY_THE_LIBRARY = ("async_close.<locals>.aclose begins", "async_close.<locals>.close begins")
 """Where a method of the library has not begun yet: without us it would be lost there as well."""
 
 

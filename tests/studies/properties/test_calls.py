@@ -9,41 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opentelemetry.instrumentation.gluellm.attribution.streams import wrap_stream
+from opentelemetry.instrumentation.gluellm.pool import phases
 from opentelemetry.instrumentation.gluellm.pool.call import Call, CountedCall
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
-from opentelemetry.instrumentation.gluellm.pool.phases import (
-    ABANDONED,
-    ANY_LLM,
-    BACKOFF,
-    CANCELLED,
-    FAILED,
-    FINISHING,
-    GLUELLM,
-    LIMITED,
-    OUTCOMES,
-    PREPARING,
-    REQUESTING,
-    STAGES,
-    SUCCEEDED,
-)
 from unit.pool.fakes import SECOND, Scene
 from unit.pool.test_call import Items, begin, counted_of, leave, outcomes
 
 ERRORS = (None, None, None, "read_timeout", "cancelled")
 STATUSES = (200, 200, 404, 425, 429, 500, 0)
-LEFT = ("failed", "cancelled", "generator", "system_exit")
-_EXCEPTIONS = {
-    "failed": ValueError(),
-    "cancelled": asyncio.CancelledError(),
-    "generator": GeneratorExit(),
-    "system_exit": SystemExit(),
-}
-_OUTCOME = {
-    "failed": FAILED,
-    "cancelled": CANCELLED,
-    "generator": ABANDONED,
-    "system_exit": CANCELLED,
-}
+LEFT = (
+    *((ValueError(), phases.FAILED), (asyncio.CancelledError(), phases.CANCELLED)),
+    *((GeneratorExit(), phases.ABANDONED), (SystemExit(), phases.CANCELLED)),
+)
+"""What a call's caller may raise, and the outcome."""
 
 
 @dataclass
@@ -53,23 +31,23 @@ class Model:
     call: Call
     stream: Any = None
     requests: list[Lease] = field(default_factory=list)
-    sign: int | None = PREPARING
+    sign: int | None = phases.PREPARING
     """The last sign of a stage since the last request entered; None if there was none."""
     last: tuple[int, str | None] = (0, None)
     paused: bool = False
     retries: int = 0
-    spent: list[int] = field(default_factory=lambda: [0] * len(STAGES))
+    spent: list[int] = field(default_factory=lambda: [0] * len(phases.STAGES))
     outcome: int | None = None
 
     @property
     def stage(self) -> int:
         if self.requests:
-            return REQUESTING
+            return phases.REQUESTING
         if self.sign is not None:
             return self.sign
         status, error = self.last
         retried = status in (408, 409, 425, 429) or status >= 500
-        return BACKOFF if retried or error not in (None, "cancelled") else FINISHING
+        return phases.BACKOFF if retried or error not in (None, "cancelled") else phases.FINISHING
 
 
 class World:
@@ -93,13 +71,13 @@ class World:
     def begins(self) -> None:
         if len(self.models) < 4:
             provider = self.draw(st.sampled_from(("openai", None)))
-            source = self.draw(st.sampled_from((ANY_LLM, GLUELLM)))
+            source = self.draw(st.sampled_from((phases.ANY_LLM, phases.GLUELLM)))
             self.models.append(Model(begin(self.scene, source=source, provider=provider)))
 
     def request_enters(self) -> None:
         model = self.pick(self.models)
         if model is not None and len(model.requests) < 3:
-            if model.stage == BACKOFF:
+            if model.stage == phases.BACKOFF:
                 model.paused = True
             model.retries += model.paused
             counted_of(model.call).found_provider("openai")
@@ -120,8 +98,8 @@ class World:
     def stage_is_entered(self) -> None:
         model = self.pick(self.models)
         if model is not None:
-            stage = self.draw(st.sampled_from((LIMITED, PREPARING, BACKOFF)))
-            model.paused |= model.stage == BACKOFF != stage
+            stage = self.draw(st.sampled_from((phases.LIMITED, phases.PREPARING, phases.BACKOFF)))
+            model.paused |= model.stage == phases.BACKOFF != stage
             model.sign = stage
             counted_of(model.call).enter(stage)
 
@@ -143,18 +121,17 @@ class World:
         self.models.remove(model)
         self.ended.append(model)
         if model.stream is not None and self.draw(st.booleans()):
-            model.outcome = ABANDONED
+            model.outcome = phases.ABANDONED
             if self.draw(st.booleans()):
                 model.stream.close()
             model.stream = None  # dropped: its finalizer ends the call
         elif self.draw(st.booleans()):
-            model.outcome = SUCCEEDED
+            model.outcome = phases.SUCCEEDED
             model.call.end()
         else:
-            how = self.draw(st.sampled_from(LEFT))
-            model.outcome = _OUTCOME[how]
-            model.call.end_by(_EXCEPTIONS[how])
-        model.call.end(FAILED)  # a second end changes nothing
+            error, model.outcome = self.draw(st.sampled_from(LEFT))
+            model.call.end_by(error)
+        model.call.end(phases.FAILED)  # a second end changes nothing
         for lease in model.requests:
             leave(self.scene, lease)  # a request can outlive its call
         model.stream = None
@@ -173,34 +150,25 @@ class World:
         state = self.scene.registry.calls.state()
         live = [model for model in self.models if counted_of(model.call).ledger is not None]
         expected = Counter(model.stage for model in live)
-        count = [sum(one.count[stage] for one in state) for stage in range(len(STAGES))]
-        assert count == [expected[stage] for stage in range(len(STAGES))]
-        for stage in range(len(STAGES)):
+        count = [sum(one.count[stage] for one in state) for stage in range(len(phases.STAGES))]
+        assert count == [expected[stage] for stage in range(len(phases.STAGES))]
+        for stage in range(len(phases.STAGES)):
             known = (*live, *self.ended)
             assert sum(one.spent[stage] for one in state) == sum(m.spent[stage] for m in known)
             assert all(one.count[stage] or not one.oldest[stage] for one in state)
-        assert all(one.silent <= one.count[REQUESTING] for one in state)
+        assert all(one.silent <= one.count[phases.REQUESTING] for one in state)
         assert sum(one.retries for one in state) == sum(m.retries for m in (*live, *self.ended))
         counted = Counter[str]()
         for one in state:
             counted.update(outcomes(one.ledger))
             assert sum(one.ledger.errors.values()) == outcomes(one.ledger).get("failed", 0)
-        assert counted == Counter(OUTCOMES[model.outcome or 0] for model in self.ended)
+        assert counted == Counter(phases.OUTCOMES[model.outcome or 0] for model in self.ended)
 
 
 EVENTS = (
-    World.advance,
-    World.advance,
-    World.begins,
-    World.request_enters,
-    World.request_enters,
-    World.request_leaves,
-    World.request_leaves,
-    World.stage_is_entered,
-    World.returns_a_stream,
-    World.item_arrives,
-    World.ends,
-    World.check,
+    *(World.advance, World.request_enters, World.request_leaves) * 2,
+    *(World.begins, World.stage_is_entered, World.returns_a_stream),
+    *(World.item_arrives, World.ends, World.check),
 )
 
 
