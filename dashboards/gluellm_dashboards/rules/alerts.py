@@ -98,9 +98,9 @@ ALERTS: Final = (
         board=links.OVERVIEW,
         summary=f"{_SHARE} of the calls to {_CALLS} are cancelled",
         description=(
-            f"{_SHARE} of the calls that ended within {config.RATE_WINDOW} were cancelled (within "
-            f"{config.QUIET_WINDOW} if there are few calls): by a timeout of the application, by "
-            "its shutdown, or by users who left. They count neither as failed nor as succeeded."
+            f"{_SHARE} of the calls that ended within {config.RATE_WINDOW} ({config.QUIET_WINDOW} "
+            "if there are few calls) were cancelled: by a timeout of the application, by its "
+            "shutdown, or by users who left. They count neither as failed nor as succeeded."
         ),
         first=(
             "compare the duration of calls on the overview with the timeouts that the application "

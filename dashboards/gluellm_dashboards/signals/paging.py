@@ -17,8 +17,8 @@ CALLS_FAILED = Signal(
 )
 CALLS_CANCELLED = Signal(
     conditions.CALLS_CANCELLED,
-    "Share of the calls that were cancelled, within 5 minutes: by a timeout of the application, by "
-    "its shutdown, or by users who left.",
+    "Share of cancelled calls among those that ended within 5 minutes. Causes: a timeout of the "
+    "application, its shutdown, or users who left.",
 )
 CALL_ERRORS = Signal(
     conditions.CALL_ERRORS,
