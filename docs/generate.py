@@ -245,9 +245,9 @@ configure_pools(provider="bedrock", max_connections=8)
 {limit_rows}
 
 Limits that are not given stay as the client has them. `instrument()`, and so `opentelemetry-instrument`, applies the
-variables; without `instrument()`, call `configure_pools()` without arguments. For each limit, any
-value for one provider overrides any value for all. Within each kind, `configure_pools()` overrides the variables,
-and these override `apply_httpx_env`. A later `configure_pools()` keeps the limits that it does not name. `reset_pools()`
+variables; without `instrument()`, call `configure_pools()` without arguments. For each limit, a value for one
+provider always overrides a value for all providers. Otherwise, `configure_pools()` overrides the variables, and
+these override `apply_httpx_env`. A later `configure_pools()` keeps the limits that it does not name. `reset_pools()`
 removes all limits; `uninstrument()` removes none. Wrong arguments raise `ValueError` and change nothing. Wrong variables
 are logged and ignored.
 
