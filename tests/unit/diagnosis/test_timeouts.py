@@ -162,7 +162,7 @@ def test_read_timeout_that_cuts_is_not_advised() -> None:
         Kind.READ_TIMEOUT, after(CUT, answers(20, 1.0) + answers(3, 4.0), read_timeout=5.0)
     )
     assert "3 answers began only after 4.0 s to 4.0 s" in finding.observed
-    assert "Your timeout cuts them" in finding.explanation
+    assert "Your timeout ends requests" in finding.explanation
     assert "Raise the read timeout" in finding.advice
     assert "httpx2.Timeout(60, connect=5)" in finding.advice
     assert "Set a read timeout" not in finding.advice

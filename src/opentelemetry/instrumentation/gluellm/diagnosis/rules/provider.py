@@ -40,10 +40,10 @@ _SLOW = Meaning(
     "silence early. {}. Send fewer requests at a time, or send some to a second provider.",
 )
 _SOME_HANG = Meaning(
-    "Other requests are answered long before the client gives up: the provider hangs on these, "
-    "they need far longer, or their connections are lost without a notice, as in a firewall.",
-    "Check the provider's status page, and compare these requests with the others. {}, else send "
-    "them again.",
+    "Other requests are answered long before the client gives up. Where it gives up, the provider "
+    "hangs, the request needs far longer, or its connection is lost unnoticed, as in a firewall.",
+    "Check the provider's status page, and compare the requests that time out with the others. {}. "
+    "If not, repeat the requests that time out.",
 )
 _PARTLY = Meaning(
     "Some answers begin as soon as before, the others much later. One of several servers that "
@@ -278,7 +278,7 @@ def slow_provider(case: PoolCase) -> Finding | None:
     changed = {_change(case, group) for group, text in groups.items() if text}
     explanation, advice = _SLOW if gives_up or len(changed) != 1 else changed.pop()
     if times >= thresholds.BUSIER and explanation == _SLOW.explanation:
-        explanation += " Most likely the provider, or its queue, serves fewer at a time."
+        explanation += " Most likely more requests arrive at a time than the provider serves."
         advice = f"Send fewer requests at a time first. {advice}"
     limit = read_timeouts(case)[0] if gives_up else 0.0
     if limit:
@@ -397,8 +397,8 @@ def overdue_requests(case: PoolCase) -> Finding | None:
     # Bytes that arrive end a phase of reading and begin the next one.
     fed = sum(r.phase == "reading" and 2 * r.phase_age < (r.held or 0.0) for r in found)
     explanation = (
-        "Other requests are answered: the provider hangs on these, or their connections are lost "
-        "without a notice, as in a firewall."
+        "Other requests are answered. On the overdue ones, the provider hangs, or their "
+        "connections are lost without a notice, as in a firewall."
     )
     advice = "Check the provider's status page."
     if 2 * _unanswered(case, waited.values()) > len(found):

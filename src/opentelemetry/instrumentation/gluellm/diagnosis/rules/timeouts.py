@@ -116,7 +116,7 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
         advice = "Raise the timeout after which the application gives up"
     else:
         advice = "Raise the timeout around the call (asyncio.wait_for, asyncio.timeout)"
-    reason = "If it is known why they are slow, another finding has the cause"
+    reason = "Another finding explains why they are slow, if that is known"
     if slower and on_its_way:
         reason = "The provider takes longer than before"
     if phase == "queued":
@@ -130,7 +130,7 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
         f"{count} of those while still {still}.",
         evidence=evidence_of(f"Cancelled after about {seconds(age)}", alike),
         explanation=f"A timeout of the application or of its caller ends the calls after about "
-        f"{seconds(age)}, not one of the pool or the provider. {reason}.",
+        f"{seconds(age)}: neither the pool nor the provider does. {reason}.",
         advice=f"{advice}, or make the calls shorter: fewer output tokens, a faster model.",
     )
 
@@ -214,7 +214,7 @@ def cut_answers(case: PoolCase) -> Finding | None:
         f"{_ended(case)} in it; {counted(len(near), 'answer')} began only after "
         f"{seconds(min(near))} to {seconds(max(near))}.",
         evidence=evidence_of("The last requests that the timeout ended", cut),
-        explanation="Your timeout cuts them: other answers take nearly as long, so the provider "
-        "works on these as well.",
+        explanation="Your timeout ends requests on which the provider still works: other answers "
+        "take nearly as long as the timeout.",
         advice=f"{case.advisor.read_at_most(wanted, case.maximum)}. Or stream: bytes come earlier.",
     )
