@@ -173,7 +173,7 @@ _EXPLANATIONS = {
     "are affected, one of several instances is at fault. Neither the pool nor the network is the "
     "cause.",
     "invalid_response": "The client cannot parse the head of these answers, and closes the "
-    "connection. A status 400 in its exception is the client's own. Possible causes: a header that "
+    "connection. A status 400 in its exception is not the server's. Possible causes: a header that "
     "is longer than the client accepts (aiohttp: 8190 bytes, http.client: 65536, h11: 100 KiB for "
     "all), which a gateway adds; or the other end does not speak HTTP/1.1 on this port.",
     _CUT: "Answers begin successfully, and the exception is raised while they are read: by the "
@@ -182,7 +182,7 @@ _EXPLANATIONS = {
     _UNSENT: "These calls fail before a request is sent, so neither the provider nor the network "
     "nor the pool is involved. The SDK refuses an argument or a setting (max_tokens that needs "
     "streaming, a missing key), its client is closed, or the application raises the exception.",
-    _REDIRECTED: "Clients follow a redirect with GET and without a body, which its URL refuses.",
+    _REDIRECTED: "Clients follow a redirect with GET and without a body. The new URL refuses that.",
     _TIMED: TIME_LIMIT[0],
     **{
         status: f"The provider, or a gateway on the path, refuses these requests: {meaning}."

@@ -76,7 +76,7 @@ class _Reasons:
         if 2 * sum(self.statuses[status] for status in _LIMITED) > self.statuses.total():
             fewer += ", ask the provider for a higher limit, or send some calls to another."
             if 2 * self.statuses[_EXHAUSTED] > self.statuses.total():
-                return _OF_GRPC, f"{_LARGER} Against the others: {fewer[:1].lower()}{fewer[1:]}"
+                return _OF_GRPC, f"{_LARGER} In the other cases: {fewer[:1].lower()}{fewer[1:]}"
             if self.vain >= thresholds.BASELINE_REQUESTS:
                 vain = f"None of the last {self.vain} requests succeeded"
                 return f"{vain}{_USED_UP}", f"{_QUOTA} {fewer[:1].lower()}{fewer[1:]}"

@@ -55,7 +55,7 @@ def pool_timeout(case: PoolCase) -> Finding | None:
     ages = [age for other in alike for age in other.waits]
     longest = max(ages, default=0.0)
     queue = f"; {counted(len(ages), 'request')} queued, the longest for {seconds(longest)}"
-    explanation = "A request may wait as long for a connection as for its answer."
+    explanation = "A request may wait as long for a connection as for its answer, or longer."
     if pool.pool_timeout is None:
         explanation = "If no connection becomes free, a request waits forever."
     elif pool.pool_timeout == 600:
