@@ -159,7 +159,7 @@ def leak(library: str, provider: str | None) -> Finding:
         ("aiohttp", None, "response.release()"),
         ("urllib3", None, "response.release_conn()"),
         ("urllib3", None, "response.close() and then response.release_conn()"),
-        ("urllib3", None, "With requests, read it inside with response: ..."),
+        ("urllib3", None, "With requests, read it in a `with response:` block."),
         ("grpc", None, "call.cancel()"),
         ("aiohttp", "gemini", "contextlib.aclosing(stream)"),
         ("urllib3", "bedrock", "contextlib.aclosing(stream)"),

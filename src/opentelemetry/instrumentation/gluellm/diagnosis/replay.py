@@ -191,8 +191,8 @@ def recording_of(
     known = len(times) + len(pool.requests)
     if known < REPLAY_REQUESTS or not holds:
         return (
-            f"a replay needs {REPLAY_REQUESTS} requests of this pool (recorded: {known}), one of "
-            f"which got a connection and ended (recorded: {len(holds)})"
+            f"a replay needs {REPLAY_REQUESTS} requests of this pool (recorded: {known}), and "
+            f"one that released its connection (recorded: {len(holds)})"
         )
     mean = sum(holds) / len(holds)
     patience = math.inf if pool.pool_timeout is None else pool.pool_timeout

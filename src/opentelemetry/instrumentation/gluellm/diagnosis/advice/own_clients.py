@@ -94,7 +94,7 @@ _AIOHTTP = OwnClient(
     no_bound="limit=0, ",
     sized="Allow {size} connections: aiohttp.ClientSession(connector=aiohttp.TCPConnector("
     "{argument}={size}))",
-    wait="Set a timeout of seconds: timeout=aiohttp.ClientTimeout(connect={wait}, "
+    wait="Set a timeout of a few seconds: timeout=aiohttp.ClientTimeout(connect={wait}, "
     "sock_read={read}) of the aiohttp.ClientSession. Its connect covers the wait in the queue and "
     "connecting. A timeout that is left out is unlimited",
     read="timeout=aiohttp.ClientTimeout(sock_connect=5, sock_read={read}) of the "
@@ -137,8 +137,8 @@ _URLLIB3 = OwnClient(
     "starts, and use it for all calls",
     end="Read each answer to its end and call response.release_conn(), also where the code may "
     "return or raise. To give one up, call response.close() and then response.release_conn(). "
-    "With requests, read it inside with response: ... With a boto3 client, read or close the body "
-    "or stream of the answer",
+    "With requests, read it in a `with response:` block. With a boto3 client, read or close the "
+    "body or stream of the answer",
 )
 
 _GRPC = OwnClient(
