@@ -63,8 +63,7 @@ def _process_lines(process: dict[str, Any], *, named: bool) -> list[str]:
     for finding in process["findings"]:
         first, last = (seconds(finding[name]) for name in ("first", "last"))
         when = first if first == last else f"{first} to {last}"
-        latest = f" (the last {finding['severity'].upper()} had these numbers)"
-        numbers = latest if first != last else ""
+        numbers = f" (numbers of the last {finding['severity'].upper()})" if first != last else ""
         text = printable_lines(finding["text"])
         lines += ["", text, f"  {'when:':<13}{when} after the process started{numbers}"]
     lines += [] if process["findings"] else ["", "no problem found"]
