@@ -168,6 +168,19 @@ def test_read_timeout_that_cuts_is_not_advised() -> None:
     assert "Set a read timeout" not in finding.advice
 
 
+@pytest.mark.parametrize(
+    ("limit", "first"), [(5.0, Kind.READ_TIMEOUT), (600.0, Kind.SLOW_PROVIDER)]
+)
+def test_timeout_of_single_requests_is_no_cause_if_the_provider_became_slower(
+    limit: float, first: Kind
+) -> None:
+    """As in the demo's act slow. The client's own limit comes first."""
+    errors = {"read_timeout": 50}
+    slower = the_totals(**SLOWER, errors=errors, failures=CUT, answers=answers(20, 4.0))
+    now = a_snapshot(slower, a_pool(read_timeout=limit), uptime=200.0)
+    assert kinds(now, a_snapshot())[0] is first
+
+
 def test_read_timeouts_are_counted_once() -> None:
     """The account of all requests has the number. Only the latest are known one by one."""
     totals = the_totals(

@@ -117,7 +117,8 @@ def _of_pool(case: PoolCase, lately: Sequence[PoolCase], *, limited: bool) -> li
     consumer = slow = slower = too_small = saturated = connect = None
     held_back = timeouts.held_back_answers(case, loop_is_blocked=blocked)
     causes.append(held_back)
-    cut = None if blocked or held_back else timeouts.cut_answers(case)
+    slowed = provider.is_slower(case)
+    cut = None if blocked or held_back else timeouts.cut_answers(case, slower=slowed)
     # Building clients keeps the loop from reading answers. If clients were built in the baseline as
     # well, the effect is in both of the times that are compared.
     # A read timeout that cuts good answers makes their times meaningless.
@@ -129,7 +130,7 @@ def _of_pool(case: PoolCase, lately: Sequence[PoolCase], *, limited: bool) -> li
             or provider.slow_provider(case)
             or provider.silent_provider(case)
         )
-    elif judged and provider.is_slower(case):
+    elif judged and slowed:
         slow = provider.slow_provider(case)
     if not blocked:
         # Building clients keeps the CPU busy. Failures to connect name the step themselves, but a
@@ -144,7 +145,7 @@ def _of_pool(case: PoolCase, lately: Sequence[PoolCase], *, limited: bool) -> li
         holder = None if leak or stuck or lost or fault or slower else waiting.one_caller(case)
         causes += [consumer, holder, fault, slower]
         # The first calls that GlueLLM's limiter lets pass can queue for a moment.
-        if not (any(causes) or limited or provider.is_slower(case)):
+        if not (any(causes) or limited or slowed):
             too_small = waiting.pool_too_small(case, lately, slow_set_ups=connect is not None)
         if not any((*causes, too_small, failures, cut)):
             saturated = waiting.pool_saturated(case, lately[0])

@@ -193,10 +193,13 @@ def held_back_answers(case: PoolCase, *, loop_is_blocked: bool) -> Finding | Non
     )
 
 
-def cut_answers(case: PoolCase) -> Finding | None:
-    """Detect a read timeout that ends answers which take only a little longer than others."""
+def cut_answers(case: PoolCase, *, slower: bool) -> Finding | None:
+    """Detect a read timeout that ends answers which take only a little longer than others.
+
+    If single requests have it, not the client, it was enough until the provider became ``slower``.
+    """
     timeout, cut, least = read_timeouts(case)
-    if len(cut) < least:
+    if len(cut) < least or (slower and all(pool.read_timeout != timeout for pool in case.pools)):
         return None
     at_it = [failure for failure in cut if abs(failure.phase_age - timeout) <= _spread(timeout)]
     near = [
