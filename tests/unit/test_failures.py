@@ -73,10 +73,7 @@ def test_failure_at_the_entry_of_a_request_or_a_call_is_counted() -> None:
     lease = tracker.begin(b"api.test", None, b"https")
     assert lease in tracker.leases
     assert registry.calls.begin(ANY_LLM, "chat", "openai").ledger is not None
-    assert dict(registry.failures.counts) == {
-        "entry": 1,
-        "observer.call_began": 1,
-    }
+    assert dict(registry.failures.counts) == {"entry": 1, "observer.call_began": 1}
 
 
 def test_guard_raises_keyboard_interrupt_and_cancellation() -> None:
@@ -129,8 +126,7 @@ def own_signal() -> Iterator[int]:
 
 
 @pytest.mark.parametrize(
-    "handler",
-    [_keeping, _deleting, _Callable(), functools.partial(_deleting)],
+    "handler", [_keeping, _deleting, _Callable(), functools.partial(_deleting)]
 )
 def test_exception_from_a_signal_handler_is_raised(handler: Any, own_signal: int) -> None:
     """Handlers are functions, methods and others, and may change their arguments."""

@@ -44,7 +44,7 @@ ONLY: Final = {
 }
 """Ways and metrics of which an answer is expected in one act only, and why."""
 QUIET: Final = {
-    "Which instances lack hooks, and how many?": "it lists what lacks hooks, and nothing does",
+    "Which instances lack hooks, and how many?": "it lists what lacks hooks, and nothing does"
 }
 """Panels that list what is wrong, and why nothing is in any act."""
 UNSHOWN: Final = {

@@ -81,10 +81,7 @@ def test_the_table_of_alerts_has_the_thresholds_of_the_rules() -> None:
             f"over {t.REUSE_FAILURE_ALERT_SHARE:.3g}",
             f"at least {t.REUSE_FAILURE_ALERT_COUNT}",
         ],
-        "Http2StreamsOrphaned": [
-            f"{t.ORPHANED_SHARE:.3g}",
-            f"or {t.ORPHANED_ALERT_COUNT} if",
-        ],
+        "Http2StreamsOrphaned": [f"{t.ORPHANED_SHARE:.3g}", f"or {t.ORPHANED_ALERT_COUNT} if"],
         "EventLoopBlocked": [f"over {t.LATE_SHARE:.3g}"],
         "PoolAnomaly": [f"{config.ANOMALY_WINDOW.rstrip('m')} minutes"],
         "ClientChurn": [f"{t.CHURN_POOLS} pools", f"than {t.CHURN_REQUESTS_PER_POOL:g} requests"],

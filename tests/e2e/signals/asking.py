@@ -42,11 +42,7 @@ def check(
         }
         for signal, at, expected in asked
     ]
-    one = {
-        "interval": "1m",
-        "input_series": list(written),
-        "promql_expr_test": expressions,
-    }
+    one = {"interval": "1m", "input_series": list(written), "promql_expr_test": expressions}
     test = {"evaluation_interval": "1m", "fuzzy_compare": True, "tests": [one]}
     file = folder / "signal.yaml"
     file.write_text(yaml.safe_dump(test))

@@ -24,10 +24,7 @@ _GOOD = {
 _QUIET = {
     "streams": ("sum(gluellm_pool_stream_active)", "no HTTP/2 connection yet"),
     "busy": ("gluellm_pool_live > 1000", "no series meets the query's condition"),
-    "teapot": (
-        'sum(gluellm_pool_requests_total{http_response_status_code="418"})',
-        "it has 200",
-    ),
+    "teapot": ('sum(gluellm_pool_requests_total{http_response_status_code="418"})', "it has 200"),
     "full": (
         "sum(rate(gluellm_pool_connection_requests_count[5m]))",
         'off by default: instrument(metrics="full")',

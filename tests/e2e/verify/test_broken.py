@@ -74,10 +74,7 @@ BROKEN = {
     },
     "no suffixes and a prefix": Broken(
         store=_SCRAPING,
-        exporter={
-            "namespace": "our",
-            "translation_strategy": "UnderscoreEscapingWithoutSuffixes",
-        },
+        exporter={"namespace": "our", "translation_strategy": "UnderscoreEscapingWithoutSuffixes"},
         arrived="count_over_time(our_gluellm_pool_requests[1m]) > 3",
         reported=(
             "instead of http_client_open_connections",
@@ -100,11 +97,7 @@ BROKEN = {
     "no call yet": Broken(
         run={"calls": ""},
         arrived="count_over_time(gluellm_instrumentation_dropped_total[1m]) > 3",
-        reported=(
-            "WARNING: no call",
-            "no pool has served a request:",
-            'instrument(scope="all")',
-        ),
+        reported=("WARNING: no call", "no pool has served a request:", 'instrument(scope="all")'),
     ),
     # The process has ended, or its clock is behind: the samples are the same.
     "old samples": Broken(

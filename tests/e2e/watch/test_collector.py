@@ -27,10 +27,7 @@ def test_what_the_collector_sends_on_is_shown(stack: Stack, watch: Watch, compre
     """SDK -> Collector -> watch: counters and waits as the program counted; spans accepted."""
     collector = stack.collector
     collector.overlays.append(Path(__file__).parent / "to-watch.yaml")
-    collector.variables = {
-        "WATCH_ENDPOINT": watch.url,
-        "WATCH_COMPRESSION": compression,
-    }
+    collector.variables = {"WATCH_ENDPOINT": watch.url, "WATCH_COMPRESSION": compression}
     stack.start("collector")
     tracers = TracerProvider(shutdown_on_exit=False)
     tracers.add_span_processor(

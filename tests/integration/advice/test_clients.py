@@ -30,10 +30,7 @@ def test_synchronous_client_gets_advice_for_a_synchronous_client(provider):
     """httpx2.Client in a program without an event loop."""
     provider.behaviour = Behaviour(head_delay=0.1)
     limits = httpx2.Limits(max_connections=2)
-    with (
-        httpx2.Client(limits=limits, trust_env=False) as http,
-        ThreadPoolExecutor(8) as threads,
-    ):
+    with httpx2.Client(limits=limits, trust_env=False) as http, ThreadPoolExecutor(8) as threads:
         for done in [threads.submit(ask, http, provider) for _ in range(24)]:
             done.result()
         advice = advised("pool_too_small", snapshot())

@@ -125,12 +125,7 @@ LIBRARIES = [
     name for name in ("httpx", "httpx2", "aiohttp", "urllib3") if importlib.util.find_spec(name)
 ]
 """Those that are installed. The matrix has environments with few, and one with none."""
-SPANS = {
-    "httpx": "httpx",
-    "httpx2": "httpx",
-    "aiohttp": "aiohttp_client",
-    "urllib3": "urllib3",
-}
+SPANS = {"httpx": "httpx", "httpx2": "httpx", "aiohttp": "aiohttp_client", "urllib3": "urllib3"}
 """The package with OpenTelemetry's own instrumentation of each."""
 
 

@@ -23,12 +23,7 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from .reading import headed
 
 RUNBOOKS = build.ROOT / "runbooks"
-PAGES = {
-    "GlueLLMCallsFail",
-    "GlueLLMCallsSilent",
-    "GlueLLMRequestsStuck",
-    "GlueLLMPoolTimeouts",
-}
+PAGES = {"GlueLLMCallsFail", "GlueLLMCallsSilent", "GlueLLMRequestsStuck", "GlueLLMPoolTimeouts"}
 LATER = {"GlueLLMCallsSilent": 300}
 """Pages that may come later than the others, and after how many seconds."""
 NAMES = sorted({alert.name for alert in ALERTS})

@@ -110,8 +110,7 @@ def test_killed_doctor_leaves_no_files(place, private, begin):
     """For example `timeout 5 gluellm-pools doctor --pid 4242`."""
     process = begin(f"{ANSWERING}\ndef respond(token): pass\nready(); end()")
     asking = subprocess.Popen(
-        [PYTHON, "-c", _doctor_code(""), str(process.pid)],
-        env=environment(TMPDIR=str(place)),
+        [PYTHON, "-c", _doctor_code(""), str(process.pid)], env=environment(TMPDIR=str(place))
     )
     wait_until(lambda: len(files_in(private)) == 2, "a request")
     asking.terminate()

@@ -90,8 +90,7 @@ def test_disk_that_fills_up_later_is_reported(doctor, place, private, begin):
 
 
 @pytest.mark.parametrize(
-    ("closed", "status"),
-    [("1>&-", 0), ("2>&-", 2), ("0<&- 1>&- 2>&-", 0), ("0<&- 1>&- 2>&-", 2)],
+    ("closed", "status"), [("1>&-", 0), ("2>&-", 2), ("0<&- 1>&- 2>&-", 0), ("0<&- 1>&- 2>&-", 2)]
 )
 def test_doctor_without_standard_streams_returns_its_status(place, begin, closed, status):
     """Both the status of an answer and that of a refusal."""

@@ -61,10 +61,7 @@ CHANGES = {
     "no _SPAN_KEY": ("lose('opentelemetry.trace.propagation', '_SPAN_KEY')", 0),
     "another _SPAN_KEY": ("lose('opentelemetry.trace.propagation', _SPAN_KEY='anew')", 0),
     "an odd _SPAN_KEY": ("lose('opentelemetry.trace.propagation', _SPAN_KEY=[1])", 1),
-    "no _RUNTIME_CONTEXT": (
-        "lose('opentelemetry.context', '_RUNTIME_CONTEXT')",
-        0,
-    ),
+    "no _RUNTIME_CONTEXT": ("lose('opentelemetry.context', '_RUNTIME_CONTEXT')", 0),
     "another runtime context": (
         (
             "class Runtime:\n"

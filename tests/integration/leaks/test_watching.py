@@ -52,10 +52,7 @@ async def test_leak_stacks_logs_the_whole_stack(server, instrument, reports):
     (leak,) = reports.leaks()
     stack = [line.strip() for line in leak.stack.splitlines() if line]
     name = test_leak_stacks_logs_the_whole_stack.__name__
-    expected = [
-        call_site(__file__, "left", left),
-        call_site(__file__, "caller of left", name),
-    ]
+    expected = [call_site(__file__, "left", left), call_site(__file__, "caller of left", name)]
     assert leak.call_site == expected[0]
     assert [frame for frame in stack if frame in expected] == expected
     assert len(stack) > len(expected)

@@ -17,10 +17,7 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="no such 
 
 # eventlet takes dnspython's resolver where that is installed. dnspython 2.9 imports httpcore2, and
 # with it trio, which doesn't import under eventlet 0.41.
-ENVIRONMENT = {
-    "OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL": "SIGUSR2",
-    "EVENTLET_NO_GREENDNS": "yes",
-}
+ENVIRONMENT = {"OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL": "SIGUSR2", "EVENTLET_NO_GREENDNS": "yes"}
 
 
 @pytest.mark.parametrize(

@@ -65,11 +65,7 @@ def program(servers: ServerLoop) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
         [sys.executable, "-X", "dev", "-W", "error", str(PROGRAMS / "ending.py"), url, never],
         # Without the allocator that -X dev brings, which takes most of the time.
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(sys.path),
-            "PYTHONMALLOC": "pymalloc",
-        },
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONMALLOC": "pymalloc"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

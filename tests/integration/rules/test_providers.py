@@ -92,10 +92,7 @@ def test_client_shared_by_two_providers_has_a_series_for_each(scope, provider_se
             first, second = (
                 any_llm.AnyLLM.create(name, **arguments) for name in ("openai", "openrouter")
             )
-            chat: dict[str, Any] = {
-                "model": "m",
-                "messages": [{"role": "user", "content": "hi"}],
-            }
+            chat: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
             await first.acompletion(**chat)
             assert telemetry.by(semconv.POOL_LIVE, "provider") == {"openai": 1}
             assert telemetry.by(semconv.OPEN_CONNECTIONS, "provider", "state") == {

@@ -159,10 +159,7 @@ def test_size_without_a_queue_is_advised_with_some_more() -> None:
             ],
             "the pool limits each origin",
         ),
-        (
-            [a_recording_pool(WAVES[:49])],
-            "a replay needs 50 requests of this pool (recorded: 49)",
-        ),
+        ([a_recording_pool(WAVES[:49])], "a replay needs 50 requests of this pool (recorded: 49)"),
         ([a_recording_pool([(0.0, 1.0, -1.0)] * 60)], "released its connection (recorded: 0)"),
     ],
 )

@@ -92,8 +92,7 @@ def test_age_phase_and_call_site_of_cancelled_calls_are_named() -> None:
         finding
         for finding in diagnose(
             a_snapshot(
-                the_totals(100, failures=TIMED_OUT, answers=answers(20)),
-                a_pool(synchronous=True),
+                the_totals(100, failures=TIMED_OUT, answers=answers(20)), a_pool(synchronous=True)
             )
         )
         if finding.kind is Kind.CALLS_CUT_SHORT

@@ -105,10 +105,7 @@ def test_verdict_is_first():
 def test_escapes_and_markup_from_outside_stay_text():
     """Names arrive with the metrics, later over the network."""
     pool = PoolView(
-        providers=frozenset({"\x1b[2J[bold]p[/]"}),
-        requests=1,
-        errors={"a\x1b]0;b\x07": 1},
-        live=1,
+        providers=frozenset({"\x1b[2J[bold]p[/]"}), requests=1, errors={"a\x1b]0;b\x07": 1}, live=1
     )
     view = view_of(pool, "\x1b[31mn[red]", "l\r\n")
     for text in (drawn(view, 120), "\n".join(view_lines(view))):

@@ -211,9 +211,7 @@ def test_pool_that_cannot_be_read_leaves_the_others(scene: Scene) -> None:
 # Ends
 
 
-def test_gone_name_is_reported_for_ten_minutes_and_its_counters_continue(
-    scene: Scene,
-) -> None:
+def test_gone_name_is_reported_for_ten_minutes_and_its_counters_continue(scene: Scene) -> None:
     """Every scraper sees the 0 in that time. Counters must not restart at 0."""
     second = FakePool()
     scene.track(second)

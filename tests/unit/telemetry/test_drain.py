@@ -93,9 +93,7 @@ def test_entering_request_drains_some_items_of_a_half_full_outbox(
     assert yields == [0] * 10
 
 
-def test_requests_and_forks_do_not_wait_for_a_drain(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_requests_and_forks_do_not_wait_for_a_drain(monkeypatch: pytest.MonkeyPatch) -> None:
     """A drain that takes longer than the fork waits must not find its lock released by others."""
     monkeypatch.setattr(drain_module, "_LOCK_TIMEOUT", 0.01)
     inside, go_on = threading.Event(), threading.Event()

@@ -104,10 +104,7 @@ def test_set_up_has_a_span_with_its_steps(traced: Traced) -> None:
     assert connect.parent == tls.parent == setup.context == connection.observed
     assert setup.parent is not None
     assert setup.parent.span_id == CALLER.span_id
-    assert tls.attributes == {
-        semconv.TLS_PROTOCOL_NAME: "tls",
-        semconv.TLS_PROTOCOL_VERSION: "1.3",
-    }
+    assert tls.attributes == {semconv.TLS_PROTOCOL_NAME: "tls", semconv.TLS_PROTOCOL_VERSION: "1.3"}
     assert all(span.status.status_code is StatusCode.UNSET for span in traced.spans())
 
 

@@ -22,8 +22,7 @@ from support.installation import installed
 library, url, children = sys.argv[1], sys.argv[2], int(sys.argv[3])
 reader = InMemoryMetricReader()
 GlueLLMInstrumentor().instrument(
-    scope="all",
-    meter_provider=MeterProvider(metric_readers=[reader], shutdown_on_exit=False),
+    scope="all", meter_provider=MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
 )
 over = threading.Event()
 made = 0

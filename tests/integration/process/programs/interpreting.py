@@ -61,10 +61,7 @@ def main(configuration: str, url: str, never: str) -> None:
     own = Living(url)
     own.send(3)
     kept: list[Any] = [Requesting.of("httpx2", never), Requesting.of("urllib3", never)]
-    with (
-        kept[0].raw.stream("GET", never),
-        kept[1].raw.request("GET", never, preload_content=False),
-    ):
+    with kept[0].raw.stream("GET", never), kept[1].raw.request("GET", never, preload_content=False):
         begin = "from integration.process.programs.interpreting import Living\n"
         other = Interpreter(configuration)
         other.run(f"{begin}living = Living({url!r}); living.send(2); living.tell('other')")

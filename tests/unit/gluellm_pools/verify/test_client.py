@@ -69,18 +69,12 @@ _OTHERS = "https://u:secret@other.example/x/api/v1/status/buildinfo"
             one_path("/login", _LOGIN, "", 302, location="/login?next=/api/v1/status/buildinfo"),
             ["it redirects", "for a login page, credentials with --header"],
         ),
-        (
-            replying("", 301, location=_OTHERS),
-            ["it redirects, which is not followed"],
-        ),
+        (replying("", 301, location=_OTHERS), ["it redirects, which is not followed"]),
         *(
             (replying("no", status), [f"HTTP status {status}", "--header", "GLUELLM_POOLS_HEADERS"])
             for status in (401, 403)
         ),
-        (
-            replying("<title>Shop \x1b[31m</title>"),
-            ["not the HTTP API of Prometheus"],
-        ),
+        (replying("<title>Shop \x1b[31m</title>"), ["not the HTTP API of Prometheus"]),
         # Mimir has its API under a path.
         (
             one_path(
