@@ -19,7 +19,8 @@ from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, CallsS
 from opentelemetry.instrumentation.gluellm.diagnosis.report import report_on
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.pool.durations import class_of, longest_of
-from unit.diagnosis.building import (
+
+from .building import (
     ORIGIN,
     a_pool,
     a_request,

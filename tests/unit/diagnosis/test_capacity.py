@@ -6,7 +6,8 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.rules.capacity import Check, checks
-from unit.diagnosis.building import a_connection, a_pool, a_snapshot, all_kinds, found
+
+from .building import a_connection, a_pool, a_snapshot, all_kinds, found
 
 
 def of(workers: int, *pools: Any, **process: Any) -> list[Check]:

@@ -21,8 +21,9 @@ from opentelemetry.instrumentation.gluellm.pool.ring import TICKS
 from opentelemetry.instrumentation.gluellm.watch.account import Account
 from opentelemetry.instrumentation.gluellm.watch.loop_lag import LoopLag
 from opentelemetry.instrumentation.gluellm.watch.silent_peers import SilentPeers
-from unit.diagnosis.building import counted
 from unit.pool.fakes import FakePool, Scene, Unreadable
+
+from .building import counted
 
 
 def take(scene: Scene, **settings: Any) -> Snapshot:

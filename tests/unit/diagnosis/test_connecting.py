@@ -9,7 +9,8 @@ from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, Failure, Outcome
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
-from unit.diagnosis.building import (
+
+from .building import (
     BLOCKED,
     ORIGIN,
     a_connection,

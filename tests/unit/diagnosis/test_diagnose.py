@@ -15,7 +15,8 @@ from opentelemetry.instrumentation.gluellm.diagnosis.parts import (
     RequestSnapshot,
 )
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
-from unit.diagnosis.building import (
+
+from .building import (
     BLOCKED,
     a_connection,
     a_pool,

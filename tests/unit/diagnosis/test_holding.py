@@ -8,7 +8,8 @@ import pytest
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import RequestSnapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
-from unit.diagnosis.building import (
+
+from .building import (
     BLOCKED,
     a_connection,
     a_pool,

@@ -8,15 +8,8 @@ import pytest
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import CallsSnapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
-from unit.diagnosis.building import (
-    a_pool,
-    a_request,
-    a_snapshot,
-    all_kinds,
-    found,
-    the_calls,
-    the_totals,
-)
+
+from .building import a_pool, a_request, a_snapshot, all_kinds, found, the_calls, the_totals
 
 
 def limited(

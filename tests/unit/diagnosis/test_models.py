@@ -10,15 +10,8 @@ from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
-from unit.diagnosis.building import (
-    a_connection,
-    a_pool,
-    a_request,
-    a_snapshot,
-    found,
-    kinds,
-    the_totals,
-)
+
+from .building import a_connection, a_pool, a_request, a_snapshot, found, kinds, the_totals
 
 SLOW = Kind.SLOW_PROVIDER
 

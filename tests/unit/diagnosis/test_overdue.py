@@ -7,15 +7,8 @@ import pytest
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, Failure, RequestSnapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
-from unit.diagnosis.building import (
-    a_connection,
-    a_pool,
-    a_request,
-    a_snapshot,
-    found,
-    kinds,
-    the_totals,
-)
+
+from .building import a_connection, a_pool, a_request, a_snapshot, found, kinds, the_totals
 
 ASK, REASON = "app.py:3 in ask", "app.py:9 in reason"
 SLOW, STALLED = Kind.SLOW_PROVIDER, Kind.STALLED_STREAMS

@@ -10,16 +10,9 @@ from opentelemetry.instrumentation.gluellm.diagnosis.parts import PoolSnapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.replay import Recording, recording_of
 from opentelemetry.instrumentation.gluellm.diagnosis.what_if import what_if
 from opentelemetry.instrumentation.gluellm.pool.ring import KEPT, TICKS, Ring
-from unit.diagnosis.building import (
-    Times,
-    a_connection,
-    a_pool,
-    a_request,
-    a_snapshot,
-    by_callers,
-    leases,
-)
 from unit.pool.fakes import SECOND, Scene
+
+from .building import Times, a_connection, a_pool, a_request, a_snapshot, by_callers, leases
 
 
 def a_recording_pool(times: Iterable[Times], **changes: Any) -> PoolSnapshot:

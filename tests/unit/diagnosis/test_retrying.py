@@ -8,7 +8,8 @@ import pytest
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, Failure, Outcome
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
-from unit.diagnosis.building import (
+
+from .building import (
     a_snapshot,
     all_kinds,
     an_account,

@@ -7,16 +7,8 @@ import pytest
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import Outcome, RequestSnapshot
-from unit.diagnosis.building import (
-    ORIGIN,
-    a_pool,
-    a_request,
-    a_snapshot,
-    all_kinds,
-    found,
-    kinds,
-    the_totals,
-)
+
+from .building import ORIGIN, a_pool, a_request, a_snapshot, all_kinds, found, kinds, the_totals
 
 SILENT, SLOW, UNKNOWN = Kind.SILENT_CONNECTIONS, Kind.SLOW_PROVIDER, Kind.CALLS_SILENT
 CHECKED = {"peer_check_after": 30.0}

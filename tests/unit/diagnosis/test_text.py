@@ -17,7 +17,8 @@ from opentelemetry.instrumentation.gluellm.text import (
     seconds,
     timeout_text,
 )
-from unit.diagnosis.building import (
+
+from .building import (
     a_connection,
     a_pool,
     a_request,

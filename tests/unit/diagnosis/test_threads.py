@@ -6,7 +6,8 @@ from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import ExecutorSnapshot, PoolSnapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
-from unit.diagnosis.building import a_pool, a_request, a_snapshot, all_kinds, found, the_totals
+
+from .building import a_pool, a_request, a_snapshot, all_kinds, found, the_totals
 
 BEDROCK = {"name": "bedrock", "provider": "bedrock", "library": "urllib3"}
 

@@ -8,16 +8,8 @@ from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, Failure
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
-from unit.diagnosis.building import (
-    BLOCKED,
-    a_pool,
-    a_snapshot,
-    all_kinds,
-    found,
-    kinds,
-    the_calls,
-    the_totals,
-)
+
+from .building import BLOCKED, a_pool, a_snapshot, all_kinds, found, kinds, the_calls, the_totals
 
 SITE = "app.py:7 in ask"
 

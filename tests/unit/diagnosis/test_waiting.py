@@ -10,7 +10,8 @@ from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Sever
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, Outcome, PoolSnapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.what_if import what_if
-from unit.diagnosis.building import (
+
+from .building import (
     BLOCKED,
     HEALTHY_TIMES,
     ORIGIN,
