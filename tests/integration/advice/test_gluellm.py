@@ -83,27 +83,6 @@ def test_calls_that_wait_in_the_limiter_are_not_blamed_on_the_pool(provider, tmp
     )
 
 
-UNLIMITED = """
-    instrumentor.instrument(loop_lag=False)
-    import gluellm
-    gluellm.configure(rate_limit_requests_per_minute=1000, http_max_connections=4)
-
-    async def main():
-        await asyncio.gather(*(call() for _ in range(40)))
-        report()
-
-    asyncio.run(main())
-"""
-
-
-def test_small_pool_is_reported_if_the_limiter_does_not_wait(provider, tmp_path):
-    provider.behaviour = Behaviour(head_delay=0.3)
-    report = run(provider, tmp_path, UNLIMITED)
-    assert "pool_too_small" in report["found"]
-    assert "gluellm_limiter" not in report["found"]
-    assert [calls["limited"] for calls in report["process"]["calls"]] == [0]
-
-
 LOOPS = """
     instrumentor.instrument(loop_lag=False)
     import gluellm
@@ -121,45 +100,3 @@ def test_an_event_loop_for_each_call_is_advised_against(provider, tmp_path):
         "Run all calls in one event loop, asyncio.run(main()) once for the program, or await "
         "gluellm.close_providers() before a loop ends. GlueLLM keeps a client for each event loop."
     )
-
-
-HOOKED = """
-    import gluellm, gluellm.embeddings
-    modules = gluellm.api, gluellm.embeddings
-    original = gluellm.api.acquire_rate_limit
-    instrumentor.instrument(loop_lag=False)
-    replaced = [module.acquire_rate_limit is not original for module in modules]
-    instrumentor.uninstrument()
-    restored = [module.acquire_rate_limit is original for module in modules]
-    instrumentor.instrument(loop_lag=False)
-    again = [module.acquire_rate_limit is not original for module in modules]
-    report(replaced=replaced, restored=restored, again=again, name=original.__qualname__,
-           named=gluellm.api.acquire_rate_limit.__qualname__)
-"""
-
-
-def test_uninstrument_restores_gluellms_limiter(provider, tmp_path):
-    """The identical function, in both modules that have it."""
-    report = run(provider, tmp_path, HOOKED)
-    assert report["replaced"] == report["restored"] == report["again"] == [True, True]
-    assert report["named"] == report["name"]
-
-
-MISSING = """
-    import gluellm
-    original = gluellm.api.acquire_rate_limit
-    gluellm.api.acquire_rate_limit = lambda key, **more: original(key, **more)
-    instrumentor.instrument(loop_lag=False)
-    answer = asyncio.run(call())
-    report(answered=answer.final_response)
-"""
-
-
-def test_calls_continue_without_the_limiter_hook(provider, tmp_path):
-    """One warning names the version and what is not observed."""
-    report = run(provider, tmp_path, MISSING)
-    assert report["answered"]
-    assert [calls["limited"] for calls in report["process"]["calls"]] == [0]
-    warnings = [line for line in report["log"].splitlines() if "'rate_limiter'" in line]
-    assert len(warnings) == 1
-    assert "calls that wait in GlueLLM's rate limiter" in warnings[0]

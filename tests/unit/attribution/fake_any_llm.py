@@ -37,7 +37,6 @@ def make() -> ModuleType:
 
         def __init__(self, **kwargs: Any) -> None:
             self.built_by = current_call.get()
-            self.ended_while_built = self.built_by is None or self.built_by.ended
 
         @decorated
         async def acompletion(self, model: str, messages: Any = None, **kwargs: Any) -> Any:
