@@ -10,7 +10,7 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.installation import installed
 from support.waiting import in_time, wait_until
 
-from .conftest import BOTH, EVERYWHERE
+from .conftest import BOTH
 
 
 @BOTH
@@ -34,19 +34,6 @@ def test_collection_touches_no_socket(runner, library, server, telemetry, monkey
     assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
     assert len(snapshot().pools) == 1
     assert touched == []
-
-
-@EVERYWHERE
-def test_snapshot_takes_nothing_from_the_next_collection(runner, library, server, telemetry):
-    """It counts the requests that have ended; their durations stay for the collection."""
-    pool = runner.pool(library)
-    pool.get(server.url())
-    pool.get(server.url())
-    ((origin,),) = (total.origins for total in snapshot().totals)
-    assert [(outcome.status, outcome.count) for outcome in origin.outcomes] == [(200, 2)]
-    assert telemetry.value(semconv.REQUESTS, status=200) == 2
-    assert telemetry.count(semconv.ACQUIRE_DURATION) == 2
-    assert telemetry.count(semconv.LEASE_DURATION) == 2
 
 
 @BOTH
