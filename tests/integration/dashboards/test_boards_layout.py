@@ -1,6 +1,5 @@
 """Layout of the boards, and the texts of their panels."""
 
-import re
 from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
@@ -8,9 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from gluellm_dashboards import boards, build, config
+from gluellm_dashboards import boards, config
 from gluellm_dashboards.boards.importing import importable
-from gluellm_dashboards.rules.alerts import ALERTS
 from gluellm_dashboards.style import NEUTRAL
 
 from .reading import FILES, document, headed, panels
@@ -182,11 +180,3 @@ def test_committed_boards_match_their_source():
     assert {file.name: file.read_text() for file in FILES} == {
         path.removeprefix("grafana/"): text for path, text in made.items()
     }
-
-
-def test_links_to_runbooks_are_of_alerts_that_exist():
-    """There are links only if a base is configured."""
-    base = "https://wiki.example.com/pools"
-    texts = "".join(build.generated(base).values())
-    found = set(re.findall(rf"{base}/(\w+)\.md", texts))
-    assert found == {alert.name for alert in ALERTS}

@@ -201,7 +201,7 @@ def _anchors(text: str) -> set[str]:
 
 
 def test_runbooks_option_sets_the_address_of_runbooks():
-    """``--runbooks URL`` is in alerts and on boards."""
+    """``--runbooks URL`` is in alerts and on boards, and leads to the runbooks that there are."""
     files = build.generated("https://wiki.example.com/pools/")
 
     for name in NAMES:
@@ -209,6 +209,8 @@ def test_runbooks_option_sets_the_address_of_runbooks():
         assert f"runbook_url: {url}" in files[Path("prometheus/alerts.yaml")]
     boards = "".join(text for path, text in files.items() if path.parts[0] == "grafana")
     assert "https://wiki.example.com/pools/GlueLLMRequestsStuck.md" in boards
+    linked = re.findall(r"https://wiki.example.com/pools/(\w+)\.md", "".join(files.values()))
+    assert set(linked) == set(NAMES)
 
 
 def test_without_a_base_nothing_links_to_a_runbook():
