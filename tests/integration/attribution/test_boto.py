@@ -20,6 +20,7 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, Snapshot,
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind
 from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.fake_llms import ANSWERS
 from support.http1 import HTTP1Server
 from support.proxies import HTTPProxy
 from support.script import Delay, Reply
@@ -30,12 +31,6 @@ pytestmark = [pytest.mark.all_sdks, pytest.mark.anyio]
 
 MODEL = "model"
 QUESTION: Any = [{"role": "user", "content": "hi"}]
-ANSWER = {
-    "output": {"message": {"role": "assistant", "content": [{"text": "ok"}]}},
-    "stopReason": "end_turn",
-    "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2},
-    "metrics": {"latencyMs": 1},
-}
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +50,7 @@ def telemetry(instrument):
 
 def answers(server: HTTP1Server, head_after: Delay = 0.0) -> str:
     """Let the server answer as Bedrock does, and give its origin."""
-    body = json.dumps(ANSWER).encode()
+    body = json.dumps(ANSWERS["/converse"]).encode()
     headers = (("content-type", "application/json"),)
     reply = Reply(head_after=head_after, headers=headers, chunks=((0.0, body),))
     server.reply(f"/model/{MODEL}/converse", reply)

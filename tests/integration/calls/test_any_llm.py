@@ -17,6 +17,7 @@ import pytest
 from gluellm_pools.fake_provider import Behaviour, FakeProvider
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, diagnose, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.fake_llms import ANSWERS
 from support.installation import instrument as turn_on
 from support.providers import CHAT, OPENAI_IS_ON_HTTPX2, STREAM, arguments, create
 from support.telemetry import Telemetry
@@ -176,12 +177,7 @@ async def test_executor_is_full(
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "none")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    server.replies["POST", "/model/m/converse"] = {
-        "output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}},
-        "stopReason": "end_turn",
-        "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2},
-        "metrics": {"latencyMs": 1},
-    }
+    server.replies["POST", "/model/m/converse"] = ANSWERS["/converse"]
     server.script(Behaviour(head_delay=0.3))
     llm = any_llm.AnyLLM.create("bedrock", api_base=server.url)
     with ThreadPoolExecutor(1) as executor:
