@@ -231,29 +231,19 @@ class AsyncChannel(ChannelUnderTest):
 
 
 class _Passing(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
-    def intercept_unary_unary(
-        self, continuation: Any, client_call_details: Any, request: Any
-    ) -> Any:
-        return continuation(client_call_details, request)
+    def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        return continuation(details, request)
 
-    def intercept_unary_stream(
-        self, continuation: Any, client_call_details: Any, request: Any
-    ) -> Any:
-        return continuation(client_call_details, request)
+    intercept_unary_stream = intercept_unary_unary
 
 
 class _PassingOne(grpc.aio.UnaryUnaryClientInterceptor):
-    async def intercept_unary_unary(
-        self, continuation: Any, client_call_details: Any, request: Any
-    ) -> Any:
-        return await continuation(client_call_details, request)
+    async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        return await continuation(details, request)
 
 
 class _PassingStream(grpc.aio.UnaryStreamClientInterceptor):
-    async def intercept_unary_stream(
-        self, continuation: Any, client_call_details: Any, request: Any
-    ) -> Any:
-        return await continuation(client_call_details, request)
+    intercept_unary_stream = _PassingOne.intercept_unary_unary
 
 
 async def _one(answer: bytes) -> Any:

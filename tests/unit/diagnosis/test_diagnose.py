@@ -51,8 +51,7 @@ def refused(requests: int, failed: int, uptime: float = 100.0, **more: Any) -> S
 
 
 def late(uptime: float = 100.0, **changes: Any) -> Snapshot:
-    times = {"event_loop_lag": 0.5, "event_loop_late": 40.0, "event_loop_late_share": 0.4}
-    return a_snapshot(uptime=uptime, **{**times, **changes})
+    return a_snapshot(uptime=uptime, **{**BLOCKED, **changes})
 
 
 AT_ITS_LIMIT = a_pool([a_request(held=0.5)] * 10, [a_connection("active")] * 10)
