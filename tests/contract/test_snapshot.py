@@ -68,9 +68,12 @@ def test_snapshot_from_another_thread_under_load_is_consistent(runner, library, 
     check_under_load(runner.pool(library, max_connections=MAXIMUM), server, telemetry)
 
 
-@pytest.mark.modes("sync", "asyncio", "trio")
+@pytest.mark.modes("asyncio", "trio")
 def test_snapshot_under_load_on_http2_is_consistent(runner, library, http2_server, telemetry):
-    """The same with streams that share connections."""
+    """The same with streams that share connections.
+
+    Not with threads: httpcore lets two that begin at once send on one stream. One waits forever.
+    """
     pool = runner.pool(library, max_connections=MAXIMUM, http1=False, http2=True)
     check_under_load(pool, http2_server, telemetry)
 
