@@ -1,4 +1,4 @@
-"""Programs: that run to their end, or are told lines and say what they did in lines of JSON."""
+"""Programs that run to their end, or read lines and answer each with a line of JSON."""
 
 import json
 import os
