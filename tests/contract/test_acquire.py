@@ -5,6 +5,7 @@ import time
 import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.installation import instrument
 from support.outcomes import SLACK, assert_near, assert_settled
 from support.rows import failed, new, pool_timeout, reused
 from support.script import Reply
@@ -19,12 +20,13 @@ def test_queued_acquire_lasts_until_the_release(pool_of_one, server, telemetry):
     second = pool_of_one.send(server.url("/second"), pool=30)
     wait_until(lambda: pool_of_one.queued == 1)
     assert telemetry.current("queued") == 1
+    queued_at = time.monotonic()
     wait_until(lambda: telemetry.current("reading") == 1)
     assert telemetry.value(semconv.OPEN_CONNECTIONS, state="active") == 1
     telemetry.check(ACTIVE_REQUESTS=2, OCCUPANCY_RATIO=1)
-    wait_until(lambda: time.monotonic() > second.entered + 0.15)
+    wait_until(lambda: time.monotonic() > queued_at + 0.15)
     oldest = telemetry.value(semconv.REQUEST_OLDEST_AGE, phase="queued")
-    assert 0.1 < oldest < time.monotonic() - second.entered
+    assert 0.15 < oldest < time.monotonic() - second.entered
     gate.open()
     assert body.result(60) == b"ok"
     second.finish()
@@ -114,3 +116,31 @@ def test_two_waiters_of_a_silent_server_time_out_on_their_own_connections(
     on_reused, on_new = failed("read_timeout", created=False), failed("read_timeout")
     assert_settled(telemetry, [holder, *waiters], new(), on_reused, on_new, closed={"error": 2})
     assert telemetry.value(semconv.REUSE_FAILURES) == 0
+
+
+@pytest.mark.only("httpx", "httpx2")
+@pytest.mark.modes("sync")
+def test_request_may_end_before_its_assigning_thread_continues(
+    runner, library, server, untouched, monkeypatch
+):
+    """The thread that releases a connection assigns one to the request of another thread."""
+    request = library.core._sync.connection_pool.PoolRequest
+    assigns = request.assign_to_connection
+
+    def assign_to_connection(self, connection):
+        assigns(self, connection)
+        time.sleep(0.2)
+
+    monkeypatch.setattr(request, "assign_to_connection", assign_to_connection)
+    instrument(untouched)
+    pool = runner.pool(library, max_connections=1)
+    gate = server.gate()
+    closing = Reply(headers=(("Connection", "close"),), end_after=gate)
+    holder = pool.send(server.reply("/held", closing))
+    holder.head()
+    waiter = pool.send(server.url())
+    wait_until(lambda: pool.queued == 1)
+    gate.open()
+    holder.finish()
+    waiter.finish()
+    assert_settled(untouched, [holder, waiter], new(), new())

@@ -180,21 +180,27 @@ class HttpcoreRequestHooks:
         registry = self._registry
 
         def assign_to_connection(self_: Any, connection: Any) -> Any:
-            result = original(self_, connection)
+            # Recorded first: the original call wakes the request's thread, which can connect, or
+            # even end, before this one continues.
             try:
                 lease = self_.request._gluellm_lease
-                if lease is None or connection is None or lease.tracker.registry is not registry:
-                    return result
-                tracker = lease.tracker
-                try:  # as an attribute: getattr() would cost more
-                    tracked = connection._gluellm_connection
-                except AttributeError:
-                    tracked = None
-                if tracked is None or tracked.tracker is not tracker or tracked.adopted:
-                    tracked = connections.tracked(connection, _keeper(tracked, tracker))
-                tracker.assigned(lease, tracked)
+                if (
+                    lease is not None
+                    and connection is not None
+                    and lease.tracker.registry is registry
+                ):
+                    tracker = lease.tracker
+                    try:  # as an attribute: getattr() would cost more
+                        tracked = connection._gluellm_connection
+                    except AttributeError:
+                        tracked = None
+                    if tracked is None or tracked.tracker is not tracker or tracked.adopted:
+                        tracked = connections.tracked(connection, _keeper(tracked, tracker))
+                    tracker.assigned(lease, tracked)
             except Exception as error:
                 registry.failures.caught("httpcore.assign", error)
+            finally:
+                result = original(self_, connection)
             return result
 
         return assign_to_connection
