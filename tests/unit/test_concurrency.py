@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
@@ -17,7 +17,6 @@ from opentelemetry.instrumentation.gluellm.concurrency import (
 from opentelemetry.instrumentation.gluellm.failures import Failures
 from opentelemetry.instrumentation.gluellm.watch.watch import Watch
 from support.waiting import wait_until
-from unit.pool.fakes import Scene
 
 
 class Changing(deque[int]):
@@ -29,11 +28,11 @@ class Changing(deque[int]):
             yield item
 
 
-def test_queue_that_changes_within_every_copying_is_read_one_by_one() -> None:
+def test_queue_that_changes_within_every_copying_is_read_one_by_one():
     """Nothing is missing of what was there; one that gets shorter is copied as far as it goes."""
 
     class Emptied(Changing):
-        def __getitem__(self, index: int) -> int:  # type: ignore[override]
+        def __getitem__(self, index):
             item = super().__getitem__(index)
             self.clear()
             return item
@@ -48,15 +47,13 @@ def test_queue_that_changes_within_every_copying_is_read_one_by_one() -> None:
 @pytest.mark.parametrize(
     "copy", [lambda d, q: snapshot_of(d.items), lambda d, q: snapshot_of_queue(q)]
 )
-def test_copies_of_changing_collections_never_fail(
-    copy: Callable[[dict[int, int], deque[int]], tuple[object, ...]],
-) -> None:
+def test_copies_of_changing_collections_never_fail(copy):
     """Both with and without the interpreter lock; unchanged items are in each copy."""
     numbers = dict.fromkeys(range(300), 0)
     queue = deque(range(3000))
     over = threading.Event()
 
-    def change(own: int) -> None:
+    def change(own):
         while not over.is_set():
             numbers[own] = 0
             del numbers[own]
@@ -88,16 +85,14 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_sub_interpreter_gets_no_thread() -> None:
+def test_sub_interpreter_gets_no_thread():
     """Whether it has daemons or not: one that is left as it ends aborts the process."""
     with pytest.raises(RuntimeError):
         daemon_thread(lambda: None, name="any")
 
 
 @pytest.mark.parametrize("functions", [None, {"get_current": lambda _: 1, "get_main": None}])
-def test_python_without_interpreter_modules_gets_a_thread(
-    monkeypatch: pytest.MonkeyPatch, functions: dict[str, object] | None
-) -> None:
+def test_python_without_interpreter_modules_gets_a_thread(monkeypatch, functions):
     """There is the main one alone; or what these private modules have is of another make."""
     module = None if functions is None else ModuleType("_interpreters")
     vars(module).update(functions or {}) if module else None
@@ -106,16 +101,14 @@ def test_python_without_interpreter_modules_gets_a_thread(
     assert daemon_thread(lambda: None, name="any").daemon
 
 
-def test_thread_that_is_stopped_before_it_starts_ends_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_thread_that_is_stopped_before_it_starts_ends_at_once(monkeypatch):
     """Python refuses to join a thread that has not started."""
     failures, start = Failures(), threading.Thread.start
     thread = DaemonThread(lambda: ran.append(True), "any", failures, "any")
-    made: list[threading.Thread] = []
-    ran: list[bool] = []
+    made = []
+    ran = []
 
-    def stopped(one: threading.Thread) -> None:
+    def stopped(one):
         made.append(one)
         thread.stop()
         start(one)
@@ -130,16 +123,16 @@ def test_thread_that_is_stopped_before_it_starts_ends_at_once(
 
 @pytest.mark.parametrize("requests_before", [0, 1])
 def test_thread_that_begins_after_its_start_was_interrupted_is_the_only_one(
-    monkeypatch: pytest.MonkeyPatch, requests_before: int
-) -> None:
+    monkeypatch, requests_before
+):
     """A signal handler raises before Python shows the thread; the next request may be faster."""
     start, made, ran = threading.Thread.start, list[threading.Thread](), list[object]()
 
-    def run() -> None:
+    def run():
         ran.append(threading.current_thread())
         thread.stopped.wait(60)
 
-    def interrupted(one: threading.Thread) -> None:
+    def interrupted(one):
         made.append(one)
         raise KeyboardInterrupt
 
@@ -161,7 +154,7 @@ def test_thread_that_begins_after_its_start_was_interrupted_is_the_only_one(
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_watch_without_a_thread_counts_that_once_and_loses_no_request(scene: Scene) -> None:
+def test_watch_without_a_thread_counts_that_once_and_loses_no_request(scene):
     watch = Watch(scene.registry, leak_threshold=60, loop_lag=None)
     watch.start()
     for _ in range(3):

@@ -86,7 +86,7 @@ DEFAULTS = {
 }
 
 
-def test_defaults_are_the_documented_ones_and_allowed() -> None:
+def test_defaults_are_the_documented_ones_and_allowed():
     """Type checkers know all settings; a Config is read once and immutable."""
     assert Config.read() == Config() == Config(**DEFAULTS)
     for setting in SETTINGS:
@@ -99,16 +99,14 @@ def test_defaults_are_the_documented_ones_and_allowed() -> None:
     assert all(f"``{name}``" in shown for name in Settings.__annotations__)
     assert {suffix.lower() for suffix in ENVIRONMENT_VALUES} == names
     with pytest.raises(FrozenInstanceError):
-        Config().scope = "all"  # type: ignore[misc]
+        Config().scope = "all"
 
 
 @pytest.mark.parametrize(
     ("name", "allowed", "value"),
     [(*key, value) for key, values in WRONG_VALUES.items() for value in values],
 )
-def test_wrong_argument_names_setting_value_and_what_is_allowed(
-    name: str, value: object, allowed: str
-) -> None:
+def test_wrong_argument_names_setting_value_and_what_is_allowed(name, value, allowed):
     """The message of the ValueError is enough to mend the call."""
     with pytest.raises(ValueError) as raised:
         Config.read(**{name: value})
@@ -116,14 +114,14 @@ def test_wrong_argument_names_setting_value_and_what_is_allowed(
     assert allowed in str(raised.value)
 
 
-def test_number_that_is_too_large_for_a_float_is_named() -> None:
+def test_number_that_is_too_large_for_a_float_is_named():
     """An int can have more digits than a float."""
     for name in ("span_min_duration", "peak_window", "leak_threshold", "max_origins", "scope"):
         with pytest.raises(ValueError, match=f"^{name}=.*: allowed is "):
             Config.read(**{name: 10**400})
 
 
-def test_unknown_argument_names_it_and_the_known_ones() -> None:
+def test_unknown_argument_names_it_and_the_known_ones():
     """A misspelled setting is no silent default."""
     with pytest.raises(TypeError, match=r"'span_min_duratoin'.*span_min_duration") as raised:
         Config.read(span_min_duratoin=1)
@@ -131,9 +129,7 @@ def test_unknown_argument_names_it_and_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize("suffix", ENVIRONMENT_VALUES)
-def test_environment_variable_sets_its_setting(
-    monkeypatch: pytest.MonkeyPatch, suffix: str
-) -> None:
+def test_environment_variable_sets_its_setting(monkeypatch, suffix):
     """Each setting has a variable, with the types that text can hold."""
     for text, value in ENVIRONMENT_VALUES[suffix].items():
         monkeypatch.setenv(f"OTEL_PYTHON_GLUELLM_{suffix}", text)
@@ -142,9 +138,7 @@ def test_environment_variable_sets_its_setting(
 
 
 @pytest.mark.parametrize("text", ["7", "many"])
-def test_argument_wins_over_environment(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, text: str
-) -> None:
+def test_argument_wins_over_environment(monkeypatch, caplog, text):
     """A variable that isn't used isn't complained about; an empty one counts as unset."""
     monkeypatch.setenv("OTEL_PYTHON_GLUELLM_MAX_ORIGINS", text)
     monkeypatch.setenv("OTEL_PYTHON_GLUELLM_SCOPE", " ")
@@ -155,8 +149,8 @@ def test_argument_wins_over_environment(
 
 @pytest.mark.parametrize(("suffix", "text"), WRONG_ENVIRONMENT)
 def test_wrong_environment_variable_is_logged_once_and_the_default_holds(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, suffix: str, text: str
-) -> None:
+    monkeypatch, caplog, suffix, text
+):
     """A deployment's typo costs a warning, not the program."""
     variable = f"OTEL_PYTHON_GLUELLM_{suffix}"
     monkeypatch.setenv(variable, text)
@@ -171,9 +165,7 @@ def test_wrong_environment_variable_is_logged_once_and_the_default_holds(
     assert repr(getattr(Config(), suffix.lower())) in message
 
 
-def test_misspelt_environment_variable_is_named_once_with_the_known_ones(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_misspelt_environment_variable_is_named_once_with_the_known_ones(monkeypatch, caplog):
     """It would otherwise be ignored silently."""
     monkeypatch.setenv("OTEL_PYTHON_GLUELLM_LEAK_TRESHOLD", "5")
     Config.read()
@@ -187,9 +179,7 @@ def test_misspelt_environment_variable_is_named_once_with_the_known_ones(
     ("milliseconds", "seconds"),
     [("1000", 75.0), ("60000", 75.0), ("120000", 150.0), ("inf", 75.0), ("often", 75.0)],
 )
-def test_peak_window_spans_a_collection(
-    monkeypatch: pytest.MonkeyPatch, milliseconds: str, seconds: float
-) -> None:
+def test_peak_window_spans_a_collection(monkeypatch, milliseconds, seconds):
     """The default covers 1.25 export intervals, so that no peak falls between two of them."""
     monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", milliseconds)
     assert Config.read().peak_window == seconds

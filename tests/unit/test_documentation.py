@@ -27,7 +27,7 @@ OURS = re.compile(r"`(gluellm\.[a-z_.]+)`")
 
 
 @by_page
-def test_links_examples_and_names_of_a_page_exist(page: Path) -> None:
+def test_links_examples_and_names_of_a_page_exist(page):
     """Pages that were renamed, and metrics, attributes and variables that don't exist."""
     text = page.read_text()
     targets = re.findall(r"\]\(([^)#]+)[^)]*\)", text)
@@ -40,7 +40,7 @@ def test_links_examples_and_names_of_a_page_exist(page: Path) -> None:
     assert set(re.findall(r"OTEL_PYTHON_GLUELLM_[A-Z_]+", text)) <= known
 
 
-def test_classifier_and_readme_agree_with_the_version() -> None:
+def test_classifier_and_readme_agree_with_the_version():
     """A development or alpha version is alpha, any other before 1.0 is beta."""
     major = int(__version__.split(".")[0])
     early = re.search(r"\.dev|a\d", __version__)
@@ -50,14 +50,14 @@ def test_classifier_and_readme_agree_with_the_version() -> None:
     assert f"Version {__version__}, {word}:" in (ROOT / "README.md").read_text()
 
 
-def test_readme_has_the_pool_timeout_of_openai() -> None:
+def test_readme_has_the_pool_timeout_of_openai():
     """The number in the README's first lines is the SDK's default."""
     openai = pytest.importorskip("openai")
     timeout = openai.AsyncOpenAI(api_key="any").timeout
     assert f"waits {timeout.pool:g} seconds" in " ".join((ROOT / "README.md").read_text().split())
 
 
-def test_page_on_tests_names_files_and_commands_that_exist() -> None:
+def test_page_on_tests_names_files_and_commands_that_exist():
     text = (ROOT / "docs" / "maintainers" / "testing.md").read_text()
     paths = re.findall(r"`(tests/[\w/.]+)`", text)
     assert len(paths) > 20

@@ -9,7 +9,6 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -46,7 +45,7 @@ def arguments_of(event: str) -> list[object]:
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_raising_observer_is_caught_and_counted_and_others_are_called(event: str) -> None:
+def test_raising_observer_is_caught_and_counted_and_others_are_called(event):
     """Every event, with the raising observer between others and alone."""
     failures, first, last = Failures(), Recorder(), Recorder()
     arguments = arguments_of(event)
@@ -65,7 +64,7 @@ def test_raising_observer_is_caught_and_counted_and_others_are_called(event: str
     assert failures.counts == counts
 
 
-def test_failure_at_the_entry_of_a_request_or_a_call_is_counted() -> None:
+def test_failure_at_the_entry_of_a_request_or_a_call_is_counted():
     """A sole listener is not guarded there. Requests and calls count anyway."""
     registry = PoolRegistry((Broken(),), entry_context=lambda: "any")
     pool = FakePool()
@@ -76,17 +75,17 @@ def test_failure_at_the_entry_of_a_request_or_a_call_is_counted() -> None:
     assert dict(registry.failures.counts) == {"entry": 1, "observer.call_began": 1}
 
 
-def test_guard_raises_keyboard_interrupt_and_cancellation() -> None:
+def test_guard_raises_keyboard_interrupt_and_cancellation():
 
     class Interrupted(PoolObserver):
-        def lease_answered(self, lease: object) -> None:
+        def lease_answered(self, lease):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Guard((Interrupted(),), Failures()).lease_answered(object())  # type: ignore[arg-type]
+        Guard((Interrupted(),), Failures()).lease_answered(object())
 
 
-def test_failures_are_reported_once_per_kind_and_without_their_message() -> None:
+def test_failures_are_reported_once_per_kind_and_without_their_message():
     """It can hold a URL or a key: only the exception's type is reported."""
     failures = Failures()
     for _ in range(3):
@@ -128,12 +127,12 @@ def own_signal() -> Iterator[int]:
 @pytest.mark.parametrize(
     "handler", [_keeping, _deleting, _Callable(), functools.partial(_deleting)]
 )
-def test_exception_from_a_signal_handler_is_raised(handler: Any, own_signal: int) -> None:
+def test_exception_from_a_signal_handler_is_raised(handler, own_signal):
     """Handlers are functions, methods and others, and may change their arguments."""
     failures = Failures()
     signal.signal(own_signal, handler)
 
-    def guarded() -> None:
+    def guarded():
         try:
             signal.raise_signal(own_signal)
         except Exception as error:
@@ -144,11 +143,11 @@ def test_exception_from_a_signal_handler_is_raised(handler: Any, own_signal: int
     assert failures.counts == {}
 
 
-def test_warning_that_a_signal_handler_interrupts_raises_its_exception(own_signal: int) -> None:
+def test_warning_that_a_signal_handler_interrupts_raises_its_exception(own_signal):
     """The exception reaches the application. One that the log itself raises is dropped."""
     logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
 
-    def interrupted(_: logging.LogRecord) -> None:
+    def interrupted(_):
         signal.raise_signal(own_signal)
 
     signal.signal(own_signal, _keeping)
@@ -160,14 +159,14 @@ def test_warning_that_a_signal_handler_interrupts_raises_its_exception(own_signa
         logger.removeFilter(interrupted)
 
 
-def test_kind_of_network_stream_is_not_kept() -> None:
+def test_kind_of_network_stream_is_not_kept():
     """Its entry ends with the last reference to its ``read``."""
 
     class Kind:
         pass
 
-    def made(kind: Kind) -> Any:
-        def read(self: Any, max_bytes: int, timeout: float | None = None) -> Any:
+    def made(kind):
+        def read(self, max_bytes, timeout=None):
             return kind
 
         return read
@@ -181,12 +180,12 @@ def test_kind_of_network_stream_is_not_kept() -> None:
     assert gone() is None
 
 
-def test_failures_in_several_threads_are_all_counted() -> None:
+def test_failures_in_several_threads_are_all_counted():
     """A thread that is interrupted during the count loses none."""
     failures = Failures()
     error = RuntimeError()
 
-    def fail() -> None:
+    def fail():
         for _ in range(5_000):
             failures.caught("kind", error)
 

@@ -1,5 +1,6 @@
 """What the instrumentor does with bad input: a clear error, and nothing is left behind."""
 
+import contextlib
 import functools
 import logging
 import sys
@@ -33,6 +34,16 @@ def methods() -> list[Any]:
     return [value for pool in POOLS for value in vars(pool).values() if callable(value)]
 
 
+@contextlib.contextmanager
+def installing_nothing() -> Iterator[None]:
+    """Afterwards all methods are as before, and there is no installation."""
+    before = methods()
+    yield
+    assert [a is b for a, b in zip(methods(), before, strict=True)] == [True] * len(before)
+    assert GlueLLMInstrumentor._installation is None
+    assert not GlueLLMInstrumentor().is_instrumented_by_opentelemetry
+
+
 @pytest.fixture(autouse=True)
 def off() -> Iterator[None]:
     """The instrumentation is off after a test."""
@@ -53,14 +64,10 @@ def off() -> Iterator[None]:
         ("max_origin", 5, "max_origin'"),
     ],
 )
-def test_wrong_setting_raises_and_installs_nothing(setting: str, value: object, said: str) -> None:
+def test_wrong_setting_raises_and_installs_nothing(setting, value, said):
     """A misspelt one would otherwise be off without a word. The next call is as the first."""
-    before = methods()
-    with pytest.raises((ValueError, TypeError), match=said):
+    with installing_nothing(), pytest.raises((ValueError, TypeError), match=said):
         GlueLLMInstrumentor().instrument(**{setting: value})
-    assert methods() == before
-    assert GlueLLMInstrumentor._installation is None
-    assert not GlueLLMInstrumentor().is_instrumented_by_opentelemetry
     GlueLLMInstrumentor().uninstrument()  # harmless
     GlueLLMInstrumentor().instrument(scope="all")
     assert GlueLLMInstrumentor._installation is not None
@@ -69,18 +76,16 @@ def test_wrong_setting_raises_and_installs_nothing(setting: str, value: object, 
 
 
 @pytest.mark.parametrize("seconds", [1e10, 1e300, sys.float_info.max, 10**300], ids="{:.0e}".format)
-def test_any_finite_number_of_seconds_is_accepted(seconds: float) -> None:
+def test_any_finite_number_of_seconds_is_accepted(seconds):
     """Centuries mean for ever: they must not overflow on the way to nanoseconds."""
     settings = ("span_min_duration", "peak_window", "leak_threshold")
-    GlueLLMInstrumentor().instrument(**dict.fromkeys(settings, seconds))  # type: ignore[arg-type]
+    GlueLLMInstrumentor().instrument(**dict.fromkeys(settings, seconds))
     assert GlueLLMInstrumentor._installation is not None
     str(snapshot())
 
 
 @pytest.mark.parametrize("variable", ["SPAN_MIN_DURATION", "PEAK_WINDOW", "LEAK_THRESHOLD", None])
-def test_any_number_in_the_environment_lets_the_program_start(
-    monkeypatch: pytest.MonkeyPatch, variable: str | None
-) -> None:
+def test_any_number_in_the_environment_lets_the_program_start(monkeypatch, variable):
     """It is for ever where it is finite, and else a wrong one: the default holds."""
     name = f"OTEL_PYTHON_GLUELLM_{variable}" if variable else config.EXPORT_INTERVAL_VARIABLE
     for text in ("1e303", "1e308", "1e400", "9" * 400, "9" * 5000):
@@ -139,9 +144,7 @@ def broken_log(request: pytest.FixtureRequest) -> Iterator[None]:
         ("OTEL_PYTHON_GLUELLM_POOL_MAX_CONNECTIONS", "many"),
     ],
 )
-def test_log_that_raises_loses_only_the_warning_of_a_variable(
-    monkeypatch: pytest.MonkeyPatch, variable: str, text: str
-) -> None:
+def test_log_that_raises_loses_only_the_warning_of_a_variable(monkeypatch, variable, text):
     """A wrong variable and a failing log let the program start."""
     monkeypatch.setattr(failures, "_warned", set())
     monkeypatch.setenv(variable, text)
@@ -153,9 +156,7 @@ def test_log_that_raises_loses_only_the_warning_of_a_variable(
 
 
 @pytest.mark.usefixtures("broken_log")
-def test_log_that_raises_stops_nothing_that_is_found_while_installing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_log_that_raises_stops_nothing_that_is_found_while_installing(monkeypatch):
     """A missing package, a missing hook and an own failure are logged in there."""
     monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation.httpx", None)
     GlueLLMInstrumentor().instrument(http_spans=True)
@@ -178,49 +179,38 @@ def test_log_that_raises_stops_nothing_that_is_found_while_installing(
         ("meter_provider", TracerProvider(), "an object of type TracerProvider"),
     ],
 )
-def test_wrong_provider_is_refused(
-    setting: str, given: Any, described: str, client_only: bool
-) -> None:
+def test_wrong_provider_is_refused(setting, given, described, client_only):
     """The error names the setting, what it was given and what is allowed; nothing is patched."""
-    before = methods()
     allowed = "an OpenTelemetry provider instance or None"
-    instrument: Any = GlueLLMInstrumentor().instrument
+    instrument = GlueLLMInstrumentor().instrument
     if client_only:
         instrument = functools.partial(GlueLLMInstrumentor.instrument_client, httpx.Client())
-    with pytest.raises(ValueError, match=f"^{setting} must be {allowed}, not {described}$"):
+    message = f"^{setting} must be {allowed}, not {described}$"
+    with installing_nothing(), pytest.raises(ValueError, match=message):
         instrument(**{setting: given})
-    assert methods() == before
-    assert GlueLLMInstrumentor._installation is None
-    assert not GlueLLMInstrumentor().is_instrumented_by_opentelemetry
 
 
-def test_failure_while_installing_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failure_while_installing_is_undone(monkeypatch):
     """Half an installation would patch without telling anybody."""
     from opentelemetry.instrumentation.gluellm import installation
 
-    def fail(*_: Any) -> None:
+    def fail(*_):
         raise RuntimeError
 
-    before = methods()
     monkeypatch.setattr(installation.AnyLLMAttribution, "install", fail)
-    with pytest.raises(RuntimeError):
+    with installing_nothing(), pytest.raises(RuntimeError):
         GlueLLMInstrumentor().instrument(scope="all")
-    assert [a is b for a, b in zip(methods(), before, strict=True)] == [True] * len(before)
-    assert GlueLLMInstrumentor._installation is None
 
 
 # Single clients
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65, "two\nlines", "tab\t", "\x00", 5, b"bytes"])
-def test_wrong_pool_name_raises_and_installs_nothing(name: Any) -> None:
+def test_wrong_pool_name_raises_and_installs_nothing(name):
     """A label must be short and printable: up to 64 characters of any language."""
-    before = methods()
     with httpx.Client() as client:
-        with pytest.raises(ValueError, match="pool_name is "):
+        with installing_nothing(), pytest.raises(ValueError, match="pool_name is "):
             GlueLLMInstrumentor.instrument_client(client, name)
-        assert methods() == before
-        assert GlueLLMInstrumentor._installation is None
         GlueLLMInstrumentor.uninstrument_client(client)  # harmless
         for printable in ("x", "x" * 64, "search backend", "Übersetzung"):
             GlueLLMInstrumentor.instrument_client(client, printable)
@@ -232,16 +222,14 @@ NO_CLIENTS = (None, "openai", object(), httpx, httpx.Client)
 
 @pytest.mark.parametrize("client", [*NO_CLIENTS, httpx.Client(transport=httpx.MockTransport(str))])
 @pytest.mark.parametrize("method", ["instrument_client", "uninstrument_client"])
-def test_what_is_no_client_raises_and_installs_nothing(client: Any, method: str) -> None:
+def test_what_is_no_client_raises_and_installs_nothing(client, method):
     """The message says what is expected."""
-    before = methods()
-    with pytest.raises(TypeError, match="expected an httpx or httpx2 Client"):
+    message = "expected an httpx or httpx2 Client"
+    with installing_nothing(), pytest.raises(TypeError, match=message):
         getattr(GlueLLMInstrumentor, method)(client)
-    assert methods() == before
-    assert GlueLLMInstrumentor._installation is None
 
 
-def test_wrong_setting_leaves_instrumented_clients_alone() -> None:
+def test_wrong_setting_leaves_instrumented_clients_alone():
     """instrument_client() was there first: a mistake in instrument() must not take it away."""
     with httpx.Client() as client:
         GlueLLMInstrumentor.instrument_client(client, "mine")

@@ -41,13 +41,13 @@ def requirements(extra: str) -> set[tuple[str, str]]:
     }
 
 
-def test_loader_finds_the_instrumentor_under_its_name() -> None:
+def test_loader_finds_the_instrumentor_under_its_name():
     """``OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=gluellm`` goes by this name."""
     (entry_point,) = entry_points(group="opentelemetry_instrumentor", name="gluellm")
     assert entry_point.load() is GlueLLMInstrumentor
 
 
-def test_any_of_list_is_the_same_for_pip_and_in_code() -> None:
+def test_any_of_list_is_the_same_for_pip_and_in_code():
     """The loader reads the extra, other tools read package.py."""
     in_code = {
         (requirement.name, str(requirement.specifier))
@@ -56,14 +56,14 @@ def test_any_of_list_is_the_same_for_pip_and_in_code() -> None:
     assert requirements("instruments-any") == in_code
 
 
-def test_package_is_typed_and_leaves_its_namespace_open() -> None:
+def test_package_is_typed_and_leaves_its_namespace_open():
     """PEP 561. An ``__init__.py`` above would hide every other OpenTelemetry package."""
     home = Path(package.__file__).parent
     assert (home / "py.typed").exists()
     assert not any((folder / "__init__.py").exists() for folder in list(home.parents)[:2])
 
 
-def test_one_library_of_the_list_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_library_of_the_list_is_enough(monkeypatch):
     """The loader's check passes with httpx2 alone, and fails only where all are missing."""
     from opentelemetry.instrumentation import dependencies
 
@@ -71,7 +71,7 @@ def test_one_library_of_the_list_is_enough(monkeypatch: pytest.MonkeyPatch) -> N
     original = dependencies.version
     present = {"httpx2"}
 
-    def only_present(name: str) -> str:
+    def only_present(name):
         if name in present:
             return original(name)
         raise dependencies.PackageNotFoundError(name)
@@ -97,7 +97,7 @@ def loaded_by(statement: str) -> tuple[set[str], set[str]]:
     )
 
 
-def test_importing_the_instrumentor_loads_little() -> None:
+def test_importing_the_instrumentor_loads_little():
     """Neither the work of ``instrument()`` nor a library that it would observe."""
     own, others = loaded_by("")
     assert "instrumentor" in own
@@ -105,7 +105,7 @@ def test_importing_the_instrumentor_loads_little() -> None:
     assert not others & (LIBRARIES | {"asyncio"})
 
 
-def test_instrument_loads_what_it_turns_on() -> None:
+def test_instrument_loads_what_it_turns_on():
     """``snapshot()`` may be called in a signal handler, and a report is due at a signal's time."""
     rules = {"diagnosis.diagnose", "diagnosis.text", "diagnosis.signal_report.on_signal"}
     own, others = loaded_by("GlueLLMInstrumentor().instrument()")
@@ -116,9 +116,9 @@ def test_instrument_loads_what_it_turns_on() -> None:
     assert own >= rules
 
 
-def test_public_names_resolve() -> None:
+def test_public_names_resolve():
     """Also for ``import *``, ``dir()`` and a name that is none."""
-    star: dict[str, object] = {}
+    star = {}
     exec(f"from {PACKAGE} import *", star)
     assert set(gluellm.__all__) <= star.keys() & set(dir(gluellm))
     assert all(getattr(gluellm, name) is star[name] for name in gluellm.__all__)

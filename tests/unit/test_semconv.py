@@ -32,7 +32,7 @@ UNITS = {"s", "1"}
 by_name = pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 
 
-def test_provider_has_its_registered_name_or_keeps_its_key() -> None:
+def test_provider_has_its_registered_name_or_keeps_its_key():
     """The value is one that the installed conventions list; else any-llm's own, never guessed."""
     for key in ("together", "sagemaker", "my gateway"):
         assert registered_provider_name(key) == key
@@ -46,7 +46,7 @@ def test_provider_has_its_registered_name_or_keeps_its_key() -> None:
         assert set(REGISTERED.values()) <= {value.value for value in values}
 
 
-def test_metrics_holds_each_metric_of_the_module_once() -> None:
+def test_metrics_holds_each_metric_of_the_module_once():
     """METRICS is what the reference and the dashboards walk over."""
     defined = [value for value in vars(semconv).values() if isinstance(value, Metric)]
     assert list(METRICS) == defined
@@ -54,7 +54,7 @@ def test_metrics_holds_each_metric_of_the_module_once() -> None:
 
 
 @by_name
-def test_metric_follows_the_naming_rules(metric: Metric) -> None:
+def test_metric_follows_the_naming_rules(metric):
     """Seconds or annotated counts; ratios end in ``ratio``, as unit 1 becomes a suffix of it."""
     assert re.fullmatch(r"(gluellm|http\.client|dns\.lookup)(\.[a-z][a-z_]*)+", metric.name)
     assert metric.name != "http.client.request.duration"  # emitted by instrumentations of clients
@@ -72,7 +72,7 @@ def test_metric_follows_the_naming_rules(metric: Metric) -> None:
 
 
 @by_name
-def test_metric_is_at_a_level(metric: Metric) -> None:
+def test_metric_is_at_a_level(metric):
     """Provider and pool come with the library, an origin's address with its port."""
     keys = set(metric.attributes)
     assert len(keys) == len(metric.attributes)
@@ -85,14 +85,14 @@ def test_metric_is_at_a_level(metric: Metric) -> None:
     assert not keys & set(metric.opt_in_attributes)
 
 
-def test_every_key_is_described() -> None:
+def test_every_key_is_described():
     """The reference has a row for each key that a metric can have."""
     page = (Path(__file__).parents[2] / "docs/metrics.md").read_text(encoding="utf-8")
     for key in semconv.ATTRIBUTES:
         assert re.search(rf"^\| `{re.escape(key)}` \| \S", page, re.MULTILINE), key
 
 
-def test_conventional_keys_are_spelled_as_in_the_conventions() -> None:
+def test_conventional_keys_are_spelled_as_in_the_conventions():
     """Names without the package's prefix are the conventions'."""
     for module, names in (
         ("error", {"ERROR_TYPE": semconv.ERROR_TYPE}),

@@ -25,7 +25,7 @@ def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
 
-def test_thresholds_import_nothing_and_each_is_used() -> None:
+def test_thresholds_import_nothing_and_each_is_used():
     """Every module can read them. An unused threshold is defined elsewhere as well."""
     assert not [n for n in ast.walk(_tree(HOME)) if isinstance(n, (ast.Import, ast.ImportFrom))]
     sources = [*LIBRARY.rglob("*.py"), *COMMAND.rglob("*.py"), *BOARDS.rglob("*.py")]
@@ -33,7 +33,7 @@ def test_thresholds_import_nothing_and_each_is_used() -> None:
     assert [name for name in VALUES if words[name] < 2] == []
 
 
-def test_alerts_compare_with_thresholds() -> None:
+def test_alerts_compare_with_thresholds():
     """Every number in an alert's condition is a threshold; 0 and 1 are absence and presence."""
     allowed = {f"{value:g}" for value in VALUES.values()} | {"0", "1"}
     for alert in ALERTS:
@@ -41,7 +41,7 @@ def test_alerts_compare_with_thresholds() -> None:
         assert set(numbers) <= allowed, (alert.name, numbers)
 
 
-def test_definitions_are_the_same_for_log_watch_and_findings() -> None:
+def test_definitions_are_the_same_for_log_watch_and_findings():
     """Churn, stuck requests, whose page comes later on purpose, and slow consumers."""
     assert thresholds.is_churn(10, 29)
     assert not thresholds.is_churn(10, 30)

@@ -100,8 +100,9 @@ def _ask(process: TargetProcess, timeout: float, *, compare: bool = False) -> di
     With ``compare``, the report is on the time since the one before.
     """
     process.signal_number()
-    request = ReportRequest(process.directory, process.pid, compare=compare)
+    request = ReportRequest(process.directory, process.pid)
     try:
+        request.write(compare=compare)
         # Checked again now that the process can see the request: from here on it keeps its handler
         # as long as it has its entry, and a process that gave it up before has no entry any more.
         process.send(process.signal_number())
@@ -110,8 +111,7 @@ def _ask(process: TargetProcess, timeout: float, *, compare: bool = False) -> di
         request.close()
     if answer is None:
         finding = _no_answer(process, timeout)
-        text = findings_text([finding])
-        return {"snapshot": None, "findings": [finding.to_dict()], "text": text}
+        return {"snapshot": None, "findings": [finding.to_dict()], "text": findings_text([finding])}
     # The other process can be of another version.
     answer = answer if isinstance(answer, dict) else {}
     if "error" in answer:
@@ -154,8 +154,8 @@ def _no_answer(process: TargetProcess, timeout: float) -> Finding:
     used, limit = process.descriptors() or (0, 1)
     observed = f"Process {pid} did not answer within {timeout:g} s."
     explanation = (
-        "Native code blocks its main thread or the interpreter, and so its event loop with all "
-        "requests. Or the program replaced the handler, or blocks the signal."
+        "Native code blocks its main thread or the interpreter, so all requests on the event loop "
+        "stop. Or the program replaced the signal's handler, or blocks the signal."
     )
     advice = (
         f"Find the line from outside: py-spy dump --native --pid {pid}, or gdb. Move that call to "

@@ -61,7 +61,8 @@ def launch(program: Sequence[str], options: argparse.Namespace) -> int:
         with contextlib.suppress(Exception):
             report = run_report(Path(directory), child.pid, program, status, as_json=options.json)
             if options.output is None:
-                print(f"\n{report}", file=sys.stderr, flush=True)
+                # The rule separates it from what the program wrote, such as a long traceback.
+                print(f"\n{'=' * 80}\n{report}", file=sys.stderr, flush=True)
             else:
                 try:
                     write_output(report, options.output)

@@ -47,7 +47,7 @@ class Outlook(NamedTuple):
         if self.what_if:
             found = what_if(snapshot, **self.what_if)
             content["what_if"] = [asdict(one) for one in found]
-            lines = ["what if (replays of the last requests; numbers above can cover more):"]
+            lines = ["what if (replay of the last requests only):"]
             lines += [f"  {line}" for one in found for line in str(one).splitlines()]
         if self.workers:
             pools = (snapshot.process, snapshot.pools, self.workers)
@@ -57,7 +57,8 @@ class Outlook(NamedTuple):
                 lines.append(f"  {verdict}: {one.text}")
             if not any(pool.connections for pool in snapshot.pools):
                 lines.append("  not checked, as no connection is open: local ports, HTTP/2 streams")
-            finding = capacity(*pools)
+            # The report itself has that of one worker.
+            finding = capacity(*pools) if self.workers > 1 else None
             if finding is not None:
                 content["findings"] = [finding.to_dict()]
                 lines += ["", str(finding)]

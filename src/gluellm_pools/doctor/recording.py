@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,9 @@ _INTERVAL = 1.0
 _WINDOW = 10
 """Findings cover the time of so many snapshots."""
 _SHORT_LIFE = 3
-"""Number of snapshots up to which the one at the program's end counts as well."""
+"""Number of snapshots up to which the one at the program's end always counts."""
+_LONGER = "let it run for longer under gluellm-pools doctor"
+"""Replaces the command that watches the process, which has ended when the report is read."""
 _SEVERITIES = list(Severity)
 _EXPLAIN_FULL_POOL = frozenset(
     "leak silent_connections slow_consumer slow_upload slow_provider one_caller_holds_pool "
@@ -62,13 +64,9 @@ class FindingsOverTime(dict[tuple[Kind, str | None], TimedFinding]):
         """Add the findings of a report that was made ``at`` seconds after the start."""
         command = watch_command(report.snapshot.process.pid)
         for position, found in enumerate(report.findings):
-            # The report is read when the process has ended.
-            longer = "let it run for longer under gluellm-pools doctor"
-            advice = found.advice.replace(command, longer)
-            finding = replace(found, advice=advice)
+            finding = replace(found, advice=found.advice.replace(command, _LONGER))
             rank = (_SEVERITIES.index(finding.severity), position)
-            key = (finding.kind, finding.pool)
-            known = self.setdefault(key, TimedFinding(finding, rank, at, at))
+            known = self.setdefault((found.kind, found.pool), TimedFinding(finding, rank, at, at))
             known.last = at
             if rank[0] <= known.rank[0]:
                 known.finding, known.rank = finding, rank
@@ -109,6 +107,7 @@ class Recorder:
         self._shown: Snapshot | None = None
         self._latest: Snapshot | None = None
         self._shows_requests = False
+        self._errors: Counter[str] = Counter()
         self._stopped = threading.Event()
 
     def start(self) -> None:
@@ -148,13 +147,15 @@ class Recorder:
         previous = self._window[0] if len(self._window) == _WINDOW else None
         self._window.append(now)
         self._count += 1
+        origins = [origin for pool in now.totals for origin in pool.origins]
+        outcomes = [outcome for origin in origins for outcome in origin.outcomes]
+        errors = sum((Counter({o.error: o.count}) for o in outcomes if o.error), Counter[str]())
         # A program cancels its requests when it ends, which says nothing about its life.
-        if not ended or self._count <= _SHORT_LIFE:
+        if not ended or self._count <= _SHORT_LIFE or set(errors - self._errors) != {"cancelled"}:
             self._findings.add(report_on(now, previous), time.monotonic() - self._started)
-        if now.pools:
-            self._latest = now
-        entered = sum(origin.requests_entered for pool in now.totals for origin in pool.origins)
-        self._requests = entered or self._requests
+        self._latest = now if now.pools else self._latest
+        entered = sum(origin.requests_entered for origin in origins)
+        self._requests, self._errors = entered or self._requests, errors
         has_requests = any(pool.requests for pool in now.pools)
         if entered and (has_requests or not self._shows_requests):
             self._shown, self._shows_requests = now, has_requests
@@ -174,8 +175,7 @@ class Recorder:
 
     def _text(self) -> str:
         """Return the snapshot to show, with a leak that is not certain yet."""
-        shown = self._shown
-        if shown is None:
+        if (shown := self._shown) is None:
             return ""
         leak = likely_leak(list(shown.pools)) if shown.leak_threshold else None
         if leak is None or any(kind is Kind.LEAK for kind, _ in self._findings):

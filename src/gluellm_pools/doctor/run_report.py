@@ -57,15 +57,15 @@ def _process_lines(process: dict[str, Any], *, named: bool) -> list[str]:
     if named:
         name = printable(" ".join(process["command"]), _LONGEST_NAME)
         line = f"process {process['pid']} ({name}), {line}"
-    lines = [line, "", "Last snapshot that has requests in flight, else the last one:"]
+    lines = [line, "", "Last snapshot, if possible with requests in flight:"]
     lines.append(printable_lines(process["text"]))
     # The findings come last: that is what stays visible in a terminal.
     for finding in process["findings"]:
         first, last = (seconds(finding[name]) for name in ("first", "last"))
         when = first if first == last else f"{first} to {last}"
-        numbers = f" (numbers of the last {finding['severity'].upper()})" if first != last else ""
+        end = f" (repeated; shown: the last {finding['severity'].upper()})" if first != last else ""
         text = printable_lines(finding["text"])
-        lines += ["", text, f"  {'when:':<13}{when} after the process started{numbers}"]
+        lines += ["", text, f"  {'when:':<13}{when} after the process started{end}"]
     lines += [] if process["findings"] else ["", "no problem found"]
     return lines + (["", printable_lines(process["outlook"])] if process.get("outlook") else [])
 

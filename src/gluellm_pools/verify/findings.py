@@ -108,8 +108,8 @@ def _labels(contents: Contents, path: Path) -> Iterator[Finding]:
         yield _finding("no_instance", f"{services}: {where}")
     elif any("" in instances for instances in path.instances.values()):
         yield _finding("no_instance", f"{services}: no label distinguishes its processes")
-    if any(name.startswith("unknown_service") for name in path.instances):
-        yield _finding("service_unnamed", f"{services}: a service has no name")
+    if unnamed := sorted(name for name in path.instances if name.startswith("unknown_service")):
+        yield _finding("service_unnamed", f"{some(unnamed)}: programs without a service name")
 
 
 def _values(contents: Contents, living: Sequence[Path]) -> Iterator[Finding]:

@@ -1,6 +1,5 @@
 """Advice fits the client."""
 
-import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -8,7 +7,6 @@ import pytest
 
 from gluellm_pools.fake_provider import Behaviour, FakeProvider
 from opentelemetry.instrumentation.gluellm import Snapshot, diagnose, snapshot
-from support.waiting import wait_until
 
 httpx2: Any = pytest.importorskip("httpx2")
 BODY = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
@@ -44,16 +42,3 @@ def test_churn_of_synchronous_clients_advises_to_keep_one(provider):
         with httpx2.Client(trust_env=False) as http:
             ask(http, provider)
     assert advised("client_churn", snapshot()).startswith("Build one httpx2.Client when")
-
-
-def test_abandoned_synchronous_stream_is_closed_without_a_coroutine(provider, clock):
-    provider.behaviour = Behaviour(tokens=5, token_rate=100, stall_after=4)
-    url = f"{provider.openai_url}/chat/completions"
-    with httpx2.Client(trust_env=False) as http, contextlib.ExitStack() as held:
-        headers = {"authorization": "Bearer any"}
-        answer = http.stream("POST", url, json={**BODY, "stream": True}, headers=headers)
-        chunks = held.enter_context(answer).iter_raw()
-        next(chunks)
-        clock.advance(3)
-        wait_until(lambda: any(f.kind == "leak" for f in diagnose(snapshot())), "the leak")
-        assert advised("leak", snapshot()).startswith("Write with stream: above the loop")

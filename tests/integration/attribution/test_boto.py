@@ -61,7 +61,7 @@ async def in_the_middle(
     server: HTTP1Server, telemetry: Telemetry, waiting: int, calls: int = 1, busy: int = 0
 ) -> Snapshot:
     """Take a snapshot when so many calls wait for an answer, on an executor of four threads."""
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(4))
+    asyncio.get_running_loop().set_default_executor(executor := ThreadPoolExecutor(4))
     gate = server.gate()
     llm = AnyLLM.create("bedrock", api_base=answers(server, gate))
     elsewhere = threading.Event()
@@ -72,7 +72,7 @@ async def in_the_middle(
     tasks = [call() for _ in range(calls)]
     await until(lambda: telemetry.current("awaiting_response") == waiting, "the calls")
     others = [asyncio.ensure_future(asyncio.to_thread(elsewhere.wait)) for _ in range(busy)]
-    await asyncio.sleep(0)
+    await until(lambda: executor._work_queue.qsize() == max(calls + busy - 4, 0), "the threads")
     taken = snapshot()
     elsewhere.set()
     gate.open()

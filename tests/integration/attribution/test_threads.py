@@ -28,7 +28,7 @@ def test_calls_that_wait_for_a_thread_of_the_loop_are_reported(server, telemetry
         if whose == "anyio":
             anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
             run = anyio.to_thread.run_sync
-        with httpx.Client(trust_env=False) as client:
+        with httpx.Client(trust_env=False, timeout=60) as client:
             GlueLLMInstrumentor().instrument_client(client)
             calls = [asyncio.ensure_future(run(client.get, url)) for _ in range(CALLS)]
             await until(lambda: telemetry.current("awaiting_response") == THREADS, "the requests")

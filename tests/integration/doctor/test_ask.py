@@ -7,30 +7,25 @@ import signal
 from pathlib import Path
 
 import gluellm_pools
+from gluellm_pools.doctor.process import TargetProcess
 from support.waiting import wait_until
 
 from .answering import USUAL, lives_on, next_line, tell
-from .conftest import LEAKING, PYTHON, SCRIPTS, has_signals, line_number, needs_any_llm, only_linux
+from .conftest import PYTHON, SCRIPTS, has_signals, line_number, only_linux
 
 ON = {"OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL": "SIGUSR2"}
 pytestmark = has_signals
 
 
-@needs_any_llm
-def test_cause_in_a_hung_program_is_named(doctor, begin, provider, tmp_path):
+def test_cause_in_a_hung_program_is_named(doctor, begin, provider):
     """Unread streams hold every connection, and a call waits for one."""
-    script = tmp_path / "service.py"
-    script.write_text(
-        "from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor\n"
-        "GlueLLMInstrumentor().instrument(leak_threshold=2)\n"
-        f"exec(compile(open({str(LEAKING)!r}).read(), {str(LEAKING)!r}, 'exec'))\n"
-    )
-    process = begin(PYTHON, script, provider.openai_url, "hang", until="leaked", **ON)
+    script = SCRIPTS / "hanging.py"
+    process = begin(PYTHON, script, provider.openai_url, until="leaked", **ON)
     done = doctor("--pid", process.pid)
     assert done.returncode == 1, done.stderr
     said = re.sub(r"\s+", " ", done.stdout)
-    assert said.startswith("ERROR: leak in openai/"), done.stdout
-    assert f"{LEAKING}:{line_number(LEAKING, 'stream=True')} in abandon" in said
+    assert said.startswith("ERROR: leak in httpx/"), done.stdout
+    assert f"{script}:{line_number(script, 'stream=True')} in abandon" in said
     assert "2 active" in said
     assert "1 queued" in said
     # And again, as JSON.
@@ -103,22 +98,30 @@ def test_report_covers_the_time_that_the_doctor_watched(doctor, begin, tmp_path)
     assert len(lives_on(process)) == 2
 
 
-def test_process_that_uninstruments_while_it_is_watched(doctor, begin):
+def test_process_that_uninstruments_while_it_is_watched(doctor, begin, monkeypatch):
     """As every process does that ends. The setting that it was started with was right."""
     code = """
     from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
     GlueLLMInstrumentor().instrument(snapshot_signal="SIGUSR2")
     ready()
-    time.sleep(2)
+    wait()
     GlueLLMInstrumentor().uninstrument()
+    ready()
     wait()
     """
-    done = doctor("--pid", begin(code).pid, "--for", "2.5")
+    process = begin(code)
+
+    def ends_within(*_):
+        tell(process)
+        assert next_line(process) == "ready"
+
+    monkeypatch.setattr(TargetProcess, "ends_within", ends_within)
+    done = doctor("--pid", process.pid, "--for", "0.1")
     assert done.returncode == 2
     assert "has ended, or was uninstrumented" in done.stderr
 
 
-def test_requests_of_the_watched_time_come_first(doctor, begin, provider):
+def test_requests_of_the_watched_time_come_first(doctor, begin, provider, monkeypatch):
     """The totals in the snapshot are those since instrument()."""
     code = f"""
     import httpx
@@ -132,6 +135,12 @@ def test_requests_of_the_watched_time_come_first(doctor, begin, provider):
         time.sleep(0.02 * (number > 3))
     """
     process = begin(code)
+
+    def ends_within(*_):
+        before = provider.counts.requests
+        wait_until(lambda: provider.counts.requests > before + 1)
+
+    monkeypatch.setattr(TargetProcess, "ends_within", ends_within)
     done = doctor("--pid", process.pid, "--for", "0.5", "--json")
     answer = json.loads(done.stdout)
     during = re.match(r"in these 0.50 s: (\d+) requests? began, 0 ended in a pool", answer["text"])

@@ -108,7 +108,7 @@ def test_doctor_without_standard_streams_returns_its_status(place, begin, closed
     lives_on(process)
 
 
-# The program's own handlers, and its children
+# The program's own handlers
 
 
 def test_replaced_handler_is_named_as_a_cause_of_silence(doctor, begin):
@@ -123,34 +123,5 @@ def test_replaced_handler_is_named_as_a_cause_of_silence(doctor, begin):
     )
     done = doctor("--pid", process.pid, "--timeout", "0.5")
     assert done.returncode == 1
-    assert "the program replaced the handler, or blocks the signal" in " ".join(done.stdout.split())
+    assert "replaced the signal's handler, or blocks the signal" in " ".join(done.stdout.split())
     assert lives_on(process) == ["theirs"]
-
-
-def test_forked_child_without_a_handler_gets_no_signal(doctor, begin):
-    """Forked, without an entry of its own as after a fork in native code; its parent is."""
-    process = begin(
-        """
-        import warnings
-        warnings.simplefilter("ignore")  # that there are threads
-        reporter.install()
-        forked = os.fork()
-        if not forked:
-            signal.signal(signal.SIGUSR2, signal.SIG_DFL)
-            while True:
-                signal.pause()
-        print(forked, flush=True)
-        ready()
-        wait()
-        os.kill(forked, signal.SIGKILL)
-        """,
-        until="",
-    )
-    forked = int(next_line(process))
-    assert next_line(process) == "ready"
-    done = doctor("--pid", forked)
-    assert done.returncode == 2
-    assert "handles no signal for reports" in done.stderr
-    os.kill(forked, 0)
-    assert doctor("--pid", process.pid).returncode == 0
-    lives_on(process)

@@ -191,44 +191,53 @@ def test_apply_httpx_env_applies_the_httpx_variables(monkeypatch, llms, caplog):
     assert limits_of("openai", llms.origin) == (1000, "HTTPX_MAX_KEEPALIVE_CONNECTIONS=2")
 
 
-def test_limits_are_imported_only_when_configured():
+def test_limits_are_imported_when_configured_and_do_not_import_any_llm():
     """An instrumentation must not change what a program does. A variable is asking, with
-    ``instrument()``, as ``opentelemetry-instrument`` calls it; its end undoes none."""
+    ``instrument()``, as ``opentelemetry-instrument`` calls it; its end undoes none. Limits wait for
+    the program's import, also with a known provider."""
     program = """
         import os, sys
         import opentelemetry.instrumentation.gluellm as package
+
+        def instrument(asked):
+            if asked:
+                os.environ["HTTPX_MAX_CONNECTIONS"] = "6"
+                os.environ[sys.argv[1]] = asked
+            package.GlueLLMInstrumentor().instrument()
+
+        def imported(*names):
+            print(*(name in sys.modules for name in names))
+
+        for asked in (None, "false"):
+            instrument(asked)
+            imported(package.__name__ + ".limits")
+            package.GlueLLMInstrumentor().uninstrument()
+        instrument("true")
+        imported(package.__name__ + ".limits", "any_llm", "httpcore2")
+        package.GlueLLMInstrumentor().uninstrument()
+
+        from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
+        reset_pools()
+        configure_pools(max_connections=4)
+        configure_pools(provider="openai", max_connections=5)
+        imported("any_llm", "httpcore2")
         from any_llm import AnyLLM
 
         def limit():
             client = AnyLLM.create("openai", api_key="any").client._client
             return client._transport._pool._max_connections
 
-        for asked in (None, "false", "true"):
-            if asked:
-                os.environ["HTTPX_MAX_CONNECTIONS"] = "5"
-                os.environ[sys.argv[1]] = asked
-            package.GlueLLMInstrumentor().instrument()
-            print(package.__name__ + ".limits" in sys.modules, limit())
+        print(limit())
+        reset_pools()
+        for asked in ("false", "true"):
+            instrument(asked)
+            print(limit())
             package.GlueLLMInstrumentor().uninstrument()
         print(limit())
     """
     done = run_code(program, LIMIT_VARIABLES["apply_httpx_env"])
-    assert done.stdout.splitlines() == ["False 1000", "False 1000", "True 5", "5"]
-
-
-def test_limits_do_not_import_any_llm():
-    """They wait for the program's import, also with a known provider."""
-    program = """
-        import sys
-        from opentelemetry.instrumentation.gluellm.limits import configure_pools
-        configure_pools(max_connections=4)
-        configure_pools(provider="openai", max_connections=5)
-        print("any_llm" in sys.modules, "httpcore2" in sys.modules)
-        from any_llm import AnyLLM
-        pool = AnyLLM.create("openai", api_key="any").client._client._transport._pool
-        print(pool._max_connections)
-    """
-    assert run_code(program).stdout.splitlines() == ["False False", "5"]
+    imports = ["False", "False", "True False False", "False False"]
+    assert done.stdout.splitlines() == [*imports, "5", "1000", "6", "6"]
 
 
 def test_configure_pools_without_any_llm_raises_import_error():

@@ -11,12 +11,6 @@ from support.programs import run_program
 
 SCRIPTS = Path(__file__).with_name("scripts")
 
-EVERYWHERE = pytest.mark.parametrize(
-    ("library", "runner"),
-    [("httpx", "sync"), ("httpx2", "asyncio"), ("aiohttp", "asyncio"), ("urllib3", "sync")],
-    indirect=True,
-)
-"""For what could differ from library to library."""
 BOTH = pytest.mark.parametrize("library", ["httpx", "httpx2"], indirect=True)
 """For what rests on the insides of httpcore, which differ from httpcore2's."""
 

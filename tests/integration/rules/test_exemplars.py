@@ -54,17 +54,3 @@ def test_exemplar_of_a_wait_is_the_span_of_the_waiting_request(library, server, 
     created = {trace for trace, _ in exemplars(points[semconv.CONNECTION_CREATE_DURATION.name])}
     assert created == {held_by[0]}
     pool.close()
-
-
-def test_end_of_a_connection_has_no_exemplar(library, server, instrument):
-    """The span that closes it is unrelated."""
-    telemetry = instrument(metrics="full")
-    tracer = telemetry.tracer_provider.get_tracer("test")
-    with tracer.start_as_current_span("request"):
-        pool = library.core.ConnectionPool()
-        pool.request("GET", server.url())
-        pool.close()
-    points = telemetry.collect()
-    assert exemplars(points[semconv.LEASE_DURATION.name])
-    assert exemplars(points[semconv.CONNECTION_DURATION.name]) == set()
-    assert exemplars(points[semconv.CONNECTION_REQUESTS.name]) == set()

@@ -89,7 +89,7 @@ def begin_exporting(
     if signal == "metrics":
         reader = PeriodicExportingMetricReader(exporter, export_interval_millis=20)
         meters = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
-        stack.callback(meters.shutdown, timeout_millis=1_000)
+        stack.callback(meters.shutdown)
         meters.get_meter("test").create_counter("count").add(1)
         return has_tried
     at_once = signal == "spans at once"

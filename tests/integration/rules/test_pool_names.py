@@ -70,13 +70,6 @@ def test_pool_of_the_application_has_the_name_of_its_first_caller(server, instru
         assert names(telemetry) == {"openai": 1}
 
 
-def test_pool_of_the_application_itself_has_the_librarys_name(server, library, instrument):
-    telemetry = instrument()
-    with library.client.Client() as client:
-        client.get(server.url())
-    assert names(telemetry) == {library.name: 1}
-
-
 def test_any_llms_name_wins_over_the_sdks(server, instrument):
     """A pool that an SDK built and an any-llm call uses first."""
     telemetry = instrument()

@@ -20,6 +20,7 @@ def test_forked_child_starts_empty_and_counts_inherited_pools_again(server, list
     target = listen(GrpcServer).target
     printed = run("fork.py", server.url(), target, GRPC_ENABLE_FORK_SUPPORT="1").splitlines()
     child, parent = (json.loads(line) for line in printed if line.startswith("{"))
+    assert (child["at first"], child["forked"], parent["forked"]) == ([], [*HTTP[:3]], [])
     for library in (*HTTP, "grpc"):
         before, after = child["before"].get(library, {}), child["after"][library]
         for metric in (*DURATIONS, semconv.POOL_LIVE, semconv.ACTIVE_REQUESTS, semconv.REQUESTS):

@@ -12,6 +12,7 @@ from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import Runner
 from support.libraries import Library
+from support.providers import CHAT, HTTP_OF_OPENAI, create
 
 HOSTS = {"api.openai.com": "openai", "api.anthropic.com": "anthropic", "example.com": None}
 ORIGIN_LEVEL = (
@@ -69,37 +70,22 @@ def test_origins_of_a_shared_client_have_their_own_providers(
         assert "providers openai 2, anthropic 2, unknown 2" in " ".join(str(snapshot()).split())
 
 
-def _shared_client() -> Any:
-    openai = pytest.importorskip("openai")
-    if int(openai.__version__.split(".")[0]) >= 3:
-        return pytest.importorskip("httpx2").AsyncClient()
-    return pytest.importorskip("httpx").AsyncClient()
-
-
 @pytest.mark.parametrize("scope", ["any_llm", "all"])
 def test_client_shared_by_two_providers_has_a_series_for_each(scope, provider_server, instrument):
     """At one origin too; connections are the latest request's, and the pool counts once."""
-    any_llm = pytest.importorskip("any_llm")
     telemetry = instrument(scope=scope)
 
     async def ask() -> None:
-        async with _shared_client() as client:
-            arguments = {
-                "api_key": "any",
-                "api_base": provider_server.openai_url,
-                "http_client": client,
-            }
-            first, second = (
-                any_llm.AnyLLM.create(name, **arguments) for name in ("openai", "openrouter")
-            )
-            chat: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
-            await first.acompletion(**chat)
+        async with HTTP_OF_OPENAI.AsyncClient() as client:
+            first = create("openai", provider_server, http_client=client)
+            second = create("openrouter", provider_server, http_client=client)
+            await first.acompletion(model="m", **CHAT)
             assert telemetry.by(semconv.POOL_LIVE, "provider") == {"openai": 1}
             assert telemetry.by(semconv.OPEN_CONNECTIONS, "provider", "state") == {
                 ("openai", "idle"): 1
             }
-            await first.acompletion(**chat)
-            await second.acompletion(**chat)
+            await first.acompletion(model="m", **CHAT)
+            await second.acompletion(model="m", **CHAT)
             assert telemetry.by(semconv.REQUESTS, "provider") == {"openai": 2, "openrouter": 1}
             for metric in (semconv.ACQUIRE_DURATION, semconv.LEASE_DURATION):
                 assert telemetry.by(metric, "provider") == {"openai": 2, "openrouter": 1}
@@ -120,17 +106,13 @@ def test_connections_from_before_instrument_have_the_later_requests_provider(
     provider_server, instrument
 ):
     """A pool that is used before ``instrument()`` has connections that no request is known of."""
-    any_llm = pytest.importorskip("any_llm")
-    chat: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
     async def ask() -> None:
-        async with _shared_client() as client:
-            llm = any_llm.AnyLLM.create(
-                "openai", api_key="any", api_base=provider_server.openai_url, http_client=client
-            )
-            await llm.acompletion(**chat)
+        async with HTTP_OF_OPENAI.AsyncClient() as client:
+            llm = create("openai", provider_server, http_client=client)
+            await llm.acompletion(model="m", **CHAT)
             telemetry = instrument(scope="any_llm")
-            await llm.acompletion(**chat)
+            await llm.acompletion(model="m", **CHAT)
             providers = {
                 (point.attributes or {}).get(semconv.PROVIDER_NAME)
                 for point in telemetry.points(semconv.OPEN_CONNECTIONS)

@@ -87,12 +87,3 @@ def test_requests_sessions_are_observed(server, instrument):
         session.get(server.url())
         assert telemetry.value(semconv.REQUESTS, name="mine") == 1
         assert telemetry.value(semconv.POOL_LIVE) == 0
-
-
-def test_manager_can_be_instrumented_before_it_has_a_pool(server, instrument):
-    """Its later pools are the client's."""
-    telemetry = instrument(scope="any_llm")
-    manager = urllib3.PoolManager()
-    GlueLLMInstrumentor().instrument_client(manager)
-    manager.request("GET", server.url())
-    assert telemetry.by(semconv.REQUESTS, "name") == {"urllib3": 1}

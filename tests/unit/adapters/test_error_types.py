@@ -74,30 +74,28 @@ def in_context(error: BaseException, context: BaseException) -> BaseException:
     return error
 
 
-def test_errno_of_an_application_can_be_anything() -> None:
+def test_errno_of_an_application_can_be_anything():
     """Also what can't be looked up."""
     assert error_type(OSError([1], "theirs")) == "_OTHER"
 
 
 @pytest.mark.parametrize("core", CORES)
 @pytest.mark.parametrize(("name", "expected"), BY_CLASS)
-def test_both_libraries_errors_have_the_same_type(core: object, name: str, expected: str) -> None:
+def test_both_libraries_errors_have_the_same_type(core, name, expected):
     """httpcore and httpcore2 have separate classes of the same name."""
     assert error_type(getattr(core, name)("any text")) == expected
 
 
 @pytest.mark.parametrize("core", CORES)
 @pytest.mark.parametrize(("cause", "expected"), CAUSES)
-def test_failure_to_connect_is_named_by_its_cause(
-    core: Any, cause: BaseException, expected: str
-) -> None:
+def test_failure_to_connect_is_named_by_its_cause(core, cause, expected):
     """One ConnectError class has many causes, which the error type distinguishes.
 
     anyio raises an OSError from the cause, and httpcore its own error from that. Several addresses
     may have failed, each with its own cause (anyio, trio).
     """
     error = core.ConnectError
-    group = ExceptionGroup("multiple connection attempts failed", [OSError("other"), cause])  # type: ignore[list-item]
+    group = ExceptionGroup("multiple connection attempts failed", [OSError("other"), cause])
     for raised in (
         caused(error("failed"), cause),
         in_context(error("failed"), cause),
@@ -109,7 +107,7 @@ def test_failure_to_connect_is_named_by_its_cause(
     assert error_type(cause) == (expected if expected != "connection_error" else "_OTHER")
 
 
-def test_certificate_that_does_not_verify_has_its_code() -> None:
+def test_certificate_that_does_not_verify_has_its_code():
     """Whatever wraps it."""
     cause = ssl.SSLCertVerificationError(1, "certificate verify failed")
     wrapped = caused(OSError("failed"), cause)
@@ -120,13 +118,13 @@ def test_certificate_that_does_not_verify_has_its_code() -> None:
 
 
 @pytest.mark.parametrize(("error", "expected"), AIOHTTP)
-def test_aiohttps_errors_have_the_same_types(error: Exception, expected: str) -> None:
+def test_aiohttps_errors_have_the_same_types(error, expected):
     """If one class covers several phases, the adapter uses the phase."""
     assert error_type(error) == expected
 
 
 @pytest.mark.parametrize(("cause", "expected"), CAUSES)
-def test_aiohttps_failure_to_connect_is_named_by_its_cause(cause: OSError, expected: str) -> None:
+def test_aiohttps_failure_to_connect_is_named_by_its_cause(cause, expected):
     """One class stands for most of them here too."""
     unix = functools.partial(aiohttp.client_exceptions.UnixClientConnectorError, "/path")
     for kind in (aiohttp.ClientConnectorError, aiohttp.ClientProxyConnectionError, unix):
@@ -141,14 +139,14 @@ def test_aiohttps_failure_to_connect_is_named_by_its_cause(cause: OSError, expec
         (aiohttp.ClientConnectorSSLError, "secure_connection_error"),
     ],
 )
-def test_aiohttp_has_classes_for_some_of_them(kind: Any, expected: str) -> None:
+def test_aiohttp_has_classes_for_some_of_them(kind, expected):
     """The cause may be an unspecific error: aiodns raises a plain OSError."""
     cause = OSError(None, "DNS lookup failed")
     assert error_type(caused(kind(KEY, cause), cause)) == expected
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_request_that_the_library_refuses_to_send_is_invalid(core: Any) -> None:
+def test_request_that_the_library_refuses_to_send_is_invalid(core):
     """Only h11 writes requests alone; h2 raises the same class when the peer ended a connection."""
     refused = core.LocalProtocolError(h11.LocalProtocolError("Illegal header value"))
     ended = core.LocalProtocolError(h2.exceptions.StreamClosedError(1))
@@ -156,7 +154,7 @@ def test_request_that_the_library_refuses_to_send_is_invalid(core: Any) -> None:
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_answer_that_the_library_cannot_parse_is_invalid(core: Any) -> None:
+def test_answer_that_the_library_cannot_parse_is_invalid(core):
     """For a peer that closes without an answer, the library has a text of its own."""
     invalid = core.RemoteProtocolError(h11.RemoteProtocolError("Receive buffer too long"))
     closed = core.RemoteProtocolError("Server disconnected without sending a response.")
@@ -175,14 +173,14 @@ class Unprintable:
 class OddError(Exception):
     """Its attributes are no exception's."""
 
-    args = property(lambda self: 1 / 0)  # type: ignore[assignment]
+    args = property(lambda self: 1 / 0)
 
 
 class OddNumberError(OSError):
     """Its number cannot be read."""
 
     @property
-    def errno(self) -> int:  # type: ignore[override]
+    def errno(self) -> int:
         """Raise another exception."""
         raise RuntimeError
 
@@ -191,12 +189,12 @@ class OddNumberError(OSError):
     "error",
     [ValueError(Unprintable()), ValueError("no header in row 7"), OddError(), OddNumberError()],
 )
-def test_errors_of_an_application_are_not_read(error: Exception) -> None:
+def test_errors_of_an_application_are_not_read(error):
     """What they hold can be large, take long to print, or raise."""
     assert error_type(error) == semconv.OTHER
 
 
-def test_cause_of_another_error_is_ignored() -> None:
+def test_cause_of_another_error_is_ignored():
     """A retry after a failed look-up that then breaks off is a broken connection."""
     for error in (httpcore.ReadError("x"), httpcore2.WriteError("x"), httpcore.ConnectTimeout("x")):
         expected = error_type(error)
@@ -205,11 +203,11 @@ def test_cause_of_another_error_is_ignored() -> None:
     assert error_type(caused(first, in_context(second, first))) == "connection_error"
 
 
-def test_what_ends_a_request_from_outside_is_cancelled() -> None:
+def test_what_ends_a_request_from_outside_is_cancelled():
     """Cancelled by asyncio or trio, closed by the collector, interrupted by a person."""
-    told: list[str] = []
+    told = []
 
-    async def main() -> None:
+    async def main():
         with trio.CancelScope() as scope:
             scope.cancel()
             try:
@@ -226,7 +224,7 @@ def test_what_ends_a_request_from_outside_is_cancelled() -> None:
     assert {error_type(error) for error in (ValueError("x"), RuntimeError("y"))} == {semconv.OTHER}
 
 
-def test_every_type_is_one_of_the_contract() -> None:
+def test_every_type_is_one_of_the_contract():
     """No name that the contract doesn't know."""
     types = {error_type(getattr(httpcore, name)("")) for name, _ in BY_CLASS}
     types |= {error_type(caused(httpcore.ConnectError(""), cause)) for cause, _ in CAUSES}

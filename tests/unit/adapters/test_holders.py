@@ -10,25 +10,25 @@ def pools(holder: Any) -> list[Any]:
     return list(getattr(holder, "pools", ()))
 
 
-def test_first_object_with_pools_is_used() -> None:
+def test_first_object_with_pools_is_used():
     """Clients inside it are not searched any more."""
     inner = SimpleNamespace(pools=["b"])
     outer = SimpleNamespace(client=SimpleNamespace(pools=["a"], client=inner))
     assert first_held(outer, pools, ("client",)) == ["a"]
 
 
-def test_methods_are_not_followed() -> None:
+def test_methods_are_not_followed():
     """boto3's session has a method of the name that other SDKs give to their client."""
 
     class Client:
         _client = SimpleNamespace(pools=["a"])
 
-        def client(self) -> None: ...
+        def client(self): ...
 
     assert first_held(Client(), pools, ("client", "_client")) == ["a"]
 
 
-def test_a_circle_of_clients_is_left() -> None:
+def test_a_circle_of_clients_is_left():
     """A client may refer to the client that holds it."""
     client = SimpleNamespace()
     client.client = client

@@ -13,7 +13,7 @@ def fails(_: Any) -> None:
 
 
 @pytest.mark.parametrize("make", [after_init, before_close])
-def test_failure_of_a_note_is_counted_and_the_original_runs(make: Any) -> None:
+def test_failure_of_a_note_is_counted_and_the_original_runs(make):
     """The object's user does not notice."""
     failures, called = Failures(), []
     make(fails, failures, "kind")(called.append)(self_ := object())

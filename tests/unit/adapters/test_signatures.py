@@ -33,12 +33,12 @@ def ours(_: Any) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("method", [original, plain, functools.wraps(original)(plain)])
-def test_wrapper_of_a_coroutine_function_may_be_a_plain_function(method: Any) -> None:
+def test_wrapper_of_a_coroutine_function_may_be_a_plain_function(method):
     """The wrapper may or may not refer to the function that it wraps."""
     assert callable(fitted(ours, True, "library")(method))
 
 
-def test_librarys_own_function_that_is_no_coroutine_function_is_left_alone() -> None:
+def test_librarys_own_function_that_is_no_coroutine_function_is_left_alone():
     """It has become another one in this version."""
     with pytest.raises(TypeError):
         fitted(ours, True, "library")(without_coroutine)

@@ -17,6 +17,8 @@ from opentelemetry.instrumentation.gluellm.pool.phases import (
     READING,
 )
 
+from .test_error_types import caused
+
 
 class At:
     """Stands for a lease: where it is."""
@@ -24,11 +26,6 @@ class At:
     def __init__(self, phase: int) -> None:
         self.phase = phase
         self.answered_at = 1 if phase == READING else 0
-
-
-def caused(error: BaseException, cause: BaseException) -> BaseException:
-    error.__cause__ = cause
-    return error
 
 
 ANY: Any = None
@@ -66,7 +63,7 @@ FAILURES = {
         (OSError("Tunnel connection failed: 403"), "proxy_error"),
         (http.client.RemoteDisconnected(), "connection_error"),
         (exceptions.ProxyError("", CONNECT_TIMEOUT), "connect_timeout"),
-        (exceptions.ProxyError("", refused()), "connection_error"),  # type: ignore[arg-type]
+        (exceptions.ProxyError("", refused()), "connection_error"),
     ],
     AWAITING_RESPONSE: [
         (READ_TIMEOUT, "read_timeout"),
@@ -96,6 +93,6 @@ FAILURES = {
     [(phase, *each) for phase, failures in FAILURES.items() for each in failures],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
 )
-def test_failure_by_class_cause_and_phase(phase: int, error: BaseException, name: str) -> None:
+def test_failure_by_class_cause_and_phase(phase, error, name):
     """One name of the contract, as httpcore's errors have it for the same cause."""
-    assert failure_of(At(phase), error) == name  # type: ignore[arg-type]
+    assert failure_of(At(phase), error) == name

@@ -120,17 +120,17 @@ RULES: dict[str, tuple[list[Path], Callable[[Path, str], bool]]] = {
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_modules_import_only_what_they_may(rule: str) -> None:
+def test_modules_import_only_what_they_may(rule):
     modules, allowed = RULES[rule]
     assert modules
     wrong = [(str(m), name) for m in modules for name in imported_by(m) if not allowed(m, name)]
     assert not wrong
 
 
-def test_no_module_imports_itself_by_way_of_others() -> None:
+def test_no_module_imports_itself_by_way_of_others():
     """Imports inside functions and for types count as well."""
 
-    def dotted(module: Path) -> str:
+    def dotted(module):
         parts = [PACKAGE_NAME, *module.with_suffix("").parts]
         return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -145,7 +145,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     assert len([*graphlib.TopologicalSorter(graph).static_order()]) == len(known)
 
 
-def test_adapters_import_no_library_when_they_are_imported() -> None:
+def test_adapters_import_no_library_when_they_are_imported():
     """An HTTP library or any-llm is looked at when it is there, inside a function."""
     for module in in_folder("adapters", "attribution"):
         nodes = run_at_import(tree_of(module))
@@ -156,7 +156,7 @@ def test_adapters_import_no_library_when_they_are_imported() -> None:
         )
 
 
-def test_no_other_module_spells_a_name_of_the_contract() -> None:
+def test_no_other_module_spells_a_name_of_the_contract():
     """A second spelling is where a rename is forgotten."""
     names = {metric.name for metric in semconv.METRICS} | {
         value

@@ -74,7 +74,7 @@ def make() -> ModuleType:
             return current_call.get()
 
     module = ModuleType("any_llm")
-    module.AnyLLM = AnyLLM  # type: ignore[attr-defined]
-    module.FilesMixin = FilesMixin  # type: ignore[attr-defined]
-    module.Provider = Provider  # type: ignore[attr-defined]
+    module.AnyLLM = AnyLLM
+    module.FilesMixin = FilesMixin
+    module.Provider = Provider
     return module

@@ -38,15 +38,13 @@ def attribution(fake: Any, errors: list[str]) -> Iterator[AnyLLMAttribution]:
     attribution.uninstall()
 
 
-def test_constructor_of_a_subclass_is_attributed_and_may_raise(
-    fake: Any, attribution: AnyLLMAttribution, errors: list[str]
-) -> None:
+def test_constructor_of_a_subclass_is_attributed_and_may_raise(fake, attribution, errors):
     """Also before it calls that of AnyLLM; nothing of its call is left afterwards."""
 
-    class Own(fake.AnyLLM):  # type: ignore[misc]
+    class Own(fake.AnyLLM):
         PROVIDER_NAME = "own"
 
-        def __init__(self, key: str = "") -> None:
+        def __init__(self, key=""):
             self.before = current_call.get()
             super().__init__()
             if not key:
@@ -66,17 +64,15 @@ async def seeing(self: Any, model: str) -> Any:
     return current_call.get()
 
 
-def test_base_that_is_patched_later_is_still_attributed(
-    fake: Any, attribution: AnyLLMAttribution
-) -> None:
+def test_base_that_is_patched_later_is_still_attributed(fake, attribution):
     """GlueLLM, for one, replaces a function of the base class; the subclass finds the new one."""
 
-    class Leaf(fake.Provider):  # type: ignore[misc]
+    class Leaf(fake.Provider):
         PROVIDER_NAME = "leaf"
 
     attribution.install()
 
-    async def replaced(self: Any, model: str, inputs: Any) -> Any:
+    async def replaced(self, model, inputs):
         return "replaced", current_call.get()
 
     fake.Provider._aembedding = replaced
@@ -85,23 +81,23 @@ def test_base_that_is_patched_later_is_still_attributed(
     assert call.provider == "leaf"
 
 
-def test_subclass_made_later_is_covered(fake: Any, attribution: AnyLLMAttribution) -> None:
+def test_subclass_made_later_is_covered(fake, attribution):
     """``__init_subclass__`` wraps it, also below classes that define their own."""
     attribution.install()
     made = []
 
-    class Middle(fake.AnyLLM):  # type: ignore[misc]
-        def __init_subclass__(cls, **kwargs: Any) -> None:
+    class Middle(fake.AnyLLM):
+        def __init_subclass__(cls, **kwargs):
             super().__init_subclass__()
             made.append(kwargs)
 
     class Later(Middle, option=1):
         PROVIDER_NAME = "later"
 
-        async def acompletion(self, model: str, **kwargs: Any) -> Any:
+        async def acompletion(self, model, **kwargs):
             return current_call.get(), await super().acompletion(f"{model}-inner")
 
-        async def _amoderation(self, model: str, text: Any) -> Any:
+        async def _amoderation(self, model, text):
             return current_call.get()
 
     assert made == [{"option": 1}]
@@ -111,18 +107,18 @@ def test_subclass_made_later_is_covered(fake: Any, attribution: AnyLLMAttributio
     assert asyncio.run(Later()._amoderation("m", "x")).operation == "moderation"
 
 
-def test_init_subclass_of_any_llm_still_runs(fake: Any, attribution: AnyLLMAttribution) -> None:
+def test_init_subclass_of_any_llm_still_runs(fake, attribution):
     """It is restored at uninstall."""
     seen = []
 
-    def __init_subclass__(cls: Any, /, **kwargs: Any) -> None:
+    def __init_subclass__(cls, /, **kwargs):
         seen.append(cls)
 
     own = classmethod(__init_subclass__)
     fake.AnyLLM.__init_subclass__ = own
     attribution.install()
 
-    class Later(fake.AnyLLM):  # type: ignore[misc]
+    class Later(fake.AnyLLM):
         PROVIDER_NAME = "later"
         acompletion = seeing
 
@@ -132,21 +128,19 @@ def test_init_subclass_of_any_llm_still_runs(fake: Any, attribution: AnyLLMAttri
     assert fake.AnyLLM.__dict__["__init_subclass__"] is own
 
 
-async def test_override_that_is_no_coroutine_function_is_a_call(
-    fake: Any, attribution: AnyLLMAttribution
-) -> None:
+async def test_override_that_is_no_coroutine_function_is_a_call(fake, attribution):
     """For example a plain function that returns an awaitable or a stream."""
 
-    class Own(fake.AnyLLM):  # type: ignore[misc]
+    class Own(fake.AnyLLM):
         PROVIDER_NAME = "own"
 
-        def acompletion(self, model: str) -> Any:
-            async def answer() -> Any:
+        def acompletion(self, model):
+            async def answer():
                 return current_call.get()
 
             return answer()
 
-        async def alist_files(self) -> Any:
+        async def alist_files(self):
             yield current_call.get()
 
     attribution.install()
@@ -158,9 +152,7 @@ async def test_override_that_is_no_coroutine_function_is_a_call(
     assert call.ended
 
 
-async def test_ended_call_in_the_context_is_ignored(
-    fake: Any, attribution: AnyLLMAttribution
-) -> None:
+async def test_ended_call_in_the_context_is_ignored(fake, attribution):
     """A task that outlived its call starts a new one."""
     attribution.install()
 
@@ -170,7 +162,7 @@ async def test_ended_call_in_the_context_is_ignored(
     assert current_call.get() is over
 
 
-def test_methods_are_wrapped_once(fake: Any, attribution: AnyLLMAttribution) -> None:
+def test_methods_are_wrapped_once(fake, attribution):
     """One or two attributions; coroutine warnings have the original's name."""
     before = fake.AnyLLM.acompletion
     attribution.install()
@@ -187,9 +179,7 @@ def test_methods_are_wrapped_once(fake: Any, attribution: AnyLLMAttribution) -> 
     assert fake.Provider._aembedding is once
 
 
-def test_uninstall_restores_the_identical_objects_of_any_llm(
-    fake: Any, attribution: AnyLLMAttribution
-) -> None:
+def test_uninstall_restores_the_identical_objects_of_any_llm(fake, attribution):
     """The identical objects, and no attribute more than before; then it can be installed again."""
     classes = (fake.FilesMixin, fake.AnyLLM, fake.Provider)
     before = [dict(cls.__dict__) for cls in classes]
@@ -205,9 +195,7 @@ def test_uninstall_restores_the_identical_objects_of_any_llm(
         assert asyncio.run(fake.Provider().acompletion("m")) is None
 
 
-def test_subclass_hook_that_stays_after_uninstall_does_nothing(
-    fake: Any, attribution: AnyLLMAttribution
-) -> None:
+def test_subclass_hook_that_stays_after_uninstall_does_nothing(fake, attribution):
     """A class that is made under a dead hook is not touched."""
     attribution.install()
     hook = fake.AnyLLM.__dict__["__init_subclass__"]
@@ -232,9 +220,7 @@ def test_subclass_hook_that_stays_after_uninstall_does_nothing(
         (None, None),
     ],
 )
-def test_missing_hook_disables_only_itself(
-    attribute: str | None, hook: str | None, fake: Any, attribution: AnyLLMAttribution
-) -> None:
+def test_missing_hook_disables_only_itself(attribute, hook, fake, attribution):
     """What any-llm renamed is named, the rest works. Without the class every hook is missing."""
     if attribute is None:
         del fake.AnyLLM
@@ -256,9 +242,7 @@ def broken(*_: Any, **__: Any) -> Any:
     raise RuntimeError("ours")
 
 
-def test_own_failure_does_not_affect_the_call(
-    fake: Any, attribution: AnyLLMAttribution, errors: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_own_failure_does_not_affect_the_call(fake, attribution, errors, monkeypatch):
     """The call is not attributed, and the failure is counted."""
     attribution.install()
     llm = fake.Provider()
@@ -272,9 +256,7 @@ def test_own_failure_does_not_affect_the_call(
     assert errors[2:] == ["attribution.stream"]
 
 
-def test_failure_while_patching_is_no_failure_of_the_import(
-    fake: Any, attribution: AnyLLMAttribution, errors: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failure_while_patching_is_no_failure_of_the_import(fake, attribution, errors, monkeypatch):
     """install() returns, and the hooks are reported as missing."""
     monkeypatch.setattr(attribution_module, "_public_coroutines", broken)
     attribution.install()
@@ -282,7 +264,7 @@ def test_failure_while_patching_is_no_failure_of_the_import(
     assert errors == ["attribution.install"]
 
 
-def test_provider_key_is_a_plain_name() -> None:
+def test_provider_key_is_a_plain_name():
     """create_openai_compatible() takes any text."""
     plain = ("openai", "my gateway", "sk.proj-1")
     for name in (*plain, "https://host/v1", "a" * 65, "", "Passwort: geheim"):

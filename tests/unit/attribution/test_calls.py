@@ -6,15 +6,18 @@ import contextvars
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from opentelemetry.instrumentation.gluellm.adapters.marks import connection_of
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import AnyLLMAttribution
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call, current_counted
 from opentelemetry.instrumentation.gluellm.attribution.gluellm import GlueLLMObserver
 from opentelemetry.instrumentation.gluellm.attribution.pauses import RetryPauses
+from opentelemetry.instrumentation.gluellm.pool.lease import TrackedConnection
 from opentelemetry.instrumentation.gluellm.pool.phases import OUTCOMES, STAGES
 from unit.pool.fakes import SECOND, Scene
 
@@ -45,13 +48,13 @@ class Counting:
                 lambda hooks: self.missing.extend(hooks.missing()),
                 calls=calls,
             ),
-            RetryPauses(lambda kind, _: self.errors.append(kind)),
+            RetryPauses(lambda kind, _: self.errors.append(kind), connection_of),
         ]
         for patches in self.patches:
             patches.install()
 
     def patch(self, number: int, module: ModuleType) -> None:
-        self.patches[number]._on_import(module)  # type: ignore[attr-defined]
+        self.patches[number]._on_import(module)
 
     def ended(self) -> dict[tuple[str, str | None, str, str], int]:
         """Ended calls by source, provider, operation and outcome."""
@@ -83,20 +86,20 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counting]:
         patches.uninstall()
 
 
-async def test_nested_calls_are_one(counting: Counting) -> None:
+async def test_nested_calls_are_one(counting):
     """A provider that calls another one; the requests are the inner one's."""
     seen = []
 
-    class Inner(counting.any_llm.Provider):  # type: ignore[misc,name-defined]
+    class Inner(counting.any_llm.Provider):
         PROVIDER_NAME = "inner"
 
-        async def _acompletion(self, model: str, **kwargs: Any) -> Any:
+        async def _acompletion(self, model, **kwargs):
             seen.append(current_call.get())
 
-    class Outer(counting.any_llm.Provider):  # type: ignore[misc,name-defined]
+    class Outer(counting.any_llm.Provider):
         PROVIDER_NAME = "outer"
 
-        async def _acompletion(self, model: str, **kwargs: Any) -> Any:
+        async def _acompletion(self, model, **kwargs):
             return await Inner().acompletion("m")
 
     await Outer().acompletion("m")
@@ -107,11 +110,11 @@ async def test_nested_calls_are_one(counting: Counting) -> None:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="wait_for makes a task of its own there")
-async def test_call_of_a_spawned_task_counts_by_itself(counting: Counting) -> None:
+async def test_call_of_a_spawned_task_counts_by_itself(counting):
     """Also for the same provider. Another loop or thread is not a spawned task."""
 
-    class Spawning(counting.any_llm.Provider):  # type: ignore[misc,name-defined]
-        async def _acompletion(self, model: str, **kwargs: Any) -> Any:
+    class Spawning(counting.any_llm.Provider):
+        async def _acompletion(self, model, **kwargs):
             if model == "inner":
                 return None
             await asyncio.create_task(self.acompletion("inner"))
@@ -130,7 +133,7 @@ def api(counting: Counting, source: str) -> Callable[..., Any]:
     """A module function, as any-llm's."""
     scope: dict[str, Any] = {"__name__": "any_llm.api", "any_llm": counting.any_llm}
     exec(source, scope)
-    return scope["acompletion"]  # type: ignore[no-any-return]
+    return scope["acompletion"]
 
 
 MODULE_FUNCTION = """
@@ -142,14 +145,12 @@ async def acompletion(provider):
 """
 
 
-async def test_module_function_begins_its_call_with_the_client(
-    counting: Counting, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_module_function_begins_its_call_with_the_client(counting, monkeypatch):
     """The time of building it is the call's, which has the operation of the function."""
     clock = counting.scene.clock
-    built: list[Any] = []
+    built = []
 
-    def __init__(self: Any, **kwargs: Any) -> None:
+    def __init__(self, **kwargs):
         clock.advance(2)
         built.append(current_counted.get())
 
@@ -166,17 +167,17 @@ async def test_module_function_begins_its_call_with_the_client(
     assert counting.times() == {"preparing": 2}
 
 
-async def test_module_function_that_raises_is_a_failed_call(counting: Counting) -> None:
+async def test_module_function_that_raises_is_a_failed_call(counting):
     """While it builds the client; one that raises before its method is abandoned."""
 
-    def __init__(self: Any, **kwargs: Any) -> None:
+    def __init__(self, **kwargs):
         raise LookupError
 
-    counting.any_llm.Provider.__init__ = __init__  # type: ignore[attr-defined]
+    counting.any_llm.Provider.__init__ = __init__
     with pytest.raises(LookupError):
         await api(counting, MODULE_FUNCTION)("mistral")
     assert counting.ended() == {("any_llm", "mistral", "chat", "failed"): 1}
-    del counting.any_llm.Provider.__init__  # type: ignore[attr-defined]
+    del counting.any_llm.Provider.__init__
     forgetful = MODULE_FUNCTION.replace('await create(provider).acompletion("m")', "1")
     forgetful = forgetful.replace("return 1", "return len([create(provider)])")
     assert await api(counting, forgetful)("mistral") == 1
@@ -220,7 +221,7 @@ def gluellm_api(counting: Counting, **changes: Any) -> ModuleType:
     return module
 
 
-async def test_attempts_and_limits_of_gluellm(counting: Counting) -> None:
+async def test_attempts_and_limits_of_gluellm(counting):
     """One call, although each attempt is a call of any-llm."""
     module = gluellm_api(counting)
     await module.GlueLLM()._llm_call(fails=2)
@@ -233,17 +234,15 @@ async def test_attempts_and_limits_of_gluellm(counting: Counting) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError, asyncio.CancelledError])
-async def test_wait_in_the_limiter_ends_with_its_exception(
-    counting: Counting, error: type[BaseException]
-) -> None:
+async def test_wait_in_the_limiter_ends_with_its_exception(counting, error):
     """Its Redis fails, or the call is cancelled there."""
     clock = counting.scene.clock
 
-    async def acquire_rate_limit(key: str) -> None:
+    async def acquire_rate_limit(key):
         clock.advance(5)
         raise error
 
-    async def _safe_llm_call(model: str) -> None:
+    async def _safe_llm_call(model):
         with contextlib.suppress(error):
             await module.acquire_rate_limit("global:openai")
         clock.advance(1)
@@ -266,14 +265,11 @@ def _raising() -> Any:
     ids=["missing", "raises", "no loop"],
 )
 async def test_calls_succeed_with_another_way_to_the_running_loop(
-    function: Callable[[], Any] | None,
-    fails: bool,
-    counting: Counting,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    function, fails, counting, monkeypatch
+):
     """Each failure is counted, and such a call is not."""
 
-    async def answer(*_: Any, **__: Any) -> str:
+    async def answer(*_, **__):
         return "answer"
 
     monkeypatch.setattr(counting.any_llm.Provider, "_acompletion", answer)
@@ -299,23 +295,23 @@ def sdk(clock: Any) -> ModuleType:
             return "slept"
 
     class AsyncAPIClient:
-        async def _sleep_for_retry(self) -> str:
+        async def _sleep_for_retry(self, response: Any = None) -> str:
             clock.advance(3)
             return "slept"
 
-    module.SyncAPIClient, module.AsyncAPIClient = SyncAPIClient, AsyncAPIClient  # type: ignore[attr-defined]
+    module.SyncAPIClient, module.AsyncAPIClient = SyncAPIClient, AsyncAPIClient
     return module
 
 
-async def test_pauses_of_an_sdk_are_back_off(counting: Counting) -> None:
+async def test_pauses_of_an_sdk_are_back_off(counting):
     """Sync and async."""
     clock = counting.scene.clock
     module = sdk(clock)
     originals = [vars(cls)["_sleep_for_retry"] for cls in _clients(module)]
     counting.patch(2, module)
 
-    class Pausing(counting.any_llm.Provider):  # type: ignore[misc,name-defined]
-        async def _acompletion(self, model: str, **kwargs: Any) -> Any:
+    class Pausing(counting.any_llm.Provider):
+        async def _acompletion(self, model, **kwargs):
             clock.advance(1)
             slept = [module.SyncAPIClient()._sleep_for_retry()]
             slept.append(await module.AsyncAPIClient()._sleep_for_retry())
@@ -331,15 +327,30 @@ async def test_pauses_of_an_sdk_are_back_off(counting: Counting) -> None:
     counting.patch(2, ModuleType("openai._base_client"))  # an SDK without the method
 
 
+async def test_pauses_of_an_sdk_outside_of_calls_count_for_the_origin(counting):
+    """Not if nobody knows the connection that the answer came on, as in an application's tests."""
+    scene = counting.scene
+    module = sdk(scene.clock)
+    counting.patch(2, module)
+    record = TrackedConnection(scene.tracker, scene.origin, scene.clock())
+    answers = [SimpleNamespace(_gluellm_connection=record), SimpleNamespace(), None, Mock()]
+    for stream in answers:
+        response = SimpleNamespace(extensions={"network_stream": stream})
+        assert await module.AsyncAPIClient()._sleep_for_retry(response=response) == "slept"
+    assert await module.AsyncAPIClient()._sleep_for_retry(response=Mock()) == "slept"
+    assert (scene.origin.pauses, scene.origin.paused) == (1, 3 * SECOND)
+    assert scene.origin.pausing == scene.origin.pausing_since == 0
+
+
 def _clients(module: Any) -> tuple[type, type]:
     return module.SyncAPIClient, module.AsyncAPIClient
 
 
-def test_synchronous_call_counts_once_and_until_its_stream_is_read(counting: Counting) -> None:
+def test_synchronous_call_counts_once_and_until_its_stream_is_read(counting):
     """Its coroutine runs inside it."""
 
-    class Streaming(counting.any_llm.Provider):  # type: ignore[misc,name-defined]
-        def completion(self, model: str, **kwargs: Any) -> Any:
+    class Streaming(counting.any_llm.Provider):
+        def completion(self, model, **kwargs):
             return iter(range(3))
 
     assert counting.any_llm.Provider().completion("m").provider == "fake"

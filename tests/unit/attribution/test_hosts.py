@@ -50,12 +50,12 @@ huggingface: mine.us-east-1.aws.endpoints.huggingface.cloud
         ),
     ],
 )
-def test_api_host_has_its_provider_or_no_provider(host: str, provider: str) -> None:
+def test_api_host_has_its_provider_or_no_provider(host, provider):
     """Exact, regional and per-customer names, in any case; none that may serve something else."""
     assert (provider_for_host(host) or "") == provider
 
 
-def test_every_api_base_of_any_llm_is_in_the_table() -> None:
+def test_every_api_base_of_any_llm_is_in_the_table():
     """A provider that any-llm adds is seen here: in the table, or with a reason why not."""
     spec = importlib.util.find_spec("any_llm")
     if spec is None or spec.origin is None:

@@ -50,16 +50,14 @@ async def numbers(seen: list[Any]) -> AsyncGenerator[Any, Any]:
 
 
 @pytest.mark.parametrize("outer", [None, Call("anthropic")], ids=["alone", "inside another call"])
-async def test_call_is_set_in_each_step_and_not_between_steps(
-    call: Call, outer: Call | None
-) -> None:
+async def test_call_is_set_in_each_step_and_not_between_steps(call, outer):
     """The consumer's code runs in the same task, and sees what was there before.
 
     Steps are counted: a consumer that takes what the SDK has read ahead leaves nothing unread.
     """
 
     current_call.set(outer)
-    seen: list[Any] = []
+    seen = []
     async for _ in wrap_stream(numbers(seen), call):
         assert current_call.get() is outer
     assert seen == [call] * 4
@@ -68,10 +66,10 @@ async def test_call_is_set_in_each_step_and_not_between_steps(
     assert call.ended
 
 
-async def test_asend_athrow_and_aclose_are_forwarded(call: Call) -> None:
+async def test_asend_athrow_and_aclose_are_forwarded(call):
     """An async generator stays one, with the call set in every kind of step."""
 
-    seen: list[Any] = []
+    seen = []
     stream = wrap_stream(numbers(seen), call)
     assert inspect.isasyncgen(stream) is isinstance(stream, AsyncGenerator) is True
     assert await anext(stream) == 0
@@ -91,14 +89,14 @@ async def test_asend_athrow_and_aclose_are_forwarded(call: Call) -> None:
     assert seen[-1] is other
 
 
-async def test_cancelled_step_ends_and_leaves_no_call(call: Call) -> None:
+async def test_cancelled_step_ends_and_leaves_no_call(call):
     """A consumer that is cancelled and goes on has nothing of the call in its context."""
 
-    async def hanging() -> AsyncIterator[int]:
+    async def hanging():
         await asyncio.sleep(60)
         yield 1
 
-    async def consumer() -> None:
+    async def consumer():
         try:
             await anext(wrap_stream(hanging(), call))
         except asyncio.CancelledError:
@@ -111,7 +109,7 @@ async def test_cancelled_step_ends_and_leaves_no_call(call: Call) -> None:
     assert call.ended
 
 
-async def test_only_the_consumer_keeps_a_stream_alive(call: Call) -> None:
+async def test_only_the_consumer_keeps_a_stream_alive(call):
     """A dropped stream is freed at once without the collector, and its call ends."""
 
     bare = Endless()
@@ -130,7 +128,7 @@ async def test_only_the_consumer_keeps_a_stream_alive(call: Call) -> None:
     assert call.ended
 
 
-def test_step_that_a_finalizer_closes_elsewhere_is_no_error(call: Call) -> None:
+def test_step_that_a_finalizer_closes_elsewhere_is_no_error(call):
     """A suspended step is closed in another context than it began in."""
     step = wrap_stream(numbers_that_wait(), call).__anext__()
     context = asyncio.run(_context())
@@ -142,7 +140,7 @@ def test_step_that_a_finalizer_closes_elsewhere_is_no_error(call: Call) -> None:
 
 async def numbers_that_wait() -> AsyncIterator[int]:
     """Suspends in its first step."""
-    await asyncio.tasks.__sleep0()  # type: ignore[attr-defined]
+    await asyncio.tasks.__sleep0()
     yield 1
 
 
@@ -152,18 +150,18 @@ async def _context() -> Any:
     return contextvars.copy_context()
 
 
-async def test_separate_iterator_keeps_the_call(call: Call) -> None:
+async def test_separate_iterator_keeps_the_call(call):
     """An SDK's stream makes a generator per ``async for``; the stream itself may be dropped."""
 
     class Stream:
-        def __init__(self) -> None:
+        def __init__(self):
             self.rest = iter(range(4))
 
-        async def __aiter__(self) -> AsyncIterator[tuple[int, Any]]:
+        async def __aiter__(self):
             for number in self.rest:
                 yield number, current_call.get()
 
-        async def __anext__(self) -> Any:
+        async def __anext__(self):
             raise NotImplementedError
 
     stream = wrap_stream(Stream(), call)
@@ -180,13 +178,13 @@ async def test_separate_iterator_keeps_the_call(call: Call) -> None:
     assert call.ended
 
 
-def test_attributes_type_and_repr_are_the_streams(call: Call) -> None:
+def test_attributes_type_and_repr_are_the_streams(call):
     """Reading, writing and deleting; a missing attribute is missing."""
 
     class Stream(Endless):
-        response: Any = "r"
+        response = "r"
 
-        def __repr__(self) -> str:
+        def __repr__(self):
             return "<Stream>"
 
     bare = Stream()
@@ -195,7 +193,7 @@ def test_attributes_type_and_repr_are_the_streams(call: Call) -> None:
     assert [isinstance(stream, kind) for kind in kinds] == [True, True, False]
     assert stream.response == "r"
     stream.extra = 1
-    assert bare.extra == 1  # type: ignore[attr-defined]
+    assert bare.extra == 1
     del stream.extra
     assert "extra" not in vars(bare)
     assert repr(stream) == "<Stream>"
@@ -208,26 +206,26 @@ def test_attributes_type_and_repr_are_the_streams(call: Call) -> None:
     assert weakref.ref(stream)() is stream
 
 
-async def test_sdk_stream_stays_a_context_manager(call: Call) -> None:
+async def test_sdk_stream_stays_a_context_manager(call):
     """Entering gives the wrapper; leaving ends the call, and so does a close of either spelling."""
-    seen: list[Any] = []
+    seen = []
 
     class Stream(Endless):
-        async def __aenter__(self) -> Any:
+        async def __aenter__(self):
             seen.append(current_call.get())
             return self
 
-        async def __aexit__(self, *exception: object) -> None:
+        async def __aexit__(self, *exception):
             seen.append(current_call.get())
 
-        async def __anext__(self) -> Any:
+        async def __anext__(self):
             return current_call.get()
 
-        async def close(self) -> None:
+        async def close(self):
             seen.append("closed")
 
     class Plain(Endless):
-        def close(self) -> str:
+        def close(self):
             return "closed"
 
     stream = wrap_stream(Stream(), call)
@@ -245,11 +243,11 @@ async def test_sdk_stream_stays_a_context_manager(call: Call) -> None:
     assert other.ended
 
 
-def test_sync_stream_forwards_send_throw_and_close(call: Call) -> None:
+def test_sync_stream_forwards_send_throw_and_close(call):
     """The same for a sync generator: send, throw, close, exhaustion."""
-    seen: list[Any] = []
+    seen = []
 
-    def generate() -> Generator[Any, Any, None]:
+    def generate():
         try:
             sent = yield current_call.get()
             yield sent
@@ -281,12 +279,12 @@ def test_sync_stream_forwards_send_throw_and_close(call: Call) -> None:
     assert third.ended
 
 
-async def test_download_opens_and_reads_inside_the_call(call: Call) -> None:
+async def test_download_opens_and_reads_inside_the_call(call):
     """The request is sent on entry, and the body is read in steps."""
-    seen: list[Any] = []
+    seen = []
 
     @asynccontextmanager
-    async def download() -> AsyncIterator[Any]:
+    async def download():
         seen.append(current_call.get())
         try:
             yield numbers(seen)
@@ -309,7 +307,7 @@ class Page:
         raise NotImplementedError
 
 
-def test_results_that_are_no_streams_are_not_wrapped(call: Call) -> None:
+def test_results_that_are_no_streams_are_not_wrapped(call):
     """Answers, lists and pages are handed on as they are."""
     for result in (None, "text", b"bytes", [1], {"a": 1}, object(), range(3), Page()):
         assert wrap_stream(result, call) is None

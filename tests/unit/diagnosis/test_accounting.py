@@ -34,6 +34,7 @@ from .building import (
 )
 
 CALLS = "calls", "any_llm", "openai"
+REQUESTS = "openai/httpx2", ORIGIN, "openai"
 HEALTHY = of_calls(60)
 HOUR = [HEALTHY] * 35
 
@@ -51,10 +52,17 @@ def top(*minutes: dict[Any, dict[Any, float]], **more: Any) -> Finding:
     return finding
 
 
+def of_a_plain_sdk(*arguments: Any, **more: Any) -> dict[Any, dict[Any, float]]:
+    """A minute of requests of an SDK without any-llm: no calls are counted."""
+    minute = of_calls(*arguments, **more)
+    del minute[CALLS]
+    return minute
+
+
 # Is anything wrong?
 
 
-def test_healthy_hour_has_no_finding() -> None:
+def test_healthy_hour_has_no_finding():
     """Also with 1 % errors, and with some calls that users cancelled."""
     assert not kinds(taken(*HOUR * 2))
     errors = of_calls(100, {}, {"500": 1}, cancelled=20)
@@ -63,7 +71,7 @@ def test_healthy_hour_has_no_finding() -> None:
 
 @pytest.mark.parametrize("before", [[], [HEALTHY] * 3, HOUR], ids=["young", "short", "old"])
 @pytest.mark.parametrize("error", ["401", "503", "RuntimeError"])
-def test_calls_that_fail_are_always_found(before: list[Any], error: str) -> None:
+def test_calls_that_fail_are_always_found(before, error):
     """Whatever the error, also by a young process."""
     finding = top(*before, *[of_calls(40, {}, {error: 30})] * 5)
     assert finding.kind is Kind.CALLS_FAILING
@@ -83,13 +91,13 @@ def test_calls_that_fail_are_always_found(before: list[Any], error: str) -> None
         (40, 20, False),  # repeated with success, and then another request failed
     ],
 )
-def test_calls_that_fail_after_their_answer(served: int, unserved: int, *, answered: bool) -> None:
+def test_calls_that_fail_after_their_answer(served, unserved, answered):
     """Of 40 calls, 30 fail: the class of the exception, and what to compare."""
     minute = of_calls(40, {}, {"ValidationError": 30})
-    requests = minute["openai/httpx2", ORIGIN, "openai"]
+    requests = minute[REQUESTS]
     left = {("left", 200, None, False): served, ("left", 500, None, False): unserved}
     kept = {item: number for item, number in requests.items() if item[0] != "left"}
-    minute["openai/httpx2", ORIGIN, "openai"] = {**kept, **left}
+    minute[REQUESTS] = {**kept, **left}
     finding = top(*HOUR, *[minute] * 5)
     assert finding.kind is Kind.CALLS_FAILING
     assert "150 with ValidationError" in finding.observed
@@ -111,13 +119,11 @@ def test_calls_that_fail_after_their_answer(served: int, unserved: int, *, answe
         ({}, 0, 0),
     ],
 )
-def test_calls_that_fail_before_any_request(
-    left: dict[int, int], running: int, unsent: int
-) -> None:
+def test_calls_that_fail_before_any_request(left, running, unsent):
     """Of 40 calls a minute, 30 fail in the SDK: no pool is named, and no line of other requests."""
     minute = of_calls(40, {}, {"InvalidRequestError": 30})
     minute[CALLS]["unsent",] = 30
-    items = minute["openai/httpx2", ORIGIN, "openai"]
+    items = minute[REQUESTS]
     del items["left", 200, None, False], items["left", 0, "InvalidRequestError", False]
     items |= {("left", status, None, False): count for status, count in left.items()}
     others = (Failure(5.0, "429", 1.0, "unread", 0.0, call_site="a.py:1 in f"),)
@@ -133,21 +139,21 @@ def test_calls_that_fail_before_any_request(
 
 
 @pytest.mark.parametrize("unsent", [0, 12])
-def test_calls_answered_from_a_cache_are_not_those_that_sent_nothing(unsent: int) -> None:
+def test_calls_answered_from_a_cache_are_not_those_that_sent_nothing(unsent):
     """Eight calls are answered from a cache. Twelve fail with the exception of a gRPC status."""
     minute = of_calls(40, {}, {"AioRpcError": 12})
     minute[CALLS]["unsent",] = unsent
-    requests = minute["openai/httpx2", ORIGIN, "openai"]
+    requests = minute[REQUESTS]
     requests["left", 200, None, False] = 20
     requests["left", "UNAVAILABLE", None, False] = requests.pop(("left", 0, "AioRpcError", False))
     assert ("sent no request" in top(*[minute] * 5).observed) is (unsent > 0)
 
 
-def test_requests_that_were_never_seen_may_have_been_sent() -> None:
+def test_requests_that_were_never_seen_may_have_been_sent():
     """By a client whose requests are not observed."""
     minute = of_calls(40, {}, {"InvalidRequestError": 40})
     minute[CALLS]["unsent",] = 40
-    del minute["openai/httpx2", ORIGIN, "openai"]
+    del minute[REQUESTS]
     assert "None of them sent a request" in top(*[minute] * 5).observed
     assert "request" not in top(*[minute] * 5, totals={"origins": ()}).observed
 
@@ -165,19 +171,17 @@ def test_requests_that_were_never_seen_may_have_been_sent() -> None:
         ("invalid_response", {}, "cannot parse the head"),
     ],
 )
-def test_calls_that_cannot_succeed_have_an_explanation(
-    error: str, beside: dict[int, int], explanation: str
-) -> None:
+def test_calls_that_cannot_succeed_have_an_explanation(error, beside, explanation):
     """The client refuses to send them, a redirect turns POST into GET, or a status means it."""
     minute = of_calls(40, {}, {error: 30})
     left = {("left", status, None, False): count for status, count in beside.items()}
-    minute["openai/httpx2", ORIGIN, "openai"] |= left
+    minute[REQUESTS] |= left
     finding = top(*HOUR, *[minute] * 5)
     assert finding.kind is Kind.CALLS_FAILING
     assert explanation in finding.explanation
 
 
-def test_calls_that_the_time_limit_of_a_gateway_ends() -> None:
+def test_calls_that_the_time_limit_of_a_gateway_ends():
     """Also if nothing repeats them."""
     minute = of_calls(40, {}, {"504": 30})
     ended = tuple(Failure(ago, "504", 60.0, "unread", 0.0, head=60.0) for ago in range(1, 90))
@@ -187,29 +191,25 @@ def test_calls_that_the_time_limit_of_a_gateway_ends() -> None:
     assert "time limit of a gateway" in finding.explanation
 
 
-def test_redirects_are_no_successes_of_a_plain_sdk() -> None:
+def test_redirects_are_no_successes_of_a_plain_sdk():
     """Each of its failed requests follows one: all calls fail, and not half of them."""
-    minute = of_calls(30, {}, {"405": 30})
-    minute["openai/httpx2", ORIGIN, "openai"]["left", 301, None, False] = 30
-    del minute["calls", "any_llm", "openai"]
+    minute = of_a_plain_sdk(30, {}, {"405": 30})
+    minute[REQUESTS]["left", 301, None, False] = 30
     assert top(minute).observed.startswith("30 of 30 requests in openai/httpx2 failed")
 
 
-def test_few_refusals_of_a_plain_sdk_have_advice() -> None:
+def test_few_refusals_of_a_plain_sdk_have_advice():
     """They are too few for the finding on retries."""
-    minute = of_calls(5, {}, {"429": 4})
-    del minute["calls", "any_llm", "openai"]
-    finding = top(minute)
+    finding = top(of_a_plain_sdk(5, {}, {"429": 4}))
     assert finding.kind is Kind.CALLS_FAILING
     assert "refuses these requests: the rate limit" in finding.explanation
     assert "check the account's quota" in finding.advice
 
 
-def test_answers_that_cannot_be_decoded_are_the_gateways() -> None:
+def test_answers_that_cannot_be_decoded_are_the_gateways():
     """HTTP libraries raise this for a Content-Encoding that is wrong, and no application does."""
-    minute = of_calls(40)
-    del minute["calls", "any_llm", "openai"]
-    minute["openai/httpx2", ORIGIN, "openai"]["cut", "DecodingError"] = 24
+    minute = of_a_plain_sdk(40)
+    minute[REQUESTS]["cut", "DecodingError"] = 24
     finding = top(minute)
     assert "An exception ended the reading of 24 answers" in finding.observed
     assert "not in the encoding that their Content-Encoding header names" in finding.explanation
@@ -217,16 +217,14 @@ def test_answers_that_cannot_be_decoded_are_the_gateways() -> None:
 
 
 @pytest.mark.parametrize("counted", [True, False], ids=["any_llm", "sdk"])
-def test_answers_that_an_exception_cuts(*, counted: bool) -> None:
-    """Requests with status 200 whose stream has an error event. Plain SDKs count no calls."""
-    minute = of_calls(40, {}, {"APIStatusError": 24})
-    requests = minute["openai/httpx2", ORIGIN, "openai"]
+def test_answers_that_an_exception_cuts(counted):
+    """Requests with status 200 whose stream has an error event."""
+    of_minute = of_calls if counted else of_a_plain_sdk
+    minute = of_minute(40, {}, {"APIStatusError": 24})
+    requests = minute[REQUESTS]
     del requests["left", 0, "APIStatusError", False]
     requests |= {("left", 200, None, False): 40, ("cut", "APIStatusError"): 24}
-    calm = of_calls(40)
-    if not counted:
-        del minute["calls", "any_llm", "openai"], calm["calls", "any_llm", "openai"]
-    finding = top(*[calm] * 35, *[minute] * 5)
+    finding = top(*[of_minute(40)] * 35, *[minute] * 5)
     assert finding.kind is Kind.CALLS_FAILING
     assert finding.severity is (Severity.ERROR if counted else Severity.WARNING)
     whose = "calls to openai" if counted else "requests in openai/httpx2"
@@ -238,45 +236,41 @@ def test_answers_that_an_exception_cuts(*, counted: bool) -> None:
     assert "No SDK repeats a request" in finding.advice
 
 
-def test_failures_before_an_hour_of_calm_are_none_now() -> None:
+def test_failures_before_an_hour_of_calm_are_none_now():
     """Only the last minutes count."""
     assert not kinds(taken(*[of_calls(40, {}, {"503": 30})] * 5, *HOUR))
 
 
 @pytest.mark.parametrize("counted", [True, False], ids=["any_llm", "sdk"])
-def test_what_was_well_before_does_not_hide_that_all_fails_now(*, counted: bool) -> None:
+def test_what_was_well_before_does_not_hide_that_all_fails_now(counted):
     """For a minute of an hour."""
-    minutes = [of_calls(10), of_calls(10, {}, {"RuntimeError": 10})]
-    for minute in () if counted else minutes:
-        del minute["calls", "any_llm", "openai"]
-    fine, failed = minutes
-    finding = top(*[fine] * 59, failed)
+    of_minute = of_calls if counted else of_a_plain_sdk
+    finding = top(*[of_minute(10)] * 59, of_minute(10, {}, {"RuntimeError": 10}))
     assert (finding.kind, finding.severity) == (Kind.CALLS_FAILING, Severity.ERROR)
     assert finding.observed.startswith("10 of 10 ")
     assert "failed in the last 60 s (0% earlier): 10 with RuntimeError" in finding.observed
 
 
 @pytest.mark.parametrize(("failed", "severity"), [(35, Severity.WARNING), (36, Severity.ERROR)])
-def test_sdk_whose_requests_nearly_all_fail_is_an_error(failed: int, severity: Severity) -> None:
-    """Two of three may fail while all calls succeed. Plain SDKs count no calls."""
-    minute = of_calls(40, {}, {"RuntimeError": failed})
-    del minute["calls", "any_llm", "openai"]
+def test_sdk_whose_requests_nearly_all_fail_is_an_error(failed, severity):
+    """Two of three may fail while all calls succeed."""
+    minute = of_a_plain_sdk(40, {}, {"RuntimeError": failed})
     assert top(*[minute] * 5).severity is severity
 
 
-def test_service_with_a_call_a_minute() -> None:
+def test_service_with_a_call_a_minute():
     """Three of its last 15 calls have to fail, and most of them."""
     fine, failed = of_calls(1), of_calls(1, {}, {"503": 1})
     assert not kinds(taken(*[fine] * 20, failed, failed))
     assert not kinds(taken(*[fine] * 20, *[fine, fine, fine, fine, failed] * 3))
     assert top(*[fine] * 20, *[fine, failed] * 2, *[failed] * 7).kind is Kind.CALLS_FAILING
-    nothing: dict[Any, dict[Any, float]] = {}
+    nothing = {}
     rarely = [nothing, nothing, nothing, failed, nothing] * 3
     assert top(*[fine] * 20, *rarely).observed.startswith("3 of 3 calls to openai failed in the")
     assert not kinds(taken(*[fine] * 20, *rarely, *[nothing] * 9))
 
 
-def test_cancelled_calls_are_no_failures_but_many_are_reported() -> None:
+def test_cancelled_calls_are_no_failures_but_many_are_reported():
     """A third of the calls is more than users who leave."""
     some, many = (of_calls(40, cancelled=count) for count in (10, 15))
     assert not kinds(taken(*HOUR, *[some] * 5))
@@ -286,7 +280,27 @@ def test_cancelled_calls_are_no_failures_but_many_are_reported() -> None:
     assert finding.advice.startswith("Does the application cancel them on purpose")
 
 
-def test_slower_calls_need_a_baseline() -> None:
+@pytest.mark.parametrize(
+    ("phase", "phase_age", "ages", "top"),
+    [
+        ("reading", 0.1, (0.7, 1.2, 1.9, 2.8, 4.0), None),
+        ("unread", 0.1, (0.7, 1.2, 1.9, 2.8, 4.0), None),
+        ("awaiting_response", 0.1, (0.7, 1.2, 1.9, 2.8, 4.0), Kind.CALLS_CANCELLED),
+        ("reading", 2.1, (2.2, 2.9, 3.4, 4.0, 4.1), Kind.CALLS_CANCELLED),  # no byte came
+        ("reading", 0.1, (3.9, 4.0, 4.0, 4.1, 4.1), Kind.CALLS_CUT_SHORT),
+    ],
+)
+def test_streams_that_are_cancelled_while_they_arrive(phase, phase_age, ages, top):
+    """Consumers leave when they have what they need, unless all do so after the same time."""
+    cut = [Failure(5.0, "cancelled", age, phase, phase_age, head=0.3) for age in ages]
+    cancelled = of_calls(20, cancelled=20)
+    cancelled["openai/httpx2", ORIGIN, "openai"]["left", 0, "cancelled", False] = 20
+    totals = the_totals(failures=tuple(cut), origin={"provider": "openai"})
+    snapshot = a_snapshot(totals, **an_account(cancelled), calls=(the_calls(),))
+    assert kinds(snapshot)[:1] == ([top] if top else [])
+
+
+def test_slower_calls_need_a_baseline():
     """Unstreamed calls of 90 s and 400 s are usual, also as the first ones of a process."""
     for long in (90.0, 400.0):
         slow = of_calls(5, {"requesting": long}, took=long)
@@ -299,7 +313,7 @@ def test_slower_calls_need_a_baseline() -> None:
 
 
 @pytest.mark.parametrize("minutes", [5, 12, 25])
-def test_slow_calls_are_compared_with_the_time_before_they_were(minutes: int) -> None:
+def test_slow_calls_are_compared_with_the_time_before_they_were(minutes):
     """They are slow since longer than the minutes that are judged."""
     slow = of_calls(30, {"finishing": 4.0}, took=4.3)
     assert kinds(taken(*[HEALTHY] * 35, *[slow] * minutes)) == [Kind.CALLS_SLOW]
@@ -319,7 +333,7 @@ def test_slow_calls_are_compared_with_the_time_before_they_were(minutes: int) ->
     ],
 )
 @pytest.mark.parametrize("minutes", [1, 4, 60])
-def test_waits_have_an_absolute_limit(minute: Any, part: str, minutes: int) -> None:
+def test_waits_have_an_absolute_limit(minute, part, minutes):
     """Also in a young process: answers can take minutes, but no call is sent so late."""
     snapshot = taken(*[minute] * minutes)
     assert kinds(snapshot) == ([Kind.CALLS_SLOW] if part else [])
@@ -337,16 +351,14 @@ def test_waits_have_an_absolute_limit(minute: Any, part: str, minutes: int) -> N
         (7, 12.0, 3.0, 2, False),  # the first calls, while modules are imported
     ],
 )
-def test_calls_that_wait_before_they_are_sent(
-    number: int, oldest: float, preparing: float, ended: int, *, slow: bool
-) -> None:
+def test_calls_that_wait_before_they_are_sent(number, oldest, preparing, ended, slow):
     """The mean of all is below the limit. Hosts are named: one of them serves credentials."""
     calls = the_calls(
         now={"preparing": number, "requesting": max(2, 9 - number) if number > 2 else 0},
         oldest={"preparing": oldest, "requesting": 0.4},
     )
     minute = of_calls(ended, {"preparing": preparing})
-    items = minute["openai/httpx2", ORIGIN, "openai"]
+    items = minute[REQUESTS]
     minute["openai/httpx2", "169.254.170.23:80", "openai"] = {
         ("entered",): 20,
         ("phase", "awaiting_response"): 34.0,
@@ -365,15 +377,15 @@ def test_calls_that_wait_before_they_are_sent(
         assert "credentials" in finding.advice
 
 
-def test_few_long_calls_among_many_are_not_slow() -> None:
+def test_few_long_calls_among_many_are_not_slow():
     """Their mean is five times as high, but 98 % of the calls are as fast as before."""
     mixed = of_calls(60, {"requesting": 6.0}, took=2.0)
-    mixed["calls", "any_llm", "openai"] |= {("took", 2.0): 59, ("took", 550.0): 1}
+    mixed[CALLS] |= {("took", 2.0): 59, ("took", 550.0): 1}
     assert not kinds(taken(*HOUR, *[mixed] * 5))
 
 
 @pytest.mark.parametrize(("per_item", "fires"), [(0.1, False), (0.4, True)])
-def test_longer_streams_are_slow_only_if_their_items_are(per_item: float, *, fires: bool) -> None:
+def test_longer_streams_are_slow_only_if_their_items_are(per_item, fires):
     """A stream of ten minutes is a long answer, not a slow one."""
     answers = [Answer(30.0, "m", 0.1, 3000 * per_item, 3000)] * 20
     before = [Answer(900.0, "m", 0.1, 1.0, 10)] * 20
@@ -393,11 +405,11 @@ def in_flight(count: int, age: float, **changes: Any) -> CallsSnapshot:
     )
 
 
-def test_survivors_do_not_hide_the_stuck() -> None:
+def test_survivors_do_not_hide_the_stuck():
     """All calls that end are fast; five times as many hang."""
     hanging = of_calls(2)
-    hanging["calls", "any_llm", "openai"]["stage", "requesting"] = 40 * 60.0
-    hanging["openai/httpx2", ORIGIN, "openai"]["phase", "awaiting_response"] = 40 * 60.0
+    hanging[CALLS]["stage", "requesting"] = 40 * 60.0
+    hanging[REQUESTS]["phase", "awaiting_response"] = 40 * 60.0
     site = "/app/report.py:7 in batch"
     pool = a_pool([a_request("awaiting_response", 300.0, call_site=site)] * 40)
     account = an_account(*HOUR, *[hanging] * 5)
@@ -410,7 +422,7 @@ def test_survivors_do_not_hide_the_stuck() -> None:
     )
 
 
-def test_silent_calls() -> None:
+def test_silent_calls():
     """As many and for as long as GlueLLMCallsSilent wants: reasoning models pause for a minute."""
     for silent, longest, fires in ((1, 700.0, False), (2, 90.0, False), (2, 180.0, True)):
         calls = in_flight(6, longest, silent=silent)
@@ -420,7 +432,7 @@ def test_silent_calls() -> None:
 
 
 @pytest.mark.parametrize("leaked", [True, False])
-def test_silent_calls_whose_requests_queue(*, leaked: bool) -> None:
+def test_silent_calls_whose_requests_queue(leaked):
     """The provider has not got them. Who holds the connections explains the silence."""
     unread = [a_request("unread", 290.0, leak_suspected=leaked, call_site="a.py:1 in f")] * 4
     answered = [a_request("reading", 1.0)] * 6
@@ -436,7 +448,7 @@ def test_silent_calls_whose_requests_queue(*, leaked: bool) -> None:
     assert Kind.CALLS_SILENT not in [other.kind for other in others]
 
 
-def test_amplification() -> None:
+def test_amplification():
     """Calls succeed, but each fourth request is a repetition."""
     finding = top(*HOUR, *[of_calls(60, {"backoff": 0.5}, {"503": 1}, retries=40)] * 5)
     assert finding.kind is Kind.RETRIES
@@ -447,10 +459,19 @@ def test_amplification() -> None:
     assert not kinds(taken(*HOUR, *[few] * 5))
 
 
-def test_requests_outside_any_call() -> None:
+def test_reason_to_send_again_comes_before_the_retries():
+    """Nobody reads the answers, so others wait for a connection until they give up."""
+    gave_up = {"pool_timeout": 1}
+    minute = of_calls(60, {"backoff": 0.5}, gave_up, retries=40, unread=0.9, reading=0.1)
+    first, second = (f for f in diagnose(taken(*HOUR, *[minute] * 5)) if f.pool)
+    assert (first.kind, second.kind) == (Kind.SLOW_CONSUMER, Kind.RETRIES)
+    assert first.observed.startswith("In the last 5 min, 300 calls became 500 requests, 200 of")
+
+
+def test_requests_outside_any_call():
     """The plain openai SDK: the same account over the requests of a pool name."""
 
-    def without_calls(minute: dict[Any, dict[Any, float]]) -> dict[Any, dict[Any, float]]:
+    def without_calls(minute):
         return {
             (subject[0], subject[1], None): items
             for subject, items in minute.items()
@@ -482,13 +503,13 @@ def test_requests_outside_any_call() -> None:
         ),
     ],
 )
-def test_difference_by_part(minute: dict[Any, dict[Any, float]], where: str) -> None:
+def test_difference_by_part(minute, where):
     """By stage, by phase of the requests, and by step of establishing."""
-    minute["openai/httpx2", ORIGIN, "openai"]["step", "resolve"] = 320.0
+    minute[REQUESTS]["step", "resolve"] = 320.0
     assert where in top(*HOUR, *[minute] * 5).observed
 
 
-def test_back_off_names_the_status() -> None:
+def test_back_off_names_the_status():
     minute = of_calls(40, {"backoff": 7.0}, {"429": 1}, retries=60, took=8.6)
     observed = top(*HOUR, *[minute] * 5).observed
     assert "7.0 s in backoff after 429" in observed
@@ -503,15 +524,15 @@ QUEUED = of_calls(40, {"requesting": 9.0}, took=8.6, queued=8.0, reading=1.0)
 def expired(minute: dict[Any, dict[Any, float]]) -> dict[Any, dict[Any, float]]:
     """The same minute, in which idle connections expired."""
     closed = {("opened",): 40, ("closed", "keepalive_expired"): 40}
-    requests = {**minute["openai/httpx2", ORIGIN, "openai"], ("on_new_connection",): 40}
+    requests = {**minute[REQUESTS], ("on_new_connection",): 40}
     return {
         **minute,
-        ("openai/httpx2", ORIGIN, "openai"): requests,
+        REQUESTS: requests,
         ("openai/httpx2", None, None): closed,
     }
 
 
-def test_finding_that_explains_the_largest_part_begins_with_the_account() -> None:
+def test_finding_that_explains_the_largest_part_begins_with_the_account():
     """One finding, not two: the specific one."""
     snapshot = taken(*HOUR, *[QUEUED] * 5, totals={"peak_active": 10})
     (finding,) = [f for f in diagnose(snapshot) if f.severity is not Severity.INFO]
@@ -520,7 +541,7 @@ def test_finding_that_explains_the_largest_part_begins_with_the_account() -> Non
     assert "Requests spent 89% of their time in the queue" in finding.observed
 
 
-def test_finding_that_explains_nothing_does_not_come_first() -> None:
+def test_finding_that_explains_nothing_does_not_come_first():
     """Connections that expire explain neither seconds after the answer nor a refused key."""
     after = of_calls(40, {"finishing": 8.0}, took=8.6, connecting=0.5, reading=0.5)
     refused = of_calls(40, {}, {"401": 30}, connecting=0.5, reading=0.5)
@@ -532,10 +553,10 @@ def test_finding_that_explains_nothing_does_not_come_first() -> None:
         assert not other.observed.startswith(("Calls", "150 of"))
 
 
-def test_reuse_does_not_explain_the_resolving_of_names() -> None:
+def test_reuse_does_not_explain_the_resolving_of_names():
     """Connections expire, and new ones are slow since the name servers are."""
     resolving = of_calls(40, {"requesting": 9.0}, took=8.6, connecting=8.0, reading=1.0)
-    resolving["openai/httpx2", ORIGIN, "openai"]["step", "resolve"] = 320.0
+    resolving[REQUESTS]["step", "resolve"] = 320.0
     minute, before = expired(resolving), {**HEALTHY, ("openai/httpx2", None, None): {}}
     del minute["openai/httpx2", None, None]["opened",]  # too few for the rule on slow set-ups
     first, *others = diagnose(taken(*[before] * 35, *[minute] * 5))
@@ -545,7 +566,7 @@ def test_reuse_does_not_explain_the_resolving_of_names() -> None:
     assert Kind.NOT_REUSED in [other.kind for other in others]
 
 
-def test_timeout_of_a_call_is_explained_by_what_took_its_time() -> None:
+def test_timeout_of_a_call_is_explained_by_what_took_its_time():
     """The provider's answers take long as well, but the calls spend their time elsewhere."""
     timed_out = of_calls(40, {"requesting": 9.0}, {"timeout": 30}, connecting=8.0, reading=1.0)
     answers = (Answer(30.0, "m", 40.0, 0.1, 0),) * 20
@@ -556,7 +577,7 @@ def test_timeout_of_a_call_is_explained_by_what_took_its_time() -> None:
     assert Kind.SLOW_PROVIDER in [other.kind for other in others]
 
 
-def test_every_kind_is_known_to_the_account() -> None:
+def test_every_kind_is_known_to_the_account():
     """A new kind has to say what it can explain, even if that is nothing."""
     nothing = {Kind.CAPACITY, Kind.UNBOUNDED_POOL, Kind.IGNORED_VARIABLE, Kind.OUTSIDE_SCOPE}
     nothing |= set(UNEXPLAINED) - {Kind.CALLS_SILENT}  # also a rule's, on requests
@@ -567,7 +588,7 @@ def test_every_kind_is_known_to_the_account() -> None:
 # With an earlier snapshot
 
 
-def test_earlier_snapshot_takes_the_place_of_the_account() -> None:
+def test_earlier_snapshot_takes_the_place_of_the_account():
     """The time between the two is judged, and compared with all before."""
     before = taken(*HOUR)
     after = taken(*HOUR, of_calls(40, {}, {"503": 30}))
@@ -581,7 +602,7 @@ def test_earlier_snapshot_takes_the_place_of_the_account() -> None:
     assert not kinds(taken(*HOUR[:4], *slow), taken(*HOUR[:4]))  # too short to compare with
 
 
-def test_report_on_a_long_time_has_the_last_minutes_as_well() -> None:
+def test_report_on_a_long_time_has_the_last_minutes_as_well():
     """``doctor --pid`` an hour ago must not hide what is wrong since."""
     slow = of_calls(40, {"finishing": 30.0}, took=34.0)
     before, after = taken(HEALTHY), taken(*HOUR, HEALTHY, *[slow] * 5)
@@ -594,7 +615,7 @@ def test_report_on_a_long_time_has_the_last_minutes_as_well() -> None:
 # Text
 
 
-def test_account_is_in_the_snapshot_as_text_and_for_json() -> None:
+def test_account_is_in_the_snapshot_as_text_and_for_json():
     """Both times in a line; the rows with plain names."""
     snapshot = taken(*HOUR, *[of_calls(40, {}, {"503": 30})] * 5, calls=(the_calls(),))
     lines = " ".join(str(snapshot).split())
@@ -605,7 +626,7 @@ def test_account_is_in_the_snapshot_as_text_and_for_json() -> None:
     assert row["numbers"][f"openai/httpx2 {ORIGIN} openai"]["left 503 - False"] == 30
 
 
-def test_evidence_is_in_text_and_dict() -> None:
+def test_evidence_is_in_text_and_dict():
     """Only where there is some."""
     texts = {"observed": "o", "explanation": "e", "advice": "a"}
     finding = Finding(kind=Kind.LEAK, severity=Severity.ERROR, **texts, evidence="Of 3, 2 here.")
@@ -614,7 +635,7 @@ def test_evidence_is_in_text_and_dict() -> None:
     assert "evidence" not in str(Finding(kind=Kind.LEAK, severity=Severity.ERROR, **texts))
 
 
-def test_numbers_of_the_account_are_not_repeated() -> None:
+def test_numbers_of_the_account_are_not_repeated():
     """The rule adds only what the account does not state."""
     minutes = [of_calls(50), *[of_calls(50, errors={"connect_timeout": 40})] * 5]
     totals = the_totals(300, errors={"connect_timeout": 200})
@@ -629,23 +650,21 @@ def test_numbers_of_the_account_are_not_repeated() -> None:
     assert alone.observed.startswith("20 of 100 requests (20%) got no connection: connect_timeout")
 
 
-def test_refusals_of_a_plain_sdk_are_counted_once() -> None:
+def test_refusals_of_a_plain_sdk_are_counted_once():
     """Two of the requests failed otherwise, so that the numbers differ."""
-    minute = of_calls(50, {}, {"500": 40, "read_timeout": 1})
-    del minute["calls", "any_llm", "openai"]
+    minute = of_a_plain_sdk(50, {}, {"500": 40, "read_timeout": 1})
     snapshot = a_snapshot(the_totals(origin={"provider": "openai"}), **an_account(*[minute] * 5))
     observed = found(Kind.RETRIES, snapshot).observed
+    assert "up to max_retries times (default: 2)" in found(Kind.RETRIES, snapshot).explanation
     assert observed.startswith("205 of 250 requests in openai/httpx2 failed in the last 5 min")
     assert observed.count("200") == 1
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=["any_llm", "plain SDK"])
-def test_quota_is_named_once_no_request_succeeds_any_more(plain: bool) -> None:
+def test_quota_is_named_once_no_request_succeeds_any_more(plain):
     """A rate limit lets some requests pass in each minute."""
-    limited, refused = of_calls(50, errors={"429": 40}), of_calls(50, errors={"429": 50})
-    for minute in (limited, refused):
-        if plain:
-            del minute["calls", "any_llm", "openai"]
+    of_minute = of_a_plain_sdk if plain else of_calls
+    limited, refused = (of_minute(50, errors={"429": failed}) for failed in (40, 50))
     for last, used_up in ((limited, False), (refused, True)):
         account = an_account(*[limited] * 4, last)
         calls = () if plain else (the_calls(),)
@@ -655,7 +674,7 @@ def test_quota_is_named_once_no_request_succeeds_any_more(plain: bool) -> None:
         assert finding.advice.startswith("Check the account's quota") is used_up
 
 
-def test_unknown_error_is_named_in_plain_words() -> None:
+def test_unknown_error_is_named_in_plain_words():
     minutes = [of_calls(50), *[of_calls(50, errors={"_OTHER": 40})] * 5]
     snapshot = a_snapshot(the_totals(), **an_account(*minutes), calls=(the_calls(),))
     assert "200 with an unclassified error." in found(Kind.CALLS_FAILING, snapshot).observed

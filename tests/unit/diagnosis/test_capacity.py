@@ -15,7 +15,7 @@ def of(workers: int, *pools: Any, **process: Any) -> list[Check]:
     return [*checks(snapshot.process, snapshot.pools, workers)]
 
 
-def test_descriptors_are_compared_with_what_the_pools_allow() -> None:
+def test_descriptors_are_compared_with_what_the_pools_allow():
     """1 024, of which 47 are open for other things than the 3 connections."""
     pool = a_pool(connections=[a_connection()] * 3, max_connections=977)
     assert Kind.CAPACITY not in all_kinds(a_snapshot((), pool))
@@ -30,19 +30,19 @@ def test_descriptors_are_compared_with_what_the_pools_allow() -> None:
 
 
 @pytest.mark.parametrize(("connections", "severity"), [(499, "info"), (500, "warning")])
-def test_it_is_a_warning_once_half_is_in_use(connections: int, severity: str) -> None:
+def test_it_is_a_warning_once_half_is_in_use(connections, severity):
     pool = a_pool(connections=[a_connection()] * connections, max_connections=1001)
     used = {"open_descriptors": 24 + connections, "descriptor_limit": 1024}
     assert found(Kind.CAPACITY, a_snapshot((), pool, **used)).severity == severity
 
 
-def test_descriptors_that_run_out_have_one_finding() -> None:
+def test_descriptors_that_run_out_have_one_finding():
     pool = a_pool(connections=[a_connection()] * 800, max_connections=2000)
     kinds = all_kinds(a_snapshot((), pool, open_descriptors=900))
     assert kinds == [Kind.DESCRIPTORS_NEAR_LIMIT]
 
 
-def test_ports_are_those_of_all_workers_to_one_destination() -> None:
+def test_ports_are_those_of_all_workers_to_one_destination():
     """Two pools to one server, one to another: the larger sum counts."""
     limits = {"max_connections": 500, "max_connections_per_origin": 100}
     here = {"connections": (a_connection(),), **limits}
@@ -58,7 +58,7 @@ def test_ports_are_those_of_all_workers_to_one_destination() -> None:
     assert "allow at most 198 connections in each worker" in exceeds.advice
 
 
-def test_http2_streams_bound_what_a_limit_on_connections_allows() -> None:
+def test_http2_streams_bound_what_a_limit_on_connections_allows():
     two = a_connection(protocol="2", streams_max=100)
     full = a_pool(connections=(two,), max_connections=100)
     assert Kind.CAPACITY not in all_kinds(a_snapshot((), full))
@@ -68,7 +68,7 @@ def test_http2_streams_bound_what_a_limit_on_connections_allows() -> None:
     assert "openai/httpx2 sends at most 2 requests at once on 1 connection" in finding.observed
 
 
-def test_nothing_is_checked_without_limits() -> None:
+def test_nothing_is_checked_without_limits():
     """Channels and pools without a limit; a system that reports no descriptors and no ports."""
     assert not of(9, a_pool(max_connections=None), local_ports=28232)
     connected = a_pool(connections=(a_connection(),))

@@ -61,7 +61,7 @@ def serve(scene: Scene) -> Lease:
 # Live pools
 
 
-def test_snapshot_has_a_pools_limits_and_age(scene: Scene) -> None:
+def test_snapshot_has_a_pools_limits_and_age(scene):
     """The pool's own limits, and the timeouts of its requests."""
     scene.tracker.read_timeout = 30.0
     scene.ledger.acquire_timeout = 600.0
@@ -75,7 +75,7 @@ def test_snapshot_has_a_pools_limits_and_age(scene: Scene) -> None:
     assert (pool.pool_timeout, pool.read_timeout) == (600.0, 30.0)
 
 
-def test_snapshot_has_the_times_of_requests_that_ended_just_now(scene: Scene) -> None:
+def test_snapshot_has_the_times_of_requests_that_ended_just_now(scene):
     """They wait in the outbox for the next collection. What is in flight is not among them."""
     lease = scene.acquire()
     scene.clock.advance(2)
@@ -89,13 +89,11 @@ def test_snapshot_has_the_times_of_requests_that_ended_just_now(scene: Scene) ->
     assert [pool.leases for pool in take(scene).pools] == ["", ""]
 
 
-def test_each_pool_has_the_call_site_that_built_it(scene: Scene) -> None:
+def test_each_pool_has_the_call_site_that_built_it(scene):
     """Two pools of one name, built on two lines; the totals count both."""
     scene.pool = None
     sites = [find()]
     sites.append(find())
-    assert sites[0] is not None
-    assert sites[1] is not None
     kept = [FakePool() for _ in sites]
     for pool, site in zip(kept, sites, strict=True):
         tracker = scene.track(pool, built_at=site)
@@ -106,9 +104,8 @@ def test_each_pool_has_the_call_site_that_built_it(scene: Scene) -> None:
     assert origin.pools_built_at == {str(site): 1 for site in sites}
 
 
-def test_snapshot_has_each_connection(scene: Scene) -> None:
+def test_snapshot_has_each_connection(scene):
     """State, age, requests served; on HTTP/2 its streams."""
-    assert scene.pool is not None
     plain = scene.connection(established=True)
     scene.clock.advance(5)
     multiplexed = scene.connection(established=True, protocol="2")
@@ -129,9 +126,8 @@ def test_snapshot_has_each_connection(scene: Scene) -> None:
     assert (pool.active, pool.idle, pool.connecting) == (1, 1, 0)
 
 
-def test_snapshot_has_each_request(scene: Scene) -> None:
+def test_snapshot_has_each_request(scene):
     """Its phase, its ages, its connection and whose it is."""
-    assert scene.pool is not None
     record = scene.connection(established=True)
     scene.pool.views = [ConnectionView(record, "active", True, None)]
     lease = scene.enter(Call("groq", "llama", "chat", find(), "id-1"))
@@ -150,13 +146,12 @@ def test_snapshot_has_each_request(scene: Scene) -> None:
     assert (request.connection, request.pool_timeout) == (0, 600.0)
     assert (request.provider, request.model, request.operation) == ("groq", "llama", "chat")
     assert (request.trace_id, request.correlation_id) == ("0" * 29 + "abc", "id-1")
-    assert request.call_site is not None
     assert request.call_site.startswith(__file__)
     assert request.stack == ()
     assert request.leak_suspected
 
 
-def test_request_without_a_listed_connection_has_its_ages(scene: Scene) -> None:
+def test_request_without_a_listed_connection_has_its_ages(scene):
     """Queued since it entered, however often it was refused one; held, but of one not listed."""
     lease = scene.enter()
     for _ in range(3):
@@ -174,7 +169,7 @@ def test_request_without_a_listed_connection_has_its_ages(scene: Scene) -> None:
     assert (request.held, request.connection) == (0.0, None)
 
 
-def test_lease_that_is_refused_during_the_snapshot_has_no_held_time(scene: Scene) -> None:
+def test_lease_that_is_refused_during_the_snapshot_has_no_held_time(scene):
     account = Account(scene.registry)  # reads the leases as well
     scene.refuse_meanwhile()
     scene.clock.advance(3)
@@ -182,7 +177,7 @@ def test_lease_that_is_refused_during_the_snapshot_has_no_held_time(scene: Scene
     assert request.held == 3.0
 
 
-def test_pool_that_can_not_be_read_is_left_out(scene: Scene) -> None:
+def test_pool_that_can_not_be_read_is_left_out(scene):
     """The others are reported."""
     pool = Unreadable()
     scene.track(pool, "groq")
@@ -192,7 +187,7 @@ def test_pool_that_can_not_be_read_is_left_out(scene: Scene) -> None:
 # What was counted
 
 
-def test_requests_in_the_outbox_are_counted_once(scene: Scene) -> None:
+def test_requests_in_the_outbox_are_counted_once(scene):
     """A request is there twice, answered and ended, and may be drained in between."""
     first, second = serve(scene), serve(scene)
     items = scene.registry.outbox.items
@@ -204,14 +199,14 @@ def test_requests_in_the_outbox_are_counted_once(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["before the reading", "after it"])
-def test_outbox_drained_during_the_snapshot_counts_once(scene: Scene, first: bool) -> None:
+def test_outbox_drained_during_the_snapshot_counts_once(scene, first):
     """A collection in another thread drains it while the ledger is read."""
     serve(scene)
     serve(scene)
     work_off = scene.work_off
 
     class Busy(dict[Any, int]):
-        def items(self) -> Any:
+        def items(self):
             if first:
                 work_off()
             found = tuple(super().items())
@@ -222,7 +217,7 @@ def test_outbox_drained_during_the_snapshot_counts_once(scene: Scene, first: boo
     assert outcomes(take(scene)) == {(200, None): 2}
 
 
-def test_running_and_suppressed_requests_are_not_outcomes(scene: Scene) -> None:
+def test_running_and_suppressed_requests_are_not_outcomes(scene):
     """The one is yet to end, the other counts in the state only."""
     running = scene.acquire()
     scene.tracker.answered(running, 200)
@@ -235,7 +230,7 @@ def test_running_and_suppressed_requests_are_not_outcomes(scene: Scene) -> None:
     assert only_origin(snapshot).requests_entered == 2
 
 
-def test_answer_has_the_call_site_of_its_request(scene: Scene) -> None:
+def test_answer_has_the_call_site_of_its_request(scene):
     lease = scene.acquire()
     lease.own_call_site = find()
     scene.serve(lease)
@@ -243,7 +238,7 @@ def test_answer_has_the_call_site_of_its_request(scene: Scene) -> None:
     assert answer.call_site == str(lease.own_call_site)
 
 
-def test_first_answers_of_a_busy_pool_stay_known(scene: Scene) -> None:
+def test_first_answers_of_a_busy_pool_stay_known(scene):
     for _ in range(100 * 10):
         scene.serve(scene.acquire())
         scene.clock.advance(0.1)
@@ -253,7 +248,7 @@ def test_first_answers_of_a_busy_pool_stay_known(scene: Scene) -> None:
     assert (len(total.answers), len(ages)) == (200, 100 + 7)
 
 
-def test_first_streams_among_short_answers_are_sampled(scene: Scene) -> None:
+def test_first_streams_among_short_answers_are_sampled(scene):
     """Their heads are in the outbox long before they end."""
     streams = []
     for _ in range(20):
@@ -268,7 +263,7 @@ def test_first_streams_among_short_answers_are_sampled(scene: Scene) -> None:
     assert len(total.earlier_answers) >= 30
 
 
-def test_later_answers_of_a_burst_are_sampled_as_well(scene: Scene) -> None:
+def test_later_answers_of_a_burst_are_sampled_as_well(scene):
     """The first ones are the short ones."""
     for pause in (10.0, *[0.01] * 9) * 40:
         scene.clock.advance(pause)
@@ -278,10 +273,9 @@ def test_later_answers_of_a_burst_are_sampled_as_well(scene: Scene) -> None:
     assert sum(answer.ago % 10.09 > 0.085 for answer in total.earlier_answers) < 10
 
 
-def test_failures_in_the_outbox_are_counted(scene: Scene) -> None:
+def test_failures_in_the_outbox_are_counted(scene):
     """Timeouts, and the silence after which a reused connection failed."""
-    waiter = scene.enter()
-    scene.tracker.waiting(waiter, 5.0)
+    waiter = scene.queue(5.0)
     scene.clock.advance(5)
     scene.tracker.failed(waiter, "pool_timeout")
     broken = scene.acquire()
@@ -295,7 +289,7 @@ def test_failures_in_the_outbox_are_counted(scene: Scene) -> None:
     assert (before.reuse_failures, before.longest_silence_failed) == (1, 130.0)
 
 
-def test_outcomes_of_a_snapshot_are_bounded_like_those_of_a_collection(scene: Scene) -> None:
+def test_outcomes_of_a_snapshot_are_bounded_like_those_of_a_collection(scene):
     """A server that answers with ever new statuses makes no further keys."""
     scene.registry.ledgers.outcomes.left = 1
     for status in range(400, 410):
@@ -307,7 +301,7 @@ def test_outcomes_of_a_snapshot_are_bounded_like_those_of_a_collection(scene: Sc
     assert before == outcomes(take(scene)) == {(400, None): 1, (None, "_OTHER"): 9}
 
 
-def test_snapshot_leaves_the_durations_to_the_collection(scene: Scene) -> None:
+def test_snapshot_leaves_the_durations_to_the_collection(scene):
     """It counts what has ended, passes records over and takes nothing from the outbox."""
     record = (object(), 1.0, {}, None)
     scene.registry.outbox.put(record)
@@ -317,7 +311,7 @@ def test_snapshot_leaves_the_durations_to_the_collection(scene: Scene) -> None:
     assert list(scene.registry.outbox.items) == [record, lease, lease]
 
 
-def test_totals_outlive_the_pool(scene: Scene) -> None:
+def test_totals_outlive_the_pool(scene):
     """What a pool did is known when it is gone."""
     serve(scene)
     scene.pool = None
@@ -330,7 +324,7 @@ def test_totals_outlive_the_pool(scene: Scene) -> None:
     assert outcomes(snapshot) == {(200, None): 1}
 
 
-def test_account_counts_what_the_totals_have(scene: Scene) -> None:
+def test_account_counts_what_the_totals_have(scene):
     """Rules read only the account. This also holds for snapshots that other tests build."""
     serve(scene)
     scene.tracker.failed(scene.acquire(), "read_timeout")
@@ -354,9 +348,7 @@ def test_account_counts_what_the_totals_have(scene: Scene) -> None:
 # The process
 
 
-def test_snapshot_has_what_affects_the_processs_pools(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_snapshot_has_what_affects_the_processs_pools(scene, monkeypatch):
     """It has descriptors, event-loop lag, and variables that no library reads."""
     monkeypatch.setenv("HTTPX_MAX_CONNECTIONS", "500")
     monkeypatch.delenv("HTTPX_MAX_KEEPALIVE_CONNECTIONS", raising=False)
@@ -373,7 +365,6 @@ def test_snapshot_has_what_affects_the_processs_pools(
     off = take(scene).process
     assert [getattr(off, name) for name in late] == [None] * 3
     assert process.descriptor_limit == 1024  # the soft limit, which applies
-    assert process.open_descriptors is not None
     read, write = os.pipe()
     try:
         assert take(scene).process.open_descriptors == process.open_descriptors + 2
@@ -382,13 +373,11 @@ def test_snapshot_has_what_affects_the_processs_pools(
         os.close(write)
 
 
-def test_number_of_descriptors_is_known_where_none_is_free(
-    scene: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_number_of_descriptors_is_known_where_none_is_free(scene, monkeypatch):
     """Listing them needs one more."""
     limit = take(scene).process.descriptor_limit
 
-    def full(_path: object) -> None:
+    def full(_path):
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(os, "scandir", full)
@@ -398,9 +387,8 @@ def test_number_of_descriptors_is_known_where_none_is_free(
 # What a snapshot is
 
 
-def test_limiter_has_the_waits_of_calls_by_provider() -> None:
+def test_limiter_has_the_waits_of_calls_by_provider(scene):
     """Those that wait now and that have waited. One that passes at once has not."""
-    scene = Scene()
     call = scene.registry.calls.begin("gluellm", "chat", "openai")
     call.start()
     found = [*take(scene).process.calls]

@@ -86,13 +86,11 @@ BEFORE = late(90.0, event_loop_lag=0.01, event_loop_late_share=0.0)
         (a_snapshot(the_totals(10)), refused(1000, 900, 50.0), []),
     ],
 )
-def test_findings_are_those_of_the_interval(
-    snapshot: Snapshot, previous: Snapshot | None, expected: list[Kind]
-) -> None:
+def test_findings_are_those_of_the_interval(snapshot, previous, expected):
     assert kinds(snapshot, previous) == expected
 
 
-def test_healthy_process_has_no_findings() -> None:
+def test_healthy_process_has_no_findings():
     """All connections may be in use, as long as no request waits."""
     reading = the_totals(100, now={"reading": 10}, peak_active=10)
     for healthy in (a_snapshot(), EMPTY, a_snapshot(reading, AT_ITS_LIMIT)):
@@ -101,7 +99,7 @@ def test_healthy_process_has_no_findings() -> None:
     assert diagnose(a_snapshot(the_totals(200), uptime=200.0), a_snapshot()) == []
 
 
-def test_defaults_of_openai_are_information() -> None:
+def test_defaults_of_openai_are_information():
     """A pool timeout of ten minutes: INFO where requests have queued, else nothing."""
     pool = a_pool(max_connections=1000, pool_timeout=600.0)
     # One that waits for a moment below the limit has not queued for a connection.
@@ -116,14 +114,14 @@ def test_defaults_of_openai_are_information() -> None:
     assert 'AnyLLM.create("openai", timeout=httpx2.Timeout(600, connect=5, pool=' in finding.advice
 
 
-def test_blocked_loop_suppresses_findings_with_the_same_symptoms() -> None:
+def test_blocked_loop_suppresses_findings_with_the_same_symptoms():
     """It makes the same picture as a small pool, a slow provider and a slow consumer."""
     before = a_snapshot()
     assert set(kinds(in_trouble(), before)) == {Kind.SLOW_CONSUMER, Kind.SLOW_PROVIDER}
     assert all_kinds(in_trouble(**BLOCKED), before) == [Kind.BLOCKED_EVENT_LOOP]
 
 
-def test_requests_that_end_in_read_timeouts_are_not_advised_to_have_one() -> None:
+def test_requests_that_end_in_read_timeouts_are_not_advised_to_have_one():
     """They have one; slower answers alone may have none."""
     ended = a_snapshot(the_totals(100, {"reading": 9.0}, errors={"read_timeout": 10}))
     assert "Raise the read timeout" in found(Kind.SLOW_PROVIDER, ended).advice
@@ -132,7 +130,7 @@ def test_requests_that_end_in_read_timeouts_are_not_advised_to_have_one() -> Non
     assert "Set a read timeout" in found(Kind.SLOW_PROVIDER, slower, a_snapshot()).advice
 
 
-def test_one_pause_suppresses_no_finding() -> None:
+def test_one_pause_suppresses_no_finding():
     """617 requests wait, the oldest for 157 s, and the loop once paused for 0.25 s."""
     ages = [157.0, *([100.0] * 616)]
     pool = a_pool([a_request("queued", age) for age in ages], [a_connection("active")] * 10)
@@ -149,7 +147,7 @@ def test_one_pause_suppresses_no_finding() -> None:
 
 
 @pytest.mark.parametrize(("longest", "fires"), [(5.0, False), (5.1, True), (157.0, True)])
-def test_wait_that_no_pause_explains_is_always_reported(longest: float, *, fires: bool) -> None:
+def test_wait_that_no_pause_explains_is_always_reported(longest, fires):
     """A wait of more than ten times the worst lag, though the loop is blocked."""
     pool = a_pool([a_request("queued", longest)], [a_connection("active")] * 10)
     found_kinds = kinds(a_snapshot(the_totals(), pool, **BLOCKED))
@@ -158,7 +156,7 @@ def test_wait_that_no_pause_explains_is_always_reported(longest: float, *, fires
 
 
 @pytest.mark.parametrize(("unread", "fires"), [(5.0, False), (5.1, True)])
-def test_leak_that_no_pause_explains_is_always_reported(unread: float, *, fires: bool) -> None:
+def test_leak_that_no_pause_explains_is_always_reported(unread, fires):
     """Below the leak threshold, with short pool timeouts: no request is queued now."""
     requests = [a_request("unread", unread, call_site="app.py:3 in ask")] * 10
     pool = a_pool(requests, [a_connection("active")] * 10)
@@ -170,7 +168,7 @@ def test_leak_that_no_pause_explains_is_always_reported(unread: float, *, fires:
 
 
 @pytest.mark.parametrize("process", [{}, BLOCKED], ids=["fine", "blocked"])
-def test_stuck_requests_are_reported_although_a_connection_is_idle(process: Any) -> None:
+def test_stuck_requests_are_reported_although_a_connection_is_idle(process):
     """httpcore 1.0 has an idle connection for a moment while it assigns it to a waiter."""
     connections = [a_connection("active")] * 9 + [a_connection("idle")]
     pool = a_pool([a_request("queued", 12.0)], connections)
@@ -182,9 +180,7 @@ def test_stuck_requests_are_reported_although_a_connection_is_idle(process: Any)
 
 
 @pytest.mark.parametrize(("share", "severity"), [(0.49, Severity.WARNING), (0.5, Severity.ERROR)])
-def test_loop_that_is_blocked_half_of_the_time_is_an_error(
-    share: float, severity: Severity
-) -> None:
+def test_loop_that_is_blocked_half_of_the_time_is_an_error(share, severity):
     """Every request of the process hangs while it is blocked."""
     snapshot = a_snapshot(event_loop_lag=0.3, event_loop_late=100 * share)
     assert found(Kind.BLOCKED_EVENT_LOOP, snapshot).severity is severity
@@ -199,7 +195,7 @@ def test_loop_that_is_blocked_half_of_the_time_is_an_error(
         ("interpreter_lock", False),
     ],
 )
-def test_line_that_blocks_the_loop_is_in_the_finding(cause: str, *, line: bool) -> None:
+def test_line_that_blocks_the_loop_is_in_the_finding(cause, line):
     """With a CPU quota or the lock, the line at which it stopped means nothing."""
     sites = {"app.py:40 in rank": 9, "app.py:8 in load": 2}
     causes = {"event_loop_late_share": 1 / 3, "event_loop_late_causes": {cause: 17.0}}
@@ -217,7 +213,7 @@ def test_line_that_blocks_the_loop_is_in_the_finding(cause: str, *, line: bool) 
 
 
 @pytest.mark.parametrize(("checks", "line"), [(1, False), (2, False), (3, True)])
-def test_few_checks_of_a_loop_without_cpu_name_no_line(checks: int, *, line: bool) -> None:
+def test_few_checks_of_a_loop_without_cpu_name_no_line(checks, line):
     """It stands anywhere then, as in the standard library."""
     causes = {"event_loop_late_share": 1 / 3, "event_loop_late_causes": {"cpu_contention": 17.0}}
     snapshot = late(**causes, event_loop_busy_at={"pathlib.py:765 in joinpath": checks})
@@ -234,9 +230,7 @@ def test_few_checks_of_a_loop_without_cpu_name_no_line(checks: int, *, line: boo
         ({"app.py:8 in step": 26}, ("json.py:5 in dump", "app.py:8 in step"), False),
     ],
 )
-def test_loop_that_always_stands_at_one_line_may_wait_for_a_lock(
-    sites: dict[str, int], stack: tuple[str, ...], *, lock: bool
-) -> None:
+def test_loop_that_always_stands_at_one_line_may_wait_for_a_lock(sites, stack, lock):
     """No Python code runs below that line."""
     causes = {"event_loop_late_share": 1 / 3, "event_loop_late_causes": {"blocking_call": 17.0}}
     snapshot = late(**causes, event_loop_busy_at=sites, event_loop_stack=stack)
@@ -260,9 +254,7 @@ def test_loop_that_always_stands_at_one_line_may_wait_for_a_lock(
         ({"of_a_later_version": 17.0}, "of a later version 17 s", ""),
     ],
 )
-def test_late_loop_is_explained_by_the_cause_of_most_of_it(
-    causes: dict[str, float], said: str, advised: str
-) -> None:
+def test_late_loop_is_explained_by_the_cause_of_most_of_it(causes, said, advised):
     snapshot = late(event_loop_late_share=1 / 3, event_loop_late_causes=causes)
     finding = found(Kind.BLOCKED_EVENT_LOOP, snapshot)
     causes_text = f" Causes in the last minute: {said}." if said else ""
@@ -274,7 +266,7 @@ def test_late_loop_is_explained_by_the_cause_of_most_of_it(
     assert finding.explanation.endswith("only if they are much longer than its delays.")
 
 
-def test_hub_of_greenlets_that_is_late_is_named_as_such() -> None:
+def test_hub_of_greenlets_that_is_late_is_named_as_such():
     """What blocks it is unknown, and pools and provider are not blamed."""
     finding = found(Kind.BLOCKED_EVENT_LOOP, late(greenlets=True))
     assert finding.observed.startswith("The hub that runs all greenlets (gevent or eventlet) was ")
@@ -293,22 +285,20 @@ def test_hub_of_greenlets_that_is_late_is_named_as_such() -> None:
         (None, 1024, None),
     ],
 )
-def test_descriptors_near_their_limit_are_a_finding(
-    used: int | None, limit: int | None, severity: Severity | None
-) -> None:
+def test_descriptors_near_their_limit_are_a_finding(used, limit, severity):
     """The threshold is 80 % of the limit, if there is a limit."""
     snapshot = a_snapshot(open_descriptors=used, descriptor_limit=limit)
     assert [f.severity for f in diagnose(snapshot)] == ([severity] if severity else [])
 
 
-def test_descriptors_that_are_no_connections_are_not_blamed_on_the_pools() -> None:
+def test_descriptors_that_are_no_connections_are_not_blamed_on_the_pools():
     snapshot = a_snapshot((), a_pool((), [a_connection()] * 3), open_descriptors=900)
     finding = found(Kind.DESCRIPTORS_NEAR_LIMIT, snapshot)
     assert finding.observed.endswith("open (88%), 3 of them for connections of the pools.")
     assert "ls -l /proc/17/fd" in finding.advice
 
 
-def test_ignored_environment_variables_are_one_finding() -> None:
+def test_ignored_environment_variables_are_one_finding():
     """The finding names what is read instead."""
     names = ("HTTPX_MAX_CONNECTIONS", "HTTPX_MAX_KEEPALIVE_CONNECTIONS")
     for gluellm in (False, True):
@@ -319,7 +309,7 @@ def test_ignored_environment_variables_are_one_finding() -> None:
         assert "GLUELLM_HTTP_MAX_CONNECTIONS" in finding.advice
 
 
-def test_requests_outside_the_scope_are_a_warning_if_nothing_is_observed() -> None:
+def test_requests_outside_the_scope_are_a_warning_if_nothing_is_observed():
     """A report that shows nothing must not look like one of a healthy program."""
     outside = a_snapshot(requests_outside_scope=3)
     assert Kind.OUTSIDE_SCOPE not in kinds(outside)
@@ -331,9 +321,7 @@ def test_requests_outside_the_scope_are_a_warning_if_nothing_is_observed() -> No
 
 
 @pytest.mark.parametrize(("used", "severity"), [(50, Severity.INFO), (900, Severity.WARNING)])
-def test_unbounded_pool_is_information_until_descriptors_run_out(
-    used: int, severity: Severity
-) -> None:
+def test_unbounded_pool_is_information_until_descriptors_run_out(used, severity):
     """INFO, until descriptors run out. httpx's own default is advised to begin with."""
     pool = a_pool(max_connections=None)
     finding = found(Kind.UNBOUNDED_POOL, a_snapshot(the_totals(), pool, open_descriptors=used))
@@ -352,9 +340,7 @@ def test_unbounded_pool_is_information_until_descriptors_run_out(
         (4.9, 5.0, False),
     ],
 )
-def test_pool_timeout_that_is_missing_or_too_long_is_a_finding(
-    pool_timeout: float | None, read_timeout: float | None, *, fires: bool
-) -> None:
+def test_pool_timeout_that_is_missing_or_too_long_is_a_finding(pool_timeout, read_timeout, fires):
     """None at all, or more than 10 s and no shorter than the request itself may take."""
     pool = a_pool(pool_timeout=pool_timeout, read_timeout=read_timeout)
     totals = the_totals(peak_active=10, peak_queued=1)
@@ -364,16 +350,16 @@ def test_pool_timeout_that_is_missing_or_too_long_is_a_finding(
 
 
 @pytest.mark.parametrize(("entered", "fires"), [(1, False), (2, True)])
-def test_timeout_is_unknown_while_the_first_request_is_queued(entered: int, *, fires: bool) -> None:
+def test_timeout_is_unknown_while_the_first_request_is_queued(entered, fires):
     """httpcore imports anyio then, which can take a second."""
     queued = a_pool([a_request("queued", 1.0)], pool_timeout=None, requests_entered=entered)
     assert (Kind.POOL_TIMEOUT in all_kinds(a_snapshot(the_totals(), queued))) is fires
 
 
-def test_finding_is_about_pools_with_the_same_timeouts() -> None:
+def test_finding_is_about_pools_with_the_same_timeouts():
     """It names the timeouts of the longest wait, and counts the requests that have them."""
 
-    def pool(read_timeout: float, *ages: float) -> PoolSnapshot:
+    def pool(read_timeout, *ages):
         queued = [a_request("queued", age) for age in ages]
         return a_pool(queued, pool_timeout=600.0, read_timeout=read_timeout)
 
@@ -385,7 +371,7 @@ def test_finding_is_about_pools_with_the_same_timeouts() -> None:
     assert "Timeout(60, connect=5, pool=10)" in finding.advice
 
 
-def test_missing_pool_timeout_is_a_warning_once_a_request_waits() -> None:
+def test_missing_pool_timeout_is_a_warning_once_a_request_waits():
     """The wait has to last ten seconds."""
     short = a_pool([a_request("queued", 9.0)], pool_timeout=None)
     assert not kinds(a_snapshot(the_totals(), short))
@@ -393,7 +379,7 @@ def test_missing_pool_timeout_is_a_warning_once_a_request_waits() -> None:
     assert kinds(a_snapshot(the_totals(), long)) == [Kind.POOL_SATURATED, Kind.POOL_TIMEOUT]
 
 
-def test_most_severe_and_most_causal_come_first() -> None:
+def test_most_severe_and_most_causal_come_first():
     """Severity first; then what is certain, what is concluded, and settings."""
     totals = the_totals(
         20,
@@ -422,7 +408,7 @@ def test_most_severe_and_most_causal_come_first() -> None:
     ]
 
 
-def test_one_finding_per_cause_and_pool_name() -> None:
+def test_one_finding_per_cause_and_pool_name():
     """Two pools of a name are one cause; another name is another."""
     mine = the_totals(errors={"connection_error": 50})
     theirs = the_totals(errors={"connection_error": 50}, name="anthropic", library="httpx")
@@ -434,7 +420,7 @@ def test_one_finding_per_cause_and_pool_name() -> None:
     ]
 
 
-def test_unknown_words_raise_nothing() -> None:
+def test_unknown_words_raise_nothing():
     """A phase, an error and an anomaly of a version to come."""
     origin = OriginTotals(
         origin="x",

@@ -26,7 +26,7 @@ def leaked(age: float = 80.0, call_site: str = "/srv/app/chat.py:17 in answer") 
     return a_request("unread", age, leak_suspected=True, call_site=call_site, trace_id="ab" * 16)
 
 
-def test_leak_names_model_call_site_and_time() -> None:
+def test_leak_names_model_call_site_and_time():
     """Of many call sites the first three are named."""
     pool = a_pool([leaked(70.0), leaked(80.0), leaked(65.0, "/srv/app/other.py:3 in go")])
     finding = found(Kind.LEAK, a_snapshot(the_totals(leaks=3), pool))
@@ -43,7 +43,7 @@ def test_leak_names_model_call_site_and_time() -> None:
     assert seen.endswith("; and 2 more call sites.")
 
 
-def test_leak_explains_the_queue() -> None:
+def test_leak_explains_the_queue():
     """A larger pool would only leak more."""
     pool = a_pool([leaked()] * 10 + [a_request("queued", 20.0)], [a_connection("active")] * 10)
     totals = the_totals(100, {"queued": 1.0, "unread": 8.0}, peak_active=10, peak_queued=9)
@@ -64,9 +64,7 @@ def test_leak_explains_the_queue() -> None:
         ("/srv/app/chat.py:17 in answer", "ab" * 16, (70.0, 60.0), True),
     ],
 )
-def test_streams_whose_readers_wait_for_the_same_pool(
-    call_site: str, trace: str, waits: tuple[float, float], *, nested: bool
-) -> None:
+def test_streams_whose_readers_wait_for_the_same_pool(call_site, trace, waits, nested):
     inner = [a_request("queued", wait, call_site=call_site, trace_id=trace) for wait in waits]
     pool = a_pool([*[leaked()] * 3, *inner], [a_connection("active")] * 3, max_connections=3)
     finding = found(Kind.LEAK, a_snapshot(the_totals(leaks=3, peak_active=3), pool))
@@ -77,7 +75,7 @@ def test_streams_whose_readers_wait_for_the_same_pool(
         assert said in finding.explanation
 
 
-def test_readme_shows_the_finding_of_a_leak() -> None:
+def test_readme_shows_the_finding_of_a_leak():
     """Its example is of an SDK without any-llm, so the model is unknown."""
     place = "/srv/bot/app.py:11 in chat"
     unread = [a_request("unread", 72.0, leak_suspected=True, call_site=place)] * 2
@@ -91,7 +89,7 @@ def test_readme_shows_the_finding_of_a_leak() -> None:
     assert f"advice: {finding.advice.partition(' This closes')[0]}" in readme
 
 
-def test_younger_unread_responses_of_a_leaking_call_site_count() -> None:
+def test_younger_unread_responses_of_a_leaking_call_site_count():
     """They take as many connections. Without a queue, the finding mentions none."""
     ages = (62.0, 58.0, 55.0, 52.0)
     place = "app.py:11 in answer"
@@ -112,7 +110,7 @@ def test_younger_unread_responses_of_a_leaking_call_site_count() -> None:
     assert finding.observed.endswith("model gpt-4o); 2 more unread, but for at most 50 s.")
 
 
-def test_leaks_are_those_of_the_watch_and_of_the_interval() -> None:
+def test_leaks_are_those_of_the_watch_and_of_the_interval():
     """Only the watch applies the threshold. Leaks known at `previous` are left out."""
     unread = a_pool([a_request("unread", 59.0)])
     assert not all_kinds(a_snapshot(the_totals(), unread))
@@ -120,6 +118,9 @@ def test_leaks_are_those_of_the_watch_and_of_the_interval() -> None:
     snapshot = a_snapshot(the_totals(leaks=3))
     assert "Unread answers held 1 connection for" in found(Kind.LEAK, snapshot, before).observed
     assert not kinds(a_snapshot(the_totals(leaks=2)), before)
+    # A loop that stood still for 7 s did not read meanwhile.
+    late = {"event_loop_lag": 7.0, "event_loop_late": 40.0, "event_loop_late_share": 0.9}
+    assert kinds(a_snapshot(the_totals(leaks=3), **late)) == [Kind.BLOCKED_EVENT_LOOP]
 
 
 QUICK = {"awaiting_response": -0.28, "reading": -0.48}
@@ -141,11 +142,11 @@ TWO_UNREAD = a_pool([a_request("unread", 50.0)] * 2)
         (a_snapshot(the_totals(100, {"unread": 2.0, "queued": 3.0}, **FULL)), True),
     ],
 )
-def test_slow_consumer_explains_the_queue(snapshot: Snapshot, *, fires: bool) -> None:
+def test_slow_consumer_explains_the_queue(snapshot, fires):
     assert kinds(snapshot) == [Kind.SLOW_CONSUMER] * fires
 
 
-def test_time_unread_before_the_interval_does_not_hide_a_slow_consumer() -> None:
+def test_time_unread_before_the_interval_does_not_hide_a_slow_consumer():
     """Of an answer that is still unread, only the interval's part is excluded."""
     before = a_snapshot(the_totals(0, now={"unread": 1}), uptime=90.0)
     lasting = a_pool([a_request("unread", 90.0)])
@@ -154,13 +155,21 @@ def test_time_unread_before_the_interval_does_not_hide_a_slow_consumer() -> None
     assert not found(Kind.SLOW_CONSUMER, snapshot, before).evidence.count(" from ")
 
 
-def test_slow_consumer_names_its_call_site() -> None:
+def test_slow_consumer_names_its_call_site():
     unread = [a_request("unread", 0.5, call_site="chat.py:3 in show")] * 3
     pool = a_pool([*unread, a_request("reading", call_site="b.py:1 in f")])
     totals = the_totals(100, {"unread": 2.0}, now={"unread": 3, "reading": 1})
     assert found(Kind.SLOW_CONSUMER, a_snapshot(totals, pool)).evidence == (
         "The answers that are unread now: 3 of 3 from chat.py:3 in show (gpt-4o)."
     )
+
+
+@pytest.mark.parametrize(("left", "advice"), [(50, "Read the answer"), (51, "Write `async with")])
+def test_streams_that_are_left_unread_have_to_be_closed(left, advice):
+    totals = the_totals(100, {"unread": 2.0}, connections_closed={"response_incomplete": left})
+    finding = found(Kind.SLOW_CONSUMER, a_snapshot(totals))
+    assert finding.advice.startswith(advice)
+    assert ("read in the end" in finding.observed) is (left == 50)
 
 
 def multiplexed(orphaned: int, active: int = 5, waiting: float = 0.0, **process: float) -> Snapshot:
@@ -189,13 +198,13 @@ WANT_OF_STREAMS = the_totals(100, errors={"protocol_error": 5}, origin={"reuse_f
         (multiplexed(0, 100, 5.1, **BLOCKED), True),
     ],
 )
-def test_orphaned_and_exhausted_streams_are_a_finding(snapshot: Snapshot, *, fires: bool) -> None:
+def test_orphaned_and_exhausted_streams_are_a_finding(snapshot, fires):
     """From a tenth of the limit on, or with a request that has waited for long."""
     expected = [Kind.HTTP2_STUCK] * fires
     assert [kind for kind in kinds(snapshot) if kind is not Kind.BLOCKED_EVENT_LOOP] == expected
 
 
-def test_waiting_for_an_orphaned_stream_is_an_error() -> None:
+def test_waiting_for_an_orphaned_stream_is_an_error():
     """An orphaned stream is never released."""
     finding = found(Kind.HTTP2_STUCK, multiplexed(40, 60, 8.0))
     assert finding.severity is Severity.ERROR
@@ -224,7 +233,7 @@ def lowered(now: int, most: int = 100, each: float = 0.5, active: int = 2) -> Sn
         (lowered(2, each=0.08), False),
     ],
 )
-def test_lowered_limit_on_streams(snapshot: Snapshot, *, fires: bool) -> None:
+def test_lowered_limit_on_streams(snapshot, fires):
     """No size of the pool is advised."""
     assert kinds(snapshot) == [Kind.HTTP2_STUCK] * fires
     if fires:
@@ -235,7 +244,7 @@ def test_lowered_limit_on_streams(snapshot: Snapshot, *, fires: bool) -> None:
         assert "a larger pool does not help" in finding.explanation
 
 
-def test_limit_of_another_origin_is_not_lowered() -> None:
+def test_limit_of_another_origin_is_not_lowered():
     """The higher one may be that of the other origin."""
     (totals,) = lowered(2).totals
     (origin,) = totals.origins
@@ -246,7 +255,7 @@ def test_limit_of_another_origin_is_not_lowered() -> None:
     assert "lowered" not in str(found(Kind.HTTP2_STUCK, two))
 
 
-def test_limit_that_the_peer_has_not_named_yet_is_not_lowered() -> None:
+def test_limit_that_the_peer_has_not_named_yet_is_not_lowered():
     new = a_connection("active", protocol="2", streams_active=1, streams_max=1, requests_served=0)
     totals = the_totals(100, {"stream_queued": 0.5}, streams_most=100)
     finding = found(Kind.HTTP2_STUCK, a_snapshot(totals, a_pool([], [new])))

@@ -1,7 +1,6 @@
 """Calls that wait in GlueLLM's rate limiter."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -44,7 +43,7 @@ def crowded(
 
 
 @pytest.mark.parametrize("provider", ["openai", None, "gemini"])
-def test_calls_in_the_limiter_are_not_blamed_on_the_pool(provider: str | None) -> None:
+def test_calls_in_the_limiter_are_not_blamed_on_the_pool(provider):
     """Calls of the pool's provider, of an unknown one, or of any through a gateway."""
     kinds = all_kinds(crowded(limited(provider)))
     assert Kind.GLUELLM_LIMITER in kinds
@@ -60,7 +59,7 @@ def test_calls_in_the_limiter_are_not_blamed_on_the_pool(provider: str | None) -
         crowded(limited(waiting=0, longest=0.0, passed=2, seconds=3.0)),
     ],
 )
-def test_small_pool_is_reported_beside_the_limiter(snapshot: Snapshot) -> None:
+def test_small_pool_is_reported_beside_the_limiter(snapshot):
     """It is, whatever waits before it."""
     assert Kind.POOL_TOO_SMALL in all_kinds(snapshot)
 
@@ -75,21 +74,19 @@ def test_small_pool_is_reported_beside_the_limiter(snapshot: Snapshot) -> None:
         ({"waiting": 0, "longest": 0.0, "passed": 4, "seconds": 90.0}, False),
     ],
 )
-def test_limiter_is_reported_from_a_second_or_a_tenth_of_the_time(
-    changes: dict[str, Any], *, fires: bool
-) -> None:
+def test_limiter_is_reported_from_a_second_or_a_tenth_of_the_time(changes, fires):
     """A second of waiting now, or a tenth of the time of calls; 180.6 s went to requests."""
     snapshot = crowded(limited(**changes))
     assert (Kind.GLUELLM_LIMITER in all_kinds(snapshot)) is fires
 
 
-def test_limiter_finding_names_its_setting() -> None:
+def test_limiter_finding_names_its_setting():
     """It covers the interval only and describes what the pool does."""
     finding = found(Kind.GLUELLM_LIMITER, crowded(limited()))
     assert finding.pool == "openai/httpx"
     assert finding.observed == (
-        "20 calls waiting in GlueLLM's rate limiter for openai, the longest for 9.0 s; this wait "
-        "was 50% of the total time of calls and requests; the pool has 0 busy and 0 idle "
+        "20 calls waiting in GlueLLM's rate limiter for openai, the longest for 9.0 s; of the "
+        "time in the limiter and in requests, the limiter took 50%; the pool has 0 busy and 0 idle "
         "connections, and 0 requests queued."
     )
     assert "at most 60 calls a minute" in finding.explanation

@@ -1,6 +1,5 @@
 """A provider that is slow for one model, and one caller that holds the pool."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -65,7 +64,7 @@ MUCH = {"awaiting_response": 3.0, "reading": 3.0}
         (now(other=(9.0, 2.0, 20)), ""),
     ],
 )
-def test_slow_model_is_named(snapshot: Snapshot, said: str) -> None:
+def test_slow_model_is_named(snapshot, said):
     before = a_snapshot(the_totals(100))
     assert kinds(snapshot, before) == ([SLOW] if said else [])
     if said:
@@ -83,9 +82,7 @@ def test_slow_model_is_named(snapshot: Snapshot, said: str) -> None:
         (0.9, 0.4, {"other": (9.0, 12.0, 20)}, False),  # not known from before
     ],
 )
-def test_slowdown_that_late_loops_do_not_explain_comes_first(
-    lag: float, share: float, model: dict[str, Any], *, fires: bool
-) -> None:
+def test_slowdown_that_late_loops_do_not_explain_comes_first(lag, share, model, fires):
     """Others, which the late loop may explain, are still withheld."""
     late = {"event_loop_lag": lag, "event_loop_late": 100 * share, "event_loop_late_share": share}
     process = replace(now().process, **late)
@@ -114,9 +111,7 @@ def test_slowdown_that_late_loops_do_not_explain_comes_first(
         ((0.5, 1.5, 20), (0.5, 15.0, 20), "path to it is slow"),
     ],
 )
-def test_change_of_the_times_of_answers_is_explained(
-    before: tuple[float, float, int], after: tuple[float, float, int], means: str
-) -> None:
+def test_change_of_the_times_of_answers_is_explained(before, after, means):
     totals = the_totals(200, MUCH, answers=answers(150.0, m=before) + answers(20.0, m=after))
     finding = found(SLOW, a_snapshot(totals, uptime=200.0), a_snapshot(the_totals(100)))
     assert means in finding.explanation
@@ -124,7 +119,7 @@ def test_change_of_the_times_of_answers_is_explained(
     assert ("max_tokens" in finding.advice) is ("longer" in means)
 
 
-def test_requests_of_a_model_that_hangs_count_before_they_end() -> None:
+def test_requests_of_a_model_that_hangs_count_before_they_end():
     waiting = [a_request("awaiting_response", 9.0, model="small")] * 5
     totals = the_totals(200, answers=BEFORE + answers(20.0, large=(1.0, 4.0, 20)))
     hangs = a_snapshot(totals, a_pool(waiting, [a_connection("active")] * 5), uptime=200.0)
@@ -133,7 +128,7 @@ def test_requests_of_a_model_that_hangs_count_before_they_end() -> None:
     assert "as fast as before: calls (large)" in observed
 
 
-def test_pauses_of_the_application_are_not_blamed_on_a_model() -> None:
+def test_pauses_of_the_application_are_not_blamed_on_a_model():
     paused = now({"unread": 4.0}, small=(0.5, 9.0, 20), large=(1.0, 9.0, 20))
     assert kinds(paused, a_snapshot(the_totals(100))) == [Kind.SLOW_CONSUMER]
 
@@ -149,9 +144,7 @@ def test_pauses_of_the_application_are_not_blamed_on_a_model() -> None:
         (20, range(96, 100), True),
     ],
 )
-def test_slow_replica_is_seen_where_other_answers_are_as_fast_as_before(
-    slow: int, late: Sequence[int], *, fires: bool
-) -> None:
+def test_slow_replica_is_seen_where_other_answers_are_as_fast_as_before(slow, late, fires):
     """Of 80 answers now, and of 100 before. Unless the process had that mix before, or chance
     explains it.
     """
@@ -167,14 +160,35 @@ def test_slow_replica_is_seen_where_other_answers_are_as_fast_as_before(
         assert "replicas" in finding.explanation
 
 
-def test_a_few_long_answers_do_not_make_a_model_slow() -> None:
+def test_a_few_long_answers_do_not_make_a_model_slow():
     """Unstreamed calls of one model take 1 s or 90 s, as before."""
     before = answers(900.0, 30, mixed=(1.0, 0.0, 0)) + answers(900.0, 20, mixed=(90.0, 0.0, 0))
     now = answers(20.0, 4, mixed=(1.0, 0.0, 0)) + answers(20.0, 8, mixed=(90.0, 0.0, 0))
     assert kinds(a_snapshot(the_totals(100, answers=now, earlier_answers=before))) == []
 
 
-def test_earlier_samples_are_the_baseline_of_a_busy_pool() -> None:
+@pytest.mark.parametrize(("head", "slower"), [(9.0, False), (20.0, True)])
+def test_last_calls_that_are_long_as_ever_are_not_slower(head: float, *, slower: bool):
+    """The short ones have ended, and too few are left to compare each model."""
+    before = a_snapshot(the_totals(100), uptime=100.0)
+    kept = answers(150.0, 4, think=(15.0, 0.0, 0)) + answers(20.0, 4, think=(head, 0.0, 0))
+    thinking = a_pool([a_request("awaiting_response", 1.0, model="think")])
+    more = {"awaiting_response": 3.0 if not slower else 17.0}
+    totals = the_totals(200, more, answers=kept)
+    snapshot = a_snapshot(totals, thinking, uptime=200.0)
+    assert kinds(snapshot, before) == [SLOW] * slower
+
+
+def test_long_calls_that_are_left_when_short_ones_end_are_not_slower():
+    """Of one model, or unknown ones. Before, callers waited for them most of the time as well."""
+    short = sum((answers(30.0 + n, 4, mixed=(0.2, 0.0, 0)) for n in range(25)), ())
+    long, latest = (answers(ago, 5, mixed=(22.0, 0.0, 0)) for ago in (38.0, 5.0))
+    more = {"awaiting_response": 0.9}  # in the last 10 s, 19 s for each
+    totals = the_totals(105, more, answers=(*short, *long, *latest))
+    assert kinds(a_snapshot(totals, uptime=110.0), a_snapshot(the_totals(100))) == []
+
+
+def test_earlier_samples_are_the_baseline_of_a_busy_pool():
     """Without an earlier snapshot, and although the latest answers are all of the incident."""
     latest = answers(20.0, 100, small=(2.0, 2.0, 20), large=(1.0, 4.0, 20))
     sampled = answers(900.0, 12, small=(0.5, 2.0, 20), large=(1.0, 4.0, 20))
@@ -205,11 +219,11 @@ def held_by_a_batch(share: int, wait: float = 3.0, others: int = 4, **changes: A
         (held_by_a_batch(8, others=0), False),  # the pool is too small for its only caller
     ],
 )
-def test_caller_that_holds_the_pool(snapshot: Snapshot, *, fires: bool) -> None:
+def test_caller_that_holds_the_pool(snapshot, fires):
     assert kinds(snapshot) == [Kind.ONE_CALLER if fires else Kind.POOL_TOO_SMALL]
 
 
-def test_caller_with_most_of_the_traffic_is_not_to_blame() -> None:
+def test_caller_with_most_of_the_traffic_is_not_to_blame():
     """Its requests take no longer than those of the others, so that the pool is too small."""
     others = (Answer(5.0, "gpt-4o", 8.0, 3.0, 0),) * 20
     assert kinds(held_by_a_batch(10, answers=others)) == [Kind.POOL_TOO_SMALL]
@@ -220,14 +234,14 @@ def test_caller_with_most_of_the_traffic_is_not_to_blame() -> None:
     assert kinds(held_by_a_batch(10, answers=others)) == [Kind.ONE_CALLER]
 
 
-def test_provider_that_became_slow_for_a_caller_comes_first() -> None:
+def test_provider_that_became_slow_for_a_caller_comes_first():
     slow = answers(20.0, report=(9.0, 9.0, 0), **{"gpt-4o": (0.2, 0.3, 0)})
     slow = tuple(one._replace(call_site=BATCH["call_site"]) for one in slow)
     before = tuple(one._replace(ago=900.0, head=0.5, rest=0.5) for one in slow)
     assert kinds(held_by_a_batch(9, answers=slow, earlier_answers=before)) == [SLOW]
 
 
-def test_older_half_of_the_earlier_answers_counts() -> None:
+def test_older_half_of_the_earlier_answers_counts():
     """More than half of those before the last minutes were slow already."""
     latest = answers(20.0, 60, small=(2.0, 2.0, 20))
     slow, well = (answers(ago, 30, small=(head, 2.0, 20)) for ago, head in ((500, 2.0), (990, 0.5)))
@@ -235,7 +249,7 @@ def test_older_half_of_the_earlier_answers_counts() -> None:
     assert "2.0 s to the headers (before: 0.50 s)" in found(SLOW, a_snapshot(totals)).observed
 
 
-def test_size_is_that_of_the_others_need() -> None:
+def test_size_is_that_of_the_others_need():
     finding = found(Kind.ONE_CALLER, held_by_a_batch(9))
     assert finding.observed == (
         "9 of 10 connections are held by calls from batch.py:9 in batch_report (report); 4 "

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
-from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, Failure, RequestSnapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, Failure
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 
 from .building import a_connection, a_pool, a_request, a_snapshot, found, kinds, the_totals
@@ -60,11 +60,11 @@ def in_flight(number: int, age: float, phase: str = "awaiting_response", **its: 
         ((*FIRST, *times(78, 0.5, 40), *times(10, 7.0, 10), *times(10, 0.5, 10)), False),
     ],
 )
-def test_group_that_became_slower(answers: tuple[Answer, ...], *, slower: bool) -> None:
+def test_group_that_became_slower(answers, slower):
     assert kinds(young(*answers)) == ([SLOW] if slower else [])
 
 
-def test_slow_model_is_named_with_its_call_site() -> None:
+def test_slow_model_is_named_with_its_call_site():
     o3 = {"model": "o3", "call_site": REASON}
     answers = (*times(70, 0.3), *times(70, 1.0, **o3), *times(5, 0.3), *times(5, 18.0, **o3))
     observed = found(SLOW, young(*answers)).observed
@@ -75,7 +75,7 @@ def test_slow_model_is_named_with_its_call_site() -> None:
     assert f"as fast as before: calls from {ASK} (gpt-4o)" in observed
 
 
-def test_slow_provider_is_blamed_for_a_full_pool() -> None:
+def test_slow_provider_is_blamed_for_a_full_pool():
     full = {"each": {"queued": 5.0}, "errors": {"pool_timeout": 20}, "peak_active": 10}
     assert kinds(young(*times(70, 0.5), *times(5, 7.0), **full)) == [SLOW]
     assert kinds(young(*times(70, 0.5), *times(5, 0.5), **full)) == [Kind.POOL_TOO_SMALL]
@@ -116,19 +116,17 @@ AT_ONCE = in_flight(9, 0.2)
         (QUICK, in_flight(2, 43, peer="closed"), Kind.SILENT_CONNECTIONS),
     ],
 )
-def test_requests_that_take_far_too_long(
-    answers: tuple[Answer, ...], requests: list[RequestSnapshot], kind: Kind | None
-) -> None:
+def test_requests_that_take_far_too_long(answers, requests, kind):
     assert kinds(young(*answers, requests=requests)) == ([kind] if kind else [])
 
 
-def test_silence_that_was_ever_answered_counts_for_an_unknown_model() -> None:
+def test_silence_that_was_ever_answered_counts_for_an_unknown_model():
     requests = in_flight(5, 43, model=None)
     answered = {"longest_silence_answered": 44.0}
     assert kinds(young(*times(5, 0.3, model=None), requests=requests, origin=answered)) == []
 
 
-def test_silence_that_was_ever_answered_counts_if_answers_are_no_longer_kept() -> None:
+def test_silence_that_was_ever_answered_counts_if_answers_are_no_longer_kept():
     answered = {"longest_silence_answered": 44.0}
     all_kept, some = (
         young(*times(5, 0.3, number), requests=in_flight(2, 43), origin=answered)
@@ -137,7 +135,7 @@ def test_silence_that_was_ever_answered_counts_if_answers_are_no_longer_kept() -
     assert (kinds(all_kept), kinds(some)) == ([SLOW], [])
 
 
-def test_overdue_requests_are_described() -> None:
+def test_overdue_requests_are_described():
     finding = found(SLOW, young(*QUICK, requests=in_flight(3, 43) + in_flight(2, 0.2)))
     assert finding.severity is Severity.WARNING
     assert finding.observed == (
@@ -151,7 +149,7 @@ def test_overdue_requests_are_described() -> None:
 @pytest.mark.parametrize(
     ("sending", "others", "fires"), [(4, 3, True), (1, 0, False), (2, 2, False)]
 )
-def test_requests_that_are_still_being_sent(sending: int, others: int, *, fires: bool) -> None:
+def test_requests_that_are_still_being_sent(sending, others, fires):
     """The provider has not seen them completely, so it is not slow."""
     unsent = in_flight(sending, 23.0, peer="sending")
     snapshot = young(*times(70, 0.5), requests=[*unsent, *in_flight(others, 12.0, peer="unknown")])
@@ -165,9 +163,7 @@ def test_requests_that_are_still_being_sent(sending: int, others: int, *, fires:
 
 
 @pytest.mark.parametrize(("peer", "known"), [("unknown", True), (None, False)])
-def test_silence_of_all_requests_is_not_blamed_on_the_provider_alone(
-    peer: str | None, *, known: bool
-) -> None:
+def test_silence_of_all_requests_is_not_blamed_on_the_provider_alone(peer, known):
     """A gateway that takes requests and passes nothing on looks the same."""
     requests = in_flight(3, 43, peer=peer)
     finding = found(Kind.CALLS_SILENT, young(*times(44, 0.3), requests=requests))

@@ -22,11 +22,9 @@ class PoolTimeoutError(Exception):
 def scene() -> Scene:
     """A pool of one connection, held for a minute by a request that nobody reads."""
     scene = Scene(NoteObserver())
-    assert scene.pool is not None
     scene.pool.maximum = 1
-    lease = scene.enter(Call("openai", "gpt-4o"))
     record = scene.connection(established=True)
-    scene.tracker.assigned(lease, record)
+    lease = scene.acquire(record, Call("openai", "gpt-4o"))
     scene.tracker.answered(lease, 200)
     scene.pool.views = [ConnectionView(record, "active", True, None)]
     scene.clock.advance(60)
@@ -35,8 +33,7 @@ def scene() -> Scene:
 
 def time_out(scene: Scene, error: Exception, seconds: float = 5.0) -> Lease:
     """A request that waits in vain."""
-    lease = scene.enter()
-    scene.tracker.waiting(lease, seconds)
+    lease = scene.queue(seconds)
     scene.clock.advance(seconds)
     scene.registry.observer.lease_timed_out(lease, error)
     scene.tracker.failed(lease, "pool_timeout")
@@ -48,7 +45,7 @@ def notes(error: BaseException) -> list[str]:
     return list(getattr(error, "__notes__", ()))
 
 
-def test_note_has_state_wait_and_holders(scene: Scene) -> None:
+def test_note_has_state_wait_and_holders(scene):
     """Everything that the contract names, on one line."""
     error = PoolTimeoutError("as it was")
     time_out(scene, error)
@@ -61,7 +58,7 @@ def test_note_has_state_wait_and_holders(scene: Scene) -> None:
     )
 
 
-def test_pool_timeout_gets_one_note(scene: Scene) -> None:
+def test_pool_timeout_gets_one_note(scene):
     """Others' notes stay. In a transport over a transport the inner pool has explained it."""
     cause = ValueError("cause")
     error = PoolTimeoutError("as it was")
@@ -75,7 +72,7 @@ def test_pool_timeout_gets_one_note(scene: Scene) -> None:
     assert "Connection pool openai" in "".join(traceback.format_exception(error))
 
 
-def test_note_has_the_times_of_the_wait_in_utc(scene: Scene) -> None:
+def test_note_has_the_times_of_the_wait_in_utc(scene):
     """The wait starts when the request last queued, as for the library's timeout."""
     error, call = PoolTimeoutError(), Call("openai", "gpt-4o")
     scene.tracker.failed(scene.enter(call), "pool_timeout")
@@ -93,11 +90,11 @@ def test_note_has_the_times_of_the_wait_in_utc(scene: Scene) -> None:
     assert abs((datetime.now(UTC) - ended).total_seconds()) < 5
 
 
-def test_error_that_takes_no_note_is_unchanged(scene: Scene) -> None:
+def test_error_that_takes_no_note_is_unchanged(scene):
     """The failure is counted and not raised."""
 
     class Stubborn(Exception):  # noqa: N818
-        def add_note(self, _: str) -> None:
+        def add_note(self, _):
             raise TypeError
 
     error = Stubborn()

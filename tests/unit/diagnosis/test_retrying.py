@@ -67,11 +67,11 @@ MUCH: dict[str, Any] = {"stage_seconds": times(30.0), "outcomes": ended(35), "re
         (refused({404: 30}), False),
     ],
 )
-def test_retries(snapshot: Snapshot, fires: bool) -> None:
+def test_retries(snapshot, fires):
     assert (Kind.RETRIES in kinds(snapshot)) is fires
 
 
-def test_amplification_status_and_both_layers_are_named() -> None:
+def test_amplification_status_and_both_layers_are_named():
     both = {"pauses": 40, "pauses_requested": 30, "attempts_repeated": 20}
     finding = found(Kind.RETRIES, refused({429: 60, 503: 5}, **MUCH, **both))
     assert finding.observed == (
@@ -79,7 +79,7 @@ def test_amplification_status_and_both_layers_are_named() -> None:
         "35 calls became 100 requests; for 30 of 40 pauses, the provider sent Retry-After."
     )
     assert "limits the rate" in finding.explanation
-    assert "the SDK (40 pauses) inside GlueLLM (20 further attempts)" in finding.explanation
+    assert "(40 pauses) inside GlueLLM's retries (20 further attempts)" in finding.explanation
     assert "asyncio.Semaphore" in finding.advice
     assert "Retry in one layer only" in finding.advice
     assert finding.severity is Severity.WARNING
@@ -92,7 +92,7 @@ def test_amplification_status_and_both_layers_are_named() -> None:
         ({"attempts_repeated": 9}, "GlueLLM retries (9 further attempts)", "retry_max_attempts=1"),
     ],
 )
-def test_layer_that_retries_is_named(more: dict[str, int], whose: str, less: str) -> None:
+def test_layer_that_retries_is_named(more, whose, less):
     finding = found(Kind.RETRIES, refused({503: 65}, **MUCH, **more))
     assert whose in finding.explanation
     assert less in finding.advice
@@ -103,7 +103,7 @@ def test_layer_that_retries_is_named(more: dict[str, int], whose: str, less: str
     ("left", "full"),
     [({503: 65}, True), ({529: 65}, True), ({500: 65}, False), ({503: 100}, False)],
 )
-def test_server_that_refuses_what_is_too_much(left: dict[int | str, int], *, full: bool) -> None:
+def test_server_that_refuses_what_is_too_much(left, full):
     """It answers the others."""
     finding = found(Kind.RETRIES, refused(left, **MUCH))
     assert ("arrive at a time than it allows" in finding.explanation) is full
@@ -112,7 +112,21 @@ def test_server_that_refuses_what_is_too_much(left: dict[int | str, int], *, ful
     assert "as many calls arrive" not in finding.observed
 
 
-def test_retries_of_far_more_calls_than_before() -> None:
+@pytest.mark.parametrize(
+    ("another", "full"),
+    [({"status": 200}, False), ({"error": "protocol_error"}, False), ({"status": 503}, True)],
+)
+def test_server_that_refuses_all_is_not_full_since_another_is_well(another, full):
+    snapshot = refused({503: 100})
+    (totals,) = snapshot.totals
+    left = (Outcome(count=50, **another), Outcome(count=50, status=200))
+    well = replace(totals.origins[0], origin="b.test:443", outcomes=left)
+    both = a_snapshot(replace(totals, origins=(*totals.origins, well)))
+    finding = found(Kind.RETRIES, both)
+    assert ("It serves some requests" in finding.explanation) is full
+
+
+def test_retries_of_far_more_calls_than_before():
     before = a_snapshot(the_totals(20, origin={"provider": "openai"}), uptime=90.0)
     finding = found(Kind.RETRIES, refused({500: 65}, **MUCH), before)
     assert "; 32 times as many calls arrive as before" in finding.observed
@@ -131,9 +145,7 @@ def test_retries_of_far_more_calls_than_before() -> None:
         ([20.0] * 6, 8.0, 4, False),  # 4 % of the calls, which retries repair
     ],
 )
-def test_time_limit_of_a_gateway(
-    heads: list[float], answer: float, retries: int, *, timed: bool
-) -> None:
+def test_time_limit_of_a_gateway(heads, answer, retries, timed):
     """All refusals come after the same time: found before a call has failed in the end."""
     refusals = [Failure(9.0, "504", 20.0, "unread", 0.0, head=head) for head in heads]
     calls = {"outcomes": ended(100), "retries": retries, "pauses": retries}
@@ -149,13 +161,13 @@ def test_time_limit_of_a_gateway(
         assert finding.advice.startswith("Stream the answers")
 
 
-def test_status_of_grpc_that_also_means_a_large_message_is_no_proof_of_a_rate_limit() -> None:
+def test_status_of_grpc_that_also_means_a_large_message_is_no_proof_of_a_rate_limit():
     finding = found(Kind.RETRIES, refused({"RESOURCE_EXHAUSTED": 65}, **MUCH))
     assert "or a message is larger than the client (4 MB by default)" in finding.explanation
     assert "grpc.max_receive_message_length" in finding.advice
 
 
-def test_provider_is_not_blamed_for_requests_without_an_answer() -> None:
+def test_provider_is_not_blamed_for_requests_without_an_answer():
     """The finding on what makes them fail comes first."""
     failing = {**MUCH, "outcomes": ended(15, 20)}
     snapshot = refused({"name_resolution_error": 65}, **failing)
@@ -165,7 +177,7 @@ def test_provider_is_not_blamed_for_requests_without_an_answer() -> None:
     assert finding.severity is Severity.WARNING
 
 
-def test_provider_is_not_blamed_for_calls_that_fail_after_their_answer() -> None:
+def test_provider_is_not_blamed_for_calls_that_fail_after_their_answer():
     """All of their requests were answered."""
     failing = {**MUCH, "outcomes": ended(0, 35), "errors": {"ValidationError": 35}}
     finding = found(Kind.RETRIES, refused({}, **failing))
@@ -174,23 +186,25 @@ def test_provider_is_not_blamed_for_calls_that_fail_after_their_answer() -> None
     assert "status page" not in finding.advice
 
 
-def test_retries_of_the_time_before_do_not_count() -> None:
+def test_retries_of_the_time_before_do_not_count():
     before = refused({429: 65}, **MUCH)
     later = {**MUCH, "outcomes": ended(200)}
     now = a_snapshot(before.totals, uptime=200.0, calls=(the_calls(**later),))
     assert Kind.RETRIES not in kinds(now, before)
 
 
-@pytest.mark.parametrize(("answered", "paused", "fires"), [(60, 6.0, True), (60, 5.0, False)])
-def test_pauses_of_urllib3_are_named_where_no_calls_are_counted(
-    answered: int, paused: float, fires: bool
-) -> None:
+@pytest.mark.parametrize(
+    ("library", "paused", "fires"),
+    [("urllib3", 6.0, True), ("urllib3", 5.0, False), ("httpx", 6.0, True)],
+)
+def test_pauses_are_named_where_no_calls_are_counted(library, paused, fires):
     """A tenth of the last minute's time. So few refusals are no finding by themselves."""
-    totals = the_totals(answered, name="urllib3", provider=None, library="urllib3")
+    refused = (Failure(9.0, "503", 0.1, "unread", 0.1, None, "app.py:7 in ask"),) * 5
+    totals = the_totals(60, name=library, provider=None, library=library, failures=refused)
     (origin,) = totals.origins
     outcomes = (*origin.outcomes, Outcome(count=5, status=503))
     totals = replace(totals, origins=(replace(origin, outcomes=outcomes),))
-    whose = ("urllib3/urllib3", origin.origin, None)
+    whose = (f"{library}/{library}", origin.origin, None)
     items = {("pauses",): 5, ("paused",): paused}
     minute = {whose: {**counted([totals], [])[whose], **items}}
     snapshot = a_snapshot(totals, **an_account(minute))
@@ -198,8 +212,11 @@ def test_pauses_of_urllib3_are_named_where_no_calls_are_counted(
     assert (Kind.RETRIES in kinds(snapshot)) is fires
     if fires:
         finding = found(Kind.RETRIES, snapshot)
+        who = "Retry-After made urllib3 pause" if library == "urllib3" else "SDKs paused"
         assert finding.observed == (
-            "5 of 65 requests (8%) were refused: 5 with 503; Retry-After made urllib3 pause 5 "
-            "times, for 6.0 s summed over all requests."
+            f"5 of 65 requests (8%) were refused: 5 with 503; {who} 5 times, for 6.0 s summed "
+            "over all requests."
         )
-        assert "retry_after_max (2.6.3 or newer) of urllib3's Retry" in finding.advice
+        assert finding.evidence.endswith(": 5 of 5 from app.py:7 in ask.")
+        of_urllib3 = "retry_after_max (2.6.3 or newer) of urllib3's Retry" in finding.advice
+        assert of_urllib3 is (library == "urllib3")

@@ -36,7 +36,7 @@ def now(requests: list[RequestSnapshot], **totals: Any) -> Any:
 BEFORE = a_snapshot(the_totals(100), uptime=500.0, **CHECKED)
 
 
-def test_nobody_at_the_other_end_is_no_slow_provider() -> None:
+def test_nobody_at_the_other_end_is_no_slow_provider():
     """The finding names since when, and the slow-provider rules leave these requests out."""
     snapshot = now(lost(3))
     assert kinds(snapshot, BEFORE) == kinds(snapshot) == [SILENT]
@@ -48,14 +48,14 @@ def test_nobody_at_the_other_end_is_no_slow_provider() -> None:
     )
 
 
-def test_unchecked_requests_beside_lost_ones_are_not_blamed_on_the_provider() -> None:
+def test_unchecked_requests_beside_lost_ones_are_not_blamed_on_the_provider():
     """Only ten are checked. If one of them has a peer that may think, the others may as well."""
     assert kinds(now([*lost(10), *waiting(140, 200.0)]), BEFORE) == [SILENT]
     thinking = waiting(1, peer="unknown", peer_silence=40.0)
     assert set(kinds(now([*lost(9), *thinking, *waiting(140, 200.0)]), BEFORE)) == {SILENT, SLOW}
 
 
-def test_each_state_is_named_with_its_number() -> None:
+def test_each_state_is_named_with_its_number():
     peers = {"unreachable": 2, "closed": 1, "reset": 1, "not_reading": 1}
     requests = [request for peer, number in peers.items() for request in lost(number, 60.0, peer)]
     observed = found(SILENT, now([*requests, *waiting(1, peer="unknown")])).observed
@@ -70,23 +70,18 @@ def test_each_state_is_named_with_its_number() -> None:
 
 
 @pytest.mark.parametrize("peer", ["unknown", None])
-def test_silence_without_evidence_names_both_causes(peer: str | None) -> None:
+def test_silence_without_evidence_names_both_causes(peer):
     """With the longest silence that was ever answered beside it, to compare."""
     requests = waiting(3, 45.0, peer=peer)
     phases = {"phase_seconds": {"awaiting_response": 135.0}, "outcomes": ()}
-    snapshot = a_snapshot(
-        the_totals(0, now={"awaiting_response": 3}, origin=phases), a_pool(requests), **CHECKED
-    )
-    assert kinds(snapshot) == [UNKNOWN]
-    assert "Longest wait that was answered: none." in found(UNKNOWN, snapshot).observed
-    phases["longest_silence_answered"] = 31.0
-    snapshot = a_snapshot(
-        the_totals(0, now={"awaiting_response": 3}, origin=phases), a_pool(requests), **CHECKED
-    )
-    assert "Longest wait that was answered: 31 s." in found(UNKNOWN, snapshot).observed
+    for answered, text in (({}, "none"), ({"longest_silence_answered": 31.0}, "31 s")):
+        totals = the_totals(0, now={"awaiting_response": 3}, origin={**phases, **answered})
+        snapshot = a_snapshot(totals, a_pool(requests), **CHECKED)
+        assert kinds(snapshot) == [UNKNOWN]
+        assert f"Longest wait that was answered: {text}." in found(UNKNOWN, snapshot).observed
 
 
-def test_read_timeouts_of_lost_requests_are_not_the_providers() -> None:
+def test_read_timeouts_of_lost_requests_are_not_the_providers():
     """They have ended. Without the loss, the same timeouts are a provider that gives no answer."""
     timeouts = {"read_timeout": 20}
     assert kinds(a_snapshot(the_totals(100, errors=timeouts))) == [SLOW]
@@ -97,7 +92,7 @@ def test_read_timeouts_of_lost_requests_are_not_the_providers() -> None:
     assert finding.observed == "10 requests ended on a lost connection."
 
 
-def test_wait_of_lost_requests_that_ended_is_not_the_providers() -> None:
+def test_wait_of_lost_requests_that_ended_is_not_the_providers():
     """Beside a baseline, it would be a provider that has become slower."""
     late = Outcome(
         count=10,
@@ -115,13 +110,13 @@ def test_wait_of_lost_requests_that_ended_is_not_the_providers() -> None:
         assert kinds(a_snapshot(after, uptime=150.0), before) == expected
 
 
-def test_loss_before_the_period_is_no_finding_of_the_period() -> None:
+def test_loss_before_the_period_is_no_finding_of_the_period():
     before = a_snapshot(the_totals(100, origin={"requests_lost_peer": 10}), uptime=50.0)
     after = a_snapshot(the_totals(150, origin={"requests_lost_peer": 10}))
     assert not diagnose(after, before)
 
 
-def test_lost_connections_explain_a_full_pool() -> None:
+def test_lost_connections_explain_a_full_pool():
     """A larger pool would fill up as well."""
     queued = [a_request("queued", 20.0, pool_timeout=600.0) for _ in range(5)]
     totals = the_totals(100, now={"awaiting_response": 10, "queued": 5}, peak_queued=5)
@@ -138,16 +133,14 @@ def test_lost_connections_explain_a_full_pool() -> None:
         (False, "not_reading", False),
     ],
 )
-def test_advice_is_keepalive_where_it_is_off_and_helps(
-    keepalive: bool | None, peer: str, advised: bool
-) -> None:
+def test_advice_is_keepalive_where_it_is_off_and_helps(keepalive, peer, advised):
     """Probes keep a device on the path from forgetting an idle connection."""
     pool = a_pool(lost(3, peer=peer), tcp_keepalive=keepalive)
     advice = found(SILENT, a_snapshot(the_totals(), pool)).advice
     assert ("Switch SO_KEEPALIVE on" in advice) is advised
 
 
-def test_text_of_a_request_names_its_lost_peer() -> None:
+def test_text_of_a_request_names_its_lost_peer():
     """And nothing of one that may be answered."""
     text = str(a_snapshot(the_totals(), a_pool([*lost(1), *waiting(1, peer="unknown")])))
     assert text.count("awaiting_response for 412 s, nobody at the other end for 412 s") == 1
@@ -155,7 +148,7 @@ def test_text_of_a_request_names_its_lost_peer() -> None:
     assert ORIGIN in text
 
 
-def test_snapshot_says_where_the_check_is_not_available() -> None:
+def test_snapshot_says_where_the_check_is_not_available():
     assert "not available here" in str(a_snapshot(peer_check_after=None))
     for after in (0.0, 30.0):
         assert "not available here" not in str(a_snapshot(peer_check_after=after))
@@ -174,12 +167,10 @@ def test_snapshot_says_where_the_check_is_not_available() -> None:
         ([a_request("reading", 0.5, item_wait=90.0, items_silent=True)], False),
     ],
 )
-def test_streams_whose_bytes_bring_no_items(
-    streams: list[RequestSnapshot], *, expected: bool
-) -> None:
+def test_streams_whose_bytes_bring_no_items(streams, expected):
     snapshot = a_snapshot(the_totals(100), a_pool(streams))
     assert (Kind.STALLED_STREAMS in kinds(snapshot)) is expected
     if expected:
         finding = found(Kind.STALLED_STREAMS, snapshot)
         assert finding.observed.startswith("2 streams without an item, the longest for 90 s")
-        assert "Bytes arrive, but no items" in finding.explanation
+        assert "Bytes arrive, but neither an item" in finding.explanation

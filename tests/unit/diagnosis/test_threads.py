@@ -36,7 +36,7 @@ def threaded(requests: int, waiting: int, threads: int = 6) -> Snapshot:
     return a_snapshot(the_totals(**BEDROCK), a_blocking_pool(requests), executors=(executor,))
 
 
-def test_full_executor_is_reported_with_a_size() -> None:
+def test_full_executor_is_reported_with_a_size():
     """The finding names the waiting calls and the needed threads and connections."""
     finding = found(Kind.EXECUTOR_FULL, threaded(6, 34))
     assert (finding.severity, finding.pool) == (Severity.WARNING, "bedrock/urllib3")
@@ -61,15 +61,13 @@ def test_full_executor_is_reported_with_a_size() -> None:
         (0, 6, None),
     ],
 )
-def test_executor_by_requests_and_waiting_calls(
-    requests: int, waiting: int, severity: Severity | None
-) -> None:
+def test_executor_by_requests_and_waiting_calls(requests, waiting, severity):
     """Four in five of the threads, and as many that wait as there are threads."""
     findings = [f for f in diagnose(threaded(requests, waiting)) if f.kind is Kind.EXECUTOR_FULL]
     assert [finding.severity for finding in findings] == ([severity] if severity else [])
 
 
-def test_two_executors_are_two_findings() -> None:
+def test_two_executors_are_two_findings():
     """any-llm's sync calls run on a loop of their own, which has an executor of its own."""
     executors = tuple(
         ExecutorSnapshot(threads=6, waiting=9, requests=6, pools=(f"{name}/urllib3",))
@@ -80,7 +78,7 @@ def test_two_executors_are_two_findings() -> None:
     assert labels == ["bedrock/urllib3", "sagemaker/urllib3"]
 
 
-def test_pool_that_threads_bound_is_not_unbounded() -> None:
+def test_pool_that_threads_bound_is_not_unbounded():
     """A pool whose threads are unknown is unbounded."""
     assert all_kinds(threaded(6, 0)) == []
     alone = a_snapshot(the_totals(**BEDROCK), a_blocking_pool(threads=None))

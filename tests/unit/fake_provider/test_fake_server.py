@@ -49,8 +49,9 @@ async def test_idle_connections_are_closed_after_the_timeout():
         FakeProvider(idle_timeout=0.05, behaviour=slow) as provider,
         httpx.AsyncClient() as client,
     ):
-        assert (await client.get(f"{provider.openai_url}/models")).status_code == 200
-        assert provider.counts.completed == 1
+        while not provider.counts.completed:
+            with contextlib.suppress(httpx.TransportError):  # it was idle before the request
+                await client.get(f"{provider.openai_url}/models")
         await until(lambda: provider.counts.open_connections == 0)
 
 
@@ -182,26 +183,30 @@ async def test_tokens_have_the_configured_rate():
 )
 async def test_each_way_to_break_an_answer_has_its_own_error(behaviour, error):
     """A reset, an orderly end and silence. Pings do not end the silence of a whole answer."""
-    async with FakeProvider() as provider, httpx.AsyncClient(timeout=0.5) as client:
+    async with FakeProvider() as provider, httpx.AsyncClient() as client:
         provider.script(replace(behaviour, ping_every=0.05))
+        client.timeout = httpx.Timeout(60, read=0.5 if error is httpx.ReadTimeout else 60)
         with pytest.raises(error):
             await ask(provider, client)
+        client.timeout = 60
         assert (await ask(provider, client)).is_success
         assert provider.counts.connections == 2
 
 
 async def test_stream_that_is_reset_or_stalls_has_delivered_its_tokens():
-    """The pings of a stalled stream keep a read timeout from ending it."""
+    """The pings of a stalled stream go on, so that no read timeout ends it."""
     texts = []
-    async with FakeProvider() as provider, httpx.AsyncClient(timeout=0.5) as client:
+    async with FakeProvider() as provider, httpx.AsyncClient(timeout=60) as client:
         for behaviour in (Behaviour(reset_after=2), Behaviour(stall_after=2, ping_every=0.05)):
             provider.script(behaviour)
             asked = {"url": f"{provider.openai_url}/chat/completions", "json": {"stream": True}}
             text = ""
-            with contextlib.suppress(httpx.ReadError, TimeoutError):
-                async with asyncio.timeout(1.0), client.stream("POST", **asked) as response:
+            with contextlib.suppress(httpx.ReadError):
+                async with client.stream("POST", **asked) as response:
                     async for part in response.aiter_text():
                         text += part
+                        if text.count(": ping") > 10:
+                            break
             texts.append(text)
     assert [text.count(" w1") for text in texts] == [1, 1]
     assert [" w2" in text for text in texts] == [False, False]

@@ -51,7 +51,7 @@ def test_cause_is_what_diagnose_finds_and_otherwise_what_the_calls_show():
 
 def test_callers_see_rounded_times_and_the_most_frequent_error():
     """Only of the last seconds, so that an act ends with what it does last."""
-    tally, now = Symptoms(), time.monotonic()
+    tally, now = Symptoms(), time.monotonic() + 30.0  # so that none grows old in the test
     tally.recent.append((now - 60.0, 9.0, "old"))
     assert tally.text("openai") == ("no call to openai has ended recently", "")
     tally.recent.append((now, 0.21, ""))

@@ -10,7 +10,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind
 from unit.diagnosis.building import a_pool, a_request, a_snapshot, found, the_totals
 
 
-def test_verdict_on_a_leak_names_its_line_on_80_columns() -> None:
+def test_verdict_on_a_leak_names_its_line_on_80_columns():
     """It has five lines, and its text fits."""
     call_site = "/opt/lib/gluellm_pools/demo/faults.py:75 in _never_read"
     unread = [a_request("unread", 5.0, leak_suspected=True, call_site=call_site)] * 4
@@ -22,7 +22,7 @@ def test_verdict_on_a_leak_names_its_line_on_80_columns() -> None:
     assert "gluellm_pools/demo/faults.py:75 in _never_read" in shown(verdict)
 
 
-def test_a_long_verdict_ends_with_a_whole_sentence() -> None:
+def test_a_long_verdict_ends_with_a_whole_sentence():
     """One without a sentence's end is cut anywhere."""
     text = shown({"at fault": "the pool. " + "It is too small. " * 40})
     assert "too small. It" in text

@@ -22,7 +22,7 @@ def test_a_reader_that_left_is_the_commands_concern():
     """rich would exit with 1; the command has a status of its own for it."""
 
     class Left(io.StringIO):
-        def write(self, _text: str) -> int:
+        def write(self, _text):
             raise BrokenPipeError
 
     console = Terminal()

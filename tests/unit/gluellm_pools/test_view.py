@@ -53,15 +53,11 @@ class Source:
         return read(self.reader.get_metrics_data())
 
 
-def named(key: str, value: object) -> dict[str, object]:
-    return {key: value}
-
-
 def test_foreign_metrics_and_points_without_a_pool_are_no_rows():
     """No metrics, those of another scope, and points without a pool's name, which views drop."""
     assert read(None) == Source().read() == View()
     other = Source(scope="some.other.library")
-    other.set(semconv.OPEN_CONNECTIONS, 3, **named(semconv.CONNECTION_STATE, "active"))
+    other.set(semconv.OPEN_CONNECTIONS, 3, **{semconv.CONNECTION_STATE: "active"})
     assert other.read() == View()
     source = Source()
     source.set_raw(semconv.POOL_LIVE, 1, {"else": 1})
@@ -86,12 +82,12 @@ def test_state_is_summed_over_origins_and_protocols():
 def test_requests_are_counted_with_their_failures():
     """Errors and statuses of 400 and above are failures. A repetition is a request as well."""
     source = Source()
-    source.set(semconv.REQUESTS, 10, **named(semconv.STATUS_CODE, 200))
-    source.set(semconv.REQUESTS, 2, **named(semconv.STATUS_CODE, 429))
+    source.set(semconv.REQUESTS, 10, **{semconv.STATUS_CODE: 200})
+    source.set(semconv.REQUESTS, 2, **{semconv.STATUS_CODE: 429})
     resent = {semconv.STATUS_CODE: 429, semconv.REQUEST_RESEND: True}
     source.set(semconv.REQUESTS, 1, **resent)
-    source.set(semconv.REQUESTS, 2, **named(semconv.ERROR_TYPE, "pool_timeout"))
-    source.set(semconv.REQUESTS, 4, **named(semconv.ERROR_TYPE, "connection_error"))
+    source.set(semconv.REQUESTS, 2, **{semconv.ERROR_TYPE: "pool_timeout"})
+    source.set(semconv.REQUESTS, 4, **{semconv.ERROR_TYPE: "connection_error"})
     source.set(
         semconv.REQUESTS, 1, **{semconv.ERROR_TYPE: "read_timeout", semconv.STATUS_CODE: 200}
     )
@@ -109,7 +105,7 @@ def test_calls_are_rows_by_provider_and_source():
         attributes = {semconv.CALL_SOURCE: "any_llm", **level}
         source.set_raw(metric, value, {**attributes, **({by: key} if by else {})})
 
-    openai = named(semconv.PROVIDER_NAME, "openai")
+    openai = {semconv.PROVIDER_NAME: "openai"}
     calls(semconv.CALL_CURRENT, 9)
     calls(semconv.CALL_RETRIES, 4, **openai)
     before = source.read()
@@ -118,7 +114,7 @@ def test_calls_are_rows_by_provider_and_source():
         calls(semconv.CALL_OLDEST_AGE, time / 10, semconv.CALL_STAGE, stage, **openai)
         calls(semconv.CALL_TIME, time, semconv.CALL_STAGE, stage, **openai)
     for operation, number in (("completion", 5), ("responses", 2)):
-        operations = named(semconv.OPERATION_NAME, operation)
+        operations = {semconv.OPERATION_NAME: operation}
         calls(semconv.CALLS, number, semconv.CALL_OUTCOME, "failed", **openai, **operations)
     calls(semconv.CALL_ERRORS, 7, semconv.ERROR_TYPE, "429", **openai)
     calls(semconv.CALL_SILENT, 1, **openai)
@@ -147,9 +143,9 @@ def test_phases_now_and_shares_of_time():
     """Shares are of the time of all phases together."""
     source = Source()
     for phase, number, time in (("queued", 3, 6.0), ("reading", 1, 2.0)):
-        source.set(semconv.REQUEST_CURRENT, number, **named(semconv.REQUEST_PHASE, phase))
-        source.set(semconv.REQUEST_TIME, time, **named(semconv.REQUEST_PHASE, phase))
-        source.set(semconv.REQUEST_OLDEST_AGE, time / 2, **named(semconv.REQUEST_PHASE, phase))
+        source.set(semconv.REQUEST_CURRENT, number, **{semconv.REQUEST_PHASE: phase})
+        source.set(semconv.REQUEST_TIME, time, **{semconv.REQUEST_PHASE: phase})
+        source.set(semconv.REQUEST_OLDEST_AGE, time / 2, **{semconv.REQUEST_PHASE: phase})
     for provider in ("a", "z"):  # by name before and after the one with the oldest
         younger = {semconv.PROVIDER_NAME: provider, semconv.REQUEST_PHASE: "queued"}
         source.set(semconv.REQUEST_OLDEST_AGE, 1.0, **younger)
@@ -166,10 +162,10 @@ def test_reused_is_what_was_acquired_without_a_set_up():
     source = Source()
     for _ in range(5):
         source.record(semconv.ACQUIRE_DURATION, 0)
-    source.record(semconv.ACQUIRE_DURATION, 3, **named(semconv.ERROR_TYPE, "pool_timeout"))
+    source.record(semconv.ACQUIRE_DURATION, 3, **{semconv.ERROR_TYPE: "pool_timeout"})
     source.record(semconv.CONNECTION_CREATE_DURATION, 0.01)
     source.record(
-        semconv.CONNECTION_CREATE_DURATION, 0.01, **named(semconv.ERROR_TYPE, "connection_error")
+        semconv.CONNECTION_CREATE_DURATION, 0.01, **{semconv.ERROR_TYPE: "connection_error"}
     )
     source.set(semconv.CONNECTION_OPENED, 1)
     pool = source.read().pools[KEY]
@@ -184,8 +180,8 @@ def test_since_gives_the_growth_of_counters_and_the_state_of_now():
     empty = source.read()
 
     def numbers(requests, timeouts, live, wait, waits):
-        source.set(semconv.REQUESTS, requests, **named(semconv.STATUS_CODE, 200))
-        source.set(semconv.TIMEOUTS, timeouts, **named(semconv.TIMEOUT_KIND, "read"))
+        source.set(semconv.REQUESTS, requests, **{semconv.STATUS_CODE: 200})
+        source.set(semconv.TIMEOUTS, timeouts, **{semconv.TIMEOUT_KIND: "read"})
         source.set(semconv.POOL_LIVE, live)
         for _ in range(waits):
             source.record(semconv.ACQUIRE_DURATION, wait)
@@ -201,13 +197,11 @@ def test_since_gives_the_growth_of_counters_and_the_state_of_now():
 def test_grpc_channels_are_counted_by_state_and_calls_by_status():
     """They replace connections and HTTP statuses."""
     source = Source()
-    library = named(semconv.POOL_LIBRARY, "grpc")
+    library = {semconv.POOL_LIBRARY: "grpc"}
     for state, number in (("ready", 2), ("idle", 0)):
-        source.set(
-            semconv.CHANNEL_CURRENT, number, **library, **named(semconv.CHANNEL_STATE, state)
-        )
+        source.set(semconv.CHANNEL_CURRENT, number, **library, **{semconv.CHANNEL_STATE: state})
     for status, number in (("OK", 30), ("NOT_FOUND", 2)):
-        source.set(semconv.REQUESTS, number, **library, **named(semconv.RPC_STATUS_CODE, status))
+        source.set(semconv.REQUESTS, number, **library, **{semconv.RPC_STATUS_CODE: status})
     (key,) = source.read().pools
     pool = source.read().pools[key]
     assert key.of_channels

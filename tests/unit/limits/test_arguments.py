@@ -1,7 +1,5 @@
 """Arguments of a client that set limits."""
 
-from typing import Any
-
 import pytest
 
 from opentelemetry.instrumentation.gluellm.limits.scope import limits_given
@@ -38,6 +36,6 @@ OF_LIMITS = ALL - {"pool_timeout"}
         ({"http_options": 5}, NONE),
     ],
 )
-def test_limits_given_by_client_arguments(arguments: dict[str, Any], given: frozenset[str]) -> None:
+def test_limits_given_by_client_arguments(arguments, given):
     """Each argument sets the limits listed; None counts as unset."""
     assert limits_given(arguments) == given

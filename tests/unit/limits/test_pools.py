@@ -36,12 +36,18 @@ def errors() -> list[str]:
 
 
 @pytest.fixture
-def installed(errors: list[str]) -> Iterator[PoolLimits]:
-    """The patches, taken back in the end; there was no own failure."""
-    limits = PoolLimits(lambda kind, _: errors.append(kind))
+def limits(errors: list[str]) -> Iterator[PoolLimits]:
+    """The patches, taken back in the end."""
+    made = PoolLimits(lambda kind, _: errors.append(kind))
+    yield made
+    made.uninstall()
+
+
+@pytest.fixture
+def installed(limits: PoolLimits, errors: list[str]) -> Iterator[None]:
+    """The patches are in effect, and nothing of ours fails."""
     limits.install()
-    yield limits
-    limits.uninstall()
+    yield
     assert errors == []
 
 
@@ -60,9 +66,7 @@ CORES = pytest.mark.parametrize("core", [httpcore, httpcore2], ids=lambda core: 
 
 @CORES
 @pytest.mark.parametrize("kind", ["", "Async"])
-def test_limits_apply_to_httpcore_pools_and_their_proxies(
-    core: Any, kind: str, installed: PoolLimits
-) -> None:
+def test_limits_apply_to_httpcore_pools_and_their_proxies(core, kind, installed):
     """Arguments are given by keyword, by position and by default."""
     make = getattr(core, f"{kind}ConnectionPool")
     proxies = [getattr(core, f"{kind}{proxy}Proxy") for proxy in ("HTTP", "SOCKS")]
@@ -83,7 +87,7 @@ def test_limits_apply_to_httpcore_pools_and_their_proxies(
     assert (pool._keepalive_expiry, getattr(pool, POOL_TIMEOUT)) == (1.5, None)
 
 
-async def test_limits_apply_to_aiohttp_connectors(installed: PoolLimits) -> None:
+async def test_limits_apply_to_aiohttp_connectors(installed):
     """Every kind of connector. One that keeps no connections gets no expiry."""
 
     with inside():
@@ -95,11 +99,10 @@ async def test_limits_apply_to_aiohttp_connectors(installed: PoolLimits) -> None
         assert getattr(once, LIMITS_FROM) == "configure_pools(max_connections=3)"
         await once.close()
         async with aiohttp.ClientSession() as session:
-            assert session.connector is not None
             assert session.connector.limit == 3
 
 
-def test_limits_apply_to_urllib3_pools(installed: PoolLimits) -> None:
+def test_limits_apply_to_urllib3_pools(installed):
     """One number sets both; a bound on idle connections alone allows any number of open ones."""
     with inside():
         manager = urllib3.PoolManager(10, maxsize=50)
@@ -112,29 +115,27 @@ def test_limits_apply_to_urllib3_pools(installed: PoolLimits) -> None:
         (unblocked, 2, False, None),
     ):
         pool = each.connection_from_url("http://127.0.0.1:9")  # outside the call
-        assert pool.pool is not None
         assert (pool.pool.maxsize, pool.block) == (number, block)
         assert getattr(pool, POOL_TIMEOUT) == timeout
         assert getattr(pool, LIMITS_FROM)
 
 
-def test_pool_timeout_applies_to_urllib3_requests(installed: PoolLimits) -> None:
+def test_pool_timeout_applies_to_urllib3_requests(installed):
     """A timeout given with the request wins."""
     with inside({"max_connections": Value(1), "pool_timeout": Value(0.01)}):
         manager = urllib3.PoolManager()
     pool = manager.connection_from_url("http://127.0.0.1:9")
-    assert pool.pool is not None
     pool.pool.get()  # its only connection is in use
     with pytest.raises(urllib3.exceptions.EmptyPoolError):
         pool.urlopen("GET", "/", retries=False)
-    asked: list[float | None] = []
+    asked = []
 
-    def get(timeout: float | None = None) -> Any:
+    def get(timeout=None):
         asked.append(timeout)
         raise urllib3.exceptions.EmptyPoolError(pool, "none")
 
-    pool._get_conn = get  # type: ignore[method-assign]
-    further: list[dict[str, Any]] = [{}, {"pool_timeout": 7}, {"pool_timeout": None}]
+    pool._get_conn = get
+    further = [{}, {"pool_timeout": 7}, {"pool_timeout": None}]
     for more in further:
         with pytest.raises(urllib3.exceptions.EmptyPoolError):
             pool.urlopen("GET", "/", retries=False, **more)
@@ -142,12 +143,12 @@ def test_pool_timeout_applies_to_urllib3_requests(installed: PoolLimits) -> None
 
 
 @CORES
-def test_pool_timeout_applies_to_httpcore_requests(core: Any, installed: PoolLimits) -> None:
+def test_pool_timeout_applies_to_httpcore_requests(core, installed):
     """Other timeouts and extensions stay, and the caller's dict is not changed."""
     with inside():
         pool = core.ConnectionPool()
 
-    def asked(extensions: dict[str, Any], **more: Any) -> Any:
+    def asked(extensions, **more):
         request = core.Request("GET", "unknown://127.0.0.1/", extensions=extensions)
         with inside(**more), pytest.raises(core.UnsupportedProtocol):
             pool.handle_request(request)
@@ -161,7 +162,7 @@ def test_pool_timeout_applies_to_httpcore_requests(core: Any, installed: PoolLim
     assert asked(given, own_timeout=True) == given
 
 
-def test_ended_call_sets_no_limits(installed: PoolLimits) -> None:
+def test_ended_call_sets_no_limits(installed):
     """A task that outlives its call still has the call in its context."""
     with inside() as call:
         call.ended = True
@@ -172,15 +173,14 @@ def test_ended_call_sets_no_limits(installed: PoolLimits) -> None:
 
 
 @pytest.mark.parametrize("name", ["__init__", "handle_request"])
-def test_replacement_that_can_not_be_removed_does_nothing(name: str, errors: list[str]) -> None:
+def test_replacement_that_can_not_be_removed_does_nothing(name, limits, errors):
     """Third-party code wrapped it, so uninstalling leaves it in place."""
-    limits = PoolLimits(lambda kind, _: errors.append(kind))
     limits.install()
     with inside():
         pool = httpcore.ConnectionPool()
     ours = vars(httpcore.ConnectionPool)[name]
 
-    def foreign(*args: Any, **kwargs: Any) -> Any:
+    def foreign(*args, **kwargs):
         return ours(*args, **kwargs)
 
     setattr(httpcore.ConnectionPool, name, foreign)
@@ -197,23 +197,11 @@ def test_replacement_that_can_not_be_removed_does_nothing(name: str, errors: lis
     assert errors == []
 
 
-@pytest.fixture
-def failing(errors: list[str]) -> Iterator[PoolLimits]:
-    """The same for what will fail."""
-    limits = PoolLimits(lambda kind, _: errors.append(kind))
-    limits.install()
-    yield limits
-    limits.uninstall()
-
-
 @pytest.mark.parametrize("broken", ["_for_httpcore", "_mark_pool", "_with_pool_timeout"])
-def test_own_failure_does_not_affect_the_pool_or_its_requests(
-    broken: str, failing: PoolLimits, errors: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_own_failure_does_not_affect_the_pool_or_its_requests(broken, limits, errors, monkeypatch):
     """The pool is built and the request sent as without limits."""
-    failing.uninstall()
     monkeypatch.setattr(pools_module, broken, Mock(side_effect=ZeroDivisionError))
-    failing.install()
+    limits.install()
     with inside():
         pool = httpcore.ConnectionPool(max_connections=50)
     request = httpcore.Request("GET", "unknown://127.0.0.1/")
@@ -223,42 +211,42 @@ def test_own_failure_does_not_affect_the_pool_or_its_requests(
     assert len(errors) == 1
 
 
-def test_library_without_a_needed_name_gets_no_limits(
-    failing: PoolLimits, errors: list[str]
-) -> None:
+def test_library_without_a_needed_name_gets_no_limits(limits, errors):
     """Limits of the other libraries still apply."""
-    failing._patch(ModuleType("httpcore"))
-    failing._patch(ModuleType("urllib3"))
+    limits.install()
+    limits._patch(ModuleType("httpcore"))
+    limits._patch(ModuleType("urllib3"))
     assert errors == ["limits.httpcore", "limits.urllib3"]
     with inside():
         assert httpcore2.ConnectionPool()._max_connections == 3
 
 
-def test_exception_of_the_constructor_is_raised_once(failing: PoolLimits) -> None:
+def test_exception_of_the_constructor_is_raised_once(limits):
+    limits.install()
     with inside(), pytest.raises(TypeError, match="no_such_argument"):
         httpcore.ConnectionPool(no_such_argument=1)
     with inside(), pytest.raises(TypeError, match="num_pools"):
-        urllib3.PoolManager(10, num_pools=4)  # type: ignore[misc]
+        urllib3.PoolManager(10, num_pools=4)
 
 
-def test_pool_of_a_third_party_class_is_built(installed: PoolLimits) -> None:
+def test_pool_of_a_third_party_class_is_built(installed):
     """A urllib3 manager can be configured to build such pools."""
 
     class Pool:
-        def __init__(self, *_: Any, **settings: Any) -> None:
+        def __init__(self, *_, **settings):
             self.settings = settings
 
-        def close(self) -> None:
+        def close(self):
             pass
 
     with inside():
         manager = urllib3.PoolManager()
-    manager.pool_classes_by_scheme = {"http": Pool}  # type: ignore[dict-item]
-    pool: Any = manager.connection_from_url("http://127.0.0.1:9")
+    manager.pool_classes_by_scheme = {"http": Pool}
+    pool = manager.connection_from_url("http://127.0.0.1:9")
     assert pool.settings["maxsize"] == 3
 
 
-def test_limits_keep_no_pool_or_manager_alive(installed: PoolLimits) -> None:
+def test_limits_keep_no_pool_or_manager_alive(installed):
     """The notes on a pool and a manager keep neither alive."""
     with inside():
         made = [httpcore.ConnectionPool(), urllib3.PoolManager()]

@@ -43,7 +43,7 @@ class World:
             mark=LIMITS_MARK,
         )
 
-        class Provider(module.Provider):  # type: ignore[name-defined,misc]
+        class Provider(module.Provider):
             PROVIDER_NAME = "own"
 
             def __init__(self, **kwargs: Any) -> None:
@@ -86,7 +86,7 @@ def call(llm: Any, model: str = "m", **more: Any) -> Any:
     return asyncio.run(llm.acompletion(model, **more))
 
 
-def test_limits_apply_in_the_constructor_and_in_calls(world: World) -> None:
+def test_limits_apply_in_the_constructor_and_in_calls(world):
     """The outermost call decides. Without limits no call is wrapped."""
     llm = world.provider()
     assert (llm.limited_while_built.limits, llm.limited_while_built.ended) == (LIMITS, True)
@@ -101,7 +101,7 @@ def test_limits_apply_in_the_constructor_and_in_calls(world: World) -> None:
     assert llm.limited_while_built is call(llm) is None
 
 
-def test_arguments_of_the_constructor_apply_to_every_call(world: World) -> None:
+def test_arguments_of_the_constructor_apply_to_every_call(world):
     """The outermost constructor's arguments count. The pool keeps its timeout for other calls."""
     llm = world.provider(limits=object())
     assert set(llm.limited_while_built.limits) == set(call(llm).limits) == {"pool_timeout"}
@@ -113,7 +113,7 @@ def test_arguments_of_the_constructor_apply_to_every_call(world: World) -> None:
     assert [call(llm, timeout=t).own_timeout for t in (3, None, 0)] == [True, False, True]
 
 
-async def test_limits_apply_in_the_steps_of_a_stream(world: World) -> None:
+async def test_limits_apply_in_the_steps_of_a_stream(world):
     """The wrapped stream is still an instance of the SDK's class."""
 
     stream = await world.provider().acompletion("stream")

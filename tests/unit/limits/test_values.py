@@ -46,9 +46,7 @@ SECONDS = (0, -0.5, True, "5", math.nan, math.inf, -math.inf, LONGEST + 1, 10**4
         ("pool_timeout", SECONDS, "seconds above 0 and up to 86400"),
     ],
 )
-def test_wrong_number_raises_and_names_what_is_allowed(
-    name: str, values: tuple[object, ...], allowed: str
-) -> None:
+def test_wrong_number_raises_and_names_what_is_allowed(name, values, allowed):
     """The message has the name, the range, and what to do instead."""
     for value in values:
         text = refused(**{name: value})
@@ -60,16 +58,16 @@ def test_wrong_number_raises_and_names_what_is_allowed(
     assert refused(provider="openai").startswith("no limit is given")
 
 
-def test_ends_of_the_ranges_are_allowed() -> None:
+def test_ends_of_the_ranges_are_allowed():
     for name in LIMITS:
         of_connections = name.startswith("max_")
         for value in (1, MOST_CONNECTIONS) if of_connections else (0.001, 1, LONGEST):
-            configure_pools(**{name: value})  # type: ignore[arg-type]
+            configure_pools(**{name: value})
             assert configure._state.settings.of("openai")[name].number == value
             reset_pools()
 
 
-def test_unknown_provider_raises_and_names_similar_ones() -> None:
+def test_unknown_provider_raises_and_names_similar_ones():
     """The nearest names are offered; where there is none, all of them. The message is for a log."""
     for name, offered in (
         *(("opnai", "'openai'"), ("OpenAI", "'openai'")),
@@ -85,7 +83,7 @@ def test_unknown_provider_raises_and_names_similar_ones() -> None:
     assert "\x1b" not in refused(provider="\x1b[2J", max_connections=1)
 
 
-def test_every_provider_of_any_llm_is_accepted_or_refused() -> None:
+def test_every_provider_of_any_llm_is_accepted_or_refused():
     """Providers are given as text and as members of the enum."""
     for name in any_llm.AnyLLM.get_supported_providers():
         if name == "xai":
@@ -97,7 +95,7 @@ def test_every_provider_of_any_llm_is_accepted_or_refused() -> None:
     assert configure._state.settings.of("openai")["max_connections"].number == 2
 
 
-def test_provider_of_a_newer_any_llm_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_provider_of_a_newer_any_llm_is_accepted(monkeypatch):
     """The limits of its library are unknown, so none is refused."""
     monkeypatch.setattr(
         any_llm.AnyLLM, "get_supported_providers", staticmethod(lambda: ["openai", "newcomer"])
@@ -115,7 +113,7 @@ def test_provider_of_a_newer_any_llm_is_accepted(monkeypatch: pytest.MonkeyPatch
         *(("xai", name, "gRPC") for name in LIMITS),
     ],
 )
-def test_limit_that_the_library_lacks_raises(providers: str, limit: str, library: str) -> None:
+def test_limit_that_the_library_lacks_raises(providers, limit, library):
     """The message names the library and its limits. A limit for all providers is accepted."""
     for provider in providers.split():
         text = refused(provider=provider, **{limit: 5})
@@ -124,7 +122,7 @@ def test_limit_that_the_library_lacks_raises(providers: str, limit: str, library
     configure_pools(pool_timeout=2)
 
 
-def test_cohere_without_aiohttp_has_every_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cohere_without_aiohttp_has_every_limit(monkeypatch):
     """It then runs on httpx."""
     import importlib.util
 
@@ -135,7 +133,7 @@ def test_cohere_without_aiohttp_has_every_limit(monkeypatch: pytest.MonkeyPatch)
     configure_pools(provider="cohere", pool_timeout=2)
 
 
-def test_contradictory_limits_raise() -> None:
+def test_contradictory_limits_raise():
     """They are in one call or in two calls for the same providers."""
     text = refused(max_connections=4, max_keepalive_connections=5)
     assert "max_keepalive_connections=5 is more than max_connections=4" in text
@@ -146,7 +144,7 @@ def test_contradictory_limits_raise() -> None:
     configure_pools(provider="openai", max_keepalive_connections=9)  # another scope
 
 
-def test_urllib3_has_one_number_and_waits_only_for_a_limit() -> None:
+def test_urllib3_has_one_number_and_waits_only_for_a_limit():
     """The provider is named; for all providers two numbers are no contradiction."""
     text = refused(provider="bedrock", max_connections=5, max_keepalive_connections=4)
     assert "contradict each other" in text
@@ -160,7 +158,7 @@ def test_urllib3_has_one_number_and_waits_only_for_a_limit() -> None:
     configure_pools(provider="bedrock", pool_timeout=5)
 
 
-def test_apply_httpx_env_is_a_boolean_for_all_providers() -> None:
+def test_apply_httpx_env_is_a_boolean_for_all_providers():
     """Yes or no, and not for a provider without a pool. The variables may be unset."""
     for value in (1, "true", None):
         assert "allowed is True or False" in refused(apply_httpx_env=value)

@@ -132,7 +132,12 @@ class Scene:
 
     def enter(self, call: Call | None = None) -> Lease:
         """A request that the pool has taken into its list."""
-        lease: Lease = self.tracker.begin(b"api.test", None, b"https", call)
+        return self.tracker.begin(b"api.test", None, b"https", call)
+
+    def queue(self, timeout: float | None = None, call: Call | None = None) -> Lease:
+        """A request that waits for a connection."""
+        lease = self.enter(call)
+        self.tracker.waiting(lease, timeout)
         return lease
 
     def connection(self, *, established: bool = False, protocol: str = "1.1") -> TrackedConnection:
@@ -144,9 +149,11 @@ class Scene:
             made.served = 1
         return made
 
-    def acquire(self, connection: TrackedConnection | None = None) -> Lease:
+    def acquire(
+        self, connection: TrackedConnection | None = None, call: Call | None = None
+    ) -> Lease:
         """A request that was given a connection at once, an idle one where none is named."""
-        lease = self.enter()
+        lease = self.enter(call)
         self.tracker.assigned(lease, connection or self.connection(established=True))
         return lease
 

@@ -12,7 +12,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.attribution.streams import wrap_stream
 from opentelemetry.instrumentation.gluellm.pool import call as call_module
-from opentelemetry.instrumentation.gluellm.pool.call import Call, CallLedger, CountedCall
+from opentelemetry.instrumentation.gluellm.pool.call import Call, CallLedger
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from opentelemetry.instrumentation.gluellm.pool.phases import (
     ANY_LLM,
@@ -36,11 +36,6 @@ def begin(
     call.counted, call.ends_counted = counted, True
     call.start()
     return call
-
-
-def counted_of(call: Call) -> CountedCall:
-    assert call.counted is not None
-    return call.counted
 
 
 def leave(scene: Scene, lease: Lease, status: int = 200, error: str | None = None) -> None:
@@ -85,16 +80,10 @@ class Items:
         pass
 
 
-@pytest.fixture
-def scene() -> Scene:
-    return Scene()
-
-
-def test_time_of_requests_is_that_of_their_own_time_stamps(scene: Scene) -> None:
+def test_time_of_requests_is_that_of_their_own_time_stamps(scene):
     """Waits for a connection and for the head, of requests with and without an answer."""
     call = begin(scene)
-    lease = scene.enter(call)
-    scene.tracker.waiting(lease, None)
+    lease = scene.queue(call=call)
     scene.clock.advance(3)
     scene.tracker.assigned(lease, scene.connection(established=True))
     scene.clock.advance(2)
@@ -102,16 +91,14 @@ def test_time_of_requests_is_that_of_their_own_time_stamps(scene: Scene) -> None
     scene.clock.advance(10)
     scene.tracker.released(lease)
     scene.clock.advance(1)
-    second = scene.enter(call)
-    scene.tracker.assigned(second, scene.connection(established=True))
+    second = scene.acquire(call=call)
     scene.clock.advance(4)
     scene.tracker.failed(second, "read_timeout")
-    third = scene.enter(call)
-    scene.tracker.waiting(third, None)
+    third = scene.queue(call=call)
     scene.clock.advance(7)
     scene.tracker.failed(third, "pool_timeout")
     scene.work_off()
-    counted = counted_of(call)
+    counted = call.counted
     assert (counted.queued / SECOND, counted.awaiting_response / SECOND) == (10, 6)
     assert seconds(counted.spent) == {"requesting": 26, "finishing": 1}
 
@@ -130,9 +117,7 @@ def test_time_of_requests_is_that_of_their_own_time_stamps(scene: Scene) -> None
         (None, None, KeyError(), "KeyError"),
     ],
 )
-def test_error_type_of_a_failed_call(
-    scene: Scene, status: int | None, error: str | None, raised: Exception, reported: str
-) -> None:
+def test_error_type_of_a_failed_call(scene, status, error, raised, reported):
     """The last request's reason comes first, since SDKs raise exceptions of their own for it."""
     call = begin(scene)
     if status is not None:
@@ -142,7 +127,7 @@ def test_error_type_of_a_failed_call(
     assert only(scene).unsent == (status is None)
 
 
-def test_call_that_fails_during_its_first_request_has_sent_it(scene: Scene) -> None:
+def test_call_that_fails_during_its_first_request_has_sent_it(scene):
     call = begin(scene)
     scene.enter(call)
     scene.clock.advance(1)
@@ -168,15 +153,13 @@ class _NamelessError(Exception, metaclass=_Nameless):
         (_NamelessError(), OTHER),
     ],
 )
-def test_any_exception_that_leaves_an_unstreamed_call_fails_it(
-    scene: Scene, raised: Exception, reported: str
-) -> None:
+def test_any_exception_that_leaves_an_unstreamed_call_fails_it(scene, raised, reported):
     """A provider that reads ahead in an empty stream raises the end of an iterator."""
     begin(scene).end_by(raised)
     assert only(scene).errors == {reported: 1}
 
 
-def test_names_of_exceptions_operations_and_providers_are_bounded(scene: Scene) -> None:
+def test_names_of_exceptions_operations_and_providers_are_bounded(scene):
     """A program can have any number of them."""
     calls = scene.registry.calls
     for number in range(60):
@@ -193,10 +176,10 @@ def test_names_of_exceptions_operations_and_providers_are_bounded(scene: Scene) 
     assert sum(sum(outcomes(ledger).values()) for ledger in known.values()) == 60
 
 
-def test_call_without_a_known_provider_counts_for_that_of_its_first_request(scene: Scene) -> None:
+def test_call_without_a_known_provider_counts_for_that_of_its_first_request(scene):
     """Its time before that is added then. Without any request it counts when it ends."""
     call = begin(scene, source=GLUELLM, provider=None)
-    counted = counted_of(call)
+    counted = call.counted
     scene.clock.advance(3)
     assert scene.registry.calls.state() == []
     counted.found_provider("groq")
@@ -207,11 +190,11 @@ def test_call_without_a_known_provider_counts_for_that_of_its_first_request(scen
     assert {provider for provider, _ in scene.registry.calls.ledgers.known} == {"groq", None}
 
 
-def test_threshold_of_silence_follows_the_longest_waits(scene: Scene) -> None:
+def test_threshold_of_silence_follows_the_longest_waits(scene):
     """Unstreamed: at least 10 minutes until answers cover 12, then three times the longest."""
     calls = scene.registry.calls
 
-    def silent_after(wait: float) -> list[int]:
+    def silent_after(wait):
         lease = scene.enter(call := begin(scene))
         found = []
         for step in (wait - 1, 1):
@@ -221,7 +204,7 @@ def test_threshold_of_silence_follows_the_longest_waits(scene: Scene) -> None:
         call.end()
         return found
 
-    def answered_after(wait: float, times: int) -> None:
+    def answered_after(wait, times):
         for _ in range(times):
             lease = scene.enter(call := begin(scene))
             scene.clock.advance(wait)
@@ -242,15 +225,15 @@ def test_threshold_of_silence_follows_the_longest_waits(scene: Scene) -> None:
         answered_after(90, 9)
 
 
-def test_stream_is_silent_while_the_application_waits_for_an_item(scene: Scene) -> None:
+def test_stream_is_silent_while_the_application_waits_for_an_item(scene):
     """A slow consumer is not; nor is a wait like an earlier one that ended in an item."""
     calls = scene.registry.calls
     call = begin(scene, streamed=True)
     lease = scene.enter(call)
-    counted = counted_of(call)
+    counted = call.counted
     counted.streams_to(call)
 
-    def look() -> tuple[int, float]:
+    def look():
         (state,) = calls.state()
         return state.silent, state.silence / SECOND
 
@@ -278,17 +261,17 @@ def test_stream_is_silent_while_the_application_waits_for_an_item(scene: Scene) 
     assert look() == (0, 0)
 
 
-def test_download_is_in_neither_metric_of_silence(scene: Scene) -> None:
+def test_download_is_in_neither_metric_of_silence(scene):
     """What is read of it is not seen."""
     call = begin(scene)
     scene.enter(call)
-    counted_of(call).streams_to(None)
+    call.counted.streams_to(None)
     scene.clock.advance(3600)
     (state,) = scene.registry.calls.state()
     assert (state.silent, state.silence, state.count[REQUESTING]) == (0, 0, 1)
 
 
-def test_uninstall_counts_the_time_and_no_outcome(scene: Scene) -> None:
+def test_uninstall_counts_the_time_and_no_outcome(scene):
     """What happens afterwards changes nothing."""
     call = begin(scene)
     lease = scene.enter(call)
@@ -302,7 +285,7 @@ def test_uninstall_counts_the_time_and_no_outcome(scene: Scene) -> None:
     assert not scene.registry.calls.live
 
 
-def test_forked_child_starts_from_nothing(scene: Scene) -> None:
+def test_forked_child_starts_from_nothing(scene):
     """The parent reports what it has counted, and goes on with the calls in flight."""
     call = begin(scene)
     begin(scene).end()
@@ -315,16 +298,16 @@ def test_forked_child_starts_from_nothing(scene: Scene) -> None:
     assert outcomes(only(scene)) == {"succeeded": 1}
 
 
-def test_stream_dropped_in_another_thread_ends_its_call(scene: Scene) -> None:
+def test_stream_dropped_in_another_thread_ends_its_call(scene):
     """A finalizer can run in any thread, and keeps no call alive."""
     call = begin(scene)
     stream = wrap_stream(Items(), call)
-    counted_of(call).streams_to(call)
+    call.counted.streams_to(call)
     next(stream)
     reference = weakref.ref(stream._stream)
     done = threading.Event()
 
-    def drop(held: list[Any]) -> None:
+    def drop(held):
         held.clear()
         done.set()
 

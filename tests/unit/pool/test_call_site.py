@@ -24,13 +24,11 @@ def library(filename: str, name: str = "somelib") -> Callable[[Callable[[], Any]
     code = compile("def call(f):\n    return f()\n", filename, "exec")
     space: dict[str, Any] = {"__name__": name}
     exec(code, space)
-    call: Callable[[Callable[[], Any]], Any] = space["call"]
-    return call
+    return space["call"]
 
 
 def line_of(found: CallSite | None, text: str) -> bool:
     """Whether the place is the line of this file that has the text."""
-    assert found is not None
     assert found.code.co_filename == HERE
     lines = Path(HERE).read_text(encoding="utf-8").splitlines()
     return text in lines[found.line - 1]
@@ -39,14 +37,11 @@ def line_of(found: CallSite | None, text: str) -> bool:
 # The first frame outside libraries
 
 
-def test_call_site_is_the_calling_line() -> None:
+def test_call_site_is_the_calling_line():
     """It is not the function's first line. The same line is the same call site."""
     found, again = (find() for _ in range(2))  # here
     assert line_of(found, "# here")
     other = find()
-    assert found is not None
-    assert again is not None
-    assert other is not None
     assert str(other).startswith(f"{HERE}:")
     assert str(other).endswith("in test_call_site_is_the_calling_line")
     assert found.key == again.key != other.key
@@ -67,7 +62,7 @@ def test_call_site_is_the_calling_line() -> None:
         place_module.__file__.replace("place.py", "tracker.py"),
     ],
 )
-def test_call_site_skips_libraries(filename: str) -> None:
+def test_call_site_skips_libraries(filename):
     """Installed ones, the standard library, generated code and our own."""
     call = library(filename)
     found = call(lambda: call(find))  # through
@@ -85,10 +80,9 @@ def test_call_site_skips_libraries(filename: str) -> None:
         ("<string>", "__main__"),
     ],
 )
-def test_call_site_does_not_skip_application_code(filename: str, name: str) -> None:
+def test_call_site_does_not_skip_application_code(filename, name):
     """Code that is typed in is an application as well."""
     found = library(filename, name)(find)
-    assert found is not None
     assert found.key == (filename, 2)
 
 
@@ -96,18 +90,17 @@ def test_call_site_does_not_skip_application_code(filename: str, name: str) -> N
 
 
 @pytest.mark.usefixtures("unseen")
-def test_call_site_is_an_installed_application_if_there_is_no_other() -> None:
+def test_call_site_is_an_installed_application_if_there_is_no_other():
     """The first frame that belongs to none of the libraries under a pool, or none at all."""
     application = library(f"{SITE}/ourapp/service.py", "ourapp.service")
     client = library(f"{SITE}/httpx/_client.py", "httpx._client")
     sdk = library(f"{SITE}/openai/_base_client.py", "openai._base_client")
     found = in_thread(lambda: application(lambda: sdk(lambda: client(find))))
-    assert found is not None
     assert found.key == (f"{SITE}/ourapp/service.py", 2)
     assert in_thread(lambda: sdk(find)) is None
 
 
-def test_call_site_prefers_the_applications_own_files() -> None:
+def test_call_site_prefers_the_applications_own_files():
     """A framework that is installed calls and is called by it."""
     framework = library(f"{SITE}/langchain/chat.py", "langchain.chat")
     found = framework(lambda: framework(find))  # asked
@@ -133,25 +126,25 @@ def in_thread(ask: Callable[[], CallSite | None]) -> CallSite | None:
 
 
 @pytest.mark.usefixtures("unseen")
-def test_call_site_ignores_frames_outside_the_event_loop() -> None:
+def test_call_site_ignores_frames_outside_the_event_loop():
     """A task of libraries only has no call site; the code that runs the loop is none."""
     sdk = library(f"{SITE}/openai/_base_client.py", "openai._base_client")
 
-    async def run() -> CallSite | None:
-        return sdk(find)  # type: ignore[no-any-return]
+    async def run():
+        return sdk(find)
 
     assert asyncio.run(run()) is None
 
 
-def test_call_site_of_a_task_is_its_current_line() -> None:
+def test_call_site_of_a_task_is_its_current_line():
     """Coroutines that wait for each other are one stack."""
     sdk = library(f"{SITE}/openai/_base_client.py", "openai._base_client")
 
-    async def inner() -> CallSite | None:
+    async def inner():
         await asyncio.sleep(0)
-        return sdk(find)  # type: ignore[no-any-return]  # in the task
+        return sdk(find)  # in the task
 
-    async def outer() -> CallSite | None:
+    async def outer():
         return await asyncio.create_task(inner())
 
     assert line_of(asyncio.run(outer()), "# in the task")
@@ -160,13 +153,13 @@ def test_call_site_of_a_task_is_its_current_line() -> None:
 # What is kept
 
 
-def test_call_site_keeps_no_frames_alive() -> None:
+def test_call_site_keeps_no_frames_alive():
     """The objects that their variables refer to are freed as well."""
 
     class Thing:
         pass
 
-    def ask(whole: bool) -> tuple[CallSite | None, weakref.ref[Thing]]:
+    def ask(whole):
         thing = Thing()
         return find(whole=whole), weakref.ref(thing)
 
@@ -180,13 +173,12 @@ def test_call_site_keeps_no_frames_alive() -> None:
         gc.enable()
 
 
-def test_cache_of_file_names_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_of_file_names_is_bounded(monkeypatch):
     """A program that compiles code under ever new names."""
     monkeypatch.setattr(place_module, "_kinds", {})
     monkeypatch.setattr(place_module, "_MOST_KNOWN", 5)
     for number in range(20):
         found = library(f"/srv/generated/{number}.py")(find)
-        assert found is not None
         assert found.key == (f"/srv/generated/{number}.py", 2)
     assert len(place_module._kinds) == 5
 
@@ -194,11 +186,10 @@ def test_cache_of_file_names_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
 # The whole stack
 
 
-def test_whole_stack_has_every_frame_the_innermost_first() -> None:
+def test_whole_stack_has_every_frame_the_innermost_first():
     """Libraries too: that is what it is asked for."""
     sdk = library(f"{SITE}/openai/_base_client.py", "openai._base_client")
     found = sdk(lambda: find(whole=True))
-    assert found is not None
     frames = found.frames
     assert frames[0].endswith(
         "test_whole_stack_has_every_frame_the_innermost_first.<locals>.<lambda>"

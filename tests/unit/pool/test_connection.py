@@ -5,7 +5,7 @@ from opentelemetry.instrumentation.gluellm.pool.phases import CONNECT, OTHER_STE
 from unit.pool.fakes import Scene
 
 
-def test_missing_connection_is_closed_in_the_second_pass(scene: Scene) -> None:
+def test_missing_connection_is_closed_in_the_second_pass(scene):
     """In the first, the connection may just be changing hands."""
     connection = scene.connection(established=True)
     close_missing(scene.tracker, ())
@@ -15,7 +15,7 @@ def test_missing_connection_is_closed_in_the_second_pass(scene: Scene) -> None:
     assert scene.ledger.closed == {"garbage_collected": 1}
 
 
-def test_connection_that_is_listed_or_has_a_request_is_not_missing(scene: Scene) -> None:
+def test_connection_that_is_listed_or_has_a_request_is_not_missing(scene):
     """Each time, passes are counted anew."""
     connection = scene.connection(established=True)
     close_missing(scene.tracker, ())
@@ -33,7 +33,7 @@ def steps_of(scene: Scene) -> list[int]:
     return counts.steps[scene.origin]
 
 
-def test_steps_of_a_set_up_add_up_while_it_runs_and_after_it_ended(scene: Scene) -> None:
+def test_steps_of_a_set_up_add_up_while_it_runs_and_after_it_ended(scene):
     """One that is dropped without an end included; what comes after the end counts nowhere."""
     connection = scene.connection()
     began = scene.clock()

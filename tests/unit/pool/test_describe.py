@@ -13,17 +13,9 @@ from opentelemetry.instrumentation.gluellm.pool.describe import (
     trace_id,
     whose,
 )
-from opentelemetry.instrumentation.gluellm.pool.lease import ConnectionView, Lease
+from opentelemetry.instrumentation.gluellm.pool.lease import ConnectionView
 from opentelemetry.instrumentation.gluellm.text import call_site_text, one_line
-from unit.pool.fakes import FakePool, Scene
-
-
-def hold(scene: Scene, call: Call | None = None) -> Lease:
-    """A request that has its connection and waits for a head."""
-    lease = scene.enter(call)
-    scene.tracker.assigned(lease, scene.connection(established=True))
-    return lease
-
+from unit.pool.fakes import FakePool
 
 # Text from outside
 
@@ -35,18 +27,19 @@ def hold(scene: Scene, call: Call | None = None) -> Lease:
         ("two\nlines", "two?lines"),
         ("\x1b[31mred\r\x00", "?[31mred??"),
         ("right\u202eto left", "right?to left"),
+        ("\u200bzero width\x9b", "?zero width?"),
         ("line\u2028separator\x85", "line?separator?"),
         ("größe 模型", "größe 模型"),
         ("", ""),
         (7, "7"),
     ],
 )
-def test_any_name_is_described_on_one_line(text: object, told: str) -> None:
+def test_any_name_is_described_on_one_line(text, told):
     """The name of a model or of a pool can be any text."""
     assert one_line(text) == told
 
 
-def test_long_text_is_cut_and_a_long_call_site_keeps_its_end() -> None:
+def test_long_text_is_cut_and_a_long_call_site_keeps_its_end():
     """A prompt that was passed as a model fills no log."""
     assert one_line("a" * 200, LONGEST) == "a" * 200
     assert one_line("a" * 201, LONGEST) == "a" * 197 + "..."
@@ -61,18 +54,17 @@ def test_long_text_is_cut_and_a_long_call_site_keeps_its_end() -> None:
 # The pool
 
 
-def test_label_is_name_and_library(scene: Scene) -> None:
+def test_label_is_name_and_library(scene):
     assert label(scene.tracker) == "openai/httpx2"
     pool = FakePool()
     assert label(scene.track(pool, "na\nme", None)) == "na?me/httpx2"
 
 
-def test_state_has_limit_and_counts_as_far_as_they_are_known(scene: Scene) -> None:
-    assert scene.pool is not None
+def test_state_has_limit_and_counts_as_far_as_they_are_known(scene):
     for kind in ("active", "active", "idle", "connecting"):
         record = scene.connection(established=True)
         scene.pool.views.append(ConnectionView(record, kind, False, None))
-    scene.tracker.waiting(scene.enter(), None)
+    scene.queue()
     assert state(scene.tracker) == "max 10, active 2, idle 1, connecting 1, queued 1"
     scene.pool.maximum = None
     assert state(scene.tracker).startswith("max unlimited, ")
@@ -83,12 +75,11 @@ def test_state_has_limit_and_counts_as_far_as_they_are_known(scene: Scene) -> No
 # Who holds it
 
 
-def test_description_has_the_three_longest_holders(scene: Scene) -> None:
+def test_description_has_the_three_longest_holders(scene):
     """They have their age since the acquire, their phase and its age."""
-    waiter = scene.enter()
-    scene.tracker.waiting(waiter, None)
+    waiter = scene.queue()
     for model in ("a", "b", "c", "d"):
-        hold(scene, Call("groq", model))
+        scene.acquire(call=Call("groq", model))
         scene.clock.advance(10)
     assert holders(scene.tracker, scene.clock()) == (
         "longest holders: (1) 40 s, awaiting_response for 40 s, provider groq, model a; "
@@ -102,15 +93,15 @@ def test_description_has_the_three_longest_holders(scene: Scene) -> None:
     assert holders(scene.tracker, scene.clock()).startswith("longest holders: (1) 1.0 s, ")
 
 
-def test_waiting_and_refused_requests_are_not_holders(scene: Scene) -> None:
+def test_waiting_and_refused_requests_are_not_holders(scene):
     """Neither is a request that has left."""
-    scene.tracker.waiting(scene.enter(), None)
-    scene.tracker.requeued(hold(scene))
-    scene.tracker.released(hold(scene))
+    scene.queue()
+    scene.tracker.requeued(scene.acquire())
+    scene.tracker.released(scene.acquire())
     assert holders(scene.tracker, scene.clock()) == "no connection is held"
 
 
-def test_lease_that_is_refused_while_it_is_described_has_no_age(scene: Scene) -> None:
+def test_lease_that_is_refused_while_it_is_described_has_no_age(scene):
     scene.refuse_meanwhile()
     scene.clock.advance(3)
     assert holders(scene.tracker, scene.clock()).startswith("longest holders: (1) 3.0 s, ")
@@ -119,7 +110,7 @@ def test_lease_that_is_refused_while_it_is_described_has_no_age(scene: Scene) ->
 # Whose it is
 
 
-def test_request_outside_an_any_llm_call_has_the_pools_provider(scene: Scene) -> None:
+def test_request_outside_an_any_llm_call_has_the_pools_provider(scene):
     """The request's own call site replaces the call's. A pool without a caller is named so."""
     lease = scene.enter()
     lease.own_call_site = find()

@@ -11,12 +11,12 @@ from opentelemetry.instrumentation.gluellm.pool.phases import (
     STREAM_QUEUED,
     UNREAD,
 )
-from unit.pool.fakes import SECOND, Scene
+from unit.pool.fakes import SECOND
 
 ALL = (QUEUED, CONNECTING, STREAM_QUEUED, AWAITING_RESPONSE, READING, UNREAD)
 
 
-def test_lease_is_in_exactly_one_phase_queued_at_first(scene: Scene) -> None:
+def test_lease_is_in_exactly_one_phase_queued_at_first(scene):
     """A phase's number is its index in the contract's list; its age starts with the phase."""
     assert [PHASES[phase] for phase in ALL] == list(PHASES)
     lease = scene.enter()
@@ -37,7 +37,7 @@ def test_lease_is_in_exactly_one_phase_queued_at_first(scene: Scene) -> None:
     assert (scene.times(), lease.phase) == (spent, after)
 
 
-def test_latest_answers_and_failures_are_kept_with_their_times(scene: Scene) -> None:
+def test_latest_answers_and_failures_are_kept_with_their_times(scene):
     """Twenty answers a second are kept, and one of them, later one in nine seconds, for longer."""
     begun = scene.clock()
     for status, pause in ((200, 1.0), (200, 9.0), (429, 1.0)):
@@ -47,8 +47,7 @@ def test_latest_answers_and_failures_are_kept_with_their_times(scene: Scene) -> 
         scene.clock.advance(pause)
         scene.tracker.released(lease)
         scene.work_off()
-    queued = scene.enter()
-    scene.tracker.waiting(queued)
+    queued = scene.queue()
     scene.clock.advance(8)
     scene.tracker.failed(queued, "cancelled")
     scene.work_off()
@@ -70,7 +69,7 @@ def test_latest_answers_and_failures_are_kept_with_their_times(scene: Scene) -> 
     assert kept == [(429, 3, UNREAD), ("cancelled", 8, QUEUED)]
 
 
-def test_exception_from_before_the_answer_cuts_nothing(scene: Scene) -> None:
+def test_exception_from_before_the_answer_cuts_nothing(scene):
     """A fallback to another provider runs while the first one's exception is handled."""
     cut = []
     for raised_before in (True, False):

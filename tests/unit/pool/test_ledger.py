@@ -6,7 +6,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.ledger import Bound, OriginLedger, PoolLedger
 from opentelemetry.instrumentation.gluellm.pool.peak import Peak
-from unit.pool.fakes import SECOND, Scene
+from unit.pool.fakes import SECOND
 
 WINDOW = 75 * SECOND
 
@@ -29,9 +29,7 @@ def change(peak: Peak, by: int, now: int) -> None:
         ([(7, 3), (-7, 3)], dict.fromkeys(range(4, 61), 7)),  # readers don't disturb each other
     ],
 )
-def test_peak_is_the_highest_value_of_the_window(
-    changes: list[tuple[int, int]], highest: dict[int, int]
-) -> None:
+def test_peak_is_the_highest_value_of_the_window(changes, highest):
     """A spike between two collections is included."""
     peak = Peak(WINDOW, 0)
     for by, second in changes:
@@ -47,7 +45,7 @@ def test_peak_is_the_highest_value_of_the_window(
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("timed", [True, False])
-def test_peak_covers_the_window_between_collections(seed: int, timed: bool) -> None:
+def test_peak_covers_the_window_between_collections(seed, timed):
     """It is compared with all values: at least the window's highest, and not older ones.
 
     Collections come at least every four fifths of a window, as the setting requires. A fall may
@@ -58,7 +56,7 @@ def test_peak_covers_the_window_between_collections(seed: int, timed: bool) -> N
     history = [(0, 0)]
     now = collected = 0
 
-    def most_since(begin: int) -> int:
+    def most_since(begin):
         values = [value for time, value in history if time >= begin]
         before = [value for time, value in history if time < begin]
         return max(values + before[-1:])
@@ -83,7 +81,7 @@ def test_peak_covers_the_window_between_collections(seed: int, timed: bool) -> N
 # Time by phase
 
 
-def test_time_by_phase_never_falls_over_many_leases(scene: Scene) -> None:
+def test_time_by_phase_never_falls_over_many_leases(scene):
     """Whole nanoseconds: the sums of thousands of leases are exact."""
     chance = random.Random(1)
     before = [0] * 6
@@ -110,7 +108,7 @@ def test_time_by_phase_never_falls_over_many_leases(scene: Scene) -> None:
 # Requests
 
 
-def test_failures_to_connect_are_born_at_zero_within_the_bound() -> None:
+def test_failures_to_connect_are_born_at_zero_within_the_bound():
     """An alert can't see a series that starts at 1. The series of all origins are bounded."""
     bound = Bound(6)
     ledger = PoolLedger("a", None, "httpx", window=WINDOW, now=0, outcomes=bound)
@@ -122,7 +120,7 @@ def test_failures_to_connect_are_born_at_zero_within_the_bound() -> None:
     assert bound.left == 2
 
 
-def test_ways_to_leave_are_bounded_over_all_ledgers_and_no_request_is_lost() -> None:
+def test_ways_to_leave_are_bounded_over_all_ledgers_and_no_request_is_lost():
     """A server that answers with any number it likes fills no store: the rest is one series."""
     bound = Bound(3)
     ledgers = [

@@ -1,7 +1,5 @@
 """The queue between the request's path and the SDK: bounded, and no request is lost in it."""
 
-from typing import Any
-
 import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.ledger import Ledgers, OriginLedger
@@ -21,7 +19,7 @@ def request(scene: Scene, status: int = 200) -> None:
     scene.tracker.released(lease)
 
 
-def test_outbox_is_bounded_and_no_request_is_lost_beyond_the_bound() -> None:
+def test_outbox_is_bounded_and_no_request_is_lost_beyond_the_bound():
     """The oldest stay. Each request puts itself there twice; what is dropped are durations."""
     outbox = Outbox(10)
     for number in range(25):
@@ -32,14 +30,13 @@ def test_outbox_is_bounded_and_no_request_is_lost_beyond_the_bound() -> None:
         request(made)
     assert (len(made.registry.outbox.items), made.registry.outbox.dropped) == (10, 90)
     for _ in range(5):
-        late = made.enter()
-        made.tracker.waiting(late)
+        late = made.queue()
         made.tracker.failed(late, "pool_timeout")
     assert made.requests() == {(200, None, False): 50, (0, "pool_timeout", False): 5}
     assert made.origin.timeouts["pool"] == 5
 
 
-def test_request_counts_once_when_only_its_end_found_no_room() -> None:
+def test_request_counts_once_when_only_its_end_found_no_room():
     """Answered while there was room, ended when there was none."""
     made = scene(1)
     request(made)
@@ -49,14 +46,14 @@ def test_request_counts_once_when_only_its_end_found_no_room() -> None:
     assert made.requests() == {(200, None, False): 1}
 
 
-def test_request_counts_once_when_two_threads_count_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_counts_once_when_two_threads_count_it(monkeypatch):
     """One takes it from the outbox while another finds no room for its end."""
     made = scene(10)
     lease = made.enter()
     lease.tracker.failed(lease, "read_error")
     outcome = OriginLedger.outcome
 
-    def comes_in_between(self: OriginLedger, *known: Any) -> Any:
+    def comes_in_between(self, *known):
         monkeypatch.undo()
         lease.account()
         return outcome(self, *known)
@@ -67,12 +64,10 @@ def test_request_counts_once_when_two_threads_count_it(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(("requests", "expected"), [(2, False), (3, True), (20, True)])
-def test_entering_request_is_asked_to_drain_a_half_full_outbox(
-    requests: int, expected: bool
-) -> None:
+def test_entering_request_is_asked_to_drain_a_half_full_outbox(requests, expected):
     """Below that it only appends. The watch is woken once, and not by the outbox."""
     made = scene(10)
-    woken: list[bool] = []
+    woken = []
     made.registry.wake_watch(lambda: woken.append(True))
     for _ in range(requests):
         request(made)

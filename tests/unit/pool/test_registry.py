@@ -1,11 +1,11 @@
 """Names and origins within bounds, the state of all pools, and what stays when they are gone."""
 
 import gc
-from typing import Any
 
 import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.call import Call
+from opentelemetry.instrumentation.gluellm.pool.lease import TrackedConnection
 from opentelemetry.instrumentation.gluellm.pool.ledger import (
     MAX_NAMES,
     MAX_ORIGIN_LEDGERS,
@@ -28,18 +28,18 @@ def track(registry: PoolRegistry, pool: FakePool, name: str, library: str = "htt
 # Names
 
 
-def test_pools_of_one_name_and_library_share_a_ledger() -> None:
+def test_pools_of_one_name_and_library_share_a_ledger():
     registry, pools = PoolRegistry(clock=Clock()), [FakePool() for _ in range(3)]
     first, second = (track(registry, pool, "openai").ledger for pool in pools[:2])
     assert first is second is not track(registry, pools[2], "openai", "httpx2").ledger
 
 
-def test_threads_that_send_the_first_request_at_once_get_one_tracker() -> None:
+def test_threads_that_send_the_first_request_at_once_get_one_tracker():
     """The second one finds the tracker that the first one is about to store on the pool."""
     registry, pool = PoolRegistry(clock=Clock()), FakePool()
-    others: list[PoolTracker] = []
+    others = []
 
-    def adopt(_: Any, tracker: PoolTracker) -> None:
+    def adopt(_, tracker):
         assert tracker.open
         others.append(track(registry, pool, "openai"))
 
@@ -49,11 +49,11 @@ def test_threads_that_send_the_first_request_at_once_get_one_tracker() -> None:
     assert tracker.ledger.live == tracker.ledger.pools_opened == 1
 
 
-def test_pool_whose_tracking_is_interrupted_gets_another_tracker() -> None:
+def test_pool_whose_tracking_is_interrupted_gets_another_tracker():
     """A signal handler can raise before the tracker is stored on the pool."""
     registry, pool = PoolRegistry(clock=Clock()), FakePool()
 
-    def interrupted(*_: object) -> None:
+    def interrupted(*_):
         raise KeyboardInterrupt
 
     owner = Owner("openai", None)
@@ -63,7 +63,7 @@ def test_pool_whose_tracking_is_interrupted_gets_another_tracker() -> None:
     assert track(registry, pool, "openai").ledger.live == 1
 
 
-def test_names_are_bounded() -> None:
+def test_names_are_bounded():
     """The fifty-first name and all that follow are one: _OTHER, of no provider."""
     registry = PoolRegistry(clock=Clock())
     pools = [FakePool() for _ in range(MAX_NAMES + 31)]
@@ -79,7 +79,7 @@ def test_names_are_bounded() -> None:
     assert ledgers[-1] is ledgers[0]
 
 
-def test_ledgers_of_name_and_origin_are_bounded() -> None:
+def test_ledgers_of_name_and_origin_are_bounded():
     """Fifty names with two hundred origins each would be 60 000 series of phases."""
     registry = PoolRegistry(clock=Clock(), max_origins=200)
     pools = [FakePool() for _ in range(MAX_NAMES + 5)]
@@ -117,9 +117,7 @@ def test_ledgers_of_name_and_origin_are_bounded() -> None:
         *((host, 80, b"http", (OTHER, None)) for host in (b"host/path", b"h?q=1")),
     ],
 )
-def test_origin_is_a_host_in_lower_case_and_its_port(
-    scene: Scene, host: bytes, port: int | None, scheme: bytes, told: tuple[str, int | None]
-) -> None:
+def test_origin_is_a_host_in_lower_case_and_its_port(scene, host, port, scheme, told):
     """https://api.test is https://api.test:443; what can't be a host might be anything."""
     origin = scene.tracker.origin(host, port, scheme)
     assert (origin.address, origin.port) == told
@@ -127,7 +125,7 @@ def test_origin_is_a_host_in_lower_case_and_its_port(
         assert scene.tracker.origin(b"api.test", told[1], scheme) is origin
 
 
-def test_origins_of_the_process_are_bounded() -> None:
+def test_origins_of_the_process_are_bounded():
     """Beyond max_origins an address is _OTHER, in every pool; known ones stay known everywhere."""
     scene = Scene(max_origins=3)
     other_pool = FakePool()
@@ -147,9 +145,8 @@ def test_origins_of_the_process_are_bounded() -> None:
 # State
 
 
-def test_state_sums_up_pools_of_one_name(scene: Scene) -> None:
+def test_state_sums_up_pools_of_one_name(scene):
     """Limits and connections add up; the fullest pool gives the occupancy."""
-    assert scene.pool is not None
     full = FakePool(maximum=4, idle_maximum=2)
     scene.track(full)
     scene.pool.active[scene.origin] = 1
@@ -162,9 +159,8 @@ def test_state_sums_up_pools_of_one_name(scene: Scene) -> None:
     assert counts.origins[scene.origin] == [0, 4, 1, 0, 0, 0]
 
 
-def test_unlimited_pool_has_no_bound_and_no_occupancy(scene: Scene) -> None:
+def test_unlimited_pool_has_no_bound_and_no_occupancy(scene):
     """One unlimited pool makes the name's bound unknown; a limited one beside it still fills up."""
-    assert scene.pool is not None
     scene.pool.active[scene.origin] = 5
     unlimited = FakePool(maximum=None, idle_maximum=None)
     scene.track(unlimited)
@@ -177,7 +173,7 @@ def test_unlimited_pool_has_no_bound_and_no_occupancy(scene: Scene) -> None:
     assert states[alone.ledger].occupancy is None
 
 
-def test_state_has_the_oldest_request_of_each_phase(scene: Scene) -> None:
+def test_state_has_the_oldest_request_of_each_phase(scene):
     """Over all pools of the name, and by each phase's own beginning."""
     second_pool = FakePool()
     second = scene.track(second_pool)
@@ -193,12 +189,11 @@ def test_state_has_the_oldest_request_of_each_phase(scene: Scene) -> None:
     assert state.oldest_since[UNREAD] == 0
 
 
-def test_pool_that_cannot_be_read_leaves_the_others(scene: Scene) -> None:
+def test_pool_that_cannot_be_read_leaves_the_others(scene):
     """An own failure in one pool is counted, and every other pool is still reported."""
-    assert scene.pool is not None
     scene.pool.active[scene.origin] = 2
 
-    def broken(*_: object) -> None:
+    def broken(*_):
         raise ZeroDivisionError
 
     pool = FakePool()
@@ -211,7 +206,7 @@ def test_pool_that_cannot_be_read_leaves_the_others(scene: Scene) -> None:
 # Ends
 
 
-def test_gone_name_is_reported_for_ten_minutes_and_its_counters_continue(scene: Scene) -> None:
+def test_gone_name_is_reported_for_ten_minutes_and_its_counters_continue(scene):
     """Every scraper sees the 0 in that time. Counters must not restart at 0."""
     second = FakePool()
     scene.track(second)
@@ -233,7 +228,7 @@ def test_gone_name_is_reported_for_ten_minutes_and_its_counters_continue(scene: 
     assert scene.registry.ledgers.reported(scene.clock()) == [scene.ledger]
 
 
-def test_closed_registry_keeps_no_pools(scene: Scene) -> None:
+def test_closed_registry_keeps_no_pools(scene):
     """It reports nothing after uninstrument()."""
     lease = scene.acquire()
     scene.registry.close()
@@ -246,11 +241,11 @@ def test_closed_registry_keeps_no_pools(scene: Scene) -> None:
     assert sum(scene.ledger.discarded.values()) == 0
 
 
-def test_pool_that_is_built_while_the_registry_closes_does_not_count(scene: Scene) -> None:
+def test_pool_that_is_built_while_the_registry_closes_does_not_count(scene):
     """The ledgers outlive uninstrument(), and nothing would end the pool."""
 
     class Late(PoolTracker):
-        def __init__(self, *arguments: Any) -> None:
+        def __init__(self, *arguments):
             scene.registry.close()
             super().__init__(*arguments)
 
@@ -260,7 +255,7 @@ def test_pool_that_is_built_while_the_registry_closes_does_not_count(scene: Scen
     assert (made.open, scene.ledger.live, scene.ledger.pools_opened) == (False, 0, 1)
 
 
-def test_reset_registry_starts_empty() -> None:
+def test_reset_registry_starts_empty():
     """A forked child counts from nothing, and has all of its bounds before it."""
     scene = Scene(max_origins=2)
     scene.tracker.origin(b"second", 80, b"http")
@@ -276,7 +271,21 @@ def test_reset_registry_starts_empty() -> None:
     assert set(tracker.origin(b"third", 80, b"http").requests.values()) <= {0}
 
 
-def test_connection_beyond_the_bound_has_its_requests_ledger() -> None:
+def test_inherited_connection_keeps_its_age_in_a_forked_child_only():
+    """One that an earlier installation recorded counts from the new one's first look at it."""
+    scene = Scene()
+    before = TrackedConnection(scene.tracker, scene.origin, scene.clock())
+    scene.registry.forget()
+    for other, inherits in ((scene, True), (Scene(), False)):
+        other.clock.advance(60)
+        tracker = other.track(FakePool())
+        origin = tracker.origin(b"api.test", None, b"https")
+        made = TrackedConnection(tracker, origin, other.clock())
+        made.inherit(before)
+        assert (made.created_at == before.created_at) is inherits
+
+
+def test_connection_beyond_the_bound_has_its_requests_ledger():
     """A tracker keeps no more origins than the bound, and the connection is made by the pool."""
     scene = Scene(max_origins=1)
     lease = scene.tracker.begin(b"beyond.test", None, b"https", Call("groq"))

@@ -15,13 +15,6 @@ def idle_connection(scene: Scene) -> TrackedConnection:
     return connection
 
 
-def waiter(scene: Scene) -> Lease:
-    """A request that waits for a connection."""
-    lease = scene.enter()
-    scene.tracker.waiting(lease)
-    return lease
-
-
 def accept(scene: Scene, lease: Lease, connection: TrackedConnection) -> None:
     """The request is assigned the connection, has it and is served."""
     scene.tracker.assigned(lease, connection)
@@ -29,10 +22,10 @@ def accept(scene: Scene, lease: Lease, connection: TrackedConnection) -> None:
     scene.serve(lease)
 
 
-def test_all_are_queued_until_one_is_accepted(scene: Scene) -> None:
+def test_all_are_queued_until_one_is_accepted(scene):
     """The connection counts as active: a request is about to be sent on it."""
     connection = idle_connection(scene)
-    waiters = [waiter(scene) for _ in range(3)]
+    waiters = [scene.queue() for _ in range(3)]
     scene.clock.advance(2)
     for lease in waiters:
         scene.tracker.assigned(lease, connection)
@@ -55,10 +48,10 @@ def test_all_are_queued_until_one_is_accepted(scene: Scene) -> None:
     scene.settled()
 
 
-def test_acquire_ends_at_the_assignment_and_queued_when_accepted(scene: Scene) -> None:
+def test_acquire_ends_at_the_assignment_and_queued_when_accepted(scene):
     """A late or repeated report changes nothing."""
     connection = idle_connection(scene)
-    lease = waiter(scene)
+    lease = scene.queue()
     scene.clock.advance(2)
     scene.tracker.assigned(lease, connection)
     scene.clock.advance(1)
@@ -73,10 +66,10 @@ def test_acquire_ends_at_the_assignment_and_queued_when_accepted(scene: Scene) -
     scene.settled()
 
 
-def test_immediate_acquire_of_a_contested_connection_is_exactly_zero(scene: Scene) -> None:
+def test_immediate_acquire_of_a_contested_connection_is_exactly_zero(scene):
     """A request that enters just then, and gets the connection before those that wait."""
     connection = idle_connection(scene)
-    late = waiter(scene)
+    late = scene.queue()
     scene.tracker.assigned(late, connection)
     newcomer = scene.acquire(connection)
     assert newcomer.phase == QUEUED
@@ -92,7 +85,7 @@ def test_immediate_acquire_of_a_contested_connection_is_exactly_zero(scene: Scen
 
 
 @pytest.mark.parametrize("new", [False, True])
-def test_request_that_is_overtaken_is_queued_from_that_moment(scene: Scene, new: bool) -> None:
+def test_request_that_is_overtaken_is_queued_from_that_moment(scene, new):
     """It was assigned the connection first and at once, or has established it.
 
     Its task runs later, as trio has it.
@@ -120,7 +113,7 @@ def test_request_that_is_overtaken_is_queued_from_that_moment(scene: Scene, new:
     scene.settled()
 
 
-def test_request_that_is_refused_before_the_winner_is_reported(scene: Scene) -> None:
+def test_request_that_is_refused_before_the_winner_is_reported(scene):
     """The winner's thread was stopped before it could report."""
     connection = idle_connection(scene)
     first, second = scene.acquire(connection), scene.acquire(connection)
@@ -134,12 +127,12 @@ def test_request_that_is_refused_before_the_winner_is_reported(scene: Scene) -> 
     scene.settled()
 
 
-def test_lease_has_ended_when_its_connection_accepts_another(scene: Scene) -> None:
+def test_lease_has_ended_when_its_connection_accepts_another(scene):
     """Another thread runs between the end of its response and the hook that reports it."""
     connection = idle_connection(scene)
     first = scene.acquire(connection)
     scene.tracker.answered(first, 200)
-    second = waiter(scene)
+    second = scene.queue()
     scene.tracker.assigned(second, connection)
     scene.tracker.accepted(second, connection)
     assert first.ended_at
@@ -152,12 +145,10 @@ def test_lease_has_ended_when_its_connection_accepts_another(scene: Scene) -> No
 
 
 @pytest.mark.parametrize("error", ["cancelled", "pool_timeout", None])
-def test_request_that_ends_before_it_is_accepted_never_acquired(
-    scene: Scene, error: str | None
-) -> None:
+def test_request_that_ends_before_it_is_accepted_never_acquired(scene, error):
     """An assignment alone gives nothing, and the fallback that ends it knows that as well."""
     connection = idle_connection(scene)
-    lease = waiter(scene)
+    lease = scene.queue()
     scene.clock.advance(1)
     scene.tracker.assigned(lease, connection)
     if error is None:
@@ -170,10 +161,10 @@ def test_request_that_ends_before_it_is_accepted_never_acquired(
     scene.settled()
 
 
-def test_request_that_is_answered_although_no_hook_reported_its_acceptance(scene: Scene) -> None:
+def test_request_that_is_answered_although_no_hook_reported_its_acceptance(scene):
     """It had the connection since it was assigned."""
     connection = idle_connection(scene)
-    lease = waiter(scene)
+    lease = scene.queue()
     scene.clock.advance(1)
     scene.tracker.assigned(lease, connection)
     scene.clock.advance(1)
@@ -185,10 +176,10 @@ def test_request_that_is_answered_although_no_hook_reported_its_acceptance(scene
     scene.settled()
 
 
-def test_wait_and_error_message_name_the_holders_of_connections(scene: Scene) -> None:
+def test_wait_and_error_message_name_the_holders_of_connections(scene):
     """Requests that a connection is only assigned to are not named."""
     connection = idle_connection(scene)
-    waiters = [waiter(scene) for _ in range(100)]
+    waiters = [scene.queue() for _ in range(100)]
     for lease in waiters:
         scene.tracker.assigned(lease, connection)
     assert holders(scene.tracker, scene.clock()) == "connections are assigned, but not in use yet"
@@ -199,22 +190,17 @@ def test_wait_and_error_message_name_the_holders_of_connections(scene: Scene) ->
         scene.tracker.requeued(lease)
         scene.tracker.assigned(lease, connection)
     scene.clock.advance(3)
-    wait = waiter(scene).wait
-    assert wait is not None
-    found = wait.snapshot
-    assert found is not None
+    found = scene.queue().wait.snapshot
     assert found.holders == ("span",)
     assert (found.oldest_age, found.oldest_phase) == (3 * SECOND, AWAITING_RESPONSE)
     assert holders(scene.tracker, scene.clock()).startswith("longest holders: (1) 3.0 s, awaiting")
 
 
-def test_wait_of_a_request_that_is_refused_at_once_is_explained(scene: Scene) -> None:
+def test_wait_of_a_request_that_is_refused_at_once_is_explained(scene):
     """It may be assigned another connection before it ever waits."""
     connection = idle_connection(scene)
     holder, lease = scene.acquire(connection), scene.acquire(connection)
     holder.observed = "span"
     scene.tracker.requeued(lease)
-    assert lease.wait is not None
-    assert lease.wait.snapshot is not None
     assert lease.wait.snapshot.holders == ("span",)
     assert lease.wait.snapshot.queued == 1

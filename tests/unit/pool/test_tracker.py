@@ -5,12 +5,12 @@ import gc
 from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE, QUEUED
-from unit.pool.fakes import SECOND, Scene
+from unit.pool.fakes import SECOND
 
 # Whose request it is
 
 
-def test_request_of_a_task_that_outlives_its_call_is_not_attributed_to_it(scene: Scene) -> None:
+def test_request_of_a_task_that_outlives_its_call_is_not_attributed_to_it(scene):
     call = Call("openai", "m")
     first, second = scene.enter(call), scene.enter(call)
     call.ended = True
@@ -22,7 +22,7 @@ def test_request_of_a_task_that_outlives_its_call_is_not_attributed_to_it(scene:
 # Requeue
 
 
-def test_refused_request_queues_again_and_never_acquired_if_it_fails_then(scene: Scene) -> None:
+def test_refused_request_queues_again_and_never_acquired_if_it_fails_then(scene):
     """The tentative assignment is undone: the connection is free, the acquire goes on."""
     lease = scene.enter()
     connection = scene.connection(established=True)
@@ -44,7 +44,7 @@ def test_refused_request_queues_again_and_never_acquired_if_it_fails_then(scene:
 # What explains a wait
 
 
-def test_wait_records_the_pool_state_and_holders_at_its_start(scene: Scene) -> None:
+def test_wait_records_the_pool_state_and_holders_at_its_start(scene):
     """Active and idle connections, the queue, and the longest holders, oldest first."""
     scene.tracker.maximum = 5
     for number in range(4):
@@ -52,11 +52,8 @@ def test_wait_records_the_pool_state_and_holders_at_its_start(scene: Scene) -> N
         holder.observed = f"span {number}"
         scene.clock.advance(1)
     scene.connection(established=True)
-    waiter = scene.enter()
-    scene.tracker.waiting(waiter)
-    assert waiter.wait is not None
+    waiter = scene.queue()
     found = waiter.wait.snapshot
-    assert found is not None
     assert (found.active, found.idle, found.maximum, found.queued) == (4, 1, 5, 1)
     assert found.holders == ("span 0", "span 1", "span 2")
     assert found.oldest_age == 4 * SECOND
@@ -65,13 +62,12 @@ def test_wait_records_the_pool_state_and_holders_at_its_start(scene: Scene) -> N
     assert scene.ledger.queued.value == 0
 
 
-def test_waits_keep_no_earlier_requests_alive(scene: Scene) -> None:
+def test_waits_keep_no_earlier_requests_alive(scene):
     """Ten thousand requests that each found the last one holding would be a chain in memory."""
     connection = scene.connection(established=True)
     scene.acquire(connection)
     for _ in range(50):
-        waiter = scene.enter()
-        scene.tracker.waiting(waiter)
+        waiter = scene.queue()
         for lease in tuple(scene.tracker.leases)[:-1]:
             scene.tracker.released(lease)
         scene.tracker.assigned(waiter, connection)

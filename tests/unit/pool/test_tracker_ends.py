@@ -9,7 +9,6 @@ from opentelemetry.instrumentation.gluellm.pool.call import Call, CountedCall
 from opentelemetry.instrumentation.gluellm.pool.call_site import CallSite
 from opentelemetry.instrumentation.gluellm.pool.peak import Peak
 from opentelemetry.instrumentation.gluellm.pool.phases import ANY_LLM, AWAITING_RESPONSE
-from unit.pool.fakes import Scene
 
 # Failures
 
@@ -26,9 +25,7 @@ from unit.pool.fakes import Scene
         ("read_error", "answered", 0),  # bytes had come
     ],
 )
-def test_failure_on_a_reused_connection_is_counted_as_one(
-    scene: Scene, error: str, when: str, counts: int
-) -> None:
+def test_failure_on_a_reused_connection_is_counted_as_one(scene, error, when, counts):
     """What a load balancer does that drops idle connections; a slow provider is something else."""
     lease = scene.enter()
     connection = scene.connection(established=when != "new")
@@ -44,7 +41,7 @@ def test_failure_on_a_reused_connection_is_counted_as_one(
     assert scene.origin.reuse_failures == counts
 
 
-def test_request_whose_own_pool_is_closed_is_no_failure_of_the_connection(scene: Scene) -> None:
+def test_request_whose_own_pool_is_closed_is_no_failure_of_the_connection(scene):
     """Also while its answer is read. The line that closed the pool is known."""
     site = CallSite(interrupted.__code__, 0)
     scene.registry.find_call_site = lambda: site
@@ -52,7 +49,6 @@ def test_request_whose_own_pool_is_closed_is_no_failure_of_the_connection(scene:
     waiting.reused = reading.reused = True
     scene.tracker.answered(reading, 200)
     for lease in (waiting, reading):
-        assert lease.connection is not None
         lease.connection.closing = "pool_closed"
     scene.tracker.discard("closed")
     scene.tracker.failed(waiting, "read_error")
@@ -63,7 +59,7 @@ def test_request_whose_own_pool_is_closed_is_no_failure_of_the_connection(scene:
     assert scene.ledger.closed_at is site
 
 
-def test_invalid_response_is_about_the_head(scene: Scene) -> None:
+def test_invalid_response_is_about_the_head(scene):
     """In a body, not all libraries distinguish it from a connection that was closed."""
     for answered in (False, True):
         lease = scene.acquire()
@@ -81,7 +77,7 @@ def test_invalid_response_is_about_the_head(scene: Scene) -> None:
 
 @pytest.mark.parametrize("first", ["released", "failed"])
 @pytest.mark.parametrize("second", ["released", "failed"])
-def test_lease_that_ends_twice_counts_once(scene: Scene, first: str, second: str) -> None:
+def test_lease_that_ends_twice_counts_once(scene, first, second):
     """A response that is closed after its reader failed, or by a finalizer once more."""
     lease = scene.acquire()
     scene.tracker.answered(lease, 200)
@@ -93,7 +89,7 @@ def test_lease_that_ends_twice_counts_once(scene: Scene, first: str, second: str
     scene.settled()
 
 
-def test_assignment_to_an_ended_request_has_no_effect(scene: Scene) -> None:
+def test_assignment_to_an_ended_request_has_no_effect(scene):
     """Cancelled while another task was assigning: its connection isn't active for it."""
     lease = scene.enter()
     scene.tracker.failed(lease, "cancelled")
@@ -102,7 +98,7 @@ def test_assignment_to_an_ended_request_has_no_effect(scene: Scene) -> None:
     scene.settled()
 
 
-def test_connection_closes_once(scene: Scene) -> None:
+def test_connection_closes_once(scene):
     """The first reason is kept."""
     connection = scene.connection(established=True)
     connection.close("evicted")
@@ -111,7 +107,7 @@ def test_connection_closes_once(scene: Scene) -> None:
     assert [arguments[1] for arguments in scene.recorder.told("connection_closed")] == ["evicted"]
 
 
-def test_request_of_an_ended_installation_counts_in_the_state_only(scene: Scene) -> None:
+def test_request_of_an_ended_installation_counts_in_the_state_only(scene):
     """Its installation was undone. It holds a connection; counters and durations leave it out."""
     lease = scene.acquire()
     lease.accounted = True
@@ -133,13 +129,12 @@ def test_request_of_an_ended_installation_counts_in_the_state_only(scene: Scene)
 # The pool's end
 
 
-def test_garbage_collected_pool_ends_its_leases_and_connections(scene: Scene) -> None:
+def test_garbage_collected_pool_ends_its_leases_and_connections(scene):
     """Leases end, connections are closed. A finalizer of a response may come afterwards."""
     answered = scene.acquire()
     scene.tracker.answered(answered, 200)
     scene.acquire()
-    queued = scene.enter()
-    scene.tracker.waiting(queued)
+    queued = scene.queue()
     scene.connection(established=True)
     scene.connection()
     scene.pool = None
@@ -152,7 +147,6 @@ def test_garbage_collected_pool_ends_its_leases_and_connections(scene: Scene) ->
     scene.settled()
     events = list(scene.recorder.events)
     scene.tracker.released(answered)
-    assert answered.connection is not None
     answered.connection.close("pool_closed")
     assert scene.recorder.events == events
     scene.settled()
@@ -166,9 +160,7 @@ def interrupted(*_: Any) -> None:
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_interrupt_while_the_peak_turns_leaves_no_connection_active(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, again: bool
-) -> None:
+def test_interrupt_while_the_peak_turns_leaves_no_connection_active(scene, monkeypatch, again):
     """By an assignment, or by a second attempt to connect."""
     connection = scene.connection(established=True)
     scene.clock.advance(3600)  # the peak's slice has ended
@@ -187,9 +179,7 @@ def test_interrupt_while_the_peak_turns_leaves_no_connection_active(
     scene.settled()
 
 
-def test_interrupt_while_a_request_leaves_its_call_loses_no_outcome(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupt_while_a_request_leaves_its_call_loses_no_outcome(scene, monkeypatch):
     call = Call("openai")
     call.counted = scene.registry.calls.begin(ANY_LLM, "chat", provider="openai")
     lease, _ = scene.enter(call), scene.enter(call)

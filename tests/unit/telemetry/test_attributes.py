@@ -12,14 +12,14 @@ from unit.pool.fakes import FakePool, Scene
 MODEL = semconv.REQUEST_MODEL
 
 
-def test_provider_has_its_registered_name(scene: Scene) -> None:
+def test_provider_has_its_registered_name(scene):
     """Not any-llm's key."""
     pool = FakePool()
     ledger = scene.track(pool, "mistral", "mistral").ledger
     assert of_series(ledger, ledger.series).base[semconv.PROVIDER_NAME] == "mistral_ai"
 
 
-def test_sets_are_built_once(scene: Scene) -> None:
+def test_sets_are_built_once(scene):
     """A request that ends builds no dict."""
     histogram = HistogramAttributes("lease")
     for make in (
@@ -33,7 +33,7 @@ def test_sets_are_built_once(scene: Scene) -> None:
     assert histogram.of(scene.origin) is of_origin(scene.origin).base
 
 
-def test_sets_of_one_histogram_are_bounded() -> None:
+def test_sets_of_one_histogram_are_bounded():
     """Any number of models on any number of origins stays under what the SDK would fold."""
     scene = Scene(max_origins=200)
     histogram = HistogramAttributes("acquire")
@@ -48,7 +48,7 @@ def test_sets_of_one_histogram_are_bounded() -> None:
     assert len(seen) < 1500
 
 
-def test_failure_beyond_the_bound_is_still_a_failure(scene: Scene) -> None:
+def test_failure_beyond_the_bound_is_still_a_failure(scene):
     """Its type folds into _OTHER, and does not become a success."""
     histogram = HistogramAttributes("create")
     for number in range(3000):
@@ -59,7 +59,7 @@ def test_failure_beyond_the_bound_is_still_a_failure(scene: Scene) -> None:
     assert histogram.of(scene.origin, None, MODEL, "new") == base
 
 
-def test_records_of_one_set_count_once(scene: Scene) -> None:
+def test_records_of_one_set_count_once(scene):
     """Another histogram has many sets for the same origin."""
     origin = scene.origin
     many, few = HistogramAttributes("acquire"), HistogramAttributes("create")
@@ -70,7 +70,7 @@ def test_records_of_one_set_count_once(scene: Scene) -> None:
     assert few.of(origin, "connection_error")["error.type"] == "connection_error"
 
 
-def test_folded_records_leave_nothing_in_memory(scene: Scene) -> None:
+def test_folded_records_leave_nothing_in_memory(scene):
     """Each model beyond the bound is folded into one of the origin's two sets."""
     origin = scene.origin
     histogram = HistogramAttributes("acquire")

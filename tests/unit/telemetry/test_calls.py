@@ -21,7 +21,7 @@ from opentelemetry.instrumentation.gluellm.telemetry.instruments import MeterIns
 from opentelemetry.instrumentation.gluellm.telemetry.spans import SpanObserver
 from support.telemetry import Telemetry
 from unit.pool.fakes import Scene
-from unit.pool.test_call import Items, begin, counted_of, leave
+from unit.pool.test_call import Items, begin, leave
 
 
 class Recorded:
@@ -55,7 +55,7 @@ class Recorded:
         """A call in flight that was refused and has paused."""
         call = begin(self.scene, **settings)
         leave(self.scene, self.scene.enter(call), 429)
-        counted_of(call).enter(BACKOFF)
+        call.counted.enter(BACKOFF)
         self.scene.clock.advance(backoff)
         return call
 
@@ -72,11 +72,11 @@ def recorded() -> Iterator[Recorded]:
     made.telemetry.shutdown()
 
 
-def test_slow_call_has_a_span_with_its_stages(recorded: Recorded) -> None:
+def test_slow_call_has_a_span_with_its_stages(recorded):
     """With its true times, below the span that was current when it began."""
     with recorded.tracer.start_as_current_span("caller") as caller:
         call = recorded.call(backoff=0.06)
-    call.model = counted_of(call).model = "gpt"
+    call.model = call.counted.model = "gpt"
     call.end_by(ValueError())
     (span,) = recorded.spans()
     assert span.parent == caller.get_span_context()
@@ -96,7 +96,7 @@ def test_slow_call_has_a_span_with_its_stages(recorded: Recorded) -> None:
     }
 
 
-def test_quick_call_has_no_span_unless_it_was_retried(recorded: Recorded) -> None:
+def test_quick_call_has_no_span_unless_it_was_retried(recorded):
     """Time in ``requesting`` does not count: spans of requests show it."""
     quick = begin(recorded.scene)
     lease = recorded.scene.enter(quick)
@@ -113,7 +113,7 @@ def test_quick_call_has_no_span_unless_it_was_retried(recorded: Recorded) -> Non
     assert span.parent is None
 
 
-def test_suppressed_call_has_no_span_and_counts(recorded: Recorded) -> None:
+def test_suppressed_call_has_no_span_and_counts(recorded):
     """As requests, under the key that Logfire sets by default."""
     with recorded.tracer.start_as_current_span("caller"), suppress_instrumentation():
         recorded.call(backoff=1).end()
@@ -122,16 +122,14 @@ def test_suppressed_call_has_no_span_and_counts(recorded: Recorded) -> None:
 
 
 @pytest.mark.parametrize("kind", [SpanKind.CLIENT, SpanKind.INTERNAL])
-def test_client_span_gets_the_attributes_of_the_first_call_under_it(
-    recorded: Recorded, kind: SpanKind
-) -> None:
+def test_client_span_gets_the_attributes_of_the_first_call_under_it(recorded, kind):
     """From a call that ends in its caller's own step, while the span still records."""
     with recorded.tracer.start_as_current_span("chat", kind=kind) as span:
         first = recorded.call(backoff=1)
         recorded.call(backoff=2).end()
-        assert semconv.CALL_OUTCOME not in span.attributes  # type: ignore[attr-defined]
+        assert semconv.CALL_OUTCOME not in span.attributes
         first.end()
-        attributes = dict(span.attributes)  # type: ignore[attr-defined]
+        attributes = dict(span.attributes)
     if kind is SpanKind.CLIENT:
         assert attributes[semconv.SPAN_CALL_TIME.format(stage="backoff")] == 3
     else:
@@ -139,25 +137,25 @@ def test_client_span_gets_the_attributes_of_the_first_call_under_it(
     with recorded.tracer.start_as_current_span("chat", kind=kind) as span:
         late = recorded.call(backoff=1)
     late.end()
-    assert semconv.CALL_OUTCOME not in span.attributes  # type: ignore[attr-defined]
+    assert semconv.CALL_OUTCOME not in span.attributes
 
 
 @pytest.mark.parametrize("how", ["dropped", "closed"])
-def test_finalizer_writes_no_attributes(recorded: Recorded, how: str) -> None:
+def test_finalizer_writes_no_attributes(recorded, how):
     """It may run while the span's lock, which is not reentrant, is held. So may a close."""
     with recorded.tracer.start_as_current_span("chat", kind=SpanKind.CLIENT) as span:
         call = recorded.call(backoff=1)
         stream = wrap_stream(Items(), call)
-        with span._lock:  # type: ignore[attr-defined]
+        with span._lock:
             if how == "closed":
                 stream.close()
             del stream
-        assert semconv.CALL_OUTCOME not in span.attributes  # type: ignore[attr-defined]
+        assert semconv.CALL_OUTCOME not in span.attributes
     (made,) = recorded.spans()
     assert made.attributes[semconv.CALL_OUTCOME] == "abandoned"
 
 
-def test_durations_have_operation_and_by_opt_in_model(recorded: Recorded) -> None:
+def test_durations_have_operation_and_by_opt_in_model(recorded):
     """At most 50 models; the context of the caller is the exemplar's."""
     recorded.call(backoff=7).end()
     (point,) = recorded.telemetry.now().points(semconv.CALL_DURATION)
@@ -166,7 +164,7 @@ def test_durations_have_operation_and_by_opt_in_model(recorded: Recorded) -> Non
     more = Recorded(model_attributes=True)
     for number in range(60):
         call = begin(more.scene)
-        counted_of(call).model = f"m{number}"
+        call.counted.model = f"m{number}"
         call.end()
     points = more.telemetry.now().points(semconv.CALL_DURATION)
     models = [point.attributes[semconv.REQUEST_MODEL] for point in points]
@@ -175,7 +173,7 @@ def test_durations_have_operation_and_by_opt_in_model(recorded: Recorded) -> Non
     assert "_OTHER" in models
 
 
-def test_series_of_calls_are_born_at_zero_and_stay(recorded: Recorded) -> None:
+def test_series_of_calls_are_born_at_zero_and_stay(recorded):
     """From the first call on: `increase()` would miss a series that begins at 1."""
     assert recorded.telemetry.now().points(semconv.CALL_CURRENT) == []
     call = begin(recorded.scene)
@@ -204,16 +202,15 @@ def test_series_of_calls_are_born_at_zero_and_stay(recorded: Recorded) -> None:
     assert reading.value(semconv.CALLS) == 1
 
 
-def test_oldest_lease_is_the_longest_held_one(recorded: Recorded) -> None:
+def test_oldest_lease_is_the_longest_held_one(recorded):
     """Whatever its phase is; requests that wait hold nothing."""
     scene = recorded.scene
 
-    def age() -> float:
+    def age():
         (point,) = recorded.telemetry.now().points(semconv.LEASE_OLDEST_AGE)
         return float(point.value)
 
-    waiting = scene.enter()
-    scene.tracker.waiting(waiting)
+    scene.queue()
     scene.clock.advance(5)
     assert age() == 0
     first = scene.acquire()
@@ -228,7 +225,7 @@ def test_oldest_lease_is_the_longest_held_one(recorded: Recorded) -> None:
     assert age() == 0
 
 
-def test_lease_whose_release_is_not_reported_has_no_duration(recorded: Recorded) -> None:
+def test_lease_whose_release_is_not_reported_has_no_duration(recorded):
     """As if the hook on it is missing."""
     connection = recorded.scene.connection(established=True)
     connection.reports_release = False
@@ -238,7 +235,7 @@ def test_lease_whose_release_is_not_reported_has_no_duration(recorded: Recorded)
     assert reading.value(semconv.REQUESTS) == 1
 
 
-def test_outcomes_are_counted_without_an_sdk() -> None:
+def test_outcomes_are_counted_without_an_sdk():
     """Durations are not computed then, and are not recorded later."""
     instruments = MeterInstruments(NoOpMeter("test"))
     observer = DurationObserver(

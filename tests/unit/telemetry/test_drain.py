@@ -61,11 +61,10 @@ class Filled:
         self.outbox.put((histogram, float(value), {}, example))
 
 
-def test_items_added_during_a_drain_wait_for_the_next() -> None:
+def test_items_added_during_a_drain_wait_for_the_next():
     """Otherwise requests that come faster than they are recorded would hold a collection up."""
-    filled: Filled
 
-    def grow() -> None:
+    def grow():
         filled.put(histogram, 100)
 
     histogram = Histogram(before=grow)
@@ -75,9 +74,7 @@ def test_items_added_during_a_drain_wait_for_the_next() -> None:
     assert len(filled.outbox.items) == 3
 
 
-def test_entering_request_drains_some_items_of_a_half_full_outbox(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_entering_request_drains_some_items_of_a_half_full_outbox(monkeypatch):
     """At most 64 items, so that no request pays for all. A long drain yields to loops."""
     histogram = Histogram()
     filled = Filled(histogram, 190, capacity=200)
@@ -87,18 +84,18 @@ def test_entering_request_drains_some_items_of_a_half_full_outbox(
     assert filled.outbox.filling
     filled.drain.some()
     assert not filled.outbox.filling
-    yields: list[float] = []
+    yields = []
     monkeypatch.setattr(drain_module, "time", SimpleNamespace(sleep=yields.append))
     Filled(Histogram(), 520).drain.all()
     assert yields == [0] * 10
 
 
-def test_requests_and_forks_do_not_wait_for_a_drain(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_and_forks_do_not_wait_for_a_drain(monkeypatch):
     """A drain that takes longer than the fork waits must not find its lock released by others."""
     monkeypatch.setattr(drain_module, "_LOCK_TIMEOUT", 0.01)
     inside, go_on = threading.Event(), threading.Event()
 
-    def slow() -> None:
+    def slow():
         inside.set()
         go_on.wait(60)
 
@@ -118,10 +115,10 @@ def test_requests_and_forks_do_not_wait_for_a_drain(monkeypatch: pytest.MonkeyPa
     assert len(histogram.records) == 200
 
 
-def test_record_that_raises_does_not_affect_the_others() -> None:
+def test_record_that_raises_does_not_affect_the_others():
     """A view's own reservoir or aggregation can raise: what stands behind is not lost."""
 
-    def fail() -> None:
+    def fail():
         raise RuntimeError
 
     good = Histogram()
@@ -132,18 +129,18 @@ def test_record_that_raises_does_not_affect_the_others() -> None:
     assert filled.failures.counts == {"record": 2}
 
 
-def test_lease_whose_record_a_signal_interrupts_is_recorded_by_the_next_drain() -> None:
+def test_lease_whose_record_a_signal_interrupts_is_recorded_by_the_next_drain():
     """Its handler raises: the lease is first in the outbox again."""
     first, second = Scene().enter(), Scene().enter()
-    recorded: list[Lease] = []
+    recorded = []
 
-    def record(lease: Lease) -> None:
+    def record(lease):
         if lease is first and not interrupts:
             interrupts.append(lease)
             raise KeyboardInterrupt
         recorded.append(lease)
 
-    interrupts: list[Lease] = []
+    interrupts = []
     outbox = Outbox()
     drain = Drain(outbox, record, Failures())
     for lease in (first, second):
@@ -157,7 +154,7 @@ def test_lease_whose_record_a_signal_interrupts_is_recorded_by_the_next_drain() 
 # Contexts
 
 
-def test_value_is_recorded_in_a_context_of_its_span_alone() -> None:
+def test_value_is_recorded_in_a_context_of_its_span_alone():
     """What the SDK needs for an exemplar, and nothing else of anybody's context."""
     histogram = Histogram()
     filled = Filled(histogram, 0)
@@ -174,7 +171,7 @@ def test_value_is_recorded_in_a_context_of_its_span_alone() -> None:
 
 
 @pytest.mark.parametrize("example", [None, INVALID_SPAN_CONTEXT])
-def test_value_without_a_span_does_not_get_the_span_of_the_draining_thread(example: Any) -> None:
+def test_value_without_a_span_does_not_get_the_span_of_the_draining_thread(example):
     """The SDK takes the current context for an empty one: the drainer's span is no example."""
     histogram = Histogram()
     filled = Filled(histogram, 0)
@@ -194,7 +191,7 @@ def test_value_without_a_span_does_not_get_the_span_of_the_draining_thread(examp
 
 
 @pytest.mark.parametrize("where", ["parent", "child"])
-def test_no_drain_spans_a_fork(where: str) -> None:
+def test_no_drain_spans_a_fork(where):
     """It is held off from before the fork until afterwards; its holder may not be in the child."""
     histogram = Histogram()
     filled = Filled(histogram, 3)

@@ -19,7 +19,7 @@ def scene() -> Scene:
     return Scene(EntryObserver(), entry_context=entry_context())
 
 
-def test_suppressed_request_makes_no_spans(scene: Scene) -> None:
+def test_suppressed_request_makes_no_spans(scene):
     """The API's key and the older plain key suppress. The request is counted."""
     assert not suppressed()
     with suppress_instrumentation():

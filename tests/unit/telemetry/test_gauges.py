@@ -50,7 +50,7 @@ def collected() -> Collected:
     return Collected()
 
 
-def test_second_provider_begins_a_series_without_one_at_zero(collected: Collected) -> None:
+def test_second_provider_begins_a_series_without_one_at_zero(collected):
     """The old one stays with its last values, and the two add up to the whole."""
     for _ in range(3):
         collected.request(OPENAI)
@@ -72,7 +72,7 @@ def test_second_provider_begins_a_series_without_one_at_zero(collected: Collecte
     assert collected.by_provider(semconv.ANOMALIES, **orphans) == {"openai": 0, None: 0}
 
 
-def test_gauges_of_a_shared_pool_have_no_provider(collected: Collected) -> None:
+def test_gauges_of_a_shared_pool_have_no_provider(collected):
     """A pool that two providers share counts once."""
     collected.request(OPENAI)
     tracker = collected.scene.tracker
@@ -94,7 +94,7 @@ def test_gauges_of_a_shared_pool_have_no_provider(collected: Collected) -> None:
     assert ages == {"openai": 0, None: 7.0}
 
 
-def test_pool_of_a_second_provider_opens_in_the_new_series(collected: Collected) -> None:
+def test_pool_of_a_second_provider_opens_in_the_new_series(collected):
     """The old one has its last value, which is of its own provider."""
     collected.request(OPENAI)
     pool = FakePool()
@@ -104,7 +104,7 @@ def test_pool_of_a_second_provider_opens_in_the_new_series(collected: Collected)
     assert collected.by_provider(semconv.POOL_LIVE) == {"openai": 0, None: 2}
 
 
-def test_old_series_ends_after_ten_minutes(collected: Collected) -> None:
+def test_old_series_ends_after_ten_minutes(collected):
     """Over OTLP nothing else ends a series, so it is there with its last values until then."""
     collected.request(OPENAI)
     collected.request(GROQ)
@@ -116,9 +116,7 @@ def test_old_series_ends_after_ten_minutes(collected: Collected) -> None:
     assert collected.by_provider(semconv.CONNECTION_OPENED) == {None: 2}
 
 
-def test_counter_does_not_fall_when_the_provider_changes_during_a_collection(
-    collected: Collected,
-) -> None:
+def test_counter_does_not_fall_when_the_provider_changes_during_a_collection(collected):
     """Another thread may count between the copy of the numbers and the change."""
     collected.request(OPENAI)
     collected.request(OPENAI)
@@ -130,7 +128,7 @@ def test_counter_does_not_fall_when_the_provider_changes_during_a_collection(
     assert collected.by_provider(semconv.CONNECTION_OPENED) == {"openai": 2, None: 1}
 
 
-def test_request_without_a_known_provider_is_a_second_one(collected: Collected) -> None:
+def test_request_without_a_known_provider_is_a_second_one(collected):
     """The series must not claim what is not its provider's."""
     scene = collected.scene
     scene.tracker.builder = None
@@ -140,7 +138,7 @@ def test_request_without_a_known_provider_is_a_second_one(collected: Collected) 
     assert collected.by_provider(semconv.POOL_LIVE) == {"openai": 0, None: 1}
 
 
-def test_origin_has_a_series_for_each_provider(collected: Collected) -> None:
+def test_origin_has_a_series_for_each_provider(collected):
     """Each has its own requests; connections are its latest request's."""
     collected.request(OPENAI)
     collected.request(OPENAI)
@@ -153,7 +151,7 @@ def test_origin_has_a_series_for_each_provider(collected: Collected) -> None:
     }
 
 
-def test_connection_moves_to_the_provider_that_it_serves(scene: Scene) -> None:
+def test_connection_moves_to_the_provider_that_it_serves(scene):
     """An assignment alone does not move it, since httpcore 1.0 may refuse the request."""
     connection = scene.connection(established=True)
     connection.reports_accept = True
@@ -168,7 +166,7 @@ def test_connection_moves_to_the_provider_that_it_serves(scene: Scene) -> None:
     assert connection.origin is second.origin
 
 
-def test_pool_asks_once_for_an_origin_that_providers_share(scene: Scene) -> None:
+def test_pool_asks_once_for_an_origin_that_providers_share(scene):
     """Churn compares pools with requests."""
     for call in (OPENAI, GROQ, None):
         scene.tracker.begin(b"shared.test", None, b"https", call)
@@ -176,7 +174,7 @@ def test_pool_asks_once_for_an_origin_that_providers_share(scene: Scene) -> None
     assert [(origin.provider, origin.pools) for origin in shared] == [("openai", 1), ("groq", 0)]
 
 
-def test_request_has_the_provider_of_its_call_pool_or_host() -> None:
+def test_request_has_the_provider_of_its_call_pool_or_host():
     """The call's, else that of the call that built the pool, else the host's, else none."""
     hosts = {"api.groq.com": "groq"}
     scene = Scene(provider_for_host=hosts.get)

@@ -3,7 +3,6 @@
 import gc
 import weakref
 from collections.abc import Iterator
-from typing import Any
 
 import opentelemetry.metrics._internal as metrics_internal
 import pytest
@@ -51,7 +50,7 @@ def provider() -> Iterator[Provider]:
     made.shutdown()
 
 
-def test_each_metric_has_the_contracts_unit_and_description(provider: Provider) -> None:
+def test_each_metric_has_the_contracts_unit_and_description(provider):
     source = Source()
     instruments_of(provider.meter).connect(source)
     (resource,) = provider.reader.get_metrics_data().resource_metrics
@@ -60,7 +59,7 @@ def test_each_metric_has_the_contracts_unit_and_description(provider: Provider) 
     assert sorted(found) == sorted(contract)
 
 
-def test_one_snapshot_serves_a_whole_collection() -> None:
+def test_one_snapshot_serves_a_whole_collection():
     """The first callback takes it, the others read it, so gauges can't contradict each other."""
     readers = [InMemoryMetricReader() for _ in range(2)]
     provider = MeterProvider(readers, shutdown_on_exit=False)
@@ -75,15 +74,13 @@ def test_one_snapshot_serves_a_whole_collection() -> None:
     provider.shutdown()
 
 
-def test_instrument_that_could_not_be_created_is_created_later(
-    provider: Provider, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_instrument_that_could_not_be_created_is_created_later(provider, monkeypatch):
     """Until then each collection still takes a snapshot of its own, also without the first one."""
     source = Source()
     made = instruments_of(provider.meter)
     create = provider.meter.create_observable_up_down_counter
 
-    def fail_for_the_first(name: str, **settings: Any) -> Any:
+    def fail_for_the_first(name, **settings):
         if name == OBSERVED[0]:
             raise OSError
         return create(name, **settings)
@@ -99,7 +96,7 @@ def test_instrument_that_could_not_be_created_is_created_later(
     assert OBSERVED[0] in provider.collect()
 
 
-def test_meter_has_one_set_of_instruments(provider: Provider) -> None:
+def test_meter_has_one_set_of_instruments(provider):
     """A second create_observable_* would hand back the old one and drop the new callback."""
     first = instruments_of(provider.meter)
     assert instruments_of(provider.meter) is first
@@ -108,9 +105,7 @@ def test_meter_has_one_set_of_instruments(provider: Provider) -> None:
     assert first.histogram(semconv.ACQUIRE_DURATION) is first.histogram(semconv.ACQUIRE_DURATION)
 
 
-def test_instruments_connected_to_another_installation_observe_once(
-    provider: Provider, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_instruments_connected_to_another_installation_observe_once(provider, caplog):
     """Connected, let go, connected to another, which is held weakly: each point once."""
     instruments = instruments_of(provider.meter)
     old, new = Source(1), Source(2)
@@ -141,9 +136,7 @@ def no_global_provider(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_global_provider")
-def test_instruments_made_before_the_sdk_is_set_work_in_it(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_instruments_made_before_the_sdk_is_set_work_in_it(caplog):
     """instrument() may come first: proxies become the real Meter's, once."""
     before = instruments_of(metrics.get_meter("test"))
     source = Source()

@@ -61,9 +61,7 @@ def logged(caplog: Log) -> Logged:
 
 def here() -> CallSite:
     """A place in this file, always the same."""
-    found = find()
-    assert found is not None
-    return found
+    return find()
 
 
 def places(number: int) -> list[CallSite]:
@@ -75,7 +73,7 @@ def places(number: int) -> list[CallSite]:
 # Leaks
 
 
-def test_leak_is_logged_with_all_that_is_known(logged: Logged) -> None:
+def test_leak_is_logged_with_all_that_is_known(logged):
     """Pool, times, provider, model, trace, id, call site, number and advice."""
     lease = logged.leak(here(), model="llama", correlation_id="id-1")
     lease.observed = SpanContext(0xABC, 1, is_remote=False)
@@ -97,7 +95,7 @@ def test_leak_is_logged_with_all_that_is_known(logged: Logged) -> None:
     )
 
 
-def test_leaks_of_one_call_site_are_logged_on_one_line(logged: Logged) -> None:
+def test_leaks_of_one_call_site_are_logged_on_one_line(logged):
     """The line has their number and the longest-held.
 
     Streams of a gather() cross the threshold one after the other within a moment; they are logged
@@ -116,7 +114,7 @@ def test_leaks_of_one_call_site_are_logged_on_one_line(logged: Logged) -> None:
     assert "held for 70 s" in line
 
 
-def test_one_call_site_is_logged_once_in_ten_minutes(logged: Logged) -> None:
+def test_one_call_site_is_logged_once_in_ten_minutes(logged):
     """Leaks in between are counted for the next line."""
     logged.leak(here())
     logged.look(60)
@@ -134,9 +132,7 @@ def test_one_call_site_is_logged_once_in_ten_minutes(logged: Logged) -> None:
 @pytest.mark.parametrize(
     ("number", "last"), [(3, "provider groq)"), (10, "call site: 7.")], ids=["few", "many"]
 )
-def test_each_call_site_is_logged_within_a_bound(
-    logged: Logged, monkeypatch: pytest.MonkeyPatch, number: int, last: str
-) -> None:
+def test_each_call_site_is_logged_within_a_bound(logged, monkeypatch, number, last):
     """Unknown call sites are one; all beyond the bound are logged together."""
     monkeypatch.setattr(logs, "_MOST_CALL_SITES", 3 if number == 10 else 100)
     for call_site in (*places(number), *([None] if number == 3 else [])):
@@ -147,9 +143,7 @@ def test_each_call_site_is_logged_within_a_bound(
 
 
 @pytest.mark.parametrize("goes_on", [False, True])
-def test_leak_that_was_released_before_it_was_logged_has_no_age(
-    logged: Logged, goes_on: bool
-) -> None:
+def test_leak_that_was_released_before_it_was_logged_has_no_age(logged, goes_on):
     """Its call site was just logged; ten minutes later its numbers would be wrong.
 
     Of several unlogged leaks, one that is still open is logged.
@@ -180,7 +174,7 @@ ENDS: dict[str, Callable[[Logged, Lease], object]] = {
 
 
 @pytest.mark.parametrize("how", ENDS)
-def test_leak_that_is_released_is_logged_as_information(logged: Logged, how: str) -> None:
+def test_leak_that_is_released_is_logged_as_information(logged, how):
     """The line has the time that it was held."""
     lease = logged.leak(here())
     logged.look(60)
@@ -195,16 +189,14 @@ def test_leak_that_is_released_is_logged_as_information(logged: Logged, how: str
 # Requests that are stuck
 
 
-def test_stuck_requests_are_logged_with_state_and_holders(logged: Logged) -> None:
+def test_stuck_requests_are_logged_with_state_and_holders(logged):
     """The evidence that a restart would take away."""
     scene = logged.scene
-    assert scene.pool is not None
     holder = logged.leak(here())
-    assert holder.connection is not None
     scene.pool.maximum = 1
     scene.pool.views = [ConnectionView(holder.connection, "active", True, None)]
     for _ in range(2):
-        scene.tracker.waiting(scene.enter(), 600.0)
+        scene.queue(600.0)
         scene.clock.advance(2)
     logged.look(10)
     (line,) = logged.told()
@@ -235,7 +227,7 @@ def has(line: str, *parts: str) -> bool:
     return all(part in line for part in parts)
 
 
-def test_churn_is_logged_with_numbers_call_site_and_advice(logged: Logged) -> None:
+def test_churn_is_logged_with_numbers_call_site_and_advice(logged):
     """It is logged once per provider for the life of the process."""
     churn(logged, "groq", built_at=here())
     (line,) = logged.told()
@@ -255,7 +247,7 @@ def test_churn_is_logged_with_numbers_call_site_and_advice(logged: Logged) -> No
     assert len(logged.told()) == 2
 
 
-def test_churn_of_websockets_is_logged_as_such(logged: Logged) -> None:
+def test_churn_of_websockets_is_logged_as_such(logged):
     """The line has the number of pools per call, if it is more than one."""
     call = Call("lmstudio")
     for _ in range(10):
@@ -273,14 +265,14 @@ def test_churn_of_websockets_is_logged_as_such(logged: Logged) -> None:
 # Text from outside
 
 
-def test_text_from_outside_stays_on_one_line(logged: Logged) -> None:
+def test_text_from_outside_stays_on_one_line(logged):
     """A model's name, an id, a provider's name and a pool's can be any text."""
     evil = "x\nERROR root: forged\r\x1b[2J\u2028"
     pool = FakePool()
     logged.scene.pool, logged.scene.tracker = pool, logged.scene.track(pool, evil, evil)
     lease = logged.leak(here(), evil, model=evil, correlation_id=evil)
     logged.look(60)
-    logged.scene.tracker.waiting(logged.scene.enter(), None)
+    logged.scene.queue()
     logged.look(11)
     logged.scene.tracker.released(lease)
     logged.look()
@@ -290,9 +282,9 @@ def test_text_from_outside_stays_on_one_line(logged: Logged) -> None:
     assert all(line.isprintable() for line in lines), lines
 
 
-def test_file_name_from_outside_stays_on_one_line(logged: Logged) -> None:
+def test_file_name_from_outside_stays_on_one_line(logged):
     """Code that was compiled under any name."""
-    space: dict[str, Any] = {"find": find}
+    space = {"find": find}
     exec(compile("place = find(); whole = find(whole=True)", "/srv/a\nb.py", "exec"), space)
     logged.leak(space["place"])
     logged.look(60)

@@ -43,7 +43,7 @@ def call(scene: Scene, seconds: float, error: str | None = None) -> None:
     made.end(FAILED if error else 0, error)
 
 
-def test_each_minute_has_what_was_added_in_it(scene: Scene, account: Account) -> None:
+def test_each_minute_has_what_was_added_in_it(scene, account):
     """Calls, requests and their time; requests in flight count with their time so far."""
     call(scene, 2.0)
     lease = scene.acquire()
@@ -66,7 +66,7 @@ def test_each_minute_has_what_was_added_in_it(scene: Scene, account: Account) ->
     assert second[REQUESTS, ("took", 68.719)] == 1
 
 
-def test_phase_that_begins_during_a_reading_has_no_negative_time(scene: Scene) -> None:
+def test_phase_that_begins_during_a_reading_has_no_negative_time(scene):
     """Requests of other threads go on while a reading is taken."""
     registry, now = scene.registry, scene.clock()
     scene.clock.advance(0.001)
@@ -76,11 +76,11 @@ def test_phase_that_begins_during_a_reading_has_no_negative_time(scene: Scene) -
     assert reading[REQUESTS, ("entered",)] == 1
 
 
-def test_phase_that_ends_during_a_reading_is_counted_once(scene: Scene, account: Account) -> None:
+def test_phase_that_ends_during_a_reading_is_counted_once(scene, account):
     """Another thread ends it after the ended phases and before the requests in flight are read."""
 
     class Read(dict[Any, int]):
-        def items(self) -> Any:
+        def items(self):
             lease.enter(AWAITING_RESPONSE, scene.clock())
             return super().items()
 
@@ -94,7 +94,7 @@ def test_phase_that_ends_during_a_reading_is_counted_once(scene: Scene, account:
     assert sum(added.get(item, 0) for _, _, added in minutes(account, scene)) == 120 * SECOND
 
 
-def test_durations_are_counted_by_class(scene: Scene, account: Account) -> None:
+def test_durations_are_counted_by_class(scene, account):
     """A class covers twice the time of the one before."""
     for seconds in (0.001, 2.0, 2.1, 2.2, 90.0):
         call(scene, seconds)
@@ -103,7 +103,7 @@ def test_durations_are_counted_by_class(scene: Scene, account: Account) -> None:
     assert took == {0.017: 1, 2.147: 2, 4.295: 1, 137.439: 1}
 
 
-def test_pause_belongs_to_no_minute(scene: Scene, account: Account) -> None:
+def test_pause_belongs_to_no_minute(scene, account):
     """What was counted before an hour without requests ends where that hour begins."""
     call(scene, 5.0)
     account.rest()
@@ -120,7 +120,7 @@ def test_pause_belongs_to_no_minute(scene: Scene, account: Account) -> None:
     assert after[2][CALLS, ("outcome", "succeeded")] == 2
 
 
-def test_short_pause_ends_no_minute(scene: Scene, account: Account) -> None:
+def test_short_pause_ends_no_minute(scene, account):
     """Rows are a minute, not a burst: an hour of bursts is in the account."""
     for _ in range(60):
         call(scene, 1.0)
@@ -130,7 +130,7 @@ def test_short_pause_ends_no_minute(scene: Scene, account: Account) -> None:
     assert len(minutes(account, scene)) <= 31
 
 
-def test_watch_writes_the_account(scene: Scene) -> None:
+def test_watch_writes_the_account(scene):
     """One row a minute while requests are in flight."""
     watch = Watch(scene.registry, leak_threshold=0.0, loop_lag=None)
     scene.acquire()
@@ -140,7 +140,7 @@ def test_watch_writes_the_account(scene: Scene) -> None:
     assert [row[:2] for row in minutes(watch.account, scene)] == [(0, 60), (60, 120), (120, 125)]
 
 
-def test_watch_rests_with_the_account(scene: Scene) -> None:
+def test_watch_rests_with_the_account(scene):
     """When its thread ends, so does the minute."""
     watch = Watch(scene.registry, leak_threshold=0.0, loop_lag=None)
     watch._thread.current = threading.current_thread()
@@ -151,7 +151,7 @@ def test_watch_rests_with_the_account(scene: Scene) -> None:
     assert [row[:2] for row in minutes(watch.account, scene)] == [(0, 5)]
 
 
-def test_fork_begins_a_new_account(scene: Scene) -> None:
+def test_fork_begins_a_new_account(scene):
     """The parent keeps what it has counted."""
     watch = Watch(scene.registry, leak_threshold=0.0, loop_lag=None)
     call(scene, 61.0)
@@ -161,7 +161,7 @@ def test_fork_begins_a_new_account(scene: Scene) -> None:
     assert [row[2] for row in minutes(watch.account, scene)] == [{}]
 
 
-def test_memory_is_bounded(scene: Scene, account: Account) -> None:
+def test_memory_is_bounded(scene, account):
     """An hour is kept, of the names, origins and errors that the ledgers keep."""
     for hour in range(2):
         for minute in range(60):
@@ -182,7 +182,7 @@ def test_memory_is_bounded(scene: Scene, account: Account) -> None:
     assert held < 6_000_000
 
 
-def test_memory_of_a_usual_process_is_small(scene: Scene, account: Account) -> None:
+def test_memory_of_a_usual_process_is_small(scene, account):
     """Three providers for an hour: some tens of kilobytes."""
     names = ("openai", "anthropic", "mistral")
     trackers = [scene.track(FakePool(), name=name, provider=name) for name in names]

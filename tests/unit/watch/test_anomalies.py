@@ -1,6 +1,5 @@
 """Anomalies are counted once, and transient states are not."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -48,13 +47,12 @@ class Odd:
     def __init__(self, **settings: Any) -> None:
         self.lag = Lag()
         self.scene = Scene(loop_lag=True, **settings)
-        self.watch = Watch(self.scene.registry, leak_threshold=0, loop_lag=self.lag)  # type: ignore[arg-type]
+        self.watch = Watch(self.scene.registry, leak_threshold=0, loop_lag=self.lag)
 
     def listed(
         self, state: str, *, wanted: bool = False, record: TrackedConnection | None = None
     ) -> TrackedConnection:
         """A connection that the pool has listed, and nothing else."""
-        assert self.scene.pool is not None
         record = record or self.scene.connection(established=state != "connecting")
         self.scene.pool.views = [ConnectionView(record, state, wanted, None)]
         return record
@@ -87,7 +85,7 @@ def odd() -> Odd:
 
 
 @pytest.mark.parametrize("waiters", [1, 3])
-def test_waiter_beside_an_idle_connection_is_counted_once(odd: Odd, waiters: int) -> None:
+def test_waiter_beside_an_idle_connection_is_counted_once(odd, waiters):
     """Each one that a lost wake-up left behind counts, however long both last."""
     odd.listed("idle")
     for _ in range(waiters):
@@ -96,7 +94,7 @@ def test_waiter_beside_an_idle_connection_is_counted_once(odd: Odd, waiters: int
     assert odd.counted == {IDLE: waiters}
 
 
-def test_waiter_beside_an_idle_connection_for_one_pass_is_no_anomaly(odd: Odd) -> None:
+def test_waiter_beside_an_idle_connection_for_one_pass_is_no_anomaly(odd):
     """The pool passes through that state whenever a connection is given back."""
     odd.listed("idle")
     lease = odd.waiter()
@@ -108,7 +106,7 @@ def test_waiter_beside_an_idle_connection_for_one_pass_is_no_anomaly(odd: Odd) -
 
 
 @pytest.mark.parametrize("what", ["the connection", "the waiter"])
-def test_waiter_served_between_two_passes_is_no_anomaly(odd: Odd, what: str) -> None:
+def test_waiter_served_between_two_passes_is_no_anomaly(odd, what):
     """A busy pool has a waiter and an idle connection at many a moment.
 
     The waiter was assigned, and refused: httpcore 1.0 does so to all but one.
@@ -135,9 +133,7 @@ def test_waiter_served_between_two_passes_is_no_anomaly(odd: Odd, what: str) -> 
         ("idle", False, b"", 20),
     ],
 )
-def test_connection_that_could_not_serve_the_waiter_is_no_anomaly(
-    state: str, wanted: bool, host: bytes, max_origins: int
-) -> None:
+def test_connection_that_could_not_serve_the_waiter_is_no_anomaly(state, wanted, host, max_origins):
     """An idle one without a waiter is none either."""
     odd = Odd(max_origins=max_origins)
     odd.listed(state, wanted=wanted)
@@ -152,7 +148,7 @@ def test_connection_that_could_not_serve_the_waiter_is_no_anomaly(
 
 @pytest.mark.parametrize("waits", [True, False])
 @pytest.mark.parametrize("state", ["active", "connecting"])
-def test_connection_without_references_is_counted_once(odd: Odd, state: str, waits: bool) -> None:
+def test_connection_without_references_is_counted_once(odd, state, waits):
     """It takes a slot of the pool for ever, also if the last request left it behind."""
     odd.listed(state)
     if waits:
@@ -161,7 +157,7 @@ def test_connection_without_references_is_counted_once(odd: Odd, state: str, wai
     assert odd.counted == {ORPHAN: 1}
 
 
-def test_connection_without_references_in_one_pass_is_no_anomaly(odd: Odd) -> None:
+def test_connection_without_references_in_one_pass_is_no_anomaly(odd):
     """It is being closed or assigned."""
     record = odd.listed("active")
     odd.look()
@@ -173,7 +169,7 @@ def test_connection_without_references_in_one_pass_is_no_anomaly(odd: Odd) -> No
 
 
 @pytest.mark.parametrize("state", ["active", "connecting"])
-def test_connection_that_a_request_of_the_pool_has_is_no_orphan(odd: Odd, state: str) -> None:
+def test_connection_that_a_request_of_the_pool_has_is_no_orphan(odd, state):
     """The request is tracked or, from before instrument(), known to the pool alone."""
     record = odd.listed(state)
     odd.scene.tracker.assigned(odd.scene.enter(), record)
@@ -189,16 +185,14 @@ def test_connection_that_a_request_of_the_pool_has_is_no_orphan(odd: Odd, state:
 @pytest.mark.parametrize(
     ("timeout", "looks", "counted"), [(5.0, 20, {OVERRUN: 1}), (5.0, 6, {}), (None, 100, {})]
 )
-def test_waiter_past_its_timeout_and_a_second_is_counted_once(
-    odd: Odd, timeout: float | None, looks: int, counted: dict[str, int]
-) -> None:
+def test_waiter_past_its_timeout_and_a_second_is_counted_once(odd, timeout, looks, counted):
     """Timers are no more exact than the machine."""
     odd.waiter(timeout)
     odd.look(looks)
     assert odd.counted == counted
 
 
-def test_timeout_restarts_with_each_requeue(odd: Odd) -> None:
+def test_timeout_restarts_with_each_requeue(odd):
     lease = odd.waiter(timeout=5.0)
     for _ in range(5):
         odd.look(4)
@@ -206,7 +200,7 @@ def test_timeout_restarts_with_each_requeue(odd: Odd) -> None:
     assert odd.counted == {}
 
 
-def test_process_that_was_stopped_is_no_anomaly(odd: Odd) -> None:
+def test_process_that_was_stopped_is_no_anomaly(odd):
     """After a minute of SIGSTOP the first pass may come before the waiter wakes up."""
     lease = odd.waiter(timeout=5.0)
     odd.look(1, every=60)
@@ -215,7 +209,7 @@ def test_process_that_was_stopped_is_no_anomaly(odd: Odd) -> None:
     assert odd.counted == {}
 
 
-def test_waiter_on_an_unwatched_loop_has_a_longer_grace(odd: Odd) -> None:
+def test_waiter_on_an_unwatched_loop_has_a_longer_grace(odd):
     """Its loop's lateness is unknown: trio's, or with ``loop_lag=False``."""
     odd.scene.tracker.loop = NOWHERE
     odd.waiter(timeout=5.0)
@@ -236,9 +230,7 @@ def test_waiter_on_an_unwatched_loop_has_a_longer_grace(odd: Odd) -> None:
         lambda odd: odd.waiter(timeout=1.0),
     ],
 )
-def test_no_anomaly_is_counted_while_an_event_loop_is_late(
-    odd: Odd, provoke: Callable[[Odd], object]
-) -> None:
+def test_no_anomaly_is_counted_while_an_event_loop_is_late(odd, provoke):
     """What is seen then may be a second old."""
     provoke(odd)
     for late, looks, counted in ((SECOND, 10, 0), (0, 2, 1), (SECOND, 2, 1), (0, 8, 1)):
@@ -247,7 +239,7 @@ def test_no_anomaly_is_counted_while_an_event_loop_is_late(
         assert sum(odd.counted.values()) == counted
 
 
-def test_anomaly_needs_two_passes_after_a_late_loop(odd: Odd) -> None:
+def test_anomaly_needs_two_passes_after_a_late_loop(odd):
     odd.listed("active")
     odd.look()
     odd.lag.late = SECOND
@@ -257,7 +249,7 @@ def test_anomaly_needs_two_passes_after_a_late_loop(odd: Odd) -> None:
     assert odd.counted == {}
 
 
-def test_pool_that_can_not_be_read_has_no_anomalies(odd: Odd) -> None:
+def test_pool_that_can_not_be_read_has_no_anomalies(odd):
     """The failure is counted, and nothing is made up."""
     pool = Unreadable()
     tracker = odd.scene.track(pool)

@@ -7,19 +7,19 @@ from opentelemetry.instrumentation.gluellm.watch.busy_loops import busy_loops
 from support.waiting import wait_until
 
 
-def test_a_busy_loop_is_reported_with_its_frames_and_a_waiting_one_is_not() -> None:
+def test_a_busy_loop_is_reported_with_its_frames_and_a_waiting_one_is_not():
     """The innermost first, without the loop's own."""
     release, gate = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
 
-    async def blocks() -> None:
+    async def blocks():
         release.wait()
 
-    async def run() -> None:
+    async def run():
         await blocks()
         await gate.wait()
 
-    def places() -> list[str]:
+    def places():
         return [line for stack in busy_loops() for line in stack if "test_busy_loops" in line]
 
     thread = threading.Thread(target=loop.run_until_complete, args=(run(),))

@@ -41,8 +41,8 @@ def build(
     ],
 )
 def test_many_pools_with_few_requests_are_churn_unless_they_are_kept(
-    scene: Scene, churn: Churn, pools: int, requests: int, kept: bool, fires: bool
-) -> None:
+    scene, churn, pools, requests, kept, fires
+):
     """Fifty are churn though no garbage collector came: no application needs that many."""
     made = build(scene, pools, requests)
     if not kept:
@@ -60,14 +60,14 @@ def told(scene: Scene) -> list[tuple[str, str, int, int]]:
     ]
 
 
-def test_pools_of_an_earlier_installation_are_not_churn(scene: Scene) -> None:
+def test_pools_of_an_earlier_installation_are_not_churn(scene):
     """They were not built in the last minute."""
     build(scene, 20)
     Churn(scene.registry).check()
     assert told(scene) == []
 
 
-def test_pools_of_several_passes_add_up_within_a_minute(scene: Scene, churn: Churn) -> None:
+def test_pools_of_several_passes_add_up_within_a_minute(scene, churn):
     """A pass comes once a second, and a client per call may come every five."""
     for _ in range(11):
         build(scene, 1)
@@ -76,7 +76,7 @@ def test_pools_of_several_passes_add_up_within_a_minute(scene: Scene, churn: Chu
     assert [pools for _, _, pools, _ in told(scene)] == [10]
 
 
-def test_slowly_built_pools_are_no_churn(scene: Scene, churn: Churn) -> None:
+def test_slowly_built_pools_are_no_churn(scene, churn):
     """Eight a minute for an hour."""
     for _ in range(60 * 8):
         build(scene, 1)
@@ -85,7 +85,7 @@ def test_slowly_built_pools_are_no_churn(scene: Scene, churn: Churn) -> None:
     assert told(scene) == []
 
 
-def test_churn_is_reported_with_numbers_since_the_last_report(scene: Scene, churn: Churn) -> None:
+def test_churn_is_reported_with_numbers_since_the_last_report(scene, churn):
     build(scene, 12)
     churn.check()
     build(scene, 30, requests=2)
@@ -93,7 +93,7 @@ def test_churn_is_reported_with_numbers_since_the_last_report(scene: Scene, chur
     assert [numbers[2:] for numbers in told(scene)] == [(12, 12), (30, 60)]
 
 
-def test_earlier_requests_do_not_hide_churn(scene: Scene, churn: Churn) -> None:
+def test_earlier_requests_do_not_hide_churn(scene, churn):
     """A thousand requests of an hour ago have nothing to do with it."""
     build(scene, 1, requests=1000)
     churn.check()
@@ -105,7 +105,7 @@ def test_earlier_requests_do_not_hide_churn(scene: Scene, churn: Churn) -> None:
 
 
 @pytest.mark.parametrize(("pools", "known"), [(1, 14), (30, 0)])
-def test_many_hosts_beyond_the_bound_are_no_churn(pools: int, known: int) -> None:
+def test_many_hosts_beyond_the_bound_are_no_churn(pools, known):
     """All of them go by one name: one pool asks for it once, and one for each can't be shared."""
     scene = Scene(max_origins=known + 1)
     for number in range(known):
@@ -126,7 +126,7 @@ def test_many_hosts_beyond_the_bound_are_no_churn(pools: int, known: int) -> Non
     assert told(scene) == []
 
 
-def test_clear_forgets_what_the_parent_process_counted(scene: Scene, churn: Churn) -> None:
+def test_clear_forgets_what_the_parent_process_counted(scene, churn):
     """A forked child calls it; its ledgers start at 0."""
     build(scene, 9)
     churn.check()
@@ -140,7 +140,7 @@ def test_clear_forgets_what_the_parent_process_counted(scene: Scene, churn: Chur
 # Beside other pools of the same name
 
 
-def test_pools_discarded_at_another_origin_are_not_counted(scene: Scene, churn: Churn) -> None:
+def test_pools_discarded_at_another_origin_are_not_counted(scene, churn):
     """Ten clients that an application keeps for one origin are no churn."""
     kept = build(scene, 10, host=b"kept.test")
     build(scene, 5, host=b"other.test")
@@ -151,7 +151,7 @@ def test_pools_discarded_at_another_origin_are_not_counted(scene: Scene, churn: 
     assert [one[1] for one in told(scene)] == ["kept.test"]
 
 
-def test_pool_of_two_providers_is_discarded_once(scene: Scene, churn: Churn) -> None:
+def test_pool_of_two_providers_is_discarded_once(scene, churn):
     """The origin has a ledger for each provider. Four of ten clients are gone, then five."""
     calls = Call("openai"), Call("anthropic")
     kept = build(scene, 6, host=b"shared.test", calls=calls)

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import importlib
 import threading
 import time
 import weakref
@@ -102,9 +101,7 @@ def measured() -> Measured:
     return Measured()
 
 
-def test_block_is_detected_during_and_after_it_and_a_healthy_loop_is_not_late(
-    measured: Measured,
-) -> None:
+def test_block_is_detected_during_and_after_it_and_a_healthy_loop_is_not_late(measured):
     measured.read()
     measured.run(1)
     assert (measured.peak, measured.late) == (0, 0)
@@ -118,7 +115,7 @@ def test_block_is_detected_during_and_after_it_and_a_healthy_loop_is_not_late(
     assert measured.peak == 0
 
 
-def test_blocks_add_up_and_are_recent_for_a_while(measured: Measured) -> None:
+def test_blocks_add_up_and_are_recent_for_a_while(measured):
     """The peak of one block and of two is the same; the time that is lost is not."""
     measured.read()
     measured.run(0.1)
@@ -142,7 +139,7 @@ def test_blocks_add_up_and_are_recent_for_a_while(measured: Measured) -> None:
     assert measured.lag.blocked_within(SECOND, measured.clock())  # at this moment
 
 
-def test_latest_of_several_loops_counts(measured: Measured) -> None:
+def test_latest_of_several_loops_counts(measured):
     """Two loops that are blocked at the same time lose that time once."""
     pool, loop = FakePool(), FakeLoop(measured.clock)
     other = measured.scene.track(pool, name="anthropic")
@@ -162,7 +159,7 @@ def test_latest_of_several_loops_counts(measured: Measured) -> None:
     assert sum(timer.late for _, timer in measured.lag._timers.items()) == pytest.approx(2 * SECOND)
 
 
-def test_late_time_never_falls(measured: Measured) -> None:
+def test_late_time_never_falls(measured):
     """It is read during a block, at its end, and in the next installation on this Meter."""
     lease = measured.read()
     measured.run(0.2)
@@ -182,7 +179,7 @@ def test_late_time_never_falls(measured: Measured) -> None:
     assert next_one.late(measured.clock()) == 0
 
 
-def test_lateness_of_a_loop_that_ends_before_the_next_pass_counts(measured: Measured) -> None:
+def test_lateness_of_a_loop_that_ends_before_the_next_pass_counts(measured):
     """For example with ``asyncio.run`` for each call."""
     measured.read()
     measured.run(0.1)
@@ -194,7 +191,7 @@ def test_lateness_of_a_loop_that_ends_before_the_next_pass_counts(measured: Meas
     assert measured.scene.tracker.loop is None
 
 
-def test_late_share_is_of_the_last_minute() -> None:
+def test_late_share_is_of_the_last_minute():
     """For a younger process it is the share of all its time."""
     scene = Scene(loop_lag=True)
     lag = LoopLag(scene.registry, window=75.0)
@@ -215,7 +212,7 @@ def test_late_share_is_of_the_last_minute() -> None:
     assert lag.recent_share(clock()) == 0
 
 
-def test_block_that_starts_before_the_first_pass_is_detected(measured: Measured) -> None:
+def test_block_that_starts_before_the_first_pass_is_detected(measured):
     """Only its part after the pass is measured."""
     measured.read(turn=False)
     measured.block()
@@ -226,9 +223,7 @@ def test_block_that_starts_before_the_first_pass_is_detected(measured: Measured)
     ("what", "seen"),
     [("no request", 0), ("ends with it", SEEN), ("of another loop", 0), ("began later", 0)],
 )
-def test_only_a_block_of_a_loop_that_a_request_needs_counts(
-    measured: Measured, what: str, seen: float
-) -> None:
+def test_only_a_block_of_a_loop_that_a_request_needs_counts(measured, what, seen):
     """The timer still runs for a while after the last request."""
     lease = measured.read()
     measured.run(0.1)
@@ -251,7 +246,7 @@ def test_only_a_block_of_a_loop_that_a_request_needs_counts(
 
 
 @pytest.mark.parametrize("chunks", [False, True], ids=["one call at a time", "one chunk at a time"])
-def test_loop_that_runs_intermittently_is_not_late(measured: Measured, chunks: bool) -> None:
+def test_loop_that_runs_intermittently_is_not_late(measured, chunks):
     """Between runs nothing is in flight, or responses are unread."""
     tracker = measured.scene.tracker
     lease = measured.read()
@@ -275,7 +270,7 @@ def test_loop_that_runs_intermittently_is_not_late(measured: Measured, chunks: b
             lease = measured.read()
 
 
-def test_timer_ends_when_no_request_needs_it(measured: Measured) -> None:
+def test_timer_ends_when_no_request_needs_it(measured):
     """The watch has to ask for it again and again."""
     lease = measured.read()
     measured.run(2.4)
@@ -292,10 +287,10 @@ def test_timer_ends_when_no_request_needs_it(measured: Measured) -> None:
     assert measured.armed == [False]
 
 
-def test_timer_that_fails_does_not_reach_the_loop(measured: Measured) -> None:
+def test_timer_that_fails_does_not_reach_the_loop(measured):
     """It is counted as an own failure, and the watch starts another."""
 
-    def fail() -> int:
+    def fail():
         raise ValueError
 
     measured.lag.clock = fail
@@ -307,7 +302,7 @@ def test_timer_that_fails_does_not_reach_the_loop(measured: Measured) -> None:
     assert measured.armed == [True]
 
 
-def test_pools_of_a_loop_share_one_timer(measured: Measured) -> None:
+def test_pools_of_a_loop_share_one_timer(measured):
     for _ in range(20):
         measured.read()
     measured.run(0.05)
@@ -315,7 +310,7 @@ def test_pools_of_a_loop_share_one_timer(measured: Measured) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_closed_loop_gets_no_timer(measured: Measured, when: str) -> None:
+def test_closed_loop_gets_no_timer(measured, when):
     """No failure and no lateness; the pool's next request sets its new loop."""
     if when == "after":
         measured.read()
@@ -329,7 +324,7 @@ def test_closed_loop_gets_no_timer(measured: Measured, when: str) -> None:
     assert measured.scene.registry.failures.counts == {}
 
 
-def test_forked_child_has_no_lateness_of_its_parent(measured: Measured) -> None:
+def test_forked_child_has_no_lateness_of_its_parent(measured):
     """The parent's loops and their lateness are the parent's."""
     measured.read()
     measured.run(0.1)
@@ -343,15 +338,9 @@ def test_forked_child_has_no_lateness_of_its_parent(measured: Measured) -> None:
 # Real loops
 
 
-def _uvloop() -> asyncio.AbstractEventLoop:
-    loop: asyncio.AbstractEventLoop = importlib.import_module("uvloop").new_event_loop()
-    return loop
-
-
 @pytest.fixture(params=["asyncio", "uvloop"])
 def make_loop(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
-    pytest.importorskip(request.param)
-    return asyncio.new_event_loop if request.param == "asyncio" else _uvloop
+    return pytest.importorskip(request.param).new_event_loop
 
 
 class Real(Measured):
@@ -360,19 +349,17 @@ class Real(Measured):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         registry = self.scene.registry
-        registry.clock = self.scene.tracker.clock = self.clock = time.monotonic_ns  # type: ignore[assignment]
+        registry.clock = self.scene.tracker.clock = self.clock = time.monotonic_ns
         self.lag = LoopLag(registry, window=75.0)
         self.watch = Watch(registry, leak_threshold=60, loop_lag=self.lag)
         self.scene.tracker.loop = weakref.ref(loop)
 
 
-def test_block_of_a_real_loop_is_detected_and_its_timer_does_not_keep_the_loop(
-    make_loop: Callable[[], asyncio.AbstractEventLoop],
-) -> None:
+def test_block_of_a_real_loop_is_detected_and_its_timer_does_not_keep_the_loop(make_loop):
     loop = make_loop()
     real = Real(loop)
 
-    async def call() -> None:
+    async def call():
         real.read()
         await asyncio.sleep(0.02)
         time.sleep(BLOCK)
@@ -394,10 +381,10 @@ def test_block_of_a_real_loop_is_detected_and_its_timer_does_not_keep_the_loop(
 # Where a pool's requests run
 
 
-def test_running_loop_is_referenced_weakly(measured: Measured) -> None:
+def test_running_loop_is_referenced_weakly(measured):
     """Without one, as in trio's tasks, there is no timer and no repeated query."""
 
-    async def find() -> Any:
+    async def find():
         return running_loop()
 
     loop = asyncio.new_event_loop()
@@ -410,9 +397,7 @@ def test_running_loop_is_referenced_weakly(measured: Measured) -> None:
     assert measured.armed == []
 
 
-def test_stack_of_a_blocked_loop_is_kept_for_a_minute(
-    measured: Measured, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stack_of_a_blocked_loop_is_kept_for_a_minute(measured, monkeypatch):
     """Passes that find no timer overdue do not read stacks."""
     stacks = [("app.py:9 in load", "app.py:9 in load"), ("app.py:4 in rank", "ssl.py:7 in read")]
     monkeypatch.setattr(loop_lag, "busy_loops", lambda: [stacks[0]])
@@ -432,19 +417,17 @@ def test_stack_of_a_blocked_loop_is_kept_for_a_minute(
 
 
 @pytest.mark.parametrize("greenlets", [True, False])
-def test_hub_of_greenlets_is_late_when_the_watch_is(
-    measured: Measured, monkeypatch: pytest.MonkeyPatch, *, greenlets: bool
-) -> None:
+def test_hub_of_greenlets_is_late_when_the_watch_is(measured, monkeypatch, greenlets):
     """While a request without a loop is in flight. The lateness of a thread is not a loop's."""
     monkeypatch.setattr(loop_lag, "threads_are_greenlets", lambda: greenlets)
     late = [0.0]
 
     class Stopped(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
+        def wait(self, timeout=None):
             measured.clock.advance((timeout or 0.0) + late[0])
             return False
 
-    def sleep() -> float:
+    def sleep():
         measured.lag.sleep(Stopped(), 1.0)
         measured.watch.run_pass()
         return measured.late

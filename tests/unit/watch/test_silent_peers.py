@@ -3,9 +3,8 @@
 import contextlib
 import gc
 import socket
-import struct
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from opentelemetry.instrumentation.gluellm.pool.phases import READING, UNREAD
 from opentelemetry.instrumentation.gluellm.watch import silent_peers
 from opentelemetry.instrumentation.gluellm.watch.silent_peers import MOST_CONNECTIONS, SilentPeers
-from opentelemetry.instrumentation.gluellm.watch.watch import Watch
 from support.waiting import wait_until
 from unit.pool.fakes import FakePool, Scene
 
@@ -22,8 +20,6 @@ pytestmark = pytest.mark.skipif(not silent_peers.AVAILABLE, reason="TCP_INFO is 
 
 AFTER = 0.05
 """Seconds of silence, less than the setting allows, so that the tests are short."""
-RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER: close with a reset."""
 
 
 class Peers:
@@ -47,7 +43,6 @@ class Peers:
         """A request that was sent on a socket and has been silent for long."""
         connection = self.scene.connection(established=True)
         lease = self.scene.acquire(connection)
-        assert self.scene.pool is not None
         self.scene.pool.sockets[connection] = sock
         self.scene.clock.advance(AFTER)
         return lease
@@ -75,43 +70,20 @@ def peers(scene: Scene) -> Iterator[Peers]:
         yield Peers(scene, stack)
 
 
-def test_nothing_is_claimed_of_a_provider_that_thinks(peers: Peers) -> None:
-    """It has acknowledged the request. A peer that discards what it acknowledges looks the same."""
-    lease, client, _ = peers.send()
-    wait_until(lambda: last_data(client) > 2 * AFTER * 1000)
-    assert {peers.state(lease) for _ in range(10)} == {"unknown"}
-
-
-def last_data(sock: socket.socket) -> int:
-    """Milliseconds since data last came."""
-    found = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 148)
-    return int(silent_peers._TCP_INFO.unpack(found)[7])
-
-
-def test_peer_that_closes_or_resets_is_recognized(peers: Peers) -> None:
-    """The library notices by itself, unless it is sending or its loop is blocked."""
-    closed, _, peer = peers.send()
-    peer.close()
-    peers.becomes(closed, "closed")
-    reset, _, peer = peers.send()
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-    peer.close()
-    peers.becomes(reset, "reset")
-
-
-def test_peer_that_stops_reading_is_recognized_and_forgotten(peers: Peers) -> None:
+def test_peer_that_stops_reading_is_recognized_and_forgotten(peers):
     """Its receive buffer is full, and it acknowledges each probe. Then it reads on."""
     lease, client, peer = peers.send()
     client.setblocking(False)
     with contextlib.suppress(BlockingIOError):
         while True:
             client.send(bytes(1 << 20))
-    wait_until(lambda: peers.state(lease) == "sending")
-    assert peers.counted() == {}
+    # The second if the test's thread has paused for the second or two between them.
+    wait_until(lambda: peers.state(lease) in ("sending", "not_reading"))
+    assert peers.counted() in ({}, {"not_reading": 1})
     peers.becomes(lease, "not_reading")
     peer.setblocking(False)
 
-    def drained() -> bool:
+    def drained():
         with contextlib.suppress(BlockingIOError):
             while peer.recv(1 << 20):
                 pass
@@ -120,7 +92,7 @@ def test_peer_that_stops_reading_is_recognized_and_forgotten(peers: Peers) -> No
     wait_until(drained)
 
 
-def test_peer_that_has_answered_is_not_lost(peers: Peers) -> None:
+def test_peer_that_has_answered_is_not_lost(peers):
     """It closed after the answer, which a blocked event loop has yet to read."""
     lease, client, peer = peers.send()
     peer.sendall(b"HTTP/1.1 200 OK")
@@ -169,7 +141,7 @@ RETRANSMITTED = {"retransmits": 4, "rto": 3_264_000, "backoff": 4}
         ({"unsent": 900, "heard": 300}, False, "sending"),
     ],
 )
-def test_state_needs_its_evidence(values: dict[str, int], keepalive: bool, state: str) -> None:
+def test_state_needs_its_evidence(values, keepalive, state):
     """Values as Linux reported them in a network namespace whose packets were dropped."""
     info = tuple({**INFO, **values}.values())
     assert silent_peers.peer_state(info, keepalive=keepalive) == state
@@ -199,7 +171,7 @@ class Refusing:
     ],
     ids=["none", "other object", "not permitted", "closed", "older kernel"],
 )
-def test_socket_that_cannot_be_read_is_absent(peers: Peers, sock: Any) -> None:
+def test_socket_that_cannot_be_read_is_absent(peers, sock):
     """It is no failure of the instrumentation, and the other sockets are read."""
     lease = peers.on(sock)
     other, _, peer = peers.send()
@@ -209,12 +181,12 @@ def test_socket_that_cannot_be_read_is_absent(peers: Peers, sock: Any) -> None:
     assert not peers.scene.registry.failures.counts
 
 
-def test_unix_socket_is_absent(peers: Peers) -> None:
+def test_unix_socket_is_absent(peers):
     with socket.socket(socket.AF_UNIX) as sock:
         assert peers.state(peers.on(sock)) is None
 
 
-def test_closed_socket_is_absent_although_its_number_is_reused(peers: Peers) -> None:
+def test_closed_socket_is_absent_although_its_number_is_reused(peers):
     lease, client, _ = peers.send()
     number = client.fileno()
     client.close()
@@ -224,12 +196,10 @@ def test_closed_socket_is_absent_although_its_number_is_reused(peers: Peers) -> 
     assert peers.state(lease) is None
 
 
-def test_reader_that_fails_leaves_the_pass_alone(
-    peers: Peers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reader_that_fails_leaves_the_pass_alone(peers, monkeypatch):
     """A library's version may be unknown. The failure is counted."""
 
-    def fails(*_: Any) -> Any:
+    def fails(*_):
         raise TypeError
 
     lease, _, _ = peers.send()
@@ -239,12 +209,12 @@ def test_reader_that_fails_leaves_the_pass_alone(
 
 
 @pytest.mark.parametrize("change", ["answered", "failed"])
-def test_wait_that_ends_during_the_read_has_no_state(peers: Peers, change: str) -> None:
+def test_wait_that_ends_during_the_read_has_no_state(peers, change):
     """The connection can serve another request by then."""
     scene = peers.scene
 
     class Meanwhile(Refusing):
-        def getsockopt(self, level: int, *_: Any) -> Any:
+        def getsockopt(self, level, *_):
             if not lease.answered_at and not lease.ended_at:
                 scene.clock.advance(1)
                 scene.tracker.answered(lease, 200) if change == "answered" else (
@@ -260,7 +230,7 @@ def test_wait_that_ends_during_the_read_has_no_state(peers: Peers, change: str) 
     assert peers.checks.state(lease, since) is None
 
 
-def test_only_the_longest_waits_of_a_pool_are_read(peers: Peers) -> None:
+def test_only_the_longest_waits_of_a_pool_are_read(peers):
     leases = [peers.on(Refusing(info=info_of())) for _ in range(MOST_CONNECTIONS + 3)]
     read = [lease for lease in leases if peers.state(lease) is not None]
     assert read == leases[:MOST_CONNECTIONS]
@@ -282,18 +252,17 @@ class Answering(Refusing):
         return self.info if level == socket.IPPROTO_TCP else 0
 
 
-def test_all_requests_of_an_http2_connection_have_its_state(peers: Peers) -> None:
+def test_all_requests_of_an_http2_connection_have_its_state(peers):
     scene = peers.scene
     connection = scene.connection(established=True)
     leases = [scene.acquire(connection) for _ in range(3)]
-    assert scene.pool is not None
     scene.pool.sockets[connection] = Answering(state=8)
     scene.clock.advance(AFTER)
     assert [peers.state(lease) for lease in leases] == ["closed"] * 3
     assert peers.counted() == {"closed": 1}
 
 
-def test_evidence_of_one_request_is_about_its_http2_connection(peers: Peers) -> None:
+def test_evidence_of_one_request_is_about_its_http2_connection(peers):
     """A later byte may be the answer to the older request only."""
     scene = peers.scene
     connection = scene.connection(established=True)
@@ -301,13 +270,12 @@ def test_evidence_of_one_request_is_about_its_http2_connection(peers: Peers) -> 
     scene.clock.advance(20)
     younger = scene.acquire(connection)
     scene.clock.advance(10)
-    assert scene.pool is not None
     scene.pool.sockets[connection] = Answering(state=8, data=15_000)
     assert [peers.state(lease) for lease in (older, younger)] == ["unknown", "closed"]
     assert peers.counted() == {"closed": 1}
 
 
-def test_silent_connections_of_ended_waits_are_not_counted(peers: Peers) -> None:
+def test_silent_connections_of_ended_waits_are_not_counted(peers):
     """Their states stay with 0, before and after the next pass."""
     closed, thinking, still = (peers.on(Answering(state=state)) for state in (8, 1, 1))
     peers.state(closed)
@@ -321,7 +289,7 @@ def test_silent_connections_of_ended_waits_are_not_counted(peers: Peers) -> None
     assert peers.counted() == {"closed": 0, "unknown": 0}
 
 
-def test_peer_was_heard_at_the_earliest_when_the_request_was_sent(peers: Peers) -> None:
+def test_peer_was_heard_at_the_earliest_when_the_request_was_sent(peers):
     """A reused connection may have been idle before, with nothing to acknowledge."""
     lease = peers.on(Answering(heard=900_000))
     heard_recently = peers.on(Answering(heard=20))
@@ -331,7 +299,7 @@ def test_peer_was_heard_at_the_earliest_when_the_request_was_sent(peers: Peers) 
         assert peers.checks.state(each, each.phase_since) == ("unknown", heard_at)
 
 
-def test_request_that_lost_its_peer_counts_once_when_it_ends(peers: Peers) -> None:
+def test_request_that_lost_its_peer_counts_once_when_it_ends(peers):
     """Then its read timeout is not the provider's. One that ends well had not lost it."""
     scene = peers.scene
     lost, thinking = peers.on(Answering(state=8)), peers.on(Answering())
@@ -350,7 +318,7 @@ def test_request_that_lost_its_peer_counts_once_when_it_ends(peers: Peers) -> No
     assert scene.origin.longest_answered == 0
 
 
-def test_longest_silence_that_was_answered_is_known(peers: Peers) -> None:
+def test_longest_silence_that_was_answered_is_known(peers):
     """Before the head, and between two reads of a body. A silence that failed is none."""
     scene = peers.scene
     answered, failed = peers.on(Answering()), peers.on(Answering())
@@ -381,9 +349,8 @@ def test_longest_silence_that_was_answered_is_known(peers: Peers) -> None:
     assert scene.origin.longest_answered == 40.5e9
 
 
-def test_time_in_the_queue_is_no_silence(scene: Scene) -> None:
-    lease = scene.enter()
-    scene.tracker.waiting(lease)
+def test_time_in_the_queue_is_no_silence(scene):
+    lease = scene.queue()
     scene.clock.advance(30)
     scene.tracker.assigned(lease, scene.connection(established=True))
     scene.clock.advance(2)
@@ -392,9 +359,7 @@ def test_time_in_the_queue_is_no_silence(scene: Scene) -> None:
     assert scene.origin.longest_answered == 2e9
 
 
-def test_nothing_is_read_if_it_is_off_or_not_available(
-    peers: Peers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_read_if_it_is_off_or_not_available(peers, monkeypatch):
     lease = peers.on(Answering(state=8))
     peers.checks = SilentPeers(peers.scene.registry, 0)
     assert peers.state(lease) is None
@@ -407,12 +372,12 @@ def test_nothing_is_read_if_it_is_off_or_not_available(
     assert peers.counted() == {}
 
 
-def test_checks_keep_no_pool_and_no_socket_alive(peers: Peers) -> None:
+def test_checks_keep_no_pool_and_no_socket_alive(peers):
     class Socket(Answering):
         pass
 
     pool, sock = FakePool(), Socket()
-    gone: list[Callable[[], Any]] = [weakref.ref(pool), weakref.ref(sock)]
+    gone = [weakref.ref(pool), weakref.ref(sock)]
     scene = peers.scene
     scene.pool = pool
     scene.tracker = scene.track(pool)
@@ -422,17 +387,3 @@ def test_checks_keep_no_pool_and_no_socket_alive(peers: Peers) -> None:
     scene.pool = None
     gc.collect()
     assert [reference() for reference in gone] == [None, None]
-
-
-def test_watch_checks_peers_in_each_pass(peers: Peers) -> None:
-    scene = peers.scene
-    watch = Watch(scene.registry, leak_threshold=0, loop_lag=None, peer_check_after=1.0)
-    lease = peers.on(Answering(state=8))
-    scene.clock.advance(1)
-    watch.run_pass()
-    found = watch.silent_peers.state(lease, lease.phase_since)
-    assert found is not None
-    assert found[0] == "closed"
-    scene.tracker.failed(lease, "cancelled")
-    watch.run_pass()
-    assert watch.silent_peers.state(lease, lease.phase_since) is None

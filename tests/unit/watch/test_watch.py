@@ -1,5 +1,6 @@
 """Findings of the watch on a fake clock, and the life of its thread."""
 
+import contextlib
 import gc
 import threading
 import weakref
@@ -43,8 +44,7 @@ def unread(
     call: Call | None = None,
 ) -> Any:
     """A request that was answered, and whose response is not read."""
-    lease = scene.enter(call)
-    scene.tracker.assigned(lease, connection or readable(scene))
+    lease = scene.acquire(connection or readable(scene), call)
     scene.tracker.answered(lease, status)
     return lease
 
@@ -61,7 +61,7 @@ def suspected(scene: Scene, watch: Watch, **further: Any) -> Any:
 # Leaks
 
 
-def test_leak_is_found_at_its_threshold_and_reported_once(scene: Scene, watch: Watch) -> None:
+def test_leak_is_found_at_its_threshold_and_reported_once(scene, watch):
     """It is reported, counted, and in the state. Later passes do not report it again."""
     lease = unread(scene)
     scene.clock.advance(THRESHOLD - 0.001)
@@ -76,7 +76,7 @@ def test_leak_is_found_at_its_threshold_and_reported_once(scene: Scene, watch: W
     assert watch.suspects() == (lease,)
 
 
-def test_time_unread_counts_from_the_last_read(scene: Scene, watch: Watch) -> None:
+def test_time_unread_counts_from_the_last_read(scene, watch):
     """A long stream is no leak, whenever its head came."""
     lease = unread(scene)
     scene.clock.advance(THRESHOLD - 1)
@@ -92,9 +92,7 @@ def test_time_unread_counts_from_the_last_read(scene: Scene, watch: Watch) -> No
 @pytest.mark.parametrize(
     "what", ["reading", "awaiting", "reads are not noted", "another protocol", "threshold of 0"]
 )
-def test_unread_response_with_an_active_reader_is_no_leak(
-    scene: Scene, watch: Watch, what: str
-) -> None:
+def test_unread_response_with_an_active_reader_is_no_leak(scene, watch, what):
     """A silent provider, a WebSocket whose bytes don't pass through the response, and so on."""
     if what == "threshold of 0":
         watch = Watch(scene.registry, leak_threshold=0, loop_lag=None)
@@ -112,7 +110,7 @@ def test_unread_response_with_an_active_reader_is_no_leak(
     ("how", "told"),
     [("released", "released"), ("pool closed", "closed"), ("pool collected", "released")],
 )
-def test_released_leak_is_reported_once(scene: Scene, watch: Watch, how: str, told: str) -> None:
+def test_released_leak_is_reported_once(scene, watch, how, told):
     """Afterwards the lease is not kept; a suspected leak keeps no pool alive."""
     lease = suspected(scene, watch)
     if how == "released":
@@ -130,7 +128,7 @@ def test_released_leak_is_reported_once(scene: Scene, watch: Watch, how: str, to
 
 
 @pytest.mark.parametrize("how", ["read", "step of the call"])
-def test_leak_that_is_read_again_ends_and_can_recur(scene: Scene, watch: Watch, how: str) -> None:
+def test_leak_that_is_read_again_ends_and_can_recur(scene, watch, how):
     """A slow consumer: suspected again after the next pause, and counted once as a leak."""
     call = Call("openai", "m")
     lease = suspected(scene, watch, call=call)
@@ -150,7 +148,7 @@ def test_leak_that_is_read_again_ends_and_can_recur(scene: Scene, watch: Watch, 
     assert scene.ledger.leaks == 1
 
 
-def test_reader_of_data_that_the_sdk_read_ahead_is_no_leak(scene: Scene, watch: Watch) -> None:
+def test_reader_of_data_that_the_sdk_read_ahead_is_no_leak(scene, watch):
     """The threshold counts from the pass that saw its last step."""
     call = Call("openai", "m")
     lease = unread(scene, call=call)
@@ -170,13 +168,11 @@ def test_reader_of_data_that_the_sdk_read_ahead_is_no_leak(scene: Scene, watch: 
 # Stuck requests
 
 
-def test_stuck_requests_are_reported_once_a_pool(scene: Scene, watch: Watch) -> None:
+def test_stuck_requests_are_reported_once_a_pool(scene, watch):
     """The report comes after ten seconds, oldest first, and again after ten minutes."""
-    first = scene.enter()
-    scene.tracker.waiting(first, 600.0)
+    first = scene.queue(600.0)
     scene.clock.advance(5)
-    second = scene.enter()
-    scene.tracker.waiting(second, 600.0)
+    second = scene.queue(600.0)
     scene.clock.advance(4.9)
     watch.run_pass()
     assert scene.recorder.told("requests_stuck") == []
@@ -191,7 +187,7 @@ def test_stuck_requests_are_reported_once_a_pool(scene: Scene, watch: Watch) -> 
     assert len(scene.recorder.told("requests_stuck")) == 2
 
 
-def test_each_pool_reports_its_own_stuck_requests(scene: Scene, watch: Watch) -> None:
+def test_each_pool_reports_its_own_stuck_requests(scene, watch):
     """This includes pools of one name."""
     other_pool = FakePool()
     other = scene.track(other_pool)
@@ -202,7 +198,7 @@ def test_each_pool_reports_its_own_stuck_requests(scene: Scene, watch: Watch) ->
     assert {told[0] for told in scene.recorder.told("requests_stuck")} == {scene.tracker, other}
 
 
-def test_request_that_is_requeued_repeatedly_is_stuck(scene: Scene, watch: Watch) -> None:
+def test_request_that_is_requeued_repeatedly_is_stuck(scene, watch):
     """Each requeue restarts its timeout, but not its wait."""
     lease = scene.enter()
     connection = scene.connection(established=True)
@@ -216,7 +212,7 @@ def test_request_that_is_requeued_repeatedly_is_stuck(scene: Scene, watch: Watch
     assert scene.recorder.told("requests_stuck") == [(scene.tracker, (lease,))]
 
 
-def test_request_that_waits_for_a_stream_is_stuck(scene: Scene, watch: Watch) -> None:
+def test_request_that_waits_for_a_stream_is_stuck(scene, watch):
     """A request that is about to queue is not."""
     scene.enter()
     lease = scene.acquire(scene.connection(established=True, protocol="2"))
@@ -231,9 +227,7 @@ def test_request_that_waits_for_a_stream_is_stuck(scene: Scene, watch: Watch) ->
 
 @pytest.mark.parametrize("error", [SystemExit(), ValueError("secret")], ids=repr)
 @pytest.mark.parametrize("where", ["observer", "clock"])
-def test_failing_pass_is_counted_and_raises_nothing(
-    scene: Scene, watch: Watch, monkeypatch: pytest.MonkeyPatch, where: str, error: BaseException
-) -> None:
+def test_failing_pass_is_counted_and_raises_nothing(scene, watch, monkeypatch, where, error):
     """The thread goes on: no log handler or test may end it."""
     unread(scene)
     fail = Mock(side_effect=error)
@@ -261,7 +255,7 @@ class Looks(PoolObserver):
 
 
 class Watched:
-    """A scene with a watch whose thread looks every few milliseconds and rests after two looks."""
+    """A scene with a watch whose thread looks every few milliseconds, and rests once it may."""
 
     def __init__(self) -> None:
         self.looks = Looks()
@@ -282,11 +276,19 @@ class Watched:
         passed = self.looks.passed
         wait_until(lambda: self.looks.passed >= passed + 2, "a look")
 
+    @contextlib.contextmanager
+    def may_rest(self) -> Iterator[None]:
+        """Let the thread end after the first look that finds no request."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(watch_module, "_REST_AFTER", 1)
+            yield
+
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
     """A watch that is stopped in the end."""
-    monkeypatch.setattr(watch_module, "_REST_AFTER", 1)
+    # A test may stand still between a request and its next look.
+    monkeypatch.setattr(watch_module, "_REST_AFTER", 10**9)
     monkeypatch.setattr(watch_module, "INTERVAL", 0.005)
     made = Watched()
     made.watch.start()
@@ -294,45 +296,45 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
     made.watch.stop()
 
 
-def test_thread_stays_while_a_request_is_in_flight_and_then_ends(watched: Watched) -> None:
+def test_thread_stays_while_a_request_is_in_flight_and_then_ends(watched):
     """Being instrumented costs none; it comes with a request, and again with the next one."""
     assert watched.thread is None
     lease = watched.scene.acquire()
     first = watched.thread
-    assert first is not None
     assert first.daemon
-    for _ in range(3):
-        watched.seen()
-    assert watched.thread is first
-    watched.scene.tracker.released(lease)
-    wait_until(lambda: watched.thread is None)
+    with watched.may_rest():
+        for _ in range(3):
+            watched.seen()
+        assert watched.thread is first
+        watched.scene.tracker.released(lease)
+        wait_until(lambda: watched.thread is None)
     first.join(60)
     assert not first.is_alive()
     watched.request()
     assert watched.thread not in (None, first)
 
 
-def test_thread_stays_while_a_leak_is_suspected(watched: Watched) -> None:
+def test_thread_stays_while_a_leak_is_suspected(watched):
     """The watch has to report that it is over."""
     scene = watched.scene
     lease = unread(scene)
     scene.clock.advance(THRESHOLD)
     wait_until(lambda: lease in watched.watch.suspects())
-    for _ in range(5):
-        watched.seen()
-    scene.tracker.released(lease)
-    wait_until(lambda: scene.recorder.told("leak_over"))
-    wait_until(lambda: watched.thread is None)
+    with watched.may_rest():
+        for _ in range(5):
+            watched.seen()
+        scene.tracker.released(lease)
+        wait_until(lambda: scene.recorder.told("leak_over"))
+        wait_until(lambda: watched.thread is None)
 
 
-def test_passes_are_not_in_step_with_a_loop_that_blocks_once_a_second(scene: Scene) -> None:
+def test_passes_are_not_in_step_with_a_loop_that_blocks_once_a_second(scene, watch):
     """Any moment of the second comes, and a pass takes a second on average."""
     scene.acquire()
-    watch = Watch(scene.registry, leak_threshold=THRESHOLD, loop_lag=None)
-    waits: list[float] = []
+    waits = []
 
     class Stopped(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
+        def wait(self, timeout=None):
             waits.append(timeout or 0.0)
             return len(waits) == 200
 
@@ -343,12 +345,9 @@ def test_passes_are_not_in_step_with_a_loop_that_blocks_once_a_second(scene: Sce
     assert moments == set(range(10))
 
 
-def test_request_during_the_watchs_exit_keeps_it_running(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_request_during_the_watchs_exit_keeps_it_running(scene, watch, monkeypatch):
     """Step by step: the watch asks to be woken, a request comes, and it may not leave."""
     monkeypatch.setattr(watch_module, "INTERVAL", 3600)
-    watch = Watch(scene.registry, leak_threshold=THRESHOLD, loop_lag=None)
     watch.start()
     unread(scene)
     try:
@@ -362,24 +361,21 @@ def test_request_during_the_watchs_exit_keeps_it_running(
         watch.stop()
 
 
-def test_request_in_the_last_moment_of_the_watch_keeps_it_running(scene: Scene) -> None:
+def test_request_in_the_last_moment_of_the_watch_keeps_it_running(scene, watch):
     """Its thread is about to end, and the request still finds it."""
-    watch = Watch(scene.registry, leak_threshold=THRESHOLD, loop_lag=None)
     watch._thread.current = threading.current_thread()
     watch.start()
     assert not watch._rests()
-    watch.account.rest = scene.enter  # type: ignore[method-assign,assignment]
+    watch.account.rest = scene.enter
     assert not watch._rests()
     assert watch._thread.current is threading.current_thread()
 
 
-def test_request_does_not_wait_while_another_one_starts_the_thread(
-    watched: Watched, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_request_does_not_wait_while_another_one_starts_the_thread(watched, monkeypatch):
     """One thread is started, and the second request need not try again."""
     start, starting, go_on = threading.Thread.start, threading.Event(), threading.Event()
 
-    def slow(thread: threading.Thread) -> None:
+    def slow(thread):
         if thread.name == "gluellm-pool-watch":
             starting.set()
             assert go_on.wait(60)
@@ -397,14 +393,15 @@ def test_request_does_not_wait_while_another_one_starts_the_thread(
     assert len(watched.looks.threads) == 1
 
 
-def test_notes_end_with_what_they_are_about(watched: Watched) -> None:
+def test_notes_end_with_what_they_are_about(watched):
     """Those on leases and pools; while the watch rests, the notes keep no pool's tracker."""
     scene = watched.scene
     lease = unread(scene, call=Call("openai", "m"))
     watched.seen()
     assert watched.watch._leases.keys() == {lease}
     scene.tracker.released(lease)
-    wait_until(lambda: watched.thread is None)
+    with watched.may_rest():
+        wait_until(lambda: watched.thread is None)
     assert not watched.watch._leases
     assert list(watched.watch._pools) == [scene.tracker]
     gone = weakref.ref(scene.tracker)
@@ -416,12 +413,12 @@ def test_notes_end_with_what_they_are_about(watched: Watched) -> None:
     assert gone() is None
 
 
-def test_stop_ends_the_thread_and_no_request_starts_another(watched: Watched) -> None:
+def test_stop_ends_the_thread_and_no_request_starts_another(watched):
     """None is left after uninstrument()."""
     watched.scene.acquire()
     thread = watched.thread
-    assert thread is not None
     watched.watch.stop()
+    thread.join(60)  # stop() waits for a second
     assert not thread.is_alive()
     watched.scene.registry.attention = True
     for start in (watched.request, watched.watch.wake):
@@ -430,26 +427,24 @@ def test_stop_ends_the_thread_and_no_request_starts_another(watched: Watched) ->
     watched.watch.stop()
 
 
-def test_stop_can_be_called_in_the_watch_thread(watched: Watched) -> None:
+def test_stop_can_be_called_in_the_watch_thread(watched):
     """An observer, or a log handler, that takes the instrumentation off."""
     done = threading.Event()
 
-    def stop() -> None:
+    def stop():
         watched.watch.stop()
         done.set()
 
-    watched.scene.registry.observer.watch_passed = stop  # type: ignore[method-assign]
+    watched.scene.registry.observer.watch_passed = stop
     watched.watch.start()
     watched.scene.acquire()
     assert done.wait(60)
 
 
-def test_thread_that_can_not_be_started_is_tried_again(
-    watched: Watched, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_thread_that_can_not_be_started_is_tried_again(watched, monkeypatch):
     """The request goes on, and the next one tries again."""
 
-    def fail(_: threading.Thread) -> None:
+    def fail(_):
         raise RuntimeError("can't start new thread")
 
     with monkeypatch.context() as failing:
@@ -462,7 +457,7 @@ def test_thread_that_can_not_be_started_is_tried_again(
     watched.seen()
 
 
-def test_interrupted_wake_is_repeated_by_the_next_request(scene: Scene) -> None:
+def test_interrupted_wake_is_repeated_by_the_next_request(scene):
     """A signal handler may raise before the thread is started."""
     wake = Mock(side_effect=[KeyboardInterrupt, None])
     scene.registry.wake_watch(wake)
@@ -473,12 +468,9 @@ def test_interrupted_wake_is_repeated_by_the_next_request(scene: Scene) -> None:
     assert wake.call_count == 2
 
 
-def test_after_fork_the_next_request_starts_a_thread(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_after_fork_the_next_request_starts_a_thread(scene, watch, monkeypatch):
     """The parent's is not there."""
     monkeypatch.setattr(watch_module, "INTERVAL", 3600)
-    watch = Watch(scene.registry, leak_threshold=THRESHOLD, loop_lag=None)
     watch.start()
     scene.acquire()
     parents = watch._thread.current

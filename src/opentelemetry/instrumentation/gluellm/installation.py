@@ -15,6 +15,7 @@ from opentelemetry.trace import TracerProvider
 
 from .adapters import ADAPTERS
 from .adapters.drains import StreamDrains
+from .adapters.marks import connection_of
 from .adapters.scope import Scope
 from .attribution.any_llm import AnyLLMAttribution
 from .attribution.context import current_call
@@ -120,10 +121,11 @@ class Installation:
         any_llm = AnyLLMAttribution(
             caught, logs.warn_of_missing_hooks, whole_stacks=config.leak_stacks, calls=calls
         )
+        pauses = RetryPauses(caught, connection_of)
         of_calls = (
             ()
             if calls is None
-            else (GlueLLMObserver(caught, logs.warn_of_missing_hooks, calls), RetryPauses(caught))
+            else (GlueLLMObserver(caught, logs.warn_of_missing_hooks, calls), pauses)
         )
         of_sdks = StreamDrains()
         self._attribution = (of_sdks,) if clients_only else (any_llm, *of_calls, of_sdks)

@@ -10,7 +10,7 @@ Durations are seconds. Shares are between 0 and 1.
 # --- Waiting for a connection ---------------------------------------------------------------------
 
 WAIT_NOTICED = 1.0
-"""Wait that delays a caller noticeably. Shorter waits are bursts."""
+"""Wait that delays a caller noticeably. Waits that are shorter, even in sum, are a burst."""
 STUCK_AFTER = 10.0
 """Time in the queue after which a request is stuck, for the log, `diagnose()` and the views of the
 command. A burst would be over by then. A connection whose HTTP/2 streams are all taken is another
@@ -347,7 +347,7 @@ CONNECTING_COSTS = 0.05
 CONNECTING_HURTS = 0.25
 """Share of all request time that goes into establishing connections, from which it is a WARNING:
 calls would be noticeably faster without it. Where the server closes the connections, the smaller
-share is enough."""
+share is enough if each new one takes ``SLOWER_BY``."""
 SLOW_SET_UPS = 5
 """The latest set-ups that are judged. A single slow one can be a lost packet, which is sent again
 after 1 s, and then after 2 s."""

@@ -1,13 +1,12 @@
 """Calls a provider once. Arguments: its URL, and ways to do so.
 
-``any_llm`` calls through any-llm, else it is a plain client of httpx, which takes a fraction of the
-time to import. ``instrument`` turns the instrumentation on by itself, with a provider of its own,
-and prints how many requests that was told of; ``client`` does so for its own client only;
-``refused`` tries with a setting that is not allowed; ``child`` calls in a process that it starts,
-``fork`` in one that it forks; ``wait`` stays until it is interrupted.
+Its client is one of httpx, whose import takes a fraction of any-llm's. ``instrument`` turns the
+instrumentation on by itself, with a provider of its own, and prints how many requests that has
+counted; ``client`` does so for its own client only; ``refused`` tries with a setting that is not
+allowed; ``child`` calls in a process that it starts, ``fork`` in one that it forks; ``wait`` stays
+until it is interrupted.
 """
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -22,12 +21,7 @@ client = httpx.Client(trust_env=False, headers={"authorization": "Bearer any"})
 
 
 def call() -> None:
-    if "any_llm" in ways:
-        from any_llm import AnyLLM
-
-        asyncio.run(AnyLLM.create("openai", api_key="any", api_base=url).acompletion(**CALL))
-    else:
-        client.post(f"{url}/chat/completions", json=CALL).raise_for_status()
+    client.post(f"{url}/chat/completions", json=CALL).raise_for_status()
 
 
 def leave_once_it_is_seen() -> None:
@@ -60,20 +54,20 @@ if {"instrument", "client", "refused"} & set(ways):
             GlueLLMInstrumentor().instrument(meter_provider=provider)
 if "child" in ways:
     subprocess.run([sys.executable, __file__, url], check=True)
-elif "fork" in ways:
+if "fork" in ways:
     forked = os.fork()
     if not forked:
         call()
         leave_once_it_is_seen()
     os.waitpid(forked, 0)
-else:
+if not {"child", "fork"} & set(ways):
     call()
 if reader is not None:
     data = reader.get_metrics_data()
     for scope in data.resource_metrics[0].scope_metrics:
         for metric in scope.metrics:
             if metric.name == semconv.REQUESTS.name:
-                print("told of", sum(point.value for point in metric.data.data_points))
+                print("counted", sum(point.value for point in metric.data.data_points))
 print("called", flush=True)
 while "wait" in ways:
     time.sleep(0.05)  # signal.pause() misses a signal that comes just before it

@@ -1,7 +1,6 @@
-"""Asks for streams and never reads them; ends once the instrumentation has said so.
+"""Asks for streams and never reads them. It dies of SIGKILL once the doctor has seen that.
 
-Arguments: the provider's URL, and what to do then: ``hang`` with a call that waits for
-one of the connections, or ``die`` of SIGKILL once the doctor has seen it.
+Argument: the provider's URL.
 """
 
 import asyncio
@@ -49,22 +48,17 @@ def die_once_it_is_seen() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def main(url: str, then: str) -> None:
+async def main(url: str) -> None:
     client = library.AsyncClient(limits=library.Limits(max_connections=CONNECTIONS))
     kept.append(client)
     llm = AnyLLM.create("openai", api_key="any", api_base=url, http_client=client)
     for _ in range(CONNECTIONS):
         await abandon(llm)
-    hung = llm.acompletion(model="some-model", messages=MESSAGES) if then == "hang" else None
-    waiting = asyncio.ensure_future(hung) if hung is not None else None
     await asyncio.to_thread(told.wait)
     print("leaked", flush=True)
-    if waiting is not None:
-        await waiting
-    if then == "die":
-        await asyncio.to_thread(die_once_it_is_seen)
+    await asyncio.to_thread(die_once_it_is_seen)
 
 
 logging.basicConfig()
 logging.getLogger("opentelemetry.instrumentation.gluellm").addHandler(Listener())
-asyncio.run(main(*sys.argv[1:]))
+asyncio.run(main(sys.argv[1]))

@@ -20,7 +20,7 @@ import httpcore
 import httpcore2
 import urllib3
 
-from opentelemetry.instrumentation.gluellm import snapshot
+from opentelemetry.instrumentation.gluellm import diagnose, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.installation import instrument
 from support.telemetry import Telemetry
@@ -56,6 +56,12 @@ def call(channel: Any) -> None:
     channel.unary_unary("/")(b"", timeout=60)
 
 
+def forked() -> list[str]:
+    """The libraries whose pools have sent requests on connections of a parent process."""
+    findings = (one for one in diagnose(snapshot()) if one.kind == "forked_client")
+    return sorted((one.pool or "").partition("/")[2] for one in findings)
+
+
 async def get(session: aiohttp.ClientSession, target_url: str) -> None:
     async with session.get(target_url) as response:
         await response.read()
@@ -64,9 +70,10 @@ async def get(session: aiohttp.ClientSession, target_url: str) -> None:
 def child(sends: list[Callable[[], Any]]) -> None:
     """What a child does with the pools that it inherits."""
     asyncio.events._set_running_loop(None)
-    before = collect()
+    before, at_first = collect(), forked()
     for send in sends:
         send()
+    told = {"at first": at_first, "forked": forked()}
 
     async def fresh() -> None:
         async with aiohttp.ClientSession() as session:
@@ -75,7 +82,7 @@ def child(sends: list[Callable[[], Any]]) -> None:
     asyncio.run(fresh())
     with grpc.insecure_channel(target) as channel:
         call(channel)
-    print(json.dumps({"before": before, "after": collect()}), flush=True)
+    print(json.dumps({"before": before, "after": collect(), **told}), flush=True)
 
 
 async def main() -> None:
@@ -116,7 +123,8 @@ async def main() -> None:
             thread.join(60)
         await waiting
         call(channel)
-        print(json.dumps({"before": before, "after": collect()}), flush=True)
+        told = {"before": before, "after": collect(), "forked": forked()}
+        print(json.dumps(told), flush=True)
 
 
 asyncio.run(main())

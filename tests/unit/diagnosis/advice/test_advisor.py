@@ -23,13 +23,13 @@ def advice(advisor: Advisor | OwnClient) -> list[str]:
     return [*ways, advisor.probe_idle(40), advisor.without_http2(40), advisor.keep_instance()]
 
 
-def test_every_provider_of_any_llm_has_advice() -> None:
+def test_every_provider_of_any_llm_has_advice():
     """One that any-llm adds has to be looked at."""
     any_llm = pytest.importorskip("any_llm")
     assert set(any_llm.AnyLLM.get_supported_providers()) <= set(PROVIDERS)
 
 
-def test_advice_depends_on_provider_library_and_gluellm() -> None:
+def test_advice_depends_on_provider_library_and_gluellm():
     """GlueLLM's client is one of httpx, with its limits in its settings."""
     assert advisor_for("openai", "httpx2", gluellm=True).allow(40) == (
         'Allow 40 connections: configure_pools(provider="openai", max_connections=40, '
@@ -54,7 +54,7 @@ def test_advice_depends_on_provider_library_and_gluellm() -> None:
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("library", ["httpx", "httpx2", "aiohttp", "urllib3", "grpc"])
-def test_without_any_llm_no_advice_names_it(provider: str, library: str) -> None:
+def test_without_any_llm_no_advice_names_it(provider, library):
     """With scope="all", the host of an SDK's pool gives it a provider of any-llm."""
     for synchronous in (False, True):
         advisor = advisor_for(
@@ -69,9 +69,9 @@ SYNC_ONLY = ("Async", "AnyLLM", "configure_pools", "acompletion", "GLUELLM")
 
 
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
-def test_synchronous_clients_get_synchronous_advice(library: str) -> None:
+def test_synchronous_clients_get_synchronous_advice(library):
     """Each piece of advice builds a client with the limits that it names."""
-    module: Any = pytest.importorskip(library)
+    module = pytest.importorskip(library)
     expressions = set()
     for provider in (*PROVIDERS, None):
         advisor = advisor_for(provider, library, gluellm=True, synchronous=True)
@@ -85,7 +85,7 @@ def test_synchronous_clients_get_synchronous_advice(library: str) -> None:
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_advice_is_complete_and_its_limits_can_be_configured(provider: str) -> None:
+def test_advice_is_complete_and_its_limits_can_be_configured(provider):
     """It leaves out limits that a library lacks and providers that build a pool per call."""
     pytest.importorskip("any_llm")
     urllib3 = provider in ("bedrock", "sagemaker", "otari")
@@ -103,7 +103,7 @@ def test_advice_is_complete_and_its_limits_can_be_configured(provider: str) -> N
     reset_pools()
 
 
-def test_advice_on_a_pool_timeout_has_one_timeout() -> None:
+def test_advice_on_a_pool_timeout_has_one_timeout():
     """Also for SDKs whose own client has one. Python refuses a repeated argument."""
     for provider in PROVIDERS:
         text = advisor_for(provider, "httpx", gluellm=False).wait_at_most(10, 40)
@@ -120,9 +120,7 @@ def test_advice_on_a_pool_timeout_has_one_timeout() -> None:
     ],
 )
 @pytest.mark.parametrize("gateway", [False, True])
-def test_followed_pool_timeout_keeps_the_limits_of_the_sdks_client(
-    provider: str, library: str, sdk: str, *, gateway: bool
-) -> None:
+def test_followed_pool_timeout_keeps_the_limits_of_the_sdks_client(provider, library, sdk, gateway):
     """The client that the SDK builds has 1000 connections; one of httpx has 100.
 
     A gateway's host has no known provider.
@@ -143,29 +141,29 @@ def test_followed_pool_timeout_keeps_the_limits_of_the_sdks_client(
     assert (timeout.connect, timeout.read, timeout.pool) == (5, 600, 10)
 
 
-def test_client_that_replaces_the_sdks_has_as_many_connections() -> None:
+def test_client_that_replaces_the_sdks_has_as_many_connections():
     for provider in ("mistral", "gemini", "cohere", "ollama"):
         text = advisor_for(provider, "httpx2", gluellm=False).wait_at_most(10, 1000)
         assert "Limits(max_connections=1000)" in text
 
 
-def test_advice_on_a_leak_has_the_lines_to_write() -> None:
+def test_advice_on_a_leak_has_the_lines_to_write():
     """For streams of any-llm, and for those of the SDKs and of httpx, which the pool can serve."""
     block = "above the loop that reads the stream, and indent the loop."
     text = advisor_for("openai", "httpx2", gluellm=False).end_answers()
-    assert text.startswith(f"Write async with contextlib.aclosing(stream): {block}")
+    assert text.startswith(f"Write `async with contextlib.aclosing(stream):` {block}")
     for synchronous, sign, wait in ((False, "async ", "await "), (True, "", "")):
         text = advisor_for(
             "openai", "httpx2", gluellm=False, synchronous=synchronous, any_llm=False
         ).end_answers()
-        assert text.startswith(f"Write {sign}with stream: {block}")
-        assert f"write {sign}with client.stream(...) as response: instead" in text
-        end = "closing(generator):." if synchronous else "aclosing(generator): or task.cancel()."
-        assert f"as well: {sign}with contextlib.{end}" in text
+        assert text.startswith(f"Write `{sign}with stream:` {block}")
+        assert f"write `{sign}with client.stream(...) as response:` instead" in text
+        end = "closing(generator):`." if synchronous else "aclosing(generator):` or task.cancel()."
+        assert f"as well: `{sign}with contextlib.{end}" in text
         assert text.endswith(f": {wait}stream.close()")
 
 
-def test_botocores_advice_names_the_option_for_each_purpose() -> None:
+def test_botocores_advice_names_the_option_for_each_purpose():
     """``max_pool_connections`` limits nothing: as many threads are needed."""
     advisor = advisor_for("bedrock", "urllib3", gluellm=False)
     allowed = advisor.allow(40)
@@ -213,7 +211,7 @@ def the_pool(llm: Any) -> Any:
 
 
 @pytest.mark.parametrize(("provider", "library"), INSTALLED)
-def test_followed_advice_is_in_effect(provider: str, library: str) -> None:
+def test_followed_advice_is_in_effect(provider, library):
     """The client reaches the SDK with its limits, and the SDK's own timeouts stay."""
     advisor = advisor_for(provider, library, gluellm=False)
     llm = followed(advisor.allow(40))
@@ -237,7 +235,7 @@ def test_followed_advice_is_in_effect(provider: str, library: str) -> None:
 
 
 @pytest.mark.all_sdks
-def test_gluellms_settings_are_what_it_reads() -> None:
+def test_gluellms_settings_are_what_it_reads():
     """The variables exist, and its client gets them."""
     api = pytest.importorskip("gluellm.api")
     config = pytest.importorskip("gluellm.config")

@@ -50,7 +50,7 @@ def expression(text: str, beginning: str) -> str:
 
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("provider", [None, "openai", "somebody"])
-def test_advice_is_in_the_librarys_terms(library: str, provider: str | None) -> None:
+def test_advice_is_in_the_librarys_terms(library, provider):
     """This includes hosts of providers whose SDK uses another library. What no finding on such a
     pool advises is empty: a channel shows no limits, and aiohttp keeps all connections."""
     texts = advice(own(library, provider))
@@ -65,7 +65,7 @@ def test_advice_is_in_the_librarys_terms(library: str, provider: str | None) -> 
         assert all(text.count(a) == text.count(b) for a, b in ("()", "[]", "{}"))
 
 
-def test_advice_by_library_and_provider() -> None:
+def test_advice_by_library_and_provider():
     """A provider's own library is any-llm's. boto3 is named where a pool is not limited."""
     for provider, library in (("gemini", "aiohttp"), ("bedrock", "urllib3"), ("xai", "grpc")):
         assert "AnyLLM.create" in own(library, provider).allow(40)
@@ -79,7 +79,7 @@ def test_advice_by_library_and_provider() -> None:
     assert "at most 40 threads" in own("urllib3").limit(40)
 
 
-def test_aiohttp_takes_what_is_advised() -> None:
+def test_aiohttp_takes_what_is_advised():
     """The limits and timeouts are in effect."""
     asyncio.run(follow_aiohttp(pytest.importorskip("aiohttp")))
 
@@ -105,12 +105,12 @@ async def follow_aiohttp(aiohttp: Any) -> None:
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="the advice is in Linux's terms")
-def test_urllib3_takes_what_is_advised() -> None:
+def test_urllib3_takes_what_is_advised():
     """The limit makes requests wait, which ``maxsize`` alone does not."""
     urllib3 = pytest.importorskip("urllib3")
     texts = advice(own("urllib3"))
 
-    def follow(what: str) -> Any:
+    def follow(what):
         code = expression(texts[what], "urllib3.PoolManager(")
         manager = eval(code, {"urllib3": urllib3, "socket": socket})
         return manager.connection_from_url("http://127.0.0.1:9")
@@ -125,7 +125,7 @@ def test_urllib3_takes_what_is_advised() -> None:
     assert (read.connect_timeout, read.read_timeout) == (5, 90)
 
 
-def test_requests_takes_what_is_advised() -> None:
+def test_requests_takes_what_is_advised():
     """Its sessions do not show a PoolManager to configure."""
     requests = pytest.importorskip("requests")
     texts = advice(own("urllib3"))
@@ -167,7 +167,7 @@ def leak(library: str, provider: str | None) -> Finding:
         ("grpc", "xai", "cancel its call"),
     ],
 )
-def test_leak_is_ended_as_the_library_does(library: str, provider: str | None, advice: str) -> None:
+def test_leak_is_ended_as_the_library_does(library, provider, advice):
     """An answer of the application's own client is no stream of any-llm's."""
     text = leak(library, provider).advice
     assert advice in text
@@ -180,7 +180,7 @@ def unbounded(library: str, **changes: Any) -> Any:
     return a_snapshot(the_totals(**named(library)), pool)
 
 
-def test_unbounded_own_pool_gets_advice_for_its_library() -> None:
+def test_unbounded_own_pool_gets_advice_for_its_library():
     """The advice names the library's setting. A channel has no limit and is never unbounded."""
     for library, advice in (
         ("aiohttp", "aiohttp.TCPConnector(limit=100)"),
@@ -203,7 +203,7 @@ def full_executor(provider: str | None, kept: int) -> Finding:
     )
 
 
-def test_full_executor_asks_for_threads_and_for_connections_that_are_not_kept_yet() -> None:
+def test_full_executor_asks_for_threads_and_for_connections_that_are_not_kept_yet():
     """An own client's calls were put into threads by the application."""
     for provider in ("bedrock", None):
         for kept, more in ((39, True), (40, False), (50, False)):
@@ -215,7 +215,7 @@ def test_full_executor_asks_for_threads_and_for_connections_that_are_not_kept_ye
     assert "an executor of your own" in full_executor(None, 10).advice
 
 
-def test_each_library_has_advice_in_its_own_terms() -> None:
+def test_each_library_has_advice_in_its_own_terms():
     """A library without it would get the advice for httpx."""
     own = {library for library in semconv.POOL_LIBRARIES if own_client(None, library)}
     assert own == set(semconv.POOL_LIBRARIES) - {"httpx", "httpx2"}

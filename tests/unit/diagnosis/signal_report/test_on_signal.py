@@ -60,7 +60,7 @@ def reporter(logged: list[str]) -> Iterator[SignalReporter]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows faulthandler's handlers")
-def test_a_signal_of_faulthandler_is_refused(reporter: SignalReporter) -> None:
+def test_a_signal_of_faulthandler_is_refused(reporter):
     """Its handler is set in C, without signal.signal()."""
     with Path(os.devnull).open("w") as nowhere:
         faulthandler.register(signal.SIGUSR2, file=nowhere)
@@ -71,7 +71,7 @@ def test_a_signal_of_faulthandler_is_refused(reporter: SignalReporter) -> None:
             faulthandler.unregister(signal.SIGUSR2)
 
 
-def test_installation_in_another_thread_is_refused(reporter: SignalReporter) -> None:
+def test_installation_in_another_thread_is_refused(reporter):
     """Python allows handlers there only. The thread's name is the application's text."""
     with ThreadPoolExecutor(1, thread_name_prefix="a worker") as executor:
         error = executor.submit(reporter.install).exception()
@@ -89,33 +89,29 @@ def descriptors() -> int:
 
 
 @pytest.mark.parametrize("before", [signal.SIG_DFL, signal.SIG_IGN])
-def test_uninstall_leaves_no_handler_descriptor_thread_or_file(
-    before: Any, reporter: SignalReporter, place: Path
-) -> None:
+def test_uninstall_leaves_no_handler_descriptor_thread_or_file(before, reporter, place):
     """The identical handler, as many descriptors and threads as before, no file."""
     original = signal.signal(signal.SIGUSR2, before)
     try:
-        threads, open_before = threading.active_count(), descriptors()
+        threads, open_before = set(threading.enumerate()), descriptors()
         for _ in range(3):
             reporter.install()
-            assert threading.active_count() == threads + 1
+            assert len(set(threading.enumerate()) - threads) == 1
             assert [entry.name for entry in place.iterdir()] == [f"{os.getpid()}.json"]
             reporter.uninstall()
             assert signal.getsignal(signal.SIGUSR2) is before
-            assert threading.active_count() == threads
+            wait_until(lambda: set(threading.enumerate()) <= threads, "its end")
             assert descriptors() == open_before
             assert not list(place.iterdir())
     finally:
         signal.signal(signal.SIGUSR2, original)
 
 
-def test_nothing_stays_open_if_no_thread_can_start(
-    reporter: SignalReporter, logged: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_stays_open_if_no_thread_can_start(reporter, logged, monkeypatch):
     """It says so, and has no entry for a doctor."""
     open_before = descriptors()
 
-    def no_thread(_: object) -> None:
+    def no_thread(_):
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", no_thread)
@@ -124,7 +120,7 @@ def test_nothing_stays_open_if_no_thread_can_start(
     assert "No reports on SIGUSR2" in logged[0]
 
 
-def test_handler_that_was_set_later_stays(reporter: SignalReporter) -> None:
+def test_handler_that_was_set_later_stays(reporter):
     """Uninstalling removes only the package's own handler."""
     reporter.install()
     signal.signal(signal.SIGUSR2, theirs)
@@ -133,7 +129,7 @@ def test_handler_that_was_set_later_stays(reporter: SignalReporter) -> None:
     signal.signal(signal.SIGUSR2, signal.SIG_DFL)
 
 
-def test_report_is_logged_until_uninstall(reporter: SignalReporter, logged: list[str]) -> None:
+def test_report_is_logged_until_uninstall(reporter, logged):
     """Uninstalling in another thread leaves a handler that does nothing: the default kills."""
     reporter.install()
     thread = threading.Thread(target=reporter.uninstall)
@@ -149,9 +145,7 @@ def test_report_is_logged_until_uninstall(reporter: SignalReporter, logged: list
     assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
 
 
-def test_entry_never_grows_old(
-    reporter: SignalReporter, logged: list[str], place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_entry_never_grows_old(reporter, logged, place, monkeypatch):
     """Or systemd-tmpfiles would remove it. Reports go on meanwhile."""
     monkeypatch.setattr(on_signal, "_DAY", 0.01)
     reporter.install()
@@ -162,9 +156,9 @@ def test_entry_never_grows_old(
     wait_until(lambda: logged, "a report")
 
 
-def test_failures_are_reported_and_go_no_further() -> None:
+def test_failures_are_reported_and_go_no_further():
     """A report that can't be made, and a log that can't be written; the thread goes on."""
-    failures: list[str] = []
+    failures = []
     report = Mock(side_effect=[RuntimeError("broken"), NoReport()])
     log = Mock(side_effect=OSError("full"))
     reporter = SignalReporter("SIGUSR2", report, log, lambda what, _: failures.append(what))
@@ -172,7 +166,7 @@ def test_failures_are_reported_and_go_no_further() -> None:
     try:
         for expected in (["report"], ["report", "report.log"]):
             os.kill(os.getpid(), signal.SIGUSR2)
-            wait_until(lambda expected=expected: failures == expected, "a failure")  # type: ignore[misc]
+            wait_until(lambda expected=expected: failures == expected, "a failure")
     finally:
         reporter.uninstall()
 
@@ -181,9 +175,7 @@ def test_failures_are_reported_and_go_no_further() -> None:
 
 
 @pytest.mark.parametrize("trap", [0o770, 0o704, "a link", "a file"])
-def test_directory_of_another_user_is_not_used(
-    trap: int | str, reporter: SignalReporter, logged: list[str], place: Path
-) -> None:
+def test_directory_of_another_user_is_not_used(trap, reporter, logged, place):
     """Or one that is open to others. One warning is logged, and reports still go to the log.
 
     A new directory is private.

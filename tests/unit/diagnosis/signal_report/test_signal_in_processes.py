@@ -71,7 +71,6 @@ def start() -> Iterator[Callable[[str], subprocess.Popen[str]]]:
 
 
 def line_of(child: subprocess.Popen[str]) -> str:
-    assert child.stdout is not None
     return child.stdout.readline().strip()
 
 
@@ -83,6 +82,7 @@ def ask(pid: int) -> dict[str, Any]:
     directory = Directory.open()
     assert presence_of(directory, pid)
     request = ReportRequest(directory, pid)
+    request.write()
     wait_until(lambda: status_of(pid).get("State", "S").startswith("S"), "it sleeps")
     os.kill(pid, signal.SIGUSR2)
     answer = wait_until(request.answer, "an answer")
@@ -90,7 +90,7 @@ def ask(pid: int) -> dict[str, Any]:
     return answer
 
 
-def test_the_doctor_is_answered_whatever_the_main_thread_does(start: Any, place: Path) -> None:
+def test_the_doctor_is_answered_whatever_the_main_thread_does(start, place):
     """While it hangs in a system call or holds a lock of the log, as often as the doctor asks.
 
     The end of the program removes its entry, without uninstall().
@@ -129,7 +129,7 @@ def test_the_doctor_is_answered_whatever_the_main_thread_does(start: Any, place:
     assert not list(place.iterdir())
 
 
-def test_a_wait_that_would_block_the_program_is_refused(start: Any) -> None:
+def test_a_wait_that_would_block_the_program_is_refused(start):
     """gevent has replaced threads and not sleep. The signal keeps its handler."""
     pytest.importorskip("gevent")
     child = start("""
@@ -158,9 +158,7 @@ EACH_GREENLET_LIBRARY = pytest.mark.parametrize(
 
 
 @EACH_GREENLET_LIBRARY
-def test_a_forked_child_answers_in_a_greenlet(
-    start: Any, replace: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_forked_child_answers_in_a_greenlet(start, replace, monkeypatch):
     """The child has its own greenlet; the parent's is dropped."""
     pytest.importorskip(replace.split()[1].partition(".")[0])
     monkeypatch.setenv("EVENTLET_NO_GREENDNS", "yes")
@@ -191,9 +189,7 @@ def test_a_forked_child_answers_in_a_greenlet(
 
 
 @EACH_GREENLET_LIBRARY
-def test_a_signal_does_not_interrupt_a_hub_that_waits(
-    start: Any, replace: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_signal_does_not_interrupt_a_hub_that_waits(start, replace, monkeypatch):
     """The program sleeps in a greenlet, and the signal comes from another process."""
     pytest.importorskip(replace.split()[1].partition(".")[0])
     monkeypatch.setenv("EVENTLET_NO_GREENDNS", "yes")
@@ -214,7 +210,7 @@ def test_a_signal_does_not_interrupt_a_hub_that_waits(
     ]
 
 
-def test_forked_child_and_parent_answer_separately(start: Any, place: Path) -> None:
+def test_forked_child_and_parent_answer_separately(start, place):
     """A queue, a thread and an entry each. What is left of a killed one is not taken for alive."""
     child = start(
         """
@@ -253,7 +249,7 @@ def test_forked_child_and_parent_answer_separately(start: Any, place: Path) -> N
 
 
 @pytest.mark.skipif(not Path("/bin/ps").exists(), reason="no ps here")
-def test_start_of_a_process_is_known_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_of_a_process_is_known_without_proc(monkeypatch):
     """As on macOS: the same at each look, another for another process, none for a dead one."""
     monkeypatch.setattr(rendezvous, "_PROC", Path("/nowhere"))
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:

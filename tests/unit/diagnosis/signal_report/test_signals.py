@@ -26,7 +26,7 @@ REFUSED = {
 @pytest.mark.parametrize(
     ("name", "said"), [(name, said) for said, names in REFUSED.items() for name in names]
 )
-def test_other_signals_are_refused_with_the_reason(name: str, said: str) -> None:
+def test_other_signals_are_refused_with_the_reason(name, said):
     """What was given, why not, and which are allowed."""
     with pytest.raises(ValueError, match=said) as refused:
         signal_number(name)
@@ -34,7 +34,7 @@ def test_other_signals_are_refused_with_the_reason(name: str, said: str) -> None
     assert "SIGUSR1" in str(refused.value)
 
 
-def test_user_and_real_time_signals_are_allowed() -> None:
+def test_user_and_real_time_signals_are_allowed():
     """They have no meaning of their own."""
     assert signal_number("SIGUSR1") == signal.SIGUSR1
     if hasattr(signal, "SIGRTMIN"):
@@ -42,7 +42,7 @@ def test_user_and_real_time_signals_are_allowed() -> None:
         assert signal_number("SIGRTMAX") == signal.SIGRTMAX
 
 
-def test_system_without_signals_raises_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_system_without_signals_raises_with_advice(monkeypatch):
     """For example Windows."""
     for name in ("SIGUSR1", "SIGUSR2", "SIGRTMIN", "SIGRTMAX"):
         monkeypatch.delattr(signal, name, raising=False)

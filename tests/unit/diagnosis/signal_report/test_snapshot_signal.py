@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,9 +17,8 @@ VARIABLE = "OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL"
 
 
 @pytest.fixture(autouse=True)
-def instrumentor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GlueLLMInstrumentor]:
+def instrumentor(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GlueLLMInstrumentor]:
     """Off before and after, with a directory of its own."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.delenv(VARIABLE, raising=False)
     made = GlueLLMInstrumentor()
     yield made
@@ -29,9 +27,7 @@ def instrumentor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gl
     signal.signal(signal.SIGUSR2, signal.SIG_DFL)
 
 
-def test_the_signal_writes_snapshot_and_findings_to_the_log(
-    instrumentor: GlueLLMInstrumentor, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_signal_writes_snapshot_and_findings_to_the_log(instrumentor, caplog):
     """The level is WARNING, which is shown without any logging configuration."""
     instrumentor.instrument(snapshot_signal="SIGUSR2")
     os.kill(os.getpid(), signal.SIGUSR2)
@@ -51,9 +47,7 @@ def test_the_signal_writes_snapshot_and_findings_to_the_log(
         ("SIGUSR2", r"is taken by the handler .*theirs"),
     ],
 )
-def test_a_signal_that_can_not_be_used_is_refused_and_everything_undone(
-    instrumentor: GlueLLMInstrumentor, name: str, said: str
-) -> None:
+def test_a_signal_that_can_not_be_used_is_refused_and_everything_undone(instrumentor, name, said):
     """The next instrument(), without it, finds nothing in its way."""
     signal.signal(signal.SIGUSR2, theirs)
     with pytest.raises(ValueError, match=said):
@@ -68,12 +62,8 @@ def test_a_signal_that_can_not_be_used_is_refused_and_everything_undone(
     [("SIGUSR2", "is taken by the handler"), ("SIGKILL", 'allowed is None, "SIGUSR1"')],
 )
 def test_unusable_signal_in_the_environment_is_a_warning(
-    instrumentor: GlueLLMInstrumentor,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    value: str,
-    said: str,
-) -> None:
+    instrumentor, monkeypatch, caplog, value, said
+):
     """One warning, and everything else is on."""
     monkeypatch.setenv(VARIABLE, value)
     signal.signal(signal.SIGUSR2, theirs)

@@ -1,7 +1,6 @@
 """Findings of many reports: each once, as it was when it was worst, with its time."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -28,7 +27,7 @@ def report(*findings: Finding) -> Report:
     return Report(snapshot=SNAPSHOT, findings=findings)
 
 
-def test_a_finding_comes_once_with_its_span_of_time() -> None:
+def test_a_finding_comes_once_with_its_span_of_time():
     """The numbers are the last ones of its worst severity."""
     over_time = FindingsOverTime()
     over_time.add(report(finding(Kind.LEAK, Severity.WARNING, "one")), 1.0)
@@ -41,7 +40,7 @@ def test_a_finding_comes_once_with_its_span_of_time() -> None:
     assert (only.first, only.last) == (1.0, 4.0)
 
 
-def test_no_advice_names_the_ended_process() -> None:
+def test_no_advice_names_the_ended_process():
     """Its PID may belong to another process by then."""
     waiting = [a_request("queued", 2.0), a_request("reading", 3.0, held=3.0)]
     pool = a_pool(waiting, [a_connection("active")], max_connections=1)
@@ -55,7 +54,7 @@ def test_no_advice_names_the_ended_process() -> None:
         assert "--pid" not in text
 
 
-def test_the_same_cause_in_two_pools_is_two_findings() -> None:
+def test_the_same_cause_in_two_pools_is_two_findings():
     """A saturated pool is left out once its cause is known."""
     over_time = FindingsOverTime()
     over_time.add(report(finding(Kind.POOL_SATURATED, Severity.ERROR)), 1.0)
@@ -64,7 +63,7 @@ def test_the_same_cause_in_two_pools_is_two_findings() -> None:
     assert [one.finding.kind for one in over_time.ordered()] == [Kind.LEAK, Kind.LEAK]
 
 
-def test_of_two_first_findings_the_longer_one_comes_first() -> None:
+def test_of_two_first_findings_the_longer_one_comes_first():
     """While a provider becomes slow, its pool looks too small for a moment."""
     over_time = FindingsOverTime()
     over_time.add(report(finding(Kind.POOL_TOO_SMALL, Severity.WARNING)), 14.0)
@@ -74,7 +73,7 @@ def test_of_two_first_findings_the_longer_one_comes_first() -> None:
     assert kinds == [Kind.SLOW_PROVIDER, Kind.POOL_TOO_SMALL]
 
 
-def test_the_most_severe_come_first_and_then_as_diagnosed() -> None:
+def test_the_most_severe_come_first_and_then_as_diagnosed():
     """A late error stands above an early warning."""
     over_time = FindingsOverTime()
     over_time.add(
@@ -94,16 +93,31 @@ def test_the_most_severe_come_first_and_then_as_diagnosed() -> None:
     assert over_time.ordered()[0].finding.kind is Kind.BLOCKED_EVENT_LOOP
 
 
-@pytest.mark.parametrize(("seconds", "kinds"), [(0, ["leak"]), (2, ["leak"]), (3, [])])
-def test_the_end_of_a_program_is_judged_only_after_a_short_run(
-    seconds: int, kinds: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+CANCELLED, FAILED = {"cancelled": 1}, {"read_error": 1}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "errors", "kinds"),
+    [
+        (0, CANCELLED, ["leak"]),
+        (2, CANCELLED, ["leak"]),
+        (3, CANCELLED, []),
+        (3, {}, ["leak"]),
+        # The failure of one request can cancel the others.
+        (3, CANCELLED | FAILED, ["leak"]),
+    ],
+)
+def test_the_end_of_a_longer_run_is_judged_unless_it_cancels_requests(
+    seconds, errors, kinds, tmp_path, monkeypatch
+):
     """A program cancels its requests when it ends, which says nothing about a longer life."""
     recorder = Recorder(Directory(tmp_path))
     monkeypatch.setattr(recording, "snapshot", a_snapshot)
     for _ in range(seconds):
         recorder._record(ended=False)
-    monkeypatch.setattr(recording, "snapshot", lambda: a_snapshot(the_totals(leaks=1)))
+    monkeypatch.setattr(
+        recording, "snapshot", lambda: a_snapshot(the_totals(errors=errors, leaks=1))
+    )
     recorder.at_exit()
     (written,) = tmp_path.iterdir()
     found = json.loads(written.read_text())["findings"]
@@ -112,8 +126,8 @@ def test_the_end_of_a_program_is_judged_only_after_a_short_run(
 
 @pytest.mark.parametrize(("threshold", "certain"), [(10.0, False), (10.0, True), (0.0, False)])
 def test_run_that_is_too_short_for_a_leak_names_the_likely_one(
-    threshold: float, certain: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    threshold, certain, tmp_path, monkeypatch
+):
     """It names the threshold that holds, unless detection is off."""
     unread = a_request(
         "unread", 6.0, held=6.0, call_site="app.py:8 in answer", leak_suspected=certain

@@ -114,6 +114,13 @@ def test_labels_without_relabelling_are_a_warning():
     assert kinds(given(product=Product(VICTORIA_METRICS), **one({**labels, **LABELS}))) == []
 
 
+def test_only_services_without_a_name_are_listed():
+    """Another program's missing name is not blamed on a service that has one."""
+    unnamed = StoredProcess({**LABELS, "job": "unknown_service:python"}, NOW)
+    (found,) = findings(given(processes=[StoredProcess(LABELS, NOW), unnamed]))
+    assert found.observed == "unknown_service:python: programs without a service name"
+
+
 def test_one_instance_on_two_paths_is_counted_twice():
     """Two services are not reported, and neither is a path that has ended."""
     scraped = StoredProcess({**LABELS, "otel_scope_name": "gluellm"}, NOW)

@@ -1,4 +1,4 @@
-"""Sources of events: one adapter for each library that any-llm's providers use."""
+"""Sources of events: one adapter for each library whose pools can be observed."""
 
 from __future__ import annotations
 

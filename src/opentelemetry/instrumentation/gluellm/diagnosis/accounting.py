@@ -44,6 +44,7 @@ EXPLAINS: dict[Kind, frozenset[str]] = {
     Kind.CHANNEL_NOT_READY: _SET_UP | _QUEUE | {"UNAVAILABLE", "DEADLINE_EXCEEDED"},
     Kind.CLIENT_CLOSED: frozenset({"client_closed"}),
     Kind.REUSE_FAILURES: frozenset({*LOST_CONNECTION, "write_error", "connection_error"}),
+    Kind.FORKED_CLIENT: frozenset({*LOST_CONNECTION, "read_timeout", "connection_error"}),
     Kind.CLOSED_UNANSWERED: frozenset({*LOST_CONNECTION, "write_error", "connection_error"}),
     Kind.TRUNCATED_ANSWERS: frozenset({*LOST_CONNECTION, "connection_error", "read_timeout"}),
     Kind.SILENT_CONNECTIONS: _PROVIDER | _QUEUE | {"read_error", "write_error"},
@@ -163,9 +164,9 @@ _REFUSED = "Check the API key, the model's name, the base URL, and what the requ
 _PROVIDER_FAILS = "Check the provider's status page, or the log of a gateway on the path."
 _UNKNOWN = "The cause is unknown. The numbers observed show where calls fail or spend their time."
 _EXPLANATIONS = {
-    _ANSWERED: "The provider, or a gateway in front of it, answers with a status of success, and "
-    "the exception is raised afterwards (stage finishing, before a possible retry): the answer is "
-    "not what the SDK or the application expects. It may be an HTML page of a gateway (sign-in, "
+    _ANSWERED: "The provider, or a gateway in front of it, answers with a status of success. "
+    "Afterwards, in the stage finishing and before any retry, the exception is raised: the answer "
+    "is not what the SDK or the application expects. It may be an HTML page of a gateway (sign-in, "
     "error), an answer of another API (wrong base URL), JSON that does not match the schema of a "
     "structured output, or a stream that reports an error.",
     _UNDECODABLE: "These answers are not in the encoding that their Content-Encoding header names "
@@ -173,9 +174,9 @@ _EXPLANATIONS = {
     "are affected, one of several instances is at fault. Neither the pool nor the network is the "
     "cause.",
     "invalid_response": "The client cannot parse the head of these answers, and closes the "
-    "connection. A status 400 in its exception is not the server's. Possible causes: a header that "
-    "is longer than the client accepts (aiohttp: 8190 bytes, http.client: 65536, h11: 100 KiB for "
-    "all), which a gateway adds; or the other end does not speak HTTP/1.1 on this port.",
+    "connection. A status 400 in its exception is not the server's. Possible causes: a gateway "
+    "adds a header that is too long for the client (aiohttp: over 8190 bytes, http.client: 65536, "
+    "h11: 100 KiB for all headers); or the other end does not speak HTTP/1.1 on this port.",
     _CUT: "Answers begin successfully, and the exception is raised while they are read: by the "
     "SDK, for an error in the stream (overloaded_error) or a chunk that it cannot use, or by the "
     "application. The pool is not the cause.",
@@ -193,7 +194,7 @@ _EXPLANATIONS = {
 _TO_GET = (301, 302, 303)
 """Statuses after which clients send GET (RFC 9110, 15.4). They repeat the method after 307, 308."""
 _REDIRECTS = (*_TO_GET, 307, 308)
-_REPEAT = (Kind.CONNECT_FAILURES, Kind.RETRIES, Kind.READ_TIMEOUT, Kind.SLOW_PROVIDER)
+_REPEAT = ("connect_failures", "retries", "read_timeout", "slow_provider", "calls_cut_short")
 """Kinds whose parts that begin with the account's counts state nothing else."""
 _MOST_ERRORS = 3
 _NOTICED = 0.1
@@ -212,7 +213,8 @@ class Trouble:
     parts: frozenset[str]
     """Names of the largest part of the account. A finding has to explain one of them."""
     needs_cause: bool = False
-    """Whether it is none unless a finding explains it: longer streams at the same speed."""
+    """Whether it is none unless a finding explains it: longer streams at the same speed, or streams
+    that are cancelled while their items arrive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -421,7 +423,11 @@ class _Group:
         part, where = self._largest(start=": on average ")
         parts = {"cancelled", *self._names(part)}
         text = f"{over[1]}{where}."
-        return self._trouble(Kind.CALLS_CANCELLED, Severity.WARNING, text, part, parts)
+        found = self._trouble(Kind.CALLS_CANCELLED, Severity.WARNING, text, part, parts)
+        # Consumers that have what they need leave while their answers arrive.
+        cut = [one for one in self._latest("failures") if one.result == "cancelled"]
+        fed = sum(one.phase in ("reading", "unread") and 2 * one.phase_age < one.age for one in cut)
+        return replace(found, needs_cause=fed >= thresholds.NEARLY_ALL * max(len(cut), 1))
 
     def _nearly_all_fail(self, side: _Side) -> bool:
         failed, succeeded = side.outcomes["failed"], side.outcomes["succeeded"]
@@ -668,14 +674,15 @@ def _slower(now: _Side, before: _Side) -> bool:
 def explained(found: Sequence[Trouble], findings: Sequence[Finding]) -> list[Finding]:
     """Return the findings, first those that state what calls suffer from.
 
-    A trouble begins the first finding that can explain its largest part. If there is none, it is a
-    finding of its own, above those that explain something else.
+    A trouble begins the first finding that can explain its largest part. What requests are sent
+    again after comes before the retries. If there is none, it is a finding of its own, above those
+    that explain something else.
     """
     accounts: dict[int, list[Trouble]] = {}
     first = []
     for trouble in found:
-        causes = (n for n, finding in enumerate(findings) if _explains(finding, trouble))
-        cause = next(causes, None)
+        causes = [n for n, finding in enumerate(findings) if _explains(finding, trouble)]
+        cause = min(causes, key=lambda n: (findings[n].kind is Kind.RETRIES, n), default=None)
         if cause is None and not trouble.needs_cause:
             first.append(trouble.finding)
         elif cause is not None:

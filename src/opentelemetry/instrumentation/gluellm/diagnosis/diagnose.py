@@ -158,6 +158,7 @@ def _of_pool(case: PoolCase, lately: Sequence[PoolCase], *, limited: bool) -> li
     return [
         churn,
         connecting.wrong_event_loop(case),
+        connecting.forked_client(case),
         failures,
         connecting.client_closed(case),
         connecting.channel_not_ready(case),

@@ -28,6 +28,7 @@ class Kind(StrEnum):
     HTTP2_STUCK = "http2_stuck"
     CLIENT_CHURN = "client_churn"
     WRONG_EVENT_LOOP = "wrong_event_loop"
+    FORKED_CLIENT = "forked_client"
     CONNECT_FAILURES = "connect_failures"
     CHANNEL_NOT_READY = "channel_not_ready"
     CLIENT_CLOSED = "client_closed"

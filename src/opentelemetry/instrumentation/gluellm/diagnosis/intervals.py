@@ -171,6 +171,11 @@ class PoolCase:
         return [request for pool in self.pools for request in pool.requests]
 
     @property
+    def connections(self) -> list[parts.ConnectionSnapshot]:
+        """Connections of its live pools."""
+        return [connection for pool in self.pools for connection in pool.connections]
+
+    @property
     def lost(self) -> list[parts.RequestSnapshot]:
         """Requests whose connection is lost.
 
@@ -299,8 +304,8 @@ class PoolCase:
             self,
             origin=origin,
             pools=pools,
-            activity=replace(_to_origin(self.activity, origin), held_now=held),
-            baseline=self.baseline and _to_origin(self.baseline, origin),
+            activity=replace(to_origin(self.activity, origin), held_now=held),
+            baseline=self.baseline and to_origin(self.baseline, origin),
         )
 
 
@@ -381,7 +386,7 @@ def activity_of(window: Window, is_its: Callable[[Subject], bool]) -> Activity:
     return Activity(period=window.period, items=found, outcomes=outcomes, by_origin=origins)
 
 
-def _to_origin(activity: Activity, origin: str) -> Activity:
+def to_origin(activity: Activity, origin: str) -> Activity:
     """Return what was counted for one origin."""
     items = activity.by_origin.get(origin, Counter())
     outcomes = [parts.outcome_of(items, item) for item in items if item[0] == "left"]

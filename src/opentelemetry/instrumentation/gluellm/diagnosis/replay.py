@@ -112,7 +112,7 @@ class Recording:
         self.period = max(arrivals) - min(arrivals)
         self.mean_hold = sum(r.hold for r in requests) / len(requests)
         self.recorded = _waits([r.wait for r in requests], sum(r.gave_up for r in requests))
-        # With as many connections as requests at once, none waits.
+        # With as many connections as requests at once, none waits if none gave up.
         self.at_once, self.callers = _at_once(self._requests)
 
     def replay(self, max_connections: int | None, traffic: int = 1) -> Waits:
@@ -151,12 +151,14 @@ class Recording:
         """Return a limit with which the queue is gone; None if the present one has no queue.
 
         It is the smallest such limit, and its square root more, since the next requests arrive
-        otherwise than these. More than the requests at once is never needed.
+        otherwise than these. More than the requests at once is not needed.
         """
         least = self.maximum or 1
         if self.has_no_queue(least):
             return None
-        most = max(self.at_once, least + 1)
+        # Those that gave up would have held a connection as well.
+        demand = [replace(request, gave_up=False) for request in self._requests]
+        most = max(_at_once(demand)[0], least + 1)
         while least + 1 < most:
             middle = (least + most) // 2
             least, most = (least, middle) if self.has_no_queue(middle) else (middle, most)

@@ -241,7 +241,7 @@ def _request(request: parts.RequestSnapshot) -> Iterator[str]:
         limit = request.pool_timeout
         bound = f", pool timeout {timeout_text(limit)}" if limit else ""
         if limit and request.phase_age > limit + thresholds.OVERRUN_GRACE:
-            bound += " (exceeded: requeues restart it, or a thread is late)"
+            bound += " (exceeded: a requeue restarted the timeout, or a thread is late)"
         text = f"queued {seconds(request.phase_age)}{bound}"
     else:
         held = f"held {seconds(request.held)}, " if request.held is not None else ""

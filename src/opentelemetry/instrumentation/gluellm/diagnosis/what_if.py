@@ -53,7 +53,7 @@ class WhatIf:
         )
         if self.unended:
             held, oldest = counted(len(self.unended), "connection"), seconds(max(self.unended))
-            text += f"\n  not replayed: the release of {held} held now, the oldest for {oldest}"
+            text += f"\n  still held: {held}, the oldest for {oldest}; their release is unknown"
         return text
 
 

@@ -187,8 +187,7 @@ class Lease:
         self.recorded = 0
         """Which durations are recorded: 0 none, 1 acquire, 2 acquire and lease."""
         self.accounted = False
-        """Whether its end must not be counted: it was counted before, or `discard_lease` was called
-        for it."""
+        """True once its end is counted, or once `discard_lease` has excluded it from the counts."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return nothing, ()
@@ -555,6 +554,11 @@ class TrackedConnection:
         self.established_at = now
         self.served = 1
         self.switch(protocol)
+
+    def inherit(self, before: TrackedConnection | None) -> None:
+        """Take the age of the record that a forked child has of it from its parent."""
+        if before is not None and before.tracker.registry is self.tracker.registry:
+            self.created_at = before.created_at
 
     def serve(self, origin: OriginLedger) -> None:
         """Count it in the ledger of its latest request, which may be another provider's."""

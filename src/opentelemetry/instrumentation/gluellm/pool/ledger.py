@@ -7,8 +7,10 @@ read.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -71,7 +73,7 @@ _HIGHEST_PORT = 65535
 
 
 def is_host(text: str) -> bool:
-    """Return whether ``text`` can be the host of a URL, and so may be reported."""
+    """Return whether ``text``, in lower case, can be the host of a URL and so may be reported."""
     return _HOST.fullmatch(text) is not None
 
 
@@ -152,8 +154,8 @@ class OriginLedger:
         self.took = [0] * CLASSES
         """Requests that left the pool by the class of their whole time."""
         self.pauses = self.paused = 0
-        """Pauses of the HTTP library itself that have ended: their number, and their nanoseconds.
-        It pauses if an answer has ``Retry-After``."""
+        """Pauses before a request is sent again that have ended: their number and nanoseconds. Of
+        urllib3, if an answer has ``Retry-After``, and of SDKs whose calls are not counted."""
         self.pausing = self.pausing_since = 0
         """Such pauses that last: their number, and the sum of the times at which they began."""
         self.timeouts = {"pool": 0, "connect": 0, "read": 0, "write": 0}
@@ -185,6 +187,26 @@ class OriginLedger:
     def reported(self) -> tuple[str, int | None]:
         """Address and port that it is reported under; several providers' ledgers can share them."""
         return self.address, self.port
+
+    @contextlib.contextmanager
+    def pause(self, clock: Callable[[], int]) -> Iterator[None]:
+        """Count a pause, and the time that it takes."""
+        began = clock()
+        # atomic
+        self.pausing += 1
+        self.pausing_since += began
+        # end of atomic
+        try:
+            yield
+        finally:
+            # atomic. First of all, since a signal handler may raise in `clock`.
+            self.pausing -= 1
+            self.pausing_since -= began
+            # end of atomic
+            time = clock() - began
+            # atomic
+            self.pauses += 1
+            self.paused += time
 
     def pool_entered(self, call_site: CallSite | None) -> None:
         """Count a pool with its first request for this origin, and the call site that built it."""

@@ -618,7 +618,7 @@ HOOK_MISSING: Final = _up_down_counter(
     "{hook}",
     (HOOK_LIBRARY,),
     "Hooks that the installed version of a library lacks; 0 if all work. Reported from "
-    "`instrument()` on, or from the import of the library if that is later. The log and "
+    "`instrument()` on; for all libraries but any-llm, not before their import. The log and "
     "`snapshot()` name the hooks and the affected metrics.",
 )
 INSTRUMENTATION_ERRORS: Final = _counter(

@@ -70,6 +70,7 @@ def _track(connection: Any, origin: Any, tracker: Tracker) -> TrackedConnection:
         tracker.origin_of_connection(origin.host, origin.port, origin.scheme),
         tracker.clock(),
     )
+    made.inherit(connection_of(connection))
     setattr(connection, CONNECTION, made)
     tracker.connections[made] = None
     return made

@@ -96,9 +96,8 @@ def record_of(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnec
         if connected or not record.established_at:
             return record
         record.close("connection_close")  # a subclass closed it without the library's method
-    record = TrackedConnection(
-        tracker, tracker.origin_of_connection(*pool_origin(pool)), tracker.clock()
-    )
+    before, origin = record, tracker.origin_of_connection(*pool_origin(pool))
+    record = TrackedConnection(tracker, origin, tracker.clock())
     record.reports_reads = is_hooked("urllib3.response", "HTTPResponse", "_fp_read")
     reference = getattr(connection, REFERENCE, None)
     if reference is None:
@@ -112,6 +111,7 @@ def record_of(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnec
     tracker.connections[record] = None
     if connected:
         record.adopt(_protocol(connection), record.created_at)
+        record.inherit(before)
     return record
 
 

@@ -68,32 +68,16 @@ class Urllib3ResponseHooks:
     def sleep_for_retry(self, original: Any) -> Any:
         """Record the time for which urllib3 sleeps because a response has ``Retry-After``."""
         registry = self._registry
-        clock = registry.clock
 
         def sleep_for_retry(self_: Any, response: Any = None) -> Any:
             lease = getattr(response, LEASE, None)
             if lease is None:
                 lease = getattr(getattr(response, "_original_response", None), LEASE, None)
-            if not lease or lease.tracker.registry is not registry:
-                return original(self_, response)
-            origin, began, slept = lease.origin, clock(), True
-            # atomic
-            origin.pausing += 1
-            origin.pausing_since += began
-            # end of atomic
-            try:
-                slept = original(self_, response)
-                return slept
-            finally:
-                # atomic. First of all, since a signal handler may raise in `clock`.
-                origin.pausing -= 1
-                origin.pausing_since -= began
-                # end of atomic
-                if slept:
-                    time = clock() - began
-                    # atomic
-                    origin.pauses += 1
-                    origin.paused += time
+            # Without the header, it does not sleep.
+            if lease and lease.tracker.registry is registry and self_.get_retry_after(response):
+                with lease.origin.pause(registry.clock):
+                    return original(self_, response)
+            return original(self_, response)
 
         return sleep_for_retry
 

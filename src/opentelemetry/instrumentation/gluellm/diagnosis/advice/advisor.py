@@ -189,13 +189,13 @@ class Advisor:
             )
             block = f"{sign}with stream"
             others = (
-                f"With httpx itself, write {sign}with client.stream(...) as response: instead. "
+                f"With httpx itself, write `{sign}with client.stream(...) as response:` instead. "
                 "If a generator or task reads the stream, end that as well: "
-                f"{sign}with contextlib.{sign[:1]}closing(generator):{cancel}. "
+                f"`{sign}with contextlib.{sign[:1]}closing(generator):`{cancel}. "
                 f"Close a stream that you don't read: {wait}stream.close()"
             )
         return (
-            f"Write {block}: above the loop that reads the stream, and indent the loop. This "
+            f"Write `{block}:` above the loop that reads the stream, and indent the loop. This "
             f"closes the stream even if the loop breaks, returns or raises. {others}"
         )
 

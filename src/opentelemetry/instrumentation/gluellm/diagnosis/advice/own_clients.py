@@ -95,8 +95,8 @@ _AIOHTTP = OwnClient(
     sized="Allow {size} connections: aiohttp.ClientSession(connector=aiohttp.TCPConnector("
     "{argument}={size}))",
     wait="Set a timeout of a few seconds: timeout=aiohttp.ClientTimeout(connect={wait}, "
-    "sock_read={read}) of the aiohttp.ClientSession. Its connect covers the wait in the queue and "
-    "connecting. A timeout that is left out is unlimited",
+    "sock_read={read}) of the aiohttp.ClientSession. The argument connect limits queueing and "
+    "connecting together. A timeout that is left out is unlimited",
     read="timeout=aiohttp.ClientTimeout(sock_connect=5, sock_read={read}) of the "
     "aiohttp.ClientSession",
     expiry="aiohttp.ClientSession(connector=aiohttp.TCPConnector({bound}"
@@ -107,7 +107,7 @@ _AIOHTTP = OwnClient(
     "and setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)",
     instance="Build one aiohttp.ClientSession when the program starts, and use it for all calls",
     end="Read each answer to its end or release it, also where the code may return or raise: use "
-    "async with session.get(...) as response: ..., or call response.release()",
+    "`async with session.get(...) as response:`, or call response.release()",
 )
 
 # Pools of boto3 and requests look like any other urllib3 pool, so each text covers all of them.

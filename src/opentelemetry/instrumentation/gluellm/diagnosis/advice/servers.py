@@ -24,8 +24,8 @@ CONNECT_HELP = {
     "proxy_error": (
         "the proxy answered, and refused to connect to the server",
         (
-            "find the proxy's status in the exception's message or in its log (407 asks for "
-            "credentials in its URL, 403 is its rule, with 502 to 504 it reaches no server)"
+            "find the status in the exception's message or the proxy's log (407: the proxy's URL "
+            "needs credentials; 403: a rule forbids it; 502 to 504: the proxy reaches no server)"
         ),
     ),
     "too_many_open_files": (

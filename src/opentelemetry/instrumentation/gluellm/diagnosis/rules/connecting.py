@@ -29,11 +29,12 @@ LOST_CONNECTION = ("protocol_error", "read_error")
 _AT_ONCE = ("too_many_open_files", "no_local_ports")
 """Errors that the network never causes: one is enough for a finding."""
 _SHORT_IDLE = Meaning(
-    "Connections broke that had been idle for {} on average, or less: few idle timeouts are as "
-    "short. Either a forked process uses the same client, or the server, or a gateway on the "
-    "path, restarts or closes connections soon.",
+    "The connections that broke had been idle for at most {} on average. Either a forked process "
+    "uses the same client, or the server or a gateway on the path restarts, or closes idle "
+    "connections that early (gunicorn after 2 s, uvicorn and Node.js after 5 s).",
     "Find out whether the process forks (os.fork, multiprocessing, gunicorn with preload_app): "
-    "build the client in each process, after the fork. If not, check the server's log.",
+    "build the client in each process, after the fork. If not, keep idle connections for less time "
+    "than the server does: {}. Check its log for restarts.",
 )
 _DEAD_ADDRESS = (
     "TCP takes one round trip, so {} means that first attempts get no answer: one of several "
@@ -48,11 +49,12 @@ _NOT_REUSED = {
     ),
     "keepalive_limit": Meaning(
         "The pool keeps only {idle} idle connections and closes the others after their request",
-        "{keep}",
+        "Set no lower limit for idle connections. {keep}",
     ),
     "connection_close": Meaning(
         "The server, a proxy or the client asks to close each connection (Connection: close)",
-        "Turn keep-alive on in the server or proxy (nginx: proxy_http_version, keepalive_requests)",
+        "Check that the client sends no header Connection: close. Turn keep-alive on in the server "
+        "or proxy (nginx: proxy_http_version, keepalive_requests)",
     ),
     "force_close": Meaning(
         "The client closes each connection after its request: force_close=True",
@@ -64,7 +66,7 @@ _NOT_REUSED = {
     ),
     "cancelled": Meaning(
         "A cancelled request closes its connection, since its answer may still come on it",
-        "Let calls end: raise the timeout that cancels them, or make them shorter",
+        "Let calls end: if a timeout cancels them, raise it, or make them shorter",
     ),
 }
 """By close reason. ``force_close`` is ``connection_close`` by a setting of aiohttp's client."""
@@ -206,8 +208,7 @@ def _tls_help(case: PoolCase, origin: str) -> tuple[str, str]:
         check = "check the chain that it sends (openssl s_client -showcerts), and {certificates}"
     began = [one.ago + one.phase_age for one in failed]
     first, last = max(began, default=0.0), min(began, default=0.0)
-    connections = (connection for pool in case.pools for connection in pool.connections)
-    others = (c.age for c in connections if c.origin == origin and c.state != "connecting")
+    others = (c.age for c in case.connections if c.origin == origin and c.state != "connecting")
     if any(last < age < first for age in others):
         several = ", or one of several clients," if case.totals.pools_opened > 1 else ""
         means = (
@@ -241,7 +242,7 @@ def client_closed(case: PoolCase) -> Finding | None:
         observed=f"{len(ended)} of the last {counted(number, 'request')} failed "
         f"since their own client was closed{where} while they were in flight.",
         evidence=evidence_of("These requests", ended),
-        explanation="The code that closes this client and the code that uses it share it. Later "
+        explanation="One part of the program closes a client that another part still uses. Later "
         "requests of the closed client fail before they reach a pool, so these numbers do not "
         "include them. Neither the network nor the provider is the cause.",
         advice="Close a client only when nothing uses it any more. If a cache closes "
@@ -273,10 +274,10 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     # A server that closes at the same time as the client fails few requests.
     often, most = share >= thresholds.FAILURES_SEVERE, thresholds.SHORT_IDLE
     short = not silent and (idle < most or (often and idle == most))
-    thinks = ". A model that thinks for minutes without sending a byte looks idle to it."
+    thinks = ". While a model thinks for minutes without sending a byte, its connection looks idle."
     advice = case.probe
     if short:
-        advice = _SHORT_IDLE.advice
+        advice = _SHORT_IDLE.advice.format(case.advisor.keep_idle(1, case.maximum))
     elif not silent:
         advice += (
             f" Keep idle connections for less time than the load balancer does{now}: "
@@ -344,11 +345,7 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
     on_new_too, goaway = failed and on_new >= thresholds.ALIKE * on_reused, _ended_by_goaway(case)
     if share < thresholds.TRUNCATED_SHARE or not (on_new_too or goaway):
         return None
-    usable = sum(
-        connection.state != "connecting" and connection.requests_served > 0
-        for pool in case.pools
-        for connection in pool.connections
-    )
+    usable = sum(c.state != "connecting" and c.requests_served > 0 for c in case.connections)
     finding = partial(
         Finding,
         kind=Kind.CLOSED_UNANSWERED,
@@ -419,11 +416,14 @@ def truncated_answers(case: PoolCase) -> Finding | None:
     )
 
 
+def _running(case: PoolCase) -> int:
+    return sum(pool.connecting for pool in case.pools)
+
+
 def _set_ups(case: PoolCase) -> int:
     # A running set-up counts as a whole one, so that the mean time is never too high.
-    running = sum(pool.connecting for pool in case.pools)
-    activity = case.activity
-    return activity.number("opened") + sum(activity.connect_failures.values()) + running
+    ended = case.activity.number("opened") + sum(case.activity.connect_failures.values())
+    return ended + _running(case)
 
 
 def slow_connecting(cases: Sequence[PoolCase]) -> Finding | None:
@@ -448,15 +448,19 @@ def slow_connecting(cases: Sequence[PoolCase]) -> Finding | None:
         return None
     name, advice = SET_UP_HELP[step]
     share = activity.named("step")[step] / total
-    explanation = "Each new connection takes that long. Keeping connections would only hide it."
+    explanation = "Keeping connections makes this wait rarer, but not shorter."
     if step == "connect" and mean >= thresholds.SLOW_SET_UP and share >= thresholds.NEARLY_ALL:
         explanation = f"{_DEAD_ADDRESS.format(seconds(mean))} {explanation}"
         advice = f"{_EACH_ADDRESS}; {advice}"
+    reuse = not_reused(case)
+    explanation += f" {reuse.explanation}" if reuse else ""
+    advice += f". {reuse.advice.removesuffix('.')}" if reuse else ""
     return Finding(
         kind=Kind.EXECUTOR_FULL if step == "thread" else Kind.SLOW_CONNECTING,
         severity=Severity.WARNING,
-        observed=f"Establishing {counted(number, 'connection')} took {seconds(mean)} on "
-        f"average{before}, {percent(share)} of it {name}.",
+        observed=f"Establishing {counted(number, 'connection')} took "
+        f"{'at least ' if _running(case) else ''}{seconds(mean)} on average{before}, "
+        f"{percent(share)} of it {name}.",
         explanation=explanation,
         advice=f"{advice[0].upper()}{advice[1:]}.",
     )
@@ -490,14 +494,15 @@ def not_reused(case: PoolCase) -> Finding | None:
         "keep": case.advisor.allow(case.maximum) if case.maximum else case.advisor.keep(most),
     }
     after = f" after {timeout_text(expiry)}" if expiry and reason == "keepalive_expired" else ""
-    hurts = why in _BY_SERVER or connecting >= thresholds.CONNECTING_HURTS * spent
+    dear = why in _BY_SERVER and connecting >= thresholds.SLOWER_BY * paid
+    hurts = dear or connecting >= thresholds.CONNECTING_HURTS * spent
     return Finding(
         kind=Kind.NOT_REUSED,
         severity=Severity.WARNING if hurts else Severity.INFO,
         observed=f"{paid} of {counted(requests, 'request')} "
         f"({percent(min(paid / max(requests, 1), 1.0))}) waited for a new connection, which took "
-        f"{percent(connecting / spent)} of the time of all requests; the reason of most closes "
-        f"was {reason}{after}.",
+        f"{percent(connecting / spent)} of the time of all requests; most connections were closed "
+        f"with the reason {reason}{after}.",
         explanation=f"{means.format(**words)}, and the next request pays for TCP and TLS.",
         advice=f"{advice.format(**words)}.",
     )
@@ -543,4 +548,19 @@ def wrong_event_loop(case: PoolCase) -> Finding | None:
         explanation="A connection belongs to the event loop in which it was established. A client "
         "fails when it reuses one in a second loop, as in a second asyncio.run().",
         advice=f"{case.advisor.one_loop()}.",
+    )
+
+
+def forked_client(case: PoolCase) -> Finding | None:
+    """Detect that a forked process sends requests on connections that its parent established."""
+    # An adopted connection has served one request before its pool was tracked.
+    used = sum(one.age > case.age and one.requests_served > 1 for one in case.connections)
+    if not used:
+        return None
+    return Finding(
+        kind=Kind.FORKED_CLIENT,
+        severity=Severity.WARNING,
+        observed=f"This process uses {counted(used, 'connection')} that its parent established.",
+        explanation="If both use the client, each can get the other's answers, without an error.",
+        advice="Build the client in each process, after the fork, or close it before the fork.",
     )

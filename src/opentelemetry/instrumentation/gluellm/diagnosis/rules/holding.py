@@ -9,9 +9,18 @@ from ...text import call_site_text, counted, one_line, percent, seconds
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
 from ..parts import PoolSnapshot, RequestSnapshot
+from .process import lag_explains
 from .timeouts import evidence_of, majority
 
 _MOST_CALL_SITES = 3
+_SLOW_READER = (
+    "The application is slower than the provider: it works between the chunks of an answer, or "
+    "writes them to a slow client."
+)
+_LEFT_OPEN = (
+    "The application stops reading, and closes the streams later, or the garbage collector does."
+)
+"""Why answers are unread for long, although not forever."""
 
 
 def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
@@ -43,7 +52,7 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
                 "other."
             )
             advice = f"Close the stream before these calls, or use a second client. {advice}"
-    elif case.activity.number("leaks"):
+    elif case.activity.number("leaks") and not lag_explains(case, case.leak_threshold, 0.0):
         hurts = False
         observed = (
             f"Unread answers held {counted(case.activity.number('leaks'), _held(case))} for "
@@ -154,14 +163,18 @@ def slow_consumer(case: PoolCase) -> Finding | None:
         return None
     unread_requests = (request for request in case.requests if request.phase == "unread")
     queue = "a queue.Queue" if case.synchronous else "an asyncio.Queue"
+    end, explanation = "were read in the end", _SLOW_READER
+    advice = f"Read the answer at once, into {queue} or a list, and process it outside the loop."
+    if 2 * activity.named("closed")["response_incomplete"] > activity.served:
+        end, explanation = "were mostly closed before their end", _LEFT_OPEN
+        advice = f"{case.advisor.end_answers()}."
     return Finding(
         kind=Kind.SLOW_CONSUMER,
         severity=Severity.WARNING,
         observed=f"Answers were unread for {percent(unread / held)} of the time that connections "
-        f"were held, {seconds(unread / requests)} per request, and were read in the end.",
-        explanation="The application is slower than the provider: it works between the chunks of "
-        "an answer, or writes them to a slow client.",
-        advice=f"Read the answer at once, into {queue} or a list, and process it outside the loop.",
+        f"were held, {seconds(unread / requests)} per request, and {end}.",
+        explanation=explanation,
+        advice=advice,
         evidence=evidence_of("The answers that are unread now", unread_requests),
     )
 
@@ -170,7 +183,7 @@ def stuck_streams(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     """Detect HTTP/2 streams that are taken but make no progress."""
     orphaned = full = streams = limit = 0
     now: list[int] = []
-    for connection in (connection for pool in case.pools for connection in pool.connections):
+    for connection in case.connections:
         if connection.protocol != "2" or connection.state == "connecting":
             continue
         lost = connection.streams_orphaned or 0
@@ -200,11 +213,9 @@ def stuck_streams(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     if not orphaned and (loop_is_blocked or not (stuck or (costs and (full or lowered)))):
         return None
     http1 = case.advisor.without_http2(case.maximum)
-    connections = sum(len(pool.connections) for pool in case.pools)
-    observed = (
-        f"{orphaned or streams} of {limit or streams} HTTP/2 streams are "
-        f"{'orphaned' if orphaned else 'taken'}, on {counted(connections, 'connection')}"
-    )
+    observed = f"{orphaned or streams} of {limit or streams} HTTP/2 streams are "
+    observed += "orphaned" if orphaned else "taken"
+    observed += f", on {counted(len(case.connections), 'connection')}"
     explanation = (
         "The connection carries as many requests as the server allows, and the library opens no "
         "second one. The wait for a stream has no timeout, and a larger pool does not help."
@@ -221,10 +232,8 @@ def stuck_streams(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     if lowered:
         observed += f"; the peer lowered its limit from {before} to {lowest} streams"
     if waits:
-        observed += (
-            f"; {counted(len(waits), 'request')} waiting for a stream, the longest for "
-            f"{seconds(longest)}"
-        )
+        observed += f"; {counted(len(waits), 'request')} waiting for a stream"
+        observed += f", the longest for {seconds(longest)}"
     if costs:
         observed += f"; waits for a stream took {percent(queued / activity.time())} of the time"
     return Finding(

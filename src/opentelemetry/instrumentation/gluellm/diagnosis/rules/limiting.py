@@ -52,7 +52,7 @@ def gluellm_limiter(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding 
         )
     if spent:
         share = percent(spent / everything)
-        observed += f"; this wait was {share} of the total time of calls and requests"
+        observed += f"; of the time in the limiter and in requests, the limiter took {share}"
     where = "A waiting call has entered no pool, so a larger pool does not help"
     if case is not None:
         idle = sum(pool.idle for pool in case.pools)

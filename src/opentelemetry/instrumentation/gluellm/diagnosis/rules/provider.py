@@ -20,15 +20,18 @@ from .process import lag_explains
 from .timeouts import caller_text, evidence_of, read_timeouts
 from .waiting import queue_matters
 
+_SOMETHING_HANGS = (
+    "the provider hangs, or something on the path (a gateway, a proxy, a firewall) takes the "
+    "requests and passes nothing on. Seen from here, both look alike."
+)
 _HANGS = Meaning(
-    "No request is answered: the provider hangs, or something on the path (a gateway, a proxy, a "
-    "firewall) takes the requests and passes nothing on. Seen from here, both look alike.",
+    f"No request is answered: {_SOMETHING_HANGS}",
     "Check the provider's status page, and send one request by hand, past the proxy or from "
     "another network: if it is answered, the path is the cause.",
 )
 _PINGS = Meaning(
-    "Bytes arrive, but no items, or no end: the provider, or a proxy on the path, sends pings, or "
-    "an item without an end. A read timeout does not end that.",
+    "Bytes arrive, but neither an item nor the end of the answer: the provider, or a proxy on the "
+    "path, sends only pings, or an item without an end. A read timeout does not end that.",
     "Give the whole stream, or the time between its items, a timeout of your own, and send the "
     "request again. Check the provider's status page.",
 )
@@ -58,8 +61,8 @@ _BUFFERED = Meaning(
     "Switch buffering and compression off at the proxy or ingress (nginx: proxy_buffering off).",
 )
 _LONGER = Meaning(
-    "Answers begin as soon as before: most likely they are longer at the same speed. Their "
-    "items are not seen, so the provider may also send more slowly.",
+    "Answers begin as soon as before. Most likely, they are longer at the same speed. But "
+    "their items are not observed, so the provider may instead send more slowly.",
     "Compare the length of the answers with before, and limit it by the prompt or max_tokens. If "
     "it is the same, check the provider's status page.",
 )
@@ -84,9 +87,10 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
     Groups with too few answers to compare are left out. The second value is whether the means of
     most answers are no longer than before.
 
-    A group is slower if three quarters of its times are at least twice as long as half of those
-    before, or if the share of much slower ones rose: means depend on a few long answers. It is not
-    if late loops can be the reason.
+    A group is slower if three quarters of its times are at least twice the median before, and
+    `_of_half` doubled as well; or if the share of much slower ones rose, since means depend on a
+    few long answers. It is not slower if late loops can be the reason, or if only its short calls
+    ended.
     """
     (answers, earlier), same = case.compared_answers, 0
     if case.loop_is_blocked:  # longer ago, pauses are not known
@@ -105,6 +109,8 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
         waiting = [r.phase_age for r in waits if r.group == group and r.phase_age > longest]
         if len(now) + len(waiting) < enough or len(before) < thresholds.BASELINE_REQUESTS:
             continue
+        # Long ones end later than short ones that were sent at the same time.
+        before.sort(key=lambda answer: -answer.ago - _took(answer))
         texts, slower, was = [], False, _parts(_first(before))
         for part, times in _parts(now, waiting).items():
             # The application's pauses are part of the time after the head.
@@ -115,7 +121,8 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
             least = thresholds.SLOWER_ITEM if part == "per item" else thresholds.SLOWER_BY
             number = median([a.items for a in now if a.items] if part == "per item" else [1])
             late = lag_explains(case, number * (most - usual), number * most)
-            if most >= thresholds.SLOWER * usual and most - usual >= least and not late:
+            grew = _of_half(times) > thresholds.SLOWER * _of_half(was[part])
+            if most >= thresholds.SLOWER * usual and most - usual >= least and grew and not late:
                 texts.append(f"median {seconds(median(times))} {part} (before: {seconds(usual)})")
             elif (
                 part == "to the headers"
@@ -127,6 +134,16 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
         found[group] = ", ".join(texts)
         same += 0 if slower else len(now)
     return found, 2 * same > len(answers)
+
+
+def _of_half(times: _Times) -> float:
+    """Return the time up to which requests take half of the summed time.
+
+    It stays the same when the short calls of a mix end, and the median does not.
+    """
+    order = sorted(times)
+    sums = list(accumulate(order))
+    return next(time for time, so_far in zip(order, sums, strict=True) if 2 * so_far >= sums[-1])
 
 
 def _slow_share(case: PoolCase, group: Group) -> str:
@@ -231,13 +248,16 @@ def is_slower(case: PoolCase) -> bool:
     if same or case.loop_is_blocked or any(groups.values()):
         return any(groups.values())
     before = case.baseline
-    if before is None or before.served < thresholds.BASELINE_REQUESTS:
-        return False
-    if case.activity.sent + case.activity.held_now < thresholds.CURRENT_REQUESTS:
+    enough = case.activity.sent + case.activity.held_now >= thresholds.CURRENT_REQUESTS
+    if before is None or before.served < thresholds.BASELINE_REQUESTS or not enough:
         return False
     was = before.provider_time(*PROVIDERS_PART, at_most=True)
     now = case.activity.provider_time(*PROVIDERS_PART)
-    return now >= thresholds.SLOWER * was and now - was >= thresholds.SLOWER_BY
+    # Other calls of the same mix may have taken as long before.
+    answers, earlier = case.compared_answers
+    asked = {one.group for one in answers} | {one.group for one in case.requests}
+    longest = max((_took(one) for one in earlier if one.group in asked), default=0.0)
+    return now > max(longest, thresholds.SLOWER * was, was + thresholds.SLOWER_BY)
 
 
 def slow_provider(case: PoolCase) -> Finding | None:
@@ -254,6 +274,7 @@ def slow_provider(case: PoolCase) -> Finding | None:
     if overdue or not (slower or gives_up):
         return overdue
     head, body = map(seconds, map(activity.provider_time, PROVIDERS_PART))
+    head = f"at least {head}" if activity.held_now else head
     observed = f"Mean wait for the provider: {head} for the response headers, {body} for the rest"
     groups, _ = _groups(case)
     slow = [f"calls{caller_text(*group)}, {text}" for group, text in groups.items() if text]
@@ -279,13 +300,13 @@ def slow_provider(case: PoolCase) -> Finding | None:
     explanation, advice = _SLOW if gives_up or len(changed) != 1 else changed.pop()
     if times >= thresholds.BUSIER and explanation == _SLOW.explanation:
         explanation += " Most likely more requests arrive at a time than the provider serves."
-        advice = f"Send fewer requests at a time first. {advice}"
+        advice = f"First, reduce the load. {advice}"
     limit = read_timeouts(case)[0] if gives_up else 0.0
     if limit:
         observed += f"; the client's own read timeout is {seconds(limit)}"
     if limit and not slower and (usual := _usual(case)):
         observed += f", and 95% of the other answers took at most {seconds(usual)}"
-        explanation, advice = _SOME_HANG
+        explanation, advice = _SOME_HANG.explanation, f"{_SOME_HANG.advice}{case.probe}"
     if case.loop_is_blocked:
         lag = seconds(case.process.event_loop_lag or 0.0)
         explanation += f" Pauses of an event loop, of up to {lag}, do not explain it."
@@ -453,7 +474,7 @@ def silent_provider(case: PoolCase) -> Finding | None:
         f"{case.queued_now} queued. Longest wait that was answered: "
         f"{seconds(answered) if answered else 'none'}.",
         explanation="They have their connections, so the pool is not the cause. Reasoning models "
-        f"are silent for 300 to 700 s. With any other model: {_HANGS.explanation}",
+        f"are silent for 300 to 700 s. With other models, {_SOMETHING_HANGS}",
         advice=f"{_HANGS.advice} Set a read timeout. A larger pool does not help.",
     )
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ... import thresholds
 from ...pool.call import is_retried
 from ...text import counted, one_line, percent, period_text
 from ..findings import Finding, Kind, Severity
-from ..intervals import PoolCase
+from ..intervals import Activity, PoolCase, to_origin
 from ..parts import CallsSnapshot
-from .timeouts import TIME_LIMIT, time_limit
+from .timeouts import TIME_LIMIT, evidence_of, time_limit
 
 _EXHAUSTED = "RESOURCE_EXHAUSTED"
 _LIMITED = ("429", _EXHAUSTED)
@@ -30,6 +30,15 @@ _GLUELLM = "gluellm.configure(retry_max_attempts=1)"
 _MOST_REASONS = 3
 
 
+def _refusing(cases: Sequence[PoolCase]) -> Iterator[Activity]:
+    """Yield what was done at each origin that refuses requests: others may serve all of theirs."""
+    for case in cases:
+        for origin in case.activity.by_origin:
+            one = to_origin(case.activity, origin)
+            if any(is_retried(outcome) and outcome.error is None for outcome in one.outcomes):
+                yield one
+
+
 class _Reasons:
     """Requests that libraries send again, by their result.
 
@@ -37,10 +46,10 @@ class _Reasons:
     """
 
     def __init__(self, cases: Sequence[PoolCase], lately: Sequence[PoolCase]) -> None:
-        latest = sum(case.activity.left for case in lately)
-        self.vain = 0 if any(case.activity.served for case in lately) else latest
-        """Latest requests, if none of them succeeded."""
-        self.served = sum(case.activity.served for case in cases)
+        latest = list(_refusing(lately))
+        self.vain = 0 if any(one.served for one in latest) else sum(one.left for one in latest)
+        """Latest requests to origins that refuse some, if none of them succeeded."""
+        self.served = sum(one.served for one in _refusing(cases))
         self.busier = max((case.growth for case in cases), default=0.0)
         self.statuses: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
@@ -115,19 +124,15 @@ def retries(
     ):
         return None
     after = f" after failed requests ({reasons})" if str(reasons) else ""
-    observed = (
-        f"{percent(share)} of the calls' time was back-off{after}; {counted(began, 'call')} became "
-        f"{counted(began + calls.retries, 'request')}"
-    )
+    observed = f"{percent(share)} of the calls' time was back-off{after}; {counted(began, 'call')}"
+    observed += f" became {counted(began + calls.retries, 'request')}"
     if reasons.busier >= thresholds.BUSIER:
         observed += f"; {reasons.busier:.2g} times as many calls arrive as before"
     if failed:
         observed += f"; {counted(failed, 'call')} failed in the end"
     if calls.pauses_requested:
-        observed += (
-            f"; for {calls.pauses_requested} of {counted(calls.pauses, 'pause')}, the provider "
-            "sent Retry-After"
-        )
+        observed += f"; for {calls.pauses_requested} of {counted(calls.pauses, 'pause')}"
+        observed += ", the provider sent Retry-After"
     elif calls.pauses:
         observed += "; no Retry-After was sent"
     observed += reasons.limit
@@ -154,7 +159,7 @@ def _whose(calls: CallsSnapshot) -> tuple[str, str]:
     own = counted(calls.attempts_repeated, "further attempt")
     if calls.pauses and calls.attempts_repeated:
         return (
-            f"Two layers retry, which multiplies: the SDK ({sdks}) inside GlueLLM ({own}).",
+            f"The SDK retries ({sdks}) inside GlueLLM's retries ({own}), so they multiply.",
             f"Retry in one layer only: {_GLUELLM}, or {_SDK}.",
         )
     if calls.attempts_repeated:
@@ -179,18 +184,23 @@ def refusals(case: PoolCase, calls: Sequence[CallsSnapshot], lately: PoolCase) -
     if refused < thresholds.BACKOFF_RETRIES or not many:
         return None
     explanation, advice = reasons.advice(synchronous=case.synchronous)
-    waited, whose = "", "An SDK sends such a request up to two times more, with pauses."
+    who = "SDKs paused"
+    whose = "An SDK repeats such a request up to max_retries times (default: 2)."
     less = "To retry less: max_retries=0 of the SDK's client."
-    if paused:
-        waited = f"; Retry-After made urllib3 pause {counted(pauses, 'time')}, for "
-        waited += f"{period_text(paused)} summed over all requests"
+    its = [one for one in case.failures if one.result in reasons.statuses]
+    if paused and case.totals.library == "urllib3":
+        who = "Retry-After made urllib3 pause"
         whose = "urllib3 pauses inside the caller's request, and its timeouts do not limit that."
         less = "To wait less, lower total or retry_after_max (2.6.3 or newer) of urllib3's Retry."
+    waited = (
+        f"; {who} {counted(pauses, 'time')}, for {period_text(paused)} summed over all requests"
+    )
     return Finding(
         kind=Kind.RETRIES,
         severity=Severity.WARNING,
         observed=f"{refused} of {counted(left, 'request')} ({percent(refused / left)}) were "
-        f"refused: {reasons}{reasons.limit}{waited}.",
+        f"refused: {reasons}{reasons.limit}{waited if paused else ''}.",
+        evidence=evidence_of("The last refused requests", its),
         explanation=f"{explanation} {whose} A larger pool does not help.",
         advice=f"{advice} {less}",
     )

@@ -23,7 +23,7 @@ def executor_full(executor: ExecutorSnapshot, cases: Sequence[PoolCase]) -> Find
     threads_are = f"{counted(threads, 'thread')} of an executor"
     where = (
         f"{'asyncio.to_thread' if own else 'any-llm'} uses the event loop's default executor, "
-        "which has min(32, CPUs + 4)"
+        "with min(32, CPUs + 4) threads"
     )
     more = (
         "asyncio.get_running_loop().set_default_executor(concurrent.futures."

@@ -81,9 +81,12 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
     """Detect calls that a timeout of the application cancels, all at about the same age.
 
     A reason why they take long comes first: ``others``, or a provider that has become ``slower``
-    and had not begun to answer.
+    and had not begun to answer. What ends right after a failure is left out: a TaskGroup cancels
+    its other calls when one fails.
     """
-    cut = [failure for failure in case.failures if failure.result == "cancelled"]
+    failed = [one.ago for one in case.failures if one.result != "cancelled"]
+    cut = [one for one in case.failures if one.result == "cancelled"]
+    cut = [c for c in cut if not any(0 <= ago - c.ago <= thresholds.CUT_SLACK for ago in failed)]
     if len(cut) < thresholds.CUT_CALLS:
         return None
     number = case.recent_requests
@@ -91,12 +94,9 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
     age = median(failure.age for failure in cut)
     spread = max(thresholds.CUT_SPREAD * age, thresholds.CUT_SLACK)
     alike = [failure for failure in cut if abs(failure.age - age) <= spread]
+    differ = len(alike) < thresholds.CUT_ALIKE * len(cut)
     # Below that age, the spread says nothing.
-    if (
-        share < thresholds.CUT_SHARE
-        or len(alike) < thresholds.CUT_ALIKE * len(cut)
-        or age < 2 * thresholds.CUT_SLACK
-    ):
+    if share < thresholds.CUT_SHARE or differ or age < 2 * thresholds.CUT_SLACK:
         return None
     # A cancellation ends the read before the request.
     phases = ("reading" if one.phase == "unread" else one.phase for one in alike)
@@ -104,12 +104,10 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
     still, least = _STILL[phase], thresholds.NEAR_READ_TIMEOUT * age
     on_its_way = phase == "reading" or any(answer.head >= least for answer in case.answers)
     many = share >= thresholds.CALL_CANCELLED_SHARE
-    severity = Severity.INFO
-    if many:
-        explained = others or (slower and not on_its_way)
-        severity = Severity.WARNING if explained else Severity.ERROR
+    explained = others or (slower and not on_its_way)
+    severity = Severity.WARNING if explained else Severity.ERROR
     if phase == "awaiting_response" and 2 * median(one.phase_age for one in alike) < age:
-        still += ", sent only shortly before"
+        still += ", shortly after the request was sent"
     if case.process.gluellm:
         advice = "Raise GLUELLM_DEFAULT_REQUEST_TIMEOUT, or the application's own timeout"
     elif case.synchronous:
@@ -124,10 +122,9 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
         reason = "They wait for the pool, and the provider has not seen them"
     return Finding(
         kind=Kind.CALLS_CUT_SHORT,
-        severity=severity,
-        observed=f"{len(cut)} of the last {number} requests "
-        f"({percent(share)}) were cancelled: {len(alike)} of these after about {seconds(age)}, and "
-        f"{count} of those while still {still}.",
+        severity=severity if many else Severity.INFO,
+        observed=f"{len(cut)} of the last {number} requests ({percent(share)}) were cancelled; "
+        f"{len(alike)} of these ended after about {seconds(age)}, {count} of them while {still}.",
         evidence=evidence_of(f"Cancelled after about {seconds(age)}", alike),
         explanation=f"A timeout of the application or of its caller ends the calls after about "
         f"{seconds(age)}: neither the pool nor the provider does. {reason}.",
@@ -202,12 +199,10 @@ def cut_answers(case: PoolCase, *, slower: bool) -> Finding | None:
     if len(cut) < least or (slower and all(pool.read_timeout != timeout for pool in case.pools)):
         return None
     at_it = [failure for failure in cut if abs(failure.phase_age - timeout) <= _spread(timeout)]
-    near = [
-        answer.head
-        for answer in case.answers
-        if answer.head >= thresholds.NEAR_READ_TIMEOUT * timeout
-    ]
-    if 2 * len(at_it) <= len(cut) or not near:
+    near = [a.head for a in case.answers if a.head >= thresholds.NEAR_READ_TIMEOUT * timeout]
+    # On HTTP/2, an answer that has come can wait until the reads of silent streams time out.
+    shared = any("2" in origin.protocols for origin in case.totals.origins)
+    if shared or not near or 2 * len(at_it) <= len(cut):
         return None
     wanted = max(60, 3 * round(timeout))
     return Finding(

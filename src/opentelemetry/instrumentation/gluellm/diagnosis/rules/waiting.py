@@ -40,7 +40,7 @@ def queue_matters(case: PoolCase) -> bool:
     return (
         requests >= thresholds.QUEUED_REQUESTS
         and queued >= thresholds.QUEUED_SHARE * spent
-        and queued >= thresholds.QUEUED_TIME * requests
+        and queued >= max(thresholds.QUEUED_TIME * requests, thresholds.WAIT_NOTICED)
         and spent > 0
     )
 
@@ -76,7 +76,7 @@ def pool_too_small(
         return Finding(
             kind=Kind.ONE_CALLER,
             severity=severity,
-            observed=f"{slow} The others queued for {seconds(wait)} each; the pool allows "
+            observed=f"{slow} Other requests queued for {seconds(wait)} each; the pool allows "
             f"{counted(maximum, 'connection')}.",
             explanation="One slow origin takes nearly all of a pool that it shares with others.",
             advice=f"Give it a client of its own, or limit its calls ({semaphore}.Semaphore).",
@@ -150,7 +150,9 @@ def _advice(case: PoolCase, limited: PoolCase) -> tuple[str, str]:
         advice = case.advisor.allow(size, _argument(limited, size))
         # With pauses, callers do not look like a fixed number, and send more without a queue.
         if size < recording.at_once and now.waited >= thresholds.NEARLY_ALL:
-            advice += f". If a fixed number of workers send them, allow {recording.at_once}"
+            advice += f". If a fixed number of workers send the requests, allow {recording.at_once}"
+        if size > recording.at_once:
+            advice += f". If calls retry requests that gave up, {recording.at_once} may be enough"
         return replayed, advice
     else:
         reason = f"a replay of {counted(recording.size, 'request')} shows no queue"
@@ -194,8 +196,8 @@ def _slow_origin(cases: Iterable[PoolCase]) -> tuple[str, float]:
     if not found:
         return "", 0.0
     wait, slow, share, each, other = max(found, key=lambda one: one[0])
-    text = f"Requests to {one_line(slow)} took {percent(share)} of the time for which connections "
-    text += f"were held: {seconds(each)} each, the others {seconds(other)}."
+    text = f"Of the time that connections were held, requests to {one_line(slow)} took "
+    text += f"{percent(share)}: {seconds(each)} each, other requests {seconds(other)}."
     return text, wait
 
 

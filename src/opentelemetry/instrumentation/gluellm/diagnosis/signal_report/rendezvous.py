@@ -69,8 +69,8 @@ class Directory:
         """Write a file completely or not at all."""
         path = self.path
         unfinished = path / f"{os.getpid()}-{secrets.token_hex(8)}.unfinished"
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
+            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump(content, file)
             unfinished.replace(path / name)
@@ -147,11 +147,13 @@ class Presence:
 class ReportRequest:
     """Request of a doctor to one process, and the answer."""
 
-    def __init__(self, directory: Directory, pid: int, *, compare: bool = False) -> None:
-        """Write the request. With ``compare``, it is for the time since the report before."""
+    def __init__(self, directory: Directory, pid: int) -> None:
         self._directory = directory
         self._stem = f"{pid}-{secrets.token_hex(8)}"
-        directory.write(self._stem + _REQUEST, {"protocol": PROTOCOL, "compare": compare})
+
+    def write(self, *, compare: bool = False) -> None:
+        """Write the request. With ``compare``, it is for the time since the report before."""
+        self._directory.write(self._stem + _REQUEST, {"protocol": PROTOCOL, "compare": compare})
 
     def answer(self) -> dict[str, Any] | None:
         """Return the answer; None while there is none. Raises UnsuitableFileError and OSError."""
