@@ -72,6 +72,8 @@ class Line:
     """Whether it uses recording rules, whose series have no version."""
     top: int = 0
     """Number of highest series to show; 0 shows all."""
+    step: str = STEP
+    """Shortest step."""
 
     def expression(self) -> str:
         """Return the PromQL, narrowed by the board's variables."""
@@ -308,7 +310,7 @@ def _target(line: Line, reference: str, instant: bool, as_table: bool) -> promet
         prometheus.Dataquery()
         .datasource(SOURCE)
         .expr(line.expression())
-        .interval(STEP)
+        .interval(line.step)
         .legend_format(line.legend or "__auto")
         .ref_id(reference)
         .format(PromQueryFormat.TABLE if as_table else PromQueryFormat.TIME_SERIES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from grafana_foundation_sdk.builders import dashboard as build
@@ -69,11 +70,11 @@ RECORDED_PROCESS_MATCHERS: Final = _matchers(without_version(_OF_PROCESS))
 
 
 def variables(
-    *, recorded: bool = False, one_pool: bool = False
+    *, recorded: bool = False, opens_with_first: Sequence[str] = ()
 ) -> list[Builder[model.VariableModel]]:
     """Return all variables, each narrowed by those before it; no version for recording rules.
 
-    With ``one_pool``, a board opens with the first pool selected, not with all of them.
+    A board opens with the first value of ``opens_with_first``, and with all values of the others.
     """
     labels = without_version(LABELS) if recorded else LABELS
     source = (
@@ -91,10 +92,7 @@ def variables(
     )
     return [
         source,
-        *(
-            _chooser(name, labels, all_at_first=not (one_pool and name == "pool"))
-            for name in labels
-        ),
+        *(_chooser(name, labels, all_at_first=name not in opens_with_first) for name in labels),
         interval,
     ]
 

@@ -41,8 +41,8 @@ class Store:
         except urllib.error.HTTPError as error:
             said = error.read().decode(errors="replace")
             raise RefusedError(f"{error.code}: {said}") from error
-        except urllib.error.URLError as error:
-            raise RefusedError(f"{self.url} doesn't answer: {error.reason}") from error
+        except OSError as error:
+            raise RefusedError(f"{self.url} doesn't answer: {error}") from error
 
     def over(self, expression: str, span: Span, step: float) -> list[Json]:
         """The series of a range query."""

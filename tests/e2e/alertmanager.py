@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 from . import compose
 from .running import HOST, Program, request
@@ -36,15 +35,14 @@ class Alertmanager(Program):
             ),
         ]
 
-    def alerts(self, *matchers: str) -> list[dict[str, Any]]:
+    def alerts(self) -> list[dict[str, Any]]:
         """Its alerts: ``labels``, ``annotations``, and ``status``.
 
         ``status["state"]`` is ``active`` or ``suppressed``, and ``status["inhibitedBy"]`` names
-        the fingerprints of the alerts that suppress it. A matcher is ``alertname="..."``. Raises
-        RuntimeError with the text of the answer if it refuses.
+        the fingerprints of the alerts that suppress it. Raises RuntimeError with the text of the
+        answer if it refuses.
         """
-        query = urlencode([("filter", matcher) for matcher in matchers])
-        status, text = request(self.ports["http"], f"/api/v2/alerts?{query}")
+        status, text = request(self.ports["http"], "/api/v2/alerts")
         if status != 200:
             raise RuntimeError(f"{self.name}: {status} {text}")
         found: list[dict[str, Any]] = json.loads(text)

@@ -21,7 +21,6 @@ SCRIPTS = Path(__file__).parent / "deployment" / "scripts"
 NEVER = 3600.0
 """Seconds between two exports: only the last one is made."""
 _TESTS = Path(__file__).parents[1]
-_BEGINS_WITHIN = 30.0
 _ENDS_WITHIN = 40.0
 
 
@@ -134,9 +133,7 @@ def served(arguments: list[str], variables: Mapping[str, str], log: Path) -> Ite
     """A server that has answered once; it ends with the block."""
     server = Server(arguments, variables, log)
     try:
-        wait_until(
-            lambda: server.process.poll() is not None or server.asked(), "an answer", _BEGINS_WITHIN
-        )
+        wait_until(lambda: server.process.poll() is not None or server.asked(), "an answer")
         assert server.process.poll() is None, log.read_text()
         yield server
         server.process.terminate()

@@ -2,6 +2,7 @@
 
 import ctypes
 import http.client
+import itertools
 import os
 import random
 import shutil
@@ -29,8 +30,10 @@ _ENDS_WITHIN = 180.0
 _TRIES = 5
 _LOG_TAIL = 25
 _IN_USE = "address already in use"
-# Below what systems hand out to outgoing connections, where a free port is soon taken.
-_PORTS = range(20_000, 32_000)
+# Below what systems hand out to outgoing connections, where a free port is soon taken. Each process
+# of a parallel run has its own share, and takes no port twice.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+_PORTS = itertools.cycle(random.sample(range(20_000 + _WORKER % 16, 32_000, 16), 750))
 _ALTERNATIVES = {"otelcol-gluellm": ("otelcol-contrib", "otelcol")}
 _SET_PARENT_DEATH_SIGNAL = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -96,9 +99,7 @@ def succeed(program: str, *arguments: object) -> str:
 
 def free_port() -> int:
     """A port without a listener. Another process may take it before it is used."""
-    while not _is_free(port := random.choice(_PORTS)):
-        pass
-    return port
+    return next(filter(_is_free, _PORTS))
 
 
 def _is_free(port: int) -> bool:
@@ -115,14 +116,13 @@ def request(
     port: int,
     target: str,
     method: str = "GET",
-    body: str | bytes | None = None,
-    content_type: str = "text/plain",
+    body: str | None = None,
     timeout: float = _READY_WITHIN,
 ) -> tuple[int, str]:
     """Status and text of the answer to one HTTP request."""
     connection = http.client.HTTPConnection(HOST, port, timeout=timeout)
     try:
-        connection.request(method, target, body, {"Content-Type": content_type})
+        connection.request(method, target, body)
         response = connection.getresponse()
         return response.status, response.read().decode(errors="replace")
     finally:

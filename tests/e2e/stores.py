@@ -47,11 +47,9 @@ class Store(Program):
             raise RuntimeError(f"{self.name}: {status} {text}")
         return json.loads(text)["data"]
 
-    def post(
-        self, path: str, body: str | bytes, content_type: str = "text/plain"
-    ) -> tuple[int, str]:
+    def post(self, path: str, body: str) -> tuple[int, str]:
         """The status and the text of the answer."""
-        return request(self.ports["http"], path, "POST", body, content_type)
+        return request(self.ports["http"], path, "POST", body)
 
     def _query(self, promql: str, at: float | None) -> list[dict[str, Any]]:
         parameters = {"query": promql, "time": f"{time.time() if at is None else at:.3f}"}
@@ -72,6 +70,7 @@ class Prometheus(Store):
         super().__init__(name, folder)
         self.configuration = self.folder / "prometheus.yaml"
         self.configuration.write_bytes((compose.DEV / "prometheus/prometheus.yaml").read_bytes())
+        self.data = self.folder / "data"
         (self.folder / "targets").mkdir()
         (self.folder / "rules").mkdir()
 
@@ -85,7 +84,7 @@ class Prometheus(Store):
         flags = compose.flags(
             "prometheus",
             config__file=str(self.configuration),
-            storage__tsdb__path=str(self.folder / "data"),
+            storage__tsdb__path=str(self.data),
             web__listen_address=f"{HOST}:{self.ports['http']}",
         )
         return [str(executable), *(flag for flag in flags if not flag.startswith(self.lacks))]

@@ -38,8 +38,8 @@ class Board:
     rows: Sequence[Row]
     recorded: bool = False
     """Whether its queries use recording rules."""
-    one_pool: bool = False
-    """Whether it is about one pool, so that it opens with the first pool selected, not with all."""
+    opens_with_first: Sequence[str] = ()
+    """Variables of which the first value is selected when it opens; of the others, all are."""
 
     def text(self) -> str:
         """Return the JSON text, which is the same for each build."""
@@ -63,7 +63,7 @@ class Board:
             .time("now-1h", "now")
             .refresh("30s")
             .timezone("browser")
-            .variables(variables(recorded=self.recorded, one_pool=self.one_pool))
+            .variables(variables(recorded=self.recorded, opens_with_first=self.opens_with_first))
             .annotations(annotation_queries(recorded=self.recorded))
             .link(between_boards())
         )

@@ -101,6 +101,7 @@ def _differs() -> list[Panel]:
                     signal=fleet.LIMITS,
                     legend=f"{{{{{PROVIDER}}}}} / {{{{{POOL}}}}}: {{{{{fleet.LIMIT}}}}}",
                     recorded=True,
+                    step="5m",  # limits change seldom, and to count values is slow
                 )
             ],
             no_value=NEEDS_RULES,

@@ -40,6 +40,7 @@ def board() -> Board:
     """Return the board."""
     return Board(
         uid=links.OVERVIEW,
+        opens_with_first=("job",),
         title="GlueLLM pools: overview",
         question="Are calls hurting, why, and which pool?",
         rows=[

@@ -36,7 +36,7 @@ def board() -> Board:
     """Return the board."""
     return Board(
         uid=links.POOL,
-        one_pool=True,
+        opens_with_first=("job", "pool"),
         title="GlueLLM pools: why is this pool slow?",
         question="Why is this pool slow? Choose one service, provider and pool.",
         rows=[

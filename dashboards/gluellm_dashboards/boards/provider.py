@@ -27,6 +27,7 @@ def board() -> Board:
     """Return the board."""
     return Board(
         uid=links.PROVIDER,
+        opens_with_first=("job",),
         title="GlueLLM pools: is it them or us?",
         question="Is it the provider, the path, or us? Choose one provider.",
         rows=[

@@ -78,9 +78,9 @@ ALERTS: Final = (
         board=links.OVERVIEW,
         summary=f"Calls to {_CALLS} take {_DURATION} on average",
         description=(
-            f"A call took {_DURATION} on average, calls in flight included: within "
-            f"{config.SLOW_WINDOW} more than {thresholds.CALL_SLOWER:g} times the average of the "
-            f"hour before, or within {3 * expressions.SLOW_MINUTES}m more than "
+            f"A call took {_DURATION} on average, calls in flight included. Either this is the "
+            f"average of {config.SLOW_WINDOW}, and more than {thresholds.CALL_SLOWER:g} times that "
+            f"of the hour before. Or it is that of {3 * expressions.SLOW_MINUTES}m, and more than "
             f"{thresholds.CALL_SLOW_LIMIT:g} s."
         ),
         first=(
@@ -295,9 +295,9 @@ ALERTS: Final = (
             "log names each hook."
         ),
         first=(
-            "pin {{ $labels.gluellm_hook_library }} to a version that "
-            "docs/maintainers/compatibility.md of opentelemetry-instrumentation-gluellm lists, or "
-            "update that package."
+            "update opentelemetry-instrumentation-gluellm, or pin "
+            "{{ $labels.gluellm_hook_library }} to a version that "
+            "docs/maintainers/compatibility.md lists."
         ),
     ),
     Alert(

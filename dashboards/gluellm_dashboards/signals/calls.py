@@ -100,8 +100,8 @@ SILENT = signal(
     "How many calls are silent?",
     f"sum{by()}({now('gluellm.call.silent')})",
     "Calls in flight that have waited for an answer, or for the next item of a stream, for "
-    "much longer than any recent one. An alert pages for at least two, or for one stream after ten "
-    "minutes, if they are more than a fifth of those in flight.",
+    "much longer than any recent one. An alert pages if they are more than a fifth of the calls in "
+    "flight: at least two calls, or one stream after ten minutes.",
     of=["gluellm.call.silent"],
     by=_OF,
 )

@@ -111,7 +111,7 @@ CREATE_P50 = signal(
     "create_p50",
     "How long does it take to connect (p50)?",
     quantile(0.5, _CREATE),
-    "TCP, TLS and proxy, for half of the connections.",
+    "Half of the connections took at most this long, with TCP, TLS and proxy.",
     of=[_CREATE],
     unit="s",
     on_event=True,
@@ -120,8 +120,8 @@ CREATE_P95 = signal(
     "create_p95",
     "How long does it take to connect (p95)?",
     quantile(0.95, _CREATE),
-    "For 95 of 100. If it is more than a second and no event loop is blocked, the "
-    "network or the provider's load balancer is slow.",
+    "95 of 100 took at most this long. If it is more than a second and no event loop is "
+    "blocked, the network or the provider's load balancer is slow.",
     of=[_CREATE],
     unit="s",
     on_event=True,

@@ -25,7 +25,7 @@ DISCARDED = signal(
     "How do pools end?",
     f"sum{by('gluellm.pool.discarded', 'gluellm.pool.discard_reason')}"
     f"({rate('gluellm.pool.discarded')})",
-    "`garbage_collected` pools were never closed. Their connections stayed open until then.",
+    "`garbage_collected` pools were never closed. Until collected, they kept connections open.",
     of=["gluellm.pool.discarded"],
     unit="/s",
 )

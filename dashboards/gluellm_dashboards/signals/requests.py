@@ -148,8 +148,8 @@ LEASE_OLDEST = signal(
     "lease_oldest_age",
     "How long has the longest-held connection been held?",
     f"max{by()}({now('gluellm.pool.lease.oldest_age')})",
-    "Age of the oldest lease. It also grows while a stream receives only pings. Each ping "
-    "restarts the age of the phase.",
+    "Age of the oldest lease. Each ping of a stream restarts the age of its phase, but not "
+    "this age.",
     of=["gluellm.pool.lease.oldest_age"],
     unit="s",
 )
@@ -253,9 +253,9 @@ TIME_AT_PROVIDER = signal(
     f"sum{by()}({rate(_TIME, PROVIDERS_PART)}) / "
     f"(sum{by()}({rate('gluellm.pool.requests', CONNECTED)}) > 0)",
     "Time spent awaiting a response and reading it, per request that ended and had a "
-    "connection. It also rises while requests hang, before any histogram does. If it is "
-    "unchanged and calls are slow, the cause is on your side. While no request "
-    "ends, there is no new value.",
+    "connection. The time of requests in flight counts, so it rises while some hang, before any "
+    "histogram does. While no request ends, there is no new value. If the time is unchanged and "
+    "calls are slow, the cause is on your side.",
     of=[_TIME, "gluellm.pool.requests"],
     unit="s",
 )

@@ -63,9 +63,9 @@ SIZE = signal(
     "suffices 99 % of the time if arrivals are independent. If it is above the limit for longer "
     "than a burst, raise the limit or send fewer requests. Ignore it while the provider is slow "
     "or refuses requests: it then includes requests that hang or are retried. If requests give up "
-    "waiting, it is a minimum. A constant queue means a fixed number of callers: L then includes "
-    "those that wait. Unread responses do not count, since a leak is no demand. With HTTP/2, the "
-    "size is a number of streams. It needs data of at least four export intervals, and is too high "
-    "while an event loop is late.",
+    "waiting, it is a minimum. Otherwise, if the queue does not grow, L includes the queued "
+    "requests, since waiting callers seem to send nothing else. Unread responses do not count, "
+    "since a leak is no demand. With HTTP/2, the size is a number of streams. It needs data of at "
+    "least four export intervals, and is too high while an event loop is late.",
     of=[_TIME, _REQUESTS, _CURRENT, _LIVE],
 )

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
-from gluellm_pools.verify.boards import Board, Variable, filled_in, read_board
+from gluellm_pools.verify.boards import Variable, filled_in, read_board
 
+from ..files import GRAFANA
 from ..stores import Store
 from .playing import WINDOW, Period, Story, Way
-from .rules import RULES
 
-BOARDS: Final = RULES.parent / "grafana"
 STEP: Final = 0.5
 """Seconds between two values of an answer."""
 _EVERYTHING: Final = ".*"
@@ -45,7 +44,8 @@ class Question:
 class Asking:
     """A board, and all that it asks."""
 
-    board: Board
+    title: str
+    variables: tuple[Variable, ...]
     questions: tuple[Question, ...]
     annotations: Mapping[str, str]
     """By name, what they ask."""
@@ -54,16 +54,6 @@ class Asking:
     def expressions(self) -> list[str]:
         """Of questions and annotations."""
         return [*(question.expression for question in self.questions), *self.annotations.values()]
-
-    @property
-    def title(self) -> str:
-        """Of the board."""
-        return self.board.title
-
-    @property
-    def variables(self) -> tuple[Variable, ...]:
-        """Of the board."""
-        return self.board.variables
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +81,7 @@ class Answer:
 def boards() -> list[Asking]:
     """Those that users import."""
     found = []
-    for file in sorted(BOARDS.glob("*.json")):
+    for file in sorted(GRAFANA.glob("*.json")):
         body = json.loads(file.read_text())
         annotations = {
             one["name"]: one["expr"] for one in body["annotations"]["list"] if "expr" in one
@@ -99,7 +89,7 @@ def boards() -> list[Asking]:
         questions = tuple(dict.fromkeys(_questions(body)))
         board = read_board(file)
         assert board is not None
-        found.append(Asking(board, questions, annotations))
+        found.append(Asking(board.title, board.variables, questions, annotations))
     return found
 
 

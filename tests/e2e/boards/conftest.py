@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .playing import Story, arrived, played
+from .playing import Story, played
 from .recording import record
 
 
@@ -13,6 +13,5 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """What was played, with the stores that it went to."""
     pytest.importorskip("any_llm")
     with played(tmp_path_factory.mktemp("boards")) as story:
-        arrived(story)
         record(story)
         yield story

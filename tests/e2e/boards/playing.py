@@ -17,9 +17,9 @@ from typing import Final
 from gluellm_pools.demo.acts import SCENARIOS
 from support.waiting import wait_until
 
+from ..files import RULES
 from ..processes import environment
 from ..programs import Prometheus, Stack, Store
-from .rules import RULES
 
 INTERVAL: Final = 0.5
 """Seconds between two exports, and between two scrapes."""
@@ -96,15 +96,16 @@ def played(folder: Path) -> Iterator[Story]:
     """Play it; the stores can be asked until the context is left.
 
     On a machine that is busy with others an act may not show what it should, as the demo says
-    itself. Then it is played again, for other stores.
+    itself, or every scrape of the end may fail. Then it is played again, for other stores.
     """
     for number in range(_TRIES):
         with contextlib.ExitStack() as exits:
             story = _played(folder / str(number), exits)
-            if _NOT_OBSERVED not in story.output:
+            problem = story.output if _NOT_OBSERVED in story.output else _missing(story)
+            if not problem:
                 yield story
                 return
-    raise AssertionError(story.output)
+    raise AssertionError(problem)
 
 
 def _played(folder: Path, exits: contextlib.ExitStack) -> Story:
@@ -184,9 +185,13 @@ def _listen(process: subprocess.Popen[str]) -> tuple[dict[str, Period], str]:
     return periods, text
 
 
-def arrived(story: Story) -> None:
-    """Wait until the end of the story is in every store."""
+def _missing(story: Story) -> str:
+    """Wait until the end of the story is in every store. Return what is missing then."""
     for way in story.ways:
         # One scrape may fail on a busy machine.
         query = f'last_over_time(gluellm_pool_live{{job="{way.job}"}}[{WINDOW:g}s])'
-        wait_until(partial(way.store.query, query, story.ended), way.name)
+        try:
+            wait_until(partial(way.store.query, query, story.ended), way.name, 20.0)
+        except AssertionError as error:
+            return str(error)
+    return ""

@@ -3,9 +3,9 @@
 import json
 from typing import Any, Final
 
+from ..files import rules
 from ..stores import VictoriaMetrics
 from .playing import Story
-from .rules import recording_rules
 
 _EVERY: Final = 1.0
 """Seconds between two evaluations."""
@@ -15,15 +15,15 @@ def record(story: Story) -> None:
     """Evaluate all recording rules over the story, and write what they say."""
     (store,) = (way.store for way in story.ways if isinstance(way.store, VictoriaMetrics))
     lines = []
-    for rule in recording_rules():
+    for rule in rules("record"):
         parameters = {
-            "query": rule.expression,
+            "query": rule["expr"],
             "start": f"{story.began:.3f}",
             "end": f"{story.ended + _EVERY:.3f}",
             "step": f"{_EVERY:g}",
         }
         for row in store.ask("/api/v1/query_range", parameters)["result"]:
-            lines.append(_line(rule.name, row))
+            lines.append(_line(rule["record"], row))
     status, text = store.post("/api/v1/import", "\n".join(lines))
     assert status == 204, text
 

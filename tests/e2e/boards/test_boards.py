@@ -6,11 +6,11 @@ import pytest
 
 from gluellm_pools.verify.boards import label_query
 
+from ..files import rules
 from .asking import STEP, Asking, ask, ask_between, boards, filled
 from .empty import LACKS, UNSHOWN, acts_with_data
 from .implied import ALERTS, ANTHROPIC, HTTP2, IMPLIED, OPENAI, Implied, last
 from .playing import VICTORIA_METRICS, WAYS, WINDOW, Story, Way
-from .rules import alerts, recording_rules
 
 pytestmark = pytest.mark.timeout(300)  # the story is played before the first test
 
@@ -150,24 +150,24 @@ def test_the_start_of_the_process_is_annotated(story: Story, way: Way, board: As
 
 def test_each_recording_rule_says_something_in_each_act(story: Story, way: Way) -> None:
     """What is recorded is there from the first act on, as the fleet's board needs it."""
-    for rule in recording_rules():
-        answer = ask(way, story, rule.expression)
+    for rule in rules("record"):
+        answer = ask(way, story, rule["expr"])
         assert not answer.error
-        for act in acts_with_data(rule.expression, way):
+        for act in acts_with_data(rule["expr"], way):
             assert answer.during(story.periods[act], job=way.job), (act, rule)
 
 
 def test_each_alert_holds_in_the_act_that_it_is_about(story: Story, way: Way) -> None:
     """And in none in which what it is about has not happened yet; the rest holds in no act."""
-    assert ALERTS.keys() < {rule.name for rule in alerts()}
-    for rule in alerts():
-        answer = ask(way, story, rule.expression)
+    assert ALERTS.keys() < {rule["alert"] for rule in rules("alert")}
+    for rule in rules("alert"):
+        answer = ask(way, story, rule["expr"])
         assert not answer.error, rule
-        if rule.name not in ALERTS:
+        if rule["alert"] not in ALERTS:
             for period in story.periods.values():
                 # A scrape that fails once leaves a gap, which is what ``for`` is there for.
                 assert len(answer.during(period, job=way.job)) * STEP < _MOMENT, rule
         else:
-            holds, before = ALERTS[rule.name]
+            holds, before = ALERTS[rule["alert"]]
             assert answer.during(story.periods[holds], job=way.job), rule
             assert not answer.during(story.periods[before], job=way.job), rule

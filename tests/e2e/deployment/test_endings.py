@@ -42,11 +42,11 @@ def test_what_came_since_the_last_export_goes_with_a_killed_process(
     variables = environment(endpoint, "frozen", every=0.2, OTEL_TRACES_EXPORTER="none")
     with caller(provider, variables, tmp_path / "log") as program:
         program.call(2)
-        wait_until(lambda: stored(shared_stack, "frozen") == (2, 2), "two calls", 30)
+        wait_until(lambda: stored(shared_stack, "frozen") == (2, 2), "two calls")
         program.call(3)
         program.process.send_signal(signal.SIGSTOP)
         program.process.send_signal(signal.SIGCONT)
-        wait_until(lambda: stored(shared_stack, "frozen") == (5, 5), "three more, afterwards", 30)
+        wait_until(lambda: stored(shared_stack, "frozen") == (5, 5), "three more, afterwards")
         program.kill()
 
     never = environment(endpoint, "killed", OTEL_TRACES_EXPORTER="none")

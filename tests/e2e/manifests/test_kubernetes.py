@@ -10,7 +10,7 @@ from jsonschema import Draft7Validator
 
 from e2e.running import find, succeed
 
-from .reading import DASHBOARDS, boards, groups, load
+from ..files import DASHBOARDS, boards, groups, load
 
 KUBERNETES = DASHBOARDS / "kubernetes"
 LEAST, LATEST = "1.31", "1.37"

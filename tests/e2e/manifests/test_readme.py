@@ -10,7 +10,7 @@ from e2e.running import succeed
 from gluellm_dashboards import config
 from opentelemetry.instrumentation.gluellm import thresholds as t
 
-from .reading import DASHBOARDS, groups
+from ..files import DASHBOARDS, groups
 
 README = (DASHBOARDS / "README.md").read_text()
 

@@ -11,7 +11,7 @@ import yaml
 
 from e2e.running import run
 
-from .reading import DASHBOARDS, boards, groups, load
+from ..files import DASHBOARDS, boards, groups, load
 
 MOST_RULES = 20
 """Mimir's default limit for a group."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from ..boards.rules import RULES
+from ..files import load
 from ..running import run
 
 Rule = dict[str, Any]
@@ -15,7 +15,7 @@ Rule = dict[str, Any]
 
 def group_of_alerts() -> dict[str, Any]:
     """The one group of the rules' file."""
-    (group,) = yaml.safe_load((RULES / "alerts.yaml").read_text())["groups"]
+    (group,) = load("prometheus/alerts.yaml")["groups"]
     return dict(group)
 
 
@@ -25,7 +25,7 @@ def decided(rules: Sequence[Rule], name: str, folder: Path) -> subprocess.Comple
     The other alerts only cost time.
     """
     needed = [rule for rule in rules if rule.get("alert", name) == name]
-    tests = yaml.safe_load((RULES / "tests" / f"{name}.yaml").read_text())
+    tests = load(f"prometheus/tests/{name}.yaml")
     for file, content in (
         ("rules.yaml", {"groups": [{**group_of_alerts(), "rules": needed}]}),
         ("tests.yaml", {**tests, "rule_files": ["rules.yaml"]}),

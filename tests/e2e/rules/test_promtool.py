@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ..boards.rules import RULES
+from ..files import RULES
 from ..running import succeed
 from .deciding import decided, group_of_alerts
 

@@ -3,7 +3,6 @@
 Exits 1 if a tool is missing in the end.
 """
 
-import argparse
 import os
 import shlex
 import shutil
@@ -15,18 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import AGAIN, ToolsError
-from . import __doc__ as about
 from .cache import WORKSPACE, Cache, cache_folder
 from .kinds import Packages, Tool
 from .pinned import COST, GO, tools
 
 LAST_LINES = 15
-
-
-def listed(cache: Cache, tool: Tool) -> str:
-    """One line: name, version, state, path."""
-    state = {"there": "present", "other": "not as pinned"}.get(found := cache.state(tool), found)
-    return f"{tool.name:<20} {tool.version:<9} {state:<14} {cache.path(tool)}"
 
 
 def announce(cache: Cache, missing: Sequence[Tool]) -> None:
@@ -86,10 +78,10 @@ def bring(cache: Cache, tool: Tool) -> None:
         cache.install(tool, made)
 
 
-def bring_all(cache: Cache, wanted: Sequence[Tool]) -> int:
+def bring_all(cache: Cache) -> int:
     """Make what is missing. Returns the exit status."""
     without = []
-    if missing := [tool for tool in wanted if cache.state(tool) != "there"]:
+    if missing := [tool for tool in tools() if cache.state(tool) != "there"]:
         announce(cache, missing)
         cache.folder.mkdir(parents=True, exist_ok=True)
         with cache.locked():
@@ -114,25 +106,8 @@ def bring_all(cache: Cache, wanted: Sequence[Tool]) -> int:
 
 def main() -> int:
     """Returns the exit status."""
-    pinned = {tool.name: tool for tool in tools()}
-    parser = argparse.ArgumentParser(
-        prog="make e2e-tools",
-        description=about,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog='With make, options go into ARGS: make e2e-tools ARGS="--list"',
-    )
-    parser.add_argument("--list", action="store_true", help="list what is present, and do nothing")
-    parser.add_argument(
-        "--only", metavar="NAME", choices=pinned, help=f"one of them: {', '.join(pinned)}"
-    )
-    chosen = parser.parse_args()
-    wanted = [pinned[chosen.only]] if chosen.only else list(pinned.values())
     try:
-        cache = Cache(cache_folder(os.environ))
-        if chosen.list:
-            print("\n".join(listed(cache, tool) for tool in wanted))
-            return 0
-        return bring_all(cache, wanted)
+        return bring_all(Cache(cache_folder(os.environ)))
     except (ToolsError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -67,7 +67,7 @@ class Programs:
         """End all programs, as a user does before a restart."""
         for process in self._running:
             os.kill(process, signal.SIGTERM)
-        wait_until(lambda: not any(map(_lives, self._running)), "programs end", 20)
+        wait_until(lambda: not any(map(_lives, self._running)), "programs end")
         self._running.clear()
         self._count = 0
 

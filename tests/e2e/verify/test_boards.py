@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from e2e.files import GRAFANA
 from e2e.programs import Prometheus
 
 from .conftest import Programs, Verify, arrived
 
 pytest.importorskip("any_llm")
 
-_OURS = Path(__file__).parents[3] / "dashboards"
 _JOB = 'job=~"$job",instance=~"${instance:regex}"'
 _GOOD = {
     "wait": "histogram_quantile($quantile, sum by (le) "
@@ -147,7 +147,7 @@ def test_the_window_of_a_rate_is_four_of_a_query_s_shortest_step(
 
 def test_missing_recording_rules_are_reported(url: str, verify: Verify) -> None:
     """Only the board of the fleet needs them."""
-    files = [str(file) for file in sorted((_OURS / "grafana").glob("*.json"))]
+    files = [str(file) for file in sorted(GRAFANA.glob("*.json"))]
     fleet = next(file for file in files if "fleet" in file)
     status, text = verify(url, "--boards", fleet)
     assert status == 1

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from e2e.files import GRAFANA
 from e2e.programs import Stack
 from support.waiting import wait_until
 
@@ -217,8 +218,7 @@ def test_two_workers_with_one_instance_collide_until_each_has_its_own(
 def test_an_empty_store_is_reported_with_the_next_steps(stack: Stack, verify: Verify) -> None:
     """The finding explains all empty answers, so the boards' queries are not listed."""
     stack.start(_VICTORIA)
-    boards = Path(__file__).parents[3] / "dashboards" / "grafana"
-    status, text = verify(stack.victoria_metrics.url, "--boards", str(boards))
+    status, text = verify(stack.victoria_metrics.url, "--boards", str(GRAFANA))
     assert status == 1
     assert "ERROR: store empty" in text, text
     assert "NO DATA" not in text

@@ -1,10 +1,10 @@
 """A sound set-up on each ingestion path: the command names it and finds nothing wrong."""
 
 import json
-from pathlib import Path
 
 import pytest
 
+from e2e.files import GRAFANA, RULES
 from e2e.programs import Stack
 from e2e.running import free_port
 from gluellm_pools.prometheus import Way
@@ -13,7 +13,6 @@ from .conftest import SEVERAL, Programs, Verify, arrived
 
 pytest.importorskip("any_llm")
 
-_OURS = Path(__file__).parents[3] / "dashboards"
 _STORES = {
     Way.COLLECTOR: "prometheus_scraping",
     Way.PROMETHEUS: "prometheus_otlp",
@@ -104,13 +103,13 @@ def test_every_query_of_the_boards_has_an_answer_or_is_in_order(
     stack: Stack, run: Programs, verify: Verify
 ) -> None:
     """With the rules loaded. No series has a cluster or a version; All includes such series."""
-    stack.prometheus_otlp.load_rules(_OURS / "prometheus" / "recording.yaml")
+    stack.prometheus_otlp.load_rules(RULES / "recording.yaml")
     stack.start("prometheus_otlp")
     store = stack.prometheus_otlp
     run(endpoint=store.otlp_endpoint)
     arrived(store)
     arrived(store, "instance_pool:gluellm_pool_requests:rate5m")
-    status, text = verify(store.url, "--boards", str(_OURS / "grafana"))
+    status, text = verify(store.url, "--boards", str(GRAFANA))
     assert status == 0, text
     assert text.count("BOARD GlueLLM pools: ") == 4
     assert "NO DATA" not in text

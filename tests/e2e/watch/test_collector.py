@@ -58,7 +58,7 @@ def test_a_doubled_path_in_the_endpoint_is_logged_by_both_sides(stack: Stack, wa
     program.export()
     program.provider.shutdown()
     watch.wait_for("404, .* out of OTEL_EXPORTER_OTLP_ENDPOINT")
-    wait_until(lambda: "Exporting failed" in collector.log.read_text(), "the Collector's line", 30)
+    wait_until(lambda: "Exporting failed" in collector.log.read_text(), "the Collector's line")
     lines = collector.log.read_text().splitlines()
     assert_quoted_and_said("Exporting failed. Dropping data.", lines)
     assert_quoted_and_said(

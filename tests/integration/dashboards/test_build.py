@@ -1,5 +1,6 @@
 """`build.py` with files that differ, and with a wrong source."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -9,12 +10,19 @@ from gluellm_dashboards import boards, build
 from gluellm_dashboards.boards.board import Board, Row
 from gluellm_dashboards.naming import UnknownNameError
 from gluellm_dashboards.panels import Line, lines
+from gluellm_dashboards.rules.alerts import ALERTS
 from gluellm_dashboards.signals.signal import now, signal
 
 
 @pytest.fixture(scope="module")
-def generated() -> dict[Path, str]:
-    """What the source makes."""
+def with_runbooks() -> dict[Path, str]:
+    """What the source makes for runbooks at an address."""
+    return build.generated("https://wiki.example.com/pools/")
+
+
+@pytest.fixture(scope="module")
+def generated(with_runbooks: dict[Path, str]) -> dict[Path, str]:
+    """What the source makes, after the other build."""
     return build.generated()
 
 
@@ -35,46 +43,44 @@ def root(generated: dict[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyP
     return copy
 
 
+@pytest.fixture
+def built(root: Path, generated: dict[Path, str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same for several runs of `build.py`, which use one build of the unchanged source."""
+    monkeypatch.setattr(build, "generated", lambda _: generated)
+    return root
+
+
 def test_check_passes_on_what_was_written(root, capsys):
     """Nothing to say, and nothing written."""
     assert build.main(["--check"]) == 0
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda text: text.replace("Why are connections closed?", "Closed"), "gluellm-pool.json"),
-        (lambda text: None, "gluellm-pool.json"),
-    ],
-    ids=["edited", "missing"],
-)
-def test_check_fails_on_a_board_that_differs(root, capsys, change, said):
-    """The difference is shown, and what to do; the file stays as it is."""
-    file = root / "grafana" / "gluellm-pool.json"
-    changed = change(file.read_text())
-    if changed is None:
-        file.unlink()
-    else:
-        file.write_text(changed)
+def test_check_fails_on_boards_that_differ(built, capsys):
+    """The differences are shown, and what to do; the files stay as they are."""
+    edited, missing = built / "grafana/gluellm-pool.json", built / "grafana/gluellm-fleet.json"
+    text = edited.read_text().replace("Why are connections closed?", "Closed")
+    edited.write_text(text)
+    missing.unlink()
     assert build.main(["--check"]) == 1
     error = capsys.readouterr().err
-    assert said in error
-    assert "make dashboards" in error
-    assert changed == (file.read_text() if file.exists() else None)
+    for said in (edited.name, missing.name, "make dashboards"):
+        assert said in error
+    assert edited.read_text() == text
+    assert not missing.exists()
 
 
-def test_a_build_writes_what_differs_and_removes_strays(root, capsys):
+def test_a_build_writes_what_differs_and_removes_strays(built, capsys):
     """A check fails before the build and passes afterwards. What provisions the boards stays."""
-    other = root / "grafana" / "provisioning" / "dashboards" / "mine.yaml"
+    other = built / "grafana" / "provisioning" / "dashboards" / "mine.yaml"
     other.parent.mkdir(parents=True, exist_ok=True)
     other.write_text("apiVersion: 1\n")
-    (root / "grafana" / "old.json").write_text("{}")
-    (root / "grafana" / "gluellm-pool.json").unlink()
+    (built / "grafana" / "old.json").write_text("{}")
+    (built / "grafana" / "gluellm-pool.json").unlink()
     assert build.main(["--check"]) == 1
     assert "old.json has no source" in capsys.readouterr().err
     assert build.main([]) == 0
-    assert not (root / "grafana" / "old.json").exists()
+    assert not (built / "grafana" / "old.json").exists()
     assert other.exists()
     assert build.main(["--check"]) == 0
 
@@ -131,3 +137,22 @@ def test_valid_runbook_addresses_are_accepted(root):
     assert build.main(["--runbooks", "http://wiki.example.com:8080/on%20call/"]) == 0
     text = (root / "prometheus" / "alerts.yaml").read_text()
     assert "runbook_url: http://wiki.example.com:8080/on%20call/GlueLLMBlind.md" in text
+
+
+def test_runbooks_option_sets_the_address_of_runbooks(with_runbooks):
+    """``--runbooks URL`` is in alerts and on boards, and leads to the runbooks that there are."""
+    names = {alert.name for alert in ALERTS}
+    for name in names:
+        url = f"https://wiki.example.com/pools/{name}.md"
+        assert f"runbook_url: {url}" in with_runbooks[Path("prometheus/alerts.yaml")]
+    grafana = "".join(text for path, text in with_runbooks.items() if path.parts[0] == "grafana")
+    assert "https://wiki.example.com/pools/GlueLLMRequestsStuck.md" in grafana
+    texts = "".join(with_runbooks.values())
+    assert set(re.findall(r"https://wiki.example.com/pools/(\w+)\.md", texts)) == names
+
+
+def test_without_a_base_nothing_links_to_a_runbook(generated):
+    """A dead link on a pager wastes minutes. The configuration is as before the other build."""
+    texts = "".join(generated.values())
+    assert "runbook" not in texts.lower()
+    assert "example.com" not in texts.replace("api.example.com", "")

@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 
 import promql_parser
 import pytest
@@ -198,27 +197,6 @@ def test_links_of_runbooks_exist(file):
 def _anchors(text: str) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
-
-
-def test_runbooks_option_sets_the_address_of_runbooks():
-    """``--runbooks URL`` is in alerts and on boards, and leads to the runbooks that there are."""
-    files = build.generated("https://wiki.example.com/pools/")
-
-    for name in NAMES:
-        url = f"https://wiki.example.com/pools/{name}.md"
-        assert f"runbook_url: {url}" in files[Path("prometheus/alerts.yaml")]
-    boards = "".join(text for path, text in files.items() if path.parts[0] == "grafana")
-    assert "https://wiki.example.com/pools/GlueLLMRequestsStuck.md" in boards
-    linked = re.findall(r"https://wiki.example.com/pools/(\w+)\.md", "".join(files.values()))
-    assert set(linked) == set(NAMES)
-
-
-def test_without_a_base_nothing_links_to_a_runbook():
-    """A dead link on a pager wastes minutes. The configuration is as before the other build."""
-    build.generated("https://wiki.example.com/pools/")
-    texts = "".join(build.generated().values())
-    assert "runbook" not in texts.lower()
-    assert "example.com" not in texts.replace("api.example.com", "")
 
 
 def test_a_case_with_an_attribute_that_a_metric_lacks_is_refused():

@@ -49,7 +49,7 @@ def test_each_cell_may_run_again():
     """Nothing is set up twice; two clients are two pools, until the first one is collected."""
     with FakeProviderThread() as provider:
         finished = run(_EVERY_CELL_TWICE, OPENAI_BASE_URL=provider.openai_url)
-        assert provider.counts.completed == 2
+    assert provider.counts.completed == 2  # of its thread, which may count after the client is done
     assert "name='openai'" in finished.stdout
     assert finished.stderr == ""
 

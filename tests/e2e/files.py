@@ -6,8 +6,9 @@ from typing import Any
 
 import yaml
 
-DASHBOARDS = Path(__file__).parents[3] / "dashboards"
+DASHBOARDS = Path(__file__).parents[2] / "dashboards"
 GRAFANA = DASHBOARDS / "grafana"
+RULES = DASHBOARDS / "prometheus"
 
 
 def load(path: str) -> Any:
@@ -15,9 +16,9 @@ def load(path: str) -> Any:
     return yaml.safe_load((DASHBOARDS / path).read_text())
 
 
-def boards(folder: Path = GRAFANA) -> dict[str, Any]:
-    """The boards of a folder, by their uid."""
-    found = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
+def boards() -> dict[str, Any]:
+    """The boards, by their uid."""
+    found = [json.loads(file.read_text()) for file in sorted(GRAFANA.glob("*.json"))]
     return {board["uid"]: board for board in found}
 
 
@@ -28,3 +29,8 @@ def groups() -> list[Any]:
         for name in ("recording", "alerts")
         for group in load(f"prometheus/{name}.yaml")["groups"]
     ]
+
+
+def rules(kind: str) -> list[dict[str, Any]]:
+    """The rules of a kind, ``record`` or ``alert``; several alerts may have the same name."""
+    return [rule for group in groups() for rule in group["rules"] if kind in rule]
