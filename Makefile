@@ -76,9 +76,10 @@ $(VENV)/.installed-release: pyproject.toml | $(BIN)/python
 demo: $(VENV)/.installed-demo
 	$(BIN)/gluellm-pools demo $(ARGS)
 
-# In parallel, since most of a test's time is waiting. A file runs in one process, to share its fixtures; files begin
-# in the order of testpaths.
-PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+# Two processes per core, since most of a test's time is waiting; ARGS="-n 3" sets another number. A file runs in one
+# process, to share its fixtures; files begin in the order of testpaths. With PYTHONDONTWRITEBYTECODE, which many images
+# set, each process and each of the programs that tests start would compile everything again.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.installed-test
 	@echo "Running the tests: about 4 minutes on 2 cores. 'make test ARGS=tests/unit' runs one folder."
@@ -91,12 +92,13 @@ test-all: $(VENV)/.installed-all
 # Without .venv: it needs only the standard library.
 e2e-tools:
 	$(need-python)
-	@PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m e2e.tools $(ARGS)
+	@PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m e2e.tools
 
-# With REQUIRE_E2E=1 a missing program is an error, not a skipped test.
+# With REQUIRE_E2E=1 a missing program is an error, not a skipped test. Two processes only: the programs that they start
+# need the rest of the machine.
 e2e: $(VENV)/.installed-all
-	@$(MAKE) --no-print-directory e2e-tools ARGS=
-	@REQUIRE_E2E=1 $(PYTEST) tests/e2e $(ARGS)
+	@$(MAKE) --no-print-directory e2e-tools
+	@REQUIRE_E2E=1 $(PYTEST) -n 2 tests/e2e $(ARGS)
 
 nightly:
 	@$(MAKE) --no-print-directory -C tests/studies nightly

@@ -52,6 +52,10 @@ class Play:
     listen: Listen
     certificates: Certificates
     http2: bool = False
+    silence: float = 0.1
+    """Read timeout for servers that send no more, in seconds."""
+    late: bool = False
+    """Whether the server missed that timeout before it was silent, so that the play is void."""
     callers: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -235,16 +239,18 @@ def timed_out(play: Play) -> None:
     with full_pool(play) as (pool, url):
         play.run(pool, url, pool=0.05)
     play.take("pool")
-    if not play.is_grpc:
-        with unreachable() as url:
+    with unreachable() as url:  # open until the end: no other server may get its port
+        if not play.is_grpc:
             play.run(play.pool(), url, connect=0.05)
-    server, settings = play.secure(setup_after=30)
-    play.run(play.pool(**settings), server.url(), connect=0.1)
+        server, settings = play.secure(setup_after=30)
+        play.run(play.pool(**settings), server.url(), connect=0.1)
     play.take("connect")
     server, pool = play.server(), play.pool()
     for reply in (Reply(head_after=server.gate()), Reply(end_after=server.gate())):
         play.run(pool, server.url())
-        play.run(pool, server.reply("/silent", reply), read=0.1)
+        silent = play.send(pool, server.reply("/silent", reply), read=play.silence)
+        finish(silent)
+    play.late = not silent.answered
     play.take("read")
     if play.library.name in (*HTTPX, "urllib3"):
         url = play.server(DeafServer).url()
@@ -392,6 +398,14 @@ def shared(play: Play) -> None:
 def faults(play: Play, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Start a leak, client churn and the library's anomalies; return a function that ends them."""
     server = play.server()
+
+    def read(pool: Any, path: str) -> Any:
+        gate = server.gate()
+        exchange = play.send(pool, server.reply(path, Reply(end_after=gate)))
+        exchange.begin_read()  # unread for a while, it would be another leak
+        server.timeline.wait_for("head", path)
+        return exchange, gate
+
     leaked, _ = play.hold(play.pool(), server, "/leaked")
     for _ in range(10):
         churned = play.pool()
@@ -401,18 +415,17 @@ def faults(play: Play, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         return leaked.close
     if play.library.name != "urllib3":
         losing = play.pool(max_connections=2)
-        lost, _ = play.hold(losing, server, "/lost")
+        play.run(losing, server.url())
         losing.lose_connection()
-        lost.close()
+        play.run(losing, server.url())
     forgetful, late = play.pool(max_connections=1), play.pool(max_connections=1)
-    first, gate = play.hold(forgetful, server, "/first")
+    first, gate = read(forgetful, "/first")
     waiter = play.send(forgetful, server.url(), pool=60)
     wait_until(lambda: forgetful.queued == 1)
     forgetful.skip_one_pass()
     gate.open()
     finish(first)
-    holder, end = play.hold(late, server)
-    play.read(holder)  # unread, it would be another leak
+    holder, end = read(late, "/held")
     late.wait_without_timeout(monkeypatch)
     overdue = play.send(late, server.url(), pool=0.1)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 from typing import Any
 
 import aiohttp
@@ -55,13 +56,20 @@ def test_timeout_while_connecting_is_a_connect_timeout(pool, telemetry, timeout)
 
 
 @pytest.mark.parametrize("where", ["before the head", "in the body"])
-def test_total_timeout_in_a_response_is_a_read_timeout(pool, server, telemetry, where):
-    """The status is recorded if a head was received."""
+def test_total_timeout_in_a_response_is_a_read_timeout(
+    pool, runner, server, telemetry, monkeypatch, where
+):
+    """The status is recorded if a head was received. The clock of the loop is put forward."""
     in_body = where == "in the body"
     delay = {"end_after" if in_body else "head_after": server.gate()}
-    exchange = pool.send(server.reply("/", Reply(**delay)), total=0.15)
+    exchange = pool.send(server.reply("/", Reply(**delay)), total=120)
+    rest = exchange.begin_read()
+    phase = "reading" if in_body else "awaiting_response"
+    wait_until(lambda: telemetry.current(phase) == 1)
+    loop = runner.portal.call(asyncio.get_running_loop)
+    runner.portal.call(monkeypatch.setattr, loop, "time", lambda: time.monotonic() + 240)
     with pytest.raises(TimeoutError):
-        exchange.finish()
+        rest.result(PATIENCE) if in_body else exchange.head()
     status = 200 if in_body else None
     assert_settled(telemetry, [exchange], failed("read_timeout", status=status))
     assert telemetry.closed() == {"error": 1}
@@ -203,11 +211,13 @@ def test_connector_closed_while_connecting_fails_the_request(
     runner, library, listen, certificates, telemetry
 ):
     """The connection is closed as soon as it is established."""
-    server = listen(HTTP1Server, tls=certificates.server(), setup_after=0.2)
+    server = listen(HTTP1Server, tls=certificates.server())
+    server.setup_after = gate = server.gate()
     pool = runner.pool(library, ssl_context=certificates.client())
     exchange = pool.send(server.url())
     server.timeline.wait_for("accept")
     pool.close()
+    gate.open()
     assert isinstance(exchange.failure(), aiohttp.ClientConnectionError)
     assert telemetry.value(semconv.CONNECTION_OPENED) == telemetry.value(semconv.CONNECTION_CLOSED)
     telemetry.check(ACTIVE_REQUESTS=0, OPEN_CONNECTIONS=0)

@@ -1,6 +1,7 @@
 """gRPC calls from creation to status, by phase and outcome."""
 
 import gc
+import time
 from typing import Any
 
 import grpc
@@ -39,8 +40,11 @@ def told(telemetry: Telemetry) -> dict[Any, int]:
 def test_unary_call_awaits_its_response_until_the_end(telemetry, pool, server):
     """Head, message and status arrive together, so no time is reading."""
     before = telemetry.phases()
-    exchange = pool.ask(server.reply("/", Reply(head_after=0.2)))
+    gate = server.gate()
+    exchange = pool.ask(server.reply("/", Reply(head_after=gate)))
     wait_until(lambda: telemetry.current("awaiting_response") == 1)
+    wait_until(lambda: time.monotonic() > exchange.entered + 0.2)
+    gate.open()
     exchange.finish()
     passed = {phase: time - before[phase] for phase, time in telemetry.phases().items()}
     assert_near(passed.pop("awaiting_response"), exchange.answered - exchange.entered)

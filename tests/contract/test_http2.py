@@ -130,11 +130,12 @@ def test_closed_pool_has_no_orphaned_streams(telemetry, pool, server):
 @pytest.mark.modes("sync", "asyncio", "trio")
 def test_phases_of_a_stream_are_those_of_an_http1_request(http2_pool, server, telemetry):
     """A stream's phases are those of an HTTP/1.1 request; its connection's version is 2."""
-    gate = server.gate()
-    reply = Reply(head_after=0.1, chunks=((0.0, b"a"), (gate, b"b")))
+    answer, gate = server.gate(), server.gate()
+    reply = Reply(head_after=answer, chunks=((0.0, b"a"), (gate, b"b")))
     first = http2_pool.send(server.reply("/", reply))
-    server.timeline.wait_for("request")
     wait_until(lambda: telemetry.current("awaiting_response") == 1)
+    wait_until(lambda: time.monotonic() > first.entered + 0.1)
+    answer.open()
     first.head()
     assert telemetry.value(semconv.OPEN_CONNECTIONS, state="active", version="2") == 1
     wait_until(lambda: time.monotonic() > first.answered + 0.1)
@@ -201,8 +202,10 @@ def test_lost_connection_fails_all_its_streams(http2_pool, server, telemetry):
     """Both requests fail. httpcore lists the dead connection as idle until it needs the room."""
     first = http2_pool.get(server.url())
     never = server.gate()
-    lost = [http2_pool.send(server.reply("/lost", Reply(head_after=never))) for _ in range(2)]
-    server.timeline.wait_for("request", "/lost", count=2)
+    lost = []
+    for count in (1, 2):  # one by one, as above
+        lost.append(http2_pool.send(server.reply("/lost", Reply(head_after=never))))
+        server.timeline.wait_for("request", "/lost", count=count)
     server.hang_up()
     for exchange in lost:
         exchange.failure()

@@ -12,14 +12,16 @@ from support.waiting import wait_until
 
 def test_phases_follow_the_servers_schedule(pool, server, telemetry):
     """The delay of the head is awaiting, of a chunk reading, and of the reader unread."""
-    gate = server.gate()
+    answer, gate = server.gate(), server.gate()
     chunks = ((0.0, b"a"), (gate, b"b"))
-    reply = Reply(head_after=0.15, status=201, chunks=chunks, end_after=0.15)
+    reply = Reply(head_after=answer, status=201, chunks=chunks, end_after=0.15)
     first = pool.get(server.url("/first"))
     before = telemetry.phases()
     exchange = pool.send(server.reply("/", reply))
     server.timeline.wait_for("request", "/")
     assert telemetry.current("awaiting_response") == 1
+    wait_until(lambda: time.monotonic() > exchange.entered + 0.15)
+    answer.open()
     assert exchange.head() == 201
     wait_until(lambda: telemetry.current("unread") == 1)
     assert exchange.chunk() == b"a"

@@ -1,5 +1,7 @@
 """Establishing a connection: its time and its failures."""
 
+import time
+
 import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
@@ -15,12 +17,15 @@ def test_slow_set_up_counts_as_connecting_and_not_as_queued(
     runner, library, listen, certificates, telemetry
 ):
     """A TLS handshake that the server delays is set-up time; the acquire is immediate."""
-    server = listen(HTTP1Server, tls=certificates.server(), setup_after=0.2)
+    server = listen(HTTP1Server, tls=certificates.server())
+    server.setup_after = gate = server.gate()
     pool = runner.pool(library, ssl_context=certificates.client())
     exchange = pool.send(server.url())
     server.timeline.wait_for("accept")
     wait_until(lambda: telemetry.current("connecting") == 1)
     telemetry.check(CONNECTION_CONNECTING=1, OPEN_CONNECTIONS=0)
+    wait_until(lambda: time.monotonic() > exchange.entered + 0.2)
+    gate.open()
     exchange.finish()
     again = pool.get(server.url())
     assert_settled(telemetry, [exchange, again], new(), reused())

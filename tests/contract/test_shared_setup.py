@@ -1,5 +1,8 @@
 """HTTP/2 requests that wait for the set-up of one connection."""
 
+import time
+from typing import Any
+
 import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
@@ -19,8 +22,10 @@ from support.waiting import LATENESS, wait_until
 
 @pytest.fixture
 def server(listen: Listen, certificates: Certificates) -> HTTP2Server:
-    """A server whose TLS handshakes take a while."""
-    return listen(HTTP2Server, tls=certificates.server("h2"), setup_after=0.2)
+    """A server whose TLS handshakes wait for `let_in`."""
+    server = listen(HTTP2Server, tls=certificates.server("h2"))
+    server.setup_after = server.gate()
+    return server
 
 
 @pytest.fixture
@@ -38,18 +43,29 @@ def begin(pool: PoolUnderTest, url: str, server: Listener, count: int = 2) -> li
     return [first, *(pool.send(url) for _ in range(count - 1))]
 
 
+def let_in(server: Any, first: Exchange) -> float:
+    """Let the handshakes go on, once the first request has waited for a while; return when."""
+    wait_until(lambda: time.monotonic() > first.entered + 0.2)
+    opened = time.monotonic()
+    server.setup_after.open()
+    return opened
+
+
 def test_requests_that_share_a_set_up_are_all_connecting(pool, server, telemetry):
     """The set-up is measured once."""
+    server.max_streams = 1  # httpcore does not protect h2 from threads that begin at once
     first, *others = begin(pool, server.url(), server, 3)
     wait_until(lambda: telemetry.current("connecting") == 3)
     assert telemetry.value(semconv.CONNECTION_CONNECTING) == 1
-    for exchange in (first, *others):
-        exchange.finish()
+    seen = time.monotonic()
+    opened = let_in(server, first)
+    bodies = [exchange.begin_read() for exchange in (first, *others)]
+    assert [body.result(60) for body in bodies] == [b"ok"] * 3
     assert_settled(telemetry, [first, *others], new(), reused(), reused())
-    secured = server.timeline.at("secured")
-    waited = sum(secured - exchange.entered for exchange in (first, *others))
-    assert_near(telemetry.phases()["connecting"], waited, slack=0.1)
-    assert_near(telemetry.total(semconv.CONNECTION_CREATE_DURATION), secured - first.entered)
+    waited = sum(exchange.answered - exchange.entered for exchange in (first, *others))
+    assert 3 * (opened - seen) < telemetry.phases()["connecting"] < waited
+    created = telemetry.total(semconv.CONNECTION_CREATE_DURATION)
+    assert opened - seen < created < first.answered - first.entered
     assert telemetry.total(semconv.ACQUIRE_DURATION) == 0
     assert server.timeline.count("accept") == 1
 
@@ -61,6 +77,7 @@ def test_requests_wait_for_a_stream_after_a_shared_set_up(pool, server, telemetr
     url = server.reply("/", Reply(head_after=gate))
     exchanges = begin(pool, url, server, 4)
     wait_until(lambda: telemetry.current("connecting") == 4)
+    let_in(server, exchanges[0])
     server.timeline.wait_for("request")
     wait_until(lambda: telemetry.current("stream_queued") == 3)
     assert telemetry.current("connecting") == 0
@@ -73,12 +90,14 @@ def test_requests_wait_for_a_stream_after_a_shared_set_up(pool, server, telemetr
 
 # httpcore drops such a connection from its list when the first set-up fails, and never closes it.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_second_request_sets_up_after_the_first_failed(pool, library, server, telemetry):
+def test_second_request_sets_up_after_the_first_failed(pool, runner, library, server, telemetry):
     """Two set-ups with two outcomes."""
     hasty = pool.send(server.url(), connect=0.1)
     server.timeline.wait_for("accept")
-    patient = pool.send(server.url(), connect=5)
+    patient = pool.send(server.url(), connect=30)
     assert isinstance(hasty.failure(), library.raises("connect_timeout"))
+    server.timeline.wait_for("accept", count=2)
+    let_in(server, hasty)
     patient.finish()
     assert server.timeline.count("accept") == 2
     assert_settled(telemetry, [hasty, patient], connect_failed("connect_timeout"), new())
@@ -87,11 +106,15 @@ def test_second_request_sets_up_after_the_first_failed(pool, library, server, te
     succeeded = telemetry.total(semconv.CONNECTION_CREATE_DURATION, error=None)
     # It begins when the first one fails, which the client notices a moment later, and ends when
     # the client notices that it is secured.
-    shortest = server.timeline.at("secured") - hasty.left
-    longest = patient.left - hasty.entered - 0.1
+    shortest = server.timeline.at("secured") - max(hasty.left, patient.entered)
+    longest = patient.left - hasty.entered
+    if runner.mode != "sync":  # a thread may begin before the failure of another is recorded
+        longest -= 0.1
     assert shortest - LATENESS.beside(SLACK) <= succeeded <= longest
 
 
+# A thread may begin the next set-up, and fail, before the failure of another is recorded.
+@pytest.mark.modes("asyncio", "trio")
 def test_shared_set_up_that_fails_is_reported_for_each_request(
     runner, library, server, certificates, telemetry
 ):
@@ -99,6 +122,7 @@ def test_shared_set_up_that_fails_is_reported_for_each_request(
     distrusting = certificates.distrusting_client()
     pool = runner.pool(library, http1=False, http2=True, ssl_context=distrusting)
     first, second = begin(pool, server.url(), server)
+    let_in(server, first)
     for exchange in (first, second):
         assert isinstance(exchange.failure(), library.raises("connection_error"))
     assert server.timeline.count("accept") == 2
@@ -118,6 +142,7 @@ def test_shared_set_up_continues_after_a_waiter_is_cancelled(
     first, second = begin(pool, server.url(), server)
     wait_until(lambda: telemetry.current("connecting") == 2)
     second.cancel()
+    let_in(server, first)
     first.finish() if succeeds else first.failure()
     row = new() if succeeds else connect_failed("secure_connection_error")
     assert_settled(telemetry, [first, second], row, failed("cancelled", created=False))
@@ -131,6 +156,8 @@ def test_next_request_sets_up_after_the_first_is_cancelled(pool, server, telemet
     first, second = begin(pool, server.url(), server)
     wait_until(lambda: telemetry.current("connecting") == 2)
     first.cancel()
+    server.timeline.wait_for("accept", count=2)
+    let_in(server, second)
     second.finish()
     assert server.timeline.count("accept") == 2
     assert_settled(telemetry, [first, second], connect_failed("cancelled"), new())
@@ -142,11 +169,13 @@ def test_requests_queue_again_if_a_shared_connection_is_http1(
     runner, library, listen, certificates, telemetry
 ):
     """They waited for a stream of a connection that became HTTP/1.1."""
-    server = listen(HTTP1Server, tls=certificates.server(), setup_after=0.15)
-    gate = server.gate()
+    server = listen(HTTP1Server, tls=certificates.server())
+    server.setup_after, gate = server.gate(), server.gate()
     url = server.reply("/", Reply(head_after=gate))
     pool = runner.pool(library, http2=True, ssl_context=certificates.client())
     first, second = begin(pool, url, server)
+    wait_until(lambda: telemetry.current("connecting") == 2)
+    let_in(server, second)
     server.timeline.wait_for("request", count=2)
     assert telemetry.value(semconv.REQUEUES) == 1
     assert telemetry.current("awaiting_response") == 2

@@ -20,8 +20,7 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def checked_soon(telemetry: Any) -> None:
+def check_soon() -> None:
     """Check peers sooner than ``peer_check_after`` allows, which is 1 s at least."""
     installed()._watch.silent_peers._after = 50_000_000
 
@@ -43,10 +42,11 @@ def lost() -> list[Any]:
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_nothing_is_claimed_of_a_provider_that_thinks(pool, server, telemetry, checked_soon):
+def test_nothing_is_claimed_of_a_provider_that_thinks(pool, server, telemetry):
     """Neither before the head nor within the body. The metric starts with the first silence."""
     pool.get(server.url())
     assert silent(telemetry) == {}
+    check_soon()
     exchange, gate = pool.stall(server)
     wait_until(lambda: peers() == ["unknown"])
     assert silent(telemetry) == {"unknown": 1}
@@ -65,8 +65,9 @@ def test_nothing_is_claimed_of_a_provider_that_thinks(pool, server, telemetry, c
 
 
 @pytest.mark.modes("asyncio")
-def test_peer_under_tls_is_read(runner, library, listen, certificates, checked_soon):
+def test_peer_under_tls_is_read(runner, library, listen, certificates, telemetry):
     """TLS hides the socket behind an object of its own."""
+    check_soon()
     server = listen(HTTP1Server, tls=certificates.server())
     pool = runner.pool(library, ssl_context=certificates.client())
     exchange, gate = pool.stall(server)
@@ -78,9 +79,10 @@ def test_peer_under_tls_is_read(runner, library, listen, certificates, checked_s
 @pytest.mark.modes("asyncio")
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
 def test_end_of_the_connection_is_known_while_the_loop_is_blocked(
-    runner, library, server, telemetry, checked_soon, reset
+    runner, library, server, telemetry, reset
 ):
     """The client notices once its loop runs again."""
+    check_soon()
     exchange, _ = runner.pool(library).stall(server)
     wait_until(lambda: peers() == ["unknown"])
     blocked, unblocked = threading.Event(), threading.Event()

@@ -98,6 +98,7 @@ def check_under_load(pool: PoolUnderTest, server: Listener, telemetry: Telemetry
     watching.start()
     chance = random.Random(5)
     try:
+        wait_until(lambda: taken or failed)
         for _ in range(ROUNDS):
             batch = [pool.send(url, pool=chance.choice((0.02, 30))) for _ in range(AT_ONCE)]
             for exchange in batch:

@@ -206,10 +206,16 @@ class NonsenseServer(Listener):
 
 def test_preloaded_body_counts_as_reading(pool, server, telemetry):
     """The body is read in ``urlopen``: the head's delay is awaiting, the body's is reading."""
-    url = server.reply("/", Reply(head_after=0.15, end_after=0.2))
+    answer, gate = server.gate(), server.gate()
+    url = server.reply("/", Reply(head_after=answer, end_after=gate))
     exchange = pool.send_with(url, preload_content=True)
     wait_until(lambda: telemetry.current("awaiting_response") == 1)
+    wait_until(lambda: time.monotonic() > exchange.entered + 0.15)
+    answer.open()
     wait_until(lambda: telemetry.current("reading") == 1)
+    answered = server.timeline.at("head")
+    wait_until(lambda: time.monotonic() > answered + 0.2)
+    gate.open()
     exchange.head()
     exchange.close()
     assert_rows(telemetry, new())
@@ -350,13 +356,6 @@ def test_back_off_between_retries_is_not_counted(pool, telemetry):
     assert sum(telemetry.phases().values()) < LATENESS.beside(0.3)
 
 
-class OwnRetry(urllib3.Retry):
-    """An application that waits shorter than the provider asks for."""
-
-    def get_retry_after(self, response):
-        return super().get_retry_after(response) and 0.5
-
-
 @pytest.mark.parametrize("respected", [True, False])
 def test_pause_for_retry_after_is_counted_as_far_as_urllib3_sleeps(
     pool, server, telemetry, respected
@@ -364,22 +363,34 @@ def test_pause_for_retry_after_is_counted_as_far_as_urllib3_sleeps(
     """Nothing is in the pool meanwhile. The pause shows while it lasts."""
     reply = Reply(status=503, headers=(("Retry-After", "3600"),))
     url = server.reply("/", reply, Reply())
-    retries = OwnRetry(2, status_forcelist=[503], respect_retry_after_header=respected)
 
     def pauses():
         totals = snapshot().account.total.values()
         return [sum(total.get((what,), 0) for total in totals) for what in ("pauses", "paused")]
 
+    class OwnRetry(urllib3.Retry):
+        """An application that waits shorter than the provider asks for."""
+
+        def get_retry_after(self, response):
+            if pauses()[0]:  # urllib3 asks again in the pause
+                held.append(seen.wait(60))
+            return super().get_retry_after(response) and 0.5
+
+    held: list[bool] = []
+    seen, began = threading.Event(), time.monotonic()
+    retries = OwnRetry(2, status_forcelist=[503], respect_retry_after_header=respected)
     options = {"retries": retries, "preload_content": True}
     sends = threading.Thread(target=pool.open, args=(url,), kwargs=options)
     sends.start()
     if respected:
         wait_until(lambda: pauses()[0] == 1)
-        assert pauses()[1] < 0.5
+        assert pauses()[1] < time.monotonic() - began
+        seen.set()
     sends.join(60)
+    assert held == [True] * respected
     assert_rows(telemetry, new(status=503), reused())
-    number, time = pauses()
-    assert (number, 0.5 * number <= time < 60) == (int(respected), True)
+    number, paused = pauses()
+    assert (number, 0.5 * number <= paused < 60) == (int(respected), True)
 
 
 @pytest.mark.parametrize("preload", [True, False])

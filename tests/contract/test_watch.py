@@ -8,10 +8,11 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import PoolUnderTest
+from support.clock import Clock
 from support.grpc_server import GrpcServer
 from support.http1 import HTTP1Server
 from support.http2 import HTTP2Server
-from support.installation import find_leaks_after, instrument
+from support.installation import instrument
 from support.script import Reply
 from support.telemetry import Telemetry
 from support.waiting import LATENESS, wait_until
@@ -75,45 +76,57 @@ def test_loop_lag_off_leaves_no_series(runner, library, server, untouched):
     assert untouched.points(semconv.EVENT_LOOP_LATE_TIME) == []
 
 
-THRESHOLD = 0.4
+THRESHOLD = 60.0
 
 
 @pytest.fixture
 def watched(untouched: Telemetry) -> Telemetry:
-    """The instrumentation on, with leaks that are found soon."""
-    instrument(untouched, leak_threshold=2)
-    find_leaks_after(THRESHOLD)
+    """The instrumentation on, with a threshold for leaks that only its clock reaches."""
+    instrument(untouched, leak_threshold=THRESHOLD)
     return untouched
 
 
+@pytest.fixture
+def clock(watched: Telemetry) -> Clock:
+    """The clock of the instrumentation."""
+    return Clock()
+
+
 def check(
-    pool: PoolUnderTest, server: HTTP1Server | HTTP2Server | GrpcServer, telemetry: Telemetry
+    pool: PoolUnderTest,
+    server: HTTP1Server | HTTP2Server | GrpcServer,
+    telemetry: Telemetry,
+    clock: Clock,
 ) -> None:
     """Hold one response that is not read, and one whose reader waits for the provider."""
     leaked, _ = pool.hold(server, "/leaked")
     silent, gate = pool.hold(server)
-    body = silent.begin_read()
+    assert silent.chunk() == b"ok"
+    rest = silent.begin_read()
+    wait_until(lambda: telemetry.current("reading") == 1)
+    clock.advance(2 * THRESHOLD)
     wait_until(lambda: telemetry.value(semconv.LEAK_SUSPECTED) == 1, "the leak")
-    old = 2 * THRESHOLD
-    wait_until(lambda: telemetry.value(semconv.REQUEST_OLDEST_AGE, phase="reading") > old)
+    assert telemetry.value(semconv.REQUEST_OLDEST_AGE, phase="reading") > 2 * THRESHOLD
     assert telemetry.value(semconv.LEAK_SUSPECTED) == telemetry.value(semconv.LEAKS) == 1
     gate.open()
-    assert body.result(60) == b"ok"
+    assert rest.result(60) == b""
     leaked.close()
     wait_until(lambda: telemetry.value(semconv.LEAK_SUSPECTED) == 0)
     assert telemetry.value(semconv.LEAKS) == 1
 
 
-def test_unread_response_is_a_leak_and_a_silent_provider_is_not(watched, runner, library, server):
+def test_unread_response_is_a_leak_and_a_silent_provider_is_not(
+    watched, clock, runner, library, server
+):
     """Two connections, or two calls on one channel."""
-    check(runner.pool(library), server, watched)
+    check(runner.pool(library), server, watched, clock)
 
 
-def test_leak_is_detected_beside_a_silent_stream(watched, runner, library, http2_server):
+def test_leak_is_detected_beside_a_silent_stream(watched, clock, runner, library, http2_server):
     """Two streams share a connection: either one's read receives for both."""
     pool = runner.pool(library, http1=False, http2=True)
     pool.get(http2_server.url())
-    check(pool, http2_server, watched)
+    check(pool, http2_server, watched, clock)
 
 
 @pytest.mark.only("aiohttp")
@@ -122,9 +135,10 @@ def test_leak_is_detected_on_a_connection_from_before_instrument(
 ):
     pool = runner.pool(library)
     pool.get(server.url())
-    instrument(untouched, leak_threshold=2)
-    find_leaks_after(THRESHOLD)
+    instrument(untouched, leak_threshold=THRESHOLD)
+    clock = Clock()
     leaked, _ = pool.hold(server)
+    clock.advance(2 * THRESHOLD)
     wait_until(lambda: untouched.value(semconv.LEAK_SUSPECTED) == 1, "the leak")
     leaked.close()
     untouched.check(LEAK_SUSPECTED=0, LEAKS=1, CONNECTION_OPENED=0)
@@ -132,13 +146,14 @@ def test_leak_is_detected_on_a_connection_from_before_instrument(
 
 @pytest.mark.only("grpc")
 @pytest.mark.modes("asyncio")
-def test_dropped_async_stream_is_a_leak(watched, runner, library, server):
+def test_dropped_async_stream_is_a_leak(watched, clock, runner, library, server):
     """grpc.aio keeps it beyond the server's end, as after a ``break`` in a loop."""
     pool = runner.pool(library)
     dropped, end = pool.hold(server)
     dropped.abandon()
     del dropped
     gc.collect()
+    clock.advance(2 * THRESHOLD)
     wait_until(lambda: watched.value(semconv.LEAK_SUSPECTED) == 1, "the leak is found")
     assert watched.value(semconv.LEAKS) == 1
     end.open()

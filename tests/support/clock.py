@@ -11,7 +11,6 @@ from opentelemetry.instrumentation.gluellm.watch import watch
 
 from . import installation
 from .telemetry import Telemetry
-from .waiting import until
 
 
 class Clock:
@@ -19,19 +18,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.ahead = 0
-        self.looks = 0
-        self.asleep = False
-        """Whether the watch looks at nothing."""
-        instrumentation = installation.installed()
-        instrumentation.registry.clock = self
-        run_pass = instrumentation._watch.run_pass
-
-        def counted() -> bool:
-            busy = self.asleep or run_pass()
-            self.looks += 1
-            return busy
-
-        instrumentation._watch.run_pass = counted
+        installation.installed().registry.clock = self
 
     def __call__(self) -> int:
         return time.monotonic_ns() + self.ahead
@@ -39,11 +26,6 @@ class Clock:
     def advance(self, seconds: float) -> None:
         """Let time pass for pools that are built after ``instrument()``."""
         self.ahead += round(seconds * 1e9)
-
-    async def looked(self, times: int = 3) -> None:
-        """Wait until the watch has looked so often from now on."""
-        enough = self.looks + times + 1  # one may be on its way
-        await until(lambda: self.looks >= enough, "some looks")
 
 
 @contextlib.contextmanager

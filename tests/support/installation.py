@@ -44,8 +44,3 @@ def installed() -> Any:
     installation = GlueLLMInstrumentor._installation
     assert installation is not None, "not instrumented"
     return installation
-
-
-def find_leaks_after(seconds: float) -> None:
-    """Find leaks sooner than ``leak_threshold`` allows, which is 2 s at least."""
-    installed()._watch._leak_threshold = int(seconds * 1e9)

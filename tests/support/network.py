@@ -14,10 +14,17 @@ UNRESOLVABLE = "http://nonexistent.invalid/"
 """RFC 2606 keeps ``.invalid`` from ever resolving."""
 
 
+_BOUND: list[socket.socket] = []
+
+
 def refused_url() -> str:
-    """The URL of a port that was free a moment ago: connecting to it is refused."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return f"http://127.0.0.1:{free.getsockname()[1]}/"
+    """The URL of a port where nobody listens: connecting to it is refused.
+
+    A socket holds the port until the process ends, so that no server gets it.
+    """
+    _BOUND.append(socket.socket())
+    _BOUND[-1].bind(("127.0.0.1", 0))
+    return f"http://127.0.0.1:{_BOUND[-1].getsockname()[1]}/"
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Real any-llm providers that talk to the fake one."""
 
+import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}], "max_to
 STREAM: dict[str, Any] = {**CHAT, "stream": True}
 Arguments = dict[str, Any]
 OPENAI_IS_ON_HTTPX2 = int(openai.__version__.split(".")[0]) >= 3
+HTTP_OF_OPENAI: Any = importlib.import_module("httpx2" if OPENAI_IS_ON_HTTPX2 else "httpx")
+"""The client library that openai's SDK is on."""
 
 
 def arguments(provider: str, server: FakeProvider) -> dict[str, Any]:

@@ -101,6 +101,7 @@ def openai_library() -> str:
 def test_unchanged_any_llm_script_shows_its_pool(provider):
     """Metrics with the provider, and a span for each of the two calls that had to wait."""
     library = openai_library()
+    provider.script(Behaviour(head_delay=2.5))  # until the others have come
     console, _ = run("any_llm_script.py", provider.openai_url, library)
     assert console.by_library(semconv.REQUESTS, status=200) == {library: 3}
     (wait,) = console.metrics[semconv.ACQUIRE_DURATION.name]

@@ -6,9 +6,6 @@ from opentelemetry.instrumentation.gluellm import snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import CallsSnapshot
 from support.telemetry import Telemetry
 
-SLACK = 1.5
-"""Seconds that a busy machine may add to a stage."""
-
 
 class Ledger:
     """The calls of one provider so far."""
@@ -33,9 +30,10 @@ class Ledger:
         return max((calls.oldest_silence or 0 for calls in snapshot().process.calls), default=0)
 
     def check(self, outcome: str, retries: int = 0, **least: float) -> None:
-        """Assert the one outcome, and that its stages took these seconds and not much more.
+        """Assert the one outcome, and that its stages took at least these seconds.
 
-        ``pytest -rP`` shows the rows that it prints.
+        All stages together take no longer than the calls, however busy the machine is. ``pytest
+        -rP`` shows the rows that it prints.
         """
         calls = self.calls
         assert not calls.in_flight
@@ -44,8 +42,8 @@ class Ledger:
         assert {name for name, count in calls.outcomes.items() if count} == {outcome}
         assert calls.retries == retries
         for stage, seconds in least.items():
-            spent = calls.stage_seconds[stage]
-            assert seconds <= spent < seconds + SLACK, (stage, calls.stage_seconds)
-        # Stages that are not named are work on this machine.
-        for stage in {"limited", "requesting", "backoff"} - least.keys():
-            assert calls.stage_seconds[stage] < SLACK, (stage, calls.stage_seconds)
+            assert calls.stage_seconds[stage] >= seconds, (stage, calls.stage_seconds)
+        for stage in {"limited", "backoff"} - least.keys():
+            assert calls.stage_seconds[stage] == 0, (stage, calls.stage_seconds)
+        longest = calls.outcomes[outcome] * (time.monotonic() - self.began)
+        assert sum(calls.stage_seconds.values()) <= longest, calls.stage_seconds

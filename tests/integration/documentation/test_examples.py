@@ -25,7 +25,7 @@ def test_example_runs_unchanged(page):
     (program,) = programs(page)
     with FakeProviderThread() as provider:
         finished = run_code(program, OPENAI_API_KEY="any", OPENAI_BASE_URL=provider.openai_url)
-        calls = provider.counts.completed
+    calls = provider.counts.completed  # of its thread, which may count after the client is done
     assert calls == {"README.md": 1, "docs/start.md": 3}[page]
     assert f"openai/httpx2: 0 active, 0 connecting, {calls} idle" in finished.stdout
 
@@ -46,8 +46,10 @@ def test_page_on_a_slow_call_has_the_examples_span():
     (printed,) = re.findall(r"^gluellm\.call .*", finished.stdout.strip(), re.DOTALL | re.MULTILINE)
     blurred = [re.sub(r" [0-9.]+", " #", text) for text in (shown, printed)]
     assert blurred[0] == blurred[1]
-    (pauses,) = re.findall(r"backoff ([0-9.]+)", printed)
-    assert float(pauses) == pytest.approx(0.6, abs=0.3)
+    call, requesting, pauses = (
+        float(*re.findall(rf"{name} ([0-9.]+)", printed)) for name in ("call", "requesting", "off")
+    )
+    assert 0.59 <= pauses <= call - requesting + 0.1
 
 
 def test_guides_sizing_example_matches_the_load():

@@ -21,23 +21,20 @@ from studies.fail_open import runtime
 from support.installation import instrument
 from support.telemetry import Telemetry
 
-SOURCES = {
-    "gluellm.api": """
+_LIMITER = """
 async def acquire_rate_limit(key):
     return key
-
-async def _safe_llm_call(model):
+"""
+_CALL = """
+async def _safe_{0}_call(model):
     return [model, await acquire_rate_limit("global:openai")]
 
-async def _llm_call_with_retry(model):
-    return ["call", await _safe_llm_call(model)]
-
-async def _safe_responses_call(model):
-    return [model, await acquire_rate_limit("global:openai")]
-
-async def _responses_call_with_retry(model):
-    return ["responses", await _safe_responses_call(model)]
-
+async def _{0}_call_with_retry(model):
+    return ["{0}", await _safe_{0}_call(model)]
+"""
+SOURCES = {
+    "gluellm.api": f"""
+{_LIMITER}{_CALL.format("llm")}{_CALL.format("responses")}
 class GlueLLM:
     model = "openai:m"
 
@@ -52,16 +49,8 @@ class GlueLLM:
 
 ask = GlueLLM().ask
 """,
-    "gluellm.embeddings": """
-async def acquire_rate_limit(key):
-    return key
-
-async def _safe_embedding_call(model):
-    return [model, await acquire_rate_limit("global:openai")]
-
-async def _embedding_call_with_retry(model):
-    return ["embedding", await _safe_embedding_call(model)]
-
+    "gluellm.embeddings": f"""
+{_LIMITER}{_CALL.format("embedding")}
 async def ask():
     return await _embedding_call_with_retry("openai:m")
 """,

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
-from support.waiting import until
 
 _WHOSE = (
     r"(?:provider (?P<provider>[^,]+))?(?:, )?(?:model (?P<model>[^,]+))?(?:, )?"
@@ -79,11 +78,6 @@ class Reports(logging.Handler):
     def over(self, model: str | None = None) -> list[SimpleNamespace]:
         """The leaks that were told to be over, of one model if given."""
         return self._told(_OVER, logging.INFO, model)
-
-    async def leak(self, model: str | None = None) -> SimpleNamespace:
-        """Wait for a leak to be told, on a loop that goes on."""
-        await until(lambda: self.leaks(model), f"a leak of {model}")
-        return self.leaks(model)[0]
 
 
 TOLD_FOR_TASKS = sys.version_info >= (3, 12)

@@ -31,7 +31,7 @@ async def test_no_thread_is_left_after_uninstrument(server, clock, reports):
     stream = await left(llm)
     assert watches() == 1
     GlueLLMInstrumentor().uninstrument()
-    assert not watches()
+    wait_until(lambda: not watches(), "its end")
     await llm.acompletion(model="m", **CHAT)
     assert not watches()
     await stream.aclose()
@@ -45,7 +45,7 @@ async def test_leak_stacks_logs_the_whole_stack(server, instrument, reports):
 
     llm = calls.create("openai", server)
     stream = await left(llm)  # place: caller of left
-    clock.advance(3)
+    clock.advance(20)
     wait_until(reports.leaks, "the leak")
     await stream.aclose()
     await llm.client.close()

@@ -18,10 +18,15 @@ CONFIGURATIONS = ("legacy", pytest.param("isolated", marks=WITH_SDK))
 """As Python calls them: mod_wsgi's, and those that concurrent.interpreters gives."""
 WARNING = "The instrumentation failed in watch.start with RuntimeError; counted in"
 
-
-def each(requests: int) -> dict[str, int]:
-    """So many of every library."""
-    return dict.fromkeys(LIBRARIES, requests)
+SENT = {
+    "other": 2,
+    "main beside the other": 3,
+    "other after uninstrument": 2,
+    "main after the other's uninstrument": 4,
+    "second after main has uninstrumented": 5,
+    "main at the end": 24,
+}
+"""Requests of each library that have ended at each step of the program."""
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
@@ -37,27 +42,12 @@ def test_each_interpreter_counts_its_own_requests(configuration, run, server):
     told: dict[str, dict[str, Any]] = {
         one.pop("what"): one for one in map(json.loads, finished.out.splitlines())
     }
-    counts = {what: one["requests"] for what, one in told.items()}
-    assert counts == {
-        "other": each(2),
-        "main beside the other": each(3),
-        "other after uninstrument": {},
-        "main after the other's uninstrument": each(4),
-        "second after main has uninstrumented": each(5),
-        "main at the end": each(24),
-    }
-    libraries = len(LIBRARIES)
-    assert {what: one["acquires"] for what, one in told.items()} == {
-        "other": 2 * libraries,
-        "main beside the other": 3 * libraries + 2,  # and those under way
-        "other after uninstrument": 2 * libraries,
-        "main after the other's uninstrument": 4 * libraries + 2,
-        "second after main has uninstrumented": 5 * libraries,
-        "main at the end": 24 * libraries + 2,
-    }
+    assert told.keys() == SENT.keys()
     for what, one in told.items():
         main = what.startswith("main")
         on = what != "other after uninstrument"
+        assert one["requests"] == (dict.fromkeys(LIBRARIES, SENT[what]) if on else {})
+        assert one["acquires"] == SENT[what] * len(LIBRARIES) + 2 * main  # two stay in flight
         assert one["errors"] == ({"watch.start": 1} if on and not main else {})
         assert one["threads"] == main
         assert one["active"] == (2 if main and what != "main at the end" else 0)

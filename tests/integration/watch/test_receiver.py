@@ -170,8 +170,9 @@ def test_bad_requests_get_a_status_and_advice(watch, what):
     assert not watch.requests
 
 
-def test_a_client_sees_the_answer_to_a_body_that_is_too_large(watch):
+def test_a_client_sees_the_answer_to_a_body_that_is_too_large(watch, monkeypatch):
     """The client is still sending, and a reset would discard the answer."""
+    monkeypatch.setattr(limits, "LINGER_SECONDS", 60.0)
     client = watch.connect(head(8 * limits.BODY_BYTES))
     client.sendall(bytes(2 * limits.BODY_BYTES))
     client.shutdown(socket.SHUT_WR)
@@ -194,10 +195,12 @@ def test_a_connection_without_a_whole_head_is_closed(watch, sent):
     assert watch.intake.messages.latest() == []
 
 
-@pytest.mark.usefixtures("hasty")
 def test_slow_body_gets_408(watch):
     """Even if it sends a byte now and then."""
-    client = watch.connect(head(100))
+    client = watch.connect(head(10_000, Expect="100-continue"))
+    assert b"100" in client.recv(2**16)  # the head was in time
+    deadlines = dict.fromkeys(watch.receiver._deadlines, time.monotonic() + 0.3)
+    watch.receiver._deadlines = deadlines
 
     def drip() -> None:
         with contextlib.suppress(OSError):

@@ -164,6 +164,7 @@ def ctrl_c() -> None:
         signal.pthread_kill(main, signal.SIGINT)
         # One that came right before the system call does not end that.
         while not interrupted.wait(2.0):
+            reads(main)
             signal.pthread_kill(main, signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
