@@ -11,6 +11,8 @@ from pathlib import Path
 
 from e2e.rules.deciding import Rule, decided, group_of_alerts
 
+from .figures import Parser
+
 _THRESHOLD = re.compile(r"(?<=[<>=] )\d+(?:\.\d+)?")
 _BORN = re.compile(
     r"\((\w+(?:\{[^}]*\})?) unless on \([^)]*\) last_over_time\([^)]*\)\) or (rate\([^)]*\) \* \d+)"
@@ -64,9 +66,13 @@ def _reading(recording: Rule, rules: list[Rule]) -> list[str]:
     return sorted({rule["alert"] for rule in reading if "alert" in rule})
 
 
-def main(names: list[str]) -> int:
+def main() -> int:
     """1 if a break is not seen."""
     rules: list[Rule] = group_of_alerts()["rules"]
+    known = {rule["alert"] for rule in rules if "alert" in rule}
+    parser = Parser("alerts", __doc__)
+    parser.add_argument("alert", nargs="*", choices=[*sorted(known), []], metavar="alert")
+    names = parser.parse_args().alert
     survivors = tried = 0
     for place, rule in enumerate(rules):
         # What is computed for several alerts has to be seen by one of them.
@@ -85,4 +91,4 @@ def main(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -5,7 +5,6 @@ of its own whose loop has a request in flight. Run as root: only root can set a 
 the other three a priority at which other programs of the machine do not make their loops late.
 """
 
-import argparse
 import asyncio
 import contextlib
 import json
@@ -20,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
+from studies.figures import Parser
 
 RUNS = 10
 CAUSES = ("blocking_call", "cpu_contention", "cpu_quota", "interpreter_lock")
@@ -143,6 +143,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["run"]:
         _run(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])
     else:
-        parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-        parser.add_argument("cause", nargs="*", choices=CAUSES, help="all, if there is none")
+        parser = Parser("late-loops", __doc__)
+        parser.add_argument("cause", nargs="*", choices=[*CAUSES, []], metavar="cause")
         raise SystemExit(main(tuple(parser.parse_args().cause)))

@@ -3,6 +3,7 @@
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -17,13 +18,19 @@ class FailedError(Exception):
 
 def ran(*command: str | Path, timeout: float | None = None, **more: Any) -> str:
     """The output of a program. Raises FailedError."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, **more)
-    except subprocess.TimeoutExpired:
-        raise FailedError(f"no end after {timeout:g} s") from None
-    if done.returncode:
-        raise FailedError(done.stderr.strip()[-3000:])
-    return done.stdout
+    pipes: Any = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command, text=True, process_group=0, **pipes, **more) as program:
+        try:
+            output, errors = program.communicate(timeout=timeout)
+        except BaseException as error:
+            # With the processes that it has forked, which could wait for it for ever.
+            os.killpg(program.pid, signal.SIGKILL)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            raise FailedError(f"no end after {timeout:g} s") from None
+    if program.returncode:
+        raise FailedError(errors.strip()[-3000:])
+    return str(output)
 
 
 _TESTS: Final = Path(__file__).parents[1]

@@ -107,11 +107,9 @@ class App:
         """A TLS context of a client that trusts `tls_route`."""
         return self.certificates.client()
 
-    def some(
-        self, share: float, bad: Behaviour, well: Behaviour = USUAL
-    ) -> Callable[[ReceivedRequest], Behaviour]:
+    def some(self, share: float, bad: Behaviour) -> Callable[[ReceivedRequest], Behaviour]:
         """A behaviour that is bad for a share of the requests."""
-        return lambda _: bad if self.rng.random() < share else well
+        return lambda _: bad if self.rng.random() < share else USUAL
 
     # Clients
 
@@ -193,13 +191,11 @@ class App:
         counts.update({ended: 1, "tenths": round(10 * (time.monotonic() - began))})
 
 
-def ask(
-    client: Any, model: str = MODEL, *, stream: bool = False, work: float = 0.0, **options: Any
-) -> Call:
-    """A call of an SDK, its answer read to the end; ``work`` is done after each item."""
-    options = {"model": model, "messages": _MESSAGES, "stream": stream, **options}
+def ask(client: Any, model: str = MODEL, *, stream: bool = False) -> Call:
+    """A call of an SDK, its answer read to the end."""
+    options = {"model": model, "messages": _MESSAGES, "stream": stream}
     if not hasattr(client, "chat"):
-        options.setdefault("max_tokens", 256)
+        options["max_tokens"] = 256
     if hasattr(client, "acompletion"):
         create = client.acompletion
     else:
@@ -211,7 +207,6 @@ def ask(
         answer = await create(**options)
         if stream:
             async for _ in answer:
-                if work:
-                    await asyncio.sleep(work)
+                pass
 
     return call

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from gluellm_pools.fake_provider import Behaviour, FakeProviderThread
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, Snapshot, snapshot, what_if
+from studies.figures import Parser
 from support.clients import Runner
 from support.exchange import Exchange
 from support.libraries import Library
@@ -137,13 +138,13 @@ def compare(load: Load, url: str) -> list[bool]:
     return agreed
 
 
-def main(names: list[str]) -> int:
+def main() -> int:
     """Compare each load, and return the exit status."""
+    known = sorted({name for load in LOADS for name in (load.client, load.name)})
+    parser = Parser("replays", __doc__)
+    parser.add_argument("load", nargs="*", choices=[*known, []], metavar="load", help="or a client")
+    names = parser.parse_args().load
     loads = [load for load in LOADS if not names or load.client in names or load.name in names]
-    if not loads:
-        known = ", ".join(sorted({load.client for load in LOADS}))
-        print(f"no such load: give a client ({known}) or the name of a load", file=sys.stderr)
-        return 2
     agreed: list[bool] = []
     logging.disable()  # warnings about full pools
     GlueLLMInstrumentor().instrument(scope="all")
@@ -157,4 +158,4 @@ def main(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -1,13 +1,14 @@
 """Budgets are percentages of what the library's contrib instrumentation adds."""
 
 import os
+import select
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from studies.talking import FailedError
+from studies.talking import FailedError, ran
 
 from . import rows, sources
 from .workload import FAMILIES
@@ -45,3 +46,13 @@ def test_what_is_measured_can_be_imported() -> None:
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     program = f"import {', '.join(modules)}"
     subprocess.run([sys.executable, "-c", program], env=variables, check=True, timeout=120)
+
+
+def test_processes_of_a_measurement_end_at_its_timeout() -> None:
+    """The pipe is at its end once no process holds its other end."""
+    reading, writing = os.pipe()
+    with pytest.raises(FailedError):
+        ran("sh", "-c", "sleep 60 & wait", timeout=0.3, pass_fds=[writing])
+    os.close(writing)
+    assert select.select([reading], [], [], 10)[0]
+    os.close(reading)

@@ -18,11 +18,12 @@ def main() -> int:
     parser.add_argument("--only", default="", help="breaks whose words contain this")
     parser.add_argument("--every", type=int, default=1, help="only each Nth of them")
     arguments = parser.parse_args()
-    breaks = [what for what in every() if arguments.only in f"{what.kind} {what}"]
+    methods = replaced()
+    breaks = [what for what in every(methods) if arguments.only in f"{what.kind} {what}"]
     breaks = breaks[:: arguments.every]
     if not breaks:
         parser.error("nothing to try")
-    figures = Figures("Libraries that behave otherwise", {"methods replaced": len(replaced())})
+    figures = Figures("Libraries that behave otherwise", {"methods replaced": len(methods)})
     counts: Counter[str] = Counter()
     with served() as servers:
         for what, outcome, found in judged(breaks, servers):

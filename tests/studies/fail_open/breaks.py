@@ -1,11 +1,11 @@
 """Every break that is tried: the names, times the kinds that make sense for them."""
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from . import releases, runtime, seen
-from .discovery import LIBRARIES, replaced
+from .discovery import LIBRARIES
 from .trial import Break
 
 _NAMES = tomllib.loads(Path(__file__).with_name("names.toml").read_text())
@@ -37,8 +37,8 @@ RENAMED: dict[str, dict[str, set[str]]] = {
 """Names that hooks need, and the hooks that are off where a release renames one."""
 
 
-def every() -> Iterator[Break]:
-    """All breaks."""
+def every(at_run_time: Iterable[str]) -> Iterator[Break]:
+    """All breaks, with those of these methods at run time."""
     for library in LIBRARIES:
         of_any = [*RENAMED[library], *UNUSED.get(library, ()), *SMALLER.get(library, ())]
         for kind, names, ways in (
@@ -51,22 +51,30 @@ def every() -> Iterator[Break]:
             for name in names:
                 for how in ways:
                     yield Break(library, kind, name, how)
-    for found in replaced():
+    for found in at_run_time:
         for how in runtime.KINDS:
             yield Break(found.partition(".")[0].partition(":")[0], "runtime", found, how)
 
 
 def some() -> list[Break]:
-    """Those of every run: each method in one way, and some of the rest."""
+    """Those of every run: each method in one way, and some of the rest.
+
+    Three at run time are fixed: replaced(), which finds all of them, takes seconds.
+    """
     ways: dict[tuple[str, str], list[Break]] = {}
     others: list[Break] = []
-    for what in every():
-        if what.how == releases.RENAMED:
-            continue
+    for what in (what for what in every(()) if what.how != releases.RENAMED):
         if what.kind == "method" and what.name in METHODS[what.library]:
             if what.library != "httpcore2":
                 ways.setdefault((what.library, what.name), []).append(what)
         else:
             others.append(what)
     chosen = [found[place % len(found)] for place, found in enumerate(ways.values())]
-    return chosen + others[7 :: max(1, len(others) // 10)]
+    clear = "httpcore2._async.connection_pool:AsyncPoolRequest:clear_connection"
+    return [
+        *chosen,
+        *others[7::260],
+        Break("aiohttp", "runtime", "aiohttp.connector:BaseConnector:connect", "takes anything"),
+        Break("httpcore2", "runtime", clear, "raises each time"),
+        Break("httpcore", "runtime", "httpcore:AsyncHTTP11Connection:__init__", runtime.REPLACED),
+    ]

@@ -79,16 +79,14 @@ def tried(
             process.kill()
 
 
-def judged(
-    breaks: Iterable[Break], servers: Servers, at_once: int = 2
-) -> Iterator[tuple[Break, Outcome, list[str]]]:
+def judged(breaks: Iterable[Break], servers: Servers) -> Iterator[tuple[Break, Outcome, list[str]]]:
     """Try each break. Yield what did not hold.
 
     On a busy machine time alone can change an outcome, so a break with complaints is tried once
     more, alone.
     """
     again: list[Break] = []
-    for what, outcome in tried(breaks, servers, at_once):
+    for what, outcome in tried(breaks, servers):
         if any(complaints(what, outcome)):
             again.append(what)
         else:

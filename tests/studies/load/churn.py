@@ -19,6 +19,7 @@ from studies.bench.workload import Combination, Sdk, any_llm_call, client, run
 from studies.figures import Figures, Parser
 
 from .growth import Growth, medians
+from .soak.held import blocks_of_histories
 
 _ROUNDS: Final = 50
 _ALIVE: Final = 100
@@ -83,7 +84,9 @@ KINDS: Final[dict[str, Use]] = {
 def churn(pools: int, kinds: Sequence[str] = (*KINDS,)) -> Growth:
     """Make and drop so many pools under the instrumentation, in rounds, and sample after each."""
     sdk = Sdk()
-    growth = Growth(sdk.reader)
+    growth = Growth(
+        sdk.reader, lambda: blocks_of_histories(internals.installation().registry.ledgers)
+    )
     size, uses = pools // _ROUNDS, [KINDS[kind] for kind in kinds]
 
     async def main() -> None:

@@ -13,7 +13,7 @@ from opentelemetry.instrumentation.gluellm.pool import phases
 from opentelemetry.instrumentation.gluellm.pool.call import Call, CountedCall
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from unit.pool.fakes import SECOND, Scene
-from unit.pool.test_call import Items, begin, counted_of, leave, outcomes
+from unit.pool.test_call import Items, begin, leave, outcomes
 
 ERRORS = (None, None, None, "read_timeout", "cancelled")
 STATUSES = (200, 200, 404, 425, 429, 500, 0)
@@ -80,7 +80,7 @@ class World:
             if model.stage == phases.BACKOFF:
                 model.paused = True
             model.retries += model.paused
-            counted_of(model.call).found_provider("openai")
+            model.call.counted.found_provider("openai")
             lease = self.scene.enter(model.call)
             assert lease.resend is model.paused
             model.requests.append(lease)
@@ -101,13 +101,13 @@ class World:
             stage = self.draw(st.sampled_from((phases.LIMITED, phases.PREPARING, phases.BACKOFF)))
             model.paused |= model.stage == phases.BACKOFF != stage
             model.sign = stage
-            counted_of(model.call).enter(stage)
+            model.call.counted.enter(stage)
 
     def returns_a_stream(self) -> None:
         model = self.pick([model for model in self.models if model.stream is None])
         if model is not None:
             model.stream = wrap_stream(Items(), model.call)
-            counted_of(model.call).streams_to(model.call)
+            model.call.counted.streams_to(model.call)
 
     def item_arrives(self) -> None:
         model = self.pick([model for model in self.models if model.stream is not None])
@@ -138,7 +138,7 @@ class World:
 
     def check(self) -> None:
         for model in (*self.models, *self.ended):
-            counted = counted_of(model.call)
+            counted = model.call.counted
             now = counted.ended_at or self.scene.clock.now
             running = list(counted.spent)
             running[counted.stage] += now - counted.since
@@ -148,7 +148,7 @@ class World:
             assert bool(counted.ended_at) is (model.outcome is not None)
             assert not counted.ended_at or counted.outcome == model.outcome
         state = self.scene.registry.calls.state()
-        live = [model for model in self.models if counted_of(model.call).ledger is not None]
+        live = [model for model in self.models if model.call.counted.ledger is not None]
         expected = Counter(model.stage for model in live)
         count = [sum(one.count[stage] for one in state) for stage in range(len(phases.STAGES))]
         assert count == [expected[stage] for stage in range(len(phases.STAGES))]
@@ -188,4 +188,4 @@ def test_every_second_of_a_call_is_in_one_stage_and_every_call_has_one_outcome(d
         item for item in world.scene.registry.outbox.items if type(item) is CountedCall
     ] or not world.ended
     world.scene.settled()
-    assert all(counted_of(model.call).stream is None for model in world.ended)
+    assert all(model.call.counted.stream is None for model in world.ended)

@@ -1,110 +1,94 @@
-"""``make boards-scale``: the time of every query of every board, over many instances.
+"""The time of every query of every board, and of all rules, over many instances.
 
-The store of a size is built once and kept in ``.cache/scale``; ``--clean`` removes all of them.
+Takes half an hour; fewer instances and hours take less.
 """
 
 import os
-import shutil
+import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 import pytest
 
-from studies.figures import Parser
+from studies.figures import Figures, Parser
 
-from . import telling
-from .building import CACHE, RULES, Built, Size, built
+from .building import RULES, Built, built
 from .evaluation import evaluated
-from .queries import Board, boards
+from .opening import missed, opened, p95, slowest_first
 from .store import BlockStore
 from .template import OURS
-from .timing import Timed, timed
 
-_CHOSEN: dict[str, str] = {"provider": "openai", "pool": "openai"}
-"""What somebody has chosen who looks into one pool."""
-_REPEATS = 3
-_EVALUATING = 300
+_ROOT: Final = Path(__file__).parents[3]
+_EVALUATING: Final = 300
 """Seconds that evaluations need at most, all of them before the newest sample."""
-_NARROWED = ("gluellm-pool", "gluellm-provider")
-"""Boards that are opened for one pool or provider."""
+_ONE_POOL: Final = {"job": "All", "provider": "openai", "pool": "openai"}
+_WAYS: Final = {
+    "as they open": ("gluellm-*.json", {}),
+    "for one pool of all services": ("gluellm-p*.json", _ONE_POOL),
+}
+"""Boards, and what is chosen on them. Most open with one service, and the fleet's with all."""
+_SHOWN: Final = 5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0, or with ``--check`` 1 where a budget is missed."""
+    """0 if all budgets are met, 1 if not, 2 if a program is missing."""
     parser = Parser("boards-scale", __doc__)
-    parser.add_argument("--instances", type=int, default=Size().instances, help="default: 1000")
-    parser.add_argument("--hours", type=float, default=24, help="of data; default: 24")
-    parser.add_argument(
-        "--dense-hours",
-        type=float,
-        default=3,
-        help="of raw samples at the end, each minute; before, recorded series only; default: 3",
-    )
-    parser.add_argument("--check", action="store_true", help="exit with 1 for a missed budget")
-    parser.add_argument("--clean", action="store_true", help="remove all stores, and end")
+    parser.add_argument("--instances", type=int, default=1000, help="default: 1000")
+    hours = "of raw samples, each minute; of the day before, recorded series only; default: 3"
+    parser.add_argument("--dense-hours", type=float, default=3, help=hours)
     options = parser.parse_args(arguments)
-    if options.clean:
-        shutil.rmtree(CACHE, ignore_errors=True)
-        return 0
-    size = Size(options.instances, round(options.dense_hours * 60), round(options.hours * 60))
-    print(f"{size.instances} instances; {os.cpu_count()} CPUs; {time.strftime('%Y-%m-%d')}")
-    try:
-        there = built(size)
-    except pytest.skip.Exception as missing:
-        print(missing)
-        return 2
-    with TemporaryDirectory(dir=CACHE) as name:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing is left on the way out
+    figures = Figures(
+        f"Boards and rules over {options.instances} instances",
+        {"hours of raw samples": options.dense_hours, "CPUs": os.cpu_count() or 0},
+    )
+    cache = _ROOT / ".cache"
+    cache.mkdir(exist_ok=True)
+    with TemporaryDirectory(dir=cache, prefix="scale-") as name:
         folder = Path(name)
-        _print_store(size, there, folder)
-        late = time.time() > there.end - _EVALUATING
-        groups = None if late else evaluated(there.data, folder, RULES)
-        if groups is None:
-            print("The store ended before now, so rules find nothing in it: begin with --clean.")
-        else:
-            print(telling.of_rules(groups), "\n", flush=True)
-        queries = _queries(there, folder, boards())
-    met = _print_queries(queries) and groups is not None and all(group.met for group in groups)
-    return int(options.check and not met)
+        try:
+            there = built(folder / "data", options.instances, round(options.dense_hours * 60))
+        except pytest.skip.Exception as missing:
+            print(missing)
+            return 2
+        _evaluate(there, folder / "evaluating", figures)
+        with BlockStore(folder / "asked", there.data) as store:
+            _open(there, store, figures)
+    return figures.finish()
 
 
-def _queries(there: Built, folder: Path, every: Sequence[Board]) -> dict[str, list[Timed]]:
-    """By what is chosen on the boards."""
-    with (store := BlockStore(folder / "asked", there.data)):
-        opened = {board: board.opened(there.end, store.first) for board in every}
-    narrowed = [board for board in every if board.name in _NARROWED]
-    return {
-        which: timed(
-            store,
-            [one for board in some for one in board.asked(there.end, opened[board] | values)],
-            _REPEATS,
-        )
-        for which, some, values in (
-            ("as they open", every, {}),
-            ("for one pool", narrowed, _CHOSEN),
-        )
-    }
+def _evaluate(there: Built, folder: Path, figures: Figures) -> None:
+    if time.time() > there.end - _EVALUATING:
+        figures.broken.append("the store ended before rules could be evaluated over data of now")
+        return
+    for group in evaluated(BlockStore(folder, there.data), RULES):
+        took = f"{group.seconds:.2f} s every {group.interval:.0f} s; slowest {group.slowest}"
+        figures.values[f"rules of {group.name}"] = took
+        figures.broken += [f"{group.name}: {error}" for error in group.errors]
+        if not group.keeps_up:
+            figures.broken.append(f"{group.name} takes over half of its interval: {took}")
 
 
-def _print_store(size: Size, there: Built, folder: Path) -> None:
-    hours = size.dense_minutes / 60
-    print(f"{size.minutes / 60:g} h of recorded series; {hours:g} h of raw ones, each minute.")
-    with BlockStore(folder / "counted", there.data) as store:
-        (row,) = store.query(f"count({OURS})", there.end)
-    print(telling.of_series(there, size.instances, int(row["value"][1])), "\n", flush=True)
-
-
-def _print_queries(queries: Mapping[str, list[Timed]]) -> bool:
-    """Each set has to meet the budgets: cheap queries of one don't make up for another's."""
-    verdicts = []
-    for which, of_which in queries.items():
-        text, met = telling.summary(of_which)
-        verdicts.append(met)
-        print(f"Boards {which}\n\n{telling.of_queries(of_which)}\n")
-        print(f"{telling.of_boards(of_which)}\n{text}\n")
-    return all(verdicts)
+def _open(there: Built, store: BlockStore, figures: Figures) -> None:
+    """Each way has to meet the budgets: cheap queries of one don't make up for another's."""
+    (row,) = store.query(f"count({OURS})", there.end)
+    figures.values |= {"series of one program": there.series, "series": int(row["value"][1])}
+    for way, (pattern, given) in _WAYS.items():
+        files = sorted((_ROOT / "dashboards/grafana").glob(pattern))
+        boards = [opened(file, store, there.end, given) for file in files]
+        queries = slowest_first(boards)
+        found: dict[str, float] = {
+            "queries": len(queries),
+            "seconds of 95 % of them, at most": p95(boards),
+            **{f"CPU seconds to open {one.board}": one.processor for one in boards},
+            **{f"seconds of {what}": took for took, what in queries[:_SHOWN]},
+        }
+        figures.values |= {f"{way}: {what}": value for what, value in found.items()}
+        figures.broken += [f"{way}: {what}" for what in missed(boards)]
 
 
 if __name__ == "__main__":

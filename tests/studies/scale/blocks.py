@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from e2e.running import find
+from studies.talking import FailedError
 
 from .course import DAY, VARIANTS, Course, course, value
 from .fleet import Service
@@ -72,26 +73,21 @@ def write(file: Path, samples: Samples, service: Service, start: int, end: int) 
 
 
 def blocks_of(service: Service, text: Path, data: Path) -> None:
-    """Make the text of a service into blocks below ``data``, and remove it."""
-    labels = [f"--label={name}={value}" for name, value in service.labels.items()]
-    create(text, data, *labels)
+    """Make the text of a service into blocks below ``data``."""
+    create(text, data, *(f"--label={name}={value}" for name, value in service.labels.items()))
 
 
 def create(text: Path, data: Path, *flags: str) -> None:
-    """Make OpenMetrics text into blocks below ``data``, and remove it."""
-    try:
-        promtool("create-blocks-from", "openmetrics", "--quiet", *flags, text, data)
-    finally:
-        text.unlink()
+    """Make OpenMetrics text into blocks below ``data``."""
+    promtool("create-blocks-from", "openmetrics", "--quiet", *flags, text, data)
 
 
 def promtool(*arguments: str | Path, output: IO[bytes] | int = subprocess.DEVNULL) -> None:
-    """``promtool tsdb``. Raises RuntimeError with what it said when it fails."""
+    """``promtool tsdb``. Raises FailedError."""
     command = [find("promtool"), "tsdb", *arguments]
     done = subprocess.run(command, stdout=output, stderr=subprocess.PIPE)
     if done.returncode:
-        said = done.stderr.decode(errors="replace").splitlines()[-5:]
-        raise RuntimeError("\n".join(["promtool tsdb " + " ".join(map(str, arguments)), *said]))
+        raise FailedError(done.stderr.decode(errors="replace")[-3000:])
 
 
 def spans(start: int, end: int) -> Iterator[tuple[int, int]]:

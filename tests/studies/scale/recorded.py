@@ -49,7 +49,6 @@ def repeat(data: Path, folder: Path, dense: tuple[int, int], begin: int) -> None
                     target.writelines(_moved(source, back, first, last))
             target.write(b"# EOF\n")
         create(part, data)
-    recorded.unlink()
 
 
 def _moved(lines: Iterable[bytes], back: int, first: int, last: int) -> Iterator[bytes]:

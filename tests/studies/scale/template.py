@@ -1,6 +1,5 @@
 """The series of one program in Prometheus, with their values: all others are made from them."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,13 +12,10 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 from .store import BlockStore
 
-BUDGET: Final = 140
-"""Series of a healthy provider with one origin (decision 0004)."""
 OURS: Final = "{__name__=~'gluellm_.+|http_client_.+|target_info'}"
 PROVIDER: Final = label_name(semconv.PROVIDER_NAME)
 ADDRESS: Final = label_name(semconv.SERVER_ADDRESS)
 PORT: Final = label_name(semconv.SERVER_PORT)
-_TESTS: Final = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +41,6 @@ def series_of_one_program(folder: Path) -> list[Series]:
             [sys.executable, "-m", "studies.scale.program", store.otlp_endpoint],
             check=True,
             timeout=120,
-            env={**os.environ, "PYTHONPATH": str(_TESTS)},
         )
         return list(map(_series, store.query(OURS)))
 

@@ -1,106 +1,106 @@
 """What a board asks, and when a budget counts as met."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from preview import asking
+
 from .evaluation import Group
-from .queries import Asked, Board
-from .store import Answer
-from .telling import summary
-from .timing import Timed, selectors, share
+from .opening import FLEET, Opened, ask_all, missed
 
 END = 1_700_000_031
-JOB = {"query": 'label_values(up{cluster=~"$job"}, job)'}
 VARIABLES = [
     {
         "name": "job",
         "type": "query",
-        "query": JOB,
+        "query": {"query": "label_values(up, job)"},
         "current": {"value": "$__all"},
+        "includeAll": True,
         "allValue": ".*",
     },
-    {"name": "pool", "type": "query", "query": "label_values(live, pool)"},
-    {"name": "interval", "type": "custom", "current": {"value": "1m"}},
+    {"name": "pool", "type": "query", "query": 'label_values(live{job=~"$job"}, pool)'},
+    {"name": "interval", "type": "custom", "query": "10s,1m", "current": {"value": "1m"}},
 ]
-RATE = {"expr": 'rate(x{job=~"$job"}[$__rate_interval])', "interval": "$interval", "range": True}
+RATE = {"expr": 'rate(x{job=~"$job",p="$pool"}[$__rate_interval])', "interval": "$interval"}
 START, LAST = END - END % 60 - 3600, END - END % 60
-ASKED = {"query": 'rate(x{job=~".*"}[240s])', "step": "60", "start": f"{START}", "end": f"{LAST}"}
+ASKED = {
+    "query": 'rate(x{job=~".*",p="first"}[240s])',
+    "step": "60",
+    "start": f"{START}.000",
+    "end": f"{LAST}.000",
+}
 
 
-def _asked(folder: Path, target: dict[str, Any], **panel: Any) -> list[Asked]:
-    """The requests of a board of one panel: of both variables, then of the panel."""
-    whole = {"title": "Some", "gridPos": {"w": 12}, "targets": [target], **panel}
-    content = {
-        "time": {"from": "now-1h", "to": "now"},
-        "templating": {"list": VARIABLES},
-        "panels": [{"type": "row", "panels": [whole]}],
-    }
-    (folder / "some.json").write_text(json.dumps(content))
-    board = Board(folder / "some.json")
-    values = board.opened(END, lambda asked: f"first {asked.label}")
-    assert values == {"job": ".*", "pool": "first pool", "interval": "1m"}
-    return list(board.asked(END, values))
+class Keeping(asking.Store):
+    """Keeps what is asked. Labels have one value, queries no answer; some are refused."""
+
+    def ask(self, path: str, **parameters: str) -> Any:
+        if parameters.get("query") == "refused":
+            raise asking.RefusedError("no")
+        ASKED_FOR.append((path, parameters))
+        return ["first"] if path.startswith("label/") else {"result": []}
+
+
+ASKED_FOR: list[tuple[str, dict[str, str]]] = []
+
+
+def _asked(target: dict[str, Any], **panel: Any) -> list[str]:
+    """Ask what a board of one panel, in a row, asks; return what was refused."""
+    whole = {"title": "Some", "gridPos": {"w": 12}, "targets": [{"refId": "A", **target}], **panel}
+    row = {"type": "row", "gridPos": {"w": 24}, "panels": [whole]}
+    board = {"time": {"from": "now-1h"}, "templating": {"list": VARIABLES}, "panels": [row]}
+    ASKED_FOR.clear()
+    return ask_all(board, Keeping(""), END, {"of another board": "x"})
 
 
 @pytest.mark.parametrize(
     ("target", "path", "parameters"),
     [
-        (RATE, "/api/v1/query_range", ASKED),
-        ({"expr": "x", "instant": True}, "/api/v1/query", {"query": "x", "time": str(END)}),
+        (RATE, "query_range", ASKED),
+        ({"expr": "x", "instant": True}, "query", {"query": "x", "time": f"{END}.000"}),
     ],
 )
 def test_a_board_asks_what_grafana_would(
-    tmp_path: Path, target: dict[str, Any], path: str, parameters: dict[str, str]
+    target: dict[str, Any], path: str, parameters: dict[str, str]
 ) -> None:
-    variable, _, asked = _asked(tmp_path, target)
-    assert (asked.path, asked.parameters, asked.fault) == (path, parameters, "")
-    assert variable.path == "/api/v1/label/job/values"
-    assert variable.parameters["match[]"] == 'up{cluster=~".*"}'
+    assert not _asked(target)
+    _, (of_pool, pool), asked = ASKED_FOR
+    assert (of_pool, pool["match[]"]) == ("label/pool/values", 'live{job=~".*"}')
+    assert asked == (path, parameters)
 
 
 @pytest.mark.parametrize(("points", "step"), [(1000, 15), (200, 20), (100, 30), (10, 300)])
-def test_a_step_is_rounded_and_at_least_the_scrape_interval(
-    tmp_path: Path, points: int, step: int
-) -> None:
-    *_, asked = _asked(tmp_path, {"expr": "x", "range": True}, maxDataPoints=points)
-    assert asked.step == step
+def test_a_step_is_rounded_and_at_least_the_scrape_interval(points: int, step: int) -> None:
+    assert not _asked({"expr": "x"}, maxDataPoints=points)
+    assert ASKED_FOR[-1][1]["step"] == str(step)
 
 
-def _timed(board: str, milliseconds: float, expression: str = "x", error: str = "") -> Timed:
-    answer = Answer(milliseconds / 1000, 0.0, error)
-    return Timed(Asked(board, "Some", expression, 0, 60, 60), answer, [answer], 1)
+def test_a_refused_query_is_named() -> None:
+    (refused,) = _asked({"expr": "refused"})
+    assert refused == "Some: A: no\nrefused"
 
 
 @pytest.mark.parametrize(
-    ("queries", "met"),
+    ("board", "milliseconds", "met"),
     [
-        ([("pool", 900)] * 19 + [("pool", 9000)], True),
-        ([("pool", 900)] * 18 + [("pool", 1100)] * 2, False),
-        ([("gluellm-fleet", 499)], True),
-        ([("pool", 1)] * 99 + [("gluellm-fleet", 501)], False),
-        ([("pool", 1), ("pool", 1, "x", "timed out")], False),
-        ([("pool", 1), ("pool", 1, 'x{a="$b"}')], False),
+        ("pool", [900] * 19 + [9000], True),
+        ("pool", [900] * 18 + [1100] * 2, False),
+        (FLEET, [499], True),
+        (FLEET, [1] * 99 + [501], False),
     ],
 )
-def test_budgets_are_the_p95_of_all_and_each_of_the_fleets_and_no_error(
-    queries: list[tuple[Any, ...]], met: bool
+def test_budgets_are_the_p95_of_all_and_each_of_the_fleets(
+    board: str, milliseconds: list[int], met: bool
 ) -> None:
-    assert summary([_timed(*query) for query in queries])[1] is met
+    times = {str(number): took / 1000 for number, took in enumerate(milliseconds)}
+    assert (missed([Opened(board, times)]) == []) is met
 
 
-@pytest.mark.parametrize(
-    ("seconds", "errors", "met"), [(30, (), True), (31, (), False), (1, ("no",), False)]
-)
-def test_a_group_of_rules_has_half_of_its_interval(
-    seconds: float, errors: tuple[str, ...], met: bool
-) -> None:
-    assert Group("some", 60, seconds, "rule", seconds, errors).met is met
+def test_a_refused_query_meets_no_budget() -> None:
+    assert missed([Opened("pool", {"x": 0.1}, 0.0, ["Some: no"])]) == ["pool: Some: no"]
 
 
-def test_shares_and_selectors() -> None:
-    assert share([float(number) for number in range(100, 0, -1)], 0.95) == 95
-    found = selectors("sum(rate(x[5m])) / (sum(rate(x[5m])) > 0) or count(y offset 5m)")
-    assert found == {"x", "y offset 5m"}
+@pytest.mark.parametrize(("seconds", "keeps_up"), [(30, True), (31, False)])
+def test_a_group_of_rules_has_half_of_its_interval(seconds: float, keeps_up: bool) -> None:
+    assert Group("some", 60, seconds, "rule", ()).keeps_up is keeps_up

@@ -44,17 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Return 0 if at least 90 % is right and nothing wrong, 1 if not, 2 if a program is missing."""
     clock.scale(SPEED)  # before the rules are built from the thresholds
     from ..catalogue import HALVES, INCIDENTS
-    from .judging import ASPECTS, passes, table
+    from .judging import ASPECTS, passes, share
 
     parser = Parser("score", __doc__)
     parser.add_argument("names", nargs="*", metavar="INCIDENT", help=", ".join(INCIDENTS))
     parser.add_argument("--half", choices=HALVES, help="default: both")
-    parser.add_argument(
-        "--minutes",
-        type=float,
-        default=WRONG * SPEED / 60,
-        help="length of an incident, on the fast clock; default: 14",
-    )
     options = parser.parse_args(arguments)
     if unknown := set(options.names) - INCIDENTS.keys():
         parser.error(f"there is no incident {', '.join(unknown)}")
@@ -65,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         while names:
             some, names = names[:_BESIDE], names[_BESIDE:]
-            for result in _play(some, max(options.minutes * 60 / SPEED, WRONG)):
+            for result in _play(some):
                 name = result.incident.name
                 if result.note and tries[name] < _TRIES:
                     tries[name] += 1
@@ -79,14 +73,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     for half, members in HALVES.items():
         if some := [result for result in results if result.incident.name in members]:
-            print(f"\nThe {half} half:\n\n{table(some)}")
+            shares = (f"{aspect} {share(some, aspect):.0%}" for aspect in ASPECTS)
+            print(f"Right in the {half} half, a wrong one counted double: {', '.join(shares)}")
     again = sum(tries.values()) - len(results)
-    print(f"\n{len(results)} incidents, {again} played again, {time.monotonic() - began:.0f} s.")
+    print(f"{len(results)} incidents, {again} played again, {time.monotonic() - began:.0f} s.")
     return 0 if passes(results) else 1
 
 
-def _play(names: Sequence[str], length: float) -> Iterator[Seen]:
-    """Play some incidents side by side, for so many seconds."""
+def _play(names: Sequence[str]) -> Iterator[Seen]:
+    """Play some incidents side by side."""
     from ..replay.replay import Replay
     from .judging import Seen
 
@@ -95,11 +90,11 @@ def _play(names: Sequence[str], length: float) -> Iterator[Seen]:
         replay = Replay(Path(folder), names, _INTERVAL, SPEED)
         with replay.running():
             replay.begin(HEALTHY)
-            time.sleep(length - WRONG + ASKED)
+            time.sleep(ASKED)
             with ThreadPoolExecutor(2) as threads:
                 answers = list(threads.map(_ask, replay.services))
             last = max(service.began for service in replay.services)
-            time.sleep(max(last + length - time.time(), 0))
+            time.sleep(max(last + WRONG - time.time(), 0))
             firing = replay.firing()
             for service, (status, findings) in zip(replay.services, answers, strict=True):
                 alerts = firing.get(service.name, {})
@@ -111,14 +106,11 @@ def _play(names: Sequence[str], length: float) -> Iterator[Seen]:
                     values=_values(replay, service),
                 )
         for service in replay.services:
-            result = seen[service.name]
+            result, one = seen[service.name], service.incident
             result.calls = service.calls
             if service.failed:
                 result.note = f"the incident itself failed: {service.failed}"
-            elif (
-                service.starved > _STARVED * (HEALTHY + length)
-                and service.incident.where != "event loop"
-            ):
+            elif service.starved > _STARVED * (HEALTHY + WRONG) and one.where != "event loop":
                 result.note = f"no processor for {service.starved:.1f} s"
             yield result
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from ..catalogue import CONTROL, EXPECTED, SYMPTOMS, Incident
 
-YES, PARTLY, NO, WRONG = VERDICTS = ("yes", "partly", "no", "wrong")
+YES, PARTLY, NO, WRONG = "yes", "partly", "no", "wrong"
 ASPECTS: Final = ("finding", "doctor", "alert", "overview")
 _ACCOUNT: Final = {"calls_failing", "calls_silent", "calls_slow", "calls_cancelled"}
 """Kinds of findings that report what is wrong and where, and no cause."""
@@ -44,7 +44,7 @@ class Seen:
         return self.above_info[0]["kind"] if self.above_info else CONTROL
 
     def verdict(self, aspect: str) -> str:
-        """One of `VERDICTS`."""
+        """One of ``yes``, ``partly``, ``no`` and ``wrong``."""
         return str(getattr(self, f"_{aspect}")())
 
     def _finding(self) -> str:
@@ -128,29 +128,6 @@ def share(results: Sequence[Seen], aspect: str) -> float:
     counts = Counter(result.verdict(aspect) for result in results)
     total = len(results) + counts[WRONG]
     return counts[YES] / total if total else 1.0
-
-
-def table(results: Sequence[Seen]) -> str:
-    """In Markdown: incident by aspect, the totals, and which kind was reported for which cause."""
-    lines = [f"| incident | {' | '.join(ASPECTS)} | first finding |", "|---" * 6 + "|"]
-    for result in sorted(results, key=lambda result: result.incident.name):
-        verdicts = " | ".join(result.verdict(aspect) for aspect in ASPECTS)
-        lines.append(f"| {result.incident.name} | {verdicts} | {result.kind} |")
-    for verdict in VERDICTS:
-        counts = (sum(r.verdict(aspect) == verdict for r in results) for aspect in ASPECTS)
-        lines.append(f"| **{verdict}** | {' | '.join(map(str, counts))} | |")
-    shares = " | ".join(f"{share(results, aspect):.0%}" for aspect in ASPECTS)
-    lines.append(f"| **right, wrong counted double** | {shares} | |")
-    return "\n".join([*lines, "", *_confusion(results)])
-
-
-def _confusion(results: Sequence[Seen]) -> Iterator[str]:
-    pairs = Counter((result.incident.cause, result.kind) for result in results)
-    kinds = sorted({kind for _, kind in pairs})
-    yield f"| cause \\ first finding | {' | '.join(kinds)} |"
-    yield "|---" * (len(kinds) + 1) + "|"
-    for cause in sorted({cause for cause, _ in pairs}):
-        yield f"| {cause} | {' | '.join(str(pairs[cause, kind] or '') for kind in kinds)} |"
 
 
 def passes(results: Sequence[Seen]) -> bool:

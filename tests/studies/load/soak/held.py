@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from opentelemetry.instrumentation.gluellm.concurrency import snapshot_of, snapshot_of_queue
+from opentelemetry.instrumentation.gluellm.pool.call_site import CallSite
 from opentelemetry.instrumentation.gluellm.pool.ledger import Ledgers
 
 _LARGEST_SHARED: Final = 256
@@ -19,5 +20,6 @@ def blocks_of_histories(ledgers: Ledgers) -> int:
         for history in (ledger.ring, ledger.answered, ledger.sampled, ledger.failed):
             for entry in snapshot_of_queue(history):
                 numbers = (one for one in entry if type(one) is int and one > _LARGEST_SHARED)
-                counted |= {id(one): one for one in (entry, *numbers)}
+                call_sites = (one for one in entry if type(one) is CallSite)
+                counted |= {id(one): one for one in (entry, *numbers, *call_sites)}
     return len(counted)
