@@ -1,15 +1,17 @@
 """Acquiring a connection: immediately, after a wait, not at all."""
 
+import threading
 import time
 
 import pytest
 
+from opentelemetry.instrumentation.gluellm.adapters.httpcore.reading import HttpcoreReader
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.installation import instrument
 from support.outcomes import SLACK, assert_near, assert_settled
 from support.rows import failed, new, pool_timeout, reused
 from support.script import Reply
-from support.waiting import LATENESS, wait_until
+from support.waiting import LATENESS, PATIENCE, wait_until
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
@@ -144,3 +146,31 @@ def test_request_may_end_before_its_assigning_thread_continues(
     holder.finish()
     waiter.finish()
     assert_settled(untouched, [holder, waiter], new(), new())
+
+
+@pytest.mark.only("httpx", "httpx2")
+@pytest.mark.modes("sync")
+def test_request_may_connect_before_the_first_thread_has_tracked_the_pool(
+    pool, server, telemetry, monkeypatch
+):
+    """Two threads send a pool's first requests at once. One looks for its connections first."""
+    looks, goes_on = threading.Event(), threading.Event()
+    adopt = HttpcoreReader.adopt
+
+    def adopt_later(*args):
+        looks.set()
+        goes_on.wait(PATIENCE)
+        adopt(*args)
+
+    monkeypatch.setattr(HttpcoreReader, "adopt", adopt_later)
+    first = pool.send(server.url())
+    assert looks.wait(PATIENCE)
+    gate = server.gate()
+    second = pool.send(server.reply("/second", Reply(head_after=gate)))
+    server.timeline.wait_for("request")
+    telemetry.check(OPEN_CONNECTIONS=1)
+    gate.open()
+    second.finish()
+    goes_on.set()
+    first.finish()
+    assert_settled(telemetry, [first, second], new(), reused())

@@ -5,23 +5,27 @@ from opentelemetry.instrumentation.gluellm.pool.phases import CONNECT, OTHER_STE
 from unit.pool.fakes import Scene
 
 
-def test_missing_connection_is_closed_in_the_second_pass(scene):
-    """In the first, the connection may just be changing hands."""
+def test_connection_that_is_missing_for_a_second_is_closed(scene):
+    """Before, it may be changing hands, and several threads can look for it in that moment."""
     connection = scene.connection(established=True)
-    close_missing(scene.tracker, ())
+    for _ in range(2):
+        close_missing(scene.tracker, ())
     assert not connection.closed
+    scene.clock.advance(1.0)
     close_missing(scene.tracker, ())
     assert connection.closed
     assert scene.ledger.closed == {"garbage_collected": 1}
 
 
 def test_connection_that_is_listed_or_has_a_request_is_not_missing(scene):
-    """Each time, passes are counted anew."""
+    """Each time, the second begins anew."""
     connection = scene.connection(established=True)
     close_missing(scene.tracker, ())
+    scene.clock.advance(1.0)
     close_missing(scene.tracker, {connection})
     close_missing(scene.tracker, ())
     lease = scene.acquire(connection)
+    scene.clock.advance(1.0)
     close_missing(scene.tracker, ())
     scene.tracker.released(lease)
     close_missing(scene.tracker, ())

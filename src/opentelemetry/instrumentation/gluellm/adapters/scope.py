@@ -106,8 +106,11 @@ class Scope:
         if not registry.open or getattr(pool, OWNER, None) is EXCLUDED:
             return None
         try:
-            # Another thread may be about to store it on the pool.
-            return registry.trackers.get(id(pool)) or self._track(pool, first_of, request)
+            tracker = registry.trackers.get(id(pool)) or self._track(pool, first_of, request)
+            if tracker is not None:
+                # Each thread with a first request stores it, before the pool connects for it.
+                setattr(pool, TRACKER, tracker)
+            return tracker
         except Exception as error:
             registry.failures.caught(f"{self.library}.track", error)
             return None
@@ -162,7 +165,6 @@ class Scope:
             except Exception as error:
                 # Requests are counted anyway, without the connections that the pool already had.
                 self.registry.failures.caught(f"{self.library}.adopt", error)
-            setattr(pool, TRACKER, tracker)
 
         return self.registry.track(
             pool,

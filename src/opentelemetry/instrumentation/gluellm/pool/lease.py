@@ -49,6 +49,8 @@ _TIMEOUT_KINDS = {
 }
 _REUSE_FAILURES = frozenset({"read_error", "write_error", "protocol_error", "connection_error"})
 _CLIENT_CLOSED = "client_closed"
+_MISSING_TIME = 1_000_000_000
+"""Nanoseconds for which a pool must not list a connection until that counts as dropped."""
 drains: ContextVar[bool] = ContextVar("gluellm_drains", default=False)
 """Whether the running code reads what follows a complete answer. A failure of that is none of the
 request."""
@@ -450,8 +452,8 @@ class TrackedConnection:
     """Address and port that it connects to, which a span reports: only a valid host."""
     verify_code = 0
     """OpenSSL's code if its certificate did not verify; else 0."""
-    missing = False
-    """Whether the previous `close_missing` did not find it in the pool."""
+    missing_since = 0
+    """When `close_missing` first did not find it in the pool; 0 if the last one found it."""
 
     def __init__(self, tracker: Tracker, origin: OriginLedger, now: int) -> None:
         self.tracker = tracker
@@ -655,13 +657,15 @@ class PoolView:
 def close_missing(tracker: Tracker, listed: Container[TrackedConnection]) -> None:
     """Close the records of connections that a pool dropped without closing them.
 
-    ``listed`` contains those that the pool lists. A connection that is being taken, returned or
-    closed is not listed either, so a record is closed only if it is missing in two passes.
+    ``listed`` contains those that the pool lists. A connection that is being made, taken, returned
+    or closed is not listed either, and passes of several threads can fall into that moment. So a
+    record is closed only if none found it for a second.
     """
+    now = tracker.clock()
     for record in snapshot_of(tracker.connections.keys):
         if record in listed or record.leases:
-            record.missing = False
-        elif not record.missing:
-            record.missing = True
-        else:
+            record.missing_since = 0
+        elif not record.missing_since:
+            record.missing_since = now
+        elif now - record.missing_since >= _MISSING_TIME:
             record.close("garbage_collected")
