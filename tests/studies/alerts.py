@@ -1,6 +1,6 @@
-"""Breaks each alert in one place after the other, and tells which breaks no test of promtool sees.
+"""Breaks the conditions of each alert one by one, and lists the breaks that no test detects.
 
-``make -C tests/studies alerts [ARGS=ALERT]``; exits with 1 if one isn't seen.
+``make -C tests/studies alerts [ARGS=ALERT]``; exits with 1 if promtool's tests miss a break.
 """
 
 import re
@@ -20,7 +20,7 @@ _BORN = re.compile(
 
 
 def mutants(rule: Rule) -> Iterator[tuple[str, Rule]]:
-    """What is broken, and the rule with it."""
+    """Each break in words, and the rule with it."""
     if "for" in rule:
         yield "for is 0s", {**rule, "for": "0s"}
         yield "for is 2h", {**rule, "for": "2h"}
@@ -35,7 +35,7 @@ def _broken(expression: str) -> Iterator[tuple[str, str]]:
             changed = f"{expression[: match.start()]}{other:g}{expression[match.end() :]}"
             yield f"threshold {match[0]} is {other:g}", changed
     if _BORN.search(expression):
-        yield "new series are not seen", _BORN.sub(r"\2", expression)
+        yield "new series are not counted", _BORN.sub(r"\2", expression)
         twice = _BORN.sub(r"sum without (none) (\g<0>) + \2", expression)
         yield "new series count twice", twice
         yield "every series is new", _BORN.sub(r"\1", expression)
@@ -67,7 +67,7 @@ def _reading(recording: Rule, rules: list[Rule]) -> list[str]:
 
 
 def main() -> int:
-    """1 if a break is not seen."""
+    """Return 1 if a break is not detected."""
     rules: list[Rule] = group_of_alerts()["rules"]
     known = {rule["alert"] for rule in rules if "alert" in rule}
     parser = Parser("alerts", __doc__)
@@ -75,7 +75,7 @@ def main() -> int:
     names = parser.parse_args().alert
     survivors = tried = 0
     for place, rule in enumerate(rules):
-        # What is computed for several alerts has to be seen by one of them.
+        # At least one of the alerts that read a recorded series has to detect a break in its rule.
         concerned = [rule["alert"]] if "alert" in rule else _reading(rule, rules)
         if names and not set(concerned) & set(names):
             continue
@@ -85,8 +85,8 @@ def main() -> int:
             if all(survives(together, name) for name in concerned):
                 survivors += 1
                 called = rule.get("alert") or rule["record"]
-                print(f"not seen: {called} {rule.get('labels', '')}: {what}", flush=True)
-    print(f"{tried} breaks, {tried - survivors} seen")
+                print(f"not detected: {called} {rule.get('labels', '')}: {what}", flush=True)
+    print(f"{tried} breaks, {tried - survivors} detected")
     return int(bool(survivors))
 
 

@@ -1,4 +1,4 @@
-"""What studies share: their options, and the figures that they end with."""
+"""What studies share: their options, and the figures that they print at the end."""
 
 import argparse
 from dataclasses import dataclass, field
@@ -17,19 +17,19 @@ class Parser(argparse.ArgumentParser):
 
 @dataclass(slots=True)
 class Figures:
-    """What one run counted, in the order in which it is printed."""
+    """Results of one run, in the order in which they are printed."""
 
     title: str
     values: dict[str, int | float | str] = field(default_factory=dict)
-    """Counts, numbers with their unit in the name of the figure, or a few words."""
+    """Counts, numbers with their unit in the name, or short texts."""
     broken: list[str] = field(default_factory=list)
-    """What did not hold, in words."""
+    """Descriptions of the checks that failed."""
 
     def finish(self) -> int:
-        """Print them, and return the exit status."""
+        """Print the figures, and return the exit status."""
         print(f"\n{self.title}")
         for name, value in self.values.items():
             print(f"  {name}: {value:.3g}" if isinstance(value, float) else f"  {name}: {value}")
         for what in self.broken:
-            print(f"  DID NOT HOLD: {what}")
+            print(f"  FAILED: {what}")
         return int(bool(self.broken))

@@ -54,7 +54,7 @@ def _named(cause: str, run: int) -> str:
 
 @contextlib.contextmanager
 def _surroundings(cause: str) -> Iterator[str]:
-    """Set up what makes the program late from outside. Yields its cgroup, or nothing."""
+    """Set up external causes of lateness. Yields the program's cgroup, or an empty string."""
     others: list[subprocess.Popen[bytes]] = []
     group = None
     if cause == "cpu_contention":
@@ -74,7 +74,7 @@ def _surroundings(cause: str) -> Iterator[str]:
 
 
 def limit(group: Path, used: int, period: int) -> None:
-    """Let a cgroup of either version use so many microseconds of a CPU in each period."""
+    """Limit a cgroup (v1 or v2) to ``used`` of every ``period`` microseconds of a CPU."""
     if (group / "cpu.max").exists():
         (group / "cpu.max").write_text(f"{used} {period}")
     else:
@@ -83,7 +83,7 @@ def limit(group: Path, used: int, period: int) -> None:
 
 
 def _run(cause: str, run: int, port: int, group: str) -> None:
-    """Be late for a reason, and print what the snapshot names."""
+    """Make the loop late for a reason, and print the causes that the snapshot names."""
     import httpx
 
     if group:
@@ -91,7 +91,7 @@ def _run(cause: str, run: int, port: int, group: str) -> None:
     if cause != "cpu_contention":
         with contextlib.suppress(OSError):
             os.nice(-20)
-            Path("/proc/self/autogroup").write_text("-20")  # with it, nice counts in a session only
+            Path("/proc/self/autogroup").write_text("-20")  # nice counts per session
     GlueLLMInstrumentor().instrument(scope="all")
 
     async def program() -> None:
@@ -99,7 +99,7 @@ def _run(cause: str, run: int, port: int, group: str) -> None:
         async with httpx.AsyncClient(timeout=60) as client:
             request = asyncio.create_task(client.get(url))
             await asyncio.sleep(2)
-            if group:  # only now: under such a quota, the imports would take a minute
+            if group:  # not earlier: under the quota, imports would take a minute
                 limit(Path(group), 10_000, 200_000)
             if cause == "interpreter_lock":
                 for _ in range(6):

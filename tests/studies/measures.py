@@ -1,4 +1,4 @@
-"""``make measures``: the size of the code, and what makes it hard to follow.
+"""``make measures``: the size of the code, and numbers on its complexity.
 
 A line of code is one with a token on it that is neither a comment nor part of a docstring.
 """
@@ -57,7 +57,7 @@ def modules() -> dict[str, tuple[Path, ast.Module]]:
 
 
 def imports(sources: dict[str, tuple[Path, ast.Module]]) -> dict[str, set[str]]:
-    """Module -> the modules of ``src`` that it imports, in functions and for types as well."""
+    """Modules of ``src`` that each one imports, including imports in functions and for types."""
     graph: dict[str, set[str]] = {}
     for module, (path, tree) in sources.items():
         package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
@@ -76,7 +76,7 @@ def imports(sources: dict[str, tuple[Path, ast.Module]]) -> dict[str, set[str]]:
 
 
 def in_cycles(graph: dict[str, set[str]]) -> set[str]:
-    """The modules that import themselves by way of others."""
+    """Modules that import themselves through others."""
     reached = {module: set(imported) for module, imported in graph.items()}
     for through, beyond in reached.items():
         for others in reached.values():
@@ -124,7 +124,7 @@ def repeated(sources: dict[str, tuple[Path, ast.Module]]) -> dict[str, int]:
 
 
 def conditions_on_channels() -> list[str]:
-    """Lines of the library that ask about gRPC's channels, outside its adapter and the contract."""
+    """Lines with conditions on gRPC's channels, outside its adapter and the contract."""
     found = []
     for path in sorted(LIBRARY.rglob("*.py")):
         if "grpc" in path.parts or path.name == "semconv.py":

@@ -1,4 +1,4 @@
-"""Programs that run to their end, or read lines and answer each with a line of JSON."""
+"""Runs programs to their end, or exchanges lines with them: text to them, JSON from them."""
 
 import json
 import os
@@ -13,17 +13,17 @@ from typing import Any, Final
 
 
 class FailedError(Exception):
-    """A program that failed, with the end of what it wrote to standard error."""
+    """A program failed; the message is the end of its standard error."""
 
 
 def ran(*command: str | Path, timeout: float | None = None, **more: Any) -> str:
-    """The output of a program. Raises FailedError."""
+    """Run a program and return its output. Raises FailedError."""
     pipes: Any = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
     with subprocess.Popen(command, text=True, process_group=0, **pipes, **more) as program:
         try:
             output, errors = program.communicate(timeout=timeout)
         except BaseException as error:
-            # With the processes that it has forked, which could wait for it for ever.
+            # Kill its forks as well, which could wait for it for ever.
             os.killpg(program.pid, signal.SIGKILL)
             if not isinstance(error, subprocess.TimeoutExpired):
                 raise
@@ -34,12 +34,12 @@ def ran(*command: str | Path, timeout: float | None = None, **more: Any) -> str:
 
 
 _TESTS: Final = Path(__file__).parents[1]
-_SAYS_WITHIN: Final = 120.0
+_EVENT_WITHIN: Final = 120.0
 _LOG_TAIL: Final = 15
 
 
 class TalkingProcess:
-    """The program, run by the interpreter of the tests, without settings of OpenTelemetry's."""
+    """A program in the tests' interpreter, without OpenTelemetry's environment variables."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class TalkingProcess:
     ) -> None:
         """Start ``python -m`` with the arguments. ``settings`` are environment variables.
 
-        With ``new_session`` Ctrl-C is for the caller alone, who then ends the program.
+        With ``new_session``, Ctrl-C interrupts only the caller, which then ends the program.
         """
         kept = {name: v for name, v in os.environ.items() if not name.startswith("OTEL_")}
         path = os.pathsep.join(filter(None, (str(_TESTS), kept.get("PYTHONPATH"))))
@@ -67,40 +67,40 @@ class TalkingProcess:
             text=True,
             start_new_session=new_session,
         )
-        self._said: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
 
     def expect(self, event: str) -> dict[str, Any]:
-        """What it says when it is there. Raises RuntimeError where it ends before that."""
+        """Wait for the next line, which has to report ``event``. Raises RuntimeError otherwise."""
         try:
-            said = self._said.get(timeout=_SAYS_WITHIN)
+            received = self._events.get(timeout=_EVENT_WITHIN)
         except queue.Empty:
-            said = None
-        if said is None or said["event"] != event:
+            received = None
+        if received is None or received["event"] != event:
             raise RuntimeError(
-                f"a process did not get to {event!r}, but to {said}:\n{self.log_tail()}"
+                f"a process did not report {event!r}, but {received}:\n{self.log_tail()}"
             )
-        return said
+        return received
 
-    def tell(self, line: str) -> None:
-        """A line for it to read."""
+    def send_line(self, line: str) -> None:
+        """Write a line to its standard input."""
         assert self.process.stdin is not None
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
 
     def kill(self) -> None:
-        """End it, whatever it does."""
+        """Kill it if it still runs."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
         self._log.close()
 
     def log_tail(self) -> str:
-        """The end of what it wrote to standard error."""
+        """The last lines of its standard error."""
         return "\n".join(self._file.read_text(errors="replace").splitlines()[-_LOG_TAIL:])
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self._said.put(json.loads(line))
-        self._said.put(None)
+            self._events.put(json.loads(line))
+        self._events.put(None)

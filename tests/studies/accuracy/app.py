@@ -28,7 +28,7 @@ _TICK = 0.05
 
 
 class Route(Listener):
-    """What lies between the application and the provider; ``setup_after`` slows its TLS down."""
+    """Relays connections to a provider; ``setup_after`` slows down its TLS handshake."""
 
     to: Any = None
     """The provider."""
@@ -41,32 +41,32 @@ class Route(Listener):
 
 
 class App:
-    """What an incident builds its application with. ``name`` seeds what is drawn."""
+    """Builds the parts of an incident's application. ``name`` seeds the random numbers."""
 
     def __init__(self, name: str) -> None:
         self.rng = random.Random(name)
         self.is_up, self._begins = asyncio.Event(), asyncio.Event()
         self.over = threading.Event()
         self.starved = 0.0
-        """Seconds, since it is up, in which this process was kept from a processor."""
+        """Seconds since start-up in which the process was ready to run but got no processor."""
         self.kept: list[Any] = []
         """What the application keeps alive."""
         self.calls = {"before": Counter[str](), "after": Counter[str]()}
-        """What became of the calls, as the application sees it, and their tenths of a second."""
+        """The application's calls by outcome, and their total time in tenths of a second."""
         self.certificates = Certificates.make()
         self._exits = contextlib.ExitStack()
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: ServerLoop | None = None
 
-    # Its life
+    # Life cycle
 
     async def goes_wrong(self) -> None:
-        """All is built and runs: return when the incident begins."""
+        """Mark the application as built and running, and return when the incident begins."""
         self.is_up.set()
         await self._begins.wait()
 
     def begin(self) -> None:
-        """Let it go wrong."""
+        """Begin the incident."""
         self._begins.set()
 
     async def run(self, play: Callable[[App], Awaitable[None]]) -> None:
@@ -87,7 +87,7 @@ class App:
             late = time.monotonic() - wall - _TICK
             self.starved += max(late - (time.process_time() - computed), 0.0)
 
-    # The other end
+    # Providers and routes
 
     def serve(self, **settings: Any) -> FakeProviderThread:
         """A provider."""
@@ -99,7 +99,7 @@ class App:
         return kind(self._servers, **settings)
 
     def tls_route(self, provider: Any, **settings: Any) -> Any:
-        """A route that ends TLS; `trusting` has its authority."""
+        """A route that terminates TLS; clients trust it by `trusting`."""
         return self.listen(Route, to=provider, tls=self.certificates.server(), **settings)
 
     @property
@@ -151,7 +151,7 @@ class App:
         task.add_done_callback(self._tasks.discard)
 
     def callers(self, count: int, call: Call, pause: tuple[float, float] = (0.5, 1.5)) -> None:
-        """So many callers, each of whom calls, pauses, and calls again."""
+        """Start ``count`` callers, each of which calls, pauses, and calls again."""
 
         async def again() -> None:
             while True:
@@ -162,7 +162,7 @@ class App:
             self.spawn(again())
 
     def arrivals(self, rate: float, call: Call) -> None:
-        """So many calls a second, whatever becomes of the others."""
+        """Start calls at a rate per second, without waiting for earlier ones."""
 
         async def arrive() -> None:
             while True:
@@ -172,7 +172,7 @@ class App:
         self.spawn(arrive())
 
     def thread(self, work: Callable[[], object], pause: float) -> None:
-        """A thread of the application that does its work again and again."""
+        """Start a thread of the application that repeats ``work``."""
 
         def again() -> None:
             while not self.over.wait(pause):
@@ -192,7 +192,7 @@ class App:
 
 
 def ask(client: Any, model: str = MODEL, *, stream: bool = False) -> Call:
-    """A call of an SDK, its answer read to the end."""
+    """A call of an SDK that reads the answer to its end."""
     options = {"model": model, "messages": _MESSAGES, "stream": stream}
     if not hasattr(client, "chat"):
         options["max_tokens"] = 256

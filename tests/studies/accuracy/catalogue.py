@@ -1,7 +1,7 @@
-"""The catalogue of incidents, each an application that is well until something goes wrong.
+"""The catalogue of incidents: applications that work until something goes wrong.
 
-It is played for the score, for looking at (``incident``) and for the pictures of the boards.
-``expected.toml`` has what must be reported about each.
+``score``, ``incident`` and the pictures of the boards use it. ``expected.toml`` states what must be
+reported about each.
 """
 
 import inspect
@@ -20,7 +20,7 @@ signal has several lines. ``x3`` is three times the median before the incident."
 SYMPTOMS: Final = {f"GlueLLMCalls{what}" for what in ("Fail", "Cancelled", "Silent", "Slow")}
 """Alerts that name no cause."""
 CONTROL: Final = "nothing"
-"""The cause where nothing is wrong."""
+"""Cause of a control, in which nothing is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,16 +30,16 @@ class Incident:
     play: Callable[[Any], Awaitable[None]]
     """The application, as a function of its `App`."""
     where: str = ""
-    """Stage of the call, or phase of its request, in which the time goes or the calls fail."""
+    """Stage of the call, or phase of its request, in which time is lost or calls fail."""
     cause: str = CONTROL
     """The kind of the cause: a `Kind` of ``diagnose()`` where there is one."""
-    says: Sequence[str] = ()
-    """Patterns: what somebody has to read in the first finding to know the cause."""
+    facts: Sequence[str] = ()
+    """Patterns that the first finding has to match, so that a reader knows the cause."""
     alert: str | None = None
     no_alert: str = ""
-    """Why none has to fire."""
+    """Reason why no alert has to fire."""
     also: Sequence[str] = ()
-    """Alerts about a cause that are right as well."""
+    """Further alerts that name a right cause."""
     signs: Sequence[Sign] = ()
     """Two signals of the overview that have to show it."""
 

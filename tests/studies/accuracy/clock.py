@@ -1,6 +1,6 @@
 """A faster clock for incidents: 12 times as fast, five minutes take 25 seconds.
 
-Windows become shorter, and with them each threshold that is a time of `_SHORTEST` or more. Shorter
+Windows become shorter, and so does each threshold of at least `_SHORTEST` seconds. Smaller
 thresholds stay: they exclude the noise of a busy machine, which does not become less. Applications
 run at their real speed, so that the clients' own times (back-off, time-outs) are the real ones.
 """
@@ -12,7 +12,7 @@ from opentelemetry.instrumentation.gluellm import thresholds
 
 _SHORTEST = 5.0
 _KEPT = {"WAIT_TIMES_LAG", "OVERDUE_FACTOR", "LATE_WINDOW"}
-"""Factors, and a window over lateness, which is real time on a machine that is as busy as ever."""
+"""Factors, and a window over lateness, which is measured in real time."""
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -42,7 +42,7 @@ def duration(text: str, speed: float) -> str:
 
 
 def scaled_group(group: dict[str, Any], speed: float) -> dict[str, Any]:
-    """A rule group of this process, whose thresholds are short already, with shorter windows."""
+    """A rule group with shorter windows; its thresholds are already scaled in this process."""
     rules = [{**rule, "expr": scaled(rule["expr"], speed)} for rule in group["rules"]]
     for rule in rules:
         if "for" in rule:

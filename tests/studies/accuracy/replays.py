@@ -2,11 +2,11 @@
 
 ``make -C tests/studies replays [ARGS=LOAD]``; exits with 1 if fewer than nine tenths of the values
 agree. Each load is an open loop: requests arrive by a schedule made from a seed, whatever happened
-to those before, and hold their connections for as long as the schedule says. It runs once, and
-`what_if` replays it for three other sizes; then it runs at each of these, and the waits of the
+to earlier ones, and hold their connections for as long as the schedule says. The load runs once,
+and `what_if` replays it for three other sizes; then it runs at each of these, and the waits of the
 requests in the real pool are compared with the replayed ones. A p50 and a p95 agree if they differ
 by at most 20 % or 50 ms. A run in which another program of the machine made the event loop late for
-over 5 % of the time is played once more.
+over 5 % of the time is repeated once.
 """
 
 import json
@@ -50,7 +50,7 @@ class Load:
     others: tuple[int, int, int]
 
     def schedule(self) -> Schedule:
-        """The same one each time."""
+        """The same schedule at each call."""
         chance = random.Random(f"{SEED} {self.name}")
         found: Schedule = []
         at = 0.0

@@ -23,7 +23,7 @@ INFO = {"kind": "unbounded_pool", "severity": "info", "observed": "No limit."}
 
 
 def test_the_catalogue_states_what_has_to_be_reported() -> None:
-    """And enough of it: the design asks for 30 incidents and 6 controls."""
+    """The design requires at least 30 incidents and 6 controls."""
     alerts = {rule["alert"] for group in groups() for rule in group["rules"] if "alert" in rule}
     controls = [one for one in INCIDENTS.values() if one.cause == CONTROL]
     assert (len(controls) >= 6, len(INCIDENTS) - len(controls) >= 30) == (True, True)
@@ -32,7 +32,7 @@ def test_the_catalogue_states_what_has_to_be_reported() -> None:
         assert bool(one.alert) is not bool(one.no_alert), one.name
         assert {one.alert, *one.also} - {None} <= alerts, one.name
         if one not in controls:
-            assert (bool(one.says), len(one.signs)) == (True, 2), one.name
+            assert (bool(one.facts), len(one.signs)) == (True, 2), one.name
     assert EXPECTED["incident"].keys() == INCIDENTS.keys() - {one.name for one in controls}
     assert sorted([*HALVES["tuning"], *HALVES["verification"]]) == list(INCIDENTS)
 
@@ -54,7 +54,7 @@ def test_the_catalogue_states_what_has_to_be_reported() -> None:
 def test_what_was_reported_is_judged(
     name: str, findings: list[dict[str, str]], alerts: list[str], verdicts: tuple[str, ...]
 ) -> None:
-    """A cause that is not the incident's is wrong, silence is only a no."""
+    """A finding with another cause is ``wrong``; no finding is only a ``no``."""
     status = int(any(one["severity"] != "info" for one in findings))
     fired = dict.fromkeys(alerts, 60.0)
     seen = Seen(incident=INCIDENTS[name], findings=findings, status=status, alerts=fired)
@@ -62,7 +62,7 @@ def test_what_was_reported_is_judged(
 
 
 def test_overview_is_judged_by_both_signals() -> None:
-    """One of two that reached its value is half of what is needed."""
+    """If one of two signals reaches its value, the verdict is ``partly``."""
     leak = INCIDENTS["stream-leaked"]
     for values, verdict in [
         ({"leaks_suspected": 3.0, "queued_now": 4.0}, "yes"),
@@ -73,7 +73,7 @@ def test_overview_is_judged_by_both_signals() -> None:
 
 
 def test_wrong_counts_double() -> None:
-    """Two right ones and a wrong one are half."""
+    """Two right verdicts and a wrong one give a share of one half."""
     right = Seen(incident=INCIDENTS["stream-leaked"], findings=[LEAKED], status=1)
     wrong = Seen(incident=INCIDENTS["stream-leaked"], findings=[CHURN], status=1)
     assert share([right, right, wrong], "finding") == 0.5

@@ -25,16 +25,16 @@ from support.waiting import until
 
 MESSAGES: list[Any] = [{"role": "user", "content": "hello"}]
 LONG = 60.0
-"""Seconds that nothing here takes."""
+"""Seconds that no call here takes."""
 MAX_STREAMS = 4
 """HTTP/2 streams that a connection may have at once."""
 _SHORT = 0.2
 _HANDSHAKE = 1.5
-"""Seconds in which a busy machine gets as far as the TLS handshake."""
+"""Seconds in which a connection reaches the TLS handshake even on a busy machine."""
 BLOCKED = 0.3
-"""Seconds for which the event loop stands still."""
+"""Seconds for which the event loop is blocked."""
 _WAITS = 0.12
-"""Seconds of a wait that is to be a span, and in a bucket beyond 0."""
+"""Seconds of a wait, long enough for a span and for a bucket above 0."""
 
 
 async def served(client: Client) -> None:
@@ -79,7 +79,7 @@ async def queued(client: Client) -> None:
 async def crowded(client: Client) -> None:
     """More callers than connections, or than streams of HTTP/2, so that some wait.
 
-    httpcore 1.0 gives a connection that is released to all that wait.
+    httpcore 1.0 assigns a released connection to all waiting requests.
     """
     await asyncio.gather(*(client.ask("late") for _ in range(6)))
 
@@ -107,7 +107,7 @@ async def called_over_grpc(target: str, tracer: Tracer) -> AnyLLM:
 
 
 async def blocked(client: Client) -> None:
-    """Work that belongs into a thread is done in the event loop."""
+    """Block the event loop with work that belongs in a thread."""
     task = asyncio.create_task(client.ask("late"))
     await until_phase(client.name, "awaiting_response")
     time.sleep(BLOCKED)
@@ -115,7 +115,7 @@ async def blocked(client: Client) -> None:
 
 
 class Held:
-    """Requests in every phase, and what a pool should never be in; they stay until `release`."""
+    """Requests in every phase, and pools with faults; they stay until `release`."""
 
     def __init__(self) -> None:
         self._streams: list[Any] = []
@@ -129,9 +129,9 @@ class Held:
     async def hold(
         self, plain: Client, tight: Client, deaf: Client, http2: Client, left: Client
     ) -> None:
-        """Some request in each phase, and one stream that only the peer keeps open."""
-        # The last is on a connection of its own: the client takes the stream's place for free, and
-        # the call that would have to queue for it fails instead.
+        """Put a request into each phase, and let one stream be open for the peer alone."""
+        # `left` has its own connection: the client considers the stream's slot free, so on a shared
+        # connection the call that should queue for it would fail instead.
         for client in (plain, tight, *[http2] * MAX_STREAMS, left):
             self._streams.append(await client.open("stall"))
         for client, phase, call in (
@@ -146,26 +146,26 @@ class Held:
         await _leave(left, "silent", "awaiting_response")
 
     async def spoil(self, lost: Client, asleep: Client, patient: Client) -> None:
-        """Let three pools have a fault each, which httpcore has had."""
-        # Its request is over, and the pool takes it for active.
+        """Give each of three pools a fault that httpcore has had."""
+        # The request is over, but the pool counts it as active.
         stream = await lost.open("stall")
         _pool(lost).lose_connection()
         await stream.aclose()
-        # A connection is given back, and the request that waits for it isn't woken.
+        # A connection is released, but the waiting request isn't woken.
         await asleep.ask("quick")
         holder = asyncio.create_task(asleep.ask("late"))
         await until_phase(asleep.name, "awaiting_response")
         await self._wait(asleep, LONG, 1)
         _pool(asleep).skip_one_pass()
         await holder
-        # A request waits on, far beyond its pool timeout.
+        # A request waits far beyond its pool timeout.
         self._streams.append(await patient.open("stall"))
         with pytest.MonkeyPatch.context() as patch:
             _pool(patient).wait_without_timeout(patch)
             await self._wait(patient, _SHORT, 2)  # the other one was not woken
 
     async def release(self) -> None:
-        """Let all of it end. Waiting requests are cancelled first, lest one is served by chance."""
+        """End all requests, waiting ones first, so that none of them is served by chance."""
         for task in self._tasks:
             await _cancel(task)
         for stream in self._streams:
@@ -182,7 +182,7 @@ def _pool(client: Client) -> PoolUnderTest:
 
 
 async def _leave(client: Client, model: str, phase: str) -> None:
-    """A caller who leaves in a phase."""
+    """Make a call and cancel it in a phase."""
     task = asyncio.create_task(client.ask(model))
     await until_phase(client.name, phase)
     await _cancel(task)
@@ -201,7 +201,7 @@ def span(tracer: Tracer, model: str) -> Any:
 
 @dataclass
 class Counted:
-    """What the callers saw, apart from all instrumentation; keys are pool names."""
+    """The callers' own counts, independent of instrumentation; keys are pool names."""
 
     ended: Counter[str] = field(default_factory=Counter)
     """``pool|outcome``: ``ok``, or the class of the innermost exception."""
@@ -250,15 +250,15 @@ class Client:
         return self.library.Timeout(LONG, **{"pool": 5.0, **seconds})
 
     async def ask(self, model: str, **options: Any) -> str:
-        """One call to its end; how it went."""
+        """Make one call to its end, and return its outcome."""
         return await self._count(model, options, stream=False)
 
     async def read(self, model: str) -> str:
-        """One streamed call, read to its end; how it went."""
+        """Make one streamed call, read it to its end, and return its outcome."""
         return await self._count(model, {}, stream=True)
 
     async def open(self, model: str) -> Any:
-        """A stream that is left to the caller, unread."""
+        """Open a stream for the caller, and leave it unread."""
         with span(self._tracer, model):
             return await self._complete(model, {}, stream=True)
 
@@ -294,7 +294,7 @@ def _innermost(error: BaseException) -> str:
 
 
 async def until_phase(pool: str, phase: str, count: int = 1) -> None:
-    """Wait until so many requests of a pool are in a phase."""
+    """Wait until ``count`` requests of a pool are in a phase."""
 
     def requests() -> list[Any]:
         pools = (one for one in snapshot().pools if one.name == pool)

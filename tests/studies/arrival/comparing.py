@@ -1,4 +1,4 @@
-"""What a store holds of a program, beside what the program counted, as series of Prometheus."""
+"""Compares the series that a store has of a program with what the program counted."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from gluellm_pools.prometheus import SCOPE_LABELS, Way, label_name, metric_name,
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 Series = tuple[str, frozenset[tuple[str, str]]]
-"""Its name and its labels; the bounds of buckets are spelled as Python does."""
+"""Name and labels; bounds of buckets are spelled as in Python."""
 METRICS = {metric.name: metric for metric in semconv.METRICS}
 _ARRIVES_WITHIN = 20.0
 _POLL = 0.3
 _PRECISION = {
-    # It stores decimal numbers, and gave back sums with 13 digits.
+    # VictoriaMetrics stores decimal numbers, and returned sums with 13 digits.
     Way.VICTORIA_METRICS: 1e-11,
-    # The SDK adds up a sum anew for each reader, between its collections: in another order.
+    # The SDK adds up a sum for each reader separately, and so in another order.
     Way.READER: 1e-14,
 }
-"""Of two numbers, where not every bit must be the same."""
+"""Relative tolerance of values; 0 for the other ways."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """The program that counted: what becomes the labels of all of its series."""
+    """The program that counted; all of its series get these labels."""
 
     job: str
     instance: str
     resource: Mapping[str, str]
-    """The resource attributes that the way makes labels of, by their key."""
+    """By key, the resource attributes that this way turns into labels."""
 
     @property
     def selector(self) -> str:
-        """Of all series of the program."""
+        """Selects all series of the program."""
         return (
             f'{{__name__=~"gluellm_.+|http_client_.+",job="{self.job}",instance="{self.instance}"}}'
         )
@@ -46,13 +46,13 @@ class Origin:
 
 @dataclass
 class Compared:
-    """What a store holds on one way, at one moment."""
+    """The comparison of a store with the program, on one way and at one moment."""
 
     agreed: set[str] = field(default_factory=set)
-    """Metrics of which a series has the very value that the program counted, or, if it moved, one
-    between two that the program counted."""
+    """Metrics with a series whose stored value is the one that the program counted. If the value
+    changed during the comparison, it lies between two counts."""
     wrong: list[str] = field(default_factory=list)
-    """What is missing, too much, or another value."""
+    """Series that are missing or unexpected, or that have another value."""
 
 
 def series(metrics: Mapping[str, Any], way: Way, origin: Origin) -> dict[Series, float]:
@@ -109,7 +109,7 @@ def compare_pushed(
 ) -> Compared:
     """Wait until the store holds the last export, and compare what it holds then, or in the end.
 
-    A series that is exported no more has its last value: a store goes on to report it for a while.
+    A series that is no longer exported keeps its last value: stores report it for a while.
     """
     counted: dict[Series, float] = {}
     for export in exports:

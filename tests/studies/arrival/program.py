@@ -1,7 +1,7 @@
 """A real any-llm program. Its exporters come from the environment, its targets from a file.
 
-Argument: a folder with ``targets.json``, where it records what it exports. It reports where it is
-on standard output, a line of JSON each, and goes on at a line on standard input.
+Argument: a folder with ``targets.json``, where it records what it exports. It reports its progress
+on standard output, one line of JSON each, and continues after a line on standard input.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ from .acts import Client, Counted
 _FLUSH = 20_000
 """Milliseconds."""
 _PATIENCE = 60.0
-"""Seconds for what the watch counts: it looks once a second, and not while the loop is late."""
+"""Seconds to wait for the watch, which runs once a second, and pauses while the loop is late."""
 
 
 def _recorded(kind: str, folder: Path, form: Callable[[Any], dict[str, Any]]) -> Any:
-    """An exporter as the environment names it, which records each export, and if it was taken."""
+    """The exporter that the environment names; it records each export and its result."""
     protocol = os.environ["OTEL_EXPORTER_OTLP_PROTOCOL"].removesuffix("/protobuf")
     module = import_module(f"opentelemetry.exporter.otlp.proto.{protocol}.{kind.lower()}_exporter")
     exporter = getattr(module, f"OTLP{kind.replace('Trace', 'Span')}Exporter")()
@@ -84,13 +84,13 @@ class _Spiteful(SpanProcessor):
 
 
 class Program:
-    """The providers, the calls, and the points at which it stands still."""
+    """Makes the calls, and pauses where its stores are compared."""
 
     def __init__(self, folder: Path) -> None:
         self._targets = SimpleNamespace(**json.loads((folder / "targets.json").read_text()))
         self._in_memory = InMemoryMetricReader()
         metrics = _recorded("Metric", folder, lambda data: {"metrics": json.loads(data.to_json())})
-        # Exported at the script's points, so that it is known which export a store shows.
+        # Exports only when the script asks for it, so that it is known which export a store shows.
         self._periodic = PeriodicExportingMetricReader(metrics, float("inf"))
         readers = [self._periodic, self._in_memory, PrometheusMetricReader()]
         self._meters = MeterProvider(readers, shutdown_on_exit=False)
@@ -113,13 +113,13 @@ class Program:
         self._tracer = self._tracers.get_tracer("program")
 
     def client(self, url: str, **settings: Any) -> Client:
-        """A client that counts here."""
+        """A client whose outcomes this program counts."""
         return Client(url, self._counted, self._tracer, **settings)
 
     async def run(self) -> None:
-        """All acts, the hold, the end."""
+        """Run all acts, hold requests in every phase, release them, and end."""
         server, _ = start_http_server(0, "127.0.0.1")
-        self.say("began", scrape_port=server.server_port)
+        self.report("began", scrape_port=server.server_port)
         client, targets = self.client, self._targets
         authority = ssl.create_default_context(cafile=targets.authority)
         plain = client(targets.plain)
@@ -144,28 +144,29 @@ class Program:
         await crowded.read("quick")
         await acts.failed_late(plain)
         await retrying.ask("once")
-        # Before connections are left to the garbage collector: asyncio takes a later descriptor
-        # with the number of one of theirs for it, and then nothing wakes gRPC's calls.
+        # Before connections are left to the garbage collector: asyncio would confuse a later
+        # descriptor with one of theirs that had the same number, and nothing would wake gRPC's
+        # calls.
         xai = await acts.called_over_grpc(targets.xai, self._tracer)
         await acts.churned(targets.plain, self._tracer)
         held = acts.Held()
         await held.hold(plain, tight, deaf, http2, left)
         await held.spoil(*odd)
         await _until(lambda: sum(pool.leaks for pool in snapshot().totals) >= held.leaks)
-        # Without the type that no fault of a library causes, but a second event loop.
+        # A second event loop causes the excluded type, not a fault of a library.
         await _until(lambda: _anomalies() == set(semconv.ANOMALY_TYPES) - {"wrong_event_loop"})
-        # Only now: for a while after this the watch takes nothing for an anomaly.
+        # Last, because the watch reports no anomaly for a while after it.
         await acts.blocked(plain)
         await _until(lambda: (snapshot().process.event_loop_lag or 0) > acts.BLOCKED / 2)
         await asyncio.to_thread(self._export)
-        await self._join_queue("held")
+        await self._pause("held")
         await held.release()
-        await self._join_queue("quiet")
+        await self._pause("quiet")
         for each in clients:
             await each.http.aclose()
         await xai.client.close()  # type: ignore[attr-defined]
         await asyncio.to_thread(self._export)
-        self.say("counted", ended=self._counted.ended, streams=self._counted.streams)
+        self.report("counted", ended=self._counted.ended, streams=self._counted.streams)
         await asyncio.to_thread(self._meters.shutdown, _FLUSH)
         await asyncio.to_thread(self._tracers.shutdown)
 
@@ -173,17 +174,17 @@ class Program:
         self._periodic.force_flush(_FLUSH)
         self._tracers.force_flush(_FLUSH)
 
-    async def _join_queue(self, where: str) -> None:
-        """Stand still; ``read`` is answered with the metrics of now, ``go`` ends it."""
-        self.say(where)
+    async def _pause(self, where: str) -> None:
+        """Pause: answer ``read`` with the current metrics, and return at ``go``."""
+        self.report(where)
         while (line := (await asyncio.to_thread(sys.stdin.readline)).strip()) == "read":
             data: Any = await asyncio.to_thread(self._in_memory.get_metrics_data)
-            self.say("metrics", metrics=json.loads(data.to_json()))
+            self.report("metrics", metrics=json.loads(data.to_json()))
         if line != "go":
             sys.exit("the process that started the program is gone")
 
     @staticmethod
-    def say(event: str, **more: Any) -> None:
+    def report(event: str, **more: Any) -> None:
         """Report to the process that started the program."""
         print(json.dumps({"event": event, **more}), flush=True)
 

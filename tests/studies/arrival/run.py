@@ -1,4 +1,4 @@
-"""One run: a program against all stores; what they hold, and what else arrived."""
+"""One run of a program against all stores: what they hold, and what else arrived."""
 
 import contextlib
 import json
@@ -37,10 +37,10 @@ RESOURCE = {
     "deployment.environment.name": "test",
     "k8s.namespace.name": "agents",
 }
-"""What the program reports about itself, beside its instance."""
+"""Resource attributes of the program, besides its instance."""
 JOB = f"{RESOURCE['service.namespace']}/{RESOURCE['service.name']}"
 PULLED_JOB = "pulled"
-"""The job of the same programs where they are scraped themselves: a target's file names it."""
+"""The job of programs that are scraped directly; the file with their target names it."""
 _BEHAVIOURS = {
     "quick": Behaviour(tokens=4),
     "late": Behaviour(head_delay=0.3, tokens=4),
@@ -51,9 +51,9 @@ _BEHAVIOURS = {
     "drop": Behaviour(drop_reused=True),
     "once": Behaviour(tokens=4),
 }
-"""By the model that is asked for."""
+"""By the requested model."""
 _FIRST_TIME = Behaviour(status=503, retry_after=0.01)
-"""Of ``once``."""
+"""The first answer to ``once``."""
 
 
 class Process(TalkingProcess):
@@ -114,43 +114,43 @@ class Process(TalkingProcess):
 
     @property
     def exports(self) -> list[Mapping[str, Any]]:
-        """The metrics of each export so far, which the Collector took."""
+        """The metrics of each export so far; asserts that the Collector accepted all of them."""
         exports = _lines(self.folder / "Metric.jsonl")
         assert all(export["result"] == "SUCCESS" for export in exports), self.log_tail()
         return [export["metrics"] for export in exports]
 
     @property
     def spans(self) -> list[dict[str, Any]]:
-        """The spans that it exported so far."""
+        """The spans that the program exported so far."""
         return [span for batch in _lines(self.folder / "Trace.jsonl") for span in batch["spans"]]
 
     def read(self) -> dict[str, Any]:
-        """The metrics as they are now in the program, which stands still."""
-        self.tell("read")
+        """The current metrics of the paused program."""
+        self.send_line("read")
         metrics: dict[str, Any] = self.expect("metrics")["metrics"]
         return metrics
 
     def wait(self) -> None:
-        """Wait until it has ended by itself. Raises AssertionError if it failed."""
+        """Wait until the program has ended. Raises AssertionError if it failed."""
         self.counted = self.expect("counted")
         status = self.process.wait(_ENDS_WITHIN)
         assert status == 0, f"the program ended with {status}:\n{self.log_tail()}"
 
     def end(self) -> None:
-        """Stop it if it still runs, and its providers."""
+        """Stop the program if it still runs, and its providers."""
         self.kill()
         self._exits.close()
 
 
 @dataclass
 class Run:
-    """What a run brought."""
+    """One run and its comparisons."""
 
     stack: Stack
     program: Process
     moments: list[dict[Way, Compared]] = field(default_factory=list)
-    """While requests are held in every phase; and once all is over, with the program's own page
-    while it still lives."""
+    """Comparisons while requests are held in every phase, and after the end. The second one uses
+    the program's own page as scraped shortly before."""
 
     def play(self) -> None:
         """Let the program run to its end, and compare at both moments."""
@@ -160,10 +160,10 @@ class Run:
         self.stack.prometheus_scraping.scrape("programs", port, **labels)
         program.expect("held")
         self.moments.append({**self._pushed(), Way.READER: self._scraped()})
-        program.tell("go")
+        program.send_line("go")
         program.expect("quiet")
         scraped = self._scraped()
-        program.tell("go")
+        program.send_line("go")
         program.wait()
         self.moments.append({**self._pushed(), Way.READER: scraped})
 
@@ -187,7 +187,7 @@ class Run:
 
 @contextlib.contextmanager
 def run(folder: Path, protocol: str) -> Iterator[Run]:
-    """Run a program; the stores can be asked until the context is left."""
+    """Run a program; its stores can be queried until the context is left."""
     stack = Stack(folder / "stack")
     with contextlib.ExitStack() as exits:
         exits.callback(stack.stop)
@@ -205,6 +205,6 @@ def _lines(file: Path) -> list[Any]:
 
 @cache
 def _promoted() -> frozenset[str]:
-    """The resource attributes that the users' Prometheus makes labels of."""
+    """The resource attributes that the development Prometheus turns into labels."""
     configuration = yaml.safe_load((compose.DEV / "prometheus/prometheus.yaml").read_text())
     return frozenset(configuration["otlp"]["promote_resource_attributes"])

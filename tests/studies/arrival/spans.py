@@ -1,4 +1,4 @@
-"""Spans in one form: as a program noted them, and as they lie in the Collector's file."""
+"""Converts spans of the Collector's file to the form in which programs record theirs."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ _STATUS = ("UNSET", "OK", "ERROR")
 
 
 def arrived(span: Mapping[str, Any]) -> dict[str, Any]:
-    """A span of OTLP JSON in the form in which programs note theirs."""
+    """A span of OTLP JSON in the form in which programs record theirs."""
     return {
         "name": span["name"],
         "kind": _KINDS[span["kind"]],
@@ -30,7 +30,7 @@ def attributes(holder: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def by_id(spans: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Spans by their id; raises AssertionError when one is there twice."""
+    """Spans by their id; raises AssertionError for a duplicate."""
     found: dict[str, dict[str, Any]] = {}
     for span in spans:
         assert span["span"] not in found, f"twice: {span}"

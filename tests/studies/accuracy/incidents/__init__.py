@@ -1,1 +1,1 @@
-"""Applications that go wrong as real ones do, by what is behind it."""
+"""Applications that go wrong as real ones do, grouped by cause."""

@@ -15,7 +15,7 @@ from ..app import ANTHROPIC, CLAUDE, OPENAI, USUAL, App, ask
 
 
 def _slow_resolver(seconds: float) -> None:
-    """Let each lookup take so long, below asyncio and the clients."""
+    """Make each lookup take ``seconds``, below asyncio and the clients."""
     resolve = socket.getaddrinfo
 
     def slow(*arguments: Any, **more: Any) -> Any:

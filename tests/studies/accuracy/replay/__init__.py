@@ -1,4 +1,4 @@
-"""Plays incidents into a real Prometheus with the project's rules, to look at and for the score.
+"""Plays incidents into a real Prometheus with the project's rules, to score or explore them.
 
-Each is a service of its own, in a process of its own, with metrics over OTLP.
+Each incident is a service in its own process that exports metrics over OTLP.
 """

@@ -1,6 +1,6 @@
-"""Replay incidents at their real speed, each as a service of its own, and look at them.
+"""Play incidents at their real speed, each as its own service, to explore their metrics.
 
-``serve FOLDER`` shows data that was kept, and prints what was wrong in it.
+``serve FOLDER`` serves the kept data of a replay and prints, at its end, what was wrong.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--hold", type=float, default=0, help="seconds to stay up afterwards")
     options = parser.parse_args(arguments)
     command, *rest = options.words or [""]
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all is stopped on the way out
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything is stopped
     try:
         if command == "serve":
             return _look(parser, Path(*rest), options.hold or 3600)
@@ -57,18 +57,18 @@ def _replay(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int
             parser.error(f"{folder} can't be made: {error.strerror}")
         replay = Replay(folder.absolute(), names, options.interval)
         with replay.running():
-            _say(f"Prometheus: {replay.prometheus.url}, Alertmanager: {replay.alertmanager.url}")
-            _say(f"services: {', '.join(sorted(service.name for service in replay.services))}")
-            _say(f"well for {options.healthy:g} min, then wrong for {options.minutes:g} min")
+            _print(f"Prometheus: {replay.prometheus.url}, Alertmanager: {replay.alertmanager.url}")
+            _print(f"services: {', '.join(sorted(service.name for service in replay.services))}")
+            _print(f"healthy for {options.healthy:g} min, then wrong for {options.minutes:g} min")
             began = time.time()
             replay.begin(60 * options.healthy)
             time.sleep(60 * options.minutes)
             replay.record(began)
             if not options.keep:
-                _say("what is wrong:", *Record.read(folder).lines())
+                _print("what is wrong:", *Record.read(folder).lines())
             for service, alerts in sorted(replay.firing().items()):
-                _say(f"{service or 'no service'}: {', '.join(alerts)}")
-            _say(f"ready, for {options.hold:.0f} s: {replay.prometheus.url}")
+                _print(f"{service or 'no service'}: {', '.join(alerts)}")
+            _print(f"ready, for {options.hold:.0f} s: {replay.prometheus.url}")
             time.sleep(options.hold)
     return 0
 
@@ -82,17 +82,17 @@ def _look(parser: argparse.ArgumentParser, kept: Path, hold: float) -> int:
         prometheus = KeptPrometheus("kept", Path(folder), kept.absolute() / DATA)
         prometheus.start()
         try:
-            _say(f"Prometheus: {prometheus.url}, for {hold:.0f} s")
-            _say(f"from {moment(record.began)} to {moment(record.ended)} (UTC)")
-            _say(f"exported every {record.interval:g} s; services: {', '.join(record.services)}")
+            _print(f"Prometheus: {prometheus.url}, for {hold:.0f} s")
+            _print(f"from {moment(record.began)} to {moment(record.ended)} (UTC)")
+            _print(f"exported every {record.interval:g} s; services: {', '.join(record.services)}")
             time.sleep(hold)
         finally:
             prometheus.stop()
-            _say("what was wrong:", *record.lines())
+            _print("what was wrong:", *record.lines())
     return 0
 
 
-def _say(*lines: str) -> None:
+def _print(*lines: str) -> None:
     for line in lines:
         print(line, flush=True)
 

@@ -1,8 +1,8 @@
 """One process of a service: an application, and metrics over OTLP.
 
-It reads what to play from the first line of standard input, in JSON, so that no list of processes
-gives it away; the second line lets it go wrong; and it ends with standard input. It reports its
-state on standard output, in JSON.
+The first line of standard input, in JSON, names the incident, so that a list of processes doesn't
+reveal it. The second line begins the incident. The program ends when standard input ends. It
+reports its state on standard output, in JSON.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from typing import Any
 from .. import clock
 
 _LEAK_AFTER, _CHECK_PEERS_AFTER = 60.0, 10.0
-"""Defaults of ``leak_threshold`` and ``peer_check_after``, which are no thresholds of `clock`."""
+"""Defaults of ``leak_threshold`` and ``peer_check_after``, which `clock` doesn't scale."""
 _ENDS_WITHIN = 5.0
 
 
@@ -41,7 +41,7 @@ def main() -> None:
         scope="all",
         snapshot_signal="SIGUSR2",
         leak_threshold=_LEAK_AFTER / asked["speed"],
-        peer_check_after=max(1.0, _CHECK_PEERS_AFTER / asked["speed"]),  # no less is allowed
+        peer_check_after=max(1.0, _CHECK_PEERS_AFTER / asked["speed"]),  # the minimum
     )
     asyncio.run(_play(asked))
 
@@ -58,20 +58,20 @@ async def _play(asked: dict[str, Any]) -> None:
     await asyncio.wait([playing, up], return_when=asyncio.FIRST_COMPLETED)
     if playing.done():
         playing.result()
-    _say("ready")
+    _report("ready")
     if await loop.run_in_executor(standard_input, sys.stdin.readline):
-        _say("began")
+        _report("began")
         app.begin()
         await loop.run_in_executor(standard_input, sys.stdin.readline)
     failed = playing.exception() if playing.done() else None
     playing.cancel()
     await asyncio.wait([playing], timeout=_ENDS_WITHIN)
     seen = {"calls": app.calls, "starved": app.starved}
-    _say("over", failed=repr(failed) if failed else "", **seen)
-    os._exit(0)  # its threads, its servers and what it leaked need no end
+    _report("over", failed=repr(failed) if failed else "", **seen)
+    os._exit(0)  # don't wait for threads, servers and leaked requests
 
 
-def _say(event: str, **more: Any) -> None:
+def _report(event: str, **more: Any) -> None:
     print(json.dumps({"event": event, "at": time.time(), **more}), flush=True)
 
 

@@ -1,4 +1,4 @@
-"""A replay: stores and services, what went wrong when, what fired, and what is kept of it."""
+"""A replay: its stores and services, the alerts that fired, and a record of what went wrong."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from .. import clock
 from ..catalogue import INCIDENTS, Incident
 
 DATA: Final = Path("prometheus") / "data"
-"""Of Prometheus, below the folder of a replay."""
+"""Prometheus' data, below the folder of a replay."""
 _NAMES: Final = (
     "apple apricot blackberry cherry currant damson elderberry fig gooseberry grape medlar "
     "mulberry peach pear plum quince"
 ).split()
-"""Of services, which give nothing away."""
+"""Names of services, which don't reveal the incident."""
 _FILE, _SEALED = "replay.json", "sealed"
 _BESIDE: Final = 3
 """Services that start at once: each process needs a processor for about two seconds."""
@@ -42,17 +42,17 @@ class Service:
     given: dict[str, Any]
     log: Path
     began: float = 0.0
-    """When it went wrong, in seconds since the epoch."""
+    """Begin of the incident, in seconds since the epoch."""
     starved: float = 0.0
-    """Seconds in which it was kept from a processor."""
+    """Seconds in which the process was ready to run but got no processor."""
     failed: str = ""
-    """What the incident itself raised, which no incident should."""
+    """What the incident's own code raised; empty unless it has a bug."""
     calls: dict[str, dict[str, int]] = field(default_factory=dict)
-    """What the application saw of its calls, before and after it went wrong."""
+    """The application's counts of its calls, before and after the incident began."""
     program: TalkingProcess = field(init=False)
 
     def launch(self) -> None:
-        """Start it."""
+        """Start the process."""
         # GlueLLM writes into the home folder.
         home = {"HOME": str(self.log.parent)}
         program = ["studies.accuracy.replay.program"]
@@ -67,19 +67,19 @@ class Service:
             "k8s.pod.name": pod,
         }
         given = {"incident": self.incident.name, "resource": resource}
-        self.program.tell(json.dumps({**self.given, **given}))
+        self.program.send_line(json.dumps({**self.given, **given}))
 
     @property
     def pid(self) -> int:
         return self.program.process.pid
 
     def begin(self) -> None:
-        """Let it go wrong."""
-        self.program.tell("begin")
+        """Begin the incident."""
+        self.program.send_line("begin")
         self.began = self.program.expect("began")["at"]
 
     def end(self) -> None:
-        """End it, without a last export."""
+        """End the process without a last export."""
         try:
             assert self.program.process.stdin is not None
             self.program.process.stdin.close()
@@ -92,7 +92,7 @@ class Service:
 
 
 class Replay:
-    """Services that run in front of a Prometheus. Times are seconds."""
+    """Services that export to a Prometheus. Times are seconds."""
 
     def __init__(
         self, folder: Path, incidents: Sequence[str], interval: float, speed: float = 1.0
@@ -115,7 +115,7 @@ class Replay:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Stores and services; both have ended when the context is left."""
+        """Run stores and services until the context is left."""
         with contextlib.ExitStack() as exits:
             exits.callback(self.alertmanager.stop)
             self.alertmanager.start()
@@ -132,13 +132,13 @@ class Replay:
             yield
 
     def begin(self, healthy: float) -> None:
-        """A time of health, then let all go wrong."""
+        """Wait for ``healthy`` seconds, then begin all incidents."""
         time.sleep(healthy)
         for service in self.services:
             service.begin()
 
     def record(self, began: float) -> None:
-        """Write down what was played."""
+        """Write what was played into the folder."""
         answers = [
             (service.name, f"{service.incident.name}: {service.incident.answer}", service.began)
             for service in self.services
@@ -148,7 +148,7 @@ class Replay:
         (self.folder / _SEALED).write_bytes(base64.b85encode(json.dumps(answers).encode()))
 
     def firing(self) -> dict[str, dict[str, float]]:
-        """By service and alert its first moment, in seconds since the epoch."""
+        """The first moment of each alert by service, in seconds since the epoch."""
         first: dict[str, dict[str, float]] = {}
         for row in self.prometheus.samples('ALERTS{alertstate="firing"}', 24 * 3600):
             alerts = first.setdefault(row["metric"].get("job", ""), {})
@@ -166,7 +166,7 @@ class Record:
     interval: float
     """Seconds between two exports."""
     answers: list[tuple[str, str, float]]
-    """Service, what was wrong, and since when. Sealed, so that nobody reads it by chance."""
+    """Service, what was wrong, and since when. The file encodes them against reading by chance."""
 
     @classmethod
     def read(cls, folder: Path) -> Record:
@@ -177,7 +177,7 @@ class Record:
 
     @property
     def services(self) -> list[str]:
-        """In an order that tells nothing."""
+        """Names of the services, in alphabetical order, which doesn't reveal incidents."""
         return sorted(name for name, _, _ in self.answers)
 
     def lines(self) -> list[str]:
@@ -187,7 +187,7 @@ class Record:
 
 
 class KeptPrometheus(Prometheus):
-    """Prometheus over a copy of data that was kept; it adds nothing to it."""
+    """A Prometheus on a copy of kept data; it adds no samples."""
 
     def __init__(self, name: str, folder: Path, data: Path) -> None:
         super().__init__(name, folder)

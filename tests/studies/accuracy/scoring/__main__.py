@@ -28,15 +28,16 @@ if TYPE_CHECKING:
 
 SPEED = 12.0
 HEALTHY, ASKED, WRONG = 45.0, 40.0, 70.0
-"""Seconds until the incidents begin; from then on until ``doctor`` is asked, and until the end.
-With `SPEED`, 9, 8 and 14 minutes."""
+"""Seconds before the incidents begin, and from then on until ``doctor`` runs and until the end.
+With `SPEED`, these stand for 9, 8 and 14 minutes."""
 _INTERVAL = 1.25
-"""Seconds between two exports: 15 s."""
+"""Seconds between two exports; they stand for 15 s."""
 _BESIDE = 6
-"""So many incidents at once."""
+"""Incidents that run at once."""
 _STARVED = 0.1
-"""Share of the time without a processor from which a run is not judged: its event loop really was
-late, which hides the incident. It is played again, `_TRIES` times in all; the last run counts."""
+"""A run isn't judged if it got no processor for more than this share of the time: its event loop
+really was late, which hides the incident. It is repeated, up to `_TRIES` runs; the last one
+counts."""
 _TRIES = 3
 
 
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := set(options.names) - INCIDENTS.keys():
         parser.error(f"there is no incident {', '.join(unknown)}")
     names = list(options.names or HALVES.get(options.half, INCIDENTS))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all is stopped on the way out
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything is stopped
     began, results = time.monotonic(), []
     tries = Counter(names)
     try:

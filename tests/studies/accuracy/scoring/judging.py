@@ -11,7 +11,7 @@ from ..catalogue import CONTROL, EXPECTED, SYMPTOMS, Incident
 YES, PARTLY, NO, WRONG = "yes", "partly", "no", "wrong"
 ASPECTS: Final = ("finding", "doctor", "alert", "overview")
 _ACCOUNT: Final = {"calls_failing", "calls_silent", "calls_slow", "calls_cancelled"}
-"""Kinds of findings that report what is wrong and where, and no cause."""
+"""Kinds of findings that report what is wrong and where, but no cause."""
 _CALM: Final[Mapping[str, float]] = EXPECTED["calm"]
 
 
@@ -30,7 +30,7 @@ class Seen:
     """By signal of the overview, the highest value after the incident began; for a relative sign,
     divided by the median before it."""
     calls: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """What the application saw of its calls, before and after it went wrong."""
+    """The application's counts of its calls, before and after the incident began."""
     note: str = ""
     """Reason to doubt the run."""
 
@@ -53,7 +53,7 @@ class Seen:
             return YES if self.kind == one.cause else WRONG if one.cause == CONTROL else NO
         right = {one.cause, *EXPECTED["kinds"].get(one.cause, ())}
         top, *others = self.above_info
-        complete = all(re.search(fact, _text(top), re.IGNORECASE) for fact in one.says)
+        complete = all(re.search(fact, _text(top), re.IGNORECASE) for fact in one.facts)
         if top["kind"] in right:
             return YES if complete else PARTLY
         follows = any(other["kind"] in right for other in others)
@@ -93,7 +93,7 @@ class Seen:
         ]
 
     def lines(self) -> Iterator[str]:
-        """What was reported where it is not as it should be, to print."""
+        """Lines to print about each aspect that is not right."""
         if self.note:
             yield f"  note: {self.note}"
         if any(self.verdict(aspect) != YES for aspect in ASPECTS):
@@ -117,7 +117,7 @@ def _text(finding: Mapping[str, str]) -> str:
 
 
 def signs_of(one: Incident) -> Sequence[tuple[str, float | str, str]]:
-    """The signals to read, each with the value of a label, or none."""
+    """The signals to read, with the value to reach and a label's value (empty for none)."""
     if one.cause == CONTROL:
         return [(name, most, "") for name, most in _CALM.items()]
     return [(sign[0], sign[1], str(sign[2]) if len(sign) > 2 else "") for sign in one.signs]
