@@ -1,1 +1,1 @@
-"""What the instrumentation costs, beside its budgets: ``make bench``."""
+"""Measures the cost of the instrumentation and compares it with budgets: ``make bench``."""

@@ -1,4 +1,4 @@
-"""``make bench``: the table of budgets with what was measured."""
+"""``make bench``: the table of budgets with the measured values."""
 
 import sys
 import time
@@ -14,11 +14,11 @@ _VERDICTS = {True: "met", False: "NOT MET", None: "-"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print. 0, or with ``--check`` 1 where a ratio of instructions is over budget."""
+    """Measure and print. Return 1 if ``--check`` is given and instructions are over budget."""
     parser = Parser("bench", __doc__)
     again = "; can be given several times"
     parser.add_argument("--only", action="append", choices=GROUPS, help=f"these rows only{again}")
-    libraries = f"these libraries only (httpx: httpx2 too){again}"
+    libraries = f"these libraries only (httpx includes httpx2){again}"
     parser.add_argument("--library", action="append", choices=[*FAMILIES], help=libraries)
     parser.add_argument(
         "--check", action="store_true", help="exit with 1 for a missed budget of instructions"
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "\nYardstick: what the contrib instrumentation of the same library adds to the same"
         f" request, which has a current span.\nMeasured in {time.monotonic() - began:.0f} s."
     )
-    # Where valgrind is there, a count that failed is no pass.
+    # Where valgrind is installed, a failed count is a miss.
     passing = (True,) if counting.available() else (True, None)
     missed = [row for row in measured if row.gates and row.met not in passing]
     return int(options.check and bool(missed))

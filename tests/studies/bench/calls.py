@@ -1,6 +1,6 @@
 """Instructions of any-llm's calls: ``python -m studies.bench.calls`` prints them as JSON.
 
-What a wrapped method takes more than the method itself, with and without requests in it.
+They are what a wrapped method costs more than the original, with and without requests in it.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ _VARIANTS = {"no request": (0, False), "in a span": (0, True), "1": (1, False), 
 
 
 def _calls(length: int, *, what: str, requests: int, span: bool, warm_up: bool = False) -> None:
-    """A warm client, then ``length`` calls. After a ``warm_up`` of the process, all is off."""
+    """Warm up a client, make ``length`` calls, and turn all off after a ``warm_up``."""
 
     async def main() -> None:
         sdk = Sdk()

@@ -1,4 +1,4 @@
-"""What a collection costs, what draining the outbox costs, and whether an event loop feels it.
+"""Measures a collection, draining the outbox, and the delay that both cause in an event loop.
 
 ``python -m studies.bench.collection`` prints the numbers as JSON.
 """
@@ -71,7 +71,7 @@ def _records(sdk: Sdk) -> int:
 def _drains() -> dict[str, float]:
     sdk = observed()
     items = _real_items(sdk)
-    # Warms up, and tells how many records the items make.
+    # Warms up, and counts the records of the items.
     before = _records(sdk)
     internals.fill(items, len(items))
     recorded = _records(sdk) - before
@@ -114,7 +114,7 @@ def _stalls() -> dict[str, float]:
 
 
 async def _idle_with(requests: int, what: str) -> float:
-    """CPU milliseconds a second of an idle loop that holds so many unread streams."""
+    """CPU milliseconds per second of an idle loop that holds ``requests`` unread streams."""
     instrumentation = Instrumentation("httpx2", Sdk())
     instrumentation.turn(what)
     token = current_call.set(any_llm_call() if what == OURS else None)
@@ -136,7 +136,7 @@ async def _idle_with(requests: int, what: str) -> float:
 
 
 def _watch() -> dict[str, float]:
-    """Milliseconds of CPU a second of the watch and the loop's timer, by requests in flight."""
+    """CPU milliseconds per second of the watch and the loop's timer, by requests in flight."""
     return {
         f"{requests} requests": asyncio.run(_idle_with(requests, OURS))
         - asyncio.run(_idle_with(requests, OFF))

@@ -1,8 +1,8 @@
 """Instruction counts by ``valgrind --tool=cachegrind``; they repeat to 0.1 %.
 
 One process loads everything and forks a child for each variant and run length; valgrind follows a
-fork and writes a count for each process. The difference of two lengths is what the further requests
-took, without start-up, warm-up or the fixed part of anything.
+fork and writes a count for each process. The difference of two lengths is the cost of the
+additional requests, without start-up, warm-up or any fixed part.
 """
 
 import gc
@@ -17,8 +17,8 @@ from pathlib import Path
 from studies.talking import FailedError, ran
 
 Job = tuple[str, str, Callable[[int], None], tuple[int, int], int]
-"""Group, variant, what to run with a length, the short and the long length, and how many of what is
-counted one unit of length holds."""
+"""Group, variant, function to run with a length, its short and its long length, and the number of
+counted operations per unit of length."""
 
 TIMEOUT = 240.0
 """Seconds for one measurement."""
@@ -32,9 +32,9 @@ def available() -> bool:
 
 
 def count(module: str, arguments: Iterable[str]) -> Counts:
-    """Run ``python -m module`` under valgrind, which calls :func:`fork_each`.
+    """Run ``python -m module``, which calls :func:`fork_each`, under valgrind.
 
-    Raises FailedError where there is no valgrind, or that fails.
+    Raises FailedError if valgrind is missing or fails.
     """
     if not available():
         raise FailedError("valgrind is not installed")
@@ -75,10 +75,10 @@ def fork_each(jobs: Iterable[Job]) -> None:
 def _fork(work: Callable[[int], None], length: int) -> int:
     process = os.fork()
     if not process:
-        # When the collector runs depends on all that was allocated before.
+        # The time of a garbage collection depends on all earlier allocations.
         gc.disable()
         work(length)
-        # Without the interpreter's own end, which frees what the requests left.
+        # Skip the interpreter's shutdown, which would free what the requests left.
         os._exit(0)
     _, status = os.waitpid(process, 0)
     if status:

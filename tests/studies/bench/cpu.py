@@ -1,11 +1,11 @@
-"""CPU time per request: with and without, in turn; medians over rounds.
+"""CPU time per request, with and without the instrumentation; medians over rounds.
 
-Each state has a process, forked from one that has loaded everything and warmed up by itself; they
-run their blocks of requests in turn. Processes that start for themselves differ by more than what
-is measured, by where their memory happens to lie, and even forks do by a little, so there are
-several generations. One process that turned the instrumentation on and off would wear out the
-interpreter's caches of the classes that are patched. Wall time on a shared machine is noise, so it
-is the process' own CPU time.
+Each state has a process, forked from one that has loaded everything and warmed up; the processes
+run their blocks of requests in turn. Processes that start separately differ by more than the
+measured cost, because of their memory layout. Even forks differ a little, so there are several
+generations. One process that turned the instrumentation on and off would wear out the interpreter's
+caches of the patched classes. Wall time on a shared machine is noise, so the process' own CPU time
+is measured.
 
 ``python -m studies.bench.cpu`` prints one combination's numbers as JSON.
 """
@@ -34,7 +34,7 @@ Took = dict[str, float]
 
 Block = Callable[[], Awaitable[Took]]
 Prepare = Callable[[str], Awaitable[Block]]
-"""Sets a state up, warms up, and gives what is to be measured."""
+"""Sets a state up, warms up, and returns the block to measure."""
 
 
 def measure(combination: Combination) -> Took:
@@ -43,7 +43,7 @@ def measure(combination: Combination) -> Took:
 
 
 class _Worker:
-    """A forked process that runs blocks when told to."""
+    """A forked process that runs blocks on request."""
 
     def __init__(self, library: str, prepare: Prepare, what: str) -> None:
         self._connection, theirs = _FORK.Pipe()
@@ -63,12 +63,12 @@ class _Worker:
                 orders.send(await block())
 
     def block(self) -> Took:
-        """Let it run one block."""
+        """Run one block and return its times."""
         self._connection.send(True)
         return dict(self._connection.recv())
 
     def end(self) -> None:
-        """Let it go, and wait until it is gone."""
+        """End the process and wait for it."""
         self._connection.send(False)
         self._process.join()
 
@@ -155,7 +155,7 @@ def _chunks(combination: Combination) -> Took:
 
 
 def _outside(combination: Combination) -> Took:
-    """A pool that no any-llm call uses."""
+    """Measure a pool that no any-llm call uses."""
 
     def use(used: Client, count: int, ours: bool) -> Awaitable[None]:
         return used.use_pool(count)

@@ -1,4 +1,4 @@
-"""What is asked and what is answered in every measured request, whichever library sends it."""
+"""The request and the response of every measurement, for all libraries."""
 
 from typing import Final
 
@@ -19,5 +19,5 @@ CHUNK: Final = b'data: {"choices":[{"index":0,"delta":{"content":" token"}}]}\n\
 
 
 def parts(*, streaming: bool) -> Answer:
-    """The answer as the reads of a connection see it."""
+    """The answer as a sequence of reads."""
     return streamed([CHUNK] * CHUNKS) if streaming else answer(BODY)

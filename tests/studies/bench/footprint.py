@@ -1,9 +1,9 @@
 """Series and memory of a process by its providers and their origins, and the formula for them.
 
-It prints a row for each number of providers and of origins of each,
-beside what the formula of docs/deploy.md says; with two numbers, that row as JSON. Healthy:
-each origin answered two requests on one connection. Memory is what the instrumentation and the SDK
-hold more than the same pools do without them, after a collection.
+It prints a row for each number of providers and of origins per provider, with the values of the
+formula in docs/deploy.md. With two numbers as arguments it prints that row as JSON. Each origin is
+healthy: it answered two requests on one connection. Memory is what the instrumentation and the SDK
+hold after a collection, in addition to the same pools without them.
 """
 
 import gc
@@ -22,8 +22,8 @@ from .pools import a_pool, send
 from .workload import OFF, OURS, Instrumentation, Sdk, series_of
 
 OF_THE_PROCESS = 4
-"""Dropped records, missing hooks of any-llm, and two of event loops. Failures have none until there
-is one."""
+"""Dropped records, missing hooks of any-llm, and two of event loops. Failures have no series until
+the first one."""
 OF_A_PROVIDER = 24
 OF_AN_ORIGIN = 77
 """Series of one provider towards one origin: its three histograms are 46 of them."""
@@ -50,12 +50,12 @@ def _use(providers: int, origins: int) -> list[httpcore.ConnectionPool]:
 
 
 def _held(what: str, providers: int, origins: int) -> tuple[int, int]:
-    """Bytes that the pools and all about them hold, and the series of the collection."""
+    """Bytes that the pools and their instrumentation hold, and the number of collected series."""
     sdk = Sdk()
     Instrumentation("httpx", sdk).turn(what)
     if what == OURS:
         sdk.reader.get_metrics_data()
-    daemon_thread(lambda: None, name="never started")  # for what it imports: modules don't count
+    daemon_thread(lambda: None, name="never started")  # imports modules, which shouldn't count
     gc.collect()
     tracemalloc.start()
     pools = _use(providers, origins)
@@ -69,7 +69,7 @@ def _held(what: str, providers: int, origins: int) -> tuple[int, int]:
 
 
 def measure(providers: int, origins: int) -> dict[str, int]:
-    """In a process of its own, since what one run leaves would count in the next."""
+    """Measure in a new process, so that nothing remains of an earlier run."""
     command = [sys.executable, "-m", "studies.bench.footprint", str(providers), str(origins)]
     found: dict[str, int] = json.loads(subprocess.check_output(command, cwd=_TESTS))
     return found

@@ -24,7 +24,7 @@ from .workload import (
 WARM_UP = 40
 _LENGTHS = (20, 220)
 _GRPC_LENGTHS = (50, 850)
-"""More of them: gRPC's own threads poll now and then, which a count of few requests feels."""
+"""More requests: gRPC's threads poll now and then, which distorts a count over few."""
 _STREAM_LENGTHS = (1, 4)
 _GRPC_STREAM_LENGTHS = (2, 22)
 
@@ -35,7 +35,7 @@ def measure(combination: Combination) -> counting.Counts:
 
 
 def load(name: str) -> Combination:
-    """Import everything and run it once, which the forked processes then need not do."""
+    """Import everything and run it once, so that forked processes don't have to."""
     combination = combination_named(name)
     instrumentation = Instrumentation(combination.library, Sdk())
 
@@ -47,7 +47,7 @@ def load(name: str) -> Combination:
     for what in (YARDSTICK, OURS, OFF):
         instrumentation.turn(what)
         if combination.library == "grpc":
-            # gRPC's core, once it has run, is of no use in a fork.
+            # gRPC's core doesn't work in a fork once it has run.
             importlib.import_module(f"{__package__}.clients.grpc_client").server()
         else:
             run(combination.library, send_once)
@@ -64,7 +64,7 @@ def requests(
     drained: bool = False,
     span: bool = True,
 ) -> None:
-    """A warm client, then ``length`` requests; ``drained`` also records what they buffered."""
+    """Warm up a client, and send ``length`` requests; ``drained`` also drains the outbox."""
 
     async def main() -> None:
         providers = Sdk() if sdk else None
@@ -74,7 +74,7 @@ def requests(
             await sending.send(WARM_UP, attributed=attributed)
             if what == OURS and attributed:
                 if providers is None:
-                    # Nobody collects, so the buffer fills until requests drain it themselves.
+                    # Without a collection, the buffer fills until requests drain it themselves.
                     internals.fill(list(internals.waiting()), internals.capacity() // 2 + 1)
                     await sending.send(2, attributed=True)
                 else:

@@ -1,4 +1,4 @@
-"""The few private places of the package that a measurement needs: nothing else here reaches in."""
+"""The private names of the package that measurements need; no other module here uses any."""
 
 import os
 from typing import Any
@@ -9,34 +9,34 @@ from opentelemetry.instrumentation.gluellm.watch import watch
 
 
 def installation() -> Any:
-    """What ``instrument()`` turned on."""
+    """The current installation."""
     current = GlueLLMInstrumentor._installation
     assert current is not None, "not instrumented"
     return current
 
 
 def leave_out_what_runs_by_the_clock() -> None:
-    """The watch's looks and the loops' timers, for what is instrumented from now on.
+    """Turn off the watch's passes and the loops' timers for later instrumentations.
 
-    Under valgrind a request takes fifty times as long, and would have fifty times as many of them.
-    ``collection.py`` measures them.
+    Under valgrind a request takes fifty times as long, and would include fifty times as many of
+    them. ``collection.py`` measures them.
     """
     watch.INTERVAL = 3600.0
     os.environ["OTEL_PYTHON_GLUELLM_LOOP_LAG"] = "false"
 
 
 def leave_out_the_first_minute() -> None:
-    """Requests outside the scope are counted until the first collection that finds some."""
+    """Stop counting requests outside the scope, as the first collection that finds some does."""
     installation().registry.counts_outside = False
 
 
 def drain() -> None:
-    """Give the SDK what waits in the outbox, as a collection does first."""
+    """Pass the items of the outbox to the SDK, as a collection does first."""
     installation().drain.all()
 
 
 def outbox() -> Any:
-    """What is yet to be told."""
+    """Holds the items that are not recorded yet."""
     return installation().registry.outbox
 
 
@@ -46,26 +46,26 @@ def waiting() -> Any:
 
 
 def capacity() -> int:
-    """How many items the outbox holds at most."""
+    """The maximum number of items in the outbox."""
     return int(outbox().capacity)
 
 
 def fill(items: list[Any], count: int) -> None:
-    """Let the outbox hold ``count`` items like these, none of them told yet."""
+    """Fill the outbox with unrecorded copies of ``items``, up to ``count`` items."""
     deque = waiting()
     while items and len(deque) < count:
         copies: dict[int, Any] = {}
         # A lease can be in there twice, for its answer and for its end.
         for item in items[: count - len(deque)]:
             if id(item) not in copies:
-                copies[id(item)] = _untold(item)
+                copies[id(item)] = _unrecorded(item)
             deque.append(copies[id(item)])
 
 
-def _untold(item: Any) -> Any:
+def _unrecorded(item: Any) -> Any:
     if not isinstance(item, Lease):
         return item
-    # By hand: a lease is copied as None, so that nobody's copy of a request has one.
+    # Not by copy.copy(), which returns None for a lease so that copies of a request have none.
     twin = object.__new__(Lease)
     for name in Lease.__slots__:
         if name != "__dict__" and hasattr(item, name):

@@ -1,7 +1,7 @@
-"""What stays in memory: of pools that are gone, of requests, and of what waits in the outbox.
+"""Measures what stays in memory of pools that are gone, of requests, and of the outbox.
 
-``python -m studies.bench.memory`` and a part's name, or a combination's for the garbage of its
-requests, print the numbers as JSON.
+``python -m studies.bench.memory PART`` prints the numbers of a part as JSON; with the name of a
+combination instead, the garbage of its requests.
 """
 
 import gc
@@ -32,7 +32,8 @@ def _pools() -> dict[str, float]:
 
 
 def _garbage(name: str) -> dict[str, float]:
-    """Objects that only the cyclic garbage collector frees, per request, ours less without."""
+    """Objects per request that only the cyclic garbage collector frees, in addition to those
+    without the instrumentation."""
     combination = combination_named(name)
     without = _collected(combination, OFF)
     return {"more": _collected(combination, OURS) - without}
@@ -92,7 +93,7 @@ def _records() -> dict[str, float]:
 
 
 def _bound() -> dict[str, float]:
-    """How many items the outbox holds after twice as many came, with nobody collecting."""
+    """Items in the outbox after twice its capacity arrived without a collection."""
     sdk = Sdk()
     Instrumentation("httpx", sdk).turn(OURS)
     outbox = internals.outbox()

@@ -1,6 +1,6 @@
 """A network backend without a network: every request gets the same scripted answer.
 
-It stands below the pool, so the pool, the HTTP/1.1 connection and its parser all run.
+It replaces what is below the pool, so the pool, the HTTP/1.1 connection and its parser all run.
 """
 
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 Part = bytes | BaseException
 Answer = tuple[bytes, ...]
-"""What each read returns, in turn; after the last it is the next request's turn."""
+"""What each read returns, in order; after the last one the next request begins with the first."""
 
 
 def answer(body: bytes, *, status: int = 200, headers: Sequence[str] = ()) -> Answer:
@@ -38,7 +38,7 @@ def _head(status: int, *headers: str) -> bytes:
 
 class _Stream:
     readable = False
-    """What the kernel says of an idle connection: True once the server has closed it."""
+    """Whether an idle connection is readable: True once the server has closed it."""
 
     def __init__(self, parts: Sequence[Part], write: BaseException | None = None) -> None:
         self._parts = parts
@@ -87,7 +87,7 @@ class AsyncStream(_Stream):
 
 
 class Backend:
-    """Connects at once, and answers; an error is raised in its place."""
+    """Connects at once and answers; raises an error instead if it is given one."""
 
     last: Stream
 
@@ -108,7 +108,7 @@ class Backend:
 
 
 class AsyncBackend:
-    """The same for an async pool."""
+    """`Backend` for an async pool."""
 
     def __init__(self, parts: Answer) -> None:
         self._parts = parts

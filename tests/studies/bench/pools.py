@@ -29,7 +29,7 @@ def a_request(host: str = HOST, pool_timeout: float | None = None) -> httpcore.R
 
 @contextlib.contextmanager
 def calling(call: Call | None = None) -> Iterator[None]:
-    """Requests belong to an any-llm call."""
+    """Attribute requests to an any-llm call."""
     token = current_call.set(call or any_llm_call())
     try:
         yield
@@ -43,7 +43,7 @@ def send(
     call: Call | None = None,
     pool_timeout: float | None = None,
 ) -> None:
-    """One whole request of one any-llm call."""
+    """Send one whole request of one any-llm call."""
     with calling(call):
         response = pool.handle_request(a_request(host, pool_timeout))
         try:

@@ -1,4 +1,4 @@
-"""The budgets, beside what was measured: a block for each library, and one for all of them."""
+"""Budgets with measured values: a block for each family of libraries, and one for the rest."""
 
 import tomllib
 from collections.abc import Callable, Collection, Iterator
@@ -15,28 +15,28 @@ from .workload import FAMILIES, YARDSTICKS
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One budget beside what was measured."""
+    """One budget with its measured value."""
 
     what: str
     budget: str
     measured: str
     met: bool | None
-    """None where it could not be measured."""
+    """None if it could not be measured."""
     detail: str = ""
     gates: bool = False
-    """Whether ``--check`` fails when it is not met: counts repeat, times don't."""
+    """Whether ``--check`` fails if the budget is missed: counts repeat, times don't."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What may be spent, and how to find what is."""
+    """A limit, and how to measure the value that it limits."""
 
     what: str
     most: float
     unit: str
     """A format for the number."""
     values: Callable[[], dict[str, float] | float]
-    """By combination, or one."""
+    """A value for each combination, or one value."""
     detail: Callable[[], str] = str
     gates: bool = False
 
@@ -57,12 +57,12 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class _Requests:
-    """What the measurements of a family's requests say."""
+    """Values for the budgets of one family of libraries."""
 
     family: str
 
     def budgets(self) -> dict[str, tuple[Budget, ...]]:
-        """The same percentages for each family, by group."""
+        """The budgets by group, the same for each family."""
         return {group: tuple(map(self._budget, some)) for group, some in _OF_FAMILIES.items()}
 
     def _budget(self, entry: dict[str, Any]) -> Budget:
@@ -74,7 +74,7 @@ class _Requests:
         return Budget(**{**entry, **parts})
 
     def share(self, with_it: str, without: str, span: str = "") -> dict[str, float]:
-        """How much one variant takes more than another, as percent of what the yardstick adds."""
+        """Cost of one variant over another, in percent of what the yardstick adds."""
         return {
             name: 100
             * (counts[with_it] - counts[without])
@@ -83,7 +83,7 @@ class _Requests:
         }
 
     def no_span(self, with_it: str) -> str:
-        """The same share in a program that has no current span."""
+        """`share` in a program without a current span, as text."""
         shares = self.share(with_it, "off, no span", ", no span")
         each = "; ".join(f"{share:.1f} %" for share in shares.values())
         return f"Where the program has no current span: {each}"
@@ -98,12 +98,12 @@ class _Requests:
         return "; ".join(parts)
 
     def more(self, with_it: str, without: str) -> dict[str, float]:
-        """How many instructions one variant takes more than another."""
+        """Instructions of one variant in addition to another."""
         counts = sources.instruction_counts(self.family)
         return {name: count[with_it] - count[without] for name, count in counts.items()}
 
     def instructions(self, with_it: str, without: str) -> str:
-        """Text on the same, empty where it could not be measured."""
+        """`more` as text; empty if it could not be measured."""
         try:
             each = (f"{name} {more:.0f}" for name, more in self.more(with_it, without).items())
             return "Instructions: " + "; ".join(each)
@@ -111,7 +111,7 @@ class _Requests:
             return ""
 
     def garbage(self) -> dict[str, float]:
-        """Objects of cyclic garbage that a request makes more, by combination."""
+        """Additional objects of cyclic garbage per request, by combination."""
         return {
             str(each): sources.part("memory", str(each))["more"] for each in FAMILIES[self.family]
         }
@@ -124,9 +124,9 @@ class _Requests:
     def chunk(self) -> dict[str, float]:
         """CPU time of a chunk by combination."""
         if self.family == "grpc":
-            # Its threads take 50 microseconds a chunk, and ten more or less from run to run.
+            # gRPC's threads take 50 microseconds per chunk, and vary by ten from run to run.
             more = self.instructions("stream ours", "stream off")
-            raise FailedError(f"drowned by what gRPC's own threads take. {more}")
+            raise FailedError(f"hidden by the CPU time of gRPC's own threads. {more}")
         return self.cpu("chunk")
 
     def cpu_detail(self) -> str:
@@ -151,18 +151,19 @@ def _whole(what: str, most: float, unit: str, value: list[str], detail: str = ""
 
 _TABLE = tomllib.loads(Path(__file__).with_name("budgets.toml").read_text(encoding="utf-8"))
 _OF_FAMILIES = _TABLE.pop("family")
-WHICHEVER: dict[str, tuple[Budget, ...]] = {
+ANY_LIBRARY: dict[str, tuple[Budget, ...]] = {
     group: tuple(_whole(**budget) for budget in budgets) for group, budgets in _TABLE.items()
 }
-GROUPS = (*_OF_FAMILIES, *WHICHEVER)
+GROUPS = (*_OF_FAMILIES, *ANY_LIBRARY)
 
 
 def blocks(
     groups: Collection[str] = (), libraries: Collection[str] = ()
 ) -> Iterator[tuple[str, list[Row]]]:
-    """Measure, block by block, the rows of these groups and libraries; of none: of all.
+    """Measure the rows of these groups and libraries, block by block; by default all.
 
-    What no library has of its own is left out where libraries are named and its group is not.
+    Where libraries are named, rows that don't depend on a library are left out unless groups are
+    named as well.
     """
     wanted = {
         f"{family}, beside opentelemetry-instrumentation-"
@@ -171,7 +172,7 @@ def blocks(
         if not libraries or family in libraries
     }
     if groups or not libraries:
-        wanted["whichever library"] = WHICHEVER
+        wanted["any library"] = ANY_LIBRARY
     for title, budgets in wanted.items():
         rows = [row for group in budgets if group in (groups or budgets) for row in budgets[group]]
         if rows:

@@ -1,7 +1,6 @@
-"""CPU time of a whole call of the openai SDK, to put the cost of the instrumentation beside it.
+"""CPU time of a whole call of the openai SDK, and what the instrumentation adds to it.
 
-It prints microseconds per call as JSON: without the instrumentation, and what the instrumentation
-adds. The server runs in another thread, which is not counted.
+It prints microseconds per call as JSON. The server runs in another thread, which is not counted.
 """
 
 import asyncio

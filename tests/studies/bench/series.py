@@ -1,7 +1,7 @@
-"""How many series a provider makes: healthy, and after everything that can go wrong.
+"""How many series a provider has: healthy, and after everything that can go wrong.
 
-It prints the numbers as JSON. A series is what Prometheus stores: each
-bucket of a histogram, ``+Inf`` included, its sum and its count.
+It prints the numbers as JSON. A series is what Prometheus stores: each bucket of a histogram,
+``+Inf`` included, its sum and its count.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _STATUSES = (200, 400, 401, 404, 429, 500, 503, 529)
 
 
 def _caused(error: BaseException, cause: BaseException) -> BaseException:
-    # The pool raises it anew "from None", which keeps the context alone.
+    # The pool raises the error again "from None", which keeps only the context.
     error.__cause__ = error.__context__ = cause
     return error
 
@@ -64,7 +64,7 @@ def failures() -> Iterator[Backend]:
 
 
 def _send(pool: httpcore.ConnectionPool, *hosts: str) -> None:
-    """A request for each of the hosts, or two for the same, of one call."""
+    """Send one call's requests: one to each host, or two to the default host."""
     call = any_llm_call()
     for host in hosts or (HOST, HOST):
         with contextlib.suppress(Exception, asyncio.CancelledError):
@@ -72,7 +72,7 @@ def _send(pool: httpcore.ConnectionPool, *hosts: str) -> None:
 
 
 def everything() -> None:
-    """All answers, failures and ends of requests and connections."""
+    """Play all answers, failures and ends of requests and connections."""
     backends = [Backend(answer(b"{}", status=status)) for status in _STATUSES]
     backends += failures()
     for backend in backends:
@@ -100,13 +100,13 @@ def _closed_connections() -> None:
         _send(pool, HOST)
         backend.last.readable = True
         _send(pool, HOST)
-    _send(a_pool(), HOST)  # and dropped
+    _send(a_pool(), HOST)  # dropped without a close
     with a_pool(Backend((EMPTY[0][:-1], b"}"))) as pool, calling():
         pool.handle_request(a_request(pool_timeout=60.0)).close()
 
 
 def _clients_mistakes() -> None:
-    """It closes itself while it reads, and gives a header that cannot be sent."""
+    """The client closes itself while it reads, and sends a header that is not allowed."""
     with a_pool(Backend((EMPTY[0][:-1], httpcore.ReadError()))) as pool, calling():
         response = pool.handle_request(a_request())
         pool.close()
@@ -135,7 +135,7 @@ async def _queued() -> None:
 
 
 def _count(sdk: Sdk) -> tuple[int, int, Counter[str]]:
-    """Series, points and series by metric, of the provider towards the one origin."""
+    """Series, points, and series by metric, of the provider towards `HOST`."""
     series: Counter[str] = Counter()
     points = 0
     for name, point in sdk.points():
@@ -148,7 +148,7 @@ def _count(sdk: Sdk) -> tuple[int, int, Counter[str]]:
 
 
 def healthy() -> httpcore.ConnectionPool:
-    """A pool that has served requests well."""
+    """A pool whose requests all succeeded."""
     pool = a_pool(max_keepalive_connections=5)
     for _ in range(3):
         _send(pool, HOST)

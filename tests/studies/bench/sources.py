@@ -1,4 +1,4 @@
-"""The measurements, each in a process of its own, made when the first row asks for it."""
+"""Measurements, each in its own process, made once when a row needs them."""
 
 import functools
 import json
@@ -24,7 +24,7 @@ def part(module: str, argument: str = "") -> dict[str, float]:
 
 @functools.cache
 def instruction_counts(family: str) -> counting.Counts:
-    """Of all combinations of a family, by two processes at a time."""
+    """Instruction counts of a family's combinations, measured by two processes at a time."""
     print(f"measuring: instructions of {family}, under valgrind", file=sys.stderr, flush=True)
     found: counting.Counts = {}
     with ThreadPoolExecutor(2) as pool:
@@ -34,6 +34,6 @@ def instruction_counts(family: str) -> counting.Counts:
 
 
 def cpu_times(family: str) -> dict[str, dict[str, float]]:
-    """Of the async combinations, which is what any-llm runs on, where there are any."""
+    """CPU times of a family's async combinations, which any-llm uses, or else its sync ones."""
     chosen = [each for each in FAMILIES[family] if each.mode == "async"] or FAMILIES[family]
     return {str(each): part("cpu", str(each)) for each in chosen}

@@ -14,10 +14,10 @@ from . import rows, sources
 from .workload import FAMILIES
 
 
-def test_a_budget_is_met_or_not_and_what_is_not_measured_is_neither(
+def test_a_budget_is_met_missed_or_not_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """100 is what the yardstick adds; the package adds 2, and 30 with everything on."""
+    """The yardstick adds 100; the package adds 2, and 30 with everything on."""
     variants = {"off": 1000.0, "yardstick": 1100.0, "ours": 1002.0, "all in": 1030.0}
     variants |= {f"{name}, no span": count for name, count in variants.items()}
 
@@ -37,10 +37,10 @@ def test_a_budget_is_met_or_not_and_what_is_not_measured_is_neither(
         assert (cpu.measured, cpu.met, cpu.detail) == ("not measured", None, "not here")
 
 
-def test_what_is_measured_can_be_imported() -> None:
-    """Where it cannot, its rows only say that they were not measured.
+def test_modules_of_measurements_can_be_imported() -> None:
+    """A failed import would only show as rows that were not measured.
 
-    In another process: what sends requests replaces parts of the libraries.
+    It runs in another process, because the clients replace parts of the libraries.
     """
     modules = (f"{__package__}.{path.stem}" for path in Path(__file__).parent.glob("[a-z]*.py"))
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -49,7 +49,7 @@ def test_what_is_measured_can_be_imported() -> None:
 
 
 def test_processes_of_a_measurement_end_at_its_timeout() -> None:
-    """The pipe is at its end once no process holds its other end."""
+    """The pipe reports its end once no process holds the other end."""
     reading, writing = os.pipe()
     with pytest.raises(FailedError):
         ran("sh", "-c", "sleep 60 & wait", timeout=0.3, pass_fds=[writing])

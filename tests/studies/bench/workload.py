@@ -1,7 +1,7 @@
-"""What is measured: requests of a library's client, and what is turned on while they run.
+"""The measured work: requests of a library's client, with or without an instrumentation.
 
-A real client sends a chat completion through its real pool over a scripted network. The program
-around it has a current span, as traced programs do, so that exemplars cost what they cost there.
+A real client sends a chat completion through its real pool over a scripted network. The program has
+a current span, as traced programs do, so that the cost of exemplars is included.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ FAMILIES: Final = {
     "urllib3": (Combination("urllib3", "sync"),),
     "grpc": (Combination("grpc", "async"),),
 }
-"""What is measured, by the libraries that share a yardstick and so a block of the table."""
+"""Measured combinations by family. A family shares a yardstick and a block of the table."""
 
 YARDSTICKS: Final = {
     "httpx": ("httpx", "HTTPXClientInstrumentor"),
@@ -60,7 +60,7 @@ YARDSTICKS: Final = {
     "urllib3": ("urllib3", "URLLib3Instrumentor"),
     "grpc": ("grpc", "GrpcAioInstrumentorClient"),
 }
-"""By library the contrib instrumentation that is the yardstick: package and class."""
+"""Package and class of the contrib instrumentation that is a library's yardstick."""
 
 
 def combination_named(name: str) -> Combination:
@@ -91,7 +91,7 @@ class Sdk:
 
 
 def observed() -> Sdk:
-    """Providers to which the package, turned on, reports on httpx."""
+    """Instrument httpx, and return the providers that the package reports to."""
     sdk = Sdk()
     Instrumentation("httpx", sdk).turn(OURS)
     return sdk
@@ -111,7 +111,7 @@ def series_of(point: Any) -> int:
 
 
 class Instrumentation:
-    """What is on: nothing, the yardstick, or the package. One at a time."""
+    """Turns on nothing, the yardstick or the package; at most one at a time."""
 
     def __init__(self, library: str, sdk: Sdk | None) -> None:
         self._library = library
@@ -121,9 +121,9 @@ class Instrumentation:
         self._current: Any = None
 
     def turn(self, what: str) -> None:
-        """Turn off what is on, then ``what`` on.
+        """Turn off the current instrumentation, then turn on ``what``.
 
-        Build clients after it: some yardsticks instrument a client while it is built.
+        Build clients afterwards: some yardsticks instrument a client while it is built.
         """
         if self._current is not None:
             self._current.uninstrument()
@@ -156,7 +156,7 @@ def client(combination: Combination, *, streaming: bool = False) -> Client:
 
 
 def run(library: str, main: Callable[[], Awaitable[None]]) -> None:
-    """Run to the end, on a loop of its own (sync clients don't mind)."""
+    """Run on a new event loop, which sync clients ignore."""
 
     async def wrapped() -> None:
         await main()

@@ -1,1 +1,1 @@
-"""A client of each library whose requests are measured; what it talks to is below its pool."""
+"""A measured client of each library, on a scripted network below its pool."""

@@ -1,7 +1,7 @@
 """aiohttp, over an event loop that connects to a script.
 
-The loop stands below the connector, which only asks it to connect a socket and to make a transport
-of it. So session, connector, protocol and parser all run.
+The connector only asks the loop to connect a socket and to make a transport for it. So session,
+connector, protocol and parser all run.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from ..network import Answer
 from .base import Client
 
 _URL = URL.replace("api.openai.com", "127.0.0.1")
-"""An address, for which nothing is resolved."""
+"""An IP address, so that no name is resolved."""
 _END = b"]}"
-"""Of the question's JSON: the last bytes of a request, whose answer comes then."""
+"""The last bytes of a request's JSON, which trigger the answer."""
 
 
 class ScriptedLoop(asyncio.SelectorEventLoop):
-    """Connects at once; what is connected to answers each request with its socket's script."""
+    """Connects at once, and answers each request from its socket's script."""
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
-        """Nobody is there to connect to."""
+        """Do nothing, since there is no server."""
 
     async def create_connection(  # type: ignore[override]
         self, protocol_factory: Callable[[], asyncio.Protocol], *, sock: _Socket, **_: Any
     ) -> tuple[asyncio.Transport, asyncio.Protocol]:
-        """A transport that plays the socket's script to the protocol."""
+        """Return a transport that plays the socket's script to the protocol."""
         sock.close()
         protocol = protocol_factory()
         transport = _Transport(self, protocol, sock.parts)
@@ -71,7 +71,7 @@ class _Socket(socket.socket):
 
 
 class _Transport(asyncio.Transport):
-    """Each part of the answer is a read of its own, for which the reader has to wait."""
+    """Delivers each part of the answer as a separate read, for which the reader has to wait."""
 
     def __init__(self, loop: Any, protocol: asyncio.Protocol, answer: Answer) -> None:
         super().__init__()

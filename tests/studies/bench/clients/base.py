@@ -1,4 +1,4 @@
-"""What the measurements need of a client."""
+"""The interface of a measured client."""
 
 from abc import ABC, abstractmethod
 
@@ -19,15 +19,15 @@ class Client(ABC):
         """One request whose answer is read chunk by chunk."""
 
     async def use_pool(self, count: int) -> None:
-        """``count`` requests with as little around the pool as there can be."""
+        """Send ``count`` requests with as little code around the pool as possible."""
         for _ in range(count):
             await self.send_one()
 
     async def close(self) -> None:  # noqa: B027  most have nothing to do
-        """Let go of the connections, where the library complains of what doesn't."""
+        """Close the connections, for libraries that warn about open ones."""
 
     async def send(self, count: int, *, attributed: bool) -> None:
-        """``count`` requests; ``attributed`` ones belong to an any-llm call each."""
+        """Send ``count`` requests; each ``attributed`` one belongs to its own any-llm call."""
         for _ in range(count):
             if attributed:
                 token = current_call.set(any_llm_call())
@@ -37,7 +37,7 @@ class Client(ABC):
                 await self.send_one()
 
     async def stream(self, count: int, *, attributed: bool) -> None:
-        """``count`` requests whose streams are read chunk by chunk."""
+        """Send ``count`` requests whose streams are read chunk by chunk."""
         for _ in range(count):
             token = current_call.set(any_llm_call() if attributed else None)
             await self.stream_one()

@@ -43,7 +43,7 @@ def server() -> int:
     if not _servers:
         program = subprocess.Popen(
             [sys.executable, "-m", __spec__.name],
-            stdin=subprocess.PIPE,  # it ends when nobody holds the other end any more
+            stdin=subprocess.PIPE,  # the server ends when this process has closed its end
             stdout=subprocess.PIPE,
         )
         assert program.stdout is not None

@@ -1,8 +1,8 @@
 """urllib3, over sockets that answer from a script.
 
-What is replaced is how urllib3 gets a connected socket, below its pools and connections. Whether an
-idle connection was dropped is asked of the kernel, as always: each scripted socket stands on one
-end of a real pair, on which nothing ever arrives.
+The function that connects sockets is replaced, below the pools and connections. urllib3 still asks
+the kernel whether an idle connection was dropped, so each scripted socket has one end of a real
+pair, on which nothing ever arrives.
 """
 
 import io
@@ -44,7 +44,7 @@ class SyncClient(Client):
 
 
 class _Reads(io.RawIOBase):
-    """What arrives on a connection: a part with each read. Each response has its own."""
+    """What arrives on a connection: one part per read. Each response has its own object."""
 
     def __init__(self, arriving: Iterator[bytes]) -> None:
         super().__init__()
@@ -84,5 +84,5 @@ def _connected(address: tuple[str, int], *args: Any, **kwargs: Any) -> Any:
     return _Socket(parts(streaming=address[0] in _STREAMING))
 
 
-# Before anything is instrumented, so that what wraps it wraps this.
+# Before instrumentation, which then wraps this function.
 urllib3.util.connection.create_connection = _connected
