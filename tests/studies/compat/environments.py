@@ -13,11 +13,11 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).parents[3]
 
 PYTHONS: Final = ("3.11", "3.12", "3.13", "3.14", "3.15")
-"""Those that are tried. One that is not on PATH is told as missing, and left out."""
+"""Python versions of the matrix. Those that are not on PATH are reported as missing and skipped."""
 
 _TESTS = ("tests/studies/compat/test_environment.py", "tests/integration/auto_instrument")
 _TAKEN_BACK = {"grpcio": "1.72.1"}
-"""Where the maintainers took the lowest version back, the next one."""
+"""The next version of each dependency whose lowest version was yanked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Environment:
     """What is installed beside the package, and what must not be there."""
 
     shows: str
-    """In words, as in docs/maintainers/compatibility.md."""
+    """Description, as in docs/maintainers/compatibility.md."""
     requirements: tuple[str, ...]
     constraints: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
@@ -50,12 +50,12 @@ def floors(*extras: str) -> Mapping[str, str]:
 
 
 def _requirements(words: str) -> list[str]:
-    """What one entry of the table stands for."""
+    """The pip requirements for one entry of the table."""
     kind, _, rest = words.partition(" ")
     if kind == "lowest":
         extras = ("cli", "demo") if rest == "all" else ("http",)
         found = {**floors("instruments-any", *extras), **_TAKEN_BACK}
-        # The others have constraints of their own, or cannot be there.
+        # The others have their own constraints, or must be absent.
         apart = ("httpx2", "httpcore2", "urllib3")
         names = [name for name in found if name not in apart] if rest == "all" else [rest]
         return [f"{name}=={found[name]}" for name in names]

@@ -1,6 +1,6 @@
-"""One program in each environment: what is installed is measured, and the rest is not missed.
+"""Installed libraries are measured in each environment, and missing ones do no harm.
 
-Runs anywhere; nox runs it where something is missing, old or new.
+The tests run anywhere; nox runs them where libraries are missing, old or new.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ CAME_WITH = {
     ("httpx", "upgrade"): ("httpcore", "1.0.4"),
     ("urllib3", "read"): ("urllib3", "1.26.11"),
 }
-"""Hooks that older versions lack; docs/maintainers/compatibility.md says what goes with each."""
+"""Hooks that older versions lack; docs/maintainers/compatibility.md describes the effects."""
 
 
 def installed(module: str) -> bool:
@@ -76,10 +76,10 @@ def test_environment_lacks_what_it_should() -> None:
     assert not [name for name in absent if installed(name)]
 
 
-def test_missing_hooks_are_those_of_older_versions_and_a_missing_package_is_not_warned_of(
+def test_only_newer_hooks_are_missing_and_a_missing_package_logs_no_warning(
     telemetry: Telemetry, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without h2 there is no HTTP/2 to observe: a warning, and an alert, would be for ever."""
+    """Without h2 there is no HTTP/2 to observe, so a warning and an alert would never end."""
     with caplog.at_level(logging.WARNING, LOGGER):
         instrument(telemetry)
         found = [library for library in LIBRARIES if installed(library)]
@@ -239,7 +239,7 @@ def test_gluellm_calls_are_measured(
 
 
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
-def test_http_spans_need_their_package_and_its_absence_is_warned_of_once(
+def test_http_spans_need_their_package_and_warn_once_without_it(
     library: str, provider: FakeProvider, telemetry: Telemetry, caplog: pytest.LogCaptureFixture
 ) -> None:
     client_library = pytest.importorskip(library)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 DIFFERS = {"grpcio": "1.72.1", "urllib3": "1.26.0"}
-"""Where the floor itself cannot be installed beside the others."""
+"""Versions to test where the lowest one can't be installed with the others."""
 
 
 def test_each_lowest_version_is_in_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ _ENVIRONMENT = dict(
         "LOGFIRE_SEND_TO_LOGFIRE=false OPENAI_AGENTS_DISABLE_TRACING=1 TRACELOOP_TELEMETRY=false"
     ).split()
 )
-"""No framework is to send telemetry of its own; AWS wants a key."""
+"""Turns off the frameworks' own telemetry; AWS requires a key."""
 
 
 class _Run(NamedTuple):

@@ -23,7 +23,7 @@ Pool = tuple[str, str | None]
 
 
 Served = tuple[int, Callable[[], int]]
-"""The port of a running server, and how many requests have arrived there."""
+"""The port of a running server, and a function that counts the requests that it has received."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +33,19 @@ class Case:
     framework: str
     run: Callable[[int], Any]
     expected: str
-    """Its pools, each as a name, a colon and the provider, if its requests have one."""
+    """Its pools, each as a name, a colon and the provider, if requests have one."""
     replies: Mapping[tuple[str, str], object] = field(default_factory=dict)
     """Answers of the fake provider to further endpoints."""
     environment: str = "frameworks"
     """Folder below .venvs."""
     package: str = ""
-    """Its distribution, where that has another name."""
+    """Its distribution, if the name differs."""
     server: Callable[[], contextlib.AbstractContextManager[Served]] | None = None
     """Starts a server in place of the fake provider."""
 
     @property
     def pools(self) -> list[Pool]:
-        """What its requests have to be reported for."""
+        """The pools that its requests have to be reported for."""
         pairs = (pool.split(":") for pool in self.expected.split())
         return sorted(((name, provider or None) for name, provider in pairs), key=str)
 
@@ -75,7 +75,7 @@ def openai_url(port: int) -> str:
 
 
 def anthropic_url(port: int) -> str:
-    """Base URL with Anthropic's real host, as above."""
+    """Base URL with Anthropic's real host; see `openai_url`."""
     return f"http://api.anthropic.com:{port}"
 
 

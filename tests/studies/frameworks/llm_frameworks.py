@@ -146,7 +146,7 @@ _STRUCTURED = {("POST", "/v1/chat/completions"): _greeting()}
 CASES = (
     Case("openai-agents", _openai_agents, OPENAI, REPLIES),
     Case("pydantic-ai", _pydantic_ai, f"{OPENAI} {ANTHROPIC}", package="pydantic-ai-slim"),
-    # It builds the transport, and so the pool, itself. langchain-anthropic does not.
+    # langchain-openai builds the transport, and so the pool, itself; langchain-anthropic doesn't.
     Case("langchain-openai", _langchain_openai, "langchain:openai"),
     Case("langchain-anthropic", _langchain_anthropic, ANTHROPIC),
     Case("litellm", _litellm, "litellm:openai litellm:anthropic"),

@@ -1,7 +1,7 @@
 """``python -m studies.frameworks.spans``: the spans of a slow call, printed as trees.
 
-The call waits for the only connection, is refused with 429, and is answered when it is sent again.
-It is made through GlueLLM and through any-llm, alone and beside other instrumentations.
+The call waits for the only connection, gets a 429, and is answered when it is retried. It is made
+through GlueLLM and through any-llm, alone and beside other instrumentations.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ _ATTRIBUTES = ("gluellm.call.", "gluellm.pool.acquire", "error.type")
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print the tree of each way and each instrumentation, or that of one."""
+    """Print the trees of each way and each instrumentation, or the tree of one."""
     if arguments:
         asyncio.run(_call(*arguments))
         return

@@ -1,1 +1,1 @@
-"""The census: each provider of any-llm makes a call, and its pool has to be told for what it is."""
+"""The census: calls each provider of any-llm, and checks what is reported about its pool."""

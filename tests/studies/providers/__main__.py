@@ -1,6 +1,6 @@
 """``make -C tests/studies providers``: calls each provider, checks it, writes docs/providers.md.
 
-With names of providers only these are checked, and nothing is written.
+With names of providers, only these are checked, and the page is not written.
 """
 
 import importlib.util
@@ -20,7 +20,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "providers.md"
 
 
 def main() -> int:
-    """Returns the exit status."""
+    """Return the exit status."""
     parser = Parser("providers", __doc__)
     parser.add_argument("providers", nargs="*", choices=[*BY_PROVIDER, []], metavar="provider")
     options = parser.parse_args()
@@ -59,7 +59,7 @@ def main() -> int:
     found = PAGE.read_text()
     text = filled(found, rows, visible)
     PAGE.write_text(text)
-    print(f"docs/providers.md {'is up to date' if text == found else 'was written anew'}.")
+    print(f"docs/providers.md {'is up to date' if text == found else 'was updated'}.")
     return int(broken > 0)
 
 

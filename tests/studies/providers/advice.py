@@ -1,4 +1,4 @@
-"""The cures as people read them, followed to the letter."""
+"""Follows the advice on each provider literally, as people would."""
 
 import ast
 import importlib
@@ -17,13 +17,13 @@ _MODULES = ("aiohttp", "anthropic", "botocore.config", "httpx", "httpx2", "huggi
 
 
 def of(row: Row, size: object = SIZE) -> str:
-    """What is said of how to allow so many connections."""
+    """The advice on how to allow ``size`` connections."""
     text = advisor_for(row.provider, row.library, gluellm=False).allow(size)  # type: ignore[arg-type]
     return text.removeprefix(f"Allow {size} connections: ")
 
 
 def expressions(text: str) -> list[str]:
-    """What the text tells to write, in its order."""
+    """The expressions that the text recommends, in its order."""
     found = []
     for beginning in _BEGINNING.finditer(text):
         depth = 0
@@ -36,19 +36,19 @@ def expressions(text: str) -> list[str]:
 
 
 def configured(row: Row, size: object = SIZE) -> str | None:
-    """The call of ``configure_pools()`` that is advised."""
+    """The recommended call of ``configure_pools()``, if any."""
     found = (e for e in expressions(of(row, size)) if e.startswith("configure_pools"))
     return next(found, None)
 
 
 def own(row: Row, size: object = SIZE) -> str | None:
-    """The provider's own way that is advised."""
+    """The recommended setting of the provider's own, if any."""
     found = (e for e in expressions(of(row, size)) if not e.startswith("configure_pools"))
     return next(found, None)
 
 
 def keyword(expression: str) -> str:
-    """What a reader looks for: the argument of ``AnyLLM.create``, else the function."""
+    """What a reader searches for: the argument of ``AnyLLM.create``, else the function."""
     call = ast.parse(expression, mode="eval").body
     assert isinstance(call, ast.Call)
     if ast.unparse(call.func) == "AnyLLM.create":
@@ -57,7 +57,7 @@ def keyword(expression: str) -> str:
 
 
 def follow(row: Row, origin: str, expression: str) -> Any:
-    """The provider's instance, built as the expression says. Called where an event loop runs."""
+    """The provider's instance, built as the expression states. Call it in a running event loop."""
     names: dict[str, Any] = {"AnyLLM": _AnyLLM(origin), "configure_pools": configure_pools}
     for name in _MODULES:
         if f"{name.partition('.')[0]}." in expression:
@@ -76,7 +76,7 @@ def _has_arguments(expression: str) -> bool:
 
 
 class _AnyLLM:
-    """Stands for any-llm's class, and adds what leads to the fake provider."""
+    """Stands in for any-llm's class, and adds the settings for the fake provider."""
 
     def __init__(self, origin: str) -> None:
         self._origin = origin

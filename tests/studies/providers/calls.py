@@ -1,4 +1,4 @@
-"""How each provider is built so that it talks to the fake one, by public means, and called."""
+"""Builds each provider with public settings that lead to the fake one, and calls it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -41,4 +41,4 @@ OTHER_CALLS: Mapping[str, Callable[[Any], Any]] = {
     "messages": lambda one: one.messages(model=MODEL, max_tokens=5, messages=_QUESTION),
     "stream": lambda one: list(one.completion(model=MODEL, stream=True, messages=_QUESTION)),
 }
-"""Synchronous calls that are no whole chat."""
+"""Synchronous calls other than a whole chat."""

@@ -1,4 +1,4 @@
-"""What has to hold of each provider: each check adds to a list what does not."""
+"""The checks of each provider. Each check adds its failures to a list."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import fields
@@ -22,28 +22,28 @@ _SECOND_POOLS = (
     ("meta", "messages", (1000, 100)),
     ("otari", "stream", (100, 20)),
 )
-"""Providers with a pool of httpx beside that of their chat, and what goes through it."""
+"""Providers with a second pool, of httpx, the method that uses it, and its limits."""
 _SYNC = ("openai", "groq", "azure", "bedrock", "xai")
 """A provider for each library."""
 _WITHOUT_ADVICE = {"lmstudio", "voyage", "watsonx", "xai"}
 
 
 class Faults(list[str]):
-    """What did not hold."""
+    """The failures of a check."""
 
     def compare(self, what: str, found: object, expected: object) -> None:
-        """Keep what is not as expected."""
+        """Add a failure if a value is not the expected one."""
         if found != expected:
             self.append(f"{what} {found!r}, expected {expected!r}")
 
     def ensure(self, holds: object, what: str) -> None:
-        """Keep what does not hold."""
+        """Add a failure if a condition is false."""
         if not holds:
             self.append(what)
 
 
 def checks() -> Iterator[tuple[str, str, Check]]:
-    """By provider and in words, all that is checked beside the census."""
+    """All checks besides the census, each with its provider and its description."""
     for provider, method, limits in _SECOND_POOLS:
         yield provider, f"second pool, of {method}", partial(_second_pool, provider, method, limits)
     for provider in _SYNC:
@@ -69,7 +69,7 @@ def table(faults: Faults) -> None:
 
 
 def census(row: Row, seen: Seen, faults: Faults) -> Row:
-    """The library, the limits in effect and the timeouts, by snapshot and metrics alike."""
+    """Check library, limits in effect and timeouts, by snapshot and by metrics."""
     found = measured(row, seen)
     for field in fields(Row):
         faults.compare(field.name, getattr(found, field.name), getattr(row, field.name))
@@ -88,18 +88,18 @@ def _second_pool(
 
 
 def _sync_call(row: Row, fakes: Fakes, faults: Faults) -> None:
-    """any-llm runs it on a loop of its own: it is the same pool, for each library."""
+    """any-llm runs the call on a loop of its own; the pool is reported in the same way."""
     _check_snapshot(see(row, fakes, make_call=call_sync), row, faults)
 
 
 def _advised(row: Row, kind: str, advised: str, fakes: Fakes, faults: Faults) -> None:
-    """The limit is in effect, and the timeouts are what the SDK would have had."""
+    """The advised limit is in effect, and the timeouts are the SDK's own."""
     try:
         seen = see(row, fakes, build=lambda origin: advice.follow(row, origin, advised))
     finally:
         reset_pools()
     (pool,) = seen.calling()
-    # urllib3 limits idle connections only, but for a pool that makes requests wait.
+    # urllib3 limits idle connections only, except in a pool that makes requests wait.
     limit = pool.max_idle_connections if row.library == "urllib3" else pool.max_connections
     faults.compare("limit", limit, advice.SIZE)
     faults.compare("pool timeout", pool.pool_timeout, row.pool_timeout)
@@ -111,7 +111,7 @@ def _advised(row: Row, kind: str, advised: str, fakes: Fakes, faults: Faults) ->
 
 
 def _check_snapshot(seen: Seen, row: Row, faults: Faults) -> None:
-    """What a debugger sees while the provider is asked, and what is counted afterwards."""
+    """Check the snapshot while the provider is asked, and the totals afterwards."""
     assert seen.after is not None
     origin = f"{row.host}:{seen.port}"
     for pool in seen.calling():
@@ -123,7 +123,7 @@ def _check_snapshot(seen: Seen, row: Row, faults: Faults) -> None:
             (
                 "operations",
                 {request.operation for request in pool.requests},
-                {row.operation if row.told_operation else None},
+                {row.operation if row.reports_operation else None},
             ),
             (
                 "protocols",
@@ -133,8 +133,8 @@ def _check_snapshot(seen: Seen, row: Row, faults: Faults) -> None:
         ):
             faults.compare(what, found, expected)
     (total,) = seen.after.snapshot.totals
-    told = (total.name, total.provider, total.library)
-    faults.compare("total of", told, (row.provider, row.provider, row.library))
+    reported = (total.name, total.provider, total.library)
+    faults.compare("total of", reported, (row.provider, row.provider, row.library))
     entered = {one.origin: one.requests_entered for one in total.origins}
     others = {f"{host}:{seen.port}": 1 for host in row.elsewhere}
     faults.compare("requests entered", entered, {origin: row.requests, **others})

@@ -13,11 +13,11 @@ _COLUMNS = (
     "providers|SDK|library|connections|idle|idle for|pool timeout|read timeout|set by"
 ).split("|")
 N = "N"
-"""Stands for a number in what is written."""
+"""Placeholder for a number in the advice."""
 
 
 def filled(text: str, rows: Sequence[Row], visible: Mapping[str, Collection[str]]) -> str:
-    """The page with its blocks made anew. ``visible`` has the names of metrics by library."""
+    """The page with new blocks. ``visible`` has the names of metrics by library."""
     others = (f"{row.provider} `{row.name}`" for row in rows if row.name != row.provider)
     notes = sorted(f"- **{row.provider}**: {row.note}\n" for row in rows if row.note)
     for mark, block in (
@@ -63,8 +63,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def _bound(value: int | None, otherwise: str) -> str:
-    return otherwise if value is None else str(value)
+def _bound(value: int | None, unlimited: str) -> str:
+    return unlimited if value is None else str(value)
 
 
 def _seconds(value: float | None, row: Row) -> str:
@@ -78,7 +78,7 @@ def _expression(row: Row) -> str | None:
 
 
 def _ways(rows: Iterable[Row]) -> str:
-    """What is the same for several providers is written once."""
+    """Advice that several providers share is written once."""
     same: dict[str, list[Row]] = {}
     for row in rows:
         same.setdefault(_way(row).replace(f'"{row.provider}"', '"..."'), []).append(row)
@@ -105,7 +105,7 @@ def _sentence(text: str) -> str:
 
 
 def _signals(visible: Mapping[str, Collection[str]]) -> str:
-    """What each library lacks of the metrics that any of them has."""
+    """The metrics that each library lacks, of those that any of them has."""
     libraries = [library for library in semconv.POOL_LIBRARIES if library in visible]
     # One call closes no connection as a rule, so this metric follows from the hooks.
     closing = {

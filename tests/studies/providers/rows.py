@@ -1,4 +1,4 @@
-"""What the census expects of each any-llm provider: whose pool it is, and the limits in effect."""
+"""What the census expects of each any-llm provider: its SDK, its library and its limits."""
 
 import tomllib
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ class Row:
     """One provider. Times are seconds; None is no limit, and no timeout."""
 
     provider: str
-    """any-llm's key, which is the pool's name too."""
+    """any-llm's key, which is also the pool's name."""
     name: str
     """``gen_ai.provider.name``."""
     sdk: str
@@ -26,21 +26,21 @@ class Row:
     read_timeout: float | None
     operation: str = CHAT
     host: str = LOOPBACK
-    """``server.address`` of the request; the port is the fake's, but for a real name 443."""
+    """``server.address`` of the request; the port is the fake's, or 443 for a real name."""
     pools: int = 1
     """Pools that one instance with one call uses."""
     requests: int = 1
     """Requests that it sends to the provider's host."""
     elsewhere: tuple[str, ...] = ()
-    """Further hosts, of each of which it asks something once."""
+    """Further hosts, each of which gets one request."""
     calling: int = 1
-    """Pools that have a request under way when the provider is asked."""
-    told_operation: bool = True
-    """Whether requests know their call; not where the SDK sends them in a thread of its own."""
+    """Pools that have a request in flight when the provider is asked."""
+    reports_operation: bool = True
+    """Whether requests report their operation: not if the SDK sends them in its own thread."""
     protocol: str = "1.1"
-    """What its connections speak; empty where the library doesn't report connections."""
+    """The protocol of its connections; empty if the library doesn't report connections."""
     threads: bool = False
-    """Whether an executor's threads send the requests, and so bound them."""
+    """Whether an executor's threads send the requests, and so limit them."""
     note: str = ""
 
 

@@ -1,4 +1,4 @@
-"""One provider makes one call, and what the instrumentation tells of it is kept."""
+"""Lets one provider make one call, and keeps what the instrumentation reports about it."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ Points = dict[str, list[Any]]
 
 @dataclass(slots=True)
 class Moment:
-    """What was told at one moment, both ways."""
+    """Snapshot and metrics at one moment."""
 
     snapshot: Snapshot
     points: Points
@@ -40,7 +40,7 @@ class Moment:
 
 @dataclass(slots=True)
 class Seen:
-    """What was told of one call: while the provider was being asked, and afterwards."""
+    """What was reported about one call: while the provider was being asked, and afterwards."""
 
     port: int
     asked: list[Moment] = field(default_factory=list)
@@ -52,12 +52,12 @@ class Seen:
         return self.asked[-1]
 
     def calling(self) -> list[PoolSnapshot]:
-        """The pools that had the call's requests under way."""
+        """The pools that had the call's requests in flight."""
         return [pool for pool in self.during.snapshot.pools if pool.requests]
 
 
 class Fakes:
-    """Starts what a provider needs to be called, on loopback. Used as a context."""
+    """Starts the fake servers that a provider needs, on loopback. Used as a context."""
 
     def __enter__(self) -> Self:
         self._servers = ServerLoop()
@@ -72,7 +72,7 @@ class Fakes:
 
     @contextlib.contextmanager
     def of(self, row: Row, look: Callable[[str], None]) -> Iterator[tuple[str, int]]:
-        """The origin that the provider is to be called at, and the port as ``server.port``."""
+        """The origin to call the provider at, and the expected ``server.port``."""
         with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as ended:
 
             def listen(kind: Callable[..., L], **settings: Any) -> L:
@@ -95,7 +95,7 @@ class Fakes:
             server = listen(FakeLLMs, tls=tls)
             server.answers.look = look
             if tls is not None:
-                # The SDK takes IBM's hosts only, and TLS: a proxy leads to the fake one.
+                # The SDK accepts IBM's hosts and TLS only: a proxy leads to the fake one.
                 patch.setenv("HTTPS_PROXY", listen(Detour, port=server.port).origin)
                 yield "", 443
                 return
@@ -139,8 +139,10 @@ class Detour(HTTPProxy):
 
 
 def _ask_the_hub_at(origin: str, directory: Path, patch: pytest.MonkeyPatch) -> None:
-    """What HF_ENDPOINT and HF_HOME do, which are read at import only; and begin anew: the sync
-    client that asks is kept for the process, with the limits that it was built with."""
+    """Do what HF_ENDPOINT and HF_HOME do, which are read at import only.
+
+    The sync client is closed as well: it is kept for the process, with its first limits.
+    """
     from huggingface_hub import close_session, constants
     from huggingface_hub.utils import _detect_agent, _http
 
@@ -148,7 +150,7 @@ def _ask_the_hub_at(origin: str, directory: Path, patch: pytest.MonkeyPatch) -> 
     patch.setattr(constants, "ENDPOINT", origin)
     patch.setattr(constants, "AGENT_HARNESSES_PATH", str(directory / "harnesses.json"))
     patch.setattr(_detect_agent, "_registry", None)
-    # Advice may set it for the whole process; undone with the rest.
+    # Advice may set it for the whole process; the patch restores it.
     factory = "_GLOBAL_ASYNC_CLIENT_FACTORY"
     patch.setattr(_http, factory, getattr(_http, factory))
 
@@ -193,7 +195,7 @@ def see(
 
 
 def measured(row: Row, seen: Seen) -> Row:
-    """The row with what was measured in place of what was expected."""
+    """The row with measured values in place of the expected ones."""
     pools = seen.calling()
     points = seen.during.points[semconv.POOL_LIVE.name]
     assert seen.after is not None
@@ -213,7 +215,7 @@ def measured(row: Row, seen: Seen) -> Row:
 
 
 def _one(values: Iterable[Any]) -> Any:
-    """The one value that all of them are."""
+    """The one distinct value."""
     (value,) = set(values)
     return value
 
