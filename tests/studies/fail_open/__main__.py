@@ -15,22 +15,22 @@ from .servers import judged, served
 def main() -> int:
     """Print what did not hold, and return the exit status."""
     parser = Parser("fail-open", __doc__)
-    parser.add_argument("--only", default="", help="breaks whose words contain this")
-    parser.add_argument("--every", type=int, default=1, help="only each Nth of them")
+    parser.add_argument("--only", default="", help="breaks whose description contains this")
+    parser.add_argument("--every", type=int, default=1, help="only every Nth break")
     arguments = parser.parse_args()
     methods = replaced()
     breaks = [what for what in every(methods) if arguments.only in f"{what.kind} {what}"]
     breaks = breaks[:: arguments.every]
     if not breaks:
         parser.error("nothing to try")
-    figures = Figures("Libraries that behave otherwise", {"methods replaced": len(methods)})
+    figures = Figures("Libraries that behave differently", {"methods replaced": len(methods)})
     counts: Counter[str] = Counter()
     with served() as servers:
         for what, outcome, found in judged(breaks, servers):
             if not outcome.applicable:
                 counts["changes that make no sense for their name"] += 1
             elif not counts_for(what, outcome):
-                counts["changes of what is not read"] += 1
+                counts["changes of attributes that are not read"] += 1
             else:
                 counts["breaks tried"] += 1
                 counts["requests"] += len(outcome.observed)

@@ -1,4 +1,4 @@
-"""Every break that is tried: the names, times the kinds that make sense for them."""
+"""All breaks: each name with the kinds of change that make sense for it."""
 
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -34,11 +34,11 @@ RENAMED: dict[str, dict[str, set[str]]] = {
     }
     for library in LIBRARIES
 }
-"""Names that hooks need, and the hooks that are off where a release renames one."""
+"""Names that hooks need, each with the hooks that are off if a release renames it."""
 
 
 def every(at_run_time: Iterable[str]) -> Iterator[Break]:
-    """All breaks, with those of these methods at run time."""
+    """All breaks, including those at run time of these methods."""
     for library in LIBRARIES:
         of_any = [*RENAMED[library], *UNUSED.get(library, ()), *SMALLER.get(library, ())]
         for kind, names, ways in (
@@ -57,9 +57,9 @@ def every(at_run_time: Iterable[str]) -> Iterator[Break]:
 
 
 def some() -> list[Break]:
-    """Those of every run: each method in one way, and some of the rest.
+    """A sample for every test run: each method in one way, and some of the other breaks.
 
-    Three at run time are fixed: replaced(), which finds all of them, takes seconds.
+    Three run-time breaks are fixed, because replaced(), which finds all methods, takes seconds.
     """
     ways: dict[tuple[str, str], list[Break]] = {}
     others: list[Break] = []

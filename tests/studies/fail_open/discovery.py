@@ -6,7 +6,7 @@ from typing import Any
 
 LIBRARIES = ("httpcore", "httpcore2", "aiohttp", "urllib3", "grpc")
 PROCESSES = multiprocessing.get_context("forkserver")
-"""Its server has imported what all trials need, but no library: a process starts in 0.1 s."""
+"""The fork server imports what all trials need, but no library, so a process starts in 0.1 s."""
 PROCESSES.set_forkserver_preload(
     """aiohappyeyeballs aiosignal anyio attr certifi email.headerregistry email.parser
     h2.connection h11 http.cookies pickle socksio trio urllib.request yarl
@@ -15,7 +15,7 @@ PROCESSES.set_forkserver_preload(
 
 
 def replaced() -> list[str]:
-    """``module:class:method`` of each."""
+    """``module:class:method`` of each replaced method."""
     ours, its = PROCESSES.Pipe(duplex=False)
     process = PROCESSES.Process(target=_replaced, args=(its,))
     process.start()

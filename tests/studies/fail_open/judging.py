@@ -1,4 +1,4 @@
-"""What has to hold whatever is broken."""
+"""Checks that have to hold for each break."""
 
 from collections.abc import Iterator
 
@@ -6,26 +6,26 @@ from .trial import Break, Outcome
 
 
 def counts(what: Break, outcome: Outcome) -> bool:
-    """Whether something was tried: a change of what we never read is none."""
+    """Whether the break was effective: the package has to read a changed attribute."""
     return outcome.applicable and (what.kind != "attribute" or bool(outcome.reads))
 
 
 def too_many(again: int, breaks: int) -> bool:
-    """Whether more were tried twice than a busy machine accounts for."""
+    """Whether more breaks needed a second try than a busy machine explains."""
     return again > 3 + breaks // 10
 
 
 def complaints(what: Break, outcome: Outcome) -> Iterator[str]:
-    """What did not hold, in words."""
+    """Descriptions of the checks that failed."""
     if not outcome.applicable:
         return
     if outcome.failed:
         yield "crashed: " + outcome.failed
         return
     if outcome.without != outcome.observed:
-        yield "requests are touched: " + _differences(outcome.without, outcome.observed)
+        yield "requests are affected: " + _differences(outcome.without, outcome.observed)
     if outcome.afterwards and outcome.without != outcome.afterwards:
-        yield "requests are touched after uninstrument(): " + _differences(
+        yield "requests are affected after uninstrument(): " + _differences(
             outcome.without, outcome.afterwards
         )
     for words, left in outcome.for_ever.items():

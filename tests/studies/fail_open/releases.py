@@ -1,7 +1,7 @@
-"""New releases of a library, made while it is imported: its source is changed, then compiled.
+"""Simulates new releases of a library by changing its source while it is imported.
 
-Each kind of change is made where a private method is defined and wherever the library calls it, so
-that the library itself still works. What is tried is its effect on the package.
+A change is applied to the definition of a private method and to all calls of it in the library, so
+that the library itself still works. A trial shows its effect on the package.
 """
 
 import ast
@@ -50,7 +50,7 @@ def _calls(node: ast.AST, names: set[str]) -> bool:
 
 
 class OptionalKeyword(_Change):
-    """A further keyword argument with a default, which the library gives."""
+    """A further keyword argument with a default, which the library passes."""
 
     default: ast.expr | None = ast.Constant(0)
 
@@ -65,13 +65,13 @@ class OptionalKeyword(_Change):
 
 
 class RequiredKeyword(OptionalKeyword):
-    """A further keyword argument that has to be given."""
+    """A further required keyword argument."""
 
     default = None
 
 
 class RequiredPositional(_Change):
-    """A further argument in the first place."""
+    """A further first argument."""
 
     def definition(self, node: Any) -> Any:
         if not node.args.args:
@@ -85,7 +85,7 @@ class RequiredPositional(_Change):
 
 
 class BecomesProperty(_Change):
-    """It is a property that gives a function."""
+    """The method becomes a property that returns a function."""
 
     decorator = "anew_property"
 
@@ -95,7 +95,7 @@ class BecomesProperty(_Change):
 
 
 class ReturnsTuple(BecomesProperty):
-    """It gives a tuple with more in it."""
+    """The method returns its result in a tuple."""
 
     decorator = "anew_tuple"
 
@@ -104,7 +104,7 @@ class ReturnsTuple(BecomesProperty):
 
 
 class NoLongerCalled(_Change):
-    """It is there for others still, but the library calls another method."""
+    """The method still exists, but the library calls another one."""
 
     def definition(self, node: Any) -> Any:
         return [node, *ast.parse(f"{node.name}_{ANEW} = {node.name}").body]
@@ -129,7 +129,7 @@ RENAMED = "renamed"
 
 
 def targets(node: ast.AST) -> list[ast.expr]:
-    """What a statement assigns to."""
+    """The targets of an assignment statement."""
     if isinstance(node, ast.Assign):
         return node.targets
     return [node.target] if isinstance(node, (ast.AnnAssign, ast.AugAssign)) else []
@@ -146,7 +146,7 @@ def _changed(kind: str, name: str, text: str) -> ast.Module | str:
 
 
 def release(package: str, kind: str, name: str) -> None:
-    """Make a new release of the package. Raises NotApplicable where that makes no sense.
+    """Simulate a new release of the package. Raises NotApplicable if that makes no sense.
 
     Several names, separated by spaces, can be renamed at once.
     """
@@ -179,7 +179,7 @@ def release(package: str, kind: str, name: str) -> None:
     loader.get_code = get_changed  # type: ignore[method-assign]
 
 
-# What changed source calls
+# Helpers that changed source calls
 
 
 def _packed(pack: Any) -> Any:
@@ -238,6 +238,6 @@ MODULES: dict[str, Exception] = {
 
 
 def lose(name: str, how: str) -> None:
-    """A module that the library has loaded can't be imported again by its name."""
+    """Let imports of a module fail although the library has loaded it."""
     sys.modules.pop(name, None)
     sys.meta_path.insert(0, _Lost(name, MODULES[how]))

@@ -1,4 +1,4 @@
-"""Changes of a method, or of its class, that need no other source."""
+"""Changes of a method or its class at run time, without changed source."""
 
 import functools
 import importlib
@@ -84,7 +84,7 @@ def owner_of(module: str, owner: str) -> Any:
 
 
 def change(module: str, owner: str, name: str, how: str) -> None:
-    """Change a method before anybody looks at it."""
+    """Change a method before the package replaces it."""
     if how == REPLACED:
         return
     found = owner_of(module, owner)
@@ -94,9 +94,9 @@ def change(module: str, owner: str, name: str, how: str) -> None:
 
 
 def replace(module: str, owner: str, name: str) -> None:
-    """Somebody else replaces the method that is there now by one of his own, for good."""
+    """Replace the present method, as other code does that never restores it."""
     found = owner_of(module, owner)
-    # As an application does that has kept the original.
+    # Like an application that has kept the original.
     present = getattr(found, name)
     original = inspect.unwrap(present)
 

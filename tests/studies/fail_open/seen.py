@@ -1,8 +1,7 @@
-"""What only we see otherwise: a library whose own code gets along with what its attributes are now.
+"""Changes attributes for this package alone, as if the library's own code were adapted.
 
-A new release changes an attribute together with the code that uses it. That is stood for by a
-descriptor: the library reads and writes the attribute as ever, and the package that is tried reads
-something else.
+A new release changes an attribute together with the code that uses it. A descriptor simulates that:
+the library reads and writes the attribute as before, and the package reads something else.
 """
 
 import ast
@@ -51,16 +50,16 @@ KINDS: dict[str, Callable[[Any], Any]] = {
     "raises AttributeError": _raise(AttributeError),
     "raises MemoryError": _raise(MemoryError),
 }
-"""What the package gets, by kind, from what the library gets."""
+"""By kind, computes what the package reads from what the library reads."""
 
 
 class Seen:
-    """An attribute that is as ever for the library, and otherwise for us."""
+    """An attribute that is unchanged for the library, and altered for the package."""
 
-    def __init__(self, name: str, before: Any, otherwise: Callable[[Any], Any]) -> None:
+    def __init__(self, name: str, before: Any, altered: Callable[[Any], Any]) -> None:
         self.name = name
         self.before = before
-        self.otherwise = otherwise
+        self.altered = altered
         self.reads = 0
 
     def _value(self, instance: Any, owner: Any) -> Any:
@@ -85,7 +84,7 @@ class Seen:
             value = self._value(instance, owner)
         except AttributeError:
             value = None
-        return self.otherwise(value)
+        return self.altered(value)
 
     def __set__(self, instance: Any, value: Any) -> None:
         if hasattr(type(self.before), "__set__"):
@@ -101,7 +100,7 @@ class Seen:
 
 
 def _classes_with(package: str, name: str) -> Iterator[type]:
-    """The classes of a package whose source has this attribute of ``self``, or in their body."""
+    """Classes of a package whose source assigns this attribute, of ``self`` or in the body."""
     for module_name, module in sorted(sys.modules.items()):
         file = getattr(module, "__file__", None) or ""
         if module_name.partition(".")[0] == package and file.endswith(".py"):
@@ -127,7 +126,7 @@ def _has(node: ast.ClassDef, name: str) -> bool:
 
 
 def see(package: str, name: str, kind: str) -> list[Seen]:
-    """From now on this attribute of the package's objects is otherwise for us."""
+    """Alter an attribute of a library's objects for this package, and return the descriptors."""
     placed = []
     for owner in _classes_with(package, name):
         descriptor = Seen(name, vars(owner).get(name, _MISSING), KINDS[kind])
@@ -144,11 +143,11 @@ NAME_KINDS: dict[str, Callable[[Any], Any]] = {
     "is an object that refuses everything": lambda _: Odd(),
     "raises RuntimeError": lambda _: RuntimeError("it can't be read any more"),
 }
-"""What a class of a module is, by kind."""
+"""By kind, computes the replacement of a class."""
 
 
 def see_name(module: str, name: str, kind: str) -> None:
-    """Change a class for every module that reads it from its module from now on."""
+    """Change a class for all modules that read it from its module later."""
     value = NAME_KINDS[kind](getattr(importlib.import_module(module), name))
     if isinstance(value, RuntimeError):
         Changed.put(module, (name,), {}, value)
@@ -157,7 +156,7 @@ def see_name(module: str, name: str, kind: str) -> None:
 
 
 class Changed(ModuleType):
-    """A module without some names, and with others in their place."""
+    """A module in which some names are missing or replaced."""
 
     @classmethod
     def put(
@@ -167,7 +166,7 @@ class Changed(ModuleType):
         values: dict[str, Any],
         error: Exception | None = None,
     ) -> None:
-        """Modules that import it from now on get the changed one; its own functions don't."""
+        """Replace a module for later imports; its own functions keep the original."""
         made = cls(module)
         found = importlib.import_module(module)
         made.__dict__.update({"_module": found, "_without": names, "_error": error, **values})

@@ -1,6 +1,6 @@
-"""Requests of every kind, for each library: what came of each, in words.
+"""Requests of every kind for each library, and the outcome of each as text.
 
-What is told does not depend on time, so two runs tell the same.
+Outcomes don't depend on time, so two runs return the same texts.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 Look = Callable[[], None]
-"""Collects metrics and takes a snapshot, in the middle of it."""
+"""Collects metrics and takes a snapshot while requests are in flight."""
 
 
 Servers = SimpleNamespace
@@ -23,7 +23,7 @@ Servers = SimpleNamespace
 
 
 class Noted(list[str]):
-    """What came of the requests, in words."""
+    """Outcomes of requests as texts."""
 
     def value(self, what: str, found: object) -> None:
         self.append(f"{what}: {found}")
@@ -42,7 +42,7 @@ class Noted(list[str]):
             self.value(what, code().name if callable(code) else type(error).__name__)
 
     def __call__(self, what: str, work: Callable[[], object]) -> None:
-        """One step, whatever comes of it."""
+        """Run one step, and record its result or its exception."""
         with self._step(what):
             self.value(what, work())
 
@@ -51,8 +51,8 @@ class Noted(list[str]):
             self.value(what, await work)
 
 
-def waits(thread: threading.Thread) -> None:
-    """Until a thread waits for another, as for a place in a pool, or has ended."""
+def until_waiting(thread: threading.Thread) -> None:
+    """Return when a thread waits for another one, as in a pool's queue, or has ended."""
     deadline = time.monotonic() + 5
     while thread.is_alive() and time.monotonic() < deadline:
         frame = sys._current_frames().get(thread.ident or 0)
@@ -61,10 +61,10 @@ def waits(thread: threading.Thread) -> None:
         time.sleep(0.001)
 
 
-async def has_begun(task: asyncio.Future[Any]) -> None:
-    """Until a task waits for the same as a moment ago, or has ended.
+async def until_settled(task: asyncio.Future[Any]) -> None:
+    """Return when a task has waited for the same future for a while, or has ended.
 
-    Its place in the pool, or in the queue, it takes in its first step.
+    It takes its connection, or its place in the queue, in its first step.
     """
     before, looks = None, 0
     while not task.done() and looks < 3:
@@ -106,7 +106,7 @@ def _httpcore_sync(core: Any, servers: Servers, look: Look, noted: Noted) -> Non
     waited = Noted()
     waiting = threading.Thread(target=waited, args=("waited", get(servers.http1)))
     waiting.start()
-    waits(waiting)
+    until_waiting(waiting)
     look()
     if held is not None:
         noted("held", lambda: b"".join(held.iter_stream()))
@@ -124,10 +124,10 @@ def _httpcore_sync(core: Any, servers: Servers, look: Look, noted: Noted) -> Non
         noted("HTTP/2", get(servers.http2, of=pool2))
         noted("HTTP/2 again", get(servers.http2, of=pool2))
         look()
-    with contextlib.suppress(Exception), core.ConnectionPool() as nobody:
-        noted("refused", get(servers.nobody, of=nobody))
-        noted("scheme", get("odd://localhost/", of=nobody))
-    with contextlib.suppress(Exception), core.HTTPProxy(servers.nobody) as proxy:
+    with contextlib.suppress(Exception), core.ConnectionPool() as another:
+        noted("refused", get(servers.refusing, of=another))
+        noted("scheme", get("odd://localhost/", of=another))
+    with contextlib.suppress(Exception), core.HTTPProxy(servers.refusing) as proxy:
         noted("proxy", get(servers.http1, of=proxy))
 
 
@@ -143,7 +143,7 @@ async def _httpcore_async(core: Any, servers: Servers, look: Look, noted: Noted)
             )
             noted.several("two", both)
             given_up = asyncio.ensure_future(get(pool, servers.never))
-            await has_begun(given_up)
+            await until_settled(given_up)
             look()
             timeout = {"timeout": {"pool": 0.01}}
             await noted.awaited("async no place", get(pool, servers.http1, extensions=timeout))
@@ -174,10 +174,10 @@ def aiohttp(library: Any, servers: Servers, look: Look, noted: Noted) -> None:
             await noted.awaited("first", get(session, servers.http1))
             await noted.awaited("again", get(session, servers.http1))
             holder = asyncio.ensure_future(get(session, servers.late))
-            await asyncio.sleep(0)  # it takes its place in its first step
+            await asyncio.sleep(0)  # it takes its connection in its first step
             await noted.awaited("no place", get(session, servers.http1, connect=0.01))
             waiter = asyncio.ensure_future(get(session, servers.http1))
-            await has_begun(waiter)
+            await until_settled(waiter)
             look()
             await noted.awaited("held", holder)
             await noted.awaited("waited", waiter)
@@ -191,20 +191,20 @@ def aiohttp(library: Any, servers: Servers, look: Look, noted: Noted) -> None:
 
             await noted.awaited("unread", unread())
             given_up = asyncio.ensure_future(get(session, servers.never))
-            await has_begun(given_up)
+            await until_settled(given_up)
             given_up.cancel()
             await noted.awaited("cancelled", given_up)
             await noted.awaited("after", get(session, servers.http1))
         connector = library.TCPConnector(keepalive_timeout=0.02)
         async with library.ClientSession(connector=connector) as session:
             await noted.awaited("before it expires", get(session, servers.http1))
-            # A connection expires at the second look of the connector at the latest, and a loop's
-            # timers come in their order.
+            # The connector closes an expired connection at its second check at the latest, and a
+            # loop's timers fire in order.
             await asyncio.sleep(0.05)
             look()
             await noted.awaited("expired", get(session, servers.http1))
         async with library.ClientSession() as session:
-            await noted.awaited("refused", get(session, servers.nobody))
+            await noted.awaited("refused", get(session, servers.refusing))
             await noted.awaited("two", get(session, servers.http1))
 
     async def in_first_loop() -> Any:
@@ -258,7 +258,7 @@ def urllib3(library: Any, servers: Servers, look: Look, noted: Noted) -> None:
         waiting = threading.Thread(target=waited, args=("waited", preloaded(servers.http1)))
         waiting.daemon = True
         waiting.start()
-        waits(waiting)
+        until_waiting(waiting)
         look()
         if held is not None:
             noted("held", held.read)
@@ -276,14 +276,14 @@ def urllib3(library: Any, servers: Servers, look: Look, noted: Noted) -> None:
         noted("cleared", manager.clear)
     with contextlib.suppress(Exception):
         manager = library.PoolManager()
-        noted("refused", preloaded(servers.nobody))
+        noted("refused", preloaded(servers.refusing))
         noted("two", preloaded(servers.http1))
         with ThreadPoolExecutor(2) as executor:
             noted("in an executor", executor.submit(preloaded(servers.http1)).result)
             look()
         manager.clear()
     with contextlib.suppress(Exception):
-        manager = library.ProxyManager(servers.nobody)
+        manager = library.ProxyManager(servers.refusing)
         noted("proxy", preloaded("https://api.test/"))
         noted("forwarding proxy", preloaded("http://api.test/"))
         manager.clear()
@@ -313,8 +313,8 @@ def grpc(library: Any, servers: Servers, look: Look, noted: Noted) -> None:
         noted("late", lambda: channel.unary_unary("/late")(b"", timeout=0.02))
         noted("wrong", lambda: channel.unary_unary("/")(b"", surplus=1))
         look()
-    with contextlib.suppress(Exception), library.insecure_channel(servers.nobody) as channel:
-        noted("nobody", lambda: channel.unary_unary("/")(b""))
+    with contextlib.suppress(Exception), library.insecure_channel(servers.refusing) as channel:
+        noted("refused", lambda: channel.unary_unary("/")(b""))
 
     async def messages(channel: Any) -> list[object]:
         return [message async for message in channel.unary_stream("/")(b"")]
@@ -338,8 +338,8 @@ def grpc(library: Any, servers: Servers, look: Look, noted: Noted) -> None:
             late = channel.unary_unary("/late")(b"", timeout=0.02)
             await noted.awaited("async late", late)
             look()
-        async with library.aio.insecure_channel(servers.nobody) as channel:
-            await noted.awaited("async nobody", channel.unary_unary("/")(b""))
+        async with library.aio.insecure_channel(servers.refusing) as channel:
+            await noted.awaited("async refused", channel.unary_unary("/")(b""))
 
     with contextlib.suppress(Exception):
         asyncio.run(send())
@@ -349,7 +349,7 @@ _SENDERS = {each.__name__: each for each in (httpcore, aiohttp, urllib3, grpc)}
 
 
 def send(name: str, servers: Servers, look: Look = lambda: None) -> list[str]:
-    """Send the requests of a library, and return what came of each."""
+    """Send the requests of a library, and return the outcome of each."""
     noted = Noted()
     _SENDERS[name.removesuffix("2")](importlib.import_module(name), servers, look, noted)
     return list(noted)

@@ -20,12 +20,12 @@ from .sending import Servers
 from .trial import Break, Outcome
 
 _GONE = 12
-"""Seconds after a trial's patience until its process is killed."""
+"""Seconds after `trial.PATIENCE` until the process of a trial is killed."""
 
 
 @contextlib.contextmanager
 def served() -> Iterator[Servers]:
-    """Servers on the loopback, for as long as it lasts."""
+    """Run the servers on loopback until the context is left."""
     loop = ServerLoop()
     http1, http2, grpc = HTTP1Server(loop), HTTP2Server(loop), GrpcServer(loop)
     grpc.reply("/late", Reply(head_after=0.3))
@@ -39,7 +39,7 @@ def served() -> Iterator[Servers]:
             chunked=http1.reply("/chunked", Reply(chunks=chunks)),
             broken=http1.reply("/broken", Reply(chunks=chunks[:1], failure=Failure.EOF_IN_BODY)),
             grpc=grpc.target,
-            nobody=refused_url(),
+            refusing=refused_url(),
         )
     finally:
         for server in (http1, http2, grpc):
@@ -80,7 +80,7 @@ def tried(
 
 
 def judged(breaks: Iterable[Break], servers: Servers) -> Iterator[tuple[Break, Outcome, list[str]]]:
-    """Try each break. Yield what did not hold.
+    """Try each break. Yield it with its outcome and the complaints.
 
     On a busy machine time alone can change an outcome, so a break with complaints is tried once
     more, alone.

@@ -27,11 +27,12 @@ from . import releases, runtime, seen
 from .sending import Servers, send
 
 LIBRARIES = {"httpcore": "httpx", "httpcore2": "httpx2"}
-"""The value of ``gluellm.pool.library`` where it is another name."""
+"""The value of ``gluellm.pool.library`` where it differs from the package's name."""
 PATIENCE = 30
 """Seconds that a trial may take."""
 _STUCK = 6
-"""Further seconds for a trial that Python cannot interrupt: its process writes its stacks."""
+"""Further seconds until the process of a trial that Python can't interrupt dumps its stacks and
+exits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,8 @@ class Break:
 
     library: str
     kind: str
-    """Of what sort the change is: ``method`` (in the source), ``attribute`` (as the package reads
-    it), ``class`` (by its name in a module), ``module``, ``runtime``, ``none``."""
+    """Kind of change: ``method`` (in the source), ``attribute`` (as the package reads it),
+    ``class`` (by its name in a module), ``module``, ``runtime``, ``none``."""
     name: str
     how: str
 
@@ -59,7 +60,7 @@ class Outcome:
 
     applicable: bool = True
     reads: int = 0
-    """How often the package read what was changed, where that can be counted."""
+    """How often the package read a changed attribute."""
     without: list[str] = field(default_factory=list)
     observed: list[str] = field(default_factory=list)
     afterwards: list[str] = field(default_factory=list)
@@ -72,11 +73,11 @@ class Outcome:
     """Whether something was on stderr without the instrumentation."""
     requests: float = 0
     for_ever: dict[str, float] = field(default_factory=dict)
-    """What is still reported at the end, in words."""
+    """Values at the end that should be 0, by their description."""
     left: list[str] = field(default_factory=list)
     """What was not restored."""
     failed: str = ""
-    """The traceback of a trial that did not end."""
+    """The traceback of a trial that crashed or hung."""
     tries: int = 1
 
 
@@ -105,7 +106,7 @@ def attributes_of(package: str) -> dict[str, Any]:
 
 
 def apply(what: Break) -> Callable[[], int]:
-    """Change the library. Return what counts the package's reads of the change."""
+    """Change the library. Return a function that counts the package's reads of the change."""
     package = what.library
     if what.kind == "method":
         releases.release(package, what.how, what.name)
@@ -142,7 +143,7 @@ def child(what: Break, servers: Servers, out: Any) -> None:
     os.environ["GRPC_VERBOSITY"] = "NONE"
     gc.freeze()  # the collections of a trial ignore what was imported before it
     signal.signal(signal.SIGALRM, _hangs)
-    # Again and again: an event loop may consume the first one.
+    # Repeated, because an event loop may consume the first signal.
     signal.setitimer(signal.ITIMER_REAL, PATIENCE, 1.0)
     faulthandler.dump_traceback_later(PATIENCE + _STUCK, exit=True)
     outcome = run(what, servers)
@@ -166,7 +167,7 @@ def run(what: Break, servers: Servers) -> Outcome:
             outcome.applicable = False
         except Hangs:
             signal.setitimer(signal.ITIMER_REAL, 0)  # no second one while this is recorded
-            # Without the instrumentation also: then the change makes no sense.
+            # If requests hang without the instrumentation as well, the change makes no sense.
             outcome.applicable = bool(outcome.without)
             outcome.failed = "hangs:\n" + traceback.format_exc()
         except BaseException:
@@ -225,7 +226,7 @@ def _run(what: Break, servers: Servers, outcome: Outcome) -> None:
         outcome.afterwards = send(what.library, servers)
     names = [thread.name for thread in threading.enumerate()]
     outcome.left += [name for name in names if name.startswith("gluellm")]
-    # Reports about the application are no losses.
+    # Warnings about the application don't count.
     outcome.warnings = [m for m in kept.messages if not m.startswith("A client of pool")]
-    # Of asyncio's log only what mentions the package.
+    # From asyncio's log, only what mentions the package.
     outcome.warnings += [m for m in asyncio_log.messages if "gluellm" in m]
