@@ -1,4 +1,4 @@
-"""``make -C tests/studies fuzz``: give ``watch`` bad input, and print what became of it."""
+"""``make -C tests/studies fuzz``: give ``watch`` bad input, and print the outcomes."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""OTLP messages: of the instrumentation's shape with every part made up, and arbitrary ones."""
+"""OTLP messages: like the instrumentation's, with made-up values, and arbitrary ones."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -40,7 +40,7 @@ _TIMES = st.one_of(st.sampled_from((0, 1, 10**18, 10**18 + 1, 2**64 - 1)), integ
 
 @st.composite
 def arbitrary(draw: Draw, signal: str) -> Message:
-    """A request of which any field may be there, and hold anything."""
+    """A request with any fields and any values."""
     request: Message = REQUESTS[signal]()
     _fill(draw, request, request.DESCRIPTOR, 0)
     return request
@@ -81,14 +81,14 @@ _VALUES = st.recursive(
 
 
 def pairs(keys: Sequence[str]) -> st.SearchStrategy[list[KeyValue]]:
-    """Attributes with these keys for the most part, some twice."""
+    """Attributes, mostly with these keys, possibly with duplicates."""
     key = st.one_of(st.sampled_from(keys), TEXTS)
     return st.lists(st.builds(KeyValue, key=key, value=_VALUES), max_size=5)
 
 
 @st.composite
 def metric(draw: Draw) -> Metric:
-    """One of the contract's, with numbers that may contradict each other."""
+    """A metric of the contract, with numbers that may contradict each other."""
     found = Metric(name=draw(st.one_of(st.just(_OFTEN), st.sampled_from(_NAMES))))
     histograms = ("histogram", "histogram", "histogram", "exponential_histogram", "sum")
     numbers = ("sum", "sum", "sum", "gauge", "gauge", "summary", "histogram", "")
@@ -109,7 +109,7 @@ def metric(draw: Draw) -> Metric:
 
 def _point(draw: Draw, point: Any) -> None:
     point.start_time_unix_nano, point.time_unix_nano = draw(_TIMES), draw(_TIMES)
-    if draw(st.booleans()):  # else of the one series that many have
+    if draw(st.booleans()):  # else of the series without attributes
         point.attributes.extend(draw(pairs(_KEYS)))
     fields = point.DESCRIPTOR.fields_by_name
     if "as_int" in fields:
@@ -137,7 +137,7 @@ def _point(draw: Draw, point: Any) -> None:
 
 @st.composite
 def shaped(draw: Draw) -> ExportMetricsServiceRequest:
-    """A request as the instrumentation sends them, with every part made up."""
+    """A request like those of the instrumentation, with made-up values."""
     request = ExportMetricsServiceRequest()
     for _ in range(draw(st.integers(1, 2))):
         found = request.resource_metrics.add()

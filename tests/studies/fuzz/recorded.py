@@ -1,4 +1,4 @@
-"""Exports of the instrumentation itself, recorded in this run, and what bad ways make of them."""
+"""Exports of the instrumentation, recorded in this run, and damaged copies of them."""
 
 import functools
 import random
@@ -38,9 +38,9 @@ def exports() -> tuple[bytes, ...]:
 
 
 def changed(body: bytes, chance: random.Random, within: int | None = None) -> bytes:
-    """An export with some bytes changed, or a part cut out, doubled or from another export.
+    """An export with some bytes changed, or a part removed, repeated or taken from another export.
 
-    Changes begin in the first ``within`` bytes. What is changed a little often still decodes.
+    Changes begin in the first ``within`` bytes. An export with few changes often still decodes.
     """
     made = bytearray(body)
     for _ in range(chance.choice((1, 1, 2, 4))):
@@ -63,7 +63,7 @@ def changed(body: bytes, chance: random.Random, within: int | None = None) -> by
 
 
 def mutated() -> st.SearchStrategy[bytes]:
-    """Changed exports, drawn so that a failure's input can be made smaller."""
+    """Changed exports, drawn so that hypothesis can shrink a failing input."""
     return st.deferred(
         lambda: st.builds(changed, st.sampled_from(exports()), st.randoms(use_true_random=False))
     )

@@ -1,4 +1,4 @@
-"""From a body to the screen in this process: decoding, remembering and drawing."""
+"""Bodies, from decoding to the screen, in this process."""
 
 import json
 from typing import Any
@@ -48,7 +48,7 @@ BODIES: st.SearchStrategy[Body] = st.one_of(
 
 
 class Shown(Target):
-    """Some bodies, one after the other, on screens of some size."""
+    """Several bodies, one after the other, on screens of various sizes."""
 
     name = "bodies from decoding to the screen"
 
@@ -78,7 +78,7 @@ class Shown(Target):
 
 
 def _taken(watched: Watched, signal: str, body: bytes) -> bool:
-    """Whether a body was taken in, or refused."""
+    """Whether a body was accepted."""
     try:
         for reason in watched.intake.take(signal, body)[:1]:
             watched.intake.messages.add(reason)

@@ -1,4 +1,4 @@
-"""What is fuzzed: inputs of one kind, and what holds for each of them."""
+"""A target of fuzzing: inputs of one kind, and the checks for each of them."""
 
 import itertools
 import re
@@ -14,42 +14,42 @@ from hypothesis.strategies import SearchStrategy
 
 hypothesis.configuration.set_hypothesis_home_dir(".cache/hypothesis")
 MOST_SECONDS = 20.0
-"""For one input. All bounds of the watch but that of a silent client are shorter, and so is what
-the largest body takes; on an idle machine none takes 4 s."""
+"""Limit for one input. All time-outs of ``watch`` except that of a silent client are shorter, and
+so is the time for the largest body; on an idle machine no input takes 4 s."""
 _BATCH = 40
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _DRAWING = re.compile(r"\x1b\[(\?25[lh]|\d*[ABCDGHJK])|\r")
-"""What the live view moves the cursor with."""
+"""Escape sequences by which the live view moves the cursor."""
 
 
 class Target(ABC):
-    """One reader of foreign bytes. Used as a context."""
+    """A reader of untrusted bytes. Used as a context."""
 
     name: str
 
     def __init__(self) -> None:
         self.given = 0
         self.outcomes: Counter[str] = Counter()
-        """By what became of them, as ``status 400``."""
+        """Inputs by outcome, such as ``status 400``."""
         self.failures: list[str] = []
-        """The smallest input that was found for each, with what it led to."""
+        """Each failure, with the smallest input that was found for it."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:  # noqa: B027 - most have nothing to end
-        """End what was started."""
+        """Stop what the target started."""
 
     @abstractmethod
     def inputs(self) -> SearchStrategy[Any]:
-        """All that it is given."""
+        """The strategy for its inputs."""
 
     @abstractmethod
     def take(self, given_input: Any) -> str:
-        """Give it one input. Return in words what became of it. Raises AssertionError, or any."""
+        """Process one input and return its outcome. Each exception is a failure."""
 
     def run(self, first_seed: int, seconds: float) -> None:
-        """Give it inputs for so long, until one fails."""
+        """Process inputs for ``seconds``, or until one fails."""
         deadline = time.monotonic() + seconds
         for number in itertools.count(first_seed):
             if self.failures or time.monotonic() >= deadline:
@@ -74,8 +74,8 @@ class Target(ABC):
         try:
             each()
         except Exception as error:
-            told = "\n".join([*getattr(error, "__notes__", ()), *traceback.format_exception(error)])
-            self.failures.append(f"{self.name}, seed {number}:\n{told}")
+            text = "\n".join([*getattr(error, "__notes__", ()), *traceback.format_exception(error)])
+            self.failures.append(f"{self.name}, seed {number}:\n{text}")
 
     def _one(self, given_input: Any) -> None:
         began = time.monotonic()
@@ -87,6 +87,6 @@ class Target(ABC):
 
 
 def assert_clean(text: str) -> None:
-    """No control or format character that came from an input is on the terminal."""
+    """Assert that no control or format character of an input reaches the terminal."""
     found = _CONTROL.search(_DRAWING.sub("", text))
     assert found is None, f"found {found[0]!r} in {text[max(0, found.start() - 40) :][:80]!r}"

@@ -1,4 +1,4 @@
-"""What a run reports as a failure."""
+"""What a run has to report as a failure."""
 
 import pytest
 from hypothesis import strategies as st
@@ -27,7 +27,7 @@ def test_a_failure_is_reported_with_its_smallest_input() -> None:
 
 
 @pytest.mark.parametrize("text", ["\x1b]0;x\x07", "\x9b2J", "a\u202eb", "\r\x00", "\x1b[31m"])
-def test_what_a_terminal_obeys_is_detected(text: str) -> None:
+def test_control_characters_are_detected(text: str) -> None:
     assert_clean("\x1b[2K\r\x1b[1A fine \u2588\n\x1b[?25l")
     with pytest.raises(AssertionError):
         assert_clean(f"before {text} after")

@@ -1,4 +1,4 @@
-"""Text and numbers that break what is careless."""
+"""Text and numbers that break careless code."""
 
 from hypothesis import strategies as st
 
@@ -17,7 +17,7 @@ HOSTILE = (
     "\x9b31m\x85\u2028",
 )
 TEXTS = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=30))
-"""Without halves of surrogate pairs, which no UTF-8 holds."""
+"""Without lone surrogates, which UTF-8 can't encode."""
 _NO_NUMBERS = (float("nan"), float("inf"), float("-inf"))
 _WILD = (0.0, -0.0, 1.0, -1.0, 0.5, 1e15, -1e15, 1.1e15, 1e300, -1e300, 5e-324, *_NO_NUMBERS)
 FLOATS = st.one_of(st.sampled_from(_WILD), st.floats())
@@ -25,6 +25,6 @@ _EDGES = (0, 1, 2, 5, 999, 10**15, 10**15 + 1, 2**31 - 1, 2**32, 2**63 - 1)
 
 
 def integers(lowest: int, highest: int) -> st.SearchStrategy[int]:
-    """Those at the edges, and any."""
+    """Edge cases, and any integers."""
     edges = [lowest, highest, *(edge for edge in _EDGES if lowest <= edge <= highest)]
     return st.one_of(st.sampled_from(edges), st.integers(lowest, highest))

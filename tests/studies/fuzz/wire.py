@@ -56,7 +56,7 @@ Draw = Any
 
 @st.composite
 def _body(draw: Draw) -> bytes:
-    """A body, compressed or not, as its head will declare."""
+    """A body, compressed or not."""
     if draw(st.integers(0, 3)):
         body = draw(st.sampled_from(exports()))
     else:
@@ -74,7 +74,7 @@ def _body(draw: Draw) -> bytes:
 
 @st.composite
 def _chunks(draw: Draw, body: bytes) -> bytes:
-    """Chunked, perhaps wrongly."""
+    """A chunked body, possibly with an error."""
     if draw(st.integers(0, 3)) == 0:
         return draw(st.sampled_from(_BAD_CHUNKS))
     size = max(1, len(body) // draw(st.integers(1, 40)))
@@ -111,7 +111,7 @@ def _request(draw: Draw) -> bytes:
 
 @st.composite
 def conversation(draw: Draw) -> tuple[list[bytes], str]:
-    """What is sent, in pieces, and how it ends."""
+    """The bytes to send, in pieces, and how the conversation ends."""
     parts = [draw(_request()) for _ in range(draw(st.sampled_from((1, 1, 1, 2, 5))))]
     if draw(st.integers(0, 5)) == 0:
         parts.insert(draw(st.integers(0, 1)), draw(st.sampled_from(_WHOLE)))
@@ -162,18 +162,21 @@ class Wire(Target):
         return f"status {statuses[-1]}" if statuses else "closed without an answer"
 
     def _good(self) -> None:
-        """A good export is taken after it."""
+        """Assert that the receiver still accepts a good export."""
         (body, *_) = exports()
         assert post(self._receiver.port, body) == [200]
 
 
 def talk(port: int, pieces: list[bytes], end: str) -> bytes:
-    """All that comes back. Raises ConnectionError, or TimeoutError if nothing ends it."""
+    """Send the pieces and return what is received.
+
+    Raises ConnectionError, or TimeoutError if the receiver doesn't end the connection.
+    """
     with socket.create_connection(("127.0.0.1", port), MOST_SECONDS) as client:
         for piece in pieces:
             client.sendall(piece)
         if end == "cut":
-            # A reset, in place of the end of what is sent.
+            # Reset the connection instead of closing it.
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             return b""
         received = bytearray()
@@ -187,7 +190,7 @@ def talk(port: int, pieces: list[bytes], end: str) -> bytes:
 
 
 def post(port: int, body: bytes) -> list[int]:
-    """The statuses of the answers to an export."""
+    """Post an export, and return the statuses of the answers."""
     head = (
         "POST /v1/metrics HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"

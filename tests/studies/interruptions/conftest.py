@@ -1,4 +1,4 @@
-"""The instrumentation in this process."""
+"""Fixtures that instrument this process."""
 
 from collections.abc import Iterator
 
@@ -12,6 +12,6 @@ __all__ = ["instrument", "providers", "telemetry"]
 
 @pytest.fixture(autouse=True)
 def no_call() -> Iterator[None]:
-    """What an interrupted call left in the context has ended. Other tests ask for none at all."""
+    """Remove an ended call that an interruption left in the context: other tests need none."""
     yield
     current_call.set(None)

@@ -1,10 +1,10 @@
-"""Signals that arrive at each place in our code at which Python would run a handler.
+"""Sends signals at each point of the package's code where Python runs signal handlers.
 
-Between two instructions Python looks for signals in three places only: where a function begins,
-after a call, and where a loop jumps back. ``sys.monitoring`` reports each of them, so a signal can
-be sent at the first, the second, the third of these within our package. Jumps are left out: what a
-callback of ``sys.monitoring`` raises there passes by an ``except`` around the loop (in CPython 3.12
-and 3.13), which what a signal handler raises does not.
+Python checks for signals at three kinds of points only: where a function begins, after a call, and
+where a loop jumps back. ``sys.monitoring`` reports each of them, so a signal can be sent at the
+first point within the package, the second, and so on. Jumps are left out: an exception that a
+callback of ``sys.monitoring`` raises there bypasses an ``except`` around the loop (in CPython 3.12
+and 3.13), unlike one that a signal handler raises.
 """
 
 import gc
@@ -26,10 +26,10 @@ Handler = Callable[[int, FrameType | None], None]
 
 
 class Interruption:
-    """Sends the signal at one place of our code, counted from the block's beginning.
+    """Sends the signal at one point of the package's code, counted from the block's beginning.
 
-    Only in the main thread, and not where the handler itself passes through our code. The garbage
-    collector rests meanwhile: what is raised in a finalizer ends there, whoever's it is.
+    Points in other threads, and in the handler itself, don't count. The garbage collector is off,
+    because an exception in a finalizer never reaches the program.
     """
 
     def __init__(self, number: int) -> None:
@@ -37,7 +37,7 @@ class Interruption:
         self._passed = 0
         self._on = False
         self.place = ""
-        """Where it was sent; empty where the block has fewer places."""
+        """Where the signal was sent; empty if the block has fewer points."""
 
     def __enter__(self) -> Self:
         gc.disable()
@@ -49,7 +49,7 @@ class Interruption:
         gc.enable()
 
     def passes(self, code: CodeType, what: str) -> None:
-        """The interpreter is at such a place."""
+        """Count a point that the interpreter has reached, and send the signal at the chosen one."""
         if not self._on or self.place or threading.current_thread() is not threading.main_thread():
             return
         self._passed += 1
@@ -61,14 +61,14 @@ class Interruption:
 def everywhere(
     handler: Handler, *, first: int = 1, step: int = 1, least: int = 5
 ) -> Iterator[Interruption]:
-    """Interruptions at the first place, the second and so on, as long as there was one.
+    """Interruptions at the first point, the second and so on, until the block has no more points.
 
-    Whoever takes one from here enters it as a context. What runs in there has to be as long each
-    time: work that grows with the number of interruptions is never through. ``step`` leaves
-    places out, where a block has many; ``first`` is the place to begin with. Raises AssertionError
-    if there are at most ``least`` interruptions.
+    The caller enters each one as a context manager. The block must take equally long each time:
+    work that grows with the number of interruptions never ends. ``step`` skips points of a long
+    block; ``first`` is the point to begin with. Raises AssertionError if there are fewer than
+    ``least`` interruptions.
     """
-    monitoring: Any = vars(sys)["monitoring"]  # not there in the oldest Python
+    monitoring: Any = vars(sys)["monitoring"]  # missing in Python 3.11
     events = monitoring.events
     current = Interruption(0)
 
@@ -83,7 +83,7 @@ def everywhere(
     ours = _our_code()
     try:
         monitoring.register_callback(_TOOL, events.PY_START, begins)
-        monitoring.register_callback(_TOOL, events.CALL, _nothing)  # its return is told only so
+        monitoring.register_callback(_TOOL, events.CALL, _nothing)  # required for C_RETURN
         monitoring.register_callback(_TOOL, events.C_RETURN, returned)
         for code in ours:
             monitoring.set_local_events(_TOOL, code, events.PY_START | events.CALL)
@@ -114,7 +114,7 @@ def raising(error: type[BaseException]) -> Handler:
 def reached(
     interruption: Interruption, error: type[BaseException], work: Callable[[], object]
 ) -> bool:
-    """Work, and return whether the handler's exception has reached the caller."""
+    """Run ``work``, and return whether the handler's exception reached the caller."""
     try:
         with interruption:
             work()
@@ -126,7 +126,7 @@ def reached(
 def assert_reached(
     interruption: Interruption, error: type[BaseException], work: Callable[[], object]
 ) -> None:
-    """Work. The handler's exception reaches the caller, if the handler ran."""
+    """Run ``work``; if the handler ran, its exception has to reach the caller."""
     met = reached(interruption, error, work)
     assert met == bool(interruption.place), f"swallowed: {interruption.place}"
 

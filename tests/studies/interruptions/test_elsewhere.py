@@ -38,7 +38,8 @@ PATCHED = (
     (any_llm.AnyLLM, "acompletion"),
 )
 LOST_BY_THE_LIBRARY = ("async_close.<locals>.aclose begins", "async_close.<locals>.close begins")
-"""Where a method of the library has not begun yet: without us it would be lost there as well."""
+"""Points before a method of the library begins, where the connection would also be lost without the
+instrumentation."""
 
 
 class AsyncRequesting:
@@ -71,14 +72,15 @@ class AsyncRequesting:
     def cut_off(self) -> bool:
         """Whether httpcore itself was interrupted while it assigned a new connection.
 
-        It never frees the place of one that no request has begun to connect, with or without us.
+        It never frees a connection that no request has begun to connect, with or without the
+        instrumentation.
         """
         connections = () if self.session else self.core._connections
         return any(connection._connection is None for connection in connections)
 
 
 def caused_by(raised: BaseException | None, error: type[BaseException]) -> bool:
-    """Whether an exception is of this kind, or was raised for one."""
+    """Whether an exception is of this kind, or has one among its causes."""
     while raised is not None:
         if isinstance(raised, error):
             return True
@@ -87,7 +89,7 @@ def caused_by(raised: BaseException | None, error: type[BaseException]) -> bool:
 
 
 def leases() -> int:
-    """Requests that are under way, as far as we know."""
+    """Requests that the instrumentation counts as in flight."""
     registry = installed().registry
     assert not registry.failures.counts
     return sum(len(tracker.leases) for tracker in registry.trackers.values())
@@ -158,10 +160,11 @@ def test_uninstrument_can_be_repeated_after_a_signal_handler_raises(error):
 
 @pytest.mark.parametrize("error", [TimeIsUpError, CtrlCError])
 def test_instrument_interrupted_by_a_signal_handler_installs_nothing(error):
-    """Nothing is left on by an instrument() that was interrupted and raises.
+    """An interrupted instrument() that raises leaves nothing installed.
 
-    Code that runs while it installs handles exceptions like any other program: a probe that raises
-    counts as a missing hook. Ctrl-C always reaches the program. In every 1009th place.
+    Code that runs during the installation handles exceptions like any other code: a probe that
+    raises counts as a missing hook. Ctrl-C always reaches the program. Every 1009th point is
+    interrupted.
     """
     telemetry = Telemetry()
     for interruption in everywhere(raising(error), step=1009):
@@ -189,7 +192,7 @@ def test_interrupted_patch_can_be_undone():
 
 
 def assert_off(place: str) -> None:
-    """The libraries' own methods are back, and no thread of ours goes on."""
+    """Assert that the libraries' own methods are restored and no thread of the package runs."""
     assert GlueLLMInstrumentor._installation is None, place
     left = [f"{owner.__name__}.{name}" for owner, name in PATCHED if is_patched(vars(owner)[name])]
     left += [

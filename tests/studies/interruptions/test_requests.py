@@ -26,11 +26,11 @@ everywhere_in_our_code = pytest.mark.skipif(
 
 
 class CtrlCError(BaseException):
-    """As KeyboardInterrupt, which would end the test run."""
+    """Stands for KeyboardInterrupt, which would end the test run."""
 
 
 class TimeIsUpError(Exception):
-    """What a handler for SIGALRM raises to bound the time of whatever runs."""
+    """What a handler for SIGALRM raises to limit the time of a program."""
 
 
 REPLIES = {
@@ -41,7 +41,7 @@ REPLIES = {
 
 
 def assert_nothing_left(pool: Requesting | None, place: str) -> None:
-    """No lease but where the library itself lost a response, and no connection that counts."""
+    """Assert that only responses lost by the library have leases, and no connection counts."""
     registry = installed().registry
     held = 0 if pool is None else pool.held()
     trackers = [tracker for tracker in registry.trackers.values() if tracker.view() is not None]
@@ -56,7 +56,7 @@ def assert_nothing_left(pool: Requesting | None, place: str) -> None:
 
 
 def assert_balanced(telemetry: Telemetry) -> None:
-    """As many left their pool as entered it, and no request is under way."""
+    """Assert that each request that entered a pool has left it, and none is in flight."""
     gc.collect()
     telemetry.collect()
     assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
@@ -103,7 +103,7 @@ def test_signal_handlers_exception_reaches_the_program(
 
 
 class Answering(AnyLLM):
-    """A provider that has its answer at once."""
+    """A provider that answers at once."""
 
     PROVIDER_NAME = "answering"
     SUPPORTS_COMPLETION = True
@@ -118,7 +118,7 @@ class Answering(AnyLLM):
         return None
 
 
-Answering.__abstractmethods__ = frozenset()  # of what is converted, where nothing is
+Answering.__abstractmethods__ = frozenset()  # conversions that no call here needs
 
 
 @everywhere_in_our_code
@@ -146,9 +146,9 @@ def test_signal_handlers_exception_reaches_the_caller_of_any_llm(error, telemetr
 def test_signal_handler_can_send_and_take_a_snapshot_anywhere(library, server, telemetry):
     """Every third point of the instrumentation's code is interrupted.
 
-    The handler uses the same pool of urllib3. A pool of httpcore holds a lock that is not reentrant
-    while it assigns connections, so there it is another pool. A request is counted, unless it comes
-    during the very first one of its pool.
+    With urllib3 the handler uses the same pool. A pool of httpcore holds a non-reentrant lock while
+    it assigns connections, so there the handler uses another pool. A request is counted, unless the
+    handler sends it during the very first request of its pool.
     """
     url = server.reply("/", REPLIES["answered"])
     pool = other = Requesting.of(library, url)
@@ -171,16 +171,16 @@ def test_signal_handler_can_send_and_take_a_snapshot_anywhere(library, server, t
         places += 1
     other.close()
     assert handled == places - 1 > 30
-    # What it takes to begin to follow a pool, and by far not every place.
+    # Requests sent while the package begins to track a pool aren't counted; they must stay few.
     assert 0 <= unseen < places / 2
     assert_balanced(telemetry)
 
 
 @everywhere_in_our_code
 @pytest.mark.parametrize("library", LIBRARIES)
-@pytest.mark.parametrize("deed", ["collect", "diagnose"])
-def test_signal_handler_may_send_and_collect_during_a_collection(deed, library, server, telemetry):
-    """A collection, a snapshot and what is made of it may be interrupted so too, anywhere."""
+@pytest.mark.parametrize("work", ["collect", "diagnose"])
+def test_signal_handler_may_send_and_collect_during_a_collection(work, library, server, telemetry):
+    """A collection, a snapshot and its diagnosis may be interrupted anywhere as well."""
     pool = Requesting.of(library, server.reply("/", REPLIES["answered"]))
     handled = 0
 
@@ -195,7 +195,7 @@ def test_signal_handler_may_send_and_collect_during_a_collection(deed, library, 
         # Each snapshot reads what is not exported yet. It must not grow during the study.
         telemetry.collect()
         with interruption:
-            if deed == "collect":
+            if work == "collect":
                 telemetry.collect()
             else:
                 diagnose(snapshot())

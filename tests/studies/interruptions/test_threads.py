@@ -26,7 +26,7 @@ class Waiting:
 
 
 def of_watch() -> tuple[Any, Callable[[], None]]:
-    """The watch of pools, and what starts its thread."""
+    """The watch of pools, and a function that starts its thread."""
     registry = Scene().registry
     watch = Watch(registry, leak_threshold=60, loop_lag=None)
     watch.start()
@@ -34,7 +34,7 @@ def of_watch() -> tuple[Any, Callable[[], None]]:
 
 
 def of_sampler() -> tuple[Any, Callable[[], None]]:
-    """The sampler of gRPC's channels, and what starts its thread."""
+    """The sampler of gRPC's channels, and a function that starts its thread."""
     sampler = Sampler(Failures(), lambda: 0)
     channel: Any = Waiting()
     return sampler, lambda: sampler.watch(channel, lambda _: True)

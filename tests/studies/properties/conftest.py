@@ -1,4 +1,4 @@
-"""The instrumentation in this process."""
+"""Fixtures that instrument this process."""
 
 from integration.conftest import instrument, providers
 

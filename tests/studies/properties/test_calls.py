@@ -26,7 +26,7 @@ LEFT = (
 
 @dataclass
 class Model:
-    """What the contract says about one call, from the events so far."""
+    """The state of one call by the contract, after the events so far."""
 
     call: Call
     stream: Any = None
@@ -175,7 +175,7 @@ EVENTS = (
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_every_second_of_a_call_is_in_one_stage_and_every_call_has_one_outcome(data: Any) -> None:
-    """Whatever its requests, signs, streams and ends are; and nothing of it is retained."""
+    """This holds for any requests, signs, streams and ends. An ended call leaves nothing."""
     world = World()
     world.draw = data.draw
     for event in data.draw(st.lists(st.sampled_from(EVENTS), min_size=25, max_size=60)):

@@ -40,7 +40,7 @@ OURS = ("taken_at", "leases")
 
 
 def scrambled(value: Any, chance: random.Random) -> Any:
-    """The same shape with odd numbers and texts in some places."""
+    """A copy of a value with odd numbers and texts in some places."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value) if field.name not in OURS]
         return replace(value, **{name: scrambled(getattr(value, name), chance) for name in names})
@@ -79,7 +79,7 @@ RICH_TOTALS = the_totals(
 
 @pytest.mark.parametrize("seed", range(6))
 def test_unexpected_values_in_a_snapshot_raise_nothing(seed: int) -> None:
-    """The findings, their text and the snapshot's text are made."""
+    """Findings, their text and the snapshot's text can still be made."""
     slow = of_calls(40, {"backoff": 9.0}, {"429": 30}, 3, 60, 9.0, connecting=4.0, reading=1.0)
     account = an_account(*[of_calls(60)] * 12, *[slow] * 5)["account"]
     rich = replace(
@@ -102,7 +102,7 @@ def test_unexpected_values_in_a_snapshot_raise_nothing(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_unexpected_values_in_a_pool_can_be_replayed(seed: int) -> None:
-    """Requests in flight and limits with any numbers, beside those of a ring."""
+    """Requests in flight and limits have any numbers; those of the ring are valid."""
     ring = leases(by_callers(20, 10, 0.8, 100), now=20.0)
     running = [a_request(held=0.5), a_request("queued", 3.0)] * 3
     rich = a_pool(running, [a_connection()] * 4, leases=ring)
@@ -139,8 +139,8 @@ def test_no_false_alarm_in_healthy_hours(seed: int) -> None:
         assert not kinds(taken(*minutes[-60:])), (rate, len(minutes))
 
 
-def test_odd_snapshot_of_a_process_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By ``doctor --pid``, whose process can be of another version."""
+def test_odd_snapshot_of_a_process_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``doctor --pid`` rejects it: its process can have another version."""
     report = {"text": "", "findings": [], "snapshot": {"pools": 1}}
     monkeypatch.setattr(ask, "_report", lambda *_: report)
     assert main(["doctor", "--pid", "1", "--what-if", "traffic=2"]) == 2

@@ -1,4 +1,4 @@
-"""The simulated pool after random requests, against the pool whose requests it replays."""
+"""Compares replays of random requests with a model of the pool that served them."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from unit.diagnosis.test_replay import recording
 
 
 def served(arrivals: list[int], holds: list[int], size: int) -> list[tuple[int, int, int]]:
-    """A queue, tick by tick: first those that end, then the first of the queue."""
+    """A model of a pool, tick by tick: requests end, then the queue is served from its head."""
     busy: list[int] = []
     queue: list[tuple[int, int]] = []
     found: list[tuple[int, int, int]] = []
@@ -29,7 +29,7 @@ def served(arrivals: list[int], holds: list[int], size: int) -> list[tuple[int, 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), size=st.integers(1, 6), other=st.integers(1, 12))
 def test_replay_is_what_a_pool_of_that_size_does(data: Any, size: int, other: int) -> None:
-    """At the real size the waits are the recorded ones; at another those of a pool of that size."""
+    """At the recorded size the waits are as recorded; at another, as in a pool of that size."""
     number = 60
     gaps = data.draw(st.lists(st.integers(0, 4), min_size=number, max_size=number))
     holds = data.draw(st.lists(st.integers(1, 12), min_size=number, max_size=number))

@@ -1,4 +1,4 @@
-"""Series: never so many that the SDK folds them."""
+"""No instrument has so many series that the SDK folds them."""
 
 import asyncio
 import contextlib
@@ -22,13 +22,13 @@ class Sets:
         self.seen: dict[str, set[frozenset[Any]]] = {}
 
     def collect(self) -> None:
-        """Add those of one more collection."""
+        """Add the sets of one more collection."""
         for name, points in self._telemetry.collect().items():
             found = self.seen.setdefault(name, set())
             found.update(frozenset(point.attributes.items()) for point in points)
 
     def check(self) -> None:
-        """None has overflowed, and none is near it."""
+        """Assert that no instrument has overflowed or is near that."""
         for name, found in self.seen.items():
             assert len(found) < MOST_SETS, (name, len(found))
             keys = {key for attributes in found for key, _ in attributes}
@@ -36,7 +36,7 @@ class Sets:
 
 
 def request(pool: Any, host: str, call: Call | None = None) -> None:
-    """One request, whatever comes of it."""
+    """Send one request, and ignore its outcome."""
     with contextlib.suppress(Exception, asyncio.CancelledError):
         send(pool, host, call, 0.001)
 
@@ -65,7 +65,7 @@ def test_no_instrument_overflows(instrument):
         for port in range(5):
             request(pool, f"host-{name}.test:{8000 + port}", Call("groq"))
     sets.collect()
-    # Providers, as create_openai_compatible() lets anybody name them.
+    # Providers, which create_openai_compatible() lets applications name freely.
     for number in range(300):
         request(pools[number % 60], f"host-{number % 60}.test:8000", Call(f"provider-{number}"))
     sets.collect()
@@ -81,7 +81,7 @@ def test_no_instrument_overflows(instrument):
             request(pool, host, call)  # times out in the queue
             held.close()
     sets.collect()
-    # Errors, on connections that are new since each request is for another origin than the last.
+    # Errors, on new connections, since each request goes to another origin than the last.
     for failing in failures():
         vars(network).update(vars(failing))
         for number in range(0, 60, 3):
